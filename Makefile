@@ -1,0 +1,47 @@
+# `make help` lists what there is. Everything works from a fresh clone with Go.
+
+N         ?= 100000
+TESTFLAGS ?=
+GENERATED := schemas deploy/nats-users.conf
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test check generated format vet lint bench torture
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (PostgreSQL), saying so first
+	@sh tools/setup.sh postgres
+
+build: ## build bin/postern and the four processes
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+run: setup build ## the whole system with demo data at http://127.0.0.1:8080, data in ./data
+	@exec bin/postern up --demo --data ./data
+
+test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
+	go test -timeout 20m $(TESTFLAGS) ./...
+
+check: generated format vet lint ## the whole gate, as in CI
+	@sh tools/setup.sh compiler
+	CGO_ENABLED=1 $(MAKE) test TESTFLAGS='-race $(TESTFLAGS)'
+
+generated: ## what is generated is what is committed
+	go generate ./...
+	git diff --exit-code -- $(GENERATED)
+
+format: ## every file is as gofmt leaves it
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+
+vet: ## go vet
+	go vet ./...
+
+lint: ## staticcheck and gosec
+	go tool staticcheck ./...
+	go tool gosec -quiet -exclude-generated ./...
+
+bench: setup build ## measure (N=100000 recipients), print a table, write bench.json
+	go run ./bench -n $(N)
+
+torture: setup ## kill everything, many times, for hours
+	go test ./internal/torture -run Torture -torture.long -timeout 3h -v

@@ -1,0 +1,100 @@
+#!/bin/sh
+# Installs what is missing of the things named, with the system's package
+# manager, and says so first. What is there already is left alone.
+#
+#   tools/setup.sh postgres            what postern needs to run and to be tested
+#   tools/setup.sh make compiler       what `make check` needs besides
+set -eu
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+die() {
+	say "$*"
+	exit 1
+}
+
+# The same places as internal/embedded looks in.
+found_postgres() {
+	for bin in ${PG_BIN:+"$PG_BIN"} "$(dirname "$(command -v postgres || echo /nowhere/postgres)")" \
+		/usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* \
+		/opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+		/home/linuxbrew/.linuxbrew/opt/postgresql*/bin /Applications/Postgres.app/Contents/Versions/*/bin; do
+		[ -x "$bin/initdb" ] && [ -x "$bin/postgres" ] || continue
+		major=$("$bin/postgres" --version | sed -n 's/.*(PostgreSQL) \([0-9]*\).*/\1/p')
+		[ "${major:-0}" -ge 15 ] && return 0
+	done
+	return 1
+}
+
+found_make() { command -v make >/dev/null; }
+
+# The race detector is linked by a C compiler.
+found_compiler() { command -v "$(go env CC)" >/dev/null && { [ "$(uname)" != Linux ] || [ -e /usr/include/stdlib.h ]; }; }
+
+# packages NAME MANAGER: what the thing is called there.
+packages() {
+	case "$1/$2" in
+	postgres/dnf) echo postgresql-server ;;
+	postgres/brew) echo postgresql@17 ;;
+	postgres/*) echo postgresql ;;
+	make/*) echo make ;;
+	compiler/apt-get) echo gcc libc6-dev ;;
+	compiler/dnf) echo gcc glibc-devel ;;
+	compiler/apk) echo gcc musl-dev ;;
+	compiler/*) echo gcc ;;
+	esac
+}
+
+describe() {
+	case "$1" in
+	postgres) echo "PostgreSQL 15 or newer" ;;
+	make) echo "make" ;;
+	compiler) echo "a C compiler (for the race detector)" ;;
+	*) die "I do not know how to set up '$1'" ;;
+	esac
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "this needs root and there is no sudo; run as root: $*"
+	fi
+}
+
+install_with() {
+	manager=$1
+	shift
+	case "$manager" in
+	apt-get)
+		as_root apt-get update -q || say "the package lists could not all be updated; going on with what is there"
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+		;;
+	dnf) as_root dnf install -y "$@" ;;
+	apk) as_root apk add "$@" ;;
+	brew) brew install "$@" ;;
+	esac
+}
+
+ensure() {
+	what=$(describe "$1")
+	"found_$1" && return
+	for manager in apt-get dnf apk brew; do
+		command -v "$manager" >/dev/null || continue
+		# shellcheck disable=SC2046 # the names are words
+		set -- "$1" $(packages "$1" "$manager")
+		name=$1
+		shift
+		say "$what was not found; installing it: $manager install $*"
+		install_with "$manager" "$@"
+		"found_$name" || die "$manager installed $*, but $what is still not there: install it by hand (PostgreSQL: https://www.postgresql.org/download/) and try again"
+		return
+	done
+	die "$what was not found, and no package manager that I know (apt-get, dnf, apk, brew): install it and try again"
+}
+
+for thing in "$@"; do
+	ensure "$thing"
+done
