@@ -1,0 +1,225 @@
+// Package config is the one place where settings are read. The comments on the
+// fields of [Config] are the manual.
+//
+// A setting comes from the environment or, before it, from the flag of the same
+// name: DATABASE_URL is --database-url. Wrong settings are refused all at once.
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Config holds every setting of every process; each reads what it needs.
+type Config struct {
+	// DatabaseURL names the Postgres database, as postgres://user@host/name. Its
+	// user must be a member of the process's role; see docs/security.md.
+	DatabaseURL string `env:"DATABASE_URL" mask:"url"`
+	// NATSURL names the JetStream servers, comma-separated, each with the
+	// credentials of this process.
+	NATSURL string `env:"NATS_URL" mask:"url"`
+	// ListenAddr is where HTTP is served. The workers serve health and metrics
+	// there, and nothing where it is empty.
+	ListenAddr string `env:"LISTEN_ADDR"`
+	// PublicURL is where people reach the portal: the link in every alert.
+	PublicURL string `env:"PUBLIC_URL"`
+	// SendGridAPIKey signs alerts in at SendGrid.
+	SendGridAPIKey string `env:"SENDGRID_API_KEY" mask:"secret"`
+	// SendGridBaseURL is SendGrid's own unless it is set.
+	SendGridBaseURL string `env:"SENDGRID_BASE_URL"`
+	// SendGridWebhookPublicKey verifies SendGrid's reports (base64 of DER).
+	SendGridWebhookPublicKey string `env:"SENDGRID_WEBHOOK_PUBLIC_KEY"`
+	// AlertFrom is the sender of alerts, as "Clinic <alerts@clinic.example>".
+	AlertFrom string `env:"ALERT_FROM"`
+	// RecordReplicas is how many servers keep the record: 1, 3 or 5.
+	RecordReplicas int `env:"RECORD_REPLICAS" envDefault:"1"`
+	// ContentURL is the bucket of encrypted content: a folder or s3://….
+	ContentURL string `env:"CONTENT_URL"`
+	// ContentKeyFile holds the key-encryption key of all content.
+	ContentKeyFile string `env:"CONTENT_KEY_FILE"`
+	// CheckpointKeyFile holds the key that signs checkpoints of the record.
+	CheckpointKeyFile string `env:"CHECKPOINT_KEY_FILE"`
+	// ArchiveURL is the bucket of checkpoints and sealed segments.
+	ArchiveURL string `env:"ARCHIVE_URL"`
+	// ClamdAddr is the virus scanner's address; empty: nothing is scanned.
+	ClamdAddr string `env:"CLAMD_ADDR"`
+	// OIDC lets staff sign in at the clinic's own identity provider.
+	OIDCIssuer       string `env:"OIDC_ISSUER"`
+	OIDCClientID     string `env:"OIDC_CLIENT_ID"`
+	OIDCClientSecret string `env:"OIDC_CLIENT_SECRET" mask:"secret"`
+	// OTLPEndpoint is where traces go; empty: nowhere.
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+}
+
+// A Process is what reads settings; it says which of them it needs.
+type Process string
+
+// The processes that run by themselves.
+const (
+	API      Process = "api"
+	Fanout   Process = "fanout-worker"
+	Notify   Process = "notify-worker"
+	Recorder Process = "recorder"
+)
+
+// FromEnvironment reads the settings of the process that is starting: its
+// command line over its environment. It exits with status 2 and every fault
+// named where they are wrong, and prints what it took otherwise.
+func FromEnvironment(p Process) Config {
+	c, err := Load(p, os.Args[1:], os.Environ(), os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: wrong settings:\n%v\n", p, err)
+		os.Exit(2)
+	}
+	return c
+}
+
+// Load reads and checks the settings of p.
+func Load(p Process, args, environ []string, usage io.Writer) (Config, error) {
+	values := env.ToMap(environ)
+	flags := flag.NewFlagSet(string(p), flag.ContinueOnError)
+	flags.SetOutput(usage)
+	given := map[string]*string{}
+	eachField(func(name, _ string) {
+		given[name] = flags.String(FlagName(name), "", "overrides "+name)
+	})
+	if err := flags.Parse(args); err != nil {
+		return Config{}, err
+	}
+	if flags.NArg() > 0 {
+		return Config{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	flags.Visit(func(f *flag.Flag) {
+		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		values[name] = *given[name]
+	})
+	var c Config
+	if err := env.ParseWithOptions(&c, env.Options{Environment: values}); err != nil {
+		return Config{}, err
+	}
+	return c, c.Check(p)
+}
+
+// FlagName is the flag that overrides a setting.
+func FlagName(setting string) string {
+	return strings.ToLower(strings.ReplaceAll(setting, "_", "-"))
+}
+
+// Check names every fault of c for process p at once.
+func (c *Config) Check(p Process) error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("  "+format, args...)) }
+	if !strings.HasPrefix(c.DatabaseURL, "postgres://") && !strings.HasPrefix(c.DatabaseURL, "postgresql://") {
+		fault("DATABASE_URL must be set, as postgres://user@host/database")
+	}
+	if c.NATSURL == "" {
+		fault("NATS_URL must be set, as nats://user:password@host:4222")
+	}
+	if c.RecordReplicas != 1 && c.RecordReplicas != 3 && c.RecordReplicas != 5 {
+		fault("RECORD_REPLICAS is %d; it can be 1, 3 or 5", c.RecordReplicas)
+	}
+	if p == API && c.ListenAddr == "" {
+		c.ListenAddr = "127.0.0.1:8080"
+	}
+	if c.ListenAddr != "" {
+		if _, _, err := net.SplitHostPort(c.ListenAddr); err != nil {
+			fault("LISTEN_ADDR %q is not host:port", c.ListenAddr)
+		}
+	}
+	if p == API && c.PublicURL == "" {
+		c.PublicURL = "http://" + c.ListenAddr
+	}
+	if p == API || p == Notify {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			fault("PUBLIC_URL must be the http(s) address at which people reach the portal")
+		}
+	}
+	if p == API || p == Fanout {
+		if c.ContentURL == "" {
+			fault("CONTENT_URL must be set: a folder, or a bucket as s3://name")
+		}
+		if c.ContentKeyFile == "" {
+			fault("CONTENT_KEY_FILE must be set; `postern keys create FILE` makes one")
+		}
+	}
+	if p == Notify {
+		if c.SendGridAPIKey == "" {
+			fault("SENDGRID_API_KEY must be set")
+		}
+		if _, err := mail.ParseAddress(c.AlertFrom); err != nil {
+			fault("ALERT_FROM must be an address, as Clinic <alerts@clinic.example>")
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// LogValue gives the settings with secrets masked, for the line that every
+// process prints at its start.
+func (c Config) LogValue() slog.Value {
+	var attrs []slog.Attr
+	v := reflect.ValueOf(c)
+	eachField(func(name, mask string) {
+		field := v.FieldByIndex(indexOf(name))
+		text := fmt.Sprint(field.Interface())
+		switch {
+		case text == "":
+			return
+		case mask == "secret":
+			text = "***"
+		case mask == "url":
+			text = maskURLs(text)
+		}
+		attrs = append(attrs, slog.String(name, text))
+	})
+	return slog.GroupValue(attrs...)
+}
+
+// maskURLs hides the passwords of comma-separated URLs.
+func maskURLs(text string) string {
+	parts := strings.Split(text, ",")
+	for i, part := range parts {
+		u, err := url.Parse(part)
+		if err != nil {
+			parts[i] = "***"
+			continue
+		}
+		q := u.Query()
+		if q.Has("password") {
+			q.Set("password", "***")
+			u.RawQuery = q.Encode()
+		}
+		parts[i] = strings.Replace(u.Redacted(), ":xxxxx@", ":***@", 1)
+	}
+	return strings.Join(parts, ",")
+}
+
+func eachField(f func(name, mask string)) {
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		f(t.Field(i).Tag.Get("env"), t.Field(i).Tag.Get("mask"))
+	}
+}
+
+func indexOf(name string) []int {
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("env") == name {
+			return []int{i}
+		}
+	}
+	panic("no such setting: " + name)
+}

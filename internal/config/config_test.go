@@ -1,0 +1,45 @@
+package config
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestEveryFaultIsNamedAtOnce(t *testing.T) {
+	_, err := Load(Notify, nil, []string{"RECORD_REPLICAS=2", "LISTEN_ADDR=nowhere", "ALERT_FROM=nobody"}, io.Discard)
+	if err == nil {
+		t.Fatal("wrong settings were taken")
+	}
+	for _, name := range []string{"DATABASE_URL", "NATS_URL", "RECORD_REPLICAS", "LISTEN_ADDR", "PUBLIC_URL", "SENDGRID_API_KEY", "ALERT_FROM"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("the error does not name %s:\n%v", name, err)
+		}
+	}
+}
+
+func TestAFlagOverridesTheEnvironment(t *testing.T) {
+	c, err := Load(Recorder, []string{"--nats-url", "nats://flag"}, []string{"NATS_URL=nats://env", "DATABASE_URL=postgres://h/d"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.NATSURL != "nats://flag" {
+		t.Errorf("NATS_URL is %q, want the flag's", c.NATSURL)
+	}
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	c := Config{
+		DatabaseURL: "postgres://u:hunter2@h/d?password=hunter2", NATSURL: "nats://a:hunter2@x,nats://b:hunter2@y",
+		SendGridAPIKey: "SG.hunter2", OIDCClientSecret: "hunter2",
+	}
+	var out strings.Builder
+	slog.New(slog.NewTextHandler(&out, nil)).Info("starting", "config", c)
+	if strings.Contains(out.String(), "hunter2") {
+		t.Errorf("a secret is printed: %s", out.String())
+	}
+	if !strings.Contains(out.String(), "@y") {
+		t.Errorf("the second server's address is not printed: %s", out.String())
+	}
+}
