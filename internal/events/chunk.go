@@ -1,0 +1,244 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// DeliveriesCreated says that one chunk of a message's audience has the message
+// in its inbox. Its body is the bulk of the record, so it has an encoding and a
+// decoder of its own: one canonical form, without spaces,
+//
+//	{"message_id":"…","chunk":0,"recipients":[["pu-1",17,[["pt-9",4,"self"]]],…]}
+//
+// in which a recipient is [portal user id, portal user number, its links], and a
+// link is [patient id, patient number, relationship]: the authority under which
+// the portal user may read the message. Ids are of [A-Za-z0-9._-], which JSON
+// never escapes.
+type DeliveriesCreated struct {
+	MessageID  uuid.UUID
+	Chunk      int
+	Recipients []Recipient
+}
+
+// Recipient is a portal user who has a message, and on whose account.
+type Recipient struct {
+	PortalUserID string
+	PortalUserNo int32
+	Links        []Link
+}
+
+// Link is a link that was in force when the audience was frozen.
+type Link struct {
+	PatientID    string
+	PatientNo    int32
+	Relationship string
+}
+
+// EventType implements [Body].
+func (DeliveriesCreated) EventType() (Type, int) { return TypeDeliveriesCreated, 1 }
+
+// Key implements [Body].
+func (b DeliveriesCreated) Key() []string {
+	return []string{b.MessageID.String(), strconv.Itoa(b.Chunk)}
+}
+
+// Message implements [Body].
+func (b DeliveriesCreated) Message() uuid.UUID { return b.MessageID }
+
+// AppendChunkHeader begins the canonical body of a chunk.
+func AppendChunkHeader(dst []byte, message uuid.UUID, chunk int) []byte {
+	dst = append(dst, `{"message_id":"`...)
+	dst = append(dst, message.String()...)
+	dst = append(dst, `","chunk":`...)
+	dst = strconv.AppendInt(dst, int64(chunk), 10)
+	return append(dst, `,"recipients":[`...)
+}
+
+// AppendRecipient adds one recipient to a body begun by [AppendChunkHeader].
+func AppendRecipient(dst []byte, r *Recipient) []byte {
+	if dst[len(dst)-1] != '[' {
+		dst = append(dst, ',')
+	}
+	dst = append(dst, '[')
+	dst = appendPair(dst, r.PortalUserID, r.PortalUserNo)
+	dst = append(dst, ",["...)
+	for i := range r.Links {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		l := &r.Links[i]
+		dst = append(dst, '[')
+		dst = appendPair(dst, l.PatientID, l.PatientNo)
+		dst = append(dst, `,"`...)
+		dst = append(dst, l.Relationship...)
+		dst = append(dst, `"]`...)
+	}
+	return append(dst, "]]"...)
+}
+
+func appendPair(dst []byte, id string, no int32) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, id...)
+	dst = append(dst, `",`...)
+	return strconv.AppendInt(dst, int64(no), 10)
+}
+
+// AppendChunkEnd closes a body begun by [AppendChunkHeader].
+func AppendChunkEnd(dst []byte) []byte { return append(dst, "]}"...) }
+
+// MarshalJSON gives the canonical body.
+func (b DeliveriesCreated) MarshalJSON() ([]byte, error) {
+	dst := AppendChunkHeader(nil, b.MessageID, b.Chunk)
+	for i := range b.Recipients {
+		dst = AppendRecipient(dst, &b.Recipients[i])
+	}
+	return AppendChunkEnd(dst), nil
+}
+
+// UnmarshalJSON reads the canonical body and nothing else.
+func (b *DeliveriesCreated) UnmarshalJSON(data []byte) error {
+	b.Recipients = b.Recipients[:0]
+	var err error
+	b.MessageID, b.Chunk, err = ScanChunk(data, func(r *Recipient) error {
+		kept := *r
+		kept.Links = append([]Link(nil), r.Links...)
+		b.Recipients = append(b.Recipients, kept)
+		return nil
+	})
+	return err
+}
+
+// errNotCanonical says that a chunk's body was not written by this package.
+var errNotCanonical = errors.New("not the canonical form of deliveries.created")
+
+// ScanChunk reads a canonical body and calls each for every recipient in order.
+// The recipient's Links are reused for the next call. It stops at the first
+// error of each and gives it back.
+func ScanChunk(body []byte, each func(*Recipient) error) (message uuid.UUID, chunk int, err error) {
+	s := scanner{rest: string(body)} // one copy, of which every id is a part
+	s.literal(`{"message_id":"`)
+	id := s.until('"')
+	if message, err = uuid.Parse(id); err != nil || message.String() != id {
+		return message, 0, fmt.Errorf("%w: message id %q", errNotCanonical, id)
+	}
+	s.literal(`,"chunk":`)
+	chunk = int(s.number())
+	s.literal(`,"recipients":[`)
+	var r Recipient
+	for first := true; !s.bad && !s.skip(']'); first = false {
+		if !first {
+			s.literal(",")
+		}
+		s.recipient(&r)
+		if s.bad {
+			break
+		}
+		if err := each(&r); err != nil {
+			return message, chunk, err
+		}
+	}
+	s.literal("}")
+	if s.bad || len(s.rest) > 0 {
+		return message, chunk, fmt.Errorf("%w at byte %d", errNotCanonical, len(body)-len(s.rest))
+	}
+	return message, chunk, nil
+}
+
+// A scanner walks a canonical body. After the first surprise bad is set and
+// every further step does nothing.
+type scanner struct {
+	rest string
+	bad  bool
+}
+
+func (s *scanner) recipient(r *Recipient) {
+	s.literal("[")
+	r.PortalUserID = s.id()
+	s.literal(",")
+	r.PortalUserNo = s.number()
+	s.literal(",[")
+	r.Links = r.Links[:0]
+	for first := true; !s.bad && !s.skip(']'); first = false {
+		if !first {
+			s.literal(",")
+		}
+		var l Link
+		s.literal("[")
+		l.PatientID = s.id()
+		s.literal(",")
+		l.PatientNo = s.number()
+		s.literal(",")
+		l.Relationship = s.relationship()
+		s.literal("]")
+		r.Links = append(r.Links, l)
+	}
+	s.literal("]")
+}
+
+func (s *scanner) literal(want string) {
+	if s.bad || !strings.HasPrefix(s.rest, want) {
+		s.bad = true
+		return
+	}
+	s.rest = s.rest[len(want):]
+}
+
+func (s *scanner) skip(c byte) bool {
+	if s.bad || len(s.rest) == 0 || s.rest[0] != c {
+		return false
+	}
+	s.rest = s.rest[1:]
+	return true
+}
+
+func (s *scanner) until(c byte) string {
+	i := strings.IndexByte(s.rest, c)
+	if s.bad || i < 0 {
+		s.bad = true
+		return ""
+	}
+	part := s.rest[:i]
+	s.rest = s.rest[i+1:]
+	return part
+}
+
+func (s *scanner) id() string {
+	s.literal(`"`)
+	id := s.until('"')
+	if strings.IndexByte(id, '\\') >= 0 {
+		s.bad = true
+	}
+	return id
+}
+
+func (s *scanner) relationship() string {
+	s.literal(`"`)
+	r := s.until('"')
+	if r != "self" && r != "representative" {
+		s.bad = true
+	}
+	return r
+}
+
+func (s *scanner) number() int32 {
+	var n, digits int64
+	for digits < 11 && int(digits) < len(s.rest) {
+		c := s.rest[digits]
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int64(c-'0')
+		digits++
+	}
+	if digits == 0 || n > 1<<31-1 || (digits > 1 && s.rest[0] == '0') {
+		s.bad = true
+		return 0
+	}
+	s.rest = s.rest[digits:]
+	return int32(n) // #nosec G115 -- bounded above
+}

@@ -1,0 +1,249 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// An Event is one fact in the past tense, as it stands on the record. It is
+// immutable once built: copy it freely, share it between goroutines, never
+// change Data.
+type Event struct {
+	// ID is the same each time the same fact is published; see [IDOf].
+	ID uuid.UUID
+	// Type says what happened; Version is the version of its body's schema.
+	Type    Type
+	Version int
+	// Source is the process that published, as "/api".
+	Source string
+	// Actor is who caused it: "staff:<id>", "portal_user:<id>",
+	// "process:<name>", "operator:<name>".
+	Actor string
+	// Time is when the fact came about, in UTC, by the publisher's clock.
+	Time time.Time
+	// MessageID is the message that the event speaks of, or [uuid.Nil].
+	MessageID uuid.UUID
+	// Chunk is set on events about one chunk of a message.
+	Chunk *ChunkRef
+	// Data is the body, JSON that satisfies the schema of Type and Version.
+	Data json.RawMessage
+}
+
+// ChunkRef places an event in its message: Index counts from 0 to Of-1. It
+// travels in the headers so that a consumer that asks JetStream for headers
+// alone can sort work without reading a thousand recipients.
+type ChunkRef struct {
+	Index, Of int
+}
+
+// A Body is the payload of one event type. Its methods are pure.
+type Body interface {
+	// EventType is the type and version that the body belongs to.
+	EventType() (Type, int)
+	// Key is what distinguishes this fact from every other of its type. Two
+	// bodies with one key are the same fact told twice.
+	Key() []string
+	// Message is the message it speaks of, or [uuid.Nil].
+	Message() uuid.UUID
+}
+
+// chunked is a Body about one chunk.
+type chunked interface{ ChunkRef() ChunkRef }
+
+// typed is a Body that serves several types.
+type typed interface{ ofType(Type) }
+
+// namespace makes our UUIDv5 ids differ from everyone else's. It never changes:
+// every id on every record depends on it.
+var namespace = uuid.MustParse("6f1c8a52-3b7e-5d3f-9a64-0c5a2f1e7b90")
+
+// IDOf derives the event id (UUIDv5, RFC 9562 section 5.5) from the type and
+// what distinguishes the fact, so that a retry, on whichever machine, publishes
+// the id that the first try published.
+func IDOf(t Type, key ...string) uuid.UUID {
+	return uuid.NewSHA1(namespace, []byte(string(t)+"\x00"+strings.Join(key, "\x00")))
+}
+
+// New builds the event that says body, caused by actor at the given time and
+// published by source.
+func New(source, actor string, at time.Time, body Body) (Event, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return Event{}, fmt.Errorf("encoding the event's body: %w", err)
+	}
+	return NewEncoded(source, actor, at, body, data), nil
+}
+
+// NewEncoded is [New] for a body whose JSON exists already, as a manifest's
+// frames do.
+func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Event {
+	t, version := body.EventType()
+	e := Event{
+		ID:        IDOf(t, body.Key()...),
+		Type:      t,
+		Version:   version,
+		Source:    source,
+		Actor:     actor,
+		Time:      at.UTC().Truncate(time.Microsecond),
+		MessageID: body.Message(),
+		Data:      data,
+	}
+	if c, ok := body.(chunked); ok {
+		ref := c.ChunkRef()
+		e.Chunk = &ref
+	}
+	return e
+}
+
+// Decode reads the body of e, whose type and version must be T's.
+func Decode[T any, P interface {
+	*T
+	Body
+}](e Event) (T, error) {
+	var body T
+	if b, ok := any(&body).(typed); ok {
+		b.ofType(e.Type)
+	}
+	t, version := P(&body).EventType()
+	if e.Type != t || e.Version != version {
+		return body, fmt.Errorf("event %s is %s version %d, not %s version %d", e.ID, e.Type, e.Version, t, version)
+	}
+	if err := json.Unmarshal(e.Data, &body); err != nil {
+		return body, fmt.Errorf("decoding the body of event %s: %w", e.ID, err)
+	}
+	return body, nil
+}
+
+// Shards is how many subjects each type has. A subject costs the server memory
+// for ever, so ids stay out of subjects and a hash of the message id chooses one
+// of these.
+const Shards = 64
+
+// SubjectPrefix begins every subject of the record.
+const SubjectPrefix = "record."
+
+// Subject is where e is published: "record.<type>.<shard>".
+func (e Event) Subject() string {
+	key := e.MessageID
+	if key == uuid.Nil {
+		key = e.ID
+	}
+	h := fnv.New32a()
+	_, _ = h.Write(key[:]) // never fails
+	return SubjectPrefix + string(e.Type) + "." + strconv.FormatUint(uint64(h.Sum32()%Shards), 10)
+}
+
+// Filter is the subject filter for all events of a type.
+func (t Type) Filter() string { return SubjectPrefix + string(t) + ".*" }
+
+// The headers are CloudEvents 1.0 in NATS binary mode
+// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md).
+// ce-actor, ce-messageid, ce-chunk and ce-chunks are extension attributes.
+const (
+	headerSpecVersion = "ce-specversion"
+	headerID          = "ce-id"
+	headerType        = "ce-type"
+	headerSource      = "ce-source"
+	headerTime        = "ce-time"
+	headerDataSchema  = "ce-dataschema"
+	headerActor       = "ce-actor"
+	headerMessageID   = "ce-messageid"
+	headerChunk       = "ce-chunk"
+	headerChunks      = "ce-chunks"
+	headerContentType = "content-type"
+
+	// HeaderMsgID is what JetStream deduplicates by; it equals the event id.
+	HeaderMsgID = "Nats-Msg-Id"
+
+	schemaPrefix = "urn:postern:schema:"
+	timeLayout   = "2006-01-02T15:04:05.000000Z"
+)
+
+// Header gives e's attributes as the headers of a msg.
+func (e Event) Header() map[string][]string {
+	h := map[string][]string{
+		headerSpecVersion: {"1.0"},
+		headerID:          {e.ID.String()},
+		headerType:        {string(e.Type)},
+		headerSource:      {e.Source},
+		headerTime:        {e.Time.UTC().Format(timeLayout)},
+		headerDataSchema:  {SchemaID(e.Type, e.Version)},
+		headerActor:       {e.Actor},
+		headerContentType: {"application/json"},
+		HeaderMsgID:       {e.ID.String()},
+	}
+	if e.MessageID != uuid.Nil {
+		h[headerMessageID] = []string{e.MessageID.String()}
+	}
+	if e.Chunk != nil {
+		h[headerChunk] = []string{strconv.Itoa(e.Chunk.Index)}
+		h[headerChunks] = []string{strconv.Itoa(e.Chunk.Of)}
+	}
+	return h
+}
+
+// SchemaID is the $id of the JSON Schema for a type's body.
+func SchemaID(t Type, version int) string {
+	return schemaPrefix + string(t) + ":" + strconv.Itoa(version)
+}
+
+// ErrMalformed is wrapped by every error of [Parse]: the msg is not an event of
+// ours and trying again can't help.
+var ErrMalformed = errors.New("malformed event")
+
+// Parse is the inverse of Header. It accepts types and versions that this
+// binary does not know: whoever reads decides what to do with them.
+func Parse(header map[string][]string, data []byte) (Event, error) {
+	get := func(name string) string {
+		if v := header[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	fail := func(name string, err error) (Event, error) {
+		return Event{}, fmt.Errorf("%w: header %s: %w", ErrMalformed, name, err)
+	}
+	e := Event{Type: Type(get(headerType)), Source: get(headerSource), Actor: get(headerActor), Data: data}
+	var err error
+	if e.ID, err = uuid.Parse(get(headerID)); err != nil {
+		return fail(headerID, err)
+	}
+	if e.Type == "" {
+		return fail(headerType, errors.New("missing"))
+	}
+	if e.Time, err = time.Parse(time.RFC3339Nano, get(headerTime)); err != nil {
+		return fail(headerTime, err)
+	}
+	if e.Version, err = versionOf(get(headerDataSchema), e.Type); err != nil {
+		return fail(headerDataSchema, err)
+	}
+	if s := get(headerMessageID); s != "" {
+		if e.MessageID, err = uuid.Parse(s); err != nil {
+			return fail(headerMessageID, err)
+		}
+	}
+	if s := get(headerChunk); s != "" {
+		index, err1 := strconv.Atoi(s)
+		of, err2 := strconv.Atoi(get(headerChunks))
+		if err := errors.Join(err1, err2); err != nil {
+			return fail(headerChunk, err)
+		}
+		e.Chunk = &ChunkRef{Index: index, Of: of}
+	}
+	return e, nil
+}
+
+func versionOf(schema string, t Type) (int, error) {
+	v, ok := strings.CutPrefix(schema, schemaPrefix+string(t)+":")
+	if !ok {
+		return 0, fmt.Errorf("%q is not a schema of %s", schema, t)
+	}
+	return strconv.Atoi(v)
+}
