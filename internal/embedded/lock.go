@@ -1,0 +1,55 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrInUse says that another process runs a server over the folder.
+var ErrInUse = errors.New("the folder is in use")
+
+// folderLock is an exclusive flock(2) on a file in a folder. The kernel lets go
+// of it when the process ends, however it ends.
+type folderLock struct{ file *os.File }
+
+// lockFolder takes the lock of dir, at once or not at all. The error that says
+// that another process has it wraps [ErrInUse] and names that process.
+func lockFolder(dir string) (*folderLock, error) {
+	path := filepath.Join(dir, "postern.lock")
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // #nosec G304 -- the operator names the data folder
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock of %s: %w", dir, err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // #nosec G115 -- file descriptors are small
+		defer file.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: process %s has it open: stop that one first, or use another folder (--data): %s",
+				ErrInUse, holder(file), dir)
+		}
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	// The process id is for people who read the file; nothing depends on it.
+	if err := file.Truncate(0); err == nil {
+		_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return &folderLock{file}, nil
+}
+
+func holder(file *os.File) string {
+	text := make([]byte, 20)
+	n, _ := file.ReadAt(text, 0)
+	if pid := strings.TrimSpace(string(text[:n])); pid != "" {
+		return pid
+	}
+	return "(unknown)"
+}
+
+// release lets go of the lock. The file stays: removing it would let a process
+// that waits on the old file and one that creates a new one both have it.
+func (l *folderLock) release() error { return l.file.Close() }

@@ -1,0 +1,245 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// ErrNotDurable says that the server would acknowledge what it has not synced.
+var ErrNotDurable = errors.New("the NATS server must sync every write before it acknowledges it (SyncAlways)")
+
+// NATSConfig says what the embedded NATS server keeps where and for whom.
+type NATSConfig struct {
+	// StoreDir is the folder of JetStream. It is created if need be and never
+	// removed.
+	StoreDir string
+	// Listen is the host:port to listen at, port 0 for any, or "" to be reached
+	// from within this process only.
+	Listen string
+	// MaxPayload is the most bytes that a msg may have; 0 is 8 MiB.
+	MaxPayload int32
+	// Users may sign in. Without any, everybody may do everything.
+	Users []User
+	// Logger gets the server's log; nil is silence.
+	Logger *slog.Logger
+	// Adjust may change the server's options before each start, for what this
+	// struct has no word for.
+	Adjust func(*server.Options)
+}
+
+// NATS is a NATS server with JetStream in this process.
+type NATS struct {
+	cfg  NATSConfig
+	log  *slog.Logger
+	lock *folderLock
+
+	mu     sync.RWMutex
+	server *server.Server
+	addr   string // where it listens, "" for nowhere
+	closed bool
+}
+
+// StartNATS starts the server over cfg.StoreDir and returns when it serves,
+// however long the recovery of its streams takes.
+//
+// Errors wrap [ErrInUse] when another process has the folder open: two servers
+// over one folder would both acknowledge, and one would lose. They wrap
+// [ErrNotDurable] when the server would not sync every write.
+func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
+	if err := checkUsers(cfg.Users); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.StoreDir, 0o700); err != nil {
+		return nil, fmt.Errorf("creating the folder of NATS: %w", err)
+	}
+	lock, err := lockFolder(cfg.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	n := &NATS{cfg: cfg, log: cfg.Logger, lock: lock, addr: cfg.Listen}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if err := n.start(ctx); err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	return n, nil
+}
+
+// start runs a new server and waits until it serves, n.mu held or n unshared.
+func (n *NATS) start(ctx context.Context) error {
+	opts, err := n.options()
+	if err != nil {
+		return err
+	}
+	if !opts.SyncAlways {
+		return ErrNotDurable
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("preparing the NATS server: %w", err)
+	}
+	log := &serverLog{log: n.log, fatal: make(chan string, 1)}
+	srv.SetLoggerV2(log, false, false, false)
+	go srv.Start()
+	if err := awaitServing(ctx, srv, log.fatal); err != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return err
+	}
+	n.server = srv
+	if addr := srv.Addr(); addr != nil {
+		n.addr = addr.String() // the same port again after a Restart
+	}
+	return nil
+}
+
+// awaitServing waits until clients can connect and JetStream is there, and says
+// what the server gave as the reason when it never will be.
+func awaitServing(ctx context.Context, srv *server.Server, fatal <-chan string) error {
+	for !srv.ReadyForConnections(50 * time.Millisecond) {
+		select {
+		case reason := <-fatal:
+			return fmt.Errorf("starting the NATS server: %s", reason)
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the NATS server: %w", ctx.Err())
+		default:
+		}
+	}
+	if cfg := srv.JetStreamConfig(); cfg == nil || !cfg.SyncAlways {
+		return ErrNotDurable
+	}
+	return nil
+}
+
+// ClientURL is where the user reaches the server from outside, credentials
+// included, or "" when it is reached from within only. It is a secret.
+func (n *NATS) ClientURL(user string) string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.addr == "" {
+		return ""
+	}
+	u := url.URL{Scheme: "nats", Host: n.addr}
+	if account, ok := n.user(user); ok {
+		u.User = url.UserPassword(account.Name, account.Password)
+	}
+	return u.String()
+}
+
+// Connect signs the user in, from within this process, and stays connected over
+// a [NATS.Restart]. Without Users, user is a mere name for the connection. The
+// caller closes the connection.
+func (n *NATS) Connect(user string, opts ...nats.Option) (*nats.Conn, error) {
+	with := []nats.Option{nats.InProcessServer(n), nats.Name(user), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond)}
+	if account, ok := n.user(user); ok {
+		with = append(with, nats.UserInfo(account.Name, account.Password))
+	} else if len(n.cfg.Users) > 0 {
+		return nil, fmt.Errorf("connecting to NATS: there is no user %q", user)
+	}
+	conn, err := nats.Connect("", append(with, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to NATS as %s: %w", user, err)
+	}
+	return conn, nil
+}
+
+// InProcessConn makes n a [nats.InProcessConnProvider] that outlives a restart.
+func (n *NATS) InProcessConn() (net.Conn, error) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.closed {
+		return nil, nats.ErrConnectionClosed
+	}
+	return n.server.InProcessConn()
+}
+
+// Server is the running server, for its statistics.
+func (n *NATS) Server() *server.Server {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.server
+}
+
+// Restart stops the server and starts it over the same folder, at the same
+// address: a server whose disk was full stays stuck after space returns.
+// Connections come back by themselves. When it fails, no server runs, and
+// Restart may be tried again.
+func (n *NATS) Restart(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return errors.New("restarting NATS: it was stopped")
+	}
+	n.stop()
+	return n.start(ctx)
+}
+
+// Shutdown stops the server, waits until everything is written and closed, and
+// lets go of the folder. Shutting down twice is no error.
+func (n *NATS) Shutdown() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	n.closed = true
+	n.stop()
+	return n.lock.release()
+}
+
+func (n *NATS) stop() {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+}
+
+// options are the server's, from the config and from what is free on the disk.
+func (n *NATS) options() (*server.Options, error) {
+	maxStore, err := storeLimit(n.cfg.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName:             "postern",
+		DontListen:             n.addr == "",
+		NoSigs:                 true, // signals are the caller's
+		JetStream:              true,
+		StoreDir:               n.cfg.StoreDir,
+		SyncAlways:             true,
+		JetStreamMaxStore:      maxStore,
+		JetStreamMaxMemory:     64 << 20, // streams are files; this is for what a client keeps for a moment
+		DisableJetStreamBanner: true,
+		MaxPayload:             n.cfg.MaxPayload,
+		Users:                  serverUsers(n.cfg.Users),
+	}
+	if opts.MaxPayload == 0 {
+		opts.MaxPayload = 8 << 20
+	}
+	if n.addr != "" {
+		host, port, err := net.SplitHostPort(n.addr)
+		if err != nil {
+			return nil, fmt.Errorf("reading the address for NATS to listen at: %w", err)
+		}
+		if opts.Port, err = strconv.Atoi(port); err != nil {
+			return nil, fmt.Errorf("reading the port for NATS to listen at: %w", err)
+		}
+		if opts.Host = host; opts.Port == 0 {
+			opts.Port = server.RANDOM_PORT
+		}
+	}
+	if n.cfg.Adjust != nil {
+		n.cfg.Adjust(opts)
+	}
+	return opts, nil
+}

@@ -1,0 +1,147 @@
+// Package natstest starts embedded NATS servers for tests, each over a fresh
+// folder: a stream that is deleted and created again under its name can bring
+// old msgs back.
+package natstest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/embedded"
+)
+
+// Option changes the config of a server.
+type Option func(*embedded.NATSConfig)
+
+// Users lets these sign in, and nobody else.
+func Users(users ...embedded.User) Option {
+	return func(cfg *embedded.NATSConfig) { cfg.Users = users }
+}
+
+// Listening makes the server listen on a free port of the loopback interface.
+func Listening() Option {
+	return func(cfg *embedded.NATSConfig) { cfg.Listen = "127.0.0.1:0" }
+}
+
+// Over runs the server over a folder of the test's choice: for restarts.
+func Over(dir string) Option {
+	return func(cfg *embedded.NATSConfig) { cfg.StoreDir = dir }
+}
+
+// Start starts a server that ends with the test, by default over a fresh folder
+// and reached from within the process only.
+func Start(t testing.TB, opts ...Option) *embedded.NATS {
+	t.Helper()
+	cfg := embedded.NATSConfig{}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if cfg.StoreDir == "" {
+		cfg.StoreDir = t.TempDir()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n, err := embedded.StartNATS(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Shutdown(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// Connect signs the user in; the connection ends with the test.
+func Connect(t testing.TB, n *embedded.NATS, user string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	conn, err := n.Connect(user, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+// JetStream is a connection's JetStream, for a server without users.
+func JetStream(t testing.TB, n *embedded.NATS) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(Connect(t, n, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// Cluster starts size servers in this process that replicate among one another,
+// and returns when they have a leader. They end with the test; any of them may
+// be shut down or restarted before.
+func Cluster(t testing.TB, size int, opts ...Option) []*embedded.NATS {
+	t.Helper()
+	ports := freePorts(t, size)
+	var routes []*url.URL
+	for _, port := range ports {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+	}
+	dir := t.TempDir()
+	var servers []*embedded.NATS
+	for i, port := range ports {
+		servers = append(servers, Start(t, append(opts, Over(filepath.Join(dir, fmt.Sprint(i))), func(cfg *embedded.NATSConfig) {
+			cfg.Listen = "127.0.0.1:0" // the server opens no routes where it accepts no clients
+			cfg.Adjust = func(o *server.Options) {
+				o.ServerName = fmt.Sprintf("postern-%d", i)
+				o.Cluster = server.ClusterOpts{Name: "postern", Host: "127.0.0.1", Port: port}
+				o.Routes = routes
+			}
+		})...))
+	}
+	AwaitLeader(t, servers)
+	return servers
+}
+
+// AwaitLeader returns when one of the servers leads the cluster. It polls: the
+// server tells its leadership in no other way.
+func AwaitLeader(t testing.TB, servers []*embedded.NATS) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		for _, n := range servers {
+			if n.Server().JetStreamIsLeader() && len(n.Server().JetStreamClusterPeers()) >= len(servers) {
+				return
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatal("natstest: the servers found no leader")
+		}
+	}
+}
+
+// freePorts finds ports that are free now. Each server must know all of them
+// before any listens.
+func freePorts(t testing.TB, count int) []int {
+	t.Helper()
+	var ports []int
+	for range count {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}

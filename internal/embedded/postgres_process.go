@@ -1,0 +1,188 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	pollInterval = 25 * time.Millisecond
+	// silenceBound is how long a server may be there without an answer, be it
+	// only that it is starting up.
+	silenceBound = 30 * time.Second
+)
+
+// adopt takes over a server that a killed predecessor left running over the
+// cluster, or returns nil when there is none. One that is shutting down is
+// waited for.
+func (p *Postgres) adopt(ctx context.Context) (*postmaster, error) {
+	file, err := readPIDFile(p.cluster)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !isPostmaster(file.pid, p.cluster) {
+		return nil, p.removeStale(file.pid)
+	}
+	server := &postmaster{pid: file.pid, exited: make(chan struct{})}
+	go func() {
+		defer close(server.exited)
+		// It is not our child, so that nothing tells us when it ends.
+		for isPostmaster(server.pid, p.cluster) {
+			time.Sleep(4 * pollInterval)
+		}
+	}()
+	// A server that has only just started has not written its socket there yet.
+	for file.socketDir == "" && isPostmaster(file.pid, p.cluster) {
+		if err := pause(ctx, pollInterval); err != nil {
+			return nil, fmt.Errorf("taking over PostgreSQL: %w", err)
+		}
+		if file, err = readPIDFile(p.cluster); err != nil {
+			return nil, err
+		}
+	}
+	p.socket = file.socketDir
+	switch err := p.awaitAnswer(ctx, server); {
+	case errors.Is(err, errExited):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	p.log.Info("took over the PostgreSQL that was running", "pid", server.pid)
+	return server, nil
+}
+
+// removeStale removes a postmaster.pid whose process id now belongs to another
+// program: the server would take that program for itself and refuse to start.
+// A free process id it settles by itself, and more carefully than we could.
+func (p *Postgres) removeStale(pid int) error {
+	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(p.cluster, "postmaster.pid")); err != nil {
+		return fmt.Errorf("removing a stale postmaster.pid: %w", err)
+	}
+	return nil
+}
+
+// launch starts the server and waits until it answers, however long the
+// recovery after a crash takes.
+func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
+	if err := p.makeSocketDir(); err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(silenceBound)
+	for {
+		server, err := p.spawn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		err = p.awaitAnswer(ctx, server)
+		if err == nil {
+			p.log.Info("PostgreSQL runs", "pid", server.pid, "version", p.install.major)
+			return server, nil
+		}
+		if !errors.Is(err, errExited) {
+			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopBound)
+			defer cancel()
+			return nil, errors.Join(err, server.stop(stopCtx))
+		}
+		said := p.logTail()
+		// The children of a killed postmaster take a moment to notice its death.
+		if !strings.Contains(said, "still in use") || time.Now().After(deadline) {
+			return nil, fmt.Errorf("starting PostgreSQL: it ended; its log %s says:\n%s", p.logPath(), said)
+		}
+		if err := pause(ctx, 4*pollInterval); err != nil {
+			return nil, fmt.Errorf("starting PostgreSQL: %w", err)
+		}
+	}
+}
+
+// spawn starts the postmaster. It must outlive ctx, which bounds the start only.
+func (p *Postgres) spawn(ctx context.Context) (*postmaster, error) {
+	out, err := p.openLog()
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := p.owner.command(context.WithoutCancel(ctx), filepath.Join(p.install.bin, "postgres"))
+	release, err := p.owner.dataArgument(cmd, p.cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	settings := p.settings()
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		cmd.Args = append(cmd.Args, "-c", name+"="+settings[name])
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting PostgreSQL: %w", err)
+	}
+	server := &postmaster{pid: cmd.Process.Pid, exited: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // how it ended stands in its log
+		close(server.exited)
+	}()
+	return server, nil
+}
+
+// errExited says that the server was gone before it answered.
+var errExited = errors.New("the server has ended")
+
+// awaitAnswer waits until the server accepts connections.
+func (p *Postgres) awaitAnswer(ctx context.Context, server *postmaster) error {
+	silentSince := time.Now()
+	for {
+		err := ping(ctx, socketURL(p.socket, "postgres"))
+		if err == nil {
+			return nil
+		}
+		if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "57P03" {
+			silentSince = time.Now() // cannot_connect_now: starting up, recovering or shutting down
+		}
+		if time.Since(silentSince) > silenceBound {
+			return fmt.Errorf("PostgreSQL (process %d) is alive but does not answer; end it with kill -QUIT %d and start again: %w", server.pid, server.pid, err)
+		}
+		select {
+		case <-server.exited:
+			return errExited
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for PostgreSQL to answer: %w", ctx.Err())
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func ping(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.Ping(ctx), conn.Close(ctx))
+}
+
+// pause waits for d, or less when ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,77 @@
+package embedded
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+)
+
+// logMax is the size from which postgres.log begins anew at a start.
+const logMax = 16 << 20
+
+// settings are chosen for bulk COPY by the thousand rows and for commits that
+// are not lost.
+func (p *Postgres) settings() map[string]string {
+	settings := map[string]string{
+		"listen_addresses":        "",
+		"port":                    postgresPort,
+		"unix_socket_directories": p.socket,
+		"unix_socket_permissions": "0700",
+		"max_connections":         "100",
+		"timezone":                "UTC",
+		"log_timezone":            "UTC",
+
+		"shared_buffers":       "128MB",
+		"work_mem":             "16MB",
+		"maintenance_work_mem": "128MB",
+		"random_page_cost":     "1.1",
+		"jit":                  "off",
+		// Full page images are rare between checkpoints so far apart: compressing
+		// them was measured and gains nothing.
+		"max_wal_size":                 "2GB",
+		"min_wal_size":                 "256MB",
+		"wal_buffers":                  "16MB",
+		"checkpoint_timeout":           "15min",
+		"checkpoint_completion_target": "0.9",
+		"synchronous_commit":           "on",
+		"fsync":                        "on",
+		"full_page_writes":             "on",
+
+		// A failed statement and its values may hold what no log may hold; the
+		// process that sent it knows what failed.
+		"log_min_messages":        "log",
+		"log_min_error_statement": "panic",
+		"log_error_verbosity":     "terse",
+		"log_checkpoints":         "off",
+	}
+	if runtime.GOOS == "darwin" {
+		settings["wal_sync_method"] = "fsync_writethrough" // the default leaves the drive's cache alone
+	}
+	if p.cfg.Unsafe {
+		maps.Copy(settings, map[string]string{"fsync": "off", "full_page_writes": "off"})
+	}
+	maps.Copy(settings, p.cfg.Settings)
+	return settings
+}
+
+func (p *Postgres) openLog() (*os.File, error) {
+	if info, err := os.Stat(p.logPath()); err == nil && info.Size() > logMax {
+		if err := os.Truncate(p.logPath(), 0); err != nil {
+			return nil, fmt.Errorf("beginning the log anew: %w", err)
+		}
+	}
+	file, err := os.OpenFile(p.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
+	return file, p.owner.give(p.logPath())
+}
+
+func (p *Postgres) logTail() string {
+	text, err := os.ReadFile(p.logPath())
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(text[max(0, len(text)-4096):])
+}

@@ -1,0 +1,352 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/embedded"
+)
+
+// startPostgres starts a server over dir that ends with the test.
+func startPostgres(t *testing.T, cfg embedded.PostgresConfig) *embedded.Postgres {
+	t.Helper()
+	p, err := embedded.StartPostgres(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// write leaves a row that a later read finds.
+func write(t *testing.T, p *embedded.Postgres) {
+	t.Helper()
+	_, err := connect(t, p.URL()).Exec(t.Context(), `CREATE TABLE kept AS SELECT 42 AS answer`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, p *embedded.Postgres) {
+	t.Helper()
+	var answer int
+	err := connect(t, p.URL()).QueryRow(t.Context(), `SELECT answer FROM kept`).Scan(&answer)
+	if err != nil || answer != 42 {
+		t.Fatalf("what was committed: got %d, %v", answer, err)
+	}
+}
+
+// await fails the test when nothing comes.
+func await(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(30 * time.Second):
+		t.Fatal("waited in vain for: ", what)
+	}
+}
+
+func TestPostgresKeepsWhatWasCommittedOverAStop(t *testing.T) {
+	cfg := embedded.PostgresConfig{Dir: t.TempDir(), Settings: map[string]string{"work_mem": "5MB"}}
+	first := startPostgres(t, cfg)
+	write(t, first)
+	var workMem, listens string
+	err := connect(t, first.URL()).QueryRow(t.Context(),
+		`SELECT current_setting('work_mem'), current_setting('listen_addresses')`).Scan(&workMem, &listens)
+	if err != nil || workMem != "5MB" || listens != "" {
+		t.Errorf("work_mem %q, listen_addresses %q, %v", workMem, listens, err)
+	}
+	if got := embedded.RunningPostgres(cfg.Dir); got != first.URL() {
+		t.Errorf("RunningPostgres: got %q, want %q", got, first.URL())
+	}
+
+	if err := first.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(first.PID(), 0); first.PID() != 0 && err == nil {
+		t.Error("it still runs after Stop")
+	}
+	if got := embedded.RunningPostgres(cfg.Dir); got != "" {
+		t.Errorf("RunningPostgres after Stop: got %q", got)
+	}
+	read(t, startPostgres(t, cfg))
+}
+
+// Letters of every script have cases, and bytes decide the order.
+func TestPostgresKnowsTheLettersOfEveryScript(t *testing.T) {
+	conn := connect(t, startPostgres(t, embedded.PostgresConfig{Dir: t.TempDir()}).URL())
+	var lower, collate string
+	err := conn.QueryRow(t.Context(), `SELECT lower('ÅSA ΜΑΡΊΑ ОЛЬГА'), datcollate FROM pg_database WHERE datname = 'postern'`).Scan(&lower, &collate)
+	if err != nil || lower != "åsa μαρία ольга" || collate != "C" {
+		t.Errorf("lower: %q, collation: %q, %v", lower, collate, err)
+	}
+}
+
+func TestASecondSupervisorIsRefused(t *testing.T) {
+	cfg := embedded.PostgresConfig{Dir: t.TempDir()}
+	first := startPostgres(t, cfg)
+	_, err := embedded.StartPostgres(t.Context(), cfg)
+	if !errors.Is(err, embedded.ErrInUse) || !strings.Contains(err.Error(), "--data") {
+		t.Errorf("got %v, want that the folder is in use, and what to do", err)
+	}
+	write(t, first) // and the first is none the worse
+}
+
+func TestAKilledServerIsNoticedAndStartedAgain(t *testing.T) {
+	p := startPostgres(t, embedded.PostgresConfig{Dir: t.TempDir()})
+	write(t, p)
+	connect(t, p.URL()) // its backend outlives the postmaster by a moment
+	done := p.Done()
+	if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "Done after kill -9", done)
+	if err := p.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read(t, p)
+
+	wanted := p.Done()
+	if err := p.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-wanted:
+		t.Error("Done was closed by a Restart")
+	default:
+	}
+	read(t, p)
+}
+
+// abandoned starts the server from a process that is then killed, and returns
+// when that is dead: what kill -9 of `postern up` leaves.
+func abandoned(t *testing.T, dir string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestAbandoner$", "-test.v") // #nosec G204 -- ourselves
+	cmd.Env = append(os.Environ(), "ABANDON="+dir)
+	out, err := cmd.CombinedOutput()
+	if ended := new(exec.ExitError); !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("the process that kills itself: %v\n%s", err, out)
+	}
+}
+
+// TestAbandoner is the process that abandoned starts, and otherwise nothing.
+func TestAbandoner(t *testing.T) {
+	dir := os.Getenv("ABANDON")
+	if dir == "" {
+		return
+	}
+	p, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+}
+
+// serverPID is the process that the folder says is the server.
+func serverPID(t *testing.T, dir string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "cluster", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func TestAServerThatWasLeftRunningIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	abandoned(t, dir)
+	left := serverPID(t, dir)
+	p := startPostgres(t, embedded.PostgresConfig{Dir: dir})
+	read(t, p)
+	if p.PID() != left {
+		t.Errorf("another server runs, %d, than the one that was left, %d", p.PID(), left)
+	}
+
+	done := p.Done()
+	if err := syscall.Kill(p.PID(), syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "Done of a server that is not our child", done)
+	if err := p.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read(t, p)
+}
+
+// Taken over in the middle of its shutdown, it is started anew.
+func TestAServerThatWasStoppingIsStartedAnew(t *testing.T) {
+	dir := t.TempDir()
+	abandoned(t, dir)
+	if err := syscall.Kill(serverPID(t, dir), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	read(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
+}
+
+// The folder says that process 1, or this one, is the server.
+func TestAStalePIDFileIsNoHindrance(t *testing.T) {
+	dir := t.TempDir()
+	p := startPostgres(t, embedded.PostgresConfig{Dir: dir})
+	write(t, p)
+	path := filepath.Join(dir, "cluster", "postmaster.pid")
+	for _, pid := range []string{"1", strconv.Itoa(os.Getpid()), "4194303"} {
+		done := p.Done()
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the end of the server", done)
+		_, rest, _ := strings.Cut(string(text), "\n")
+		if err := os.WriteFile(path, []byte(pid+"\n"+rest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Restart(t.Context()); err != nil {
+			t.Fatalf("with the process id %s: %v", pid, err)
+		}
+		read(t, p)
+	}
+}
+
+func TestAnInterruptedInitdbIsRepeated(t *testing.T) {
+	dir := t.TempDir()
+	half := filepath.Join(dir, "initdb-123")
+	if err := os.MkdirAll(filepath.Join(half, "base"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(half, "PG_VERSION"), []byte("15\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
+	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the half-made cluster is still there: %v", err)
+	}
+}
+
+// A cancelled first start leaves nothing that the second stumbles over.
+func TestAStartThatIsCancelledCanBeRepeated(t *testing.T) {
+	dir := t.TempDir()
+	for _, after := range []time.Duration{time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: dir})
+		cancel()
+		if err == nil {
+			if err := p.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
+}
+
+func TestAFolderOfAnotherMajorVersionIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	if err := startPostgres(t, embedded.PostgresConfig{Dir: dir}).Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	version := filepath.Join(dir, "cluster", "PG_VERSION")
+	was, err := os.ReadFile(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(version, []byte("9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir})
+	if !errors.Is(err, embedded.ErrOtherVersion) || !strings.Contains(err.Error(), "pg_upgrade") {
+		t.Errorf("got %v, want that it is of another version, and what to do", err)
+	}
+
+	if err := os.WriteFile(version, was, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startPostgres(t, embedded.PostgresConfig{Dir: dir})
+}
+
+// A folder named cluster that initdb did not make is somebody's.
+func TestAForeignFolderIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "cluster", "theirs")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir}); err == nil {
+		t.Error("it started")
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAMissingPostgresIsNamedWithWhatInstallsIt(t *testing.T) {
+	_, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: t.TempDir(), BinDir: t.TempDir()})
+	if !errors.Is(err, embedded.ErrNoPostgres) || !strings.Contains(err.Error(), "apt-get install postgresql") {
+		t.Errorf("got %v, want that none is installed, and what installs it", err)
+	}
+}
+
+// A path too long for a socket, with letters that URLs and shells trip over,
+// below a folder that is closed to everybody else: as root, the server runs as
+// a user who cannot get there by its path.
+func TestAnAwkwardFolderWorks(t *testing.T) {
+	closed := filepath.Join(t.TempDir(), "closed")
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(closed, strings.Repeat("long ", 24)+"'ö?&#%", "postgres")
+	cfg := embedded.PostgresConfig{Dir: dir}
+	p := startPostgres(t, cfg)
+	write(t, p)
+	done := p.Done()
+	if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "Done after kill -9", done)
+	if err := p.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read(t, p)
+	if got := embedded.RunningPostgres(dir); got != p.URL() {
+		t.Errorf("RunningPostgres: got %q, want %q", got, p.URL())
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read(t, startPostgres(t, cfg))
+}
