@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate brings the schema to the version that this binary embeds. A lock in
+// the database lets one process do it at a time; each migration is one
+// transaction, so that a crash leaves the version before or after it. A schema
+// that is newer than the binary is left as it is.
+func Migrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
+	provider, db, err := newProvider(databaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	has, wants, err := versions(ctx, db, provider)
+	if err != nil || has >= wants {
+		return err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return fmt.Errorf("migrating the schema: %w", err)
+	}
+	if log != nil && len(results) > 0 {
+		log.Info("migrated the schema", "from", has, "to", wants)
+	}
+	return nil
+}
+
+// WaitMigrated waits, until ctx ends, for the schema to be at the version that
+// this binary embeds, or a newer one.
+func WaitMigrated(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	provider, err := newProviderOn(db)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, log, "waiting for the schema", func() error {
+		has, wants, err := versions(ctx, db, provider)
+		if err == nil && has < wants {
+			err = fmt.Errorf("the schema is at version %d and must be at %d: run a postern process whose DATABASE_URL may change it", has, wants)
+		}
+		return err
+	})
+}
+
+// TryMigrate is [Migrate] where the login user may change the schema, and
+// [WaitMigrated] where it may not. It waits for a database that is not there yet.
+func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
+	pool, err := Open(ctx, databaseURL, RoleAdmin, 1, log)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	err = Migrate(ctx, databaseURL, log)
+	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "42501" { // insufficient_privilege
+		return WaitMigrated(ctx, pool, log)
+	}
+	return err
+}
+
+func newProvider(databaseURL string) (*goose.Provider, *sql.DB, error) {
+	cfg, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading DATABASE_URL: %w", err)
+	}
+	configure(cfg, RoleAdmin)
+	db := stdlib.OpenDB(*cfg)
+	provider, err := newProviderOn(db)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return provider, db, nil
+}
+
+func newProviderOn(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("reading the migrations: %w", err)
+	}
+	// One try a second for ten minutes, for a migration that rewrites a table.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600), lock.WithUnlockTimeout(1, 60))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the lock of the migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithSessionLocker(locker), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, fmt.Errorf("reading the migrations: %w", err)
+	}
+	return provider, nil
+}
+
+// versions are the schema's and the binary's. It asks the table itself: goose
+// would create it, which not every role may.
+func versions(ctx context.Context, db *sql.DB, provider *goose.Provider) (has, wants int64, err error) {
+	sources := provider.ListSources() // in the order of their versions, never empty
+	wants = sources[len(sources)-1].Version
+	err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&has)
+	if missing := new(pgconn.PgError); errors.As(err, &missing) && missing.Code == "42P01" { // undefined_table
+		return 0, wants, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the schema's version: %w", err)
+	}
+	return has, wants, nil
+}

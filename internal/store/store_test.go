@@ -1,0 +1,181 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// lines is a log whose lines a test can wait for.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
+func (l lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// await returns when a line with text was logged.
+func (l lines) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.After(20 * time.Second); ; {
+		select {
+		case line := <-l:
+			if strings.Contains(line, text) {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("nothing was logged with %q", text)
+		}
+	}
+}
+
+func TestARoleIsTakenOnAndCannotBeLeftByAccident(t *testing.T) {
+	url := storetest.New(t)
+	for _, role := range []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify, store.RoleRecorder} {
+		conn, err := storetest.Open(t, url, role).Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+		if _, err := conn.Exec(t.Context(), `RESET ALL`); err != nil {
+			t.Fatal(err)
+		}
+		var user, name string
+		err = conn.QueryRow(t.Context(), `SELECT current_user, current_setting('application_name')`).Scan(&user, &name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{string(role), string(role)}, []string{user, name}); diff != "" {
+			t.Errorf("role and application name (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// Only the recorder may write what the record says.
+func TestOnlyTheRecorderWritesTheRecord(t *testing.T) {
+	url := storetest.New(t)
+	for _, role := range []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify} {
+		_, err := storetest.Open(t, url, role).Exec(t.Context(), `UPDATE record.position SET seq = 7`)
+		if refused := new(pgconn.PgError); !errors.As(err, &refused) || refused.Code != "42501" {
+			t.Errorf("%s: UPDATE of record.position: got %v, want permission denied", role, err)
+		}
+	}
+	_, err := storetest.Open(t, url, store.RoleRecorder).Exec(t.Context(), `UPDATE record.position SET seq = 7`)
+	if err != nil {
+		t.Errorf("the recorder: %v", err)
+	}
+}
+
+func TestOpenWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
+	admin := storetest.Pool(t, store.RoleAdmin)
+	later, err := url.Parse(storetest.Cluster(t).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later.Path = "/made_later"
+	said := make(lines, 100)
+	opened := make(chan error, 1)
+	go func() {
+		pool, err := store.Open(t.Context(), later.String(), store.RoleAdmin, 2, said.logger())
+		if err == nil {
+			pool.Close()
+		}
+		opened <- err
+	}()
+
+	said.await(t, "waiting for the database")
+	if _, err := admin.Exec(t.Context(), `CREATE DATABASE made_later`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenGivesUpWhenToldTo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	said := make(lines, 100)
+	opened := make(chan error, 1)
+	go func() {
+		_, err := store.Open(ctx, "postgres:///none?host="+url.QueryEscape(t.TempDir()), store.RoleAdmin, 2, said.logger())
+		opened <- err
+	}()
+
+	said.await(t, "waiting for the database")
+	cancel()
+	if err := <-opened; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was cancelled", err)
+	}
+}
+
+// Waiting mends neither.
+func TestOpenRefusesAtOnceWhatOnlyTheOperatorCanMend(t *testing.T) {
+	stranger, err := url.Parse(storetest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.User = url.UserPassword("stranger", "geheim")
+	for name, databaseURL := range map[string]string{
+		"an unknown user": stranger.String(),
+		"no URL":          "postgres://user:geheim@host:port/",
+	} {
+		_, err := store.Open(t.Context(), databaseURL, store.RoleAdmin, 2, nil)
+		if err == nil || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: got %v, want an error without the password", name, err)
+		}
+	}
+}
+
+func TestManyMigrateAtOnce(t *testing.T) {
+	url := storetest.Empty(t)
+	var processes errgroup.Group
+	for range 4 {
+		processes.Go(func() error { return store.Migrate(t.Context(), url, nil) })
+	}
+	if err := processes.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.WaitMigrated(t.Context(), storetest.Open(t, url, store.RoleFanout), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// A login user that may not change the schema waits for one that may.
+func TestTryMigrateWaitsWhereItMayNotMigrate(t *testing.T) {
+	databaseURL := storetest.Empty(t)
+	_, err := storetest.Open(t, databaseURL, store.RoleAdmin).Exec(t.Context(), `CREATE ROLE modest LOGIN`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modest, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modest.User = url.User("modest")
+	said := make(lines, 100)
+	tried := make(chan error, 1)
+	go func() { tried <- store.TryMigrate(t.Context(), modest.String(), said.logger()) }()
+
+	said.await(t, "waiting for the schema")
+	if err := store.TryMigrate(t.Context(), databaseURL, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-tried; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,198 @@
+// Package storetest gives each test a fresh, migrated PostgreSQL database.
+//
+// A test binary starts one private cluster at first use, migrates a template in
+// it once, and clones that for every test, which takes some tens of
+// milliseconds. Tests may run in parallel, and so may test binaries. A package
+// that uses it ends the cluster from TestMain:
+//
+//	func TestMain(m *testing.M) { storetest.Main(m) }
+//
+// The cluster lives in the temporary folder, without fsync, and goes with the
+// test binary also when that is killed. Where PostgreSQL is not installed, the
+// test fails with the command that installs it; it is never skipped.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/embedded"
+	"postern/internal/store"
+)
+
+const template = "template_postern"
+
+// cluster is this test binary's, started at first use.
+var cluster struct {
+	once   sync.Once
+	server *embedded.Postgres
+	dir    string
+	alive  *os.File
+	err    error
+	clones atomic.Int64
+}
+
+// Main runs the tests of a package and then ends the cluster, if one was started.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "storetest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// New returns the DATABASE_URL of a fresh, migrated database that is dropped
+// when the test ends, connections to it or not.
+func New(t testing.TB) string {
+	t.Helper()
+	return create(t, " TEMPLATE "+template)
+}
+
+// Empty returns the DATABASE_URL of a fresh database without a schema.
+func Empty(t testing.TB) string {
+	t.Helper()
+	return create(t, "")
+}
+
+func create(t testing.TB, how string) string {
+	t.Helper()
+	server := Cluster(t)
+	name := fmt.Sprintf("test_%d", cluster.clones.Add(1))
+	admin(t, server, `CREATE DATABASE `+name+how)
+	t.Cleanup(func() { admin(t, server, `DROP DATABASE IF EXISTS `+name+` WITH (FORCE)`) })
+	return named(server.URL(), name)
+}
+
+// Pool returns a pool on a fresh database of its own, under the role.
+func Pool(t testing.TB, role store.Role) *pgxpool.Pool {
+	t.Helper()
+	return Open(t, New(t), role)
+}
+
+// Open returns a pool on a database that [New] made, under the role, closed
+// when the test ends: for tests in which several processes share a database.
+func Open(t testing.TB, databaseURL string, role store.Role) *pgxpool.Pool {
+	t.Helper()
+	pool, err := store.Open(t.Context(), databaseURL, role, 8, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// Cluster returns the server that this test binary's databases are in.
+func Cluster(t testing.TB) *embedded.Postgres {
+	t.Helper()
+	cluster.once.Do(func() { cluster.err = start() })
+	if cluster.err != nil {
+		t.Fatalf("storetest: %v", cluster.err)
+	}
+	return cluster.server
+}
+
+func start() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "storetest-")
+	if err != nil {
+		return err
+	}
+	cluster.dir = dir
+	if err := watch(dir); err != nil {
+		return err
+	}
+	cluster.server, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
+		Dir: dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true,
+		Settings: map[string]string{
+			"max_connections": "300",
+			"shared_buffers":  "64MB",
+			// Many small databases come and go; their statistics are nobody's concern.
+			"max_wal_size": "512MB", "min_wal_size": "80MB",
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := execute(ctx, cluster.server, `CREATE DATABASE `+template); err != nil {
+		return err
+	}
+	return store.Migrate(ctx, named(cluster.server.URL(), template), nil)
+}
+
+// watchdog waits for its input to end, then ends what is left of the cluster in
+// the folder $0 and removes it.
+const watchdog = `
+cat >/dev/null
+kill -QUIT "$(head -n 1 "$0/cluster/postmaster.pid")" 2>/dev/null && sleep 1
+rm -rf "$0"`
+
+// watch starts the watchdog of this process, whose end closes the pipe, however
+// it came.
+func watch(dir string) error {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cluster.alive = ours                                // never closed by us
+	cmd := exec.Command("/bin/sh", "-c", watchdog, dir) // #nosec G204 -- a folder that we made
+	cmd.Stdin = theirs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the tests
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting the watchdog: %w", err)
+	}
+	go func() { _ = cmd.Wait() }()
+	return theirs.Close()
+}
+
+func stop() error {
+	if cluster.server == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return errors.Join(cluster.server.Stop(ctx), os.RemoveAll(cluster.dir))
+}
+
+func admin(t testing.TB, server *embedded.Postgres, statement string) {
+	t.Helper()
+	// Not the test's own context: cleaning up comes after its end.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := execute(ctx, server, statement); err != nil {
+		t.Fatalf("storetest: %v", err)
+	}
+}
+
+func execute(ctx context.Context, server *embedded.Postgres, statement string) error {
+	conn, err := pgx.Connect(ctx, server.URL())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// named is the URL with another database.
+func named(databaseURL, name string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		panic(err) // we made it ourselves
+	}
+	u.Path = "/" + name
+	return u.String()
+}
