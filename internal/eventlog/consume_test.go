@@ -1,0 +1,371 @@
+package eventlog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/events"
+)
+
+// consume runs lanes until stop is called, which gives what Consume returned.
+func consume(t *testing.T, log *eventlog.Log, p eventlog.Parking, lanes ...eventlog.Lane) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- log.Consume(ctx, p, lanes...) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// settled returns once the consumer has nothing left to hand out or to wait for.
+// It polls: the server tells it in no other way.
+func settled(t *testing.T, log *eventlog.Log, consumer string) {
+	t.Helper()
+	ctx := within(t, time.Minute)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		c, err := log.JetStream().Consumer(ctx, eventlog.Stream, consumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := c.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatal("the consumer is not done")
+		}
+	}
+}
+
+// lot collects what was parked.
+type lot struct {
+	mu     sync.Mutex
+	parked map[uint64]eventlog.Parked
+	fail   int // how often parking fails at first
+}
+
+func (l *lot) park(_ context.Context, p eventlog.Parked) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail > 0 {
+		l.fail--
+		return errors.New("the database is away")
+	}
+	if l.parked == nil {
+		l.parked = map[uint64]eventlog.Parked{}
+	}
+	l.parked[p.Seq] = p
+	return nil
+}
+
+// Poison of every kind is parked with its reason, and holds nobody up.
+func TestPoisonIsParked(t *testing.T) {
+	log := eventlogtest.Unchecked(t, natstest.Start(t))
+	evs := manyReleased(t, 40)
+	publish(t, log, evs...)
+	malformed := nats.NewMsg("record.message.released.1")
+	malformed.Data = []byte("{")
+	if _, err := log.JetStream().PublishMsg(t.Context(), malformed); err != nil { // event 41
+		t.Fatal(err)
+	}
+	var places lot
+	places.fail = 2
+	var handled sync.Map
+	stop := consume(t, log, eventlog.Parking{MaxTries: 2, Park: places.park,
+		Passing: func(err error) bool { return err.Error() == "the database is away" },
+	}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 8,
+		Handle: func(_ context.Context, e events.Event, seq uint64) error {
+			tries, _ := handled.LoadOrStore(seq, new(atomic.Int32))
+			try := tries.(*atomic.Int32).Add(1)
+			switch seq {
+			case 3:
+				return fmt.Errorf("reading it: %w", eventlog.ErrPermanent)
+			case 5:
+				panic("at the disco")
+			case 7:
+				return errors.New("never works")
+			case 9:
+				if try < 4 {
+					return errors.New("the database is away")
+				}
+			case 11:
+				return fmt.Errorf("%w: no body", events.ErrMalformed)
+			}
+			if e.ID != evs[seq-1].ID {
+				t.Errorf("event %d is %s, want %s", seq, e.ID, evs[seq-1].ID)
+			}
+			return nil
+		}})
+	settled(t, log, eventlog.FanoutBulk)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	type fate struct {
+		Consumer, Reason string
+		ID               uuid.UUID
+	}
+	got := map[uint64]fate{}
+	for seq, p := range places.parked {
+		got[seq] = fate{p.Consumer, p.Reason, p.Event.ID}
+	}
+	want := map[uint64]fate{
+		3:  {eventlog.FanoutBulk, "reading it: can't be handled", evs[2].ID},
+		5:  {eventlog.FanoutBulk, "panic: at the disco", evs[4].ID},
+		7:  {eventlog.FanoutBulk, "never works", evs[6].ID},
+		11: {eventlog.FanoutBulk, "malformed event: no body", evs[10].ID},
+		41: {eventlog.FanoutBulk, "malformed event: header ce-id: invalid UUID length: 0", uuid.Nil},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if stack := places.parked[5].Stack; !strings.Contains(stack, "consume_test.go") {
+		t.Errorf("no stack: %q", stack)
+	}
+	if got := places.parked[7].Tries; got < 2 {
+		t.Errorf("parked after %d tries", got)
+	}
+	for seq := uint64(1); seq <= 40; seq++ {
+		if _, ok := handled.Load(seq); !ok {
+			t.Errorf("event %d was not handed out", seq)
+		}
+	}
+}
+
+// An event that takes long keeps neither its own lane's other slots nor the
+// other lane from working.
+func TestASlowEventHoldsNobodyUp(t *testing.T) {
+	log := eventlogtest.Start(t)
+	release := make(chan struct{})
+	var quick sync.WaitGroup
+	quick.Add(99 + 100)
+	lane := func(consumer string, slow uint64) eventlog.Lane {
+		return eventlog.Lane{Consumer: consumer, Slots: 2, Handle: func(_ context.Context, _ events.Event, seq uint64) error {
+			if seq == slow {
+				<-release
+				return nil
+			}
+			quick.Done()
+			return nil
+		}}
+	}
+	publish(t, log, manyReleased(t, 100)...)
+	consume(t, log, eventlog.Parking{}, lane(eventlog.FanoutBulk, 1), lane(eventlog.FanoutDirect, 0))
+	quick.Wait()
+	close(release)
+	settled(t, log, eventlog.FanoutBulk)
+}
+
+// At most as many events are in hand as there are slots.
+func TestSlotsAreABound(t *testing.T) {
+	log := eventlogtest.Start(t)
+	publish(t, log, manyReleased(t, 200)...)
+	var now, most atomic.Int32
+	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 5,
+		Handle: func(context.Context, events.Event, uint64) error {
+			defer now.Add(-1)
+			for n := now.Add(1); ; {
+				old := most.Load()
+				if n <= old || most.CompareAndSwap(old, n) {
+					return nil
+				}
+			}
+		}})
+	settled(t, log, eventlog.FanoutBulk)
+	if got := most.Load(); got > 5 {
+		t.Errorf("%d events in hand at once, with 5 slots", got)
+	}
+}
+
+// When a worker is to stop, the event in hand is finished, with a context that
+// still lives, and what was not begun is another's.
+func TestStoppingFinishesWhatIsInHand(t *testing.T) {
+	log := eventlogtest.Start(t)
+	publish(t, log, manyReleased(t, 3)...)
+	begun, finish := make(chan struct{}), make(chan struct{})
+	var handled atomic.Int32
+	stopped := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		stopped <- log.Consume(ctx, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk,
+			Handle: func(ctx context.Context, _ events.Event, _ uint64) error {
+				if handled.Add(1) == 1 {
+					close(begun)
+				}
+				<-finish
+				return ctx.Err()
+			}})
+	}()
+	<-begun
+	cancel()
+	close(finish)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	first := handled.Load()
+	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk,
+		Handle: func(context.Context, events.Event, uint64) error {
+			handled.Add(1)
+			return nil
+		}})
+	settled(t, log, eventlog.FanoutBulk)
+	if got := handled.Load(); got != 3 {
+		t.Errorf("three events were handed out %d times, %d of them before the stop", got, first)
+	}
+}
+
+// NATS restarts, the consumer is lost, and the stream comes late: the lanes go on.
+func TestConsumeSurvives(t *testing.T) {
+	server := natstest.Start(t)
+	early := eventlog.New(natstest.Connect(t, server, "early"), nil)
+	seen := make(chan uint64, 1000)
+	stop := consume(t, early, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 3,
+		Handle: func(_ context.Context, _ events.Event, seq uint64) error {
+			seen <- seq
+			return nil
+		}})
+	await := func(seq uint64) {
+		t.Helper()
+		for got := range seen {
+			if got == seq {
+				return
+			}
+		}
+	}
+	log := eventlogtest.On(t, server)
+	await(publish(t, log, released(t)))
+	if err := server.Restart(within(t, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	await(publish(t, log, released(t)))
+	if err := log.JetStream().DeleteConsumer(t.Context(), eventlog.Stream, eventlog.FanoutBulk); err != nil {
+		t.Fatal(err)
+	}
+	await(publish(t, log, released(t)))
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The notify lanes get headers alone, with what a chunk needs.
+func TestHeadersOnly(t *testing.T) {
+	log := eventlogtest.Start(t)
+	sent := chunk(t, uuid.New(), 3, 7)
+	publish(t, log, sent)
+	got := make(chan events.Event, 1)
+	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.NotifyBulk,
+		Handle: func(_ context.Context, e events.Event, _ uint64) error {
+			got <- e
+			return nil
+		}})
+	want := sent
+	want.Data = nil
+	e := <-got
+	if len(e.Data) == 0 {
+		e.Data = nil
+	}
+	if diff := cmp.Diff(want, e); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A header with two values is handed out with its first.
+func TestAHeaderWithTwoValues(t *testing.T) {
+	log := eventlogtest.Unchecked(t, natstest.Start(t))
+	e := released(t)
+	m := &nats.Msg{Subject: e.Subject(), Header: e.Header(), Data: e.Data}
+	m.Header["ce-actor"] = []string{"first", "second"}
+	m.Header["empty"] = nil
+	if _, err := log.JetStream().PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk,
+		Handle: func(_ context.Context, e events.Event, _ uint64) error {
+			got <- e.Actor
+			return nil
+		}})
+	if actor := <-got; actor != "first" {
+		t.Errorf("got %q", actor)
+	}
+}
+
+// The publisher for Watermill's handlers puts events on the record like any other.
+func TestPublisherPublishesEvents(t *testing.T) {
+	log := eventlogtest.Start(t)
+	p := eventlog.NewPublisher(log)
+	e := released(t)
+	if err := p.Publish(string(e.Type), eventlog.MessageOf(e), eventlog.MessageOf(released(t))); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish("message.sent", eventlog.MessageOf(e)); !errors.Is(err, eventlog.ErrInvalid) {
+		t.Errorf("in another topic: %v", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(string(e.Type), eventlog.MessageOf(e)); err == nil {
+		t.Error("a closed publisher publishes")
+	}
+	if s := stateOf(t, log); s.Msgs != 2 {
+		t.Errorf("%d events on the record", s.Msgs)
+	}
+}
+
+// Work that takes longer than JetStream would wait is not handed out again.
+func TestWorkInHandIsToldOf(t *testing.T) {
+	server := natstest.Start(t)
+	log := eventlogtest.On(t, server)
+	heard, err := natstest.Connect(t, server, "listener").SubscribeSync("$JS.ACK.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{Consumer: func(string) (string, jetstream.ConsumerConfig) {
+		return eventlog.Stream, jetstream.ConsumerConfig{Durable: "slow", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 200 * time.Millisecond}
+	}})
+	defer func() { _ = sub.Close() }()
+	messages, err := sub.Subscribe(t.Context(), "any")
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, log, released(t))
+	m := <-messages
+	for beats := 0; beats < 8; beats++ { // a third of the wait each
+		told, err := heard.NextMsgWithContext(within(t, time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(told.Data) != "+WPI" {
+			t.Fatalf("JetStream was told %q", told.Data)
+		}
+	}
+	m.Ack()
+	settled(t, log, "slow")
+	consumer, err := log.JetStream().Consumer(t.Context(), eventlog.Stream, "slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := consumer.CachedInfo().Delivered.Consumer; got != 1 {
+		t.Errorf("handed out %d times", got)
+	}
+}

@@ -1,0 +1,107 @@
+// Package eventlogtest gives tests a record of their own, on a real NATS server,
+// and holds every event on it to its schema when they end.
+package eventlogtest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"postern/internal/embedded"
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/schemas"
+)
+
+// Start gives an empty record with its durable consumers. When the test ends it
+// is held to [Check].
+func Start(t testing.TB) *eventlog.Log {
+	t.Helper()
+	return On(t, natstest.Start(t))
+}
+
+// On is [Start] on a server without users that the test has, and may restart.
+func On(t testing.TB, server *embedded.NATS) *eventlog.Log {
+	t.Helper()
+	log := Unchecked(t, server)
+	t.Cleanup(func() { Check(t, log) })
+	return log
+}
+
+// Unchecked is [On] for tests that put poison on the record.
+func Unchecked(t testing.TB, server *embedded.NATS) *eventlog.Log {
+	t.Helper()
+	log := eventlog.New(natstest.Connect(t, server, "test"), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := log.Ensure(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+var errEnd = errors.New("the end of the record")
+
+// Check walks the record and fails the test at the first event that is missing,
+// does not satisfy its schema, or stands under another subject or with other
+// headers than it should.
+func Check(t testing.TB, log *eventlog.Log) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own is over
+	defer cancel()
+	state, err := log.State(ctx)
+	if err != nil || state.Last == 0 {
+		if err != nil {
+			t.Errorf("checking the record: %v", err)
+		}
+		return
+	}
+	err = log.Read(ctx, 1, 4096, 4<<20, func(run []eventlog.Stored) error {
+		for _, s := range run {
+			if !check(t, s) {
+				return errEnd
+			}
+		}
+		if run[len(run)-1].Seq >= state.Last {
+			return errEnd
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnd) {
+		t.Errorf("checking the record: %v", err)
+	}
+}
+
+func check(t testing.TB, s eventlog.Stored) bool {
+	t.Helper()
+	e, err := events.Parse(s.Header, s.Data)
+	if err != nil {
+		t.Errorf("event %d: %v", s.Seq, err)
+		return false
+	}
+	own := nats.Header{}
+	for name, values := range s.Header {
+		if !strings.HasPrefix(name, "Nats-") || name == events.HeaderMsgID { // the others are the server's
+			own[name] = values
+		}
+	}
+	diff := cmp.Diff(nats.Header(e.Header()), own)
+	invalid := schemas.Validate(e)
+	switch {
+	case invalid != nil:
+		t.Errorf("event %d: %v", s.Seq, invalid)
+	case s.Subject != e.Subject():
+		t.Errorf("event %d, %s, stands under %s and should under %s", s.Seq, e.Type, s.Subject, e.Subject())
+	case diff != "":
+		t.Errorf("event %d, %s (-should +has):\n%s", s.Seq, e.Type, diff)
+	default:
+		return true
+	}
+	return false
+}

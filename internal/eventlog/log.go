@@ -1,0 +1,177 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config says how a process reaches the record.
+type Config struct {
+	// URL names the NATS servers, separated by commas, with user and password:
+	// "nats://api:secret@127.0.0.1:4222". It is a secret.
+	URL string
+	// Name is what the server calls the connection in its own log.
+	Name string
+	// Logger may be nil.
+	Logger *slog.Logger
+}
+
+// Log is a process's end of the record.
+type Log struct {
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	log *slog.Logger
+	own bool // whether Close closes nc
+}
+
+// Connect reaches NATS, waiting for it to be there until ctx ends, and stays
+// connected from then on: after a loss it tries again for ever. The caller
+// closes the Log.
+func Connect(ctx context.Context, c Config) (*Log, error) {
+	log := orDiscard(c.Logger)
+	if err := checkURL(c.URL); err != nil {
+		return nil, err
+	}
+	var said bool
+	for pause := newBackoff(); ; {
+		nc, err := nats.Connect(c.URL, options(c.Name, log)...)
+		if err == nil {
+			l := New(nc, log)
+			l.own = true
+			return l, nil
+		}
+		if !said {
+			said = true
+			log.Warn("waiting for NATS", "reason", err.Error())
+		}
+		if pause.wait(ctx) != nil {
+			return nil, fmt.Errorf("connecting to NATS: %w: is NATS_URL right, and the server running?", errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+// New is a Log over a connection that exists already, and stays the caller's to
+// close. For [Log.Read] to go on after a loss, it must reconnect by itself.
+func New(nc *nats.Conn, log *slog.Logger) *Log {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		panic("eventlog: " + err.Error()) // only wrong options fail, and there are none
+	}
+	return &Log{nc: nc, js: js, log: orDiscard(log)}
+}
+
+// Close lets go of the connection, if it was [Connect] that made it.
+func (l *Log) Close() {
+	if l.own {
+		_ = l.nc.FlushTimeout(time.Second) // what is lost here is delivered again
+		l.nc.Close()
+	}
+}
+
+// JetStream is for what this package has no word for: repair, and tests.
+func (l *Log) JetStream() jetstream.JetStream { return l.js }
+
+// Connected tells whether NATS can be reached at this moment.
+func (l *Log) Connected() bool { return l.nc.IsConnected() }
+
+// State is the stream's own account of itself.
+type State struct {
+	First   uint64 `json:"first"`
+	Last    uint64 `json:"last"`
+	Msgs    uint64 `json:"msgs"`
+	Deleted int    `json:"deleted"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// State asks the stream for its state.
+func (l *Log) State(ctx context.Context) (State, error) {
+	stream, err := l.js.Stream(ctx, Stream)
+	if err != nil {
+		return State{}, fmt.Errorf("asking for the stream's state: %w", err)
+	}
+	s := stream.CachedInfo().State
+	return State{First: s.FirstSeq, Last: s.LastSeq, Msgs: s.Msgs, Deleted: s.NumDeleted, Bytes: s.Bytes}, nil
+}
+
+// Stored is an event as the stream holds it.
+type Stored struct {
+	Seq     uint64
+	Subject string
+	Header  nats.Header
+	Data    []byte
+}
+
+// ErrNotFound says that the record holds no event of that sequence.
+var ErrNotFound = errors.New("no such event on the record")
+
+// Get reads one event. Errors wrap [ErrNotFound] where there is none.
+func (l *Log) Get(ctx context.Context, seq uint64) (Stored, error) {
+	stream, err := l.js.Stream(ctx, Stream)
+	if err != nil {
+		return Stored{}, fmt.Errorf("reading event %d: %w", seq, err)
+	}
+	m, err := stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Stored{}, fmt.Errorf("reading event %d: %w", seq, ErrNotFound)
+	}
+	if err != nil {
+		return Stored{}, fmt.Errorf("reading event %d: %w", seq, err)
+	}
+	return Stored{Seq: m.Sequence, Subject: m.Subject, Header: m.Header, Data: m.Data}, nil
+}
+
+// checkURL finds what no waiting mends, without repeating the URL: it holds a
+// password.
+func checkURL(list string) error {
+	if list == "" {
+		return errors.New("connecting to NATS: NATS_URL is empty; it should look like nats://user:password@host:4222")
+	}
+	for i, s := range strings.Split(list, ",") {
+		s = strings.TrimSpace(s)
+		if !strings.Contains(s, "://") {
+			s = "nats://" + s
+		}
+		if u, err := url.Parse(s); err != nil || u.Host == "" {
+			return fmt.Errorf("connecting to NATS: address %d in NATS_URL can't be read; it should look like nats://user:password@host:4222", i+1)
+		}
+	}
+	return nil
+}
+
+func options(name string, log *slog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.Name(name),
+		nats.Timeout(2 * time.Second),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		nats.IgnoreAuthErrorAbort(), // a server that restarts may not know its users yet
+		nats.ReconnectBufSize(-1),   // while away, fail at once: the retry is ours
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("lost NATS", "reason", err.Error())
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("reached NATS again") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("NATS reports an error", "reason", err.Error())
+		}),
+	}
+}
+
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}

@@ -1,0 +1,107 @@
+package eventlog
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/events"
+)
+
+// What a Watermill message's metadata says beside the headers of the msg. A
+// header that has several values appears with its first.
+const (
+	MetadataSeq     = "postern-seq"     // sequence in the stream
+	MetadataTries   = "postern-tries"   // how often it was handed out, this time included
+	MetadataSubject = "postern-subject" // where it was published
+)
+
+const (
+	headerTraceParent = "traceparent" // https://www.w3.org/TR/trace-context/
+	headerMessageID   = "ce-messageid"
+)
+
+// EventOf gives the event that a [Subscriber] handed out, and its sequence. From
+// a consumer for headers only, the event has no Data. Errors wrap
+// [events.ErrMalformed].
+func EventOf(m *message.Message) (events.Event, uint64, error) {
+	seq, err := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64)
+	if err != nil {
+		return events.Event{}, 0, fmt.Errorf("%w: no sequence: %w", events.ErrMalformed, err)
+	}
+	e, err := eventIn(m)
+	return e, seq, err
+}
+
+func eventIn(m *message.Message) (events.Event, error) {
+	header := make(map[string][]string, len(m.Metadata))
+	for name, value := range m.Metadata {
+		header[name] = []string{value}
+	}
+	return events.Parse(header, m.Payload)
+}
+
+// MessageOf is the Watermill message that publishes e: see [NewPublisher].
+func MessageOf(e events.Event) *message.Message {
+	m := message.NewMessage(e.ID.String(), message.Payload(e.Data))
+	for name, values := range e.Header() {
+		m.Metadata.Set(name, values[0])
+	}
+	return m
+}
+
+// received makes a Watermill message of a msg.
+func received(msg jetstream.Msg) (*message.Message, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("reading a msg's place: %w", err)
+	}
+	header := msg.Headers()
+	id := header.Get(events.HeaderMsgID)
+	if id == "" {
+		id = strconv.FormatUint(meta.Sequence.Stream, 10)
+	}
+	m := message.NewMessage(id, msg.Data())
+	for name, values := range header {
+		if len(values) > 0 {
+			m.Metadata.Set(name, values[0])
+		}
+	}
+	m.Metadata.Set(MetadataSeq, strconv.FormatUint(meta.Sequence.Stream, 10))
+	m.Metadata.Set(MetadataTries, strconv.FormatUint(meta.NumDelivered, 10))
+	m.Metadata.Set(MetadataSubject, msg.Subject())
+	middleware.SetCorrelationID(firstOf(header.Get(headerTraceParent), header.Get(headerMessageID), id), m)
+	return m, nil
+}
+
+// sent makes a msg of a Watermill message.
+func sent(subject string, m *message.Message) outgoing {
+	header := make(nats.Header, len(m.Metadata)+1)
+	for name, value := range m.Metadata {
+		switch name {
+		case MetadataSeq, MetadataTries, MetadataSubject:
+		default:
+			header[name] = []string{value}
+		}
+	}
+	id := m.UUID
+	if id == "" {
+		id = uuid.NewString()
+	}
+	header[events.HeaderMsgID] = []string{id}
+	return outgoing{subject, header, m.Payload}
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,81 @@
+package eventlog
+
+import (
+	"slices"
+
+	"postern/internal/events"
+)
+
+// The processes, which are also the names of their NATS users.
+const (
+	API          = "api"
+	FanoutWorker = "fanout-worker"
+	NotifyWorker = "notify-worker"
+	Recorder     = "recorder"
+	// Admin is `postern`: the only user that may make the stream.
+	Admin = "admin"
+)
+
+// Processes are all of them.
+func Processes() []string { return []string{API, FanoutWorker, NotifyWorker, Recorder, Admin} }
+
+// Permissions is what a NATS user may do, as subjects with wildcards.
+type Permissions struct{ Publish, Subscribe []string }
+
+// published lists the types of events that a process may put on the record. An
+// event that a request brings about is the api's, whoever else tells of it later.
+var published = map[string][]events.Type{
+	API: {
+		events.TypeMessageSent, events.TypeMessageCancelled, events.TypeMessageRecalled,
+		events.TypeDeliveryOpened, events.TypeAttachmentDownloaded,
+		events.TypeSignedIn, events.TypeSignInFailed, events.TypeStaffCreated,
+		events.TypePermissionGranted, events.TypePermissionRevoked, events.TypeLabelChanged,
+		events.TypeDirectoryImported,
+	},
+	FanoutWorker: {events.TypeAudienceResolved, events.TypeDeliveriesCreated, events.TypeFanoutCompleted},
+	NotifyWorker: {events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown},
+	// The recorder publishes what is due and what waits in the outbox.
+	Recorder: {events.TypeMessageReleased, events.TypeDirectoryImported},
+}
+
+// consumed lists the durable consumers that a process works through.
+var consumed = map[string][]string{
+	FanoutWorker: {FanoutBulk, FanoutDirect},
+	NotifyWorker: {NotifyBulk, NotifyDirect},
+}
+
+// PermissionsOf gives what the NATS user of a process may do. No process but the
+// admin may touch the stream itself: its deny flags do not hold against a change
+// of its own configuration.
+func PermissionsOf(process string) Permissions {
+	if process == Admin {
+		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
+	}
+	p := Permissions{
+		Publish: []string{
+			"$JS.API.INFO",
+			"$JS.API.STREAM.INFO." + Stream,
+			"$JS.API.STREAM.MSG.GET." + Stream,
+			"$JS.API.CONSUMER.INFO." + Stream + ".*",
+		},
+		Subscribe: []string{"_INBOX.>"},
+	}
+	for _, t := range published[process] {
+		p.Publish = append(p.Publish, t.Filter())
+	}
+	for _, consumer := range consumed[process] {
+		p.Publish = append(p.Publish,
+			"$JS.API.CONSUMER.MSG.NEXT."+Stream+"."+consumer,
+			"$JS.ACK."+Stream+"."+consumer+".>",
+			"$JS.ACK.*.*."+Stream+"."+consumer+".>") // the newer form, with domain and account
+	}
+	if process == Recorder { // reads through consumers of its own, see Log.Read
+		p.Publish = append(p.Publish, "$JS.API.CONSUMER.CREATE."+Stream+".*", "$JS.API.CONSUMER.MSG.NEXT."+Stream+".*")
+	}
+	return p
+}
+
+// MayPublish tells whether a process may put events of a type on the record.
+func MayPublish(process string, t events.Type) bool {
+	return process == Admin || slices.Contains(published[process], t)
+}

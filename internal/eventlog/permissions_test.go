@@ -1,0 +1,171 @@
+package eventlog_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/embedded"
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
+	"postern/internal/events"
+)
+
+// withUsers is a server on which every process has its user, and the record.
+func withUsers(t *testing.T) *embedded.NATS {
+	t.Helper()
+	var users []embedded.User
+	for _, process := range eventlog.Processes() {
+		p := eventlog.PermissionsOf(process)
+		users = append(users, embedded.User{Name: process, Password: "secret of " + process, Publish: p.Publish, Subscribe: p.Subscribe})
+	}
+	server := natstest.Start(t, natstest.Users(users...), natstest.Listening())
+	if err := as(t, server, eventlog.Admin).log.Ensure(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+// A user is a process's connection.
+type user struct {
+	conn *nats.Conn
+	log  *eventlog.Log
+}
+
+func as(t *testing.T, server *embedded.NATS, process string) user {
+	t.Helper()
+	conn := natstest.Connect(t, server, process, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	return user{conn, eventlog.New(conn, nil)}
+}
+
+// mayPublish asks the server itself. Of a msg that it takes, it says nothing.
+func (u user) mayPublish(t *testing.T, subject string) bool {
+	t.Helper()
+	if err := u.conn.Publish(subject, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.conn.Flush(); err != nil { // what the server refuses it says before it answers this
+		t.Fatal(err)
+	}
+	err := u.conn.LastError()
+	return !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), strconv.Quote(subject))
+}
+
+// No process but the admin may touch the stream, or publish what is another's.
+func TestUsersKeepToTheirOwn(t *testing.T) {
+	server := withUsers(t)
+	stream := []string{
+		"$JS.API.STREAM.CREATE.RECORD", "$JS.API.STREAM.UPDATE.RECORD", "$JS.API.STREAM.DELETE.RECORD",
+		"$JS.API.STREAM.PURGE.RECORD", "$JS.API.STREAM.RESTORE.RECORD", "$JS.API.STREAM.MSG.DELETE.RECORD",
+		"$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.SNAPSHOT.RECORD", "$JS.API.STREAM.LEADER.STEPDOWN.RECORD",
+		"$JS.API.CONSUMER.DELETE.RECORD.fanout-bulk", "$JS.API.CONSUMER.DURABLE.CREATE.RECORD.fanout-bulk",
+		"$SYS.REQ.SERVER.PING", "$JS.API.ACCOUNT.PURGE.X", "record.nothing.1",
+	}
+	types := []events.Type{
+		events.TypeMessageSent, events.TypeMessageReleased, events.TypeMessageCancelled, events.TypeAudienceResolved,
+		events.TypeDeliveriesCreated, events.TypeFanoutCompleted, events.TypeAlertsAccepted, events.TypeAlertsFailed,
+		events.TypeAlertsSkipped, events.TypeAlertsUnknown, events.TypeDeliveryOpened, events.TypeAttachmentDownloaded,
+		events.TypeMessageRecalled, events.TypeSignedIn, events.TypeSignInFailed, events.TypeStaffCreated,
+		events.TypePermissionGranted, events.TypePermissionRevoked, events.TypeLabelChanged, events.TypeDirectoryImported,
+	}
+	for _, process := range eventlog.Processes() {
+		if process == eventlog.Admin {
+			continue
+		}
+		u := as(t, server, process)
+		for _, subject := range stream {
+			if u.mayPublish(t, subject) {
+				t.Errorf("%s may publish to %s", process, subject)
+			}
+		}
+		for _, kind := range types {
+			subject := strings.Replace(kind.Filter(), "*", "7", 1)
+			if got, want := u.mayPublish(t, subject), eventlog.MayPublish(process, kind); got != want {
+				t.Errorf("%s may publish %s: %v, want %v", process, kind, got, want)
+			}
+		}
+		for _, consumer := range eventlog.ConsumerConfigs() {
+			own := process == eventlog.Recorder || process == strings.Split(consumer.Durable, "-")[0]+"-worker"
+			if got := u.mayPublish(t, "$JS.API.CONSUMER.MSG.NEXT.RECORD."+consumer.Durable); got != own {
+				t.Errorf("%s may fetch from %s: %v, want %v", process, consumer.Durable, got, own)
+			}
+		}
+	}
+	if s := stateOf(t, as(t, server, eventlog.Admin).log); s.First != 1 || s.Deleted != 0 {
+		t.Errorf("the stream has %+v", s)
+	}
+}
+
+// Each user may do all that its process does.
+func TestUsersMayDoTheirWork(t *testing.T) {
+	server := withUsers(t)
+	api := as(t, server, eventlog.API)
+	last := publish(t, api.log, about(t, events.LabelChanged{Label: "patient", One: "Client", Many: "Clients"}))
+	recorder := as(t, server, eventlog.Recorder)
+	last = publish(t, recorder.log, append(manyReleased(t, 3), released(t))...) + last - 1
+	if got, err := sequences(t, recorder.log, 1, last, 100, 1<<20); !errors.Is(err, errEnd) || len(slices.Concat(got...)) != int(last) {
+		t.Errorf("the recorder reads %v: %v", got, err)
+	}
+	for _, process := range eventlog.Processes() {
+		u := as(t, server, process)
+		if err := u.log.WaitReady(within(t, time.Minute)); err != nil {
+			t.Errorf("%s: %v", process, err)
+		}
+		if err := u.log.Ensure(within(t, time.Minute), 1); err != nil {
+			t.Errorf("%s does not find everything there: %v", process, err)
+		}
+		if _, err := u.log.Get(t.Context(), 1); err != nil {
+			t.Errorf("%s: %v", process, err)
+		}
+	}
+	ctx, stop := context.WithCancel(within(t, time.Minute))
+	worker := as(t, server, eventlog.FanoutWorker)
+	handled := 0
+	err := worker.log.Consume(ctx, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutDirect,
+		Handle: func(context.Context, events.Event, uint64) error {
+			if handled++; handled == 4 {
+				stop()
+			}
+			return nil
+		}})
+	if err != nil {
+		t.Error(err)
+	}
+	consumer, err := as(t, server, eventlog.Admin).log.JetStream().Consumer(t.Context(), eventlog.Stream, eventlog.FanoutDirect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := consumer.CachedInfo(); handled != 4 || info.AckFloor.Consumer != 4 {
+		t.Errorf("%d events handled, %d acknowledged", handled, info.AckFloor.Consumer)
+	}
+	if err := worker.conn.LastError(); err != nil {
+		t.Errorf("the server refused the worker: %v", err)
+	}
+}
+
+// A process that may not do something learns that it may not.
+func TestNotAllowed(t *testing.T) {
+	t.Parallel()
+	server := withUsers(t)
+	u := as(t, server, eventlog.FanoutWorker)
+	if _, err := u.log.Publish(within(t, time.Minute), released(t)); !errors.Is(err, eventlog.ErrNotAllowed) {
+		t.Errorf("publishing what is another's: %v", err)
+	}
+	js, err := jetstream.New(as(t, server, eventlog.Admin).conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), eventlog.Stream); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.log.Ensure(within(t, time.Minute), 1); !errors.Is(err, eventlog.ErrNotAllowed) {
+		t.Errorf("making the stream: %v", err)
+	}
+}

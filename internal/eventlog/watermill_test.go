@@ -1,0 +1,69 @@
+package eventlog_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/embedded"
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
+)
+
+// Watermill's own suite for publishers and subscribers. Many messages are in hand
+// at once, in no order. A subscriber of a group takes up where the group is, and
+// not, as with Kafka's offsets, at the start.
+func TestWatermillSuite(t *testing.T) {
+	t.Parallel()
+	s := suite{server: natstest.Start(t), slots: 32}
+	tests.TestPubSub(t, tests.Features{ConsumerGroups: true, Persistent: true}, s.pubSub, s.grouped)
+}
+
+// The same suite with one message in hand at a time, which keeps their order.
+func TestWatermillSuiteInOrder(t *testing.T) {
+	t.Parallel()
+	s := suite{server: natstest.Start(t), slots: 1, pending: 1}
+	tests.TestPubSub(t, tests.Features{ConsumerGroups: true, Persistent: true, GuaranteedOrder: true, ForceShort: true}, s.pubSub, s.grouped)
+}
+
+// suite gives each topic a stream of its own, because JetStream deduplicates by
+// stream and the suite sends the same ids to many topics.
+type suite struct {
+	server  *embedded.NATS
+	slots   int
+	pending int
+}
+
+func (s suite) pubSub(t *testing.T) (message.Publisher, message.Subscriber) {
+	return s.grouped(t, "all")
+}
+
+func (s suite) grouped(t *testing.T, group string) (message.Publisher, message.Subscriber) {
+	log := eventlog.New(natstest.Connect(t, s.server, "suite"), nil)
+	consumer := func(topic string) (string, jetstream.ConsumerConfig) {
+		return topic, jetstream.ConsumerConfig{
+			Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 3 * time.Second, MaxAckPending: s.pending}
+	}
+	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{
+		Consumer: consumer, Slots: s.slots, Patience: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
+	t.Cleanup(func() { _ = sub.Close() }) // the suite leaves some open
+	return eventlog.NewSubjectPublisher(log, func(topic string) string { return "suite." + topic }),
+		initializer{sub, t, log.JetStream()}
+}
+
+type initializer struct {
+	*eventlog.Subscriber
+	t  *testing.T
+	js jetstream.JetStream
+}
+
+func (i initializer) SubscribeInitialize(topic string) error {
+	_, err := i.js.CreateStream(i.t.Context(), jetstream.StreamConfig{Name: topic, Subjects: []string{"suite." + topic}, AllowAtomicPublish: true})
+	if err != nil {
+		return err
+	}
+	return i.Subscriber.SubscribeInitialize(topic)
+}
