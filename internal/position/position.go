@@ -1,0 +1,149 @@
+// Package position lets a process wait until the recorder has come to a place on
+// the record: until then a fact is true but can't be read in Postgres.
+//
+// The recorder notifies the channel [Channel] in the transaction that moves its
+// position. A [Watcher] listens on one connection of its own and also asks now
+// and then, so that a lost connection delays its waiters and never strands them.
+// Every method is safe to call from many goroutines at once.
+package position
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Channel is the Postgres channel that carries the new position as decimal.
+const Channel = "record_position"
+
+// poll is how long a Watcher trusts the silence of its channel.
+const poll = time.Second
+
+// Read gives the recorder's position: the sequence of the last event that can
+// be read in Postgres, 0 at the beginning.
+func Read(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) (uint64, error) {
+	var seq int64
+	if err := q.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&seq); err != nil {
+		return 0, fmt.Errorf("reading the recorder's position: %w", err)
+	}
+	return uint64(seq), nil // #nosec G115 -- never negative
+}
+
+// A Watcher knows how far the recorder has come.
+type Watcher struct {
+	pool *pgxpool.Pool
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	seq     uint64
+	changed chan struct{} // closed and replaced when seq grows
+}
+
+// NewWatcher makes a Watcher on pool; it learns nothing until [Watcher.Run].
+func NewWatcher(pool *pgxpool.Pool, log *slog.Logger) *Watcher {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Watcher{pool: pool, log: log, changed: make(chan struct{})}
+}
+
+// Run listens until ctx ends, over lost connections and restarts of Postgres.
+func (w *Watcher) Run(ctx context.Context) error {
+	for {
+		err := w.listen(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		w.log.Warn("lost the recorder's position, listening again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(poll):
+		}
+	}
+}
+
+func (w *Watcher) listen(ctx context.Context) error {
+	conn, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	// A connection that listens must not go back to the pool.
+	raw := conn.Hijack()
+	defer func() { _ = raw.Close(context.WithoutCancel(ctx)) }()
+	if _, err := raw.Exec(ctx, "LISTEN "+Channel); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	for {
+		seq, err := Read(ctx, raw)
+		if err != nil {
+			return err
+		}
+		w.advance(seq)
+		if err := w.follow(ctx, raw); err != nil {
+			return err
+		}
+	}
+}
+
+// follow takes notifications until the channel was silent for a while.
+func (w *Watcher) follow(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		quiet, cancel := context.WithTimeout(ctx, poll)
+		n, err := conn.WaitForNotification(quiet)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("waiting for a notification: %w", err)
+		}
+		if seq, err := strconv.ParseUint(n.Payload, 10, 64); err == nil {
+			w.advance(seq)
+		}
+	}
+}
+
+func (w *Watcher) advance(seq uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if seq <= w.seq {
+		return
+	}
+	w.seq = seq
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// Wait returns nil as soon as everything up to seq can be read, or ctx's error.
+func (w *Watcher) Wait(ctx context.Context, seq uint64) error {
+	for {
+		w.mu.Lock()
+		reached, changed := w.seq >= seq, w.changed
+		w.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the recorder to come to event %d: %w", seq, ctx.Err())
+		}
+	}
+}
+
+// Changed gives a channel that is closed when the position next grows.
+func (w *Watcher) Changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changed
+}

@@ -1,0 +1,88 @@
+package position
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func TestWaitersAreWokenAtTheirPlace(t *testing.T) {
+	url := storetest.New(t)
+	recorder := storetest.Open(t, url, store.RoleRecorder)
+	w := NewWatcher(storetest.Open(t, url, store.RoleNotify), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+
+	waiting := map[uint64]chan error{3: make(chan error, 1), 7: make(chan error, 1)}
+	for seq, done := range waiting {
+		go func() { done <- w.Wait(ctx, seq) }()
+	}
+	// Without the notification a waiter is woken by the next look at the table.
+	if _, err := recorder.Exec(t.Context(), `UPDATE record.position SET seq = 3`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waiting[3]; err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-waiting[7]:
+		t.Errorf("7 was announced at 3: %v", err)
+	default:
+	}
+	if _, err := recorder.Exec(t.Context(), `WITH moved AS (UPDATE record.position SET seq = 9) SELECT pg_notify('record_position', '9')`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waiting[7]; err != nil {
+		t.Error(err)
+	}
+	if err := w.Wait(ctx, 9); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	w := NewWatcher(storetest.Pool(t, store.RoleNotify), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := w.Wait(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it gave %v", err)
+	}
+}
+
+// The connection that listens is cut, as by a restart of Postgres: the watcher
+// listens again and nobody is stranded.
+func TestTheWatcherOutlivesItsConnection(t *testing.T) {
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	w := NewWatcher(storetest.Open(t, url, store.RoleNotify), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	move := func(seq uint64) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), `UPDATE record.position SET seq = $1`, seq); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Wait(ctx, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(1)
+	if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR wait_event = 'ClientRead' AND pid <> pg_backend_pid() AND datname = current_database()`); err != nil {
+		t.Fatal(err)
+	}
+	move(2)
+	cancel()
+	<-ended
+}
