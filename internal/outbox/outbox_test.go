@@ -1,0 +1,67 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func imported(t *testing.T) events.Event {
+	t.Helper()
+	e, err := events.New("/postern", "operator:o", time.Now(), events.DirectoryImported{ImportID: uuid.New(), Format: "csv"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// An event goes out if and only if the transaction that left it committed, and
+// until it is acknowledged it goes out again.
+func TestAnEventGoesOutWithItsTransaction(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleRecorder)
+	first, second := imported(t), imported(t)
+	leave := func(e events.Event, then error) {
+		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			if err := Leave(t.Context(), tx, e); err != nil {
+				t.Fatal(err)
+			}
+			return then
+		})
+		if !errors.Is(err, then) {
+			t.Fatal(err)
+		}
+	}
+	leave(first, nil)
+	leave(imported(t), errors.New("the import failed"))
+	leave(second, nil)
+
+	away := errors.New("NATS is away")
+	err := Relay(t.Context(), pool, func(context.Context, ...events.Event) (uint64, error) { return 0, away })
+	if !errors.Is(err, away) {
+		t.Fatalf("it gave %v", err)
+	}
+	var published []events.Event
+	publish := func(_ context.Context, evs ...events.Event) (uint64, error) {
+		published = append(published, evs...)
+		return 1, nil
+	}
+	for range 2 {
+		if err := Relay(t.Context(), pool, publish); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]events.Event{first, second}, published); diff != "" {
+		t.Errorf("(-left +published):\n%s", diff)
+	}
+}

@@ -1,0 +1,68 @@
+// Package parked keeps the events that a consumer could not handle, for an
+// operator to see, retry or discard. A parked event stands on the record like
+// every other; only its handling is put aside.
+package parked
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/eventlog"
+)
+
+// maxTries is how often an event is handled before it is parked: with the delays
+// in between, half a minute.
+const maxTries = 8
+
+// In gives what a process does with events that it can't handle: it parks them
+// in the database of pool.
+func In(pool *pgxpool.Pool) eventlog.Parking {
+	return eventlog.Parking{MaxTries: maxTries, Passing: Passing, Park: func(ctx context.Context, p eventlog.Parked) error {
+		return park(ctx, pool, p)
+	}}
+}
+
+func park(ctx context.Context, pool *pgxpool.Pool, p eventlog.Parked) error {
+	var id, message *uuid.UUID
+	if p.Event.ID != uuid.Nil {
+		id = &p.Event.ID
+	}
+	if p.Event.MessageID != uuid.Nil {
+		message = &p.Event.MessageID
+	}
+	_, err := pool.Exec(ctx, `
+		INSERT INTO app.parked (parked_id, consumer, seq, event_id, type, message_id, tries, reason, stack)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (consumer, seq) DO NOTHING`,
+		uuid.New(), p.Consumer, p.Seq, id, string(p.Event.Type), message, p.Tries, p.Reason, p.Stack)
+	if err != nil {
+		return fmt.Errorf("parking event %d: %w", p.Seq, err)
+	}
+	return nil
+}
+
+// Passing tells an error that goes by without anybody changing the event: the
+// database or the network is away or overloaded.
+func Passing(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		// SQLSTATE classes: connection exception, transaction rollback,
+		// insufficient resources, operator intervention, system error.
+		for _, class := range []string{"08", "40", "53", "57", "58"} {
+			if strings.HasPrefix(pg.Code, class) {
+				return true
+			}
+		}
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
