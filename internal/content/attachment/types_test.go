@@ -1,0 +1,177 @@
+package attachment
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"strings"
+	"testing"
+)
+
+const (
+	openXML  = "application/vnd.openxmlformats-officedocument."
+	openDoc  = "application/vnd.oasis.opendocument."
+	wordMain = openXML + "wordprocessingml.document" + mainPart
+)
+
+func TestAllowedTypes(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		data       []byte
+		want       string
+	}{
+		{"PDF", "a.pdf", []byte("%PDF-1.7\n%âãÏÓ\n1 0 obj"), "application/pdf"},
+		{"PDF after a line break", "a.pdf", []byte("\r\n%PDF-1.4\n"), "application/pdf"},
+		{"PDF that says it is a program", "a.exe", []byte("%PDF-1.7\n"), "application/pdf"},
+		{"PNG", "a.png", encoded(func(b *bytes.Buffer, m image.Image) error { return png.Encode(b, m) }), "image/png"},
+		{"JPEG", "a.jpg", encoded(func(b *bytes.Buffer, m image.Image) error { return jpeg.Encode(b, m, nil) }), "image/jpeg"},
+		{"GIF", "a.gif", encoded(func(b *bytes.Buffer, m image.Image) error { return gif.Encode(b, m, nil) }), "image/gif"},
+		{"TIFF", "a.tif", []byte("II*\x00\x08\x00\x00\x00"), "image/tiff"},
+		{"WebP", "a.webp", []byte("RIFF\x24\x00\x00\x00WEBPVP8 \x18\x00\x00\x00"), "image/webp"},
+		{"HEIC", "a.heic", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), "image/heic"},
+		{"HEIF", "a.heic", []byte("\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic"), "image/heic"},
+		{"RTF", "a.rtf", []byte(`{\rtf1\ansi Dear Ann}`), "application/rtf"},
+		{"letter", "a.txt", []byte("Dear Ann,\nyour results are in,\nregards\n"), "text/plain"},
+		{"letter with headings", "a.txt", []byte("Date: 3 May\nTo: Ann Lee\nSubject: Results\n\nDear Ann"), "text/plain"},
+		{"letter in Latin-1", "a.txt", []byte("Sehr geehrte Frau M\xfcller"), "text/plain"},
+		{"letter in UTF-8 with a mark", "", []byte("\xef\xbb\xbfSehr geehrte Frau Müller"), "text/plain"},
+		{"table", "a.csv", []byte("date,value\n2026-01-02,7\n"), "text/csv"},
+		{"table of one column", "a.CSV", []byte("value\n7\n"), "text/csv"},
+		{"table with tabs", "a.tsv", []byte("date\tvalue\n2026-01-02\t7\n"), "text/plain"},
+		{"script without a sign of it", "a.js", []byte("alert(1)"), "text/plain"},
+		{"Word", "a.docx", ooxml(wordMain), openXML + "wordprocessingml.document"},
+		{"Word, with large parts first", "a.docx", zipped("word/media/scan.jpg", strings.Repeat("x", 1<<20), contentTypes, typesXML(wordMain)), openXML + "wordprocessingml.document"},
+		{"Excel", "a.xlsx", ooxml(openXML + "spreadsheetml.sheet" + mainPart), openXML + "spreadsheetml.sheet"},
+		{"PowerPoint", "a.pptx", ooxml(openXML + "presentationml.presentation" + mainPart), openXML + "presentationml.presentation"},
+		{"OpenDocument text", "a.odt", zipped("mimetype", openDoc+"text", "content.xml", "<x/>"), openDoc + "text"},
+		{"OpenDocument spreadsheet", "a.ods", zipped("mimetype", openDoc+"spreadsheet"), openDoc + "spreadsheet"},
+		{"OpenDocument presentation", "a.odp", zipped("mimetype", openDoc+"presentation"), openDoc + "presentation"},
+	} {
+		k, err := kindOf(c.data, c.file)
+		if err != nil || k.mediaType != c.want {
+			t.Errorf("%s: got %s, %v, want %s", c.name, k.mediaType, err, c.want)
+		}
+	}
+}
+
+// All of these are named as if they were a PDF.
+func TestRefusedTypes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		data  []byte
+		found string // the beginning of it
+	}{
+		{"HTML", []byte("<!DOCTYPE html><script>alert(1)</script>"), "text/html"},
+		{"HTML in capitals after spaces", []byte("  \n<HTML><BODY>"), "text/html"},
+		{"SVG", []byte(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`), "image/svg+xml"},
+		{"XML", []byte(`<?xml version="1.0"?><x/>`), "text/xml"},
+		{"shell script", []byte("#!/bin/sh\nrm -rf /\n"), "text/x-shellscript"},
+		{"PHP", []byte("<?php system($_GET[0]);"), "text/x-php"},
+		{"JSON", []byte(`{"resourceType":"Patient"}`), "application/json"},
+		{"Windows program", []byte("MZ\x90\x00\x03\x00\x00\x00"), "application/vnd.microsoft.portable-executable"},
+		{"Linux program", []byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00"), "application/x-"},
+		{"program with a PDF behind it", []byte("MZ\x90\x00 %PDF-1.7\n"), "application/octet-stream"},
+		{"HTML with a PDF behind it", []byte("<html><script>alert(1)</script>%PDF-1.7\n"), "application/octet-stream"},
+		{"ZIP", zipped("a.txt", "hello"), zipType},
+		{"broken ZIP", zipped("a.txt", "hello")[:20], zipType},
+		{"gzip", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00"), "application/gzip"},
+		{"Java archive", zipped("META-INF/MANIFEST.MF", "x"), zipType},
+		{"old Word", append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 600)...), "application/x-ole-storage"},
+		{"DICOM", append(make([]byte, 128), "DICM"...), "application/dicom"},
+		{"MP4", []byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), "video/mp4"},
+		{"text that turns binary", append(bytes.Repeat([]byte("text "), 2000), 0, 1, 2), "application/octet-stream"},
+		{"noise", []byte{1, 2, 3, 4}, "application/octet-stream"},
+		{"Word with macros", ooxml("application/vnd.ms-word.document.macroEnabled" + mainPart), "application/vnd.ms-word.document.macroenabled"},
+		{"Word with macros, list says not", zipped(contentTypes, typesXML(wordMain), "word/vbaProject.bin", "x"), openXML + "wordprocessingml.document" + withMacros},
+		{"Word with macros under another name", ooxml(wordMain, "application/vnd.ms-office.vbaProject"), openXML + "wordprocessingml.document" + withMacros},
+		{"Word with controls", zipped(contentTypes, typesXML(wordMain), "word/activeX/activeX1.xml", "x"), openXML + "wordprocessingml.document" + withMacros},
+		{"Excel with an old macro sheet", ooxml(openXML+"spreadsheetml.sheet"+mainPart, "application/vnd.ms-excel.macrosheet+xml"), openXML + "spreadsheetml.sheet" + withMacros},
+		{"Word template", ooxml(openXML + "wordprocessingml.template" + mainPart), openXML + "wordprocessingml.template"},
+		{"two things at once", ooxml(wordMain, openXML+"spreadsheetml.sheet"+mainPart), zipType},
+		{"two lists of contents", zipped(contentTypes, typesXML(wordMain), "[content_types].XML", "x"), zipType},
+		{"list that is no XML", zipped(contentTypes, "<Types"), zipType},
+		{"list that unpacks to far too much", zipped(contentTypes, strings.Repeat(" ", 8<<20)+typesXML(wordMain)), zipType},
+		{"list that says something odd", ooxml("<script>" + mainPart), zipType},
+		{"OpenDocument with macros", zipped("mimetype", openDoc+"text", "Basic/Standard/Module1.xml", "x"), openDoc + "text" + withMacros},
+		{"OpenDocument drawing", zipped("mimetype", openDoc+"graphics"), openDoc + "graphics"},
+		{"EPUB", zipped("mimetype", "application/epub+zip"), zipType},
+	} {
+		_, err := kindOf(c.data, "report.pdf")
+		var wrong *TypeError
+		if !errors.As(err, &wrong) || !strings.HasPrefix(wrong.Found, c.found) {
+			t.Errorf("%s: got %v, want it refused as %s", c.name, err, c.found)
+		}
+	}
+}
+
+func TestTypeErrorSaysWhatToSend(t *testing.T) {
+	got := (&TypeError{Found: "text/html"}).Error()
+	for _, part := range []string{"text/html", "PDF", "JPEG", "plain text", "Word (.docx)"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("%q does not name %s", got, part)
+		}
+	}
+}
+
+func FuzzKindOf(f *testing.F) {
+	f.Add(ooxml(wordMain), "a.docx")
+	f.Add(zipped("mimetype", openDoc+"text"), "a.odt")
+	f.Add([]byte("%PDF-1.7\n"), "a.pdf")
+	f.Add([]byte("date,value\n1,2\n"), "a.csv")
+	f.Fuzz(func(t *testing.T, data []byte, name string) {
+		k, err := kindOf(data, name)
+		if wrong := (*TypeError)(nil); errors.As(err, &wrong) {
+			if len(wrong.Found) > 120 {
+				t.Errorf("a type of %d bytes was found", len(wrong.Found))
+			}
+		} else if err != nil || k.mediaType == "" || !hasExtension(k.nameFor(name), k.extensions) {
+			t.Errorf("got %v, %v", k, err)
+		}
+	})
+}
+
+// ooxml makes an Office Open XML file that lists parts of these types.
+func ooxml(types ...string) []byte {
+	return zipped(contentTypes, typesXML(types...), "_rels/.rels", "<x/>", "word/document.xml", "<x/>")
+}
+
+func typesXML(types ...string) string {
+	var b strings.Builder
+	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">` +
+		`<Default Extension="xml" ContentType="application/xml"/>`)
+	for _, t := range types {
+		b.WriteString(`<Override PartName="/x" ContentType="` + strings.ReplaceAll(t, "<", "&lt;") + `"/>`)
+	}
+	return b.String() + "</Types>"
+}
+
+// zipped makes a ZIP file of names and contents by turns.
+func zipped(parts ...string) []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(parts); i += 2 {
+		f, err := w.Create(parts[i])
+		if err == nil {
+			_, err = f.Write([]byte(parts[i+1]))
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func encoded(encode func(*bytes.Buffer, image.Image) error) []byte {
+	var b bytes.Buffer
+	if err := encode(&b, image.NewGray(image.Rect(0, 0, 8, 8))); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,124 @@
+// Package content keeps what only the reader of a message may see: bodies,
+// attachments and audience manifests, encrypted, in a blob bucket. Events carry
+// their digests alone.
+//
+// Every message and every attachment has a data key of its own. The key lives
+// in one place, a column of its row, wrapped by the key-encryption key (KEK)
+// with the row's id as associated data; blobs and sealed columns are encrypted
+// with it and bound to their names, so that neither a wrapped key nor a blob
+// can stand in for another. Destroying the wrapped key (deleting that column)
+// erases the content everywhere, in backups of the bucket too, while the events
+// still prove by digest what was sent. The blobs may then be deleted at leisure.
+//
+// A blob counts once Put or Create has returned: then it is on disk (see package
+// folder) or with the object store. Order: blob first, then the row with its
+// wrapped key, then the event that names it. A crash in between leaves a blob
+// that nothing names, and that nobody can read.
+//
+// A Store and a Key are safe for concurrent use.
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/tink-crypto/tink-go/v2/tink"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/memblob"
+	_ "gocloud.dev/blob/s3blob" // s3:// addresses
+	"gocloud.dev/gcerrors"
+
+	"postern/internal/content/folder"
+)
+
+var (
+	// ErrNotFound says that there is no blob of that name.
+	ErrNotFound = errors.New("the content is not there")
+	// ErrExists says that Create found a blob of that name, and left it alone.
+	ErrExists = errors.New("the content exists already")
+	// ErrChanged says that what is stored is not what was put there with this
+	// key, under this name, whole.
+	ErrChanged = errors.New("the content was changed, cut short or moved, or its key is another")
+)
+
+// Name is the name of a blob. It tells nothing of the content.
+type Name string
+
+// BodyOf names the body of a message.
+func BodyOf(message uuid.UUID) Name { return Name("bodies/" + message.String()) }
+
+// AttachmentOf names an attachment.
+func AttachmentOf(attachment uuid.UUID) Name { return Name("attachments/" + attachment.String()) }
+
+// ManifestOf names the audience manifest of a message.
+func ManifestOf(message uuid.UUID) Name { return Name("manifests/" + message.String()) }
+
+// Store is a bucket of encrypted blobs and the KEK of their keys.
+type Store struct {
+	bucket *blob.Bucket
+	kek    tink.AEAD
+}
+
+// New makes a Store of a bucket and a KEK: the AEAD of a key file (see
+// ReadKeyFile), or of a KMS. The Store closes the bucket.
+func New(bucket *blob.Bucket, kek tink.AEAD) *Store {
+	return &Store{bucket: bucket, kek: kek}
+}
+
+// Open opens the Store that CONTENT_URL and CONTENT_KEY_FILE name. The address
+// is a folder (a path, or file:///path), which is created if it isn't there, an
+// s3:// bucket (credentials and region as the AWS SDK finds them, or in the
+// query: https://gocloud.dev/howto/blob/#s3), or mem:// for tests.
+func Open(ctx context.Context, address, keyFile string) (*Store, error) {
+	kek, err := ReadKeyFile(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := openBucket(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("opening the content bucket: %w", err)
+	}
+	return New(bucket, kek), nil
+}
+
+func openBucket(ctx context.Context, address string) (*blob.Bucket, error) {
+	scheme, _, isURL := strings.Cut(address, "://")
+	switch {
+	case address == "":
+		return nil, errors.New("no address given: set CONTENT_URL to a folder or an s3:// bucket")
+	case !isURL:
+		return folder.Open(address)
+	}
+	switch scheme {
+	case "file":
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, err
+		}
+		if (u.Host != "" && u.Host != "localhost") || u.RawQuery != "" || u.Path == "" {
+			return nil, fmt.Errorf("%s names no folder of this machine: use file:///absolute/path or a plain path", address)
+		}
+		return folder.Open(u.Path)
+	case "mem":
+		return memblob.OpenBucket(&memblob.Options{NoMD5: true}), nil
+	case "s3":
+		return blob.OpenBucket(ctx, address)
+	default:
+		return nil, fmt.Errorf("no bucket is known for %s://: use a folder, file:/// or s3://", scheme)
+	}
+}
+
+// Close closes the bucket.
+func (s *Store) Close() error { return s.bucket.Close() }
+
+// Delete removes a blob. That it was not there is no error.
+func (s *Store) Delete(ctx context.Context, name Name) error {
+	if err := s.bucket.Delete(ctx, string(name)); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("deleting content: %w", err)
+	}
+	return nil
+}

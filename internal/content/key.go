@@ -1,0 +1,100 @@
+package content
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
+)
+
+const (
+	keySize = 32
+
+	// segmentSize is how much of a blob is encrypted, and authenticated, at a
+	// time. It is part of the stored form: another value reads no older blob.
+	// Measured: a MiB encrypts a manifest no faster (1.1 GB/s) and a short body
+	// twenty times slower (0.46 ms), for every stream allocates a segment.
+	segmentSize = 64 << 10
+)
+
+// Key is the data key of one message or one attachment. It prints as a
+// placeholder, with every verb.
+type Key struct{ secret [keySize]byte }
+
+// Format implements fmt.Formatter: a key never reaches a log or an error.
+func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "content.Key(secret)") }
+
+// NewKey makes the data key of the message or attachment with this id, and its
+// wrapped form, for the row of that id. The wrapped form opens under no other.
+func (s *Store) NewKey(id uuid.UUID) (key Key, wrapped []byte, err error) {
+	_, _ = rand.Read(key.secret[:]) // never fails (crypto/rand)
+	wrapped, err = s.kek.Encrypt(key.secret[:], wrappedFor(id))
+	if err != nil {
+		return Key{}, nil, fmt.Errorf("wrapping a content key: %w", err)
+	}
+	return key, wrapped, nil
+}
+
+// Unwrap gives the data key back. With a key file it
+// takes under a microsecond. A wrapped key
+// that was changed, or is another row's, is ErrChanged.
+func (s *Store) Unwrap(id uuid.UUID, wrapped []byte) (key Key, err error) {
+	secret, err := s.kek.Decrypt(wrapped, wrappedFor(id))
+	if err != nil || copy(key.secret[:], secret) != keySize || len(secret) != keySize {
+		return Key{}, fmt.Errorf("unwrapping a content key: %w", ErrChanged)
+	}
+	return key, nil
+}
+
+func wrappedFor(id uuid.UUID) []byte { return []byte("content key of " + id.String()) }
+
+// Seal encrypts something small that is kept in the row itself, such as a
+// subject. The field says what it is; Open must name the same. 28 bytes longer.
+func (k Key) Seal(field string, plaintext []byte) ([]byte, error) {
+	aead, err := k.sealer()
+	if err != nil {
+		return nil, fmt.Errorf("sealing %s: %w", field, err)
+	}
+	return aead.Seal(nil, nil, plaintext, []byte(field)), nil // #nosec G407 -- sealer makes the nonce
+}
+
+// Open decrypts what Seal made of this field with this key; all else is
+// ErrChanged.
+func (k Key) Open(field string, sealed []byte) ([]byte, error) {
+	aead, err := k.sealer()
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", field, err)
+	}
+	plaintext, err := aead.Open(nil, nil, sealed, []byte(field))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", field, ErrChanged)
+	}
+	return plaintext, nil
+}
+
+// sealer is AES-256-GCM with a random nonce in front of each ciphertext, and a
+// key derived for this use: the streams derive theirs from the same secret.
+func (k Key) sealer() (cipher.AEAD, error) {
+	secret, err := hkdf.Expand(sha256.New, k.secret[:], "postern content: sealed field", keySize)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// stream is Tink's AES256-GCM-HKDF streaming AEAD: a key derived for each blob,
+// a tag for each segment, the last one marked, so that nothing can be cut off.
+// https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
+func (k Key) stream() (*subtle.AESGCMHKDF, error) {
+	return subtle.NewAESGCMHKDF(k.secret[:], "SHA256", keySize, segmentSize, 0)
+}
