@@ -1,0 +1,142 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and links that BenchmarkImport and BenchmarkAudience use")
+
+// BenchmarkImport compares an import of three CSV files of N lines each with a bare
+// COPY of the same rows into the same empty tables with the same indexes, numbers
+// and all. The figure to hold: copy_s/import_s at least 0.25.
+//
+//	go test ./internal/directory -run '^$' -bench Import -benchtime 1x -directory.rows 1000000
+func BenchmarkImport(b *testing.B) {
+	for range b.N {
+		files := benchFiles(*benchRows)
+		copied := bareCopy(b, *benchRows)
+
+		pool := storetest.Pool(b, store.RoleAPI)
+		start := time.Now()
+		summary, err := ImportCSV(b.Context(), pool, files, Options{})
+		imported := time.Since(start)
+		if err != nil || summary.Links.New != *benchRows {
+			b.Fatal(summary, err)
+		}
+		start = time.Now()
+		if summary, err = ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil || summary.Changed() {
+			b.Fatal(summary, err)
+		}
+		b.ReportMetric(copied.Seconds(), "copy_s")
+		b.ReportMetric(imported.Seconds(), "import_s")
+		b.ReportMetric(copied.Seconds()/imported.Seconds(), "copy/import")
+		b.ReportMetric(time.Since(start).Seconds(), "again_s")
+	}
+}
+
+// benchRow gives the fields of the nth patient, portal user and link. Ids are as
+// scattered as an importing system's.
+func benchRow(n int) (patientID, given, family, userID, email string) {
+	givens := []string{"Ana", "José", "Maria", "John", "Wei", "Олег", "Niamh", "Zoë", "Fatima", "प्रिया"}
+	families := []string{"O'Brien", "Müller", "Smith", "Garcia-Lopez", "Nguyen", "Иванов", "Lee", "Kaur", "Silva", "Khan"}
+	scattered := uint64(n) * 0x9e3779b97f4a7c15 // #nosec G115 -- any bits will do
+	return fmt.Sprintf("pt-%016x", scattered),
+		fmt.Sprint(givens[n*7919%10], n*31%500), fmt.Sprint(families[n*6959%10], n*17%3000),
+		fmt.Sprintf("pu-%016x", scattered>>7|scattered<<57), fmt.Sprintf("user%d@example.test", n)
+}
+
+func benchFiles(rows int) []File {
+	var patients, users, links bytes.Buffer
+	patients.WriteString(patientsHeader)
+	users.WriteString(portalUsersHeader)
+	links.WriteString(linksHeader)
+	for n := range rows {
+		patientID, given, family, userID, email := benchRow(n)
+		fmt.Fprintf(&patients, "%s,%s,%s,1980-02-29,active,false\n", patientID, given, family)
+		fmt.Fprintf(&users, "%s,%s %s,%s,true\n", userID, given, family, email)
+		fmt.Fprintf(&links, "%s,%s,self,,\n", userID, patientID)
+	}
+	return []File{
+		{"patients.csv", int64(patients.Len()), &patients}, {"portal_users.csv", int64(users.Len()), &users}, {"links.csv", int64(links.Len()), &links},
+	}
+}
+
+// bareCopy measures COPY alone, of lines that are ready beforehand.
+func bareCopy(b *testing.B, rows int) time.Duration {
+	var patients, users, links bytes.Buffer
+	for n := range rows {
+		patientID, given, family, userID, email := benchRow(n)
+		fmt.Fprintf(&patients, "%s\t%s\t%s\t1980-02-29\tactive\tf\n", patientID, given, family)
+		fmt.Fprintf(&users, "%s\t%s %s\t%s\tt\n", userID, given, family, email)
+		fmt.Fprintf(&links, "%d\t%d\tself\t\\N\t\\N\n", n+1, n+1)
+	}
+	conn, err := pgx.Connect(b.Context(), storetest.New(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	start := time.Now()
+	for _, c := range []struct {
+		into string
+		rows io.Reader
+	}{
+		{"app.patients (patient_id, given_name, family_name, birth_date, status, deceased)", &patients},
+		{"app.portal_users (portal_user_id, name, email, active)", &users},
+		{"app.links (portal_user_no, patient_no, relationship, valid_from, valid_until)", &links},
+	} {
+		if _, err := conn.PgConn().CopyFrom(b.Context(), c.rows, "COPY "+c.into+" FROM STDIN"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return time.Since(start)
+}
+
+// BenchmarkAudience reads all of a directory as an audience, and counts it.
+func BenchmarkAudience(b *testing.B) {
+	pool := storetest.Pool(b, store.RoleAdmin)
+	if _, err := ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil {
+		b.Fatal(err)
+	}
+	_, _, _, oneID, _ := benchRow(*benchRows / 2)
+	for name, sel := range map[string]Selection{
+		"everybody": {Groups: []Group{AllPortalUsers}}, "one": {PortalUserIDs: []string{oneID}},
+	} {
+		in := func(b *testing.B, read func(tx pgx.Tx) error) {
+			for b.Loop() {
+				if err := pgx.BeginTxFunc(b.Context(), pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, read); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.Run("audience of "+name, func(b *testing.B) {
+			in(b, func(tx pgx.Tx) (err error) {
+				for _, err = range Audience(b.Context(), tx, sel, today) {
+				}
+				return err
+			})
+		})
+		b.Run("preview of "+name, func(b *testing.B) {
+			in(b, func(tx pgx.Tx) error {
+				_, err := Preview(b.Context(), tx, sel, today)
+				return err
+			})
+		})
+		b.Run("exists "+name, func(b *testing.B) {
+			in(b, func(tx pgx.Tx) error {
+				_, err := Exists(b.Context(), tx, sel, today)
+				return err
+			})
+		})
+	}
+}

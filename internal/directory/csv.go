@@ -1,0 +1,263 @@
+package directory
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// sink takes the rows that a decoder makes and the faults that it finds. Its
+// functions are set by whoever decodes; their errors end the decoding.
+type sink struct {
+	patient    func(patientRow) error
+	portalUser func(portalUserRow) error
+	link       func(linkRow) error
+	episode    func(episodeRow) error
+	fault      func(fault)
+}
+
+// csvKind is one of the three CSV files, recognized by its header.
+type csvKind struct {
+	name    string
+	columns []string
+	row     func(*csvRow, sink) error
+}
+
+var csvKinds = []csvKind{
+	{"links.csv", []string{"portal_user_id", "patient_id", "relationship", "from", "until"}, decodeLink},
+	{"portal_users.csv", []string{"portal_user_id", "name", "email", "active"}, decodePortalUser},
+	{"patients.csv", []string{"patient_id", "given_name", "family_name", "birth_date", "status", "deceased"}, decodePatient},
+}
+
+// longestRecord is how many bytes one CSV record may have. It keeps a quote that
+// is never closed from drawing the whole file into memory.
+const longestRecord = 64 << 10
+
+// decodeCSV reads one file. A wrong line still goes on as a row if its ids are
+// right, so that other lines' references to it are not taken for wrong as well.
+func decodeCSV(file int, content io.Reader, into sink) error {
+	bounded := &boundedReader{content: content, left: longestRecord}
+	reader := csv.NewReader(skipBOM(bounded))
+	reader.FieldsPerRecord = -1
+	reader.ReuseRecord = true
+	row := csvRow{place: place{file: file}, reader: reader}
+	for {
+		bounded.left = longestRecord
+		record, err := reader.Read()
+		var syntax *csv.ParseError
+		switch {
+		case err == io.EOF && row.kind == nil:
+			into.fault(fault{place: place{file, 1}, reason: "the file is empty: it needs a header line", cut: true})
+			return nil
+		case err == io.EOF:
+			return nil
+		case errors.As(err, &syntax):
+			// What follows a broken quote can't be told apart into lines any more.
+			into.fault(fault{place: place{file, syntax.StartLine}, reason: syntaxReason(syntax, bounded.spent), cut: true})
+			return nil
+		case err != nil:
+			return err
+		}
+		row.values, row.faulty = record, false
+		row.line, _ = reader.FieldPos(0)
+		switch {
+		case bounded.spent:
+			into.fault(fault{place: row.place, reason: "is longer than 64 KiB (the rest of the file was not read)", cut: true})
+			return nil
+		case row.kind == nil:
+			if !row.header(into) {
+				return nil
+			}
+			continue
+		}
+		if len(record) != len(row.at) {
+			into.fault(fault{place: row.place, reason: fmt.Sprintf("has %d fields, where the header has %d", len(record), len(row.at))})
+			continue
+		}
+		if err := row.kind.row(&row, into); err != nil {
+			return err
+		}
+	}
+}
+
+func syntaxReason(err *csv.ParseError, spent bool) string {
+	switch {
+	case spent:
+		return `is longer than 64 KiB: a quote may not be closed (the rest of the file was not read)`
+	case errors.Is(err.Err, csv.ErrBareQuote):
+		return `a quote stands inside a field: write the field in quotes and each quote in it twice (the rest of the file was not read)`
+	}
+	return `a quoted field does not end as it should: write each quote in it twice and end it with a quote (the rest of the file was not read)`
+}
+
+// csvRow is the record at hand.
+type csvRow struct {
+	place
+	reader *csv.Reader
+	kind   *csvKind
+	at     []int // where each of the kind's columns stands in a record
+	values []string
+	faulty bool // a fault was found in it
+}
+
+// header finds out from the first record what kind of file this is.
+func (r *csvRow) header(into sink) (ok bool) {
+	wrong := func(reason string, args ...any) bool {
+		into.fault(fault{place: r.place, reason: fmt.Sprintf(reason, args...), cut: true})
+		return false
+	}
+	for i := range csvKinds {
+		// The most telling column of each kind, in this order: links have both ids.
+		if slices.Contains(r.values, []string{"relationship", "portal_user_id", "patient_id"}[i]) {
+			r.kind = &csvKinds[i]
+			break
+		}
+	}
+	if r.kind == nil {
+		return wrong("the header is of none of the files that can be imported: it must be %s", headers())
+	}
+	seen := map[string]bool{}
+	for _, column := range r.values {
+		if seen[column] {
+			return wrong("the header names %s twice", printable(column))
+		}
+		if seen[column] = true; !slices.Contains(r.kind.columns, column) {
+			return wrong("the header names %s, which %s does not have: it must be %s", printable(column), r.kind.name, strings.Join(r.kind.columns, ","))
+		}
+	}
+	for _, column := range r.kind.columns {
+		if !seen[column] {
+			return wrong("the header lacks %s: that of %s must be %s", column, r.kind.name, strings.Join(r.kind.columns, ","))
+		}
+		r.at = append(r.at, slices.Index(r.values, column))
+	}
+	return true
+}
+
+func headers() string {
+	var all []string
+	for _, kind := range csvKinds {
+		all = append(all, strings.Join(kind.columns, ","))
+	}
+	return strings.Join(all, " or ")
+}
+
+// printable is a column's name for an error. A file without a header has somebody's
+// data there, which must not be shown.
+func printable(column string) string {
+	if checkID(column) != "" || strings.ContainsAny(column, "0123456789") {
+		return "a column"
+	}
+	return "the column " + column
+}
+
+// field gives a value and notes the fault that check finds in it.
+func (r *csvRow) field(i int, into sink, check func(string) string) string {
+	value := r.values[r.at[i]]
+	r.note(i, into, check(value))
+	return value
+}
+
+func (r *csvRow) note(i int, into sink, reason string) {
+	if reason != "" {
+		r.faulty = true
+		line, _ := r.reader.FieldPos(r.at[i])
+		into.fault(fault{place: place{r.file, line}, field: r.kind.columns[i], reason: reason})
+	}
+}
+
+func (r *csvRow) bool(i int, into sink) bool {
+	value, reason := parseBool(r.values[r.at[i]])
+	r.note(i, into, reason)
+	return value
+}
+
+func (r *csvRow) date(i int, into sink) date {
+	value, reason := parseDate(r.values[r.at[i]])
+	r.note(i, into, reason)
+	return value
+}
+
+func decodePatient(r *csvRow, into sink) error {
+	p := patientRow{place: r.place, id: r.field(0, into, checkID)}
+	idIsWrong := r.faulty
+	p.given = r.field(1, into, checkText)
+	p.family = r.field(2, into, checkText)
+	if p.given == "" && p.family == "" {
+		r.note(2, into, "is missing, and so is given_name: a patient needs one of them")
+	}
+	p.birth = r.date(3, into)
+	status := r.field(4, into, func(s string) string { return oneOf(s, "active", "discharged") })
+	p.discharged = status == "discharged"
+	p.deceased = r.bool(5, into)
+	switch {
+	case idIsWrong:
+		return nil
+	case r.faulty:
+		p = patientRow{place: p.place, id: p.id}
+	}
+	return into.patient(p)
+}
+
+func decodePortalUser(r *csvRow, into sink) error {
+	u := portalUserRow{place: r.place, id: r.field(0, into, checkID)}
+	idIsWrong := r.faulty
+	u.name = r.field(1, into, checkName)
+	u.email = r.field(2, into, checkEmail)
+	u.active = r.bool(3, into)
+	switch {
+	case idIsWrong:
+		return nil
+	case r.faulty:
+		u = portalUserRow{place: u.place, id: u.id}
+	}
+	return into.portalUser(u)
+}
+
+func decodeLink(r *csvRow, into sink) error {
+	l := linkRow{place: r.place, portalUser: r.field(0, into, checkID), patient: r.field(1, into, checkID)}
+	l.relationship = r.field(2, into, func(s string) string { return oneOf(s, Self, Representative) })
+	if r.faulty {
+		return nil
+	}
+	l.from, l.until = r.date(3, into), r.date(4, into)
+	if l.from.set && l.until.set && l.until.day < l.from.day {
+		r.note(4, into, "is before from")
+	}
+	if r.faulty {
+		l.from, l.until = date{}, date{}
+	}
+	return into.link(l)
+}
+
+// boundedReader ends when a record needs more than is left to it. Its reader asks
+// for more only when what it holds is not enough for the record at hand.
+type boundedReader struct {
+	content io.Reader
+	left    int
+	spent   bool
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		b.spent = true
+		return 0, io.EOF
+	}
+	n, err := b.content.Read(p)
+	b.left -= n
+	return n, err
+}
+
+// skipBOM skips the byte order mark that spreadsheets write in front of UTF-8.
+func skipBOM(r io.Reader) io.Reader {
+	buffered := bufio.NewReader(r)
+	const mark = "\uFEFF"
+	if first, _ := buffered.Peek(len(mark)); string(first) == mark {
+		_, _ = buffered.Discard(len(mark))
+	}
+	return buffered
+}

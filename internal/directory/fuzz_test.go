@@ -1,0 +1,96 @@
+package directory
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// collector is a sink that checks what every row must be, whatever it came from:
+// fit for the database, and from a line that the file has.
+func collector(t *testing.T, content []byte) sink {
+	lines := bytes.Count(content, []byte("\n")) + 1
+	check := func(at place, ids []string, texts ...string) {
+		if at.line < 1 || at.line > lines {
+			t.Fatalf("line %d of %d", at.line, lines)
+		}
+		for _, id := range ids {
+			if checkID(id) != "" {
+				t.Fatalf("id %q", id)
+			}
+		}
+		for _, text := range texts {
+			if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || len(text) > 4*longestEmail {
+				t.Fatalf("text %q", text)
+			}
+		}
+	}
+	return sink{
+		patient: func(r patientRow) error {
+			check(r.place, []string{r.id}, r.given, r.family)
+			return nil
+		},
+		portalUser: func(r portalUserRow) error {
+			check(r.place, []string{r.id}, r.name, r.email)
+			return nil
+		},
+		link: func(r linkRow) error {
+			check(r.place, []string{r.portalUser, r.patient}, r.relationship)
+			if r.from.set && r.until.set && r.from.day > r.until.day {
+				t.Fatal("a link ends before it begins")
+			}
+			return nil
+		},
+		episode: func(r episodeRow) error {
+			check(r.place, []string{r.patient})
+			return nil
+		},
+		fault: func(f fault) {
+			check(f.place, nil, f.field)
+			if f.reason == "" {
+				t.Fatal("a fault without a reason")
+			}
+		},
+	}
+}
+
+func FuzzDecodeCSV(f *testing.F) {
+	for _, seed := range []string{
+		"", "\uFEFF", patientsHeader + "pt-1,Ana,O'Brien,1980-02-29,active,false\r\n",
+		portalUsersHeader + "pu-1,\"Ana \"\"A\"\"\nB\",a@example.test,true\npu-1,x,y,z\n",
+		linksHeader + "pu-1,pt-1,self,2026-02-02,2026-02-01\n\n,,,,\n",
+		portalUsersHeader + "pu-1,\"Ana,,true\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := decodeCSV(0, bytes.NewReader(content), collector(t, content)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzDecodeFHIR(f *testing.F) {
+	for _, seed := range []string{
+		`{"resourceType":"Patient","id":"p-1","active":false,"name":[{"use":"official","family":"O'Hara","given":["Ana"]}],"birthDate":"1980-02","telecom":[{"system":"email","value":"a@example.test","period":{"end":"2012"}}]}`,
+		`{"resourceType":"RelatedPerson","id":"r-1","patient":{"reference":"Patient/p-1"},"period":{"start":"2012","end":"2011"}}`,
+		`{"resourceType":"EpisodeOfCare","id":"e-1","status":"finished","patient":{"reference":"urn:uuid:p-1"}}`,
+		"null\r\n\n[]",
+	} {
+		f.Add([]byte(seed), "example.test")
+		f.Add([]byte(seed), "")
+	}
+	f.Fuzz(func(t *testing.T, content []byte, domain string) {
+		if domain != "" && checkEmail("a@"+domain) != "" {
+			return
+		}
+		for _, resourceType := range fhirFiles {
+			d := fhirDecoder{today: dayOf(today), emailDomain: domain, into: collector(t, content)}
+			if err := d.decode(0, resourceType, bytes.NewReader(content)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

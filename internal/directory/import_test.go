@@ -1,0 +1,316 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+const (
+	patientsHeader    = "patient_id,given_name,family_name,birth_date,status,deceased\n"
+	portalUsersHeader = "portal_user_id,name,email,active\n"
+	linksHeader       = "portal_user_id,patient_id,relationship,from,until\n"
+)
+
+// csvFiles makes files of name, content, name, content…
+func csvFiles(namesAndContents ...string) (files []File) {
+	for i := 0; i < len(namesAndContents); i += 2 {
+		content := namesAndContents[i+1]
+		files = append(files, File{Name: namesAndContents[i], Size: int64(len(content)), Content: strings.NewReader(content)})
+	}
+	return files
+}
+
+// dump is the directory as text, numbers left out.
+func dump(t *testing.T, pool *pgxpool.Pool) string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `
+		SELECT row FROM (SELECT concat_ws('|', 'patient', patient_id, given_name, family_name, coalesce(birth_date::text, '-'), status, deceased) AS row FROM app.patients
+		UNION ALL SELECT concat_ws('|', 'user', portal_user_id, name, email, active) FROM app.portal_users
+		UNION ALL SELECT concat_ws('|', 'link', portal_user_id, patient_id, relationship, coalesce(valid_from::text, '-'), coalesce(valid_until::text, '-'))
+		    FROM app.links JOIN app.portal_users USING (portal_user_no) JOIN app.patients USING (patient_no)) rows
+		ORDER BY row COLLATE "C"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestImportCSV(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	files := func() []File {
+		return csvFiles(
+			"links.csv", linksHeader+"ana,pt-1,self,,\r\nana,pt-2,representative,2020-02-29,2030-12-31\r\n",
+			"patients.csv", "\uFEFFstatus,patient_id,family_name,given_name,birth_date,deceased\nactive,pt-1,O'Brien,Ana,1980-02-29,false\n\ndischarged,pt-2,\"Šuštar, \"\"Jr\"\"\",李,,true\n",
+			"users.csv", portalUsersHeader+"ana,Ana O'Brien,Ana@example.test,true\nbo.b_2,Боб,,false",
+		)
+	}
+	want := Summary{Patients: Changes{New: 2}, PortalUsers: Changes{New: 2}, Links: Changes{New: 2}}
+	told := 0
+	inTx := func(ctx context.Context, tx pgx.Tx, s Summary) error {
+		told++
+		return nil
+	}
+
+	dry, err := ImportCSV(t.Context(), pool, files(), Options{DryRun: true, InTx: inTx})
+	if diff := gocmp.Diff(want, dry); diff != "" || err != nil {
+		t.Errorf("dry run: %v (-want +got):\n%s", err, diff)
+	}
+	if got := dump(t, pool); got != "" {
+		t.Errorf("a dry run changed the directory:\n%s", got)
+	}
+
+	var last, total int64
+	progress := func(done, of int64) {
+		if done < last || done > of {
+			t.Errorf("progress went from %d to %d of %d", last, done, of)
+		}
+		last, total = done, of
+	}
+	first, err := ImportCSV(t.Context(), pool, files(), Options{InTx: inTx, Progress: progress})
+	if diff := gocmp.Diff(want, first); diff != "" || err != nil {
+		t.Fatalf("import: %v (-want +got):\n%s", err, diff)
+	}
+	if last != total || total == 0 {
+		t.Errorf("progress ended at %d of %d", last, total)
+	}
+	wantRows := strings.Join([]string{
+		"link|ana|pt-1|self|-|-",
+		"link|ana|pt-2|representative|2020-02-29|2030-12-31",
+		"patient|pt-1|Ana|O'Brien|1980-02-29|active|f",
+		`patient|pt-2|李|Šuštar, "Jr"|-|discharged|t`,
+		"user|ana|Ana O'Brien|Ana@example.test|t",
+		"user|bo.b_2|Боб||f",
+	}, "\n")
+	if diff := gocmp.Diff(wantRows, dump(t, pool)); diff != "" {
+		t.Errorf("directory (-want +got):\n%s", diff)
+	}
+
+	again, err := ImportCSV(t.Context(), pool, files(), Options{InTx: inTx})
+	want = Summary{Patients: Changes{Unchanged: 2}, PortalUsers: Changes{Unchanged: 2}, Links: Changes{Unchanged: 2}}
+	if diff := gocmp.Diff(want, again); diff != "" || err != nil {
+		t.Errorf("the same again: %v (-want +got):\n%s", err, diff)
+	}
+	if told != 1 {
+		t.Errorf("InTx was called %d times: it must be called once, when something changed", told)
+	}
+
+	// A later file may hold less, and name what is in the directory.
+	changed, err := ImportCSV(t.Context(), pool, csvFiles(
+		"l.csv", linksHeader+"ana,pt-1,self,2026-01-01,\nana,pt-2,representative,2020-02-29,2030-12-31\nbo.b_2,pt-1,representative,,\n",
+		"u.csv", portalUsersHeader+"ana,Ana O'Brien,ana@example.test,true\n"), Options{})
+	want = Summary{PortalUsers: Changes{Changed: 1}, Links: Changes{New: 1, Changed: 1, Unchanged: 1}}
+	if diff := gocmp.Diff(want, changed); diff != "" || err != nil {
+		t.Errorf("a change: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestWhatTheCallerAddsGoesWithTheImport(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	broken := errors.New("the outbox is broken")
+	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+"ana,Ana,,true\n"), Options{
+		InTx: func(context.Context, pgx.Tx, Summary) error { return broken }})
+	if !errors.Is(err, broken) || dump(t, pool) != "" {
+		t.Errorf("%v; directory: %q", err, dump(t, pool))
+	}
+}
+
+func TestAnImportThatIsCalledOffLeavesNothing(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	ctx, cancel := context.WithCancel(t.Context())
+	files := csvFiles("u.csv", portalUsersHeader+"ana,Ana,,true\n")
+	files = append(files, File{Name: "p.csv", Content: readerFunc(func([]byte) (int, error) {
+		cancel()
+		return 0, io.ErrNoProgress
+	})})
+	if _, err := ImportCSV(ctx, pool, files, Options{}); err == nil || dump(t, pool) != "" {
+		t.Errorf("%v; directory: %q", err, dump(t, pool))
+	}
+}
+
+func TestImportCSVRefuses(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	if _, err := ImportCSV(t.Context(), pool, csvFiles(
+		"p.csv", patientsHeader+"pt-0,A,B,,active,false\n", "u.csv", portalUsersHeader+"pu-0,A,,true\n"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	before := dump(t, pool)
+	long := strings.Repeat("x", 201)
+	for _, c := range []struct {
+		name  string
+		files []File
+		want  string // the lines of the refusal
+	}{
+		{"an empty file", csvFiles("a.csv", ""), "a.csv:1: the file is empty: it needs a header line"},
+		{"a file of a byte order mark", csvFiles("a.csv", "\uFEFF"), "a.csv:1: the file is empty: it needs a header line"},
+		{"no header", csvFiles("a.csv", "pt-1,Ana,Smith,1980-01-01,active,false\n"),
+			"a.csv:1: the header is of none of the files that can be imported: it must be portal_user_id,patient_id,relationship,from,until or portal_user_id,name,email,active or patient_id,given_name,family_name,birth_date,status,deceased"},
+		{"a missing column", csvFiles("a.csv", "portal_user_id,name,email\n"),
+			"a.csv:1: the header lacks active: that of portal_users.csv must be portal_user_id,name,email,active"},
+		{"an unknown column", csvFiles("a.csv", "portal_user_id,name,email,active,phone\n"),
+			"a.csv:1: the header names the column phone, which portal_users.csv does not have: it must be portal_user_id,name,email,active"},
+		{"a column that may be data", csvFiles("a.csv", "portal_user_id,name,ana@example.test,active\n"),
+			"a.csv:1: the header names a column, which portal_users.csv does not have: it must be portal_user_id,name,email,active"},
+		{"a column twice", csvFiles("a.csv", "portal_user_id,name,email,active,email\n"),
+			"a.csv:1: the header names the column email twice"},
+		{"too few fields", csvFiles("a.csv", portalUsersHeader+"\npu-1,Ana,,true\npu-2,Bob,true\n"),
+			"a.csv:4: has 3 fields, where the header has 4"},
+		{"too many fields", csvFiles("a.csv", portalUsersHeader+"pu-2,Bob,Jr,,true\n"),
+			"a.csv:2: has 5 fields, where the header has 4"},
+		{"a quote that is not closed", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\npu-3,Eve,,true\n"),
+			"a.csv:3: a quoted field does not end as it should: write each quote in it twice and end it with a quote (the rest of the file was not read)"},
+		{"a bare quote", csvFiles("a.csv", portalUsersHeader+"pu-2,B\"ob,,true\npu-3,Eve,bad,true\n"),
+			"a.csv:2: a quote stands inside a field: write the field in quotes and each quote in it twice (the rest of the file was not read)"},
+		{"a quote never closed in a large file", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\n"+strings.Repeat("pu-3,Eve,,true\n", 10_000)),
+			"a.csv:3: is longer than 64 KiB: a quote may not be closed (the rest of the file was not read)"},
+		{"an endless line", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,"+strings.Repeat("x", 100_000)+",,true\n"),
+			"a.csv:3: is longer than 64 KiB (the rest of the file was not read)"},
+		{"lines after a field of several lines", csvFiles("a.csv", portalUsersHeader+"pu-1,\"Ana\n\nMaria\",,true\npu-2,Bob,,yes\n"),
+			"a.csv:2: name: holds a control character or a line break\na.csv:5: active: must be true or false"},
+		{"a fault behind a field of several lines", csvFiles("a.csv", portalUsersHeader+"pu-1,\"Ana\nMaria\",,yes\n"),
+			"a.csv:2: name: holds a control character or a line break\na.csv:3: active: must be true or false"},
+		{"wrong fields of portal users", csvFiles("a.csv", portalUsersHeader+
+			",Ana,,true\n"+
+			"pu 1,Ana,,true\n"+
+			strings.Repeat("x", 65)+",Ana,,true\n"+
+			"pu-1,,,true\n"+
+			"pu-2, ,,true\n"+
+			"pu-3,"+long+",,true\n"+
+			"pu-4,A\x07na,,true\n"+
+			"pu-5,\xffna,,true\n"+
+			"pu-6,Ana,Ana <ana@example.test>,true\n"+
+			"pu-7,Ana,ana@,true\n"+
+			"pu-8,Ana,\"ana@example.test, bob@example.test\",true\n"+
+			"pu-9,Ana,"+strings.Repeat("a", 60)+"@"+strings.Repeat("b.", 97)+"test,true\n"+
+			"pu-10,Ana,,TRUE\n"+
+			"pu-11,,ana,\n"),
+			`a.csv:2: portal_user_id: is missing
+a.csv:3: portal_user_id: may hold only letters A to Z, digits, '.', '_' and '-'
+a.csv:4: portal_user_id: is longer than 64 characters
+a.csv:5: name: is missing
+a.csv:6: name: is missing
+a.csv:7: name: is longer than 200 characters
+a.csv:8: name: holds a control character or a line break
+a.csv:9: name: is not UTF-8: save the file as UTF-8
+a.csv:10: email: is not an e-mail address of the form name@example.org
+a.csv:11: email: is not an e-mail address of the form name@example.org
+a.csv:12: email: is not an e-mail address of the form name@example.org
+a.csv:13: email: is longer than 254 characters
+a.csv:14: active: must be true or false
+a.csv:15: name: is missing
+a.csv:15: email: is not an e-mail address of the form name@example.org
+a.csv:15: active: must be true or false`},
+		{"wrong fields of patients", csvFiles("a.csv", patientsHeader+
+			"pt-1,,,,active,false\n"+
+			"pt-2,A,B,1980-02-30,active,false\n"+
+			"pt-3,A,B,01/02/1980,active,false\n"+
+			"pt-4,A,B,0000-01-01,active,false\n"+
+			"pt-5,A,B,,Active,false\n"+
+			"pt-6,A,B,,,\n"+
+			"pt-7,A\u0085,"+long+",,active,false\n"),
+			`a.csv:2: family_name: is missing, and so is given_name: a patient needs one of them
+a.csv:3: birth_date: is not a date: write YYYY-MM-DD
+a.csv:4: birth_date: is not a date: write YYYY-MM-DD
+a.csv:5: birth_date: is not a date: write YYYY-MM-DD
+a.csv:6: status: must be active or discharged
+a.csv:7: status: must be active or discharged
+a.csv:7: deceased: must be true or false
+a.csv:8: given_name: holds a control character or a line break
+a.csv:8: family_name: is longer than 200 characters`},
+		{"wrong fields of links", csvFiles("a.csv", linksHeader+
+			",pt-0,self,,\n"+
+			"pu-0,pt/0,self,,\n"+
+			"pu-0,pt-0,mother,,\n"+
+			"pu-0,pt-0,self,2026-02-02,2026-02-01\n"+
+			"pu-0,pt-0,representative,2026-13-01,soon\n"),
+			`a.csv:2: portal_user_id: is missing
+a.csv:3: patient_id: may hold only letters A to Z, digits, '.', '_' and '-'
+a.csv:4: relationship: must be self or representative
+a.csv:5: until: is before from
+a.csv:6: from: is not a date: write YYYY-MM-DD
+a.csv:6: until: is not a date: write YYYY-MM-DD`},
+		{"duplicates", csvFiles(
+			"p.csv", patientsHeader+"pt-1,A,B,,active,false\npt-2,A,B,,active,false\npt-1,A,B,,active,false\npt-1,C,D,,active,false\n",
+			"u.csv", portalUsersHeader+"pu-1,A,,true\npu-1,A,,true\n",
+			"u2.csv", portalUsersHeader+"pu-1,A,,true\n",
+			"l.csv", linksHeader+"pu-1,pt-1,self,,\npu-1,pt-1,representative,,\npu-1,pt-1,self,2026-01-01,\n"),
+			`p.csv:4: patient_id: stands already at line 2
+p.csv:5: patient_id: stands already at line 2
+u.csv:3: portal_user_id: stands already at line 2
+u2.csv:2: portal_user_id: stands already at u.csv:2
+l.csv:4: is the same link as line 2`},
+		{"links of nobody", csvFiles(
+			"l.csv", linksHeader+"pu-0,pt-0,self,,\npu-9,pt-0,self,,\npu-0,pt-9,self,,\npu-8,pt-8,self,2026-02-02,2026-02-01\n"),
+			`l.csv:3: portal_user_id: names no portal user of these files or of the directory
+l.csv:4: patient_id: names no patient of these files or of the directory
+l.csv:5: until: is before from
+l.csv:5: portal_user_id: names no portal user of these files or of the directory
+l.csv:5: patient_id: names no patient of these files or of the directory`},
+		{"a link to a wrong line is not wrong itself", csvFiles(
+			"u.csv", portalUsersHeader+"pu-1,,,true\n", "l.csv", linksHeader+"pu-1,pt-0,self,,\n"),
+			`u.csv:2: name: is missing`},
+		{"nor one to the unread rest of a file", csvFiles(
+			"u.csv", portalUsersHeader+"pu-1,A\"na,,true\npu-2,Bob,,true\n", "l.csv", linksHeader+"pu-2,pt-0,self,,\n"),
+			`u.csv:2: a quote stands inside a field: write the field in quotes and each quote in it twice (the rest of the file was not read)`},
+		{"one wrong file of two", csvFiles(
+			"p.csv", patientsHeader+"pt-1,A,B,,active,false\n", "u.csv", portalUsersHeader+"pu-1,Ana,,maybe\n"),
+			`u.csv:2: active: must be true or false`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ImportCSV(t.Context(), pool, c.files, Options{})
+			var refused *Refused
+			if !errors.As(err, &refused) {
+				t.Fatal("not refused:", err)
+			}
+			_, got, _ := strings.Cut(refused.Error(), "\n")
+			if diff := gocmp.Diff(c.want, got); diff != "" {
+				t.Errorf("refusal (-want +got):\n%s", diff)
+			}
+			if diff := gocmp.Diff(before, dump(t, pool)); diff != "" {
+				t.Errorf("something was imported (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestARefusalNamesAHundredLinesAndCountsAll(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	_, err := ImportCSV(t.Context(), pool, csvFiles(
+		"l.csv", linksHeader+strings.Repeat("pu-1,pt-1,self,,\n", 3000),
+		"u.csv", portalUsersHeader+strings.Repeat("pu-1,,,true\n", 3000)), Options{DryRun: true})
+	var refused *Refused
+	if !errors.As(err, &refused) {
+		t.Fatal("not refused:", err)
+	}
+	// Of the links 2,999 repeat the first, which names no patient; of the portal
+	// users each lacks a name and 2,999 repeat the first.
+	if refused.Total != 2999+1+3000+2999 || len(refused.Lines) != 100 || refused.Lines[0].Line != 2 || refused.Lines[99].Line != 101 {
+		t.Errorf("total %d, %d lines, the first %v", refused.Total, len(refused.Lines), refused.Lines[0])
+	}
+	if !strings.HasSuffix(err.Error(), "\nand 8899 more") {
+		t.Error(err)
+	}
+}
+
+func TestImportNeedsAFile(t *testing.T) {
+	if _, err := ImportCSV(t.Context(), nil, nil, Options{}); err == nil {
+		t.Error("no file was accepted")
+	}
+	if _, err := ImportFHIR(t.Context(), nil, fstest.MapFS{"Observation.ndjson": {}}, Options{}); err == nil {
+		t.Error("a folder without a file to import was accepted")
+	}
+}

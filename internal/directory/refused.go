@@ -1,0 +1,91 @@
+package directory
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// WrongLine is one fault of an import's files. It never quotes what stands there,
+// but for an id: the rest may be a name, an address or a day of birth.
+type WrongLine struct {
+	File   string
+	Line   int    // counted from 1, the header included
+	Field  string // the column or the FHIR element; "" is the whole line
+	Reason string
+}
+
+func (w WrongLine) String() string {
+	if w.Field == "" {
+		return fmt.Sprintf("%s:%d: %s", w.File, w.Line, w.Reason)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", w.File, w.Line, w.Field, w.Reason)
+}
+
+// mostLines bounds how many wrong lines an import names.
+const mostLines = 100
+
+// Refused is the error of an import with wrong lines. Nothing was imported.
+type Refused struct {
+	Lines []WrongLine // the first hundred, by file and line
+	Total int
+}
+
+func (e *Refused) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "nothing was imported: mend %d wrong %s and import again", e.Total, plural(e.Total, "field", "fields"))
+	for _, line := range e.Lines {
+		b.WriteString("\n" + line.String())
+	}
+	if more := e.Total - len(e.Lines); more > 0 {
+		fmt.Fprintf(&b, "\nand %d more", more)
+	}
+	return b.String()
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// faults collects wrong lines, of any number of which it keeps the first.
+type faults struct {
+	files []string
+	kept  []fault
+	total int
+	cut   bool // a file was not read to its end
+}
+
+// fault is a wrong line by the number of its file, in the order given.
+type fault struct {
+	place
+	field, reason string
+	cut           bool // the rest of the file can't be read
+}
+
+func (fs *faults) add(f fault) {
+	fs.total++
+	fs.cut = fs.cut || f.cut
+	if len(fs.kept) < 10*mostLines {
+		fs.kept = append(fs.kept, f)
+	}
+}
+
+func (fs *faults) err() error {
+	if fs.total == 0 {
+		return nil
+	}
+	slices.SortStableFunc(fs.kept, func(a, b fault) int {
+		if a.file != b.file {
+			return a.file - b.file
+		}
+		return a.line - b.line
+	})
+	refused := &Refused{Total: fs.total}
+	for _, f := range fs.kept[:min(len(fs.kept), mostLines)] {
+		refused.Lines = append(refused.Lines, WrongLine{fs.files[f.file], f.line, f.field, f.reason})
+	}
+	return refused
+}

@@ -1,0 +1,80 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Tally counts the portal users of an audience by why they are in it, and those
+// who would be but for something, by what it is.
+type Tally struct {
+	Included, Excluded map[string]int
+}
+
+// Resolve is [Audience] with its reasons counted, in a snapshot of its own: it
+// calls each for every recipient in order of number, and stops at the first error
+// of it. It takes two connections, which read the one snapshot side by side.
+func Resolve(ctx context.Context, db Beginner, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
+	txs, end, err := together(ctx, db)
+	defer end()
+	if err != nil {
+		return Tally{}, fmt.Errorf("taking a snapshot of the directory: %w", err)
+	}
+	return resolve(ctx, txs, sel, on, each)
+}
+
+func resolve(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
+	tally := Tally{Included: map[string]int{}, Excluded: map[string]int{}}
+	var ties tieBlock
+	var failed error
+	err := visitSelected(ctx, txs, sel, on, true, func(a *account, in, out Reason) bool {
+		switch {
+		case in != "":
+			tally.Included[string(in)]++
+			failed = each(Recipient{No: a.no, ID: a.id, Reason: in, Patients: ties.of(a.links)})
+		case out != "":
+			tally.Excluded[string(out)]++
+		}
+		return failed == nil
+	})
+	if failed != nil {
+		return Tally{}, failed
+	}
+	if err != nil {
+		return Tally{}, fmt.Errorf("finding the audience: %w", err)
+	}
+	return tally, nil
+}
+
+// together begins two transactions that see the same
+// (https://www.postgresql.org/docs/15/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION).
+// End ends whatever was begun.
+func together(ctx context.Context, db Beginner) (txs []pgx.Tx, end func(), err error) {
+	end = func() {
+		for _, tx := range txs {
+			_ = tx.Rollback(context.WithoutCancel(ctx))
+		}
+	}
+	reading := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	var id string
+	for range 2 {
+		tx, err := db.BeginTx(ctx, reading)
+		if err != nil {
+			return txs, end, err
+		}
+		txs = append(txs, tx)
+		if id == "" {
+			err = tx.QueryRow(ctx, `SELECT pg_export_snapshot()`).Scan(&id)
+		} else {
+			// The name is Postgres's own, of digits and dashes.
+			_, err = tx.Exec(ctx, `SET TRANSACTION SNAPSHOT '`+id+`'`)
+		}
+		if err != nil {
+			return txs, end, err
+		}
+	}
+	return txs, end, nil
+}

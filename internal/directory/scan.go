@@ -1,0 +1,335 @@
+package directory
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+)
+
+// Two ways to read accounts with their links, for the same rules: some, by
+// looking each up, and all, in the order of their number. Reading all of them
+// joins here and not in SQL: every plan that Postgres has for it looks each link's
+// patient up or sorts the result, at three times the cost.
+
+// binaryResults has every column sent in the binary format, which is what the
+// decoders below read, whatever the connection's default.
+var binaryResults = pgx.QueryResultFormats{pgx.BinaryFormatCode}
+
+// dayOf is a calendar day as Postgres sends a date: days since 2000-01-01.
+func dayOf(t time.Time) int32 {
+	year, month, day := t.Date()
+	const epoch = 946684800                                                                  // 2000-01-01 in Unix seconds
+	return int32((time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - epoch) / 86400) // #nosec G115 -- a date has 7 digits at most
+}
+
+func rawInt(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } // #nosec G115 -- the same 32 bits
+func rawBool(b []byte) bool { return b[0] != 0 }
+
+// termOn compares a link's dates, nil where open, with a day.
+func termOn(day int32, from, until []byte) term {
+	switch {
+	case until != nil && rawInt(until) < day:
+		return ended
+	case from != nil && rawInt(from) > day:
+		return notBegun
+	default:
+		return inForce
+	}
+}
+
+const someAccounts = `
+SELECT u.portal_user_no, u.portal_user_id, u.active, u.email <> '',
+       l.patient_no, l.relationship = 'self', l.valid_from, l.valid_until,
+       p.patient_id, p.status = 'discharged', p.deceased
+FROM app.portal_users u
+LEFT JOIN app.links l ON l.portal_user_no = u.portal_user_no
+LEFT JOIN app.patients p ON p.patient_no = l.patient_no
+WHERE u.portal_user_no = ANY($1)
+ORDER BY u.portal_user_no, l.patient_no, l.relationship`
+
+// visitSome calls visit for each account of the given numbers, in order, until it
+// returns false. The account is the visitor's only until it returns.
+func visitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit func(*account) bool) error {
+	rows, err := tx.Query(ctx, someAccounts, binaryResults, nos)
+	if err != nil {
+		return fmt.Errorf("reading portal users: %w", err)
+	}
+	defer rows.Close()
+	var a account
+	for rows.Next() {
+		raw := rows.RawValues()
+		if no := rawInt(raw[0]); no != a.no {
+			if a.no != 0 && !visit(&a) {
+				return nil
+			}
+			a = account{no: no, id: string(raw[1]), active: rawBool(raw[2]), addressed: rawBool(raw[3]), links: a.links[:0]}
+		}
+		if raw[4] != nil {
+			a.links = append(a.links, link{
+				patientNo: rawInt(raw[4]), self: rawBool(raw[5]), term: termOn(day, raw[6], raw[7]),
+				patientID: string(raw[8]), discharged: rawBool(raw[9]), deceased: rawBool(raw[10]),
+			})
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading portal users: %w", err)
+	}
+	if a.no != 0 {
+		visit(&a)
+	}
+	return nil
+}
+
+// window is how many portal user numbers are read at a time.
+const window = 1 << 15
+
+// visitAll calls visit for each account there is, in order, until it returns
+// false. It needs memory for a few windows of accounts, and for each patient of
+// the directory, since a link can lead to any of them: about sixty bytes, or twenty
+// if the links may come without the patients' ids.
+//
+// Sending rows is what bounds it: with a second transaction of the same snapshot
+// two of Postgres's processes send at once.
+func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit func(*account) bool) error {
+	starts, err := windows(ctx, txs[0])
+	if err != nil {
+		return err
+	}
+	if len(txs) == 1 {
+		return visitInTurn(ctx, txs[0], starts, day, withIDs, visit)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var group errgroup.Group
+	// Whoever still reads is called off before the caller has its transactions back.
+	defer func() { cancel(); _ = group.Wait() }()
+	var found patients
+	patientsRead := make(chan error, 1)
+	lanes := make([]chan *windowReader, len(txs))
+	for i, tx := range txs {
+		lanes[i] = make(chan *windowReader, 2)
+		group.Go(func() error {
+			defer close(lanes[i])
+			if i == 0 {
+				var err error
+				found, err = readPatients(ctx, tx, withIDs)
+				patientsRead <- err
+			}
+			return readWindows(ctx, tx, starts, i, len(txs), day, lanes[i])
+		})
+	}
+	if err := <-patientsRead; err != nil {
+		return fmt.Errorf("reading patients: %w", err)
+	}
+	for i := range starts {
+		w, ok := <-lanes[i%len(lanes)]
+		if !ok {
+			cancel() // the other lane may be waiting to be heard
+			return group.Wait()
+		}
+		if more, err := w.deliver(found, visit); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// windows gives where each window begins: at a number that somebody has, so that
+// a gap in the numbers costs nothing.
+func windows(ctx context.Context, tx pgx.Tx) (starts []int32, err error) {
+	for last := int64(0); last < math.MaxInt32; {
+		var first *int32
+		const next = `SELECT min(portal_user_no) FROM app.portal_users WHERE portal_user_no > $1`
+		if err := tx.QueryRow(ctx, next, last).Scan(&first); err != nil {
+			return nil, fmt.Errorf("reading portal users: %w", err)
+		}
+		if first == nil {
+			break
+		}
+		starts = append(starts, *first)
+		last = int64(*first) + window - 1
+	}
+	return starts, nil
+}
+
+func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, withIDs bool, visit func(*account) bool) error {
+	found, err := readPatients(ctx, tx, withIDs)
+	if err != nil {
+		return fmt.Errorf("reading patients: %w", err)
+	}
+	w := windowReader{tx: tx, day: day}
+	for _, first := range starts {
+		if err := w.read(ctx, first); err != nil {
+			return err
+		}
+		if more, err := w.deliver(found, visit); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// readWindows reads every step-th window into a lane.
+func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int, day int32, lane chan<- *windowReader) error {
+	for i := from; i < len(starts); i += step {
+		w := &windowReader{tx: tx, day: day}
+		if err := w.read(ctx, starts[i]); err != nil {
+			return err
+		}
+		select {
+		case lane <- w:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// patient is what an audience needs of one.
+type patient struct {
+	id                          string
+	known, discharged, deceased bool
+}
+
+// patients holds every patient by number, in pages, so that a gap in the numbers,
+// such as an import that failed leaves, takes no room.
+type patients [][]patient
+
+const patientPage = 1 << 12
+
+func (ps *patients) add(no int32, p patient) {
+	page := int(no / patientPage)
+	for len(*ps) <= page {
+		*ps = append(*ps, nil)
+	}
+	if (*ps)[page] == nil {
+		(*ps)[page] = make([]patient, patientPage)
+	}
+	(*ps)[page][no%patientPage] = p
+}
+
+// find returns nil for a number that no patient has.
+func (ps patients) find(no int32) *patient {
+	page := int(no / patientPage)
+	if page >= len(ps) || ps[page] == nil || !ps[page][no%patientPage].known {
+		return nil
+	}
+	return &ps[page][no%patientPage]
+}
+
+func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool) (patients, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT patient_no, CASE WHEN $1 THEN patient_id ELSE '' END, status = 'discharged', deceased
+		FROM app.patients`, binaryResults, withIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found patients
+	var ids idBlock
+	for rows.Next() {
+		raw := rows.RawValues()
+		found.add(rawInt(raw[0]), patient{ids.add(raw[1]), true, rawBool(raw[2]), rawBool(raw[3])})
+	}
+	return found, rows.Err()
+}
+
+// windowReader reads the accounts of a range of numbers, and their links.
+type windowReader struct {
+	tx       pgx.Tx
+	day      int32
+	accounts []account
+	owners   []int32 // of each of links, by portal user number
+	links    []link  // their patients known by number only
+}
+
+// read takes a window's accounts and links, each in the order of portal user
+// numbers.
+func (w *windowReader) read(ctx context.Context, first int32) error {
+	last := int32(min(int64(first)+window-1, math.MaxInt32)) // #nosec G115 -- bounded in the line
+	if err := w.readAccounts(ctx, first, last); err != nil {
+		return fmt.Errorf("reading portal users: %w", err)
+	}
+	if err := w.readLinks(ctx, first, last); err != nil {
+		return fmt.Errorf("reading links: %w", err)
+	}
+	return nil
+}
+
+func (w *windowReader) readAccounts(ctx context.Context, first, last int32) error {
+	rows, err := w.tx.Query(ctx, `
+		SELECT portal_user_no, portal_user_id, active, email <> '' FROM app.portal_users
+		WHERE portal_user_no BETWEEN $1 AND $2 ORDER BY portal_user_no`, binaryResults, first, last)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var ids idBlock
+	w.accounts = w.accounts[:0]
+	for rows.Next() {
+		raw := rows.RawValues()
+		w.accounts = append(w.accounts, account{
+			no: rawInt(raw[0]), id: ids.add(raw[1]), active: rawBool(raw[2]), addressed: rawBool(raw[3])})
+	}
+	return rows.Err()
+}
+
+func (w *windowReader) readLinks(ctx context.Context, first, last int32) error {
+	rows, err := w.tx.Query(ctx, `
+		SELECT portal_user_no, patient_no, relationship = 'self', valid_from, valid_until FROM app.links
+		WHERE portal_user_no BETWEEN $1 AND $2 ORDER BY portal_user_no, patient_no, relationship`, binaryResults, first, last)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	w.owners, w.links = w.owners[:0], w.links[:0]
+	for rows.Next() {
+		raw := rows.RawValues()
+		w.owners = append(w.owners, rawInt(raw[0]))
+		w.links = append(w.links, link{patientNo: rawInt(raw[1]), self: rawBool(raw[2]), term: termOn(w.day, raw[3], raw[4])})
+	}
+	return rows.Err()
+}
+
+// deliver visits each account with its links, told about their patients.
+func (w *windowReader) deliver(found patients, visit func(*account) bool) (more bool, err error) {
+	at := 0
+	for i := range w.accounts {
+		a := &w.accounts[i]
+		begin := at
+		for ; at < len(w.links) && w.owners[at] == a.no; at++ {
+			l := &w.links[at]
+			p := found.find(l.patientNo)
+			if p == nil {
+				return false, fmt.Errorf("a link names patient number %d, whom the directory does not hold", l.patientNo)
+			}
+			l.patientID, l.discharged, l.deceased = p.id, p.discharged, p.deceased
+		}
+		a.links = w.links[begin:at]
+		if !visit(a) {
+			return false, nil
+		}
+	}
+	if at < len(w.links) {
+		return false, fmt.Errorf("a link names portal user number %d, whom the directory does not hold", w.owners[at])
+	}
+	return true, nil
+}
+
+// idBlock makes strings of ids, thousands to an allocation.
+type idBlock struct{ b strings.Builder }
+
+func (blk *idBlock) add(id []byte) string {
+	if blk.b.Cap()-blk.b.Len() < len(id) {
+		blk.b = strings.Builder{}
+		blk.b.Grow(max(1<<16, len(id)))
+	}
+	start := blk.b.Len()
+	blk.b.Write(id)
+	return blk.b.String()[start:]
+}

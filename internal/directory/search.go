@@ -1,0 +1,199 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Querier is what the reads need: a pool, a connection or a transaction of pgx.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// PortalUser is an account as staff see it.
+type PortalUser struct {
+	No     int32
+	ID     string
+	Name   string
+	Email  string // "" for none
+	Active bool
+	// Patients are those whom the portal user is linked to, whenever the link
+	// counts, in order of patient number.
+	Patients []LinkedPatient
+}
+
+// LinkedPatient is a patient behind one of a portal user's links.
+type LinkedPatient struct {
+	ID           string
+	Name         string
+	Relationship string // self or representative
+	Status       string // active or discharged
+	Deceased     bool
+	From, Until  string // YYYY-MM-DD, "" where open
+}
+
+// ErrCursor is the error for a cursor that no page gave out.
+var ErrCursor = errors.New("the cursor is not one of this list: leave it out to begin anew")
+
+// MostPerPage is the largest page of [Search] and [List].
+const MostPerPage = 500
+
+// Search finds portal users by words that their own name, or that of a patient whom
+// they are linked to, begins with (all of them, in any order, whatever their case
+// and accents), by the beginning of their address, or of their id as it is written
+// or in small or capital letters. Without a word it gives everybody.
+//
+// A page holds at most limit portal users, in order of number; next is the cursor
+// of the one after it, "" at the end.
+func Search(ctx context.Context, q Querier, text string, limit int, cursor string) (page []PortalUser, next string, err error) {
+	text = searchable(text)
+	if text == "" {
+		return List(ctx, q, limit, cursor)
+	}
+	prefix := text
+	if strings.Contains(text, " ") {
+		prefix = "" // the beginning of neither an address nor an id
+	}
+	small, large := strings.ToLower(prefix), strings.ToUpper(prefix)
+	return readPage(ctx, q, foundBySearch, limit, cursor, text, prefix, small, large)
+}
+
+// longestSearch is how many characters of a search count.
+const longestSearch = 100
+
+func searchable(text string) string {
+	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", " "), "")
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > longestSearch {
+		text = string(runes[:longestSearch])
+	}
+	return text
+}
+
+// Each branch reads what an index finds, and no more: adding 0 keeps the planner
+// from going through everybody in order of number instead, which is slow whenever
+// it misjudges how many fit. Words so short that they fit more than two thousand
+// patients reach only the portal users of that many.
+const foundBySearch = `
+	(SELECT portal_user_no FROM app.portal_users
+	 WHERE portal_user_no > $1 AND app.words(name) @@ app.word_query($3)
+	 ORDER BY portal_user_no + 0 LIMIT $2)
+	UNION
+	(SELECT l.portal_user_no
+	 FROM (SELECT patient_no FROM app.patients
+	       WHERE app.words(given_name || ' ' || family_name) @@ app.word_query($3) LIMIT 2000) p
+	 JOIN app.links l USING (patient_no)
+	 WHERE l.portal_user_no > $1
+	 ORDER BY l.portal_user_no + 0 LIMIT $2)
+	UNION
+	(SELECT portal_user_no FROM app.portal_users
+	 WHERE portal_user_no > $1 AND $4::text <> '' AND email <> ''
+	   AND lower(email) ~>=~ $5::text AND lower(email) ~<~ ($5 || U&'\+10FFFF')
+	 ORDER BY portal_user_no + 0 LIMIT $2)
+	UNION
+	(SELECT portal_user_no FROM app.portal_users
+	 WHERE portal_user_no > $1 AND $4 <> ''
+	   AND (portal_user_id >= $4 AND portal_user_id < ($4 || U&'\+10FFFF')
+	     OR portal_user_id >= $5 AND portal_user_id < ($5 || U&'\+10FFFF')
+	     OR portal_user_id >= $6::text AND portal_user_id < ($6 || U&'\+10FFFF'))
+	 ORDER BY portal_user_no + 0 LIMIT $2)`
+
+// List gives all portal users, in pages as [Search] does.
+func List(ctx context.Context, q Querier, limit int, cursor string) (page []PortalUser, next string, err error) {
+	const everybody = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2`
+	return readPage(ctx, q, everybody, limit, cursor)
+}
+
+// readPage reads the portal users whose numbers a query finds, given the number
+// after which to begin, how many to find at most, and args.
+func readPage(ctx context.Context, q Querier, found string, limit int, cursor string, args ...any) ([]PortalUser, string, error) {
+	after, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = min(max(limit, 1), MostPerPage)
+	rows, err := q.Query(ctx, `
+		WITH found AS (SELECT portal_user_no FROM (`+found+`) f ORDER BY portal_user_no LIMIT $2)
+		SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.active,
+		       coalesce(p.patient_id, ''), coalesce(p.given_name, ''), coalesce(p.family_name, ''),
+		       coalesce(l.relationship, ''), coalesce(p.status, ''), coalesce(p.deceased, false),
+		       coalesce(l.valid_from::text, ''), coalesce(l.valid_until::text, '')
+		FROM found
+		JOIN app.portal_users u USING (portal_user_no)
+		LEFT JOIN app.links l USING (portal_user_no)
+		LEFT JOIN app.patients p USING (patient_no)
+		ORDER BY u.portal_user_no, l.patient_no, l.relationship`,
+		append([]any{after, limit + 1}, args...)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("searching portal users: %w", err)
+	}
+	page, err := collectPage(rows, limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("searching portal users: %w", err)
+	}
+	if len(page) <= limit {
+		return page, "", nil
+	}
+	page = page[:limit]
+	return page, strconv.Itoa(int(page[limit-1].No)), nil
+}
+
+// collectPage makes portal users of rows of a portal user and a link each.
+func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
+	page := make([]PortalUser, 0, most)
+	var u PortalUser
+	var p LinkedPatient
+	var given, family string
+	_, err := pgx.ForEachRow(rows, []any{
+		&u.No, &u.ID, &u.Name, &u.Email, &u.Active,
+		&p.ID, &given, &family, &p.Relationship, &p.Status, &p.Deceased, &p.From, &p.Until,
+	}, func() error {
+		if len(page) == 0 || page[len(page)-1].No != u.No {
+			page = append(page, u)
+		}
+		if p.ID != "" {
+			p.Name = strings.TrimSpace(given + " " + family)
+			page[len(page)-1].Patients = append(page[len(page)-1].Patients, p)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// parseCursor gives the number of the last portal user before a page.
+func parseCursor(cursor string) (after int32, err error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(cursor, 10, 32)
+	if err != nil || n < 1 {
+		return 0, ErrCursor
+	}
+	return int32(n), nil
+}
+
+// PortalUsers gives the portal users of the numbers, without their patients. A
+// number that nobody has is not in the result.
+func PortalUsers(ctx context.Context, q Querier, nos []int32) (map[int32]PortalUser, error) {
+	rows, err := q.Query(ctx, `
+		SELECT portal_user_no, portal_user_id, name, email, active FROM app.portal_users
+		WHERE portal_user_no = ANY($1)`, nos)
+	if err != nil {
+		return nil, fmt.Errorf("reading portal users: %w", err)
+	}
+	found := make(map[int32]PortalUser, len(nos))
+	var u PortalUser
+	_, err = pgx.ForEachRow(rows, []any{&u.No, &u.ID, &u.Name, &u.Email, &u.Active}, func() error {
+		found[u.No] = u
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading portal users: %w", err)
+	}
+	return found, nil
+}
