@@ -1,0 +1,134 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+)
+
+// Config is what a [Gate] works with. Only Secure, Fail and Now may be left out.
+type Config struct {
+	// Pool connects as postern_api or as the login user.
+	Pool *pgxpool.Pool
+	// Publish puts events on the record, all or none of them, and returns the
+	// sequence of the last once they are durable.
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Wait returns once everything up to the sequence can be read in Postgres.
+	Wait func(ctx context.Context, seq uint64) error
+	// Source is the process, as events name it: "/api".
+	Source string
+	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.
+	Secure bool
+	// Fail answers a request whose session could not be read or saved. By
+	// default it answers 503 without a reason.
+	Fail func(http.ResponseWriter, *http.Request, error)
+	// Now is the clock of events, invitations and failed sign-ins. Sessions go
+	// by the clocks of this process and of Postgres.
+	Now func() time.Time
+}
+
+// A Gate knows staff and portal users, and lets them in.
+type Gate struct {
+	cfg       Config
+	pool      *pgxpool.Pool
+	passwords hasher
+	staff     *door
+	portal    *door
+	browsers  *scs.SessionManager // in which an address has signed in before
+}
+
+// New makes a Gate. It costs one password hash and no I/O.
+func New(cfg Config) (*Gate, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Fail == nil {
+		cfg.Fail = func(w http.ResponseWriter, _ *http.Request, _ error) {
+			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		}
+	}
+	passwords, err := newHasher()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords}
+	g.staff = &door{newSessions(cfg, RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
+	g.portal = &door{newSessions(cfg, RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
+	g.browsers = newBrowserSessions(cfg)
+	return g, nil
+}
+
+// publish puts what bodies say on the record, as one batch, and returns its
+// last sequence.
+func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body) (uint64, error) {
+	at := g.cfg.Now()
+	batch := make([]events.Event, len(bodies))
+	for i, body := range bodies {
+		var err error
+		if batch[i], err = events.New(g.cfg.Source, actor, at, body); err != nil {
+			return 0, err
+		}
+	}
+	return g.cfg.Publish(ctx, batch...)
+}
+
+// process is the actor of what nobody in particular is known to have caused.
+func (g *Gate) process() string { return "process:" + path.Base(g.cfg.Source) }
+
+// Sweep deletes what has expired: sessions, invitations, counts of failed
+// sign-ins. It deletes at most a few thousand rows a call; call it every few
+// minutes, in as many processes as you like.
+func (g *Gate) Sweep(ctx context.Context) error {
+	now := g.cfg.Now()
+	for what, sweep := range map[string]struct {
+		sql    string
+		before time.Time
+	}{
+		"sessions": {`DELETE FROM app.sessions WHERE token_hash IN
+			(SELECT token_hash FROM app.sessions WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.Add(-time.Hour)},
+		"invitations": {`DELETE FROM app.portal_invitations WHERE token_hash IN
+			(SELECT token_hash FROM app.portal_invitations WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
+		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN
+			(SELECT lane FROM app.sign_in_tries WHERE tried_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -1)},
+	} {
+		if _, err := g.pool.Exec(ctx, sweep.sql, sweep.before); err != nil {
+			return fmt.Errorf("sweeping %s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// one reads a single row; none is the error where there is no such row.
+func one[T any](ctx context.Context, q querier, none error, to pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return *new(T), err
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, to)
+	if errors.Is(err, pgx.ErrNoRows) || notText(err) {
+		return row, none
+	}
+	return row, err
+}
+
+// notText tells that an argument was no text that Postgres could hold: it has a
+// zero byte or is not UTF-8. So no row has it.
+func notText(err error) bool {
+	refused := new(pgconn.PgError)
+	return errors.As(err, &refused) && refused.Code == "22021" // character_not_in_repertoire
+}
+
+// querier is a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}

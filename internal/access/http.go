@@ -1,0 +1,130 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/jackc/pgx/v5"
+)
+
+// A door is where one realm comes in.
+type door struct {
+	sessions     *scs.SessionManager
+	authenticate func(*http.Request) (Subject, error)
+}
+
+func (g *Gate) doorOf(realm Realm) *door {
+	if realm == RealmStaff {
+		return g.staff
+	}
+	return g.portal
+}
+
+type contextKey int
+
+const (
+	subjectContext contextKey = iota
+	browserContext
+)
+
+// found is what the middleware leaves in a request's context.
+type found struct {
+	subject Subject
+	err     error
+}
+
+// SubjectFrom returns who makes the request: [ErrUnauthenticated] for nobody, or
+// whatever kept the middleware from finding out. The caller renders the error.
+func SubjectFrom(ctx context.Context) (Subject, error) {
+	f, ok := ctx.Value(subjectContext).(found)
+	if !ok {
+		return Subject{}, errors.New("access: the request did not come through Staff or Portal")
+	}
+	return f.subject, f.err
+}
+
+// Staff is middleware for what staff use. It loads and saves the session, finds
+// out who makes the request, by `Authorization: Bearer` or else by the session
+// cookie, and leaves that for [SubjectFrom]. It refuses nobody: next does.
+func (g *Gate) Staff(next http.Handler) http.Handler { return g.wrap(g.staff, next) }
+
+// Portal is [Gate.Staff] for what portal users use: by the session cookie alone.
+func (g *Gate) Portal(next http.Handler) http.Handler { return g.wrap(g.portal, next) }
+
+func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
+	identified := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		subject, err := d.authenticate(r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), subjectContext, found{subject, err})))
+	})
+	plain := d.sessions.LoadAndSave(identified)
+	signingIn := g.browsers.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		plain.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), browserContext, true)))
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Signing in is a POST. Nothing else asks whether the browser is known.
+		if r.Method == http.MethodPost {
+			signingIn.ServeHTTP(w, r)
+		} else {
+			plain.ServeHTTP(w, r)
+		}
+	})
+}
+
+func browserLoaded(ctx context.Context) bool { return ctx.Value(browserContext) != nil }
+
+// authenticateStaff goes by the Authorization header wherever there is one: a
+// client whose token is wrong must not succeed by the cookie of somebody else.
+func (g *Gate) authenticateStaff(r *http.Request) (Subject, error) {
+	header, ok := r.Header["Authorization"]
+	if !ok {
+		return fromSession(r.Context(), g.staff.sessions, g.loadStaff)
+	}
+	scheme, token, _ := strings.Cut(header[0], " ")
+	if len(header) != 1 || !strings.EqualFold(scheme, "Bearer") {
+		return Subject{}, ErrUnauthenticated
+	}
+	return g.SubjectOfToken(r.Context(), strings.TrimSpace(token))
+}
+
+func (g *Gate) authenticatePortal(r *http.Request) (Subject, error) {
+	return fromSession(r.Context(), g.portal.sessions, g.loadPortalUser)
+}
+
+// fromSession ends a session at once whose subject may not come in any more.
+func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(context.Context, string) (Subject, error)) (Subject, error) {
+	id := sessions.GetString(ctx, subjectKey)
+	if id == "" {
+		return Subject{}, ErrUnauthenticated
+	}
+	subject, err := load(ctx, id)
+	if errors.Is(err, ErrUnauthenticated) {
+		if err := sessions.Destroy(ctx); err != nil {
+			return Subject{}, err
+		}
+	}
+	return subject, err
+}
+
+func (g *Gate) loadStaff(ctx context.Context, id string) (Subject, error) {
+	staff, err := staffByID(ctx, g.pool, id)
+	if errors.Is(err, ErrNoStaff) {
+		return Subject{}, ErrUnauthenticated
+	}
+	return staff.subject(), err
+}
+
+func (g *Gate) loadPortalUser(ctx context.Context, id string) (Subject, error) {
+	subject, err := one(ctx, g.pool, ErrUnauthenticated, func(row pgx.CollectableRow) (Subject, error) {
+		s := Subject{Realm: RealmPortalUser, ID: id}
+		return s, row.Scan(&s.No, &s.Name)
+	}, `SELECT u.portal_user_no, u.name FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
+		WHERE u.portal_user_id = $1 AND u.active`, id)
+	if err != nil && !errors.Is(err, ErrUnauthenticated) {
+		err = fmt.Errorf("loading a portal user: %w", err)
+	}
+	return subject, err
+}

@@ -1,0 +1,118 @@
+package access
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+)
+
+// How many characters a password has. Portal users choose theirs on a phone.
+const (
+	minStaffPassword  = 12
+	minPortalPassword = 10
+	maxPassword       = 128
+)
+
+// ErrPassword is wrapped by every refusal of a password that somebody chose.
+var ErrPassword = errors.New("choose another password")
+
+//go:embed common_passwords.txt
+var commonPasswords string
+
+var common = func() map[string]bool {
+	m := map[string]bool{}
+	for line := range strings.Lines(commonPasswords) {
+		m[strings.TrimSpace(line)] = true
+	}
+	return m
+}()
+
+// checkPassword refuses what is too short, too long to be typed or soon guessed.
+// It asks for no mixture of characters, see NIST SP 800-63B section 3.1.1.2.
+func checkPassword(password string, least int) error {
+	n := utf8.RuneCountInString(password)
+	switch {
+	case !utf8.ValidString(password):
+		return fmt.Errorf("%w: it is not text in UTF-8", ErrPassword)
+	case n < least:
+		return fmt.Errorf("%w: it needs at least %d characters", ErrPassword, least)
+	case n > maxPassword:
+		return fmt.Errorf("%w: it may have at most %d characters", ErrPassword, maxPassword)
+	case common[strings.ToLower(strings.Join(strings.Fields(password), ""))], distinct(password) < 5:
+		return fmt.Errorf("%w: this one is among the first that are guessed", ErrPassword)
+	}
+	return nil
+}
+
+func distinct(s string) int {
+	seen := map[rune]bool{}
+	for _, r := range s {
+		seen[r] = true
+	}
+	return len(seen)
+}
+
+// argon2idParams are the first choice of OWASP's Password Storage Cheat Sheet
+// for argon2id: 19 MiB, two passes, one lane.
+var argon2idParams = argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// A hasher hashes passwords, a few at a time: each takes its 19 MiB.
+type hasher struct {
+	slots chan struct{}
+	decoy string // is checked where there is nothing to check, for the time it takes
+}
+
+func newHasher() (hasher, error) {
+	h := hasher{slots: make(chan struct{}, min(4, runtime.GOMAXPROCS(0)))}
+	var err error
+	h.decoy, err = h.hash(context.Background(), "a decoy that nobody types")
+	return h, err
+}
+
+// take waits for one of the few slots; the caller gives it back.
+func (h hasher) take(ctx context.Context) error {
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting to hash a password: %w", ctx.Err())
+	}
+}
+
+func (h hasher) give() { <-h.slots }
+
+func (h hasher) hash(ctx context.Context, password string) (string, error) {
+	if err := h.take(ctx); err != nil {
+		return "", err
+	}
+	defer h.give()
+	hash, err := argon2id.CreateHash(password, &argon2idParams)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hash, nil
+}
+
+// matches tells whether hash is of password, and whether it is stale: made with
+// other parameters than today's. Against "" it takes as long and never matches.
+func (h hasher) matches(ctx context.Context, password, hash string) (match, stale bool, err error) {
+	if err := h.take(ctx); err != nil {
+		return false, false, err
+	}
+	defer h.give()
+	decoy := hash == ""
+	if decoy {
+		hash = h.decoy
+	}
+	match, params, err := argon2id.CheckHash(password, hash)
+	if err != nil {
+		return false, false, fmt.Errorf("checking a password: %w", err)
+	}
+	return match && !decoy, *params != argon2idParams, nil
+}

@@ -1,0 +1,129 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
+)
+
+// ErrLastAdministrator says that a change would leave nobody who may manage staff.
+var ErrLastAdministrator = errors.New("this is the last staff member with manage_staff: give it to somebody else first")
+
+// Permit gives a staff member permissions, on the word of actor, and returns
+// once the record says so. Those that they hold already are no news.
+func (g *Gate) Permit(ctx context.Context, actor, staffID string, permissions ...Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func(held []Permission) []Permission {
+		return slices.Concat(held, permissions)
+	})
+}
+
+// Forbid takes permissions from a staff member, likewise. The last who may
+// manage staff keeps that: [ErrLastAdministrator].
+func (g *Gate) Forbid(ctx context.Context, actor, staffID string, permissions ...Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func(held []Permission) []Permission {
+		return without(held, permissions)
+	})
+}
+
+// SetPermissions makes permissions the ones that a staff member holds, likewise.
+// What is given and what is taken goes on the record together.
+func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permissions ...Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func([]Permission) []Permission { return permissions })
+}
+
+// changePermissions makes the permissions of a staff member what want makes of
+// those held, and publishes the difference as one batch.
+func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []Permission) []Permission) error {
+	return g.alone(ctx, func(q querier) error {
+		staff, err := staffByID(ctx, q, staffID)
+		if err != nil {
+			return err
+		}
+		wanted := want(staff.Permissions)
+		granted, revoked := without(wanted, staff.Permissions), without(staff.Permissions, wanted)
+		for _, p := range granted {
+			if _, err := ParsePermission(string(p)); err != nil {
+				return err
+			}
+		}
+		if err := keepAnAdministrator(ctx, q, staffID, revoked); err != nil {
+			return err
+		}
+		return g.recordChange(ctx, actor, staffID, granted, revoked)
+	})
+}
+
+// recordChange returns once the change can be read. A crash before the publish
+// leaves all as it was; after it, the change stands.
+func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted, revoked []Permission) error {
+	change := uuid.New()
+	var bodies []events.Body
+	for _, p := range granted {
+		bodies = append(bodies, events.PermissionChanged{Granted: true, Change: change, StaffID: staffID, Permission: string(p)})
+	}
+	for _, p := range revoked {
+		bodies = append(bodies, events.PermissionChanged{Granted: false, Change: change, StaffID: staffID, Permission: string(p)})
+	}
+	if len(bodies) == 0 {
+		return nil
+	}
+	seq, err := g.publish(ctx, actor, bodies...)
+	if err != nil {
+		return fmt.Errorf("recording the change of permissions: %w", err)
+	}
+	return g.cfg.Wait(ctx, seq)
+}
+
+func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked []Permission) error {
+	if !slices.Contains(revoked, ManageStaff) {
+		return nil
+	}
+	_, err := one(ctx, q, ErrLastAdministrator, pgx.RowTo[int], `
+		SELECT 1 FROM record.staff_permissions p JOIN app.staff_accounts a USING (staff_id)
+		WHERE p.permission = $1 AND p.staff_id <> $2 LIMIT 1`, string(ManageStaff), staffID)
+	if err != nil && !errors.Is(err, ErrLastAdministrator) {
+		err = fmt.Errorf("looking for another administrator: %w", err)
+	}
+	return err
+}
+
+// permissionsLock is the advisory lock under which permissions change. The
+// number is arbitrary and ours.
+const permissionsLock int64 = 0x706f7374_7065726d
+
+// alone does something while nobody else, in any process, changes permissions:
+// two administrators who take each other's at once would both still see the
+// other. The lock belongs to a connection and not to a transaction, because
+// publishing and waiting go on under it; it ends with the process, too.
+func (g *Gate) alone(ctx context.Context, do func(querier) error) error {
+	conn, err := g.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("changing permissions: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, permissionsLock); err != nil {
+		return fmt.Errorf("waiting for another change of permissions: %w", err)
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if _, err := conn.Exec(end, `SELECT pg_advisory_unlock($1)`, permissionsLock); err != nil {
+			_ = conn.Conn().Close(end) // or the pool would keep the lock
+		}
+	}()
+	return do(conn)
+}
+
+// without returns what is in all but not in some, each once.
+func without(all, some []Permission) []Permission {
+	left := slices.Clone(all)
+	slices.Sort(left)
+	return slices.DeleteFunc(slices.Compact(left), func(p Permission) bool { return slices.Contains(some, p) })
+}

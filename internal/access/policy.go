@@ -1,0 +1,167 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Permission is a right that an administrator gives to a staff member.
+type Permission string
+
+// The permissions.
+const (
+	SendPortalMessage     Permission = "send_portal_message"
+	SendBulkPortalMessage Permission = "send_bulk_portal_message"
+	ReplayDeliveries      Permission = "replay_deliveries"
+	ReadRecord            Permission = "read_record"
+	ManageStaff           Permission = "manage_staff"
+	ManageLabels          Permission = "manage_labels"
+	ImportDirectory       Permission = "import_directory"
+)
+
+// All is every permission there is.
+var All = []Permission{
+	SendPortalMessage, SendBulkPortalMessage, ReplayDeliveries, ReadRecord, ManageStaff, ManageLabels, ImportDirectory,
+}
+
+// ParsePermission reads the name of a permission. Its error lists them all.
+func ParsePermission(s string) (Permission, error) {
+	if p := Permission(s); slices.Contains(All, p) {
+		return p, nil
+	}
+	names := make([]string, len(All))
+	for i, p := range All {
+		names[i] = string(p)
+	}
+	return "", fmt.Errorf("%q is not a permission; there are %s", s, strings.Join(names, ", "))
+}
+
+// A Realm is one of the two kinds of people who sign in. Its value is also how
+// an event's actor begins.
+type Realm string
+
+// The realms.
+const (
+	RealmStaff      Realm = "staff"
+	RealmPortalUser Realm = "portal_user"
+)
+
+// A Subject is somebody who has shown who they are. The zero Subject is nobody.
+type Subject struct {
+	Realm       Realm
+	ID          string       // staff id or portal user id
+	No          int32        // portal user number; 0 for staff
+	Name        string       // as the people who use Postern see it
+	Permissions []Permission // staff only
+}
+
+// Actor is how events name the subject: "staff:<id>" or "portal_user:<id>".
+func (s Subject) Actor() string { return string(s.Realm) + ":" + s.ID }
+
+// An Action is something that a subject asks for.
+type Action string
+
+// What staff ask for.
+const (
+	// SendMessage is all that goes with sending to particular portal users:
+	// searching for them, uploading, previewing, sending, cancelling, recalling.
+	SendMessage Action = "send_message"
+	// SendToGroup is previewing or sending to a group, whatever else is chosen.
+	SendToGroup Action = "send_to_group"
+	// SeeMessages is reading what was sent and what became of it.
+	SeeMessages Action = "see_messages"
+	// SeeBcc is reading the messages that name oneself as Staff Bcc.
+	SeeBcc Action = "see_bcc"
+	// Search is Global Search. What it finds depends on the other actions.
+	Search Action = "search"
+	// SeeLabels is reading how the clinic names things.
+	SeeLabels Action = "see_labels"
+	// ChangeLabels is Custom Labels.
+	ChangeLabels Action = "change_labels"
+	// SeeStaff is reading the names of staff, as for choosing a Staff Bcc.
+	SeeStaff Action = "see_staff"
+	// ChangeStaff is reading and changing the permissions of staff.
+	ChangeStaff Action = "change_staff"
+	// Replay is planning, starting, watching and cancelling replays.
+	Replay Action = "replay"
+	// SettleParked is reading, retrying and discarding parked events.
+	SettleParked Action = "settle_parked"
+	// ReadTheRecord is reading events, checkpoints and receipts.
+	ReadTheRecord Action = "read_the_record"
+	// Import is importing the directory.
+	Import Action = "import"
+)
+
+// What portal users ask for.
+const (
+	// ReadInbox is reading one's own messages and their attachments.
+	ReadInbox Action = "read_inbox"
+)
+
+// A rule says who may do an action: a subject of the realm who holds every one
+// of the permissions.
+type rule struct {
+	realm Realm
+	needs []Permission
+}
+
+// policy is the whole of what is permitted. What has no row is refused.
+var policy = map[Action]rule{
+	SendMessage:   {RealmStaff, []Permission{SendPortalMessage}},
+	SendToGroup:   {RealmStaff, []Permission{SendPortalMessage, SendBulkPortalMessage}},
+	SeeMessages:   {RealmStaff, []Permission{SendPortalMessage}},
+	SeeBcc:        {RealmStaff, nil},
+	Search:        {RealmStaff, nil},
+	SeeLabels:     {RealmStaff, nil},
+	ChangeLabels:  {RealmStaff, []Permission{ManageLabels}},
+	SeeStaff:      {RealmStaff, nil},
+	ChangeStaff:   {RealmStaff, []Permission{ManageStaff}},
+	Replay:        {RealmStaff, []Permission{ReplayDeliveries}},
+	SettleParked:  {RealmStaff, []Permission{ReplayDeliveries}},
+	ReadTheRecord: {RealmStaff, []Permission{ReadRecord}},
+	Import:        {RealmStaff, []Permission{ImportDirectory}},
+	ReadInbox:     {RealmPortalUser, nil},
+}
+
+// ErrUnauthenticated says that nobody has shown who they are.
+var ErrUnauthenticated = errors.New("nobody is signed in: sign in and try again")
+
+// ErrForbidden is what every [Forbidden] is.
+var ErrForbidden = errors.New("forbidden")
+
+// Forbidden says which permission an action lacked; "" where no permission
+// would help.
+type Forbidden struct {
+	Action  Action
+	Missing Permission
+}
+
+func (f Forbidden) Error() string {
+	if f.Missing == "" {
+		return fmt.Sprintf("%s is not for this kind of account", f.Action)
+	}
+	return fmt.Sprintf("%s needs the permission %s: ask an administrator for it", f.Action, f.Missing)
+}
+
+// Is makes every Forbidden an [ErrForbidden].
+func (Forbidden) Is(target error) bool { return target == ErrForbidden }
+
+// Allow returns nil if subject may do action, [ErrUnauthenticated] for nobody,
+// or else a [Forbidden] with the first permission that is missing.
+func Allow(subject Subject, action Action) error {
+	if subject.Realm == "" {
+		return ErrUnauthenticated
+	}
+	rule, known := policy[action]
+	if !known || rule.realm != subject.Realm {
+		return Forbidden{Action: action}
+	}
+	for _, p := range rule.needs {
+		if !slices.Contains(subject.Permissions, p) {
+			return Forbidden{Action: action, Missing: p}
+		}
+	}
+	return nil
+}

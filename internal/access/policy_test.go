@@ -1,0 +1,254 @@
+package access
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAllow(t *testing.T) {
+	sender := Subject{Realm: RealmStaff, ID: "s", Permissions: []Permission{SendPortalMessage}}
+	blaster := Subject{Realm: RealmStaff, ID: "b", Permissions: []Permission{SendBulkPortalMessage, SendPortalMessage}}
+	groupsOnly := Subject{Realm: RealmStaff, ID: "g", Permissions: []Permission{SendBulkPortalMessage}}
+	patient := Subject{Realm: RealmPortalUser, ID: "p", Permissions: All} // which a portal user can't have
+	for _, test := range []struct {
+		name    string
+		subject Subject
+		action  Action
+		want    error
+	}{
+		{"who may send sends", sender, SendMessage, nil},
+		{"a group needs more", sender, SendToGroup, Forbidden{SendToGroup, SendBulkPortalMessage}},
+		{"and with that it goes", blaster, SendToGroup, nil},
+		{"groups alone are no right to send", groupsOnly, SendToGroup, Forbidden{SendToGroup, SendPortalMessage}},
+		{"nor to send to one", groupsOnly, SendMessage, Forbidden{SendMessage, SendPortalMessage}},
+		{"all staff read what names them", groupsOnly, SeeBcc, nil},
+		{"a portal user reads the inbox", patient, ReadInbox, nil},
+		{"and does nothing that staff do", patient, SendMessage, Forbidden{Action: SendMessage}},
+		{"not even what needs no permission", patient, Search, Forbidden{Action: Search}},
+		{"staff have no inbox", sender, ReadInbox, Forbidden{Action: ReadInbox}},
+		{"nobody may nothing", Subject{}, Search, ErrUnauthenticated},
+		{"an action without a row is refused", blaster, "fly", Forbidden{Action: "fly"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if err := Allow(test.subject, test.action); err != test.want {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+func TestForbiddenSaysWhatIsMissing(t *testing.T) {
+	err := Allow(Subject{Realm: RealmStaff}, ChangeStaff)
+	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "manage_staff") {
+		t.Errorf("got %v, want ErrForbidden that names manage_staff", err)
+	}
+}
+
+func TestParsePermission(t *testing.T) {
+	for _, want := range All {
+		if got, err := ParsePermission(string(want)); err != nil || got != want {
+			t.Errorf("ParsePermission(%q) = %q, %v", want, got, err)
+		}
+	}
+	_, err := ParsePermission("send_everything")
+	for _, p := range All {
+		if err == nil || !strings.Contains(err.Error(), string(p)) {
+			t.Errorf("the error %v does not name %s", err, p)
+		}
+	}
+}
+
+// Each action is a documented constant with a row in the policy; each permission
+// is asked for by some row.
+func TestThePolicyIsWhole(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "policy.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[string]bool{}
+	for spec := range constants(file, "Action") {
+		if !strings.HasPrefix(spec.Doc.Text(), spec.Names[0].Name+" is ") {
+			t.Errorf("%s: its comment does not say what it is", spec.Names[0])
+		}
+		declared[strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)] = true
+	}
+	rows, needed := map[string]bool{}, map[Permission]bool{}
+	for action, rule := range policy {
+		rows[string(action)] = true
+		for _, p := range rule.needs {
+			needed[p] = true
+		}
+	}
+	if diff := cmp.Diff(declared, rows); diff != "" {
+		t.Errorf("actions (-declared +in the table):\n%s", diff)
+	}
+	for _, p := range All {
+		if !needed[p] {
+			t.Errorf("no action needs %s", p)
+		}
+	}
+	if len(needed) != len(All) {
+		t.Errorf("the table needs %d permissions of %d", len(needed), len(All))
+	}
+}
+
+// Outside this package nothing compares permissions: there is one way to ask, and
+// that is Allow. Once the API asks, it asks for every action.
+func TestAllowIsTheOnlyCheck(t *testing.T) {
+	policyFile, err := parser.ParseFile(token.NewFileSet(), "policy.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	permissions, unused := names(policyFile, "Permission"), names(policyFile, "Action")
+	// Only the operator's command line imports so far, and it asks nobody.
+	delete(unused, "Import")
+	asked := false
+	eachFileElsewhere(t, func(path string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			for _, compared := range comparedIn(n) {
+				if name := fromAccess(compared); permissions[name] {
+					t.Errorf("%s compares access.%s: ask Allow instead", path, name)
+				}
+			}
+			if expr, ok := n.(ast.Expr); ok {
+				name := fromAccess(expr)
+				delete(unused, name)
+				asked = asked || name == "Allow" && strings.Contains(path, "internal/api/")
+			}
+			return true
+		})
+	})
+	if asked && len(unused) > 0 {
+		t.Errorf("nobody asks whether these are allowed: %v", unused)
+	}
+}
+
+// The test above is worth what this finds.
+func TestComparisonsAreFound(t *testing.T) {
+	for source, want := range map[string]int{
+		`p == access.ReadRecord`:                               1,
+		`access.ReadRecord != p && q`:                          1,
+		`slices.Contains(s.Permissions, access.ReadRecord)`:    1,
+		`strings.Index(text, string(access.ReadRecord))`:       1,
+		`held[access.ReadRecord]`:                              1,
+		`func() { switch p { case access.ReadRecord: } }`:      1,
+		`[]access.Permission{access.ReadRecord}`:               0,
+		`staff.Permit(ctx, actor, id, access.ReadRecord)`:      0,
+		`access.NewStaff{Permissions: access.All}`:             0,
+		`slices.Contains(access.All, p)`:                       0,
+		`access.Allow(subject, access.ReadTheRecord) == nil`:   0,
+		`append(permissions, access.ReadRecord, access.Other)`: 0,
+	} {
+		expr, err := parser.ParseExpr(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		ast.Inspect(expr, func(n ast.Node) bool {
+			for _, compared := range comparedIn(n) {
+				if fromAccess(compared) == "ReadRecord" {
+					found++
+				}
+			}
+			return true
+		})
+		if found != want {
+			t.Errorf("%s: found %d times, want %d", source, found, want)
+		}
+	}
+}
+
+// comparedIn is what a node compares with something.
+func comparedIn(n ast.Node) []ast.Expr {
+	switch n := n.(type) {
+	case *ast.BinaryExpr:
+		if n.Op == token.EQL || n.Op == token.NEQ {
+			return []ast.Expr{n.X, n.Y}
+		}
+	case *ast.CaseClause:
+		return n.List
+	case *ast.IndexExpr:
+		return []ast.Expr{n.Index}
+	case *ast.CallExpr:
+		called, ok := n.Fun.(*ast.SelectorExpr)
+		if ok && (strings.HasPrefix(called.Sel.Name, "Contains") || strings.HasPrefix(called.Sel.Name, "Index")) {
+			return n.Args
+		}
+	}
+	return nil
+}
+
+// fromAccess is the X of access.X and of string(access.X), or "".
+func fromAccess(e ast.Expr) string {
+	if call, ok := e.(*ast.CallExpr); ok && len(call.Args) == 1 {
+		e = call.Args[0]
+	}
+	selector, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	if pkg, ok := selector.X.(*ast.Ident); !ok || pkg.Name != "access" {
+		return ""
+	}
+	return selector.Sel.Name
+}
+
+// eachFileElsewhere visits the source files of every package but this one.
+func eachFileElsewhere(t *testing.T, visit func(path string, file *ast.File)) {
+	t.Helper()
+	for _, top := range []string{"internal", "cmd"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", top), func(path string, entry fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // somebody's temporary file
+			}
+			name := filepath.ToSlash(path)
+			if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") ||
+				strings.Contains(name, "internal/access/") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			visit(name, file)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func names(file *ast.File, typeName string) map[string]bool {
+	set := map[string]bool{}
+	for spec := range constants(file, typeName) {
+		set[spec.Names[0].Name] = true
+	}
+	return set
+}
+
+// constants are the constants of a type.
+func constants(file *ast.File, typeName string) func(func(*ast.ValueSpec) bool) {
+	return func(yield func(*ast.ValueSpec) bool) {
+		for _, decl := range file.Decls {
+			group, ok := decl.(*ast.GenDecl)
+			if !ok || group.Tok != token.CONST {
+				continue
+			}
+			for _, spec := range group.Specs {
+				value := spec.(*ast.ValueSpec)
+				if name, ok := value.Type.(*ast.Ident); ok && name.Name == typeName && !yield(value) {
+					return
+				}
+			}
+		}
+	}
+}

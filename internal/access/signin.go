@@ -1,0 +1,193 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
+)
+
+// Credentials are what somebody typed to sign in.
+type Credentials struct {
+	Email    string
+	Password string
+	// TOTP is the code of a second factor. No account can have one yet.
+	TOTP string
+}
+
+// ErrWrongCredentials is all that anybody learns of a failed sign-in. The record
+// says more.
+var ErrWrongCredentials = errors.New("the e-mail address or the password is wrong")
+
+// SignInStaff returns the staff member who has these credentials. A success and
+// a failure are both on the record when it returns; one that can't be recorded
+// is an error. It fails with [ErrWrongCredentials] or [TooSoon], alike for
+// accounts that exist and such that don't, and after the same work.
+//
+// The session begins with [Gate.Begin].
+func (g *Gate) SignInStaff(ctx context.Context, c Credentials) (Subject, error) {
+	return g.signIn(ctx, staffAccounts, g.loadStaff, c)
+}
+
+// SignInPortal is [Gate.SignInStaff] for portal users. Families share an
+// address: of the accounts that have it, the one whose password it is signs in.
+func (g *Gate) SignInPortal(ctx context.Context, c Credentials) (Subject, error) {
+	return g.signIn(ctx, portalAccounts, g.loadPortalUser, c)
+}
+
+// accounts says where the passwords of a realm are.
+type accounts struct {
+	realm Realm
+	// find lists the accounts of an address: id, whether active, password hash.
+	find string
+	// rehash replaces the hash $2 of account $1 with $3, if it still is that.
+	rehash string
+	// round is how many passwords are checked at least; more are checked in
+	// multiples of it. So time does not tell how many share an address.
+	round int
+}
+
+var staffAccounts = accounts{
+	realm: RealmStaff,
+	find: `SELECT a.staff_id, true, coalesce(a.password_hash, '')
+		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE lower(a.email) = lower(trim($1))`,
+	rehash: `UPDATE app.staff_accounts SET password_hash = $3 WHERE staff_id = $1 AND password_hash = $2`,
+	round:  1,
+}
+
+var portalAccounts = accounts{
+	realm: RealmPortalUser,
+	find: `SELECT u.portal_user_id, u.active, a.password_hash
+		FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
+		WHERE lower(u.email) = lower(trim($1)) AND u.email <> ''
+		ORDER BY u.active DESC, u.portal_user_no LIMIT 12`,
+	rehash: `UPDATE app.portal_accounts SET password_hash = $3
+		WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1) AND password_hash = $2`,
+	round: 4,
+}
+
+// An account is one that has the address that was typed.
+type account struct {
+	id     string
+	active bool
+	hash   string // "": has no password
+	match  bool   // the password that was typed is its own
+	stale  bool   // the hash is of former parameters
+}
+
+func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (Subject, error), c Credentials) (Subject, error) {
+	lane := g.laneOf(ctx, in.realm, c.Email)
+	// Counted as a failure before it is known to be none: tries that run at once
+	// can't slip through together, and a crash forgives nothing.
+	if err := g.countTry(ctx, lane); err != nil {
+		return Subject{}, err
+	}
+	found, err := g.check(ctx, in, c)
+	if err != nil {
+		return Subject{}, err
+	}
+	who, reason := choose(found)
+	if err := g.recordSignIn(ctx, in.realm, who.id, reason); err != nil {
+		return Subject{}, err
+	}
+	if reason != "" {
+		return Subject{}, ErrWrongCredentials
+	}
+	if err := g.forgive(ctx, lane); err != nil {
+		return Subject{}, err
+	}
+	if who.stale {
+		if err := g.rehash(ctx, in, who, c.Password); err != nil {
+			return Subject{}, err
+		}
+	}
+	return load(ctx, who.id)
+}
+
+// check holds the password against every account of the address.
+func (g *Gate) check(ctx context.Context, in accounts, c Credentials) ([]account, error) {
+	rows, err := g.pool.Query(ctx, in.find, c.Email)
+	if err != nil {
+		return nil, fmt.Errorf("looking up accounts: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a account, err error) {
+		return a, row.Scan(&a.id, &a.active, &a.hash)
+	})
+	if err != nil && !notText(err) {
+		return nil, fmt.Errorf("looking up accounts: %w", err)
+	}
+	for i := range in.checks(len(found)) {
+		spare := account{}
+		a := &spare
+		if i < len(found) {
+			a = &found[i]
+		}
+		if a.match, a.stale, err = g.passwords.matches(ctx, c.Password, a.hash); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// checks is how many passwords to check where there are n accounts.
+func (in accounts) checks(n int) int {
+	return max(1, (n+in.round-1)/in.round) * in.round
+}
+
+// choose picks the account that signs in. Otherwise it gives the reason for the
+// record, and the account only if there is no doubt which one was meant.
+func choose(found []account) (who account, reason string) {
+	var matching []account
+	for _, a := range found {
+		if a.match && a.active {
+			matching = append(matching, a)
+		} else if a.match {
+			who, reason = a, "inactive"
+		}
+	}
+	switch {
+	case len(matching) == 1:
+		return matching[0], ""
+	case len(matching) > 1:
+		// Two came to share an address, and their password. Whose messages would
+		// it be? One of them must be given another password.
+		return account{}, "ambiguous"
+	case reason != "":
+		return who, reason
+	case len(found) == 0:
+		return account{}, "no_account"
+	case len(found) == 1:
+		return found[0], "wrong_password"
+	default:
+		return account{}, "wrong_password"
+	}
+}
+
+// recordSignIn publishes how a sign-in ended. A failure is nobody's act: who
+// typed it was not shown.
+func (g *Gate) recordSignIn(ctx context.Context, realm Realm, id, reason string) error {
+	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Reason: reason}
+	actor := g.process()
+	if !fact.Failed {
+		actor = Subject{Realm: realm, ID: id}.Actor()
+	}
+	if _, err := g.publish(ctx, actor, fact); err != nil {
+		return fmt.Errorf("recording a sign-in: %w", err)
+	}
+	return nil
+}
+
+func (g *Gate) rehash(ctx context.Context, in accounts, who account, password string) error {
+	hash, err := g.passwords.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	if _, err := g.pool.Exec(ctx, in.rehash, who.id, who.hash, hash); err != nil {
+		return fmt.Errorf("renewing a password's hash: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package access
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCreateStaff(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, " Ada@Clinic.example ", SendPortalMessage, ManageStaff)
+	want := []string{
+		`staff.created by operator:test: {"name":"Ada Brook","staff_id":"` + ada.ID + `"}`,
+		`permission.granted by operator:test: {"permission":"send_portal_message","staff_id":"` + ada.ID + `"}`,
+		`permission.granted by operator:test: {"permission":"manage_staff","staff_id":"` + ada.ID + `"}`,
+	}
+	if diff := cmp.Diff(want, c.rec.last(t, 9)); diff != "" {
+		t.Errorf("the record (-want +got):\n%s", diff)
+	}
+	if strings.Contains(strings.ToLower(c.rec.all()), "clinic.example") {
+		t.Error("the address is on the record")
+	}
+	if diff := cmp.Diff([]Permission{ManageStaff, SendPortalMessage}, ada.Permissions); diff != "" {
+		t.Errorf("permissions (-want +got):\n%s", diff)
+	}
+	byEmail, err := c.StaffByEmail(t.Context(), "ADA@clinic.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := c.ListStaff(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string][]Staff{"by e-mail": {byEmail}, "list": list} {
+		if diff := cmp.Diff([]Staff{ada}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+
+	_, err = c.CreateStaff(t.Context(), operator, NewStaff{Email: "ada@CLINIC.example", Name: "Another Ada"})
+	if !errors.Is(err, ErrStaffExists) || c.rec.count() != len(want) {
+		t.Errorf("a second time: %v, %d events", err, c.rec.count())
+	}
+}
+
+func TestCreateStaffRefusesBeforeAnythingIsWritten(t *testing.T) {
+	c := newClinic(t)
+	for name, test := range map[string]struct {
+		new  NewStaff
+		want error
+	}{
+		"no address":           {NewStaff{Name: "Ada"}, ErrEmail},
+		"an address of nobody": {NewStaff{Name: "Ada", Email: "ada"}, ErrEmail},
+		"a name and address":   {NewStaff{Name: "Ada", Email: "Ada <ada@clinic.example>"}, ErrEmail},
+		"two addresses":        {NewStaff{Name: "Ada", Email: "a@b.example, c@d.example"}, ErrEmail},
+		"no name":              {NewStaff{Name: " ", Email: "ada@clinic.example"}, ErrName},
+		"a hidden character":   {NewStaff{Name: "Ada\u202eB", Email: "ada@clinic.example"}, ErrName},
+		"a long name":          {NewStaff{Name: strings.Repeat("a", 201), Email: "ada@clinic.example"}, ErrName},
+		"a short password":     {NewStaff{Name: "Ada", Email: "ada@clinic.example", Password: "short"}, ErrPassword},
+	} {
+		_, err := c.CreateStaff(t.Context(), operator, test.new)
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+	}
+	_, err := c.CreateStaff(t.Context(), operator, NewStaff{Name: "Ada", Email: "ada@clinic.example", Permissions: []Permission{"fly"}})
+	if err == nil || !strings.Contains(err.Error(), "manage_staff") {
+		t.Errorf("an unknown permission: %v", err)
+	}
+	if n := c.count(t, `SELECT count(*) FROM app.staff_accounts`) + c.rec.count(); n != 0 {
+		t.Errorf("%d accounts and events were left", n)
+	}
+}
+
+// The account is written before the record. Until the record has it, it opens
+// nothing; a repeat finishes the job under the same id.
+func TestCreateStaffGoesOnWhereItStopped(t *testing.T) {
+	c := newClinic(t)
+	c.rec.failNext(errors.New("no stream"))
+	_, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: "ada@clinic.example", Name: "Ada", Password: "the first password"})
+	if err == nil {
+		t.Fatal("without a record nobody is staff")
+	}
+	var id string
+	if err := c.admin.QueryRow(t.Context(), `SELECT staff_id FROM app.staff_accounts`).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.StaffByID(t.Context(), id); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("by id: %v", err)
+	}
+	_, err = c.SignInStaff(t.Context(), Credentials{Email: "ada@clinic.example", Password: "the first password"})
+	if !errors.Is(err, ErrWrongCredentials) {
+		t.Errorf("signing in: %v", err)
+	}
+
+	if ada := c.hire(t, "ADA@clinic.example", SendPortalMessage); ada.ID != id || ada.Email != "ADA@clinic.example" {
+		t.Errorf("got %+v, want id %s", ada, id)
+	}
+	if _, err = c.SignInStaff(t.Context(), Credentials{Email: "ada@clinic.example", Password: good}); err != nil {
+		t.Errorf("signing in with the password of the repeat: %v", err)
+	}
+}
+
+// A row on the record without an account, as after losing schema app, is nobody.
+func TestStaffNeedBothARecordAndAnAccount(t *testing.T) {
+	c := newClinic(t)
+	c.exec(t, `INSERT INTO record.staff VALUES ('s-1', 'Ada', now())`)
+	if _, err := c.StaffByID(t.Context(), "s-1"); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.StaffByID(t.Context(), "s\x00"); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("an id that is no text: %v", err)
+	}
+}
+
+func TestPermissionsChangeOnTheRecord(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example", SendPortalMessage)
+	change := func(change func() error, events int, want ...Permission) {
+		t.Helper()
+		before := c.rec.count()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		staff, err := c.StaffByID(t.Context(), ada.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, staff.Permissions); diff != "" {
+			t.Errorf("permissions (-want +got):\n%s", diff)
+		}
+		if got := c.rec.count() - before; got != events {
+			t.Errorf("%d events, want %d", got, events)
+		}
+	}
+	change(func() error {
+		return c.Permit(t.Context(), "staff:boss", ada.ID, ReadRecord, SendPortalMessage, ReadRecord)
+	}, 1, ReadRecord, SendPortalMessage)
+	change(func() error { return c.Permit(t.Context(), "staff:boss", ada.ID, ReadRecord) }, 0, ReadRecord, SendPortalMessage)
+	change(func() error { return c.Forbid(t.Context(), "staff:boss", ada.ID, ReadRecord, ManageLabels) }, 1, SendPortalMessage)
+	change(func() error { return c.SetPermissions(t.Context(), "staff:boss", ada.ID, ReadRecord, ManageLabels) }, 3, ManageLabels, ReadRecord)
+	want := []string{
+		`permission.granted by staff:boss: {"permission":"manage_labels","staff_id":"` + ada.ID + `"}`,
+		`permission.granted by staff:boss: {"permission":"read_record","staff_id":"` + ada.ID + `"}`,
+		`permission.revoked by staff:boss: {"permission":"send_portal_message","staff_id":"` + ada.ID + `"}`,
+	}
+	if diff := cmp.Diff(want, c.rec.last(t, 3)); diff != "" {
+		t.Errorf("the record (-want +got):\n%s", diff)
+	}
+	if err := c.Permit(t.Context(), operator, "nobody", ReadRecord); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("of nobody: %v", err)
+	}
+	if err := c.Permit(t.Context(), operator, ada.ID, "fly"); err == nil {
+		t.Error("an unknown permission was given")
+	}
+}
+
+func TestTheLastAdministratorStays(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example", ManageStaff, ReadRecord)
+	events := c.rec.count()
+	for name, err := range map[string]error{
+		"Forbid":         c.Forbid(t.Context(), ada.Name, ada.ID, ManageStaff),
+		"SetPermissions": c.SetPermissions(t.Context(), ada.Name, ada.ID),
+	} {
+		if !errors.Is(err, ErrLastAdministrator) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if c.rec.count() != events {
+		t.Error("a refused change is on the record")
+	}
+	if err := c.Forbid(t.Context(), operator, ada.ID, ReadRecord); err != nil {
+		t.Errorf("another permission: %v", err)
+	}
+}
+
+// While Ada's is being taken, but not yet on the record, somebody takes Ben's, who
+// still sees Ada's. They have to wait, and then it is the last.
+func TestTwoAdministratorsCantTakeEachOthersAtOnce(t *testing.T) {
+	c := newClinic(t)
+	ada, ben := c.hire(t, "ada@clinic.example", ManageStaff), c.hire(t, "ben@clinic.example", ManageStaff)
+	second := make(chan error, 1)
+	c.rec.beforeNext(func() {
+		go func() { second <- c.Forbid(t.Context(), operator, ben.ID, ManageStaff) }()
+		for c.count(t, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == 0 {
+			if len(second) > 0 {
+				t.Error("the second change did not wait for the first")
+				return
+			}
+		}
+	})
+	if err := c.Forbid(t.Context(), operator, ada.ID, ManageStaff); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; !errors.Is(err, ErrLastAdministrator) {
+		t.Errorf("the second: %v", err)
+	}
+	// The lock is free again.
+	if err := c.Permit(t.Context(), operator, ada.ID, ManageStaff); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSetStaffPassword(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example")
+	if err := c.SetStaffPassword(t.Context(), ada.ID, "too short"); !errors.Is(err, ErrPassword) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.SetStaffPassword(t.Context(), "nobody", "another long password"); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.SetStaffPassword(t.Context(), ada.ID, "another long password"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.SignInStaff(t.Context(), Credentials{Email: ada.Email, Password: good}); !errors.Is(err, ErrWrongCredentials) {
+		t.Errorf("with the former password: %v", err)
+	}
+	if _, err := c.SignInStaff(t.Context(), Credentials{Email: ada.Email, Password: "another long password"}); err != nil {
+		t.Errorf("with the new one: %v", err)
+	}
+}

@@ -1,0 +1,220 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+const (
+	operator = "operator:test"
+	good     = "a brook runs under the mill"
+)
+
+// A clinic is a Gate with everything around it.
+type clinic struct {
+	*Gate
+	admin *pgxpool.Pool // may do anything in the database
+	rec   *recorder
+	clock *clock
+}
+
+func newClinic(t *testing.T) clinic {
+	t.Helper()
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	rec, clock := &recorder{pool: admin}, &clock{at: time.Now()}
+	gate, err := New(Config{
+		Pool: storetest.Open(t, url, store.RoleAPI), Publish: rec.publish, Wait: rec.wait, Source: "/api", Now: clock.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clinic{gate, admin, rec, clock}
+}
+
+// hire makes somebody staff whose password is good.
+func (c clinic) hire(t *testing.T, email string, permissions ...Permission) Staff {
+	t.Helper()
+	staff, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: email, Name: "Ada Brook", Password: good, Permissions: permissions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return staff
+}
+
+// enrol puts a portal user into the directory, and gives them a password unless
+// it is "".
+func (c clinic) enrol(t *testing.T, id, email, password string) {
+	t.Helper()
+	c.exec(t, `INSERT INTO app.portal_users (portal_user_id, name, email, active) VALUES ($1, 'Noor Haddad', $2, true)`, id, email)
+	if password == "" {
+		return
+	}
+	if err := c.SetPortalPassword(t.Context(), id, password); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c clinic) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := c.admin.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c clinic) count(t *testing.T, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := c.admin.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A recorder stands in for the stream and the recorder: what is published can
+// be read as soon as somebody waits for it.
+type recorder struct {
+	pool *pgxpool.Pool
+
+	mu       sync.Mutex
+	events   []events.Event
+	recorded int
+	fails    error  // of the next publish
+	before   func() // the next publish
+}
+
+func (r *recorder) publish(_ context.Context, batch ...events.Event) (uint64, error) {
+	r.mu.Lock()
+	before := r.before
+	r.before = nil
+	r.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.fails; err != nil {
+		r.fails = nil
+		return 0, err
+	}
+	r.events = append(r.events, batch...)
+	return uint64(len(r.events)), nil
+}
+
+func (r *recorder) wait(ctx context.Context, seq uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if seq == 0 || seq > uint64(len(r.events)) {
+		return errors.New("waiting for what was not published")
+	}
+	for ; r.recorded < int(seq); r.recorded++ {
+		if err := r.project(ctx, r.events[r.recorded]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recorder) project(ctx context.Context, e events.Event) error {
+	var err error
+	switch e.Type {
+	case events.TypeStaffCreated:
+		var b events.StaffCreated
+		if b, err = events.Decode[events.StaffCreated](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
+		}
+	case events.TypePermissionGranted, events.TypePermissionRevoked:
+		var b events.PermissionChanged
+		if b, err = events.Decode[events.PermissionChanged](e); err != nil {
+			break
+		}
+		if b.Granted {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff_permissions VALUES ($1, $2, $3, $4)`, b.StaffID, b.Permission, e.Time, e.Actor)
+		} else {
+			_, err = r.pool.Exec(ctx, `DELETE FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`, b.StaffID, b.Permission)
+		}
+	}
+	return err
+}
+
+// last is the newest n events, each as "type by actor: body without its random ids".
+func (r *recorder) last(t *testing.T, n int) []string {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lines []string
+	for _, e := range r.events[max(0, len(r.events)-n):] {
+		var body map[string]any
+		if err := json.Unmarshal(e.Data, &body); err != nil {
+			t.Fatal(err)
+		}
+		delete(body, "attempt")
+		delete(body, "change")
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf("%s by %s: %s", e.Type, e.Actor, text))
+	}
+	return lines
+}
+
+// all is everything that stands on the record, headers and bodies.
+func (r *recorder) all() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var b strings.Builder
+	for _, e := range r.events {
+		fmt.Fprintln(&b, e.Header(), string(e.Data))
+	}
+	return b.String()
+}
+
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.events)
+}
+
+func (r *recorder) beforeNext(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.before = do
+}
+
+func (r *recorder) failNext(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fails = err
+}
+
+// A clock stands until it is moved.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}

@@ -1,0 +1,98 @@
+package access
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestTokensAreReadBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var secret [secretBytes]byte
+		copy(secret[:], rapid.SliceOfN(rapid.Byte(), secretBytes, secretBytes).Draw(t, "secret"))
+		token := formatToken(staffTokenPrefix, secret)
+		digest, ok := parseToken(staffTokenPrefix, token)
+		if !ok || !bytes.Equal(digest, digestOf(secret[:])) {
+			t.Fatalf("%s was not read back", token)
+		}
+		if _, ok := parseToken(linkTokenPrefix, token); ok {
+			t.Fatal("it also opens something else")
+		}
+	})
+}
+
+// What is mistyped or cut off is refused without a query.
+func TestAWrongLetterIsNoticed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		token, _ := newToken(staffTokenPrefix)
+		at := rapid.IntRange(len(staffTokenPrefix), len(token)-1).Draw(t, "at")
+		letter := rapid.SampledFrom([]byte("abcdefghijklmnopqrstuvwxyz234567")).Draw(t, "letter")
+		wrong := token[:at] + string(letter) + token[at+1:]
+		if _, ok := parseToken(staffTokenPrefix, wrong); ok && wrong != token {
+			t.Fatalf("%s passes for %s", wrong, token)
+		}
+		if _, ok := parseToken(staffTokenPrefix, token[:at]); ok {
+			t.Fatalf("%s passes", token[:at])
+		}
+	})
+}
+
+func FuzzParseToken(f *testing.F) {
+	token, _ := newToken(staffTokenPrefix)
+	for _, seed := range []string{token, "", "pst_", strings.ToUpper(token), token[:30] + "\n" + token[31:], token + "a", "pst_" + strings.Repeat("a", 56)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		digest, ok := parseToken(staffTokenPrefix, text)
+		if !ok {
+			return
+		}
+		raw, err := letters.DecodeString(strings.TrimPrefix(text, staffTokenPrefix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if secret := [secretBytes]byte(raw[:secretBytes]); formatToken(staffTokenPrefix, secret) != text || !bytes.Equal(digest, digestOf(secret[:])) {
+			t.Errorf("%q is a second way to write a token", text)
+		}
+	})
+}
+
+func TestAnAPITokenStandsForItsStaffMember(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example", SendPortalMessage)
+	token, err := c.CreateToken(t.Context(), "Ada@Clinic.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := c.SubjectOfToken(t.Context(), token)
+	if err != nil || subject.Actor() != "staff:"+ada.ID || Allow(subject, SendMessage) != nil {
+		t.Errorf("got %+v, %v", subject, err)
+	}
+	if c.count(t, `SELECT count(*) FROM app.staff_tokens WHERE encode(token_hash, 'escape') LIKE '%' || $1 || '%'`, token[4:20]) != 0 {
+		t.Error("the token itself is kept")
+	}
+
+	// A right that is taken away is gone at the next request.
+	if err := c.Forbid(t.Context(), operator, ada.ID, SendPortalMessage); err != nil {
+		t.Fatal(err)
+	}
+	if subject, err = c.SubjectOfToken(t.Context(), token); err != nil || Allow(subject, SendMessage) == nil {
+		t.Errorf("after Forbid: %+v, %v", subject, err)
+	}
+
+	if n, err := c.RevokeTokens(t.Context(), ada.ID); n != 1 || err != nil {
+		t.Errorf("RevokeTokens = %d, %v", n, err)
+	}
+	stranger, _ := newToken(staffTokenPrefix)
+	for name, token := range map[string]string{"revoked": token, "never made": stranger, "rubbish": "pst_rubbish", "none": ""} {
+		if subject, err := c.SubjectOfToken(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || subject.Realm != "" {
+			t.Errorf("%s: got %+v, %v", name, subject, err)
+		}
+	}
+	if _, err := c.CreateToken(t.Context(), "nobody@clinic.example"); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("for nobody: %v", err)
+	}
+}
