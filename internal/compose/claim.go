@@ -1,0 +1,164 @@
+package compose
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/content"
+	"postern/internal/events"
+)
+
+const (
+	statusClaimed   = "claimed"
+	statusPublished = "published"
+)
+
+// A claim ties an idempotency key to one message: whoever comes with the key
+// again sends that message and no other.
+type claim struct {
+	id                uuid.UUID
+	requestDigest     []byte
+	status            string
+	sentAt, releaseAt time.Time
+	wrappedKey        []byte // nil: the content was erased
+	sealed            []byte
+}
+
+// find looks for the claim of a sender's key.
+func (c *Composer) find(ctx context.Context, staff access.Subject, key string) (*claim, error) {
+	var cl claim
+	err := c.pool.QueryRow(ctx, `
+		SELECT s.message_id, s.request_digest, s.status, s.sent_at, s.release_at, m.wrapped_key, m.sealed
+		FROM app.sends s LEFT JOIN app.message_content m USING (message_id)
+		WHERE s.staff_id = $1 AND s.idempotency_key = $2`, staff.ID, key).
+		Scan(&cl.id, &cl.requestDigest, &cl.status, &cl.sentAt, &cl.releaseAt, &cl.wrappedKey, &cl.sealed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for an earlier try: %w", err)
+	}
+	cl.sentAt, cl.releaseAt = cl.sentAt.UTC(), cl.releaseAt.UTC()
+	return &cl, nil
+}
+
+// claim makes the claim, unless somebody with the same key is faster; then it
+// gives theirs.
+func (c *Composer) claim(ctx context.Context, staff access.Subject, key string, r Request, h Header) (*claim, error) {
+	cl := claim{status: statusClaimed, sentAt: c.now()}
+	var err error
+	if cl.id, err = uuid.NewV7(); err != nil {
+		return nil, fmt.Errorf("making a message id: %w", err)
+	}
+	_, cl.releaseAt = r.hold(cl.sentAt)
+	h.Salt = make([]byte, 16)
+	_, _ = rand.Read(h.Salt) // never fails (crypto/rand)
+	cl.requestDigest = r.digest(h.Salt)
+	secret, wrapped, err := c.cfg.Content.NewKey(cl.id)
+	if err != nil {
+		return nil, err
+	}
+	if cl.sealed, err = h.seal(secret); err != nil {
+		return nil, err
+	}
+	cl.wrappedKey = wrapped
+	var mine bool
+	// Step 2 begins. A crash before this commit leaves nothing; after it, a
+	// claim that a retry finds, and nothing sent.
+	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		mine, err = cl.insert(ctx, tx, staff, key)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claiming the send: %w", err)
+	}
+	if mine {
+		return &cl, nil
+	}
+	return c.find(ctx, staff, key)
+}
+
+func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff access.Subject, key string) (mine bool, err error) {
+	// Another's insert of the same key is waited for.
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (staff_id, idempotency_key) DO NOTHING`,
+		staff.ID, key, cl.requestDigest, cl.id, cl.status, cl.sentAt, cl.releaseAt)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO app.message_content (message_id, wrapped_key, sealed, created_at) VALUES ($1, $2, $3, $4)`,
+		cl.id, cl.wrappedKey, cl.sealed, cl.sentAt)
+	return true, err
+}
+
+// open gives what the claim keeps sealed, if it is of this request; else, or if
+// that can't be known any more, [ErrKeyReused].
+func (c *Composer) open(cl *claim, r Request) (content.Key, Header, error) {
+	if cl.wrappedKey == nil {
+		return content.Key{}, Header{}, ErrKeyReused
+	}
+	key, err := c.cfg.Content.Unwrap(cl.id, cl.wrappedKey)
+	if err != nil {
+		return content.Key{}, Header{}, err
+	}
+	h, err := openHeader(key, cl.sealed)
+	if err != nil {
+		return content.Key{}, Header{}, err
+	}
+	if subtle.ConstantTimeCompare(r.digest(h.Salt), cl.requestDigest) != 1 {
+		return content.Key{}, Header{}, ErrKeyReused
+	}
+	return key, h, nil
+}
+
+// digest tells a normal request from every other. Salted, and the salt sealed, so
+// that it gives nothing away once the content is erased.
+func (r Request) digest(salt []byte) []byte {
+	canonical := struct {
+		Request
+		SendAt int64
+	}{Request: r}
+	if r.SendAt != nil {
+		canonical.SendAt = r.SendAt.UnixMicro()
+	}
+	plain, err := json.Marshal(canonical)
+	if err != nil {
+		panic(err) // strings and numbers
+	}
+	sum := sha256.New()
+	sum.Write(salt)
+	sum.Write(plain)
+	return sum.Sum(nil)
+}
+
+// fact is what the record will say, the same at every try.
+func (cl *claim) fact(staff access.Subject, r Request, h Header) events.MessageSent {
+	hold, _ := r.hold(cl.sentAt)
+	groups := make([]string, len(r.Recipients.Groups))
+	for i, g := range r.Recipients.Groups {
+		groups[i] = string(g)
+	}
+	return events.MessageSent{
+		MessageID:     cl.id,
+		SenderID:      staff.ID,
+		SubjectDigest: h.digest(r.Subject),
+		BodyDigest:    h.digest(r.Body),
+		Attachments:   h.facts(),
+		Recipients:    events.Selection{PortalUserIDs: r.Recipients.PortalUserIDs, Groups: groups},
+		StaffBcc:      r.StaffBcc,
+		Hold:          hold,
+		ReleaseAt:     cl.releaseAt,
+		Confirmed:     h.Confirmed,
+	}
+}

@@ -1,0 +1,304 @@
+// Package composetest gives tests a system in which messages can be sent for
+// real: PostgreSQL with the migrated schema, a NATS server with the record, a
+// recorder, and a folder of encrypted content. A package that uses it ends
+// PostgreSQL from TestMain; see package storetest.
+package composetest
+
+import (
+	"context"
+	"crypto/md5" // #nosec G501 -- Postgres's own, to tell tables apart
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/content"
+	"postern/internal/directory"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/events"
+	"postern/internal/position"
+	"postern/internal/record"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// System is everything that a message goes through up to the record.
+type System struct {
+	Admin    *pgxpool.Pool // may do anything
+	Pool     *pgxpool.Pool // the api's
+	Log      *eventlog.Log
+	Position *position.Watcher
+	Content  *content.Store
+	Compose  *compose.Composer
+	Clock    *Clock
+
+	contentDir string
+	fault      atomic.Pointer[Fault]
+}
+
+// Fault is what goes wrong at a publish: before the event is on the record, or
+// after it, when its publisher does not learn of it.
+type Fault struct {
+	Err   error
+	After bool
+}
+
+// Clock is the clock of all that is sent.
+type Clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+// Now is the real time, and what the test has added to it.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+// Advance lets time pass.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+// New starts a system that ends with the test.
+func New(t testing.TB) *System {
+	t.Helper()
+	url := storetest.New(t)
+	s := &System{
+		Admin:      storetest.Open(t, url, store.RoleAdmin),
+		Pool:       storetest.Open(t, url, store.RoleAPI),
+		Log:        eventlogtest.Start(t),
+		Clock:      &Clock{},
+		contentDir: t.TempDir(),
+	}
+	keyFile := filepath.Join(t.TempDir(), "content.key")
+	if _, err := content.CreateKeyFile(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.Content, err = content.Open(t.Context(), s.contentDir, keyFile); err != nil {
+		t.Fatal(err)
+	}
+	s.Position = position.NewWatcher(s.Pool, nil)
+	recorder := record.New(record.Config{Log: s.Log, Pool: storetest.Open(t, url, store.RoleRecorder), Now: s.Clock.Now})
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Position.Run(ctx) })
+	running.Go(func() { _ = recorder.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+		_ = s.Content.Close()
+	})
+	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish,
+		Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now})
+	return s
+}
+
+// Publish is the record's own, unless the test broke it.
+func (s *System) Publish(ctx context.Context, all ...events.Event) (uint64, error) {
+	fault := s.fault.Load()
+	if fault != nil && !fault.After {
+		return 0, fault.Err
+	}
+	seq, err := s.Log.Publish(ctx, all...)
+	if err == nil && fault != nil {
+		return 0, fault.Err
+	}
+	return seq, err
+}
+
+// Break lets every publish fail; nil mends it.
+func (s *System) Break(fault *Fault) { s.fault.Store(fault) }
+
+// Record publishes facts and waits until they can be read.
+func (s *System) Record(t testing.TB, actor string, bodies ...events.Body) {
+	t.Helper()
+	var all []events.Event
+	for _, b := range bodies {
+		e, err := events.New("/test", actor, s.Clock.Now(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	s.publishAndWait(t, all...)
+}
+
+func (s *System) publishAndWait(t testing.TB, all ...events.Event) {
+	t.Helper()
+	seq, err := s.Log.Publish(t.Context(), all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Await(t, seq)
+}
+
+// Await waits until everything up to seq can be read.
+func (s *System) Await(t testing.TB, seq uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.Position.Wait(ctx, seq); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Settle waits until everything that was published can be read, and gives the
+// last sequence.
+func (s *System) Settle(t testing.TB) uint64 {
+	t.Helper()
+	state, err := s.Log.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Await(t, state.Last)
+	return state.Last
+}
+
+// Staff makes a staff member with permissions, who can't sign in.
+func (s *System) Staff(t testing.TB, name string, permissions ...access.Permission) access.Subject {
+	t.Helper()
+	id := uuid.New()
+	facts := []events.Body{events.StaffCreated{StaffID: id.String(), Name: name}}
+	for _, p := range permissions {
+		facts = append(facts, events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(p)})
+	}
+	s.Record(t, "operator:test", facts...)
+	return access.Subject{Realm: access.RealmStaff, ID: id.String(), Name: name, Permissions: permissions}
+}
+
+// Exec changes the database as only its owner may.
+func (s *System) Exec(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	if _, err := s.Admin.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PortalUser makes an active portal user with an active patient of their own,
+// called "pt-" and the id, and gives its number.
+func (s *System) PortalUser(t testing.TB, id string) access.Subject {
+	t.Helper()
+	subject := access.Subject{Realm: access.RealmPortalUser, ID: id, Name: "Name of " + id}
+	err := s.Admin.QueryRow(t.Context(), `
+		WITH u AS (INSERT INTO app.portal_users (active, portal_user_id, name, email)
+		           VALUES (true, $1, $2, $1 || '@example.org') RETURNING portal_user_no),
+		     p AS (INSERT INTO app.patients (status, patient_id, given_name, family_name)
+		           VALUES ('active', 'pt-' || $1, 'Given', 'Family') RETURNING patient_no),
+		     l AS (INSERT INTO app.links (portal_user_no, patient_no, relationship)
+		           SELECT portal_user_no, patient_no, 'self' FROM u, p)
+		SELECT portal_user_no FROM u`, id, subject.Name).Scan(&subject.No)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return subject
+}
+
+// Deliver does with a sent message what a fan-out worker does, and waits until
+// its deliveries can be read.
+func (s *System) Deliver(t testing.TB, message uuid.UUID) {
+	t.Helper()
+	s.Settle(t)
+	var chosen events.Selection
+	if err := s.Admin.QueryRow(t.Context(), `SELECT recipients FROM record.messages WHERE message_id = $1`, message).Scan(&chosen); err != nil {
+		t.Fatal(err)
+	}
+	selection := directory.Selection{PortalUserIDs: chosen.PortalUserIDs}
+	for _, g := range chosen.Groups {
+		selection.Groups = append(selection.Groups, directory.Group(g))
+	}
+	recipients := s.audience(t, selection)
+	of := (len(recipients) + events.ChunkSize - 1) / events.ChunkSize
+	s.Record(t, "process:test", events.AudienceResolved{MessageID: message, Count: len(recipients), Chunks: of,
+		ManifestDigest: "sha256:" + strings.Repeat("0", 64), Included: map[string]int{}, Excluded: map[string]int{}})
+	for i := range of {
+		chunk := recipients[i*events.ChunkSize : min(len(recipients), (i+1)*events.ChunkSize)]
+		e, err := events.New("/test", "process:test", s.Clock.Now(), events.DeliveriesCreated{MessageID: message, Chunk: i, Recipients: chunk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Chunk = &events.ChunkRef{Index: i, Of: of}
+		s.publishAndWait(t, e)
+	}
+	s.Record(t, "process:test", events.FanoutCompleted{MessageID: message, Deliveries: len(recipients), Chunks: of})
+}
+
+func (s *System) audience(t testing.TB, chosen directory.Selection) (recipients []events.Recipient) {
+	t.Helper()
+	err := pgx.BeginTxFunc(t.Context(), s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		for r, err := range directory.Audience(t.Context(), tx, chosen, s.Clock.Now()) {
+			if err != nil {
+				return err
+			}
+			one := events.Recipient{PortalUserID: r.ID, PortalUserNo: r.No, Links: []events.Link{}}
+			for _, p := range r.Patients {
+				one.Links = append(one.Links, events.Link{PatientID: p.ID, PatientNo: p.No, Relationship: p.Relationship})
+			}
+			recipients = append(recipients, one)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recipients
+}
+
+// Kept is what a system holds: a digest of every table, the names of all blobs,
+// and how many events there are. Two that are equal mean that nothing was kept or
+// published in between. Counts of sign-ins and sessions are left out.
+type Kept struct {
+	Tables map[string]string
+	Blobs  []string
+	Events uint64
+}
+
+// Keeps tells what the system holds now.
+func (s *System) Keeps(t testing.TB) Kept {
+	t.Helper()
+	kept := Kept{Tables: map[string]string{}, Events: s.Settle(t)}
+	rows, err := s.Admin.Query(t.Context(), `SELECT schemaname || '.' || tablename FROM pg_tables
+		WHERE schemaname IN ('app', 'record') AND tablename NOT IN ('sessions', 'sign_in_tries', 'record_check')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		var all string
+		if err := s.Admin.QueryRow(t.Context(), fmt.Sprintf(`SELECT coalesce(string_agg(t::text, E'\n' ORDER BY t::text), '') FROM %s t`, table)).Scan(&all); err != nil {
+			t.Fatal(err)
+		}
+		sum := md5.Sum([]byte(all)) // #nosec G401 -- as above
+		kept.Tables[table] = hex.EncodeToString(sum[:])
+	}
+	err = fs.WalkDir(os.DirFS(s.contentDir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			kept.Blobs = append(kept.Blobs, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}

@@ -1,0 +1,210 @@
+package compose
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"postern/internal/directory"
+	"postern/internal/events"
+)
+
+// The bounds of a request.
+const (
+	MaxSubject     = 200     // characters
+	MaxBody        = 100_000 // characters
+	MaxRecipients  = 5000    // portal users chosen one by one
+	MaxBcc         = 50
+	MaxAttachments = 20
+	MaxUndo        = 10 * time.Minute
+	MaxDelay       = 366 * 24 * time.Hour // from now to send_at
+	MaxReason      = 500                  // characters, of a recall
+
+	maxKey = 255 // bytes, of an idempotency key
+	maxID  = 64  // bytes, of an id of the directory
+)
+
+// defaultUndo is how long a message to a group may be taken back, unless the
+// sender says otherwise.
+const defaultUndo = 10 * time.Second
+
+// Request is a message as its sender wants it sent.
+type Request struct {
+	Subject       string
+	Body          string
+	Recipients    directory.Selection
+	StaffBcc      []string
+	AttachmentIDs []uuid.UUID
+	// AudienceDigest is that of the preview which the sender agreed to; "": none.
+	AudienceDigest string
+	// SendAt is when to send; nil: now. It overrides UndoSeconds.
+	SendAt *time.Time
+	// UndoSeconds is how long to hold the message; nil: 10 for a group, else 0.
+	UndoSeconds *int
+}
+
+// Invalid says everything that is wrong with a request.
+type Invalid struct{ Faults []Fault }
+
+// Fault is one thing that is wrong, and where: "body.subject".
+type Fault struct{ Location, Message string }
+
+func (e *Invalid) Error() string {
+	said := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		said[i] = f.Location + ": " + f.Message
+	}
+	return strings.Join(said, "; ")
+}
+
+// faults gathers what is wrong.
+type faults []Fault
+
+func (f *faults) add(location, format string, args ...any) {
+	*f = append(*f, Fault{location, fmt.Sprintf(format, args...)})
+}
+
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return &Invalid{Faults: f}
+}
+
+// normal is the request in the one form in which it is checked, compared with a
+// retry, and sent: line breaks are LF, and what is named twice counts once.
+func (r Request) normal() Request {
+	r.Body = strings.ReplaceAll(r.Body, "\r\n", "\n")
+	r.Recipients.PortalUserIDs = distinct(r.Recipients.PortalUserIDs)
+	r.Recipients.Groups = distinct(r.Recipients.Groups)
+	r.StaffBcc = distinct(r.StaffBcc)
+	r.AttachmentIDs = slices.Clone(r.AttachmentIDs)
+	if r.SendAt != nil {
+		at := r.SendAt.UTC().Truncate(time.Microsecond)
+		r.SendAt = &at
+	}
+	return r
+}
+
+// distinct keeps the first of each, in order. It is never nil.
+func distinct[T comparable](all []T) []T {
+	seen := make(map[T]bool, len(all))
+	kept := make([]T, 0, len(all))
+	for _, v := range all {
+		if !seen[v] {
+			seen[v] = true
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// hold says whether the message waits, and until when if it is sent at the time.
+func (r Request) hold(sentAt time.Time) (events.Hold, time.Time) {
+	undo := time.Duration(0)
+	switch {
+	case r.SendAt != nil:
+		return events.HoldScheduled, *r.SendAt
+	case r.UndoSeconds != nil:
+		undo = time.Duration(*r.UndoSeconds) * time.Second
+	case len(r.Recipients.Groups) > 0:
+		undo = defaultUndo
+	}
+	if undo == 0 {
+		return events.HoldNone, sentAt
+	}
+	return events.HoldUndo, sentAt.Add(undo)
+}
+
+// check finds what is wrong with a normal request in itself, whoever sends it
+// and whatever the directory holds.
+func (r Request) check(f *faults, now time.Time) {
+	checkText(f, "body.subject", r.Subject, MaxSubject, "")
+	checkText(f, "body.body", r.Body, MaxBody, "\n\t")
+	checkSelection(f, r.Recipients)
+	if len(r.StaffBcc) > MaxBcc {
+		f.add("body.staff_bcc", "names %d staff; at most %d can be named", len(r.StaffBcc), MaxBcc)
+	}
+	if len(r.AttachmentIDs) > MaxAttachments {
+		f.add("body.attachment_ids", "names %d attachments; a message carries at most %d", len(r.AttachmentIDs), MaxAttachments)
+	}
+	for i, id := range r.AttachmentIDs {
+		if slices.Contains(r.AttachmentIDs[:i], id) {
+			f.add(fmt.Sprintf("body.attachment_ids[%d]", i), "attachment %s is named twice", id)
+		}
+	}
+	if r.SendAt != nil && !r.SendAt.After(now) {
+		f.add("body.send_at", "is not in the future; leave it out to send now")
+	}
+	if r.SendAt != nil && r.SendAt.After(now.Add(MaxDelay)) {
+		f.add("body.send_at", "is more than a year from now")
+	}
+	if r.UndoSeconds != nil && (*r.UndoSeconds < 0 || *r.UndoSeconds > int(MaxUndo.Seconds())) {
+		f.add("body.undo_seconds", "must be between 0 and %d", int(MaxUndo.Seconds()))
+	}
+}
+
+// checkText wants plain text of 1 to most characters that is not blank, without
+// control characters but those that are allowed.
+func checkText(f *faults, location, text string, most int, allowed string) {
+	switch {
+	case !utf8.ValidString(text):
+		f.add(location, "is not valid UTF-8")
+	case strings.TrimSpace(text) == "":
+		f.add(location, "is required and can't be blank")
+	case utf8.RuneCountInString(text) > most:
+		f.add(location, "has %d characters; at most %d are allowed", utf8.RuneCountInString(text), most)
+	}
+	for _, c := range text {
+		if unicode.IsControl(c) && !strings.ContainsRune(allowed, c) {
+			f.add(location, "holds the control character U+%04X, which plain text can't have here", c)
+			return
+		}
+	}
+}
+
+func checkSelection(f *faults, s directory.Selection) {
+	if len(s.PortalUserIDs) > MaxRecipients {
+		f.add("body.recipients.portal_user_ids", "names %d portal users; choose at most %d one by one, or a group", len(s.PortalUserIDs), MaxRecipients)
+		return
+	}
+	for i, id := range s.PortalUserIDs {
+		if !isID(id) {
+			f.add(fmt.Sprintf("body.recipients.portal_user_ids[%d]", i), "%.80q is not the id of a portal user", id)
+		}
+	}
+	for i, g := range s.Groups {
+		switch g {
+		case directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers:
+		default:
+			f.add(fmt.Sprintf("body.recipients.groups[%d]", i), "%.80q is not a group: choose %s, %s or %s", g,
+				directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers)
+		}
+	}
+}
+
+// isID says whether s can be an id of the directory or of staff; what is not is
+// never asked for in Postgres, which takes no NUL.
+func isID(s string) bool {
+	if s == "" || len(s) > maxID {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
+	})
+}
+
+// checkKey wants 1 to 255 visible ASCII characters.
+func checkKey(key string) error {
+	var f faults
+	visible := func(r rune) bool { return r > ' ' && r <= '~' }
+	if key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return !visible(r) }) {
+		f.add("header.Idempotency-Key", "must be 1 to %d visible ASCII characters, a new one for each message", maxKey)
+	}
+	return f.err()
+}

@@ -1,0 +1,134 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/content"
+	"postern/internal/events"
+)
+
+// Answer is what a sender gets to hear, at each try the same.
+type Answer struct {
+	ID        uuid.UUID
+	Status    string // scheduled or sending: what it was when it was sent
+	ReleaseAt time.Time
+	// Seq is its place on the record, for [Config.Wait]; 0 where an earlier try
+	// published it.
+	Seq uint64
+}
+
+// Send puts a message on the record: step 2. It is sent once this has returned
+// without an error, and perhaps if it returns [ErrUnavailable]: the same key and
+// request, sent again, settle it. Other errors are those of [access.Allow],
+// [*Invalid], [*AudienceChanged] and [ErrKeyReused], with which nothing is sent
+// or kept.
+func (c *Composer) Send(ctx context.Context, staff access.Subject, key string, r Request) (Answer, error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Answer{}, err
+	}
+	if err := checkKey(key); err != nil {
+		return Answer{}, err
+	}
+	r = r.normal()
+	cl, err := c.find(ctx, staff, key)
+	if err != nil {
+		return Answer{}, err
+	}
+	if cl == nil {
+		h, err := c.prepare(ctx, staff, r)
+		if err != nil {
+			return Answer{}, err
+		}
+		if cl, err = c.claim(ctx, staff, key, r, h); err != nil {
+			return Answer{}, err
+		}
+	}
+	return c.carryOut(ctx, staff, key, cl, r)
+}
+
+// prepare checks all that can be wrong with a new message, and makes its header.
+func (c *Composer) prepare(ctx context.Context, staff access.Subject, r Request) (Header, error) {
+	if err := c.mustBeRecordable(ctx); err != nil {
+		return Header{}, err
+	}
+	if err := mayChoose(staff, r.Recipients); err != nil {
+		return Header{}, err
+	}
+	var f faults
+	r.check(&f, c.now())
+	if err := c.checkBcc(ctx, &f, r.StaffBcc); err != nil {
+		return Header{}, err
+	}
+	attachments, err := c.attachments(ctx, &f, staff, r.AttachmentIDs)
+	if err != nil {
+		return Header{}, err
+	}
+	var confirmed *events.Confirmed
+	if !f.at("body.recipients") {
+		confirmed, err = c.checkAudience(ctx, r)
+		var also *Invalid
+		if errors.As(err, &also) {
+			f, err = append(f, also.Faults...), nil
+		}
+	}
+	// What is wrong with the request comes before an audience that has changed.
+	if err := errors.Join(f.err(), err); err != nil {
+		return Header{}, err
+	}
+	return Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
+}
+
+// at says whether a fault was found at the location, or below it.
+func (f faults) at(location string) bool {
+	for _, one := range f {
+		if strings.HasPrefix(one.Location, location) {
+			return true
+		}
+	}
+	return false
+}
+
+// carryOut does what is still to be done for a claim.
+func (c *Composer) carryOut(ctx context.Context, staff access.Subject, key string, cl *claim, r Request) (Answer, error) {
+	secret, h, err := c.open(cl, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	fact := cl.fact(staff, r, h)
+	answer := Answer{ID: cl.id, Status: "sending", ReleaseAt: cl.releaseAt}
+	if fact.Hold != events.HoldNone {
+		answer.Status = "scheduled" // step 3: the recorder releases it
+	}
+	if cl.status == statusPublished {
+		return answer, nil
+	}
+	if err := c.mustBeRecordable(ctx); err != nil {
+		return Answer{}, err
+	}
+	// The body is stored once; an earlier try's is the same. A crash after it
+	// leaves a body that nobody was told of.
+	_, err = c.cfg.Content.Create(ctx, content.BodyOf(cl.id), secret, strings.NewReader(r.Body))
+	if err != nil && !errors.Is(err, content.ErrExists) {
+		return Answer{}, err
+	}
+	// The commit point of step 2. A crash before the acknowledgement: the client
+	// repeats and it is sent then, or never. After it: it was sent, and a repeat
+	// gives this event again, which the record counts once.
+	if answer.Seq, err = c.publish(ctx, staff, cl.sentAt, fact); err != nil {
+		return Answer{}, err
+	}
+	// A crash before this leaves a claim that a retry publishes again, in vain.
+	_, err = c.pool.Exec(context.WithoutCancel(ctx), `UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
+		staff.ID, key, statusPublished)
+	if err != nil {
+		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", ErrUnavailable, cl.id, err)
+	}
+	return answer, nil
+}

@@ -1,0 +1,115 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/events"
+)
+
+// standing is what has become of a message.
+type standing struct {
+	sender string
+	status string
+	opened int
+}
+
+// standing reads what has become of a message: from the record, or, of one that
+// was published a moment ago, from its claim.
+func (c *Composer) standing(ctx context.Context, id uuid.UUID) (s standing, err error) {
+	err = c.pool.QueryRow(ctx, `
+		SELECT sender_id, status, opened FROM (
+			SELECT 1 AS rank, sender_id, status, opened FROM record.messages WHERE message_id = $1
+			UNION ALL
+			SELECT 2, staff_id, CASE WHEN release_at > sent_at THEN 'scheduled' ELSE 'sending' END, 0
+			FROM app.sends WHERE message_id = $1 AND status = $2) AS known
+		ORDER BY rank LIMIT 1`, id, statusPublished).Scan(&s.sender, &s.status, &s.opened)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return standing{}, ErrNotFound
+	}
+	if err != nil {
+		return standing{}, fmt.Errorf("reading what has become of message %s: %w", id, err)
+	}
+	return s, nil
+}
+
+// own is standing for the sender alone.
+func (c *Composer) own(ctx context.Context, staff access.Subject, id uuid.UUID) (standing, error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return standing{}, err
+	}
+	s, err := c.standing(ctx, id)
+	if err == nil && s.sender != staff.ID {
+		return standing{}, ErrNotFound
+	}
+	return s, err
+}
+
+// Cancel calls a message off before it is released: the other end of step 3. Of
+// a cancellation and a release, whichever is first on the record wins;
+// [ErrTooLate] says that it was the release. Cancelling twice is cancelling once.
+func (c *Composer) Cancel(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+	s, err := c.own(ctx, staff, id)
+	if err != nil {
+		return err
+	}
+	if s.status == "scheduled" {
+		s, err = c.withdraw(ctx, staff, events.MessageCancelled{MessageID: id, StaffID: staff.ID})
+		if err != nil {
+			return err
+		}
+	}
+	if s.status != "cancelled" {
+		return fmt.Errorf("%w: the message is being delivered already. Recall it instead", ErrTooLate)
+	}
+	return nil
+}
+
+// Recall takes a message back that was delivered, wholly or in part: nobody can
+// read it any more. [ErrTooLate] says that there is nothing to recall. Recalling
+// twice is recalling once, for the reason that was given first.
+func (c *Composer) Recall(ctx context.Context, staff access.Subject, id uuid.UUID, reason string) error {
+	var f faults
+	checkText(&f, "body.reason", reason, MaxReason, "")
+	if err := f.err(); err != nil {
+		return err
+	}
+	s, err := c.own(ctx, staff, id)
+	if err != nil {
+		return err
+	}
+	if s.status == "sending" || s.status == "sent" {
+		s, err = c.withdraw(ctx, staff, events.MessageRecalled{MessageID: id, StaffID: staff.ID, Reason: reason, Opened: s.opened})
+		if err != nil {
+			return err
+		}
+	}
+	switch s.status {
+	case "recalled":
+		return nil
+	case "scheduled":
+		return fmt.Errorf("%w to recall, or too early: the message has not been released. Cancel it instead", ErrTooLate)
+	default:
+		return fmt.Errorf("%w: the message is %s", ErrTooLate, s.status)
+	}
+}
+
+// withdraw publishes the fact and gives what the record makes of it. A crash
+// after the publish leaves it done.
+func (c *Composer) withdraw(ctx context.Context, staff access.Subject, fact events.Body) (standing, error) {
+	seq, err := c.publish(ctx, staff, c.now(), fact)
+	if err != nil {
+		return standing{}, err
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := c.cfg.Wait(wait, seq); err != nil {
+		return standing{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return c.standing(ctx, fact.Message())
+}
