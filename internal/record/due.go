@@ -1,0 +1,81 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
+	"postern/internal/outbox"
+)
+
+const (
+	source   = "/recorder"
+	actor    = "process:recorder"
+	dueEvery = 100 * time.Millisecond
+)
+
+// releaseDue publishes message.released for every held message that came due:
+// step 3 of docs/life-of-a-message.md. A crash before the publish leaves the row
+// due; a repeat publishes the same event id.
+func (r *Recorder) releaseDue(ctx context.Context) error {
+	announced := map[uuid.UUID]bool{} // published, not yet projected
+	return every(ctx, dueEvery, func() error {
+		rows, err := r.Pool.Query(ctx, `SELECT message_id FROM record.messages
+			WHERE status = 'scheduled' AND release_at <= $1 ORDER BY release_at LIMIT 100`, r.Now())
+		if err != nil {
+			return fmt.Errorf("looking for messages that are due: %w", err)
+		}
+		due, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return fmt.Errorf("looking for messages that are due: %w", err)
+		}
+		if len(due) == 0 {
+			clear(announced)
+		}
+		for _, id := range due {
+			if announced[id] {
+				continue
+			}
+			e, err := events.New(source, actor, r.Now(), events.MessageReleased{MessageID: id})
+			if err != nil {
+				return err
+			}
+			if _, err := r.Log.Publish(ctx, e); err != nil {
+				return fmt.Errorf("releasing message %s: %w", id, err)
+			}
+			announced[id] = true
+		}
+		return nil
+	})
+}
+
+// relayOutbox publishes what other transactions left to be published. What can't
+// be published now is tried again: it must not keep the recorder from recording.
+func (r *Recorder) relayOutbox(ctx context.Context) error {
+	return every(ctx, dueEvery, func() error {
+		if err := outbox.Relay(ctx, r.Pool, r.Log.Publish); err != nil && ctx.Err() == nil {
+			r.Logger.Warn("events are waiting in the outbox", "error", err)
+		}
+		return nil
+	})
+}
+
+// every calls f at once and then each interval until f fails or ctx ends.
+func every(ctx context.Context, interval time.Duration, f func() error) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := f(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package record
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/eventlog"
+	"postern/internal/position"
+)
+
+// table is a projected table and the columns that a rebuild must give again, in
+// the order of its key. Of events the compressed copy is left out: how bytes are
+// compressed may change between versions, what they say is in leaf.
+type table struct {
+	name, columns, key string
+}
+
+var tables = []table{
+	{"events", "seq, id, type, actor, time, message_id, repeats, projected, leaf", "seq"},
+	{"position", "seq", "seq"},
+	{"messages", "*", "message_id"},
+	{"message_bcc", "*", "staff_id, message_id"},
+	{"chunks", "*", "message_id, chunk"},
+	{"deliveries", "*", "message_id, portal_user_no"},
+	{"alert_exceptions", "*", "message_id, portal_user_no"},
+	{"opens", "*", "message_id, portal_user_no"},
+	{"downloads", "*", "seq"},
+	{"staff", "*", "staff_id"},
+	{"staff_permissions", "*", "staff_id, permission"},
+	{"labels", "*", "label"},
+}
+
+// beside is the schema that a rebuild writes.
+const beside = "record_rebuild"
+
+// Compared says how a table came out of a rebuild.
+type Compared struct {
+	Table   string `json:"table"`
+	Rows    int64  `json:"rows"`
+	Digest  string `json:"digest"`  // of the table as it stands
+	Rebuilt string `json:"rebuilt"` // of the table as the record gives it
+}
+
+// Same tells whether both are the same to the byte.
+func (c Compared) Same() bool { return c.Digest == c.Rebuilt }
+
+// A Rebuild replays the record into tables beside the real ones. It needs a
+// connection of a role that may create schemas.
+type Rebuild struct {
+	Log  *eventlog.Log
+	Pool *pgxpool.Pool
+	// Progress, where it is set, is told the sequence reached and the last.
+	Progress func(seq, last uint64)
+}
+
+// Check replays everything up to where the recorder is now, compares every table
+// and drops nothing but its own: the real tables are only read, in one snapshot,
+// while recording goes on.
+func (r *Rebuild) Check(ctx context.Context) ([]Compared, error) {
+	conn, err := r.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	defer conn.Release()
+	snapshot, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, fmt.Errorf("taking a snapshot: %w", err)
+	}
+	defer func() { _ = snapshot.Rollback(context.WithoutCancel(ctx)) }()
+	var position int64
+	if err := snapshot.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&position); err != nil {
+		return nil, fmt.Errorf("reading the position: %w", err)
+	}
+	writer, err := r.openBeside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.closeBeside(context.WithoutCancel(ctx), writer)
+	if err := r.replay(ctx, writer, 0, uint64(position)); err != nil { // #nosec G115 -- never negative
+		return nil, err
+	}
+	return compare(ctx, snapshot, writer)
+}
+
+// Replace replays everything and puts the rebuilt tables in the place of the
+// real ones, all at once. The copy of the events stays: it is not made anew from
+// the stream, since it may be the better of the two.
+func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
+	writer, err := r.openBeside(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer r.closeBeside(context.WithoutCancel(ctx), writer)
+	state, err := r.Log.State(ctx)
+	if err != nil {
+		return 0, err
+	}
+	recorded, err := position.Read(ctx, r.Pool)
+	if err != nil {
+		return 0, err
+	}
+	if state.Last < recorded {
+		return 0, fmt.Errorf("the stream ends at event %d, before the copy's %d: run `postern repair` first", state.Last, recorded)
+	}
+	if err := r.replay(ctx, writer, 0, recorded); err != nil {
+		return 0, err
+	}
+	tx, err := writer.Begin(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("beginning the exchange: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	// From here on the recorder waits at its first statement.
+	var reached int64
+	if _, err := tx.Exec(ctx, `LOCK TABLE record.position IN ACCESS EXCLUSIVE MODE`); err != nil {
+		return 0, fmt.Errorf("stopping the recorder: %w", err)
+	}
+	if err := tx.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&reached); err != nil {
+		return 0, fmt.Errorf("reading the position: %w", err)
+	}
+	if err := r.replay(ctx, tx, recorded, uint64(reached)); err != nil { // #nosec G115 -- never negative
+		return 0, err
+	}
+	if err := exchange(ctx, tx); err != nil {
+		return 0, err
+	}
+	// A crash before this line leaves the tables as they were.
+	if err := tx.Commit(ctx); err != nil {
+		return 0, fmt.Errorf("exchanging the tables: %w", err)
+	}
+	return uint64(reached), nil // #nosec G115 -- never negative
+}
+
+// exchange empties every projected table but the events and the position, and
+// fills it from the rebuilt one.
+func exchange(ctx context.Context, tx pgx.Tx) error {
+	for _, t := range tables {
+		if t.name == "events" || t.name == "position" {
+			continue
+		}
+		sql := fmt.Sprintf(`TRUNCATE record.%[1]s; INSERT INTO record.%[1]s SELECT * FROM %[2]s.%[1]s ORDER BY %[3]s`, t.name, beside, t.key)
+		if _, err := tx.Conn().PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+			return fmt.Errorf("exchanging %s: %w", t.name, err)
+		}
+	}
+	_, err := tx.Exec(ctx, `UPDATE record.events e SET projected = r.projected FROM `+beside+`.events r
+		WHERE r.seq = e.seq AND r.projected <> e.projected`)
+	if err != nil {
+		return fmt.Errorf("marking what is projected now: %w", err)
+	}
+	return nil
+}
+
+// openBeside makes the rebuild's schema anew, with tables like the real ones. A
+// lock keeps two rebuilds apart.
+func (r *Rebuild) openBeside(ctx context.Context) (*pgx.Conn, error) {
+	pooled, err := r.Pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	conn := pooled.Hijack()
+	var alone bool
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock+1)).Scan(&alone); err != nil {
+		_ = conn.Close(ctx)
+		return nil, fmt.Errorf("asking to rebuild: %w", err)
+	}
+	if !alone {
+		_ = conn.Close(ctx)
+		return nil, errors.New("another rebuild is running: wait for its end")
+	}
+	var sql strings.Builder
+	fmt.Fprintf(&sql, "DROP SCHEMA IF EXISTS %[1]s CASCADE; CREATE SCHEMA %[1]s;", beside)
+	for _, t := range tables {
+		fmt.Fprintf(&sql, "CREATE UNLOGGED TABLE %[1]s.%[2]s (LIKE record.%[2]s INCLUDING ALL);", beside, t.name)
+	}
+	fmt.Fprintf(&sql, "INSERT INTO %[1]s.position (seq) VALUES (0); SET search_path = %[1]s;", beside)
+	if _, err := conn.PgConn().Exec(ctx, sql.String()).ReadAll(); err != nil {
+		_ = conn.Close(ctx)
+		return nil, fmt.Errorf("making the tables beside: %w", err)
+	}
+	return conn, nil
+}
+
+func (r *Rebuild) closeBeside(ctx context.Context, conn *pgx.Conn) {
+	_, _ = conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+beside+" CASCADE")
+	_, _ = conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // the server ends a session in its own time
+	_ = conn.Close(ctx)
+}
+
+var errReached = errors.New("reached the end")
+
+// replay writes the events after one position up to another.
+func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64) error {
+	if after == last {
+		return nil
+	}
+	position := after
+	err := r.Log.Read(ctx, after+1, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
+		run := make([]*prepared, 0, len(stored))
+		for _, s := range stored {
+			if s.Seq > last {
+				break
+			}
+			p, err := prepare(Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			if err != nil {
+				return err
+			}
+			run = append(run, p)
+		}
+		if err := record(ctx, db, position, run, nil); err != nil {
+			return err
+		}
+		position = run[len(run)-1].stored.Seq
+		if r.Progress != nil {
+			r.Progress(position, last)
+		}
+		if position == last {
+			return errReached
+		}
+		return nil
+	})
+	if errors.Is(err, errReached) {
+		return nil
+	}
+	return err
+}
+
+func compare(ctx context.Context, snapshot pgx.Tx, rebuilt *pgx.Conn) ([]Compared, error) {
+	var all []Compared
+	for _, t := range tables {
+		c := Compared{Table: t.name}
+		var err error
+		if c.Digest, c.Rows, err = digest(ctx, snapshot.Conn(), "record", t); err != nil {
+			return nil, err
+		}
+		if c.Rebuilt, _, err = digest(ctx, rebuilt, beside, t); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// digest is the SHA-256 over a table's rows as COPY writes them, in key order.
+func digest(ctx context.Context, conn *pgx.Conn, schema string, t table) (string, int64, error) {
+	h := sha256.New()
+	tag, err := conn.PgConn().CopyTo(ctx, io.Writer(h),
+		fmt.Sprintf(`COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT`, t.columns, schema, t.name, t.key))
+	if err != nil {
+		return "", 0, fmt.Errorf("reading %s.%s: %w", schema, t.name, err)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), tag.RowsAffected(), nil
+}

@@ -1,0 +1,264 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/eventlog"
+)
+
+// leaderLock is the key of the Postgres advisory lock that the one active
+// recorder holds, "postern" in ASCII.
+const leaderLock = 0x706f737465726e
+
+const (
+	// A standby asks this often whether it may lead. The lock falls with the
+	// leader's connection, so this bounds how long nobody records.
+	standbyPoll = 500 * time.Millisecond
+	// checkEvery is how often the active recorder holds the stream against the copy.
+	checkEvery = time.Minute
+	// A run is written as soon as one is there; while Postgres is busy with it the
+	// next gathers, up to these bounds.
+	maxRunEvents = 4096
+	maxRunBytes  = 4 << 20
+)
+
+var errOvertaken = errors.New("another recorder has written in between")
+
+// Config is what a Recorder works with.
+type Config struct {
+	Log    *eventlog.Log
+	Pool   *pgxpool.Pool
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
+}
+
+// A Recorder makes Postgres say what the record says. Any number may run; one
+// leads and the others stand by.
+type Recorder struct{ Config }
+
+// New makes a Recorder.
+func New(c Config) *Recorder {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Recorder{c}
+}
+
+// Run records until ctx ends, over every fault of NATS and Postgres. What it had
+// in hand when ctx ends is left to the next: nothing is readable before it is
+// committed, and the position says where to go on.
+func (r *Recorder) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := r.standByAndLead(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.Warn("recording stopped, starting again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(standbyPoll):
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) standByAndLead(ctx context.Context) error {
+	pooled, err := r.Pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	// The connection is the leadership: lock, transactions and death are one.
+	conn := pooled.Hijack()
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, `SET search_path = record`); err != nil {
+		return fmt.Errorf("preparing the connection: %w", err)
+	}
+	for {
+		var leads bool
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock)).Scan(&leads); err != nil {
+			return fmt.Errorf("asking to lead: %w", err)
+		}
+		if leads {
+			return r.lead(ctx, conn)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(standbyPoll):
+		}
+	}
+}
+
+func (r *Recorder) lead(ctx context.Context, conn *pgx.Conn) error {
+	if err := r.mustBeWhole(ctx); err != nil {
+		return err
+	}
+	var at int64
+	if err := conn.QueryRow(ctx, `SELECT seq FROM position`).Scan(&at); err != nil {
+		return fmt.Errorf("reading the position: %w", err)
+	}
+	position := uint64(at) // #nosec G115 -- never negative
+	r.Logger.Info("recording", "from", position+1)
+
+	group, ctx := errgroup.WithContext(ctx)
+	read, runs := make(chan []*prepared), make(chan []*prepared)
+	group.Go(func() error { return r.read(ctx, position+1, read) })
+	group.Go(func() error { return gather(ctx, read, runs) })
+	group.Go(func() error { return r.write(ctx, conn, position, runs) })
+	group.Go(func() error { return r.releaseDue(ctx) })
+	group.Go(func() error { return r.relayOutbox(ctx) })
+	group.Go(func() error { return r.keepChecking(ctx) })
+	return group.Wait()
+}
+
+// read prepares events in stream order, ahead of the writer.
+func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepared) error {
+	return r.Log.Read(ctx, from, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
+		run := make([]*prepared, 0, len(stored))
+		for _, s := range stored {
+			p, err := prepare(Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			if err != nil {
+				return err
+			}
+			run = append(run, p)
+		}
+		select {
+		case runs <- run:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// gather makes one run of everything that was read while the last was being
+// written: a transaction costs about what a few thousand deliveries do, so under
+// load the runs grow by themselves, and without load nobody waits for more.
+func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepared) error {
+	var waiting []*prepared
+	size := 0
+	for {
+		in, out := read, runs
+		if len(waiting) == 0 {
+			out = nil
+		}
+		if len(waiting) >= maxRunEvents || size >= maxRunBytes {
+			in = nil
+		}
+		select {
+		case run := <-in:
+			waiting = append(waiting, run...)
+			for _, p := range run {
+				size += len(p.stored.Data)
+			}
+		case out <- waiting:
+			waiting, size = nil, 0
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (r *Recorder) write(ctx context.Context, conn *pgx.Conn, position uint64, runs <-chan []*prepared) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case run := <-runs:
+			if err := record(ctx, conn, position, run, parkRow); err != nil {
+				return err
+			}
+			position = run[len(run)-1].stored.Seq
+		}
+	}
+}
+
+// beginner is a connection, or a transaction in which another is nested.
+type beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// record writes a run in one transaction. Where Postgres refuses what an event
+// says, the run is written one event at a time, and the one that is refused is
+// kept, hashed and parked without being projected: it holds nobody up.
+func record(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
+	err := commit(ctx, db, position, run, park)
+	if !refusedByData(err) {
+		return err
+	}
+	if len(run) == 1 {
+		run[0].bad = fmt.Errorf("refused by the database: %w", err)
+		return commit(ctx, db, position, run, park)
+	}
+	for _, p := range run {
+		if err := record(ctx, db, position, []*prepared{p}, park); err != nil {
+			return err
+		}
+		position = p.stored.Seq
+	}
+	return nil
+}
+
+// parker keeps an event that could not be projected for an operator to see, in
+// the transaction that keeps the event. A rebuild parks nothing.
+type parker func(context.Context, pgx.Tx, parkedRow) error
+
+// refusedByData tells a fault in what an event says (SQLSTATE classes 22, data
+// exception, and 23, integrity constraint violation) from one of the database.
+func refusedByData(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
+}
+
+func commit(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
+	tx, err := db.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	parked, err := write(ctx, tx, position, run)
+	if err != nil {
+		return err
+	}
+	for i := 0; park != nil && i < len(parked); i++ {
+		if err := park(ctx, tx, parked[i]); err != nil {
+			return err
+		}
+	}
+	// Step 6 of docs/life-of-a-message.md. A crash before this line leaves the
+	// run unread; after it, in the inbox.
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("committing events up to %d: %w", run[len(run)-1].stored.Seq, err)
+	}
+	return nil
+}
+
+func parkRow(ctx context.Context, tx pgx.Tx, row parkedRow) error {
+	p := row.p
+	var id, message *uuid.UUID
+	if p.event.ID != uuid.Nil {
+		id = &p.event.ID
+	}
+	if p.event.MessageID != uuid.Nil {
+		message = &p.event.MessageID
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO app.parked (parked_id, consumer, seq, event_id, type, message_id, tries, reason)
+		VALUES ($1, 'recorder', $2, $3, $4, $5, 1, $6) ON CONFLICT (consumer, seq) DO NOTHING`,
+		uuid.New(), p.stored.Seq, id, string(p.event.Type), message, row.reason)
+	if err != nil {
+		return fmt.Errorf("parking event %d: %w", p.stored.Seq, err)
+	}
+	return nil
+}
