@@ -1,0 +1,160 @@
+package fanout
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+
+	"postern/internal/events"
+)
+
+// maxChunkBytes ends a chunk before its event outgrows what a NATS server takes
+// by default (1 MiB), however many patients its recipients stand for.
+const maxChunkBytes = 768 << 10
+
+// Summary is what a manifest holds, as its last frame says.
+type Summary struct {
+	Count    int            `json:"count"`
+	Chunks   int            `json:"chunks"`
+	Digest   string         `json:"digest"`
+	Included map[string]int `json:"included"`
+	Excluded map[string]int `json:"excluded"`
+}
+
+// A manifestWriter cuts an audience into chunks. The form of a manifest is, as one
+// zstd stream: for each chunk its length (4 bytes, big endian) and its body; a
+// length of 0; the Summary as JSON. A million recipients are 100 MB of bodies and
+// a quarter of that on disk, which must be synced before the first goes out.
+type manifestWriter struct {
+	w       *zstd.Encoder
+	message uuid.UUID
+	body    []byte
+	inChunk int
+	digest  hash.Hash // over the SHA-256 of each body
+	summary Summary
+}
+
+func newManifestWriter(w io.Writer, message uuid.UUID) (*manifestWriter, error) {
+	compressed, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithEncoderConcurrency(2))
+	if err != nil {
+		return nil, fmt.Errorf("setting up the compression: %w", err)
+	}
+	return &manifestWriter{w: compressed, message: message, digest: sha256.New()}, nil
+}
+
+// add takes the next recipient; they come in the order of their numbers.
+func (m *manifestWriter) add(r *events.Recipient) error {
+	if m.inChunk == 0 {
+		m.body = events.AppendChunkHeader(m.body[:0], m.message, m.summary.Chunks)
+	}
+	m.body = events.AppendRecipient(m.body, r)
+	m.inChunk++
+	m.summary.Count++
+	if m.inChunk == events.ChunkSize || len(m.body) >= maxChunkBytes {
+		return m.endChunk()
+	}
+	return nil
+}
+
+func (m *manifestWriter) endChunk() error {
+	if m.inChunk == 0 {
+		return nil
+	}
+	m.body = events.AppendChunkEnd(m.body)
+	sum := sha256.Sum256(m.body)
+	m.digest.Write(sum[:])
+	m.summary.Chunks++
+	m.inChunk = 0
+	if err := binary.Write(m.w, binary.BigEndian, uint32(len(m.body))); err != nil { // #nosec G115 -- bounded by maxChunkBytes and one recipient
+		return err
+	}
+	_, err := m.w.Write(m.body)
+	return err
+}
+
+// close ends the manifest with its summary.
+func (m *manifestWriter) close(included, excluded map[string]int) (Summary, error) {
+	if err := m.endChunk(); err != nil {
+		return Summary{}, err
+	}
+	m.summary.Digest = "sha256:" + hex.EncodeToString(m.digest.Sum(nil))
+	m.summary.Included, m.summary.Excluded = included, excluded
+	last, err := json.Marshal(m.summary)
+	if err != nil {
+		return Summary{}, err
+	}
+	if _, err := m.w.Write(append([]byte{0, 0, 0, 0}, last...)); err != nil {
+		return Summary{}, err
+	}
+	return m.summary, m.w.Close()
+}
+
+// A manifestReader reads the bodies back in order. Close it when done.
+type manifestReader struct {
+	r    *zstd.Decoder
+	next int
+}
+
+func newManifestReader(r io.Reader) (*manifestReader, error) {
+	plain, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	return &manifestReader{r: plain}, nil
+}
+
+func (m *manifestReader) close() { m.r.Close() }
+
+// body gives the next chunk's number and body, or io.EOF after the last, when
+// the summary follows. The body is the caller's to keep.
+func (m *manifestReader) body() (int, []byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(m.r, size[:]); err != nil {
+		return 0, nil, cut(err)
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n == 0 {
+		return 0, nil, io.EOF
+	}
+	if n > 2*maxChunkBytes {
+		return 0, nil, fmt.Errorf("chunk %d of the manifest claims %d bytes", m.next, n)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(m.r, body); err != nil {
+		return 0, nil, cut(err)
+	}
+	m.next++
+	return m.next - 1, body, nil
+}
+
+// summary skips to the end of the manifest and reads what it says of itself.
+func (m *manifestReader) summary() (Summary, error) {
+	for {
+		if _, _, err := m.body(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return Summary{}, err
+		}
+	}
+	var s Summary
+	if err := json.NewDecoder(m.r).Decode(&s); err != nil {
+		return Summary{}, fmt.Errorf("reading the manifest's summary: %w", err)
+	}
+	return s, nil
+}
+
+// cut makes an end in the wrong place an error of its own: io.EOF means done.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the manifest is cut short")
+	}
+	return err
+}
