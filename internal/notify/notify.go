@@ -1,0 +1,339 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/position"
+)
+
+const (
+	source = "/notify-worker"
+	actor  = "process:notify-worker"
+
+	// patience is the longest that a handler waits for SendGrid by itself; past
+	// it the chunk becomes a row of app.alert_retries.
+	patience = 3 * time.Second
+	// handlerTries is how often a handler calls while SendGrid is away.
+	handlerTries = 4
+	firstBackoff = 100 * time.Millisecond
+	longBackoff  = 5 * time.Minute
+)
+
+// Config is what a Worker works with.
+type Config struct {
+	Pool     *pgxpool.Pool
+	Position *position.Watcher
+	Publish  func(context.Context, ...events.Event) (uint64, error)
+	Send     func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
+}
+
+// A Worker alerts chunks. Its methods are safe to call from many goroutines at
+// once, and any number of Workers may share the work.
+type Worker struct {
+	Config
+	id uuid.UUID // of this process's life: tells its claims from a dead one's
+
+	mu     sync.Mutex
+	inHand map[chunkKey]bool
+	closed time.Time // SendGrid takes nothing before then
+}
+
+type chunkKey struct {
+	message uuid.UUID
+	chunk   int
+}
+
+// New makes a Worker.
+func New(c Config) *Worker {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{}}
+}
+
+// Handle alerts the chunk that a deliveries.created event, stored at seq, speaks
+// of; it needs the event's headers alone. It returns nil once the chunk's
+// outcome is on the record or the chunk waits in app.alert_retries, so that the
+// event may be acknowledged.
+func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
+	if e.Chunk == nil {
+		return fmt.Errorf("%w: deliveries.created without a chunk", events.ErrMalformed)
+	}
+	// An alert never arrives before its message can be read.
+	if err := w.Position.Wait(ctx, seq); err != nil {
+		return err
+	}
+	ref := chunkRef{message: e.MessageID, chunk: e.Chunk.Index, chunks: e.Chunk.Of, seq: seq}
+	if err := w.yieldToRecorder(ctx, ref); err != nil {
+		return err
+	}
+	return w.alertOrDefer(ctx, ref, 0)
+}
+
+// stalled is how long the recorder may stand still before alerts no longer wait
+// for the rest of their message.
+const stalled = 2 * time.Second
+
+// yieldToRecorder waits until the whole of a blast can be read before its alerts
+// begin: a thousand alerts cost Postgres and the processors about as much as
+// recording a thousand deliveries, and what people wait for is the inbox. Where
+// nothing is being recorded there is nothing to yield to.
+func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
+	for ref.chunks > 1 {
+		changed := w.Position.Changed()
+		var whole bool
+		err := w.Pool.QueryRow(ctx, `SELECT status <> 'sending' FROM record.messages WHERE message_id = $1`, ref.message).Scan(&whole)
+		if err != nil {
+			return fmt.Errorf("looking whether message %s can be read whole: %w", ref.message, err)
+		}
+		if whole {
+			return nil
+		}
+		timer := time.NewTimer(stalled)
+		select {
+		case <-changed:
+			timer.Stop()
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// alertOrDefer alerts a chunk now or writes down when to try again.
+func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) error {
+	if !w.take(ref) {
+		return fmt.Errorf("chunk %d of message %s is in hand already", ref.chunk, ref.message)
+	}
+	defer w.giveBack(ref)
+	again, err := w.alert(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("alerting chunk %d of message %s: %w", ref.chunk, ref.message, err)
+	}
+	if again == nil {
+		if tries == 0 {
+			return nil // it never waited
+		}
+		return w.clearRetry(ctx, ref)
+	}
+	return w.deferRetry(ctx, ref, *again, tries)
+}
+
+// take keeps two handlers of one process from the same chunk: a redelivery can
+// overtake a handler that is still at work.
+func (w *Worker) take(ref chunkRef) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := chunkKey{ref.message, ref.chunk}
+	if w.inHand[key] {
+		return false
+	}
+	w.inHand[key] = true
+	return true
+}
+
+func (w *Worker) giveBack(ref chunkRef) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.inHand, chunkKey{ref.message, ref.chunk})
+}
+
+// later says when and why a chunk is to be taken up again.
+type later struct {
+	due    time.Time // zero: as the backoff says
+	reason string
+}
+
+// alert brings every recipient of a chunk to an end and publishes the outcome,
+// or says when to go on.
+func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
+	work, err := load(ctx, w.Pool, ref)
+	if err != nil {
+		return nil, err
+	}
+	if work.state != events.AlertPending {
+		return nil, nil
+	}
+	if err := w.settleAbandoned(ctx, work); err != nil {
+		return nil, err
+	}
+	for try := 0; ; {
+		settled := work.fates()
+		to := nextRequest(work.recipients, settled)
+		if len(to) == 0 {
+			return nil, w.publish(ctx, work, settled)
+		}
+		if wait := w.closedFor(); wait > patience {
+			return &later{w.Now().Add(wait), "SendGrid limits the rate"}, nil
+		} else if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+		result, err := w.request(ctx, work, to)
+		if err != nil {
+			return nil, err
+		}
+		switch result.Kind {
+		case sendgrid.RateLimited:
+			w.closeUntil(result.Until)
+		case sendgrid.Unavailable:
+			if try++; try >= handlerTries {
+				return &later{reason: result.Reason}, nil
+			}
+			if err := sleep(ctx, backoff(try, firstBackoff, patience)); err != nil {
+				return nil, err
+			}
+		case sendgrid.Refused:
+			if wholly(result) {
+				w.Logger.Error("SendGrid refuses every alert; check its key and ALERT_FROM", "status", result.Status, "reason", result.Reason)
+				return &later{reason: result.Reason}, nil
+			}
+		}
+	}
+}
+
+// settleAbandoned declares the answers of claims unknown whose claimer did not
+// live to write one. The claimer may merely be slow: its answer, when it comes,
+// still takes the place of unknown.
+func (w *Worker) settleAbandoned(ctx context.Context, work *work) error {
+	for i := range work.claims {
+		c := &work.claims[i]
+		if c.answer != "" {
+			continue
+		}
+		c.answer = answerUnknown
+		if err := c.settle(ctx, w.Pool); err != nil {
+			return err
+		}
+		w.Logger.Warn("an answer of SendGrid was never learned", "message_id", work.message, "chunk", work.chunk,
+			"recipients", len(c.positions))
+	}
+	return nil
+}
+
+// request claims, calls and settles one request.
+func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Result, error) {
+	c := claim{request: len(work.claims), id: uuid.New(), claimedBy: w.id, positions: to}
+	addresses := make([]sendgrid.Address, len(to))
+	for i, p := range to {
+		addresses[i] = sendgrid.Address{Position: p, Email: work.recipients[p].email}
+	}
+	claimed, err := c.insert(ctx, w.Pool, work.chunkRef)
+	if err != nil {
+		return sendgrid.Result{}, err
+	}
+	if !claimed {
+		return sendgrid.Result{}, fmt.Errorf("request %d was claimed by another worker", c.request)
+	}
+	// A crash from here on leaves a claim without an answer: unknown.
+	// Being stopped must not turn an answer that is on its way into an unknown one:
+	// the call ends by its own time-out.
+	result := w.Send(context.WithoutCancel(ctx), c.id, addresses)
+	c.take(result)
+	// The answer must be kept even while this process is being stopped.
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := c.settle(keep, w.Pool); err != nil {
+		return result, err
+	}
+	work.claims = append(work.claims, c)
+	return result, nil
+}
+
+// take notes SendGrid's answer on the claim.
+func (c *claim) take(r sendgrid.Result) {
+	switch {
+	case r.Kind == sendgrid.Accepted:
+		c.answer, c.sendgridID = answerAccepted, r.MessageID
+	case r.Kind == sendgrid.Unknown:
+		c.answer = answerUnknown
+	case r.Kind == sendgrid.Refused && !wholly(r):
+		c.answer = answerRefused
+		for _, one := range r.Refusals {
+			c.refusals = append(c.refusals, refusal{one.Position, one.Reason})
+		}
+		if len(r.Refusals) == 0 {
+			for _, p := range c.positions {
+				c.refusals = append(c.refusals, refusal{p, r.Reason})
+			}
+		}
+	default:
+		c.answer = answerAgain
+	}
+}
+
+// wholly tells a refusal of the account (its key, its sender, its plan) from one
+// of the recipients: the first is for an operator to mend, and costs no
+// recipient the alert.
+func wholly(r sendgrid.Result) bool {
+	return r.Kind == sendgrid.Invalid || r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Status != 400 && r.Status != 413
+}
+
+func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error {
+	e, err := events.New(source, actor, w.Now(), work.outcome(settled))
+	if err != nil {
+		return err
+	}
+	// A crash before the acknowledgement leaves answers without an outcome: the
+	// next worker finds every recipient settled and publishes the same event.
+	if _, err := w.Publish(ctx, e); err != nil {
+		return fmt.Errorf("publishing the outcome: %w", err)
+	}
+	return nil
+}
+
+// closedFor is how long SendGrid will take nothing, by its last 429.
+func (w *Worker) closedFor() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(0, w.closed.Sub(w.Now()))
+}
+
+func (w *Worker) closeUntil(t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t.After(w.closed) {
+		w.closed = t
+	}
+}
+
+// backoff doubles from first to most, with full jitter on the upper half.
+func backoff(try int, first, most time.Duration) time.Duration {
+	d := min(most, first<<min(try-1, 16))
+	return d/2 + rand.N(d/2+1) // #nosec G404 -- spreads load, guards nothing
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// IsBulk tells whether a chunk is one of several, and so belongs in the lane
+// where it keeps no small message waiting.
+func IsBulk(e events.Event) bool { return e.Chunk != nil && e.Chunk.Of > 1 }

@@ -1,0 +1,289 @@
+package notify
+
+import (
+	"context"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/position"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// post is a worker, the SendGrid that it calls, and the record that it writes to.
+type post struct {
+	*Worker
+	fake  *sendgridfake.Fake
+	admin *pgxpool.Pool
+	ref   chunkRef
+
+	mu       sync.Mutex
+	outcomes []events.AlertOutcome
+	now      time.Time
+}
+
+// newPost has one chunk of a message that can be read by five portal users, two
+// of whom share an address.
+func newPost(t *testing.T, config sendgridfake.Config) *post {
+	t.Helper()
+	url := storetest.New(t)
+	p := &post{fake: sendgridfake.New(config), admin: storetest.Open(t, url, store.RoleAdmin), now: time.Now(),
+		ref: chunkRef{message: uuid.New(), chunks: 1, seq: 1}}
+	server := httptest.NewServer(p.fake)
+	t.Cleanup(server.Close)
+	t.Cleanup(p.fake.Close)
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: server.URL, APIKey: "SG.test", From: "alerts@clinic.example.test",
+		PublicURL: "https://portal.example.test", Timeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	p.Worker = p.another(storetest.Open(t, url, store.RoleNotify), client)
+	_, err = p.admin.Exec(t.Context(), `
+		INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, email, active) OVERRIDING SYSTEM VALUE VALUES
+			(1, 'a', 'A', 'a@x.test', true), (2, 'b', 'B', 'family@x.test', true), (3, 'c', 'C', 'Family@x.test', true),
+			(4, 'd', 'D', '', true), (5, 'e', 'E', 'e@x.test', true)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`INSERT INTO record.messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest, status, hold, bulk,
+			sent_at, release_at, completed_at, delivered) VALUES ($1, 1, 's', '{}', '[]', '', '', 'sent', 'none', true, now(), now(), now(), 5)`,
+		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at) VALUES ($1, 0, 1, 1, 5, 5, now())`,
+		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) SELECT $1, n, 0, '{}' FROM generate_series(1, 5) n`,
+	} {
+		if _, err := p.admin.Exec(t.Context(), sql, p.ref.message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// another makes a worker of another process.
+func (p *post) another(pool *pgxpool.Pool, client *sendgrid.Client) *Worker {
+	return New(Config{Pool: pool, Position: position.NewWatcher(pool, nil), Send: client.Send,
+		Publish: func(_ context.Context, evs ...events.Event) (uint64, error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for _, e := range evs {
+				o, err := events.Decode[events.AlertOutcome](e)
+				if err != nil {
+					return 0, err
+				}
+				p.outcomes = append(p.outcomes, o)
+			}
+			return 1, nil
+		},
+		Now: func() time.Time {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.now
+		}})
+}
+
+// run alerts the chunk and gives what became of each portal user; nil where it
+// waits for later.
+func (p *post) run(t *testing.T) map[string]string {
+	t.Helper()
+	if err := p.alertOrDefer(t.Context(), p.ref, 0); err != nil {
+		t.Fatal(err)
+	}
+	return p.became(t)
+}
+
+func (p *post) became(t *testing.T) map[string]string {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.outcomes) == 0 {
+		return nil
+	}
+	o := p.outcomes[len(p.outcomes)-1]
+	if o.Recipients != 5 {
+		t.Errorf("the outcome is of %d recipients", o.Recipients)
+	}
+	got := map[string]string{}
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		got[id] = string(o.State)
+	}
+	for _, x := range o.Exceptions {
+		got[x.PortalUserID] = string(x.State)
+	}
+	return got
+}
+
+const (
+	accepted = string(events.AlertAccepted)
+	failed   = string(events.AlertFailed)
+	skipped  = string(events.AlertSkipped)
+	unknown  = string(events.AlertUnknown)
+)
+
+// The table of what SendGrid may do. Whatever it is, nobody whose alert was taken
+// is alerted again.
+func TestWhatBecomesOfAnAlert(t *testing.T) {
+	all := map[string]string{"a": accepted, "b": accepted, "c": accepted, "d": skipped, "e": accepted}
+	for name, c := range map[string]struct {
+		config sendgridfake.Config
+		steps  []sendgridfake.Step
+		want   map[string]string
+		taken  int
+	}{
+		"it takes all":                {want: all, taken: 4},
+		"5xx at first":                {steps: []sendgridfake.Step{sendgridfake.Fail(500), sendgridfake.Fail(503)}, want: all, taken: 4},
+		"a reset before it reads":     {steps: []sendgridfake.Step{sendgridfake.ResetUnread()}, want: nil, taken: -1},
+		"a reset after it took it":    {steps: []sendgridfake.Step{sendgridfake.ResetAfter()}, want: map[string]string{"a": unknown, "b": unknown, "c": accepted, "d": skipped, "e": unknown}, taken: 4},
+		"no answer after it took it":  {steps: []sendgridfake.Step{sendgridfake.TimeoutAfter(nil)}, want: map[string]string{"a": unknown, "b": unknown, "c": accepted, "d": skipped, "e": unknown}, taken: 4},
+		"no answer and nothing taken": {steps: []sendgridfake.Step{sendgridfake.TimeoutBefore(nil)}, want: map[string]string{"a": unknown, "b": unknown, "c": accepted, "d": skipped, "e": unknown}, taken: 1},
+		"one address is refused": {
+			config: sendgridfake.Config{Refuse: func(a string) string {
+				if a == "e@x.test" {
+					return "Does not contain a valid address."
+				}
+				return ""
+			}},
+			want: map[string]string{"a": accepted, "b": accepted, "c": accepted, "d": skipped, "e": failed}, taken: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPost(t, c.config)
+			p.fake.Queue(c.steps...)
+			got := p.run(t)
+			if c.want != nil {
+				if diff := cmp.Diff(c.want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			}
+			if n := p.fake.Count(); c.taken >= 0 && n != c.taken {
+				t.Errorf("SendGrid took %d alerts, want %d", n, c.taken)
+			}
+			for address, n := range p.fake.Counts() {
+				if n > 1 && address != "family@x.test" {
+					t.Errorf("%s was mailed %d times", address, n)
+				}
+			}
+			// Given the chunk again, as after a lost acknowledgement, it calls nobody.
+			before := p.fake.Count()
+			p.run(t)
+			if p.fake.Count() != before {
+				t.Error("somebody was alerted again")
+			}
+		})
+	}
+}
+
+// A rate limit is obeyed to its reset: the chunk waits as a row, nobody is called
+// before, and then all are.
+func TestARateLimitIsObeyed(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	p.fake.Queue(sendgridfake.RateLimit(time.Minute))
+	if got := p.run(t); got != nil {
+		t.Fatalf("an outcome was published: %v", got)
+	}
+	if err := p.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.fake.Requests()); n != 1 {
+		t.Fatalf("SendGrid was called %d times before its reset", n)
+	}
+	p.mu.Lock()
+	p.now = p.now.Add(2 * time.Minute)
+	p.mu.Unlock()
+	if err := p.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.became(t)["a"]; got != accepted || p.fake.Count() != 4 {
+		t.Errorf("a became %q, %d were taken", got, p.fake.Count())
+	}
+	var waiting int
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+		t.Errorf("%d chunks still wait, %v", waiting, err)
+	}
+}
+
+// SendGrid is away for longer than a handler waits: the chunk becomes a row.
+func TestSendGridIsAway(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	for range handlerTries {
+		p.fake.Queue(sendgridfake.Fail(502))
+	}
+	if got := p.run(t); got != nil {
+		t.Fatalf("an outcome was published: %v", got)
+	}
+	p.mu.Lock()
+	p.now = p.now.Add(time.Hour)
+	p.mu.Unlock()
+	if err := p.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.became(t)["a"]; got != accepted || p.fake.Count() != 4 {
+		t.Errorf("a became %q, %d were taken", got, p.fake.Count())
+	}
+}
+
+// A key that SendGrid refuses costs no recipient the alert.
+func TestARefusedKeyIsForTheOperator(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{APIKey: "SG.another"})
+	if got := p.run(t); got != nil {
+		t.Errorf("an outcome was published: %v", got)
+	}
+}
+
+// A worker died between its claim and SendGrid's answer: those recipients are
+// unknown, and not alerted; the others are.
+func TestAClaimWithoutAnAnswerIsUnknown(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	dead := claim{request: 0, id: uuid.New(), claimedBy: uuid.New(), positions: []int{0, 1}}
+	if ok, err := dead.insert(t.Context(), p.Pool, p.ref); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	want := map[string]string{"a": unknown, "b": unknown, "c": accepted, "d": skipped, "e": accepted}
+	if diff := cmp.Diff(want, p.run(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// It was only slow: its answer takes the place of unknown.
+	dead.answer = answerAccepted
+	if err := dead.settle(t.Context(), p.Pool); err != nil {
+		t.Fatal(err)
+	}
+	want["a"], want["b"] = accepted, accepted
+	if diff := cmp.Diff(want, p.run(t)); diff != "" {
+		t.Errorf("after its answer (-want +got):\n%s", diff)
+	}
+}
+
+func TestARecalledMessageAlertsNobody(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	if _, err := p.admin.Exec(t.Context(), `UPDATE record.messages SET status = 'recalled', recalled_at = now(), recall_reason = 'r'`); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.run(t); got["a"] != skipped || p.fake.Count() != 0 {
+		t.Errorf("a became %q, %d were taken", got["a"], p.fake.Count())
+	}
+}
+
+// Two workers with one chunk: a claim is one's, so each recipient is alerted once.
+func TestTwoWorkersWithOneChunk(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	other := New(p.Config)
+	var both sync.WaitGroup
+	for _, w := range []*Worker{p.Worker, other} {
+		both.Go(func() { _ = w.alertOrDefer(t.Context(), p.ref, 0) }) // one may find the claim taken
+	}
+	both.Wait()
+	for address, n := range p.fake.Counts() {
+		if n > 1 && address != "family@x.test" || n > 2 {
+			t.Errorf("%s was mailed %d times", address, n)
+		}
+	}
+}

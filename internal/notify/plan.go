@@ -1,0 +1,125 @@
+package notify
+
+import (
+	"cmp"
+	"strings"
+
+	"postern/internal/events"
+)
+
+// Why an alert is not due, or can't be.
+const (
+	reasonNoAddress = "no e-mail address"
+	reasonInactive  = "the account is inactive"
+	reasonRecalled  = "the message was recalled"
+	reasonCancelled = "the message was cancelled"
+	reasonNoAnswer  = "SendGrid's answer was never learned"
+	reasonRefused   = "SendGrid refused it"
+)
+
+// fate is what is settled of one recipient; the zero fate is: nothing yet.
+type fate struct {
+	state  events.AlertState
+	reason string
+}
+
+// fates works out, from the claims alone and then from the directory, what has
+// become of each recipient. Every claim has its answer by then, if only unknown.
+// It is a pure function, so every worker that comes to the chunk sees the same.
+func (w *work) fates() []fate {
+	settled := make([]fate, len(w.recipients))
+	for _, c := range w.claims {
+		switch c.answer {
+		case answerAccepted:
+			w.settleAll(settled, c, fate{state: events.AlertAccepted})
+		case answerUnknown:
+			w.settleAll(settled, c, fate{events.AlertUnknown, reasonNoAnswer})
+		case answerRefused:
+			for _, r := range c.refusals {
+				if r.Position < len(settled) {
+					settled[r.Position] = fate{events.AlertFailed, cmp.Or(r.Reason, reasonRefused)}
+				}
+			}
+		}
+	}
+	for i, r := range w.recipients {
+		if settled[i].state != "" {
+			continue
+		}
+		if reason := w.notDue(r); reason != "" {
+			settled[i] = fate{events.AlertSkipped, reason}
+		}
+	}
+	return settled
+}
+
+func (w *work) settleAll(settled []fate, c claim, f fate) {
+	for _, p := range c.positions {
+		if p < len(settled) {
+			settled[p] = f
+		}
+	}
+}
+
+func (w *work) notDue(r recipient) string {
+	switch {
+	case w.status == "recalled":
+		return reasonRecalled
+	case w.status == "cancelled":
+		return reasonCancelled
+	case !r.active:
+		return reasonInactive
+	case r.email == "":
+		return reasonNoAddress
+	}
+	return ""
+}
+
+// nextRequest picks whom to alert next: all that nothing is settled of, but each
+// address once, since SendGrid takes an address once a request. Who shares an
+// address waits for the request after.
+func nextRequest(recipients []recipient, settled []fate) []int {
+	var next []int
+	taken := make(map[string]bool, len(recipients))
+	for i, r := range recipients {
+		address := strings.ToLower(r.email)
+		if settled[i].state != "" || taken[address] || len(next) == events.ChunkSize {
+			continue
+		}
+		taken[address] = true
+		next = append(next, i)
+	}
+	return next
+}
+
+// outcome is the event's body for a chunk whose every recipient is settled: the
+// state of the most, and the others as exceptions.
+func (w *work) outcome(settled []fate) events.AlertOutcome {
+	count := map[fate]int{}
+	for _, f := range settled {
+		count[f]++
+	}
+	var main fate
+	for f, n := range count {
+		// A tie is broken by name, so that two workers say the same.
+		if n > count[main] || n == count[main] && (f.state < main.state || f.state == main.state && f.reason < main.reason) {
+			main = f
+		}
+	}
+	o := events.AlertOutcome{
+		MessageID: w.message, Chunk: w.chunk, Chunks: w.chunks, Attempt: firstAttempt,
+		Recipients: len(w.recipients), State: main.state, Reason: main.reason,
+		Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{},
+	}
+	for i, f := range settled {
+		if f != main {
+			o.Exceptions = append(o.Exceptions, events.AlertException{
+				PortalUserID: w.recipients[i].id, PortalUserNo: w.recipients[i].no, State: f.state, Reason: f.reason})
+		}
+	}
+	for _, c := range w.claims {
+		o.Requests = append(o.Requests, events.AlertRequest{
+			RequestID: c.id, SendGridID: c.sendgridID, Recipients: len(c.positions)})
+	}
+	return o
+}

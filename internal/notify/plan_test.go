@@ -1,0 +1,115 @@
+package notify
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"postern/internal/events"
+)
+
+func TestPositionsSurviveTheirBitmap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.SliceOfDistinct(rapid.IntRange(0, events.ChunkSize-1), rapid.ID[int]).Draw(t, "positions")
+		slices.Sort(want)
+		if got := positions(bitmap(want)); !slices.Equal(got, want) {
+			t.Errorf("%v came back as %v", want, got)
+		}
+	})
+}
+
+// A family that shares an address gets an alert for each portal user, none of
+// them in one request with another, and everybody else goes in the first.
+func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 60).Draw(t, "recipients")
+		w := &work{status: "sent"}
+		for i := range n {
+			email := fmt.Sprintf("A%d@example.test", rapid.IntRange(0, 20).Draw(t, "address"))
+			if rapid.Bool().Draw(t, "lower") {
+				email = "a" + email[1:]
+			}
+			w.recipients = append(w.recipients, recipient{no: int32(i + 1), email: email, active: true})
+		}
+		seen := map[int]int{}
+		for round := 0; ; round++ {
+			to := nextRequest(w.recipients, w.fates())
+			if len(to) == 0 {
+				break
+			}
+			if round > n {
+				t.Fatal("it never ends")
+			}
+			addresses := map[string]bool{}
+			for _, p := range to {
+				seen[p]++
+				a := "a" + w.recipients[p].email[1:]
+				if addresses[a] {
+					t.Fatalf("request %d has %s twice", round, a)
+				}
+				addresses[a] = true
+			}
+			w.claims = append(w.claims, claim{request: round, positions: to, answer: answerAccepted})
+		}
+		for i := range n {
+			if seen[i] != 1 {
+				t.Errorf("recipient %d is in %d requests", i, seen[i])
+			}
+		}
+	})
+}
+
+func TestWhoIsNotAlertedAndWhy(t *testing.T) {
+	everybody := []recipient{
+		{no: 1, id: "a", email: "a@x.test", active: true},
+		{no: 2, id: "b", email: "", active: true},
+		{no: 3, id: "c", email: "c@x.test", active: false},
+		{no: 4, id: "d", email: "d@x.test", active: true},
+		{no: 5, id: "e", email: "e@x.test", active: true},
+	}
+	request := uuid.New()
+	for _, c := range []struct {
+		name   string
+		status string
+		claims []claim
+		want   events.AlertOutcome
+	}{
+		{"refused, no address, inactive", "sent",
+			[]claim{
+				{request: 0, positions: []int{0, 3, 4}, answer: answerRefused, refusals: []refusal{{3, "no such domain"}}, id: request},
+				{request: 1, positions: []int{0, 4}, answer: answerAccepted, sendgridID: "sg1", id: request},
+			},
+			events.AlertOutcome{State: events.AlertAccepted,
+				Exceptions: []events.AlertException{
+					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
+					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive},
+					{PortalUserID: "d", PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}},
+				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}, {RequestID: request, SendGridID: "sg1", Recipients: 2}}}},
+		{"the answer never came", "sent",
+			[]claim{{request: 0, positions: []int{0, 3, 4}, answer: answerUnknown, id: request}},
+			events.AlertOutcome{State: events.AlertUnknown, Reason: reasonNoAnswer,
+				Exceptions: []events.AlertException{
+					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
+					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive}},
+				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}}}},
+		{"recalled before anybody was alerted", "recalled", nil,
+			events.AlertOutcome{State: events.AlertSkipped, Reason: reasonRecalled,
+				Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &work{status: c.status, recipients: everybody, claims: c.claims}
+			settled := w.fates()
+			if left := nextRequest(w.recipients, settled); len(left) > 0 {
+				t.Fatalf("%v are still to be alerted", left)
+			}
+			c.want.Attempt, c.want.Recipients = firstAttempt, len(everybody)
+			if diff := cmp.Diff(c.want, w.outcome(settled)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

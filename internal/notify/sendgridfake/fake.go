@@ -1,0 +1,238 @@
+package sendgridfake
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Config changes what the fake does of itself; the zero Config takes everything
+// that SendGrid would and keeps it for ever.
+type Config struct {
+	// APIKey is the only key that is let in; empty lets any in.
+	APIKey string
+	// Keep is how many recipients to keep at least; older ones are forgotten, a
+	// request at a time. 0 keeps all: about 45 bytes each beside the address's.
+	Keep int
+	// Refuse gives the reason why an address is refused, or "" where it isn't.
+	// It is called from many requests at once.
+	Refuse func(address string) string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Fake is a stand-in for one SendGrid account.
+type Fake struct {
+	config Config
+	closed chan struct{}
+	close  sync.Once
+	kept   mailbag
+	script script
+}
+
+// New makes a fake. Close it when done.
+func New(c Config) *Fake {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	f := &Fake{config: c, closed: make(chan struct{})}
+	f.kept.init(c.Keep)
+	return f
+}
+
+// Close lets go of every request that hangs in a step. It may be called again.
+func (f *Fake) Close() { f.close.Do(func() { close(f.closed) }) }
+
+// RequestInfo is one request of POST /v3/mail/send. A script sees Number, At and
+// Size only; the rest is filled in as it becomes known.
+type RequestInfo struct {
+	// Number counts requests from 1.
+	Number int
+	At     time.Time
+	// Size is the body's Content-Length, -1 where none was given.
+	Size int64
+	// Attempt is the first recipient's attempt_id, if it has one.
+	Attempt uuid.UUID
+	// Recipients counts all of them.
+	Recipients int
+	// Status is what was answered, 0 where nothing was.
+	Status int
+	// Taken says whether the mail was kept, whatever was answered.
+	Taken bool
+	// MessageID is the X-Message-Id of a request that was taken.
+	MessageID string
+}
+
+// ServeHTTP is SendGrid's endpoint.
+// https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, "/v3/mail/send") {
+		writeAnswer(w, refusal(http.StatusNotFound, fault{Message: "not found"}))
+		return
+	}
+	info := RequestInfo{Number: f.script.nextNumber(), At: f.config.Now(), Size: r.ContentLength}
+	step, a := f.decide(w, r, f.script.step(info), &info)
+	f.finish(w, r, step, a, info)
+}
+
+// decide does what the step says up to the answer, and gives what is left to do.
+func (f *Fake) decide(w http.ResponseWriter, r *http.Request, step Step, info *RequestInfo) (Step, answer) {
+	if step.Unread {
+		return step, step.answer(info.At)
+	}
+	req, refused := f.examine(w, r)
+	if req != nil {
+		defer req.release()
+		info.Attempt, info.Recipients = req.attempt(), len(req.people)
+	}
+	if step.takes() {
+		if refused.status != 0 {
+			return Step{}, refused
+		}
+		info.Taken, info.MessageID = true, newMessageID()
+		// Kept before it is answered: what a client learns is never ahead of
+		// what a test can find here.
+		f.kept.take(info.At, info.MessageID, req)
+	}
+	a := step.answer(info.At)
+	if info.Taken && a.status == http.StatusAccepted && a.header.Get("X-Message-Id") == "" {
+		a.header.Set("X-Message-Id", info.MessageID)
+	}
+	return step, a
+}
+
+// examine reads and judges a request. It gives the request where one could be
+// read, which is then to be released, and a refusal where it is not to be taken.
+func (f *Fake) examine(w http.ResponseWriter, r *http.Request) (*request, answer) {
+	if r.Method != http.MethodPost {
+		return nil, refusal(http.StatusMethodNotAllowed, fault{Message: "method not allowed"})
+	}
+	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || key == "" {
+		return nil, refusal(http.StatusUnauthorized, fault{Message: "Permission denied, wrong credentials"})
+	}
+	if f.config.APIKey != "" && key != f.config.APIKey {
+		return nil, refusal(http.StatusUnauthorized, fault{Message: "The provided authorization grant is invalid, expired, or revoked"})
+	}
+	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(mediaType), "application/json") || r.Header.Get("Content-Encoding") != "" {
+		return nil, refusal(http.StatusUnsupportedMediaType, fault{Message: "Content-Type should be application/json."})
+	}
+	req := newRequest()
+	if err := req.readBody(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		req.release()
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, refusal(http.StatusRequestEntityTooLarge, fault{Message: "Request Entity Too Large"})
+		}
+		return nil, refusal(http.StatusBadRequest, badRequest)
+	}
+	req.parse(f.config.Refuse)
+	if len(req.faults) > 0 {
+		return req, refusal(http.StatusBadRequest, req.faults...)
+	}
+	return req, answer{}
+}
+
+// finish waits, notes what comes of the request, and resets or answers.
+func (f *Fake) finish(w http.ResponseWriter, r *http.Request, step Step, a answer, info RequestInfo) {
+	if step.Hang != nil {
+		select {
+		case <-step.Hang:
+		case <-r.Context().Done():
+			step.Reset = true
+		case <-f.closed:
+			step.Reset = true
+		}
+	}
+	if step.Reset {
+		f.kept.log(info)
+		reset(w)
+		return
+	}
+	info.Status = a.status
+	f.kept.log(info)
+	w.Header().Set("Date", f.config.Now().UTC().Format(http.TimeFormat))
+	writeAnswer(w, a)
+}
+
+// reset breaks the connection with a TCP reset, as a crash of the other side
+// does, rather than an orderly close.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	raw := conn
+	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		raw = inner.NetConn()
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// answer is what is about to be said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// newMessageID has the form of SendGrid's: 22 characters of base64url.
+func newMessageID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func writeAnswer(w http.ResponseWriter, a answer) {
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	if len(a.body) > 0 && w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	if w.Header().Get("Content-Length") == "" {
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+// Serve runs the fake by itself on l until ctx ends: the endpoint under
+// /v3/mail/send, the mailbox under everything else. It closes l and the fake.
+func (f *Fake) Serve(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.Handle("/v3/", f)
+	mux.Handle("/", f.Mailbox())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		f.Close()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close()
+		}
+	})
+	err := server.Serve(l)
+	if stop() {
+		f.Close()
+		return fmt.Errorf("serving the stand-in for SendGrid: %w", err)
+	}
+	<-ended
+	return nil
+}

@@ -1,0 +1,231 @@
+package sendgridfake
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// maxLogged is how many requests Requests remembers.
+const maxLogged = 10_000
+
+// Letter is what recipients were sent: the same for everyone of a request that
+// has no subject of their own.
+type Letter struct {
+	From, Subject, Text, HTML string
+}
+
+// Mail is one letter to one recipient.
+type Mail struct {
+	At        time.Time
+	To        string
+	Attempt   uuid.UUID
+	Position  int
+	MessageID string
+	Letter    *Letter
+}
+
+// mailbag keeps what was accepted. A batch holds recipients that share all but
+// address and position, so that each costs its address and eight bytes.
+type mailbag struct {
+	mu       sync.Mutex
+	changed  *sync.Cond
+	keep     int
+	batches  []*batch
+	kept     int
+	count    int
+	requests []RequestInfo
+	last     *Letter
+}
+
+type batch struct {
+	at        time.Time
+	messageID string
+	attempt   uuid.UUID
+	letter    *Letter
+	addresses []byte
+	ends      []uint32
+	positions []int32
+}
+
+func (m *mailbag) init(keep int) {
+	m.keep = keep
+	m.changed = sync.NewCond(&m.mu)
+}
+
+// take keeps a request's recipients.
+func (m *mailbag) take(at time.Time, messageID string, r *request) {
+	batches := r.batches(at, messageID)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range batches {
+		// Nearly every request says the same: one copy of it is enough.
+		if m.last == nil || *m.last != *b.letter {
+			m.last = b.letter
+		}
+		b.letter = m.last
+		m.batches = append(m.batches, b)
+		m.kept += len(b.ends)
+		m.count += len(b.ends)
+	}
+	for m.keep > 0 && len(m.batches) > 0 && m.kept-len(m.batches[0].ends) >= m.keep {
+		m.kept -= len(m.batches[0].ends)
+		m.batches[0] = nil
+		m.batches = m.batches[1:]
+	}
+	m.changed.Broadcast()
+}
+
+// batches copies the recipients out of the request, in exactly the memory they
+// need.
+func (r *request) batches(at time.Time, messageID string) []*batch {
+	var all []*batch
+	start := 0
+	for first := 0; first < len(r.people); {
+		args := r.people[first].args.over(r.args)
+		subject := r.people[first].subject
+		last := first + 1
+		for last < len(r.people) && r.people[last].subject == subject && r.people[last].args.over(r.args).attempt == args.attempt {
+			last++
+		}
+		letter := r.letter
+		if subject != "" {
+			letter.Subject = subject
+		}
+		end := r.people[last-1].end
+		b := &batch{
+			at: at, messageID: messageID, attempt: args.attempt, letter: &letter,
+			addresses: bytes.Clone(r.addresses[start:end]),
+			ends:      make([]uint32, last-first),
+			positions: make([]int32, last-first),
+		}
+		for i, p := range r.people[first:last] {
+			b.ends[i] = uint32(p.end - start)                    // #nosec G115 -- a body is 30 MiB at most
+			b.positions[i] = int32(p.args.over(r.args).position) // #nosec G115 -- parsed as 32 bits
+		}
+		all = append(all, b)
+		start, first = end, last
+	}
+	return all
+}
+
+func (b *batch) address(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = b.ends[i-1]
+	}
+	return b.addresses[start:b.ends[i]]
+}
+
+func (b *batch) mail(i int) Mail {
+	return Mail{
+		At: b.at, To: string(b.address(i)), Attempt: b.attempt, Position: int(b.positions[i]),
+		MessageID: b.messageID, Letter: b.letter,
+	}
+}
+
+func (m *mailbag) log(info RequestInfo) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.requests) >= maxLogged {
+		m.requests = append(m.requests[:0:0], m.requests[maxLogged/2:]...)
+	}
+	m.requests = append(m.requests, info)
+}
+
+// snapshot gives the batches as they are now; a batch never changes.
+func (m *mailbag) snapshot() []*batch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]*batch(nil), m.batches...)
+}
+
+// Count is how many recipients were accepted, those since forgotten included.
+func (f *Fake) Count() int {
+	f.kept.mu.Lock()
+	defer f.kept.mu.Unlock()
+	return f.kept.count
+}
+
+// Accepted gives the mails that are kept at the time of the call, oldest first.
+func (f *Fake) Accepted() iter.Seq[Mail] {
+	batches := f.kept.snapshot()
+	return func(yield func(Mail) bool) {
+		for _, b := range batches {
+			for i := range b.ends {
+				if !yield(b.mail(i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ByAddress is how many of the mails kept went to exactly this address. It reads
+// through all of them; for many addresses use Counts.
+func (f *Fake) ByAddress(email string) int {
+	n := 0
+	for _, b := range f.kept.snapshot() {
+		for i := range b.ends {
+			if string(b.address(i)) == email {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Counts is how many of the mails kept went to each address.
+func (f *Fake) Counts() map[string]int {
+	counts := make(map[string]int)
+	for _, b := range f.kept.snapshot() {
+		for i := range b.ends {
+			counts[string(b.address(i))]++
+		}
+	}
+	return counts
+}
+
+// PerAttempt is how many of the mails kept came with each attempt.
+func (f *Fake) PerAttempt() map[uuid.UUID]int {
+	counts := make(map[uuid.UUID]int)
+	for _, b := range f.kept.snapshot() {
+		counts[b.attempt] += len(b.ends)
+	}
+	return counts
+}
+
+// Requests gives the requests that are over, oldest first, the last 5,000 at
+// least.
+func (f *Fake) Requests() []RequestInfo {
+	f.kept.mu.Lock()
+	defer f.kept.mu.Unlock()
+	return append([]RequestInfo(nil), f.kept.requests...)
+}
+
+// WaitFor returns once n recipients were accepted, or with the context's error
+// and how far it came.
+func (f *Fake) WaitFor(ctx context.Context, n int) error {
+	m := &f.kept
+	stop := context.AfterFunc(ctx, func() {
+		// Under the lock, so that it can't come between a look at ctx and Wait.
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.changed.Broadcast()
+	})
+	defer stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.count < n {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("waiting for %d recipients at the stand-in for SendGrid, %d came: %w", n, m.count, err)
+		}
+		m.changed.Wait()
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package sendgridfake
+
+import (
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"postern/internal/notify/sendgrid"
+)
+
+func (r *request) personalizations() {
+	count := 0
+	ok := r.array("personalizations", func(i int) {
+		count++
+		if i < maxPersonalizations {
+			r.personalization(i)
+		} else {
+			r.skip()
+		}
+	})
+	switch {
+	case ok && count == 0:
+		r.fault(wordsPersonalizations, "personalizations", "-Personalizations-Errors")
+	case count > maxPersonalizations:
+		r.fault(fmt.Sprintf("The personalization block is limited to 1000 personalizations per API request. You have provided %d personalizations. Please consider splitting this into multiple requests and resending your request.", count), "personalizations", "-Personalizations-Errors")
+	}
+}
+
+// personalization, like all that is called for every recipient, switches on the
+// raw JSON of names and makes a field's path only when there is a fault.
+func (r *request) personalization(i int) {
+	if r.peek() != '{' {
+		r.wrongType("object", fmt.Sprintf("personalizations.%d", i))
+		return
+	}
+	first, to, subject := len(r.people), 0, ""
+	var args customArgs
+	r.token()
+	for r.peek() == '"' {
+		name := r.value()
+		switch string(name) {
+		case `"to"`:
+			to = r.list(i, "to")
+		case `"cc"`:
+			r.list(i, "cc")
+		case `"bcc"`:
+			r.list(i, "bcc")
+		case `"custom_args"`:
+			args = r.customArgs(i)
+		case `"subject"`:
+			subject = r.text(fmt.Sprintf("personalizations.%d.subject", i))
+		case `"from"`, `"headers"`, `"substitutions"`, `"dynamic_template_data"`, `"send_at"`:
+			r.skip()
+		default:
+			r.unknown(name, fmt.Sprintf("personalizations.%d", i))
+		}
+	}
+	r.token()
+	if to == 0 {
+		r.fault(wordsTo, fmt.Sprintf("personalizations.%d.to", i), "message.personalizations.to")
+	}
+	if subject == "" {
+		r.withoutSubject++
+	}
+	for p := first; p < len(r.people); p++ {
+		r.people[p].args, r.people[p].subject = args, subject
+	}
+}
+
+// list reads one personalization's to, cc or bcc and gives its length.
+func (r *request) list(i int, kind string) int {
+	if r.peek() != '[' {
+		r.wrongType("array", fmt.Sprintf("personalizations.%d.%s", i, kind))
+		return 1
+	}
+	r.token()
+	count := 0
+	for ; r.more(); count++ {
+		r.person(place{i, kind, count})
+	}
+	r.token()
+	return count
+}
+
+// place is where in the request an address stands.
+type place struct {
+	i    int
+	kind string
+	j    int
+}
+
+func (p place) field(of string) string {
+	return fmt.Sprintf("personalizations.%d.%s.%d%s", p.i, p.kind, p.j, of)
+}
+
+func (p place) help() string { return "message.personalizations." + p.kind }
+
+func (r *request) person(at place) {
+	if r.peek() != '{' {
+		r.wrongType("object", at.field(""))
+		return
+	}
+	start, given, text := len(r.addresses), false, true
+	r.token()
+	for r.peek() == '"' {
+		name := r.value()
+		switch string(name) {
+		case `"email"`:
+			given = true
+			if text = r.peek() == '"'; !text {
+				r.wrongType("string", at.field(".email"))
+				continue
+			}
+			r.addresses, _ = jsontext.AppendUnquote(r.addresses[:start], r.value())
+		case `"name"`:
+			if strings.ContainsAny(r.text(at.field(".name")), ";,") {
+				r.fault("The name parameter cannot contain ; or ,", at.field(".name"), at.help())
+			}
+		default:
+			r.unknown(name, at.field(""))
+		}
+	}
+	r.token()
+	if !given {
+		r.fault("The "+at.kind+" email parameter is required.", at.field(".email"), at.help())
+		return
+	}
+	if !text {
+		return
+	}
+	r.judge(r.addresses[start:], at)
+	r.people = append(r.people, recipient{end: len(r.addresses)})
+}
+
+var seed = maphash.MakeSeed()
+
+// judge refuses an address that is none, that the test wants refused, or that is
+// in the request already.
+func (r *request) judge(address []byte, at place) {
+	if !isAddress(address) {
+		r.fault("Does not contain a valid address.", at.field(".email"), at.help())
+		return
+	}
+	if r.refuse != nil {
+		if reason := r.refuse(string(address)); reason != "" {
+			r.fault(reason, at.field(".email"), at.help())
+			return
+		}
+	}
+	var lower [320]byte
+	sum := maphash.Bytes(seed, appendLower(lower[:0], address))
+	before, again := r.seen[sum]
+	r.seen[sum] = at.i
+	switch {
+	case !again:
+	case before == at.i:
+		r.fault(fmt.Sprintf("Each email address in the personalization block should be unique between to, cc, and bcc. We found the first duplicate instance of [%s] in the personalizations.%d.%s field.", address, at.i, at.kind), fmt.Sprintf("personalizations.%d", at.i), "message.recipient-errors")
+	default:
+		r.fault(fmt.Sprintf("Each unique email address in the personalizations array should only be included once. You have included [%s] more than once.", address), "personalizations", "-Personalizations-Errors")
+	}
+}
+
+// customArgs are what of custom_args is kept, and how large all of it was.
+type customArgs struct {
+	attempt               uuid.UUID
+	position              int
+	hasAttempt, hasNumber bool
+	size                  int
+}
+
+// over gives a personalization's custom_args laid over the message's, key by
+// key, as SendGrid merges them.
+func (a customArgs) over(message customArgs) customArgs {
+	if !a.hasAttempt {
+		a.attempt = message.attempt
+	}
+	if !a.hasNumber {
+		a.position = -1
+		if message.hasNumber {
+			a.position = message.position
+		}
+	}
+	a.size += message.size
+	return a
+}
+
+// customArgs reads those of personalization i, or the message's for -1.
+func (r *request) customArgs(i int) customArgs {
+	var args customArgs
+	if r.peek() != '{' {
+		field := "custom_args"
+		if i >= 0 {
+			field = fmt.Sprintf("personalizations.%d.custom_args", i)
+		}
+		r.wrongType("object", field)
+		return args
+	}
+	start := r.dec.InputOffset()
+	r.token()
+	for r.peek() == '"' {
+		name := r.value()
+		isAttempt := string(name) == `"`+sendgrid.ArgAttempt+`"`
+		isNumber := string(name) == `"`+sendgrid.ArgPosition+`"`
+		if r.peek() != '"' {
+			// A number gets no better answer from SendGrid than this.
+			r.faults = append(r.faults, badRequest)
+			r.skip()
+			continue
+		}
+		value := r.value()
+		if len(value) < 2 {
+			break
+		}
+		value = value[1 : len(value)-1]
+		switch {
+		case isAttempt:
+			id, err := uuid.ParseBytes(value)
+			args.attempt, args.hasAttempt = id, err == nil
+		case isNumber:
+			n, err := strconv.ParseInt(string(value), 10, 32)
+			args.position, args.hasNumber = int(n), err == nil
+		}
+	}
+	r.token()
+	args.size = int(r.dec.InputOffset() - start)
+	return args
+}
