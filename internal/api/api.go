@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/api/inbox"
+	"postern/internal/api/tracking"
+	"postern/internal/compose"
+	"postern/internal/events"
+	"postern/internal/position"
+)
+
+// Config is what an [API] works with. Only Checks, Logger and Now may be left out.
+type Config struct {
+	// Pool connects as postern_api or as the login user.
+	Pool *pgxpool.Pool
+	// Gate knows who asks.
+	Gate *access.Gate
+	// Compose sends messages.
+	Compose *compose.Composer
+	// Publish puts events on the record, all or none of them, and returns the
+	// sequence of the last once they are durable.
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Position is running, and tells how far the recorder has come.
+	Position *position.Watcher
+	// Source is the process, as events name it: "/api".
+	Source string
+	// Checks are what /readyz looks at besides the database, by name: the
+	// connection to NATS, the space on the disk.
+	Checks map[string]func(context.Context) error
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// API is an http.Handler. Serve it with the server that [NewServer] makes.
+type API struct {
+	cfg     Config
+	mux     *http.ServeMux
+	huma    huma.API
+	track   *tracking.Tracker
+	inbox   *inbox.Inbox
+	metrics *metrics
+	chain   http.Handler
+
+	closing  chan struct{} // closed when streams must end
+	closeOne sync.Once
+}
+
+// New makes an API. It does no I/O.
+func New(cfg Config) *API {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &API{
+		cfg:     cfg,
+		mux:     http.NewServeMux(),
+		track:   tracking.New(cfg.Pool),
+		metrics: newMetrics(),
+		closing: make(chan struct{}),
+		inbox: inbox.New(inbox.Config{Pool: cfg.Pool, Compose: cfg.Compose, Publish: cfg.Publish,
+			Source: cfg.Source, Now: cfg.Now}),
+	}
+	a.huma = humago.New(a.mux, description())
+	for _, register := range []func(){
+		a.sessions, a.recipients, a.attachments, a.messages, a.deliveries, a.stream, a.bcc,
+		a.search, a.labels, a.staff, a.portal, a.health, a.docs,
+	} {
+		register()
+	}
+	a.chain = a.middleware()
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.chain.ServeHTTP(w, r) }
+
+// Close ends the streams that are open, so that a server can stop. Everything
+// else goes on as before.
+func (a *API) Close() { a.closeOne.Do(func() { close(a.closing) }) }
+
+// description is what /openapi.json begins with, and how huma is set up.
+func description() huma.Config {
+	c := huma.DefaultConfig("Postern", "1")
+	c.Info.Description = "Secure messages with documents, from a clinic's staff to the people who use its patient portal."
+	c.CreateHooks = nil // no $schema in answers
+	c.SchemasPath = ""
+	c.DocsPath = "" // see docs.go
+	c.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
+	c.RejectUnknownQueryParameters = true
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":  {Type: "http", Scheme: "bearer", Description: "An API token of a staff member: `postern token create`."},
+		"staff":  {Type: "apiKey", In: "cookie", Name: "postern_staff", Description: "The session of a staff member."},
+		"portal": {Type: "apiKey", In: "cookie", Name: "postern_portal", Description: "The session of a portal user."},
+	}
+	return c
+}
+
+// NewServer makes the server for an API: with limits on how long a client may
+// take, and one that stops although streams are open.
+func NewServer(a *API) *http.Server {
+	s := &http.Server{
+		Handler:           a,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       2 * time.Minute, // 4 MiB over a poor line
+		WriteTimeout:      3 * time.Minute, // streams set their own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	s.RegisterOnShutdown(a.Close)
+	return s
+}

@@ -1,0 +1,19 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/api/tracking"
+)
+
+// bcc registers the list of messages that name the asker as Staff Bcc.
+func (a *API) bcc() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/bcc", id: "list-bcc", tag: forStaff,
+		summary: "Messages that name me as Staff Bcc, newest first.", actions: []access.Action{access.SeeBcc},
+	}, func(ctx context.Context, in *Page) (*body[List[Message]], error) {
+		return a.listOf(ctx, tracking.Named, in)
+	})
+}

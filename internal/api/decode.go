@@ -1,0 +1,96 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// strictJSON reads only what has one meaning: valid UTF-8 (RFC 8259 section 8.1),
+// no name twice, no half of a surrogate pair, one value. encoding/json alone puts
+// U+FFFD in place of broken text, and a message would go out with it. NUL is
+// refused too: it is in no text, and Postgres can't keep it.
+var strictJSON = huma.Format{
+	Marshal: huma.DefaultJSONFormat.Marshal,
+	Unmarshal: func(data []byte, v any) error {
+		if err := checkJSON(data); err != nil {
+			return err
+		}
+		return json.Unmarshal(data, v)
+	},
+}
+
+// checkJSON gives an error that begins with the place, as "body.subject: ".
+func checkJSON(data []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(data))
+	for {
+		token, err := d.ReadToken()
+		if errors.Is(err, io.EOF) && d.StackDepth() == 0 {
+			return nil
+		}
+		var syntax *jsontext.SyntacticError
+		if errors.As(err, &syntax) {
+			return fmt.Errorf("%s: is not valid JSON in UTF-8: %w at byte %d", locate(syntax.JSONPointer), syntax.Err, syntax.ByteOffset)
+		}
+		if err != nil {
+			return errors.New("body: is not valid JSON: it ends too early")
+		}
+		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
+			return fmt.Errorf("%s: holds a NUL character", locate(d.StackPointer()))
+		}
+	}
+}
+
+// locate turns "/recipients/groups/0" into "body.recipients.groups[0]".
+func locate(p jsontext.Pointer) string {
+	var b strings.Builder
+	b.WriteString("body")
+	for token := range p.Tokens() {
+		if token != "" && strings.Trim(token, "0123456789") == "" {
+			b.WriteString("[" + token + "]")
+		} else {
+			b.WriteString("." + strings.ToValidUTF8(token, "\ufffd"))
+		}
+	}
+	return b.String()
+}
+
+// checkURL refuses a path or a query that is not text.
+func checkURL(u *url.URL) *Problem {
+	if !isText(u.Path) {
+		return badRequest.problem("the path is not text in UTF-8", Fault{"path", "is not text in UTF-8"})
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return badRequest.problem("the query can't be read", Fault{"query", "can't be read"})
+	}
+	for name, values := range query {
+		if !isText(name) || !isText(strings.Join(values, "")) {
+			f := Fault{"query." + strings.ToValidUTF8(name, "\ufffd"), "is not text in UTF-8"}
+			return badRequest.problem(f.Location+" "+f.Message, f)
+		}
+	}
+	return nil
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// textOnly answers requests whose address is not text, and lets the rest through.
+func textOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := checkURL(r.URL); p != nil {
+			p.write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"postern/internal/api/tracking"
+	"postern/internal/events"
+)
+
+// Delivery is one message in one portal user's inbox.
+type Delivery struct {
+	PortalUserID string     `json:"portal_user_id"`
+	Name         string     `json:"name"`
+	DeliveredAt  time.Time  `json:"delivered_at"`
+	Alert        Alert      `json:"alert"`
+	OpenedAt     *time.Time `json:"opened_at"`
+}
+
+// Alert is what became of the e-mail that says that a message waits.
+type Alert struct {
+	State    string     `json:"state" enum:"pending,accepted,failed,skipped,unknown"`
+	Reason   string     `json:"reason" doc:"Why, where it was not accepted."`
+	At       *time.Time `json:"at"`
+	Attempts int        `json:"attempts"`
+}
+
+func deliveryOf(d tracking.Delivery) Delivery {
+	return Delivery{PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
+		Alert: Alert{State: d.AlertState, Reason: d.AlertReason, At: d.AlertAt, Attempts: d.Attempts}}
+}
+
+type deliveriesInput struct {
+	MessagePath
+	Page
+	Alert  string `query:"alert" enum:"pending,accepted,failed,skipped,unknown" doc:"Only those whose alert is in this state."`
+	Opened string `query:"opened" enum:"true,false" doc:"Only those that were opened, or were not."`
+}
+
+func (a *API) deliveries() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/messages/{id}/deliveries", id: "list-deliveries", tag: forStaff,
+		summary: "Who got a message, whether they were alerted, and whether they opened it.",
+		actions: mayTrack, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *deliveriesInput) (*body[List[Delivery]], error) {
+		after, err := in.fromNumber()
+		if err != nil {
+			return nil, err
+		}
+		m, err := a.visible(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		filter := tracking.Filter{Alert: events.AlertState(in.Alert)}
+		if in.Opened != "" {
+			opened := in.Opened == "true"
+			filter.Opened = &opened
+		}
+		found, err := a.track.Deliveries(ctx, m.ID, filter, after, in.Limit+1)
+		if err != nil {
+			return nil, err
+		}
+		return answerWith(page(found, in.Limit, deliveryOf,
+			func(d tracking.Delivery) string { return cursorOfNumber(d.PortalUserNo) })), nil
+	})
+}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+//go:embed docs.html
+var docsPage string
+
+//go:embed docs.css
+var docsStyle []byte
+
+var docsTemplate = template.Must(template.New("docs").Parse(docsPage))
+
+// docs registers a page that lists all operations and kinds of problems, made of
+// the same description as /openapi.json: it needs no script and no other site.
+func (a *API) docs() {
+	var rendered bytes.Buffer
+	err := docsTemplate.Execute(&rendered, map[string]any{"Info": a.huma.OpenAPI().Info, "Operations": a.operations(), "Kinds": kinds()})
+	if err != nil {
+		panic(err) // the template and its data are ours
+	}
+	a.mux.HandleFunc("GET /docs", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(rendered.Bytes())
+	})
+	a.mux.HandleFunc("GET /docs/style.css", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/css; charset=utf-8")
+		_, _ = w.Write(docsStyle)
+	})
+	a.mux.HandleFunc("GET /problems/{name}", func(w http.ResponseWriter, r *http.Request) {
+		to := url.URL{Path: "/docs", Fragment: r.PathValue("name")}
+		http.Redirect(w, r, to.String(), http.StatusFound) // #nosec G710 -- the path is ours
+	})
+}
+
+// operations gives all operations in order of their path.
+func (a *API) operations() []*huma.Operation {
+	var all []*huma.Operation
+	for _, item := range a.huma.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
+			if op != nil {
+				all = append(all, op)
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y *huma.Operation) int {
+		return strings.Compare(x.Tags[0]+x.Path+x.Method, y.Tags[0]+y.Path+y.Method)
+	})
+	return all
+}
+
+// kinds gives the kinds of problems, by name.
+func kinds() map[string]string {
+	titles := map[string]string{}
+	for _, k := range []kind{invalidRequest, badRequest, notFound, wrongMethod, forbidden, crossOrigin, tooLarge, tooMany, tooSlow,
+		unsupported, audienceChanged, tooLate, notReady, attachmentKind, attachmentSize, noRecord, unavailable, internal} {
+		titles[k.name] = k.title
+	}
+	for _, s := range sentinels {
+		titles[s.kind.name] = s.kind.title
+	}
+	return titles
+}

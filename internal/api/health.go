@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/store"
+)
+
+// health registers what operators ask a process.
+func (a *API) health() {
+	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, map[string]string{"status": "ok"})
+	})
+	a.mux.HandleFunc("GET /readyz", a.ready)
+	a.mux.Handle("GET /metrics", a.metrics.handler())
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the asker is gone where this fails
+}
+
+// ready answers 200 if messages can be sent and read, or 503 with every reason
+// why not.
+func (a *API) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	reasons := a.Reasons(ctx)
+	if len(reasons) == 0 {
+		writeJSON(w, map[string]string{"status": "ready"})
+		return
+	}
+	said := make([]string, len(reasons))
+	for i, f := range reasons {
+		said[i] = f.Location + ": " + f.Message
+	}
+	notReady.problem(strings.Join(said, "; "), reasons...).write(w)
+}
+
+// Reasons runs all checks at once and gives what they found, by name.
+func (a *API) Reasons(ctx context.Context) []Fault {
+	checks := map[string]func(context.Context) error{
+		"postgres":  a.cfg.Pool.Ping,
+		"migration": a.migrated,
+		"record":    a.recordWhole,
+	}
+	for name, check := range a.cfg.Checks {
+		checks[name] = check
+	}
+	var mu sync.Mutex
+	var found []Fault
+	var all sync.WaitGroup
+	for name, check := range checks {
+		all.Go(func() {
+			if err := check(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				found = append(found, Fault{name, err.Error()})
+			}
+		})
+	}
+	all.Wait()
+	slices.SortFunc(found, func(x, y Fault) int { return strings.Compare(x.Location, y.Location) })
+	return found
+}
+
+func (a *API) migrated(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return store.WaitMigrated(ctx, a.cfg.Pool, nil)
+}
+
+// recordWhole tells what the recorder found when it last held the stream against
+// its copy.
+func (a *API) recordWhole(ctx context.Context) error {
+	var ok bool
+	var detail string
+	err := a.cfg.Pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_check`).Scan(&ok, &detail)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return errors.New("no recorder has checked the stream yet: start one")
+	case err != nil:
+		return fmt.Errorf("reading the state of the record: %w", err)
+	case !ok:
+		return fmt.Errorf("%s: run `postern repair`", detail)
+	}
+	return nil
+}

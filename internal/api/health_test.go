@@ -1,0 +1,88 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"postern/internal/api"
+)
+
+var update = flag.Bool("update", false, "write schemas/openapi.json")
+
+//go:generate go test -run TestTheDescriptionIsKept -update
+
+// schemas/openapi.json is what /openapi.json answers: for clients and reviewers
+// who have no process to ask.
+func TestTheDescriptionIsKept(t *testing.T) {
+	const kept = "../../schemas/openapi.json"
+	s := newSystem(t)
+	var got bytes.Buffer
+	if err := json.Indent(&got, s.nobody(t).get("/openapi.json").is(http.StatusOK).body, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	got.WriteByte('\n')
+	if *update {
+		if err := os.WriteFile(kept, got.Bytes(), 0o644); err != nil { // #nosec G306 -- a file of the repository
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Error("schemas/openapi.json is not what /openapi.json answers: run go generate ./internal/api")
+	}
+	if !strings.Contains(got.String(), `"openapi": "3.1.0"`) {
+		t.Error("it is not OpenAPI 3.1")
+	}
+}
+
+func TestDocsListEverything(t *testing.T) {
+	s := newSystem(t)
+	c := s.nobody(t)
+	page := string(c.get("/docs").is(http.StatusOK).body)
+	for _, want := range []string{"POST /v1/messages", "GET /v1/portal/messages/{id}", `id="audience-changed"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %s", want)
+		}
+	}
+	c.get("/docs/style.css").is(http.StatusOK)
+	c.get("/problems/audience-changed").is(http.StatusOK) // by a redirect
+}
+
+// Readiness says everything that is wrong, by name.
+func TestReadiness(t *testing.T) {
+	s := newSystem(t)
+	s.staff(t, "Ada") // by now the recorder has checked the stream
+	c := s.nobody(t)
+	c.get("/healthz").is(http.StatusOK)
+	c.get("/readyz").is(http.StatusOK)
+
+	broken := api.New(api.Config{Pool: s.Pool, Gate: s.gate, Compose: s.Compose, Publish: s.Publish, Position: s.Position, Source: "/api",
+		Checks: map[string]func(context.Context) error{"nats": func(context.Context) error { return errors.New("not connected") }}})
+	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'events 17 to 19 are missing'`)
+	s.Exec(t, `UPDATE goose_db_version SET version_id = 0`)
+	reasons := map[string]string{}
+	for _, f := range broken.Reasons(t.Context()) {
+		reasons[f.Location] = f.Message
+	}
+	for name, want := range map[string]string{"nats": "not connected", "record": "events 17 to 19", "migration": "version"} {
+		if !strings.Contains(reasons[name], want) {
+			t.Errorf("%s is said to be %q, want %q in it", name, reasons[name], want)
+		}
+	}
+	got := c.get("/readyz").is(http.StatusServiceUnavailable)
+	got.isProblem(t, "record")
+	if !strings.Contains(got.text("detail"), "postern repair") {
+		t.Errorf("it does not say what to do: %s", got.body)
+	}
+	c.get("/healthz").is(http.StatusOK)
+}

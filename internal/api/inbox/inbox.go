@@ -1,0 +1,222 @@
+// Package inbox is what a portal user may read: the messages that were delivered
+// to them, as long as the authority under which each was delivered lasts.
+//
+// # Who may read
+//
+// A delivery names the patients on whose account its portal user got it. While at
+// least one link between the two is in force, the message can be read; once the
+// last has ended it is not there any more, like everything that is somebody
+// else's. A delivery that names no patient is the portal user's own.
+//
+// # What goes on the record, and when
+//
+// The first opening of a message, and every download of a document, is on the
+// record before a byte of it is handed out. Where it can't be, nothing is
+// ([compose.ErrUnavailable]). What can't be read at all is not recorded as read.
+//
+// Nothing here names a Staff Bcc or another recipient.
+//
+// An Inbox is safe for concurrent use.
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/events"
+)
+
+var (
+	// ErrNotFound says that there is no such message in this inbox, or no such
+	// document in the message.
+	ErrNotFound = errors.New("there is no such message in this inbox")
+	// ErrRecalled says that the message was taken back by its sender.
+	ErrRecalled = errors.New("this message was taken back by its sender and can't be read any more")
+)
+
+// Config is what an [Inbox] works with. Only Now may be left out.
+type Config struct {
+	Pool    *pgxpool.Pool
+	Compose *compose.Composer // opens content
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	Source  string // the process, as events name it: "/api"
+	Now     func() time.Time
+}
+
+// An Inbox is everybody's; each call names its reader.
+type Inbox struct{ cfg Config }
+
+// New makes an Inbox.
+func New(cfg Config) *Inbox {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Inbox{cfg}
+}
+
+// Message is a message as its reader sees it in the list.
+type Message struct {
+	ID          uuid.UUID
+	From        string // the sender's name
+	DeliveredAt time.Time
+	OpenedAt    *time.Time
+	Attachments int
+	Recalled    bool
+	Subject     string // "" where it was recalled or erased
+}
+
+// Read is an opened message.
+type Read struct {
+	Message
+	Body      string
+	Documents []compose.Attachment
+	// Seq is the place of the opening on the record; 0 where it is an old one.
+	Seq uint64
+}
+
+// readable is the deliveries that a reader may read: $1 is the reader's number,
+// $2 the day. A page follows the index that is there for it.
+const readable = `
+	SELECT d.message_id, coalesce(s.name, ''), c.delivered_at, o.opened_at,
+	       jsonb_array_length(m.attachments), m.status = 'recalled'
+	FROM record.deliveries d
+	JOIN record.messages m USING (message_id)
+	JOIN record.chunks c USING (message_id, chunk)
+	LEFT JOIN record.opens o USING (message_id, portal_user_no)
+	LEFT JOIN record.staff s ON s.staff_id = m.sender_id
+	WHERE d.portal_user_no = $1
+	  AND (cardinality(d.patient_nos) = 0 OR EXISTS (
+	      SELECT FROM app.links l
+	      WHERE l.portal_user_no = $1 AND l.patient_no = ANY(d.patient_nos)
+	        AND (l.valid_from IS NULL OR l.valid_from <= $2::date)
+	        AND (l.valid_until IS NULL OR l.valid_until >= $2::date)))`
+
+func scanMessage(row pgx.CollectableRow) (m Message, err error) {
+	err = row.Scan(&m.ID, &m.From, &m.DeliveredAt, &m.OpenedAt, &m.Attachments, &m.Recalled)
+	m.DeliveredAt = m.DeliveredAt.UTC()
+	if m.OpenedAt != nil {
+		*m.OpenedAt = m.OpenedAt.UTC()
+	}
+	return m, err
+}
+
+// today is the calendar day on which links are looked at.
+func (i *Inbox) today() string { return i.cfg.Now().Format(time.DateOnly) }
+
+// List gives up to limit messages older than before, newest first; [uuid.Max] is
+// newer than all.
+func (i *Inbox) List(ctx context.Context, reader access.Subject, before uuid.UUID, limit int) ([]Message, error) {
+	rows, err := i.cfg.Pool.Query(ctx, readable+` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4`,
+		reader.No, i.today(), before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading an inbox: %w", err)
+	}
+	messages, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, fmt.Errorf("reading an inbox: %w", err)
+	}
+	ids := make([]uuid.UUID, len(messages))
+	for n, m := range messages {
+		ids[n] = m.ID
+	}
+	headers, err := i.cfg.Compose.Headers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for n := range messages {
+		if !messages[n].Recalled {
+			messages[n].Subject = headers[messages[n].ID].Subject
+		}
+	}
+	return messages, nil
+}
+
+// Open gives a message to read: step 8. Its first opening is on the record when
+// this returns.
+func (i *Inbox) Open(ctx context.Context, reader access.Subject, id uuid.UUID) (Read, error) {
+	m, err := i.find(ctx, reader, id)
+	if err != nil {
+		return Read{}, err
+	}
+	header, body, err := i.cfg.Compose.Open(ctx, id)
+	if err != nil {
+		return Read{}, err
+	}
+	read := Read{Message: m, Body: body, Documents: header.Attachments}
+	read.Subject = header.Subject
+	if m.OpenedAt == nil {
+		at := i.now()
+		// The commit point of step 8. A crash before it: nothing was shown. After
+		// it: on the record as opened though perhaps not shown; opening it again
+		// tells the record nothing new.
+		read.Seq, err = i.publish(ctx, reader, at, events.DeliveryOpened{MessageID: id, PortalUserID: reader.ID, PortalUserNo: reader.No})
+		if err != nil {
+			return Read{}, err
+		}
+		read.OpenedAt = &at
+	}
+	return read, nil
+}
+
+// Download gives a document of a message. The download is on the record when
+// this returns.
+func (i *Inbox) Download(ctx context.Context, reader access.Subject, id, attachment uuid.UUID) (compose.Attachment, []byte, error) {
+	if _, err := i.find(ctx, reader, id); err != nil {
+		return compose.Attachment{}, nil, err
+	}
+	document, data, err := i.cfg.Compose.OpenAttachment(ctx, id, attachment)
+	if err != nil {
+		return compose.Attachment{}, nil, err
+	}
+	_, err = i.publish(ctx, reader, i.now(), events.AttachmentDownloaded{MessageID: id, PortalUserID: reader.ID,
+		PortalUserNo: reader.No, AttachmentID: attachment, Request: uuid.New()})
+	if err != nil {
+		return compose.Attachment{}, nil, err
+	}
+	return document, data, nil
+}
+
+// find gives a message that the reader may open now.
+func (i *Inbox) find(ctx context.Context, reader access.Subject, id uuid.UUID) (Message, error) {
+	rows, err := i.cfg.Pool.Query(ctx, readable+` AND d.message_id = $3`, reader.No, i.today(), id)
+	if err != nil {
+		return Message{}, fmt.Errorf("looking for message %s: %w", id, err)
+	}
+	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Message{}, ErrNotFound
+	case err != nil:
+		return Message{}, fmt.Errorf("looking for message %s: %w", id, err)
+	case m.Recalled:
+		return Message{}, ErrRecalled
+	}
+	return m, nil
+}
+
+func (i *Inbox) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Microsecond) }
+
+// patience is how long a reader is kept waiting for the record.
+const patience = 10 * time.Second
+
+func (i *Inbox) publish(ctx context.Context, reader access.Subject, at time.Time, fact events.Body) (uint64, error) {
+	e, err := events.New(i.cfg.Source, reader.Actor(), at, fact)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	seq, err := i.cfg.Publish(ctx, e)
+	if err != nil {
+		return 0, fmt.Errorf("%w: publishing %s: %w", compose.ErrUnavailable, e.Type, err)
+	}
+	return seq, nil
+}

@@ -1,0 +1,281 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/api/tracking"
+	"postern/internal/compose"
+)
+
+// maxMessage is the most bytes of a message as JSON: 100,000 characters are up to
+// 1.2 MB where each is written as \uXXXX\uXXXX, and 5,000 ids come with them.
+const maxMessage = 2 << 20
+
+// catchUp is how long a request waits for the recorder, so that what it did can
+// be read right after its answer.
+const catchUp = 500 * time.Millisecond
+
+// newMessage is a message to be sent.
+type newMessage struct {
+	Subject        string     `json:"subject" doc:"1 to 200 characters in one line."`
+	Body           string     `json:"body" doc:"1 to 100,000 characters of plain text; line breaks are kept."`
+	Recipients     Recipients `json:"recipients"`
+	StaffBcc       []string   `json:"staff_bcc,omitempty" doc:"Staff ids, at most 50. Portal users never see them."`
+	AttachmentIDs  []string   `json:"attachment_ids,omitempty" doc:"Uploads of the sender, at most 20."`
+	AudienceDigest string     `json:"audience_digest,omitempty" maxLength:"100" doc:"The digest of the preview that the sender agreed to."`
+	SendAt         *time.Time `json:"send_at,omitempty" doc:"When to send, at most a year from now. Overrides undo_seconds."`
+	UndoSeconds    *int       `json:"undo_seconds,omitempty" doc:"How long the message can be cancelled before it goes out, 0 to 600; by default 10 for a group and 0 otherwise."`
+}
+
+type sendInput struct {
+	Key  string `header:"Idempotency-Key" doc:"1 to 255 visible ASCII characters, new for each message. The same key and body again give the same answer." required:"true"`
+	Body newMessage
+}
+
+// Sent is the answer to a message that was sent.
+type Sent struct {
+	ID        uuid.UUID         `json:"id" format:"uuid"`
+	Status    string            `json:"status" enum:"scheduled,sending"`
+	ReleaseAt time.Time         `json:"release_at"`
+	Links     map[string]string `json:"links"`
+}
+
+// Message is a message as staff see it.
+type Message struct {
+	ID           uuid.UUID         `json:"id" format:"uuid"`
+	Subject      string            `json:"subject" doc:"Empty where the content was erased."`
+	Status       string            `json:"status" enum:"scheduled,sending,sent,cancelled,recalled"`
+	SentAt       time.Time         `json:"sent_at"`
+	ReleaseAt    time.Time         `json:"release_at"`
+	SenderID     string            `json:"sender_id"`
+	Sender       string            `json:"sender" doc:"The sender's name."`
+	Recipients   ChosenRecipients  `json:"recipients"`
+	Progress     tracking.Progress `json:"progress"`
+	RecalledAt   *time.Time        `json:"recalled_at,omitempty"`
+	RecallReason *string           `json:"recall_reason,omitempty"`
+}
+
+// ChosenRecipients is recipients as they were chosen.
+type ChosenRecipients struct {
+	PortalUserIDs []string `json:"portal_user_ids" nullable:"false" doc:"Portal users chosen one by one; in a list only the first ten."`
+	PortalUsers   int      `json:"portal_users" doc:"How many were chosen one by one."`
+	Groups        []string `json:"groups" nullable:"false"`
+}
+
+// MessageInFull is a message with what its sender and Staff Bcc may read of it.
+type MessageInFull struct {
+	Message
+	Body        string            `json:"body,omitempty" doc:"For the sender and Staff Bcc."`
+	Attachments []Attachment      `json:"attachments,omitempty" doc:"For the sender and Staff Bcc."`
+	StaffBcc    []string          `json:"staff_bcc,omitempty" doc:"For the sender and Staff Bcc."`
+	Links       map[string]string `json:"links"`
+}
+
+func messageOf(m tracking.Message, subject string) Message {
+	return Message{ID: m.ID, Subject: subject, Status: m.Status, SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
+		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
+		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
+}
+
+func linksOf(id uuid.UUID) map[string]string {
+	self := "/v1/messages/" + id.String()
+	return map[string]string{"self": self, "deliveries": self + "/deliveries", "stream": self + "/stream",
+		"cancel": self + "/cancel", "recall": self + "/recall"}
+}
+
+// MessagePath names a message.
+type MessagePath struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+type recallInput struct {
+	MessagePath
+	Body struct {
+		Reason string `json:"reason" doc:"1 to 500 characters, for the record."`
+	}
+}
+
+// mayTrack are the actions for which somebody may look at messages; which ones
+// is decided one by one.
+var mayTrack = []access.Action{access.SeeMessages, access.ReadTheRecord, access.SeeBcc}
+
+func (a *API) messages() {
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/messages", id: "send-message", tag: forStaff, status: http.StatusAccepted,
+		summary: "Send a message. It is on the record when this answers 202.", maxBody: maxMessage,
+		actions:  []access.Action{access.SendMessage},
+		problems: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity},
+	}, a.send)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/messages", id: "list-messages", tag: forStaff,
+		summary: "My messages, newest first; with read_record, everybody's.",
+		actions: []access.Action{access.SeeMessages, access.ReadTheRecord},
+	}, a.listMessages)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/messages/{id}", id: "get-message", tag: forStaff,
+		summary: "One message, and how far it has come.", actions: mayTrack, problems: []int{http.StatusNotFound},
+	}, a.getMessage)
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/messages/{id}/cancel", id: "cancel-message", tag: forStaff,
+		summary: "Call a message off before it is released.", actions: []access.Action{access.SendMessage},
+		problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
+		if err := a.cfg.Compose.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
+			return nil, err
+		}
+		return a.getMessage(ctx, in)
+	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/messages/{id}/recall", id: "recall-message", tag: forStaff,
+		summary: "Take a delivered message back: nobody can read it any more.", actions: []access.Action{access.SendMessage},
+		problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *recallInput) (*body[MessageInFull], error) {
+		if err := a.cfg.Compose.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
+			return nil, err
+		}
+		return a.getMessage(ctx, &in.MessagePath)
+	})
+	a.messageAttachments()
+}
+
+func (a *API) send(ctx context.Context, in *sendInput) (*body[Sent], error) {
+	m := in.Body
+	attachments, err := parseIDs("body.attachment_ids", m.AttachmentIDs)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := a.cfg.Compose.Send(ctx, subjectOf(ctx), in.Key, compose.Request{
+		Subject: m.Subject, Body: m.Body, Recipients: m.Recipients.selection(), StaffBcc: m.StaffBcc,
+		AttachmentIDs: attachments, AudienceDigest: m.AudienceDigest, SendAt: m.SendAt, UndoSeconds: m.UndoSeconds,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.awaitRecorder(ctx, sent.Seq)
+	return answerWith(Sent{ID: sent.ID, Status: sent.Status, ReleaseAt: sent.ReleaseAt, Links: linksOf(sent.ID)}), nil
+}
+
+func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
+	ids := make([]uuid.UUID, len(texts))
+	for i, text := range texts {
+		var err error
+		if ids[i], err = uuid.Parse(text); err != nil {
+			return nil, invalid(fmt.Sprintf("%s[%d]", location, i), "is not an id, which is a UUID")
+		}
+	}
+	return ids, nil
+}
+
+// awaitRecorder gives the recorder a moment to come to a place on the record. If
+// it does not, what was done is done all the same.
+func (a *API) awaitRecorder(ctx context.Context, seq uint64) {
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	_ = a.cfg.Position.Wait(ctx, seq)
+}
+
+func (a *API) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
+	which := tracking.Sent
+	if access.Allow(subjectOf(ctx), access.ReadTheRecord) == nil {
+		which = tracking.All
+	}
+	return a.listOf(ctx, which, in)
+}
+
+// listOf gives a page of one of the lists of messages.
+func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body[List[Message]], error) {
+	before, err := in.fromID()
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.track.List(ctx, subjectOf(ctx).ID, which, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]uuid.UUID, len(found))
+	for i, m := range found {
+		ids[i] = m.ID
+	}
+	headers, err := a.cfg.Compose.Headers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(page(found, in.Limit,
+		func(m tracking.Message) Message { return messageOf(m, headers[m.ID].Subject) },
+		func(m tracking.Message) string { return cursorOfID(m.ID) })), nil
+}
+
+// visible gives a message that the subject may look at. To everybody else it is
+// not there.
+func (a *API) visible(ctx context.Context, id uuid.UUID) (tracking.Message, error) {
+	subject := subjectOf(ctx)
+	m, err := a.track.Message(ctx, subject.ID, id)
+	if err != nil {
+		return tracking.Message{}, err
+	}
+	needs := map[tracking.Role]access.Action{
+		tracking.RoleSender: access.SeeMessages, tracking.RoleBcc: access.SeeBcc, tracking.RoleNone: access.ReadTheRecord}
+	if access.Allow(subject, needs[m.Role]) != nil && access.Allow(subject, access.ReadTheRecord) != nil {
+		return tracking.Message{}, tracking.ErrNotFound
+	}
+	return m, nil
+}
+
+func (a *API) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
+	m, err := a.visible(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if m.Role == tracking.RoleNone {
+		headers, err := a.cfg.Compose.Headers(ctx, []uuid.UUID{m.ID})
+		if err != nil {
+			return nil, err
+		}
+		return answerWith(MessageInFull{Message: messageOf(m, headers[m.ID].Subject), Links: linksOf(m.ID)}), nil
+	}
+	header, text, err := a.cfg.Compose.Open(ctx, m.ID)
+	if err != nil && !isErased(err) {
+		return nil, err
+	}
+	full := MessageInFull{Message: messageOf(m, header.Subject), Body: text, StaffBcc: header.StaffBcc, Links: linksOf(m.ID)}
+	for _, d := range header.Attachments {
+		full.Attachments = append(full.Attachments, attachmentOf(d))
+	}
+	return answerWith(full), nil
+}
+
+type messageAttachmentInput struct {
+	MessagePath
+	AttachmentID uuid.UUID `path:"attachment_id" format:"uuid"`
+}
+
+// messageAttachments lets the sender and Staff Bcc look at what was sent.
+func (a *API) messageAttachments() {
+	const path = "/v1/messages/{id}/attachments/{attachment_id}"
+	handle(a, operation{
+		method: http.MethodGet, path: path, id: "get-message-attachment", tag: forStaff,
+		summary: "A document of a message, for its sender and Staff Bcc.",
+		actions: mayTrack, problems: []int{http.StatusNotFound, http.StatusGone},
+	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
+		m, err := a.visible(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		if m.Role == tracking.RoleNone {
+			return nil, tracking.ErrNotFound
+		}
+		document, data, err := a.cfg.Compose.OpenAttachment(ctx, in.ID, in.AttachmentID)
+		if err != nil {
+			return nil, err
+		}
+		return download(document, data), nil
+	})
+	a.describeDownload(path)
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-chi/httprate"
+	"github.com/google/uuid"
+)
+
+// signInsPerMinute is how many sign-ins one address may try: that of the
+// connection, which may be a proxy's, with everybody behind it. Guessing at one
+// account is slowed down by package access, wherever it comes from.
+const signInsPerMinute = 600
+
+// middleware is what every request goes through, from the outside in.
+func (a *API) middleware() http.Handler {
+	routes := http.NewServeMux()
+	routes.Handle("/v1/portal/", a.cfg.Gate.Portal(a.mux))
+	routes.Handle("/v1/", a.cfg.Gate.Staff(a.mux))
+	routes.Handle("/", a.mux)
+
+	var h http.Handler = routes
+	h = a.known(h)
+	h = limitSignIns(h)
+	h = ownPagesOnly(h)
+	h = textOnly(h)
+	h = secured(h)
+	h = a.recovered(h)
+	return a.measured(h)
+}
+
+// known answers what no operation is registered for.
+func (a *API) known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Some GETs are recorded as somebody reading something, which HEAD is not.
+		head := r.Method == http.MethodHead && strings.HasPrefix(r.URL.Path, "/v1/")
+		_, pattern := a.mux.Handler(r)
+		if pattern != "" && !head {
+			next.ServeHTTP(w, r)
+			return
+		}
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := a.mux.Handler(other); pattern != "" {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			notFound.problem("There is nothing at this address: /docs lists what there is.").write(w)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		wrongMethod.problem("This address takes " + strings.Join(allowed, " and ") + ".").write(w)
+	})
+}
+
+// limitSignIns slows down who tries one account after another.
+func limitSignIns(next http.Handler) http.Handler {
+	limited := httprate.LimitBy(signInsPerMinute, time.Minute, peer,
+		httprate.WithLimitHandler(func(w http.ResponseWriter, _ *http.Request) {
+			p := tooMany.problem("Too many sign-ins come from this address. Try again in a minute.")
+			p.retryAfter = 60
+			p.write(w)
+		}))(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && (r.URL.Path == "/v1/session" || r.URL.Path == "/v1/portal/session") {
+			limited.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// peer is the address that a connection comes from.
+func peer(r *http.Request) (string, error) {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return httprate.CanonicalizeIP(host), err
+}
+
+// ownPagesOnly refuses what another site has a browser send with its user's
+// cookie. A token is sent by nobody who does not mean to.
+func ownPagesOnly(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "" {
+			if err := protection.Check(r); err != nil {
+				crossOrigin.problem("A page of another site sent this. Open the page here and try again.").write(w)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// secured sets the headers that every answer has.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		if strings.HasPrefix(r.URL.Path, "/v1/") {
+			h.Set("Cache-Control", "no-store")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered answers for a handler that panicked.
+func (a *API) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := &answer{ResponseWriter: w}
+		defer func() {
+			what := recover()
+			if what == nil {
+				return
+			}
+			if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(what) // net/http's own way to break an answer off
+			}
+			p := internal.problem("It was logged. Tell your administrator this problem's instance.")
+			p.Instance = uuid.New().URN()
+			a.cfg.Logger.ErrorContext(r.Context(), "a handler panicked", "instance", p.Instance, "panic", what, "stack", string(debug.Stack()))
+			if answer.status != 0 {
+				panic(http.ErrAbortHandler) // the client must not take half for the whole
+			}
+			p.write(w)
+		}()
+		next.ServeHTTP(answer, r)
+	})
+}
+
+// answer remembers the status of an answer.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *answer) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

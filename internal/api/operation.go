@@ -1,0 +1,107 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"postern/internal/access"
+)
+
+// operation is one row of what the API can do. Whoever asks must be allowed one
+// of the actions; with none of them, anybody may.
+type operation struct {
+	method, path string
+	id           string
+	tag          string
+	summary      string
+	status       int   // of success; 0: 200, or 204 where nothing is answered
+	maxBody      int64 // bytes of JSON; 0: 1 MiB
+	slow         bool  // takes as long as its body takes to come
+	actions      []access.Action
+	problems     []int // besides those that every operation has
+}
+
+const (
+	forStaff  = "Staff"
+	forPortal = "Portal"
+	forAll    = "Process"
+)
+
+// patience is how long anybody is kept waiting for Postgres and the record.
+const patience = 15 * time.Second
+
+// bodyPatience is how long a client may take to send its JSON.
+const bodyPatience = 30 * time.Second
+
+// handle registers an operation. The policy is asked before anything of the
+// request is read, and every error of f goes through the table of problems.
+func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, error)) {
+	huma.Register(a.huma, op.describe(a), func(ctx context.Context, in *I) (*O, error) {
+		if !op.slow {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, patience)
+			defer cancel()
+		}
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, a.problemOf(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+func (op operation) describe(a *API) huma.Operation {
+	described := huma.Operation{
+		Method: op.method, Path: op.path, OperationID: op.id, Summary: op.summary, Tags: []string{op.tag},
+		DefaultStatus: op.status, MaxBodyBytes: op.maxBody, BodyReadTimeout: bodyPatience,
+		Errors: append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, op.problems...),
+	}
+	if len(op.actions) == 0 {
+		return described
+	}
+	described.Errors = append(described.Errors, http.StatusUnauthorized, http.StatusForbidden)
+	described.Middlewares = huma.Middlewares{a.authorize(op.actions)}
+	described.Security = []map[string][]string{{"token": {}}, {"staff": {}}}
+	if op.tag == forPortal {
+		described.Security = []map[string][]string{{"portal": {}}}
+	}
+	return described
+}
+
+// authorize lets through who may do one of the actions.
+func (a *API) authorize(actions []access.Action) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		subject, err := access.SubjectFrom(ctx.Context())
+		if err == nil {
+			err = allowAny(subject, actions)
+		}
+		if err == nil {
+			next(ctx)
+			return
+		}
+		_, w := humago.Unwrap(ctx)
+		a.problemOf(ctx.Context(), err).write(w)
+	}
+}
+
+// allowAny gives the refusal of the first action where all are refused.
+func allowAny(subject access.Subject, actions []access.Action) error {
+	first := access.Allow(subject, actions[0])
+	if first == nil || len(actions) > 1 && allowAny(subject, actions[1:]) == nil {
+		return nil
+	}
+	return first
+}
+
+// subjectOf is who makes a request that authorize let through.
+func subjectOf(ctx context.Context) access.Subject {
+	subject, err := access.SubjectFrom(ctx)
+	if err != nil {
+		panic(err) // authorize did not let it through
+	}
+	return subject
+}

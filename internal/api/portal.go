@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/api/inbox"
+	"postern/internal/compose"
+)
+
+// InboxMessage is a message as a portal user sees it in the list.
+type InboxMessage struct {
+	MessageID   uuid.UUID  `json:"message_id" format:"uuid"`
+	Subject     string     `json:"subject" doc:"Empty where the message was taken back."`
+	From        string     `json:"from" doc:"The name of the staff member who sent it."`
+	DeliveredAt time.Time  `json:"delivered_at"`
+	OpenedAt    *time.Time `json:"opened_at"`
+	Attachments int        `json:"attachments" doc:"How many documents it carries."`
+	Recalled    bool       `json:"recalled" doc:"Its sender took it back: it can't be opened."`
+}
+
+// OpenedMessage is a message that a portal user reads.
+type OpenedMessage struct {
+	MessageID   uuid.UUID    `json:"message_id" format:"uuid"`
+	Subject     string       `json:"subject"`
+	From        string       `json:"from"`
+	DeliveredAt time.Time    `json:"delivered_at"`
+	OpenedAt    *time.Time   `json:"opened_at"`
+	Body        string       `json:"body" doc:"Plain text; line breaks count."`
+	Attachments []Attachment `json:"attachments" nullable:"false"`
+}
+
+func (a *API) portal() {
+	mine := []access.Action{access.ReadInbox}
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/portal/messages", id: "list-inbox", tag: forPortal,
+		summary: "My messages, newest first.", actions: mine,
+	}, a.listInbox)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/portal/messages/{id}", id: "open-message", tag: forPortal,
+		summary: "Open a message. That it was opened is on the record when this answers.", actions: mine,
+		problems: []int{http.StatusNotFound, http.StatusGone},
+	}, a.openMessage)
+	const document = "/v1/portal/messages/{id}/attachments/{attachment_id}"
+	handle(a, operation{
+		method: http.MethodGet, path: document, id: "download-attachment", tag: forPortal,
+		summary: "Download a document. That it was downloaded is on the record before its first byte.", actions: mine,
+		problems: []int{http.StatusNotFound, http.StatusGone},
+	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
+		document, data, err := a.inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)
+		if err != nil {
+			return nil, err
+		}
+		return download(document, data), nil
+	})
+	a.describeDownload(document)
+}
+
+func (a *API) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]], error) {
+	before, err := in.fromID()
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.inbox.List(ctx, subjectOf(ctx), before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(page(found, in.Limit,
+		func(m inbox.Message) InboxMessage {
+			return InboxMessage{MessageID: m.ID, Subject: m.Subject, From: m.From, DeliveredAt: m.DeliveredAt,
+				OpenedAt: m.OpenedAt, Attachments: m.Attachments, Recalled: m.Recalled}
+		},
+		func(m inbox.Message) string { return cursorOfID(m.ID) })), nil
+}
+
+func (a *API) openMessage(ctx context.Context, in *MessagePath) (*body[OpenedMessage], error) {
+	m, err := a.inbox.Open(ctx, subjectOf(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.awaitRecorder(ctx, m.Seq)
+	opened := OpenedMessage{MessageID: m.ID, Subject: m.Subject, From: m.From, DeliveredAt: m.DeliveredAt,
+		OpenedAt: m.OpenedAt, Body: m.Body, Attachments: make([]Attachment, len(m.Documents))}
+	for i, d := range m.Documents {
+		opened.Attachments[i] = attachmentOf(d)
+	}
+	return answerWith(opened), nil
+}
+
+func isErased(err error) bool { return errors.Is(err, compose.ErrErased) }

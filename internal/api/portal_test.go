@@ -1,0 +1,128 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+)
+
+// A representative reads as long as one of the links lasts under which the
+// message was delivered, judged when reading.
+func TestALinkIsCheckedWhenReading(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	up := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
+	message := letter("s", "pu-1")
+	message["attachment_ids"] = []string{up}
+	id := ada.send(message)
+	s.Deliver(t, uuid.MustParse(id))
+	// A link that began after the delivery is no authority for it.
+	s.Exec(t, `INSERT INTO app.patients (status, patient_id) VALUES ('active', 'pt-late')`)
+	for _, c := range []struct {
+		change string
+		status int
+	}{
+		{`UPDATE app.links SET valid_from = current_date, valid_until = current_date`, http.StatusOK},
+		{`UPDATE app.links SET valid_from = NULL, valid_until = current_date - 1`, http.StatusNotFound},
+		{`INSERT INTO app.links (portal_user_no, patient_no, relationship)
+		  SELECT u.portal_user_no, p.patient_no, 'representative' FROM app.portal_users u, app.patients p WHERE patient_id = 'pt-late'`, http.StatusNotFound},
+		{`UPDATE app.links SET valid_from = current_date + 1, valid_until = NULL WHERE relationship = 'self'`, http.StatusNotFound},
+		{`UPDATE app.links SET valid_from = NULL WHERE relationship = 'self'`, http.StatusOK},
+	} {
+		s.Exec(t, c.change)
+		list := len(pat.get("/v1/portal/messages").is(http.StatusOK).all("message_id"))
+		if want := map[int]int{http.StatusOK: 1, http.StatusNotFound: 0}[c.status]; list != want {
+			t.Errorf("after %s the inbox has %d messages, want %d", c.change, list, want)
+		}
+		pat.get("/v1/portal/messages/" + id).is(c.status)
+		pat.get("/v1/portal/messages/" + id + "/attachments/" + up).is(c.status)
+	}
+	s.Exec(t, `UPDATE app.portal_users SET active = false`)
+	pat.get("/v1/portal/messages").is(http.StatusUnauthorized)
+}
+
+// Opening many times, and at once, is one opening on the record; each download is
+// one of its own.
+func TestOpenedOnce(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	up := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
+	message := letter("s", "pu-1")
+	message["attachment_ids"] = []string{up}
+	id := ada.send(message)
+	s.Deliver(t, uuid.MustParse(id))
+	done := make(chan int)
+	for range 4 {
+		go func() { done <- pat.get("/v1/portal/messages/" + id).status }()
+	}
+	for range 4 {
+		if status := <-done; status != http.StatusOK {
+			t.Errorf("opening is answered with %d", status)
+		}
+	}
+	s.Settle(t)
+	for range 2 {
+		pat.get("/v1/portal/messages/" + id + "/attachments/" + up).is(http.StatusOK)
+	}
+	first := pat.get("/v1/portal/messages/" + id).is(http.StatusOK).text("opened_at")
+	if again := pat.get("/v1/portal/messages/" + id).is(http.StatusOK).text("opened_at"); again != first {
+		t.Errorf("opened again, it is said to have been opened at %s, and before at %s", again, first)
+	}
+	want := []string{"delivery.opened", "attachment.downloaded", "attachment.downloaded"}
+	if diff := cmp.Diff(want, typesAfter(t, s, "fanout.completed")); diff != "" {
+		t.Errorf("the record says (-want +got):\n%s", diff)
+	}
+}
+
+// An inbox is walked to its end, newest first.
+func TestInboxPages(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	var want []string
+	for i := range 5 {
+		id := ada.send(letter(fmt.Sprint(i), "pu-1"))
+		s.Deliver(t, uuid.MustParse(id))
+		want = append([]string{id}, want...)
+	}
+	var got []string
+	for next := "/v1/portal/messages?limit=2"; next != ""; {
+		page := pat.get(next).is(http.StatusOK)
+		got = append(got, page.all("message_id")...)
+		next = ""
+		if cursor, ok := page.at("next_cursor").(string); ok {
+			next = "/v1/portal/messages?limit=2&cursor=" + cursor
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the inbox shows (-want +got):\n%s", diff)
+	}
+}
+
+// What was erased is said to be, and can't be opened; the list goes on working.
+func TestErasedMessages(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	id := ada.send(letter("s", "pu-1"))
+	s.Deliver(t, uuid.MustParse(id))
+	s.Exec(t, `DELETE FROM app.message_content`)
+	before := s.Settle(t)
+	if gone := pat.get("/v1/portal/messages/" + id).is(http.StatusGone); gone.at("type") != "/problems/message-erased" {
+		t.Errorf("it is answered with %s", gone.body)
+	}
+	if list := pat.get("/v1/portal/messages").is(http.StatusOK); list.at("items.0.subject") != "" {
+		t.Errorf("the inbox shows %s", list.body)
+	}
+	ada.get("/v1/messages/" + id).is(http.StatusOK)
+	if after := s.Settle(t); after != before {
+		t.Error("what could not be read was recorded as opened")
+	}
+}

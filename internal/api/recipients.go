@@ -1,0 +1,117 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/directory"
+)
+
+// Recipients is recipients as chosen.
+type Recipients struct {
+	PortalUserIDs []string `json:"portal_user_ids,omitempty" doc:"Portal users chosen one by one, at most 5000."`
+	Groups        []string `json:"groups,omitempty" doc:"active_patients, discharged_patients, all_portal_users; needs send_bulk_portal_message." example:"[\"active_patients\"]"`
+}
+
+func (r Recipients) selection() directory.Selection {
+	s := directory.Selection{PortalUserIDs: r.PortalUserIDs}
+	for _, g := range r.Groups {
+		s.Groups = append(s.Groups, directory.Group(g))
+	}
+	return s
+}
+
+// Preview is the audience of a selection, counted.
+type Preview struct {
+	Count    int            `json:"count" doc:"How many portal users would get the message."`
+	Digest   string         `json:"digest" doc:"Changes when somebody comes into the audience or leaves it. Give it as audience_digest to send to exactly this audience."`
+	Included map[string]int `json:"included" doc:"Recipients by why they are in: added, active_patient, discharged_patient, any_portal_user."`
+	Excluded map[string]int `json:"excluded" doc:"Portal users who would be in a group but for account_inactive, deceased, link_ended, link_not_begun."`
+	Warnings map[string]int `json:"warnings" doc:"Recipients who get the message and no alert: account_inactive, no_address."`
+}
+
+func previewOf(c directory.Counts) Preview {
+	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings}
+}
+
+// PortalUser is a portal user in the recipient picker.
+type PortalUser struct {
+	ID       string          `json:"portal_user_id"`
+	Name     string          `json:"name"`
+	Email    string          `json:"email" doc:"Empty where there is none: no alert is sent."`
+	Active   bool            `json:"active"`
+	Patients []LinkedPatient `json:"patients" nullable:"false" doc:"Whom the portal user is linked to."`
+}
+
+// LinkedPatient is a patient behind one of a portal user's links.
+type LinkedPatient struct {
+	ID           string `json:"patient_id"`
+	Name         string `json:"name"`
+	Relationship string `json:"relationship" enum:"self,representative"`
+	Status       string `json:"status" enum:"active,discharged"`
+	Deceased     bool   `json:"deceased"`
+	From         string `json:"from" doc:"A date, or empty."`
+	Until        string `json:"until" doc:"A date, or empty."`
+}
+
+func portalUserOf(u directory.PortalUser) PortalUser {
+	p := PortalUser{ID: u.ID, Name: u.Name, Email: u.Email, Active: u.Active, Patients: make([]LinkedPatient, len(u.Patients))}
+	for i, l := range u.Patients {
+		p.Patients[i] = LinkedPatient(l)
+	}
+	return p
+}
+
+type previewInput struct {
+	Body struct {
+		Recipients Recipients `json:"recipients"`
+	}
+}
+
+type searchInput struct {
+	Page
+	Q string `query:"q" maxLength:"200" doc:"Words that a name begins with, or the beginning of an address or an id."`
+}
+
+func (a *API) recipients() {
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/recipients/preview", id: "preview-recipients", tag: forStaff,
+		summary: "Count an audience exactly, with reasons.",
+		actions: []access.Action{access.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
+	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {
+		counts, err := a.cfg.Compose.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
+		if err != nil {
+			return nil, err
+		}
+		return answerWith(previewOf(counts)), nil
+	})
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/portal-users", id: "search-portal-users", tag: forStaff,
+		summary: "Find portal users to send to.", actions: []access.Action{access.SendMessage},
+	}, a.searchPortalUsers)
+}
+
+func (a *API) searchPortalUsers(ctx context.Context, in *searchInput) (*body[List[PortalUser]], error) {
+	found, next, err := directory.Search(ctx, a.cfg.Pool, in.Q, in.Limit, in.Cursor)
+	if errors.Is(err, directory.ErrCursor) {
+		return nil, errCursor
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := List[PortalUser]{Items: make([]PortalUser, len(found))}
+	for i, u := range found {
+		list.Items[i] = portalUserOf(u)
+	}
+	if next != "" {
+		list.NextCursor = &next
+	}
+	return answerWith(list), nil
+}
+
+// body is an answer of JSON.
+type body[T any] struct{ Body T }
+
+func answerWith[T any](v T) *body[T] { return &body[T]{Body: v} }

@@ -1,0 +1,149 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/api"
+	"postern/internal/compose/composetest"
+	"postern/internal/eventlog"
+	"postern/internal/events"
+)
+
+// What another site has a browser send with its user's cookie is refused; a token
+// is not sent by browsers.
+func TestRequestsFromOtherSites(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	cookie := s.nobody(t)
+	cookie.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
+	preview := map[string]any{"recipients": map[string]any{}}
+	for _, elsewhere := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
+		refused := cookie.post("/v1/recipients/preview", preview, elsewhere...).is(http.StatusForbidden)
+		if refused.at("type") != "/problems/cross-origin" {
+			t.Errorf("it is answered with %s", refused.body)
+		}
+		s.nobody(t).post("/v1/session", map[string]any{"email": ada.email, "password": password}, elsewhere...).is(http.StatusForbidden)
+		ada.post("/v1/recipients/preview", preview, elsewhere...).is(http.StatusOK)
+	}
+	cookie.post("/v1/recipients/preview", preview, "Sec-Fetch-Site", "same-origin").is(http.StatusOK)
+}
+
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	for _, path := range []string{"/v1/labels", "/v1/nothing", "/docs", "/healthz"} {
+		got := ada.get(path)
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
+			if got.header.Get(name) != want {
+				t.Errorf("%s comes with %s: %q, want %q", path, name, got.header.Get(name), want)
+			}
+		}
+		if strings.HasPrefix(path, "/v1/") && got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s may be cached: %q", path, got.header.Get("Cache-Control"))
+		}
+	}
+	if got := ada.do(http.MethodDelete, "/v1/messages", nil).is(http.StatusMethodNotAllowed); got.header.Get("Allow") != "GET, POST" {
+		t.Errorf("it is said to take %q", got.header.Get("Allow"))
+	}
+	if got := s.nobody(t).get("/v1/labels").is(http.StatusUnauthorized); got.header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("it asks for %q", got.header.Get("WWW-Authenticate"))
+	}
+}
+
+// What can't be recorded does not happen, is not shown, and may be tried again.
+func TestWhileTheRecordIsAway(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage, access.ManageLabels, access.ManageStaff)
+	pat := s.portalUser(t, "pu-1")
+	up := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
+	message := letter("s", "pu-1")
+	message["attachment_ids"] = []string{up}
+	id := ada.send(message)
+	s.Deliver(t, uuid.MustParse(id))
+
+	for _, fault := range []composetest.Fault{{Err: eventlog.ErrUnavailable}, {Err: context.DeadlineExceeded}, {Err: errors.New("no route to host")}} {
+		s.Break(&fault)
+		for name, ask := range map[string]func() *reply{
+			"open":     func() *reply { return pat.get("/v1/portal/messages/" + id) },
+			"download": func() *reply { return pat.get("/v1/portal/messages/" + id + "/attachments/" + up) },
+			"send":     func() *reply { return ada.post("/v1/messages", message, "Idempotency-Key", "k") },
+			"recall":   func() *reply { return ada.post("/v1/messages/"+id+"/recall", map[string]any{"reason": "x"}) },
+		} {
+			got := ask().is(http.StatusServiceUnavailable)
+			got.isProblem(t, "")
+			if got.header.Get("Retry-After") == "" || strings.Contains(string(got.body), "please read") || strings.Contains(string(got.body), "consent") {
+				t.Errorf("%s is answered with %v %s", name, got.header, got.body)
+			}
+		}
+		s.Break(nil)
+	}
+	s.Break(&composetest.Fault{Err: eventlog.ErrUnavailable})
+	ada.json(http.MethodPut, "/v1/labels", map[string]any{"patient": map[string]any{"one": "a", "many": "b"}}).is(http.StatusServiceUnavailable)
+	ada.json(http.MethodPut, "/v1/staff/"+ada.id+"/permissions", map[string]any{"permissions": []string{"manage_staff"}}).is(http.StatusServiceUnavailable)
+	s.Break(nil)
+	ada.post("/v1/messages", message, "Idempotency-Key", "k").is(http.StatusAccepted)
+	pat.get("/v1/portal/messages/" + id).is(http.StatusOK)
+}
+
+// HEAD shows nothing, so it must not count as reading.
+func TestHeadReadsNothing(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	id := ada.send(letter("s", "pu-1"))
+	s.Deliver(t, uuid.MustParse(id))
+	before := s.Settle(t)
+	pat.do(http.MethodHead, "/v1/portal/messages/"+id, nil).is(http.StatusMethodNotAllowed)
+	if after := s.Settle(t); after != before {
+		t.Errorf("it left %d events", after-before)
+	}
+}
+
+func TestSignInsFromOneAddressAreLimited(t *testing.T) {
+	s := newSystem(t)
+	c := s.nobody(t)
+	for range 600 {
+		c.post("/v1/session", map[string]any{}).is(http.StatusUnprocessableEntity)
+	}
+	if got := c.post("/v1/portal/session", map[string]any{}).is(http.StatusTooManyRequests); got.header.Get("Retry-After") == "" {
+		t.Errorf("it does not say when to try again: %v", got.header)
+	}
+	c.get("/v1/labels").is(http.StatusUnauthorized)
+}
+
+// What goes wrong on our side is told to the log, with a name by which it is found
+// again, and to nobody else.
+func TestWhatGoesWrongIsLogged(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.ManageLabels)
+	var log bytes.Buffer
+	broken := httptest.NewServer(api.New(api.Config{Pool: s.Pool, Gate: s.gate, Compose: s.Compose, Position: s.Position, Source: "/api",
+		Publish: func(context.Context, ...events.Event) (uint64, error) { panic("a fault of ours") },
+		Logger:  slog.New(slog.NewTextHandler(&log, nil))}))
+	defer broken.Close()
+	ada.url = broken.URL
+	change := map[string]any{"patient": map[string]any{"one": "Xylophobic", "many": "Xylophobics"}}
+	demand := func(got *reply, cause string) {
+		t.Helper()
+		got.is(http.StatusInternalServerError).isProblem(t, "")
+		if said := log.String(); !strings.Contains(said, got.text("instance")) || !strings.Contains(said, cause) || strings.Contains(said, "Xylophobic") {
+			t.Errorf("the log says %s", said)
+		}
+		if strings.Contains(string(got.body), cause) {
+			t.Errorf("the answer says why: %s", got.body)
+		}
+	}
+	demand(ada.json(http.MethodPut, "/v1/labels", change), "a fault of ours")
+	s.Exec(t, `ALTER TABLE record.labels RENAME TO elsewhere`)
+	demand(ada.json(http.MethodPut, "/v1/labels", change), "42P01")
+}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"postern/internal/access"
+)
+
+// Me is who is signed in.
+type Me struct {
+	ID          string              `json:"id"`
+	Name        string              `json:"name"`
+	Permissions []access.Permission `json:"permissions,omitempty" doc:"Of staff."`
+}
+
+func meOf(s access.Subject) Me { return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions} }
+
+// Credentials are what somebody typed to sign in.
+type Credentials struct {
+	Email    string `json:"email" maxLength:"254"`
+	Password string `json:"password" maxLength:"1024"`
+}
+
+type staffSignIn struct {
+	Body struct {
+		Credentials
+		TOTP string `json:"totp,omitempty" maxLength:"16" doc:"The code of a second factor."`
+	}
+}
+
+type portalSignIn struct{ Body Credentials }
+
+type signOutInput struct {
+	Everywhere bool `query:"everywhere" doc:"End all my sessions, on every device."`
+}
+
+// sessions registers signing in and out, for staff and for portal users.
+func (a *API) sessions() {
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/session", id: "sign-in-staff", tag: forStaff, summary: "Sign in as staff.",
+		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
+	}, func(ctx context.Context, in *staffSignIn) (*body[Me], error) {
+		return a.begin(ctx, a.cfg.Gate.SignInStaff, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
+	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/portal/session", id: "sign-in-portal", tag: forPortal, summary: "Sign in to the portal.",
+		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
+	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
+		return a.begin(ctx, a.cfg.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
+	})
+	a.ownSession("/v1/session", forStaff, access.RealmStaff, access.Search)
+	a.ownSession("/v1/portal/session", forPortal, access.RealmPortalUser, access.ReadInbox)
+}
+
+func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (access.Subject, error), c access.Credentials) (*body[Me], error) {
+	subject, err := signIn(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Gate.Begin(ctx, subject); err != nil {
+		return nil, err
+	}
+	return answerWith(meOf(subject)), nil
+}
+
+// ownSession registers what one does with one's own session. Everybody of the
+// realm may do anyone.
+func (a *API) ownSession(path, tag string, realm access.Realm, anyone access.Action) {
+	handle(a, operation{
+		method: http.MethodGet, path: path, id: "who-am-i-" + string(realm), tag: tag, summary: "Who is signed in.",
+		actions: []access.Action{anyone},
+	}, func(ctx context.Context, _ *struct{}) (*body[Me], error) {
+		return answerWith(meOf(subjectOf(ctx))), nil
+	})
+	handle(a, operation{
+		method: http.MethodDelete, path: path, id: "sign-out-" + string(realm), tag: tag, status: http.StatusNoContent,
+		summary: "Sign out. Without a session, this does nothing.",
+	}, func(ctx context.Context, in *signOutInput) (*struct{}, error) {
+		if in.Everywhere {
+			if err := a.signOutEverywhere(ctx); err != nil {
+				return nil, err
+			}
+		}
+		return nil, a.cfg.Gate.SignOut(ctx, realm)
+	})
+}
+
+func (a *API) signOutEverywhere(ctx context.Context) error {
+	subject, err := access.SubjectFrom(ctx)
+	if errors.Is(err, access.ErrUnauthenticated) {
+		return nil // signed out already
+	}
+	if err != nil {
+		return err
+	}
+	return a.cfg.Gate.SignOutEverywhere(ctx, subject)
+}

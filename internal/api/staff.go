@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"postern/internal/access"
+)
+
+// StaffMember is a staff member as the others see them.
+type StaffMember struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// Permissions is what a staff member may do.
+type Permissions struct {
+	Permissions []access.Permission `json:"permissions" nullable:"false"`
+}
+
+// StaffPath names a staff member.
+type StaffPath struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+type permissionsInput struct {
+	StaffPath
+	Body struct {
+		Permissions []string `json:"permissions" nullable:"false" maxItems:"50"`
+	}
+}
+
+func (a *API) staff() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/staff", id: "list-staff", tag: forStaff,
+		summary: "Staff by name.", actions: []access.Action{access.SeeStaff},
+	}, a.listStaff)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
+		summary: "What a staff member may do.", actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *StaffPath) (*body[Permissions], error) {
+		staff, err := a.cfg.Gate.StaffByID(ctx, in.ID)
+		return answerWith(Permissions{held(staff)}), err
+	})
+	handle(a, operation{
+		method: http.MethodPut, path: "/v1/staff/{id}/permissions", id: "change-permissions", tag: forStaff,
+		summary: "Say what a staff member may do. The change is on the record when this answers.",
+		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, a.changePermissions)
+}
+
+// listStaff pages by position: staff are few, and a page missed while somebody is
+// added is asked for again.
+func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]], error) {
+	skip, err := in.fromNumber()
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.cfg.Gate.ListStaff(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rest := all[min(int(skip), len(all)):]
+	next := skip + int32(in.Limit) // #nosec G115 -- a page has at most 500
+	return answerWith(page(rest, in.Limit,
+		func(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name} },
+		func(access.Staff) string { return cursorOfNumber(next) })), nil
+}
+
+func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
+	wanted := make([]access.Permission, len(in.Body.Permissions))
+	var faults []Fault
+	for i, name := range in.Body.Permissions {
+		var err error
+		if wanted[i], err = access.ParsePermission(name); err != nil {
+			faults = append(faults, Fault{fmt.Sprintf("body.permissions[%d]", i), strings.ToValidUTF8(err.Error(), "\ufffd")})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
+	}
+	if err := a.cfg.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, wanted...); err != nil {
+		return nil, err
+	}
+	staff, err := a.cfg.Gate.StaffByID(ctx, in.ID)
+	return answerWith(Permissions{held(staff)}), err
+}
+
+func held(s access.Staff) []access.Permission {
+	if s.Permissions == nil {
+		return []access.Permission{}
+	}
+	return s.Permissions
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"postern/internal/api/tracking"
+)
+
+const (
+	// A stream says no more than this often how a message is getting on, however
+	// fast the record grows.
+	streamPause = 250 * time.Millisecond
+	// A comment keeps what stands between us and the client from hanging up.
+	streamBeat = 15 * time.Second
+	// A client that wants to hear more comes again, and shows again who it is.
+	streamLife = 5 * time.Minute
+	// How long a client may take to read one event.
+	streamPatience = 10 * time.Second
+)
+
+// streamed is what a progress event carries.
+type streamed struct {
+	Status string `json:"status"`
+	tracking.Progress
+}
+
+// stream registers the progress of a message as server-sent events
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+func (a *API) stream() {
+	const path = "/v1/messages/{id}/stream"
+	handle(a, operation{
+		method: http.MethodGet, path: path, id: "stream-progress", tag: forStaff,
+		summary: "Server-sent events `progress`: the status and progress of a message, whenever they change.",
+		actions: mayTrack, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *MessagePath) (*huma.StreamResponse, error) {
+		first, err := a.visible(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			_, w := humago.Unwrap(hc)
+			a.streamProgress(hc.Context(), w, first)
+		}}, nil
+	})
+	a.huma.OpenAPI().Paths[path].Get.Responses["200"] = &huma.Response{
+		Description: "Events of the type progress, each with the JSON of status and progress.",
+		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}},
+	}
+}
+
+// streamProgress tells how the message is getting on, driven by the recorder,
+// until the client leaves, the server stops or the stream has lived long enough.
+func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, m tracking.Message) {
+	ctx, cancel := context.WithTimeout(ctx, streamLife)
+	defer cancel()
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // the server's own are for requests
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	send := func(format string, args ...any) bool {
+		_ = control.SetWriteDeadline(time.Now().Add(streamPatience))
+		_, err := fmt.Fprintf(w, format, args...)
+		return err == nil && control.Flush() == nil
+	}
+	var said streamed
+	for {
+		// Asked for before reading, so that what changes in between is not missed.
+		changed := a.cfg.Position.Changed()
+		current, err := a.track.Message(ctx, m.SenderID, m.ID)
+		if err != nil {
+			return // the client connects again
+		}
+		if now := (streamed{current.Status, current.Progress}); now != said {
+			said = now
+			data, err := json.Marshal(now)
+			if err != nil || !send("event: progress\ndata: %s\n\n", data) {
+				return
+			}
+		}
+		if !a.pause(ctx, changed, func() bool { return send(": \n\n") }) {
+			return
+		}
+	}
+}
+
+// pause returns true when it is time to look again.
+func (a *API) pause(ctx context.Context, changed <-chan struct{}, beat func() bool) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-a.closing:
+		return false
+	case <-time.After(streamPause):
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-a.closing:
+			return false
+		case <-changed:
+			return true
+		case <-time.After(streamBeat):
+			if !beat() {
+				return false
+			}
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/api"
+	"postern/internal/compose/composetest"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// system is a system that is reached through real HTTP.
+type system struct {
+	*composetest.System
+	gate *access.Gate
+	api  *api.API
+	url  string
+}
+
+const password = "korrekt-pferd-batterie"
+
+func newSystem(t *testing.T) *system {
+	t.Helper()
+	s := &system{System: composetest.New(t)}
+	var err error
+	s.gate, err = access.New(access.Config{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait,
+		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.api = api.New(api.Config{Pool: s.Pool, Gate: s.gate, Compose: s.Compose, Publish: s.Publish,
+		Position: s.Position, Source: "/api", Now: s.Clock.Now})
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = api.NewServer(s.api)
+	server.Start()
+	t.Cleanup(func() {
+		s.api.Close()
+		server.Close()
+	})
+	s.url = server.URL
+	return s
+}
+
+// client is somebody who makes requests.
+type client struct {
+	t     *testing.T
+	url   string
+	id    string
+	email string
+	token string
+	http  *http.Client
+}
+
+func (s *system) nobody(t *testing.T) *client {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &client{t: t, url: s.url, http: &http.Client{Jar: jar}}
+}
+
+// staff makes a staff member, who comes with a token.
+func (s *system) staff(t *testing.T, name string, permissions ...access.Permission) *client {
+	t.Helper()
+	c := s.nobody(t)
+	c.email = strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@clinic.example"
+	made, err := s.gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{Email: c.email, Name: name, Password: password, Permissions: permissions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.id = made.ID
+	if c.token, err = s.gate.CreateToken(t.Context(), c.email); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// portalUser makes a portal user with a patient, who is signed in.
+func (s *system) portalUser(t *testing.T, id string) *client {
+	t.Helper()
+	s.PortalUser(t, id)
+	if err := s.gate.SetPortalPassword(t.Context(), id, password); err != nil {
+		t.Fatal(err)
+	}
+	c := s.nobody(t)
+	c.id, c.email = id, id+"@example.org"
+	c.post("/v1/portal/session", map[string]any{"email": c.email, "password": password}).is(http.StatusOK)
+	return c
+}
+
+// reply is what came back.
+type reply struct {
+	t      *testing.T
+	asked  string
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (c *client) do(method, path string, body io.Reader, header ...string) *reply {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	res, err := c.http.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &reply{c.t, method + " " + path, res.StatusCode, res.Header, data}
+}
+
+func (c *client) get(path string) *reply {
+	c.t.Helper()
+	return c.do(http.MethodGet, path, nil)
+}
+
+func (c *client) json(method, path string, body any, header ...string) *reply {
+	c.t.Helper()
+	data, err := json.Marshal(body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.do(method, path, bytes.NewReader(data), append([]string{"Content-Type", "application/json"}, header...)...)
+}
+
+func (c *client) post(path string, body any, header ...string) *reply {
+	c.t.Helper()
+	return c.json(http.MethodPost, path, body, header...)
+}
+
+// form is a multipart form with one file.
+func form(field, name string, data []byte) (body *bytes.Buffer, contentType string) {
+	body = &bytes.Buffer{}
+	w := multipart.NewWriter(body)
+	part, _ := w.CreateFormFile(field, name)
+	_, _ = part.Write(data)
+	_ = w.Close()
+	return body, w.FormDataContentType()
+}
+
+func (c *client) upload(name string, data []byte) *reply {
+	c.t.Helper()
+	body, contentType := form("file", name, data)
+	return c.do(http.MethodPost, "/v1/attachments", body, "Content-Type", contentType)
+}
+
+// send sends a message under a key of its own and gives its id.
+func (c *client) send(message map[string]any) string {
+	c.t.Helper()
+	return c.post("/v1/messages", message, "Idempotency-Key", uuid.NewString()).is(http.StatusAccepted).text("id")
+}
+
+// letter is a message to portal users.
+func letter(subject string, to ...string) map[string]any {
+	return map[string]any{"subject": subject, "body": "Dear you,\nplease read.", "recipients": map[string]any{"portal_user_ids": to}}
+}
+
+// is demands a status.
+func (r *reply) is(status int) *reply {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("%s was answered with %d, want %d: %s", r.asked, r.status, status, r.body)
+	}
+	return r
+}
+
+// at gives a value of the answer by its path, such as "items.0.name"; nil where
+// there is none.
+func (r *reply) at(path string) any {
+	r.t.Helper()
+	var v any
+	if err := json.Unmarshal(r.body, &v); err != nil {
+		r.t.Fatalf("%s was answered with no JSON: %s", r.asked, r.body)
+	}
+	for _, key := range strings.Split(path, ".") {
+		switch in := v.(type) {
+		case map[string]any:
+			v = in[key]
+		case []any:
+			var i int
+			if err := json.Unmarshal([]byte(key), &i); err != nil || i >= len(in) {
+				return nil
+			}
+			v = in[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
+
+func (r *reply) text(path string) string {
+	r.t.Helper()
+	s, ok := r.at(path).(string)
+	if !ok {
+		r.t.Fatalf("%s was answered without a text %s: %s", r.asked, path, r.body)
+	}
+	return s
+}
+
+// all gives a text of every item.
+func (r *reply) all(key string) []string {
+	r.t.Helper()
+	items, ok := r.at("items").([]any)
+	if !ok {
+		r.t.Fatalf("%s was answered with no list: %s", r.asked, r.body)
+	}
+	texts := []string{}
+	for _, item := range items {
+		s, _ := item.(map[string]any)[key].(string)
+		texts = append(texts, s)
+	}
+	return texts
+}

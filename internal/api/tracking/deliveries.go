@@ -1,0 +1,164 @@
+package tracking
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
+)
+
+// Delivery is one message in one portal user's inbox.
+type Delivery struct {
+	PortalUserNo int32
+	PortalUserID string
+	Name         string
+	DeliveredAt  time.Time
+	AlertState   string
+	AlertReason  string
+	AlertAt      *time.Time
+	Attempts     int
+	OpenedAt     *time.Time
+}
+
+// Filter chooses deliveries; its zero value chooses all.
+type Filter struct {
+	Alert  events.AlertState // "": any
+	Opened *bool             // nil: either
+}
+
+// Deliveries gives up to limit deliveries of a message with portal user numbers
+// above after, in order of number.
+func (t *Tracker) Deliveries(ctx context.Context, message uuid.UUID, f Filter, after int32, limit int) (page []Delivery, err error) {
+	err = pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
+			return err
+		}
+		args := []any{message, after, limit}
+		if f.Alert != "" {
+			args = append(args, string(f.Alert))
+		}
+		rows, err := tx.Query(ctx, f.numbers(), args...)
+		if err != nil {
+			return err
+		}
+		numbers, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+		if err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, selectDeliveries, message, numbers)
+		if err != nil {
+			return err
+		}
+		page, err = pgx.CollectRows(rows, scanDelivery)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading deliveries of message %s: %w", message, err)
+	}
+	return page, nil
+}
+
+// Right after a blast Postgres has no statistics of it yet, takes a million rows
+// for a handful, and would read and sort all of them for a page of fifty. So it is
+// kept to the indexes, and what is asked of each row stands in a subquery of one
+// row, which can't be turned into a join of everything.
+const alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_bitmapscan',
+	'enable_hashjoin', 'enable_material', 'enable_mergejoin', 'enable_seqscan', 'enable_sort']) AS name`
+
+const selectDeliveries = `
+	SELECT d.portal_user_no, u.portal_user_id, u.name, d.delivered_at,
+	       d.alert_state, d.alert_reason, d.alert_at, d.alert_attempts, d.opened_at
+	FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)
+	CROSS JOIN LATERAL (
+	    SELECT * FROM record.delivery_status s
+	    WHERE s.message_id = $1 AND s.portal_user_no = wanted.no LIMIT 1) d
+	JOIN app.portal_users u ON u.portal_user_no = wanted.no
+	ORDER BY wanted.place`
+
+func scanDelivery(row pgx.CollectableRow) (Delivery, error) {
+	d, err := pgx.RowToStructByPos[Delivery](row)
+	d.DeliveredAt, d.AlertAt, d.OpenedAt = d.DeliveredAt.UTC(), utc(d.AlertAt), utc(d.OpenedAt)
+	return d, err
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+// The queries for the portal user numbers of a page, each along the index of the
+// smallest table that tells them: $1 is the message, $2 where to begin, $3 how
+// many, $4 the state of the alert. OPENED stands for the condition on opening.
+const (
+	anyDelivery = `
+	SELECT d.portal_user_no AS no FROM record.deliveries d
+	WHERE d.message_id = $1 AND d.portal_user_no > $2 OPENED
+	ORDER BY no LIMIT $3`
+
+	openedDelivery = `
+	SELECT d.portal_user_no AS no FROM record.opens d
+	WHERE d.message_id = $1 AND d.portal_user_no > $2
+	ORDER BY no LIMIT $3`
+
+	openedInState = `
+	SELECT o.portal_user_no AS no FROM record.opens o
+	WHERE o.message_id = $1 AND o.portal_user_no > $2
+	  AND (SELECT s.alert_state FROM record.delivery_status s
+	       WHERE s.message_id = o.message_id AND s.portal_user_no = o.portal_user_no) = $4
+	ORDER BY no LIMIT $3`
+
+	// Those whose alert went otherwise than their chunk's, and the chunks in that
+	// state but for theirs. Chunks hold rising numbers, so the order of chunks and
+	// then of numbers is that of numbers, and a page reads a chunk or two.
+	inState = `
+	(SELECT d.portal_user_no AS no FROM record.alert_exceptions d
+	 WHERE d.message_id = $1 AND d.portal_user_no > $2 AND d.state = $4 OPENED
+	 ORDER BY no LIMIT $3)
+	UNION ALL
+	(SELECT d.portal_user_no AS no
+	 FROM record.chunks c
+	 CROSS JOIN LATERAL (
+	     SELECT d.message_id, d.portal_user_no FROM record.deliveries d
+	     WHERE d.message_id = c.message_id AND d.portal_user_no BETWEEN greatest(c.first_no, $2 + 1) AND c.last_no
+	       AND (SELECT true FROM record.alert_exceptions x
+	            WHERE x.message_id = d.message_id AND x.portal_user_no = d.portal_user_no) IS NULL OPENED
+	     ORDER BY d.portal_user_no LIMIT $3) d
+	 WHERE c.message_id = $1 AND c.last_no > $2 AND c.alert_state = $4
+	 ORDER BY c.chunk, d.portal_user_no LIMIT $3)
+	ORDER BY no LIMIT $3`
+)
+
+// numbers is the query for a page of the filter.
+func (f Filter) numbers() string {
+	opened := f.Opened != nil && *f.Opened
+	switch {
+	case f.Alert == "" && opened:
+		return openedDelivery
+	case f.Alert == events.AlertAccepted && opened: // of two large sets, the smaller
+		return openedInState
+	case f.Alert == "":
+		return strings.ReplaceAll(anyDelivery, "OPENED", f.opening())
+	default:
+		return strings.ReplaceAll(inState, "OPENED", f.opening())
+	}
+}
+
+func (f Filter) opening() string {
+	const opened = `AND (SELECT true FROM record.opens o WHERE o.message_id = d.message_id AND o.portal_user_no = d.portal_user_no)`
+	switch {
+	case f.Opened == nil:
+		return ""
+	case *f.Opened:
+		return opened
+	default:
+		return opened + " IS NULL"
+	}
+}

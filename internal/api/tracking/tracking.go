@@ -1,0 +1,169 @@
+// Package tracking says what became of the messages that staff sent: which there
+// are, how far each has come, and what became of each delivery.
+//
+// It reads what the recorder wrote and nothing else, except that a message which
+// was published a moment ago, and that the recorder has not come to, is told from
+// its claim. It asks nobody's permission: [Message.Role] says what its viewer is to
+// a message, and the caller decides.
+//
+// Lists are read from where the last page ended, along an index: a page of a
+// million deliveries costs what a page of a hundred does.
+//
+// A Tracker is safe for concurrent use.
+package tracking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrNotFound says that there is no such message.
+var ErrNotFound = errors.New("there is no such message")
+
+// Tracker reads what became of messages.
+type Tracker struct{ pool *pgxpool.Pool }
+
+// New makes a Tracker.
+func New(pool *pgxpool.Pool) *Tracker { return &Tracker{pool} }
+
+// Message is what is known of a message without its content.
+type Message struct {
+	ID        uuid.UUID
+	SenderID  string
+	Sender    string // name
+	Status    string
+	SentAt    time.Time
+	ReleaseAt time.Time
+	// PortalUserIDs are those chosen one by one, in a list only the first ten;
+	// PortalUsers is how many there are.
+	PortalUserIDs []string
+	PortalUsers   int
+	Groups        []string
+	RecalledAt    *time.Time
+	RecallReason  *string
+	Progress      Progress
+	Role          Role
+}
+
+// Role is what somebody is to a message.
+type Role string
+
+// The roles.
+const (
+	RoleSender Role = "sender"
+	RoleBcc    Role = "bcc"
+	RoleNone   Role = "none"
+)
+
+// Progress counts deliveries.
+type Progress struct {
+	Recipients   int `json:"recipients" doc:"how many portal users the message goes to; 0 until the audience is frozen"`
+	Delivered    int `json:"delivered" doc:"deliveries that can be read"`
+	Alerted      int `json:"alerted" doc:"alerts that SendGrid accepted"`
+	AlertFailed  int `json:"alert_failed"`
+	AlertSkipped int `json:"alert_skipped"`
+	AlertUnknown int `json:"alert_unknown"`
+	Opened       int `json:"opened"`
+}
+
+// $1 is the viewer. The ids chosen one by one are cut to the first ten in lists.
+const (
+	columns = `
+	SELECT m.message_id, m.sender_id, coalesce(s.name, m.sender_id), m.status, m.sent_at, m.release_at,
+	       %s, jsonb_array_length(m.recipients -> 'portal_user_ids'), m.recipients -> 'groups',
+	       m.recalled_at, m.recall_reason,
+	       coalesce(m.audience, 0), m.delivered, m.alert_accepted, m.alert_failed, m.alert_skipped, m.alert_unknown, m.opened,
+	       CASE WHEN m.sender_id = $1 THEN 'sender'
+	            WHEN EXISTS (SELECT FROM record.message_bcc b WHERE b.staff_id = $1 AND b.message_id = m.message_id) THEN 'bcc'
+	            ELSE 'none' END
+	FROM record.messages m
+	LEFT JOIN record.staff s ON s.staff_id = m.sender_id`
+	allIDs   = `m.recipients -> 'portal_user_ids'`
+	firstIDs = `jsonb_path_query_array(m.recipients, '$.portal_user_ids[0 to 9]')`
+)
+
+var (
+	selectOne  = fmt.Sprintf(columns, allIDs)
+	selectList = fmt.Sprintf(columns, firstIDs)
+)
+
+func scanMessage(row pgx.CollectableRow) (m Message, err error) {
+	p := &m.Progress
+	err = row.Scan(&m.ID, &m.SenderID, &m.Sender, &m.Status, &m.SentAt, &m.ReleaseAt,
+		&m.PortalUserIDs, &m.PortalUsers, &m.Groups, &m.RecalledAt, &m.RecallReason,
+		&p.Recipients, &p.Delivered, &p.Alerted, &p.AlertFailed, &p.AlertSkipped, &p.AlertUnknown, &p.Opened, &m.Role)
+	m.SentAt, m.ReleaseAt = m.SentAt.UTC(), m.ReleaseAt.UTC()
+	if m.RecalledAt != nil {
+		*m.RecalledAt = m.RecalledAt.UTC()
+	}
+	return m, err
+}
+
+// Which says whose messages a list is of.
+type Which string
+
+// The lists, newest message first.
+const (
+	Sent Which = ` WHERE m.sender_id = $1 AND m.message_id < $2`
+	// Named are those that name the viewer as Staff Bcc.
+	Named Which = ` JOIN record.message_bcc n ON n.staff_id = $1 AND n.message_id = m.message_id WHERE n.message_id < $2`
+	// All are everybody's.
+	All Which = ` WHERE m.message_id < $2`
+)
+
+// List gives up to limit messages older than before; [uuid.Max] is newer than all.
+func (t *Tracker) List(ctx context.Context, viewer string, which Which, before uuid.UUID, limit int) ([]Message, error) {
+	rows, err := t.pool.Query(ctx, selectList+string(which)+` ORDER BY m.message_id DESC LIMIT $3`, viewer, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing messages: %w", err)
+	}
+	messages, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, fmt.Errorf("listing messages: %w", err)
+	}
+	return messages, nil
+}
+
+// Message gives one message, or [ErrNotFound].
+func (t *Tracker) Message(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
+	rows, err := t.pool.Query(ctx, selectOne+` WHERE m.message_id = $2`, viewer, id)
+	if err != nil {
+		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return t.published(ctx, viewer, id)
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	return m, nil
+}
+
+// published tells of a message that is on the record and not in its tables yet.
+func (t *Tracker) published(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
+	m := Message{ID: id, PortalUserIDs: []string{}, Groups: []string{}, Role: RoleNone}
+	err := t.pool.QueryRow(ctx, `
+		SELECT c.staff_id, coalesce(s.name, c.staff_id), c.sent_at, c.release_at,
+		       CASE WHEN c.release_at > c.sent_at THEN 'scheduled' ELSE 'sending' END
+		FROM app.sends c LEFT JOIN record.staff s USING (staff_id)
+		WHERE c.message_id = $1 AND c.status = 'published'`, id).
+		Scan(&m.SenderID, &m.Sender, &m.SentAt, &m.ReleaseAt, &m.Status)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Message{}, ErrNotFound
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("reading the claim of message %s: %w", id, err)
+	}
+	m.SentAt, m.ReleaseAt = m.SentAt.UTC(), m.ReleaseAt.UTC()
+	if m.SenderID == viewer {
+		m.Role = RoleSender
+	}
+	return m, nil
+}

@@ -1,0 +1,389 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+)
+
+// world is what wrong requests are made in: there are messages, portal users and
+// staff, and none of it is the asker's.
+type world struct {
+	*system
+	staff, bare, pat *client // with every permission; with none; a portal user
+	theirs           string  // a message of another sender, delivered to another portal user
+	document         string  // its attachment
+}
+
+func newWorld(t *testing.T) world {
+	w := world{system: newSystem(t)}
+	w.staff = w.system.staff(t, "Ada", slices.DeleteFunc(slices.Clone(access.All), func(p access.Permission) bool { return p == access.ReadRecord })...)
+	w.bare = w.system.staff(t, "Bare")
+	w.pat = w.portalUser(t, "pu-1")
+	w.PortalUser(t, "pu-2")
+	eve := w.system.staff(t, "Eve", access.SendPortalMessage)
+	w.document = eve.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
+	message := letter("s", "pu-2")
+	message["attachment_ids"] = []string{w.document}
+	w.theirs = eve.send(message)
+	w.Deliver(t, uuid.MustParse(w.theirs))
+	return w
+}
+
+// wrong is a request that must be refused, and how.
+type wrong struct {
+	name     string
+	who      *client
+	call     string // method and route, as in /openapi.json
+	path     string // "": the route's own
+	body     string
+	form     bool // the body is a form
+	header   []string
+	status   int
+	location string // that the answer names; "": none
+}
+
+// Wrong input to every endpoint is answered with a problem that says what is
+// wrong and where; nothing is kept and nothing is published.
+func TestWrongInput(t *testing.T) {
+	w := newWorld(t)
+	before := w.Keeps(t)
+	tested := map[string]bool{}
+	for _, c := range slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongPortal(), w.wrongEverywhere()) {
+		tested[c.call] = true
+		t.Run(c.call+" "+c.name, func(t *testing.T) {
+			method, route, _ := strings.Cut(c.call, " ")
+			path := c.path
+			if path == "" {
+				path = route
+			}
+			header := c.header
+			if c.body != "" && !c.form && !slices.Contains(header, "Content-Type") {
+				header = append(slices.Clone(header), "Content-Type", "application/json")
+			}
+			got := c.who.do(method, path, strings.NewReader(c.body), header...)
+			if got.status != c.status {
+				t.Fatalf("it is answered with %d, want %d: %s", got.status, c.status, got.body)
+			}
+			got.isProblem(t, c.location)
+			if strings.Contains(string(got.body), "Xylophobia") {
+				t.Errorf("the answer repeats what was sent: %s", got.body)
+			}
+		})
+	}
+	if diff := cmp.Diff(before, w.Keeps(t)); diff != "" {
+		t.Errorf("something was kept or published:\n%s", diff)
+	}
+	for _, call := range w.calls(t) {
+		if !tested[call] {
+			t.Errorf("no wrong request is made of %s", call)
+		}
+	}
+}
+
+func (r *reply) isProblem(t *testing.T, location string) {
+	t.Helper()
+	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("the answer is of type %s: %s", got, r.body)
+	}
+	if !strings.HasPrefix(r.text("type"), "/problems/") || r.text("title") == "" || r.text("detail") == "" || r.at("status") != float64(r.status) {
+		t.Errorf("the problem does not say what it is: %s", r.body)
+	}
+	if location == "" {
+		return
+	}
+	var p struct {
+		Errors []struct{ Location, Message string }
+	}
+	if err := json.Unmarshal(r.body, &p); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range p.Errors {
+		if f.Location == location && f.Message != "" {
+			return
+		}
+	}
+	t.Errorf("the problem does not name %s: %s", location, r.body)
+}
+
+// calls gives every operation there is.
+func (w world) calls(t *testing.T) []string {
+	var described struct {
+		Paths map[string]map[string]any
+	}
+	if err := json.Unmarshal(w.bare.get("/openapi.json").is(http.StatusOK).body, &described); err != nil {
+		t.Fatal(err)
+	}
+	var calls []string
+	for path, operations := range described.Paths {
+		for method := range operations {
+			calls = append(calls, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(calls)
+	return calls
+}
+
+func (w world) wrongAttachments() []wrong {
+	const call = "POST /v1/attachments"
+	whole, contentType := form("file", "Xylophobia.pdf", pdf)
+	asForm := []string{"Content-Type", contentType}
+	half := whole.String()[:whole.Len()/2]
+	noEnd := whole.String()[:whole.Len()-len("--\r\n")]
+	otherField, otherType := form("files", "a.pdf", pdf)
+	empty, emptyType := form("file", "a.pdf", nil)
+	program, programType := form("file", "a.pdf", []byte("\x7fELF\x02\x01\x01\x00 program"))
+	html, htmlType := form("file", "a.pdf", []byte("<html><script>alert(1)</script>"))
+	name, nameType := form("file", "a\xff.pdf", pdf)
+	two := strings.TrimSuffix(whole.String(), "--\r\n") + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.pdf\"\r\n\r\n%PDF-1.7\r\n" + whole.String()[:strings.Index(whole.String(), "\r\n")] + "--\r\n"
+	return []wrong{
+		{"half a form", w.staff, call, "", half, true, asForm, 400, "body"},
+		{"a form without its end", w.staff, call, "", noEnd, true, asForm, 400, "body"},
+		{"an empty form", w.staff, call, "", "--x--\r\n", true, []string{"Content-Type", "multipart/form-data; boundary=x"}, 422, "body.file"},
+		{"another field", w.staff, call, "", otherField.String(), true, []string{"Content-Type", otherType}, 422, "body.files"},
+		{"two files", w.staff, call, "", two, true, asForm, 422, "body"},
+		{"no form", w.staff, call, "", "%PDF-1.7", true, []string{"Content-Type", "application/pdf"}, 415, "header.Content-Type"},
+		{"no boundary", w.staff, call, "", whole.String(), true, []string{"Content-Type", "multipart/form-data"}, 415, "header.Content-Type"},
+		{"an empty file", w.staff, call, "", empty.String(), true, []string{"Content-Type", emptyType}, 422, "body.file"},
+		{"a program", w.staff, call, "", program.String(), true, []string{"Content-Type", programType}, 422, "body.file"},
+		{"a page", w.staff, call, "", html.String(), true, []string{"Content-Type", htmlType}, 422, "body.file"},
+		{"a broken name", w.staff, call, "", name.String(), true, []string{"Content-Type", nameType}, 422, "body.file"},
+		{"no permission", w.bare, call, "", whole.String(), true, asForm, 403, ""},
+		{"an unknown parameter", w.staff, call, call[5:] + "?name=x", whole.String(), true, asForm, 422, "query.name"},
+	}
+}
+
+func (w world) wrongRecipients() []wrong {
+	const preview, search = "POST /v1/recipients/preview", "GET /v1/portal-users"
+	many := `"` + strings.Join(numbered(5001), `","`) + `"`
+	return []wrong{
+		{"nothing", w.staff, preview, "", ``, false, []string{"Content-Type", "application/json"}, 400, ""},
+		{"no JSON", w.staff, preview, "", `{"recipients":`, false, nil, 400, "body.recipients"},
+		{"two values", w.staff, preview, "", `{"recipients":{}} {}`, false, nil, 400, "body"},
+		{"a name twice", w.staff, preview, "", `{"recipients":{},"recipients":{}}`, false, nil, 400, "body.recipients"},
+		{"wrong type", w.staff, preview, "", `{"recipients":{"portal_user_ids":"pu-1"}}`, false, nil, 422, "body.recipients.portal_user_ids"},
+		{"wrong type within", w.staff, preview, "", `{"recipients":{"portal_user_ids":["pu-1",2]}}`, false, nil, 422, "body.recipients.portal_user_ids[1]"},
+		{"unknown field", w.staff, preview, "", `{"recipients":{"users":[]}}`, false, nil, 422, "body.recipients.users"},
+		{"missing field", w.staff, preview, "", `{}`, false, nil, 422, "body"},
+		{"unknown group", w.staff, preview, "", `{"recipients":{"groups":["everybody"]}}`, false, nil, 422, "body.recipients.groups[0]"},
+		{"unknown portal user", w.staff, preview, "", `{"recipients":{"portal_user_ids":["pu-1","pu-9"]}}`, false, nil, 422, "body.recipients.portal_user_ids[1]"},
+		{"no id", w.staff, preview, "", `{"recipients":{"portal_user_ids":["a b"]}}`, false, nil, 422, "body.recipients.portal_user_ids[0]"},
+		{"too many", w.staff, preview, "", `{"recipients":{"portal_user_ids":[` + many + `]}}`, false, nil, 422, "body.recipients.portal_user_ids"},
+		{"broken UTF-8", w.staff, preview, "", "{\"recipients\":{\"portal_user_ids\":[\"\xff\"]}}", false, nil, 400, "body.recipients.portal_user_ids[0]"},
+		{"half a pair", w.staff, preview, "", `{"recipients":{"portal_user_ids":["\ud800"]}}`, false, nil, 400, "body.recipients.portal_user_ids[0]"},
+		{"NUL", w.staff, preview, "", `{"recipients":{"portal_user_ids":["\u0000"]}}`, false, nil, 400, "body.recipients.portal_user_ids[0]"},
+		{"no JSON at all", w.staff, preview, "", `recipients=1`, false, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "body"},
+		{"too large", w.staff, preview, "", `{"recipients":{"groups":["` + strings.Repeat("x", 1<<20) + `"]}}`, false, nil, 413, ""},
+		{"no permission", w.bare, preview, "", `{"recipients":{}}`, false, nil, 403, ""},
+
+		{"limit not a number", w.staff, search, "/v1/portal-users?limit=ten", "", false, nil, 422, "query.limit"},
+		{"limit 0", w.staff, search, "/v1/portal-users?limit=0", "", false, nil, 422, "query.limit"},
+		{"limit 501", w.staff, search, "/v1/portal-users?limit=501", "", false, nil, 422, "query.limit"},
+		{"wrong cursor", w.staff, search, "/v1/portal-users?cursor=xyz", "", false, nil, 422, "query.cursor"},
+		{"too long", w.staff, search, "/v1/portal-users?q=" + strings.Repeat("x", 201), "", false, nil, 422, "query.q"},
+		{"broken UTF-8", w.staff, search, "/v1/portal-users?q=%ff", "", false, nil, 400, "query.q"},
+		{"NUL", w.staff, search, "/v1/portal-users?q=a%00b", "", false, nil, 400, "query.q"},
+		{"unknown parameter", w.staff, search, "/v1/portal-users?query=x", "", false, nil, 422, "query.query"},
+		{"no permission", w.bare, search, "", "", false, nil, 403, ""},
+		{"a portal user", w.pat, search, "", "", false, nil, 401, ""},
+	}
+}
+
+func numbered(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = uuid.NewString()
+	}
+	return all
+}
+
+func (w world) wrongMessages() []wrong {
+	const send, list, one, deliveries, stream, cancel, recall, document = "POST /v1/messages", "GET /v1/messages", "GET /v1/messages/{id}",
+		"GET /v1/messages/{id}/deliveries", "GET /v1/messages/{id}/stream", "POST /v1/messages/{id}/cancel",
+		"POST /v1/messages/{id}/recall", "GET /v1/messages/{id}/attachments/{attachment_id}"
+	key := []string{"Idempotency-Key", "k"}
+	message := func(change string) string {
+		return `{"subject":"Xylophobia","body":"Xylophobia","recipients":{"portal_user_ids":["pu-1"]}` + change + `}`
+	}
+	all := []wrong{
+		{"no key", w.staff, send, "", message(""), false, nil, 422, "header.Idempotency-Key"},
+		{"a long key", w.staff, send, "", message(""), false, []string{"Idempotency-Key", strings.Repeat("k", 256)}, 422, "header.Idempotency-Key"},
+		{"a key with a space", w.staff, send, "", message(""), false, []string{"Idempotency-Key", "two words"}, 422, "header.Idempotency-Key"},
+		{"nothing", w.staff, send, "", `{}`, false, key, 422, "body"},
+		{"empty", w.staff, send, "", `{"subject":"","body":"","recipients":{}}`, false, key, 422, "body.body"},
+		{"a number for a subject", w.staff, send, "", `{"subject":1,"body":"b","recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.subject"},
+		{"null for a body", w.staff, send, "", `{"subject":"s","body":null,"recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.body"},
+		{"a long subject", w.staff, send, "", `{"subject":"` + strings.Repeat("ü", 201) + `","body":"b","recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.subject"},
+		{"a long body", w.staff, send, "", `{"subject":"s","body":"` + strings.Repeat("ü", 100_001) + `","recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.body"},
+		{"no recipient", w.staff, send, "", `{"subject":"s","body":"b","recipients":{}}`, false, key, 422, "body.recipients"},
+		{"unknown portal user", w.staff, send, "", `{"subject":"s","body":"b","recipients":{"portal_user_ids":["pu-9"]}}`, false, key, 422, "body.recipients.portal_user_ids[0]"},
+		{"broken UTF-8", w.staff, send, "", "{\"subject\":\"\xff\"}", false, key, 400, "body.subject"},
+		{"unknown field", w.staff, send, "", message(`,"from":"x"`), false, key, 422, "body.from"},
+		{"unknown Bcc", w.staff, send, "", message(`,"staff_bcc":["nobody"]`), false, key, 422, "body.staff_bcc[0]"},
+		{"unknown attachment", w.staff, send, "", message(`,"attachment_ids":["` + uuid.NewString() + `"]`), false, key, 422, "body.attachment_ids[0]"},
+		{"another's attachment", w.staff, send, "", message(`,"attachment_ids":["` + w.document + `"]`), false, key, 422, "body.attachment_ids[0]"},
+		{"no attachment id", w.staff, send, "", message(`,"attachment_ids":["x"]`), false, key, 422, "body.attachment_ids[0]"},
+		{"no time", w.staff, send, "", message(`,"send_at":"tomorrow"`), false, key, 422, "body.send_at"},
+		{"in the past", w.staff, send, "", message(`,"send_at":"2020-01-01T00:00:00Z"`), false, key, 422, "body.send_at"},
+		{"long undo", w.staff, send, "", message(`,"undo_seconds":601`), false, key, 422, "body.undo_seconds"},
+		{"half an undo", w.staff, send, "", message(`,"undo_seconds":0.5`), false, key, 422, "body.undo_seconds"},
+		{"huge undo", w.staff, send, "", message(`,"undo_seconds":99999999999999999999`), false, key, 422, "body"},
+		{"a wrong digest", w.staff, send, "", message(`,"audience_digest":"sha256:0"`), false, key, 409, "body.audience_digest"},
+		{"no permission", w.bare, send, "", message(""), false, key, 403, ""},
+
+		{"wrong cursor", w.staff, list, "/v1/messages?cursor=!", "", false, nil, 422, "query.cursor"},
+		{"no permission", w.bare, list, "", "", false, nil, 403, ""},
+
+		{"unknown filter", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?alert=lost", "", false, nil, 422, "query.alert"},
+		{"unknown opened", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?opened=maybe", "", false, nil, 422, "query.opened"},
+		{"a list's cursor", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?cursor=AZmZmQ00000", "", false, nil, 422, "query.cursor"},
+
+		{"no reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{}`, false, nil, 422, "body"},
+		{"blank reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{"reason":" "}`, false, nil, 422, "body.reason"},
+		{"long reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{"reason":"` + strings.Repeat("x", 501) + `"}`, false, nil, 422, "body.reason"},
+		{"no body", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", ``, false, nil, 400, ""},
+	}
+	for _, call := range []string{one, deliveries, stream, cancel, recall, document} {
+		body := ""
+		if call == recall {
+			body = `{"reason":"x"}`
+		}
+		_, route, _ := strings.Cut(call, " ")
+		at := func(id, attachment string) string {
+			return strings.NewReplacer("{id}", id, "{attachment_id}", attachment).Replace(route)
+		}
+		all = append(all,
+			wrong{"no id", w.staff, call, at("17", w.document), body, false, nil, 422, "path.id"},
+			wrong{"an unknown id", w.staff, call, at(uuid.NewString(), w.document), body, false, nil, 404, ""},
+			wrong{"another's message", w.staff, call, at(w.theirs, w.document), body, false, nil, 404, ""},
+			wrong{"broken UTF-8", w.staff, call, at("%ff", w.document), body, false, nil, 400, "path"},
+			wrong{"nobody", w.nobodyElse(), call, at(w.theirs, w.document), body, false, nil, 401, ""})
+	}
+	return append(all, wrong{"no attachment id", w.staff, document, "/v1/messages/" + w.theirs + "/attachments/1", "", false, nil, 422, "path.attachment_id"})
+}
+
+func (w world) nobodyElse() *client { return w.nobody(w.staff.t) }
+
+func (w world) wrongSettings() []wrong {
+	const getLabels, labels, listStaff, getPermissions, permissions, bcc, search = "GET /v1/labels", "PUT /v1/labels", "GET /v1/staff",
+		"GET /v1/staff/{id}/permissions", "PUT /v1/staff/{id}/permissions", "GET /v1/bcc", "GET /v1/search"
+	bare := "/v1/staff/" + w.bare.id + "/permissions"
+	return []wrong{
+		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},
+		{"empty label", w.staff, labels, "", `{"patient":{"one":"","many":"b"}}`, false, nil, 422, "body.patient.one"},
+		{"long label", w.staff, labels, "", `{"patient":{"one":"a","many":"` + strings.Repeat("x", 41) + `"}}`, false, nil, 422, "body.patient.many"},
+		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient"},
+		{"two lines", w.staff, labels, "", `{"patient":{"one":"a\nb","many":"b"}}`, false, nil, 422, "body.patient.one"},
+		{"no permission", w.bare, labels, "", `{}`, false, nil, 403, ""},
+		{"nobody", w.nobodyElse(), getLabels, "", "", false, nil, 401, ""},
+		{"wrong cursor", w.staff, listStaff, "/v1/staff?cursor=_____w", "", false, nil, 422, "query.cursor"},
+		{"no permission", w.bare, getPermissions, bare, "", false, nil, 403, ""},
+		{"unknown staff", w.staff, getPermissions, "/v1/staff/nobody/permissions", "", false, nil, 404, ""},
+		{"long id", w.staff, getPermissions, "/v1/staff/" + strings.Repeat("x", 65) + "/permissions", "", false, nil, 422, "path.id"},
+		{"unknown staff", w.staff, permissions, "/v1/staff/nobody/permissions", `{"permissions":[]}`, false, nil, 404, ""},
+		{"unknown permission", w.staff, permissions, bare, `{"permissions":["read_record","fly"]}`, false, nil, 422, "body.permissions[1]"},
+		{"no list", w.staff, permissions, bare, `{"permissions":"read_record"}`, false, nil, 422, "body.permissions"},
+		{"too many", w.staff, permissions, bare, `{"permissions":[` + strings.Repeat(`"read_record",`, 50) + `"read_record"]}`, false, nil, 422, "body.permissions"},
+		{"no permission", w.bare, permissions, bare, `{"permissions":["manage_staff"]}`, false, nil, 403, ""},
+		{"wrong limit", w.staff, bcc, "/v1/bcc?limit=-1", "", false, nil, 422, "query.limit"},
+		{"no question", w.staff, search, "/v1/search", "", false, nil, 422, "query.q"},
+		{"broken UTF-8", w.staff, search, "/v1/search?q=%c3%28", "", false, nil, 400, "query.q"},
+	}
+}
+
+func (w world) wrongPortal() []wrong {
+	const list, open, document = "GET /v1/portal/messages", "GET /v1/portal/messages/{id}", "GET /v1/portal/messages/{id}/attachments/{attachment_id}"
+	all := []wrong{
+		{"wrong limit", w.pat, list, "/v1/portal/messages?limit=1e3", "", false, nil, 422, "query.limit"},
+		{"wrong cursor", w.pat, list, "/v1/portal/messages?cursor=" + url.QueryEscape("a b"), "", false, nil, 422, "query.cursor"},
+		{"staff", w.staff, list, "", "", false, nil, 401, ""},
+	}
+	for _, call := range []string{open, document} {
+		_, route, _ := strings.Cut(call, " ")
+		at := func(id string) string {
+			return strings.NewReplacer("{id}", id, "{attachment_id}", w.document).Replace(route)
+		}
+		all = append(all,
+			wrong{"no id", w.pat, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"an unknown id", w.pat, call, at(uuid.NewString()), "", false, nil, 404, ""},
+			wrong{"another's message", w.pat, call, at(w.theirs), "", false, nil, 404, ""},
+			wrong{"nobody", w.nobodyElse(), call, at(w.theirs), "", false, nil, 401, ""})
+	}
+	for _, realm := range []string{"/v1/session", "/v1/portal/session"} {
+		who := w.nobodyElse()
+		all = append(all,
+			wrong{"nothing", who, "POST " + realm, "", ``, false, nil, 400, ""},
+			wrong{"no password", who, "POST " + realm, "", `{"email":"a@example.org"}`, false, nil, 422, "body"},
+			wrong{"wrong type", who, "POST " + realm, "", `{"email":["a"],"password":"Xylophobia"}`, false, nil, 422, "body.email"},
+			wrong{"long", who, "POST " + realm, "", `{"email":"a","password":"` + strings.Repeat("Xylophobia", 103) + `"}`, false, nil, 422, "body.password"},
+			wrong{"broken UTF-8", who, "POST " + realm, "", "{\"email\":\"a\",\"password\":\"\xff\"}", false, nil, 400, "body.password"},
+			wrong{"unknown field", who, "POST " + realm, "", `{"email":"a","password":"Xylophobia","admin":true}`, false, nil, 422, "body.admin"},
+			wrong{"nobody", who, "GET " + realm, "", "", false, nil, 401, ""},
+			wrong{"neither true nor false", who, "DELETE " + realm, realm + "?everywhere=perhaps", "", false, nil, 422, "query.everywhere"})
+	}
+	return all
+}
+
+func (w world) wrongEverywhere() []wrong {
+	bad := *w.staff
+	bad.token = "pst_wrong"
+	return []wrong{
+		{"a wrong token", &bad, "GET /v1/messages", "", "", false, nil, 401, ""},
+		{"another scheme", w.nobodyElse(), "GET /v1/messages", "", "", false, []string{"Authorization", "Basic YTpi"}, 401, ""},
+		{"no such address", w.staff, "GET /v1/nothing", "", "", false, nil, 404, ""},
+		{"no such portal address", w.pat, "GET /v1/portal/nothing", "", "", false, nil, 404, ""},
+		{"no such method", w.staff, "DELETE /v1/messages", "", "", false, nil, 405, ""},
+		{"a half query", w.staff, "GET /v1/messages", "/v1/messages?limit=%zz", "", false, nil, 400, "query"},
+	}
+}
+
+// A connection that ends in the middle of an upload leaves nothing.
+func TestABrokenConnectionLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	before := w.Keeps(t)
+	body, contentType := form("file", "a.pdf", bytes.Repeat(pdf, 1000))
+	ends, begins := io.Pipe()
+	go func() {
+		_, _ = begins.Write(body.Bytes()[:body.Len()/2])
+		_ = begins.CloseWithError(io.ErrUnexpectedEOF)
+	}()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+"/v1/attachments", ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Authorization", "Bearer "+w.staff.token)
+	if res, err := http.DefaultClient.Do(r); err == nil {
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest {
+			t.Errorf("it is answered with %d", res.StatusCode)
+		}
+	}
+	if diff := cmp.Diff(before, w.Keeps(t)); diff != "" {
+		t.Errorf("something was kept:\n%s", diff)
+	}
+}
+
+// Metrics tell of routes and never of what was asked for.
+func TestMetricsNameNobody(t *testing.T) {
+	w := newWorld(t)
+	w.staff.get("/v1/messages/" + w.theirs).is(http.StatusNotFound)
+	metrics := string(w.nobodyElse().get("/metrics").is(http.StatusOK).body)
+	if !regexp.MustCompile(`route="GET /v1/messages/\{id\}",status="404"\} 1`).MatchString(metrics) {
+		t.Errorf("the request was not counted:\n%s", metrics)
+	}
+	if strings.Contains(metrics, w.theirs) || strings.Contains(metrics, "pu-1") {
+		t.Error("the metrics name what was asked for")
+	}
+}
