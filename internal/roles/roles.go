@@ -1,0 +1,117 @@
+// Package roles wires each process from its settings and runs it: the four
+// commands run one role each, `postern up` all of them in one process.
+//
+// A role may be started before anything that it needs: it waits, and says once
+// what for. It runs until its context ends, over restarts of NATS and Postgres,
+// and then finishes the work in hand or hands it back.
+package roles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/config"
+	"postern/internal/eventlog"
+	"postern/internal/position"
+	"postern/internal/store"
+)
+
+// base is what every role stands on.
+type base struct {
+	config.Config
+	process  config.Process
+	logger   *slog.Logger
+	pool     *pgxpool.Pool
+	log      *eventlog.Log
+	position *position.Watcher
+}
+
+// open connects a role and waits until schema and stream are there, making them
+// where its users may.
+func open(ctx context.Context, c config.Config, p config.Process, role store.Role, conns int32, logger *slog.Logger) (*base, error) {
+	logger = logger.With("process", string(p))
+	logger.Info("starting", "config", c)
+	if err := store.TryMigrate(ctx, c.DatabaseURL, logger); err != nil {
+		return nil, err
+	}
+	b := &base{Config: c, process: p, logger: logger}
+	var err error
+	if b.pool, err = store.Open(ctx, c.DatabaseURL, role, conns, logger); err != nil {
+		return nil, err
+	}
+	if b.log, err = eventlog.Connect(ctx, eventlog.Config{URL: c.NATSURL, Name: string(p), Logger: logger}); err != nil {
+		b.pool.Close()
+		return nil, err
+	}
+	err = b.log.Ensure(ctx, c.RecordReplicas)
+	if err != nil && !errors.Is(err, eventlog.ErrUnsafeStream) {
+		logger.Debug("this process does not make the stream", "reason", err)
+		err = b.log.WaitReady(ctx)
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	b.position = position.NewWatcher(b.pool, logger)
+	return b, nil
+}
+
+func (b *base) close() {
+	b.log.Close()
+	b.pool.Close()
+}
+
+// run runs the parts of a role until ctx ends or one of them fails. The watcher
+// of the position outlives the others: handlers that are finishing need it.
+func (b *base) run(ctx context.Context, parts ...func(context.Context) error) error {
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watcher errgroup.Group
+	watcher.Go(func() error { return b.position.Run(watching) })
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range parts {
+		group.Go(func() error { return part(ctx) })
+	}
+	err := group.Wait()
+	stop()
+	_ = watcher.Wait()
+	b.logger.Info("stopped")
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// serveHealth answers /healthz and /readyz where the role has an address of its
+// own; without one it serves nothing.
+func (b *base) serveHealth(ctx context.Context) error {
+	if b.ListenAddr == "" {
+		<-ctx.Done()
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		if err := errors.Join(b.pool.Ping(ctx), b.connected(ctx)); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+	return serve(ctx, &http.Server{Addr: b.ListenAddr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}, nil)
+}
+
+func (b *base) connected(context.Context) error {
+	if !b.log.Connected() {
+		return errors.New("NATS can't be reached")
+	}
+	return nil
+}
