@@ -1,0 +1,155 @@
+// Package cli is the command line: one file a group of verbs. A verb acts on the
+// system that DATABASE_URL and NATS_URL name or, without them, on the embedded
+// one of the data folder: it reaches a running `postern up`, or starts what it
+// needs and stops it again.
+//
+// Exit status: 0 done; 1 what was asked for failed, or does not hold; 2 wrong
+// use.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a wrong use of a verb.
+type usageError struct{ error }
+
+// errDoesNotHold ends a verb that has said already what is wrong.
+var errDoesNotHold = errors.New("it does not hold")
+
+// environment is what every verb works with.
+type environment struct {
+	data    string // --data
+	json    bool   // --json
+	verbose bool
+	in      io.Reader
+	out     io.Writer
+	errs    io.Writer
+}
+
+// Run runs the verb that args name and gives the exit status.
+func Run(ctx context.Context, args []string) int {
+	env := &environment{in: os.Stdin, out: os.Stdout, errs: os.Stderr}
+	return env.run(ctx, args)
+}
+
+func (env *environment) run(ctx context.Context, args []string) int {
+	root := env.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errDoesNotHold):
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintf(env.errs, "postern: %v\nRun `postern help` for the verbs.\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(env.errs, "postern: %v\n", err)
+		return exitFailed
+	}
+}
+
+func (env *environment) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "postern",
+		Short:         "Secure messages from a clinic to its patient portal, with a record that can be proved",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().StringVar(&env.data, "data", "./data", "data folder of the embedded system")
+	root.PersistentFlags().BoolVar(&env.json, "json", false, "answer in JSON")
+	root.PersistentFlags().BoolVarP(&env.verbose, "verbose", "v", false, "log what is done")
+	root.SetOut(env.out)
+	root.SetErr(env.errs)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		env.upCommand(), env.importCommand(), env.staffCommand(), env.tokenCommand(), env.portalUserCommand(),
+		env.rebuildCommand(), env.repairCommand(), env.healthCommand(), env.migrateCommand(), env.keysCommand(),
+	)
+	wrapArgs(root)
+	return root
+}
+
+// wrapArgs makes wrong arguments of any verb a wrong use.
+func wrapArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+// group is a command that is only there for its verbs.
+func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%s has no verb %q", cmd.CommandPath(), args[0])}
+		}
+		return usageError{fmt.Errorf("%s needs a verb", cmd.CommandPath())}
+	}}
+	c.AddCommand(verbs...)
+	return c
+}
+
+// say prints value in JSON, or text where JSON was not asked for.
+func (env *environment) say(value any, text string, args ...any) error {
+	if env.json {
+		return json.NewEncoder(env.out).Encode(value)
+	}
+	_, err := fmt.Fprintf(env.out, text+"\n", args...)
+	return err
+}
+
+func (env *environment) logger() *slog.Logger {
+	level := slog.LevelError
+	if env.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(env.errs, &slog.HandlerOptions{Level: level}))
+}
+
+// serverLogger is what `postern up` logs to: standard error, warnings and worse
+// unless more is asked for.
+func (env *environment) serverLogger() *slog.Logger {
+	level := slog.LevelWarn
+	if env.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(env.errs, &slog.HandlerOptions{Level: level}))
+}
+
+// operator is how events name whoever types: by the name of their account on
+// this machine.
+func operator() string {
+	if u, err := user.Current(); err == nil {
+		return "operator:" + u.Username
+	}
+	return "operator:unknown"
+}

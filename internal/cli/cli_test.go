@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// postern runs a verb in this process over a data folder of its own.
+type postern struct {
+	t    *testing.T
+	data string
+}
+
+func (p postern) run(stdin string, args ...string) (status int, out, errs string) {
+	p.t.Helper()
+	var o, e bytes.Buffer
+	env := &environment{in: strings.NewReader(stdin), out: &o, errs: &e}
+	status = env.run(context.Background(), append(args, "--data", p.data))
+	return status, o.String(), e.String()
+}
+
+func newPostern(t *testing.T) postern {
+	t.Helper()
+	t.Setenv("DATABASE_URL", "")
+	t.Setenv("NATS_URL", "")
+	return postern{t, filepath.Join(t.TempDir(), "data")}
+}
+
+func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
+	p := newPostern(t)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"frobnicate"}, "frobnicate"},
+		{[]string{"up", "--nonsense"}, "nonsense"},
+		{[]string{"staff"}, "needs a verb"},
+		{[]string{"staff", "create"}, "--email"},
+		{[]string{"staff", "permit", "a@b.test", "fly"}, "send_portal_message"},
+		{[]string{"token", "create"}, "--staff"},
+		{[]string{"import", "csv"}, "arg"},
+		{[]string{"portal-user", "set-password", "pu-1"}, "--password-stdin"},
+		{[]string{"migrate"}, "DATABASE_URL"},
+	} {
+		status, _, errs := p.run("", c.args...)
+		if status != exitUsage || !strings.Contains(errs, c.says) {
+			t.Errorf("%v: status %d, %q", c.args, status, errs)
+		}
+	}
+	if _, err := os.Stat(p.data); err == nil {
+		t.Error("wrong use made a data folder")
+	}
+}
+
+// Verbs work on the embedded system while it is not running: each starts what it
+// needs and stops it again.
+func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
+	p := newPostern(t)
+	must := func(stdin string, args ...string) string {
+		t.Helper()
+		status, out, errs := p.run(stdin, args...)
+		if status != exitDone {
+			t.Fatalf("%v: status %d: %s", args, status, errs)
+		}
+		return out
+	}
+	var staff staffJSON
+	out := must("correct-horse-battery\n", "staff", "create", "--email", "ada@clinic.test", "--name", "Ada",
+		"--permit", "send_portal_message,manage_staff", "--password-stdin", "--json")
+	if err := json.Unmarshal([]byte(out), &staff); err != nil || staff.ID == "" || len(staff.Permissions) != 2 {
+		t.Errorf("it says %s (%v)", out, err)
+	}
+	must("", "staff", "permit", "ada@clinic.test", "read_record")
+	if status, _, errs := p.run("", "staff", "forbid", "ada@clinic.test", "manage_staff"); status != exitFailed {
+		t.Errorf("the last administrator's permission was taken: %d %s", status, errs)
+	}
+	if out := must("", "staff", "list"); !strings.Contains(out, "read_record") {
+		t.Errorf("the list says %s", out)
+	}
+	if token := strings.TrimSpace(must("", "token", "create", "--staff", "ada@clinic.test")); !strings.HasPrefix(token, "pst_") || strings.Contains(token, "\n") {
+		t.Errorf("the token is %q", token)
+	}
+	csv := filepath.Join(t.TempDir(), "portal_users.csv")
+	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\npu-2,Cy,,maybe\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, _, errs := p.run("", "import", "csv", csv)
+	if status != exitFailed || !strings.Contains(errs, "3") || !strings.Contains(errs, "active") {
+		t.Errorf("a wrong line: status %d: %s", status, errs)
+	}
+	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must("", "import", "csv", csv)
+	if out := must("", "import", "csv", csv); !strings.Contains(out, "Nothing changed") {
+		t.Errorf("the same again: %s", out)
+	}
+	must("a-quiet-harbour-song\n", "portal-user", "set-password", "pu-1", "--password-stdin")
+	if out := must("", "portal-user", "list", "--json"); !strings.Contains(out, `"bo@x.test"`) {
+		t.Errorf("the list says %s", out)
+	}
+	must("", "rebuild", "--check")
+	must("", "repair", "--check")
+	must("", "rebuild")
+	must("", "health")
+}

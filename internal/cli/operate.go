@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/content"
+	"postern/internal/eventlog"
+	"postern/internal/record"
+	"postern/internal/store"
+	"postern/internal/up"
+)
+
+func (env *environment) healthCommand() *cobra.Command {
+	var url string
+	c := &cobra.Command{Use: "health", Short: "Say whether the system works, and what does not", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if url != "" {
+				return env.probe(cmd.Context(), url)
+			}
+			return env.with(cmd.Context(), func(s *system) error {
+				report, err := record.Check(cmd.Context(), s.log, s.pool)
+				if err != nil {
+					return err
+				}
+				if err := env.say(report, "%s", report); err != nil {
+					return err
+				}
+				if !report.OK() {
+					return errDoesNotHold
+				}
+				return nil
+			})
+		}}
+	c.Flags().StringVar(&url, "url", "", "ask a process's /readyz instead, as a container's health check does")
+	return c
+}
+
+// probe asks a process by HTTP; what it answers is what is wrong.
+func (env *environment) probe(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return usageError{err}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking for health: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", text)
+	}
+	return env.say(map[string]string{"status": "ready"}, "ready")
+}
+
+func (env *environment) migrateCommand() *cobra.Command {
+	var replicas int
+	c := &cobra.Command{Use: "migrate", Short: "Make or bring up to date the schema and the stream", Args: cobra.NoArgs,
+		Long: "Makes the tables in DATABASE_URL and the stream and consumers in NATS_URL, where they are not there yet.\n" +
+			"Its user is the only one that may: the processes themselves can run without such rights.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, database, nats := cmd.Context(), os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
+			if database == "" || nats == "" {
+				return usageError{errors.New("set DATABASE_URL and NATS_URL; the embedded system migrates itself")}
+			}
+			if err := store.Migrate(ctx, database, env.logger()); err != nil {
+				return err
+			}
+			log, err := eventlog.Connect(ctx, eventlog.Config{URL: nats, Name: "postern migrate", Logger: env.logger()})
+			if err != nil {
+				return err
+			}
+			defer log.Close()
+			if err := log.Ensure(ctx, replicas); err != nil {
+				return err
+			}
+			return env.say(map[string]bool{"migrated": true}, "the schema and the stream are up to date")
+		}}
+	c.Flags().IntVar(&replicas, "record-replicas", 1, "how many servers keep the record: 1, 3 or 5")
+	return c
+}
+
+func (env *environment) keysCommand() *cobra.Command {
+	create := &cobra.Command{Use: "create FILE", Short: "Make the key of all content, for CONTENT_KEY_FILE", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			created, err := content.CreateKeyFile(args[0])
+			if err != nil {
+				return err
+			}
+			if !created {
+				return fmt.Errorf("%s is there already, and was left alone: without it nothing that it encrypted can be read", args[0])
+			}
+			return env.say(map[string]string{"file": args[0]}, "made %s: keep a copy in a safe, nothing can be read without it", args[0])
+		}}
+	return group("keys", "Keys", create)
+}
+
+func (env *environment) upCommand() *cobra.Command {
+	o := up.Options{}
+	c := &cobra.Command{Use: "up", Short: "Run the whole system in one process over one data folder", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Data, o.Out, o.Logger = env.data, env.out, env.serverLogger()
+			return up.Run(cmd.Context(), o)
+		}}
+	c.Flags().BoolVar(&o.Demo, "demo", false, "with demo data, demo accounts and a stand-in for SendGrid")
+	c.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8080", "where to serve HTTP")
+	return c
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/access"
+)
+
+func (env *environment) portalUserCommand() *cobra.Command {
+	return group("portal-user", "Portal users and how they sign in", env.portalUserInvite(), env.portalUserPassword(), env.portalUserList())
+}
+
+func (env *environment) portalUserInvite() *cobra.Command {
+	return &cobra.Command{Use: "invite ID", Short: "Make the single-use token with which a portal user sets a password", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				token, err := g.Invite(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return env.say(map[string]string{"token": token}, "%s", token)
+			})
+		}}
+}
+
+func (env *environment) portalUserPassword() *cobra.Command {
+	var stdin bool
+	c := &cobra.Command{Use: "set-password ID", Short: "Set a portal user's password", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, err := env.readSecret()
+			if err != nil {
+				return err
+			}
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				if err := g.SetPortalPassword(cmd.Context(), args[0], password); err != nil {
+					return err
+				}
+				return env.say(map[string]string{"portal_user_id": args[0]}, "the password of %s is set", args[0])
+			})
+		}}
+	c.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
+	require(c, "password-stdin")
+	return c
+}
+
+// portalUserJSON is a portal user as --json prints one.
+type portalUserJSON struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Email  string `json:"email"`
+	Active bool   `json:"active"`
+}
+
+func (env *environment) portalUserList() *cobra.Command {
+	var limit int
+	c := &cobra.Command{Use: "list", Short: "List portal users", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.with(cmd.Context(), func(s *system) error {
+				rows, err := s.pool.Query(cmd.Context(), `SELECT portal_user_id, name, email, active
+					FROM app.portal_users ORDER BY portal_user_no LIMIT nullif($1, 0)`, limit)
+				if err != nil {
+					return fmt.Errorf("listing portal users: %w", err)
+				}
+				defer rows.Close()
+				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				for rows.Next() {
+					var u portalUserJSON
+					if err := rows.Scan(&u.ID, &u.Name, &u.Email, &u.Active); err != nil {
+						return fmt.Errorf("listing portal users: %w", err)
+					}
+					if env.json {
+						if err := env.say(u, ""); err != nil {
+							return err
+						}
+						continue
+					}
+					state := "active"
+					if !u.Active {
+						state = "inactive"
+					}
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.ID, u.Name, u.Email, state)
+				}
+				if err := rows.Err(); err != nil {
+					return fmt.Errorf("listing portal users: %w", err)
+				}
+				return w.Flush()
+			})
+		}}
+	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0 is all")
+	return c
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/eventlog"
+	"postern/internal/record"
+)
+
+func (env *environment) rebuildCommand() *cobra.Command {
+	var check bool
+	c := &cobra.Command{Use: "rebuild", Short: "Make every projected table anew from the record", Args: cobra.NoArgs,
+		Long: "Replays the record into tables beside the real ones and puts them in their place. With --check it\n" +
+			"drops nothing: it compares every table, prints a digest of each, and exits 1 on any difference.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return env.with(ctx, func(s *system) error {
+				bar := env.progress("replaying")
+				r := &record.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
+				if !check {
+					reached, err := r.Replace(ctx)
+					bar.finish()
+					if err != nil {
+						return err
+					}
+					return env.say(map[string]uint64{"position": reached}, "rebuilt from %d events", reached)
+				}
+				compared, err := r.Check(ctx)
+				bar.finish()
+				if err != nil {
+					return err
+				}
+				return env.sayCompared(compared)
+			})
+		}}
+	c.Flags().BoolVar(&check, "check", false, "compare only")
+	return c
+}
+
+func (env *environment) sayCompared(compared []record.Compared) error {
+	same := true
+	for _, c := range compared {
+		same = same && c.Same()
+	}
+	if env.json {
+		if err := env.say(map[string]any{"same": same, "tables": compared}, ""); err != nil {
+			return err
+		}
+	} else {
+		w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+		for _, c := range compared {
+			verdict := "same"
+			if !c.Same() {
+				verdict = "DIFFERS: rebuilt " + c.Rebuilt
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%d rows\t%s\t%s\n", c.Table, c.Rows, c.Digest, verdict)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if !same {
+		return errDoesNotHold
+	}
+	return nil
+}
+
+func (env *environment) repairCommand() *cobra.Command {
+	var check bool
+	c := &cobra.Command{Use: "repair", Short: "Restore a damaged stream from the copy in Postgres, sequence for sequence", Args: cobra.NoArgs,
+		Long: "Holds every event of the stream against the copy, and restores the stream where they differ. With\n" +
+			"--check it restores nothing, and exits 1 on any difference. Stop what publishes before a repair: on the\n" +
+			"embedded system, `postern up`; elsewhere, every process.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.with(cmd.Context(), func(s *system) error { return env.repair(cmd.Context(), s, check) })
+		}}
+	c.Flags().BoolVar(&check, "check", false, "compare only")
+	return c
+}
+
+func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) error {
+	report, err := record.CheckAll(ctx, s.log, s.pool)
+	if err != nil {
+		return err
+	}
+	if checkOnly || report.OK() {
+		if err := env.say(report, "%s", report); err != nil {
+			return err
+		}
+		if !report.OK() {
+			return errDoesNotHold
+		}
+		return nil
+	}
+	if !env.json {
+		_, _ = fmt.Fprintln(env.out, report)
+	}
+	if s.stores == nil && os.Getenv("NATS_URL") == "" {
+		return errors.New("the embedded system is running: stop `postern up`, then run `postern repair` again")
+	}
+	bar := env.progress("restoring")
+	r := &record.Repair{Pool: s.pool, Log: s.log, Progress: bar.to, Empty: func(ctx context.Context) (*eventlog.Log, error) {
+		return env.emptyStream(ctx, s)
+	}}
+	done, err := r.Run(ctx)
+	bar.finish()
+	if err != nil {
+		return err
+	}
+	return env.say(done, "restored %d events from the copy and kept %d beyond it", done.Restored, done.Tail)
+}
+
+// emptyStream puts the damaged stream aside: the whole folder where NATS is
+// ours, by deleting the stream where it is not.
+func (env *environment) emptyStream(ctx context.Context, s *system) (*eventlog.Log, error) {
+	if s.stores == nil {
+		return s.log, s.log.Recreate(ctx)
+	}
+	s.log.Close()
+	if err := s.stores.EmptyStream(ctx, env.logger()); err != nil {
+		return nil, err
+	}
+	log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.stores.NATSURLs[eventlog.Admin], Name: "postern", Logger: env.logger()})
+	s.log = log
+	return log, err
+}

@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/access"
+)
+
+func (env *environment) staffCommand() *cobra.Command {
+	return group("staff", "Staff and their permissions",
+		env.staffCreate(), env.staffChange("permit", "Give permissions", (*access.Gate).Permit),
+		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList())
+}
+
+// staffJSON is a staff member as --json prints one.
+type staffJSON struct {
+	ID          string              `json:"id"`
+	Email       string              `json:"email"`
+	Name        string              `json:"name"`
+	Permissions []access.Permission `json:"permissions"`
+}
+
+func staffOut(s access.Staff) staffJSON {
+	if s.Permissions == nil {
+		s.Permissions = []access.Permission{}
+	}
+	return staffJSON{s.ID, s.Email, s.Name, s.Permissions}
+}
+
+func (env *environment) staffCreate() *cobra.Command {
+	var n access.NewStaff
+	var permit []string
+	var password bool
+	c := &cobra.Command{Use: "create", Short: "Make somebody staff", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if n.Permissions, err = parsePermissions(permit); err != nil {
+				return err
+			}
+			if password {
+				if n.Password, err = env.readSecret(); err != nil {
+					return err
+				}
+			}
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				s, err := g.CreateStaff(cmd.Context(), operator(), n)
+				if err != nil {
+					return err
+				}
+				return env.say(staffOut(s), "%s is staff, with the id %s", s.Name, s.ID)
+			})
+		}}
+	c.Flags().StringVar(&n.Email, "email", "", "e-mail address to sign in with")
+	c.Flags().StringVar(&n.Name, "name", "", "name that others see")
+	c.Flags().StringSliceVar(&permit, "permit", nil, "permissions, comma-separated")
+	c.Flags().BoolVar(&password, "password-stdin", false, "read the password from standard input")
+	require(c, "email", "name")
+	return c
+}
+
+func (env *environment) staffChange(use, short string, change func(*access.Gate, context.Context, string, string, ...access.Permission) error) *cobra.Command {
+	return &cobra.Command{Use: use + " EMAIL PERMISSION…", Short: short, Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			permissions, err := parsePermissions(args[1:])
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			return env.withGate(ctx, func(_ *system, g *access.Gate) error {
+				s, err := g.StaffByEmail(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if err := change(g, ctx, operator(), s.ID, permissions...); err != nil {
+					return err
+				}
+				if s, err = g.StaffByID(ctx, s.ID); err != nil {
+					return err
+				}
+				return env.say(staffOut(s), "%s holds: %s", s.Email, joined(s.Permissions))
+			})
+		}}
+}
+
+func (env *environment) staffList() *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List staff", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				all, err := g.ListStaff(cmd.Context())
+				if err != nil {
+					return err
+				}
+				out := make([]staffJSON, len(all))
+				for i, s := range all {
+					out[i] = staffOut(s)
+				}
+				if env.json {
+					return env.say(out, "")
+				}
+				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				for _, s := range out {
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", s.Email, s.Name, joined(s.Permissions))
+				}
+				return w.Flush()
+			})
+		}}
+}
+
+func (env *environment) tokenCommand() *cobra.Command {
+	var email string
+	create := &cobra.Command{Use: "create", Short: "Make an API token for a staff member and print it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.withGate(cmd.Context(), func(_ *system, g *access.Gate) error {
+				token, err := g.CreateToken(cmd.Context(), email)
+				if err != nil {
+					return err
+				}
+				return env.say(map[string]string{"token": token}, "%s", token)
+			})
+		}}
+	create.Flags().StringVar(&email, "staff", "", "e-mail address of the staff member")
+	require(create, "staff")
+	return group("token", "API tokens", create)
+}
+
+func (env *environment) withGate(ctx context.Context, f func(*system, *access.Gate) error) error {
+	return env.with(ctx, func(s *system) error {
+		g, err := s.gate()
+		if err != nil {
+			return err
+		}
+		return f(s, g)
+	})
+}
+
+func parsePermissions(names []string) ([]access.Permission, error) {
+	var all []access.Permission
+	for _, name := range names {
+		for _, one := range strings.Split(name, ",") {
+			p, err := access.ParsePermission(strings.TrimSpace(one))
+			if err != nil {
+				return nil, usageError{err}
+			}
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+func joined(permissions []access.Permission) string {
+	if len(permissions) == 0 {
+		return "no permission"
+	}
+	names := make([]string, len(permissions))
+	for i, p := range permissions {
+		names[i] = string(p)
+	}
+	return strings.Join(names, ", ")
+}
+
+// readSecret reads one line from standard input.
+func (env *environment) readSecret() (string, error) {
+	line, err := bufio.NewReader(env.in).ReadString('\n')
+	secret := strings.TrimRight(line, "\r\n")
+	if secret == "" {
+		return "", errors.Join(errors.New("no password came on standard input"), err)
+	}
+	return secret, nil
+}
+
+// require makes flags obligatory; their absence is a wrong use.
+func require(c *cobra.Command, flags ...string) {
+	c.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range flags {
+			if !cmd.Flags().Changed(name) {
+				return usageError{fmt.Errorf("%s needs --%s", cmd.CommandPath(), name)}
+			}
+		}
+		return nil
+	}
+}

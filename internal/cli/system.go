@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/access"
+	"postern/internal/eventlog"
+	"postern/internal/position"
+	"postern/internal/record"
+	"postern/internal/store"
+	"postern/internal/up"
+)
+
+// waitForRecorder bounds how long a verb waits until its change can be read.
+const waitForRecorder = 30 * time.Second
+
+// system is what a verb acts on.
+type system struct {
+	pool     *pgxpool.Pool
+	log      *eventlog.Log
+	position *position.Watcher
+	stores   *up.Stores // where the verb started them itself
+
+	closers []func() error
+}
+
+// open reaches the system, or starts it without its web server and workers.
+func (env *environment) open(ctx context.Context) (_ *system, err error) {
+	s := &system{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	database, nats, err := env.addresses(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.connect(ctx, env, database, nats)
+}
+
+func (env *environment) addresses(ctx context.Context, s *system) (database, nats string, err error) {
+	database, nats = os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
+	if database != "" && nats != "" {
+		return database, nats, nil
+	}
+	if database != "" || nats != "" {
+		return "", "", usageError{errors.New("set both DATABASE_URL and NATS_URL, or neither for the embedded system")}
+	}
+	folder, err := up.Own(env.data)
+	if errors.Is(err, up.ErrInUse) {
+		a, err := up.Running(ctx, env.data)
+		return a.DatabaseURL, a.NATSURLs[eventlog.Admin], err
+	}
+	if err != nil {
+		return "", "", err
+	}
+	s.closers = append(s.closers, folder.Release)
+	if s.stores, err = up.Start(ctx, folder, env.logger()); err != nil {
+		return "", "", err
+	}
+	s.closers = append(s.closers, s.stores.Stop)
+	return s.stores.DatabaseURL, s.stores.NATSURLs[eventlog.Admin], nil
+}
+
+func (s *system) connect(ctx context.Context, env *environment, database, nats string) error {
+	log := env.logger()
+	var err error
+	if s.pool, err = store.Open(ctx, database, store.RoleAdmin, 8, log); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { s.pool.Close(); return nil })
+	if s.log, err = eventlog.Connect(ctx, eventlog.Config{URL: nats, Name: "postern", Logger: log}); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { s.log.Close(); return nil })
+	s.position = position.NewWatcher(s.pool, log)
+	s.background(ctx, s.position.Run)
+	if s.stores != nil {
+		s.background(ctx, record.New(record.Config{Log: s.log, Pool: s.pool, Logger: log}).Run)
+	}
+	return nil
+}
+
+// background runs f until the system is closed.
+func (s *system) background(ctx context.Context, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group errgroup.Group
+	group.Go(func() error { return f(ctx) })
+	s.closers = append(s.closers, func() error { cancel(); return group.Wait() })
+}
+
+// close undoes open, the last first.
+func (s *system) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// wait returns once the recorder has come to seq.
+func (s *system) wait(ctx context.Context, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, waitForRecorder)
+	defer cancel()
+	if err := s.position.Wait(ctx, seq); err != nil {
+		return fmt.Errorf("it is on the record, but can't be read yet: %w (is a recorder running?)", err)
+	}
+	return nil
+}
+
+func (s *system) gate() (*access.Gate, error) {
+	return access.New(access.Config{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern"})
+}
+
+// with opens the system for f and closes it after.
+func (env *environment) with(ctx context.Context, f func(*system) error) error {
+	s, err := env.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(s), s.close())
+}
