@@ -1,0 +1,89 @@
+package torture
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"postern/internal/embedded"
+	"postern/internal/eventlog"
+	"postern/internal/store/storetest"
+)
+
+var (
+	long       = flag.Bool("torture.long", false, "kill each kind of process 20 times in blasts of 20,000")
+	seedFlag   = flag.Uint64("torture.seed", 0, "draw the moments from this seed; 0: from the clock")
+	killsFlag  = flag.Int("torture.kills", 0, "kills of each kind; 0: 1, and 20 in the long form")
+	peopleFlag = flag.Int("torture.recipients", 0, "portal users; 0: 3,000, and 20,000 in the long form")
+)
+
+// The test binary is also the NATS server and the watchdog of its tests: servers
+// of their own processes, that can be killed.
+const roleVariable = "TORTURE_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleVariable) {
+	case "watchdog":
+		watch(os.Stdin)
+	case "nats":
+		if err := serveNATS(os.Getenv("TORTURE_FOLDER"), os.Getenv("TORTURE_LISTEN")); err != nil {
+			fmt.Fprintln(os.Stderr, "nats:", err)
+			os.Exit(1)
+		}
+	default:
+		flag.Parse()
+		// They wait for one another's processes far more than they compute.
+		if err := flag.Set("test.parallel", strconv.Itoa(max(8, runtime.GOMAXPROCS(0)))); err != nil {
+			panic(err) // package testing has that flag
+		}
+		storetest.Main(m)
+	}
+}
+
+// password is that of every user of a tortured NATS server.
+const password = "torture"
+
+// serveNATS runs a server with the users that the processes sign in as, until it
+// is told to end.
+func serveNATS(folder, listen string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var users []embedded.User
+	for _, name := range eventlog.Processes() {
+		p := eventlog.PermissionsOf(name)
+		users = append(users, embedded.User{Name: name, Password: password, Publish: p.Publish, Subscribe: p.Subscribe})
+	}
+	server, err := embedded.StartNATS(ctx, embedded.NATSConfig{StoreDir: folder, Listen: listen, Users: users})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return server.Shutdown()
+}
+
+// deadline ends what will never end. Nothing here is expected to come near it.
+const deadline = 4 * time.Minute
+
+// eventually is the one place that polls: what other processes have come to can
+// be learned in no other way. It gives up after the deadline, with the state.
+func eventually(t testing.TB, every time.Duration, what string, state func() string, reached func(context.Context) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for !reached(ctx) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: not after %s. %s", what, deadline, state())
+		}
+	}
+}
