@@ -1,0 +1,117 @@
+// Command bench measures a blast from end to end against the floor under it.
+//
+// In one run, on one machine, it takes (a) a raw COPY of the rows of
+// record.deliveries into an empty copy of that table with the same indexes, the
+// better of one COPY and of batches of 10,000; (b) the time from POST
+// /v1/messages until the last delivery can be read; (c) the time until the last
+// alert was accepted by a stand-in for SendGrid that parses and keeps every
+// request. The figures that matter are (b) and (c) over (a).
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"postern/internal/notify/sendgridfake"
+)
+
+// Figures is bench.json.
+type Figures struct {
+	Recipients   int                `json:"recipients"`
+	CopyS        float64            `json:"copy_s"`
+	DeliverS     float64            `json:"deliver_s"`
+	AlertS       float64            `json:"alert_s"`
+	DeliverRatio float64            `json:"deliver_ratio"`
+	AlertRatio   float64            `json:"alert_ratio"`
+	PeakRSSMiB   map[string]float64 `json:"peak_rss_mib"`
+	Events       int64              `json:"events"`
+	RecordBytes  int64              `json:"record_bytes"`
+	Cores        int                `json:"cores"`
+}
+
+func main() {
+	n := flag.Int("n", 100_000, "recipients")
+	binary := flag.String("postern", "bin/postern", "the binary to measure")
+	out := flag.String("out", "bench.json", "where the figures go")
+	keep := flag.Bool("keep", false, "keep the data folder")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *n, *binary, *out, *keep); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, n int, binary, out string, keep bool) (err error) {
+	dir, err := os.MkdirTemp("", "postern-bench-")
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o711); err != nil { // #nosec G302 -- Postgres's own user passes through
+		return err
+	}
+	if !keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	fake := sendgridfake.New(sendgridfake.Config{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	serving, stopFake := context.WithCancel(ctx)
+	defer stopFake()
+	go func() { _ = fake.Serve(serving, listener) }()
+
+	s := &system{binary: binary, data: filepath.Join(dir, "data"), sendgrid: "http://" + listener.Addr().String()}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	fmt.Printf("importing %d portal users …\n", n)
+	if err := s.importDirectory(ctx, dir, n); err != nil {
+		return err
+	}
+	f := Figures{Recipients: n, Cores: runtime.NumCPU()}
+	fmt.Println("sending …")
+	if err := s.blast(ctx, n, fake, &f); err != nil {
+		return err
+	}
+	fmt.Println("copying the same rows …")
+	if err := s.floor(ctx, &f); err != nil {
+		return err
+	}
+	f.DeliverRatio, f.AlertRatio = f.DeliverS/f.CopyS, f.AlertS/f.CopyS
+	return f.report(out)
+}
+
+func (f *Figures) report(out string) error {
+	fmt.Printf(`
+| recipients | raw COPY | delivered | ratio | alerted | ratio | peak memory | events | record |
+|---|---|---|---|---|---|---|---|---|
+| %d | %.2f s | %.2f s | %.2f | %.2f s | %.2f | %.0f MiB | %d | %.1f MB |
+
+%d cores. Alerted: accepted by a stand-in for SendGrid on loopback that parses every request.
+`, f.Recipients, f.CopyS, f.DeliverS, f.DeliverRatio, f.AlertS, f.AlertRatio, f.PeakRSSMiB["postern"],
+		f.Events, float64(f.RecordBytes)/1e6, f.Cores)
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, append(data, '\n'), 0o644) // #nosec G306 -- figures for all to read
+}
+
+// stopwatch gives the seconds since it was made.
+func stopwatch() func() float64 {
+	begin := time.Now()
+	return func() float64 { return time.Since(begin).Seconds() }
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/notify/sendgridfake"
+)
+
+// system is a `postern up` in a process of its own.
+type system struct {
+	binary, data, sendgrid string
+	cmd                    *exec.Cmd
+	url, token             string
+}
+
+func (s *system) start(ctx context.Context) error {
+	s.cmd = exec.Command(s.binary, "up", "--data", s.data, "--listen", "127.0.0.1:0") // #nosec G204 -- what we measure
+	s.cmd.Env = append(os.Environ(), "SENDGRID_BASE_URL="+s.sendgrid, "SENDGRID_API_KEY=SG.bench",
+		"ALERT_FROM=Clinic <alerts@clinic.example>")
+	log, err := os.Create(s.data + ".log")
+	if err != nil {
+		return err
+	}
+	s.cmd.Stderr = log
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "ready url="); ok {
+			s.url = url
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return s.signIn(ctx)
+		}
+	}
+	return errors.Join(errors.New("it ended before it was ready; see "+log.Name()), s.cmd.Wait())
+}
+
+func (s *system) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return s.cmd.Wait()
+}
+
+// verb runs a verb of the command line and gives what it printed.
+func (s *system) verb(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, s.binary, append(args, "--data", s.data)...) // #nosec G204 -- what we measure
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("postern %s: %w: %s", args[0], err, errs.String())
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+func (s *system) signIn(ctx context.Context) error {
+	_, err := s.verb(ctx, "staff", "create", "--email", "bench@clinic.example", "--name", "Bench",
+		"--permit", "send_portal_message,send_bulk_portal_message")
+	if err != nil {
+		return err
+	}
+	s.token, err = s.verb(ctx, "token", "create", "--staff", "bench@clinic.example")
+	return err
+}
+
+// importDirectory makes n active patients, each with a portal user of its own.
+func (s *system) importDirectory(ctx context.Context, dir string, n int) error {
+	var files []string
+	for name, line := range map[string]struct {
+		header string
+		row    func(w io.Writer, id string, i int)
+	}{
+		"patients.csv": {"patient_id,given_name,family_name,birth_date,status,deceased", func(w io.Writer, id string, i int) {
+			_, _ = fmt.Fprintf(w, "%s,Given%d,Family%d,1970-01-01,active,false\n", id, i, i)
+		}},
+		"portal_users.csv": {"portal_user_id,name,email,active", func(w io.Writer, id string, i int) {
+			_, _ = fmt.Fprintf(w, "%s,Given%d Family%d,p%d@example.test,true\n", id, i, i, i)
+		}},
+		"links.csv": {"portal_user_id,patient_id,relationship,from,until", func(w io.Writer, id string, _ int) {
+			_, _ = fmt.Fprintf(w, "%s,%s,self,,\n", id, id)
+		}},
+	} {
+		path := filepath.Join(dir, name)
+		f, err := os.Create(path) // #nosec G304 -- our own temporary folder
+		if err != nil {
+			return err
+		}
+		w := bufio.NewWriter(f)
+		_, _ = fmt.Fprintln(w, line.header)
+		for i := range n {
+			line.row(w, uuid.NewSHA1(uuid.NameSpaceOID, []byte(strconv.Itoa(i))).String(), i)
+		}
+		if err := errors.Join(w.Flush(), f.Close()); err != nil {
+			return err
+		}
+		files = append(files, path)
+	}
+	_, err := s.verb(ctx, append([]string{"import", "csv"}, files...)...)
+	return err
+}
+
+// blast sends one message to everybody and takes (b) and (c).
+func (s *system) blast(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
+	body := strings.NewReader(`{"subject":"The practice is closed on Monday","body":"We open again on Tuesday at eight.",
+		"recipients":{"portal_user_ids":[],"groups":["all_portal_users"]},"staff_bcc":[],"attachment_ids":[],"undo_seconds":0}`)
+	taken := stopwatch()
+	var sent struct {
+		ID string `json:"id"`
+	}
+	if err := s.call(ctx, http.MethodPost, "/v1/messages", body, &sent); err != nil {
+		return err
+	}
+	alerted := make(chan float64, 1)
+	go func() {
+		if fake.WaitFor(ctx, n) == nil {
+			alerted <- taken()
+		}
+	}()
+	for {
+		var m struct {
+			Progress struct{ Delivered int }
+		}
+		if err := s.call(ctx, http.MethodGet, "/v1/messages/"+sent.ID, nil, &m); err != nil {
+			return err
+		}
+		if m.Progress.Delivered >= n {
+			f.DeliverS = taken()
+			break
+		}
+		// Asking costs what it measures: often enough to be within a few per cent.
+		time.Sleep(max(10*time.Millisecond, time.Duration(n/10)*time.Microsecond/2))
+	}
+	select {
+	case f.AlertS = <-alerted:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(10 * time.Minute):
+		return fmt.Errorf("%d of %d alerts were accepted after ten minutes", fake.Count(), n)
+	}
+	rss, err := peakRSS(s.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	f.PeakRSSMiB = map[string]float64{"postern": rss}
+	f.RecordBytes, err = sizeOf(filepath.Join(s.data, "nats"))
+	return err
+}
+
+func (s *system) call(ctx context.Context, method, path string, body io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= 300 {
+		text, _ := io.ReadAll(resp.Body)
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// peakRSS is the most memory that a process ever held (VmHWM of proc(5)).
+func peakRSS(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, errors.New("the kernel does not say how much memory was used")
+}
+
+func sizeOf(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	return total, err
+}
