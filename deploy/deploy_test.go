@@ -1,0 +1,207 @@
+package deploy
+
+import (
+	"cmp"
+	"flag"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+	diff "github.com/google/go-cmp/cmp"
+
+	"postern/internal/config"
+)
+
+var update = flag.Bool("update", false, "write nats-users.conf anew")
+
+// filled is env.example with every gap filled in, as its first lines say.
+func filled(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := os.Open("env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	env, err := dotenv.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range env {
+		env[name] = cmp.Or(value, "p0123456789abcdef"+strings.ToLower(strings.ReplaceAll(name, "_", "")))
+	}
+	return env
+}
+
+// project is docker-compose.yml as Compose understands it.
+func project(t *testing.T) *types.Project {
+	t.Helper()
+	p, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
+		WorkingDir:  "..",
+		ConfigFiles: []types.ConfigFile{{Filename: "../docker-compose.yml"}},
+		Environment: filled(t),
+	}, func(o *loader.Options) { o.SetProjectName("postern", true) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// ours are the services that run a process of ours, and which.
+var ours = map[string]config.Process{
+	"api": config.API, "fanout-worker": config.Fanout, "notify-worker": config.Notify, "recorder": config.Recorder,
+}
+
+func TestServices(t *testing.T) {
+	p := project(t)
+	want := []string{"api", "fanout-worker", "migrate", "nats", "notify-worker", "postgres", "recorder"}
+	if d := diff.Diff(want, p.ServiceNames()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	for name, s := range p.Services {
+		if s.HealthCheck == nil && name != "migrate" {
+			t.Errorf("%s has no health check", name)
+		}
+		if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s is not contained: it must be read-only, without capabilities and without new privileges", name)
+		}
+		if s.Build == nil && !regexp.MustCompile(`:\d+\.\d+`).MatchString(s.Image) {
+			t.Errorf("%s runs the image %s, whose version is not fixed", name, s.Image)
+		}
+		for _, port := range s.Ports {
+			if name != "api" || port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes %s:%s", name, port.HostIP, port.Published)
+			}
+		}
+		for _, v := range s.Volumes {
+			if _, err := os.Stat(v.Source); v.Type == "bind" && err != nil {
+				t.Errorf("%s mounts what is not there: %v", name, err)
+			}
+		}
+	}
+}
+
+// Every container of ours runs a command that is built, with settings that its
+// process knows and takes.
+func TestSettings(t *testing.T) {
+	p := project(t)
+	known := settingNames()
+	for name, process := range ours {
+		s := p.Services[name]
+		if len(s.Command) != 1 || s.Command[0] != "/bin/"+name {
+			t.Errorf("%s runs %v", name, s.Command)
+		}
+		if _, err := os.Stat(filepath.Join("../cmd", name, "main.go")); err != nil {
+			t.Error(err)
+		}
+		var environ []string
+		for variable, value := range s.Environment {
+			if !slices.Contains(known, variable) {
+				t.Errorf("%s is given %s, which no process knows", name, variable)
+			}
+			environ = append(environ, variable+"="+*value)
+		}
+		c, err := config.Load(process, nil, environ, io.Discard)
+		if err != nil {
+			t.Errorf("%s does not take its settings:\n%v", name, err)
+			continue
+		}
+		if user := userOf(t, c.NATSURL); user != name {
+			t.Errorf("%s signs in to NATS as %s", name, user)
+		}
+		if user := userOf(t, c.DatabaseURL); user != strings.ReplaceAll(name, "-", "_") {
+			t.Errorf("%s signs in to Postgres as %s", name, user)
+		}
+		_, port, _ := net.SplitHostPort(c.ListenAddr)
+		if test := s.HealthCheck.Test; !slices.Contains(test, "http://127.0.0.1:"+port+"/readyz") {
+			t.Errorf("%s listens at %q and is asked for its health by %v", name, c.ListenAddr, test)
+		}
+	}
+}
+
+// A gap in .env stops Compose before anything runs.
+func TestEveryGapIsNoticed(t *testing.T) {
+	for name, value := range filled(t) {
+		gap := filled(t)
+		delete(gap, name)
+		_, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
+			WorkingDir:  "..",
+			ConfigFiles: []types.ConfigFile{{Filename: "../docker-compose.yml"}},
+			Environment: gap,
+		}, func(o *loader.Options) { o.SetProjectName("postern", true) })
+		if err == nil && name != "CONTENT_KEY_FILE" { // which has a default
+			t.Errorf("without %s (%s) it starts all the same", name, value)
+		}
+	}
+}
+
+// The images' versions are those that the code was written and measured against,
+// and the images run as nobody in particular.
+func TestVersions(t *testing.T) {
+	mod := read(t, "../go.mod")
+	goVersion := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(mod)[1]
+	natsVersion := regexp.MustCompile(`nats-server/v2 v(\S+)`).FindStringSubmatch(mod)[1]
+	dockerfile := read(t, "../Dockerfile")
+	if !strings.Contains(dockerfile, "FROM golang:"+goVersion+"-alpine") {
+		t.Errorf("the Dockerfile does not build with Go %s", goVersion)
+	}
+	if got := project(t).Services["nats"].Image; got != "nats:"+natsVersion+"-alpine" {
+		t.Errorf("NATS is the image %s, and version %s in go.mod", got, natsVersion)
+	}
+	if !regexp.MustCompile(`(?m)^USER [1-9]\d*:[1-9]\d*$`).MatchString(dockerfile) {
+		t.Error("the Dockerfile's image runs as root")
+	}
+	commands, err := filepath.Glob("../cmd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		if !strings.Contains(dockerfile, "/out/"+filepath.Base(c)+" ") {
+			t.Errorf("the image lacks %s", filepath.Base(c))
+		}
+	}
+	ignored := strings.Fields(read(t, "../.dockerignore"))
+	for _, secret := range []string{".env", "*.key", "data"} {
+		if !slices.Contains(ignored, secret) {
+			t.Errorf("%s would be sent to the builder", secret)
+		}
+	}
+}
+
+func settingNames() (names []string) {
+	c := reflect.TypeFor[config.Config]()
+	for i := range c.NumField() {
+		names = append(names, c.Field(i).Tag.Get("env"))
+	}
+	return names
+}
+
+func userOf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if password, _ := u.User.Password(); password == "" {
+		t.Errorf("%s signs in without a password", u.User.Username())
+	}
+	return u.User.Username()
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

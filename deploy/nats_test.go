@@ -1,0 +1,170 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"postern/internal/eventlog"
+	"postern/internal/events"
+)
+
+// passwordOf is the variable that holds the password of a NATS user.
+func passwordOf(process string) string {
+	return "NATS_" + strings.ToUpper(strings.TrimSuffix(process, "-worker")) + "_PASSWORD"
+}
+
+// usersConf is what nats-users.conf must be.
+func usersConf() string {
+	var b strings.Builder
+	fmt.Fprintln(&b, "# Made from eventlog.PermissionsOf by `go generate ./deploy`: do not edit.")
+	fmt.Fprintln(&b, "users: [")
+	for _, process := range eventlog.Processes() {
+		p := eventlog.PermissionsOf(process)
+		fmt.Fprintf(&b, "  {\n    user: %q\n    password: $%s\n    permissions: {\n", process, passwordOf(process))
+		for _, of := range []struct {
+			what     string
+			subjects []string
+		}{{"publish", p.Publish}, {"subscribe", p.Subscribe}} {
+			fmt.Fprintf(&b, "      %s: [\n", of.what)
+			for _, subject := range of.subjects {
+				fmt.Fprintf(&b, "        %q\n", subject)
+			}
+			fmt.Fprintln(&b, "      ]")
+		}
+		fmt.Fprintln(&b, "    }\n  }")
+	}
+	fmt.Fprintln(&b, "]")
+	return b.String()
+}
+
+func TestNATSUsers(t *testing.T) {
+	if *update {
+		if err := os.WriteFile("nats-users.conf", []byte(usersConf()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if read(t, "nats-users.conf") != usersConf() {
+		t.Error("nats-users.conf is not what the code allows: run `go generate ./deploy`")
+	}
+}
+
+// natsOptions are those that the server of the container reads.
+func natsOptions(t *testing.T) *server.Options {
+	t.Helper()
+	env := filled(t)
+	for _, process := range eventlog.Processes() {
+		name := passwordOf(process)
+		if env[name] == "" {
+			t.Fatalf("env.example lacks %s", name)
+		}
+		t.Setenv(name, env[name])
+	}
+	opts, err := server.ProcessConfigFile("nats.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opts
+}
+
+func TestNATSConf(t *testing.T) {
+	opts := natsOptions(t)
+	if !opts.JetStream || !opts.SyncAlways || opts.StoreDir != "/data" {
+		t.Errorf("JetStream %v in %s, synced always: %v", opts.JetStream, opts.StoreDir, opts.SyncAlways)
+	}
+	if opts.HTTPPort != 8222 || opts.Port != 4222 {
+		t.Errorf("it listens at %d, and for its health at %d", opts.Port, opts.HTTPPort)
+	}
+	for _, u := range opts.Users {
+		want := eventlog.PermissionsOf(u.Username)
+		if !slices.Equal(u.Permissions.Publish.Allow, want.Publish) || !slices.Equal(u.Permissions.Subscribe.Allow, want.Subscribe) {
+			t.Errorf("%s may do other than the code says", u.Username)
+		}
+	}
+}
+
+// A real server with these files lets each process do its work, and keeps it
+// from touching the stream.
+func TestWhatUsersMayDo(t *testing.T) {
+	opts := natsOptions(t)
+	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	logs := map[string]*eventlog.Log{}
+	conns := map[string]*nats.Conn{}
+	for _, process := range eventlog.Processes() {
+		conns[process], err = nats.Connect(s.ClientURL(), nats.UserInfo(process, os.Getenv(passwordOf(process))),
+			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		if err != nil {
+			t.Fatalf("%s: %v", process, err)
+		}
+		defer conns[process].Close()
+		logs[process] = eventlog.New(conns[process], nil)
+	}
+	if err := logs[eventlog.Admin].Ensure(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+
+	id := uuid.New()
+	opened, err := events.New("/api", "portal_user:pu-1", time.Now(), events.DeliveryOpened{MessageID: id, PortalUserID: "pu-1", PortalUserNo: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := logs[eventlog.API].Publish(ctx, opened); err != nil {
+		t.Errorf("the api may not publish: %v", err)
+	}
+	for _, process := range []string{eventlog.API, eventlog.FanoutWorker, eventlog.NotifyWorker, eventlog.Recorder} {
+		if err := logs[process].Ensure(ctx, 1); err != nil {
+			t.Errorf("%s does not find the stream as it should be: %v", process, err)
+		}
+		refusesToPurge(t, conns[process])
+	}
+	// The same fact, from whom it is not to come.
+	if mayPublish(t, conns[eventlog.NotifyWorker], opened.Subject()) {
+		t.Error("the notify worker may say that a delivery was opened")
+	}
+	state, err := logs[eventlog.Admin].State(ctx)
+	if err != nil || state.Msgs != 1 {
+		t.Errorf("%d events on the record: %v", state.Msgs, err)
+	}
+}
+
+// refusesToPurge also tries what the stream's own deny flags do not stop.
+func refusesToPurge(t *testing.T, conn *nats.Conn) {
+	t.Helper()
+	for _, verb := range []string{"PURGE", "DELETE", "UPDATE", "MSG.DELETE"} {
+		if mayPublish(t, conn, "$JS.API.STREAM."+verb+"."+eventlog.Stream) {
+			t.Errorf("%s may ask for %s", conn.Opts.User, verb)
+		}
+	}
+}
+
+// mayPublish tries, with nothing. The server's refusal comes before its answer to
+// the flush.
+func mayPublish(t *testing.T, conn *nats.Conn, subject string) bool {
+	t.Helper()
+	if err := errors.Join(conn.Publish(subject, nil), conn.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	err := conn.LastError()
+	return !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), subject)
+}

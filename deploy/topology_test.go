@@ -1,0 +1,250 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/store/storetest"
+)
+
+// Where there is no Docker: the services of docker-compose.yml as plain processes
+// on this machine, each with the environment of its container but for what names
+// hosts, ports and folders. They are started before the schema and the stream are
+// there, deliver a message, and stop when they are told to.
+func TestTheTopology(t *testing.T) {
+	s := newStack(t)
+	var running []*process
+	for _, name := range slices.Sorted(maps.Keys(ours)) {
+		running = append(running, s.start(name))
+	}
+	running = append(running, s.start("recorder")) // which stands by
+	s.must("migrate", "migrate")
+	for _, p := range running {
+		s.waitUntilHealthy(p)
+	}
+
+	s.must("migrate", "import", "csv", s.file("patients.csv", "patient_id,given_name,family_name,birth_date,status,deceased\npt-1,Ada,Moss,1980-01-01,active,false\n"),
+		s.file("portal_users.csv", "portal_user_id,name,email,active\npu-1,Ada Moss,ada@example.test,true\npu-2,Bea Moss,,true\n"),
+		s.file("links.csv", "portal_user_id,patient_id,relationship,from,until\npu-1,pt-1,self,,\npu-2,pt-1,representative,,\n"))
+	s.must("migrate", "staff", "create", "--email", "eve@example.test", "--name", "Eve", "--permit", "send_portal_message,send_bulk_portal_message")
+	token := s.must("migrate", "token", "create", "--staff", "eve@example.test")
+	api := running[slices.IndexFunc(running, func(p *process) bool { return p.name == "api" })]
+	id := s.call(token, http.MethodPost, api.url+"/v1/messages", `{"subject":"Hello","body":"Good morning",
+		"recipients":{"groups":["active_patients"]},"undo_seconds":0}`)["id"].(string)
+	s.eventually("the message to be delivered and alerted", func() error {
+		got := s.call(token, http.MethodGet, api.url+"/v1/messages/"+id, "")["progress"].(map[string]any)
+		if got["delivered"] != 2.0 || got["alerted"] != 1.0 || got["alert_skipped"] != 1.0 {
+			return fmt.Errorf("it has come to %v", got)
+		}
+		return nil
+	})
+
+	for _, p := range running {
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, p := range running {
+		if err := <-p.ended; err != nil {
+			t.Errorf("%s does not stop as it should: %v\n%s", p.name, err, p.log.String())
+		}
+	}
+}
+
+// stack is the two servers, and what every process of ours needs of this machine.
+type stack struct {
+	*testing.T
+	ctx      context.Context
+	services types.Services
+	database string
+	nats     string
+	dir      string
+	sendgrid string
+}
+
+// process is a service, running.
+type process struct {
+	name  string
+	url   string
+	cmd   *exec.Cmd
+	log   bytes.Buffer
+	ended chan error
+}
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", dir+"/bin/", "../cmd/...")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	s := &stack{T: t, ctx: ctx, services: project(t).Services, database: storetest.Empty(t), dir: dir}
+	runRoles(t, s.database)
+
+	opts := natsOptions(t)
+	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+	opts.StoreDir, opts.NoSigs, opts.NoLog = t.TempDir(), true, true
+	broker, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go broker.Start()
+	t.Cleanup(func() { broker.Shutdown(); broker.WaitForShutdown() })
+	if !broker.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	s.nats = broker.Addr().String()
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := sendgridfake.New(sendgridfake.Config{})
+	go func() { _ = fake.Serve(ctx, listener) }()
+	s.sendgrid = "http://" + listener.Addr().String()
+	s.must("migrate", "keys", "create", filepath.Join(s.dir, "content.key"))
+	return s
+}
+
+// environ is a service's environment, on this machine.
+func (s *stack) environ(service, listen string) []string {
+	s.Helper()
+	env := map[string]string{}
+	for name, value := range s.services[service].Environment {
+		env[name] = *value
+	}
+	user := userOf(s.T, env["DATABASE_URL"])
+	database, err := url.Parse(s.database)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if service != "migrate" { // whose user is the cluster's own
+		database.User = url.User(user)
+	}
+	env["DATABASE_URL"] = database.String()
+	env["NATS_URL"] = strings.Replace(env["NATS_URL"], "nats:4222", s.nats, 1)
+	for name, here := range map[string]string{"LISTEN_ADDR": listen, "CONTENT_URL": filepath.Join(s.dir, "content"),
+		"CONTENT_KEY_FILE": filepath.Join(s.dir, "content.key"), "SENDGRID_BASE_URL": s.sendgrid} {
+		if _, given := env[name]; given {
+			env[name] = here
+		}
+	}
+	var all []string
+	for name, value := range env {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
+func (s *stack) start(service string) *process {
+	s.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.Fatal(err)
+	}
+	listen := listener.Addr().String()
+	_ = listener.Close()
+	p := &process{name: service, url: "http://" + listen, ended: make(chan error, 1)}
+	p.cmd = exec.CommandContext(s.ctx, filepath.Join(s.dir, s.services[service].Command[0]))
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.environ(service, listen), &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		s.Fatal(err)
+	}
+	go func() { p.ended <- p.cmd.Wait() }()
+	s.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	return p
+}
+
+// must runs a verb of postern in a service's environment, and gives its answer.
+func (s *stack) must(service string, args ...string) string {
+	s.Helper()
+	cmd := exec.CommandContext(s.ctx, filepath.Join(s.dir, "bin/postern"), args...)
+	cmd.Env = append(os.Environ(), s.environ(service, "")...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.Fatalf("postern %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// waitUntilHealthy asks with the container's own health check.
+func (s *stack) waitUntilHealthy(p *process) {
+	s.Helper()
+	s.eventually(p.name+" to be healthy", func() error {
+		out, err := exec.CommandContext(s.ctx, filepath.Join(s.dir, "bin/postern"), "health", "--url", p.url+"/readyz").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// eventually polls what happens in other processes, which tell nobody here.
+func (s *stack) eventually(what string, done func() error) {
+	s.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := done()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			s.Fatalf("waited for %s in vain: %v", what, err)
+		}
+	}
+}
+
+func (s *stack) call(token, method, address, body string) map[string]any {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.ctx, method, address, strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", "once")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	text, readErr := io.ReadAll(resp.Body)
+	var answer map[string]any
+	if err := errors.Join(readErr, resp.Body.Close(), json.Unmarshal(text, &answer)); err != nil || resp.StatusCode >= 300 {
+		s.Fatalf("%s %s: %s: %s (%v)", method, address, resp.Status, text, err)
+	}
+	return answer
+}
+
+func (s *stack) file(name, text string) string {
+	s.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
