@@ -108,7 +108,7 @@ type inside struct {
 	sends   *sendgrid.Client
 	people  people
 	message uuid.UUID
-	ahead   time.Duration // of the notify worker's clock
+	ahead   time.Duration // of the clock of the notify worker that lives next
 }
 
 func newInside(t testing.TB) *inside {
@@ -233,8 +233,9 @@ func (in *inside) live(part string, c *crash) *life {
 		}
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
+		ahead := in.ahead
 		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send),
-			Now: func() time.Time { return time.Now().Add(in.ahead) }})
+			Now: func() time.Time { return time.Now().Add(ahead) }})
 		lane := func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if notify.IsBulk(e) != bulk {
