@@ -70,11 +70,25 @@ func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error
 		return err
 	}
 	defer pool.Close()
-	err = Migrate(ctx, databaseURL, log)
+	err = retry(ctx, log, "migrating the schema", func() error {
+		err := Migrate(ctx, databaseURL, log)
+		if answered(err) {
+			return permanent{err}
+		}
+		return err
+	})
 	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "42501" { // insufficient_privilege
 		return WaitMigrated(ctx, pool, log)
 	}
 	return err
+}
+
+// answered tells a refusal by a database that is well from one that is stopping,
+// starting or gone, which another try may find well: class 57 is an operator's
+// intervention (PostgreSQL, "Error Codes").
+func answered(err error) bool {
+	refused := new(pgconn.PgError)
+	return errors.As(err, &refused) && refused.Code[:2] != "57"
 }
 
 func newProvider(databaseURL string) (*goose.Provider, *sql.DB, error) {

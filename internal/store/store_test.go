@@ -3,8 +3,11 @@ package store_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -176,6 +179,50 @@ func TestTryMigrateWaitsWhereItMayNotMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-tried; err != nil {
+		t.Error(err)
+	}
+}
+
+// A database that goes away between two connections, as one that is restarted
+// does, is waited for: a process starts before or after what it needs.
+func TestTryMigrateOutlivesADatabaseThatGoesAway(t *testing.T) {
+	databaseURL, err := url.Parse(storetest.Empty(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(databaseURL.Query().Get("host"), ".s.PGSQL."+databaseURL.Query().Get("port"))
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	go func() {
+		for n := 1; ; n++ {
+			client, err := front.Accept()
+			if err != nil {
+				return
+			}
+			if n == 2 { // the first of Migrate, after that of Open
+				_ = client.Close()
+				continue
+			}
+			server, err := net.Dial("unix", socket)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+			go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+		}
+	}()
+	behind := *databaseURL
+	behind.Host, behind.RawQuery = front.Addr().String(), "sslmode=disable"
+	said := make(lines, 100)
+	if err := store.TryMigrate(t.Context(), behind.String(), said.logger()); err != nil {
+		t.Fatal(err)
+	}
+	said.await(t, "migrating the schema")
+	if err := store.WaitMigrated(t.Context(), storetest.Open(t, databaseURL.String(), store.RoleAdmin), nil); err != nil {
 		t.Error(err)
 	}
 }
