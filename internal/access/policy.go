@@ -90,6 +90,8 @@ const (
 	SettleParked Action = "settle_parked"
 	// ReadTheRecord is reading events, checkpoints and receipts.
 	ReadTheRecord Action = "read_the_record"
+	// SeeDirectory is looking through patients, portal users and their links.
+	SeeDirectory Action = "see_directory"
 	// Import is importing the directory.
 	Import Action = "import"
 )
@@ -121,6 +123,7 @@ var policy = map[Action]rule{
 	Replay:        {RealmStaff, []Permission{ReplayDeliveries}},
 	SettleParked:  {RealmStaff, []Permission{ReplayDeliveries}},
 	ReadTheRecord: {RealmStaff, []Permission{ReadRecord}},
+	SeeDirectory:  {RealmStaff, []Permission{ImportDirectory}},
 	Import:        {RealmStaff, []Permission{ImportDirectory}},
 	ReadInbox:     {RealmPortalUser, nil},
 }

@@ -9,45 +9,25 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
-	"postern/internal/api/inbox"
-	"postern/internal/api/tracking"
-	"postern/internal/compose"
-	"postern/internal/events"
-	"postern/internal/position"
+	"postern/internal/desk"
 )
 
-// Config is what an [API] works with. Only Checks, Logger and Now may be left out.
+// Config is what an [API] works with. Only Checks and Logger may be left out.
 type Config struct {
-	// Pool connects as postern_api or as the login user.
-	Pool *pgxpool.Pool
-	// Gate knows who asks.
-	Gate *access.Gate
-	// Compose sends messages.
-	Compose *compose.Composer
-	// Publish puts events on the record, all or none of them, and returns the
-	// sequence of the last once they are durable.
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	// Position is running, and tells how far the recorder has come.
-	Position *position.Watcher
-	// Source is the process, as events name it: "/api".
-	Source string
+	Desk *desk.Desk
 	// Checks are what /readyz looks at besides the database, by name: the
 	// connection to NATS, the space on the disk.
 	Checks map[string]func(context.Context) error
 	Logger *slog.Logger
-	Now    func() time.Time
 }
 
 // API is an http.Handler. Serve it with the server that [NewServer] makes.
 type API struct {
+	*desk.Desk
 	cfg     Config
 	mux     *http.ServeMux
 	huma    huma.API
-	track   *tracking.Tracker
-	inbox   *inbox.Inbox
 	metrics *metrics
 	chain   http.Handler
 
@@ -60,17 +40,12 @@ func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	a := &API{
+		Desk:    cfg.Desk,
 		cfg:     cfg,
 		mux:     http.NewServeMux(),
-		track:   tracking.New(cfg.Pool),
 		metrics: newMetrics(),
 		closing: make(chan struct{}),
-		inbox: inbox.New(inbox.Config{Pool: cfg.Pool, Compose: cfg.Compose, Publish: cfg.Publish,
-			Source: cfg.Source, Now: cfg.Now}),
 	}
 	a.huma = humago.New(a.mux, description())
 	for _, register := range []func(){

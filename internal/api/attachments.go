@@ -85,7 +85,7 @@ func (a *API) upload(ctx context.Context, in *uploadInput) (*body[Attachment], e
 	if !utf8.ValidString(name) {
 		return nil, invalid("body.file", "has a name that is not UTF-8")
 	}
-	kept, err := a.cfg.Compose.Upload(ctx, subjectOf(ctx), name, &wholePart{part: part, form: form})
+	kept, err := a.Compose.Upload(ctx, subjectOf(ctx), name, &wholePart{part: part, form: form})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"postern/internal/access"
-	"postern/internal/api/tracking"
+	"postern/internal/tracking"
 )
 
 // bcc registers the list of messages that name the asker as Staff Bcc.

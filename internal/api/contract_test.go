@@ -437,7 +437,7 @@ func TestSessions(t *testing.T) {
 			here, there := s.nobody(t), s.nobody(t)
 			here.get(c.inside).is(http.StatusUnauthorized)
 			wrong := here.post(c.path, map[string]any{"email": c.email, "password": "wrong"}).is(http.StatusUnauthorized)
-			if wrong.at("type") != "/problems/wrong-Credentials" || strings.Contains(string(wrong.body), c.email) {
+			if wrong.at("type") != "/problems/wrong-credentials" || strings.Contains(string(wrong.body), c.email) {
 				t.Errorf("a wrong password is answered with %s", wrong.body)
 			}
 			for _, device := range []*client{here, there} {

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"postern/internal/api/tracking"
 	"postern/internal/events"
+	"postern/internal/tracking"
 )
 
 // Delivery is one message in one portal user's inbox.
@@ -48,7 +48,7 @@ func (a *API) deliveries() {
 		if err != nil {
 			return nil, err
 		}
-		m, err := a.visible(ctx, in.ID)
+		m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (a *API) deliveries() {
 			opened := in.Opened == "true"
 			filter.Opened = &opened
 		}
-		found, err := a.track.Deliveries(ctx, m.ID, filter, after, in.Limit+1)
+		found, err := a.Tracking.Deliveries(ctx, m.ID, filter, after, in.Limit+1)
 		if err != nil {
 			return nil, err
 		}

@@ -50,7 +50,7 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 // Reasons runs all checks at once and gives what they found, by name.
 func (a *API) Reasons(ctx context.Context) []Fault {
 	checks := map[string]func(context.Context) error{
-		"postgres":  a.cfg.Pool.Ping,
+		"postgres":  a.Pool.Ping,
 		"migration": a.migrated,
 		"record":    a.recordWhole,
 	}
@@ -77,7 +77,7 @@ func (a *API) Reasons(ctx context.Context) []Fault {
 func (a *API) migrated(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	return store.WaitMigrated(ctx, a.cfg.Pool, nil)
+	return store.WaitMigrated(ctx, a.Pool, nil)
 }
 
 // recordWhole tells what the recorder found when it last held the stream against
@@ -85,7 +85,7 @@ func (a *API) migrated(ctx context.Context) error {
 func (a *API) recordWhole(ctx context.Context) error {
 	var ok bool
 	var detail string
-	err := a.cfg.Pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_check`).Scan(&ok, &detail)
+	err := a.Pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_check`).Scan(&ok, &detail)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return errors.New("no recorder has checked the stream yet: start one")

@@ -66,7 +66,7 @@ func TestReadiness(t *testing.T) {
 	c.get("/healthz").is(http.StatusOK)
 	c.get("/readyz").is(http.StatusOK)
 
-	broken := api.New(api.Config{Pool: s.Pool, Gate: s.gate, Compose: s.Compose, Publish: s.Publish, Position: s.Position, Source: "/api",
+	broken := api.New(api.Config{Desk: s.desk,
 		Checks: map[string]func(context.Context) error{"nats": func(context.Context) error { return errors.New("not connected") }}})
 	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'events 17 to 19 are missing'`)
 	s.Exec(t, `UPDATE goose_db_version SET version_id = 0`)

@@ -10,17 +10,13 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/api/tracking"
 	"postern/internal/compose"
+	"postern/internal/tracking"
 )
 
 // maxMessage is the most bytes of a message as JSON: 100,000 characters are up to
 // 1.2 MB where each is written as \uXXXX\uXXXX, and 5,000 ids come with them.
 const maxMessage = 2 << 20
-
-// catchUp is how long a request waits for the recorder, so that what it did can
-// be read right after its answer.
-const catchUp = 500 * time.Millisecond
 
 // newMessage is a message to be sent.
 type newMessage struct {
@@ -127,7 +123,7 @@ func (a *API) messages() {
 		summary: "Call a message off before it is released.", actions: []access.Action{access.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
-		if err := a.cfg.Compose.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
+		if err := a.Compose.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
 			return nil, err
 		}
 		return a.getMessage(ctx, in)
@@ -137,7 +133,7 @@ func (a *API) messages() {
 		summary: "Take a delivered message back: nobody can read it any more.", actions: []access.Action{access.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *recallInput) (*body[MessageInFull], error) {
-		if err := a.cfg.Compose.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
+		if err := a.Compose.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
 			return nil, err
 		}
 		return a.getMessage(ctx, &in.MessagePath)
@@ -151,14 +147,14 @@ func (a *API) send(ctx context.Context, in *sendInput) (*body[Sent], error) {
 	if err != nil {
 		return nil, err
 	}
-	sent, err := a.cfg.Compose.Send(ctx, subjectOf(ctx), in.Key, compose.Request{
+	sent, err := a.Compose.Send(ctx, subjectOf(ctx), in.Key, compose.Request{
 		Subject: m.Subject, Body: m.Body, Recipients: m.Recipients.selection(), StaffBcc: m.StaffBcc,
 		AttachmentIDs: attachments, AudienceDigest: m.AudienceDigest, SendAt: m.SendAt, UndoSeconds: m.UndoSeconds,
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.awaitRecorder(ctx, sent.Seq)
+	a.AwaitRecorder(ctx, sent.Seq)
 	return answerWith(Sent{ID: sent.ID, Status: sent.Status, ReleaseAt: sent.ReleaseAt, Links: linksOf(sent.ID)}), nil
 }
 
@@ -171,14 +167,6 @@ func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
 		}
 	}
 	return ids, nil
-}
-
-// awaitRecorder gives the recorder a moment to come to a place on the record. If
-// it does not, what was done is done all the same.
-func (a *API) awaitRecorder(ctx context.Context, seq uint64) {
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
-	defer cancel()
-	_ = a.cfg.Position.Wait(ctx, seq)
 }
 
 func (a *API) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
@@ -195,7 +183,7 @@ func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.track.List(ctx, subjectOf(ctx).ID, which, before, in.Limit+1)
+	found, err := a.Tracking.List(ctx, subjectOf(ctx).ID, which, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +191,7 @@ func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body
 	for i, m := range found {
 		ids[i] = m.ID
 	}
-	headers, err := a.cfg.Compose.Headers(ctx, ids)
+	headers, err := a.Compose.Headers(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -212,35 +200,19 @@ func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body
 		func(m tracking.Message) string { return cursorOfID(m.ID) })), nil
 }
 
-// visible gives a message that the subject may look at. To everybody else it is
-// not there.
-func (a *API) visible(ctx context.Context, id uuid.UUID) (tracking.Message, error) {
-	subject := subjectOf(ctx)
-	m, err := a.track.Message(ctx, subject.ID, id)
-	if err != nil {
-		return tracking.Message{}, err
-	}
-	needs := map[tracking.Role]access.Action{
-		tracking.RoleSender: access.SeeMessages, tracking.RoleBcc: access.SeeBcc, tracking.RoleNone: access.ReadTheRecord}
-	if access.Allow(subject, needs[m.Role]) != nil && access.Allow(subject, access.ReadTheRecord) != nil {
-		return tracking.Message{}, tracking.ErrNotFound
-	}
-	return m, nil
-}
-
 func (a *API) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
-	m, err := a.visible(ctx, in.ID)
+	m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if m.Role == tracking.RoleNone {
-		headers, err := a.cfg.Compose.Headers(ctx, []uuid.UUID{m.ID})
+		headers, err := a.Compose.Headers(ctx, []uuid.UUID{m.ID})
 		if err != nil {
 			return nil, err
 		}
 		return answerWith(MessageInFull{Message: messageOf(m, headers[m.ID].Subject), Links: linksOf(m.ID)}), nil
 	}
-	header, text, err := a.cfg.Compose.Open(ctx, m.ID)
+	header, text, err := a.Compose.Open(ctx, m.ID)
 	if err != nil && !isErased(err) {
 		return nil, err
 	}
@@ -264,14 +236,14 @@ func (a *API) messageAttachments() {
 		summary: "A document of a message, for its sender and Staff Bcc.",
 		actions: mayTrack, problems: []int{http.StatusNotFound, http.StatusGone},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
-		m, err := a.visible(ctx, in.ID)
+		m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
 		if m.Role == tracking.RoleNone {
 			return nil, tracking.ErrNotFound
 		}
-		document, data, err := a.cfg.Compose.OpenAttachment(ctx, in.ID, in.AttachmentID)
+		document, data, err := a.Compose.OpenAttachment(ctx, in.ID, in.AttachmentID)
 		if err != nil {
 			return nil, err
 		}

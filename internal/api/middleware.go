@@ -20,8 +20,8 @@ const signInsPerMinute = 600
 // middleware is what every request goes through, from the outside in.
 func (a *API) middleware() http.Handler {
 	routes := http.NewServeMux()
-	routes.Handle("/v1/portal/", a.cfg.Gate.Portal(a.mux))
-	routes.Handle("/v1/", a.cfg.Gate.Staff(a.mux))
+	routes.Handle("/v1/portal/", a.Gate.Portal(a.mux))
+	routes.Handle("/v1/", a.Gate.Staff(a.mux))
 	routes.Handle("/", a.mux)
 
 	var h http.Handler = routes

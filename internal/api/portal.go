@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/api/inbox"
 	"postern/internal/compose"
+	"postern/internal/inbox"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.
@@ -53,7 +53,7 @@ func (a *API) portal() {
 		summary: "Download a document. That it was downloaded is on the record before its first byte.", actions: mine,
 		problems: []int{http.StatusNotFound, http.StatusGone},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
-		document, data, err := a.inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)
+		document, data, err := a.Inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func (a *API) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.inbox.List(ctx, subjectOf(ctx), before, in.Limit+1)
+	found, err := a.Inbox.List(ctx, subjectOf(ctx), before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +80,11 @@ func (a *API) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]
 }
 
 func (a *API) openMessage(ctx context.Context, in *MessagePath) (*body[OpenedMessage], error) {
-	m, err := a.inbox.Open(ctx, subjectOf(ctx), in.ID)
+	m, err := a.Inbox.Open(ctx, subjectOf(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	a.awaitRecorder(ctx, m.Seq)
+	a.AwaitRecorder(ctx, m.Seq)
 	opened := OpenedMessage{MessageID: m.ID, Subject: m.Subject, From: m.From, DeliveredAt: m.DeliveredAt,
 		OpenedAt: m.OpenedAt, Body: m.Body, Attachments: make([]Attachment, len(m.Documents))}
 	for i, d := range m.Documents {

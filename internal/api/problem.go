@@ -16,12 +16,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/access"
-	"postern/internal/api/inbox"
-	"postern/internal/api/tracking"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/content/clamd"
 	"postern/internal/eventlog"
+	"postern/internal/inbox"
+	"postern/internal/tracking"
 )
 
 // Problem is a problem document, RFC 9457. Type is stable; Detail is for people.
@@ -99,7 +99,7 @@ var sentinels = []struct {
 	kind kind
 }{
 	{access.ErrUnauthenticated, kind{http.StatusUnauthorized, "unauthenticated", "Nobody is signed in"}},
-	{access.ErrWrongCredentials, kind{http.StatusUnauthorized, "wrong-Credentials", "Signing in failed"}},
+	{access.ErrWrongCredentials, kind{http.StatusUnauthorized, "wrong-credentials", "Signing in failed"}},
 	{access.ErrLastAdministrator, kind{http.StatusConflict, "last-administrator", "Somebody must be able to manage staff"}},
 	{access.ErrNoStaff, notFound},
 	{tracking.ErrNotFound, notFound},

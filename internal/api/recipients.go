@@ -81,7 +81,7 @@ func (a *API) recipients() {
 		summary: "Count an audience exactly, with reasons.",
 		actions: []access.Action{access.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {
-		counts, err := a.cfg.Compose.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
+		counts, err := a.Compose.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (a *API) recipients() {
 }
 
 func (a *API) searchPortalUsers(ctx context.Context, in *searchInput) (*body[List[PortalUser]], error) {
-	found, next, err := directory.Search(ctx, a.cfg.Pool, in.Q, in.Limit, in.Cursor)
+	found, next, err := directory.Search(ctx, a.Pool, in.Q, in.Limit, in.Cursor)
 	if errors.Is(err, directory.ErrCursor) {
 		return nil, errCursor
 	}

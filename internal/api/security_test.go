@@ -127,9 +127,8 @@ func TestWhatGoesWrongIsLogged(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", access.ManageLabels)
 	var log bytes.Buffer
-	broken := httptest.NewServer(api.New(api.Config{Pool: s.Pool, Gate: s.gate, Compose: s.Compose, Position: s.Position, Source: "/api",
-		Publish: func(context.Context, ...events.Event) (uint64, error) { panic("a fault of ours") },
-		Logger:  slog.New(slog.NewTextHandler(&log, nil))}))
+	faulty := s.newDesk(t, func(context.Context, ...events.Event) (uint64, error) { panic("a fault of ours") })
+	broken := httptest.NewServer(api.New(api.Config{Desk: faulty, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 	defer broken.Close()
 	ada.url = broken.URL
 	change := map[string]any{"patient": map[string]any{"one": "Xylophobic", "many": "Xylophobics"}}

@@ -42,13 +42,13 @@ func (a *API) sessions() {
 		method: http.MethodPost, path: "/v1/session", id: "sign-in-staff", tag: forStaff, summary: "Sign in as staff.",
 		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
 	}, func(ctx context.Context, in *staffSignIn) (*body[Me], error) {
-		return a.begin(ctx, a.cfg.Gate.SignInStaff, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
+		return a.begin(ctx, a.Gate.SignInStaff, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/portal/session", id: "sign-in-portal", tag: forPortal, summary: "Sign in to the portal.",
 		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
 	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
-		return a.begin(ctx, a.cfg.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
+		return a.begin(ctx, a.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
 	})
 	a.ownSession("/v1/session", forStaff, access.RealmStaff, access.Search)
 	a.ownSession("/v1/portal/session", forPortal, access.RealmPortalUser, access.ReadInbox)
@@ -59,7 +59,7 @@ func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Cre
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Gate.Begin(ctx, subject); err != nil {
+	if err := a.Gate.Begin(ctx, subject); err != nil {
 		return nil, err
 	}
 	return answerWith(meOf(subject)), nil
@@ -83,7 +83,7 @@ func (a *API) ownSession(path, tag string, realm access.Realm, anyone access.Act
 				return nil, err
 			}
 		}
-		return nil, a.cfg.Gate.SignOut(ctx, realm)
+		return nil, a.Gate.SignOut(ctx, realm)
 	})
 }
 
@@ -95,5 +95,5 @@ func (a *API) signOutEverywhere(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.cfg.Gate.SignOutEverywhere(ctx, subject)
+	return a.Gate.SignOutEverywhere(ctx, subject)
 }

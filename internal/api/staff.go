@@ -41,7 +41,7 @@ func (a *API) staff() {
 		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
 		summary: "What a staff member may do.", actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *StaffPath) (*body[Permissions], error) {
-		staff, err := a.cfg.Gate.StaffByID(ctx, in.ID)
+		staff, err := a.Gate.StaffByID(ctx, in.ID)
 		return answerWith(Permissions{held(staff)}), err
 	})
 	handle(a, operation{
@@ -58,7 +58,7 @@ func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]]
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.cfg.Gate.ListStaff(ctx)
+	all, err := a.Gate.ListStaff(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +81,10 @@ func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*bod
 	if len(faults) > 0 {
 		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
 	}
-	if err := a.cfg.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, wanted...); err != nil {
+	if err := a.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, wanted...); err != nil {
 		return nil, err
 	}
-	staff, err := a.cfg.Gate.StaffByID(ctx, in.ID)
+	staff, err := a.Gate.StaffByID(ctx, in.ID)
 	return answerWith(Permissions{held(staff)}), err
 }
 

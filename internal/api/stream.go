@@ -10,7 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"postern/internal/api/tracking"
+	"postern/internal/tracking"
 )
 
 const (
@@ -40,7 +40,7 @@ func (a *API) stream() {
 		summary: "Server-sent events `progress`: the status and progress of a message, whenever they change.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *MessagePath) (*huma.StreamResponse, error) {
-		first, err := a.visible(ctx, in.ID)
+		first, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -72,8 +72,8 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, m track
 	var said streamed
 	for {
 		// Asked for before reading, so that what changes in between is not missed.
-		changed := a.cfg.Position.Changed()
-		current, err := a.track.Message(ctx, m.SenderID, m.ID)
+		changed := a.Position.Changed()
+		current, err := a.Tracking.Message(ctx, m.SenderID, m.ID)
 		if err != nil {
 			return // the client connects again
 		}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"mime/multipart"
@@ -16,6 +17,8 @@ import (
 	"postern/internal/access"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
+	"postern/internal/desk"
+	"postern/internal/events"
 	"postern/internal/store/storetest"
 )
 
@@ -24,6 +27,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // system is a system that is reached through real HTTP.
 type system struct {
 	*composetest.System
+	desk *desk.Desk
 	gate *access.Gate
 	api  *api.API
 	url  string
@@ -34,14 +38,9 @@ const password = "korrekt-pferd-batterie"
 func newSystem(t *testing.T) *system {
 	t.Helper()
 	s := &system{System: composetest.New(t)}
-	var err error
-	s.gate, err = access.New(access.Config{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait,
-		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.api = api.New(api.Config{Pool: s.Pool, Gate: s.gate, Compose: s.Compose, Publish: s.Publish,
-		Position: s.Position, Source: "/api", Now: s.Clock.Now})
+	s.desk = s.newDesk(t, s.Publish)
+	s.gate = s.desk.Gate
+	s.api = api.New(api.Config{Desk: s.desk})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = api.NewServer(s.api)
 	server.Start()
@@ -51,6 +50,16 @@ func newSystem(t *testing.T) *system {
 	})
 	s.url = server.URL
 	return s
+}
+
+func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.Event) (uint64, error)) *desk.Desk {
+	t.Helper()
+	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Publish: publish, Position: s.Position,
+		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // client is somebody who makes requests.

@@ -46,13 +46,16 @@ var imports = map[string]string{
 	"record":              "eventlog events outbox position",
 
 	// What the outside sees.
-	"api":          "access api/inbox api/tracking compose content/attachment content/clamd directory eventlog events position store",
-	"api/inbox":    "access compose events",
-	"api/tracking": "events",
+	"labels":   "events",
+	"inbox":    "access compose events",
+	"tracking": "access events",
+	"search":   "access compose directory labels tracking",
+	"desk":     "access compose content content/clamd events inbox labels position search tracking",
+	"api":      "access compose content/attachment content/clamd desk directory eventlog events inbox labels search store tracking",
 
 	// Wiring: settings become running processes.
 	"config": "",
-	"roles":  "access api compose config content content/clamd embedded eventlog events fanout notify notify/sendgrid parked position record store",
+	"roles":  "api config content content/clamd desk embedded eventlog events fanout notify notify/sendgrid parked position record store",
 	"up":     "access config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store",
 	"cli":    "access api config content directory embedded eventlog events outbox position record store up",
 

@@ -10,12 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"postern/internal/access"
 	"postern/internal/api"
-	"postern/internal/compose"
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/desk"
 	"postern/internal/store"
 )
 
@@ -46,22 +45,16 @@ func ServeAPI(ctx context.Context, c config.Config, logger *slog.Logger, mount f
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	gate, err := access.New(access.Config{Pool: b.pool, Publish: b.log.Publish, Wait: b.position.Wait,
-		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable})
-	if err != nil {
-		return err
-	}
 	var scanner *clamd.Client
 	if c.ClamdAddr != "" {
 		scanner = clamd.New(c.ClamdAddr)
 	}
-	composer := compose.New(compose.Config{Pool: b.pool, Content: kept, Scanner: scanner, Publish: b.log.Publish,
-		Wait: b.position.Wait, Source: "/api"})
-	a := api.New(api.Config{
-		Pool: b.pool, Gate: gate, Publish: b.log.Publish, Position: b.position, Source: "/api", Logger: b.logger,
-		Checks:  map[string]func(context.Context) error{"nats": b.connected},
-		Compose: composer,
-	})
+	d, err := desk.New(desk.Config{Pool: b.pool, Content: kept, Scanner: scanner, Publish: b.log.Publish, Position: b.position,
+		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable})
+	if err != nil {
+		return err
+	}
+	a := api.New(api.Config{Desk: d, Logger: b.logger, Checks: map[string]func(context.Context) error{"nats": b.connected}})
 	server := api.NewServer(a)
 	server.Addr = c.ListenAddr
 	if mount != nil {
@@ -69,7 +62,7 @@ func ServeAPI(ctx context.Context, c config.Config, logger *slog.Logger, mount f
 	}
 	return b.run(ctx,
 		func(ctx context.Context) error { return serve(ctx, server, ready) },
-		func(ctx context.Context) error { return sweep(ctx, b.logger, gate.Sweep, composer.Sweep) })
+		func(ctx context.Context) error { return sweep(ctx, b.logger, d.Sweep) })
 }
 
 // serve listens until ctx ends, and then lets requests finish.
@@ -99,9 +92,8 @@ func serve(ctx context.Context, server *http.Server, ready func(url string) erro
 	return nil
 }
 
-// sweep deletes now and then what has expired: sessions, invitations, uploads that
-// were never sent.
-func sweep(ctx context.Context, logger *slog.Logger, sweeps ...func(context.Context) error) error {
+// sweep deletes now and then what has expired.
+func sweep(ctx context.Context, logger *slog.Logger, sweep func(context.Context) error) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -109,10 +101,8 @@ func sweep(ctx context.Context, logger *slog.Logger, sweeps ...func(context.Cont
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			for _, sweep := range sweeps {
-				if err := sweep(ctx); err != nil && ctx.Err() == nil {
-					logger.Warn("sweeping what has expired", "error", err)
-				}
+			if err := sweep(ctx); err != nil && ctx.Err() == nil {
+				logger.Warn("sweeping what has expired", "error", err)
 			}
 		}
 	}

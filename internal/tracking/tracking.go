@@ -3,8 +3,8 @@
 //
 // It reads what the recorder wrote and nothing else, except that a message which
 // was published a moment ago, and that the recorder has not come to, is told from
-// its claim. It asks nobody's permission: [Message.Role] says what its viewer is to
-// a message, and the caller decides.
+// its claim. [Tracker.Visible] is the one place that decides who may look at a
+// message; the rest asks nobody's permission.
 //
 // Lists are read from where the last page ended, along an index: a page of a
 // million deliveries costs what a page of a hundred does.
@@ -21,6 +21,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
 )
 
 // ErrNotFound says that there is no such message.
@@ -142,6 +144,20 @@ func (t *Tracker) Message(ctx context.Context, viewer string, id uuid.UUID) (Mes
 	}
 	if err != nil {
 		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	return m, nil
+}
+
+// Visible gives a message that the subject may look at: as its sender, as Staff Bcc
+// or as a reader of the record. To everybody else it is not there: [ErrNotFound].
+func (t *Tracker) Visible(ctx context.Context, subject access.Subject, id uuid.UUID) (Message, error) {
+	m, err := t.Message(ctx, subject.ID, id)
+	if err != nil {
+		return Message{}, err
+	}
+	needs := map[Role]access.Action{RoleSender: access.SeeMessages, RoleBcc: access.SeeBcc, RoleNone: access.ReadTheRecord}
+	if access.Allow(subject, needs[m.Role]) != nil && access.Allow(subject, access.ReadTheRecord) != nil {
+		return Message{}, ErrNotFound
 	}
 	return m, nil
 }

@@ -1,0 +1,98 @@
+// Package desk is where people's requests are answered from: all that the JSON API
+// and the pages both work with, put together once. What a page shows and what the
+// API answers can't differ, because both ask the same desk.
+package desk
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/content"
+	"postern/internal/content/clamd"
+	"postern/internal/events"
+	"postern/internal/inbox"
+	"postern/internal/labels"
+	"postern/internal/position"
+	"postern/internal/search"
+	"postern/internal/tracking"
+)
+
+// Config is what a [Desk] is made of. Only Scanner, Secure, Fail and Now may be
+// left out.
+type Config struct {
+	// Pool connects as postern_api or as the login user.
+	Pool *pgxpool.Pool
+	// Content keeps bodies and attachments; Scanner looks at every upload.
+	Content *content.Store
+	Scanner *clamd.Client
+	// Publish puts events on the record, all or none of them, and returns the
+	// sequence of the last once they are durable.
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Position is running, and tells how far the recorder has come.
+	Position *position.Watcher
+	// Source is the process, as events name it: "/api".
+	Source string
+	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
+	// could not be read: see [access.Config].
+	Secure bool
+	Fail   func(http.ResponseWriter, *http.Request, error)
+	Now    func() time.Time
+}
+
+// Desk is safe for concurrent use.
+type Desk struct {
+	Pool     *pgxpool.Pool
+	Gate     *access.Gate      // knows who asks
+	Compose  *compose.Composer // sends messages and takes them back
+	Tracking *tracking.Tracker // says what became of them
+	Inbox    *inbox.Inbox      // is what portal users may read of them
+	Labels   *labels.Book      // are the clinic's words
+	Search   *search.Searcher  // is Global Search
+	Position *position.Watcher
+	Now      func() time.Time
+}
+
+// New makes a Desk. It does no I/O.
+func New(cfg Config) (*Desk, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait,
+		Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
+	if err != nil {
+		return nil, err
+	}
+	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now}
+	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
+		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
+	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
+	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Search = &search.Searcher{Pool: cfg.Pool, Labels: d.Labels, Tracking: d.Tracking, Compose: d.Compose}
+	return d, nil
+}
+
+// catchUp is how long a request waits for the recorder, so that what it did can be
+// read right after its answer.
+const catchUp = 500 * time.Millisecond
+
+// AwaitRecorder gives the recorder a moment to come to a place on the record. If it
+// does not, what was done is done all the same.
+func (d *Desk) AwaitRecorder(ctx context.Context, seq uint64) {
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	_ = d.Position.Wait(ctx, seq)
+}
+
+// Sweep deletes what has expired: sessions, invitations, uploads that were never
+// sent. Call it every few minutes, in as many processes as you like.
+func (d *Desk) Sweep(ctx context.Context) error {
+	if err := d.Gate.Sweep(ctx); err != nil {
+		return err
+	}
+	return d.Compose.Sweep(ctx)
+}

@@ -1,0 +1,161 @@
+// Package search is Global Search: one question, and what answers to it among the
+// pages, settings, messages and portal users that the asker may see.
+//
+// It finds less, and never more, than the pages themselves show: each kind of
+// finding goes through the same permission as the page that it leads to.
+//
+// A Searcher is safe for concurrent use.
+package search
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/labels"
+	"postern/internal/tracking"
+)
+
+const (
+	// hits is the most of each kind that a search finds.
+	hits = 20
+	// recent is how many of the latest messages are searched: subjects are
+	// encrypted, so each is opened.
+	recent = 500
+)
+
+// Found is something that was found.
+type Found struct {
+	Kind  string `json:"kind" enum:"page,setting,message,portal_user"`
+	ID    string `json:"id,omitempty" doc:"Of a message or a portal user."`
+	Title string `json:"title"`
+	Href  string `json:"href"`
+}
+
+// destination is a page or a setting, and what one must be allowed to go there.
+type destination struct {
+	kind, title, also, href string
+	action                  access.Action
+}
+
+// destinations are what can be found by its name. {…} stands for a label.
+var destinations = []destination{
+	{"page", "Compose: {patient} Portal Message", "new send write message", "/messages/compose", access.SendMessage},
+	{"page", "Messages", "sent progress", "/messages", access.SeeMessages},
+	{"page", "Drafts", "messages unsent saved", "/messages/drafts", access.SendMessage},
+	{"page", "Bcc'd to me", "staff bcc messages copied", "/messages/bcc", access.SeeBcc},
+	{"setting", "Custom Labels", "rename {patient} {portal_user} words names settings administration", "/administration/labels", access.ChangeLabels},
+	{"setting", "Staff: System Permissions", "staff info general bulk {portal_user} message settings administration", "/administration/staff", access.ChangeStaff},
+	{"page", "Directory: {portal_users}", "people accounts links search administration", "/directory/portal-users", access.SeeDirectory},
+	{"page", "Directory: {patients}", "people status links search administration", "/directory/patients", access.SeeDirectory},
+	{"page", "Directory: Import", "upload csv {patients} {portal_users} administration", "/directory/import", access.Import},
+}
+
+// Searcher finds things.
+type Searcher struct {
+	Pool     *pgxpool.Pool
+	Labels   *labels.Book
+	Tracking *tracking.Tracker
+	Compose  *compose.Composer // opens subjects
+}
+
+// Find gives what q finds for a subject, pages and settings first. Nothing is
+// found by an empty question.
+func (s *Searcher) Find(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+	found := []Found{}
+	for _, find := range []func(context.Context, access.Subject, string) ([]Found, error){s.pages, s.messages, s.portalUsers} {
+		more, err := find(ctx, subject, q)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// mentions says whether the text holds each word of q.
+func mentions(text, q string) bool {
+	text = strings.ToLower(text)
+	words := strings.Fields(strings.ToLower(q))
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			return false
+		}
+	}
+	return len(words) > 0
+}
+
+func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+	current, err := s.Labels.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var pairs []string
+	current.Each(func(key string, l **labels.Label) {
+		pairs = append(pairs, "{"+key+"}", (*l).One, "{"+key+"s}", (*l).Many)
+	})
+	named := strings.NewReplacer(pairs...)
+	var found []Found
+	for _, d := range destinations {
+		title := named.Replace(d.title)
+		if access.Allow(subject, d.action) == nil && mentions(title+" "+named.Replace(d.also), q) {
+			found = append(found, Found{Kind: d.kind, Title: title, Href: d.href})
+		}
+	}
+	return found, nil
+}
+
+// messages looks at the subjects of the latest messages that the asker sent or is
+// Staff Bcc of.
+func (s *Searcher) messages(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+	if strings.TrimSpace(q) == "" {
+		return nil, nil
+	}
+	lists := []tracking.Which{tracking.Named}
+	if access.Allow(subject, access.SeeMessages) == nil {
+		lists = append(lists, tracking.Sent)
+	}
+	var ids []uuid.UUID
+	for _, which := range lists {
+		listed, err := s.Tracking.List(ctx, subject.ID, which, uuid.Max, recent)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range listed {
+			ids = append(ids, m.ID)
+		}
+	}
+	headers, err := s.Compose.Headers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var found []Found
+	for _, id := range ids {
+		h, unseen := headers[id]
+		delete(headers, id)
+		if unseen && len(found) < hits && mentions(h.Subject, q) {
+			found = append(found, Found{Kind: "message", ID: id.String(), Title: h.Subject, Href: "/messages/" + id.String()})
+		}
+	}
+	return found, nil
+}
+
+func (s *Searcher) portalUsers(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+	if access.Allow(subject, access.SendMessage) != nil && access.Allow(subject, access.SeeDirectory) != nil || strings.TrimSpace(q) == "" {
+		return nil, nil
+	}
+	users, _, err := directory.Search(ctx, s.Pool, q, hits, "")
+	if err != nil {
+		return nil, err
+	}
+	found := make([]Found, len(users))
+	for i, u := range users {
+		found[i] = Found{Kind: "portal_user", ID: u.ID, Title: u.Name, Href: "/directory/portal-users/" + u.ID}
+	}
+	return found, nil
+}
