@@ -108,23 +108,27 @@ func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit 
 	var group errgroup.Group
 	// Whoever still reads is called off before the caller has its transactions back.
 	defer func() { cancel(); _ = group.Wait() }()
-	var found patients
-	patientsRead := make(chan error, 1)
+	parts := make(chan patientsRead, len(txs))
 	lanes := make([]chan *windowReader, len(txs))
 	for i, tx := range txs {
 		lanes[i] = make(chan *windowReader, 2)
 		group.Go(func() error {
 			defer close(lanes[i])
-			if i == 0 {
-				var err error
-				found, err = readPatients(ctx, tx, withIDs)
-				patientsRead <- err
+			some, err := readPatients(ctx, tx, withIDs, i, len(txs))
+			parts <- patientsRead{some, err}
+			if err != nil {
+				return err
 			}
 			return readWindows(ctx, tx, starts, i, len(txs), day, lanes[i])
 		})
 	}
-	if err := <-patientsRead; err != nil {
-		return fmt.Errorf("reading patients: %w", err)
+	var found patients
+	for range txs {
+		part := <-parts
+		if part.err != nil {
+			return fmt.Errorf("reading patients: %w", part.err)
+		}
+		found.take(part.patients)
 	}
 	for i := range starts {
 		w, ok := <-lanes[i%len(lanes)]
@@ -158,7 +162,7 @@ func windows(ctx context.Context, tx pgx.Tx) (starts []int32, err error) {
 }
 
 func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, withIDs bool, visit func(*account) bool) error {
-	found, err := readPatients(ctx, tx, withIDs)
+	found, err := readPatients(ctx, tx, withIDs, 0, 1)
 	if err != nil {
 		return fmt.Errorf("reading patients: %w", err)
 	}
@@ -222,10 +226,48 @@ func (ps patients) find(no int32) *patient {
 	return &ps[page][no%patientPage]
 }
 
-func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool) (patients, error) {
+// take adds what another part of the patients holds.
+func (ps *patients) take(part patients) {
+	for i, page := range part {
+		switch {
+		case page == nil:
+		case i >= len(*ps):
+			*ps = append(*ps, make(patients, i-len(*ps)+1)...)
+			fallthrough
+		case (*ps)[i] == nil:
+			(*ps)[i] = page
+		default:
+			for j := range page {
+				if page[j].known {
+					(*ps)[i][j] = page[j]
+				}
+			}
+		}
+	}
+}
+
+// patientsRead is what came of reading a part of the patients.
+type patientsRead struct {
+	patients
+	err error
+}
+
+// readPatients reads one of several parts of the patients: as many pages of the
+// table as of each other, in the order in which they lie on disk
+// (https://www.postgresql.org/docs/15/runtime-config-query.html, TID range scans).
+func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, part, of int) (patients, error) {
+	var pages int64
+	if err := tx.QueryRow(ctx, `SELECT pg_relation_size('app.patients') / current_setting('block_size')::int`).Scan(&pages); err != nil {
+		return nil, err
+	}
+	first, end := pages*int64(part)/int64(of), int64(math.MaxUint32)
+	if part < of-1 {
+		end = pages * int64(part+1) / int64(of)
+	}
 	rows, err := tx.Query(ctx, `
 		SELECT patient_no, CASE WHEN $1 THEN patient_id ELSE '' END, status = 'discharged', deceased
-		FROM app.patients`, binaryResults, withIDs)
+		FROM app.patients WHERE ctid >= $2::text::tid AND ctid < $3::text::tid`,
+		binaryResults, withIDs, fmt.Sprintf("(%d,0)", first), fmt.Sprintf("(%d,0)", end))
 	if err != nil {
 		return nil, err
 	}
