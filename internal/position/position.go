@@ -64,6 +64,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return nil
 		}
 		w.log.Warn("lost the recorder's position, listening again", "error", err)
+		w.forget()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -111,6 +112,14 @@ func (w *Watcher) follow(ctx context.Context, conn *pgx.Conn) error {
 			w.advance(seq)
 		}
 	}
+}
+
+// forget begins anew: a Postgres that crashed may come back a few commits earlier.
+// Who waits goes on waiting until the position is read again.
+func (w *Watcher) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seq = 0
 }
 
 func (w *Watcher) advance(seq uint64) {

@@ -86,3 +86,44 @@ func TestTheWatcherOutlivesItsConnection(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// A Postgres that crashed may have lost the recorder's last commits. What was
+// readable before is waited for again.
+func TestThePositionGoesBackWithPostgres(t *testing.T) {
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	w := NewWatcher(storetest.Open(t, url, store.RoleNotify), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	moveAndCut := func(seq uint64) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), `UPDATE record.position SET seq = $1`, seq); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	moveAndCut(2)
+	if err := w.Wait(ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	moveAndCut(1)
+	for begin := time.Now(); ; {
+		short, done := context.WithTimeout(ctx, 10*time.Millisecond)
+		err := w.Wait(short, 2)
+		done()
+		if err != nil {
+			break // it waits for 2 again
+		}
+		if time.Since(begin) > 30*time.Second {
+			t.Fatal("what Postgres has lost counts as readable")
+		}
+	}
+	if err := w.Wait(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-ended
+}

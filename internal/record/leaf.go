@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -81,11 +82,15 @@ func pack(s *Stored) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packing event %d: %w", s.Seq, err)
 	}
-	raw := make([]byte, 0, 4+len(head)+len(s.Data))
-	raw = appendSized(raw, string(head))
-	raw = append(raw, s.Data...)
-	return encoder.EncodeAll(raw, make([]byte, 0, len(raw)/3)), nil
+	raw := plain.Get().(*[]byte)
+	defer plain.Put(raw)
+	*raw = appendSized((*raw)[:0], string(head))
+	*raw = append(*raw, s.Data...)
+	return encoder.EncodeAll(*raw, make([]byte, 0, len(*raw)/3)), nil
 }
+
+// plain holds what is about to be compressed: chunks are a hundred kilobytes each.
+var plain = sync.Pool{New: func() any { return new([]byte) }}
 
 // unpack is the inverse of pack.
 func unpack(seq uint64, copied []byte) (Stored, error) {
