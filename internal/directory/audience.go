@@ -79,29 +79,55 @@ func Audience(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.
 // order of number, and why it is in the audience or is not, until it returns false.
 // Without withIDs, links may lack their patients' ids.
 func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, withIDs bool, visit func(a *account, in, out Reason) bool) error {
-	chosen, err := groupsOf(sel.Groups)
+	s, err := resolveSelection(ctx, txs[0], sel)
 	if err != nil {
 		return err
-	}
-	added, unknown, err := lookUp(ctx, txs[0], sel.PortalUserIDs)
-	if err != nil {
-		return err
-	}
-	if len(unknown) > 0 {
-		return &UnknownPortalUsers{IDs: unknown}
 	}
 	classified := func(a *account) bool {
-		if len(added) > 0 && added[0] == a.no {
-			added = added[1:]
-			return visit(a, Added, "")
-		}
-		in, out := a.classify(chosen)
+		in, out := s.classify(a)
 		return visit(a, in, out)
 	}
-	if chosen == 0 {
-		return visitSome(ctx, txs[0], slices.Clone(added), dayOf(on), classified)
+	if s.chosen == 0 {
+		return visitSome(ctx, txs[0], slices.Clone(s.added), dayOf(on), classified)
 	}
 	return visitAll(ctx, txs, dayOf(on), withIDs, classified)
+}
+
+// selected is a selection in numbers.
+type selected struct {
+	chosen groups
+	added  []int32 // ascending, those of them that were not yet asked about
+}
+
+func resolveSelection(ctx context.Context, q Querier, sel Selection) (*selected, error) {
+	chosen, err := groupsOf(sel.Groups)
+	if err != nil {
+		return nil, err
+	}
+	added, unknown, err := lookUp(ctx, q, sel.PortalUserIDs)
+	if err != nil {
+		return nil, err
+	}
+	if len(unknown) > 0 {
+		return nil, &UnknownPortalUsers{IDs: unknown}
+	}
+	return &selected{chosen, added}, nil
+}
+
+// after leaves out everybody up to a number.
+func (s *selected) after(no int32) {
+	for len(s.added) > 0 && s.added[0] <= no {
+		s.added = s.added[1:]
+	}
+}
+
+// classify says why an account is in or out. Accounts come in order of number.
+func (s *selected) classify(a *account) (in, out Reason) {
+	if len(s.added) > 0 && s.added[0] == a.no {
+		s.added = s.added[1:]
+		return Added, ""
+	}
+	return a.classify(s.chosen)
 }
 
 // lookUp gives the numbers of the portal users, ascending, each once, and those

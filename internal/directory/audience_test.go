@@ -135,12 +135,42 @@ func TestWhoIsInAnAudienceAndWhy(t *testing.T) {
 			if diff := gocmp.Diff(want, counts); diff != "" {
 				t.Errorf("preview (-want +got):\n%s", diff)
 			}
+			for limit := range 4 {
+				listed, reasons := paged(t, tx, c.selection, limit+1)
+				if diff := gocmp.Diff(got, listed); diff != "" {
+					t.Errorf("pages of %d (-want +got):\n%s", limit+1, diff)
+				}
+				if diff := gocmp.Diff(c.included, reasons); diff != "" {
+					t.Errorf("reasons on pages of %d (-want +got):\n%s", limit+1, diff)
+				}
+			}
 			exists, err := Exists(t.Context(), tx, c.selection, today)
 			if exists != (len(got) > 0) || err != nil {
 				t.Errorf("exists: %v, %v", exists, err)
 			}
 		})
 	}
+}
+
+// paged goes through all pages of an audience.
+func paged(t *testing.T, tx pgx.Tx, sel Selection, limit int) (ids []string, reasons map[string]int) {
+	t.Helper()
+	ids, reasons = []string{}, map[string]int{}
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, next, err := Page(t.Context(), tx, sel, today, limit, cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) > limit || next != "" && len(page) == 0 {
+			t.Fatalf("a page of %d has %d members, and then comes %q", limit, len(page), next)
+		}
+		for _, m := range page {
+			ids = append(ids, m.ID)
+			reasons[string(m.Reason)]++
+		}
+		cursor = next
+	}
+	return ids, reasons
 }
 
 // A delivery is read under the links in force when it was made: whoever was added
@@ -496,5 +526,45 @@ func TestResolveReadsSideBySide(t *testing.T) {
 	enough := errors.New("enough")
 	if _, err := Resolve(t.Context(), pool, sel, today, func(Recipient) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("it gave %v", err)
+	}
+}
+
+// Where members are few and far between, a page finds them by their patients; of all
+// portal users it ends early and the next goes on. Nobody is left out either way.
+func TestAPageOfAnAudienceOfFew(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	exec(t, tx, `
+		INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE
+		SELECT n, 'pu-' || n, 'x', n % 6000 = 0 FROM generate_series(1, 30000) n;
+		INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE
+		SELECT n, 'pt-' || n, CASE WHEN n % 12000 = 0 THEN 'discharged' ELSE 'active' END, n % 18000 = 0 FROM generate_series(6000, 30000, 6000) n;
+		INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT patient_no, patient_no, 'representative' FROM app.patients`)
+	for _, c := range []struct {
+		sel  Selection
+		want string
+	}{
+		{Selection{Groups: []Group{ActivePatients}}, "pu-6000 pu-30000"},
+		{Selection{Groups: []Group{DischargedPatients}, PortalUserIDs: []string{"pu-29000", "pu-1"}}, "pu-1 pu-12000 pu-18000 pu-24000 pu-29000"},
+		{Selection{Groups: []Group{ActivePatients, DischargedPatients}}, "pu-6000 pu-12000 pu-18000 pu-24000 pu-30000"},
+		{Selection{Groups: []Group{AllPortalUsers}}, "pu-6000 pu-12000 pu-18000 pu-24000 pu-30000"},
+	} {
+		var listed []string
+		pages := 0
+		for cursor, more := "", true; more; more = cursor != "" {
+			page, next, err := Page(t.Context(), tx, c.sel, today, 2, cursor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range page {
+				listed = append(listed, m.ID)
+			}
+			cursor = next
+			if pages++; pages > 20 {
+				t.Fatal("the pages do not end")
+			}
+		}
+		if got := strings.Join(listed, " "); got != c.want {
+			t.Errorf("%v: got %s, want %s", c.sel, got, c.want)
+		}
 	}
 }

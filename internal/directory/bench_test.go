@@ -15,7 +15,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and links that BenchmarkImport and BenchmarkAudience use")
+var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and links that BenchmarkImport, BenchmarkSearch and BenchmarkAudience use")
 
 // BenchmarkImport compares an import of three CSV files of N lines each with a bare
 // COPY of the same rows into the same empty tables with the same indexes, numbers
@@ -137,6 +137,65 @@ func BenchmarkAudience(b *testing.B) {
 				_, err := Exists(b.Context(), tx, sel, today)
 				return err
 			})
+		})
+	}
+}
+
+// BenchmarkSearch searches a large directory for words that fit many, few and
+// nobody. The figure to hold: every one under 100 ms.
+func BenchmarkSearch(b *testing.B) {
+	pool := storetest.Pool(b, store.RoleAdmin)
+	if _, err := ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := pool.Exec(b.Context(), `VACUUM ANALYZE app.patients, app.portal_users, app.links`); err != nil {
+		b.Fatal(err)
+	}
+	_, _, _, oneID, _ := benchRow(*benchRows / 2)
+	for _, text := range []string{"", "a", "z", "ana", "smith", "ana1", "ana12 smith", "ana zo", "user", "user12", "pu-", "pt-", "u", oneID, "nobody"} {
+		b.Run("portal users/"+text, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := Search(b.Context(), pool, text, 50, ""); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("patients/"+text, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := SearchPatients(b.Context(), pool, text, 50, ""); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPage reads pages of fifty of an audience: near the beginning and the end of
+// a group that everybody is in, and of one that few are in. Each is to stay below
+// 100 ms with a million.
+func BenchmarkPage(b *testing.B) {
+	pool := storetest.Pool(b, store.RoleAdmin)
+	if _, err := ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := pool.Exec(b.Context(), `UPDATE app.patients SET status = 'discharged' WHERE patient_no % 50000 = 0`); err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		group  Group
+		cursor string
+	}{{"first", ActivePatients, ""}, {"late", ActivePatients, fmt.Sprint(*benchRows - 100)}, {"of few", DischargedPatients, ""}} {
+		b.Run(c.name, func(b *testing.B) {
+			for range b.N {
+				err := pgx.BeginTxFunc(b.Context(), pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+					_, _, err := Page(b.Context(), tx, Selection{Groups: []Group{c.group}}, time.Now(), 50, c.cursor)
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -16,6 +16,11 @@ import (
 type Options struct {
 	// DryRun finds every wrong line and counts what would change, and changes nothing.
 	DryRun bool
+	// Show is called in a dry run with some of the rows that would come or change: a
+	// few of each kind, whether or not a wrong line refuses all of it afterwards.
+	Show func(Shown)
+	// MostLines is how many wrong lines are named; 0 is a hundred.
+	MostLines int
 	// DemoEmailDomain, in an import of FHIR, gives every portal user the address
 	// <id>@<domain> in place of that in the files.
 	DemoEmailDomain string
@@ -68,7 +73,7 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 	if len(files) == 0 {
 		return Summary{}, errors.New("no file to import: name patients.csv, portal_users.csv or links.csv")
 	}
-	im := importer{opts: opts}
+	im := importer{opts: opts, faults: faults{most: opts.MostLines}}
 	for _, f := range files {
 		im.faults.files = append(im.faults.files, f.Name)
 		im.size += f.Size
@@ -96,7 +101,7 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 	if domain := opts.DemoEmailDomain; domain != "" && checkEmail("a@"+domain) != "" {
 		return Summary{}, errors.New("the domain of the demo addresses is not one: write it as example.test")
 	}
-	im := importer{opts: opts}
+	im := importer{opts: opts, faults: faults{most: opts.MostLines}}
 	for _, resourceType := range fhirFiles {
 		names, err := fs.Glob(dir, resourceType+"*.ndjson")
 		if err != nil {

@@ -24,9 +24,14 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	}
 	var summary Summary
 	for _, step := range []struct {
+		kind  Kind
 		of    *Changes
 		merge string
-	}{{&summary.Patients, mergePatients}, {&summary.PortalUsers, mergePortalUsers}, {&summary.Links, mergeLinks}} {
+	}{
+		{KindPatient, &summary.Patients, mergePatients},
+		{KindPortalUser, &summary.PortalUsers, mergePortalUsers},
+		{KindLink, &summary.Links, mergeLinks},
+	} {
 		if step.of == &summary.Links {
 			// From here both ends of every link are in the directory, or nowhere.
 			if err := im.resolveLinks(ctx, tx); err != nil {
@@ -35,6 +40,9 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 			if err := im.faults.err(); err != nil {
 				return Summary{}, err
 			}
+		}
+		if err := im.show(ctx, tx, step.kind); err != nil {
+			return Summary{}, err
 		}
 		var total int
 		if err := tx.QueryRow(ctx, step.merge).Scan(&total, &step.of.New, &step.of.Changed); err != nil {

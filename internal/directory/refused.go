@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,12 +23,12 @@ func (w WrongLine) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s", w.File, w.Line, w.Field, w.Reason)
 }
 
-// mostLines bounds how many wrong lines an import names.
+// mostLines bounds how many wrong lines an import names that does not say how many.
 const mostLines = 100
 
 // Refused is the error of an import with wrong lines. Nothing was imported.
 type Refused struct {
-	Lines []WrongLine // the first hundred, by file and line
+	Lines []WrongLine // the first hundred, or [Options].MostLines, by file and line
 	Total int
 }
 
@@ -52,6 +53,7 @@ func plural(n int, one, many string) string {
 
 // faults collects wrong lines, of any number of which it keeps the first.
 type faults struct {
+	most  int // how many are named; 0 is mostLines
 	files []string
 	kept  []fault
 	total int
@@ -68,7 +70,7 @@ type fault struct {
 func (fs *faults) add(f fault) {
 	fs.total++
 	fs.cut = fs.cut || f.cut
-	if len(fs.kept) < 10*mostLines {
+	if len(fs.kept) < 10*mostLines || len(fs.kept) < fs.most {
 		fs.kept = append(fs.kept, f)
 	}
 }
@@ -84,7 +86,7 @@ func (fs *faults) err() error {
 		return a.line - b.line
 	})
 	refused := &Refused{Total: fs.total}
-	for _, f := range fs.kept[:min(len(fs.kept), mostLines)] {
+	for _, f := range fs.kept[:min(len(fs.kept), cmp.Or(fs.most, mostLines))] {
 		refused.Lines = append(refused.Lines, WrongLine{fs.files[f.file], f.line, f.field, f.reason})
 	}
 	return refused

@@ -43,15 +43,19 @@ func termOn(day int32, from, until []byte) term {
 	}
 }
 
-const someAccounts = `
+const accountsOf = `
 SELECT u.portal_user_no, u.portal_user_id, u.active, u.email <> '',
        l.patient_no, l.relationship = 'self', l.valid_from, l.valid_until,
        p.patient_id, p.status = 'discharged', p.deceased
-FROM app.portal_users u
+FROM %s u
 LEFT JOIN app.links l ON l.portal_user_no = u.portal_user_no
 LEFT JOIN app.patients p ON p.patient_no = l.patient_no
-WHERE u.portal_user_no = ANY($1)
 ORDER BY u.portal_user_no, l.patient_no, l.relationship`
+
+var (
+	someAccounts = fmt.Sprintf(accountsOf, `(SELECT * FROM app.portal_users WHERE portal_user_no = ANY($1))`)
+	nextAccounts = fmt.Sprintf(accountsOf, `(SELECT * FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2)`)
+)
 
 // visitSome calls visit for each account of the given numbers, in order, until it
 // returns false. The account is the visitor's only until it returns.
@@ -60,6 +64,20 @@ func visitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit fun
 	if err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
+	return visitRows(rows, day, visit)
+}
+
+// visitAfter calls visit for each of as many accounts as there are, up to count,
+// after a number, in the way of visitSome.
+func visitAfter(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
+	rows, err := tx.Query(ctx, nextAccounts, binaryResults, after, count)
+	if err != nil {
+		return fmt.Errorf("reading portal users: %w", err)
+	}
+	return visitRows(rows, day, visit)
+}
+
+func visitRows(rows pgx.Rows, day int32, visit func(*account) bool) error {
 	defer rows.Close()
 	var a account
 	for rows.Next() {

@@ -44,12 +44,15 @@ var cluster struct {
 	clones atomic.Int64
 }
 
-// Main runs the tests of a package and then ends the cluster, if one was started.
-func Main(m *testing.M) {
+// Main runs the tests of a package and then ends the cluster, if one was started,
+// and what else they have in common.
+func Main(m *testing.M, also ...func() error) {
 	code := m.Run()
-	if err := stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "storetest:", err)
-		code = max(code, 1)
+	for _, end := range append(also, stop) {
+		if err := end(); err != nil {
+			fmt.Fprintln(os.Stderr, "storetest:", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }

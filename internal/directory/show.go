@@ -1,0 +1,101 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A dry run shows some of what it would do, a few rows of each kind.
+
+// Shown is a row that an import would bring or change.
+type Shown struct {
+	Kind    Kind
+	ID      string // of the patient or the portal user; of a link, the portal user's
+	Patient string // of a link: the patient's id
+	New     bool
+	Fields  []FieldChange // of a new row all that say something, of another those that change
+}
+
+// Kind is what a row of the directory is.
+type Kind string
+
+// The kinds of rows.
+const (
+	KindPatient    Kind = "patient"
+	KindPortalUser Kind = "portal_user"
+	KindLink       Kind = "link"
+)
+
+// FieldChange is a column of Postern's CSV files as it is and as it would be.
+type FieldChange struct{ Field, From, To string }
+
+// mostShown is how many new rows of a kind are shown at most, and how many changed ones.
+const mostShown = 10
+
+// shows says how to find rows that a merge will bring or change: the staged table
+// joined with that of the directory, and the columns as text in both.
+var shows = map[Kind]struct {
+	fields     []string
+	id, from   string
+	was, will  string
+	thereAlike string // a column that is NULL where there is no such row yet
+}{
+	KindPatient: {
+		[]string{"given_name", "family_name", "birth_date", "status", "deceased"},
+		"patient_id, ''", "staged_patients s LEFT JOIN app.patients d USING (patient_id)",
+		"d.given_name, d.family_name, coalesce(d.birth_date::text, ''), d.status, d.deceased::text",
+		"s.given_name, s.family_name, coalesce(s.birth_date::text, ''), s.status, s.deceased::text", "d.patient_no",
+	},
+	KindPortalUser: {
+		[]string{"name", "email", "active"},
+		"portal_user_id, ''", "staged_portal_users s LEFT JOIN app.portal_users d USING (portal_user_id)",
+		"d.name, d.email, d.active::text", "s.name, s.email, s.active::text", "d.portal_user_no",
+	},
+	KindLink: {
+		[]string{"relationship", "from", "until"},
+		"u.portal_user_id, p.patient_id",
+		`resolved_links s JOIN app.portal_users u USING (portal_user_no) JOIN app.patients p USING (patient_no)
+		 LEFT JOIN app.links d USING (portal_user_no, patient_no, relationship)`,
+		"relationship, coalesce(d.valid_from::text, ''), coalesce(d.valid_until::text, '')",
+		"relationship, coalesce(s.valid_from::text, ''), coalesce(s.valid_until::text, '')", "d.portal_user_no",
+	},
+}
+
+// show shows rows of a kind. It comes before their merge, which makes them alike.
+func (im *importer) show(ctx context.Context, tx pgx.Tx, kind Kind) error {
+	if im.opts.Show == nil || !im.opts.DryRun {
+		return nil
+	}
+	of := shows[kind]
+	rows, err := tx.Query(ctx, fmt.Sprintf(`
+		(SELECT %[1]s, false, ARRAY[%[3]s], ARRAY[%[4]s] FROM %[2]s
+		 WHERE %[5]s IS NOT NULL AND (%[3]s) IS DISTINCT FROM (%[4]s) ORDER BY file, line LIMIT $1)
+		UNION ALL
+		(SELECT %[1]s, true, ARRAY[%[3]s], ARRAY[%[4]s] FROM %[2]s WHERE %[5]s IS NULL ORDER BY file, line LIMIT $1)`,
+		of.id, of.from, of.was, of.will, of.thereAlike), mostShown)
+	if err != nil {
+		return fmt.Errorf("looking at what would change: %w", err)
+	}
+	shown := Shown{Kind: kind}
+	var was, will []*string
+	_, err = pgx.ForEachRow(rows, []any{&shown.ID, &shown.Patient, &shown.New, &was, &will}, func() error {
+		shown.Fields = nil
+		for i, field := range of.fields {
+			from, to := "", *will[i]
+			if was[i] != nil && !shown.New {
+				from = *was[i]
+			}
+			if from != to {
+				shown.Fields = append(shown.Fields, FieldChange{field, from, to})
+			}
+		}
+		im.opts.Show(shown)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("looking at what would change: %w", err)
+	}
+	return nil
+}
