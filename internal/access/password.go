@@ -19,6 +19,9 @@ const (
 	maxPassword       = 128
 )
 
+// PortalPasswordLength is how many characters a portal user's password has at least.
+const PortalPasswordLength = minPortalPassword
+
 // ErrPassword is wrapped by every refusal of a password that somebody chose.
 var ErrPassword = errors.New("choose another password")
 

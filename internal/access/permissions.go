@@ -13,40 +13,61 @@ import (
 	"postern/internal/events"
 )
 
-// ErrLastAdministrator says that a change would leave nobody who may manage staff.
-var ErrLastAdministrator = errors.New("this is the last staff member with manage_staff: give it to somebody else first")
+var (
+	// ErrLastAdministrator says that a change would leave nobody who may manage staff.
+	ErrLastAdministrator = errors.New("this is the last staff member with manage_staff: give it to somebody else first")
+	// ErrPermissionsChanged says that somebody else changed them meanwhile.
+	ErrPermissionsChanged = errors.New("somebody else has changed these permissions meanwhile: look at them again")
+)
 
 // Permit gives a staff member permissions, on the word of actor, and returns
 // once the record says so. Those that they hold already are no news.
 func (g *Gate) Permit(ctx context.Context, actor, staffID string, permissions ...Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func(held []Permission) []Permission {
-		return slices.Concat(held, permissions)
+	return g.changePermissions(ctx, actor, staffID, func(held []Permission) ([]Permission, error) {
+		return slices.Concat(held, permissions), nil
 	})
 }
 
 // Forbid takes permissions from a staff member, likewise. The last who may
 // manage staff keeps that: [ErrLastAdministrator].
 func (g *Gate) Forbid(ctx context.Context, actor, staffID string, permissions ...Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func(held []Permission) []Permission {
-		return without(held, permissions)
+	return g.changePermissions(ctx, actor, staffID, func(held []Permission) ([]Permission, error) {
+		return without(held, permissions), nil
 	})
 }
 
 // SetPermissions makes permissions the ones that a staff member holds, likewise.
 // What is given and what is taken goes on the record together.
 func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permissions ...Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func([]Permission) []Permission { return permissions })
+	return g.changePermissions(ctx, actor, staffID, func([]Permission) ([]Permission, error) {
+		return permissions, nil
+	})
+}
+
+// Reconsider is [Gate.SetPermissions] on the word of somebody who saw the staff
+// member hold seen. Where that is so no more, it changes nothing and fails with
+// [ErrPermissionsChanged]: a form that was open for long undoes nothing unseen.
+func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, permissions []Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func(held []Permission) ([]Permission, error) {
+		if len(without(held, seen))+len(without(seen, held)) > 0 {
+			return nil, ErrPermissionsChanged
+		}
+		return permissions, nil
+	})
 }
 
 // changePermissions makes the permissions of a staff member what want makes of
 // those held, and publishes the difference as one batch.
-func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []Permission) []Permission) error {
+func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []Permission) ([]Permission, error)) error {
 	return g.alone(ctx, func(q querier) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil {
 			return err
 		}
-		wanted := want(staff.Permissions)
+		wanted, err := want(staff.Permissions)
+		if err != nil {
+			return err
+		}
 		granted, revoked := without(wanted, staff.Permissions), without(staff.Permissions, wanted)
 		for _, p := range granted {
 			if _, err := ParsePermission(string(p)); err != nil {

@@ -90,6 +90,8 @@ const (
 	SettleParked Action = "settle_parked"
 	// ReadTheRecord is reading events, checkpoints and receipts.
 	ReadTheRecord Action = "read_the_record"
+	// Invite is sending a portal user a link to set a password.
+	Invite Action = "invite"
 	// SeeDirectory is looking through patients, portal users and their links.
 	SeeDirectory Action = "see_directory"
 	// Import is importing the directory.
@@ -125,6 +127,7 @@ var policy = map[Action]rule{
 	ReadTheRecord: {RealmStaff, []Permission{ReadRecord}},
 	SeeDirectory:  {RealmStaff, []Permission{ImportDirectory}},
 	Import:        {RealmStaff, []Permission{ImportDirectory}},
+	Invite:        {RealmStaff, []Permission{ImportDirectory}},
 	ReadInbox:     {RealmPortalUser, nil},
 }
 

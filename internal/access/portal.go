@@ -4,38 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-var (
-	// ErrNoPortalUser says that there is no such portal user, or not an active one.
-	ErrNoPortalUser = errors.New("no active portal user has this id: `postern portal-user list` shows all of them")
-	// ErrInvitation says that a link opens nothing: never did, has been used, was
-	// replaced by a newer one or has expired.
-	ErrInvitation = errors.New("this link is not valid any more: ask the clinic for a new one")
-)
-
-// How long a link that sets a password may be used.
-const (
-	inviteLifetime = 7 * 24 * time.Hour
-	resetLifetime  = 24 * time.Hour
-)
+// ErrNoPortalUser says that there is no such portal user, or not an active one.
+var ErrNoPortalUser = errors.New("no active portal user has this id: `postern portal-user list` shows all of them")
 
 // portalUser is what setting a password needs to know.
 type portalUser struct {
-	no         int32
-	id, email  string
-	hasAccount bool
+	no              int32
+	id, name, email string
+	hasAccount      bool
 }
 
 const selectPortalUser = `
-	SELECT u.portal_user_no, u.portal_user_id, u.email, a.portal_user_no IS NOT NULL
+	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, a.portal_user_no IS NOT NULL
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
-	return u, row.Scan(&u.no, &u.id, &u.email, &u.hasAccount)
+	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.hasAccount)
 }
 
 func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error) {
@@ -44,56 +32,6 @@ func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error
 		err = fmt.Errorf("reading a portal user: %w", err)
 	}
 	return u, err
-}
-
-// Invite makes the token of a single-use link with which a portal user sets a
-// password: the first within seven days, a new one within one. It replaces any
-// that the portal user had. It fails with [ErrNoPortalUser].
-func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) {
-	u, err := g.portalUserByID(ctx, portalUserID)
-	if err != nil {
-		return "", err
-	}
-	purpose, lifetime := "invite", inviteLifetime
-	if u.hasAccount {
-		purpose, lifetime = "reset", resetLifetime
-	}
-	token, digest := newToken(linkTokenPrefix)
-	_, err = g.pool.Exec(ctx, `
-		INSERT INTO app.portal_invitations (token_hash, portal_user_no, purpose, expires_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (portal_user_no) WHERE used_at IS NULL DO UPDATE
-		SET token_hash = excluded.token_hash, purpose = excluded.purpose, expires_at = excluded.expires_at`,
-		digest, u.no, purpose, g.cfg.Now().Add(lifetime))
-	if err != nil {
-		return "", fmt.Errorf("keeping the invitation: %w", err)
-	}
-	return token, nil
-}
-
-// AcceptInvitation sets the password of the portal user whose link it is, ends
-// their sessions and uses the link up. It fails with [ErrInvitation], or with
-// [ErrPassword], after which the link can still be used. Two at once: one wins.
-func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) error {
-	digest, ok := parseToken(linkTokenPrefix, token)
-	if !ok {
-		return ErrInvitation
-	}
-	const open = ` WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2`
-	u, err := one(ctx, g.pool, ErrInvitation, readPortalUser,
-		selectPortalUser+` JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no`+open+` AND u.active`, digest, g.cfg.Now())
-	if errors.Is(err, ErrInvitation) {
-		return err
-	}
-	if err != nil {
-		return fmt.Errorf("looking up an invitation: %w", err)
-	}
-	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE app.portal_invitations SET used_at = $2`+open, digest, g.cfg.Now())
-		if err == nil && tag.RowsAffected() != 1 {
-			err = ErrInvitation
-		}
-		return err
-	})
 }
 
 // SetPortalPassword sets the password of an active portal user, who need not
@@ -153,4 +91,44 @@ func (g *Gate) tellApart(ctx context.Context, u portalUser, password string) err
 		}
 	}
 	return nil
+}
+
+// ErrCurrentPassword says that somebody does not know the password that they have.
+var ErrCurrentPassword = errors.New("this is not your current password")
+
+// ChangePortalPassword gives a portal user who knows their password another one, and
+// ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
+// fails with [ErrCurrentPassword], [ErrPassword], or with [TooSoon] as signing in
+// does: whoever finds a phone unlocked can't guess faster there.
+func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, password string) error {
+	u, err := g.portalUserByID(ctx, who.ID)
+	if err != nil {
+		return err
+	}
+	lane := g.laneOf(ctx, RealmPortalUser, u.email)
+	if err := g.countTry(ctx, lane); err != nil {
+		return err
+	}
+	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT password_hash FROM app.portal_accounts WHERE portal_user_no = $1`, u.no)
+	if err != nil {
+		return fmt.Errorf("reading a password's hash: %w", err)
+	}
+	match, _, err := g.passwords.matches(ctx, current, hash)
+	if err != nil {
+		return err
+	}
+	if !match {
+		return ErrCurrentPassword
+	}
+	if err := g.forgive(ctx, lane); err != nil {
+		return err
+	}
+	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
+		// Of two changes at once the second no longer knows the current one.
+		tag, err := tx.Exec(ctx, `SELECT FROM app.portal_accounts WHERE portal_user_no = $1 AND password_hash = $2 FOR UPDATE`, u.no, hash)
+		if err == nil && tag.RowsAffected() != 1 {
+			err = ErrCurrentPassword
+		}
+		return err
+	})
 }

@@ -64,6 +64,20 @@ func (g *Gate) Begin(ctx context.Context, subject Subject) error {
 	return nil
 }
 
+// SessionLeft is how long the session of the request goes on if nothing more is
+// asked for: 0 where there is none, as for a request with an API token. The request
+// must have come through the middleware of that realm.
+func (g *Gate) SessionLeft(ctx context.Context, realm Realm) time.Duration {
+	sessions := g.doorOf(realm).sessions
+	if sessions.GetString(ctx, subjectKey) == "" {
+		return 0
+	}
+	return max(0, min(idleTimeout, time.Until(sessions.Deadline(ctx))))
+}
+
+// Secure says whether cookies are kept off plain HTTP.
+func (g *Gate) Secure() bool { return g.cfg.Secure }
+
 // SignOut ends the session of the request, if it has one. The request must have
 // come through the middleware of that realm, which clears the cookie.
 func (g *Gate) SignOut(ctx context.Context, realm Realm) error {

@@ -157,6 +157,21 @@ func TestPermissionsChangeOnTheRecord(t *testing.T) {
 	}
 }
 
+// Who saw other permissions than are held now changes nothing.
+func TestReconsiderWhatWasSeen(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example", SendPortalMessage)
+	before := c.rec.count()
+	for _, seen := range [][]Permission{nil, {ReadRecord}, {SendPortalMessage, ReadRecord}} {
+		if err := c.Reconsider(t.Context(), operator, ada.ID, seen, []Permission{ManageLabels}); !errors.Is(err, ErrPermissionsChanged) || c.rec.count() != before {
+			t.Errorf("having seen %v: %v, %d events more", seen, err, c.rec.count()-before)
+		}
+	}
+	if err := c.Reconsider(t.Context(), operator, ada.ID, []Permission{SendPortalMessage}, []Permission{ManageLabels}); err != nil || c.rec.count() != before+2 {
+		t.Errorf("having seen what is held: %v, %d events more", err, c.rec.count()-before)
+	}
+}
+
 func TestTheLastAdministratorStays(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example", ManageStaff, ReadRecord)

@@ -1,0 +1,31 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PortalAccount is what is known of how a portal user signs in.
+type PortalAccount struct {
+	PasswordSince *time.Time // nil: there is no password
+	InvitedUntil  *time.Time // until when a link that sets one can be used; nil: there is none
+}
+
+// PortalAccount tells how a portal user, active or not, signs in. It fails with
+// [ErrNoPortalUser].
+func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAccount, error) {
+	account, err := one(ctx, g.pool, ErrNoPortalUser, pgx.RowToStructByPos[PortalAccount], `
+		SELECT a.changed_at, i.expires_at
+		FROM app.portal_users u
+		LEFT JOIN app.portal_accounts a USING (portal_user_no)
+		LEFT JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no AND i.used_at IS NULL AND i.expires_at > $2
+		WHERE u.portal_user_id = $1`, portalUserID, g.cfg.Now())
+	if err != nil && !errors.Is(err, ErrNoPortalUser) {
+		err = fmt.Errorf("reading a portal user's account: %w", err)
+	}
+	return account, err
+}

@@ -1,0 +1,169 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	// ErrInvitation says that a link opens nothing: never did, has been used, was
+	// replaced by a newer one or has expired.
+	ErrInvitation = errors.New("this link is not valid any more: ask the clinic for a new one")
+	// ErrNoAddress says that a portal user has no e-mail address.
+	ErrNoAddress = errors.New("this account has no e-mail address: add one to the directory first")
+)
+
+// How long a link that sets a password may be used. The letters that bring one say so.
+const (
+	inviteLifetime = 7 * 24 * time.Hour
+	resetLifetime  = 24 * time.Hour
+)
+
+// askedAlready is how long a link that somebody asked for is not replaced by asking
+// again: a button that is pressed twice sends one letter, whose link works.
+const askedAlready = 2 * time.Minute
+
+// Invitation is a single-use link with which a portal user sets a password.
+type Invitation struct {
+	Token string
+	Email string // where to send it
+	First bool   // there is no password yet
+}
+
+// Invited is whose link it is.
+type Invited struct {
+	Name, Email string
+	First       bool
+}
+
+// Invite makes the token of a single-use link with which a portal user sets a
+// password: the first within seven days, a new one within one. It replaces any
+// that the portal user had. It fails with [ErrNoPortalUser].
+func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) {
+	u, err := g.portalUserByID(ctx, portalUserID)
+	if err != nil {
+		return "", err
+	}
+	made, err := g.invite(ctx, u, g.anyTime())
+	return made.Token, err
+}
+
+// AcceptInvitation sets the password of the portal user whose link it is, ends
+// their sessions and uses the link up. It fails with [ErrInvitation], or with
+// [ErrPassword], after which the link can still be used. Two at once: one wins.
+func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) error {
+	u, digest, err := g.invited(ctx, token)
+	if err != nil {
+		return err
+	}
+	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE app.portal_invitations SET used_at = $2`+openInvitation, digest, g.cfg.Now())
+		if err == nil && tag.RowsAffected() != 1 {
+			err = ErrInvitation
+		}
+		return err
+	})
+}
+
+// InviteByMail is [Gate.Invite] for a link that is to go by e-mail. Where it fails
+// with [ErrNoPortalUser] or [ErrNoAddress], a link made before still works.
+func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitation, error) {
+	u, err := g.portalUserByID(ctx, portalUserID)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if u.email == "" {
+		return Invitation{}, ErrNoAddress
+	}
+	return g.invite(ctx, u, g.anyTime())
+}
+
+// anyTime is later than when any link was made, by whatever clock.
+func (g *Gate) anyTime() time.Time { return g.cfg.Now().AddDate(1, 0, 0) }
+
+// CountAsk counts that somebody asks for links at an address, and refuses it as
+// [TooSoon] where that happens often. It looks at no account, and so is the same for
+// an address that none has.
+func (g *Gate) CountAsk(ctx context.Context, email string) error {
+	return g.countTry(ctx, g.laneOf(ctx, "asking for a link", email))
+}
+
+// InviteAddress makes a link for each active portal user who has an address: families
+// share one, and none of them can be told from here. Whoever asked a moment ago is
+// left out.
+func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, error) {
+	rows, err := g.pool.Query(ctx, selectPortalUser+`
+		WHERE lower(u.email) = lower(trim($1)) AND u.email <> '' AND u.active ORDER BY u.portal_user_no LIMIT 12`, email)
+	if err != nil {
+		return nil, fmt.Errorf("looking up an address: %w", err)
+	}
+	users, err := pgx.CollectRows(rows, readPortalUser)
+	if err != nil && !notText(err) {
+		return nil, fmt.Errorf("looking up an address: %w", err)
+	}
+	var made []Invitation
+	for _, u := range users {
+		one, err := g.invite(ctx, u, g.cfg.Now().Add(-askedAlready))
+		if errors.Is(err, errAskedAlready) {
+			continue
+		}
+		if err != nil {
+			return made, err
+		}
+		made = append(made, one)
+	}
+	return made, nil
+}
+
+var errAskedAlready = errors.New("there is a link that was made a moment ago")
+
+// invite replaces a link that was made until then.
+func (g *Gate) invite(ctx context.Context, u portalUser, until time.Time) (Invitation, error) {
+	purpose, lifetime := "invite", inviteLifetime
+	if u.hasAccount {
+		purpose, lifetime = "reset", resetLifetime
+	}
+	token, digest := newToken(linkTokenPrefix)
+	now := g.cfg.Now()
+	tag, err := g.pool.Exec(ctx, `
+		INSERT INTO app.portal_invitations AS i (token_hash, portal_user_no, purpose, expires_at, made_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (portal_user_no) WHERE used_at IS NULL DO UPDATE
+		SET token_hash = excluded.token_hash, purpose = excluded.purpose, expires_at = excluded.expires_at, made_at = excluded.made_at
+		WHERE i.made_at <= $6`,
+		digest, u.no, purpose, now.Add(lifetime), now, until)
+	if err != nil {
+		return Invitation{}, fmt.Errorf("keeping the invitation: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return Invitation{}, errAskedAlready
+	}
+	return Invitation{Token: token, Email: u.email, First: !u.hasAccount}, nil
+}
+
+// openInvitation picks the link of digest $1 if it can be used at $2.
+const openInvitation = ` WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2`
+
+// WhoIsInvited tells whose link it is, without using it up, or fails with
+// [ErrInvitation].
+func (g *Gate) WhoIsInvited(ctx context.Context, token string) (Invited, error) {
+	u, _, err := g.invited(ctx, token)
+	return Invited{Name: u.name, Email: u.email, First: !u.hasAccount}, err
+}
+
+// invited gives the active portal user whose link it is, and its digest.
+func (g *Gate) invited(ctx context.Context, token string) (portalUser, []byte, error) {
+	digest, ok := parseToken(linkTokenPrefix, token)
+	if !ok {
+		return portalUser{}, nil, ErrInvitation
+	}
+	u, err := one(ctx, g.pool, ErrInvitation, readPortalUser,
+		selectPortalUser+` JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no`+openInvitation+` AND u.active`, digest, g.cfg.Now())
+	if err != nil && !errors.Is(err, ErrInvitation) {
+		err = fmt.Errorf("looking up an invitation: %w", err)
+	}
+	return u, digest, err
+}

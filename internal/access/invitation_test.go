@@ -1,0 +1,121 @@
+package access
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Everybody who has the address gets a link of their own, once: who asks again a
+// moment later gets none, and the first goes on working.
+func TestInviteAddress(t *testing.T) {
+	c := newClinic(t)
+	c.enrol(t, "pu-1", "family@home.example", good)
+	c.enrol(t, "pu-2", "Family@home.example", "")
+	c.enrol(t, "pu-3", "family@home.example", "")
+	c.enrol(t, "pu-4", "", "")
+	c.exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'pu-3'`)
+	ask := func(email string) []Invitation {
+		t.Helper()
+		made, err := c.InviteAddress(t.Context(), email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	made := ask(" FAMILY@home.example ")
+	var first []bool
+	for _, one := range made {
+		first = append(first, one.First)
+		who, err := c.WhoIsInvited(t.Context(), one.Token)
+		if err != nil || who.First != one.First || who.Email != one.Email {
+			t.Errorf("%+v is of %+v: %v", one, who, err)
+		}
+	}
+	if diff := cmp.Diff([]bool{false, true}, first); diff != "" {
+		t.Errorf("whether the links set a first password (-want +got):\n%s", diff)
+	}
+	for _, email := range []string{"family@home.example", "nobody@home.example", "", "a\x00b"} {
+		if more := ask(email); len(more) != 0 {
+			t.Errorf("%q: %d links", email, len(more))
+		}
+	}
+	if err := c.AcceptInvitation(t.Context(), made[1].Token, "a link that still works"); err != nil {
+		t.Error(err)
+	}
+	c.clock.move(askedAlready)
+	if more := ask("family@home.example"); len(more) != 2 || more[1].First {
+		t.Errorf("after a while: %+v", more)
+	}
+	if _, err := c.WhoIsInvited(t.Context(), made[0].Token); !errors.Is(err, ErrInvitation) {
+		t.Errorf("the link that was replaced: %v", err)
+	}
+}
+
+// Staff replace a link whenever they want to; without an address they lose none.
+func TestInviteByMail(t *testing.T) {
+	c := newClinic(t)
+	c.enrol(t, "pu-1", "noor@home.example", "")
+	first, err := c.InviteByMail(t.Context(), "pu-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.InviteByMail(t.Context(), "pu-1")
+	if err != nil || second.Token == first.Token || !second.First || second.Email != "noor@home.example" {
+		t.Errorf("%+v, %v", second, err)
+	}
+	c.exec(t, `UPDATE app.portal_users SET email = ''`)
+	if _, err := c.InviteByMail(t.Context(), "pu-1"); !errors.Is(err, ErrNoAddress) {
+		t.Errorf("without an address: %v", err)
+	}
+	if who, err := c.WhoIsInvited(t.Context(), second.Token); err != nil || who.Name != "Noor Haddad" {
+		t.Errorf("the link before is of %+v: %v", who, err)
+	}
+	if _, err := c.InviteByMail(t.Context(), "pu-9"); !errors.Is(err, ErrNoPortalUser) {
+		t.Errorf("of nobody: %v", err)
+	}
+}
+
+// Asking is counted by the address alone, whether an account has it or not.
+func TestCountAsk(t *testing.T) {
+	c := newClinic(t)
+	c.enrol(t, "pu-1", "noor@home.example", good)
+	for _, email := range []string{"noor@home.example", "nobody@home.example"} {
+		var tooSoon TooSoon
+		for range 5 {
+			if err := c.CountAsk(t.Context(), email); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.CountAsk(t.Context(), email); !errors.As(err, &tooSoon) || tooSoon.After > time.Second {
+			t.Errorf("the sixth time: %v", err)
+		}
+		// Signing in is counted apart.
+		if _, err := c.SignInPortal(t.Context(), Credentials{Email: email, Password: "x"}); !errors.Is(err, ErrWrongCredentials) {
+			t.Errorf("signing in: %v", err)
+		}
+	}
+}
+
+func TestChangePortalPassword(t *testing.T) {
+	s := newSite(t)
+	s.enrol(t, "pu-1", "noor@home.example", good)
+	b := s.browser(t)
+	b.signIn("/portal", "noor@home.example", good)
+	noor := Subject{Realm: RealmPortalUser, ID: "pu-1"}
+	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "another long one"); !errors.Is(err, ErrCurrentPassword) {
+		t.Errorf("without the current one: %v", err)
+	}
+	if err := s.ChangePortalPassword(t.Context(), noor, good, "short"); !errors.Is(err, ErrPassword) {
+		t.Errorf("to a short one: %v", err)
+	}
+	if err := s.ChangePortalPassword(t.Context(), noor, good, "another long one"); err != nil {
+		t.Fatal(err)
+	}
+	b.is("/portal", "")
+	if _, err := s.SignInPortal(t.Context(), Credentials{Email: "noor@home.example", Password: "another long one"}); err != nil {
+		t.Error(err)
+	}
+}
