@@ -51,6 +51,7 @@ type Client struct {
 	endpoint      string
 	authorization string
 	timeout       time.Duration
+	from          *mail.Address
 	envelope      envelope
 	http          *http.Client
 	now           func() time.Time
@@ -76,6 +77,7 @@ func New(c Config) (*Client, error) {
 		endpoint:      base.JoinPath("/v3/mail/send").String(),
 		authorization: "Bearer " + c.APIKey,
 		timeout:       orDefault(c.Timeout, defaultTimeout),
+		from:          from,
 		envelope:      newEnvelope(from, c.PublicURL),
 		http:          httpClient(c.HTTP),
 		now:           c.Now,
@@ -159,12 +161,16 @@ func (c *Client) Send(ctx context.Context, attempt uuid.UUID, to []Address) Resu
 	if err := checkRecipients(attempt, to); err != nil {
 		return Result{Kind: Invalid, Reason: err.Error()}
 	}
+	// The body is this request's own: net/http may still be reading it when an
+	// early answer makes Do return, so it must not be reused.
+	return c.post(ctx, c.envelope.encode(attempt, to), to)
+}
+
+// post makes one request; to is whom its answer may speak of.
+func (c *Client) post(ctx context.Context, body []byte, to []Address) Result {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var sent progress
-	// The body is this request's own: net/http may still be reading it when an
-	// early answer makes Do return, so it must not be reused.
-	body := c.envelope.encode(attempt, to)
 	req, err := http.NewRequestWithContext(sent.watch(ctx), http.MethodPost, c.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return Result{Kind: Invalid, Reason: "the request could not be made"}

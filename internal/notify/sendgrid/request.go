@@ -49,11 +49,17 @@ var alertHTML = template.Must(template.New("alert").Parse(`<!DOCTYPE html>
 // all that comes before the attempt's id.
 type envelope []byte
 
-// newEnvelope turns tracking off: a pixel or a rewritten link would tell a third
-// party who reads what a clinic sends, and an unsubscribe link would let one
-// tap end alerts for good.
 func newEnvelope(from *mail.Address, publicURL string) envelope {
 	subject, plain, html := alertText(publicURL)
+	e := beginBody(from, subject, plain, html)
+	return append(e, `,"custom_args":{"`+ArgAttempt+`":"`...)
+}
+
+// beginBody begins the JSON of a request with all but its recipients. It turns
+// tracking off: a pixel or a rewritten link would tell a third party who reads
+// what a clinic sends, and an unsubscribe link would let one tap end alerts for
+// good.
+func beginBody(from *mail.Address, subject, plain, html string) []byte {
 	e := append([]byte(nil), `{"from":{"email":`...)
 	e = appendString(e, from.Address)
 	if from.Name != "" {
@@ -66,12 +72,10 @@ func newEnvelope(from *mail.Address, publicURL string) envelope {
 	e = appendString(e, plain)
 	e = append(e, `},{"type":"text/html","value":`...)
 	e = appendString(e, html)
-	e = append(e, `}],"tracking_settings":{`+
+	return append(e, `}],"tracking_settings":{`+
 		`"click_tracking":{"enable":false,"enable_text":false},`+
 		`"open_tracking":{"enable":false},`+
-		`"subscription_tracking":{"enable":false}},`+
-		`"custom_args":{"`+ArgAttempt+`":"`...)
-	return e
+		`"subscription_tracking":{"enable":false}}`...)
 }
 
 // encode writes the body by hand: a blast is nothing but this, a thousand

@@ -1,0 +1,122 @@
+package sendgrid
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html/template"
+	"time"
+)
+
+// A letter brings the single-use link with which a portal user sets a password.
+// What it says is fixed: it is given the link and nothing else, and so names nobody,
+// not even those whose letters go to the same address.
+
+// SendInvitation hands over the letter in which the link sets a first password. Its
+// error is a [NotSent].
+func (c *Client) SendInvitation(ctx context.Context, to, link string) error {
+	return c.sendLetter(ctx, to, invitation, link)
+}
+
+// SendReset hands over the letter in which the link sets a new password, as
+// [Client.SendInvitation] does the first.
+func (c *Client) SendReset(ctx context.Context, to, link string) error {
+	return c.sendLetter(ctx, to, reset, link)
+}
+
+// NotSent says why a letter was not handed over. It holds no address.
+type NotSent struct {
+	Reason string
+	// After is how long to wait, at least, before it is handed over again; 0 where
+	// that is no use. A letter whose answer never came may be on its way: handed over again,
+	// it brings the same link twice, which harms nobody.
+	After time.Duration
+}
+
+func (e *NotSent) Error() string { return e.Reason }
+
+// RetryAfter is e.After.
+func (e *NotSent) RetryAfter() time.Duration { return e.After }
+
+func (c *Client) sendLetter(ctx context.Context, to string, l letter, link string) error {
+	body := beginBody(c.from, l.Subject, l.plain(link), l.html(link))
+	body = append(body, `,"personalizations":[{"to":[{"email":`...)
+	body = appendString(body, to)
+	body = append(body, `}]}]}`...)
+	r := c.post(ctx, body, []Address{{Email: to}})
+	if r.Kind == Refused && len(r.Refusals) > 0 {
+		r.Reason = r.Refusals[0].Reason
+	}
+	switch r.Kind {
+	case Accepted:
+		return nil
+	case RateLimited:
+		return &NotSent{r.Reason, r.Until.Sub(c.now())}
+	case Unavailable, Unknown:
+		return &NotSent{r.Reason, time.Millisecond}
+	default:
+		return &NotSent{r.Reason, 0}
+	}
+}
+
+// letter is the words around a link.
+type letter struct {
+	Subject string
+	Why     string // it came
+	Do      string // with the link
+	Once    string // how long the link lasts
+	If      string // it is not for the reader
+}
+
+var (
+	invitation = letter{
+		Subject: "Set up your account for secure messages",
+		Why:     "The clinic has an account for you. With it you can read the secure messages that the clinic sends you.",
+		Do:      "Choose your password",
+		Once:    "The link works one time, for 7 days.",
+		If:      "If you did not expect this e-mail, you can delete it.",
+	}
+	reset = letter{
+		Subject: "Choose a new password for secure messages",
+		Why:     "Someone, most likely you, asked for a new password for your secure messages.",
+		Do:      "Choose a new password",
+		Once:    "The link works one time, for 24 hours.",
+		If:      "If it was not you, delete this e-mail. Your password stays as it is.",
+	}
+)
+
+// What every letter says. Families share an address: that each has a letter of its
+// own is said to everybody, and so tells nothing of anybody.
+const (
+	keep   = "Keep this e-mail to yourself: whoever has the link can use it."
+	others = "If more people use this e-mail address, each gets an e-mail of their own. The page that opens says whose account it is."
+	silent = "Please do not reply: answers to this address are not read."
+)
+
+func (l letter) plain(link string) string {
+	return fmt.Sprintf("%s\n\n%s:\n%s\n\n%s\n%s\n\n%s\n\n%s\n%s\n", l.Why, l.Do, link, l.Once, keep, others, l.If, silent)
+}
+
+func (l letter) html(link string) string {
+	var b bytes.Buffer
+	// A template that parsed and a buffer leave Execute nothing to fail on.
+	_ = letterHTML.Execute(&b, struct {
+		letter
+		Link, Keep, Others, Silent string
+	}{l, link, keep, others, silent})
+	return b.String()
+}
+
+var letterHTML = template.Must(template.New("letter").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{{.Subject}}</title></head>
+<body>
+<p>{{.Why}}</p>
+<p><a href="{{.Link}}">{{.Do}}</a></p>
+<p>If the link does not open, copy this into your browser: {{.Link}}</p>
+<p>{{.Once}} {{.Keep}}</p>
+<p>{{.Others}}</p>
+<p>{{.If}} {{.Silent}}</p>
+</body>
+</html>
+`))

@@ -1,0 +1,104 @@
+package sendgrid
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sendgrid/sendgrid-go/helpers/mail"
+)
+
+const testLink = "https://portal.example/portal/invitation#pil_abc"
+
+// A letter's body is what SendGrid's own library would encode: one recipient, no
+// tracking, and nothing that SendGrid would keep of anybody.
+func TestLetterBody(t *testing.T) {
+	var body []byte
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ = io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(server.Close)
+	c := letterClient(t, server.URL)
+	if err := c.SendReset(t.Context(), `"noor"@home.example`, testLink); err != nil {
+		t.Fatal(err)
+	}
+	m := mail.NewV3Mail()
+	m.SetFrom(mail.NewEmail("Clinic", "alerts@clinic.example"))
+	m.Subject = reset.Subject
+	m.AddContent(mail.NewContent("text/plain", reset.plain(testLink)), mail.NewContent("text/html", reset.html(testLink)))
+	off := false
+	m.SetTrackingSettings(&mail.TrackingSettings{
+		ClickTracking:        &mail.ClickTrackingSetting{Enable: &off, EnableText: &off},
+		OpenTracking:         &mail.OpenTrackingSetting{Enable: &off},
+		SubscriptionTracking: &mail.SubscriptionTrackingSetting{Enable: &off},
+	})
+	p := mail.NewPersonalization()
+	p.AddTos(mail.NewEmail("", `"noor"@home.example`))
+	m.AddPersonalizations(p)
+	var want, got any
+	if err := errors.Join(json.Unmarshal(mail.GetRequestBody(m), &want), json.Unmarshal(body, &got)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sendgrid-go's request (-) and ours (+):\n%s", diff)
+	}
+}
+
+func letterClient(t *testing.T, url string) *Client {
+	t.Helper()
+	c, err := New(Config{BaseURL: url, APIKey: "SG.x", From: "Clinic <alerts@clinic.example>", PublicURL: "https://portal.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// A letter has its link on a line of its own, and says how long it works.
+func TestLetterTexts(t *testing.T) {
+	for _, l := range []letter{invitation, reset} {
+		if !strings.Contains(l.plain(testLink), ":\n"+testLink+"\n") {
+			t.Errorf("the plain text lacks the link on a line of its own:\n%s", l.plain(testLink))
+		}
+		if html := l.html(testLink); !strings.Contains(html, `<a href="`+testLink+`">`) {
+			t.Errorf("the HTML lacks the link:\n%s", html)
+		}
+		for _, words := range []string{l.Once, keep, others, silent} {
+			if !strings.Contains(l.plain(testLink), words) || !strings.Contains(l.html(testLink), words) {
+				t.Errorf("a letter does not say %q", words)
+			}
+		}
+	}
+}
+
+// What is worth another try says so, and no error holds the address.
+func TestLettersThatAreNotSent(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		answer string
+		again  bool
+	}{
+		{http.StatusServiceUnavailable, "", true},
+		{http.StatusTooManyRequests, "", true},
+		{http.StatusGatewayTimeout, "", true},
+		{http.StatusUnauthorized, "", false},
+		{http.StatusBadRequest, `{"errors":[{"message":"noor@home.example is not valid","field":"personalizations.0.to.0.email"}]}`, false},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(test.status)
+			_, _ = io.WriteString(w, test.answer)
+		}))
+		err := letterClient(t, server.URL).SendInvitation(t.Context(), "noor@home.example", testLink)
+		server.Close()
+		var notSent *NotSent
+		if !errors.As(err, &notSent) || (notSent.RetryAfter() > 0) != test.again || strings.Contains(err.Error(), "noor") || strings.Contains(err.Error(), "pil_") {
+			t.Errorf("%d: %v", test.status, err)
+		}
+	}
+}
