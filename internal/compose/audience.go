@@ -114,3 +114,17 @@ func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) erro
 	}
 	return nil
 }
+
+// Audience gives a page of the audience of a selection, as of now: see
+// [directory.Page].
+func (c *Composer) Audience(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
+	if err := mayChoose(staff, chosen); err != nil {
+		return nil, "", err
+	}
+	chosen = Request{Recipients: chosen}.normal().Recipients
+	err = c.inSnapshot(ctx, func(tx pgx.Tx) (err error) {
+		page, next, err = directory.Page(ctx, tx, chosen, c.cfg.Now(), limit, cursor)
+		return err
+	})
+	return page, next, namePortalUsers(err, chosen)
+}

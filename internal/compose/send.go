@@ -53,6 +53,31 @@ func (c *Composer) Send(ctx context.Context, staff access.Subject, key string, r
 	return c.carryOut(ctx, staff, key, cl, r)
 }
 
+// Check says what would be wrong with sending a request now: its errors are those
+// of [Composer.Send]. Nothing is sent or kept.
+func (c *Composer) Check(ctx context.Context, staff access.Subject, r Request) error {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return err
+	}
+	_, err := c.prepare(ctx, staff, r.normal())
+	return err
+}
+
+// Sent gives the message that a sender's key has sent, or [ErrNotFound].
+func (c *Composer) Sent(ctx context.Context, staff access.Subject, key string) (uuid.UUID, error) {
+	if checkKey(key) != nil {
+		return uuid.Nil, ErrNotFound
+	}
+	cl, err := c.find(ctx, staff, key)
+	switch {
+	case err != nil:
+		return uuid.Nil, err
+	case cl == nil || cl.status != statusPublished:
+		return uuid.Nil, ErrNotFound
+	}
+	return cl.id, nil
+}
+
 // prepare checks all that can be wrong with a new message, and makes its header.
 func (c *Composer) prepare(ctx context.Context, staff access.Subject, r Request) (Header, error) {
 	if err := c.mustBeRecordable(ctx); err != nil {

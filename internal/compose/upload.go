@@ -56,9 +56,40 @@ func (c *Composer) insertUpload(ctx context.Context, staff access.Subject, up at
 	return nil
 }
 
+// Uploads gives those of the uploads that are the sender's, in the order asked
+// for. Somebody else's is not there.
+func (c *Composer) Uploads(ctx context.Context, staff access.Subject, ids []uuid.UUID) ([]Attachment, error) {
+	found, err := c.uploads(ctx, staff, ids)
+	if err != nil {
+		return nil, err
+	}
+	var all []Attachment
+	for _, id := range ids {
+		if a, ok := found[id]; ok {
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
 // attachments gives the uploads of that sender in the order asked for, and adds a
-// fault for each that there is not. Somebody else's is not there.
+// fault for each that there is not.
 func (c *Composer) attachments(ctx context.Context, f *faults, staff access.Subject, ids []uuid.UUID) ([]Attachment, error) {
+	found, err := c.uploads(ctx, staff, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Attachment, len(ids))
+	for i, id := range ids {
+		var ok bool
+		if all[i], ok = found[id]; !ok {
+			f.add(fmt.Sprintf("body.attachment_ids[%d]", i), "you have uploaded no attachment %s: upload it again", id)
+		}
+	}
+	return all, nil
+}
+
+func (c *Composer) uploads(ctx context.Context, staff access.Subject, ids []uuid.UUID) (map[uuid.UUID]Attachment, error) {
 	rows, err := c.pool.Query(ctx, `
 		SELECT attachment_id, wrapped_key, sealed_name, size, media_type, sha256
 		FROM app.attachments WHERE attachment_id = ANY($1) AND staff_id = $2`, ids, staff.ID)
@@ -84,12 +115,5 @@ func (c *Composer) attachments(ctx context.Context, f *faults, staff access.Subj
 	if err != nil {
 		return nil, fmt.Errorf("looking uploads up: %w", err)
 	}
-	all := make([]Attachment, len(ids))
-	for i, id := range ids {
-		var ok bool
-		if all[i], ok = found[id]; !ok {
-			f.add(fmt.Sprintf("body.attachment_ids[%d]", i), "you have uploaded no attachment %s: upload it again", id)
-		}
-	}
-	return all, nil
+	return found, nil
 }

@@ -57,6 +57,11 @@ func AttachmentOf(attachment uuid.UUID) Name { return Name("attachments/" + atta
 // ManifestOf names the audience manifest of a message.
 func ManifestOf(message uuid.UUID) Name { return Name("manifests/" + message.String()) }
 
+// ImportFileOf names the nth file of an import of the directory that was uploaded.
+func ImportFileOf(upload uuid.UUID, n int) Name {
+	return Name(fmt.Sprintf("imports/%s-%d", upload, n))
+}
+
 // Store is a bucket of encrypted blobs and the KEK of their keys.
 type Store struct {
 	bucket *blob.Bucket

@@ -37,6 +37,7 @@ import (
 
 // System is everything that a message goes through up to the record.
 type System struct {
+	URL      string        // of the database
 	Admin    *pgxpool.Pool // may do anything
 	Pool     *pgxpool.Pool // the api's
 	Log      *eventlog.Log
@@ -81,6 +82,7 @@ func New(t testing.TB) *System {
 	t.Helper()
 	url := storetest.New(t)
 	s := &System{
+		URL:        url,
 		Admin:      storetest.Open(t, url, store.RoleAdmin),
 		Pool:       storetest.Open(t, url, store.RoleAPI),
 		Log:        eventlogtest.Start(t),

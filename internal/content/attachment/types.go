@@ -72,6 +72,14 @@ func Allowed() []string {
 	return labels
 }
 
+// Extensions are those that the names of such files end in, each with its dot.
+func Extensions() (all []string) {
+	for _, k := range allowed {
+		all = append(all, k.extensions...)
+	}
+	return all
+}
+
 // kindOf finds what a file is from its bytes, or returns a *TypeError. The name
 // decides between plain text and CSV, and nothing else.
 func kindOf(data []byte, name string) (kind, error) {

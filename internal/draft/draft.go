@@ -1,0 +1,208 @@
+// Package draft keeps messages that are being written: encrypted like everything
+// that will be sent, their author's alone, and deleted when they are sent.
+//
+// # Saving
+//
+// A draft begins with its first [Book.Save], under an id that its page chose, so
+// that looking at an empty page keeps nothing. Each save that changes something
+// counts the version up. A save from a page that has not seen the latest version
+// changes nothing and fails with [Stale], unless the latest save was that page's
+// own: an answer that was lost on the way is no quarrel.
+//
+// # Sending
+//
+// A draft holds the idempotency key of the send to come. It is deleted once it was
+// sent: a crash in between leaves a draft that, sent again, is the same message.
+//
+// # Documents
+//
+// A draft names uploads of package compose, and marks them as its own for as long
+// as it is there, so that none that a draft waits to send is swept.
+//
+// A Book is safe for concurrent use, also by several processes.
+package draft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/content"
+)
+
+// Keep is how long a draft is kept after it was last saved.
+const Keep = 90 * 24 * time.Hour
+
+var (
+	// ErrNotFound says that the asker has no such draft: it was sent or deleted, or
+	// never was, or is somebody else's.
+	ErrNotFound = errors.New("there is no such draft. It may have been sent or deleted")
+	// ErrTooLong says that a draft is longer than any message could be.
+	ErrTooLong = errors.New("the draft is too long to be kept: shorten it")
+	// ErrCursor says that a cursor is of no list of drafts.
+	ErrCursor = errors.New("the cursor is not one of this list: leave it out to begin anew")
+)
+
+// Stale says that a draft was changed since the page that saves it has seen it,
+// and what it is now. Nothing was saved.
+type Stale struct{ Now Draft }
+
+func (e *Stale) Error() string { return "the draft was changed in another tab or window since" }
+
+// Draft is a message that is not yet sent.
+type Draft struct {
+	ID      uuid.UUID
+	Version int // 0: was never saved
+	SavedAt time.Time
+	Content
+}
+
+// Seen is what a page knows of the draft that it saves.
+type Seen struct {
+	Version int    // the one that the page shows; 0: the draft is to begin here
+	Page    string // any string that no other page has
+}
+
+// Book keeps drafts.
+type Book struct {
+	// Pool connects as postern_api or as the login user.
+	Pool    *pgxpool.Pool
+	Content *content.Store // makes and opens keys
+	Now     func() time.Time
+}
+
+// Open gives a draft of the asker's, or [ErrNotFound].
+func (b *Book) Open(ctx context.Context, staff access.Subject, id uuid.UUID) (Draft, error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Draft{}, err
+	}
+	r, err := read(ctx, b.Pool, selectDraft+` WHERE draft_id = $1`, id)
+	if err != nil {
+		return Draft{}, err
+	}
+	if r.staff != staff.ID {
+		return Draft{}, ErrNotFound
+	}
+	d, _, err := b.unseal(r)
+	return d, err
+}
+
+// Save changes a draft, or begins one, and gives what it is now. A change that
+// changes nothing saves nothing. It fails with [*Stale], [ErrNotFound] or
+// [ErrTooLong]; then nothing was changed.
+func (b *Book) Save(ctx context.Context, staff access.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Draft{}, err
+	}
+	err = pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error {
+		if seen.Version == 0 {
+			if err := b.begin(ctx, tx, staff, id, seen.Page); err != nil {
+				return err
+			}
+		}
+		d, err = b.save(ctx, tx, staff, id, seen, change)
+		return err
+	})
+	return d, err
+}
+
+// begin makes an empty draft, unless the page has begun it already.
+func (b *Book) begin(ctx context.Context, tx pgx.Tx, staff access.Subject, id uuid.UUID, page string) error {
+	key, wrapped, err := b.Content.NewKey(id)
+	if err != nil {
+		return err
+	}
+	empty, err := Content{Key: newSendKey()}.seal(key)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO app.drafts (draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at)
+		VALUES ($1, $2, 0, $3, $4, $5, $6, $7) ON CONFLICT (draft_id) DO NOTHING`,
+		id, staff.ID, page, wrapped, empty.header, empty.body, b.now())
+	if err != nil {
+		return fmt.Errorf("beginning a draft: %w", err)
+	}
+	return nil
+}
+
+func (b *Book) save(ctx context.Context, tx pgx.Tx, staff access.Subject, id uuid.UUID, seen Seen, change func(*Content)) (Draft, error) {
+	r, err := read(ctx, tx, selectDraft+` WHERE draft_id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return Draft{}, err
+	}
+	if r.staff != staff.ID {
+		return Draft{}, ErrNotFound
+	}
+	d, key, err := b.unseal(r)
+	if err != nil {
+		return Draft{}, err
+	}
+	if d.Version != seen.Version && (r.page != seen.Page || seen.Page == "") {
+		return Draft{}, &Stale{Now: d}
+	}
+	before := d.Content.clone()
+	change(&d.Content)
+	if d.Version > 0 && d.Content.equal(before) {
+		return d, nil
+	}
+	sealed, err := d.Content.seal(key)
+	if err != nil {
+		return Draft{}, err
+	}
+	d.Version, d.SavedAt = d.Version+1, b.now()
+	_, err = tx.Exec(ctx, `UPDATE app.drafts SET version = $2, page = $3, sealed = $4, sealed_body = $5, saved_at = $6 WHERE draft_id = $1`,
+		id, d.Version, seen.Page, sealed.header, sealed.body, d.SavedAt)
+	if err != nil {
+		return Draft{}, fmt.Errorf("saving a draft: %w", err)
+	}
+	return d, keepUploads(ctx, tx, staff, d)
+}
+
+// keepUploads marks the uploads that a draft names as its own, and no others.
+func keepUploads(ctx context.Context, tx pgx.Tx, staff access.Subject, d Draft) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE app.attachments SET draft_id = CASE WHEN attachment_id = ANY($2) THEN $1::uuid END
+		WHERE draft_id = $1 AND attachment_id <> ALL($2)
+		   OR attachment_id = ANY($2) AND staff_id = $3 AND draft_id IS DISTINCT FROM $1`,
+		d.ID, append([]uuid.UUID{}, d.AttachmentIDs...), staff.ID) // NULL is no empty array
+	if err != nil {
+		return fmt.Errorf("keeping the uploads of a draft: %w", err)
+	}
+	return nil
+}
+
+// Delete erases a draft, or says that there is none.
+func (b *Book) Delete(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return err
+	}
+	tag, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)
+	if err != nil {
+		return fmt.Errorf("deleting a draft: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Sweep deletes drafts that nobody has saved for [Keep]. It deletes a thousand at
+// most; call it every few minutes.
+func (b *Book) Sweep(ctx context.Context) error {
+	_, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
+		(SELECT draft_id FROM app.drafts WHERE saved_at < $1 ORDER BY saved_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, b.now().Add(-Keep))
+	if err != nil {
+		return fmt.Errorf("sweeping drafts: %w", err)
+	}
+	return nil
+}
+
+// now is the time as Postgres keeps it: in microseconds.
+func (b *Book) now() time.Time { return b.Now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,67 @@
+package draft
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// When is when a draft is to be sent, as it was typed.
+type When struct {
+	Later            bool   `json:"later"` // else at once, and the rest is not looked at
+	Day, Month, Year string `json:",omitempty"`
+	Time             string `json:",omitempty"` // 15:04, or 3:04 pm
+}
+
+var (
+	// ErrDay says that there is no such day.
+	ErrDay = errors.New("enter a real date, such as 27 3 2027")
+	// ErrTime says that there is no such time of day.
+	ErrTime = errors.New("enter a time, such as 9:30 am or 14:00")
+	// ErrSkipped says that the clocks are put forward at that time.
+	ErrSkipped = errors.New("there is no such time on that day, because the clocks go forward: choose an hour later")
+)
+
+// layouts are the ways in which people write a time of day.
+var layouts = []string{"15:04", "15:04:05", "3:04pm", "3pm", "15.04", "3.04pm"}
+
+// At gives the moment, in the time zone of the clinic; nil: at once.
+func (w When) At(in *time.Location) (*time.Time, error) {
+	if !w.Later {
+		return nil, nil
+	}
+	year, month, day := number(w.Year), number(w.Month), number(w.Day)
+	date := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	if y, m, d := date.Date(); y != year || int(m) != month || d != day || year < 2000 || year > 9999 {
+		return nil, ErrDay
+	}
+	clock, err := timeOfDay(w.Time)
+	if err != nil {
+		return nil, err
+	}
+	at := time.Date(year, time.Month(month), day, clock.Hour(), clock.Minute(), 0, 0, in)
+	if at.Hour() != clock.Hour() || at.Minute() != clock.Minute() {
+		return nil, ErrSkipped
+	}
+	return &at, nil
+}
+
+func timeOfDay(typed string) (time.Time, error) {
+	typed = strings.ReplaceAll(strings.ToLower(typed), " ", "")
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, typed); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, ErrTime
+}
+
+// number is -1 for what is none.
+func number(typed string) int {
+	n, err := strconv.Atoi(strings.TrimSpace(typed))
+	if err != nil {
+		return -1
+	}
+	return n
+}
