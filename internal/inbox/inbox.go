@@ -71,6 +71,14 @@ type Message struct {
 	Attachments int
 	Recalled    bool
 	Subject     string // "" where it was recalled or erased
+	About       About
+}
+
+// About is whose matter a message concerns: the patients on whose account the reader
+// may read it today.
+type About struct {
+	Own    bool     // the reader is one of them
+	Others []string // the names of those whom the reader represents; "" for one that has none
 }
 
 // Read is an opened message.
@@ -82,25 +90,39 @@ type Read struct {
 	Seq uint64
 }
 
-// readable is the deliveries that a reader may read: $1 is the reader's number,
-// $2 the day. A page follows the index that is there for it.
-const readable = `
+// readable is the deliveries that a reader may read: $1 is the reader's number, $2 the
+// day. What is asked for is picked first, along the index of the inbox, and only then
+// is the rest looked up for it.
+const (
+	readable = `
 	SELECT d.message_id, coalesce(s.name, ''), c.delivered_at, o.opened_at,
-	       jsonb_array_length(m.attachments), m.status = 'recalled'
-	FROM record.deliveries d
+	       jsonb_array_length(m.attachments), m.status = 'recalled', d.own, d.others
+	FROM (SELECT d.message_id, d.portal_user_no, d.chunk, about.own, about.others
+	      FROM record.deliveries d
+	      CROSS JOIN LATERAL (
+	          SELECT count(*) AS n, coalesce(bool_or(own), false) AS own,
+	                 coalesce(array_agg(name ORDER BY patient_no) FILTER (WHERE NOT own), '{}') AS others
+	          FROM (SELECT p.patient_no, bool_or(l.relationship = 'self') AS own, trim(p.given_name || ' ' || p.family_name) AS name
+	                FROM app.links l JOIN app.patients p USING (patient_no)
+	                WHERE l.portal_user_no = $1 AND l.patient_no = ANY(d.patient_nos)
+	                  AND (l.valid_from IS NULL OR l.valid_from <= $2::date)
+	                  AND (l.valid_until IS NULL OR l.valid_until >= $2::date)
+	                GROUP BY p.patient_no) patients) about
+	      WHERE d.portal_user_no = $1 AND (cardinality(d.patient_nos) = 0 OR about.n > 0)`
+	inDetail = `) d
 	JOIN record.messages m USING (message_id)
 	JOIN record.chunks c USING (message_id, chunk)
 	LEFT JOIN record.opens o USING (message_id, portal_user_no)
 	LEFT JOIN record.staff s ON s.staff_id = m.sender_id
-	WHERE d.portal_user_no = $1
-	  AND (cardinality(d.patient_nos) = 0 OR EXISTS (
-	      SELECT FROM app.links l
-	      WHERE l.portal_user_no = $1 AND l.patient_no = ANY(d.patient_nos)
-	        AND (l.valid_from IS NULL OR l.valid_from <= $2::date)
-	        AND (l.valid_until IS NULL OR l.valid_until >= $2::date)))`
+	ORDER BY d.message_id DESC`
+
+	// page is those older than $3, at most $4 of them, and single is that of $3.
+	page   = readable + ` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4` + inDetail
+	single = readable + ` AND d.message_id = $3` + inDetail
+)
 
 func scanMessage(row pgx.CollectableRow) (m Message, err error) {
-	err = row.Scan(&m.ID, &m.From, &m.DeliveredAt, &m.OpenedAt, &m.Attachments, &m.Recalled)
+	err = row.Scan(&m.ID, &m.From, &m.DeliveredAt, &m.OpenedAt, &m.Attachments, &m.Recalled, &m.About.Own, &m.About.Others)
 	m.DeliveredAt = m.DeliveredAt.UTC()
 	if m.OpenedAt != nil {
 		*m.OpenedAt = m.OpenedAt.UTC()
@@ -114,7 +136,7 @@ func (i *Inbox) today() string { return i.cfg.Now().Format(time.DateOnly) }
 // List gives up to limit messages older than before, newest first; [uuid.Max] is
 // newer than all.
 func (i *Inbox) List(ctx context.Context, reader access.Subject, before uuid.UUID, limit int) ([]Message, error) {
-	rows, err := i.cfg.Pool.Query(ctx, readable+` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4`,
+	rows, err := i.cfg.Pool.Query(ctx, page,
 		reader.No, i.today(), before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading an inbox: %w", err)
@@ -152,22 +174,58 @@ func (i *Inbox) Open(ctx context.Context, reader access.Subject, id uuid.UUID) (
 	}
 	read := Read{Message: m, Body: body, Documents: header.Attachments}
 	read.Subject = header.Subject
-	if m.OpenedAt == nil {
-		at := i.now()
-		// The commit point of step 8. A crash before it: nothing was shown. After
-		// it: on the record as opened though perhaps not shown; opening it again
-		// tells the record nothing new.
-		read.Seq, err = i.publish(ctx, reader, at, events.DeliveryOpened{MessageID: id, PortalUserID: reader.ID, PortalUserNo: reader.No})
-		if err != nil {
-			return Read{}, err
-		}
-		read.OpenedAt = &at
+	if read.Seq, err = i.recordOpening(ctx, reader, &read.Message); err != nil {
+		return Read{}, err
 	}
 	return read, nil
 }
 
-// Download gives a document of a message. The download is on the record when
-// this returns.
+// recordOpening puts the first opening of a message on the record, and gives its
+// place there.
+func (i *Inbox) recordOpening(ctx context.Context, reader access.Subject, m *Message) (seq uint64, err error) {
+	if m.OpenedAt != nil {
+		return 0, nil
+	}
+	at := i.now()
+	// The commit point of step 8. A crash before it: nothing was shown. After
+	// it: on the record as opened though perhaps not shown; opening it again
+	// tells the record nothing new.
+	seq, err = i.publish(ctx, reader, at, events.DeliveryOpened{MessageID: m.ID, PortalUserID: reader.ID, PortalUserNo: reader.No})
+	if err != nil {
+		return 0, err
+	}
+	m.OpenedAt = &at
+	return seq, nil
+}
+
+// Document gives what a document of a message is, and nothing of what is in it. Its
+// name is a part of the message, which is opened by that.
+func (i *Inbox) Document(ctx context.Context, reader access.Subject, id, attachment uuid.UUID) (Message, compose.Attachment, error) {
+	m, err := i.find(ctx, reader, id)
+	if err != nil {
+		return Message{}, compose.Attachment{}, err
+	}
+	headers, err := i.cfg.Compose.Headers(ctx, []uuid.UUID{id})
+	if err != nil {
+		return Message{}, compose.Attachment{}, err
+	}
+	header, kept := headers[id]
+	if !kept {
+		return Message{}, compose.Attachment{}, compose.ErrErased
+	}
+	document, ok := header.Attachment(attachment)
+	if !ok {
+		return Message{}, compose.Attachment{}, ErrNotFound
+	}
+	if _, err := i.recordOpening(ctx, reader, &m); err != nil {
+		return Message{}, compose.Attachment{}, err
+	}
+	m.Subject = header.Subject
+	return m, document, nil
+}
+
+// Download gives a document of a message, to be saved or to be shown: both are a
+// download. It is on the record when this returns.
 func (i *Inbox) Download(ctx context.Context, reader access.Subject, id, attachment uuid.UUID) (compose.Attachment, []byte, error) {
 	if _, err := i.find(ctx, reader, id); err != nil {
 		return compose.Attachment{}, nil, err
@@ -186,7 +244,7 @@ func (i *Inbox) Download(ctx context.Context, reader access.Subject, id, attachm
 
 // find gives a message that the reader may open now.
 func (i *Inbox) find(ctx context.Context, reader access.Subject, id uuid.UUID) (Message, error) {
-	rows, err := i.cfg.Pool.Query(ctx, readable+` AND d.message_id = $3`, reader.No, i.today(), id)
+	rows, err := i.cfg.Pool.Query(ctx, single, reader.No, i.today(), id)
 	if err != nil {
 		return Message{}, fmt.Errorf("looking for message %s: %w", id, err)
 	}

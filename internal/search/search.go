@@ -9,6 +9,7 @@ package search
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -27,6 +28,8 @@ const (
 	// recent is how many of the latest messages are searched: subjects are
 	// encrypted, so each is opened.
 	recent = 500
+	// atATime is how many of them are opened before it is asked whether that is enough.
+	atATime = 250
 )
 
 // Found is something that was found.
@@ -81,14 +84,16 @@ func (s *Searcher) Find(ctx context.Context, subject access.Subject, q string) (
 // mentions says whether the text holds each word of q.
 func mentions(text, q string) bool {
 	text = strings.ToLower(text)
-	words := strings.Fields(strings.ToLower(q))
-	for _, w := range words {
+	wanted := words(q)
+	for _, w := range wanted {
 		if !strings.Contains(text, w) {
 			return false
 		}
 	}
-	return len(words) > 0
+	return len(wanted) > 0
 }
+
+func words(q string) []string { return strings.Fields(strings.ToLower(q)) }
 
 func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
 	current, err := s.Labels.Current(ctx)
@@ -126,19 +131,29 @@ func (s *Searcher) messages(ctx context.Context, subject access.Subject, q strin
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range listed {
-			ids = append(ids, m.ID)
-		}
+		ids = append(ids, idsOf(listed)...)
 	}
-	headers, err := s.Compose.Headers(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
+	return s.subjects(ctx, ids, q)
+}
+
+// subjects opens messages, some at a time until it has found enough, and gives those
+// whose subject q is about. A message that is there twice is found once.
+func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]Found, error) {
 	var found []Found
-	for _, id := range ids {
-		h, unseen := headers[id]
-		delete(headers, id)
-		if unseen && len(found) < hits && mentions(h.Subject, q) {
+	seen := make(map[uuid.UUID]bool, len(ids))
+	for some := range slices.Chunk(ids, atATime) {
+		headers, err := s.Compose.Headers(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range some {
+			h, there := headers[id]
+			if !there || seen[id] || !mentions(h.Subject, q) {
+				continue
+			}
+			if seen[id] = true; len(found) == hits {
+				return found, nil
+			}
 			found = append(found, Found{Kind: "message", ID: id.String(), Title: h.Subject, Href: "/messages/" + id.String()})
 		}
 	}

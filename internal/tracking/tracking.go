@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
+	"postern/internal/events"
 )
 
 // ErrNotFound says that there is no such message.
@@ -36,12 +37,17 @@ func New(pool *pgxpool.Pool) *Tracker { return &Tracker{pool} }
 
 // Message is what is known of a message without its content.
 type Message struct {
-	ID        uuid.UUID
-	SenderID  string
-	Sender    string // name
-	Status    string
-	SentAt    time.Time
-	ReleaseAt time.Time
+	ID       uuid.UUID
+	SenderID string
+	Sender   string // name
+	Status   string
+	// Hold says why the message waited, or waits, until ReleaseAt.
+	Hold        events.Hold
+	SentAt      time.Time
+	ReleaseAt   time.Time
+	ReleasedAt  *time.Time // nil: it was not held, or waits still
+	CancelledAt *time.Time
+	CompletedAt *time.Time // when the last delivery was made
 	// PortalUserIDs are those chosen one by one, in a list only the first ten;
 	// PortalUsers is how many there are.
 	PortalUserIDs []string
@@ -77,7 +83,8 @@ type Progress struct {
 // $1 is the viewer. The ids chosen one by one are cut to the first ten in lists.
 const (
 	columns = `
-	SELECT m.message_id, m.sender_id, coalesce(s.name, m.sender_id), m.status, m.sent_at, m.release_at,
+	SELECT m.message_id, m.sender_id, coalesce(s.name, m.sender_id), m.status, m.hold, m.sent_at, m.release_at,
+	       m.released_at, m.cancelled_at, m.completed_at,
 	       %s, jsonb_array_length(m.recipients -> 'portal_user_ids'), m.recipients -> 'groups',
 	       m.recalled_at, m.recall_reason,
 	       coalesce(m.audience, 0), m.delivered, m.alert_accepted, m.alert_failed, m.alert_skipped, m.alert_unknown, m.opened,
@@ -97,39 +104,13 @@ var (
 
 func scanMessage(row pgx.CollectableRow) (m Message, err error) {
 	p := &m.Progress
-	err = row.Scan(&m.ID, &m.SenderID, &m.Sender, &m.Status, &m.SentAt, &m.ReleaseAt,
+	err = row.Scan(&m.ID, &m.SenderID, &m.Sender, &m.Status, &m.Hold, &m.SentAt, &m.ReleaseAt,
+		&m.ReleasedAt, &m.CancelledAt, &m.CompletedAt,
 		&m.PortalUserIDs, &m.PortalUsers, &m.Groups, &m.RecalledAt, &m.RecallReason,
 		&p.Recipients, &p.Delivered, &p.Alerted, &p.AlertFailed, &p.AlertSkipped, &p.AlertUnknown, &p.Opened, &m.Role)
-	m.SentAt, m.ReleaseAt = m.SentAt.UTC(), m.ReleaseAt.UTC()
-	if m.RecalledAt != nil {
-		*m.RecalledAt = m.RecalledAt.UTC()
-	}
+	m.SentAt, m.ReleaseAt, m.ReleasedAt = m.SentAt.UTC(), m.ReleaseAt.UTC(), utc(m.ReleasedAt)
+	m.CancelledAt, m.CompletedAt, m.RecalledAt = utc(m.CancelledAt), utc(m.CompletedAt), utc(m.RecalledAt)
 	return m, err
-}
-
-// Which says whose messages a list is of.
-type Which string
-
-// The lists, newest message first.
-const (
-	Sent Which = ` WHERE m.sender_id = $1 AND m.message_id < $2`
-	// Named are those that name the viewer as Staff Bcc.
-	Named Which = ` JOIN record.message_bcc n ON n.staff_id = $1 AND n.message_id = m.message_id WHERE n.message_id < $2`
-	// All are everybody's.
-	All Which = ` WHERE m.message_id < $2`
-)
-
-// List gives up to limit messages older than before; [uuid.Max] is newer than all.
-func (t *Tracker) List(ctx context.Context, viewer string, which Which, before uuid.UUID, limit int) ([]Message, error) {
-	rows, err := t.pool.Query(ctx, selectList+string(which)+` ORDER BY m.message_id DESC LIMIT $3`, viewer, before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing messages: %w", err)
-	}
-	messages, err := pgx.CollectRows(rows, scanMessage)
-	if err != nil {
-		return nil, fmt.Errorf("listing messages: %w", err)
-	}
-	return messages, nil
 }
 
 // Message gives one message, or [ErrNotFound].
@@ -167,10 +148,12 @@ func (t *Tracker) published(ctx context.Context, viewer string, id uuid.UUID) (M
 	m := Message{ID: id, PortalUserIDs: []string{}, Groups: []string{}, Role: RoleNone}
 	err := t.pool.QueryRow(ctx, `
 		SELECT c.staff_id, coalesce(s.name, c.staff_id), c.sent_at, c.release_at,
-		       CASE WHEN c.release_at > c.sent_at THEN 'scheduled' ELSE 'sending' END
+		       CASE WHEN c.release_at > c.sent_at THEN 'scheduled' ELSE 'sending' END,
+		       CASE WHEN c.release_at > c.sent_at + interval '10 minutes' THEN 'scheduled'
+		            WHEN c.release_at > c.sent_at THEN 'undo' ELSE 'none' END
 		FROM app.sends c LEFT JOIN record.staff s USING (staff_id)
 		WHERE c.message_id = $1 AND c.status = 'published'`, id).
-		Scan(&m.SenderID, &m.Sender, &m.SentAt, &m.ReleaseAt, &m.Status)
+		Scan(&m.SenderID, &m.Sender, &m.SentAt, &m.ReleaseAt, &m.Status, &m.Hold)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Message{}, ErrNotFound
 	}

@@ -1,0 +1,80 @@
+package search
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/tracking"
+)
+
+// window is how many messages of a list one search opens.
+const window = 1000
+
+// Listed is a page of a list of messages, with what is secret of each.
+type Listed struct {
+	Messages []tracking.Message
+	Headers  map[uuid.UUID]compose.Header // an erased message has none
+	// Next is the message after which to go on; [uuid.Nil] where this is the end.
+	Next uuid.UUID
+	// SearchedTo is set where the page ends because enough messages were opened, and
+	// not because it is full: when the last of them was sent.
+	SearchedTo time.Time
+}
+
+// List gives the messages that a query asks for, and of those the ones whose
+// subject holds each word of q. Subjects are encrypted, so that a search opens
+// every one that it looks at: it looks at a thousand, and says where to go on.
+func (s *Searcher) List(ctx context.Context, subject access.Subject, query tracking.Query, q string) (Listed, error) {
+	limit := query.Limit
+	query.Limit++ // whether there is another
+	searching := len(words(q)) > 0
+	if searching {
+		query.Limit = window + 1
+	}
+	found, err := s.Tracking.Find(ctx, subject.ID, query)
+	if err != nil {
+		return Listed{}, err
+	}
+	more := len(found) == query.Limit
+	if more {
+		found = found[:query.Limit-1]
+	}
+	headers, err := s.Compose.Headers(ctx, idsOf(found))
+	if err != nil {
+		return Listed{}, err
+	}
+	l := Listed{Headers: headers}
+	if more {
+		l.Next = found[len(found)-1].ID
+	}
+	if !searching {
+		l.Messages = found
+		return l, nil
+	}
+	for _, m := range found {
+		if !mentions(headers[m.ID].Subject, q) {
+			continue
+		}
+		if len(l.Messages) == limit {
+			l.Next = l.Messages[limit-1].ID
+			return l, nil
+		}
+		l.Messages = append(l.Messages, m)
+	}
+	if more {
+		l.SearchedTo = found[len(found)-1].SentAt
+	}
+	return l, nil
+}
+
+func idsOf(messages []tracking.Message) []uuid.UUID {
+	ids := make([]uuid.UUID, len(messages))
+	for i, m := range messages {
+		ids[i] = m.ID
+	}
+	return ids
+}
