@@ -134,14 +134,20 @@ func isEnd(err error) bool { return err == io.EOF }
 // download answers with a document: as a file to be saved, never as a page.
 func download(document compose.Attachment, data []byte) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		ctx.SetHeader("Content-Type", document.MediaType)
-		ctx.SetHeader("Content-Length", fmt.Sprint(len(data)))
-		ctx.SetHeader("Content-Disposition", disposition(document.Name))
-		ctx.SetHeader("Content-Security-Policy", "sandbox; default-src 'none'")
-		ctx.SetHeader("Cache-Control", "private, no-store")
+		DescribeDocument(ctx.SetHeader, document, len(data))
 		ctx.SetStatus(http.StatusOK)
 		_, _ = ctx.BodyWriter().Write(data) // the reader is gone where this fails
 	}}
+}
+
+// DescribeDocument sets the headers of an answer that is a document: a file to be
+// saved, and a page in no case. The API and the pages hand documents out with them.
+func DescribeDocument(set func(name, value string), document compose.Attachment, size int) {
+	set("Content-Type", document.MediaType)
+	set("Content-Length", fmt.Sprint(size))
+	set("Content-Disposition", disposition(document.Name))
+	set("Content-Security-Policy", "sandbox; default-src 'none'")
+	set("Cache-Control", "private, no-store")
 }
 
 // disposition names a download, RFC 6266: in ASCII for old readers, and as it is

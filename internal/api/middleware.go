@@ -2,20 +2,12 @@ package api
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
 
-	"github.com/go-chi/httprate"
 	"github.com/google/uuid"
 )
-
-// signInsPerMinute is how many sign-ins one address may try: that of the
-// connection, which may be a proxy's, with everybody behind it. Guessing at one
-// account is slowed down by package access, wherever it comes from.
-const signInsPerMinute = 600
 
 // middleware is what every request goes through, from the outside in.
 func (a *API) middleware() http.Handler {
@@ -26,7 +18,7 @@ func (a *API) middleware() http.Handler {
 
 	var h http.Handler = routes
 	h = a.known(h)
-	h = limitSignIns(h)
+	h = a.limitSignIns(h)
 	h = ownPagesOnly(h)
 	h = textOnly(h)
 	h = secured(h)
@@ -62,26 +54,16 @@ func (a *API) known(next http.Handler) http.Handler {
 }
 
 // limitSignIns slows down who tries one account after another.
-func limitSignIns(next http.Handler) http.Handler {
-	limited := httprate.LimitBy(signInsPerMinute, time.Minute, peer,
-		httprate.WithLimitHandler(func(w http.ResponseWriter, _ *http.Request) {
-			p := tooMany.problem("Too many sign-ins come from this address. Try again in a minute.")
-			p.retryAfter = 60
-			p.write(w)
-		}))(next)
+func (a *API) limitSignIns(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && (r.URL.Path == "/v1/session" || r.URL.Path == "/v1/portal/session") {
-			limited.ServeHTTP(w, r)
-			return
+			if err := a.Gate.Throttle(w, r); err != nil {
+				a.problemOf(r.Context(), err).write(w)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// peer is the address that a connection comes from.
-func peer(r *http.Request) (string, error) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	return httprate.CanonicalizeIP(host), err
 }
 
 // ownPagesOnly refuses what another site has a browser send with its user's
@@ -91,7 +73,7 @@ func ownPagesOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" {
 			if err := protection.Check(r); err != nil {
-				crossOrigin.problem("A page of another site sent this. Open the page here and try again.").write(w)
+				crossOrigin.problem(ErrCrossOrigin.(*Problem).Detail).write(w)
 				return
 			}
 		}

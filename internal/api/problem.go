@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -121,9 +122,16 @@ func (k kind) problem(detail string, faults ...Fault) *Problem {
 	return p
 }
 
-// problemOf is the one place where an error becomes a problem. What is no fault
-// of the asker's is told to nobody but the log.
+// ErrCrossOrigin refuses what a page of another site has a browser send.
+var ErrCrossOrigin error = crossOrigin.problem("A page of another site sent this. Open the page here and try again.")
+
 func (a *API) problemOf(ctx context.Context, err error) *Problem {
+	return ProblemOf(ctx, a.cfg.Logger, err)
+}
+
+// ProblemOf is the one place where an error becomes a problem, for the API and for
+// pages alike. What is no fault of the asker's is told to nobody but the log.
+func ProblemOf(ctx context.Context, logger *slog.Logger, err error) *Problem {
 	if p := (*Problem)(nil); errors.As(err, &p) {
 		return p
 	}
@@ -134,19 +142,19 @@ func (a *API) problemOf(ctx context.Context, err error) *Problem {
 		// An event that fits no schema will fit none at the next try either.
 		if errors.Is(err, s.err) && !errors.Is(err, eventlog.ErrInvalid) {
 			if s.kind.status >= http.StatusInternalServerError {
-				a.cfg.Logger.WarnContext(ctx, "a request had to be put off", "error", err)
+				logger.WarnContext(ctx, "a request had to be put off", "error", err)
 			}
 			return s.kind.problem(s.err.Error())
 		}
 	}
 	if passing(err) {
-		a.cfg.Logger.WarnContext(ctx, "a request had to be put off", "error", err)
+		logger.WarnContext(ctx, "a request had to be put off", "error", err)
 		return unavailable.problem("Try again in a moment.")
 	}
 	p := internal.problem("It was logged. Try again; if it happens again, tell your administrator this problem's instance.")
 	p.Instance = uuid.New().URN()
 	if ctx.Err() == nil {
-		a.cfg.Logger.ErrorContext(ctx, "a request failed", "instance", p.Instance, "error", err)
+		logger.ErrorContext(ctx, "a request failed", "instance", p.Instance, "error", err)
 	}
 	return p
 }

@@ -156,7 +156,9 @@ func (c *Config) Check(p Process) error {
 			fault("CONTENT_KEY_FILE must be set; `postern keys create FILE` makes one")
 		}
 	}
-	if p == Notify {
+	// The api sends letters too, where it is told how; without, nobody can ask for a
+	// new password by themselves.
+	if p == Notify || p == API && (c.SendGridAPIKey != "" || c.AlertFrom != "") {
 		if c.SendGridAPIKey == "" {
 			fault("SENDGRID_API_KEY must be set")
 		}

@@ -43,3 +43,19 @@ func TestSecretsAreMasked(t *testing.T) {
 		t.Errorf("the second server's address is not printed: %s", out.String())
 	}
 }
+
+// The api sends letters where it is told how: then it needs all that the notify worker
+// needs, and nothing of it otherwise.
+func TestTheAPISendsLettersOrNot(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	for _, more := range [][]string{{}, {"SENDGRID_API_KEY=SG.x", "ALERT_FROM=Clinic <a@clinic.example>"}} {
+		if _, err := Load(API, nil, append(more, least...), io.Discard); err != nil {
+			t.Errorf("with %v: %v", more, err)
+		}
+	}
+	for wrong, missing := range map[string]string{"SENDGRID_API_KEY=SG.x": "ALERT_FROM", "ALERT_FROM=a@clinic.example": "SENDGRID_API_KEY"} {
+		if _, err := Load(API, nil, append([]string{wrong}, least...), io.Discard); err == nil || !strings.Contains(err.Error(), missing) {
+			t.Errorf("with %s alone: %v", wrong, err)
+		}
+	}
+}

@@ -14,16 +14,19 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/draft"
 	"postern/internal/events"
 	"postern/internal/inbox"
+	"postern/internal/intake"
 	"postern/internal/labels"
+	"postern/internal/letter"
 	"postern/internal/position"
 	"postern/internal/search"
 	"postern/internal/tracking"
 )
 
-// Config is what a [Desk] is made of. Only Scanner, Secure, Fail and Now may be
-// left out.
+// Config is what a [Desk] is made of. Only Scanner, Secure, Fail, Now and Letters
+// may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -42,6 +45,8 @@ type Config struct {
 	Secure bool
 	Fail   func(http.ResponseWriter, *http.Request, error)
 	Now    func() time.Time
+	// Letters bring portal users the links to set a password. Its Gate is the desk's.
+	Letters letter.Config
 }
 
 // Desk is safe for concurrent use.
@@ -49,10 +54,13 @@ type Desk struct {
 	Pool     *pgxpool.Pool
 	Gate     *access.Gate      // knows who asks
 	Compose  *compose.Composer // sends messages and takes them back
+	Draft    *draft.Book       // keeps those that are being written
 	Tracking *tracking.Tracker // says what became of them
 	Inbox    *inbox.Inbox      // is what portal users may read of them
+	Letters  *letter.Office    // are how portal users come by a password
 	Labels   *labels.Book      // are the clinic's words
 	Search   *search.Searcher  // is Global Search
+	Intake   *intake.Intake    // takes imports of the directory in
 	Position *position.Watcher
 	Now      func() time.Time
 }
@@ -70,8 +78,12 @@ func New(cfg Config) (*Desk, error) {
 	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
+	d.Draft = &draft.Book{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
+	cfg.Letters.Gate = gate
+	d.Letters = letter.New(cfg.Letters)
 	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Intake = intake.New(intake.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
 	d.Search = &search.Searcher{Pool: cfg.Pool, Labels: d.Labels, Tracking: d.Tracking, Compose: d.Compose}
 	return d, nil
 }
@@ -88,11 +100,20 @@ func (d *Desk) AwaitRecorder(ctx context.Context, seq uint64) {
 	_ = d.Position.Wait(ctx, seq)
 }
 
-// Sweep deletes what has expired: sessions, invitations, uploads that were never
-// sent. Call it every few minutes, in as many processes as you like.
+// Sweep deletes what has expired: sessions, invitations, drafts, uploads that were
+// never sent. Call it every few minutes, in as many processes as you like.
 func (d *Desk) Sweep(ctx context.Context) error {
 	if err := d.Gate.Sweep(ctx); err != nil {
 		return err
 	}
+	if err := d.Draft.Sweep(ctx); err != nil {
+		return err
+	}
+	if err := d.Intake.Sweep(ctx); err != nil {
+		return err
+	}
 	return d.Compose.Sweep(ctx)
 }
+
+// Close ends what goes on behind answered requests.
+func (d *Desk) Close() { d.Intake.Close() }

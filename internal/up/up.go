@@ -47,14 +47,16 @@ func Run(ctx context.Context, o Options) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stores.keepPostgres(ctx, o.Logger) })
 	var mount func(http.Handler) http.Handler
-	notify := settings(config.Notify)
+	notify, web := settings(config.Notify), settings(config.API)
 	if o.Demo {
 		demo, err := startDemo(ctx, group)
 		if err != nil {
 			return err
 		}
 		mount = demo.mount
-		notify.SendGridBaseURL, notify.SendGridAPIKey, notify.AlertFrom = demo.url, demo.key, demo.from
+		for _, c := range []*config.Config{&notify, &web} {
+			c.SendGridBaseURL, c.SendGridAPIKey, c.AlertFrom = demo.url, demo.key, demo.from
+		}
 	}
 	group.Go(func() error { return roles.Recorder(ctx, settings(config.Recorder), o.Logger) })
 	group.Go(func() error { return roles.Fanout(ctx, settings(config.Fanout), o.Logger) })
@@ -70,7 +72,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return roles.Notify(ctx, notify, o.Logger)
 	})
 	group.Go(func() error {
-		return roles.ServeAPI(ctx, settings(config.API), o.Logger, mount, func(url string) error {
+		return roles.ServeAPI(ctx, web, o.Logger, mount, func(url string) error {
 			if err := stores.Serving(url); err != nil {
 				return err
 			}
