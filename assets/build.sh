@@ -1,0 +1,24 @@
+#!/bin/sh
+# Renews what internal/web holds of npm's, and the style sheet: run it by `make
+# assets`. Given the same package-lock.json it writes the same bytes.
+set -eu
+cd "$(dirname "$0")"
+static=../internal/web/static
+axe=../internal/web/webtest/axe
+
+node_modules/.bin/sass --style=compressed --no-source-map --no-charset \
+	--load-path=node_modules/govuk-frontend/dist scss/app.scss |
+	# Dead weight: fallbacks of colours that are always set, one typeface said again for
+	# paper, a smoothing that the systems do better.
+	sed -E -e 's/@media print\{[^{}]*\{font-family:var\(--app-font\)\}\}//g' \
+		-e 's/-webkit-font-smoothing:antialiased;-moz-osx-font-smoothing:grayscale;?//g' \
+		-e 's/var\((--[a-z-]+), ?#[0-9a-f]+\)/var(\1)/g' >"$static/app.css"
+cat licences/app.css.txt >"$static/app.css.LICENSE.txt"
+
+cp node_modules/htmx.org/dist/htmx.min.js "$static/vendor/htmx.min.js"
+cp node_modules/htmx.org/LICENSE "$static/vendor/htmx.LICENSE.txt"
+
+cp node_modules/axe-core/axe.min.js "$axe/axe.min.js"
+cp node_modules/axe-core/LICENSE "$axe/LICENSE.txt"
+cp node_modules/axe-core/LICENSE-3RD-PARTY.txt "$axe/LICENSE-3RD-PARTY.txt"
+chmod 644 "$static/vendor"/* "$axe"/*

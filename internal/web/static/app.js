@@ -1,0 +1,12 @@
+// What the pages of staff do besides what they do without it.
+import { focusErrors, sendOnce, countCharacters } from './forms.js'
+import { closeMenus } from './menus.js'
+import { searchByKeyboard } from './search.js'
+import { watchSession } from './session.js'
+
+focusErrors()
+sendOnce()
+countCharacters()
+closeMenus()
+searchByKeyboard()
+watchSession()

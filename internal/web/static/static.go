@@ -1,0 +1,112 @@
+// Package static is the files that pages are dressed in: one style sheet, scripts
+// and an icon, made by `make assets` or written by hand, all embedded.
+//
+// A page names a file by [URL], with a digest of its content, and a browser keeps
+// it for good; at its plain name, by which scripts import one another, a browser
+// asks again whether it has changed.
+package static
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+)
+
+//go:embed *.css *.js *.svg *.txt vendor
+var files embed.FS
+
+// Prefix is where the files are served.
+const Prefix = "/static/"
+
+type file struct {
+	plain, zipped []byte
+	mediaType     string
+	tag           string // the beginning of its SHA-256
+}
+
+// all are the files by name.
+var all = load()
+
+func load() map[string]file {
+	found := map[string]file{}
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		digest := sha256.Sum256(data)
+		found[name] = file{data, zip(data), mediaType(name), hex.EncodeToString(digest[:8])}
+		return nil
+	})
+	if err != nil {
+		panic(err) // what is embedded can be read
+	}
+	return found
+}
+
+func zip(data []byte) []byte {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	_, _ = w.Write(data)
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// mediaType does not ask the machine, which may know other types than the next.
+func mediaType(name string) string {
+	switch path.Ext(name) {
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	}
+	return mime.TypeByExtension(path.Ext(name))
+}
+
+// URL is where a file is served for good. It panics for a file that there is not.
+func URL(name string) string {
+	f, ok := all[name]
+	if !ok {
+		panic("static: there is no " + name)
+	}
+	return Prefix + name + "?" + f.tag
+}
+
+// ServeHTTP serves the files below [Prefix].
+func ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f, ok := all[strings.TrimPrefix(r.URL.Path, Prefix)]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.mediaType)
+	h.Set("ETag", `"`+f.tag+`"`)
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", "no-cache")
+	if r.URL.RawQuery == f.tag {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	if r.Header.Get("If-None-Match") == `"`+f.tag+`"` {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	data := f.plain
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		data = f.zipped
+	}
+	_, _ = w.Write(data)
+}

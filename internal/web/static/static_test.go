@@ -1,0 +1,92 @@
+package static
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func get(path string, header ...string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	ServeHTTP(w, r)
+	return w.Result()
+}
+
+// A file is kept for good under the name that pages give it, and asked for again under
+// its plain one, by which scripts import one another.
+func TestFilesAreKept(t *testing.T) {
+	for path, want := range map[string]string{
+		URL("app.css"):          "public, max-age=31536000, immutable",
+		"/static/app.css":       "no-cache",
+		"/static/app.css?other": "no-cache",
+	} {
+		res := get(path)
+		if got := res.Header.Get("Cache-Control"); got != want || res.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d, Cache-Control %q, want %q", path, res.StatusCode, got, want)
+		}
+		again := get(path, "If-None-Match", res.Header.Get("ETag"))
+		if again.StatusCode != http.StatusNotModified {
+			t.Errorf("%s was asked for again and answered with %d", path, again.StatusCode)
+		}
+	}
+	if res := get("/static/gone.css"); res.StatusCode != http.StatusNotFound {
+		t.Errorf("a file that there is not was answered with %d", res.StatusCode)
+	}
+}
+
+func TestFilesAreZippedWhereAskedFor(t *testing.T) {
+	if e := get("/static/app.css", "Accept-Encoding", "gzip, br").Header.Get("Content-Encoding"); e != "gzip" {
+		t.Errorf("encoding %q", e)
+	}
+	if e := get("/static/app.css").Header.Get("Content-Encoding"); e != "" {
+		t.Errorf("encoding %q, which nobody asked for", e)
+	}
+}
+
+// What others wrote stands beside its licence.
+func TestEveryVendoredFileHasItsLicence(t *testing.T) {
+	for name := range all {
+		if stem, script := strings.CutSuffix(name, ".min.js"); script {
+			if _, ok := all[stem+".LICENSE.txt"]; !ok {
+				t.Errorf("%s has no licence beside it", name)
+			}
+		}
+	}
+	if !strings.Contains(string(all["app.css.LICENSE.txt"].plain), "govuk-frontend") {
+		t.Error("the licence of govuk-frontend is missing")
+	}
+}
+
+// Pages ask nobody but us for anything, wear no typeface that has to be loaded, and
+// nobody else's name.
+func TestStyleIsOurOwn(t *testing.T) {
+	css := string(all["app.css"].plain)
+	for _, url := range regexp.MustCompile(`url\([^)]*\)`).FindAllString(css, -1) {
+		if url != `url("icon.svg")` {
+			t.Errorf("it asks for %s", url)
+		}
+	}
+	for _, not := range []string{"@import", "@font-face", "GDS", "crown"} {
+		if strings.Contains(css, not) {
+			t.Errorf("it has %s", not)
+		}
+	}
+}
+
+// The style and the scripts that every page of staff has come over the line with much
+// room left for the page within 150 kB.
+func TestTheyAreSmall(t *testing.T) {
+	var sum int
+	for _, name := range []string{"app.css", "vendor/htmx.min.js", "app.js", "forms.js", "menus.js", "search.js", "session.js", "icon.svg"} {
+		sum += len(all[name].zipped)
+	}
+	if sum > 50_000 {
+		t.Errorf("they have %d bytes", sum)
+	}
+}
