@@ -1,0 +1,146 @@
+package page
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/internal/labels"
+	"postern/internal/web/static"
+)
+
+// funcs are what every template has.
+var funcs = template.FuncMap{
+	"asset":     static.URL,
+	"count":     Count,
+	"plural":    plural,
+	"of":        of,
+	"bytes":     Bytes,
+	"time":      clock,
+	"day":       day,
+	"hour":      hour,
+	"lower":     Lower,
+	"dict":      dict,
+	"linked":    linked,
+	"percent":   percent,
+	"hasPrefix": strings.HasPrefix,
+	"join":      strings.Join,
+	"json":      asJSON,
+}
+
+// Count writes a number with its thousands apart: 1,204,331.
+func Count(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// plural gives "1 file" or "3 files".
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
+
+// of gives "1 portal user" or "3 portal users", in the clinic's words.
+func of(n int, l *labels.Label) string { return plural(n, Lower(l.One), Lower(l.Many)) }
+
+// Bytes writes a size as people do: 812 bytes, 34 kB, 1.2 MB. A MB has 1,048,576
+// bytes, as in the limit of 4 MB for a document.
+func Bytes(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1000*1024:
+		return fmt.Sprintf("%d kB", (n+512)/1024)
+	default:
+		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	}
+}
+
+// clock writes a moment as people do, in the time zone of the server, which is the
+// clinic's, with UTC and the zone where one points at it.
+func clock(t any) template.HTML {
+	return moment(t, "2 January 2006, 3:04 pm")
+}
+
+// day writes the day of a moment.
+func day(t any) template.HTML { return moment(t, "2 January 2006") }
+
+// hour writes the time of day of a moment.
+func hour(t any) template.HTML { return moment(t, "3:04 pm") }
+
+func moment(v any, layout string) template.HTML {
+	var t time.Time
+	switch v := v.(type) {
+	case time.Time:
+		t = v
+	case *time.Time:
+		if v == nil {
+			return ""
+		}
+		t = *v
+	}
+	local := t.Local()
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s (%s UTC)">%s</time>`, // #nosec G203 -- digits and names of months and zones
+		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), local.Format(layout)))
+}
+
+// dict makes the dot of a part: dict "Field" "subject" "Frame" $.
+func dict(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict: %d arguments, which are no pairs", len(pairs))
+	}
+	m := make(map[string]any, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		key, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+		}
+		m[key] = pairs[i+1]
+	}
+	return m, nil
+}
+
+var address = regexp.MustCompile(`https?://[^\s<>"']+[^\s<>"'.,;:!?)\]}]`)
+
+// linked makes links of the addresses in a text of people's, and escapes the rest.
+// Line breaks are kept by the style of .app-message-body.
+func linked(text string) template.HTML {
+	var b strings.Builder
+	for {
+		at := address.FindStringIndex(text)
+		if at == nil {
+			b.WriteString(template.HTMLEscapeString(text))
+			return template.HTML(b.String()) // #nosec G203 -- escaped piece by piece
+		}
+		url := template.HTMLEscapeString(text[at[0]:at[1]])
+		b.WriteString(template.HTMLEscapeString(text[:at[0]]))
+		b.WriteString(`<a class="govuk-link" rel="noopener noreferrer" href="` + url + `">` + url + `</a>`)
+		text = text[at[1]:]
+	}
+}
+
+// percent is how much of the whole a part is, in whole percent, and never 100 of
+// what is not all nor 0 of what is something.
+func percent(part, whole int) int {
+	switch {
+	case whole <= 0 || part <= 0:
+		return 0
+	case part >= whole:
+		return 100
+	}
+	return min(max(part*100/whole, 1), 99)
+}
+
+func asJSON(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}

@@ -1,0 +1,82 @@
+package page
+
+import "postern/internal/access"
+
+// Item is a place that the navigation leads to, with a menu below it or none.
+type Item struct {
+	Text, Href string
+	Current    bool
+	Menu       []Item
+}
+
+// navigation is what the reader may see of everything.
+func navigation(f *Frame) []Item {
+	if f.Realm == access.RealmPortalUser {
+		return []Item{
+			{Text: "Messages", Href: "/portal", Current: f.Section == "messages"},
+			{Text: "Account", Href: "/portal/account", Current: f.Section == "account"},
+		}
+	}
+	var items []Item
+	if f.May(access.SeeMessages) || f.May(access.ReadTheRecord) {
+		items = append(items, Item{Text: "Messages", Href: "/messages", Current: f.Section == "messages"})
+	} else {
+		items = append(items, Item{Text: "Messages", Href: "/messages/bcc", Current: f.Section == "messages"})
+	}
+	if f.May(access.SendMessage) {
+		items = append(items, Item{Text: "Compose", Current: f.Section == "compose",
+			Menu: []Item{{Text: f.L.Patient.One + " Portal Message", Href: "/messages/compose"}}})
+	}
+	if administration := administration(f); len(administration) > 0 {
+		items = append(items, Item{Text: "Administration", Href: administration[0].Href, Current: f.Section == "administration"})
+	}
+	return items
+}
+
+// administration is what the pages of the administration have on their side.
+func administration(f *Frame) (items []Item) {
+	for _, one := range []struct {
+		item    Item
+		actions []access.Action
+	}{
+		{Item{Text: "Staff", Href: "/administration/staff"}, May(access.ChangeStaff)},
+		{Item{Text: "Custom Labels", Href: "/administration/labels"}, May(access.ChangeLabels)},
+		{Item{Text: f.L.PortalUser.Many, Href: "/directory/portal-users"}, May(access.SeeDirectory)},
+		{Item{Text: f.L.Patient.Many, Href: "/directory/patients"}, May(access.SeeDirectory)},
+		{Item{Text: "Import", Href: "/directory/import"}, May(access.Import)},
+	} {
+		for _, action := range one.actions {
+			if f.May(action) {
+				items = append(items, one.item)
+				break
+			}
+		}
+	}
+	return items
+}
+
+// Administration is the navigation among the pages of the administration, of which
+// href is the current one.
+func (f Frame) Administration(href string) []Item {
+	items := administration(&f)
+	for i := range items {
+		items[i].Current = items[i].Href == href
+	}
+	return items
+}
+
+// Messages is the navigation among the lists of messages, of which href is the
+// current one.
+func (f Frame) Messages(href string) (items []Item) {
+	if f.May(access.SeeMessages) || f.May(access.ReadTheRecord) {
+		items = append(items, Item{Text: "Messages", Href: "/messages"})
+	}
+	if f.May(access.SendMessage) {
+		items = append(items, Item{Text: "Drafts", Href: "/messages/drafts"})
+	}
+	items = append(items, Item{Text: "Bcc'd to me", Href: "/messages/bcc"})
+	for i := range items {
+		items[i].Current = items[i].Href == href
+	}
+	return items
+}

@@ -1,0 +1,101 @@
+package page
+
+import (
+	"log/slog"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/desk"
+)
+
+// Kit renders pages. It is safe for concurrent use.
+type Kit struct {
+	*desk.Desk
+	log *slog.Logger
+}
+
+// New makes a Kit.
+func New(d *desk.Desk, log *slog.Logger) *Kit { return &Kit{d, log} }
+
+// Handler answers a request, or says why it did not: then nothing has been
+// written yet, and the error is rendered as a page.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// Route is an address, and who may come to it.
+type Route struct {
+	// Pattern is one of http.ServeMux: "GET /messages/{id}".
+	Pattern string
+	// Realm is whose session is looked at. With [Anybody], nobody's is.
+	Realm access.Realm
+	// Actions are what one must be allowed, at least one of them. Without any,
+	// nobody need be signed in: [Frame].Me may be nil.
+	Actions []access.Action
+	Handle  Handler
+}
+
+// Anybody is the realm of a page that looks at no session.
+const Anybody access.Realm = ""
+
+// May is short for the actions of a route.
+func May(actions ...access.Action) []access.Action { return actions }
+
+// Mount adds routes to a mux.
+func (k *Kit) Mount(mux *http.ServeMux, routes ...Route) {
+	for _, route := range routes {
+		h := k.serve(route)
+		switch route.Realm {
+		case access.RealmStaff:
+			h = k.Gate.Staff(h)
+		case access.RealmPortalUser:
+			h = k.Gate.Portal(h)
+		}
+		mux.Handle(route.Pattern, h)
+	}
+}
+
+func (k *Kit) serve(route Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(withRealm(r.Context(), route.Realm))
+		err := allow(r, route)
+		if err == nil {
+			err = route.Handle(w, r)
+		}
+		if err != nil {
+			k.fail(w, r, err)
+		}
+	})
+}
+
+// allow gives the refusal of the first action where all are refused.
+func allow(r *http.Request, route Route) error {
+	if len(route.Actions) == 0 {
+		return nil
+	}
+	subject, err := access.SubjectFrom(r.Context())
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, action := range route.Actions {
+		err := access.Allow(subject, action)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// Subject is who makes a request that a route let through for its actions.
+func Subject(r *http.Request) access.Subject {
+	subject, err := access.SubjectFrom(r.Context())
+	if err != nil {
+		panic(err) // the route names no actions, and so let anybody through
+	}
+	return subject
+}
+
+// IsFragment says whether a part of a page is asked for, by htmx, and not a page.
+func IsFragment(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }

@@ -1,0 +1,74 @@
+package page_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/web/page"
+	"postern/internal/web/static"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// withParts is the site with one page more, which shows every part that pages are
+// made of; posted to, it is wrong in two fields.
+func withParts(t *testing.T) *webtest.Site {
+	t.Helper()
+	s := *webtest.New(t)
+	kit := page.New(s.Desk, slog.New(slog.DiscardHandler))
+	set := page.MustParse(os.DirFS("testdata"))
+	show := func(errors page.Errors) page.Handler {
+		return func(w http.ResponseWriter, r *http.Request) error {
+			return kit.Render(w, r, set, page.View{Template: "parts.html", Title: "Parts", Section: "messages", Errors: errors})
+		}
+	}
+	mux := http.NewServeMux()
+	kit.Mount(mux,
+		page.Route{Pattern: "GET /parts", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: show(nil)},
+		page.Route{Pattern: "POST /parts", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: show(page.Errors{
+			{Field: "subject", Message: "Write a subject"}, {Field: "message", Message: "Write a message"}})})
+	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
+	mux.Handle("/", s.Pages)
+	server := httptest.NewServer(kit.Protect(mux))
+	t.Cleanup(server.Close)
+	s.Base = server.URL
+	return &s
+}
+
+// Everything that pages are made of can be read and used: wide, narrow, dark, wrong.
+func TestPartsOfPages(t *testing.T) {
+	t.Parallel()
+	s := withParts(t)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Sam Staff", access.SendPortalMessage, access.ManageLabels, access.ManageStaff))
+	b.Open("/parts")
+	b.AccessibleAnyhow()
+	b.Screenshot("parts")
+	b.Dark()
+	b.Screenshot("parts-dark")
+	b.Light()
+	b.Narrow()
+	b.Screenshot("parts-narrow")
+	b.Wide()
+	b.Click("Compose")
+	b.Sees("Patient Portal Message")
+	b.Accessible()
+	b.Screenshot("menu")
+	b.Press("Escape")
+	b.SeesNot("Patient Portal Message")
+	b.Click("Save")
+	b.Sees("There is a problem", "Write a subject")
+	b.Focuses(".govuk-error-summary")
+	b.AccessibleAnyhow()
+	b.Screenshot("parts-wrong")
+	b.Click("Write a subject")
+	b.Focuses("Subject")
+	b.Paper()
+	b.SeesNot("Global Search")
+	b.Screenshot("parts-paper")
+}

@@ -1,0 +1,178 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/labels"
+)
+
+//go:embed templates/*.html
+var base embed.FS
+
+// Set is the templates of a package of pages, each within the layout.
+type Set struct{ byName map[string]*template.Template }
+
+// shared is the file of a set whose definitions all its others may use.
+const shared = "shared.html"
+
+// MustParse reads every .html file of a file system, and panics where one is not a
+// template: what is embedded is either right or never was.
+func MustParse(files fs.FS) *Set {
+	layout := template.Must(template.New("").Funcs(funcs).ParseFS(base, "templates/*.html"))
+	if own, err := fs.ReadFile(files, shared); err == nil {
+		template.Must(layout.New(shared).Parse(string(own)))
+	}
+	set := &Set{map[string]*template.Template{}}
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(name) != ".html" || name == shared {
+			return err
+		}
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		set.byName[path.Base(name)] = template.Must(template.Must(layout.Clone()).New(path.Base(name)).Parse(string(text)))
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+// View is a page to be rendered.
+type View struct {
+	Template string   // the file's name
+	Title    string   // stands in the browser's history
+	Section  string   // which item of the navigation it belongs to
+	Scripts  []string // modules of static that this page needs besides app.js
+	Data     any
+	Errors   Errors
+	Status   int // 0: 200, or 422 with errors
+}
+
+// Errors are what is wrong with a form that was sent.
+type Errors []Error
+
+// Error is one thing that is wrong: Field is the id of the input that it is about.
+type Error struct{ Field, Message string }
+
+// Of gives what is wrong with a field, "" for nothing.
+func (e Errors) Of(field string) string {
+	for _, one := range e {
+		if one.Field == field {
+			return one.Message
+		}
+	}
+	return ""
+}
+
+// Frame is the dot of every page.
+type Frame struct {
+	View
+	Realm  access.Realm
+	Me     *access.Subject // nil: nobody is signed in
+	L      labels.Labels
+	Nav    []Item
+	Notice string // what the request before this one did
+	Path   string // of the request, with its query
+	// Left is how many seconds are left of the session; 0 without one.
+	Left int
+}
+
+// May says whether the reader may do an action.
+func (f Frame) May(action access.Action) bool {
+	return f.Me != nil && access.Allow(*f.Me, action) == nil
+}
+
+// Render answers with a page.
+func (k *Kit) Render(w http.ResponseWriter, r *http.Request, set *Set, v View) error {
+	return k.execute(w, r, set, "layout", v)
+}
+
+// Fragment answers with one definition of the view's template, without the layout.
+// Its dot is a [Frame] too.
+func (k *Kit) Fragment(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
+	return k.execute(w, r, set, definition, v)
+}
+
+func (k *Kit) execute(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
+	t := set.byName[v.Template]
+	if t == nil {
+		return fmt.Errorf("there is no template %q", v.Template)
+	}
+	frame, err := k.frame(w, r, v)
+	if err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := t.ExecuteTemplate(&page, definition, frame); err != nil {
+		return fmt.Errorf("rendering %s: %w", v.Template, err)
+	}
+	status := v.Status
+	switch {
+	case status != 0:
+	case len(v.Errors) > 0:
+		status = http.StatusUnprocessableEntity
+	default:
+		status = http.StatusOK
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // the reader is gone where this fails
+	return nil
+}
+
+func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, error) {
+	f := &Frame{View: v, Realm: realmOf(r.Context()), Notice: takeNotice(w, r), Path: r.URL.RequestURI()}
+	var err error
+	if f.L, err = k.Labels.Current(r.Context()); err != nil {
+		return nil, err
+	}
+	if f.Realm == Anybody {
+		return f, nil
+	}
+	subject, err := access.SubjectFrom(r.Context())
+	if errors.Is(err, access.ErrUnauthenticated) {
+		return f, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.Me, f.Left = &subject, int(k.Gate.SessionLeft(r.Context(), f.Realm).Seconds())
+	f.Nav = navigation(f)
+	return f, nil
+}
+
+type contextKey struct{}
+
+func withRealm(ctx context.Context, realm access.Realm) context.Context {
+	return context.WithValue(ctx, contextKey{}, realm)
+}
+
+func realmOf(ctx context.Context) access.Realm {
+	realm, _ := ctx.Value(contextKey{}).(access.Realm)
+	return realm
+}
+
+// Lower gives a label as it stands within a sentence: "portal user". A word that
+// has a capital inside, as an abbreviation does, stays as it is.
+func Lower(label string) string {
+	words := strings.Fields(label)
+	for i, w := range words {
+		if rest := []rune(w)[1:]; string(rest) == strings.ToLower(string(rest)) {
+			words[i] = strings.ToLower(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
