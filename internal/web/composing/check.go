@@ -1,0 +1,164 @@
+package composing
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/draft"
+	"postern/internal/labels"
+	"postern/internal/web/page"
+)
+
+// undo is how long everybody can undo, in seconds: also who sends to one person.
+const undo = 10
+
+// firstFew is how many recipients stand on the page of the check itself.
+const firstFew = 10
+
+// checking is what the check before sending shows.
+type checking struct {
+	draft.Draft
+	Counts    directory.Counts
+	Was       *directory.Counts // what the sender looked at before, if it is another
+	WasJSON   string            // Counts, for the form
+	Included  []line
+	Excluded  []line
+	Warnings  []line
+	First     []member
+	MoreFirst bool
+	Bulk      bool
+	Confirm   string // as typed
+
+	To        string
+	Bcc       []chip
+	Documents []compose.Attachment
+	At        *time.Time // nil: now
+	Zone      string
+	Undo      int
+	Sent      *uuid.UUID // the message that this draft was sent as
+}
+
+// check shows what would be sent, and to whom.
+func (p *Pages) check(w http.ResponseWriter, r *http.Request) error {
+	d, err := p.open(r)
+	if err != nil {
+		return err
+	}
+	wrong, err := p.wrong(r, d)
+	if err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return p.show(w, r, &editing{Draft: d}, wrong)
+	}
+	return p.showCheck(w, r, &checking{Draft: d}, page.View{})
+}
+
+// wrong gives what is wrong with sending a draft now.
+func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	request, wrong := requestOf(d)
+	return wrongBecause(l, d, wrong, p.kit.Compose.Check(r.Context(), page.Subject(r), request))
+}
+
+// requestOf makes of a draft what compose takes. What was typed as the time is
+// checked here: compose gets a moment.
+func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
+	at, err := d.When.At(time.Local)
+	if err != nil {
+		wrong = page.Errors{{Field: fieldOf(err), Message: sentence(err.Error())}}
+	}
+	seconds := undo
+	return compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc,
+		AttachmentIDs: d.AttachmentIDs, SendAt: at, UndoSeconds: &seconds}, wrong
+}
+
+// showCheck fills in what the check shows. The view says what is wrong, if anything.
+func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, view page.View) error {
+	ctx, me := r.Context(), page.Subject(r)
+	l, err := p.kit.Labels.Current(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Counts, err = p.kit.Compose.Preview(ctx, me, c.Recipients); err != nil {
+		return err
+	}
+	first, next, err := p.kit.Compose.Audience(ctx, me, c.Recipients, firstFew, "")
+	if err != nil {
+		return err
+	}
+	c.First, c.MoreFirst = membersOf(l, first, p.kit.Now()), next != ""
+	if c.Bcc, err = p.bccChips(r, c.StaffBcc); err != nil {
+		return err
+	}
+	if c.Documents, err = p.documents(r, c.AttachmentIDs); err != nil {
+		return err
+	}
+	if sent, err := p.kit.Compose.Sent(ctx, me, c.Key); err == nil {
+		c.Sent = &sent
+	} else if !errors.Is(err, compose.ErrNotFound) {
+		return err
+	}
+	c.words(l)
+	view.Template, view.Title, view.Section, view.Data = "check.html", "Check before you send", "compose", c
+	return p.kit.Render(w, r, set, view)
+}
+
+func (c *checking) words(l labels.Labels) {
+	c.Included, c.Excluded, c.Warnings = linesOf(l, included, c.Counts.Included, nil), linesOf(l, excluded, c.Counts.Excluded, nil), linesOf(l, warnings, c.Counts.Warnings, nil)
+	if c.Was != nil {
+		c.Included = linesOf(l, included, c.Counts.Included, c.Was.Included)
+		c.Excluded = linesOf(l, excluded, c.Counts.Excluded, c.Was.Excluded)
+	}
+	was, _ := json.Marshal(c.Counts) // numbers and names of reasons
+	c.WasJSON, c.Undo, c.Bulk, c.To = string(was), undo, len(c.Recipients.Groups) > 0, chosenInWords(l, c.Recipients)
+	c.At, _ = c.When.At(time.Local)
+	at := time.Now()
+	if c.At != nil {
+		at = *c.At
+	}
+	c.Zone, _ = at.In(time.Local).Zone()
+}
+
+// member is somebody who gets the message.
+type member struct{ Name, Who, Why string }
+
+func membersOf(l labels.Labels, found []directory.Member, now time.Time) []member {
+	members := make([]member, len(found))
+	for i, m := range found {
+		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason)}
+	}
+	return members
+}
+
+// recipients lists who gets the message, a page at a time.
+func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
+	d, err := p.open(r)
+	if err != nil {
+		return err
+	}
+	found, next, err := p.kit.Compose.Audience(r.Context(), page.Subject(r), d.Recipients, 2*perPage, r.FormValue("cursor"))
+	if err != nil {
+		return err
+	}
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	data := struct {
+		ID           uuid.UUID
+		Members      []member
+		Newer, Older string
+	}{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
+	data.Newer, data.Older = pages(r, next)
+	return p.kit.Render(w, r, set, page.View{Template: "recipients.html", Title: "Who gets it", Section: "compose", Data: data})
+}
