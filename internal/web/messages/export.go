@@ -1,0 +1,87 @@
+package messages
+
+import (
+	"encoding/csv"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/internal/tracking"
+)
+
+// reading is how long the reader may take for one batch.
+const reading = time.Minute
+
+var columns = []string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at"}
+
+// export gives the recipients as a file (RFC 4180), as many of them as the filters
+// choose. It is written while it is read, so that a million take no more memory
+// than a page of them; where that fails half-way, the download breaks off, and does
+// not end as if it were whole.
+func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.visible(r)
+	if err != nil {
+		return err
+	}
+	c, errs := chosenOf(r)
+	if len(errs) > 0 {
+		return p.recipients(w, r)
+	}
+	f := &file{w: w, name: "recipients-" + m.ID.String() + ".csv", csv: csv.NewWriter(w), control: http.NewResponseController(w)}
+	f.csv.UseCRLF = true
+	err = p.kit.Tracking.EachRecipient(r.Context(), m, c.filter(), c.Q, f.add)
+	switch {
+	case err == nil:
+		return f.add(nil) // where there is nobody, the heads alone
+	case f.begun:
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// file is a file of recipients on its way to a reader.
+type file struct {
+	w       http.ResponseWriter
+	name    string
+	csv     *csv.Writer
+	control *http.ResponseController
+	begun   bool
+}
+
+func (f *file) add(batch []tracking.Delivery) error {
+	if !f.begun {
+		f.begun = true
+		f.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
+		f.w.Header().Set("Content-Disposition", `attachment; filename="`+f.name+`"`)
+		_ = f.csv.Write(columns) // Flush gives the error
+	}
+	_ = f.control.SetWriteDeadline(time.Now().Add(reading)) // the server's own is for pages
+	for _, d := range batch {
+		_ = f.csv.Write(line(d))
+	}
+	f.csv.Flush()
+	return f.csv.Error()
+}
+
+func line(d tracking.Delivery) []string {
+	return []string{inert(d.PortalUserID), inert(d.Name), stamp(&d.DeliveredAt), d.AlertState, inert(d.AlertReason),
+		stamp(d.AlertAt), strconv.Itoa(d.Attempts), stamp(d.OpenedAt)}
+}
+
+func stamp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// inert keeps a spreadsheet from taking a text for a formula: the apostrophe in
+// front says that it is none
+// (https://owasp.org/www-community/attacks/CSV_Injection).
+func inert(text string) string {
+	if strings.ContainsAny(text[:min(len(text), 1)], "=+-@\t\r") {
+		return "'" + text
+	}
+	return text
+}

@@ -1,0 +1,82 @@
+package messages
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+// filter is what a list of messages is asked for, as it stands in the address.
+type filter struct {
+	Q, Status   string
+	From, Until string // days, both included: 2026-11-25
+	Whose       string // "": one's own; everybody
+	before      string // the message after which to go on
+}
+
+const everybody = "everybody"
+
+func filterOf(r *http.Request) filter {
+	return filter{Q: r.FormValue("q"), Status: r.FormValue("status"), From: r.FormValue("from"), Until: r.FormValue("until"),
+		Whose: r.FormValue("whose"), before: r.FormValue("before")}
+}
+
+// Chosen says whether anything is left out of the list.
+func (f filter) Chosen() bool { return f.Q != "" || f.Status != "" || f.From != "" || f.Until != "" }
+
+// href is the address of the list from a message on; "" is from the newest.
+func (f filter) href(path, before string) string {
+	return address(path, map[string]string{"q": f.Q, "status": f.Status, "from": f.From, "until": f.Until, "whose": f.Whose, "before": before})
+}
+
+// address is a path with a query of what is not empty.
+func address(path string, all map[string]string) string {
+	query := url.Values{}
+	for name, value := range all {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
+// query is what the filter asks of the list, and what is wrong with it.
+func (f filter) query(which tracking.Which) (q tracking.Query, errs page.Errors) {
+	q = tracking.Query{Which: which, Status: f.Status, Limit: perPage}
+	if f.Status != "" && !among(statuses, f.Status) {
+		errs = append(errs, page.Error{Field: "status", Message: "Choose a status from the list"})
+	}
+	day := func(field, text string) (at time.Time) {
+		if text == "" {
+			return at
+		}
+		at, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+		if err != nil {
+			errs = append(errs, page.Error{Field: field, Message: "Enter a day as year, month and day, like 2026-11-25"})
+		}
+		return at
+	}
+	q.From = day("from", f.From)
+	if last := day("until", f.Until); !last.IsZero() {
+		q.Until = last.AddDate(0, 0, 1)
+	}
+	if len(errs) == 0 && !q.From.IsZero() && !q.Until.IsZero() && !q.From.Before(q.Until) {
+		errs = append(errs, page.Error{Field: "until", Message: "The last day must not be before the first"})
+	}
+	if f.before != "" {
+		before, err := uuid.Parse(f.before)
+		if err != nil {
+			errs = append(errs, page.Error{Message: "The address of this page is not complete. Start again from the newest messages"})
+		}
+		q.Before = before
+	}
+	return q, errs
+}

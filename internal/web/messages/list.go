@@ -1,0 +1,103 @@
+package messages
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+// perPage is how many rows a page of a list has.
+const perPage = 50
+
+// listed is what a list of messages shows.
+type listed struct {
+	Path     string
+	Filter   filter
+	Statuses []choice // to choose from; none where the list can't be filtered by them
+	Whose    bool     // whether one may choose whose messages are listed
+	Rows     []row
+
+	Newest, Older string    // addresses
+	SearchedTo    time.Time // see search.Listed
+}
+
+// Everybody says whether the list is of everybody's messages.
+func (l listed) Everybody() bool { return l.Filter.Whose == everybody }
+
+// row is a message in a list.
+type row struct {
+	tracking.Message
+	Subject string // "" where the content was erased
+	To      addressees
+	Words   string // its status
+}
+
+// list shows the messages that one sent, or everybody's to a reader of the record.
+// It is where staff come first, so that who may see neither is led on.
+func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
+	subject, f := page.Subject(r), filterOf(r)
+	l := listed{Path: "/messages", Statuses: statuses}
+	which := tracking.Sent
+	sends, reads := access.Allow(subject, access.SeeMessages) == nil, access.Allow(subject, access.ReadTheRecord) == nil
+	l.Whose = sends && reads
+	switch {
+	case !sends && !reads:
+		return p.kit.Redirect(w, r, "/messages/bcc", "")
+	case !reads:
+		f.Whose = ""
+	case !sends:
+		f.Whose = everybody
+	}
+	if f.Whose == everybody {
+		which = tracking.All
+	}
+	l.Filter = f
+	return p.showList(w, r, "Messages", l, which)
+}
+
+// bcc shows the messages that name the reader as Staff Bcc.
+func (p *Pages) bcc(w http.ResponseWriter, r *http.Request) error {
+	f := filterOf(r)
+	f.Status, f.Whose = "", ""
+	return p.showList(w, r, "Bcc'd to me", listed{Path: "/messages/bcc", Filter: f}, tracking.Named)
+}
+
+func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l listed, which tracking.Which) error {
+	view := page.View{Template: "list.html", Title: title, Section: section}
+	query, errs := l.Filter.query(which)
+	if view.Errors = errs; len(errs) == 0 {
+		if err := p.fill(r, &l, query); err != nil {
+			return err
+		}
+	}
+	view.Data = l
+	return p.kit.Render(w, r, set, view)
+}
+
+// fill looks for the rows of a list.
+func (p *Pages) fill(r *http.Request, l *listed, query tracking.Query) error {
+	found, err := p.kit.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
+	if err != nil {
+		return err
+	}
+	to, err := p.addresseesOf(r.Context(), found.Messages, 2)
+	if err != nil {
+		return err
+	}
+	for i, m := range found.Messages {
+		l.Rows = append(l.Rows, row{m, found.Headers[m.ID].Subject, to[i], statusOf(m)})
+	}
+	l.SearchedTo = found.SearchedTo
+	if l.Filter.before != "" {
+		l.Newest = l.Filter.href(l.Path, "")
+	}
+	if found.Next != uuid.Nil {
+		l.Older = l.Filter.href(l.Path, found.Next.String())
+	}
+	return nil
+}

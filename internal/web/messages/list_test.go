@@ -1,0 +1,203 @@
+package messages_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/internal/access"
+	"postern/internal/labels"
+)
+
+// Who has sent nothing is told how to begin.
+func TestNoMessagesYet(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.Staff(t, "Sam Staff", access.SendPortalMessage).Get("/messages").Is(http.StatusOK).
+		Says("Messages", "No messages yet. Compose a message.").Holds(`href="/messages/compose"`).Hides("Apply filters")
+	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages").Is(http.StatusOK).Says("No messages yet.").Hides("Compose a message.")
+	if at := c.Staff(t, "Nobody Special").Get("/messages").Is(http.StatusOK).URL.Path; at != "/messages/bcc" {
+		t.Errorf("who may see no messages is led to %s", at)
+	}
+	c.Nobody(t).Get("/messages").Is(http.StatusOK).Says("Staff sign-in")
+}
+
+// The list says of each message who it is to and how far it has come, the newest first.
+func TestMyMessages(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for _, id := range []string{"anna", "bo", "cy"} {
+		c.person(t, id)
+	}
+	sam, kim := c.Staff(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage), c.Staff(t, "Kim Colleague", access.SendPortalMessage)
+	c.delivered(t, sam, "Consent form", "anna bo cy")
+	c.send(t, sam, "<script>alert(1)</script>", "", everybody, later(time.Hour))
+	c.send(t, kim, "Not Sam's", "anna")
+
+	list := sam.Get("/messages").Is(http.StatusOK).Says(
+		"Consent form", "Name of anna, Name of bo and 1 other", "3 delivered, 0 opened", "Sent",
+		"<script>alert(1)</script>", "All Portal Users", "Scheduled", "Goes out").
+		Hides("<script>alert", "Not Sam")
+	if text := list.Text(); strings.Index(text, "Consent form") < strings.Index(text, "alert(1)") {
+		t.Errorf("the older message comes first: %s", text)
+	}
+	_, seq, err := c.Desk.Labels.Change(t.Context(), "operator:test", labels.Labels{PortalUser: &labels.Label{One: "Client", Many: "Clients"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Await(t, seq)
+	sam.Get("/messages").Says("All Clients").Hides("All Portal Users")
+}
+
+// A title stands in the history of the browser, and an address in its log.
+func TestTitlesNameNoSubject(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.delivered(t, sam, "Oncology", "anna")
+	for _, path := range []string{"/messages", "/messages/" + id, "/messages/" + id + "/recipients", "/messages/" + id + "/recall"} {
+		title, _, _ := strings.Cut(sam.Get(path).Is(http.StatusOK).Body, "</title>")
+		if strings.Contains(title, "Oncology") || strings.Contains(title, "anna") {
+			t.Errorf("the title of %s names what it must not: %s", path, title)
+		}
+	}
+}
+
+// Filters stand in the address, and what they leave out can be had back.
+func TestFilteringTheList(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	c.delivered(t, sam, "Flu vaccine in autumn", "anna")
+	c.delivered(t, sam, "Consent form", "anna")
+	c.send(t, sam, "Flu vaccine in spring", "anna", later(time.Hour))
+	today, tomorrow := time.Now().Format(time.DateOnly), time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+
+	for query, want := range map[string]string{
+		"q=VACCINE+flu":                      "autumn spring",
+		"q=vaccine&status=sent":              "autumn",
+		"status=scheduled":                   "spring",
+		"status=recalled":                    "",
+		"q=nothing+of+that":                  "",
+		"from=" + today + "&until=" + today:  "autumn form spring",
+		"from=" + tomorrow:                   "",
+		"until=2020-01-01":                   "",
+		"from=2020-01-01&status=sent&q=form": "form",
+	} {
+		page := sam.Get("/messages?" + query).Is(http.StatusOK)
+		for _, word := range []string{"autumn", "form", "spring"} {
+			if shown := strings.Contains(page.Text(), word+" Name of anna"); shown != strings.Contains(want, word) {
+				t.Errorf("?%s shows %s: %v", query, word, shown)
+			}
+		}
+		if want == "" {
+			page.Says("No message matches. Clear the filters.")
+		}
+	}
+	sam.Get("/messages?q=consent&status=sent&from=2020-01-01").
+		Holds(`name="q" type="search" value="consent"`, `value="sent" selected`, `value="2020-01-01"`, `href="/messages">Clear the filters</a>`)
+}
+
+// A filter that makes no sense is told what is wrong with it, and kept.
+func TestFiltersThatAreWrong(t *testing.T) {
+	t.Parallel()
+	sam := open(t).Staff(t, "Sam Staff", access.SendPortalMessage)
+	for query, want := range map[string]string{
+		"from=yesterday":                   "Enter a day as year, month and day",
+		"from=2026-05-02&until=2026-05-01": "The last day must not be before the first",
+		"status=lost":                      "Choose a status from the list",
+		"before=x":                         "Start again from the newest messages",
+	} {
+		sam.Get("/messages?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", want).Hides("No message matches")
+	}
+}
+
+// Fifty messages are a page, and the address of the next one says where it begins.
+func TestPagingTheList(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	for i := range 51 {
+		c.send(t, sam, fmt.Sprintf("Letter %d.", i), "anna", later(time.Hour))
+	}
+	first := sam.Get("/messages?status=scheduled").Says("Letter 50.", "Letter 1.", "Older messages").Hides("Letter 0.", "Newest messages")
+	last := sam.Get(link(t, first.Body, "next")).Says("Letter 0.", "Newest messages").Hides("Letter 1.", "Older messages")
+	if at := link(t, last.Body, "prev"); at != "/messages?status=scheduled" {
+		t.Errorf("the newest are at %s", at)
+	}
+	found := sam.Get("/messages?q=letter").Says("Letter 50.", "Older messages")
+	sam.Get(link(t, found.Body, "next")).Says("Letter 0.").Hides("Letter 1.", "Older messages", "have not been searched")
+}
+
+// link gives the address of the link that is rel to the page.
+func link(t *testing.T, body, rel string) string {
+	t.Helper()
+	before, _, ok := strings.Cut(body, `" rel="`+rel+`"`)
+	if !ok {
+		t.Fatalf("the page has no link that is %s", rel)
+	}
+	return strings.ReplaceAll(before[strings.LastIndex(before, `"`)+1:], "&amp;", "&")
+}
+
+// Subjects are encrypted: a search opens a thousand, says so, and goes on from there.
+func TestSearchingLongLists(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	c.delivered(t, sam, "Long ago", "anna")
+	c.Exec(t, `
+		INSERT INTO record.messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest,
+		    status, hold, bulk, sent_at, release_at, cancelled_at)
+		SELECT ('ffffffff-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, i, $1, '{"portal_user_ids": [], "groups": []}', '[]', '', '',
+		    'cancelled', 'undo', false, now(), now(), now()
+		FROM generate_series(1, 1000) i`, sam.ID)
+	page := sam.Get("/messages?q=ago").Is(http.StatusOK).
+		Says("Nothing found so far.", "a search opens a thousand messages at a time", "have not been searched yet", "Search older messages").
+		Hides("No message matches")
+	_, rest, _ := strings.Cut(page.Body, `<p class="govuk-body"><a class="govuk-link" href="`)
+	href, _, _ := strings.Cut(rest, `"`)
+	sam.Get(strings.ReplaceAll(href, "&amp;", "&")).Says("Long ago").Hides("have not been searched")
+}
+
+// A reader of the record may look at everybody's messages, and sees who sent them.
+func TestEverybodysMessages(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	c.delivered(t, sam, "From Sam", "anna")
+
+	kim := c.Staff(t, "Kim Both", access.SendPortalMessage, access.ReadRecord)
+	kim.Get("/messages").Says("No messages yet.", "Sent by").Hides("From Sam")
+	kim.Get("/messages?whose=everybody").Says("From Sam", "Sam Staff").Holds(`value="everybody" selected`)
+	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages").Says("From Sam", "Sam Staff").Hides(`name="whose"`)
+	c.Staff(t, "Eve Other", access.SendPortalMessage).Get("/messages?whose=everybody").Hides("From Sam", `name="whose"`)
+}
+
+// Who is Staff Bcc finds the message in a list of their own, and can change nothing.
+func TestBccdToMe(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam, bea := c.Staff(t, "Sam Staff", access.SendPortalMessage), c.Staff(t, "Bea Bcc")
+	bea.Get("/messages/bcc").Is(http.StatusOK).Says("Bcc'd to me", "No messages. Nobody has named you as Staff Bcc yet.")
+	id := c.delivered(t, sam, "Quarterly letter", "anna", bcc(bea))
+	c.delivered(t, sam, "Between Sam and Anna", "anna")
+
+	bea.Get("/messages/bcc").Says("Quarterly letter", "Sam Staff", "1 delivered").Hides("Between Sam and Anna", `name="status"`)
+	bea.Get("/messages/bcc?q=monthly").Says("No message matches. Clear the filters.")
+	bea.Get("/messages/"+id).Is(http.StatusOK).
+		Says("Quarterly letter", "You are Staff Bcc of this message", "The text of Quarterly letter.", "Bea Bcc", "Name of anna").
+		Hides("/recall", "/cancel", "<form action=\"/messages")
+	bea.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
+	bea.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
+	bea.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine"}}).Is(http.StatusForbidden)
+	sam.Get("/messages/bcc").Says("Nobody has named you").Hides("Quarterly letter")
+}

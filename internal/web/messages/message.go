@@ -1,0 +1,115 @@
+package messages
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+// shown is what the page of a message shows.
+type shown struct {
+	standing
+	Subject string // "" where the content was erased
+	Erased  bool
+	To      addressees
+
+	// What follows is for the sender and Staff Bcc alone.
+	Content     bool
+	Body        string
+	Attachments []compose.Attachment
+	Bcc         []string // names
+}
+
+// named is how many of those who were chosen one by one the page of a message names.
+const named = 20
+
+func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.visible(r)
+	if err != nil {
+		return err
+	}
+	return p.showMessage(w, r, m, page.View{})
+}
+
+func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.Message, view page.View) error {
+	stands, err := p.standingOf(r, m)
+	if err != nil {
+		return err
+	}
+	s := shown{standing: stands, Content: m.Role != tracking.RoleNone}
+	if err := p.open(r.Context(), &s); err != nil {
+		return err
+	}
+	to, err := p.addresseesOf(r.Context(), []tracking.Message{m}, named)
+	if err != nil {
+		return err
+	}
+	s.To = to[0]
+	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s
+	return p.kit.Render(w, r, set, view)
+}
+
+// open reads what the message says, as far as its reader may know it: to a reader
+// of the record its subject is what tells it from others, and no more.
+func (p *Pages) open(ctx context.Context, s *shown) error {
+	if !s.Content {
+		headers, err := p.kit.Compose.Headers(ctx, []uuid.UUID{s.ID})
+		h, there := headers[s.ID]
+		s.Subject, s.Erased = h.Subject, !there
+		return err
+	}
+	h, body, err := p.kit.Compose.Open(ctx, s.ID)
+	if errors.Is(err, compose.ErrErased) {
+		s.Erased = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.Subject, s.Body, s.Attachments = h.Subject, body, h.Attachments
+	names, err := p.kit.Tracking.StaffNames(ctx, h.StaffBcc)
+	for _, id := range h.StaffBcc {
+		if names[id] != "" {
+			s.Bcc = append(s.Bcc, names[id])
+		}
+	}
+	return err
+}
+
+// standing is where a message stands at a moment.
+type standing struct {
+	tracking.Message
+	Times tracking.Times
+	Now   time.Time
+	Own   bool // the reader sent it, and may take it back
+}
+
+func (p *Pages) standingOf(r *http.Request, m tracking.Message) (standing, error) {
+	times, err := p.kit.Tracking.Times(r.Context(), m.ID)
+	own := m.Role == tracking.RoleSender && access.Allow(page.Subject(r), access.SendMessage) == nil
+	return standing{Message: m, Times: times, Now: p.kit.Now(), Own: own}, err
+}
+
+// Words are the status in words.
+func (s standing) Words() string { return statusOf(s.Message) }
+
+// SecondsLeft is how long the message waits still.
+func (s standing) SecondsLeft() int {
+	return max(int(s.ReleaseAt.Sub(s.Now).Round(time.Second).Seconds()), 0)
+}
+
+// MayRecall says whether the reader may take it back from those who got it.
+func (s standing) MayRecall() bool { return s.Own && (s.Status == "sending" || s.Status == "sent") }
+
+// Settled is how many alerts an outcome is known of.
+func (s standing) Settled() int {
+	return s.Progress.Alerted + s.Progress.AlertFailed + s.Progress.AlertSkipped + s.Progress.AlertUnknown
+}

@@ -1,0 +1,212 @@
+package messages_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/inbox"
+	"postern/internal/web/webtest"
+)
+
+// The page of a message says what was sent to whom, when, and what became of it.
+func TestAMessage(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	anna := c.person(t, "anna")
+	c.person(t, "bo")
+	sam, bea := c.Staff(t, "Sam Staff", access.SendPortalMessage), c.Staff(t, "Bea Bcc")
+	document, err := c.Compose.Upload(t.Context(), sender(sam), "Consent.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached := func(r *compose.Request) { r.AttachmentIDs = []uuid.UUID{document.ID} }
+	id := c.delivered(t, sam, "Consent form", "anna bo", bcc(bea), attached)
+	if err := c.reads(t, anna, id); err != nil {
+		t.Fatal(err)
+	}
+
+	page := sam.Get("/messages/"+id).Is(http.StatusOK).Says(
+		"Consent form", "Sent", "Everybody could read it", "Can be read in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
+		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First could be read", "As portal users see it.",
+		"The text of Consent form.", "Consent.pdf", "15 bytes", "Recall").
+		Holds(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
+		Hides("hx-get=\"/messages", "/cancel", "Not yet")
+	for _, v := range []*webtest.Visitor{sam, bea} {
+		v.Get(href(t, page.Body, "/v1/messages/")).Is(http.StatusOK).Says("%PDF-1.4")
+	}
+}
+
+// href gives the first address on a page that begins so.
+func href(t *testing.T, body, prefix string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(body, `href="`+prefix)
+	if !ok {
+		t.Fatalf("the page has no link to %s…", prefix)
+	}
+	rest, _, _ = strings.Cut(rest, `"`)
+	return prefix + strings.ReplaceAll(rest, "&amp;", "&")
+}
+
+// A message is there for its sender, its Staff Bcc and readers of the record. These
+// read nothing of what it says.
+func TestWhoSeesAMessage(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	bea := c.Staff(t, "Bea Bcc")
+	id := c.delivered(t, sam, "Consent form", "anna", bcc(bea))
+
+	reader := c.Staff(t, "Rea Reader", access.ReadRecord)
+	reader.Get("/messages/"+id).Is(http.StatusOK).Says("You see this message as a reader of the record", "Sam Staff", "Name of anna").
+		Hides("The text of", "Bea Bcc", "Attachments</h2>", "/recall")
+	reader.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
+	reader.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
+	reader.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine"}}).Is(http.StatusForbidden)
+	sam.Get("/messages/" + id + "/nonsense").Is(http.StatusNotFound)
+
+	both := c.Staff(t, "Kim Both", access.SendPortalMessage, access.ReadRecord)
+	other := c.Staff(t, "Eve Other", access.SendPortalMessage)
+	for _, path := range []string{"", "/progress", "/recipients", "/recipients.csv"} {
+		other.Get("/messages/" + id + path).Is(http.StatusNotFound)
+		other.Get("/messages/" + uuid.NewString() + path).Is(http.StatusNotFound)
+		c.Nobody(t).Get("/messages/" + id + path).Says("Staff sign-in")
+	}
+	other.Get("/messages/compost").Is(http.StatusNotFound)
+	for _, v := range []*webtest.Visitor{other, both} {
+		v.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
+		v.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine now"}}).Is(http.StatusNotFound)
+		v.Post("/messages/"+id+"/cancel", nil).Is(http.StatusNotFound)
+	}
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Everybody could read it")
+}
+
+// Undo takes a message back before anybody has got it, and twice is once.
+func TestUndo(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.send(t, sam, "Too early", "anna", undo(600))
+	sam.Get("/messages/"+id).Is(http.StatusOK).
+		Says("About to go out", "The message goes out in", "seconds.", "Undo sending", "Not yet").
+		Holds(`hx-get="/messages/`+id+`/progress?seen=scheduled-0-true"`, `hx-trigger="every 1s"`, `role="timer"`).Hides("Recall")
+	sam.Get("/messages").Says("About to go out")
+	sam.Get("/messages/" + id + "/recipients").Says("Nobody has got the message yet.")
+	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).
+		Says("Undone. Nobody gets the message.", "Cancelled", "Nobody got it.").Hides("Undo sending", "Recall")
+	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("Cancelled")
+	sam.Get("/messages/" + id + "/recipients").Says("The message was called off. Nobody got it.")
+	sam.Get("/messages").Says("Cancelled", "Nobody got it")
+}
+
+// A message that waits for its time says when that is, and can be called off till then.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.send(t, sam, "Next week", "anna", later(7*24*time.Hour))
+	sam.Get("/messages/"+id).Says("Scheduled", "The message goes out", "Cancel sending").Hides("hx-get=\"/messages", "Undo")
+	sam.Get("/messages/" + id + "/recall").Says("This message can't be recalled")
+	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"early"}}).Is(http.StatusConflict).Says("There is nothing to recall")
+	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("The message was called off. Nobody gets it.")
+}
+
+// Who presses Undo too late is told so, and what can be done instead.
+func TestUndoTooLate(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.delivered(t, sam, "Gone", "anna")
+	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusConflict).
+		Says("There is a problem", "It is too late to call this message off", "You can recall it instead", "Everybody could read it", "Recall")
+}
+
+// Recall says first how many have opened the message, wants a reason, and then
+// nobody can read it any more.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	anna := c.person(t, "anna")
+	c.person(t, "bo")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.delivered(t, sam, "Wrong file", "anna bo")
+	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("Nobody of the 2 who got it has opened it yet.", "It goes on the record as you type it")
+	if err := c.reads(t, anna, id); err != nil {
+		t.Fatal(err)
+	}
+	sam.Get("/messages/"+id+"/recall").Says("1 of 2 has opened it already", "can't be taken back")
+
+	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"  "}}).Is(http.StatusUnprocessableEntity).
+		Says("Enter why you take the message back").Holds(`href="#reason"`)
+	long := strings.Repeat("x", compose.MaxReason+1)
+	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {long}}).Is(http.StatusUnprocessableEntity).
+		Says("The reason has 501 characters; at most 500 are allowed").Holds(long)
+	if err := c.reads(t, anna, id); err != nil {
+		t.Fatal(err)
+	}
+
+	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"The wrong file was attached"}}).Is(http.StatusOK).
+		Says("The message was taken back. Nobody can read it any more.", "Recalled", "1 had opened it", "Reason on the record: The wrong file was attached",
+			"Portal Users can't read this any more").Hides("/recall")
+	if err := c.reads(t, anna, id); !errors.Is(err, inbox.ErrRecalled) {
+		t.Errorf("reading it gives %v", err)
+	}
+	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"Another reason"}}).Is(http.StatusOK).Says("The wrong file was attached").Hides("Another reason")
+	sam.Get("/messages/" + id + "/recall").Says("This message can't be recalled")
+	sam.Get("/messages").Says("Recalled", "1 of 2 had opened it")
+}
+
+// While a message goes out its page asks for what has changed, is told the numbers
+// and, only where there is news, a sentence to be read out.
+func TestProgressMovesByItself(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.send(t, sam, "On its way", "anna", later(5*time.Minute))
+	at := "/messages/" + id + "/progress?seen="
+	sam.Get("/messages/" + id).Holds(`hx-get="` + at + `scheduled-0-true"`)
+	sam.Fragment(at+"scheduled-0-true").Is(http.StatusOK).Holds(`hx-trigger="every 1s"`).Hides("announcement", `id="state"`)
+
+	// A message of a thousand, half of which have it.
+	c.Exec(t, `UPDATE record.messages SET status = 'sending', released_at = now(), audience = 1000, delivered = 612, alert_accepted = 500 WHERE message_id = $1`, id)
+	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61 %)", "500 of 1,000 (50 %)", "Recall").
+		Holds(`hx-get="` + at + `sending-2-true"`)
+	sam.Get("/messages").Says("Sending", "612 of 1,000 delivered, 0 opened")
+	sam.Fragment(at+"scheduled-0-true").
+		Says("612 of 1,000 (61 %)", "Sending. 612 of 1,000 delivered, 0 opened.", "The message is going out.").
+		Holds(`id="state"`, `id="delivered" hx-swap-oob="true"`, `value="612" hx-swap-oob="true"`, `id="announcement" hx-swap-oob="innerHTML"`)
+	sam.Fragment(at + "sending-1-true").Says("Sending. 612 of 1,000 delivered").Hides(`id="state"`)
+	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61 %)").Hides("announcement", `id="state"`)
+
+	// It has arrived, and so have all alerts: nothing is asked for any more.
+	c.Exec(t, `UPDATE record.messages SET status = 'sent', completed_at = now(), delivered = 1000, alert_accepted = 990, alert_failed = 10 WHERE message_id = $1`, id)
+	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1 %)").Hides("hx-trigger")
+	if page := sam.Get(at + "x"); page.URL.Path != "/messages/"+id {
+		t.Errorf("who opens the address of the progress as a page is led to %s", page.URL.Path)
+	}
+}
+
+// What an erased message said is gone, and the page says so.
+func TestAnErasedMessage(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.delivered(t, sam, "Forgotten", "anna")
+	c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, id)
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content was erased", "What this message said was erased", "1 of 1").Hides("Forgotten")
+	sam.Get("/messages").Says("(The content was erased)").Hides("Forgotten")
+	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content was erased")
+}

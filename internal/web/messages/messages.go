@@ -1,0 +1,74 @@
+// Package messages is the pages of what became of messages: the lists of them, a
+// message with its progress and its recipients, and taking it back.
+//
+// Who may look at a message, and as what, is decided by [tracking.Tracker.Visible]:
+// its sender and Staff Bcc read what it says, a reader of the record does not, and
+// to everybody else it is not there.
+//
+// A message that is still on its way is shown as it is when the page is made. Where
+// scripts run, htmx asks for its progress every second while it moves, and puts the
+// new numbers in the place of the old: what can be pressed stays where it is.
+package messages
+
+import (
+	"embed"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// section is where these pages stand in the navigation.
+const section = "messages"
+
+// mayTrack are the actions for which somebody may look at messages; at which ones
+// is decided one by one.
+var mayTrack = page.May(access.SeeMessages, access.ReadTheRecord, access.SeeBcc)
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	return []page.Route{
+		{Pattern: "GET /messages", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.list},
+		{Pattern: "GET /messages/bcc", Realm: access.RealmStaff, Actions: page.May(access.SeeBcc), Handle: p.bcc},
+		{Pattern: "GET /messages/{id}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.message},
+		{Pattern: "GET /messages/{id}/{part}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
+			"progress": p.progress, "recipients": p.recipients, "recipients.csv": p.export, "recall": p.askRecall})},
+		{Pattern: "POST /messages/{id}/{part}", Realm: access.RealmStaff, Actions: page.May(access.SendMessage), Handle: p.part(map[string]page.Handler{
+			"cancel": p.cancel, "recall": p.recall})},
+	}
+}
+
+// part leads to one of the pages below a message. Each with a pattern of its own
+// would be in the way of /messages/drafts/{id}: http.ServeMux can't tell which of the
+// two /messages/drafts/recall is.
+func (p *Pages) part(parts map[string]page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if handle := parts[r.PathValue("part")]; handle != nil {
+			return handle(w, r)
+		}
+		return p.kit.NotFound(w, r)
+	}
+}
+
+// visible gives the message of the address, if the reader may look at it.
+func (p *Pages) visible(r *http.Request) (tracking.Message, error) {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return tracking.Message{}, tracking.ErrNotFound
+	}
+	return p.kit.Tracking.Visible(r.Context(), page.Subject(r), id)
+}

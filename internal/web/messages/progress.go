@@ -1,0 +1,88 @@
+package messages
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"postern/internal/web/page"
+)
+
+// figure is one of the numbers of a message's progress.
+type figure struct {
+	ID, Text, Hint string
+	Count, Of      int
+	Href           string // of the recipients that it counts
+}
+
+// Figures are the progress of a message as numbers.
+func (s standing) Figures() []figure {
+	p, recipients := s.Progress, at(s.Message)+"/recipients"
+	return []figure{
+		{"delivered", "Delivered", "Can be read in the portal", p.Delivered, p.Recipients, recipients},
+		{"alerted", "Alerted", "The e-mail that a message waits was accepted", p.Alerted, p.Recipients, recipients + "?alert=accepted"},
+		{"failed", "Failed", "The e-mail was refused; the message can be read all the same", p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
+		{"skipped", "Skipped", "No e-mail was due: no address, or no active account", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
+		{"unknown", "Unknown", "The e-mail service never answered", p.AlertUnknown, p.Recipients, recipients + "?alert=unknown"},
+		{"opened", "Opened", "Read in the portal", p.Opened, p.Recipients, recipients + "?opened=true"},
+	}
+}
+
+// Most is what a bar of the figure ends at.
+func (f figure) Most() int { return max(f.Of, 1) }
+
+const (
+	// watched is how long before its time a message counts as about to move.
+	watched = 10 * time.Minute
+	// patience is how long after its last delivery alerts are waited for.
+	patience = time.Hour
+)
+
+// Every is how many seconds pass until it is worth looking again; 0 where nothing
+// moves by itself any more. It ends some day, because asking keeps a session alive.
+func (s standing) Every() int {
+	switch {
+	case s.Status == "scheduled" && s.ReleaseAt.Sub(s.Now) < watched, s.Status == "sending":
+		return 1
+	case s.CompletedAt != nil && s.Settled() < s.Progress.Delivered && s.Now.Sub(*s.CompletedAt) < patience:
+		return 2
+	}
+	return 0
+}
+
+// Seen names what the reader has been told of the progress: the status, and
+// quarters of the deliveries.
+func (s standing) Seen() string {
+	quarters := 0
+	if s.Progress.Recipients > 0 {
+		quarters = 4 * s.Progress.Delivered / s.Progress.Recipients
+	}
+	return fmt.Sprintf("%s-%d-%t", s.Status, quarters, s.Every() > 0)
+}
+
+// moved is the standing after what the reader has seen.
+type moved struct {
+	standing
+	News    bool // something is worth saying
+	Changed bool // and it is the status
+}
+
+// progress answers htmx with the parts of the page of a message that have changed.
+func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.visible(r)
+	if err != nil {
+		return err
+	}
+	if !page.IsFragment(r) {
+		return p.kit.Redirect(w, r, "/messages/"+m.ID.String(), "")
+	}
+	now, err := p.standingOf(r, m)
+	if err != nil {
+		return err
+	}
+	before, seen := r.FormValue("seen"), now.Seen()
+	status, _, _ := strings.Cut(before, "-")
+	return p.kit.Fragment(w, r, set, "progress", page.View{Template: "message.html",
+		Data: moved{now, before != seen, status != m.Status}})
+}

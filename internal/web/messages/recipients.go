@@ -1,0 +1,97 @@
+package messages
+
+import (
+	"net/http"
+	"strconv"
+
+	"postern/internal/events"
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+// chosen is which recipients are asked for, as it stands in the address.
+type chosen struct {
+	Q, Alert, Opened string
+	after            int32
+}
+
+func chosenOf(r *http.Request) (c chosen, errs page.Errors) {
+	c = chosen{Q: r.FormValue("q"), Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
+	if c.Alert != "" && !among(alerts, c.Alert) {
+		errs = append(errs, page.Error{Field: "alert", Message: "Choose what became of the alert from the list"})
+	}
+	if c.Opened != "" && !among(openings, c.Opened) {
+		errs = append(errs, page.Error{Field: "opened", Message: "Choose whether it was opened from the list"})
+	}
+	if after := r.FormValue("after"); after != "" {
+		n, err := strconv.ParseInt(after, 10, 32)
+		if err != nil || n < 0 {
+			errs = append(errs, page.Error{Message: "The address of this page is not complete. Start again from the first recipient"})
+		}
+		c.after = int32(n) // #nosec G115 -- parsed as such
+	}
+	return c, errs
+}
+
+var openings = []choice{{"true", "Opened"}, {"false", "Not opened"}}
+
+// Any says whether anybody is left out.
+func (c chosen) Any() bool { return c.Q != "" || c.Alert != "" || c.Opened != "" }
+
+func (c chosen) filter() tracking.Filter {
+	f := tracking.Filter{Alert: events.AlertState(c.Alert)}
+	if c.Opened != "" {
+		opened := c.Opened == "true"
+		f.Opened = &opened
+	}
+	return f
+}
+
+func (c chosen) href(path string, after int32) string {
+	from := ""
+	if after > 0 {
+		from = strconv.Itoa(int(after))
+	}
+	return address(path, map[string]string{"q": c.Q, "alert": c.Alert, "opened": c.Opened, "after": from})
+}
+
+// received is what the page of a message's recipients shows.
+type received struct {
+	tracking.Message
+	Chosen           chosen
+	Alerts, Openings []choice
+	Rows             []recipient
+	First, Next, CSV string // addresses
+	Partly           bool   // see tracking.Recipients
+}
+
+type recipient struct{ tracking.Delivery }
+
+// Alert is what became of the alert in words.
+func (r recipient) Alert() string { return called(alerts, r.AlertState) }
+
+func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.visible(r)
+	if err != nil {
+		return err
+	}
+	c, errs := chosenOf(r)
+	path := at(m) + "/recipients"
+	data := received{Message: m, Chosen: c, Alerts: alerts, Openings: openings, CSV: c.href(path+".csv", 0)}
+	if len(errs) == 0 {
+		found, err := p.kit.Tracking.Recipients(r.Context(), m, c.filter(), c.Q, c.after, perPage)
+		if err != nil {
+			return err
+		}
+		for _, d := range found.Deliveries {
+			data.Rows = append(data.Rows, recipient{d})
+		}
+		if data.Partly = found.Partly; found.Next > 0 {
+			data.Next = c.href(path, found.Next)
+		}
+		if c.after > 0 {
+			data.First = c.href(path, 0)
+		}
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "recipients.html", Title: "Recipients of a message", Section: section, Data: data, Errors: errs})
+}

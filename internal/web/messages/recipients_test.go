@@ -1,0 +1,171 @@
+package messages_test
+
+import (
+	"encoding/csv"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern/internal/access"
+	"postern/internal/web/webtest"
+)
+
+// received sends a message to three, of whom anna opens it, bo has no address and
+// cy's is refused.
+func received(t *testing.T, c *clinic, sam *webtest.Visitor) (id string) {
+	t.Helper()
+	anna := c.person(t, "anna")
+	c.person(t, "bo")
+	c.person(t, "cy")
+	c.Exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'bo'`)
+	c.Exec(t, `UPDATE app.portal_users SET name = '=HYPERLINK("http://evil.example")' WHERE portal_user_id = 'cy'`)
+	id = c.send(t, sam, "Results", "anna bo cy")
+	c.until(t, sam, "/messages/"+id, "was accepted 2 of 3")
+	c.Exec(t, `INSERT INTO record.alert_exceptions SELECT $1, portal_user_no, 0, 'failed', '550 no such mailbox', 3, '2026-01-02T03:04:05Z'
+		FROM app.portal_users WHERE portal_user_id = 'cy'`, id)
+	if err := c.reads(t, anna, id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// The recipients of a message are listed with what became of each, and can be
+// filtered by that and by name, in the address.
+func TestRecipients(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := received(t, c, sam)
+	at := "/messages/" + id + "/recipients"
+	sam.Get(at).Is(http.StatusOK).Says("Recipients", "Name of anna", "Alerted", "Name of bo", "Skipped: no e-mail address", "Not opened",
+		"=HYPERLINK", "Failed: 550 no such mailbox", "3", "Save this list as a file").Hides("Clear the filters", "/directory/")
+
+	all := map[string]string{"anna": "Name of anna", "bo": "Name of bo", "cy": "=HYPERLINK"}
+	for query, want := range map[string]string{
+		"alert=failed":                 "cy",
+		"alert=skipped":                "bo",
+		"alert=accepted":               "anna",
+		"alert=accepted&opened=true":   "anna",
+		"opened=true":                  "anna",
+		"opened=false":                 "bo cy",
+		"opened=true&alert=failed":     "",
+		"alert=unknown":                "",
+		"q=NAME+an":                    "anna",
+		"q=name":                       "anna bo",
+		"q=name&opened=false":          "bo",
+		"q=somebody":                   "",
+		"q=%00%27%5C":                  "",
+		"q=of&alert=skipped&opened=":   "bo",
+		"q=name+of+bo&alert=accepted":  "",
+		"q=an&alert=&opened=true&x=ok": "anna",
+	} {
+		page := sam.Get(at + "?" + query).Is(http.StatusOK)
+		for who, name := range all {
+			if shown := strings.Contains(page.Text(), name); shown != strings.Contains(want, who) {
+				t.Errorf("?%s shows %s: %v", query, who, shown)
+			}
+		}
+		if want == "" {
+			page.Says("No recipient matches. Clear the filters.")
+		}
+	}
+	for _, query := range []string{"alert=lost", "opened=maybe", "after=x", "after=-1"} {
+		sam.Get(at + "?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
+		sam.Get(at + ".csv?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
+	}
+	director := c.Staff(t, "Dee Director", access.ReadRecord, access.ImportDirectory)
+	director.Get(at).Holds(`href="/directory/portal-users/anna"`)
+}
+
+// The list goes out as a file that a spreadsheet reads and runs nothing of.
+func TestExportingRecipients(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := received(t, c, sam)
+	file := sam.Get("/messages/" + id + "/recipients.csv").Is(http.StatusOK)
+	if got, want := file.Header.Get("Content-Disposition"), `attachment; filename="recipients-`+id+`.csv"`; got != want {
+		t.Errorf("it is saved as %s, want %s", got, want)
+	}
+	if got := file.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/csv; charset=utf-8") {
+		t.Errorf("it is %s", got)
+	}
+	if strings.Count(file.Body, "\r\n") != 4 || strings.Count(file.Body, "\n") != 4 {
+		t.Errorf("its lines do not end as RFC 4180 has them: %q", file.Body)
+	}
+	rows, err := csv.NewReader(strings.NewReader(file.Body)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, row := range rows[1:] {
+		got[row[0]] = []string{row[1], row[3], row[4], row[6]}
+	}
+	want := map[string][]string{
+		"anna": {"Name of anna", "accepted", "", "1"},
+		"bo":   {"Name of bo", "skipped", "no e-mail address", "1"},
+		"cy":   {`'=HYPERLINK("http://evil.example")`, "failed", "550 no such mailbox", "3"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the file (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at"}, rows[0]); diff != "" {
+		t.Errorf("the heads (-want +got):\n%s", diff)
+	}
+	filtered := sam.Get("/messages/" + id + "/recipients.csv?alert=failed&q=").Is(http.StatusOK)
+	if strings.Count(filtered.Body, "\n") != 2 || !strings.Contains(filtered.Body, "cy,") {
+		t.Errorf("filtered it is %q", filtered.Body)
+	}
+}
+
+// A large list is paged, and a name that many have is looked for bit by bit.
+func TestALargeListOfRecipients(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	c.person(t, "anna")
+	id := c.delivered(t, sam, "To all", "anna")
+	c.fill(t, id, 4500)
+	at := "/messages/" + id + "/recipients"
+	first := sam.Get(at).Says("Name of anna", "More recipients").Hides("First recipients")
+	second := sam.Get(link(t, first.Body, "next")).Says("Ada Common", "First recipients", "More recipients").Hides("Name of anna")
+	sam.Get(link(t, second.Body, "prev")).Says("Name of anna")
+
+	sam.Get(at+"?q=rare").Says("Zoe Rare").Hides("Search more", "More recipients", "Ada")
+	sam.Get(at + "?q=rare&opened=true").Says("No recipient matches.")
+	sam.Get(at+"?q=common").Says("Ada Common", "More recipients").Hides("Search more", "Kim")
+	// Twenty-five hundred are called Kim, of whom one got the message.
+	page := sam.Get(at+"?q=kim").Says("Nobody found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
+	for range 3 {
+		page = sam.Get(href(t, page.Body, at+"?after=")).Says("Nobody found so far.", "First recipients")
+	}
+	sam.Get(href(t, page.Body, at+"?after=")).Says("Kim Common").Hides("Search more", "Ada")
+
+	for query, want := range map[string]int{"": 4501, "?q=common": 4500 - 1, "?q=kim": 1, "?q=rare": 1, "?opened=true": 0} {
+		file := sam.Get(at + ".csv" + query).Is(http.StatusOK)
+		if got := strings.Count(file.Body, "\r\n") - 1; got != want {
+			t.Errorf("the file of %q holds %d recipients, want %d", query, got, want)
+		}
+	}
+}
+
+// fill makes a message that one has got one that n others have got, too: all are
+// called Ada Common, but for a Zoe Rare and a Kim Common near the end. Others called
+// Kim have not got it.
+func (c *clinic) fill(t *testing.T, id string, n int) {
+	t.Helper()
+	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name)
+		SELECT true, 'pu-' || i, CASE $1 - i WHEN 100 THEN 'Zoe Rare' WHEN 200 THEN 'Kim Common' ELSE 'Ada Common' END
+		FROM generate_series(1, $1) i`, n)
+	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name) SELECT true, 'kim-' || i, 'Kim Other' FROM generate_series(1, 2500) i`)
+	c.Exec(t, `CREATE TABLE public.others AS
+		SELECT portal_user_no AS no, 1 + (row_number() OVER (ORDER BY portal_user_no) - 1) / 1000 AS chunk
+		FROM app.portal_users WHERE portal_user_id LIKE 'pu-%'`)
+	c.Exec(t, `INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_at)
+		SELECT $1, chunk, 1, min(no), max(no), count(*), now(), 'accepted', now() FROM public.others GROUP BY chunk`, id)
+	c.Exec(t, `INSERT INTO record.deliveries SELECT $1, no, chunk, '{}' FROM public.others`, id)
+	c.Exec(t, `UPDATE record.messages SET audience = 1 + $2::integer, delivered = 1 + $2::integer, alert_accepted = 1 + $2::integer
+		WHERE message_id = $1`, id, n)
+}

@@ -1,0 +1,103 @@
+package messages_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// clinic is a site in which messages are sent.
+type clinic struct{ *webtest.Site }
+
+func open(t *testing.T) *clinic {
+	t.Helper()
+	return &clinic{webtest.New(t)}
+}
+
+// sender is what a visitor who may send is to those below the pages.
+func sender(v *webtest.Visitor) access.Subject {
+	return access.Subject{Realm: access.RealmStaff, ID: v.ID, Permissions: access.All}
+}
+
+// person is a portal user who does not come to the pages.
+func (c *clinic) person(t *testing.T, id string) access.Subject {
+	t.Helper()
+	return c.System.PortalUser(t, id)
+}
+
+// reads has a portal user open a message.
+func (c *clinic) reads(t *testing.T, who access.Subject, id string) error {
+	t.Helper()
+	_, err := c.Desk.Inbox.Open(t.Context(), who, uuid.MustParse(id))
+	c.Settle(t)
+	return err
+}
+
+type change func(*compose.Request)
+
+func undo(seconds int) change { return func(r *compose.Request) { r.UndoSeconds = &seconds } }
+func later(d time.Duration) change {
+	return func(r *compose.Request) { at := time.Now().Add(d); r.SendAt = &at }
+}
+func bcc(who *webtest.Visitor) change {
+	return func(r *compose.Request) { r.StaffBcc = append(r.StaffBcc, who.ID) }
+}
+func everybody(r *compose.Request) { r.Recipients.Groups = []directory.Group{directory.AllPortalUsers} }
+
+// send sends a message to portal users and gives its id.
+func (c *clinic) send(t *testing.T, v *webtest.Visitor, subject string, to string, changes ...change) string {
+	t.Helper()
+	return c.sendAs(t, sender(v), subject, to, changes...)
+}
+
+func (c *clinic) sendAs(t *testing.T, staff access.Subject, subject string, to string, changes ...change) string {
+	t.Helper()
+	request := compose.Request{Subject: subject, Body: "The text of " + subject + ".",
+		Recipients: directory.Selection{PortalUserIDs: strings.Fields(to)}}
+	for _, change := range changes {
+		change(&request)
+	}
+	sent, err := c.Compose.Send(t.Context(), staff, uuid.NewString(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Await(t, sent.Seq)
+	return sent.ID.String()
+}
+
+// until waits, while the recorder goes on, until the page says something.
+func (c *clinic) until(t *testing.T, v *webtest.Visitor, path, text string) *webtest.Page {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		changed := c.Position.Changed()
+		page := v.Get(path)
+		if strings.Contains(page.Text(), text) {
+			return page
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("%s never says %q: %s", path, text, page.Text())
+		}
+	}
+}
+
+// delivered sends a message and waits until its alerts have been accepted, too.
+func (c *clinic) delivered(t *testing.T, v *webtest.Visitor, subject string, to string, changes ...change) string {
+	t.Helper()
+	id := c.send(t, v, subject, to, changes...)
+	n := len(strings.Fields(to))
+	c.until(t, v, "/messages/"+id, fmt.Sprintf("was accepted %d of %d", n, n))
+	return id
+}

@@ -1,0 +1,101 @@
+package messages
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/events"
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+// own gives the message of the address to its sender alone, while they may send.
+func (p *Pages) own(r *http.Request) (tracking.Message, error) {
+	m, err := p.visible(r)
+	if err == nil && (m.Role != tracking.RoleSender || access.Allow(page.Subject(r), access.SendMessage) != nil) {
+		err = tracking.ErrNotFound
+	}
+	return m, err
+}
+
+// cancel calls a message off that has not gone out: Undo, or before its time.
+func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.own(r)
+	if err != nil {
+		return err
+	}
+	err = p.kit.Compose.Cancel(r.Context(), page.Subject(r), m.ID)
+	if errors.Is(err, compose.ErrTooLate) {
+		return p.tooLate(w, r, "It is too late to call this message off: it is going out already. You can recall it instead.")
+	}
+	if err != nil {
+		return err
+	}
+	notice := "The message was called off. Nobody gets it."
+	if m.Hold == events.HoldUndo {
+		notice = "Undone. Nobody gets the message."
+	}
+	return p.kit.Redirect(w, r, at(m), notice)
+}
+
+func at(m tracking.Message) string { return "/messages/" + m.ID.String() }
+
+// tooLate shows the message as it is now, and says why nothing was done.
+func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) error {
+	m, err := p.visible(r)
+	if err != nil {
+		return err
+	}
+	return p.showMessage(w, r, m, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "state", Message: why}}})
+}
+
+// recalling is what the page shows on which a message is recalled.
+type recalling struct {
+	tracking.Message
+	Reason string
+	Most   int
+}
+
+// askRecall asks for the reason, and says first how many have opened the message.
+func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.own(r)
+	if err != nil {
+		return err
+	}
+	if m.Status != "sending" && m.Status != "sent" {
+		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was taken back before.")
+	}
+	return p.showRecall(w, r, m, "", nil)
+}
+
+func (p *Pages) showRecall(w http.ResponseWriter, r *http.Request, m tracking.Message, reason string, errs page.Errors) error {
+	return p.kit.Render(w, r, set, page.View{Template: "recall.html", Title: "Recall a message", Section: section,
+		Data: recalling{m, reason, compose.MaxReason}, Errors: errs})
+}
+
+// recall takes the message back.
+func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.own(r)
+	if err != nil {
+		return err
+	}
+	reason := r.PostFormValue("reason")
+	err = p.kit.Compose.Recall(r.Context(), page.Subject(r), m.ID, reason)
+	invalid := new(compose.Invalid)
+	switch {
+	case errors.As(err, &invalid):
+		message := "The reason " + invalid.Faults[0].Message
+		if strings.TrimSpace(reason) == "" {
+			message = "Enter why you take the message back"
+		}
+		return p.showRecall(w, r, m, reason, page.Errors{{Field: "reason", Message: message}})
+	case errors.Is(err, compose.ErrTooLate):
+		return p.tooLate(w, r, "There is nothing to recall: the message has not gone out.")
+	case err != nil:
+		return err
+	}
+	return p.kit.Redirect(w, r, at(m), "The message was taken back. Nobody can read it any more.")
+}
