@@ -1,0 +1,62 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/directory"
+	"postern/internal/web/page"
+)
+
+// me is the account page.
+type me struct {
+	Email string
+	Least int // characters of a password
+}
+
+func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
+	return p.showAccount(w, r, nil)
+}
+
+func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, faults page.Errors) error {
+	no := page.Subject(r).No
+	found, err := directory.PortalUsers(r.Context(), p.kit.Pool, []int32{no})
+	if err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
+		Data: me{found[no].Email, access.PortalPasswordLength}, Errors: faults})
+}
+
+func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
+	subject := page.Subject(r)
+	err := p.kit.Gate.Throttle(w, r)
+	if err == nil {
+		err = p.kit.Gate.ChangePortalPassword(r.Context(), subject, r.PostFormValue("current"), r.PostFormValue("password"))
+	}
+	tooSoon := access.TooSoon{}
+	switch {
+	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+		return p.showAccount(w, r, page.Errors{{Field: "current", Message: page.Sentence(err)}})
+	case errors.Is(err, access.ErrPassword):
+		return p.showAccount(w, r, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+	case err != nil:
+		return err
+	}
+	// All sessions have ended, this one too. Whoever changed the password stays.
+	if err := p.kit.Gate.Begin(r.Context(), subject); err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, "/portal/account", "Your password is changed. All your other devices are signed out.")
+}
+
+func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
+	if err := p.kit.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
+		return err
+	}
+	if err := p.kit.Gate.SignOut(r.Context(), access.RealmPortalUser); err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, "/portal/sign-in", "You are signed out on all your devices.")
+}

@@ -1,0 +1,57 @@
+package portal_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"postern/internal/web/webtest"
+)
+
+// Who changes their password needs the one they have, stays signed in, and is signed
+// out everywhere else.
+func TestChangePassword(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	elsewhere := c.Nobody(t)
+	elsewhere.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}})
+	elsewhere.Get("/portal/account").Says("Your account", "Name of pu-1", "pu-1@example.org", "It needs 10 characters or more")
+
+	change := func(current, next string) *webtest.Page {
+		return pat.Post("/portal/account/password", url.Values{"current": {current}, "password": {next}})
+	}
+	change("a guess", "a brook under the mill").Is(http.StatusUnprocessableEntity).Says("There is a problem", "This is not your current password.").
+		Holds(`href="#current"`).Hides("a guess", "a brook")
+	change(webtest.Password, "short").Is(http.StatusUnprocessableEntity).Says("Choose another password: it needs at least 10 characters.").Holds(`href="#password"`)
+	elsewhere.Get("/portal/account").Says("Your account")
+
+	change(webtest.Password, "a brook under the mill").Is(http.StatusOK).Says("Your password is changed.", "Your account")
+	elsewhere.Get("/portal/account").Says("Sign in to your messages")
+	pat.Get("/portal").Says("Your messages")
+	c.Nobody(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}}).Is(http.StatusUnprocessableEntity)
+	c.Nobody(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {"a brook under the mill"}}).Is(http.StatusOK).Says("Your messages")
+}
+
+// Guessing at the current password is slowed down as guessing at a sign-in is.
+func TestGuessesAtTheCurrentPasswordAreSlowedDown(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	form := url.Values{"current": {"a guess"}, "password": {"a brook under the mill"}}
+	for range 5 {
+		pat.Post("/portal/account/password", form).Says("This is not your current password.")
+	}
+	pat.Post("/portal/account/password", form).Is(http.StatusUnprocessableEntity).Says("Too many failed sign-ins: try again in")
+}
+
+func TestSignOutEverywhere(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	elsewhere := c.Nobody(t)
+	elsewhere.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}}).Says("Your messages")
+	pat.Post("/portal/account/sign-out-everywhere", nil).Is(http.StatusOK).Says("You are signed out on all your devices.", "Sign in")
+	pat.Get("/portal").Says("Sign in to your messages")
+	elsewhere.Get("/portal").Says("Sign in to your messages")
+}

@@ -1,0 +1,111 @@
+package portal_test
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern/internal/web/webtest"
+)
+
+// photo is a picture that does not compress well.
+func photo(t *testing.T, width, height int) webtest.File {
+	t.Helper()
+	picture := image.NewRGBA(image.Rect(0, 0, width, height))
+	random := rand.New(rand.NewPCG(1, 2))
+	for y := range height {
+		for x := range width {
+			picture.Set(x, y, color.RGBA{uint8(x), uint8(y), uint8(random.UintN(64)), 255}) // #nosec G115 -- a pattern
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, picture); err != nil {
+		t.Fatal(err)
+	}
+	return webtest.File{Name: "Scan of the knee.png", Data: b.Bytes()}
+}
+
+// What a document is, is said before it is downloaded; downloading it is on the record.
+func TestDownloadADocument(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	id := c.send(message{subject: "After your visit", body: "x", documents: []webtest.File{letterPDF}}, "pu-1")
+	at := c.document(id)
+	pat.Get(at).Is(http.StatusOK).Says("Letter of discharge.pdf", "Kind PDF document", "Size 48 bytes", "From Ada Brook", "Message After your visit", "Download").
+		Hides("Show the", at+"/show").Holds("<title>Document – Postern</title>")
+	pat.Get(at + "/show").Is(http.StatusNotFound)
+	pat.Get(at + "/picture").Is(http.StatusNotFound)
+	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()); diff != "" {
+		t.Errorf("the record says (-want +got):\n%s", diff)
+	}
+
+	p := pat.Get(at + "/download").Is(http.StatusOK)
+	if p.Body != string(letterPDF.Data) {
+		t.Errorf("got %q", p.Body)
+	}
+	for name, want := range map[string]string{
+		"Content-Type": "application/pdf", "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store",
+		"Content-Disposition":     `attachment; filename="Letter of discharge.pdf"; filename*=UTF-8''Letter%20of%20discharge.pdf`,
+		"Content-Security-Policy": "sandbox; default-src 'none'",
+	} {
+		if got := p.Header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
+		t.Errorf("the record says (-want +got):\n%s", diff)
+	}
+}
+
+// A picture or a plain text can be looked at on a page. Showing what is in a document
+// hands it out: it is a download, and no more than one.
+func TestLookAtADocument(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	id := c.send(message{subject: "After your visit", body: "x", documents: []webtest.File{notes}}, "pu-1")
+	at := c.document(id)
+	pat.Get(at).Says("Plain text", "Show the text here", "or look at it here").Hides("Wash")
+	pat.Get(at+"/show").Is(http.StatusOK).Says("notes.txt", "Wash <b>daily</b>. Keep dry.").Hides("<b>daily")
+	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
+		t.Errorf("the record says (-want +got):\n%s", diff)
+	}
+
+	scan := photo(t, 40, 30)
+	at = c.document(c.send(message{subject: "Your knee", body: "x", documents: []webtest.File{scan}}, "pu-1"))
+	pat.Get(at).Says("Picture (PNG)", "Show the picture here")
+	pat.Get(at+"/show").Is(http.StatusOK).Holds(`src="`+at+`/picture"`, "Scan of the knee.png")
+	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()[2:]); diff != "" {
+		t.Errorf("the record says of the page (-want +got):\n%s", diff)
+	}
+	p := pat.Get(at + "/picture").Is(http.StatusOK)
+	if p.Body != string(scan.Data) || p.Header.Get("Content-Type") != "image/png" || p.Header.Get("Content-Security-Policy") != "sandbox; default-src 'none'" {
+		t.Errorf("%d bytes with %v", len(p.Body), p.Header)
+	}
+	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()[2:]); diff != "" {
+		t.Errorf("the record says of the picture (-want +got):\n%s", diff)
+	}
+}
+
+// A text that would make the page too large is only downloaded, and one that is no
+// UTF-8 is shown as far as it can be.
+func TestTextsThatAreHardToShow(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	pat := c.PortalUser(t, "pu-1")
+	long := webtest.File{Name: "long.txt", Data: []byte(strings.Repeat("words and words\n", 5000))}
+	at := c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{long}}, "pu-1"))
+	pat.Get(at).Says("78 kB").Hides("/show")
+	pat.Get(at + "/show").Is(http.StatusNotFound)
+	old := webtest.File{Name: "old.txt", Data: []byte("Gr\xfc\xdfe aus der Praxis")}
+	at = c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{old}}, "pu-1"))
+	pat.Get(at + "/show").Is(http.StatusOK).Says("Gr\ufffde aus der Praxis")
+}

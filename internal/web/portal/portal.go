@@ -1,0 +1,145 @@
+// Package portal is the pages of what portal users see: their inbox, a message, its
+// documents, and their account. How they sign in, and come by a password, is in
+// package door.
+//
+// Its reader may be eighty, and hold a phone: sentences are short, and every page
+// works without a script. What can't be shown is said in words for them, see
+// trouble.go.
+package portal
+
+import (
+	"cmp"
+	"embed"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/inbox"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// scripts make pages pleasant that work without.
+var scripts = []string{"reader.js"}
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	const document = "/portal/messages/{id}/documents/{document}"
+	routes := []page.Route{
+		{Pattern: "GET /portal", Handle: p.inbox},
+		{Pattern: "GET /portal/messages/{id}", Handle: p.message},
+		{Pattern: "GET " + document, Handle: p.document},
+		{Pattern: "GET " + document + "/show", Handle: p.show},
+		{Pattern: "GET " + document + "/picture", Handle: p.picture},
+		{Pattern: "GET " + document + "/download", Handle: p.download},
+		{Pattern: "GET /portal/account", Handle: p.account},
+		{Pattern: "POST /portal/account/password", Handle: p.changePassword},
+		{Pattern: "POST /portal/account/sign-out-everywhere", Handle: p.signOutEverywhere},
+	}
+	for i := range routes {
+		routes[i].Realm, routes[i].Actions = access.RealmPortalUser, page.May(access.ReadInbox)
+		routes[i].Handle = p.said(routes[i].Handle)
+	}
+	return routes
+}
+
+// perPage is how many messages a page of the inbox has.
+const perPage = 20
+
+// row is a message in the inbox.
+type row struct {
+	inbox.Message
+	About string
+}
+
+// list is what the inbox shows.
+type list struct {
+	Messages []row
+	Newest   bool   // it begins with the newest
+	Older    string // where the next page is
+}
+
+func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
+	before, err := uuid.Parse(r.FormValue("before"))
+	if err != nil {
+		before = uuid.Max
+	}
+	found, err := p.kit.Inbox.List(r.Context(), page.Subject(r), before, perPage+1)
+	if err != nil {
+		return err
+	}
+	data := list{Newest: before == uuid.Max}
+	if len(found) > perPage {
+		found = found[:perPage]
+		data.Older = "/portal?before=" + found[perPage-1].ID.String()
+	}
+	for _, m := range found {
+		data.Messages = append(data.Messages, row{m, inWords(m.About)})
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
+}
+
+// opened is a message on its page.
+type opened struct {
+	inbox.Read
+	About     string
+	Documents []document
+}
+
+func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
+	id, err := idOf(r, "id")
+	if err != nil {
+		return err
+	}
+	read, err := p.kit.Inbox.Open(r.Context(), page.Subject(r), id)
+	if err != nil {
+		return err
+	}
+	p.kit.AwaitRecorder(r.Context(), read.Seq) // going back, one finds it no longer new
+	data := opened{Read: read, About: inWords(read.About)}
+	for _, d := range read.Documents {
+		data.Documents = append(data.Documents, documentOf(id, d))
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
+}
+
+// inWords says whose matter a message concerns: "Anna Schmitt and you", or nothing
+// where it is the reader's alone.
+func inWords(a inbox.About) string {
+	var names []string
+	for _, name := range a.Others {
+		names = append(names, cmp.Or(name, "somebody whom you represent"))
+	}
+	switch {
+	case len(names) == 0:
+		return ""
+	case a.Own:
+		names = append(names, "you")
+	}
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// idOf reads an id of the address. What is none is nobody's.
+func idOf(r *http.Request, name string) (uuid.UUID, error) {
+	id, err := uuid.Parse(r.PathValue(name))
+	if err != nil {
+		return uuid.Nil, inbox.ErrNotFound
+	}
+	return id, nil
+}

@@ -1,0 +1,66 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/api"
+	"postern/internal/web/page"
+)
+
+// trouble is why a message is not shown, in words for its reader.
+type trouble struct {
+	Heading, Text string
+	Again         string // the address to try again, "" where that is no use
+}
+
+// troubles are by the type of a problem of the API's. What is somebody else's, what
+// never was and what an ended link led to are told alike.
+var troubles = map[string]trouble{
+	"/problems/message-recalled": {Heading: "This message was taken back",
+		Text: "The clinic took it back. You can’t read it any more. If you have a question, call the clinic."},
+	"/problems/message-erased": {Heading: "This message was erased",
+		Text: "The clinic erased it. You can’t read it any more. If you have a question, call the clinic."},
+	"/problems/not-found": {Heading: "There is no such message for you",
+		Text: "Look in your messages. If it is not there, call the clinic."},
+	"/problems/record-unavailable": {Heading: "We can’t open this right now", Again: "here",
+		Text: "Nothing is lost. Wait a minute. Then try again."},
+}
+
+// errHead refuses HEAD: whoever gets a message opens it, on the record, which asking
+// about it must not do.
+var errHead = &api.Problem{Type: "/problems/method-not-allowed", Title: "That can’t be done here",
+	Status: http.StatusMethodNotAllowed, Detail: "This address takes GET."}
+
+// errAhead refuses what a browser asks for on its own account, before its reader does:
+// what nobody looks at must not be on the record as opened. It asks again when its
+// reader does.
+var errAhead = &api.Problem{Type: "/problems/not-ready", Title: "Not ahead of time", Status: http.StatusServiceUnavailable}
+
+// said has a handler's errors said in words for portal users, where there are some.
+func (p *Pages) said(next page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodHead {
+			return errHead
+		}
+		if strings.HasPrefix(r.Header.Get("Sec-Purpose"), "prefetch") {
+			return errAhead
+		}
+		err := next(w, r)
+		if err == nil || errors.Is(err, access.ErrUnauthenticated) {
+			return err
+		}
+		problem := p.kit.Problem(r, err)
+		t, known := troubles[problem.Type]
+		if !known {
+			return problem
+		}
+		if t.Again != "" {
+			t.Again = r.URL.RequestURI()
+			w.Header().Set("Retry-After", "60")
+		}
+		return p.kit.Render(w, r, set, page.View{Template: "trouble.html", Title: t.Heading, Section: "messages", Status: problem.Status, Data: t})
+	}
+}
