@@ -1,0 +1,119 @@
+package administration
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/web/page"
+)
+
+// staffList is what the list of staff shows.
+type staffList struct {
+	Query        string
+	All          int // how many there are that the words fit
+	Rows         []staffRow
+	Newer, Older string
+}
+
+type staffRow struct {
+	access.Staff
+	Permissions []permission
+}
+
+// staff lists all staff by name. They are few, so that a page is a cut of all.
+func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
+	all, err := p.kit.Gate.ListStaff(r.Context())
+	if err != nil {
+		return err
+	}
+	words, err := p.words(r)
+	if err != nil {
+		return err
+	}
+	list := staffList{Query: strings.TrimSpace(r.FormValue("q"))}
+	var found []staffRow
+	for _, s := range all {
+		if mentions(s.Name+" "+s.Email, list.Query) {
+			found = append(found, staffRow{s, words.of(s.Permissions)})
+		}
+	}
+	from := min(page.Number(r, "from", 0, len(found)), len(found))
+	list.All, list.Rows = len(found), found[from:min(from+perPage, len(found))]
+	if from > 0 {
+		list.Newer = address(r, "from", strconv.Itoa(max(from-perPage, 0)))
+	}
+	if from+perPage < len(found) {
+		list.Older = address(r, "from", strconv.Itoa(from+perPage))
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "staff.html", Title: "Staff", Section: section, Data: list})
+}
+
+// mentions says whether each word of q stands in the text.
+func mentions(text, q string) bool {
+	text = strings.ToLower(text)
+	for word := range strings.FieldsSeq(strings.ToLower(q)) {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// address is that of the request with one thing of its query changed; "" and "0"
+// leave it out.
+func address(r *http.Request, name, value string) string {
+	q := r.URL.Query()
+	if q.Set(name, value); value == "" || value == "0" {
+		q.Del(name)
+	}
+	return (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).RequestURI()
+}
+
+// newcomer is what was typed of a staff member to be; the password never comes back.
+type newcomer struct{ Name, Email string }
+
+func (p *Pages) newStaff(w http.ResponseWriter, r *http.Request) error {
+	return p.renderNewStaff(w, r, newcomer{}, nil)
+}
+
+func (p *Pages) renderNewStaff(w http.ResponseWriter, r *http.Request, n newcomer, errs page.Errors) error {
+	return p.kit.Render(w, r, set, page.View{Template: "new_staff.html", Title: "Add a staff member", Section: section, Data: n, Errors: errs})
+}
+
+// addStaff makes somebody staff who may do nothing yet, and leads to where that is
+// changed.
+func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
+	n := newcomer{r.PostFormValue("name"), r.PostFormValue("email")}
+	password := r.PostFormValue("password")
+	if password == "" {
+		return p.renderNewStaff(w, r, n, page.Errors{{Field: "password", Message: "Enter a first password, at least 12 characters"}})
+	}
+	made, err := p.kit.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), access.NewStaff{Email: n.Email, Name: n.Name, Password: password})
+	if err == nil {
+		return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added, and may do nothing yet. Say below what they may do.")
+	}
+	for _, known := range []struct {
+		err            error
+		field, message string
+	}{
+		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
+		{access.ErrEmail, "email", "Enter an e-mail address of the form name@example.org"},
+		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
+		{access.ErrPassword, "password", sentence(err)},
+	} {
+		if errors.Is(err, known.err) {
+			return p.renderNewStaff(w, r, n, page.Errors{{Field: known.field, Message: known.message}})
+		}
+	}
+	return err
+}
+
+// sentence makes a sentence of an error that is meant for people.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
