@@ -5,22 +5,26 @@ TESTFLAGS ?=
 GENERATED := schemas deploy/nats-users.conf
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check generated format vet lint bench torture
+.PHONY: help setup postgres build run test check generated format vet lint bench bench-pages torture assets screenshots
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## install what is missing (PostgreSQL), saying so first
+setup: postgres ## install what is missing (PostgreSQL, Chromium for the tests), saying so first
+	@sh tools/setup.sh browser || { test "$$CI" != true && echo "setup: going on without: NO PAGE WILL BE TESTED IN A BROWSER" >&2; }
+
+postgres:
 	@sh tools/setup.sh postgres
 
 build: ## build bin/postern and the four processes
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
-run: setup build ## the whole system with demo data at http://127.0.0.1:8080, data in ./data
+run: postgres build ## the whole system with demo data at http://127.0.0.1:8080, data in ./data
 	@exec bin/postern up --demo --data ./data
 
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 	go test -timeout 20m $(TESTFLAGS) ./...
+	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 
 check: generated format vet lint ## the whole gate, as in CI
 	@sh tools/setup.sh compiler
@@ -40,8 +44,17 @@ lint: ## staticcheck and gosec
 	go tool staticcheck ./...
 	go tool gosec -quiet -exclude-generated ./...
 
-bench: setup build ## measure (N=100000 recipients), print a table, write bench.json
+bench: postgres build ## measure (N=100000 recipients), print a table, write bench.json
 	go run ./bench -n $(N)
 
-torture: setup ## kill everything, many times, for hours
+bench-pages: postgres build ## every list and search page, with a million portal users and 100,000 messages
+	go run ./bench -pages
+
+torture: postgres ## kill everything, many times, for hours
 	go test ./internal/torture -run Torture -torture.long -timeout 3h -v
+
+assets: ## renew what the pages are dressed in from npm (needs Node; nothing else does)
+	cd assets && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build
+
+screenshots: setup ## take the pictures of docs/screenshots anew
+	go test ./internal/web -run TestScreenshots -count 1 -screenshots "$(CURDIR)/docs/screenshots"

@@ -4,6 +4,8 @@
 #
 #   tools/setup.sh postgres            what postern needs to run and to be tested
 #   tools/setup.sh make compiler       what `make check` needs besides
+#   tools/setup.sh browser             what the tests of the pages need
+#   tools/setup.sh have browser        only says, by its status, whether it is there
 set -eu
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -31,6 +33,16 @@ found_make() { command -v make >/dev/null; }
 # The race detector is linked by a C compiler.
 found_compiler() { command -v "$(go env CC)" >/dev/null && { [ "$(uname)" != Linux ] || [ -e /usr/include/stdlib.h ]; }; }
 
+# The same places as internal/web/webtest looks in.
+found_browser() {
+	for name in chromium chromium-browser google-chrome-stable google-chrome \
+		"/Applications/Chromium.app/Contents/MacOS/Chromium" \
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+		command -v "$name" >/dev/null && return 0
+	done
+	return 1
+}
+
 # packages NAME MANAGER: what the thing is called there.
 packages() {
 	case "$1/$2" in
@@ -42,6 +54,9 @@ packages() {
 	compiler/dnf) echo gcc glibc-devel ;;
 	compiler/apk) echo gcc musl-dev ;;
 	compiler/*) echo gcc ;;
+	browser/apt-get) echo chromium fonts-liberation ;;
+	browser/dnf) echo chromium liberation-fonts ;;
+	browser/apk) echo chromium font-liberation ;;
 	esac
 }
 
@@ -50,6 +65,7 @@ describe() {
 	postgres) echo "PostgreSQL 15 or newer" ;;
 	make) echo "make" ;;
 	compiler) echo "a C compiler (for the race detector)" ;;
+	browser) echo "Chromium (for the tests of the pages)" ;;
 	*) die "I do not know how to set up '$1'" ;;
 	esac
 }
@@ -94,6 +110,11 @@ ensure() {
 	done
 	die "$what was not found, and no package manager that I know (apt-get, dnf, apk, brew): install it and try again"
 }
+
+if [ "${1:-}" = have ]; then
+	"found_$2"
+	exit
+fi
 
 for thing in "$@"; do
 	ensure "$thing"

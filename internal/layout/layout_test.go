@@ -48,14 +48,28 @@ var imports = map[string]string{
 	// What the outside sees.
 	"labels":   "events",
 	"inbox":    "access compose events",
+	"letter":   "access",
 	"tracking": "access events",
 	"search":   "access compose directory labels tracking",
-	"desk":     "access compose content content/clamd events inbox labels position search tracking",
+	"intake":   "access content directory outbox",
+	"desk":     "access compose content content/clamd draft events inbox intake labels letter position search tracking",
 	"api":      "access compose content/attachment content/clamd desk directory eventlog events inbox labels search store tracking",
+
+	// The pages. Each kind of them has a package, and all are made with page.
+	"draft":              "access content directory",
+	"web/static":         "",
+	"web/page":           "access api desk labels web/static",
+	"web/door":           "access letter web/page",
+	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
+	"web/messages":       "access compose events tracking web/page",
+	"web/portal":         "access api compose directory inbox letter web/page",
+	"web/administration": "access directory intake labels letter web/page",
+	"web/finding":        "access labels search web/page",
+	"web":                "desk web/administration web/composing web/door web/finding web/messages web/page web/portal web/static",
 
 	// Wiring: settings become running processes.
 	"config": "",
-	"roles":  "api config content content/clamd desk embedded eventlog events fanout notify notify/sendgrid parked position record store",
+	"roles":  "api web config content content/clamd desk embedded eventlog events fanout letter notify notify/sendgrid parked position record store",
 	"up":     "access config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store",
 	"cli":    "access api config content directory embedded eventlog events outbox position record store up",
 
@@ -64,7 +78,7 @@ var imports = map[string]string{
 	"cmd/notify-worker": "config roles",
 	"cmd/recorder":      "config roles",
 	"cmd/postern":       "cli roles",
-	"bench":             "notify/sendgridfake",
+	"bench":             "compose content events notify/sendgridfake",
 	"layout":            "",
 }
 
@@ -94,6 +108,7 @@ var vendors = map[string]string{
 	"github.com/caarlos0/env":               "config",
 	"github.com/spf13/cobra":                "cli",
 	"github.com/santhosh-tekuri/jsonschema": "schemas",
+	"github.com/chromedp/":                  "web/webtest",
 }
 
 // io is what a package that does none imports none of.
@@ -107,6 +122,7 @@ var environment = map[string]string{
 	"store/storetest": "PG_BIN of the tests' PostgreSQL",
 	"roles":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
 	"bench":           "hands its own to what it measures",
+	"web/webtest":     "CI, where a browser that is missing is a failure",
 }
 
 func TestImports(t *testing.T) {

@@ -15,7 +15,10 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/desk"
+	"postern/internal/letter"
+	"postern/internal/notify/sendgrid"
 	"postern/internal/store"
+	"postern/internal/web"
 )
 
 const (
@@ -49,20 +52,57 @@ func ServeAPI(ctx context.Context, c config.Config, logger *slog.Logger, mount f
 	if c.ClamdAddr != "" {
 		scanner = clamd.New(c.ClamdAddr)
 	}
-	d, err := desk.New(desk.Config{Pool: b.pool, Content: kept, Scanner: scanner, Publish: b.log.Publish, Position: b.position,
-		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable})
+	letters, closeLetters, err := lettersOf(c, b.logger)
 	if err != nil {
 		return err
 	}
+	defer closeLetters()
+	d, err := desk.New(desk.Config{Pool: b.pool, Content: kept, Scanner: scanner, Publish: b.log.Publish, Position: b.position,
+		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	a := api.New(api.Config{Desk: d, Logger: b.logger, Checks: map[string]func(context.Context) error{"nats": b.connected}})
+	a.Registry().MustRegister(d.Letters.Metrics())
 	server := api.NewServer(a)
 	server.Addr = c.ListenAddr
+	server.Handler = front(server.Handler, web.New(d, b.logger))
 	if mount != nil {
 		server.Handler = mount(server.Handler)
 	}
-	return b.run(ctx,
+	return b.run(ctx, d.Letters.Run,
 		func(ctx context.Context) error { return serve(ctx, server, ready) },
 		func(ctx context.Context) error { return sweep(ctx, b.logger, d.Sweep) })
+}
+
+// lettersOf is how portal users are sent links to set a password: not at all where
+// SendGrid is not set up.
+func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
+	letters = letter.Config{PublicURL: c.PublicURL, Logger: logger}
+	if c.SendGridAPIKey == "" {
+		logger.Warn("no links to set a password are sent: set SENDGRID_API_KEY and ALERT_FROM")
+		return letters, func() {}, nil
+	}
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL})
+	if err != nil {
+		return letter.Config{}, nil, err
+	}
+	letters.SendInvitation, letters.SendReset = client.SendInvitation, client.SendReset
+	return letters, client.Close, nil
+}
+
+// front leads what is asked of the API to it, and everything else to the pages.
+func front(api, pages http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for _, prefix := range []string{"/v1/", "/webhooks/", "/problems/", "/docs/"} {
+		mux.Handle(prefix, api)
+	}
+	for _, path := range []string{"/docs", "/openapi.json", "/openapi.yaml", "/healthz", "/readyz", "/metrics"} {
+		mux.Handle(path, api)
+	}
+	mux.Handle("/", pages)
+	return mux
 }
 
 // serve listens until ctx ends, and then lets requests finish.

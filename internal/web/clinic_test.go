@@ -1,0 +1,233 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/directory/demo"
+	"postern/internal/draft"
+	"postern/internal/intake"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// clinic is the demo clinic with some life in it: every page has something to show.
+type clinic struct {
+	*webtest.Site
+	maria access.Staff // may do everything, and has done much
+	noel  access.Staff // may do everything, and has done nothing
+	rae   access.Staff // may write to portal users one by one
+	// places are what stands in braces in an address of a visit: {sent}.
+	places map[string]string
+}
+
+// reader is the portal user who visits: a patient who represents two children.
+const reader = "ingrid-berg"
+
+const careText = `Dear all,
+
+From Monday the entrance in Mill Street is closed. Please come in by the garden door: it is the green one, beside the pharmacy, and it has a ramp.
+
+Appointments stay as they are. If you can't come, call us at the number in your letter, or write to us here.
+
+With kind regards
+Maria Santos`
+
+func openClinic(t *testing.T) *clinic {
+	t.Helper()
+	c := &clinic{Site: webtest.New(t), places: map[string]string{}}
+	if err := demo.Import(t.Context(), c.Admin, directory.Options{DemoEmailDomain: "example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Desk.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {
+		t.Fatal(err)
+	}
+	c.maria = c.NewStaff(t, "Maria Santos", access.All...)
+	c.noel = c.NewStaff(t, "Noel Novice", access.All...)
+	c.rae = c.NewStaff(t, "Rae Reception", access.SendPortalMessage)
+	c.places["staff"] = c.noel.ID
+	c.live(t)
+	return c
+}
+
+// live lets the clinic send its messages.
+func (c *clinic) live(t *testing.T) {
+	t.Helper()
+	plan := webtest.File{Name: "Care plan.pdf", Data: []byte("%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n")}
+	tips := webtest.File{Name: "Exercises at home.txt", Data: []byte("Ten times each, every morning.\n")}
+	now := 0
+	soon := time.Now().Add(50 * time.Hour)
+
+	c.send(t, "recalled", compose.Request{Subject: "Opening hours in December", Body: "We open at nine.", UndoSeconds: &now,
+		Recipients: directory.Selection{PortalUserIDs: []string{reader, "agnes-pell", "carmen-diallo"}}})
+	c.send(t, "everybody", compose.Request{Subject: "Our entrance moves to the garden side", Body: careText, UndoSeconds: &now,
+		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}, StaffBcc: []string{c.maria.ID, c.noel.ID}})
+	c.send(t, "sent", compose.Request{Subject: "Your care plan for the winter", Body: strings.Replace(careText, "Dear all", "Dear Ingrid", 1), UndoSeconds: &now,
+		Recipients: directory.Selection{PortalUserIDs: []string{reader, "harold-finch"}}}, plan, tips)
+	c.send(t, "scheduled", compose.Request{Subject: "Season's greetings", Body: "From all of us.", SendAt: &soon,
+		Recipients: directory.Selection{Groups: []directory.Group{directory.ActivePatients}}})
+	if err := c.Desk.Compose.Recall(t.Context(), subject(c.maria), c.id("recalled"), "The hours were those of last year."); err != nil {
+		t.Fatal(err)
+	}
+	c.draft(t, tips)
+	c.upToImport(t)
+	c.Settle(t)
+}
+
+func subject(s access.Staff) access.Subject {
+	return access.Subject{Realm: access.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
+}
+
+func (c *clinic) id(place string) uuid.UUID { return uuid.MustParse(c.places[place]) }
+
+// send sends a message of Maria's, and waits until those who get it at once have it.
+func (c *clinic) send(t *testing.T, place string, request compose.Request, files ...webtest.File) {
+	t.Helper()
+	request.AttachmentIDs = c.upload(t, place, files...)
+	sent, err := c.Desk.Compose.Send(t.Context(), subject(c.maria), uuid.NewString(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places[place] = sent.ID.String()
+	if request.SendAt != nil {
+		c.Await(t, sent.Seq)
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		changed := c.Position.Changed()
+		m, err := c.Desk.Tracking.Message(ctx, c.maria.ID, sent.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Progress; p.Recipients > 0 && p.Alerted+p.AlertFailed+p.AlertSkipped >= p.Recipients {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("%s was never delivered", place)
+		}
+	}
+}
+
+func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids []uuid.UUID) {
+	t.Helper()
+	for _, f := range files {
+		up, err := c.Desk.Compose.Upload(t.Context(), subject(c.maria), f.Name, bytes.NewReader(f.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, up.ID)
+		c.places[place+"-document"] = up.ID.String()
+	}
+	return ids
+}
+
+// draft keeps a message that Maria has not sent yet.
+func (c *clinic) draft(t *testing.T, files ...webtest.File) {
+	t.Helper()
+	id := uuid.New()
+	_, err := c.Desk.Draft.Save(t.Context(), subject(c.maria), id, draft.Seen{Page: "a"}, func(d *draft.Content) {
+		d.Subject, d.Body = "Flu vaccination: come without an appointment", strings.Replace(careText, "entrance in Mill Street is closed", "flu vaccination is here", 1)
+		d.Recipients = directory.Selection{PortalUserIDs: []string{reader, "agnes-pell"}, Groups: []directory.Group{directory.ActivePatients}}
+		d.StaffBcc = []string{c.noel.ID}
+		d.AttachmentIDs = c.upload(t, "draft", files...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places["draft"] = id.String()
+}
+
+// upToImport uploads what would change the directory, and waits until that is known.
+func (c *clinic) upToImport(t *testing.T) {
+	t.Helper()
+	file := "patient_id,given_name,family_name,birth_date,status,deceased\nnew-1,Nora,Newcomb,1980-02-01,active,false\n" +
+		"amina-diallo,Amina,Diallo,2016-05-02,discharged,false\n"
+	files := []string{file}
+	id, err := c.Desk.Intake.Receive(t.Context(), subject(c.maria), func() (string, io.Reader, error) {
+		if len(files) == 0 {
+			return "", nil, io.EOF
+		}
+		files = nil
+		return "patients.csv", strings.NewReader(file), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places["import"] = id.String()
+	for began := time.Now(); ; {
+		found, err := c.Desk.Intake.Get(t.Context(), subject(c.maria), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found.State != intake.Receiving && found.State != intake.Checking {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("the import is %s for a minute", found.State)
+		}
+	}
+}
+
+// at fills in the places of an address.
+func (c *clinic) at(t *testing.T, path string) string {
+	t.Helper()
+	for name, place := range c.places {
+		path = strings.ReplaceAll(path, "{"+name+"}", place)
+	}
+	if strings.ContainsAny(path, "{}") {
+		t.Fatalf("%s names a place that the clinic has not", path)
+	}
+	return path
+}
+
+// visitor is one of those who visit, without scripts.
+func (c *clinic) visitor(t *testing.T, who string) *webtest.Visitor {
+	t.Helper()
+	v := c.Nobody(t)
+	signIn := func(at, email string) {
+		v.Post(at, url.Values{"email": {email}, "password": {webtest.Password}, "next": {"/static/icon.svg"}})
+	}
+	switch who {
+	case "maria":
+		signIn("/sign-in", c.maria.Email)
+	case "noel":
+		signIn("/sign-in", c.noel.Email)
+	case "rae":
+		signIn("/sign-in", c.rae.Email)
+	case "reader":
+		signIn("/portal/sign-in", reader+"@example.org")
+	}
+	return v
+}
+
+// browser is the same at a real browser.
+func (c *clinic) browser(t *testing.T, who string) *webtest.Browser {
+	t.Helper()
+	b := webtest.OpenBrowser(t, c.Site)
+	switch who {
+	case "maria":
+		b.SignIn(c.maria)
+	case "noel":
+		b.SignIn(c.noel)
+	case "rae":
+		b.SignIn(c.rae)
+	case "reader":
+		b.SignInPortal(reader)
+	}
+	return b
+}

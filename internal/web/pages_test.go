@@ -1,0 +1,137 @@
+package web_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"postern/internal/web"
+	"postern/internal/web/page"
+)
+
+// pages says of every address that pages have how it is visited: by whom, and at
+// which places. "maria" has done much, "noel" nothing,
+// "rae" may do little, "reader" is a portal user.
+// What begins with "-" is no page by itself: a part of one, a file, or a way to
+// another page.
+var pages = map[string][]string{
+	"GET /{$}":              {"-nobody /", "-maria /"},
+	"GET /sign-in":          {"nobody /sign-in", "nobody /sign-in?expired=1"},
+	"GET /portal/sign-in":   {"nobody /portal/sign-in", "nobody /portal/sign-in?expired=1"},
+	"GET /portal/forgotten": {"nobody /portal/forgotten"}, "GET /portal/forgotten/sent": {"nobody /portal/forgotten/sent"},
+	"GET /portal/invitation": {"nobody /portal/invitation"},
+	"/":                      {"nobody /nowhere", "maria /nowhere"},
+
+	"GET /search": {"maria /search", "maria /search?q=care", "maria /search?q=zebra"},
+
+	"GET /messages":      {"maria /messages", "noel /messages", "maria /messages?q=care", "maria /messages?q=zebra"},
+	"GET /messages/bcc":  {"maria /messages/bcc", "noel /messages/bcc"},
+	"GET /messages/{id}": {"maria /messages/{sent}", "maria /messages/{everybody}", "maria /messages/{scheduled}", "maria /messages/{recalled}", "noel /messages/{everybody}"},
+	"GET /messages/{id}/{part}": {"maria /messages/{everybody}/recipients", "maria /messages/{everybody}/recipients?opened=true", "maria /messages/{sent}/recall",
+		"-maria /messages/{sent}/recipients.csv", "-maria /messages/{sent}/progress"},
+
+	"GET /messages/compose":                  {"maria /messages/compose", "rae /messages/compose"},
+	"GET /messages/drafts":                   {"maria /messages/drafts", "noel /messages/drafts"},
+	"GET /messages/drafts/{id}":              {"maria /messages/drafts/{draft}"},
+	"GET /messages/drafts/{id}/check":        {"maria /messages/drafts/{draft}/check"},
+	"GET /messages/drafts/{id}/recipients":   {"maria /messages/drafts/{draft}/recipients"},
+	"GET /messages/drafts/{id}/delete":       {"maria /messages/drafts/{draft}/delete"},
+	"GET /messages/drafts/{id}/portal-users": {"-maria /messages/drafts/{draft}/portal-users?find-user=berg"},
+	"GET /messages/drafts/{id}/staff":        {"-maria /messages/drafts/{draft}/staff?find-staff=noel"},
+	"GET /messages/groups/{group}/count":     {"-maria /messages/groups/active_patients/count"},
+
+	"GET /portal":                                             {"reader /portal"},
+	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}"},
+	"GET /portal/account":                                     {"reader /portal/account"},
+	"GET /portal/messages/{id}/documents/{document}":          {"reader /portal/messages/{sent}/documents/{sent-document}"},
+	"GET /portal/messages/{id}/documents/{document}/show":     {"reader /portal/messages/{sent}/documents/{sent-document}/show"},
+	"GET /portal/messages/{id}/documents/{document}/picture":  {"-reader /portal/messages/{sent}/documents/{sent-document}/picture"},
+	"GET /portal/messages/{id}/documents/{document}/download": {"-reader /portal/messages/{sent}/documents/{sent-document}/download"},
+
+	"GET /administration/staff":        {"maria /administration/staff"},
+	"GET /administration/staff/new":    {"maria /administration/staff/new"},
+	"GET /administration/staff/{id}":   {"maria /administration/staff/{staff}"},
+	"GET /administration/labels":       {"maria /administration/labels", "rae /administration/labels"},
+	"GET /directory/import":            {"maria /directory/import", "noel /directory/import"},
+	"GET /directory/import/{id}":       {"maria /directory/import/{import}"},
+	"GET /directory/portal-users":      {"maria /directory/portal-users", "maria /directory/portal-users?q=berg", "maria /directory/portal-users?q=zebra"},
+	"GET /directory/portal-users/{id}": {"maria /directory/portal-users/ingrid-berg", "maria /directory/portal-users/victor-closed"},
+	"GET /directory/patients":          {"maria /directory/patients", "maria /directory/patients?q=zebra"},
+	"GET /directory/patients/{id}":     {"maria /directory/patients/arthur-pell"},
+}
+
+// Every page, each in its states, can be used by everybody: wide, narrow and dark. A
+// new address without a row in the table fails.
+func TestEveryPage(t *testing.T) {
+	t.Parallel()
+	c := openClinic(t)
+	known := map[string]bool{}
+	for _, route := range web.Routes(page.New(c.Desk, slog.New(slog.DiscardHandler))) {
+		if strings.HasPrefix(route.Pattern, http.MethodPost) {
+			continue
+		}
+		known[route.Pattern] = true
+		if len(pages[route.Pattern]) == 0 {
+			t.Errorf("%s has no row in the table: say how it is visited", route.Pattern)
+		}
+	}
+	visits := map[string][]string{} // by whom
+	for pattern, row := range pages {
+		if !known[pattern] {
+			t.Errorf("the table names %s, which there is not", pattern)
+		}
+		for _, visit := range row {
+			who, path, _ := strings.Cut(visit, " ")
+			path = c.at(t, path)
+			matches(t, pattern, path)
+			visits[who] = append(visits[who], path)
+		}
+	}
+	for who, paths := range visits {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			name, part := strings.CutPrefix(who, "-")
+			v := c.visitor(t, name)
+			for _, path := range paths {
+				got := v.Get(path)
+				if got.Status >= 500 || !part && got.URL.RequestURI() != path {
+					t.Errorf("%s is led to %s: %d", path, got.URL.Path, got.Status)
+				}
+				secure(t, path, got.Header)
+			}
+			if part {
+				return
+			}
+			b := c.browser(t, name)
+			for _, path := range paths {
+				b.Open(path)
+				b.AccessibleAnyhow()
+			}
+		})
+	}
+}
+
+// matches demands that a place is at the address whose row it is in.
+func matches(t *testing.T, pattern, path string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle(pattern, http.NotFoundHandler())
+	if _, got := mux.Handler(httptest.NewRequest(http.MethodGet, path, nil)); got != pattern {
+		t.Errorf("%s is no place at %s", path, pattern)
+	}
+}
+
+// secure looks at the headers that every page, part and file has.
+func secure(t *testing.T, path string, h http.Header) {
+	t.Helper()
+	if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("%s has the policy %q", path, csp)
+	}
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY", "Cache-Control": "no-store"} {
+		if got := h.Get(name); !strings.Contains(got, want) {
+			t.Errorf("%s has %s %q, want %q", path, name, got, want)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package web_test
+
+import "testing"
+
+// pictures are those of docs/screenshots: their names, who sees them, and where.
+// `make screenshots` takes them anew.
+var pictures = []struct{ name, who, path string }{
+	{"sign-in", "nobody", "/sign-in"},
+	{"messages", "maria", "/messages"},
+	{"message", "maria", "/messages/{everybody}"},
+	{"recipients", "maria", "/messages/{everybody}/recipients"},
+	{"compose", "maria", "/messages/drafts/{draft}"},
+	{"check", "maria", "/messages/drafts/{draft}/check"},
+	{"drafts", "maria", "/messages/drafts"},
+	{"search", "maria", "/search?q=berg"},
+	{"permissions", "maria", "/administration/staff/{staff}"},
+	{"labels", "maria", "/administration/labels"},
+	{"directory", "maria", "/directory/portal-users?q=finch"},
+	{"person", "maria", "/directory/portal-users/ingrid-berg"},
+	{"import", "maria", "/directory/import/{import}"},
+	{"portal-sign-in", "nobody", "/portal/sign-in"},
+	{"portal-inbox", "reader", "/portal"},
+	{"portal-message", "reader", "/portal/messages/{sent}"},
+}
+
+// tallest is how much of a page a picture shows, and heaviest how large it may be.
+const (
+	tallest  = 1600
+	heaviest = 150_000
+)
+
+// The pictures of the README can be taken, at a desk and on a phone.
+func TestScreenshots(t *testing.T) {
+	t.Parallel()
+	c := openClinic(t)
+	// What others have read and what is new makes the picture true.
+	c.visitor(t, "reader").Get(c.at(t, "/portal/messages/{everybody}"))
+	for _, who := range []string{"nobody", "maria", "reader"} {
+		t.Run(who, func(t *testing.T) {
+			b := c.browser(t, who)
+			for _, p := range pictures {
+				if p.who == who {
+					b.Open(c.at(t, p.path))
+					b.At(c.at(t, p.path))
+					b.Wide()
+					small(t, p.name, b.Picture(p.name, tallest))
+					b.Phone()
+					small(t, p.name, b.Picture(p.name+"-phone", tallest))
+				}
+			}
+		})
+	}
+}
+
+func small(t *testing.T, name string, picture []byte) {
+	t.Helper()
+	if len(picture) > heaviest {
+		t.Errorf("%s has %d bytes, more than %d", name, len(picture), heaviest)
+	}
+}

@@ -1,0 +1,60 @@
+// Package web is all pages, at one handler: those of staff, of portal users and of
+// administrators. Each kind has a package of its own below; page is what they are
+// made with, and static what they are dressed in.
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"postern/internal/desk"
+	"postern/internal/web/administration"
+	"postern/internal/web/composing"
+	"postern/internal/web/door"
+	"postern/internal/web/finding"
+	"postern/internal/web/messages"
+	"postern/internal/web/page"
+	"postern/internal/web/portal"
+	"postern/internal/web/static"
+)
+
+// New makes the handler of all pages. Whatever is no page of ours is answered with
+// 404 by a page that says so.
+func New(d *desk.Desk, log *slog.Logger) http.Handler {
+	kit := page.New(d, log)
+	// Below /messages, "drafts" could be the id of a message: a mux by itself would
+	// not know which of the two is meant.
+	drafts, mux := http.NewServeMux(), http.NewServeMux()
+	kit.Mount(drafts, composing.New(kit).Routes()...)
+	kit.Mount(mux, others(kit)...)
+	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
+	return kit.Protect(firstOf(drafts, mux))
+}
+
+// Routes are the addresses of all pages, for a test that visits them all.
+func Routes(kit *page.Kit) []page.Route {
+	return slices.Concat(composing.New(kit).Routes(), others(kit))
+}
+
+func others(kit *page.Kit) []page.Route {
+	return slices.Concat(
+		door.New(kit).Routes(),
+		messages.New(kit).Routes(),
+		portal.New(kit).Routes(),
+		administration.New(kit).Routes(),
+		finding.New(kit).Routes(),
+		[]page.Route{{Pattern: "/", Realm: page.Anybody, Handle: kit.NotFound}},
+	)
+}
+
+// firstOf asks own, and all where own has nothing at the address.
+func firstOf(own, all *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := own.Handler(r); pattern != "" {
+			own.ServeHTTP(w, r)
+			return
+		}
+		all.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,161 @@
+// Package webtest gives tests of pages a whole clinic: PostgreSQL, NATS, every
+// worker and a stand-in for SendGrid, with the pages and the API at one address.
+//
+// Who visits does so by HTTP alone ([Site.Staff], [Site.PortalUser], [Site.Nobody]):
+// quick, and every page that comes back is held to [CheckHTML]. Stories that need
+// scripts, a keyboard or eyes open a [Browser].
+//
+// A package that uses it calls [Main] from TestMain.
+package webtest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postern/internal/access"
+	"postern/internal/api"
+	"postern/internal/compose/composetest"
+	"postern/internal/desk"
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/fanout"
+	"postern/internal/letter"
+	"postern/internal/notify"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/parked"
+	"postern/internal/position"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+	"postern/internal/web"
+)
+
+// Main runs the tests of a package that uses webtest.
+func Main(m *testing.M) { storetest.Main(m, endChromium) }
+
+// Password is everybody's.
+const Password = "korrekt-pferd-batterie" // #nosec G101 -- invented, as the people are
+
+// Site is a clinic with its pages.
+type Site struct {
+	*composetest.System
+	Desk  *desk.Desk
+	Mails *sendgridfake.Fake
+	Base  string       // where the pages are: http://127.0.0.1:…
+	Pages http.Handler // the pages themselves, for a test that has others besides
+}
+
+// New starts a site that ends with the test.
+func New(t testing.TB) *Site {
+	t.Helper()
+	s := &Site{System: composetest.New(t), Mails: sendgridfake.New(sendgridfake.Config{})}
+	vendor := httptest.NewServer(s.Mails)
+	t.Cleanup(func() { s.Mails.Close(); vendor.Close() })
+
+	server := httptest.NewUnstartedServer(nil)
+	s.Base = "http://" + server.Listener.Addr().String()
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: vendor.URL, APIKey: "SG.test", From: "Clinic <alerts@clinic.example.test>", PublicURL: s.Base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Position: s.Position,
+		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now,
+		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Desk = d
+	a := api.New(api.Config{Desk: d})
+	s.Pages = web.New(d, slog.New(slog.DiscardHandler))
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", a)
+	mux.Handle("/", s.Pages)
+	server.Config = api.NewServer(a)
+	server.Config.Handler = mux
+	server.Start()
+	t.Cleanup(func() { a.Close(); server.Close(); d.Close() })
+
+	s.work(t, client)
+	return s
+}
+
+// work runs the workers until the test ends.
+func (s *Site) work(t testing.TB, client *sendgrid.Client) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() { stop(); running.Wait() })
+	run := func(part func(context.Context) error) {
+		running.Go(func() {
+			if err := part(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		})
+	}
+	pool := storetest.Open(t, s.URL, store.RoleFanout)
+	watcher := position.NewWatcher(pool, nil)
+	f := fanout.New(fanout.Config{Pool: pool, Position: watcher, Content: s.Content, Publish: s.Log.Publish, Now: s.Clock.Now})
+	expand := func(bulk bool) eventlog.Handler {
+		return func(ctx context.Context, e events.Event, seq uint64) error {
+			if e.Type == events.TypeMessageReleased {
+				return f.HandleReleased(ctx, e, seq, bulk)
+			}
+			return f.HandleSent(ctx, e, bulk)
+		}
+	}
+	run(watcher.Run)
+	run(s.Desk.Letters.Run)
+	run(func(ctx context.Context) error {
+		return s.Log.Consume(ctx, parked.In(pool),
+			eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 2, Handle: expand(true)},
+			eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 2, Handle: expand(false)})
+	})
+
+	notifying := storetest.Open(t, s.URL, store.RoleNotify)
+	seen := position.NewWatcher(notifying, nil)
+	n := notify.New(notify.Config{Pool: notifying, Position: seen, Publish: s.Log.Publish, Send: client.Send, Now: s.Clock.Now})
+	alert := func(bulk bool) eventlog.Handler {
+		return func(ctx context.Context, e events.Event, seq uint64) error {
+			if notify.IsBulk(e) != bulk {
+				return nil
+			}
+			return n.Handle(ctx, e, seq)
+		}
+	}
+	run(seen.Run)
+	run(n.RunRetries)
+	run(func(ctx context.Context) error {
+		return s.Log.Consume(ctx, parked.In(notifying),
+			eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: 2, Handle: alert(true)},
+			eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: 2, Handle: alert(false)})
+	})
+}
+
+// NewStaff makes a staff member who can sign in with [Password].
+func (s *Site) NewStaff(t testing.TB, name string, permissions ...access.Permission) access.Staff {
+	t.Helper()
+	made, err := s.Desk.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{
+		Email: strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@clinic.example", Name: name, Password: Password, Permissions: permissions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// NewPortalUser makes an active portal user with an active patient of their own,
+// who can sign in as id@example.org with [Password].
+func (s *Site) NewPortalUser(t testing.TB, id string) access.Subject {
+	t.Helper()
+	subject := s.System.PortalUser(t, id)
+	if err := s.Desk.Gate.SetPortalPassword(t.Context(), id, Password); err != nil {
+		t.Fatal(err)
+	}
+	return subject
+}

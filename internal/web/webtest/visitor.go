@@ -1,0 +1,256 @@
+package webtest
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"postern/internal/access"
+)
+
+// Visitor is somebody with a browser that runs no script.
+type Visitor struct {
+	t    testing.TB
+	base string
+	http *http.Client
+	ID   string // of the staff member or the portal user
+}
+
+// Nobody is a visitor who is not signed in.
+func (s *Site) Nobody(t testing.TB) *Visitor {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Visitor{t: t, base: s.Base, http: &http.Client{Jar: jar}}
+}
+
+// nowhere is where a sign-in leads that is not itself under test.
+const nowhere = "/static/icon.svg"
+
+// Staff is a new staff member who is signed in.
+func (s *Site) Staff(t testing.TB, name string, permissions ...access.Permission) *Visitor {
+	t.Helper()
+	made := s.NewStaff(t, name, permissions...)
+	v := s.Nobody(t)
+	v.ID = made.ID
+	v.Post("/sign-in", url.Values{"email": {made.Email}, "password": {Password}, "next": {nowhere}}).Is(http.StatusOK)
+	return v
+}
+
+// PortalUser is a new portal user who is signed in.
+func (s *Site) PortalUser(t testing.TB, id string) *Visitor {
+	t.Helper()
+	s.NewPortalUser(t, id)
+	v := s.Nobody(t)
+	v.ID = id
+	v.Post("/portal/sign-in", url.Values{"email": {id + "@example.org"}, "password": {Password}, "next": {nowhere}}).Is(http.StatusOK)
+	return v
+}
+
+// Page is what came back, redirects followed.
+type Page struct {
+	t      testing.TB
+	asked  string
+	Status int
+	Header http.Header
+	URL    *url.URL // where it led
+	Body   string
+}
+
+// Get asks for a page.
+func (v *Visitor) Get(path string) *Page {
+	v.t.Helper()
+	return v.do(http.MethodGet, path, nil, "")
+}
+
+// Post sends a form.
+func (v *Visitor) Post(path string, form url.Values) *Page {
+	v.t.Helper()
+	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded")
+}
+
+// Send sends a body of any type, as an upload.
+func (v *Visitor) Send(path string, body io.Reader, contentType string) *Page {
+	v.t.Helper()
+	return v.do(http.MethodPost, path, body, contentType)
+}
+
+func (v *Visitor) do(method, path string, body io.Reader, contentType string, header ...string) *Page {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), method, v.base+path, body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1]) // #nosec G602 -- they come in pairs
+	}
+	res, err := v.http.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	p := &Page{t: v.t, asked: method + " " + path, Status: res.StatusCode, Header: res.Header, URL: res.Request.URL, Body: string(data)}
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") && strings.HasPrefix(p.Body, "<!DOCTYPE") {
+		for _, fault := range CheckHTML(p.Body) {
+			v.t.Errorf("%s is not valid HTML: %s", p.asked, fault)
+		}
+	}
+	return p
+}
+
+// Fragment asks for a part of a page, as htmx does.
+func (v *Visitor) Fragment(path string) *Page {
+	v.t.Helper()
+	return v.do(http.MethodGet, path, nil, "", "HX-Request", "true")
+}
+
+// PostFragment sends a form and asks for a part of a page, as a script does.
+func (v *Visitor) PostFragment(path string, form url.Values) *Page {
+	v.t.Helper()
+	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded", "HX-Request", "true")
+}
+
+// Is demands a status.
+func (p *Page) Is(status int) *Page {
+	p.t.Helper()
+	if p.Status != status {
+		p.t.Fatalf("%s was answered with %d, want %d: %s", p.asked, p.Status, status, p.Text())
+	}
+	return p
+}
+
+// Says demands that the reader sees each of the texts.
+func (p *Page) Says(texts ...string) *Page {
+	p.t.Helper()
+	seen := p.Text()
+	for _, text := range texts {
+		if !strings.Contains(seen, text) {
+			p.t.Errorf("%s does not say %q: %s", p.asked, text, seen)
+		}
+	}
+	return p
+}
+
+// Hides demands that the page holds none of the texts, seen or not.
+func (p *Page) Hides(texts ...string) *Page {
+	p.t.Helper()
+	for _, text := range texts {
+		if strings.Contains(p.Body, text) {
+			p.t.Errorf("%s holds %q", p.asked, text)
+		}
+	}
+	return p
+}
+
+// Holds demands pieces of HTML.
+func (p *Page) Holds(pieces ...string) *Page {
+	p.t.Helper()
+	for _, piece := range pieces {
+		if !strings.Contains(p.Body, piece) {
+			p.t.Errorf("%s does not hold %q", p.asked, piece)
+		}
+	}
+	return p
+}
+
+// Text is what is read on the page, with single spaces.
+func (p *Page) Text() string {
+	if !strings.HasPrefix(p.Header.Get("Content-Type"), "text/html") {
+		return p.Body
+	}
+	var words []string
+	skip := false
+	for z := html.NewTokenizer(strings.NewReader(p.Body)); ; {
+		switch z.Next() {
+		case html.ErrorToken:
+			return strings.Join(strings.Fields(strings.Join(words, "")), " ")
+		case html.StartTagToken:
+			name, _ := z.TagName()
+			skip = string(name) == "script" || string(name) == "style"
+			words = append(words, blank(string(name)))
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			skip = false
+			words = append(words, blank(string(name)))
+		case html.TextToken:
+			if !skip {
+				words = append(words, string(z.Text()))
+			}
+		}
+	}
+}
+
+// blank keeps the words of two blocks apart, and those within one together.
+func blank(tag string) string {
+	switch tag {
+	case "a", "b", "code", "em", "span", "strong", "time":
+		return ""
+	}
+	return " "
+}
+
+// Head asks about a page.
+func (v *Visitor) Head(path string) *Page {
+	v.t.Helper()
+	return v.do(http.MethodHead, path, nil, "")
+}
+
+// Ahead asks for a page as a browser does that guesses what its reader will want.
+func (v *Visitor) Ahead(path string) *Page {
+	v.t.Helper()
+	return v.do(http.MethodGet, path, nil, "", "Sec-Purpose", "prefetch;prerender")
+}
+
+// PostFrom sends a form as a page of another site would have a browser do.
+func (v *Visitor) PostFrom(origin, path string, form url.Values) *Page {
+	v.t.Helper()
+	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded",
+		"Sec-Fetch-Site", "cross-site", "Origin", origin)
+}
+
+var resource = regexp.MustCompile(`(?:src|href|from) ?=? ?["']((?:/static/|\./)[^"']+)["']|url\("?([^")]+)"?\)`)
+
+// Transfer asks for a page and all that it needs of ours, as a browser does at a first
+// visit, and gives how many bytes each brings over the line.
+func (v *Visitor) Transfer(path string) map[string]int {
+	v.t.Helper()
+	sizes := map[string]int{}
+	for waiting := []string{path}; len(waiting) > 0; waiting = waiting[1:] {
+		at := waiting[0]
+		if _, known := sizes[at]; known {
+			continue
+		}
+		// Asked for like this, the answer is not unzipped on the way.
+		zipped := v.do(http.MethodGet, at, nil, "", "Accept-Encoding", "gzip").Is(http.StatusOK)
+		sizes[at] = len(zipped.Body)
+		text := zipped.Body
+		if zipped.Header.Get("Content-Encoding") != "" {
+			text = v.Get(at).Body
+		}
+		for _, found := range resource.FindAllStringSubmatch(text, -1) {
+			needed, err := zipped.URL.Parse(found[1] + found[2])
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			if needed.Host == zipped.URL.Host { // and not written into the page
+				waiting = append(waiting, needed.RequestURI())
+			}
+		}
+	}
+	return sizes
+}
