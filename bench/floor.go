@@ -4,28 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // floor takes (a): what Postgres alone needs for the same rows.
 func (s *system) floor(ctx context.Context, f *Figures) error {
-	var run struct {
-		DatabaseURL string `json:"database_url"`
-	}
-	data, err := os.ReadFile(filepath.Join(s.data, "run.json"))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, &run); err != nil {
-		return err
-	}
-	conn, err := pgx.Connect(ctx, run.DatabaseURL)
+	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}

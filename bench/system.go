@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/notify/sendgridfake"
 )
@@ -66,9 +67,14 @@ func (s *system) stop() error {
 
 // verb runs a verb of the command line and gives what it printed.
 func (s *system) verb(ctx context.Context, args ...string) (string, error) {
+	return s.verbWith(ctx, "", args...)
+}
+
+// verbWith is verb with something to read.
+func (s *system) verbWith(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.binary, append(args, "--data", s.data)...) // #nosec G204 -- what we measure
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("postern %s: %w: %s", args[0], err, errs.String())
 	}
@@ -186,6 +192,21 @@ func (s *system) call(ctx context.Context, method, path string, body io.Reader, 
 		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
 	}
 	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// connect reaches the system's database as its owner.
+func (s *system) connect(ctx context.Context) (*pgx.Conn, error) {
+	var run struct {
+		DatabaseURL string `json:"database_url"`
+	}
+	data, err := os.ReadFile(filepath.Join(s.data, "run.json"))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, &run); err != nil {
+		return nil, err
+	}
+	return pgx.Connect(ctx, run.DatabaseURL)
 }
 
 // peakRSS is the most memory that a process ever held (VmHWM of proc(5)).

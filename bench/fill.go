@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/compose"
+	"postern/internal/content"
+	"postern/internal/events"
+)
+
+// clinic is a large one, as its tables are after a year. They are filled directly,
+// through the schema of the migrations: what the record would hold of it is what the
+// pages never read.
+type clinic struct {
+	conn            *pgx.Conn
+	content         *content.Store
+	users, messages int
+	sender          string // staff id of who sent most and is asked for
+	random          *rand.Rand
+
+	toAll, toFew, middle uuid.UUID // a message to everybody, one to a few, one of half a year ago
+}
+
+// fill makes the clinic, and has Postgres look at it as it does in its own time.
+func (c *clinic) fill(ctx context.Context) error {
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"staff", c.fillStaff},
+		{"directory", c.fillDirectory},
+		{"messages", c.fillMessages},
+		{"deliveries", c.fillDeliveries},
+		{"statistics", func(ctx context.Context) error {
+			_, err := c.conn.Exec(ctx, `VACUUM ANALYZE`)
+			return err
+		}},
+	} {
+		taken := stopwatch()
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("filling in the %s: %w", step.what, err)
+		}
+		fmt.Printf("filled in the %s in %.0f s\n", step.what, taken())
+	}
+	return nil
+}
+
+func (c *clinic) fillStaff(ctx context.Context) error {
+	return c.exec(ctx,
+		`INSERT INTO record.staff (staff_id, name, created_at) SELECT 'staff-' || i, 'Colleague ' || i, now() FROM generate_series(1, 300) i`,
+		`INSERT INTO app.staff_accounts (staff_id, email) SELECT 'staff-' || i, 'colleague' || i || '@clinic.example' FROM generate_series(1, 300) i`)
+}
+
+// fillDirectory makes portal users of whom nine in ten are patients themselves, and
+// the others represent one. One in five patients is discharged. Names are as common
+// and as rare as names are.
+func (c *clinic) fillDirectory(ctx context.Context) error {
+	given := strings.Fields("Maria Anna John Peter Fatima Wei José Olga Ahmed Linda Ivan Chloé Yuki Nadia Omar Sofia Lars Mei Amara Jürgen")
+	var family []string
+	for _, a := range strings.Fields("Al Ber Cas Dor El Fos Gar Hol In Jan Kov Lem Mar Nor Ols") {
+		for _, b := range strings.Fields("a e i o u an en in on er") {
+			for _, z := range strings.Fields("berg sen man ski ova dez ton ley ner rup sson wick") {
+				family = append(family, a+b+z)
+			}
+		}
+	}
+	if err := c.exec(ctx, `SELECT setseed(0.5)`); err != nil {
+		return err
+	}
+	_, err := c.conn.Exec(ctx, `
+		INSERT INTO app.patients (birth_date, status, patient_id, given_name, family_name)
+		SELECT date '1930-01-01' + i % 30000, CASE WHEN i % 5 = 0 THEN 'discharged' ELSE 'active' END, 'p' || i,
+		       ($1::text[])[1 + floor(cardinality($1::text[]) * random() ^ 2)::integer],
+		       ($2::text[])[1 + floor(cardinality($2::text[]) * random() ^ 1.5)::integer]
+		FROM generate_series(1, $3) i`, given, family, c.users)
+	if err != nil {
+		return err
+	}
+	return c.exec(ctx,
+		`INSERT INTO app.portal_users (active, portal_user_id, name, email)
+		 SELECT patient_no % 50 <> 0, 'u' || patient_no,
+		        CASE WHEN patient_no % 10 = 0 THEN 'Representative ' ELSE given_name || ' ' END || family_name,
+		        CASE WHEN patient_no % 33 = 0 THEN '' ELSE lower(given_name) || patient_no || '@example.test' END
+		 FROM app.patients ORDER BY patient_no`,
+		`INSERT INTO app.links (portal_user_no, patient_no, valid_from, relationship)
+		 SELECT portal_user_no, portal_user_no, NULL, CASE WHEN portal_user_no % 10 = 0 THEN 'representative' ELSE 'self' END
+		 FROM app.portal_users ORDER BY portal_user_no`)
+}
+
+var subjects = strings.Fields("consent results appointment vaccine holiday billing aftercare referral allergy surgery records intake physiotherapy update")
+
+// fillMessages makes messages of a year, the subject of each sealed as it is when it
+// is sent. Half are the sender's; one in five names the sender as Staff Bcc.
+func (c *clinic) fillMessages(ctx context.Context) error {
+	begin := time.Now().AddDate(-1, 0, 0)
+	step := time.Since(begin) / time.Duration(c.messages+1)
+	var messages, secrets, bcc [][]any
+	for i := range c.messages {
+		at := begin.Add(time.Duration(i) * step).UTC().Truncate(time.Microsecond)
+		id := c.idAt(at)
+		sender, status, recipients, count := c.sender, "sent", fmt.Sprintf(`{"portal_user_ids": ["u%d"], "groups": []}`, 1+c.random.IntN(c.users)), 1+i%3
+		switch {
+		case i == c.messages-10:
+			recipients, count, c.toAll = `{"portal_user_ids": [], "groups": ["all_portal_users"]}`, c.users, id
+		case i%100 == 1:
+			status = "cancelled"
+		case i%200 == 2:
+			status = "recalled"
+		case i%1000 == 3:
+			status = "scheduled"
+		}
+		if i%2 == 1 {
+			sender = fmt.Sprintf("staff-%d", 1+c.random.IntN(300))
+		}
+		switch i {
+		case c.messages - 20:
+			c.toFew = id
+		case c.messages / 2:
+			c.middle = id
+		}
+		messages = append(messages, messageRow(id, i, sender, recipients, status, at, count))
+		sealed, err := c.seal(ctx, id)
+		if err != nil {
+			return err
+		}
+		secrets = append(secrets, sealed)
+		if i%5 == 1 {
+			bcc = append(bcc, []any{c.sender, id})
+		}
+	}
+	for _, t := range []struct {
+		schema, table string
+		columns       []string
+		rows          [][]any
+	}{
+		{"record", "messages", strings.Fields("message_id seq sender_id recipients attachments subject_digest body_digest status hold bulk " +
+			"sent_at release_at released_at cancelled_at completed_at recalled_at recall_reason audience delivered alert_accepted"), messages},
+		{"app", "message_content", strings.Fields("message_id wrapped_key sealed"), secrets},
+		{"record", "message_bcc", strings.Fields("staff_id message_id"), bcc},
+	} {
+		if _, err := c.conn.CopyFrom(ctx, pgx.Identifier{t.schema, t.table}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func messageRow(id uuid.UUID, seq int, sender, recipients, status string, at time.Time, count int) []any {
+	var released, cancelled, completed, recalled, reason any = at, nil, at, nil, nil
+	release, delivered := at, count
+	switch status {
+	case "scheduled":
+		release, released, completed, delivered = at.AddDate(3, 0, 0), nil, nil, 0
+	case "cancelled":
+		released, cancelled, completed, delivered = nil, at, nil, 0
+	case "recalled":
+		recalled, reason = at, "Sent too early"
+	}
+	return []any{id, seq, sender, recipients, `[]`, "sha256:0", "sha256:0", status, string(events.HoldScheduled), count > 1000,
+		at, release, released, cancelled, completed, recalled, reason, count, delivered, delivered}
+}
+
+// seal makes what is secret of a message. Each has a key of its own.
+func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
+	key, wrapped, err := c.content.NewKey(id)
+	if err != nil {
+		return nil, err
+	}
+	word := func() string { return subjects[c.random.IntN(len(subjects))] }
+	plain, err := json.Marshal(compose.Header{Subject: fmt.Sprintf("About your %s and %s %d", word(), word(), c.random.IntN(10_000)),
+		Attachments: []compose.Attachment{}, StaffBcc: []string{}, Salt: make([]byte, 16)})
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := key.Seal("header", plain)
+	if err != nil {
+		return nil, err
+	}
+	if id == c.toAll || id == c.toFew { // these are opened
+		text := strings.NewReader("We are closed on Monday.\n\nYours, the clinic.")
+		if _, err := c.content.Put(ctx, content.BodyOf(id), key, text); err != nil {
+			return nil, err
+		}
+	}
+	return []any{id, wrapped, sealed}, nil
+}
+
+// fillDeliveries delivers what was sent: to everybody the blast, of which alerts
+// failed, were skipped or are not answered for, and to a few the others; the first
+// portal user has got a thousand of them.
+func (c *clinic) fillDeliveries(ctx context.Context) error {
+	if _, err := c.conn.Exec(ctx, `
+		CREATE TEMPORARY TABLE blast AS SELECT $1::uuid AS message_id`, c.toAll); err != nil {
+		return err
+	}
+	return c.exec(ctx,
+		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos)
+		 SELECT message_id, no, (no - 1) / 1000, ARRAY[no] FROM blast, (SELECT portal_user_no FROM app.portal_users) u (no) ORDER BY no`,
+		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_attempt, alert_at)
+		 SELECT message_id, chunk, 1, min(portal_user_no), max(portal_user_no), count(*), now(), 'accepted', 1, now()
+		 FROM record.deliveries GROUP BY message_id, chunk`,
+		`INSERT INTO record.alert_exceptions (message_id, portal_user_no, chunk, state, reason, attempt, at)
+		 SELECT message_id, portal_user_no, chunk, state, 'as it goes', 1, now() FROM record.deliveries,
+		     LATERAL (SELECT CASE WHEN portal_user_no % 100 = 7 THEN 'failed' WHEN portal_user_no % 33 = 0 THEN 'skipped'
+		                          WHEN portal_user_no % 5000 = 11 THEN 'unknown' END) x (state) WHERE state IS NOT NULL`,
+		`INSERT INTO record.opens (message_id, portal_user_no, opened_at)
+		 SELECT message_id, portal_user_no, now() FROM record.deliveries WHERE portal_user_no % 5 < 2`,
+		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos)
+		 SELECT m.message_id, no, 0, ARRAY[no]
+		 FROM record.messages m, (SELECT count(*)::integer AS n FROM app.portal_users) u, generate_series(1, m.audience) i,
+		     LATERAL (SELECT CASE WHEN i = 1 AND m.seq % 100 = 0 THEN 1
+		                          ELSE 1 + abs(hashint8(m.seq * 10 + i)::bigint % (u.n - 1))::integer END) x (no)
+		 WHERE m.delivered BETWEEN 1 AND 1000 ON CONFLICT DO NOTHING`,
+		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_attempt, alert_at)
+		 SELECT d.message_id, 0, min(m.seq), min(portal_user_no), max(portal_user_no), count(*), min(m.sent_at), 'accepted', 1, min(m.sent_at)
+		 FROM record.deliveries d JOIN record.messages m USING (message_id) WHERE m.delivered <= 1000 GROUP BY d.message_id`,
+		`UPDATE record.messages m SET alert_failed = f, alert_skipped = s, alert_unknown = u, alert_accepted = delivered - f - s - u,
+		     opened = (SELECT count(*) FROM record.opens o WHERE o.message_id = m.message_id)
+		 FROM (SELECT message_id, count(*) FILTER (WHERE state = 'failed') f, count(*) FILTER (WHERE state = 'skipped') s,
+		              count(*) FILTER (WHERE state = 'unknown') u FROM record.alert_exceptions GROUP BY message_id) x
+		 WHERE x.message_id = m.message_id`)
+}
+
+func (c *clinic) exec(ctx context.Context, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := c.conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idAt is a message id of that time (UUIDv7).
+func (c *clinic) idAt(at time.Time) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|c.random.Uint64N(1<<12)) // #nosec G115 -- after 1970
+	binary.BigEndian.PutUint64(id[8:], c.random.Uint64())
+	id[6] = 0x70 | id[6]&0x0f
+	id[8] = 0x80 | id[8]&0x3f
+	return id
+}
+
+// openContent opens the content of a system, as its own processes do.
+func openContent(ctx context.Context, s *system) (*content.Store, error) {
+	return content.Open(ctx, filepath.Join(s.data, "content"), filepath.Join(s.data, "content.key"))
+}
