@@ -37,6 +37,7 @@ var pages = []asked{
 	{name: "Messages: search, recalled", path: "/messages?q=results&status=recalled"},
 	{name: "Messages: everybody's", path: "/messages?whose=everybody"},
 	{name: "Messages: everybody's, cancelled", path: "/messages?whose=everybody&status=cancelled"},
+	{name: "Messages: everybody's, sending", path: "/messages?whose=everybody&status=sending"},
 	{name: "Messages: everybody's, search", path: "/messages?whose=everybody&q=consent+surgery"},
 	{name: "Bcc'd to me", path: "/messages/bcc"},
 	{name: "Bcc'd to me: search", path: "/messages/bcc?q=nowhere"},

@@ -38,7 +38,7 @@ func (t *Tracker) Deliveries(ctx context.Context, message uuid.UUID, f Filter, a
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}
-		args := []any{message, after, limit}
+		args := []any{planned, message, after, limit}
 		if f.Alert != "" {
 			args = append(args, string(f.Alert))
 		}
@@ -50,7 +50,7 @@ func (t *Tracker) Deliveries(ctx context.Context, message uuid.UUID, f Filter, a
 		if err != nil {
 			return err
 		}
-		rows, err = tx.Query(ctx, selectDeliveries, message, numbers)
+		rows, err = tx.Query(ctx, selectDeliveries, planned, message, numbers)
 		if err != nil {
 			return err
 		}
@@ -71,14 +71,21 @@ const alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['en
 	'enable_hashjoin', 'enable_material', 'enable_mergejoin', 'enable_seqscan', 'enable_sort']) AS name`
 
 const selectDeliveries = `
-	SELECT d.portal_user_no, u.portal_user_id, u.name, d.delivered_at,
-	       d.alert_state, d.alert_reason, d.alert_at, d.alert_attempts, d.opened_at
-	FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)
-	CROSS JOIN LATERAL (
-	    SELECT * FROM record.delivery_status s
-	    WHERE s.message_id = $1 AND s.portal_user_no = wanted.no LIMIT 1) d
+	SELECT wanted.no, u.portal_user_id, u.name, c.delivered_at,
+	       coalesce(x.state, c.alert_state), coalesce(x.reason, c.alert_reason), coalesce(x.at, c.alert_at),
+	       coalesce(x.attempt, c.alert_attempt), o.opened_at
+	FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)` + partByPart + `
 	JOIN app.portal_users u ON u.portal_user_no = wanted.no
 	ORDER BY wanted.place`
+
+// partByPart is record.delivery_status for the wanted numbers, each part of it looked
+// up by its key. The view itself can be joined from its chunks on: a thousand of
+// them for every delivery of a large message.
+const partByPart = `
+	CROSS JOIN LATERAL (SELECT chunk FROM record.deliveries d WHERE d.message_id = $1 AND d.portal_user_no = wanted.no LIMIT 1) d
+	CROSS JOIN LATERAL (SELECT * FROM record.chunks c WHERE c.message_id = $1 AND c.chunk = d.chunk LIMIT 1) c
+	LEFT JOIN LATERAL (SELECT * FROM record.alert_exceptions x WHERE x.message_id = $1 AND x.portal_user_no = wanted.no LIMIT 1) x ON true
+	LEFT JOIN LATERAL (SELECT * FROM record.opens o WHERE o.message_id = $1 AND o.portal_user_no = wanted.no LIMIT 1) o ON true`
 
 func scanDelivery(row pgx.CollectableRow) (Delivery, error) {
 	d, err := pgx.RowToStructByPos[Delivery](row)
@@ -111,8 +118,10 @@ const (
 	openedInState = `
 	SELECT o.portal_user_no AS no FROM record.opens o
 	WHERE o.message_id = $1 AND o.portal_user_no > $2
-	  AND (SELECT s.alert_state FROM record.delivery_status s
-	       WHERE s.message_id = o.message_id AND s.portal_user_no = o.portal_user_no) = $4
+	  AND coalesce(
+	      (SELECT x.state FROM record.alert_exceptions x WHERE x.message_id = o.message_id AND x.portal_user_no = o.portal_user_no),
+	      (SELECT c.alert_state FROM record.chunks c WHERE c.message_id = o.message_id AND c.chunk =
+	          (SELECT d.chunk FROM record.deliveries d WHERE d.message_id = o.message_id AND d.portal_user_no = o.portal_user_no))) = $4
 	ORDER BY no LIMIT $3`
 
 	// Those whose alert went otherwise than their chunk's, and the chunks in that

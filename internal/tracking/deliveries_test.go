@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -31,7 +32,20 @@ func blast(t *testing.T, tx pgx.Tx, deliveries int) uuid.UUID {
 			t.Fatal(err)
 		}
 	}
+	small(t, tx)
 	return id
+}
+
+// small adds messages to one portal user each: most messages are.
+func small(t *testing.T, tx pgx.Tx) {
+	t.Helper()
+	if _, err := tx.Exec(t.Context(), `
+		WITH m AS (SELECT gen_random_uuid() AS id, 1 + i % 1000 AS no FROM generate_series(1, 5000) i),
+		     c AS (INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_at)
+		           SELECT id, 0, 1, no, no, 1, now(), 'accepted', now() FROM m)
+		INSERT INTO record.deliveries SELECT id, no, 0, '{}' FROM m`); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // step is a node of a plan that was carried out.
@@ -51,6 +65,16 @@ func (s step) touched() float64 {
 	return n
 }
 
+// touches is how many rows a query looks at.
+func touches(t *testing.T, tx pgx.Tx, sql string, args ...any) float64 {
+	t.Helper()
+	var plan []struct{ Plan step }
+	if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+sql, args...).Scan(&plan); err != nil {
+		t.Fatal(err)
+	}
+	return plan[0].Plan.touched()
+}
+
 // A page costs what its length is and not what the message's size is, wherever it
 // begins and whatever it asks for, also before Postgres has statistics.
 func TestAPageTouchesAFewRows(t *testing.T) {
@@ -64,13 +88,6 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 	id := blast(t, tx, size)
 	if _, err := tx.Exec(t.Context(), alongIndexes); err != nil {
 		t.Fatal(err)
-	}
-	touched := func(sql string, args ...any) float64 {
-		var plan []struct{ Plan step }
-		if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+sql, args...).Scan(&plan); err != nil {
-			t.Fatal(err)
-		}
-		return plan[0].Plan.touched()
 	}
 	yes, no := true, false
 	for _, statistics := range []bool{false, true} {
@@ -88,7 +105,7 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 						args = append(args, string(alert))
 					}
 					asked, _ := json.Marshal(f)
-					if n := touched(f.numbers(), args...); n > 50*limit {
+					if n := touches(t, tx, f.numbers(), args...); n > 50*limit {
 						t.Errorf("%s after %d, with statistics %v, touches %v rows for a page of %d", asked, after, statistics, n, limit)
 					}
 				}
@@ -98,8 +115,39 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 		for i := range numbers {
 			numbers[i] = int32(size/2 + i) // #nosec G115 -- small
 		}
-		if n := touched(selectDeliveries, id, numbers); n > 50*limit {
+		if n := touches(t, tx, selectDeliveries, id, numbers); n > 50*limit {
 			t.Errorf("with statistics %v, showing a page of %d touches %v rows", statistics, limit, n)
 		}
+	}
+}
+
+// A page says of each delivery what the view record.delivery_status says.
+func TestAPageSaysWhatTheViewSays(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAdmin)
+	var id uuid.UUID
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		id = blast(t, tx, 2000)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := pool.Query(t.Context(), `
+		SELECT portal_user_no, portal_user_id, name, delivered_at, alert_state, alert_reason, alert_at, alert_attempts, opened_at
+		FROM record.delivery_status JOIN app.portal_users USING (portal_user_no) WHERE message_id = $1 ORDER BY portal_user_no`, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := pgx.CollectRows(rows, scanDelivery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := New(pool).Deliveries(t.Context(), id, Filter{}, 0, 5000)
+	if err != nil || len(got) != 2000 {
+		t.Fatalf("there are %d deliveries (%v)", len(got), err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the page (-view +page):\n%s", diff)
 	}
 }

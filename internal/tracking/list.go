@@ -46,7 +46,7 @@ func (t *Tracker) Find(ctx context.Context, viewer string, q Query) ([]Message, 
 		q.Before = uuid.Max
 	}
 	sql, args := q.sql(viewer)
-	rows, err := t.pool.Query(ctx, sql, args...)
+	rows, err := t.pool.Query(ctx, sql, append([]any{planned}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing messages: %w", err)
 	}

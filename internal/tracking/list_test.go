@@ -73,15 +73,47 @@ func TestAListTouchesAFewRows(t *testing.T) {
 					q.Before = uuid.Max
 				}
 				sql, args := q.sql("sam")
-				var plan []struct{ Plan step }
-				if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+sql, args...).Scan(&plan); err != nil {
-					t.Fatal(err)
-				}
-				if n := plan[0].Plan.touched(); n > 10*limit {
+				if n := touches(t, tx, sql, args...); n > 10*limit {
 					t.Errorf("%+v, with statistics %v, touches %v rows", q, statistics, n)
 				}
 			}
 		}
+	}
+}
+
+// Every list is planned for what is asked, however often it has been asked: see
+// planned.
+func TestNothingIsPlannedForAnything(t *testing.T) {
+	t.Parallel()
+	pool, err := store.Open(t.Context(), storetest.New(t), store.RoleAdmin, 1, nil) // one connection, which remembers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	tracker, yes := New(pool), true
+	for range 10 {
+		_, err := tracker.Find(t.Context(), "sam", Query{Which: All, Status: "scheduled", Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"", "anna"} {
+			m := Message{Progress: Progress{Delivered: 1}}
+			if _, err := tracker.Recipients(t.Context(), m, Filter{Alert: "failed", Opened: &yes}, name, 0, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rows, err := pool.Query(t.Context(), `SELECT statement FROM pg_prepared_statements 
+		WHERE generic_plans > 0 AND statement LIKE '%record.%' AND statement NOT LIKE '%pg_prepared_statements%'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		t.Errorf("planned once for whatever may be asked: %s", s)
 	}
 }
 

@@ -166,17 +166,14 @@ func (s *nameSearch) called() (numbers []int32, few bool, err error) {
 func (s *nameSearch) amongCalled(called []int32, after int32, limit int) ([]int32, error) {
 	return s.numbers(`
 		SELECT wanted.no
-		FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)
-		CROSS JOIN LATERAL (
-		    SELECT s.alert_state, s.opened_at FROM record.delivery_status s
-		    WHERE s.message_id = $1 AND s.portal_user_no = wanted.no LIMIT 1) d
-		WHERE wanted.no > $3 AND ($4 = '' OR d.alert_state = $4)
-		  AND ($5::boolean IS NULL OR (d.opened_at IS NOT NULL) = $5)
+		FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)`+partByPart+`
+		WHERE wanted.no > $3 AND ($4 = '' OR coalesce(x.state, c.alert_state) = $4)
+		  AND ($5::boolean IS NULL OR (o.opened_at IS NOT NULL) = $5)
 		ORDER BY wanted.place LIMIT $6`, s.message, called, after, string(s.filter.Alert), s.filter.Opened, limit)
 }
 
 func (s *nameSearch) numbers(query string, args ...any) ([]int32, error) {
-	rows, err := s.tx.Query(s.ctx, query, args...)
+	rows, err := s.tx.Query(s.ctx, query, append([]any{planned}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +181,7 @@ func (s *nameSearch) numbers(query string, args ...any) ([]int32, error) {
 }
 
 func (s *nameSearch) deliveries(numbers []int32) ([]Delivery, error) {
-	rows, err := s.tx.Query(s.ctx, selectDeliveries, s.message, numbers)
+	rows, err := s.tx.Query(s.ctx, selectDeliveries, planned, s.message, numbers)
 	if err != nil {
 		return nil, err
 	}

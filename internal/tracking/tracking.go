@@ -80,6 +80,12 @@ type Progress struct {
 	Opened       int `json:"opened"`
 }
 
+// planned has Postgres plan a query for what it is asked. After five times of a
+// prepared query it may plan once for whatever may be asked, and would take the
+// million deliveries of one message for the two of most, and the few messages that
+// wait for a fifth of all: then it reads a whole table for a page.
+const planned = pgx.QueryExecModeCacheDescribe
+
 // $1 is the viewer. The ids chosen one by one are cut to the first ten in lists.
 const (
 	columns = `
