@@ -23,9 +23,20 @@ const (
 	TypeAlertsFailed         Type = "alerts.failed"
 	TypeAlertsSkipped        Type = "alerts.skipped"
 	TypeAlertsUnknown        Type = "alerts.unknown"
+	TypeAlertsReported       Type = "alerts.reported"
 	TypeDeliveryOpened       Type = "delivery.opened"
 	TypeAttachmentDownloaded Type = "attachment.downloaded"
 	TypeMessageRecalled      Type = "message.recalled"
+)
+
+// The life of a replay.
+const (
+	TypeReplayPlanned   Type = "replay.planned"
+	TypeReplayStarted   Type = "replay.started"
+	TypeReplayPaused    Type = "replay.paused"
+	TypeReplayResumed   Type = "replay.resumed"
+	TypeReplayCompleted Type = "replay.completed"
+	TypeReplayCancelled Type = "replay.cancelled"
 )
 
 // Access and administration.
@@ -37,6 +48,25 @@ const (
 	TypePermissionRevoked Type = "permission.revoked"
 	TypeLabelChanged      Type = "label.changed"
 	TypeDirectoryImported Type = "directory.imported"
+	TypeReceiptIssued     Type = "receipt.issued"
+	TypeRecordRead        Type = "record.read"
+	TypeRecordExported    Type = "record.exported"
+)
+
+// What operators decide about what failed or must wait.
+const (
+	TypeParkedRetried   Type = "parked.retried"
+	TypeParkedDiscarded Type = "parked.discarded"
+	TypeAlertingPaused  Type = "alerting.paused"
+	TypeAlertingResumed Type = "alerting.resumed"
+)
+
+// How long content is kept, and its end.
+const (
+	TypeErasureRequested Type = "erasure.requested"
+	TypeErasureWithdrawn Type = "erasure.withdrawn"
+	TypeContentErased    Type = "content.erased"
+	TypeRetentionChanged Type = "retention.changed"
 )
 
 // ChunkSize is the most deliveries that are recorded and alerted together. It
@@ -149,6 +179,9 @@ const (
 // AlertOutcome is the body of the four alerts.* events: what one attempt at one
 // chunk's alerts came to. State is what holds for every recipient of the attempt
 // but the exceptions.
+//
+// An outcome of a replay is of version 2: it speaks of the recipients that it
+// names among the exceptions, and of no others.
 type AlertOutcome struct {
 	MessageID  uuid.UUID        `json:"message_id"`
 	Chunk      int              `json:"chunk"`
@@ -159,6 +192,10 @@ type AlertOutcome struct {
 	Reason     string           `json:"reason,omitempty"`
 	Exceptions []AlertException `json:"exceptions"`
 	Requests   []AlertRequest   `json:"requests"`
+	// ReplayID and Part say which replay, and what part of it, made the attempt;
+	// the one that a message makes by itself has neither.
+	ReplayID *uuid.UUID `json:"replay_id,omitempty"`
+	Part     int64      `json:"part,omitempty"`
 }
 
 // AlertException is a recipient whose alert went otherwise than its chunk's.
@@ -237,6 +274,16 @@ type DirectoryImported struct {
 	Links       ImportTally `json:"links"`
 }
 
+// ReceiptIssued says that the proof of one delivery was handed out: Digest is that
+// which stands in it, Names whether it says how the documents are called.
+type ReceiptIssued struct {
+	ReceiptID    uuid.UUID `json:"receipt_id"`
+	MessageID    uuid.UUID `json:"message_id"`
+	PortalUserID string    `json:"portal_user_id"`
+	Digest       string    `json:"digest"`
+	Names        bool      `json:"names"`
+}
+
 // ImportTally counts the rows of one kind in an import.
 type ImportTally struct {
 	New       int `json:"new"`
@@ -265,9 +312,10 @@ func (b AudienceResolved) Message() uuid.UUID     { return b.MessageID }
 func (FanoutCompleted) EventType() (Type, int)    { return TypeFanoutCompleted, 1 }
 func (b FanoutCompleted) Key() []string           { return []string{b.MessageID.String()} }
 func (b FanoutCompleted) Message() uuid.UUID      { return b.MessageID }
-func (b AlertOutcome) EventType() (Type, int)     { return Type("alerts." + string(b.State)), 1 }
 func (b AlertOutcome) Message() uuid.UUID         { return b.MessageID }
 func (b AlertOutcome) ChunkRef() ChunkRef         { return ChunkRef{b.Chunk, b.Chunks} }
+func (AlertsReported) EventType() (Type, int)     { return TypeAlertsReported, 1 }
+func (b AlertsReported) Message() uuid.UUID       { return b.MessageID }
 func (DeliveryOpened) EventType() (Type, int)     { return TypeDeliveryOpened, 1 }
 func (b DeliveryOpened) Key() []string            { return []string{b.MessageID.String(), b.PortalUserID} }
 func (b DeliveryOpened) Message() uuid.UUID       { return b.MessageID }
@@ -288,12 +336,27 @@ func (LabelChanged) Message() uuid.UUID             { return uuid.Nil }
 func (DirectoryImported) EventType() (Type, int)    { return TypeDirectoryImported, 1 }
 func (b DirectoryImported) Key() []string           { return []string{b.ImportID.String()} }
 func (DirectoryImported) Message() uuid.UUID        { return uuid.Nil }
+func (ReceiptIssued) EventType() (Type, int)        { return TypeReceiptIssued, 1 }
+func (b ReceiptIssued) Key() []string               { return []string{b.ReceiptID.String()} }
+func (b ReceiptIssued) Message() uuid.UUID          { return b.MessageID }
 func (AttachmentDownloaded) EventType() (Type, int) { return TypeAttachmentDownloaded, 1 }
+
+// EventType tells an outcome of a replay from that of the first attempt.
+func (b AlertOutcome) EventType() (Type, int) {
+	if b.ReplayID != nil {
+		return Type("alerts." + string(b.State)), 2
+	}
+	return Type("alerts." + string(b.State)), 1
+}
 
 // Key leaves the chunk's own counters out, but not the state: an answer that
 // comes after its attempt was declared unknown is another fact.
 func (b AlertOutcome) Key() []string {
-	return []string{b.MessageID.String(), strconv.Itoa(b.Chunk), strconv.Itoa(b.Attempt), string(b.State)}
+	key := []string{b.MessageID.String(), strconv.Itoa(b.Chunk), strconv.Itoa(b.Attempt), string(b.State)}
+	if b.ReplayID != nil {
+		key = append(key, strconv.FormatInt(b.Part, 10))
+	}
+	return key
 }
 
 // EventType tells the two ends of a sign-in apart.

@@ -111,12 +111,13 @@ func Decode[T any, P interface {
 	if b, ok := any(&body).(typed); ok {
 		b.ofType(e.Type)
 	}
+	if err := json.Unmarshal(e.Data, &body); err != nil {
+		return body, fmt.Errorf("decoding the body of event %s: %w", e.ID, err)
+	}
+	// Only now: what a body says can tell its version.
 	t, version := P(&body).EventType()
 	if e.Type != t || e.Version != version {
 		return body, fmt.Errorf("event %s is %s version %d, not %s version %d", e.ID, e.Type, e.Version, t, version)
-	}
-	if err := json.Unmarshal(e.Data, &body); err != nil {
-		return body, fmt.Errorf("decoding the body of event %s: %w", e.ID, err)
 	}
 	return body, nil
 }
