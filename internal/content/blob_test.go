@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"postern/internal/bucket"
 )
 
 const name = Name("bodies/1")
@@ -228,7 +230,7 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	for _, address := range []string{"", "ftp://x", "file://elsewhere/x", "file://", "file:///x?create_dir=1", "s3://"} {
-		if b, err := openBucket(t.Context(), address); err == nil {
+		if b, err := bucket.Open(t.Context(), address); err == nil {
 			t.Errorf("%q was opened", address)
 			must(t, b.Close())
 		}

@@ -22,17 +22,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/tink-crypto/tink-go/v2/tink"
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/memblob"
-	_ "gocloud.dev/blob/s3blob" // s3:// addresses
 	"gocloud.dev/gcerrors"
 
-	"postern/internal/content/folder"
+	"postern/internal/bucket"
 )
 
 var (
@@ -83,38 +79,11 @@ func Open(ctx context.Context, address, keyFile string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	bucket, err := openBucket(ctx, address)
+	opened, err := bucket.Open(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("opening the content bucket: %w", err)
 	}
-	return New(bucket, kek), nil
-}
-
-func openBucket(ctx context.Context, address string) (*blob.Bucket, error) {
-	scheme, _, isURL := strings.Cut(address, "://")
-	switch {
-	case address == "":
-		return nil, errors.New("no address given: set CONTENT_URL to a folder or an s3:// bucket")
-	case !isURL:
-		return folder.Open(address)
-	}
-	switch scheme {
-	case "file":
-		u, err := url.Parse(address)
-		if err != nil {
-			return nil, err
-		}
-		if (u.Host != "" && u.Host != "localhost") || u.RawQuery != "" || u.Path == "" {
-			return nil, fmt.Errorf("%s names no folder of this machine: use file:///absolute/path or a plain path", address)
-		}
-		return folder.Open(u.Path)
-	case "mem":
-		return memblob.OpenBucket(&memblob.Options{NoMD5: true}), nil
-	case "s3":
-		return blob.OpenBucket(ctx, address)
-	default:
-		return nil, fmt.Errorf("no bucket is known for %s://: use a folder, file:/// or s3://", scheme)
-	}
+	return New(opened, kek), nil
 }
 
 // Close closes the bucket.

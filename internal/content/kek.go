@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"postern/internal/keyfile"
 )
 
 // ReadKeyFile reads a key file: a Tink keyset of AEAD keys in cleartext JSON,
@@ -20,17 +21,10 @@ import (
 // key, restart everything, promote it, restart everything. The file must be
 // readable by its owner alone.
 func ReadKeyFile(path string) (tink.AEAD, error) {
-	info, err := os.Stat(path)
+	data, err := keyfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the content key file: %w: restore it from where it is kept; without it no content can be read", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the content key file: %w", err)
-	}
-	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("the content key file %s has mode %v: others may read it; chmod 600 it", path, mode)
-	}
-	data, err := os.ReadFile(path) // #nosec G304 -- the operator's own configuration
 	if err != nil {
 		return nil, fmt.Errorf("reading the content key file: %w", err)
 	}
@@ -50,7 +44,7 @@ func ReadKeyFile(path string) (tink.AEAD, error) {
 // one creates it and all find the same key.
 func CreateKeyFile(path string) (created bool, err error) {
 	if _, err := os.Lstat(path); err == nil {
-		return false, syncDir(filepath.Dir(path)) // its creator may not have got so far
+		return false, keyfile.Sync(path) // its creator may not have got so far
 	}
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -60,39 +54,8 @@ func CreateKeyFile(path string) (created bool, err error) {
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b)); err != nil {
 		return false, fmt.Errorf("making a content key: %w", err)
 	}
-	if created, err = createFile(path, b.Bytes()); err != nil {
+	if created, err = keyfile.Create(path, b.Bytes()); err != nil {
 		return false, fmt.Errorf("creating the content key file: %w", err)
 	}
 	return created, nil
-}
-
-// createFile creates a file of mode 0600 whole and durably, unless there is one.
-func createFile(path string, data []byte) (created bool, err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".content-key-") // mode 0600
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return false, err
-	}
-	// A crash before the link leaves a temporary file, holding a key that
-	// nothing is encrypted with; a crash after it leaves the key file, whole.
-	err = os.Link(f.Name(), path)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return false, err
-	}
-	created = err == nil
-	return created, syncDir(dir)
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) // #nosec G304 -- the operator's own configuration
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
