@@ -1,0 +1,80 @@
+// Package checkpoint signs how far the record has come and what it says up to
+// there: the size of its Merkle tree and the root, in the format of
+// https://c2sp.org/tlog-checkpoint, as a signed note (golang.org/x/mod/sumdb/note,
+// Ed25519):
+//
+//	clinic.example/record
+//	1204331
+//	qINS1GRFhWHwdkUeqLEoP4yEMkTBBzxBkGwGQlVlVcs=
+//
+//	— clinic.example/record Az3grtLmm1y…
+//
+// The first line is the origin: the name of the record, which is also the name of
+// every key that signs for it. Nobody can have signed a size and a root that the
+// record does not come to, so whoever keeps a checkpoint can tell later whether
+// anything before it was changed.
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Checkpoint is what is signed.
+type Checkpoint struct {
+	Origin string
+	Size   uint64 // events: the sequence of the last
+	Root   tlog.Hash
+}
+
+// Sign gives the text that is published.
+func (c Checkpoint) Sign(signer note.Signer) (string, error) {
+	c.Origin = signer.Name()
+	text, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, c.Root)}, signer)
+	if err != nil {
+		return "", fmt.Errorf("signing a checkpoint: %w", err)
+	}
+	return string(text), nil
+}
+
+// ErrForged says that a text is no checkpoint that one of the known keys signed.
+var ErrForged = errors.New("it is not signed by a known key")
+
+// Open reads a checkpoint that one of the known keys signed. The error wraps
+// [ErrForged] where none has.
+func Open(signed string, known *Verifiers) (Checkpoint, error) {
+	n, err := note.Open([]byte(signed), known)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("opening a checkpoint: %w (%w)", ErrForged, err)
+	}
+	c, err := parse(n.Text)
+	if err == nil && n.Sigs[0].Name != c.Origin {
+		err = fmt.Errorf("it is of %s and signed for %s", c.Origin, n.Sigs[0].Name)
+	}
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("opening a checkpoint: %w", err)
+	}
+	return c, nil
+}
+
+// parse reads the text of a note. Further lines are extensions, of which we know
+// none.
+func parse(text string) (c Checkpoint, err error) {
+	lines := strings.SplitN(text, "\n", 4)
+	if len(lines) < 4 {
+		return c, errors.New("it has too few lines")
+	}
+	c.Origin = lines[0]
+	if c.Size, err = strconv.ParseUint(lines[1], 10, 63); err != nil || strconv.FormatUint(c.Size, 10) != lines[1] {
+		return c, fmt.Errorf("%q is no size", lines[1])
+	}
+	if c.Root, err = tlog.ParseHash(lines[2]); err != nil || c.Root.String() != lines[2] {
+		return c, fmt.Errorf("%q is no hash", lines[2])
+	}
+	return c, nil
+}
