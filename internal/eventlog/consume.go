@@ -90,6 +90,8 @@ type Parking struct {
 	// Passing tells errors that are no fault of the event: it is tried on for as
 	// long as they last. Nil knows of none but the record being out of reach.
 	Passing func(error) bool
+	// Failed, where it is set, is told of every try that failed, parked or not.
+	Failed func(ctx context.Context, consumer string, seq uint64, reason string)
 	// Park keeps the event for an operator. Where that fails, the event comes
 	// again. It may be called twice for one event.
 	Park func(context.Context, Parked) error
@@ -107,6 +109,9 @@ func (p Parking) middleware(consumer string, log *slog.Logger) message.HandlerMi
 			}
 			tries := triesOf(m)
 			attrs := []any{"consumer", consumer, "seq", m.Metadata.Get(MetadataSeq), "tries", tries, "reason", reasonOf(err)}
+			if p.Failed != nil {
+				p.Failed(ctx, consumer, seqOf(m), reasonOf(err))
+			}
 			if !p.hopeless(err, tries) {
 				log.Warn("an event will be tried again", attrs...)
 				return nil, err
@@ -137,11 +142,8 @@ func (p Parking) hopeless(err error, tries int) bool {
 
 func (p Parking) park(ctx context.Context, m *message.Message, consumer string, tries int, err error) error {
 	e, seq, _ := EventOf(m) // what can't be read is parked without
-	parked := Parked{Consumer: consumer, Seq: seq, Event: e, Tries: tries, Reason: reasonOf(err)}
-	var panicked middleware.RecoveredPanicError
-	if errors.As(err, &panicked) {
-		parked.Stack = panicked.Stacktrace
-	}
+	parked := Parked{Consumer: consumer, Seq: seq, Event: e, Tries: tries}
+	parked.Reason, parked.Stack = Describe(err)
 	if err := p.Park(ctx, parked); err != nil {
 		return fmt.Errorf("parking event %d: %w", seq, err)
 	}

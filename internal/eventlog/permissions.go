@@ -27,13 +27,23 @@ type Permissions struct{ Publish, Subscribe []string }
 var published = map[string][]events.Type{
 	API: {
 		events.TypeMessageSent, events.TypeMessageCancelled, events.TypeMessageRecalled,
-		events.TypeDeliveryOpened, events.TypeAttachmentDownloaded,
-		events.TypeSignedIn, events.TypeSignInFailed, events.TypeStaffCreated,
-		events.TypePermissionGranted, events.TypePermissionRevoked, events.TypeLabelChanged,
-		events.TypeDirectoryImported,
+		events.TypeDeliveryOpened, events.TypeAttachmentDownloaded, events.TypeSignedIn,
+		events.TypeSignInFailed, events.TypeStaffCreated, events.TypePermissionGranted,
+		events.TypePermissionRevoked, events.TypeLabelChanged, events.TypeDirectoryImported,
+		events.TypeReceiptIssued, events.TypeRecordRead, events.TypeRecordExported,
+		events.TypeParkedRetried, events.TypeParkedDiscarded, events.TypeAlertingPaused,
+		events.TypeAlertingResumed, events.TypeAlertsReported, events.TypeReplayPlanned,
+		events.TypeReplayStarted, events.TypeReplayPaused, events.TypeReplayResumed,
+		events.TypeReplayCancelled, events.TypeErasureRequested, events.TypeErasureWithdrawn,
+		events.TypeContentErased, events.TypeRetentionChanged,
 	},
 	FanoutWorker: {events.TypeAudienceResolved, events.TypeDeliveriesCreated, events.TypeFanoutCompleted},
-	NotifyWorker: {events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown},
+	NotifyWorker: {
+		events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown,
+		events.TypeAlertingPaused, // by itself, when too many fail
+		// It plans and starts replays itself, of answers that stayed unknown.
+		events.TypeReplayPlanned, events.TypeReplayStarted, events.TypeReplayCompleted,
+	},
 	// The recorder publishes what is due and what waits in the outbox.
 	Recorder: {events.TypeMessageReleased, events.TypeDirectoryImported},
 }

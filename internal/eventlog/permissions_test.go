@@ -15,6 +15,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 )
 
@@ -58,29 +59,18 @@ func (u user) mayPublish(t *testing.T, subject string) bool {
 	return !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), strconv.Quote(subject))
 }
 
-// No process but the admin may touch the stream, or publish what is another's.
+// No process but the admin may touch the stream, or publish what is another's: every
+// process tries every type of event, and all that is forbidden to everybody.
 func TestUsersKeepToTheirOwn(t *testing.T) {
+	t.Parallel()
 	server := withUsers(t)
-	stream := []string{
-		"$JS.API.STREAM.CREATE.RECORD", "$JS.API.STREAM.UPDATE.RECORD", "$JS.API.STREAM.DELETE.RECORD",
-		"$JS.API.STREAM.PURGE.RECORD", "$JS.API.STREAM.RESTORE.RECORD", "$JS.API.STREAM.MSG.DELETE.RECORD",
-		"$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.SNAPSHOT.RECORD", "$JS.API.STREAM.LEADER.STEPDOWN.RECORD",
-		"$JS.API.CONSUMER.DELETE.RECORD.fanout-bulk", "$JS.API.CONSUMER.DURABLE.CREATE.RECORD.fanout-bulk",
-		"$SYS.REQ.SERVER.PING", "$JS.API.ACCOUNT.PURGE.X", "record.nothing.1",
-	}
-	types := []events.Type{
-		events.TypeMessageSent, events.TypeMessageReleased, events.TypeMessageCancelled, events.TypeAudienceResolved,
-		events.TypeDeliveriesCreated, events.TypeFanoutCompleted, events.TypeAlertsAccepted, events.TypeAlertsFailed,
-		events.TypeAlertsSkipped, events.TypeAlertsUnknown, events.TypeDeliveryOpened, events.TypeAttachmentDownloaded,
-		events.TypeMessageRecalled, events.TypeSignedIn, events.TypeSignInFailed, events.TypeStaffCreated,
-		events.TypePermissionGranted, events.TypePermissionRevoked, events.TypeLabelChanged, events.TypeDirectoryImported,
-	}
+	types := eventlogtest.Types(t)
 	for _, process := range eventlog.Processes() {
 		if process == eventlog.Admin {
 			continue
 		}
 		u := as(t, server, process)
-		for _, subject := range stream {
+		for _, subject := range eventlogtest.Forbidden() {
 			if u.mayPublish(t, subject) {
 				t.Errorf("%s may publish to %s", process, subject)
 			}
@@ -105,6 +95,7 @@ func TestUsersKeepToTheirOwn(t *testing.T) {
 
 // Each user may do all that its process does.
 func TestUsersMayDoTheirWork(t *testing.T) {
+	t.Parallel()
 	server := withUsers(t)
 	api := as(t, server, eventlog.API)
 	last := publish(t, api.log, about(t, events.LabelChanged{Label: "patient", One: "Client", Many: "Clients"}))

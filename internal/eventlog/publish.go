@@ -120,7 +120,7 @@ func (l *Log) publishPatiently(ctx context.Context, out []outgoing) (uint64, err
 		if err == nil || !outcomeUnknown(err) {
 			return seq, err
 		}
-		if errors.Is(err, nats.ErrConnectionClosed) || pause.wait(ctx) != nil {
+		if errors.Is(err, nats.ErrConnectionClosed) || outOfSpace(err) || pause.wait(ctx) != nil {
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
@@ -199,6 +199,13 @@ func outcomeUnknown(err error) bool {
 		return api.Code >= 500 || api.Code == 429 || api.ErrorCode == jetstreamext.JSErrCodeBatchPublishIncomplete
 	}
 	return !errors.Is(err, nats.ErrMaxPayload) && !errors.Is(err, ErrNotAllowed)
+}
+
+// outOfSpace tells that the server's disk is full or nearly so, which no moment of
+// patience mends.
+func outOfSpace(err error) bool {
+	const insufficientResources, storageExceeded = 10023, 10047
+	return isAPIError(err, insufficientResources) || isAPIError(err, storageExceeded)
 }
 
 func isAPIError(err error, code jetstream.ErrorCode) bool {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
@@ -249,5 +251,35 @@ func TestPublishGivesUp(t *testing.T) {
 	_, err := log.Publish(within(t, 100*time.Millisecond), manyReleased(t, 3)...)
 	if !errors.Is(err, eventlog.ErrUnavailable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// On a disk that is nearly full the server refuses, and whoever publishes hears it
+// at once. With space again it takes the same events.
+func TestPublishOnAFullDisk(t *testing.T) {
+	var free atomic.Int64
+	free.Store(4 << 30)
+	server := natstest.Start(t, func(c *embedded.NATSConfig) {
+		c.Free = func(string) (int64, error) { return free.Load(), nil }
+	})
+	log := eventlogtest.On(t, server)
+	publish(t, log, released(t)) // an empty stream exceeds no limit
+	for _, evs := range [][]events.Event{manyReleased(t, 1), manyReleased(t, 3)} {
+		free.Store(0)
+		if err := server.Restart(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		ctx := within(t, 15*time.Second) // less than its patience
+		if _, err := log.Publish(ctx, evs...); !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
+			t.Errorf("%d events: %v, %v", len(evs), err, ctx.Err())
+		}
+		free.Store(4 << 30)
+		if err := server.Restart(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, log, evs...)
+	}
+	if s := stateOf(t, log); s.Msgs != 5 {
+		t.Errorf("%d events on the record", s.Msgs)
 	}
 }

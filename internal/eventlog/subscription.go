@@ -215,3 +215,8 @@ func triesOf(m *message.Message) int {
 	tries, _ := strconv.Atoi(m.Metadata.Get(MetadataTries)) // 0 where it was not received
 	return tries
 }
+
+func seqOf(m *message.Message) uint64 {
+	seq, _ := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64) // 0 where it was not received
+	return seq
+}

@@ -1,0 +1,102 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Consumer is where a durable consumer stands.
+type Consumer struct {
+	Name        string    `json:"name"`
+	Pending     uint64    `json:"pending"`         // not handed out yet
+	InFlight    int       `json:"in_flight"`       // with handlers, or waiting for their next try
+	Redelivered int       `json:"redelivered"`     // of those, handed out more than once
+	Oldest      time.Time `json:"oldest,omitzero"` // when the oldest was published that is not done; zero: all are
+	OldestSeq   uint64    `json:"oldest_seq,omitzero"`
+}
+
+// Consumers tells where the durable consumers stand.
+func (l *Log) Consumers(ctx context.Context) ([]Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	stream, err := l.js.Stream(ctx, Stream)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the stream: %w", err)
+	}
+	var all []Consumer
+	for _, config := range ConsumerConfigs() {
+		consumer, err := stream.Consumer(ctx, config.Durable)
+		if err != nil {
+			return nil, fmt.Errorf("asking for the consumer %s: %w", config.Durable, err)
+		}
+		info := consumer.CachedInfo()
+		c := Consumer{Name: config.Durable, Pending: info.NumPending, InFlight: info.NumAckPending, Redelivered: info.NumRedelivered}
+		if c.Pending > 0 || c.InFlight > 0 {
+			if err := c.findOldest(ctx, stream, config, info.AckFloor.Stream+1); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// findOldest looks for the first event from seq on that is the consumer's: everything
+// of its before that is done.
+func (c *Consumer) findOldest(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig, seq uint64) error {
+	filters := config.FilterSubjects
+	if config.FilterSubject != "" {
+		filters = []string{config.FilterSubject}
+	}
+	for _, filter := range filters {
+		m, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(filter))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("looking for the oldest event of %s: %w", c.Name, err)
+		}
+		if c.OldestSeq == 0 || m.Sequence < c.OldestSeq {
+			c.Oldest, c.OldestSeq = m.Time.UTC(), m.Sequence
+		}
+	}
+	return nil
+}
+
+// PublishedAt tells when the event at seq came to the record. Errors wrap
+// [ErrNotFound] where there is none.
+func (l *Log) PublishedAt(ctx context.Context, seq uint64) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	stream, err := l.js.Stream(ctx, Stream)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("asking when event %d was published: %w", seq, err)
+	}
+	m, err := stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("asking when event %d was published: %w", seq, err)
+	}
+	return m.Time.UTC(), nil
+}
+
+// Room is how much more JetStream may store for this user, by the server's own
+// limits; ok is false where it sets none.
+func (l *Log) Room(ctx context.Context) (bytes int64, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	account, err := l.js.AccountInfo(ctx)
+	if err != nil {
+		return 0, false, fmt.Errorf("asking for the room that is left: %w", err)
+	}
+	if account.Limits.MaxStore <= 0 {
+		return 0, false, nil
+	}
+	return max(account.Limits.MaxStore-int64(account.Store), 0), true, nil // #nosec G115 -- bytes of a disk
+}
