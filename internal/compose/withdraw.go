@@ -70,13 +70,19 @@ func (c *Composer) Cancel(ctx context.Context, staff access.Subject, id uuid.UUI
 	return nil
 }
 
+// CheckReason refuses, with an [Invalid], a reason that is none, or longer than
+// [MaxReason].
+func CheckReason(reason string) error {
+	var f faults
+	checkText(&f, "body.reason", reason, MaxReason, "")
+	return f.err()
+}
+
 // Recall takes a message back that was delivered, wholly or in part: nobody can
 // read it any more. [ErrTooLate] says that there is nothing to recall. Recalling
 // twice is recalling once, for the reason that was given first.
 func (c *Composer) Recall(ctx context.Context, staff access.Subject, id uuid.UUID, reason string) error {
-	var f faults
-	checkText(&f, "body.reason", reason, MaxReason, "")
-	if err := f.err(); err != nil {
+	if err := CheckReason(reason); err != nil {
 		return err
 	}
 	s, err := c.own(ctx, staff, id)

@@ -1,10 +1,6 @@
 package record
 
-import (
-	"fmt"
-
-	"postern/internal/events"
-)
+import "postern/internal/events"
 
 func isOutcome(t events.Type) bool {
 	switch t {
@@ -19,13 +15,15 @@ func isOutcome(t events.Type) bool {
 //
 // The first outcome of a chunk counts. One thing may follow it: the answer to an
 // attempt that was declared unknown, when it arrives after all. It replaces the
-// unknown whole. See docs/states.md.
+// unknown of everybody but those whose alert a replay has repeated meanwhile: see
+// [standing.then] and docs/states.md.
 func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
 	}
 	c, ok := b.chunks[chunkKey{e.MessageID, e.Chunk}]
+	var repeated map[int32]standing
 	switch {
 	case !ok:
 		return park("no deliveries.created of chunk %d stands before it", e.Chunk)
@@ -33,7 +31,7 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 		return park("it speaks of %d recipients where the chunk has %d", e.Recipients, c.deliveries)
 	case c.state == events.AlertPending:
 	case c.state == events.AlertUnknown && e.State != events.AlertUnknown && e.Attempt == c.attempt:
-		if err := b.takeBack(m, c); err != nil {
+		if repeated, err = b.takeBack(m, c); err != nil {
 			return err
 		}
 	default:
@@ -41,47 +39,46 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	}
 	c.dirty = true
 	c.state, c.reason, c.attempt, c.at = e.State, e.Reason, e.Attempt, &p.event.Time
-	m.alerts[e.State] += c.deliveries - len(e.Exceptions)
+	most := c.deliveries - len(e.Exceptions)
 	for _, x := range e.Exceptions {
+		now := standing{x.State, x.Reason, e.Attempt, p.event.Time}
+		if before, ok := repeated[x.PortalUserNo]; ok {
+			delete(repeated, x.PortalUserNo)
+			b.follow(m, c, x.PortalUserNo, before, now)
+			continue
+		}
 		m.alerts[x.State]++
-		b.exceptions = append(b.exceptions, []any{e.MessageID, x.PortalUserNo, e.Chunk, string(x.State), x.Reason,
-			e.Attempt, p.event.Time})
+		b.except(c.key, x.PortalUserNo, now.row())
 	}
+	for no, before := range repeated {
+		most--
+		b.follow(m, c, no, before, standing{e.State, e.Reason, e.Attempt, p.event.Time})
+	}
+	m.alerts[e.State] += most
+	b.applyEarly(m, c, e.Attempt)
 	return nil
 }
 
-// takeBack undoes a chunk's outcome before another takes its place. It is rare,
-// so it may ask Postgres; exceptions that this very batch was going to write are
-// dropped from it.
-func (b *batch) takeBack(m *messageRow, c *chunkRow) error {
-	rest := c.deliveries
-	rows, err := b.tx.Query(b.ctx, `DELETE FROM alert_exceptions
-		WHERE message_id = $1 AND chunk = $2 RETURNING state`, c.key.message, c.key.chunk)
-	if err != nil {
-		return fmt.Errorf("taking an outcome back: %w", err)
+// takeBack undoes the first attempt's outcome before another takes its place, and
+// gives the alerts that replays have repeated since, which keep their rows.
+func (b *batch) takeBack(m *messageRow, c *chunkRow) (repeated map[int32]standing, err error) {
+	if err := b.loadExceptionsOf(c.key); err != nil {
+		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var state events.AlertState
-		if err := rows.Scan(&state); err != nil {
-			return fmt.Errorf("taking an outcome back: %w", err)
+	repeated = map[int32]standing{}
+	rest := c.deliveries
+	for no, x := range b.exceptions[c.key] {
+		switch {
+		case x.gone:
+			continue
+		case x.attempt == c.attempt:
+			x.gone, x.dirty = true, true
+			m.alerts[x.state]--
+		default:
+			repeated[no] = standing{x.state, x.reason, x.attempt, x.at}
 		}
-		m.alerts[state]--
 		rest--
 	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("taking an outcome back: %w", err)
-	}
-	kept := b.exceptions[:0]
-	for _, x := range b.exceptions {
-		if x[0] == c.key.message && x[2] == c.key.chunk {
-			m.alerts[events.AlertState(x[3].(string))]--
-			rest--
-			continue
-		}
-		kept = append(kept, x)
-	}
-	b.exceptions = kept
 	m.alerts[c.state] -= rest
-	return nil
+	return repeated, nil
 }

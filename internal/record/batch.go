@@ -34,7 +34,9 @@ type batch struct {
 	chunks     map[chunkKey]*chunkRow
 	bcc        [][]any
 	deliveries [][]byte
-	exceptions [][]any
+	exceptions map[chunkKey]map[int32]*exceptionRow
+	reports    map[chunkKey]map[alertKey]*reportRow
+	dead       deadRows
 	opens      [][]any
 	downloads  [][]any
 	outcome    []outcomeRow // per event: what became of it
@@ -89,8 +91,10 @@ type chunkRow struct {
 // write puts a run of events, the first of which follows from, into tx.
 func write(ctx context.Context, tx pgx.Tx, from uint64, run []*prepared) ([]parkedRow, error) {
 	b := &batch{ctx: ctx, tx: tx, from: from, events: run,
-		messages: map[uuid.UUID]*messageRow{}, chunks: map[chunkKey]*chunkRow{}}
-	for _, step := range []func() error{b.move, b.load, b.projectAll, b.flushMessages, b.flushChunks, b.flushRows, b.flushEvents} {
+		messages: map[uuid.UUID]*messageRow{}, chunks: map[chunkKey]*chunkRow{},
+		exceptions: map[chunkKey]map[int32]*exceptionRow{}, reports: map[chunkKey]map[alertKey]*reportRow{}, dead: deadRows{}}
+	for _, step := range []func() error{b.move, b.load, b.projectAll, b.flushMessages, b.flushChunks, b.flushExceptions,
+		b.flushReports, b.flushRows, b.flushEvents, b.growTree} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -133,6 +137,12 @@ func (b *batch) load() error {
 			chunkOf = append(chunkOf, p.event.MessageID)
 			chunkNo = append(chunkNo, p.event.Chunk.Index)
 		}
+		if p.reports != nil {
+			for _, request := range p.reports.Requests {
+				chunkOf = append(chunkOf, p.event.MessageID)
+				chunkNo = append(chunkNo, request.Chunk)
+			}
+		}
 	}
 	seen, err := b.firstSeen(ids)
 	if err != nil {
@@ -142,7 +152,10 @@ func (b *batch) load() error {
 	if err := b.loadMessages(messages); err != nil {
 		return err
 	}
-	return b.loadChunks(chunkOf, chunkNo)
+	if err := b.loadChunks(chunkOf, chunkNo); err != nil {
+		return err
+	}
+	return b.loadReports()
 }
 
 func (b *batch) firstSeen(ids []uuid.UUID) (map[uuid.UUID]int64, error) {
@@ -220,6 +233,25 @@ func (b *batch) flushEvents() error {
 	if err != nil {
 		return fmt.Errorf("keeping the events: %w", err)
 	}
+	return b.flushChunkEvents()
+}
+
+// flushChunkEvents finds each event about one chunk again by that chunk.
+func (b *batch) flushChunkEvents() error {
+	var rows [][]any
+	for _, p := range b.events {
+		if c := p.event.Chunk; c != nil && p.event.MessageID != uuid.Nil {
+			rows = append(rows, []any{p.stored.Seq, p.event.MessageID, c.Index, c.Of})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := b.tx.CopyFrom(b.ctx, pgx.Identifier{"chunk_events"},
+		[]string{"seq", "message_id", "chunk", "chunks"}, pgx.CopyFromRows(rows))
+	if err != nil {
+		return fmt.Errorf("writing chunk_events: %w", err)
+	}
 	return nil
 }
 
@@ -249,7 +281,6 @@ func (b *batch) flushRows() error {
 		rows    [][]any
 	}{
 		{"message_bcc", []string{"staff_id", "message_id"}, b.bcc},
-		{"alert_exceptions", []string{"message_id", "portal_user_no", "chunk", "state", "reason", "attempt", "at"}, b.exceptions},
 		{"opens", []string{"message_id", "portal_user_no", "opened_at"}, b.opens},
 		{"downloads", []string{"seq", "message_id", "portal_user_no", "attachment_id", "downloaded_at"}, b.downloads},
 	} {
@@ -291,7 +322,7 @@ func (b *batch) loadChunks(messages []uuid.UUID, nos []int) error {
 		return nil
 	}
 	rows, err := b.tx.Query(b.ctx, `
-		SELECT c.message_id, c.chunk, c.deliveries, c.alert_state, c.alert_reason, c.alert_attempt, c.alert_at
+		SELECT c.message_id, c.chunk, c.first_no, c.last_no, c.deliveries, c.alert_state, c.alert_reason, c.alert_attempt, c.alert_at
 		FROM unnest($1::uuid[], $2::integer[]) AS wanted (message_id, chunk)
 		JOIN chunks c USING (message_id, chunk)`, messages, nos)
 	if err != nil {
@@ -300,7 +331,8 @@ func (b *batch) loadChunks(messages []uuid.UUID, nos []int) error {
 	defer rows.Close()
 	for rows.Next() {
 		c := &chunkRow{}
-		if err := rows.Scan(&c.key.message, &c.key.chunk, &c.deliveries, &c.state, &c.reason, &c.attempt, &c.at); err != nil {
+		if err := rows.Scan(&c.key.message, &c.key.chunk, &c.firstNo, &c.lastNo, &c.deliveries,
+			&c.state, &c.reason, &c.attempt, &c.at); err != nil {
 			return fmt.Errorf("loading chunks: %w", err)
 		}
 		b.chunks[c.key] = c

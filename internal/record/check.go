@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/ledger"
 	"postern/internal/position"
 )
 
@@ -136,8 +137,8 @@ func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, re
 		for _, c := range part {
 			leaves[uint64(c.Seq)] = c.Leaf // #nosec G115 -- a sequence
 		}
-		err = eachStored(ctx, log, next, last, func(s *Stored) {
-			leaf := Leaf(s)
+		err = eachStored(ctx, log, next, last, func(s *ledger.Stored) {
+			leaf := ledger.Leaf(s)
 			if !bytes.Equal(leaves[s.Seq], leaf[:]) {
 				report.fault(s.Seq, s.Seq, faultChanged)
 			}
@@ -160,7 +161,7 @@ func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, re
 const silence = 2 * time.Second
 
 // eachStored reads a range of the stream in order, over holes.
-func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*Stored), hole func(first, last uint64)) error {
+func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*ledger.Stored), hole func(first, last uint64)) error {
 	for next := from; next <= to; {
 		reading, stop := context.WithCancel(ctx)
 		watchdog := time.AfterFunc(silence, stop)
@@ -170,7 +171,7 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 				if s.Seq > to {
 					return errReached
 				}
-				each(&Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+				each(&ledger.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
 				if next = s.Seq + 1; next > to {
 					return errReached
 				}

@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/ledger"
 	"postern/internal/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -69,7 +70,7 @@ func project(t testing.TB, db beginner, evs []events.Event, runs ...int) {
 	t.Helper()
 	var prepared []*prepared
 	for i, e := range evs {
-		p, err := prepare(Stored{Seq: uint64(i + 1), Subject: e.Subject(), Header: e.Header(), Data: e.Data})
+		p, err := prepare(ledger.Stored{Seq: uint64(i + 1), Subject: e.Subject(), Header: e.Header(), Data: e.Data})
 		if err != nil {
 			t.Fatal(err)
 		}

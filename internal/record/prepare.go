@@ -9,12 +9,13 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/ledger"
 )
 
 // prepared is all of an event that can be worked out without Postgres. It is
 // made ahead, while the batch before it is being written.
 type prepared struct {
-	stored  Stored
+	stored  ledger.Stored
 	event   events.Event
 	bad     error // why the event can't be projected, nil where it can
 	leaf    [sha256.Size]byte
@@ -23,34 +24,45 @@ type prepared struct {
 
 	chunk      *chunkRow // deliveries.created
 	deliveries []byte    // its rows, in the form of COPY BINARY
+	reports    *events.AlertsReported
 }
 
 // projection makes of one event what the tables are to say.
 type projection func(*batch, *prepared) error
 
-// errUnknown says that this binary does not know the type or version: a newer
+// ErrUnknown says that this binary does not know the type or version: a newer
 // one wrote it, and a rebuild by that one will project it.
-var errUnknown = errors.New("unknown type or version")
+var ErrUnknown = errors.New("unknown type or version")
 
-func prepare(s Stored) (*prepared, error) {
-	p := &prepared{stored: s, leaf: Leaf(&s)}
-	var err error
-	if p.packed, err = pack(&s); err != nil {
+func prepare(s ledger.Stored) (*prepared, error) {
+	packed, err := ledger.Pack(&s)
+	if err != nil {
 		return nil, err
 	}
+	p := look(s)
+	p.packed = packed
+	return p, nil
+}
+
+// look is prepare for a replay, which keeps no second copy.
+func look(s ledger.Stored) *prepared {
+	p := &prepared{stored: s, leaf: ledger.Leaf(&s), packed: []byte{}}
 	if p.event, p.bad = events.Parse(s.Header, s.Data); p.bad != nil {
-		return p, nil
+		return p
 	}
 	known, ok := projections[versioned{p.event.Type, p.event.Version}]
 	if !ok {
-		p.bad = fmt.Errorf("%w: %s version %d", errUnknown, p.event.Type, p.event.Version)
-		return p, nil
+		p.bad = fmt.Errorf("%w: %s version %d", ErrUnknown, p.event.Type, p.event.Version)
+		return p
 	}
 	p.project = known
-	if p.event.Type == events.TypeDeliveriesCreated {
+	switch p.event.Type {
+	case events.TypeDeliveriesCreated:
 		p.chunk, p.deliveries, p.bad = encodeDeliveries(&p.event, s.Seq)
+	case events.TypeAlertsReported:
+		p.reports, p.bad = decodeReports(&p.event)
 	}
-	return p, nil
+	return p
 }
 
 // encodeDeliveries turns the body of deliveries.created into rows of
@@ -92,6 +104,17 @@ func encodeDeliveries(e *events.Event, seq uint64) (*chunkRow, []byte, error) {
 	}
 	c.key = chunkKey{message, chunk}
 	return c, row, nil
+}
+
+func decodeReports(e *events.Event) (*events.AlertsReported, error) {
+	reports, err := events.Decode[events.AlertsReported](*e)
+	if err == nil && reports.MessageID != e.MessageID {
+		err = errors.New("the headers name another message than the body")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &reports, nil
 }
 
 func appendInt(b []byte, n int32) []byte {

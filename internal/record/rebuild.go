@@ -11,8 +11,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"postern/internal/eventlog"
+	"postern/internal/ledger"
 	"postern/internal/position"
 )
 
@@ -25,17 +27,26 @@ type table struct {
 
 var tables = []table{
 	{"events", "seq, id, type, actor, time, message_id, repeats, projected, leaf", "seq"},
+	{"hashes", "*", "idx"},
 	{"position", "seq", "seq"},
 	{"messages", "*", "message_id"},
 	{"message_bcc", "*", "staff_id, message_id"},
 	{"chunks", "*", "message_id, chunk"},
+	{"chunk_events", "*", "seq"},
 	{"deliveries", "*", "message_id, portal_user_no"},
 	{"alert_exceptions", "*", "message_id, portal_user_no"},
+	{"reports", "*", "message_id, chunk, portal_user_no, attempt"},
+	{"dead_addresses", "*", "portal_user_no"},
 	{"opens", "*", "message_id, portal_user_no"},
 	{"downloads", "*", "seq"},
 	{"staff", "*", "staff_id"},
 	{"staff_permissions", "*", "staff_id, permission"},
 	{"labels", "*", "label"},
+	{"parked_decisions", "*", "parked_id, tries"},
+	{"pauses", "*", "message_id"},
+	{"replays", "*", "replay_id"},
+	{"erasures", "*", "erasure_id"},
+	{"retention", "*", "seq"},
 }
 
 // beside is the schema that a rebuild writes.
@@ -64,30 +75,40 @@ type Rebuild struct {
 // Check replays everything up to where the recorder is now, compares every table
 // and drops nothing but its own: the real tables are only read, in one snapshot,
 // while recording goes on.
-func (r *Rebuild) Check(ctx context.Context) ([]Compared, error) {
+func (r *Rebuild) Check(ctx context.Context) (compared []Compared, err error) {
+	err = r.beside(ctx, func(snapshot pgx.Tx, writer *pgx.Conn, position uint64) error {
+		if err := r.replay(ctx, writer, 0, position, nil); err != nil {
+			return err
+		}
+		compared, err = compare(ctx, snapshot, writer, tables)
+		return err
+	})
+	return compared, err
+}
+
+// beside calls f with a snapshot of the real tables, a connection to empty ones
+// beside them, and the position that the snapshot has.
+func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, writer *pgx.Conn, position uint64) error) error {
 	conn, err := r.Pool.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to Postgres: %w", err)
+		return fmt.Errorf("connecting to Postgres: %w", err)
 	}
 	defer conn.Release()
 	snapshot, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
-		return nil, fmt.Errorf("taking a snapshot: %w", err)
+		return fmt.Errorf("taking a snapshot: %w", err)
 	}
 	defer func() { _ = snapshot.Rollback(context.WithoutCancel(ctx)) }()
-	var position int64
-	if err := snapshot.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&position); err != nil {
-		return nil, fmt.Errorf("reading the position: %w", err)
+	reached, err := position.Read(ctx, snapshot)
+	if err != nil {
+		return err
 	}
 	writer, err := r.openBeside(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.closeBeside(context.WithoutCancel(ctx), writer)
-	if err := r.replay(ctx, writer, 0, uint64(position)); err != nil { // #nosec G115 -- never negative
-		return nil, err
-	}
-	return compare(ctx, snapshot, writer)
+	return f(snapshot, writer, reached)
 }
 
 // Replace replays everything and puts the rebuilt tables in the place of the
@@ -110,7 +131,7 @@ func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
 	if state.Last < recorded {
 		return 0, fmt.Errorf("the stream ends at event %d, before the copy's %d: run `postern repair` first", state.Last, recorded)
 	}
-	if err := r.replay(ctx, writer, 0, recorded); err != nil {
+	if err := r.replay(ctx, writer, 0, recorded, nil); err != nil {
 		return 0, err
 	}
 	tx, err := writer.Begin(ctx)
@@ -126,7 +147,7 @@ func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
 	if err := tx.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&reached); err != nil {
 		return 0, fmt.Errorf("reading the position: %w", err)
 	}
-	if err := r.replay(ctx, tx, recorded, uint64(reached)); err != nil { // #nosec G115 -- never negative
+	if err := r.replay(ctx, tx, recorded, uint64(reached), nil); err != nil { // #nosec G115 -- never negative
 		return 0, err
 	}
 	if err := exchange(ctx, tx); err != nil {
@@ -197,32 +218,56 @@ func (r *Rebuild) closeBeside(ctx context.Context, conn *pgx.Conn) {
 
 var errReached = errors.New("reached the end")
 
-// replay writes the events after one position up to another.
-func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64) error {
+// replay writes the events after one position up to another. Where each is set, it
+// is shown every event first, in order, and may change what is projected of it. The
+// next run is being read while one is being written.
+func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64, each func(*prepared) error) error {
 	if after == last {
 		return nil
 	}
-	position := after
+	group, ctx := errgroup.WithContext(ctx)
+	runs := make(chan []*prepared)
+	group.Go(func() error {
+		defer close(runs)
+		return r.readRuns(ctx, after, last, each, runs)
+	})
+	group.Go(func() error {
+		position := after
+		for run := range runs {
+			if err := record(ctx, db, position, run, nil); err != nil {
+				return err
+			}
+			position = run[len(run)-1].stored.Seq
+			if r.Progress != nil {
+				r.Progress(position, last)
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (r *Rebuild) readRuns(ctx context.Context, after, last uint64, each func(*prepared) error, runs chan<- []*prepared) error {
 	err := r.Log.Read(ctx, after+1, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
 		run := make([]*prepared, 0, len(stored))
 		for _, s := range stored {
 			if s.Seq > last {
 				break
 			}
-			p, err := prepare(Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
-			if err != nil {
-				return err
+			p := look(ledger.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			if each != nil {
+				if err := each(p); err != nil {
+					return err
+				}
 			}
 			run = append(run, p)
 		}
-		if err := record(ctx, db, position, run, nil); err != nil {
-			return err
+		select {
+		case runs <- run:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		position = run[len(run)-1].stored.Seq
-		if r.Progress != nil {
-			r.Progress(position, last)
-		}
-		if position == last {
+		if run[len(run)-1].stored.Seq == last {
 			return errReached
 		}
 		return nil
@@ -233,7 +278,7 @@ func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64) e
 	return err
 }
 
-func compare(ctx context.Context, snapshot pgx.Tx, rebuilt *pgx.Conn) ([]Compared, error) {
+func compare(ctx context.Context, snapshot pgx.Tx, rebuilt *pgx.Conn, tables []table) ([]Compared, error) {
 	var all []Compared
 	for _, t := range tables {
 		c := Compared{Table: t.name}

@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
+	"postern/internal/ledger"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -94,6 +95,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		outcomeOf(m1, 1, 2, events.AlertAccepted, failed), outcomeOf(m1, 0, 3, events.AlertAccepted),
 		events.DeliveryOpened{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9},
 		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
+		reportedBy(m1, 1, said(2, "delivered", 5), said(3, "bounce", 6, "bounce", "no such mailbox")), reportedBy(m1, 1, said(2, "spamreport", 9)),
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
@@ -105,7 +107,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	conn := connectTo(t, pool)
 	rapid.Check(t, func(rt *rapid.T) {
-		if _, err := conn.Exec(t.Context(), `TRUNCATE events, messages, message_bcc, chunks, deliveries, alert_exceptions, opens,
+		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, messages, message_bcc, chunks, chunk_events, deliveries, alert_exceptions, reports, dead_addresses, opens,
 			downloads, staff, staff_permissions, labels; UPDATE position SET seq = 0`); err != nil {
 			t.Fatal(err)
 		}
@@ -165,8 +167,11 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 	url := storetest.New(t)
 	r := start(t, log, url)
 	m := uuid.New()
+	dead := said(2, "bounce", 5, "bounce", "no such mailbox")
+	dead.Dead = []events.DeadAddress{{PortalUserID: "pu-2", PortalUserNo: 2}}
 	r.says(t, facts(t, events.StaffCreated{StaffID: "s1", Name: "Ada"}, sentTo(m, events.HoldNone, "all_portal_users"),
-		chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertAccepted), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1})...)
+		chunk(m, 0, 1, 2, 3), reportedBy(m, 1, said(1, "processed", 1)), outcomeOf(m, 0, 3, events.AlertAccepted),
+		reportedBy(m, 1, dead, said(3, "delivered", 4)), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1})...)
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	rebuild := &Rebuild{Log: log, Pool: admin}
 	mustBe := func(differing ...string) {
@@ -227,7 +232,7 @@ func TestARecorderThatWasOvertakenWritesNothing(t *testing.T) {
 	m := uuid.New()
 	evs := facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1))
 	project(t, conn, evs[:1])
-	p, err := prepare(Stored{Seq: 1, Subject: evs[1].Subject(), Header: evs[1].Header(), Data: evs[1].Data})
+	p, err := prepare(ledger.Stored{Seq: 1, Subject: evs[1].Subject(), Header: evs[1].Header(), Data: evs[1].Data})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/ledger"
+	"postern/internal/notary"
 )
 
 // leaderLock is the key of the Postgres advisory lock that the one active
@@ -26,10 +29,16 @@ const (
 	standbyPoll = 500 * time.Millisecond
 	// checkEvery is how often the active recorder holds the stream against the copy.
 	checkEvery = time.Minute
+	// lastWords bounds how long the last checkpoint may take when a process ends.
+	lastWords = 5 * time.Second
 	// A run is written as soon as one is there; while Postgres is busy with it the
 	// next gathers, up to these bounds.
 	maxRunEvents = 4096
 	maxRunBytes  = 4 << 20
+	// breath is how far apart the beginnings of small runs are: a transaction costs
+	// about the same for one event as for thirty. A run of fullBytes waits for nothing.
+	breath    = 20 * time.Millisecond
+	fullBytes = 512 << 10
 )
 
 var errOvertaken = errors.New("another recorder has written in between")
@@ -40,6 +49,10 @@ type Config struct {
 	Pool   *pgxpool.Pool
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
+	// Notary signs what was recorded; nil: nobody does.
+	Notary *notary.Notary
+	// Recorded is told of each run that was written, and when that began; nil is nobody.
+	Recorded func(began time.Time, run []events.Event)
 }
 
 // A Recorder makes Postgres say what the record says. Any number may run; one
@@ -53,6 +66,9 @@ func New(c Config) *Recorder {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Recorded == nil {
+		c.Recorded = func(time.Time, []events.Event) {}
 	}
 	return &Recorder{c}
 }
@@ -111,8 +127,14 @@ func (r *Recorder) lead(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("reading the position: %w", err)
 	}
 	position := uint64(at) // #nosec G115 -- never negative
+	if err := plantTree(ctx, conn, position); err != nil {
+		return err
+	}
 	r.Logger.Info("recording", "from", position+1)
 
+	if r.Notary != nil {
+		defer r.attestLast(ctx)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	read, runs := make(chan []*prepared), make(chan []*prepared)
 	group.Go(func() error { return r.read(ctx, position+1, read) })
@@ -121,7 +143,23 @@ func (r *Recorder) lead(ctx context.Context, conn *pgx.Conn) error {
 	group.Go(func() error { return r.releaseDue(ctx) })
 	group.Go(func() error { return r.relayOutbox(ctx) })
 	group.Go(func() error { return r.keepChecking(ctx) })
+	if r.Notary != nil {
+		group.Go(func() error { return r.Notary.Run(ctx) })
+	}
 	return group.Wait()
+}
+
+// attestLast signs what was recorded since the last checkpoint, when the process
+// is to end.
+func (r *Recorder) attestLast(ctx context.Context) {
+	if ctx.Err() == nil {
+		return // it leads no more, or begins anew
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if err := r.Notary.Attest(ctx); err != nil {
+		r.Logger.Error("no last checkpoint is signed", "error", err)
+	}
 }
 
 // read prepares events in stream order, ahead of the writer.
@@ -129,7 +167,7 @@ func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepare
 	return r.Log.Read(ctx, from, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
 		run := make([]*prepared, 0, len(stored))
 		for _, s := range stored {
-			p, err := prepare(Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			p, err := prepare(ledger.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
 			if err != nil {
 				return err
 			}
@@ -146,14 +184,19 @@ func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepare
 
 // gather makes one run of everything that was read while the last was being
 // written: a transaction costs about what a few thousand deliveries do, so under
-// load the runs grow by themselves, and without load nobody waits for more.
+// load the runs grow by themselves, and an event that comes alone waits for no other.
 func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepared) error {
 	var waiting []*prepared
+	var last time.Time
 	size := 0
 	for {
 		in, out := read, runs
+		var rested <-chan time.Time
+		if rest := breath - time.Since(last); rest > 0 && size < fullBytes {
+			rested, out = time.After(rest), nil
+		}
 		if len(waiting) == 0 {
-			out = nil
+			rested, out = nil, nil
 		}
 		if len(waiting) >= maxRunEvents || size >= maxRunBytes {
 			in = nil
@@ -165,7 +208,8 @@ func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepare
 				size += len(p.stored.Data)
 			}
 		case out <- waiting:
-			waiting, size = nil, 0
+			waiting, size, last = nil, 0, time.Now()
+		case <-rested:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -178,12 +222,22 @@ func (r *Recorder) write(ctx context.Context, conn *pgx.Conn, position uint64, r
 		case <-ctx.Done():
 			return ctx.Err()
 		case run := <-runs:
+			began := time.Now()
 			if err := record(ctx, conn, position, run, parkRow); err != nil {
 				return err
 			}
 			position = run[len(run)-1].stored.Seq
+			r.Recorded(began, eventsOf(run))
 		}
 	}
+}
+
+func eventsOf(run []*prepared) []events.Event {
+	evs := make([]events.Event, len(run))
+	for i, p := range run {
+		evs[i] = p.event
+	}
+	return evs
 }
 
 // beginner is a connection, or a transaction in which another is nested.

@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/ledger"
 	"postern/internal/position"
 )
 
@@ -87,11 +88,11 @@ func (r *Repair) copyIsWhole(ctx context.Context, position uint64) error {
 		if want++; uint64(seq) != want { // #nosec G115 -- a sequence
 			return fmt.Errorf("the copy lacks event %d: the stream can't be restored from it", want)
 		}
-		s, err := unpack(want, stored)
+		s, err := ledger.Unpack(want, stored)
 		if err != nil {
 			return err
 		}
-		if got := Leaf(&s); string(got[:]) != string(leaf) {
+		if got := ledger.Leaf(&s); string(got[:]) != string(leaf) {
 			return fmt.Errorf("the copy of event %d was changed: the stream can't be restored from it", want)
 		}
 	}
@@ -108,7 +109,7 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) error {
 		return err
 	}
 	var failed error
-	save := func(s *Stored) {
+	save := func(s *ledger.Stored) {
 		if failed != nil {
 			return
 		}
@@ -116,7 +117,7 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) error {
 		if err != nil {
 			return // nothing of ours: no process acknowledged it to anybody
 		}
-		packed, err := pack(s)
+		packed, err := ledger.Pack(s)
 		if err == nil {
 			_, err = r.Pool.Exec(ctx, `INSERT INTO app.repair_tail (event_id, stored) VALUES ($1, $2) ON CONFLICT DO NOTHING`, e.ID, packed)
 		}
@@ -171,7 +172,7 @@ func (r *Repair) nextBatch(ctx context.Context, from uint64) ([]*nats.Msg, error
 		if err := rows.Scan(&seq, &repeats, &stored); err != nil {
 			return nil, fmt.Errorf("reading the copy: %w", err)
 		}
-		s, err := unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+		s, err := ledger.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
 		if err != nil {
 			return nil, err
 		}
@@ -205,7 +206,7 @@ func (r *Repair) appendTail(ctx context.Context, position uint64) (uint64, error
 		return 0, fmt.Errorf("reading the saved tail: %w", err)
 	}
 	for i, stored := range saved {
-		s, err := unpack(position+uint64(i)+1, stored) // #nosec G115 -- an index
+		s, err := ledger.Unpack(position+uint64(i)+1, stored) // #nosec G115 -- an index
 		if err != nil {
 			return 0, err
 		}

@@ -23,12 +23,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
+	"postern/internal/checkpoint"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
+	"postern/internal/notary"
 	"postern/internal/position"
 	"postern/internal/record"
 	"postern/internal/store"
@@ -45,6 +47,7 @@ type System struct {
 	Content  *content.Store
 	Compose  *compose.Composer
 	Clock    *Clock
+	KeyFile  string // of the key that signs checkpoints
 
 	contentDir string
 	fault      atomic.Pointer[Fault]
@@ -98,7 +101,7 @@ func New(t testing.TB) *System {
 		t.Fatal(err)
 	}
 	s.Position = position.NewWatcher(s.Pool, nil)
-	recorder := record.New(record.Config{Log: s.Log, Pool: storetest.Open(t, url, store.RoleRecorder), Now: s.Clock.Now})
+	recorder := record.New(s.recorderConfig(t))
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Position.Run(ctx) })
@@ -111,6 +114,27 @@ func New(t testing.TB) *System {
 	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish,
 		Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now})
 	return s
+}
+
+// signEvery keeps tests from waiting for a checkpoint.
+const signEvery = 50 * time.Millisecond
+
+func (s *System) recorderConfig(t testing.TB) record.Config {
+	t.Helper()
+	s.KeyFile = filepath.Join(t.TempDir(), "checkpoint.key")
+	if _, err := checkpoint.CreateKeyFile(s.KeyFile, "clinic.example/record"); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := checkpoint.ReadKeyFile(s.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := storetest.Open(t, s.URL, store.RoleRecorder)
+	signing, err := notary.New(notary.Config{Pool: pool, Keys: keys, Every: signEvery})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record.Config{Log: s.Log, Pool: pool, Now: s.Clock.Now, Notary: signing}
 }
 
 // Publish is the record's own, unless the test broke it.
@@ -265,7 +289,8 @@ func (s *System) audience(t testing.TB, chosen directory.Selection) (recipients 
 
 // Kept is what a system holds: a digest of every table, the names of all blobs,
 // and how many events there are. Two that are equal mean that nothing was kept or
-// published in between. Counts of sign-ins and sessions are left out.
+// published in between. Counts of sign-ins and sessions are left out, and checkpoints, which come
+// by the clock.
 type Kept struct {
 	Tables map[string]string
 	Blobs  []string
@@ -277,7 +302,7 @@ func (s *System) Keeps(t testing.TB) Kept {
 	t.Helper()
 	kept := Kept{Tables: map[string]string{}, Events: s.Settle(t)}
 	rows, err := s.Admin.Query(t.Context(), `SELECT schemaname || '.' || tablename FROM pg_tables
-		WHERE schemaname IN ('app', 'record') AND tablename NOT IN ('sessions', 'sign_in_tries', 'record_check')`)
+		WHERE schemaname IN ('app', 'record') AND tablename NOT IN ('sessions', 'sign_in_tries', 'record_check', 'checkpoints', 'checkpoint_keys')`)
 	if err != nil {
 		t.Fatal(err)
 	}
