@@ -1,0 +1,195 @@
+package receipt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+)
+
+// told is what the events of a receipt say. Issuing and checking tell it from the
+// events alone, so that a statement can't say anything else than they do.
+type told struct {
+	message    uuid.UUID
+	portalUser string
+	lines      []Line
+	sender     string
+	sent       bool
+	delivered  bool
+	named      map[string]bool // other portal users that the events name
+}
+
+// tell reads the events. Each must speak of the delivery: nothing foreign rides
+// along.
+func tell(message uuid.UUID, portalUser string, all []Event) (*told, error) {
+	t := &told{message: message, portalUser: portalUser, named: map[string]bool{}}
+	for i := range all {
+		e, err := events.Parse(all[i].Header, []byte(all[i].Data))
+		if err == nil {
+			err = t.add(all[i].Seq, e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", all[i].Seq, err)
+		}
+	}
+	if !t.sent || !t.delivered {
+		return nil, errors.New("it does not hold that the message was sent and delivered")
+	}
+	return t, nil
+}
+
+// notice says who may see the receipt.
+func (t *told) notice() string {
+	if len(t.named) == 0 {
+		return "For those who may read the record, and for the portal user that it is about."
+	}
+	return fmt.Sprintf("For those who may read the record, and for nobody else: an event can be proved only whole, and these name %d other portal users by their ids.", len(t.named))
+}
+
+// is holds a receipt's own words against what its events say.
+func (t *told) is(r *Receipt) error {
+	if r.Notice != t.notice() {
+		return errors.New("its notice is not what its events make necessary")
+	}
+	if len(r.Statement) != len(t.lines) {
+		return fmt.Errorf("its statement has %d lines, and its events say %d things", len(r.Statement), len(t.lines))
+	}
+	for i, want := range t.lines {
+		if got := r.Statement[i]; got.Seq != want.Seq || !got.Time.Equal(want.Time) || got.Text != want.Text {
+			return fmt.Errorf("line %d of its statement is not what event %d says", i+1, want.Seq)
+		}
+	}
+	return nil
+}
+
+func (t *told) add(seq uint64, e events.Event) error {
+	if e.MessageID != t.message && e.Type != events.TypeStaffCreated {
+		return errors.New("it is of another message")
+	}
+	text, err := t.text(e)
+	if err != nil {
+		return err
+	}
+	for _, line := range text {
+		t.lines = append(t.lines, Line{seq, e.Time.UTC(), line})
+	}
+	return nil
+}
+
+func (t *told) text(e events.Event) ([]string, error) {
+	switch e.Type {
+	case events.TypeStaffCreated:
+		return one(events.Decode[events.StaffCreated](e))(func(b events.StaffCreated) string {
+			return fmt.Sprintf("%s is made staff, with the id %s", b.Name, b.StaffID)
+		})
+	case events.TypeMessageSent:
+		b, err := events.Decode[events.MessageSent](e)
+		if err != nil {
+			return nil, err
+		}
+		return t.sending(b), nil
+	case events.TypeMessageReleased:
+		return []string{"The message, which had been held, is let go"}, nil
+	case events.TypeAudienceResolved:
+		return one(events.Decode[events.AudienceResolved](e))(func(b events.AudienceResolved) string {
+			return fmt.Sprintf("The audience is frozen: %d portal users, manifest %s", b.Count, b.ManifestDigest)
+		})
+	case events.TypeDeliveriesCreated:
+		return t.delivery(e)
+	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
+		return one(events.Decode[events.AlertOutcome](e))(t.alert)
+	case events.TypeDeliveryOpened:
+		b, err := events.Decode[events.DeliveryOpened](e)
+		return t.own(b.PortalUserID, "The portal user opens the message for the first time", err)
+	case events.TypeAttachmentDownloaded:
+		b, err := events.Decode[events.AttachmentDownloaded](e)
+		return t.own(b.PortalUserID, fmt.Sprintf("The portal user downloads document %s", b.AttachmentID), err)
+	case events.TypeMessageRecalled:
+		return one(events.Decode[events.MessageRecalled](e))(func(b events.MessageRecalled) string {
+			return fmt.Sprintf("Staff %s take the message back: %s", b.StaffID, b.Reason)
+		})
+	}
+	return nil, fmt.Errorf("a receipt has no use for %s", e.Type)
+}
+
+func one[T any](b T, err error) func(func(T) string) ([]string, error) {
+	return func(text func(T) string) ([]string, error) {
+		if err != nil {
+			return nil, err
+		}
+		return []string{text(b)}, nil
+	}
+}
+
+func (t *told) sending(b events.MessageSent) []string {
+	t.sent, t.sender = true, b.SenderID
+	t.name(b.Recipients.PortalUserIDs...)
+	lines := []string{fmt.Sprintf("Staff %s send the message: body %s, subject %s, documents: %d", b.SenderID, b.BodyDigest, b.SubjectDigest, len(b.Attachments))}
+	for _, a := range b.Attachments {
+		lines = append(lines, fmt.Sprintf("Document %s: %s, %d bytes, SHA-256 %s", a.AttachmentID, a.MediaType, a.Size, a.SHA256))
+	}
+	return lines
+}
+
+func (t *told) name(ids ...string) {
+	for _, id := range ids {
+		if id != t.portalUser {
+			t.named[id] = true
+		}
+	}
+}
+
+func (t *told) delivery(e events.Event) ([]string, error) {
+	var text string
+	_, _, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
+		t.name(r.PortalUserID)
+		if r.PortalUserID != t.portalUser {
+			return nil
+		}
+		as := make([]string, len(r.Links))
+		for i, l := range r.Links {
+			as[i] = l.Relationship + " of patient " + l.PatientID
+		}
+		text = fmt.Sprintf("Portal user %s has the message in the inbox and can read it, as %s", r.PortalUserID, strings.Join(as, ", "))
+		if len(as) == 0 {
+			text = fmt.Sprintf("Portal user %s has the message in the inbox and can read it", r.PortalUserID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, errors.New("it delivers nothing to the portal user")
+	}
+	t.delivered = true
+	return []string{text}, nil
+}
+
+func (t *told) alert(b events.AlertOutcome) string {
+	state, reason := b.State, b.Reason
+	for _, x := range b.Exceptions {
+		t.name(x.PortalUserID)
+	}
+	i := slices.IndexFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == t.portalUser })
+	if i >= 0 {
+		state, reason = b.Exceptions[i].State, b.Exceptions[i].Reason
+	}
+	text := fmt.Sprintf("The alert by e-mail, attempt %d: %s", b.Attempt, state)
+	if reason != "" {
+		text += ": " + reason
+	}
+	return text
+}
+
+// own is for what only the portal user does.
+func (t *told) own(portalUser, text string, err error) ([]string, error) {
+	if err == nil && portalUser != t.portalUser {
+		err = errors.New("it is of another portal user")
+	}
+	return []string{text}, err
+}
