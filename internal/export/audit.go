@@ -1,0 +1,149 @@
+package export
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+)
+
+// auditEvent is https://hl7.org/fhir/R4/auditevent.html.
+type auditEvent struct {
+	ResourceType string   `json:"resourceType"`
+	ID           string   `json:"id"`
+	Type         coding   `json:"type"`
+	Subtype      []coding `json:"subtype,omitempty"`
+	Action       string   `json:"action"`
+	Recorded     string   `json:"recorded"`
+	Outcome      string   `json:"outcome"`
+	OutcomeDesc  string   `json:"outcomeDesc,omitempty"`
+	Agent        []agent  `json:"agent"`
+	Source       source   `json:"source"`
+	Entity       []entity `json:"entity,omitempty"`
+}
+
+type agent struct {
+	Who       reference `json:"who"`
+	Requestor bool      `json:"requestor"`
+}
+
+type source struct {
+	Observer reference `json:"observer"`
+}
+
+// entity has a name or a query, never both (constraint sev-1).
+type entity struct {
+	What  *reference `json:"what,omitempty"`
+	Type  *coding    `json:"type,omitempty"`
+	Query []byte     `json:"query,omitempty"` // base64
+}
+
+// The codes, of https://hl7.org/fhir/R4/valueset-audit-event-type.html and
+// valueset-audit-event-sub-type.html; those of DICOM are in DCM
+// (https://dicom.nema.org/medical/dicom/current/output/chtml/part16/chapter_D.html).
+const dcm = "http://dicom.nema.org/resources/ontology/DCM"
+
+var (
+	patientRecord  = coding{dcm, "110110", "Patient Record"}
+	authentication = coding{dcm, "110114", "User Authentication"}
+	login          = coding{dcm, "110122", "Login"}
+	auditLogUsed   = coding{dcm, "110101", "Audit Log Used"}
+	exported       = coding{dcm, "110106", "Export"}
+	securityAlert  = coding{dcm, "110113", "Security Alert"}
+	rolesChanged   = coding{dcm, "110136", "Security Roles Changed"}
+	systemObject   = coding{"http://terminology.hl7.org/CodeSystem/audit-entity-type", "2", "System Object"}
+)
+
+// Actions (https://hl7.org/fhir/R4/valueset-audit-event-action.html) and outcomes
+// (valueset-audit-event-outcome.html).
+const (
+	actionRead    = "R"
+	actionUpdate  = "U"
+	actionExecute = "E"
+
+	succeeded    = "0"
+	minorFailure = "4"
+)
+
+// auditOf is what an event comes to as an AuditEvent; nil where it is about nobody's
+// access to anything.
+func auditOf(e events.Event) (a *auditEvent, err error) {
+	a = &auditEvent{ResourceType: "AuditEvent", ID: e.ID.String(), Action: actionRead, Recorded: instant(e.Time), Outcome: succeeded,
+		Agent:  []agent{{Who: whoIs(e.Actor), Requestor: true}},
+		Source: source{known("Device", systemProcess, strings.TrimPrefix(e.Source, "/"))}}
+	switch e.Type {
+	case events.TypeDeliveryOpened:
+		var b events.DeliveryOpened
+		b, err = events.Decode[events.DeliveryOpened](e)
+		a.Type, a.Entity = patientRecord, []entity{ofDelivery(b.MessageID, b.PortalUserID)}
+	case events.TypeAttachmentDownloaded:
+		var b events.AttachmentDownloaded
+		b, err = events.Decode[events.AttachmentDownloaded](e)
+		document := known("DocumentReference", systemDocument, b.AttachmentID.String())
+		a.Type, a.Entity = patientRecord, []entity{{What: &document, Type: &systemObject},
+			ofDelivery(b.MessageID, b.PortalUserID)}
+	case events.TypeSignedIn, events.TypeSignInFailed:
+		var b events.SignIn
+		b, err = events.Decode[events.SignIn](e)
+		a.signIn(b)
+	case events.TypePermissionGranted, events.TypePermissionRevoked:
+		var b events.PermissionChanged
+		b, err = events.Decode[events.PermissionChanged](e)
+		staff := known("Practitioner", systemStaff, b.StaffID)
+		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{rolesChanged}, actionUpdate, []entity{{What: &staff}}
+	case events.TypeRecordRead:
+		var b events.RecordRead
+		b, err = events.Decode[events.RecordRead](e)
+		a.Type, a.Entity = auditLogUsed, ofRecord(b.Filter)
+	case events.TypeRecordExported:
+		var b events.RecordExported
+		b, err = events.Decode[events.RecordExported](e)
+		a.Type, a.Entity = exported, ofRecord(b.Filter)
+	default:
+		return nil, nil
+	}
+	return a, err
+}
+
+func (a *auditEvent) signIn(b events.SignIn) {
+	a.Type, a.Subtype, a.Action = authentication, []coding{login}, actionExecute
+	if !b.Failed {
+		return
+	}
+	a.Outcome, a.OutcomeDesc = minorFailure, b.Reason
+	if b.ID != "" {
+		account := whoIs(b.Account + ":" + b.ID)
+		a.Entity = []entity{{What: &account}}
+	}
+}
+
+// ofDelivery is the Communication that something was done with.
+func ofDelivery(message uuid.UUID, portalUser string) entity {
+	id, name := deliveryOf(message, portalUser)
+	return entity{Type: &systemObject, What: &reference{Reference: "Communication/" + id, Type: "Communication", Identifier: &name}}
+}
+
+// ofRecord is the record, and what was asked of it.
+func ofRecord(f events.RecordFilter) []entity {
+	query, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // it is texts and times
+	}
+	return []entity{{Type: &systemObject, Query: query}}
+}
+
+// whoIs names an actor.
+func whoIs(actor string) reference {
+	kind, id, _ := strings.Cut(actor, ":")
+	switch kind {
+	case "staff":
+		return known("Practitioner", systemStaff, id)
+	case "portal_user":
+		return known("", systemPortalUser, id)
+	case "process":
+		return known("Device", systemProcess, id)
+	}
+	return known("", systemActor, actor)
+}

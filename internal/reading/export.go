@@ -1,0 +1,214 @@
+package reading
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+	"postern/internal/ledger"
+)
+
+// An Export is all that a filter chooses, in the order of the record, up to where the
+// record had come when it began.
+type Export struct {
+	ID      uuid.UUID
+	Through uint64
+
+	after  uint64 // events up to here are left out
+	room   *Room
+	who    Reader
+	filter Filter
+	format string
+}
+
+// A Manifest says what an export is: of what, how much, and which file.
+type Manifest struct {
+	events.RecordExported
+	Seq uint64    // where it stands on the record
+	By  string    // the actor
+	At  time.Time // when the export ended
+}
+
+// Begin begins an export, and puts on the record that who reads it: nothing may be
+// handed out before. Where the export is broken off, that stays all there is of it.
+func (r *Room) Begin(ctx context.Context, who Reader, f Filter, format string) (*Export, error) {
+	x := &Export{room: r, who: who, filter: f, format: format}
+	var err error
+	if x.Through, err = r.position(ctx); err != nil {
+		return nil, err
+	}
+	reading := newReading(events.ReadExport, f)
+	reading.Format = format
+	x.ID = reading.Reading
+	if err := r.recordRead(ctx, who, reading); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+func (r *Room) position(ctx context.Context) (uint64, error) {
+	var seq int64
+	if err := r.Pool.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&seq); err != nil {
+		return 0, fmt.Errorf("reading how far the record has come: %w", err)
+	}
+	return uint64(seq), nil // #nosec G115 -- a sequence
+}
+
+// Filter is what the export was asked for.
+func (x *Export) Filter() Filter { return x.filter }
+
+// perBatch is how many events are held at a time: chunks of a thousand deliveries are
+// some thirty kilobytes each as they are kept.
+const perBatch = 500
+
+// Each gives every event of the export, whole, in the order of the record. It holds
+// only a batch of them at a time, and no transaction between two, so that a slow reader
+// does not hold back VACUUM. It stops at the first error of each.
+func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
+	var places []int64
+	if x.filter.ofPerson() {
+		var err error
+		if places, err = x.personal(ctx); err != nil {
+			return fmt.Errorf("searching the record: %w", err)
+		}
+	}
+	for after := x.after; ; {
+		batch, err := x.batch(ctx, after, places)
+		if err != nil {
+			return fmt.Errorf("reading the record after event %d: %w", after, err)
+		}
+		for i := range batch {
+			w, err := batch[i].whole()
+			if err != nil {
+				return err
+			}
+			if err := each(w); err != nil {
+				return err
+			}
+			after = w.Seq
+		}
+		if len(batch) < perBatch {
+			return nil
+		}
+	}
+}
+
+// personal gives the sequences of what speaks of a person: as many as one person has
+// events.
+func (x *Export) personal(ctx context.Context) ([]int64, error) {
+	var a arguments
+	sql := "WITH" + x.filter.spoken(&a) + " SELECT seq FROM spoken ORDER BY seq"
+	places, err := collect(ctx, x.room.Pool, pgx.RowTo[int64], oneByOne, sql, a)
+	if places == nil {
+		places = []int64{} // nobody's, and not everybody's
+	}
+	return places, err
+}
+
+// copied is an event as record.events has it.
+type copied struct {
+	Seq          int64
+	Repeats      *int64
+	Projected    bool
+	Leaf, Stored []byte
+}
+
+func (x *Export) batch(ctx context.Context, after uint64, places []int64) ([]copied, error) {
+	var a arguments
+	where := "e.seq > " + a.add(int64(after)) + " AND e.seq <= " + a.add(int64(x.Through)) // #nosec G115 -- sequences
+	if places != nil {
+		where += " AND e.seq = ANY(" + a.add(places) + "::bigint[])"
+	}
+	where += x.filter.conditions(&a)
+	// In the order of the record, along its own index, and sorting nothing.
+	return collect(ctx, x.room.Pool, pgx.RowToStructByPos[copied], alongIndexes,
+		"SELECT e.seq, e.repeats, e.projected, e.leaf, e.stored FROM record.events e WHERE "+where+" ORDER BY e.seq LIMIT "+a.add(perBatch), a)
+}
+
+// collect reads all rows of a query that is planned under settings. Both go to Postgres
+// at once, which takes them for one transaction.
+func collect[T any](ctx context.Context, pool *pgxpool.Pool, to pgx.RowToFunc[T], settings, sql string, args arguments) ([]T, error) {
+	q := &pgx.Batch{}
+	q.Queue(settings)
+	q.Queue(sql, args...)
+	results := pool.SendBatch(ctx, q)
+	defer func() { _ = results.Close() }()
+	if _, err := results.Exec(); err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, to)
+}
+
+// whole unpacks an event. What is not one of ours has no more than its place.
+func (c copied) whole() (*Whole, error) {
+	w := &Whole{Leaf: c.Leaf, Projected: c.Projected}
+	w.Seq = uint64(c.Seq) // #nosec G115 -- a sequence
+	if c.Repeats != nil {
+		w.Repeats = uint64(*c.Repeats) // #nosec G115 -- a sequence
+	}
+	s, err := ledger.Unpack(w.Seq, c.Stored)
+	if err != nil {
+		return nil, err
+	}
+	w.Subject, w.Headers, w.Body = s.Subject, s.Header, s.Data
+	e, err := events.Parse(s.Header, s.Data)
+	if err != nil {
+		w.Summary = notAnEvent
+		return w, nil
+	}
+	w.ID, w.Type, w.Time, w.Actor, w.MessageID = e.ID, e.Type, e.Time, e.Actor, e.MessageID
+	w.Summary = summaryOf(e, w.Repeats)
+	return w, nil
+}
+
+// End puts on the record that an export was written to its end, with its manifest.
+// Call it when the last byte is written, and tell the reader of the end only then.
+func (x *Export) End(ctx context.Context, written events.RecordExported) (Manifest, error) {
+	written.Export, written.Format, written.Filter, written.Through = x.ID, x.format, x.filter.onRecord(), x.Through
+	var size int64
+	err := x.room.Pool.QueryRow(ctx, `SELECT signed, size FROM app.checkpoints ORDER BY nr DESC LIMIT 1`).Scan(&written.Checkpoint, &size)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return Manifest{}, fmt.Errorf("reading the latest checkpoint: %w", err)
+	}
+	written.Covers = uint64(size) // #nosec G115 -- a count
+	m := Manifest{RecordExported: written, By: string(x.who)}
+	m.Seq, m.At, err = x.room.publish(ctx, x.who, written)
+	if err != nil {
+		return Manifest{}, fmt.Errorf("recording an export: %w", err)
+	}
+	return m, nil
+}
+
+// Manifest gives that of an export that came to its end, or [ErrNotFound].
+func (r *Room) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err error) {
+	var c copied
+	err = r.Pool.QueryRow(ctx, `SELECT seq, repeats, projected, leaf, stored FROM record.events WHERE id = $1 AND repeats IS NULL`,
+		events.IDOf(events.TypeRecordExported, id.String())).Scan(&c.Seq, &c.Repeats, &c.Projected, &c.Leaf, &c.Stored)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return m, ErrNotFound
+	}
+	if err != nil {
+		return m, fmt.Errorf("looking for an export: %w", err)
+	}
+	w, err := c.whole()
+	if err != nil {
+		return m, err
+	}
+	e, err := w.Event()
+	if err != nil {
+		return m, err
+	}
+	m.Seq, m.By, m.At = w.Seq, w.Actor, w.Time
+	m.RecordExported, err = events.Decode[events.RecordExported](e)
+	return m, err
+}
