@@ -1,6 +1,21 @@
 // Package parked keeps the events that a consumer could not handle, for an
 // operator to see, retry or discard. A parked event stands on the record like
 // every other; only its handling is put aside.
+//
+// What an operator decides ([Lot]) is a fact on the record, parked.retried or
+// parked.discarded, and the worker that parked the event goes by what the record
+// says ([Retry]): it hands the event to the same handler once more. Each decision
+// names how often the event had been tried, so that a hundred presses are one
+// retry, and one that fails again waits for the next decision.
+//
+//	parked ── parked.retried ── handled
+//	   │            └── fails: parked again, with one try more
+//	   └── parked.discarded
+//
+// The recorder's own parked events can't be retried one by one: what they would
+// change has its place in the order of the record, and that place is past. A version
+// that understands them projects them in order, by `postern rebuild`; until then,
+// or for good, they may be discarded.
 package parked
 
 import (
@@ -24,9 +39,17 @@ const maxTries = 8
 // In gives what a process does with events that it can't handle: it parks them
 // in the database of pool.
 func In(pool *pgxpool.Pool) eventlog.Parking {
-	return eventlog.Parking{MaxTries: maxTries, Passing: Passing, Park: func(ctx context.Context, p eventlog.Parked) error {
-		return park(ctx, pool, p)
-	}}
+	return eventlog.Parking{MaxTries: maxTries, Passing: Passing,
+		Failed: func(ctx context.Context, consumer string, seq uint64, reason string) {
+			note(ctx, pool, consumer, seq, reason)
+		},
+		Park: func(ctx context.Context, p eventlog.Parked) error { return park(ctx, pool, p) }}
+}
+
+// note keeps what last went wrong at a consumer. Where even that fails, the log has it.
+func note(ctx context.Context, pool *pgxpool.Pool, consumer string, seq uint64, reason string) {
+	_, _ = pool.Exec(ctx, `INSERT INTO app.consumer_errors (consumer, seq, reason) VALUES ($1, $2, $3)
+		ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, at = now()`, consumer, seq, reason)
 }
 
 func park(ctx context.Context, pool *pgxpool.Pool, p eventlog.Parked) error {

@@ -1,0 +1,314 @@
+package parked_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/compose/composetest"
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/parked"
+	"postern/internal/record"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// bench is a worker whose handler the test decides about.
+type bench struct {
+	*composetest.System
+	lot    *parked.Lot
+	worker *pgxpool.Pool
+	lane   eventlog.Lane
+
+	mu      sync.Mutex
+	fails   error
+	handled int
+}
+
+// newBench parks whatever the handler refuses at once.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
+	b.lot = &parked.Lot{Pool: b.Pool, Publish: b.Publish, Get: b.Log.Get, Source: "/api", Now: b.Clock.Now}
+	b.worker = storetest.Open(t, b.URL, store.RoleFanout)
+	b.lane = eventlog.Lane{Consumer: eventlog.FanoutDirect, Handle: func(context.Context, events.Event, uint64) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.handled++
+		return b.fails
+	}}
+	parking := parked.In(b.worker)
+	parking.MaxTries = 1
+	lane := b.lane // a test may put another in its place, for what is retried
+	b.run(t, func(ctx context.Context) error { return b.Log.Consume(ctx, parking, lane) })
+	return b
+}
+
+func (b *bench) run(t *testing.T, part func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := part(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); running.Wait() })
+}
+
+func (b *bench) retrying(t *testing.T) {
+	t.Helper()
+	b.run(t, func(ctx context.Context) error {
+		return parked.Retry(ctx, b.Log, b.worker, slog.New(slog.DiscardHandler), b.lane)
+	})
+}
+
+func (b *bench) mend(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails = err
+}
+
+func (b *bench) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.handled
+}
+
+// park puts an event on the record and waits until it is parked.
+func (b *bench) park(t *testing.T) parked.Event {
+	t.Helper()
+	b.Record(t, "process:test", events.MessageReleased{MessageID: uuid.New()})
+	seq := b.Settle(t)
+	var found parked.Event
+	b.until(t, "it is parked", func() bool {
+		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.FanoutDirect, Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) > 0 {
+			found = all[0]
+		}
+		return found.Seq == seq
+	})
+	return found
+}
+
+// until asks again and again, as a reader of a page does.
+func (b *bench) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+func (b *bench) state(t *testing.T, id uuid.UUID) (string, int) {
+	t.Helper()
+	e, err := b.lot.Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.State, e.Tries
+}
+
+// is has the recorder catch up and demands a state.
+func (b *bench) is(t *testing.T, id uuid.UUID, want string) {
+	t.Helper()
+	b.Settle(t)
+	if got, _ := b.state(t, id); got != want {
+		t.Fatalf("it is %s, want %s", got, want)
+	}
+}
+
+// The life of a parked event: it waits for a decision, a hundred hands retry it once,
+// it fails again and is parked again, it is mended, retried and handled. The record
+// holds each decision, and gives the same tables again.
+func TestAParkedEventIsRetried(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	e := b.park(t)
+	want := parked.Event{State: parked.Open, Consumer: eventlog.FanoutDirect, Type: "message.released", Tries: 1, Reason: "the disk is read-only",
+		ID: e.ID, Seq: e.Seq, EventID: e.EventID, MessageID: e.MessageID, ParkedAt: e.ParkedAt}
+	if diff := cmp.Diff(want, e); diff != "" || e.MessageID == nil || e.EventID == nil {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if stored, err := b.lot.Stored(t.Context(), e); err != nil || string(stored.Data) != `{"message_id":"`+e.MessageID.String()+`"}` {
+		t.Errorf("the event in full is %s, %v", stored.Data, err)
+	}
+
+	before := b.Settle(t)
+	var hands sync.WaitGroup
+	for range 100 {
+		hands.Go(func() {
+			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	hands.Wait()
+	b.is(t, e.ID, parked.Retrying)
+	if after := b.Settle(t); after != before+1 {
+		t.Errorf("a hundred hands put %d events on the record", after-before)
+	}
+	if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("what is being retried could be discarded: %v", err)
+	}
+	b.retrying(t)
+	b.until(t, "it is parked again", func() bool { s, n := b.state(t, e.ID); return s == parked.Open && n == 2 })
+	if n := b.count(); n != 2 {
+		t.Errorf("it was handled %d times, want 2", n)
+	}
+
+	b.mend(nil)
+	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, "the disk was changed"); err != nil {
+		t.Fatal(err)
+	}
+	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
+	if open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect}); err != nil || len(open) != 0 {
+		t.Errorf("%d still wait, %v", len(open), err)
+	}
+	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("what was handled could be retried: %v", err)
+	}
+	b.same(t)
+}
+
+// same demands that the record gives every table again.
+func (b *bench) same(t *testing.T) {
+	t.Helper()
+	b.Settle(t)
+	compared, err := (&record.Rebuild{Log: b.Log, Pool: b.Admin}).Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range compared {
+		if !c.Same() {
+			t.Errorf("a rebuild gives another %s", c.Table)
+		}
+	}
+}
+
+// A panic is parked with its stack, each time.
+func TestAPanicHasItsStack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	inner := b.lane.Handle
+	b.lane.Handle = func(ctx context.Context, e events.Event, seq uint64) error {
+		_ = inner(ctx, e, seq)
+		panic("a bug")
+	}
+	e := b.park(t)
+	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.retrying(t)
+	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
+	if again, err := b.lot.Find(t.Context(), e.ID); err != nil || again.Reason != "panic: a bug" || again.Stack == "" {
+		t.Errorf("the reason is %q, the stack has %d characters, %v", again.Reason, len(again.Stack), err)
+	}
+}
+
+// All of a type at once; what the recorder parked is not among them.
+func TestAllOfATypeAreRetried(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for range 3 {
+		b.park(t)
+	}
+	b.mend(nil)
+	b.retrying(t)
+	if n, _, err := b.lot.RetryAll(t.Context(), "operator:o", "message.sent", ""); err != nil || n != 0 {
+		t.Errorf("%d of another type were retried, %v", n, err)
+	}
+	n, seq, err := b.lot.RetryAll(t.Context(), "operator:o", "message.released", "")
+	if err != nil || n != 3 {
+		t.Fatalf("%d were retried, %v", n, err)
+	}
+	b.Await(t, seq)
+	b.until(t, "all are handled", func() bool {
+		open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect})
+		return err == nil && len(open) == 0
+	})
+}
+
+// To discard takes a reason. What the recorder parked can be discarded and not
+// retried, and says what helps.
+func TestAParkedEventIsDiscarded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.park(t)
+	open, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	if err != nil || len(open) != 2 { // the recorder knows no such message either
+		t.Fatalf("%d are parked, %v", len(open), err)
+	}
+	for _, e := range open {
+		if e.Consumer == eventlog.Recorder {
+			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
+				t.Errorf("what the recorder parked could be retried: %v", err)
+			}
+		}
+		for _, reason := range []string{"", "  ", string(make([]byte, parked.MaxReason+1))} {
+			if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
+				t.Errorf("it was discarded for the reason %.10q: %v", reason, err)
+			}
+		}
+		if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		b.is(t, e.ID, parked.Discarded)
+		if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+			t.Errorf("what was discarded could be retried: %v", err)
+		}
+	}
+	if _, err := b.lot.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
+		t.Errorf("nothing was retried: %v", err)
+	}
+	b.same(t)
+}
+
+// A page goes on where the last one ended.
+func TestPagesOfParkedEvents(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for range 3 {
+		b.park(t)
+	}
+	var seen []uuid.UUID
+	for q := (parked.Query{Limit: 2}); ; q.Before = seen[len(seen)-1] {
+		page, err := b.lot.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			seen = append(seen, e.ID)
+		}
+	}
+	different := map[uuid.UUID]bool{}
+	for _, id := range seen {
+		different[id] = true
+	}
+	if len(seen) != 6 || len(different) != 6 { // each by the recorder too
+		t.Errorf("%d rows, of %d events", len(seen), len(different))
+	}
+}
