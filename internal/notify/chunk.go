@@ -8,8 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"postern/internal/events"
 )
 
 // A chunkRef names the chunk whose alerts are to go out.
@@ -17,6 +15,23 @@ type chunkRef struct {
 	message       uuid.UUID
 	chunk, chunks int
 	seq           uint64 // of its deliveries.created
+	part          *part  // of a replay; nil: the attempt that the message makes by itself
+}
+
+// attempt is the number of the attempt at the chunk's alerts.
+func (r chunkRef) attempt() int {
+	if r.part != nil {
+		return r.part.attempt
+	}
+	return firstAttempt
+}
+
+// partNr tells apart the parts that make the same attempt at one chunk.
+func (r chunkRef) partNr() int64 {
+	if r.part != nil {
+		return r.part.nr
+	}
+	return 0
 }
 
 // recipient is one delivery of a chunk, in the order of portal user numbers: its
@@ -26,6 +41,7 @@ type recipient struct {
 	id     string
 	email  string
 	active bool
+	dead   string // why the address does not work; "" where it may
 }
 
 // claim is a row of app.attempts: a request made, or about to be.
@@ -57,9 +73,10 @@ const (
 type work struct {
 	chunkRef
 	status     string // of the message
-	state      events.AlertState
+	done       bool   // the outcome is on the record
 	recipients []recipient
 	claims     []claim
+	earlier    []claim // of attempts before this one, that SendGrid accepted
 }
 
 // firstAttempt is the number of the attempt that a blast makes by itself.
@@ -72,16 +89,17 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 	var first, last int32
 	q := &pgx.Batch{}
 	q.Queue(`
-		SELECT m.status, c.alert_state, c.first_no, c.last_no FROM record.chunks c JOIN record.messages m USING (message_id)
+		SELECT m.status, c.alert_state <> 'pending', c.first_no, c.last_no FROM record.chunks c JOIN record.messages m USING (message_id)
 		WHERE c.message_id = $1 AND c.chunk = $2`, ref.message, ref.chunk).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&w.status, &w.state, &first, &last) })
-	q.Queue(`
-		SELECT request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
-		FROM app.attempts WHERE message_id = $1 AND chunk = $2 AND attempt = $3 ORDER BY request`,
-		ref.message, ref.chunk, firstAttempt).Query(func(rows pgx.Rows) (err error) {
-		w.claims, err = pgx.CollectRows(rows, scanClaim)
-		return err
-	})
+		QueryRow(func(row pgx.Row) error { return row.Scan(&w.status, &w.done, &first, &last) })
+	const claims = `SELECT request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
+		FROM app.attempts WHERE message_id = $1 AND chunk = $2 `
+	q.Queue(claims+`AND attempt = $3 AND part = $4 ORDER BY request`, ref.message, ref.chunk, ref.attempt(), ref.partNr()).Query(into(&w.claims))
+	if ref.part != nil {
+		q.Queue(`SELECT done_at IS NOT NULL FROM app.replay_parts WHERE part = $1`, ref.part.nr).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&w.done) })
+		q.Queue(claims+`AND attempt < $3 AND answer = 'accepted'`, ref.message, ref.chunk, ref.attempt()).Query(into(&w.earlier))
+	}
 	err := pool.SendBatch(ctx, q).Close()
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errNoChunk
@@ -93,18 +111,40 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 	// users one of theirs. The bounds are parameters and stand on both sides:
 	// joined from the chunk's row, or on one side alone, a million portal users
 	// are read for every chunk as soon as Postgres has statistics.
-	rows, err := pool.Query(ctx, `
+	q = &pgx.Batch{}
+	q.Queue(`
 		SELECT d.portal_user_no, u.portal_user_id, u.email, u.active
 		FROM record.deliveries d JOIN app.portal_users u USING (portal_user_no)
 		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3 AND u.portal_user_no BETWEEN $2 AND $3
-		ORDER BY d.portal_user_no`, ref.message, first, last)
-	if err != nil {
+		ORDER BY d.portal_user_no`, ref.message, first, last).Query(func(rows pgx.Rows) (err error) {
+		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
+		return err
+	})
+	// Hardly anybody has a dead address: they are asked for apart.
+	dead := map[int32]string{}
+	q.Queue(`
+		SELECT x.portal_user_no, x.reason
+		FROM record.dead_addresses x JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version
+		WHERE x.portal_user_no BETWEEN $1 AND $2`, first, last).Query(func(rows pgx.Rows) error {
+		var no int32
+		var reason string
+		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { dead[no] = reason; return nil })
+		return err
+	})
+	if err := pool.SendBatch(ctx, q).Close(); err != nil {
 		return nil, fmt.Errorf("loading the recipients: %w", err)
 	}
-	if w.recipients, err = pgx.CollectRows(rows, scanRecipient); err != nil {
-		return nil, fmt.Errorf("loading the recipients: %w", err)
+	for i := range w.recipients {
+		w.recipients[i].dead = dead[w.recipients[i].no]
 	}
 	return w, nil
+}
+
+func into(claims *[]claim) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*claims, err = pgx.CollectRows(rows, scanClaim)
+		return err
+	}
 }
 
 func scanRecipient(row pgx.CollectableRow) (recipient, error) {
@@ -121,13 +161,15 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 	return c, err
 }
 
-// insert commits a claim. It gives false where somebody else holds that number:
-// then this worker must not call.
+// insert commits a claim. It gives false where somebody else holds that number, or
+// has wound the part up: then this worker must not call.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (bool, error) {
 	tag, err := pool.Exec(ctx, `
-		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-		ref.message, ref.chunk, firstAttempt, c.request, c.id, c.claimedBy, bitmap(c.positions))
+		WITH open AS (SELECT FROM app.replay_parts WHERE part = $8::bigint AND done_at IS NULL AND NOT wound_up FOR SHARE)
+		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
+		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
+		WHERE $8::bigint = 0 OR EXISTS (SELECT FROM open) ON CONFLICT DO NOTHING`,
+		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr())
 	if err != nil {
 		return false, fmt.Errorf("claiming request %d: %w", c.request, err)
 	}

@@ -26,7 +26,9 @@ const (
 	// handlerTries is how often a handler calls while SendGrid is away.
 	handlerTries = 4
 	firstBackoff = 100 * time.Millisecond
-	longBackoff  = 5 * time.Minute
+	// longBackoff is the longest that a chunk waits before it is tried again:
+	// within a minute after SendGrid is back, everything has gone out.
+	longBackoff = 45 * time.Second
 )
 
 // Config is what a Worker works with.
@@ -37,6 +39,11 @@ type Config struct {
 	Send     func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
+	// Within is ctx within the trace of a message; nil: there are no traces.
+	Within func(ctx context.Context, message uuid.UUID) context.Context
+	// FailureLimit is how many percent of a chunk may fail before the alerts of its
+	// message pause by themselves; 0: any.
+	FailureLimit int
 }
 
 // A Worker alerts chunks. Its methods are safe to call from many goroutines at
@@ -48,11 +55,14 @@ type Worker struct {
 	mu     sync.Mutex
 	inHand map[chunkKey]bool
 	closed time.Time // SendGrid takes nothing before then
+
+	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
 }
 
 type chunkKey struct {
 	message uuid.UUID
 	chunk   int
+	part    int64
 }
 
 // New makes a Worker.
@@ -63,7 +73,10 @@ func New(c Config) *Worker {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{}}
+	if c.Within == nil {
+		c.Within = func(ctx context.Context, _ uuid.UUID) context.Context { return ctx }
+	}
+	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{}, announced: map[uuid.UUID]bool{}}
 }
 
 // Handle alerts the chunk that a deliveries.created event, stored at seq, speaks
@@ -124,7 +137,14 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 		return fmt.Errorf("chunk %d of message %s is in hand already", ref.chunk, ref.message)
 	}
 	defer w.giveBack(ref)
-	again, err := w.alert(ctx, ref)
+	held, err := w.gate(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if held != nil {
+		return w.deferRetry(ctx, ref, *held, max(tries-1, 0)) // no try of its own
+	}
+	again, err := w.alert(w.Within(ctx, ref.message), ref)
 	if err != nil {
 		return fmt.Errorf("alerting chunk %d of message %s: %w", ref.chunk, ref.message, err)
 	}
@@ -142,7 +162,7 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 func (w *Worker) take(ref chunkRef) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	key := chunkKey{ref.message, ref.chunk}
+	key := chunkKey{ref.message, ref.chunk, ref.partNr()}
 	if w.inHand[key] {
 		return false
 	}
@@ -153,7 +173,7 @@ func (w *Worker) take(ref chunkRef) bool {
 func (w *Worker) giveBack(ref chunkRef) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.inHand, chunkKey{ref.message, ref.chunk})
+	delete(w.inHand, chunkKey{ref.message, ref.chunk, ref.partNr()})
 }
 
 // later says when and why a chunk is to be taken up again.
@@ -169,7 +189,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if err != nil {
 		return nil, err
 	}
-	if work.state != events.AlertPending {
+	if work.done {
 		return nil, nil
 	}
 	if err := w.settleAbandoned(ctx, work); err != nil {
@@ -287,14 +307,23 @@ func wholly(r sendgrid.Result) bool {
 }
 
 func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error {
-	e, err := events.New(source, actor, w.Now(), work.outcome(settled))
+	outcome := work.outcome(settled)
+	e, err := events.New(source, actor, w.Now(), outcome)
+	if err != nil {
+		return err
+	}
+	alarm, err := w.alarm(ctx, outcome)
 	if err != nil {
 		return err
 	}
 	// A crash before the acknowledgement leaves answers without an outcome: the
 	// next worker finds every recipient settled and publishes the same event.
-	if _, err := w.Publish(ctx, e); err != nil {
+	seq, err := w.Publish(ctx, append(alarm, e)...)
+	if err != nil {
 		return fmt.Errorf("publishing the outcome: %w", err)
+	}
+	if work.part != nil {
+		return w.closePart(ctx, work.part, seq)
 	}
 	return nil
 }

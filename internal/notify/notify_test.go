@@ -182,6 +182,23 @@ func TestWhatBecomesOfAnAlert(t *testing.T) {
 	}
 }
 
+// An address that was reported not to work is not mailed until it is another.
+func TestADeadAddressIsNotMailed(t *testing.T) {
+	for version, want := range map[int]string{0: skipped, 1: accepted} {
+		p := newPost(t, sendgridfake.Config{})
+		if _, err := p.admin.Exec(t.Context(), `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
+			VALUES (5, 0, now(), '550 no such mailbox', 'r')`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.admin.Exec(t.Context(), `UPDATE app.portal_users SET email_version = $1 WHERE portal_user_no = 5`, version); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.run(t)["e"]; got != want || (p.fake.ByAddress("e@x.test") == 1) != (want == accepted) {
+			t.Errorf("at version %d it became %s", version, got)
+		}
+	}
+}
+
 // A rate limit is obeyed to its reset: the chunk waits as a row, nobody is called
 // before, and then all are.
 func TestARateLimitIsObeyed(t *testing.T) {

@@ -10,12 +10,17 @@ import (
 // Why an alert is not due, or can't be.
 const (
 	reasonNoAddress = "no e-mail address"
+	reasonDead      = "the e-mail address does not work: SendGrid reported " // and what
 	reasonInactive  = "the account is inactive"
 	reasonRecalled  = "the message was recalled"
 	reasonCancelled = "the message was cancelled"
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonRefused   = "SendGrid refused it"
+	reasonEarlier   = "SendGrid had accepted it before"
 )
+
+// notConcerned is the fate of who is in the chunk and not in the part of a replay.
+var notConcerned = fate{state: "-"}
 
 // fate is what is settled of one recipient; the zero fate is: nothing yet.
 type fate struct {
@@ -42,7 +47,13 @@ func (w *work) fates() []fate {
 			}
 		}
 	}
+	for _, c := range w.earlier {
+		w.settleAll(settled, c, fate{events.AlertSkipped, reasonEarlier})
+	}
 	for i, r := range w.recipients {
+		if w.part != nil && !w.part.concerns(r.no) {
+			settled[i] = notConcerned
+		}
 		if settled[i].state != "" {
 			continue
 		}
@@ -55,7 +66,7 @@ func (w *work) fates() []fate {
 
 func (w *work) settleAll(settled []fate, c claim, f fate) {
 	for _, p := range c.positions {
-		if p < len(settled) {
+		if p < len(settled) && settled[p].state == "" {
 			settled[p] = f
 		}
 	}
@@ -71,6 +82,8 @@ func (w *work) notDue(r recipient) string {
 		return reasonInactive
 	case r.email == "":
 		return reasonNoAddress
+	case r.dead != "":
+		return reasonDead + r.dead
 	}
 	return ""
 }
@@ -95,9 +108,12 @@ func nextRequest(recipients []recipient, settled []fate) []int {
 // outcome is the event's body for a chunk whose every recipient is settled: the
 // state of the most, and the others as exceptions.
 func (w *work) outcome(settled []fate) events.AlertOutcome {
-	count := map[fate]int{}
+	count, concerned := map[fate]int{}, 0
 	for _, f := range settled {
-		count[f]++
+		if f != notConcerned {
+			count[f]++
+			concerned++
+		}
 	}
 	var main fate
 	for f, n := range count {
@@ -107,12 +123,16 @@ func (w *work) outcome(settled []fate) events.AlertOutcome {
 		}
 	}
 	o := events.AlertOutcome{
-		MessageID: w.message, Chunk: w.chunk, Chunks: w.chunks, Attempt: firstAttempt,
-		Recipients: len(w.recipients), State: main.state, Reason: main.reason,
+		MessageID: w.message, Chunk: w.chunk, Chunks: w.chunks, Attempt: w.attempt(),
+		Recipients: concerned, State: main.state, Reason: main.reason,
 		Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{},
 	}
+	if w.part != nil {
+		o.ReplayID, o.Part = &w.part.replay, w.part.nr
+	}
 	for i, f := range settled {
-		if f != main {
+		// A part of a replay names everybody whom it concerns.
+		if f != notConcerned && (f != main || w.part != nil) {
 			o.Exceptions = append(o.Exceptions, events.AlertException{
 				PortalUserID: w.recipients[i].id, PortalUserNo: w.recipients[i].no, State: f.state, Reason: f.reason})
 		}

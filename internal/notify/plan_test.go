@@ -70,7 +70,10 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 		{no: 3, id: "c", email: "c@x.test", active: false},
 		{no: 4, id: "d", email: "d@x.test", active: true},
 		{no: 5, id: "e", email: "e@x.test", active: true},
+		{no: 6, id: "f", email: "f@x.test", active: true, dead: "550 no such mailbox"},
 	}
+	dead := events.AlertException{PortalUserID: "f", PortalUserNo: 6, State: events.AlertSkipped,
+		Reason: "the e-mail address does not work: SendGrid reported 550 no such mailbox"}
 	request := uuid.New()
 	for _, c := range []struct {
 		name   string
@@ -87,14 +90,14 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 				Exceptions: []events.AlertException{
 					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
 					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive},
-					{PortalUserID: "d", PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}},
+					{PortalUserID: "d", PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}, {RequestID: request, SendGridID: "sg1", Recipients: 2}}}},
 		{"the answer never came", "sent",
 			[]claim{{request: 0, positions: []int{0, 3, 4}, answer: answerUnknown, id: request}},
 			events.AlertOutcome{State: events.AlertUnknown, Reason: reasonNoAnswer,
 				Exceptions: []events.AlertException{
 					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
-					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive}},
+					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}}}},
 		{"recalled before anybody was alerted", "recalled", nil,
 			events.AlertOutcome{State: events.AlertSkipped, Reason: reasonRecalled,

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +23,9 @@ func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries in
 	if l.due.IsZero() {
 		l.due = w.Now().Add(backoff(tries+1, patience, longBackoff))
 	}
+	if ref.part != nil {
+		return w.deferPart(ctx, ref.part, l)
+	}
 	_, err := w.Pool.Exec(ctx, `
 		INSERT INTO app.alert_retries (message_id, chunk, chunks, seq, due_at, tries, reason)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -35,6 +39,9 @@ func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries in
 }
 
 func (w *Worker) clearRetry(ctx context.Context, ref chunkRef) error {
+	if ref.part != nil {
+		return nil // it was closed
+	}
 	_, err := w.Pool.Exec(ctx, `DELETE FROM app.alert_retries WHERE message_id = $1 AND chunk = $2`, ref.message, ref.chunk)
 	if err != nil {
 		return fmt.Errorf("clearing the retry of chunk %d of message %s: %w", ref.chunk, ref.message, err)
@@ -47,7 +54,7 @@ func (w *Worker) RunRetries(ctx context.Context) error {
 	tick := time.NewTicker(retryPoll)
 	defer tick.Stop()
 	for {
-		if err := w.retryDue(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(w.releasePaused(ctx), w.retryDue(ctx)); err != nil && ctx.Err() == nil {
 			w.Logger.Warn("taking up alerts that waited", "error", err)
 		}
 		select {

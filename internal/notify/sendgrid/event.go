@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -11,7 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Event is one report of SendGrid's event webhook, without the address. Events
+// Event is one report of SendGrid's event webhook, which keeps the address to
+// itself. Events
 // come in batches, late, repeated and out of order: ID is what to tell them
 // apart by.
 // https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
@@ -40,6 +42,14 @@ type Event struct {
 	Attempt uuid.UUID
 	// Position is the recipient's place in its chunk, -1 where there is none.
 	Position int
+
+	isTo func(address string) bool // a function, since no print shows what is in one
+}
+
+// IsTo tells whether the e-mail went to an address, in whatever case it is written.
+// An event that names none went to nobody's.
+func (e Event) IsTo(address string) bool {
+	return e.isTo != nil && e.isTo(strings.TrimSpace(address))
 }
 
 // wireEvent is an event as SendGrid writes it. Every field is loose: one event
@@ -80,7 +90,7 @@ func ParseEvents(raw []byte) ([]Event, error) {
 	return events, nil
 }
 
-// event leaves the address behind.
+// event masks the address in everything that is given out.
 func (w *wireEvent) event() Event {
 	e := Event{
 		ID:         short(w.ID),
@@ -91,6 +101,9 @@ func (w *wireEvent) event() Event {
 		Status:     short(w.Status),
 		Reason:     clean(string(w.Reason), string(w.Email)),
 		Position:   -1,
+	}
+	if email := strings.TrimSpace(string(w.Email)); email != "" {
+		e.isTo = func(address string) bool { return strings.EqualFold(email, address) }
 	}
 	if e.Reason == "" {
 		e.Reason = clean(string(w.Response), string(w.Email))

@@ -14,7 +14,13 @@ var addresses = regexp.MustCompile(`(?i)(?:"(?:[^"\\]|\\.)*"|[^\s<>(),;:"\[\]]*)
 // Of the address known, which the text is about, it also takes out the local
 // part where that stands alone ("jo.smith: no such user").
 func mask(text, known string) string {
-	text = addresses.ReplaceAllString(text, "***@$1")
+	if text == "" {
+		return ""
+	}
+	// Looked for first: most texts, ids above all, hold none, and the expression is slow.
+	if strings.ContainsAny(text, "@%=") {
+		text = addresses.ReplaceAllString(text, "***@$1")
+	}
 	at := strings.LastIndexByte(known, '@')
 	if at < 3 {
 		return text

@@ -69,7 +69,7 @@ func (w Webhook) Post(ctx context.Context, events ...Event) error {
 		size = 100
 	}
 	for batch := range slices.Chunk(events, size) {
-		body, err := encodeEvents(batch)
+		body, err := EncodeEvents(batch)
 		if err != nil {
 			return err
 		}
@@ -127,9 +127,9 @@ func (w Webhook) post(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// encodeEvents writes a batch as SendGrid does, with line ends between and after
+// EncodeEvents writes a batch as SendGrid does, with line ends between and after
 // the events that are part of what is signed.
-func encodeEvents(events []Event) ([]byte, error) {
+func EncodeEvents(events []Event) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('[')
 	for i, e := range events {

@@ -1,0 +1,139 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+	"postern/internal/notify/sendgridfake"
+)
+
+func (p *post) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := p.admin.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const pause = `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'staff:o', now())`
+
+// turn is one turn of RunRetries.
+func turn(ctx context.Context, w *Worker) error {
+	return errors.Join(w.releasePaused(ctx), w.retryDue(ctx))
+}
+
+// While alerting is paused, of all or of the message, a chunk waits as a row and
+// calls nobody, however often it is looked at and whoever looks. A worker that died
+// meanwhile changes nothing: the next one takes the chunk up when the pause ends.
+func TestAPausedChunkWaits(t *testing.T) {
+	for name, of := range map[string]func(*post) uuid.UUID{
+		"all":         func(*post) uuid.UUID { return uuid.Nil },
+		"the message": func(p *post) uuid.UUID { return p.ref.message },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPost(t, sendgridfake.Config{})
+			p.exec(t, pause, of(p))
+			if got := p.run(t); got != nil {
+				t.Fatalf("an outcome was published: %v", got)
+			}
+			successor := New(p.Config) // after a crash
+			for _, w := range []*Worker{p.Worker, successor, successor} {
+				if err := turn(t.Context(), w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := len(p.fake.Requests()); n != 0 {
+				t.Fatalf("SendGrid was called %d times", n)
+			}
+			var waiting, tries int
+			if err := p.admin.QueryRow(t.Context(), `SELECT count(*), max(tries) FROM app.alert_retries`).Scan(&waiting, &tries); err != nil || waiting != 1 || tries != 1 {
+				t.Errorf("%d chunks wait, after %d tries, %v", waiting, tries, err)
+			}
+			p.exec(t, `DELETE FROM record.pauses`)
+			if err := turn(t.Context(), successor); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.became(t)["a"]; got != accepted || p.fake.Count() != 4 {
+				t.Errorf("a became %q, %d were taken", got, p.fake.Count())
+			}
+			if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+				t.Errorf("%d chunks still wait, %v", waiting, err)
+			}
+		})
+	}
+}
+
+// A pause of another message is none of this one's; and of two pauses, the end of one
+// is not the end of the other.
+func TestPausesOfOthers(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	p.exec(t, pause, uuid.New())
+	p.exec(t, pause, p.ref.message)
+	p.exec(t, pause, uuid.Nil)
+	p.run(t)
+	p.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, uuid.Nil)
+	if err := turn(t.Context(), p.Worker); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.fake.Requests()); n != 0 {
+		t.Fatalf("SendGrid was called %d times while the message was paused", n)
+	}
+	p.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, p.ref.message)
+	if err := turn(t.Context(), p.Worker); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.became(t)["a"]; got != accepted {
+		t.Errorf("a became %q although only another message is paused", got)
+	}
+}
+
+// When a chunk raises the alarm: by its share and by how many failed, and once a
+// message.
+func TestAlarm(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	one := func(state events.AlertState) []events.AlertException { return []events.AlertException{{State: state}} }
+	for name, c := range map[string]struct {
+		limit, recipients, failed int
+		state                     events.AlertState
+		apart                     []events.AlertException
+		want                      bool
+	}{
+		"all is well":                 {limit: 20, recipients: 1000, state: events.AlertAccepted},
+		"a fifth, not more":           {limit: 20, recipients: 1000, failed: 200, state: events.AlertAccepted},
+		"more than a fifth":           {limit: 20, recipients: 1000, failed: 201, state: events.AlertAccepted, want: true},
+		"most, but for one":           {limit: 20, recipients: 100, state: events.AlertFailed, apart: one(events.AlertAccepted), want: true},
+		"all of a few":                {limit: 20, recipients: leastFailures - 1, state: events.AlertFailed},
+		"all of just enough":          {limit: 20, recipients: leastFailures, state: events.AlertFailed, want: true},
+		"all are skipped":             {limit: 20, recipients: 1000, state: events.AlertSkipped},
+		"no limit":                    {limit: 0, recipients: 1000, state: events.AlertFailed},
+		"any failure, but never just": {limit: 100, recipients: 1000, state: events.AlertFailed},
+	} {
+		p.FailureLimit = c.limit
+		o := events.AlertOutcome{MessageID: uuid.New(), Recipients: c.recipients, State: c.state, Exceptions: c.apart}
+		for range c.failed {
+			o.Exceptions = append(o.Exceptions, events.AlertException{State: events.AlertFailed})
+		}
+		got, err := p.alarm(t.Context(), o)
+		if err != nil || len(got) > 0 != c.want {
+			t.Errorf("%s: %d alarms, %v", name, len(got), err)
+		}
+		if len(got) == 0 {
+			continue
+		}
+		again, err := p.alarm(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(got[0].ID, again[0].ID); diff != "" {
+			t.Errorf("%s: another chunk raises another alarm (-first +second):\n%s", name, diff)
+		}
+		p.exec(t, `INSERT INTO record.events (seq, id, type, actor, projected, leaf, stored) SELECT coalesce(max(seq), 0) + 1, $1, 'x', 'x', true, '', '' FROM record.events`, got[0].ID)
+		if after, err := p.alarm(t.Context(), o); err != nil || len(after) != 0 {
+			t.Errorf("%s: once resumed it raises %d alarms more, %v", name, len(after), err)
+		}
+	}
+}

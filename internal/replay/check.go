@@ -1,0 +1,69 @@
+package replay
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"postern/internal/events"
+)
+
+// MaxReason is the most characters that a reason may have.
+const MaxReason = 500
+
+// MostRate is the highest rate that can be set, in alerts a minute.
+const MostRate = 1_000_000
+
+// A Fault is one thing that is wrong with a plan: Location is as in the JSON body.
+type Fault struct{ Location, Message string }
+
+// Invalid says everything that is wrong with a plan.
+type Invalid struct{ Faults []Fault }
+
+func (e *Invalid) Error() string { return e.Faults[0].Location + " " + e.Faults[0].Message }
+
+// Check tells whether a plan could be made of a filter and a reason: its error is
+// an [Invalid].
+func Check(f Filter, reason string) error {
+	if _, _, faults := check(f, reason); len(faults) > 0 {
+		return &Invalid{faults}
+	}
+	return nil
+}
+
+// check completes a filter and names every fault.
+func check(f Filter, reason string) (Filter, string, []Fault) {
+	var faults []Fault
+	fault := func(location, format string, args ...any) {
+		faults = append(faults, Fault{location, fmt.Sprintf(format, args...)})
+	}
+	for i, s := range f.State {
+		if s != events.AlertFailed && s != events.AlertUnknown {
+			fault(fmt.Sprintf("body.filter.state[%d]", i), "is not failed or unknown: no other alert is ever repeated")
+		}
+	}
+	f.State = slices.Compact(slices.Sorted(slices.Values(f.State)))
+	if len(f.State) == 0 {
+		f.State = []events.AlertState{events.AlertFailed, events.AlertUnknown}
+	}
+	if f.From != nil && f.To != nil && !f.From.Before(*f.To) {
+		fault("body.filter.to", "is not after from")
+	}
+	f.Domain = strings.ToLower(strings.TrimPrefix(strings.TrimSpace(f.Domain), "@"))
+	if strings.ContainsAny(f.Domain, "@ ") || len(f.Domain) > 253 {
+		fault("body.filter.domain", "is not what follows the @ of an address, as example.org")
+	}
+	if utf8.RuneCountInString(f.Reason) > MaxReason {
+		fault("body.filter.reason", "is longer than any reason on the record, %d characters", MaxReason)
+	}
+	switch reason = strings.TrimSpace(reason); {
+	case reason == "":
+		fault("body.reason", "is required and can't be blank: say why the alerts are to be repeated")
+	case utf8.RuneCountInString(reason) > MaxReason:
+		fault("body.reason", "has more than %d characters", MaxReason)
+	case !utf8.ValidString(reason) || strings.ContainsRune(reason, 0):
+		fault("body.reason", "is not text")
+	}
+	return f, reason, faults
+}
