@@ -90,6 +90,9 @@ const (
 	SettleParked Action = "settle_parked"
 	// ReadTheRecord is reading events, checkpoints and receipts.
 	ReadTheRecord Action = "read_the_record"
+	// EraseContent is asking for the content of a message to be destroyed, and agreeing
+	// to what another asked for.
+	EraseContent Action = "erase_content"
 	// Invite is sending a portal user a link to set a password.
 	Invite Action = "invite"
 	// SeeDirectory is looking through patients, portal users and their links.
@@ -125,6 +128,7 @@ var policy = map[Action]rule{
 	Replay:        {RealmStaff, []Permission{ReplayDeliveries}},
 	SettleParked:  {RealmStaff, []Permission{ReplayDeliveries}},
 	ReadTheRecord: {RealmStaff, []Permission{ReadRecord}},
+	EraseContent:  {RealmStaff, []Permission{ManageStaff}},
 	SeeDirectory:  {RealmStaff, []Permission{ImportDirectory}},
 	Import:        {RealmStaff, []Permission{ImportDirectory}},
 	Invite:        {RealmStaff, []Permission{ImportDirectory}},

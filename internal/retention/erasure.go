@@ -1,0 +1,189 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/events"
+)
+
+var (
+	// ErrNotFound says that there is no such erasure.
+	ErrNotFound = errors.New("there is no such erasure")
+	// ErrGoingOut says that a message is on its way still.
+	ErrGoingOut = errors.New("the message has not gone out yet: wait until it has, or cancel it")
+	// ErrAsked says that somebody asked for it before.
+	ErrAsked = errors.New("the erasure of this message was asked for before")
+	// ErrOwn says that one person can't be both of the two.
+	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
+	// ErrTooNew says that somebody was made an administrator after it was asked for.
+	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
+	// ErrSettled says that somebody else was faster.
+	ErrSettled = errors.New("this erasure was settled before")
+)
+
+// Ask asks, in the name of an actor, that the content of a message be destroyed. It
+// destroys nothing.
+func (o *Office) Ask(ctx context.Context, actor string, message uuid.UUID, reason string) (Erasure, error) {
+	if err := compose.CheckReason(reason); err != nil {
+		return Erasure{}, err
+	}
+	if err := o.mayBeErased(ctx, message); err != nil {
+		return Erasure{}, err
+	}
+	asked := events.ErasureRequested{ErasureID: uuid.New(), MessageID: message, Reason: reason}
+	if err := o.record(ctx, actor, asked); err != nil {
+		return Erasure{}, err
+	}
+	stands, err := o.Of(ctx, message)
+	if err == nil && stands.ID != asked.ErasureID { // of two who ask at once, the record has one
+		err = ErrAsked
+	}
+	return stands, err
+}
+
+// mayBeErased refuses a message that there is not, whose fan-out still needs its keys,
+// or for which it was asked before.
+func (o *Office) mayBeErased(ctx context.Context, message uuid.UUID) error {
+	var over bool
+	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, message).Scan(&over)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return compose.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("reading what has become of message %s: %w", message, err)
+	case !over:
+		return ErrGoingOut
+	}
+	if _, err = o.Of(ctx, message); errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = ErrAsked
+	}
+	return err
+}
+
+// Approve agrees to an erasure, and carries it out. It wants somebody else than who
+// asked, who managed staff already then: nobody makes a second person to agree with.
+func (o *Office) Approve(ctx context.Context, staff access.Subject, id uuid.UUID) (Erasure, error) {
+	if err := access.Allow(staff, access.EraseContent); err != nil {
+		return Erasure{}, err
+	}
+	e, err := o.Find(ctx, id)
+	if err != nil {
+		return Erasure{}, err
+	}
+	if err := o.mayApprove(ctx, staff, e); err != nil {
+		return e, err
+	}
+	years, _, err := o.Years(ctx)
+	if err != nil {
+		return e, err
+	}
+	actor := staff.Actor()
+	err = o.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
+		Early: o.now().Before(e.KeptUntil(years))})
+	if err != nil {
+		return e, err
+	}
+	if e, err = o.Find(ctx, id); err != nil {
+		return e, err
+	}
+	if e.Status != "erased" || *e.SettledBy != actor {
+		return e, ErrSettled
+	}
+	// It counts from here. A crash before the keys are destroyed leaves that to Sweep.
+	return e, o.destroy(ctx, e.MessageID)
+}
+
+func (o *Office) mayApprove(ctx context.Context, staff access.Subject, e Erasure) error {
+	switch {
+	case e.RequestedBy == staff.Actor():
+		return ErrOwn
+	case e.Status != "requested":
+		return ErrSettled
+	}
+	var since time.Time
+	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
+		staff.ID, string(access.ManageStaff)).Scan(&since)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("reading since when somebody may agree: %w", err)
+	}
+	if err != nil || since.After(e.RequestedAt) {
+		return ErrTooNew
+	}
+	return nil
+}
+
+// KeptUntil is when the content has been kept for so many years.
+func (e Erasure) KeptUntil(years int) time.Time { return e.SentAt.AddDate(years, 0, 0) }
+
+// Withdraw takes a request back, or turns it down.
+func (o *Office) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Erasure, error) {
+	e, err := o.Find(ctx, id)
+	if err != nil {
+		return e, err
+	}
+	if e.Status != "requested" {
+		return e, ErrSettled
+	}
+	if err := o.record(ctx, actor, events.ErasureWithdrawn{ErasureID: e.ID, MessageID: e.MessageID}); err != nil {
+		return e, err
+	}
+	if e, err = o.Find(ctx, id); err == nil && e.Status != "withdrawn" {
+		err = ErrSettled
+	}
+	return e, err
+}
+
+// destroy destroys every key that opens something of a message: its own, with which go
+// those of its documents in the sealed header; those of its uploads; its manifest's.
+func (o *Office) destroy(ctx context.Context, message uuid.UUID) error {
+	err := pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`DELETE FROM app.attachments WHERE attachment_id IN (SELECT (a->>'attachment_id')::uuid
+				FROM record.messages, jsonb_array_elements(attachments) a WHERE message_id = $1)`,
+			`DELETE FROM app.manifest_keys WHERE message_id = $1`,
+			`DELETE FROM app.message_content WHERE message_id = $1`,
+		} {
+			if _, err := tx.Exec(ctx, sql, message); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("destroying the keys of message %s: %w", message, err)
+	}
+	return nil
+}
+
+// Sweep destroys keys that are there although the record says that they were destroyed:
+// after a crash in between, or when a backup of Postgres was restored. Call it every few
+// minutes.
+func (o *Office) Sweep(ctx context.Context) error {
+	rows, err := o.Pool.Query(ctx, `SELECT e.message_id FROM record.erasures e WHERE e.status = 'erased' AND (
+		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
+		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)) LIMIT 100`)
+	if err != nil {
+		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
+	}
+	for _, message := range left {
+		if err := o.destroy(ctx, message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
