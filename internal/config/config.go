@@ -17,6 +17,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -42,6 +43,13 @@ type Config struct {
 	SendGridWebhookPublicKey string `env:"SENDGRID_WEBHOOK_PUBLIC_KEY"`
 	// AlertFrom is the sender of alerts, as "Clinic <alerts@clinic.example>".
 	AlertFrom string `env:"ALERT_FROM"`
+	// AlertFailureLimit is how many percent of a chunk's alerts may fail before the
+	// alerts of its message pause by themselves; 0: any.
+	AlertFailureLimit int `env:"ALERT_FAILURE_LIMIT" envDefault:"20"`
+	// AlertUnknownWait is how long SendGrid's reports are waited for before an alert
+	// whose answer was never learned is sent again, as 10m. Without
+	// SENDGRID_WEBHOOK_PUBLIC_KEY no report comes, and none is sent again.
+	AlertUnknownWait time.Duration `env:"ALERT_UNKNOWN_WAIT" envDefault:"10m"`
 	// RecordReplicas is how many servers keep the record: 1, 3 or 5.
 	RecordReplicas int `env:"RECORD_REPLICAS" envDefault:"1"`
 	// ContentURL is the bucket of encrypted content: a folder or s3://….
@@ -52,6 +60,9 @@ type Config struct {
 	CheckpointKeyFile string `env:"CHECKPOINT_KEY_FILE"`
 	// ArchiveURL is the bucket of checkpoints and sealed segments.
 	ArchiveURL string `env:"ARCHIVE_URL"`
+	// RetentionYears is for how long content is kept, six years unless it is set. Fewer
+	// are possible; the record says so, as it says of every change.
+	RetentionYears int `env:"RETENTION_YEARS" envDefault:"6"`
 	// ClamdAddr is the virus scanner's address; empty: nothing is scanned.
 	ClamdAddr string `env:"CLAMD_ADDR"`
 	// OIDC lets staff sign in at the clinic's own identity provider.
@@ -61,6 +72,9 @@ type Config struct {
 	// OTLPEndpoint is where traces go; empty: nowhere.
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
+
+// UnknownWait is ALERT_UNKNOWN_WAIT where it is not set.
+const UnknownWait = 10 * time.Minute
 
 // A Process is what reads settings; it says which of them it needs.
 type Process string
@@ -132,6 +146,12 @@ func (c *Config) Check(p Process) error {
 	if c.RecordReplicas != 1 && c.RecordReplicas != 3 && c.RecordReplicas != 5 {
 		fault("RECORD_REPLICAS is %d; it can be 1, 3 or 5", c.RecordReplicas)
 	}
+	if c.AlertFailureLimit < 0 || c.AlertFailureLimit > 100 {
+		fault("ALERT_FAILURE_LIMIT is %d; it is a percentage, 0 to 100", c.AlertFailureLimit)
+	}
+	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
+		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
+	}
 	if p == API && c.ListenAddr == "" {
 		c.ListenAddr = "127.0.0.1:8080"
 	}
@@ -156,6 +176,9 @@ func (c *Config) Check(p Process) error {
 			fault("CONTENT_KEY_FILE must be set; `postern keys create FILE` makes one")
 		}
 	}
+	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		fault("OTEL_EXPORTER_OTLP_ENDPOINT must be the http(s) address of a collector, as http://collector:4318")
+	}
 	// The api sends letters too, where it is told how; without, nobody can ask for a
 	// new password by themselves.
 	if p == Notify || p == API && (c.SendGridAPIKey != "" || c.AlertFrom != "") {
@@ -165,6 +188,9 @@ func (c *Config) Check(p Process) error {
 		if _, err := mail.ParseAddress(c.AlertFrom); err != nil {
 			fault("ALERT_FROM must be an address, as Clinic <alerts@clinic.example>")
 		}
+	}
+	if p == Notify && c.SendGridWebhookPublicKey != "" && c.AlertUnknownWait < time.Second {
+		fault("ALERT_UNKNOWN_WAIT is %s; it must be a second or more, as 10m", c.AlertUnknownWait)
 	}
 	return errors.Join(faults...)
 }

@@ -59,3 +59,29 @@ func TestTheAPISendsLettersOrNot(t *testing.T) {
 		}
 	}
 }
+
+// How long reports are waited for has a default, and matters where they come.
+func TestHowLongAnUnknownAlertWaits(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "PUBLIC_URL=http://h", "SENDGRID_API_KEY=SG.x", "ALERT_FROM=a@clinic.example"}
+	c, err := Load(Notify, nil, least, io.Discard)
+	if err != nil || c.AlertUnknownWait != UnknownWait {
+		t.Errorf("it waits %s, %v", c.AlertUnknownWait, err)
+	}
+	for _, wrong := range []string{"0s", "-1m", "soon"} {
+		if _, err := Load(Notify, nil, append([]string{"SENDGRID_WEBHOOK_PUBLIC_KEY=x", "ALERT_UNKNOWN_WAIT=" + wrong}, least...), io.Discard); err == nil {
+			t.Errorf("a wait of %s is taken", wrong)
+		}
+	}
+}
+
+// Content is kept for six years where nothing was said, for longer or shorter where it
+// was, and for a number of years in any case.
+func TestTheRetention(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	for set, want := range map[string]int{"": 6, "RETENTION_YEARS=10": 10, "RETENTION_YEARS=1": 1, "RETENTION_YEARS=0": 0, "RETENTION_YEARS=-6": 0, "RETENTION_YEARS=long": 0} {
+		c, err := Load(API, nil, append([]string{set}, least...), io.Discard)
+		if (err == nil) != (want > 0) || err == nil && c.RetentionYears != want {
+			t.Errorf("%q: %d years, %v", set, c.RetentionYears, err)
+		}
+	}
+}

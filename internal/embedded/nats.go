@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -33,6 +34,9 @@ type NATSConfig struct {
 	Users []User
 	// Logger gets the server's log; nil is silence.
 	Logger *slog.Logger
+	// Free is how much may still be written to the disk of a folder; nil is
+	// [FreeBytes].
+	Free func(dir string) (int64, error)
 	// Adjust may change the server's options before each start, for what this
 	// struct has no word for.
 	Adjust func(*server.Options)
@@ -43,6 +47,8 @@ type NATS struct {
 	cfg  NATSConfig
 	log  *slog.Logger
 	lock *folderLock
+
+	short atomic.Bool // of space on the disk
 
 	mu     sync.RWMutex
 	server *server.Server
@@ -70,6 +76,9 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	n := &NATS{cfg: cfg, log: cfg.Logger, lock: lock, addr: cfg.Listen}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.cfg.Free == nil {
+		n.cfg.Free = FreeBytes
 	}
 	if err := n.start(ctx); err != nil {
 		return nil, errors.Join(err, lock.release())
@@ -206,7 +215,7 @@ func (n *NATS) stop() {
 
 // options are the server's, from the config and from what is free on the disk.
 func (n *NATS) options() (*server.Options, error) {
-	maxStore, err := storeLimit(n.cfg.StoreDir)
+	maxStore, err := n.storeLimit()
 	if err != nil {
 		return nil, err
 	}

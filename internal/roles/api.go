@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -15,9 +16,12 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/desk"
+	"postern/internal/eventlog"
 	"postern/internal/letter"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/retention"
 	"postern/internal/store"
+	"postern/internal/telemetry"
 	"postern/internal/web"
 )
 
@@ -27,18 +31,33 @@ const (
 	sweepEvery = 5 * time.Minute
 )
 
-// API runs the web process.
-func API(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	return ServeAPI(ctx, c, logger, nil, func(url string) error {
-		logger.Info("serving", "url", url)
-		return nil
-	})
+// Front is what a process that serves more than the api adds to it.
+type Front struct {
+	// Mount may add to what is served.
+	Mount func(http.Handler) http.Handler
+	// Ready is told the address once it serves.
+	Ready func(url string) error
+	// Checks are what /readyz looks at besides, by name.
+	Checks map[string]func(context.Context) error
+	// Room tells the free space of the record's disk, in bytes; nil: it is not here.
+	Room func() (int64, error)
 }
 
-// ServeAPI is [API] for a process that serves more: where mount is set it may add
-// to what is served, and ready is told the address once it is.
-func ServeAPI(ctx context.Context, c config.Config, logger *slog.Logger, mount func(http.Handler) http.Handler, ready func(url string) error) error {
-	b, err := open(ctx, c, config.API, store.RoleAPI, 24, logger)
+// API runs the web process.
+func API(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	return ServeAPI(ctx, c, tell, logger, Front{Ready: func(url string) error {
+		logger.Info("serving", "url", url)
+		return nil
+	}})
+}
+
+// ServeAPI is [API] for a process that serves more.
+func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger, f Front) error {
+	readReports, err := ReadReports(c.SendGridWebhookPublicKey, time.Now)
+	if err != nil {
+		return err
+	}
+	b, err := open(ctx, c, config.API, store.RoleAPI, 24, tell, logger)
 	if err != nil {
 		return err
 	}
@@ -57,22 +76,29 @@ func ServeAPI(ctx context.Context, c config.Config, logger *slog.Logger, mount f
 		return err
 	}
 	defer closeLetters()
-	d, err := desk.New(desk.Config{Pool: b.pool, Content: kept, Scanner: scanner, Publish: b.log.Publish, Position: b.position,
-		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters})
+	d, err := desk.New(desk.Config{Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters, ReadReports: readReports})
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	a := api.New(api.Config{Desk: d, Logger: b.logger, Checks: map[string]func(context.Context) error{"nats": b.connected}})
-	a.Registry().MustRegister(d.Letters.Metrics())
+	checks := map[string]check{"nats": b.connected, "recorder": b.recording}
+	maps.Copy(checks, f.Checks)
+	a := api.New(api.Config{Desk: d, Logger: b.logger, Checks: checks, Telemetry: tell})
+	tell.Register(d.Letters.Metrics())
+	tell.Register(d.Alerting.Metrics())
+	tell.Register(d.Feedback.Metrics())
+	tell.Watch(b.everything)
 	server := api.NewServer(a)
 	server.Addr = c.ListenAddr
-	server.Handler = front(server.Handler, web.New(d, b.logger))
-	if mount != nil {
-		server.Handler = mount(server.Handler)
+	pages := web.New(d, b.logger)
+	server.Handler = front(server.Handler, tell.Requests(pages.Route, pages))
+	if f.Mount != nil {
+		server.Handler = f.Mount(server.Handler)
 	}
 	return b.run(ctx, d.Letters.Run,
-		func(ctx context.Context) error { return serve(ctx, server, ready) },
+		func(ctx context.Context) error { return declare(ctx, d.Kept, c.RetentionYears, b.logger) },
+		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
 		func(ctx context.Context) error { return sweep(ctx, b.logger, d.Sweep) })
 }
 
@@ -90,6 +116,22 @@ func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, clo
 	}
 	letters.SendInvitation, letters.SendReset = client.SendInvitation, client.SendReset
 	return letters, client.Close, nil
+}
+
+// declare says on the record for how long content is kept, where that has changed. It
+// waits for a recorder that is not there yet.
+func declare(ctx context.Context, kept *retention.Office, years int, logger *slog.Logger) error {
+	for {
+		err := kept.Declare(ctx, "process:"+eventlog.API, years)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		logger.Warn("for how long content is kept can't be recorded, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // front leads what is asked of the API to it, and everything else to the pages.

@@ -7,23 +7,39 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"postern/internal/config"
+	"postern/internal/telemetry"
 )
 
 // Main is the main function of a process that runs one role by itself: it reads
 // the settings, runs until SIGTERM or Ctrl-C, and exits with status 1 where the
 // role failed, 2 where the settings are wrong.
-func Main(p config.Process, run func(context.Context, config.Config, *slog.Logger) error) {
+func Main(p config.Process, run func(context.Context, config.Config, *telemetry.Telemetry, *slog.Logger) error) {
 	settings := config.FromEnvironment(p)
 	LimitMemory()
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, settings, logger); err != nil && ctx.Err() == nil {
+	tell, err := telemetry.Start(ctx, string(p), settings.OTLPEndpoint)
+	if err != nil {
 		logger.Error("ended", "error", err)
 		os.Exit(1)
 	}
+	err = run(ctx, settings, tell, logger)
+	CloseTelemetry(tell)
+	if err != nil && ctx.Err() == nil {
+		logger.Error("ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+// CloseTelemetry gives the last traces a moment to leave.
+func CloseTelemetry(tell *telemetry.Telemetry) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	_ = tell.Close(ctx) // a collector that is away costs traces and nothing else
 }
 
 // memoryGoal is what a process is to get by with, however large the blast: the

@@ -9,39 +9,40 @@ package roles
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/config"
 	"postern/internal/eventlog"
+	"postern/internal/events"
 	"postern/internal/position"
 	"postern/internal/store"
+	"postern/internal/telemetry"
 )
 
 // base is what every role stands on.
 type base struct {
 	config.Config
-	process  config.Process
-	logger   *slog.Logger
-	pool     *pgxpool.Pool
-	log      *eventlog.Log
-	position *position.Watcher
+	process   config.Process
+	telemetry *telemetry.Telemetry
+	logger    *slog.Logger
+	pool      *pgxpool.Pool
+	log       *eventlog.Log
+	publish   func(context.Context, ...events.Event) (uint64, error)
+	position  *position.Watcher
 }
 
 // open connects a role and waits until schema and stream are there, making them
 // where its users may.
-func open(ctx context.Context, c config.Config, p config.Process, role store.Role, conns int32, logger *slog.Logger) (*base, error) {
+func open(ctx context.Context, c config.Config, p config.Process, role store.Role, conns int32, tell *telemetry.Telemetry, logger *slog.Logger) (*base, error) {
 	logger = logger.With("process", string(p))
 	logger.Info("starting", "config", c)
 	if err := store.TryMigrate(ctx, c.DatabaseURL, logger); err != nil {
 		return nil, err
 	}
-	b := &base{Config: c, process: p, logger: logger}
+	b := &base{Config: c, process: p, telemetry: tell, logger: logger}
 	var err error
 	if b.pool, err = store.Open(ctx, c.DatabaseURL, role, conns, logger); err != nil {
 		return nil, err
@@ -59,6 +60,7 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 		b.close()
 		return nil, err
 	}
+	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
 	return b, nil
 }
@@ -86,32 +88,4 @@ func (b *base) run(ctx context.Context, parts ...func(context.Context) error) er
 		return nil
 	}
 	return err
-}
-
-// serveHealth answers /healthz and /readyz where the role has an address of its
-// own; without one it serves nothing.
-func (b *base) serveHealth(ctx context.Context) error {
-	if b.ListenAddr == "" {
-		<-ctx.Done()
-		return nil
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-		defer cancel()
-		if err := errors.Join(b.pool.Ping(ctx), b.connected(ctx)); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready")
-	})
-	return serve(ctx, &http.Server{Addr: b.ListenAddr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}, nil)
-}
-
-func (b *base) connected(context.Context) error {
-	if !b.log.Connected() {
-		return errors.New("NATS can't be reached")
-	}
-	return nil
 }

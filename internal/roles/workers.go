@@ -3,17 +3,25 @@ package roles
 import (
 	"context"
 	"log/slog"
+	"time"
 
+	"github.com/google/uuid"
+
+	"postern/internal/archive"
+	"postern/internal/checkpoint"
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/fanout"
+	"postern/internal/notary"
 	"postern/internal/notify"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/parked"
 	"postern/internal/record"
+	"postern/internal/replay"
 	"postern/internal/store"
+	"postern/internal/telemetry"
 )
 
 // How many events of each lane a worker handles at once. A bulk handler is a
@@ -24,8 +32,8 @@ const (
 )
 
 // Fanout runs the fan-out worker.
-func Fanout(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 12, logger)
+func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 12, tell, logger)
 	if err != nil {
 		return err
 	}
@@ -35,7 +43,7 @@ func Fanout(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Publish: b.log.Publish, Logger: b.logger})
+	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Publish: b.publish, Logger: b.logger})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
@@ -44,26 +52,25 @@ func Fanout(ctx context.Context, c config.Config, logger *slog.Logger) error {
 			return w.HandleSent(ctx, e, bulk)
 		}
 	}
-	return b.run(ctx, b.serveHealth, func(ctx context.Context) error {
-		return b.log.Consume(ctx, parked.In(b.pool),
-			eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
-			eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)})
-	})
+	return b.run(ctx, append(b.consume(tell,
+		eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
+		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(nil))...)
 }
 
 // Notify runs the notify worker.
-func Notify(ctx context.Context, c config.Config, logger *slog.Logger) error {
+func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
 	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	b, err := open(ctx, c, config.Notify, store.RoleNotify, 12, logger)
+	b, err := open(ctx, c, config.Notify, store.RoleNotify, 12, tell, logger)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.log.Publish, Send: client.Send, Logger: b.logger})
+	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: told(tell, client.Send), Logger: b.logger,
+		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if notify.IsBulk(e) != bulk {
@@ -72,19 +79,68 @@ func Notify(ctx context.Context, c config.Config, logger *slog.Logger) error {
 			return w.Handle(ctx, e, seq)
 		}
 	}
-	return b.run(ctx, b.serveHealth, w.RunRetries, func(ctx context.Context) error {
-		return b.log.Consume(ctx, parked.In(b.pool),
-			eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
-			eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)})
-	})
+	parts := append(b.consume(tell,
+		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
+		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunRetries, w.RunReplays)
+	if c.SendGridWebhookPublicKey != "" {
+		book := &replay.Book{Pool: b.pool, Publish: b.publish, Wait: b.position.Wait, Source: "/notify-worker", Now: time.Now}
+		parts = append(parts, (&replay.Settler{Book: book, After: c.AlertUnknownWait, Logger: b.logger}).Run)
+	}
+	return b.run(ctx, parts...)
 }
 
-// Recorder runs the recorder, which leads or stands by.
-func Recorder(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	b, err := open(ctx, c, config.Recorder, store.RoleRecorder, 6, logger)
+// consume is the two parts of a worker that handle events: those that come, and
+// parked ones that an operator wants retried.
+func (b *base) consume(tell *telemetry.Telemetry, lanes ...eventlog.Lane) []func(context.Context) error {
+	for i, lane := range lanes {
+		lanes[i].Handle = tell.Handling(lane.Consumer, lane.Handle)
+	}
+	return []func(context.Context) error{
+		func(ctx context.Context) error { return b.log.Consume(ctx, parked.In(b.pool), lanes...) },
+		func(ctx context.Context) error { return parked.Retry(ctx, b.log, b.pool, b.logger, lanes...) },
+	}
+}
+
+// told tells of every call of SendGrid.
+func told(tell *telemetry.Telemetry, send sender) sender {
+	return func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+		ctx, done := tell.Calling(ctx, len(to))
+		result := send(ctx, request, to)
+		done(result.Kind.String(), result.Status)
+		return result
+	}
+}
+
+type sender = func(context.Context, uuid.UUID, []sendgrid.Address) sendgrid.Result
+
+// Recorder runs the recorder, which leads or stands by. Where a key is given it
+// signs what it recorded, and carries that to the archive where there is one.
+func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	b, err := open(ctx, c, config.Recorder, store.RoleRecorder, 6, tell, logger)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	return b.run(ctx, b.serveHealth, record.New(record.Config{Log: b.log, Pool: b.pool, Logger: b.logger}).Run)
+	r := record.Config{Log: b.log, Pool: b.pool, Logger: b.logger, Recorded: tell.Recorded}
+	health := b.serveHealth(map[string]check{"record": b.recordWhole, "recorder": b.recording})
+	if c.CheckpointKeyFile == "" {
+		b.logger.Warn("no checkpoint of the record is signed: set CHECKPOINT_KEY_FILE and ARCHIVE_URL")
+		return b.run(ctx, health, record.New(r).Run)
+	}
+	keys, err := checkpoint.ReadKeyFile(c.CheckpointKeyFile)
+	if err != nil {
+		return err
+	}
+	n := notary.Config{Pool: b.pool, Keys: keys, Logger: b.logger}
+	if c.ArchiveURL == "" {
+		b.logger.Warn("checkpoints and segments are kept nowhere outside: set ARCHIVE_URL")
+	} else if n.Archive, err = archive.Open(ctx, c.ArchiveURL); err != nil {
+		return err
+	} else {
+		defer func() { _ = n.Archive.Close() }()
+	}
+	if r.Notary, err = notary.New(n); err != nil {
+		return err
+	}
+	return b.run(ctx, health, record.New(r).Run)
 }

@@ -27,6 +27,7 @@ import (
 type standIn struct {
 	fake           *sendgridfake.Fake
 	url, key, from string
+	webhook        sendgridfake.Webhook
 }
 
 // demoMail is how many alerts the demo's mailbox keeps at least.
@@ -42,8 +43,19 @@ func startDemo(ctx context.Context, group *errgroup.Group) (*standIn, error) {
 		fake: sendgridfake.New(sendgridfake.Config{APIKey: "SG.demo", Keep: demoMail}),
 		url:  "http://" + listener.Addr().String(), key: "SG.demo", from: "Demo Clinic <alerts@clinic.example.test>",
 	}
+	if s.webhook.PrivateKey, err = sendgridfake.GenerateKey(); err != nil {
+		return nil, err
+	}
 	group.Go(func() error { return s.fake.Serve(ctx, listener) })
 	return s, nil
+}
+
+// report tells the clinic at url what became of each alert, as SendGrid does: an
+// address whose name begins with bounce, blocked, dropped, deferred or spam comes
+// to that.
+func (s *standIn) report(ctx context.Context, url string) error {
+	s.webhook.URL = url + "/webhooks/sendgrid"
+	return s.fake.Report(ctx, s.webhook, sendgridfake.ByName)
 }
 
 // mount shows what the stand-in caught beside everything else.

@@ -49,6 +49,15 @@ func Own(path string) (*Folder, error) {
 	return &Folder{path: path, lock: lock}, nil
 }
 
+// Look gives a folder that another process owns: for asking where things are.
+func Look(path string) (*Folder, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding the data folder: %w", err)
+	}
+	return &Folder{path: path}, nil
+}
+
 // Release lets the folder go.
 func (f *Folder) Release() error {
 	err := os.Remove(f.join("run.json"))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"postern/internal/checkpoint"
 	"postern/internal/content"
 	"postern/internal/embedded"
 	"postern/internal/eventlog"
@@ -37,6 +38,9 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger) (_ *Stores, err err
 		}
 	}()
 	if _, err := content.CreateKeyFile(f.ContentKeyFile()); err != nil {
+		return nil, err
+	}
+	if _, err := checkpoint.CreateKeyFile(f.CheckpointKeyFile(), ""); err != nil {
 		return nil, err
 	}
 	s.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
@@ -129,3 +133,19 @@ func (f *Folder) ContentURL() string { return f.join("content") }
 
 // ContentKeyFile is the file of the key of all content.
 func (f *Folder) ContentKeyFile() string { return f.join("content.key") }
+
+// CheckpointKeyFile is the file of the key that signs checkpoints of the record.
+func (f *Folder) CheckpointKeyFile() string { return f.join("checkpoint.key") }
+
+// ArchiveURL is where checkpoints and sealed segments go unless the environment
+// names a better place: a folder beside the stores is no protection from whoever
+// has the machine.
+func (f *Folder) ArchiveURL() string {
+	if url := os.Getenv("ARCHIVE_URL"); url != "" {
+		return url
+	}
+	return f.join("archive")
+}
+
+// room is how much is free where NATS keeps the record.
+func (s *Stores) room() (int64, error) { return embedded.FreeBytes(s.folder.join("nats")) }

@@ -1,0 +1,81 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"postern/internal/embedded"
+	"postern/internal/embedded/natstest"
+)
+
+// A disk gets short of space and has it again. The server refuses in between, in
+// so many words, and at every moment what it acknowledged can be read; nobody
+// has to start anything.
+func TestADiskThatGetsFull(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	var free atomic.Int64
+	free.Store(4096 * mib)
+	n := natstest.Start(t, func(c *embedded.NATSConfig) {
+		c.Free = func(string) (int64, error) { return free.Load(), nil }
+	})
+	fill(t, n, 1)
+	js := natstest.JetStream(t, n)
+	ticks := make(chan time.Time)
+	ctx, stop := context.WithCancel(t.Context())
+	kept := make(chan error, 1)
+	go func() { kept <- n.KeepSpace(ctx, ticks) }()
+	for _, step := range []struct {
+		what  string
+		free  int64
+		short bool
+	}{
+		{"plenty", 4096, false},
+		{"less, but enough", 330, false},
+		{"short", 300, true},
+		{"full", 0, true},
+		{"more, but not enough", 330, true},
+		{"enough again", 1024, false},
+		{"short again", 200, true},
+		{"and enough", 4096, false},
+	} {
+		free.Store(step.free * mib)
+		ticks <- time.Time{}
+		ticks <- time.Time{} // the first one is done with
+		if short := n.Space() != nil; short != step.short {
+			t.Errorf("%s: it says %v", step.what, n.Space())
+		}
+		ack, err := publishSoon(t, js)
+		var refused *jetstream.APIError
+		switch {
+		case !step.short && err != nil:
+			t.Errorf("%s: %v", step.what, err)
+		case step.short && !errors.As(err, &refused):
+			t.Errorf("%s: it is not refused but %v, %v", step.what, ack, err)
+		}
+		checkFilled(t, n)
+	}
+	stop()
+	if err := <-kept; err != nil {
+		t.Error(err)
+	}
+}
+
+// publishSoon publishes once the connection is back after a restart.
+func publishSoon(t *testing.T, js jetstream.JetStream) (*jetstream.PubAck, error) {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ack, err := js.Publish(ctx, "kept.more", make([]byte, 1000))
+		cancel()
+		var api *jetstream.APIError
+		if err == nil || errors.As(err, &api) || t.Context().Err() != nil {
+			return ack, err
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package roles
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"postern/internal/events"
+	"postern/internal/feedback"
+	"postern/internal/notify/sendgrid"
+)
+
+// ReadReports is how posts of SendGrid's event webhook are read: not at all
+// without the key that SendGrid shows for it.
+func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []byte) ([]feedback.Report, error), error) {
+	if publicKey == "" {
+		return nil, nil
+	}
+	key, err := sendgrid.ParseWebhookKey(publicKey)
+	if err != nil {
+		return nil, err
+	}
+	return func(header http.Header, body []byte) ([]feedback.Report, error) {
+		// The bytes as they came, before anything else is made of them.
+		if err := sendgrid.VerifyWebhook(key, header, body, now(), sendgrid.WebhookTolerance); err != nil {
+			return nil, errors.Join(feedback.ErrNotSigned, err)
+		}
+		all, err := sendgrid.ParseEvents(body)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", feedback.ErrUnreadable, err)
+		}
+		reports := make([]feedback.Report, len(all))
+		for i, e := range all {
+			if e.At.IsZero() {
+				e.At = now().UTC().Truncate(time.Second)
+			}
+			reports[i] = feedback.Report{Request: e.Attempt, IsTo: e.IsTo, Report: events.Report{
+				ID: e.ID, Type: e.Type, Bounce: bounceOf(e), At: e.At, Status: e.Status, Reason: reasonOf(e), Position: e.Position}}
+		}
+		return reports, nil
+	}, nil
+}
+
+// bounceOf is kept of bounces alone: elsewhere the word means nothing.
+func bounceOf(e sendgrid.Event) string {
+	if e.Type == "bounce" {
+		return e.BounceType
+	}
+	return ""
+}
+
+// reasonOf leaves out how a server says yes: it would be half of the record.
+func reasonOf(e sendgrid.Event) string {
+	if e.Type == "delivered" {
+		return ""
+	}
+	return e.Reason
+}
