@@ -11,25 +11,27 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/desk"
+	"postern/internal/telemetry"
 )
 
-// Config is what an [API] works with. Only Checks and Logger may be left out.
+// Config is what an [API] works with. Only Desk is needed.
 type Config struct {
 	Desk *desk.Desk
 	// Checks are what /readyz looks at besides the database, by name: the
 	// connection to NATS, the space on the disk.
 	Checks map[string]func(context.Context) error
 	Logger *slog.Logger
+	// Telemetry is the process's; nil is one of its own.
+	Telemetry *telemetry.Telemetry
 }
 
 // API is an http.Handler. Serve it with the server that [NewServer] makes.
 type API struct {
 	*desk.Desk
-	cfg     Config
-	mux     *http.ServeMux
-	huma    huma.API
-	metrics *metrics
-	chain   http.Handler
+	cfg   Config
+	mux   *http.ServeMux
+	huma  huma.API
+	chain http.Handler
 
 	closing  chan struct{} // closed when streams must end
 	closeOne sync.Once
@@ -40,17 +42,21 @@ func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Telemetry == nil {
+		cfg.Telemetry = telemetry.New()
+	}
 	a := &API{
 		Desk:    cfg.Desk,
 		cfg:     cfg,
 		mux:     http.NewServeMux(),
-		metrics: newMetrics(),
 		closing: make(chan struct{}),
 	}
 	a.huma = humago.New(a.mux, description())
 	for _, register := range []func(){
 		a.sessions, a.recipients, a.attachments, a.messages, a.deliveries, a.stream, a.bcc,
-		a.search, a.labels, a.staff, a.portal, a.health, a.docs,
+		a.search, a.labels, a.staff, a.portal, a.checkpoints, a.receipts, a.health,
+		a.docs, a.record, a.alerting, a.parked, a.operating, a.webhooks, a.replays,
+		a.erasures,
 	} {
 		register()
 	}

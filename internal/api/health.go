@@ -22,7 +22,7 @@ func (a *API) health() {
 		writeJSON(w, map[string]string{"status": "ok"})
 	})
 	a.mux.HandleFunc("GET /readyz", a.ready)
-	a.mux.Handle("GET /metrics", a.metrics.handler())
+	a.mux.Handle("GET /metrics", a.cfg.Telemetry.Handler())
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"postern/internal/telemetry"
 )
 
 // middleware is what every request goes through, from the outside in.
@@ -23,7 +25,13 @@ func (a *API) middleware() http.Handler {
 	h = textOnly(h)
 	h = secured(h)
 	h = a.recovered(h)
-	return a.measured(h)
+	return a.cfg.Telemetry.Requests(a.route, h)
+}
+
+// route is the pattern of what answers a request.
+func (a *API) route(r *http.Request) string {
+	_, pattern := a.mux.Handler(r)
+	return pattern
 }
 
 // known answers what no operation is registered for.
@@ -31,8 +39,7 @@ func (a *API) known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Some GETs are recorded as somebody reading something, which HEAD is not.
 		head := r.Method == http.MethodHead && strings.HasPrefix(r.URL.Path, "/v1/")
-		_, pattern := a.mux.Handler(r)
-		if pattern != "" && !head {
+		if a.route(r) != "" && !head {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -40,7 +47,7 @@ func (a *API) known(next http.Handler) http.Handler {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 			other := r.Clone(r.Context())
 			other.Method = method
-			if _, pattern := a.mux.Handler(other); pattern != "" {
+			if a.route(other) != "" {
 				allowed = append(allowed, method)
 			}
 		}
@@ -100,7 +107,7 @@ func secured(next http.Handler) http.Handler {
 // recovered answers for a handler that panicked.
 func (a *API) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := &answer{ResponseWriter: w}
+		answer := &telemetry.Answer{ResponseWriter: w}
 		defer func() {
 			what := recover()
 			if what == nil {
@@ -112,7 +119,7 @@ func (a *API) recovered(next http.Handler) http.Handler {
 			p := internal.problem("It was logged. Tell your administrator this problem's instance.")
 			p.Instance = uuid.New().URN()
 			a.cfg.Logger.ErrorContext(r.Context(), "a handler panicked", "instance", p.Instance, "panic", what, "stack", string(debug.Stack()))
-			if answer.status != 0 {
+			if answer.Status != 0 {
 				panic(http.ErrAbortHandler) // the client must not take half for the whole
 			}
 			p.write(w)
@@ -120,26 +127,3 @@ func (a *API) recovered(next http.Handler) http.Handler {
 		next.ServeHTTP(answer, r)
 	})
 }
-
-// answer remembers the status of an answer.
-type answer struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *answer) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *answer) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

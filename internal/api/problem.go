@@ -17,11 +17,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/access"
+	"postern/internal/alerting"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/content/clamd"
 	"postern/internal/eventlog"
+	"postern/internal/feedback"
 	"postern/internal/inbox"
+	"postern/internal/ledger"
+	"postern/internal/parked"
+	"postern/internal/reading"
+	"postern/internal/receipt"
+	"postern/internal/replay"
+	"postern/internal/retention"
 	"postern/internal/tracking"
 )
 
@@ -101,13 +109,30 @@ var sentinels = []struct {
 }{
 	{access.ErrUnauthenticated, kind{http.StatusUnauthorized, "unauthenticated", "Nobody is signed in"}},
 	{access.ErrWrongCredentials, kind{http.StatusUnauthorized, "wrong-credentials", "Signing in failed"}},
+	{feedback.ErrNotSigned, kind{http.StatusUnauthorized, "not-signed", "The post is not signed"}},
+	{feedback.ErrUnreadable, badRequest},
 	{access.ErrLastAdministrator, kind{http.StatusConflict, "last-administrator", "Somebody must be able to manage staff"}},
 	{access.ErrNoStaff, notFound},
+	{alerting.ErrNoMessage, notFound},
+	{parked.ErrNotFound, notFound},
+	{parked.ErrSettled, kind{http.StatusConflict, "already-settled", "The parked event is settled already"}},
+	{parked.ErrOnlyRebuild, kind{http.StatusConflict, "not-retriable", "The parked event can't be retried"}},
 	{tracking.ErrNotFound, notFound},
+	{ledger.ErrUnsigned, notFound},
+	{receipt.ErrNotFound, notFound},
+	{receipt.ErrNotSigned, notReady},
 	{inbox.ErrNotFound, notFound},
 	{compose.ErrNotFound, notFound},
+	{reading.ErrNotFound, notFound},
+	{replay.ErrNotFound, notFound},
 	{inbox.ErrRecalled, kind{http.StatusGone, "message-recalled", "The message was taken back"}},
 	{compose.ErrErased, kind{http.StatusGone, "message-erased", "The message was erased"}},
+	{retention.ErrNotFound, notFound},
+	{retention.ErrOwn, kind{http.StatusForbidden, "own-erasure", "It takes two people"}},
+	{retention.ErrTooNew, kind{http.StatusForbidden, "new-administrator", "It takes two people"}},
+	{retention.ErrAsked, kind{http.StatusConflict, "erasure-requested", "It was asked for before"}},
+	{retention.ErrSettled, kind{http.StatusConflict, "erasure-settled", "It was settled before"}},
+	{retention.ErrGoingOut, kind{http.StatusConflict, "message-going-out", "The message is on its way still"}},
 	{compose.ErrKeyReused, kind{http.StatusUnprocessableEntity, "idempotency-key-reused", "The Idempotency-Key belongs to another message"}},
 	{compose.ErrUnavailable, noRecord},
 	{eventlog.ErrUnavailable, noRecord},
@@ -179,6 +204,8 @@ func passing(err error) bool {
 func typed(err error) *Problem {
 	var (
 		invalid  *compose.Invalid
+		unsound  *replay.Invalid
+		late     replay.TooLate
 		changed  *compose.AudienceChanged
 		denied   access.Forbidden
 		tooSoon  access.TooSoon
@@ -193,11 +220,21 @@ func typed(err error) *Problem {
 			faults[i] = Fault(f)
 		}
 		return invalidRequest.problem(invalid.Faults[0].Location+" "+invalid.Faults[0].Message, faults...)
+	case errors.As(err, &unsound):
+		faults := make([]Fault, len(unsound.Faults))
+		for i, f := range unsound.Faults {
+			faults[i] = Fault(f)
+		}
+		return invalidRequest.problem(unsound.Error(), faults...)
+	case errors.As(err, &late):
+		return tooLate.problem(late.Error())
 	case errors.As(err, &changed):
 		p := audienceChanged.problem(changed.Error(), Fault{"body.audience_digest", "is of another audience"})
 		now := previewOf(changed.Now)
 		p.Preview = &now
 		return p
+	case errors.Is(err, alerting.ErrReason), errors.Is(err, parked.ErrReason):
+		return invalidRequest.problem("body.reason: "+alerting.ErrReason.Error(), Fault{"body.reason", alerting.ErrReason.Error()})
 	case errors.As(err, &denied):
 		return forbidden.problem(denied.Error())
 	case errors.Is(err, compose.ErrTooLate):

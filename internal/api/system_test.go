@@ -19,6 +19,8 @@ import (
 	"postern/internal/compose/composetest"
 	"postern/internal/desk"
 	"postern/internal/events"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/roles"
 	"postern/internal/store/storetest"
 )
 
@@ -31,13 +33,18 @@ type system struct {
 	gate *access.Gate
 	api  *api.API
 	url  string
+	hook sendgridfake.Webhook // SendGrid's
 }
 
 const password = "korrekt-pferd-batterie"
 
 func newSystem(t *testing.T) *system {
 	t.Helper()
-	s := &system{System: composetest.New(t)}
+	key, err := sendgridfake.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &system{System: composetest.New(t), hook: sendgridfake.Webhook{PrivateKey: key}}
 	s.desk = s.newDesk(t, s.Publish)
 	s.gate = s.desk.Gate
 	s.api = api.New(api.Config{Desk: s.desk})
@@ -48,14 +55,18 @@ func newSystem(t *testing.T) *system {
 		s.api.Close()
 		server.Close()
 	})
-	s.url = server.URL
+	s.url, s.hook.URL = server.URL, server.URL+"/webhooks/sendgrid"
 	return s
 }
 
 func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.Event) (uint64, error)) *desk.Desk {
 	t.Helper()
-	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Publish: publish, Position: s.Position,
-		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now})
+	readReports, err := roles.ReadReports(s.hook.PublicKey(), s.Clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: publish, Position: s.Position,
+		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now, ReadReports: readReports})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,9 +58,10 @@ type wrong struct {
 // wrong and where; nothing is kept and nothing is published.
 func TestWrongInput(t *testing.T) {
 	w := newWorld(t)
+	requests := slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongRecord(), w.wrongErasures(), w.wrongReceipts(), w.wrongOperating(), w.wrongReplays(), w.wrongPortal(), w.wrongEverywhere())
 	before := w.Keeps(t)
 	tested := map[string]bool{}
-	for _, c := range slices.Concat(w.wrongAttachments(), w.wrongRecipients(), w.wrongMessages(), w.wrongSettings(), w.wrongPortal(), w.wrongEverywhere()) {
+	for _, c := range requests {
 		tested[c.call] = true
 		t.Run(c.call+" "+c.name, func(t *testing.T) {
 			method, route, _ := strings.Cut(c.call, " ")
@@ -161,6 +162,15 @@ func (w world) wrongAttachments() []wrong {
 		{"a broken name", w.staff, call, "", name.String(), true, []string{"Content-Type", nameType}, 422, "body.file"},
 		{"no permission", w.bare, call, "", whole.String(), true, asForm, 403, ""},
 		{"an unknown parameter", w.staff, call, call[5:] + "?name=x", whole.String(), true, asForm, 422, "query.name"},
+	}
+}
+
+func (w world) wrongReceipts() []wrong {
+	const receipt = "GET /v1/messages/{id}/deliveries/{portal_user_id}/receipt"
+	path := "/v1/messages/" + w.theirs + "/deliveries/pu-2/receipt"
+	return []wrong{
+		{"no permission", w.staff, receipt, path, "", false, nil, 403, ""},
+		{"a portal user", w.pat, receipt, path, "", false, nil, 401, ""},
 	}
 }
 
@@ -302,6 +312,78 @@ func (w world) wrongSettings() []wrong {
 	}
 }
 
+func (w world) wrongRecord() (all []wrong) {
+	rosa := w.system.staff(w.bare.t, "Rosa", access.ReadRecord)
+	const list, event, manifest = "GET /v1/record", "GET /v1/record/{seq}", "GET /v1/record/exports/{id}"
+	for _, call := range []string{list, "GET /v1/record.csv", "GET /v1/record.ndjson", "GET /v1/record.fhir.ndjson"} {
+		path := call[4:]
+		all = append(all, []wrong{
+			{"message no id", rosa, call, path + "?message_id=7", "", false, nil, 422, "query.message_id"},
+			{"portal user no id", rosa, call, path + "?portal_user_id=a%20b", "", false, nil, 422, "query.portal_user_id"},
+			{"patient no id", rosa, call, path + "?patient_id=" + strings.Repeat("x", 65), "", false, nil, 422, "query.patient_id"},
+			{"type in capitals", rosa, call, path + "?type=Xylophobia", "", false, nil, 422, "query.type"},
+			{"actor of no kind", rosa, call, path + "?actor=Xylophobia", "", false, nil, 422, "query.actor"},
+			{"from no time", rosa, call, path + "?from=yesterday", "", false, nil, 422, "query.from"},
+			{"to without zone", rosa, call, path + "?to=2026-01-01T00:00:00", "", false, nil, 422, "query.to"},
+			{"to before from", rosa, call, path + "?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "", false, nil, 422, "query.to"},
+			{"an unknown parameter", rosa, call, path + "?message=7", "", false, nil, 422, "query.message"},
+			{"broken UTF-8", rosa, call, path + "?actor=%ff", "", false, nil, 400, "query.actor"},
+			{"no permission", w.staff, call, "", "", false, nil, 403, ""},
+			{"a portal user", w.pat, call, "", "", false, nil, 401, ""},
+		}...)
+	}
+	return append(all, []wrong{
+		{"limit 501", rosa, list, "/v1/record?limit=501", "", false, nil, 422, "query.limit"},
+		{"a wrong cursor", rosa, list, "/v1/record?cursor=xyz", "", false, nil, 422, "query.cursor"},
+		{"a cursor of another list", rosa, list, "/v1/record?cursor=_____________________w", "", false, nil, 422, "query.cursor"},
+		{"no number", rosa, event, "/v1/record/first", "", false, nil, 422, "path.seq"},
+		{"event 0", rosa, event, "/v1/record/0", "", false, nil, 422, "path.seq"},
+		{"no such event", rosa, event, "/v1/record/9007199254740991", "", false, nil, 404, ""},
+		{"no permission", w.staff, event, "/v1/record/1", "", false, nil, 403, ""},
+		{"an unknown parameter", rosa, "GET /v1/record/checkpoint", "/v1/record/checkpoint?size=7", "", false, nil, 422, "query.size"},
+		{"no permission", w.staff, "GET /v1/record/checkpoint", "", "", false, nil, 403, ""},
+		{"an unknown parameter", rosa, "GET /v1/record/key", "/v1/record/key?name=x", "", false, nil, 422, "query.name"},
+		{"no permission", w.staff, "GET /v1/record/key", "", "", false, nil, 403, ""},
+		{"no id", rosa, manifest, "/v1/record/exports/7", "", false, nil, 422, "path.id"},
+		{"no such export", rosa, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 404, ""},
+		{"no permission", w.staff, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 403, ""},
+	}...)
+}
+
+func (w world) wrongReplays() []wrong {
+	const plan, list, start = "POST /v1/replays", "GET /v1/replays", "POST /v1/replays/{id}/start"
+	planned := func(filter string) string { return `{"filter":{` + filter + `},"reason":"Xylophobia"}` }
+	all := []wrong{
+		{"nothing", w.staff, plan, "", `{}`, false, nil, 422, "body"},
+		{"no filter", w.staff, plan, "", `{"reason":"x"}`, false, nil, 422, "body"},
+		{"no reason", w.staff, plan, "", `{"filter":{}}`, false, nil, 422, "body"},
+		{"blank reason", w.staff, plan, "", `{"filter":{},"reason":" "}`, false, nil, 422, "body.reason"},
+		{"long reason", w.staff, plan, "", `{"filter":{},"reason":"` + strings.Repeat("x", 501) + `"}`, false, nil, 422, "body.reason"},
+		{"another state", w.staff, plan, "", planned(`"state":["failed","accepted"]`), false, nil, 422, "body.filter.state[1]"},
+		{"no id", w.staff, plan, "", planned(`"message_id":"17"`), false, nil, 422, "body.filter.message_id"},
+		{"no time", w.staff, plan, "", planned(`"from":"yesterday"`), false, nil, 422, "body.filter.from"},
+		{"ends before it begins", w.staff, plan, "", planned(`"from":"2026-02-01T00:00:00Z","to":"2026-01-01T00:00:00Z"`), false, nil, 422, "body.filter.to"},
+		{"a whole address", w.staff, plan, "", planned(`"domain":"someone@example.org"`), false, nil, 422, "body.filter.domain"},
+		{"unknown field", w.staff, plan, "", planned(`"everything":true`), false, nil, 422, "body.filter.everything"},
+		{"broken UTF-8", w.staff, plan, "", planned("\"reason\":\"\xff\""), false, nil, 400, "body.filter.reason"},
+		{"no permission", w.bare, plan, "", planned(""), false, nil, 403, ""},
+		{"wrong cursor", w.staff, list, list[4:] + "?cursor=x", "", false, nil, 422, "query.cursor"},
+		{"no permission", w.bare, list, "", "", false, nil, 403, ""},
+		{"no rate", w.staff, start, "/v1/replays/" + uuid.NewString() + "/start", `{"rate":"fast"}`, false, nil, 422, "body.rate"},
+		{"less than none", w.staff, start, "/v1/replays/" + uuid.NewString() + "/start", `{"rate":-1}`, false, nil, 422, "body.rate"},
+	}
+	for _, call := range []string{"GET /v1/replays/{id}", start, "POST /v1/replays/{id}/pause", "POST /v1/replays/{id}/resume", "POST /v1/replays/{id}/cancel"} {
+		_, route, _ := strings.Cut(call, " ")
+		at := func(id string) string { return strings.ReplaceAll(route, "{id}", id) }
+		all = append(all,
+			wrong{"no id", w.staff, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"an unknown id", w.staff, call, at(uuid.NewString()), "", false, nil, 404, ""},
+			wrong{"no permission", w.bare, call, at(uuid.NewString()), "", false, nil, 403, ""},
+			wrong{"nobody", w.nobodyElse(), call, at(uuid.NewString()), "", false, nil, 401, ""})
+	}
+	return all
+}
+
 func (w world) wrongPortal() []wrong {
 	const list, open, document = "GET /v1/portal/messages", "GET /v1/portal/messages/{id}", "GET /v1/portal/messages/{id}/attachments/{attachment_id}"
 	all := []wrong{
@@ -344,6 +426,7 @@ func (w world) wrongEverywhere() []wrong {
 		{"no such address", w.staff, "GET /v1/nothing", "", "", false, nil, 404, ""},
 		{"no such portal address", w.pat, "GET /v1/portal/nothing", "", "", false, nil, 404, ""},
 		{"no such method", w.staff, "DELETE /v1/messages", "", "", false, nil, 405, ""},
+		{"no signature of SendGrid's", w.staff, "POST /webhooks/sendgrid", "", `[{"email":"Xylophobia"}]`, false, nil, 401, ""},
 		{"a half query", w.staff, "GET /v1/messages", "/v1/messages?limit=%zz", "", false, nil, 400, "query"},
 	}
 }

@@ -11,22 +11,32 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
+	"postern/internal/alerting"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/draft"
+	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/export"
+	"postern/internal/feedback"
 	"postern/internal/inbox"
 	"postern/internal/intake"
 	"postern/internal/labels"
 	"postern/internal/letter"
+	"postern/internal/operations"
+	"postern/internal/parked"
 	"postern/internal/position"
+	"postern/internal/reading"
+	"postern/internal/receipt"
+	"postern/internal/replay"
+	"postern/internal/retention"
 	"postern/internal/search"
 	"postern/internal/tracking"
 )
 
-// Config is what a [Desk] is made of. Only Scanner, Secure, Fail, Now and Letters
-// may be left out.
+// Config is what a [Desk] is made of. Only Scanner, Secure, Fail, Room, Now, ReadReports
+// and Letters may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -36,6 +46,11 @@ type Config struct {
 	// Publish puts events on the record, all or none of them, and returns the
 	// sequence of the last once they are durable.
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Log is the record itself, for what operators see of it.
+	Log *eventlog.Log
+	// Room is how many bytes are free where NATS keeps the record, for who knows that;
+	// nil asks the server for its limits.
+	Room func() (int64, error)
 	// Position is running, and tells how far the recorder has come.
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
@@ -45,6 +60,9 @@ type Config struct {
 	Secure bool
 	Fail   func(http.ResponseWriter, *http.Request, error)
 	Now    func() time.Time
+	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
+	// every post. See [feedback.Config].
+	ReadReports func(http.Header, []byte) ([]feedback.Report, error)
 	// Letters bring portal users the links to set a password. Its Gate is the desk's.
 	Letters letter.Config
 }
@@ -52,15 +70,24 @@ type Config struct {
 // Desk is safe for concurrent use.
 type Desk struct {
 	Pool     *pgxpool.Pool
-	Gate     *access.Gate      // knows who asks
-	Compose  *compose.Composer // sends messages and takes them back
-	Draft    *draft.Book       // keeps those that are being written
-	Tracking *tracking.Tracker // says what became of them
-	Inbox    *inbox.Inbox      // is what portal users may read of them
-	Letters  *letter.Office    // are how portal users come by a password
-	Labels   *labels.Book      // are the clinic's words
-	Search   *search.Searcher  // is Global Search
-	Intake   *intake.Intake    // takes imports of the directory in
+	Gate     *access.Gate       // knows who asks
+	Compose  *compose.Composer  // sends messages and takes them back
+	Draft    *draft.Book        // keeps those that are being written
+	Tracking *tracking.Tracker  // says what became of them
+	Inbox    *inbox.Inbox       // is what portal users may read of them
+	Letters  *letter.Office     // are how portal users come by a password
+	Labels   *labels.Book       // are the clinic's words
+	Search   *search.Searcher   // is Global Search
+	Intake   *intake.Intake     // takes imports of the directory in
+	Receipts *receipt.Office    // prove one delivery
+	Reading  *reading.Room      // reads the record
+	Exporter *export.Exporter   // writes what is read to files
+	Alerting *alerting.Switch   // stops alerts and lets them go on
+	Parked   *parked.Lot        // keeps the events that no worker could handle
+	Health   *operations.Board  // says how the whole works
+	Feedback *feedback.Receiver // takes what SendGrid reports of alerts
+	Replay   *replay.Book       // repeats alerts that failed
+	Kept     *retention.Office  // destroys content when two people agree
 	Position *position.Watcher
 	Now      func() time.Time
 }
@@ -78,12 +105,21 @@ func New(cfg Config) (*Desk, error) {
 	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
+	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Draft = &draft.Book{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
 	cfg.Letters.Gate = gate
 	d.Letters = letter.New(cfg.Letters)
 	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Intake = intake.New(intake.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
+	d.Reading = &reading.Room{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Exporter = &export.Exporter{Room: d.Reading}
+	d.Alerting = &alerting.Switch{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Parked = &parked.Lot{Pool: cfg.Pool, Publish: cfg.Publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
+	d.Health = &operations.Board{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
+	d.Feedback = feedback.New(feedback.Config{Pool: cfg.Pool, Publish: cfg.Publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
+	d.Replay = &replay.Book{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
+	d.Kept = &retention.Office{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Search = &search.Searcher{Pool: cfg.Pool, Labels: d.Labels, Tracking: d.Tracking, Compose: d.Compose}
 	return d, nil
 }
@@ -110,6 +146,9 @@ func (d *Desk) Sweep(ctx context.Context) error {
 		return err
 	}
 	if err := d.Intake.Sweep(ctx); err != nil {
+		return err
+	}
+	if err := d.Kept.Sweep(ctx); err != nil {
 		return err
 	}
 	return d.Compose.Sweep(ctx)

@@ -119,6 +119,31 @@ func TestImportCSV(t *testing.T) {
 	}
 }
 
+// An address that did not work is mailed again once it is another: each change is a
+// new version of it, and nothing else is.
+func TestVersionsOfAnAddress(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	for _, c := range []struct {
+		line string
+		want int
+	}{
+		{"ana,Ana,ana@example.test,true", 0},
+		{"ana,Ana O'Brien,ana@example.test,true", 0},
+		{"ana,Ana O'Brien,Ana@Example.test,false", 0}, // the same mailbox
+		{"ana,Ana O'Brien,,true", 1},
+		{"ana,Ana O'Brien,ana@example.test,true", 2},
+		{"ana,Ana O'Brien,ana@example.test,true", 2},
+	} {
+		if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+c.line+"\n"), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		var got int
+		if err := pool.QueryRow(t.Context(), `SELECT email_version FROM app.portal_users`).Scan(&got); err != nil || got != c.want {
+			t.Errorf("after %s the address has version %d, want %d: %v", c.line, got, c.want, err)
+		}
+	}
+}
+
 func TestWhatTheCallerAddsGoesWithTheImport(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	broken := errors.New("the outbox is broken")

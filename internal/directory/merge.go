@@ -81,7 +81,8 @@ SELECT (SELECT count(*) FROM staged_patients), (SELECT count(*) FROM new), (SELE
 const mergePortalUsers = `
 WITH changed AS (
     UPDATE app.portal_users u
-    SET name = s.name, email = s.email, active = s.active
+    SET name = s.name, email = s.email, active = s.active,
+        email_version = u.email_version + (lower(u.email) <> lower(s.email))::integer
     FROM staged_portal_users s
     WHERE u.portal_user_id = s.portal_user_id
       AND (u.name, u.email, u.active) IS DISTINCT FROM (s.name, s.email, s.active)

@@ -52,10 +52,17 @@ var destinations = []destination{
 	{"page", "Messages", "sent progress", "/messages", access.SeeMessages},
 	{"page", "Drafts", "messages unsent saved", "/messages/drafts", access.SendMessage},
 	{"page", "Bcc'd to me", "staff bcc messages copied", "/messages/bcc", access.SeeBcc},
+	{"page", "Not opened yet", "unread messages worklist days", "/worklists/unread", access.SeeMessages},
+	{"page", "Operations", "health consumers lag alerting pause sendgrid overview", "/operations", access.Replay},
+	{"page", "Parked events", "operations failed poison retry discard", "/operations/parked", access.SettleParked},
 	{"setting", "Custom Labels", "rename {patient} {portal_user} words names settings administration", "/administration/labels", access.ChangeLabels},
 	{"setting", "Staff: System Permissions", "staff info general bulk {portal_user} message settings administration", "/administration/staff", access.ChangeStaff},
 	{"page", "Directory: {portal_users}", "people accounts links search administration", "/directory/portal-users", access.SeeDirectory},
 	{"page", "Directory: {patients}", "people status links search administration", "/directory/patients", access.SeeDirectory},
+	{"page", "No working e-mail", "worklist bounced address alerts {portal_users}", "/worklists/no-email", access.SendMessage},
+	{"page", "Operations: Replays", "resend failed alerts repeat operations", "/operations/replays", access.Replay},
+	{"page", "Record", "events audit log export timeline compliance", "/record", access.ReadTheRecord},
+	{"page", "Erasures", "erase delete destroy content retention administration", "/record/erasures", access.EraseContent},
 	{"page", "Directory: Import", "upload csv {patients} {portal_users} administration", "/directory/import", access.Import},
 }
 

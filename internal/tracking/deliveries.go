@@ -107,8 +107,23 @@ func utc(t *time.Time) *time.Time {
 const (
 	anyDelivery = `
 	SELECT d.portal_user_no AS no FROM record.deliveries d
-	WHERE d.message_id = $1 AND d.portal_user_no > $2 OPENED
+	WHERE d.message_id = $1 AND d.portal_user_no > $2
 	ORDER BY no LIMIT $3`
+
+	// Of a large message that nearly all have opened, the chunks that all have are
+	// counted out, which costs a tenth of looking at each of their deliveries.
+	unopenedDelivery = `
+	SELECT d.portal_user_no AS no
+	FROM record.chunks c
+	CROSS JOIN LATERAL (
+	    SELECT d.portal_user_no FROM record.deliveries d
+	    WHERE d.message_id = c.message_id AND d.portal_user_no BETWEEN greatest(c.first_no, $2 + 1) AND c.last_no
+	      AND (SELECT true FROM record.opens o WHERE o.message_id = d.message_id AND o.portal_user_no = d.portal_user_no) IS NULL
+	    ORDER BY d.portal_user_no LIMIT $3) d
+	WHERE c.message_id = $1 AND c.last_no > $2 AND c.deliveries > (
+	    SELECT count(*) FROM record.opens o
+	    WHERE o.message_id = c.message_id AND o.portal_user_no BETWEEN c.first_no AND c.last_no)
+	ORDER BY c.chunk, d.portal_user_no LIMIT $3`
 
 	openedDelivery = `
 	SELECT d.portal_user_no AS no FROM record.opens d
@@ -153,8 +168,10 @@ func (f Filter) numbers() string {
 		return openedDelivery
 	case f.Alert == events.AlertAccepted && opened: // of two large sets, the smaller
 		return openedInState
+	case f.Alert == "" && f.Opened != nil:
+		return unopenedDelivery
 	case f.Alert == "":
-		return strings.ReplaceAll(anyDelivery, "OPENED", f.opening())
+		return anyDelivery
 	default:
 		return strings.ReplaceAll(inState, "OPENED", f.opening())
 	}

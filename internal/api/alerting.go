@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/alerting"
+)
+
+// AlertingStatus says whether alerts go out.
+type AlertingStatus struct {
+	Paused bool             `json:"paused" doc:"Whether the alerts of all messages wait."`
+	Pauses []alerting.Pause `json:"pauses" nullable:"false"`
+}
+
+type alertingInput struct {
+	Body struct {
+		MessageID *uuid.UUID `json:"message_id,omitempty" format:"uuid" doc:"Of which message; without one, of all."`
+		Reason    string     `json:"reason" maxLength:"500" doc:"Why; it goes on the record."`
+	}
+}
+
+func (a *API) alerting() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/alerting", id: "get-alerting", tag: forStaff,
+		summary: "Whether alerts go out, or wait.", actions: []access.Action{access.Replay},
+	}, func(ctx context.Context, _ *struct{}) (*body[AlertingStatus], error) { return a.alertingStatus(ctx) })
+	for _, change := range []struct {
+		verb, summary string
+		do            func(context.Context, string, *uuid.UUID, string) (uint64, error)
+	}{
+		{"pause", "Stop alerts. A chunk of up to a thousand that is in hand is finished; everything else waits, and is lost by nothing.", a.Alerting.Pause},
+		{"resume", "Let alerts go on: all that waited is due at once.", a.Alerting.Resume},
+	} {
+		handle(a, operation{
+			method: http.MethodPost, path: "/v1/alerting/" + change.verb, id: change.verb + "-alerting", tag: forStaff,
+			summary: change.summary, actions: []access.Action{access.Replay},
+			problems: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
+		}, func(ctx context.Context, in *alertingInput) (*body[AlertingStatus], error) {
+			seq, err := change.do(ctx, subjectOf(ctx).Actor(), in.Body.MessageID, in.Body.Reason)
+			if err != nil {
+				return nil, err
+			}
+			a.AwaitRecorder(ctx, seq)
+			return a.alertingStatus(ctx)
+		})
+	}
+}
+
+func (a *API) alertingStatus(ctx context.Context) (*body[AlertingStatus], error) {
+	pauses, err := a.Alerting.Pauses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(AlertingStatus{Paused: len(pauses) > 0 && pauses[0].MessageID == nil, Pauses: pauses}), nil
+}

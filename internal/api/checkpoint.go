@@ -1,0 +1,33 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/ledger"
+)
+
+// plainText is an answer that is no JSON.
+type plainText struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (a *API) checkpoints() {
+	for _, c := range []struct {
+		path, id, summary string
+		read              func(context.Context, ledger.Querier) (string, error)
+	}{
+		{"/v1/record/checkpoint", "get-checkpoint", "The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).", ledger.LatestCheckpoint},
+		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the present one first, those before it below.", ledger.CheckpointKeys},
+	} {
+		handle(a, operation{
+			method: http.MethodGet, path: c.path, id: c.id, tag: forStaff, summary: c.summary,
+			actions: []access.Action{access.ReadTheRecord}, problems: []int{http.StatusNotFound},
+		}, func(ctx context.Context, _ *struct{}) (*plainText, error) {
+			text, err := c.read(ctx, a.Pool)
+			return &plainText{"text/plain; charset=utf-8", []byte(text)}, err
+		})
+	}
+}

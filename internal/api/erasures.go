@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/retention"
+)
+
+// Erasure is the end of a message's content: asked for, agreed to, or not.
+type Erasure struct {
+	ID          uuid.UUID  `json:"id"`
+	MessageID   uuid.UUID  `json:"message_id"`
+	Status      string     `json:"status" enum:"requested,erased,withdrawn"`
+	Reason      string     `json:"reason"`
+	RequestedBy string     `json:"requested_by" doc:"An actor: staff:<id> or operator:<name>."`
+	RequestedAt time.Time  `json:"requested_at"`
+	SettledBy   *string    `json:"settled_by" doc:"Who agreed, or withdrew it."`
+	SettledAt   *time.Time `json:"settled_at"`
+	Early       bool       `json:"early" doc:"Erased before the retention had passed."`
+}
+
+func erasureOf(e retention.Erasure) Erasure {
+	out := Erasure{e.ID, e.MessageID, e.Status, e.Reason, e.RequestedBy, e.RequestedAt.UTC(), e.SettledBy, e.SettledAt, e.Early}
+	if e.SettledAt != nil {
+		at := e.SettledAt.UTC()
+		out.SettledAt = &at
+	}
+	return out
+}
+
+type askErasure struct {
+	Body struct {
+		MessageID string `json:"message_id" format:"uuid"`
+		Reason    string `json:"reason" maxLength:"500" doc:"Stands on the record as it is."`
+	}
+}
+
+type erasurePath struct {
+	ID uuid.UUID `path:"id"`
+}
+
+func (a *API) erasures() {
+	erase := []access.Action{access.EraseContent}
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/erasures", id: "request-erasure", tag: forStaff, status: http.StatusCreated,
+		summary: "Ask for the content of a message to be destroyed. Nothing is, until somebody else agrees.",
+		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *askErasure) (*body[Erasure], error) {
+		message, err := uuid.Parse(in.Body.MessageID)
+		if err != nil {
+			return nil, invalid("body.message_id", "is not the id of a message")
+		}
+		e, err := a.Kept.Ask(ctx, subjectOf(ctx).Actor(), message, in.Body.Reason)
+		return answerWith(erasureOf(e)), err
+	})
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/erasures", id: "list-erasures", tag: forStaff,
+		summary: "What was asked for, and what became of it, newest first.", actions: []access.Action{access.EraseContent, access.ReadTheRecord},
+	}, a.listErasures)
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/erasures/{id}/approve", id: "approve-erasure", tag: forStaff,
+		summary: "Agree to what somebody else asked for. The content is destroyed when this answers.",
+		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
+		e, err := a.Kept.Approve(ctx, subjectOf(ctx), in.ID)
+		return answerWith(erasureOf(e)), err
+	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/erasures/{id}/withdraw", id: "withdraw-erasure", tag: forStaff,
+		summary: "Take one's own request back, or turn another's down.",
+		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
+		e, err := a.Kept.Withdraw(ctx, subjectOf(ctx).Actor(), in.ID)
+		return answerWith(erasureOf(e)), err
+	})
+}
+
+func (a *API) listErasures(ctx context.Context, in *Page) (*body[List[Erasure]], error) {
+	before := uint64(0)
+	if in.Cursor != "" {
+		raw, err := cursors.DecodeString(in.Cursor)
+		if err != nil || len(raw) != 8 || raw[0] > 127 {
+			return nil, errCursor
+		}
+		before = binary.BigEndian.Uint64(raw)
+	}
+	found, err := a.Kept.List(ctx, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(page(found, in.Limit, erasureOf, func(e retention.Erasure) string {
+		return cursors.EncodeToString(binary.BigEndian.AppendUint64(nil, e.Seq))
+	})), nil
+}

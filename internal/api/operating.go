@@ -1,0 +1,20 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/operations"
+)
+
+func (a *API) operating() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/operations", id: "get-operations", tag: forStaff,
+		summary: "How the whole works: consumers, the recorder, SendGrid's answers, alerts.",
+		actions: []access.Action{access.Replay},
+	}, func(ctx context.Context, _ *struct{}) (*body[operations.State], error) {
+		state, err := a.Health.Look(ctx)
+		return answerWith(state), err
+	})
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/eventlog"
+	"postern/internal/parked"
+)
+
+// ParkedInFull is a parked event with the event as it stands on the record.
+type ParkedInFull struct {
+	parked.Event
+	Subject string              `json:"subject"`
+	Header  map[string][]string `json:"headers"`
+	Body    string              `json:"body" doc:"As it stands there, in most cases JSON; no event holds anything of what a message says."`
+}
+
+type parkedListInput struct {
+	Page
+	All      bool   `query:"all" doc:"Those that are settled, too."`
+	Type     string `query:"type" maxLength:"100" doc:"Those of one type."`
+	Consumer string `query:"consumer" maxLength:"64" doc:"Those of one consumer."`
+}
+
+// ParkedPath names a parked event.
+type ParkedPath struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+type discardInput struct {
+	ParkedPath
+	Body struct {
+		Reason string `json:"reason" maxLength:"500" doc:"Why; it goes on the record."`
+	}
+}
+
+func (a *API) parked() {
+	may := []access.Action{access.SettleParked}
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/parked", id: "list-parked", tag: forStaff,
+		summary: "Events that no worker could handle, those that came last first.", actions: may,
+	}, a.listParked)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/parked/{id}", id: "get-parked", tag: forStaff,
+		summary: "A parked event in full.", actions: may, problems: []int{http.StatusNotFound},
+	}, a.getParked)
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/parked/{id}/retry", id: "retry-parked", tag: forStaff,
+		summary: "Have a parked event handled once more. Asked for twice, it is the same retry.",
+		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *ParkedPath) (*body[parked.Event], error) {
+		seq, err := a.Parked.Retry(ctx, subjectOf(ctx).Actor(), in.ID, "")
+		return a.parkedAfter(ctx, in.ID, seq, err)
+	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/parked/{id}/discard", id: "discard-parked", tag: forStaff,
+		summary: "Give a parked event up.",
+		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
+	}, func(ctx context.Context, in *discardInput) (*body[parked.Event], error) {
+		seq, err := a.Parked.Discard(ctx, subjectOf(ctx).Actor(), in.ID, in.Body.Reason)
+		return a.parkedAfter(ctx, in.ID, seq, err)
+	})
+}
+
+func (a *API) listParked(ctx context.Context, in *parkedListInput) (*body[List[parked.Event]], error) {
+	before, err := in.fromID()
+	if err != nil {
+		return nil, err
+	}
+	if before == uuid.Max {
+		before = uuid.Nil // the first page
+	}
+	found, err := a.Parked.List(ctx, parked.Query{All: in.All, Type: in.Type, Consumer: in.Consumer, Before: before, Limit: in.Limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(page(found, in.Limit, func(e parked.Event) parked.Event { return e },
+		func(e parked.Event) string { return cursorOfID(e.ID) })), nil
+}
+
+func (a *API) getParked(ctx context.Context, in *ParkedPath) (*body[ParkedInFull], error) {
+	found, err := a.Parked.Find(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := a.Parked.Stored(ctx, found)
+	return answerWith(parkedInFull(found, stored)), err
+}
+
+func parkedInFull(e parked.Event, s eventlog.Stored) ParkedInFull {
+	text := string(s.Data)
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "\ufffd")
+	}
+	return ParkedInFull{Event: e, Subject: s.Subject, Header: s.Header, Body: text}
+}
+
+func (a *API) parkedAfter(ctx context.Context, id uuid.UUID, seq uint64, err error) (*body[parked.Event], error) {
+	if err != nil {
+		return nil, err
+	}
+	a.AwaitRecorder(ctx, seq)
+	found, err := a.Parked.Find(ctx, id)
+	return answerWith(found), err
+}

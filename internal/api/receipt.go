@@ -1,0 +1,35 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/receipt"
+	"postern/internal/tracking"
+)
+
+type receiptInput struct {
+	MessagePath
+	PortalUserID string `path:"portal_user_id" maxLength:"64"`
+}
+
+func (a *API) receipts() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/messages/{id}/deliveries/{portal_user_id}/receipt", id: "get-receipt", tag: forStaff,
+		summary: "The proof of one delivery, as `postern receipt verify` checks it. That it was issued is on the record. Waits for the checkpoint that covers it.",
+		actions: []access.Action{access.ReadTheRecord}, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *receiptInput) (*plainText, error) {
+		subject := subjectOf(ctx)
+		m, err := a.Tracking.Visible(ctx, subject, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		r, err := a.Receipts.Issue(ctx, receipt.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != tracking.RoleNone})
+		if err != nil {
+			return nil, err
+		}
+		file, err := r.Encode()
+		return &plainText{"application/json", file}, err
+	})
+}

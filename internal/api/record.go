@@ -1,0 +1,167 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/events"
+	"postern/internal/reading"
+)
+
+// RecordFilter chooses events of the record.
+type RecordFilter struct {
+	MessageID    uuid.UUID `query:"message_id" format:"uuid" doc:"Only events that speak of this message."`
+	PortalUserID string    `query:"portal_user_id" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"a portal user's id" doc:"Only events that speak of this portal user."`
+	PatientID    string    `query:"patient_id" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"a patient's id" doc:"Only events that speak of deliveries on this patient's account."`
+	Type         string    `query:"type" pattern:"^[a-z_.]{1,64}$" patternDescription:"a type of event, as message.sent" doc:"Only events of this type."`
+	Actor        string    `query:"actor" pattern:"^[a-z_]+:.+$" patternDescription:"an actor as events name one, such as staff:ID" maxLength:"200" doc:"Only events that this actor caused: staff:ID, portal_user:ID, process:NAME or operator:NAME."`
+	From         string    `query:"from" format:"date-time" doc:"Only events from this moment on."`
+	To           string    `query:"to" format:"date-time" doc:"Only events before this moment."`
+}
+
+func (f RecordFilter) filter() (reading.Filter, error) {
+	chosen := reading.Filter{MessageID: f.MessageID, PortalUserID: f.PortalUserID, PatientID: f.PatientID,
+		Type: events.Type(f.Type), Actor: f.Actor}
+	for _, limit := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"query.from", f.From, &chosen.From}, {"query.to", f.To, &chosen.To}} {
+		if limit.text == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, limit.text)
+		if err != nil {
+			return chosen, invalid(limit.name, "is not a time such as 2026-01-31T09:30:00Z")
+		}
+		*limit.to = at
+	}
+	if !chosen.From.IsZero() && !chosen.To.IsZero() && chosen.To.Before(chosen.From) {
+		return chosen, invalid("query.to", "is before from")
+	}
+	return chosen, nil
+}
+
+// RecordEvent is an event in a list of the record.
+type RecordEvent struct {
+	Seq       uint64     `json:"seq" doc:"Its place on the record."`
+	ID        uuid.UUID  `json:"id" format:"uuid"`
+	Type      string     `json:"type" example:"delivery.opened"`
+	Time      time.Time  `json:"time"`
+	Actor     string     `json:"actor" example:"portal_user:pu-17" doc:"Who caused it."`
+	MessageID *uuid.UUID `json:"message_id" format:"uuid" doc:"The message that it speaks of; null where there is none."`
+	Summary   string     `json:"summary" doc:"What happened, in one line."`
+	Repeats   *uint64    `json:"repeats,omitempty" doc:"The event that it says again; that one alone counts."`
+}
+
+func recordEventOf(e reading.Entry) RecordEvent {
+	r := RecordEvent{Seq: e.Seq, ID: e.ID, Type: string(e.Type), Time: e.Time, Actor: e.Actor, Summary: e.Summary}
+	if e.MessageID != uuid.Nil {
+		r.MessageID = &e.MessageID
+	}
+	if e.Repeats != 0 {
+		r.Repeats = &e.Repeats
+	}
+	return r
+}
+
+// RecordEventInFull is an event with all that stands on the record.
+type RecordEventInFull struct {
+	RecordEvent
+	Subject    string              `json:"subject" doc:"The NATS subject that it was published under."`
+	Headers    map[string][]string `json:"headers"`
+	Body       any                 `json:"body" doc:"As its JSON Schema says; null where it is not JSON."`
+	BodyBase64 []byte              `json:"body_base64,omitempty" doc:"What stands there, where it is not JSON."`
+	Leaf       string              `json:"leaf" doc:"The hash of its leaf in the Merkle tree, in hex: SHA-256, RFC 6962."`
+	Projected  bool                `json:"projected" doc:"False where it changed nothing: it repeats another, came too late, or was parked."`
+}
+
+func recordEventInFullOf(w reading.Whole) RecordEventInFull {
+	r := RecordEventInFull{RecordEvent: recordEventOf(w.Entry), Subject: w.Subject, Headers: w.Headers,
+		Leaf: hex.EncodeToString(w.Leaf), Projected: w.Projected}
+	if json.Valid(w.Body) {
+		r.Body = w.Body
+	} else {
+		r.BodyBase64 = w.Body
+	}
+	return r
+}
+
+type recordInput struct {
+	RecordFilter
+	Page
+}
+
+// fromPlace gives the place to go on from; without a cursor it is the beginning.
+func (p Page) fromPlace() (reading.Place, error) {
+	if p.Cursor == "" {
+		return reading.Place{}, nil
+	}
+	raw, err := cursors.DecodeString(p.Cursor)
+	if err != nil || len(raw) != 16 || raw[0] > 127 || raw[8] > 127 {
+		return reading.Place{}, errCursor
+	}
+	micros, seq := binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
+	return reading.Place{Time: time.UnixMicro(int64(micros)), Seq: seq}, nil // #nosec G115 -- its first bit is 0
+}
+
+func cursorOfPlace(p reading.Place) string {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(p.Time.UnixMicro())) // #nosec G115 -- the same bits
+	return cursors.EncodeToString(binary.BigEndian.AppendUint64(raw, p.Seq))
+}
+
+// readerOf is who reads, as events name them.
+func readerOf(ctx context.Context) reading.Reader { return reading.Reader(subjectOf(ctx).Actor()) }
+
+var mayReadTheRecord = []access.Action{access.ReadTheRecord}
+
+// record registers reading the record. Each answer is on the record itself, as a
+// record.read or record.exported, before its first byte.
+func (a *API) record() {
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/record", id: "list-record", tag: forStaff,
+		summary: "Events of the record, newest first. That they were read is on the record.", actions: mayReadTheRecord,
+	}, func(ctx context.Context, in *recordInput) (*body[List[RecordEvent]], error) {
+		before, err := in.fromPlace()
+		if err != nil {
+			return nil, err
+		}
+		filter, err := in.filter()
+		if err != nil {
+			return nil, err
+		}
+		found, more, err := a.Reading.Page(ctx, readerOf(ctx), filter, before, in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		l := List[RecordEvent]{Items: make([]RecordEvent, len(found))}
+		for i, e := range found {
+			l.Items[i] = recordEventOf(e)
+		}
+		if more {
+			next := cursorOfPlace(found[len(found)-1].Place())
+			l.NextCursor = &next
+		}
+		return answerWith(l), nil
+	})
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/record/{seq}", id: "get-record-event", tag: forStaff,
+		summary: "One event of the record, whole. That it was read is on the record.",
+		actions: mayReadTheRecord, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *struct {
+		Seq uint64 `path:"seq" minimum:"1" maximum:"9007199254740991"`
+	}) (*body[RecordEventInFull], error) {
+		w, err := a.Reading.Event(ctx, readerOf(ctx), in.Seq)
+		if err != nil {
+			return nil, err
+		}
+		return answerWith(recordEventInFullOf(w)), nil
+	})
+	a.exports()
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/events"
+	"postern/internal/replay"
+)
+
+// ReplayFilter chooses alerts whose last outcome was failed or unknown.
+type ReplayFilter struct {
+	MessageID string     `json:"message_id,omitempty" doc:"Of this message alone."`
+	State     []string   `json:"state,omitempty" enum:"failed,unknown" maxItems:"10" doc:"In these states; both, where it is left out."`
+	Reason    string     `json:"reason,omitempty" doc:"With this reason, word for word."`
+	From      *time.Time `json:"from,omitempty" doc:"Whose outcome came about then or later."`
+	To        *time.Time `json:"to,omitempty" doc:"Whose outcome came about before."`
+	Domain    string     `json:"domain,omitempty" doc:"To addresses at this domain."`
+}
+
+// Replay is a plan to repeat alerts, and what has become of it.
+type Replay struct {
+	ID            uuid.UUID      `json:"id"`
+	Status        string         `json:"status" enum:"planned,running,paused,completed,cancelled"`
+	Filter        ReplayFilter   `json:"filter"`
+	Reason        string         `json:"reason"`
+	Count         int            `json:"count" doc:"How many alerts the frozen set holds."`
+	Digest        string         `json:"digest" doc:"Of who is in the set."`
+	ByReason      map[string]int `json:"by_reason" doc:"Why they failed."`
+	Opened        int            `json:"opened" doc:"How many were left out because they had opened the message."`
+	Undeliverable int            `json:"undeliverable" doc:"How many were left out because they would have failed again."`
+	Excluded      map[string]int `json:"excluded" doc:"All that were left out, by why."`
+	Oldest        *time.Time     `json:"oldest" doc:"The oldest outcome in the set."`
+	Newest        *time.Time     `json:"newest" doc:"The newest."`
+	PlannedAt     time.Time      `json:"planned_at"`
+	PlannedBy     string         `json:"planned_by"`
+	Rate          int            `json:"rate" doc:"Alerts a minute; 0 is as fast as they are taken."`
+	StartedAt     *time.Time     `json:"started_at"`
+	StartedBy     *string        `json:"started_by"`
+	EndedAt       *time.Time     `json:"ended_at"`
+	EndedBy       *string        `json:"ended_by"`
+	Total         int            `json:"total" doc:"The same as count."`
+	Done          int            `json:"done"`
+	Accepted      int            `json:"accepted"`
+	Failed        int            `json:"failed"`
+	Skipped       int            `json:"skipped"`
+	Unknown       int            `json:"unknown"`
+	LeftOut       int            `json:"left_out" doc:"Accepted, opened or repeated by another before their turn; known once it is completed."`
+}
+
+func replayOf(r replay.Replay) Replay {
+	f := ReplayFilter{Reason: r.Filter.Reason, From: r.Filter.From, To: r.Filter.To, Domain: r.Filter.Domain}
+	if r.Filter.MessageID != nil {
+		f.MessageID = r.Filter.MessageID.String()
+	}
+	for _, s := range r.Filter.State {
+		f.State = append(f.State, string(s))
+	}
+	return Replay{ID: r.ID, Status: r.Status, Filter: f, Reason: r.Reason, Count: r.Count, Digest: r.Digest, ByReason: r.ByReason,
+		Opened: r.Opened(), Undeliverable: r.Undeliverable(), Excluded: r.Excluded, Oldest: r.Oldest, Newest: r.Newest,
+		PlannedAt: r.PlannedAt, PlannedBy: r.PlannedBy, Rate: r.Rate, StartedAt: r.StartedAt, StartedBy: r.StartedBy,
+		EndedAt: r.EndedAt, EndedBy: r.EndedBy, Total: r.Count, Done: r.Done(), Accepted: r.Accepted, Failed: r.Failed,
+		Skipped: r.Skipped, Unknown: r.Unknown, LeftOut: r.LeftOut}
+}
+
+// ReplayPath names a replay.
+type ReplayPath struct {
+	ID uuid.UUID `path:"id"`
+}
+
+type planInput struct {
+	Body struct {
+		Filter ReplayFilter `json:"filter"`
+		Reason string       `json:"reason" doc:"Why they are to be repeated. It stays on the record."`
+	}
+}
+
+type startInput struct {
+	ReplayPath
+	Body *struct {
+		Rate int `json:"rate,omitempty" doc:"Alerts a minute; 0, or nothing, is as fast as they are taken."`
+	}
+}
+
+func (a *API) replays() {
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/replays", id: "plan-replay", tag: forStaff, status: http.StatusCreated,
+		summary: "Freeze failed or unknown alerts, to be repeated. Nothing goes out before it is started.",
+		actions: []access.Action{access.Replay}, problems: []int{http.StatusUnprocessableEntity},
+	}, a.planReplay)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/replays", id: "list-replays", tag: forStaff,
+		summary: "Replays, newest first.", actions: []access.Action{access.Replay},
+	}, a.listReplays)
+	handle(a, operation{
+		method: http.MethodGet, path: "/v1/replays/{id}", id: "get-replay", tag: forStaff,
+		summary: "A replay, and how far it has come.", actions: []access.Action{access.Replay}, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *ReplayPath) (*body[Replay], error) {
+		r, err := a.Replay.Get(ctx, in.ID)
+		return answerWith(replayOf(r)), err
+	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/replays/{id}/start", id: "start-replay", tag: forStaff,
+		summary: "Carry a plan out. Started twice, it is the same replay.", actions: []access.Action{access.Replay},
+		problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
+	}, func(ctx context.Context, in *startInput) (*body[Replay], error) {
+		rate := 0
+		if in.Body != nil {
+			rate = in.Body.Rate
+		}
+		r, err := a.Replay.Start(ctx, subjectOf(ctx).Actor(), in.ID, rate)
+		return answerWith(replayOf(r)), err
+	})
+	for name, one := range map[string]struct {
+		summary string
+		do      func(context.Context, string, uuid.UUID) (replay.Replay, error)
+	}{
+		"pause":  {"Let nothing more of a replay go out until it is resumed.", a.Replay.Pause},
+		"resume": {"End a pause.", a.Replay.Resume},
+		"cancel": {"End a replay, begun or not. What has gone out stays so.", a.Replay.Cancel},
+	} {
+		handle(a, operation{
+			method: http.MethodPost, path: "/v1/replays/{id}/" + name, id: name + "-replay", tag: forStaff,
+			summary: one.summary, actions: []access.Action{access.Replay}, problems: []int{http.StatusNotFound, http.StatusConflict},
+		}, func(ctx context.Context, in *ReplayPath) (*body[Replay], error) {
+			r, err := one.do(ctx, subjectOf(ctx).Actor(), in.ID)
+			return answerWith(replayOf(r)), err
+		})
+	}
+}
+
+func (a *API) planReplay(ctx context.Context, in *planInput) (*body[Replay], error) {
+	wanted := in.Body.Filter
+	f := replay.Filter{Reason: wanted.Reason, From: wanted.From, To: wanted.To, Domain: wanted.Domain}
+	if wanted.MessageID != "" {
+		id, err := uuid.Parse(wanted.MessageID)
+		if err != nil {
+			return nil, invalid("body.filter.message_id", "is not the id of a message")
+		}
+		f.MessageID = &id
+	}
+	for _, s := range wanted.State {
+		f.State = append(f.State, events.AlertState(s))
+	}
+	r, err := a.Replay.Plan(ctx, subjectOf(ctx).Actor(), f, in.Body.Reason)
+	return answerWith(replayOf(r)), err
+}
+
+func (a *API) listReplays(ctx context.Context, in *Page) (*body[List[Replay]], error) {
+	before, err := in.fromID()
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Replay.List(ctx, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return answerWith(page(found, in.Limit, replayOf, func(r replay.Replay) string { return cursorOfID(r.ID) })), nil
+}

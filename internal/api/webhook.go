@@ -1,0 +1,53 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"postern/internal/feedback"
+)
+
+// postInput takes the request as it comes: what is signed is its bytes.
+type postInput struct{ request *http.Request }
+
+// Resolve implements [huma.Resolver].
+func (in *postInput) Resolve(ctx huma.Context) []error {
+	in.request, _ = humago.Unwrap(ctx)
+	return nil
+}
+
+// webhooks registers what others report to.
+func (a *API) webhooks() {
+	const path = "/webhooks/sendgrid"
+	handle(a, operation{
+		method: http.MethodPost, path: path, id: "report-alerts", tag: forAll, status: http.StatusNoContent,
+		summary: "SendGrid's signed event webhook. Answered with 204 once the record holds what was reported.",
+		problems: []int{http.StatusUnauthorized, http.StatusRequestTimeout,
+			http.StatusRequestEntityTooLarge},
+	}, a.report)
+	// Described after it was registered: huma would read and decode it otherwise.
+	a.huma.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{
+		Required: true,
+		Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+			Type: "array", Items: &huma.Schema{Type: "object"}, Description: "SendGrid's events."}}},
+	}
+}
+
+var errHalfPost = badRequest.problem("the post stopped half-way: nothing was kept, send it again", Fault{"body", "ends before its time"})
+
+func (a *API) report(ctx context.Context, in *postInput) (*struct{}, error) {
+	post, err := io.ReadAll(io.LimitReader(in.request.Body, feedback.MaxPost+1))
+	switch {
+	case len(post) > feedback.MaxPost:
+		_, _ = io.CopyN(io.Discard, in.request.Body, drain) // so that the sender gets to read the answer
+		return nil, tooLarge.problem(fmt.Sprintf("at most %d bytes are taken", feedback.MaxPost))
+	case err != nil:
+		return nil, errHalfPost
+	}
+	return nil, a.Feedback.Post(ctx, in.request.Header, post)
+}
