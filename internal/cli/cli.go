@@ -85,7 +85,9 @@ func (env *environment) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		env.upCommand(), env.importCommand(), env.staffCommand(), env.tokenCommand(), env.portalUserCommand(),
-		env.rebuildCommand(), env.repairCommand(), env.healthCommand(), env.migrateCommand(), env.keysCommand(),
+		env.rebuildCommand(), env.repairCommand(), env.verifyCommand(), env.receiptCommand(), env.healthCommand(),
+		env.migrateCommand(), env.keysCommand(), env.recordCommand(), env.alertingCommand(), env.parkedCommand(),
+		env.replayCommand(), env.erasureCommand(),
 	)
 	wrapArgs(root)
 	return root

@@ -45,7 +45,24 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 		{[]string{"token", "create"}, "--staff"},
 		{[]string{"import", "csv"}, "arg"},
 		{[]string{"portal-user", "set-password", "pu-1"}, "--password-stdin"},
+		{[]string{"erasure", "request", "no-id", "--reason", "x"}, "no-id"},
+		{[]string{"erasure", "request", "0197aaaa-0000-7000-8000-000000000001"}, "--reason"},
+		{[]string{"erasure", "approve", "x"}, "no verb"}, // which is for who signs in
 		{[]string{"migrate"}, "DATABASE_URL"},
+		{[]string{"record"}, "needs a verb"},
+		{[]string{"record", "export", "--format", "csv"}, "--out"},
+		{[]string{"record", "export", "--format", "xls", "--out", "x"}, "ndjson"},
+		{[]string{"record", "export", "--format", "csv", "--out", "x", "--from", "yesterday"}, "--from"},
+		{[]string{"record", "tail", "--message-id", "7"}, "--message-id"},
+		{[]string{"record", "tail", "-n", "501"}, "--lines"},
+		{[]string{"receipt", "verify", "file"}, "--key"},
+		{[]string{"receipt", "issue", "no-id", "pu-1"}, "message id"},
+		{[]string{"replay"}, "needs a verb"},
+		{[]string{"replay", "plan"}, "--reason"},
+		{[]string{"replay", "plan", "--reason", "x", "--state", "accepted"}, "failed or unknown"},
+		{[]string{"replay", "plan", "--reason", "x", "--from", "noon"}, "--from"},
+		{[]string{"replay", "start"}, "arg"},
+		{[]string{"replay", "status", "17"}, "17"},
 	} {
 		status, _, errs := p.run("", c.args...)
 		if status != exitUsage || !strings.Contains(errs, c.says) {
@@ -104,8 +121,55 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	if out := must("", "portal-user", "list", "--json"); !strings.Contains(out, `"bo@x.test"`) {
 		t.Errorf("the list says %s", out)
 	}
+	if out := must("", "erasure", "list", "--json"); strings.TrimSpace(out) != "[]" {
+		t.Errorf("erasures: %s", out)
+	}
+	if status, _, errs := p.run("", "erasure", "request", "0197aaaa-0000-7000-8000-000000000001", "--reason", "x"); status != exitFailed || !strings.Contains(errs, "no such message") {
+		t.Errorf("an erasure of nothing: status %d: %s", status, errs)
+	}
 	must("", "rebuild", "--check")
 	must("", "repair", "--check")
 	must("", "rebuild")
 	must("", "health")
+	must("", "verify")
+	key := filepath.Join(p.data, "checkpoint.key")
+	before := must("", "keys", "verifier", key)
+	if after := must("", "keys", "rotate", key); !strings.Contains(after, strings.TrimSpace(before)) {
+		t.Errorf("the old verifier is gone: %s", after)
+	}
+	must("", "verify", "--json")
+}
+
+// A plan is a dry run: it says what would be done, and nothing is until it is
+// started.
+func TestAReplayFromTheCommandLine(t *testing.T) {
+	p := newPostern(t)
+	var r replayJSON
+	run := func(status int, args ...string) {
+		t.Helper()
+		got, out, errs := p.run("", append([]string{"replay", "--json"}, args...)...)
+		if got != status {
+			t.Fatalf("%v: status %d, %s", args, got, errs)
+		}
+		if status == exitDone {
+			if err := json.Unmarshal([]byte(out), &r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(exitDone, "plan", "--state", "failed", "--reason", "their provider was down")
+	if r.Status != "planned" || r.Count != 0 || r.Digest == "" {
+		t.Errorf("the plan is %+v", r)
+	}
+	id := r.ID.String()
+	run(exitDone, "start", id, "--rate", "60")
+	run(exitDone, "pause", id)
+	run(exitDone, "resume", id)
+	run(exitDone, "status", id)
+	if r.Status != "running" || r.Rate != 60 {
+		t.Errorf("the replay is %+v", r)
+	}
+	run(exitDone, "cancel", id)
+	run(exitFailed, "start", id)
+	run(exitFailed, "status", "0197aaaa-0000-7000-8000-000000000001")
 }

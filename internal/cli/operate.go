@@ -26,7 +26,7 @@ func (env *environment) healthCommand() *cobra.Command {
 				return env.probe(cmd.Context(), url)
 			}
 			return env.with(cmd.Context(), func(s *system) error {
-				report, err := record.Check(cmd.Context(), s.log, s.pool)
+				report, err := s.health(cmd.Context())
 				if err != nil {
 					return err
 				}
@@ -41,6 +41,31 @@ func (env *environment) healthCommand() *cobra.Command {
 		}}
 	c.Flags().StringVar(&url, "url", "", "ask a process's /readyz instead, as a container's health check does")
 	return c
+}
+
+// health is what `postern health` finds by itself, without asking a process.
+type health struct {
+	record.CheckReport
+	// Behind is how many events are on the record that the tables do not show.
+	Behind uint64 `json:"behind"`
+	// Parked is how many events no consumer could handle.
+	Parked int `json:"parked"`
+}
+
+func (s *system) health(ctx context.Context) (health, error) {
+	report, err := record.Check(ctx, s.log, s.pool)
+	if err != nil {
+		return health{}, err
+	}
+	h := health{CheckReport: report, Behind: report.State.Last - min(report.State.Last, report.Position)}
+	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM app.parked`).Scan(&h.Parked); err != nil {
+		return h, fmt.Errorf("counting parked events: %w", err)
+	}
+	return h, nil
+}
+
+func (h health) String() string {
+	return fmt.Sprintf("%s; %d not recorded yet, %d parked", h.CheckReport, h.Behind, h.Parked)
 }
 
 // probe asks a process by HTTP; what it answers is what is wrong.
@@ -102,7 +127,7 @@ func (env *environment) keysCommand() *cobra.Command {
 			}
 			return env.say(map[string]string{"file": args[0]}, "made %s: keep a copy in a safe, nothing can be read without it", args[0])
 		}}
-	return group("keys", "Keys", create)
+	return group("keys", "Keys", create, env.keysCheckpointCommand(), env.keysRotateCommand(), env.keysVerifierCommand())
 }
 
 func (env *environment) upCommand() *cobra.Command {

@@ -27,6 +27,7 @@ type system struct {
 	log      *eventlog.Log
 	position *position.Watcher
 	stores   *up.Stores // where the verb started them itself
+	folder   *up.Folder // of the embedded system, whoever runs it
 
 	closers []func() error
 }
@@ -56,12 +57,16 @@ func (env *environment) addresses(ctx context.Context, s *system) (database, nat
 	}
 	folder, err := up.Own(env.data)
 	if errors.Is(err, up.ErrInUse) {
+		if s.folder, err = up.Look(env.data); err != nil {
+			return "", "", err
+		}
 		a, err := up.Running(ctx, env.data)
 		return a.DatabaseURL, a.NATSURLs[eventlog.Admin], err
 	}
 	if err != nil {
 		return "", "", err
 	}
+	s.folder = folder
 	s.closers = append(s.closers, folder.Release)
 	if s.stores, err = up.Start(ctx, folder, env.logger()); err != nil {
 		return "", "", err
@@ -128,4 +133,27 @@ func (env *environment) with(ctx context.Context, f func(*system) error) error {
 		return err
 	}
 	return errors.Join(f(s), s.close())
+}
+
+// checkpointKeyFile and archiveURL are those of the environment, or of the embedded
+// system's folder where that is what is acted on.
+func (env *environment) checkpointKeyFile(s *system) string {
+	if file := os.Getenv("CHECKPOINT_KEY_FILE"); file != "" || s.folder == nil {
+		return file
+	}
+	return s.folder.CheckpointKeyFile()
+}
+
+func (env *environment) archiveURL(s *system) string {
+	if s.folder == nil {
+		return os.Getenv("ARCHIVE_URL")
+	}
+	return s.folder.ArchiveURL()
+}
+
+func (env *environment) contentAddress(s *system) (url, keyFile string) {
+	if s.folder == nil {
+		return os.Getenv("CONTENT_URL"), os.Getenv("CONTENT_KEY_FILE")
+	}
+	return s.folder.ContentURL(), s.folder.ContentKeyFile()
 }

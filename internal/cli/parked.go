@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"postern/internal/parked"
+)
+
+// listed is the most that a verb lists.
+const listed = 500
+
+func (env *environment) parkedCommand() *cobra.Command {
+	return group("parked", "Events that no worker could handle",
+		env.parkedList(), env.parkedShow(), env.parkedRetry(), env.parkedDiscard())
+}
+
+func (s *system) parked() *parked.Lot {
+	return &parked.Lot{Pool: s.pool, Publish: s.log.Publish, Get: s.log.Get, Source: "/postern", Now: time.Now}
+}
+
+func (env *environment) parkedList() *cobra.Command {
+	var all bool
+	var kind string
+	c := &cobra.Command{Use: "list", Short: "List them, those that came last first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.with(cmd.Context(), func(s *system) error {
+				found, err := s.parked().List(cmd.Context(), parked.Query{All: all, Type: kind, Limit: listed})
+				if err != nil {
+					return err
+				}
+				return env.sayParked(found)
+			})
+		}}
+	c.Flags().BoolVar(&all, "all", false, "those that are settled, too")
+	c.Flags().StringVar(&kind, "type", "", "those of one type of event")
+	return c
+}
+
+func (env *environment) sayParked(found []parked.Event) error {
+	if env.json {
+		if found == nil {
+			found = []parked.Event{}
+		}
+		return env.say(found, "")
+	}
+	if len(found) == 0 {
+		return env.say(nil, "nothing is parked")
+	}
+	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	for _, e := range found {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\tevent %d\t%s\t%d tries\t%s\n", e.ID, e.State, e.Consumer, e.Seq, e.Type, e.Tries, e.Reason)
+	}
+	return w.Flush()
+}
+
+func (env *environment) parkedShow() *cobra.Command {
+	return &cobra.Command{Use: "show ID", Short: "Show one in full: why, where, and the event as it stands on the record", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := parseIDs(args)
+			if err != nil {
+				return err
+			}
+			return env.with(cmd.Context(), func(s *system) error {
+				found, err := s.parked().Find(cmd.Context(), ids[0])
+				if err != nil {
+					return err
+				}
+				stored, err := s.parked().Stored(cmd.Context(), found)
+				if err != nil {
+					return err
+				}
+				if env.json {
+					return env.say(struct {
+						parked.Event
+						Subject string              `json:"subject"`
+						Header  map[string][]string `json:"headers"`
+						Body    string              `json:"body"`
+					}{found, stored.Subject, stored.Header, string(stored.Data)}, "")
+				}
+				if err := env.sayParked([]parked.Event{found}); err != nil {
+					return err
+				}
+				if found.Stack != "" {
+					_, _ = fmt.Fprintf(env.out, "\n%s\n", strings.TrimSpace(found.Stack))
+				}
+				_, err = fmt.Fprintf(env.out, "\n%s\n%v\n%s\n", stored.Subject, stored.Header, stored.Data)
+				return err
+			})
+		}}
+}
+
+func (env *environment) parkedRetry() *cobra.Command {
+	var kind, reason string
+	c := &cobra.Command{Use: "retry ID… | --all-of TYPE", Short: "Have some handled once more, or all of a type of event",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := parseIDs(args)
+			if err != nil {
+				return err
+			}
+			if (len(ids) == 0) == (kind == "") {
+				return usageError{errors.New("postern parked retry needs ids, or --all-of TYPE, and not both")}
+			}
+			return env.with(cmd.Context(), func(s *system) error {
+				if kind != "" {
+					n, seq, err := s.parked().RetryAll(cmd.Context(), operator(), kind, reason)
+					return env.settled(cmd.Context(), s, "retried", n, seq, err)
+				}
+				return env.eachParked(cmd.Context(), s, "retried", ids, func(ctx context.Context, id uuid.UUID) (uint64, error) {
+					return s.parked().Retry(ctx, operator(), id, reason)
+				})
+			})
+		}}
+	c.Flags().StringVar(&kind, "all-of", "", "all of a type of event, as message.sent")
+	c.Flags().StringVar(&reason, "reason", "", "why, if you want that on the record")
+	return c
+}
+
+func (env *environment) parkedDiscard() *cobra.Command {
+	var reason string
+	c := &cobra.Command{Use: "discard ID…", Short: "Give some up, for a reason", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := parseIDs(args)
+			if err != nil {
+				return err
+			}
+			if strings.TrimSpace(reason) == "" {
+				return usageError{errors.New("--reason can't be blank")}
+			}
+			return env.with(cmd.Context(), func(s *system) error {
+				return env.eachParked(cmd.Context(), s, "discarded", ids, func(ctx context.Context, id uuid.UUID) (uint64, error) {
+					return s.parked().Discard(ctx, operator(), id, reason)
+				})
+			})
+		}}
+	c.Flags().StringVar(&reason, "reason", "", "why; it goes on the record")
+	require(c, "reason")
+	return c
+}
+
+// eachParked decides about some, one after another, and stops at the first that fails.
+func (env *environment) eachParked(ctx context.Context, s *system, verdict string, ids []uuid.UUID, decide func(context.Context, uuid.UUID) (uint64, error)) error {
+	var last uint64
+	for _, id := range ids {
+		seq, err := decide(ctx, id)
+		if err != nil {
+			return fmt.Errorf("%s: %w", id, err)
+		}
+		last = max(last, seq)
+	}
+	return env.settled(ctx, s, verdict, len(ids), last, nil)
+}
+
+func (env *environment) settled(ctx context.Context, s *system, verdict string, n int, seq uint64, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := s.wait(ctx, seq); err != nil {
+		return err
+	}
+	return env.say(map[string]int{verdict: n}, "%d %s", n, verdict)
+}
+
+func parseIDs(args []string) ([]uuid.UUID, error) {
+	ids := make([]uuid.UUID, len(args))
+	for i, arg := range args {
+		var err error
+		if ids[i], err = uuid.Parse(arg); err != nil {
+			return nil, usageError{fmt.Errorf("%q is not the id of a parked event, which `postern parked list` gives", arg)}
+		}
+	}
+	return ids, nil
+}

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"postern/internal/events"
+	"postern/internal/export"
+	"postern/internal/reading"
+)
+
+func (env *environment) recordCommand() *cobra.Command {
+	return group("record", "Read and export the record", env.recordTail(), env.recordExport())
+}
+
+// filterFlags are the filters of /v1/record.
+type filterFlags struct{ message, portalUser, patient, kind, actor, from, to string }
+
+func (f *filterFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.message, "message-id", "", "only events that speak of this message")
+	flags.StringVar(&f.portalUser, "portal-user-id", "", "only events that speak of this portal user")
+	flags.StringVar(&f.patient, "patient-id", "", "only events that speak of deliveries on this patient's account")
+	flags.StringVar(&f.kind, "type", "", "only events of this type, as message.sent")
+	flags.StringVar(&f.actor, "actor", "", "only events that this actor caused: staff:ID, portal_user:ID, process:NAME, operator:NAME")
+	flags.StringVar(&f.from, "from", "", "only events from this moment on, as 2026-01-31T09:30:00Z")
+	flags.StringVar(&f.to, "to", "", "only events before this moment")
+	// As the API names them, too.
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+	})
+}
+
+func (f *filterFlags) filter() (chosen reading.Filter, err error) {
+	chosen = reading.Filter{PortalUserID: f.portalUser, PatientID: f.patient, Type: events.Type(f.kind), Actor: f.actor}
+	if f.message != "" {
+		if chosen.MessageID, err = uuid.Parse(f.message); err != nil {
+			return chosen, usageError{fmt.Errorf("--message-id %q is no message's id", f.message)}
+		}
+	}
+	for _, limit := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"from", f.from, &chosen.From}, {"to", f.to, &chosen.To}} {
+		if limit.text == "" {
+			continue
+		}
+		if *limit.to, err = time.Parse(time.RFC3339, limit.text); err != nil {
+			return chosen, usageError{fmt.Errorf("--%s %q is not a time such as 2026-01-31T09:30:00Z", limit.name, limit.text)}
+		}
+	}
+	return chosen, nil
+}
+
+// room reads the record on behalf of whoever types, who is on it as its reader.
+func (s *system) room() *reading.Room {
+	return &reading.Room{Pool: s.pool, Publish: s.log.Publish, Source: "/postern"}
+}
+
+// entryJSON is an event as --json prints one: as in /v1/record.
+type entryJSON struct {
+	Seq       uint64      `json:"seq"`
+	ID        uuid.UUID   `json:"id"`
+	Type      events.Type `json:"type"`
+	Time      time.Time   `json:"time"`
+	Actor     string      `json:"actor"`
+	MessageID *uuid.UUID  `json:"message_id"`
+	Summary   string      `json:"summary"`
+}
+
+func (env *environment) sayEntry(e reading.Entry) error {
+	out := entryJSON{Seq: e.Seq, ID: e.ID, Type: e.Type, Time: e.Time, Actor: e.Actor, Summary: e.Summary}
+	if e.MessageID != uuid.Nil {
+		out.MessageID = &e.MessageID
+	}
+	return env.say(out, "%8d  %s  %-22s  %s  (%s)", e.Seq, e.Time.Format("2006-01-02 15:04:05"), e.Type, e.Summary, e.Actor)
+}
+
+func (env *environment) recordTail() *cobra.Command {
+	var flags filterFlags
+	var lines int
+	c := &cobra.Command{Use: "tail", Short: "Show the last events of the record, and those that follow, until Ctrl-C", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := flags.filter()
+			if err != nil {
+				return err
+			}
+			if lines < 0 || lines > 500 {
+				return usageError{errors.New("--lines must be 0 to 500")}
+			}
+			ctx := cmd.Context()
+			return env.with(ctx, func(s *system) error { return env.tail(ctx, s, filter, lines) })
+		}}
+	flags.add(c)
+	c.Flags().IntVarP(&lines, "lines", "n", 10, "how many events to begin with")
+	return c
+}
+
+func (env *environment) tail(ctx context.Context, s *system, f reading.Filter, lines int) error {
+	tail, last, err := s.room().Tail(ctx, reading.Reader(operator()), f, lines)
+	if err != nil {
+		return err
+	}
+	for _, e := range slices.Backward(last) {
+		if err := env.sayEntry(e); err != nil {
+			return err
+		}
+	}
+	for {
+		changed := s.position.Changed() // asked for before reading, so that nothing is missed
+		err := tail.Next(ctx, func(w *reading.Whole) error { return env.sayEntry(w.Entry) })
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (env *environment) recordExport() *cobra.Command {
+	var flags filterFlags
+	var name, out string
+	c := &cobra.Command{Use: "export", Short: "Write what the filters choose of the record to a file, with its manifest", Args: cobra.NoArgs,
+		Long: "Writes FILE and, when it is whole, FILE.manifest.json: how many events it has, its SHA-256, and the\n" +
+			"checkpoint that it stands on. Neither may be there already. That you exported is on the record.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := flags.filter()
+			if err != nil {
+				return err
+			}
+			format, err := export.ParseFormat(name)
+			if err != nil {
+				return usageError{fmt.Errorf("--format %w", err)}
+			}
+			ctx := cmd.Context()
+			return env.with(ctx, func(s *system) error { return env.export(ctx, s, filter, format, out) })
+		}}
+	flags.add(c)
+	c.Flags().StringVar(&name, "format", "", "csv, ndjson (the events as stored) or fhir (R4, NDJSON)")
+	c.Flags().StringVar(&out, "out", "", "the file to write")
+	require(c, "format", "out")
+	return c
+}
+
+// manifestJSON is what FILE.manifest.json holds: as /v1/record/exports/{id} has it.
+type manifestJSON struct {
+	events.RecordExported
+	Seq uint64    `json:"seq"`
+	By  string    `json:"by"`
+	At  time.Time `json:"at"`
+}
+
+func (env *environment) export(ctx context.Context, s *system, f reading.Filter, format export.Format, out string) (err error) {
+	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- named by who runs it
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s is there already, and was left alone: name another file", out)
+	}
+	if err != nil {
+		return fmt.Errorf("making the file: %w", err)
+	}
+	// A part of an export must not be taken for the whole.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close(), os.Remove(out))
+		}
+	}()
+	begun, err := (&export.Exporter{Room: s.room()}).Begin(ctx, reading.Reader(operator()), f, format)
+	if err != nil {
+		return err
+	}
+	m, err := begun.Write(ctx, file)
+	if err != nil {
+		return err
+	}
+	if err := s.wait(ctx, m.Seq); err != nil {
+		return err
+	}
+	manifest := manifestJSON{m.RecordExported, m.Seq, m.By, m.At}
+	text, err := json.MarshalIndent(manifest, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("writing the file: %w", err)
+	}
+	if err := os.WriteFile(out+".manifest.json", append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the manifest: %w", err)
+	}
+	return env.say(manifest, "exported %d events in %d rows to %s; its manifest is %s.manifest.json", m.Events, m.Rows, out, out)
+}

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"postern/internal/compose"
+	"postern/internal/content"
+	"postern/internal/receipt"
+)
+
+func (env *environment) receiptCommand() *cobra.Command {
+	return group("receipt", "Prove one delivery, and check such a proof", env.receiptIssueCommand(), env.receiptVerifyCommand())
+}
+
+func (env *environment) receiptIssueCommand() *cobra.Command {
+	var out string
+	var names bool
+	c := &cobra.Command{Use: "issue MESSAGE PORTAL_USER", Short: "Write the receipt of one delivery", Args: cobra.ExactArgs(2),
+		Long: "Writes the proof of what the record says of one delivery. That it was issued is on the record.\n" +
+			"It holds events whole, which name other portal users by their ids: it says so, and whom it is for.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			message, err := uuid.Parse(args[0])
+			if err != nil {
+				return usageError{fmt.Errorf("%q is no message id", args[0])}
+			}
+			return env.with(cmd.Context(), func(s *system) error {
+				r, err := env.issue(cmd.Context(), s, receipt.Request{MessageID: message, PortalUserID: args[1], Actor: operator(), Names: names})
+				if err != nil {
+					return err
+				}
+				return env.writeReceipt(r, out)
+			})
+		}}
+	c.Flags().StringVarP(&out, "out", "o", "", "the file to write; standard output without")
+	c.Flags().BoolVar(&names, "names", false, "say how the documents are called, which can say a diagnosis")
+	return c
+}
+
+func (env *environment) writeReceipt(r *receipt.Receipt, out string) error {
+	file, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	if out == "" {
+		_, err := env.out.Write(file)
+		return err
+	}
+	if err := os.WriteFile(out, file, 0o600); err != nil {
+		return fmt.Errorf("writing the receipt: %w", err)
+	}
+	return env.say(map[string]string{"file": out, "notice": r.Notice}, "wrote %s. %s", out, r.Notice)
+}
+
+// signedWithin is how long a checkpoint that covers a delivery may take.
+const signedWithin = 15 * time.Second
+
+func (env *environment) issue(ctx context.Context, s *system, q receipt.Request) (*receipt.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, signedWithin)
+	defer cancel()
+	office := &receipt.Office{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+	if url, key := env.contentAddress(s); url != "" && key != "" {
+		kept, err := content.Open(ctx, url, key)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = kept.Close() }()
+		office.Compose = compose.New(compose.Config{Pool: s.pool, Content: kept})
+	}
+	return office.Issue(ctx, q)
+}
+
+type verifiedJSON struct {
+	OK           bool           `json:"ok"`
+	Error        string         `json:"error,omitempty"`
+	Notice       string         `json:"notice,omitempty"`
+	MessageID    string         `json:"message_id,omitempty"`
+	PortalUserID string         `json:"portal_user_id,omitempty"`
+	SignedBy     string         `json:"signed_by,omitempty"`
+	Signed       uint64         `json:"signed,omitempty"`
+	Statement    []receipt.Line `json:"statement,omitempty"`
+	Files        []heldJSON     `json:"files,omitempty"`
+}
+
+// heldJSON says whether a file is what was sent.
+type heldJSON struct {
+	File string `json:"file"`
+	Sent bool   `json:"sent"`
+	Says string `json:"says"`
+}
+
+func (env *environment) receiptVerifyCommand() *cobra.Command {
+	var key, body string
+	var documents []string
+	c := &cobra.Command{Use: "verify FILE", Short: "Check a receipt, with nothing but the key", Args: cobra.ExactArgs(1),
+		Long: "Needs no system and no network: only the receipt and the key that its clinic gave you.\n" +
+			"With --body and --document it also says whether that is what was sent.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if key == "" {
+				return usageError{errors.New("--key is needed: the text of the verifier key, or a file that holds it")}
+			}
+			file, err := os.ReadFile(args[0])
+			if err != nil {
+				return fmt.Errorf("reading the receipt: %w", err)
+			}
+			said, err := verifyReceipt(file, textOrFile(key), body, documents)
+			if err != nil {
+				return err
+			}
+			if err := env.say(said, "%s", said.text()); err != nil {
+				return err
+			}
+			if !said.OK {
+				return errDoesNotHold
+			}
+			return nil
+		}}
+	c.Flags().StringVar(&key, "key", "", "the key that verifies checkpoints, or a file that holds it, one a line")
+	c.Flags().StringVar(&body, "body", "", "a file with the text of the message, to be held against what was sent")
+	c.Flags().StringArrayVar(&documents, "document", nil, "a file to be held against the documents that were sent; may be given again")
+	return c
+}
+
+func verifyReceipt(file []byte, keys, body string, documents []string) (verifiedJSON, error) {
+	r, c, err := receipt.Verify(file, keys)
+	if errors.Is(err, receipt.ErrWrong) {
+		return verifiedJSON{Error: err.Error()}, nil
+	}
+	if err != nil {
+		return verifiedJSON{}, usageError{fmt.Errorf("--key: %w", err)}
+	}
+	said := verifiedJSON{OK: true, Notice: r.Notice, MessageID: r.MessageID.String(), PortalUserID: r.PortalUserID,
+		SignedBy: c.Origin, Signed: c.Size, Statement: r.Statement}
+	if body != "" {
+		held, err := holdBody(r, body)
+		if err != nil {
+			return said, err
+		}
+		said.Files = append(said.Files, held)
+	}
+	for _, name := range documents {
+		data, err := os.ReadFile(name) // #nosec G304 -- the user's own file
+		if err != nil {
+			return said, fmt.Errorf("reading a document: %w", err)
+		}
+		held := heldJSON{File: name, Says: "is NOT one of the documents that were sent"}
+		fact, sent, err := r.IsDocument(data)
+		if err != nil {
+			return said, err
+		}
+		if sent {
+			held.Sent, held.Says = true, "is document "+fact.AttachmentID.String()+" that was sent"
+		}
+		said.Files = append(said.Files, held)
+	}
+	for _, f := range said.Files {
+		said.OK = said.OK && f.Sent
+	}
+	return said, nil
+}
+
+// holdBody takes the line break at a file's end, which editors add, for no part of
+// the text where the text without it is what was sent.
+func holdBody(r *receipt.Receipt, name string) (heldJSON, error) {
+	text, err := os.ReadFile(name) // #nosec G304 -- the user's own file
+	if err != nil {
+		return heldJSON{}, fmt.Errorf("reading the body: %w", err)
+	}
+	held := heldJSON{File: name, Says: "is NOT the body that was sent"}
+	for _, candidate := range []string{string(text), strings.TrimSuffix(string(text), "\n")} {
+		sent, err := r.IsBody([]byte(candidate))
+		if err != nil {
+			held.Says = "can't be held against it: " + err.Error()
+			return held, nil
+		}
+		if sent {
+			held.Sent, held.Says = true, "is the body that was sent"
+			break
+		}
+	}
+	return held, nil
+}
+
+func (v verifiedJSON) text() string {
+	if v.Error != "" {
+		return "the receipt does NOT hold: " + v.Error
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "the receipt holds: message %s to portal user %s, on a record of %d events signed for %s\n", v.MessageID, v.PortalUserID, v.Signed, v.SignedBy)
+	for _, line := range v.Statement {
+		fmt.Fprintf(&b, "%8d  %s  %s\n", line.Seq, line.Time.Format(time.RFC3339), line.Text)
+	}
+	for _, f := range v.Files {
+		fmt.Fprintf(&b, "%s %s\n", f.File, f.Says)
+	}
+	return b.String() + v.Notice
+}

@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"postern/internal/events"
+	"postern/internal/replay"
+)
+
+func (env *environment) replayCommand() *cobra.Command {
+	steer := func(verb, short string, do func(context.Context, *replay.Book, uuid.UUID) (replay.Replay, error)) *cobra.Command {
+		return env.onReplay(&cobra.Command{Use: verb + " ID", Short: short}, do)
+	}
+	return group("replay", "Repeat alerts that failed, or whose answer was never learned",
+		env.replayPlan(), env.replayStart(),
+		steer("status", "Say how far a replay has come", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+			return b.Get(ctx, id)
+		}),
+		steer("pause", "Let nothing more of a replay go out until it is resumed", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+			return b.Pause(ctx, operator(), id)
+		}),
+		steer("resume", "End a pause", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+			return b.Resume(ctx, operator(), id)
+		}),
+		steer("cancel", "End a replay, begun or not", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+			return b.Cancel(ctx, operator(), id)
+		}))
+}
+
+func (env *environment) replayPlan() *cobra.Command {
+	var message, from, to, why string
+	var states []string
+	var f replay.Filter
+	c := &cobra.Command{Use: "plan", Short: "Say what a replay would repeat, and freeze it", Args: cobra.NoArgs,
+		Long: "Freezes the alerts that failed, or whose answer was never learned, and prints what repeating them would do.\n" +
+			"Nothing goes out before `postern replay start ID`.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if message != "" {
+				id, err := uuid.Parse(message)
+				if err != nil {
+					return usageError{fmt.Errorf("--message %q is not the id of a message", message)}
+				}
+				f.MessageID = &id
+			}
+			for name, one := range map[string]struct {
+				text string
+				at   **time.Time
+			}{"from": {from, &f.From}, "to": {to, &f.To}} {
+				if one.text == "" {
+					continue
+				}
+				at, err := time.Parse(time.RFC3339, one.text)
+				if err != nil {
+					return usageError{fmt.Errorf("--%s %q is not a time, as 2026-03-01T12:00:00Z", name, one.text)}
+				}
+				*one.at = &at
+			}
+			for _, s := range states {
+				f.State = append(f.State, events.AlertState(s))
+			}
+			if err := replay.Check(f, why); err != nil {
+				return usageError{err}
+			}
+			return env.with(cmd.Context(), func(s *system) error {
+				r, err := s.replays().Plan(cmd.Context(), operator(), f, why)
+				if err != nil {
+					return err
+				}
+				return env.sayReplay(r)
+			})
+		}}
+	flags := c.Flags()
+	flags.StringVar(&message, "message", "", "of this message alone")
+	flags.StringSliceVar(&states, "state", nil, "failed, unknown; both, where it is left out")
+	flags.StringVar(&f.Reason, "failed-because", "", "with this reason, word for word")
+	flags.StringVar(&from, "from", "", "whose outcome came about then or later (RFC 3339)")
+	flags.StringVar(&to, "to", "", "whose outcome came about before")
+	flags.StringVar(&f.Domain, "domain", "", "to addresses at this domain")
+	flags.StringVar(&why, "reason", "", "why they are to be repeated; it stays on the record")
+	require(c, "reason")
+	return c
+}
+
+func (env *environment) replayStart() *cobra.Command {
+	var rate int
+	c := env.onReplay(&cobra.Command{Use: "start ID", Short: "Carry a plan out",
+		Long: "Has the notify workers repeat what a plan holds. Started twice, it is the same replay."},
+		func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+			return b.Start(ctx, operator(), id, rate)
+		})
+	c.Flags().IntVar(&rate, "rate", 0, "alerts a minute; 0 is as fast as SendGrid takes them")
+	return c
+}
+
+// onReplay makes a verb of what does something to one replay.
+func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *replay.Book, uuid.UUID) (replay.Replay, error)) *cobra.Command {
+	c.Args = cobra.ExactArgs(1)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := uuid.Parse(args[0])
+		if err != nil {
+			return usageError{fmt.Errorf("%q is not the id of a replay", args[0])}
+		}
+		return env.with(cmd.Context(), func(s *system) error {
+			r, err := do(cmd.Context(), s.replays(), id)
+			if err != nil {
+				return err
+			}
+			return env.sayReplay(r)
+		})
+	}
+	return c
+}
+
+func (s *system) replays() *replay.Book {
+	return &replay.Book{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern", Now: time.Now}
+}
+
+// replayJSON is a replay as --json prints one.
+type replayJSON struct {
+	ID            uuid.UUID      `json:"id"`
+	Status        string         `json:"status"`
+	Filter        replay.Filter  `json:"filter"`
+	Reason        string         `json:"reason"`
+	Count         int            `json:"count"`
+	Digest        string         `json:"digest"`
+	ByReason      map[string]int `json:"by_reason"`
+	Opened        int            `json:"opened"`
+	Undeliverable int            `json:"undeliverable"`
+	Excluded      map[string]int `json:"excluded"`
+	Oldest        *time.Time     `json:"oldest"`
+	Newest        *time.Time     `json:"newest"`
+	Rate          int            `json:"rate"`
+	Total         int            `json:"total"`
+	Done          int            `json:"done"`
+	Accepted      int            `json:"accepted"`
+	Failed        int            `json:"failed"`
+	Skipped       int            `json:"skipped"`
+	Unknown       int            `json:"unknown"`
+	LeftOut       int            `json:"left_out"`
+}
+
+func (env *environment) sayReplay(r replay.Replay) error {
+	if env.json {
+		return env.say(replayJSON{r.ID, r.Status, r.Filter, r.Reason, r.Count, r.Digest, r.ByReason, r.Opened(), r.Undeliverable(), r.Excluded,
+			r.Oldest, r.Newest, r.Rate, r.Count, r.Done(), r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut}, "")
+	}
+	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	line := func(name string, format string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	line("replay", "%s", r.ID)
+	line("status", "%s", r.Status)
+	line("reason", "%s", strings.Join(strings.Fields(r.Reason), " "))
+	line("alerts", "%d", r.Count)
+	tally := func(name string, counts map[string]int) {
+		for _, why := range slices.Sorted(maps.Keys(counts)) {
+			line("  "+name, "%d: %s", counts[why], why)
+		}
+	}
+	tally("failed", r.ByReason)
+	tally("left out", r.Excluded)
+	if r.Oldest != nil && r.Newest != nil {
+		line("outcomes", "%s to %s", r.Oldest.Format(time.RFC3339), r.Newest.Format(time.RFC3339))
+	}
+	line("digest", "%s", r.Digest)
+	if r.Status != replay.Planned {
+		line("done", "%d of %d: %d accepted, %d failed, %d skipped, %d unknown, %d left out", r.Done(), r.Count, r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if r.Status == replay.Planned {
+		return env.say(nil, "Nothing has gone out. `postern replay start %s` repeats them.", r.ID)
+	}
+	return nil
+}

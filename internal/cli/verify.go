@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/archive"
+	"postern/internal/checkpoint"
+	"postern/internal/ledger"
+	"postern/internal/verify"
+)
+
+func (env *environment) verifyCommand() *cobra.Command {
+	var key, since, outside string
+	c := &cobra.Command{Use: "verify", Short: "Hold the whole record against everything that was ever signed", Args: cobra.NoArgs,
+		Long: "Walks the stream from the first event: sequences, schemas, hashes against every checkpoint ever signed,\n" +
+			"each delivery traced to an audience and a send, each alert to a delivery; and holds Postgres's tables and\n" +
+			"copy, and the archive's segments, against it. Names the first thing that is wrong and where, and exits 1.\n\n" +
+			"It believes the keys of --key, else those of CHECKPOINT_KEY_FILE or the data folder, else those that the\n" +
+			"database names, and says which.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return env.with(ctx, func(s *system) error {
+				v, whose, err := env.verifier(ctx, s, key, since, outside)
+				if err != nil {
+					return err
+				}
+				defer func() {
+					if v.Archive != nil {
+						_ = v.Archive.Close()
+					}
+				}()
+				bar := env.progress("verifying")
+				v.Progress = bar.to
+				report, err := v.Run(ctx)
+				bar.finish()
+				if err != nil {
+					return err
+				}
+				return env.sayVerified(report, whose)
+			})
+		}}
+	c.Flags().StringVar(&key, "key", "", "the key that verifies checkpoints, or a file that holds it, one a line")
+	c.Flags().StringVar(&since, "since", "", "a checkpoint, or a file that holds one, that was verified before: look only at what came after it")
+	c.Flags().StringVar(&outside, "archive", "", "where checkpoints and segments are kept, instead of ARCHIVE_URL")
+	return c
+}
+
+// verifier puts together what verify needs, and says whose word the keys are.
+func (env *environment) verifier(ctx context.Context, s *system, key, since, outside string) (v *verify.Verifier, whose string, err error) {
+	v = &verify.Verifier{Log: s.log, Pool: s.pool}
+	if v.Keys, whose, err = env.verifiers(ctx, s, key); err != nil {
+		return nil, "", err
+	}
+	if since != "" {
+		c, err := checkpoint.Open(textOrFile(since), v.Keys)
+		if err != nil {
+			return nil, "", fmt.Errorf("--since: %w", err)
+		}
+		v.Since = &c
+	}
+	if outside == "" {
+		outside = env.archiveURL(s)
+	}
+	if outside != "" {
+		if v.Archive, err = archive.Open(ctx, outside); err != nil {
+			return nil, "", err
+		}
+	}
+	return v, whose, nil
+}
+
+func (env *environment) verifiers(ctx context.Context, s *system, key string) (known *checkpoint.Verifiers, whose string, err error) {
+	if key != "" {
+		known, err = checkpoint.ParseVerifiers(textOrFile(key))
+		if err != nil {
+			err = usageError{fmt.Errorf("--key: %w", err)}
+		}
+		return known, "given", err
+	}
+	if file := env.checkpointKeyFile(s); file != "" {
+		keys, err := checkpoint.ReadKeyFile(file)
+		if err != nil {
+			return nil, "", err
+		}
+		known, err = keys.Known()
+		return known, "of " + file, err
+	}
+	text, err := ledger.CheckpointKeys(ctx, s.pool)
+	if errors.Is(err, ledger.ErrUnsigned) {
+		return nil, "", errors.New("nothing of this record was ever signed: set CHECKPOINT_KEY_FILE for the recorder")
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	known, err = checkpoint.ParseVerifiers(text)
+	return known, "named by the database itself: use --key with one that you were given", err
+}
+
+// textOrFile gives the content of the file of that name, or where there is none,
+// the text itself.
+func textOrFile(s string) string {
+	if data, err := os.ReadFile(s); err == nil { // #nosec G304 -- the user's own file
+		return string(data)
+	}
+	return s
+}
+
+func (env *environment) sayVerified(r verify.Report, whose string) error {
+	if env.json {
+		if err := env.say(r, ""); err != nil {
+			return err
+		}
+	} else if err := env.say(nil, "%s", verifiedText(r, whose)); err != nil {
+		return err
+	}
+	if !r.OK {
+		return errDoesNotHold
+	}
+	return nil
+}
+
+func verifiedText(r verify.Report, whose string) string {
+	var b strings.Builder
+	if !r.OK {
+		fmt.Fprintf(&b, "the record does NOT hold. First: %s\n", r.Faults[0])
+		for _, f := range r.Faults[1:] {
+			fmt.Fprintf(&b, "then: %s\n", f)
+		}
+	} else {
+		fmt.Fprintf(&b, "the record holds: events %d to %d, %d deliveries\n", r.From, r.To, r.Deliveries)
+	}
+	fmt.Fprintf(&b, "%d checkpoints and %d segments agree; signed up to event %d; keys %s", r.Checkpoints, r.Segments, r.Signed, whose)
+	if r.Unprojected > 0 {
+		fmt.Fprintf(&b, "\n%d events change nothing: they are of a type that this version does not know, or malformed", r.Unprojected)
+	}
+	fmt.Fprintf(&b, "\n%.1f s, %.0f deliveries a second", r.Seconds, float64(r.Deliveries)/r.Seconds)
+	return b.String()
+}
