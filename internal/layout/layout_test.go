@@ -17,18 +17,22 @@ import (
 // What has no row here is an error: a new package finds its place first.
 var imports = map[string]string{
 	// What can happen, and where it is kept.
-	"events":   "",
-	"schemas":  "events",
-	"eventlog": "events schemas",
-	"store":    "",
-	"position": "",
-	"outbox":   "events",
-	"parked":   "eventlog",
-	"embedded": "",
+	"events":    "",
+	"schemas":   "events",
+	"eventlog":  "events schemas",
+	"store":     "",
+	"position":  "",
+	"outbox":    "events",
+	"parked":    "eventlog events",
+	"embedded":  "",
+	"ledger":    "",
+	"telemetry": "events",
 
 	// What only its readers may see.
-	"content/folder":     "",
-	"content":            "content/folder",
+	"bucket/folder":      "",
+	"bucket":             "bucket/folder",
+	"keyfile":            "",
+	"content":            "bucket keyfile",
 	"content/clamd":      "",
 	"content/attachment": "content content/clamd",
 
@@ -40,45 +44,68 @@ var imports = map[string]string{
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
 	"fanout":              "content directory events position",
-	"notify":              "events notify/sendgrid position",
+	"notify":              "alerting events notify/sendgrid position",
 	"notify/sendgrid":     "",
 	"notify/sendgridfake": "notify/sendgrid",
-	"record":              "eventlog events outbox position",
+	"checkpoint":          "keyfile",
+	"archive":             "bucket",
+	"notary":              "archive checkpoint ledger",
+	"record":              "eventlog events ledger notary outbox position",
+
+	"verify": "archive checkpoint eventlog events ledger position record schemas",
 
 	// What the outside sees.
-	"labels":   "events",
-	"inbox":    "access compose events",
-	"letter":   "access",
-	"tracking": "access events",
-	"search":   "access compose directory labels tracking",
-	"intake":   "access content directory outbox",
-	"desk":     "access compose content content/clamd draft events inbox intake labels letter position search tracking",
-	"api":      "access compose content/attachment content/clamd desk directory eventlog events inbox labels search store tracking",
+	"labels":     "events",
+	"inbox":      "access compose events",
+	"letter":     "access",
+	"tracking":   "access events",
+	"receipt":    "checkpoint compose events ledger",
+	"search":     "access compose directory labels tracking",
+	"intake":     "access content directory outbox",
+	"desk":       "access compose content content/clamd draft events inbox intake labels letter position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
+	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
+	"reading":    "events ledger checkpoint",
+	"export":     "events reading",
+	"alerting":   "events",
+	"operations": "eventlog events",
+	"feedback":   "events",
+	"replay":     "events",
+
+	// For how long content is kept.
+	"retention": "access compose events",
 
 	// The pages. Each kind of them has a package, and all are made with page.
 	"draft":              "access content directory",
 	"web/static":         "",
-	"web/page":           "access api desk labels web/static",
+	"web/page":           "access alerting api desk labels web/static",
 	"web/door":           "access letter web/page",
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
-	"web/messages":       "access compose events tracking web/page",
+	"web/operating":      "access alerting operations parked web/page",
+	"web/messages":       "access alerting compose events retention tracking web/page",
 	"web/portal":         "access api compose directory inbox letter web/page",
 	"web/administration": "access directory intake labels letter web/page",
+	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
-	"web":                "desk web/administration web/composing web/door web/finding web/messages web/page web/portal web/static",
+	"web":                "desk web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
-	"config": "",
-	"roles":  "api web config content content/clamd desk embedded eventlog events fanout letter notify notify/sendgrid parked position record store",
-	"up":     "access config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store",
-	"cli":    "access api config content directory embedded eventlog events outbox position record store up",
+	"config":        "",
+	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid parked position record store telemetry feedback replay retention",
+	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry retention",
+	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
+	"web/replaying": "access events replay web/page",
+
+	// Wiring: settings become running processes.
+	"web/reviewing": "access api compose directory events reading retention web/page",
+
+	// Wiring: settings become running processes.
 
 	"cmd/api":           "config roles",
 	"cmd/fanout-worker": "config roles",
 	"cmd/notify-worker": "config roles",
 	"cmd/recorder":      "config roles",
 	"cmd/postern":       "cli roles",
-	"bench":             "compose content events notify/sendgridfake",
+	"bench":             "compose content eventlog events notify/sendgridfake receipt",
 	"layout":            "",
 }
 
@@ -96,12 +123,13 @@ var apart = map[string]string{
 // vendors says which packages alone may import a library, by the beginning of
 // its path.
 var vendors = map[string]string{
+	"go.opentelemetry.io/":                  "telemetry",
 	"github.com/nats-io/nats-server":        "embedded embedded/natstest",
 	"github.com/nats-io/nats.go":            "eventlog embedded embedded/natstest record",
 	"github.com/ThreeDotsLabs/watermill":    "eventlog",
 	"github.com/sendgrid/":                  "notify/sendgrid notify/sendgridfake",
 	"github.com/tink-crypto/":               "content",
-	"gocloud.dev/":                          "content content/folder",
+	"gocloud.dev/":                          "archive bucket bucket/folder content",
 	"github.com/alexedwards/":               "access",
 	"github.com/danielgtaylor/huma":         "api",
 	"github.com/pressly/goose":              "store",
@@ -116,11 +144,11 @@ var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall",
 
 // environment says who else than config reads the environment, and why.
 var environment = map[string]string{
-	"cli":             "DATABASE_URL and NATS_URL choose what a verb acts on",
-	"up":              "the embedded system takes what concerns the outside",
+	"cli":             "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them retention",
+	"up":              "the embedded system takes what concerns the outside retention",
 	"embedded":        "PATH of the PostgreSQL that it runs",
 	"store/storetest": "PG_BIN of the tests' PostgreSQL",
-	"roles":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
+	"roles":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal retention",
 	"bench":           "hands its own to what it measures",
 	"web/webtest":     "CI, where a browser that is missing is a failure",
 }

@@ -17,6 +17,7 @@ import (
 	"postern/internal/directory/demo"
 	"postern/internal/draft"
 	"postern/internal/intake"
+	"postern/internal/replay"
 	"postern/internal/web/webtest"
 )
 
@@ -69,6 +70,9 @@ func (c *clinic) live(t *testing.T) {
 	now := 0
 	soon := time.Now().Add(50 * time.Hour)
 
+	c.send(t, "erased", compose.Request{Subject: "Your results", Body: "They are good.", UndoSeconds: &now,
+		Recipients: directory.Selection{PortalUserIDs: []string{reader}}})
+	c.erase(t)
 	c.send(t, "recalled", compose.Request{Subject: "Opening hours in December", Body: "We open at nine.", UndoSeconds: &now,
 		Recipients: directory.Selection{PortalUserIDs: []string{reader, "agnes-pell", "carmen-diallo"}}})
 	c.send(t, "everybody", compose.Request{Subject: "Our entrance moves to the garden side", Body: careText, UndoSeconds: &now,
@@ -80,9 +84,26 @@ func (c *clinic) live(t *testing.T) {
 	if err := c.Desk.Compose.Recall(t.Context(), subject(c.maria), c.id("recalled"), "The hours were those of last year."); err != nil {
 		t.Fatal(err)
 	}
+	asked, err := c.Desk.Kept.Ask(t.Context(), subject(c.noel).Actor(), c.id("recalled"), "The hours were those of last year.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places["erasure"] = asked.ID.String()
 	c.draft(t, tips)
 	c.upToImport(t)
+	c.park(t)
+	c.replay(t)
 	c.Settle(t)
+}
+
+// replay plans a replay.
+func (c *clinic) replay(t *testing.T) {
+	t.Helper()
+	plan, err := c.Desk.Replay.Plan(t.Context(), subject(c.maria).Actor(), replay.Filter{}, "Their provider was down")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places["replay"] = plan.ID.String()
 }
 
 func subject(s access.Staff) access.Subject {
@@ -136,6 +157,19 @@ func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids 
 	return ids
 }
 
+// erase has Maria and Noel erase what one message said.
+func (c *clinic) erase(t *testing.T) {
+	t.Helper()
+	asked, err := c.Desk.Kept.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for somebody else.")
+	if err == nil {
+		_, err = c.Desk.Kept.Approve(t.Context(), subject(c.noel), asked.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places["erasure-done"] = asked.ID.String()
+}
+
 // draft keeps a message that Maria has not sent yet.
 func (c *clinic) draft(t *testing.T, files ...webtest.File) {
 	t.Helper()
@@ -150,6 +184,17 @@ func (c *clinic) draft(t *testing.T, files ...webtest.File) {
 		t.Fatal(err)
 	}
 	c.places["draft"] = id.String()
+}
+
+// park lets a worker have failed at an event.
+func (c *clinic) park(t *testing.T) {
+	t.Helper()
+	id := uuid.New()
+	c.Exec(t, `INSERT INTO app.parked (parked_id, consumer, seq, event_id, type, message_id, tries, reason, stack)
+		SELECT $1, 'fanout-direct', seq, id, type, message_id, 8, 'panic: assignment to entry in nil map', 'goroutine 1 [running]:'
+		FROM record.events WHERE type = 'message.sent' ORDER BY seq LIMIT 1`, id)
+	c.Exec(t, `INSERT INTO app.consumer_errors (consumer, seq, reason) VALUES ('fanout-direct', 9, 'panic: assignment to entry in nil map')`)
+	c.places["parked"] = id.String()
 }
 
 // upToImport uploads what would change the directory, and waits until that is known.

@@ -26,11 +26,20 @@ var pages = map[string][]string{
 
 	"GET /search": {"maria /search", "maria /search?q=care", "maria /search?q=zebra"},
 
+	"GET /record/receipts/{message}/{portal_user}": {"maria /record/receipts/{sent}/ingrid-berg", "maria /record/receipts/{sent}/nobody"},
+
 	"GET /messages":      {"maria /messages", "noel /messages", "maria /messages?q=care", "maria /messages?q=zebra"},
 	"GET /messages/bcc":  {"maria /messages/bcc", "noel /messages/bcc"},
-	"GET /messages/{id}": {"maria /messages/{sent}", "maria /messages/{everybody}", "maria /messages/{scheduled}", "maria /messages/{recalled}", "noel /messages/{everybody}"},
+	"GET /messages/{id}": {"maria /messages/{sent}", "maria /messages/{everybody}", "maria /messages/{scheduled}", "maria /messages/{recalled}", "maria /messages/{erased}", "noel /messages/{everybody}"},
 	"GET /messages/{id}/{part}": {"maria /messages/{everybody}/recipients", "maria /messages/{everybody}/recipients?opened=true", "maria /messages/{sent}/recall",
 		"-maria /messages/{sent}/recipients.csv", "-maria /messages/{sent}/progress"},
+
+	"GET /worklists/unread":       {"maria /worklists/unread", "maria /worklists/unread?days=0", "maria /worklists/unread?days=many", "noel /worklists/unread"},
+	"GET /operations":             {"maria /operations"},
+	"GET /operations/messages":    {"maria /operations/messages", "maria /operations/messages?from=2020-01-01T00:00:00Z&to=2020-01-01T01:00:00Z"},
+	"GET /operations/parked":      {"maria /operations/parked", "maria /operations/parked?consumer=recorder"},
+	"GET /operations/parked/{id}": {"maria /operations/parked/{parked}"},
+	"GET /worklists/no-email":     {"maria /worklists/no-email", "rae /worklists/no-email", "maria /worklists/no-email?after=2000000000"},
 
 	"GET /messages/compose":                  {"maria /messages/compose", "rae /messages/compose"},
 	"GET /messages/drafts":                   {"maria /messages/drafts", "noel /messages/drafts"},
@@ -42,13 +51,29 @@ var pages = map[string][]string{
 	"GET /messages/drafts/{id}/staff":        {"-maria /messages/drafts/{draft}/staff?find-staff=noel"},
 	"GET /messages/groups/{group}/count":     {"-maria /messages/groups/active_patients/count"},
 
+	"GET /operations/replays":               {"maria /operations/replays"},
+	"GET /operations/replays/new":           {"maria /operations/replays/new", "maria /operations/replays/new?message={sent}"},
+	"GET /operations/replays/{id}":          {"maria /operations/replays/{replay}"},
+	"GET /operations/replays/{id}/progress": {"-maria /operations/replays/{replay}/progress"},
+
 	"GET /portal":                                             {"reader /portal"},
-	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}"},
+	"GET /portal/messages/{id}":                               {"reader /portal/messages/{sent}", "reader /portal/messages/{recalled}", "reader /portal/messages/{erased}"},
 	"GET /portal/account":                                     {"reader /portal/account"},
 	"GET /portal/messages/{id}/documents/{document}":          {"reader /portal/messages/{sent}/documents/{sent-document}"},
 	"GET /portal/messages/{id}/documents/{document}/show":     {"reader /portal/messages/{sent}/documents/{sent-document}/show"},
 	"GET /portal/messages/{id}/documents/{document}/picture":  {"-reader /portal/messages/{sent}/documents/{sent-document}/picture"},
 	"GET /portal/messages/{id}/documents/{document}/download": {"-reader /portal/messages/{sent}/documents/{sent-document}/download"},
+
+	"GET /record":                               {"maria /record", "maria /record?type=message.recalled", "maria /record?until=2001-01-01", "noel /record?from=x"},
+	"GET /record/state":                         {"-maria /record/state"},
+	"GET /record/{seq}":                         {"maria /record/1", "maria /record/20"},
+	"GET /record/messages/{id}":                 {"maria /record/messages/{everybody}", "maria /record/messages/{erased}"},
+	"GET /record/portal-users/{id}":             {"maria /record/portal-users/ingrid-berg"},
+	"GET /record/portal-users/{id}/disclosures": {"maria /record/portal-users/ingrid-berg/disclosures", "maria /record/portal-users/victor-closed/disclosures"},
+	"GET /record/patients/{id}":                 {"maria /record/patients/amina-diallo"},
+	"GET /record/erasures":                      {"maria /record/erasures"},
+	"GET /record/erasures/new":                  {"maria /record/erasures/new"},
+	"GET /record/erasures/{id}":                 {"maria /record/erasures/{erasure}", "noel /record/erasures/{erasure}", "maria /record/erasures/{erasure-done}"},
 
 	"GET /administration/staff":        {"maria /administration/staff"},
 	"GET /administration/staff/new":    {"maria /administration/staff/new"},

@@ -14,14 +14,24 @@ import (
 	"postern/internal/web/door"
 	"postern/internal/web/finding"
 	"postern/internal/web/messages"
+	"postern/internal/web/operating"
 	"postern/internal/web/page"
 	"postern/internal/web/portal"
+	"postern/internal/web/receipts"
+	"postern/internal/web/replaying"
+	"postern/internal/web/reviewing"
 	"postern/internal/web/static"
 )
 
+// Pages are the handler of all pages.
+type Pages struct {
+	http.Handler
+	drafts, others *http.ServeMux
+}
+
 // New makes the handler of all pages. Whatever is no page of ours is answered with
 // 404 by a page that says so.
-func New(d *desk.Desk, log *slog.Logger) http.Handler {
+func New(d *desk.Desk, log *slog.Logger) *Pages {
 	kit := page.New(d, log)
 	// Below /messages, "drafts" could be the id of a message: a mux by itself would
 	// not know which of the two is meant.
@@ -29,7 +39,16 @@ func New(d *desk.Desk, log *slog.Logger) http.Handler {
 	kit.Mount(drafts, composing.New(kit).Routes()...)
 	kit.Mount(mux, others(kit)...)
 	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
-	return kit.Protect(firstOf(drafts, mux))
+	return &Pages{kit.Protect(firstOf(drafts, mux)), drafts, mux}
+}
+
+// Route is the pattern of the page that answers a request.
+func (p *Pages) Route(r *http.Request) string {
+	_, pattern := p.drafts.Handler(r)
+	if pattern == "" {
+		_, pattern = p.others.Handler(r)
+	}
+	return pattern
 }
 
 // Routes are the addresses of all pages, for a test that visits them all.
@@ -43,7 +62,11 @@ func others(kit *page.Kit) []page.Route {
 		messages.New(kit).Routes(),
 		portal.New(kit).Routes(),
 		administration.New(kit).Routes(),
+		operating.New(kit).Routes(),
+		replaying.New(kit).Routes(),
 		finding.New(kit).Routes(),
+		receipts.New(kit).Routes(),
+		reviewing.New(kit).Routes(),
 		[]page.Route{{Pattern: "/", Realm: page.Anybody, Handle: kit.NotFound}},
 	)
 }

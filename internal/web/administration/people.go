@@ -211,6 +211,7 @@ func (p *Pages) renderPeople(w http.ResponseWriter, r *http.Request, list people
 type individual struct {
 	Kind kind
 	person
+	Record  string                // what the record says of them
 	List    string                // their list, "" where the reader may not see it
 	Account *access.PortalAccount // of a portal user, for those who look after accounts
 	Invite  string                // why no link can be sent to them; "" where one can
@@ -233,7 +234,7 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 	if err != nil {
 		return err
 	}
-	one := individual{Kind: s.portalUsers(), person: s.portalUser(u)}
+	one := individual{Kind: s.portalUsers(), person: s.portalUser(u), Record: "/record/portal-users/" + u.ID}
 	if s.all {
 		known, err := p.kit.Gate.PortalAccount(r.Context(), u.ID)
 		if err != nil {
@@ -285,6 +286,6 @@ func (p *Pages) patient(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	one := individual{Kind: s.patients(), person: s.patient(found), List: "/directory/patients"}
+	one := individual{Kind: s.patients(), person: s.patient(found), List: "/directory/patients", Record: "/record/patients/" + found.ID}
 	return p.kit.Render(w, r, set, page.View{Template: "person.html", Title: s.Patient.One, Section: section, Data: one})
 }

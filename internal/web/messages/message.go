@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/alerting"
 	"postern/internal/compose"
+	"postern/internal/retention"
 	"postern/internal/tracking"
 	"postern/internal/web/page"
 )
@@ -19,6 +22,7 @@ type shown struct {
 	standing
 	Subject string // "" where the content was erased
 	Erased  bool
+	Gone    *gone // how its content was erased
 	To      addressees
 
 	// What follows is for the sender and Staff Bcc alone.
@@ -48,6 +52,11 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.M
 	if err := p.open(r.Context(), &s); err != nil {
 		return err
 	}
+	if s.Erased {
+		if s.Gone, err = p.gone(r.Context(), m.ID); err != nil {
+			return err
+		}
+	}
 	to, err := p.addresseesOf(r.Context(), []tracking.Message{m}, named)
 	if err != nil {
 		return err
@@ -55,6 +64,35 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.M
 	s.To = to[0]
 	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s
 	return p.kit.Render(w, r, set, view)
+}
+
+// gone says how the content of a message was erased.
+type gone struct {
+	AskedBy, By, Reason string
+	At                  time.Time
+}
+
+// gone is nil of content that was lost otherwise: the record says nothing of that.
+func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
+	e, err := p.kit.Kept.Of(ctx, id)
+	if errors.Is(err, retention.ErrNotFound) || err == nil && e.Status != "erased" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	g := &gone{AskedBy: e.RequestedBy, By: *e.SettledBy, Reason: e.Reason, At: *e.SettledAt}
+	for _, actor := range []*string{&g.AskedBy, &g.By} {
+		id := strings.TrimPrefix(*actor, "staff:")
+		names, err := p.kit.Tracking.StaffNames(ctx, []string{id})
+		if err != nil {
+			return nil, err
+		}
+		if names[id] != "" {
+			*actor = names[id]
+		}
+	}
+	return g, nil
 }
 
 // open reads what the message says, as far as its reader may know it: to a reader
@@ -89,13 +127,18 @@ type standing struct {
 	tracking.Message
 	Times tracking.Times
 	Now   time.Time
-	Own   bool // the reader sent it, and may take it back
+	Own   bool            // the reader sent it, and may take it back
+	Pause *alerting.Pause // what keeps its alerts back, nil for nothing
 }
 
 func (p *Pages) standingOf(r *http.Request, m tracking.Message) (standing, error) {
 	times, err := p.kit.Tracking.Times(r.Context(), m.ID)
+	if err != nil {
+		return standing{}, err
+	}
+	pauses, err := p.kit.Alerting.Pauses(r.Context())
 	own := m.Role == tracking.RoleSender && access.Allow(page.Subject(r), access.SendMessage) == nil
-	return standing{Message: m, Times: times, Now: p.kit.Now(), Own: own}, err
+	return standing{Message: m, Times: times, Now: p.kit.Now(), Own: own, Pause: alerting.Of(pauses, m.ID)}, err
 }
 
 // Words are the status in words.

@@ -47,6 +47,8 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /messages/{id}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.message},
 		{Pattern: "GET /messages/{id}/{part}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
 			"progress": p.progress, "recipients": p.recipients, "recipients.csv": p.export, "recall": p.askRecall})},
+		{Pattern: "GET /worklists/unread", Realm: access.RealmStaff, Actions: page.May(access.SeeMessages), Handle: p.unread},
+		{Pattern: "GET " + noEmailAt, Realm: access.RealmStaff, Actions: page.May(access.SendMessage, access.SeeDirectory), Handle: p.noEmail},
 		{Pattern: "POST /messages/{id}/{part}", Realm: access.RealmStaff, Actions: page.May(access.SendMessage), Handle: p.part(map[string]page.Handler{
 			"cancel": p.cancel, "recall": p.recall})},
 	}

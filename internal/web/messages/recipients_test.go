@@ -169,3 +169,26 @@ func (c *clinic) fill(t *testing.T, id string, n int) {
 	c.Exec(t, `UPDATE record.messages SET audience = 1 + $2::integer, delivered = 1 + $2::integer, alert_accepted = 1 + $2::integer
 		WHERE message_id = $1`, id, n)
 }
+
+// Who has no address that works is listed with why and since when, until the
+// directory has another.
+func TestNoWorkingEmail(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("Everybody has an e-mail address that works")
+	for _, id := range []string{"anna", "bo", "cy", "dee"} {
+		c.person(t, id)
+	}
+	c.Exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'bo'`)
+	c.Exec(t, `UPDATE app.portal_users SET email_version = 3 WHERE portal_user_id IN ('cy', 'dee')`)
+	c.Exec(t, `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
+		SELECT portal_user_no, CASE portal_user_id WHEN 'dee' THEN 2 ELSE 3 END, '2026-01-02T03:04:05Z', '550 no such mailbox', 'r'
+		FROM app.portal_users WHERE portal_user_id IN ('cy', 'dee')`)
+	sam.Get("/worklists/no-email").Is(http.StatusOK).
+		Says("Name of bo", "The directory has no address", "Name of cy", "SendGrid reported: 550 no such mailbox", "2 January 2026").
+		Hides("Name of anna", "Name of dee")
+	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name) SELECT true, 'more-' || n, 'More ' || n FROM generate_series(1, 60) n`)
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("More 48").Hides("More 49", "First page")
+	c.Staff(t, "Rita Reviewer", access.ReadRecord).Get("/worklists/no-email").Is(http.StatusForbidden)
+}

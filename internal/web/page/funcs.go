@@ -17,6 +17,8 @@ import (
 var funcs = template.FuncMap{
 	"asset":     static.URL,
 	"count":     Count,
+	"count64":   func(n uint64) string { return Count(int(n)) },   // #nosec G115 -- counts things that there are
+	"bytes64":   func(n uint64) string { return Bytes(int64(n)) }, // #nosec G115 -- bytes of a disk
 	"plural":    plural,
 	"of":        of,
 	"bytes":     Bytes,

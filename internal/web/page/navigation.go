@@ -27,6 +27,12 @@ func navigation(f *Frame) []Item {
 		items = append(items, Item{Text: "Compose", Current: f.Section == "compose",
 			Menu: []Item{{Text: f.L.Patient.One + " Portal Message", Href: "/messages/compose"}}})
 	}
+	if f.May(access.ReadTheRecord) {
+		items = append(items, Item{Text: "Record", Href: "/record", Current: f.Section == "record"})
+	}
+	if operations := operations(f); len(operations) > 0 {
+		items = append(items, Item{Text: "Operations", Href: "/operations", Current: f.Section == "operations"})
+	}
 	if administration := administration(f); len(administration) > 0 {
 		items = append(items, Item{Text: "Administration", Href: administration[0].Href, Current: f.Section == "administration"})
 	}
@@ -44,6 +50,8 @@ func administration(f *Frame) (items []Item) {
 		{Item{Text: f.L.PortalUser.Many, Href: "/directory/portal-users"}, May(access.SeeDirectory)},
 		{Item{Text: f.L.Patient.Many, Href: "/directory/patients"}, May(access.SeeDirectory)},
 		{Item{Text: "Import", Href: "/directory/import"}, May(access.Import)},
+		{Item{Text: "No working e-mail", Href: "/worklists/no-email"}, May(access.SeeDirectory)},
+		{Item{Text: "Erasures", Href: "/record/erasures"}, May(access.EraseContent)},
 	} {
 		for _, action := range one.actions {
 			if f.May(action) {
@@ -65,6 +73,36 @@ func (f Frame) Administration(href string) []Item {
 	return items
 }
 
+// operations is what the pages of operations have on their side.
+func operations(f *Frame) (items []Item) {
+	for _, one := range []struct {
+		item    Item
+		actions []access.Action
+	}{
+		{Item{Text: "Overview", Href: "/operations"}, May(access.Replay, access.SettleParked)},
+		{Item{Text: "Replays", Href: "/operations/replays"}, May(access.Replay)},
+		{Item{Text: "Parked events", Href: "/operations/parked"}, May(access.SettleParked)},
+	} {
+		for _, action := range one.actions {
+			if f.May(action) {
+				items = append(items, one.item)
+				break
+			}
+		}
+	}
+	return items
+}
+
+// Operations is the navigation among the pages of operations, of which href is the
+// current one.
+func (f Frame) Operations(href string) []Item {
+	items := operations(&f)
+	for i := range items {
+		items[i].Current = items[i].Href == href
+	}
+	return items
+}
+
 // Messages is the navigation among the lists of messages, of which href is the
 // current one.
 func (f Frame) Messages(href string) (items []Item) {
@@ -74,7 +112,13 @@ func (f Frame) Messages(href string) (items []Item) {
 	if f.May(access.SendMessage) {
 		items = append(items, Item{Text: "Drafts", Href: "/messages/drafts"})
 	}
+	if f.May(access.SeeMessages) {
+		items = append(items, Item{Text: "Not opened yet", Href: "/worklists/unread"})
+	}
 	items = append(items, Item{Text: "Bcc'd to me", Href: "/messages/bcc"})
+	if f.May(access.SendMessage) {
+		items = append(items, Item{Text: "No working e-mail", Href: "/worklists/no-email"})
+	}
 	for i := range items {
 		items[i].Current = items[i].Href == href
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/alerting"
 	"postern/internal/labels"
 )
 
@@ -86,6 +87,8 @@ type Frame struct {
 	Nav    []Item
 	Notice string // what the request before this one did
 	Path   string // of the request, with its query
+	// Pauses of alerting are told on every page to those who can end them.
+	Pauses []alerting.Pause
 	// Left is how many seconds are left of the session; 0 without one.
 	Left int
 }
@@ -151,7 +154,10 @@ func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, err
 	}
 	f.Me, f.Left = &subject, int(k.Gate.SessionLeft(r.Context(), f.Realm).Seconds())
 	f.Nav = navigation(f)
-	return f, nil
+	if f.May(access.Replay) {
+		f.Pauses, err = k.Alerting.Pauses(r.Context())
+	}
+	return f, err
 }
 
 type contextKey struct{}

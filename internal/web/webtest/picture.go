@@ -20,13 +20,16 @@ import (
 var shots = flag.String("screenshots", "", "keep what Browser.Screenshot sees in this folder")
 
 // Screenshot keeps what is seen of the whole page as name.png in the folder of
-// -screenshots; without that it only looks.
-func (b *Browser) Screenshot(name string) []byte {
+// -screenshots; without that it does nothing.
+func (b *Browser) Screenshot(name string) {
 	b.t.Helper()
-	return b.Picture(name, 1<<14)
+	if *shots != "" {
+		b.Picture(name, 1<<14)
+	}
 }
 
-// Picture does so with no more of the page's top than a height in pixels. The window
+// Picture gives what is seen of the page's top, no more than a height in pixels, and
+// keeps it where there is a folder for that. The window
 // is as high for that moment, so that what sticks to its edge is at the edge.
 func (b *Browser) Picture(name string, tallest int64) []byte {
 	b.t.Helper()

@@ -116,9 +116,8 @@ func (b *Browser) AccessibleAnyhow() {
 	b.Accessible()
 	b.Dark()
 	b.Accessible()
-	b.Wide()
-	b.Accessible()
 	b.Light()
+	b.Wide()
 }
 
 func (b *Browser) lookedAt() string {

@@ -15,8 +15,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
 	"postern/internal/api"
@@ -49,12 +52,26 @@ type Site struct {
 	Mails *sendgridfake.Fake
 	Base  string       // where the pages are: http://127.0.0.1:…
 	Pages http.Handler // the pages themselves, for a test that has others besides
+
+	refuse atomic.Pointer[func(address string) string]
+}
+
+// Refuse has SendGrid refuse addresses from here on, for the reason that reason gives;
+// "" takes them.
+func (s *Site) Refuse(reason func(address string) string) { s.refuse.Store(&reason) }
+
+func (s *Site) refusal(address string) string {
+	if reason := s.refuse.Load(); reason != nil {
+		return (*reason)(address)
+	}
+	return ""
 }
 
 // New starts a site that ends with the test.
 func New(t testing.TB) *Site {
 	t.Helper()
-	s := &Site{System: composetest.New(t), Mails: sendgridfake.New(sendgridfake.Config{})}
+	s := &Site{System: composetest.New(t)}
+	s.Mails = sendgridfake.New(sendgridfake.Config{Refuse: s.refusal})
 	vendor := httptest.NewServer(s.Mails)
 	t.Cleanup(func() { s.Mails.Close(); vendor.Close() })
 
@@ -65,7 +82,7 @@ func New(t testing.TB) *Site {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Position: s.Position,
+	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
 		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now,
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}})
 	if err != nil {
@@ -76,6 +93,7 @@ func New(t testing.TB) *Site {
 	s.Pages = web.New(d, slog.New(slog.DiscardHandler))
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", a)
+	mux.Handle("/webhooks/", a)
 	mux.Handle("/", s.Pages)
 	server.Config = api.NewServer(a)
 	server.Config.Handler = mux
@@ -112,15 +130,18 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	}
 	run(watcher.Run)
 	run(s.Desk.Letters.Run)
-	run(func(ctx context.Context) error {
-		return s.Log.Consume(ctx, parked.In(pool),
-			eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 2, Handle: expand(true)},
-			eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 2, Handle: expand(false)})
-	})
+	consume := func(pool *pgxpool.Pool, lanes ...eventlog.Lane) {
+		run(func(ctx context.Context) error { return s.Log.Consume(ctx, parked.In(pool), lanes...) })
+		run(func(ctx context.Context) error {
+			return parked.Retry(ctx, s.Log, pool, slog.New(slog.DiscardHandler), lanes...)
+		})
+	}
+	consume(pool, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 2, Handle: expand(true)},
+		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 2, Handle: expand(false)})
 
 	notifying := storetest.Open(t, s.URL, store.RoleNotify)
 	seen := position.NewWatcher(notifying, nil)
-	n := notify.New(notify.Config{Pool: notifying, Position: seen, Publish: s.Log.Publish, Send: client.Send, Now: s.Clock.Now})
+	n := notify.New(notify.Config{Pool: notifying, Position: seen, Publish: s.Log.Publish, Send: client.Send, Now: s.Clock.Now, FailureLimit: 20})
 	alert := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if notify.IsBulk(e) != bulk {
@@ -131,11 +152,9 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	}
 	run(seen.Run)
 	run(n.RunRetries)
-	run(func(ctx context.Context) error {
-		return s.Log.Consume(ctx, parked.In(notifying),
-			eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: 2, Handle: alert(true)},
-			eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: 2, Handle: alert(false)})
-	})
+	run(n.RunReplays)
+	consume(notifying, eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: 2, Handle: alert(true)},
+		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: 2, Handle: alert(false)})
 }
 
 // NewStaff makes a staff member who can sign in with [Password].

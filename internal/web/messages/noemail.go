@@ -1,0 +1,36 @@
+package messages
+
+import (
+	"net/http"
+	"strconv"
+
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+// noEmailAt is the worklist's address.
+const noEmailAt = "/worklists/no-email"
+
+// unreachable is what the worklist shows.
+type unreachable struct {
+	Rows        []tracking.NoEmail
+	First, Next string // addresses
+}
+
+// noEmail lists the portal users whom no alert reaches.
+func (p *Pages) noEmail(w http.ResponseWriter, r *http.Request) error {
+	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 32)
+	found, err := p.kit.Tracking.WithoutEmail(r.Context(), int32(after), perPage+1) // #nosec G115 -- parsed as such
+	if err != nil {
+		return err
+	}
+	l := unreachable{Rows: found}
+	if len(found) > perPage {
+		l.Rows = found[:perPage]
+		l.Next = noEmailAt + "?after=" + strconv.Itoa(int(found[perPage-1].PortalUserNo))
+	}
+	if after != 0 {
+		l.First = noEmailAt
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "noemail.html", Title: "No working e-mail", Section: section, Data: l})
+}

@@ -1,0 +1,104 @@
+package messages
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/tracking"
+	"postern/internal/web/page"
+)
+
+const (
+	defaultDays = 7
+	mostDays    = 3650
+)
+
+// notOpened is what the page of unread messages shows.
+type notOpened struct {
+	Days        string // as it was typed
+	Rows        []unreadRow
+	Next, First string // addresses
+}
+
+type unreadRow struct {
+	tracking.Unread
+	Subject string // "" where the content was erased
+}
+
+// unread lists who has not opened a message of the reader's for some days.
+func (p *Pages) unread(w http.ResponseWriter, r *http.Request) error {
+	l := notOpened{Days: r.FormValue("days")}
+	if l.Days == "" {
+		l.Days = strconv.Itoa(defaultDays)
+	}
+	view := page.View{Template: "unread.html", Title: "Not opened yet", Section: section}
+	days := page.Number(r, "days", 0, mostDays)
+	switch {
+	case r.FormValue("days") == "":
+		days = defaultDays
+	case r.FormValue("days") == "0":
+	case days == 0:
+		view.Errors = page.Errors{{Field: "days", Message: fmt.Sprintf("Enter how many days, 0 to %d", mostDays)}}
+	}
+	if len(view.Errors) == 0 {
+		if err := p.fillUnread(r, &l, days); err != nil {
+			return err
+		}
+	}
+	view.Data = l
+	return p.kit.Render(w, r, set, view)
+}
+
+func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
+	from := placeOf(r)
+	found, next, err := p.kit.Tracking.Unread(r.Context(), page.Subject(r), p.kit.Now().Add(-time.Duration(days)*24*time.Hour), from, perPage)
+	if err != nil {
+		return err
+	}
+	var ids []uuid.UUID
+	for _, u := range found {
+		if len(ids) == 0 || ids[len(ids)-1] != u.MessageID {
+			ids = append(ids, u.MessageID)
+		}
+	}
+	headers, err := p.kit.Compose.Headers(r.Context(), ids)
+	if err != nil {
+		return err
+	}
+	for _, u := range found {
+		l.Rows = append(l.Rows, unreadRow{u, headers[u.MessageID].Subject})
+	}
+	address := func(at tracking.Place) string {
+		q := url.Values{"days": {strconv.Itoa(days)}}
+		if at != (tracking.Place{}) {
+			q.Set("message", at.Message.String())
+			q.Set("after", strconv.Itoa(int(at.After)))
+		}
+		return "/worklists/unread?" + q.Encode()
+	}
+	if next != nil {
+		l.Next = address(*next)
+	}
+	if from != (tracking.Place{}) {
+		l.First = address(tracking.Place{})
+	}
+	return nil
+}
+
+// placeOf reads where to go on; what is no place is the beginning.
+func placeOf(r *http.Request) (at tracking.Place) {
+	id, err := uuid.Parse(r.FormValue("message"))
+	after, err2 := strconv.ParseInt(r.FormValue("after"), 10, 32)
+	if err != nil || err2 != nil || after < 0 {
+		return tracking.Place{}
+	}
+	return tracking.Place{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
+}
+
+// Alert is what became of the alert in words.
+func (u unreadRow) Alert() string { return called(alerts, u.AlertState) }

@@ -1,0 +1,87 @@
+package reviewing
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"postern/internal/events"
+)
+
+// choice is a value of a filter, or an address, and how it is called.
+type choice struct{ Value, Text string }
+
+// types are what can be searched for, in the order in which it comes about. What is not
+// here is found by the other filters.
+var types = []choice{
+	{string(events.TypeMessageSent), "Message sent"}, {string(events.TypeMessageReleased), "Message released"},
+	{string(events.TypeMessageCancelled), "Message cancelled"}, {string(events.TypeMessageRecalled), "Message recalled"},
+	{string(events.TypeAudienceResolved), "Audience frozen"}, {string(events.TypeDeliveriesCreated), "Deliveries recorded"},
+	{string(events.TypeFanoutCompleted), "All deliveries recorded"},
+	{string(events.TypeAlertsAccepted), "Alerts accepted"}, {string(events.TypeAlertsFailed), "Alerts failed"},
+	{string(events.TypeAlertsSkipped), "Alerts skipped"}, {string(events.TypeAlertsUnknown), "Alerts unknown"},
+	{string(events.TypeDeliveryOpened), "Message opened"}, {string(events.TypeAttachmentDownloaded), "Document downloaded"},
+	{string(events.TypeErasureRequested), "Erasure asked for"}, {string(events.TypeErasureWithdrawn), "Erasure withdrawn"},
+	{string(events.TypeContentErased), "Content erased"}, {string(events.TypeRetentionChanged), "Retention changed"},
+	{string(events.TypeSignedIn), "Signed in"}, {string(events.TypeSignInFailed), "Sign-in failed"},
+	{string(events.TypeStaffCreated), "Staff created"}, {string(events.TypePermissionGranted), "Permission given"},
+	{string(events.TypePermissionRevoked), "Permission taken"}, {string(events.TypeLabelChanged), "Label changed"},
+	{string(events.TypeDirectoryImported), "Directory imported"},
+	{string(events.TypeRecordRead), "Record read"}, {string(events.TypeRecordExported), "Record exported"},
+}
+
+// called is a type of event in words; one that has none is called as it stands.
+func called(t events.Type) string {
+	for _, c := range types {
+		if c.Value == string(t) {
+			return c.Text
+		}
+	}
+	return string(t)
+}
+
+// actors gives the names of those who caused something: of staff and portal users as
+// they are called now, of a process or an operator as events have it.
+func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, error) {
+	var staff, portalUsers []string
+	for _, actor := range all {
+		if id, ok := strings.CutPrefix(actor, "staff:"); ok {
+			staff = append(staff, id)
+		} else if id, ok := strings.CutPrefix(actor, "portal_user:"); ok {
+			portalUsers = append(portalUsers, id)
+		}
+	}
+	names, err := p.kit.Tracking.StaffNames(ctx, staff)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]string{}
+	for _, actor := range all {
+		kind, name, _ := strings.Cut(actor, ":")
+		named[actor] = name + " (" + kind + ")"
+	}
+	for id, name := range names {
+		named["staff:"+id] = name
+	}
+	if names, err = p.kit.Tracking.PortalUserNames(ctx, portalUsers); err != nil {
+		return nil, err
+	}
+	for id, name := range names {
+		named["portal_user:"+id] = name
+	}
+	return named, nil
+}
+
+// ago says how long something is past.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", max(int(d.Seconds()), 0))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+}
