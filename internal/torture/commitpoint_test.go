@@ -113,7 +113,14 @@ type inside struct {
 
 func newInside(t testing.TB) *inside {
 	t.Helper()
-	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), fake: sendgridfake.New(sendgridfake.Config{}), people: crowd(1200)}
+	return newInsideOf(t, 1200, 0)
+}
+
+// newInsideOf has so many portal users, and patience with SendGrid, 0 for the
+// usual.
+func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
+	t.Helper()
+	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), fake: sendgridfake.New(sendgridfake.Config{}), people: crowd(people)}
 	in.log = eventlogtest.Unchecked(t, in.server)
 	in.admin = storetest.Open(t, in.url, store.RoleAdmin)
 	in.hurry()
@@ -128,7 +135,7 @@ func newInside(t testing.TB) *inside {
 	t.Cleanup(func() { _ = in.content.Close() })
 	web := httptest.NewServer(in.fake)
 	t.Cleanup(func() { in.fake.Close(); web.Close() })
-	in.sends, err = sendgrid.New(sendgrid.Config{BaseURL: web.URL, APIKey: "SG.torture", From: "alerts@clinic.example.test", PublicURL: "http://portal.example.test"})
+	in.sends, err = sendgrid.New(sendgrid.Config{BaseURL: web.URL, APIKey: "SG.torture", From: "alerts@clinic.example.test", PublicURL: "http://portal.example.test", Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,17 @@
 // them for ever at a named line: before what it does there has become lasting, or
 // after. The next life of that part has to finish the message.
 //
+// # Answers that get lost
+//
+// TestEachAnswerLost is the table {publish, commit, ack, SendGrid} × {not
+// persisted, persisted}: the part lives on, and has to find out by doing it again.
+//
+// # Outages
+//
+// TestOutages takes away SendGrid, Postgres and NATS in the middle of a blast, for
+// some seconds, in the long form for a minute each. TestSendGridOnItsWorstDay has
+// SendGrid fail in every way that it can, at once.
+//
 // # The verdict
 //
 // The same for all of them: every portal user of the audience has exactly one
@@ -28,8 +39,8 @@
 // satisfies its schema.
 //
 // The short form runs with every other test. The long form, `make torture`, kills
-// each kind of process twenty times in blasts of 20,000. Nothing waits for a time
-// to pass: deadlines are there to end a test that will never end, and are
+// each kind of process twenty times in blasts of 20,000. But for outages, nothing
+// waits for a time to pass: deadlines are there to end a test that will never end, and are
 // generous. What a test started it also ends, by process id; a watchdog does so
 // where the test itself was killed.
 package torture

@@ -33,6 +33,7 @@ type crash struct {
 	call    bool        // of SendGrid
 	line    []string    // parts of what is said, all at once
 	after   bool
+	lives   bool // on: the line breaks there, and an answer is lost with it
 }
 
 // acked is how NATS is told that an event of a consumer is done with.
@@ -107,11 +108,13 @@ func (l *life) run(part func(context.Context) error) {
 }
 
 // at ends the life where here is the place of its crash, and holds whoever comes
-// by once it has ended.
-func (l *life) at(here func(*crash) bool, after bool) {
+// by once it has ended. It gives true, once, where the life goes on and the answer
+// is lost.
+func (l *life) at(here func(*crash) bool, after bool) (lost bool) {
 	l.mu.Lock()
 	if !l.dead && l.crash != nil && l.crash.after == after && l.since == (l.crash.since != "") && here(l.crash) {
-		l.dead = true
+		l.dead, lost = !l.crash.lives, l.crash.lives
+		l.crash = nil
 		for _, c := range l.conns {
 			_ = c.Close()
 		}
@@ -123,15 +126,18 @@ func (l *life) at(here func(*crash) bool, after bool) {
 		l.stop()
 		<-l.over
 	}
+	return lost
 }
 
 // publish is [eventlog.Log.Publish] in this life.
 func (l *life) publish(ctx context.Context, all ...events.Event) (uint64, error) {
 	here := func(c *crash) bool { return c.publish != "" && c.publish == all[0].Type }
-	l.at(here, false)
+	if l.at(here, false) {
+		return 0, eventlog.ErrUnavailable
+	}
 	seq, err := l.log.Publish(ctx, all...)
-	if err == nil {
-		l.at(here, true)
+	if err == nil && l.at(here, true) {
+		return 0, eventlog.ErrUnavailable
 	}
 	return seq, err
 }
@@ -140,9 +146,13 @@ func (l *life) publish(ctx context.Context, all ...events.Event) (uint64, error)
 func (l *life) call(send sender) sender {
 	here := func(c *crash) bool { return c.call }
 	return func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
-		l.at(here, false)
+		if l.at(here, false) {
+			return sendgrid.Result{Kind: sendgrid.Unknown}
+		}
 		result := send(ctx, request, to)
-		l.at(here, true)
+		if l.at(here, true) {
+			return sendgrid.Result{Kind: sendgrid.Unknown}
+		}
 		return result
 	}
 }
@@ -160,7 +170,7 @@ func (l *life) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQ
 // TraceQueryEnd implements [pgx.QueryTracer].
 func (l *life) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	if sql, _ := ctx.Value(statement{}).(string); data.Err == nil {
-		l.at(func(c *crash) bool { return c.sql != "" && strings.Contains(sql, c.sql) }, true)
+		l.at(func(c *crash) bool { return c.sql != "" && !c.lives && strings.Contains(sql, c.sql) }, true)
 	}
 }
 
@@ -201,10 +211,22 @@ func (w watched) Write(data []byte) (int, error) {
 	here := func(c *crash) bool {
 		return len(c.line) > 0 && !slices.ContainsFunc(c.line, func(part string) bool { return !bytes.Contains(data, []byte(part)) })
 	}
-	w.life.at(here, false)
+	if w.life.at(here, false) {
+		return 0, net.ErrClosed
+	}
 	n, err := w.Conn.Write(data)
 	if err == nil {
 		w.life.at(here, true)
+	}
+	return n, err
+}
+
+// Read loses Postgres's answer to a commit: it was committed, and nobody hears.
+func (w watched) Read(data []byte) (int, error) {
+	n, err := w.Conn.Read(data)
+	committed := bytes.Contains(data[:n], []byte("COMMIT\x00"))
+	if committed && w.life.at(func(c *crash) bool { return c.lives && c.sql == "commit" }, true) {
+		return 0, net.ErrClosed
 	}
 	return n, err
 }

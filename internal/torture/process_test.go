@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,3 +156,23 @@ func (c *cluster) stop(t testing.TB) {
 		t.Error(err)
 	}
 }
+
+// A webServer is a [victim] in this process: killed, nobody listens any more.
+type webServer struct {
+	address string
+	handler http.Handler
+	server  *http.Server
+}
+
+func (w *webServer) start(t testing.TB) {
+	t.Helper()
+	listener, err := net.Listen("tcp", w.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.address = listener.Addr().String()
+	w.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: w.handler}
+	go func() { _ = w.server.Serve(listener) }()
+}
+
+func (w *webServer) kill(testing.TB) { _ = w.server.Close() }

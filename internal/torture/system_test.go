@@ -64,6 +64,7 @@ type system struct {
 type standIn struct {
 	address string
 	fake    *atomic.Pointer[sendgridfake.Fake]
+	web     *webServer
 }
 
 func newSystem(t testing.TB) *system {
@@ -87,17 +88,14 @@ func newSystem(t testing.TB) *system {
 }
 
 func (s *system) serveSendGrid() {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.standIn = standIn{"http://" + listener.Addr().String(), new(atomic.Pointer[sendgridfake.Fake])}
-	s.fake.Store(sendgridfake.New(sendgridfake.Config{}))
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.fake.Load().ServeHTTP(w, r)
+	fake := new(atomic.Pointer[sendgridfake.Fake])
+	fake.Store(sendgridfake.New(sendgridfake.Config{}))
+	web := &webServer{address: "127.0.0.1:0", handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fake.Load().ServeHTTP(w, r)
 	})}
-	go func() { _ = server.Serve(listener) }()
-	s.Cleanup(func() { _ = server.Close() })
+	web.start(s)
+	s.standIn = standIn{"http://" + web.address, fake, web}
+	s.Cleanup(func() { web.kill(s) })
 }
 
 // environ is the whole environment of a process: nothing of ours but what finds
@@ -163,6 +161,24 @@ func separate(t testing.TB) (s *system, stores, services []victim) {
 		"api": s.oneOf("api"), "fanout-worker": s.oneOf("fanout-worker"), "notify-worker": s.oneOf("notify-worker"),
 		"recorder": s.leader, "nats": func() victim { return nats }, "postgres": func() victim { return postgres }}
 	return s, []victim{nats, postgres}, services
+}
+
+// hurry has events whose worker was killed handed out again soon, and not after half
+// a minute: after little more than the ten seconds in which a living worker says
+// that it is still at work.
+func (s *system) hurry() {
+	s.Helper()
+	log, err := s.log(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer log.Close()
+	for _, c := range eventlog.ConsumerConfigs() {
+		c.AckWait = 12 * time.Second
+		if _, err := log.JetStream().UpdateConsumer(s.Context(), eventlog.Stream, c); err != nil {
+			s.Fatal(err)
+		}
+	}
 }
 
 // whole is the system in one process, `postern up`, which is started already.
