@@ -5,7 +5,7 @@ TESTFLAGS ?=
 GENERATED := schemas deploy/nats-users.conf
 
 .DEFAULT_GOAL := help
-.PHONY: help setup postgres build run test check generated format vet lint bench bench-pages torture assets screenshots
+.PHONY: help setup postgres build run test check generated format vet lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,11 +47,23 @@ lint: ## staticcheck and gosec
 bench: postgres build ## measure (N=100000 recipients), print a table, write bench.json
 	go run ./bench -n $(N)
 
+bench-poison: ## how long events wait beside one in a thousand that nobody can handle
+	go test -run '^$$' -bench Poison -benchtime 3x ./internal/eventlog
+
 bench-pages: postgres build ## every list and search page, with a million portal users and 100,000 messages
 	go run ./bench -pages
 
-torture: postgres ## kill everything, many times, for hours
-	go test ./internal/torture -run Torture -torture.long -timeout 3h -v
+bench-record: postgres build ## the record: append, verify, receipt, rebuild (N=1000000 deliveries)
+	go run ./bench -record -n $(if $(filter command line environment,$(origin N)),$(N),1000000)
+
+bench-export: postgres ## a million rows of the record as CSV: rows a second, and that memory does not grow
+	go test ./internal/export -run TestMemoryDoesNotGrow -count 1 -v -timeout 30m -rows 1000000
+
+torture: postgres ## kill everything, many times, for hours; outages of a minute; SendGrid on its worst day
+	go test ./internal/torture -run 'Torture|Outages|WorstDay' -torture.long -timeout 3h -v
+
+bench-webhook: postgres build ## SendGrid's reports on a blast (N=100000), as fast as they are taken and 10,000 a second
+	go run ./bench -webhook -n $(N)
 
 assets: ## renew what the pages are dressed in from npm (needs Node; nothing else does)
 	cd assets && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build

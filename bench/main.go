@@ -11,6 +11,11 @@
 // messages instead, asks for every list and search page over HTTP, and fails where
 // one takes more than 100 ms at the median or where a query reads a large table from
 // end to end.
+//
+// With -record it measures what the record costs and how fast it is proved.
+//
+// With -webhook it has SendGrid report on every alert of a blast, in signed batches
+// in a random order, as fast as they are taken and then ten thousand a second.
 package main
 
 import (
@@ -48,6 +53,8 @@ func main() {
 	binary := flag.String("postern", "bin/postern", "the binary to measure")
 	out := flag.String("out", "bench.json", "where the figures go")
 	keep := flag.Bool("keep", false, "keep the data folder")
+	record := flag.Bool("record", false, "measure the record instead: append, verify, receipt, rebuild")
+	webhook := flag.Bool("webhook", false, "measure SendGrid's event webhook instead")
 	pages := flag.Bool("pages", false, "measure the pages of a large clinic instead")
 	users := flag.Int("users", 1_000_000, "portal users of that clinic")
 	messages := flag.Int("messages", 100_000, "messages that it has sent")
@@ -60,6 +67,16 @@ func main() {
 	if *pages {
 		measure = func(ctx context.Context, s *system, _ string, _ *sendgridfake.Fake) error {
 			return measurePages(ctx, s, *users, *messages)
+		}
+	}
+	if *record {
+		measure = func(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake) error {
+			return measureRecord(ctx, s, dir, fake, *n)
+		}
+	}
+	if *webhook {
+		measure = func(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake) error {
+			return measureWebhook(ctx, s, dir, fake, *n)
 		}
 	}
 	if err := run(ctx, *binary, *keep, measure); err != nil {
@@ -91,7 +108,12 @@ func run(ctx context.Context, binary string, keep bool, measure func(context.Con
 	defer stopFake()
 	go func() { _ = fake.Serve(serving, listener) }()
 
-	s := &system{binary: binary, data: filepath.Join(dir, "data"), sendgrid: "http://" + listener.Addr().String()}
+	key, err := sendgridfake.GenerateKey()
+	if err != nil {
+		return err
+	}
+	s := &system{binary: binary, data: filepath.Join(dir, "data"), sendgrid: "http://" + listener.Addr().String(),
+		hook: sendgridfake.Webhook{PrivateKey: key}}
 	if err := s.start(ctx); err != nil {
 		return err
 	}

@@ -29,12 +29,13 @@ type system struct {
 	binary, data, sendgrid string
 	cmd                    *exec.Cmd
 	url, token             string
+	hook                   sendgridfake.Webhook // with which SendGrid reports
 }
 
 func (s *system) start(ctx context.Context) error {
 	s.cmd = exec.Command(s.binary, "up", "--data", s.data, "--listen", "127.0.0.1:0") // #nosec G204 -- what we measure
 	s.cmd.Env = append(os.Environ(), "SENDGRID_BASE_URL="+s.sendgrid, "SENDGRID_API_KEY=SG.bench",
-		"ALERT_FROM=Clinic <alerts@clinic.example>")
+		"ALERT_FROM=Clinic <alerts@clinic.example>", "SENDGRID_WEBHOOK_PUBLIC_KEY="+s.hook.PublicKey())
 	log, err := os.Create(s.data + ".log")
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (s *system) verbWith(ctx context.Context, input string, args ...string) (st
 
 func (s *system) signIn(ctx context.Context) error {
 	_, err := s.verb(ctx, "staff", "create", "--email", "bench@clinic.example", "--name", "Bench",
-		"--permit", "send_portal_message,send_bulk_portal_message")
+		"--permit", "send_portal_message,send_bulk_portal_message,read_record")
 	if err != nil {
 		return err
 	}

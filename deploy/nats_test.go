@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 )
 
@@ -136,24 +138,26 @@ func TestWhatUsersMayDo(t *testing.T) {
 		if err := logs[process].Ensure(ctx, 1); err != nil {
 			t.Errorf("%s does not find the stream as it should be: %v", process, err)
 		}
-		refusesToPurge(t, conns[process])
-	}
-	// The same fact, from whom it is not to come.
-	if mayPublish(t, conns[eventlog.NotifyWorker], opened.Subject()) {
-		t.Error("the notify worker may say that a delivery was opened")
+		keepsToItsOwn(t, process, conns[process])
 	}
 	state, err := logs[eventlog.Admin].State(ctx)
-	if err != nil || state.Msgs != 1 {
-		t.Errorf("%d events on the record: %v", state.Msgs, err)
+	if err != nil || state.First != 1 || state.Deleted != 0 || state.Msgs != state.Last {
+		t.Errorf("the stream is %+v: %v", state, err)
 	}
 }
 
-// refusesToPurge also tries what the stream's own deny flags do not stop.
-func refusesToPurge(t *testing.T, conn *nats.Conn) {
+// keepsToItsOwn tries every type of event, and all that is forbidden to everybody.
+func keepsToItsOwn(t *testing.T, process string, conn *nats.Conn) {
 	t.Helper()
-	for _, verb := range []string{"PURGE", "DELETE", "UPDATE", "MSG.DELETE"} {
-		if mayPublish(t, conn, "$JS.API.STREAM."+verb+"."+eventlog.Stream) {
-			t.Errorf("%s may ask for %s", conn.Opts.User, verb)
+	for _, kind := range eventlogtest.Types(t) {
+		subject := strings.Replace(kind.Filter(), "*", "7", 1)
+		if got, want := mayPublish(t, conn, subject), eventlog.MayPublish(process, kind); got != want {
+			t.Errorf("%s may publish %s: %v, want %v", process, kind, got, want)
+		}
+	}
+	for _, subject := range eventlogtest.Forbidden() {
+		if mayPublish(t, conn, subject) {
+			t.Errorf("%s may publish to %s", process, subject)
 		}
 	}
 }
@@ -166,5 +170,5 @@ func mayPublish(t *testing.T, conn *nats.Conn, subject string) bool {
 		t.Fatal(err)
 	}
 	err := conn.LastError()
-	return !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), subject)
+	return !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), strconv.Quote(subject))
 }

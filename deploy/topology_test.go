@@ -94,7 +94,9 @@ type process struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", dir+"/bin/", "../cmd/...")
+	// As `make build` does, so that nothing is compiled twice.
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", dir+"/bin/", "../cmd/...")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
@@ -125,6 +127,7 @@ func newStack(t *testing.T) *stack {
 	go func() { _ = fake.Serve(ctx, listener) }()
 	s.sendgrid = "http://" + listener.Addr().String()
 	s.must("migrate", "keys", "create", filepath.Join(s.dir, "content.key"))
+	s.must("migrate", "keys", "checkpoint", filepath.Join(s.dir, "checkpoint.key"))
 	return s
 }
 
@@ -146,7 +149,8 @@ func (s *stack) environ(service, listen string) []string {
 	env["DATABASE_URL"] = database.String()
 	env["NATS_URL"] = strings.Replace(env["NATS_URL"], "nats:4222", s.nats, 1)
 	for name, here := range map[string]string{"LISTEN_ADDR": listen, "CONTENT_URL": filepath.Join(s.dir, "content"),
-		"CONTENT_KEY_FILE": filepath.Join(s.dir, "content.key"), "SENDGRID_BASE_URL": s.sendgrid} {
+		"CONTENT_KEY_FILE": filepath.Join(s.dir, "content.key"),
+		"ARCHIVE_URL":      filepath.Join(s.dir, "archive"), "CHECKPOINT_KEY_FILE": filepath.Join(s.dir, "checkpoint.key"), "SENDGRID_BASE_URL": s.sendgrid} {
 		if _, given := env[name]; given {
 			env[name] = here
 		}
