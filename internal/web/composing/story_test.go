@@ -224,6 +224,7 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	b.Click("Add Ann Adams")
 	b.Click("Add Ben Adams")
 	b.Click("Add All Portal Users")
+	b.Sees("Remove All Portal Users")
 	b.Type("Search staff", "rita")
 	b.Click("#staff-bcc .app-findings__add")
 	b.Click("Send at a date and time")
