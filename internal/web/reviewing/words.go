@@ -21,6 +21,12 @@ var types = []choice{
 	{string(events.TypeFanoutCompleted), "All deliveries recorded"},
 	{string(events.TypeAlertsAccepted), "Alerts accepted"}, {string(events.TypeAlertsFailed), "Alerts failed"},
 	{string(events.TypeAlertsSkipped), "Alerts skipped"}, {string(events.TypeAlertsUnknown), "Alerts unknown"},
+	{string(events.TypeAlertsReported), "Alerts reported on"},
+	{string(events.TypeReplayPlanned), "Replay planned"}, {string(events.TypeReplayStarted), "Replay started"},
+	{string(events.TypeReplayPaused), "Replay paused"}, {string(events.TypeReplayResumed), "Replay resumed"},
+	{string(events.TypeReplayCancelled), "Replay cancelled"}, {string(events.TypeReplayCompleted), "Replay completed"},
+	{string(events.TypeAlertingPaused), "Alerting paused"}, {string(events.TypeAlertingResumed), "Alerting resumed"},
+	{string(events.TypeParkedRetried), "Parked event retried"}, {string(events.TypeParkedDiscarded), "Parked event discarded"},
 	{string(events.TypeDeliveryOpened), "Message opened"}, {string(events.TypeAttachmentDownloaded), "Document downloaded"},
 	{string(events.TypeErasureRequested), "Erasure asked for"}, {string(events.TypeErasureWithdrawn), "Erasure withdrawn"},
 	{string(events.TypeContentErased), "Content erased"}, {string(events.TypeRetentionChanged), "Retention changed"},
@@ -29,6 +35,7 @@ var types = []choice{
 	{string(events.TypePermissionRevoked), "Permission taken"}, {string(events.TypeLabelChanged), "Label changed"},
 	{string(events.TypeDirectoryImported), "Directory imported"},
 	{string(events.TypeRecordRead), "Record read"}, {string(events.TypeRecordExported), "Record exported"},
+	{string(events.TypeReceiptIssued), "Receipt issued"},
 }
 
 // called is a type of event in words; one that has none is called as it stands.
