@@ -126,13 +126,18 @@ func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit 
 	var group errgroup.Group
 	// Whoever still reads is called off before the caller has its transactions back.
 	defer func() { cancel(); _ = group.Wait() }()
+	// Asked once: the table may grow meanwhile, and the parts must meet.
+	bounds, err := patientParts(ctx, txs[0], len(txs))
+	if err != nil {
+		return fmt.Errorf("reading patients: %w", err)
+	}
 	parts := make(chan patientsRead, len(txs))
 	lanes := make([]chan *windowReader, len(txs))
 	for i, tx := range txs {
 		lanes[i] = make(chan *windowReader, 2)
 		group.Go(func() error {
 			defer close(lanes[i])
-			some, err := readPatients(ctx, tx, withIDs, i, len(txs))
+			some, err := readPatients(ctx, tx, withIDs, bounds[i], bounds[i+1])
 			parts <- patientsRead{some, err}
 			if err != nil {
 				return err
@@ -180,7 +185,7 @@ func windows(ctx context.Context, tx pgx.Tx) (starts []int32, err error) {
 }
 
 func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, withIDs bool, visit func(*account) bool) error {
-	found, err := readPatients(ctx, tx, withIDs, 0, 1)
+	found, err := readPatients(ctx, tx, withIDs, 0, math.MaxUint32)
 	if err != nil {
 		return fmt.Errorf("reading patients: %w", err)
 	}
@@ -270,18 +275,25 @@ type patientsRead struct {
 	err error
 }
 
-// readPatients reads one of several parts of the patients: as many pages of the
-// table as of each other, in the order in which they lie on disk
-// (https://www.postgresql.org/docs/15/runtime-config-query.html, TID range scans).
-func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, part, of int) (patients, error) {
+// patientParts cuts the table of patients into parts of as many pages each, and gives
+// where each begins and the last one ends, which is beyond any page there may be.
+func patientParts(ctx context.Context, tx pgx.Tx, of int) ([]int64, error) {
 	var pages int64
 	if err := tx.QueryRow(ctx, `SELECT pg_relation_size('app.patients') / current_setting('block_size')::int`).Scan(&pages); err != nil {
 		return nil, err
 	}
-	first, end := pages*int64(part)/int64(of), int64(math.MaxUint32)
-	if part < of-1 {
-		end = pages * int64(part+1) / int64(of)
+	bounds := make([]int64, of+1)
+	for i := range of {
+		bounds[i] = pages * int64(i) / int64(of)
 	}
+	bounds[of] = math.MaxUint32
+	return bounds, nil
+}
+
+// readPatients reads the patients from one page of the table up to another, in the
+// order in which they lie on disk, without reading the rest
+// (https://www.postgresql.org/docs/15/release-14.html, TID range scans).
+func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, first, end int64) (patients, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT patient_no, CASE WHEN $1 THEN patient_id ELSE '' END, status = 'discharged', deceased
 		FROM app.patients WHERE ctid >= $2::text::tid AND ctid < $3::text::tid`,
