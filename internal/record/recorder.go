@@ -31,12 +31,12 @@ const (
 	checkEvery = time.Minute
 	// lastWords bounds how long the last checkpoint may take when a process ends.
 	lastWords = 5 * time.Second
-	// A run is written as soon as one is there; while Postgres is busy with it the
-	// next gathers, up to these bounds.
+	// While Postgres is busy with a run the next gathers, up to these bounds.
 	maxRunEvents = 4096
 	maxRunBytes  = 4 << 20
-	// breath is how far apart the beginnings of small runs are: a transaction costs
-	// about the same for one event as for thirty. A run of fullBytes waits for nothing.
+	// breath is how far apart the beginnings of small runs are at least: a transaction
+	// costs about the same for one event as for thirty. A run of fullBytes waits for
+	// nothing, and neither does an event that comes alone.
 	breath    = 20 * time.Millisecond
 	fullBytes = 512 << 10
 )
