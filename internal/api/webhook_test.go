@@ -99,7 +99,7 @@ func TestReportsSettleAlerts(t *testing.T) {
 	}
 	// Both who have the address are known to have none that works.
 	var dead string
-	if err := b.Admin.QueryRow(t.Context(), `SELECT string_agg(portal_user_id, ' ' ORDER BY 1) FROM record.dead_addresses
+	if err := b.Admin.QueryRow(t.Context(), `SELECT string_agg(portal_user_id, ' ' ORDER BY portal_user_id) FROM record.dead_addresses
 		JOIN app.portal_users USING (portal_user_no)`).Scan(&dead); err != nil || dead != "pu-2 pu-3" {
 		t.Errorf("%q are known to have a dead address: %v", dead, err)
 	}
