@@ -52,10 +52,13 @@ type Difference struct {
 // that does. Deliveries, which are nearly all there is, are not written beside but
 // compared by digest, a chunk at a time.
 func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached uint64, differ []Difference, err error) {
-	err = r.beside(ctx, func(snapshot pgx.Tx, writer *pgx.Conn, position uint64) error {
+	err = r.beside(ctx, func(snapshot pgx.Tx, b *besideTables, position uint64) error {
 		reached = position
+		if err := b.make(ctx, true); err != nil {
+			return err
+		}
 		chunks := chunkDigests{}
-		err := r.replay(ctx, writer, 0, reached, func(p *prepared) error {
+		err := r.replay(ctx, b.conn, 0, reached, func(p *prepared) error {
 			shown := p.show()
 			if shown.Recipients > 0 {
 				chunks.add(p)
@@ -70,7 +73,7 @@ func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached
 		if err != nil {
 			return err
 		}
-		differ, err = differences(ctx, snapshot, writer)
+		differ, err = differences(ctx, snapshot, b.conn)
 		differ = append(found, differ...)
 		return err
 	})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,9 +48,6 @@ var tables = []table{
 	{"retention", "*", "seq"},
 }
 
-// beside is the schema that a rebuild writes.
-const beside = "record_rebuild"
-
 // Compared says how a table came out of a rebuild.
 type Compared struct {
 	Table   string `json:"table"`
@@ -76,19 +72,19 @@ type Rebuild struct {
 // and drops nothing but its own: the real tables are only read, in one snapshot,
 // while recording goes on.
 func (r *Rebuild) Check(ctx context.Context) (compared []Compared, err error) {
-	err = r.beside(ctx, func(snapshot pgx.Tx, writer *pgx.Conn, position uint64) error {
-		if err := r.replay(ctx, writer, 0, position, nil); err != nil {
+	err = r.beside(ctx, func(snapshot pgx.Tx, b *besideTables, position uint64) error {
+		if err := r.replayAll(ctx, b, position); err != nil {
 			return err
 		}
-		compared, err = compare(ctx, snapshot, writer, tables)
+		compared, err = compare(ctx, snapshot, b.conn, tables)
 		return err
 	})
 	return compared, err
 }
 
-// beside calls f with a snapshot of the real tables, a connection to empty ones
-// beside them, and the position that the snapshot has.
-func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, writer *pgx.Conn, position uint64) error) error {
+// beside calls f with a snapshot of the real tables, tables beside them that are not
+// made yet, and the position that the snapshot has.
+func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, b *besideTables, position uint64) error) error {
 	conn, err := r.Pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to Postgres: %w", err)
@@ -103,23 +99,23 @@ func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, writer *pg
 	if err != nil {
 		return err
 	}
-	writer, err := r.openBeside(ctx)
+	b, err := openBeside(ctx, r.Pool, false)
 	if err != nil {
 		return err
 	}
-	defer r.closeBeside(context.WithoutCancel(ctx), writer)
-	return f(snapshot, writer, reached)
+	defer b.close(context.WithoutCancel(ctx))
+	return f(snapshot, b, reached)
 }
 
 // Replace replays everything and puts the rebuilt tables in the place of the
 // real ones, all at once. The copy of the events stays: it is not made anew from
 // the stream, since it may be the better of the two.
 func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
-	writer, err := r.openBeside(ctx)
+	b, err := openBeside(ctx, r.Pool, true)
 	if err != nil {
 		return 0, err
 	}
-	defer r.closeBeside(context.WithoutCancel(ctx), writer)
+	defer b.close(context.WithoutCancel(ctx))
 	state, err := r.Log.State(ctx)
 	if err != nil {
 		return 0, err
@@ -131,17 +127,17 @@ func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
 	if state.Last < recorded {
 		return 0, fmt.Errorf("the stream ends at event %d, before the copy's %d: run `postern repair` first", state.Last, recorded)
 	}
-	if err := r.replay(ctx, writer, 0, recorded, nil); err != nil {
+	if err := r.replayAll(ctx, b, recorded); err != nil {
 		return 0, err
 	}
-	tx, err := writer.Begin(ctx)
+	tx, err := b.conn.Begin(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("beginning the exchange: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	// From here on the recorder waits at its first statement.
 	var reached int64
-	if _, err := tx.Exec(ctx, `LOCK TABLE record.position IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on; LOCK TABLE record.position IN ACCESS EXCLUSIVE MODE`); err != nil {
 		return 0, fmt.Errorf("stopping the recorder: %w", err)
 	}
 	if err := tx.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&reached); err != nil {
@@ -160,60 +156,22 @@ func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
 	return uint64(reached), nil // #nosec G115 -- never negative
 }
 
-// exchange empties every projected table but the events and the position, and
-// fills it from the rebuilt one.
-func exchange(ctx context.Context, tx pgx.Tx) error {
-	for _, t := range tables {
-		if t.name == "events" || t.name == "position" {
-			continue
+// replayAll fills the tables beside with everything up to a position. Where two
+// events give one delivery, the second is refused as the recorder refused it, which
+// takes the index from the first row on: then all is done again that way.
+func (r *Rebuild) replayAll(ctx context.Context, b *besideTables, last uint64) error {
+	for _, indexed := range []bool{false, true} {
+		if err := b.make(ctx, indexed); err != nil {
+			return err
 		}
-		sql := fmt.Sprintf(`TRUNCATE record.%[1]s; INSERT INTO record.%[1]s SELECT * FROM %[2]s.%[1]s ORDER BY %[3]s`, t.name, beside, t.key)
-		if _, err := tx.Conn().PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			return fmt.Errorf("exchanging %s: %w", t.name, err)
+		if err := r.replay(ctx, b.conn, 0, last, nil); err != nil {
+			return err
+		}
+		if err := b.index(ctx); !refusedByData(err) {
+			return err
 		}
 	}
-	_, err := tx.Exec(ctx, `UPDATE record.events e SET projected = r.projected FROM `+beside+`.events r
-		WHERE r.seq = e.seq AND r.projected <> e.projected`)
-	if err != nil {
-		return fmt.Errorf("marking what is projected now: %w", err)
-	}
-	return nil
-}
-
-// openBeside makes the rebuild's schema anew, with tables like the real ones. A
-// lock keeps two rebuilds apart.
-func (r *Rebuild) openBeside(ctx context.Context) (*pgx.Conn, error) {
-	pooled, err := r.Pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to Postgres: %w", err)
-	}
-	conn := pooled.Hijack()
-	var alone bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock+1)).Scan(&alone); err != nil {
-		_ = conn.Close(ctx)
-		return nil, fmt.Errorf("asking to rebuild: %w", err)
-	}
-	if !alone {
-		_ = conn.Close(ctx)
-		return nil, errors.New("another rebuild is running: wait for its end")
-	}
-	var sql strings.Builder
-	fmt.Fprintf(&sql, "DROP SCHEMA IF EXISTS %[1]s CASCADE; CREATE SCHEMA %[1]s;", beside)
-	for _, t := range tables {
-		fmt.Fprintf(&sql, "CREATE UNLOGGED TABLE %[1]s.%[2]s (LIKE record.%[2]s INCLUDING ALL);", beside, t.name)
-	}
-	fmt.Fprintf(&sql, "INSERT INTO %[1]s.position (seq) VALUES (0); SET search_path = %[1]s;", beside)
-	if _, err := conn.PgConn().Exec(ctx, sql.String()).ReadAll(); err != nil {
-		_ = conn.Close(ctx)
-		return nil, fmt.Errorf("making the tables beside: %w", err)
-	}
-	return conn, nil
-}
-
-func (r *Rebuild) closeBeside(ctx context.Context, conn *pgx.Conn) {
-	_, _ = conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+beside+" CASCADE")
-	_, _ = conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // the server ends a session in its own time
-	_ = conn.Close(ctx)
+	return errors.New("the rows do not fit the indexes that they came in with: PostgreSQL's data is damaged")
 }
 
 var errReached = errors.New("reached the end")

@@ -2,12 +2,14 @@ package record
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
 	"postern/internal/eventlog/eventlogtest"
@@ -171,7 +173,9 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 	dead.Dead = []events.DeadAddress{{PortalUserID: "pu-2", PortalUserNo: 2}}
 	r.says(t, facts(t, events.StaffCreated{StaffID: "s1", Name: "Ada"}, sentTo(m, events.HoldNone, "all_portal_users"),
 		chunk(m, 0, 1, 2, 3), reportedBy(m, 1, said(1, "processed", 1)), outcomeOf(m, 0, 3, events.AlertAccepted),
-		reportedBy(m, 1, dead, said(3, "delivered", 4)), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1})...)
+		reportedBy(m, 1, dead, said(3, "delivered", 4)), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1},
+		chunk(m, 1, 2, 7), // number 2 has it already: all of the chunk is refused
+	)...)
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	rebuild := &Rebuild{Log: log, Pool: admin}
 	mustBe := func(differing ...string) {
@@ -196,13 +200,54 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustBe("deliveries", "staff")
+	before := catalog(t, admin)
 	if _, err := rebuild.Replace(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustBe()
+	if diff := cmp.Diff(before, catalog(t, admin)); diff != "" {
+		t.Errorf("the schema that a rebuild leaves (-before +after):\n%s", diff)
+	}
 	// And recording goes on.
 	r.says(t, facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2})...)
 	mustBe()
+}
+
+// catalog is all that makes the schema what it is: columns, storage, grants, checks,
+// indexes and views. It holds the tables that a rebuild knows to those there are.
+func catalog(t *testing.T, admin *pgxpool.Pool) []string {
+	t.Helper()
+	rows, err := admin.Query(t.Context(), `
+		WITH r AS (SELECT * FROM pg_class WHERE relnamespace = 'record'::regnamespace AND relkind IN ('r', 'v'))
+		SELECT format('%s %s %s %s %s %s', relname, relkind, relowner::regrole, relpersistence, reloptions,
+		       (SELECT array_agg(a::text ORDER BY a::text) FROM aclexplode(relacl) a)) FROM r
+		UNION ALL SELECT format('%s.%s %s %s %s %s %s', relname, attname, attnum, atttypid::regtype, attnotnull, attstorage,
+		       pg_get_expr(adbin, adrelid)) FROM r JOIN pg_attribute ON attrelid = r.oid AND attnum > 0
+		       LEFT JOIN pg_attrdef ON adrelid = r.oid AND adnum = attnum
+		UNION ALL SELECT format('%s: %s %s', relname, conname, pg_get_constraintdef(c.oid)) FROM r JOIN pg_constraint c ON conrelid = r.oid
+		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'record'
+		UNION ALL SELECT pg_get_viewdef(oid) FROM r WHERE relkind = 'v'
+		ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var real, known []string
+	for _, t := range tables {
+		known = append(known, t.name)
+	}
+	if err := admin.QueryRow(t.Context(), `SELECT array_agg(tablename::text) FROM pg_tables WHERE schemaname = 'record'`).Scan(&real); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(real)
+	slices.Sort(known)
+	if diff := cmp.Diff(real, known); diff != "" {
+		t.Errorf("tables (-there are +a rebuild knows):\n%s", diff)
+	}
+	return all
 }
 
 func TestAStandbyTakesOver(t *testing.T) {
