@@ -236,27 +236,35 @@ func (r *Rebuild) readRuns(ctx context.Context, after, last uint64, each func(*p
 	return err
 }
 
+// compare reads both sides at once, each over its own connection.
 func compare(ctx context.Context, snapshot pgx.Tx, rebuilt *pgx.Conn, tables []table) ([]Compared, error) {
-	var all []Compared
-	for _, t := range tables {
-		c := Compared{Table: t.name}
-		var err error
-		if c.Digest, c.Rows, err = digest(ctx, snapshot.Conn(), "record", t); err != nil {
-			return nil, err
+	all := make([]Compared, len(tables))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		for i, t := range tables {
+			all[i].Table = t.name
+			if all[i].Digest, all[i].Rows, err = digest(ctx, snapshot.Conn(), "record", t); err != nil {
+				return err
+			}
 		}
-		if c.Rebuilt, _, err = digest(ctx, rebuilt, beside, t); err != nil {
-			return nil, err
+		return nil
+	})
+	group.Go(func() (err error) {
+		for i, t := range tables {
+			if all[i].Rebuilt, _, err = digest(ctx, rebuilt, beside, t); err != nil {
+				return err
+			}
 		}
-		all = append(all, c)
-	}
-	return all, nil
+		return nil
+	})
+	return all, group.Wait()
 }
 
-// digest is the SHA-256 over a table's rows as COPY writes them, in key order.
+// digest is the SHA-256 over a table's rows as COPY BINARY writes them, in key order.
 func digest(ctx context.Context, conn *pgx.Conn, schema string, t table) (string, int64, error) {
 	h := sha256.New()
 	tag, err := conn.PgConn().CopyTo(ctx, io.Writer(h),
-		fmt.Sprintf(`COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT`, t.columns, schema, t.name, t.key))
+		fmt.Sprintf(`COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT BINARY`, t.columns, schema, t.name, t.key))
 	if err != nil {
 		return "", 0, fmt.Errorf("reading %s.%s: %w", schema, t.name, err)
 	}
