@@ -42,13 +42,19 @@ func filled(t *testing.T) map[string]string {
 	return env
 }
 
-// project is docker-compose.yml as Compose understands it.
-func project(t *testing.T) *types.Project {
+// project is docker-compose.yml as Compose understands it, with other files over it.
+func project(t *testing.T, over ...string) *types.Project {
 	t.Helper()
+	files := []types.ConfigFile{{Filename: "../docker-compose.yml"}}
+	for _, name := range over {
+		files = append(files, types.ConfigFile{Filename: name})
+	}
+	env := filled(t)
+	env["CONTENT_URL"], env["CONTENT_CREDENTIALS_FILE"] = "s3://clinic-content", "content.credentials"
 	p, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
 		WorkingDir:  "..",
-		ConfigFiles: []types.ConfigFile{{Filename: "../docker-compose.yml"}},
-		Environment: filled(t),
+		ConfigFiles: files,
+		Environment: env,
 	}, func(o *loader.Options) { o.SetProjectName("postern", true) })
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +111,7 @@ func TestSettings(t *testing.T) {
 		}
 		var environ []string
 		for variable, value := range s.Environment {
-			if !slices.Contains(known, variable) {
+			if !slices.Contains(known, variable) && variable != credentialsFile {
 				t.Errorf("%s is given %s, which no process knows", name, variable)
 			}
 			environ = append(environ, variable+"="+*value)
@@ -125,6 +131,49 @@ func TestSettings(t *testing.T) {
 		if test := s.HealthCheck.Test; !slices.Contains(test, "http://127.0.0.1:"+port+"/readyz") {
 			t.Errorf("%s listens at %q and is asked for its health by %v", name, c.ListenAddr, test)
 		}
+	}
+}
+
+// credentialsFile is what the AWS SDK reads a bucket's credentials from.
+const credentialsFile = "AWS_SHARED_CREDENTIALS_FILE"
+
+// Who holds which secret: the archive's credentials and the key that signs go to the
+// recorder alone, content's to the two that handle content.
+func TestSecrets(t *testing.T) {
+	for _, c := range []struct {
+		over []string
+		want map[string][]string
+	}{
+		{nil, map[string][]string{"api": {"content_key"}, "fanout-worker": {"content_key"}, "recorder": {"archive_credentials", "checkpoint_key"}}},
+		{[]string{"content-s3.yml"}, map[string][]string{"api": {"content_credentials", "content_key"}, "fanout-worker": {"content_credentials", "content_key"},
+			"recorder": {"archive_credentials", "checkpoint_key"}}},
+	} {
+		got := map[string][]string{}
+		for name, s := range project(t, c.over...).Services {
+			for _, secret := range s.Secrets {
+				got[name] = append(got[name], secret.Source)
+			}
+			slices.Sort(got[name])
+			file, given := s.Environment[credentialsFile]
+			if at := slices.IndexFunc(got[name], func(s string) bool { return strings.HasSuffix(s, "_credentials") }); given != (at >= 0) ||
+				given && *file != "/run/secrets/"+got[name][at] {
+				t.Errorf("%s reads its credentials from %v and holds %v", name, file, got[name])
+			}
+			if _, reaches := s.Networks["outside"]; given && !reaches {
+				t.Errorf("%s can't reach the bucket that it has credentials for", name)
+			}
+			for variable := range s.Environment {
+				if strings.HasPrefix(variable, "AWS_") && variable != credentialsFile {
+					t.Errorf("%s is given %s in its environment", name, variable)
+				}
+			}
+		}
+		if d := diff.Diff(c.want, got); d != "" {
+			t.Errorf("with %v (-want +got):\n%s", c.over, d)
+		}
+	}
+	if _, err := os.Stat("no-credentials"); err != nil {
+		t.Error(err)
 	}
 }
 

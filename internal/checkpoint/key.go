@@ -117,6 +117,9 @@ func ParseVerifiers(text string) (*Verifiers, error) {
 	return known, nil
 }
 
+// Origin is the name of the record, as the first key has it.
+func (k *Verifiers) Origin() string { return k.list[0].Name() }
+
 // Texts gives the keys as text.
 func (k *Verifiers) Texts() []string { return k.texts }
 

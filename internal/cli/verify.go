@@ -132,6 +132,7 @@ func verifiedText(r verify.Report, whose string) string {
 		for _, f := range r.Faults[1:] {
 			fmt.Fprintf(&b, "then: %s\n", f)
 		}
+		fmt.Fprintf(&b, "%s\n", r.Advice)
 	} else {
 		fmt.Fprintf(&b, "the record holds: events %d to %d, %d deliveries\n", r.From, r.To, r.Deliveries)
 	}

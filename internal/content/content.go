@@ -86,6 +86,9 @@ func Open(ctx context.Context, address, keyFile string) (*Store, error) {
 	return New(opened, kek), nil
 }
 
+// Reach says what keeps the bucket from being read: see [bucket.Reach].
+func (s *Store) Reach(ctx context.Context) error { return bucket.Reach(ctx, s.bucket, "") }
+
 // Close closes the bucket.
 func (s *Store) Close() error { return s.bucket.Close() }
 

@@ -130,6 +130,8 @@ var vendors = map[string]string{
 	"github.com/sendgrid/":                  "notify/sendgrid notify/sendgridfake",
 	"github.com/tink-crypto/":               "content",
 	"gocloud.dev/":                          "archive bucket bucket/folder content",
+	"github.com/aws/":                       "bucket",
+	"github.com/johannesboyne/gofakes3":     "bucket/s3test",
 	"github.com/alexedwards/":               "access",
 	"github.com/danielgtaylor/huma":         "api",
 	"github.com/pressly/goose":              "store",
@@ -308,4 +310,24 @@ func filesOf(t *testing.T, name string) (files []*ast.File) {
 		files = append(files, file)
 	}
 	return files
+}
+
+// A receipt is checked by code that has no way to a network or a database: what it
+// consists of imports none. (That nothing is reached either, a test of package cli
+// has the kernel enforce.)
+func TestCheckingAReceiptNeedsNobody(t *testing.T) {
+	for _, file := range []string{"receipt/receipt.go", "receipt/statement.go", "ledger/stored.go", "checkpoint/checkpoint.go"} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal", file), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range parsed.Imports {
+			name := strings.Trim(i.Path.Value, `"`)
+			for _, no := range []string{"net", "os", "github.com/jackc/", "github.com/nats-io/", "postern/internal/compose", "postern/internal/eventlog", "postern/internal/store"} {
+				if name == no || strings.HasPrefix(name, strings.TrimSuffix(no, "/")+"/") {
+					t.Errorf("%s imports %s", file, name)
+				}
+			}
+		}
+	}
 }

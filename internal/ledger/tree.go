@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/tlog"
@@ -66,6 +67,9 @@ func TreeAt(size int64, r tlog.HashReader) (*Tree, error) {
 	}
 	return &Tree{Size: size, edges: edges}, nil
 }
+
+// Clone gives a tree that grows apart from t.
+func (t *Tree) Clone() *Tree { return &Tree{Size: t.Size, edges: slices.Clone(t.edges)} }
 
 // Append adds a leaf and gives the hashes to be stored for it, the first under
 // tlog.StoredHashIndex(0, size before) and the others right after it.

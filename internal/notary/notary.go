@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"postern/internal/archive"
 	"postern/internal/checkpoint"
@@ -36,15 +37,17 @@ type Config struct {
 	Every   time.Duration // how often to sign
 }
 
-// Notary is used by one goroutine, that of the recorder which leads.
+// Notary is used by one goroutine, that of the recorder which leads; [Notary.Behind]
+// by any.
 type Notary struct {
 	Config
 	known *checkpoint.Verifiers
 
-	ready    bool                  // whether what follows was read from the archive
-	outside  checkpoint.Checkpoint // the last that the archive holds; of size 0 where there is none
-	sealed   uint64                // the last event in a segment
-	unsealed time.Time             // since when events have been waiting for one
+	ready bool // whether the rest was read from the archive
+	// last is the last checkpoint that the archive held then, or that was signed
+	// since: whoever rewrites Postgres can't rewrite this. Of size 0: there is none.
+	last checkpoint.Checkpoint
+	carrier
 }
 
 // New makes a Notary. It does no I/O.
@@ -60,23 +63,55 @@ func New(c Config) (*Notary, error) {
 }
 
 // Run signs and seals until ctx ends. What fails is said and tried again: it keeps
-// nobody from recording.
+// nobody from recording, and an archive that is away or slow nobody from signing.
+// Only at its start it waits for the archive, which alone knows whether the record
+// was rolled back.
 func (n *Notary) Run(ctx context.Context) error {
 	n.ready = false // another may have led since
-	for {
-		size, err := n.attest(ctx)
-		if err != nil && ctx.Err() == nil {
-			n.Logger.Error("no checkpoint is signed", "error", err)
+	n.complete.Store(time.Now().UnixNano())
+	defer n.complete.Store(0)
+	for !n.ready {
+		if err := n.prepare(ctx); err != nil {
+			n.complain(ctx, "no checkpoint is signed until the archive answers", err)
+			pause(ctx, n.Every)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.keepSigning(ctx) })
+	if n.Archive != nil {
+		group.Go(func() error { return n.keepCarrying(ctx) })
+	}
+	return group.Wait()
+}
+
+func (n *Notary) keepSigning(ctx context.Context) error {
+	for ctx.Err() == nil {
+		size, err := n.sign(ctx)
+		if err != nil {
+			n.complain(ctx, "no checkpoint is signed", err)
 		}
 		wait := n.Every
 		if size == 0 {
 			wait /= 10 // the first is soon
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
+		pause(ctx, wait)
+	}
+	return ctx.Err()
+}
+
+func (n *Notary) complain(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		n.Logger.Error(what, "error", err, "archive_behind", n.Behind().Round(time.Second))
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -84,21 +119,13 @@ func (n *Notary) Run(ctx context.Context) error {
 // archive. A crash anywhere leaves less outside than there could be; the next
 // Attest goes on from what it finds there.
 func (n *Notary) Attest(ctx context.Context) error {
-	_, err := n.attest(ctx)
-	return err
-}
-
-func (n *Notary) attest(ctx context.Context) (signed uint64, err error) {
 	if err := n.prepare(ctx); err != nil {
-		return 0, err
+		return err
 	}
-	if signed, err = n.sign(ctx); err != nil || n.Archive == nil {
-		return signed, err
+	if _, err := n.sign(ctx); err != nil || n.Archive == nil {
+		return err
 	}
-	if err := n.carry(ctx); err != nil {
-		return signed, err
-	}
-	return signed, n.seal(ctx, signed)
+	return n.bringOut(ctx)
 }
 
 // prepare makes the keys known to whoever reads the database, and learns how far
@@ -123,31 +150,6 @@ func (n *Notary) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (n *Notary) lookOutside(ctx context.Context) error {
-	latest, err := n.Archive.Latest(ctx)
-	if err != nil {
-		return err
-	}
-	if n.outside = (checkpoint.Checkpoint{}); latest.Size > 0 {
-		text, err := n.Archive.Read(ctx, latest.Name)
-		if err != nil {
-			return err
-		}
-		if n.outside, err = checkpoint.Open(string(text), n.known); err != nil {
-			return fmt.Errorf("the archive's %s: %w", latest.Name, err)
-		}
-	}
-	segments, err := n.Archive.Segments(ctx)
-	if err != nil {
-		return err
-	}
-	n.sealed, n.unsealed = 0, time.Time{}
-	for _, s := range segments {
-		n.sealed = max(n.sealed, s.Last)
-	}
-	return nil
-}
-
 // ErrOtherHistory says that the record is not the one that was signed before.
 var ErrOtherHistory = errors.New("the record does not hold what was signed before: `postern verify` says where")
 
@@ -159,6 +161,7 @@ var ErrOtherHistory = errors.New("the record does not hold what was signed befor
 // checkpoint, and nobody has seen one; after it, all that the checkpoint covers is
 // on disk.
 func (n *Notary) sign(ctx context.Context) (size uint64, err error) {
+	fresh := n.last
 	err = pgx.BeginTxFunc(ctx, n.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
 			return err
@@ -178,8 +181,8 @@ func (n *Notary) sign(ctx context.Context) (size uint64, err error) {
 		if last > 0 {
 			err = mustHold(hashes, now, last, tlog.Hash(root))
 		}
-		if outside := int64(n.outside.Size); err == nil && outside > last { // #nosec G115 -- parsed as 63 bits
-			err = mustHold(hashes, now, outside, n.outside.Root)
+		if known := int64(n.last.Size); err == nil && known > last { // #nosec G115 -- parsed as 63 bits
+			err = mustHold(hashes, now, known, n.last.Root)
 		}
 		if err != nil {
 			return err
@@ -193,13 +196,14 @@ func (n *Notary) sign(ctx context.Context) (size uint64, err error) {
 		if err != nil {
 			return err
 		}
-		size = c.Size
+		size, fresh = c.Size, c
 		_, err = tx.Exec(ctx, `INSERT INTO app.checkpoints (size, root, signed) VALUES ($1, $2, $3)`, now, c.Root[:], text)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("signing a checkpoint: %w", err)
 	}
+	n.last = fresh
 	return size, nil
 }
 

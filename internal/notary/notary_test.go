@@ -26,12 +26,17 @@ type clinic struct {
 	pool    *pgxpool.Pool
 	url     string
 	keyFile string
-	dir     string
+	archive string
 }
 
 func found(t *testing.T) *clinic {
 	t.Helper()
-	c := &clinic{url: storetest.New(t), keyFile: filepath.Join(t.TempDir(), "checkpoint.key"), dir: t.TempDir()}
+	return foundAt(t, t.TempDir())
+}
+
+func foundAt(t *testing.T, address string) *clinic {
+	t.Helper()
+	c := &clinic{url: storetest.New(t), keyFile: filepath.Join(t.TempDir(), "checkpoint.key"), archive: address}
 	if _, err := checkpoint.CreateKeyFile(c.keyFile, "clinic.example/record"); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +52,7 @@ func (c *clinic) restart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outside, err := archive.Open(t.Context(), c.dir)
+	outside, err := archive.Open(t.Context(), c.archive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +93,11 @@ func (c *clinic) grow(t *testing.T, pool *pgxpool.Pool, n, size int, salt string
 	}
 }
 
+func (c *clinic) asAdmin(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	return storetest.Open(t, c.url, store.RoleAdmin)
+}
+
 func (c *clinic) must(t *testing.T) {
 	t.Helper()
 	if err := c.Attest(t.Context()); err != nil {
@@ -124,7 +134,7 @@ func TestSignedWhileItGrows(t *testing.T) {
 	}
 	c.restart(t)
 	c.must(t)
-	all, err := c.Archive.Checkpoints(t.Context())
+	all, _, err := c.Archive.Checkpoints(t.Context())
 	if err != nil || len(all) != 3 || all[2].Size != 15 {
 		t.Errorf("outside there is %v, %v", all, err)
 	}
@@ -139,7 +149,7 @@ func TestWhenASegmentIsSealed(t *testing.T) {
 	c.grow(t, c.pool, 1, 10, "a")
 	c.must(t)
 	segments := func() (ranges [][2]uint64) {
-		all, err := c.Archive.Segments(t.Context())
+		all, _, err := c.Archive.Segments(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,10 +161,7 @@ func TestWhenASegmentIsSealed(t *testing.T) {
 	if got := segments(); len(got) != 1 || got[0] != [2]uint64{1, 2} {
 		t.Fatalf("sealed is %v", got)
 	}
-	admin := storetest.Open(t, c.url, store.RoleAdmin)
-	if _, err := admin.Exec(t.Context(), `UPDATE app.checkpoints SET signed_at = signed_at - interval '2 hours'`); err != nil {
-		t.Fatal(err)
-	}
+	c.admin(t, `UPDATE app.checkpoints SET signed_at = signed_at - interval '2 hours'`)
 	c.restart(t)
 	c.must(t)
 	if got := segments(); len(got) != 2 || got[1] != [2]uint64{3, 4} {

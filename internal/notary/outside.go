@@ -3,6 +3,7 @@ package notary
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,10 +14,77 @@ import (
 
 // A segment is sealed, under a checkpoint that covers it, once it has so many
 // bytes, or its first event has waited so long: a small clinic gets one an hour.
+// With an event on top, of at most 8 MiB, it stays one PUT to S3.
 const (
-	segmentBytes = 8 << 20
+	segmentBytes = 7 << 20
 	segmentAge   = time.Hour
 )
+
+// carrier is how far the archive has come.
+type carrier struct {
+	carried  uint64    // the size of the last checkpoint there
+	day      time.Time // under which it stands
+	sealed   uint64    // the last event in a segment
+	unsealed time.Time // since when events have been waiting for one
+	complete atomic.Int64
+}
+
+// Behind says how long ago the archive was last seen to hold all that was due there.
+// It is 0 where nobody carries: the recorder stands by, or there is no archive.
+func (n *Notary) Behind() time.Duration {
+	complete := n.complete.Load()
+	if n.Archive == nil || complete == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, complete))
+}
+
+func (n *Notary) lookOutside(ctx context.Context) error {
+	latest, err := n.Archive.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	if n.last = (checkpoint.Checkpoint{}); latest.Size > 0 {
+		text, err := n.Archive.Read(ctx, latest.Name)
+		if err != nil {
+			return err
+		}
+		if n.last, err = checkpoint.Open(string(text), n.known); err != nil {
+			return fmt.Errorf("the archive's %s: %w", latest.Name, err)
+		}
+	}
+	n.carried, n.day = n.last.Size, latest.Day
+	segments, _, err := n.Archive.Segments(ctx)
+	if err != nil {
+		return err
+	}
+	n.sealed, n.unsealed = 0, time.Time{}
+	for _, s := range segments {
+		n.sealed = max(n.sealed, s.Last)
+	}
+	return nil
+}
+
+// keepCarrying brings to the archive what is due there, and over an outage
+// everything that came due meanwhile: it asks Postgres, which forgets nothing.
+func (n *Notary) keepCarrying(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := n.bringOut(ctx); err != nil {
+			n.complain(ctx, "the archive does not get what was signed; it is tried again", err)
+		} else {
+			n.complete.Store(time.Now().UnixNano())
+		}
+		pause(ctx, n.Every)
+	}
+	return ctx.Err()
+}
+
+func (n *Notary) bringOut(ctx context.Context) error {
+	if err := n.carry(ctx); err != nil {
+		return err
+	}
+	return n.seal(ctx, n.carried)
+}
 
 // carry brings to the archive the checkpoints that it lacks.
 func (n *Notary) carry(ctx context.Context) error {
@@ -25,7 +93,7 @@ func (n *Notary) carry(ctx context.Context) error {
 		Signed   string
 		SignedAt time.Time
 	}
-	rows, err := n.Pool.Query(ctx, `SELECT size, signed, signed_at FROM app.checkpoints WHERE size > $1 ORDER BY nr`, n.outside.Size)
+	rows, err := n.Pool.Query(ctx, `SELECT size, signed, signed_at FROM app.checkpoints WHERE size > $1 ORDER BY nr`, n.carried)
 	if err != nil {
 		return fmt.Errorf("reading the checkpoints: %w", err)
 	}
@@ -35,13 +103,18 @@ func (n *Notary) carry(ctx context.Context) error {
 	}
 	for _, c := range lacking {
 		opened, err := checkpoint.Open(c.Signed, n.known)
-		if err != nil {
-			return fmt.Errorf("the checkpoint of %d events in Postgres: %w", c.Size, err)
+		if err != nil { // somebody else's: `postern verify` names it, and it holds up no other
+			n.Logger.Error("a checkpoint in Postgres is not carried to the archive", "size", c.Size, "error", err)
+			continue
 		}
-		if err := n.Archive.PutCheckpoint(ctx, opened.Size, c.SignedAt, c.Signed); err != nil {
+		// A clock that is set back makes no day come before one that there is.
+		if c.SignedAt.After(n.day) {
+			n.day = c.SignedAt
+		}
+		if err := n.Archive.PutCheckpoint(ctx, opened.Size, n.day, c.Signed); err != nil {
 			return err
 		}
-		n.outside = opened
+		n.carried = opened.Size
 	}
 	return nil
 }

@@ -1,9 +1,12 @@
 package receipt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"postern/internal/checkpoint"
 	"postern/internal/compose"
 	"postern/internal/events"
 	"postern/internal/ledger"
@@ -101,7 +103,7 @@ func (o *Office) find(ctx context.Context, q Request) ([]Event, error) {
 	rows, err := o.Pool.Query(ctx, `
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND (message_id = $1 AND (seq = $2
 			OR type IN ('message.sent', 'message.released', 'audience.resolved', 'message.recalled',
-			            'alerts.accepted', 'alerts.failed', 'alerts.skipped', 'alerts.unknown')
+			            'alerts.accepted', 'alerts.failed', 'alerts.skipped', 'alerts.unknown', 'alerts.reported')
 			OR type IN ('delivery.opened', 'attachment.downloaded') AND actor = $3))
 		UNION ALL
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND id = $4
@@ -117,7 +119,7 @@ func (o *Office) find(ctx context.Context, q Request) ([]Event, error) {
 			return err
 		}
 		e, err := events.Parse(s.Header, s.Data)
-		if err == nil && (e.Chunk == nil || e.Chunk.Index == chunk) {
+		if err == nil && speaksOf(e, q.PortalUserID, chunk) {
 			all = append(all, Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
 		}
 		return err
@@ -126,6 +128,30 @@ func (o *Office) find(ctx context.Context, q Request) ([]Event, error) {
 		return nil, fmt.Errorf("reading the events: %w", err)
 	}
 	return all, nil
+}
+
+// speaksOf tells whether an event of the message is about the delivery. What is of
+// other chunks, and what names only others, is not: most of a large message's events.
+func speaksOf(e events.Event, portalUser string, chunk int) bool {
+	switch {
+	case e.Chunk != nil && e.Chunk.Index != chunk:
+		return false
+	case e.Type == events.TypeAlertsReported, e.Version == 2 && strings.HasPrefix(string(e.Type), "alerts."):
+		return bytes.Contains(e.Data, []byte(`"portal_user_id":"`+portalUser+`"`)) && namesOf(e, portalUser)
+	}
+	return true
+}
+
+// namesOf tells whether the portal user is among those whose alerts an event is of.
+func namesOf(e events.Event, portalUser string) bool {
+	if e.Type == events.TypeAlertsReported {
+		b, err := events.Decode[events.AlertsReported](e)
+		return err == nil && slices.ContainsFunc(b.Requests, func(r events.ReportedRequest) bool {
+			return slices.ContainsFunc(r.Reports, func(r events.Report) bool { return r.PortalUserID == portalUser })
+		})
+	}
+	b, err := events.Decode[events.AlertOutcome](e)
+	return err == nil && slices.ContainsFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == portalUser })
 }
 
 const checkpointPoll = 200 * time.Millisecond
@@ -181,18 +207,4 @@ func (o *Office) open(ctx context.Context, r *Receipt, names bool) error {
 		}
 	}
 	return nil
-}
-
-// Verify is Check for a file and keys as text, for whoever has nothing else.
-func Verify(file []byte, keys string) (*Receipt, checkpoint.Checkpoint, error) {
-	known, err := checkpoint.ParseVerifiers(keys)
-	if err != nil {
-		return nil, checkpoint.Checkpoint{}, err
-	}
-	r, err := Parse(file)
-	if err != nil {
-		return nil, checkpoint.Checkpoint{}, err
-	}
-	c, err := r.Check(known)
-	return r, c, err
 }

@@ -216,3 +216,17 @@ func (r *Receipt) sent() (events.MessageSent, error) {
 	}
 	return events.MessageSent{}, wrong("it holds no message.sent")
 }
+
+// Verify is Check for a file and keys as text, for whoever has nothing else.
+func Verify(file []byte, keys string) (*Receipt, checkpoint.Checkpoint, error) {
+	known, err := checkpoint.ParseVerifiers(keys)
+	if err != nil {
+		return nil, checkpoint.Checkpoint{}, err
+	}
+	r, err := Parse(file)
+	if err != nil {
+		return nil, checkpoint.Checkpoint{}, err
+	}
+	c, err := r.Check(known)
+	return r, c, err
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -76,6 +78,33 @@ func (i *issued) issue(t *testing.T, portalUser string) []byte {
 		t.Fatal(err)
 	}
 	return file
+}
+
+var update = flag.Bool("update", false, "issue testdata's receipt anew")
+
+// A receipt that was handed out holds for as long as there is this program: testdata
+// has one that was issued in November 2026, and its clinic's key.
+func TestAnOldReceiptHolds(t *testing.T) {
+	t.Parallel()
+	if *update {
+		i := newIssued(t)
+		for name, data := range map[string][]byte{"receipt.json": i.file, "key": []byte(i.keys + "\n")} {
+			if err := os.WriteFile(filepath.Join("testdata", name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	file, err := os.ReadFile("testdata/receipt.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := os.ReadFile("testdata/key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := receipt.Verify(file, string(keys)); err != nil {
+		t.Error(err)
+	}
 }
 
 // What a receipt says, in order, of one delivery and of no other's doings.

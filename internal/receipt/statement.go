@@ -1,10 +1,12 @@
 package receipt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -20,6 +22,7 @@ type told struct {
 	sender     string
 	sent       bool
 	delivered  bool
+	chunk      int             // in which it was delivered
 	named      map[string]bool // other portal users that the events name
 }
 
@@ -101,7 +104,17 @@ func (t *told) text(e events.Event) ([]string, error) {
 	case events.TypeDeliveriesCreated:
 		return t.delivery(e)
 	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
-		return one(events.Decode[events.AlertOutcome](e))(t.alert)
+		b, err := events.Decode[events.AlertOutcome](e)
+		if err != nil {
+			return nil, err
+		}
+		return t.alert(b)
+	case events.TypeAlertsReported:
+		b, err := events.Decode[events.AlertsReported](e)
+		if err != nil {
+			return nil, err
+		}
+		return t.reports(b)
 	case events.TypeDeliveryOpened:
 		b, err := events.Decode[events.DeliveryOpened](e)
 		return t.own(b.PortalUserID, "The portal user opens the message for the first time", err)
@@ -145,7 +158,7 @@ func (t *told) name(ids ...string) {
 
 func (t *told) delivery(e events.Event) ([]string, error) {
 	var text string
-	_, _, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
+	_, chunk, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
 		t.name(r.PortalUserID)
 		if r.PortalUserID != t.portalUser {
 			return nil
@@ -166,22 +179,62 @@ func (t *told) delivery(e events.Event) ([]string, error) {
 	if text == "" {
 		return nil, errors.New("it delivers nothing to the portal user")
 	}
-	t.delivered = true
+	t.delivered, t.chunk = true, chunk
 	return []string{text}, nil
 }
 
-func (t *told) alert(b events.AlertOutcome) string {
-	state, reason := b.State, b.Reason
+// errForeign is what no event of a receipt may be.
+var errForeign = errors.New("it says nothing of the delivery")
+
+// alert tells what one attempt came to. The first speaks of everybody in a chunk, that
+// of a replay of those whom it names.
+func (t *told) alert(b events.AlertOutcome) ([]string, error) {
 	for _, x := range b.Exceptions {
 		t.name(x.PortalUserID)
 	}
 	i := slices.IndexFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == t.portalUser })
+	if !t.delivered || b.Chunk != t.chunk || i < 0 && b.ReplayID != nil {
+		return nil, errForeign
+	}
+	state, reason := b.State, b.Reason
 	if i >= 0 {
 		state, reason = b.Exceptions[i].State, b.Exceptions[i].Reason
 	}
 	text := fmt.Sprintf("The alert by e-mail, attempt %d: %s", b.Attempt, state)
 	if reason != "" {
 		text += ": " + reason
+	}
+	if b.ReplayID != nil {
+		text += fmt.Sprintf(" (part %d of replay %s)", b.Part, b.ReplayID)
+	}
+	return []string{text}, nil
+}
+
+// reports tells what SendGrid's webhook said of the alert in one post.
+func (t *told) reports(b events.AlertsReported) (text []string, err error) {
+	for _, request := range b.Requests {
+		for i := range request.Reports {
+			r := &request.Reports[i]
+			t.name(r.PortalUserID)
+			for _, d := range r.Dead {
+				t.name(d.PortalUserID)
+			}
+			if t.delivered && request.Chunk == t.chunk && r.PortalUserID == t.portalUser {
+				text = append(text, reported(request.Attempt, r))
+			}
+		}
+	}
+	if len(text) == 0 {
+		return nil, errForeign
+	}
+	return text, nil
+}
+
+func reported(attempt int, r *events.Report) string {
+	what := strings.Join(slices.DeleteFunc([]string{r.Type, r.Bounce, r.Status}, func(s string) bool { return s == "" }), " ")
+	text := fmt.Sprintf("SendGrid reports of attempt %d, at %s: %s", attempt, r.At.UTC().Format(time.RFC3339), what)
+	if why := cmp.Or(r.Words(), r.Reason); why != "" {
+		text += ": " + why
 	}
 	return text
 }

@@ -67,6 +67,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	defer func() { _ = kept.Close() }()
+	b.reach(ctx, "content", c.ContentURL, kept.Reach)
 	var scanner *clamd.Client
 	if c.ClamdAddr != "" {
 		scanner = clamd.New(c.ClamdAddr)

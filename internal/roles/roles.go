@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
@@ -63,6 +64,19 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
 	return b, nil
+}
+
+// reachWithin is how long a start may take over a bucket that does not answer.
+const reachWithin = 5 * time.Second
+
+// reach says at the start what is wrong with a bucket's settings. The process goes
+// on all the same: what needs the bucket tries again, and nothing else waits for it.
+func (b *base) reach(ctx context.Context, what, address string, try func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	if err := try(ctx); err != nil {
+		b.logger.Error("the "+what+" can't be reached", "address", address, "error", err)
+	}
 }
 
 func (b *base) close() {

@@ -43,6 +43,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer func() { _ = kept.Close() }()
+	b.reach(ctx, "content", c.ContentURL, kept.Reach)
 	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Publish: b.publish, Logger: b.logger})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
@@ -138,9 +139,11 @@ func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	} else {
 		defer func() { _ = n.Archive.Close() }()
+		b.reach(ctx, "archive", c.ArchiveURL, n.Archive.Reach)
 	}
 	if r.Notary, err = notary.New(n); err != nil {
 		return err
 	}
+	tell.WatchArchive(r.Notary.Behind)
 	return b.run(ctx, health, record.New(r).Run)
 }

@@ -33,6 +33,13 @@ func (t *Telemetry) WatchDisk(free func() float64) {
 		Help: "How much may still be written to the disk of the record; -1 where nobody knows."}, free))
 }
 
+// WatchArchive has /metrics tell how far the archive is behind.
+func (t *Telemetry) WatchArchive(behind func() time.Duration) {
+	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "archive_behind_seconds",
+		Help: "How long ago the archive was last seen to hold all that was signed; 0 where nobody carries anything there."},
+		func() float64 { return behind().Seconds() }))
+}
+
 // standings is a [prometheus.Collector].
 type standings struct {
 	read func(context.Context) (Standing, error)

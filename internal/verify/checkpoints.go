@@ -5,10 +5,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/archive"
 	"postern/internal/checkpoint"
 )
 
@@ -22,47 +22,41 @@ type signed struct {
 // fault: nobody but us puts any there.
 func (v *Verifier) readCheckpoints(ctx context.Context) error {
 	seen := map[string]bool{}
-	add := func(where, text string) {
+	add := func(where, text string) (opened bool) {
 		if seen[text] {
-			return
+			return true
 		}
 		seen[text] = true
 		c, err := checkpoint.Open(text, v.Keys)
+		if err == nil && c.Origin != v.Keys.Origin() {
+			err = fmt.Errorf("it is of the record %s, and this one is %s", c.Origin, v.Keys.Origin())
+		}
 		if err != nil {
 			v.fault(where, 0, "%v", err)
-			return
+			return false
 		}
 		v.signed = append(v.signed, signed{c, where})
-	}
-	if v.Archive != nil {
-		outside, err := v.Archive.Checkpoints(ctx)
-		if err != nil {
-			return err
-		}
-		for _, c := range outside {
-			if v.Since != nil && c.Size < v.Since.Size {
-				continue
-			}
-			text, err := v.Archive.Read(ctx, c.Name)
-			if err != nil {
-				return err
-			}
-			add("the archive's "+c.Name, string(text))
-		}
+		return true
 	}
 	var from uint64
 	if v.Since != nil {
 		from = v.Since.Size
 		v.signed = append(v.signed, signed{*v.Since, "the checkpoint that was given"})
 	}
-	rows, err := v.Pool.Query(ctx, `SELECT nr, size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr`, from)
+	if err := v.checkpointsOutside(ctx, from, add); err != nil {
+		return err
+	}
+	rows, err := v.Pool.Query(ctx, `SELECT nr, size, signed, signed_at FROM app.checkpoints WHERE size >= $1 ORDER BY nr`, from)
 	if err != nil {
 		return fmt.Errorf("reading the checkpoints: %w", err)
 	}
 	var nr, size int64
 	var text string
-	_, err = pgx.ForEachRow(rows, []any{&nr, &size, &text}, func() error {
-		add(fmt.Sprintf("checkpoint %d in Postgres, of %d events", nr, size), text)
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&nr, &size, &text, &at}, func() error {
+		if add(fmt.Sprintf("checkpoint %d in Postgres, of %d events", nr, size), text) {
+			v.expectOutside(uint64(size), at, text) // #nosec G115 -- a size
+		}
 		return nil
 	})
 	if err != nil {
@@ -77,6 +71,9 @@ func (v *Verifier) passCheckpoints(size uint64) {
 	for len(v.signed) > 0 && v.signed[0].Size <= size {
 		c := v.signed[0]
 		v.signed = v.signed[1:]
+		if c.Size == size {
+			v.judged = append(v.judged, judged{c, v.tree.Root() == c.Root})
+		}
 		switch {
 		case c.Size < size: // of before the walk
 		case v.differs: // the events that differ were named
@@ -98,11 +95,4 @@ func (v *Verifier) endAt(last uint64) {
 			return
 		}
 	}
-}
-
-func (v *Verifier) segments(ctx context.Context) (all []archive.Segment, err error) {
-	if v.Archive == nil {
-		return nil, nil
-	}
-	return v.Archive.Segments(ctx)
 }

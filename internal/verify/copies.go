@@ -55,7 +55,7 @@ func (v *Verifier) copies(ctx context.Context, segments []archive.Segment) error
 			return err
 		}
 	}
-	return nil
+	return v.complete(ctx, segments)
 }
 
 func (v *Verifier) copyInPostgres(ctx context.Context) error {

@@ -46,11 +46,16 @@ type Verifier struct {
 	Progress func(seq, last uint64)
 
 	report  Report
-	signed  []signed // by size
+	signed  []signed // by size; those that the walk has not come to
+	judged  []judged // by size; those that it has
 	tree    *ledger.Tree
+	planted *ledger.Tree // as it was where the walk began
 	copied  leaves
 	trace   trace
-	differs bool // the stream is not what the copy says: no later root can be right
+	expected
+	walked  uint64               // the last event that the stream was seen to have
+	others  map[uint64]tlog.Hash // what it says where that is not what the copy says
+	differs bool                 // there are such: no later root can be right
 }
 
 // A Fault is something that does not hold, and where.
@@ -74,6 +79,7 @@ type Report struct {
 	Signed      uint64  `json:"signed"`      // events that the last checkpoint covers
 	Seconds     float64 `json:"seconds"`
 	Faults      []Fault `json:"faults"`
+	Advice      string  `json:"advice,omitempty"` // what to run, where something does not hold
 }
 
 // enough faults are as good as all: the first says where to look.
@@ -124,6 +130,11 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 			return v.report, err
 		}
 	}
+	if len(v.report.Faults) > 0 {
+		if err := v.arbitrate(ctx, segments); err != nil {
+			return v.report, err
+		}
+	}
 	v.report.OK = len(v.report.Faults) == 0
 	v.report.Seconds = time.Since(began).Seconds()
 	if v.report.Faults == nil {
@@ -155,7 +166,7 @@ func (v *Verifier) broken(err error) error {
 func (v *Verifier) plant(ctx context.Context) error {
 	v.copied = leaves{pool: v.Pool, next: v.report.From}
 	v.trace = trace{}
-	v.tree = &ledger.Tree{}
+	v.tree, v.planted, v.others = &ledger.Tree{}, &ledger.Tree{}, map[uint64]tlog.Hash{}
 	if v.Since == nil {
 		return nil
 	}
@@ -167,7 +178,7 @@ func (v *Verifier) plant(ctx context.Context) error {
 	if tree.Root() != v.Since.Root {
 		return fmt.Errorf("the record that Postgres has is not the one that the checkpoint of %d events is of: run `postern verify` without --since", v.Since.Size)
 	}
-	v.tree = tree
+	v.tree, v.planted = tree, tree.Clone()
 	return v.trace.load(ctx, v.Pool, v.Since, hashes)
 }
 
@@ -233,9 +244,13 @@ func (v *Verifier) look(ctx context.Context, e record.Replayed) error {
 	if err != nil {
 		return err
 	}
+	v.walked = e.Seq
 	if !bytes.Equal(leaf, e.Leaf[:]) {
 		v.faultAt(e.Seq, "the stream does not say what the copy in Postgres says")
 		v.differs = true
+		if len(v.others) < enough {
+			v.others[e.Seq] = tlog.Hash(e.Leaf)
+		}
 	}
 	v.tree.Append(tlog.Hash(e.Leaf))
 	v.passCheckpoints(e.Seq)

@@ -166,6 +166,9 @@ func TestRolledBackToYesterday(t *testing.T) {
 	if first := report.Faults[0]; first.Seq != 9 || !strings.Contains(first.What, "events 9 to 18 are gone") {
 		t.Errorf("first it says %q", first)
 	}
+	if !strings.Contains(report.Advice, "end at event 8: both were put back to then") {
+		t.Errorf("it advises %s", report.Advice)
+	}
 }
 
 // With a checkpoint that was verified before, only what came after is looked at,
