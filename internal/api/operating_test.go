@@ -103,7 +103,7 @@ func (w world) wrongOperating() (all []wrong) {
 	}
 	for _, call := range []string{"POST /v1/alerting/pause", "POST /v1/alerting/resume"} {
 		all = append(all, wrong{"no permission", w.bare, call, "", why, false, nil, 403, ""},
-			wrong{"no reason", w.staff, call, "", `{}`, false, nil, 422, "body"},
+			wrong{"no reason", w.staff, call, "", `{}`, false, nil, 422, "body.reason"},
 			wrong{"a blank reason", w.staff, call, "", `{"reason":" "}`, false, nil, 422, "body.reason"},
 			wrong{"a message that is none", w.staff, call, "", `{"reason":"x","message_id":"Xylophobia"}`, false, nil, 422, "body.message_id"},
 			wrong{"no such message", w.staff, call, "", `{"reason":"x","message_id":"` + w.document + `"}`, false, nil, 404, ""})
@@ -117,6 +117,6 @@ func (w world) wrongOperating() (all []wrong) {
 		wrong{"nothing parked", w.staff, retry, none + "/retry", "", false, nil, 404, ""},
 		wrong{"no permission", w.bare, retry, none + "/retry", "", false, nil, 403, ""},
 		wrong{"nothing parked", w.staff, discard, none + "/discard", why, false, nil, 404, ""},
-		wrong{"no reason", w.staff, discard, none + "/discard", `{}`, false, nil, 422, "body"},
+		wrong{"no reason", w.staff, discard, none + "/discard", `{}`, false, nil, 422, "body.reason"},
 		wrong{"no permission", w.bare, discard, none + "/discard", why, false, nil, 403, ""})
 }

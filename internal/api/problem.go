@@ -299,6 +299,11 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 		if at, what, found := strings.Cut(f.Message, ": "); found && strings.HasPrefix(at, "body") {
 			f = Fault{at, what}
 		}
+		// huma names what holds the field that is missing; the field is what is wrong.
+		if rest, found := strings.CutPrefix(f.Message, "expected required property "); found {
+			name, _, _ := strings.Cut(rest, " ")
+			f = Fault{strings.TrimPrefix(f.Location+"."+name, "."), "is missing"}
+		}
 		p.Errors = append(p.Errors, f)
 	}
 	if len(p.Errors) > 0 {

@@ -185,7 +185,7 @@ func (w world) wrongRecipients() []wrong {
 		{"wrong type", w.staff, preview, "", `{"recipients":{"portal_user_ids":"pu-1"}}`, false, nil, 422, "body.recipients.portal_user_ids"},
 		{"wrong type within", w.staff, preview, "", `{"recipients":{"portal_user_ids":["pu-1",2]}}`, false, nil, 422, "body.recipients.portal_user_ids[1]"},
 		{"unknown field", w.staff, preview, "", `{"recipients":{"users":[]}}`, false, nil, 422, "body.recipients.users"},
-		{"missing field", w.staff, preview, "", `{}`, false, nil, 422, "body"},
+		{"missing field", w.staff, preview, "", `{}`, false, nil, 422, "body.recipients"},
 		{"unknown group", w.staff, preview, "", `{"recipients":{"groups":["everybody"]}}`, false, nil, 422, "body.recipients.groups[0]"},
 		{"unknown portal user", w.staff, preview, "", `{"recipients":{"portal_user_ids":["pu-1","pu-9"]}}`, false, nil, 422, "body.recipients.portal_user_ids[1]"},
 		{"no id", w.staff, preview, "", `{"recipients":{"portal_user_ids":["a b"]}}`, false, nil, 422, "body.recipients.portal_user_ids[0]"},
@@ -230,7 +230,7 @@ func (w world) wrongMessages() []wrong {
 		{"no key", w.staff, send, "", message(""), false, nil, 422, "header.Idempotency-Key"},
 		{"a long key", w.staff, send, "", message(""), false, []string{"Idempotency-Key", strings.Repeat("k", 256)}, 422, "header.Idempotency-Key"},
 		{"a key with a space", w.staff, send, "", message(""), false, []string{"Idempotency-Key", "two words"}, 422, "header.Idempotency-Key"},
-		{"nothing", w.staff, send, "", `{}`, false, key, 422, "body"},
+		{"nothing", w.staff, send, "", `{}`, false, key, 422, "body.subject"},
 		{"empty", w.staff, send, "", `{"subject":"","body":"","recipients":{}}`, false, key, 422, "body.body"},
 		{"a number for a subject", w.staff, send, "", `{"subject":1,"body":"b","recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.subject"},
 		{"null for a body", w.staff, send, "", `{"subject":"s","body":null,"recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.body"},
@@ -259,7 +259,7 @@ func (w world) wrongMessages() []wrong {
 		{"unknown opened", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?opened=maybe", "", false, nil, 422, "query.opened"},
 		{"a list's cursor", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?cursor=AZmZmQ00000", "", false, nil, 422, "query.cursor"},
 
-		{"no reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{}`, false, nil, 422, "body"},
+		{"no reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{}`, false, nil, 422, "body.reason"},
 		{"blank reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{"reason":" "}`, false, nil, 422, "body.reason"},
 		{"long reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{"reason":"` + strings.Repeat("x", 501) + `"}`, false, nil, 422, "body.reason"},
 		{"no body", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", ``, false, nil, 400, ""},
@@ -293,7 +293,7 @@ func (w world) wrongSettings() []wrong {
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},
 		{"empty label", w.staff, labels, "", `{"patient":{"one":"","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"long label", w.staff, labels, "", `{"patient":{"one":"a","many":"` + strings.Repeat("x", 41) + `"}}`, false, nil, 422, "body.patient.many"},
-		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient"},
+		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient.many"},
 		{"two lines", w.staff, labels, "", `{"patient":{"one":"a\nb","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"no permission", w.bare, labels, "", `{}`, false, nil, 403, ""},
 		{"nobody", w.nobodyElse(), getLabels, "", "", false, nil, 401, ""},
@@ -354,9 +354,9 @@ func (w world) wrongReplays() []wrong {
 	const plan, list, start = "POST /v1/replays", "GET /v1/replays", "POST /v1/replays/{id}/start"
 	planned := func(filter string) string { return `{"filter":{` + filter + `},"reason":"Xylophobia"}` }
 	all := []wrong{
-		{"nothing", w.staff, plan, "", `{}`, false, nil, 422, "body"},
-		{"no filter", w.staff, plan, "", `{"reason":"x"}`, false, nil, 422, "body"},
-		{"no reason", w.staff, plan, "", `{"filter":{}}`, false, nil, 422, "body"},
+		{"nothing", w.staff, plan, "", `{}`, false, nil, 422, "body.filter"},
+		{"no filter", w.staff, plan, "", `{"reason":"x"}`, false, nil, 422, "body.filter"},
+		{"no reason", w.staff, plan, "", `{"filter":{}}`, false, nil, 422, "body.reason"},
 		{"blank reason", w.staff, plan, "", `{"filter":{},"reason":" "}`, false, nil, 422, "body.reason"},
 		{"long reason", w.staff, plan, "", `{"filter":{},"reason":"` + strings.Repeat("x", 501) + `"}`, false, nil, 422, "body.reason"},
 		{"another state", w.staff, plan, "", planned(`"state":["failed","accepted"]`), false, nil, 422, "body.filter.state[1]"},
@@ -406,7 +406,7 @@ func (w world) wrongPortal() []wrong {
 		who := w.nobodyElse()
 		all = append(all,
 			wrong{"nothing", who, "POST " + realm, "", ``, false, nil, 400, ""},
-			wrong{"no password", who, "POST " + realm, "", `{"email":"a@example.org"}`, false, nil, 422, "body"},
+			wrong{"no password", who, "POST " + realm, "", `{"email":"a@example.org"}`, false, nil, 422, "body.password"},
 			wrong{"wrong type", who, "POST " + realm, "", `{"email":["a"],"password":"Xylophobia"}`, false, nil, 422, "body.email"},
 			wrong{"long", who, "POST " + realm, "", `{"email":"a","password":"` + strings.Repeat("Xylophobia", 103) + `"}`, false, nil, 422, "body.password"},
 			wrong{"broken UTF-8", who, "POST " + realm, "", "{\"email\":\"a\",\"password\":\"\xff\"}", false, nil, 400, "body.password"},
