@@ -113,7 +113,7 @@ func (w world) wrongOperating() (all []wrong) {
 		wrong{"a cursor of elsewhere", w.staff, "GET /v1/parked", "/v1/parked?cursor=x", "", false, nil, 422, "query.cursor"},
 		wrong{"nothing parked", w.staff, parked, none, "", false, nil, 404, ""},
 		wrong{"no permission", w.bare, parked, none, "", false, nil, 403, ""},
-		wrong{"not an id", w.staff, parked, "/v1/parked/x", "", false, nil, 422, "path.id"},
+		wrong{"not an id", w.staff, parked, "/v1/parked/x", "", false, nil, 404, "path.id"},
 		wrong{"nothing parked", w.staff, retry, none + "/retry", "", false, nil, 404, ""},
 		wrong{"no permission", w.bare, retry, none + "/retry", "", false, nil, 403, ""},
 		wrong{"nothing parked", w.staff, discard, none + "/discard", why, false, nil, 404, ""},

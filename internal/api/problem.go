@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -305,6 +306,10 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 			f = Fault{strings.TrimPrefix(f.Location+"."+name, "."), "is missing"}
 		}
 		p.Errors = append(p.Errors, f)
+	}
+	// What can be nobody's id is not found, as any other that is not there.
+	if faults := p.Errors; len(faults) > 0 && !slices.ContainsFunc(faults, func(f Fault) bool { return !strings.HasPrefix(f.Location, "path.") }) {
+		p = notFound.problem(message, faults...)
 	}
 	if len(p.Errors) > 0 {
 		p.Detail = strings.TrimSpace(p.Errors[0].Location + " " + p.Errors[0].Message)

@@ -274,13 +274,13 @@ func (w world) wrongMessages() []wrong {
 			return strings.NewReplacer("{id}", id, "{attachment_id}", attachment).Replace(route)
 		}
 		all = append(all,
-			wrong{"no id", w.staff, call, at("17", w.document), body, false, nil, 422, "path.id"},
+			wrong{"no id", w.staff, call, at("17", w.document), body, false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.staff, call, at(uuid.NewString(), w.document), body, false, nil, 404, ""},
 			wrong{"another's message", w.staff, call, at(w.theirs, w.document), body, false, nil, 404, ""},
 			wrong{"broken UTF-8", w.staff, call, at("%ff", w.document), body, false, nil, 400, "path"},
 			wrong{"nobody", w.nobodyElse(), call, at(w.theirs, w.document), body, false, nil, 401, ""})
 	}
-	return append(all, wrong{"no attachment id", w.staff, document, "/v1/messages/" + w.theirs + "/attachments/1", "", false, nil, 422, "path.attachment_id"})
+	return append(all, wrong{"no attachment id", w.staff, document, "/v1/messages/" + w.theirs + "/attachments/1", "", false, nil, 404, "path.attachment_id"})
 }
 
 func (w world) nobodyElse() *client { return w.nobody(w.staff.t) }
@@ -300,7 +300,7 @@ func (w world) wrongSettings() []wrong {
 		{"wrong cursor", w.staff, listStaff, "/v1/staff?cursor=_____w", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, getPermissions, bare, "", false, nil, 403, ""},
 		{"unknown staff", w.staff, getPermissions, "/v1/staff/nobody/permissions", "", false, nil, 404, ""},
-		{"long id", w.staff, getPermissions, "/v1/staff/" + strings.Repeat("x", 65) + "/permissions", "", false, nil, 422, "path.id"},
+		{"long id", w.staff, getPermissions, "/v1/staff/" + strings.Repeat("x", 65) + "/permissions", "", false, nil, 404, "path.id"},
 		{"unknown staff", w.staff, permissions, "/v1/staff/nobody/permissions", `{"permissions":[]}`, false, nil, 404, ""},
 		{"unknown permission", w.staff, permissions, bare, `{"permissions":["read_record","fly"]}`, false, nil, 422, "body.permissions[1]"},
 		{"no list", w.staff, permissions, bare, `{"permissions":"read_record"}`, false, nil, 422, "body.permissions"},
@@ -336,15 +336,15 @@ func (w world) wrongRecord() (all []wrong) {
 		{"limit 501", rosa, list, "/v1/record?limit=501", "", false, nil, 422, "query.limit"},
 		{"a wrong cursor", rosa, list, "/v1/record?cursor=xyz", "", false, nil, 422, "query.cursor"},
 		{"a cursor of another list", rosa, list, "/v1/record?cursor=_____________________w", "", false, nil, 422, "query.cursor"},
-		{"no number", rosa, event, "/v1/record/first", "", false, nil, 422, "path.seq"},
-		{"event 0", rosa, event, "/v1/record/0", "", false, nil, 422, "path.seq"},
+		{"no number", rosa, event, "/v1/record/first", "", false, nil, 404, "path.seq"},
+		{"event 0", rosa, event, "/v1/record/0", "", false, nil, 404, "path.seq"},
 		{"no such event", rosa, event, "/v1/record/9007199254740991", "", false, nil, 404, ""},
 		{"no permission", w.staff, event, "/v1/record/1", "", false, nil, 403, ""},
 		{"an unknown parameter", rosa, "GET /v1/record/checkpoint", "/v1/record/checkpoint?size=7", "", false, nil, 422, "query.size"},
 		{"no permission", w.staff, "GET /v1/record/checkpoint", "", "", false, nil, 403, ""},
 		{"an unknown parameter", rosa, "GET /v1/record/key", "/v1/record/key?name=x", "", false, nil, 422, "query.name"},
 		{"no permission", w.staff, "GET /v1/record/key", "", "", false, nil, 403, ""},
-		{"no id", rosa, manifest, "/v1/record/exports/7", "", false, nil, 422, "path.id"},
+		{"no id", rosa, manifest, "/v1/record/exports/7", "", false, nil, 404, "path.id"},
 		{"no such export", rosa, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 404, ""},
 		{"no permission", w.staff, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 403, ""},
 	}...)
@@ -376,7 +376,7 @@ func (w world) wrongReplays() []wrong {
 		_, route, _ := strings.Cut(call, " ")
 		at := func(id string) string { return strings.ReplaceAll(route, "{id}", id) }
 		all = append(all,
-			wrong{"no id", w.staff, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"no id", w.staff, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.staff, call, at(uuid.NewString()), "", false, nil, 404, ""},
 			wrong{"no permission", w.bare, call, at(uuid.NewString()), "", false, nil, 403, ""},
 			wrong{"nobody", w.nobodyElse(), call, at(uuid.NewString()), "", false, nil, 401, ""})
@@ -397,7 +397,7 @@ func (w world) wrongPortal() []wrong {
 			return strings.NewReplacer("{id}", id, "{attachment_id}", w.document).Replace(route)
 		}
 		all = append(all,
-			wrong{"no id", w.pat, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"no id", w.pat, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.pat, call, at(uuid.NewString()), "", false, nil, 404, ""},
 			wrong{"another's message", w.pat, call, at(w.theirs), "", false, nil, 404, ""},
 			wrong{"nobody", w.nobodyElse(), call, at(w.theirs), "", false, nil, 401, ""})
