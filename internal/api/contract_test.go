@@ -55,7 +55,7 @@ func TestAMessageFromStaffToPortalUser(t *testing.T) {
 	if opened.at("body") != message["body"] || opened.at("attachments.0.name") != `Übergabe _neu_.pdf` {
 		t.Errorf("the message reads %s", opened.body)
 	}
-	for _, secret := range []string{bob.id, "Bob", "pu-2", "bcc"} {
+	for _, secret := range []string{bob.id, "Bob", "pu-2", "staff_bcc"} {
 		if strings.Contains(string(opened.body)+string(inbox.body), secret) {
 			t.Errorf("the portal user learns of %q", secret)
 		}

@@ -76,7 +76,7 @@ func (w world) wrongErasures() (all []wrong) {
 		all = append(all,
 			wrong{"no permission", w.bare, call, at(uuid.NewString()), "", false, nil, 403, ""},
 			wrong{"a portal user", w.pat, call, at(uuid.NewString()), "", false, nil, 401, ""},
-			wrong{"no id", w.staff, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"no id", w.staff, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"no erasure", w.staff, call, at(uuid.NewString()), "", false, nil, 404, ""})
 	}
 	return all

@@ -103,7 +103,7 @@ func (w world) wrongOperating() (all []wrong) {
 	}
 	for _, call := range []string{"POST /v1/alerting/pause", "POST /v1/alerting/resume"} {
 		all = append(all, wrong{"no permission", w.bare, call, "", why, false, nil, 403, ""},
-			wrong{"no reason", w.staff, call, "", `{}`, false, nil, 422, "body"},
+			wrong{"no reason", w.staff, call, "", `{}`, false, nil, 422, "body.reason"},
 			wrong{"a blank reason", w.staff, call, "", `{"reason":" "}`, false, nil, 422, "body.reason"},
 			wrong{"a message that is none", w.staff, call, "", `{"reason":"x","message_id":"Xylophobia"}`, false, nil, 422, "body.message_id"},
 			wrong{"no such message", w.staff, call, "", `{"reason":"x","message_id":"` + w.document + `"}`, false, nil, 404, ""})
@@ -113,10 +113,10 @@ func (w world) wrongOperating() (all []wrong) {
 		wrong{"a cursor of elsewhere", w.staff, "GET /v1/parked", "/v1/parked?cursor=x", "", false, nil, 422, "query.cursor"},
 		wrong{"nothing parked", w.staff, parked, none, "", false, nil, 404, ""},
 		wrong{"no permission", w.bare, parked, none, "", false, nil, 403, ""},
-		wrong{"not an id", w.staff, parked, "/v1/parked/x", "", false, nil, 422, "path.id"},
+		wrong{"not an id", w.staff, parked, "/v1/parked/x", "", false, nil, 404, "path.id"},
 		wrong{"nothing parked", w.staff, retry, none + "/retry", "", false, nil, 404, ""},
 		wrong{"no permission", w.bare, retry, none + "/retry", "", false, nil, 403, ""},
 		wrong{"nothing parked", w.staff, discard, none + "/discard", why, false, nil, 404, ""},
-		wrong{"no reason", w.staff, discard, none + "/discard", `{}`, false, nil, 422, "body"},
+		wrong{"no reason", w.staff, discard, none + "/discard", `{}`, false, nil, 422, "body.reason"},
 		wrong{"no permission", w.bare, discard, none + "/discard", why, false, nil, 403, ""})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -299,7 +300,16 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 		if at, what, found := strings.Cut(f.Message, ": "); found && strings.HasPrefix(at, "body") {
 			f = Fault{at, what}
 		}
+		// huma names what holds the field that is missing; the field is what is wrong.
+		if rest, found := strings.CutPrefix(f.Message, "expected required property "); found {
+			name, _, _ := strings.Cut(rest, " ")
+			f = Fault{strings.TrimPrefix(f.Location+"."+name, "."), "is missing"}
+		}
 		p.Errors = append(p.Errors, f)
+	}
+	// What can be nobody's id is not found, as any other that is not there.
+	if faults := p.Errors; len(faults) > 0 && !slices.ContainsFunc(faults, func(f Fault) bool { return !strings.HasPrefix(f.Location, "path.") }) {
+		p = notFound.problem(message, faults...)
 	}
 	if len(p.Errors) > 0 {
 		p.Detail = strings.TrimSpace(p.Errors[0].Location + " " + p.Errors[0].Message)

@@ -185,7 +185,7 @@ func (w world) wrongRecipients() []wrong {
 		{"wrong type", w.staff, preview, "", `{"recipients":{"portal_user_ids":"pu-1"}}`, false, nil, 422, "body.recipients.portal_user_ids"},
 		{"wrong type within", w.staff, preview, "", `{"recipients":{"portal_user_ids":["pu-1",2]}}`, false, nil, 422, "body.recipients.portal_user_ids[1]"},
 		{"unknown field", w.staff, preview, "", `{"recipients":{"users":[]}}`, false, nil, 422, "body.recipients.users"},
-		{"missing field", w.staff, preview, "", `{}`, false, nil, 422, "body"},
+		{"missing field", w.staff, preview, "", `{}`, false, nil, 422, "body.recipients"},
 		{"unknown group", w.staff, preview, "", `{"recipients":{"groups":["everybody"]}}`, false, nil, 422, "body.recipients.groups[0]"},
 		{"unknown portal user", w.staff, preview, "", `{"recipients":{"portal_user_ids":["pu-1","pu-9"]}}`, false, nil, 422, "body.recipients.portal_user_ids[1]"},
 		{"no id", w.staff, preview, "", `{"recipients":{"portal_user_ids":["a b"]}}`, false, nil, 422, "body.recipients.portal_user_ids[0]"},
@@ -230,7 +230,7 @@ func (w world) wrongMessages() []wrong {
 		{"no key", w.staff, send, "", message(""), false, nil, 422, "header.Idempotency-Key"},
 		{"a long key", w.staff, send, "", message(""), false, []string{"Idempotency-Key", strings.Repeat("k", 256)}, 422, "header.Idempotency-Key"},
 		{"a key with a space", w.staff, send, "", message(""), false, []string{"Idempotency-Key", "two words"}, 422, "header.Idempotency-Key"},
-		{"nothing", w.staff, send, "", `{}`, false, key, 422, "body"},
+		{"nothing", w.staff, send, "", `{}`, false, key, 422, "body.subject"},
 		{"empty", w.staff, send, "", `{"subject":"","body":"","recipients":{}}`, false, key, 422, "body.body"},
 		{"a number for a subject", w.staff, send, "", `{"subject":1,"body":"b","recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.subject"},
 		{"null for a body", w.staff, send, "", `{"subject":"s","body":null,"recipients":{"portal_user_ids":["pu-1"]}}`, false, key, 422, "body.body"},
@@ -259,7 +259,7 @@ func (w world) wrongMessages() []wrong {
 		{"unknown opened", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?opened=maybe", "", false, nil, 422, "query.opened"},
 		{"a list's cursor", w.staff, deliveries, "/v1/messages/" + w.theirs + "/deliveries?cursor=AZmZmQ00000", "", false, nil, 422, "query.cursor"},
 
-		{"no reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{}`, false, nil, 422, "body"},
+		{"no reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{}`, false, nil, 422, "body.reason"},
 		{"blank reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{"reason":" "}`, false, nil, 422, "body.reason"},
 		{"long reason", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", `{"reason":"` + strings.Repeat("x", 501) + `"}`, false, nil, 422, "body.reason"},
 		{"no body", w.staff, recall, "/v1/messages/" + w.theirs + "/recall", ``, false, nil, 400, ""},
@@ -274,13 +274,13 @@ func (w world) wrongMessages() []wrong {
 			return strings.NewReplacer("{id}", id, "{attachment_id}", attachment).Replace(route)
 		}
 		all = append(all,
-			wrong{"no id", w.staff, call, at("17", w.document), body, false, nil, 422, "path.id"},
+			wrong{"no id", w.staff, call, at("17", w.document), body, false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.staff, call, at(uuid.NewString(), w.document), body, false, nil, 404, ""},
 			wrong{"another's message", w.staff, call, at(w.theirs, w.document), body, false, nil, 404, ""},
 			wrong{"broken UTF-8", w.staff, call, at("%ff", w.document), body, false, nil, 400, "path"},
 			wrong{"nobody", w.nobodyElse(), call, at(w.theirs, w.document), body, false, nil, 401, ""})
 	}
-	return append(all, wrong{"no attachment id", w.staff, document, "/v1/messages/" + w.theirs + "/attachments/1", "", false, nil, 422, "path.attachment_id"})
+	return append(all, wrong{"no attachment id", w.staff, document, "/v1/messages/" + w.theirs + "/attachments/1", "", false, nil, 404, "path.attachment_id"})
 }
 
 func (w world) nobodyElse() *client { return w.nobody(w.staff.t) }
@@ -293,14 +293,14 @@ func (w world) wrongSettings() []wrong {
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},
 		{"empty label", w.staff, labels, "", `{"patient":{"one":"","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"long label", w.staff, labels, "", `{"patient":{"one":"a","many":"` + strings.Repeat("x", 41) + `"}}`, false, nil, 422, "body.patient.many"},
-		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient"},
+		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient.many"},
 		{"two lines", w.staff, labels, "", `{"patient":{"one":"a\nb","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"no permission", w.bare, labels, "", `{}`, false, nil, 403, ""},
 		{"nobody", w.nobodyElse(), getLabels, "", "", false, nil, 401, ""},
 		{"wrong cursor", w.staff, listStaff, "/v1/staff?cursor=_____w", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, getPermissions, bare, "", false, nil, 403, ""},
 		{"unknown staff", w.staff, getPermissions, "/v1/staff/nobody/permissions", "", false, nil, 404, ""},
-		{"long id", w.staff, getPermissions, "/v1/staff/" + strings.Repeat("x", 65) + "/permissions", "", false, nil, 422, "path.id"},
+		{"long id", w.staff, getPermissions, "/v1/staff/" + strings.Repeat("x", 65) + "/permissions", "", false, nil, 404, "path.id"},
 		{"unknown staff", w.staff, permissions, "/v1/staff/nobody/permissions", `{"permissions":[]}`, false, nil, 404, ""},
 		{"unknown permission", w.staff, permissions, bare, `{"permissions":["read_record","fly"]}`, false, nil, 422, "body.permissions[1]"},
 		{"no list", w.staff, permissions, bare, `{"permissions":"read_record"}`, false, nil, 422, "body.permissions"},
@@ -336,15 +336,15 @@ func (w world) wrongRecord() (all []wrong) {
 		{"limit 501", rosa, list, "/v1/record?limit=501", "", false, nil, 422, "query.limit"},
 		{"a wrong cursor", rosa, list, "/v1/record?cursor=xyz", "", false, nil, 422, "query.cursor"},
 		{"a cursor of another list", rosa, list, "/v1/record?cursor=_____________________w", "", false, nil, 422, "query.cursor"},
-		{"no number", rosa, event, "/v1/record/first", "", false, nil, 422, "path.seq"},
-		{"event 0", rosa, event, "/v1/record/0", "", false, nil, 422, "path.seq"},
+		{"no number", rosa, event, "/v1/record/first", "", false, nil, 404, "path.seq"},
+		{"event 0", rosa, event, "/v1/record/0", "", false, nil, 404, "path.seq"},
 		{"no such event", rosa, event, "/v1/record/9007199254740991", "", false, nil, 404, ""},
 		{"no permission", w.staff, event, "/v1/record/1", "", false, nil, 403, ""},
 		{"an unknown parameter", rosa, "GET /v1/record/checkpoint", "/v1/record/checkpoint?size=7", "", false, nil, 422, "query.size"},
 		{"no permission", w.staff, "GET /v1/record/checkpoint", "", "", false, nil, 403, ""},
 		{"an unknown parameter", rosa, "GET /v1/record/key", "/v1/record/key?name=x", "", false, nil, 422, "query.name"},
 		{"no permission", w.staff, "GET /v1/record/key", "", "", false, nil, 403, ""},
-		{"no id", rosa, manifest, "/v1/record/exports/7", "", false, nil, 422, "path.id"},
+		{"no id", rosa, manifest, "/v1/record/exports/7", "", false, nil, 404, "path.id"},
 		{"no such export", rosa, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 404, ""},
 		{"no permission", w.staff, manifest, "/v1/record/exports/" + uuid.NewString(), "", false, nil, 403, ""},
 	}...)
@@ -354,9 +354,9 @@ func (w world) wrongReplays() []wrong {
 	const plan, list, start = "POST /v1/replays", "GET /v1/replays", "POST /v1/replays/{id}/start"
 	planned := func(filter string) string { return `{"filter":{` + filter + `},"reason":"Xylophobia"}` }
 	all := []wrong{
-		{"nothing", w.staff, plan, "", `{}`, false, nil, 422, "body"},
-		{"no filter", w.staff, plan, "", `{"reason":"x"}`, false, nil, 422, "body"},
-		{"no reason", w.staff, plan, "", `{"filter":{}}`, false, nil, 422, "body"},
+		{"nothing", w.staff, plan, "", `{}`, false, nil, 422, "body.filter"},
+		{"no filter", w.staff, plan, "", `{"reason":"x"}`, false, nil, 422, "body.filter"},
+		{"no reason", w.staff, plan, "", `{"filter":{}}`, false, nil, 422, "body.reason"},
 		{"blank reason", w.staff, plan, "", `{"filter":{},"reason":" "}`, false, nil, 422, "body.reason"},
 		{"long reason", w.staff, plan, "", `{"filter":{},"reason":"` + strings.Repeat("x", 501) + `"}`, false, nil, 422, "body.reason"},
 		{"another state", w.staff, plan, "", planned(`"state":["failed","accepted"]`), false, nil, 422, "body.filter.state[1]"},
@@ -376,7 +376,7 @@ func (w world) wrongReplays() []wrong {
 		_, route, _ := strings.Cut(call, " ")
 		at := func(id string) string { return strings.ReplaceAll(route, "{id}", id) }
 		all = append(all,
-			wrong{"no id", w.staff, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"no id", w.staff, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.staff, call, at(uuid.NewString()), "", false, nil, 404, ""},
 			wrong{"no permission", w.bare, call, at(uuid.NewString()), "", false, nil, 403, ""},
 			wrong{"nobody", w.nobodyElse(), call, at(uuid.NewString()), "", false, nil, 401, ""})
@@ -397,7 +397,7 @@ func (w world) wrongPortal() []wrong {
 			return strings.NewReplacer("{id}", id, "{attachment_id}", w.document).Replace(route)
 		}
 		all = append(all,
-			wrong{"no id", w.pat, call, at("17"), "", false, nil, 422, "path.id"},
+			wrong{"no id", w.pat, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.pat, call, at(uuid.NewString()), "", false, nil, 404, ""},
 			wrong{"another's message", w.pat, call, at(w.theirs), "", false, nil, 404, ""},
 			wrong{"nobody", w.nobodyElse(), call, at(w.theirs), "", false, nil, 401, ""})
@@ -406,7 +406,7 @@ func (w world) wrongPortal() []wrong {
 		who := w.nobodyElse()
 		all = append(all,
 			wrong{"nothing", who, "POST " + realm, "", ``, false, nil, 400, ""},
-			wrong{"no password", who, "POST " + realm, "", `{"email":"a@example.org"}`, false, nil, 422, "body"},
+			wrong{"no password", who, "POST " + realm, "", `{"email":"a@example.org"}`, false, nil, 422, "body.password"},
 			wrong{"wrong type", who, "POST " + realm, "", `{"email":["a"],"password":"Xylophobia"}`, false, nil, 422, "body.email"},
 			wrong{"long", who, "POST " + realm, "", `{"email":"a","password":"` + strings.Repeat("Xylophobia", 103) + `"}`, false, nil, 422, "body.password"},
 			wrong{"broken UTF-8", who, "POST " + realm, "", "{\"email\":\"a\",\"password\":\"\xff\"}", false, nil, 400, "body.password"},

@@ -18,6 +18,8 @@ import (
 	"os/user"
 
 	"github.com/spf13/cobra"
+
+	"postern/internal/config"
 )
 
 // Exit statuses.
@@ -70,8 +72,10 @@ func (env *environment) run(ctx context.Context, args []string) int {
 
 func (env *environment) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "postern",
-		Short:         "Secure messages from a clinic to its patient portal, with a record that can be proved",
+		Use:   "postern",
+		Short: "Secure messages from a clinic to its patient portal, with a record that can be proved",
+		Long: "Secure messages from a clinic to its patient portal, with a record that can be proved\n\n" +
+			"Every setting of the environment is a flag, too, which overrides it: DATABASE_URL is --database-url.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -80,6 +84,10 @@ func (env *environment) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&env.data, "data", "./data", "data folder of the embedded system")
 	root.PersistentFlags().BoolVar(&env.json, "json", false, "answer in JSON")
 	root.PersistentFlags().BoolVarP(&env.verbose, "verbose", "v", false, "log what is done")
+	for _, name := range config.Names() {
+		root.PersistentFlags().Var(setting(name), config.FlagName(name), "overrides "+name)
+		_ = root.PersistentFlags().MarkHidden(config.FlagName(name)) // it is there
+	}
 	root.SetOut(env.out)
 	root.SetErr(env.errs)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -92,6 +100,14 @@ func (env *environment) root() *cobra.Command {
 	wrapArgs(root)
 	return root
 }
+
+// setting is the flag that overrides a variable of the environment, where every verb
+// and what it starts read it.
+type setting string
+
+func (s setting) Set(value string) error { return os.Setenv(string(s), value) }
+func (s setting) String() string         { return "" }
+func (s setting) Type() string           { return "string" }
 
 // wrapArgs makes wrong arguments of any verb a wrong use.
 func wrapArgs(cmd *cobra.Command) {

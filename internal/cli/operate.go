@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"time"
@@ -135,9 +137,15 @@ func (env *environment) upCommand() *cobra.Command {
 	c := &cobra.Command{Use: "up", Short: "Run the whole system in one process over one data folder", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Data, o.Out, o.Logger = env.data, env.out, env.serverLogger()
-			return up.Run(cmd.Context(), o)
+			o.Settings = slog.New(slog.NewTextHandler(env.errs, nil))
+			o.Listen = cmp.Or(o.Listen, os.Getenv("LISTEN_ADDR"), "127.0.0.1:8080")
+			err := up.Run(cmd.Context(), o)
+			if errors.Is(err, up.ErrSettings) {
+				return usageError{err}
+			}
+			return err
 		}}
 	c.Flags().BoolVar(&o.Demo, "demo", false, "with demo data, demo accounts and a stand-in for SendGrid")
-	c.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8080", "where to serve HTTP")
+	c.Flags().StringVar(&o.Listen, "listen", "", "where to serve HTTP (default LISTEN_ADDR, or 127.0.0.1:8080)")
 	return c
 }

@@ -121,11 +121,43 @@ func Load(p Process, args, environ []string, usage io.Writer) (Config, error) {
 		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		values[name] = *given[name]
 	})
+	c, err := parse(values)
+	return c, errors.Join(err, c.Check(p))
+}
+
+// Embedded reads the settings of `postern up`, whose stores are its own. What is wrong
+// in their form is named here; what else is wrong, by [Config.Check] for each process
+// that it runs.
+func Embedded(environ []string) (Config, error) { return parse(env.ToMap(environ)) }
+
+// parse names every value that is no number or duration; the others are taken.
+func parse(values map[string]string) (Config, error) {
 	var c Config
-	if err := env.ParseWithOptions(&c, env.Options{Environment: values}); err != nil {
-		return Config{}, err
+	var wrong env.AggregateError
+	if err := env.ParseWithOptions(&c, env.Options{Environment: values}); !errors.As(err, &wrong) {
+		return c, err
 	}
-	return c, c.Check(p)
+	var faults []error
+	for _, err := range wrong.Errors {
+		var field env.ParseError
+		if !errors.As(err, &field) {
+			return c, err
+		}
+		f, _ := reflect.TypeFor[Config]().FieldByName(field.Name)
+		name, form := f.Tag.Get("env"), "a whole number"
+		if f.Type == reflect.TypeFor[time.Duration]() {
+			form = "a duration, as 10m"
+		}
+		faults = append(faults, fmt.Errorf("  %s is %q; it must be %s", name, values[name], form))
+	}
+	return c, errors.Join(faults...)
+}
+
+// Names are those of every setting.
+func Names() []string {
+	var names []string
+	eachField(func(name, _ string) { names = append(names, name) })
+	return names
 }
 
 // FlagName is the flag that overrides a setting.

@@ -19,6 +19,19 @@ func TestEveryFaultIsNamedAtOnce(t *testing.T) {
 	}
 }
 
+// A value of the wrong form is named as the environment names it, and hides no other fault.
+func TestAWrongFormIsNamedWithTheRest(t *testing.T) {
+	_, err := Load(Recorder, nil, []string{"RECORD_REPLICAS=three", "ALERT_UNKNOWN_WAIT=soon", "LISTEN_ADDR=nowhere"}, io.Discard)
+	if err == nil {
+		t.Fatal("wrong settings were taken")
+	}
+	for _, says := range []string{`RECORD_REPLICAS is "three"; it must be a whole number`, `ALERT_UNKNOWN_WAIT is "soon"; it must be a duration`, "LISTEN_ADDR", "DATABASE_URL"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("the error does not say %s:\n%v", says, err)
+		}
+	}
+}
+
 func TestAFlagOverridesTheEnvironment(t *testing.T) {
 	c, err := Load(Recorder, []string{"--nats-url", "nats://flag"}, []string{"NATS_URL=nats://env", "DATABASE_URL=postgres://h/d"}, io.Discard)
 	if err != nil {

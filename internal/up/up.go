@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/config"
-	"postern/internal/retention"
 	"postern/internal/roles"
 	"postern/internal/telemetry"
 )
@@ -27,7 +27,12 @@ type Options struct {
 	Demo   bool
 	Out    io.Writer // accounts and the ready line
 	Logger *slog.Logger
+	// Settings takes the one line that says what this process runs with.
+	Settings *slog.Logger
 }
+
+// ErrSettings says that the environment holds something wrong.
+var ErrSettings = errors.New("wrong settings")
 
 // Run runs everything over the data folder until ctx ends, and then stops all
 // that it started. Killed instead, it leaves a folder that the next Run goes on
@@ -47,42 +52,39 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, stores.Stop()) }()
 
-	tell, err := telemetry.Start(ctx, "postern", os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
+	settings, err := o.settings(folder, stores)
+	if err := check(settings, err); err != nil {
+		return err
+	}
+	o.Settings.Info("starting", "process", "postern up", "config", settings)
+	tell, err := telemetry.Start(ctx, "postern", settings.OTLPEndpoint)
 	if err != nil {
 		return err
 	}
 	defer roles.CloseTelemetry(tell)
-	settings := func(p config.Process) config.Config { return o.settings(p, folder, stores) }
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stores.keepPostgres(ctx, o.Logger) })
 	group.Go(func() error { return stores.keepSpace(ctx) })
 	tell.WatchDisk(stores.free)
 	var mount func(http.Handler) http.Handler
 	var demo *standIn
-	notify, web := settings(config.Notify), settings(config.API)
-	if web.RetentionYears, err = retentionYears(); err != nil {
-		return err
-	}
 	if o.Demo {
 		if demo, err = startDemo(ctx, group); err != nil {
 			return err
 		}
 		mount = demo.mount
-		for _, c := range []*config.Config{&notify, &web} {
-			c.SendGridBaseURL, c.SendGridAPIKey, c.AlertFrom = demo.url, demo.key, demo.from
-		}
+		settings.SendGridBaseURL, settings.SendGridAPIKey, settings.AlertFrom = demo.url, demo.key, demo.from
+	}
+	notify, web := stores.as(config.Notify, settings), stores.as(config.API, settings)
+	if o.Demo {
 		web.SendGridWebhookPublicKey = demo.webhook.PublicKey()
 	}
-	group.Go(func() error { return roles.Recorder(ctx, settings(config.Recorder), tell, o.Logger) })
-	group.Go(func() error { return roles.Fanout(ctx, settings(config.Fanout), tell, o.Logger) })
+	group.Go(func() error { return roles.Recorder(ctx, stores.as(config.Recorder, settings), tell, o.Logger) })
+	group.Go(func() error { return roles.Fanout(ctx, stores.as(config.Fanout, settings), tell, o.Logger) })
 	group.Go(func() error {
 		if notify.SendGridAPIKey == "" {
 			o.Logger.Warn("no alerts are sent: set SENDGRID_API_KEY and ALERT_FROM, or run with --demo")
 			return nil
-		}
-		// An error ends the whole group, and what it runs is waited for.
-		if err := notify.Check(config.Notify); err != nil {
-			return fmt.Errorf("wrong settings:\n%w", err)
 		}
 		return roles.Notify(ctx, notify, tell, o.Logger)
 	})
@@ -107,44 +109,43 @@ func Run(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// settings are what a role of this process is run with: the folder's stores, as
-// the role's own NATS user, and from the environment what concerns the outside.
-func (o *Options) settings(p config.Process, f *Folder, s *Stores) config.Config {
-	c := config.Config{
-		DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURLs[string(p)], RecordReplicas: 1,
-		ContentURL: f.ContentURL(), ContentKeyFile: f.ContentKeyFile(),
-		CheckpointKeyFile: f.CheckpointKeyFile(), ArchiveURL: f.ArchiveURL(),
-		PublicURL: os.Getenv("PUBLIC_URL"), ClamdAddr: os.Getenv("CLAMD_ADDR"),
-		SendGridAPIKey: os.Getenv("SENDGRID_API_KEY"), SendGridBaseURL: os.Getenv("SENDGRID_BASE_URL"), AlertFrom: os.Getenv("ALERT_FROM"),
-		SendGridWebhookPublicKey: os.Getenv("SENDGRID_WEBHOOK_PUBLIC_KEY"), AlertUnknownWait: config.UnknownWait,
+// settings are what every role of this process is run with: the folder's stores and,
+// from the environment, what concerns the outside.
+func (o *Options) settings(f *Folder, s *Stores) (config.Config, error) {
+	c, err := config.Embedded(os.Environ())
+	c.DatabaseURL, c.NATSURL, c.RecordReplicas = s.DatabaseURL, s.NATSURLs[string(config.API)], 1
+	c.ContentURL, c.ContentKeyFile = f.ContentURL(), f.ContentKeyFile()
+	c.CheckpointKeyFile, c.ArchiveURL = f.CheckpointKeyFile(), f.ArchiveURL()
+	if o.Demo { // the stand-in takes SendGrid's place
+		c.SendGridAPIKey, c.SendGridBaseURL, c.AlertFrom = "", "", ""
 	}
-	if text := os.Getenv("ALERT_UNKNOWN_WAIT"); text != "" {
-		c.AlertUnknownWait, _ = time.ParseDuration(text) // a wrong one is 0, which Check refuses
-	}
-	var err error
-	if c.AlertFailureLimit, err = strconv.Atoi(cmp.Or(os.Getenv("ALERT_FAILURE_LIMIT"), "20")); err != nil {
-		c.AlertFailureLimit = -1 // which the check of the settings names
-	}
-	if c.PublicURL == "" {
-		c.PublicURL = "http://" + o.Listen
-	}
-	if p == config.API {
-		c.ListenAddr = o.Listen
-	}
-	return c
+	c.ListenAddr = o.Listen
+	c.PublicURL = cmp.Or(c.PublicURL, "http://"+o.Listen)
+	return c, err
 }
 
-// retentionYears is for how long content is kept.
-func retentionYears() (int, error) {
-	text := os.Getenv("RETENTION_YEARS")
-	if text == "" {
-		return retention.Floor, nil
+// check names every fault of the settings at once.
+func check(c config.Config, parsed error) error {
+	err := errors.Join(parsed, c.Check(config.API))
+	if c.SendGridAPIKey != "" {
+		err = errors.Join(parsed, c.Check(config.Notify), c.Check(config.API))
 	}
-	years, err := strconv.Atoi(text)
-	if err != nil || years < 1 || years > 1000 {
-		return 0, fmt.Errorf("RETENTION_YEARS is %q; it can be 1 to 1000, and %d is what is promised", text, retention.Floor)
+	if err == nil {
+		return nil
 	}
-	return years, nil
+	lines := strings.Split(err.Error(), "\n") // the two have faults in common
+	slices.Sort(lines)
+	return fmt.Errorf("%w:\n%s", ErrSettings, strings.Join(slices.Compact(lines), "\n"))
+}
+
+// as are the settings of one role, which signs in to NATS as itself. The workers of this
+// process serve no HTTP of their own.
+func (s *Stores) as(p config.Process, c config.Config) config.Config {
+	c.NATSURL = s.NATSURLs[string(p)]
+	if p != config.API {
+		c.ListenAddr = ""
+	}
+	return c
 }
 
 // keepPostgres starts Postgres again when it ends by itself; everything else

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"postern/internal/config"
+)
+
+// untilReady ends what writes to it once that says it is ready.
+type untilReady struct {
+	bytes.Buffer
+	end func()
+}
+
+func (u *untilReady) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("ready url=")) {
+		defer u.end()
+	}
+	return u.Buffer.Write(p)
+}
+
+// runUp runs `postern up` over a folder of its own until it is ready or has refused.
+func runUp(t *testing.T, args ...string) (status int, out, errs string) {
+	t.Helper()
+	p := newPostern(t)
+	for _, name := range config.Names() { // a flag sets them in this process
+		t.Setenv(name, "")
+	}
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	o, e := untilReady{end: end}, bytes.Buffer{}
+	env := &environment{in: strings.NewReader(""), out: &o, errs: &e}
+	status = env.run(ctx, append([]string{"up", "--data", p.data}, args...))
+	return status, o.String(), e.String()
+}
+
+func TestUpSaysWhatItRunsWithAndNoSecret(t *testing.T) {
+	status, out, errs := runUp(t, "--listen-addr", "127.0.0.1:0", "--sendgrid-api-key", "SG.hunter2",
+		"--sendgrid-base-url", "http://127.0.0.1:9", "--alert-from", "a@clinic.example")
+	if status != exitDone || !strings.Contains(out, "ready url=http://127.0.0.1:") {
+		t.Fatalf("status %d, and says %s%s", status, out, errs)
+	}
+	for _, says := range []string{"config.LISTEN_ADDR=127.0.0.1:0", "config.ALERT_FROM=a@clinic.example", "config.SENDGRID_API_KEY=***"} {
+		if !strings.Contains(errs, says) {
+			t.Errorf("does not say %s:\n%s", says, errs)
+		}
+	}
+	if strings.Contains(errs+out, "hunter2") {
+		t.Errorf("says a secret:\n%s", errs)
+	}
+}
+
+func TestUpNamesEveryWrongSettingAtOnce(t *testing.T) {
+	status, out, errs := runUp(t, "--listen", "nowhere", "--sendgrid-api-key", "x", "--alert-from", "nobody",
+		"--public-url", "clinic", "--retention-years", "0", "--alert-unknown-wait", "soon")
+	if status != exitUsage || out != "" {
+		t.Errorf("status %d, and prints %q", status, out)
+	}
+	for _, name := range []string{"LISTEN_ADDR", "ALERT_FROM", "PUBLIC_URL", "RETENTION_YEARS", "ALERT_UNKNOWN_WAIT"} {
+		if strings.Count(errs, "  "+name) != 1 {
+			t.Errorf("does not name %s once:\n%s", name, errs)
+		}
+	}
+}
+
+// A verb acts on the system that the flags name.
+func TestAVerbTakesSettingsAsFlags(t *testing.T) {
+	p := newPostern(t)
+	status, _, errs := p.run("", "staff", "list", "--database-url", "postgres://nobody@127.0.0.1:1/none")
+	if status != exitUsage || !strings.Contains(errs, "NATS_URL") {
+		t.Errorf("status %d, and says %s", status, errs)
+	}
+}
