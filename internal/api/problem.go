@@ -134,6 +134,7 @@ var sentinels = []struct {
 	{retention.ErrSettled, kind{http.StatusConflict, "erasure-settled", "It was settled before"}},
 	{retention.ErrGoingOut, kind{http.StatusConflict, "message-going-out", "The message is on its way still"}},
 	{compose.ErrKeyReused, kind{http.StatusUnprocessableEntity, "idempotency-key-reused", "The Idempotency-Key belongs to another message"}},
+	{compose.ErrNotSent, noRecord},
 	{compose.ErrUnavailable, noRecord},
 	{eventlog.ErrUnavailable, noRecord},
 	{clamd.ErrNoAnswer, kind{http.StatusServiceUnavailable, "scanner-unavailable", "The file can't be checked right now"}},
