@@ -50,11 +50,15 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 	}
 
 	for name, ask := range map[string]func() *reply{
-		"send":       func() *reply { return b.staff.post("/v1/messages", letter("s", "pu-1"), "Idempotency-Key", "k") },
-		"recall":     func() *reply { return b.staff.post("/v1/messages/"+b.id+"/recall", map[string]any{"reason": "x"}) },
-		"open":       func() *reply { return pat.get("/v1/portal/messages/" + b.id) },
-		"sign in":    func() *reply { return anybody.post("/v1/session", map[string]any{"email": boss.email, "password": password}) },
-		"sign wrong": func() *reply { return anybody.post("/v1/session", map[string]any{"email": boss.email, "password": "wrong"}) },
+		"send":   func() *reply { return b.staff.post("/v1/messages", letter("s", "pu-1"), "Idempotency-Key", "k") },
+		"recall": func() *reply { return b.staff.post("/v1/messages/"+b.id+"/recall", map[string]any{"reason": "x"}) },
+		"open":   func() *reply { return pat.get("/v1/portal/messages/" + b.id) },
+		"sign in": func() *reply {
+			return anybody.post("/v1/session", map[string]any{"email": boss.email, "password": password})
+		},
+		"sign wrong": func() *reply {
+			return anybody.post("/v1/session", map[string]any{"email": boss.email, "password": "wrong"})
+		},
 		"portal": func() *reply {
 			return anybody.post("/v1/portal/session", map[string]any{"email": "pu-1@example.org", "password": password})
 		},
