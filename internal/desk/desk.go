@@ -112,7 +112,7 @@ func New(cfg Config) (*Desk, error) {
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
 	cfg.Letters.Gate = gate
 	d.Letters = letter.New(cfg.Letters)
-	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Intake = intake.New(intake.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
 	d.Reading = &reading.Room{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Exporter = &export.Exporter{Room: d.Reading}
