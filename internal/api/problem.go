@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -285,6 +286,9 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 	}
 	if k == internal && message == "cannot read request body" {
 		k = badRequest
+	}
+	if k == badRequest && slices.ContainsFunc(errs, func(err error) bool { return strings.Contains(err.Error(), holdsNUL) }) {
+		k = invalidRequest
 	}
 	p := k.problem(message)
 	if k.status != status && k == internal {
