@@ -13,13 +13,14 @@ import (
 type PortalAccount struct {
 	PasswordSince *time.Time // nil: there is no password
 	InvitedUntil  *time.Time // until when a link that sets one can be used; nil: there is none
+	Dead          bool       // the e-mail address does not work
 }
 
 // PortalAccount tells how a portal user, active or not, signs in. It fails with
 // [ErrNoPortalUser].
 func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAccount, error) {
 	account, err := one(ctx, g.pool, ErrNoPortalUser, pgx.RowToStructByPos[PortalAccount], `
-		SELECT a.changed_at, i.expires_at
+		SELECT a.changed_at, i.expires_at, `+deadAddress+`
 		FROM app.portal_users u
 		LEFT JOIN app.portal_accounts a USING (portal_user_no)
 		LEFT JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no AND i.used_at IS NULL AND i.expires_at > $2

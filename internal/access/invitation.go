@@ -15,6 +15,8 @@ var (
 	ErrInvitation = errors.New("this link is not valid any more: ask the clinic for a new one")
 	// ErrNoAddress says that a portal user has no e-mail address.
 	ErrNoAddress = errors.New("this account has no e-mail address: add one to the directory first")
+	// ErrDeadAddress says that e-mail to a portal user's address came back.
+	ErrDeadAddress = errors.New("the e-mail address of this account does not work: e-mail to it came back. Put another into the directory first")
 )
 
 // How long a link that sets a password may be used. The letters that bring one say so.
@@ -70,14 +72,18 @@ func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) err
 }
 
 // InviteByMail is [Gate.Invite] for a link that is to go by e-mail. Where it fails
-// with [ErrNoPortalUser] or [ErrNoAddress], a link made before still works.
+// with [ErrNoPortalUser], [ErrNoAddress] or [ErrDeadAddress], a link made before still
+// works.
 func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitation, error) {
 	u, err := g.portalUserByID(ctx, portalUserID)
 	if err != nil {
 		return Invitation{}, err
 	}
-	if u.email == "" {
+	switch {
+	case u.email == "":
 		return Invitation{}, ErrNoAddress
+	case u.dead:
+		return Invitation{}, ErrDeadAddress
 	}
 	return g.invite(ctx, u, g.anyTime())
 }
@@ -94,10 +100,10 @@ func (g *Gate) CountAsk(ctx context.Context, email string) error {
 
 // InviteAddress makes a link for each active portal user who has an address: families
 // share one, and none of them can be told from here. Whoever asked a moment ago is
-// left out.
+// left out, and whose address came back: nobody would read the link.
 func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, error) {
 	rows, err := g.pool.Query(ctx, selectPortalUser+`
-		WHERE lower(u.email) = lower(trim($1)) AND u.email <> '' AND u.active ORDER BY u.portal_user_no LIMIT 12`, email)
+		WHERE lower(u.email) = lower(trim($1)) AND u.email <> '' AND u.active AND NOT `+deadAddress+` ORDER BY u.portal_user_no LIMIT 12`, email)
 	if err != nil {
 		return nil, fmt.Errorf("looking up an address: %w", err)
 	}

@@ -78,6 +78,40 @@ func TestInviteByMail(t *testing.T) {
 	}
 }
 
+// An address that came back gets no links: staff are told why, whoever asks is not.
+// Another address of the same portal user's does.
+func TestNoLinkGoesToADeadAddress(t *testing.T) {
+	c := newClinic(t)
+	c.enrol(t, "pu-1", "family@home.example", good)
+	c.enrol(t, "pu-2", "family@home.example", "")
+	before, err := c.InviteByMail(t.Context(), "pu-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.exec(t, `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
+		SELECT portal_user_no, email_version, now(), '550 no such mailbox', 'r1' FROM app.portal_users WHERE portal_user_id = 'pu-1'`)
+	c.clock.move(askedAlready)
+	if _, err := c.InviteByMail(t.Context(), "pu-1"); !errors.Is(err, ErrDeadAddress) {
+		t.Errorf("staff invite: %v", err)
+	}
+	if known, err := c.PortalAccount(t.Context(), "pu-1"); err != nil || !known.Dead {
+		t.Errorf("the account is known as %+v: %v", known, err)
+	}
+	if made, err := c.InviteAddress(t.Context(), "family@home.example"); err != nil || len(made) != 1 || !made[0].First {
+		t.Errorf("asked for: %+v, %v", made, err)
+	}
+	if _, err := c.WhoIsInvited(t.Context(), before.Token); err != nil {
+		t.Errorf("the link before: %v", err)
+	}
+	if _, err := c.Invite(t.Context(), "pu-1"); err != nil {
+		t.Errorf("a link to hand out: %v", err)
+	}
+	c.exec(t, `UPDATE app.portal_users SET email = 'new@home.example', email_version = email_version + 1 WHERE portal_user_id = 'pu-1'`)
+	if made, err := c.InviteByMail(t.Context(), "pu-1"); err != nil || made.Email != "new@home.example" {
+		t.Errorf("to another address: %+v, %v", made, err)
+	}
+}
+
 // Asking is counted by the address alone, whether an account has it or not.
 func TestCountAsk(t *testing.T) {
 	c := newClinic(t)

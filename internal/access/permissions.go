@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/store"
 )
 
 var (
@@ -115,31 +116,10 @@ func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked
 	return err
 }
 
-// permissionsLock is the advisory lock under which permissions change. The
-// number is arbitrary and ours.
-const permissionsLock int64 = 0x706f7374_7065726d
-
-// alone does something while nobody else, in any process, changes permissions:
-// two administrators who take each other's at once would both still see the
-// other. The lock belongs to a connection and not to a transaction, because
-// publishing and waiting go on under it; it ends with the process, too.
+// alone does something while nobody else, in any process, changes permissions: two
+// administrators who take each other's at once would both still see the other.
 func (g *Gate) alone(ctx context.Context, do func(querier) error) error {
-	conn, err := g.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("changing permissions: %w", err)
-	}
-	defer conn.Release()
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, permissionsLock); err != nil {
-		return fmt.Errorf("waiting for another change of permissions: %w", err)
-	}
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if _, err := conn.Exec(end, `SELECT pg_advisory_unlock($1)`, permissionsLock); err != nil {
-			_ = conn.Conn().Close(end) // or the pool would keep the lock
-		}
-	}()
-	return do(conn)
+	return store.Alone(ctx, g.pool, store.LockPermissions, func(conn *pgxpool.Conn) error { return do(conn) })
 }
 
 // without returns what is in all but not in some, each once.

@@ -16,14 +16,19 @@ type portalUser struct {
 	no              int32
 	id, name, email string
 	hasAccount      bool
+	dead            bool // the e-mail address does not work
 }
 
+// deadAddress tells whether e-mail to the address of u came back.
+const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
+	WHERE x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version)`
+
 const selectPortalUser = `
-	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, a.portal_user_no IS NOT NULL
+	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, a.portal_user_no IS NOT NULL, ` + deadAddress + `
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
-	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.hasAccount)
+	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.hasAccount, &u.dead)
 }
 
 func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error) {

@@ -29,6 +29,9 @@ var strictJSON = huma.Format{
 	},
 }
 
+// holdsNUL is said of text that can be read and not be kept.
+const holdsNUL = "holds a NUL character"
+
 // checkJSON gives an error that begins with the place, as "body.subject: ".
 func checkJSON(data []byte) error {
 	d := jsontext.NewDecoder(bytes.NewReader(data))
@@ -45,7 +48,7 @@ func checkJSON(data []byte) error {
 			return errors.New("body: is not valid JSON: it ends too early")
 		}
 		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
-			return fmt.Errorf("%s: holds a NUL character", locate(d.StackPointer()))
+			return fmt.Errorf("%s: %s", locate(d.StackPointer()), holdsNUL)
 		}
 	}
 }

@@ -33,10 +33,9 @@ func (a *API) changeLabels(ctx context.Context, in *labelsInput) (*body[labels.L
 		}
 		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
 	}
-	changed, seq, err := a.Labels.Change(ctx, subjectOf(ctx).Actor(), in.Body)
+	changed, _, err := a.Labels.Change(ctx, subjectOf(ctx).Actor(), labels.To(in.Body))
 	if err != nil {
 		return nil, err
 	}
-	a.AwaitRecorder(ctx, seq)
 	return answerWith(changed), nil
 }

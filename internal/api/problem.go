@@ -135,6 +135,7 @@ var sentinels = []struct {
 	{retention.ErrSettled, kind{http.StatusConflict, "erasure-settled", "It was settled before"}},
 	{retention.ErrGoingOut, kind{http.StatusConflict, "message-going-out", "The message is on its way still"}},
 	{compose.ErrKeyReused, kind{http.StatusUnprocessableEntity, "idempotency-key-reused", "The Idempotency-Key belongs to another message"}},
+	{compose.ErrNotSent, noRecord},
 	{compose.ErrUnavailable, noRecord},
 	{eventlog.ErrUnavailable, noRecord},
 	{clamd.ErrNoAnswer, kind{http.StatusServiceUnavailable, "scanner-unavailable", "The file can't be checked right now"}},
@@ -285,6 +286,9 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 	}
 	if k == internal && message == "cannot read request body" {
 		k = badRequest
+	}
+	if k == badRequest && slices.ContainsFunc(errs, func(err error) bool { return strings.Contains(err.Error(), holdsNUL) }) {
+		k = invalidRequest
 	}
 	p := k.problem(message)
 	if k.status != status && k == internal {

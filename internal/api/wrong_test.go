@@ -192,7 +192,7 @@ func (w world) wrongRecipients() []wrong {
 		{"too many", w.staff, preview, "", `{"recipients":{"portal_user_ids":[` + many + `]}}`, false, nil, 422, "body.recipients.portal_user_ids"},
 		{"broken UTF-8", w.staff, preview, "", "{\"recipients\":{\"portal_user_ids\":[\"\xff\"]}}", false, nil, 400, "body.recipients.portal_user_ids[0]"},
 		{"half a pair", w.staff, preview, "", `{"recipients":{"portal_user_ids":["\ud800"]}}`, false, nil, 400, "body.recipients.portal_user_ids[0]"},
-		{"NUL", w.staff, preview, "", `{"recipients":{"portal_user_ids":["\u0000"]}}`, false, nil, 400, "body.recipients.portal_user_ids[0]"},
+		{"NUL", w.staff, preview, "", `{"recipients":{"portal_user_ids":["\u0000"]}}`, false, nil, 422, "body.recipients.portal_user_ids[0]"},
 		{"no JSON at all", w.staff, preview, "", `recipients=1`, false, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "body"},
 		{"too large", w.staff, preview, "", `{"recipients":{"groups":["` + strings.Repeat("x", 1<<20) + `"]}}`, false, nil, 413, ""},
 		{"no permission", w.bare, preview, "", `{"recipients":{}}`, false, nil, 403, ""},

@@ -48,7 +48,7 @@ func New(cfg Config) *Composer {
 	return &Composer{cfg: cfg, pool: cfg.Pool}
 }
 
-// patience is how long somebody is kept waiting for the record.
+// patience is how long somebody is kept waiting for what the recorder makes of a fact.
 const patience = 10 * time.Second
 
 var (
@@ -56,6 +56,9 @@ var (
 	// is not known whether something was. The same request, with the same key,
 	// is safe to repeat.
 	ErrUnavailable = errors.New("messages can't be recorded right now. Nothing is lost: try again in a moment")
+	// ErrNotSent says, beside [ErrUnavailable], what became of a message that was to be sent.
+	ErrNotSent = errors.New("nothing was sent, as far as is known. " +
+		"Send the message again with the same Idempotency-Key: it stays one message, whatever became of this try")
 	// ErrKeyReused says that the Idempotency-Key belongs to another request.
 	ErrKeyReused = errors.New("this Idempotency-Key was used for another message: take a new key for a new message")
 	// ErrNotFound says that there is no such message, or none of the asker's.
@@ -73,8 +76,6 @@ func (c *Composer) publish(ctx context.Context, by access.Subject, at time.Time,
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	seq, err := c.cfg.Publish(ctx, e)
 	if err != nil {
 		return 0, fmt.Errorf("%w: publishing %s: %w", ErrUnavailable, e.Type, err)

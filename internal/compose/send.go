@@ -25,11 +25,19 @@ type Answer struct {
 }
 
 // Send puts a message on the record: step 2. It is sent once this has returned
-// without an error, and perhaps if it returns [ErrUnavailable]: the same key and
-// request, sent again, settle it. Other errors are those of [access.Allow],
+// without an error, and perhaps if it returns [ErrUnavailable], which is [ErrNotSent]
+// too: the same key and request, sent again, settle it. Other errors are those of [access.Allow],
 // [*Invalid], [*AudienceChanged] and [ErrKeyReused], with which nothing is sent
 // or kept.
 func (c *Composer) Send(ctx context.Context, staff access.Subject, key string, r Request) (Answer, error) {
+	answer, err := c.send(ctx, staff, key, r)
+	if errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	return answer, err
+}
+
+func (c *Composer) send(ctx context.Context, staff access.Subject, key string, r Request) (Answer, error) {
 	if err := access.Allow(staff, access.SendMessage); err != nil {
 		return Answer{}, err
 	}

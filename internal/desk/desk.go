@@ -44,7 +44,8 @@ type Config struct {
 	Content *content.Store
 	Scanner *clamd.Client
 	// Publish puts events on the record, all or none of them, and returns the
-	// sequence of the last once they are durable.
+	// sequence of the last once they are durable. It is given three seconds at most:
+	// somebody waits.
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	// Log is the record itself, for what operators see of it.
 	Log *eventlog.Log
@@ -97,6 +98,7 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.Publish = soon(cfg.Publish)
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait,
 		Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
 	if err != nil {
@@ -110,7 +112,7 @@ func New(cfg Config) (*Desk, error) {
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
 	cfg.Letters.Gate = gate
 	d.Letters = letter.New(cfg.Letters)
-	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Intake = intake.New(intake.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
 	d.Reading = &reading.Room{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Exporter = &export.Exporter{Room: d.Reading}
@@ -122,6 +124,20 @@ func New(cfg Config) (*Desk, error) {
 	d.Kept = &retention.Office{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Search = &search.Searcher{Pool: cfg.Pool, Labels: d.Labels, Tracking: d.Tracking, Compose: d.Compose}
 	return d, nil
+}
+
+// patience is how long a request waits for the record's acknowledgement. What is
+// acknowledged later was recorded all the same; whoever tries again tells the same
+// fact, or finds it there.
+const patience = 3 * time.Second
+
+// soon publishes within the patience of a person. Workers have the record's own.
+func soon(publish func(context.Context, ...events.Event) (uint64, error)) func(context.Context, ...events.Event) (uint64, error) {
+	return func(ctx context.Context, all ...events.Event) (uint64, error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return publish(ctx, all...)
+	}
 }
 
 // catchUp is how long a request waits for the recorder, so that what it did can be

@@ -339,3 +339,50 @@ func TestImportNeedsAFile(t *testing.T) {
 		t.Error("a folder without a file to import was accepted")
 	}
 }
+
+// Numbers are 31 bits and never given back: they are spent on rows that come, and on
+// nothing that is refused or only looked at.
+func TestOnlyWhatComesSpendsNumbers(t *testing.T) {
+	url := storetest.New(t)
+	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
+	good := func() []File {
+		return csvFiles("p.csv", patientsHeader+"pt-1,A,B,,active,false\npt-2,A,B,,active,false\n",
+			"u.csv", portalUsersHeader+"ana,Ana,,true\nbo,Bo,,true\n",
+			"l.csv", linksHeader+"ana,pt-1,self,,\nbo,pt-2,self,,\n")
+	}
+	failed := errors.New("the outbox is full")
+	for name, c := range map[string]struct {
+		files   []File
+		opts    Options
+		refused bool
+	}{
+		"a dry run":          {good(), Options{DryRun: true}, false},
+		"a wrong line":       {append(good(), csvFiles("p2.csv", patientsHeader+"pt 3,A,B,,active,false\n")...), Options{}, true},
+		"a duplicate":        {append(good(), csvFiles("u2.csv", portalUsersHeader+"ana,Ana,,true\n")...), Options{}, true},
+		"a link to nobody":   {append(good(), csvFiles("l2.csv", linksHeader+"eve,pt-1,self,,\n")...), Options{}, true},
+		"a link to no one's": {append(good(), csvFiles("l2.csv", linksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
+	} {
+		_, err := ImportCSV(t.Context(), pool, c.files, c.opts)
+		var refused *Refused
+		if errors.As(err, &refused) != c.refused || !c.refused && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var spent int
+	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_sequences WHERE schemaname = 'app' AND last_value IS NOT NULL
+		AND sequencename IN ('patients_patient_no_seq', 'portal_users_portal_user_no_seq')`).Scan(&spent); err != nil || spent != 0 {
+		t.Errorf("%d sequences were used: %v", spent, err)
+	}
+	// Where it is not its own fault that it fails, they are.
+	if _, err := ImportCSV(t.Context(), pool, good(), Options{InTx: func(context.Context, pgx.Tx, Summary) error { return failed }}); !errors.Is(err, failed) {
+		t.Error(err)
+	}
+	dry, err := ImportCSV(t.Context(), pool, good(), Options{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	real, err := ImportCSV(t.Context(), pool, good(), Options{})
+	if diff := gocmp.Diff(dry, real); diff != "" || err != nil {
+		t.Errorf("%v (-dry run +import):\n%s", err, diff)
+	}
+}

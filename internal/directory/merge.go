@@ -12,15 +12,21 @@ import (
 // indexes' writes together, and take a number only if they are new: numbers are
 // 31 bits and must not be spent on rows that are there.
 
-// merge leaves the directory as the files say, or refuses them.
+// merge leaves the directory as the files say, or refuses them. A dry run counts what
+// would come of it.
 func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64MB'`); err != nil {
 		return Summary{}, err
 	}
-	for _, check := range []func(context.Context, pgx.Tx) error{im.refuseDuplicates, im.refusePatientsIDs, im.judgeEpisodes} {
+	for _, check := range []func(context.Context, pgx.Tx) error{
+		im.refuseDuplicates, im.refusePatientsIDs, im.judgeEpisodes, im.refuseUnknownEnds, im.show,
+	} {
 		if err := check(ctx, tx); err != nil {
 			return Summary{}, err
 		}
+	}
+	if err := im.faults.err(); err != nil {
+		return Summary{}, err
 	}
 	var summary Summary
 	for _, step := range []struct {
@@ -32,17 +38,13 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 		{KindPortalUser, &summary.PortalUsers, mergePortalUsers},
 		{KindLink, &summary.Links, mergeLinks},
 	} {
-		if step.of == &summary.Links {
-			// From here both ends of every link are in the directory, or nowhere.
-			if err := im.resolveLinks(ctx, tx); err != nil {
-				return Summary{}, err
+		switch {
+		case im.opts.DryRun:
+			step.merge = compared[step.kind].count()
+		case step.kind == KindLink:
+			if _, err := tx.Exec(ctx, resolveLinks); err != nil {
+				return Summary{}, fmt.Errorf("resolving links: %w", err)
 			}
-			if err := im.faults.err(); err != nil {
-				return Summary{}, err
-			}
-		}
-		if err := im.show(ctx, tx, step.kind); err != nil {
-			return Summary{}, err
 		}
 		var total int
 		if err := tx.QueryRow(ctx, step.merge).Scan(&total, &step.of.New, &step.of.Changed); err != nil {
@@ -52,6 +54,9 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 		im.progress(im.done + im.size*partMerge)
 	}
 	im.progress(im.size * partsAll)
+	if im.opts.DryRun {
+		return summary, nil
+	}
 	return summary, im.analyze(ctx, tx, summary)
 }
 
@@ -96,6 +101,14 @@ WITH changed AS (
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM staged_portal_users), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
+
+// resolveLinks finds the numbers of both ends of each link, which are in the directory
+// by now. A table has statistics, and a part of the next statement would have none.
+const resolveLinks = `
+CREATE TEMP TABLE resolved_links ON COMMIT DROP AS
+SELECT u.portal_user_no, p.patient_no, s.relationship, s.valid_from, s.valid_until
+FROM staged_links s JOIN app.portal_users u USING (portal_user_id) JOIN app.patients p USING (patient_id);
+ANALYZE resolved_links`
 
 const mergeLinks = `
 WITH changed AS (
@@ -199,37 +212,37 @@ func (im *importer) judgeEpisodes(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// resolveLinks finds the numbers of both ends of each link.
-func (im *importer) resolveLinks(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `
-		CREATE TEMP TABLE resolved_links ON COMMIT DROP AS
-		SELECT s.file, s.line, u.portal_user_no, p.patient_no, s.relationship, s.valid_from, s.valid_until
-		FROM staged_links s
-		LEFT JOIN app.portal_users u USING (portal_user_id)
-		LEFT JOIN app.patients p USING (patient_id);
-		ANALYZE resolved_links`)
-	if err != nil {
-		return fmt.Errorf("resolving links: %w", err)
-	}
-	if im.faults.cut {
-		return nil // what a link names may stand in the rest of a file
-	}
+// refuseUnknownEnds finds links whose ends are neither in these files nor in the
+// directory. They are taken away, so that the rest can still be shown.
+func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
+	const nobody = `NOT EXISTS (SELECT FROM staged_portal_users u WHERE u.portal_user_id = s.portal_user_id)
+		AND NOT EXISTS (SELECT FROM app.portal_users u WHERE u.portal_user_id = s.portal_user_id)`
+	const noPatient = `NOT EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = s.patient_id)
+		AND NOT EXISTS (SELECT FROM app.patients p WHERE p.patient_id = s.patient_id)`
 	const unknown = `
-		SELECT file, line, portal_user_no IS NULL, patient_no IS NULL FROM resolved_links
-		WHERE portal_user_no IS NULL OR patient_no IS NULL ORDER BY file, line`
-	var noUser, noPatient bool
-	err = im.eachPlace(ctx, tx, unknown, []any{&noUser, &noPatient}, func(at place) {
-		user, patient := "portal_user_id", "patient_id"
-		if im.resourceType(at.file) != "" {
-			user, patient = "id", "patient.reference"
+		SELECT file, line, false FROM staged_links s WHERE ` + nobody + `
+		UNION ALL
+		SELECT file, line, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 3`
+	found := false
+	var patient bool
+	err := im.eachPlace(ctx, tx, unknown, []any{&patient}, func(at place) {
+		found = true
+		if im.faults.cut {
+			return // what a link names may stand in the rest of a file
 		}
-		if noUser {
+		user, of := "portal_user_id", "patient_id"
+		if im.resourceType(at.file) != "" {
+			user, of = "id", "patient.reference"
+		}
+		if patient {
+			im.faults.add(fault{place: at, field: of, reason: "names no patient of these files or of the directory"})
+		} else {
 			im.faults.add(fault{place: at, field: user, reason: "names no portal user of these files or of the directory"})
 		}
-		if noPatient {
-			im.faults.add(fault{place: at, field: patient, reason: "names no patient of these files or of the directory"})
-		}
 	})
+	if err == nil && found {
+		_, err = tx.Exec(ctx, `DELETE FROM staged_links s WHERE (`+nobody+`) OR (`+noPatient+`)`)
+	}
 	if err != nil {
 		return fmt.Errorf("resolving links: %w", err)
 	}

@@ -34,14 +34,16 @@ type FieldChange struct{ Field, From, To string }
 // mostShown is how many new rows of a kind are shown at most, and how many changed ones.
 const mostShown = 10
 
-// shows says how to find rows that a merge will bring or change: the staged table
+// comparison says how to find rows that a merge will bring or change: the staged table
 // joined with that of the directory, and the columns as text in both.
-var shows = map[Kind]struct {
+type comparison struct {
 	fields     []string
 	id, from   string
 	was, will  string
 	thereAlike string // a column that is NULL where there is no such row yet
-}{
+}
+
+var compared = map[Kind]comparison{
 	KindPatient: {
 		[]string{"given_name", "family_name", "birth_date", "status", "deceased"},
 		"patient_id, ''", "staged_patients s LEFT JOIN app.patients d USING (patient_id)",
@@ -55,20 +57,35 @@ var shows = map[Kind]struct {
 	},
 	KindLink: {
 		[]string{"relationship", "from", "until"},
-		"u.portal_user_id, p.patient_id",
-		`resolved_links s JOIN app.portal_users u USING (portal_user_no) JOIN app.patients p USING (patient_no)
-		 LEFT JOIN app.links d USING (portal_user_no, patient_no, relationship)`,
-		"relationship, coalesce(d.valid_from::text, ''), coalesce(d.valid_until::text, '')",
-		"relationship, coalesce(s.valid_from::text, ''), coalesce(s.valid_until::text, '')", "d.portal_user_no",
+		"portal_user_id, patient_id",
+		`staged_links s LEFT JOIN app.portal_users u USING (portal_user_id) LEFT JOIN app.patients p USING (patient_id)
+		 LEFT JOIN app.links d ON d.portal_user_no = u.portal_user_no AND d.patient_no = p.patient_no AND d.relationship = s.relationship`,
+		"d.relationship, coalesce(d.valid_from::text, ''), coalesce(d.valid_until::text, '')",
+		"s.relationship, coalesce(s.valid_from::text, ''), coalesce(s.valid_until::text, '')", "d.portal_user_no",
 	},
 }
 
-// show shows rows of a kind. It comes before their merge, which makes them alike.
-func (im *importer) show(ctx context.Context, tx pgx.Tx, kind Kind) error {
+// count counts, without a change, what the merge of a kind counts.
+func (of comparison) count() string {
+	return fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %[4]s IS NULL),
+		count(*) FILTER (WHERE %[4]s IS NOT NULL AND (%[2]s) IS DISTINCT FROM (%[3]s)) FROM %[1]s`, of.from, of.was, of.will, of.thereAlike)
+}
+
+// show shows rows of every kind.
+func (im *importer) show(ctx context.Context, tx pgx.Tx) error {
 	if im.opts.Show == nil || !im.opts.DryRun {
 		return nil
 	}
-	of := shows[kind]
+	for _, kind := range []Kind{KindPatient, KindPortalUser, KindLink} {
+		if err := im.showKind(ctx, tx, kind); err != nil {
+			return fmt.Errorf("looking at what would change: %w", err)
+		}
+	}
+	return nil
+}
+
+func (im *importer) showKind(ctx context.Context, tx pgx.Tx, kind Kind) error {
+	of := compared[kind]
 	rows, err := tx.Query(ctx, fmt.Sprintf(`
 		(SELECT %[1]s, false, ARRAY[%[3]s], ARRAY[%[4]s] FROM %[2]s
 		 WHERE %[5]s IS NOT NULL AND (%[3]s) IS DISTINCT FROM (%[4]s) ORDER BY file, line LIMIT $1)
@@ -76,7 +93,7 @@ func (im *importer) show(ctx context.Context, tx pgx.Tx, kind Kind) error {
 		(SELECT %[1]s, true, ARRAY[%[3]s], ARRAY[%[4]s] FROM %[2]s WHERE %[5]s IS NULL ORDER BY file, line LIMIT $1)`,
 		of.id, of.from, of.was, of.will, of.thereAlike), mostShown)
 	if err != nil {
-		return fmt.Errorf("looking at what would change: %w", err)
+		return err
 	}
 	shown := Shown{Kind: kind}
 	var was, will []*string
@@ -94,8 +111,5 @@ func (im *importer) show(ctx context.Context, tx pgx.Tx, kind Kind) error {
 		im.opts.Show(shown)
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("looking at what would change: %w", err)
-	}
-	return nil
+	return err
 }

@@ -80,7 +80,11 @@ func PermissionsOf(process string) Permissions {
 			"$JS.ACK.*.*."+Stream+"."+consumer+".>") // the newer form, with domain and account
 	}
 	if process == Recorder { // reads through consumers of its own, see Log.Read
-		p.Publish = append(p.Publish, "$JS.API.CONSUMER.CREATE."+Stream+".*", "$JS.API.CONSUMER.MSG.NEXT."+Stream+".*")
+		for n := range readerNames {
+			for _, call := range []string{"CREATE.", "MSG.NEXT.", "DELETE."} {
+				p.Publish = append(p.Publish, "$JS.API.CONSUMER."+call+Stream+"."+readerName(n))
+			}
+		}
 	}
 	return p
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -18,7 +19,13 @@ const (
 	pullHeartbeat = 2 * time.Second
 	pullSilence   = 3 * pullHeartbeat // then whoever should answer is gone
 	readerLasts   = time.Minute       // then the server forgets a reader that asks no more
+
+	// Readers share so many names, because a NATS user is allowed names and not
+	// beginnings of names: under any name, it could change a worker's consumer.
+	readerNames = 16
 )
+
+func readerName(n int) string { return fmt.Sprintf("reader-%d", n) }
 
 // ErrGap says that the stream lacks the events from Want up to but not
 // including Got.
@@ -71,6 +78,7 @@ type reader struct {
 	msgs     chan *nats.Msg
 	status   chan nats.Status
 	silence  *time.Timer
+	name     string             // of the consumer made last; "" before the first
 	sub      *nats.Subscription // nil: no consumer
 	pull     string             // subject to ask the consumer at
 	consumed uint64             // consumer's own sequence of the last msg
@@ -87,6 +95,9 @@ func newReader(l *Log, from uint64, maxEvents, maxBytes int) *reader {
 }
 
 func (r *reader) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	r.giveBack(ctx)
 	r.drop()
 	r.silence.Stop()
 	r.log.nc.RemoveStatusListener(r.status)
@@ -250,14 +261,7 @@ func (r *reader) open(ctx context.Context) error {
 	if state.Last+1 < r.next {
 		return ErrTruncated{Want: r.next, Last: state.Last}
 	}
-	consumer, err := r.log.js.CreateConsumer(ctx, Stream, jetstream.ConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       r.next,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: readerLasts,
-	})
+	consumer, err := r.create(ctx)
 	if err != nil {
 		return fmt.Errorf("making a reader: %w", refused(r.log.js, err, "CONSUMER.CREATE."))
 	}
@@ -274,8 +278,38 @@ func (r *reader) open(ctx context.Context) error {
 	return nil
 }
 
-// drop forgets the consumer; the server does so by itself in a while. No process
-// but the admin may delete one.
+// giveBack lets others have the name. Where the server forgot our consumer and another
+// reader has the name already, that one finds its own gone, and makes itself another.
+func (r *reader) giveBack(ctx context.Context) {
+	if r.name != "" && r.log.nc.IsConnected() {
+		_ = r.log.js.DeleteConsumer(ctx, Stream, r.name) // or the server does so in a while
+	}
+}
+
+// create makes a consumer under the first name that no reader has.
+func (r *reader) create(ctx context.Context) (consumer jetstream.Consumer, err error) {
+	r.giveBack(ctx)
+	for n := range readerNames {
+		r.name = readerName(n)
+		consumer, err = r.log.js.CreateConsumer(ctx, Stream, jetstream.ConsumerConfig{
+			Name:              r.name,
+			Metadata:          map[string]string{"reader": uuid.NewString()}, // or two would be given the same one
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       r.next,
+			AckPolicy:         jetstream.AckNonePolicy,
+			MemoryStorage:     true,
+			Replicas:          1,
+			InactiveThreshold: readerLasts,
+		})
+		if !errors.Is(err, jetstream.ErrConsumerExists) {
+			return consumer, err
+		}
+	}
+	r.name = ""
+	return nil, fmt.Errorf("all %d names of readers are taken: %w", readerNames, err)
+}
+
+// drop forgets the consumer; the server does so by itself in a while.
 func (r *reader) drop() {
 	if r.sub != nil {
 		_ = r.sub.Unsubscribe()

@@ -262,16 +262,11 @@ func (i *Inbox) find(ctx context.Context, reader access.Subject, id uuid.UUID) (
 
 func (i *Inbox) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Microsecond) }
 
-// patience is how long a reader is kept waiting for the record.
-const patience = 10 * time.Second
-
 func (i *Inbox) publish(ctx context.Context, reader access.Subject, at time.Time, fact events.Body) (uint64, error) {
 	e, err := events.New(i.cfg.Source, reader.Actor(), at, fact)
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	seq, err := i.cfg.Publish(ctx, e)
 	if err != nil {
 		return 0, fmt.Errorf("%w: publishing %s: %w", compose.ErrUnavailable, e.Type, err)

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/store"
 )
 
 // Most is how many characters a label may have.
@@ -86,13 +87,23 @@ type Book struct {
 	// Publish puts events on the record, all or none of them, and returns the
 	// sequence of the last once they are durable.
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Source  string // the process, as events name it: "/api"
-	Now     func() time.Time
+	// Wait returns once everything up to the sequence can be read in Postgres.
+	Wait   func(ctx context.Context, seq uint64) error
+	Source string // the process, as events name it: "/api"
+	Now    func() time.Time
 }
 
 // Current gives the defaults and, over them, what the record says.
 func (b *Book) Current(ctx context.Context) (Labels, error) {
-	rows, err := b.Pool.Query(ctx, `SELECT label, one, many FROM record.labels`)
+	return current(ctx, b.Pool)
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func current(ctx context.Context, q querier) (Labels, error) {
+	rows, err := q.Query(ctx, `SELECT label, one, many FROM record.labels`)
 	if err != nil {
 		return Labels{}, fmt.Errorf("reading the labels: %w", err)
 	}
@@ -115,19 +126,47 @@ func (b *Book) Current(ctx context.Context) (Labels, error) {
 	return labels, nil
 }
 
-// Change renames what wanted names, on the word of actor, and gives the labels as
-// they are from here on and the place of the change on the record: 0 where nothing
-// changed. The caller has looked at [Labels.Faults].
-func (b *Book) Change(ctx context.Context, actor string, wanted Labels) (Labels, uint64, error) {
-	current, err := b.Current(ctx)
+// Change renames what decide makes of the labels as they are, on the word of actor,
+// and gives them as they are from here on and the place of the change on the record: 0
+// where nothing changed. It returns once the change can be read. Two at once come one
+// after the other, and the second decides by what the first has changed. The error of
+// decide, which has looked at [Labels.Faults], is Change's.
+func (b *Book) Change(ctx context.Context, actor string, decide func(current Labels) (wanted Labels, err error)) (now Labels, seq uint64, err error) {
+	err = store.Alone(ctx, b.Pool, store.LockLabels, func(conn *pgxpool.Conn) error {
+		if now, err = current(ctx, conn); err != nil {
+			return err
+		}
+		wanted, err := decide(now)
+		if err != nil {
+			return err
+		}
+		batch, err := b.facts(actor, &now, wanted)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		// All or none: a crash here leaves the labels as they were, or as asked for.
+		if seq, err = b.Publish(ctx, batch...); err != nil {
+			return err
+		}
+		return b.Wait(ctx, seq)
+	})
 	if err != nil {
-		return Labels{}, 0, err
+		return Labels{}, 0, fmt.Errorf("changing labels: %w", err)
 	}
+	return now, seq, nil
+}
+
+// To is what decides for the labels that are wanted, whatever they are now.
+func To(wanted Labels) func(Labels) (Labels, error) {
+	return func(Labels) (Labels, error) { return wanted, nil }
+}
+
+// facts makes now what is wanted, and gives the events that say so.
+func (b *Book) facts(actor string, now *Labels, wanted Labels) (batch []events.Event, err error) {
 	asked := map[string]*Label{}
 	wanted.Each(func(key string, label **Label) { asked[key] = *label })
 	change := uuid.New()
-	var batch []events.Event
-	current.Each(func(key string, label **Label) {
+	now.Each(func(key string, label **Label) {
 		want := asked[key]
 		if err != nil || want == nil || *want == **label {
 			return
@@ -137,13 +176,5 @@ func (b *Book) Change(ctx context.Context, actor string, wanted Labels) (Labels,
 		e, err = events.New(b.Source, actor, b.Now(), events.LabelChanged{Change: change, Label: key, One: want.One, Many: want.Many})
 		batch = append(batch, e)
 	})
-	if err != nil || len(batch) == 0 {
-		return current, 0, err
-	}
-	// All or none: a crash here leaves the labels as they were, or as asked for.
-	seq, err := b.Publish(ctx, batch...)
-	if err != nil {
-		return Labels{}, 0, err
-	}
-	return current, seq, nil
+	return batch, err
 }

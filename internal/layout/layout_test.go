@@ -39,7 +39,7 @@ var imports = map[string]string{
 	// Who there is, and who may do what.
 	"directory":      "events",
 	"directory/demo": "directory",
-	"access":         "events",
+	"access":         "events store",
 
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
@@ -55,7 +55,7 @@ var imports = map[string]string{
 	"verify": "archive checkpoint eventlog events ledger position record schemas",
 
 	// What the outside sees.
-	"labels":     "events",
+	"labels":     "events store",
 	"inbox":      "access compose events",
 	"letter":     "access",
 	"tracking":   "access events",

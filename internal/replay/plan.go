@@ -36,6 +36,7 @@ const (
 	Repeated = "another replay repeats it"
 	// The others would fail again, or be skipped.
 	noAddress = "no e-mail address"
+	dead      = "the e-mail address does not work"
 	inactive  = "the account is inactive"
 	recalled  = "the message was recalled"
 )
@@ -94,6 +95,7 @@ const chosen = `
 	        WHEN m.status IN ('recalled', 'cancelled') THEN '` + recalled + `'
 	        WHEN NOT u.active THEN '` + inactive + `'
 	        WHEN u.email = '' THEN '` + noAddress + `'
+	        WHEN x.portal_user_no IS NOT NULL THEN '` + dead + `'
 	        ELSE '' END AS excluded
 	    FROM chosen
 	    JOIN record.messages m USING (message_id)
@@ -101,6 +103,7 @@ const chosen = `
 	    LEFT JOIN record.opens o USING (message_id, portal_user_no)
 	    LEFT JOIN app.alert_repeats r ON r.message_id = chosen.message_id AND r.portal_user_no = chosen.portal_user_no
 	         AND r.attempt = chosen.attempt + 1
+	    LEFT JOIN record.dead_addresses x ON x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version
 	    WHERE ($6 = '' OR lower(split_part(u.email, '@', -1)) = $6) AND ($7 = 0 OR chosen.attempt = $7))`
 
 // freeze writes the set of a plan, and counts it.

@@ -145,6 +145,42 @@ func TestWhoIsLeftOut(t *testing.T) {
 	c.whole()
 }
 
+// Whose address came back would be skipped: they are left out, and it is said why,
+// until the directory has another address of theirs.
+func TestADeadAddressIsLeftOut(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	c.users(4)
+	c.refuse("u0", "u1", "u2")
+	m := c.send(4)
+	if _, err := c.admin.Exec(t.Context(), `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
+		VALUES (1, 0, now(), '550 no such mailbox', 'r1'), (2, 0, now(), '550 no such mailbox', 'r2')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.admin.Exec(t.Context(), `UPDATE app.portal_users SET email_version = 1 WHERE portal_user_no = 2`); err != nil {
+		t.Fatal(err)
+	}
+	c.refuse()
+	plan := c.plan(replay.Filter{MessageID: &m})
+	if plan.Count != 2 || plan.Undeliverable() != 1 {
+		t.Errorf("the plan is %+v", plan)
+	}
+	if diff := cmp.Diff(map[string]int{"the e-mail address does not work": 1}, plan.Excluded); diff != "" {
+		t.Errorf("left out (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{full: 2}, plan.ByReason); diff != "" {
+		t.Errorf("by reason (-want +got):\n%s", diff)
+	}
+	if done := c.finish(plan.ID, 0); done.Accepted != 2 || done.Skipped != 0 || done.Done() != done.Count {
+		t.Errorf("the replay is %+v", done)
+	}
+	// They are not on the record, as all else that c.whole looks at.
+	if _, err := c.admin.Exec(t.Context(), `DELETE FROM record.dead_addresses`); err != nil {
+		t.Fatal(err)
+	}
+	c.whole()
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // A rate holds by the clock: ten seconds' worth goes out at a time.

@@ -115,7 +115,7 @@ func (o *Office) erasures(ctx context.Context, where string, args ...any) ([]Era
 // List gives up to limit erasures, the newest first, from those asked for before an
 // event on; 0 is from the newest.
 func (o *Office) List(ctx context.Context, before uint64, limit int) ([]Erasure, error) {
-	return o.erasures(ctx, `WHERE $1 = 0 OR e.seq < $1 ORDER BY e.seq DESC LIMIT $2`, int64(before), limit) // #nosec G115 -- a sequence
+	return o.erasures(ctx, `WHERE $1::bigint = 0 OR e.seq < $1 ORDER BY e.seq DESC LIMIT $2`, int64(before), limit) // #nosec G115 -- a sequence
 }
 
 // Find gives one erasure, or [ErrNotFound].

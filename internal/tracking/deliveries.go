@@ -3,6 +3,7 @@ package tracking
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -34,6 +35,9 @@ type Filter struct {
 // Deliveries gives up to limit deliveries of a message with portal user numbers
 // above after, in order of number.
 func (t *Tracker) Deliveries(ctx context.Context, message uuid.UUID, f Filter, after int32, limit int) (page []Delivery, err error) {
+	if after == math.MaxInt32 {
+		return nil, nil // nobody has a higher number, nor could Postgres go on to one
+	}
 	err = pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err

@@ -347,7 +347,7 @@ func TestPressedManyTimes(t *testing.T) {
 func TestAnImportInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.Labels{Patient: &labels.Label{One: "Client", Many: "Clients"}})
+	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{Patient: &labels.Label{One: "Client", Many: "Clients"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

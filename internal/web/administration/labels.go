@@ -1,6 +1,7 @@
 package administration
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,24 +74,27 @@ func byKey(l labels.Labels) map[string]labels.Label {
 // changeLabels changes the labels that were typed anew, and no others: what
 // somebody else has renamed since the page was drawn stays as they have it.
 func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
-	current, err := p.kit.Labels.Current(r.Context())
-	if err != nil {
-		return err
-	}
-	typed, wanted, errs := readLabels(r, byKey(current))
-	if len(errs) > 0 {
+	var current, typed labels.Labels
+	var errs page.Errors
+	_, seq, err := p.kit.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
+		current = now
+		if typed, wanted, errs = readLabels(r, byKey(now)); len(errs) > 0 {
+			err = errWrongLabels
+		}
+		return wanted, err
+	})
+	switch {
+	case errors.Is(err, errWrongLabels):
 		return p.renderLabels(w, r, current, typed, errs)
-	}
-	_, seq, err := p.kit.Labels.Change(r.Context(), page.Subject(r).Actor(), wanted)
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if seq == 0 {
+	case seq == 0:
 		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these are the words in use.")
 	}
-	p.kit.AwaitRecorder(r.Context(), seq)
 	return p.kit.Redirect(w, r, r.URL.Path, "The labels were changed. They show everywhere from now on, and the change is on the record.")
 }
+
+var errWrongLabels = errors.New("the form is wrong")
 
 // readLabels gives the form as it was typed and, of that, what is to be changed.
 func readLabels(r *http.Request, current map[string]labels.Label) (typed, wanted labels.Labels, errs page.Errors) {

@@ -240,18 +240,21 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 		if err != nil {
 			return err
 		}
-		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.uninvitable(u)
+		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.uninvitable(u, known)
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "person.html", Title: s.PortalUser.One, Section: section, Data: one, Errors: errs})
 }
 
 // uninvitable says why no link can be sent to a portal user, "" where one can.
-func (p *Pages) uninvitable(u directory.PortalUser) string {
+func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) string {
 	switch {
 	case !u.Active:
 		return "No link can be sent: the account is not active."
 	case u.Email == "":
 		return "No link can be sent: there is no e-mail address. Add one where the directory comes from, and import again."
+	case known.Dead:
+		return "No link can be sent: the e-mail address does not work, e-mail to it came back. Change it where the directory comes from, and import again. " +
+			"The command `postern portal-user invite` makes a link to hand out."
 	case !p.kit.Letters.Open():
 		return "No link can be sent: no e-mail service is set up. The command `postern portal-user invite` makes one to hand out."
 	}
@@ -267,7 +270,7 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 		return p.kit.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. A link that was sent before does not work any more.")
 	case errors.Is(err, letter.ErrNotSent):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and a link from before does not work any more. Try again in a minute"}})
-	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, letter.ErrOff):
+	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):
 		return p.renderPortalUser(w, r, nil) // where the reason stands
 	}
 	return err

@@ -197,8 +197,8 @@ func TestPermissionsInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
-	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.Labels{
-		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Account", Many: "Accounts"}})
+	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
+		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Account", Many: "Accounts"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,9 @@ func TestGroupsNeedThePermission(t *testing.T) {
 func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.Labels{
+	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
 		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Member", Many: "Members"},
-		Discharged: &labels.Label{One: "Former", Many: "Former"}})
+		Discharged: &labels.Label{One: "Former", Many: "Former"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
