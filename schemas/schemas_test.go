@@ -71,6 +71,7 @@ var examples = []events.Body{
 	events.SignIn{Attempt: someID, Account: "staff", ID: "s1", Reason: "x"},
 	events.SignIn{Failed: true, Attempt: someID, Account: "portal_user", ID: "pu-1", Reason: "wrong_password"},
 	events.StaffCreated{StaffID: "s1", Name: "Ada"},
+	events.StaffSwitched{Disabled: true, Change: someID, StaffID: "s1"}, events.StaffSwitched{Change: someID, StaffID: "s1"},
 	events.PermissionChanged{Granted: true, Change: someID, StaffID: "s1", Permission: "read_record"},
 	events.PermissionChanged{Change: someID, StaffID: "s1", Permission: "read_record"},
 	events.LabelChanged{Change: someID, Label: "patient", One: "Client", Many: "Clients"},

@@ -111,7 +111,7 @@ func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(co
 
 func (g *Gate) loadStaff(ctx context.Context, id string) (Subject, error) {
 	staff, err := staffByID(ctx, g.pool, id)
-	if errors.Is(err, ErrNoStaff) {
+	if errors.Is(err, ErrNoStaff) || staff.DisabledAt != nil {
 		return Subject{}, ErrUnauthenticated
 	}
 	return staff.subject(), err

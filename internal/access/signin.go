@@ -53,7 +53,7 @@ type accounts struct {
 
 var staffAccounts = accounts{
 	realm: RealmStaff,
-	find: `SELECT a.staff_id, true, coalesce(a.password_hash, '')
+	find: `SELECT a.staff_id, s.disabled_at IS NULL, coalesce(a.password_hash, '')
 		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE lower(a.email) = lower(trim($1))`,
 	rehash: `UPDATE app.staff_accounts SET password_hash = $3 WHERE staff_id = $1 AND password_hash = $2`,
 	round:  1,

@@ -134,7 +134,12 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 	case events.TypeStaffCreated:
 		var b events.StaffCreated
 		if b, err = events.Decode[events.StaffCreated](e); err == nil {
-			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
+		}
+	case events.TypeStaffDisabled, events.TypeStaffEnabled:
+		var b events.StaffSwitched
+		if b, err = events.Decode[events.StaffSwitched](e); err == nil {
+			_, err = r.pool.Exec(ctx, `UPDATE record.staff SET disabled_at = CASE WHEN $2 THEN $3::timestamptz END WHERE staff_id = $1`, b.StaffID, b.Disabled, e.Time)
 		}
 	case events.TypePermissionGranted, events.TypePermissionRevoked:
 		var b events.PermissionChanged

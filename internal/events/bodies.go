@@ -44,6 +44,8 @@ const (
 	TypeSignedIn          Type = "signed_in"
 	TypeSignInFailed      Type = "sign_in.failed"
 	TypeStaffCreated      Type = "staff.created"
+	TypeStaffDisabled     Type = "staff.disabled"
+	TypeStaffEnabled      Type = "staff.enabled"
 	TypePermissionGranted Type = "permission.granted"
 	TypePermissionRevoked Type = "permission.revoked"
 	TypeLabelChanged      Type = "label.changed"
@@ -249,6 +251,14 @@ type StaffCreated struct {
 	Name    string `json:"name"`
 }
 
+// StaffSwitched is the body of staff.disabled and staff.enabled: whether a staff member
+// may come in.
+type StaffSwitched struct {
+	Disabled bool      `json:"-"`
+	Change   uuid.UUID `json:"change"`
+	StaffID  string    `json:"staff_id"`
+}
+
 // PermissionChanged is the body of permission.granted and permission.revoked.
 type PermissionChanged struct {
 	Granted    bool      `json:"-"`
@@ -326,6 +336,8 @@ func (SignIn) Message() uuid.UUID                 { return uuid.Nil }
 func (StaffCreated) EventType() (Type, int)       { return TypeStaffCreated, 1 }
 func (b StaffCreated) Key() []string              { return []string{b.StaffID} }
 func (StaffCreated) Message() uuid.UUID           { return uuid.Nil }
+func (b StaffSwitched) Key() []string             { return []string{b.Change.String(), b.StaffID} }
+func (StaffSwitched) Message() uuid.UUID          { return uuid.Nil }
 func (b PermissionChanged) Key() []string {
 	return []string{b.Change.String(), b.StaffID, b.Permission}
 }
@@ -367,6 +379,14 @@ func (b SignIn) EventType() (Type, int) {
 	return TypeSignedIn, 1
 }
 
+// EventType tells disabling from enabling.
+func (b StaffSwitched) EventType() (Type, int) {
+	if b.Disabled {
+		return TypeStaffDisabled, 1
+	}
+	return TypeStaffEnabled, 1
+}
+
 // EventType tells granting from revoking.
 func (b PermissionChanged) EventType() (Type, int) {
 	if b.Granted {
@@ -377,4 +397,5 @@ func (b PermissionChanged) EventType() (Type, int) {
 
 func (b *AlertOutcome) ofType(t Type)      { b.State = AlertState(strings.TrimPrefix(string(t), "alerts.")) }
 func (b *SignIn) ofType(t Type)            { b.Failed = t == TypeSignInFailed }
+func (b *StaffSwitched) ofType(t Type)     { b.Disabled = t == TypeStaffDisabled }
 func (b *PermissionChanged) ofType(t Type) { b.Granted = t == TypePermissionGranted }

@@ -43,6 +43,8 @@ var summaries = map[Type]func(Event) (string, error){
 	TypeSignedIn:             summary(SignIn.summary),
 	TypeSignInFailed:         summary(SignIn.summary),
 	TypeStaffCreated:         words("somebody was made staff"),
+	TypeStaffDisabled:        words("a staff member was disabled"),
+	TypeStaffEnabled:         words("a staff member was enabled again"),
 	TypePermissionGranted:    summary(PermissionChanged.summary),
 	TypePermissionRevoked:    summary(PermissionChanged.summary),
 	TypeLabelChanged:         summary(LabelChanged.summary),
