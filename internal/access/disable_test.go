@@ -42,7 +42,7 @@ func TestDisableShutsEveryDoorAtOnce(t *testing.T) {
 	}
 	want := []string{
 		`staff.disabled by staff:` + boss.ID + `: {"staff_id":"` + ada.ID + `"}`,
-		`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","reason":"inactive"}`,
+		`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"inactive"}`,
 	}
 	if diff := cmp.Diff(want, s.rec.last(t, 2)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
 )
 
 // A door is where one realm comes in.
@@ -81,7 +83,11 @@ func browserLoaded(ctx context.Context) bool { return ctx.Value(browserContext) 
 func (g *Gate) authenticateStaff(r *http.Request) (Subject, error) {
 	header, ok := r.Header["Authorization"]
 	if !ok {
-		return fromSession(r.Context(), g.staff.sessions, g.loadStaff)
+		subject, err := fromSession(r.Context(), g.staff.sessions, g.loadStaff)
+		if subject.Method == events.ByOrganisation {
+			subject.FactorDue = false // it is the organisation's to ask for one
+		}
+		return subject, err
 	}
 	scheme, token, _ := strings.Cut(header[0], " ")
 	if len(header) != 1 || !strings.EqualFold(scheme, "Bearer") {
@@ -106,6 +112,7 @@ func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(co
 			return Subject{}, err
 		}
 	}
+	subject.Method = events.SignInMethod(sessions.GetString(ctx, methodKey))
 	return subject, err
 }
 
@@ -114,7 +121,9 @@ func (g *Gate) loadStaff(ctx context.Context, id string) (Subject, error) {
 	if errors.Is(err, ErrNoStaff) || staff.DisabledAt != nil {
 		return Subject{}, ErrUnauthenticated
 	}
-	return staff.subject(), err
+	subject := staff.subject()
+	subject.FactorDue = g.cfg.FactorRequired && !staff.SecondFactor
+	return subject, err
 }
 
 func (g *Gate) loadPortalUser(ctx context.Context, id string) (Subject, error) {

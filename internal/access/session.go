@@ -18,8 +18,12 @@ const (
 	idleTimeout = 30 * time.Minute
 	// How long a browser is remembered as one that has signed in before.
 	browserLifetime = 180 * 24 * time.Hour
-	// The one thing that a session holds: the subject's id.
+	// What a session holds: the subject's id, and how they signed in.
 	subjectKey = "subject"
+	methodKey  = "method"
+	// Or whose password was right, and until when their code is waited for.
+	halfwayKey      = "halfway"
+	halfwayUntilKey = "halfway_until"
 )
 
 // newSessions keeps the sessions of a realm, which end after half an hour without
@@ -60,7 +64,11 @@ func (g *Gate) Begin(ctx context.Context, subject Subject) error {
 	if err := sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}
+	if err := sessions.Clear(ctx); err != nil {
+		return fmt.Errorf("beginning a session: %w", err)
+	}
 	sessions.Put(ctx, subjectKey, subject.ID)
+	sessions.Put(ctx, methodKey, string(subject.Method))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -37,6 +38,15 @@ func (c clinic) handler(t *testing.T, realm Realm) http.Handler {
 			switch {
 			case errors.Is(err, ErrWrongCredentials), errors.Is(err, ErrUnauthenticated):
 				w.WriteHeader(http.StatusUnauthorized)
+			case errors.As(err, new(CodeNeeded)):
+				needed := CodeNeeded{}
+				errors.As(err, &needed)
+				if err := c.Halfway(ctx, needed); err != nil {
+					t.Error(err)
+				}
+				w.WriteHeader(http.StatusAccepted)
+			case errors.Is(err, ErrWrongCode), errors.Is(err, ErrNotHalfway):
+				w.WriteHeader(http.StatusUnauthorized)
 			case errors.As(err, new(TooSoon)):
 				w.WriteHeader(http.StatusTooManyRequests)
 			default:
@@ -49,6 +59,9 @@ func (c clinic) handler(t *testing.T, realm Realm) http.Handler {
 			signIn := c.SignInPortal
 			if realm == RealmStaff {
 				signIn = c.SignInStaff
+			}
+			if code := r.FormValue("code"); code != "" {
+				signIn = func(ctx context.Context, _ Credentials) (Subject, error) { return c.SignInWithCode(ctx, code) }
 			}
 			subject, err := signIn(ctx, Credentials{Email: r.FormValue("email"), Password: r.FormValue("password")})
 			if err == nil {

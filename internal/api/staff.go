@@ -56,6 +56,13 @@ func (a *API) staff() {
 	a.staffSwitch("disable", "Keep a staff member out: no session, API token or password of theirs opens anything from now on.", a.Gate.Disable)
 	a.staffSwitch("enable", "Let a staff member who was disabled in again.", a.Gate.Enable)
 	handle(a, operation{
+		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
+		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
+		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
+		return nil, a.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
+	})
+	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/cancel-scheduled", id: "cancel-scheduled", tag: forStaff,
 		summary: "Call off every message that a disabled staff member has scheduled.",
 		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/pquerna/otp/totp"
 
 	"postern/internal/access"
 )
@@ -92,4 +93,55 @@ func (s *system) status(t *testing.T, id string) (status string) {
 		t.Fatal(err)
 	}
 	return status
+}
+
+// Who has a second factor signs in with a code besides, and is told so by a type.
+func TestSigningInWithACode(t *testing.T) {
+	s := newSystem(t)
+	boss, ada := s.staff(t, "Boss", access.ManageStaff), s.staff(t, "Ada", access.SendPortalMessage)
+	who, err := s.gate.SubjectOfToken(t.Context(), ada.token)
+	if err == nil {
+		err = s.gate.Enrol(t.Context(), who)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.gate.Enrolling(t.Context(), who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := func() string {
+		t.Helper()
+		code, err := totp.GenerateCode(made.Secret, s.Clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}
+	recovery, err := s.gate.AddFactor(t.Context(), who, password, code())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Clock.Advance(time.Minute)
+	signIn := func(totp, kind string, status int) {
+		t.Helper()
+		credentials := map[string]any{"email": ada.email, "password": password}
+		if totp != "" {
+			credentials["totp"] = totp
+		}
+		got := s.nobody(t).post("/v1/session", credentials).is(status)
+		if status != http.StatusOK && got.at("type") != "/problems/"+kind {
+			t.Errorf("it is answered with %s, want %s", got.body, kind)
+		}
+	}
+	signIn("", "second-factor-required", http.StatusUnauthorized)
+	signIn("000000", "wrong-code", http.StatusUnauthorized)
+	signIn(code(), "", http.StatusOK)
+	signIn(code(), "wrong-code", http.StatusUnauthorized) // a second time
+	signIn(recovery[0], "", http.StatusOK)
+	if got := s.nobody(t).post("/v1/session", map[string]any{"email": ada.email, "password": "wrong", "totp": code()}).is(http.StatusUnauthorized); got.at("type") != "/problems/wrong-credentials" {
+		t.Errorf("with a wrong password: %s", got.body)
+	}
+	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/second-factor", nil).is(http.StatusNoContent)
+	signIn("", "", http.StatusOK)
 }

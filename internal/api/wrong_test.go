@@ -295,7 +295,10 @@ func (w world) wrongSettings() []wrong {
 		all = append(all, wrong{"no permission", w.bare, call, "/v1/staff/x/" + verb, "", false, nil, 403, ""},
 			wrong{"unknown staff", w.staff, call, "/v1/staff/nobody/" + verb, "", false, nil, 404, ""})
 	}
+	const reset = "DELETE /v1/staff/{id}/second-factor"
 	return append(all, []wrong{
+		{"no permission", w.bare, reset, "/v1/staff/x/second-factor", "", false, nil, 403, ""},
+		{"unknown staff", w.staff, reset, "/v1/staff/nobody/second-factor", "", false, nil, 404, ""},
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},
 		{"empty label", w.staff, labels, "", `{"patient":{"one":"","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"long label", w.staff, labels, "", `{"patient":{"one":"a","many":"` + strings.Repeat("x", 41) + `"}}`, false, nil, 422, "body.patient.many"},

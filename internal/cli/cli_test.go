@@ -116,6 +116,7 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	if out := must("", "staff", "enable", "ben@clinic.test", "--json"); !strings.Contains(out, `"disabled":false`) {
 		t.Errorf("it says %s", out)
 	}
+	must("", "staff", "reset-second-factor", "ben@clinic.test") // who has none: no news
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\npu-2,Cy,,maybe\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ func (env *environment) staffCommand() *cobra.Command {
 		env.staffCreate(), env.staffChange("permit", "Give permissions", (*access.Gate).Permit),
 		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList(),
 		env.staffSwitch("disable", "Keep a staff member out: sessions, API tokens and password open nothing from now on", (*access.Gate).Disable, "may not come in any more"),
-		env.staffSwitch("enable", "Let a staff member who was disabled in again", (*access.Gate).Enable, "may come in again"))
+		env.staffSwitch("enable", "Let a staff member who was disabled in again", (*access.Gate).Enable, "may come in again"),
+		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "signs in by the password alone now"))
 }
 
 // staffJSON is a staff member as --json prints one.
@@ -28,13 +29,15 @@ type staffJSON struct {
 	Name        string              `json:"name"`
 	Permissions []access.Permission `json:"permissions"`
 	Disabled    bool                `json:"disabled"`
+	// SecondFactor: they sign in with a code besides the password.
+	SecondFactor bool `json:"second_factor"`
 }
 
 func staffOut(s access.Staff) staffJSON {
 	if s.Permissions == nil {
 		s.Permissions = []access.Permission{}
 	}
-	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil}
+	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, s.SecondFactor}
 }
 
 func (env *environment) staffCreate() *cobra.Command {

@@ -65,6 +65,9 @@ type Config struct {
 	RetentionYears int `env:"RETENTION_YEARS" envDefault:"6"`
 	// ClamdAddr is the virus scanner's address; empty: nothing is scanned.
 	ClamdAddr string `env:"CLAMD_ADDR"`
+	// StaffSecondFactor is "required" where every staff member who signs in with a
+	// password is to have a second factor, or "optional".
+	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
 	// OIDC lets staff sign in at the clinic's own identity provider.
 	OIDCIssuer       string `env:"OIDC_ISSUER"`
 	OIDCClientID     string `env:"OIDC_CLIENT_ID"`
@@ -183,6 +186,9 @@ func (c *Config) Check(p Process) error {
 	}
 	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
 		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
+	}
+	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
+		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)
 	}
 	if p == API && c.ListenAddr == "" {
 		c.ListenAddr = "127.0.0.1:8080"

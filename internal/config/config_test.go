@@ -73,6 +73,19 @@ func TestTheAPISendsLettersOrNot(t *testing.T) {
 	}
 }
 
+// Whether a second factor is asked for is said by one of two words.
+func TestASecondFactorIsAskedForOrNot(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	for _, more := range [][]string{{}, {"STAFF_SECOND_FACTOR=optional"}, {"STAFF_SECOND_FACTOR=required"}} {
+		if _, err := Load(API, nil, append(more, least...), io.Discard); err != nil {
+			t.Errorf("with %v: %v", more, err)
+		}
+	}
+	if _, err := Load(API, nil, append([]string{"STAFF_SECOND_FACTOR=yes"}, least...), io.Discard); err == nil || !strings.Contains(err.Error(), "STAFF_SECOND_FACTOR") {
+		t.Errorf("a wrong word: %v", err)
+	}
+}
+
 // How long reports are waited for has a default, and matters where they come.
 func TestHowLongAnUnknownAlertWaits(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "PUBLIC_URL=http://h", "SENDGRID_API_KEY=SG.x", "ALERT_FROM=a@clinic.example"}

@@ -35,8 +35,8 @@ import (
 	"postern/internal/tracking"
 )
 
-// Config is what a [Desk] is made of. Only Scanner, Secure, Fail, Room, Now, ReadReports
-// and Letters may be left out.
+// Config is what a [Desk] is made of. Only Scanner, FactorRequired, Secure, Fail, Room,
+// Now, ReadReports and Letters may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -55,6 +55,8 @@ type Config struct {
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
 	Source string
+	// FactorRequired asks a second factor of all staff.
+	FactorRequired bool
 	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
 	// could not be read: see [access.Config].
 	Secure bool
@@ -97,7 +99,7 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	gate, err := access.New(access.Config{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait,
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, Publish: cfg.Publish, Wait: cfg.Position.Wait,
 		Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
 	if err != nil {
 		return nil, err

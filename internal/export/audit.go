@@ -99,6 +99,11 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		b, err = events.Decode[events.StaffSwitched](e)
 		staff := known("Practitioner", systemStaff, b.StaffID)
 		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
+	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
+		var b events.SecondFactor
+		b, err = events.Decode[events.SecondFactor](e)
+		staff := known("Practitioner", systemStaff, b.StaffID)
+		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
 	case events.TypeRecordRead:
 		var b events.RecordRead
 		b, err = events.Decode[events.RecordRead](e)

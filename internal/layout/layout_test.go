@@ -39,7 +39,7 @@ var imports = map[string]string{
 	// Who there is, and who may do what.
 	"directory":      "events",
 	"directory/demo": "directory",
-	"access":         "events",
+	"access":         "content events",
 
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
@@ -79,6 +79,7 @@ var imports = map[string]string{
 	"web/static":         "",
 	"web/page":           "access alerting api desk labels web/static",
 	"web/door":           "access letter web/page",
+	"web/account":        "access web/page",
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
 	"web/messages":       "access alerting compose events retention tracking web/page",
@@ -86,7 +87,7 @@ var imports = map[string]string{
 	"web/administration": "access directory intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
-	"web":                "desk web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
+	"web":                "desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
 	"config":        "",
@@ -139,6 +140,8 @@ var vendors = map[string]string{
 	"github.com/spf13/cobra":                "cli",
 	"github.com/santhosh-tekuri/jsonschema": "schemas",
 	"github.com/chromedp/":                  "web/webtest",
+	"github.com/pquerna/otp":                "access",
+	"github.com/boombuler/barcode":          "web/account",
 }
 
 // io is what a package that does none imports none of.

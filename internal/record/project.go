@@ -40,8 +40,13 @@ func init() {
 		{events.TypeReplayResumed, 1}:        body(replayResumed),
 		{events.TypeReplayCompleted, 1}:      body(replayCompleted),
 		{events.TypeReplayCancelled, 1}:      body(replayCancelled),
+		{events.TypeSignedIn, 2}:             onlyKept,
 		{events.TypeSignedIn, 1}:             onlyKept,
+		{events.TypeSignInFailed, 2}:         onlyKept,
 		{events.TypeSignInFailed, 1}:         onlyKept,
+		{events.TypeSecondFactorAdded, 1}:    body(secondFactorAdded),
+		{events.TypeSecondFactorRemoved, 1}:  body(secondFactorGone),
+		{events.TypeSecondFactorReset, 1}:    body(secondFactorGone),
 		{events.TypeStaffCreated, 1}:         body(staffCreated),
 		{events.TypeStaffDisabled, 1}:        body(staffSwitched),
 		{events.TypeStaffEnabled, 1}:         body(staffSwitched),
@@ -261,6 +266,15 @@ func permissionChanged(b *batch, p *prepared, e events.PermissionChanged) error 
 	}
 	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by) VALUES ($1, $2, $3, $4)
 		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.event.Time, p.event.Actor)
+}
+
+func secondFactorAdded(b *batch, p *prepared, e events.SecondFactor) error {
+	return b.exec(`INSERT INTO second_factors (staff_id, change_id, added_at) VALUES ($1, $2, $3)
+		ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id, added_at = excluded.added_at`, e.StaffID, e.Change, p.event.Time)
+}
+
+func secondFactorGone(b *batch, _ *prepared, e events.SecondFactor) error {
+	return b.exec(`DELETE FROM second_factors WHERE staff_id = $1`, e.StaffID)
 }
 
 func labelChanged(b *batch, p *prepared, e events.LabelChanged) error {

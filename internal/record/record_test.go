@@ -99,6 +99,8 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
 		reportedBy(m1, 1, said(2, "delivered", 5), said(3, "bounce", 6, "bounce", "no such mailbox")), reportedBy(m1, 1, said(2, "spamreport", 9)),
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
+		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
+		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
 		events.StaffSwitched{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffSwitched{Change: m2, StaffID: "s1"}, events.StaffSwitched{Disabled: true, Change: m2, StaffID: "s1"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},

@@ -39,6 +39,7 @@ func (p *Pages) Routes() []page.Route {
 		route("POST /administration/staff/{id}", p.changePermissions, access.ChangeStaff),
 		route("POST /administration/staff/{id}/disable", p.switchStaff(p.kit.Gate.Disable, "They may not come in any more. It is on the record, with your name."), access.ChangeStaff),
 		route("POST /administration/staff/{id}/enable", p.switchStaff(p.kit.Gate.Enable, "They may come in again, with their password. It is on the record, with your name."), access.ChangeStaff),
+		route("POST /administration/staff/{id}/reset-second-factor", p.switchStaff(p.kit.Gate.ResetFactor, "They sign in by their password alone now, until they set up another second factor. It is on the record, with your name."), access.ChangeStaff),
 		route("POST /administration/staff/{id}/cancel-scheduled", p.cancelScheduled, access.ChangeStaff),
 		route("GET /administration/labels", p.labels, access.ChangeLabels),
 		route("POST /administration/labels", p.changeLabels, access.ChangeLabels),

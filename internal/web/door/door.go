@@ -50,8 +50,10 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /{$}", Realm: access.RealmStaff, Handle: p.first},
 		{Pattern: "GET /sign-in", Realm: access.RealmStaff, Handle: p.show(staff)},
 		{Pattern: "POST /sign-in", Realm: access.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
+		{Pattern: "GET " + codeAt, Realm: access.RealmStaff, Handle: p.code},
+		{Pattern: "POST " + codeAt, Realm: access.RealmStaff, Handle: p.enterByCode},
 		{Pattern: "POST /sign-out", Realm: access.RealmStaff, Handle: p.leave(staff)},
-		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.keep(staff)},
+		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "GET /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.show(portal)},
 		{Pattern: "POST /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.enter(portal, p.kit.Gate.SignInPortal)},
 		{Pattern: "POST /portal/sign-out", Realm: access.RealmPortalUser, Handle: p.leave(portal)},
@@ -100,10 +102,12 @@ func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
 		if err == nil {
 			err = p.begin(r, signIn)
 		}
-		tooSoon := access.TooSoon{}
+		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 		switch {
 		case err == nil:
 			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
+		case errors.As(err, &needed):
+			return p.askForCode(w, r, needed)
 		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
 			f := e.form(r)
 			f.Email = r.PostFormValue("email")

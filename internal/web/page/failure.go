@@ -20,6 +20,10 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 		k.toSignIn(w, r)
 		return
 	}
+	if errors.Is(err, access.ErrFactorDue) {
+		_ = k.Redirect(w, r, "/account", "")
+		return
+	}
 	p := api.ProblemOf(r.Context(), k.log, err)
 	if IsFragment(r) {
 		http.Error(w, p.Title+". "+p.Detail, p.Status)
