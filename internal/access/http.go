@@ -31,6 +31,7 @@ type contextKey int
 const (
 	subjectContext contextKey = iota
 	browserContext
+	unattendedContext
 )
 
 // found is what the middleware leaves in a request's context.
@@ -67,6 +68,9 @@ func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
 		plain.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), browserContext, true)))
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.Header.Get(Unattended) != "" {
+			r = r.WithContext(context.WithValue(r.Context(), unattendedContext, true))
+		}
 		// Signing in is a POST. Nothing else asks whether the browser is known.
 		if r.Method == http.MethodPost {
 			signingIn.ServeHTTP(w, r)

@@ -73,14 +73,22 @@ func (g *Gate) Begin(ctx context.Context, subject Subject) error {
 }
 
 // SessionLeft is how long the session of the request goes on if nothing more is
-// asked for: 0 where there is none, as for a request with an API token. The request
-// must have come through the middleware of that realm.
-func (g *Gate) SessionLeft(ctx context.Context, realm Realm) time.Duration {
+// asked for, and at most: 0 where there is none, as for a request with an API token.
+// The request must have come through the middleware of that realm.
+func (g *Gate) SessionLeft(ctx context.Context, realm Realm) (idle, most time.Duration) {
 	sessions := g.doorOf(realm).sessions
 	if sessions.GetString(ctx, subjectKey) == "" {
-		return 0
+		return 0, 0
 	}
-	return max(0, min(idleTimeout, time.Until(sessions.Deadline(ctx))))
+	most = max(0, time.Until(sessions.Deadline(ctx)))
+	return min(idleTimeout, most), most
+}
+
+// HadSession says whether a request brings the cookie of a session of that realm, which
+// may have ended.
+func (g *Gate) HadSession(r *http.Request, realm Realm) bool {
+	_, err := r.Cookie(g.doorOf(realm).sessions.Cookie.Name)
+	return err == nil
 }
 
 // Secure says whether cookies are kept off plain HTTP.
@@ -133,11 +141,19 @@ func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, e
 	return data, true, nil
 }
 
+// Unattended is the header of a request that a page made by itself, as to see what is
+// new, and nobody caused. It does not put the end of the session off: a page that is
+// left open keeps nobody signed in. See static/session.js.
+const Unattended = "Postern-Unattended"
+
 // CommitCtx saves a session, as scs does after each request. It writes only what
 // is news: other data, or an expiry later by a minute. A session that has ended
 // since the request began stays ended, because its row is still there and nothing
-// takes ended_at back.
+// takes ended_at back. An unattended request saves nothing.
 func (s sessionStore) CommitCtx(ctx context.Context, hash string, data []byte, expiry time.Time) error {
+	if ctx.Value(unattendedContext) != nil {
+		return nil
+	}
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO app.sessions AS s (token_hash, realm, data, expires_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at

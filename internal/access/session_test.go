@@ -288,6 +288,20 @@ func TestSessionsEnd(t *testing.T) {
 		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '30 minutes'`)
 		b.is("/staff", "")
 	})
+	t.Run("whatever a page asks for that nobody looks at", func(t *testing.T) {
+		b := signedIn(t)
+		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '20 minutes'`)
+		for _, path := range []string{"/staff", "/portal"} {
+			if status, who := b.do("GET", path, Unattended, "true"); status != http.StatusOK || who == "" {
+				t.Errorf("GET %s: status %d as %q", path, status, who)
+			}
+		}
+		if n := s.count(t, `SELECT count(*) FROM app.sessions WHERE realm <> 'browser' AND ended_at IS NULL AND expires_at > now() + interval '11 minutes'`); n != 0 {
+			t.Errorf("%d sessions were prolonged", n)
+		}
+		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '11 minutes'`)
+		b.is("/staff", "", Unattended, "true")
+	})
 	t.Run("at the latest after their lifetime", func(t *testing.T) {
 		b := signedIn(t)
 		for realm, hours := range map[Realm]int{RealmStaff: 12, RealmPortalUser: 8} {

@@ -139,7 +139,7 @@ func (p *Pages) leave(e entrance) page.Handler {
 func (p *Pages) keep(e entrance) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
-		left := p.kit.Gate.SessionLeft(r.Context(), e.realm)
+		left, _ := p.kit.Gate.SessionLeft(r.Context(), e.realm)
 		return json.NewEncoder(w).Encode(map[string]int{"expires_in": int(left.Seconds())})
 	}
 }
