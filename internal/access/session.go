@@ -130,7 +130,7 @@ var errNoSession = errors.New("no such session")
 
 func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, error) {
 	data, err := one(ctx, s.pool, errNoSession, pgx.RowTo[[]byte], `
-		SELECT data::text::bytea FROM app.sessions
+		SELECT convert_to(data::text, 'UTF8') FROM app.sessions
 		WHERE token_hash = $1 AND realm = $2 AND ended_at IS NULL AND expires_at > now()`, hash, s.realm)
 	if errors.Is(err, errNoSession) {
 		return nil, false, nil

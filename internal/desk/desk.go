@@ -25,6 +25,7 @@ import (
 	"postern/internal/labels"
 	"postern/internal/letter"
 	"postern/internal/operations"
+	"postern/internal/organisation"
 	"postern/internal/parked"
 	"postern/internal/position"
 	"postern/internal/reading"
@@ -35,7 +36,7 @@ import (
 	"postern/internal/tracking"
 )
 
-// Config is what a [Desk] is made of. Only Scanner, FactorRequired, Secure, Fail, Room,
+// Config is what a [Desk] is made of. Only Scanner, Organisation, FactorRequired, Secure, Fail, Room,
 // Now, ReadReports and Letters may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
@@ -55,6 +56,8 @@ type Config struct {
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
 	Source string
+	// Organisation is the clinic's own identity provider, where it has one.
+	Organisation *organisation.Issuer
 	// FactorRequired asks a second factor of all staff.
 	FactorRequired bool
 	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
@@ -92,6 +95,8 @@ type Desk struct {
 	Kept     *retention.Office  // destroys content when two people agree
 	Position *position.Watcher
 	Now      func() time.Time
+	// Organisation is where staff may sign in instead; nil: nowhere.
+	Organisation *organisation.Issuer
 }
 
 // New makes a Desk. It does no I/O.
@@ -104,7 +109,7 @@ func New(cfg Config) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now}
+	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
 	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}

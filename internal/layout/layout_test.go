@@ -40,6 +40,7 @@ var imports = map[string]string{
 	"directory":      "events",
 	"directory/demo": "directory",
 	"access":         "content events",
+	"organisation":   "",
 
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
@@ -62,7 +63,7 @@ var imports = map[string]string{
 	"receipt":    "checkpoint compose events ledger",
 	"search":     "access compose directory labels tracking",
 	"intake":     "access content directory outbox",
-	"desk":       "access compose content content/clamd draft events inbox intake labels letter position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
+	"desk":       "access compose content content/clamd draft events inbox intake labels letter organisation position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
 	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
@@ -78,7 +79,7 @@ var imports = map[string]string{
 	"draft":              "access content directory",
 	"web/static":         "",
 	"web/page":           "access alerting api desk labels web/static",
-	"web/door":           "access letter web/page",
+	"web/door":           "access letter organisation web/page",
 	"web/account":        "access web/page",
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
@@ -91,7 +92,7 @@ var imports = map[string]string{
 
 	// Wiring: settings become running processes.
 	"config":        "",
-	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid parked position record store telemetry feedback replay retention",
+	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
@@ -141,6 +142,8 @@ var vendors = map[string]string{
 	"github.com/santhosh-tekuri/jsonschema": "schemas",
 	"github.com/chromedp/":                  "web/webtest",
 	"github.com/pquerna/otp":                "access",
+	"github.com/coreos/go-oidc":             "organisation",
+	"golang.org/x/oauth2":                   "organisation",
 	"github.com/boombuler/barcode":          "web/account",
 }
 

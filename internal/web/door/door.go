@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"postern/internal/access"
+	"postern/internal/organisation"
 	"postern/internal/web/page"
 )
 
@@ -52,6 +54,8 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST /sign-in", Realm: access.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
 		{Pattern: "GET " + codeAt, Realm: access.RealmStaff, Handle: p.code},
 		{Pattern: "POST " + codeAt, Realm: access.RealmStaff, Handle: p.enterByCode},
+		{Pattern: "GET " + organisationAt, Realm: access.RealmStaff, Handle: p.toOrganisation},
+		{Pattern: "GET " + organisation.Back, Realm: access.RealmStaff, Handle: p.fromOrganisation},
 		{Pattern: "POST /sign-out", Realm: access.RealmStaff, Handle: p.leave(staff)},
 		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "GET /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.show(portal)},
@@ -79,12 +83,20 @@ func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
 type form struct {
 	Heading, Action, Email, Next string
 	Other, Ask, Forgot           string
-	Expired                      bool // the session ended by itself
+	Expired                      bool   // the session ended by itself
+	Organisation                 string // where one signs in elsewhere; "": nowhere
 }
 
-func (e entrance) form(r *http.Request) form {
-	return form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
+func (p *Pages) form(e entrance, r *http.Request) form {
+	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
+	if e.realm == access.RealmStaff && p.kit.Organisation != nil {
+		f.Organisation = organisationAt
+		if f.Next != "" {
+			f.Organisation += "?next=" + url.QueryEscape(f.Next)
+		}
+	}
+	return f
 }
 
 func (p *Pages) show(e entrance) page.Handler {
@@ -92,7 +104,7 @@ func (p *Pages) show(e entrance) page.Handler {
 		if _, err := access.SubjectFrom(r.Context()); err == nil {
 			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
 		}
-		return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: e.form(r)})
+		return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: p.form(e, r)})
 	}
 }
 
@@ -109,7 +121,7 @@ func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
 		case errors.As(err, &needed):
 			return p.askForCode(w, r, needed)
 		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
-			f := e.form(r)
+			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")
 			return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f,
 				Errors: page.Errors{{Field: "email", Message: page.Sentence(err)}}})
