@@ -118,8 +118,7 @@ func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked
 }
 
 // permissionsLock is the advisory lock under which permissions change and staff are
-// disabled. The
-// number is arbitrary and ours.
+// disabled. The number is arbitrary and ours.
 const permissionsLock int64 = 0x706f7374_7065726d
 
 // alone does something while nobody else, in any process, changes permissions:

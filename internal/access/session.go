@@ -84,11 +84,12 @@ func (g *Gate) SessionLeft(ctx context.Context, realm Realm) (idle, most time.Du
 	return min(idleTimeout, most), most
 }
 
-// HadSession says whether a request brings the cookie of a session of that realm, which
-// may have ended.
+// HadSession says whether a request brings the cookie of a session that has ended. It
+// must have come through the middleware of that realm.
 func (g *Gate) HadSession(r *http.Request, realm Realm) bool {
-	_, err := r.Cookie(g.doorOf(realm).sessions.Cookie.Name)
-	return err == nil
+	sessions := g.doorOf(realm).sessions
+	_, err := r.Cookie(sessions.Cookie.Name)
+	return err == nil && len(sessions.Keys(r.Context())) == 0
 }
 
 // Secure says whether cookies are kept off plain HTTP.

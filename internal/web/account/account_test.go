@@ -74,7 +74,7 @@ func TestASecondFactor(t *testing.T) {
 		t.Helper()
 		v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}, "next": {"/search?q=care"}}).
 			Is(http.StatusOK).Says("Type your code").Holds(`name="next" value="/search?q=care"`).Hides("Sam Staff")
-		v.Get("/search").Says("Staff sign-in")
+		v.Get("/search").Says("Staff sign-in").Hides("You were signed out")
 	}
 	half()
 	v.Post("/sign-in/code", url.Values{"code": {"000000"}, "next": {"/search?q=care"}}).Is(http.StatusUnprocessableEntity).
