@@ -14,10 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/content"
 	"postern/internal/events"
 )
 
-// Config is what a [Gate] works with. Only Secure, Fail and Now may be left out.
+// Config is what a [Gate] works with. Only Content, FactorRequired, Secure, Fail
+// and Now may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -26,6 +28,10 @@ type Config struct {
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	// Wait returns once everything up to the sequence can be read in Postgres.
 	Wait func(ctx context.Context, seq uint64) error
+	// Content seals second factors. A process without it lets nobody in who has one.
+	Content *content.Store
+	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
+	FactorRequired bool
 	// Source is the process, as events name it: "/api".
 	Source string
 	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.
@@ -88,8 +94,8 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 // process is the actor of what nobody in particular is known to have caused.
 func (g *Gate) process() string { return "process:" + path.Base(g.cfg.Source) }
 
-// Sweep deletes what has expired: sessions, invitations, counts of failed
-// sign-ins. It deletes at most a few thousand rows a call; call it every few
+// Sweep deletes what has expired: sessions, invitations, second factors that were
+// never set up to the end, counts of failed sign-ins. It deletes at most a few thousand rows a call; call it every few
 // minutes, in as many processes as you like.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Now()
@@ -101,6 +107,8 @@ func (g *Gate) Sweep(ctx context.Context) error {
 			(SELECT token_hash FROM app.sessions WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.Add(-time.Hour)},
 		"invitations": {`DELETE FROM app.portal_invitations WHERE token_hash IN
 			(SELECT token_hash FROM app.portal_invitations WHERE expires_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -30)},
+		"second factors": {`DELETE FROM app.second_factors f WHERE made_at < $1
+			AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, now.AddDate(0, 0, -1)},
 		"failed sign-ins": {`DELETE FROM app.sign_in_tries WHERE lane IN
 			(SELECT lane FROM app.sign_in_tries WHERE tried_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED)`, now.AddDate(0, 0, -1)},
 	} {

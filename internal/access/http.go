@@ -9,6 +9,8 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
 )
 
 // A door is where one realm comes in.
@@ -29,6 +31,7 @@ type contextKey int
 const (
 	subjectContext contextKey = iota
 	browserContext
+	unattendedContext
 )
 
 // found is what the middleware leaves in a request's context.
@@ -65,6 +68,9 @@ func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
 		plain.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), browserContext, true)))
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.Header.Get(Unattended) != "" {
+			r = r.WithContext(context.WithValue(r.Context(), unattendedContext, true))
+		}
 		// Signing in is a POST. Nothing else asks whether the browser is known.
 		if r.Method == http.MethodPost {
 			signingIn.ServeHTTP(w, r)
@@ -81,7 +87,11 @@ func browserLoaded(ctx context.Context) bool { return ctx.Value(browserContext) 
 func (g *Gate) authenticateStaff(r *http.Request) (Subject, error) {
 	header, ok := r.Header["Authorization"]
 	if !ok {
-		return fromSession(r.Context(), g.staff.sessions, g.loadStaff)
+		subject, err := fromSession(r.Context(), g.staff.sessions, g.loadStaff)
+		if subject.Method == events.ByOrganisation {
+			subject.FactorDue = false // it is the organisation's to ask for one
+		}
+		return subject, err
 	}
 	scheme, token, _ := strings.Cut(header[0], " ")
 	if len(header) != 1 || !strings.EqualFold(scheme, "Bearer") {
@@ -106,15 +116,18 @@ func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(co
 			return Subject{}, err
 		}
 	}
+	subject.Method = events.SignInMethod(sessions.GetString(ctx, methodKey))
 	return subject, err
 }
 
 func (g *Gate) loadStaff(ctx context.Context, id string) (Subject, error) {
 	staff, err := staffByID(ctx, g.pool, id)
-	if errors.Is(err, ErrNoStaff) {
+	if errors.Is(err, ErrNoStaff) || staff.DisabledAt != nil {
 		return Subject{}, ErrUnauthenticated
 	}
-	return staff.subject(), err
+	subject := staff.subject()
+	subject.FactorDue = g.cfg.FactorRequired && !staff.SecondFactor
+	return subject, err
 }
 
 func (g *Gate) loadPortalUser(ctx context.Context, id string) (Subject, error) {

@@ -103,21 +103,23 @@ func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted,
 	return g.cfg.Wait(ctx, seq)
 }
 
+// keepAnAdministrator refuses to take manage_staff from the last who has it and may
+// come in.
 func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked []Permission) error {
 	if !slices.Contains(revoked, ManageStaff) {
 		return nil
 	}
 	_, err := one(ctx, q, ErrLastAdministrator, pgx.RowTo[int], `
-		SELECT 1 FROM record.staff_permissions p JOIN app.staff_accounts a USING (staff_id)
-		WHERE p.permission = $1 AND p.staff_id <> $2 LIMIT 1`, string(ManageStaff), staffID)
+		SELECT 1 FROM record.staff_permissions p JOIN app.staff_accounts a USING (staff_id) JOIN record.staff s USING (staff_id)
+		WHERE p.permission = $1 AND p.staff_id <> $2 AND s.disabled_at IS NULL LIMIT 1`, string(ManageStaff), staffID)
 	if err != nil && !errors.Is(err, ErrLastAdministrator) {
 		err = fmt.Errorf("looking for another administrator: %w", err)
 	}
 	return err
 }
 
-// alone does something while nobody else, in any process, changes permissions: two
-// administrators who take each other's at once would both still see the other.
+// alone does something while nobody else, in any process, changes permissions or
+// disables staff: two administrators who take each other's at once would both still see the other.
 func (g *Gate) alone(ctx context.Context, do func(querier) error) error {
 	return store.Alone(ctx, g.pool, store.LockPermissions, func(conn *pgxpool.Conn) error { return do(conn) })
 }

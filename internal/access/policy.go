@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"postern/internal/events"
 )
 
 // A Permission is a right that an administrator gives to a staff member.
@@ -55,7 +57,18 @@ type Subject struct {
 	No          int32        // portal user number; 0 for staff
 	Name        string       // as the people who use Postern see it
 	Permissions []Permission // staff only
+	// Method is how they signed in; "" with an API token.
+	Method Method
+	// FactorDue: the clinic asks for a second factor, and they have none. Until they
+	// have set one up they may do nothing else.
+	FactorDue bool
 }
+
+// A Method is how somebody signed in, as the record has it.
+type Method = events.SignInMethod
+
+// ByOrganisation is signing in at the clinic's own identity provider.
+const ByOrganisation = events.ByOrganisation
 
 // Actor is how events name the subject: "staff:<id>" or "portal_user:<id>".
 func (s Subject) Actor() string { return string(s.Realm) + ":" + s.ID }
@@ -70,6 +83,8 @@ const (
 	SendMessage Action = "send_message"
 	// SendToGroup is previewing or sending to a group, whatever else is chosen.
 	SendToGroup Action = "send_to_group"
+	// SecureAccount is looking after how one signs in oneself.
+	SecureAccount Action = "secure_account"
 	// SeeMessages is reading what was sent and what became of it.
 	SeeMessages Action = "see_messages"
 	// SeeBcc is reading the messages that name oneself as Staff Bcc.
@@ -118,6 +133,7 @@ type rule struct {
 var policy = map[Action]rule{
 	SendMessage:   {RealmStaff, []Permission{SendPortalMessage}},
 	SendToGroup:   {RealmStaff, []Permission{SendPortalMessage, SendBulkPortalMessage}},
+	SecureAccount: {RealmStaff, nil},
 	SeeMessages:   {RealmStaff, []Permission{SendPortalMessage}},
 	SeeBcc:        {RealmStaff, nil},
 	Search:        {RealmStaff, nil},
@@ -159,7 +175,8 @@ func (f Forbidden) Error() string {
 func (Forbidden) Is(target error) bool { return target == ErrForbidden }
 
 // Allow returns nil if subject may do action, [ErrUnauthenticated] for nobody,
-// or else a [Forbidden] with the first permission that is missing.
+// [ErrFactorDue] for who has to set up a second factor first, or else a [Forbidden]
+// with the first permission that is missing.
 func Allow(subject Subject, action Action) error {
 	if subject.Realm == "" {
 		return ErrUnauthenticated
@@ -167,6 +184,9 @@ func Allow(subject Subject, action Action) error {
 	rule, known := policy[action]
 	if !known || rule.realm != subject.Realm {
 		return Forbidden{Action: action}
+	}
+	if subject.FactorDue && action != SecureAccount {
+		return ErrFactorDue
 	}
 	for _, p := range rule.needs {
 		if !slices.Contains(subject.Permissions, p) {

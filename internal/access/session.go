@@ -18,8 +18,12 @@ const (
 	idleTimeout = 30 * time.Minute
 	// How long a browser is remembered as one that has signed in before.
 	browserLifetime = 180 * 24 * time.Hour
-	// The one thing that a session holds: the subject's id.
+	// What a session holds: the subject's id, and how they signed in.
 	subjectKey = "subject"
+	methodKey  = "method"
+	// Or whose password was right, and until when their code is waited for.
+	halfwayKey      = "halfway"
+	halfwayUntilKey = "halfway_until"
 )
 
 // newSessions keeps the sessions of a realm, which end after half an hour without
@@ -60,19 +64,32 @@ func (g *Gate) Begin(ctx context.Context, subject Subject) error {
 	if err := sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}
+	if err := sessions.Clear(ctx); err != nil {
+		return fmt.Errorf("beginning a session: %w", err)
+	}
 	sessions.Put(ctx, subjectKey, subject.ID)
+	sessions.Put(ctx, methodKey, string(subject.Method))
 	return nil
 }
 
 // SessionLeft is how long the session of the request goes on if nothing more is
-// asked for: 0 where there is none, as for a request with an API token. The request
-// must have come through the middleware of that realm.
-func (g *Gate) SessionLeft(ctx context.Context, realm Realm) time.Duration {
+// asked for, and at most: 0 where there is none, as for a request with an API token.
+// The request must have come through the middleware of that realm.
+func (g *Gate) SessionLeft(ctx context.Context, realm Realm) (idle, most time.Duration) {
 	sessions := g.doorOf(realm).sessions
 	if sessions.GetString(ctx, subjectKey) == "" {
-		return 0
+		return 0, 0
 	}
-	return max(0, min(idleTimeout, time.Until(sessions.Deadline(ctx))))
+	most = max(0, time.Until(sessions.Deadline(ctx)))
+	return min(idleTimeout, most), most
+}
+
+// HadSession says whether a request brings the cookie of a session that has ended. It
+// must have come through the middleware of that realm.
+func (g *Gate) HadSession(r *http.Request, realm Realm) bool {
+	sessions := g.doorOf(realm).sessions
+	_, err := r.Cookie(sessions.Cookie.Name)
+	return err == nil && len(sessions.Keys(r.Context())) == 0
 }
 
 // Secure says whether cookies are kept off plain HTTP.
@@ -114,7 +131,7 @@ var errNoSession = errors.New("no such session")
 
 func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, error) {
 	data, err := one(ctx, s.pool, errNoSession, pgx.RowTo[[]byte], `
-		SELECT data::text::bytea FROM app.sessions
+		SELECT convert_to(data::text, 'UTF8') FROM app.sessions
 		WHERE token_hash = $1 AND realm = $2 AND ended_at IS NULL AND expires_at > now()`, hash, s.realm)
 	if errors.Is(err, errNoSession) {
 		return nil, false, nil
@@ -125,11 +142,19 @@ func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, e
 	return data, true, nil
 }
 
+// Unattended is the header of a request that a page made by itself, as to see what is
+// new, and nobody caused. It does not put the end of the session off: a page that is
+// left open keeps nobody signed in. See static/session.js.
+const Unattended = "Postern-Unattended"
+
 // CommitCtx saves a session, as scs does after each request. It writes only what
 // is news: other data, or an expiry later by a minute. A session that has ended
 // since the request began stays ended, because its row is still there and nothing
-// takes ended_at back.
+// takes ended_at back. An unattended request saves nothing.
 func (s sessionStore) CommitCtx(ctx context.Context, hash string, data []byte, expiry time.Time) error {
+	if ctx.Value(unattendedContext) != nil {
+		return nil
+	}
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO app.sessions AS s (token_hash, realm, data, expires_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at

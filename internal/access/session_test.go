@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -37,6 +38,15 @@ func (c clinic) handler(t *testing.T, realm Realm) http.Handler {
 			switch {
 			case errors.Is(err, ErrWrongCredentials), errors.Is(err, ErrUnauthenticated):
 				w.WriteHeader(http.StatusUnauthorized)
+			case errors.As(err, new(CodeNeeded)):
+				needed := CodeNeeded{}
+				errors.As(err, &needed)
+				if err := c.Halfway(ctx, needed); err != nil {
+					t.Error(err)
+				}
+				w.WriteHeader(http.StatusAccepted)
+			case errors.Is(err, ErrWrongCode), errors.Is(err, ErrNotHalfway):
+				w.WriteHeader(http.StatusUnauthorized)
 			case errors.As(err, new(TooSoon)):
 				w.WriteHeader(http.StatusTooManyRequests)
 			default:
@@ -49,6 +59,9 @@ func (c clinic) handler(t *testing.T, realm Realm) http.Handler {
 			signIn := c.SignInPortal
 			if realm == RealmStaff {
 				signIn = c.SignInStaff
+			}
+			if code := r.FormValue("code"); code != "" {
+				signIn = func(ctx context.Context, _ Credentials) (Subject, error) { return c.SignInWithCode(ctx, code) }
 			}
 			subject, err := signIn(ctx, Credentials{Email: r.FormValue("email"), Password: r.FormValue("password")})
 			if err == nil {
@@ -274,6 +287,20 @@ func TestSessionsEnd(t *testing.T) {
 		b.is("/portal", "")
 		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '30 minutes'`)
 		b.is("/staff", "")
+	})
+	t.Run("whatever a page asks for that nobody looks at", func(t *testing.T) {
+		b := signedIn(t)
+		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '20 minutes'`)
+		for _, path := range []string{"/staff", "/portal"} {
+			if status, who := b.do("GET", path, Unattended, "true"); status != http.StatusOK || who == "" {
+				t.Errorf("GET %s: status %d as %q", path, status, who)
+			}
+		}
+		if n := s.count(t, `SELECT count(*) FROM app.sessions WHERE realm <> 'browser' AND ended_at IS NULL AND expires_at > now() + interval '11 minutes'`); n != 0 {
+			t.Errorf("%d sessions were prolonged", n)
+		}
+		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '11 minutes'`)
+		b.is("/staff", "", Unattended, "true")
 	})
 	t.Run("at the latest after their lifetime", func(t *testing.T) {
 		b := signedIn(t)

@@ -15,7 +15,7 @@ import (
 type Credentials struct {
 	Email    string
 	Password string
-	// TOTP is the code of a second factor. No account can have one yet.
+	// TOTP is the code of a second factor, or a recovery code.
 	TOTP string
 }
 
@@ -26,7 +26,9 @@ var ErrWrongCredentials = errors.New("the e-mail address or the password is wron
 // SignInStaff returns the staff member who has these credentials. A success and
 // a failure are both on the record when it returns; one that can't be recorded
 // is an error. It fails with [ErrWrongCredentials] or [TooSoon], alike for
-// accounts that exist and such that don't, and after the same work.
+// accounts that exist and such that don't, and after the same work. Who has the
+// right password and a second factor gets [CodeNeeded] without a code, which is
+// neither a success nor a failure, and [ErrWrongCode] with a wrong one.
 //
 // The session begins with [Gate.Begin].
 func (g *Gate) SignInStaff(ctx context.Context, c Credentials) (Subject, error) {
@@ -53,7 +55,7 @@ type accounts struct {
 
 var staffAccounts = accounts{
 	realm: RealmStaff,
-	find: `SELECT a.staff_id, true, coalesce(a.password_hash, '')
+	find: `SELECT a.staff_id, s.disabled_at IS NULL, coalesce(a.password_hash, '')
 		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE lower(a.email) = lower(trim($1))`,
 	rehash: `UPDATE app.staff_accounts SET password_hash = $3 WHERE staff_id = $1 AND password_hash = $2`,
 	round:  1,
@@ -91,13 +93,20 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 		return Subject{}, err
 	}
 	who, reason := choose(found)
-	if err := g.recordSignIn(ctx, in.realm, who.id, reason); err != nil {
-		return Subject{}, err
-	}
 	if reason != "" {
+		if err := g.recordSignIn(ctx, in.realm, who.id, events.ByPassword, reason); err != nil {
+			return Subject{}, err
+		}
 		return Subject{}, ErrWrongCredentials
 	}
-	if err := g.forgive(ctx, lane); err != nil {
+	method := events.ByPassword
+	if in.realm == RealmStaff {
+		method, err = g.prove(ctx, who.id, c.TOTP)
+	}
+	if errors.Is(err, errNoFactor) {
+		err = nil
+	}
+	if err := g.conclude(ctx, lane, in.realm, who.id, method, err); err != nil {
 		return Subject{}, err
 	}
 	if who.stale {
@@ -105,7 +114,9 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 			return Subject{}, err
 		}
 	}
-	return load(ctx, who.id)
+	subject, err := load(ctx, who.id)
+	subject.Method = method
+	return subject, err
 }
 
 // check holds the password against every account of the address.
@@ -169,8 +180,8 @@ func choose(found []account) (who account, reason string) {
 
 // recordSignIn publishes how a sign-in ended. A failure is nobody's act: who
 // typed it was not shown.
-func (g *Gate) recordSignIn(ctx context.Context, realm Realm, id, reason string) error {
-	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Reason: reason}
+func (g *Gate) recordSignIn(ctx context.Context, realm Realm, id string, method events.SignInMethod, reason string) error {
+	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Method: method, Reason: reason}
 	actor := g.process()
 	if !fact.Failed {
 		actor = Subject{Realm: realm, ID: id}.Actor()

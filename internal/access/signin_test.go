@@ -24,19 +24,19 @@ func TestStaffSignIn(t *testing.T) {
 		event                 string
 	}{
 		{"as created", "ada@clinic.example", good, nil,
-			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `"}`},
+			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","method":"password"}`},
 		{"in other case, with spaces", " ADA@clinic.example ", good, nil,
-			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `"}`},
+			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","method":"password"}`},
 		{"with a wrong password", "ada@clinic.example", "wrong", ErrWrongCredentials,
-			`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","reason":"wrong_password"}`},
+			`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"wrong_password"}`},
 		{"without one", "ada@clinic.example", "", ErrWrongCredentials,
-			`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","reason":"wrong_password"}`},
+			`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"wrong_password"}`},
 		{"of an account without one", "robot@clinic.example", "", ErrWrongCredentials,
-			`sign_in.failed by process:api: {"account":"staff","id":"` + robot.ID + `","reason":"wrong_password"}`},
+			`sign_in.failed by process:api: {"account":"staff","id":"` + robot.ID + `","method":"password","reason":"wrong_password"}`},
 		{"of nobody", "nobody@clinic.example", good, ErrWrongCredentials,
-			`sign_in.failed by process:api: {"account":"staff","id":"","reason":"no_account"}`},
+			`sign_in.failed by process:api: {"account":"staff","id":"","method":"password","reason":"no_account"}`},
 		{"with an address that is no text", "ada@\x00clinic.example", good, ErrWrongCredentials,
-			`sign_in.failed by process:api: {"account":"staff","id":"","reason":"no_account"}`},
+			`sign_in.failed by process:api: {"account":"staff","id":"","method":"password","reason":"no_account"}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			subject, err := c.SignInStaff(t.Context(), Credentials{Email: test.email, Password: test.password})
@@ -73,13 +73,13 @@ func TestPortalSignIn(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			subject, err := c.SignInPortal(t.Context(), Credentials{Email: test.email, Password: test.password})
-			event := fmt.Sprintf(`signed_in by portal_user:%s: {"account":"portal_user","id":"%s"}`, test.who, test.who)
+			event := fmt.Sprintf(`signed_in by portal_user:%s: {"account":"portal_user","id":"%s","method":"password"}`, test.who, test.who)
 			if test.reason == "" {
 				if err != nil || subject.ID != test.who || subject.No == 0 || subject.Name != "Noor Haddad" || Allow(subject, ReadInbox) != nil {
 					t.Errorf("got %+v, %v", subject, err)
 				}
 			} else {
-				event = fmt.Sprintf(`sign_in.failed by process:api: {"account":"portal_user","id":"%s","reason":"%s"}`, test.who, test.reason)
+				event = fmt.Sprintf(`sign_in.failed by process:api: {"account":"portal_user","id":"%s","method":"password","reason":"%s"}`, test.who, test.reason)
 				if err != ErrWrongCredentials || subject.Realm != "" {
 					t.Errorf("got %+v, %v", subject, err)
 				}
@@ -102,7 +102,7 @@ func TestAnAmbiguousPasswordSignsNobodyIn(t *testing.T) {
 	if err != ErrWrongCredentials {
 		t.Errorf("got %v", err)
 	}
-	want := []string{`sign_in.failed by process:api: {"account":"portal_user","id":"","reason":"ambiguous"}`}
+	want := []string{`sign_in.failed by process:api: {"account":"portal_user","id":"","method":"password","reason":"ambiguous"}`}
 	if diff := cmp.Diff(want, c.rec.last(t, 1)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}

@@ -18,16 +18,19 @@ import (
 
 // Staff is a staff member, as the record has them.
 type Staff struct {
-	ID          string // a UUIDv7
-	Name        string
-	Email       string
-	CreatedAt   time.Time // the event's
-	Permissions []Permission
+	ID         string // a UUIDv7
+	Name       string
+	Email      string
+	CreatedAt  time.Time  // the event's
+	DisabledAt *time.Time // since when they may not come in; nil: they may
+	// SecondFactor: they sign in with a code besides the password.
+	SecondFactor bool
+	Permissions  []Permission
 }
 
-// subject is nobody for the zero Staff.
+// subject is nobody for the zero Staff, and for who may not come in.
 func (s Staff) subject() Subject {
-	if s.ID == "" {
+	if s.ID == "" || s.DisabledAt != nil {
 		return Subject{}
 	}
 	return Subject{Realm: RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
@@ -36,7 +39,8 @@ func (s Staff) subject() Subject {
 // selectStaff holds to the rule that nobody is staff without both a row on the
 // record and an account.
 const selectStaff = `
-	SELECT s.staff_id, s.name, a.email, s.created_at,
+	SELECT s.staff_id, s.name, a.email, s.created_at, s.disabled_at,
+	       EXISTS (SELECT FROM record.second_factors f WHERE f.staff_id = s.staff_id),
 	       array(SELECT p.permission FROM record.staff_permissions p WHERE p.staff_id = s.staff_id ORDER BY p.permission)
 	FROM record.staff s JOIN app.staff_accounts a USING (staff_id)`
 

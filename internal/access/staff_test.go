@@ -106,7 +106,7 @@ func TestCreateStaffGoesOnWhereItStopped(t *testing.T) {
 // A row on the record without an account, as after losing schema app, is nobody.
 func TestStaffNeedBothARecordAndAnAccount(t *testing.T) {
 	c := newClinic(t)
-	c.exec(t, `INSERT INTO record.staff VALUES ('s-1', 'Ada', now())`)
+	c.exec(t, `INSERT INTO record.staff (staff_id, name, created_at) VALUES ('s-1', 'Ada', now())`)
 	if _, err := c.StaffByID(t.Context(), "s-1"); !errors.Is(err, ErrNoStaff) {
 		t.Errorf("got %v", err)
 	}

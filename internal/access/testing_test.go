@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/content"
 	"postern/internal/events"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -37,8 +39,18 @@ func newClinic(t *testing.T) clinic {
 	url := storetest.New(t)
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	rec, clock := &recorder{pool: admin}, &clock{at: time.Now()}
+	key := filepath.Join(t.TempDir(), "content.key")
+	if _, err := content.CreateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	sealing, err := content.Open(t.Context(), "mem://", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sealing.Close() })
 	gate, err := New(Config{
-		Pool: storetest.Open(t, url, store.RoleAPI), Publish: rec.publish, Wait: rec.wait, Source: "/api", Now: clock.now,
+		Content: sealing,
+		Pool:    storetest.Open(t, url, store.RoleAPI), Publish: rec.publish, Wait: rec.wait, Source: "/api", Now: clock.now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +146,23 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 	case events.TypeStaffCreated:
 		var b events.StaffCreated
 		if b, err = events.Decode[events.StaffCreated](e); err == nil {
-			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
+		}
+	case events.TypeStaffDisabled, events.TypeStaffEnabled:
+		var b events.StaffSwitched
+		if b, err = events.Decode[events.StaffSwitched](e); err == nil {
+			_, err = r.pool.Exec(ctx, `UPDATE record.staff SET disabled_at = CASE WHEN $2 THEN $3::timestamptz END WHERE staff_id = $1`, b.StaffID, b.Disabled, e.Time)
+		}
+	case events.TypeSecondFactorAdded:
+		var b events.SecondFactor
+		if b, err = events.Decode[events.SecondFactor](e); err == nil {
+			_, err = r.pool.Exec(ctx, `INSERT INTO record.second_factors VALUES ($1, $2, $3)
+				ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id`, b.StaffID, b.Change, e.Time)
+		}
+	case events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
+		var b events.SecondFactor
+		if b, err = events.Decode[events.SecondFactor](e); err == nil {
+			_, err = r.pool.Exec(ctx, `DELETE FROM record.second_factors WHERE staff_id = $1`, b.StaffID)
 		}
 	case events.TypePermissionGranted, events.TypePermissionRevoked:
 		var b events.PermissionChanged

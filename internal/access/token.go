@@ -68,11 +68,14 @@ func digestOf(secret []byte) []byte {
 }
 
 // CreateToken makes an API token for the staff member with that address, or
-// fails with [ErrNoStaff]. The token can't be shown again.
+// fails with [ErrNoStaff] or [ErrDisabled]. The token can't be shown again.
 func (g *Gate) CreateToken(ctx context.Context, email string) (string, error) {
 	staff, err := g.StaffByEmail(ctx, email)
 	if err != nil {
 		return "", err
+	}
+	if staff.DisabledAt != nil {
+		return "", ErrDisabled
 	}
 	token, digest := newToken(staffTokenPrefix)
 	_, err = g.pool.Exec(ctx, `INSERT INTO app.staff_tokens (token_hash, staff_id) VALUES ($1, $2)`, digest, staff.ID)
@@ -99,7 +102,7 @@ func (g *Gate) SubjectOfToken(ctx context.Context, token string) (Subject, error
 		return Subject{}, ErrUnauthenticated
 	}
 	staff, err := one(ctx, g.pool, ErrUnauthenticated, pgx.RowToStructByPos[Staff],
-		selectStaff+` JOIN app.staff_tokens t USING (staff_id) WHERE t.token_hash = $1`, digest)
+		selectStaff+` JOIN app.staff_tokens t USING (staff_id) WHERE t.token_hash = $1 AND s.disabled_at IS NULL`, digest)
 	if err != nil && !errors.Is(err, ErrUnauthenticated) {
 		err = fmt.Errorf("looking up an API token: %w", err)
 	}

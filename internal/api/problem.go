@@ -110,9 +110,14 @@ var sentinels = []struct {
 }{
 	{access.ErrUnauthenticated, kind{http.StatusUnauthorized, "unauthenticated", "Nobody is signed in"}},
 	{access.ErrWrongCredentials, kind{http.StatusUnauthorized, "wrong-credentials", "Signing in failed"}},
+	{access.ErrWrongCode, kind{http.StatusUnauthorized, "wrong-code", "Signing in failed"}},
+	{access.ErrFactorDue, kind{http.StatusForbidden, "second-factor-due", "A second factor has to be set up"}},
 	{feedback.ErrNotSigned, kind{http.StatusUnauthorized, "not-signed", "The post is not signed"}},
 	{feedback.ErrUnreadable, badRequest},
 	{access.ErrLastAdministrator, kind{http.StatusConflict, "last-administrator", "Somebody must be able to manage staff"}},
+	{access.ErrDisableSelf, kind{http.StatusConflict, "own-account", "Nobody disables themselves"}},
+	{access.ErrDisabled, kind{http.StatusConflict, "staff-disabled", "The staff member is disabled"}},
+	{compose.ErrNotDisabled, kind{http.StatusConflict, "staff-not-disabled", "The staff member is not disabled"}},
 	{access.ErrNoStaff, notFound},
 	{alerting.ErrNoMessage, notFound},
 	{parked.ErrNotFound, notFound},
@@ -205,15 +210,16 @@ func passing(err error) bool {
 // typed renders the errors that carry more than their kind.
 func typed(err error) *Problem {
 	var (
-		invalid  *compose.Invalid
-		unsound  *replay.Invalid
-		late     replay.TooLate
-		changed  *compose.AudienceChanged
-		denied   access.Forbidden
-		tooSoon  access.TooSoon
-		fileType *attachment.TypeError
-		infected *clamd.InfectedError
-		size     *http.MaxBytesError
+		codeNeeded access.CodeNeeded
+		invalid    *compose.Invalid
+		unsound    *replay.Invalid
+		late       replay.TooLate
+		changed    *compose.AudienceChanged
+		denied     access.Forbidden
+		tooSoon    access.TooSoon
+		fileType   *attachment.TypeError
+		infected   *clamd.InfectedError
+		size       *http.MaxBytesError
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -237,6 +243,8 @@ func typed(err error) *Problem {
 		return p
 	case errors.Is(err, alerting.ErrReason), errors.Is(err, parked.ErrReason):
 		return invalidRequest.problem("body.reason: "+alerting.ErrReason.Error(), Fault{"body.reason", alerting.ErrReason.Error()})
+	case errors.As(err, &codeNeeded):
+		return kind{http.StatusUnauthorized, "second-factor-required", "A code is needed"}.problem(codeNeeded.Error())
 	case errors.As(err, &denied):
 		return forbidden.problem(denied.Error())
 	case errors.Is(err, compose.ErrTooLate):

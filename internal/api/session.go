@@ -26,7 +26,7 @@ type Credentials struct {
 type staffSignIn struct {
 	Body struct {
 		Credentials
-		TOTP string `json:"totp,omitempty" maxLength:"16" doc:"The code of a second factor."`
+		TOTP string `json:"totp,omitempty" maxLength:"32" doc:"The code of the second factor, or a recovery code. Where the account has a second factor and this is missing, the answer is 401 with the type /problems/second-factor-required."`
 	}
 }
 

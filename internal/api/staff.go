@@ -13,7 +13,11 @@ import (
 type StaffMember struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
+	// Disabled is left out of most.
+	Disabled bool `json:"disabled,omitempty" doc:"They may not come in any more."`
 }
+
+func memberOf(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name, s.DisabledAt != nil} }
 
 // Permissions is what a staff member may do.
 type Permissions struct {
@@ -49,6 +53,47 @@ func (a *API) staff() {
 		summary: "Say what a staff member may do. The change is on the record when this answers.",
 		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.changePermissions)
+	a.staffSwitch("disable", "Keep a staff member out: no session, API token or password of theirs opens anything from now on.", a.Gate.Disable)
+	a.staffSwitch("enable", "Let a staff member who was disabled in again.", a.Gate.Enable)
+	handle(a, operation{
+		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
+		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
+		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
+		return nil, a.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
+	})
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/staff/{id}/cancel-scheduled", id: "cancel-scheduled", tag: forStaff,
+		summary: "Call off every message that a disabled staff member has scheduled.",
+		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *StaffPath) (*body[Cancelled], error) {
+		staff, err := a.Gate.StaffByID(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		n, err := a.Compose.CancelAllOf(ctx, subjectOf(ctx), staff)
+		return answerWith(Cancelled{n}), err
+	})
+}
+
+// Cancelled counts messages that were called off.
+type Cancelled struct {
+	Cancelled int `json:"cancelled"`
+}
+
+// staffSwitch registers disabling or enabling.
+func (a *API) staffSwitch(verb, summary string, change func(ctx context.Context, actor, staffID string) error) {
+	handle(a, operation{
+		method: http.MethodPost, path: "/v1/staff/{id}/" + verb, id: verb + "-staff", tag: forStaff,
+		summary: summary + " The change is on the record when this answers.",
+		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+	}, func(ctx context.Context, in *StaffPath) (*body[StaffMember], error) {
+		if err := change(ctx, subjectOf(ctx).Actor(), in.ID); err != nil {
+			return nil, err
+		}
+		staff, err := a.Gate.StaffByID(ctx, in.ID)
+		return answerWith(memberOf(staff)), err
+	})
 }
 
 // listStaff pages by position: staff are few, and a page missed while somebody is
@@ -65,7 +110,7 @@ func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]]
 	rest := all[min(int(skip), len(all)):]
 	next := skip + int32(in.Limit) // #nosec G115 -- a page has at most 500
 	return answerWith(page(rest, in.Limit,
-		func(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name} },
+		memberOf,
 		func(access.Staff) string { return cursorOfNumber(next) })), nil
 }
 

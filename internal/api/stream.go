@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"postern/internal/access"
 	"postern/internal/tracking"
 )
 
@@ -46,7 +47,7 @@ func (a *API) stream() {
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humago.Unwrap(hc)
-			a.streamProgress(hc.Context(), w, first)
+			a.streamProgress(hc.Context(), w, subjectOf(ctx), first)
 		}}, nil
 	})
 	a.huma.OpenAPI().Paths[path].Get.Responses["200"] = &huma.Response{
@@ -56,8 +57,9 @@ func (a *API) stream() {
 }
 
 // streamProgress tells how the message is getting on, driven by the recorder,
-// until the client leaves, the server stops or the stream has lived long enough.
-func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, m tracking.Message) {
+// until the client leaves or is disabled, the server stops or the stream has lived
+// long enough.
+func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, reader access.Subject, m tracking.Message) {
 	ctx, cancel := context.WithTimeout(ctx, streamLife)
 	defer cancel()
 	control := http.NewResponseController(w)
@@ -73,6 +75,9 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, m track
 	for {
 		// Asked for before reading, so that what changes in between is not missed.
 		changed := a.Position.Changed()
+		if staff, err := a.Gate.StaffByID(ctx, reader.ID); err != nil || staff.DisabledAt != nil {
+			return
+		}
 		current, err := a.Tracking.Message(ctx, m.SenderID, m.ID)
 		if err != nil {
 			return // the client connects again

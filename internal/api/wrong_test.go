@@ -289,7 +289,16 @@ func (w world) wrongSettings() []wrong {
 	const getLabels, labels, listStaff, getPermissions, permissions, bcc, search = "GET /v1/labels", "PUT /v1/labels", "GET /v1/staff",
 		"GET /v1/staff/{id}/permissions", "PUT /v1/staff/{id}/permissions", "GET /v1/bcc", "GET /v1/search"
 	bare := "/v1/staff/" + w.bare.id + "/permissions"
-	return []wrong{
+	var all []wrong
+	for _, verb := range []string{"disable", "enable", "cancel-scheduled"} {
+		call := "POST /v1/staff/{id}/" + verb
+		all = append(all, wrong{"no permission", w.bare, call, "/v1/staff/x/" + verb, "", false, nil, 403, ""},
+			wrong{"unknown staff", w.staff, call, "/v1/staff/nobody/" + verb, "", false, nil, 404, ""})
+	}
+	const reset = "DELETE /v1/staff/{id}/second-factor"
+	return append(all, []wrong{
+		{"no permission", w.bare, reset, "/v1/staff/x/second-factor", "", false, nil, 403, ""},
+		{"unknown staff", w.staff, reset, "/v1/staff/nobody/second-factor", "", false, nil, 404, ""},
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},
 		{"empty label", w.staff, labels, "", `{"patient":{"one":"","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"long label", w.staff, labels, "", `{"patient":{"one":"a","many":"` + strings.Repeat("x", 41) + `"}}`, false, nil, 422, "body.patient.many"},
@@ -309,7 +318,7 @@ func (w world) wrongSettings() []wrong {
 		{"wrong limit", w.staff, bcc, "/v1/bcc?limit=-1", "", false, nil, 422, "query.limit"},
 		{"no question", w.staff, search, "/v1/search", "", false, nil, 422, "query.q"},
 		{"broken UTF-8", w.staff, search, "/v1/search?q=%c3%28", "", false, nil, 400, "query.q"},
-	}
+	}...)
 }
 
 func (w world) wrongRecord() (all []wrong) {

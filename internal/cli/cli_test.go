@@ -102,6 +102,21 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	if token := strings.TrimSpace(must("", "token", "create", "--staff", "ada@clinic.test")); !strings.HasPrefix(token, "pst_") || strings.Contains(token, "\n") {
 		t.Errorf("the token is %q", token)
 	}
+	must("quiet-harbour-song\n", "staff", "create", "--email", "ben@clinic.test", "--name", "Ben", "--password-stdin")
+	must("", "staff", "disable", "ben@clinic.test")
+	if out := must("", "staff", "list"); !strings.Contains(out, "disabled") {
+		t.Errorf("the list says %s", out)
+	}
+	if status, _, _ := p.run("", "token", "create", "--staff", "ben@clinic.test"); status != exitFailed {
+		t.Error("a disabled staff member got a token")
+	}
+	if status, _, errs := p.run("", "staff", "disable", "ada@clinic.test"); status != exitFailed || !strings.Contains(errs, "manage_staff") {
+		t.Errorf("the last administrator was disabled: %d %s", status, errs)
+	}
+	if out := must("", "staff", "enable", "ben@clinic.test", "--json"); !strings.Contains(out, `"disabled":false`) {
+		t.Errorf("it says %s", out)
+	}
+	must("", "staff", "reset-second-factor", "ben@clinic.test") // who has none: no news
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\npu-2,Cy,,maybe\n"), 0o600); err != nil {
 		t.Fatal(err)

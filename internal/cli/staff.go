@@ -16,7 +16,10 @@ import (
 func (env *environment) staffCommand() *cobra.Command {
 	return group("staff", "Staff and their permissions",
 		env.staffCreate(), env.staffChange("permit", "Give permissions", (*access.Gate).Permit),
-		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList())
+		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList(),
+		env.staffSwitch("disable", "Keep a staff member out: sessions, API tokens and password open nothing from now on", (*access.Gate).Disable, "may not come in any more"),
+		env.staffSwitch("enable", "Let a staff member who was disabled in again", (*access.Gate).Enable, "may come in again"),
+		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "signs in by the password alone now"))
 }
 
 // staffJSON is a staff member as --json prints one.
@@ -25,13 +28,16 @@ type staffJSON struct {
 	Email       string              `json:"email"`
 	Name        string              `json:"name"`
 	Permissions []access.Permission `json:"permissions"`
+	Disabled    bool                `json:"disabled"`
+	// SecondFactor: they sign in with a code besides the password.
+	SecondFactor bool `json:"second_factor"`
 }
 
 func staffOut(s access.Staff) staffJSON {
 	if s.Permissions == nil {
 		s.Permissions = []access.Permission{}
 	}
-	return staffJSON{s.ID, s.Email, s.Name, s.Permissions}
+	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, s.SecondFactor}
 }
 
 func (env *environment) staffCreate() *cobra.Command {
@@ -89,6 +95,26 @@ func (env *environment) staffChange(use, short string, change func(*access.Gate,
 		}}
 }
 
+func (env *environment) staffSwitch(use, short string, change func(*access.Gate, context.Context, string, string) error, done string) *cobra.Command {
+	return &cobra.Command{Use: use + " EMAIL", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return env.withGate(ctx, func(_ *system, g *access.Gate) error {
+				s, err := g.StaffByEmail(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if err := change(g, ctx, operator(), s.ID); err != nil {
+					return err
+				}
+				if s, err = g.StaffByID(ctx, s.ID); err != nil {
+					return err
+				}
+				return env.say(staffOut(s), "%s %s", s.Email, done)
+			})
+		}}
+}
+
 func (env *environment) staffList() *cobra.Command {
 	return &cobra.Command{Use: "list", Short: "List staff", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -106,7 +132,11 @@ func (env *environment) staffList() *cobra.Command {
 				}
 				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 				for _, s := range out {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", s.Email, s.Name, joined(s.Permissions))
+					holds := joined(s.Permissions)
+					if s.Disabled {
+						holds = "disabled; " + holds
+					}
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", s.Email, s.Name, holds)
 				}
 				return w.Flush()
 			})

@@ -97,19 +97,24 @@ func namePortalUsers(err error, chosen directory.Selection) error {
 	return f.err()
 }
 
-// checkBcc adds a fault for everybody named who is not staff.
+// checkBcc adds a fault for everybody named who is not staff, or could not read it.
 func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) error {
-	rows, err := c.pool.Query(ctx, `SELECT staff_id FROM record.staff WHERE staff_id = ANY($1)`, slices.DeleteFunc(slices.Clone(named), func(id string) bool { return !isID(id) }))
+	rows, err := c.pool.Query(ctx, `SELECT staff_id, disabled_at IS NOT NULL FROM record.staff WHERE staff_id = ANY($1)`, slices.DeleteFunc(slices.Clone(named), func(id string) bool { return !isID(id) }))
 	if err != nil {
 		return fmt.Errorf("looking staff up: %w", err)
 	}
-	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	disabled := map[string]bool{}
+	var id string
+	var out bool
+	if _, err := pgx.ForEachRow(rows, []any{&id, &out}, func() error { disabled[id] = out; return nil }); err != nil {
 		return fmt.Errorf("looking staff up: %w", err)
 	}
 	for i, id := range named {
-		if !slices.Contains(known, id) {
-			f.add(fmt.Sprintf("body.staff_bcc[%d]", i), "there is no staff member %.80q", id)
+		at := fmt.Sprintf("body.staff_bcc[%d]", i)
+		if out, known := disabled[id]; !known {
+			f.add(at, "there is no staff member %.80q", id)
+		} else if out {
+			f.add(at, "the staff member %.80q is disabled and could not read it: leave them out", id)
 		}
 	}
 	return nil

@@ -70,6 +70,54 @@ func (c *Composer) Cancel(ctx context.Context, staff access.Subject, id uuid.UUI
 	return nil
 }
 
+// ErrNotDisabled says that only what a disabled staff member has scheduled is called
+// off by another.
+var ErrNotDisabled = errors.New("this staff member is not disabled: only they can cancel what they have scheduled")
+
+// Waiting is how many messages a staff member has scheduled that have not gone out.
+func (c *Composer) Waiting(ctx context.Context, sender string) (int, error) {
+	waiting, err := c.waiting(ctx, sender)
+	return len(waiting), err
+}
+
+func (c *Composer) waiting(ctx context.Context, sender string) ([]uuid.UUID, error) {
+	rows, err := c.pool.Query(ctx, `SELECT message_id FROM record.messages WHERE sender_id = $1 AND status = 'scheduled' ORDER BY release_at`, sender)
+	if err != nil {
+		return nil, fmt.Errorf("looking for what is scheduled: %w", err)
+	}
+	waiting, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("looking for what is scheduled: %w", err)
+	}
+	return waiting, nil
+}
+
+// CancelAllOf calls off whatever a disabled staff member has scheduled, on the word of
+// somebody who manages staff, and gives how many messages. One that is released
+// meanwhile goes out. Cut short, it can be called again.
+func (c *Composer) CancelAllOf(ctx context.Context, staff access.Subject, sender access.Staff) (n int, err error) {
+	if err := access.Allow(staff, access.ChangeStaff); err != nil {
+		return 0, err
+	}
+	if sender.DisabledAt == nil {
+		return 0, ErrNotDisabled
+	}
+	waiting, err := c.waiting(ctx, sender.ID)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range waiting {
+		s, err := c.withdraw(ctx, staff, events.MessageCancelled{MessageID: id, StaffID: staff.ID})
+		if err != nil {
+			return n, err
+		}
+		if s.status == "cancelled" {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // CheckReason refuses, with an [Invalid], a reason that is none, or longer than
 // [MaxReason].
 func CheckReason(reason string) error {

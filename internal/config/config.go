@@ -65,7 +65,13 @@ type Config struct {
 	RetentionYears int `env:"RETENTION_YEARS" envDefault:"6"`
 	// ClamdAddr is the virus scanner's address; empty: nothing is scanned.
 	ClamdAddr string `env:"CLAMD_ADDR"`
-	// OIDC lets staff sign in at the clinic's own identity provider.
+	// StaffSecondFactor is "required" where every staff member who signs in with a
+	// password is to have a second factor, or "optional".
+	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
+	// OIDCIssuer is the clinic's own identity provider, at which staff may sign in, as
+	// https://login.clinic.example. Who it vouches for comes in without a password of
+	// ours. All three of these are set or none; PUBLIC_URL/sign-in/organisation/back is
+	// the redirect URI to register there.
 	OIDCIssuer       string `env:"OIDC_ISSUER"`
 	OIDCClientID     string `env:"OIDC_CLIENT_ID"`
 	OIDCClientSecret string `env:"OIDC_CLIENT_SECRET" mask:"secret"`
@@ -184,6 +190,12 @@ func (c *Config) Check(p Process) error {
 	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
 		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
 	}
+	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
+		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)
+	}
+	if p == API {
+		c.checkOIDC(fault)
+	}
 	if p == API && c.ListenAddr == "" {
 		c.ListenAddr = "127.0.0.1:8080"
 	}
@@ -225,6 +237,27 @@ func (c *Config) Check(p Process) error {
 		fault("ALERT_UNKNOWN_WAIT is %s; it must be a second or more, as 10m", c.AlertUnknownWait)
 	}
 	return errors.Join(faults...)
+}
+
+// checkOIDC wants all of an identity provider or nothing, and nothing that is secret
+// to go there in the open.
+func (c *Config) checkOIDC(fault func(format string, args ...any)) {
+	if c.OIDCIssuer == "" && c.OIDCClientID == "" && c.OIDCClientSecret == "" {
+		return
+	}
+	for _, s := range []struct{ name, value string }{{"OIDC_ISSUER", c.OIDCIssuer}, {"OIDC_CLIENT_ID", c.OIDCClientID}, {"OIDC_CLIENT_SECRET", c.OIDCClientSecret}} {
+		if s.value == "" {
+			fault("%s must be set where another OIDC_… is", s.name)
+		}
+	}
+	u, err := url.Parse(c.OIDCIssuer)
+	switch {
+	case c.OIDCIssuer == "":
+	case err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		fault("OIDC_ISSUER must be an address, as https://login.clinic.example")
+	case u.Scheme != "https" && (u.Scheme != "http" || !net.ParseIP(u.Hostname()).IsLoopback()):
+		fault("OIDC_ISSUER must be an https address; http is for one on this machine")
+	}
 }
 
 // LogValue gives the settings with secrets masked, for the line that every

@@ -73,6 +73,47 @@ func TestTheAPISendsLettersOrNot(t *testing.T) {
 	}
 }
 
+// Whether a second factor is asked for is said by one of two words.
+func TestASecondFactorIsAskedForOrNot(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	for _, more := range [][]string{{}, {"STAFF_SECOND_FACTOR=optional"}, {"STAFF_SECOND_FACTOR=required"}} {
+		if _, err := Load(API, nil, append(more, least...), io.Discard); err != nil {
+			t.Errorf("with %v: %v", more, err)
+		}
+	}
+	if _, err := Load(API, nil, append([]string{"STAFF_SECOND_FACTOR=yes"}, least...), io.Discard); err == nil || !strings.Contains(err.Error(), "STAFF_SECOND_FACTOR") {
+		t.Errorf("a wrong word: %v", err)
+	}
+}
+
+// An identity provider is set up whole or not at all.
+func TestAnOrganisationIsSetUpWholeOrNotAtAll(t *testing.T) {
+	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
+	id, secret := "OIDC_CLIENT_ID=postern", "OIDC_CLIENT_SECRET=x"
+	for _, more := range [][]string{{}, {"OIDC_ISSUER=https://login.clinic.example/realm", id, secret}, {"OIDC_ISSUER=http://127.0.0.1:9000", id, secret}} {
+		if _, err := Load(API, nil, append(more, least...), io.Discard); err != nil {
+			t.Errorf("with %v: %v", more, err)
+		}
+	}
+	for _, c := range []struct {
+		set    []string
+		faults []string
+	}{
+		{[]string{"OIDC_ISSUER=https://login.clinic.example"}, []string{"OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"}},
+		{[]string{id}, []string{"OIDC_ISSUER", "OIDC_CLIENT_SECRET"}},
+		{[]string{secret}, []string{"OIDC_ISSUER", "OIDC_CLIENT_ID"}},
+		{[]string{"OIDC_ISSUER=http://login.clinic.example", id, secret}, []string{"OIDC_ISSUER"}},
+		{[]string{"OIDC_ISSUER=login.clinic.example", id, secret}, []string{"OIDC_ISSUER"}},
+	} {
+		_, err := Load(API, nil, append(c.set, least...), io.Discard)
+		for _, name := range c.faults {
+			if err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("with %v: %v does not name %s", c.set, err, name)
+			}
+		}
+	}
+}
+
 // How long reports are waited for has a default, and matters where they come.
 func TestHowLongAnUnknownAlertWaits(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "PUBLIC_URL=http://h", "SENDGRID_API_KEY=SG.x", "ALERT_FROM=a@clinic.example"}

@@ -25,6 +25,7 @@ import (
 	"postern/internal/labels"
 	"postern/internal/letter"
 	"postern/internal/operations"
+	"postern/internal/organisation"
 	"postern/internal/parked"
 	"postern/internal/position"
 	"postern/internal/reading"
@@ -35,8 +36,8 @@ import (
 	"postern/internal/tracking"
 )
 
-// Config is what a [Desk] is made of. Only Scanner, Secure, Fail, Room, Now, ReadReports
-// and Letters may be left out.
+// Config is what a [Desk] is made of. Only Scanner, Organisation, FactorRequired, Secure, Fail, Room,
+// Now, ReadReports and Letters may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -56,6 +57,10 @@ type Config struct {
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
 	Source string
+	// Organisation is the clinic's own identity provider, where it has one.
+	Organisation *organisation.Issuer
+	// FactorRequired asks a second factor of all staff.
+	FactorRequired bool
 	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
 	// could not be read: see [access.Config].
 	Secure bool
@@ -91,6 +96,8 @@ type Desk struct {
 	Kept     *retention.Office  // destroys content when two people agree
 	Position *position.Watcher
 	Now      func() time.Time
+	// Organisation is where staff may sign in instead; nil: nowhere.
+	Organisation *organisation.Issuer
 }
 
 // New makes a Desk. It does no I/O.
@@ -99,12 +106,12 @@ func New(cfg Config) (*Desk, error) {
 		cfg.Now = time.Now
 	}
 	cfg.Publish = soon(cfg.Publish)
-	gate, err := access.New(access.Config{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait,
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, Publish: cfg.Publish, Wait: cfg.Position.Wait,
 		Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now}
+	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
 	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}

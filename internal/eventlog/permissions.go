@@ -28,7 +28,9 @@ var published = map[string][]events.Type{
 	API: {
 		events.TypeMessageSent, events.TypeMessageCancelled, events.TypeMessageRecalled,
 		events.TypeDeliveryOpened, events.TypeAttachmentDownloaded, events.TypeSignedIn,
-		events.TypeSignInFailed, events.TypeStaffCreated, events.TypePermissionGranted,
+		events.TypeSignInFailed, events.TypeStaffCreated, events.TypeStaffDisabled,
+		events.TypeStaffEnabled, events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved,
+		events.TypeSecondFactorReset, events.TypePermissionGranted,
 		events.TypePermissionRevoked, events.TypeLabelChanged, events.TypeDirectoryImported,
 		events.TypeReceiptIssued, events.TypeRecordRead, events.TypeRecordExported,
 		events.TypeParkedRetried, events.TypeParkedDiscarded, events.TypeAlertingPaused,

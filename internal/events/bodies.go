@@ -41,16 +41,21 @@ const (
 
 // Access and administration.
 const (
-	TypeSignedIn          Type = "signed_in"
-	TypeSignInFailed      Type = "sign_in.failed"
-	TypeStaffCreated      Type = "staff.created"
-	TypePermissionGranted Type = "permission.granted"
-	TypePermissionRevoked Type = "permission.revoked"
-	TypeLabelChanged      Type = "label.changed"
-	TypeDirectoryImported Type = "directory.imported"
-	TypeReceiptIssued     Type = "receipt.issued"
-	TypeRecordRead        Type = "record.read"
-	TypeRecordExported    Type = "record.exported"
+	TypeSignedIn            Type = "signed_in"
+	TypeSignInFailed        Type = "sign_in.failed"
+	TypeStaffCreated        Type = "staff.created"
+	TypeStaffDisabled       Type = "staff.disabled"
+	TypeStaffEnabled        Type = "staff.enabled"
+	TypeSecondFactorAdded   Type = "second_factor.added"
+	TypeSecondFactorRemoved Type = "second_factor.removed"
+	TypeSecondFactorReset   Type = "second_factor.reset"
+	TypePermissionGranted   Type = "permission.granted"
+	TypePermissionRevoked   Type = "permission.revoked"
+	TypeLabelChanged        Type = "label.changed"
+	TypeDirectoryImported   Type = "directory.imported"
+	TypeReceiptIssued       Type = "receipt.issued"
+	TypeRecordRead          Type = "record.read"
+	TypeRecordExported      Type = "record.exported"
 )
 
 // What operators decide about what failed or must wait.
@@ -234,19 +239,59 @@ type AttachmentDownloaded struct {
 
 // SignIn is the body of signed_in and sign_in.failed. Account is "staff" or
 // "portal_user"; ID is empty where no such account exists: the address that was
-// typed is not kept.
+// typed is not kept. Version 1 has no Method.
 type SignIn struct {
-	Failed  bool      `json:"-"`
-	Attempt uuid.UUID `json:"attempt"`
-	Account string    `json:"account"`
-	ID      string    `json:"id"`
-	Reason  string    `json:"reason,omitempty"`
+	Failed  bool         `json:"-"`
+	Attempt uuid.UUID    `json:"attempt"`
+	Account string       `json:"account"`
+	ID      string       `json:"id"`
+	Method  SignInMethod `json:"method,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
 }
+
+// SignInMethod is how somebody showed who they are, or tried to.
+type SignInMethod string
+
+// The values of [SignInMethod]. With ByOrganisation an issuer of the clinic's own
+// (OpenID Connect) told who it is.
+const (
+	ByPassword                SignInMethod = "password"
+	ByPasswordAndCode         SignInMethod = "password_and_code"
+	ByPasswordAndRecoveryCode SignInMethod = "password_and_recovery_code"
+	ByOrganisation            SignInMethod = "organisation"
+)
+
+// SecondFactor is the body of the second_factor events: what became of the second
+// factor with which a staff member signs in. Change names the factor that was added,
+// and otherwise tells one change from the next.
+type SecondFactor struct {
+	What    SecondFactorChange `json:"-"`
+	Change  uuid.UUID          `json:"change"`
+	StaffID string             `json:"staff_id"`
+}
+
+// SecondFactorChange is what became of a second factor.
+type SecondFactorChange string
+
+// The values of [SecondFactorChange]. Its owner adds and removes it; another resets it.
+const (
+	FactorAdded   SecondFactorChange = "added"
+	FactorRemoved SecondFactorChange = "removed"
+	FactorReset   SecondFactorChange = "reset"
+)
 
 // StaffCreated says that a person was made staff.
 type StaffCreated struct {
 	StaffID string `json:"staff_id"`
 	Name    string `json:"name"`
+}
+
+// StaffSwitched is the body of staff.disabled and staff.enabled: whether a staff member
+// may come in.
+type StaffSwitched struct {
+	Disabled bool      `json:"-"`
+	Change   uuid.UUID `json:"change"`
+	StaffID  string    `json:"staff_id"`
 }
 
 // PermissionChanged is the body of permission.granted and permission.revoked.
@@ -326,6 +371,11 @@ func (SignIn) Message() uuid.UUID                 { return uuid.Nil }
 func (StaffCreated) EventType() (Type, int)       { return TypeStaffCreated, 1 }
 func (b StaffCreated) Key() []string              { return []string{b.StaffID} }
 func (StaffCreated) Message() uuid.UUID           { return uuid.Nil }
+func (b StaffSwitched) Key() []string             { return []string{b.Change.String(), b.StaffID} }
+func (StaffSwitched) Message() uuid.UUID          { return uuid.Nil }
+func (b SecondFactor) Key() []string              { return []string{b.Change.String(), b.StaffID} }
+func (SecondFactor) Message() uuid.UUID           { return uuid.Nil }
+func (b SecondFactor) EventType() (Type, int)     { return Type("second_factor." + string(b.What)), 1 }
 func (b PermissionChanged) Key() []string {
 	return []string{b.Change.String(), b.StaffID, b.Permission}
 }
@@ -361,10 +411,22 @@ func (b AlertOutcome) Key() []string {
 
 // EventType tells the two ends of a sign-in apart.
 func (b SignIn) EventType() (Type, int) {
-	if b.Failed {
-		return TypeSignInFailed, 1
+	version := 2
+	if b.Method == "" {
+		version = 1
 	}
-	return TypeSignedIn, 1
+	if b.Failed {
+		return TypeSignInFailed, version
+	}
+	return TypeSignedIn, version
+}
+
+// EventType tells disabling from enabling.
+func (b StaffSwitched) EventType() (Type, int) {
+	if b.Disabled {
+		return TypeStaffDisabled, 1
+	}
+	return TypeStaffEnabled, 1
 }
 
 // EventType tells granting from revoking.
@@ -375,6 +437,10 @@ func (b PermissionChanged) EventType() (Type, int) {
 	return TypePermissionRevoked, 1
 }
 
-func (b *AlertOutcome) ofType(t Type)      { b.State = AlertState(strings.TrimPrefix(string(t), "alerts.")) }
-func (b *SignIn) ofType(t Type)            { b.Failed = t == TypeSignInFailed }
+func (b *AlertOutcome) ofType(t Type) { b.State = AlertState(strings.TrimPrefix(string(t), "alerts.")) }
+func (b *SignIn) ofType(t Type)       { b.Failed = t == TypeSignInFailed }
+func (b *SecondFactor) ofType(t Type) {
+	b.What = SecondFactorChange(strings.TrimPrefix(string(t), "second_factor."))
+}
+func (b *StaffSwitched) ofType(t Type)     { b.Disabled = t == TypeStaffDisabled }
 func (b *PermissionChanged) ofType(t Type) { b.Granted = t == TypePermissionGranted }

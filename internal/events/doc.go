@@ -17,7 +17,7 @@
 // writes from the event; besides, it keeps every event whole in events, those of one
 // chunk also in chunk_events, appends it to the tree in hashes and moves position.
 // The user admin, which `postern` signs in as, may publish every type;
-// it makes staff (staff.created, permission.*) and relays imports.
+// it makes staff and disables them (staff.*, second_factor.reset, permission.*) and relays imports.
 //
 //	type                   when                                                     published by    consumed by    rows
 //	message.sent           staff press Send                                         api             fanout-worker  messages, message_bcc
@@ -43,6 +43,11 @@
 //	signed_in              somebody signed in                                       api             -              -
 //	sign_in.failed         somebody tried to sign in and was not let in             api             -              -
 //	staff.created          somebody is made staff                                   api             -              staff
+//	staff.disabled         a staff member may not come in any more                  api             -              staff
+//	staff.enabled          they may come in again                                   api             -              staff
+//	second_factor.added    a staff member set up a second factor                    api             -              second_factors
+//	second_factor.removed  they removed it                                          api             -              second_factors
+//	second_factor.reset    another removed it                                       api             -              second_factors
 //	permission.granted     a permission is given                                    api             -              staff_permissions
 //	permission.revoked     a permission is taken away                               api             -              staff_permissions
 //	label.changed          the clinic renames something                             api             -              labels

@@ -43,6 +43,11 @@ var summaries = map[Type]func(Event) (string, error){
 	TypeSignedIn:             summary(SignIn.summary),
 	TypeSignInFailed:         summary(SignIn.summary),
 	TypeStaffCreated:         words("somebody was made staff"),
+	TypeStaffDisabled:        words("a staff member was disabled"),
+	TypeStaffEnabled:         words("a staff member was enabled again"),
+	TypeSecondFactorAdded:    words("a staff member set up a second factor"),
+	TypeSecondFactorRemoved:  words("a staff member removed their second factor"),
+	TypeSecondFactorReset:    words("the second factor of a staff member was reset"),
 	TypePermissionGranted:    summary(PermissionChanged.summary),
 	TypePermissionRevoked:    summary(PermissionChanged.summary),
 	TypeLabelChanged:         summary(LabelChanged.summary),
@@ -154,7 +159,8 @@ func (b SignIn) summary() string {
 		who = "a portal user"
 	}
 	if !b.Failed {
-		return who + " signed in"
+		return who + " signed in" + map[SignInMethod]string{ByPasswordAndCode: " with a second factor",
+			ByPasswordAndRecoveryCode: " with a recovery code", ByOrganisation: " at their organisation"}[b.Method]
 	}
 	return "signing in as " + who + " failed"
 }

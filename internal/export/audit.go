@@ -53,6 +53,7 @@ var (
 	exported       = coding{dcm, "110106", "Export"}
 	securityAlert  = coding{dcm, "110113", "Security Alert"}
 	rolesChanged   = coding{dcm, "110136", "Security Roles Changed"}
+	attributes     = coding{dcm, "110137", "User security Attributes Changed"}
 	systemObject   = coding{"http://terminology.hl7.org/CodeSystem/audit-entity-type", "2", "System Object"}
 )
 
@@ -93,6 +94,16 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		b, err = events.Decode[events.PermissionChanged](e)
 		staff := known("Practitioner", systemStaff, b.StaffID)
 		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{rolesChanged}, actionUpdate, []entity{{What: &staff}}
+	case events.TypeStaffDisabled, events.TypeStaffEnabled:
+		var b events.StaffSwitched
+		b, err = events.Decode[events.StaffSwitched](e)
+		staff := known("Practitioner", systemStaff, b.StaffID)
+		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
+	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:
+		var b events.SecondFactor
+		b, err = events.Decode[events.SecondFactor](e)
+		staff := known("Practitioner", systemStaff, b.StaffID)
+		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
 	case events.TypeRecordRead:
 		var b events.RecordRead
 		b, err = events.Decode[events.RecordRead](e)

@@ -39,7 +39,8 @@ var imports = map[string]string{
 	// Who there is, and who may do what.
 	"directory":      "events",
 	"directory/demo": "directory",
-	"access":         "events store",
+	"access":         "content events store",
+	"organisation":   "",
 
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
@@ -62,7 +63,7 @@ var imports = map[string]string{
 	"receipt":    "checkpoint compose events ledger",
 	"search":     "access compose directory labels tracking",
 	"intake":     "access content directory outbox",
-	"desk":       "access compose content content/clamd draft events inbox intake labels letter position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
+	"desk":       "access compose content content/clamd draft events inbox intake labels letter organisation position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
 	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
@@ -78,7 +79,8 @@ var imports = map[string]string{
 	"draft":              "access content directory",
 	"web/static":         "",
 	"web/page":           "access alerting api desk labels web/static",
-	"web/door":           "access letter web/page",
+	"web/door":           "access letter organisation web/page",
+	"web/account":        "access web/page",
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
 	"web/messages":       "access alerting compose events retention tracking web/page",
@@ -86,11 +88,11 @@ var imports = map[string]string{
 	"web/administration": "access directory intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
-	"web":                "desk web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
+	"web":                "desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
 	"config":        "",
-	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid parked position record store telemetry feedback replay retention",
+	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
@@ -139,6 +141,10 @@ var vendors = map[string]string{
 	"github.com/spf13/cobra":                "cli",
 	"github.com/santhosh-tekuri/jsonschema": "schemas",
 	"github.com/chromedp/":                  "web/webtest",
+	"github.com/pquerna/otp":                "access",
+	"github.com/coreos/go-oidc":             "organisation",
+	"golang.org/x/oauth2":                   "organisation",
+	"github.com/boombuler/barcode":          "web/account",
 }
 
 // io is what a package that does none imports none of.

@@ -40,9 +40,16 @@ func init() {
 		{events.TypeReplayResumed, 1}:        body(replayResumed),
 		{events.TypeReplayCompleted, 1}:      body(replayCompleted),
 		{events.TypeReplayCancelled, 1}:      body(replayCancelled),
+		{events.TypeSignedIn, 2}:             onlyKept,
 		{events.TypeSignedIn, 1}:             onlyKept,
+		{events.TypeSignInFailed, 2}:         onlyKept,
 		{events.TypeSignInFailed, 1}:         onlyKept,
+		{events.TypeSecondFactorAdded, 1}:    body(secondFactorAdded),
+		{events.TypeSecondFactorRemoved, 1}:  body(secondFactorGone),
+		{events.TypeSecondFactorReset, 1}:    body(secondFactorGone),
 		{events.TypeStaffCreated, 1}:         body(staffCreated),
+		{events.TypeStaffDisabled, 1}:        body(staffSwitched),
+		{events.TypeStaffEnabled, 1}:         body(staffSwitched),
 		{events.TypePermissionGranted, 1}:    body(permissionChanged),
 		{events.TypePermissionRevoked, 1}:    body(permissionChanged),
 		{events.TypeLabelChanged, 1}:         body(labelChanged),
@@ -236,15 +243,38 @@ func staffCreated(b *batch, p *prepared, e events.StaffCreated) error {
 	return b.exec(`INSERT INTO staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, e.StaffID, e.Name, p.event.Time)
 }
 
+// anotherAdministrator asks for one who may come in, besides $1.
+const anotherAdministrator = `EXISTS (SELECT FROM staff_permissions p WHERE p.permission = 'manage_staff' AND p.staff_id <> $1
+	AND NOT EXISTS (SELECT FROM staff s WHERE s.staff_id = p.staff_id AND s.disabled_at IS NOT NULL))`
+
+// staffSwitched lets the last administrator be disabled no more than lose the
+// permission: of two who disable each other at once, the order of the record decides.
+func staffSwitched(b *batch, p *prepared, e events.StaffSwitched) error {
+	if !e.Disabled {
+		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
+	}
+	return b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
+		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.event.Time)
+}
+
 func permissionChanged(b *batch, p *prepared, e events.PermissionChanged) error {
 	if !e.Granted {
 		// Nobody takes the last administrator's: of two who take each other's at
 		// once, the order of the record decides.
-		return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2 AND (permission <> 'manage_staff'
-			OR EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id <> $1))`, e.StaffID, e.Permission)
+		return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
+			AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
 	}
 	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by) VALUES ($1, $2, $3, $4)
 		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.event.Time, p.event.Actor)
+}
+
+func secondFactorAdded(b *batch, p *prepared, e events.SecondFactor) error {
+	return b.exec(`INSERT INTO second_factors (staff_id, change_id, added_at) VALUES ($1, $2, $3)
+		ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id, added_at = excluded.added_at`, e.StaffID, e.Change, p.event.Time)
+}
+
+func secondFactorGone(b *batch, _ *prepared, e events.SecondFactor) error {
+	return b.exec(`DELETE FROM second_factors WHERE staff_id = $1`, e.StaffID)
 }
 
 func labelChanged(b *batch, p *prepared, e events.LabelChanged) error {

@@ -40,6 +40,7 @@ var tables = []table{
 	{"downloads", "*", "seq"},
 	{"staff", "*", "staff_id"},
 	{"staff_permissions", "*", "staff_id, permission"},
+	{"second_factors", "*", "staff_id"},
 	{"labels", "*", "label"},
 	{"parked_decisions", "*", "parked_id, tries"},
 	{"pauses", "*", "message_id"},

@@ -99,6 +99,9 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
 		reportedBy(m1, 1, said(2, "delivered", 5), said(3, "bounce", 6, "bounce", "no such mailbox")), reportedBy(m1, 1, said(2, "spamreport", 9)),
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
+		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
+		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
+		events.StaffSwitched{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffSwitched{Change: m2, StaffID: "s1"}, events.StaffSwitched{Disabled: true, Change: m2, StaffID: "s1"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
 	)
@@ -248,6 +251,46 @@ func catalog(t *testing.T, admin *pgxpool.Pool) []string {
 		t.Errorf("tables (-there are +a rebuild knows):\n%s", diff)
 	}
 	return all
+}
+
+// Whatever was published, somebody who may come in manages staff: of two who act at
+// once, the order of the record decides.
+func TestSomebodyManagesStaff(t *testing.T) {
+	m := uuid.New()
+	hired := []events.Body{
+		events.StaffCreated{StaffID: "ada", Name: "Ada"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ada", Permission: "manage_staff"},
+		events.StaffCreated{StaffID: "ben", Name: "Ben"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ben", Permission: "manage_staff"},
+	}
+	disable := func(id string) events.Body { return events.StaffSwitched{Disabled: true, Change: m, StaffID: id} }
+	enable := func(id string) events.Body { return events.StaffSwitched{Change: m, StaffID: id} }
+	revoke := func(id string) events.Body {
+		return events.PermissionChanged{Change: m, StaffID: id, Permission: "manage_staff"}
+	}
+	for name, c := range map[string]struct {
+		story []events.Body
+		want  []string
+	}{
+		"one is disabled":                    {[]events.Body{disable("ada")}, []string{"ben"}},
+		"each disables the other":            {[]events.Body{disable("ada"), disable("ben")}, []string{"ben"}},
+		"one is disabled, the other revoked": {[]events.Body{disable("ada"), revoke("ben")}, []string{"ben"}},
+		"one is revoked, the other disabled": {[]events.Body{revoke("ada"), disable("ben")}, []string{"ben"}},
+		"a disabled one is revoked":          {[]events.Body{disable("ada"), revoke("ada"), enable("ada")}, []string{"ben"}},
+		"disabled and enabled":               {[]events.Body{disable("ada"), enable("ada"), disable("ben")}, []string{"ada"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+			project(t, conn, facts(t, append(slices.Clone(hired), c.story...)...))
+			rows, err := conn.Query(t.Context(), `SELECT staff_id FROM record.staff JOIN record.staff_permissions USING (staff_id)
+				WHERE disabled_at IS NULL ORDER BY staff_id`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+				t.Errorf("who manages staff (-want +got):\n%s%v", diff, err)
+			}
+		})
+	}
 }
 
 func TestAStandbyTakesOver(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/letter"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/organisation"
 	"postern/internal/retention"
 	"postern/internal/store"
 	"postern/internal/telemetry"
@@ -77,8 +78,13 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	defer closeLetters()
-	d, err := desk.New(desk.Config{Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters, ReadReports: readReports})
+	var issuer *organisation.Issuer
+	if c.OIDCIssuer != "" {
+		issuer = organisation.New(organisation.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
+			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + organisation.Back})
+	}
+	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters, ReadReports: readReports})
 	if err != nil {
 		return err
 	}

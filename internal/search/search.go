@@ -57,6 +57,7 @@ var destinations = []destination{
 	{"page", "Parked events", "operations failed poison retry discard", "/operations/parked", access.SettleParked},
 	{"setting", "Custom Labels", "rename {patient} {portal_user} words names settings administration", "/administration/labels", access.ChangeLabels},
 	{"setting", "Staff: System Permissions", "staff info general bulk {portal_user} message settings administration", "/administration/staff", access.ChangeStaff},
+	{"page", "Account", "me password second factor code phone recovery sign out everywhere", "/account", access.SecureAccount},
 	{"page", "Directory: {portal_users}", "people accounts links search administration", "/directory/portal-users", access.SeeDirectory},
 	{"page", "Directory: {patients}", "people status links search administration", "/directory/patients", access.SeeDirectory},
 	{"page", "No working e-mail", "worklist bounced address alerts {portal_users}", "/worklists/no-email", access.SendMessage},

@@ -45,9 +45,11 @@ const allowed = `
 	app.portal_users         SIU     S       S       S
 	app.record_check         S       S       S       SIU
 	app.repair_tail          -       -       -       -
+	app.recovery_codes       SIUD    -       -       -
 	app.replay_pace          SI      -       SIU     -
 	app.replay_parts         S       -       SIUD    -
 	app.replay_sets          SI      -       SIU     -
+	app.second_factors       SIUD    -       -       -
 	app.sends                SIUD    -       -       -
 	app.sessions             SIUD    -       -       -
 	app.sign_in_tries        SIUD    -       -       -

@@ -89,6 +89,9 @@ func (c *clinic) live(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.places["erasure"] = asked.ID.String()
+	if err := c.Desk.Gate.Enrol(t.Context(), subject(c.noel)); err != nil {
+		t.Fatal(err)
+	}
 	c.draft(t, tips)
 	c.upToImport(t)
 	c.park(t)

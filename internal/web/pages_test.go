@@ -17,10 +17,14 @@ import (
 // What begins with "-" is no page by itself: a part of one, a file, or a way to
 // another page.
 var pages = map[string][]string{
-	"GET /{$}":              {"-nobody /", "-maria /"},
-	"GET /sign-in":          {"nobody /sign-in", "nobody /sign-in?expired=1"},
-	"GET /portal/sign-in":   {"nobody /portal/sign-in", "nobody /portal/sign-in?expired=1"},
-	"GET /portal/forgotten": {"nobody /portal/forgotten"}, "GET /portal/forgotten/sent": {"nobody /portal/forgotten/sent"},
+	"GET /{$}":                  {"-nobody /", "-maria /"},
+	"GET /sign-in":              {"nobody /sign-in", "nobody /sign-in?expired=1"},
+	"GET /sign-in/code":         {"-nobody /sign-in/code"},                                                                                   // shown in package account's browser test
+	"GET /sign-in/organisation": {"-nobody /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-nobody /sign-in/organisation/back"}, // shown in package door's
+	"GET /account": {"maria /account"}, "GET /account/second-factor/remove": {"maria /account/second-factor/remove"},
+	"GET /account/second-factor": {"noel /account/second-factor"},
+	"GET /portal/sign-in":        {"nobody /portal/sign-in", "nobody /portal/sign-in?expired=1"},
+	"GET /portal/forgotten":      {"nobody /portal/forgotten"}, "GET /portal/forgotten/sent": {"nobody /portal/forgotten/sent"},
 	"GET /portal/invitation": {"nobody /portal/invitation"},
 	"/":                      {"nobody /nowhere", "maria /nowhere"},
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"postern/internal/desk"
+	"postern/internal/web/account"
 	"postern/internal/web/administration"
 	"postern/internal/web/composing"
 	"postern/internal/web/door"
@@ -59,6 +60,7 @@ func Routes(kit *page.Kit) []page.Route {
 func others(kit *page.Kit) []page.Route {
 	return slices.Concat(
 		door.New(kit).Routes(),
+		account.New(kit).Routes(),
 		messages.New(kit).Routes(),
 		portal.New(kit).Routes(),
 		administration.New(kit).Routes(),

@@ -18,6 +18,8 @@ type staffInfo struct {
 	Seen   string
 	Boxes  []box
 	Myself bool
+	// Waiting is how many messages they have scheduled that have not gone out.
+	Waiting int
 }
 
 // box is the checkbox of a permission.
@@ -50,6 +52,9 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 		return err
 	}
 	info := staffInfo{Staff: staff, Seen: joined(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
+	if info.Waiting, err = p.kit.Compose.Waiting(r.Context(), staff.ID); err != nil {
+		return err
+	}
 	for _, one := range words {
 		b := box{permission: one, Field: fieldOf(one.Permission), Ticked: slices.Contains(ticked, one.Permission)}
 		held, was := slices.Contains(staff.Permissions, one.Permission), slices.Contains(seen, one.Permission)

@@ -144,6 +144,9 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 		c := chip{ID: id, Name: "Somebody who is not staff any more"}
 		if i := slices.IndexFunc(staff, func(s access.Staff) bool { return s.ID == id }); i >= 0 {
 			c.Name = staff[i].Name
+			if staff[i].DisabledAt != nil {
+				c.Name += " (disabled)"
+			}
 		}
 		chips = append(chips, c)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"postern/internal/access"
 	"postern/internal/directory"
 	"postern/internal/draft"
 	"postern/internal/labels"
@@ -49,7 +50,7 @@ func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 			return err
 		}
 		e.FoundBccs = &findings{}
-		for _, s := range staff {
+		for _, s := range access.Enabled(staff) {
 			switch {
 			case !mentions(s.Name+" "+s.Email, q):
 			case len(e.FoundBccs.People) == mostFound:

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"postern/internal/access"
+	"postern/internal/organisation"
 	"postern/internal/web/page"
 )
 
@@ -50,8 +52,12 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /{$}", Realm: access.RealmStaff, Handle: p.first},
 		{Pattern: "GET /sign-in", Realm: access.RealmStaff, Handle: p.show(staff)},
 		{Pattern: "POST /sign-in", Realm: access.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
+		{Pattern: "GET " + codeAt, Realm: access.RealmStaff, Handle: p.code},
+		{Pattern: "POST " + codeAt, Realm: access.RealmStaff, Handle: p.enterByCode},
+		{Pattern: "GET " + organisationAt, Realm: access.RealmStaff, Handle: p.toOrganisation},
+		{Pattern: "GET " + organisation.Back, Realm: access.RealmStaff, Handle: p.fromOrganisation},
 		{Pattern: "POST /sign-out", Realm: access.RealmStaff, Handle: p.leave(staff)},
-		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.keep(staff)},
+		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "GET /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.show(portal)},
 		{Pattern: "POST /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.enter(portal, p.kit.Gate.SignInPortal)},
 		{Pattern: "POST /portal/sign-out", Realm: access.RealmPortalUser, Handle: p.leave(portal)},
@@ -77,12 +83,20 @@ func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
 type form struct {
 	Heading, Action, Email, Next string
 	Other, Ask, Forgot           string
-	Expired                      bool // the session ended by itself
+	Expired                      bool   // the session ended by itself
+	Organisation                 string // where one signs in elsewhere; "": nowhere
 }
 
-func (e entrance) form(r *http.Request) form {
-	return form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
+func (p *Pages) form(e entrance, r *http.Request) form {
+	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
+	if e.realm == access.RealmStaff && p.kit.Organisation != nil {
+		f.Organisation = organisationAt
+		if f.Next != "" {
+			f.Organisation += "?next=" + url.QueryEscape(f.Next)
+		}
+	}
+	return f
 }
 
 func (p *Pages) show(e entrance) page.Handler {
@@ -90,7 +104,7 @@ func (p *Pages) show(e entrance) page.Handler {
 		if _, err := access.SubjectFrom(r.Context()); err == nil {
 			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
 		}
-		return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: e.form(r)})
+		return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: p.form(e, r)})
 	}
 }
 
@@ -100,12 +114,14 @@ func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
 		if err == nil {
 			err = p.begin(r, signIn)
 		}
-		tooSoon := access.TooSoon{}
+		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 		switch {
 		case err == nil:
 			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
+		case errors.As(err, &needed):
+			return p.askForCode(w, r, needed)
 		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
-			f := e.form(r)
+			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")
 			return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f,
 				Errors: page.Errors{{Field: "email", Message: page.Sentence(err)}}})
@@ -135,7 +151,7 @@ func (p *Pages) leave(e entrance) page.Handler {
 func (p *Pages) keep(e entrance) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
-		left := p.kit.Gate.SessionLeft(r.Context(), e.realm)
+		left, _ := p.kit.Gate.SessionLeft(r.Context(), e.realm)
 		return json.NewEncoder(w).Encode(map[string]int{"expires_in": int(left.Seconds())})
 	}
 }

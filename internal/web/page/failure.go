@@ -20,6 +20,10 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 		k.toSignIn(w, r)
 		return
 	}
+	if errors.Is(err, access.ErrFactorDue) {
+		_ = k.Redirect(w, r, "/account", "")
+		return
+	}
 	p := api.ProblemOf(r.Context(), k.log, err)
 	if IsFragment(r) {
 		http.Error(w, p.Title+". "+p.Detail, p.Status)
@@ -62,8 +66,15 @@ func (k *Kit) toSignIn(w http.ResponseWriter, r *http.Request) {
 	if realmOf(r.Context()) == access.RealmPortalUser {
 		to = "/portal/sign-in"
 	}
+	ask := url.Values{}
 	if r.Method == http.MethodGet && !IsFragment(r) && r.URL.Path != "/portal" && r.URL.Path != "/" {
-		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+		ask.Set("next", r.URL.RequestURI())
+	}
+	if k.Gate.HadSession(r, realmOf(r.Context())) {
+		ask.Set("expired", "1")
+	}
+	if len(ask) > 0 {
+		to += "?" + ask.Encode()
 	}
 	_ = k.Redirect(w, r, to, "")
 }

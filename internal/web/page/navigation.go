@@ -17,6 +17,10 @@ func navigation(f *Frame) []Item {
 			{Text: "Account", Href: "/portal/account", Current: f.Section == "account"},
 		}
 	}
+	account := Item{Text: "Account", Href: "/account", Current: f.Section == "account"}
+	if f.Me.FactorDue {
+		return []Item{account}
+	}
 	var items []Item
 	if f.May(access.SeeMessages) || f.May(access.ReadTheRecord) {
 		items = append(items, Item{Text: "Messages", Href: "/messages", Current: f.Section == "messages"})
@@ -36,7 +40,7 @@ func navigation(f *Frame) []Item {
 	if administration := administration(f); len(administration) > 0 {
 		items = append(items, Item{Text: "Administration", Href: administration[0].Href, Current: f.Section == "administration"})
 	}
-	return items
+	return append(items, account)
 }
 
 // administration is what the pages of the administration have on their side.

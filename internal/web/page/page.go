@@ -17,6 +17,9 @@ type Kit struct {
 // New makes a Kit.
 func New(d *desk.Desk, log *slog.Logger) *Kit { return &Kit{d, log} }
 
+// Log is where what is not for readers is said.
+func (k *Kit) Log() *slog.Logger { return k.log }
+
 // Handler answers a request, or says why it did not: then nothing has been
 // written yet, and the error is rendered as a page.
 type Handler func(w http.ResponseWriter, r *http.Request) error

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"postern/internal/access"
 	"postern/internal/alerting"
@@ -89,8 +90,11 @@ type Frame struct {
 	Path   string // of the request, with its query
 	// Pauses of alerting are told on every page to those who can end them.
 	Pauses []alerting.Pause
-	// Left is how many seconds are left of the session; 0 without one.
-	Left int
+	// Left is how many seconds are left of the session; 0 without one. Until is its end
+	// if nothing more is asked for, Most how many seconds are left whatever is.
+	Left  int
+	Most  int
+	Until time.Time
 }
 
 // May says whether the reader may do an action.
@@ -152,7 +156,9 @@ func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, err
 	if err != nil {
 		return nil, err
 	}
-	f.Me, f.Left = &subject, int(k.Gate.SessionLeft(r.Context(), f.Realm).Seconds())
+	left, most := k.Gate.SessionLeft(r.Context(), f.Realm)
+	f.Me, f.Left, f.Most = &subject, int(left.Seconds()), int(most.Seconds())
+	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
 	f.Nav = navigation(f)
 	if f.May(access.Replay) {
 		f.Pauses, err = k.Alerting.Pauses(r.Context())

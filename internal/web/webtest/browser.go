@@ -208,11 +208,16 @@ func (b *Browser) Reload() {
 
 // SessionEndsIn lets the pages that are opened from now on believe that their session
 // ends so soon. The server knows better, and can be asked to go on with it.
-func (b *Browser) SessionEndsIn(seconds int) {
+func (b *Browser) SessionEndsIn(seconds int) { b.t.Helper(); b.believe("sessionExpiresIn", seconds) }
+
+// SessionEndsForGoodIn is [Browser.SessionEndsIn] for the end that nothing puts off.
+func (b *Browser) SessionEndsForGoodIn(seconds int) { b.t.Helper(); b.believe("sessionMost", seconds) }
+
+func (b *Browser) believe(name string, seconds int) {
 	b.t.Helper()
 	script := fmt.Sprintf(`new MutationObserver(() => {
-		if (document.body?.dataset.sessionExpiresIn) document.body.dataset.sessionExpiresIn = '%d'
-	}).observe(document, { childList: true, subtree: true })`, seconds)
+		if (document.body?.dataset.%[1]s) document.body.dataset.%[1]s = '%[2]d'
+	}).observe(document, { childList: true, subtree: true })`, name, seconds)
 	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 		return err

@@ -67,8 +67,8 @@ func (s *Site) refusal(address string) string {
 	return ""
 }
 
-// New starts a site that ends with the test.
-func New(t testing.TB) *Site {
+// New starts a site that ends with the test. What it is made of may be changed.
+func New(t testing.TB, change ...func(*desk.Config)) *Site {
 	t.Helper()
 	s := &Site{System: composetest.New(t)}
 	s.Mails = sendgridfake.New(sendgridfake.Config{Refuse: s.refusal})
@@ -82,9 +82,13 @@ func New(t testing.TB) *Site {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
+	cfg := desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
 		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now,
-		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}})
+		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	d, err := desk.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,131 @@
+package access
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Who is disabled is out at once, everywhere, for good: what was opened before stays
+// shut when they may come in again.
+func TestDisableShutsEveryDoorAtOnce(t *testing.T) {
+	s := newSite(t)
+	boss := s.hire(t, "boss@clinic.example", ManageStaff)
+	ada := s.hire(t, "ada@clinic.example", ReadRecord)
+	token, err := s.CreateToken(t.Context(), ada.Email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, elsewhere := s.browser(t), s.browser(t)
+	home.signIn("/staff", ada.Email, good)
+	elsewhere.signIn("/staff", ada.Email, good)
+	shut := func() {
+		t.Helper()
+		home.is("/staff", "")
+		elsewhere.is("/staff", "")
+		s.browser(t).is("/staff", "", "Authorization", "Bearer "+token)
+	}
+	home.is("/staff", "staff:"+ada.ID)
+
+	if err := s.Disable(t.Context(), boss.subject().Actor(), ada.ID); err != nil {
+		t.Fatal(err)
+	}
+	shut()
+	stranger := s.browser(t)
+	if status := stranger.signIn("/staff", ada.Email, good); status != http.StatusUnauthorized {
+		t.Errorf("signing in: status %d", status)
+	}
+	if _, err := s.CreateToken(t.Context(), ada.Email); !errors.Is(err, ErrDisabled) {
+		t.Errorf("a token: %v", err)
+	}
+	want := []string{
+		`staff.disabled by staff:` + boss.ID + `: {"staff_id":"` + ada.ID + `"}`,
+		`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"inactive"}`,
+	}
+	if diff := cmp.Diff(want, s.rec.last(t, 2)); diff != "" {
+		t.Errorf("the record (-want +got):\n%s", diff)
+	}
+
+	if err := s.Enable(t.Context(), boss.subject().Actor(), ada.ID); err != nil {
+		t.Fatal(err)
+	}
+	shut()
+	stranger.signIn("/staff", ada.Email, good)
+	stranger.is("/staff", "staff:"+ada.ID)
+	if again, err := s.StaffByID(t.Context(), ada.ID); err != nil || len(again.Permissions) != 1 {
+		t.Errorf("after all: %+v, %v", again, err)
+	}
+}
+
+// Nothing tells a disabled account from a wrong password.
+func TestADisabledAccountIsAnsweredAsAWrongPassword(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example")
+	if err := c.Disable(t.Context(), operator, ada.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, password := range []string{good, "a guess"} {
+		if _, err := c.SignInStaff(t.Context(), Credentials{Email: ada.Email, Password: password}); err != ErrWrongCredentials {
+			t.Errorf("with %q: %v", password, err)
+		}
+	}
+}
+
+// A process that dies between the record and the end of the sessions leaves none that
+// opens anything, then or later.
+func TestACrashWhileDisabling(t *testing.T) {
+	s := newSite(t)
+	ada := s.hire(t, "ada@clinic.example")
+	b := s.browser(t)
+	b.signIn("/staff", ada.Email, good)
+	s.exec(t, `UPDATE record.staff SET disabled_at = now() WHERE staff_id = $1`, ada.ID)
+	if err := s.Enable(t.Context(), operator, ada.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.is("/staff", "")
+}
+
+func TestWhoCantBeDisabled(t *testing.T) {
+	c := newClinic(t)
+	ada := c.hire(t, "ada@clinic.example", ManageStaff)
+	ben := c.hire(t, "ben@clinic.example", ManageStaff)
+	for _, test := range []struct {
+		name, actor, id string
+		want            error
+	}{
+		{"oneself", ada.subject().Actor(), ada.ID, ErrDisableSelf},
+		{"nobody", operator, "nobody", ErrNoStaff},
+		{"another", ada.subject().Actor(), ben.ID, nil},
+		{"another, once more", ada.subject().Actor(), ben.ID, nil},
+		{"the last who manages staff and may come in", operator, ada.ID, ErrLastAdministrator},
+	} {
+		if err := c.Disable(t.Context(), test.actor, test.id); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+	}
+	if err := c.Forbid(t.Context(), operator, ada.ID, ManageStaff); !errors.Is(err, ErrLastAdministrator) {
+		t.Errorf("a disabled administrator stood in for the last: %v", err)
+	}
+	want := `staff.disabled by staff:` + ada.ID + `: {"staff_id":"` + ben.ID + `"}`
+	if diff := cmp.Diff([]string{want}, c.rec.last(t, 1)); diff != "" {
+		t.Errorf("the record (-want +got):\n%s", diff)
+	}
+}
+
+// Each sees the other still there. The second has to wait, and then it is the last.
+func TestTwoAdministratorsCantDisableEachOtherAtOnce(t *testing.T) {
+	c := newClinic(t)
+	ada, ben := c.hire(t, "ada@clinic.example", ManageStaff), c.hire(t, "ben@clinic.example", ManageStaff)
+	second := make(chan error, 1)
+	c.rec.beforeNext(func() {
+		go func() { second <- c.Disable(t.Context(), ben.subject().Actor(), ada.ID) }()
+	})
+	if err := c.Disable(t.Context(), ada.subject().Actor(), ben.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; !errors.Is(err, ErrLastAdministrator) {
+		t.Errorf("the second: %v", err)
+	}
+}

@@ -1,0 +1,254 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/totp"
+
+	"postern/internal/events"
+)
+
+const (
+	secretLength    = 20 // bytes: RFC 4226, section 4, R6
+	recoveryCodes   = 8
+	recoveryLength  = 16 // letters: 80 bits, so that their hashes need no salt
+	enrolmentMost   = "1 hour"
+	enrolmentIssuer = "Postern"
+	sealedSecret    = "second factor"
+)
+
+// ErrNoEnrolment says that no second factor is being set up, or not any more.
+var ErrNoEnrolment = errors.New("it took too long: begin setting the second factor up again")
+
+// ErrFactorRequired says that the clinic asks for a second factor of everybody.
+var ErrFactorRequired = errors.New("your clinic asks for a second factor: set up another instead")
+
+// Enrolment is a second factor that is being set up.
+type Enrolment struct {
+	Secret string // to type, base32
+	URL    string // otpauth://totp/…, for a QR code
+}
+
+// Enrol begins to set up a second factor, instead of one whose setting up was not
+// finished. Until a code shows that a phone has it, it changes nothing.
+func (g *Gate) Enrol(ctx context.Context, who Subject) error {
+	change, secret := uuid.New(), make([]byte, secretLength)
+	_, _ = rand.Read(secret) // never fails, see crypto/rand
+	key, wrapped, err := g.cfg.Content.NewKey(change)
+	if err != nil {
+		return err
+	}
+	sealed, err := key.Seal(sealedSecret, secret)
+	if err != nil {
+		return err
+	}
+	return g.inTx(ctx, "keeping a second factor", func(tx pgx.Tx) error {
+		if err := dropFactors(ctx, tx, who.ID); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO app.second_factors (change_id, staff_id, wrapped_key, secret, made_at) VALUES ($1, $2, $3, $4, $5)`,
+			change, who.ID, wrapped, sealed, g.cfg.Now())
+		return err
+	})
+}
+
+// dropFactors deletes the secrets of a staff member that the record does not name.
+func dropFactors(ctx context.Context, tx pgx.Tx, staffID string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM app.second_factors f WHERE staff_id = $1
+		AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)`, staffID)
+	return err
+}
+
+// Enrolling gives what is being set up, or fails with [ErrNoEnrolment].
+func (g *Gate) Enrolling(ctx context.Context, who Subject) (Enrolment, error) {
+	f, err := g.enrolling(ctx, who.ID)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	staff, err := g.StaffByID(ctx, who.ID)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	key, err := g.keyOf(f, staff.Email)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	return Enrolment{Secret: key.Secret(), URL: key.URL()}, nil
+}
+
+func (g *Gate) enrolling(ctx context.Context, staffID string) (factor, error) {
+	f, err := one(ctx, g.pool, ErrNoEnrolment, func(row pgx.CollectableRow) (f factor, err error) {
+		return f, row.Scan(&f.change, &f.wrapped, &f.sealed)
+	}, `SELECT change_id, wrapped_key, secret FROM app.second_factors f WHERE staff_id = $1
+		AND made_at > $2::timestamptz - interval '`+enrolmentMost+`'
+		AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)
+		ORDER BY made_at DESC LIMIT 1`, staffID, g.cfg.Now())
+	if err != nil && !errors.Is(err, ErrNoEnrolment) {
+		err = fmt.Errorf("reading what is being set up: %w", err)
+	}
+	return f, err
+}
+
+// keyOf opens the secret of a factor.
+func (g *Gate) keyOf(f factor, account string) (*otp.Key, error) {
+	if g.cfg.Content == nil {
+		return nil, errors.New("access: this process has no keys of content")
+	}
+	opened, err := g.cfg.Content.Unwrap(f.change, f.wrapped)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := opened.Open(sealedSecret, f.sealed)
+	if err != nil {
+		return nil, err
+	}
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: enrolmentIssuer, AccountName: account, Secret: secret})
+	if err != nil {
+		return nil, fmt.Errorf("reading a second factor: %w", err)
+	}
+	return key, nil
+}
+
+func (g *Gate) secretOf(f factor) (string, error) {
+	key, err := g.keyOf(f, "-")
+	if err != nil {
+		return "", err
+	}
+	return key.Secret(), nil
+}
+
+// AddFactor has a staff member who knows their password, and gives a code of what
+// [Gate.Enrol] began, sign in with that from now on, instead of any factor before. It
+// gives the recovery codes, which can't be shown again, and ends all sessions of
+// theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment],
+// [ErrWrongCode], [ErrCurrentPassword] or [TooSoon].
+func (g *Gate) AddFactor(ctx context.Context, who Subject, password, code string) (recovery []string, err error) {
+	if err := g.provePassword(ctx, who, password); err != nil {
+		return nil, err
+	}
+	f, err := g.enrolling(ctx, who.ID)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := g.secretOf(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.useCode(ctx, f.change, secret, code); err != nil {
+		return nil, err
+	}
+	recovery, hashes := newRecoveryCodes()
+	if _, err := g.pool.Exec(ctx, `INSERT INTO app.recovery_codes (change_id, code_hash) SELECT $1, unnest($2::bytea[])`, f.change, hashes); err != nil {
+		return nil, fmt.Errorf("keeping recovery codes: %w", err)
+	}
+	// A crash before the publish leaves a secret that nothing names; after it, the
+	// factor counts, and who has not seen the recovery codes sets up another.
+	if err := g.recordFact(ctx, who.Actor(), events.SecondFactor{What: events.FactorAdded, Change: f.change, StaffID: who.ID}); err != nil {
+		return nil, err
+	}
+	return recovery, g.afterFactor(ctx, who.ID)
+}
+
+// afterFactor deletes secrets that count no more, and ends the sessions of before.
+func (g *Gate) afterFactor(ctx context.Context, staffID string) error {
+	return g.inTx(ctx, "ending what was before", func(tx pgx.Tx) error {
+		if err := dropFactors(ctx, tx, staffID); err != nil {
+			return err
+		}
+		return endSessions(ctx, tx, RealmStaff, staffID)
+	})
+}
+
+// newRecoveryCodes makes codes of four times four letters and digits, and their hashes.
+func newRecoveryCodes() (codes []string, hashes [][]byte) {
+	for range recoveryCodes {
+		var raw [recoveryLength * 5 / 8]byte
+		_, _ = rand.Read(raw[:]) // never fails, see crypto/rand
+		code := letters.EncodeToString(raw[:])
+		sum := sha256.Sum256([]byte(code))
+		codes = append(codes, code[:4]+"-"+code[4:8]+"-"+code[8:12]+"-"+code[12:])
+		hashes = append(hashes, sum[:])
+	}
+	return codes, hashes
+}
+
+// RemoveFactor has a staff member who knows their password sign in by that alone from
+// now on. It ends all sessions of theirs, as [Gate.AddFactor] does. It fails with
+// [ErrFactorRequired], [ErrCurrentPassword] or [TooSoon].
+func (g *Gate) RemoveFactor(ctx context.Context, who Subject, password string) error {
+	if g.cfg.FactorRequired {
+		return ErrFactorRequired
+	}
+	if err := g.provePassword(ctx, who, password); err != nil {
+		return err
+	}
+	return g.dropFactor(ctx, who.Actor(), who.ID, events.FactorRemoved)
+}
+
+// ResetFactor removes the second factor of somebody who has lost it, on the word of
+// actor, and ends their sessions. Who has none is no news. It fails with [ErrNoStaff].
+func (g *Gate) ResetFactor(ctx context.Context, actor, staffID string) error {
+	if _, err := g.StaffByID(ctx, staffID); err != nil {
+		return err
+	}
+	return g.dropFactor(ctx, actor, staffID, events.FactorReset)
+}
+
+func (g *Gate) dropFactor(ctx context.Context, actor, staffID string, what events.SecondFactorChange) error {
+	_, err := g.factorOf(ctx, staffID)
+	if errors.Is(err, errNoFactor) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := g.recordFact(ctx, actor, events.SecondFactor{What: what, Change: uuid.New(), StaffID: staffID}); err != nil {
+		return err
+	}
+	return g.afterFactor(ctx, staffID)
+}
+
+// RecoveryCodesLeft is how many recovery codes of a staff member were not used.
+func (g *Gate) RecoveryCodesLeft(ctx context.Context, who Subject) (int, error) {
+	n, err := one(ctx, g.pool, errNoFactor, pgx.RowTo[int], `
+		SELECT count(*) FROM app.recovery_codes JOIN record.second_factors USING (change_id) WHERE staff_id = $1`, who.ID)
+	if err != nil {
+		return 0, fmt.Errorf("counting recovery codes: %w", err)
+	}
+	return n, nil
+}
+
+// FactorRequired says whether the clinic asks for a second factor of all staff.
+func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
+
+// provePassword fails with [ErrCurrentPassword], or with [TooSoon] as signing in does:
+// whoever finds a desk unlocked can't guess faster there.
+func (g *Gate) provePassword(ctx context.Context, who Subject, password string) error {
+	staff, err := g.StaffByID(ctx, who.ID)
+	if err != nil {
+		return err
+	}
+	lane := g.laneOf(ctx, RealmStaff, staff.Email)
+	if err := g.countTry(ctx, lane); err != nil {
+		return err
+	}
+	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)
+	if err != nil {
+		return fmt.Errorf("reading a password's hash: %w", err)
+	}
+	match, _, err := g.passwords.matches(ctx, password, hash)
+	if err != nil {
+		return err
+	}
+	if !match {
+		return ErrCurrentPassword
+	}
+	return g.forgive(ctx, lane)
+}

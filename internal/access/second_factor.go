@@ -1,0 +1,202 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+
+	"postern/internal/events"
+)
+
+// A second factor is a secret that a staff member's phone and we know. A code of six
+// digits is made of it and of the time, RFC 6238 with its defaults: SHA-1, and a step
+// of half a minute.
+//
+// Whether somebody signs in with one is on the record (record.second_factors), which
+// names the secret; the secret is here (app.second_factors), sealed with a key that
+// the key-encryption key of all content wraps. Where the record demands a factor whose
+// secret is lost, no code is right.
+
+const (
+	stepLength = 30 * time.Second
+	codeLength = otp.DigitsSix
+	// halfwayLifetime is how long the code may come after the password.
+	halfwayLifetime = 10 * time.Minute
+)
+
+// CodeNeeded says that the password is right, and that a code of the second factor is
+// needed besides: in [Credentials], or, for who signs in step by step, after
+// [Gate.Halfway] by [Gate.SignInWithCode].
+type CodeNeeded struct{ staffID string }
+
+func (CodeNeeded) Error() string {
+	return "a code of your second factor is needed: sign in with the password and the code that your app shows"
+}
+
+var (
+	// ErrWrongCode says that a code is not that of this moment, or was used before.
+	ErrWrongCode = errors.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
+	// ErrNotHalfway says that nobody has just given the right password.
+	ErrNotHalfway = errors.New("it took too long: sign in again, from the beginning")
+	// ErrFactorDue says that the clinic asks for a second factor of who has none.
+	ErrFactorDue = errors.New("your clinic asks for a second factor: set one up under Account first")
+
+	errNoFactor = errors.New("there is no second factor")
+)
+
+// factor is a second factor as the record names it. Of one whose secret is lost,
+// wrapped and sealed are nil.
+type factor struct {
+	change          uuid.UUID
+	wrapped, sealed []byte
+}
+
+// factorOf fails with errNoFactor.
+func (g *Gate) factorOf(ctx context.Context, staffID string) (factor, error) {
+	f, err := one(ctx, g.pool, errNoFactor, func(row pgx.CollectableRow) (f factor, err error) {
+		return f, row.Scan(&f.change, &f.wrapped, &f.sealed)
+	}, `SELECT r.change_id, f.wrapped_key, f.secret
+		FROM record.second_factors r LEFT JOIN app.second_factors f USING (change_id) WHERE r.staff_id = $1`, staffID)
+	if err != nil && !errors.Is(err, errNoFactor) {
+		err = fmt.Errorf("reading a second factor: %w", err)
+	}
+	return f, err
+}
+
+// prove holds a code against a staff member's second factor, and uses it up. It fails
+// with errNoFactor, [CodeNeeded] for "", or [ErrWrongCode].
+func (g *Gate) prove(ctx context.Context, staffID, code string) (events.SignInMethod, error) {
+	f, err := g.factorOf(ctx, staffID)
+	if err != nil {
+		return events.ByPassword, err
+	}
+	code = strings.ToLower(strings.Join(strings.FieldsFunc(code, func(r rune) bool { return r == ' ' || r == '-' }), ""))
+	switch {
+	case code == "":
+		return events.ByPassword, CodeNeeded{staffID}
+	case len(code) == recoveryLength:
+		return events.ByPasswordAndRecoveryCode, g.useRecoveryCode(ctx, f.change, code)
+	case f.sealed == nil:
+		return events.ByPasswordAndCode, ErrWrongCode
+	}
+	secret, err := g.secretOf(f)
+	if err != nil {
+		return events.ByPasswordAndCode, err
+	}
+	return events.ByPasswordAndCode, g.useCode(ctx, f.change, secret, code)
+}
+
+// useCode takes a code of this step, the one before or the one after, and no second
+// time: nor one of a step before that of a code that was taken (RFC 6238, section 5.2).
+func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code string) error {
+	now := g.cfg.Now().Unix() / int64(stepLength/time.Second)
+	for step := now - 1; step <= now+1; step++ {
+		ok, err := hotp.ValidateCustom(code, uint64(step), secret, hotp.ValidateOpts{Digits: codeLength, Algorithm: otp.AlgorithmSHA1}) // #nosec G115 -- after 1970
+		if errors.Is(err, otp.ErrValidateInputInvalidLength) {
+			return ErrWrongCode
+		}
+		if err != nil {
+			return fmt.Errorf("checking a code: %w", err)
+		}
+		if !ok {
+			continue
+		}
+		tag, err := g.pool.Exec(ctx, `UPDATE app.second_factors SET last_step = $2 WHERE change_id = $1 AND last_step < $2`, change, step)
+		if err != nil {
+			return fmt.Errorf("using a code up: %w", err)
+		}
+		if tag.RowsAffected() == 1 {
+			return nil
+		}
+	}
+	return ErrWrongCode
+}
+
+// useRecoveryCode takes one of the codes that were written down.
+func (g *Gate) useRecoveryCode(ctx context.Context, change uuid.UUID, code string) error {
+	sum := sha256.Sum256([]byte(code))
+	tag, err := g.pool.Exec(ctx, `DELETE FROM app.recovery_codes WHERE change_id = $1 AND code_hash = $2`, change, sum[:])
+	if err != nil {
+		return fmt.Errorf("using a recovery code up: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return ErrWrongCode
+	}
+	return nil
+}
+
+// Halfway remembers in the session of the request that somebody's password was right.
+// It is nobody's session yet. The request must have come through [Gate.Staff].
+func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
+	sessions := g.staff.sessions
+	if err := sessions.RenewToken(ctx); err != nil {
+		return fmt.Errorf("remembering the password: %w", err)
+	}
+	if err := sessions.Clear(ctx); err != nil {
+		return fmt.Errorf("remembering the password: %w", err)
+	}
+	sessions.Put(ctx, halfwayKey, needed.staffID)
+	sessions.Put(ctx, halfwayUntilKey, g.cfg.Now().Add(halfwayLifetime).Format(time.RFC3339))
+	return nil
+}
+
+// IsHalfway says whether the code of somebody whose password was right is waited for.
+func (g *Gate) IsHalfway(ctx context.Context) bool {
+	until, err := time.Parse(time.RFC3339, g.staff.sessions.GetString(ctx, halfwayUntilKey))
+	return err == nil && g.cfg.Now().Before(until)
+}
+
+// SignInWithCode is the second half of [Gate.SignInStaff], for who was [Gate.Halfway].
+// It fails with [ErrNotHalfway], [ErrWrongCode] or [TooSoon]: a wrong code counts as a
+// wrong password does, and the right password forgives none.
+func (g *Gate) SignInWithCode(ctx context.Context, code string) (Subject, error) {
+	if !g.IsHalfway(ctx) {
+		return Subject{}, ErrNotHalfway
+	}
+	staff, err := g.StaffByID(ctx, g.staff.sessions.GetString(ctx, halfwayKey))
+	if errors.Is(err, ErrNoStaff) || err == nil && staff.DisabledAt != nil {
+		return Subject{}, ErrNotHalfway
+	}
+	if err != nil {
+		return Subject{}, err
+	}
+	lane := g.laneOf(ctx, RealmStaff, staff.Email)
+	if err := g.countTry(ctx, lane); err != nil {
+		return Subject{}, err
+	}
+	method, err := g.prove(ctx, staff.ID, code)
+	if errors.Is(err, errNoFactor) {
+		return Subject{}, ErrNotHalfway // it was reset meanwhile
+	}
+	if err := g.conclude(ctx, lane, RealmStaff, staff.ID, method, err); err != nil {
+		return Subject{}, err
+	}
+	subject, err := g.loadStaff(ctx, staff.ID)
+	subject.Method = method
+	return subject, err
+}
+
+// conclude puts on the record how a code was taken, and forgives what failed before it.
+func (g *Gate) conclude(ctx context.Context, lane lane, realm Realm, id string, method events.SignInMethod, failure error) error {
+	reason := ""
+	if errors.Is(failure, ErrWrongCode) {
+		reason = "wrong_code"
+	} else if failure != nil {
+		return failure
+	}
+	if err := g.recordSignIn(ctx, realm, id, method, reason); err != nil {
+		return err
+	}
+	if failure != nil {
+		return failure
+	}
+	return g.forgive(ctx, lane)
+}

@@ -1,0 +1,175 @@
+// Package account is a staff member's own page: how they sign in, and the second
+// factor that they set up for it.
+package account
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// scripts make pages pleasant that work without.
+var scripts = []string{"reader.js"}
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// Where these pages are.
+const (
+	home  = "/account"
+	setUp = home + "/second-factor"
+)
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	route := func(pattern string, handle page.Handler) page.Route {
+		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: handle}
+	}
+	return []page.Route{
+		route("GET "+home, p.account),
+		route("POST "+home+"/sign-out-everywhere", p.signOutEverywhere),
+		route("POST "+setUp, p.begin),
+		route("GET "+setUp, p.show),
+		route("POST "+setUp+"/confirm", p.confirm),
+		route("GET "+setUp+"/remove", p.askToRemove),
+		route("POST "+setUp+"/remove", p.remove),
+	}
+}
+
+// me is the account page.
+type me struct {
+	access.Staff
+	Recovery     int  // codes that were not used
+	Required     bool // the clinic asks for a second factor
+	Organisation bool // they signed in there
+}
+
+func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
+	who := page.Subject(r)
+	staff, err := p.kit.Gate.StaffByID(r.Context(), who.ID)
+	if err != nil {
+		return err
+	}
+	mine := me{Staff: staff, Required: p.kit.Gate.FactorRequired(), Organisation: who.Method == access.ByOrganisation}
+	if mine.Recovery, err = p.kit.Gate.RecoveryCodesLeft(r.Context(), who); err != nil {
+		return err
+	}
+	return p.render(w, r, page.View{Template: "account.html", Title: "Your account", Data: mine})
+}
+
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, v page.View) error {
+	v.Section, v.Scripts = "account", scripts
+	return p.kit.Render(w, r, set, v)
+}
+
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request) error {
+	if err := p.kit.Gate.Enrol(r.Context(), page.Subject(r)); err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, setUp, "")
+}
+
+// enrolment is the page that shows a secret.
+type enrolment struct {
+	Secret string // four letters at a time
+	Code   QR
+}
+
+func (p *Pages) show(w http.ResponseWriter, r *http.Request) error { return p.showEnrolment(w, r, nil) }
+
+func (p *Pages) showEnrolment(w http.ResponseWriter, r *http.Request, faults page.Errors) error {
+	making, err := p.kit.Gate.Enrolling(r.Context(), page.Subject(r))
+	if errors.Is(err, access.ErrNoEnrolment) {
+		return p.kit.Redirect(w, r, home, "")
+	}
+	if err != nil {
+		return err
+	}
+	code, err := Encode(making.URL)
+	if err != nil {
+		return err
+	}
+	return p.render(w, r, page.View{Template: "enrol.html", Title: "Set up a second factor", Data: enrolment{inFours(making.Secret), code}, Errors: faults})
+}
+
+func inFours(text string) string {
+	var fours []string
+	for ; len(text) > 4; text = text[4:] {
+		fours = append(fours, text[:4])
+	}
+	return strings.Join(append(fours, text), " ")
+}
+
+// confirm shows the recovery codes, this one time.
+func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
+	who := page.Subject(r)
+	err := p.kit.Gate.Throttle(w, r)
+	if err != nil {
+		return err
+	}
+	recovery, err := p.kit.Gate.AddFactor(r.Context(), who, r.PostFormValue("password"), r.PostFormValue("code"))
+	tooSoon := access.TooSoon{}
+	switch {
+	case errors.Is(err, access.ErrNoEnrolment):
+		return p.kit.Redirect(w, r, home, page.Sentence(err))
+	case errors.Is(err, access.ErrWrongCode):
+		return p.showEnrolment(w, r, page.Errors{{Field: "code", Message: page.Sentence(err)}})
+	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+		return p.showEnrolment(w, r, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+	case err != nil:
+		return err
+	}
+	// All sessions have ended, this one too. Whoever set the factor up stays.
+	if err := p.kit.Gate.Begin(r.Context(), who); err != nil {
+		return err
+	}
+	return p.render(w, r, page.View{Template: "recovery.html", Title: "Your recovery codes", Data: recovery})
+}
+
+func (p *Pages) askToRemove(w http.ResponseWriter, r *http.Request) error {
+	return p.render(w, r, page.View{Template: "remove.html", Title: "Remove your second factor"})
+}
+
+func (p *Pages) remove(w http.ResponseWriter, r *http.Request) error {
+	who := page.Subject(r)
+	if err := p.kit.Gate.Throttle(w, r); err != nil {
+		return err
+	}
+	err := p.kit.Gate.RemoveFactor(r.Context(), who, r.PostFormValue("password"))
+	tooSoon := access.TooSoon{}
+	switch {
+	case errors.Is(err, access.ErrFactorRequired):
+		return p.kit.Redirect(w, r, home, page.Sentence(err))
+	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+		return p.render(w, r, page.View{Template: "remove.html", Title: "Remove your second factor",
+			Errors: page.Errors{{Field: "password", Message: page.Sentence(err)}}})
+	case err != nil:
+		return err
+	}
+	if err := p.kit.Gate.Begin(r.Context(), who); err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, home, "Your second factor is removed. You sign in by your password alone.")
+}
+
+func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
+	if err := p.kit.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
+		return err
+	}
+	if err := p.kit.Gate.SignOut(r.Context(), access.RealmStaff); err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, "/sign-in", "You are signed out on all your devices.")
+}

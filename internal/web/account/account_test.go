@@ -1,0 +1,190 @@
+package account_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"postern/internal/access"
+	"postern/internal/desk"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+var secretOn = regexp.MustCompile(`<code class="app-break">([A-Z2-7 ]+)</code>`)
+var recoveryOn = regexp.MustCompile(`<li><code>([a-z2-7-]+)</code></li>`)
+
+// app is what a phone shows of a secret, at the clinic's time.
+func app(t *testing.T, s *webtest.Site, secret string) string {
+	t.Helper()
+	code, err := totp.GenerateCode(strings.ReplaceAll(secret, " ", ""), s.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// equip sets a second factor up, and gives its secret and the recovery codes.
+func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, recovery []string) {
+	t.Helper()
+	shown := v.Post("/account/second-factor", nil).Is(http.StatusOK).Says("Set up a second factor", "The six digits")
+	secret = secretOn.FindStringSubmatch(shown.Body)[1]
+	done := v.Post("/account/second-factor/confirm", url.Values{"code": {app(t, s, secret)}, "password": {webtest.Password}}).Is(http.StatusOK).
+		Says("Your recovery codes", "They are shown only now")
+	for _, found := range recoveryOn.FindAllStringSubmatch(done.Body, -1) {
+		recovery = append(recovery, found[1])
+	}
+	if len(recovery) != 8 {
+		t.Fatalf("there are %d recovery codes", len(recovery))
+	}
+	s.Clock.Advance(time.Minute)
+	return secret, recovery
+}
+
+// The whole story without scripts: set up, signed in with, lost, reset, removed.
+func TestASecondFactor(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	sam := s.Staff(t, "Sam Staff", access.SendPortalMessage)
+	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up a second factor").Hides("recovery codes")
+	if at := sam.Get("/account/second-factor").URL.Path; at != "/account" {
+		t.Errorf("before it is begun it is at %s", at)
+	}
+	wrong := sam.Post("/account/second-factor", nil)
+	secret := secretOn.FindStringSubmatch(wrong.Body)[1]
+	sam.Post("/account/second-factor/confirm", url.Values{"code": {"000000"}, "password": {webtest.Password}}).
+		Is(http.StatusUnprocessableEntity).Says("The code is wrong").Holds(`href="#code"`, secret)
+	sam.Post("/account/second-factor/confirm", url.Values{"code": {app(t, s, secret)}, "password": {"wrong"}}).
+		Is(http.StatusUnprocessableEntity).Says("This is not your current password").Holds(`href="#password"`)
+	secret, recovery := equip(t, s, sam)
+	sam.Get("/account").Says("8 recovery codes are left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
+
+	v := s.Nobody(t)
+	if at := v.Get("/sign-in/code").URL.Path; at != "/sign-in" {
+		t.Errorf("without a password the code is asked for at %s", at)
+	}
+	half := func() {
+		t.Helper()
+		v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}, "next": {"/search?q=care"}}).
+			Is(http.StatusOK).Says("Type your code").Holds(`name="next" value="/search?q=care"`).Hides("Sam Staff")
+		v.Get("/search").Says("Staff sign-in").Hides("You were signed out")
+	}
+	half()
+	v.Post("/sign-in/code", url.Values{"code": {"000000"}, "next": {"/search?q=care"}}).Is(http.StatusUnprocessableEntity).
+		Says("The code is wrong").Holds(`href="#code"`, `name="next" value="/search?q=care"`)
+	in := v.Post("/sign-in/code", url.Values{"code": {app(t, s, secret)}, "next": {"/search?q=care"}}).Is(http.StatusOK).Says("Sam Staff")
+	if at := in.URL.RequestURI(); at != "/search?q=care" {
+		t.Errorf("signed in at %s", at)
+	}
+	v.Post("/sign-out", nil)
+	half()
+	v.Post("/sign-in/code", url.Values{"code": {recovery[0]}}).Is(http.StatusOK).Says("Sam Staff")
+	v.Get("/account").Says("7 recovery codes are left")
+	v.Post("/sign-out", nil)
+	half()
+	s.Clock.Advance(11 * time.Minute)
+	v.Post("/sign-in/code", url.Values{"code": {app(t, s, secret)}}).Says("Staff sign-in", "It took too long: sign in again")
+
+	at := "/administration/staff/" + sam.ID
+	admin.Get(at).Says("They sign in with a second factor.")
+	admin.Post(at+"/reset-second-factor", nil).Is(http.StatusOK).Says("They sign in by their password alone now", "They sign in without a second factor.")
+	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}, "next": {"/account"}}).Is(http.StatusOK).
+		Says("Your account", "Set up a second factor")
+
+	equip(t, s, v)
+	v.Get("/account/second-factor/remove").Is(http.StatusOK).Says("Remove your second factor")
+	v.Post("/account/second-factor/remove", url.Values{"password": {"wrong"}}).Is(http.StatusUnprocessableEntity).Says("This is not your current password")
+	v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Is(http.StatusOK).Says("Your second factor is removed.")
+	v.Post("/account/sign-out-everywhere", nil).Says("You are signed out on all your devices.")
+	v.Get("/account").Says("Staff sign-in")
+}
+
+// Where the clinic asks for it, who has none is led to setting it up from wherever
+// they go, and can do nothing else.
+func TestARequiredSecondFactor(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t, func(c *desk.Config) { c.FactorRequired = true })
+	s.NewStaff(t, "Sam Staff", access.All...)
+	v := s.Nobody(t)
+	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
+		Says("Your clinic asks everybody", "Set up a second factor").Hides("Global Search", `href="/messages"`)
+	for _, path := range []string{"/", "/messages", "/search", "/administration/staff", "/record", "/messages/bcc"} {
+		if at := v.Get(path).URL.Path; at != "/account" {
+			t.Errorf("%s leads to %s", path, at)
+		}
+	}
+	if at := v.Post("/administration/labels", nil).URL.Path; at != "/account" {
+		t.Errorf("a form leads to %s", at)
+	}
+	v.Get("/v1/staff").Is(http.StatusForbidden).Holds("/problems/second-factor-due")
+	equip(t, s, v)
+	v.Get("/messages").Is(http.StatusOK).Says("Global Search")
+	v.Get("/account").Hides("Remove the second factor")
+	if at := v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Says("Your clinic asks for a second factor").URL.Path; at != "/account" {
+		t.Errorf("removing it leads to %s", at)
+	}
+}
+
+// As everybody can use it, and as it looks.
+func TestASecondFactorInABrowser(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	sam := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(sam)
+	b.Open("/account")
+	b.AccessibleAnyhow()
+	b.Screenshot("account")
+	b.Click("Set up a second factor")
+	b.Sees("Can’t you scan it?")
+	b.AccessibleAnyhow()
+	b.Screenshot("enrol")
+	b.Phone()
+	b.Screenshot("enrol-phone")
+	b.Wide()
+	b.Dark()
+	b.Screenshot("enrol-dark")
+	b.Light()
+	secret := webtest.Evaluate[string](b, `document.querySelector('main code').textContent`)
+	b.Type("Code", "000000")
+	b.Type("Your password", webtest.Password)
+	b.Click("Use this second factor")
+	b.Sees("The code is wrong")
+	b.AccessibleAnyhow()
+	b.Type("Code", app(t, s, secret))
+	b.Type("Your password", webtest.Password)
+	b.Press("Enter")
+	b.Sees("Your recovery codes")
+	b.AccessibleAnyhow()
+	b.Screenshot("recovery")
+	b.Click("I have kept them: go on")
+	b.At("/messages")
+	b.Open("/account/second-factor/remove")
+	b.AccessibleAnyhow()
+	b.Screenshot("remove")
+	b.Click("Sign out")
+	s.Clock.Advance(time.Minute)
+
+	b.Open("/sign-in?next=/search")
+	b.Type("E-mail address", sam.Email)
+	b.Type("Password", webtest.Password)
+	b.Press("Enter")
+	b.Sees("Type your code")
+	b.AccessibleAnyhow()
+	b.Screenshot("code")
+	b.Type("Code", "123456")
+	b.Press("Enter")
+	b.Sees("There is a problem")
+	b.AccessibleAnyhow()
+	b.Screenshot("code-wrong")
+	b.Type("Code", app(t, s, secret))
+	b.Press("Enter")
+	b.At("/search")
+}
