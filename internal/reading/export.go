@@ -33,6 +33,9 @@ type Manifest struct {
 	Seq uint64    // where it stands on the record
 	By  string    // the actor
 	At  time.Time // when the export ended
+	// Proof is the first signed checkpoint that covers all of the export and the
+	// manifest itself; "" until it is signed, which is within ten seconds.
+	Proof string
 }
 
 // Begin begins an export, and puts on the record that who reads it: nothing may be
@@ -257,6 +260,12 @@ func (r *Room) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err erro
 		return m, err
 	}
 	m.Seq, m.By, m.At = w.Seq, w.Actor, w.Time
-	m.RecordExported, err = events.Decode[events.RecordExported](e)
-	return m, err
+	if m.RecordExported, err = events.Decode[events.RecordExported](e); err != nil {
+		return m, err
+	}
+	err = r.Pool.QueryRow(ctx, `SELECT signed FROM app.checkpoints WHERE size >= $1 ORDER BY size, nr LIMIT 1`, c.Seq).Scan(&m.Proof)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return m, fmt.Errorf("looking for a checkpoint that covers an export: %w", err)
+	}
+	return m, nil
 }
