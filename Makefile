@@ -50,10 +50,10 @@ bench: postgres build ## measure (N=100000 recipients), print a table, write ben
 bench-poison: ## how long events wait beside one in a thousand that nobody can handle
 	go test -run '^$$' -bench Poison -benchtime 3x ./internal/eventlog
 
-bench-pages: postgres build ## every list and search page, with a million portal users and 100,000 messages
+bench-pages: postgres build ## every list, search and record page, with a million portal users, 100,000 messages, 650,000 events
 	go run ./bench -pages
 
-bench-record: postgres build ## the record: append, verify, receipt, rebuild (N=1000000 deliveries)
+bench-record: postgres build ## the record: append, verify, receipt, rebuild, exports (N=1000000 deliveries)
 	go run ./bench -record -n $(if $(filter command line environment,$(origin N)),$(N),1000000)
 
 bench-export: postgres ## a million rows of the record as CSV: rows a second, and that memory does not grow

@@ -18,10 +18,11 @@ import (
 	"postern/internal/events"
 )
 
-// clinic is a large one, as its tables are after a year. They are filled directly,
-// through the schema of the migrations: what the record would hold of it is what the
-// pages never read.
+// clinic is a large one, as its tables are after a year. Those of the directory and of
+// most messages are filled directly, through the schema of the migrations. What the
+// pages of the record read is on the record, and came to the tables from there.
 type clinic struct {
+	system          *system
 	conn            *pgx.Conn
 	content         *content.Store
 	users, messages int
@@ -29,6 +30,7 @@ type clinic struct {
 	random          *rand.Rand
 
 	toAll, toFew, middle uuid.UUID // a message to everybody, one to a few, one of half a year ago
+	toAllAt              time.Time // when everybody had got it
 }
 
 // fill makes the clinic, and has Postgres look at it as it does in its own time.
@@ -40,7 +42,9 @@ func (c *clinic) fill(ctx context.Context) error {
 		{"staff", c.fillStaff},
 		{"directory", c.fillDirectory},
 		{"messages", c.fillMessages},
+		{"messages that are on the record", c.fillSent},
 		{"deliveries", c.fillDeliveries},
+		{"record", c.fillRecord},
 		{"statistics", func(ctx context.Context) error {
 			_, err := c.conn.Exec(ctx, `VACUUM ANALYZE`)
 			return err
@@ -110,8 +114,6 @@ func (c *clinic) fillMessages(ctx context.Context) error {
 		id := c.idAt(at)
 		sender, status, recipients, count := c.sender, "sent", fmt.Sprintf(`{"portal_user_ids": ["u%d"], "groups": []}`, 1+c.random.IntN(c.users)), 1+i%3
 		switch {
-		case i == c.messages-10:
-			recipients, count, c.toAll = `{"portal_user_ids": [], "groups": ["all_portal_users"]}`, c.users, id
 		case i%100 == 1:
 			status = "cancelled"
 		case i%200 == 2:
@@ -186,7 +188,7 @@ func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id == c.toAll || id == c.toFew { // these are opened
+	if id == c.toFew { // it is opened
 		text := strings.NewReader("We are closed on Monday.\n\nYours, the clinic.")
 		if _, err := c.content.Put(ctx, content.BodyOf(id), key, text); err != nil {
 			return nil, err
@@ -195,37 +197,29 @@ func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
 	return []any{id, wrapped, sealed}, nil
 }
 
-// fillDeliveries delivers what was sent: to everybody the blast, of which alerts
-// failed, were skipped or are not answered for, and to a few the others; the first
-// portal user has got a thousand of them.
+// fillDeliveries delivers to a few what is not on the record, and has alerts of the
+// message to everybody fail or stay without an answer; those without an address were
+// skipped.
 func (c *clinic) fillDeliveries(ctx context.Context) error {
 	if _, err := c.conn.Exec(ctx, `
 		CREATE TEMPORARY TABLE blast AS SELECT $1::uuid AS message_id`, c.toAll); err != nil {
 		return err
 	}
 	return c.exec(ctx,
-		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos)
-		 SELECT message_id, no, (no - 1) / 1000, ARRAY[no] FROM blast, (SELECT portal_user_no FROM app.portal_users) u (no) ORDER BY no`,
-		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_attempt, alert_at)
-		 SELECT message_id, chunk, 1, min(portal_user_no), max(portal_user_no), count(*), now(), 'accepted', 1, now()
-		 FROM record.deliveries GROUP BY message_id, chunk`,
 		`INSERT INTO record.alert_exceptions (message_id, portal_user_no, chunk, state, reason, attempt, at)
-		 SELECT message_id, portal_user_no, chunk, state, 'as it goes', 1, now() FROM record.deliveries,
-		     LATERAL (SELECT CASE WHEN portal_user_no % 100 = 7 THEN 'failed' WHEN portal_user_no % 33 = 0 THEN 'skipped'
-		                          WHEN portal_user_no % 5000 = 11 THEN 'unknown' END) x (state) WHERE state IS NOT NULL`,
-		`INSERT INTO record.opens (message_id, portal_user_no, opened_at)
-		 SELECT message_id, portal_user_no, now() FROM record.deliveries WHERE portal_user_no % 5 < 2`,
+		 SELECT message_id, portal_user_no, chunk, state, 'as it goes', 1, now() FROM record.deliveries JOIN blast USING (message_id),
+		     LATERAL (SELECT CASE WHEN portal_user_no % 100 = 7 THEN 'failed' WHEN portal_user_no % 5000 = 11 THEN 'unknown' END) x (state)
+		 WHERE state IS NOT NULL ON CONFLICT DO NOTHING`,
 		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos)
 		 SELECT m.message_id, no, 0, ARRAY[no]
 		 FROM record.messages m, (SELECT count(*)::integer AS n FROM app.portal_users) u, generate_series(1, m.audience) i,
-		     LATERAL (SELECT CASE WHEN i = 1 AND m.seq % 100 = 0 THEN 1
-		                          ELSE 1 + abs(hashint8(m.seq * 10 + i)::bigint % (u.n - 1))::integer END) x (no)
-		 WHERE m.delivered BETWEEN 1 AND 1000 ON CONFLICT DO NOTHING`,
+		     LATERAL (SELECT 20 + abs(hashint8(m.seq * 10 + i)::bigint % (u.n - 20))::integer) x (no)
+		 WHERE NOT EXISTS (SELECT FROM record.chunks c WHERE c.message_id = m.message_id) AND m.delivered > 0 ON CONFLICT DO NOTHING`,
 		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at, alert_state, alert_attempt, alert_at)
 		 SELECT d.message_id, 0, min(m.seq), min(portal_user_no), max(portal_user_no), count(*), min(m.sent_at), 'accepted', 1, min(m.sent_at)
-		 FROM record.deliveries d JOIN record.messages m USING (message_id) WHERE m.delivered <= 1000 GROUP BY d.message_id`,
-		`UPDATE record.messages m SET alert_failed = f, alert_skipped = s, alert_unknown = u, alert_accepted = delivered - f - s - u,
-		     opened = (SELECT count(*) FROM record.opens o WHERE o.message_id = m.message_id)
+		 FROM record.deliveries d JOIN record.messages m USING (message_id)
+		 WHERE NOT EXISTS (SELECT FROM record.chunks c WHERE c.message_id = m.message_id) GROUP BY d.message_id`,
+		`UPDATE record.messages m SET alert_failed = f, alert_skipped = s, alert_unknown = u, alert_accepted = delivered - f - s - u
 		 FROM (SELECT message_id, count(*) FILTER (WHERE state = 'failed') f, count(*) FILTER (WHERE state = 'skipped') s,
 		              count(*) FILTER (WHERE state = 'unknown') u FROM record.alert_exceptions GROUP BY message_id) x
 		 WHERE x.message_id = m.message_id`)

@@ -8,9 +8,9 @@
 // request. The figures that matter are (b) and (c) over (a).
 //
 // With -pages it fills a clinic with a million portal users and a hundred thousand
-// messages instead, asks for every list and search page over HTTP, and fails where
-// one takes more than 100 ms at the median or where a query reads a large table from
-// end to end.
+// messages instead, 650,000 events on the record, asks for every list and search page
+// and for all that a reviewer reads over HTTP, and fails where one takes more than
+// 100 ms at the median or where a query reads a large table from end to end.
 //
 // With -record it measures what the record costs and how fast it is proved.
 //

@@ -25,7 +25,7 @@ type asked struct {
 }
 
 // pages are all that list or search. {…} is filled in from the clinic.
-var pages = []asked{
+var pages = append([]asked{
 	{name: "Messages", path: "/messages"},
 	{name: "Messages: half a year ago", path: "/messages?before={middle}"},
 	{name: "Messages: sent", path: "/messages?status=sent"},
@@ -87,7 +87,7 @@ var pages = []asked{
 	{name: "Custom Labels", path: "/administration/labels"},
 	{name: "Inbox", path: "/portal", portal: true},
 	{name: "Inbox: a message", path: "/portal/messages/{blast}", portal: true},
-}
+}, recordPages...)
 
 // measurePages fills a clinic and measures every page of it.
 func measurePages(ctx context.Context, s *system, users, messages int) error {
@@ -100,7 +100,7 @@ func measurePages(ctx context.Context, s *system, users, messages int) error {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	c := &clinic{conn: conn, users: users, messages: messages, random: rand.New(rand.NewPCG(1, 2))} // #nosec G404 -- the same clinic every time
+	c := &clinic{system: s, conn: conn, users: users, messages: messages, random: rand.New(rand.NewPCG(1, 2))} // #nosec G404 -- the same clinic every time
 	if c.content, err = openContent(ctx, s); err != nil {
 		return err
 	}
@@ -128,6 +128,10 @@ func (s *system) people(ctx context.Context) (people, error) {
 	p := people{staff: "everything@clinic.example", portalUser: "u1"}
 	_, err := s.verbWith(ctx, password+"\n", "staff", "create", "--email", p.staff, "--name", "Eve Everything", "--password-stdin", "--permit",
 		"send_portal_message,send_bulk_portal_message,replay_deliveries,read_record,manage_staff,manage_labels,import_directory")
+	if err != nil {
+		return p, err
+	}
+	s.token, err = s.verb(ctx, "token", "create", "--staff", p.staff) // who sends
 	return p, err
 }
 
@@ -159,10 +163,11 @@ func (v *visit) signIn(ctx context.Context, who people) error {
 		fmt.Println(err)
 	}
 	month := time.Now().AddDate(0, -6, 0)
-	v.names = strings.NewReplacer("{middle}", v.middle.String(), "{small}", v.toFew.String(), "{blast}", v.toAll.String(),
+	names, err := v.recordNames(ctx)
+	v.names = strings.NewReplacer(append(names, "{middle}", v.middle.String(), "{small}", v.toFew.String(), "{blast}", v.toAll.String(),
 		"{from}", month.Format(time.DateOnly), "{until}", month.AddDate(0, 1, 0).Format(time.DateOnly),
-		"{half}", fmt.Sprint(v.users/2), "{draft}", draft)
-	return nil
+		"{next}", month.AddDate(0, 0, 1).Format(time.DateOnly), "{half}", fmt.Sprint(v.users/2), "{draft}", draft)...)
+	return err
 }
 
 func newClient() *http.Client {

@@ -35,7 +35,7 @@ func measureRecord(ctx context.Context, s *system, dir string, fake *sendgridfak
 	if err := s.floor(ctx, &f); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context, Figures) error{s.verified, s.rebuilt, s.receipts, s.appended} {
+	for _, measure := range []func(context.Context, Figures) error{s.verified, s.rebuilt, s.receipts, s.appended, s.exported} {
 		if err := measure(ctx, f); err != nil {
 			return err
 		}

@@ -37,11 +37,12 @@ type RecordManifest struct {
 	Seq        uint64              `json:"seq" doc:"Where the manifest stands on the record, as record.exported."`
 	By         string              `json:"by"`
 	At         time.Time           `json:"at"`
+	Proof      string              `json:"proof" doc:"The first signed checkpoint that covers all of the export and this manifest; empty until it is signed, which is within ten seconds."`
 }
 
 func manifestOf(m reading.Manifest) RecordManifest {
 	return RecordManifest{Export: m.Export, Format: m.Format, Filter: m.Filter, Through: m.Through, Events: m.Events, Rows: m.Rows,
-		Bytes: m.Bytes, Digest: m.Digest, Checkpoint: m.Checkpoint, Covers: m.Covers, Seq: m.Seq, By: m.By, At: m.At}
+		Bytes: m.Bytes, Digest: m.Digest, Checkpoint: m.Checkpoint, Covers: m.Covers, Seq: m.Seq, By: m.By, At: m.At, Proof: m.Proof}
 }
 
 func (a *API) exports() {

@@ -96,6 +96,7 @@ func recordEventInFullOf(w reading.Whole) RecordEventInFull {
 type recordInput struct {
 	RecordFilter
 	Page
+	Order string `query:"order" enum:"newest,oldest" default:"newest" doc:"Which events come first. A cursor goes on in the order that it was given in."`
 }
 
 // fromPlace gives the place to go on from; without a cursor it is the beginning.
@@ -126,7 +127,7 @@ var mayReadTheRecord = []access.Action{access.ReadTheRecord}
 func (a *API) record() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/record", id: "list-record", tag: forStaff,
-		summary: "Events of the record, newest first. That they were read is on the record.", actions: mayReadTheRecord,
+		summary: "Events of the record, by time. That they were read is on the record.", actions: mayReadTheRecord,
 	}, func(ctx context.Context, in *recordInput) (*body[List[RecordEvent]], error) {
 		before, err := in.fromPlace()
 		if err != nil {
@@ -136,6 +137,7 @@ func (a *API) record() {
 		if err != nil {
 			return nil, err
 		}
+		filter.OldestFirst = in.Order == "oldest"
 		found, more, err := a.Reading.Page(ctx, readerOf(ctx), filter, before, in.Limit)
 		if err != nil {
 			return nil, err

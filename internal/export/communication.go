@@ -12,20 +12,13 @@ import (
 	"postern/internal/events"
 )
 
-// communication is https://hl7.org/fhir/R4/communication.html.
-type communication struct {
-	ResourceType string       `json:"resourceType"`
-	ID           string       `json:"id"`
-	Identifier   []identifier `json:"identifier"`
-	Status       string       `json:"status"`
-	StatusReason *concept     `json:"statusReason,omitempty"`
-	Subject      *reference   `json:"subject,omitempty"` // the patient, where there is one
-	About        []reference  `json:"about,omitempty"`   // the patients, where there are several
-	Sent         string       `json:"sent"`
-	Received     string       `json:"received,omitempty"`
-	Recipient    []reference  `json:"recipient"`
-	Sender       reference    `json:"sender"`
-	Payload      []payload    `json:"payload,omitempty"`
+// message is what all deliveries of a message have in common: its Communications are
+// https://hl7.org/fhir/R4/communication.html, written by hand, since there are a million
+// of them, with the members in the order that R4 has.
+type message struct {
+	id       uuid.UUID
+	recalled bool
+	end      []byte // sender and payload, encoded
 }
 
 type payload struct {
@@ -44,14 +37,6 @@ type attachment struct {
 // extensionSHA256 carries the SHA-256 of a document in hex.
 const extensionSHA256 = "urn:postern:fhir:attachment-sha256"
 
-// message is what all deliveries of a message have in common.
-type message struct {
-	id       uuid.UUID
-	sender   string
-	recalled bool
-	payload  []payload
-}
-
 // communications writes those of one chunk, as things are now.
 func (r *resources) communications(ctx context.Context, e events.Event) error {
 	if r.sent.id != e.MessageID {
@@ -59,22 +44,21 @@ func (r *resources) communications(ctx context.Context, e events.Event) error {
 			return err
 		}
 	}
-	var chunk events.DeliveriesCreated
-	if err := json.Unmarshal(e.Data, &chunk); err != nil {
-		return fmt.Errorf("reading chunk %d of message %s: %w", e.Chunk.Index, e.MessageID, err)
-	}
-	opened, err := r.openings(ctx, chunk)
+	opened, err := r.openings(ctx, e)
 	if err != nil {
 		return err
 	}
-	for i := range chunk.Recipients {
-		to := &chunk.Recipients[i]
+	_, _, err = events.ScanChunk(e.Data, func(to *events.Recipient) error {
 		if !r.speaksOf(to) {
-			continue
+			return nil
 		}
-		if err := r.write(r.sent.to(to, e.Time, opened[to.PortalUserNo])); err != nil {
-			return err
-		}
+		r.n++
+		r.line = append(r.sent.appendTo(r.line[:0], to, e.Time, opened[to.PortalUserNo]), '\n')
+		_, err := r.out.Write(r.line)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing chunk %d of message %s: %w", e.Chunk.Index, e.MessageID, err)
 	}
 	return nil
 }
@@ -100,59 +84,85 @@ func (r *resources) lookUp(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("looking up message %s: %w", id, err)
 	}
-	r.sent = message{id: id, sender: sender, recalled: status == "recalled"}
-	for _, d := range documents {
-		r.sent.payload = append(r.sent.payload, payload{attachment{[]extension{{extensionSHA256, d.SHA256}}, d.MediaType, d.Size}})
+	var end struct {
+		Sender  reference `json:"sender"`
+		Payload []payload `json:"payload,omitempty"`
 	}
-	return nil
+	end.Sender = known("Practitioner", systemStaff, sender)
+	for _, d := range documents {
+		end.Payload = append(end.Payload, payload{attachment{[]extension{{extensionSHA256, d.SHA256}}, d.MediaType, d.Size}})
+	}
+	r.sent = message{id: id, recalled: status == "recalled"}
+	r.sent.end, err = json.Marshal(end)
+	return err
 }
 
 // openings gives when each of a chunk's recipients opened the message.
-func (r *resources) openings(ctx context.Context, chunk events.DeliveriesCreated) (map[int32]time.Time, error) {
-	numbers := make([]int32, len(chunk.Recipients))
-	for i := range chunk.Recipients {
-		numbers[i] = chunk.Recipients[i].PortalUserNo
+func (r *resources) openings(ctx context.Context, e events.Event) (map[int32]time.Time, error) {
+	var numbers []int32
+	_, _, err := events.ScanChunk(e.Data, func(to *events.Recipient) error {
+		numbers = append(numbers, to.PortalUserNo)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading chunk %d of message %s: %w", e.Chunk.Index, e.MessageID, err)
 	}
 	rows, err := r.pool.Query(ctx, `SELECT portal_user_no, opened_at FROM record.opens
-		WHERE message_id = $1 AND portal_user_no = ANY($2)`, chunk.MessageID, numbers)
+		WHERE message_id = $1 AND portal_user_no = ANY($2)`, e.MessageID, numbers)
 	if err != nil {
-		return nil, fmt.Errorf("reading who opened message %s: %w", chunk.MessageID, err)
+		return nil, fmt.Errorf("reading who opened message %s: %w", e.MessageID, err)
 	}
 	opened := map[int32]time.Time{}
 	var no int32
 	var at time.Time
 	if _, err := pgx.ForEachRow(rows, []any{&no, &at}, func() error { opened[no] = at; return nil }); err != nil {
-		return nil, fmt.Errorf("reading who opened message %s: %w", chunk.MessageID, err)
+		return nil, fmt.Errorf("reading who opened message %s: %w", e.MessageID, err)
 	}
 	return opened, nil
 }
 
-// to is the delivery of the message to one recipient. One that was taken back before
-// it was opened has stopped; else it was completed when it could be read.
-func (m *message) to(r *events.Recipient, at, opened time.Time) *communication {
-	id, name := deliveryOf(m.id, r.PortalUserID)
-	c := &communication{ResourceType: "Communication", ID: id, Identifier: []identifier{name}, Status: "completed",
-		Sent: instant(at), Sender: known("Practitioner", systemStaff, m.sender), Payload: m.payload}
-	switch {
-	case !opened.IsZero():
-		c.Received = instant(opened)
-	case m.recalled:
-		c.Status, c.StatusReason = "stopped", &concept{"taken back by its sender before it was opened"}
-	}
-	recipient := referTo("RelatedPerson", systemPortalUser, r.PortalUserID)
-	var patients []reference
-	for _, l := range r.Links {
-		patient := referTo("Patient", systemPatient, l.PatientID)
-		if l.Relationship == "self" {
-			recipient = patient
-		}
-		patients = append(patients, patient)
-	}
-	c.Recipient = []reference{recipient}
-	if len(patients) == 1 {
-		c.Subject = &patients[0]
+// appendTo is the delivery of the message to one recipient. One that was taken back
+// before it was opened has stopped; else it was completed when it could be read.
+func (m *message) appendTo(b []byte, to *events.Recipient, at, opened time.Time) []byte {
+	id, name := deliveryOf(m.id, to.PortalUserID)
+	b = append(appendText(append(b, `{"resourceType":"Communication","id":`...), id), `,"identifier":[`...)
+	b = append(appendIdentifier(b, name), `],"status":`...)
+	if m.recalled && opened.IsZero() {
+		b = append(b, `"stopped","statusReason":{"text":"taken back by its sender before it was opened"}`...)
 	} else {
-		c.About = patients
+		b = append(b, `"completed"`...)
 	}
-	return c
+	b = appendPatients(b, to.Links)
+	b = append(appendInstant(append(b, `,"sent":"`...), at), '"')
+	if !opened.IsZero() {
+		b = append(appendInstant(append(b, `,"received":"`...), opened), '"')
+	}
+	b = append(appendReference(append(b, `,"recipient":[`...), recipient(to)), `],`...)
+	return append(b, m.end[1:]...)
+}
+
+// recipient is the patient themselves, or else somebody for whom there is a portal user.
+func recipient(to *events.Recipient) reference {
+	for _, l := range to.Links {
+		if l.Relationship == "self" {
+			return referTo("Patient", systemPatient, l.PatientID)
+		}
+	}
+	return referTo("RelatedPerson", systemPortalUser, to.PortalUserID)
+}
+
+// appendPatients adds the patients on whose account it was delivered: the subject, or
+// where there are several, what it is about.
+func appendPatients(b []byte, links []events.Link) []byte {
+	if len(links) == 1 {
+		return appendReference(append(b, `,"subject":`...), referTo("Patient", systemPatient, links[0].PatientID))
+	}
+	for i, l := range links {
+		b = append(b, []string{`,"about":[`, `,`}[min(i, 1)]...)
+		b = appendReference(b, referTo("Patient", systemPatient, l.PatientID))
+	}
+	if len(links) > 0 {
+		b = append(b, ']')
+	}
+	return b
 }

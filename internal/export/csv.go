@@ -6,9 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 
@@ -50,18 +48,4 @@ func (s *sheet) add(_ context.Context, e *reading.Whole) error {
 		message, id, repeats, hex.EncodeToString(e.Leaf)})
 	s.csv.Flush() // into the buffer below; it is what gives the error
 	return s.csv.Error()
-}
-
-// cell makes a text inert and plain: an apostrophe in front of what a spreadsheet would
-// take for a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what
-// is not printable ASCII as \u and its code.
-func cell(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
-		quoted := strconv.QuoteToASCII(text)
-		text = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-	}
-	if trimmed := strings.TrimLeft(text, " "); strings.ContainsAny(trimmed[:min(len(trimmed), 1)], "=+-@") {
-		return "'" + text
-	}
-	return text
 }

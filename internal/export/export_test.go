@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,7 @@ func TestFHIR(t *testing.T) {
 	file, m := write(t, room, reading.Filter{}, export.FHIR)
 	count := map[string]int{}
 	recipients := map[string]map[string]any{}
+	var whole, spokenOf []string // Communications
 	for line := range bytes.Lines(file) {
 		var resource map[string]any
 		if err := json.Unmarshal(line, &resource); err != nil {
@@ -100,7 +102,16 @@ func TestFHIR(t *testing.T) {
 		count[kind]++
 		if kind == "AuditEvent" {
 			count[resource["type"].(map[string]any)["display"].(string)]++
+			for _, entity := range list(resource["entity"]) {
+				if what, _ := entity["what"].(map[string]any); what["type"] == "Communication" {
+					spokenOf = append(spokenOf, what["reference"].(string))
+				}
+			}
 			continue
+		}
+		whole = append(whole, "Communication/"+resource["id"].(string))
+		if received, ok := resource["received"].(string); ok && received < resource["sent"].(string) {
+			t.Errorf("it was opened before it could be: %s", line)
 		}
 		to := resource["recipient"].([]any)[0].(map[string]any)
 		recipients[to["identifier"].(map[string]any)["value"].(string)] = resource
@@ -109,6 +120,14 @@ func TestFHIR(t *testing.T) {
 		if count[what] != want {
 			t.Errorf("there are %d of %s, want %d", count[what], what, want)
 		}
+	}
+	for _, reference := range spokenOf {
+		if !slices.Contains(whole, reference) {
+			t.Errorf("%s is spoken of, and is not there", reference)
+		}
+	}
+	if len(spokenOf) != 2 {
+		t.Errorf("%d deliveries are spoken of", len(spokenOf))
 	}
 	if m.Rows != count["Communication"]+count["AuditEvent"] {
 		t.Errorf("the manifest counts %d", m.Rows)
@@ -140,6 +159,58 @@ func TestFHIR(t *testing.T) {
 		if file, _ := write(t, room, f, export.FHIR); bytes.Count(file, []byte(`"Communication","id"`)) != 1 {
 			t.Errorf("%+v gives %s", f, file)
 		}
+	}
+}
+
+func list(v any) (all []map[string]any) {
+	some, _ := v.([]any)
+	for _, one := range some {
+		all = append(all, one.(map[string]any))
+	}
+	return all
+}
+
+// A manifest stands on the first checkpoint that covers all of the export and the
+// manifest itself, and on no other afterwards.
+func TestAManifestIsProved(t *testing.T) {
+	t.Parallel()
+	s, room, _ := story(t)
+	_, m := write(t, room, reading.Filter{}, export.CSV)
+	s.Settle(t)
+	for _, step := range []struct {
+		signed string
+		size   uint64
+		want   string
+	}{{"of the export alone", m.Through, ""}, {"of both", m.Seq, "of both"}, {"later", m.Seq + 1, "of both"}} {
+		s.Exec(t, `INSERT INTO app.checkpoints (size, root, signed) VALUES ($1, decode(repeat('00', 32), 'hex'), $2)`, int64(step.size), step.signed) // #nosec G115 -- small
+		kept, err := room.Manifest(t.Context(), m.Export)
+		if err != nil || kept.Proof != step.want || kept.Digest != m.Digest || kept.Seq != m.Seq {
+			t.Errorf("with a checkpoint %s the manifest is %+v, %v", step.signed, kept, err)
+		}
+	}
+}
+
+// However long a reader takes, Postgres waits for nobody: no transaction is open.
+func TestASlowReaderHoldsNoTransaction(t *testing.T) {
+	t.Parallel()
+	pool := full(t, 5_000)
+	room := &reading.Room{Pool: pool, Publish: unpublished, Source: "/api"}
+	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, reading.Filter{}, export.NDJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stalled := func() error { // until what was read ahead is there, and nothing more is asked for
+		for open := -1; open != 0; {
+			err := pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`).Scan(&open)
+			if err != nil || t.Context().Err() != nil {
+				return errors.Join(err, t.Context().Err())
+			}
+		}
+		return nil
+	}
+	if m, err := begun.Write(t.Context(), writer(stalled)); err != nil || m.Events != 5_000 {
+		t.Errorf("%+v, %v", m, err)
 	}
 }
 

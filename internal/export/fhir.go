@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +26,7 @@ type resources struct {
 	n      int
 
 	sent message // the last that was looked up: its chunks follow one another
+	line []byte
 }
 
 func (r *resources) rows() int { return r.n }
@@ -70,9 +70,6 @@ type (
 		Code    string `json:"code"`
 		Display string `json:"display"`
 	}
-	concept struct {
-		Text string `json:"text"`
-	}
 	identifier struct {
 		System string `json:"system"`
 		Value  string `json:"value"`
@@ -99,17 +96,25 @@ const (
 	systemDocument   = "urn:postern:document"
 )
 
-// resourceID is what may stand after the slash in a reference.
-var resourceID = regexp.MustCompile(`^[A-Za-z0-9.-]{1,64}$`)
-
 // referTo names a resource of the system that the directory was imported from, under
 // whose id we know it, and by our own identifier.
 func referTo(resource, system, id string) reference {
-	to := reference{Type: resource, Identifier: &identifier{system, id}}
-	if resourceID.MatchString(id) {
+	to := known(resource, system, id)
+	if isResourceID(id) {
 		to.Reference = resource + "/" + id
 	}
 	return to
+}
+
+// isResourceID tells whether an id may stand after the slash in a reference
+// (https://hl7.org/fhir/R4/datatypes.html#id).
+func isResourceID(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return len(id) >= 1 && len(id) <= 64
 }
 
 // known names somebody or something by our own identifier alone.
@@ -118,9 +123,39 @@ func known(resource, system, id string) reference {
 }
 
 // instant is a time as FHIR has it.
-func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+func instant(t time.Time) string { return string(appendInstant(nil, t)) }
+
+func appendInstant(b []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+}
 
 // deliveryOf names the Communication of a delivery.
 func deliveryOf(message uuid.UUID, portalUser string) (id string, known identifier) {
 	return uuid.NewSHA1(message, []byte(portalUser)).String(), identifier{systemDelivery, message.String() + "/" + portalUser}
+}
+
+// appendText adds a JSON string.
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(text) // a string always can be
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), text...), '"')
+}
+
+func appendIdentifier(b []byte, i identifier) []byte {
+	b = appendText(append(b, `{"system":`...), i.System)
+	return append(appendText(append(b, `,"value":`...), i.Value), '}')
+}
+
+// appendReference adds a reference that has a type and an identifier.
+func appendReference(b []byte, to reference) []byte {
+	b = append(b, '{')
+	if to.Reference != "" {
+		b = append(appendText(append(b, `"reference":`...), to.Reference), ',')
+	}
+	b = appendText(append(b, `"type":`...), to.Type)
+	return append(appendIdentifier(append(b, `,"identifier":`...), *to.Identifier), '}')
 }

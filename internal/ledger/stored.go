@@ -110,6 +110,10 @@ func Unpack(seq uint64, copied []byte) (Stored, error) {
 	}
 	n := binary.BigEndian.Uint32(raw)
 	var head packed
+	if text := string(raw[4 : 4+n]); head.scan(text) {
+		return Stored{Seq: seq, Subject: head.Subject, Header: head.Header, Data: raw[4+n:]}, nil
+	}
+	head = packed{}
 	if err := json.Unmarshal(raw[4:4+n], &head); err != nil {
 		return Stored{}, fmt.Errorf("reading the copy of event %d: %w", seq, err)
 	}

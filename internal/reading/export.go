@@ -33,6 +33,9 @@ type Manifest struct {
 	Seq uint64    // where it stands on the record
 	By  string    // the actor
 	At  time.Time // when the export ended
+	// Proof is the first signed checkpoint that covers all of the export and the
+	// manifest itself; "" until it is signed, which is within ten seconds.
+	Proof string
 }
 
 // Begin begins an export, and puts on the record that who reads it: nothing may be
@@ -63,17 +66,49 @@ func (r *Room) position(ctx context.Context) (uint64, error) {
 // Filter is what the export was asked for.
 func (x *Export) Filter() Filter { return x.filter }
 
-// perBatch is how many events are held at a time: chunks of a thousand deliveries are
-// some thirty kilobytes each as they are kept.
-const perBatch = 500
+// perBatch is how many events are fetched at a time: chunks of a thousand deliveries are
+// some thirty kilobytes each as they are kept. Unpacked they are a hundred, and handed
+// over by the group: perGroup events, or as many as have groupBytes.
+const (
+	perBatch   = 500
+	perGroup   = 100
+	groupBytes = 1 << 20
+)
 
-// Each gives every event of the export, whole, in the order of the record. It holds
-// only a batch of them at a time, and no transaction between two, so that a slow reader
-// does not hold back VACUUM. It stops at the first error of each.
+// Each gives every event of the export, whole, in the order of the record. The next are
+// read and unpacked while each works on some; only a batch of them is held at a time, and
+// no transaction between two, so that a slow reader does not hold back VACUUM. It stops
+// at the first error of each.
 func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
+	ahead := make(chan []*Whole, 4)
+	var broken error // read once ahead is closed
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		broken = x.read(ctx, ahead)
+		close(ahead)
+	}()
+	var failed error
+	for group := range ahead {
+		for _, w := range group {
+			if failed == nil {
+				failed = each(w)
+			}
+		}
+		if failed != nil {
+			stop() // and wait until it has ended
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return broken
+}
+
+// read hands over all events of the export, until ctx ends.
+func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
 	var places []int64
 	if x.filter.ofPerson() {
-		var err error
 		if places, err = x.personal(ctx); err != nil {
 			return fmt.Errorf("searching the record: %w", err)
 		}
@@ -83,20 +118,36 @@ func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
 		if err != nil {
 			return fmt.Errorf("reading the record after event %d: %w", after, err)
 		}
-		for i := range batch {
-			w, err := batch[i].whole()
-			if err != nil {
+		for rest := batch; len(rest) > 0; {
+			var group []*Whole
+			if group, rest, err = unpack(rest); err != nil {
 				return err
 			}
-			if err := each(w); err != nil {
-				return err
+			select {
+			case to <- group:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-			after = w.Seq
 		}
 		if len(batch) < perBatch {
 			return nil
 		}
+		after = uint64(batch[len(batch)-1].Seq) // #nosec G115 -- a sequence
 	}
+}
+
+// unpack makes a group of the first events of a batch, and gives the rest of it.
+func unpack(batch []copied) (group []*Whole, rest []copied, err error) {
+	bytes := 0
+	for len(group) < min(perGroup, len(batch)) && bytes < groupBytes {
+		w, err := batch[len(group)].whole()
+		if err != nil {
+			return nil, nil, err
+		}
+		bytes += len(w.Body)
+		group = append(group, w)
+	}
+	return group, batch[len(group):], nil
 }
 
 // personal gives the sequences of what speaks of a person: as many as one person has
@@ -209,6 +260,12 @@ func (r *Room) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err erro
 		return m, err
 	}
 	m.Seq, m.By, m.At = w.Seq, w.Actor, w.Time
-	m.RecordExported, err = events.Decode[events.RecordExported](e)
-	return m, err
+	if m.RecordExported, err = events.Decode[events.RecordExported](e); err != nil {
+		return m, err
+	}
+	err = r.Pool.QueryRow(ctx, `SELECT signed FROM app.checkpoints WHERE size >= $1 ORDER BY size, nr LIMIT 1`, c.Seq).Scan(&m.Proof)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return m, fmt.Errorf("looking for a checkpoint that covers an export: %w", err)
+	}
+	return m, nil
 }

@@ -20,6 +20,10 @@ type Filter struct {
 	Actor        string    // "staff:<id>", as events have it
 	From         time.Time // the first moment that counts
 	To           time.Time // the first that does not count any more
+
+	// OldestFirst is the order of a list, which is newest first without it. It chooses
+	// nothing, and an export is always in the order of the record.
+	OldestFirst bool
 }
 
 // onRecord is the filter as record.read tells of it.

@@ -35,17 +35,17 @@ type Place struct {
 // Place is where a page that ends with the entry ended.
 func (e Entry) Place() Place { return Place{e.Time, e.Seq} }
 
-// Find gives up to limit events that the filter chooses, newest first, from those
-// before a place on; the zero Place is the beginning. What it gives was recorded as
+// Find gives up to limit events that the filter chooses, newest or oldest first, from
+// those behind a place on; the zero Place is the beginning. What it gives was recorded as
 // read by who. What is not an event of ours, which has no time, is not among them.
-func (r *Room) Find(ctx context.Context, who Reader, f Filter, before Place, limit int) ([]Entry, error) {
-	found, _, err := r.Page(ctx, who, f, before, limit)
+func (r *Room) Find(ctx context.Context, who Reader, f Filter, from Place, limit int) ([]Entry, error) {
+	found, _, err := r.Page(ctx, who, f, from, limit)
 	return found, err
 }
 
 // Page is [Room.Find], and tells whether there are more.
-func (r *Room) Page(ctx context.Context, who Reader, f Filter, before Place, limit int) (found []Entry, more bool, err error) {
-	if found, err = r.find(ctx, f, before, limit+1); err != nil {
+func (r *Room) Page(ctx context.Context, who Reader, f Filter, from Place, limit int) (found []Entry, more bool, err error) {
+	if found, err = r.find(ctx, f, from, limit+1); err != nil {
 		return nil, false, fmt.Errorf("searching the record: %w", err)
 	}
 	if more = len(found) > limit; more {
@@ -59,13 +59,13 @@ func (r *Room) Page(ctx context.Context, who Reader, f Filter, before Place, lim
 	return found, more, nil
 }
 
-func (r *Room) find(ctx context.Context, f Filter, before Place, limit int) (page []Entry, err error) {
+func (r *Room) find(ctx context.Context, f Filter, from Place, limit int) (page []Entry, err error) {
 	err = pgx.BeginTxFunc(ctx, r.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, f.settings()); err != nil {
 			return err
 		}
 		var args arguments
-		rows, err := tx.Query(ctx, f.page(&args, before, limit), args...)
+		rows, err := tx.Query(ctx, f.page(&args, from, limit), args...)
 		if err != nil {
 			return err
 		}
@@ -98,17 +98,21 @@ func (f Filter) settings() string {
 	return alongIndexes
 }
 
-// page is the query for the sequences of a page, newest first.
-func (f Filter) page(a *arguments, before Place, limit int) string {
-	with, from := "", "record.events e"
+// page is the query for the sequences of a page, in its order.
+func (f Filter) page(a *arguments, from Place, limit int) string {
+	with, table := "", "record.events e"
 	if f.ofPerson() {
-		with, from = "WITH"+f.spoken(a), "spoken CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = spoken.seq OFFSET 0) e"
+		with, table = "WITH"+f.spoken(a), "spoken CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = spoken.seq OFFSET 0) e"
 	}
 	where := "e.time IS NOT NULL" + f.conditions(a)
-	if before.Seq != 0 {
-		where += " AND (e.time, e.seq) < (" + a.add(before.Time) + ", " + a.add(int64(before.Seq)) + ")" // #nosec G115 -- a sequence
+	order, behind := "e.time DESC, e.seq DESC", "<"
+	if f.OldestFirst {
+		order, behind = "e.time, e.seq", ">"
 	}
-	return with + " SELECT e.seq FROM " + from + " WHERE " + where + " ORDER BY e.time DESC, e.seq DESC LIMIT " + a.add(limit)
+	if from.Seq != 0 {
+		where += " AND (e.time, e.seq) " + behind + " (" + a.add(from.Time) + ", " + a.add(int64(from.Seq)) + ")" // #nosec G115 -- a sequence
+	}
+	return with + " SELECT e.seq FROM " + table + " WHERE " + where + " ORDER BY " + order + " LIMIT " + a.add(limit)
 }
 
 // selectEntries gives what a list shows of events. How many deliveries a chunk has is

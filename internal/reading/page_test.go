@@ -119,8 +119,10 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 			"a portal user and a message": {PortalUserID: "pu-7", MessageID: blast},
 		} {
 			for _, before := range []Place{{}, {Time: now.AddDate(0, -11, 0), Seq: 1000}} {
-				if n := touched(t, tx, f, before, limit); n > 50*limit {
-					t.Errorf("%s before %v, with statistics %v, touches %v rows", name, before, statistics, n)
+				for _, f.OldestFirst = range []bool{false, true} {
+					if n := touched(t, tx, f, before, limit); n > 50*limit {
+						t.Errorf("%s from %v, oldest first %v, with statistics %v, touches %v rows", name, before, f.OldestFirst, statistics, n)
+					}
 				}
 			}
 		}

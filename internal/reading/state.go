@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/checkpoint"
+	"postern/internal/ledger"
 )
 
 // State is how the record stands: how long it is, and what is known to be whole.
@@ -25,6 +26,12 @@ type State struct {
 	Signed   uint64
 	SignedAt time.Time
 	Key      string
+	// OtherTree is whether the tree over the events is another than the one that was
+	// signed: then they are not those that it proves.
+	OtherTree bool
+	// Waiting is when the first event that no checkpoint proves came about, zero where
+	// there is none. One is signed every ten seconds while the record grows.
+	Waiting time.Time
 }
 
 // State tells how the record stands. It shows nothing of what is on it, and so is not
@@ -42,7 +49,10 @@ func (r *Room) State(ctx context.Context) (s State, err error) {
 	if ok != nil {
 		s.Whole, s.Fault = *ok, *fault
 	}
-	return s, r.readCheckpoint(ctx, &s)
+	if err := r.readCheckpoint(ctx, &s); err != nil {
+		return s, err
+	}
+	return s, r.readWaiting(ctx, &s)
 }
 
 func (r *Room) readCheckpoint(ctx context.Context, s *State) error {
@@ -61,8 +71,24 @@ func (r *Room) readCheckpoint(ctx context.Context, s *State) error {
 	if err != nil {
 		return nil // a key that can't be read verifies nothing, and the page says so
 	}
-	if c, err := checkpoint.Open(signed, known); err == nil {
-		s.Signed, s.Key = c.Size, c.Origin
+	c, err := checkpoint.Open(signed, known)
+	if err != nil {
+		return nil
+	}
+	s.Signed, s.Key = c.Size, c.Origin
+	tree, err := ledger.TreeAt(int64(c.Size), ledger.Hashes(ctx, r.Pool, "record.hashes")) // #nosec G115 -- parsed as 63 bits
+	s.OtherTree = err != nil || tree.Root() != c.Root
+	if ctx.Err() != nil {
+		return fmt.Errorf("reading the tree: %w", ctx.Err())
+	}
+	return nil
+}
+
+// readWaiting finds since when events have been waiting for a checkpoint.
+func (r *Room) readWaiting(ctx context.Context, s *State) error {
+	err := r.Pool.QueryRow(ctx, `SELECT time FROM record.events WHERE seq > $1 AND time IS NOT NULL ORDER BY seq LIMIT 1`, int64(s.Signed)).Scan(&s.Waiting) // #nosec G115 -- a count
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("reading what waits for a checkpoint: %w", err)
 	}
 	return nil
 }

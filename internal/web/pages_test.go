@@ -68,7 +68,7 @@ var pages = map[string][]string{
 	"GET /portal/messages/{id}/documents/{document}/picture":  {"-reader /portal/messages/{sent}/documents/{sent-document}/picture"},
 	"GET /portal/messages/{id}/documents/{document}/download": {"-reader /portal/messages/{sent}/documents/{sent-document}/download"},
 
-	"GET /record":                               {"maria /record", "maria /record?type=message.recalled", "maria /record?until=2001-01-01", "noel /record?from=x"},
+	"GET /record":                               {"maria /record", "maria /record?type=message.recalled", "maria /record?until=2001-01-01", "maria /record?order=oldest&patient=amina-diallo", "noel /record?actor=x", "noel /record?from=x"},
 	"GET /record/state":                         {"-maria /record/state"},
 	"GET /record/{seq}":                         {"maria /record/1", "maria /record/20"},
 	"GET /record/messages/{id}":                 {"maria /record/messages/{everybody}", "maria /record/messages/{erased}"},

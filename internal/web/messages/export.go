@@ -4,9 +4,9 @@ import (
 	"encoding/csv"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
+	"postern/internal/export"
 	"postern/internal/tracking"
 )
 
@@ -54,7 +54,9 @@ func (f *file) add(batch []tracking.Delivery) error {
 		f.begun = true
 		f.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 		f.w.Header().Set("Content-Disposition", `attachment; filename="`+f.name+`"`)
-		_ = f.csv.Write(columns) // Flush gives the error
+		// The mark in front has a spreadsheet read names as the UTF-8 that they are.
+		_, _ = f.w.Write([]byte("\ufeff")) // Flush gives the error
+		_ = f.csv.Write(columns)
 	}
 	_ = f.control.SetWriteDeadline(time.Now().Add(reading)) // the server's own is for pages
 	for _, d := range batch {
@@ -65,7 +67,7 @@ func (f *file) add(batch []tracking.Delivery) error {
 }
 
 func line(d tracking.Delivery) []string {
-	return []string{inert(d.PortalUserID), inert(d.Name), stamp(&d.DeliveredAt), d.AlertState, inert(d.AlertReason),
+	return []string{export.Inert(d.PortalUserID), export.Inert(d.Name), stamp(&d.DeliveredAt), d.AlertState, export.Inert(d.AlertReason),
 		stamp(d.AlertAt), strconv.Itoa(d.Attempts), stamp(d.OpenedAt)}
 }
 
@@ -74,14 +76,4 @@ func stamp(t *time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-// inert keeps a spreadsheet from taking a text for a formula: the apostrophe in
-// front says that it is none
-// (https://owasp.org/www-community/attacks/CSV_Injection).
-func inert(text string) string {
-	if strings.ContainsAny(text[:min(len(text), 1)], "=+-@\t\r") {
-		return "'" + text
-	}
-	return text
 }

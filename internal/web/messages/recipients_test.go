@@ -95,7 +95,11 @@ func TestExportingRecipients(t *testing.T) {
 	if strings.Count(file.Body, "\r\n") != 4 || strings.Count(file.Body, "\n") != 4 {
 		t.Errorf("its lines do not end as RFC 4180 has them: %q", file.Body)
 	}
-	rows, err := csv.NewReader(strings.NewReader(file.Body)).ReadAll()
+	plain, marked := strings.CutPrefix(file.Body, "\ufeff")
+	if !marked {
+		t.Error("nothing tells a spreadsheet that it is UTF-8")
+	}
+	rows, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,8 @@ type listed struct {
 	Rows     []row
 	Exports  []choice
 
-	Newest, Older string // addresses
+	Newest, Older string // addresses: the beginning of the list, and what follows
+	Turned        string // the list in the other order
 }
 
 // row is an event in a list.
@@ -48,11 +49,11 @@ func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
 	for _, s := range all {
 		l.Staff = append(l.Staff, choice{s.ID, s.Name})
 	}
-	return p.list(w, r, page.View{Template: "events.html", Title: "Record", Errors: errs}, &l, f, l.Filter.href, &l)
+	return p.list(w, r, page.View{Template: "events.html", Title: "Record", Errors: errs}, &l, f, filter.href, &l)
 }
 
 // list fills a list of events and shows it as data, in which it is.
-func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *listed, f reading.Filter, href func(before string) string, data any) error {
+func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *listed, f reading.Filter, href func(f filter, before string) string, data any) error {
 	before, errs := placeOf(r)
 	view.Errors = append(view.Errors, errs...)
 	var err error
@@ -68,11 +69,12 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *
 			return err
 		}
 		if more {
-			l.Older = href(cursorOf(found[len(found)-1].Place()))
+			l.Older = href(l.Filter, cursorOf(found[len(found)-1].Place()))
 		}
 		if before.Seq > 0 {
-			l.Newest = href("")
+			l.Newest = href(l.Filter, "")
 		}
+		l.Turned = href(l.Filter.turned(), "")
 		l.Exports = exports(f)
 	}
 	view.Section, view.Data = section, data
@@ -157,8 +159,9 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	}
 	t := timeline{ID: id.String(), Back: "/messages/" + id.String()}
 	path := "/record/messages/" + id.String()
-	return p.list(w, r, page.View{Template: "message.html", Title: "Timeline of a message"}, &t.listed, reading.Filter{MessageID: id},
-		func(before string) string { return address(path, "before", before) }, &t)
+	t.Filter.Order = filterOf(r).Order
+	return p.list(w, r, page.View{Template: "message.html", Title: "Timeline of a message"}, &t.listed, reading.Filter{MessageID: id, OldestFirst: t.Filter.Oldest()},
+		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
 }
 
 // portalUser shows what happened around a portal user.
@@ -171,8 +174,9 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 		return p.kit.NotFound(w, r)
 	}
 	path := "/record/portal-users/" + t.ID
-	return p.list(w, r, page.View{Template: "portal_user.html", Title: "Timeline"}, &t.listed, reading.Filter{PortalUserID: t.ID},
-		func(before string) string { return address(path, "before", before) }, &t)
+	t.Filter.Order = filterOf(r).Order
+	return p.list(w, r, page.View{Template: "portal_user.html", Title: "Timeline"}, &t.listed, reading.Filter{PortalUserID: t.ID, OldestFirst: t.Filter.Oldest()},
+		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
 }
 
 // person finds the portal user of the address.

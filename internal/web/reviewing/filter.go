@@ -18,22 +18,36 @@ import (
 
 // filter is which events are asked for, as it stands in the address.
 type filter struct {
-	Message, PortalUser, Staff, Type string
-	From, Until                      string // days, both included
+	Message, PortalUser, Patient, Staff, Actor, Type string
+	From, Until                                      string // days, both included
+	Order                                            string // "oldest": first; else the newest
 }
+
+// Oldest is whether the oldest event comes first.
+func (f filter) Oldest() bool { return f.Order == "oldest" }
 
 func filterOf(r *http.Request) filter {
 	read := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
-	return filter{read("message"), read("portal-user"), read("staff"), read("type"), read("from"), read("until")}
+	f := filter{read("message"), read("portal-user"), read("patient"), read("staff"), read("actor"), read("type"), read("from"), read("until"), read("order")}
+	if !f.Oldest() {
+		f.Order = ""
+	}
+	return f
 }
 
 // Chosen says whether anything is left out.
-func (f filter) Chosen() bool { return f != filter{} }
+func (f filter) Chosen() bool { return f != filter{Order: f.Order} }
+
+// turned is the same in the other order.
+func (f filter) turned() filter {
+	f.Order = map[string]string{"": "oldest"}[f.Order]
+	return f
+}
 
 // href is the address of the list from a place on.
 func (f filter) href(before string) string {
-	return address("/record", "message", f.Message, "portal-user", f.PortalUser, "staff", f.Staff, "type", f.Type,
-		"from", f.From, "until", f.Until, "before", before)
+	return address("/record", "message", f.Message, "portal-user", f.PortalUser, "patient", f.Patient, "staff", f.Staff,
+		"actor", f.Actor, "type", f.Type, "from", f.From, "until", f.Until, "order", f.Order, "before", before)
 }
 
 // address is a path with a query of those pairs that have a value.
@@ -70,7 +84,10 @@ func exports(f reading.Filter) []choice {
 	return all
 }
 
-var isID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var (
+	isID    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	isActor = regexp.MustCompile(`^[a-z_]+:.{1,190}$`)
+)
 
 // chosen is what the filter asks of the record, and what is wrong with it.
 func (f filter) chosen() (c reading.Filter, errs page.Errors) {
@@ -84,10 +101,20 @@ func (f filter) chosen() (c reading.Filter, errs page.Errors) {
 	if f.PortalUser != "" && !isID.MatchString(f.PortalUser) {
 		wrong("portal-user", "Enter an id as the directory has it")
 	}
+	if f.Patient != "" && !isID.MatchString(f.Patient) {
+		wrong("patient", "Enter an id as the directory has it")
+	}
+	if f.Actor != "" && !isActor.MatchString(f.Actor) {
+		wrong("actor", "Enter who it was as portal_user:ID, process:NAME or operator:NAME")
+	}
+	if f.Actor != "" && f.Staff != "" {
+		wrong("actor", "Choose staff or enter somebody else, not both")
+	}
 	if f.Type != "" && !slices.ContainsFunc(types, func(t choice) bool { return t.Value == f.Type }) {
 		wrong("type", "Choose what happened from the list")
 	}
-	c.PortalUserID, c.Type = f.PortalUser, events.Type(f.Type)
+	c.PortalUserID, c.PatientID, c.Actor, c.Type = f.PortalUser, f.Patient, f.Actor, events.Type(f.Type)
+	c.OldestFirst = f.Oldest()
 	if f.Staff != "" {
 		c.Actor = "staff:" + f.Staff
 	}

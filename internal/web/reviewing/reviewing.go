@@ -10,6 +10,7 @@ package reviewing
 import (
 	"embed"
 	"net/http"
+	"time"
 
 	"postern/internal/access"
 	"postern/internal/reading"
@@ -73,11 +74,27 @@ func notHead(handle page.Handler) page.Handler {
 // reader is on whose behalf the record is read.
 func reader(r *http.Request) reading.Reader { return reading.Reader(page.Subject(r).Actor()) }
 
+// Both are done by the recorder that leads, the one every minute, the other every ten
+// seconds: where they are this late, nobody does them.
+const (
+	checkOverdue = 3 * time.Minute
+	signOverdue  = time.Minute
+)
+
 // standing is how the record stands, which every list has on top.
 type standing struct {
 	reading.State
-	Ago, SignedAgo string
+	Ago, SignedAgo, WaitingAgo string
+	CheckOverdue, SignOverdue  bool
 }
+
+// Fine is whether all that can be known of the record was found to hold, and lately.
+func (s standing) Fine() bool {
+	return s.Whole && s.Key != "" && !s.OtherTree && !s.CheckOverdue && !s.SignOverdue
+}
+
+// Fresh is whether nothing is known yet, as right after the first start.
+func (s standing) Fresh() bool { return s.CheckedAt == nil && s.SignedAt.IsZero() && !s.SignOverdue }
 
 // Total and Proved are numbers as templates count.
 func (s standing) Total() int  { return int(s.Events) } // #nosec G115 -- a sequence
@@ -88,10 +105,13 @@ func (p *Pages) standing(r *http.Request) (standing, error) {
 	stands := standing{State: s}
 	now := p.kit.Now()
 	if s.CheckedAt != nil {
-		stands.Ago = ago(now.Sub(*s.CheckedAt))
+		stands.Ago, stands.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
 	}
 	if s.Signed > 0 {
 		stands.SignedAgo = ago(now.Sub(s.SignedAt))
+	}
+	if !s.Waiting.IsZero() && now.Sub(s.Waiting) > signOverdue {
+		stands.WaitingAgo, stands.SignOverdue = ago(now.Sub(s.Waiting)), true
 	}
 	return stands, err
 }

@@ -18,6 +18,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/ledger"
 	"postern/internal/record"
 	"postern/internal/web/webtest"
 )
@@ -137,6 +138,9 @@ func TestSearch(t *testing.T) {
 		{"staff=" + c.wendy.ID, []string{sent, "Wendy Writer"}, []string{"Message opened event"}},
 		{"type=delivery.opened", []string{opened, "Name of pat"}, []string{"Message sent event"}},
 		{"from=" + today + "&until=" + today, []string{sent}, nil},
+		{"patient=pt-pat", []string{sent, opened}, []string{"Staff created event", "Signed in event"}},
+		{"actor=portal_user:pat", []string{opened, "Signed in event"}, []string{"Message sent event"}},
+		{"actor=process:fanout-worker&order=oldest", []string{"Deliveries recorded", "Oldest first. Newest first"}, []string{"Message sent event"}},
 		{"from=" + tomorrow, []string{"No event matches"}, []string{"Message sent event"}},
 		{"type=message.sent&staff=" + c.reader.ID, []string{"No event matches"}, nil},
 	} {
@@ -149,6 +153,7 @@ func TestSearch(t *testing.T) {
 	}
 	for query, message := range map[string]string{
 		"message=x": "the id of a message", "portal-user=a%20b": "an id as the directory", "type=fly": "from the list",
+		"patient=a%20b": "an id as the directory", "actor=pat": "portal_user:ID", "actor=process:api&staff=" + c.wendy.ID: "not both",
 		"from=yesterday": "year, month and day", "from=2026-02-01&until=2026-01-01": "must not be before", "before=x": "not complete",
 	} {
 		c.reader.Get("/record?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", message)
@@ -163,16 +168,29 @@ func TestPagesOfTheRecord(t *testing.T) {
 	for i := range 60 {
 		c.Record(t, "operator:test", events.StaffCreated{StaffID: "s" + strconv.Itoa(i), Name: "S"})
 	}
+	for _, order := range []string{"", "&order=oldest"} {
+		c.follow(t, "/record?type=staff.created"+order)
+	}
+}
+
+// follow reads a list of events from a page to its last.
+func (c *clinic) follow(t *testing.T, path string) {
+	t.Helper()
 	link := regexp.MustCompile(`href="/record/(\d+)"`)
 	older := regexp.MustCompile(`href="(/record\?[^"]*before=[^"]*)" rel="next"`)
-	seen := map[string]bool{}
-	for path, pages := "/record?type=staff.created", 0; path != ""; pages++ {
+	seen, oldest := map[string]bool{}, strings.Contains(path, "oldest")
+	for pages, last := 0, 0; path != ""; pages++ {
 		got := c.reader.Get(path).Is(http.StatusOK)
 		for _, m := range link.FindAllStringSubmatch(got.Body, -1) {
 			if seen[m[1]] {
 				t.Errorf("event %s is listed twice", m[1])
 			}
 			seen[m[1]] = true
+			seq, _ := strconv.Atoi(m[1])
+			if last != 0 && (seq > last) != oldest {
+				t.Errorf("event %d stands behind event %d", seq, last)
+			}
+			last = seq
 		}
 		path = ""
 		if m := older.FindStringSubmatch(got.Body); m != nil {
@@ -278,14 +296,26 @@ func TestReadingIsOnTheRecord(t *testing.T) {
 func TestTheStateOfTheRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	total := func() string { return strconv.FormatUint(c.Settle(t), 10) }
 	c.Exec(t, `INSERT INTO app.record_check (ok, detail) VALUES (true, 'whole') ON CONFLICT (singleton) DO UPDATE SET ok = true, checked_at = now()`)
-	n := total()
-	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(n+" events", "whole when they were last held against their copy", "s ago")
+	n := c.Settle(t)
+	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "whole when they were last held against their copy", "s ago")
 	c.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'the stream is damaged: event 7 missing from the stream'`)
 	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").Holds("app-standing--broken")
 	c.sign(t, 7)
-	c.reader.Fragment("/record/state").Says("Proved up to event", "by the key clinic.example/record")
+	c.reader.Fragment("/record/state").Says("Proved up to event 7", "by the key clinic.example/record").Holds("app-standing--broken")
+	c.Exec(t, `UPDATE app.record_check SET ok = true, detail = 'whole'`)
+	c.reader.Fragment("/record/state").Hides("app-standing--broken", "no recorder")
+	// Nobody checks, and nobody signs.
+	c.Exec(t, `UPDATE app.record_check SET checked_at = now() - interval '4 minutes'`)
+	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder checks them.").Holds("app-standing--broken")
+	c.Exec(t, `UPDATE app.record_check SET checked_at = now()`)
+	c.Exec(t, `UPDATE record.events SET time = now() - interval '5 minutes' WHERE seq = 8`)
+	c.reader.Fragment("/record/state").Says("waits for a signature, the first of it from 5 min ago: no recorder signs").Holds("app-standing--broken")
+	c.sign(t, n)
+	c.reader.Fragment("/record/state").Hides("no recorder signs", "app-standing--broken")
+	// What was signed is not what is here.
+	c.Exec(t, `UPDATE record.hashes SET hash = sha256('x')`)
+	c.reader.Fragment("/record/state").Says("They are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
 	c.Exec(t, `DELETE FROM app.checkpoint_keys`)
 	c.reader.Fragment("/record/state").Says("signed by no key that is known")
 }
@@ -301,7 +331,11 @@ func (c *clinic) sign(t *testing.T, size uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := checkpoint.Checkpoint{Size: size}.Sign(keys.Signer)
+	tree, err := ledger.TreeAt(int64(size), ledger.Hashes(t.Context(), c.Admin, "record.hashes")) // #nosec G115 -- small
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := checkpoint.Checkpoint{Size: size, Root: tree.Root()}.Sign(keys.Signer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	"postern/internal/eventlog"
+	"postern/internal/events"
+)
+
+// batch publishes events by the thousand. Nothing is done after an error.
+type batch struct {
+	log  *eventlog.Log
+	some []events.Event
+	err  error
+}
+
+// publish publishes n events that came about one after the other, from a time up to
+// now; one that has no body is left out.
+func (b *batch) publish(ctx context.Context, since time.Time, n int, say func(i int) (actor string, body events.Body)) {
+	step := time.Since(since) / time.Duration(n)
+	for i := range n {
+		actor, body := say(i)
+		if body == nil || b.err != nil {
+			continue
+		}
+		e, err := events.New("/bench", actor, since.Add(time.Duration(i+1)*step), body)
+		if err != nil {
+			b.err = err
+			return
+		}
+		if b.some = append(b.some, e); len(b.some) == 1000 {
+			b.flush(ctx)
+		}
+	}
+}
+
+func (b *batch) flush(ctx context.Context) {
+	if b.err == nil && len(b.some) > 0 {
+		_, b.err = b.log.Publish(ctx, b.some...)
+	}
+	b.some = b.some[:0]
+}
+
+// openLog reaches the system's stream as its administrator.
+func (s *system) openLog(ctx context.Context) (*eventlog.Log, error) {
+	var run struct {
+		NATSURLs map[string]string `json:"nats_urls"`
+	}
+	data, err := os.ReadFile(filepath.Join(s.data, "run.json"))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, &run); err != nil {
+		return nil, err
+	}
+	return eventlog.Connect(ctx, eventlog.Config{URL: run.NATSURLs[eventlog.Admin], Name: "bench"})
+}
