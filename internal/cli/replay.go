@@ -164,7 +164,7 @@ func (env *environment) sayReplay(r replay.Replay) error {
 			line("  "+name, "%d: %s", counts[why], why)
 		}
 	}
-	tally("failed", r.ByReason)
+	tally("failed or unknown", r.ByReason)
 	tally("left out", r.Excluded)
 	if r.Oldest != nil && r.Newest != nil {
 		line("outcomes", "%s to %s", r.Oldest.Format(time.RFC3339), r.Newest.Format(time.RFC3339))

@@ -175,11 +175,13 @@ func FlagName(setting string) string {
 func (c *Config) Check(p Process) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("  "+format, args...)) }
-	if !strings.HasPrefix(c.DatabaseURL, "postgres://") && !strings.HasPrefix(c.DatabaseURL, "postgresql://") {
+	if u, err := url.Parse(c.DatabaseURL); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		fault("DATABASE_URL must be set, as postgres://user@host/database")
 	}
 	if c.NATSURL == "" {
 		fault("NATS_URL must be set, as nats://user:password@host:4222")
+	} else if !areServers(c.NATSURL) {
+		fault("NATS_URL must be the addresses of servers, comma-separated, each as nats://user:password@host:4222")
 	}
 	if c.RecordReplicas != 1 && c.RecordReplicas != 3 && c.RecordReplicas != 5 {
 		fault("RECORD_REPLICAS is %d; it can be 1, 3 or 5", c.RecordReplicas)
@@ -208,7 +210,7 @@ func (c *Config) Check(p Process) error {
 		c.PublicURL = "http://" + c.ListenAddr
 	}
 	if p == API || p == Notify {
-		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if !isURL(c.PublicURL, "http", "https") {
 			fault("PUBLIC_URL must be the http(s) address at which people reach the portal")
 		}
 	}
@@ -220,7 +222,21 @@ func (c *Config) Check(p Process) error {
 			fault("CONTENT_KEY_FILE must be set; `postern keys create FILE` makes one")
 		}
 	}
-	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	for name, address := range map[string]string{"CONTENT_URL": c.ContentURL, "ARCHIVE_URL": c.ArchiveURL} {
+		if !isBucket(address) {
+			fault("%s must be a folder, or a bucket as s3://name", name)
+		}
+	}
+	if c.ClamdAddr != "" && !isScanner(c.ClamdAddr) {
+		fault("CLAMD_ADDR must be host:port, or the path of a unix socket")
+	}
+	if c.SendGridBaseURL != "" && !isURL(c.SendGridBaseURL, "http", "https") {
+		fault("SENDGRID_BASE_URL must be an http(s) address, and can be left out")
+	}
+	if c.SendGridWebhookPublicKey != "" && !isWebhookKey(c.SendGridWebhookPublicKey) {
+		fault("SENDGRID_WEBHOOK_PUBLIC_KEY must be an ECDSA public key, as SendGrid shows it under Mail Settings, Signed Event Webhook")
+	}
+	if c.OTLPEndpoint != "" && !isURL(c.OTLPEndpoint, "http", "https") {
 		fault("OTEL_EXPORTER_OTLP_ENDPOINT must be the http(s) address of a collector, as http://collector:4318")
 	}
 	// The api sends letters too, where it is told how; without, nobody can ask for a

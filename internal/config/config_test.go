@@ -122,7 +122,7 @@ func TestHowLongAnUnknownAlertWaits(t *testing.T) {
 		t.Errorf("it waits %s, %v", c.AlertUnknownWait, err)
 	}
 	for _, wrong := range []string{"0s", "-1m", "soon"} {
-		if _, err := Load(Notify, nil, append([]string{"SENDGRID_WEBHOOK_PUBLIC_KEY=x", "ALERT_UNKNOWN_WAIT=" + wrong}, least...), io.Discard); err == nil {
+		if _, err := Load(Notify, nil, append([]string{"SENDGRID_WEBHOOK_PUBLIC_KEY=" + ecdsaKey, "ALERT_UNKNOWN_WAIT=" + wrong}, least...), io.Discard); err == nil {
 			t.Errorf("a wait of %s is taken", wrong)
 		}
 	}
