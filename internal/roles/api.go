@@ -78,7 +78,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	}
 	defer closeLetters()
 	d, err := desk.New(desk.Config{Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters, ReadReports: readReports})
+		Source: "/api", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports})
 	if err != nil {
 		return err
 	}
