@@ -47,7 +47,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	l.Whose = sends && reads
 	switch {
 	case !sends && !reads:
-		return p.kit.Redirect(w, r, "/messages/bcc", "")
+		return p.kit.Redirect(w, r, page.Home(subject), "")
 	case !reads:
 		f.Whose = ""
 	case !sends:
