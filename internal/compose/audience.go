@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,12 +33,63 @@ func (c *Composer) Preview(ctx context.Context, staff access.Subject, chosen dir
 	if err := f.err(); err != nil {
 		return directory.Counts{}, err
 	}
-	var counts directory.Counts
-	err := c.inSnapshot(ctx, func(tx pgx.Tx) (err error) {
-		counts, err = directory.Preview(ctx, tx, chosen, c.cfg.Now())
-		return err
-	})
+	counts, err := c.count(ctx, chosen)
 	return counts, namePortalUsers(err, chosen)
+}
+
+// count counts the audience of a selection. Groups are counted one at a time: each takes
+// two connections, and those who had one each would wait for one another's.
+func (c *Composer) count(ctx context.Context, chosen directory.Selection) (directory.Counts, error) {
+	if len(chosen.Groups) > 0 {
+		if err := c.counting.take(ctx); err != nil {
+			return directory.Counts{}, err
+		}
+		defer c.counting.leave()
+	}
+	return directory.Preview(ctx, c.pool, chosen, c.cfg.Now())
+}
+
+// turn is had by one at a time.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (t turn) leave() { <-t }
+
+// sizes are how many were in each group at a time.
+type sizes struct {
+	of map[directory.Group]int
+	at time.Time
+}
+
+// recent is for how long the sizes of groups are taken to be what they were.
+const recent = time.Minute
+
+// GroupSizes gives how many are in each group, as they were at most a minute ago: for a
+// look while one composes. What is sent is counted by [Composer.Preview].
+func (c *Composer) GroupSizes(ctx context.Context, staff access.Subject) (map[directory.Group]int, error) {
+	if err := access.Allow(staff, access.SendToGroup); err != nil {
+		return nil, err
+	}
+	if err := c.counting.take(ctx); err != nil {
+		return nil, err
+	}
+	defer c.counting.leave()
+	if age := c.cfg.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < recent {
+		return c.sizes.of, nil
+	}
+	of, err := directory.Sizes(ctx, c.pool, c.cfg.Now())
+	if err == nil {
+		c.sizes = sizes{of, c.cfg.Now()}
+	}
+	return of, err
 }
 
 // mayChoose asks the policy: a group needs more than single portal users do.
@@ -54,21 +106,20 @@ func mayChoose(staff access.Subject, chosen directory.Selection) error {
 // checkAudience makes sure that somebody is in the audience and, where the sender
 // agreed to a preview, that it still holds.
 func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
-	err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
-		if r.AudienceDigest == "" {
+	if r.AudienceDigest == "" {
+		err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
 			return mustExist(directory.Exists(ctx, tx, r.Recipients, c.cfg.Now()))
-		}
-		counts, err := directory.Preview(ctx, tx, r.Recipients, c.cfg.Now())
-		if err != nil {
-			return err
-		}
-		if counts.Digest != r.AudienceDigest {
-			return &AudienceChanged{Now: counts}
-		}
-		confirmed = &events.Confirmed{Count: counts.Count, Digest: counts.Digest}
-		return mustExist(counts.Count > 0, nil)
-	})
-	return confirmed, namePortalUsers(err, r.Recipients)
+		})
+		return nil, namePortalUsers(err, r.Recipients)
+	}
+	counts, err := c.count(ctx, r.Recipients)
+	switch {
+	case err != nil:
+		return nil, namePortalUsers(err, r.Recipients)
+	case counts.Digest != r.AudienceDigest:
+		return nil, &AudienceChanged{Now: counts}
+	}
+	return &events.Confirmed{Count: counts.Count, Digest: counts.Digest}, mustExist(counts.Count > 0, nil)
 }
 
 func mustExist(found bool, err error) error {

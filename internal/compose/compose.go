@@ -38,6 +38,9 @@ type Config struct {
 type Composer struct {
 	cfg  Config
 	pool *pgxpool.Pool
+
+	counting turn  // of counting groups
+	sizes    sizes // whose turn it is reads and writes them
 }
 
 // New makes a Composer. It does no I/O.
@@ -45,7 +48,7 @@ func New(cfg Config) *Composer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Composer{cfg: cfg, pool: cfg.Pool}
+	return &Composer{cfg: cfg, pool: cfg.Pool, counting: make(turn, 1)}
 }
 
 // patience is how long somebody is kept waiting for what the recorder makes of a fact.

@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 
@@ -51,6 +52,30 @@ func (s *Store) Unwrap(id uuid.UUID, wrapped []byte) (key Key, err error) {
 	}
 	return key, nil
 }
+
+// SealWords encrypts words for somewhere others could read them, such as an address,
+// and writes them in the letters of one. They open for the same purpose alone.
+func (s *Store) SealWords(purpose, words string) (string, error) {
+	sealed, err := s.kek.Encrypt([]byte(words), wordsFor(purpose))
+	if err != nil {
+		return "", fmt.Errorf("sealing words: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// OpenWords gives the words that SealWords sealed for the purpose; all else is ErrChanged.
+func (s *Store) OpenWords(purpose, sealed string) (string, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err == nil {
+		raw, err = s.kek.Decrypt(raw, wordsFor(purpose))
+	}
+	if err != nil {
+		return "", fmt.Errorf("opening words: %w", ErrChanged)
+	}
+	return string(raw), nil
+}
+
+func wordsFor(purpose string) []byte { return []byte("words of " + purpose) }
 
 func wrappedFor(id uuid.UUID) []byte { return []byte("content key of " + id.String()) }
 

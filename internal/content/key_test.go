@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,29 @@ func TestSealedFieldOpensAsThatFieldAlone(t *testing.T) {
 		}
 		if _, err := key.Open("card", sealed[:i]); !errors.Is(err, ErrChanged) {
 			t.Fatalf("cut to %d bytes: %v", i, err)
+		}
+	}
+}
+
+func TestSealedWordsOpenForTheirPurposeAlone(t *testing.T) {
+	s := newStore(t)
+	const words = "Zoë O'Brien"
+	sealed, err := s.SealWords("search by ann", words)
+	must(t, err)
+	if url.QueryEscape(sealed) != sealed {
+		t.Errorf("%s does not stand in an address as it is", sealed)
+	}
+	got, err := s.OpenWords("search by ann", sealed)
+	must(t, err)
+	if got != words {
+		t.Errorf("opened to %q", got)
+	}
+	for _, c := range []struct {
+		store           *Store
+		purpose, sealed string
+	}{{s, "search by ben", sealed}, {newStore(t), "search by ann", sealed}, {s, "search by ann", sealed[1:]}, {s, "search by ann", "no+letter"}, {s, "search by ann", ""}} {
+		if got, err := c.store.OpenWords(c.purpose, c.sealed); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s opened %q to %q, %v", c.purpose, c.sealed, got, err)
 		}
 	}
 }

@@ -76,6 +76,7 @@ type Config struct {
 // Desk is safe for concurrent use.
 type Desk struct {
 	Pool     *pgxpool.Pool
+	Content  *content.Store     // seals what may not be read by others
 	Gate     *access.Gate       // knows who asks
 	Compose  *compose.Composer  // sends messages and takes them back
 	Draft    *draft.Book        // keeps those that are being written
@@ -111,7 +112,7 @@ func New(cfg Config) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{Pool: cfg.Pool, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
+	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
 	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}

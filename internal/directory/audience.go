@@ -182,12 +182,21 @@ type Counts struct {
 	Included, Excluded, Warnings map[string]int
 }
 
-// Preview counts the audience of a selection on the calendar day of on, exactly.
-// It fails as [Audience] does.
-func Preview(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) (Counts, error) {
+// Preview counts the audience of a selection on the calendar day of on, exactly, in a
+// snapshot of its own, as [Resolve] does. It fails as [Audience] does.
+func Preview(ctx context.Context, db Beginner, sel Selection, on time.Time) (Counts, error) {
+	txs, end, err := together(ctx, db, lanes(sel))
+	defer end()
+	if err != nil {
+		return Counts{}, fmt.Errorf("taking a snapshot of the directory: %w", err)
+	}
+	return preview(ctx, txs, sel, on)
+}
+
+func preview(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time) (Counts, error) {
 	counts := Counts{Included: map[string]int{}, Excluded: map[string]int{}, Warnings: map[string]int{}}
 	var ids []string
-	err := visitSelected(ctx, []pgx.Tx{tx}, sel, on, false, func(a *account, in, out Reason) bool {
+	err := visitSelected(ctx, txs, sel, on, false, func(a *account, in, out Reason) bool {
 		switch {
 		case in != "":
 			ids = append(ids, a.id)

@@ -127,7 +127,7 @@ func TestWhoIsInAnAudienceAndWhy(t *testing.T) {
 			if diff := gocmp.Diff(strings.Fields(c.in), got); diff != "" {
 				t.Errorf("audience (-want +got):\n%s", diff)
 			}
-			counts, err := Preview(t.Context(), tx, c.selection, today)
+			counts, err := preview(t.Context(), []pgx.Tx{tx}, c.selection, today)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestUnknownPortalUsersAreNamed(t *testing.T) {
 	}
 	for _, groups := range [][]Group{nil, {AllPortalUsers}} {
 		sel := Selection{PortalUserIDs: ids, Groups: groups}
-		_, previewed := Preview(t.Context(), tx, sel, today)
+		_, previewed := preview(t.Context(), []pgx.Tx{tx}, sel, today)
 		_, existed := Exists(t.Context(), tx, sel, today)
 		var streamed error
 		for _, streamed = range Audience(t.Context(), tx, sel, today) {
@@ -228,7 +228,7 @@ func TestUnknownPortalUsersAreNamed(t *testing.T) {
 
 func TestAnUnknownGroupIsRefused(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
-	_, err := Preview(t.Context(), tx, Selection{Groups: []Group{"everyone"}}, today)
+	_, err := preview(t.Context(), []pgx.Tx{tx}, Selection{Groups: []Group{"everyone"}}, today)
 	if err == nil || !strings.Contains(err.Error(), `unknown group "everyone": choose active_patients, discharged_patients or all_portal_users`) {
 		t.Error(err)
 	}
@@ -476,12 +476,21 @@ func TestAudienceAndPreviewAreWhatTheRulesSay(t *testing.T) {
 		if diff := gocmp.Diff(got, resolved) + gocmp.Diff(Tally{wantCounts.Included, wantCounts.Excluded}, tally); diff != "" {
 			t.Fatalf("resolved %v (-want +got):\n%s", sel, diff)
 		}
-		counts, err := Preview(t.Context(), tx, sel, today)
+		counts, err := preview(t.Context(), []pgx.Tx{tx}, sel, today)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := gocmp.Diff(wantCounts, counts); diff != "" {
 			t.Fatalf("preview of %v (-want +got):\n%s", sel, diff)
+		}
+		inEach, err := sizes(t.Context(), []pgx.Tx{tx}, today)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for group, n := range inEach {
+			if want, _ := m.audience(Selection{Groups: []Group{group}}); n != len(want) {
+				t.Fatalf("%d are in %s, want %d", n, group, len(want))
+			}
 		}
 		if exists, err := Exists(t.Context(), tx, sel, today); err != nil || exists != (len(want) > 0) {
 			t.Fatalf("exists: %v, %v", exists, err)

@@ -16,9 +16,9 @@ type Tally struct {
 
 // Resolve is [Audience] with its reasons counted, in a snapshot of its own: it
 // calls each for every recipient in order of number, and stops at the first error
-// of it. It takes two connections, which read the one snapshot side by side.
+// of it. For a group it takes two connections, which read the one snapshot side by side.
 func Resolve(ctx context.Context, db Beginner, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
-	txs, end, err := together(ctx, db)
+	txs, end, err := together(ctx, db, lanes(sel))
 	defer end()
 	if err != nil {
 		return Tally{}, fmt.Errorf("taking a snapshot of the directory: %w", err)
@@ -49,10 +49,53 @@ func resolve(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, eac
 	return tally, nil
 }
 
-// together begins two transactions that see the same
+// lanes are how many connections read a selection: single portal users are looked up
+// over one.
+func lanes(sel Selection) int {
+	if len(sel.Groups) == 0 {
+		return 1
+	}
+	return 2
+}
+
+// Sizes counts the members of every group on the calendar day of on, as [Resolve] reads
+// the directory.
+func Sizes(ctx context.Context, db Beginner, on time.Time) (map[Group]int, error) {
+	txs, end, err := together(ctx, db, 2)
+	defer end()
+	if err != nil {
+		return nil, fmt.Errorf("taking a snapshot of the directory: %w", err)
+	}
+	return sizes(ctx, txs, on)
+}
+
+func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, error) {
+	var of [active | discharged | all + 1]int // how many are in each set of groups
+	err := visitAll(ctx, txs, dayOf(on), false, func(a *account) bool {
+		if a.active {
+			of[a.belongs()]++
+		}
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting the groups: %w", err)
+	}
+	found := map[Group]int{}
+	for group, bit := range map[Group]groups{ActivePatients: active, DischargedPatients: discharged, AllPortalUsers: all} {
+		found[group] = 0
+		for set, n := range of {
+			if groups(set)&bit != 0 {
+				found[group] += n
+			}
+		}
+	}
+	return found, nil
+}
+
+// together begins some transactions that see the same
 // (https://www.postgresql.org/docs/15/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION).
 // End ends whatever was begun.
-func together(ctx context.Context, db Beginner) (txs []pgx.Tx, end func(), err error) {
+func together(ctx context.Context, db Beginner, n int) (txs []pgx.Tx, end func(), err error) {
 	end = func() {
 		for _, tx := range txs {
 			_ = tx.Rollback(context.WithoutCancel(ctx))
@@ -60,7 +103,7 @@ func together(ctx context.Context, db Beginner) (txs []pgx.Tx, end func(), err e
 	}
 	reading := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	var id string
-	for range 2 {
+	for range n {
 		tx, err := db.BeginTx(ctx, reading)
 		if err != nil {
 			return txs, end, err

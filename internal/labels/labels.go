@@ -60,6 +60,19 @@ func Default() Labels {
 	}
 }
 
+// Group is what a group of recipients is called: "Portal Users - Active Patients". Each
+// is named as in a request: active_patients, discharged_patients, all_portal_users.
+func (l Labels) Group(name string) string {
+	switch name {
+	case "active_patients":
+		return l.PortalUser.Many + " - Active " + l.Patient.Many
+	case "discharged_patients":
+		return l.PortalUser.Many + " - " + l.Discharged.One + " " + l.Patient.Many
+	default:
+		return "All " + l.PortalUser.Many
+	}
+}
+
 // Fault is one thing that is wrong with a change: "patient.one", and what.
 type Fault struct{ Location, Message string }
 

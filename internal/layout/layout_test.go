@@ -88,7 +88,7 @@ var imports = map[string]string{
 	"web/administration": "access directory intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
-	"web":                "desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
+	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
 	"config":        "",

@@ -84,7 +84,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + organisation.Back})
 	}
 	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: api.Unavailable, Letters: letters, ReadReports: readReports})
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ var pages = map[string][]string{
 	"GET /portal/forgotten":      {"nobody /portal/forgotten"}, "GET /portal/forgotten/sent": {"nobody /portal/forgotten/sent"},
 	"GET /portal/invitation": {"nobody /portal/invitation"},
 	"/":                      {"nobody /nowhere", "maria /nowhere"},
+	"/portal/":               {"nobody /portal/nowhere", "reader /portal/nowhere"},
 
 	"GET /search": {"maria /search", "maria /search?q=care", "maria /search?q=zebra"},
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 
+	"postern/internal/access"
 	"postern/internal/desk"
 	"postern/internal/web/account"
 	"postern/internal/web/administration"
@@ -43,6 +44,10 @@ func New(d *desk.Desk, log *slog.Logger) *Pages {
 	return &Pages{kit.Protect(firstOf(drafts, mux)), drafts, mux}
 }
 
+// Unavailable answers for a request whose session could not be read, with a page where
+// one is asked for and else as the API does. It is what [access.Config].Fail wants.
+func Unavailable(w http.ResponseWriter, r *http.Request, err error) { page.Unavailable(w, r, err) }
+
 // Route is the pattern of the page that answers a request.
 func (p *Pages) Route(r *http.Request) string {
 	_, pattern := p.drafts.Handler(r)
@@ -69,7 +74,8 @@ func others(kit *page.Kit) []page.Route {
 		finding.New(kit).Routes(),
 		receipts.New(kit).Routes(),
 		reviewing.New(kit).Routes(),
-		[]page.Route{{Pattern: "/", Realm: page.Anybody, Handle: kit.NotFound}},
+		// Who is signed in keeps the navigation.
+		[]page.Route{{Pattern: "/", Realm: access.RealmStaff, Handle: kit.NotFound}, {Pattern: "/portal/", Realm: access.RealmPortalUser, Handle: kit.NotFound}},
 	)
 }
 

@@ -168,7 +168,11 @@ func (p *Pages) portalUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := people{kind: s.portalUsers(), Query: strings.TrimSpace(r.FormValue("q"))}
+	words, _, err := p.kit.Words(r)
+	if err != nil {
+		return err
+	}
+	list := people{kind: s.portalUsers(), Query: strings.TrimSpace(words)}
 	found, next, err := directory.Search(r.Context(), p.kit.Pool, list.Query, perPage, r.FormValue("cursor"))
 	for _, u := range found {
 		list.Rows = append(list.Rows, s.portalUser(u).brief())
@@ -182,7 +186,11 @@ func (p *Pages) patients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := people{kind: s.patients(), Query: strings.TrimSpace(r.FormValue("q"))}
+	words, _, err := p.kit.Words(r)
+	if err != nil {
+		return err
+	}
+	list := people{kind: s.patients(), Query: strings.TrimSpace(words)}
 	found, next, err := directory.SearchPatients(r.Context(), p.kit.Pool, list.Query, perPage, r.FormValue("cursor"))
 	for _, one := range found {
 		list.Rows = append(list.Rows, s.patient(one).brief())

@@ -33,20 +33,20 @@ func (p *Pages) words(r *http.Request) (vocabulary, error) {
 func vocabularyIn(l labels.Labels) vocabulary {
 	users, patients := page.Lower(l.PortalUser.Many), page.Lower(l.Patient.Many)
 	return vocabulary{
-		{access.SendPortalMessage, "Send Portal Message",
+		{access.SendPortalMessage, page.PermissionName(access.SendPortalMessage),
 			"Write to particular " + users + ", follow the messages, and cancel or recall them."},
-		{access.SendBulkPortalMessage, "Send Bulk Portal Message",
-			"With Send Portal Message: also choose whole groups, as “" + l.PortalUser.Many + " - Active " + l.Patient.Many + "”, “" +
-				l.PortalUser.Many + " - " + l.Discharged.One + " " + l.Patient.Many + "” and “All " + l.PortalUser.Many + "”."},
-		{access.ReplayDeliveries, "Replay Failed Deliveries",
+		{access.SendBulkPortalMessage, page.PermissionName(access.SendBulkPortalMessage),
+			"With Send Portal Message: also choose whole groups, as “" + l.Group("active_patients") + "”, “" +
+				l.Group("discharged_patients") + "” and “" + l.Group("all_portal_users") + "”."},
+		{access.ReplayDeliveries, page.PermissionName(access.ReplayDeliveries),
 			"Plan, run and watch replays of alerts that failed, and settle parked events."},
-		{access.ReadRecord, "Read the Record",
+		{access.ReadRecord, page.PermissionName(access.ReadRecord),
 			"Read every event of what was sent, received and changed, and issue receipts. Not what messages say."},
-		{access.ManageStaff, "Manage Staff",
+		{access.ManageStaff, page.PermissionName(access.ManageStaff),
 			"Add staff and say what they may do, on pages such as this one."},
-		{access.ManageLabels, "Manage Custom Labels",
+		{access.ManageLabels, page.PermissionName(access.ManageLabels),
 			"Rename " + patients + ", " + users + " and the like, everywhere and for everybody."},
-		{access.ImportDirectory, "Import the Directory",
+		{access.ImportDirectory, page.PermissionName(access.ImportDirectory),
 			"See " + patients + ", " + users + " and who is linked to whom, and import them from files."},
 	}
 }

@@ -87,7 +87,7 @@ func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 	s := webtest.New(t)
 	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
 		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Member", Many: "Members"},
-		Discharged: &labels.Label{One: "Former", Many: "Former"}}))
+		Discharged: &labels.Label{One: "Former", Many: "Former ones"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

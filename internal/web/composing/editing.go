@@ -101,7 +101,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 	e.MoreUsers = len(e.Recipients.PortalUserIDs) - len(e.Users)
 	if access.Allow(page.Subject(r), access.SendToGroup) == nil {
 		for _, g := range allGroups {
-			e.Offers = append(e.Offers, offer{g, groupName(l, g), slices.Contains(e.Recipients.Groups, g)})
+			e.Offers = append(e.Offers, offer{g, l.Group(string(g)), slices.Contains(e.Recipients.Groups, g)})
 		}
 	}
 	if e.Bcc, err = p.bccChips(r, e.StaffBcc); err != nil {
@@ -115,7 +115,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 
 func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen directory.Selection) (groups, users []chip, err error) {
 	for _, g := range chosen.Groups {
-		groups = append(groups, chip{ID: string(g), Name: groupName(l, g)})
+		groups = append(groups, chip{ID: string(g), Name: l.Group(string(g))})
 	}
 	ids := chosen.PortalUserIDs
 	if len(ids) > mostChips {

@@ -102,9 +102,9 @@ func (p *Pages) countGroup(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains(allGroups, group) {
 		return p.kit.NotFound(w, r)
 	}
-	counts, err := p.kit.Compose.Preview(r.Context(), page.Subject(r), directory.Selection{Groups: []directory.Group{group}})
+	sizes, err := p.kit.Compose.GroupSizes(r.Context(), page.Subject(r))
 	if err != nil {
 		return err
 	}
-	return p.kit.Fragment(w, r, set, "count", page.View{Template: "edit.html", Data: counts.Count})
+	return p.kit.Fragment(w, r, set, "count", page.View{Template: "edit.html", Data: sizes[group]})
 }

@@ -269,3 +269,44 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	b.Sees("There is no such draft")
 	b.Accessible()
 }
+
+// Rita adds Ben, and goes on to look for Noel before the answer is there. Every letter
+// that she types counts, and what she finds is what she typed last.
+func TestStoryTypingOnWhileSomebodyIsAdded(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	people(t, s)
+	s.NewStaff(t, "Noel Novice")
+	b := atCompose(t, s)
+	b.Click("Add Recipient(s)")
+	b.Type("Add User", "ben")
+	b.Sees("Ben Adams")
+	hold := func() {
+		webtest.Evaluate[bool](b, `(() => { const fetch = window.fetch
+			const until = new Promise((resolve) => { window.letGo = () => { window.fetch = fetch; resolve() } })
+			window.fetch = (...asked) => until.then(() => fetch(...asked)); return true })()`)
+	}
+	letGo := func() { webtest.Evaluate[bool](b, `(() => { window.letGo(); return true })()`) }
+
+	hold()
+	b.Click("#add-user-ben")
+	b.Type("Search staff", "No")
+	letGo()
+	b.Sees("Added Ben Adams")
+	b.Press("e", "l")
+	b.Reads("Search staff", "Noel")
+	b.Focuses("Search staff")
+	b.Sees("Noel Novice")
+
+	b.Type("Add User", "cy")
+	b.Sees("Cy Adams")
+	hold()
+	b.Click("#add-user-cy")
+	b.Type("Add User", "ann")
+	b.Sees("Ann Adams")
+	letGo()
+	b.Sees("Added Cy Adams")
+	b.Press("i")
+	b.Reads("Add User", "anni")
+	b.Sees("Nobody is found by that")
+}

@@ -23,23 +23,11 @@ import (
 // allGroups are the groups in the order in which they are offered.
 var allGroups = []directory.Group{directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers}
 
-// groupName is what a group is called: "Portal Users - Active Patients".
-func groupName(l labels.Labels, g directory.Group) string {
-	switch g {
-	case directory.ActivePatients:
-		return l.PortalUser.Many + " - Active " + l.Patient.Many
-	case directory.DischargedPatients:
-		return l.PortalUser.Many + " - " + l.Discharged.Many + " " + l.Patient.Many
-	default:
-		return "All " + l.PortalUser.Many
-	}
-}
-
 // chosenInWords sums up whom a draft is to: "All Portal Users and 2 portal users".
 func chosenInWords(l labels.Labels, s directory.Selection) string {
 	var all []string
 	for _, g := range s.Groups {
-		all = append(all, groupName(l, g))
+		all = append(all, l.Group(string(g)))
 	}
 	switch n := len(s.PortalUserIDs); {
 	case n == 1:

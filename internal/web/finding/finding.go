@@ -31,7 +31,10 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	return []page.Route{{Pattern: "GET /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.search}}
+	return []page.Route{
+		{Pattern: "GET /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.search},
+		{Pattern: "POST /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.ask},
+	}
 }
 
 // answer is what the page shows.
@@ -47,9 +50,21 @@ type group struct {
 	Found       []search.Found
 }
 
+// ask takes the words of the form; while one types, it answers at once.
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
+	if page.IsFragment(r) {
+		return p.search(w, r)
+	}
+	return p.kit.Ask(w, r)
+}
+
 // search answers as a page, and below the field of the header with the list alone.
 func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
-	q := strings.TrimSpace(r.FormValue("q"))
+	words, _, err := p.kit.Words(r)
+	if err != nil {
+		return err
+	}
+	q := strings.TrimSpace(words)
 	current, err := p.kit.Labels.Current(r.Context())
 	if err != nil {
 		return err

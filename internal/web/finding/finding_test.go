@@ -2,6 +2,7 @@ package finding_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"postern/internal/access"
@@ -84,7 +85,10 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b.Sees("Nothing found for “zebra”")
 	b.Accessible()
 	b.Press("Enter")
-	b.At("/search?q=zebra")
+	b.Sees("Try fewer words")
+	if at := b.Path(); strings.Contains(at, "zebra") {
+		t.Errorf("what was searched for stands in the address %s", at)
+	}
 	b.AccessibleAnyhow()
 	b.Screenshot("search-nothing")
 	b.Open("/search?q=message")

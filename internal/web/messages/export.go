@@ -24,7 +24,10 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, errs := chosenOf(r)
+	c, errs, err := p.chosenOf(r)
+	if err != nil {
+		return err
+	}
 	if len(errs) > 0 {
 		return p.recipients(w, r)
 	}

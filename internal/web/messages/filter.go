@@ -17,13 +17,15 @@ type filter struct {
 	From, Until string // days, both included: 2026-11-25
 	Whose       string // "": one's own; everybody
 	before      string // the message after which to go on
+	words       string // Q, as it stands in addresses: see page.Kit.Words
 }
 
 const everybody = "everybody"
 
-func filterOf(r *http.Request) filter {
-	return filter{Q: r.FormValue("q"), Status: r.FormValue("status"), From: r.FormValue("from"), Until: r.FormValue("until"),
-		Whose: r.FormValue("whose"), before: r.FormValue("before")}
+func (p *Pages) filterOf(r *http.Request) (filter, error) {
+	q, sealed, err := p.kit.Words(r)
+	return filter{Q: q, words: sealed, Status: r.FormValue("status"), From: r.FormValue("from"), Until: r.FormValue("until"),
+		Whose: r.FormValue("whose"), before: r.FormValue("before")}, err
 }
 
 // Chosen says whether anything is left out of the list.
@@ -31,7 +33,7 @@ func (f filter) Chosen() bool { return f.Q != "" || f.Status != "" || f.From != 
 
 // href is the address of the list from a message on; "" is from the newest.
 func (f filter) href(path, before string) string {
-	return address(path, map[string]string{"q": f.Q, "status": f.Status, "from": f.From, "until": f.Until, "whose": f.Whose, "before": before})
+	return address(path, map[string]string{"words": f.words, "status": f.Status, "from": f.From, "until": f.Until, "whose": f.Whose, "before": before})
 }
 
 // address is a path with a query of what is not empty.

@@ -40,14 +40,18 @@ type row struct {
 // list shows the messages that one sent, or everybody's to a reader of the record.
 // It is where staff come first, so that who may see neither is led on.
 func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
-	subject, f := page.Subject(r), filterOf(r)
+	subject := page.Subject(r)
+	f, err := p.filterOf(r)
+	if err != nil {
+		return err
+	}
 	l := listed{Path: "/messages", Statuses: statuses}
 	which := tracking.Sent
 	sends, reads := access.Allow(subject, access.SeeMessages) == nil, access.Allow(subject, access.ReadTheRecord) == nil
 	l.Whose = sends && reads
 	switch {
 	case !sends && !reads:
-		return p.kit.Redirect(w, r, "/messages/bcc", "")
+		return p.kit.Redirect(w, r, page.Home(subject), "")
 	case !reads:
 		f.Whose = ""
 	case !sends:
@@ -62,7 +66,10 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 
 // bcc shows the messages that name the reader as Staff Bcc.
 func (p *Pages) bcc(w http.ResponseWriter, r *http.Request) error {
-	f := filterOf(r)
+	f, err := p.filterOf(r)
+	if err != nil {
+		return err
+	}
 	f.Status, f.Whose = "", ""
 	return p.showList(w, r, "Bcc'd to me", listed{Path: "/messages/bcc", Filter: f}, tracking.Named)
 }

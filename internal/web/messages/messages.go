@@ -49,8 +49,20 @@ func (p *Pages) Routes() []page.Route {
 			"progress": p.progress, "recipients": p.recipients, "recipients.csv": p.export, "recall": p.askRecall})},
 		{Pattern: "GET /worklists/unread", Realm: access.RealmStaff, Actions: page.May(access.SeeMessages), Handle: p.unread},
 		{Pattern: "GET " + noEmailAt, Realm: access.RealmStaff, Actions: page.May(access.SendMessage, access.SeeDirectory), Handle: p.noEmail},
-		{Pattern: "POST /messages/{id}/{part}", Realm: access.RealmStaff, Actions: page.May(access.SendMessage), Handle: p.part(map[string]page.Handler{
-			"cancel": p.cancel, "recall": p.recall})},
+		{Pattern: "POST /messages/{id}/{part}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
+			"cancel": sending(p.cancel), "recall": sending(p.recall), "recipients": p.kit.Ask})},
+		{Pattern: "POST /messages", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.kit.Ask},
+		{Pattern: "POST /messages/bcc", Realm: access.RealmStaff, Actions: page.May(access.SeeBcc), Handle: p.kit.Ask},
+	}
+}
+
+// sending lets those act alone who may send.
+func sending(handle page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := access.Allow(page.Subject(r), access.SendMessage); err != nil {
+			return err
+		}
+		return handle(w, r)
 	}
 }
 

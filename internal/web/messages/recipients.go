@@ -13,10 +13,12 @@ import (
 type chosen struct {
 	Q, Alert, Opened string
 	after            int32
+	words            string // Q, as it stands in addresses: see page.Kit.Words
 }
 
-func chosenOf(r *http.Request) (c chosen, errs page.Errors) {
-	c = chosen{Q: r.FormValue("q"), Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
+func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error) {
+	q, sealed, err := p.kit.Words(r)
+	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
 	if c.Alert != "" && !among(alerts, c.Alert) {
 		errs = append(errs, page.Error{Field: "alert", Message: "Choose what became of the alert from the list"})
 	}
@@ -30,7 +32,7 @@ func chosenOf(r *http.Request) (c chosen, errs page.Errors) {
 		}
 		c.after = int32(n) // #nosec G115 -- parsed as such
 	}
-	return c, errs
+	return c, errs, err
 }
 
 var openings = []choice{{"true", "Opened"}, {"false", "Not opened"}}
@@ -52,7 +54,7 @@ func (c chosen) href(path string, after int32) string {
 	if after > 0 {
 		from = strconv.Itoa(int(after))
 	}
-	return address(path, map[string]string{"q": c.Q, "alert": c.Alert, "opened": c.Opened, "after": from})
+	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "opened": c.Opened, "after": from})
 }
 
 // received is what the page of a message's recipients shows.
@@ -75,7 +77,10 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, errs := chosenOf(r)
+	c, errs, err := p.chosenOf(r)
+	if err != nil {
+		return err
+	}
 	path := at(m) + "/recipients"
 	data := received{Message: m, Chosen: c, Alerts: alerts, Openings: openings, CSV: c.href(path+".csv", 0)}
 	if len(errs) == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/api"
+	"postern/internal/labels"
 )
 
 var own = MustParse(base)
@@ -32,12 +33,45 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
 	}
-	err = k.Render(w, r, own, View{Template: "failure.html", Title: p.Title, Status: p.Status, Data: p})
-	if err != nil { // as when the labels can't be read, because Postgres is away
-		k.log.WarnContext(r.Context(), "a failure could not be rendered as a page", "error", err)
-		w.Header().Set("Retry-After", "2")
-		http.Error(w, p.Title+". "+p.Detail, p.Status)
+	f := failure{Problem: p}
+	if denied := (access.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
+		f.Detail, f.Missing = "", PermissionName(denied.Missing)
 	}
+	if err := k.Render(w, r, own, f.view(r)); err != nil { // as when the labels can't be read, because Postgres is away
+		k.log.WarnContext(r.Context(), "a failure could not be rendered within the frame", "error", err)
+		f.bare(w, r)
+	}
+}
+
+// failure is what a page says that there is instead of another.
+type failure struct {
+	*api.Problem
+	Missing string // the permission that would help, as people read it
+	Again   string // the address to ask for once more, where that may help
+	Sent    bool   // it was a form, which can be sent once more
+	Detail  string
+}
+
+func (f failure) view(r *http.Request) View {
+	if f.Missing == "" {
+		f.Detail = f.Problem.Detail
+	}
+	if f.Status >= http.StatusInternalServerError {
+		f.Sent = r.Method != http.MethodGet && r.Method != http.MethodHead
+		if !f.Sent {
+			f.Again = r.URL.RequestURI()
+		}
+	}
+	return View{Template: "failure.html", Title: f.Title, Status: f.Status, Data: f}
+}
+
+// bare answers with the page of a failure as it is without anything that is asked for
+// from elsewhere: who is signed in, and how the clinic names things.
+func (f failure) bare(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "2")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(f.Status)
+	_ = own.byName["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
 }
 
 // Problem is what an error comes to. What is no fault of the asker's is told to the
@@ -52,11 +86,15 @@ func Sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// Unavailable answers for a request whose session could not be read. It is what
-// [access.Config].Fail wants.
-func Unavailable(w http.ResponseWriter, _ *http.Request, _ error) {
-	w.Header().Set("Retry-After", "2")
-	http.Error(w, "The service is not available right now. Nothing is lost: try again in a moment.", http.StatusServiceUnavailable)
+// Unavailable answers for a request whose session could not be read: with a page where
+// one is asked for, else as [api.Unavailable]. It is what [access.Config].Fail wants.
+func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	if IsFragment(r) || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		api.Unavailable(w, r, err)
+		return
+	}
+	failure{Problem: &api.Problem{Title: "The service is not available right now", Status: http.StatusServiceUnavailable,
+		Detail: "Nothing is lost. Try again in a moment."}}.bare(w, r)
 }
 
 // toSignIn leads to where the reader's realm signs in, and from there back to what
@@ -91,8 +129,8 @@ func Next(r *http.Request, otherwise string) string {
 
 // NotFound answers an address at which there is nothing.
 func (k *Kit) NotFound(w http.ResponseWriter, r *http.Request) error {
-	return k.Render(w, r, own, View{Template: "failure.html", Title: "Page not found", Status: http.StatusNotFound,
-		Data: &api.Problem{Title: "Page not found", Detail: "If you typed the address, check that it is right."}})
+	return k.Render(w, r, own, failure{Problem: &api.Problem{Title: "Page not found", Status: http.StatusNotFound,
+		Detail: "If you typed the address, check that it is right. If a link led you here, what it was about is not there any more."}}.view(r))
 }
 
 // Number reads a number of the query, such as ?limit=; the fallback where there is none.

@@ -23,6 +23,7 @@ var funcs = template.FuncMap{
 	"of":        of,
 	"bytes":     Bytes,
 	"time":      clock,
+	"when":      func(t any) template.HTML { return recent(t, time.Now()) },
 	"day":       day,
 	"hour":      hour,
 	"lower":     Lower,
@@ -70,25 +71,54 @@ func Bytes(n int64) string {
 // clock writes a moment as people do, in the time zone of the server, which is the
 // clinic's, with UTC and the zone where one points at it.
 func clock(t any) template.HTML {
-	return moment(t, "2 January 2006, 3:04 pm")
+	return moment(t, "2 January 2006, 3:04\u00a0pm")
+}
+
+// recent writes a moment shortly where that is enough, as in a list: "Today, 2:03 pm".
+// Where a page is kept or printed, write it out by clock.
+func recent(t any, now time.Time) template.HTML {
+	const hour = ", 3:04\u00a0pm"
+	at := instant(t).Local()
+	switch days := midnight(now.Local()).Sub(midnight(at)); {
+	case days == 0:
+		return moment(t, "Today"+hour)
+	case days > 0 && days <= 25*time.Hour:
+		return moment(t, "Yesterday"+hour)
+	case days < 0 && days >= -25*time.Hour:
+		return moment(t, "Tomorrow"+hour)
+	}
+	return clock(t)
 }
 
 // day writes the day of a moment.
 func day(t any) template.HTML { return moment(t, "2 January 2006") }
 
 // hour writes the time of day of a moment.
-func hour(t any) template.HTML { return moment(t, "3:04 pm") }
+func hour(t any) template.HTML { return moment(t, "3:04\u00a0pm") }
 
-func moment(v any, layout string) template.HTML {
-	var t time.Time
+// instant is the moment of a time, or of a pointer to one; zero for nil.
+func instant(v any) time.Time {
 	switch v := v.(type) {
 	case time.Time:
-		t = v
+		return v
 	case *time.Time:
-		if v == nil {
-			return ""
+		if v != nil {
+			return *v
 		}
-		t = *v
+	}
+	return time.Time{}
+}
+
+// midnight is when the day of a moment begins.
+func midnight(t time.Time) time.Time {
+	year, month, day := t.Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
+}
+
+func moment(v any, layout string) template.HTML {
+	t := instant(v)
+	if t.IsZero() {
+		return ""
 	}
 	local := t.Local()
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s (%s UTC)">%s</time>`, // #nosec G203 -- digits and names of months and zones

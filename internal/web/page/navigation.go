@@ -1,6 +1,9 @@
 package page
 
-import "postern/internal/access"
+import (
+	"postern/internal/access"
+	"postern/internal/labels"
+)
 
 // Item is a place that the navigation leads to, with a menu below it or none.
 type Item struct {
@@ -41,6 +44,13 @@ func navigation(f *Frame) []Item {
 		items = append(items, Item{Text: "Administration", Href: administration[0].Href, Current: f.Section == "administration"})
 	}
 	return append(items, account)
+}
+
+// Home is where somebody of the staff begins whose messages are none: at the first
+// place that the navigation leads to besides.
+func Home(subject access.Subject) string {
+	items := navigation(&Frame{Realm: access.RealmStaff, Me: &subject, L: labels.Default()})
+	return items[min(1, len(items)-1)].Href
 }
 
 // administration is what the pages of the administration have on their side.

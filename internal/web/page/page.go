@@ -59,6 +59,7 @@ func (k *Kit) Mount(mux *http.ServeMux, routes ...Route) {
 func (k *Kit) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(withRealm(r.Context(), route.Realm))
+		defer k.recovered(w, r)
 		err := allow(r, route)
 		if err == nil {
 			err = route.Handle(w, r)

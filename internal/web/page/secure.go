@@ -2,10 +2,9 @@ package page
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime/debug"
-
-	"github.com/google/uuid"
 
 	"postern/internal/api"
 )
@@ -17,7 +16,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // Protect is what every request for a page goes through.
 func (k *Kit) Protect(next http.Handler) http.Handler {
-	return k.recovered(secured(k.ownPagesOnly(next)))
+	return secured(k.ownPagesOnly(next))
 }
 
 // secured sets the headers that every page has. What a page shows is kept by no
@@ -49,22 +48,15 @@ func (k *Kit) ownPagesOnly(next http.Handler) http.Handler {
 	})
 }
 
-// recovered answers for a handler that panicked: pages are rendered whole before
-// their first byte is written, so that mostly nothing has been.
-func (k *Kit) recovered(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			what := recover()
-			if what == nil {
-				return
-			}
-			if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(what) // net/http's own way to break an answer off
-			}
-			instance := uuid.New().URN()
-			k.log.ErrorContext(r.Context(), "a page panicked", "instance", instance, "panic", what, "stack", string(debug.Stack()))
-			http.Error(w, "Something went wrong on our side. It was logged as "+instance+".", http.StatusInternalServerError)
-		}()
-		next.ServeHTTP(w, r)
-	})
+// recovered answers, deferred, for a handler that panicked: pages are rendered whole
+// before their first byte is written, so that mostly nothing has been.
+func (k *Kit) recovered(w http.ResponseWriter, r *http.Request) {
+	what := recover()
+	if what == nil {
+		return
+	}
+	if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(what) // net/http's own way to break an answer off
+	}
+	k.fail(w, r, fmt.Errorf("a page panicked: %v\n%s", what, debug.Stack()))
 }

@@ -58,14 +58,14 @@ async function post (button) {
   } catch {
     return failed(since, 'Not saved: there is no connection. What you typed is still here, and is saved as soon as there is one.')
   }
-  if (await show(answer.status, answer.headers.get('HX-Redirect'), await answer.text())) return true
+  if (await show(answer.status, answer.headers.get('HX-Redirect'), await answer.text(), data)) return true
   unsaved ||= since
   return false
 }
 
-// show puts the parts of the page that an answer brings in place, and says whether it
-// was saved.
-async function show (status, redirect, html) {
+// show puts the parts of the page that an answer to data brings in place, and says
+// whether it was saved.
+async function show (status, redirect, html, data = new FormData()) {
   if (redirect) {
     return failed(Date.now(), 'Not saved: you have been signed out. What you typed is still here. ', '/sign-in', 'Sign in in another tab', ', then come back and press Save draft.')
   }
@@ -76,6 +76,7 @@ async function show (status, redirect, html) {
   fresh.innerHTML = html
   for (const part of fresh.content.querySelectorAll('[data-part]')) {
     const old = parts(part.dataset.part)
+    if (part.dataset.part.startsWith('found-') && data.get(old.dataset.asks) !== form.elements[old.dataset.asks].value) continue // found by other words than are there now
     // What is the same is left alone: it is not read aloud again.
     if (old && old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes)
   }
@@ -111,7 +112,7 @@ async function act (button) {
   tellKept(saved)
   if (!part || part.dataset.part === 'status') return
   if (saved) say(what.replace(/^Add\b/, 'Added').replace(/^Remove\b/, 'Removed'))
-  if (part.contains(document.activeElement) && document.activeElement !== document.body) return
+  if (document.activeElement !== document.body) return // its place is still there, or its owner has gone on to another
   const left = part.querySelectorAll('button')
   const next = left[Math.min(place, left.length - 1)] ?? document.getElementById(part.dataset.asks) ?? part.closest('[tabindex="-1"]')
   next.focus()

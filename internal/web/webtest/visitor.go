@@ -88,6 +88,7 @@ func (v *Visitor) do(method, path string, body io.Reader, contentType string, he
 	if err != nil {
 		v.t.Fatal(err)
 	}
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 		r.Header.Set("Sec-Fetch-Site", "same-origin")

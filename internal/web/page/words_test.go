@@ -1,0 +1,36 @@
+package page_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/web/webtest"
+)
+
+// Whatever words are searched for stand in no address; the address that they lead to can
+// be come back to, by who searched and by nobody else.
+func TestWordsStandInNoAddress(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ann")
+	sam := s.Staff(t, "Sam Staff", access.SendPortalMessage, access.ImportDirectory)
+	for path, says := range map[string]string{
+		"/search": "Name of ann", "/directory/portal-users": "Name of ann", "/directory/patients": "No patient fits these words", "/messages": "No message matches", "/messages/bcc": "No message matches"} {
+		found := sam.Post(path, url.Values{"q": {"ann"}, "from": {"", "2026-01-01"}}).Is(http.StatusOK).Says(says).Holds(`value="ann"`)
+		if found.URL.Path != path || strings.Contains(found.URL.RawQuery, "ann") || found.URL.Query().Get("words") == "" {
+			t.Errorf("%s leads to %s", path, found.URL)
+		}
+		if again := sam.Get(found.URL.RequestURI()); again.Text() != found.Text() {
+			t.Errorf("%s is another page when it is come back to: %s", path, again.Text())
+		}
+		s.Staff(t, "Eve Else"+path, access.SendPortalMessage, access.ImportDirectory).Get(found.URL.RequestURI()).Is(http.StatusOK).Hides(`value="ann"`)
+		if none := sam.Post(path, url.Values{"q": {""}}); none.URL.RequestURI() != path {
+			t.Errorf("no words lead to %s", none.URL)
+		}
+	}
+	sam.Get("/search?words=made-up").Is(http.StatusOK).Says("Type what you look for")
+	sam.PostFragment("/search", url.Values{"q": {"ann"}}).Is(http.StatusOK).Says("Name of ann").Hides("<html")
+}
