@@ -1,11 +1,13 @@
 package demo
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
 	"postern/internal/store"
