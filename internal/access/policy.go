@@ -79,7 +79,8 @@ type Action string
 // What staff ask for.
 const (
 	// SendMessage is all that goes with sending to particular portal users:
-	// searching for them, uploading, previewing, sending, cancelling, recalling.
+	// searching for them, uploading, previewing, sending, cancelling, recalling. Who
+	// may send to everybody may send to one.
 	SendMessage Action = "send_message"
 	// SendToGroup is previewing or sending to a group, whatever else is chosen.
 	SendToGroup Action = "send_to_group"
@@ -122,8 +123,8 @@ const (
 	ReadInbox Action = "read_inbox"
 )
 
-// A rule says who may do an action: a subject of the realm who holds every one
-// of the permissions.
+// A rule says who may do an action: a subject of the realm who holds one of the
+// permissions, or anybody of the realm where none is named.
 type rule struct {
 	realm Realm
 	needs []Permission
@@ -131,10 +132,10 @@ type rule struct {
 
 // policy is the whole of what is permitted. What has no row is refused.
 var policy = map[Action]rule{
-	SendMessage:   {RealmStaff, []Permission{SendPortalMessage}},
-	SendToGroup:   {RealmStaff, []Permission{SendPortalMessage, SendBulkPortalMessage}},
+	SendMessage:   {RealmStaff, []Permission{SendPortalMessage, SendBulkPortalMessage}},
+	SendToGroup:   {RealmStaff, []Permission{SendBulkPortalMessage}},
 	SecureAccount: {RealmStaff, nil},
-	SeeMessages:   {RealmStaff, []Permission{SendPortalMessage}},
+	SeeMessages:   {RealmStaff, []Permission{SendPortalMessage, SendBulkPortalMessage}},
 	SeeBcc:        {RealmStaff, nil},
 	Search:        {RealmStaff, nil},
 	SeeLabels:     {RealmStaff, nil},
@@ -176,7 +177,7 @@ func (Forbidden) Is(target error) bool { return target == ErrForbidden }
 
 // Allow returns nil if subject may do action, [ErrUnauthenticated] for nobody,
 // [ErrFactorDue] for who has to set up a second factor first, or else a [Forbidden]
-// with the first permission that is missing.
+// with the least permission that would do.
 func Allow(subject Subject, action Action) error {
 	if subject.Realm == "" {
 		return ErrUnauthenticated
@@ -189,9 +190,12 @@ func Allow(subject Subject, action Action) error {
 		return ErrFactorDue
 	}
 	for _, p := range rule.needs {
-		if !slices.Contains(subject.Permissions, p) {
-			return Forbidden{Action: action, Missing: p}
+		if slices.Contains(subject.Permissions, p) {
+			return nil
 		}
 	}
-	return nil
+	if len(rule.needs) == 0 {
+		return nil
+	}
+	return Forbidden{Action: action, Missing: rule.needs[0]}
 }

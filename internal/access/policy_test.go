@@ -17,6 +17,7 @@ func TestAllow(t *testing.T) {
 	sender := Subject{Realm: RealmStaff, ID: "s", Permissions: []Permission{SendPortalMessage}}
 	blaster := Subject{Realm: RealmStaff, ID: "b", Permissions: []Permission{SendBulkPortalMessage, SendPortalMessage}}
 	groupsOnly := Subject{Realm: RealmStaff, ID: "g", Permissions: []Permission{SendBulkPortalMessage}}
+	reader := Subject{Realm: RealmStaff, ID: "r", Permissions: []Permission{ReadRecord}}
 	patient := Subject{Realm: RealmPortalUser, ID: "p", Permissions: All} // which a portal user can't have
 	for _, test := range []struct {
 		name    string
@@ -27,8 +28,10 @@ func TestAllow(t *testing.T) {
 		{"who may send sends", sender, SendMessage, nil},
 		{"a group needs more", sender, SendToGroup, Forbidden{SendToGroup, SendBulkPortalMessage}},
 		{"and with that it goes", blaster, SendToGroup, nil},
-		{"groups alone are no right to send", groupsOnly, SendToGroup, Forbidden{SendToGroup, SendPortalMessage}},
-		{"nor to send to one", groupsOnly, SendMessage, Forbidden{SendMessage, SendPortalMessage}},
+		{"who may send to groups needs no more", groupsOnly, SendToGroup, nil},
+		{"and sends to one, too", groupsOnly, SendMessage, nil},
+		{"who may do something else sends nothing", reader, SendMessage, Forbidden{SendMessage, SendPortalMessage}},
+		{"nor to a group", reader, SendToGroup, Forbidden{SendToGroup, SendBulkPortalMessage}},
 		{"all staff read what names them", groupsOnly, SeeBcc, nil},
 		{"a portal user reads the inbox", patient, ReadInbox, nil},
 		{"and does nothing that staff do", patient, SendMessage, Forbidden{Action: SendMessage}},

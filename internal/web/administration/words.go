@@ -36,7 +36,7 @@ func vocabularyIn(l labels.Labels) vocabulary {
 		{access.SendPortalMessage, page.PermissionName(access.SendPortalMessage),
 			"Write to particular " + users + ", follow the messages, and cancel or recall them."},
 		{access.SendBulkPortalMessage, page.PermissionName(access.SendBulkPortalMessage),
-			"With Send Portal Message: also choose whole groups, as “" + l.Group("active_patients") + "”, “" +
+			"All that Send Portal Message allows, and choose whole groups, as “" + l.Group("active_patients") + "”, “" +
 				l.Group("discharged_patients") + "” and “" + l.Group("all_portal_users") + "”."},
 		{access.ReplayDeliveries, page.PermissionName(access.ReplayDeliveries),
 			"Plan, run and watch replays of alerts that failed, and settle parked events."},
