@@ -133,7 +133,7 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 		t.Errorf("the same again: %s", out)
 	}
 	must("a-quiet-harbour-song\n", "portal-user", "set-password", "pu-1", "--password-stdin")
-	if out := must("", "portal-user", "list", "--json"); !strings.Contains(out, `"bo@x.test"`) {
+	if out := must("", "portal-user", "list", "--json"); !strings.Contains(out, `"bo@x.test"`) || !json.Valid([]byte(out)) || out[0] != '[' {
 		t.Errorf("the list says %s", out)
 	}
 	if out := must("", "erasure", "list", "--json"); strings.TrimSpace(out) != "[]" {

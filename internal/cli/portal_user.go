@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -66,12 +67,21 @@ func (env *environment) portalUserList() *cobra.Command {
 				}
 				defer rows.Close()
 				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+				// An array as of every verb that lists, but written as it is read: it may
+				// have a million members.
+				between, opens, ends := "", "[", "]\n"
+				if !env.json {
+					opens, ends = "", ""
+				}
+				_, _ = io.WriteString(env.out, opens)
 				for rows.Next() {
 					var u portalUserJSON
 					if err := rows.Scan(&u.ID, &u.Name, &u.Email, &u.Active); err != nil {
 						return fmt.Errorf("listing portal users: %w", err)
 					}
 					if env.json {
+						_, _ = io.WriteString(env.out, between)
+						between = ","
 						if err := env.say(u, ""); err != nil {
 							return err
 						}
@@ -86,6 +96,7 @@ func (env *environment) portalUserList() *cobra.Command {
 				if err := rows.Err(); err != nil {
 					return fmt.Errorf("listing portal users: %w", err)
 				}
+				_, _ = io.WriteString(env.out, ends)
 				return w.Flush()
 			})
 		}}
