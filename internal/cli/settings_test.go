@@ -3,10 +3,13 @@ package cli
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"postern/internal/config"
+	"postern/internal/content"
 )
 
 // untilReady ends what writes to it once that says it is ready.
@@ -72,5 +75,23 @@ func TestAVerbTakesSettingsAsFlags(t *testing.T) {
 	status, _, errs := p.run("", "staff", "list", "--database-url", "postgres://nobody@127.0.0.1:1/none")
 	if status != exitUsage || !strings.Contains(errs, "NATS_URL") {
 		t.Errorf("status %d, and says %s", status, errs)
+	}
+}
+
+// Keys and content elsewhere are used, and no key is made in the place of one that is
+// lost: it could read nothing.
+func TestUpUsesTheKeysThatItIsTold(t *testing.T) {
+	dir := t.TempDir()
+	key, kept := filepath.Join(dir, "kept.key"), filepath.Join(dir, "kept")
+	status, _, errs := runUp(t, "--listen", "127.0.0.1:0", "--content-key-file", key)
+	if _, err := os.Stat(key); status == exitDone || !strings.Contains(errs, key) || err == nil {
+		t.Errorf("without the key: status %d, %v, and says %s", status, err, errs)
+	}
+	if _, err := content.CreateKeyFile(key); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := runUp(t, "--listen", "127.0.0.1:0", "--content-key-file", key, "--content-url", kept)
+	if _, err := os.Stat(kept); status != exitDone || !strings.Contains(errs, "config.CONTENT_KEY_FILE="+key) || err != nil {
+		t.Errorf("with the key: status %d, %v, and says %s%s", status, err, out, errs)
 	}
 }

@@ -138,8 +138,8 @@ func (env *environment) with(ctx context.Context, f func(*system) error) error {
 // checkpointKeyFile and archiveURL are those of the environment, or of the embedded
 // system's folder where that is what is acted on.
 func (env *environment) checkpointKeyFile(s *system) string {
-	if file := os.Getenv("CHECKPOINT_KEY_FILE"); file != "" || s.folder == nil {
-		return file
+	if s.folder == nil {
+		return os.Getenv("CHECKPOINT_KEY_FILE")
 	}
 	return s.folder.CheckpointKeyFile()
 }

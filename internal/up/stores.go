@@ -1,6 +1,7 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,10 +38,7 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger) (_ *Stores, err err
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	if _, err := content.CreateKeyFile(f.ContentKeyFile()); err != nil {
-		return nil, err
-	}
-	if _, err := checkpoint.CreateKeyFile(f.CheckpointKeyFile(), ""); err != nil {
+	if err := f.createKeys(); err != nil {
 		return nil, err
 	}
 	s.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
@@ -128,24 +126,44 @@ func (s *Stores) Stop() error {
 	return errors.Join(errs...)
 }
 
-// ContentURL is the folder of the encrypted content.
-func (f *Folder) ContentURL() string { return f.join("content") }
-
-// ContentKeyFile is the file of the key of all content.
-func (f *Folder) ContentKeyFile() string { return f.join("content.key") }
-
-// CheckpointKeyFile is the file of the key that signs checkpoints of the record.
-func (f *Folder) CheckpointKeyFile() string { return f.join("checkpoint.key") }
-
-// ArchiveURL is where checkpoints and sealed segments go unless the environment
-// names a better place: a folder beside the stores is no protection from whoever
-// has the machine.
-func (f *Folder) ArchiveURL() string {
-	if url := os.Getenv("ARCHIVE_URL"); url != "" {
-		return url
+// createKeys makes the keys of the folder itself. One that the environment names
+// elsewhere must be there: a new one in its place could read nothing.
+func (f *Folder) createKeys() error {
+	if own := f.join(contentKey); f.ContentKeyFile() == own {
+		if _, err := content.CreateKeyFile(own); err != nil {
+			return err
+		}
 	}
-	return f.join("archive")
+	if own := f.join(checkpointKey); f.CheckpointKeyFile() == own {
+		if _, err := checkpoint.CreateKeyFile(own, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+const (
+	contentKey    = "content.key"
+	checkpointKey = "checkpoint.key"
+)
+
+// ContentURL is where the encrypted content is: the folder's own, unless the
+// environment names another place.
+func (f *Folder) ContentURL() string { return cmp.Or(os.Getenv("CONTENT_URL"), f.join("content")) }
+
+// ContentKeyFile is the file of the key of all content, likewise.
+func (f *Folder) ContentKeyFile() string {
+	return cmp.Or(os.Getenv("CONTENT_KEY_FILE"), f.join(contentKey))
+}
+
+// CheckpointKeyFile is the file of the key that signs checkpoints of the record, likewise.
+func (f *Folder) CheckpointKeyFile() string {
+	return cmp.Or(os.Getenv("CHECKPOINT_KEY_FILE"), f.join(checkpointKey))
+}
+
+// ArchiveURL is where checkpoints and sealed segments go, likewise: a folder beside the
+// stores is no protection from whoever has the machine.
+func (f *Folder) ArchiveURL() string { return cmp.Or(os.Getenv("ARCHIVE_URL"), f.join("archive")) }
 
 // room is how much is free where NATS keeps the record.
 func (s *Stores) room() (int64, error) { return embedded.FreeBytes(s.folder.join("nats")) }
