@@ -47,10 +47,13 @@ func navigation(f *Frame) []Item {
 }
 
 // Home is where somebody of the staff begins whose messages are none: at the first
-// place that the navigation leads to besides.
+// place that the navigation leads to besides, their account apart.
 func Home(subject access.Subject) string {
 	items := navigation(&Frame{Realm: access.RealmStaff, Me: &subject, L: labels.Default()})
-	return items[min(1, len(items)-1)].Href
+	if len(items) < 3 {
+		return items[0].Href
+	}
+	return items[1].Href
 }
 
 // administration is what the pages of the administration have on their side.
