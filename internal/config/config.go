@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"postern/internal/notify/sendgrid"
 )
 
 // Config holds every setting of every process; each reads what it needs.
@@ -171,10 +173,28 @@ func FlagName(setting string) string {
 	return strings.ToLower(strings.ReplaceAll(setting, "_", "-"))
 }
 
-// Check names every fault of c for process p at once.
+// Check names every fault of c for process p at once. It fills in the defaults that
+// follow from other settings.
 func (c *Config) Check(p Process) error {
+	if p == API && c.ListenAddr == "" {
+		c.ListenAddr = "127.0.0.1:8080"
+	}
+	if p == API && c.PublicURL == "" {
+		c.PublicURL = "http://" + c.ListenAddr
+	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("  "+format, args...)) }
+	c.checkStores(p, fault)
+	c.checkServing(p, fault)
+	c.checkAlerts(p, fault)
+	return errors.Join(faults...)
+}
+
+// fault takes what is wrong, in the words that its reader sees.
+type fault func(format string, args ...any)
+
+// checkStores is about what the process keeps things in.
+func (c *Config) checkStores(p Process, fault fault) {
 	if u, err := url.Parse(c.DatabaseURL); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		fault("DATABASE_URL must be set, as postgres://user@host/database")
 	}
@@ -186,34 +206,6 @@ func (c *Config) Check(p Process) error {
 	if c.RecordReplicas != 1 && c.RecordReplicas != 3 && c.RecordReplicas != 5 {
 		fault("RECORD_REPLICAS is %d; it can be 1, 3 or 5", c.RecordReplicas)
 	}
-	if c.AlertFailureLimit < 0 || c.AlertFailureLimit > 100 {
-		fault("ALERT_FAILURE_LIMIT is %d; it is a percentage, 0 to 100", c.AlertFailureLimit)
-	}
-	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
-		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
-	}
-	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
-		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)
-	}
-	if p == API {
-		c.checkOIDC(fault)
-	}
-	if p == API && c.ListenAddr == "" {
-		c.ListenAddr = "127.0.0.1:8080"
-	}
-	if c.ListenAddr != "" {
-		if _, _, err := net.SplitHostPort(c.ListenAddr); err != nil {
-			fault("LISTEN_ADDR %q is not host:port", c.ListenAddr)
-		}
-	}
-	if p == API && c.PublicURL == "" {
-		c.PublicURL = "http://" + c.ListenAddr
-	}
-	if p == API || p == Notify {
-		if !isURL(c.PublicURL, "http", "https") {
-			fault("PUBLIC_URL must be the http(s) address at which people reach the portal")
-		}
-	}
 	if p == API || p == Fanout {
 		if c.ContentURL == "" {
 			fault("CONTENT_URL must be set: a folder, or a bucket as s3://name")
@@ -222,22 +214,51 @@ func (c *Config) Check(p Process) error {
 			fault("CONTENT_KEY_FILE must be set; `postern keys create FILE` makes one")
 		}
 	}
-	for name, address := range map[string]string{"CONTENT_URL": c.ContentURL, "ARCHIVE_URL": c.ArchiveURL} {
-		if !isBucket(address) {
-			fault("%s must be a folder, or a bucket as s3://name", name)
-		}
+	if !isBucket(c.ContentURL) {
+		fault("CONTENT_URL must be a folder, or a bucket as s3://name")
+	}
+	if !isBucket(c.ArchiveURL) {
+		fault("ARCHIVE_URL must be a folder, or a bucket as s3://name")
+	}
+	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
+		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
+	}
+}
+
+// checkServing is about who comes to the process, and what it looks at them with.
+func (c *Config) checkServing(p Process, fault fault) {
+	if _, _, err := net.SplitHostPort(c.ListenAddr); c.ListenAddr != "" && err != nil {
+		fault("LISTEN_ADDR %q is not host:port", c.ListenAddr)
+	}
+	if (p == API || p == Notify) && !isURL(c.PublicURL, "http", "https") {
+		fault("PUBLIC_URL must be the http(s) address at which people reach the portal")
+	}
+	if p == API && c.StaffSecondFactor != "optional" && c.StaffSecondFactor != "required" {
+		fault("STAFF_SECOND_FACTOR is %q; it can be optional or required", c.StaffSecondFactor)
+	}
+	if p == API {
+		c.checkOIDC(fault)
 	}
 	if c.ClamdAddr != "" && !isScanner(c.ClamdAddr) {
 		fault("CLAMD_ADDR must be host:port, or the path of a unix socket")
 	}
+	if c.OTLPEndpoint != "" && !isURL(c.OTLPEndpoint, "http", "https") {
+		fault("OTEL_EXPORTER_OTLP_ENDPOINT must be the http(s) address of a collector, as http://collector:4318")
+	}
+}
+
+// checkAlerts is about SendGrid, and what becomes of alerts there.
+func (c *Config) checkAlerts(p Process, fault fault) {
+	if c.AlertFailureLimit < 0 || c.AlertFailureLimit > 100 {
+		fault("ALERT_FAILURE_LIMIT is %d; it is a percentage, 0 to 100", c.AlertFailureLimit)
+	}
 	if c.SendGridBaseURL != "" && !isURL(c.SendGridBaseURL, "http", "https") {
 		fault("SENDGRID_BASE_URL must be an http(s) address, and can be left out")
 	}
-	if c.SendGridWebhookPublicKey != "" && !isWebhookKey(c.SendGridWebhookPublicKey) {
-		fault("SENDGRID_WEBHOOK_PUBLIC_KEY must be an ECDSA public key, as SendGrid shows it under Mail Settings, Signed Event Webhook")
-	}
-	if c.OTLPEndpoint != "" && !isURL(c.OTLPEndpoint, "http", "https") {
-		fault("OTEL_EXPORTER_OTLP_ENDPOINT must be the http(s) address of a collector, as http://collector:4318")
+	if c.SendGridWebhookPublicKey != "" {
+		if _, err := sendgrid.ParseWebhookKey(c.SendGridWebhookPublicKey); err != nil {
+			fault("%w", err)
+		}
 	}
 	// The api sends letters too, where it is told how; without, nobody can ask for a
 	// new password by themselves.
@@ -252,12 +273,11 @@ func (c *Config) Check(p Process) error {
 	if p == Notify && c.SendGridWebhookPublicKey != "" && c.AlertUnknownWait < time.Second {
 		fault("ALERT_UNKNOWN_WAIT is %s; it must be a second or more, as 10m", c.AlertUnknownWait)
 	}
-	return errors.Join(faults...)
 }
 
 // checkOIDC wants all of an identity provider or nothing, and nothing that is secret
 // to go there in the open.
-func (c *Config) checkOIDC(fault func(format string, args ...any)) {
+func (c *Config) checkOIDC(fault fault) {
 	if c.OIDCIssuer == "" && c.OIDCClientID == "" && c.OIDCClientSecret == "" {
 		return
 	}

@@ -1,12 +1,9 @@
 package config
 
 import (
-	"crypto/ecdsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,15 +12,7 @@ import (
 // mends one that is not, while one that does not answer may yet.
 func isURL(text string, schemes ...string) bool {
 	u, err := url.Parse(strings.TrimSpace(text))
-	if err != nil || u.Hostname() == "" || u.Port() != "" && !isPort(u.Port()) {
-		return false
-	}
-	for _, s := range schemes {
-		if u.Scheme == s {
-			return true
-		}
-	}
-	return false
+	return err == nil && u.Hostname() != "" && (u.Port() == "" || isPort(u.Port())) && slices.Contains(schemes, u.Scheme)
 }
 
 // areServers says whether each of a comma-separated list names a NATS server.
@@ -54,18 +43,4 @@ func isScanner(text string) bool {
 func isPort(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 16) // 0 is any that is free
 	return err == nil
-}
-
-// isWebhookKey says whether text is an ECDSA public key, as base64 of DER or as PEM.
-func isWebhookKey(text string) bool {
-	der, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
-	if block, _ := pem.Decode([]byte(strings.TrimSpace(text))); block != nil {
-		der, err = block.Bytes, nil
-	}
-	if err != nil {
-		return false
-	}
-	key, err := x509.ParsePKIXPublicKey(der)
-	_, ok := key.(*ecdsa.PublicKey)
-	return err == nil && ok
 }

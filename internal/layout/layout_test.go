@@ -91,7 +91,7 @@ var imports = map[string]string{
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
-	"config":        "",
+	"config":        "notify/sendgrid", // whose key a setting is
 	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",

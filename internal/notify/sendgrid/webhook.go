@@ -35,7 +35,7 @@ var ErrWebhook = errors.New("the post is not signed by SendGrid")
 // ParseWebhookKey reads the verification key that SendGrid shows for a signed
 // event webhook (base64 of a DER public key), or the same as PEM.
 func ParseWebhookKey(text string) (*ecdsa.PublicKey, error) {
-	const fault = "SENDGRID_WEBHOOK_PUBLIC_KEY: not an ECDSA public key; copy it from SendGrid's Mail Settings, Signed Event Webhook"
+	const fault = "SENDGRID_WEBHOOK_PUBLIC_KEY must be an ECDSA public key: copy it from SendGrid's Mail Settings, Signed Event Webhook"
 	text = strings.TrimSpace(text)
 	var der []byte
 	if block, _ := pem.Decode([]byte(text)); block != nil {
