@@ -95,8 +95,8 @@ func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body)
 func (g *Gate) process() string { return "process:" + path.Base(g.cfg.Source) }
 
 // Sweep deletes what has expired: sessions, invitations, second factors that were
-// never set up to the end, counts of failed sign-ins. It deletes at most a few thousand rows a call; call it every few
-// minutes, in as many processes as you like.
+// never set up to the end, counts of failed sign-ins. It deletes at most a few
+// thousand rows a call; call it every few minutes, in as many processes as you like.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Now()
 	for what, sweep := range map[string]struct {

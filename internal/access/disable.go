@@ -37,7 +37,7 @@ func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 			if err := keepAnAdministrator(ctx, q, staffID, staff.Permissions); err != nil {
 				return err
 			}
-			if err := g.recordFact(ctx, actor, events.StaffSwitched{Disabled: true, Change: uuid.New(), StaffID: staffID}); err != nil {
+			if err := g.recordFacts(ctx, actor, events.StaffSwitched{Disabled: true, Change: uuid.New(), StaffID: staffID}); err != nil {
 				return err
 			}
 		}
@@ -58,16 +58,16 @@ func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
 		if err := g.shutOut(ctx, staffID); err != nil {
 			return err
 		}
-		return g.recordFact(ctx, actor, events.StaffSwitched{Change: uuid.New(), StaffID: staffID})
+		return g.recordFacts(ctx, actor, events.StaffSwitched{Change: uuid.New(), StaffID: staffID})
 	})
 }
 
-// recordFact returns once a fact can be read. A crash before the publish leaves all as
-// it was; after it, the fact stands.
-func (g *Gate) recordFact(ctx context.Context, actor string, fact events.Body) error {
-	seq, err := g.publish(ctx, actor, fact)
+// recordFacts puts facts on the record, all or none, and returns once they can be read.
+// A crash before the publish leaves all as it was; after it, they stand.
+func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Body) error {
+	seq, err := g.publish(ctx, actor, facts...)
 	if err != nil {
-		kind, _ := fact.EventType()
+		kind, _ := facts[0].EventType()
 		return fmt.Errorf("recording %s: %w", kind, err)
 	}
 	return g.cfg.Wait(ctx, seq)

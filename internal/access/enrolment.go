@@ -150,7 +150,7 @@ func (g *Gate) AddFactor(ctx context.Context, who Subject, password, code string
 	}
 	// A crash before the publish leaves a secret that nothing names; after it, the
 	// factor counts, and who has not seen the recovery codes sets up another.
-	if err := g.recordFact(ctx, who.Actor(), events.SecondFactor{What: events.FactorAdded, Change: f.change, StaffID: who.ID}); err != nil {
+	if err := g.recordFacts(ctx, who.Actor(), events.SecondFactor{What: events.FactorAdded, Change: f.change, StaffID: who.ID}); err != nil {
 		return nil, err
 	}
 	return recovery, g.afterFactor(ctx, who.ID)
@@ -209,7 +209,7 @@ func (g *Gate) dropFactor(ctx context.Context, actor, staffID string, what event
 	if err != nil {
 		return err
 	}
-	if err := g.recordFact(ctx, actor, events.SecondFactor{What: what, Change: uuid.New(), StaffID: staffID}); err != nil {
+	if err := g.recordFacts(ctx, actor, events.SecondFactor{What: what, Change: uuid.New(), StaffID: staffID}); err != nil {
 		return err
 	}
 	return g.afterFactor(ctx, staffID)

@@ -82,8 +82,7 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, wan
 	})
 }
 
-// recordChange returns once the change can be read. A crash before the publish
-// leaves all as it was; after it, the change stands.
+// recordChange puts what is given and what is taken on the record together.
 func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted, revoked []Permission) error {
 	change := uuid.New()
 	var bodies []events.Body
@@ -96,11 +95,7 @@ func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted,
 	if len(bodies) == 0 {
 		return nil
 	}
-	seq, err := g.publish(ctx, actor, bodies...)
-	if err != nil {
-		return fmt.Errorf("recording the change of permissions: %w", err)
-	}
-	return g.cfg.Wait(ctx, seq)
+	return g.recordFacts(ctx, actor, bodies...)
 }
 
 // keepAnAdministrator refuses to take manage_staff from the last who has it and may
@@ -119,7 +114,8 @@ func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked
 }
 
 // alone does something while nobody else, in any process, changes permissions or
-// disables staff: two administrators who take each other's at once would both still see the other.
+// disables staff: two administrators who take each other's at once would both still
+// see the other.
 func (g *Gate) alone(ctx context.Context, do func(querier) error) error {
 	return store.Alone(ctx, g.pool, store.LockPermissions, func(conn *pgxpool.Conn) error { return do(conn) })
 }

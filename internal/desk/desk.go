@@ -36,8 +36,8 @@ import (
 	"postern/internal/tracking"
 )
 
-// Config is what a [Desk] is made of. Only Scanner, Organisation, FactorRequired, Secure, Fail, Room,
-// Now, ReadReports and Letters may be left out.
+// Config is what a [Desk] is made of. Only Scanner, Organisation, FactorRequired,
+// Secure, Fail, Room, Now, ReadReports and Letters may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool

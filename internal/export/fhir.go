@@ -17,8 +17,8 @@ import (
 // resources writes resources of FHIR R4 (https://hl7.org/fhir/R4/), one a line: a
 // Communication for each delivery, and an AuditEvent for each access: opened,
 // downloaded, signed in or not, the record read or exported, a permission given or
-// taken, a staff member disabled or enabled, a second factor
-// changed. Other events have none. People are named by their ids alone.
+// taken, a staff member disabled or enabled, a second factor changed. Other events
+// have none. People are named by their ids alone.
 type resources struct {
 	out    *bufio.Writer
 	pool   *pgxpool.Pool
