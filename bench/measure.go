@@ -143,9 +143,17 @@ func (v *visit) export(ctx context.Context) error {
 
 // ask asks for a page, and gives its size.
 func (v *visit) ask(ctx context.Context, p asked) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url+v.names.Replace(p.path), nil)
+	method := http.MethodGet
+	if p.typed != "" {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequestWithContext(ctx, method, v.url+v.names.Replace(p.path), strings.NewReader(p.typed))
 	if err != nil {
 		return 0, err
+	}
+	if p.typed != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
 	client := v.staff
 	if p.portal {

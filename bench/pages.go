@@ -20,8 +20,9 @@ const (
 // asked is a page, and who asks for it.
 type asked struct {
 	name, path string
-	portal     bool // a portal user does
-	fragment   bool // htmx does
+	typed      string // posted as a form; "": it is asked for by GET
+	portal     bool   // a portal user does
+	fragment   bool   // htmx does
 }
 
 // pages are all that list or search. {…} is filled in from the clinic.
@@ -64,12 +65,12 @@ var pages = append([]asked{
 	{name: "Recipients: nobody's name", path: "/messages/{blast}/recipients?q=xylophone"},
 	{name: "Recipients: of a message to a few", path: "/messages/{small}/recipients?q=maria"},
 	{name: "Drafts", path: "/messages/drafts"},
-	{name: "Add User: rare name", path: "/messages/drafts/{draft}/portal-users?find-user=J%C3%BCrgen+olserwick", fragment: true},
-	{name: "Add User: common name", path: "/messages/drafts/{draft}/portal-users?find-user=maria", fragment: true},
-	{name: "Add User: one letter", path: "/messages/drafts/{draft}/portal-users?find-user=m", fragment: true},
-	{name: "Add User: address", path: "/messages/drafts/{draft}/portal-users?find-user=maria77", fragment: true},
-	{name: "Add User: id", path: "/messages/drafts/{draft}/portal-users?find-user=u77", fragment: true},
-	{name: "Staff Bcc", path: "/messages/drafts/{draft}/staff?find-staff=colleague", fragment: true},
+	{name: "Add User: rare name", path: "/messages/drafts/{draft}/portal-users", typed: "find-user=J%C3%BCrgen+olserwick", fragment: true},
+	{name: "Add User: common name", path: "/messages/drafts/{draft}/portal-users", typed: "find-user=maria", fragment: true},
+	{name: "Add User: one letter", path: "/messages/drafts/{draft}/portal-users", typed: "find-user=m", fragment: true},
+	{name: "Add User: address", path: "/messages/drafts/{draft}/portal-users", typed: "find-user=maria77", fragment: true},
+	{name: "Add User: id", path: "/messages/drafts/{draft}/portal-users", typed: "find-user=u77", fragment: true},
+	{name: "Staff Bcc", path: "/messages/drafts/{draft}/staff", typed: "find-staff=colleague", fragment: true},
 	{name: "Global Search: a setting", path: "/search?q=custom+labels"},
 	{name: "Global Search: a subject", path: "/search?q=vaccine"},
 	{name: "Global Search: a name", path: "/search?q=maria+alaberg", fragment: true},

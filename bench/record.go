@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
-	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/receipt"
@@ -52,17 +49,7 @@ const smallEvents = 20_000
 // appended publishes small events, a thousand at once, and waits until they can be
 // read: a row, an index entry and about two hashes each.
 func (s *system) appended(ctx context.Context, _ Figures) error {
-	var run struct {
-		NATSURLs map[string]string `json:"nats_urls"`
-	}
-	data, err := os.ReadFile(filepath.Join(s.data, "run.json"))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, &run); err != nil {
-		return err
-	}
-	log, err := eventlog.Connect(ctx, eventlog.Config{URL: run.NATSURLs[eventlog.Admin], Name: "bench"})
+	log, err := s.openLog(ctx)
 	if err != nil {
 		return err
 	}
