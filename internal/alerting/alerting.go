@@ -1,10 +1,11 @@
 // Package alerting is the switch by which operators stop alerts and let them go on,
 // of one message or of all.
 //
-// A pause is a fact on the record. The notify worker looks for one before each chunk
-// (notify/pause.go), keeps what must wait as rows of app.alert_retries, and takes it
-// up again when the record says that the pause has ended. Nothing is lost by a pause
-// and nothing is sent twice; a chunk that is in hand when it begins is finished.
+// A pause is a fact on the record, and holds whatever waits for its messages: chunks in
+// app.alert_retries, and what replays have still to repeat. The view app.alerts_waiting
+// says what that is. The notify worker takes none of it up (notify/pause.go) until the
+// record says that the pause has ended. Nothing is lost by a pause and nothing is sent
+// twice; a chunk that is in hand when it begins is finished.
 package alerting
 
 import (
@@ -22,8 +23,8 @@ import (
 	"postern/internal/events"
 )
 
-// Held is why a chunk waits in app.alert_retries that a pause keeps there.
-const Held = "alerting is paused"
+// Held is why alerts wait that a pause holds.
+const Held = "held by a pause"
 
 // MaxReason is the most characters of a reason.
 const MaxReason = 500
@@ -43,6 +44,52 @@ type Pause struct {
 	PausedBy  string     `json:"paused_by"`
 	PausedAt  time.Time  `json:"paused_at"`
 	Waiting   int        `json:"waiting_chunks"` // up to a thousand alerts each
+	Alerts    int        `json:"waiting_alerts"` // in those chunks
+}
+
+// Hold is a pause and what it holds of something. Where both all alerting and one
+// message are paused, the pause of all holds the alerts of that message.
+type Hold struct {
+	MessageID *uuid.UUID `json:"message_id"` // whose alerts are paused; nil: those of all messages
+	Reason    string     `json:"reason"`
+	Automatic bool       `json:"automatic"`
+	PausedBy  string     `json:"paused_by"`
+	PausedAt  time.Time  `json:"paused_at"`
+	Alerts    int        `json:"alerts"`
+}
+
+// String says it in words.
+func (h Hold) String() string {
+	of := "all alerting is paused"
+	if h.MessageID != nil {
+		of = "the alerts of message " + h.MessageID.String() + " are paused"
+	}
+	return fmt.Sprintf("%s since %s: %s", of, h.PausedAt.Format(time.RFC3339), h.Reason)
+}
+
+// HoldsOfReplays gives, for each of the replays that a pause holds back, the pauses
+// and how many alerts each holds.
+func HoldsOfReplays(ctx context.Context, pool *pgxpool.Pool, replays []uuid.UUID) (map[uuid.UUID][]Hold, error) {
+	rows, err := pool.Query(ctx, `
+		SELECT w.replay_id, nullif(p.message_id, $2), p.reason, p.automatic, p.paused_by, p.paused_at, sum(w.alerts)
+		FROM app.alerts_waiting w JOIN record.pauses p ON p.message_id = w.pause
+		WHERE w.replay_id = ANY($1) GROUP BY w.replay_id, p.message_id ORDER BY p.message_id <> $2, p.paused_at DESC, p.message_id`,
+		replays, uuid.Nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading what holds replays back: %w", err)
+	}
+	holds := map[uuid.UUID][]Hold{}
+	var id uuid.UUID
+	var h Hold
+	_, err = pgx.ForEachRow(rows, []any{&id, &h.MessageID, &h.Reason, &h.Automatic, &h.PausedBy, &h.PausedAt, &h.Alerts}, func() error {
+		h.PausedAt = h.PausedAt.UTC()
+		holds[id] = append(holds[id], h)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what holds replays back: %w", err)
+	}
+	return holds, nil
 }
 
 // Switch is safe for concurrent use.
@@ -56,10 +103,11 @@ type Switch struct {
 // Pauses gives the pauses in force, that of all messages first.
 func (s *Switch) Pauses(ctx context.Context) ([]Pause, error) {
 	rows, err := s.Pool.Query(ctx, `
-		SELECT nullif(p.message_id, $1), p.reason, p.automatic, p.paused_by, p.paused_at,
-		       (SELECT count(*) FROM app.alert_retries r
-		        WHERE r.reason = $2 AND (r.message_id = p.message_id OR p.message_id = $1))
-		FROM record.pauses p ORDER BY p.message_id <> $1, p.paused_at DESC, p.message_id`, uuid.Nil, Held)
+		SELECT nullif(p.message_id, $1), p.reason, p.automatic, p.paused_by, p.paused_at, w.chunks, w.alerts
+		FROM record.pauses p CROSS JOIN LATERAL (
+		    SELECT count(*) AS chunks, coalesce(sum(w.alerts), 0)::bigint AS alerts FROM app.alerts_waiting w
+		    WHERE w.pause IS NOT NULL AND (w.message_id = p.message_id OR p.message_id = $1)) w
+		ORDER BY p.message_id <> $1, p.paused_at DESC, p.message_id`, uuid.Nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is paused: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"postern/internal/alerting"
 	"postern/internal/events"
 	"postern/internal/replay"
 )
@@ -146,17 +147,24 @@ type replayJSON struct {
 	Skipped       int            `json:"skipped"`
 	Unknown       int            `json:"unknown"`
 	LeftOut       int            `json:"left_out"`
+	// As in the API, these two are not on the record.
+	LeftOutBy map[string]int  `json:"left_out_by"`
+	Held      []alerting.Hold `json:"held_by"`
 }
 
 func (env *environment) sayReplay(r replay.Replay) error {
 	if env.json {
 		return env.say(replayJSON{r.ID, r.Status, r.Filter, r.Reason, r.Count, r.Digest, r.ByReason, r.Opened(), r.Undeliverable(), r.Excluded,
-			r.Oldest, r.Newest, r.Rate, r.Count, r.Done(), r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut}, "")
+			r.Oldest, r.Newest, r.Rate, r.Count, r.Done(), r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut,
+			r.LeftOutBy, append([]alerting.Hold{}, r.Held...)}, "")
 	}
 	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 	line := func(name string, format string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	line("replay", "%s", r.ID)
 	line("status", "%s", r.Status)
+	for _, h := range r.Held {
+		line("  "+alerting.Held, "%d: %s", h.Alerts, h)
+	}
 	line("reason", "%s", strings.Join(strings.Fields(r.Reason), " "))
 	line("alerts", "%d", r.Count)
 	tally := func(name string, counts map[string]int) {
@@ -172,6 +180,7 @@ func (env *environment) sayReplay(r replay.Replay) error {
 	line("digest", "%s", r.Digest)
 	if r.Status != replay.Planned {
 		line("done", "%d of %d: %d accepted, %d failed, %d skipped, %d unknown, %d left out", r.Done(), r.Count, r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut)
+		tally("left out since the plan", r.LeftOutBy)
 	}
 	if err := w.Flush(); err != nil {
 		return err

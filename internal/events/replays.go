@@ -62,8 +62,16 @@ type ReplayCancelled struct {
 	ReplayID uuid.UUID `json:"replay_id"`
 }
 
-// ReplayCompleted says that a replay is done. LeftOut are those of the set that
-// had been accepted, opened or repeated by somebody else before their turn.
+// Why an alert that failed is not repeated.
+const (
+	LeftOutOpened   = "the message was opened already"
+	LeftOutRepeated = "another replay repeats it"
+	LeftOutAccepted = "SendGrid has it by now"
+)
+
+// ReplayCompleted says that a replay is done. LeftOut are those of the set that had
+// been accepted, opened or repeated by another replay before their turn, or to whom
+// no alert was due any more.
 type ReplayCompleted struct {
 	ReplayID uuid.UUID `json:"replay_id"`
 	Accepted int       `json:"accepted"`

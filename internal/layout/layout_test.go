@@ -68,9 +68,9 @@ var imports = map[string]string{
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
 	"alerting":   "events",
-	"operations": "eventlog events",
+	"operations": "alerting eventlog events",
 	"feedback":   "events",
-	"replay":     "events",
+	"replay":     "alerting events",
 
 	// For how long content is kept.
 	"retention": "access compose events",

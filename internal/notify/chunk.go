@@ -46,6 +46,7 @@ type recipient struct {
 
 // claim is a row of app.attempts: a request made, or about to be.
 type claim struct {
+	attempt    int
 	request    int
 	id         uuid.UUID
 	claimedBy  uuid.UUID
@@ -77,6 +78,15 @@ type work struct {
 	recipients []recipient
 	claims     []claim
 	earlier    []claim // of attempts before this one, that SendGrid accepted
+	// cameBack are the alerts of those attempts that SendGrid reported to have failed
+	// after it had accepted them.
+	cameBack map[alertKey]bool
+}
+
+// alertKey is one attempt at a recipient's alert.
+type alertKey struct {
+	no      int32
+	attempt int
 }
 
 // firstAttempt is the number of the attempt that a blast makes by itself.
@@ -92,13 +102,20 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 		SELECT m.status, c.alert_state <> 'pending', c.first_no, c.last_no FROM record.chunks c JOIN record.messages m USING (message_id)
 		WHERE c.message_id = $1 AND c.chunk = $2`, ref.message, ref.chunk).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&w.status, &w.done, &first, &last) })
-	const claims = `SELECT request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
+	const claims = `SELECT attempt, request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
 		FROM app.attempts WHERE message_id = $1 AND chunk = $2 `
 	q.Queue(claims+`AND attempt = $3 AND part = $4 ORDER BY request`, ref.message, ref.chunk, ref.attempt(), ref.partNr()).Query(into(&w.claims))
 	if ref.part != nil {
 		q.Queue(`SELECT done_at IS NOT NULL FROM app.replay_parts WHERE part = $1`, ref.part.nr).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&w.done) })
 		q.Queue(claims+`AND attempt < $3 AND answer = 'accepted'`, ref.message, ref.chunk, ref.attempt()).Query(into(&w.earlier))
+		q.Queue(`SELECT portal_user_no, attempt FROM record.reports WHERE message_id = $1 AND chunk = $2 AND attempt < $3 AND failed`,
+			ref.message, ref.chunk, ref.attempt()).Query(func(rows pgx.Rows) error {
+			w.cameBack = map[alertKey]bool{}
+			var key alertKey
+			_, err := pgx.ForEachRow(rows, []any{&key.no, &key.attempt}, func() error { w.cameBack[key] = true; return nil })
+			return err
+		})
 	}
 	err := pool.SendBatch(ctx, q).Close()
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -156,7 +173,7 @@ func scanRecipient(row pgx.CollectableRow) (recipient, error) {
 func scanClaim(row pgx.CollectableRow) (claim, error) {
 	var c claim
 	var bits []byte
-	err := row.Scan(&c.request, &c.id, &c.claimedBy, &bits, &c.answer, &c.sendgridID, &c.refusals)
+	err := row.Scan(&c.attempt, &c.request, &c.id, &c.claimedBy, &bits, &c.answer, &c.sendgridID, &c.refusals)
 	c.positions = positions(bits)
 	return c, err
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/alerting"
 	"postern/internal/events"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/position"
@@ -137,13 +139,6 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 		return fmt.Errorf("chunk %d of message %s is in hand already", ref.chunk, ref.message)
 	}
 	defer w.giveBack(ref)
-	held, err := w.gate(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if held != nil {
-		return w.deferRetry(ctx, ref, *held, max(tries-1, 0)) // no try of its own
-	}
 	again, err := w.alert(w.Within(ctx, ref.message), ref)
 	if err != nil {
 		return fmt.Errorf("alerting chunk %d of message %s: %w", ref.chunk, ref.message, err)
@@ -153,6 +148,9 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 			return nil // it never waited
 		}
 		return w.clearRetry(ctx, ref)
+	}
+	if again.held {
+		tries = max(tries-1, 0) // no try of its own
 	}
 	return w.deferRetry(ctx, ref, *again, tries)
 }
@@ -180,6 +178,7 @@ func (w *Worker) giveBack(ref chunkRef) {
 type later struct {
 	due    time.Time // zero: as the backoff says
 	reason string
+	held   bool // by a pause: no request was made
 }
 
 // alert brings every recipient of a chunk to an end and publishes the outcome,
@@ -195,14 +194,23 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if err := w.settleAbandoned(ctx, work); err != nil {
 		return nil, err
 	}
+	asked := false
 	for try := 0; ; {
 		settled := work.fates()
 		to := nextRequest(work.recipients, settled)
 		if len(to) == 0 {
-			return nil, w.publish(ctx, work, settled)
+			return nil, w.conclude(ctx, work, settled)
+		}
+		if !asked {
+			if held, err := w.held(ctx, work.message); err != nil {
+				return nil, err
+			} else if held {
+				return &later{due: w.Now(), reason: alerting.Held, held: true}, nil
+			}
+			asked = true
 		}
 		if wait := w.closedFor(); wait > patience {
-			return &later{w.Now().Add(wait), "SendGrid limits the rate"}, nil
+			return &later{due: w.Now().Add(wait), reason: "SendGrid limits the rate"}, nil
 		} else if err := sleep(ctx, wait); err != nil {
 			return nil, err
 		}
@@ -304,6 +312,16 @@ func (c *claim) take(r sendgrid.Result) {
 // recipient the alert.
 func wholly(r sendgrid.Result) bool {
 	return r.Kind == sendgrid.Invalid || r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Status != 400 && r.Status != 413
+}
+
+// conclude publishes the outcome of a chunk whose every recipient is settled. Those of
+// a part to whom no alert is due any more were not repeated: their failure stands,
+// with its reason, and they are left out by name.
+func (w *Worker) conclude(ctx context.Context, work *work, settled []fate) error {
+	if work.part != nil && slices.ContainsFunc(settled, func(f fate) bool { return f.state == events.AlertSkipped }) {
+		return w.windUp(ctx, work.chunkRef, false)
+	}
+	return w.publish(ctx, work, settled)
 }
 
 func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error {

@@ -39,6 +39,10 @@ func take(rate int) int {
 	return min(events.ChunkSize, max(1, rate/burst))
 }
 
+// open is a condition in SQL: a part can be taken of the set s. What a pause holds is
+// left in its set, so that the pace of the replay is kept after the pause too.
+var open = `s.taken < cardinality(s.recipients) AND ` + fmt.Sprintf(notHeld, "s.message_id")
+
 // cut takes the next part of a replay that runs and whose pace allows it, and
 // gives false where there is none.
 //
@@ -51,8 +55,10 @@ func (w *Worker) cut(ctx context.Context) (found bool, err error) {
 		var rate int
 		err := tx.QueryRow(ctx, `
 			SELECT replay_id, r.rate FROM app.replay_pace p JOIN record.replays r USING (replay_id)
-			WHERE r.status = 'running' AND NOT p.taken AND p.next_at <= $1
-			ORDER BY p.next_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED`, w.Now()).Scan(&replay, &rate)
+			WHERE r.status = 'running' AND NOT p.taken AND (p.next_at IS NULL OR p.next_at <= $1)
+			  AND (EXISTS (SELECT FROM app.replay_sets s WHERE s.replay_id = p.replay_id AND `+open+`)
+			    OR NOT EXISTS (SELECT FROM app.replay_sets s WHERE s.replay_id = p.replay_id AND s.taken < cardinality(s.recipients)))
+			ORDER BY p.next_at NULLS FIRST LIMIT 1 FOR UPDATE OF p SKIP LOCKED`, w.Now()).Scan(&replay, &rate)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -73,47 +79,57 @@ func (w *Worker) cutOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate in
 	var nos []int32
 	err := tx.QueryRow(ctx, `
 		UPDATE app.replay_sets s SET taken = least(s.taken + $2, cardinality(s.recipients))
-		FROM (SELECT nr, taken FROM app.replay_sets WHERE replay_id = $1 AND taken < cardinality(recipients) ORDER BY nr LIMIT 1) next
+		FROM (SELECT nr, taken FROM app.replay_sets s WHERE replay_id = $1 AND `+open+` ORDER BY nr LIMIT 1) next
 		WHERE s.replay_id = $1 AND s.nr = next.nr
 		RETURNING s.nr, s.recipients[next.taken + 1 : s.taken]`, replay, take(rate)).Scan(&set, &nos)
 	if errors.Is(err, pgx.ErrNoRows) {
-		_, err = tx.Exec(ctx, `UPDATE app.replay_pace SET taken = true WHERE replay_id = $1`, replay)
+		// A pause may have begun meanwhile: what it holds is not taken.
+		_, err = tx.Exec(ctx, `UPDATE app.replay_pace SET taken = true WHERE replay_id = $1
+			AND NOT EXISTS (SELECT FROM app.replay_sets WHERE replay_id = $1 AND taken < cardinality(recipients))`, replay)
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	// Accepted, opened or repeated since the plan: whoever is, is left out here, and
-	// of two replays that come to the same alert the first claims it for good.
-	tag, err := tx.Exec(ctx, `
-		WITH own AS (SELECT nextval('app.replay_part') AS part), claimed AS (
-		    INSERT INTO app.alert_repeats (message_id, portal_user_no, attempt, part)
-		    SELECT s.message_id, no, s.attempt + 1, own.part
-		    FROM own, app.replay_sets s, unnest($3::integer[]) no
+	// Who was accepted, has opened the message or was repeated since the plan is left
+	// out here, by name; and of two replays that come to the same alert the first claims
+	// it for good.
+	var claimed int
+	err = tx.QueryRow(ctx, `
+		WITH own AS (SELECT nextval('app.replay_part') AS part), judged AS (
+		    SELECT s.message_id, no, s.attempt + 1 AS attempt, CASE
+		        WHEN d.opened_at IS NOT NULL THEN '`+events.LeftOutOpened+`'
+		        WHEN d.alert_state = 'accepted' THEN '`+events.LeftOutAccepted+`'
+		        WHEN d.alert_state NOT IN ('failed', 'unknown') OR d.alert_attempts <> s.attempt THEN '`+events.LeftOutRepeated+`'
+		        ELSE '' END AS left_out
+		    FROM app.replay_sets s, unnest($3::integer[]) no
 		    CROSS JOIN LATERAL (
 		        SELECT * FROM record.delivery_status d
 		        WHERE d.message_id = s.message_id AND d.portal_user_no = no LIMIT 1) d
-		    WHERE s.replay_id = $1 AND s.nr = $2 AND d.opened_at IS NULL
-		      AND d.alert_state IN ('failed', 'unknown') AND d.alert_attempts = s.attempt
-		    ORDER BY no
-		    ON CONFLICT DO NOTHING RETURNING portal_user_no)
-		INSERT INTO app.replay_parts (part, replay_id, message_id, chunk, chunks, attempt, recipients, due_at)
-		SELECT own.part, s.replay_id, s.message_id, s.chunk, s.chunks, s.attempt + 1,
-		       (SELECT array_agg(portal_user_no ORDER BY portal_user_no) FROM claimed), $4
-		FROM own, app.replay_sets s WHERE s.replay_id = $1 AND s.nr = $2 AND EXISTS (SELECT FROM claimed)`,
-		replay, set, nos, w.Now())
-	if err != nil || rate == 0 || tag.RowsAffected() == 0 {
+		    WHERE s.replay_id = $1 AND s.nr = $2), claimed AS (
+		    INSERT INTO app.alert_repeats (message_id, portal_user_no, attempt, part)
+		    SELECT message_id, no, attempt, own.part FROM own, judged WHERE left_out = '' ORDER BY no
+		    ON CONFLICT DO NOTHING RETURNING portal_user_no), part AS (
+		    INSERT INTO app.replay_parts (part, replay_id, message_id, chunk, chunks, attempt, recipients, due_at)
+		    SELECT own.part, s.replay_id, s.message_id, s.chunk, s.chunks, s.attempt + 1,
+		           (SELECT array_agg(portal_user_no ORDER BY portal_user_no) FROM claimed), $4
+		    FROM own, app.replay_sets s WHERE s.replay_id = $1 AND s.nr = $2 AND EXISTS (SELECT FROM claimed)), left_out AS (
+		    INSERT INTO app.replay_left_out AS known (replay_id, reason, alerts)
+		    SELECT $1, coalesce(nullif(left_out, ''), '`+events.LeftOutRepeated+`') AS reason, count(*) FROM judged
+		    WHERE no NOT IN (SELECT portal_user_no FROM claimed) GROUP BY 2
+		    ON CONFLICT (replay_id, reason) DO UPDATE SET alerts = known.alerts + excluded.alerts)
+		SELECT count(*) FROM claimed`, replay, set, nos, w.Now()).Scan(&claimed)
+	if err != nil || rate == 0 || claimed == 0 {
 		return err
 	}
-	_, err = tx.Exec(ctx, `
-		UPDATE app.replay_pace SET next_at = $2::timestamptz + (SELECT cardinality(recipients) FROM app.replay_parts
-		    WHERE replay_id = $1 ORDER BY part DESC LIMIT 1) * interval '1 minute' / $3::integer
-		WHERE replay_id = $1`, replay, w.Now(), rate)
+	_, err = tx.Exec(ctx, `UPDATE app.replay_pace SET next_at = $2 WHERE replay_id = $1`,
+		replay, w.Now().Add(time.Duration(claimed)*time.Minute/time.Duration(rate)))
 	return err
 }
 
 // runPart takes up a part that is due, and gives false where there is none. What
-// is left of a replay that was cancelled is wound up.
+// is left of a replay that was cancelled is wound up. No pause holds what calls
+// SendGrid no more.
 func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 	now := w.Now()
 	p, ref := &part{}, chunkRef{}
@@ -121,9 +137,10 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 	var status string
 	err = w.Pool.QueryRow(ctx, `
 		UPDATE app.replay_parts p SET due_at = $2
-		FROM (SELECT part, r.status FROM app.replay_parts JOIN record.replays r USING (replay_id)
-		      WHERE done_at IS NULL AND due_at <= $1 AND r.status IN ('running', 'cancelled')
-		      ORDER BY due_at, part LIMIT 1 FOR UPDATE OF replay_parts SKIP LOCKED) due
+		FROM (SELECT part, r.status FROM app.replay_parts q JOIN record.replays r USING (replay_id)
+		      WHERE done_at IS NULL AND due_at <= $1
+		        AND (q.wound_up OR r.status = 'cancelled' OR r.status = 'running' AND `+fmt.Sprintf(notHeld, "q.message_id")+`)
+		      ORDER BY due_at, part LIMIT 1 FOR UPDATE OF q SKIP LOCKED) due
 		WHERE p.part = due.part
 		RETURNING p.part, p.replay_id, p.message_id, p.chunk, p.chunks, p.attempt, p.recipients, p.tries, due.status`,
 		now, now.Add(retryLease)).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &tries, &status)
@@ -135,14 +152,14 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 	}
 	ref.part = p
 	if status == "cancelled" {
-		return true, w.windUp(ctx, ref)
+		return true, w.cancelPart(ctx, ref)
 	}
 	return true, w.alertOrDefer(ctx, ref, tries)
 }
 
-func (w *Worker) deferPart(ctx context.Context, p *part, l later) error {
-	_, err := w.Pool.Exec(ctx, `UPDATE app.replay_parts SET due_at = $2, tries = tries + 1, waits_for = $3 WHERE part = $1`,
-		p.nr, l.due, l.reason)
+func (w *Worker) deferPart(ctx context.Context, p *part, l later, tries int) error {
+	_, err := w.Pool.Exec(ctx, `UPDATE app.replay_parts SET due_at = $2, tries = $3, waits_for = $4 WHERE part = $1`,
+		p.nr, l.due, tries+1, l.reason)
 	if err != nil {
 		return fmt.Errorf("putting off part %d of replay %s: %w", p.nr, p.replay, err)
 	}
@@ -161,10 +178,22 @@ func (w *Worker) closePart(ctx context.Context, p *part, seq uint64) error {
 	return nil
 }
 
-// windUp ends a part of a cancelled replay: what was called for has its outcome,
-// and the rest may be repeated by another replay.
-func (w *Worker) windUp(ctx context.Context, ref chunkRef) error {
+// cancelPart ends a part whose replay was cancelled.
+func (w *Worker) cancelPart(ctx context.Context, ref chunkRef) error {
+	if !w.take(ref) {
+		return fmt.Errorf("part %d of replay %s is in hand already", ref.part.nr, ref.part.replay)
+	}
+	defer w.giveBack(ref)
+	return w.windUp(ctx, ref, true)
+}
+
+// windUp ends the calls of a part and publishes its outcome, which is of those that
+// were called for. The rest may be repeated by another replay; unless this one was
+// cancelled, they were left out of it because no alert was due to them any more, and
+// it is kept why. A crash after the transaction leaves an outcome to be published.
+func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) error {
 	p := ref.part
+	var left *work
 	err := pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
 		// From here on nobody claims a request of the part: see claim.insert.
 		if _, err := tx.Exec(ctx, `SELECT FROM app.replay_parts WHERE part = $1 FOR UPDATE`, p.nr); err != nil {
@@ -178,11 +207,13 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef) error {
 			return err
 		}
 		var called, rest []int32
+		var why []string
 		for i, f := range work.fates() {
 			switch {
 			case f == notConcerned:
 			case f.state == "" || f.state == events.AlertSkipped:
 				rest = append(rest, work.recipients[i].no)
+				why = append(why, f.reason)
 			default:
 				called = append(called, work.recipients[i].no)
 			}
@@ -191,23 +222,30 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef) error {
 			AND portal_user_no = ANY($4)`, p.nr, ref.message, p.attempt, rest); err != nil {
 			return err
 		}
+		if !cancelled {
+			if _, err := tx.Exec(ctx, `INSERT INTO app.replay_left_out AS known (replay_id, reason, alerts)
+				SELECT $1, reason, count(*) FROM unnest($2::text[]) reason GROUP BY reason
+				ON CONFLICT (replay_id, reason) DO UPDATE SET alerts = known.alerts + excluded.alerts`, p.replay, why); err != nil {
+				return err
+			}
+		}
 		var done *time.Time
 		if len(called) == 0 {
 			now := w.Now()
 			done = &now
 		}
 		_, err = tx.Exec(ctx, `UPDATE app.replay_parts SET recipients = coalesce($2::integer[], '{}'), due_at = $3, done_at = $4, wound_up = true WHERE part = $1`,
-			p.nr, called, w.Now(), done)
-		p.nos = called
+			p.nr, called, w.Now().Add(retryLease), done)
+		p.nos, left = called, work
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("winding up part %d of replay %s: %w", p.nr, p.replay, err)
 	}
-	if len(p.nos) == 0 {
+	if left == nil || len(p.nos) == 0 {
 		return nil
 	}
-	return w.alertOrDefer(ctx, ref, 0) // all is settled: it publishes the outcome
+	return w.publish(ctx, left, left.fates())
 }
 
 // completeReplays says of every replay whose parts all have their outcomes on the
@@ -257,7 +295,7 @@ func (w *Worker) RunReplays(ctx context.Context) error {
 	tick := time.NewTicker(retryPoll)
 	defer tick.Stop()
 	for {
-		if err := w.replayDue(ctx); err != nil && ctx.Err() == nil {
+		if err := w.ReplayDue(ctx); err != nil && ctx.Err() == nil {
 			w.Logger.Warn("carrying out a replay", "error", err)
 		}
 		select {
@@ -268,9 +306,9 @@ func (w *Worker) RunReplays(ctx context.Context) error {
 	}
 }
 
-// replayDue does all that can be done now: one part is cut and done before the
+// ReplayDue does all of replays that can be done now: one part is cut and done before the
 // next, so that a pause or a cancellation holds at once.
-func (w *Worker) replayDue(ctx context.Context) error {
+func (w *Worker) ReplayDue(ctx context.Context) error {
 	for {
 		cut, err := w.cut(ctx)
 		if err != nil {

@@ -3,44 +3,28 @@ package notify
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
-	"postern/internal/alerting"
 	"postern/internal/events"
 )
 
-// never is when a chunk is due whose alerts are paused.
-var never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+// notHeld is a condition in SQL: no pause holds the alerts of the message that %s
+// names. Whatever takes up alerts that wait asks it. So the record alone says what is
+// held, and the end of a pause releases it without another step: see docs/adr/0050.
+// It is a scalar subquery, which Postgres answers along keys for each row, however
+// many messages there are.
+const notHeld = `(SELECT h.pause FROM record.held_messages h WHERE h.message_id = %s) IS NULL`
 
-// gate says whether a chunk must wait because alerting is paused, for its message
-// or for all. It is asked before each chunk; one that is in hand already is
-// finished, since what was sent of it can't be taken back.
-func (w *Worker) gate(ctx context.Context, ref chunkRef) (*later, error) {
-	var paused bool
-	err := w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.pauses WHERE message_id IN ($1, $2))`, ref.message, uuid.Nil).Scan(&paused)
+// held says whether a pause holds the alerts of a message. It is asked before the
+// first request of each chunk that a worker takes up; a chunk that is in hand when a
+// pause begins is finished.
+func (w *Worker) held(ctx context.Context, message uuid.UUID) (held bool, err error) {
+	err = w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.held_messages WHERE message_id = $1)`, message).Scan(&held)
 	if err != nil {
-		return nil, fmt.Errorf("looking whether alerting is paused: %w", err)
+		return false, fmt.Errorf("looking whether alerting is paused: %w", err)
 	}
-	if !paused {
-		return nil, nil
-	}
-	return &later{never, alerting.Held}, nil
-}
-
-// releasePaused makes the chunks due at once whose pause has ended. It goes by what
-// the record says now and not by the moment of the change, so that no crash can
-// strand a chunk.
-func (w *Worker) releasePaused(ctx context.Context) error {
-	_, err := w.Pool.Exec(ctx, `
-		UPDATE app.alert_retries r SET due_at = $1
-		WHERE r.due_at = $2 AND NOT EXISTS (SELECT FROM record.pauses p WHERE p.message_id IN (r.message_id, $3))`,
-		w.Now(), never, uuid.Nil)
-	if err != nil {
-		return fmt.Errorf("releasing alerts that were paused: %w", err)
-	}
-	return nil
+	return held, nil
 }
 
 // leastFailures is how many alerts of a chunk must fail before it can pause its

@@ -1,8 +1,6 @@
 package notify
 
 import (
-	"context"
-	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,11 +19,6 @@ func (p *post) exec(t *testing.T, sql string, args ...any) {
 
 const pause = `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'staff:o', now())`
 
-// turn is one turn of RunRetries.
-func turn(ctx context.Context, w *Worker) error {
-	return errors.Join(w.releasePaused(ctx), w.retryDue(ctx))
-}
-
 // While alerting is paused, of all or of the message, a chunk waits as a row and
 // calls nobody, however often it is looked at and whoever looks. A worker that died
 // meanwhile changes nothing: the next one takes the chunk up when the pause ends.
@@ -42,7 +35,7 @@ func TestAPausedChunkWaits(t *testing.T) {
 			}
 			successor := New(p.Config) // after a crash
 			for _, w := range []*Worker{p.Worker, successor, successor} {
-				if err := turn(t.Context(), w); err != nil {
+				if err := w.retryDue(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -54,7 +47,7 @@ func TestAPausedChunkWaits(t *testing.T) {
 				t.Errorf("%d chunks wait, after %d tries, %v", waiting, tries, err)
 			}
 			p.exec(t, `DELETE FROM record.pauses`)
-			if err := turn(t.Context(), successor); err != nil {
+			if err := successor.retryDue(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := p.became(t)["a"]; got != accepted || p.fake.Count() != 4 {
@@ -76,14 +69,14 @@ func TestPausesOfOthers(t *testing.T) {
 	p.exec(t, pause, uuid.Nil)
 	p.run(t)
 	p.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, uuid.Nil)
-	if err := turn(t.Context(), p.Worker); err != nil {
+	if err := p.retryDue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(p.fake.Requests()); n != 0 {
 		t.Fatalf("SendGrid was called %d times while the message was paused", n)
 	}
 	p.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, p.ref.message)
-	if err := turn(t.Context(), p.Worker); err != nil {
+	if err := p.retryDue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.became(t)["a"]; got != accepted {

@@ -16,7 +16,7 @@ const (
 	reasonCancelled = "the message was cancelled"
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonRefused   = "SendGrid refused it"
-	reasonEarlier   = "SendGrid had accepted it before"
+	reasonEarlier   = events.LeftOutAccepted
 )
 
 // notConcerned is the fate of who is in the chunk and not in the part of a replay.
@@ -48,7 +48,11 @@ func (w *work) fates() []fate {
 		}
 	}
 	for _, c := range w.earlier {
-		w.settleAll(settled, c, fate{events.AlertSkipped, reasonEarlier})
+		for _, p := range c.positions {
+			if p < len(settled) && settled[p].state == "" && !w.cameBack[alertKey{w.recipients[p].no, c.attempt}] {
+				settled[p] = fate{events.AlertSkipped, reasonEarlier}
+			}
+		}
 	}
 	for i, r := range w.recipients {
 		if w.part != nil && !w.part.concerns(r.no) {

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +23,7 @@ func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries in
 		l.due = w.Now().Add(backoff(tries+1, patience, longBackoff))
 	}
 	if ref.part != nil {
-		return w.deferPart(ctx, ref.part, l)
+		return w.deferPart(ctx, ref.part, l, tries)
 	}
 	_, err := w.Pool.Exec(ctx, `
 		INSERT INTO app.alert_retries (message_id, chunk, chunks, seq, due_at, tries, reason)
@@ -54,7 +53,7 @@ func (w *Worker) RunRetries(ctx context.Context) error {
 	tick := time.NewTicker(retryPoll)
 	defer tick.Stop()
 	for {
-		if err := errors.Join(w.releasePaused(ctx), w.retryDue(ctx)); err != nil && ctx.Err() == nil {
+		if err := w.retryDue(ctx); err != nil && ctx.Err() == nil {
 			w.Logger.Warn("taking up alerts that waited", "error", err)
 		}
 		select {
@@ -70,7 +69,7 @@ func (w *Worker) retryDue(ctx context.Context) error {
 		now := w.Now()
 		rows, err := w.Pool.Query(ctx, `
 			UPDATE app.alert_retries r SET due_at = $2
-			FROM (SELECT message_id, chunk FROM app.alert_retries WHERE due_at <= $1
+			FROM (SELECT message_id, chunk FROM app.alert_retries q WHERE due_at <= $1 AND `+fmt.Sprintf(notHeld, "q.message_id")+`
 			      ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
 			WHERE r.message_id = due.message_id AND r.chunk = due.chunk
 			RETURNING r.message_id, r.chunk, r.chunks, r.seq, r.tries`, now, now.Add(retryLease))

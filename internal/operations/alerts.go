@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/alerting"
 )
 
 func (b *Board) parked(ctx context.Context, s *State) error {
@@ -20,11 +23,15 @@ func (b *Board) parked(ctx context.Context, s *State) error {
 	return nil
 }
 
-// waiting counts by reason; a chunk that is due only in thousands of years is paused.
+// waiting counts by what holds the alerts, a pause before everything else, and by
+// reason. What a worker has in hand for the first time waits for nothing.
 func (b *Board) waiting(ctx context.Context, s *State) error {
 	rows, err := b.Pool.Query(ctx, `
-		SELECT reason, count(*), min(due_at) FILTER (WHERE due_at < $1::timestamptz + interval '1 year')
-		FROM app.alert_retries GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 20`, s.At)
+		SELECT CASE WHEN w.pause IS NULL THEN w.reason ELSE $1 END AS why, count(*), sum(w.alerts)::bigint,
+		       min(w.due_at) FILTER (WHERE w.pause IS NULL), nullif(w.pause, $2), coalesce(p.reason, ''), p.paused_at
+		FROM app.alerts_waiting w LEFT JOIN record.pauses p ON p.message_id = w.pause
+		WHERE w.pause IS NOT NULL OR w.reason <> ''
+		GROUP BY why, w.pause, p.reason, p.paused_at ORDER BY count(*) DESC, why, w.pause LIMIT 20`, alerting.Held, uuid.Nil)
 	if err != nil {
 		return fmt.Errorf("counting the alerts that wait: %w", err)
 	}

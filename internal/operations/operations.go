@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -63,11 +64,16 @@ type Stream struct {
 	Room   *int64 `json:"room" doc:"How many bytes more the server takes; null where it sets no limit."`
 }
 
-// Waiting counts chunks whose alerts wait for one reason.
+// Waiting counts chunks, and parts of chunks that replays repeat, whose alerts wait for
+// one reason.
 type Waiting struct {
-	Reason string     `json:"reason"`
-	Chunks int        `json:"chunks"`
-	Due    *time.Time `json:"due" doc:"When the first goes on; null: when somebody resumes it."`
+	Reason      string     `json:"reason"`
+	Chunks      int        `json:"chunks"`
+	Alerts      int        `json:"alerts"`
+	Due         *time.Time `json:"due" doc:"When the first goes on; null: when the pause ends, or at once."`
+	Message     *uuid.UUID `json:"paused_message_id" doc:"Of a pause of one message's alerts: which message."`
+	PauseReason string     `json:"pause_reason" doc:"Why they were paused; empty where no pause holds them."`
+	PausedAt    *time.Time `json:"paused_at"`
 }
 
 // Minute counts SendGrid's answers to requests.

@@ -143,10 +143,10 @@ func exchange(ctx context.Context, tx pgx.Tx) error {
 }
 
 // viewsOfRecord gives what makes each view read the tables that now have the names
-// it was written with.
+// it was written with. Views of the schema app read them too.
 func viewsOfRecord(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	rows, err := tx.Query(ctx, `SELECT format('CREATE OR REPLACE VIEW record.%I AS %s', relname, rtrim(pg_get_viewdef(oid), ';'))
-		FROM pg_class WHERE relnamespace = 'record'::regnamespace AND relkind = 'v' ORDER BY oid`)
+	rows, err := tx.Query(ctx, `SELECT format('CREATE OR REPLACE VIEW %s.%I AS %s', relnamespace::regnamespace, relname, rtrim(pg_get_viewdef(oid), ';'))
+		FROM pg_class WHERE relnamespace IN ('record'::regnamespace, 'app'::regnamespace) AND relkind = 'v' ORDER BY oid`)
 	if err != nil {
 		return nil, fmt.Errorf("looking at the views: %w", err)
 	}

@@ -32,8 +32,8 @@ type Filter = events.ReplayFilter
 
 // Why alerts that a filter chooses are left out of a plan.
 const (
-	Opened   = "the message was opened already"
-	Repeated = "another replay repeats it"
+	Opened   = events.LeftOutOpened
+	Repeated = events.LeftOutRepeated
 	// The others would fail again, or be skipped.
 	noAddress = "no e-mail address"
 	dead      = "the e-mail address does not work"

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/alerting"
 )
 
 // Replay is a plan and what has become of it.
@@ -28,6 +30,11 @@ type Replay struct {
 	EndedAt                                     *time.Time
 	EndedBy                                     *string
 	Accepted, Failed, Skipped, Unknown, LeftOut int
+	// LeftOutBy counts alerts of the set that were not repeated, by why: the world had
+	// changed since the plan. It grows while the replay runs; LeftOut is known at its end.
+	LeftOutBy map[string]int `db:"-"`
+	// Held are the pauses of alerting that hold back what is left of the replay.
+	Held []alerting.Hold `db:"-"`
 }
 
 // Done is how many of the set have come to an end.
@@ -63,7 +70,44 @@ func (b *Book) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
 	if err != nil {
 		return Replay{}, fmt.Errorf("reading replay %s: %w", id, err)
 	}
-	return r, nil
+	one := []Replay{r}
+	if err := b.addProgress(ctx, one); err != nil {
+		return Replay{}, err
+	}
+	return one[0], nil
+}
+
+// addProgress adds what is not on the record: what holds replays back, and why alerts
+// were left out of them.
+func (b *Book) addProgress(ctx context.Context, replays []Replay) error {
+	place := make(map[uuid.UUID]int, len(replays))
+	ids := make([]uuid.UUID, len(replays))
+	for i := range replays {
+		ids[i], place[replays[i].ID] = replays[i].ID, i
+		replays[i].LeftOutBy = map[string]int{}
+	}
+	holds, err := alerting.HoldsOfReplays(ctx, b.Pool, ids)
+	if err != nil {
+		return err
+	}
+	for id, held := range holds {
+		replays[place[id]].Held = held
+	}
+	rows, err := b.Pool.Query(ctx, `SELECT replay_id, reason, alerts FROM app.replay_left_out WHERE replay_id = ANY($1)`, ids)
+	if err != nil {
+		return fmt.Errorf("reading who was left out of replays: %w", err)
+	}
+	var id uuid.UUID
+	var reason string
+	var alerts int
+	_, err = pgx.ForEachRow(rows, []any{&id, &reason, &alerts}, func() error {
+		replays[place[id]].LeftOutBy[reason] = alerts
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading who was left out of replays: %w", err)
+	}
+	return nil
 }
 
 // List gives up to limit replays that were planned before the one named, newest
@@ -77,7 +121,7 @@ func (b *Book) List(ctx context.Context, before uuid.UUID, limit int) ([]Replay,
 	if err != nil {
 		return nil, fmt.Errorf("listing replays: %w", err)
 	}
-	return all, nil
+	return all, b.addProgress(ctx, all)
 }
 
 func scan(row pgx.CollectableRow) (Replay, error) {

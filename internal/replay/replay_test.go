@@ -99,7 +99,8 @@ func TestAPlanIsFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := c.finish(plan.ID, 0)
-	if done.Accepted != 1 || done.LeftOut != 2 || done.Done() != 3 {
+	if done.Accepted != 1 || done.LeftOut != 2 || done.Done() != 3 ||
+		!cmp.Equal(done.LeftOutBy, map[string]int{events.LeftOutOpened: 1, events.LeftOutRepeated: 1}) {
 		t.Errorf("the replay is %+v", done)
 	}
 	c.standsAs(m, map[string]string{"u0": "accepted 2", "u1": "failed 1", "u2": "failed 1", "u3": "accepted 1", "u4": "accepted 1"})
@@ -138,10 +139,12 @@ func TestWhoIsLeftOut(t *testing.T) {
 	if got := c.plan(replay.Filter{}); got.Count != 0 {
 		t.Errorf("of a recalled message: %+v", got)
 	}
-	// It was planned before it was recalled: nobody is alerted, and it is said why.
-	if done := c.finish(plan.ID, 0); done.Skipped != 1 {
+	// It was planned before it was recalled: nobody is alerted, it is said why, and the
+	// failure stands.
+	if done := c.finish(plan.ID, 0); done.LeftOut != 1 || done.LeftOutBy["the message was recalled"] != 1 {
 		t.Errorf("the replay is %+v", done)
 	}
+	c.standsAs(m, map[string]string{"u0": "failed 1", "u1": "failed 1", "u2": "failed 1", "u3": "failed 1", "u4": "accepted 1", "u5": "accepted 1"})
 	c.whole()
 }
 

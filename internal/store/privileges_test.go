@@ -27,6 +27,7 @@ var roles = []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify, stor
 const allowed = `
 	app.alert_repeats        S       -       SIUD    -
 	app.alert_retries        S       -       SIUD    -
+	app.alerts_waiting       S       -       S       -
 	app.attachments          SIUD    -       -       -
 	app.attempts             S       -       SIU     -
 	app.checkpoint_keys      S       -       -       SI
@@ -46,6 +47,7 @@ const allowed = `
 	app.record_check         S       S       S       SIU
 	app.repair_tail          -       -       -       -
 	app.recovery_codes       SIUD    -       -       -
+	app.replay_left_out      S       -       SIU     -
 	app.replay_pace          SI      -       SIU     -
 	app.replay_parts         S       -       SIUD    -
 	app.replay_sets          SI      -       SIU     -
@@ -64,7 +66,7 @@ func mayDo(table string) ([]string, bool) {
 	switch {
 	case table == "record.events", table == "record.hashes":
 		return []string{"S", "S", "S", "SI"}, true
-	case table == "record.delivery_status": // a view, which nobody can write
+	case table == "record.delivery_status", table == "record.held_messages": // views, which no role can write
 		return []string{"S", "S", "S", "S"}, true
 	case strings.HasPrefix(table, "record."):
 		return []string{"S", "S", "S", "SIUD"}, true

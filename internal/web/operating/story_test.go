@@ -79,7 +79,7 @@ func (c *clinic) until(t *testing.T, what string, n int, sql string, args ...any
 }
 
 const (
-	waitingChunks = `SELECT count(*) FROM app.alert_retries WHERE reason = 'alerting is paused'`
+	waitingChunks = `SELECT count(*) FROM app.alerts_waiting WHERE pause IS NOT NULL`
 	settledAlerts = `SELECT alert_accepted + alert_failed + alert_skipped + alert_unknown FROM record.messages WHERE message_id = $1`
 )
 

@@ -54,8 +54,28 @@ func (p *Pages) shownOf(r *http.Request, replays ...replay.Replay) ([]shown, err
 	return all, nil
 }
 
+// HeldAlerts are how many alerts of the replay a pause holds.
+func (s shown) HeldAlerts() (n int) {
+	for _, h := range s.Held {
+		n += h.Alerts
+	}
+	return n
+}
+
+// AllHeld says whether a pause holds all that is left of the replay.
+func (s shown) AllHeld() bool {
+	left := s.Count - s.Accepted - s.Failed - s.Skipped - s.Unknown
+	for _, n := range s.LeftOutBy {
+		left -= n
+	}
+	return s.Status == replay.Running && len(s.Held) > 0 && s.HeldAlerts() >= left
+}
+
 // Words are the status in words.
 func (s shown) Words() string {
+	if s.AllHeld() {
+		return "Held by a pause"
+	}
 	return map[string]string{replay.Planned: "Planned", replay.Running: "Going out", replay.Paused: "Paused",
 		replay.Completed: "Done", replay.Cancelled: "Cancelled"}[s.Status]
 }
@@ -69,20 +89,32 @@ func (s shown) Every() int {
 	return 0
 }
 
+// state names what the paragraph of the status says: the status and the pauses.
+func (s shown) state() string {
+	state := s.Status
+	for _, h := range s.Held {
+		state += fmt.Sprintf(".%d", h.PausedAt.UnixMicro())
+	}
+	if s.AllHeld() {
+		state += ".all"
+	}
+	return state
+}
+
 // Seen names what the reader has been told: the status, and quarters of the set.
 func (s shown) Seen() string {
 	quarters := 0
 	if s.Count > 0 {
 		quarters = 4 * s.Done() / s.Count
 	}
-	return fmt.Sprintf("%s-%d", s.Status, quarters)
+	return fmt.Sprintf("%s-%d", s.state(), quarters)
 }
 
 // News says whether something is worth saying; Changed, whether it is the status.
 func (s shown) News() bool { return s.Before != s.Seen() }
 
 // Changed says whether the status is another than the reader has seen.
-func (s shown) Changed() bool { return !strings.HasPrefix(s.Before, s.Status+"-") }
+func (s shown) Changed() bool { return !strings.HasPrefix(s.Before, s.state()+"-") }
 
 // figure is one of the numbers of a replay.
 type figure struct {
@@ -101,7 +133,7 @@ func (s shown) Figures() []figure {
 		{"failed", "Failed", "It was refused again", s.Failed, s.Count},
 		{"skipped", "Skipped", "It was not due any more", s.Skipped, s.Count},
 		{"unknown", "Unknown", "The e-mail service never answered", s.Unknown, s.Count},
-		{"left-out", "Left out", "Accepted, opened or repeated by another replay before their turn", s.LeftOut, s.Count},
+		{"left-out", "Left out", "Not repeated: something had changed since the plan", s.LeftOut, s.Count},
 	}
 }
 
@@ -116,6 +148,9 @@ func (s shown) Reasons() []tally { return tallies(s.ByReason) }
 
 // Exclusions are why alerts that were chosen are not in the plan.
 func (s shown) Exclusions() []tally { return tallies(s.Excluded) }
+
+// LeftOutSince are why alerts of the plan were not repeated.
+func (s shown) LeftOutSince() []tally { return tallies(s.LeftOutBy) }
 
 func tallies(counts map[string]int) (all []tally) {
 	for _, text := range slices.Sorted(maps.Keys(counts)) {
