@@ -53,19 +53,21 @@ type claim struct {
 	positions  []int
 	answer     string // "" until it is known
 	sendgridID string
-	refusals   []refusal
+	refusals   []refusal // of a refused request: none where SendGrid named no recipient
 }
 
-// refusal is a recipient that SendGrid would not take.
+// refusal is a recipient that SendGrid would not take. Alone says that it named none,
+// and that there was no other in the request.
 type refusal struct {
 	Position int    `json:"position"`
 	Reason   string `json:"reason"`
+	Alone    bool   `json:"alone,omitempty"`
 }
 
 // The answers of app.attempts.
 const (
 	answerAccepted = "accepted" // SendGrid has it
-	answerRefused  = "refused"  // it has not, because of refusals
+	answerRefused  = "refused"  // it has not, because of refusals, or of a recipient that it did not name
 	answerAgain    = "again"    // it has not, for a passing reason
 	answerUnknown  = "unknown"  // it may have
 )
@@ -202,6 +204,23 @@ func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool) error {
 		c.id, c.answer, c.sendgridID, c.refusals)
 	if err != nil {
 		return fmt.Errorf("writing the answer of request %d: %w", c.request, err)
+	}
+	return nil
+}
+
+// pardon makes refused requests of a chunk such that were refused for a passing reason:
+// no recipient was at fault.
+func (w *work) pardon(ctx context.Context, pool *pgxpool.Pool) error {
+	var ids []uuid.UUID
+	for _, c := range w.claims {
+		if c.answer == answerRefused && (len(c.refusals) == 0 || c.refusals[0].Alone) {
+			ids = append(ids, c.id)
+		}
+	}
+	_, err := pool.Exec(ctx, `UPDATE app.attempts SET answer = $2, refusals = NULL WHERE request_id = ANY($1) AND answer = $3`,
+		ids, answerAgain, answerRefused)
+	if err != nil {
+		return fmt.Errorf("taking refusals back: %w", err)
 	}
 	return nil
 }

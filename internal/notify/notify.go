@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +32,12 @@ const (
 	// longBackoff is the longest that a chunk waits before it is tried again:
 	// within a minute after SendGrid is back, everything has gone out.
 	longBackoff = 45 * time.Second
+	// mostHalvings is how many requests of a chunk may be refused in a row of requests
+	// without a word about whom, before the chunk waits as a row.
+	mostHalvings = 64
+	// refusingFor is how long a chunk is not halved again for a refusal that was found
+	// to be of all requests.
+	refusingFor = 15 * time.Minute
 )
 
 // Config is what a Worker works with.
@@ -57,6 +64,10 @@ type Worker struct {
 	mu     sync.Mutex
 	inHand map[chunkKey]bool
 	closed time.Time // SendGrid takes nothing before then
+	// refusing are SendGrid's words as it refuses whatever request it gets, until it
+	// accepts one; after a while they are no longer believed.
+	refusing      string
+	refusingUntil time.Time
 
 	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
 }
@@ -194,10 +205,18 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if err := w.settleAbandoned(ctx, work); err != nil {
 		return nil, err
 	}
-	asked := false
+	asked, halvings := false, 0
 	for try := 0; ; {
+		if reason := work.requestsAtFault(); reason != "" {
+			// A crash here leaves refusals from which the next worker concludes the same.
+			if err := work.pardon(ctx, w.Pool); err != nil {
+				return nil, err
+			}
+			w.refuses(reason)
+			return w.accountAtFault(http.StatusBadRequest, reason), nil
+		}
 		settled := work.fates()
-		to := nextRequest(work.recipients, settled)
+		to := work.nextRequest(settled)
 		if len(to) == 0 {
 			return nil, w.conclude(ctx, work, settled)
 		}
@@ -229,12 +248,38 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 				return nil, err
 			}
 		case sendgrid.Refused:
-			if wholly(result) {
-				w.Logger.Error("SendGrid refuses every alert; check its key and ALERT_FROM", "status", result.Status, "reason", result.Reason)
-				return &later{reason: result.Reason}, nil
+			if work.claims[len(work.claims)-1].answer == answerAgain {
+				return w.accountAtFault(result.Status, result.Reason), nil
+			}
+			if len(result.Refusals) == 0 {
+				if halvings++; halvings >= mostHalvings {
+					return &later{reason: result.Reason}, nil
+				}
 			}
 		}
 	}
+}
+
+// accountAtFault tells the operator, and has the chunk wait.
+func (w *Worker) accountAtFault(status int, reason string) *later {
+	w.Logger.Error("SendGrid refuses every alert; check its key and ALERT_FROM", "status", status, "reason", reason)
+	return &later{reason: reason}
+}
+
+// refuses notes in which words SendGrid refuses whatever request it gets; "" where it
+// accepts one.
+func (w *Worker) refuses(reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refusing, w.refusingUntil = reason, w.Now().Add(refusingFor)
+}
+
+// refusesAll tells whether a refusal that names no recipient is one that every request
+// gets, so that halving would find none at fault.
+func (w *Worker) refusesAll(r sendgrid.Result) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Reason == w.refusing && w.Now().Before(w.refusingUntil)
 }
 
 // settleAbandoned declares the answers of claims unknown whose claimer did not
@@ -274,7 +319,10 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	// Being stopped must not turn an answer that is on its way into an unknown one:
 	// the call ends by its own time-out.
 	result := w.Send(context.WithoutCancel(ctx), c.id, addresses)
-	c.take(result)
+	c.take(result, wholly(result) || w.refusesAll(result))
+	if c.answer == answerAccepted {
+		w.refuses("")
+	}
 	// The answer must be kept even while this process is being stopped.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -285,22 +333,21 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	return result, nil
 }
 
-// take notes SendGrid's answer on the claim.
-func (c *claim) take(r sendgrid.Result) {
+// take notes SendGrid's answer on the claim. Where it refuses the account, no recipient
+// is.
+func (c *claim) take(r sendgrid.Result, account bool) {
 	switch {
 	case r.Kind == sendgrid.Accepted:
 		c.answer, c.sendgridID = answerAccepted, r.MessageID
 	case r.Kind == sendgrid.Unknown:
 		c.answer = answerUnknown
-	case r.Kind == sendgrid.Refused && !wholly(r):
-		c.answer = answerRefused
+	case r.Kind == sendgrid.Refused && !account:
+		c.answer, c.refusals = answerRefused, []refusal{}
 		for _, one := range r.Refusals {
-			c.refusals = append(c.refusals, refusal{one.Position, one.Reason})
+			c.refusals = append(c.refusals, refusal{Position: one.Position, Reason: one.Reason})
 		}
-		if len(r.Refusals) == 0 {
-			for _, p := range c.positions {
-				c.refusals = append(c.refusals, refusal{p, r.Reason})
-			}
+		if len(r.Refusals) == 0 && len(c.positions) == 1 {
+			c.refusals = append(c.refusals, refusal{c.positions[0], r.Reason, true})
 		}
 	default:
 		c.answer = answerAgain

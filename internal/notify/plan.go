@@ -2,6 +2,7 @@ package notify
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"postern/internal/events"
@@ -95,18 +96,76 @@ func (w *work) notDue(r recipient) string {
 // nextRequest picks whom to alert next: all that nothing is settled of, but each
 // address once, since SendGrid takes an address once a request. Who shares an
 // address waits for the request after.
-func nextRequest(recipients []recipient, settled []fate) []int {
+//
+// Where SendGrid refused a request and named no recipient, the culprit is found by
+// halving: half of the smallest such request goes next, so that one recipient after
+// the other is either accepted in company or refused alone. Of n recipients of whom
+// one is at fault that takes about 2·log2(n) requests.
+func (w *work) nextRequest(settled []fate) []int {
+	most := events.ChunkSize
+	var among map[int]bool // nil: everybody
+	if c := w.suspects(settled); c != nil {
+		most = (len(c.positions) + 1) / 2
+		among = make(map[int]bool, len(c.positions))
+		for _, p := range c.positions {
+			among[p] = true
+		}
+	}
 	var next []int
-	taken := make(map[string]bool, len(recipients))
-	for i, r := range recipients {
+	taken := make(map[string]bool, len(w.recipients))
+	for i, r := range w.recipients {
 		address := strings.ToLower(r.email)
-		if settled[i].state != "" || taken[address] || len(next) == events.ChunkSize {
+		if settled[i].state != "" || taken[address] || len(next) == most || among != nil && !among[i] {
 			continue
 		}
 		taken[address] = true
 		next = append(next, i)
 	}
 	return next
+}
+
+// suspects gives the smallest request that was refused without naming a recipient and
+// holds some of whom nothing is settled; nil where there is none.
+func (w *work) suspects(settled []fate) *claim {
+	var smallest *claim
+	for i := range w.claims {
+		c := &w.claims[i]
+		if c.answer != answerRefused || len(c.refusals) > 0 || smallest != nil && len(c.positions) >= len(smallest.positions) {
+			continue
+		}
+		if slices.ContainsFunc(c.positions, func(p int) bool { return p < len(settled) && settled[p].state == "" }) {
+			smallest = c
+		}
+	}
+	return smallest
+}
+
+// enoughAlone is how many recipients, each alone in a request, SendGrid must refuse in
+// the same words before the fault is the requests'.
+const enoughAlone = 8
+
+// requestsAtFault gives SendGrid's words where it refuses whatever request it gets, as
+// for a fault of the sender or the letter, and "" where it is recipients that it
+// refuses: it accepted none of the chunk and refused enough recipients alone, in the
+// same words and naming none.
+func (w *work) requestsAtFault() string {
+	alone := map[string]int{}
+	for _, c := range w.claims {
+		if c.answer == answerAccepted {
+			return ""
+		}
+		for _, r := range c.refusals {
+			if r.Alone {
+				alone[r.Reason]++
+			}
+		}
+	}
+	for reason, n := range alone {
+		if n >= enoughAlone {
+			return reason
+		}
+	}
+	return ""
 }
 
 // outcome is the event's body for a chunk whose every recipient is settled: the

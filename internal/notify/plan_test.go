@@ -37,7 +37,7 @@ func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 		}
 		seen := map[int]int{}
 		for round := 0; ; round++ {
-			to := nextRequest(w.recipients, w.fates())
+			to := w.nextRequest(w.fates())
 			if len(to) == 0 {
 				break
 			}
@@ -83,7 +83,7 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 	}{
 		{"refused, no address, inactive", "sent",
 			[]claim{
-				{request: 0, positions: []int{0, 3, 4}, answer: answerRefused, refusals: []refusal{{3, "no such domain"}}, id: request},
+				{request: 0, positions: []int{0, 3, 4}, answer: answerRefused, refusals: []refusal{{Position: 3, Reason: "no such domain"}}, id: request},
 				{request: 1, positions: []int{0, 4}, answer: answerAccepted, sendgridID: "sg1", id: request},
 			},
 			events.AlertOutcome{State: events.AlertAccepted,
@@ -106,7 +106,7 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := &work{status: c.status, recipients: everybody, claims: c.claims}
 			settled := w.fates()
-			if left := nextRequest(w.recipients, settled); len(left) > 0 {
+			if left := w.nextRequest(settled); len(left) > 0 {
 				t.Fatalf("%v are still to be alerted", left)
 			}
 			c.want.Attempt, c.want.Recipients = firstAttempt, len(everybody)

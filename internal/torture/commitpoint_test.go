@@ -3,8 +3,10 @@ package torture
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"net/http/httptest"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +111,8 @@ type inside struct {
 	people  people
 	message uuid.UUID
 	ahead   time.Duration // of the clock of the notify worker that lives next
+
+	refusing atomic.Bool // SendGrid refuses every second recipient
 }
 
 func newInside(t testing.TB) *inside {
@@ -120,7 +124,13 @@ func newInside(t testing.TB) *inside {
 // usual.
 func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	t.Helper()
-	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), fake: sendgridfake.New(sendgridfake.Config{}), people: crowd(people)}
+	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), people: crowd(people)}
+	in.fake = sendgridfake.New(sendgridfake.Config{Refuse: func(address string) string {
+		if in.refusing.Load() && crc32.ChecksumIEEE([]byte(address))%2 == 0 {
+			return "Does not contain a valid address."
+		}
+		return ""
+	}})
 	in.log = eventlogtest.Unchecked(t, in.server)
 	in.admin = storetest.Open(t, in.url, store.RoleAdmin)
 	in.hurry()

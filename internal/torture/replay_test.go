@@ -2,7 +2,6 @@ package torture
 
 import (
 	"context"
-	"net/http"
 	"testing"
 	"time"
 
@@ -66,15 +65,16 @@ func TestCrashAtEachCommitPointOfAReplay(t *testing.T) {
 	}
 }
 
-// halfFails has the first request of a blast refused for its recipients' sake.
+// halfFails has every second recipient of a blast refused.
 func (in *inside) halfFails() {
 	in.Helper()
 	in.live(partRecorder, nil)
 	in.live(partFanout, nil)
-	in.fake.Queue(sendgridfake.Step{Status: http.StatusRequestEntityTooLarge})
+	in.refusing.Store(true)
 	in.live(partNotify, nil)
 	in.send(in.live(partAPI, nil), uuid.NewString(), false)
 	in.settle()
+	in.refusing.Store(false)
 }
 
 // repeat has all that failed repeated, while one part crashes and lives again.

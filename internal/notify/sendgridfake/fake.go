@@ -27,6 +27,10 @@ type Config struct {
 	// Refuse gives the reason why an address is refused, or "" where it isn't.
 	// It is called from many requests at once.
 	Refuse func(address string) string
+	// RefuseWhole gives the reason why a request that holds the address is refused
+	// with 400 and without a word about which recipient is at fault, or "". It is
+	// called from many requests at once.
+	RefuseWhole func(address string) string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -140,6 +144,9 @@ func (f *Fake) examine(w http.ResponseWriter, r *http.Request) (*request, answer
 	req.parse(f.config.Refuse)
 	if len(req.faults) > 0 {
 		return req, refusal(http.StatusBadRequest, req.faults...)
+	}
+	if reason := req.refusedWhole(f.config.RefuseWhole); reason != "" {
+		return req, refusal(http.StatusBadRequest, fault{Message: reason})
 	}
 	return req, answer{}
 }

@@ -72,6 +72,21 @@ func (r *request) readBody(body io.Reader) error {
 	return err
 }
 
+// refusedWhole gives the first reason for which the whole request is refused.
+func (r *request) refusedWhole(refuse func(string) string) string {
+	if refuse == nil {
+		return ""
+	}
+	begin := 0
+	for _, one := range r.people {
+		if reason := refuse(string(r.addresses[begin:one.end])); reason != "" {
+			return reason
+		}
+		begin = one.end
+	}
+	return ""
+}
+
 func (r *request) attempt() uuid.UUID {
 	if len(r.people) == 0 {
 		return r.args.attempt

@@ -1,0 +1,188 @@
+package notify
+
+import (
+	"fmt"
+	"math/bits"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"postern/internal/events"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/sendgridfake"
+)
+
+// carryOut answers the requests of a chunk until nothing is left to send, or the fault
+// is the requests', and gives how many there were. Each is planned from the claims
+// alone, as by a worker that took the chunk up after a crash.
+func carryOut(t interface{ Fatal(...any) }, w *work, answer func(to []int) sendgrid.Result) (requests int) {
+	for {
+		again := &work{chunkRef: w.chunkRef, status: w.status, recipients: w.recipients, claims: slices.Clone(w.claims)}
+		if again.requestsAtFault() != "" {
+			return requests
+		}
+		to := again.nextRequest(again.fates())
+		if len(to) == 0 {
+			return requests
+		}
+		if requests++; requests > 4*len(w.recipients)+4 {
+			t.Fatal("it never ends")
+		}
+		c := claim{request: len(w.claims), positions: to}
+		c.take(answer(to), false)
+		w.claims = append(w.claims, c)
+	}
+}
+
+func crowd(n int) *work {
+	w := &work{status: "sent"}
+	for i := range n {
+		w.recipients = append(w.recipients, recipient{no: int32(i + 1), email: fmt.Sprintf("p%d@x.test", i), active: true}) // #nosec G115 -- few
+	}
+	return w
+}
+
+var refusedWhole = sendgrid.Result{Kind: sendgrid.Refused, Status: http.StatusBadRequest, Reason: "SendGrid refused it (400): Bad Request"}
+
+// SendGrid refuses whatever request holds one of a few recipients, and names none:
+// they fail with its reason, everybody else is accepted once, and the requests are few.
+// What else it may answer meanwhile makes no difference to that.
+func TestTheCulpritIsFoundByHalving(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, events.ChunkSize).Draw(t, "recipients")
+		culprits := rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 1, min(n, 4), rapid.ID[int]).Draw(t, "culprits")
+		named := rapid.SliceOfN(rapid.IntRange(0, n-1), 0, 3).Draw(t, "named")
+		sizes := rapid.SampledFrom([]int{events.ChunkSize, 100, 7}).Draw(t, "most in a request") // beyond it, 413
+		w, accepted := crowd(n), map[int]int{}
+		shared := rapid.IntRange(0, n-1).Draw(t, "who shares an address")
+		w.recipients[shared].email = w.recipients[0].email
+		requests := carryOut(t, w, func(to []int) sendgrid.Result {
+			for _, p := range named {
+				if slices.Contains(to, p) && !slices.Contains(culprits, p) {
+					return sendgrid.Result{Kind: sendgrid.Refused, Status: 400, Refusals: []sendgrid.Refusal{{Position: p, Reason: "no such domain"}}}
+				}
+			}
+			switch {
+			case len(to) > sizes:
+				return sendgrid.Result{Kind: sendgrid.Refused, Status: 413, Reason: "too large"}
+			case slices.ContainsFunc(to, func(p int) bool { return slices.Contains(culprits, p) }):
+				return refusedWhole
+			}
+			for _, p := range to {
+				accepted[p]++
+			}
+			return sendgrid.Result{Kind: sendgrid.Accepted}
+		})
+		for p, f := range w.fates() {
+			switch {
+			case slices.Contains(culprits, p):
+				if f != (fate{events.AlertFailed, refusedWhole.Reason}) {
+					t.Errorf("recipient %d, who is at fault, is %v", p, f)
+				}
+			case slices.Contains(named, p):
+				if f != (fate{events.AlertFailed, "no such domain"}) {
+					t.Errorf("recipient %d, who is named, is %v", p, f)
+				}
+			case f.state != events.AlertAccepted || accepted[p] != 1:
+				t.Errorf("recipient %d is %v, accepted %d times", p, f, accepted[p])
+			}
+		}
+		if most := 2*n/min(n, sizes) + 2*len(culprits)*bits.Len(uint(n)) + len(named) + 4; sizes == events.ChunkSize && requests > most { // #nosec G115 -- positive
+			t.Errorf("%d requests for %d recipients, of whom %d are at fault", requests, n, len(culprits))
+		}
+	})
+}
+
+// What SendGrid refuses to everybody is no recipient's fault: that is found out in few
+// requests.
+func TestWhatIsRefusedToAllIsNoRecipientsFault(t *testing.T) {
+	for _, n := range []int{enoughAlone, 100, events.ChunkSize} {
+		w := crowd(n)
+		requests := carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
+		if got := w.requestsAtFault(); got != refusedWhole.Reason || requests > 30 {
+			t.Errorf("of %d recipients: %q after %d requests", n, got, requests)
+		}
+	}
+	// A few who are all refused may be at fault themselves.
+	w := crowd(enoughAlone - 1)
+	carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
+	if got := w.requestsAtFault(); got != "" {
+		t.Errorf("of few: %q", got)
+	}
+}
+
+// more adds recipients to the chunk of a post, up to n.
+func (p *post) more(t *testing.T, n int) {
+	t.Helper()
+	p.exec(t, `INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, email, active) OVERRIDING SYSTEM VALUE
+		SELECT n, 'm' || n, 'M', 'm' || n || '@x.test', true FROM generate_series(6, $1::integer) n`, n)
+	p.exec(t, `UPDATE record.messages SET delivered = $1`, n)
+	p.exec(t, `UPDATE record.chunks SET deliveries = $1::integer, last_no = $1::integer`, n)
+	p.exec(t, `INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) SELECT $1, n, 0, '{}' FROM generate_series(6, $2::integer) n`, p.ref.message, n)
+}
+
+// One recipient at fault costs the others of the chunk nothing.
+func TestOneAtFaultIsFoundAmongAll(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{RefuseWhole: func(a string) string {
+		if a == "e@x.test" {
+			return "Bad Request"
+		}
+		return ""
+	}})
+	got := p.run(t)
+	if got["a"] != accepted || got["b"] != accepted || got["c"] != accepted || got["d"] != skipped || got["e"] != failed {
+		t.Errorf("they became %v", got)
+	}
+	if reason := p.outcomes[0].Exceptions[len(p.outcomes[0].Exceptions)-1].Reason; reason != "SendGrid refused it (400): Bad Request" {
+		t.Errorf("e failed because %q", reason)
+	}
+	for address, n := range p.fake.Counts() {
+		if n > 1 && address != "family@x.test" {
+			t.Errorf("%s was mailed %d times", address, n)
+		}
+	}
+}
+
+// SendGrid refuses every request in the same words, as for a sender that is not
+// verified: no recipient fails, the chunk waits and is tried with one request at a time,
+// and once SendGrid takes them again everybody is alerted.
+func TestAFaultOfAllRequestsIsForTheOperator(t *testing.T) {
+	refusing := true
+	p := newPost(t, sendgridfake.Config{RefuseWhole: func(string) string {
+		if refusing {
+			return "The from address does not match a verified Sender Identity"
+		}
+		return ""
+	}})
+	p.more(t, 30)
+	if err := p.alertOrDefer(t.Context(), p.ref, 0); err != nil || len(p.outcomes) > 0 {
+		t.Fatalf("%d outcomes were published, %v", len(p.outcomes), err)
+	}
+	first := len(p.fake.Requests())
+	for range 3 {
+		p.pass(time.Minute)
+		if err := p.retryDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := len(p.fake.Requests()) - first; again != 3 || first > 30 {
+		t.Errorf("%d requests, and %d in three retries", first, again)
+	}
+	refusing = false
+	p.pass(time.Minute)
+	if err := p.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.outcomes) != 1 || p.outcomes[0].State != events.AlertAccepted || p.fake.Count() != 29 {
+		t.Errorf("%d alerts were taken: %v", p.fake.Count(), p.outcomes)
+	}
+}
+
+func (p *post) pass(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = p.now.Add(d)
+}
