@@ -38,6 +38,11 @@ const (
 	// refusingFor is how long a chunk is not halved again for a refusal that was found
 	// to be of all requests.
 	refusingFor = 15 * time.Minute
+	// keepTimeout bounds one try of what must be kept, keepBackoff the wait between two,
+	// and keepAfterStop how long is tried once the worker is stopped.
+	keepTimeout   = 10 * time.Second
+	keepBackoff   = time.Second
+	keepAfterStop = 10 * time.Second
 )
 
 // Config is what a Worker works with.
@@ -308,7 +313,13 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	for i, p := range to {
 		addresses[i] = sendgrid.Address{Position: p, Email: work.recipients[p].email}
 	}
-	claimed, err := c.insert(ctx, w.Pool, work.chunkRef)
+	// Whether the claim was committed must be known: nothing else will ever tell that no
+	// request was made under it.
+	var claimed bool
+	err := w.keep(ctx, func(ctx context.Context) (err error) {
+		claimed, err = c.insert(ctx, w.Pool, work.chunkRef)
+		return err
+	})
 	if err != nil {
 		return sendgrid.Result{}, err
 	}
@@ -323,10 +334,11 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	if c.answer == answerAccepted {
 		w.refuses("")
 	}
-	// The answer must be kept even while this process is being stopped.
-	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := c.settle(keep, w.Pool); err != nil {
+	// The chunk stays in hand until the answer is kept, so that no other goroutine of
+	// this process takes it for one that was never learned.
+	if err := w.keep(ctx, func(ctx context.Context) error { return c.settle(ctx, w.Pool) }); err != nil {
+		w.Logger.Error("an answer of SendGrid is lost", "message_id", work.message, "chunk", work.chunk, "recipients", len(to),
+			"answer", c.answer, "error", err)
 		return result, err
 	}
 	work.claims = append(work.claims, c)

@@ -1,0 +1,48 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// keep writes down what this process alone knows, as SendGrid's answer to a request
+// that it has made. While Postgres is away it tries again, for as long as the process
+// lives: until it succeeds, or until keepAfterStop after ctx has ended. It gives up at
+// once only where Postgres understood and refused. Write must do no harm where an
+// earlier try of it was committed and its acknowledgement lost.
+func (w *Worker) keep(ctx context.Context, write func(context.Context) error) error {
+	living, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(keepAfterStop, end) })()
+	for try := 1; ; try++ {
+		one, cancel := context.WithTimeout(living, keepTimeout)
+		err := write(one)
+		cancel()
+		if err == nil || refusedForGood(err) || living.Err() != nil {
+			return err
+		}
+		if try == 1 {
+			w.Logger.Warn("what was learned of a request waits for Postgres", "error", err)
+		}
+		if sleep(living, backoff(try, firstBackoff, keepBackoff)) != nil {
+			return err
+		}
+	}
+}
+
+// refusedForGood tells an error that Postgres gives to every repetition: of the data,
+// of a constraint, of a right, of the statement itself.
+func refusedForGood(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || len(refused.Code) < 2 {
+		return false
+	}
+	switch refused.Code[:2] {
+	case "22", "23", "42":
+		return true
+	}
+	return false
+}
