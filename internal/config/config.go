@@ -203,8 +203,8 @@ func (c *Config) checkStores(p Process, fault fault) {
 	} else if !areServers(c.NATSURL) {
 		fault("NATS_URL must be the addresses of servers, comma-separated, each as nats://user:password@host:4222")
 	}
-	if c.RecordReplicas != 1 && c.RecordReplicas != 3 && c.RecordReplicas != 5 {
-		fault("RECORD_REPLICAS is %d; it can be 1, 3 or 5", c.RecordReplicas)
+	if err := checkReplicas(c.RecordReplicas); err != nil {
+		fault("%w", err)
 	}
 	if p == API || p == Fanout {
 		if c.ContentURL == "" {
@@ -223,6 +223,24 @@ func (c *Config) checkStores(p Process, fault fault) {
 	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
 		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
 	}
+}
+
+func checkReplicas(n int) error {
+	if n != 1 && n != 3 && n != 5 {
+		return fmt.Errorf("RECORD_REPLICAS is %d; it can be 1, 3 or 5", n)
+	}
+	return nil
+}
+
+// Replicas reads RECORD_REPLICAS alone, and says whether it is set.
+func Replicas(environ []string) (n int, given bool, err error) {
+	const name = "RECORD_REPLICAS"
+	value := env.ToMap(environ)[name]
+	c, err := parse(map[string]string{name: value})
+	if err != nil {
+		return 0, false, errors.New(strings.TrimSpace(err.Error()))
+	}
+	return c.RecordReplicas, value != "", checkReplicas(c.RecordReplicas)
 }
 
 // checkServing is about who comes to the process, and what it looks at them with.

@@ -35,7 +35,7 @@ const allowed = `
 	app.directory_imports    SIUD    -       -       -
 	app.drafts               SIUD    -       -       -
 	app.links                SIU     S       S       S
-	app.manifest_keys        SD      SI      -       -
+	app.manifest_keys        SUD     SIU     -       -
 	app.message_content      SIUD    -       -       -
 	app.outbox               SIUD    -       -       SIUD
 	app.parked               SIUD    SIU     SIU     SIUD
