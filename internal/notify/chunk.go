@@ -162,13 +162,15 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 }
 
 // insert commits a claim. It gives false where somebody else holds that number, or
-// has wound the part up: then this worker must not call.
+// has wound the part up, or where a failover of Postgres is not settled (promotion.go):
+// then this worker must not call.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (bool, error) {
 	tag, err := pool.Exec(ctx, `
 		WITH open AS (SELECT FROM app.replay_parts WHERE part = $8::bigint AND done_at IS NULL AND NOT wound_up FOR SHARE)
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
 		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
-		WHERE $8::bigint = 0 OR EXISTS (SELECT FROM open) ON CONFLICT DO NOTHING`,
+		WHERE ($8::bigint = 0 OR EXISTS (SELECT FROM open))
+		  AND EXISTS (SELECT FROM app.timelines WHERE timeline = app.timeline() AND settled_at IS NOT NULL) ON CONFLICT DO NOTHING`,
 		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr())
 	if err != nil {
 		return false, fmt.Errorf("claiming request %d: %w", c.request, err)

@@ -55,6 +55,7 @@ const allowed = `
 	app.sign_in_tries        SIUD    -       -       -
 	app.staff_accounts       SIUD    -       -       -
 	app.staff_tokens         SIUD    -       -       -
+	app.timelines            S       -       S       -
 `
 
 // mayDo gives what allowed says of a table, or the rule for the schema record:
