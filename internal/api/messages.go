@@ -46,7 +46,8 @@ type Sent struct {
 // Message is a message as staff see it.
 type Message struct {
 	ID           uuid.UUID         `json:"id" format:"uuid"`
-	Subject      string            `json:"subject" doc:"Empty where the content was erased."`
+	Subject      string            `json:"subject" doc:"Empty where the content is not kept."`
+	Content      string            `json:"content" enum:"kept,erased,missing" doc:"Whether the content can be read: erased is what the record says was erased; missing is what can't be found although it was not."`
 	Status       string            `json:"status" enum:"scheduled,sending,sent,cancelled,recalled"`
 	SentAt       time.Time         `json:"sent_at"`
 	ReleaseAt    time.Time         `json:"release_at"`
@@ -74,8 +75,8 @@ type MessageInFull struct {
 	Links       map[string]string `json:"links"`
 }
 
-func messageOf(m tracking.Message, subject string) Message {
-	return Message{ID: m.ID, Subject: subject, Status: m.Status, SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
+func messageOf(m tracking.Message, h compose.Heading) Message {
+	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: m.Status, SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
 		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
 		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
 }
@@ -196,7 +197,7 @@ func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body
 		return nil, err
 	}
 	return answerWith(page(found, in.Limit,
-		func(m tracking.Message) Message { return messageOf(m, headers[m.ID].Subject) },
+		func(m tracking.Message) Message { return messageOf(m, headers[m.ID]) },
 		func(m tracking.Message) string { return cursorOfID(m.ID) })), nil
 }
 
@@ -210,14 +211,14 @@ func (a *API) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInF
 		if err != nil {
 			return nil, err
 		}
-		return answerWith(MessageInFull{Message: messageOf(m, headers[m.ID].Subject), Links: linksOf(m.ID)}), nil
+		return answerWith(MessageInFull{Message: messageOf(m, headers[m.ID]), Links: linksOf(m.ID)}), nil
 	}
-	header, text, err := a.Compose.Open(ctx, m.ID)
-	if err != nil && !isErased(err) {
+	h, text, err := a.Compose.Read(ctx, m.ID)
+	if err != nil {
 		return nil, err
 	}
-	full := MessageInFull{Message: messageOf(m, header.Subject), Body: text, StaffBcc: header.StaffBcc, Links: linksOf(m.ID)}
-	for _, d := range header.Attachments {
+	full := MessageInFull{Message: messageOf(m, h), Body: text, StaffBcc: h.StaffBcc, Links: linksOf(m.ID)}
+	for _, d := range h.Attachments {
 		full.Attachments = append(full.Attachments, attachmentOf(d))
 	}
 	return answerWith(full), nil
@@ -234,7 +235,7 @@ func (a *API) messageAttachments() {
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "get-message-attachment", tag: forStaff,
 		summary: "A document of a message, for its sender and Staff Bcc.",
-		actions: mayTrack, problems: []int{http.StatusNotFound, http.StatusGone},
+		actions: mayTrack, problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
 		m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
 		if err != nil {

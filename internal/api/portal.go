@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -10,14 +9,14 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/compose"
 	"postern/internal/inbox"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.
 type InboxMessage struct {
 	MessageID   uuid.UUID  `json:"message_id" format:"uuid"`
-	Subject     string     `json:"subject" doc:"Empty where the message was taken back."`
+	Subject     string     `json:"subject" doc:"Empty where the message was taken back, or its content is not kept."`
+	Content     string     `json:"content" enum:"kept,erased,missing" doc:"Whether the content can be read: erased is what the record says was erased; missing is what can't be found although it was not."`
 	From        string     `json:"from" doc:"The name of the staff member who sent it."`
 	DeliveredAt time.Time  `json:"delivered_at"`
 	OpenedAt    *time.Time `json:"opened_at"`
@@ -45,13 +44,13 @@ func (a *API) portal() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal/messages/{id}", id: "open-message", tag: forPortal,
 		summary: "Open a message. That it was opened is on the record when this answers.", actions: mine,
-		problems: []int{http.StatusNotFound, http.StatusGone},
+		problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, a.openMessage)
 	const document = "/v1/portal/messages/{id}/attachments/{attachment_id}"
 	handle(a, operation{
 		method: http.MethodGet, path: document, id: "download-attachment", tag: forPortal,
 		summary: "Download a document. That it was downloaded is on the record before its first byte.", actions: mine,
-		problems: []int{http.StatusNotFound, http.StatusGone},
+		problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
 		document, data, err := a.Inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)
 		if err != nil {
@@ -73,7 +72,7 @@ func (a *API) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]
 	}
 	return answerWith(page(found, in.Limit,
 		func(m inbox.Message) InboxMessage {
-			return InboxMessage{MessageID: m.ID, Subject: m.Subject, From: m.From, DeliveredAt: m.DeliveredAt,
+			return InboxMessage{MessageID: m.ID, Subject: m.Subject, Content: string(m.Condition), From: m.From, DeliveredAt: m.DeliveredAt,
 				OpenedAt: m.OpenedAt, Attachments: m.Attachments, Recalled: m.Recalled}
 		},
 		func(m inbox.Message) string { return cursorOfID(m.ID) })), nil
@@ -92,5 +91,3 @@ func (a *API) openMessage(ctx context.Context, in *MessagePath) (*body[OpenedMes
 	}
 	return answerWith(opened), nil
 }
-
-func isErased(err error) bool { return errors.Is(err, compose.ErrErased) }

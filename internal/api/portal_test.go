@@ -3,12 +3,14 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/content"
 )
 
 // A representative reads as long as one of the links lasts under which the
@@ -106,6 +108,61 @@ func TestInboxPages(t *testing.T) {
 	}
 }
 
+// Content that can't be found although it was not erased is an error that says so, and
+// never 410; the lists go on working.
+func TestMissingContent(t *testing.T) {
+	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	pat := s.portalUser(t, "pu-1")
+	file := ada.upload("plan.pdf", pdf).is(http.StatusCreated).text("id")
+	sent := letter("s", "pu-1")
+	sent["attachment_ids"] = []string{file}
+	id := ada.send(sent)
+	message := uuid.MustParse(id)
+	s.Deliver(t, message)
+	before := s.Settle(t)
+	for name, lose := range map[string]func(){
+		"the body": func() { s.deleteContent(t, content.BodyOf(message)) },
+		"the keys": func() { s.Lose(t, message) },
+	} {
+		lose()
+		if got := pat.get("/v1/portal/messages/" + id).is(http.StatusInternalServerError); got.at("type") != "/problems/content-missing" ||
+			!strings.Contains(got.text("detail"), "not erased") {
+			t.Errorf("without %s it is answered with %s", name, got.body)
+		}
+		if full := ada.get("/v1/messages/" + id).is(http.StatusOK); full.at("content") != "missing" {
+			t.Errorf("without %s its sender is shown %s", name, full.body)
+		}
+	}
+	s.Lose(t, message)
+	for _, one := range []struct {
+		who  *client
+		path string
+	}{{pat, "/v1/portal/messages/" + id + "/attachments/" + file}, {ada, "/v1/messages/" + id + "/attachments/" + file}} {
+		if got := one.who.get(one.path).is(http.StatusInternalServerError); got.at("type") != "/problems/content-missing" {
+			t.Errorf("%s is answered with %s", one.path, got.body)
+		}
+	}
+	for _, one := range []struct {
+		who  *client
+		path string
+	}{{pat, "/v1/portal/messages"}, {ada, "/v1/messages"}} {
+		if list := one.who.get(one.path).is(http.StatusOK); list.at("items.0.content") != "missing" || list.at("items.0.subject") != "" {
+			t.Errorf("%s shows %s", one.path, list.body)
+		}
+	}
+	if after := s.Settle(t); after != before {
+		t.Error("what could not be read was recorded as opened")
+	}
+}
+
+func (s *system) deleteContent(t *testing.T, name content.Name) {
+	t.Helper()
+	if err := s.Content.Delete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What was erased is said to be, and can't be opened; the list goes on working.
 func TestErasedMessages(t *testing.T) {
 	s := newSystem(t)
@@ -113,15 +170,17 @@ func TestErasedMessages(t *testing.T) {
 	pat := s.portalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
 	s.Deliver(t, uuid.MustParse(id))
-	s.Exec(t, `DELETE FROM app.message_content`)
+	s.Erase(t, uuid.MustParse(id))
 	before := s.Settle(t)
 	if gone := pat.get("/v1/portal/messages/" + id).is(http.StatusGone); gone.at("type") != "/problems/message-erased" {
 		t.Errorf("it is answered with %s", gone.body)
 	}
-	if list := pat.get("/v1/portal/messages").is(http.StatusOK); list.at("items.0.subject") != "" {
+	if list := pat.get("/v1/portal/messages").is(http.StatusOK); list.at("items.0.subject") != "" || list.at("items.0.content") != "erased" {
 		t.Errorf("the inbox shows %s", list.body)
 	}
-	ada.get("/v1/messages/" + id).is(http.StatusOK)
+	if full := ada.get("/v1/messages/" + id).is(http.StatusOK); full.at("content") != "erased" {
+		t.Errorf("its sender is shown %s", full.body)
+	}
 	if after := s.Settle(t); after != before {
 		t.Error("what could not be read was recorded as opened")
 	}

@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"postern/internal/store/storetest"
 )
 
 // alone has this binary be postern, in a process that dies at the first socket.
@@ -20,7 +22,7 @@ const alone = "POSTERN_TEST_ALONE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(alone) == "" {
-		os.Exit(m.Run())
+		storetest.Main(m)
 	}
 	if err := noSockets(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/record"
@@ -91,12 +92,21 @@ func (env *environment) probe(ctx context.Context, url string) error {
 }
 
 func (env *environment) migrateCommand() *cobra.Command {
-	var replicas int
+	var lower bool
 	c := &cobra.Command{Use: "migrate", Short: "Make or bring up to date the schema and the stream", Args: cobra.NoArgs,
 		Long: "Makes the tables in DATABASE_URL and the stream and consumers in NATS_URL, where they are not there yet.\n" +
-			"Its user is the only one that may: the processes themselves can run without such rights.",
+			"Its user is the only one that may: the processes themselves can run without such rights.\n\n" +
+			"RECORD_REPLICAS is how many servers keep the record: 1, 3 or 5. A stream with fewer gets more. One with more\n" +
+			"keeps them, unless --lower-replicas is given.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, database, nats := cmd.Context(), os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
+			replicas, given, err := config.Replicas(os.Environ())
+			if err != nil {
+				return usageError{err}
+			}
+			if lower && !given {
+				return usageError{errors.New("--lower-replicas needs RECORD_REPLICAS, or --record-replicas: to how many?")}
+			}
 			if database == "" || nats == "" {
 				return usageError{errors.New("set DATABASE_URL and NATS_URL; the embedded system migrates itself")}
 			}
@@ -108,12 +118,21 @@ func (env *environment) migrateCommand() *cobra.Command {
 				return err
 			}
 			defer log.Close()
-			if err := log.Ensure(ctx, replicas); err != nil {
+			if lower {
+				if err := log.LowerReplicas(ctx, replicas); err != nil {
+					return err
+				}
+			}
+			err = log.Ensure(ctx, replicas)
+			if errors.Is(err, eventlog.ErrMoreReplicas) && !given {
+				err = nil // no one asked for fewer
+			}
+			if err != nil {
 				return err
 			}
 			return env.say(map[string]bool{"migrated": true}, "the schema and the stream are up to date")
 		}}
-	c.Flags().IntVar(&replicas, "record-replicas", 1, "how many servers keep the record: 1, 3 or 5")
+	c.Flags().BoolVar(&lower, "lower-replicas", false, "lower the stream's replicas to RECORD_REPLICAS: each one less is a copy of the record less")
 	return c
 }
 

@@ -30,18 +30,19 @@ type claim struct {
 	requestDigest     []byte
 	status            string
 	sentAt, releaseAt time.Time
-	wrappedKey        []byte // nil: the content was erased
-	sealed            []byte
+	keys              content.Keys // none: the content was erased, or the row is lost
+	erased            bool         // the record says so
 }
 
 // find looks for the claim of a sender's key.
 func (c *Composer) find(ctx context.Context, staff access.Subject, key string) (*claim, error) {
 	var cl claim
 	err := c.pool.QueryRow(ctx, `
-		SELECT s.message_id, s.request_digest, s.status, s.sent_at, s.release_at, m.wrapped_key, m.sealed
+		SELECT s.message_id, s.request_digest, s.status, s.sent_at, s.release_at, m.wrapped_key, m.sealed,
+		       EXISTS (SELECT FROM record.erasures e WHERE e.message_id = s.message_id AND e.status = 'erased')
 		FROM app.sends s LEFT JOIN app.message_content m USING (message_id)
 		WHERE s.staff_id = $1 AND s.idempotency_key = $2`, staff.ID, key).
-		Scan(&cl.id, &cl.requestDigest, &cl.status, &cl.sentAt, &cl.releaseAt, &cl.wrappedKey, &cl.sealed)
+		Scan(&cl.id, &cl.requestDigest, &cl.status, &cl.sentAt, &cl.releaseAt, &cl.keys.WrappedKey, &cl.keys.Sealed, &cl.erased)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -68,10 +69,10 @@ func (c *Composer) claim(ctx context.Context, staff access.Subject, key string, 
 	if err != nil {
 		return nil, err
 	}
-	if cl.sealed, err = h.seal(secret); err != nil {
+	if cl.keys.Sealed, err = h.seal(secret); err != nil {
 		return nil, err
 	}
-	cl.wrappedKey = wrapped
+	cl.keys.WrappedKey = wrapped
 	var mine bool
 	// Step 2 begins. A crash before this commit leaves nothing; after it, a
 	// claim that a retry finds, and nothing sent.
@@ -98,21 +99,21 @@ func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff access.Subject, ke
 		return false, err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO app.message_content (message_id, wrapped_key, sealed, created_at) VALUES ($1, $2, $3, $4)`,
-		cl.id, cl.wrappedKey, cl.sealed, cl.sentAt)
+		cl.id, cl.keys.WrappedKey, cl.keys.Sealed, cl.sentAt)
 	return true, err
 }
 
 // open gives what the claim keeps sealed, if it is of this request; else, or if
 // that can't be known any more, [ErrKeyReused].
-func (c *Composer) open(cl *claim, r Request) (content.Key, Header, error) {
-	if cl.wrappedKey == nil {
+func (c *Composer) open(ctx context.Context, cl *claim, r Request) (content.Key, Header, error) {
+	if cl.erased {
 		return content.Key{}, Header{}, ErrKeyReused
 	}
-	key, err := c.cfg.Content.Unwrap(cl.id, cl.wrappedKey)
-	if err != nil {
-		return content.Key{}, Header{}, err
+	row := &cl.keys
+	if cl.keys.WrappedKey == nil {
+		row = nil
 	}
-	h, err := openHeader(key, cl.sealed)
+	key, h, err := c.openKept(ctx, cl.id, row)
 	if err != nil {
 		return content.Key{}, Header{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,7 @@ import (
 	"postern/internal/events"
 )
 
-// Config is what a [Composer] works with. Only Scanner and Now may be left out.
+// Config is what a [Composer] works with. Only Scanner, Now and Logger may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -32,6 +33,8 @@ type Config struct {
 	Source string
 	// Now is the clock of everything that is sent.
 	Now func() time.Time
+	// Logger is told of content that is missing.
+	Logger *slog.Logger
 }
 
 // A Composer sends messages and takes them back.
@@ -41,12 +44,16 @@ type Composer struct {
 
 	counting turn  // of counting groups
 	sizes    sizes // whose turn it is reads and writes them
+	missing  known
 }
 
 // New makes a Composer. It does no I/O.
 func New(cfg Config) *Composer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Composer{cfg: cfg, pool: cfg.Pool, counting: make(turn, 1)}
 }
@@ -68,8 +75,12 @@ var (
 	ErrNotFound = errors.New("there is no such message")
 	// ErrTooLate is wrapped where a message can't be taken back (any more).
 	ErrTooLate = errors.New("too late")
-	// ErrErased says that the content of a message was destroyed.
+	// ErrErased says that the content of a message was destroyed, as the record says.
 	ErrErased = errors.New("the content of this message was erased; the record still proves that it was sent")
+	// ErrMissing says that the content of a message can't be found or opened although it
+	// was not erased.
+	ErrMissing = errors.New("the content of this message is missing. It was not erased: " +
+		"tell whoever operates the system, who may be able to restore it from a backup")
 )
 
 // publish puts one fact on the record. Whatever keeps it off, or keeps us from

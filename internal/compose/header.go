@@ -92,45 +92,99 @@ func openHeader(key content.Key, sealed []byte) (h Header, err error) {
 	return h, nil
 }
 
-// Headers opens the headers of messages. Those that were erased are left out.
-func (c *Composer) Headers(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]Header, error) {
-	rows, err := c.pool.Query(ctx, `SELECT message_id, wrapped_key, sealed FROM app.message_content WHERE message_id = ANY($1)`, messages)
-	if err != nil {
-		return nil, fmt.Errorf("reading headers: %w", err)
-	}
-	headers := make(map[uuid.UUID]Header, len(messages))
-	var id uuid.UUID
-	var wrapped, sealed []byte
-	_, err = pgx.ForEachRow(rows, []any{&id, &wrapped, &sealed}, func() error {
-		key, err := c.cfg.Content.Unwrap(id, wrapped)
-		if err != nil {
-			return err
-		}
-		headers[id], err = openHeader(key, sealed)
+// rows gives, of the messages asked for, the keys of those that Postgres has some of, and
+// which of them were erased. Keys of an erased one count for nothing: a failover of
+// Postgres, or a backup, can bring them back.
+func (c *Composer) rows(ctx context.Context, messages []uuid.UUID) (keys map[uuid.UUID]*content.Keys, erased map[uuid.UUID]bool, err error) {
+	keys, erased = make(map[uuid.UUID]*content.Keys, len(messages)), map[uuid.UUID]bool{}
+	q := &pgx.Batch{}
+	q.Queue(`SELECT message_id, wrapped_key, sealed FROM app.message_content WHERE message_id = ANY($1)`, messages).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var k content.Keys
+		_, err := pgx.ForEachRow(rows, []any{&id, &k.WrappedKey, &k.Sealed}, func() error {
+			keys[id] = &content.Keys{WrappedKey: k.WrappedKey, Sealed: k.Sealed}
+			return nil
+		})
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("reading headers: %w", err)
+	q.Queue(`SELECT message_id FROM record.erasures WHERE message_id = ANY($1) AND status = 'erased'`, messages).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { erased[id] = true; return nil })
+		return err
+	})
+	if err := c.pool.SendBatch(ctx, q).Close(); err != nil {
+		return nil, nil, fmt.Errorf("reading headers: %w", err)
 	}
-	return headers, nil
+	return keys, erased, nil
 }
 
-// Open gives the header and the body of a message, or [ErrErased]. It does not
-// ask who reads: its caller has.
+func (c *Composer) isErased(ctx context.Context, message uuid.UUID) (bool, error) {
+	_, erased, err := c.rows(ctx, []uuid.UUID{message})
+	return erased[message], err
+}
+
+// Headers opens the headers of messages, and says of each one asked for whether its
+// content can be read.
+func (c *Composer) Headers(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]Heading, error) {
+	keys, erased, err := c.rows(ctx, messages)
+	if err != nil {
+		return nil, err
+	}
+	headings := make(map[uuid.UUID]Heading, len(messages))
+	for _, id := range messages {
+		if erased[id] {
+			headings[id] = Heading{Condition: Erased}
+			continue
+		}
+		_, h, err := c.openKept(ctx, id, keys[id])
+		switch {
+		case errors.Is(err, ErrMissing):
+			headings[id] = Heading{Condition: Missing}
+		case err != nil:
+			return nil, fmt.Errorf("reading headers: %w", err)
+		default:
+			headings[id] = Heading{Header: h, Condition: Kept}
+		}
+	}
+	return headings, nil
+}
+
+// Open gives the header and the body of a message, [ErrErased] or [ErrMissing]. It does
+// not ask who reads: its caller has. Where the body alone is missing it gives the header,
+// too.
 func (c *Composer) Open(ctx context.Context, message uuid.UUID) (Header, string, error) {
 	key, h, err := c.header(ctx, message)
 	if err != nil {
 		return Header{}, "", err
 	}
-	body, err := c.readAll(ctx, content.BodyOf(message), key)
+	body, err := c.readAll(ctx, message, "its body", content.BodyOf(message), key)
 	if err != nil {
-		return Header{}, "", fmt.Errorf("opening message %s: %w", message, err)
+		return h, "", err
 	}
 	return h, string(body), nil
 }
 
+// Read gives what [Composer.Open] gives of a message, or the condition that keeps it from
+// being read. Where the body alone is missing, the header is given with that.
+func (c *Composer) Read(ctx context.Context, message uuid.UUID) (Heading, string, error) {
+	h, body, err := c.Open(ctx, message)
+	switch {
+	case errors.Is(err, ErrErased):
+		return Heading{Condition: Erased}, "", nil
+	case errors.Is(err, ErrMissing):
+		return Heading{Header: h, Condition: Missing}, "", nil
+	}
+	return Heading{Header: h, Condition: Kept}, body, err
+}
+
+// Header gives the header of a message and fails as Open does.
+func (c *Composer) Header(ctx context.Context, message uuid.UUID) (Header, error) {
+	_, h, err := c.header(ctx, message)
+	return h, err
+}
+
 // OpenAttachment gives the whole of a document of a message: all of it is known
-// to be authentic before a byte is handed on. It fails with [ErrErased], or with
+// to be authentic before a byte is handed on. It fails with [ErrErased], [ErrMissing], or
 // [ErrNotFound] where the message has no such attachment, and asks as little who
 // reads as Open does.
 func (c *Composer) OpenAttachment(ctx context.Context, message, attachment uuid.UUID) (Attachment, []byte, error) {
@@ -146,31 +200,37 @@ func (c *Composer) OpenAttachment(ctx context.Context, message, attachment uuid.
 	if err != nil {
 		return Attachment{}, nil, err
 	}
-	data, err := c.readAll(ctx, content.AttachmentOf(a.ID), key)
+	data, err := c.readAll(ctx, message, "attachment "+a.ID.String(), content.AttachmentOf(a.ID), key)
 	if err != nil {
-		return Attachment{}, nil, fmt.Errorf("opening attachment %s: %w", a.ID, err)
+		return Attachment{}, nil, err
 	}
 	return a, data, nil
 }
 
 func (c *Composer) header(ctx context.Context, message uuid.UUID) (content.Key, Header, error) {
-	var wrapped, sealed []byte
-	err := c.pool.QueryRow(ctx, `SELECT wrapped_key, sealed FROM app.message_content WHERE message_id = $1`, message).Scan(&wrapped, &sealed)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return content.Key{}, Header{}, ErrErased
-	}
-	if err != nil {
-		return content.Key{}, Header{}, fmt.Errorf("reading the header of message %s: %w", message, err)
-	}
-	key, err := c.cfg.Content.Unwrap(message, wrapped)
+	keys, erased, err := c.rows(ctx, []uuid.UUID{message})
 	if err != nil {
 		return content.Key{}, Header{}, err
 	}
-	h, err := openHeader(key, sealed)
-	return key, h, err
+	if erased[message] {
+		return content.Key{}, Header{}, ErrErased
+	}
+	return c.openKept(ctx, message, keys[message])
 }
 
-func (c *Composer) readAll(ctx context.Context, name content.Name, key content.Key) ([]byte, error) {
+// readAll reads a blob of a message. One that is not there, or not whole, is [ErrMissing].
+func (c *Composer) readAll(ctx context.Context, message uuid.UUID, what string, name content.Name, key content.Key) ([]byte, error) {
+	data, err := c.read(ctx, name, key)
+	switch {
+	case errors.Is(err, content.ErrNotFound), errors.Is(err, content.ErrChanged):
+		return nil, c.isMissing(message, what, err)
+	case err != nil:
+		return nil, fmt.Errorf("opening %s of message %s: %w", what, message, err)
+	}
+	return data, nil
+}
+
+func (c *Composer) read(ctx context.Context, name content.Name, key content.Key) ([]byte, error) {
 	r, err := c.cfg.Content.Get(ctx, name, key)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
 	"postern/internal/content"
@@ -130,7 +131,7 @@ func (f faults) at(location string) bool {
 
 // carryOut does what is still to be done for a claim.
 func (c *Composer) carryOut(ctx context.Context, staff access.Subject, key string, cl *claim, r Request) (Answer, error) {
-	secret, h, err := c.open(cl, r)
+	secret, h, err := c.open(ctx, cl, r)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -145,10 +146,7 @@ func (c *Composer) carryOut(ctx context.Context, staff access.Subject, key strin
 	if err := c.mustBeRecordable(ctx); err != nil {
 		return Answer{}, err
 	}
-	// The body is stored once; an earlier try's is the same. A crash after it
-	// leaves a body that nobody was told of.
-	_, err = c.cfg.Content.Create(ctx, content.BodyOf(cl.id), secret, strings.NewReader(r.Body))
-	if err != nil && !errors.Is(err, content.ErrExists) {
+	if err := c.store(ctx, cl, secret, r.Body); err != nil {
 		return Answer{}, err
 	}
 	// The commit point of step 2. A crash before the acknowledgement: the client
@@ -158,10 +156,31 @@ func (c *Composer) carryOut(ctx context.Context, staff access.Subject, key strin
 		return Answer{}, err
 	}
 	// A crash before this leaves a claim that a retry publishes again, in vain.
-	_, err = c.pool.Exec(context.WithoutCancel(ctx), `UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
-		staff.ID, key, statusPublished)
+	_, err = c.pool.Exec(context.WithoutCancel(ctx), `
+		WITH copied AS (UPDATE app.message_content SET copied = true WHERE message_id = $4)
+		UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
+		staff.ID, key, statusPublished, cl.id)
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", ErrUnavailable, cl.id, err)
 	}
 	return answer, nil
+}
+
+// store puts the body and a copy of the keys into the content store, each once: an
+// earlier try's are the same. What was sent can be read from there even where Postgres
+// loses its rows. A crash after it leaves a body that no event names.
+func (c *Composer) store(ctx context.Context, cl *claim, secret content.Key, body string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := c.cfg.Content.Create(ctx, content.BodyOf(cl.id), secret, strings.NewReader(body))
+		if errors.Is(err, content.ErrExists) {
+			return nil
+		}
+		return err
+	})
+	group.Go(func() error {
+		_, err := c.cfg.Content.KeepKeys(ctx, content.KeysOf(cl.id), cl.id, cl.keys)
+		return err
+	})
+	return group.Wait()
 }

@@ -28,19 +28,19 @@ import (
 type Config struct {
 	// DatabaseURL names the Postgres database, as postgres://user@host/name. Its
 	// user must be a member of the process's role; see docs/security.md.
-	DatabaseURL string `env:"DATABASE_URL" mask:"url"`
+	DatabaseURL string `env:"DATABASE_URL" mask:"dsn"`
 	// NATSURL names the JetStream servers, comma-separated, each with the
 	// credentials of this process.
-	NATSURL string `env:"NATS_URL" mask:"url"`
+	NATSURL string `env:"NATS_URL" mask:"urls"`
 	// ListenAddr is where HTTP is served. The workers serve health and metrics
 	// there, and nothing where it is empty.
 	ListenAddr string `env:"LISTEN_ADDR"`
 	// PublicURL is where people reach the portal: the link in every alert.
-	PublicURL string `env:"PUBLIC_URL"`
+	PublicURL string `env:"PUBLIC_URL" mask:"url"`
 	// SendGridAPIKey signs alerts in at SendGrid.
 	SendGridAPIKey string `env:"SENDGRID_API_KEY" mask:"secret"`
 	// SendGridBaseURL is SendGrid's own unless it is set.
-	SendGridBaseURL string `env:"SENDGRID_BASE_URL"`
+	SendGridBaseURL string `env:"SENDGRID_BASE_URL" mask:"url"`
 	// SendGridWebhookPublicKey verifies SendGrid's reports (base64 of DER).
 	SendGridWebhookPublicKey string `env:"SENDGRID_WEBHOOK_PUBLIC_KEY"`
 	// AlertFrom is the sender of alerts, as "Clinic <alerts@clinic.example>".
@@ -55,13 +55,13 @@ type Config struct {
 	// RecordReplicas is how many servers keep the record: 1, 3 or 5.
 	RecordReplicas int `env:"RECORD_REPLICAS" envDefault:"1"`
 	// ContentURL is the bucket of encrypted content: a folder or s3://….
-	ContentURL string `env:"CONTENT_URL"`
+	ContentURL string `env:"CONTENT_URL" mask:"url"`
 	// ContentKeyFile holds the key-encryption key of all content.
 	ContentKeyFile string `env:"CONTENT_KEY_FILE"`
 	// CheckpointKeyFile holds the key that signs checkpoints of the record.
 	CheckpointKeyFile string `env:"CHECKPOINT_KEY_FILE"`
 	// ArchiveURL is the bucket of checkpoints and sealed segments.
-	ArchiveURL string `env:"ARCHIVE_URL"`
+	ArchiveURL string `env:"ARCHIVE_URL" mask:"url"`
 	// RetentionYears is for how long content is kept, six years unless it is set. Fewer
 	// are possible; the record says so, as it says of every change.
 	RetentionYears int `env:"RETENTION_YEARS" envDefault:"6"`
@@ -74,11 +74,11 @@ type Config struct {
 	// https://login.clinic.example. Who it vouches for comes in without a password of
 	// ours. All three of these are set or none; PUBLIC_URL/sign-in/organisation/back is
 	// the redirect URI to register there.
-	OIDCIssuer       string `env:"OIDC_ISSUER"`
+	OIDCIssuer       string `env:"OIDC_ISSUER" mask:"url"`
 	OIDCClientID     string `env:"OIDC_CLIENT_ID"`
 	OIDCClientSecret string `env:"OIDC_CLIENT_SECRET" mask:"secret"`
 	// OTLPEndpoint is where traces go; empty: nowhere.
-	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" mask:"url"`
 }
 
 // UnknownWait is ALERT_UNKNOWN_WAIT where it is not set.
@@ -203,8 +203,8 @@ func (c *Config) checkStores(p Process, fault fault) {
 	} else if !areServers(c.NATSURL) {
 		fault("NATS_URL must be the addresses of servers, comma-separated, each as nats://user:password@host:4222")
 	}
-	if c.RecordReplicas != 1 && c.RecordReplicas != 3 && c.RecordReplicas != 5 {
-		fault("RECORD_REPLICAS is %d; it can be 1, 3 or 5", c.RecordReplicas)
+	if err := checkReplicas(c.RecordReplicas); err != nil {
+		fault("%w", err)
 	}
 	if p == API || p == Fanout {
 		if c.ContentURL == "" {
@@ -223,6 +223,24 @@ func (c *Config) checkStores(p Process, fault fault) {
 	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
 		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
 	}
+}
+
+func checkReplicas(n int) error {
+	if n != 1 && n != 3 && n != 5 {
+		return fmt.Errorf("RECORD_REPLICAS is %d; it can be 1, 3 or 5", n)
+	}
+	return nil
+}
+
+// Replicas reads RECORD_REPLICAS alone, and says whether it is set.
+func Replicas(environ []string) (n int, given bool, err error) {
+	const name = "RECORD_REPLICAS"
+	value := env.ToMap(environ)[name]
+	c, err := parse(map[string]string{name: value})
+	if err != nil {
+		return 0, false, errors.New(strings.TrimSpace(err.Error()))
+	}
+	return c.RecordReplicas, value != "", checkReplicas(c.RecordReplicas)
 }
 
 // checkServing is about who comes to the process, and what it looks at them with.
@@ -304,36 +322,11 @@ func (c Config) LogValue() slog.Value {
 	eachField(func(name, mask string) {
 		field := v.FieldByIndex(indexOf(name))
 		text := fmt.Sprint(field.Interface())
-		switch {
-		case text == "":
-			return
-		case mask == "secret":
-			text = "***"
-		case mask == "url":
-			text = maskURLs(text)
+		if text != "" {
+			attrs = append(attrs, slog.String(name, masks[mask](text)))
 		}
-		attrs = append(attrs, slog.String(name, text))
 	})
 	return slog.GroupValue(attrs...)
-}
-
-// maskURLs hides the passwords of comma-separated URLs.
-func maskURLs(text string) string {
-	parts := strings.Split(text, ",")
-	for i, part := range parts {
-		u, err := url.Parse(part)
-		if err != nil {
-			parts[i] = "***"
-			continue
-		}
-		q := u.Query()
-		if q.Has("password") {
-			q.Set("password", "***")
-			u.RawQuery = q.Encode()
-		}
-		parts[i] = strings.Replace(u.Redacted(), ":xxxxx@", ":***@", 1)
-	}
-	return strings.Join(parts, ",")
 }
 
 func eachField(f func(name, mask string)) {

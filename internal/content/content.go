@@ -2,18 +2,30 @@
 // attachments and audience manifests, encrypted, in a blob bucket. Events carry
 // their digests alone.
 //
-// Every message and every attachment has a data key of its own. The key lives
-// in one place, a column of its row, wrapped by the key-encryption key (KEK)
-// with the row's id as associated data; blobs and sealed columns are encrypted
-// with it and bound to their names, so that neither a wrapped key nor a blob
-// can stand in for another. Destroying the wrapped key (deleting that column)
-// erases the content everywhere, in backups of the bucket too, while the events
+// Every message and every attachment has a data key of its own, wrapped by the
+// key-encryption key (KEK) with the row's id as associated data; blobs and sealed
+// columns are encrypted with it and bound to their names, so that neither a
+// wrapped key nor a blob can stand in for another. What is kept where:
+//
+//	content          its wrapped key                      and a second copy
+//	body, header     app.message_content                  keys/<message>
+//	manifest         app.manifest_keys                    manifest-keys/<message>
+//	attachment       app.attachments until it is sent,    with the header
+//	                 then in the header of its message
+//	draft            app.drafts, with the whole draft     none
+//	import files     app.directory_imports                none
+//
+// A failover of Postgres to a replica that lags loses rows. The copies are what
+// brings back the keys of what was sent ([Keys]); a draft, an upload that was not
+// sent yet or an import that was not carried out yet is made again.
+//
+// Destroying the wrapped key in both places erases the content while the events
 // still prove by digest what was sent. The blobs may then be deleted at leisure.
 //
-// A blob counts once Put or Create has returned: then it is on disk (see package
-// folder) or with the object store. Order: blob first, then the row with its
-// wrapped key, then the event that names it. A crash in between leaves a blob
-// that nothing names, and that nobody can read.
+// A blob counts once Put, Create or KeepKeys has returned: then it is on disk (see
+// package folder) or with the object store. Order: the row, the blob and the copy of
+// the keys in any order, then the event that names them. A crash in between leaves
+// what no event names.
 //
 // A Store and a Key are safe for concurrent use.
 package content
@@ -45,7 +57,7 @@ var (
 type Name string
 
 // BodyOf names the body of a message.
-func BodyOf(message uuid.UUID) Name { return Name("bodies/" + message.String()) }
+func BodyOf(message uuid.UUID) Name { return Name(bodies + message.String()) }
 
 // AttachmentOf names an attachment.
 func AttachmentOf(attachment uuid.UUID) Name { return Name("attachments/" + attachment.String()) }

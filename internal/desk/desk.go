@@ -5,6 +5,8 @@ package desk
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -37,7 +39,7 @@ import (
 )
 
 // Config is what a [Desk] is made of. Only Scanner, Organisation, FactorRequired,
-// Secure, Fail, Room, Now, ReadReports and Letters may be left out.
+// Secure, Fail, Room, Now, ReadReports, Letters and Logger may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -71,6 +73,8 @@ type Config struct {
 	ReadReports func(http.Header, []byte) ([]feedback.Report, error)
 	// Letters bring portal users the links to set a password. Its Gate is the desk's.
 	Letters letter.Config
+	// Logger is told of content that is missing; nil: no one is.
+	Logger *slog.Logger
 }
 
 // Desk is safe for concurrent use.
@@ -114,7 +118,7 @@ func New(cfg Config) (*Desk, error) {
 	}
 	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
-		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now})
+		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
 	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Draft = &draft.Book{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
@@ -129,7 +133,7 @@ func New(cfg Config) (*Desk, error) {
 	d.Health = &operations.Board{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
 	d.Feedback = feedback.New(feedback.Config{Pool: cfg.Pool, Publish: cfg.Publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
 	d.Replay = &replay.Book{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
-	d.Kept = &retention.Office{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
+	d.Kept = &retention.Office{Pool: cfg.Pool, Content: cfg.Content, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Search = &search.Searcher{Pool: cfg.Pool, Labels: d.Labels, Tracking: d.Tracking, Compose: d.Compose}
 	return d, nil
 }
@@ -161,21 +165,13 @@ func (d *Desk) AwaitRecorder(ctx context.Context, seq uint64) {
 }
 
 // Sweep deletes what has expired: sessions, invitations, drafts, uploads that were
-// never sent. Call it every few minutes, in as many processes as you like.
+// never sent. Call it at the start of a process and every few minutes, in as many processes as you like.
 func (d *Desk) Sweep(ctx context.Context) error {
-	if err := d.Gate.Sweep(ctx); err != nil {
-		return err
+	var errs []error
+	for _, sweep := range []func(context.Context) error{d.Gate.Sweep, d.Draft.Sweep, d.Intake.Sweep, d.Kept.Sweep, d.Compose.Sweep} {
+		errs = append(errs, sweep(ctx))
 	}
-	if err := d.Draft.Sweep(ctx); err != nil {
-		return err
-	}
-	if err := d.Intake.Sweep(ctx); err != nil {
-		return err
-	}
-	if err := d.Kept.Sweep(ctx); err != nil {
-		return err
-	}
-	return d.Compose.Sweep(ctx)
+	return errors.Join(errs...)
 }
 
 // Close ends what goes on behind answered requests.

@@ -65,25 +65,27 @@ func consumerConfig(name string, headersOnly bool, types []events.Type) jetstrea
 }
 
 // Ensure makes the stream and its durable consumers, or verifies what is there.
-// Errors are those of [EnsureStream].
+// Errors are those of [EnsureStream]; with [ErrMoreReplicas] all that can be used is there.
 func Ensure(ctx context.Context, nc *nats.Conn, replicas int) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return fmt.Errorf("speaking to JetStream: %w", err)
 	}
-	if err := EnsureStream(ctx, js, replicas); err != nil {
-		return err
+	more := EnsureStream(ctx, js, replicas)
+	if more != nil && !errors.Is(more, ErrMoreReplicas) {
+		return more
 	}
 	for _, c := range ConsumerConfigs() {
 		if err := ensureConsumer(ctx, js, Stream, c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return more
 }
 
 // ensureConsumer leaves alone what is as it should be, so that a process that
-// may not make consumers doesn't try.
+// may not make consumers doesn't try. Of one that is changed it keeps what is not ours,
+// such as its own number of replicas.
 func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -94,10 +96,21 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, 
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("looking for the consumer %s: %w", want.Durable, err)
 	}
+	if err == nil {
+		want = ours(consumer.CachedInfo().Config, want)
+	}
 	if _, err := js.CreateOrUpdateConsumer(ctx, stream, want); err != nil {
 		return fmt.Errorf("making the consumer %s: %w", want.Durable, refused(js, err, "CONSUMER."))
 	}
 	return nil
+}
+
+// ours is a consumer with the settings that the record needs.
+func ours(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	have.AckPolicy, have.AckWait, have.MaxDeliver = want.AckPolicy, want.AckWait, want.MaxDeliver
+	have.MaxAckPending, have.HeadersOnly = want.MaxAckPending, want.HeadersOnly
+	have.FilterSubject, have.FilterSubjects = want.FilterSubject, want.FilterSubjects
+	return have
 }
 
 func sameConsumer(have, want jetstream.ConsumerConfig) bool {
@@ -109,6 +122,11 @@ func sameConsumer(have, want jetstream.ConsumerConfig) bool {
 // Ensure is [Ensure] over the log's own connection.
 func (l *Log) Ensure(ctx context.Context, replicas int) error {
 	return Ensure(ctx, l.nc, replicas)
+}
+
+// LowerReplicas is [LowerReplicas] over the log's own connection.
+func (l *Log) LowerReplicas(ctx context.Context, replicas int) error {
+	return LowerReplicas(ctx, l.js, replicas)
 }
 
 // WaitReady returns once the stream and its durable consumers are there, however

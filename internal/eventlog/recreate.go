@@ -14,11 +14,15 @@ func (l *Log) Recreate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the stream: %w", err)
 	}
-	replicas := stream.CachedInfo().Config.Replicas
+	have := stream.CachedInfo().Config
 	if err := l.js.DeleteStream(ctx, Stream); err != nil {
 		return fmt.Errorf("deleting the damaged stream: %w", err)
 	}
-	if err := l.Ensure(ctx, replicas); err != nil {
+	// What an operator chose (where it is, how it is compressed, a description) stays.
+	if err := createStream(ctx, l.js, keepingHarmless(StreamConfig(have.Replicas), have)); err != nil {
+		return err
+	}
+	if err := l.Ensure(ctx, have.Replicas); err != nil {
 		return err
 	}
 	// A stream made at once after another of its name can come up with what the

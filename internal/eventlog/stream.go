@@ -52,6 +52,9 @@ var (
 	// protect the record. It is never mended silently: an update of a stream can
 	// erase events.
 	ErrUnsafeStream = errors.New("the stream RECORD does not protect the record")
+	// ErrMoreReplicas says that the stream has more replicas than were asked for, and that
+	// nothing was lowered.
+	ErrMoreReplicas = errors.New("the stream RECORD keeps more replicas than asked for, and they are not lowered")
 )
 
 // adminTimeout bounds what is asked of JetStream but for events. The server does
@@ -60,8 +63,9 @@ const adminTimeout = 5 * time.Second
 
 // EnsureStream makes the stream, or verifies that the one that is there protects
 // the record. Of an existing stream it changes nothing but the number of
-// replicas. Errors wrap [ErrUnsafeStream], naming every difference, or
-// [ErrNotAllowed].
+// replicas, which it raises and never lowers: see [LowerReplicas]. Errors wrap
+// [ErrUnsafeStream], naming every difference, [ErrMoreReplicas], when all else is as it
+// should be, or [ErrNotAllowed].
 func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -78,9 +82,36 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) err
 		return fmt.Errorf("%w: %s; set it right with the nats command line, or restore the record into a new stream with `postern repair`",
 			ErrUnsafeStream, strings.Join(diff, ", "))
 	}
-	if have.Replicas == replicas {
+	switch {
+	case have.Replicas == replicas:
+		return nil
+	case have.Replicas > replicas:
+		return fmt.Errorf("%w: it has %d and RECORD_REPLICAS is %d; set RECORD_REPLICAS=%d, or lower them with `postern migrate --lower-replicas`",
+			ErrMoreReplicas, have.Replicas, replicas, have.Replicas)
+	}
+	return setReplicas(ctx, js, have, replicas)
+}
+
+// LowerReplicas sets the number of replicas of the stream to one that is lower than what it
+// has, and leaves it alone where it is not. Each replica less is a copy of the record less.
+func LowerReplicas(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	stream, err := js.Stream(ctx, Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
+	if err != nil {
+		return fmt.Errorf("looking for the stream: %w", err)
+	}
+	have := stream.CachedInfo().Config
+	if have.Replicas <= replicas {
+		return nil
+	}
+	return setReplicas(ctx, js, have, replicas)
+}
+
+func setReplicas(ctx context.Context, js jetstream.JetStream, have jetstream.StreamConfig, replicas int) error {
 	have.Replicas = replicas
 	if _, err := js.UpdateStream(ctx, have); err != nil {
 		return fmt.Errorf("setting the stream's replicas to %d: %w", replicas, refused(js, err, "STREAM.UPDATE."))
@@ -97,6 +128,17 @@ func createStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		return fmt.Errorf("making the stream: %w", refused(js, err, "STREAM.CREATE."))
 	}
 	return nil
+}
+
+// keepingHarmless is want with those settings of have that can't cost an event.
+func keepingHarmless(want, have jetstream.StreamConfig) jetstream.StreamConfig {
+	w, h := reflect.ValueOf(&want).Elem(), reflect.ValueOf(have)
+	for name := range harmless {
+		if f := w.FieldByName(name); f.IsValid() {
+			f.Set(h.FieldByName(name))
+		}
+	}
+	return want
 }
 
 // harmless are the settings that can't cost an event or hide one.

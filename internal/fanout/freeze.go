@@ -13,8 +13,10 @@ import (
 	"postern/internal/events"
 )
 
-// manifestKey gives the key of a message's manifest. Of several workers that
-// make one the first is kept, so that all of them read the same manifest.
+// manifestKey gives the key of a message's manifest. Of several workers that make one the
+// first is kept, so that all of them read the same manifest. The key is also in the content
+// store before the manifest is: where Postgres has lost the row, and a worker has made
+// another key, the one in the content store counts.
 func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Key, error) {
 	_, fresh, err := w.Content.NewKey(message)
 	if err != nil {
@@ -26,15 +28,35 @@ func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Ke
 		return content.Key{}, fmt.Errorf("keeping the manifest's key: %w", err)
 	}
 	var wrapped []byte
-	err = w.Pool.QueryRow(ctx, `SELECT wrapped_key FROM app.manifest_keys WHERE message_id = $1`, message).Scan(&wrapped)
+	var copied bool
+	err = w.Pool.QueryRow(ctx, `SELECT wrapped_key, copied FROM app.manifest_keys WHERE message_id = $1`, message).Scan(&wrapped, &copied)
 	if err != nil {
 		return content.Key{}, fmt.Errorf("loading the manifest's key: %w", err)
+	}
+	if !copied {
+		if wrapped, err = w.copyManifestKey(ctx, message, wrapped); err != nil {
+			return content.Key{}, err
+		}
 	}
 	key, err := w.Content.Unwrap(message, wrapped)
 	if err != nil {
 		return content.Key{}, fmt.Errorf("opening the manifest's key: %w", err)
 	}
 	return key, nil
+}
+
+// copyManifestKey stores the key in the content store and gives the one that counts. A
+// crash before the row says so has it done again, in vain.
+func (w *Worker) copyManifestKey(ctx context.Context, message uuid.UUID, wrapped []byte) ([]byte, error) {
+	kept, err := w.Content.KeepKeys(ctx, content.ManifestKeysOf(message), message, content.Keys{WrappedKey: wrapped})
+	if err != nil {
+		return nil, fmt.Errorf("copying the manifest's key: %w", err)
+	}
+	_, err = w.Pool.Exec(ctx, `UPDATE app.manifest_keys SET wrapped_key = $2, copied = true WHERE message_id = $1`, message, kept.WrappedKey)
+	if err != nil {
+		return nil, fmt.Errorf("keeping the manifest's key: %w", err)
+	}
+	return kept.WrappedKey, nil
 }
 
 // freeze makes the manifest, or finds the one that is there: whatever the
@@ -75,7 +97,17 @@ func (w *Worker) frozen(ctx context.Context, message uuid.UUID, key content.Key)
 		return Summary{}, err
 	}
 	defer r.close()
-	return r.summary()
+	summary, err := r.summary()
+	return summary, unreadable(err)
+}
+
+// unreadable says what a manifest that does not open means.
+func unreadable(err error) error {
+	if errors.Is(err, content.ErrChanged) {
+		return fmt.Errorf("the audience manifest is there and can't be opened: its key was lost with rows of Postgres, or the manifest was changed; "+
+			"restore app.manifest_keys or the content store from a backup and retry the parked event: %w", err)
+	}
+	return err
 }
 
 // resolve writes the audience of one snapshot of the directory as a manifest.

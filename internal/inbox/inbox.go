@@ -70,7 +70,8 @@ type Message struct {
 	OpenedAt    *time.Time
 	Attachments int
 	Recalled    bool
-	Subject     string // "" where it was recalled or erased
+	Subject     string // "" where it was recalled, or can't be read
+	Condition   compose.Condition
 	About       About
 }
 
@@ -154,8 +155,10 @@ func (i *Inbox) List(ctx context.Context, reader access.Subject, before uuid.UUI
 		return nil, err
 	}
 	for n := range messages {
+		h := headers[messages[n].ID]
+		messages[n].Condition = h.Condition
 		if !messages[n].Recalled {
-			messages[n].Subject = headers[messages[n].ID].Subject
+			messages[n].Subject = h.Subject
 		}
 	}
 	return messages, nil
@@ -173,7 +176,7 @@ func (i *Inbox) Open(ctx context.Context, reader access.Subject, id uuid.UUID) (
 		return Read{}, err
 	}
 	read := Read{Message: m, Body: body, Documents: header.Attachments}
-	read.Subject = header.Subject
+	read.Subject, read.Condition = header.Subject, compose.Kept
 	if read.Seq, err = i.recordOpening(ctx, reader, &read.Message); err != nil {
 		return Read{}, err
 	}
@@ -205,13 +208,9 @@ func (i *Inbox) Document(ctx context.Context, reader access.Subject, id, attachm
 	if err != nil {
 		return Message{}, compose.Attachment{}, err
 	}
-	headers, err := i.cfg.Compose.Headers(ctx, []uuid.UUID{id})
+	header, err := i.cfg.Compose.Header(ctx, id)
 	if err != nil {
 		return Message{}, compose.Attachment{}, err
-	}
-	header, kept := headers[id]
-	if !kept {
-		return Message{}, compose.Attachment{}, compose.ErrErased
 	}
 	document, ok := header.Attachment(attachment)
 	if !ok {
@@ -220,7 +219,7 @@ func (i *Inbox) Document(ctx context.Context, reader access.Subject, id, attachm
 	if _, err := i.recordOpening(ctx, reader, &m); err != nil {
 		return Message{}, compose.Attachment{}, err
 	}
-	m.Subject = header.Subject
+	m.Subject, m.Condition = header.Subject, compose.Kept
 	return m, document, nil
 }
 

@@ -73,7 +73,7 @@ var imports = map[string]string{
 	"replay":     "alerting events",
 
 	// For how long content is kept.
-	"retention": "access compose events",
+	"retention": "access compose content events",
 
 	// The pages. Each kind of them has a package, and all are made with page.
 	"draft":              "access content directory",

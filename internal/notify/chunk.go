@@ -181,14 +181,17 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 }
 
 // insert commits a claim. It gives false where another worker holds that number, has
-// wound the part up, or has declared this very claim's answer unknown: then this worker
-// must not call. Called again after an error, it finds what the first call committed.
+// wound the part up, or has declared this very claim's answer unknown, and where a
+// failover of Postgres is not settled (promotion.go): then this worker must not call.
+// Called again after an error, it finds what the first call committed.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
 	err = pool.QueryRow(ctx, `
-		WITH open AS (SELECT FROM app.replay_parts WHERE part = $8::bigint AND done_at IS NULL AND NOT wound_up FOR SHARE), claimed AS (
+		WITH open AS (SELECT FROM app.replay_parts WHERE part = $8::bigint AND done_at IS NULL AND NOT wound_up FOR SHARE),
+		settled AS (SELECT FROM app.timelines WHERE timeline = app.timeline() AND settled_at IS NOT NULL), claimed AS (
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
 		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
-		WHERE $8::bigint = 0 OR EXISTS (SELECT FROM open) ON CONFLICT DO NOTHING RETURNING request_id)
+		WHERE ($8::bigint = 0 OR EXISTS (SELECT FROM open)) AND EXISTS (SELECT FROM settled)
+		ON CONFLICT DO NOTHING RETURNING request_id)
 		SELECT EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM app.attempts WHERE request_id = $5 AND answer IS NULL)`,
 		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr()).Scan(&claimed)
 	if err != nil {

@@ -52,7 +52,9 @@ type Config struct {
 	Publish  func(context.Context, ...events.Event) (uint64, error)
 	Send     func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
 	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	// Last gives the sequence of the last event on the record.
+	Last func(context.Context) (uint64, error)
+	Now  func() time.Time // nil: time.Now
 	// Within is ctx within the trace of a message; nil: there are no traces.
 	Within func(ctx context.Context, message uuid.UUID) context.Context
 	// FailureLimit is how many percent of a chunk may fail before the alerts of its
@@ -151,6 +153,9 @@ func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
 
 // alertOrDefer alerts a chunk now or writes down when to try again.
 func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) error {
+	if err := w.awaitSettled(ctx); err != nil {
+		return err
+	}
 	if !w.take(ref) {
 		return fmt.Errorf("chunk %d of message %s is in hand already", ref.chunk, ref.message)
 	}

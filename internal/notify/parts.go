@@ -310,6 +310,9 @@ func (w *Worker) RunReplays(ctx context.Context) error {
 // next, so that a pause or a cancellation holds at once.
 func (w *Worker) ReplayDue(ctx context.Context) error {
 	for {
+		if err := w.awaitSettled(ctx); err != nil {
+			return err
+		}
 		cut, err := w.cut(ctx)
 		if err != nil {
 			return err

@@ -16,6 +16,7 @@ const (
 	reasonRecalled  = "the message was recalled"
 	reasonCancelled = "the message was cancelled"
 	reasonNoAnswer  = "SendGrid's answer was never learned"
+	reasonPromoted  = "Postgres lost its last commits in a failover, so that it is not known whether SendGrid was asked"
 	reasonRefused   = "SendGrid refused it"
 	reasonEarlier   = events.LeftOutAccepted
 )
@@ -39,7 +40,7 @@ func (w *work) fates() []fate {
 		case answerAccepted:
 			w.settleAll(settled, c, fate{state: events.AlertAccepted})
 		case answerUnknown:
-			w.settleAll(settled, c, fate{events.AlertUnknown, reasonNoAnswer})
+			w.settleAll(settled, c, fate{events.AlertUnknown, c.whyUnknown()})
 		case answerRefused:
 			for _, r := range c.refusals {
 				if r.Position < len(settled) {
@@ -67,6 +68,14 @@ func (w *work) fates() []fate {
 		}
 	}
 	return settled
+}
+
+// whyUnknown is the reason that a claim was written with, where it was.
+func (c claim) whyUnknown() string {
+	if len(c.refusals) > 0 {
+		return c.refusals[0].Reason
+	}
+	return reasonNoAnswer
 }
 
 func (w *work) settleAll(settled []fate, c claim, f fate) {

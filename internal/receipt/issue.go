@@ -192,13 +192,12 @@ func (o *Office) open(ctx context.Context, r *Receipt, names bool) error {
 	if o.Compose == nil {
 		return nil
 	}
-	headers, err := o.Compose.Headers(ctx, []uuid.UUID{r.MessageID})
+	h, err := o.Compose.Header(ctx, r.MessageID)
+	if errors.Is(err, compose.ErrErased) {
+		return nil
+	}
 	if err != nil {
 		return err
-	}
-	h, ok := headers[r.MessageID]
-	if !ok {
-		return nil
 	}
 	r.Content = &Content{Salt: h.Salt, Documents: []Document{}}
 	for _, a := range h.Attachments {

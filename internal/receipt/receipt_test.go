@@ -159,7 +159,7 @@ func TestWhetherThatIsWhatWasSent(t *testing.T) {
 	if _, sent, err := r.IsDocument([]byte("x")); sent || err != nil {
 		t.Errorf("a document that was never sent: %v, %v", sent, err)
 	}
-	i.Exec(t, `DELETE FROM app.message_content`)
+	i.Erase(t, i.id)
 	if r, _, err = receipt.Verify(i.issue(t, "pu-1"), i.keys); err != nil {
 		t.Fatal(err)
 	}

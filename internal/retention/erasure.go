@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
+	"postern/internal/content"
 	"postern/internal/events"
 )
 
@@ -25,6 +26,10 @@ var (
 	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
 	// ErrTooNew says that somebody was made an administrator after it was asked for.
 	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
+	// ErrKeysLeft says that an erasure is recorded while keys are still there. No reader uses
+	// them, and [Office.Sweep] destroys them.
+	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
+		"but not all of its keys could be destroyed yet. That is tried again every few minutes: you need do nothing")
 	// ErrSettled says that somebody else was faster.
 	ErrSettled = errors.New("this erasure was settled before")
 )
@@ -144,10 +149,30 @@ func (o *Office) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Eras
 	return e, err
 }
 
-// destroy destroys every key that opens something of a message: its own, with which go
-// those of its documents in the sealed header; those of its uploads; its manifest's.
+// destroy destroys every key that opens something of a message, in Postgres and in the
+// content store: its own, with which go those of its documents in the sealed header; those
+// of its uploads; its manifest's. The body and the manifest go with them: a failover of
+// Postgres can bring back a row, and for a moment, until the recorder has come to the
+// erasure again, the row looks as if it counted.
 func (o *Office) destroy(ctx context.Context, message uuid.UUID) error {
-	err := pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
+	err := o.destroyRows(ctx, message)
+	for _, name := range []content.Name{content.KeysOf(message), content.ManifestKeysOf(message), content.BodyOf(message), content.ManifestOf(message)} {
+		err = errors.Join(err, o.Content.Delete(ctx, name))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: destroying the keys of message %s: %w", ErrKeysLeft, message, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.destroyed == nil {
+		o.destroyed = map[uuid.UUID]bool{}
+	}
+	o.destroyed[message] = true
+	return nil
+}
+
+func (o *Office) destroyRows(ctx context.Context, message uuid.UUID) error {
+	return pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
 		for _, sql := range []string{
 			`DELETE FROM app.attachments WHERE attachment_id IN (SELECT (a->>'attachment_id')::uuid
 				FROM record.messages, jsonb_array_elements(attachments) a WHERE message_id = $1)`,
@@ -160,30 +185,45 @@ func (o *Office) destroy(ctx context.Context, message uuid.UUID) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("destroying the keys of message %s: %w", message, err)
-	}
-	return nil
 }
 
-// Sweep destroys keys that are there although the record says that they were destroyed:
-// after a crash in between, or when a backup of Postgres was restored. Call it every few
-// minutes.
+// Sweep destroys the keys of all that the record says was erased: keys that a crash left,
+// or that a failover or a backup brought back. Each process looks at each erasure once in
+// its life, and again where rows are there. Call it at the start of a process and every
+// few minutes.
 func (o *Office) Sweep(ctx context.Context) error {
-	rows, err := o.Pool.Query(ctx, `SELECT e.message_id FROM record.erasures e WHERE e.status = 'erased' AND (
+	rows, err := o.Pool.Query(ctx, `SELECT e.message_id,
 		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
-		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)) LIMIT 100`)
+		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)
+		FROM record.erasures e WHERE e.status = 'erased'`)
 	if err != nil {
 		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
 	}
-	left, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	var message uuid.UUID
+	var left []uuid.UUID
+	var there bool
+	_, err = pgx.ForEachRow(rows, []any{&message, &there}, func() error {
+		if there || !o.isDestroyed(message) {
+			left = append(left, message)
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
 	}
 	for _, message := range left {
-		if err := o.destroy(ctx, message); err != nil {
-			return err
+		if failed := o.destroy(ctx, message); failed != nil {
+			err = errors.Join(err, failed) // one that fails keeps none of the others
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return err
+}
+
+func (o *Office) isDestroyed(message uuid.UUID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.destroyed[message]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/compose"
+	"postern/internal/content"
 	"postern/internal/events"
 )
 
@@ -28,7 +30,13 @@ type Office struct {
 	Wait    func(ctx context.Context, seq uint64) error
 	// Source is the process, as events name it: "/api".
 	Source string
-	Now    func() time.Time
+	// Content keeps copies of keys, which go with an erasure. Asking for one and looking
+	// at them does without.
+	Content *content.Store
+	Now     func() time.Time
+
+	mu        sync.Mutex
+	destroyed map[uuid.UUID]bool // the erasures that this process has carried out
 }
 
 // patience is how long somebody is kept waiting for the record.

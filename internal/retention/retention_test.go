@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gocloud.dev/blob/memblob"
 
 	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
+	"postern/internal/content"
 	"postern/internal/directory"
 	"postern/internal/events"
 	"postern/internal/record"
@@ -35,7 +37,7 @@ type clinic struct {
 func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
-	c := &clinic{System: s, office: &retention.Office{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
+	c := &clinic{System: s, office: &retention.Office{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
 	c.ann, c.ben = s.Staff(t, "Ann", access.ManageStaff), s.Staff(t, "Ben", access.ManageStaff)
 	writer := s.Staff(t, "Writer", access.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
@@ -49,6 +51,9 @@ func open(t *testing.T) *clinic {
 	}
 	c.message, c.document = sent.ID, up.ID
 	s.Exec(t, `INSERT INTO app.manifest_keys (message_id, wrapped_key) VALUES ($1, 'wrapped')`, sent.ID)
+	if _, err := s.Content.KeepKeys(t.Context(), content.ManifestKeysOf(sent.ID), sent.ID, content.Keys{WrappedKey: []byte("wrapped")}); err != nil {
+		t.Fatal(err)
+	}
 	s.Deliver(t, sent.ID)
 	return c
 }
@@ -62,7 +67,20 @@ func (c *clinic) ask(t *testing.T, who access.Subject) retention.Erasure {
 	return e
 }
 
-// keys counts the keys that open something of the message.
+// copies counts the copies of keys in the content store.
+func (c *clinic) copies(t *testing.T) (n int) {
+	t.Helper()
+	for _, name := range []content.Name{content.KeysOf(c.message), content.ManifestKeysOf(c.message)} {
+		if _, err := c.Content.FindKeys(t.Context(), name); err == nil {
+			n++
+		} else if !errors.Is(err, content.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// keys counts the keys in Postgres that open something of the message.
 func (c *clinic) keys(t *testing.T) (n int) {
 	t.Helper()
 	err := c.Admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.message_content WHERE message_id = $1)
@@ -94,7 +112,7 @@ func TestTwoPeopleErase(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asked := c.ask(t, c.ann)
-	if c.keys(t) != 3 {
+	if c.keys(t) != 3 || c.copies(t) != 2 {
 		t.Fatal("asking alone destroyed something")
 	}
 	done, err := c.office.Approve(t.Context(), c.ben, asked.ID)
@@ -104,8 +122,8 @@ func TestTwoPeopleErase(t *testing.T) {
 	if done.Status != "erased" || *done.SettledBy != c.ben.Actor() || done.Reason != why || !done.Early {
 		t.Errorf("it is %+v", done)
 	}
-	if n := c.keys(t); n != 0 {
-		t.Errorf("%d keys are left", n)
+	if n, copies := c.keys(t), c.copies(t); n != 0 || copies != 0 {
+		t.Errorf("%d keys and %d copies are left", n, copies)
 	}
 	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) {
 		t.Errorf("opening it: %v", err)
@@ -270,6 +288,82 @@ func TestTheSweepFinishes(t *testing.T) {
 			t.Errorf("%d keys are left: %v", c.keys(t), err)
 		}
 		c.Exec(t, `INSERT INTO app.manifest_keys (message_id, wrapped_key) VALUES ($1, 'restored')`, c.message)
+	}
+}
+
+// Whatever of the keys is there when a process starts, or comes back while it runs, goes,
+// and is not used meanwhile: after a crash at any moment of an erasure, a failover that
+// lost it, and a backup of either store that brings keys back.
+func TestKeysOfErasedContentGo(t *testing.T) {
+	t.Parallel()
+	row := func(c *clinic, k content.Keys) {
+		c.Exec(t, `INSERT INTO app.message_content (message_id, wrapped_key, sealed) VALUES ($1, $2, $3)`, c.message, k.WrappedKey, k.Sealed)
+	}
+	copied := func(c *clinic, k content.Keys) {
+		if _, err := c.Content.KeepKeys(t.Context(), content.KeysOf(c.message), c.message, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, back := range map[string][]func(*clinic, content.Keys){
+		"the row": {row}, "the copy": {copied}, "both": {row, copied}, "neither": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := open(t)
+			kept, err := c.Content.FindKeys(t.Context(), content.KeysOf(c.message))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.office.Approve(t.Context(), c.ben, c.ask(t, c.ann).ID); err != nil {
+				t.Fatal(err)
+			}
+			for _, bring := range back {
+				bring(c, kept)
+			}
+			if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) {
+				t.Errorf("opening it: %v", err)
+			}
+			if err := c.Compose.SecureKeys(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := c.keys(t); n > len(back) || n > 1 {
+				t.Errorf("a row was restored: %d", n)
+			}
+			next := &retention.Office{Pool: c.Pool, Content: c.Content, Now: c.Clock.Now}
+			if err := next.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n, copies := c.keys(t), c.copies(t); n != 0 || copies != 0 {
+				t.Errorf("%d keys and %d copies are left", n, copies)
+			}
+			row(c, kept) // a failover of Postgres while the process runs
+			if err := next.Sweep(t.Context()); err != nil || c.keys(t) != 0 {
+				t.Errorf("%d keys are left: %v", c.keys(t), err)
+			}
+		})
+	}
+}
+
+// Where the content store can't be reached the erasure counts, its row is gone, and the
+// sweep of the same process finishes it.
+func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	away := content.New(memblob.OpenBucket(nil), nil)
+	if err := away.Close(); err != nil { // every call fails
+		t.Fatal(err)
+	}
+	store := c.office.Content
+	c.office.Content = away
+	if _, err := c.office.Approve(t.Context(), c.ben, c.ask(t, c.ann).ID); !errors.Is(err, retention.ErrKeysLeft) {
+		t.Fatalf("agreeing to it: %v", err)
+	}
+	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
+		t.Errorf("opening it: %v; %d keys, %d copies", err, c.keys(t), c.copies(t))
+	}
+	c.office.Content = store
+	if err := c.office.Sweep(t.Context()); err != nil || c.copies(t) != 0 {
+		t.Errorf("%d copies are left: %v", c.copies(t), err)
 	}
 }
 

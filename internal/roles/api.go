@@ -84,7 +84,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + organisation.Back})
 	}
 	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports})
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports, Logger: b.logger})
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,9 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	tell.Register(d.Letters.Metrics())
 	tell.Register(d.Alerting.Metrics())
 	tell.Register(d.Feedback.Metrics())
+	for _, metric := range d.Compose.Metrics() {
+		tell.Register(metric)
+	}
 	tell.Watch(b.everything)
 	server := api.NewServer(a)
 	server.Addr = c.ListenAddr
@@ -106,7 +109,10 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	return b.run(ctx, d.Letters.Run,
 		func(ctx context.Context) error { return declare(ctx, d.Kept, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
-		func(ctx context.Context) error { return sweep(ctx, b.logger, d.Sweep) })
+		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", d.Sweep) },
+		func(ctx context.Context) error {
+			return sweep(ctx, b.logger, "keeping content keys in two places", d.Compose.SecureKeys)
+		})
 }
 
 // lettersOf is how portal users are sent links to set a password: not at all where
@@ -181,18 +187,18 @@ func serve(ctx context.Context, server *http.Server, ready func(url string) erro
 	return nil
 }
 
-// sweep deletes now and then what has expired.
-func sweep(ctx context.Context, logger *slog.Logger, sweep func(context.Context) error) error {
+// sweep does at once, and then now and then, what has to be looked after.
+func sweep(ctx context.Context, logger *slog.Logger, what string, sweep func(context.Context) error) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
+		if err := sweep(ctx); err != nil && ctx.Err() == nil {
+			logger.Warn(what, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := sweep(ctx); err != nil && ctx.Err() == nil {
-				logger.Warn("sweeping what has expired", "error", err)
-			}
 		}
 	}
 }

@@ -53,7 +53,11 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 		return nil, err
 	}
 	err = b.log.Ensure(ctx, c.RecordReplicas)
-	if err != nil && !errors.Is(err, eventlog.ErrUnsafeStream) {
+	switch {
+	case errors.Is(err, eventlog.ErrMoreReplicas):
+		logger.Warn("RECORD_REPLICAS is not what the record has", "reason", err)
+		err = nil
+	case err != nil && !errors.Is(err, eventlog.ErrUnsafeStream):
 		logger.Debug("this process does not make the stream", "reason", err)
 		err = b.log.WaitReady(ctx)
 	}

@@ -14,6 +14,12 @@ import (
 	"postern/internal/telemetry"
 )
 
+// last gives the sequence of the last event on the record.
+func (b *base) last(ctx context.Context) (uint64, error) {
+	state, err := b.log.State(ctx)
+	return state.Last, err
+}
+
 // standing reads how far the recorder is behind the record.
 func (b *base) standing(ctx context.Context) (telemetry.Standing, error) {
 	state, err := b.log.State(ctx)

@@ -70,7 +70,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer b.close()
-	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: told(tell, client.Send), Logger: b.logger,
+	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: told(tell, client.Send), Logger: b.logger, Last: b.last,
 		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
@@ -82,7 +82,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	parts := append(b.consume(tell,
 		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
-		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunRetries, w.RunReplays)
+		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
 		book := &replay.Book{Pool: b.pool, Publish: b.publish, Wait: b.position.Wait, Source: "/notify-worker", Now: time.Now}
 		parts = append(parts, (&replay.Settler{Book: book, After: c.AlertUnknownWait, Logger: b.logger}).Run)

@@ -155,8 +155,8 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 			return nil, err
 		}
 		for _, id := range some {
-			h, there := headers[id]
-			if !there || seen[id] || !mentions(h.Subject, q) {
+			h := headers[id]
+			if h.Condition != compose.Kept || seen[id] || !mentions(h.Subject, q) {
 				continue
 			}
 			if seen[id] = true; len(found) == hits {

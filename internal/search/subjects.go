@@ -17,7 +17,7 @@ const window = 1000
 // Listed is a page of a list of messages, with what is secret of each.
 type Listed struct {
 	Messages []tracking.Message
-	Headers  map[uuid.UUID]compose.Header // an erased message has none
+	Headers  map[uuid.UUID]compose.Heading // of each message
 	// Next is the message after which to go on; [uuid.Nil] where this is the end.
 	Next uuid.UUID
 	// SearchedTo is set where the page ends because enough messages were opened, and

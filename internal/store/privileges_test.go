@@ -36,7 +36,7 @@ const allowed = `
 	app.directory_imports    SIUD    -       -       -
 	app.drafts               SIUD    -       -       -
 	app.links                SIU     S       S       S
-	app.manifest_keys        SD      SI      -       -
+	app.manifest_keys        SUD     SIU     -       -
 	app.message_content      SIUD    -       -       -
 	app.outbox               SIUD    -       -       SIUD
 	app.parked               SIUD    SIU     SIU     SIUD
@@ -57,6 +57,7 @@ const allowed = `
 	app.sign_in_tries        SIUD    -       -       -
 	app.staff_accounts       SIUD    -       -       -
 	app.staff_tokens         SIUD    -       -       -
+	app.timelines            S       -       S       -
 `
 
 // mayDo gives what allowed says of a table, or the rule for the schema record:

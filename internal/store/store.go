@@ -44,6 +44,7 @@ func Open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 		return nil, fmt.Errorf("reading DATABASE_URL: %w", err) // pgx leaves the password out
 	}
 	configure(cfg.ConnConfig, role)
+	cfg.AfterConnect = durable
 	if maxConns > 0 {
 		cfg.MaxConns = maxConns
 	}
@@ -63,6 +64,17 @@ func Open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
 	return pool, nil
+}
+
+// durable has a connection's commits wait for the disk, and for the synchronous replicas
+// where there are some, whatever the server's default: the claim of an alert must not be
+// lost by a crash. What waits longer stays so.
+func durable(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
+	if err != nil {
+		return fmt.Errorf("preparing a connection: %w", err)
+	}
+	return nil
 }
 
 // configure sets what each of our connections has. The role is a parameter of

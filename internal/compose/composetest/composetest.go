@@ -218,6 +218,24 @@ func (s *System) Exec(t testing.TB, sql string, args ...any) {
 	}
 }
 
+// Erase puts on the record that two people erased the content of a message, and destroys
+// nothing.
+func (s *System) Erase(t testing.TB, message uuid.UUID) {
+	t.Helper()
+	erasure := uuid.New()
+	s.Record(t, "staff:asks", events.ErasureRequested{ErasureID: erasure, MessageID: message, Reason: "It went to the wrong person."})
+	s.Record(t, "staff:agrees", events.ContentErased{ErasureID: erasure, MessageID: message, ApprovedBy: "staff:agrees"})
+}
+
+// Lose loses the content of a message in both places that its keys are kept in.
+func (s *System) Lose(t testing.TB, message uuid.UUID) {
+	t.Helper()
+	s.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, message)
+	if err := s.Content.Delete(t.Context(), content.KeysOf(message)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // PortalUser makes an active portal user with an active patient of their own,
 // called "pt-" and the id, and gives its number.
 func (s *System) PortalUser(t testing.TB, id string) access.Subject {

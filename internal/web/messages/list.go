@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/compose"
 	"postern/internal/tracking"
 	"postern/internal/web/page"
 )
@@ -32,9 +33,9 @@ func (l listed) Everybody() bool { return l.Filter.Whose == everybody }
 // row is a message in a list.
 type row struct {
 	tracking.Message
-	Subject string // "" where the content was erased
-	To      addressees
-	Words   string // its status
+	compose.Heading
+	To    addressees
+	Words string // its status
 }
 
 // list shows the messages that one sent, or everybody's to a reader of the record.
@@ -97,7 +98,7 @@ func (p *Pages) fill(r *http.Request, l *listed, query tracking.Query) error {
 		return err
 	}
 	for i, m := range found.Messages {
-		l.Rows = append(l.Rows, row{m, found.Headers[m.ID].Subject, to[i], statusOf(m)})
+		l.Rows = append(l.Rows, row{m, found.Headers[m.ID], to[i], statusOf(m)})
 	}
 	l.SearchedTo = found.SearchedTo
 	if l.Filter.before != "" {

@@ -20,17 +20,20 @@ import (
 // shown is what the page of a message shows.
 type shown struct {
 	standing
-	Subject string // "" where the content was erased
-	Erased  bool
-	Gone    *gone // how its content was erased
-	To      addressees
+	compose.Heading
+	Gone *gone // how its content was erased
+	To   addressees
 
 	// What follows is for the sender and Staff Bcc alone.
-	Content     bool
-	Body        string
-	Attachments []compose.Attachment
-	Bcc         []string // names
+	Content bool
+	Body    string
+	Bcc     []string // names
 }
+
+// Erased says that the record says so of the content, and Missing that it can't be found
+// although it was not erased.
+func (s shown) Erased() bool  { return s.Condition == compose.Erased }
+func (s shown) Missing() bool { return s.Condition == compose.Missing }
 
 // named is how many of those who were chosen one by one the page of a message names.
 const named = 20
@@ -52,7 +55,7 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.M
 	if err := p.open(r.Context(), &s); err != nil {
 		return err
 	}
-	if s.Erased {
+	if s.Erased() {
 		if s.Gone, err = p.gone(r.Context(), m.ID); err != nil {
 			return err
 		}
@@ -72,7 +75,7 @@ type gone struct {
 	At                  time.Time
 }
 
-// gone is nil of content that was lost otherwise: the record says nothing of that.
+// gone reads what the record says of the erasure of a message's content.
 func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 	e, err := p.kit.Kept.Of(ctx, id)
 	if errors.Is(err, retention.ErrNotFound) || err == nil && e.Status != "erased" {
@@ -100,19 +103,14 @@ func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 func (p *Pages) open(ctx context.Context, s *shown) error {
 	if !s.Content {
 		headers, err := p.kit.Compose.Headers(ctx, []uuid.UUID{s.ID})
-		h, there := headers[s.ID]
-		s.Subject, s.Erased = h.Subject, !there
+		s.Condition, s.Subject = headers[s.ID].Condition, headers[s.ID].Subject
 		return err
 	}
-	h, body, err := p.kit.Compose.Open(ctx, s.ID)
-	if errors.Is(err, compose.ErrErased) {
-		s.Erased = true
-		return nil
-	}
+	h, body, err := p.kit.Compose.Read(ctx, s.ID)
 	if err != nil {
 		return err
 	}
-	s.Subject, s.Body, s.Attachments = h.Subject, body, h.Attachments
+	s.Heading, s.Body = h, body
 	names, err := p.kit.Tracking.StaffNames(ctx, h.StaffBcc)
 	for _, id := range h.StaffBcc {
 		if names[id] != "" {

@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
+	"postern/internal/content"
 	"postern/internal/inbox"
 	"postern/internal/web/webtest"
 )
@@ -205,8 +206,29 @@ func TestAnErasedMessage(t *testing.T) {
 	c.person(t, "anna")
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
-	c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, id)
+	c.Erase(t, uuid.MustParse(id))
 	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content was erased", "What this message said was erased", "1 of 1").Hides("Forgotten")
 	sam.Get("/messages").Says("(The content was erased)").Hides("Forgotten")
 	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content was erased")
+}
+
+// Content that can't be found is missing and not erased, and every page says so.
+func TestAMessageWhoseContentIsMissing(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.person(t, "anna")
+	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	id := c.delivered(t, sam, "Forgotten", "anna")
+	c.Lose(t, uuid.MustParse(id))
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content is missing", "It was not erased", "1 of 1").Hides("Forgotten", "was erased.")
+	sam.Get("/messages").Says("(The content is missing)").Hides("Forgotten")
+	sam.Get("/worklists/unread?days=0").Says("(The content is missing)").Hides("Forgotten")
+	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content is missing")
+
+	// Without its body the rest is shown.
+	id = c.delivered(t, sam, "Half of it", "anna")
+	if err := c.Content.Delete(t.Context(), content.BodyOf(uuid.MustParse(id))); err != nil {
+		t.Fatal(err)
+	}
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Half of it", "The content of this message is missing")
 }

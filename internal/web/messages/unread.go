@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/compose"
 	"postern/internal/tracking"
 	"postern/internal/web/page"
 )
@@ -27,7 +28,7 @@ type notOpened struct {
 
 type unreadRow struct {
 	tracking.Unread
-	Subject string // "" where the content was erased
+	compose.Heading
 }
 
 // unread lists who has not opened a message of the reader's for some days.
@@ -71,7 +72,7 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 		return err
 	}
 	for _, u := range found {
-		l.Rows = append(l.Rows, unreadRow{u, headers[u.MessageID].Subject})
+		l.Rows = append(l.Rows, unreadRow{u, headers[u.MessageID]})
 	}
 	address := func(at tracking.Place) string {
 		q := url.Values{"days": {strconv.Itoa(days)}}

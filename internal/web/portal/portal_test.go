@@ -233,10 +233,18 @@ func TestAMessageThatIsNoMore(t *testing.T) {
 
 	erased := c.send(message{subject: "Old letter", body: "x", documents: []webtest.File{notes}}, "pu-1")
 	document = c.document(erased)
-	c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, erased)
+	c.Erase(t, uuid.MustParse(erased))
 	pat.Get("/portal").Says("This message was erased").Hides("Old letter")
 	for _, path := range []string{"/portal/messages/" + erased, document, document + "/download"} {
 		pat.Get(path).Is(http.StatusGone).Says("This message was erased")
+	}
+
+	missing := c.send(message{subject: "Lost letter", body: "x", documents: []webtest.File{notes}}, "pu-1")
+	document = c.document(missing)
+	c.Lose(t, uuid.MustParse(missing))
+	pat.Get("/portal").Says("We can’t show this message", "was not erased").Hides("Lost letter")
+	for _, path := range []string{"/portal/messages/" + missing, document, document + "/download"} {
+		pat.Get(path).Is(http.StatusInternalServerError).Says("We can’t show this message", "was not erased")
 	}
 	if got := c.recorded(); len(got) != 0 {
 		t.Errorf("what could not be read is on the record as read: %v", got)

@@ -23,6 +23,8 @@ var troubles = map[string]trouble{
 		Text: "The clinic took it back. You can’t read it any more. If you have a question, call the clinic."},
 	"/problems/message-erased": {Heading: "This message was erased",
 		Text: "The clinic erased it. You can’t read it any more. If you have a question, call the clinic."},
+	"/problems/content-missing": {Heading: "We can’t show this message",
+		Text: "Something went wrong on our side. The message was not erased. Call the clinic and say that the content of this message is missing."},
 	"/problems/not-found": {Heading: "There is no such message for you",
 		Text: "Look in your messages. If it is not there, call the clinic."},
 	"/problems/record-unavailable": {Heading: "We can’t open this right now", Again: "here",

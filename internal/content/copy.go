@@ -1,0 +1,113 @@
+package content
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/google/uuid"
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
+)
+
+// Keys is what a row of Postgres holds of content: a wrapped key, and what is sealed
+// with it. The content store keeps a copy, because a failover of Postgres can lose
+// rows. Neither part can be read without the key-encryption key.
+type Keys struct {
+	WrappedKey []byte `json:"wrapped_key"`
+	Sealed     []byte `json:"sealed,omitempty"`
+}
+
+// The folders of the content store.
+const (
+	bodies       = "bodies/"
+	messageKeys  = "keys/"
+	manifestKeys = "manifest-keys/"
+)
+
+// KeysOf names the copy of the keys of a message: of its body, its header and, within
+// that, its attachments.
+func KeysOf(message uuid.UUID) Name { return Name(messageKeys + message.String()) }
+
+// ManifestKeysOf names the copy of the key of a message's audience manifest.
+func ManifestKeysOf(message uuid.UUID) Name { return Name(manifestKeys + message.String()) }
+
+// KeepKeys stores the copy of the keys of id and returns what is stored by then, which
+// is durable: of several callers the first one's keys count, for all of them. A copy
+// that can't be opened is replaced.
+func (s *Store) KeepKeys(ctx context.Context, name Name, id uuid.UUID, k Keys) (Keys, error) {
+	err := s.writeKeys(ctx, name, k, true)
+	if !errors.Is(err, ErrExists) {
+		return k, err
+	}
+	kept, err := s.FindKeys(ctx, name)
+	if err == nil {
+		_, err = s.Unwrap(id, kept.WrappedKey)
+	}
+	if errors.Is(err, ErrChanged) || errors.Is(err, ErrNotFound) { // deleted just now, or damaged
+		return k, s.writeKeys(ctx, name, k, false)
+	}
+	return kept, err
+}
+
+func (s *Store) writeKeys(ctx context.Context, name Name, k Keys, createOnly bool) error {
+	text, err := json.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("encoding content keys: %w", err)
+	}
+	err = s.bucket.WriteAll(ctx, string(name), text, &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: createOnly})
+	if createOnly && gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return ErrExists
+	}
+	if err != nil {
+		return fmt.Errorf("storing content keys: %w", err)
+	}
+	return nil
+}
+
+// FindKeys reads the copy of keys, or returns ErrNotFound, or ErrChanged where it is no
+// such copy. What it gives is authentic once [Store.Unwrap] has taken it.
+func (s *Store) FindKeys(ctx context.Context, name Name) (k Keys, err error) {
+	text, err := s.bucket.ReadAll(ctx, string(name))
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return Keys{}, ErrNotFound
+	}
+	if err != nil {
+		return Keys{}, fmt.Errorf("reading content keys: %w", err)
+	}
+	if err := json.Unmarshal(text, &k); err != nil {
+		return Keys{}, fmt.Errorf("reading content keys: %w", ErrChanged)
+	}
+	return k, nil
+}
+
+// Bodies gives the messages whose body is stored, in no order. What is in that folder
+// and names no message is passed over.
+func (s *Store) Bodies(ctx context.Context) iter.Seq2[uuid.UUID, error] { return s.named(ctx, bodies) }
+
+// Copies gives the messages of whose keys there is a copy, likewise.
+func (s *Store) Copies(ctx context.Context) iter.Seq2[uuid.UUID, error] {
+	return s.named(ctx, messageKeys)
+}
+
+func (s *Store) named(ctx context.Context, folder string) iter.Seq2[uuid.UUID, error] {
+	return func(yield func(uuid.UUID, error) bool) {
+		for list := s.bucket.List(&blob.ListOptions{Prefix: folder}); ; {
+			o, err := list.Next(ctx)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(uuid.Nil, fmt.Errorf("listing content: %w", err))
+				return
+			}
+			if id, err := uuid.Parse(strings.TrimPrefix(o.Key, folder)); err == nil && !yield(id, nil) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package fanout
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"postern/internal/content"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// Whichever of its rows a failover of Postgres loses while a message is expanded, the
+// audience is the one that was frozen: the key of the manifest is in the content store,
+// and there before the manifest is.
+func TestTheManifestOpensWithoutItsRow(t *testing.T) {
+	dir := t.TempDir()
+	_, err := content.CreateKeyFile(filepath.Join(dir, "key"))
+	must(t, err)
+	kept, err := content.Open(t.Context(), filepath.Join(dir, "content"), filepath.Join(dir, "key"))
+	must(t, err)
+	t.Cleanup(func() { _ = kept.Close() })
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	w := New(Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept, Now: time.Now})
+	for name, lose := range map[string]string{
+		"nothing":                  `SELECT`,
+		"the row":                  `DELETE FROM app.manifest_keys`,
+		"that there is a copy":     `UPDATE app.manifest_keys SET copied = false`,
+		"the row, for another key": "another",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := sending{id: uuid.New()}
+			key, err := w.manifestKey(t.Context(), m.id)
+			must(t, err)
+			if _, err := kept.FindKeys(t.Context(), content.ManifestKeysOf(m.id)); err != nil {
+				t.Fatalf("the copy is %v before the manifest is made", err)
+			}
+			want, err := w.freeze(t.Context(), m, key)
+			must(t, err)
+			if lose == "another" {
+				_, fresh, err := kept.NewKey(m.id)
+				must(t, err)
+				_, err = admin.Exec(t.Context(), `UPDATE app.manifest_keys SET wrapped_key = $2, copied = false WHERE message_id = $1`, m.id, fresh)
+				must(t, err)
+			} else {
+				_, err = admin.Exec(t.Context(), lose)
+				must(t, err)
+			}
+			again, err := w.manifestKey(t.Context(), m.id)
+			must(t, err)
+			got, err := w.frozen(t.Context(), m.id, again)
+			must(t, err)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,364 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/alerting"
+	"postern/internal/events"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/store"
+	"postern/internal/store/replicatest"
+	"postern/internal/store/storetest"
+)
+
+// failover is a worker over a Postgres that can fail over, and what it published.
+type failover struct {
+	*Worker
+	pair  *replicatest.Pair
+	admin *pgxpool.Pool
+	fake  *sendgridfake.Fake
+	chunk map[string]uuid.UUID // each a message of one chunk, to one portal user
+
+	mu       sync.Mutex
+	outcomes map[uuid.UUID][]events.AlertOutcome
+	last     uint64
+}
+
+func newFailover(t *testing.T) *failover {
+	t.Helper()
+	f := &failover{pair: replicatest.New(t), fake: sendgridfake.New(sendgridfake.Config{}), chunk: map[string]uuid.UUID{}, outcomes: map[uuid.UUID][]events.AlertOutcome{}}
+	url := f.pair.URL(t)
+	f.admin = storetest.Open(t, url, store.RoleAdmin)
+	server := httptest.NewServer(f.fake)
+	t.Cleanup(server.Close)
+	t.Cleanup(f.fake.Close)
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: server.URL, APIKey: "SG.test", From: "alerts@clinic.example.test", PublicURL: "https://portal.example.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	f.Worker = New(Config{Pool: storetest.Open(t, url, store.RoleNotify), Send: client.Send,
+		Last: func(context.Context) (uint64, error) { return f.last, nil },
+		Publish: func(_ context.Context, all ...events.Event) (uint64, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, e := range all {
+				o, err := events.Decode[events.AlertOutcome](e)
+				if err != nil {
+					return 0, err
+				}
+				f.outcomes[o.MessageID] = append(f.outcomes[o.MessageID], o)
+			}
+			return f.last, nil
+		}})
+	return f
+}
+
+func (f *failover) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := f.admin.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// add makes a message of one chunk that can be read, at the next place on the record.
+func (f *failover) add(t *testing.T, name string) {
+	t.Helper()
+	f.last++
+	id := uuid.New()
+	f.chunk[name] = id
+	no := int(f.last) // #nosec G115 -- a small number
+	f.exec(t, `INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, email, active) OVERRIDING SYSTEM VALUE VALUES ($1, $2, $2, $2 || '@x.test', true)`,
+		no, fmt.Sprintf("pu-%d", no))
+	f.exec(t, `INSERT INTO record.messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest, status, hold, bulk,
+		sent_at, release_at, completed_at, delivered, audience) VALUES ($1, $2, 's', '{}', '[]', '', '', 'sent', 'none', true, now(), now(), now(), 1, 1)`, id, no)
+	f.exec(t, `INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at) VALUES ($1, 0, $2::integer, $2::integer, $2::integer, 1, now())`, id, no)
+	f.exec(t, `INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) VALUES ($1, $2, 0, '{}')`, id, no)
+	f.exec(t, `UPDATE record.position SET seq = $1`, no)
+}
+
+func (f *failover) refOf(t *testing.T, name string) chunkRef {
+	t.Helper()
+	ref := chunkRef{message: f.chunk[name], chunks: 1}
+	if err := f.admin.QueryRow(t.Context(), `SELECT seq FROM record.chunks WHERE message_id = $1`, ref.message).Scan(&ref.seq); err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+func (f *failover) alerts(t *testing.T, name string) {
+	t.Helper()
+	if err := f.alertOrDefer(t.Context(), f.refOf(t, name), 0); err != nil {
+		t.Fatalf("alerting %s: %v", name, err)
+	}
+}
+
+// record does what the recorder does with the outcome of a chunk.
+func (f *failover) record(t *testing.T, name string) {
+	t.Helper()
+	o := f.outcomes[f.chunk[name]][0]
+	f.exec(t, `UPDATE record.chunks SET alert_state = $2, alert_attempt = 1, alert_at = now() WHERE message_id = $1`, o.MessageID, o.State)
+}
+
+func (f *failover) claim(t *testing.T, name, answer string) {
+	t.Helper()
+	f.exec(t, `INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, answer, answered_at)
+		VALUES ($1, 0, 1, 0, gen_random_uuid(), gen_random_uuid(), '\x01', nullif($2, ''), CASE WHEN $2 <> '' THEN now() END)`, f.chunk[name], answer)
+}
+
+func (f *failover) hold(t *testing.T, name, why string) {
+	t.Helper()
+	f.exec(t, `INSERT INTO app.alert_retries (message_id, chunk, chunks, seq, due_at, tries, reason) VALUES ($1, 0, 1, $2, $3, 1, $4)`,
+		f.chunk[name], f.refOf(t, name).seq, time.Now(), why)
+	f.exec(t, `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'p', now())`, f.chunk[name])
+}
+
+func (f *failover) states(t *testing.T) map[string]string {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	got := map[string]string{}
+	for name, id := range f.chunk {
+		for _, o := range f.outcomes[id] {
+			got[name] += string(o.State) + " "
+		}
+	}
+	return got
+}
+
+// settleAll waits for the worker to have noticed and settled the failover.
+func (f *failover) settleAll(t *testing.T) {
+	t.Helper()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.After(time.Minute); ; {
+		_ = f.settlePromotion(t.Context()) // broken connections of before
+		if settled, err := f.isSettled(t.Context()); err == nil && settled {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatal("it is not settled")
+		}
+	}
+}
+
+// The table of what a failover to a replica that lags can lose of an alert, and what
+// becomes of it: what may have gone out is unknown by name, and nobody is alerted twice.
+func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
+	t.Parallel()
+	f := newFailover(t)
+	for _, name := range []string{"recorded", "claim lost", "claim and outcome lost", "never begun", "held all along", "held, resumed since", "waited, its row lost",
+		"accepted, claim kept", "claim kept, no answer", "again, claim kept", "repeated, part lost", "to be repeated"} {
+		f.add(t, name)
+	}
+	f.alerts(t, "recorded")
+	f.record(t, "recorded")
+	f.claim(t, "accepted, claim kept", "accepted")
+	f.claim(t, "claim kept, no answer", "")
+	f.claim(t, "again, claim kept", "again")
+	f.hold(t, "held all along", alerting.Held)
+	f.hold(t, "held, resumed since", alerting.Held)
+	replay := f.replay(t, 60, "repeated, part lost", "to be repeated")
+
+	// A restart, and a crash, are no failover.
+	if err := f.pair.Primary.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.await(t)
+	f.settleAll(t)
+	if got := f.states(t); len(got) != 1 || got["recorded"] != "accepted " {
+		t.Fatalf("after a restart: %v", got)
+	}
+	f.pair.Lag(t)
+	f.alerts(t, "claim lost")
+	f.alerts(t, "claim and outcome lost")
+	if cut, err := f.cut(t.Context()); err != nil || !cut {
+		t.Fatal(cut, err)
+	}
+	if ran, err := f.runPart(t.Context()); err != nil || !ran {
+		t.Fatal(ran, err)
+	}
+	f.fake.Queue(sendgridfake.RateLimit(time.Hour))
+	f.alerts(t, "waited, its row lost")
+	f.closed = time.Time{}
+	sent := f.fake.Counts()
+	if f.fake.Count() != 4 {
+		t.Fatalf("SendGrid has %v", sent)
+	}
+	// Of the outcomes, this one did not get to the record.
+	delete(f.outcomes, f.chunk["claim lost"])
+	delete(f.outcomes, f.chunk["repeated, part lost"])
+	f.pair.FailOver(t)
+
+	// What the record holds comes back: the recorder has not got there yet.
+	f.await(t)
+	f.exec(t, `UPDATE record.position SET seq = $1`, f.last-1)
+	for range 3 {
+		if err := f.settlePromotion(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if settled, err := f.isSettled(t.Context()); err != nil || settled {
+		t.Fatalf("it is settled before the recorder has caught up: %v, %v", settled, err)
+	}
+	c := claim{id: uuid.New(), claimedBy: f.id, positions: []int{0}}
+	if claimed, err := c.insert(t.Context(), f.Pool, f.refOf(t, "claim lost")); err != nil || claimed {
+		t.Errorf("a request is claimed before it is settled: %v, %v", claimed, err)
+	}
+	f.record(t, "claim and outcome lost")
+	f.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, f.chunk["held, resumed since"])
+	f.exec(t, `INSERT INTO record.events (seq, type, actor, message_id, projected, leaf, stored) VALUES ($1, 'alerting.resumed', 'a', $2, true, '', '')`,
+		f.last, f.chunk["held, resumed since"])
+	f.exec(t, `UPDATE record.position SET seq = $1`, f.last)
+
+	// Several workers settle it at once, and one dies in the middle of it.
+	stopped, stop := context.WithCancel(t.Context())
+	publish := f.Publish
+	var published int
+	f.Publish = func(ctx context.Context, all ...events.Event) (uint64, error) {
+		if published++; published == 3 {
+			stop()
+			return 0, context.Canceled
+		}
+		return publish(ctx, all...)
+	}
+	if err := f.settlePromotion(stopped); err == nil {
+		t.Error("it was not stopped")
+	}
+	f.Publish = publish
+	var all sync.WaitGroup
+	for range 3 {
+		other := New(f.Config)
+		all.Go(func() { _ = other.settlePromotion(t.Context()) }) // one may find that another settles it
+	}
+	all.Wait()
+	f.settleAll(t)
+
+	f.add(t, "after the failover")
+	f.alerts(t, "after the failover")
+	f.exec(t, `DELETE FROM record.pauses`)
+	if err := f.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name := range f.chunk { // delivered again, as after a lost acknowledgement
+		f.alerts(t, name)
+	}
+	want := map[string]string{"recorded": accepted, "claim lost": unknown, "claim and outcome lost": accepted, "never begun": unknown,
+		"held all along": accepted, "held, resumed since": unknown, "waited, its row lost": unknown, "accepted, claim kept": accepted,
+		"claim kept, no answer": unknown, "again, claim kept": unknown, "repeated, part lost": unknown, "to be repeated": unknown, "after the failover": accepted}
+	got := map[string]string{}
+	for name, id := range f.chunk {
+		for _, o := range f.outcomes[id] {
+			if got[name] != "" && got[name] != string(o.State) {
+				t.Errorf("%s became %s and %s", name, got[name], o.State)
+			}
+			got[name] = string(o.State)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what became of the alerts (-want +got):\n%s", diff)
+	}
+	if o := f.outcomes[f.chunk["claim lost"]][0]; o.Reason != reasonPromoted {
+		t.Errorf("it is unknown because %s", o.Reason)
+	}
+	for address, n := range f.fake.Counts() {
+		if n > 1 {
+			t.Errorf("%s was mailed %d times", address, n)
+		}
+	}
+	f.checkParts(t, replay)
+}
+
+// await waits until both pools reach the server again.
+func (f *failover) await(t *testing.T) {
+	t.Helper()
+	f.admin.Reset() // its connections are to a server that is gone
+	f.Pool.Reset()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.After(time.Minute); f.admin.Ping(t.Context()) != nil || f.Pool.Ping(t.Context()) != nil; {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatal("the promoted server can't be reached")
+		}
+	}
+}
+
+// replay makes one that runs, of alerts that failed.
+func (f *failover) replay(t *testing.T, rate int, names ...string) uuid.UUID {
+	t.Helper()
+	id := uuid.New()
+	f.exec(t, `INSERT INTO record.replays (replay_id, seq, filter, reason, count, digest, by_reason, excluded, status, planned_at, planned_by, started_at, rate)
+		VALUES ($1, 1, '{}', 'r', $2, '', '{}', '{}', 'running', now(), 'p', now(), $3)`, id, len(names), rate)
+	f.exec(t, `INSERT INTO app.replay_pace (replay_id) VALUES ($1)`, id)
+	for i, name := range names {
+		f.exec(t, `UPDATE record.chunks SET alert_state = 'failed', alert_reason = 'away', alert_attempt = 1, alert_at = now() WHERE message_id = $1`, f.chunk[name])
+		f.exec(t, `INSERT INTO app.replay_sets (replay_id, nr, message_id, chunk, chunks, attempt, recipients)
+			SELECT $1, $2, $3, 0, 1, 1, array_agg(portal_user_no) FROM record.deliveries WHERE message_id = $3`, id, i, f.chunk[name])
+	}
+	return id
+}
+
+// checkParts demands that no part has the number of one that was lost, and that all are
+// closed.
+func (f *failover) checkParts(t *testing.T, replay uuid.UUID) {
+	t.Helper()
+	var parts, open int
+	var least int64
+	err := f.admin.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE done_at IS NULL), coalesce(min(part), 0) FROM app.replay_parts WHERE replay_id = $1`,
+		replay).Scan(&parts, &open, &least)
+	if err != nil || parts != 2 || open != 0 || least < 1_000_000 {
+		t.Errorf("%d parts, %d of them open, the first is %d: %v", parts, open, least, err)
+	}
+}
+
+// Numbers that may stand on the record are not given to others after a failover: a message
+// that was delivered to one portal user is never shown to another.
+func TestNoNumberIsGivenTwice(t *testing.T) {
+	t.Parallel()
+	pair := replicatest.New(t)
+	pool := storetest.Open(t, pair.URL(t), store.RoleAPI)
+	add := func(id string) (person, patient int) {
+		t.Helper()
+		err := pool.QueryRow(t.Context(), `
+			WITH u AS (INSERT INTO app.portal_users (portal_user_id, name, email, active) VALUES ($1, $1, '', true) RETURNING portal_user_no),
+			     p AS (INSERT INTO app.patients (patient_id, given_name, family_name, status) VALUES ($1, $1, '', 'active') RETURNING patient_no)
+			SELECT portal_user_no, patient_no FROM u, p`, id).Scan(&person, &patient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return person, patient
+	}
+	add("before")
+	pair.Lag(t)
+	var lost, lostPatient int
+	for i := range 100 { // more than Postgres logs ahead
+		lost, lostPatient = add(fmt.Sprint("lost-", i))
+	}
+	pair.FailOver(t)
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.After(time.Minute); pool.Ping(t.Context()) != nil; {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatal("the promoted server can't be reached")
+		}
+	}
+	if person, patient := add("after"); person <= lost || patient <= lostPatient {
+		t.Errorf("portal user %d and patient %d have numbers that may have been given before, up to %d and %d", person, patient, lost, lostPatient)
+	}
+}
