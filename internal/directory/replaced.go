@@ -40,6 +40,7 @@ func succeed(claims []replacementRow) (s succession, wrong []contradiction) {
 			continue
 		}
 		group := reach(near, id)
+		slices.Sort(group)
 		for _, member := range group {
 			s.related[member] = group
 		}

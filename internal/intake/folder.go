@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"path"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +37,9 @@ func (f folder) Open(name string) (fs.File, error) {
 
 // Stat implements fs.StatFS.
 func (f folder) Stat(name string) (fs.FileInfo, error) {
+	if name == "." {
+		return root{}, nil
+	}
 	for _, one := range f.files {
 		if one.Name == name {
 			return info{one}, nil
@@ -46,18 +48,15 @@ func (f folder) Stat(name string) (fs.FileInfo, error) {
 	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
-// Glob implements fs.GlobFS.
-func (f folder) Glob(pattern string) (names []string, err error) {
-	for _, one := range f.files {
-		match, err := path.Match(pattern, one.Name)
-		if err != nil {
-			return nil, err
-		}
-		if match {
-			names = append(names, one.Name)
-		}
+// ReadDir implements fs.ReadDirFS. An upload has no folders within.
+func (f folder) ReadDir(name string) (entries []fs.DirEntry, err error) {
+	if name != "." {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
-	return names, nil
+	for _, one := range f.files {
+		entries = append(entries, fs.FileInfoToDirEntry(info{one}))
+	}
+	return entries, nil
 }
 
 type opened struct {
@@ -75,6 +74,13 @@ func (info) Mode() fs.FileMode  { return 0o400 }
 func (info) ModTime() time.Time { return time.Time{} }
 func (info) IsDir() bool        { return false }
 func (info) Sys() any           { return nil }
+
+// root is the folder itself.
+type root struct{ info }
+
+func (root) Name() string      { return "." }
+func (root) Mode() fs.FileMode { return fs.ModeDir | 0o500 }
+func (root) IsDir() bool       { return true }
 
 // lazy is a file of a folder that is opened when it is read: an object store does not
 // keep a reader waiting for as long as the files before it take.
