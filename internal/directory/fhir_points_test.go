@@ -190,7 +190,7 @@ func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
 		{"an extension in upper case, CRLF, a BOM and blank lines", []fs.FS{folder("X.NDJSON", "\uFEFF\r\n \r\n"+strings.ReplaceAll(three, "\n", "\r\n\r\n"))}, wanted, "", ""},
 		{"a BOM alone before", []fs.FS{folder("X.NDJSON", "\uFEFF"+three)}, wanted, "", ""},
 		{"no line break at the end", []fs.FS{folder("x.ndjson", strings.TrimSpace(three))}, wanted, "", ""},
-		{"folders within", []fs.FS{folder("2026/a/x.ndjson", three)}, wanted, "", ""},
+		{"a folder within is named", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder within the folder: it was not read", ""},
 		{"gzip", []fs.FS{folder("x.ndjson.gz", gzipped(three))}, wanted, "", ""},
 		{"a Bundle on a line", []fs.FS{folder("x.ndjson", bundle)}, wanted, "", ""},
 		{"a Bundle over many lines", []fs.FS{folder("x.json", "\n"+pretty(bundle))}, wanted, "", ""},
@@ -199,9 +199,9 @@ func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
 		{"what is not read", []fs.FS{folder(
 			"1.Observation.ndjson", strings.Repeat(`{"resourceType":"Observation","id":"o"}`+"\n", 3)+`{"resourceType":"Observation",`,
 			"2.mixed.ndjson", lines(`{"resourceType":"Encounter"}`, res("P", "p")),
-			"README.md", "# An export", ".hidden/x.ndjson", three, "log.ndjson", `{"eventId":"kickoff"}`,
+			"README.md", "# An export", ".DS_Store", "\x00\x00", "log.ndjson", `{"eventId":"kickoff"}`,
 			"manifest.json", pretty(`{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`), "patients.csv", patientsHeader, "empty", "", "x.pdf", "%PDF-1.7\n\x00\xff")},
-			"active: p; discharged:; all: p", `.hidden:1: is a hidden folder: it was not read
+			"active: p; discharged:; all: p", `.DS_Store:1: is not NDJSON: the file was not read
 1.Observation.ndjson:1: holds Observation, which Postern does not use: 4 were not read
 2.mixed.ndjson:1: holds Encounter, which Postern does not use: 1 were not read
 README.md:1: is not NDJSON: the file was not read
@@ -333,8 +333,8 @@ func TestCorrections(t *testing.T) {
 		{"with another address", []fs.FS{folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: stands with other content at a:1 too"},
 		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: stands with other content at a:1 too", ""},
 
-		{"a Patient deleted", []fs.FS{two, folder("deleted/a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"and made anew", []fs.FS{two, folder("deleted/a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
+		{"a Patient deleted", []fs.FS{two, folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"and made anew", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
 		{"a RelatedPerson deleted", []fs.FS{two, folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
 		{"an episode deleted", []fs.FS{two, folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
 		{"one who was never there", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},

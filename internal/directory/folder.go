@@ -20,42 +20,34 @@ func contractName(name string) bool {
 	return false
 }
 
-// findFiles lists the files of a folder and of those in it, in the order of their
-// names. What can't be read as a file is named by a warning.
+// findFiles lists the files of a folder. What can't be read as a file is named by a
+// warning. So are folders within: one may hold an earlier export, or part of this one.
 func (im *importer) findFiles(dir fs.FS) error {
-	err := fs.WalkDir(dir, ".", func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && name != "." && strings.HasPrefix(entry.Name(), "."):
-			im.leave(name, "is a hidden folder")
-			return fs.SkipDir
-		case entry.IsDir():
-			return nil
-		}
+	entries, err := fs.ReadDir(dir, ".")
+	if err != nil {
+		return fmt.Errorf("reading the folder: %w", err)
+	}
+	for _, entry := range entries {
+		name := entry.Name()
 		info, err := fs.Stat(dir, name) // of what a link leads to
 		switch {
 		case err != nil:
-			return err
+			return fmt.Errorf("reading the folder: %w", err)
 		case info.IsDir():
-			im.leave(name, "is a link to another folder")
+			im.leave(name, "is a folder within the folder: it was not read. If it belongs to the export, import it by itself")
 		case !info.Mode().IsRegular():
-			im.leave(name, "is not a file that can be read")
+			im.leave(name, "is not a file: it was not read")
 		default:
 			im.toRead = append(im.toRead, len(im.faults.files))
 			im.faults.files = append(im.faults.files, name)
 			im.size += info.Size()
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the folder: %w", err)
 	}
 	return nil
 }
 
 // leave names what stays unread.
-func (im *importer) leave(name, why string) {
-	im.warnings.add(fault{place: place{file: len(im.faults.files), line: 1}, reason: why + ": it was not read"})
+func (im *importer) leave(name, reason string) {
+	im.warnings.add(fault{place: place{file: len(im.faults.files), line: 1}, reason: reason})
 	im.faults.files = append(im.faults.files, name)
 }

@@ -240,7 +240,7 @@ func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (s
 	if _, err := tx.Exec(ctx, lock); err != nil {
 		return Summary{}, err
 	}
-	if im.stage, err = newStage(ctx, tx); err != nil {
+	if im.stage, err = newStage(ctx, tx, im.fhir); err != nil {
 		return Summary{}, err
 	}
 	if err := decode(); err != nil {

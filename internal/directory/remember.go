@@ -257,9 +257,11 @@ func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []
 		SELECT t.patient_id, r.successor FROM touched t LEFT JOIN replaced r USING (patient_id) LEFT JOIN app.fhir_patients f USING (patient_id)
 		WHERE r.patient_id IS NOT NULL OR f.deleted`, `
 		CREATE TEMP TABLE reachable ON COMMIT DROP AS
-		SELECT patient_id FROM app.patients UNION SELECT patient_id FROM staged_patients
-		EXCEPT SELECT patient_id FROM app.fhir_patients WHERE deleted
-		EXCEPT SELECT patient_id FROM replaced`, `
+		WITH named AS (SELECT patient_id FROM touched UNION SELECT successor FROM replaced UNION SELECT patient_id FROM staged_related)
+		SELECT patient_id FROM named n WHERE patient_id IS NOT NULL
+		  AND (EXISTS (SELECT FROM app.patients p WHERE p.patient_id = n.patient_id) OR EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = n.patient_id))
+		  AND NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = n.patient_id AND f.deleted)
+		  AND NOT EXISTS (SELECT FROM replaced r WHERE r.patient_id = n.patient_id)`, `
 		ANALYZE touched, replaced, gone, reachable`)
 }
 
@@ -341,7 +343,9 @@ func (m *fhirMerge) findRepresented(ctx context.Context, _ pgx.Tx) error {
 		LEFT JOIN replaced ON replaced.patient_id = r.patient_id
 		LEFT JOIN reachable ON NOT r.deleted AND reachable.patient_id =
 		    CASE WHEN replaced.patient_id IS NULL THEN r.patient_id ELSE replaced.successor END
-		WHERE s.id IS NOT NULL OR r.patient_id IN (SELECT patient_id FROM touched)`, `
+		WHERE r.related_person_id IN (
+		    SELECT id FROM staged_versions WHERE kind = 'related_person'
+		    UNION SELECT related_person_id FROM app.fhir_related_persons JOIN touched USING (patient_id))`, `
 		ANALYZE represented`, `
 		UPDATE app.fhir_related_persons r SET linked_to = n.leads_to
 		FROM represented n WHERE n.related_person_id = r.related_person_id AND r.linked_to IS DISTINCT FROM n.leads_to`, `
@@ -367,10 +371,13 @@ func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
 	yesterday := m.opts.Today.AddDate(0, 0, -1).Format(time.DateOnly)
 	return m.exec(ctx, "ending links", fmt.Sprintf(`
 		CREATE TEMP TABLE lasting_links ON COMMIT DROP AS
+		WITH named AS (
+		    SELECT portal_user_no, patient_no FROM app.links JOIN app.patients USING (patient_no) JOIN gone USING (patient_id)
+		    UNION SELECT portal_user_no, patient_no FROM app.links JOIN app.portal_users u USING (portal_user_no)
+		    JOIN represented n ON n.related_person_id = u.portal_user_id WHERE n.first_seen OR n.led_to IS DISTINCT FROM n.leads_to)
 		SELECT u.portal_user_id, p.patient_id, l.relationship, l.valid_from, l.valid_until
-		FROM app.links l JOIN app.portal_users u USING (portal_user_no) JOIN app.patients p USING (patient_no)
-		WHERE (l.valid_until IS NULL OR l.valid_until >= '%s') AND (p.patient_id IN (SELECT patient_id FROM gone)
-		   OR u.portal_user_id IN (SELECT related_person_id FROM represented WHERE first_seen OR led_to IS DISTINCT FROM leads_to))`, today), `
+		FROM named JOIN app.links l USING (portal_user_no, patient_no) JOIN app.portal_users u USING (portal_user_no) JOIN app.patients p USING (patient_no)
+		WHERE l.valid_until IS NULL OR l.valid_until >= '%s'`, today), `
 		CREATE TEMP TABLE taken_back ON COMMIT DROP AS
 		SELECT l.*, g.patient_id IS NULL AND n.first_seen AS earlier, n.file, n.line, n.entry,
 		    g.successor, l.relationship = 'representative' AND g.successor IS NOT NULL AND n.led_to IS DISTINCT FROM l.patient_id AS follows

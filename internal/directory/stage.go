@@ -93,7 +93,9 @@ CREATE TEMP TABLE staged_portal_users (
     file integer, line integer, entry integer, portal_user_id text COLLATE "C", name text, email text, active boolean) ON COMMIT DROP;
 CREATE TEMP TABLE staged_links (
     file integer, line integer, entry integer, portal_user_id text COLLATE "C", patient_id text COLLATE "C", relationship text,
-    valid_from date, valid_until date) ON COMMIT DROP;
+    valid_from date, valid_until date) ON COMMIT DROP`
+
+const createStageFHIR = `
 CREATE TEMP TABLE staged_related (
     file integer, line integer, entry integer, related_person_id text COLLATE "C", patient_id text COLLATE "C", active boolean,
     valid_from date, valid_until date) ON COMMIT DROP;
@@ -109,16 +111,22 @@ CREATE TEMP TABLE staged_versions (
 type stage struct {
 	ctx                                       context.Context // of the import, which is one call
 	tx                                        pgx.Tx
+	tables                                    string // that there are
 	patients, portalUsers, links              copyBuffer
 	related, episodes, replacements, versions copyBuffer
 }
 
-func newStage(ctx context.Context, tx pgx.Tx) (*stage, error) {
-	if _, err := tx.Exec(ctx, createStage); err != nil {
+func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
+	create, tables := createStage, "staged_patients, staged_portal_users, staged_links"
+	if fhir {
+		create += ";" + createStageFHIR
+		tables += ", staged_related, staged_episodes, staged_replacements, staged_versions"
+	}
+	if _, err := tx.Exec(ctx, create); err != nil {
 		return nil, fmt.Errorf("creating temporary tables: %w", err)
 	}
 	return &stage{
-		ctx: ctx, tx: tx,
+		ctx: ctx, tx: tx, tables: tables,
 		patients:     copyBuffer{table: "staged_patients", columns: 9},
 		portalUsers:  copyBuffer{table: "staged_portal_users", columns: 7},
 		links:        copyBuffer{table: "staged_links", columns: 8},
@@ -209,8 +217,7 @@ func (s *stage) close() error {
 			return err
 		}
 	}
-	_, err := s.tx.Exec(s.ctx, `ANALYZE staged_patients, staged_portal_users, staged_links,
-		staged_related, staged_episodes, staged_replacements, staged_versions`)
+	_, err := s.tx.Exec(s.ctx, `ANALYZE `+s.tables)
 	return err
 }
 

@@ -37,9 +37,6 @@ func (f folder) Open(name string) (fs.File, error) {
 
 // Stat implements fs.StatFS.
 func (f folder) Stat(name string) (fs.FileInfo, error) {
-	if name == "." {
-		return root{}, nil
-	}
 	for _, one := range f.files {
 		if one.Name == name {
 			return info{one}, nil
@@ -74,13 +71,6 @@ func (info) Mode() fs.FileMode  { return 0o400 }
 func (info) ModTime() time.Time { return time.Time{} }
 func (info) IsDir() bool        { return false }
 func (info) Sys() any           { return nil }
-
-// root is the folder itself.
-type root struct{ info }
-
-func (root) Name() string      { return "." }
-func (root) Mode() fs.FileMode { return fs.ModeDir | 0o500 }
-func (root) IsDir() bool       { return true }
 
 // lazy is a file of a folder that is opened when it is read: an object store does not
 // keep a reader waiting for as long as the files before it take.
