@@ -132,6 +132,30 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 	if out := must("", "import", "csv", csv); !strings.Contains(out, "Nothing changed") {
 		t.Errorf("the same again: %s", out)
 	}
+	export := t.TempDir()
+	resources := func(lines string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(export, "1.export.NDJSON"), []byte(lines), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resources(`{"resourceType":"Patient","id":"p-1","telecom":[{"system":"email","value":"none"}]}` + "\n" + `{"resourceType":"Observation"}`)
+	const warned = `"links":{"added":1,"changed":0,"unchanged":0},"patients":{"added":1,"changed":0,"unchanged":0},` +
+		`"portal_users":{"added":1,"changed":0,"unchanged":0},"resources":{"added":1,"changed":0,"unchanged":0},"warning_count":2,"warnings":[{"file":"1.export.NDJSON","line":1,"field":"telecom","reason":"`
+	if out := must("", "import", "fhir", export, "--json"); !strings.Contains(out, warned) || !json.Valid([]byte(out)) {
+		t.Errorf("an import with warnings says %s", out)
+	}
+	if out := must("", "import", "fhir", export); !strings.Contains(out, "Nothing changed") || !strings.Contains(out, "2 warnings\n  1.export.NDJSON:1: telecom: ") {
+		t.Errorf("the same again says %s", out)
+	}
+	resources(`{"resourceType":"EpisodeOfCare","id":"e-1","status":"finished","patient":{"reference":"Patient/p-1"}}`)
+	if out := must("", "import", "fhir", export, "--json"); !strings.Contains(out, `"patients":{"added":0,"changed":1,"unchanged":0}`) || !strings.Contains(out, `"warnings":[]`) {
+		t.Errorf("an episode alone says %s", out)
+	}
+	resources(`{"resourceType":"EpisodeOfCare","id":"e-1","status":"ended"}`)
+	if status, _, errs := p.run("", "import", "fhir", export); status != exitFailed || !strings.Contains(errs, "1.export.NDJSON:1: status: must be one of") {
+		t.Errorf("a wrong line: status %d: %s", status, errs)
+	}
 	must("a-quiet-harbour-song\n", "portal-user", "set-password", "pu-1", "--password-stdin")
 	if out := must("", "portal-user", "list", "--json"); !strings.Contains(out, `"bo@x.test"`) || !json.Valid([]byte(out)) || out[0] != '[' {
 		t.Errorf("the list says %s", out)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,7 @@ func (env *environment) importCommand() *cobra.Command {
 			return directory.ImportCSV(ctx, s.pool, files, o)
 		})
 	}
-	fhir := &cobra.Command{Use: "fhir DIR", Short: "Import a FHIR R4 bulk export (NDJSON)", Args: cobra.ExactArgs(1)}
+	fhir := &cobra.Command{Use: "fhir DIR", Short: "Import a FHIR R4 bulk export, all of it or what has changed", Args: cobra.ExactArgs(1)}
 	domain := fhir.Flags().String("demo-email-domain", "", "give everybody the address <id>@DOMAIN")
 	dryFHIR := fhir.Flags().Bool("dry-run", false, "show what would change, and every wrong line")
 	fhir.RunE = func(cmd *cobra.Command, args []string) error {
@@ -47,7 +48,7 @@ type importer func(context.Context, *system, directory.Options) (directory.Summa
 func (env *environment) importWith(ctx context.Context, format string, dry bool, run importer) error {
 	return env.with(ctx, func(s *system) error {
 		bar := env.progress("importing")
-		summary, err := run(ctx, s, directory.Options{DryRun: dry, Progress: bar.move,
+		summary, err := run(ctx, s, directory.Options{DryRun: dry, Progress: bar.move, MostLines: env.mostLines(),
 			InTx: func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
 				e, err := summary.Event("/postern", operator(), format, time.Now())
 				if err != nil {
@@ -68,6 +69,15 @@ func (env *environment) importWith(ctx context.Context, format string, dry bool,
 	})
 }
 
+// mostLines is how many wrong lines and warnings are named: a program reads more of
+// them than a person.
+func (env *environment) mostLines() int {
+	if env.json {
+		return 10_000
+	}
+	return 100
+}
+
 // relayOutbox publishes an import's event at once where this verb is the whole
 // system: its recorder may end before its next look.
 func (s *system) relayOutbox(ctx context.Context) error {
@@ -77,29 +87,52 @@ func (s *system) relayOutbox(ctx context.Context) error {
 func (env *environment) saySummary(s directory.Summary, dry bool) error {
 	if env.json {
 		tally := func(c directory.Changes) map[string]int {
-			return map[string]int{"new": c.New, "changed": c.Changed, "unchanged": c.Unchanged}
+			return map[string]int{"added": c.New, "changed": c.Changed, "unchanged": c.Unchanged}
 		}
-		return env.say(map[string]any{"dry_run": dry, "patients": tally(s.Patients),
-			"portal_users": tally(s.PortalUsers), "links": tally(s.Links)}, "")
-	}
-	if !s.Changed() {
-		_, err := fmt.Fprintln(env.out, "Nothing changed: the directory says all of that already.")
-		return err
+		warnings := []warningJSON{}
+		for _, w := range s.Warnings {
+			warnings = append(warnings, warningJSON{w.File, w.Line, w.Field, w.Reason})
+		}
+		return env.say(map[string]any{"dry_run": dry, "patients": tally(s.Patients), "portal_users": tally(s.PortalUsers),
+			"links": tally(s.Links), "resources": tally(s.Resources), "warnings": warnings, "warning_count": s.WarningCount}, "")
 	}
 	verb := "Imported"
-	if dry {
+	switch {
+	case !s.Changed():
+		verb = "Nothing changed: the directory says all of that already."
+	case dry:
 		verb = "Would import"
 	}
-	_, err := fmt.Fprintf(env.out, "%s\n", verb)
+	lines := []string{verb}
 	for _, row := range []struct {
 		name string
 		c    directory.Changes
 	}{{"patients", s.Patients}, {"portal users", s.PortalUsers}, {"links", s.Links}} {
-		if err == nil {
-			_, err = fmt.Fprintf(env.out, "  %-13s %8d new %8d changed %8d unchanged\n", row.name, row.c.New, row.c.Changed, row.c.Unchanged)
+		if s.Changed() {
+			lines = append(lines, fmt.Sprintf("  %-13s %8d new %8d changed %8d unchanged", row.name, row.c.New, row.c.Changed, row.c.Unchanged))
 		}
 	}
+	switch named := len(s.Warnings); {
+	case s.WarningCount == 1:
+		lines = append(lines, "1 warning")
+	case s.WarningCount > named:
+		lines = append(lines, fmt.Sprintf("%d warnings, the first %d of them", s.WarningCount, named))
+	case s.WarningCount > 0:
+		lines = append(lines, fmt.Sprintf("%d warnings", s.WarningCount))
+	}
+	for _, w := range s.Warnings {
+		lines = append(lines, "  "+w.String())
+	}
+	_, err := fmt.Fprintln(env.out, strings.Join(lines, "\n"))
 	return err
+}
+
+// warningJSON is a warning of an import as --json gives it.
+type warningJSON struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Field  string `json:"field,omitempty"`
+	Reason string `json:"reason"`
 }
 
 func openFiles(paths []string) ([]directory.File, func(), error) {

@@ -16,8 +16,13 @@ type sink struct {
 	patient    func(patientRow) error
 	portalUser func(portalUserRow) error
 	link       func(linkRow) error
-	episode    func(episodeRow) error
 	fault      func(fault)
+	// Of FHIR alone.
+	related     func(relatedRow) error
+	episode     func(episodeRow) error
+	replacement func(replacementRow) error
+	version     func(versionRow) error
+	warn        func(fault)
 }
 
 // csvKind is one of the three CSV files, recognized by its header.
@@ -51,13 +56,13 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 		var syntax *csv.ParseError
 		switch {
 		case err == io.EOF && row.kind == nil:
-			into.fault(fault{place: place{file, 1}, reason: "the file is empty: it needs a header line", cut: true})
+			into.fault(fault{place: place{file: file, line: 1}, reason: "the file is empty: it needs a header line", cut: true})
 			return nil
 		case err == io.EOF:
 			return nil
 		case errors.As(err, &syntax):
 			// What follows a broken quote can't be told apart into lines any more.
-			into.fault(fault{place: place{file, syntax.StartLine}, reason: syntaxReason(syntax, bounded.spent), cut: true})
+			into.fault(fault{place: place{file: file, line: syntax.StartLine}, reason: syntaxReason(syntax, bounded.spent), cut: true})
 			return nil
 		case err != nil:
 			return err
@@ -166,7 +171,7 @@ func (r *csvRow) note(i int, into sink, reason string) {
 	if reason != "" {
 		r.faulty = true
 		line, _ := r.reader.FieldPos(r.at[i])
-		into.fault(fault{place: place{r.file, line}, field: r.kind.columns[i], reason: reason})
+		into.fault(fault{place: place{file: r.file, line: line}, field: r.kind.columns[i], reason: reason})
 	}
 }
 

@@ -20,6 +20,16 @@
 // One function, classify, holds these rules; [Audience], [Preview] and [Exists]
 // all go through it, so that they can't disagree.
 //
+// # FHIR
+//
+// A folder of FHIR may hold a whole export or what has changed since the last. What
+// each resource said is remembered (the tables app.fhir_…), and an import works out
+// what the directory says of the patients and representatives in the folder from all
+// that is known of them. An export in parts, in order, leaves the same as the whole.
+// Where it is not clear who may be written to, the import is a [Refused]; what is
+// merely imperfect is imported, and named in [Summary].Warnings. ADRs 58 and 59 say
+// which is which.
+//
 // # Order and durability
 //
 // An audience is in ascending order of portal user number. An import is one

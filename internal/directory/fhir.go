@@ -2,41 +2,97 @@ package directory
 
 import (
 	"cmp"
+	"net/mail"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The parts that an import reads of FHIR R4 resources
 // (https://hl7.org/fhir/R4/patient.html, relatedperson.html, episodeofcare.html).
 // Everything else in them is passed over.
 
+// fhirResource is what every resource has.
+type fhirResource struct {
+	ID   string   `json:"id"`
+	Meta fhirMeta `json:"meta"`
+}
+
+type fhirMeta struct {
+	VersionID   string `json:"versionId"`
+	LastUpdated string `json:"lastUpdated"`
+}
+
 type fhirPatient struct {
-	ResourceType     string             `json:"resourceType"`
-	ID               string             `json:"id"`
+	fhirResource
 	Active           *bool              `json:"active"`
 	Name             []fhirHumanName    `json:"name"`
 	Telecom          []fhirContactPoint `json:"telecom"`
 	BirthDate        string             `json:"birthDate"`
-	DeceasedBoolean  bool               `json:"deceasedBoolean"`
+	DeceasedBoolean  *bool              `json:"deceasedBoolean"`
 	DeceasedDateTime string             `json:"deceasedDateTime"`
+	Link             []fhirPatientLink  `json:"link"`
+	// The elements beside a primitive hold its extensions, such as the reason why its
+	// value is absent (https://hl7.org/fhir/R4/json.html#primitive).
+	BesideDeceasedBoolean  map[string]any `json:"_deceasedBoolean"`
+	BesideDeceasedDateTime map[string]any `json:"_deceasedDateTime"`
+}
+
+type fhirPatientLink struct {
+	Other fhirReference `json:"other"`
+	Type  string        `json:"type"`
 }
 
 type fhirRelatedPerson struct {
-	ResourceType string             `json:"resourceType"`
-	ID           string             `json:"id"`
-	Active       *bool              `json:"active"`
-	Patient      fhirReference      `json:"patient"`
-	Name         []fhirHumanName    `json:"name"`
-	Telecom      []fhirContactPoint `json:"telecom"`
-	Period       fhirPeriod         `json:"period"`
+	fhirResource
+	Active  *bool              `json:"active"`
+	Patient fhirReference      `json:"patient"`
+	Name    []fhirHumanName    `json:"name"`
+	Telecom []fhirContactPoint `json:"telecom"`
+	Period  fhirPeriod         `json:"period"`
 }
 
 type fhirEpisodeOfCare struct {
-	ResourceType string        `json:"resourceType"`
-	ID           string        `json:"id"`
-	Status       string        `json:"status"`
-	Patient      fhirReference `json:"patient"`
+	fhirResource
+	Status  string        `json:"status"`
+	Patient fhirReference `json:"patient"`
+}
+
+// fhirBundle holds other resources: those that a search or a history found, or the
+// requests of a transaction, such as the deletions of a bulk export.
+type fhirBundle struct {
+	Type      string      `json:"type"`
+	Meta      fhirMeta    `json:"meta"`
+	Timestamp string      `json:"timestamp"`
+	Entry     []fhirEntry `json:"entry"`
+}
+
+type fhirEntry struct {
+	offset  int64 // where the entry begins in the JSON of the Bundle, or a little before
+	history int   // which entry of a history it is, counted from 1, the newest first
+
+	FullURL  string         `json:"fullUrl"`
+	Resource jsontext.Value `json:"resource"`
+	Request  struct {
+		Method string `json:"method"`
+		URL    string `json:"url"`
+	} `json:"request"`
+	Response struct {
+		LastModified string `json:"lastModified"`
+		ETag         string `json:"etag"`
+	} `json:"response"`
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom: it notes where the entry stands.
+func (e *fhirEntry) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	e.offset = dec.InputOffset()
+	type plain fhirEntry
+	return json.UnmarshalDecode(dec, (*plain)(e))
 }
 
 type fhirHumanName struct {
@@ -123,7 +179,7 @@ func bestName(names []fhirHumanName, day int32) fhirHumanName {
 	var best fhirHumanName
 	found := false
 	for _, n := range names {
-		if n.Text == "" && n.Family == "" && len(n.Given) == 0 {
+		if n.Text, n.Family = visible(n.Text), visible(n.Family); n.full("") == "" {
 			continue
 		}
 		if !found || rank(n) < rank(best) {
@@ -133,61 +189,117 @@ func bestName(names []fhirHumanName, day int32) fhirHumanName {
 	return best
 }
 
+// visible gives a text without the blanks around it, and "" for one that shows
+// nothing at all.
+func visible(text string) string {
+	shows := func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
+	if !strings.ContainsFunc(text, shows) {
+		return ""
+	}
+	return strings.TrimSpace(text)
+}
+
 // parts gives the name as given and family name. A name that has only a text is
 // a family name: no rule could take it apart.
 func (n fhirHumanName) parts() (given, family string) {
-	given, family = strings.Join(n.Given, " "), n.Family
+	var givens []string
+	for _, g := range n.Given { // null beside an extension is ""
+		if g = visible(g); g != "" {
+			givens = append(givens, g)
+		}
+	}
+	given, family = strings.Join(givens, " "), visible(n.Family)
 	if given == "" && family == "" {
-		family = n.Text
+		family = visible(n.Text)
 	}
 	return given, family
 }
 
 // full gives the name as one text, or else.
 func (n fhirHumanName) full(or string) string {
-	if n.Text != "" {
-		return n.Text
-	}
 	given, family := n.parts()
-	return cmp.Or(strings.TrimSpace(given+" "+family), or)
+	return cmp.Or(visible(n.Text), strings.TrimSpace(given+" "+family), or)
 }
 
-// bestEmail is the address to write to today, or "".
-func bestEmail(points []fhirContactPoint, day int32) string {
-	best := fhirContactPoint{}
+// emails are the addresses to write to today, the preferred one first: that at home,
+// then by rank.
+func emails(points []fhirContactPoint, day int32) (values []string) {
+	var usable []fhirContactPoint
 	for _, p := range points {
-		if p.System != "email" || p.Value == "" || p.Use == "old" || !p.Period.current(day) {
-			continue
-		}
-		if best.Value == "" || betterPoint(p, best) {
-			best = p
+		if strings.EqualFold(p.System, "email") && visible(p.Value) != "" && p.Use != "old" && p.Period.current(day) {
+			usable = append(usable, p)
 		}
 	}
-	return best.Value
-}
-
-// betterPoint prefers the address at home, then the one ranked first.
-func betterPoint(a, b fhirContactPoint) bool {
-	if (a.Use == "home") != (b.Use == "home") {
-		return a.Use == "home"
+	slices.SortStableFunc(usable, func(a, b fhirContactPoint) int {
+		home := func(p fhirContactPoint) int {
+			if p.Use == "home" {
+				return 0
+			}
+			return 1
+		}
+		rank := func(p fhirContactPoint) uint { return uint(p.Rank) - 1 } // none comes last; #nosec G115
+		return cmp.Or(cmp.Compare(home(a), home(b)), cmp.Compare(rank(a), rank(b)))
+	})
+	for _, p := range usable {
+		values = append(values, p.Value)
 	}
-	return a.Rank > 0 && (b.Rank == 0 || a.Rank < b.Rank)
+	return values
 }
 
-// patientOf gives the id of the patient that a reference names: "Patient/id", the
-// same behind a server's URL or before a version, or "urn:uuid:id".
+// bareEmail takes an address out of what systems write around one: blanks, "mailto:"
+// and a display name. It gives the reason where none can be used.
+func bareEmail(value string) (email, reason string) {
+	email = strings.TrimSpace(value)
+	if scheme := "mailto:"; len(email) > len(scheme) && strings.EqualFold(email[:len(scheme)], scheme) {
+		email, _, _ = strings.Cut(email[len(scheme):], "?")
+		if plain, err := url.PathUnescape(email); err == nil {
+			email = strings.TrimSpace(plain)
+		}
+	}
+	if strings.ContainsAny(email, "<(") {
+		if parsed, err := mail.ParseAddress(email); err == nil {
+			email = parsed.Address
+		}
+	}
+	if reason := checkEmail(email); reason != "" {
+		return "", reason
+	}
+	return email, ""
+}
+
+// resourceOf takes a reference or a request's URL apart: "Patient/id", the same behind
+// a server's address or before a version.
+func resourceOf(ref string) (resourceType, id, version string) {
+	ref, version, _ = strings.Cut(ref, "/_history/")
+	rest, id, ok := cutLast(ref, "/")
+	if !ok || checkID(id) != "" {
+		return "", "", ""
+	}
+	_, resourceType, ok = cutLast(rest, "/")
+	if !ok {
+		resourceType = rest
+	}
+	return resourceType, id, version
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if at := strings.LastIndex(s, sep); at >= 0 {
+		return s[:at], s[at+len(sep):], true
+	}
+	return s, "", false
+}
+
+// patientOf gives the id of the patient that a reference names, which may also be
+// "urn:uuid:id", or the reason why none can be found by it.
 func patientOf(r fhirReference) (id, reason string) {
-	ref := r.Reference
-	if ref == "" {
-		return "", "is missing: it must be Patient/<id>"
+	if r.Reference == "" {
+		return "", "is missing"
 	}
-	if uuid, ok := strings.CutPrefix(ref, "urn:uuid:"); ok {
-		return uuid, checkID(uuid)
+	if uuid, ok := strings.CutPrefix(r.Reference, "urn:uuid:"); ok && checkID(uuid) == "" {
+		return uuid, ""
 	}
-	ref, _, _ = strings.Cut(ref, "/_history/")
-	if at := strings.LastIndex(ref, "Patient/"); at == 0 || at > 0 && ref[at-1] == '/' {
-		id := ref[at+len("Patient/"):]
-		return id, checkID(id)
+	if resourceType, id, _ := resourceOf(r.Reference); resourceType == "Patient" {
+		return id, ""
 	}
-	return "", "does not name a patient: it must be Patient/<id>"
+	return "", "does not have the form Patient/<id>"
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"testing"
 	"unicode"
@@ -27,6 +28,12 @@ func collector(t *testing.T, content []byte) sink {
 			}
 		}
 	}
+	said := func(f fault) {
+		check(f.place, nil, f.field)
+		if f.reason == "" {
+			t.Fatal("a fault without a reason")
+		}
+	}
 	return sink{
 		patient: func(r patientRow) error {
 			check(r.place, []string{r.id}, r.given, r.family)
@@ -43,16 +50,26 @@ func collector(t *testing.T, content []byte) sink {
 			}
 			return nil
 		},
-		episode: func(r episodeRow) error {
-			check(r.place, []string{r.patient})
+		related: func(r relatedRow) error {
+			check(r.place, []string{r.id, cmp.Or(r.patient, "none")})
+			if r.from.set && r.until.set && r.from.day > r.until.day {
+				t.Fatal("a link ends before it begins")
+			}
 			return nil
 		},
-		fault: func(f fault) {
-			check(f.place, nil, f.field)
-			if f.reason == "" {
-				t.Fatal("a fault without a reason")
-			}
+		episode: func(r episodeRow) error {
+			check(r.place, []string{r.id, cmp.Or(r.patient, "none")}, string(r.state))
+			return nil
 		},
+		replacement: func(r replacementRow) error {
+			check(r.place, []string{r.saidBy, r.replaced, cmp.Or(r.successor, "none")})
+			return nil
+		},
+		version: func(r versionRow) error {
+			check(r.place, []string{r.id}, string(r.kind))
+			return nil
+		},
+		fault: said, warn: said,
 	}
 }
 
@@ -78,6 +95,9 @@ func FuzzDecodeFHIR(f *testing.F) {
 		`{"resourceType":"RelatedPerson","id":"r-1","patient":{"reference":"Patient/p-1"},"period":{"start":"2012","end":"2011"}}`,
 		`{"resourceType":"EpisodeOfCare","id":"e-1","status":"finished","patient":{"reference":"urn:uuid:p-1"}}`,
 		"null\r\n\n[]",
+		`{"resourceType":"Bundle","type":"history","entry":[{"request":{"method":"DELETE","url":"Patient/p-1/_history/3"},"response":{"lastModified":"2026-01-01T00:00:00Z"}},{"fullUrl":"urn:uuid:x","resource":{"resourceType":"Patient","id":"p-1","link":[{"type":"replaced-by","other":{"reference":"Patient/p-2"}}]}}]}`,
+		"{\n \"resourceType\": \"Bundle\",\n \"entry\": [\n  {\"resource\": {\"resourceType\": \"EpisodeOfCare\", \"id\": \"e-1\", \"status\": \"active\"}}]}",
+		"\x1f\x8b\x08 not gzip", `{"resourceType":"Observation"`,
 	} {
 		f.Add([]byte(seed), "example.test")
 		f.Add([]byte(seed), "")
@@ -86,9 +106,9 @@ func FuzzDecodeFHIR(f *testing.F) {
 		if domain != "" && checkEmail("a@"+domain) != "" {
 			return
 		}
-		for _, resourceType := range fhirFiles {
+		for _, name := range []string{"Patient.ndjson", "export.json"} {
 			d := fhirDecoder{today: dayOf(today), emailDomain: domain, into: collector(t, content)}
-			if err := d.decode(0, resourceType, bytes.NewReader(content)); err != nil {
+			if err := d.decode(0, name, bytes.NewReader(content)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,7 +19,7 @@ type Options struct {
 	// Show is called in a dry run with some of the rows that would come or change: a
 	// few of each kind, whether or not a wrong line refuses all of it afterwards.
 	Show func(Shown)
-	// MostLines is how many wrong lines are named; 0 is a hundred.
+	// MostLines is how many wrong lines are named, and how many warnings; 0 is a hundred.
 	MostLines int
 	// DemoEmailDomain, in an import of FHIR, gives every portal user the address
 	// <id>@<domain> in place of that in the files.
@@ -37,6 +37,19 @@ type Options struct {
 // Summary is what an import did, or would do.
 type Summary struct {
 	Patients, PortalUsers, Links Changes
+	// Resources counts what is remembered of FHIR resources: a resource may change
+	// without a change of the directory, and decide with a later export.
+	Resources Changes
+	// Warnings are what was imperfect in a FHIR export and imported nevertheless, or
+	// was not read, by file and line; the first of WarningCount.
+	Warnings     []WrongLine
+	WarningCount int
+}
+
+// Equal says whether two imports do the same, and warn of the same.
+func (s Summary) Equal(o Summary) bool {
+	return s.Patients == o.Patients && s.PortalUsers == o.PortalUsers && s.Links == o.Links && s.Resources == o.Resources &&
+		s.WarningCount == o.WarningCount && slices.Equal(s.Warnings, o.Warnings)
 }
 
 // Changes counts the rows of one kind. A row that is in the directory and not in
@@ -45,7 +58,7 @@ type Changes struct{ New, Changed, Unchanged int }
 
 // Changed says whether the import changes anything.
 func (s Summary) Changed() bool {
-	for _, c := range []Changes{s.Patients, s.PortalUsers, s.Links} {
+	for _, c := range []Changes{s.Patients, s.PortalUsers, s.Links, s.Resources} {
 		if c.New+c.Changed > 0 {
 			return true
 		}
@@ -88,12 +101,12 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 	})
 }
 
-// fhirFiles are the files of a bulk export that are read, by resource type.
-var fhirFiles = []string{"Patient", "RelatedPerson", "EpisodeOfCare"}
-
-// ImportFHIR imports the Patient*.ndjson, RelatedPerson*.ndjson and
-// EpisodeOfCare*.ndjson of a folder, as a FHIR R4 bulk export writes them
-// (https://hl7.org/fhir/uv/bulkdata/), in one transaction. It fails as [ImportCSV].
+// ImportFHIR imports a folder, as a FHIR R4 bulk export writes it
+// (https://hl7.org/fhir/uv/bulkdata/), in one transaction: every Patient,
+// RelatedPerson and EpisodeOfCare in it, whatever the files are called, and the
+// deletions of such resources. The folder may hold an export of everything, or of what
+// has changed since the last. It fails as [ImportCSV] where it is not clear who may be
+// written to; what is merely imperfect, and what is not read, are warnings.
 func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summary, error) {
 	if opts.Today.IsZero() {
 		opts.Today = time.Now()
@@ -101,61 +114,50 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 	if domain := opts.DemoEmailDomain; domain != "" && checkEmail("a@"+domain) != "" {
 		return Summary{}, errors.New("the domain of the demo addresses is not one: write it as example.test")
 	}
-	im := importer{opts: opts, faults: faults{most: opts.MostLines}}
-	for _, resourceType := range fhirFiles {
-		names, err := fs.Glob(dir, resourceType+"*.ndjson")
-		if err != nil {
-			return Summary{}, err
-		}
-		for _, name := range names {
-			info, err := fs.Stat(dir, name)
-			if err != nil {
-				return Summary{}, fmt.Errorf("reading the folder: %w", err)
-			}
-			im.faults.files = append(im.faults.files, name)
-			im.size += info.Size()
-		}
+	im := importer{opts: opts, fhir: true, faults: faults{most: opts.MostLines}, warnings: faults{most: opts.MostLines}}
+	if err := im.findFiles(dir); err != nil {
+		return Summary{}, err
 	}
 	if len(im.faults.files) == 0 {
-		return Summary{}, errors.New("the folder has no Patient*.ndjson, RelatedPerson*.ndjson or EpisodeOfCare*.ndjson to import")
+		return Summary{}, errors.New("the folder is empty: name the folder of the bulk export")
 	}
 	return im.run(ctx, db, func() error {
 		d := fhirDecoder{today: dayOf(opts.Today), emailDomain: opts.DemoEmailDomain, into: im.sink()}
-		for i, name := range im.faults.files {
-			if err := im.decodeFHIR(ctx, dir, i, &d); err != nil {
-				return fmt.Errorf("reading %s: %w", name, err)
+		for _, file := range im.toRead {
+			if err := im.decodeFHIR(ctx, dir, file, &d); err != nil {
+				return fmt.Errorf("reading %s: %w", im.faults.files[file], err)
+			}
+		}
+		if d.read == 0 && d.empty == 0 && im.faults.total == 0 {
+			im.faults.add(fault{place: place{line: 1}, reason: "the export holds no Patient, RelatedPerson or EpisodeOfCare"})
+			for _, f := range im.warnings.kept {
+				im.faults.add(f)
 			}
 		}
 		return nil
 	})
 }
 
-func (im *importer) decodeFHIR(ctx context.Context, dir fs.FS, i int, d *fhirDecoder) error {
-	content, err := dir.Open(im.faults.files[i])
+func (im *importer) decodeFHIR(ctx context.Context, dir fs.FS, file int, d *fhirDecoder) error {
+	name := im.faults.files[file]
+	content, err := dir.Open(name)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	return d.decode(i, im.resourceType(i), im.measured(ctx, content))
-}
-
-// resourceType of a file by its number; "" for a CSV file.
-func (im *importer) resourceType(file int) string {
-	for _, resourceType := range fhirFiles {
-		if name := im.faults.files[file]; strings.HasPrefix(name, resourceType) && strings.HasSuffix(name, ".ndjson") {
-			return resourceType
-		}
-	}
-	return ""
+	return d.decode(file, name, im.measured(ctx, content))
 }
 
 // importer is one import under way.
 type importer struct {
-	opts   Options
-	faults faults
-	stage  *stage
-	size   int64 // of all files
-	done   int64 // bytes read, and then some for each step in the database
+	opts     Options
+	fhir     bool // FHIR resources are imported, not CSV files
+	faults   faults
+	warnings faults
+	toRead   []int // which of the files of a folder are read, by number
+	stage    *stage
+	size     int64 // of all files
+	done     int64 // bytes read, and then some for each step in the database
 }
 
 // The progress of an import: reading the files is one part of the work, and each
@@ -192,8 +194,10 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func (im *importer) sink() sink {
 	return sink{
 		patient: im.stage.addPatient, portalUser: im.stage.addPortalUser,
-		link: im.stage.addLink, episode: im.stage.addEpisode,
-		fault: im.faults.add,
+		link: im.stage.addLink, fault: im.faults.add,
+		related: im.stage.addRelated, episode: im.stage.addEpisode,
+		replacement: im.stage.addReplacement, version: im.stage.addVersion,
+		warn: im.warnings.add,
 	}
 }
 
@@ -214,6 +218,8 @@ func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (
 		}
 		return Summary{}, fmt.Errorf("importing: %w", err)
 	}
+	im.warnings.files = im.faults.files
+	summary.Warnings, summary.WarningCount = im.warnings.lines(), im.warnings.total
 	if im.opts.DryRun || !summary.Changed() {
 		return summary, nil
 	}
@@ -234,7 +240,7 @@ func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (s
 	if _, err := tx.Exec(ctx, lock); err != nil {
 		return Summary{}, err
 	}
-	if im.stage, err = newStage(ctx, tx); err != nil {
+	if im.stage, err = newStage(ctx, tx, im.fhir); err != nil {
 		return Summary{}, err
 	}
 	if err := decode(); err != nil {

@@ -335,7 +335,10 @@ func TestImportNeedsAFile(t *testing.T) {
 	if _, err := ImportCSV(t.Context(), nil, nil, Options{}); err == nil {
 		t.Error("no file was accepted")
 	}
-	if _, err := ImportFHIR(t.Context(), nil, fstest.MapFS{"Observation.ndjson": {}}, Options{}); err == nil {
+	if _, err := ImportFHIR(t.Context(), nil, fstest.MapFS{}, Options{}); err == nil {
+		t.Error("an empty folder was accepted")
+	}
+	if _, err := ImportFHIR(t.Context(), storetest.Pool(t, store.RoleAPI), fstest.MapFS{"Observation.ndjson": {}}, Options{}); err == nil {
 		t.Error("a folder without a file to import was accepted")
 	}
 }

@@ -18,9 +18,13 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64MB'`); err != nil {
 		return Summary{}, err
 	}
-	for _, check := range []func(context.Context, pgx.Tx) error{
-		im.refuseDuplicates, im.refusePatientsIDs, im.judgeEpisodes, im.refuseUnknownEnds, im.show,
-	} {
+	var summary Summary
+	checks := []func(context.Context, pgx.Tx) error{im.refuseDuplicates, im.refuseUnknownEnds, im.noteStatus}
+	if im.fhir {
+		resources := fhirMerge{importer: im, tx: tx, changes: &summary.Resources}
+		checks = resources.steps()
+	}
+	for _, check := range append(checks, im.show) {
 		if err := check(ctx, tx); err != nil {
 			return Summary{}, err
 		}
@@ -28,7 +32,6 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	if err := im.faults.err(); err != nil {
 		return Summary{}, err
 	}
-	var summary Summary
 	for _, step := range []struct {
 		kind  Kind
 		of    *Changes
@@ -141,14 +144,14 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 			WITH twice AS (
 			    SELECT %[2]s FROM %[1]s GROUP BY %[2]s HAVING count(*) > 1
 			), ranked AS (
-			    SELECT s.ctid AS at, file, line, first_value(file) OVER same AS first_file,
+			    SELECT s.ctid AS at, file, line, entry, first_value(file) OVER same AS first_file,
 			        first_value(line) OVER same AS first_line, row_number() OVER same AS nth
 			    FROM %[1]s s JOIN twice USING (%[2]s)
 			    WINDOW same AS (PARTITION BY %[2]s ORDER BY file, line)
 			), gone AS (
 			    DELETE FROM %[1]s WHERE ctid IN (SELECT at FROM ranked WHERE nth > 1)
 			)
-			SELECT file, line, first_file, first_line FROM ranked WHERE nth > 1 ORDER BY file, line`, d.table, d.key)
+			SELECT file, line, entry, first_file, first_line FROM ranked WHERE nth > 1 ORDER BY file, line`, d.table, d.key)
 		var first place
 		if err := im.eachPlace(ctx, tx, query, []any{&first.file, &first.line}, func(at place) {
 			im.duplicate(d.table, at, first)
@@ -159,55 +162,34 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// duplicate notes that what stands at a place stands at an earlier one too. A FHIR
-// resource is staged in several tables; the first that shows it is enough.
+// duplicate notes that what stands at a place stands at an earlier one too.
 func (im *importer) duplicate(table string, at, first place) {
-	of := fmt.Sprintf("line %d", first.line)
-	if at.file != first.file {
-		of = fmt.Sprintf("%s:%d", im.faults.files[first.file], first.line)
+	of := im.at(first)
+	if at.file == first.file {
+		of = fmt.Sprintf("line %d", first.line)
 	}
-	switch is, was := im.resourceType(at.file), im.resourceType(first.file); {
-	case is == "" && table == "staged_links":
+	switch table {
+	case "staged_links":
 		im.faults.add(fault{place: at, reason: "is the same link as " + of})
-	case is == "" && table == "staged_portal_users":
+	case "staged_portal_users":
 		im.faults.add(fault{place: at, field: "portal_user_id", reason: "stands already at " + of})
-	case is == "":
+	default:
 		im.faults.add(fault{place: at, field: "patient_id", reason: "stands already at " + of})
-	case is != was:
-		im.faults.add(fault{place: at, field: "id", reason: "is that of the " + was + " at " + of + ": both would be the same portal user"})
-	case table == "staged_patients", table == "staged_portal_users" && is == "RelatedPerson":
-		im.faults.add(fault{place: at, field: "id", reason: "stands already at " + of})
 	}
 }
 
-// refusePatientsIDs finds FHIR RelatedPersons that have the id of a patient whom an
-// earlier import brought: they would take over that patient's own account.
-func (im *importer) refusePatientsIDs(ctx context.Context, tx pgx.Tx) error {
-	const query = `
-		SELECT s.file, s.line FROM staged_portal_users s JOIN app.patients p ON p.patient_id = s.portal_user_id
-		WHERE s.file = ANY($1) ORDER BY s.file, s.line`
-	return im.eachPlace(ctx, tx, query, nil, func(at place) {
-		im.faults.add(fault{place: at, field: "id", reason: "is that of a patient of the directory: both would be the same portal user"})
-	}, im.filesOf("RelatedPerson"))
-}
+// at writes a place for people.
+func (im *importer) at(p place) string { return fmt.Sprintf("%s:%d", im.faults.files[p.file], p.line) }
 
-// judgeEpisodes discharges the FHIR patients all of whose episodes of care are over.
-func (im *importer) judgeEpisodes(ctx context.Context, tx pgx.Tx) error {
-	const unknown = `
-		SELECT file, line FROM staged_episodes e
-		WHERE NOT EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = e.patient_id) ORDER BY file, line`
-	err := im.eachPlace(ctx, tx, unknown, nil, func(at place) {
-		im.faults.add(fault{place: at, field: "patient.reference", reason: "names a patient who is in none of the Patient files"})
-	})
+// noteStatus notes a status that a CSV file changes: a FHIR export without episodes of
+// the patient does not take it back.
+func (im *importer) noteStatus(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE app.fhir_patients f SET status_before = s.status
+		FROM staged_patients s JOIN app.patients p USING (patient_id)
+		WHERE f.patient_id = s.patient_id AND p.status <> s.status`)
 	if err != nil {
-		return fmt.Errorf("checking episodes of care: %w", err)
-	}
-	_, err = tx.Exec(ctx, `
-		UPDATE staged_patients p SET status = 'discharged'
-		FROM (SELECT patient_id FROM staged_episodes GROUP BY patient_id HAVING bool_and(over)) e
-		WHERE p.patient_id = e.patient_id`)
-	if err != nil {
-		return fmt.Errorf("judging episodes of care: %w", err)
+		return fmt.Errorf("noting a patient's status: %w", err)
 	}
 	return nil
 }
@@ -220,9 +202,9 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 	const noPatient = `NOT EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = s.patient_id)
 		AND NOT EXISTS (SELECT FROM app.patients p WHERE p.patient_id = s.patient_id)`
 	const unknown = `
-		SELECT file, line, false FROM staged_links s WHERE ` + nobody + `
+		SELECT file, line, entry, false FROM staged_links s WHERE ` + nobody + `
 		UNION ALL
-		SELECT file, line, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 3`
+		SELECT file, line, entry, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 4`
 	found := false
 	var patient bool
 	err := im.eachPlace(ctx, tx, unknown, []any{&patient}, func(at place) {
@@ -230,14 +212,10 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 		if im.faults.cut {
 			return // what a link names may stand in the rest of a file
 		}
-		user, of := "portal_user_id", "patient_id"
-		if im.resourceType(at.file) != "" {
-			user, of = "id", "patient.reference"
-		}
 		if patient {
-			im.faults.add(fault{place: at, field: of, reason: "names no patient of these files or of the directory"})
+			im.faults.add(fault{place: at, field: "patient_id", reason: "names no patient of these files or of the directory"})
 		} else {
-			im.faults.add(fault{place: at, field: user, reason: "names no portal user of these files or of the directory"})
+			im.faults.add(fault{place: at, field: "portal_user_id", reason: "names no portal user of these files or of the directory"})
 		}
 	})
 	if err == nil && found {
@@ -262,7 +240,7 @@ func (im *importer) analyze(ctx context.Context, tx pgx.Tx, s Summary) error {
 	return nil
 }
 
-// eachPlace runs a query whose first two columns are a place, scans the others into
+// eachPlace runs a query whose first three columns are a place, scans the others into
 // more, and calls found for each row.
 func (im *importer) eachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(place), args ...any) error {
 	rows, err := tx.Query(ctx, query, args...)
@@ -270,18 +248,9 @@ func (im *importer) eachPlace(ctx context.Context, tx pgx.Tx, query string, more
 		return err
 	}
 	var at place
-	_, err = pgx.ForEachRow(rows, append([]any{&at.file, &at.line}, more...), func() error {
+	_, err = pgx.ForEachRow(rows, append([]any{&at.file, &at.line, &at.entry}, more...), func() error {
 		found(at)
 		return nil
 	})
 	return err
-}
-
-func (im *importer) filesOf(resourceType string) (files []int32) {
-	for i := range im.faults.files {
-		if im.resourceType(i) == resourceType {
-			files = append(files, int32(i)) // #nosec G115 -- a handful
-		}
-	}
-	return files
 }

@@ -3,10 +3,12 @@ package directory
 import (
 	"bufio"
 	"bytes"
-	"cmp"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,27 +16,96 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// longestResource is how many bytes one FHIR resource may have. Some carry a
-// photograph.
-const longestResource = 16 << 20
+const (
+	// longestResource is how many bytes one line may have. Some carry a photograph.
+	longestResource = 16 << 20
+	// longestDocument is how many a file may have that is one JSON value over many lines.
+	longestDocument = 64 << 20
+)
 
 // fhirDecoder makes rows of FHIR resources.
 type fhirDecoder struct {
 	today       int32
 	emailDomain string // "" takes addresses from the resources
 	into        sink
+
+	read  int // how many resources, and deletions of resources, were read
+	empty int // how many files that are called Patient and so on hold nothing: an export without news
 }
 
-// decode reads one NDJSON file, a resource of the given type a line.
-func (d *fhirDecoder) decode(file int, resourceType string, content io.Reader) error {
+// fhirFile is the file at hand.
+type fhirFile struct {
+	*fhirDecoder
+	name   string
+	unused map[string]*unused // by resource type
+}
+
+// unused is what a file holds of a type that Postern does not use.
+type unused struct {
+	first place
+	count int
+}
+
+// decode reads one file, whatever its name: NDJSON, a resource a line, or one JSON
+// document, either of them as it is or in gzip. It warns of what it does not read.
+func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
+	f := fhirFile{fhirDecoder: d, name: name, unused: map[string]*unused{}}
 	lines := bufio.NewReaderSize(content, 64<<10)
-	for at := (place{file, 1}); ; at.line++ {
+	if magic, _ := lines.Peek(2); string(magic) == "\x1f\x8b" {
+		unpacked, err := gzip.NewReader(lines)
+		if err != nil {
+			f.broken(place{file: file, line: 1})
+			return nil
+		}
+		lines = bufio.NewReaderSize(unpacked, 64<<10)
+	}
+	err := f.lines(file, lines)
+	for _, resourceType := range sortedKeys(f.unused) {
+		of := f.unused[resourceType]
+		what := resourceType
+		if what == "" {
+			what = "lines without a resourceType"
+		}
+		d.into.warn(fault{place: of.first, reason: fmt.Sprintf("holds %s, which Postern does not use: %d were not read", what, of.count)})
+	}
+	return err
+}
+
+func sortedKeys(m map[string]*unused) (keys []string) {
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// broken notes that a packed file is damaged: what it held is not known.
+func (f *fhirFile) broken(at place) {
+	f.into.fault(fault{place: at, reason: "the file is damaged (gzip): fetch it again", cut: true})
+}
+
+// lines reads NDJSON, and finds out from the first line with anything in it whether
+// that is what the file is.
+func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
+	begun := false
+	for at := (place{file: file, line: 1}); ; at.line++ {
 		line, err := readLine(lines)
 		switch {
 		case err == io.EOF:
+			if !begun && contractName(f.name) {
+				f.empty++
+			}
+			return nil
+		case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
+			f.broken(at)
 			return nil
 		case errors.Is(err, errLineTooLong):
-			d.into.fault(fault{place: at, reason: "is longer than 16 MiB"})
+			if known, ours := typeOf(line); known != "" && !ours {
+				f.leave(known, at)
+			} else {
+				f.into.fault(fault{place: at, reason: "is longer than 16 MiB"})
+			}
+			begun = true
 			continue
 		case err != nil:
 			return err
@@ -45,28 +116,123 @@ func (d *fhirDecoder) decode(file int, resourceType string, content io.Reader) e
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		if err := d.resource(at, resourceType, line); err != nil {
+		if !begun {
+			if lines, err = f.begin(at, line, lines); lines == nil || err != nil {
+				return err
+			}
+		}
+		begun = true
+		if err := f.value(at, line, false); err != nil {
 			return err
 		}
 	}
 }
 
-func (d *fhirDecoder) resource(at place, resourceType string, line []byte) error {
-	r := resource{fhirDecoder: d, place: at}
-	switch resourceType {
-	case "Patient":
-		return r.patient(line)
-	case "RelatedPerson":
-		return r.relatedPerson(line)
-	default:
-		return r.episode(line)
+// begin looks at the first line of a file. It gives the lines that follow, or nil
+// where there are none to read as NDJSON.
+func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
+	switch {
+	case bytes.HasPrefix(line, []byte("\xff\xfe")), bytes.HasPrefix(line, []byte("\xfe\xff")):
+		if strings.EqualFold(path.Ext(f.name), ".ndjson") {
+			f.into.fault(fault{place: at, reason: "is UTF-16: save the file as UTF-8", cut: true})
+			return nil, nil
+		}
+		fallthrough
+	case !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) && !contractName(f.name):
+		f.into.warn(fault{place: at, reason: "is not NDJSON: the file was not read"})
+		return nil, nil
+	case jsontext.Value(line).IsValid():
+		return rest, nil
 	}
+	if known, ours := typeOf(line); known != "" && !ours {
+		return rest, nil
+	}
+	// Perhaps the file is one document over many lines; if not, its lines are.
+	whole := append(bytes.Repeat([]byte("\n"), at.line-1), line...)
+	whole = append(whole, '\n')
+	first := len(whole)
+	more, err := io.ReadAll(io.LimitReader(rest, longestDocument))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	whole = append(whole, more...)
+	if !jsontext.Value(whole).IsValid() {
+		return bufio.NewReaderSize(io.MultiReader(bytes.NewReader(whole[first:]), rest), 64<<10), nil
+	}
+	return nil, f.value(at, whole, true)
+}
+
+// leave counts what a file holds of a type that is not used.
+func (f *fhirFile) leave(resourceType string, at place) {
+	of := f.unused[resourceType]
+	if of == nil {
+		of = &unused{first: at}
+		f.unused[resourceType] = of
+	}
+	of.count++
+}
+
+// typeOf gives a resource's type, and whether it is one that is read. What breaks off
+// before its type has none.
+func typeOf(data []byte) (resourceType string, ours bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(data))
+	if token, err := dec.ReadToken(); err != nil || token.Kind() != '{' {
+		return "", false
+	}
+	for {
+		name, err := dec.ReadToken()
+		if err != nil || name.Kind() != '"' {
+			return "", false
+		}
+		if name.String() != "resourceType" {
+			if dec.SkipValue() != nil {
+				return "", false
+			}
+			continue
+		}
+		value, err := dec.ReadToken()
+		if err != nil || value.Kind() != '"' {
+			return "", false
+		}
+		resourceType = value.String()
+		return resourceType, slices.Contains([]string{"Patient", "RelatedPerson", "EpisodeOfCare", "Bundle"}, resourceType)
+	}
+}
+
+// value reads what one line holds, or a whole file, of many lines.
+func (f *fhirFile) value(at place, data []byte, whole bool) error {
+	resourceType, ours := typeOf(data)
+	if resourceType != "" && !ours {
+		f.leave(resourceType, at)
+		return nil
+	}
+	if !utf8.Valid(data) {
+		f.into.fault(fault{place: at, reason: "is not UTF-8: save the file as UTF-8"})
+		return nil
+	}
+	if resourceType == "Bundle" {
+		return f.bundle(at, data, whole)
+	}
+	if resourceType == "" {
+		var any map[string]jsontext.Value
+		if err := json.Unmarshal(data, &any); err != nil || any == nil {
+			f.into.fault(jsonFault(at, err))
+			return nil
+		}
+		if _, wrong := any["resourceType"]; wrong {
+			f.into.fault(fault{place: at, field: "resourceType", reason: "is not a text"})
+			return nil
+		}
+		f.leave("", at)
+		return nil
+	}
+	return f.resource(at, resourceType, data, fhirEntry{}, nil)
 }
 
 var errLineTooLong = errors.New("a line is too long")
 
 // readLine returns the next line without its end, valid until the next call, and
-// io.EOF after the last.
+// io.EOF after the last. Of a line that is too long it returns the beginning.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if err == nil || err == io.EOF && len(line) > 0 {
@@ -86,154 +252,26 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	case err != nil && err != io.EOF:
 		return nil, err
 	case len(whole) > longestResource:
-		return nil, errLineTooLong
+		return whole, errLineTooLong
 	}
 	return bytes.TrimRight(whole, "\r\n"), nil
 }
 
-// resource is the line at hand.
-type resource struct {
-	*fhirDecoder
-	place
-	faulty bool
-}
-
-func (r *resource) note(field, reason string) {
-	if reason != "" {
-		r.faulty = true
-		r.into.fault(fault{place: r.place, field: field, reason: reason})
-	}
-}
-
-// parse reads the line, and checks what all resources have: a type and an id.
-func (r *resource) parse(line []byte, into any, gotType, id *string, wantType string) bool {
-	if !utf8.Valid(line) {
-		r.note("", "is not UTF-8: save the file as UTF-8")
-		return false
-	}
-	if err := json.Unmarshal(line, into); err != nil {
-		field, reason := jsonFault(err)
-		r.note(field, reason)
-		return false
-	}
-	if *gotType != wantType {
-		r.note("resourceType", "must be "+wantType+" in this file")
-		return false
-	}
-	r.note("id", checkID(*id))
-	return !r.faulty
-}
-
-// jsonFault says what is wrong with a line, without quoting it.
-func jsonFault(err error) (field, reason string) {
+// jsonFault says what is wrong with a value, without quoting it.
+func jsonFault(at place, err error) fault {
+	f := fault{place: at}
 	var semantic *json.SemanticError
-	if errors.As(err, &semantic) {
-		return strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", "."),
-			fmt.Sprintf("is not what FHIR has here: a JSON %s", semantic.JSONKind)
-	}
 	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
-		return "", fmt.Sprintf("is not a JSON object: it breaks off or is wrong at byte %d", syntax.ByteOffset+1)
-	}
-	return "", "is not a JSON object"
-}
-
-// patient makes a patient, a portal user of the same id and the link of the two.
-func (r *resource) patient(line []byte) error {
-	var p fhirPatient
-	if !r.parse(line, &p, &p.ResourceType, &p.ID, "Patient") {
-		return nil
-	}
-	name := bestName(p.Name, r.today)
-	given, family := name.parts()
-	birth, whole, reason := fhirDate(p.BirthDate)
-	r.note("birthDate", reason)
-	if birth != whole {
-		birth = date{} // a year or a month is not a day of birth
-	}
-	_, reason = firstDay(p.DeceasedDateTime)
-	r.note("deceasedDateTime", reason)
-	user := r.portalUser(p.ID, name, p.Telecom, nil)
-	if r.faulty {
-		given, family, birth = "", "", date{}
-	}
-	if err := r.into.patient(patientRow{
-		place: r.place, id: p.ID, given: given, family: family, birth: birth,
-		discharged: p.Active != nil && !*p.Active,
-		deceased:   p.DeceasedBoolean || p.DeceasedDateTime != "",
-	}); err != nil {
-		return err
-	}
-	if err := r.into.portalUser(user); err != nil {
-		return err
-	}
-	return r.into.link(linkRow{place: r.place, portalUser: p.ID, patient: p.ID, relationship: Self})
-}
-
-// relatedPerson makes a portal user and the link to the patient.
-func (r *resource) relatedPerson(line []byte) error {
-	var p fhirRelatedPerson
-	if !r.parse(line, &p, &p.ResourceType, &p.ID, "RelatedPerson") {
-		return nil
-	}
-	l := linkRow{place: r.place, portalUser: p.ID, relationship: Representative}
-	var reason string
-	l.patient, reason = patientOf(p.Patient)
-	r.note("patient.reference", reason)
-	patientIsWrong := reason != ""
-	l.from, reason = firstDay(p.Period.Start)
-	r.note("period.start", reason)
-	l.until, reason = lastDay(p.Period.End)
-	r.note("period.end", reason)
-	if l.from.set && l.until.set && l.until.day < l.from.day {
-		r.note("period.end", "is before period.start")
-	}
-	user := r.portalUser(p.ID, bestName(p.Name, r.today), p.Telecom, p.Active)
-	if err := r.into.portalUser(user); err != nil || patientIsWrong {
-		return err
-	}
-	if r.faulty {
-		l.from, l.until = date{}, date{}
-	}
-	return r.into.link(l)
-}
-
-// portalUser makes the account of a resource. Without a name it goes by its id.
-func (r *resource) portalUser(id string, name fhirHumanName, telecom []fhirContactPoint, active *bool) portalUserRow {
-	u := portalUserRow{place: r.place, id: id, name: name.full(id), active: active == nil || *active}
-	given, family := name.parts()
-	r.note("name", cmp.Or(checkText(u.name), checkText(given), checkText(family)))
-	u.email = bestEmail(telecom, r.today)
-	if r.emailDomain != "" {
-		u.email = id + "@" + r.emailDomain
-	}
-	r.note("telecom", checkEmail(u.email))
-	if r.faulty {
-		return portalUserRow{place: r.place, id: id}
-	}
-	return u
-}
-
-// episode makes a period of care, unless it was entered in error.
-func (r *resource) episode(line []byte) error {
-	var e fhirEpisodeOfCare
-	if !r.parse(line, &e, &e.ResourceType, &e.ID, "EpisodeOfCare") {
-		return nil
-	}
-	patient, reason := patientOf(e.Patient)
-	r.note("patient.reference", reason)
-	over := false
-	switch e.Status {
-	case "finished", "cancelled":
-		over = true
-	case "planned", "waitlist", "active", "onhold":
-	case "entered-in-error":
-		return nil
+	switch {
+	case err == nil:
+		f.reason = "is not what FHIR has here: a JSON null"
+	case errors.As(err, &semantic):
+		f.field = strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+		f.reason = fmt.Sprintf("is not what FHIR has here: a JSON %s", semantic.JSONKind)
+	case errors.As(err, &syntax):
+		f.reason = fmt.Sprintf("is not a JSON object: it breaks off or is wrong at byte %d", syntax.ByteOffset+1)
 	default:
-		r.note("status", "must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error")
+		f.reason = "is not a JSON object"
 	}
-	if reason != "" {
-		return nil
-	}
-	return r.into.episode(episodeRow{place: r.place, patient: patient, over: over})
+	return f
 }

@@ -79,15 +79,16 @@ func (fs *faults) err() error {
 	if fs.total == 0 {
 		return nil
 	}
+	return &Refused{Lines: fs.lines(), Total: fs.total}
+}
+
+// lines are those that are named, in the order of the files.
+func (fs *faults) lines() (lines []WrongLine) {
 	slices.SortStableFunc(fs.kept, func(a, b fault) int {
-		if a.file != b.file {
-			return a.file - b.file
-		}
-		return a.line - b.line
+		return cmp.Or(a.file-b.file, a.line-b.line, a.entry-b.entry)
 	})
-	refused := &Refused{Total: fs.total}
 	for _, f := range fs.kept[:min(len(fs.kept), cmp.Or(fs.most, mostLines))] {
-		refused.Lines = append(refused.Lines, WrongLine{fs.files[f.file], f.line, f.field, f.reason})
+		lines = append(lines, WrongLine{fs.files[f.file], f.line, f.field, f.reason})
 	}
-	return refused
+	return lines
 }

@@ -12,7 +12,9 @@ import (
 // The rows of an import on their way into its transaction's temporary tables,
 // each with the place it comes from.
 
-type place struct{ file, line int }
+// place says where a row comes from: a file by its number, a line of it, and of what
+// several FHIR resources stand in, the entry, counted from 1.
+type place struct{ file, line, entry int }
 
 type patientRow struct {
 	place
@@ -35,42 +37,103 @@ type linkRow struct {
 	from, until         date
 }
 
+// relatedRow is a FHIR RelatedPerson, as far as it makes a link.
+type relatedRow struct {
+	place
+	id, patient string // patient is "" where it names none
+	active      bool
+	from, until date
+}
+
 // episodeRow is a FHIR EpisodeOfCare, as far as it decides a patient's status.
 type episodeRow struct {
 	place
-	patient string
-	over    bool
+	id, patient string // patient is "" where it names none
+	state       episodeState
+}
+
+// episodeState is what an episode of care says about its patient, as the tables name it.
+type episodeState string
+
+const (
+	episodeOpen episodeState = "open"
+	episodeOver episodeState = "over"
+	episodeVoid episodeState = "void" // it never was, or was deleted
+)
+
+// replacementRow is a FHIR Patient's word that one record is replaced by another.
+type replacementRow struct {
+	place
+	saidBy, replaced, successor string // successor is "" where it can't be found
+}
+
+// versionRow is a FHIR resource as one place has it, and when that was so.
+type versionRow struct {
+	place
+	kind    resourceKind
+	id      string
+	deleted bool
+
+	updated  int64 // microseconds since 1970, if dated
+	dated    bool
+	version  int64 // if numbered
+	numbered bool
+	history  int // which entry of a history it is, the newest first; 0 is none
+
+	// Digests of what it says: of what decides who is written to, and where, and of
+	// the rest.
+	who, rest [16]byte
 }
 
 const createStage = `
 CREATE TEMP TABLE staged_patients (
-    file integer, line integer, patient_id text COLLATE "C", given_name text, family_name text,
+    file integer, line integer, entry integer, patient_id text COLLATE "C", given_name text, family_name text,
     birth_date date, status text, deceased boolean) ON COMMIT DROP;
 CREATE TEMP TABLE staged_portal_users (
-    file integer, line integer, portal_user_id text COLLATE "C", name text, email text, active boolean) ON COMMIT DROP;
+    file integer, line integer, entry integer, portal_user_id text COLLATE "C", name text, email text, active boolean) ON COMMIT DROP;
 CREATE TEMP TABLE staged_links (
-    file integer, line integer, portal_user_id text COLLATE "C", patient_id text COLLATE "C", relationship text,
+    file integer, line integer, entry integer, portal_user_id text COLLATE "C", patient_id text COLLATE "C", relationship text,
+    valid_from date, valid_until date) ON COMMIT DROP`
+
+const createStageFHIR = `
+CREATE TEMP TABLE staged_related (
+    file integer, line integer, entry integer, related_person_id text COLLATE "C", patient_id text COLLATE "C", active boolean,
     valid_from date, valid_until date) ON COMMIT DROP;
 CREATE TEMP TABLE staged_episodes (
-    file integer, line integer, patient_id text COLLATE "C", over boolean) ON COMMIT DROP`
+    file integer, line integer, entry integer, episode_id text COLLATE "C", patient_id text COLLATE "C", state text) ON COMMIT DROP;
+CREATE TEMP TABLE staged_replacements (
+    file integer, line integer, entry integer, said_by text COLLATE "C", replaced text COLLATE "C", successor text COLLATE "C") ON COMMIT DROP;
+CREATE TEMP TABLE staged_versions (
+    file integer, line integer, entry integer, kind text, id text COLLATE "C", deleted boolean,
+    updated bigint, version bigint, history integer, who bytea, rest bytea) ON COMMIT DROP`
 
 // stage COPYs rows into the temporary tables, about a megabyte at a time.
 type stage struct {
-	ctx                                   context.Context // of the import, which is one call
-	tx                                    pgx.Tx
-	patients, portalUsers, links, episode copyBuffer
+	ctx                                       context.Context // of the import, which is one call
+	tx                                        pgx.Tx
+	tables                                    string // that there are
+	patients, portalUsers, links              copyBuffer
+	related, episodes, replacements, versions copyBuffer
 }
 
-func newStage(ctx context.Context, tx pgx.Tx) (*stage, error) {
-	if _, err := tx.Exec(ctx, createStage); err != nil {
+func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
+	create, tables := createStage, "staged_patients, staged_portal_users, staged_links"
+	if fhir {
+		create += ";" + createStageFHIR
+		tables += ", staged_related, staged_episodes, staged_replacements, staged_versions"
+	}
+	if _, err := tx.Exec(ctx, create); err != nil {
 		return nil, fmt.Errorf("creating temporary tables: %w", err)
 	}
 	return &stage{
-		ctx: ctx, tx: tx,
-		patients:    copyBuffer{table: "staged_patients", columns: 8},
-		portalUsers: copyBuffer{table: "staged_portal_users", columns: 6},
-		links:       copyBuffer{table: "staged_links", columns: 7},
-		episode:     copyBuffer{table: "staged_episodes", columns: 4},
+		ctx: ctx, tx: tx, tables: tables,
+		patients:     copyBuffer{table: "staged_patients", columns: 9},
+		portalUsers:  copyBuffer{table: "staged_portal_users", columns: 7},
+		links:        copyBuffer{table: "staged_links", columns: 8},
+		related:      copyBuffer{table: "staged_related", columns: 8},
+		episodes:     copyBuffer{table: "staged_episodes", columns: 6},
+		replacements: copyBuffer{table: "staged_replacements", columns: 6},
+		versions:     copyBuffer{table: "staged_versions", columns: 11},
 	}, nil
 }
 
@@ -108,21 +171,53 @@ func (s *stage) addLink(r linkRow) error {
 	return s.flush(b, flushAt)
 }
 
+func (s *stage) addRelated(r relatedRow) error {
+	b := s.related.row(r.place)
+	b.text(r.id)
+	b.textOrNull(r.patient)
+	b.bool(r.active)
+	b.date(r.from)
+	b.date(r.until)
+	return s.flush(b, flushAt)
+}
+
 func (s *stage) addEpisode(r episodeRow) error {
-	b := s.episode.row(r.place)
-	b.text(r.patient)
-	b.bool(r.over)
+	b := s.episodes.row(r.place)
+	b.text(r.id)
+	b.textOrNull(r.patient)
+	b.text(string(r.state))
+	return s.flush(b, flushAt)
+}
+
+func (s *stage) addReplacement(r replacementRow) error {
+	b := s.replacements.row(r.place)
+	b.text(r.saidBy)
+	b.text(r.replaced)
+	b.text(r.successor)
+	return s.flush(b, flushAt)
+}
+
+func (s *stage) addVersion(r versionRow) error {
+	b := s.versions.row(r.place)
+	b.text(string(r.kind))
+	b.text(r.id)
+	b.bool(r.deleted)
+	b.bigint(r.updated, r.dated)
+	b.bigint(r.version, r.numbered)
+	b.int(r.history)
+	b.text(string(r.who[:])) // bytea is sent as text is
+	b.text(string(r.rest[:]))
 	return s.flush(b, flushAt)
 }
 
 // close sends what is left, and lets the planner know what came.
 func (s *stage) close() error {
-	for _, b := range []*copyBuffer{&s.patients, &s.portalUsers, &s.links, &s.episode} {
+	for _, b := range []*copyBuffer{&s.patients, &s.portalUsers, &s.links, &s.related, &s.episodes, &s.replacements, &s.versions} {
 		if err := s.flush(b, 1); err != nil {
 			return err
 		}
 	}
-	_, err := s.tx.Exec(s.ctx, `ANALYZE staged_patients, staged_portal_users, staged_links, staged_episodes`)
+	_, err := s.tx.Exec(s.ctx, `ANALYZE `+s.tables)
 	return err
 }
 
@@ -145,7 +240,7 @@ func (s *stage) flush(b *copyBuffer, atLeast int) error {
 // (https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format").
 type copyBuffer struct {
 	table   string
-	columns uint16 // file and line included
+	columns uint16 // those of the place included
 	data    []byte
 }
 
@@ -156,6 +251,7 @@ func (b *copyBuffer) row(p place) *copyBuffer {
 	b.data = binary.BigEndian.AppendUint16(b.data, b.columns)
 	b.int(p.file)
 	b.int(p.line)
+	b.int(p.entry)
 	return b
 }
 
@@ -169,6 +265,25 @@ func (b *copyBuffer) text(s string) {
 	b.data = append(b.data, s...)
 }
 
+func (b *copyBuffer) textOrNull(s string) {
+	if s == "" {
+		b.null()
+		return
+	}
+	b.text(s)
+}
+
+func (b *copyBuffer) null() { b.data = append(b.data, 0xff, 0xff, 0xff, 0xff) }
+
+func (b *copyBuffer) bigint(n int64, set bool) {
+	if !set {
+		b.null()
+		return
+	}
+	b.data = binary.BigEndian.AppendUint32(b.data, 8)
+	b.data = binary.BigEndian.AppendUint64(b.data, uint64(n)) // #nosec G115 -- the same 64 bits
+}
+
 func (b *copyBuffer) bool(v bool) {
 	one := byte(0)
 	if v {
@@ -179,7 +294,7 @@ func (b *copyBuffer) bool(v bool) {
 
 func (b *copyBuffer) date(d date) {
 	if !d.set {
-		b.data = append(b.data, 0xff, 0xff, 0xff, 0xff) // NULL
+		b.null()
 		return
 	}
 	b.data = binary.BigEndian.AppendUint32(b.data, 4)

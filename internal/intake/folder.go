@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"path"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,18 +45,15 @@ func (f folder) Stat(name string) (fs.FileInfo, error) {
 	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
-// Glob implements fs.GlobFS.
-func (f folder) Glob(pattern string) (names []string, err error) {
-	for _, one := range f.files {
-		match, err := path.Match(pattern, one.Name)
-		if err != nil {
-			return nil, err
-		}
-		if match {
-			names = append(names, one.Name)
-		}
+// ReadDir implements fs.ReadDirFS. An upload has no folders within.
+func (f folder) ReadDir(name string) (entries []fs.DirEntry, err error) {
+	if name != "." {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
 	}
-	return names, nil
+	for _, one := range f.files {
+		entries = append(entries, fs.FileInfoToDirEntry(info{one}))
+	}
+	return entries, nil
 }
 
 type opened struct {

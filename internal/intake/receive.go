@@ -95,26 +95,22 @@ func (in *Intake) keep(ctx context.Context, id uuid.UUID, key content.Key, next 
 		k.Sums = append(k.Sums, stored.SHA256[:])
 	}
 	if len(k.Files) == 0 {
-		return kept{}, Invalid("Choose at least one file: patients.csv, portal_users.csv, links.csv, or the NDJSON files of a FHIR export")
+		return kept{}, Invalid("Choose at least one file: patients.csv, portal_users.csv, links.csv, or the files of a FHIR export")
 	}
 	return k, nil
 }
 
-// bulk is how the names of the files begin that are read of a FHIR bulk export.
-var bulk = []string{"Patient", "RelatedPerson", "EpisodeOfCare"}
-
-// admit refuses a file that does not go with those before it.
+// admit refuses a file that does not go with those before it. Which files of a FHIR
+// export are read is found out from what they hold, when they are checked.
 func (k *kept) admit(name string) error {
 	format := ""
-	switch ext := strings.ToLower(path.Ext(name)); {
-	case ext == ".csv":
+	switch ext := strings.ToLower(path.Ext(name)); ext {
+	case ".csv":
 		format = "csv"
-	case ext == ".ndjson" && slices.ContainsFunc(bulk, func(p string) bool { return strings.HasPrefix(name, p) }):
+	case ".ndjson", ".json", ".gz":
 		format = "fhir"
-	case ext == ".ndjson":
-		return Invalid(fmt.Sprintf("%s is none of the files that are read of a FHIR export: their names begin with Patient, RelatedPerson or EpisodeOfCare", name))
 	default:
-		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON of a FHIR export (.ndjson)", name))
+		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz)", name))
 	}
 	switch {
 	case k.Format != "" && k.Format != format:

@@ -126,7 +126,7 @@ var errMoved = errors.New("the directory has changed since the dry run")
 // all is done, but for the files, which Sweep deletes if we don't.
 func (in *Intake) importIt(ctx context.Context, id uuid.UUID, staff access.Subject, key content.Key, k kept, o directory.Options) error {
 	o.InTx = func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
-		if summary != k.Report.Summary {
+		if !summary.Equal(k.Report.Summary) {
 			return errMoved
 		}
 		e, err := summary.Event(in.Source, staff.Actor(), k.Format, in.Now())

@@ -35,6 +35,10 @@ const allowed = `
 	app.consumer_errors      S       SIU     SIU     SIU
 	app.directory_imports    SIUD    -       -       -
 	app.drafts               SIUD    -       -       -
+	app.fhir_episodes        SIU     -       -       -
+	app.fhir_patients        SIU     -       -       -
+	app.fhir_related_persons SIU     -       -       -
+	app.fhir_replacements    SID     -       -       -
 	app.links                SIU     S       S       S
 	app.manifest_keys        SUD     SIU     -       -
 	app.message_content      SIUD    -       -       -

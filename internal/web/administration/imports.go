@@ -122,7 +122,8 @@ type progress struct {
 	Path         string
 	Percent      int
 	Tallies      []tally
-	Lines        []directory.WrongLine // of this page of them
+	Lines        []directory.WrongLine // wrong, of this page of them
+	Warnings     []directory.WrongLine // likewise
 	Newer, Older string
 }
 
@@ -203,13 +204,20 @@ func (p *Pages) progressOf(r *http.Request, found intake.Import) (progress, erro
 		}
 		data.Tallies = append(data.Tallies, one.tally)
 	}
-	wrong := found.Report.Wrong
-	from := min(page.Number(r, "from", 0, len(wrong)), len(wrong))
-	data.Lines = wrong[from:min(from+linesPerPage, len(wrong))]
+	if found.Format == "fhir" {
+		data.Tallies = append(data.Tallies, tally{Name: "FHIR resources", Changes: summary.Resources})
+	}
+	// An import that is refused has wrong lines, another has warnings.
+	all, lines := found.Report.Wrong, &data.Lines
+	if found.State != intake.Refused {
+		all, lines = summary.Warnings, &data.Warnings
+	}
+	from := min(page.Number(r, "from", 0, len(all)), len(all))
+	*lines = all[from:min(from+linesPerPage, len(all))]
 	if from > 0 {
 		data.Newer = address(r, "from", strconv.Itoa(max(from-linesPerPage, 0)))
 	}
-	if from+linesPerPage < len(wrong) {
+	if from+linesPerPage < len(all) {
 		data.Older = address(r, "from", strconv.Itoa(from+linesPerPage))
 	}
 	return data, nil

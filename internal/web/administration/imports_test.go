@@ -71,7 +71,7 @@ func TestImport(t *testing.T) {
 	s := webtest.New(t)
 	imported(t, s, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\n", "u.csv", portalUsersHeader+"polly,Polly,polly@example.org,true\n")
 	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
-	v.Get("/directory/import").Is(http.StatusOK).Says("Import", "up to 1 GB and 50 files", "patients.csv", "RelatedPerson*.ndjson", "Upload and check")
+	v.Get("/directory/import").Is(http.StatusOK).Says("Import", "up to 1 GB and 50 files", "patients.csv", "FHIR R4 bulk export", "Upload and check")
 
 	before := s.Keeps(t)
 	files := []string{
@@ -165,7 +165,6 @@ func TestWrongUploads(t *testing.T) {
 		{nil, "Choose at least one file"},
 		{[]string{"", ""}, "Choose at least one file"},
 		{[]string{"patients.xlsx", "x"}, "patients.xlsx is neither a CSV file (.csv) nor NDJSON"},
-		{[]string{"Observation.ndjson", "{}"}, "Observation.ndjson is none of the files that are read of a FHIR export"},
 		{[]string{"p.csv", patientsHeader, "Patient.ndjson", "{}"}, "can't be imported together"},
 		{[]string{"p.csv", patientsHeader, "p.csv", patientsHeader}, "Two files are called p.csv"},
 	} {
@@ -177,6 +176,8 @@ func TestWrongUploads(t *testing.T) {
 	}
 	ended(t, v, uploaded(t, v, "p.csv", "")).Says("1 fault in the files", "p.csv 1 The whole line the file is empty")
 	ended(t, v, uploaded(t, v, "p.csv", "who,knows\n")).Says("the header is of none of the files")
+	ended(t, v, uploaded(t, v, "Observation.ndjson", `{"resourceType":"Observation"}`)).Says("the export holds no Patient, RelatedPerson or EpisodeOfCare",
+		"Observation.ndjson 1 The whole line holds Observation, which Postern does not use")
 }
 
 // A FHIR export is imported likewise.
@@ -193,6 +194,29 @@ func TestImportFHIR(t *testing.T) {
 	if e := awaitImport(t, s); !strings.Contains(string(e.Data), `"format":"fhir"`) {
 		t.Errorf("the record says %s", e.Data)
 	}
+}
+
+// What is imperfect in an export, and what is not read of it, is counted and listed
+// before the import and after it. An export of what has changed is imported likewise,
+// also where it changes nothing but what is remembered.
+func TestImportFHIRWithWarnings(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	page := ended(t, v, uploaded(t, v,
+		"1.Patient.NDJSON", `{"resourceType":"Patient","id":"tom","name":[{"text":"Tom"}],"telecom":[{"system":"email","value":"tom at home"}]}`+"\n",
+		"manifest.json", `{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`)).
+		Says("What the files would change", "imported, with 2 warnings", "Patients 1 0 0", "FHIR resources 1 0 0", "2 warnings",
+			"1.Patient.NDJSON 1 telecom an address is not an e-mail address", "manifest.json 1 The whole line holds lines without a resourceType").
+		Hides("Every line is right", "tom at home")
+	decided(t, v, page, "import").Says("Imported", "2 warnings", "1.Patient.NDJSON 1 telecom")
+	page = ended(t, v, uploaded(t, v, "episodes.ndjson", `{"resourceType":"EpisodeOfCare","id":"e","status":"active","patient":{"reference":"Patient/tom"}}`)).
+		Says("What the files would change", "Every line is right", "Patients 0 0 0", "FHIR resources 1 0 0").Hides("What to know")
+	decided(t, v, page, "import").Says("Imported")
+	page = ended(t, v, uploaded(t, v, "episodes.ndjson", `{"resourceType":"EpisodeOfCare","id":"e","status":"finished","patient":{"reference":"Patient/tom"}}`)).
+		Says("Patients 0 1 0", "tom Status Active Discharged")
+	decided(t, v, page, "import").Says("Imported")
+	v.Get("/directory/patients/tom").Says("Discharged")
 }
 
 // The directory changes after the dry run: then what was confirmed is not done, and

@@ -1,0 +1,547 @@
+package directory
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// audiences are the ids in each group on the day of the tests: what an import comes to.
+func audiences(t tb, pool *pgxpool.Pool) string {
+	t.Helper()
+	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	var lines []string
+	for _, group := range []Group{ActivePatients, DischargedPatients, AllPortalUsers} {
+		var ids []string
+		for r, err := range Audience(t.Context(), tx, Selection{Groups: []Group{group}}, today) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, r.ID)
+		}
+		slices.Sort(ids)
+		lines = append(lines, strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(string(group), "_patients"), "_portal_users")+": "+strings.Join(ids, " ")))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// imports imports folders one after the other, and gives the last summary. A dry run
+// before each must say the same, and one after it that nothing changes.
+func imports(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
+	t.Helper()
+	for _, dir := range folders {
+		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: today, DryRun: true})
+		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: today})
+		if (dryErr == nil) != (err == nil) || !dry.Equal(last) {
+			t.Fatalf("a dry run says %+v (%v), the import %+v (%v)", dry, dryErr, last, err)
+		}
+		if err != nil {
+			return Summary{}, err
+		}
+		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today})
+		if err != nil || again.Changed() {
+			t.Fatalf("the same again: %+v, %v", again, err)
+		}
+	}
+	return last, nil
+}
+
+// said writes warnings as text.
+func said(warnings []WrongLine) string {
+	var lines []string
+	for _, w := range warnings {
+		lines = append(lines, w.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// lines joins resources to a file. Each is written as kind, id and further members:
+// P is a Patient, R a RelatedPerson, E an EpisodeOfCare.
+func lines(resources ...string) string { return strings.Join(resources, "\n") + "\n" }
+
+func res(kind, id string, members ...string) string {
+	full := map[string]string{"P": "Patient", "R": "RelatedPerson", "E": "EpisodeOfCare"}[kind]
+	return `{"resourceType":"` + full + `","id":"` + id + `"` + strings.Join(append([]string{""}, members...), ",") + `}`
+}
+
+func of(patient string) string { return `"patient":{"reference":"Patient/` + patient + `"}` }
+func status(s string) string   { return `"status":"` + s + `"` }
+func updated(day int) string {
+	return fmt.Sprintf(`"meta":{"lastUpdated":"2026-01-%02dT00:00:00Z"}`, day)
+}
+func versioned(v string) string { return `"meta":{"versionId":"` + v + `"}` }
+func replacedBy(p string) string {
+	return `"link":[{"type":"replaced-by","other":{"reference":"Patient/` + p + `"}}]`
+}
+func replaces(p string) string {
+	return `"link":[{"type":"replaces","other":{"reference":"Patient/` + p + `"}}]`
+}
+func mailed(address string) string { return `"telecom":[{"system":"email","value":"` + address + `"}]` }
+
+// deleted is a line of the files that a bulk export's manifest lists as deleted.
+func deleted(urls ...string) string {
+	var entries []string
+	for _, url := range urls {
+		entries = append(entries, `{"request":{"method":"DELETE","url":"`+url+`"}}`)
+	}
+	return `{"resourceType":"Bundle","type":"transaction","entry":[` + strings.Join(entries, ",") + `]}`
+}
+
+func gzipped(content string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(content))
+	_ = w.Close()
+	return b.String()
+}
+
+// forgetful gives a database, and what empties its directory: a database for each of
+// many small stories would take minutes.
+func forgetful(t *testing.T) (*pgxpool.Pool, func()) {
+	t.Helper()
+	url := storetest.New(t)
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	return storetest.Open(t, url, store.RoleAPI), func() {
+		if _, err := admin.Exec(context.Background(), `DELETE FROM app.links; DELETE FROM app.portal_users; DELETE FROM app.patients;
+			DELETE FROM app.fhir_patients; DELETE FROM app.fhir_replacements; DELETE FROM app.fhir_related_persons; DELETE FROM app.fhir_episodes`); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// story is what imports of FHIR folders, one after the other, come to.
+type story struct {
+	name     string
+	folders  []fs.FS
+	want     string // the audiences
+	warnings string // of the last import; a line each, of which the beginning is enough
+	refused  string // the last import is refused by a text that holds this
+}
+
+func tell(t *testing.T, stories []story) {
+	t.Helper()
+	pool, forget := forgetful(t)
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) {
+			forget()
+			last, err := imports(t, pool, s.folders...)
+			var refused *Refused
+			switch {
+			case s.refused != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), s.refused)):
+				t.Errorf("it was not refused by %q: %v", s.refused, err)
+			case s.refused == "" && err != nil:
+				t.Fatal(err)
+			}
+			if got := audiences(t, pool); got != s.want {
+				t.Errorf("the audiences are\n%s\nand should be\n%s", got, s.want)
+			}
+			want := strings.Split(s.warnings, "\n")
+			if s.warnings == "" {
+				want = nil
+			}
+			wrong := len(last.Warnings) != len(want)
+			for i := range want {
+				wrong = wrong || !strings.HasPrefix(last.Warnings[i].String(), want[i])
+			}
+			if wrong || last.WarningCount != len(want) {
+				t.Errorf("the warnings are\n%s\nand should begin\n%s", said(last.Warnings), s.warnings)
+			}
+		})
+	}
+}
+
+func dirOf(t *testing.T, name string) fs.FS {
+	t.Helper()
+	return os.DirFS("testdata/" + name)
+}
+
+// Files are found by what they hold. What is not read is named.
+func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	three := lines(res("P", "p"), res("R", "r", of("p")), res("E", "e", of("p"), status("finished")))
+	const wanted = "active:; discharged: p r; all: p r"
+	pretty := func(text string) string {
+		return strings.ReplaceAll(strings.ReplaceAll(text, "{", "{\n"), ",", ",\n  ")
+	}
+	bundle := `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.ReplaceAll(strings.TrimSpace(three), "\n", `},{"resource":`) + `}]}`
+	tell(t, []story{
+		{"client file names", []fs.FS{dirOf(t, "fhir-client-file-names")}, "active:; discharged: cf1 cfr; all: cf1 cfr", "", ""},
+		{"one file of several types", []fs.FS{folder("export.ndjson", three)}, wanted, "", ""},
+		{"no extension", []fs.FS{folder("1", three)}, wanted, "", ""},
+		{"an extension in upper case, CRLF, a BOM and blank lines", []fs.FS{folder("X.NDJSON", "\uFEFF\r\n \r\n"+strings.ReplaceAll(three, "\n", "\r\n\r\n"))}, wanted, "", ""},
+		{"a BOM alone before", []fs.FS{folder("X.NDJSON", "\uFEFF"+three)}, wanted, "", ""},
+		{"no line break at the end", []fs.FS{folder("x.ndjson", strings.TrimSpace(three))}, wanted, "", ""},
+		{"a folder within is named", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder within the folder: it was not read", ""},
+		{"gzip", []fs.FS{folder("x.ndjson.gz", gzipped(three))}, wanted, "", ""},
+		{"a Bundle on a line", []fs.FS{folder("x.ndjson", bundle)}, wanted, "", ""},
+		{"a Bundle over many lines", []fs.FS{folder("x.json", "\n"+pretty(bundle))}, wanted, "", ""},
+		{"a resource over many lines, in gzip", []fs.FS{folder("p.json.gz", gzipped(pretty(res("P", "p"))), "x.json", lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
+		{"a type that stands last", []fs.FS{folder("x", `{"id":"p","name":[{"text":"A"}],"resourceType":"Patient"}`)}, "active: p; discharged:; all: p", "", ""},
+		{"what is not read", []fs.FS{folder(
+			"1.Observation.ndjson", strings.Repeat(`{"resourceType":"Observation","id":"o"}`+"\n", 3)+`{"resourceType":"Observation",`,
+			"2.mixed.ndjson", lines(`{"resourceType":"Encounter"}`, res("P", "p")),
+			"README.md", "# An export", ".DS_Store", "\x00\x00", "log.ndjson", `{"eventId":"kickoff"}`,
+			"manifest.json", pretty(`{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`), "patients.csv", patientsHeader, "empty", "", "x.pdf", "%PDF-1.7\n\x00\xff")},
+			"active: p; discharged:; all: p", `.DS_Store:1: is not NDJSON: the file was not read
+1.Observation.ndjson:1: holds Observation, which Postern does not use: 4 were not read
+2.mixed.ndjson:1: holds Encounter, which Postern does not use: 1 were not read
+README.md:1: is not NDJSON: the file was not read
+log.ndjson:1: holds lines without a resourceType
+manifest.json:1: holds lines without a resourceType
+patients.csv:1: is not NDJSON
+x.pdf:1: is not NDJSON`, ""},
+		{"nothing to import", []fs.FS{folder("Observation.ndjson", `{"resourceType":"Observation"}`, "README.md", "# An export")},
+			"active:; discharged:; all:", "", "the export holds no Patient, RelatedPerson or EpisodeOfCare\nObservation.ndjson:1: holds Observation"},
+		{"an export without news", []fs.FS{folder("Patient.ndjson", res("P", "p")), folder("Patient.ndjson", "")}, "active: p; discharged:; all: p", "", ""},
+		{"a file that breaks off", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"))+`{"resourceType":"Patient","id":"q"`)}, "active:; discharged:; all:", "", "1.Patient.ndjson:2: is not a JSON object"},
+		{"gzip that breaks off", []fs.FS{folder("x.gz", gzipped(three)[:40])}, "active:; discharged:; all:", "", "x.gz:1: the file is damaged (gzip)"},
+		{"UTF-16", []fs.FS{folder("p.ndjson", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.ndjson:1: is UTF-16: save the file as UTF-8"},
+		{"a line of another type that is too long", []fs.FS{folder("x.ndjson", lines(`{"resourceType":"Binary","data":"`+strings.Repeat("x", longestResource)+`"}`, res("P", "p")))},
+			"active: p; discharged:; all: p", "x.ndjson:1: holds Binary", ""},
+	})
+}
+
+// An export of what has changed changes only that. Status comes from all that is known.
+func TestIncrementalExports(t *testing.T) {
+	t.Parallel()
+	full := folder("Patient.ndjson", lines(res("P", "p"), res("P", "q"), res("P", "off", `"active":false`)),
+		"RelatedPerson.ndjson", res("R", "r", of("p")),
+		"EpisodeOfCare.ndjson", lines(res("E", "e1", of("p"), status("finished")), res("E", "e2", of("p"), status("active")), res("E", "e3", of("q"), status("finished"))))
+	named := `"name":[{"text":"New Name"}]`
+	tell(t, []story{
+		{"all of it", []fs.FS{full}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"a Patient without its episodes", []fs.FS{full, folder("a", lines(res("P", "p", named), res("P", "q", named)))}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"an episode alone", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
+		{"one of two episodes ends", []fs.FS{full, folder("a", res("E", "e4", of("p"), status("planned"))), folder("a", res("E", "e2", of("p"), status("finished")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"one comes back", []fs.FS{full, folder("a", res("E", "e5", of("q"), status("planned")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
+		{"an episode changes its patient", []fs.FS{full, folder("a", res("E", "e2", of("q"), status("active")))}, "active: q; discharged: off p r; all: off p q r", "", ""},
+		{"an episode in error", []fs.FS{full, folder("a", res("E", "e3", of("q"), status("entered-in-error")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
+		{"an inactive patient's episode", []fs.FS{full, folder("a", res("E", "e6", of("off"), status("active")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"active again", []fs.FS{full, folder("a", res("P", "off"))}, "active: off p r; discharged: q; all: off p q r", "", ""},
+		{"a RelatedPerson alone", []fs.FS{full, folder("a", res("R", "s", of("q")))}, "active: p r; discharged: off q s; all: off p q r s", "", ""},
+		{"an episode of an unknown patient counts later", []fs.FS{full, folder("a", res("E", "e9", of("z"), status("finished")))}, "active: p r; discharged: off q; all: off p q r",
+			"a:1: patient.reference: names a patient who is neither in these files nor in the directory", ""},
+		{"and then it does", []fs.FS{full, folder("a", res("E", "e9", of("z"), status("finished"))), folder("a", res("P", "z"))}, "active: p r; discharged: off q z; all: off p q r z", "", ""},
+		{"a RelatedPerson of an unknown patient is not written to", []fs.FS{full, folder("a", res("R", "s", of("z")))}, "active: p r; discharged: off q; all: off p q r",
+			"a:1: patient.reference: names a patient who is neither", ""},
+		{"until the patient comes", []fs.FS{full, folder("a", res("R", "s", of("z"))), folder("b", res("P", "z"))}, "active: p r s z; discharged: off q; all: off p q r s z", "", ""},
+		{"all of it again", []fs.FS{full, folder("a", lines(res("E", "e2", of("p"), status("finished")), res("P", "q", `"active":false`))), full}, "active: p r; discharged: off q; all: off p q r", "", ""},
+	})
+}
+
+// What an earlier version imported left a status and no episodes: it holds until an
+// export brings some, or a CSV file says otherwise.
+func TestAStatusWithoutItsEpisodes(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAPI)
+	csv := func(status string) {
+		t.Helper()
+		if _, err := ImportCSV(t.Context(), pool, csvFiles("p.csv", patientsHeader+"p,A,B,,"+status+",false\n", "u.csv", portalUsersHeader+"p,A B,,true\n",
+			"l.csv", linksHeader+"p,p,self,,\n"), Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(doing, want string, warnings int, dir ...fs.FS) {
+		t.Helper()
+		s, err := imports(t, pool, dir...)
+		if got := audiences(t, pool); err != nil || got != want || s.WarningCount != warnings {
+			t.Errorf("%s: %s, %d warnings, %v", doing, got, s.WarningCount, err)
+		}
+	}
+	const active, discharged = "active: p; discharged:; all: p", "active:; discharged: p; all: p"
+	csv("discharged")
+	patient := folder("a", res("P", "p"))
+	is("a Patient alone", discharged, 1, patient)
+	is("one who is not active", discharged, 0, folder("a", res("P", "p", `"active":false`)))
+	is("active again", discharged, 1, folder("a", res("P", "p", `"active":true`)))
+	is("an episode that is open", active, 0, folder("a", res("E", "e", of("p"), status("active"))))
+	is("and then over", discharged, 0, folder("a", res("E", "e", of("p"), status("finished"))))
+	is("and then deleted", discharged, 0, folder("a", deleted("EpisodeOfCare/e")))
+	csv("active")
+	is("as a CSV file said since", active, 0, patient)
+}
+
+// Corrections end what they correct.
+func TestCorrections(t *testing.T) {
+	t.Parallel()
+	two := folder("a", lines(res("P", "a"), res("P", "b"), res("R", "ra", of("a")), res("R", "rb", of("b")), res("E", "ea", of("a"), status("finished")), res("E", "eb", of("b"), status("active"))))
+	moved := "fhir-relatedperson-moved/"
+	const before = "active: b rb; discharged: a ra; all: a b ra rb"
+	history := func(entries ...string) string {
+		return `{"resourceType":"Bundle","type":"history","entry":[` + strings.Join(entries, ",") + `]}`
+	}
+	version := func(resource string) string {
+		return `{"resource":` + resource + `,"request":{"method":"PUT","url":"x"}}`
+	}
+	gone := func(url, when string) string {
+		return `{"request":{"method":"DELETE","url":"` + url + `"},"response":{"lastModified":"` + when + `"}}`
+	}
+	tell(t, []story{
+		{"two patients", []fs.FS{two}, before, "", ""},
+		{"a RelatedPerson that moved", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after")}, "active: rm1 rm2 rmr; discharged:; all: rm1 rm2 rmr", "", ""},
+		{"its old patient is discharged", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after"), folder("a", lines(res("P", "rm2", `"active":false`)))}, "active: rm1; discharged: rm2 rmr; all: rm1 rm2 rmr", "", ""},
+		{"there and back", []fs.FS{two, folder("a", res("R", "ra", of("b"))), folder("a", res("R", "ra", of("a")))}, before, "", ""},
+		{"moved to a patient who is not known", []fs.FS{two, folder("a", res("R", "rb", of("z")))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: names a patient who is neither", ""},
+		{"moved to nobody", []fs.FS{two, folder("a", res("R", "rb"))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: is missing", ""},
+		{"by identifier alone", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"identifier":{"value":"1"}}`))}, before, "a:1: patient.reference: is missing", ""},
+		{"contained", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"#p"}`))}, before, "a:1: patient.reference: does not have the form", ""},
+		{"by a search", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"Patient?identifier=1"}`))}, before, "a:1: patient.reference: does not have the form", ""},
+		{"by a server's address and a version", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"https://fhir.test/r4/Patient/b/_history/2"}`))}, "active: b rb rc; discharged: a ra; all: a b ra rb rc", "", ""},
+		{"not active", []fs.FS{two, folder("a", res("R", "rb", of("b"), `"active":false`))}, "active: b; discharged: a ra; all: a b ra", "", ""},
+		{"a period that has ended", []fs.FS{two, folder("a", res("R", "rb", of("b"), `"period":{"end":"2026-03-14"}`))}, "active: b; discharged: a ra; all: a b ra rb", "", ""},
+
+		{"replaced", []fs.FS{folder("a", lines(res("P", "a", replacedBy("b")), res("P", "b")))}, "active: b; discharged:; all: b", "", ""},
+		{"replaced later: representatives go on with the successor, and so do episodes", []fs.FS{two, folder("a", res("P", "a", replacedBy("b")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"the successor says it", []fs.FS{two, folder("a", res("P", "b", replaces("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"both say it", []fs.FS{two, folder("a", lines(res("P", "b", replaces("a")), res("P", "a", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"a chain", []fs.FS{two, folder("a", lines(res("P", "a", replacedBy("m")), res("P", "m", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"a chain in the wrong order", []fs.FS{two, folder("a", res("P", "m", replacedBy("b"))), folder("a", res("P", "a", replacedBy("m")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"not replaced after all", []fs.FS{two, folder("a", res("P", "a", replacedBy("b"))), folder("a", res("P", "a"))}, before, "", ""},
+		{"as the successor says", []fs.FS{two, folder("a", res("P", "b", replaces("a"))), folder("a", res("P", "b"))}, before, "", ""},
+		{"by one who is not known", []fs.FS{two, folder("a", res("P", "b", replacedBy("z")))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: names a successor who is neither", ""},
+		{"until that one comes", []fs.FS{two, folder("a", res("P", "b", replacedBy("z"))), folder("a", res("P", "z"))}, "active: rb z; discharged: a ra; all: a ra rb z", "", ""},
+		{"by one who can't be found", []fs.FS{two, folder("a", res("P", "b", `"link":[{"type":"replaced-by","other":{"display":"B"}}]`))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: is missing", ""},
+		{"in a circle", []fs.FS{two, folder("x", lines(res("P", "a", replacedBy("b")), res("P", "b", replacedBy("a"))))}, before, "", "x:2: link: the patients a, b replace one another in a circle"},
+		{"by itself", []fs.FS{two, folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patients a replace one another in a circle"},
+		{"in a circle with what is known", []fs.FS{two, folder("x", res("P", "a", replacedBy("b"))), folder("x", res("P", "b", replacedBy("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", "x:1: link: the patients a, b"},
+		{"by two", []fs.FS{two, folder("x", res("P", "z", `"link":[{"type":"replaced-by","other":{"reference":"Patient/a"}},{"type":"replaced-by","other":{"reference":"Patient/b"}}]`))}, before, "", "x:1: link: the patients a, b, z are said to be replaced by several others"},
+		{"seen beside another", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"seealso","other":{"reference":"Patient/b"}}]`))}, before, "", ""},
+
+		{"twice in one file", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a"), res("R", "r", of("a")), res("R", "r", of("a"))))}, "active: a r; discharged:; all: a r", "", ""},
+		{"in two files, the later one by date", []fs.FS{folder("a", res("P", "a", updated(3), `"active":false`), "b", res("P", "a", updated(2)))}, "active:; discharged: a; all: a", "", ""},
+		{"by version", []fs.FS{folder("a", lines(res("P", "p"), res("R", "r", of("p"), `"active":false`, versioned("9")), res("R", "r", of("p"), versioned("10"))))}, "active: p r; discharged:; all: p r", "", ""},
+		{"not to be told apart, and about who is written to", []fs.FS{folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: stands with other content at a:1 too"},
+		{"with another address", []fs.FS{folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: stands with other content at a:1 too"},
+		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: stands with other content at a:1 too", ""},
+
+		{"a Patient deleted", []fs.FS{two, folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"and made anew", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
+		{"a RelatedPerson deleted", []fs.FS{two, folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
+		{"an episode deleted", []fs.FS{two, folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
+		{"one who was never there", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
+		{"a deletion by search", []fs.FS{two, folder("a", deleted("Patient?identifier=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
+		{"deleted in a history", []fs.FS{two, folder("a", history(gone("Patient/b/_history/3", "2026-01-03T00:00:00Z"), version(res("P", "b", updated(2))), version(res("P", "b", updated(1)))))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"a history without dates, the newest first", []fs.FS{two, folder("a", history(version(res("P", "b")), `{"request":{"method":"DELETE","url":"Patient/b"}}`, version(res("P", "b", `"active":false`))))}, before, "", ""},
+		{"deleted and there, with dates", []fs.FS{two, folder("a", res("P", "b", updated(4), `"active":true`), "b", strings.Replace(deleted("Patient/b"), `"type"`, `"meta":{"lastUpdated":"2026-01-05T00:00:00Z"},"type"`, 1))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"deleted and there, without", []fs.FS{two, folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: stands with other content at a:1 too"},
+	})
+}
+
+// The links after corrections are those of whom the RelatedPerson names; those that a
+// CSV file made stay, unless their patient is no more.
+func TestCorrectionsOfLinks(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAPI)
+	must := func(_ Summary, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(imports(t, pool, folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
+	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", linksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
+	must(imports(t, pool, folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
+	ended := dayAt(-1)
+	links := func() string {
+		return strings.Join(slices.DeleteFunc(strings.Split(dump(t, pool), "\n"), func(l string) bool { return !strings.Contains(l, "representative") }), "\n")
+	}
+	want := "link|d|c|representative|2020-01-01|-\nlink|r|a|representative|-|" + ended + "\nlink|r|b|representative|2026-01-01|-\nlink|r|c|representative|-|-"
+	if diff := gocmp.Diff(want, links()); diff != "" {
+		t.Errorf("moved (-want +got):\n%s", diff)
+	}
+	must(imports(t, pool, folder("a", res("P", "c", replacedBy("a")))))
+	want = "link|d|a|representative|2020-01-01|-\nlink|d|c|representative|2020-01-01|" + ended + "\nlink|r|a|representative|-|" + ended +
+		"\nlink|r|b|representative|2026-01-01|-\nlink|r|c|representative|-|" + ended
+	if diff := gocmp.Diff(want, links()); diff != "" {
+		t.Errorf("replaced (-want +got):\n%s", diff)
+	}
+	must(imports(t, pool, folder("a", deleted("Patient/a", "RelatedPerson/r"))))
+	if got := audiences(t, pool); got != "active: b d; discharged:; all: b d" {
+		t.Error("deleted:", got)
+	}
+}
+
+// What an earlier version imported is not known to be a RelatedPerson's link or that of
+// a CSV file.
+func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	pool, forget := forgetful(t)
+	for name, c := range map[string]struct{ names, want, warning string }{
+		"stays": {"a", "active: a b r; discharged:; all: a b r", "names one patient, and by an earlier import this portal user represents others too"},
+		"moves": {"c", "active: a b c r; discharged:; all: a b c r", "names another patient than an earlier import did"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forget()
+			_, err := imports(t, pool, folder("a", lines(res("P", "a"), res("P", "b"), res("R", "r", of("a")))))
+			if err == nil {
+				_, err = ImportCSV(t.Context(), pool, csvFiles("l.csv", linksHeader+"r,b,representative,,\n"), Options{})
+			}
+			if err == nil {
+				// As a data folder of then has it.
+				_, err = pool.Exec(t.Context(), `UPDATE app.fhir_related_persons SET related_person_id = 'x' || related_person_id`)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := imports(t, pool, folder("x", lines(res("P", "a"), res("P", c.names), res("R", "r", of(c.names)))))
+			if err != nil || audiences(t, pool) != c.want || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Reason, c.warning) {
+				t.Errorf("%s, %v, %v", audiences(t, pool), s.Warnings, err)
+			}
+			if lasts := strings.Contains(dump(t, pool), "link|r|b|representative|-|-"); lasts != (name == "stays") {
+				t.Error(dump(t, pool))
+			}
+		})
+	}
+}
+
+// Death and names, as a Patient may say them.
+func TestDeathAndNames(t *testing.T) {
+	t.Parallel()
+	const absent = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}`
+	const living, dead = "active: p; discharged:; all: p", "active:; discharged:; all:"
+	of := func(members string) []fs.FS { return []fs.FS{folder("a", res("P", "p", members))} }
+	tell(t, []story{
+		{"a date of death that is not known", []fs.FS{dirOf(t, "fhir-deceased-date-unknown")}, dead, "", ""},
+		{"a date and an extension", of(`"deceasedDateTime":"2020","_deceasedDateTime":` + absent), dead, "", ""},
+		{"deceased, at a date not known", of(`"deceasedBoolean":true,"_deceasedDateTime":` + absent), dead, "", ""},
+		{"not deceased, but at a date", of(`"deceasedBoolean":false,"deceasedDateTime":"2020-01-01"`), dead, "a:1: deceasedBoolean: is false beside a deceasedDateTime", ""},
+		{"not deceased, but at a date not known", of(`"deceasedBoolean":false,"_deceasedDateTime":` + absent), dead, "a:1: deceasedBoolean: is false beside", ""},
+		{"not known whether deceased", of(`"_deceasedBoolean":` + absent), living, "a:1: deceasedBoolean: does not say whether", ""},
+		{"not deceased, with an extension", of(`"deceasedBoolean":false,"_deceasedBoolean":` + absent), living, "", ""},
+		{"a date that can't be read", of(`"deceasedDateTime":"yes"`), dead, "a:1: deceasedDateTime: is not a FHIR date", ""},
+		{"null", of(`"deceasedDateTime":null,"_deceasedDateTime":null`), living, "", ""},
+	})
+	pool := storetest.Pool(t, store.RoleAPI)
+	cases := map[string][2]string{ // members: name of the account, and of the patient
+		`"name":[]`:              {"", "|"},
+		`"name":[{"text":"  "}]`: {"", "|"},
+		`"name":[{"family":"\u00a0\u200b","given":["\ufeff"," "]}]`:                                              {"", "|"},
+		`"name":[{"given":["Ana","Maria"]}]`:                                                                     {"Ana Maria", "Ana Maria|"},
+		`"name":[{"given":[null," Ana ",null],"_given":[{"id":"x"},null,{"id":"y"}],"family":" Ng "}]`:           {"Ana Ng", "Ana|Ng"},
+		`"name":[{"text":" Ana Ng "}]`:                                                                           {"Ana Ng", "|Ana Ng"},
+		`"name":[{"text":"  ","family":"Ng"}]`:                                                                   {"Ng", "|Ng"},
+		`"name":[{"use":"official","text":" "},{"use":"nickname","text":"Anni"}]`:                                {"Anni", "|Anni"},
+		`"name":[{"use":"official","family":"Former","period":{"end":"2020"}},{"use":"nickname","text":"Anni"}]`: {"Anni", "|Anni"},
+		`"name":[{"use":"old","family":"Former"},{"family":"Now"}]`:                                              {"Now", "|Now"},
+		`"name":[{"use":"old","family":"Former"}]`:                                                               {"Former", "|Former"},
+		`"name":[null,{"family":"Ng"}]`:                                                                          {"Ng", "|Ng"},
+		`"name":[{"family":"Ng\nNg"}]`:                                                                           {"Ng Ng", "|Ng Ng"},
+	}
+	var file []string
+	want := map[string][2]string{}
+	for i, members := range slices.Sorted(maps.Keys(cases)) {
+		id := fmt.Sprint("p-", i)
+		file = append(file, res("P", id, members))
+		want[id] = cases[members]
+		if want[id][0] == "" {
+			want[id] = [2]string{id, "|"}
+		}
+	}
+	file = append(file, res("P", "long", `"name":[{"text":"`+strings.Repeat("é", 300)+`"}]`))
+	want["long"] = [2]string{strings.Repeat("é", 200), "|" + strings.Repeat("é", 200)}
+	s, err := imports(t, pool, folder("a", lines(file...)), dirOf(t, "fhir-blank-name"))
+	if err != nil || s.WarningCount != 0 {
+		t.Fatal(s, err)
+	}
+	want["bn1"] = [2]string{"bn1", "|"}
+	rows, err := pool.Query(t.Context(), `SELECT patient_id, name, given_name || '|' || family_name FROM app.patients JOIN app.portal_users ON portal_user_id = patient_id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][2]string{}
+	var id string
+	var names [2]string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &names[0], &names[1]}, func() error { got[id] = names; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
+// One address that can't be used refuses nothing: the next is taken, or none.
+func TestAddressesThatCantBeUsed(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAPI)
+	point := func(value, more string) string { return `{"system":"email","value":"` + value + `"` + more + `}` }
+	cases := []struct{ points, email, warning string }{
+		{point("a@x.test", ""), "a@x.test", ""},
+		{point("nonsense", "") + "," + point("a@x.test", ""), "a@x.test", "telecom: an address is not an e-mail address of the form name@example.org: it was passed over for the next"},
+		{point("nonsense", `,"rank":1`) + "," + point("b@x.test", `,"rank":3`) + "," + point("a@x.test", `,"rank":2`), "a@x.test", "telecom: an address is not"},
+		{point("a@x.test", "") + "," + point("nonsense", ""), "a@x.test", ""},
+		{point("nonsense", ""), "", "telecom: an address is not an e-mail address of the form name@example.org: no usable address is left"},
+		{point(" ", ""), "", ""},
+		{point(" a@x.test ", ""), "a@x.test", ""},
+		{point("mailto:a@x.test", ""), "a@x.test", ""},
+		{point("MAILTO:a%2Bb@x.test?subject=Hi", ""), "a+b@x.test", ""},
+		{point("Ana Ng <a@x.test>", ""), "a@x.test", ""},
+		{point(`\"Ng, Ana\" <a@x.test>`, ""), "a@x.test", ""},
+		{point("a@x.test, b@x.test", ""), "", "telecom: an address is not"},
+		{point("a@x.test\\u0000", ""), "", "telecom: an address holds a control character"},
+		{point("old@x.test", `,"use":"old"`) + "," + point("a@x.test", ""), "a@x.test", ""},
+		{point("old@x.test", `,"period":{"end":"2026-03-14"}`), "", ""},
+		{point("soon@x.test", `,"period":{"start":"2026-03-16"}`), "", ""},
+		{point("work@x.test", `,"use":"work","rank":1`) + "," + point("home@x.test", `,"use":"home"`), "home@x.test", ""},
+		{point("nonsense", `,"use":"home"`) + "," + point("work@x.test", `,"use":"work"`), "work@x.test", "telecom: an address is not"},
+		{`{"system":"EMAIL","value":"a@x.test"}`, "a@x.test", ""},
+		{`{"system":"phone","value":"a@x.test"},null`, "", ""},
+	}
+	var file, wantWarnings []string
+	want := map[string]string{}
+	for i, c := range cases {
+		id := fmt.Sprintf("p-%02d", i)
+		file = append(file, res("P", id, `"telecom":[`+c.points+`]`))
+		want[id] = c.email
+		if c.warning != "" {
+			wantWarnings = append(wantWarnings, fmt.Sprintf("a:%d: %s", i+1, c.warning))
+		}
+	}
+	s, err := ImportFHIR(t.Context(), pool, folder("a", lines(file...)), Options{Today: today})
+	if err != nil || s.PortalUsers.New != len(cases) {
+		t.Fatal(s, err)
+	}
+	for i, w := range wantWarnings {
+		if i >= len(s.Warnings) || !strings.HasPrefix(s.Warnings[i].String(), w) {
+			t.Errorf("the warnings are\n%s\nand should begin\n%s", said(s.Warnings), strings.Join(wantWarnings, "\n"))
+			break
+		}
+	}
+	if s.WarningCount != len(wantWarnings) || strings.Contains(said(s.Warnings), "nonsense") {
+		t.Errorf("%d warnings:\n%s", s.WarningCount, said(s.Warnings))
+	}
+	got := map[string]string{}
+	rows, err := pool.Query(t.Context(), `SELECT portal_user_id, email FROM app.portal_users`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id, email string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &email}, func() error { got[id] = email; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	// An id that is no name in an address is none.
+	if s, err := ImportFHIR(t.Context(), pool, folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
+		t.Error(s, err)
+	}
+}

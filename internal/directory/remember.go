@@ -1,0 +1,439 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An import of FHIR first brings what is remembered of resources up to date (the tables
+// app.fhir_…), and then works out from all of it, not from this folder alone, what the
+// directory is to say of everybody whom the folder is about. So an export in parts, one
+// after the other, leaves the same as the whole.
+
+// fhirMerge is the part of an import that FHIR has and CSV has not. It leaves rows in
+// the staged tables, as CSV files do.
+type fhirMerge struct {
+	*importer
+	tx      pgx.Tx
+	changes *Changes // of what is remembered
+	was     succession
+	is      succession
+}
+
+func (m *fhirMerge) steps() []func(context.Context, pgx.Tx) error {
+	return []func(context.Context, pgx.Tx) error{
+		m.settleVersions, m.refuseSharedIDs, m.stopIfWrong, m.findTouched, m.remember, m.findSuccessors, m.stopIfWrong,
+		m.judgeStatus, m.closeAccounts, m.findRepresented, m.endLinks, m.warnOfUnknown,
+	}
+}
+
+// stopIfWrong ends a merge whose outcome would be of wrong lines.
+func (m *fhirMerge) stopIfWrong(context.Context, pgx.Tx) error { return m.faults.err() }
+
+// exec runs statements one after the other.
+func (m *fhirMerge) exec(ctx context.Context, doing string, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := m.tx.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	return nil
+}
+
+// refuseSharedIDs finds RelatedPersons with the id of a Patient: each would take over
+// the other's account.
+func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
+	var other place
+	err := m.eachPlace(ctx, tx, `
+		SELECT r.file, r.line, r.entry, p.file, p.line FROM staged_versions r JOIN staged_versions p USING (id)
+		WHERE r.kind = 'related_person' AND p.kind = 'patient' AND NOT r.deleted AND NOT p.deleted`,
+		[]any{&other.file, &other.line}, func(at place) {
+			m.faults.add(fault{place: at, field: "id", reason: "is that of the Patient at " + m.at(other) + ": both would be the same portal user"})
+		})
+	if err != nil {
+		return fmt.Errorf("comparing ids: %w", err)
+	}
+	var patient bool
+	err = m.eachPlace(ctx, tx, `
+		SELECT r.file, r.line, r.entry, false FROM staged_versions r JOIN app.patients p ON p.patient_id = r.id
+		WHERE r.kind = 'related_person' AND NOT r.deleted
+		  AND NOT EXISTS (SELECT FROM staged_versions s WHERE s.kind = 'patient' AND s.id = r.id AND NOT s.deleted)
+		UNION ALL
+		SELECT p.file, p.line, p.entry, true FROM staged_versions p JOIN app.fhir_related_persons r ON r.related_person_id = p.id
+		WHERE p.kind = 'patient' AND NOT p.deleted AND NOT r.deleted
+		  AND NOT EXISTS (SELECT FROM staged_versions s WHERE s.kind = 'related_person' AND s.id = p.id)`,
+		[]any{&patient}, func(at place) {
+			of := "patient"
+			if patient {
+				of = "RelatedPerson"
+			}
+			m.faults.add(fault{place: at, field: "id", reason: "is that of a " + of + " of the directory: both would be the same portal user"})
+		})
+	if err != nil {
+		return fmt.Errorf("comparing ids: %w", err)
+	}
+	return nil
+}
+
+// findTouched gathers the patients whom the folder is about: by themselves, by an
+// episode of care, now or before, or by a replacement.
+func (m *fhirMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
+	if err := m.exec(ctx, "finding the patients of the export", `
+		CREATE TEMP TABLE touched (patient_id text COLLATE "C" PRIMARY KEY) ON COMMIT DROP`, `
+		INSERT INTO touched
+		SELECT id FROM staged_versions WHERE kind = 'patient'
+		UNION SELECT patient_id FROM staged_episodes WHERE patient_id IS NOT NULL
+		UNION SELECT e.patient_id FROM app.fhir_episodes e JOIN staged_versions s ON s.kind = 'episode' AND s.id = e.episode_id
+		    WHERE e.patient_id IS NOT NULL
+		UNION SELECT replaced FROM staged_replacements
+		UNION SELECT r.replaced FROM app.fhir_replacements r JOIN staged_versions s ON s.kind = 'patient' AND s.id = r.said_by`, `
+		CREATE TEMP TABLE known_before ON COMMIT DROP AS
+		SELECT r.related_person_id, r.linked_to FROM app.fhir_related_persons r
+		JOIN staged_versions s ON s.kind = 'related_person' AND s.id = r.related_person_id`); err != nil {
+		return err
+	}
+	claims, err := m.claims(ctx, tx)
+	m.was, _ = succeed(claims)
+	return err
+}
+
+// claims reads who is said to be replaced by whom.
+func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacementRow, err error) {
+	rows, err := tx.Query(ctx, `SELECT said_by, replaced, successor FROM app.fhir_replacements`)
+	if err != nil {
+		return nil, fmt.Errorf("reading replacements of patients: %w", err)
+	}
+	var c replacementRow
+	_, err = pgx.ForEachRow(rows, []any{&c.saidBy, &c.replaced, &c.successor}, func() error {
+		claims = append(claims, c)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading replacements of patients: %w", err)
+	}
+	return claims, nil
+}
+
+// remember brings what is known of each resource up to date, and counts that.
+func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
+	var total int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM staged_versions`).Scan(&total); err != nil {
+		return fmt.Errorf("remembering resources: %w", err)
+	}
+	for _, upsert := range []string{`
+		INSERT INTO app.fhir_patients AS f (patient_id, active, deleted, status_before)
+		SELECT v.id, s.status = 'active', v.deleted, p.status
+		FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) LEFT JOIN app.patients p ON p.patient_id = v.id
+		WHERE v.kind = 'patient' ORDER BY v.id
+		ON CONFLICT (patient_id) DO UPDATE SET active = coalesce(EXCLUDED.active, f.active), deleted = EXCLUDED.deleted
+		WHERE (f.active, f.deleted) IS DISTINCT FROM (coalesce(EXCLUDED.active, f.active), EXCLUDED.deleted)
+		RETURNING xmax = 0`, `
+		INSERT INTO app.fhir_related_persons AS f (related_person_id, patient_id, active, valid_from, valid_until, deleted)
+		SELECT v.id, s.patient_id, coalesce(s.active, false), s.valid_from, s.valid_until, v.deleted
+		FROM staged_versions v LEFT JOIN staged_related s USING (file, line, entry)
+		WHERE v.kind = 'related_person' ORDER BY v.id
+		ON CONFLICT (related_person_id) DO UPDATE SET patient_id = EXCLUDED.patient_id, active = EXCLUDED.active,
+		    valid_from = EXCLUDED.valid_from, valid_until = EXCLUDED.valid_until, deleted = EXCLUDED.deleted
+		WHERE (f.patient_id, f.active, f.valid_from, f.valid_until, f.deleted)
+		    IS DISTINCT FROM (EXCLUDED.patient_id, EXCLUDED.active, EXCLUDED.valid_from, EXCLUDED.valid_until, EXCLUDED.deleted)
+		RETURNING xmax = 0`, `
+		INSERT INTO app.fhir_episodes AS f (episode_id, patient_id, state)
+		SELECT v.id, s.patient_id, coalesce(s.state, 'void')
+		FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry)
+		WHERE v.kind = 'episode' ORDER BY v.id
+		ON CONFLICT (episode_id) DO UPDATE SET patient_id = EXCLUDED.patient_id, state = EXCLUDED.state
+		WHERE (f.patient_id, f.state) IS DISTINCT FROM (EXCLUDED.patient_id, EXCLUDED.state)
+		RETURNING xmax = 0`,
+	} {
+		var new, changed int
+		err := tx.QueryRow(ctx, `WITH done (new) AS (`+upsert+`) SELECT count(*) FILTER (WHERE new), count(*) FILTER (WHERE NOT new) FROM done`).Scan(&new, &changed)
+		if err != nil {
+			return fmt.Errorf("remembering resources: %w", err)
+		}
+		m.changes.New += new
+		m.changes.Changed += changed
+	}
+	said, err := tx.Exec(ctx, `
+		DELETE FROM app.fhir_replacements f USING staged_versions v
+		WHERE v.kind = 'patient' AND v.id = f.said_by AND NOT EXISTS (SELECT FROM staged_replacements s
+		    WHERE (s.said_by, s.replaced, s.successor) = (f.said_by, f.replaced, f.successor))`)
+	if err != nil {
+		return fmt.Errorf("remembering replacements of patients: %w", err)
+	}
+	more, err := tx.Exec(ctx, `
+		INSERT INTO app.fhir_replacements (said_by, replaced, successor)
+		SELECT DISTINCT said_by, replaced, successor FROM staged_replacements ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return fmt.Errorf("remembering replacements of patients: %w", err)
+	}
+	if m.changes.New+m.changes.Changed == 0 && said.RowsAffected()+more.RowsAffected() > 0 {
+		m.changes.Changed = 1 // at least the Patient that says so
+	}
+	m.changes.Unchanged = total - m.changes.New - m.changes.Changed
+	return nil
+}
+
+// findSuccessors works out who is replaced by whom, and refuses what can't be.
+func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
+	claims, err := m.claims(ctx, tx)
+	if err != nil {
+		return err
+	}
+	is, wrong := succeed(claims)
+	m.is = is
+	for _, w := range wrong {
+		var at place
+		err := tx.QueryRow(ctx, `SELECT file, line, entry FROM staged_versions WHERE kind = 'patient' AND id = ANY($1) ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT 1`,
+			w.patients).Scan(&at.file, &at.line, &at.entry)
+		if err != nil {
+			return fmt.Errorf("finding a replacement of patients: %w", err)
+		}
+		m.faults.add(fault{place: at, field: "link", reason: "the patients " + some(w.patients) + " " + w.reason})
+	}
+	if len(claims) == 0 && len(m.was.related) == 0 {
+		return m.stageSuccessors(ctx, tx, nil)
+	}
+	var named []string
+	for id := range m.was.related {
+		named = append(named, id)
+	}
+	for id := range m.is.related {
+		named = append(named, id)
+	}
+	rows, err := tx.Query(ctx, `SELECT patient_id FROM touched WHERE patient_id = ANY($1)`, named)
+	if err != nil {
+		return fmt.Errorf("finding replacements of patients: %w", err)
+	}
+	touched, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("finding replacements of patients: %w", err)
+	}
+	var connected []string
+	for _, id := range touched {
+		connected = append(append(connected, m.was.related[id]...), m.is.related[id]...)
+	}
+	return m.stageSuccessors(ctx, tx, connected)
+}
+
+// stageSuccessors stages who is replaced by whom, and who is not any more, and touches
+// everybody whom replacements connect with a patient of the folder.
+func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []string) error {
+	if err := m.exec(ctx, "staging replacements of patients", `
+		CREATE TEMP TABLE replaced (patient_id text COLLATE "C" PRIMARY KEY, successor text COLLATE "C") ON COMMIT DROP`, `
+		CREATE TEMP TABLE released (patient_id text COLLATE "C" PRIMARY KEY) ON COMMIT DROP`); err != nil {
+		return err
+	}
+	var replaced, successors, released []string
+	for id, successor := range m.is.successor {
+		replaced, successors = append(replaced, id), append(successors, successor)
+	}
+	for id := range m.was.successor {
+		if _, still := m.is.successor[id]; !still {
+			released = append(released, id)
+		}
+	}
+	for _, insert := range []struct {
+		statement string
+		args      []any
+	}{
+		{`INSERT INTO touched SELECT DISTINCT unnest($1::text[]) ON CONFLICT DO NOTHING`, []any{connected}},
+		{`INSERT INTO replaced SELECT patient_id, nullif(successor, '') FROM unnest($1::text[], $2::text[]) AS r (patient_id, successor)`, []any{replaced, successors}},
+		{`INSERT INTO released SELECT unnest($1::text[])`, []any{released}},
+	} {
+		if _, err := tx.Exec(ctx, insert.statement, insert.args...); err != nil {
+			return fmt.Errorf("staging replacements of patients: %w", err)
+		}
+	}
+	// A patient of whom no Patient resource came keeps the status there was before.
+	return m.exec(ctx, "finding the patients of the export", `
+		INSERT INTO app.fhir_patients (patient_id, status_before)
+		SELECT patient_id, p.status FROM touched JOIN app.patients p USING (patient_id)
+		WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = p.patient_id)`, `
+		CREATE TEMP TABLE gone ON COMMIT DROP AS
+		SELECT t.patient_id, r.successor FROM touched t LEFT JOIN replaced r USING (patient_id) LEFT JOIN app.fhir_patients f USING (patient_id)
+		WHERE r.patient_id IS NOT NULL OR f.deleted`, `
+		CREATE TEMP TABLE reachable ON COMMIT DROP AS
+		WITH named AS (SELECT patient_id FROM touched UNION SELECT successor FROM replaced UNION SELECT patient_id FROM staged_related)
+		SELECT patient_id FROM named n WHERE patient_id IS NOT NULL
+		  AND (EXISTS (SELECT FROM app.patients p WHERE p.patient_id = n.patient_id) OR EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = n.patient_id))
+		  AND NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = n.patient_id AND f.deleted)
+		  AND NOT EXISTS (SELECT FROM replaced r WHERE r.patient_id = n.patient_id)`, `
+		ANALYZE touched, replaced, gone, reachable`)
+}
+
+// some names a few of many.
+func some(ids []string) string {
+	const most = 5
+	if len(ids) <= most {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(ids[:most], ", "), len(ids)-most)
+}
+
+// judgeStatus says which patients are active and which are discharged. An episode of
+// care of a patient who was replaced is one of the successor.
+func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
+	if err := m.exec(ctx, "judging episodes of care", `
+		CREATE TEMP TABLE judged ON COMMIT DROP AS
+		SELECT t.patient_id, f.status_before = 'discharged' AND e.open IS NULL AND f.active IS NOT FALSE AND g.patient_id IS NULL AS by_earlier,
+		    CASE WHEN g.patient_id IS NOT NULL OR f.active IS FALSE OR NOT e.open THEN 'discharged'
+		         WHEN e.open THEN 'active'
+		         ELSE coalesce(f.status_before, 'active') END AS status
+		FROM touched t JOIN app.fhir_patients f USING (patient_id) LEFT JOIN gone g USING (patient_id)
+		LEFT JOIN (SELECT coalesce(r.successor, e.patient_id) AS patient_id, bool_or(e.state = 'open') AS open
+		    FROM app.fhir_episodes e JOIN touched USING (patient_id) LEFT JOIN replaced r USING (patient_id)
+		    WHERE e.state <> 'void' GROUP BY 1) e USING (patient_id)`, `
+		ANALYZE judged`, `
+		UPDATE staged_patients s SET status = j.status FROM judged j WHERE j.patient_id = s.patient_id AND j.status <> s.status`, `
+		INSERT INTO staged_patients (patient_id, given_name, family_name, birth_date, status, deceased)
+		SELECT p.patient_id, p.given_name, p.family_name, p.birth_date, j.status, p.deceased
+		FROM judged j JOIN app.patients p USING (patient_id)
+		WHERE p.status <> j.status AND NOT EXISTS (SELECT FROM staged_patients s WHERE s.patient_id = p.patient_id)`); err != nil {
+		return err
+	}
+	err := m.eachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
+		nil, func(at place) {
+			m.warnings.add(fault{place: at, field: "id", reason: "was discharged before, and none of this patient's episodes of care are known: " +
+				"the patient stays discharged until an export brings them, or a CSV file says otherwise"})
+		})
+	if err != nil {
+		return fmt.Errorf("judging episodes of care: %w", err)
+	}
+	return nil
+}
+
+// closeAccounts makes the own accounts of patients who were replaced or deleted
+// inactive, and those of patients who are not replaced any more active.
+func (m *fhirMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
+	return m.exec(ctx, "closing accounts", `
+		UPDATE staged_portal_users u SET active = false FROM gone g WHERE g.patient_id = u.portal_user_id`, `
+		DELETE FROM staged_links l USING gone g WHERE g.patient_id = l.patient_id`, `
+		WITH meant AS (
+		    SELECT patient_id, false AS active FROM gone UNION ALL
+		    SELECT patient_id, true FROM released JOIN reachable USING (patient_id))
+		INSERT INTO staged_portal_users (portal_user_id, name, email, active)
+		SELECT u.portal_user_id, u.name, u.email, meant.active
+		FROM meant JOIN app.portal_users u ON u.portal_user_id = meant.patient_id JOIN app.patients p USING (patient_id)
+		JOIN app.links l ON l.portal_user_no = u.portal_user_no AND l.patient_no = p.patient_no AND l.relationship = 'self'
+		WHERE u.active <> meant.active AND NOT EXISTS (SELECT FROM staged_portal_users s WHERE s.portal_user_id = u.portal_user_id)`, `
+		INSERT INTO staged_links (portal_user_id, patient_id, relationship)
+		SELECT p.patient_id, p.patient_id, 'self' FROM released JOIN reachable USING (patient_id) JOIN app.patients p USING (patient_id)
+		JOIN app.portal_users u ON u.portal_user_id = p.patient_id
+		JOIN app.links l ON l.portal_user_no = u.portal_user_no AND l.patient_no = p.patient_no AND l.relationship = 'self'
+		WHERE NOT EXISTS (SELECT FROM staged_links s WHERE s.portal_user_id = p.patient_id AND s.patient_id = p.patient_id)`)
+}
+
+// findRepresented finds out whom each RelatedPerson represents now: the patient whom it
+// names, or that one's successor. One who represents no patient that is known has an
+// inactive account.
+func (m *fhirMerge) findRepresented(ctx context.Context, _ pgx.Tx) error {
+	return m.exec(ctx, "finding whom representatives represent", `
+		CREATE TEMP TABLE represented ON COMMIT DROP AS
+		SELECT r.related_person_id, r.active, r.deleted, r.valid_from, r.valid_until, s.id IS NOT NULL AS here, s.file, s.line, s.entry,
+		    CASE WHEN s.id IS NULL THEN r.linked_to ELSE k.linked_to END AS led_to,
+		    s.id IS NOT NULL AND k.related_person_id IS NULL AS first_seen,
+		    reachable.patient_id AS leads_to
+		FROM app.fhir_related_persons r
+		LEFT JOIN staged_versions s ON s.kind = 'related_person' AND s.id = r.related_person_id
+		LEFT JOIN known_before k ON k.related_person_id = r.related_person_id
+		LEFT JOIN replaced ON replaced.patient_id = r.patient_id
+		LEFT JOIN reachable ON NOT r.deleted AND reachable.patient_id =
+		    CASE WHEN replaced.patient_id IS NULL THEN r.patient_id ELSE replaced.successor END
+		WHERE r.related_person_id IN (
+		    SELECT id FROM staged_versions WHERE kind = 'related_person'
+		    UNION SELECT related_person_id FROM app.fhir_related_persons JOIN touched USING (patient_id))`, `
+		ANALYZE represented`, `
+		UPDATE app.fhir_related_persons r SET linked_to = n.leads_to
+		FROM represented n WHERE n.related_person_id = r.related_person_id AND r.linked_to IS DISTINCT FROM n.leads_to`, `
+		UPDATE staged_portal_users u SET active = false FROM represented n
+		WHERE n.related_person_id = u.portal_user_id AND n.leads_to IS NULL AND u.active`, `
+		INSERT INTO staged_portal_users (portal_user_id, name, email, active)
+		SELECT u.portal_user_id, u.name, u.email, n.active AND n.leads_to IS NOT NULL
+		FROM represented n JOIN app.portal_users u ON u.portal_user_id = n.related_person_id
+		WHERE (n.deleted OR (n.led_to IS NULL) <> (n.leads_to IS NULL)) AND u.active <> (n.active AND n.leads_to IS NOT NULL)
+		  AND NOT EXISTS (SELECT FROM staged_portal_users s WHERE s.portal_user_id = u.portal_user_id)
+		  AND NOT EXISTS (SELECT FROM app.patients p WHERE p.patient_id = u.portal_user_id)`, `
+		INSERT INTO staged_links (file, line, entry, portal_user_id, patient_id, relationship, valid_from, valid_until)
+		SELECT file, line, entry, related_person_id, leads_to, 'representative', valid_from, valid_until
+		FROM represented WHERE leads_to IS NOT NULL AND (here OR led_to IS DISTINCT FROM leads_to)`)
+}
+
+// endLinks ends the links that the folder takes back, on the day before: of a
+// RelatedPerson to a patient whom it does not represent any more, and of any portal
+// user to a patient who was replaced or deleted. A representative whom a CSV file made
+// one goes on with the successor.
+func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
+	today := m.opts.Today.Format(time.DateOnly) // digits and dashes
+	yesterday := m.opts.Today.AddDate(0, 0, -1).Format(time.DateOnly)
+	return m.exec(ctx, "ending links", fmt.Sprintf(`
+		CREATE TEMP TABLE lasting_links ON COMMIT DROP AS
+		WITH named AS (
+		    SELECT portal_user_no, patient_no FROM app.links JOIN app.patients USING (patient_no) JOIN gone USING (patient_id)
+		    UNION SELECT portal_user_no, patient_no FROM app.links JOIN app.portal_users u USING (portal_user_no)
+		    JOIN represented n ON n.related_person_id = u.portal_user_id WHERE n.first_seen OR n.led_to IS DISTINCT FROM n.leads_to)
+		SELECT u.portal_user_id, p.patient_id, l.relationship, l.valid_from, l.valid_until
+		FROM named JOIN app.links l USING (portal_user_no, patient_no) JOIN app.portal_users u USING (portal_user_no) JOIN app.patients p USING (patient_no)
+		WHERE l.valid_until IS NULL OR l.valid_until >= '%s'`, today), `
+		CREATE TEMP TABLE taken_back ON COMMIT DROP AS
+		SELECT l.*, g.patient_id IS NULL AND n.first_seen AS earlier, n.file, n.line, n.entry,
+		    g.successor, l.relationship = 'representative' AND g.successor IS NOT NULL AND n.led_to IS DISTINCT FROM l.patient_id AS follows
+		FROM lasting_links l LEFT JOIN gone g USING (patient_id)
+		LEFT JOIN represented n ON n.related_person_id = l.portal_user_id AND l.relationship = 'representative'
+		WHERE g.patient_id IS NOT NULL
+		   OR n.led_to = l.patient_id AND n.leads_to IS DISTINCT FROM n.led_to
+		   -- Of what an earlier version imported it is not known which link the RelatedPerson
+		   -- made: if it names a patient to whom there is none, it has moved.
+		   OR n.first_seen AND l.patient_id IS DISTINCT FROM n.leads_to AND NOT EXISTS (SELECT FROM lasting_links k
+		       WHERE k.portal_user_id = l.portal_user_id AND k.patient_id = n.leads_to AND k.relationship = 'representative')`, `
+		INSERT INTO staged_links (portal_user_id, patient_id, relationship, valid_from, valid_until)
+		SELECT DISTINCT ON (l.portal_user_id, l.successor) l.portal_user_id, l.successor, 'representative', l.valid_from, l.valid_until
+		FROM taken_back l JOIN reachable ON reachable.patient_id = l.successor
+		WHERE l.follows
+		  AND NOT EXISTS (SELECT FROM staged_links s WHERE s.portal_user_id = l.portal_user_id AND s.patient_id = l.successor AND s.relationship = 'representative')
+		  AND NOT EXISTS (SELECT FROM app.links a JOIN app.portal_users u USING (portal_user_no) JOIN app.patients p USING (patient_no)
+		      WHERE u.portal_user_id = l.portal_user_id AND p.patient_id = l.successor AND a.relationship = 'representative')
+		ORDER BY l.portal_user_id, l.successor, l.valid_until DESC`, fmt.Sprintf(`
+		INSERT INTO staged_links (portal_user_id, patient_id, relationship, valid_from, valid_until)
+		SELECT portal_user_id, patient_id, relationship, CASE WHEN valid_from > '%[1]s' THEN '%[1]s' ELSE valid_from END, '%[1]s'
+		FROM taken_back l WHERE NOT EXISTS (SELECT FROM staged_links s
+		    WHERE (s.portal_user_id, s.patient_id, s.relationship) = (l.portal_user_id, l.patient_id, l.relationship))`, yesterday))
+}
+
+// warnOfUnknown names the resources that are about a patient who is not known, and what
+// was decided about links of which it is not known what made them.
+func (m *fhirMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
+	for _, w := range []struct{ query, field, reason string }{{`
+		SELECT n.file, n.line, n.entry FROM represented n JOIN app.fhir_related_persons r USING (related_person_id)
+		WHERE n.here AND NOT n.deleted AND n.leads_to IS NULL AND r.patient_id IS NOT NULL`,
+		"patient.reference", "names a patient who is neither in these files nor in the directory, or was deleted: the account is inactive until that Patient is imported",
+	}, {`
+		SELECT file, line, entry FROM staged_episodes e WHERE state <> 'void' AND patient_id IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM reachable k WHERE k.patient_id = e.patient_id)
+		  AND NOT EXISTS (SELECT FROM gone g WHERE g.patient_id = e.patient_id)`,
+		"patient.reference", "names a patient who is neither in these files nor in the directory: it counts once that Patient is imported",
+	}, {`
+		SELECT s.file, s.line, s.entry FROM staged_replacements s JOIN replaced r ON r.patient_id = s.replaced
+		WHERE s.replaced = s.said_by AND r.successor IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM reachable k WHERE k.patient_id = r.successor)`,
+		"link.other.reference", "names a successor who is neither in these files nor in the directory, or was deleted: no one is written to about this patient until the successor is imported",
+	}, {`
+		SELECT DISTINCT file, line, entry FROM taken_back WHERE earlier`,
+		"patient.reference", "names another patient than an earlier import did, whose link was ended",
+	}, {`
+		SELECT DISTINCT n.file, n.line, n.entry FROM represented n JOIN lasting_links l ON l.portal_user_id = n.related_person_id
+		WHERE n.first_seen AND l.relationship = 'representative' AND l.patient_id IS DISTINCT FROM n.leads_to
+		  AND NOT EXISTS (SELECT FROM taken_back t WHERE t.portal_user_id = l.portal_user_id AND t.patient_id = l.patient_id)`,
+		"patient.reference", "names one patient, and by an earlier import this portal user represents others too: if that is not so any more, end those links by a links.csv",
+	}} {
+		if err := m.eachPlace(ctx, tx, w.query, nil, func(at place) {
+			m.warnings.add(fault{place: at, field: w.field, reason: w.reason})
+		}); err != nil {
+			return fmt.Errorf("looking for patients who are not known: %w", err)
+		}
+	}
+	return nil
+}

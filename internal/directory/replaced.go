@@ -1,0 +1,96 @@
+package directory
+
+import (
+	"maps"
+	"slices"
+)
+
+// succession says which patients are replaced, and by whom, from what Patient.link
+// says (https://hl7.org/fhir/R4/patient.html#links).
+type succession struct {
+	successor map[string]string   // of each that is replaced the last of the chain; "" is one who can't be found
+	related   map[string][]string // of each that is named, all whom claims connect with it, itself included
+}
+
+// contradiction is a set of patients whose claims can't all be true.
+type contradiction struct {
+	patients []string
+	reason   string
+}
+
+// succeed works the successions out. A patient whose successor is not in contradiction
+// with another has exactly one.
+func succeed(claims []replacementRow) (s succession, wrong []contradiction) {
+	next := map[string][]string{} // whom each is said to be replaced by
+	near := map[string][]string{} // the same, both ways
+	for _, c := range claims {
+		if !slices.Contains(next[c.replaced], c.successor) {
+			next[c.replaced] = append(next[c.replaced], c.successor)
+		}
+		near[c.replaced] = append(near[c.replaced], c.saidBy)
+		near[c.saidBy] = append(near[c.saidBy], c.replaced)
+		if c.successor != "" {
+			near[c.replaced] = append(near[c.replaced], c.successor)
+			near[c.successor] = append(near[c.successor], c.replaced)
+		}
+	}
+	s = succession{successor: map[string]string{}, related: map[string][]string{}}
+	for _, id := range slices.Sorted(maps.Keys(near)) {
+		if s.related[id] != nil {
+			continue
+		}
+		group := reach(near, id)
+		slices.Sort(group)
+		for _, member := range group {
+			s.related[member] = group
+		}
+		if c := s.settle(next, group); c.reason != "" {
+			wrong = append(wrong, c)
+		}
+	}
+	return s, wrong
+}
+
+// settle finds the last of the chain for each of a group that is replaced.
+func (s succession) settle(next map[string][]string, group []string) contradiction {
+	for _, id := range group {
+		if next[id] == nil {
+			continue
+		}
+		after := reach(next, next[id]...)
+		if slices.Contains(after, id) {
+			return contradiction{group, "replace one another in a circle"}
+		}
+		ends := slices.DeleteFunc(slices.Clone(after), func(n string) bool { return next[n] != nil })
+		if len(ends) > 1 { // one who can't be found says less than one who can
+			ends = slices.DeleteFunc(ends, func(n string) bool { return n == "" })
+		}
+		switch len(ends) {
+		case 0:
+			return contradiction{group, "replace one another in a circle"}
+		case 1:
+			s.successor[id] = ends[0]
+		default:
+			return contradiction{group, "are said to be replaced by several others"}
+		}
+	}
+	return contradiction{}
+}
+
+// reach gives the starts and everything that can be reached from them, each once.
+func reach(next map[string][]string, starts ...string) (reached []string) {
+	seen := map[string]bool{}
+	add := func(ids []string) {
+		for _, id := range ids {
+			if !seen[id] {
+				seen[id] = true
+				reached = append(reached, id)
+			}
+		}
+	}
+	add(starts)
+	for i := 0; i < len(reached); i++ {
+		add(next[reached[i]])
+	}
+	return reached
+}

@@ -1,0 +1,124 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A folder may hold a resource several times: in two files, in a history, or as a
+// resource and as deleted.
+
+// verdict says which of several versions of a resource counts.
+type verdict int
+
+const (
+	oneCounts   verdict = iota // the latest, or all say the same
+	lastCounts                 // it can't be told which is the latest, and decides about nobody: the last that was read
+	undecidable                // it can't be told, and they differ about who is written to
+)
+
+// choose gives the version that counts. Where two can't be told apart it also gives
+// another that says something else.
+func choose(versions []versionRow) (counts, other int, v verdict) {
+	var latest []int // those that no other is later than
+	for i := range versions {
+		beaten := false
+		for j := range versions {
+			beaten = beaten || versions[j].later(&versions[i])
+		}
+		if !beaten {
+			latest = append(latest, i)
+		}
+	}
+	if len(latest) == 0 { // their dates and their numbers contradict each other
+		return len(versions) - 1, 0, undecidable
+	}
+	counts = latest[0]
+	for _, i := range latest[1:] {
+		a, b := &versions[counts], &versions[i]
+		switch {
+		case a.deleted != b.deleted || a.who != b.who:
+			return i, counts, undecidable
+		case a.rest != b.rest:
+			counts, other, v = i, counts, lastCounts
+		}
+	}
+	return counts, other, v
+}
+
+// later says whether one version is known to be later than another.
+func (v *versionRow) later(than *versionRow) bool {
+	switch {
+	case v.dated && than.dated && v.updated != than.updated:
+		return v.updated > than.updated
+	case v.numbered && than.numbered && v.version != than.version:
+		return v.version > than.version
+	case v.history > 0 && than.history > 0 && v.file == than.file && v.line == than.line:
+		return v.history < than.history
+	}
+	return false
+}
+
+// settleVersions takes all but one version of each resource away.
+func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `
+		WITH twice AS (SELECT kind, id FROM staged_versions GROUP BY kind, id HAVING count(*) > 1)
+		SELECT file, line, entry, kind, id, deleted, coalesce(updated, 0), updated IS NOT NULL,
+		    coalesce(version, 0), version IS NOT NULL, history, who, rest
+		FROM staged_versions JOIN twice USING (kind, id) ORDER BY kind, id, file, line, entry`)
+	if err != nil {
+		return fmt.Errorf("looking for resources that stand twice: %w", err)
+	}
+	var same []versionRow
+	var files, lines, entries []int32 // of what is taken away
+	settle := func() {
+		if len(same) == 0 {
+			return
+		}
+		counts, other, v := choose(same)
+		switch v {
+		case lastCounts:
+			m.warnings.add(fault{place: same[counts].place, field: "id", reason: "stands with other content at " + m.at(same[other].place) +
+				" too, and neither meta.lastUpdated nor meta.versionId says which is later: this one was taken"})
+		case undecidable:
+			m.faults.add(fault{place: same[counts].place, field: "id", reason: "stands with other content at " + m.at(same[other].place) +
+				" too, and neither meta.lastUpdated nor meta.versionId says which is later"})
+		}
+		for i, s := range same {
+			if i != counts {
+				files, lines, entries = append(files, int32(s.file)), append(lines, int32(s.line)), append(entries, int32(s.entry)) // #nosec G115 -- from integer columns
+			}
+		}
+		same = same[:0]
+	}
+	var v versionRow
+	var who, rest []byte
+	_, err = pgx.ForEachRow(rows, []any{&v.file, &v.line, &v.entry, &v.kind, &v.id, &v.deleted, &v.updated, &v.dated,
+		&v.version, &v.numbered, &v.history, &who, &rest}, func() error {
+		v.who, v.rest = [16]byte(who), [16]byte(rest)
+		if len(same) > 0 && (same[0].kind != v.kind || same[0].id != v.id) {
+			settle()
+		}
+		same = append(same, v)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("looking for resources that stand twice: %w", err)
+	}
+	settle()
+	if len(files) == 0 {
+		return nil
+	}
+	for _, table := range []string{"staged_versions", "staged_patients", "staged_portal_users", "staged_links",
+		"staged_related", "staged_episodes", "staged_replacements"} {
+		_, err := tx.Exec(ctx, fmt.Sprintf(`
+			DELETE FROM %s s USING unnest($1::integer[], $2::integer[], $3::integer[]) AS gone (file, line, entry)
+			WHERE (s.file, s.line, s.entry) = (gone.file, gone.line, gone.entry)`, table), files, lines, entries)
+		if err != nil {
+			return fmt.Errorf("settling what stands twice: %w", err)
+		}
+	}
+	return nil
+}
