@@ -53,6 +53,8 @@ type health struct {
 	Behind uint64 `json:"behind"`
 	// Parked is how many events no consumer could handle.
 	Parked int `json:"parked"`
+	// Replication is of Postgres. That a failover would lose commits is no fault now.
+	Replication store.Replication `json:"replication"`
 }
 
 func (s *system) health(ctx context.Context) (health, error) {
@@ -64,11 +66,18 @@ func (s *system) health(ctx context.Context) (health, error) {
 	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM app.parked`).Scan(&h.Parked); err != nil {
 		return h, fmt.Errorf("counting parked events: %w", err)
 	}
+	if h.Replication, err = store.ReadReplication(ctx, s.pool); err != nil {
+		return h, err
+	}
 	return h, nil
 }
 
 func (h health) String() string {
-	return fmt.Sprintf("%s; %d not recorded yet, %d parked", h.CheckReport, h.Behind, h.Parked)
+	text := fmt.Sprintf("%s; %d not recorded yet, %d parked", h.CheckReport, h.Behind, h.Parked)
+	if warning := h.Replication.Warning(); warning != "" {
+		text += "\nwarning: " + warning
+	}
+	return text
 }
 
 // probe asks a process by HTTP; what it answers is what is wrong.

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/archive"
 	"postern/internal/checkpoint"
+	"postern/internal/content"
 	"postern/internal/ledger"
 	"postern/internal/verify"
 )
@@ -20,7 +21,9 @@ func (env *environment) verifyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Hold the whole record against everything that was ever signed", Args: cobra.NoArgs,
 		Long: "Walks the stream from the first event: sequences, schemas, hashes against every checkpoint ever signed,\n" +
 			"each delivery traced to an audience and a send, each alert to a delivery; and holds Postgres's tables and\n" +
-			"copy, and the archive's segments, against it. Names the first thing that is wrong and where, and exits 1.\n\n" +
+			"copy, and the archive's segments, against it. Names the first thing that is wrong and where, and exits 1.\n" +
+			"It also looks for the content of every message that was not erased, where CONTENT_URL and CONTENT_KEY_FILE\n" +
+			"are set, and exits 1 where some is missing.\n\n" +
 			"It believes the keys of --key, else those of CHECKPOINT_KEY_FILE or the data folder, else those that the\n" +
 			"database names, and says which.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -33,6 +36,9 @@ func (env *environment) verifyCommand() *cobra.Command {
 				defer func() {
 					if v.Archive != nil {
 						_ = v.Archive.Close()
+					}
+					if v.Content != nil {
+						_ = v.Content.Close()
 					}
 				}()
 				bar := env.progress("verifying")
@@ -69,6 +75,11 @@ func (env *environment) verifier(ctx context.Context, s *system, key, since, out
 	}
 	if outside != "" {
 		if v.Archive, err = archive.Open(ctx, outside); err != nil {
+			return nil, "", err
+		}
+	}
+	if url, key := env.contentAddress(s); url != "" && key != "" {
+		if v.Content, err = content.Open(ctx, url, key); err != nil {
 			return nil, "", err
 		}
 	}
@@ -119,7 +130,7 @@ func (env *environment) sayVerified(r verify.Report, whose string) error {
 	} else if err := env.say(nil, "%s", verifiedText(r, whose)); err != nil {
 		return err
 	}
-	if !r.OK {
+	if !r.OK || r.Missing > 0 {
 		return errDoesNotHold
 	}
 	return nil
@@ -137,6 +148,12 @@ func verifiedText(r verify.Report, whose string) string {
 		fmt.Fprintf(&b, "the record holds: events %d to %d, %d deliveries\n", r.From, r.To, r.Deliveries)
 	}
 	fmt.Fprintf(&b, "%d checkpoints and %d segments agree; signed up to event %d; keys %s", r.Checkpoints, r.Segments, r.Signed, whose)
+	if r.Missing > 0 {
+		fmt.Fprintf(&b, "\nthe content of %d of %d messages is MISSING, though it was not erased; restore the content store from a backup:", r.Missing, r.Contents)
+		for _, f := range r.MissingContent {
+			fmt.Fprintf(&b, "\n%s", f)
+		}
+	}
 	if r.Unprojected > 0 {
 		fmt.Fprintf(&b, "\n%d events change nothing: they are of a type that this version does not know, or malformed", r.Unprojected)
 	}

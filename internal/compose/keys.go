@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"postern/internal/content"
 )
@@ -128,27 +126,15 @@ func (k *known) count() int {
 	return len(k.ids)
 }
 
-// scrapeTimeout bounds counting for a scrape, which has no context of its own.
-const scrapeTimeout = 2 * time.Second
+// MissingContent is how many messages this process found the content missing of.
+func (c *Composer) MissingContent() int { return c.missing.count() }
 
-// Metrics tells of content that is missing, and of keys that are in Postgres alone.
-func (c *Composer) Metrics() []prometheus.Collector {
-	return []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "postern_content_missing",
-			Help: "Messages whose content this process found missing although it was not erased."},
-			func() float64 { return float64(c.missing.count()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "postern_content_keys_uncopied",
-			Help: "Content keys that the content store has no copy of yet; -1 where Postgres can't be asked."},
-			func() float64 {
-				ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
-				defer cancel()
-				var n int
-				err := c.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM app.message_content WHERE NOT copied)
-					+ (SELECT count(*) FROM app.manifest_keys WHERE NOT copied)`).Scan(&n)
-				if err != nil {
-					return -1
-				}
-				return float64(n)
-			}),
+// UncopiedKeys is how many keys the content store has no copy of yet.
+func (c *Composer) UncopiedKeys(ctx context.Context) (n int, err error) {
+	err = c.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM app.message_content WHERE NOT copied)
+		+ (SELECT count(*) FROM app.manifest_keys WHERE NOT copied)`).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting keys that have no copy: %w", err)
 	}
+	return n, nil
 }

@@ -53,7 +53,7 @@ var imports = map[string]string{
 	"notary":              "archive checkpoint ledger",
 	"record":              "eventlog events ledger notary outbox position",
 
-	"verify": "archive checkpoint eventlog events ledger position record schemas",
+	"verify": "archive checkpoint content eventlog events ledger position record schemas",
 
 	// What the outside sees.
 	"labels":     "events store",

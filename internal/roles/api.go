@@ -95,9 +95,11 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	tell.Register(d.Letters.Metrics())
 	tell.Register(d.Alerting.Metrics())
 	tell.Register(d.Feedback.Metrics())
-	for _, metric := range d.Compose.Metrics() {
-		tell.Register(metric)
-	}
+	tell.WatchContent(func() float64 { return float64(d.Compose.MissingContent()) }, within(func(ctx context.Context) (float64, error) {
+		n, err := d.Compose.UncopiedKeys(ctx)
+		return float64(n), err
+	}))
+	tell.WatchPostgres(within(b.asynchronous), within(b.unsettled))
 	tell.Watch(b.everything)
 	server := api.NewServer(a)
 	server.Addr = c.ListenAddr

@@ -65,6 +65,7 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 		b.close()
 		return nil, err
 	}
+	b.warnOfReplicas(ctx)
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
 	return b, nil

@@ -22,6 +22,8 @@ func names() []string {
 	t.Watch(func(context.Context) (Standing, error) { return Standing{}, nil })
 	t.WatchDisk(func() float64 { return 0 })
 	t.WatchArchive(func() time.Duration { return 0 })
+	t.WatchContent(func() float64 { return 0 }, func() float64 { return 0 })
+	t.WatchPostgres(func() float64 { return 0 }, func() float64 { return 0 })
 	descs, found := make(chan *prometheus.Desc), []string(nil)
 	go func() { t.registry.Describe(descs); close(descs) }()
 	for d := range descs {

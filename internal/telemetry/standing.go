@@ -40,6 +40,25 @@ func (t *Telemetry) WatchArchive(behind func() time.Duration) {
 		func() float64 { return behind().Seconds() }))
 }
 
+// WatchContent has /metrics tell of content that is missing, and of keys that are in
+// Postgres alone, -1 where that can't be read.
+func (t *Telemetry) WatchContent(missing, uncopied func() float64) {
+	t.gauge("content_missing", "Messages whose content this process found missing although it was not erased.", missing)
+	t.gauge("content_keys_uncopied", "Content keys of which the content store has no copy yet; -1 where Postgres can't be asked.", uncopied)
+}
+
+// WatchPostgres has /metrics tell what a failover of Postgres would lose, and may have
+// lost, -1 where that can't be read.
+func (t *Telemetry) WatchPostgres(asynchronous, unsettled func() float64) {
+	t.gauge("postgres_asynchronous_replicas", "Replicas of Postgres, where its commits wait for none; -1 where it can't be asked.", asynchronous)
+	t.gauge("postgres_promotion_unsettled",
+		"1 where Postgres was promoted or restored and alerts wait until what that may have lost is named; -1 where it can't be asked.", unsettled)
+}
+
+func (t *Telemetry) gauge(name, help string, read func() float64) {
+	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: name, Help: help}, read))
+}
+
 // standings is a [prometheus.Collector].
 type standings struct {
 	read func(context.Context) (Standing, error)

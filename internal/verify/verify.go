@@ -8,7 +8,8 @@
 //   - what the events say of one another: a delivery has an audience, an audience a
 //     send, an alert a delivery ([trace]);
 //   - Postgres: every projected table against a replay, the copy against its leaves;
-//   - the archive: every segment against the same leaves.
+//   - the archive: every segment against the same leaves;
+//   - the content store: that what was sent and not erased can still be opened.
 //
 // With Since it takes a checkpoint's word for what came before it.
 package verify
@@ -25,6 +26,7 @@ import (
 
 	"postern/internal/archive"
 	"postern/internal/checkpoint"
+	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/ledger"
@@ -39,6 +41,8 @@ type Verifier struct {
 	Pool *pgxpool.Pool // of a role that may create schemas
 	// Archive may be nil, where there is none.
 	Archive *archive.Archive
+	// Content is where what was sent is looked for; nil: it is not.
+	Content *content.Store
 	Keys    *checkpoint.Verifiers
 	// Since is a checkpoint before which nothing is looked at; nil: everything is.
 	Since *checkpoint.Checkpoint
@@ -80,6 +84,10 @@ type Report struct {
 	Seconds     float64 `json:"seconds"`
 	Faults      []Fault `json:"faults"`
 	Advice      string  `json:"advice,omitempty"` // what to run, where something does not hold
+
+	Contents       int     `json:"contents"`                  // messages whose content was looked for: those that were not erased
+	Missing        int     `json:"missing"`                   // of those, how many are not there whole
+	MissingContent []Fault `json:"missing_content,omitempty"` // the first of them
 }
 
 // enough faults are as good as all: the first says where to look.
@@ -134,6 +142,9 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 		if err := v.arbitrate(ctx, segments); err != nil {
 			return v.report, err
 		}
+	}
+	if err := v.contents(ctx); err != nil {
+		return v.report, err
 	}
 	v.report.OK = len(v.report.Faults) == 0
 	v.report.Seconds = time.Since(began).Seconds()
