@@ -40,6 +40,23 @@ func TestAReplayIsPlannedStartedAndCancelled(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, now.at(name), want)
 		}
 	}
+	if held, ok := now.at("held_by").([]any); !ok || len(held) != 0 {
+		t.Errorf("it is held by %v", held)
+	}
+	for _, of := range []struct {
+		message any
+		says    any
+	}{{id, id}, {nil, nil}} { // the pause of all stands before that of the message
+		body := map[string]any{"reason": "trouble"}
+		if of.message != nil {
+			body["message_id"] = of.message
+		}
+		operator.post("/v1/alerting/pause", body).is(http.StatusOK)
+		now := operator.get(path).is(http.StatusOK)
+		if now.at("held_by.0.alerts") != float64(2) || now.at("held_by.0.message_id") != of.says || now.at("held_by.0.reason") != "trouble" {
+			t.Errorf("while %v is paused: %s", of.message, now.body)
+		}
+	}
 	operator.do(http.MethodPost, path+"/resume", http.NoBody).is(http.StatusOK)
 	operator.do(http.MethodPost, path+"/cancel", http.NoBody).is(http.StatusOK)
 	operator.do(http.MethodPost, path+"/start", http.NoBody).is(http.StatusConflict)

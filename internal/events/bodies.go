@@ -1,6 +1,7 @@
 package events
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -399,14 +400,31 @@ func (b AlertOutcome) EventType() (Type, int) {
 	return Type("alerts." + string(b.State)), 1
 }
 
-// Key leaves the chunk's own counters out, but not the state: an answer that
-// comes after its attempt was declared unknown is another fact.
+// Key leaves the chunk's own counters out, but not the state, nor how many of its
+// recipients are unknown where others are not: an answer that comes after it was
+// declared unknown is another fact.
 func (b AlertOutcome) Key() []string {
 	key := []string{b.MessageID.String(), strconv.Itoa(b.Chunk), strconv.Itoa(b.Attempt), string(b.State)}
 	if b.ReplayID != nil {
 		key = append(key, strconv.FormatInt(b.Part, 10))
 	}
+	if n := b.Unknown(); n > 0 && n < b.Recipients {
+		key = append(key, fmt.Sprintf("%d unknown", n))
+	}
 	return key
+}
+
+// Unknown is to how many recipients the answer was never learned.
+func (b AlertOutcome) Unknown() (n int) {
+	if b.State == AlertUnknown {
+		n = b.Recipients - len(b.Exceptions)
+	}
+	for _, x := range b.Exceptions {
+		if x.State == AlertUnknown {
+			n++
+		}
+	}
+	return n
 }
 
 // EventType tells the two ends of a sign-in apart.

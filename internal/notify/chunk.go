@@ -16,6 +16,7 @@ type chunkRef struct {
 	chunk, chunks int
 	seq           uint64 // of its deliveries.created
 	part          *part  // of a replay; nil: the attempt that the message makes by itself
+	amends        bool   // its outcome is on the record, and an answer came after it
 }
 
 // attempt is the number of the attempt at the chunk's alerts.
@@ -201,16 +202,26 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 }
 
 // settle writes what became of a claim. An answer may take the place of unknown,
-// never of another answer.
-func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool) error {
-	_, err := pool.Exec(ctx, `
-		UPDATE app.attempts SET answer = $2, sendgrid_id = $3, refusals = $4, answered_at = now()
-		WHERE request_id = $1 AND (answer IS NULL OR answer = 'unknown')`,
-		c.id, c.answer, c.sendgridID, c.refusals)
+// never of another answer. Where it does, it is late: the outcome that says unknown may
+// be on the record, and is published again, see amend. That is kept with the answer.
+func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late bool, err error) {
+	err = pool.QueryRow(ctx, `
+		WITH before AS (SELECT answer FROM app.attempts WHERE request_id = $1 FOR UPDATE), settled AS (
+		    UPDATE app.attempts a SET answer = $2, sendgrid_id = $3, refusals = $4, answered_at = now()
+		    FROM before b WHERE a.request_id = $1 AND (b.answer IS NULL OR b.answer = 'unknown')
+		    RETURNING b.answer IS NOT NULL AND $2 <> 'unknown' AS late), of_chunk AS (
+		    INSERT INTO app.alert_retries AS r (message_id, chunk, chunks, seq, due_at, tries, reason, amends)
+		    SELECT $5::uuid, $6::integer, $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
+		    ON CONFLICT (message_id, chunk) DO UPDATE SET amends = true, due_at = least(r.due_at, excluded.due_at)), of_part AS (
+		    UPDATE app.replay_parts p SET amends = p.done_at IS NULL, wound_up = p.wound_up OR p.done_at IS NOT NULL, done_at = NULL,
+		        due_at = CASE WHEN p.done_at IS NULL THEN p.due_at ELSE now() END
+		    FROM settled WHERE late AND p.part = $9::bigint)
+		SELECT EXISTS (SELECT FROM settled WHERE late)`,
+		c.id, c.answer, c.sendgridID, c.refusals, ref.message, ref.chunk, ref.chunks, ref.seq, ref.partNr(), reasonLate).Scan(&late)
 	if err != nil {
-		return fmt.Errorf("writing the answer of request %d: %w", c.request, err)
+		return false, fmt.Errorf("writing the answer of request %d: %w", c.request, err)
 	}
-	return nil
+	return late, nil
 }
 
 // pardon makes refused requests of a chunk such that were refused for a passing reason:

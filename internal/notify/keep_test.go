@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -119,7 +121,7 @@ func TestAClaimIsFoundAgain(t *testing.T) {
 		t.Errorf("another claim of the same number: %v, %v", ok, err)
 	}
 	c.answer = answerUnknown
-	if err := c.settle(t.Context(), p.Pool); err != nil {
+	if _, err := c.settle(t.Context(), p.Pool, p.ref); err != nil {
 		t.Fatal(err)
 	}
 	if ok, err := c.insert(t.Context(), p.Pool, p.ref); err != nil || ok {
@@ -137,5 +139,46 @@ func TestWhatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
 	})
 	if err == nil || tries != 1 {
 		t.Errorf("%d tries, %v", tries, err)
+	}
+}
+
+// An answer comes after another worker has declared it unknown and published so of one
+// recipient among others. Whether the process that knows it lives on or not, the outcome
+// is published again, as another fact, and no request is made.
+func TestALateAnswerReachesTheRecord(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	slow := claim{id: uuid.New(), claimedBy: uuid.New(), positions: []int{0}}
+	if ok, err := slow.insert(t.Context(), p.Pool, p.ref); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if got := p.run(t); got["a"] != unknown || got["e"] != accepted {
+		t.Fatalf("they became %v", got)
+	}
+	slow.answer, slow.sendgridID = answerAccepted, "sg1"
+	for _, late := range []bool{true, false} { // the second time it is known
+		if got, err := slow.settle(t.Context(), p.Pool, p.ref); err != nil || got != late {
+			t.Fatalf("late: %v, %v", got, err)
+		}
+	}
+	// The outcome is not on the record yet: another worker is at it, or will be.
+	if err := p.retryDue(t.Context()); err != nil || len(p.outcomes) != 1 {
+		t.Fatalf("%d outcomes, %v", len(p.outcomes), err)
+	}
+	p.exec(t, `UPDATE record.chunks SET alert_state = 'accepted', alert_at = now(), alert_attempt = 1`)
+	p.exec(t, pause, p.ref.message) // holds no fact back
+	p.pass(time.Minute)
+	if err := p.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a": accepted, "b": accepted, "c": accepted, "d": skipped, "e": accepted}
+	if diff := cmp.Diff(want, p.became(t)); diff != "" || len(p.outcomes) != 2 {
+		t.Errorf("%d outcomes (-want +got):\n%s", len(p.outcomes), diff)
+	}
+	if slices.Equal(p.outcomes[0].Key(), p.outcomes[1].Key()) {
+		t.Error("both outcomes are the same fact")
+	}
+	var waiting int
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 || p.fake.Count() != 3 {
+		t.Errorf("%d chunks wait, %d alerts were sent, %v", waiting, p.fake.Count(), err)
 	}
 }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -209,6 +210,9 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if err != nil {
 		return nil, err
 	}
+	if ref.amends {
+		return w.amend(ctx, work)
+	}
 	if work.done {
 		return nil, nil
 	}
@@ -244,6 +248,9 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			return nil, err
 		}
 		result, err := w.request(ctx, work, to)
+		if errors.Is(err, errLate) {
+			return nil, nil // the worker that declared it unknown has the chunk; see amend
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -292,6 +299,19 @@ func (w *Worker) refusesAll(r sendgrid.Result) bool {
 	return r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Reason == w.refusing && w.Now().Before(w.refusingUntil)
 }
 
+// amend publishes the outcome of a chunk again, after an answer came of which the one
+// on the record says that it is unknown. It makes no request: who was not called
+// before, or was refused in company, stays as the record has it.
+func (w *Worker) amend(ctx context.Context, work *work) (*later, error) {
+	if !work.done || slices.ContainsFunc(work.claims, func(c claim) bool { return c.answer == "" }) {
+		return &later{due: w.Now().Add(patience), reason: reasonLate, held: true}, nil // another worker is at it
+	}
+	return nil, w.publish(ctx, work, work.fates())
+}
+
+// errLate says that an answer came after another worker had declared it unknown.
+var errLate = errors.New("the answer was declared unknown before it came")
+
 // settleAbandoned declares the answers of claims unknown whose claimer did not
 // live to write one. The claimer may merely be slow: its answer, when it comes,
 // still takes the place of unknown.
@@ -302,7 +322,7 @@ func (w *Worker) settleAbandoned(ctx context.Context, work *work) error {
 			continue
 		}
 		c.answer = answerUnknown
-		if err := c.settle(ctx, w.Pool); err != nil {
+		if _, err := c.settle(ctx, w.Pool, work.chunkRef); err != nil {
 			return err
 		}
 		w.Logger.Warn("an answer of SendGrid was never learned", "message_id", work.message, "chunk", work.chunk,
@@ -341,10 +361,18 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	}
 	// The chunk stays in hand until the answer is kept, so that no other goroutine of
 	// this process takes it for one that was never learned.
-	if err := w.keep(ctx, func(ctx context.Context) error { return c.settle(ctx, w.Pool) }); err != nil {
+	var late bool
+	err = w.keep(ctx, func(ctx context.Context) (err error) {
+		late, err = c.settle(ctx, w.Pool, work.chunkRef)
+		return err
+	})
+	if err != nil {
 		w.Logger.Error("an answer of SendGrid is lost", "message_id", work.message, "chunk", work.chunk, "recipients", len(to),
 			"answer", c.answer, "error", err)
 		return result, err
+	}
+	if late {
+		return result, errLate
 	}
 	work.claims = append(work.claims, c)
 	return result, nil

@@ -270,8 +270,8 @@ func TestAClaimWithoutAnAnswerIsUnknown(t *testing.T) {
 	}
 	// It was only slow: its answer takes the place of unknown.
 	dead.answer = answerAccepted
-	if err := dead.settle(t.Context(), p.Pool); err != nil {
-		t.Fatal(err)
+	if late, err := dead.settle(t.Context(), p.Pool, p.ref); err != nil || !late {
+		t.Fatal(late, err)
 	}
 	want["a"], want["b"] = accepted, accepted
 	if diff := cmp.Diff(want, p.run(t)); diff != "" {

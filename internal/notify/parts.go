@@ -21,6 +21,7 @@ type part struct {
 	replay  uuid.UUID
 	attempt int
 	nos     []int32 // of its recipients, ascending
+	woundUp bool    // no request is made for it any more
 }
 
 func (p *part) concerns(no int32) bool {
@@ -142,8 +143,8 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 		        AND (q.wound_up OR r.status = 'cancelled' OR r.status = 'running' AND `+fmt.Sprintf(notHeld, "q.message_id")+`)
 		      ORDER BY due_at, part LIMIT 1 FOR UPDATE OF q SKIP LOCKED) due
 		WHERE p.part = due.part
-		RETURNING p.part, p.replay_id, p.message_id, p.chunk, p.chunks, p.attempt, p.recipients, p.tries, due.status`,
-		now, now.Add(retryLease)).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &tries, &status)
+		RETURNING p.part, p.replay_id, p.message_id, p.chunk, p.chunks, p.attempt, p.recipients, p.wound_up, p.tries, due.status`,
+		now, now.Add(retryLease)).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &p.woundUp, &tries, &status)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -171,7 +172,10 @@ func (w *Worker) deferPart(ctx context.Context, p *part, l later, tries int) err
 func (w *Worker) closePart(ctx context.Context, p *part, seq uint64) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	_, err := w.Pool.Exec(ctx, `UPDATE app.replay_parts SET done_at = $2, outcome = $3 WHERE part = $1`, p.nr, w.Now(), seq)
+	// Where an answer came after the claims were read, the part goes on with it.
+	_, err := w.Pool.Exec(ctx, `UPDATE app.replay_parts SET done_at = CASE WHEN NOT amends THEN $2::timestamptz END,
+		due_at = CASE WHEN amends THEN $2 ELSE due_at END, wound_up = wound_up OR amends, amends = false, outcome = $3 WHERE part = $1`,
+		p.nr, w.Now(), seq)
 	if err != nil {
 		return fmt.Errorf("closing part %d of replay %s: %w", p.nr, p.replay, err)
 	}

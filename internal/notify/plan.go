@@ -18,6 +18,7 @@ const (
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonPromoted  = "Postgres lost its last commits in a failover, so that it is not known whether SendGrid was asked"
 	reasonRefused   = "SendGrid refused it"
+	reasonLate      = "SendGrid's answer came after it was declared unknown" // of a wait
 	reasonEarlier   = events.LeftOutAccepted
 )
 
@@ -63,8 +64,16 @@ func (w *work) fates() []fate {
 		if settled[i].state != "" {
 			continue
 		}
-		if reason := w.notDue(r); reason != "" {
+		// Where no request is made any more, a recipient without an answer is unknown. All of a
+		// part that is wound up were called.
+		reason := w.notDue(r)
+		switch {
+		case w.part != nil && w.part.woundUp:
+			settled[i] = fate{events.AlertUnknown, reasonNoAnswer}
+		case reason != "":
 			settled[i] = fate{events.AlertSkipped, reason}
+		case w.amends:
+			settled[i] = fate{events.AlertUnknown, reasonNoAnswer}
 		}
 	}
 	return settled

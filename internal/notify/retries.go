@@ -41,7 +41,9 @@ func (w *Worker) clearRetry(ctx context.Context, ref chunkRef) error {
 	if ref.part != nil {
 		return nil // it was closed
 	}
-	_, err := w.Pool.Exec(ctx, `DELETE FROM app.alert_retries WHERE message_id = $1 AND chunk = $2`, ref.message, ref.chunk)
+	// An answer that came meanwhile has its outcome still to come.
+	_, err := w.Pool.Exec(ctx, `DELETE FROM app.alert_retries WHERE message_id = $1 AND chunk = $2 AND (NOT amends OR $3)`,
+		ref.message, ref.chunk, ref.amends)
 	if err != nil {
 		return fmt.Errorf("clearing the retry of chunk %d of message %s: %w", ref.chunk, ref.message, err)
 	}
@@ -69,17 +71,17 @@ func (w *Worker) retryDue(ctx context.Context) error {
 		now := w.Now()
 		rows, err := w.Pool.Query(ctx, `
 			UPDATE app.alert_retries r SET due_at = $2
-			FROM (SELECT message_id, chunk FROM app.alert_retries q WHERE due_at <= $1 AND `+fmt.Sprintf(notHeld, "q.message_id")+`
+			FROM (SELECT message_id, chunk FROM app.alert_retries q WHERE due_at <= $1 AND (amends OR `+fmt.Sprintf(notHeld, "q.message_id")+`)
 			      ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
 			WHERE r.message_id = due.message_id AND r.chunk = due.chunk
-			RETURNING r.message_id, r.chunk, r.chunks, r.seq, r.tries`, now, now.Add(retryLease))
+			RETURNING r.message_id, r.chunk, r.chunks, r.seq, r.tries, r.amends`, now, now.Add(retryLease))
 		if err != nil {
 			return fmt.Errorf("looking for alerts that are due: %w", err)
 		}
 		var ref chunkRef
 		var tries int
 		found := false
-		_, err = pgx.ForEachRow(rows, []any{&ref.message, &ref.chunk, &ref.chunks, &ref.seq, &tries}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&ref.message, &ref.chunk, &ref.chunks, &ref.seq, &tries, &ref.amends}, func() error {
 			found = true
 			return nil
 		})

@@ -14,9 +14,10 @@ func isOutcome(t events.Type) bool {
 // recipients of one state are one row; only the exceptions have rows.
 //
 // The first outcome of a chunk counts. One thing may follow it: the answer to an
-// attempt that was declared unknown, when it arrives after all. It replaces the
-// unknown of everybody but those whose alert a replay has repeated meanwhile: see
-// [standing.then] and docs/states.md.
+// attempt that was declared unknown, when it arrives after all. Where the chunk is
+// unknown it replaces that of everybody but those whose alert a replay has repeated
+// meanwhile; where single recipients are, it replaces theirs: see [standing.then] and
+// docs/states.md.
 func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
@@ -34,6 +35,8 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 		if repeated, err = b.takeBack(m, c); err != nil {
 			return err
 		}
+	case e.Attempt == c.attempt:
+		return b.learn(m, c, p, e)
 	default:
 		return tooLate
 	}
@@ -55,6 +58,45 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 		b.follow(m, c, no, before, standing{e.State, e.Reason, e.Attempt, p.event.Time})
 	}
 	m.alerts[e.State] += most
+	b.applyEarly(m, c, e.Attempt)
+	return nil
+}
+
+// learn brings single recipients whose alert is unknown to what a later outcome of the
+// same attempt says of them.
+func (b *batch) learn(m *messageRow, c *chunkRow, p *prepared, e events.AlertOutcome) error {
+	if err := b.loadExceptionsOf(c.key); err != nil {
+		return err
+	}
+	now := map[int32]standing{}
+	if c.state != events.AlertUnknown {
+		for no := range b.exceptions[c.key] {
+			now[no] = standing{e.State, e.Reason, e.Attempt, p.event.Time}
+		}
+	}
+	for _, x := range e.Exceptions {
+		now[x.PortalUserNo] = standing{x.State, x.Reason, e.Attempt, p.event.Time}
+	}
+	learned := false
+	for no, o := range now {
+		before := standing{c.state, c.reason, c.attempt, *c.at}
+		if x := b.exceptions[c.key][no]; x != nil && !x.gone {
+			before = standing{x.state, x.reason, x.attempt, x.at}
+		}
+		report := b.reports[c.key][alertKey{no, e.Attempt}]
+		switch {
+		case o.state == events.AlertUnknown || before.state == events.AlertAccepted:
+		case before.state == events.AlertUnknown && before.attempt == e.Attempt,
+			// It was repeated meanwhile. What was accepted at once and came back later is no
+			// news.
+			before.attempt > e.Attempt && o.state == events.AlertAccepted && (report == nil || report.gone || !report.failed):
+			b.follow(m, c, no, before, o)
+			learned = true
+		}
+	}
+	if !learned {
+		return tooLate
+	}
 	b.applyEarly(m, c, e.Attempt)
 	return nil
 }

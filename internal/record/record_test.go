@@ -217,7 +217,7 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 }
 
 // catalog is all that makes the schema what it is: columns, storage, grants, checks,
-// indexes and views. It holds the tables that a rebuild knows to those there are.
+// indexes and views, those of the schema app too. It holds the tables that a rebuild knows to those there are.
 func catalog(t *testing.T, admin *pgxpool.Pool) []string {
 	t.Helper()
 	rows, err := admin.Query(t.Context(), `
@@ -229,7 +229,8 @@ func catalog(t *testing.T, admin *pgxpool.Pool) []string {
 		       LEFT JOIN pg_attrdef ON adrelid = r.oid AND adnum = attnum
 		UNION ALL SELECT format('%s: %s %s', relname, conname, pg_get_constraintdef(c.oid)) FROM r JOIN pg_constraint c ON conrelid = r.oid
 		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'record'
-		UNION ALL SELECT pg_get_viewdef(oid) FROM r WHERE relkind = 'v'
+		UNION ALL SELECT pg_get_viewdef(oid) FROM pg_class
+		WHERE relnamespace IN ('record'::regnamespace, 'app'::regnamespace) AND relkind = 'v'
 		ORDER BY 1`)
 	if err != nil {
 		t.Fatal(err)

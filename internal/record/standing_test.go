@@ -124,6 +124,57 @@ func TestTheLatestAttemptCountsInAnyOrder(t *testing.T) {
 	}
 }
 
+// An answer that comes after its outcome had said unknown of single recipients replaces
+// theirs, whatever became of the alert meanwhile; and nothing else.
+func TestALateAnswerReplacesUnknown(t *testing.T) {
+	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	exception := func(no int32, state events.AlertState) events.AlertException {
+		return events.AlertException{PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no, State: state}
+	}
+	first := outcomeOf(message, 0, 4, events.AlertAccepted, exception(3, events.AlertUnknown), exception(4, events.AlertUnknown))
+	three := outcomeOf(message, 0, 4, events.AlertAccepted, exception(4, events.AlertUnknown))
+	all := outcomeOf(message, 0, 4, events.AlertAccepted)
+	refused := outcomeOf(message, 0, 4, events.AlertAccepted, exception(3, events.AlertFailed), exception(4, events.AlertFailed))
+	mostly := outcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped))
+	replay := func(no int32, state events.AlertState) events.Body {
+		return repeat(message, byReplay, 2, 7, map[int32]events.AlertState{no: state})
+	}
+	for name, c := range map[string]struct {
+		outcomes []events.Body
+		want     string
+	}{
+		"one of two":                      {[]events.Body{first, three}, "accepted 1, accepted 1, accepted 1, unknown 1"},
+		"one, then the other":             {[]events.Body{first, three, all}, "accepted 1, accepted 1, accepted 1, accepted 1"},
+		"the other way round":             {[]events.Body{first, all, three}, "accepted 1, accepted 1, accepted 1, accepted 1"},
+		"refused":                         {[]events.Body{first, refused}, "accepted 1, accepted 1, failed 1, failed 1"},
+		"of most, by one":                 {[]events.Body{mostly, outcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped), exception(2, events.AlertAccepted))}, "skipped 1, accepted 1, unknown 1, unknown 1"},
+		"repeated, failed, and it was in": {[]events.Body{first, replay(3, events.AlertFailed), all}, "accepted 1, accepted 1, accepted 2, accepted 1"},
+		"repeated, accepted":              {[]events.Body{first, replay(3, events.AlertAccepted), refused}, "accepted 1, accepted 1, accepted 2, failed 1"},
+		"came back, repeated, failed":     {[]events.Body{first, reportedBy(message, 1, said(1, "bounce", 9, "blocked")), replay(1, events.AlertFailed), all}, "failed 2, accepted 1, accepted 1, accepted 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tx, err := conn.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(t.Context()) }()
+			project(t, tx, facts(t, append([]events.Body{sentTo(message, events.HoldNone), chunk(message, 0, 1, 2, 3, 4), planned(byReplay, 100),
+				events.ReplayStarted{ReplayID: byReplay}}, c.outcomes...)...), 5)
+			var got, counted string
+			if err := tx.QueryRow(t.Context(), `SELECT string_agg(alert_state || ' ' || alert_attempts, ', ' ORDER BY portal_user_no),
+				((SELECT row(alert_accepted, alert_failed, alert_skipped, alert_unknown)::text FROM record.messages) =
+				row(count(*) FILTER (WHERE alert_state = 'accepted'), count(*) FILTER (WHERE alert_state = 'failed'),
+				    count(*) FILTER (WHERE alert_state = 'skipped'), count(*) FILTER (WHERE alert_state = 'unknown'))::text)::text
+				FROM record.delivery_status`).Scan(&got, &counted); err != nil {
+				t.Fatal(err)
+			}
+			if got != c.want || counted != "true" {
+				t.Errorf("they stand as %s, want %s; counted so: %s", got, c.want, counted)
+			}
+		})
+	}
+}
+
 // The same of the rule by itself, for many more outcomes.
 func TestTheOrderOfOutcomesMakesNoDifference(t *testing.T) {
 	outcome := rapid.Custom(func(t *rapid.T) standing {

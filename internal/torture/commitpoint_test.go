@@ -69,7 +69,7 @@ var commitPoints = []struct {
 	{name: "7 keep the answer", part: partNotify, crash: crash{sql: "UPDATE app.attempts"}, before: true},
 	{name: "7 publish alerts.accepted", part: partNotify, crash: crash{publish: events.TypeAlertsAccepted}},
 	{name: "7 acknowledge deliveries.created", part: partNotify, crash: crash{line: acked(eventlog.NotifyBulk)}},
-	{name: "7 put alerts off", part: partNotify, crash: crash{sql: "INSERT INTO app.alert_retries"}, limited: true},
+	{name: "7 put alerts off", part: partNotify, crash: crash{sql: "INSERT INTO app.alert_retries ("}, limited: true},
 	{name: "7 forget that they were put off", part: partNotify, crash: crash{sql: "DELETE FROM app.alert_retries"}, limited: true},
 }
 

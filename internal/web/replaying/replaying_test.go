@@ -135,3 +135,32 @@ func TestAReplayIsSteered(t *testing.T) {
 	do("cancel").Is(http.StatusOK).Says("Cancelled", "What had gone out stays so")
 	do("start").Is(http.StatusConflict).Says("the replay was cancelled: plan another")
 }
+
+// While alerting is paused, the page of a replay, the list and Operations say that it
+// is held, by which pause, and how many alerts that are; afterwards it goes out.
+func TestAHeldReplaySaysSo(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	id := blast(t, s, 4)
+	s.Refuse(func(string) string { return "" })
+	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	path := olga.Post("/operations/replays", url.Values{"why": {"again"}}).Is(http.StatusOK).URL.Path
+	olga.Post("/operations/alerting/pause", url.Values{"message": {id}, "reason": {"the wrong list"}}).Is(http.StatusOK)
+	olga.Post(path, url.Values{"do": {"start"}}).Is(http.StatusOK).Says("Held by a pause", "2 alerts are held by a pause", "The alerts of message "+id, "the wrong list").
+		Hides("The alerts are going out")
+	olga.Get("/operations/replays").Is(http.StatusOK).Says("Held by a pause")
+	olga.Get("/operations").Is(http.StatusOK).Says("2 alerts in 1 chunk: held by a pause, of message "+id, "the wrong list")
+	olga.Fragment(path+"/progress?seen=running-0").Is(http.StatusOK).Says("Held by a pause", "the wrong list")
+
+	olga.Post("/operations/alerting/pause", url.Values{"reason": {"all of it"}}).Is(http.StatusOK)
+	olga.Get(path).Says("All alerting has been paused", "all of it").Hides("The alerts of message " + id + " have been paused")
+	olga.Post("/operations/alerting/resume", url.Values{"reason": {"over"}}).Is(http.StatusOK)
+	olga.Get(path).Says("The alerts of message "+id, "the wrong list")
+	olga.Post("/operations/alerting/resume", url.Values{"message": {id}, "reason": {"over"}}).Is(http.StatusOK)
+	for done := ""; done != "completed"; {
+		if err := s.Admin.QueryRow(t.Context(), `SELECT status FROM record.replays`).Scan(&done); err != nil {
+			t.Fatal(err)
+		}
+	}
+	olga.Get(path).Says("Done", "2 of 2").Hides("Held by a pause")
+}
