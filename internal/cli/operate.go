@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/eventlog"
+	"postern/internal/parked"
 	"postern/internal/record"
 	"postern/internal/store"
 	"postern/internal/up"
@@ -50,7 +51,7 @@ type health struct {
 	record.CheckReport
 	// Behind is how many events are on the record that the tables do not show.
 	Behind uint64 `json:"behind"`
-	// Parked is how many events no consumer could handle.
+	// Parked is how many events no consumer could handle, and are open.
 	Parked int `json:"parked"`
 }
 
@@ -60,10 +61,11 @@ func (s *system) health(ctx context.Context) (health, error) {
 		return health{}, err
 	}
 	h := health{CheckReport: report, Behind: report.State.Last - min(report.State.Last, report.Position)}
-	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM app.parked`).Scan(&h.Parked); err != nil {
-		return h, fmt.Errorf("counting parked events: %w", err)
+	open, err := parked.CountOpen(ctx, s.pool)
+	for _, n := range open {
+		h.Parked += n
 	}
-	return h, nil
+	return h, err
 }
 
 func (h health) String() string {

@@ -68,7 +68,7 @@ var imports = map[string]string{
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
 	"alerting":   "events",
-	"operations": "eventlog events",
+	"operations": "eventlog events parked",
 	"feedback":   "events",
 	"replay":     "events",
 

@@ -242,6 +242,13 @@ func TestMetricsAndReasons(t *testing.T) {
 	c := open(t)
 	c.send()
 	c.eventually("everything recorded", func() bool { return c.value(config.API, "postern_recorder_lag_events") == "0" })
+	pool := storetest.Open(t, c.database, store.RoleAdmin)
+	for i, handled := range []bool{false, false, true, true, true} {
+		if _, err := pool.Exec(t.Context(), `INSERT INTO app.parked (parked_id, consumer, seq, type, tries, reason, handled_at)
+			VALUES ($1, 'fanout-bulk', $2, 'message.sent', 8, 'a test', CASE WHEN $3 THEN now() END)`, uuid.New(), i+1, handled); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, want := range []struct {
 		process       config.Process
 		sample, value string
@@ -251,6 +258,7 @@ func TestMetricsAndReasons(t *testing.T) {
 		{config.API, `postern_stores_reachable`, "1"},
 		{config.API, `postern_record_whole`, "1"},
 		{config.API, `postern_events_parked{consumer="notify-bulk"}`, "0"},
+		{config.API, `postern_events_parked{consumer="fanout-bulk"}`, "2"}, // the others were handled
 		{config.API, `postern_alert_retries_waiting`, "0"},
 		{config.API, `postern_recorder_lag_seconds`, "0"},
 		{config.Fanout, `postern_events_published_total{outcome="acknowledged",type="deliveries.created"}`, "1"},

@@ -39,6 +39,8 @@ const allowed = `
 	app.message_content      SIUD    -       -       -
 	app.outbox               SIUD    -       -       SIUD
 	app.parked               SIUD    SIU     SIU     SIUD
+	app.parked_events        S       -       -       -
+	app.open_parked_events   S       -       -       -
 	app.patients             SIU     S       S       S
 	app.portal_accounts      SIUD    -       -       -
 	app.portal_invitations   SIUD    -       -       -
