@@ -92,8 +92,8 @@ var imports = map[string]string{
 
 	// Wiring: settings become running processes.
 	"config":        "notify/sendgrid", // whose key a setting is
-	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
-	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
+	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout ledger letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
+	"up":            "access archive checkpoint config content directory directory/demo embedded eventlog events keyfile ledger notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
 

@@ -46,6 +46,8 @@ type clinic struct {
 	spans    map[config.Process]*tracetest.InMemoryExporter
 	address  map[config.Process]string
 	token    string
+	content  string // the folder of the content
+	key      string // the file of its key
 }
 
 func open(t testing.TB) *clinic {
@@ -59,6 +61,7 @@ func open(t testing.TB) *clinic {
 	if _, err := content.CreateKeyFile(key); err != nil {
 		t.Fatal(err)
 	}
+	c.content, c.key = filepath.Join(dir, "content"), key
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 4)
 	for p, run := range map[config.Process]func(context.Context, config.Config, *telemetry.Telemetry, *slog.Logger) error{

@@ -31,10 +31,12 @@ const allowed = `
 	app.attempts             S       -       SIU     -
 	app.checkpoint_keys      S       -       -       SI
 	app.checkpoints          S       -       -       SI
+	app.database             S       -       -       S
 	app.consumer_errors      S       SIU     SIU     SIU
 	app.directory_imports    SIUD    -       -       -
 	app.drafts               SIUD    -       -       -
 	app.links                SIU     S       S       S
+	app.losses               S       S       -       S
 	app.manifest_keys        SD      SI      -       -
 	app.message_content      SIUD    -       -       -
 	app.outbox               SIUD    -       -       SIUD
