@@ -77,7 +77,8 @@ func (b *base) content(ctx context.Context) (*content.Store, error) {
 }
 
 // mustFit refuses a content key that opens nothing of what there is, and a content store
-// that holds nothing of it: with either, nothing that was sent could be read, and what is
+// that holds nothing of it, neither of the latest messages nor, as an older backup would,
+// of the first: with either, nothing that was sent could be read, and what is
 // sent from now on would be apart from it.
 func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 	opens, all, err := b.count(ctx, wrapped[b.process], func(id uuid.UUID, key []byte) (bool, error) {
@@ -98,7 +99,8 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 	defer cancel()
 	there, all, err := b.count(ctx, `
 		SELECT message_id, NULL::bytea FROM (
-			SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at DESC LIMIT $1) m
+			(SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at DESC LIMIT $1)
+			UNION (SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at LIMIT $1)) m
 		WHERE created_at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content'), '-infinity')`,
 		func(message uuid.UUID, _ []byte) (bool, error) { return kept.Has(ctx, content.BodyOf(message)) })
 	if err != nil {

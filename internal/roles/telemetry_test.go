@@ -322,4 +322,15 @@ func TestAnEventThatNobodyRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.eventually("ready again", func() bool { status, _ := c.ask(config.API, "/readyz"); return status == http.StatusOK })
+
+	// A stream that has fewer events than were recorded is another, or was lost.
+	if _, err := pool.Exec(t.Context(), `UPDATE record.position SET seq = seq + 1000`); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []config.Process{config.API, config.Recorder} {
+		status, text := c.ask(p, "/readyz")
+		if status != http.StatusServiceUnavailable || !strings.Contains(text, "the stream ends at event") || !strings.Contains(text, "postern repair") {
+			t.Errorf("%s says %d %s", p, status, text)
+		}
+	}
 }
