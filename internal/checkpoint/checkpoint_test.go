@@ -139,3 +139,51 @@ func TestWrongKeyFiles(t *testing.T) {
 		t.Error("a name with a space is taken")
 	}
 }
+
+// A key in the place of one that was lost signs for the same record, and what was signed
+// before is verified as before; doing it again changes nothing.
+func TestASuccessorKnowsWhatWasSignedBefore(t *testing.T) {
+	dir := t.TempDir()
+	lost, successor := filepath.Join(dir, "lost.key"), filepath.Join(dir, "successor.key")
+	if _, err := CreateKeyFile(lost, "clinic.example/record"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := ReadKeyFile(lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := Checkpoint{Size: 7}.Sign(before.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifiers, err := before.Known()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, want := range []bool{true, false} {
+		created, err := CreateSuccessor(successor, verifiers)
+		if err != nil || created != want {
+			t.Fatalf("created is %v, %v", created, err)
+		}
+		keys, err := ReadKeyFile(successor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known, err := keys.Known()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Open(signed, known); err != nil || c.Size != 7 {
+			t.Errorf("what was signed before: %+v, %v", c, err)
+		}
+		if keys.Signer.Name() != "clinic.example/record" || len(keys.Verifiers) != 2 || keys.Verifiers[1] != before.Verifiers[0] {
+			t.Errorf("%s signs, %v verify", keys.Signer.Name(), keys.Verifiers)
+		}
+		if texts == nil {
+			texts = keys.Verifiers
+		} else if texts[0] != keys.Verifiers[0] {
+			t.Error("the key was made anew")
+		}
+	}
+}

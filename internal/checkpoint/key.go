@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -65,6 +66,38 @@ func Rotate(path string) (*Keys, error) {
 	return ReadKeyFile(path)
 }
 
+// CreateSuccessor makes a key file in the place of one that was lost: a new key for the
+// same record, and the verifiers of what was signed before, the newest first. A key file
+// that is there keeps its key and gets the verifiers that it lacks; created tells which
+// it was. Whoever signs with the file must be started again.
+func CreateSuccessor(path string, before *Verifiers) (created bool, err error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if created, err = CreateKeyFile(path, before.Origin()); err != nil {
+			return false, err
+		}
+	}
+	// A crash here leaves a new key that knows nothing of before: doing it again adds that.
+	keys, err := ReadKeyFile(path)
+	if err != nil {
+		return created, err
+	}
+	data, err := keyfile.Read(path)
+	if err != nil {
+		return created, fmt.Errorf("reading the checkpoint key file: %w", err)
+	}
+	secret, _, _ := strings.Cut(string(data), "\n")
+	lines := append([]string{secret}, keys.Verifiers...)
+	for _, v := range before.Texts() {
+		if !slices.Contains(keys.Verifiers, v) {
+			lines = append(lines, v)
+		}
+	}
+	if err := keyfile.Replace(path, []byte(strings.Join(lines, "\n")+"\n")); err != nil {
+		return created, fmt.Errorf("writing the checkpoint key file: %w", err)
+	}
+	return created, nil
+}
+
 // ReadKeyFile reads a key file, which must be readable by its owner alone.
 func ReadKeyFile(path string) (*Keys, error) {
 	data, err := keyfile.Read(path)
@@ -77,14 +110,14 @@ func ReadKeyFile(path string) (*Keys, error) {
 	secret, verifiers, _ := strings.Cut(string(data), "\n")
 	k := &Keys{}
 	if k.Signer, err = note.NewSigner(secret); err != nil {
-		return nil, fmt.Errorf("the checkpoint key file %s holds no signing key on its first line: %w", path, err)
+		return nil, fmt.Errorf("the checkpoint key file %s holds no signing key on its first line: %w: put it back from where its copy is kept", path, err)
 	}
 	known, err := ParseVerifiers(verifiers)
 	if err != nil {
-		return nil, fmt.Errorf("the checkpoint key file %s: %w", path, err)
+		return nil, fmt.Errorf("the checkpoint key file %s: %w: put it back from where its copy is kept", path, err)
 	}
 	if known.list[0].KeyHash() != k.Signer.KeyHash() {
-		return nil, fmt.Errorf("the checkpoint key file %s: the first verifier is not that of the signing key", path)
+		return nil, fmt.Errorf("the checkpoint key file %s: the first verifier is not that of the signing key: put it back from where its copy is kept", path)
 	}
 	k.Verifiers = known.Texts()
 	return k, nil

@@ -1,7 +1,7 @@
 // Package cli is the command line: one file a group of verbs. A verb acts on the
 // system that DATABASE_URL and NATS_URL name or, without them, on the embedded
 // one of the data folder: it reaches a running `postern up`, or starts what it
-// needs and stops it again.
+// needs and stops it again. Only `postern up` makes a system.
 //
 // Exit status: 0 done; 1 what was asked for failed, or does not hold; 2 wrong
 // use.
@@ -93,7 +93,7 @@ func (env *environment) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		env.upCommand(), env.importCommand(), env.staffCommand(), env.tokenCommand(), env.portalUserCommand(),
-		env.rebuildCommand(), env.repairCommand(), env.verifyCommand(), env.receiptCommand(), env.healthCommand(),
+		env.rebuildCommand(), env.repairCommand(), env.recoverCommand(), env.verifyCommand(), env.receiptCommand(), env.healthCommand(),
 		env.migrateCommand(), env.keysCommand(), env.recordCommand(), env.alertingCommand(), env.parkedCommand(),
 		env.replayCommand(), env.erasureCommand(),
 	)

@@ -77,7 +77,7 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 // Verbs work on the embedded system while it is not running: each starts what it
 // needs and stops it again.
 func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
-	p := newPostern(t)
+	p := newSystem(t)
 	must := func(stdin string, args ...string) string {
 		t.Helper()
 		status, out, errs := p.run(stdin, args...)
@@ -182,7 +182,7 @@ func TestAClinicIsSetUpFromTheCommandLine(t *testing.T) {
 // A plan is a dry run: it says what would be done, and nothing is until it is
 // started.
 func TestAReplayFromTheCommandLine(t *testing.T) {
-	p := newPostern(t)
+	p := newSystem(t)
 	var r replayJSON
 	run := func(status int, args ...string) {
 		t.Helper()

@@ -16,6 +16,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
+	"postern/internal/parked"
 	"postern/internal/record"
 	"postern/internal/store"
 	"postern/internal/up"
@@ -51,7 +52,7 @@ type health struct {
 	record.CheckReport
 	// Behind is how many events are on the record that the tables do not show.
 	Behind uint64 `json:"behind"`
-	// Parked is how many events no consumer could handle.
+	// Parked is how many events no consumer could handle, and are open.
 	Parked int `json:"parked"`
 	// Replication is of Postgres. That a failover would lose commits is no fault now.
 	Replication store.Replication `json:"replication"`
@@ -63,8 +64,12 @@ func (s *system) health(ctx context.Context) (health, error) {
 		return health{}, err
 	}
 	h := health{CheckReport: report, Behind: report.State.Last - min(report.State.Last, report.Position)}
-	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM app.parked`).Scan(&h.Parked); err != nil {
-		return h, fmt.Errorf("counting parked events: %w", err)
+	open, err := parked.CountOpen(ctx, s.pool)
+	for _, n := range open {
+		h.Parked += n
+	}
+	if err != nil {
+		return h, err
 	}
 	if h.Replication, err = store.ReadReplication(ctx, s.pool); err != nil {
 		return h, err

@@ -32,7 +32,7 @@ func TestWrongUseOfWhatOperatorsDo(t *testing.T) {
 
 // What operators do, on the embedded system while it is not running.
 func TestWhatOperatorsDo(t *testing.T) {
-	p := newPostern(t)
+	p := newSystem(t)
 	for _, c := range []struct {
 		args   []string
 		status int

@@ -30,7 +30,7 @@ func (u *until) Write(p []byte) (int, error) {
 // An operator reads the record like anybody: what they export has a manifest that fits,
 // nothing is written over, and all of it is on the record under their name.
 func TestTheRecordIsReadFromTheCommandLine(t *testing.T) {
-	p := newPostern(t)
+	p := newSystem(t)
 	if status, _, errs := p.run("", "staff", "create", "--email", "ada@clinic.test", "--name", "Ada", "--permit", "read_record"); status != exitDone {
 		t.Fatal(errs)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/record"
+	"postern/internal/up"
 )
 
 func (env *environment) rebuildCommand() *cobra.Command {
@@ -78,7 +79,11 @@ func (env *environment) repairCommand() *cobra.Command {
 			"--check it restores nothing, and exits 1 on any difference. Stop what publishes before a repair: on the\n" +
 			"embedded system, `postern up`; elsewhere, every process.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return env.with(cmd.Context(), func(s *system) error { return env.repair(cmd.Context(), s, check) })
+			repair := func(s *system) error { return env.repair(cmd.Context(), s, check) }
+			if check {
+				return env.with(cmd.Context(), repair)
+			}
+			return env.with(cmd.Context(), repair, up.NATS) // an empty stream in the place of one that is lost
 		}}
 	c.Flags().BoolVar(&check, "check", false, "compare only")
 	return c

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,12 +16,17 @@ import (
 // untilReady ends what writes to it once that says it is ready.
 type untilReady struct {
 	bytes.Buffer
-	end func()
+	end   func()
+	ready chan<- string // where it is told the address; nil: nobody asks
 }
 
 func (u *untilReady) Write(p []byte) (int, error) {
 	if bytes.Contains(p, []byte("ready url=")) {
 		defer u.end()
+		if u.ready != nil {
+			_, url, _ := strings.Cut(string(p), "ready url=")
+			u.ready <- strings.TrimSpace(url)
+		}
 	}
 	return u.Buffer.Write(p)
 }
@@ -28,16 +34,34 @@ func (u *untilReady) Write(p []byte) (int, error) {
 // runUp runs `postern up` over a folder of its own until it is ready or has refused.
 func runUp(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
-	p := newPostern(t)
+	return newPostern(t).up(args...)
+}
+
+// up runs `postern up` over the folder until it is ready or has refused.
+func (p postern) up(args ...string) (status int, out, errs string) {
+	p.t.Helper()
 	for _, name := range config.Names() { // a flag sets them in this process
-		t.Setenv(name, "")
+		p.t.Setenv(name, "")
 	}
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	o, e := untilReady{end: end}, bytes.Buffer{}
 	env := &environment{in: strings.NewReader(""), out: &o, errs: &e}
+	if !slices.Contains(args, "--listen") && !slices.Contains(args, "--listen-addr") {
+		args = append(args, "--listen", "127.0.0.1:0")
+	}
 	status = env.run(ctx, append([]string{"up", "--data", p.data}, args...))
 	return status, o.String(), e.String()
+}
+
+// newSystem is a folder in which `postern up` made a system.
+func newSystem(t *testing.T) postern {
+	t.Helper()
+	p := newPostern(t)
+	if status, _, errs := p.up(); status != exitDone {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	return p
 }
 
 func TestUpSaysWhatItRunsWithAndNoSecret(t *testing.T) {

@@ -32,22 +32,23 @@ type system struct {
 	closers []func() error
 }
 
-// open reaches the system, or starts it without its web server and workers.
-func (env *environment) open(ctx context.Context) (_ *system, err error) {
+// open reaches the system, or starts it without its web server and workers. Lost parts
+// that are named by renew are made anew.
+func (env *environment) open(ctx context.Context, renew ...up.Part) (_ *system, err error) {
 	s := &system{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	database, nats, err := env.addresses(ctx, s)
+	database, nats, err := env.addresses(ctx, s, renew)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.connect(ctx, env, database, nats)
 }
 
-func (env *environment) addresses(ctx context.Context, s *system) (database, nats string, err error) {
+func (env *environment) addresses(ctx context.Context, s *system, renew []up.Part) (database, nats string, err error) {
 	database, nats = os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
 	if database != "" && nats != "" {
 		return database, nats, nil
@@ -55,7 +56,7 @@ func (env *environment) addresses(ctx context.Context, s *system) (database, nat
 	if database != "" || nats != "" {
 		return "", "", usageError{errors.New("set both DATABASE_URL and NATS_URL, or neither for the embedded system")}
 	}
-	folder, err := up.Own(env.data)
+	folder, err := up.Open(env.data)
 	if errors.Is(err, up.ErrInUse) {
 		if s.folder, err = up.Look(env.data); err != nil {
 			return "", "", err
@@ -68,7 +69,7 @@ func (env *environment) addresses(ctx context.Context, s *system) (database, nat
 	}
 	s.folder = folder
 	s.closers = append(s.closers, folder.Release)
-	if s.stores, err = up.Start(ctx, folder, env.logger()); err != nil {
+	if s.stores, err = up.Start(ctx, folder, env.logger(), renew...); err != nil {
 		return "", "", err
 	}
 	s.closers = append(s.closers, s.stores.Stop)
@@ -127,8 +128,8 @@ func (s *system) gate() (*access.Gate, error) {
 }
 
 // with opens the system for f and closes it after.
-func (env *environment) with(ctx context.Context, f func(*system) error) error {
-	s, err := env.open(ctx)
+func (env *environment) with(ctx context.Context, f func(*system) error, renew ...up.Part) error {
+	s, err := env.open(ctx, renew...)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,15 @@ func Open(ctx context.Context, address, keyFile string) (*Store, error) {
 	return New(opened, kek), nil
 }
 
+// Has tells whether there is a blob of that name, whatever it holds.
+func (s *Store) Has(ctx context.Context, name Name) (bool, error) {
+	there, err := s.bucket.Exists(ctx, string(name))
+	if err != nil {
+		return false, fmt.Errorf("looking for content: %w", bucket.Explain(err))
+	}
+	return there, nil
+}
+
 // Reach says what keeps the bucket from being read: see [bucket.Reach].
 func (s *Store) Reach(ctx context.Context) error { return bucket.Reach(ctx, s.bucket, "") }
 

@@ -30,11 +30,11 @@ func ReadKeyFile(path string) (tink.AEAD, error) {
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
 	if err != nil {
-		return nil, fmt.Errorf("the content key file %s holds no Tink keyset: %w", path, err)
+		return nil, fmt.Errorf("the content key file %s holds no Tink keyset: %w: put it back from where its copy is kept", path, err)
 	}
 	kek, err := aead.New(handle)
 	if err != nil {
-		return nil, fmt.Errorf("the content key file %s holds no AEAD keyset: %w", path, err)
+		return nil, fmt.Errorf("the content key file %s holds no AEAD keyset: %w: put it back from where its copy is kept", path, err)
 	}
 	return kek, nil
 }

@@ -177,9 +177,9 @@ func TestKeyFileThatMustBeRefused(t *testing.T) {
 		{"missing", filepath.Join(dir, "none"), "restore it"},
 		{"readable by the group", write("group", string(text), 0o640), "chmod 600"},
 		{"readable by all", write("all", string(text), 0o604), "chmod 600"},
-		{"empty", write("empty", "", 0o600), "no Tink keyset"},
-		{"cut", write("cut", string(text[:len(text)/2]), 0o600), "no Tink keyset"},
-		{"a folder", dir, "others may read it"},
+		{"empty", write("empty", "", 0o600), "is empty: put it back"},
+		{"cut", write("cut", string(text[:len(text)/2]), 0o600), "put it back"},
+		{"a folder", dir, "is not a file"},
 	} {
 		if _, err := ReadKeyFile(c.path); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)

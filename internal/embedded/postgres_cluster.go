@@ -33,7 +33,7 @@ func clusterVersion(cluster string) (int, error) {
 	}
 	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, fmt.Errorf("reading the version of the data folder %s: %w", cluster, err)
+		return 0, fmt.Errorf("reading the version of the data folder %s: %w: it is damaged; restore it from a backup", cluster, err)
 	}
 	return major, nil
 }

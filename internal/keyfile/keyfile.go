@@ -11,16 +11,34 @@ import (
 	"path/filepath"
 )
 
-// Read gives the content of a key file, and refuses one that others may read.
+// Read gives the content of a key file, and refuses one that others may read. Its errors
+// name the file and what to do; one that is not there is [fs.ErrNotExist].
 func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, readable(err)
 	}
-	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file: move it away, and put the key file there from where its copy is kept", path)
+	}
+	if mode := info.Mode(); mode.Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s has mode %v: others may read it; chmod 600 it", path, mode)
 	}
-	return os.ReadFile(path) // #nosec G304 -- the operator's own configuration
+	data, err := os.ReadFile(path) // #nosec G304 -- the operator's own configuration
+	if err != nil {
+		return nil, readable(err)
+	}
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%s is empty: put it back from where its copy is kept", path)
+	}
+	return data, nil
+}
+
+func readable(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: give it to the user that runs postern (chown), and keep its mode 600", err)
+	}
+	return err
 }
 
 // Create makes a key file, mode 0600, durably, and says whether it did: of several

@@ -68,7 +68,7 @@ var imports = map[string]string{
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
 	"alerting":   "events",
-	"operations": "alerting eventlog events",
+	"operations": "alerting eventlog events parked",
 	"feedback":   "events",
 	"replay":     "alerting events",
 
@@ -92,8 +92,8 @@ var imports = map[string]string{
 
 	// Wiring: settings become running processes.
 	"config":        "notify/sendgrid", // whose key a setting is
-	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
-	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
+	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout ledger letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
+	"up":            "access archive checkpoint config content directory directory/demo embedded eventlog events keyfile ledger notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
 
@@ -152,13 +152,14 @@ var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall",
 
 // environment says who else than config reads the environment, and why.
 var environment = map[string]string{
-	"cli":             "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them retention",
-	"up":              "the embedded system takes what concerns the outside retention",
-	"embedded":        "PATH of the PostgreSQL that it runs",
-	"store/storetest": "PG_BIN of the tests' PostgreSQL",
-	"roles":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal retention",
-	"bench":           "hands its own to what it measures",
-	"web/webtest":     "CI, where a browser that is missing is a failure",
+	"cli":               "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them retention",
+	"up":                "the embedded system takes what concerns the outside retention",
+	"embedded":          "PATH of the PostgreSQL that it runs",
+	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
+	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
+	"roles":             "GOMEMLIMIT is the Go runtime's own, and overrides our goal retention",
+	"bench":             "hands its own to what it measures",
+	"web/webtest":       "CI, where a browser that is missing is a failure",
 }
 
 func TestImports(t *testing.T) {

@@ -9,18 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/alerting"
+	"postern/internal/parked"
 )
 
 func (b *Board) parked(ctx context.Context, s *State) error {
-	err := b.Pool.QueryRow(ctx, `
-		SELECT count(*) FROM app.parked p
-		LEFT JOIN record.parked_decisions d ON d.parked_id = p.parked_id AND d.tries = p.tries
-		WHERE p.handled_at IS NULL AND d.verdict IS NULL
-		  AND NOT EXISTS (SELECT FROM record.events e WHERE e.seq = p.seq AND p.consumer = 'recorder' AND e.projected)`).Scan(&s.Parked)
-	if err != nil {
-		return fmt.Errorf("counting what is parked: %w", err)
+	open, err := parked.CountOpen(ctx, b.Pool)
+	for _, n := range open {
+		s.Parked += n
 	}
-	return nil
+	return err
 }
 
 // waiting counts by what holds the alerts, a pause before everything else, and by

@@ -35,7 +35,7 @@ type State struct {
 	Consumers []Consumer `json:"consumers" nullable:"false"`
 	Recorder  Lag        `json:"recorder"`
 	Stream    Stream     `json:"stream"`
-	Parked    int        `json:"parked" doc:"Events that wait for somebody to decide."`
+	Parked    int        `json:"parked" doc:"Parked events that are open: neither handled nor discarded."`
 	Waiting   []Waiting  `json:"waiting" nullable:"false" doc:"Chunks whose alerts wait, and why."`
 	Answers   []Minute   `json:"answers" nullable:"false" doc:"SendGrid's answers by minute, of the last hour, the latest first."`
 	Alerts    []Hour     `json:"alerts" nullable:"false" doc:"What became of alerts by hour, of the last day, the earliest first."`

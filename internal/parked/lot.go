@@ -72,22 +72,27 @@ type Lot struct {
 	Now    func() time.Time
 }
 
-// parkedEvents is every event that was ever parked with its state. What the recorder
-// parked counts as handled once a rebuild has projected it.
-const parkedEvents = `
-	WITH known AS (
-		SELECT p.*, coalesce(CASE
-		       WHEN p.handled_at IS NOT NULL OR p.consumer = 'recorder' AND e.projected THEN 'handled'
-		       WHEN d.verdict = 'discarded' THEN 'discarded'
-		       WHEN d.verdict = 'retried' THEN 'retrying' END, 'parked') AS state
-		FROM app.parked p
-		LEFT JOIN record.parked_decisions d ON d.parked_id = p.parked_id AND d.tries = p.tries
-		LEFT JOIN record.events e ON e.seq = p.seq AND p.consumer = 'recorder'
-		WHERE p.handled_at IS NULL OR $1)
-	SELECT parked_id, state, consumer, seq, event_id, type, message_id, tries, reason, stack, parked_at FROM known
-`
+// columns are those of an [Event], in both views: app.parked_events is every event that
+// was ever parked, app.open_parked_events those that are open.
+const columns = `parked_id, state, consumer, seq, event_id, type, message_id, tries, reason, stack, parked_at`
 
-// Query chooses parked events; its zero value chooses those that are not settled.
+// CountOpen gives how many events are open, neither handled nor discarded, by consumer.
+// A consumer without any has no entry.
+func CountOpen(ctx context.Context, pool *pgxpool.Pool) (map[string]int, error) {
+	rows, err := pool.Query(ctx, `SELECT consumer, count(*) FROM app.open_parked_events GROUP BY consumer`)
+	if err != nil {
+		return nil, fmt.Errorf("counting parked events: %w", err)
+	}
+	open := map[string]int{}
+	var consumer string
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&consumer, &n}, func() error { open[consumer] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("counting parked events: %w", err)
+	}
+	return open, nil
+}
+
+// Query chooses parked events; its zero value chooses those that are open.
 type Query struct {
 	All      bool   // settled ones too
 	Type     string // "": any
@@ -99,10 +104,14 @@ type Query struct {
 
 // List gives parked events, those that came last first.
 func (l *Lot) List(ctx context.Context, q Query) ([]Event, error) {
-	rows, err := l.Pool.Query(ctx, parkedEvents+`
-		WHERE ($1 OR state IN ('parked', 'retrying')) AND ($2 = '' OR type = $2) AND ($6 = '' OR consumer = $6)
+	view := "app.open_parked_events"
+	if q.All {
+		view = "app.parked_events"
+	}
+	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM `+view+`
+		WHERE ($1 = '' OR type = $1) AND ($2 = '' OR consumer = $2)
 		  AND ($3::uuid = $4::uuid OR (seq, consumer) < (SELECT seq, consumer FROM app.parked WHERE parked_id = $3))
-		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.All, q.Type, q.Before, uuid.Nil, q.Limit, q.Consumer)
+		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.Type, q.Consumer, q.Before, uuid.Nil, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is parked: %w", err)
 	}
@@ -115,7 +124,7 @@ func (l *Lot) List(ctx context.Context, q Query) ([]Event, error) {
 
 // Find gives one, settled or not.
 func (l *Lot) Find(ctx context.Context, id uuid.UUID) (Event, error) {
-	rows, err := l.Pool.Query(ctx, parkedEvents+`WHERE $1 AND parked_id = $2`, true, id)
+	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
 	if err != nil {
 		return Event{}, fmt.Errorf("reading a parked event: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/operations"
 	"postern/internal/parked"
 	"postern/internal/record"
 	"postern/internal/store"
@@ -311,4 +312,86 @@ func TestPagesOfParkedEvents(t *testing.T) {
 	if len(seen) != 6 || len(different) != 6 { // each by the recorder too
 		t.Errorf("%d rows, of %d events", len(seen), len(different))
 	}
+}
+
+// What is open is the same everywhere, through the whole life of a parked event and
+// over a rebuild that puts other tables in the place of those that the views read.
+func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	e := b.park(t) // the recorder parks it too: it knows no such message
+	open := func(stage string, want map[string]int) {
+		t.Helper()
+		counted, err := parked.CountOpen(t.Context(), b.Pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := map[string]int{}
+		for _, e := range all {
+			listed[e.Consumer]++
+			if e.Settled() {
+				t.Errorf("%s: an event that is %s is listed as open", stage, e.State)
+			}
+		}
+		board := &operations.Board{Pool: b.Pool, Log: b.Log, Now: b.Clock.Now}
+		shown, err := board.Look(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, n := range want {
+			total += n
+		}
+		if diff := cmp.Diff([]map[string]int{want, want}, []map[string]int{counted, listed}); diff != "" || shown.Parked != total {
+			t.Errorf("%s: Operations shows %d, and counted and listed are (-want +got):\n%s", stage, shown.Parked, diff)
+		}
+	}
+	decide := func(decide func(context.Context, string, uuid.UUID, string) (uint64, error), id uuid.UUID) {
+		t.Helper()
+		if _, err := decide(t.Context(), "operator:o", id, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		b.Settle(t)
+	}
+	recorders := func() parked.Event {
+		t.Helper()
+		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
+		if err != nil || len(all) != 1 {
+			t.Fatalf("the recorder parked %d, %v", len(all), err)
+		}
+		return all[0]
+	}
+	both := map[string]int{eventlog.FanoutDirect: 1, eventlog.Recorder: 1}
+	open("parked", both)
+	decide(b.lot.Retry, e.ID)
+	open("to be retried", both)
+	b.retrying(t)
+	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
+	open("failed again", both)
+	if _, err := (&record.Rebuild{Log: b.Log, Pool: b.Admin}).Replace(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open("rebuilt", both)
+	b.mend(nil)
+	decide(b.lot.Retry, e.ID)
+	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
+	open("handled", map[string]int{eventlog.Recorder: 1})
+	decide(b.lot.Discard, recorders().ID)
+	open("discarded", map[string]int{})
+
+	// Of two more, one is given up by its consumer's row; the recorder's is projected in
+	// the end, as by a rebuild of a version that understands it.
+	b.mend(errors.New("the disk is read-only"))
+	e = b.park(t)
+	open("parked once more", both)
+	decide(b.lot.Discard, e.ID)
+	open("given up", map[string]int{eventlog.Recorder: 1})
+	if _, err := b.Admin.Exec(t.Context(), `UPDATE record.events SET projected = true WHERE seq = $1`, recorders().Seq); err != nil {
+		t.Fatal(err)
+	}
+	open("projected", map[string]int{})
 }

@@ -142,11 +142,11 @@ func exchange(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// viewsOfRecord gives what makes each view read the tables that now have the names
-// it was written with. Views of the schema app read them too.
+// viewsOfRecord gives what makes each view, of this schema or of app, read the tables
+// that now have the names it was written with.
 func viewsOfRecord(ctx context.Context, tx pgx.Tx) ([]string, error) {
-	rows, err := tx.Query(ctx, `SELECT format('CREATE OR REPLACE VIEW %s.%I AS %s', relnamespace::regnamespace, relname, rtrim(pg_get_viewdef(oid), ';'))
-		FROM pg_class WHERE relnamespace IN ('record'::regnamespace, 'app'::regnamespace) AND relkind = 'v' ORDER BY oid`)
+	rows, err := tx.Query(ctx, `SELECT format('CREATE OR REPLACE VIEW %I.%I AS %s', nspname, relname, rtrim(pg_get_viewdef(c.oid), ';'))
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('record', 'app') AND relkind = 'v' ORDER BY c.oid`)
 	if err != nil {
 		return nil, fmt.Errorf("looking at the views: %w", err)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"postern/internal/api"
 	"postern/internal/config"
-	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/desk"
 	"postern/internal/eventlog"
@@ -63,12 +62,14 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	defer b.close()
-	kept, err := content.Open(ctx, c.ContentURL, c.ContentKeyFile)
+	if err := b.mustBelong(ctx); err != nil {
+		return err
+	}
+	kept, err := b.content(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	b.reach(ctx, "content", c.ContentURL, kept.Reach)
 	var scanner *clamd.Client
 	if c.ClamdAddr != "" {
 		scanner = clamd.New(c.ClamdAddr)

@@ -25,11 +25,21 @@ func (b *base) connected(context.Context) error {
 // million takes a few seconds.
 const longBehind = 30 * time.Second
 
-// recording tells whether the tables keep up with the record.
+// recording tells whether the tables keep up with the record, and are of this stream.
 func (b *base) recording(ctx context.Context) error {
 	s, err := b.standing(ctx)
 	if err != nil {
 		return err
+	}
+	if s.Position > s.Last { // or an event came and was recorded in between
+		state, err := b.log.State(ctx)
+		if err != nil {
+			return err
+		}
+		if state.Last < s.Position {
+			return fmt.Errorf("the stream ends at event %d, and %d were recorded: NATS_URL names another stream, or this one was lost. `postern repair` restores it from the copy",
+				state.Last, s.Position)
+		}
 	}
 	if s.Behind > longBehind {
 		return fmt.Errorf("%d events are on the record that no page shows yet, the first of them since %s: is a recorder running, and what does it log?",

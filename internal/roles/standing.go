@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/parked"
 	"postern/internal/position"
 	"postern/internal/telemetry"
 )
@@ -63,15 +65,11 @@ func (b *base) everything(ctx context.Context) (telemetry.Standing, error) {
 	for _, c := range eventlog.ConsumerConfigs() {
 		s.Parked[c.Durable] = 0
 	}
-	rows, err := b.pool.Query(ctx, `SELECT consumer, count(*) FROM app.parked GROUP BY consumer`)
+	open, err := parked.CountOpen(ctx, b.pool)
 	if err != nil {
-		return s, fmt.Errorf("counting parked events: %w", err)
+		return s, err
 	}
-	var consumer string
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&consumer, &n}, func() error { s.Parked[consumer] = n; return nil }); err != nil {
-		return s, fmt.Errorf("counting parked events: %w", err)
-	}
+	maps.Copy(s.Parked, open)
 	return s, nil
 }
 

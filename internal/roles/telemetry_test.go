@@ -46,6 +46,8 @@ type clinic struct {
 	spans    map[config.Process]*tracetest.InMemoryExporter
 	address  map[config.Process]string
 	token    string
+	content  string // the folder of the content
+	key      string // the file of its key
 }
 
 func open(t testing.TB) *clinic {
@@ -59,6 +61,7 @@ func open(t testing.TB) *clinic {
 	if _, err := content.CreateKeyFile(key); err != nil {
 		t.Fatal(err)
 	}
+	c.content, c.key = filepath.Join(dir, "content"), key
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 4)
 	for p, run := range map[config.Process]func(context.Context, config.Config, *telemetry.Telemetry, *slog.Logger) error{
@@ -242,6 +245,13 @@ func TestMetricsAndReasons(t *testing.T) {
 	c := open(t)
 	c.send()
 	c.eventually("everything recorded", func() bool { return c.value(config.API, "postern_recorder_lag_events") == "0" })
+	pool := storetest.Open(t, c.database, store.RoleAdmin)
+	for i, handled := range []bool{false, false, true, true, true} {
+		if _, err := pool.Exec(t.Context(), `INSERT INTO app.parked (parked_id, consumer, seq, type, tries, reason, handled_at)
+			VALUES ($1, 'fanout-bulk', $2, 'message.sent', 8, 'a test', CASE WHEN $3 THEN now() END)`, uuid.New(), i+1, handled); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, want := range []struct {
 		process       config.Process
 		sample, value string
@@ -251,6 +261,7 @@ func TestMetricsAndReasons(t *testing.T) {
 		{config.API, `postern_stores_reachable`, "1"},
 		{config.API, `postern_record_whole`, "1"},
 		{config.API, `postern_events_parked{consumer="notify-bulk"}`, "0"},
+		{config.API, `postern_events_parked{consumer="fanout-bulk"}`, "2"}, // the others were handled
 		{config.API, `postern_alert_retries_waiting`, "0"},
 		{config.API, `postern_recorder_lag_seconds`, "0"},
 		{config.Fanout, `postern_events_published_total{outcome="acknowledged",type="deliveries.created"}`, "1"},
@@ -311,4 +322,15 @@ func TestAnEventThatNobodyRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.eventually("ready again", func() bool { status, _ := c.ask(config.API, "/readyz"); return status == http.StatusOK })
+
+	// A stream that has fewer events than were recorded is another, or was lost.
+	if _, err := pool.Exec(t.Context(), `UPDATE record.position SET seq = seq + 1000`); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []config.Process{config.API, config.Recorder} {
+		status, text := c.ask(p, "/readyz")
+		if status != http.StatusServiceUnavailable || !strings.Contains(text, "the stream ends at event") || !strings.Contains(text, "postern repair") {
+			t.Errorf("%s says %d %s", p, status, text)
+		}
+	}
 }

@@ -8,9 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/archive"
-	"postern/internal/checkpoint"
 	"postern/internal/config"
-	"postern/internal/content"
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/fanout"
@@ -38,12 +36,11 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer b.close()
-	kept, err := content.Open(ctx, c.ContentURL, c.ContentKeyFile)
+	kept, err := b.content(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	b.reach(ctx, "content", c.ContentURL, kept.Reach)
 	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Publish: b.publish, Logger: b.logger})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
@@ -122,13 +119,16 @@ func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	defer b.close()
+	if err := b.mustBelong(ctx); err != nil {
+		return err
+	}
 	r := record.Config{Log: b.log, Pool: b.pool, Logger: b.logger, Recorded: tell.Recorded}
 	health := b.serveHealth(map[string]check{"record": b.recordWhole, "recorder": b.recording})
 	if c.CheckpointKeyFile == "" {
 		b.logger.Warn("no checkpoint of the record is signed: set CHECKPOINT_KEY_FILE and ARCHIVE_URL")
 		return b.run(ctx, health, record.New(r).Run)
 	}
-	keys, err := checkpoint.ReadKeyFile(c.CheckpointKeyFile)
+	keys, err := b.checkpointKeys(ctx)
 	if err != nil {
 		return err
 	}

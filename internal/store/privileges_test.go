@@ -32,6 +32,7 @@ const allowed = `
 	app.attempts             S       -       SIU     -
 	app.checkpoint_keys      S       -       -       SI
 	app.checkpoints          S       -       -       SI
+	app.database             S       -       -       S
 	app.consumer_errors      S       SIU     SIU     SIU
 	app.directory_imports    SIUD    -       -       -
 	app.drafts               SIUD    -       -       -
@@ -41,9 +42,12 @@ const allowed = `
 	app.fhir_replacements    SID     -       -       -
 	app.links                SIU     S       S       S
 	app.manifest_keys        SUD     SIU     -       -
+	app.losses               S       S       -       S
 	app.message_content      SIUD    -       -       -
 	app.outbox               SIUD    -       -       SIUD
 	app.parked               SIUD    SIU     SIU     SIUD
+	app.parked_events        S       -       -       -
+	app.open_parked_events   S       -       -       -
 	app.patients             SIU     S       S       S
 	app.portal_accounts      SIUD    -       -       -
 	app.portal_invitations   SIUD    -       -       -

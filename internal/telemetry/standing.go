@@ -76,7 +76,7 @@ var (
 	lagEvents       = describe("recorder_lag_events", "Events on the record that the tables do not show yet.")
 	lagSeconds      = describe("recorder_lag_seconds", "How old the first of them is.")
 	recordWhole     = describe("record_whole", "1 where the stream held against its copy, 0 where it is damaged.")
-	parked          = describe("events_parked", "Events put aside that no handler of a consumer could handle.", "consumer")
+	parked          = describe("events_parked", "Events that no handler of a consumer could handle and that are open: neither handled since nor discarded.", "consumer")
 	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait to be tried again.")
 )
 

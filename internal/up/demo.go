@@ -30,6 +30,9 @@ type standIn struct {
 	webhook        sendgridfake.Webhook
 }
 
+// demoActor is who the record names for what the demo did.
+const demoActor = "operator:demo"
+
 // demoMail is how many alerts the demo's mailbox keeps at least.
 const demoMail = 10_000
 
@@ -112,7 +115,7 @@ func furnish(ctx context.Context, s *Stores, out io.Writer, url string) error {
 		return err
 	}
 	for _, a := range demoStaff {
-		_, err := gate.CreateStaff(ctx, "operator:demo", access.NewStaff{Email: a.email, Name: a.name, Password: demoStaffPassword, Permissions: a.permissions})
+		_, err := gate.CreateStaff(ctx, demoActor, access.NewStaff{Email: a.email, Name: a.name, Password: demoStaffPassword, Permissions: a.permissions})
 		if err != nil && !errors.Is(err, access.ErrStaffExists) {
 			return fmt.Errorf("making %s staff: %w", a.email, err)
 		}
@@ -127,7 +130,7 @@ func furnish(ctx context.Context, s *Stores, out io.Writer, url string) error {
 func importDemo(ctx context.Context, pool *pgxpool.Pool) error {
 	return demo.Import(ctx, pool, directory.Options{
 		InTx: func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
-			e, err := summary.Event("/postern", "operator:demo", "fhir", time.Now())
+			e, err := summary.Event("/postern", demoActor, "fhir", time.Now())
 			if err != nil {
 				return err
 			}
@@ -135,17 +138,21 @@ func importDemo(ctx context.Context, pool *pgxpool.Pool) error {
 		}})
 }
 
-// demoPortalUsers gives a password to the first few active portal users with an
-// address, patients and representatives both.
+// demoPortalUsers gives a password to the first few active portal users of the demo
+// clinic with an address, patients and representatives both.
 func demoPortalUsers(ctx context.Context, pool *pgxpool.Pool, gate *access.Gate) ([]account, error) {
+	ids, err := demo.IDs()
+	if err != nil {
+		return nil, err
+	}
 	rows, err := pool.Query(ctx, `
 		(SELECT u.portal_user_id, u.email, u.name, 'patient' FROM app.portal_users u JOIN app.links l USING (portal_user_no)
 		 JOIN app.patients p USING (patient_no)
-		 WHERE u.active AND u.email <> '' AND l.relationship = 'self' AND NOT p.deceased ORDER BY u.portal_user_no LIMIT 3)
+		 WHERE u.active AND u.email <> '' AND l.relationship = 'self' AND NOT p.deceased AND u.portal_user_id = ANY($1) ORDER BY u.portal_user_no LIMIT 3)
 		UNION ALL
 		(SELECT u.portal_user_id, u.email, u.name, 'representative' FROM app.portal_users u JOIN app.links l USING (portal_user_no)
-		 WHERE u.active AND u.email <> '' AND l.relationship = 'representative' AND coalesce(l.valid_until, current_date) >= current_date
-		 ORDER BY u.portal_user_no LIMIT 1)`)
+		 WHERE u.active AND u.email <> '' AND l.relationship = 'representative' AND u.portal_user_id = ANY($1) AND coalesce(l.valid_until, current_date) >= current_date
+		 ORDER BY u.portal_user_no LIMIT 1)`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("choosing portal users for the demo: %w", err)
 	}

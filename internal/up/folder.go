@@ -5,16 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // A Folder is the data folder of an embedded system.
 type Folder struct {
-	path string
-	lock *os.File
+	path     string
+	lock     *os.File  // nil where another process owns the folder
+	manifest *manifest // nil: the folder is older than manifests
+	mayMake  bool      // parts that were never there may be made: `postern up` owns the folder
+	demo     bool      // it is owned to run the demo
 }
 
 // Addresses say how to reach a running system. They hold credentials.
@@ -28,16 +33,83 @@ type Addresses struct {
 // ErrInUse says that another process owns the folder.
 var ErrInUse = errors.New("another process is using the data folder")
 
-// Own makes the folder if need be and takes its lock. Where another process has
-// it, the error wraps ErrInUse.
-func Own(path string) (*Folder, error) {
+// ErrNoSystem says that there is no system in a folder that a verb was to act on.
+var ErrNoSystem = errors.New("there is no Postern system")
+
+// Create takes the lock of a data folder for `postern up`, which alone makes one: where
+// there is none, or an empty folder, one is begun. With demo it must be one that a demo
+// made. Where another process has it, the error wraps [ErrInUse]. A folder that holds
+// something else is refused.
+func Create(path string, demo bool) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the data folder: %w", err)
 	}
-	if err := os.MkdirAll(path, 0o711); err != nil { // #nosec G301 -- Postgres's own user passes through
-		return nil, fmt.Errorf("making the data folder: %w", err)
+	ours, err := holdsSystem(path)
+	if err != nil {
+		return nil, err
 	}
+	if !ours {
+		if err := mustBeFree(path); err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(path, 0o711); err != nil { // #nosec G301 -- Postgres's own user passes through
+			return nil, fmt.Errorf("making the data folder: %w", err)
+		}
+	}
+	f, err := own(path)
+	if err != nil {
+		return nil, err
+	}
+	f.mayMake, f.demo = true, demo
+	if f.manifest == nil && !ours {
+		// A crash before this line leaves an empty folder, after it one whose first start
+		// goes on.
+		f.manifest = &manifest{State: making, MadeAt: time.Now().UTC(), Demo: demo}
+		err = f.writeManifest()
+	}
+	if err == nil && f.manifest != nil && f.manifest.Demo != demo {
+		switch {
+		case f.manifest.State == making: // it has never served
+			f.manifest.Demo = demo
+			err = f.writeManifest()
+		case demo:
+			err = f.notOfDemo("it was made without --demo")
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.lock.Close())
+	}
+	return f, nil
+}
+
+// Open takes the lock of a data folder that has a system, for any verb but `postern up`.
+// Where there is none, the error wraps [ErrNoSystem] and nothing was made. Where another
+// process has the folder, it wraps [ErrInUse].
+func Open(path string) (*Folder, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding the data folder: %w", err)
+	}
+	ours, err := holdsSystem(path)
+	if err != nil {
+		return nil, err
+	}
+	if !ours {
+		return nil, noSystem(path)
+	}
+	f, err := own(path)
+	if err != nil {
+		return nil, err
+	}
+	if f.manifest != nil && f.manifest.State == making {
+		return nil, errors.Join(f.notMade(), f.lock.Close())
+	}
+	return f, nil
+}
+
+// own takes the lock and reads what the folder is.
+func own(path string) (*Folder, error) {
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator's path
 	if err != nil {
 		return nil, fmt.Errorf("opening the data folder's lock: %w", err)
@@ -46,8 +118,66 @@ func Own(path string) (*Folder, error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
 	}
-	return &Folder{path: path, lock: lock}, nil
+	f := &Folder{path: path, lock: lock}
+	if f.manifest, err = readManifest(f.join(manifestFile)); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return f, nil
 }
+
+// holdsSystem tells whether a folder is a data folder. One that does not exist is none;
+// no other files than these say that it is one.
+func holdsSystem(path string) (bool, error) {
+	for _, name := range []string{manifestFile, string(ContentKey), string(CheckpointKey), "postgres/postern.lock", "nats/postern.lock"} {
+		_, err := os.Lstat(filepath.Join(path, name))
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return false, fmt.Errorf("looking into the data folder: %w", err)
+		}
+	}
+	return false, nil
+}
+
+// mustBeFree refuses a folder that holds something of others. What a file system or a
+// desktop puts there counts for nothing, and neither does a start that was ended at once.
+func mustBeFree(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking into the data folder: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != "lock" && name != "lost+found" && !strings.HasPrefix(name, ".") {
+			return fmt.Errorf("%s is not a data folder of Postern: it holds %q, and nothing of a system. Name a new or empty folder with --data", path, name)
+		}
+	}
+	return nil
+}
+
+func noSystem(path string) error {
+	why := "the folder holds none"
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		why = "the folder does not exist"
+	} else if err == nil && !info.IsDir() {
+		why = "it is not a folder"
+	}
+	return fmt.Errorf("%w in %s: %s. Name the data folder of one with --data, or make one with `postern up --data %s`", ErrNoSystem, path, why, path)
+}
+
+func (f *Folder) notMade() error {
+	return fmt.Errorf("%w in %s yet: its first start did not finish. Run `postern up --data %s`, which goes on with it", ErrNoSystem, f.path, f.path)
+}
+
+func (f *Folder) notOfDemo(why string) error {
+	return fmt.Errorf("--demo refuses the data folder %s: %s, and the demo would give its accounts passwords that everyone knows. "+
+		"Start it without --demo, or name a new folder with --data", f.path, why)
+}
+
+func (f *Folder) writeManifest() error { return f.manifest.write(f.join(manifestFile)) }
 
 // Look gives a folder that another process owns: for asking where things are.
 func Look(path string) (*Folder, error) {
@@ -66,6 +196,9 @@ func (f *Folder) Release() error {
 	}
 	return errors.Join(err, f.lock.Close())
 }
+
+// Path is where the folder is, absolute.
+func (f *Folder) Path() string { return f.path }
 
 func (f *Folder) join(name string) string { return filepath.Join(f.path, name) }
 

@@ -6,9 +6,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/checkpoint"
 	"postern/internal/content"
@@ -31,32 +35,137 @@ type Stores struct {
 // Start starts the stores of a folder that this process owns, adopts what a
 // crash of its former owner left running, brings the schema and the stream up to
 // date, and says in run.json how to reach them.
-func Start(ctx context.Context, f *Folder, log *slog.Logger) (_ *Stores, err error) {
+//
+// Where parts of the folder were lost, the error is a [*LostError], and nothing was put
+// in their place but for the parts named by renew.
+func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *Stores, err error) {
 	s := &Stores{folder: f, Addresses: Addresses{PID: os.Getpid(), NATSURLs: map[string]string{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	if err := f.createKeys(); err != nil {
-		return nil, err
-	}
-	s.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
-		Dir: f.join("postgres"), BinDir: os.Getenv("PG_BIN"), Logger: log})
+	lost, err := s.lost(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	s.DatabaseURL = s.postgres.URL()
+	if slices.ContainsFunc(lost, func(p Part) bool { return !slices.Contains(renew, p) }) {
+		return nil, &LostError{Folder: f.path, Lost: lost}
+	}
+	if err := f.refuseUnmade(renew); err != nil {
+		return nil, err
+	}
+	if err := f.createKeys(); err != nil {
+		return nil, err
+	}
+	if err := s.startPostgres(ctx, log); err != nil {
+		return nil, err
+	}
+	if err := s.learn(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.startNATS(ctx, log); err != nil {
 		return nil, err
 	}
 	if err := store.Migrate(ctx, s.DatabaseURL, log); err != nil {
 		return nil, err
 	}
+	if err := f.createFolders(); err != nil {
+		return nil, err
+	}
+	// A crash before this line leaves a folder whose first start goes on, after it one
+	// in which nothing may be missing any more.
+	if f.manifest.State == making {
+		f.manifest.State = made
+		if err := f.writeManifest(); err != nil {
+			return nil, err
+		}
+	}
 	if err := f.publish(s.Addresses); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// refuseUnmade refuses a folder without a manifest of which parts were never made, where
+// this process may not make them.
+func (f *Folder) refuseUnmade(renew []Part) error {
+	if f.manifest != nil || f.mayMake {
+		return nil
+	}
+	unmade, err := f.missing([]Part{ContentKey, CheckpointKey, Postgres, NATS})
+	if slices.ContainsFunc(unmade, func(p Part) bool { return !slices.Contains(renew, p) }) {
+		return f.notMade()
+	}
+	return err
+}
+
+// learn gives a manifest to a folder without one, by what its database says of its
+// origin. --demo wants one that it made itself.
+func (s *Stores) learn(ctx context.Context) error {
+	f := s.folder
+	if f.manifest != nil {
+		return nil
+	}
+	var o origin
+	err := s.ask(ctx, func(pool *pgxpool.Pool) (err error) {
+		o, err = originOf(ctx, pool)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if f.demo && o != fromDemo && o != fromNobody {
+		return f.notOfDemo(string(o))
+	}
+	f.manifest = &manifest{State: making, MadeAt: time.Now().UTC(), Demo: o == fromDemo || o == fromNobody && f.demo}
+	return nil
+}
+
+// lost are the parts that the folder lost. Of one without a manifest the database is
+// asked, which is left running.
+func (s *Stores) lost(ctx context.Context, log *slog.Logger) ([]Part, error) {
+	f := s.folder
+	lost, err := f.lost()
+	if err != nil || f.manifest != nil || slices.Contains(lost, Postgres) {
+		return lost, err
+	}
+	if there, err := f.has(Postgres); err != nil || !there {
+		return lost, err
+	}
+	if err := s.startPostgres(ctx, log); err != nil {
+		return nil, err
+	}
+	var more []Part
+	err = s.ask(ctx, func(pool *pgxpool.Pool) (err error) {
+		more, err = f.lostByHistory(ctx, pool)
+		return err
+	})
+	return slices.DeleteFunc(Parts(), func(p Part) bool { return !slices.Contains(lost, p) && !slices.Contains(more, p) }), err
+}
+
+// ask opens the database, as its owner, for a few questions.
+func (s *Stores) ask(ctx context.Context, ask func(*pgxpool.Pool) error) error {
+	pool, err := store.Open(ctx, s.DatabaseURL, store.RoleAdmin, 1, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return ask(pool)
+}
+
+// startPostgres starts it unless it runs.
+func (s *Stores) startPostgres(ctx context.Context, log *slog.Logger) (err error) {
+	if s.postgres != nil {
+		return nil
+	}
+	s.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
+		Dir: s.folder.join(string(Postgres)), BinDir: os.Getenv("PG_BIN"), Logger: log})
+	if err != nil {
+		return err
+	}
+	s.DatabaseURL = s.postgres.URL()
+	return nil
 }
 
 func (s *Stores) startNATS(ctx context.Context, log *slog.Logger) error {
@@ -68,7 +177,7 @@ func (s *Stores) startNATS(ctx context.Context, log *slog.Logger) error {
 	}
 	var err error
 	s.nats, err = embedded.StartNATS(ctx, embedded.NATSConfig{
-		StoreDir: s.folder.join("nats"), Listen: "127.0.0.1:0", Users: users, Logger: log})
+		StoreDir: s.folder.join(string(NATS)), Listen: "127.0.0.1:0", Users: users, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -100,7 +209,7 @@ func (s *Stores) EmptyStream(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	aside := s.folder.join("nats.damaged-" + time.Now().UTC().Format("20060102T150405Z"))
-	if err := os.Rename(s.folder.join("nats"), aside); err != nil {
+	if err := os.Rename(s.folder.join(string(NATS)), aside); err != nil {
 		return fmt.Errorf("putting the damaged stream aside: %w", err)
 	}
 	if err := s.startNATS(ctx, log); err != nil {
@@ -126,44 +235,57 @@ func (s *Stores) Stop() error {
 	return errors.Join(errs...)
 }
 
-// createKeys makes the keys of the folder itself. One that the environment names
-// elsewhere must be there: a new one in its place could read nothing.
+// createKeys makes the keys of the folder itself, where they were never there. One that
+// the environment names elsewhere must be there: a new one in its place could read
+// nothing.
 func (f *Folder) createKeys() error {
-	if own := f.join(contentKey); f.ContentKeyFile() == own {
-		if _, err := content.CreateKeyFile(own); err != nil {
+	if f.keeps(ContentKey) {
+		if _, err := content.CreateKeyFile(f.ContentKeyFile()); err != nil {
 			return err
 		}
 	}
-	if own := f.join(checkpointKey); f.CheckpointKeyFile() == own {
-		if _, err := checkpoint.CreateKeyFile(own, ""); err != nil {
+	if f.keeps(CheckpointKey) {
+		if _, err := checkpoint.CreateKeyFile(f.CheckpointKeyFile(), ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-const (
-	contentKey    = "content.key"
-	checkpointKey = "checkpoint.key"
-)
+// createFolders makes those of the content and of the archive, likewise.
+func (f *Folder) createFolders() error {
+	for _, p := range []Part{Content, Archive} {
+		if !f.keeps(p) {
+			continue
+		}
+		if err := os.Mkdir(f.join(string(p)), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("making the folder of the %s: %w", p, err)
+		}
+	}
+	return nil
+}
 
 // ContentURL is where the encrypted content is: the folder's own, unless the
 // environment names another place.
-func (f *Folder) ContentURL() string { return cmp.Or(os.Getenv("CONTENT_URL"), f.join("content")) }
+func (f *Folder) ContentURL() string {
+	return cmp.Or(os.Getenv("CONTENT_URL"), f.join(string(Content)))
+}
 
 // ContentKeyFile is the file of the key of all content, likewise.
 func (f *Folder) ContentKeyFile() string {
-	return cmp.Or(os.Getenv("CONTENT_KEY_FILE"), f.join(contentKey))
+	return cmp.Or(os.Getenv("CONTENT_KEY_FILE"), f.join(string(ContentKey)))
 }
 
 // CheckpointKeyFile is the file of the key that signs checkpoints of the record, likewise.
 func (f *Folder) CheckpointKeyFile() string {
-	return cmp.Or(os.Getenv("CHECKPOINT_KEY_FILE"), f.join(checkpointKey))
+	return cmp.Or(os.Getenv("CHECKPOINT_KEY_FILE"), f.join(string(CheckpointKey)))
 }
 
 // ArchiveURL is where checkpoints and sealed segments go, likewise: a folder beside the
 // stores is no protection from whoever has the machine.
-func (f *Folder) ArchiveURL() string { return cmp.Or(os.Getenv("ARCHIVE_URL"), f.join("archive")) }
+func (f *Folder) ArchiveURL() string {
+	return cmp.Or(os.Getenv("ARCHIVE_URL"), f.join(string(Archive)))
+}
 
 // room is how much is free where NATS keeps the record.
-func (s *Stores) room() (int64, error) { return embedded.FreeBytes(s.folder.join("nats")) }
+func (s *Stores) room() (int64, error) { return embedded.FreeBytes(s.folder.join(string(NATS))) }

@@ -38,7 +38,12 @@ var ErrSettings = errors.New("wrong settings")
 // that it started. Killed instead, it leaves a folder that the next Run goes on
 // with.
 func Run(ctx context.Context, o Options) (err error) {
-	folder, err := Own(o.Data)
+	if o.Demo {
+		if err := mustBeLoopback(ctx, o.Listen); err != nil {
+			return fmt.Errorf("%w:\n  %w", ErrSettings, err)
+		}
+	}
+	folder, err := Create(o.Data, o.Demo)
 	if errors.Is(err, ErrInUse) {
 		return fmt.Errorf("%w: is another `postern up` running? Stop it, or choose another folder with --data", err)
 	}
@@ -57,11 +62,19 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	o.Settings.Info("starting", "process", "postern up", "config", settings)
+	if !o.Demo {
+		if err := stores.mindDemoAccounts(ctx, isLoopback(ctx, settings.ListenAddr, settings.PublicURL), o.Logger); err != nil {
+			return err
+		}
+	}
 	tell, err := telemetry.Start(ctx, "postern", settings.OTLPEndpoint)
 	if err != nil {
 		return err
 	}
 	defer roles.CloseTelemetry(tell)
+	if err := roles.Fit(ctx, stores.as(config.API, settings), tell, o.Logger); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stores.keepPostgres(ctx, o.Logger) })
 	group.Go(func() error { return stores.keepSpace(ctx) })

@@ -5,7 +5,10 @@ package demo
 import (
 	"context"
 	"embed"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"postern/internal/directory"
@@ -36,4 +39,28 @@ func Import(ctx context.Context, db directory.Beginner, opts directory.Options) 
 		return fmt.Errorf("importing the demo clinic: %w", err)
 	}
 	return nil
+}
+
+// IDs are those of every patient and portal user of the clinic, in no order.
+func IDs() ([]string, error) {
+	var ids []string
+	for _, name := range []string{"Patient.ndjson", "RelatedPerson.ndjson"} {
+		file, err := FS.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		for resources := json.NewDecoder(file); ; {
+			var one struct{ ID string }
+			if err := resources.Decode(&one); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, fmt.Errorf("reading the demo clinic's %s: %w", name, errors.Join(err, file.Close()))
+			}
+			ids = append(ids, one.ID)
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }

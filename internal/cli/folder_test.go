@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+)
+
+const someID = "0197aaaa-0000-7000-8000-000000000001"
+
+// acting are the verbs that act on a system, each with arguments that are no wrong use.
+func acting(t *testing.T) [][]string {
+	t.Helper()
+	dir := t.TempDir()
+	csv := filepath.Join(dir, "portal_users.csv")
+	if err := os.WriteFile(csv, []byte("portal_user_id,name,email,active\npu-1,Bo,bo@x.test,true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return [][]string{
+		{"health"}, {"verify"}, {"rebuild"}, {"rebuild", "--check"}, {"repair"}, {"repair", "--check"},
+		{"recover"}, {"recover", "--without", "content"},
+		{"import", "csv", csv}, {"import", "csv", csv, "--dry-run"}, {"import", "fhir", dir},
+		{"staff", "create", "--email", "a@b.test", "--name", "A"}, {"staff", "list"}, {"staff", "permit", "a@b.test", "read_record"},
+		{"staff", "forbid", "a@b.test", "read_record"}, {"staff", "disable", "a@b.test"}, {"staff", "enable", "a@b.test"},
+		{"staff", "reset-second-factor", "a@b.test"}, {"token", "create", "--staff", "a@b.test"},
+		{"portal-user", "list"}, {"portal-user", "invite", "pu-1"}, {"portal-user", "set-password", "pu-1", "--password-stdin"},
+		{"record", "tail"}, {"record", "export", "--format", "csv", "--out", filepath.Join(dir, "out")},
+		{"receipt", "issue", someID, "pu-1"}, {"alerting", "status"}, {"alerting", "pause", "--reason", "x"}, {"alerting", "resume", "--reason", "x"},
+		{"parked", "list"}, {"parked", "show", someID}, {"parked", "retry", someID}, {"parked", "discard", someID, "--reason", "x"},
+		{"replay", "plan", "--reason", "x"}, {"replay", "start", someID}, {"replay", "status", someID}, {"replay", "pause", someID},
+		{"replay", "resume", someID}, {"replay", "cancel", someID},
+		{"erasure", "list"}, {"erasure", "request", someID, "--reason", "x"}, {"erasure", "withdraw", someID},
+	}
+}
+
+// onNothing are the verbs that act on no system of a data folder: `up`, which makes one,
+// and those that work on files, or on what the environment names.
+var onNothing = []string{"up", "migrate", "keys create", "keys checkpoint", "keys rotate", "keys verifier", "receipt verify"}
+
+// Only `postern up` makes a system. Every other verb says that there is none, where it
+// looked, and leaves no trace.
+func TestOnlyUpMakesASystem(t *testing.T) {
+	verbs := acting(t)
+	var leaves func(c *cobra.Command)
+	leaves = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			leaves(sub)
+		}
+		words := strings.Fields(strings.TrimPrefix(c.CommandPath(), "postern"))
+		covered := slices.Contains(onNothing, strings.Join(words, " ")) ||
+			slices.ContainsFunc(verbs, func(v []string) bool { return len(v) >= len(words) && slices.Equal(v[:len(words)], words) })
+		if len(words) > 0 && !c.HasSubCommands() && !covered {
+			t.Errorf("%s is not in the table of this test", c.CommandPath())
+		}
+	}
+	leaves((&environment{}).root())
+
+	for name, make := range map[string]func(path string) error{
+		"no folder":    func(string) error { return nil },
+		"empty folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"empty system": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o700), os.WriteFile(filepath.Join(path, "lock"), nil, 0o600))
+		},
+		"other folder": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o700), os.Mkdir(filepath.Join(path, "content"), 0o700))
+		},
+		"a file": func(path string) error { return os.WriteFile(path, []byte("notes"), 0o600) },
+		"first start": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o700), os.WriteFile(filepath.Join(path, "folder.json"), []byte(`{"state":"making"}`), 0o600))
+		},
+		"old and begun": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o700), os.WriteFile(filepath.Join(path, "content.key"), []byte("x"), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPostern(t)
+			if err := make(p.data); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, p.data)
+			t.Chdir(filepath.Dir(p.data)) // a folder is named by its absolute path, however it was given
+			for _, verb := range verbs {
+				status, out, errs := postern{t, "data"}.run("a-long-enough-password\n", verb...)
+				if status != exitFailed || out != "" || !strings.Contains(errs, "no Postern system in "+p.data) || !strings.Contains(errs, "postern up --data "+p.data) {
+					t.Errorf("%v: status %d, prints %q, and says %s", verb, status, out, errs)
+				}
+				if diff := cmp.Diff(before, tree(t, p.data)); diff != "" && name != "first start" && name != "old and begun" {
+					t.Fatalf("%v left a trace (-before +after):\n%s", verb, diff)
+				}
+			}
+		})
+	}
+}
+
+// tree names everything at path, nil where nothing is there.
+func tree(t *testing.T, path string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(path, func(name string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// A folder that holds other things is none for a system, unless a file system or a
+// desktop put them there.
+func TestUpTakesNoFolderOfOthers(t *testing.T) {
+	for name, refused := range map[string]bool{"notes.txt": true, "Photos": true, "content": true, "archive": true, "postgres": true, "nats": true} {
+		p := newPostern(t)
+		if err := os.MkdirAll(filepath.Join(p.data, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		before := tree(t, p.data)
+		status, _, errs := p.up()
+		if (status == exitFailed) != refused || !strings.Contains(errs, name) || !strings.Contains(errs, p.data) {
+			t.Errorf("%s: status %d, and says %s", name, status, errs)
+		}
+		if diff := cmp.Diff(before, tree(t, p.data)); diff != "" {
+			t.Errorf("%s: it left a trace (-before +after):\n%s", name, diff)
+		}
+	}
+	p := newPostern(t)
+	for _, name := range []string{"lost+found", ".Trash"} {
+		if err := os.MkdirAll(filepath.Join(p.data, name), 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, _, errs := p.up(); status != exitDone {
+		t.Errorf("the root of a disk: status %d, and says %s", status, errs)
+	}
+}

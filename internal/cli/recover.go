@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"postern/internal/checkpoint"
+	"postern/internal/ledger"
+	"postern/internal/up"
+)
+
+type recoveredJSON struct {
+	// Lost are the parts that are missing, before anything was done.
+	Lost []up.Part `json:"lost"`
+	// Without are those that were given up.
+	Without []up.Part `json:"without"`
+}
+
+func (env *environment) recoverCommand() *cobra.Command {
+	var without []string
+	var verifiers string
+	c := &cobra.Command{Use: "recover", Short: "Go on without parts of a system that are lost for good", Args: cobra.NoArgs,
+		Long: "Without a flag it says which parts of the data folder are missing, what each loss means and what helps,\n" +
+			"changes nothing, and exits 1 where one is. With --without PART, for each part that no backup has, it puts\n" +
+			"a new one in its place. Stop `postern up` first.\n\n" +
+			"Parts are content.key, checkpoint.key, postgres, content and archive. The stream, nats, is restored by\n" +
+			"`postern repair`. A key or content that is there but is not the one of before can be named, too: then it\n" +
+			"is used from now on. With DATABASE_URL and NATS_URL that is written down in the database, and nothing made.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r := up.Recovery{Actor: operator(), Logger: env.logger()}
+			for _, name := range without {
+				part := up.Part(strings.TrimSuffix(name, "/"))
+				if !slices.Contains(up.Parts(), part) {
+					return usageError{fmt.Errorf("--without %s: it can be %s", name, partNames())}
+				}
+				if !slices.Contains(r.Without, part) {
+					r.Without = append(r.Without, part)
+				}
+			}
+			if verifiers != "" {
+				var err error
+				if r.Before, err = checkpoint.ParseVerifiers(textOrFile(verifiers)); err != nil {
+					return usageError{fmt.Errorf("--verifiers: %w", err)}
+				}
+			}
+			if os.Getenv("DATABASE_URL") != "" {
+				return env.acceptLoss(cmd.Context(), r)
+			}
+			return env.recover(cmd.Context(), r)
+		}}
+	c.Flags().StringSliceVar(&without, "without", nil, "a part that is lost for good; may be given again")
+	c.Flags().StringVar(&verifiers, "verifiers", "", "what `postern keys verifier` printed for the lost checkpoint.key, or a file that holds it")
+	return c
+}
+
+func partNames() string {
+	var names []string
+	for _, p := range up.Parts() {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
+}
+
+func (env *environment) recover(ctx context.Context, r up.Recovery) (err error) {
+	folder, err := up.Open(env.data)
+	if errors.Is(err, up.ErrInUse) {
+		return fmt.Errorf("%w: stop `postern up`, then run `postern recover` again", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Release()) }()
+	lost, err := up.Lost(ctx, folder, r.Logger)
+	if err != nil {
+		return err
+	}
+	if len(r.Without) == 0 {
+		if len(lost) == 0 {
+			return env.say(recoveredJSON{[]up.Part{}, []up.Part{}}, "no part of the data folder is missing")
+		}
+		missing := &up.LostError{Folder: folder.Path(), Lost: lost}
+		if err := env.say(recoveredJSON{lost, []up.Part{}}, "%s", missing); err != nil {
+			return err
+		}
+		return errDoesNotHold
+	}
+	if err := up.Recover(ctx, folder, r); err != nil {
+		return err
+	}
+	next := "Start it with `postern up`."
+	if slices.Contains(lost, up.NATS) {
+		next = "Run `postern repair` next, which restores the stream."
+	}
+	if slices.Contains(r.Without, up.Postgres) {
+		next = "Next: `postern import …` the directory, `postern staff create …` for each of the staff, `postern rebuild`, and then `postern up`."
+	}
+	if slices.Contains(r.Without, up.CheckpointKey) {
+		next += " Hand the first line of `postern keys verifier " + folder.CheckpointKeyFile() + "` to your reviewers, and compare the others with the ones they have."
+	}
+	if lost == nil {
+		lost = []up.Part{}
+	}
+	return env.say(recoveredJSON{lost, r.Without}, "the system goes on without the %s of before. %s", joinedParts(r.Without), next)
+}
+
+func joinedParts(parts []up.Part) string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = string(p)
+	}
+	return strings.Join(names, ", ")
+}
+
+// acceptLoss is recover for processes of their own, whose parts are their operator's to
+// make: it has them start with those that there are.
+func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
+	if len(r.Without) == 0 {
+		return usageError{errors.New("name what is lost with --without; the processes themselves say what they miss when they start")}
+	}
+	return env.with(ctx, func(s *system) error {
+		if slices.Contains(r.Without, up.Postgres) {
+			if err := up.RestoreNumbers(ctx, s.log, s.pool); err != nil {
+				return err
+			}
+		}
+		if file := os.Getenv("CHECKPOINT_KEY_FILE"); slices.Contains(r.Without, up.CheckpointKey) && file != "" {
+			if err := succeed(ctx, s.pool, file, r.Before); err != nil {
+				return err
+			}
+		}
+		if err := up.Accept(ctx, s.pool, r.Actor, r.Without); err != nil {
+			return err
+		}
+		return env.say(recoveredJSON{[]up.Part{}, r.Without}, "the system goes on without the %s of before: start its processes", joinedParts(r.Without))
+	})
+}
+
+// succeed has a checkpoint key file know what was signed before, by the word of the
+// database where no one else's was given.
+func succeed(ctx context.Context, pool *pgxpool.Pool, file string, before *checkpoint.Verifiers) error {
+	if before == nil {
+		text, err := ledger.CheckpointKeys(ctx, pool)
+		if errors.Is(err, ledger.ErrUnsigned) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if before, err = checkpoint.ParseVerifiers(text); err != nil {
+			return err
+		}
+	}
+	_, err := checkpoint.CreateSuccessor(file, before)
+	return err
+}

@@ -1,0 +1,195 @@
+package roles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/checkpoint"
+	"postern/internal/config"
+	"postern/internal/content"
+	"postern/internal/ledger"
+	"postern/internal/store"
+	"postern/internal/telemetry"
+)
+
+// Fit refuses keys and stores that do not belong to one another, as each role does for
+// itself: for a process that runs several, before one of them serves.
+func Fit(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	b, err := open(ctx, c, config.API, store.RoleAPI, 2, tell, logger)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.mustBelong(ctx); err != nil {
+		return err
+	}
+	if c.CheckpointKeyFile != "" {
+		if _, err := b.checkpointKeys(ctx); err != nil {
+			return err
+		}
+	}
+	kept, err := b.content(ctx)
+	if err != nil {
+		return err
+	}
+	return kept.Close()
+}
+
+// sample is how many of the latest rows of a table are tried: one may be damaged, or its
+// sender may have been killed.
+const sample = 5
+
+// wrapped are the content keys that each process can read, the latest first, but for what
+// an operator said is lost. The parameter is how many.
+var wrapped = map[config.Process]string{
+	config.API: `
+		SELECT id, wrapped_key FROM (
+			(SELECT message_id AS id, wrapped_key, created_at AS at FROM app.message_content ORDER BY created_at DESC LIMIT $1)
+			UNION ALL (SELECT attachment_id, wrapped_key, uploaded_at FROM app.attachments ORDER BY uploaded_at DESC LIMIT $1)
+			UNION ALL (SELECT draft_id, wrapped_key, saved_at FROM app.drafts ORDER BY saved_at DESC LIMIT $1)
+			UNION ALL (SELECT change_id, wrapped_key, made_at FROM app.second_factors ORDER BY made_at DESC LIMIT $1)) k
+		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
+	config.Fanout: `
+		SELECT id, wrapped_key FROM (
+			SELECT message_id AS id, wrapped_key, sent_at AS at FROM app.manifest_keys JOIN record.messages USING (message_id)
+			ORDER BY sent_at DESC LIMIT $1) k
+		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
+}
+
+// content opens the content store, and says where it is away or not the one of before.
+func (b *base) content(ctx context.Context) (*content.Store, error) {
+	kept, err := content.Open(ctx, b.ContentURL, b.ContentKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	b.reach(ctx, "content", b.ContentURL, kept.Reach)
+	if err := b.mustFit(ctx, kept); err != nil {
+		return nil, errors.Join(err, kept.Close())
+	}
+	return kept, nil
+}
+
+// mustFit refuses a content key that opens nothing of what there is, and a content store
+// that holds nothing of it, neither of the latest messages nor, as an older backup would,
+// of the first: with either, nothing that was sent could be read, and what is
+// sent from now on would be apart from it.
+func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
+	opens, all, err := b.count(ctx, wrapped[b.process], func(id uuid.UUID, key []byte) (bool, error) {
+		_, err := kept.Unwrap(id, key)
+		return err == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("trying the content key: %w", err)
+	}
+	if all > 0 && opens == 0 {
+		return fmt.Errorf("the key in %s opens none of the content that there is: it is another key. Put the right one there, from where its copy is kept. "+
+			"If that is lost, `postern recover --without content.key` goes on with this one, and what was sent before can't be read any more", b.ContentKeyFile)
+	}
+	if b.process != config.API {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	there, all, err := b.count(ctx, `
+		SELECT message_id, NULL::bytea FROM (
+			(SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at DESC LIMIT $1)
+			UNION (SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at LIMIT $1)) m
+		WHERE created_at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content'), '-infinity')`,
+		func(message uuid.UUID, _ []byte) (bool, error) { return kept.Has(ctx, content.BodyOf(message)) })
+	if err != nil {
+		// A bucket that is away is waited for, by what needs it.
+		b.logger.Error("whether the content store is the one of before can't be seen", "error", err)
+		return nil
+	}
+	if all > 0 && there == 0 {
+		return fmt.Errorf("the content store %s holds nothing of the messages that were sent: it is empty, or another one. Name the right one with CONTENT_URL, or restore it from a backup. "+
+			"If it is lost, `postern recover --without content` goes on with this one, and what was sent before can't be read any more", b.ContentURL)
+	}
+	return nil
+}
+
+// count gives of how many rows a test holds.
+func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []byte) (bool, error)) (held, all int, err error) {
+	rows, err := b.pool.Query(ctx, sql, sample)
+	if err != nil {
+		return 0, 0, err
+	}
+	type row struct {
+		ID  uuid.UUID
+		Key []byte
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	for _, r := range found {
+		yes, err := holds(r.ID, r.Key)
+		if err != nil {
+			return 0, 0, err
+		}
+		if yes {
+			held++
+		}
+	}
+	return held, len(found), err
+}
+
+// checkpointKeys reads the key that signs, and refuses one that does not know the last
+// checkpoint's: another record's, or a new one in the place of one that is lost.
+func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
+	latest, unsigned := ledger.LatestCheckpoint(ctx, b.pool)
+	if unsigned != nil && !errors.Is(unsigned, ledger.ErrUnsigned) {
+		return nil, unsigned
+	}
+	keys, err := checkpoint.ReadKeyFile(b.CheckpointKeyFile)
+	if errors.Is(err, fs.ErrNotExist) && unsigned == nil {
+		return nil, fmt.Errorf("%s, which signed this record, is not there: put it back from where its copy is kept. "+
+			"If that is lost, `postern recover --without checkpoint.key` makes another, and keeps the verifiers of what was signed before", b.CheckpointKeyFile)
+	}
+	if err != nil || unsigned != nil {
+		return keys, err
+	}
+	known, err := keys.Known()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := checkpoint.Open(latest, known); err != nil {
+		return nil, fmt.Errorf("the key in %s did not sign this record: %w. Put the right one there, from where its copy is kept. "+
+			"If that is lost, `postern recover --without checkpoint.key` has this one sign from now on, and keeps the verifiers of what was signed before", b.CheckpointKeyFile, err)
+	}
+	return keys, nil
+}
+
+// clocksDiffer is by how much the clocks of NATS and Postgres may differ.
+const clocksDiffer = time.Minute
+
+// mustBelong refuses a database that knows no event and was made when the stream had
+// some: it is new, or another one. A database that was restored is older than they are,
+// and catches up.
+func (b *base) mustBelong(ctx context.Context) error {
+	var empty bool
+	var made time.Time
+	err := b.pool.QueryRow(ctx, `SELECT p.seq = 0 AND NOT EXISTS (SELECT FROM app.losses WHERE part = 'postgres'), d.made_at
+		FROM record.position p, app.database d`).Scan(&empty, &made)
+	if err != nil {
+		return fmt.Errorf("asking the database when it was made: %w", err)
+	}
+	if !empty {
+		return nil
+	}
+	state, err := b.log.State(ctx)
+	if err != nil || state.Msgs == 0 {
+		return err
+	}
+	first, err := b.log.PublishedAt(ctx, state.First)
+	if err != nil || first.After(made.Add(-clocksDiffer)) {
+		return err
+	}
+	return fmt.Errorf("the database is empty, and the stream has held events since %s: DATABASE_URL names another database, or this one was lost. "+
+		"Restore it from a backup, and the recorder adds what came since. Without one, `postern recover --without postgres` says what does not come back, "+
+		"and goes on", first.Format(time.RFC3339))
+}

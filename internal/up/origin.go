@@ -1,0 +1,144 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/directory/demo"
+)
+
+// An origin is what made a folder without a manifest, by what its database says. Those
+// that --demo refuses read as the reason.
+type origin string
+
+const (
+	fromNobody origin = "" // nothing was ever put into it
+	fromDemo   origin = "demo"
+	fromClinic origin = "its staff or directory were not made by --demo"
+	// fromBoth: a demo made it, and others were put beside the demo's people since.
+	fromBoth origin = "it holds people who are not the demo's"
+)
+
+// originOf goes by the record, which no one can change: a folder is the demo's where the
+// first that was put into it came from the demo, and where it holds the demo's people
+// alone.
+func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
+	var migrated bool
+	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.events') IS NOT NULL AND to_regclass('app.patients') IS NOT NULL`).Scan(&migrated); err != nil {
+		return "", fmt.Errorf("asking the database what made the data folder: %w", err)
+	}
+	if !migrated {
+		return fromNobody, nil
+	}
+	ids, err := demo.IDs()
+	if err != nil {
+		return "", err
+	}
+	var first string
+	var others, anyone bool
+	err = pool.QueryRow(ctx, `
+		SELECT coalesce((SELECT actor FROM record.events WHERE type IN ('staff.created', 'directory.imported') ORDER BY seq LIMIT 1), ''),
+		       EXISTS (SELECT FROM app.portal_users WHERE portal_user_id <> ALL($1)) OR EXISTS (SELECT FROM app.patients WHERE patient_id <> ALL($1)),
+		       EXISTS (SELECT FROM app.portal_users) OR EXISTS (SELECT FROM app.patients) OR EXISTS (SELECT FROM app.staff_accounts)`, ids).
+		Scan(&first, &others, &anyone)
+	if err != nil {
+		return "", fmt.Errorf("asking the database what made the data folder: %w", err)
+	}
+	switch {
+	case first == "" && !anyone:
+		return fromNobody, nil
+	case first != demoActor:
+		return fromClinic, nil
+	case others:
+		return fromBoth, nil
+	default:
+		return fromDemo, nil
+	}
+}
+
+// lookupTimeout bounds looking up the name of an address.
+const lookupTimeout = 5 * time.Second
+
+// mustBeLoopback refuses an address at which other machines could reach the demo, whose
+// passwords everyone knows. A name must stand for loopback addresses alone.
+func mustBeLoopback(ctx context.Context, address string) error {
+	refuse := func(why string) error {
+		return fmt.Errorf("--demo serves on this machine alone, because everyone knows the passwords of its accounts: %q %s. Use --listen 127.0.0.1:8080", address, why)
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil // the check of the settings names it
+	}
+	if host == "" {
+		return refuse("is every address of this machine")
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	var addresses []netip.Addr
+	if ip, err := netip.ParseAddr(host); err == nil {
+		addresses = append(addresses, ip)
+	} else if addresses, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return refuse("can't be looked up")
+	}
+	for _, ip := range addresses {
+		if !ip.Unmap().IsLoopback() {
+			return refuse("can be reached from other machines")
+		}
+	}
+	if len(addresses) == 0 {
+		return refuse("stands for no address")
+	}
+	return nil
+}
+
+// isLoopback tells whether people reach the portal at url from this machine alone.
+func isLoopback(ctx context.Context, address, publicURL string) bool {
+	u, err := url.Parse(publicURL)
+	return mustBeLoopback(ctx, address) == nil && err == nil && mustBeLoopback(ctx, net.JoinHostPort(u.Hostname(), "80")) == nil
+}
+
+// mindDemoAccounts is for a start without --demo. Accounts whose passwords everyone
+// knows must not be reached from other machines; on this machine they are warned of.
+func (s *Stores) mindDemoAccounts(ctx context.Context, loopback bool, log *slog.Logger) error {
+	emails := make([]string, len(demoStaff))
+	for i, a := range demoStaff {
+		emails[i] = a.email
+	}
+	var enabled []string
+	err := s.ask(ctx, func(pool *pgxpool.Pool) error {
+		rows, err := pool.Query(ctx, `SELECT a.email FROM app.staff_accounts a JOIN record.staff s USING (staff_id)
+			WHERE lower(a.email) = ANY($1) AND s.disabled_at IS NULL ORDER BY a.email`, emails)
+		if err == nil {
+			enabled, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("looking for accounts of the demo: %w", err)
+	}
+	var why string
+	switch {
+	case s.folder.manifest.Demo:
+		why = fmt.Sprintf("the data folder %s was made by --demo: everyone knows the passwords of its accounts. Use another folder for a clinic", s.folder.path)
+	case len(enabled) > 0:
+		why = fmt.Sprintf("the data folder %s has accounts of the demo, whose password everyone knows: %s. Disable them with `postern staff disable EMAIL`, "+
+			"and give the portal users that the demo named a new password", s.folder.path, strings.Join(enabled, ", "))
+	default:
+		return nil
+	}
+	if !loopback {
+		return errors.New(why + ". Until then it is served at a loopback address alone, with a PUBLIC_URL that is one, too")
+	}
+	log.Warn(why)
+	return nil
+}

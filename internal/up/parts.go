@@ -1,0 +1,216 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/embedded"
+	"postern/internal/eventlog"
+)
+
+// A Part is one of the things in a data folder that can't be made anew without a loss.
+type Part string
+
+// The parts, in the order in which they are made.
+const (
+	ContentKey    Part = "content.key"
+	CheckpointKey Part = "checkpoint.key"
+	Postgres      Part = "postgres"
+	NATS          Part = "nats"
+	Content       Part = "content"
+	Archive       Part = "archive"
+)
+
+// Parts are all of them.
+func Parts() []Part { return []Part{ContentKey, CheckpointKey, Postgres, NATS, Content, Archive} }
+
+// losses says what the loss of each part means and what helps.
+var losses = map[Part]string{
+	ContentKey: "the key of all content. Put it back from where its copy is kept, or name another place with CONTENT_KEY_FILE. " +
+		"Without it no message, document or draft of before can be read again, and second factors must be set up anew; the record stays whole.",
+	CheckpointKey: "the key that signs the record. Put it back from where its copy is kept, or name another place with CHECKPOINT_KEY_FILE. " +
+		"Without it another key must sign from now on; what was signed before stays valid under the old key's verifier.",
+	Postgres: "the database. Restore it from a backup. Without one the tables of the record come back from nats/, and this does not: the names and addresses of " +
+		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts, what waited to be sent, and the keys of the content of all messages.",
+	NATS: "the stream of the record. `postern repair` restores it from the copy in postgres/. " +
+		"What can't come back are events of the last moment that the copy did not have yet.",
+	Content: "the encrypted messages, documents and audiences. Restore it from a backup, or name another place with CONTENT_URL. " +
+		"Without it no message or document of before can be read again; the record still proves what was sent.",
+	Archive: "the signed checkpoints and segments outside of the stores. Restore it from a backup, or name another place with ARCHIVE_URL. " +
+		"Without it they are written again from postgres/, which then stand on the word of the database alone.",
+}
+
+// LostError says that a data folder lacks parts that it had. Nothing was made in their
+// place.
+type LostError struct {
+	Folder string
+	Lost   []Part
+}
+
+// Error implements error: what is missing, what each loss means, and what to do.
+func (e *LostError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "parts of the data folder %s are missing, and nothing was put in their place:\n", e.Folder)
+	for _, p := range e.Lost {
+		fmt.Fprintf(&b, "  %s: %s\n", p, losses[p])
+	}
+	b.WriteString(e.advice())
+	return b.String()
+}
+
+// advice is what to run once no backup is left to restore.
+func (e *LostError) advice() string {
+	if slices.Contains(e.Lost, Postgres) && slices.Contains(e.Lost, NATS) {
+		return "Without postgres and nats there is no record: restore one of the two from a backup. To begin anew, name another folder with --data."
+	}
+	var without, verbs []string
+	for _, p := range e.Lost {
+		if p != NATS {
+			without = append(without, "--without "+string(p))
+		}
+	}
+	if len(without) > 0 {
+		verbs = append(verbs, fmt.Sprintf("`postern recover %s --data %s`", strings.Join(without, " "), e.Folder))
+	}
+	if slices.Contains(e.Lost, NATS) {
+		verbs = append(verbs, fmt.Sprintf("`postern repair --data %s`", e.Folder))
+	}
+	return "Restore what you have a backup of. To go on without the rest, run " + strings.Join(verbs, " and then ") + "."
+}
+
+// keeps tells whether the folder itself keeps the part, and not a place that the
+// environment names.
+func (f *Folder) keeps(p Part) bool {
+	switch p {
+	case ContentKey:
+		return f.ContentKeyFile() == f.join(string(p))
+	case CheckpointKey:
+		return f.CheckpointKeyFile() == f.join(string(p))
+	case Content:
+		return f.ContentURL() == f.join(string(p))
+	case Archive:
+		return f.ArchiveURL() == f.join(string(p))
+	default:
+		return true
+	}
+}
+
+// has tells whether the part is there, whatever state it is in.
+func (f *Folder) has(p Part) (bool, error) {
+	path := f.join(string(p))
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for %s: %w: give it back to the user that runs postern", path, err)
+	case info.IsDir() == (p == ContentKey || p == CheckpointKey):
+		want := map[bool]string{true: "a file", false: "a folder"}[info.IsDir()]
+		return false, fmt.Errorf("%s is not %s, as it must be: move it away, and restore what was there from a backup", path, want)
+	}
+	switch p {
+	case Postgres:
+		return embedded.HasCluster(path)
+	case NATS:
+		return embedded.HasStream(path, eventlog.Stream)
+	default:
+		return true, nil
+	}
+}
+
+// missing are the parts among some that the folder keeps itself and that are not there.
+func (f *Folder) missing(among []Part) ([]Part, error) {
+	var all []Part
+	for _, p := range among {
+		if !f.keeps(p) {
+			continue
+		}
+		if there, err := f.has(p); err != nil {
+			return nil, err
+		} else if !there || f.manifest != nil && slices.Contains(f.manifest.Recovering, p) {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// lost are the parts that were there and are not. What only the database tells, in a
+// folder without a manifest, is left to [Stores.lost].
+func (f *Folder) lost() ([]Part, error) {
+	switch {
+	case f.manifest == nil:
+		known, err := f.derive()
+		if err != nil {
+			return nil, err
+		}
+		return f.missing(known)
+	case f.manifest.State == making:
+		return nil, nil
+	default:
+		return f.missing(Parts())
+	}
+}
+
+// derive gives the parts that a folder without a manifest must have had, by the others:
+// its version made the keys first, then the database, then the stream, and the content
+// and the archive once it served.
+func (f *Folder) derive() ([]Part, error) {
+	var had []Part
+	for _, p := range []Part{Archive, Content, NATS, Postgres} { // the latest first
+		there, err := f.has(p)
+		if there && (p == Content || p == Archive) {
+			there, err = f.holdsBlobs(p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			before := Parts()[:slices.Index(Parts(), p)]
+			if p == Archive {
+				before = Parts()[:slices.Index(Parts(), Content)] // a message may never have been sent
+			}
+			had = append(had, before...)
+			break
+		}
+	}
+	return had, nil
+}
+
+// holdsBlobs tells whether anything was ever kept in a folder of content or archive.
+func (f *Folder) holdsBlobs(p Part) (bool, error) {
+	entries, err := os.ReadDir(f.join(string(p)))
+	if err != nil {
+		return false, fmt.Errorf("looking into the data folder: %w", err)
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !strings.HasPrefix(e.Name(), ".") }), nil
+}
+
+// lostByHistory are the parts that a folder without a manifest lost by what its
+// database says: it has events of a stream, content of messages, or checkpoints of an
+// archive that are not there.
+func (f *Folder) lostByHistory(ctx context.Context, pool *pgxpool.Pool) ([]Part, error) {
+	var has bool
+	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.position') IS NOT NULL AND to_regclass('app.checkpoints') IS NOT NULL`).Scan(&has); err != nil || !has {
+		return nil, err
+	}
+	var events, content, checkpoints bool
+	err := pool.QueryRow(ctx, `SELECT (SELECT seq > 0 FROM record.position), EXISTS (SELECT FROM app.message_content), EXISTS (SELECT FROM app.checkpoints)`).
+		Scan(&events, &content, &checkpoints)
+	if err != nil {
+		return nil, fmt.Errorf("asking the database what the data folder had: %w", err)
+	}
+	var had []Part
+	for p, was := range map[Part]bool{NATS: events, Content: content, Archive: checkpoints} {
+		if was {
+			had = append(had, p)
+		}
+	}
+	return f.missing(had)
+}
