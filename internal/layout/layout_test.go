@@ -152,13 +152,14 @@ var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall",
 
 // environment says who else than config reads the environment, and why.
 var environment = map[string]string{
-	"cli":             "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them retention",
-	"up":              "the embedded system takes what concerns the outside retention",
-	"embedded":        "PATH of the PostgreSQL that it runs",
-	"store/storetest": "PG_BIN of the tests' PostgreSQL",
-	"roles":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal retention",
-	"bench":           "hands its own to what it measures",
-	"web/webtest":     "CI, where a browser that is missing is a failure",
+	"cli":               "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them retention",
+	"up":                "the embedded system takes what concerns the outside retention",
+	"embedded":          "PATH of the PostgreSQL that it runs",
+	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
+	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
+	"roles":             "GOMEMLIMIT is the Go runtime's own, and overrides our goal retention",
+	"bench":             "hands its own to what it measures",
+	"web/webtest":       "CI, where a browser that is missing is a failure",
 }
 
 func TestImports(t *testing.T) {
