@@ -23,7 +23,7 @@ import (
 // outage takes Postgres away from the worker and gives it back.
 type outage struct{ away atomic.Bool }
 
-var errAway = errors.New("Postgres is away")
+var errAway = errors.New("connecting: the database is away")
 
 // over is a pool like the worker's that the outage cuts off.
 func (o *outage) over(t *testing.T, pool *pgxpool.Pool) *pgxpool.Pool {
