@@ -76,7 +76,6 @@ func TestTheDemoGoesOnWithItsOwnFolder(t *testing.T) {
 	}
 	manifest := filepath.Join(p.data, "folder.json")
 	up("a new folder")
-	up("again")
 	if status, _, errs := p.up(); status != exitDone || !strings.Contains(errs, "made by --demo") {
 		t.Errorf("without --demo: status %d, and says %s", status, errs)
 	}

@@ -247,7 +247,7 @@ func TestAFirstStartThatWasEndedGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	var missing []string
-	for i := range up.Parts() {
+	for _, made := range []int{3, 2, 0} { // how many of the parts the start had made
 		if err := os.WriteFile(filepath.Join(p.data, "folder.json"), []byte(`{"state":"making"}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -255,8 +255,14 @@ func TestAFirstStartThatWasEndedGoesOn(t *testing.T) {
 			t.Errorf("without %v: status %d: %s", missing, status, errs)
 		}
 		p.must("recover")
-		missing = append(missing, string(up.Parts()[len(up.Parts())-1-i]))
+		missing = nil
+		for _, part := range up.Parts()[made:] {
+			missing = append(missing, string(part))
+		}
 		p.lose(missing...)
+	}
+	if status, _, errs := p.up(); status != exitFailed || !strings.Contains(errs, "are missing") {
+		t.Errorf("all is lost: status %d: %s", status, errs)
 	}
 }
 
