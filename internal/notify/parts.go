@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/events"
 )
@@ -116,6 +117,7 @@ func (w *Worker) cutOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate in
 // is left of a replay that was cancelled is wound up.
 func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 	now := w.Now()
+	ends := now.Add(retryLease)
 	p, ref := &part{}, chunkRef{}
 	var tries int
 	var status string
@@ -126,7 +128,7 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 		      ORDER BY due_at, part LIMIT 1 FOR UPDATE OF replay_parts SKIP LOCKED) due
 		WHERE p.part = due.part
 		RETURNING p.part, p.replay_id, p.message_id, p.chunk, p.chunks, p.attempt, p.recipients, p.tries, due.status`,
-		now, now.Add(retryLease)).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &tries, &status)
+		now, ends).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &tries, &status)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -134,6 +136,9 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 		return false, fmt.Errorf("looking for parts of replays that are due: %w", err)
 	}
 	ref.part = p
+	defer w.renewing(ctx, ends, func(ctx context.Context, from, to time.Time) (pgconn.CommandTag, error) {
+		return w.Pool.Exec(ctx, `UPDATE app.replay_parts SET due_at = $3 WHERE part = $1 AND due_at = $2`, p.nr, from, to)
+	})()
 	if status == "cancelled" {
 		return true, w.windUp(ctx, ref)
 	}

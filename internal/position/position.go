@@ -46,6 +46,7 @@ type Watcher struct {
 	mu      sync.Mutex
 	seq     uint64
 	changed chan struct{} // closed and replaced when seq grows
+	grew    time.Time     // when it last did, or the Watcher was made
 }
 
 // NewWatcher makes a Watcher on pool; it learns nothing until [Watcher.Run].
@@ -53,7 +54,7 @@ func NewWatcher(pool *pgxpool.Pool, log *slog.Logger) *Watcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{pool: pool, log: log, changed: make(chan struct{})}
+	return &Watcher{pool: pool, log: log, changed: make(chan struct{}), grew: time.Now()}
 }
 
 // Run listens until ctx ends, over lost connections and restarts of Postgres.
@@ -128,7 +129,7 @@ func (w *Watcher) advance(seq uint64) {
 	if seq <= w.seq {
 		return
 	}
-	w.seq = seq
+	w.seq, w.grew = seq, time.Now()
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -155,4 +156,11 @@ func (w *Watcher) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.changed
+}
+
+// Still is for how long the position has not grown, as far as this Watcher knows.
+func (w *Watcher) Still() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.grew)
 }

@@ -108,7 +108,6 @@ type inside struct {
 	sends   *sendgrid.Client
 	people  people
 	message uuid.UUID
-	ahead   time.Duration // of the clock of the notify worker that lives next
 }
 
 func newInside(t testing.TB) *inside {
@@ -123,7 +122,6 @@ func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), fake: sendgridfake.New(sendgridfake.Config{}), people: crowd(people)}
 	in.log = eventlogtest.Unchecked(t, in.server)
 	in.admin = storetest.Open(t, in.url, store.RoleAdmin)
-	in.hurry()
 	key := filepath.Join(t.TempDir(), "content.key")
 	if _, err := content.CreateKeyFile(key); err != nil {
 		t.Fatal(err)
@@ -141,18 +139,6 @@ func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	}
 	in.importPeople()
 	return in
-}
-
-// hurry has events whose handler has died handed out again after a second, not
-// after half a minute.
-func (in *inside) hurry() {
-	in.Helper()
-	for _, c := range eventlog.ConsumerConfigs() {
-		c.AckWait = time.Second
-		if _, err := in.log.JetStream().UpdateConsumer(in.Context(), eventlog.Stream, c); err != nil {
-			in.Fatal(err)
-		}
-	}
 }
 
 func (in *inside) importPeople() {
@@ -186,7 +172,6 @@ func (in *inside) story(part string, c *crash, held bool) {
 		first := in.live(part, c)
 		in.send(in.live(partAPI, nil), key, held)
 		in.awaitCrash(first)
-		in.ahead = 2 * time.Minute // past the lease of what waits
 		in.live(part, nil)
 	} else {
 		first := in.live(partAPI, c)
@@ -240,9 +225,7 @@ func (in *inside) live(part string, c *crash) *life {
 		}
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
-		ahead := in.ahead
-		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send),
-			Now: func() time.Time { return time.Now().Add(ahead) }})
+		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
 		lane := func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if notify.IsBulk(e) != bulk {
