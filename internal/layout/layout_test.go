@@ -51,7 +51,7 @@ var imports = map[string]string{
 	"checkpoint":          "keyfile",
 	"archive":             "bucket",
 	"notary":              "archive checkpoint ledger",
-	"record":              "eventlog events ledger notary outbox position",
+	"record":              "eventlog events ledger notary outbox position store",
 
 	"verify": "archive checkpoint eventlog events ledger position record schemas",
 
@@ -70,7 +70,7 @@ var imports = map[string]string{
 	"alerting":   "events",
 	"operations": "eventlog events",
 	"feedback":   "events",
-	"replay":     "events",
+	"replay":     "events store",
 
 	// For how long content is kept.
 	"retention": "access compose events",

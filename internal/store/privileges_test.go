@@ -34,6 +34,7 @@ const allowed = `
 	app.consumer_errors      S       SIU     SIU     SIU
 	app.directory_imports    SIUD    -       -       -
 	app.drafts               SIUD    -       -       -
+	app.leases               SIU     SIU     SIU     SIU
 	app.links                SIU     S       S       S
 	app.manifest_keys        SD      SI      -       -
 	app.message_content      SIUD    -       -       -
@@ -44,6 +45,7 @@ const allowed = `
 	app.portal_invitations   SIUD    -       -       -
 	app.portal_users         SIU     S       S       S
 	app.record_check         S       S       S       SIU
+	app.record_verdict       S       S       S       S
 	app.repair_tail          -       -       -       -
 	app.recovery_codes       SIUD    -       -       -
 	app.replay_pace          SI      -       SIU     -

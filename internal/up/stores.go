@@ -14,6 +14,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/embedded"
 	"postern/internal/eventlog"
+	"postern/internal/position"
 	"postern/internal/store"
 )
 
@@ -51,6 +52,9 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger) (_ *Stores, err err
 		return nil, err
 	}
 	if err := store.Migrate(ctx, s.DatabaseURL, log); err != nil {
+		return nil, err
+	}
+	if err := position.Unchecked(ctx, s.DatabaseURL); err != nil {
 		return nil, err
 	}
 	if err := f.publish(s.Addresses); err != nil {
