@@ -256,7 +256,8 @@ type client struct{ *compose.Composer }
 func (in *inside) compose(l *life) client {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Publish: l.publish, Wait: watcher.Wait, Source: "/api"})}
+	eventually(in, time.Millisecond, "a recorder that finds the stream whole", in.state, func(ctx context.Context) bool { return watcher.Whole(ctx) == nil })
+	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Publish: l.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api"})}
 }
 
 func (c client) post(ctx context.Context, key string, held bool) (compose.Answer, error) {
