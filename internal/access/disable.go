@@ -28,13 +28,16 @@ func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 	if actor == (Subject{Realm: RealmStaff, ID: staffID}).Actor() {
 		return ErrDisableSelf
 	}
-	return g.alone(ctx, func(q querier) error {
+	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil {
 			return err
 		}
 		if staff.DisabledAt == nil {
 			if err := keepAnAdministrator(ctx, q, staffID, staff.Permissions); err != nil {
+				return err
+			}
+			if err := held(ctx); err != nil {
 				return err
 			}
 			if err := g.recordFacts(ctx, actor, events.StaffSwitched{Disabled: true, Change: uuid.New(), StaffID: staffID}); err != nil {
@@ -50,12 +53,15 @@ func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 // with the permissions that they had. The sessions and API tokens from before stay
 // ended. Who is not disabled is no news. It fails with [ErrNoStaff].
 func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
-	return g.alone(ctx, func(q querier) error {
+	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil || staff.DisabledAt == nil {
 			return err
 		}
 		if err := g.shutOut(ctx, staffID); err != nil {
+			return err
+		}
+		if err := held(ctx); err != nil {
 			return err
 		}
 		return g.recordFacts(ctx, actor, events.StaffSwitched{Change: uuid.New(), StaffID: staffID})

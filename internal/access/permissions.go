@@ -60,7 +60,7 @@ func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, perm
 // changePermissions makes the permissions of a staff member what want makes of
 // those held, and publishes the difference as one batch.
 func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []Permission) ([]Permission, error)) error {
-	return g.alone(ctx, func(q querier) error {
+	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil {
 			return err
@@ -76,6 +76,9 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, wan
 			}
 		}
 		if err := keepAnAdministrator(ctx, q, staffID, revoked); err != nil {
+			return err
+		}
+		if err := held(ctx); err != nil {
 			return err
 		}
 		return g.recordChange(ctx, actor, staffID, granted, revoked)
@@ -116,8 +119,11 @@ func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked
 // alone does something while nobody else, in any process, changes permissions or
 // disables staff: two administrators who take each other's at once would both still
 // see the other.
-func (g *Gate) alone(ctx context.Context, do func(querier) error) error {
-	return store.Alone(ctx, g.pool, store.LockPermissions, func(conn *pgxpool.Conn) error { return do(conn) })
+//
+// do publishes what follows from what it read once held gives nil: nobody has taken
+// its place meanwhile.
+func (g *Gate) alone(ctx context.Context, do func(q querier, held func(context.Context) error) error) error {
+	return store.Alone(ctx, g.pool, store.LeasePermissions, func(conn *pgxpool.Conn, held func(context.Context) error) error { return do(conn, held) })
 }
 
 // without returns what is in all but not in some, each once.

@@ -3,15 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"postern/internal/store"
 )
@@ -52,7 +48,7 @@ func (a *API) Reasons(ctx context.Context) []Fault {
 	checks := map[string]func(context.Context) error{
 		"postgres":  a.Pool.Ping,
 		"migration": a.migrated,
-		"record":    a.recordWhole,
+		"record":    a.Position.Whole,
 	}
 	for name, check := range a.cfg.Checks {
 		checks[name] = check
@@ -78,21 +74,4 @@ func (a *API) migrated(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return store.WaitMigrated(ctx, a.Pool, nil)
-}
-
-// recordWhole tells what the recorder found when it last held the stream against
-// its copy.
-func (a *API) recordWhole(ctx context.Context) error {
-	var ok bool
-	var detail string
-	err := a.Pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_check`).Scan(&ok, &detail)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return errors.New("no recorder has checked the stream yet: start one")
-	case err != nil:
-		return fmt.Errorf("reading the state of the record: %w", err)
-	case !ok:
-		return fmt.Errorf("%s: run `postern repair`", detail)
-	}
-	return nil
 }

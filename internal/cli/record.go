@@ -118,7 +118,11 @@ func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) e
 	if err != nil {
 		return err
 	}
-	return env.say(done, "restored %d events from the copy and kept %d beyond it", done.Restored, done.Tail)
+	text := fmt.Sprintf("restored %d events from the copy and kept %d beyond it", done.Restored, done.Tail)
+	for _, lost := range done.Lost {
+		text += fmt.Sprintf("\nLOST: %s and stood in no copy", lost)
+	}
+	return env.say(done, "%s", text)
 }
 
 // emptyStream puts the damaged stream aside: the whole folder where NATS is

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
@@ -29,6 +28,8 @@ type Config struct {
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	// Wait returns once everything up to the sequence can be read in Postgres.
 	Wait func(ctx context.Context, seq uint64) error
+	// Whole gives an error while the record is not known to be whole.
+	Whole func(context.Context) error
 	// Source is the process, as events name it: "/api".
 	Source string
 	// Now is the clock of everything that is sent.
@@ -100,18 +101,11 @@ func (c *Composer) publish(ctx context.Context, by access.Subject, at time.Time,
 // now is the time as the record and Postgres keep it: in microseconds.
 func (c *Composer) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Microsecond) }
 
-// mustBeRecordable refuses to send while the record is known to be damaged; see
+// mustBeRecordable refuses to send while the record is not known to be whole; see
 // `postern repair`. What exactly is wrong is for operators, in /readyz.
 func (c *Composer) mustBeRecordable(ctx context.Context) error {
-	var ok bool
-	err := c.pool.QueryRow(ctx, `SELECT ok FROM app.record_check`).Scan(&ok)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows): // no recorder has looked yet
-		return nil
-	case err != nil:
-		return fmt.Errorf("reading the state of the record: %w", err)
-	case !ok:
-		return ErrUnavailable
+	if err := c.cfg.Whole(ctx); err != nil {
+		return errors.Join(ErrUnavailable, err)
 	}
 	return nil
 }

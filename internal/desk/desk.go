@@ -118,7 +118,7 @@ func New(cfg Config) (*Desk, error) {
 	}
 	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
-		Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
+		Publish: cfg.Publish, Wait: cfg.Position.Wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
 	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Draft = &draft.Book{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})

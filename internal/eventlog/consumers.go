@@ -24,9 +24,13 @@ const (
 )
 
 const (
-	// ackWait is how long an event is a handler's before another gets it. Whoever
-	// works longer says so in time.
-	ackWait = 30 * time.Second
+	// ackWait is how long an event is a handler's after it was last heard of: then
+	// the handler is taken for dead, and another gets the event. A handler that is
+	// late by more, on a machine that stood still, loses nothing: see
+	// [subscription.hold].
+	ackWait = 2 * time.Second
+	// beats is how often in an ackWait a process says that it is still at work.
+	beats = 4
 	// maxAckPending is how many events may be with handlers at once, over all
 	// replicas of a worker, those that wait for a delayed retry included.
 	maxAckPending = 2000
@@ -155,8 +159,13 @@ func (l *Log) ready(ctx context.Context) error {
 		return fmt.Errorf("the stream %s: %w", Stream, err)
 	}
 	for _, c := range ConsumerConfigs() {
-		if _, err := l.js.Consumer(ctx, Stream, c.Durable); err != nil {
+		have, err := l.js.Consumer(ctx, Stream, c.Durable)
+		if err != nil {
 			return fmt.Errorf("the consumer %s: %w", c.Durable, err)
+		}
+		if !sameConsumer(have.CachedInfo().Config, c) {
+			l.log.Warn("a consumer of the record is of an earlier version: run `postern migrate`",
+				"consumer", c.Durable, "ack_wait", have.CachedInfo().Config.AckWait, "wanted", c.AckWait)
 		}
 	}
 	return nil

@@ -82,6 +82,13 @@ func (l *Log) JetStream() jetstream.JetStream { return l.js }
 // Connected tells whether NATS can be reached at this moment.
 func (l *Log) Connected() bool { return l.nc.IsConnected() }
 
+// Reconnected gives a channel that tells when NATS is reached again after a loss, until
+// stop is called.
+func (l *Log) Reconnected() (again <-chan nats.Status, stop func()) {
+	status := l.nc.StatusChanged(nats.CONNECTED)
+	return status, func() { l.nc.RemoveStatusListener(status) }
+}
+
 // State is the stream's own account of itself.
 type State struct {
 	First   uint64 `json:"first"`

@@ -155,6 +155,8 @@ func (r *reader) receive(ctx context.Context, some bool) (*nats.Msg, error) {
 			r.left--
 			r.any = true
 			return msg, nil
+		case msg.Header.Get("Status") == "100" && r.mustHaveMore(ctx):
+			r.drop() // and ask for what is next by itself
 		default:
 			r.heed(msg.Header.Get("Status"), msg.Header.Get("Description"))
 		}
@@ -179,6 +181,15 @@ func (r *reader) await(ctx context.Context) (*nats.Msg, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// mustHaveMore tells, when the server says that it is there and has nothing, whether the
+// stream says otherwise: of an event that is damaged on disk a consumer says nothing.
+func (r *reader) mustHaveMore(ctx context.Context) bool {
+	ctx, cancel := r.log.attempt(ctx)
+	defer cancel()
+	state, err := r.log.State(ctx)
+	return err == nil && state.Last >= r.next
 }
 
 // heed obeys what the server says beside events.
@@ -246,8 +257,8 @@ func (r *reader) request() error {
 
 // open makes a consumer where there is none. It holds what is to be read next
 // against the stream's own account of itself, because a consumer is silent about
-// events that are missing at the end, and would wait for a sequence to be given
-// out a second time.
+// events that are missing at the end or can't be read, and would wait for a sequence to
+// be given out a second time.
 func (r *reader) open(ctx context.Context) error {
 	if r.sub != nil {
 		return nil
@@ -261,12 +272,22 @@ func (r *reader) open(ctx context.Context) error {
 	if state.Last+1 < r.next {
 		return ErrTruncated{Want: r.next, Last: state.Last}
 	}
+	missing := false
+	if state.Last >= r.next {
+		_, err := r.log.Get(ctx, r.next)
+		if missing = errors.Is(err, ErrNotFound); err != nil && !missing {
+			return err
+		}
+	}
 	consumer, err := r.create(ctx)
 	if err != nil {
 		return fmt.Errorf("making a reader: %w", refused(r.log.js, err, "CONSUMER.CREATE."))
 	}
-	if state.Last >= r.next && consumer.CachedInfo().NumPending == 0 {
+	if missing && consumer.CachedInfo().NumPending == 0 {
 		return ErrGap{Want: r.next, Got: state.Last + 1}
+	}
+	if missing {
+		return ErrGap{Want: r.next, Got: max(r.next+1, state.First)}
 	}
 	r.msgs = make(chan *nats.Msg, r.events+64) // all of a request, and heartbeats
 	if r.sub, err = r.log.nc.ChanSubscribe(r.log.nc.NewInbox(), r.msgs); err != nil {

@@ -21,7 +21,7 @@ type SubscriberConfig struct {
 	// stop; then it is handed back. 0 is 20 seconds.
 	Patience time.Duration
 	// FirstDelay is before the first repeat of a refused message, and doubles
-	// with each; 0 is 250 ms. MostDelay is the longest; 0 is 10 s.
+	// with each; 0 is 250 ms. MostDelay is the longest; 0 is 2 s.
 	FirstDelay, MostDelay time.Duration
 }
 
@@ -57,7 +57,7 @@ func NewSubscriber(l *Log, c SubscriberConfig) *Subscriber {
 		c.FirstDelay = 250 * time.Millisecond
 	}
 	if c.MostDelay == 0 {
-		c.MostDelay = 10 * time.Second
+		c.MostDelay = 2 * time.Second
 	}
 	return &Subscriber{log: l, config: c, closing: make(chan struct{})}
 }
@@ -87,6 +87,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	sub := &subscription{
 		Subscriber: s, stream: stream, consumer: config,
 		out:     make(chan *message.Message),
+		held:    map[uint64]bool{},
 		slots:   make(chan struct{}, s.config.Slots),
 		abandon: make(chan struct{}),
 	}

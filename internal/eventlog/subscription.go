@@ -24,6 +24,9 @@ type subscription struct {
 	consumer jetstream.ConsumerConfig
 	out      chan *message.Message
 
+	mu   sync.Mutex
+	held map[uint64]bool // sequences of the msgs in hand
+
 	slots    chan struct{}  // one taken for each msg in hand or asked for
 	emitting sync.WaitGroup // those that wait for a receiver
 	inHand   sync.WaitGroup
@@ -104,7 +107,7 @@ func (s *subscription) fetch(ctx context.Context, consumer jetstream.Consumer) e
 		s.emitting.Add(1)
 		s.inHand.Go(func() {
 			defer s.giveSlots(1)
-			s.hand(ctx, msg)
+			s.hand(ctx, msg, consumer.CachedInfo().Config.AckWait/beats)
 		})
 	}
 	if err := batch.Error(); err != nil {
@@ -140,33 +143,54 @@ func (s *subscription) giveSlots(n int) {
 	}
 }
 
-// hand sees one msg through: out to a receiver, and then to its end.
-func (s *subscription) hand(ctx context.Context, msg jetstream.Msg) {
+// hand sees one msg through: out to a receiver, and then to its end. Meanwhile it
+// tells JetStream at each beat that the msg is in hand.
+func (s *subscription) hand(ctx context.Context, msg jetstream.Msg, beat time.Duration) {
 	m, err := received(msg)
 	if err != nil {
 		s.emitting.Done()
 		s.log.log.Error("a msg of the record can't be handed out", "reason", err.Error())
 		return
 	}
+	seq := seqOf(m)
+	if !s.hold(seq) {
+		s.emitting.Done()
+		_ = msg.InProgress()
+		return
+	}
+	defer s.release(seq)
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	m.SetContext(working)
-	beat := time.NewTicker(s.beat())
-	defer beat.Stop()
-	emitted := s.emit(ctx, m, msg, beat.C)
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	emitted := s.emit(ctx, m, msg, ticker.C)
 	s.emitting.Done()
 	if !emitted {
 		_ = msg.Nak()
 		return
 	}
-	s.attend(m, msg, beat.C)
+	s.attend(m, msg, ticker.C)
 }
 
-func (s *subscription) beat() time.Duration {
-	if s.consumer.AckWait == 0 {
-		return ackWait / 3
+// hold takes a msg in hand. It gives false where it is in hand already: JetStream did
+// not hear of this process in time, because one of them stood still, and hands the msg
+// out again. The handler that is at work goes on and answers for both: an answer to
+// the earlier delivery counts.
+func (s *subscription) hold(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[seq] {
+		return false
 	}
-	return s.consumer.AckWait / 3
+	s.held[seq] = true
+	return true
+}
+
+func (s *subscription) release(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, seq)
 }
 
 func (s *subscription) emit(ctx context.Context, m *message.Message, msg jetstream.Msg, beat <-chan time.Time) bool {

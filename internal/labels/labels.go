@@ -145,7 +145,7 @@ func current(ctx context.Context, q querier) (Labels, error) {
 // after the other, and the second decides by what the first has changed. The error of
 // decide, which has looked at [Labels.Faults], is Change's.
 func (b *Book) Change(ctx context.Context, actor string, decide func(current Labels) (wanted Labels, err error)) (now Labels, seq uint64, err error) {
-	err = store.Alone(ctx, b.Pool, store.LockLabels, func(conn *pgxpool.Conn) error {
+	err = store.Alone(ctx, b.Pool, store.LeaseLabels, func(conn *pgxpool.Conn, held func(context.Context) error) error {
 		if now, err = current(ctx, conn); err != nil {
 			return err
 		}
@@ -155,6 +155,9 @@ func (b *Book) Change(ctx context.Context, actor string, decide func(current Lab
 		}
 		batch, err := b.facts(actor, &now, wanted)
 		if err != nil || len(batch) == 0 {
+			return err
+		}
+		if err := held(ctx); err != nil {
 			return err
 		}
 		// All or none: a crash here leaves the labels as they were, or as asked for.

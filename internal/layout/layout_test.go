@@ -51,7 +51,7 @@ var imports = map[string]string{
 	"checkpoint":          "keyfile",
 	"archive":             "bucket",
 	"notary":              "archive checkpoint ledger",
-	"record":              "eventlog events ledger notary outbox position",
+	"record":              "eventlog events ledger notary outbox position store",
 
 	"verify": "archive checkpoint content eventlog events ledger position record schemas",
 
@@ -70,7 +70,7 @@ var imports = map[string]string{
 	"alerting":   "events",
 	"operations": "alerting eventlog events parked",
 	"feedback":   "events",
-	"replay":     "alerting events",
+	"replay":     "alerting events store",
 
 	// For how long content is kept.
 	"retention": "access compose content events",

@@ -37,6 +37,14 @@ type Config struct {
 	Every   time.Duration // how often to sign
 }
 
+// A Lease says that one recorder leads: see [postern/internal/store.Lease].
+type Lease interface {
+	// Fence lets a transaction commit under the lease alone.
+	Fence(ctx context.Context, tx pgx.Tx) error
+	// Held tells whether no other has taken the lease over.
+	Held(ctx context.Context) error
+}
+
 // Notary is used by one goroutine, that of the recorder which leads; [Notary.Behind]
 // by any.
 type Notary struct {
@@ -44,6 +52,7 @@ type Notary struct {
 	known *checkpoint.Verifiers
 
 	ready bool // whether the rest was read from the archive
+	lease Lease
 	// last is the last checkpoint that the archive held then, or that was signed
 	// since: whoever rewrites Postgres can't rewrite this. Of size 0: there is none.
 	last checkpoint.Checkpoint
@@ -65,9 +74,9 @@ func New(c Config) (*Notary, error) {
 // Run signs and seals until ctx ends. What fails is said and tried again: it keeps
 // nobody from recording, and an archive that is away or slow nobody from signing.
 // Only at its start it waits for the archive, which alone knows whether the record
-// was rolled back.
-func (n *Notary) Run(ctx context.Context) error {
-	n.ready = false // another may have led since
+// was rolled back. It signs and carries nothing once the lease is lost.
+func (n *Notary) Run(ctx context.Context, lease Lease) error {
+	n.ready, n.lease = false, lease // another may have led since
 	n.complete.Store(time.Now().UnixNano())
 	defer n.complete.Store(0)
 	for !n.ready {
@@ -118,7 +127,8 @@ func pause(ctx context.Context, d time.Duration) {
 // Attest signs a checkpoint if the record has grown, and brings what is due to the
 // archive. A crash anywhere leaves less outside than there could be; the next
 // Attest goes on from what it finds there.
-func (n *Notary) Attest(ctx context.Context) error {
+func (n *Notary) Attest(ctx context.Context, lease Lease) error {
+	n.lease = lease
 	if err := n.prepare(ctx); err != nil {
 		return err
 	}
@@ -163,6 +173,9 @@ var ErrOtherHistory = errors.New("the record does not hold what was signed befor
 func (n *Notary) sign(ctx context.Context) (size uint64, err error) {
 	fresh := n.last
 	err = pgx.BeginTxFunc(ctx, n.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := n.lease.Fence(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/archive"
@@ -44,6 +45,12 @@ func foundAt(t *testing.T, address string) *clinic {
 	c.restart(t)
 	return c
 }
+
+// alone is the lease of who has no other beside it.
+type alone struct{}
+
+func (alone) Fence(context.Context, pgx.Tx) error { return nil }
+func (alone) Held(context.Context) error          { return nil }
 
 // restart is another process with the same key, database and archive.
 func (c *clinic) restart(t *testing.T) {
@@ -100,7 +107,7 @@ func (c *clinic) asAdmin(t *testing.T) *pgxpool.Pool {
 
 func (c *clinic) must(t *testing.T) {
 	t.Helper()
-	if err := c.Attest(t.Context()); err != nil {
+	if err := c.Attest(t.Context(), alone{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -195,7 +202,7 @@ func TestNoSecondHistoryIsSigned(t *testing.T) {
 			before := c.count(t, signedSoFar)
 			for _, n := range []int{3, 5} { // shorter, then longer than what was signed
 				c.grow(t, pool, n, 10, "b")
-				if err := c.Attest(t.Context()); !errors.Is(err, notary.ErrOtherHistory) {
+				if err := c.Attest(t.Context(), alone{}); !errors.Is(err, notary.ErrOtherHistory) {
 					t.Fatalf("at %d it says %v", n, err)
 				}
 			}
@@ -217,5 +224,26 @@ func TestCheckpointsCanOnlyBeAdded(t *testing.T) {
 		if _, err := c.pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: %v", sql, err)
 		}
+	}
+}
+
+// lost is the lease of who was overtaken.
+type lost struct{}
+
+var errLost = errors.New("another leads")
+
+func (lost) Fence(context.Context, pgx.Tx) error { return errLost }
+func (lost) Held(context.Context) error          { return errLost }
+
+// A notary whose recorder was overtaken signs nothing, and carries nothing out.
+func TestAnOvertakenNotarySignsNothing(t *testing.T) {
+	c := found(t)
+	c.grow(t, c.pool, 5, 100, "a")
+	if err := c.Attest(t.Context(), lost{}); !errors.Is(err, errLost) {
+		t.Errorf("it is told %v", err)
+	}
+	var signed int
+	if err := c.pool.QueryRow(t.Context(), `SELECT count(*) FROM app.checkpoints`).Scan(&signed); err != nil || signed != 0 {
+		t.Errorf("%d checkpoints are signed, %v", signed, err)
 	}
 }

@@ -111,6 +111,9 @@ func (n *Notary) carry(ctx context.Context) error {
 		if c.SignedAt.After(n.day) {
 			n.day = c.SignedAt
 		}
+		if err := n.lease.Held(ctx); err != nil {
+			return err
+		}
 		if err := n.Archive.PutCheckpoint(ctx, opened.Size, n.day, c.Signed); err != nil {
 			return err
 		}
@@ -137,6 +140,9 @@ func (n *Notary) seal(ctx context.Context, signed uint64) error {
 		}
 		segment, err := n.gather(ctx, n.sealed+1, last, size)
 		if err != nil {
+			return err
+		}
+		if err := n.lease.Held(ctx); err != nil {
 			return err
 		}
 		if err := n.Archive.PutSegment(ctx, n.sealed+1, last, segment); err != nil {

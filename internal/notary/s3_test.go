@@ -57,7 +57,7 @@ func (c *clinic) runs(t *testing.T) (*watched, func()) {
 	c.Every = 5 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = c.Run(ctx) }()
+	go func() { defer close(done); _ = c.Run(ctx, alone{}) }()
 	return log, func() { cancel(); <-done }
 }
 
@@ -159,11 +159,11 @@ func TestAClockThatIsSetBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		alone, err := notary.New(notary.Config{Pool: c.pool, Keys: keys})
+		signing, err := notary.New(notary.Config{Pool: c.pool, Keys: keys})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := alone.Attest(t.Context()); err != nil { // signs, and carries nothing
+		if err := signing.Attest(t.Context(), alone{}); err != nil { // signs, and carries nothing
 			t.Fatal(err)
 		}
 		c.admin(t, `UPDATE app.checkpoints SET signed_at = signed_at + $1::interval WHERE nr = (SELECT max(nr) FROM app.checkpoints)`, days)
@@ -186,7 +186,7 @@ func TestDeletingCheckpointsHelpsNobody(t *testing.T) {
 	c.admin(t, `TRUNCATE app.checkpoints`)
 	c.admin(t, `UPDATE record.hashes SET hash = sha256('x')`)
 	c.grow(t, c.pool, 1, 10, "b")
-	if err := c.Attest(t.Context()); err == nil || !strings.Contains(err.Error(), notary.ErrOtherHistory.Error()) {
+	if err := c.Attest(t.Context(), alone{}); err == nil || !strings.Contains(err.Error(), notary.ErrOtherHistory.Error()) {
 		t.Errorf("it says %v", err)
 	}
 }

@@ -120,8 +120,9 @@ func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 }
 
 // stalled is how long the recorder may stand still before alerts no longer wait
-// for the rest of their message.
-const stalled = 2 * time.Second
+// for the rest of their message. It is counted from when the position last moved, and
+// so once for all chunks.
+const stalled = 500 * time.Millisecond
 
 // yieldToRecorder waits until the whole of a blast can be read before its alerts
 // begin: a thousand alerts cost Postgres and the processors about as much as
@@ -135,17 +136,18 @@ func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
 		if err != nil {
 			return fmt.Errorf("looking whether message %s can be read whole: %w", ref.message, err)
 		}
-		if whole {
+		rest := stalled - w.Position.Still()
+		if whole || rest <= 0 {
 			return nil
 		}
-		timer := time.NewTimer(stalled)
+		timer := time.NewTimer(rest)
 		select {
 		case <-changed:
-			timer.Stop()
 		case <-timer.C:
-			return nil
 		case <-ctx.Done():
-			timer.Stop()
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/events"
 )
@@ -133,6 +134,7 @@ func (w *Worker) cutOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate in
 // SendGrid no more.
 func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 	now := w.Now()
+	ends := now.Add(retryLease)
 	p, ref := &part{}, chunkRef{}
 	var tries int
 	var status string
@@ -144,7 +146,7 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 		      ORDER BY due_at, part LIMIT 1 FOR UPDATE OF q SKIP LOCKED) due
 		WHERE p.part = due.part
 		RETURNING p.part, p.replay_id, p.message_id, p.chunk, p.chunks, p.attempt, p.recipients, p.wound_up, p.tries, due.status`,
-		now, now.Add(retryLease)).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &p.woundUp, &tries, &status)
+		now, ends).Scan(&p.nr, &p.replay, &ref.message, &ref.chunk, &ref.chunks, &p.attempt, &p.nos, &p.woundUp, &tries, &status)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -152,6 +154,9 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 		return false, fmt.Errorf("looking for parts of replays that are due: %w", err)
 	}
 	ref.part = p
+	defer w.renewing(ctx, ends, func(ctx context.Context, from, to time.Time) (pgconn.CommandTag, error) {
+		return w.Pool.Exec(ctx, `UPDATE app.replay_parts SET due_at = $3 WHERE part = $1 AND due_at = $2`, p.nr, from, to)
+	})()
 	if status == "cancelled" {
 		return true, w.cancelPart(ctx, ref)
 	}

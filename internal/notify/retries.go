@@ -6,14 +6,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const (
-	retryPoll = 250 * time.Millisecond
-	// A worker that takes a due row has this long before another takes it too: a
-	// crash delays the chunk and loses nothing.
-	retryLease = time.Minute
-)
+const retryPoll = 250 * time.Millisecond
 
 // deferRetry writes down when a chunk is to be taken up again. Once it returns
 // nil the event that spoke of the chunk may be acknowledged: the row is what
@@ -69,12 +65,13 @@ func (w *Worker) RunRetries(ctx context.Context) error {
 func (w *Worker) retryDue(ctx context.Context) error {
 	for {
 		now := w.Now()
+		ends := now.Add(retryLease)
 		rows, err := w.Pool.Query(ctx, `
 			UPDATE app.alert_retries r SET due_at = $2
 			FROM (SELECT message_id, chunk FROM app.alert_retries q WHERE due_at <= $1 AND (amends OR `+fmt.Sprintf(notHeld, "q.message_id")+`)
 			      ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
 			WHERE r.message_id = due.message_id AND r.chunk = due.chunk
-			RETURNING r.message_id, r.chunk, r.chunks, r.seq, r.tries, r.amends`, now, now.Add(retryLease))
+			RETURNING r.message_id, r.chunk, r.chunks, r.seq, r.tries, r.amends`, now, ends)
 		if err != nil {
 			return fmt.Errorf("looking for alerts that are due: %w", err)
 		}
@@ -91,7 +88,13 @@ func (w *Worker) retryDue(ctx context.Context) error {
 		if !found {
 			return nil
 		}
-		if err := w.alertOrDefer(ctx, ref, tries); err != nil {
+		stop := w.renewing(ctx, ends, func(ctx context.Context, from, to time.Time) (pgconn.CommandTag, error) {
+			return w.Pool.Exec(ctx, `UPDATE app.alert_retries SET due_at = $4 WHERE message_id = $1 AND chunk = $2 AND due_at = $3`,
+				ref.message, ref.chunk, from, to)
+		})
+		err = w.alertOrDefer(ctx, ref, tries)
+		stop()
+		if err != nil {
 			return err
 		}
 	}

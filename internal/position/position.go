@@ -46,6 +46,8 @@ type Watcher struct {
 	mu      sync.Mutex
 	seq     uint64
 	changed chan struct{} // closed and replaced when seq grows
+	grew    time.Time     // when it last did, or the Watcher was made
+	since   time.Time     // by Postgres's clock, when it first listened; zero: not yet
 }
 
 // NewWatcher makes a Watcher on pool; it learns nothing until [Watcher.Run].
@@ -53,7 +55,7 @@ func NewWatcher(pool *pgxpool.Pool, log *slog.Logger) *Watcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{pool: pool, log: log, changed: make(chan struct{})}
+	return &Watcher{pool: pool, log: log, changed: make(chan struct{}), grew: time.Now()}
 }
 
 // Run listens until ctx ends, over lost connections and restarts of Postgres.
@@ -83,6 +85,9 @@ func (w *Watcher) listen(ctx context.Context) error {
 	defer func() { _ = raw.Close(context.WithoutCancel(ctx)) }()
 	if _, err := raw.Exec(ctx, "LISTEN "+Channel); err != nil {
 		return fmt.Errorf("listening: %w", err)
+	}
+	if err := w.begin(ctx, raw); err != nil {
+		return err
 	}
 	for {
 		seq, err := Read(ctx, raw)
@@ -128,7 +133,7 @@ func (w *Watcher) advance(seq uint64) {
 	if seq <= w.seq {
 		return
 	}
-	w.seq = seq
+	w.seq, w.grew = seq, time.Now()
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -155,4 +160,72 @@ func (w *Watcher) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.changed
+}
+
+// Still is for how long the position has not grown, as far as this Watcher knows.
+func (w *Watcher) Still() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.grew)
+}
+
+// begin notes when this process began.
+func (w *Watcher) begin(ctx context.Context, conn *pgx.Conn) error {
+	var now time.Time
+	if err := conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return fmt.Errorf("reading the time: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.since.IsZero() {
+		w.since = now
+	}
+	return nil
+}
+
+// Errors of [Watcher.Whole].
+var (
+	// ErrUnchecked says that no recorder that has led since this process began has held
+	// the stream against its copy: nothing is known of it.
+	ErrUnchecked = errors.New("no recorder has checked the stream since this process began: is one running, and what does it log?")
+	// ErrDamaged says that one has, and they did not agree.
+	ErrDamaged = errors.New("run `postern repair`")
+)
+
+// Whole returns nil where the recorder that leads, or led last, has found the stream
+// whole, and led while this process ran: a verdict of an earlier start says nothing of
+// what became of the stream since. Its error wraps [ErrUnchecked] or [ErrDamaged].
+func (w *Watcher) Whole(ctx context.Context) error {
+	w.mu.Lock()
+	since := w.since
+	w.mu.Unlock()
+	if since.IsZero() {
+		return ErrUnchecked
+	}
+	var ok bool
+	var detail string
+	err := w.pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_verdict WHERE checked_at >= $1 OR led_until >= $1`, since).Scan(&ok, &detail)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrUnchecked
+	case err != nil:
+		return fmt.Errorf("reading the state of the record: %w", err)
+	case !ok:
+		return fmt.Errorf("%s: %w", detail, ErrDamaged)
+	}
+	return nil
+}
+
+// Unchecked forgets what an earlier start has found: for whoever starts the stores of a
+// system, of which no recorder runs. It connects as the login user.
+func Unchecked(ctx context.Context, databaseURL string) error {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err == nil {
+		_, err = conn.Exec(ctx, `DELETE FROM app.record_check`)
+		err = errors.Join(err, conn.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("forgetting what an earlier start found: %w", err)
+	}
+	return nil
 }

@@ -40,7 +40,7 @@ func (r *Room) State(ctx context.Context) (s State, err error) {
 	var last int64
 	var ok *bool
 	var fault *string
-	err = r.Pool.QueryRow(ctx, `SELECT p.seq, c.ok, c.detail, c.checked_at FROM record.position p LEFT JOIN app.record_check c ON true`).
+	err = r.Pool.QueryRow(ctx, `SELECT p.seq, c.ok, c.detail, c.checked_at FROM record.position p LEFT JOIN app.record_verdict c ON true`).
 		Scan(&last, &ok, &fault, &s.CheckedAt)
 	if err != nil {
 		return s, fmt.Errorf("reading the state of the record: %w", err)

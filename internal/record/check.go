@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 	"postern/internal/position"
 )
 
-// checkLast is how many events before the position the quick check reads again.
+// checkLast is how many events the quick check reads before the recorder's position,
+// and at the end of the stream.
 const checkLast = 256
 
 // A Fault is a run of events of which the stream does not say what the copy says.
@@ -70,26 +72,28 @@ const (
 )
 
 // Check holds the stream's own account of itself, and the events just before the
-// recorder's position, against the copy. It reads a few hundred events, however
-// long the record is.
+// recorder's position, against the copy, and reads the last events of the stream, of
+// which there may be no copy yet. It reads a few hundred events, however long the
+// record is.
 func Check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
 	reached, err := position.Read(ctx, pool)
 	if err != nil {
 		return CheckReport{}, err
 	}
-	return check(ctx, log, pool, reached, reached-min(reached, checkLast)+1)
+	return check(ctx, log, pool, reached, checkLast)
 }
 
-// CheckAll is Check over every event of the record.
+// CheckAll is Check over every event of the stream.
 func CheckAll(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
 	reached, err := position.Read(ctx, pool)
 	if err != nil {
 		return CheckReport{}, err
 	}
-	return check(ctx, log, pool, reached, 1)
+	return check(ctx, log, pool, reached, math.MaxUint64)
 }
 
-func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, from uint64) (CheckReport, error) {
+// check reads at most so many events on either side of the position.
+func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, most uint64) (CheckReport, error) {
 	report := CheckReport{Position: reached}
 	var err error
 	if report.State, err = log.State(ctx); err != nil {
@@ -102,7 +106,15 @@ func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, 
 	if s.Last < reached {
 		report.fault(s.Last+1, reached, faultMissing)
 	}
-	holes, err := compareRange(ctx, log, pool, &report, max(from, s.First, 1), min(reached, s.Last))
+	holes, err := compareRange(ctx, log, pool, &report, max(reached-min(reached, most)+1, s.First), min(reached, s.Last))
+	if err != nil {
+		return report, err
+	}
+	// What no copy holds can be looked for at least.
+	err = eachStored(ctx, log, max(reached+1, s.Last-min(s.Last, most)+1, s.First), s.Last, func(*ledger.Stored) {}, func(first, last uint64) {
+		holes = true
+		report.fault(first, last, faultMissing)
+	})
 	if err != nil {
 		return report, err
 	}
@@ -155,12 +167,13 @@ func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, re
 	return holes, nil
 }
 
-// silence is how long a range that should be there may bring nothing before it is
-// asked for anew: a reader that begins at a hole is told so, one that comes to a
-// hole at the end merely waits.
+// silence is how long a range that should be there may bring nothing before the next
+// event is asked for by its sequence.
 const silence = 2 * time.Second
 
-// eachStored reads a range of the stream in order, over holes.
+// eachStored reads a range of the stream in order, over holes. It comes to an end
+// whatever the stream holds: an event that no reader brings is asked for by itself, and
+// is a hole where the stream does not have it.
 func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*ledger.Stored), hole func(first, last uint64)) error {
 	for next := from; next <= to; {
 		reading, stop := context.WithCancel(ctx)
@@ -188,7 +201,17 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 		case errors.As(err, &gap):
 			hole(gap.Want, min(gap.Got-1, to))
 			next = gap.Got
-		case silent: // again, from the next on
+		case silent:
+			s, err := log.Get(ctx, next)
+			switch {
+			case err == nil:
+				each(&ledger.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			case errors.Is(err, eventlog.ErrNotFound):
+				hole(next, next)
+			default:
+				return err
+			}
+			next++
 		case err != nil:
 			return fmt.Errorf("reading the stream: %w", err)
 		}
@@ -196,37 +219,51 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 	return nil
 }
 
-// mustBeWhole checks the stream, writes down what it found for the others to
-// see, and gives an error where the stream is damaged.
-func (r *Recorder) mustBeWhole(ctx context.Context) error {
-	report, err := Check(ctx, r.Log, r.Pool)
+// errDamaged says that the stream does not hold what it held.
+var errDamaged = errors.New("no message is accepted until `postern repair` has restored the stream from the copy")
+
+// mustBeWhole checks the stream, writes down what it found for the others to see, and
+// gives an error that wraps errDamaged where the stream is damaged.
+func (l *leading) mustBeWhole(ctx context.Context) error {
+	report, err := Check(ctx, l.Log, l.Pool)
 	if err != nil {
 		return err
 	}
-	_, err = r.Pool.Exec(ctx, `
-		INSERT INTO app.record_check (ok, detail) VALUES ($1, $2)
-		ON CONFLICT (singleton) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, checked_at = now()`,
-		report.OK(), report.String())
+	err = pgx.BeginFunc(ctx, l.Pool, func(tx pgx.Tx) error {
+		if err := l.lease.Fence(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO app.record_check (ok, detail, term) VALUES ($1, $2, $3)
+			ON CONFLICT (singleton) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, term = excluded.term, checked_at = now()`,
+			report.OK(), report.String(), l.lease.Term())
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("writing down the state of the stream: %w", err)
 	}
 	if !report.OK() {
-		return fmt.Errorf("%s. No message is accepted until `postern repair` has restored it from the copy", report)
+		return fmt.Errorf("%s: %w", report, errDamaged)
 	}
 	return nil
 }
 
-func (r *Recorder) keepChecking(ctx context.Context) error {
+// keepChecking looks now and then, and at once when NATS was away: a server that was
+// started again may have found its files damaged.
+func (l *leading) keepChecking(ctx context.Context) error {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	back, stop := l.Log.Reconnected()
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			if err := r.mustBeWhole(ctx); err != nil {
-				return err
-			}
+		case <-back:
+		}
+		if err := l.mustBeWhole(ctx); err != nil {
+			return err
 		}
 	}
 }

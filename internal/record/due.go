@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/outbox"
+	"postern/internal/store"
 )
 
 const (
@@ -21,11 +23,11 @@ const (
 // releaseDue publishes message.released for every held message that came due:
 // step 3 of docs/life-of-a-message.md. A crash before the publish leaves the row
 // due; a repeat publishes the same event id.
-func (r *Recorder) releaseDue(ctx context.Context) error {
+func (l *leading) releaseDue(ctx context.Context) error {
 	announced := map[uuid.UUID]bool{} // published, not yet projected
 	return every(ctx, dueEvery, func() error {
-		rows, err := r.Pool.Query(ctx, `SELECT message_id FROM record.messages
-			WHERE status = 'scheduled' AND release_at <= $1 ORDER BY release_at LIMIT 100`, r.Now())
+		rows, err := l.Pool.Query(ctx, `SELECT message_id FROM record.messages
+			WHERE status = 'scheduled' AND release_at <= $1 ORDER BY release_at LIMIT 100`, l.Now())
 		if err != nil {
 			return fmt.Errorf("looking for messages that are due: %w", err)
 		}
@@ -40,11 +42,11 @@ func (r *Recorder) releaseDue(ctx context.Context) error {
 			if announced[id] {
 				continue
 			}
-			e, err := events.New(source, actor, r.Now(), events.MessageReleased{MessageID: id})
+			e, err := events.New(source, actor, l.Now(), events.MessageReleased{MessageID: id})
 			if err != nil {
 				return err
 			}
-			if _, err := r.Log.Publish(ctx, e); err != nil {
+			if _, err := l.publish(ctx, e); err != nil {
 				return fmt.Errorf("releasing message %s: %w", id, err)
 			}
 			announced[id] = true
@@ -55,13 +57,27 @@ func (r *Recorder) releaseDue(ctx context.Context) error {
 
 // relayOutbox publishes what other transactions left to be published. What can't
 // be published now is tried again: it must not keep the recorder from recording.
-func (r *Recorder) relayOutbox(ctx context.Context) error {
+func (l *leading) relayOutbox(ctx context.Context) error {
 	return every(ctx, dueEvery, func() error {
-		if err := outbox.Relay(ctx, r.Pool, r.Log.Publish); err != nil && ctx.Err() == nil {
-			r.Logger.Warn("events are waiting in the outbox", "error", err)
+		err := outbox.Relay(ctx, l.Pool, l.publish)
+		if errors.Is(err, store.ErrLeaseLost) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			l.Logger.Warn("events are waiting in the outbox", "error", err)
 		}
 		return nil
 	})
+}
+
+// publish puts events on the record while this recorder leads. One that stops just here
+// and goes on when another leads repeats at most what that one publishes, under the
+// same ids.
+func (l *leading) publish(ctx context.Context, evs ...events.Event) (uint64, error) {
+	if err := l.lease.Held(ctx); err != nil {
+		return 0, err
+	}
+	return l.Log.Publish(ctx, evs...)
 }
 
 // every calls f at once and then each interval until f fails or ctx ends.

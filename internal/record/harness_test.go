@@ -159,3 +159,14 @@ func (r *recording) says(t testing.TB, evs ...events.Event) {
 		t.Fatal(err)
 	}
 }
+
+// leads gives a recorder that has taken the lease and does nothing yet.
+func leads(t testing.TB, log *eventlog.Log, pool *pgxpool.Pool) *leading {
+	t.Helper()
+	conn := connectTo(t, pool)
+	lease, err := store.TakeLease(t.Context(), pool, conn, store.LeaseRecorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &leading{Recorder: New(Config{Log: log, Pool: pool}), conn: conn, lease: lease}
+}

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
@@ -19,16 +18,7 @@ import (
 	"postern/internal/notary"
 )
 
-// leaderLock is the key of the Postgres advisory lock that the one active
-// recorder holds, "postern" in ASCII.
-const leaderLock = 0x706f737465726e
-
 const (
-	// A standby asks this often whether it may lead. The lock falls with the
-	// leader's connection, so this bounds how long nobody records.
-	standbyPoll = 500 * time.Millisecond
-	// checkEvery is how often the active recorder holds the stream against the copy.
-	checkEvery = time.Minute
 	// lastWords bounds how long the last checkpoint may take when a process ends.
 	lastWords = 5 * time.Second
 	// While Postgres is busy with a run the next gathers, up to these bounds.
@@ -89,79 +79,6 @@ func (r *Recorder) Run(ctx context.Context) error {
 	return nil
 }
 
-func (r *Recorder) standByAndLead(ctx context.Context) error {
-	pooled, err := r.Pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connecting to Postgres: %w", err)
-	}
-	// The connection is the leadership: lock, transactions and death are one.
-	conn := pooled.Hijack()
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	// A commit does not wait for Postgres's disk: what a crash of Postgres takes is
-	// on the record, and is read from there again (docs/adr/0018).
-	if _, err := conn.Exec(ctx, `SET search_path = record; SET synchronous_commit = off`); err != nil {
-		return fmt.Errorf("preparing the connection: %w", err)
-	}
-	for {
-		var leads bool
-		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(leaderLock)).Scan(&leads); err != nil {
-			return fmt.Errorf("asking to lead: %w", err)
-		}
-		if leads {
-			return r.lead(ctx, conn)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(standbyPoll):
-		}
-	}
-}
-
-func (r *Recorder) lead(ctx context.Context, conn *pgx.Conn) error {
-	if err := r.mustBeWhole(ctx); err != nil {
-		return err
-	}
-	var at int64
-	if err := conn.QueryRow(ctx, `SELECT seq FROM position`).Scan(&at); err != nil {
-		return fmt.Errorf("reading the position: %w", err)
-	}
-	position := uint64(at) // #nosec G115 -- never negative
-	if err := plantTree(ctx, conn, position); err != nil {
-		return err
-	}
-	r.Logger.Info("recording", "from", position+1)
-
-	if r.Notary != nil {
-		defer r.attestLast(ctx)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	read, runs := make(chan []*prepared), make(chan []*prepared)
-	group.Go(func() error { return r.read(ctx, position+1, read) })
-	group.Go(func() error { return gather(ctx, read, runs) })
-	group.Go(func() error { return r.write(ctx, conn, position, runs) })
-	group.Go(func() error { return r.releaseDue(ctx) })
-	group.Go(func() error { return r.relayOutbox(ctx) })
-	group.Go(func() error { return r.keepChecking(ctx) })
-	if r.Notary != nil {
-		group.Go(func() error { return r.Notary.Run(ctx) })
-	}
-	return group.Wait()
-}
-
-// attestLast signs what was recorded since the last checkpoint, when the process
-// is to end.
-func (r *Recorder) attestLast(ctx context.Context) {
-	if ctx.Err() == nil {
-		return // it leads no more, or begins anew
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
-	if err := r.Notary.Attest(ctx); err != nil {
-		r.Logger.Error("no last checkpoint is signed", "error", err)
-	}
-}
-
 // read prepares events in stream order, ahead of the writer.
 func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepared) error {
 	return r.Log.Read(ctx, from, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
@@ -216,22 +133,6 @@ func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepare
 	}
 }
 
-func (r *Recorder) write(ctx context.Context, conn *pgx.Conn, position uint64, runs <-chan []*prepared) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case run := <-runs:
-			began := time.Now()
-			if err := record(ctx, conn, position, run, parkRow); err != nil {
-				return err
-			}
-			position = run[len(run)-1].stored.Seq
-			r.Recorded(began, eventsOf(run))
-		}
-	}
-}
-
 func eventsOf(run []*prepared) []events.Event {
 	evs := make([]events.Event, len(run))
 	for i, p := range run {
@@ -240,7 +141,8 @@ func eventsOf(run []*prepared) []events.Event {
 	return evs
 }
 
-// beginner is a connection, or a transaction in which another is nested.
+// beginner is a connection, one under a lease, or a transaction in which another is
+// nested.
 type beginner interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }

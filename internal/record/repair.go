@@ -44,6 +44,9 @@ type Repair struct {
 type Repaired struct {
 	Restored uint64 `json:"restored"` // from the copy
 	Tail     uint64 `json:"tail"`     // from the damaged stream, beyond the copy
+	// Lost are events that stood in no copy, and that the damaged stream no longer
+	// holds. What they said is nowhere.
+	Lost []Fault `json:"lost"`
 }
 
 // Run repairs the stream whether it needs it or not; see [CheckAll].
@@ -55,7 +58,8 @@ func (r *Repair) Run(ctx context.Context) (Repaired, error) {
 	if err := r.copyIsWhole(ctx, recorded); err != nil {
 		return Repaired{}, err
 	}
-	if err := r.saveTail(ctx, recorded); err != nil {
+	lost, err := r.saveTail(ctx, recorded)
+	if err != nil {
 		return Repaired{}, fmt.Errorf("saving what the stream holds beyond the copy: %w", err)
 	}
 	if r.Log, err = r.Empty(ctx); err != nil {
@@ -68,7 +72,7 @@ func (r *Repair) Run(ctx context.Context) (Repaired, error) {
 	if err != nil {
 		return Repaired{}, err
 	}
-	return Repaired{Restored: recorded, Tail: tail}, nil
+	return Repaired{Restored: recorded, Tail: tail, Lost: lost}, nil
 }
 
 // copyIsWhole refuses to let the stream go while the copy has a fault of its own.
@@ -102,11 +106,16 @@ func (r *Repair) copyIsWhole(ctx context.Context, position uint64) error {
 	return rows.Err()
 }
 
-// saveTail keeps every event beyond the position that can still be read.
-func (r *Repair) saveTail(ctx context.Context, position uint64) error {
+// saveTail keeps every event beyond the position that can still be read, and gives
+// those that can't be.
+func (r *Repair) saveTail(ctx context.Context, position uint64) ([]Fault, error) {
 	state, err := r.Log.State(ctx)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	lost := CheckReport{Faults: []Fault{}}
+	if state.First > position+1 && state.Last > position {
+		lost.fault(position+1, state.First-1, faultMissing)
 	}
 	var failed error
 	save := func(s *ledger.Stored) {
@@ -123,8 +132,10 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) error {
 		}
 		failed = err
 	}
-	err = eachStored(ctx, r.Log, max(position+1, state.First), state.Last, save, func(uint64, uint64) {})
-	return errors.Join(err, failed)
+	err = eachStored(ctx, r.Log, max(position+1, state.First), state.Last, save, func(first, last uint64) {
+		lost.fault(first, last, faultMissing)
+	})
+	return lost.Faults, errors.Join(err, failed)
 }
 
 // restore publishes the copy in order. The first msg of each batch names the

@@ -175,13 +175,13 @@ func TestADamagedStreamStopsTheRecorder(t *testing.T) {
 	overwrite(t, file, data[:len(data)/2])
 	log, _ = serve(t, dir)
 	pool := storetest.Open(t, url, store.RoleRecorder)
-	err := New(Config{Log: log, Pool: pool}).mustBeWhole(t.Context())
+	err := leads(t, log, pool).mustBeWhole(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "postern repair") {
 		t.Fatalf("it says %v", err)
 	}
 	var ok bool
 	var detail string
-	if err := pool.QueryRow(t.Context(), `SELECT ok, detail FROM app.record_check`).Scan(&ok, &detail); err != nil {
+	if err := pool.QueryRow(t.Context(), `SELECT ok, detail FROM app.record_verdict`).Scan(&ok, &detail); err != nil {
 		t.Fatal(err)
 	}
 	if ok || !strings.Contains(detail, "missing from the stream") {

@@ -34,9 +34,9 @@ func (b *batch) growTree() error {
 	return nil
 }
 
-// plantTree makes the tree of a record that was kept before there was one. It does
-// nothing where a tree stands.
-func plantTree(ctx context.Context, conn *pgx.Conn, position uint64) error {
+// plantTree makes the tree of a record that was kept before there was one, in one
+// transaction of db. It does nothing where a tree stands.
+func plantTree(ctx context.Context, conn *pgx.Conn, db beginner, position uint64) error {
 	var planted bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM hashes)`).Scan(&planted); err != nil {
 		return fmt.Errorf("looking for the tree: %w", err)
@@ -56,7 +56,7 @@ func plantTree(ctx context.Context, conn *pgx.Conn, position uint64) error {
 	for _, leaf := range leaves {
 		b.events = append(b.events, &prepared{leaf: tlog.Hash(leaf)})
 	}
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		b.tx = tx
 		return b.growTree()
 	})

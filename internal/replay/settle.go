@@ -2,14 +2,17 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/store"
 )
 
 // A Settler repeats alerts whose answer was never learned and that no report of
@@ -27,8 +30,6 @@ const (
 	settler     = "process:notify-worker"
 	settleEvery = 5 * time.Second
 	whySettled  = "SendGrid's answer was never learned, and no report of it came in time"
-	// one process at a time looks: the number is a lock's, of Postgres
-	settleLock = 0x504f5354_52504c59
 )
 
 // Run settles until ctx ends.
@@ -47,23 +48,24 @@ func (s *Settler) Run(ctx context.Context) error {
 	}
 }
 
-// Settle plans and starts a replay of what is due, unless one is under way. A
-// crash between the two leaves a plan, which the next Settle starts.
+// Settle plans and starts a replay of what is due, unless one is under way, or another
+// process does so. A crash between the two leaves a plan, which the next Settle starts.
 func (s *Settler) Settle(ctx context.Context) error {
-	conn, err := s.Pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
+	err := store.TryAlone(ctx, s.Pool, store.LeaseSettler, func(_ *pgxpool.Conn, held func(context.Context) error) error {
+		return s.settle(ctx, held)
+	})
+	if errors.Is(err, store.ErrLeaseTaken) {
+		return nil
 	}
-	defer conn.Release()
-	var mine bool
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(settleLock)).Scan(&mine); err != nil || !mine {
-		return err
-	}
-	defer func() {
-		_, _ = conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(settleLock))
-	}()
+	return err
+}
+
+func (s *Settler) settle(ctx context.Context, held func(context.Context) error) error {
 	open, err := s.open(ctx)
 	if err != nil {
+		return err
+	}
+	if err := held(ctx); err != nil {
 		return err
 	}
 	for _, id := range open[Planned] {
@@ -77,6 +79,9 @@ func (s *Settler) Settle(ctx context.Context) error {
 	due := s.Now().Add(-s.After).UTC()
 	f := Filter{State: []events.AlertState{events.AlertUnknown}, To: &due, Attempt: 1}
 	if any, err := s.any(ctx, f); err != nil || !any {
+		return err
+	}
+	if err := held(ctx); err != nil {
 		return err
 	}
 	plan, err := s.Plan(ctx, settler, f, whySettled)

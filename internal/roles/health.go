@@ -48,15 +48,6 @@ func (b *base) recording(ctx context.Context) error {
 	return nil
 }
 
-// recordWhole tells whether the stream held against its copy.
-func (b *base) recordWhole(ctx context.Context) error {
-	whole, detail, err := b.lastCheck(ctx)
-	if err == nil && !whole {
-		return fmt.Errorf("%s: run `postern repair`", detail)
-	}
-	return err
-}
-
 // serveHealth answers /healthz, /readyz and /metrics where the role has an
 // address of its own; without one it serves nothing.
 func (b *base) serveHealth(more map[string]check) func(context.Context) error {

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/parked"
@@ -55,9 +53,7 @@ func (b *base) everything(ctx context.Context) (telemetry.Standing, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.Whole, _, err = b.lastCheck(ctx); err != nil {
-		return s, err
-	}
+	s.Whole = b.position.Whole(ctx) == nil
 	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM app.alert_retries`).Scan(&s.Waiting); err != nil {
 		return s, fmt.Errorf("counting the alerts that wait: %w", err)
 	}
@@ -71,17 +67,4 @@ func (b *base) everything(ctx context.Context) (telemetry.Standing, error) {
 	}
 	maps.Copy(s.Parked, open)
 	return s, nil
-}
-
-// lastCheck is what the recorder found when it last held the stream against the
-// copy; before the first time nothing is known to be wrong.
-func (b *base) lastCheck(ctx context.Context) (whole bool, detail string, err error) {
-	err = b.pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_check`).Scan(&whole, &detail)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return true, "", nil
-	}
-	if err != nil {
-		return false, "", fmt.Errorf("reading the state of the record: %w", err)
-	}
-	return whole, detail, nil
 }

@@ -123,7 +123,7 @@ func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	r := record.Config{Log: b.log, Pool: b.pool, Logger: b.logger, Recorded: tell.Recorded}
-	health := b.serveHealth(map[string]check{"record": b.recordWhole, "recorder": b.recording})
+	health := b.serveHealth(map[string]check{"record": b.position.Whole, "recorder": b.recording})
 	if c.CheckpointKeyFile == "" {
 		b.logger.Warn("no checkpoint of the record is signed: set CHECKPOINT_KEY_FILE and ARCHIVE_URL")
 		return b.run(ctx, health, record.New(r).Run)

@@ -40,6 +40,7 @@ const allowed = `
 	app.fhir_patients        SIU     -       -       -
 	app.fhir_related_persons SIU     -       -       -
 	app.fhir_replacements    SID     -       -       -
+	app.leases               SIU     SIU     SIU     SIU
 	app.links                SIU     S       S       S
 	app.manifest_keys        SUD     SIU     -       -
 	app.losses               S       S       -       S
@@ -53,6 +54,7 @@ const allowed = `
 	app.portal_invitations   SIUD    -       -       -
 	app.portal_users         SIU     S       S       S
 	app.record_check         S       S       S       SIU
+	app.record_verdict       S       S       S       S
 	app.repair_tail          -       -       -       -
 	app.recovery_codes       SIUD    -       -       -
 	app.replay_left_out      S       -       SIU     -

@@ -101,17 +101,15 @@ func TestCrashAtEachCommitPoint(t *testing.T) {
 // inside is a system in this process.
 type inside struct {
 	testing.TB
-	server  *embedded.NATS
-	log     *eventlog.Log
-	url     string
-	admin   *pgxpool.Pool
-	content *content.Store
-	fake    *sendgridfake.Fake
-	sends   *sendgrid.Client
-	people  people
-	message uuid.UUID
-	ahead   time.Duration // of the clock of the notify worker that lives next
-
+	server   *embedded.NATS
+	log      *eventlog.Log
+	url      string
+	admin    *pgxpool.Pool
+	content  *content.Store
+	fake     *sendgridfake.Fake
+	sends    *sendgrid.Client
+	people   people
+	message  uuid.UUID
 	refusing atomic.Bool // SendGrid refuses every second recipient
 }
 
@@ -133,7 +131,6 @@ func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	}})
 	in.log = eventlogtest.Unchecked(t, in.server)
 	in.admin = storetest.Open(t, in.url, store.RoleAdmin)
-	in.hurry()
 	key := filepath.Join(t.TempDir(), "content.key")
 	if _, err := content.CreateKeyFile(key); err != nil {
 		t.Fatal(err)
@@ -151,18 +148,6 @@ func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	}
 	in.importPeople()
 	return in
-}
-
-// hurry has events whose handler has died handed out again after a second, not
-// after half a minute.
-func (in *inside) hurry() {
-	in.Helper()
-	for _, c := range eventlog.ConsumerConfigs() {
-		c.AckWait = time.Second
-		if _, err := in.log.JetStream().UpdateConsumer(in.Context(), eventlog.Stream, c); err != nil {
-			in.Fatal(err)
-		}
-	}
 }
 
 func (in *inside) importPeople() {
@@ -196,7 +181,6 @@ func (in *inside) story(part string, c *crash, held bool) {
 		first := in.live(part, c)
 		in.send(in.live(partAPI, nil), key, held)
 		in.awaitCrash(first)
-		in.ahead = 2 * time.Minute // past the lease of what waits
 		in.live(part, nil)
 	} else {
 		first := in.live(partAPI, c)
@@ -250,9 +234,7 @@ func (in *inside) live(part string, c *crash) *life {
 		}
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
-		ahead := in.ahead
-		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send),
-			Now: func() time.Time { return time.Now().Add(ahead) }})
+		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
 		lane := func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if notify.IsBulk(e) != bulk {
@@ -283,7 +265,8 @@ type client struct{ *compose.Composer }
 func (in *inside) compose(l *life) client {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Publish: l.publish, Wait: watcher.Wait, Source: "/api"})}
+	eventually(in, time.Millisecond, "a recorder that finds the stream whole", in.state, func(ctx context.Context) bool { return watcher.Whole(ctx) == nil })
+	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Publish: l.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api"})}
 }
 
 func (c client) post(ctx context.Context, key string, held bool) (compose.Answer, error) {

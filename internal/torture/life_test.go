@@ -33,7 +33,7 @@ type crash struct {
 	call    bool        // of SendGrid
 	line    []string    // parts of what is said, all at once
 	after   bool
-	lives   bool // on: the line breaks there, and an answer is lost with it
+	lives   bool // on: that one line breaks, and an answer is lost with it
 }
 
 // acked is how NATS is told that an event of a consumer is done with.
@@ -109,14 +109,17 @@ func (l *life) run(part func(context.Context) error) {
 
 // at ends the life where here is the place of its crash, and holds whoever comes
 // by once it has ended. It gives true, once, where the life goes on and the answer
-// is lost.
-func (l *life) at(here func(*crash) bool, after bool) (lost bool) {
+// is lost. Then the connection on which that happens is cut, where it is one, and no
+// other: what else the part has in hand at that moment, whatever that is, goes on.
+func (l *life) at(here func(*crash) bool, after bool, on net.Conn) (lost bool) {
 	l.mu.Lock()
 	if !l.dead && l.crash != nil && l.crash.after == after && l.since == (l.crash.since != "") && here(l.crash) {
 		l.dead, lost = !l.crash.lives, l.crash.lives
 		l.crash = nil
 		for _, c := range l.conns {
-			_ = c.Close()
+			if l.dead || c == on {
+				_ = c.Close()
+			}
 		}
 		close(l.crashed)
 	}
@@ -132,11 +135,11 @@ func (l *life) at(here func(*crash) bool, after bool) (lost bool) {
 // publish is [eventlog.Log.Publish] in this life.
 func (l *life) publish(ctx context.Context, all ...events.Event) (uint64, error) {
 	here := func(c *crash) bool { return c.publish != "" && c.publish == all[0].Type }
-	if l.at(here, false) {
+	if l.at(here, false, nil) {
 		return 0, eventlog.ErrUnavailable
 	}
 	seq, err := l.log.Publish(ctx, all...)
-	if err == nil && l.at(here, true) {
+	if err == nil && l.at(here, true, nil) {
 		return 0, eventlog.ErrUnavailable
 	}
 	return seq, err
@@ -146,11 +149,11 @@ func (l *life) publish(ctx context.Context, all ...events.Event) (uint64, error)
 func (l *life) call(send sender) sender {
 	here := func(c *crash) bool { return c.call }
 	return func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
-		if l.at(here, false) {
+		if l.at(here, false, nil) {
 			return sendgrid.Result{Kind: sendgrid.Unknown}
 		}
 		result := send(ctx, request, to)
-		if l.at(here, true) {
+		if l.at(here, true, nil) {
 			return sendgrid.Result{Kind: sendgrid.Unknown}
 		}
 		return result
@@ -162,16 +165,21 @@ type sender func(context.Context, uuid.UUID, []sendgrid.Address) sendgrid.Result
 type statement struct{}
 
 // TraceQueryStart implements [pgx.QueryTracer].
-func (l *life) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	l.at(func(c *crash) bool { return c.sql != "" && strings.Contains(data.SQL, c.sql) }, false)
+func (l *life) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	l.at(func(c *crash) bool { return c.sql != "" && strings.Contains(data.SQL, c.sql) }, false, lineOf(conn))
 	return context.WithValue(ctx, statement{}, data.SQL)
 }
 
 // TraceQueryEnd implements [pgx.QueryTracer].
 func (l *life) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	if sql, _ := ctx.Value(statement{}).(string); data.Err == nil {
-		l.at(func(c *crash) bool { return c.sql != "" && !c.lives && strings.Contains(sql, c.sql) }, true)
+		l.at(func(c *crash) bool { return c.sql != "" && !c.lives && strings.Contains(sql, c.sql) }, true, nil)
 	}
+}
+
+// lineOf is the connection below one to Postgres.
+func lineOf(conn *pgx.Conn) net.Conn {
+	return conn.PgConn().Conn().(watched).Conn
 }
 
 // own takes a connection into this life, which cuts it when it ends.
@@ -211,12 +219,12 @@ func (w watched) Write(data []byte) (int, error) {
 	here := func(c *crash) bool {
 		return len(c.line) > 0 && !slices.ContainsFunc(c.line, func(part string) bool { return !bytes.Contains(data, []byte(part)) })
 	}
-	if w.life.at(here, false) {
+	if w.life.at(here, false, w.Conn) {
 		return 0, net.ErrClosed
 	}
 	n, err := w.Conn.Write(data)
 	if err == nil {
-		w.life.at(here, true)
+		w.life.at(here, true, w.Conn)
 	}
 	return n, err
 }
@@ -225,7 +233,7 @@ func (w watched) Write(data []byte) (int, error) {
 func (w watched) Read(data []byte) (int, error) {
 	n, err := w.Conn.Read(data)
 	committed := bytes.Contains(data[:n], []byte("COMMIT\x00"))
-	if committed && w.life.at(func(c *crash) bool { return c.lives && c.sql == "commit" }, true) {
+	if committed && w.life.at(func(c *crash) bool { return c.lives && c.sql == "commit" }, true, w.Conn) {
 		return 0, net.ErrClosed
 	}
 	return n, err

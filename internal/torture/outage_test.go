@@ -27,7 +27,6 @@ func TestOutages(t *testing.T) {
 	}
 	s.kinds["SendGrid"] = func() victim { return s.web }
 	s.verb("migrate")
-	s.hurry()
 	s.awaitReady()
 	s.signIn()
 	s.importPeople(people)

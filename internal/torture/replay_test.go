@@ -100,7 +100,6 @@ func (in *inside) repeat(part string, c *crash) {
 	if part == partNotify {
 		in.awaitCrash(in.replayer(c))
 	}
-	in.ahead = 2 * time.Minute // past the lease of a part
 	in.replayer(nil)
 	eventually(in, 20*time.Millisecond, "the replay", in.state, func(ctx context.Context) bool {
 		var done bool
@@ -122,9 +121,7 @@ func (in *inside) replayer(c *crash) *life {
 	l := newLife(in, in.server, in.url, store.RoleNotify, c)
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	ahead := in.ahead
-	w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send),
-		Now: func() time.Time { return time.Now().Add(ahead) }})
+	w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
 	l.run(w.RunReplays)
 	return l
 }

@@ -163,24 +163,6 @@ func separate(t testing.TB) (s *system, stores, services []victim) {
 	return s, []victim{nats, postgres}, services
 }
 
-// hurry has events whose worker was killed handed out again soon, and not after half
-// a minute: after little more than the ten seconds in which a living worker says
-// that it is still at work.
-func (s *system) hurry() {
-	s.Helper()
-	log, err := s.log(s.Context())
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer log.Close()
-	for _, c := range eventlog.ConsumerConfigs() {
-		c.AckWait = 12 * time.Second
-		if _, err := log.JetStream().UpdateConsumer(s.Context(), eventlog.Stream, c); err != nil {
-			s.Fatal(err)
-		}
-	}
-}
-
 // whole is the system in one process, `postern up`, which is started already.
 func whole(t testing.TB) *system {
 	t.Helper()

@@ -26,7 +26,6 @@ func TestTheTopology(t *testing.T) {
 		v.start(t)
 	}
 	s.verb("migrate")
-	s.hurry()
 	s.awaitReady()
 	s.signIn()
 	s.importPeople(3_000)

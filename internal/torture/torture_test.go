@@ -41,7 +41,6 @@ func torture(t *testing.T, kinds ...string) {
 		v.start(t)
 	}
 	s.verb("migrate")
-	s.hurry()
 	s.awaitReady()
 	s.torture(kinds...)
 }

@@ -18,6 +18,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/embedded"
 	"postern/internal/eventlog"
+	"postern/internal/position"
 	"postern/internal/store"
 )
 
@@ -80,6 +81,9 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 		if err := f.writeManifest(); err != nil {
 			return nil, err
 		}
+	}
+	if err := position.Unchecked(ctx, s.DatabaseURL); err != nil {
+		return nil, err
 	}
 	if err := f.publish(s.Addresses); err != nil {
 		return nil, err

@@ -112,7 +112,7 @@ func New(t testing.TB) *System {
 		_ = s.Content.Close()
 	})
 	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish,
-		Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now})
+		Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now})
 	return s
 }
 
@@ -320,7 +320,7 @@ func (s *System) Keeps(t testing.TB) Kept {
 	t.Helper()
 	kept := Kept{Tables: map[string]string{}, Events: s.Settle(t)}
 	rows, err := s.Admin.Query(t.Context(), `SELECT schemaname || '.' || tablename FROM pg_tables
-		WHERE schemaname IN ('app', 'record') AND tablename NOT IN ('sessions', 'sign_in_tries', 'record_check', 'checkpoints', 'checkpoint_keys')`)
+		WHERE schemaname IN ('app', 'record') AND tablename NOT IN ('sessions', 'sign_in_tries', 'record_check', 'leases', 'checkpoints', 'checkpoint_keys')`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,50 @@
+package notify
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// retryLease is how long a row that is due is the worker's that took it, from when
+	// that was last heard of. Then another takes it: a crash delays the chunk by so
+	// much, and loses nothing.
+	retryLease = 3 * time.Second
+	// leaseRenewals is how often in a retryLease a worker says that it is still at work.
+	leaseRenewals = 4
+)
+
+// renewing keeps the lease of a row until stop is called. extend moves the end of the
+// lease, where it is still the one that this worker set last: a row that was put off
+// meanwhile, or that another worker took, is left alone.
+func (w *Worker) renewing(ctx context.Context, ends time.Time, extend func(ctx context.Context, from, to time.Time) (pgconn.CommandTag, error)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(retryLease / leaseRenewals)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			next := w.Now().Add(retryLease)
+			tag, err := extend(ctx, ends, next)
+			switch {
+			case err != nil: // tried again at the next tick
+			case tag.RowsAffected() == 0:
+				return
+			default:
+				ends = next
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

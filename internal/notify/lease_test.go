@@ -1,0 +1,77 @@
+package notify
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/notify/sendgrid"
+	"postern/internal/notify/sendgridfake"
+)
+
+// A worker keeps the chunk that it took up again for as long as it is at work, and no
+// longer: another takes it soon after this one died.
+func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
+	if retryLease > 3*time.Second {
+		t.Errorf("what a dead worker took up waits for %s", retryLease)
+	}
+	p := newPost(t, sendgridfake.Config{})
+	p.fake.Queue(sendgridfake.RateLimit(time.Minute))
+	if got := p.run(t); got != nil {
+		t.Fatalf("an outcome was published: %v", got)
+	}
+	p.pass(2 * time.Minute)
+	send := p.Send
+	calls := 0
+	p.Send = func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+		if calls++; calls == 1 {
+			var before, after time.Time
+			const due = `SELECT due_at FROM app.alert_retries`
+			if err := p.admin.QueryRow(ctx, due).Scan(&before); err != nil {
+				t.Error(err)
+			}
+			p.pass(time.Second)
+			for after = before; !after.After(before); { // ended by the test's own deadline
+				if err := p.admin.QueryRow(ctx, due).Scan(&after); err != nil {
+					t.Error(err)
+					break
+				}
+			}
+		}
+		return send(ctx, request, to)
+	}
+	if err := p.retryDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.became(t)["a"]; got != accepted || p.fake.Count() != 4 {
+		t.Errorf("a became %q, %d were taken", got, p.fake.Count())
+	}
+	var waiting int
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+		t.Errorf("%d chunks still wait, %v", waiting, err)
+	}
+}
+
+// Chunks of a blast wait together for a recorder that has nothing to do, and not each.
+func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	if _, err := p.admin.Exec(t.Context(), `UPDATE record.messages SET status = 'sending'`); err != nil {
+		t.Fatal(err)
+	}
+	ref := p.ref
+	ref.chunks = 2
+	if err := p.yieldToRecorder(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	// The recorder has rested for long by now: who comes later does not wait at all.
+	over, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if still := p.Position.Still(); still < stalled {
+		t.Fatalf("it went on after %s", still)
+	}
+	if err := p.yieldToRecorder(over, ref); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,180 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/position"
+	"postern/internal/store"
+)
+
+const (
+	// A standby asks this often whether it may lead.
+	standbyPoll = 500 * time.Millisecond
+	// turnEvery is how often a writer that has nothing to write says that it would.
+	turnEvery = 250 * time.Millisecond
+	// checkEvery is how often the active recorder holds the stream against the copy,
+	// and mendedPoll how often while they do not hold.
+	checkEvery = time.Minute
+	mendedPoll = time.Second
+)
+
+// leading is a Recorder under a lease. It records, and does all else that one recorder
+// at a time does, until the lease is lost or anything fails.
+type leading struct {
+	*Recorder
+	conn  *pgx.Conn
+	lease *store.Lease
+
+	turns   atomic.Int64 // of the writer, which may have had nothing to write
+	renewed int64        // of turns, when the lease was renewed last; of the lease's keeper
+	waiting atomic.Bool  // whether the writer waits for Postgres
+}
+
+func (r *Recorder) standByAndLead(ctx context.Context) error {
+	pooled, err := r.Pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connecting to Postgres: %w", err)
+	}
+	// The leadership ends with the connection, at once.
+	conn := pooled.Hijack()
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for {
+		lease, err := store.TakeLease(ctx, r.Pool, conn, store.LeaseRecorder)
+		if err == nil {
+			// A commit does not wait for Postgres's disk: what a crash of Postgres takes is
+			// on the record, and is read from there again (docs/adr/0018).
+			if _, err := conn.Exec(ctx, `SET search_path = record; SET synchronous_commit = off`); err != nil {
+				return fmt.Errorf("preparing the connection: %w", err)
+			}
+			return (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
+		}
+		if !errors.Is(err, store.ErrLeaseTaken) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(standbyPoll):
+		}
+	}
+}
+
+func (l *leading) run(ctx context.Context) error {
+	l.waiting.Store(true) // until there is a writer
+	if l.Notary != nil {
+		defer l.attestLast(ctx)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.lease.Keep(ctx, l.getsOn) })
+	group.Go(func() error {
+		from, err := l.begin(ctx)
+		if err != nil {
+			return err
+		}
+		l.Logger.Info("recording", "from", from+1)
+		read, runs := make(chan []*prepared), make(chan []*prepared)
+		group.Go(func() error { return l.read(ctx, from+1, read) })
+		group.Go(func() error { return gather(ctx, read, runs) })
+		group.Go(func() error { return l.write(ctx, from, runs) })
+		group.Go(func() error { return l.releaseDue(ctx) })
+		group.Go(func() error { return l.relayOutbox(ctx) })
+		group.Go(func() error { return l.keepChecking(ctx) })
+		if l.Notary != nil {
+			group.Go(func() error { return l.Notary.Run(ctx, l.lease) })
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// begin returns where to go on from once the stream was found whole.
+func (l *leading) begin(ctx context.Context) (uint64, error) {
+	for said := ""; ; {
+		err := l.mustBeWhole(ctx)
+		if !errors.Is(err, errDamaged) {
+			if err != nil {
+				return 0, err
+			}
+			break
+		}
+		if err.Error() != said {
+			said = err.Error()
+			l.Logger.Error("nothing is recorded", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(mendedPoll):
+		}
+	}
+	at, err := position.Read(ctx, l.conn)
+	if err != nil {
+		return 0, err
+	}
+	return at, plantTree(ctx, l.conn, l, at)
+}
+
+// getsOn tells whether the writer has come round since it was last asked, or waits for
+// Postgres, where another would wait as well.
+func (l *leading) getsOn() bool {
+	turns := l.turns.Load()
+	on := l.waiting.Load() || turns != l.renewed
+	l.renewed = turns
+	return on
+}
+
+// Begin begins a transaction that commits under the lease alone.
+func (l *leading) Begin(ctx context.Context) (pgx.Tx, error) {
+	tx, err := l.conn.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.lease.Fence(ctx, tx); err != nil {
+		return nil, errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
+	}
+	return tx, nil
+}
+
+// attestLast signs what was recorded since the last checkpoint, when the process
+// is to end.
+func (l *leading) attestLast(ctx context.Context) {
+	if ctx.Err() == nil {
+		return // it leads no more, or begins anew
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if err := l.Notary.Attest(ctx, l.lease); err != nil {
+		l.Logger.Error("no last checkpoint is signed", "error", err)
+	}
+}
+
+func (l *leading) write(ctx context.Context, position uint64, runs <-chan []*prepared) error {
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
+	l.waiting.Store(false)
+	for {
+		l.turns.Add(1)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-turn.C:
+		case run := <-runs:
+			began := time.Now()
+			l.waiting.Store(true)
+			err := record(ctx, l, position, run, parkRow)
+			l.waiting.Store(false)
+			if err != nil {
+				return err
+			}
+			position = run[len(run)-1].stored.Seq
+			l.Recorded(began, eventsOf(run))
+		}
+	}
+}

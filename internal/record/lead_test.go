@@ -1,0 +1,100 @@
+package record
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/events"
+	"postern/internal/ledger"
+	"postern/internal/outbox"
+	"postern/internal/position"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// A recorder that hung, in the midst of a transaction, and is woken when another leads
+// writes nothing: no events, no tree, no verdict, and nothing on the record.
+func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
+	log := eventlogtest.Start(t)
+	url := storetest.New(t)
+	pool, admin := storetest.Open(t, url, store.RoleRecorder), storetest.Open(t, url, store.RoleAdmin)
+	old := leads(t, log, pool)
+	if err := old.mustBeWhole(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := facts(t, sentTo(uuid.New(), events.HoldNone))
+	p, err := prepare(ledger.Stored{Seq: 1, Subject: told[0].Subject(), Header: told[0].Header(), Data: told[0].Data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := old.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := write(t.Context(), open, 0, []*prepared{p}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Exec(t.Context(), `UPDATE app.leases SET expires_at = clock_timestamp() - interval '1 ms'`); err != nil {
+		t.Fatal(err)
+	}
+
+	next := leads(t, log, pool)
+	watcher := position.NewWatcher(pool, nil)
+	if err := watcher.Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
+		t.Errorf("the verdict of the one before counts: %v", err)
+	}
+	if err := record(t.Context(), next, 0, []*prepared{p}, parkRow); err != nil {
+		t.Fatalf("the next can't write: %v", err)
+	}
+	if err := open.Commit(t.Context()); err == nil {
+		t.Error("what was open is committed")
+	}
+	// Over another connection, as its pool would give it.
+	old.conn = connectTo(t, pool)
+	if err := record(t.Context(), old, 0, []*prepared{p}, parkRow); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("writing again, it is told %v", err)
+	}
+	if err := old.mustBeWhole(t.Context()); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("writing a verdict, it is told %v", err)
+	}
+	tx, err := admin.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := outbox.Leave(t.Context(), tx, told[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.relayOutbox(t.Context()); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("relaying the outbox, it is told %v", err)
+	}
+	state, err := log.State(t.Context())
+	if err != nil || state.Last != 0 {
+		t.Errorf("%d events are on the record, %v", state.Last, err)
+	}
+	var recorded int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM record.events`).Scan(&recorded); err != nil || recorded != 1 {
+		t.Errorf("%d events are recorded, %v", recorded, err)
+	}
+}
+
+// A leader whose writer does not come round gets on no more, one that waits for Postgres
+// does.
+func TestALeaderGetsOnByItsWriter(t *testing.T) {
+	l := &leading{}
+	l.turns.Add(1)
+	for i, want := range []bool{true, false} {
+		if got := l.getsOn(); got != want {
+			t.Errorf("asked for time %d: %v", i+1, got)
+		}
+	}
+	l.waiting.Store(true)
+	if !l.getsOn() {
+		t.Error("it waits for Postgres, and is said to hang")
+	}
+}

@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A LeaseName names what one process at a time does, and the role whose processes do it.
+type LeaseName struct {
+	role Role
+	name string
+}
+
+// The leases there are.
+var (
+	LeaseRecorder    = LeaseName{RoleRecorder, "recorder"}
+	LeaseSettler     = LeaseName{RoleNotify, "settler"}
+	LeasePermissions = LeaseName{RoleAPI, "permissions"}
+	LeaseLabels      = LeaseName{RoleAPI, "labels"}
+)
+
+const (
+	// leaseLasts is how long a lease lasts from when it was last renewed. A process
+	// that hangs holds up those beside it for so long.
+	leaseLasts = 3 * time.Second
+	// leaseRenewals is how often in that time it is renewed.
+	leaseRenewals = 6
+	// leasePoll is how often who waits for a lease looks.
+	leasePoll = 25 * time.Millisecond
+	// A transaction of an earlier holder that still holds the lease's row is ended,
+	// with its session, when it has been waited for so long.
+	leasePatience = 250 * time.Millisecond
+)
+
+// Errors of leases.
+var (
+	// ErrLeaseTaken says that another holds the lease.
+	ErrLeaseTaken = errors.New("another process has the lease")
+	// ErrLeaseLost says that another holds the lease that this one held.
+	ErrLeaseLost = errors.New("another process has taken the lease over")
+)
+
+// A Lease is the right to do what one process at a time does. It belongs to the
+// connection that it was taken on and ends with it, at once; and it ends when it is not
+// renewed in time, see [Lease.Keep], for a process that hangs keeps its connection.
+//
+// Who was overtaken does not know. So whatever is written under a lease is written in a
+// transaction with [Lease.Fence] in it, and what leaves Postgres is preceded by
+// [Lease.Held].
+type Lease struct {
+	LeaseName
+	pool *pgxpool.Pool
+	term int64
+}
+
+// Term is the number of this holder: it grows with each.
+func (l *Lease) Term() int64 { return l.term }
+
+const (
+	// lockOf is the key of the advisory lock of a holder's session.
+	lockOf = `hashtextextended($1 || '/' || $2 || '/' || l.term, 0)`
+	// free tells whether a lease may be taken: it is over, or the session that held it is.
+	free = `(l.expires_at < clock_timestamp() OR pg_try_advisory_xact_lock(` + lockOf + `))`
+	// now is a term that none before had, also where Postgres lost the last of them.
+	now = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+)
+
+// TakeLease takes a lease on conn, or gives an error that wraps [ErrLeaseTaken]. What a
+// holder that hangs has left open is rolled back first: its sessions are ended over
+// pool. Only the user that they signed in as may end them, so all processes of a role
+// sign in as one. The lease is renewed over pool, too.
+func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name LeaseName) (*Lease, error) {
+	var taken bool
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.leases l WHERE role = $1 AND name = $2 AND NOT `+free+`)`,
+		string(name.role), name.name).Scan(&taken)
+	if err != nil {
+		return nil, fmt.Errorf("looking at the lease of the %s: %w", name.name, err)
+	}
+	if taken {
+		return nil, ErrLeaseTaken
+	}
+	l := &Lease{LeaseName: name, pool: pool}
+	stop := l.endHolders(ctx, conn.PgConn().PID())
+	defer stop()
+	// One statement: there is no moment at which this process can stop and hold others
+	// up. The session's lock, which tells the others that it lives, is the term's.
+	var locked bool
+	err = conn.QueryRow(ctx, `
+		INSERT INTO app.leases AS l (role, name, term, expires_at) VALUES ($1, $2, `+now+`, clock_timestamp() + $3::interval)
+		ON CONFLICT (role, name) DO UPDATE SET term = greatest(l.term + 1, `+now+`), expires_at = clock_timestamp() + $3::interval WHERE `+free+`
+		RETURNING l.term, pg_try_advisory_lock(`+lockOf+`)`,
+		string(name.role), name.name, leaseLasts).Scan(&l.term, &locked)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrLeaseTaken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("taking the lease of the %s: %w", name.name, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("taking the lease of the %s: its lock is another's", name.name)
+	}
+	return l, nil
+}
+
+// endHolders ends, until stop is called, the sessions that a statement of the backend
+// waits for, but for those that wait themselves.
+func (l *Lease) endHolders(ctx context.Context, backend uint32) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(leasePatience):
+			}
+			// What can't be ended is waited for.
+			_ = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+				if _, err := tx.Exec(ctx, `SET LOCAL ROLE NONE`); err != nil {
+					return err
+				}
+				_, err := tx.Exec(ctx, `SELECT pg_terminate_backend(holder) FROM unnest(pg_blocking_pids($1)) holder
+					WHERE NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = holder AND NOT w.granted)`, backend)
+				return err
+			})
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// Keep renews the lease until ctx ends, for as long as gets tells that its holder gets
+// on with its work. Its error wraps [ErrLeaseLost] where another has taken over.
+func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
+	tick := time.NewTicker(leaseLasts / leaseRenewals)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if !gets() {
+			continue
+		}
+		// A crash of Postgres that takes a renewal with it ends the lease sooner.
+		tag, err := l.pool.Exec(ctx, `UPDATE app.leases SET expires_at = clock_timestamp() + $4::interval
+			FROM (SELECT set_config('synchronous_commit', 'off', true)) s WHERE role = $1 AND name = $2 AND term = $3`,
+			string(l.role), l.name, l.term, leaseLasts)
+		if err != nil {
+			return fmt.Errorf("renewing the lease of the %s: %w", l.name, err)
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("renewing the lease of the %s: %w", l.name, ErrLeaseLost)
+		}
+	}
+}
+
+// Fence lets tx commit under this lease alone: nobody takes the lease over before the
+// end of tx, and where somebody has, the error wraps [ErrLeaseLost]. It comes before
+// anything that tx locks.
+func (l *Lease) Fence(ctx context.Context, tx pgx.Tx) error {
+	return l.held(ctx, tx, ` FOR KEY SHARE`)
+}
+
+// Held tells whether nobody has taken the lease over. The error wraps [ErrLeaseLost]
+// where somebody has.
+func (l *Lease) Held(ctx context.Context) error { return l.held(ctx, l.pool, "") }
+
+func (l *Lease) held(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, lock string) error {
+	var term int64
+	err := db.QueryRow(ctx, `SELECT term FROM app.leases WHERE role = $1 AND name = $2 AND term = $3`+lock,
+		string(l.role), l.name, l.term).Scan(&term)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrLeaseLost
+	}
+	if err != nil {
+		return fmt.Errorf("holding the lease of the %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// Alone does something while nobody else, in any process, does anything under the same
+// lease: what reads Postgres, publishes what follows from it and waits until that can be
+// read. It waits for the lease, and holds no connection meanwhile. A holder that hangs
+// loses it; so do publishes after held, which gives an error where that has happened.
+func Alone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn *pgxpool.Conn, held func(context.Context) error) error) error {
+	for {
+		err := TryAlone(ctx, pool, name, do)
+		if !errors.Is(err, ErrLeaseTaken) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for another change: %w", ctx.Err())
+		case <-time.After(leasePoll):
+		}
+	}
+}
+
+// TryAlone is [Alone] for what need not be done where another does it: then its error
+// wraps [ErrLeaseTaken].
+func TryAlone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn *pgxpool.Conn, held func(context.Context) error) error) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	l, err := TakeLease(ctx, pool, conn.Conn(), name)
+	if err != nil {
+		return err
+	}
+	keeping, stop := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		_ = l.Keep(keeping, func() bool { return true }) // where it is lost, held says so
+	}()
+	defer func() {
+		stop()
+		<-kept
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLasts)
+		defer cancel()
+		if _, err := conn.Exec(end, `SELECT pg_advisory_unlock(`+lockOf+`) FROM (SELECT $3::bigint AS term) l`, string(l.role), l.name, l.term); err != nil {
+			_ = conn.Conn().Close(end) // or the pool would keep the lease
+		}
+	}()
+	return do(conn, l.Held)
+}

@@ -1,0 +1,211 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// session is a connection of its own, as a process has.
+func session(t *testing.T, pool *pgxpool.Pool) *pgx.Conn {
+	t.Helper()
+	pooled, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := pooled.Hijack()
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// expire has the time of every lease be up.
+func expire(t *testing.T, url string) {
+	t.Helper()
+	_, err := storetest.Open(t, url, store.RoleAdmin).Exec(t.Context(), `UPDATE app.leases SET expires_at = clock_timestamp() - interval '1 ms'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func take(t *testing.T, pool *pgxpool.Pool, conn *pgx.Conn) *store.Lease {
+	t.Helper()
+	l, err := store.TakeLease(t.Context(), pool, conn, store.LeaseRecorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// A lease is one's alone while the connection lives and the time is not up.
+func TestALeaseIsOnesAlone(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	pool := storetest.Open(t, url, store.RoleRecorder)
+	first, second := session(t, pool), session(t, pool)
+	one := take(t, pool, first)
+	if _, err := store.TakeLease(t.Context(), pool, second, store.LeaseRecorder); !errors.Is(err, store.ErrLeaseTaken) {
+		t.Fatalf("a second is told %v", err)
+	}
+	if err := one.Held(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := first.Close(t.Context()); err != nil { // as the death of its process does
+		t.Fatal(err)
+	}
+	var two *store.Lease
+	for two == nil { // Postgres ends a session in its own time
+		var err error
+		if two, err = store.TakeLease(t.Context(), pool, second, store.LeaseRecorder); err != nil && !errors.Is(err, store.ErrLeaseTaken) {
+			t.Fatal(err)
+		}
+	}
+	if two.Term() <= one.Term() {
+		t.Errorf("term %d follows %d", two.Term(), one.Term())
+	}
+	if err := one.Held(t.Context()); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("the first is told %v", err)
+	}
+}
+
+// A holder that hangs, with a transaction open and rows locked, loses the lease when its
+// time is up: what it had not committed is gone, and nothing that it begins later
+// commits, over whichever connection.
+func TestAHolderThatHangsWritesNothing(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	pool := storetest.Open(t, url, store.RoleRecorder)
+	hung := session(t, pool)
+	old := take(t, pool, hung)
+	open, err := hung.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Fence(t.Context(), open); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open.Exec(t.Context(), `UPDATE record.position SET seq = 7`); err != nil {
+		t.Fatal(err)
+	}
+	expire(t, url)
+	next := take(t, pool, session(t, pool))
+	if err := open.Commit(t.Context()); err == nil {
+		t.Error("it commits")
+	}
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if err := old.Fence(t.Context(), tx); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("a new transaction of it is told %v", err)
+	}
+	if err := old.Keep(t.Context(), func() bool { return true }); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("it renews the lease: %v", err)
+	}
+	if err := next.Held(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var seq int
+	if err := pool.QueryRow(t.Context(), `SELECT seq FROM record.position`).Scan(&seq); err != nil || seq != 0 {
+		t.Errorf("the position is %d, %v", seq, err)
+	}
+}
+
+// A holder whose time is up, and which nobody overtook, goes on.
+func TestALeaseThatNobodyTookIsRenewed(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	pool := storetest.Open(t, url, store.RoleRecorder)
+	l := take(t, pool, session(t, pool))
+	expire(t, url)
+	ctx, stop := context.WithCancel(t.Context())
+	asked := 0
+	gets := func() bool { // not at first: then nothing is renewed
+		if asked++; asked == 3 {
+			stop()
+		}
+		return asked == 2
+	}
+	if err := l.Keep(ctx, gets); !errors.Is(err, context.Canceled) {
+		t.Errorf("it is told %v", err)
+	}
+	if _, err := store.TakeLease(t.Context(), pool, session(t, pool), store.LeaseRecorder); !errors.Is(err, store.ErrLeaseTaken) {
+		t.Errorf("another is told %v", err)
+	}
+}
+
+// A role takes no lease of another's.
+func TestALeaseIsItsRoles(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	pool := storetest.Open(t, url, store.RoleAPI)
+	if l, err := store.TakeLease(t.Context(), pool, session(t, pool), store.LeaseRecorder); err == nil {
+		t.Errorf("the api leads, in term %d", l.Term())
+	}
+	take(t, storetest.Open(t, url, store.RoleRecorder), session(t, storetest.Open(t, url, store.RoleRecorder)))
+	tag, err := pool.Exec(t.Context(), `UPDATE app.leases SET expires_at = now()`)
+	if err != nil || tag.RowsAffected() != 0 {
+		t.Errorf("the api ends %d leases, %v", tag.RowsAffected(), err)
+	}
+}
+
+// What is done alone is done by one at a time, however many want to, and a holder that
+// hangs is told so before it publishes.
+func TestAloneIsAlone(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	pool := storetest.Open(t, url, store.RoleAPI)
+	var all sync.WaitGroup
+	inside, done := 0, 0
+	for range 12 {
+		all.Go(func() {
+			err := store.Alone(t.Context(), pool, store.LeaseLabels, func(_ *pgxpool.Conn, held func(context.Context) error) error {
+				if inside++; inside != 1 { // the race detector looks as well
+					t.Errorf("%d at once", inside)
+				}
+				err := held(t.Context())
+				inside--
+				done++
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if done != 12 {
+		t.Errorf("%d of 12 were done", done)
+	}
+	hangs, goesOn := make(chan struct{}), make(chan struct{})
+	woken := make(chan error)
+	go func() {
+		woken <- store.Alone(t.Context(), pool, store.LeaseLabels, func(_ *pgxpool.Conn, held func(context.Context) error) error {
+			close(hangs)
+			<-goesOn
+			return held(t.Context())
+		})
+	}()
+	<-hangs
+	for taken := false; !taken; { // it is renewed all the time
+		expire(t, url)
+		err := store.TryAlone(t.Context(), pool, store.LeaseLabels, func(*pgxpool.Conn, func(context.Context) error) error {
+			taken = true
+			return nil
+		})
+		if err != nil && !errors.Is(err, store.ErrLeaseTaken) {
+			t.Fatal(err)
+		}
+	}
+	close(goesOn)
+	if err := <-woken; !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("it is told %v", err)
+	}
+}

@@ -1,0 +1,68 @@
+package torture
+
+import (
+	"testing"
+	"time"
+)
+
+// A process of each kind is killed in the midst of a blast and not started again: the
+// other of its kind does what it had in hand, by the waits that ship.
+func TestAKilledProcessHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	s, stores, services := separate(t)
+	for _, v := range append(stores, services...) {
+		v.start(t)
+	}
+	s.verb("migrate")
+	s.awaitReady()
+	s.signIn()
+	s.importPeople(3_000)
+	for _, death := range []struct {
+		kind    string
+		at      moment
+		harmful bool // whether an answer of SendGrid may get lost with it
+	}{
+		{"fanout-worker", moment{frozen, 1}, false}, {"fanout-worker", moment{delivered, 1}, false},
+		{"recorder", moment{delivered, 1}, false}, {"recorder", moment{alerted, 1}, false},
+		{"notify-worker", moment{delivered, 1}, true}, {"notify-worker", moment{alerted, 1}, true},
+	} {
+		b := s.send()
+		b.await(death.at)
+		v := s.kinds[death.kind]()
+		v.kill(t)
+		killed := time.Now()
+		b.settle()
+		took := time.Since(killed)
+		v.start(t)
+		unknown := b.verdict()
+		t.Logf("%s was killed at %s: settled after %s, %d alerts unknown", death.kind, death.at, took.Round(time.Millisecond), unknown)
+		if unknown > 0 && !death.harmful {
+			t.Errorf("%d alerts are unknown, and nobody who sends any died", unknown)
+		}
+	}
+	s.checkRecord()
+}
+
+// `postern up` is killed in the midst of a blast and started again.
+func TestAKilledUpGoesOn(t *testing.T) {
+	t.Parallel()
+	s := whole(t)
+	s.signIn()
+	s.importPeople(3_000)
+	for _, at := range []moment{{onRecord, 2}, {frozen, 1}, {delivered, 1}, {alerted, 1}} {
+		b := s.send()
+		b.await(at)
+		v := s.kinds["up"]()
+		v.kill(t)
+		v.start(t)
+		began := time.Now()
+		s.awaitReady()
+		ready := time.Since(began)
+		b.settle()
+		settled := time.Since(began)
+		unknown := b.verdict()
+		t.Logf("`postern up` was killed at %s: ready after %s, settled after %s, %d alerts unknown",
+			at, ready.Round(time.Millisecond), settled.Round(time.Millisecond), unknown)
+	}
+	s.checkRecord()
+}
