@@ -90,10 +90,11 @@ func (s *stage) addPatient(r patientRow) error {
 }
 
 func (s *stage) addPortalUser(r portalUserRow) error {
+	email, _ := cleanEmail(r.email) // the decoder refuses what can't be cleaned
 	b := s.portalUsers.row(r.place)
 	b.text(r.id)
 	b.text(r.name)
-	b.text(r.email)
+	b.text(email)
 	b.bool(r.active)
 	return s.flush(b, flushAt)
 }

@@ -113,6 +113,8 @@ func (k *kept) admit(name string) error {
 		format = "fhir"
 	case ext == ".ndjson":
 		return Invalid(fmt.Sprintf("%s is none of the files that are read of a FHIR export: their names begin with Patient, RelatedPerson or EpisodeOfCare", name))
+	case ext == ".xlsx" || ext == ".xls" || ext == ".ods":
+		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON of a FHIR export (.ndjson): open the workbook and save each sheet as “CSV UTF-8 (comma delimited)”", name))
 	default:
 		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON of a FHIR export (.ndjson)", name))
 	}

@@ -37,16 +37,19 @@ var imports = map[string]string{
 	"content/attachment": "content content/clamd",
 
 	// Who there is, and who may do what.
-	"directory":      "events",
+	"directory":      "address charset events invisible",
 	"directory/demo": "directory",
-	"access":         "content events store",
+	"access":         "address content events invisible store",
 	"organisation":   "",
+	"invisible":      "",
+	"charset":        "",
+	"address":        "invisible",
 
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
 	"fanout":              "content directory events position",
 	"notify":              "alerting events notify/sendgrid position",
-	"notify/sendgrid":     "",
+	"notify/sendgrid":     "address",
 	"notify/sendgridfake": "notify/sendgrid",
 	"checkpoint":          "keyfile",
 	"archive":             "bucket",
@@ -79,7 +82,7 @@ var imports = map[string]string{
 	"draft":              "access content directory",
 	"web/static":         "",
 	"web/page":           "access alerting api desk labels web/static",
-	"web/door":           "access letter organisation web/page",
+	"web/door":           "access address letter organisation web/page",
 	"web/account":        "access web/page",
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
@@ -91,7 +94,7 @@ var imports = map[string]string{
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
-	"config":        "notify/sendgrid", // whose key a setting is
+	"config":        "address notify/sendgrid", // whose key a setting is
 	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",

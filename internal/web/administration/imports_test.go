@@ -164,7 +164,7 @@ func TestWrongUploads(t *testing.T) {
 	}{
 		{nil, "Choose at least one file"},
 		{[]string{"", ""}, "Choose at least one file"},
-		{[]string{"patients.xlsx", "x"}, "patients.xlsx is neither a CSV file (.csv) nor NDJSON"},
+		{[]string{"patients.xlsx", "x"}, "patients.xlsx is neither a CSV file (.csv) nor NDJSON of a FHIR export (.ndjson): open the workbook and save each sheet as “CSV UTF-8 (comma delimited)”"},
 		{[]string{"Observation.ndjson", "{}"}, "Observation.ndjson is none of the files that are read of a FHIR export"},
 		{[]string{"p.csv", patientsHeader, "Patient.ndjson", "{}"}, "can't be imported together"},
 		{[]string{"p.csv", patientsHeader, "p.csv", patientsHeader}, "Two files are called p.csv"},

@@ -101,7 +101,7 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 		field, message string
 	}{
 		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
-		{access.ErrEmail, "email", "Enter an e-mail address of the form name@example.org"},
+		{access.ErrEmail, "email", sentence(err)},
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
 		{access.ErrPassword, "password", sentence(err)},
 	} {
