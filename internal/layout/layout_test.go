@@ -34,7 +34,7 @@ var imports = map[string]string{
 	"keyfile":            "",
 	"content":            "bucket keyfile",
 	"content/clamd":      "",
-	"content/attachment": "content content/clamd",
+	"content/attachment": "charset content content/clamd",
 
 	// Who there is, and who may do what.
 	"directory":      "address charset events invisible",
@@ -87,7 +87,7 @@ var imports = map[string]string{
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
 	"web/messages":       "access alerting compose events export retention tracking web/page",
-	"web/portal":         "access api compose directory inbox letter web/page",
+	"web/portal":         "access api compose content/attachment directory inbox letter web/page",
 	"web/administration": "access directory intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",

@@ -126,7 +126,7 @@ func TestDocuments(t *testing.T) {
 		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
 		Is(http.StatusUnprocessableEntity).
 		Says("exactly.pdf 4.0 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
-			"“run.exe” was not added: files of that type", "“nothing.txt” was not added: it is empty").
+			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
 		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
 	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)
 	w.attach("check", text("Typed", "and kept"), file{"third.txt", []byte("x")}).Says("third.txt", "Add at least one recipient.")

@@ -95,7 +95,7 @@ func TestStoryDropFiles(t *testing.T) {
 
 	// What only the server sees is said as well.
 	b.Upload("Add New Attachment", webtest.File{Name: "no.pdf", Data: []byte("MZ\x90\x00\x03\x00\x00\x00 this is no PDF")})
-	b.Sees("“no.pdf” was not added: files of that type can’t be sent")
+	b.Sees("“no.pdf” was not added: it is a program, which can’t be sent")
 	b.Screenshot("compose-documents")
 	b.Reload()
 	b.Sees("report.pdf", "care.txt")
