@@ -45,9 +45,9 @@ type episodeRow struct {
 const createStage = `
 CREATE TEMP TABLE staged_patients (
     file integer, line integer, patient_id text COLLATE "C", given_name text, family_name text,
-    birth_date date, status text, deceased boolean) ON COMMIT DROP;
+    birth_date date, status text, deceased boolean, words text) ON COMMIT DROP;
 CREATE TEMP TABLE staged_portal_users (
-    file integer, line integer, portal_user_id text COLLATE "C", name text, email text, active boolean) ON COMMIT DROP;
+    file integer, line integer, portal_user_id text COLLATE "C", name text, email text, active boolean, words text) ON COMMIT DROP;
 CREATE TEMP TABLE staged_links (
     file integer, line integer, portal_user_id text COLLATE "C", patient_id text COLLATE "C", relationship text,
     valid_from date, valid_until date) ON COMMIT DROP;
@@ -67,8 +67,8 @@ func newStage(ctx context.Context, tx pgx.Tx) (*stage, error) {
 	}
 	return &stage{
 		ctx: ctx, tx: tx,
-		patients:    copyBuffer{table: "staged_patients", columns: 8},
-		portalUsers: copyBuffer{table: "staged_portal_users", columns: 6},
+		patients:    copyBuffer{table: "staged_patients", columns: 9},
+		portalUsers: copyBuffer{table: "staged_portal_users", columns: 7},
 		links:       copyBuffer{table: "staged_links", columns: 7},
 		episode:     copyBuffer{table: "staged_episodes", columns: 4},
 	}, nil
@@ -86,6 +86,7 @@ func (s *stage) addPatient(r patientRow) error {
 	b.date(r.birth)
 	b.text(status)
 	b.bool(r.deceased)
+	b.text(wordsOfPatient(r.given, r.family))
 	return s.flush(b, flushAt)
 }
 
@@ -96,6 +97,7 @@ func (s *stage) addPortalUser(r portalUserRow) error {
 	b.text(r.name)
 	b.text(email)
 	b.bool(r.active)
+	b.text(wordsOf(r.name))
 	return s.flush(b, flushAt)
 }
 

@@ -37,12 +37,13 @@ var imports = map[string]string{
 	"content/attachment": "charset content content/clamd",
 
 	// Who there is, and who may do what.
-	"directory":      "address charset events invisible",
+	"directory":      "address charset events folding invisible",
 	"directory/demo": "directory",
 	"access":         "address content events invisible store",
 	"organisation":   "",
 	"invisible":      "",
 	"charset":        "",
+	"folding":        "invisible",
 	"address":        "invisible",
 
 	// The four that speak to one another through the record alone.
@@ -62,9 +63,9 @@ var imports = map[string]string{
 	"labels":     "events store",
 	"inbox":      "access compose events",
 	"letter":     "access",
-	"tracking":   "access events",
+	"tracking":   "access events folding",
 	"receipt":    "checkpoint compose events ledger",
-	"search":     "access compose directory labels tracking",
+	"search":     "access compose directory folding labels tracking",
 	"intake":     "access content directory outbox",
 	"desk":       "access compose content content/clamd draft events inbox intake labels letter organisation position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
 	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
@@ -84,18 +85,18 @@ var imports = map[string]string{
 	"web/page":           "access alerting api desk labels web/static",
 	"web/door":           "access address letter organisation web/page",
 	"web/account":        "access web/page",
-	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
+	"web/composing":      "access api compose content/attachment content/clamd directory draft folding labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
 	"web/messages":       "access alerting compose events export retention tracking web/page",
 	"web/portal":         "access api compose content/attachment directory inbox letter web/page",
-	"web/administration": "access directory intake labels letter web/page",
+	"web/administration": "access directory folding intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
 	"config":        "address notify/sendgrid", // whose key a setting is
-	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
+	"roles":         "api archive checkpoint web config content content/clamd desk directory embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
@@ -110,7 +111,7 @@ var imports = map[string]string{
 	"cmd/notify-worker": "config roles",
 	"cmd/recorder":      "config roles",
 	"cmd/postern":       "cli roles",
-	"bench":             "compose content eventlog events notify/sendgridfake receipt",
+	"bench":             "compose content directory eventlog events notify/sendgridfake receipt",
 	"layout":            "",
 }
 

@@ -16,6 +16,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/desk"
+	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/letter"
 	"postern/internal/notify/sendgrid"
@@ -106,7 +107,8 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	return b.run(ctx, d.Letters.Run,
 		func(ctx context.Context) error { return declare(ctx, d.Kept, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
-		func(ctx context.Context) error { return sweep(ctx, b.logger, d.Sweep) })
+		func(ctx context.Context) error { return sweep(ctx, b.logger, d.Sweep) },
+		func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })
 }
 
 // lettersOf is how portal users are sent links to set a password: not at all where
@@ -179,6 +181,26 @@ func serve(ctx context.Context, server *http.Server, ready func(url string) erro
 		return errors.Join(fmt.Errorf("ending requests: %w", err), server.Close())
 	}
 	return nil
+}
+
+// foldNames makes names searchable that another version of Postern wrote: at the
+// start those from before an upgrade, and later what a process writes that has not
+// been upgraded yet.
+func foldNames(ctx context.Context, db directory.Beginner, logger *slog.Logger) error {
+	for {
+		folded, err := directory.FoldNames(ctx, db)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			logger.Warn("names can't be made searchable, trying again", "error", err)
+		case folded > 0:
+			logger.Info("made names searchable", "names", folded)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(sweepEvery):
+		}
+	}
 }
 
 // sweep deletes now and then what has expired.

@@ -15,7 +15,7 @@ const (
 )
 
 func (e *TypeError) Error() string {
-	return "“" + e.Name + "” " + e.Reason() + ": send one of " + strings.Join(Allowed(), ", ")
+	return "“" + e.Name + "” " + e.Reason() + ". Send a file of one of these types: " + strings.Join(Allowed(), ", ")
 }
 
 // Reason says in people's words what the file is, as the rest of a sentence about it.
@@ -23,15 +23,21 @@ func (e *TypeError) Reason() string {
 	switch {
 	case e.Found == pdfBehind:
 		return "holds something else before its PDF: open it and save it as PDF again"
-	case e.Found == unknown && (hasExtension(e.Name, csv.extensions) || hasExtension(e.Name, plainText.extensions)):
+	case e.Found == unknown && !e.namedText():
+		return "is of a type that is not known here"
+	case e.Found == unknown:
 		return "holds characters that are in no text: save it as UTF-8"
 	}
 	return "is " + inWords(e.Found) + ", which can’t be sent"
 }
 
+// namedText says whether the name is that of a text.
+func (e *TypeError) namedText() bool {
+	return hasExtension(e.Name, csv.extensions) || hasExtension(e.Name, plainText.extensions)
+}
+
 // kindsInWords are the words for media types by how they begin; the first that fits counts.
 var kindsInWords = []struct{ begins, words string }{
-	{unknown, "of no type that is known here"},
 	{"text/html", "a web page (HTML)"},
 	{"application/xhtml", "a web page (HTML)"},
 	{"image/svg", "a drawing that can hold programs (SVG)"},

@@ -114,7 +114,7 @@ func TestRefusedTypes(t *testing.T) {
 
 func TestTypeErrorSaysWhatToSend(t *testing.T) {
 	for found, part := range map[string]string{
-		"text/html": "“a.txt” is a web page (HTML), which can’t be sent: ", zipType: "is a ZIP archive", "video/mp4": "is a video",
+		"text/html": "“a.txt” is a web page (HTML), which can’t be sent. Send a file of one of these types: ", zipType: "is a ZIP archive", "video/mp4": "is a video",
 		wordMain: "is an Office file of another kind", openXML + "spreadsheetml.sheet" + withMacros: "is an Office file with macros",
 		"application/x-ole-storage": "an Office file of the old kind", pdfBehind: "save it as PDF again", unknown: "save it as UTF-8", "x/y": "of another type",
 	} {
