@@ -23,6 +23,7 @@ func TestAddingPortalUsers(t *testing.T) {
 		SELECT u.portal_user_no, p.patient_no, 'representative' FROM app.portal_users u, app.patients p
 		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
 	s.Exec(t, `UPDATE app.patients SET given_name = 'Annika', family_name = 'Berg', status = 'discharged' WHERE patient_id = 'pt-ann'`)
+	s.FoldNames(t)
 	v := s.Staff(t, "Only One", access.SendPortalMessage)
 	w := compose(t, v)
 	search := func(q string) url.Values {

@@ -27,6 +27,7 @@ func people(t *testing.T, s *webtest.Site) {
 	}
 	s.Exec(t, `UPDATE app.portal_users SET name = initcap(portal_user_id) || ' Adams'`)
 	s.Exec(t, `UPDATE app.patients SET given_name = initcap(replace(patient_id, 'pt-', '')), family_name = 'Adams'`)
+	s.FoldNames(t)
 	s.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship)
 		SELECT u.portal_user_no, p.patient_no, 'representative' FROM app.portal_users u, app.patients p
 		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
