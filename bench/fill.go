@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/directory"
 	"postern/internal/events"
 )
 
@@ -90,7 +91,7 @@ func (c *clinic) fillDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.exec(ctx,
+	err = c.exec(ctx,
 		`INSERT INTO app.portal_users (active, portal_user_id, name, email)
 		 SELECT patient_no % 50 <> 0, 'u' || patient_no,
 		        CASE WHEN patient_no % 10 = 0 THEN 'Representative ' ELSE given_name || ' ' END || family_name,
@@ -99,6 +100,11 @@ func (c *clinic) fillDirectory(ctx context.Context) error {
 		`INSERT INTO app.links (portal_user_no, patient_no, valid_from, relationship)
 		 SELECT portal_user_no, portal_user_no, NULL, CASE WHEN portal_user_no % 10 = 0 THEN 'representative' ELSE 'self' END
 		 FROM app.portal_users ORDER BY portal_user_no`)
+	if err != nil {
+		return err
+	}
+	_, err = directory.FoldNames(ctx, c.conn)
+	return err
 }
 
 var subjects = strings.Fields("consent results appointment vaccine holiday billing aftercare referral allergy surgery records intake physiotherapy update")

@@ -103,7 +103,7 @@ func (g *Gate) CountAsk(ctx context.Context, email string) error {
 // left out, and whose address came back: nobody would read the link.
 func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, error) {
 	rows, err := g.pool.Query(ctx, selectPortalUser+`
-		WHERE lower(u.email) = lower(trim($1)) AND u.email <> '' AND u.active AND NOT `+deadAddress+` ORDER BY u.portal_user_no LIMIT 12`, email)
+		WHERE `+hasAddress("u.email")+` AND u.email <> '' AND u.active AND NOT `+deadAddress+` ORDER BY u.portal_user_no LIMIT 12`, stored(email))
 	if err != nil {
 		return nil, fmt.Errorf("looking up an address: %w", err)
 	}

@@ -56,7 +56,7 @@ type accounts struct {
 var staffAccounts = accounts{
 	realm: RealmStaff,
 	find: `SELECT a.staff_id, s.disabled_at IS NULL, coalesce(a.password_hash, '')
-		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE lower(a.email) = lower(trim($1))`,
+		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE ` + hasAddress("a.email"),
 	rehash: `UPDATE app.staff_accounts SET password_hash = $3 WHERE staff_id = $1 AND password_hash = $2`,
 	round:  1,
 }
@@ -65,7 +65,7 @@ var portalAccounts = accounts{
 	realm: RealmPortalUser,
 	find: `SELECT u.portal_user_id, u.active, a.password_hash
 		FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
-		WHERE lower(u.email) = lower(trim($1)) AND u.email <> ''
+		WHERE ` + hasAddress("u.email") + ` AND u.email <> ''
 		ORDER BY u.active DESC, u.portal_user_no LIMIT 12`,
 	rehash: `UPDATE app.portal_accounts SET password_hash = $3
 		WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1) AND password_hash = $2`,
@@ -121,7 +121,7 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 
 // check holds the password against every account of the address.
 func (g *Gate) check(ctx context.Context, in accounts, c Credentials) ([]account, error) {
-	rows, err := g.pool.Query(ctx, in.find, c.Email)
+	rows, err := g.pool.Query(ctx, in.find, stored(c.Email))
 	if err != nil {
 		return nil, fmt.Errorf("looking up accounts: %w", err)
 	}

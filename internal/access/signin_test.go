@@ -27,6 +27,8 @@ func TestStaffSignIn(t *testing.T) {
 			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","method":"password"}`},
 		{"in other case, with spaces", " ADA@clinic.example ", good, nil,
 			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","method":"password"}`},
+		{"with characters that can't be seen", "\u200bada@clinic.example\u00a0", good, nil,
+			`signed_in by staff:` + ada.ID + `: {"account":"staff","id":"` + ada.ID + `","method":"password"}`},
 		{"with a wrong password", "ada@clinic.example", "wrong", ErrWrongCredentials,
 			`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"wrong_password"}`},
 		{"without one", "ada@clinic.example", "", ErrWrongCredentials,

@@ -55,6 +55,7 @@ func TestCreateStaffRefusesBeforeAnythingIsWritten(t *testing.T) {
 		"an address of nobody": {NewStaff{Name: "Ada", Email: "ada"}, ErrEmail},
 		"a name and address":   {NewStaff{Name: "Ada", Email: "Ada <ada@clinic.example>"}, ErrEmail},
 		"two addresses":        {NewStaff{Name: "Ada", Email: "a@b.example, c@d.example"}, ErrEmail},
+		"a domain of none":     {NewStaff{Name: "Ada", Email: "ada@-clinic.example"}, ErrEmail},
 		"no name":              {NewStaff{Name: " ", Email: "ada@clinic.example"}, ErrName},
 		"a hidden character":   {NewStaff{Name: "Ada\u202eB", Email: "ada@clinic.example"}, ErrName},
 		"a long name":          {NewStaff{Name: strings.Repeat("a", 201), Email: "ada@clinic.example"}, ErrName},
@@ -71,6 +72,25 @@ func TestCreateStaffRefusesBeforeAnythingIsWritten(t *testing.T) {
 	}
 	if n := c.count(t, `SELECT count(*) FROM app.staff_accounts`) + c.rec.count(); n != 0 {
 		t.Errorf("%d accounts and events were left", n)
+	}
+}
+
+// An address is kept clean, and found again however it is typed.
+func TestAnAddressOfStaffIsKeptClean(t *testing.T) {
+	c := newClinic(t)
+	made := c.hire(t, "\u202aAda@münchen.example\u00a0")
+	if made.Email != "Ada@xn--mnchen-3ya.example" {
+		t.Errorf("it is %q", made.Email)
+	}
+	for _, typed := range []string{"ada@münchen.example", " ADA@XN--MNCHEN-3YA.example", "ada@mün\u00adchen.example\u200b"} {
+		if found, err := c.StaffByEmail(t.Context(), typed); err != nil || found.ID != made.ID {
+			t.Errorf("%q: %v", typed, err)
+		}
+	}
+	// An address from before there was a rule is found as it is stored.
+	c.exec(t, `UPDATE app.staff_accounts SET email = 'Ada@münchen.example'`)
+	if _, err := c.StaffByEmail(t.Context(), "ada@münchen.example"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/address"
 )
 
 // TooSoon refuses a sign-in unread, because too many have failed before it.
@@ -33,7 +35,7 @@ type lane struct {
 }
 
 func (g *Gate) laneOf(ctx context.Context, realm Realm, email string) lane {
-	sum := sha256.Sum256([]byte(string(realm) + "\x00" + strings.ToLower(strings.TrimSpace(email))))
+	sum := sha256.Sum256([]byte(string(realm) + "\x00" + strings.ToLower(address.Typed(email))))
 	l := lane{address: hex.EncodeToString(sum[:]), key: sum[:]}
 	if g.knows(ctx, l) {
 		own := sha256.Sum256([]byte(l.address + "\x00" + g.browsers.Token(ctx)))

@@ -407,6 +407,7 @@ func TestSearch(t *testing.T) {
 	none := s.staff(t, "None")
 	s.PortalUser(t, "pu-1")
 	s.Exec(t, `UPDATE app.portal_users SET name = 'Labelle Custis'`)
+	s.FoldNames(t)
 	boss.send(letter("About your label", "pu-1"))
 	if diff := cmp.Diff([]string{"Custom Labels", "About your label", "Labelle Custis"}, boss.get("/v1/search?q=label").is(http.StatusOK).all("title")); diff != "" {
 		t.Errorf("the sender finds (-want +got):\n%s", diff)

@@ -12,7 +12,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/mail"
 	"net/url"
 	"os"
 	"reflect"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"postern/internal/address"
 	"postern/internal/notify/sendgrid"
 )
 
@@ -284,8 +284,8 @@ func (c *Config) checkAlerts(p Process, fault fault) {
 		if c.SendGridAPIKey == "" {
 			fault("SENDGRID_API_KEY must be set")
 		}
-		if _, err := mail.ParseAddress(c.AlertFrom); err != nil {
-			fault("ALERT_FROM must be an address, as Clinic <alerts@clinic.example>")
+		if _, err := address.Mailbox(c.AlertFrom); err != nil {
+			fault("ALERT_FROM must be an address, as Clinic <alerts@clinic.example>: it %w", err)
 		}
 	}
 	if p == Notify && c.SendGridWebhookPublicKey != "" && c.AlertUnknownWait < time.Second {

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -46,10 +45,19 @@ const longestRecord = 64 << 10
 // right, so that other lines' references to it are not taken for wrong as well.
 func decodeCSV(file int, content io.Reader, into sink) error {
 	bounded := &boundedReader{content: content, left: longestRecord}
-	reader := csv.NewReader(skipBOM(bounded))
+	text, err := openCSV(bounded)
+	if err != nil {
+		return err
+	}
+	if text.refused != "" {
+		into.fault(fault{place: place{file: file, line: 1}, reason: text.refused, cut: true})
+		return nil
+	}
+	reader := csv.NewReader(text.content)
+	reader.Comma = text.separator
 	reader.FieldsPerRecord = -1
 	reader.ReuseRecord = true
-	row := csvRow{place: place{file: file}, reader: reader}
+	row := csvRow{place: place{file: file}, reader: reader, skipped: text.skipped}
 	for {
 		bounded.left = longestRecord
 		record, err := reader.Read()
@@ -62,25 +70,29 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 			return nil
 		case errors.As(err, &syntax):
 			// What follows a broken quote can't be told apart into lines any more.
-			into.fault(fault{place: place{file: file, line: syntax.StartLine}, reason: syntaxReason(syntax, bounded.spent), cut: true})
+			into.fault(fault{place: place{file: file, line: syntax.StartLine + text.skipped}, reason: syntaxReason(syntax, bounded.spent), cut: true})
 			return nil
 		case err != nil:
 			return err
 		}
 		row.values, row.faulty = record, false
-		row.line, _ = reader.FieldPos(0)
-		switch {
+		row.line = row.lineOf(0)
+		switch wrong := notUTF8(record); {
 		case bounded.spent:
 			into.fault(fault{place: row.place, reason: "is longer than 64 KiB (the rest of the file was not read)", cut: true})
 			return nil
+		case wrong >= 0:
+			into.fault(fault{place: place{file: file, line: row.lineOf(wrong)}, reason: "is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)", cut: true})
+			return nil
+		case trim(record):
+			continue // a spreadsheet's empty row
 		case row.kind == nil:
 			if !row.header(into) {
 				return nil
 			}
 			continue
-		}
-		if len(record) != len(row.at) {
-			into.fault(fault{place: row.place, reason: fmt.Sprintf("has %d fields, where the header has %d", len(record), len(row.at))})
+		case !row.fits():
+			into.fault(fault{place: row.place, reason: fmt.Sprintf("has %d fields, where the header has %d", len(record), row.width)})
 			continue
 		}
 		if err := row.kind.row(&row, into); err != nil {
@@ -105,8 +117,23 @@ type csvRow struct {
 	reader *csv.Reader
 	kind   *csvKind
 	at     []int // where each of the kind's columns stands in a record
+	width  int   // how many columns the header has, empty ones at its end left out
 	values []string
 	faulty bool // a fault was found in it
+	// skipped is how many lines were taken away before what the reader reads.
+	skipped int
+}
+
+// lineOf is the line on which a field of the record begins.
+func (r *csvRow) lineOf(field int) int {
+	line, _ := r.reader.FieldPos(field)
+	return line + r.skipped
+}
+
+// fits says whether the record has a value for each column of the header, and
+// nothing but empty cells after them.
+func (r *csvRow) fits() bool {
+	return len(r.values) >= r.width && !slices.ContainsFunc(r.values[r.width:], func(v string) bool { return v != "" })
 }
 
 // header finds out from the first record what kind of file this is.
@@ -115,9 +142,16 @@ func (r *csvRow) header(into sink) (ok bool) {
 		into.fault(fault{place: r.place, reason: fmt.Sprintf(reason, args...), cut: true})
 		return false
 	}
+	columns := make([]string, len(r.values))
+	for i, name := range r.values {
+		if columns[i] = columnName(name); columns[i] != "" {
+			r.width = i + 1
+		}
+	}
+	columns = columns[:r.width]
 	for i := range csvKinds {
 		// The most telling column of each kind, in this order: links have both ids.
-		if slices.Contains(r.values, []string{"relationship", "portal_user_id", "patient_id"}[i]) {
+		if slices.Contains(columns, []string{"relationship", "portal_user_id", "patient_id"}[i]) {
 			r.kind = &csvKinds[i]
 			break
 		}
@@ -126,7 +160,7 @@ func (r *csvRow) header(into sink) (ok bool) {
 		return wrong("the header is of none of the files that can be imported: it must be %s", headers())
 	}
 	seen := map[string]bool{}
-	for _, column := range r.values {
+	for _, column := range columns {
 		if seen[column] {
 			return wrong("the header names %s twice", printable(column))
 		}
@@ -138,7 +172,7 @@ func (r *csvRow) header(into sink) (ok bool) {
 		if !seen[column] {
 			return wrong("the header lacks %s: that of %s must be %s", column, r.kind.name, strings.Join(r.kind.columns, ","))
 		}
-		r.at = append(r.at, slices.Index(r.values, column))
+		r.at = append(r.at, slices.Index(columns, column))
 	}
 	return true
 }
@@ -170,14 +204,22 @@ func (r *csvRow) field(i int, into sink, check func(string) string) string {
 func (r *csvRow) note(i int, into sink, reason string) {
 	if reason != "" {
 		r.faulty = true
-		line, _ := r.reader.FieldPos(r.at[i])
-		into.fault(fault{place: place{file: r.file, line: line}, field: r.kind.columns[i], reason: reason})
+		into.fault(fault{place: place{file: r.file, line: r.lineOf(r.at[i])}, field: r.kind.columns[i], reason: reason})
 	}
 }
 
 func (r *csvRow) bool(i int, into sink) bool {
 	value, reason := parseBool(r.values[r.at[i]])
 	r.note(i, into, reason)
+	return value
+}
+
+// oneOf gives which of two words a value is, in whatever case it is written.
+func (r *csvRow) oneOf(i int, into sink, a, b string) string {
+	value := strings.ToLower(r.values[r.at[i]])
+	if value != a && value != b {
+		r.note(i, into, "must be "+a+" or "+b)
+	}
 	return value
 }
 
@@ -196,8 +238,7 @@ func decodePatient(r *csvRow, into sink) error {
 		r.note(2, into, "is missing, and so is given_name: a patient needs one of them")
 	}
 	p.birth = r.date(3, into)
-	status := r.field(4, into, func(s string) string { return oneOf(s, "active", "discharged") })
-	p.discharged = status == "discharged"
+	p.discharged = r.oneOf(4, into, "active", "discharged") == "discharged"
 	p.deceased = r.bool(5, into)
 	switch {
 	case idIsWrong:
@@ -225,7 +266,7 @@ func decodePortalUser(r *csvRow, into sink) error {
 
 func decodeLink(r *csvRow, into sink) error {
 	l := linkRow{place: r.place, portalUser: r.field(0, into, checkID), patient: r.field(1, into, checkID)}
-	l.relationship = r.field(2, into, func(s string) string { return oneOf(s, Self, Representative) })
+	l.relationship = r.oneOf(2, into, Self, Representative)
 	if r.faulty {
 		return nil
 	}
@@ -255,14 +296,4 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	n, err := b.content.Read(p)
 	b.left -= n
 	return n, err
-}
-
-// skipBOM skips the byte order mark that spreadsheets write in front of UTF-8.
-func skipBOM(r io.Reader) io.Reader {
-	buffered := bufio.NewReader(r)
-	const mark = "\uFEFF"
-	if first, _ := buffered.Peek(len(mark)); string(first) == mark {
-		_, _ = buffered.Discard(len(mark))
-	}
-	return buffered
 }

@@ -2,19 +2,19 @@ package directory
 
 import (
 	"fmt"
-	"net/mail"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"postern/internal/invisible"
 )
 
 // What a field may hold. Each check gives the reason why a value is refused, or "".
 
 const (
-	longestID    = 64
-	longestName  = 200 // characters
-	longestEmail = 254 // RFC 5321, section 4.5.3.1.3
+	longestID   = 64
+	longestName = 200 // characters
 )
 
 func checkID(id string) (reason string) {
@@ -24,7 +24,10 @@ func checkID(id string) (reason string) {
 	case len(id) > longestID:
 		return "is longer than 64 characters"
 	}
-	for _, c := range []byte(id) {
+	for _, c := range id {
+		if c != ' ' && invisible.Is(c) {
+			return "contains " + invisible.Name(c) + ": it may hold only letters A to Z, digits, '.', '_' and '-'"
+		}
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && c != '.' && c != '_' && c != '-' {
 			return "may hold only letters A to Z, digits, '.', '_' and '-'"
@@ -49,26 +52,10 @@ func checkLine(text string, longest int) (reason string) {
 }
 
 func checkName(name string) (reason string) {
-	if strings.TrimSpace(name) == "" {
+	if invisible.Trim(name) == "" {
 		return "is missing"
 	}
 	return checkText(name)
-}
-
-// checkEmail accepts what SendGrid takes as a bare address (RFC 5322 addr-spec
-// without comments), and "" for none.
-func checkEmail(email string) (reason string) {
-	if email == "" {
-		return ""
-	}
-	if reason := checkLine(email, longestEmail); reason != "" {
-		return reason
-	}
-	parsed, err := mail.ParseAddress(email)
-	if err != nil || parsed.Name != "" || parsed.Address != email {
-		return "is not an e-mail address of the form name@example.org"
-	}
-	return ""
 }
 
 // date is a calendar day, or none.
@@ -84,22 +71,7 @@ func parseDate(text string) (d date, reason string) {
 	}
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil || t.Year() < 1 {
-		return date{}, "is not a date: write YYYY-MM-DD"
+		return date{}, "is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"
 	}
 	return date{dayOf(t), true}, ""
-}
-
-// parseBool reads true and false, and nothing else.
-func parseBool(text string) (value bool, reason string) {
-	if text != "true" && text != "false" {
-		return false, "must be true or false"
-	}
-	return text == "true", ""
-}
-
-func oneOf(text, a, b string) (reason string) {
-	if text != a && text != b {
-		return "must be " + a + " or " + b
-	}
-	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/folding"
 )
 
 // The import's second half: what was staged is checked as a whole and merged into
@@ -66,19 +68,19 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 // Each merge gives the number of rows staged, of new ones and of changed ones. The
 // parts of such a statement see the table as it was before.
 
-const mergePatients = `
+var mergePatients = `
 WITH changed AS (
     UPDATE app.patients p
     SET given_name = s.given_name, family_name = s.family_name, birth_date = s.birth_date,
-        status = s.status, deceased = s.deceased
+        status = s.status, deceased = s.deceased, ` + setWords + `
     FROM staged_patients s
     WHERE p.patient_id = s.patient_id
       AND (p.given_name, p.family_name, p.birth_date, p.status, p.deceased)
           IS DISTINCT FROM (s.given_name, s.family_name, s.birth_date, s.status, s.deceased)
     RETURNING 1
 ), new AS (
-    INSERT INTO app.patients (patient_id, given_name, family_name, birth_date, status, deceased)
-    SELECT patient_id, given_name, family_name, birth_date, status, deceased
+    INSERT INTO app.patients (patient_id, given_name, family_name, birth_date, status, deceased, ` + wordColumns + `)
+    SELECT patient_id, given_name, family_name, birth_date, status, deceased, ` + stagedWords + `
     FROM staged_patients s
     WHERE NOT EXISTS (SELECT FROM app.patients p WHERE p.patient_id = s.patient_id)
     ORDER BY patient_id
@@ -86,18 +88,25 @@ WITH changed AS (
 )
 SELECT (SELECT count(*) FROM staged_patients), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
 
-const mergePortalUsers = `
+// The words of a name are those of the staged row s, by the current rule.
+var (
+	wordColumns = `words, words_version`
+	stagedWords = fmt.Sprintf(`array_to_tsvector(string_to_array(s.words, ' ')), %d`, folding.Version)
+	setWords    = `(` + wordColumns + `) = ROW (` + stagedWords + `)`
+)
+
+var mergePortalUsers = `
 WITH changed AS (
     UPDATE app.portal_users u
-    SET name = s.name, email = s.email, active = s.active,
+    SET name = s.name, email = s.email, active = s.active, ` + setWords + `,
         email_version = u.email_version + (lower(u.email) <> lower(s.email))::integer
     FROM staged_portal_users s
     WHERE u.portal_user_id = s.portal_user_id
       AND (u.name, u.email, u.active) IS DISTINCT FROM (s.name, s.email, s.active)
     RETURNING 1
 ), new AS (
-    INSERT INTO app.portal_users (portal_user_id, name, email, active)
-    SELECT portal_user_id, name, email, active
+    INSERT INTO app.portal_users (portal_user_id, name, email, active, ` + wordColumns + `)
+    SELECT portal_user_id, name, email, active, ` + stagedWords + `
     FROM staged_portal_users s
     WHERE NOT EXISTS (SELECT FROM app.portal_users u WHERE u.portal_user_id = s.portal_user_id)
     ORDER BY portal_user_id

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/folding"
 )
 
 // Patient is a patient as staff see them.
@@ -51,7 +53,7 @@ func SearchPatients(ctx context.Context, q Querier, text string, limit int, curs
 			prefix = "" // the beginning of no id
 		}
 		found = patientsBySearch
-		args = append(args, text, prefix, strings.ToLower(prefix), strings.ToUpper(prefix))
+		args = append(args, folding.Query(text), prefix, strings.ToLower(prefix), strings.ToUpper(prefix))
 	}
 	page, err = readPatientsFound(ctx, q, found, args...)
 	if err != nil {
@@ -68,7 +70,7 @@ func SearchPatients(ctx context.Context, q Querier, text string, limit int, curs
 const patientsBySearch = `
 	(SELECT patient_no
 	 FROM (SELECT patient_no FROM app.patients
-	       WHERE patient_no > $1 AND app.words(given_name || ' ' || family_name) @@ app.word_query($3) LIMIT 5000) n
+	       WHERE patient_no > $1 AND words @@ $3::text::tsquery LIMIT 5000) n
 	 ORDER BY patient_no LIMIT $2)
 	UNION
 	(SELECT patient_no

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/folding"
+	"postern/internal/invisible"
 )
 
 // Querier is what the reads need: a pool, a connection or a transaction of pgx.
@@ -43,10 +46,10 @@ var ErrCursor = errors.New("the cursor is not one of this list: leave it out to 
 // MostPerPage is the largest page of [Search] and [List].
 const MostPerPage = 500
 
-// Search finds portal users by words that their own name, or that of a patient whom
-// they are linked to, begins with (all of them, in any order, whatever their case
-// and accents), by the beginning of their address, or of their id as it is written
-// or in small or capital letters. Without a word it gives everybody.
+// Search finds portal users by their own name, or that of a patient whom they are
+// linked to, as people type it (see package folding; all words, in any order), by the
+// beginning of their address, or of their id as it is written or in small or capital
+// letters. Without a word it gives all portal users.
 //
 // A page holds at most limit portal users, in order of number; next is the cursor
 // of the one after it, "" at the end.
@@ -60,7 +63,7 @@ func Search(ctx context.Context, q Querier, text string, limit int, cursor strin
 		prefix = "" // the beginning of neither an address nor an id
 	}
 	small, large := strings.ToLower(prefix), strings.ToUpper(prefix)
-	return readPage(ctx, q, foundBySearch, limit, cursor, text, prefix, small, large)
+	return readPage(ctx, q, foundBySearch, limit, cursor, folding.Query(text), prefix, small, large)
 }
 
 // longestSearch is how many characters of a search count.
@@ -68,7 +71,7 @@ const longestSearch = 100
 
 func searchable(text string) string {
 	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", " "), "")
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.Join(strings.FieldsFunc(invisible.RemoveWidthless(text), invisible.IsBlank), " ")
 	if runes := []rune(text); len(runes) > longestSearch {
 		text = string(runes[:longestSearch])
 	}
@@ -83,12 +86,12 @@ func searchable(text string) string {
 const foundBySearch = `
 	(SELECT portal_user_no
 	 FROM (SELECT portal_user_no FROM app.portal_users
-	       WHERE portal_user_no > $1 AND app.words(name) @@ app.word_query($3) LIMIT 5000) n
+	       WHERE portal_user_no > $1 AND words @@ $3::text::tsquery LIMIT 5000) n
 	 ORDER BY portal_user_no LIMIT $2)
 	UNION
 	(SELECT l.portal_user_no
 	 FROM (SELECT patient_no FROM app.patients
-	       WHERE app.words(given_name || ' ' || family_name) @@ app.word_query($3) LIMIT 2000) p
+	       WHERE words @@ $3::text::tsquery LIMIT 2000) p
 	 JOIN app.links l USING (patient_no)
 	 WHERE l.portal_user_no > $1
 	 ORDER BY l.portal_user_no + 0 LIMIT $2)

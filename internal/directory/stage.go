@@ -88,9 +88,9 @@ type versionRow struct {
 const createStage = `
 CREATE TEMP TABLE staged_patients (
     file integer, line integer, entry integer, patient_id text COLLATE "C", given_name text, family_name text,
-    birth_date date, status text, deceased boolean) ON COMMIT DROP;
+    birth_date date, status text, deceased boolean, words text) ON COMMIT DROP;
 CREATE TEMP TABLE staged_portal_users (
-    file integer, line integer, entry integer, portal_user_id text COLLATE "C", name text, email text, active boolean) ON COMMIT DROP;
+    file integer, line integer, entry integer, portal_user_id text COLLATE "C", name text, email text, active boolean, words text) ON COMMIT DROP;
 CREATE TEMP TABLE staged_links (
     file integer, line integer, entry integer, portal_user_id text COLLATE "C", patient_id text COLLATE "C", relationship text,
     valid_from date, valid_until date) ON COMMIT DROP`
@@ -127,8 +127,8 @@ func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
 	}
 	return &stage{
 		ctx: ctx, tx: tx, tables: tables,
-		patients:     copyBuffer{table: "staged_patients", columns: 9},
-		portalUsers:  copyBuffer{table: "staged_portal_users", columns: 7},
+		patients:     copyBuffer{table: "staged_patients", columns: 10},
+		portalUsers:  copyBuffer{table: "staged_portal_users", columns: 8},
 		links:        copyBuffer{table: "staged_links", columns: 8},
 		related:      copyBuffer{table: "staged_related", columns: 8},
 		episodes:     copyBuffer{table: "staged_episodes", columns: 6},
@@ -149,15 +149,18 @@ func (s *stage) addPatient(r patientRow) error {
 	b.date(r.birth)
 	b.text(status)
 	b.bool(r.deceased)
+	b.text(wordsOfPatient(r.given, r.family))
 	return s.flush(b, flushAt)
 }
 
 func (s *stage) addPortalUser(r portalUserRow) error {
+	email, _ := cleanEmail(r.email) // the decoder refuses what can't be cleaned
 	b := s.portalUsers.row(r.place)
 	b.text(r.id)
 	b.text(r.name)
-	b.text(r.email)
+	b.text(email)
 	b.bool(r.active)
+	b.text(wordsOf(r.name))
 	return s.flush(b, flushAt)
 }
 

@@ -109,6 +109,8 @@ func (k *kept) admit(name string) error {
 		format = "csv"
 	case ".ndjson", ".json", ".gz":
 		format = "fhir"
+	case ".xlsx", ".xls", ".ods":
+		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz): open the workbook and save each sheet as “CSV UTF-8 (comma delimited)”", name))
 	default:
 		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz)", name))
 	}

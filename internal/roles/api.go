@@ -15,6 +15,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/content/clamd"
 	"postern/internal/desk"
+	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/letter"
 	"postern/internal/notify/sendgrid"
@@ -115,6 +116,9 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", d.Sweep) },
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "keeping content keys in two places", d.Compose.SecureKeys)
+		},
+		func(ctx context.Context) error {
+			return sweep(ctx, b.logger, "making names searchable", func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })
 		})
 }
 
@@ -188,6 +192,17 @@ func serve(ctx context.Context, server *http.Server, ready func(url string) erro
 		return errors.Join(fmt.Errorf("ending requests: %w", err), server.Close())
 	}
 	return nil
+}
+
+// foldNames makes names searchable that another version of Postern wrote: at the
+// start those from before an upgrade, and later what a process writes that has not
+// been upgraded yet.
+func foldNames(ctx context.Context, db directory.Beginner, logger *slog.Logger) error {
+	folded, err := directory.FoldNames(ctx, db)
+	if folded > 0 {
+		logger.Info("made names searchable", "names", folded)
+	}
+	return err
 }
 
 // sweep does at once, and then now and then, what has to be looked after.

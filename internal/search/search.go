@@ -18,6 +18,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/directory"
+	"postern/internal/folding"
 	"postern/internal/labels"
 	"postern/internal/tracking"
 )
@@ -89,20 +90,6 @@ func (s *Searcher) Find(ctx context.Context, subject access.Subject, q string) (
 	return found, nil
 }
 
-// mentions says whether the text holds each word of q.
-func mentions(text, q string) bool {
-	text = strings.ToLower(text)
-	wanted := words(q)
-	for _, w := range wanted {
-		if !strings.Contains(text, w) {
-			return false
-		}
-	}
-	return len(wanted) > 0
-}
-
-func words(q string) []string { return strings.Fields(strings.ToLower(q)) }
-
 func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
 	current, err := s.Labels.Current(ctx)
 	if err != nil {
@@ -116,7 +103,7 @@ func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) 
 	var found []Found
 	for _, d := range destinations {
 		title := named.Replace(d.title)
-		if access.Allow(subject, d.action) == nil && mentions(title+" "+named.Replace(d.also), q) {
+		if access.Allow(subject, d.action) == nil && folding.Mentions(title+" "+named.Replace(d.also), q) {
 			found = append(found, Found{Kind: d.kind, Title: title, Href: d.href})
 		}
 	}
@@ -156,7 +143,7 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 		}
 		for _, id := range some {
 			h := headers[id]
-			if h.Condition != compose.Kept || seen[id] || !mentions(h.Subject, q) {
+			if h.Condition != compose.Kept || seen[id] || !folding.Mentions(h.Subject, q) {
 				continue
 			}
 			if seen[id] = true; len(found) == hits {

@@ -2,12 +2,14 @@ package search
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"postern/internal/access"
 	"postern/internal/compose"
+	"postern/internal/folding"
 	"postern/internal/tracking"
 )
 
@@ -31,7 +33,7 @@ type Listed struct {
 func (s *Searcher) List(ctx context.Context, subject access.Subject, query tracking.Query, q string) (Listed, error) {
 	limit := query.Limit
 	query.Limit++ // whether there is another
-	searching := len(words(q)) > 0
+	searching := strings.TrimSpace(q) != ""
 	if searching {
 		query.Limit = window + 1
 	}
@@ -56,7 +58,7 @@ func (s *Searcher) List(ctx context.Context, subject access.Subject, query track
 		return l, nil
 	}
 	for _, m := range found {
-		if !mentions(headers[m.ID].Subject, q) {
+		if !folding.Mentions(headers[m.ID].Subject, q) {
 			continue
 		}
 		if len(l.Messages) == limit {

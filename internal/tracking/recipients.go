@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/folding"
 )
 
 // Recipients is a page of the deliveries of a message.
@@ -66,7 +68,7 @@ type nameSearch struct {
 	tx      pgx.Tx
 	message uuid.UUID
 	filter  Filter
-	name    string
+	name    string // as folding.Query has it
 }
 
 // searching calls do with a search, whose queries see the same.
@@ -75,7 +77,7 @@ func (t *Tracker) searching(ctx context.Context, m Message, f Filter, name strin
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}
-		return do(&nameSearch{ctx, tx, m.ID, f, name})
+		return do(&nameSearch{ctx, tx, m.ID, f, folding.Query(name)})
 	})
 	if err != nil {
 		return fmt.Errorf("looking for recipients of message %s: %w", m.ID, err)
@@ -130,7 +132,7 @@ func (s *nameSearch) alongDeliveries(after int32, limit int) (found []int32, nex
 			FROM unnest($1::integer[]) WITH ORDINALITY AS wanted (no, place)
 			CROSS JOIN LATERAL (
 			    SELECT FROM app.portal_users u
-			    WHERE u.portal_user_no = wanted.no AND app.words(u.name) @@ app.word_query($2) LIMIT 1) u
+			    WHERE u.portal_user_no = wanted.no AND u.words @@ $2::text::tsquery LIMIT 1) u
 			ORDER BY wanted.place`, numbers, s.name)
 		if err != nil {
 			return nil, 0, err
@@ -151,7 +153,7 @@ func (s *nameSearch) called() (numbers []int32, few bool, err error) {
 		return nil, false, err
 	}
 	numbers, err = s.numbers(`
-		SELECT portal_user_no FROM app.portal_users WHERE app.words(name) @@ app.word_query($1) LIMIT $2`, s.name, rare+1)
+		SELECT portal_user_no FROM app.portal_users WHERE words @@ $1::text::tsquery LIMIT $2`, s.name, rare+1)
 	if err != nil {
 		return nil, false, err
 	}

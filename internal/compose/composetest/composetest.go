@@ -252,7 +252,17 @@ func (s *System) PortalUser(t testing.TB, id string) access.Subject {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.FoldNames(t)
 	return subject
+}
+
+// FoldNames makes the names of patients and portal users searchable that a test wrote
+// by itself.
+func (s *System) FoldNames(t testing.TB) {
+	t.Helper()
+	if _, err := directory.FoldNames(t.Context(), s.Admin); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Deliver does with a sent message what a fan-out worker does, and waits until

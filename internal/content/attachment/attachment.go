@@ -3,7 +3,8 @@
 // A file is judged by its bytes alone: at most 4 MiB, not empty, of a type in
 // the table in types.go, and nothing that the virus scanner knows. Its declared
 // content type is never looked at, and its name is cleaned and made to end in
-// an extension of the type that was found. Only then is anything stored, so
+// an extension of the type that was found. A text may be in UTF-8, UTF-16 or
+// Windows-1252, and is stored as it came; [Text] reads it. Only then is anything stored, so
 // that a refused upload leaves nothing behind.
 //
 // The allow-list keeps out what a browser or an office program would run. It

@@ -79,7 +79,7 @@ func TestFailedUploadKeepsNothing(t *testing.T) {
 		{"broken at once", t.Context(), iotest.ErrReader(broken), "", broken},
 		{"broken half-way", t.Context(), io.MultiReader(bytes.NewReader(pdf(1<<20)), iotest.ErrReader(broken)), "", broken},
 		{"broken at the very end", t.Context(), io.MultiReader(bytes.NewReader(pdf(MaxSize)), iotest.ErrReader(broken)), "", broken},
-		{"of another type", t.Context(), strings.NewReader("<html>"), "", &TypeError{Found: "text/html"}},
+		{"of another type", t.Context(), strings.NewReader("<html>"), "", &TypeError{Name: "a.pdf", Found: "text/html"}},
 		{"infected", t.Context(), bytes.NewReader(pdf(100)), "stream: Eicar FOUND\x00", &clamd.InfectedError{Signature: "Eicar"}},
 		{"not scanned", t.Context(), bytes.NewReader(pdf(100)), "ERROR\x00", clamd.ErrNoAnswer},
 		{"given up", ended, bytes.NewReader(pdf(100)), "", context.Canceled},

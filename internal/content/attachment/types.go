@@ -1,7 +1,7 @@
 package attachment
 
 import (
-	"bytes"
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -32,7 +32,7 @@ var allowed = []kind{
 	{"GIF", "image/gif", []string{".gif"}, nil},
 	{"TIFF", "image/tiff", []string{".tiff", ".tif"}, nil},
 	{"WebP", "image/webp", []string{".webp"}, nil},
-	{"HEIC", "image/heic", []string{".heic", ".heif"}, []string{"image/heif"}},
+	{"HEIC", "image/heic", []string{".heic", ".heif"}, []string{"image/heif", "image/heic-sequence", "image/heif-sequence"}},
 	{"RTF", "application/rtf", []string{".rtf"}, []string{"text/rtf"}},
 	{"Word (.docx)", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", []string{".docx"}, nil},
 	{"Excel (.xlsx)", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", []string{".xlsx"}, nil},
@@ -53,15 +53,6 @@ var (
 		"message/rfc822", // a letter that begins with Date: and To:
 	}}
 )
-
-// TypeError says that a file is of no allowed type.
-type TypeError struct {
-	Found string // the media type that the bytes are of, as far as can be told
-}
-
-func (e *TypeError) Error() string {
-	return "the file is " + e.Found + ", which can't be attached: send one of " + strings.Join(Allowed(), ", ")
-}
 
 // Allowed names the types that may be attached, for people to read.
 func Allowed() []string {
@@ -88,7 +79,7 @@ func kindOf(data []byte, name string) (kind, error) {
 		return k.mediaType == found || slices.Contains(k.sniffed, found)
 	})
 	if i < 0 {
-		return kind{}, &TypeError{Found: found}
+		return kind{}, &TypeError{Name: CleanName(name), Found: found}
 	}
 	switch k := allowed[i]; k.mediaType {
 	case csv.mediaType, plainText.mediaType:
@@ -101,35 +92,26 @@ func kindOf(data []byte, name string) (kind, error) {
 	}
 }
 
-// sniff names the media type of a file, without parameters. It asks mimetype,
-// which reads the beginning, and is stricter where that is not enough.
+// sniff names the media type of a file, without parameters, or says what else it is.
+// It asks mimetype, which reads the beginning, and is stricter where that is not
+// enough.
 func sniff(data []byte) string {
+	if startsPDF(data) {
+		return "application/pdf"
+	}
 	detected := mimetype.Detect(data)
-	found, _, _ := strings.Cut(detected.String(), ";")
 	for m := detected; m != nil; m = m.Parent() {
 		switch {
 		case m.Is("application/zip"):
 			return sniffOffice(data)
-		case m.Is("application/pdf") && !startsPDF(data):
-			// mimetype, as PDF readers do, looks for the header further on too:
-			// what stands before it could be a program.
-			return "application/octet-stream"
-		case m.Is("text/plain") && bytes.ContainsFunc(data, isBinary):
-			return "application/octet-stream"
+		case m.Is("application/pdf"):
+			// mimetype, as PDF readers do, looks for the header further on too.
+			return pdfBehind
+		case m.Is("text/plain"), m.Is("application/octet-stream") && m == detected:
+			return cmp.Or(sniffText(data), unknown)
 		}
 	}
-	return found
-}
-
-func startsPDF(data []byte) bool {
-	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))
-	return bytes.HasPrefix(bytes.TrimLeft(data, "\r\n"), []byte("%PDF-"))
-}
-
-// isBinary says whether a byte below 0x80 is in no text of 8 bits a character.
-// https://mimesniff.spec.whatwg.org/#binary-data-byte
-func isBinary(r rune) bool {
-	return r <= 0x08 || r == 0x0B || (0x0E <= r && r <= 0x1A) || (0x1C <= r && r <= 0x1F)
+	return mediaType(detected)
 }
 
 // nameFor cleans a name and makes it end in an extension of the kind: one that

@@ -3,13 +3,17 @@ package attachment
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"image"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 const (
@@ -74,8 +78,8 @@ func TestRefusedTypes(t *testing.T) {
 		{"JSON", []byte(`{"resourceType":"Patient"}`), "application/json"},
 		{"Windows program", []byte("MZ\x90\x00\x03\x00\x00\x00"), "application/vnd.microsoft.portable-executable"},
 		{"Linux program", []byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00"), "application/x-"},
-		{"program with a PDF behind it", []byte("MZ\x90\x00 %PDF-1.7\n"), "application/octet-stream"},
-		{"HTML with a PDF behind it", []byte("<html><script>alert(1)</script>%PDF-1.7\n"), "application/octet-stream"},
+		{"program with a PDF behind it", []byte("MZ\x90\x00 %PDF-1.7\n"), pdfBehind},
+		{"HTML with a PDF behind it", []byte("<html><script>alert(1)</script>%PDF-1.7\n"), pdfBehind},
 		{"ZIP", zipped("a.txt", "hello"), zipType},
 		{"broken ZIP", zipped("a.txt", "hello")[:20], zipType},
 		{"gzip", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00"), "application/gzip"},
@@ -83,8 +87,8 @@ func TestRefusedTypes(t *testing.T) {
 		{"old Word", append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 600)...), "application/x-ole-storage"},
 		{"DICOM", append(make([]byte, 128), "DICM"...), "application/dicom"},
 		{"MP4", []byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), "video/mp4"},
-		{"text that turns binary", append(bytes.Repeat([]byte("text "), 2000), 0, 1, 2), "application/octet-stream"},
-		{"noise", []byte{1, 2, 3, 4}, "application/octet-stream"},
+		{"text that turns binary", append(bytes.Repeat([]byte("text "), 2000), 0, 1, 2), unknown},
+		{"noise", []byte{1, 2, 3, 4}, unknown},
 		{"Word with macros", ooxml("application/vnd.ms-word.document.macroEnabled" + mainPart), "application/vnd.ms-word.document.macroenabled"},
 		{"Word with macros, list says not", zipped(contentTypes, typesXML(wordMain), "word/vbaProject.bin", "x"), openXML + "wordprocessingml.document" + withMacros},
 		{"Word with macros under another name", ooxml(wordMain, "application/vnd.ms-office.vbaProject"), openXML + "wordprocessingml.document" + withMacros},
@@ -109,12 +113,106 @@ func TestRefusedTypes(t *testing.T) {
 }
 
 func TestTypeErrorSaysWhatToSend(t *testing.T) {
-	got := (&TypeError{Found: "text/html"}).Error()
-	for _, part := range []string{"text/html", "PDF", "JPEG", "plain text", "Word (.docx)"} {
-		if !strings.Contains(got, part) {
-			t.Errorf("%q does not name %s", got, part)
+	for found, part := range map[string]string{
+		"text/html": "“a.txt” is a web page (HTML), which can’t be sent. Send a file of one of these types: ", zipType: "is a ZIP archive", "video/mp4": "is a video",
+		wordMain: "is an Office file of another kind", openXML + "spreadsheetml.sheet" + withMacros: "is an Office file with macros",
+		"application/x-ole-storage": "an Office file of the old kind", pdfBehind: "save it as PDF again", unknown: "save it as UTF-8", "x/y": "of another type",
+	} {
+		got := (&TypeError{Name: "a.txt", Found: found}).Error()
+		for _, part := range []string{part, "PDF", "JPEG", "plain text", "Word (.docx)"} {
+			if !strings.Contains(got, part) {
+				t.Errorf("%q does not say %s", got, part)
+			}
 		}
 	}
+}
+
+// People know no media types, and least of all that of bytes of no known type.
+func TestRefusalsAreInPeoplesWords(t *testing.T) {
+	mediaTypes := regexp.MustCompile(`octet|[a-z]+/[a-z]`)
+	for _, data := range [][]byte{
+		{1, 2, 3, 4}, []byte("<html>"), []byte("{}"), []byte("<?xml version='1.0'?><x/>"), []byte("MZ\x90\x00\x03\x00\x00\x00"),
+		[]byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00"), []byte("#!/bin/sh\n"), zipped("a.txt", "x"),
+		[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00"), append(make([]byte, 128), "DICM"...), []byte("OggS\x00\x02\x00"), []byte("BM6\x00\x00\x00\x00\x00\x00\x00"),
+		[]byte("<html>%PDF-1.7"), []byte("\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1avif"), []byte("wOFF\x00\x01\x00\x00"),
+	} {
+		_, err := kindOf(data, "dir/x.bin")
+		if err == nil || !strings.HasPrefix(err.Error(), "“x.bin” ") || mediaTypes.MatchString(err.Error()) {
+			t.Errorf("%q: %v", data, err)
+		}
+	}
+}
+
+// Bursts of phones, from the field, and all other brands of HEIF.
+func TestHEIF(t *testing.T) {
+	for _, name := range []string{"heic-burst-hevc.heic", "heic-burst-msf1.heic"} {
+		data, err := os.ReadFile("testdata/cases/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err := kindOf(data, name); err != nil || k.mediaType != "image/heic" || k.nameFor(name) != name {
+			t.Errorf("%s: %s, %v", name, k.mediaType, err)
+		}
+	}
+	for _, brand := range []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"} {
+		if k, err := kindOf([]byte("\x00\x00\x00\x18ftyp"+brand+"\x00\x00\x00\x00mif1heic"), "a.heif"); err != nil || k.mediaType != "image/heic" {
+			t.Errorf("%s: %s, %v", brand, k.mediaType, err)
+		}
+	}
+}
+
+// A text is taken in every encoding that people's programs save, and says the same.
+func TestTexts(t *testing.T) {
+	const says = "Sehr geehrte Frau Müller,\r\nalles gut.\r\n"
+	latin1 := []byte(strings.ReplaceAll(says, "ü", "\xfc"))
+	little, big := utf16Of(binary.LittleEndian, says), utf16Of(binary.BigEndian, says)
+	for _, c := range []struct {
+		name string
+		data []byte
+	}{
+		{"UTF-8", []byte(says)}, {"UTF-8 with a mark", []byte("\uFEFF" + says)}, {"Windows-1252", latin1},
+		{"UTF-16, little-endian", append([]byte("\xFF\xFE"), little...)}, {"UTF-16, big-endian", append([]byte("\xFE\xFF"), big...)},
+		{"UTF-16 without a mark", little}, {"UTF-16, big-endian, without a mark", big},
+		{"with an end-of-file character", []byte(says + endOfFile)}, {"with several", []byte(says + endOfFile + endOfFile)},
+		{"Windows-1252 with one", append(latin1[:len(latin1):len(latin1)], 0x1A)}, {"UTF-16 with one", append(little[:len(little):len(little)], 0x1A, 0)},
+	} {
+		for file, want := range map[string]string{"a.txt": "text/plain", "a.csv": "text/csv"} {
+			k, err := kindOf(c.data, file)
+			if err != nil || k.mediaType != want || Text(c.data) != says {
+				t.Errorf("%s, %s: got %s, %v; it says %q", c.name, file, k.mediaType, err, Text(c.data))
+			}
+		}
+	}
+	// What is refused as UTF-8 is refused in UTF-16.
+	for _, refused := range []string{"<html><script>alert(1)</script>", "<svg xmlns='http://www.w3.org/2000/svg'/>", "#!/bin/sh\nls", "text\x00and\x01more", "a" + endOfFile + "b", "%PDF-1.7"} {
+		if k, err := kindOf(append([]byte("\xFF\xFE"), utf16Of(binary.LittleEndian, refused)...), "a.txt"); err == nil {
+			t.Errorf("%q in UTF-16 is taken as %s", refused, k.mediaType)
+		}
+	}
+	if _, err := kindOf([]byte("\xFF\xFEa\x00\x00\xD8b\x00"), "a.txt"); err == nil {
+		t.Error("half a pair of UTF-16 is taken")
+	}
+}
+
+// A PDF may have blanks before it, as far as readers look for it, and nothing else.
+func TestPDFAfterBlanks(t *testing.T) {
+	for _, before := range []string{"", "\n", " ", "\r\n\t \f\x00", "\xEF\xBB\xBF", "\xEF\xBB\xBF\r\n", strings.Repeat(" ", 1024)} {
+		if k, err := kindOf([]byte(before+"%PDF-1.7\n\x00\x01"), "a.pdf"); err != nil || k.mediaType != "application/pdf" {
+			t.Errorf("after %q: %s, %v", before, k.mediaType, err)
+		}
+	}
+	for _, before := range []string{strings.Repeat(" ", 1025), "<html>", "MZ", "x", "#!/bin/sh\n", "\x1b%-12345X@PJL\r\n", "\xEF\xBB\xBF<script>", "\x00<html>"} {
+		if k, err := kindOf([]byte(before+"%PDF-1.7\n\x00\x01"), "a.pdf"); err == nil {
+			t.Errorf("after %q it is taken as %s", before, k.mediaType)
+		}
+	}
+}
+
+func utf16Of(order binary.AppendByteOrder, text string) (b []byte) {
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return b
 }
 
 func FuzzKindOf(f *testing.F) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"postern/internal/address"
 )
 
 // MaxRecipients is the most recipients SendGrid takes in one request.
@@ -62,9 +64,9 @@ type Client struct {
 func New(c Config) (*Client, error) {
 	base, baseErr := parseURL("SENDGRID_BASE_URL", orDefault(c.BaseURL, defaultBaseURL))
 	_, publicErr := parseURL("PUBLIC_URL", c.PublicURL)
-	from, fromErr := mail.ParseAddress(c.From)
+	from, fromErr := address.Mailbox(c.From)
 	if fromErr != nil {
-		fromErr = errors.New("ALERT_FROM: not an e-mail address; give one like `Clinic <alerts@clinic.example>`")
+		fromErr = fmt.Errorf("ALERT_FROM: %w; give one like `Clinic <alerts@clinic.example>`", fromErr)
 	}
 	err := errors.Join(baseErr, checkKey(c.APIKey), fromErr, publicErr)
 	if c.Timeout < 0 {

@@ -117,7 +117,7 @@ func TestImportAtABrowser(t *testing.T) {
 	b.Upload("#files", webtest.File{Name: "patients.csv", Data: []byte(patientsHeader + "pt-1,Tom,Sawyer,29.2.1980,active,false\n" + strings.Repeat("pt-2,Huck,Finn,,gone,false\n", 3))})
 	b.Sees("1 file")
 	b.Click("Upload and check")
-	b.Sees("6 faults in the files", "is not a date: write YYYY-MM-DD")
+	b.Sees("6 faults in the files", "is not a date of the form YYYY-MM-DD")
 	b.AccessibleAnyhow()
 	b.Screenshot("import-refused")
 

@@ -141,7 +141,7 @@ func TestWrongLines(t *testing.T) {
 	before := s.Keeps(t)
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,29.2.1980,active,false\npt-2,Huck,Finn,,gone,false\n",
 		"l.csv", linksHeader+"nobody,pt-1,self,,\n")).
-		Says("3 faults in the files", "Nothing was imported.", "p.csv 2 birth_date is not a date: write YYYY-MM-DD",
+		Says("3 faults in the files", "Nothing was imported.", "p.csv 2 birth_date is not a date of the form YYYY-MM-DD",
 			"p.csv 3 status must be active or discharged", "l.csv 2 portal_user_id names no portal user").Hides("29.2.1980")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Errorf("wrong files changed something (-before +after):\n%s", diff)
@@ -164,7 +164,7 @@ func TestWrongUploads(t *testing.T) {
 	}{
 		{nil, "Choose at least one file"},
 		{[]string{"", ""}, "Choose at least one file"},
-		{[]string{"patients.xlsx", "x"}, "patients.xlsx is neither a CSV file (.csv) nor NDJSON"},
+		{[]string{"patients.xlsx", "x"}, "open the workbook and save each sheet as “CSV UTF-8 (comma delimited)”"},
 		{[]string{"p.csv", patientsHeader, "Patient.ndjson", "{}"}, "can't be imported together"},
 		{[]string{"p.csv", patientsHeader, "p.csv", patientsHeader}, "Two files are called p.csv"},
 	} {

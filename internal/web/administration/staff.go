@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/folding"
 	"postern/internal/web/page"
 )
 
@@ -37,7 +38,7 @@ func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 	list := staffList{Query: strings.TrimSpace(r.FormValue("q"))}
 	var found []staffRow
 	for _, s := range all {
-		if mentions(s.Name+" "+s.Email, list.Query) {
+		if list.Query == "" || folding.Mentions(s.Name+" "+s.Email, list.Query) {
 			found = append(found, staffRow{s, words.of(s.Permissions)})
 		}
 	}
@@ -50,17 +51,6 @@ func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 		list.Older = address(r, "from", strconv.Itoa(from+perPage))
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "staff.html", Title: "Staff", Section: section, Data: list})
-}
-
-// mentions says whether each word of q stands in the text.
-func mentions(text, q string) bool {
-	text = strings.ToLower(text)
-	for word := range strings.FieldsSeq(strings.ToLower(q)) {
-		if !strings.Contains(text, word) {
-			return false
-		}
-	}
-	return true
 }
 
 // address is that of the request with one thing of its query changed; "" and "0"
@@ -101,7 +91,7 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 		field, message string
 	}{
 		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
-		{access.ErrEmail, "email", "Enter an e-mail address of the form name@example.org"},
+		{access.ErrEmail, "email", sentence(err)},
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
 		{access.ErrPassword, "password", sentence(err)},
 	} {

@@ -127,7 +127,7 @@ func TestAddAStaffMember(t *testing.T) {
 		field, error string
 	}{
 		{form("", "new@clinic.example", webtest.Password), "name", "Enter a name"},
-		{form("New", "nowhere", webtest.Password), "email", "Enter an e-mail address of the form name@example.org"},
+		{form("New", "nowhere", webtest.Password), "email", "The e-mail address can't be used: it is not an e-mail address of the form name@example.org"},
 		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "exists already"},
 		{form("New", "new@clinic.example", "short"), "password", "it needs at least 12 characters"},
 		{form("New", "new@clinic.example", ""), "password", "Enter a first password"},

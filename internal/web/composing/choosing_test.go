@@ -23,6 +23,7 @@ func TestAddingPortalUsers(t *testing.T) {
 		SELECT u.portal_user_no, p.patient_no, 'representative' FROM app.portal_users u, app.patients p
 		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
 	s.Exec(t, `UPDATE app.patients SET given_name = 'Annika', family_name = 'Berg', status = 'discharged' WHERE patient_id = 'pt-ann'`)
+	s.FoldNames(t)
 	v := s.Staff(t, "Only One", access.SendPortalMessage)
 	w := compose(t, v)
 	search := func(q string) url.Values {
@@ -126,7 +127,7 @@ func TestDocuments(t *testing.T) {
 		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
 		Is(http.StatusUnprocessableEntity).
 		Says("exactly.pdf 4.0 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
-			"“run.exe” was not added: files of that type", "“nothing.txt” was not added: it is empty").
+			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
 		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
 	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)
 	w.attach("check", text("Typed", "and kept"), file{"third.txt", []byte("x")}).Says("third.txt", "Add at least one recipient.")

@@ -9,6 +9,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/directory"
 	"postern/internal/draft"
+	"postern/internal/folding"
 	"postern/internal/labels"
 	"postern/internal/web/page"
 )
@@ -52,7 +53,7 @@ func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 		e.FoundBccs = &findings{}
 		for _, s := range access.Enabled(staff) {
 			switch {
-			case !mentions(s.Name+" "+s.Email, q):
+			case !folding.Mentions(s.Name+" "+s.Email, q):
 			case len(e.FoundBccs.People) == mostFound:
 				e.FoundBccs.More = true
 			default:
@@ -62,12 +63,6 @@ func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 		}
 	}
 	return nil
-}
-
-// mentions says whether the text holds each word of q.
-func mentions(text, q string) bool {
-	text = strings.ToLower(text)
-	return !slices.ContainsFunc(strings.Fields(strings.ToLower(q)), func(word string) bool { return !strings.Contains(text, word) })
 }
 
 // findUsers answers while somebody types a name.

@@ -27,6 +27,7 @@ func people(t *testing.T, s *webtest.Site) {
 	}
 	s.Exec(t, `UPDATE app.portal_users SET name = initcap(portal_user_id) || ' Adams'`)
 	s.Exec(t, `UPDATE app.patients SET given_name = initcap(replace(patient_id, 'pt-', '')), family_name = 'Adams'`)
+	s.FoldNames(t)
 	s.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship)
 		SELECT u.portal_user_no, p.patient_no, 'representative' FROM app.portal_users u, app.patients p
 		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
@@ -95,7 +96,7 @@ func TestStoryDropFiles(t *testing.T) {
 
 	// What only the server sees is said as well.
 	b.Upload("Add New Attachment", webtest.File{Name: "no.pdf", Data: []byte("MZ\x90\x00\x03\x00\x00\x00 this is no PDF")})
-	b.Sees("“no.pdf” was not added: files of that type can’t be sent")
+	b.Sees("“no.pdf” was not added: it is a program, which can’t be sent")
 	b.Screenshot("compose-documents")
 	b.Reload()
 	b.Sees("report.pdf", "care.txt")

@@ -208,7 +208,7 @@ func whyNotAttached(err error) string {
 	case errors.Is(err, attachment.ErrEmpty):
 		return "it is empty"
 	case errors.As(err, &fileType):
-		return "files of that type can’t be sent. Choose one of " + strings.Join(attachment.Allowed(), ", ")
+		return "it " + fileType.Reason() + ". Choose one of " + strings.Join(attachment.Allowed(), ", ")
 	case errors.As(err, &infected):
 		return "the virus scanner found something in it"
 	case errors.Is(err, clamd.ErrNoAnswer):

@@ -3,9 +3,9 @@ package door
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"postern/internal/access"
+	"postern/internal/address"
 	"postern/internal/letter"
 	"postern/internal/web/page"
 )
@@ -36,17 +36,17 @@ func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email stri
 
 // ask looks at nothing but what was typed: see [letter.Office.Ask].
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
-	email := strings.TrimSpace(r.PostFormValue("email"))
+	email, err := address.Clean(r.PostFormValue("email"))
 	refuse := func(message string) error {
-		return p.showForgotten(w, r, email, page.Errors{{Field: "email", Message: message}})
+		return p.showForgotten(w, r, r.PostFormValue("email"), page.Errors{{Field: "email", Message: message}})
 	}
-	if at := strings.LastIndexByte(email, '@'); at < 1 || at == len(email)-1 || len(email) > 254 || strings.ContainsAny(email, " \t") {
+	if err != nil {
 		return refuse("Type an e-mail address, like name@example.org.")
 	}
 	if err := p.kit.Gate.Throttle(w, r); err != nil {
 		return err
 	}
-	err := p.kit.Letters.Ask(r.Context(), email)
+	err = p.kit.Letters.Ask(r.Context(), email)
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.As(err, &tooSoon):

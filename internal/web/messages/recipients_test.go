@@ -21,6 +21,7 @@ func received(t *testing.T, c *clinic, sam *webtest.Visitor) (id string) {
 	c.person(t, "cy")
 	c.Exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'bo'`)
 	c.Exec(t, `UPDATE app.portal_users SET name = '=HYPERLINK("http://evil.example")' WHERE portal_user_id = 'cy'`)
+	c.FoldNames(t)
 	id = c.send(t, sam, "Results", "anna bo cy")
 	c.until(t, sam, "/messages/"+id, "was accepted 2 of 3")
 	c.Exec(t, `INSERT INTO record.alert_exceptions SELECT $1, portal_user_no, 0, 'failed', '550 no such mailbox', 3, '2026-01-02T03:04:05Z'
@@ -164,6 +165,7 @@ func (c *clinic) fill(t *testing.T, id string, n int) {
 		SELECT true, 'pu-' || i, CASE $1 - i WHEN 100 THEN 'Zoe Rare' WHEN 200 THEN 'Kim Common' ELSE 'Ada Common' END
 		FROM generate_series(1, $1) i`, n)
 	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name) SELECT true, 'kim-' || i, 'Kim Other' FROM generate_series(1, 2500) i`)
+	c.FoldNames(t)
 	c.Exec(t, `CREATE TABLE public.others AS
 		SELECT portal_user_no AS no, 1 + (row_number() OVER (ORDER BY portal_user_no) - 1) / 1000 AS chunk
 		FROM app.portal_users WHERE portal_user_id LIKE 'pu-%'`)

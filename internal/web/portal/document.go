@@ -2,12 +2,12 @@ package portal
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"postern/internal/api"
 	"postern/internal/compose"
+	"postern/internal/content/attachment"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
@@ -107,7 +107,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		data.Text = strings.ToValidUTF8(strings.TrimPrefix(string(content), "\ufeff"), "\ufffd")
+		data.Text = attachment.Text(content)
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data})
 }

@@ -95,8 +95,8 @@ func TestLookAtADocument(t *testing.T) {
 	}
 }
 
-// A text that would make the page too large is only downloaded, and one that is no
-// UTF-8 is shown as far as it can be.
+// A text that would make the page too large is only downloaded; one that is not UTF-8
+// is shown.
 func TestTextsThatAreHardToShow(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -105,7 +105,13 @@ func TestTextsThatAreHardToShow(t *testing.T) {
 	at := c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{long}}, "pu-1"))
 	pat.Get(at).Says("78 kB").Hides("/show")
 	pat.Get(at + "/show").Is(http.StatusNotFound)
-	old := webtest.File{Name: "old.txt", Data: []byte("Gr\xfc\xdfe aus der Praxis")}
-	at = c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{old}}, "pu-1"))
-	pat.Get(at + "/show").Is(http.StatusOK).Says("Gr\ufffde aus der Praxis")
+	// It is shown whatever it was saved in, and handed out as it was saved.
+	for _, data := range []string{"Gr\xfc\xdfe aus der Praxis", "\xff\xfeG\x00r\x00\xfc\x00\xdf\x00e\x00 \x00a\x00u\x00s\x00 \x00d\x00e\x00r\x00 \x00P\x00r\x00a\x00x\x00i\x00s\x00", "Grüße aus der Praxis\x1a"} {
+		old := webtest.File{Name: "old.txt", Data: []byte(data)}
+		at = c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{old}}, "pu-1"))
+		pat.Get(at+"/show").Is(http.StatusOK).Says("Grüße aus der Praxis").Hides("\x1a", "\ufeff")
+		if got := pat.Get(at + "/download").Is(http.StatusOK).Body; got != data {
+			t.Errorf("handed out as %q", got)
+		}
+	}
 }

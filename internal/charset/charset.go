@@ -1,0 +1,115 @@
+// Package charset tells in which encoding a text is written, and reads it as UTF-8.
+//
+// It knows what people's programs save a plain text in: UTF-8, UTF-16 ("Unicode" in
+// Windows) and Windows-1252 ("ANSI").
+package charset
+
+import (
+	"bytes"
+	"io"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+// Charset is an encoding of text.
+type Charset string
+
+// The encodings that are known.
+const (
+	UTF8        Charset = "UTF-8"
+	UTF16LE     Charset = "UTF-16LE"
+	UTF16BE     Charset = "UTF-16BE"
+	Windows1252 Charset = "windows-1252"
+)
+
+// Marks of the byte order, which may stand at the beginning of a text.
+const (
+	markUTF8    = "\xEF\xBB\xBF"
+	markUTF16LE = "\xFF\xFE"
+	markUTF16BE = "\xFE\xFF"
+)
+
+// Of tells the encoding of a text by its beginning, or by all of it: the more it
+// sees, the surer it is that UTF-8 is not Windows-1252. Without a mark, UTF-16 is
+// told by the zero bytes of ASCII characters.
+func Of(text []byte) Charset {
+	switch {
+	case bytes.HasPrefix(text, []byte(markUTF16LE)):
+		return UTF16LE
+	case bytes.HasPrefix(text, []byte(markUTF16BE)):
+		return UTF16BE
+	case bytes.HasPrefix(text, []byte(markUTF8)):
+		return UTF8
+	}
+	if found := unmarkedUTF16(text); found != "" {
+		return found
+	}
+	if isUTF8(text) {
+		return UTF8
+	}
+	return Windows1252
+}
+
+// isUTF8 says whether text is UTF-8, but for a character that its end cuts off.
+func isUTF8(text []byte) bool {
+	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
+		if last := text[len(text)-i]; utf8.RuneStart(last) {
+			if !utf8.FullRune(text[len(text)-i:]) {
+				text = text[:len(text)-i]
+			}
+			break
+		}
+	}
+	return utf8.Valid(text)
+}
+
+// unmarkedUTF16 tells UTF-16 by the zero bytes of Latin letters, which at least half
+// of its characters are; otherwise it gives "". A zero byte in the other half of a
+// character is rare (it is in an emoji).
+func unmarkedUTF16(text []byte) Charset {
+	pairs := len(text) / 2
+	zeros := [2]int{}
+	for i := range 2 * pairs {
+		if text[i] == 0 {
+			zeros[i%2]++
+		}
+	}
+	switch {
+	case zeros[1] > 0 && 2*zeros[1] >= pairs && 8*zeros[0] < pairs:
+		return UTF16LE
+	case zeros[0] > 0 && 2*zeros[0] >= pairs && 8*zeros[1] < pairs:
+		return UTF16BE
+	}
+	return ""
+}
+
+func (c Charset) encoding() encoding.Encoding {
+	switch c {
+	case UTF16LE:
+		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
+	case UTF16BE:
+		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
+	case Windows1252:
+		return charmap.Windows1252
+	}
+	return unicode.UTF8BOM
+}
+
+// NewReader reads a text as UTF-8, without a mark of the byte order. What is no
+// character of the encoding becomes U+FFFD.
+func (c Charset) NewReader(text io.Reader) io.Reader {
+	return transform.NewReader(text, c.encoding().NewDecoder())
+}
+
+// Decode gives a text as UTF-8, as [Charset.NewReader] reads it.
+func (c Charset) Decode(text []byte) string {
+	decoded, _, err := transform.Bytes(c.encoding().NewDecoder(), text)
+	if err != nil {
+		return string(bytes.ToValidUTF8(text, []byte("\uFFFD"))) // a decoder replaces, and does not fail
+	}
+	return string(decoded)
+}

@@ -1,0 +1,177 @@
+package directory
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// caseFile is a file from the field.
+func caseFile(t *testing.T, name string) []File {
+	t.Helper()
+	content, err := os.ReadFile("testdata/cases/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return csvFiles(name, string(content))
+}
+
+// asUTF16 writes a text in UTF-16, as Excel's "Unicode Text" is.
+func asUTF16(order binary.AppendByteOrder, text string) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+func TestAFileThatExcelSaved(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	for i, want := range []Changes{{New: 2}, {Unchanged: 2}} {
+		s, err := ImportCSV(t.Context(), pool, caseFile(t, "csv-saved-by-excel.csv"), Options{})
+		if err != nil || s.PortalUsers != want {
+			t.Fatalf("import %d: %+v, %v", i+1, s.PortalUsers, err)
+		}
+	}
+	want := "user|xl1|Xl One|xl1@xl.test|t\nuser|xl2|Xl Two|xl2@xl.test|f"
+	if diff := gocmp.Diff(want, dump(t, pool)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAddressesWithInvisibleCharacters(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	if _, err := ImportCSV(t.Context(), pool, caseFile(t, "email-invisible-characters.csv"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	want := "user|ei1|Ei One|ann@ei.test|t\nuser|ei2|Ei Two|bob@ei.test|t\nuser|ei3|Ei Three|cy@ei.test|t"
+	if diff := gocmp.Diff(want, dump(t, pool)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// However a spreadsheet writes a table, its rows are the same.
+func TestWhatSpreadsheetsWriteIsTheSameTable(t *testing.T) {
+	const plain = "portal_user_id,name,email,active\npu-1,Željko Müller,z@ei.test,true\npu-2,\"Lee, Ann\",,false\n"
+	const semicolons = "portal_user_id;name;email;active\r\npu-1;Željko Müller;z@ei.test;TRUE\r\npu-2;Lee, Ann;;FALSE\r\n"
+	const tabs = "portal_user_id\tname\temail\tactive\r\npu-1\tŽeljko Müller\tz@ei.test\tTRUE\r\npu-2\tLee, Ann\t\tFALSE\r\n"
+	for _, c := range []struct{ name, content string }{
+		{"as the contract says", plain},
+		{"with a mark and CRLF", "\uFEFF" + strings.ReplaceAll(plain, "\n", "\r\n")},
+		{"words for true and false", strings.NewReplacer("true", "Yes", "false", "NO").Replace(plain)},
+		{"numbers for true and false", strings.NewReplacer("true", "1", "false", "0").Replace(plain)},
+		{"a header in capitals with blanks", strings.Replace(plain, "portal_user_id,name,email,active", " Portal User ID\u00a0,NAME, Email ,\tActive\u200b", 1)},
+		{"other columns first", "active,email,name,portal_user_id\ntrue,z@ei.test,Željko Müller,pu-1\nfalse,,\"Lee, Ann\",pu-2\n"},
+		{"blanks around values", "portal_user_id,name,email,active\n\u00a0pu-1 ,\u200bŽeljko Müller\t, z@ei.test\u00a0, true\n pu-2,\"  Lee, Ann \", ,false\u3000\n"},
+		{"rows of commas", "\n,,,\n" + strings.Replace(plain, "\n", "\n,,,\n , ,\t,\n,,,,,,\n", 1) + ",,,\n,,,\n\n\n"},
+		{"columns of nothing at the end", strings.Replace(strings.ReplaceAll(plain, "\n", ",,\n"), "false,,", "false,", 1)},
+		{"semicolons", semicolons},
+		{"semicolons after a mark", "\uFEFF" + semicolons},
+		{"a separator line", "sep=;\r\n" + semicolons},
+		{"a separator line after a mark", "\uFEFFSep=;\n" + semicolons},
+		{"a separator line in quotes", "\"sep=;\"\r\n" + semicolons},
+		{"a separator line of a comma", "sep=,\n" + plain},
+		{"tabs", tabs},
+		{"bars", strings.ReplaceAll(tabs, "\t", "|")},
+		{"Unicode text", asUTF16(binary.LittleEndian, "\uFEFF"+tabs)},
+		{"UTF-16, big-endian", asUTF16(binary.BigEndian, "\uFEFF"+plain)},
+		{"UTF-16 without a mark", asUTF16(binary.LittleEndian, semicolons)},
+		{"no line break at the end", strings.TrimSuffix(plain, "\n")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []portalUserRow
+			var faults []string
+			into := sink{
+				portalUser: func(r portalUserRow) error { r.place = place{}; got = append(got, r); return nil },
+				fault:      func(f fault) { faults = append(faults, f.reason) },
+			}
+			err := decodeCSV(0, strings.NewReader(c.content), into)
+			want := []portalUserRow{{id: "pu-1", name: "Željko Müller", email: "z@ei.test", active: true}, {id: "pu-2", name: "Lee, Ann"}}
+			if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(portalUserRow{}, place{})); diff != "" || err != nil || faults != nil {
+				t.Errorf("%v, %q (-want +got):\n%s", err, faults, diff)
+			}
+		})
+	}
+}
+
+// What can't be told is refused by a sentence that says what it is and what to do.
+func TestWhatOfASpreadsheetIsRefused(t *testing.T) {
+	const date = "is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"
+	const truth = "must be true or false, or yes or no"
+	for _, c := range []struct{ name, content, want string }{
+		{"a workbook", "PK\x03\x04\x14\x00", "1: : is an Excel workbook or another file of several parts, and not CSV: " + saveAsCSV},
+		{"an old workbook", "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "1: : is an Excel workbook or another file of several parts, and not CSV: " + saveAsCSV},
+		{"Windows-1252", portalUsersHeader + "pu-1,Ann,,true\npu-2,\"Jos\xe9\nLee\",,true\npu-3,,,\n",
+			"3: : is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)"},
+		{"Windows-1252 with semicolons", strings.ReplaceAll(portalUsersHeader, ",", ";") + "pu-1;M\xfcller;;true\n",
+			"2: : is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)"},
+		{"a date as Excel shows it", patientsHeader + "pt-1,A,B,31/12/1980,active,false\npt-2,A,B,1980-12-31 00:00,active,false\npt-3,A,B,29586,active,false\npt-4,A,B,1980-1-5,active,false\n",
+			"2: birth_date: " + date + "\n3: birth_date: " + date + "\n4: birth_date: " + date + "\n5: birth_date: " + date},
+		{"another language", portalUsersHeader + "pu-1,A,,WAHR\npu-2,B,,Nein\npu-3,C,,maybe\n",
+			"2: active: " + truth + ": WAHR is not understood\n3: active: " + truth + ": Nein is not understood\n4: active: " + truth},
+		{"a value in a column without a name", "portal_user_id,name,email,active,\npu-1,A,,true,\npu-2,B,,true,x\n",
+			"3: : has 5 fields, where the header has 4"},
+		{"too few fields", "portal_user_id,name,email,active,\npu-1,A,,true\npu-2,B,\n", "3: : has 3 fields, where the header has 4"},
+		{"an empty column in between", "portal_user_id,,name,email,active\n", "1: : the header names a column, which portal_users.csv does not have: it must be portal_user_id,name,email,active"},
+		{"lines are counted after a separator line", "\r\nsep=;\r\n" + strings.ReplaceAll(portalUsersHeader, ",", ";") + "\"pu-1\";\"A\nB\";;true\npu-2;C;;maybe\n",
+			"4: name: holds a control character or a line break\n6: active: " + truth},
+		{"an id with an invisible character", portalUsersHeader + "pu\u00ad1,A,,true\n",
+			"2: portal_user_id: contains U+00AD SOFT HYPHEN: it may hold only letters A to Z, digits, '.', '_' and '-'"},
+		{"a name that shows nothing", portalUsersHeader + "pu-1,\u200b\u2060,,true\n", "2: name: is missing"},
+		{"rows of commas alone", ",,,\n,,,\n", "1: : the file is empty: it needs a header line"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			into := sink{
+				patient:    func(patientRow) error { return nil },
+				portalUser: func(portalUserRow) error { return nil },
+				fault: func(f fault) {
+					got = append(got, strings.Join([]string{strconv.Itoa(f.line), f.field, f.reason}, ": "))
+				},
+			}
+			err := decodeCSV(0, strings.NewReader(c.content), into)
+			if diff := gocmp.Diff(c.want, strings.Join(got, "\n")); diff != "" || err != nil {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// A fault of an address refuses the file, by its line and the reason.
+func TestAWrongAddressRefusesTheFile(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	long := strings.Repeat("a", 64)
+	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+
+		"pu-1,A,ann@ei.test,true\npu-2,B,bob@"+long+".test,true\npu-3,C,cy@ei\u00a0.test,true\npu-4,D,dé@ei.test,true\n"), Options{})
+	var refused *Refused
+	if !errors.As(err, &refused) {
+		t.Fatal("not refused:", err)
+	}
+	want := []WrongLine{
+		{"u.csv", 3, "email", "has a part of more than 63 characters between the dots of its domain"},
+		{"u.csv", 4, "email", "contains U+00A0 NO-BREAK SPACE after 5 characters: an address has no blanks inside"},
+		{"u.csv", 5, "email", "contains U+00E9 LATIN SMALL LETTER E WITH ACUTE after 1 character: before the @ only ASCII letters, digits and signs can be sent to"},
+	}
+	if diff := gocmp.Diff(want, refused.Lines); diff != "" || dump(t, pool) != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Whatever file an address stands in, it is kept in the one clean form.
+func TestAddressesOfFHIRAreCleaned(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAPI)
+	_, err := ImportFHIR(t.Context(), pool, folder("Patient.ndjson",
+		`{"resourceType":"Patient","id":"p-1","telecom":[{"system":"email","value":"\u200bann@münchen.example\u00a0"}]}`), Options{Today: today})
+	if err != nil || !strings.Contains(dump(t, pool), "|ann@xn--mnchen-3ya.example|") {
+		t.Errorf("%v: %s", err, dump(t, pool))
+	}
+}
