@@ -103,8 +103,9 @@ var ErrCurrentPassword = errors.New("this is not your current password")
 
 // ChangePortalPassword gives a portal user who knows their password another one, and
 // ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
-// fails with [ErrCurrentPassword], [ErrPassword], or with [TooSoon] as signing in
-// does: whoever finds a phone unlocked can't guess faster there.
+// fails with [ErrCurrentPassword] and [ErrPassword], joined where both are wrong, or
+// with [TooSoon] as signing in does: whoever finds a phone unlocked can't guess faster
+// there.
 func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, password string) error {
 	u, err := g.portalUserByID(ctx, who.ID)
 	if err != nil {
@@ -123,7 +124,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, p
 		return err
 	}
 	if !match {
-		return ErrCurrentPassword
+		return errors.Join(ErrCurrentPassword, checkPassword(password, minPortalPassword))
 	}
 	if err := g.forgive(ctx, lane); err != nil {
 		return err

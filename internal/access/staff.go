@@ -100,11 +100,11 @@ type NewStaff struct {
 
 // CreateStaff makes somebody staff, on the word of actor, and returns once the
 // record says so. Called again after a failure, with the same address, it goes
-// on where it stopped, under the same id. It fails with [ErrStaffExists],
-// [ErrEmail], [ErrName] or [ErrPassword] before anything is written.
+// on where it stopped, under the same id. It fails with the errors of
+// [NewStaff.Check] or with [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
-	n.Email, n.Name = strings.TrimSpace(n.Email), strings.TrimSpace(n.Name)
-	if err := n.check(); err != nil {
+	n = n.trimmed()
+	if err := n.Check(); err != nil {
 		return Staff{}, err
 	}
 	var hash *string // NULL without a password
@@ -137,25 +137,34 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 	return g.StaffByID(ctx, id.String())
 }
 
-func (n NewStaff) check() error {
-	// ParseAddress also takes "Name <address>".
-	address, err := mail.ParseAddress(n.Email)
-	if err != nil || address.Address != n.Email || len(n.Email) > 254 {
-		return ErrEmail
-	}
+// Check gives everything that is wrong with a staff member to be, joined: errors of
+// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [ErrPassword]. An
+// address that is taken is found by [Gate.CreateStaff] alone.
+func (n NewStaff) Check() error {
+	n = n.trimmed()
+	var wrong []error
 	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
 	if length := utf8.RuneCountInString(n.Name); length < 1 || length > 200 || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, hidden) {
-		return ErrName
+		wrong = append(wrong, ErrName)
+	}
+	// ParseAddress also takes "Name <address>".
+	if address, err := mail.ParseAddress(n.Email); err != nil || address.Address != n.Email || len(n.Email) > 254 {
+		wrong = append(wrong, ErrEmail)
 	}
 	for _, p := range n.Permissions {
 		if _, err := ParsePermission(string(p)); err != nil {
-			return err
+			wrong = append(wrong, err)
 		}
 	}
-	if n.Password == "" {
-		return nil
+	if n.Password != "" {
+		wrong = append(wrong, checkPassword(n.Password, minStaffPassword))
 	}
-	return checkPassword(n.Password, minStaffPassword)
+	return errors.Join(wrong...)
+}
+
+func (n NewStaff) trimmed() NewStaff {
+	n.Email, n.Name = strings.TrimSpace(n.Email), strings.TrimSpace(n.Name)
+	return n
 }
 
 // claimStaffAccount makes the account of an address, or finds the one that a

@@ -239,6 +239,8 @@ func TestWhen(t *testing.T) {
 		{"3", "2", "26", "9:30", "", draft.ErrDay},
 		{"3", "2", "2026", "25:00", "", draft.ErrTime},
 		{"3", "2", "2026", "", "", draft.ErrTime},
+		{"31", "2", "2026", "25:00", "", draft.ErrDay},
+		{"31", "2", "2026", "25:00", "", draft.ErrTime},
 		{"28", "3", "2027", "02:30", "", draft.ErrSkipped},
 	} {
 		at, err := draft.When{Later: true, Day: c.day, Month: c.month, Year: c.year, Time: c.clock}.At(berlin)

@@ -74,8 +74,8 @@ func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
 // checked here: compose gets a moment.
 func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 	at, err := d.When.At(time.Local)
-	if err != nil {
-		wrong = page.Errors{{Field: fieldOf(err), Message: sentence(err.Error())}}
+	for _, one := range page.Faults(err) {
+		wrong = append(wrong, page.Error{Field: fieldOf(one), Message: page.Sentence(one)})
 	}
 	seconds := undo
 	return compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc,

@@ -214,18 +214,20 @@ func TestWrongInput(t *testing.T) {
 		field  string
 		says   string
 	}{
-		"no recipient":     {text("Subject", "text"), true, "find-user", "Add at least one recipient."},
-		"no subject":       {text(" ", "text"), false, "subject", "Enter a subject."},
-		"no message":       {text("Subject", "\r\n "), false, "message", "Enter a message."},
-		"a long subject":   {text(strings.Repeat("é", 201), "text"), false, "subject", "The subject has 201 characters; at most 200 are allowed."},
-		"a long message":   {text("Subject", strings.Repeat("é", 100_001)), false, "message", "The message has 100001 characters; at most 100000 are allowed."},
-		"two lines":        {text("Sub\nject", "text"), false, "subject", "The subject holds the control character"},
-		"no such day":      {when("31", "2", "2027", "9:30"), false, "send-day", "Enter a real date"},
-		"no such time":     {when("1", "2", "2027", "later"), false, "send-time", "Enter a time"},
-		"in the past":      {when(past.Format("2"), past.Format("1"), past.Format("2006"), "9:30"), false, "send-day", "The date and time must be in the future."},
-		"too far off":      {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within a year from now."},
-		"everything":       {when("", "", "", ""), true, "send-day", "Enter a real date"},
-		"an escaped value": {text(`"><script>`, ""), false, "message", "Enter a message."},
+		"no recipient":      {text("Subject", "text"), true, "find-user", "Add at least one recipient."},
+		"no subject":        {text(" ", "text"), false, "subject", "Enter a subject."},
+		"no message":        {text("Subject", "\r\n "), false, "message", "Enter a message."},
+		"a long subject":    {text(strings.Repeat("é", 201), "text"), false, "subject", "The subject has 201 characters; at most 200 are allowed."},
+		"a long message":    {text("Subject", strings.Repeat("é", 100_001)), false, "message", "The message has 100001 characters; at most 100000 are allowed."},
+		"two lines":         {text("Sub\nject", "text"), false, "subject", "The subject holds the control character"},
+		"no such day":       {when("31", "2", "2027", "9:30"), false, "send-day", "Enter a real date"},
+		"no such time":      {when("1", "2", "2027", "later"), false, "send-time", "Enter a time"},
+		"in the past":       {when(past.Format("2"), past.Format("1"), past.Format("2006"), "9:30"), false, "send-day", "The date and time must be in the future."},
+		"too far off":       {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within a year from now."},
+		"no day or time":    {when("31", "2", "2027", "25:99"), false, "send-day", "Enter a real date"},
+		"nor a time or day": {when("31", "2", "2027", "25:99"), false, "send-time", "Enter a time"},
+		"everything":        {when("", "", "", ""), true, "send-day", "Enter a real date"},
+		"an escaped value":  {text(`"><script>`, ""), false, "message", "Enter a message."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := compose(t, v)

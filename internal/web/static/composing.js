@@ -225,7 +225,7 @@ function add (file) {
 
 // refusal says why a file need not be sent at all. The server looks again, and closer.
 function refusal (file) {
-  if (file.size > Number(form.dataset.mostSize)) return 'it is larger than 4 MB. Choose a smaller file, or split it'
+  if (file.size > Number(form.dataset.mostSize)) return `it is larger than ${form.dataset.most}. Choose a smaller file, or split it`
   if (file.size === 0) return 'it is empty'
   const known = form.dataset.extensions.split(',')
   return known.some((ending) => file.name.toLowerCase().endsWith(ending)) ? '' : 'files of that type can’t be sent'
