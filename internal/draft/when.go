@@ -49,6 +49,15 @@ func (w When) At(in *time.Location) (*time.Time, error) {
 	return &at, nil
 }
 
+// WhenAt is how a moment is typed, in the time zone of the clinic; nil: at once.
+func WhenAt(at *time.Time, in *time.Location) When {
+	if at == nil {
+		return When{}
+	}
+	local := at.In(in)
+	return When{Later: true, Day: local.Format("2"), Month: local.Format("1"), Year: local.Format("2006"), Time: local.Format("15:04")}
+}
+
 func timeOfDay(typed string) (time.Time, error) {
 	typed = strings.ReplaceAll(strings.ToLower(typed), " ", "")
 	for _, layout := range layouts {

@@ -84,7 +84,7 @@ var imports = map[string]string{
 	"web/account":        "access web/page",
 	"web/composing":      "access api compose content/attachment content/clamd directory draft labels size web/page",
 	"web/operating":      "access alerting operations parked size web/page",
-	"web/messages":       "access alerting compose events export retention tracking web/page",
+	"web/messages":       "access alerting compose draft events export retention tracking web/page",
 	"web/portal":         "access api compose directory inbox letter web/page",
 	"web/administration": "access directory intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",

@@ -55,7 +55,7 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 	if page.URL.Path != w.at+"/check" {
 		t.Errorf("the check is at %s", page.URL)
 	}
-	sent := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("The message goes out in 10 seconds", "Aftercare", "Undo")
+	sent := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("The message goes out in", "Aftercare", "Undo")
 	id := strings.TrimPrefix(sent.URL.Path, "/messages/")
 	w.Get("/messages/drafts").Says("No drafts.")
 	w.Get(w.at).Is(http.StatusNotFound)
@@ -116,7 +116,7 @@ func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 	if n := count(t, s, sends); n != 0 {
 		t.Fatalf("%d sends without the right number", n)
 	}
-	w.Post(w.at+"/check", confirmation(page, " 10 ")).Is(http.StatusOK).Says("The message goes out in 10 seconds")
+	w.Post(w.at+"/check", confirmation(page, " 10 ")).Is(http.StatusOK).Says("The message goes out in")
 }
 
 // Who gets the message is listed a page at a time.
