@@ -82,7 +82,7 @@ var imports = map[string]string{
 	"web/page":           "access alerting api desk labels size web/static",
 	"web/door":           "access letter organisation web/page",
 	"web/account":        "access web/page",
-	"web/composing":      "access api compose content/attachment content/clamd directory draft labels size web/page",
+	"web/composing":      "access api compose content/attachment content/clamd directory draft export labels size web/page",
 	"web/operating":      "access alerting operations parked size web/page",
 	"web/messages":       "access alerting compose draft events export retention tracking web/page",
 	"web/portal":         "access api compose directory inbox letter web/page",

@@ -32,6 +32,7 @@ type checking struct {
 	Warnings  []line
 	First     []member
 	MoreFirst bool
+	ByPost    int // recipients without an e-mail address
 	Bulk      bool
 	Confirm   string // as typed
 
@@ -121,6 +122,7 @@ func (c *checking) words(l labels.Labels) {
 	}
 	was, _ := json.Marshal(c.Counts) // numbers and names of reasons
 	c.WasJSON, c.Undo, c.Bulk, c.To = string(was), undo, len(c.Recipients.Groups) > 0, chosenInWords(l, c.Recipients)
+	c.ByPost = c.Counts.Warnings[string(directory.NoAddress)]
 	c.At, _ = c.When.At(time.Local)
 	at := time.Now()
 	if c.At != nil {

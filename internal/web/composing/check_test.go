@@ -52,6 +52,16 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 		"1 portal user without an e-mail address", "Name of ann", "Aftercare", "From Sam Sender", "Read <b>this</b>:", "note.txt 5 bytes",
 		"Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
 		Holds(`href="https://clinic.example/a?b=1&amp;c=2"`).Hides("<b>this</b>", `name="confirm"`)
+	page.Says("they can’t sign in to the portal, so they won’t see this message there").Hides("next sign in")
+	w.Get(w.at+"/letters").Is(http.StatusOK).Says("Name of ann", "Send them a letter").Hides("Name of ben")
+	letters := w.Get(w.at + "/letters.csv").Is(http.StatusOK)
+	if rows := strings.Split(letters.Body, "\r\n"); len(rows) != 3 || rows[0] != "\ufeffportal_user_id,name,who" || !strings.HasPrefix(rows[1], "ann,Name of ann,") {
+		t.Errorf("the file is %q", letters.Body)
+	}
+	if got := letters.Header.Get("Content-Disposition"); strings.Contains(got, "ann") || !strings.Contains(got, "letters-") {
+		t.Errorf("it is saved as %s", got)
+	}
+	s.Staff(t, "Eve", access.SendPortalMessage).Get(w.at + "/letters").Is(http.StatusNotFound)
 	if page.URL.Path != w.at+"/check" {
 		t.Errorf("the check is at %s", page.URL)
 	}

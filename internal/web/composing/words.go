@@ -102,8 +102,8 @@ var (
 		{directory.LinkNotBegun, "The link to the {patient} has not begun yet"},
 	}
 	warnings = []reasonWords{
-		{directory.AccountInactive, "with an account that is not active: the message waits in it, and no e-mail says so"},
-		{directory.NoAddress, "without an e-mail address: they see the message when they next sign in, and no e-mail says so"},
+		{directory.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until the source system makes it active"},
+		{directory.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
 	}
 )
 

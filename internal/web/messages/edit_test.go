@@ -89,7 +89,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			if got := strings.Join(d.Recipients.PortalUserIDs, " "); got != "anna bo" || len(d.Recipients.Groups) != 1 {
 				t.Errorf("it is to %s and %v", got, d.Recipients.Groups)
 			}
-			sam.Get("/messages/"+id).Is(http.StatusOK).Says("Edit and send again")
+			sam.Get("/messages/" + id).Is(http.StatusOK).Says("Edit and send again")
 
 			// The copy is sent, and its document is whole, also after the first one's end.
 			request := compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc, AttachmentIDs: d.AttachmentIDs}
@@ -106,7 +106,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			if err != nil || !bytes.Equal(data, []byte("%PDF-1.4\n%%EOF\n")) || d.AttachmentIDs[0] == document.ID {
 				t.Errorf("the document of the copy is %q, %v", data, err)
 			}
-			sam.Get("/messages/"+id).Is(http.StatusOK).Says("sent it again").Hides("Edit and send again")
+			sam.Get("/messages/" + id).Is(http.StatusOK).Says("sent it again").Hides("Edit and send again")
 			if page := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK); page.URL.Path != "/messages/"+sent.ID.String() || c.drafts(t, sam) != 0 {
 				t.Errorf("pressed after that it leads to %s; there are %d drafts", page.URL, c.drafts(t, sam))
 			}
