@@ -34,6 +34,7 @@ var funcs = template.FuncMap{
 	"hasPrefix": strings.HasPrefix,
 	"join":      strings.Join,
 	"json":      asJSON,
+	"isolate":   isolate,
 }
 
 // Count writes a number with its thousands apart: 1,204,331.

@@ -232,7 +232,7 @@ function refusal (file) {
 }
 
 function name (file) {
-  return Object.assign(document.createElement('span'), { className: 'app-file__name', textContent: file.name })
+  return Object.assign(document.createElement('span'), { className: 'app-file__name', dir: 'auto', textContent: file.name })
 }
 
 function upload (file, row, bar, said) {
@@ -271,7 +271,7 @@ function upload (file, row, bar, said) {
 }
 
 function refuse (row, file, text) {
-  const said = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', textContent: text })
+  const said = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', dir: 'auto', textContent: text })
   const dismiss = Object.assign(document.createElement('button'), { type: 'button', className: 'app-link-button', textContent: 'Dismiss' })
   dismiss.append(Object.assign(document.createElement('span'), { className: 'govuk-visually-hidden', textContent: ` ${file.name}` }))
   dismiss.addEventListener('click', () => {
