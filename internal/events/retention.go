@@ -60,7 +60,7 @@ func (b RetentionChanged) Key() []string {
 
 func (b ContentErased) summary(Names) string {
 	if b.Early {
-		return "agreed to the erasure of the content of the message, before its retention had passed"
+		return "agreed to the erasure of the content of the message, before the retention had passed"
 	}
 	return "agreed to the erasure of the content of the message"
 }

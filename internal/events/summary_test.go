@@ -79,7 +79,7 @@ func TestSummaries(t *testing.T) {
 		{ada, "Ada Admin asked for the content of the message to be erased", events.ErasureRequested{MessageID: id, Reason: "Xylophobia"}},
 		{ada, "Ada Admin withdrew the request to erase the content of the message", events.ErasureWithdrawn{MessageID: id}},
 		{ada, "Ada Admin agreed to the erasure of the content of the message", events.ContentErased{MessageID: id}},
-		{ada, "Ada Admin agreed to the erasure of the content of the message, before its retention had passed", events.ContentErased{MessageID: id, Early: true}},
+		{ada, "Ada Admin agreed to the erasure of the content of the message, before the retention had passed", events.ContentErased{MessageID: id, Early: true}},
 		{ada, "Ada Admin set the retention of content to 7 years; before, it was 6", events.RetentionChanged{Years: 7, Before: 6}},
 	} {
 		e, err := events.New("/api", c.actor, at, c.body)
