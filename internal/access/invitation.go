@@ -14,9 +14,9 @@ var (
 	// replaced by a newer one or has expired.
 	ErrInvitation = errors.New("this link is not valid any more: ask the clinic for a new one")
 	// ErrNoAddress says that a portal user has no e-mail address.
-	ErrNoAddress = errors.New("this account has no e-mail address: add one to the directory first")
+	ErrNoAddress = errors.New("this portal user has no e-mail address, and signing in needs one: add it in the source system and import again")
 	// ErrDeadAddress says that e-mail to a portal user's address came back.
-	ErrDeadAddress = errors.New("the e-mail address of this account does not work: e-mail to it came back. Put another into the directory first")
+	ErrDeadAddress = errors.New("the e-mail address of this account does not work: e-mail to it came back. Correct it in the source system and import again")
 )
 
 // How long a link that sets a password may be used. The letters that bring one say so.
@@ -44,9 +44,10 @@ type Invited struct {
 
 // Invite makes the token of a single-use link with which a portal user sets a
 // password: the first within seven days, a new one within one. It replaces any
-// that the portal user had. It fails with [ErrNoPortalUser].
+// that the portal user had. It refuses who could not sign in with a password, with
+// [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
 func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) {
-	u, err := g.portalUserByID(ctx, portalUserID)
+	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
 		return "", err
 	}
@@ -72,17 +73,13 @@ func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) err
 }
 
 // InviteByMail is [Gate.Invite] for a link that is to go by e-mail. Where it fails
-// with [ErrNoPortalUser], [ErrNoAddress] or [ErrDeadAddress], a link made before still
-// works.
+// with the errors of that or [ErrDeadAddress], a link made before still works.
 func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitation, error) {
-	u, err := g.portalUserByID(ctx, portalUserID)
+	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
 		return Invitation{}, err
 	}
-	switch {
-	case u.email == "":
-		return Invitation{}, ErrNoAddress
-	case u.dead:
+	if u.dead {
 		return Invitation{}, ErrDeadAddress
 	}
 	return g.invite(ctx, u, g.anyTime())

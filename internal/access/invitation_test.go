@@ -139,6 +139,9 @@ func TestChangePortalPassword(t *testing.T) {
 	b := s.browser(t)
 	b.signIn("/portal", "noor@home.example", good)
 	noor := Subject{Realm: RealmPortalUser, ID: "pu-1"}
+	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "short"); !errors.Is(err, ErrCurrentPassword) || !errors.Is(err, ErrPassword) {
+		t.Errorf("with both wrong: %v", err)
+	}
 	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "another long one"); !errors.Is(err, ErrCurrentPassword) {
 		t.Errorf("without the current one: %v", err)
 	}

@@ -8,13 +8,30 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoPortalUser says that there is no such portal user, or not an active one.
-var ErrNoPortalUser = errors.New("no active portal user has this id: `postern portal-user list` shows all of them")
+var (
+	// ErrNoPortalUser says that there is no such portal user, or not an active one.
+	ErrNoPortalUser = errors.New("no portal user has this id: `postern portal-user list` shows all of them")
+	// ErrInactive says that the account of a portal user is not active. It is
+	// [ErrNoPortalUser] too.
+	ErrInactive error = inactiveError{}
+	// ErrCrowded says that as many accounts share an e-mail address as can sign in by it.
+	ErrCrowded = fmt.Errorf("%d other accounts sign in by the e-mail address of this one, and no more can: "+
+		"give the person an address of their own in the source system and import again", mostSharing)
+)
+
+type inactiveError struct{}
+
+func (inactiveError) Error() string {
+	return "the account of this portal user is not active, so they can't sign in: correct it in the source system and import again"
+}
+
+func (inactiveError) Is(target error) bool { return target == ErrNoPortalUser }
 
 // portalUser is what setting a password needs to know.
 type portalUser struct {
 	no              int32
 	id, name, email string
+	active          bool
 	hasAccount      bool
 	dead            bool // the e-mail address does not work
 }
@@ -24,26 +41,67 @@ const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 	WHERE x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version)`
 
 const selectPortalUser = `
-	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, a.portal_user_no IS NOT NULL, ` + deadAddress + `
+	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
-	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.hasAccount, &u.dead)
+	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.active, &u.hasAccount, &u.dead)
 }
 
 func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error) {
-	u, err := one(ctx, g.pool, ErrNoPortalUser, readPortalUser, selectPortalUser+` WHERE u.portal_user_id = $1 AND u.active`, id)
-	if err != nil && !errors.Is(err, ErrNoPortalUser) {
+	u, err := one(ctx, g.pool, ErrNoPortalUser, readPortalUser, selectPortalUser+` WHERE u.portal_user_id = $1`, id)
+	switch {
+	case err != nil && !errors.Is(err, ErrNoPortalUser):
 		err = fmt.Errorf("reading a portal user: %w", err)
+	case err == nil && !u.active:
+		err = ErrInactive
 	}
 	return u, err
 }
 
-// SetPortalPassword sets the password of an active portal user, who need not
-// have been invited, and ends their sessions. It fails with [ErrNoPortalUser]
-// or [ErrPassword].
-func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password string) error {
+// signsIn gives a portal user who can sign in once they have a password. It fails with
+// [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
+func (g *Gate) signsIn(ctx context.Context, id string) (portalUser, error) {
+	u, err := g.portalUserByID(ctx, id)
+	if err != nil {
+		return u, err
+	}
+	if u.email == "" {
+		return u, ErrNoAddress
+	}
+	sharing, err := g.sharing(ctx, u)
+	if err == nil && sharing >= mostSharing {
+		err = ErrCrowded
+	}
+	return u, err
+}
+
+// sharing is how many other accounts sign in by the address of one.
+func (g *Gate) sharing(ctx context.Context, u portalUser) (n int, err error) {
+	err = g.pool.QueryRow(ctx, `SELECT count(*) FROM app.portal_users u JOIN app.portal_accounts USING (portal_user_no)
+		WHERE lower(u.email) = lower($1) AND u.email <> '' AND u.active AND u.portal_user_no <> $2`, u.email, u.no).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("looking for accounts of the same address: %w", err)
+	}
+	return n, nil
+}
+
+// Sharing is how many other accounts sign in by the e-mail address of a portal user: their
+// passwords tell them apart. It fails with [ErrNoPortalUser].
+func (g *Gate) Sharing(ctx context.Context, portalUserID string) (int, error) {
 	u, err := g.portalUserByID(ctx, portalUserID)
+	if err != nil {
+		return 0, err
+	}
+	return g.sharing(ctx, u)
+}
+
+// SetPortalPassword sets the password of an active portal user, who need not
+// have been invited, and ends their sessions. It refuses who could not sign in with it,
+// with [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded], and fails with
+// [ErrPassword].
+func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password string) error {
+	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
 		return err
 	}
@@ -103,8 +161,9 @@ var ErrCurrentPassword = errors.New("this is not your current password")
 
 // ChangePortalPassword gives a portal user who knows their password another one, and
 // ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
-// fails with [ErrCurrentPassword], [ErrPassword], or with [TooSoon] as signing in
-// does: whoever finds a phone unlocked can't guess faster there.
+// fails with [ErrCurrentPassword] and [ErrPassword], joined where both are wrong, or
+// with [TooSoon] as signing in does: whoever finds a phone unlocked can't guess faster
+// there.
 func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, password string) error {
 	u, err := g.portalUserByID(ctx, who.ID)
 	if err != nil {
@@ -123,7 +182,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, p
 		return err
 	}
 	if !match {
-		return ErrCurrentPassword
+		return errors.Join(ErrCurrentPassword, checkPassword(password, minPortalPassword))
 	}
 	if err := g.forgive(ctx, lane); err != nil {
 		return err

@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -140,13 +141,20 @@ func TestSetPortalPassword(t *testing.T) {
 		{"the other's at the same address", "pu-2", good, ErrPassword},
 		{"another", "pu-2", "ten chars!", nil},
 		{"nine characters", "pu-2", "ninechars", ErrPassword},
-		{"without an address", "pu-3", good, nil},
+		{"without an address", "pu-3", good, ErrNoAddress},
 		{"inactive", "pu-4", good, ErrNoPortalUser},
+		{"inactive, more exactly", "pu-4", good, ErrInactive},
 		{"unknown", "pu-9", good, ErrNoPortalUser},
 		{"an id that is no text", "pu\x00", good, ErrNoPortalUser},
 	} {
 		if err := c.SetPortalPassword(t.Context(), test.id, test.password); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+		if errors.Is(test.want, ErrPassword) {
+			continue
+		}
+		if _, err := c.Invite(t.Context(), test.id); !errors.Is(err, test.want) {
+			t.Errorf("inviting %s: got %v, want %v", test.name, err, test.want)
 		}
 	}
 }
@@ -164,5 +172,35 @@ func TestOtherProcessesReadNothingOfThis(t *testing.T) {
 	}
 	if _, err := storetest.Open(t, url, store.RoleAPI).Exec(t.Context(), `INSERT INTO record.staff_permissions VALUES ('s', 'manage_staff', now(), 's')`); err == nil {
 		t.Error("the API gives permissions past the record")
+	}
+}
+
+// As many accounts of one address get a password as can sign in by it, and each of them
+// does.
+func TestManyAccountsOfOneAddress(t *testing.T) {
+	c := newClinic(t)
+	password := func(i int) string { return "the password of number " + strconv.Itoa(i) }
+	for i := range mostSharing + 1 {
+		c.enrol(t, "pu-"+strconv.Itoa(i), "home@family.example", "")
+	}
+	for i := range mostSharing {
+		if err := c.SetPortalPassword(t.Context(), "pu-"+strconv.Itoa(i), password(i)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Sharing(t.Context(), "pu-"+strconv.Itoa(i)); err != nil || n != i {
+			t.Errorf("number %d shares with %d, %v", i, n, err)
+		}
+	}
+	last := "pu-" + strconv.Itoa(mostSharing)
+	if err := c.SetPortalPassword(t.Context(), last, password(mostSharing)); !errors.Is(err, ErrCrowded) {
+		t.Errorf("of one too many: %v", err)
+	}
+	if _, err := c.Invite(t.Context(), last); !errors.Is(err, ErrCrowded) {
+		t.Errorf("inviting one too many: %v", err)
+	}
+	for _, i := range []int{0, mostSharing - 1} {
+		if who, err := c.SignInPortal(t.Context(), Credentials{Email: "home@family.example", Password: password(i)}); err != nil || who.ID != "pu-"+strconv.Itoa(i) {
+			t.Errorf("number %d signs in as %s, %v", i, who.ID, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -61,12 +62,15 @@ var staffAccounts = accounts{
 	round:  1,
 }
 
+// mostSharing is how many accounts sign in by one address.
+const mostSharing = 12
+
 var portalAccounts = accounts{
 	realm: RealmPortalUser,
 	find: `SELECT u.portal_user_id, u.active, a.password_hash
 		FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
 		WHERE ` + hasAddress("u.email") + ` AND u.email <> ''
-		ORDER BY u.active DESC, u.portal_user_no LIMIT 12`,
+		ORDER BY u.active DESC, u.portal_user_no LIMIT ` + strconv.Itoa(mostSharing),
 	rehash: `UPDATE app.portal_accounts SET password_hash = $3
 		WHERE portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = $1) AND password_hash = $2`,
 	round: 4,

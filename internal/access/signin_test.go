@@ -59,7 +59,8 @@ func TestPortalSignIn(t *testing.T) {
 	c.enrol(t, "pu-3", "family@home.example", "the moved-out son's")
 	c.enrol(t, "pu-4", "family@home.example", "") // never invited
 	c.enrol(t, "pu-5", "alone@home.example", "nobody shares this one")
-	c.enrol(t, "pu-6", "", "has no address at all")
+	c.enrol(t, "pu-6", "former@home.example", "has no address at all")
+	c.exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'pu-6'`)
 	c.exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'pu-3'`)
 	for _, test := range []struct {
 		name, email, password string

@@ -101,15 +101,11 @@ type NewStaff struct {
 
 // CreateStaff makes somebody staff, on the word of actor, and returns once the
 // record says so. Called again after a failure, with the same address, it goes
-// on where it stopped, under the same id. It fails with [ErrStaffExists],
-// [ErrEmail], [ErrName] or [ErrPassword] before anything is written.
+// on where it stopped, under the same id. It fails with the errors of
+// [NewStaff.Check] or with [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
-	email, err := address.Clean(n.Email)
+	n, err := n.cleaned()
 	if err != nil {
-		return Staff{}, fmt.Errorf("%w: it %w", ErrEmail, err)
-	}
-	n.Email, n.Name = email, invisible.Trim(n.Name)
-	if err := n.check(); err != nil {
 		return Staff{}, err
 	}
 	var hash *string // NULL without a password
@@ -142,20 +138,36 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 	return g.StaffByID(ctx, id.String())
 }
 
-func (n NewStaff) check() error {
+// Check gives everything that is wrong with a staff member to be, joined: errors of
+// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [ErrPassword]. An
+// address that is taken is found by [Gate.CreateStaff] alone.
+func (n NewStaff) Check() error {
+	_, err := n.cleaned()
+	return err
+}
+
+// cleaned is n as it is kept, with the errors of [NewStaff.Check].
+func (n NewStaff) cleaned() (NewStaff, error) {
+	var wrong []error
+	n.Name = invisible.Trim(n.Name)
 	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
 	if length := utf8.RuneCountInString(n.Name); length < 1 || length > 200 || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, hidden) {
-		return ErrName
+		wrong = append(wrong, ErrName)
 	}
+	email, err := address.Clean(n.Email)
+	if err != nil {
+		wrong = append(wrong, fmt.Errorf("%w: it %w", ErrEmail, err))
+	}
+	n.Email = email
 	for _, p := range n.Permissions {
 		if _, err := ParsePermission(string(p)); err != nil {
-			return err
+			wrong = append(wrong, err)
 		}
 	}
-	if n.Password == "" {
-		return nil
+	if n.Password != "" {
+		wrong = append(wrong, checkPassword(n.Password, minStaffPassword))
 	}
-	return checkPassword(n.Password, minStaffPassword)
+	return n, errors.Join(wrong...)
 }
 
 // claimStaffAccount makes the account of an address, or finds the one that a

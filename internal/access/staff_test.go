@@ -212,6 +212,22 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	}
 }
 
+// All that is wrong is said at once.
+func TestNewStaffCheck(t *testing.T) {
+	err := NewStaff{Email: "nowhere", Permissions: []Permission{"fly"}, Password: "short"}.Check()
+	for _, one := range []error{ErrName, ErrEmail, ErrPassword} {
+		if !errors.Is(err, one) {
+			t.Errorf("%v is not among %v", one, err)
+		}
+	}
+	if !strings.Contains(err.Error(), "fly") {
+		t.Errorf("the permission is not in %v", err)
+	}
+	if err := (NewStaff{Email: " ada@clinic.example ", Name: " Ada "}).Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // While Ada's is being taken, but not yet on the record, somebody takes Ben's, who
 // still sees Ada's. They have to wait, and then it is the last.
 func TestTwoAdministratorsCantTakeEachOthersAtOnce(t *testing.T) {

@@ -29,18 +29,20 @@ type Preview struct {
 	Digest   string         `json:"digest" doc:"Changes when somebody comes into the audience or leaves it. Give it as audience_digest to send to exactly this audience."`
 	Included map[string]int `json:"included" doc:"Recipients by why they are in: added, active_patient, discharged_patient, any_portal_user."`
 	Excluded map[string]int `json:"excluded" doc:"Portal users who would be in a group but for account_inactive, deceased, link_ended, link_not_begun."`
-	Warnings map[string]int `json:"warnings" doc:"Recipients who get the message and no alert: account_inactive, no_address."`
+	Warnings map[string]int `json:"warnings" doc:"Recipients who are not alerted: account_inactive, no_address."`
+	// WithoutEmail is the warning no_address by itself.
+	WithoutEmail int `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: the message reaches them by post alone."`
 }
 
 func previewOf(c directory.Counts) Preview {
-	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings}
+	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings, WithoutEmail: c.Warnings[string(directory.NoAddress)]}
 }
 
 // PortalUser is a portal user in the recipient picker.
 type PortalUser struct {
 	ID       string          `json:"portal_user_id"`
 	Name     string          `json:"name"`
-	Email    string          `json:"email" doc:"Empty where there is none: no alert is sent."`
+	Email    string          `json:"email" doc:"Empty where there is none: no alert is sent, and they can't sign in."`
 	Active   bool            `json:"active"`
 	Patients []LinkedPatient `json:"patients" nullable:"false" doc:"Whom the portal user is linked to."`
 }

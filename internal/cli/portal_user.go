@@ -39,7 +39,15 @@ func (env *environment) portalUserPassword() *cobra.Command {
 				if err := g.SetPortalPassword(cmd.Context(), args[0], password); err != nil {
 					return err
 				}
-				return env.say(map[string]string{"portal_user_id": args[0]}, "the password of %s is set", args[0])
+				sharing, err := g.Sharing(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				text := "the password of %s is set"
+				if sharing > 0 {
+					text += fmt.Sprintf("; other accounts with the same e-mail address: %d. The password tells them apart", sharing)
+				}
+				return env.say(map[string]any{"portal_user_id": args[0], "sharing_address": sharing}, text, args[0])
 			})
 		}}
 	c.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")

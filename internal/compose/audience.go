@@ -174,12 +174,23 @@ func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) erro
 // Audience gives a page of the audience of a selection, as of now: see
 // [directory.Page].
 func (c *Composer) Audience(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
+	return c.audience(ctx, staff, chosen, limit, cursor, directory.Page)
+}
+
+// AudienceWithoutEmail is [Composer.Audience] of those who have no e-mail address: see
+// [directory.PageWithoutEmail].
+func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
+	return c.audience(ctx, staff, chosen, limit, cursor, directory.PageWithoutEmail)
+}
+
+func (c *Composer) audience(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string,
+	read func(context.Context, pgx.Tx, directory.Selection, time.Time, int, string) ([]directory.Member, string, error)) (page []directory.Member, next string, err error) {
 	if err := mayChoose(staff, chosen); err != nil {
 		return nil, "", err
 	}
 	chosen = Request{Recipients: chosen}.normal().Recipients
 	err = c.inSnapshot(ctx, func(tx pgx.Tx) (err error) {
-		page, next, err = directory.Page(ctx, tx, chosen, c.cfg.Now(), limit, cursor)
+		page, next, err = read(ctx, tx, chosen, c.cfg.Now(), limit, cursor)
 		return err
 	})
 	return page, next, namePortalUsers(err, chosen)

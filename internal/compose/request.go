@@ -171,9 +171,8 @@ func checkText(f *faults, location, text string, most int, allowed string) {
 func checkSelection(f *faults, s directory.Selection) {
 	if len(s.PortalUserIDs) > MaxRecipients {
 		f.add("body.recipients.portal_user_ids", "names %d portal users; choose at most %d one by one, or a group", len(s.PortalUserIDs), MaxRecipients)
-		return
 	}
-	for i, id := range s.PortalUserIDs {
+	for i, id := range s.PortalUserIDs[:min(len(s.PortalUserIDs), MaxRecipients)] {
 		if !isID(id) {
 			f.add(fmt.Sprintf("body.recipients.portal_user_ids[%d]", i), "%.80q is not the id of a portal user", id)
 		}
@@ -200,11 +199,9 @@ func isID(s string) bool {
 }
 
 // checkKey wants 1 to 255 visible ASCII characters.
-func checkKey(key string) error {
-	var f faults
+func checkKey(f *faults, key string) {
 	visible := func(r rune) bool { return r > ' ' && r <= '~' }
 	if key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return !visible(r) }) {
 		f.add("header.Idempotency-Key", "must be 1 to %d visible ASCII characters, a new one for each message", maxKey)
 	}
-	return f.err()
 }

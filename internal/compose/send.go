@@ -42,10 +42,12 @@ func (c *Composer) send(ctx context.Context, staff access.Subject, key string, r
 	if err := access.Allow(staff, access.SendMessage); err != nil {
 		return Answer{}, err
 	}
-	if err := checkKey(key); err != nil {
-		return Answer{}, err
-	}
 	r = r.normal()
+	var f faults
+	if checkKey(&f, key); len(f) > 0 {
+		r.check(&f, c.now())
+		return Answer{}, f.err()
+	}
 	cl, err := c.find(ctx, staff, key)
 	if err != nil {
 		return Answer{}, err
@@ -74,7 +76,8 @@ func (c *Composer) Check(ctx context.Context, staff access.Subject, r Request) e
 
 // Sent gives the message that a sender's key has sent, or [ErrNotFound].
 func (c *Composer) Sent(ctx context.Context, staff access.Subject, key string) (uuid.UUID, error) {
-	if checkKey(key) != nil {
+	var f faults
+	if checkKey(&f, key); len(f) > 0 {
 		return uuid.Nil, ErrNotFound
 	}
 	cl, err := c.find(ctx, staff, key)

@@ -28,16 +28,25 @@ func (c *Composer) Upload(ctx context.Context, staff access.Subject, name string
 	if err != nil {
 		return Attachment{}, err
 	}
-	// A crash here leaves a blob that no row names and whose key nobody has.
-	if err := c.insertUpload(ctx, staff, up); err != nil {
-		_ = c.cfg.Content.Delete(context.WithoutCancel(ctx), content.AttachmentOf(up.ID))
+	if err := c.keepUpload(ctx, staff, up, nil); err != nil {
 		return Attachment{}, err
 	}
 	return Attachment{ID: up.ID, Name: up.Name, Size: up.Size, MediaType: up.MediaType,
 		SHA256: hex.EncodeToString(up.SHA256[:]), WrappedKey: up.WrappedKey}, nil
 }
 
-func (c *Composer) insertUpload(ctx context.Context, staff access.Subject, up attachment.Uploaded) error {
+// keepUpload makes the row of a document that is stored, or deletes the document. Where
+// it is a copy, the row goes with the content of the message that it was copied from. A
+// crash before it leaves a blob that no row names and whose key is lost.
+func (c *Composer) keepUpload(ctx context.Context, staff access.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
+	err := c.insertUpload(ctx, staff, up, copyOf)
+	if err != nil {
+		_ = c.cfg.Content.Delete(context.WithoutCancel(ctx), content.AttachmentOf(up.ID))
+	}
+	return err
+}
+
+func (c *Composer) insertUpload(ctx context.Context, staff access.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
 	key, err := c.cfg.Content.Unwrap(up.ID, up.WrappedKey)
 	if err != nil {
 		return err
@@ -47,9 +56,9 @@ func (c *Composer) insertUpload(ctx context.Context, staff access.Subject, up at
 		return err
 	}
 	_, err = c.pool.Exec(ctx, `
-		INSERT INTO app.attachments (attachment_id, staff_id, wrapped_key, sealed_name, size, media_type, sha256, uploaded_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		up.ID, staff.ID, up.WrappedKey, name, up.Size, up.MediaType, up.SHA256[:], c.now())
+		INSERT INTO app.attachments (attachment_id, staff_id, wrapped_key, sealed_name, size, media_type, sha256, uploaded_at, copy_of)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		up.ID, staff.ID, up.WrappedKey, name, up.Size, up.MediaType, up.SHA256[:], c.now(), copyOf)
 	if err != nil {
 		return fmt.Errorf("keeping the upload: %w", err)
 	}

@@ -32,6 +32,23 @@ func Page(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int
 	}
 	limit = min(max(limit, 1), MostPerPage)
 	found, last, err := pageOf(ctx, tx, sel, on, limit, after)
+	return shown(ctx, tx, found, last, err)
+}
+
+// PageWithoutEmail is [Page] of the members who have no e-mail address: they can't sign
+// in, and are not alerted.
+func PageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, cursor string) (page []Member, next string, err error) {
+	after, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = min(max(limit, 1), MostPerPage)
+	found, last, err := pageWithoutEmail(ctx, tx, sel, on, limit, after)
+	return shown(ctx, tx, found, last, err)
+}
+
+// shown is a page of members, and the cursor of the next.
+func shown(ctx context.Context, tx pgx.Tx, found []hit, last int32, err error) (page []Member, next string, failed error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("reading a page of the audience: %w", err)
 	}
@@ -93,6 +110,50 @@ func pageOf(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit i
 		}
 	}
 }
+
+// pageWithoutEmail is pageOf among the portal users who have no address. It reads those
+// alone, along their index: the active ones where a group is chosen, whose members all
+// are, and those who were added one by one.
+func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, after int32) (found []hit, last int32, err error) {
+	s, err := resolveSelection(ctx, tx, sel)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.after(after)
+	for read := 0; ; {
+		rows, err := tx.Query(ctx, withoutEmail, binaryResults, after, mostRead, append([]int32{}, s.added...), s.chosen != 0)
+		if err != nil {
+			return nil, 0, fmt.Errorf("reading portal users: %w", err)
+		}
+		seen := 0
+		err = visitRows(rows, dayOf(on), func(a *account) bool {
+			seen, after = seen+1, a.no
+			s.after(a.no - 1)
+			if in, _ := s.classify(a); in != "" {
+				found = append(found, hit{a.no, in})
+			}
+			return len(found) <= limit
+		})
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case len(found) > limit:
+			return found[:limit], found[limit-1].no, nil
+		case seen < mostRead:
+			return found, 0, nil
+		}
+		if read += seen; read >= 4*mostRead {
+			return found, after, nil
+		}
+	}
+}
+
+// withoutEmail reads up to $2 accounts without an address after $1: those of $3, and,
+// where $4 says so, all active ones (index portal_users_no_email).
+var withoutEmail = fmt.Sprintf(accountsOf, `(SELECT u.* FROM app.portal_users u JOIN (
+	(SELECT portal_user_no FROM app.portal_users WHERE email = '' AND active AND portal_user_no > $1 AND $4::boolean ORDER BY portal_user_no LIMIT $2)
+	UNION (SELECT portal_user_no FROM app.portal_users WHERE email = '' AND portal_user_no > $1 AND portal_user_no = ANY($3::integer[]) ORDER BY portal_user_no LIMIT $2)
+	ORDER BY portal_user_no LIMIT $2) AS those USING (portal_user_no))`)
 
 // visitCandidates gives the visit, in the way of visitAfter, of those accounts alone
 // that can be in the chosen group because of a patient, or were added; nil where that

@@ -14,6 +14,13 @@
 // A draft holds the idempotency key of the send to come. It is deleted once it was
 // sent: a crash in between leaves a draft that, sent again, is the same message.
 //
+// # Copies
+//
+// A message that was cancelled or recalled can be edited and sent again: [Book.CopyOf]
+// makes a draft of it, and gives that draft again as long as it is there. The key of the
+// send to come is derived from the message, so that [CopyKey] tells whether the copy was
+// sent. A copy goes with the content of its message when that is erased.
+//
 // # Documents
 //
 // A draft names uploads of package compose, and marks them as its own for as long
@@ -45,6 +52,8 @@ var (
 	ErrNotFound = errors.New("there is no such draft. It may have been sent or deleted")
 	// ErrTooLong says that a draft is longer than any message could be.
 	ErrTooLong = errors.New("the draft is too long to be kept: shorten it")
+	// ErrErased says that the content of the message was erased that was to be copied.
+	ErrErased = errors.New("the content of this message was erased: it can't be edited")
 	// ErrCursor says that a cursor is of no list of drafts.
 	ErrCursor = errors.New("the cursor is not one of this list: leave it out to begin anew")
 )
@@ -60,6 +69,7 @@ type Draft struct {
 	ID      uuid.UUID
 	Version int // 0: was never saved
 	SavedAt time.Time
+	CopyOf  *uuid.UUID // the message that it is a copy of; nil: of none
 	Content
 }
 
@@ -163,6 +173,77 @@ func (b *Book) save(ctx context.Context, tx pgx.Tx, staff access.Subject, id uui
 		return Draft{}, fmt.Errorf("saving a draft: %w", err)
 	}
 	return d, keepUploads(ctx, tx, staff, d)
+}
+
+// CopyKey is the idempotency key by which a copy of a message is sent.
+func CopyKey(message uuid.UUID) string { return "copy-" + message.String() }
+
+// CopyOf gives the draft that is the copy of a message of the asker's. Where there is
+// none it begins one with what original gives; of two who begin it at once, both get the
+// one that is kept. The caller has seen to it that the asker sent the message. It fails
+// with [ErrErased] where the content is erased meanwhile, and with original's errors.
+func (b *Book) CopyOf(ctx context.Context, staff access.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Draft{}, err
+	}
+	d, err := b.copyOf(ctx, staff, message)
+	if !errors.Is(err, ErrNotFound) {
+		return d, err
+	}
+	c, err := original()
+	if err != nil {
+		return Draft{}, err
+	}
+	c.Key = CopyKey(message)
+	// A crash before this commit leaves no draft, and the message as it was.
+	if err := pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error { return b.insertCopy(ctx, tx, staff, message, c) }); err != nil {
+		return Draft{}, err
+	}
+	return b.copyOf(ctx, staff, message)
+}
+
+func (b *Book) copyOf(ctx context.Context, staff access.Subject, message uuid.UUID) (Draft, error) {
+	r, err := read(ctx, b.Pool, selectDraft+` WHERE copy_of = $1`, message)
+	if err != nil {
+		return Draft{}, err
+	}
+	if r.staff != staff.ID {
+		return Draft{}, ErrNotFound
+	}
+	d, _, err := b.unseal(r)
+	return d, err
+}
+
+func (b *Book) insertCopy(ctx context.Context, tx pgx.Tx, staff access.Subject, message uuid.UUID, c Content) error {
+	// An erasure deletes this row first, and copies after it: it waits for this copy and
+	// deletes it, or this waits for the erasure and finds nothing.
+	tag, err := tx.Exec(ctx, `SELECT FROM app.message_content WHERE message_id = $1 FOR SHARE`, message)
+	if err != nil {
+		return fmt.Errorf("copying message %s: %w", message, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrErased
+	}
+	d := Draft{ID: uuid.New(), Version: 1, SavedAt: b.now(), CopyOf: &message, Content: c}
+	key, wrapped, err := b.Content.NewKey(d.ID)
+	if err != nil {
+		return err
+	}
+	sealed, err := c.seal(key)
+	if err != nil {
+		return err
+	}
+	tag, err = tx.Exec(ctx, `
+		INSERT INTO app.drafts (draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at, copy_of)
+		VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8) ON CONFLICT (copy_of) DO NOTHING`,
+		d.ID, staff.ID, d.Version, wrapped, sealed.header, sealed.body, d.SavedAt, message)
+	if err != nil {
+		return fmt.Errorf("copying message %s: %w", message, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	return keepUploads(ctx, tx, staff, d)
 }
 
 // keepUploads marks the uploads that a draft names as its own, and no others.

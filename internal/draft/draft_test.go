@@ -239,6 +239,8 @@ func TestWhen(t *testing.T) {
 		{"3", "2", "26", "9:30", "", draft.ErrDay},
 		{"3", "2", "2026", "25:00", "", draft.ErrTime},
 		{"3", "2", "2026", "", "", draft.ErrTime},
+		{"31", "2", "2026", "25:00", "", draft.ErrDay},
+		{"31", "2", "2026", "25:00", "", draft.ErrTime},
 		{"28", "3", "2027", "02:30", "", draft.ErrSkipped},
 	} {
 		at, err := draft.When{Later: true, Day: c.day, Month: c.month, Year: c.year, Time: c.clock}.At(berlin)
@@ -248,5 +250,62 @@ func TestWhen(t *testing.T) {
 	}
 	if at, err := (draft.When{Day: "x"}).At(berlin); at != nil || err != nil {
 		t.Errorf("now: %v, %v", at, err)
+	}
+}
+
+// Of many who begin the copy of a message at once, all get the same draft, with its
+// uploads; what the others have uploaded waits in no draft.
+func TestCopyOfAtOnce(t *testing.T) {
+	t.Parallel()
+	s, b, ada := clinic(t)
+	message := uuid.New()
+	if _, err := s.Admin.Exec(t.Context(), `INSERT INTO app.message_content (message_id, wrapped_key, sealed, created_at) VALUES ($1, '', '', now())`, message); err != nil {
+		t.Fatal(err)
+	}
+	original := func() (draft.Content, error) {
+		up, err := s.Compose.Upload(t.Context(), ada, "secret.txt", strings.NewReader("hello"))
+		return draft.Content{Subject: "as it was", AttachmentIDs: []uuid.UUID{up.ID}}, err
+	}
+	const hands = 5
+	got := make(chan draft.Draft, hands)
+	for range hands {
+		go func() {
+			d, err := b.CopyOf(t.Context(), ada, message, original)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- d
+		}()
+	}
+	first := <-got
+	for range hands - 1 {
+		if d := <-got; d.ID != first.ID || d.AttachmentIDs[0] != first.AttachmentIDs[0] {
+			t.Errorf("two drafts, %s and %s", d.ID, first.ID)
+		}
+	}
+	if first.Subject != "as it was" || first.CopyOf == nil || *first.CopyOf != message || first.Key != draft.CopyKey(message) {
+		t.Errorf("the copy is %+v", first)
+	}
+	var kept uuid.UUID
+	if err := s.Admin.QueryRow(t.Context(), `SELECT attachment_id FROM app.attachments WHERE draft_id = $1`, first.ID).Scan(&kept); err != nil || kept != first.AttachmentIDs[0] {
+		t.Errorf("it keeps the upload %s, %v", kept, err)
+	}
+	if _, err := b.CopyOf(t.Context(), ada, uuid.New(), original); !errors.Is(err, draft.ErrErased) {
+		t.Errorf("of a message without content: %v", err)
+	}
+	eve := s.Staff(t, "Eve", access.SendPortalMessage)
+	if _, err := b.CopyOf(t.Context(), eve, message, original); !errors.Is(err, draft.ErrNotFound) {
+		t.Errorf("another's: %v", err)
+	}
+}
+
+func TestWhenAt(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2027, 3, 4, 21, 5, 0, 0, time.UTC)
+	if again, err := draft.WhenAt(&at, time.UTC).At(time.UTC); err != nil || !again.Equal(at) {
+		t.Errorf("%v, %v", again, err)
+	}
+	if again, err := draft.WhenAt(nil, time.UTC).At(time.UTC); err != nil || again != nil {
+		t.Errorf("%v, %v", again, err)
 	}
 }

@@ -25,10 +25,10 @@ type row struct {
 }
 
 const selectDraft = `
-	SELECT draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at FROM app.drafts`
+	SELECT draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at, copy_of FROM app.drafts`
 
 func (r *row) fields() []any {
-	return []any{&r.ID, &r.staff, &r.Version, &r.page, &r.wrapped, &r.sealed.header, &r.sealed.body, &r.SavedAt}
+	return []any{&r.ID, &r.staff, &r.Version, &r.page, &r.wrapped, &r.sealed.header, &r.sealed.body, &r.SavedAt, &r.CopyOf}
 }
 
 // querier is a pool or a transaction.
@@ -69,7 +69,7 @@ func (b *Book) List(ctx context.Context, staff access.Subject, cursor string, li
 		return nil, "", err
 	}
 	rows, err := b.Pool.Query(ctx, `
-		SELECT draft_id, staff_id, version, page, wrapped_key, sealed, NULL::bytea, saved_at FROM app.drafts
+		SELECT draft_id, staff_id, version, page, wrapped_key, sealed, NULL::bytea, saved_at, copy_of FROM app.drafts
 		WHERE staff_id = $1 AND (saved_at, draft_id) < ($2, $3)
 		ORDER BY saved_at DESC, draft_id DESC LIMIT $4`, staff.ID, at, id, limit+1)
 	if err != nil {

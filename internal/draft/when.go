@@ -26,18 +26,20 @@ var (
 // layouts are the ways in which people write a time of day.
 var layouts = []string{"15:04", "15:04:05", "3:04pm", "3pm", "15.04", "3.04pm"}
 
-// At gives the moment, in the time zone of the clinic; nil: at once.
+// At gives the moment, in the time zone of the clinic; nil: at once. Its error joins
+// [ErrDay] and [ErrTime] where both are wrong.
 func (w When) At(in *time.Location) (*time.Time, error) {
 	if !w.Later {
 		return nil, nil
 	}
 	year, month, day := number(w.Year), number(w.Month), number(w.Day)
 	date := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	var noDay error
 	if y, m, d := date.Date(); y != year || int(m) != month || d != day || year < 2000 || year > 9999 {
-		return nil, ErrDay
+		noDay = ErrDay
 	}
-	clock, err := timeOfDay(w.Time)
-	if err != nil {
+	clock, noTime := timeOfDay(w.Time)
+	if err := errors.Join(noDay, noTime); err != nil {
 		return nil, err
 	}
 	at := time.Date(year, time.Month(month), day, clock.Hour(), clock.Minute(), 0, 0, in)
@@ -45,6 +47,15 @@ func (w When) At(in *time.Location) (*time.Time, error) {
 		return nil, ErrSkipped
 	}
 	return &at, nil
+}
+
+// WhenAt is how a moment is typed, in the time zone of the clinic; nil: at once.
+func WhenAt(at *time.Time, in *time.Location) When {
+	if at == nil {
+		return When{}
+	}
+	local := at.In(in)
+	return When{Later: true, Day: local.Format("2"), Month: local.Format("1"), Year: local.Format("2006"), Time: local.Format("15:04")}
 }
 
 func timeOfDay(typed string) (time.Time, error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"postern/internal/size"
 )
 
 const (
@@ -42,7 +44,7 @@ func (n *NATS) Space() error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%d MiB are free on the disk of the record, and %d must be: make room, and sending goes on by itself", free>>20, spaceEnough>>20)
+	return fmt.Errorf("%s are free on the disk of the record, and %s must be: make room, and sending goes on by itself", size.Text(free), size.Text(spaceEnough))
 }
 
 // Free is how much may still be written to the server's disk.

@@ -58,13 +58,13 @@ func (b RetentionChanged) Key() []string {
 	return []string{strconv.FormatUint(b.After, 10), strconv.Itoa(b.Years)}
 }
 
-func (b ContentErased) summary() string {
+func (b ContentErased) summary(Names) string {
 	if b.Early {
-		return "the content of the message was erased, before the retention had passed"
+		return "agreed to the erasure of the content of the message, before the retention had passed"
 	}
-	return "the content of the message was erased"
+	return "agreed to the erasure of the content of the message"
 }
 
-func (b RetentionChanged) summary() string {
-	return "content is kept for " + counted(b.Years, "year", "years") + " from now on, before it was " + strconv.Itoa(b.Before)
+func (b RetentionChanged) summary(Names) string {
+	return "set the retention of content to " + counted(b.Years, "year", "years") + "; before, it was " + strconv.Itoa(b.Before)
 }

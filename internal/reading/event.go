@@ -46,9 +46,13 @@ func (r *Room) event(ctx context.Context, seq uint64) (w Whole, err error) {
 		return w, ErrNotFound
 	}
 	at := int64(seq) // #nosec G115 -- bounded above
+	names, err := staffNames(ctx, r.Pool)
+	if err != nil {
+		return w, err
+	}
 	rows, err := r.Pool.Query(ctx, selectEntries, []int64{at})
 	if err == nil {
-		w.Entry, err = pgx.CollectExactlyOneRow(rows, scanEntry)
+		w.Entry, err = pgx.CollectExactlyOneRow(rows, scanEntry(names))
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return w, ErrNotFound

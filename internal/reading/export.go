@@ -107,6 +107,10 @@ func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
 
 // read hands over all events of the export, until ctx ends.
 func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
+	names, err := staffNames(ctx, x.room.Pool)
+	if err != nil {
+		return err
+	}
 	var places []int64
 	if x.filter.ofPerson() {
 		if places, err = x.personal(ctx); err != nil {
@@ -120,7 +124,7 @@ func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
 		}
 		for rest := batch; len(rest) > 0; {
 			var group []*Whole
-			if group, rest, err = unpack(rest); err != nil {
+			if group, rest, err = unpack(rest, names); err != nil {
 				return err
 			}
 			select {
@@ -137,10 +141,10 @@ func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
 }
 
 // unpack makes a group of the first events of a batch, and gives the rest of it.
-func unpack(batch []copied) (group []*Whole, rest []copied, err error) {
+func unpack(batch []copied, names events.Names) (group []*Whole, rest []copied, err error) {
 	bytes := 0
 	for len(group) < min(perGroup, len(batch)) && bytes < groupBytes {
-		w, err := batch[len(group)].whole()
+		w, err := batch[len(group)].whole(names)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -201,7 +205,7 @@ func collect[T any](ctx context.Context, pool *pgxpool.Pool, to pgx.RowToFunc[T]
 }
 
 // whole unpacks an event. What is not one of ours has no more than its place.
-func (c copied) whole() (*Whole, error) {
+func (c copied) whole(names events.Names) (*Whole, error) {
 	w := &Whole{Leaf: c.Leaf, Projected: c.Projected}
 	w.Seq = uint64(c.Seq) // #nosec G115 -- a sequence
 	if c.Repeats != nil {
@@ -218,7 +222,7 @@ func (c copied) whole() (*Whole, error) {
 		return w, nil
 	}
 	w.ID, w.Type, w.Time, w.Actor, w.MessageID = e.ID, e.Type, e.Time, e.Actor, e.MessageID
-	w.Summary = summaryOf(e, w.Repeats)
+	w.Summary = summaryOf(e, names, w.Repeats)
 	return w, nil
 }
 
@@ -251,7 +255,7 @@ func (r *Room) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err erro
 	if err != nil {
 		return m, fmt.Errorf("looking for an export: %w", err)
 	}
-	w, err := c.whole()
+	w, err := c.whole(nil) // its summary is not asked for
 	if err != nil {
 		return m, err
 	}

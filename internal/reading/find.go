@@ -73,11 +73,15 @@ func (r *Room) find(ctx context.Context, f Filter, from Place, limit int) (page 
 		if err != nil {
 			return err
 		}
+		names, err := staffNames(ctx, tx)
+		if err != nil {
+			return err
+		}
 		rows, err = tx.Query(ctx, selectEntries, places)
 		if err != nil {
 			return err
 		}
-		page, err = pgx.CollectRows(rows, scanEntry)
+		page, err = pgx.CollectRows(rows, scanEntry(names))
 		return err
 	})
 	return page, err
@@ -126,7 +130,11 @@ const selectEntries = `
 	LEFT JOIN record.chunks c ON e.type = 'deliveries.created' AND c.message_id = k.message_id AND c.chunk = k.chunk
 	ORDER BY wanted.place`
 
-func scanEntry(row pgx.CollectableRow) (Entry, error) {
+func scanEntry(names events.Names) pgx.RowToFunc[Entry] {
+	return func(row pgx.CollectableRow) (Entry, error) { return readEntry(row, names) }
+}
+
+func readEntry(row pgx.CollectableRow, names events.Names) (Entry, error) {
 	var (
 		e                  Entry
 		seq                int64
@@ -150,7 +158,7 @@ func scanEntry(row pgx.CollectableRow) (Entry, error) {
 		e.Repeats = uint64(*repeats) // #nosec G115 -- a sequence
 	}
 	if deliveries != nil {
-		e.Summary = events.ChunkSummary(int(*deliveries), &events.ChunkRef{Index: int(*index), Of: int(*of)}) + repeating(e.Repeats)
+		e.Summary = events.ChunkSummary(e.Actor, names, int(*deliveries), &events.ChunkRef{Index: int(*index), Of: int(*of)}) + repeating(e.Repeats)
 		return e, nil
 	}
 	s, err := ledger.Unpack(e.Seq, stored)
@@ -162,14 +170,32 @@ func scanEntry(row pgx.CollectableRow) (Entry, error) {
 		e.Summary = notAnEvent
 		return e, nil
 	}
-	e.Summary = summaryOf(parsed, e.Repeats)
+	e.Summary = summaryOf(parsed, names, e.Repeats)
 	return e, nil
 }
 
 // notAnEvent is said of what stands on the record and is none.
 const notAnEvent = "what stands here is not an event"
 
-func summaryOf(e events.Event, repeats uint64) string { return events.Summary(e) + repeating(repeats) }
+func summaryOf(e events.Event, names events.Names, repeats uint64) string {
+	return events.Summary(e, names) + repeating(repeats)
+}
+
+// staffNames reads the names of all staff, who are few.
+func staffNames(ctx context.Context, q interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}) (events.Names, error) {
+	rows, err := q.Query(ctx, `SELECT staff_id, name FROM record.staff`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the names of staff: %w", err)
+	}
+	names := map[string]string{}
+	var id, name string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error { names[id] = name; return nil }); err != nil {
+		return nil, fmt.Errorf("reading the names of staff: %w", err)
+	}
+	return func(id string) string { return names[id] }, nil
+}
 
 func repeating(first uint64) string {
 	if first == 0 {

@@ -170,7 +170,7 @@ func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 	for _, e := range readings {
 		said = append(said, e.Summary)
 	}
-	want := []string{"event " + strconv.FormatUint(found[0].Seq, 10) + " of the record was read", "the record was read: a list of 6 events"}
+	want := []string{"Staff member rosa read event " + strconv.FormatUint(found[0].Seq, 10) + " of the record", "Staff member rosa read a list of 6 events of the record"}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Errorf("(-want +said):\n%s", diff)
 	}

@@ -151,7 +151,9 @@ func (o *Office) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Eras
 
 // destroy destroys every key that opens something of a message, in Postgres and in the
 // content store: its own, with which go those of its documents in the sealed header; those
-// of its uploads; its manifest's. The body and the manifest go with them: a failover of
+// of its uploads; its manifest's; and a draft that is a copy of it, with the copies of its
+// documents. The message's own is the first: what makes a copy locks it. The body and the
+// manifest go with them: a failover of
 // Postgres can bring back a row, and for a moment, until the recorder has come to the
 // erasure again, the row looks as if it counted.
 func (o *Office) destroy(ctx context.Context, message uuid.UUID) error {
@@ -174,10 +176,12 @@ func (o *Office) destroy(ctx context.Context, message uuid.UUID) error {
 func (o *Office) destroyRows(ctx context.Context, message uuid.UUID) error {
 	return pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
 		for _, sql := range []string{
+			`DELETE FROM app.message_content WHERE message_id = $1`,
+			`DELETE FROM app.attachments WHERE copy_of = $1`,
+			`DELETE FROM app.drafts WHERE copy_of = $1`,
 			`DELETE FROM app.attachments WHERE attachment_id IN (SELECT (a->>'attachment_id')::uuid
 				FROM record.messages, jsonb_array_elements(attachments) a WHERE message_id = $1)`,
 			`DELETE FROM app.manifest_keys WHERE message_id = $1`,
-			`DELETE FROM app.message_content WHERE message_id = $1`,
 		} {
 			if _, err := tx.Exec(ctx, sql, message); err != nil {
 				return err
@@ -195,6 +199,8 @@ func (o *Office) Sweep(ctx context.Context) error {
 	rows, err := o.Pool.Query(ctx, `SELECT e.message_id,
 		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)
+		OR EXISTS (SELECT FROM app.drafts d WHERE d.copy_of = e.message_id)
+		OR EXISTS (SELECT FROM app.attachments a WHERE a.copy_of = e.message_id)
 		FROM record.erasures e WHERE e.status = 'erased'`)
 	if err != nil {
 		return fmt.Errorf("looking for keys that should be destroyed: %w", err)

@@ -367,6 +367,31 @@ func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
 	}
 }
 
+// A draft that is a copy of the message goes with it, and so do the documents copied for it.
+func TestACopyIsErasedToo(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	copies := func() (n int) {
+		if err := c.Admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.drafts WHERE copy_of = $1) + (SELECT count(*) FROM app.attachments WHERE copy_of = $1)`, c.message).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	begin := func() {
+		c.Exec(t, `INSERT INTO app.drafts (draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at, copy_of) VALUES (gen_random_uuid(), 'w', 1, '', '', '', '', now(), $1)`, c.message)
+		c.Exec(t, `INSERT INTO app.attachments (attachment_id, staff_id, wrapped_key, sealed_name, size, media_type, sha256, uploaded_at, copy_of) VALUES (gen_random_uuid(), 'w', '', '', 1, 'x', sha256(''), now(), $1)`, c.message)
+	}
+	begin()
+	asked := c.ask(t, c.ann)
+	if _, err := c.office.Approve(t.Context(), c.ben, asked.ID); err != nil || copies() != 0 {
+		t.Errorf("%d copies are left, %v", copies(), err)
+	}
+	begin()
+	if err := c.office.Sweep(t.Context()); err != nil || copies() != 0 {
+		t.Errorf("after the sweep %d copies are left, %v", copies(), err)
+	}
+}
+
 // While nothing can be recorded nothing is erased.
 func TestWithoutTheRecordNothingIsErased(t *testing.T) {
 	t.Parallel()

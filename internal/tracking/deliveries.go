@@ -22,15 +22,19 @@ type Delivery struct {
 	AlertState   string
 	AlertReason  string
 	AlertAt      *time.Time
-	Attempts     int
+	Attempts     int // requests that SendGrid was sent for this alert; 0: none was made
 	OpenedAt     *time.Time
 }
 
 // Filter chooses deliveries; its zero value chooses all.
 type Filter struct {
 	Alert  events.AlertState // "": any
+	Reason string            // of the alert's state, word for word; "": any. It needs Alert
 	Opened *bool             // nil: either
 }
+
+// NoAddress chooses those who have no e-mail address, and were not alerted for that.
+var NoAddress = Filter{Alert: events.AlertSkipped, Reason: "no e-mail address"}
 
 // Deliveries gives up to limit deliveries of a message with portal user numbers
 // above after, in order of number.
@@ -42,11 +46,7 @@ func (t *Tracker) Deliveries(ctx context.Context, message uuid.UUID, f Filter, a
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}
-		args := []any{planned, message, after, limit}
-		if f.Alert != "" {
-			args = append(args, string(f.Alert))
-		}
-		rows, err := tx.Query(ctx, f.numbers(), args...)
+		rows, err := tx.Query(ctx, f.numbers(), append([]any{planned}, f.args(message, after, limit)...)...)
 		if err != nil {
 			return err
 		}
@@ -74,10 +74,14 @@ func (t *Tracker) Deliveries(ctx context.Context, message uuid.UUID, f Filter, a
 const alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_bitmapscan',
 	'enable_hashjoin', 'enable_material', 'enable_mergejoin', 'enable_seqscan', 'enable_sort']) AS name`
 
+// attempts is how many requests SendGrid was sent for an alert. Outcomes are numbered
+// by attempt, and an attempt whose outcome is that none was due made no request.
+const attempts = `greatest(coalesce(x.attempt, c.alert_attempt) - (coalesce(x.state, c.alert_state) = 'skipped')::integer, 0)`
+
 const selectDeliveries = `
 	SELECT wanted.no, u.portal_user_id, u.name, c.delivered_at,
 	       coalesce(x.state, c.alert_state), coalesce(x.reason, c.alert_reason), coalesce(x.at, c.alert_at),
-	       coalesce(x.attempt, c.alert_attempt), o.opened_at
+	       ` + attempts + `, o.opened_at
 	FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)` + partByPart + `
 	JOIN app.portal_users u ON u.portal_user_no = wanted.no
 	ORDER BY wanted.place`
@@ -107,7 +111,8 @@ func utc(t *time.Time) *time.Time {
 
 // The queries for the portal user numbers of a page, each along the index of the
 // smallest table that tells them: $1 is the message, $2 where to begin, $3 how
-// many, $4 the state of the alert. OPENED stands for the condition on opening.
+// many, $4 the state of the alert, $5 the reason of it. OPENED stands for the condition
+// on opening, EXCEPTIONREASON and CHUNKREASON for those on the reason.
 const (
 	anyDelivery = `
 	SELECT d.portal_user_no AS no FROM record.deliveries d
@@ -148,7 +153,7 @@ const (
 	// then of numbers is that of numbers, and a page reads a chunk or two.
 	inState = `
 	(SELECT d.portal_user_no AS no FROM record.alert_exceptions d
-	 WHERE d.message_id = $1 AND d.portal_user_no > $2 AND d.state = $4 OPENED
+	 WHERE d.message_id = $1 AND d.portal_user_no > $2 AND d.state = $4 EXCEPTIONREASON OPENED
 	 ORDER BY no LIMIT $3)
 	UNION ALL
 	(SELECT d.portal_user_no AS no
@@ -159,7 +164,7 @@ const (
 	       AND (SELECT true FROM record.alert_exceptions x
 	            WHERE x.message_id = d.message_id AND x.portal_user_no = d.portal_user_no) IS NULL OPENED
 	     ORDER BY d.portal_user_no LIMIT $3) d
-	 WHERE c.message_id = $1 AND c.last_no > $2 AND c.alert_state = $4
+	 WHERE c.message_id = $1 AND c.last_no > $2 AND c.alert_state = $4 CHUNKREASON
 	 ORDER BY c.chunk, d.portal_user_no LIMIT $3)
 	ORDER BY no LIMIT $3`
 )
@@ -170,15 +175,31 @@ func (f Filter) numbers() string {
 	switch {
 	case f.Alert == "" && opened:
 		return openedDelivery
-	case f.Alert == events.AlertAccepted && opened: // of two large sets, the smaller
+	case f.Alert == events.AlertAccepted && f.Reason == "" && opened: // of two large sets, the smaller
 		return openedInState
 	case f.Alert == "" && f.Opened != nil:
 		return unopenedDelivery
 	case f.Alert == "":
 		return anyDelivery
 	default:
-		return strings.ReplaceAll(inState, "OPENED", f.opening())
+		exception, chunk := "", ""
+		if f.Reason != "" {
+			exception, chunk = "AND d.reason = $5", "AND c.alert_reason = $5"
+		}
+		return strings.NewReplacer("OPENED", f.opening(), "EXCEPTIONREASON", exception, "CHUNKREASON", chunk).Replace(inState)
 	}
+}
+
+// args are those of the query that numbers gives.
+func (f Filter) args(message uuid.UUID, after int32, limit int) []any {
+	args := []any{message, after, limit}
+	if f.Alert != "" {
+		args = append(args, string(f.Alert))
+	}
+	if f.Alert != "" && f.Reason != "" {
+		args = append(args, f.Reason)
+	}
+	return args
 }
 
 func (f Filter) opening() string {

@@ -96,14 +96,15 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		by := Filter{Alert: events.AlertFailed, Reason: "x"}
+		if n := touches(t, tx, by.numbers(), by.args(id, 0, limit)...); n > 50*limit {
+			t.Errorf("those of a reason, with statistics %v, touch %v rows for a page of %d", statistics, n, limit)
+		}
 		for _, alert := range []events.AlertState{"", events.AlertAccepted, events.AlertFailed, events.AlertUnknown} {
 			for _, opened := range []*bool{nil, &yes, &no} {
 				for _, after := range []int32{0, size / 2, size - 10} {
 					f := Filter{Alert: alert, Opened: opened}
-					args := []any{id, after, limit}
-					if alert != "" {
-						args = append(args, string(alert))
-					}
+					args := f.args(id, after, limit)
 					asked, _ := json.Marshal(f)
 					if n := touches(t, tx, f.numbers(), args...); n > 50*limit {
 						t.Errorf("%s after %d, with statistics %v, touches %v rows for a page of %d", asked, after, statistics, n, limit)

@@ -117,11 +117,7 @@ func (s *nameSearch) page(after int32, limit int) (r Recipients, err error) {
 // go on, 0 at the end.
 func (s *nameSearch) alongDeliveries(after int32, limit int) (found []int32, next int32, err error) {
 	for looked, step := 0, stride; looked < walk && len(found) <= limit; looked, step = looked+step, walk-stride {
-		args := []any{s.message, after, step + 1}
-		if s.filter.Alert != "" {
-			args = append(args, string(s.filter.Alert))
-		}
-		numbers, err := s.numbers(s.filter.numbers(), args...)
+		numbers, err := s.numbers(s.filter.numbers(), s.filter.args(s.message, after, step+1)...)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -171,7 +167,8 @@ func (s *nameSearch) amongCalled(called []int32, after int32, limit int) ([]int3
 		FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)`+partByPart+`
 		WHERE wanted.no > $3 AND ($4 = '' OR coalesce(x.state, c.alert_state) = $4)
 		  AND ($5::boolean IS NULL OR (o.opened_at IS NOT NULL) = $5)
-		ORDER BY wanted.place LIMIT $6`, s.message, called, after, string(s.filter.Alert), s.filter.Opened, limit)
+		  AND ($7 = '' OR coalesce(x.reason, c.alert_reason) = $7)
+		ORDER BY wanted.place LIMIT $6`, s.message, called, after, string(s.filter.Alert), s.filter.Opened, limit, s.filter.Reason)
 }
 
 func (s *nameSearch) numbers(query string, args ...any) ([]int32, error) {

@@ -51,8 +51,9 @@ var pages = map[string][]string{
 	"GET /messages/drafts/{id}":            {"maria /messages/drafts/{draft}"},
 	"GET /messages/drafts/{id}/check":      {"maria /messages/drafts/{draft}/check"},
 	"GET /messages/drafts/{id}/recipients": {"maria /messages/drafts/{draft}/recipients"},
-	"GET /messages/drafts/{id}/delete":     {"maria /messages/drafts/{draft}/delete"},
-	"GET /messages/groups/{group}/count":   {"-maria /messages/groups/active_patients/count"},
+	"GET /messages/drafts/{id}/letters":    {"maria /messages/drafts/{draft}/letters"}, "GET /messages/drafts/{id}/letters.csv": {"-maria /messages/drafts/{draft}/letters.csv"},
+	"GET /messages/drafts/{id}/delete":   {"maria /messages/drafts/{draft}/delete"},
+	"GET /messages/groups/{group}/count": {"-maria /messages/groups/active_patients/count"},
 
 	"GET /operations/replays":               {"maria /operations/replays"},
 	"GET /operations/replays/new":           {"maria /operations/replays/new", "maria /operations/replays/new?message={sent}"},

@@ -257,9 +257,9 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) string {
 	switch {
 	case !u.Active:
-		return "No link can be sent: the account is not active."
+		return "No link can be sent: the account is not active, so they can’t sign in. Correct it in the source system, and import again."
 	case u.Email == "":
-		return "No link can be sent: there is no e-mail address. Add one where the directory comes from, and import again."
+		return "They can’t sign in, and no link can be sent: there is no e-mail address. Add one in the source system, and import again."
 	case known.Dead:
 		return "No link can be sent: the e-mail address does not work, e-mail to it came back. Change it where the directory comes from, and import again. " +
 			"The command `postern portal-user invite` makes a link to hand out."
@@ -278,6 +278,8 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 		return p.kit.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. A link that was sent before does not work any more.")
 	case errors.Is(err, letter.ErrNotSent):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and a link from before does not work any more. Try again in a minute"}})
+	case errors.Is(err, access.ErrCrowded):
+		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
 	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):
 		return p.renderPortalUser(w, r, nil) // where the reason stands
 	}

@@ -1,9 +1,11 @@
 package administration
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,28 +80,50 @@ func (p *Pages) renderNewStaff(w http.ResponseWriter, r *http.Request, n newcome
 // changed.
 func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	n := newcomer{r.PostFormValue("name"), r.PostFormValue("email")}
-	password := r.PostFormValue("password")
-	if password == "" {
-		return p.renderNewStaff(w, r, n, page.Errors{{Field: "password", Message: "Enter a first password, at least 12 characters"}})
+	wanted := access.NewStaff{Email: n.Email, Name: n.Name, Password: r.PostFormValue("password")}
+	errs, err := wrongStaff(wanted.Check())
+	if wanted.Password == "" {
+		errs = append(errs, page.Error{Field: "password", Message: "Enter a first password, at least 12 characters"})
 	}
-	made, err := p.kit.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), access.NewStaff{Email: n.Email, Name: n.Name, Password: password})
-	if err == nil {
-		return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added, and may do nothing yet. Say below what they may do.")
+	if err == nil && len(errs) == 0 {
+		var made access.Staff
+		made, err = p.kit.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), wanted)
+		if err == nil {
+			return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added. Choose below what they may do.")
+		}
+		errs, err = wrongStaff(err)
 	}
-	for _, known := range []struct {
+	if err != nil {
+		return err
+	}
+	return p.renderNewStaff(w, r, n, errs)
+}
+
+// wrongStaff says in the words of the form what is wrong with a staff member to be.
+// Another error it gives back.
+func wrongStaff(err error) (errs page.Errors, other error) {
+	known := []struct {
 		err            error
 		field, message string
 	}{
 		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
-		{access.ErrEmail, "email", sentence(err)},
+		{access.ErrEmail, "email", ""},
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
-		{access.ErrPassword, "password", sentence(err)},
-	} {
-		if errors.Is(err, known.err) {
-			return p.renderNewStaff(w, r, n, page.Errors{{Field: known.field, Message: known.message}})
-		}
+		{access.ErrPassword, "password", ""},
 	}
-	return err
+	for _, one := range page.Faults(err) {
+		i := slices.IndexFunc(known, func(k struct {
+			err            error
+			field, message string
+		}) bool {
+			return errors.Is(one, k.err)
+		})
+		if i < 0 {
+			return nil, err
+		}
+		errs = append(errs, page.Error{Field: known[i].field, Message: cmp.Or(known[i].message, sentence(one))})
+	}
+	return errs, nil
 }
 
 // sentence makes a sentence of an error that is meant for people.

@@ -127,6 +127,11 @@ func TestAddAStaffMember(t *testing.T) {
 		field, error string
 	}{
 		{form("", "new@clinic.example", webtest.Password), "name", "Enter a name"},
+		{form("", "nowhere", ""), "name", "Enter a name"},
+		{form("", "nowhere", ""), "email", "The e-mail address can't be used"},
+		{form("", "nowhere", ""), "password", "Enter a first password"},
+		{form("", "new@clinic.example", "short"), "name", "Enter a name"},
+		{form("", "new@clinic.example", "short"), "password", "at least 12 characters"},
 		{form("New", "nowhere", webtest.Password), "email", "The e-mail address can't be used: it is not an e-mail address of the form name@example.org"},
 		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "exists already"},
 		{form("New", "new@clinic.example", "short"), "password", "it needs at least 12 characters"},

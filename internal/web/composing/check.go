@@ -32,6 +32,7 @@ type checking struct {
 	Warnings  []line
 	First     []member
 	MoreFirst bool
+	ByPost    int // recipients without an e-mail address
 	Bulk      bool
 	Confirm   string // as typed
 
@@ -74,8 +75,8 @@ func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
 // checked here: compose gets a moment.
 func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 	at, err := d.When.At(time.Local)
-	if err != nil {
-		wrong = page.Errors{{Field: fieldOf(err), Message: sentence(err.Error())}}
+	for _, one := range page.Faults(err) {
+		wrong = append(wrong, page.Error{Field: fieldOf(one), Message: page.Sentence(one)})
 	}
 	seconds := undo
 	return compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc,
@@ -121,6 +122,7 @@ func (c *checking) words(l labels.Labels) {
 	}
 	was, _ := json.Marshal(c.Counts) // numbers and names of reasons
 	c.WasJSON, c.Undo, c.Bulk, c.To = string(was), undo, len(c.Recipients.Groups) > 0, chosenInWords(l, c.Recipients)
+	c.ByPost = c.Counts.Warnings[string(directory.NoAddress)]
 	c.At, _ = c.When.At(time.Local)
 	at := time.Now()
 	if c.At != nil {

@@ -52,10 +52,20 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 		"1 portal user without an e-mail address", "Name of ann", "Aftercare", "From Sam Sender", "Read <b>this</b>:", "note.txt 5 bytes",
 		"Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
 		Holds(`href="https://clinic.example/a?b=1&amp;c=2"`).Hides("<b>this</b>", `name="confirm"`)
+	page.Says("they can’t sign in to the portal, so they won’t see this message there").Hides("next sign in")
+	w.Get(w.at+"/letters").Is(http.StatusOK).Says("Name of ann", "Send them a letter").Hides("Name of ben")
+	letters := w.Get(w.at + "/letters.csv").Is(http.StatusOK)
+	if rows := strings.Split(letters.Body, "\r\n"); len(rows) != 3 || rows[0] != "\ufeffportal_user_id,name,who" || !strings.HasPrefix(rows[1], "ann,Name of ann,") {
+		t.Errorf("the file is %q", letters.Body)
+	}
+	if got := letters.Header.Get("Content-Disposition"); strings.Contains(got, "ann") || !strings.Contains(got, "letters-") {
+		t.Errorf("it is saved as %s", got)
+	}
+	s.Staff(t, "Eve", access.SendPortalMessage).Get(w.at + "/letters").Is(http.StatusNotFound)
 	if page.URL.Path != w.at+"/check" {
 		t.Errorf("the check is at %s", page.URL)
 	}
-	sent := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("The message goes out in 10 seconds", "Aftercare", "Undo")
+	sent := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("The message goes out in", "Aftercare", "Undo")
 	id := strings.TrimPrefix(sent.URL.Path, "/messages/")
 	w.Get("/messages/drafts").Says("No drafts.")
 	w.Get(w.at).Is(http.StatusNotFound)
@@ -116,7 +126,7 @@ func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 	if n := count(t, s, sends); n != 0 {
 		t.Fatalf("%d sends without the right number", n)
 	}
-	w.Post(w.at+"/check", confirmation(page, " 10 ")).Is(http.StatusOK).Says("The message goes out in 10 seconds")
+	w.Post(w.at+"/check", confirmation(page, " 10 ")).Is(http.StatusOK).Says("The message goes out in")
 }
 
 // Who gets the message is listed a page at a time.
@@ -214,18 +224,20 @@ func TestWrongInput(t *testing.T) {
 		field  string
 		says   string
 	}{
-		"no recipient":     {text("Subject", "text"), true, "find-user", "Add at least one recipient."},
-		"no subject":       {text(" ", "text"), false, "subject", "Enter a subject."},
-		"no message":       {text("Subject", "\r\n "), false, "message", "Enter a message."},
-		"a long subject":   {text(strings.Repeat("é", 201), "text"), false, "subject", "The subject has 201 characters; at most 200 are allowed."},
-		"a long message":   {text("Subject", strings.Repeat("é", 100_001)), false, "message", "The message has 100001 characters; at most 100000 are allowed."},
-		"two lines":        {text("Sub\nject", "text"), false, "subject", "The subject holds the control character"},
-		"no such day":      {when("31", "2", "2027", "9:30"), false, "send-day", "Enter a real date"},
-		"no such time":     {when("1", "2", "2027", "later"), false, "send-time", "Enter a time"},
-		"in the past":      {when(past.Format("2"), past.Format("1"), past.Format("2006"), "9:30"), false, "send-day", "The date and time must be in the future."},
-		"too far off":      {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within a year from now."},
-		"everything":       {when("", "", "", ""), true, "send-day", "Enter a real date"},
-		"an escaped value": {text(`"><script>`, ""), false, "message", "Enter a message."},
+		"no recipient":      {text("Subject", "text"), true, "find-user", "Add at least one recipient."},
+		"no subject":        {text(" ", "text"), false, "subject", "Enter a subject."},
+		"no message":        {text("Subject", "\r\n "), false, "message", "Enter a message."},
+		"a long subject":    {text(strings.Repeat("é", 201), "text"), false, "subject", "The subject has 201 characters; at most 200 are allowed."},
+		"a long message":    {text("Subject", strings.Repeat("é", 100_001)), false, "message", "The message has 100001 characters; at most 100000 are allowed."},
+		"two lines":         {text("Sub\nject", "text"), false, "subject", "The subject holds the control character"},
+		"no such day":       {when("31", "2", "2027", "9:30"), false, "send-day", "Enter a real date"},
+		"no such time":      {when("1", "2", "2027", "later"), false, "send-time", "Enter a time"},
+		"in the past":       {when(past.Format("2"), past.Format("1"), past.Format("2006"), "9:30"), false, "send-day", "The date and time must be in the future."},
+		"too far off":       {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within a year from now."},
+		"no day or time":    {when("31", "2", "2027", "25:99"), false, "send-day", "Enter a real date"},
+		"nor a time or day": {when("31", "2", "2027", "25:99"), false, "send-time", "Enter a time"},
+		"everything":        {when("", "", "", ""), true, "send-day", "Enter a real date"},
+		"an escaped value":  {text(`"><script>`, ""), false, "message", "Enter a message."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := compose(t, v)

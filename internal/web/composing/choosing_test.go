@@ -126,7 +126,7 @@ func TestDocuments(t *testing.T) {
 		file{"exactly.pdf", pdf(4 << 20)}, file{"C:\\scans\\one more.pdf", pdf(4<<20 + 1)}, file{"note.txt", []byte("Hello")},
 		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
 		Is(http.StatusUnprocessableEntity).
-		Says("exactly.pdf 4.0 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
+		Says("exactly.pdf 4 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
 			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
 		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
 	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)

@@ -54,6 +54,8 @@ func (p *Pages) Routes() []page.Route {
 		staff("GET /messages/drafts/{id}/check", p.check),
 		staff("POST /messages/drafts/{id}/check", p.send),
 		staff("GET /messages/drafts/{id}/recipients", p.recipients),
+		staff("GET /messages/drafts/{id}/letters", p.letters),
+		staff("GET /messages/drafts/{id}/letters.csv", p.lettersFile),
 		staff("GET /messages/drafts/{id}/delete", p.askToDelete),
 		staff("POST /messages/drafts/{id}/delete", p.delete),
 		{Pattern: "GET /messages/groups/{group}/count", Realm: access.RealmStaff, Actions: page.May(access.SendToGroup), Handle: p.countGroup},

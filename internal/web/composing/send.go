@@ -56,14 +56,8 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("message %s was sent: %w", sent.ID, err)
 	}
 	p.kit.AwaitRecorder(ctx, sent.Seq)
-	return p.kit.Redirect(w, r, "/messages/"+sent.ID.String(), p.sentNotice(request))
-}
-
-func (p *Pages) sentNotice(request compose.Request) string {
-	if request.SendAt != nil {
-		return "The message is scheduled. You can call it off until it goes out."
-	}
-	return fmt.Sprintf("The message goes out in %d seconds. Until then you can undo it.", undo)
+	// The page says how the message stands, as long as it does.
+	return p.kit.Redirect(w, r, "/messages/"+sent.ID.String(), "")
 }
 
 // notSent says why a message was not sent, where its sender can do something about

@@ -17,6 +17,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/draft"
 	"postern/internal/labels"
+	"postern/internal/size"
 	"postern/internal/web/page"
 )
 
@@ -101,8 +102,8 @@ var (
 		{directory.LinkNotBegun, "The link to the {patient} has not begun yet"},
 	}
 	warnings = []reasonWords{
-		{directory.AccountInactive, "with an account that is not active: the message waits in it, and no e-mail says so"},
-		{directory.NoAddress, "without an e-mail address: they see the message when they next sign in, and no e-mail says so"},
+		{directory.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until the source system makes it active"},
+		{directory.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
 	}
 )
 
@@ -204,7 +205,7 @@ func whyNotAttached(err error) string {
 	fileType, infected := new(attachment.TypeError), new(clamd.InfectedError)
 	switch {
 	case errors.Is(err, attachment.ErrTooLarge):
-		return "it is larger than 4 MB. Choose a smaller file, or split it"
+		return "it is larger than " + size.Text(attachment.MaxSize) + ". Choose a smaller file, or split it"
 	case errors.Is(err, attachment.ErrEmpty):
 		return "it is empty"
 	case errors.As(err, &fileType):
@@ -222,9 +223,9 @@ func fileName(part *multipart.Part) string { return attachment.CleanName(part.Fi
 
 // unreadable says that a form can't be read, which is its sender's browser's doing.
 func unreadable(err error) error {
-	if size := new(http.MaxBytesError); errors.As(err, &size) {
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
-			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", page.Bytes(size.Limit))}
+			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", size.Text(tooLarge.Limit))}
 	}
 	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive whole", Detail: "Nothing was saved. Go back and try again."}
 }

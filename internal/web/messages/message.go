@@ -3,6 +3,7 @@ package messages
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/alerting"
 	"postern/internal/compose"
+	"postern/internal/draft"
 	"postern/internal/retention"
 	"postern/internal/tracking"
 	"postern/internal/web/page"
@@ -127,6 +129,10 @@ type standing struct {
 	Now   time.Time
 	Own   bool            // the reader sent it, and may take it back
 	Pause *alerting.Pause // what keeps its alerts back, nil for nothing
+	// MayEdit says whether the reader may edit it and send it again, and Again what they
+	// sent it again as, nil for nothing.
+	MayEdit bool
+	Again   *uuid.UUID
 }
 
 func (p *Pages) standingOf(r *http.Request, m tracking.Message) (standing, error) {
@@ -136,15 +142,36 @@ func (p *Pages) standingOf(r *http.Request, m tracking.Message) (standing, error
 	}
 	pauses, err := p.kit.Alerting.Pauses(r.Context())
 	own := m.Role == tracking.RoleSender && access.Allow(page.Subject(r), access.SendMessage) == nil
-	return standing{Message: m, Times: times, Now: p.kit.Now(), Own: own, Pause: alerting.Of(pauses, m.ID)}, err
+	if err != nil {
+		return standing{}, err
+	}
+	s := standing{Message: m, Times: times, Now: p.kit.Now(), Own: own, Pause: alerting.Of(pauses, m.ID)}
+	return s, p.again(r, &s)
+}
+
+// again fills in what can be done about a message of the reader's that was taken back.
+func (p *Pages) again(r *http.Request, s *standing) error {
+	if !s.Own || s.Status != "cancelled" && s.Status != "recalled" {
+		return nil
+	}
+	sent, err := p.kit.Compose.Sent(r.Context(), page.Subject(r), draft.CopyKey(s.ID))
+	if err == nil {
+		s.Again = &sent
+	}
+	if !errors.Is(err, compose.ErrNotFound) {
+		return err
+	}
+	headers, err := p.kit.Compose.Headers(r.Context(), []uuid.UUID{s.ID})
+	_, s.MayEdit = headers[s.ID] // unless its content was erased
+	return err
 }
 
 // Words are the status in words.
 func (s standing) Words() string { return statusOf(s.Message) }
 
-// SecondsLeft is how long the message waits still.
+// SecondsLeft is how long the message waits still, rounded up.
 func (s standing) SecondsLeft() int {
-	return max(int(s.ReleaseAt.Sub(s.Now).Round(time.Second).Seconds()), 0)
+	return max(int(math.Ceil(s.ReleaseAt.Sub(s.Now).Seconds())), 0)
 }
 
 // MayRecall says whether the reader may take it back from those who got it.

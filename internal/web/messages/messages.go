@@ -50,7 +50,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /worklists/unread", Realm: access.RealmStaff, Actions: page.May(access.SeeMessages), Handle: p.unread},
 		{Pattern: "GET " + noEmailAt, Realm: access.RealmStaff, Actions: page.May(access.SendMessage, access.SeeDirectory), Handle: p.noEmail},
 		{Pattern: "POST /messages/{id}/{part}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
-			"cancel": sending(p.cancel), "recall": sending(p.recall), "recipients": p.kit.Ask})},
+			"cancel": sending(p.cancel), "recall": sending(p.recall), "edit": sending(p.edit), "recipients": p.kit.Ask})},
 		{Pattern: "POST /messages", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.kit.Ask},
 		{Pattern: "POST /messages/bcc", Realm: access.RealmStaff, Actions: page.May(access.SeeBcc), Handle: p.kit.Ask},
 	}

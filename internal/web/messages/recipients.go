@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 
@@ -13,13 +14,14 @@ import (
 type chosen struct {
 	Q, Alert, Opened string
 	after            int32
+	before           int    // how many recipients were listed before this page; 0: not known
 	words            string // Q, as it stands in addresses: see page.Kit.Words
 }
 
 func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error) {
 	q, sealed, err := p.kit.Words(r)
 	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
-	if c.Alert != "" && !among(alerts, c.Alert) {
+	if c.Alert != "" && !among(alertChoices, c.Alert) {
 		errs = append(errs, page.Error{Field: "alert", Message: "Choose what became of the alert from the list"})
 	}
 	if c.Opened != "" && !among(openings, c.Opened) {
@@ -31,6 +33,7 @@ func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error
 			errs = append(errs, page.Error{Message: "The address of this page is not complete. Start again from the first recipient"})
 		}
 		c.after = int32(n) // #nosec G115 -- parsed as such
+		c.before = page.Number(r, "before", 0, math.MaxInt32)
 	}
 	return c, errs, err
 }
@@ -42,6 +45,9 @@ func (c chosen) Any() bool { return c.Q != "" || c.Alert != "" || c.Opened != ""
 
 func (c chosen) filter() tracking.Filter {
 	f := tracking.Filter{Alert: events.AlertState(c.Alert)}
+	if c.Alert == noAddress {
+		f = tracking.NoAddress
+	}
 	if c.Opened != "" {
 		opened := c.Opened == "true"
 		f.Opened = &opened
@@ -49,12 +55,14 @@ func (c chosen) filter() tracking.Filter {
 	return f
 }
 
-func (c chosen) href(path string, after int32) string {
-	from := ""
+// href is the address of the recipients after one of them, before whom and with whom so
+// many were listed.
+func (c chosen) href(path string, after int32, before int) string {
+	from, listed := "", ""
 	if after > 0 {
-		from = strconv.Itoa(int(after))
+		from, listed = strconv.Itoa(int(after)), strconv.Itoa(before)
 	}
-	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "opened": c.Opened, "after": from})
+	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "opened": c.Opened, "after": from, "before": listed})
 }
 
 // received is what the page of a message's recipients shows.
@@ -65,7 +73,20 @@ type received struct {
 	Rows             []recipient
 	First, Next, CSV string // addresses
 	Partly           bool   // see tracking.Recipients
+	Total            tracking.Total
 }
+
+// From and To are which of all recipients stand on the page, counted from 1; 0 where
+// that is not known.
+func (r received) From() int {
+	if len(r.Rows) == 0 || r.Chosen.after > 0 && r.Chosen.before == 0 {
+		return 0
+	}
+	return r.Chosen.before + 1
+}
+
+// To is the last of them.
+func (r received) To() int { return r.Chosen.before + len(r.Rows) }
 
 type recipient struct{ tracking.Delivery }
 
@@ -82,7 +103,7 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	path := at(m) + "/recipients"
-	data := received{Message: m, Chosen: c, Alerts: alerts, Openings: openings, CSV: c.href(path+".csv", 0)}
+	data := received{Message: m, Chosen: c, Alerts: alertChoices, Openings: openings, CSV: c.href(path+".csv", 0, 0)}
 	if len(errs) == 0 {
 		found, err := p.kit.Tracking.Recipients(r.Context(), m, c.filter(), c.Q, c.after, perPage)
 		if err != nil {
@@ -92,10 +113,16 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 			data.Rows = append(data.Rows, recipient{d})
 		}
 		if data.Partly = found.Partly; found.Next > 0 {
-			data.Next = c.href(path, found.Next)
+			data.Next = c.href(path, found.Next, data.To())
 		}
 		if c.after > 0 {
-			data.First = c.href(path, 0)
+			data.First = c.href(path, 0, 0)
+		}
+		if data.Total, err = p.kit.Tracking.Total(r.Context(), m, c.filter(), c.Q); err != nil {
+			return err
+		}
+		if data.From() > 0 { // some may have been added since the message was read
+			data.Total.Count = max(data.Total.Count, data.To())
 		}
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "recipients.html", Title: "Recipients of a message", Section: section, Data: data, Errors: errs})

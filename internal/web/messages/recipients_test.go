@@ -2,6 +2,7 @@ package messages_test
 
 import (
 	"encoding/csv"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ func received(t *testing.T, c *clinic, sam *webtest.Visitor) (id string) {
 	c.until(t, sam, "/messages/"+id, "was accepted 2 of 3")
 	c.Exec(t, `INSERT INTO record.alert_exceptions SELECT $1, portal_user_no, 0, 'failed', '550 no such mailbox', 3, '2026-01-02T03:04:05Z'
 		FROM app.portal_users WHERE portal_user_id = 'cy'`, id)
+	c.Exec(t, `UPDATE record.messages SET alert_accepted = 1, alert_failed = 1 WHERE message_id = $1`, id)
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +49,9 @@ func TestRecipients(t *testing.T) {
 	for query, want := range map[string]string{
 		"alert=failed":                 "cy",
 		"alert=skipped":                "bo",
+		"alert=no-address":             "bo",
+		"alert=no-address&q=name":      "bo",
+		"alert=no-address&opened=true": "",
 		"alert=accepted":               "anna",
 		"alert=accepted&opened=true":   "anna",
 		"opened=true":                  "anna",
@@ -70,7 +75,10 @@ func TestRecipients(t *testing.T) {
 		}
 		if want == "" {
 			page.Says("No recipient matches. Clear the filters.")
+			continue
 		}
+		n := len(strings.Fields(want))
+		page.Says(fmt.Sprintf("1–%d of %d portal user", n, n))
 	}
 	for _, query := range []string{"alert=lost", "opened=maybe", "after=x", "after=-1"} {
 		sam.Get(at + "?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
@@ -110,7 +118,7 @@ func TestExportingRecipients(t *testing.T) {
 	}
 	want := map[string][]string{
 		"anna": {"Name of anna", "accepted", "", "1"},
-		"bo":   {"Name of bo", "skipped", "no e-mail address", "1"},
+		"bo":   {"Name of bo", "skipped", "no e-mail address", "0"},
 		"cy":   {`'=HYPERLINK("http://evil.example")`, "failed", "550 no such mailbox", "3"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -134,13 +142,14 @@ func TestALargeListOfRecipients(t *testing.T) {
 	id := c.delivered(t, sam, "To all", "anna")
 	c.fill(t, id, 4500)
 	at := "/messages/" + id + "/recipients"
-	first := sam.Get(at).Says("Name of anna", "More recipients").Hides("First recipients")
-	second := sam.Get(link(t, first.Body, "next")).Says("Ada Common", "First recipients", "More recipients").Hides("Name of anna")
+	first := sam.Get(at).Says("Name of anna", "More recipients", "1–50 of 4,501 portal users").Hides("First recipients")
+	second := sam.Get(link(t, first.Body, "next")).Says("Ada Common", "First recipients", "More recipients", "51–100 of 4,501 portal users").Hides("Name of anna")
 	sam.Get(link(t, second.Body, "prev")).Says("Name of anna")
 
-	sam.Get(at+"?q=rare").Says("Zoe Rare").Hides("Search more", "More recipients", "Ada")
+	sam.Get(at + "?after=100").Says("4,501 portal users").Hides("of 4,501")
+	sam.Get(at+"?q=rare").Says("Zoe Rare", "1–1 of 1 portal user").Hides("Search more", "More recipients", "Ada")
 	sam.Get(at + "?q=rare&opened=true").Says("No recipient matches.")
-	sam.Get(at+"?q=common").Says("Ada Common", "More recipients").Hides("Search more", "Kim")
+	sam.Get(at+"?q=common").Says("Ada Common", "More recipients", "1–50 of more than").Hides("Search more", "Kim")
 	// Twenty-five hundred are called Kim, of whom one got the message.
 	page := sam.Get(at+"?q=kim").Says("Nobody found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
 	for range 3 {

@@ -17,6 +17,13 @@ var statuses = []choice{{"scheduled", "Scheduled"}, {"sending", "Sending"}, {"se
 // alerts are what can become of an alert.
 var alerts = []choice{{"pending", "Waiting"}, {"accepted", "Alerted"}, {"failed", "Failed"}, {"skipped", "Skipped"}, {"unknown", "Unknown"}}
 
+// noAddress is the choice of those who have no e-mail address. They can't sign in, and
+// get a letter.
+const noAddress = "no-address"
+
+// alertChoices are what the recipients of a message can be filtered by.
+var alertChoices = append(slices.Clone(alerts), choice{noAddress, "Skipped: no e-mail address"})
+
 func called(choices []choice, value string) string {
 	for _, c := range choices {
 		if c.Value == value {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/parked"
+	"postern/internal/size"
 	"postern/internal/web/page"
 )
 
@@ -150,7 +151,7 @@ func readable(data []byte) string {
 		return r
 	}, text)
 	if len(text) > mostShown {
-		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + page.Bytes(int64(len(data))) + " in all: `postern parked show` prints everything"
+		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + size.Text(int64(len(data))) + " in all: `postern parked show` prints everything"
 	}
 	return text
 }

@@ -86,6 +86,17 @@ func Sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
+// Faults gives the errors that were joined into one, each by itself.
+func Faults(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what wraps a join says more than the join
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
 // Unavailable answers for a request whose session could not be read: with a page where
 // one is asked for, else as [api.Unavailable]. It is what [access.Config].Fail wants.
 func Unavailable(w http.ResponseWriter, r *http.Request, err error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/internal/labels"
+	"postern/internal/size"
 	"postern/internal/web/static"
 )
 
@@ -17,11 +18,11 @@ import (
 var funcs = template.FuncMap{
 	"asset":     static.URL,
 	"count":     Count,
-	"count64":   func(n uint64) string { return Count(int(n)) },   // #nosec G115 -- counts things that there are
-	"bytes64":   func(n uint64) string { return Bytes(int64(n)) }, // #nosec G115 -- bytes of a disk
+	"count64":   func(n uint64) string { return Count(int(n)) },       // #nosec G115 -- counts things that there are
+	"bytes64":   func(n uint64) string { return size.Text(int64(n)) }, // #nosec G115 -- bytes of a disk
 	"plural":    plural,
 	"of":        of,
-	"bytes":     Bytes,
+	"bytes":     size.Text,
 	"time":      clock,
 	"when":      func(t any) template.HTML { return recent(t, time.Now()) },
 	"day":       day,
@@ -33,6 +34,7 @@ var funcs = template.FuncMap{
 	"hasPrefix": strings.HasPrefix,
 	"join":      strings.Join,
 	"json":      asJSON,
+	"isolate":   isolate,
 }
 
 // Count writes a number with its thousands apart: 1,204,331.
@@ -54,19 +56,6 @@ func plural(n int, one, many string) string {
 
 // of gives "1 portal user" or "3 portal users", in the clinic's words.
 func of(n int, l *labels.Label) string { return plural(n, Lower(l.One), Lower(l.Many)) }
-
-// Bytes writes a size as people do: 812 bytes, 34 kB, 1.2 MB. A MB has 1,048,576
-// bytes, as in the limit of 4 MB for a document.
-func Bytes(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d bytes", n)
-	case n < 1000*1024:
-		return fmt.Sprintf("%d kB", (n+512)/1024)
-	default:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
-	}
-}
 
 // clock writes a moment as people do, in the time zone of the server, which is the
 // clinic's, with UTC and the zone where one points at it.

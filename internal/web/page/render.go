@@ -43,7 +43,9 @@ func MustParse(files fs.FS) *Set {
 		if err != nil {
 			return err
 		}
-		set.byName[path.Base(name)] = template.Must(template.Must(layout.Clone()).New(path.Base(name)).Parse(string(text)))
+		t := template.Must(template.Must(layout.Clone()).New(path.Base(name)).Parse(string(text)))
+		isolateAll(t)
+		set.byName[path.Base(name)] = t
 		return nil
 	})
 	if err != nil {

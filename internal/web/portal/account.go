@@ -37,10 +37,18 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	}
 	tooSoon := access.TooSoon{}
 	switch {
-	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+	case errors.As(err, &tooSoon):
 		return p.showAccount(w, r, page.Errors{{Field: "current", Message: page.Sentence(err)}})
-	case errors.Is(err, access.ErrPassword):
-		return p.showAccount(w, r, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+	case errors.Is(err, access.ErrCurrentPassword), errors.Is(err, access.ErrPassword):
+		var errs page.Errors
+		for _, one := range page.Faults(err) {
+			field := "current"
+			if errors.Is(one, access.ErrPassword) {
+				field = "password"
+			}
+			errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
+		}
+		return p.showAccount(w, r, errs)
 	case err != nil:
 		return err
 	}

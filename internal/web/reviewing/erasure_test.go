@@ -28,7 +28,7 @@ func TestTwoAdministratorsErase(t *testing.T) {
 	ann.Get("/record/erasures/new?message=" + c.message).Is(http.StatusOK).Holds(c.message)
 	for _, wrong := range []struct{ message, reason, says string }{
 		{"x", why, "the id of a message"}, {uuid.NewString(), why, "no message with this id"},
-		{c.message, "  ", "Enter why"}, {c.message, strings.Repeat("x", 501), "at most 500"},
+		{"x", " ", "the id of a message"}, {"x", " ", "Enter why"}, {c.message, "  ", "Enter why"}, {c.message, strings.Repeat("x", 501), "at most 500"},
 	} {
 		ann.Post("/record/erasures", url.Values{"message": {wrong.message}, "reason": {wrong.reason}}).Is(http.StatusUnprocessableEntity).Says(wrong.says)
 	}

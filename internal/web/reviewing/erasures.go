@@ -145,18 +145,22 @@ func (p *Pages) showAsking(w http.ResponseWriter, r *http.Request, a asking, err
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	a := asking{Message: strings.TrimSpace(r.PostFormValue("message")), Reason: r.PostFormValue("reason")}
 	id, err := uuid.Parse(a.Message)
+	var errs page.Errors
 	if err != nil {
-		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "Enter the id of a message, as it stands in its address"}}, 0)
+		errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, as it stands in its address"})
 	}
-	e, err := p.kit.Kept.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
-	invalid := new(compose.Invalid)
-	switch {
-	case errors.As(err, &invalid):
+	if invalid := new(compose.Invalid); errors.As(compose.CheckReason(a.Reason), &invalid) {
 		message := "The reason " + invalid.Faults[0].Message
 		if strings.TrimSpace(a.Reason) == "" {
 			message = "Enter why the content must go"
 		}
-		return p.showAsking(w, r, a, page.Errors{{Field: "reason", Message: message}}, 0)
+		errs = append(errs, page.Error{Field: "reason", Message: message})
+	}
+	if len(errs) > 0 {
+		return p.showAsking(w, r, a, errs, 0)
+	}
+	e, err := p.kit.Kept.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
+	switch {
 	case errors.Is(err, compose.ErrNotFound):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "There is no message with this id"}}, 0)
 	case errors.Is(err, retention.ErrGoingOut), errors.Is(err, retention.ErrAsked):

@@ -1,6 +1,7 @@
 // Custom Labels shows how words read while they are typed, and an upload says how far
 // it is and refuses what is too large before it begins. Both work without this.
 import { focusErrors } from './forms.js'
+import { sizeText } from './size.js'
 
 const form = document.querySelector('form[data-labels]')
 const upload = document.querySelector('form[data-upload]')
@@ -36,9 +37,9 @@ function watchUpload (form) {
   const bar = form.querySelector('progress')
   const most = Number(form.dataset.uploadMost)
   const total = () => [...files.files].reduce((sum, file) => sum + file.size, 0)
-  const tooLarge = () => total() > most ? `The files have ${mega(total())} together, and at most ${mega(most)} can be uploaded.` : ''
+  const tooLarge = () => total() > most ? `The files have ${sizeText(total())} together, and at most ${sizeText(most)} can be uploaded.` : ''
 
-  files.addEventListener('change', () => { said.textContent = tooLarge() || (files.files.length ? `${files.files.length === 1 ? '1 file' : files.files.length + ' files'}, ${mega(total())}.` : '') })
+  files.addEventListener('change', () => { said.textContent = tooLarge() || (files.files.length ? `${files.files.length === 1 ? '1 file' : files.files.length + ' files'}, ${sizeText(total())}.` : '') })
   form.addEventListener('submit', (event) => {
     if (!files.files.length) return
     event.preventDefault()
@@ -78,8 +79,4 @@ function showRefusal (page) {
   const again = document.querySelector('form[data-upload]')
   if (again) watchUpload(again)
   focusErrors()
-}
-
-function mega (bytes) {
-  return bytes < 1000 * 1024 ? `${Math.round(bytes / 1024)} kB` : `${(bytes / 1048576).toLocaleString('en', { maximumFractionDigits: 1 })} MB`
 }

@@ -225,14 +225,14 @@ function add (file) {
 
 // refusal says why a file need not be sent at all. The server looks again, and closer.
 function refusal (file) {
-  if (file.size > Number(form.dataset.mostSize)) return 'it is larger than 4 MB. Choose a smaller file, or split it'
+  if (file.size > Number(form.dataset.mostSize)) return `it is larger than ${form.dataset.most}. Choose a smaller file, or split it`
   if (file.size === 0) return 'it is empty'
   const known = form.dataset.extensions.split(',')
   return known.some((ending) => file.name.toLowerCase().endsWith(ending)) ? '' : 'files of that type can’t be sent'
 }
 
 function name (file) {
-  return Object.assign(document.createElement('span'), { className: 'app-file__name', textContent: file.name })
+  return Object.assign(document.createElement('span'), { className: 'app-file__name', dir: 'auto', textContent: file.name })
 }
 
 function upload (file, row, bar, said) {
@@ -271,7 +271,7 @@ function upload (file, row, bar, said) {
 }
 
 function refuse (row, file, text) {
-  const said = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', textContent: text })
+  const said = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', dir: 'auto', textContent: text })
   const dismiss = Object.assign(document.createElement('button'), { type: 'button', className: 'app-link-button', textContent: 'Dismiss' })
   dismiss.append(Object.assign(document.createElement('span'), { className: 'govuk-visually-hidden', textContent: ` ${file.name}` }))
   dismiss.addEventListener('click', () => {

@@ -1,0 +1,87 @@
+package compose
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/content"
+	"postern/internal/content/attachment"
+	"postern/internal/directory"
+	"postern/internal/events"
+)
+
+// ErrNotTakenBack says that a message was neither cancelled nor recalled.
+var ErrNotTakenBack = errors.New("only a message that was cancelled or recalled can be edited and sent again")
+
+// Copy gives what a message was sent from that was cancelled or recalled, for its sender
+// to change and send again. Its documents are copied to new uploads of the sender's, so
+// that the end of one message's content is not that of the other's. It fails with
+// [ErrNotFound] where the message is not the asker's, with [ErrNotTakenBack] and with
+// [ErrErased]. Called twice it makes two sets of uploads; one that is in no draft is
+// swept like any other.
+func (c *Composer) Copy(ctx context.Context, staff access.Subject, id uuid.UUID) (Request, error) {
+	s, err := c.own(ctx, staff, id)
+	if err != nil {
+		return Request{}, err
+	}
+	if s.status != "cancelled" && s.status != "recalled" {
+		return Request{}, ErrNotTakenBack
+	}
+	h, body, err := c.Open(ctx, id)
+	if err != nil {
+		return Request{}, err
+	}
+	r := Request{Subject: h.Subject, Body: body, StaffBcc: h.StaffBcc}
+	var hold events.Hold
+	var releaseAt time.Time
+	var groups []string
+	err = c.pool.QueryRow(ctx, `SELECT recipients -> 'portal_user_ids', recipients -> 'groups', hold, release_at FROM record.messages WHERE message_id = $1`, id).
+		Scan(&r.Recipients.PortalUserIDs, &groups, &hold, &releaseAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Request{}, fmt.Errorf("reading the recipients of message %s: %w", id, err)
+	}
+	for _, g := range groups {
+		r.Recipients.Groups = append(r.Recipients.Groups, directory.Group(g))
+	}
+	if hold == events.HoldScheduled {
+		r.SendAt = &releaseAt
+	}
+	for _, a := range h.Attachments {
+		copied, err := c.copyAttachment(ctx, staff, id, a.ID)
+		if err != nil {
+			return Request{}, err
+		}
+		r.AttachmentIDs = append(r.AttachmentIDs, copied)
+	}
+	return r, nil
+}
+
+// copyAttachment makes an upload of a document of a message. It was checked and scanned
+// when it was first uploaded.
+func (c *Composer) copyAttachment(ctx context.Context, staff access.Subject, message, id uuid.UUID) (uuid.UUID, error) {
+	a, data, err := c.OpenAttachment(ctx, message, id)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	up := attachment.Uploaded{ID: uuid.New(), Name: a.Name, Size: a.Size, MediaType: a.MediaType}
+	key, wrapped, err := c.cfg.Content.NewKey(up.ID)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	info, err := c.cfg.Content.Create(ctx, content.AttachmentOf(up.ID), key, bytes.NewReader(data))
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("copying attachment %s: %w", id, err)
+	}
+	up.WrappedKey, up.SHA256 = wrapped, info.SHA256
+	return up.ID, c.keepUpload(ctx, staff, up, &message)
+}

@@ -1,0 +1,82 @@
+package composing
+
+import (
+	"encoding/csv"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/directory"
+	"postern/internal/export"
+	"postern/internal/web/page"
+)
+
+// letters lists who gets the message by post alone, having no e-mail address to sign in
+// with, a page at a time.
+func (p *Pages) letters(w http.ResponseWriter, r *http.Request) error {
+	d, err := p.open(r)
+	if err != nil {
+		return err
+	}
+	found, next, err := p.kit.Compose.AudienceWithoutEmail(r.Context(), page.Subject(r), d.Recipients, 2*perPage, r.FormValue("cursor"))
+	if err != nil {
+		return err
+	}
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	data := struct {
+		ID           uuid.UUID
+		Members      []member
+		Newer, Older string
+	}{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
+	data.Newer, data.Older = pages(r, next)
+	return p.kit.Render(w, r, set, page.View{Template: "letters.html", Title: "Recipients without an e-mail address", Section: "compose", Data: data})
+}
+
+// writing is how long the reader may take for one batch of a file.
+const writing = time.Minute
+
+// lettersFile gives the same as a file (RFC 4180), read and written in batches. Where
+// that fails half-way the download breaks off, and does not end as if it were whole.
+func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
+	d, err := p.open(r)
+	if err != nil {
+		return err
+	}
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	file, control := csv.NewWriter(w), http.NewResponseController(w)
+	file.UseCRLF = true
+	for cursor, begun := "", false; ; begun = true {
+		found, next, err := p.kit.Compose.AudienceWithoutEmail(r.Context(), page.Subject(r), d.Recipients, directory.MostPerPage, cursor)
+		if err != nil && !begun {
+			return err
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if !begun {
+			w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
+			w.Header().Set("Content-Disposition", `attachment; filename="letters-`+d.ID.String()+`.csv"`)
+			// The mark in front has a spreadsheet read names as the UTF-8 that they are.
+			_, _ = w.Write([]byte("\ufeff")) // Flush gives the error
+			_ = file.Write([]string{"portal_user_id", "name", "who"})
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(writing)) // the server's own is for pages
+		for _, m := range found {
+			_ = file.Write([]string{export.Inert(m.ID), export.Inert(m.Name), export.Inert(who(l, m.PortalUser, p.kit.Now()))})
+		}
+		if file.Flush(); file.Error() != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}

@@ -1,0 +1,51 @@
+package messages
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"postern/internal/compose"
+	"postern/internal/draft"
+	"postern/internal/web/page"
+)
+
+// edit opens a message that was cancelled or recalled as a draft, as it was; one that is
+// scheduled it cancels first. A crash between the two leaves a cancelled message, whose
+// page has the button that leads here.
+func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
+	m, err := p.own(r)
+	if err != nil {
+		return err
+	}
+	me := page.Subject(r)
+	if m.Status == "scheduled" {
+		err := p.kit.Compose.Cancel(r.Context(), me, m.ID)
+		if errors.Is(err, compose.ErrTooLate) {
+			return p.tooLate(w, r, "It is too late to edit this message: it is going out already. You can recall it instead.")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// Pressed again after the copy was sent, it leads to what it was sent as.
+	if sent, err := p.kit.Compose.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
+		return p.kit.Redirect(w, r, "/messages/"+sent.String(), "")
+	} else if !errors.Is(err, compose.ErrNotFound) {
+		return err
+	}
+	d, err := p.kit.Draft.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
+		request, err := p.kit.Compose.Copy(r.Context(), me, m.ID)
+		return draft.Content{Subject: request.Subject, Body: request.Body, Recipients: request.Recipients, StaffBcc: request.StaffBcc,
+			AttachmentIDs: request.AttachmentIDs, When: draft.WhenAt(request.SendAt, time.Local)}, err
+	})
+	switch {
+	case errors.Is(err, compose.ErrErased), errors.Is(err, draft.ErrErased):
+		return p.tooLate(w, r, "This message can't be edited: its content was erased.")
+	case errors.Is(err, compose.ErrNotTakenBack):
+		return p.tooLate(w, r, "Only a message that was cancelled or recalled can be edited and sent again.")
+	case err != nil:
+		return err
+	}
+	return p.kit.Redirect(w, r, "/messages/drafts/"+d.ID.String(), "")
+}

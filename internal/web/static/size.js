@@ -1,0 +1,14 @@
+// sizeText writes a size in bytes as package size does on the server: "812 bytes",
+// "34 kB", "1.2 MB", "70 GB".
+export function sizeText (bytes) {
+  if (bytes === 1) return '1 byte'
+  if (bytes < 1000) return `${bytes} bytes`
+  const units = ['kB', 'MB', 'GB', 'TB']
+  let value = bytes / 1024
+  while (value >= 999.5 && units.length > 1) {
+    value /= 1024
+    units.shift()
+  }
+  const digits = units[0] === 'kB' || value >= 99.95 ? 0 : 1
+  return `${Number(Math.max(value, 1).toFixed(digits))} ${units[0]}`
+}
