@@ -37,9 +37,10 @@ var imports = map[string]string{
 	"content/attachment": "content content/clamd",
 
 	// Who there is, and who may do what.
+	"inbound":        "",
 	"directory":      "events",
 	"directory/demo": "directory",
-	"access":         "content events store",
+	"access":         "content events inbound store",
 	"organisation":   "",
 
 	// The four that speak to one another through the record alone.
@@ -64,7 +65,7 @@ var imports = map[string]string{
 	"search":     "access compose directory labels tracking",
 	"intake":     "access content directory outbox",
 	"desk":       "access compose content content/clamd draft events inbox intake labels letter organisation position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
-	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
+	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbound inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
 	"alerting":   "events",
@@ -78,21 +79,21 @@ var imports = map[string]string{
 	// The pages. Each kind of them has a package, and all are made with page.
 	"draft":              "access content directory",
 	"web/static":         "",
-	"web/page":           "access alerting api desk labels web/static",
+	"web/page":           "access alerting api desk inbound labels web/static",
 	"web/door":           "access letter organisation web/page",
 	"web/account":        "access web/page",
-	"web/composing":      "access api compose content/attachment content/clamd directory draft labels web/page",
+	"web/composing":      "access api compose content/attachment content/clamd directory draft inbound labels web/page",
 	"web/operating":      "access alerting operations parked web/page",
 	"web/messages":       "access alerting compose events export retention tracking web/page",
 	"web/portal":         "access api compose directory inbox letter web/page",
-	"web/administration": "access directory intake labels letter web/page",
+	"web/administration": "access directory inbound intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
-	"config":        "notify/sendgrid", // whose key a setting is
-	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
+	"config":        "inbound notify/sendgrid", // whose key and networks settings are
+	"roles":         "api archive checkpoint web config content content/clamd desk embedded eventlog events fanout inbound letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access checkpoint config content directory directory/demo embedded eventlog notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
@@ -236,6 +237,23 @@ func TestTheEnvironmentIsReadInOnePlace(t *testing.T) {
 					if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, s.Sel.Name) {
 						t.Errorf("%s calls os.%s: settings come from package config", name, s.Sel.Name)
 					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// A form with files is read part by part: net/http would put it on the disk as it is.
+func TestNoFormIsPutOnTheDisk(t *testing.T) {
+	for name := range load(t) {
+		if isForTests(name) {
+			continue
+		}
+		for _, file := range filesOf(t, name) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains([]string{"ParseMultipartForm", "FormFile", "ReadForm", "GetMultipartForm"}, s.Sel.Name) {
+					t.Errorf("%s uses %s: read the parts of MultipartReader", name, s.Sel.Name)
 				}
 				return true
 			})
