@@ -31,6 +31,7 @@ var summaries = map[Type]func(Event) (string, error){
 	TypeAlertsSkipped:        summary(AlertOutcome.summary),
 	TypeAlertsUnknown:        summary(AlertOutcome.summary),
 	TypeAlertsReported:       summary(AlertsReported.summary),
+	TypeAddressReported:      summary(AddressReported.summary),
 	TypeReplayPlanned:        summary(ReplayPlanned.summary),
 	TypeReplayStarted:        words("a replay was started"),
 	TypeReplayPaused:         words("a replay was paused"),
@@ -219,6 +220,10 @@ func (b AlertsReported) summary() string {
 		n += len(r.Reports)
 	}
 	return "SendGrid reported on alerts: " + counted(n, "report", "reports")
+}
+
+func (b AddressReported) summary() string {
+	return "SendGrid reported that the e-mail address of " + counted(len(b.Dead), "portal user", "portal users") + " does not work"
 }
 
 func (b ReplayPlanned) summary() string {
