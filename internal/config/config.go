@@ -238,7 +238,7 @@ func (c *Config) checkServing(p Process, fault fault) {
 	}
 	if _, err := inbound.ParseProxies(c.TrustedProxies); err != nil {
 		for one := range strings.Lines(err.Error()) {
-			fault("TRUSTED_PROXIES: %s", strings.TrimSpace(one))
+			fault("TRUSTED_PROXIES must be networks or addresses, comma-separated: %s", strings.TrimSpace(one))
 		}
 	}
 	if (p == API || p == Notify) && !isURL(c.PublicURL, "http", "https") {
