@@ -1,6 +1,7 @@
 package page
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -89,10 +90,13 @@ func open(r *http.Request, route Route) error {
 	if err := inbound.Open(r, takes, len(route.Actions) > 0); err != nil {
 		return err
 	}
-	err := r.ParseForm()
+	err, large := r.ParseForm(), (*http.MaxBytesError)(nil)
 	switch {
 	case err == nil || r.Method != http.MethodPost:
 		return nil
+	case errors.As(err, &large):
+		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
+			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send less.", Bytes(large.Limit))}
 	case inbound.IsRefusal(err):
 		return err
 	}
