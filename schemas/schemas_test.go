@@ -93,6 +93,8 @@ var examples = []events.Body{
 	events.ErasureWithdrawn{ErasureID: someID, MessageID: someID},
 	events.ContentErased{ErasureID: someID, MessageID: someID, ApprovedBy: "staff:s2", Early: true},
 	events.RetentionChanged{Years: 10, Before: 6, After: 7},
+	events.AddressReported{ID: "made-up", Type: "bounce", At: time.Unix(1_700_000_000, 0).UTC(), Status: "5.1.1", Reason: "550 no such user",
+		Dead: []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: 2}}},
 }
 
 var recordFilter = events.RecordFilter{MessageID: &someID, PortalUserID: "pu-1", PatientID: "pt-1", Type: "signed_in",

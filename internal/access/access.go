@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -52,7 +51,7 @@ type Gate struct {
 	staff     *door
 	portal    *door
 	browsers  *scs.SessionManager // in which an address has signed in before
-	addresses *httprate.RateLimiter
+	tries     tries
 }
 
 // New makes a Gate. It costs one password hash and no I/O.
@@ -73,7 +72,6 @@ func New(cfg Config) (*Gate, error) {
 	g.staff = &door{newSessions(cfg, RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
 	g.portal = &door{newSessions(cfg, RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
 	g.browsers = newBrowserSessions(cfg)
-	g.addresses = httprate.NewRateLimiter(signInsPerMinute, time.Minute)
 	return g, nil
 }
 

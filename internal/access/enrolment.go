@@ -231,12 +231,8 @@ func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
 // provePassword fails with [ErrCurrentPassword], or with [TooSoon] as signing in does:
 // whoever finds a desk unlocked can't guess faster there.
 func (g *Gate) provePassword(ctx context.Context, who Subject, password string) error {
-	staff, err := g.StaffByID(ctx, who.ID)
-	if err != nil {
-		return err
-	}
-	lane := g.laneOf(ctx, RealmStaff, staff.Email)
-	if err := g.countTry(ctx, lane); err != nil {
+	lane := ownLane(who)
+	if err := g.countTry(ctx, lane.key); err != nil {
 		return err
 	}
 	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)

@@ -38,6 +38,7 @@ const (
 type found struct {
 	subject Subject
 	err     error
+	again   func(context.Context) (Subject, error)
 }
 
 // SubjectFrom returns who makes the request: [ErrUnauthenticated] for nobody, or
@@ -48,6 +49,37 @@ func SubjectFrom(ctx context.Context) (Subject, error) {
 		return Subject{}, errors.New("access: the request did not come through Staff or Portal")
 	}
 	return f.subject, f.err
+}
+
+// Again finds out once more who makes the request, as if it came now: for an answer
+// that goes on for longer than a request. A session that has ended since, a token that
+// was revoked and somebody who may not come in any more are [ErrUnauthenticated];
+// permissions are those of now, for [Allow]. It does not put the end of the session off.
+func Again(ctx context.Context) (Subject, error) {
+	f, ok := ctx.Value(subjectContext).(found)
+	if !ok {
+		return Subject{}, errors.New("access: the request did not come through Staff or Portal")
+	}
+	return f.again(ctx)
+}
+
+// unvalued is a context without the session that a request came with.
+type unvalued struct{ context.Context }
+
+func (unvalued) Value(any) any { return nil }
+
+func (d *door) again(r *http.Request) func(context.Context) (Subject, error) {
+	return func(ctx context.Context) (Subject, error) {
+		var token string
+		if cookie, err := r.Cookie(d.sessions.Cookie.Name); err == nil {
+			token = cookie.Value
+		}
+		ctx, err := d.sessions.Load(unvalued{ctx}, token)
+		if err != nil {
+			return Subject{}, fmt.Errorf("reading the session: %w", err)
+		}
+		return d.authenticate(r.WithContext(ctx))
+	}
 }
 
 // Staff is middleware for what staff use. It loads and saves the session, finds
@@ -61,7 +93,7 @@ func (g *Gate) Portal(next http.Handler) http.Handler { return g.wrap(g.portal, 
 func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
 	identified := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject, err := d.authenticate(r)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), subjectContext, found{subject, err})))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), subjectContext, found{subject, err, d.again(r)})))
 	})
 	plain := d.sessions.LoadAndSave(identified)
 	signingIn := g.browsers.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

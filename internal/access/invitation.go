@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,8 @@ import (
 
 var (
 	// ErrInvitation says that a link opens nothing: never did, has been used, was
-	// replaced by a newer one or has expired.
+	// replaced by a newer one, has expired, or was made for an address that the
+	// directory has no more, or for an account that is not active.
 	ErrInvitation = errors.New("this link is not valid any more: ask the clinic for a new one")
 	// ErrNoAddress says that a portal user has no e-mail address.
 	ErrNoAddress = errors.New("this portal user has no e-mail address, and signing in needs one: add it in the source system and import again")
@@ -64,7 +66,7 @@ func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) err
 		return err
 	}
 	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE app.portal_invitations SET used_at = $2`+openInvitation, digest, g.cfg.Now())
+		tag, err := tx.Exec(ctx, `UPDATE app.portal_invitations i SET used_at = $2 FROM app.portal_users u`+openInvitation, digest, g.cfg.Now())
 		if err == nil && tag.RowsAffected() != 1 {
 			err = ErrInvitation
 		}
@@ -88,11 +90,29 @@ func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitatio
 // anyTime is later than when any link was made, by whatever clock.
 func (g *Gate) anyTime() time.Time { return g.cfg.Now().AddDate(1, 0, 0) }
 
-// CountAsk counts that somebody asks for links at an address, and refuses it as
-// [TooSoon] where that happens often. It looks at no account, and so is the same for
-// an address that none has.
+// ErrAskedElsewhere says that an e-mail address was asked about so often, from several
+// places, that it gets no further link for now. One that works was sent to it in the
+// last quarter of an hour.
+var ErrAskedElsewhere = errors.New("the address was asked about often: look for the e-mail that was sent")
+
+// CountAsk counts that a client asks for links at an e-mail address. It refuses that as
+// [TooSoon] where this client does so often, and with [ErrAskedElsewhere] where others
+// have: strangers fill no one's mailbox, and learn from that error nothing if it is
+// answered as success is. It looks at no account, and so is the same for an address
+// that none has.
 func (g *Gate) CountAsk(ctx context.Context, email string) error {
-	return g.countTry(ctx, g.laneOf(ctx, "asking for a link", email))
+	if err := g.Throttle(ctx, AskingForLink); err != nil {
+		return err
+	}
+	lane := g.laneOf(ctx, Realm(AskingForLink), email)
+	if err := g.countTry(ctx, lane.key); err != nil || bytes.Equal(lane.key, lane.all) {
+		return err
+	}
+	err := g.countTry(ctx, lane.all)
+	if errors.As(err, new(TooSoon)) {
+		return ErrAskedElsewhere
+	}
+	return err
 }
 
 // InviteAddress makes a link for each active portal user who has an address: families
@@ -133,11 +153,11 @@ func (g *Gate) invite(ctx context.Context, u portalUser, until time.Time) (Invit
 	token, digest := newToken(linkTokenPrefix)
 	now := g.cfg.Now()
 	tag, err := g.pool.Exec(ctx, `
-		INSERT INTO app.portal_invitations AS i (token_hash, portal_user_no, purpose, expires_at, made_at) VALUES ($1, $2, $3, $4, $5)
+		INSERT INTO app.portal_invitations AS i (token_hash, portal_user_no, purpose, expires_at, made_at, address_version) VALUES ($1, $2, $3, $4, $5, $7)
 		ON CONFLICT (portal_user_no) WHERE used_at IS NULL DO UPDATE
-		SET token_hash = excluded.token_hash, purpose = excluded.purpose, expires_at = excluded.expires_at, made_at = excluded.made_at
-		WHERE i.made_at <= $6`,
-		digest, u.no, purpose, now.Add(lifetime), now, until)
+		SET token_hash = excluded.token_hash, purpose = excluded.purpose, expires_at = excluded.expires_at, made_at = excluded.made_at, address_version = excluded.address_version
+		WHERE i.made_at <= $6 OR i.address_version <> excluded.address_version`,
+		digest, u.no, purpose, now.Add(lifetime), now, until, u.version)
 	if err != nil {
 		return Invitation{}, fmt.Errorf("keeping the invitation: %w", err)
 	}
@@ -147,8 +167,11 @@ func (g *Gate) invite(ctx context.Context, u portalUser, until time.Time) (Invit
 	return Invitation{Token: token, Email: u.email, First: !u.hasAccount}, nil
 }
 
-// openInvitation picks the link of digest $1 if it can be used at $2.
-const openInvitation = ` WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2`
+// openInvitation picks the link i of digest $1 of the portal user u if it can be used at
+// $2: once, by an active account, and for as long as the directory has the address that
+// it was made for.
+const openInvitation = ` WHERE i.token_hash = $1 AND i.used_at IS NULL AND i.expires_at > $2
+	AND u.portal_user_no = i.portal_user_no AND u.email_version = i.address_version AND u.active`
 
 // WhoIsInvited tells whose link it is, without using it up, or fails with
 // [ErrInvitation].
@@ -163,8 +186,11 @@ func (g *Gate) invited(ctx context.Context, token string) (portalUser, []byte, e
 	if !ok {
 		return portalUser{}, nil, ErrInvitation
 	}
+	if err := g.Throttle(ctx, UsingLink); err != nil {
+		return portalUser{}, nil, err
+	}
 	u, err := one(ctx, g.pool, ErrInvitation, readPortalUser,
-		selectPortalUser+` JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no`+openInvitation+` AND u.active`, digest, g.cfg.Now())
+		selectPortalUser+` JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no`+openInvitation, digest, g.cfg.Now())
 	if err != nil && !errors.Is(err, ErrInvitation) {
 		err = fmt.Errorf("looking up an invitation: %w", err)
 	}

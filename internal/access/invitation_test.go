@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -154,5 +155,58 @@ func TestChangePortalPassword(t *testing.T) {
 	b.is("/portal", "")
 	if _, err := s.SignInPortal(t.Context(), Credentials{Email: "noor@home.example", Password: "another long one"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A link dies with the address that it was made for, whichever way it was made, and with
+// the account; and then another can be had at once.
+func TestALinkDiesWithItsAddress(t *testing.T) {
+	c := newClinic(t)
+	for i, change := range []string{
+		`UPDATE app.portal_users SET email = 'right@home.example', email_version = email_version + 1`,
+		`UPDATE app.portal_users SET email = '', email_version = email_version + 1`,
+		`UPDATE app.portal_users SET active = false`,
+	} {
+		for j, make := range []func(id, email string) (string, error){
+			func(id, _ string) (string, error) { return c.Invite(t.Context(), id) },
+			func(id, _ string) (string, error) {
+				made, err := c.InviteByMail(t.Context(), id)
+				return made.Token, err
+			},
+			func(_, email string) (string, error) {
+				made, err := c.InviteAddress(t.Context(), email)
+				if len(made) != 1 {
+					return "", fmt.Errorf("%d links, %w", len(made), err)
+				}
+				return made[0].Token, err
+			},
+		} {
+			id := fmt.Sprintf("pu-%d-%d", i, j)
+			email := id + "@home.example"
+			c.enrol(t, id, email, good)
+			token, err := make(id, email)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.WhoIsInvited(t.Context(), token); err != nil {
+				t.Fatal(err)
+			}
+			c.exec(t, change+` WHERE portal_user_id = '`+id+`'`)
+			if _, err := c.WhoIsInvited(t.Context(), token); !errors.Is(err, ErrInvitation) {
+				t.Errorf("%s: the link %d still says whose it is: %v", change, j, err)
+			}
+			if err := c.AcceptInvitation(t.Context(), token, "another long one"); !errors.Is(err, ErrInvitation) {
+				t.Errorf("%s: the link %d still sets a password: %v", change, j, err)
+			}
+			account, err := c.PortalAccount(t.Context(), id)
+			if err != nil || i < 2 && account.InvitedUntil != nil {
+				t.Errorf("%s: it is said to be invited until %v: %v", change, account.InvitedUntil, err)
+			}
+			if i == 0 {
+				if made, err := c.InviteAddress(t.Context(), "right@home.example"); err != nil || len(made) == 0 {
+					t.Errorf("the right address gets no link: %v", err)
+				}
+			}
+		}
 	}
 }

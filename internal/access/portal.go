@@ -31,6 +31,7 @@ func (inactiveError) Is(target error) bool { return target == ErrNoPortalUser }
 type portalUser struct {
 	no              int32
 	id, name, email string
+	version         int // of the e-mail address: how often the directory changed it
 	active          bool
 	hasAccount      bool
 	dead            bool // the e-mail address does not work
@@ -41,11 +42,11 @@ const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 	WHERE x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version)`
 
 const selectPortalUser = `
-	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `
+	SELECT u.portal_user_no, u.portal_user_id, u.name, u.email, u.email_version, u.active, a.portal_user_no IS NOT NULL, ` + deadAddress + `
 	FROM app.portal_users u LEFT JOIN app.portal_accounts a USING (portal_user_no)`
 
 func readPortalUser(row pgx.CollectableRow) (u portalUser, err error) {
-	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.active, &u.hasAccount, &u.dead)
+	return u, row.Scan(&u.no, &u.id, &u.name, &u.email, &u.version, &u.active, &u.hasAccount, &u.dead)
 }
 
 func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error) {
@@ -169,8 +170,8 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, p
 	if err != nil {
 		return err
 	}
-	lane := g.laneOf(ctx, RealmPortalUser, u.email)
-	if err := g.countTry(ctx, lane); err != nil {
+	lane := ownLane(who)
+	if err := g.countTry(ctx, lane.key); err != nil {
 		return err
 	}
 	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT password_hash FROM app.portal_accounts WHERE portal_user_no = $1`, u.no)

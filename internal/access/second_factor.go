@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -72,16 +73,22 @@ func (g *Gate) factorOf(ctx context.Context, staffID string) (factor, error) {
 }
 
 // prove holds a code against a staff member's second factor, and uses it up. It fails
-// with errNoFactor, [CodeNeeded] for "", or [ErrWrongCode].
-func (g *Gate) prove(ctx context.Context, staffID, code string) (events.SignInMethod, error) {
+// with errNoFactor, [CodeNeeded] for "", [TooSoon] or [ErrWrongCode].
+func (g *Gate) prove(ctx context.Context, lane lane, staffID, code string) (events.SignInMethod, error) {
 	f, err := g.factorOf(ctx, staffID)
 	if err != nil {
 		return events.ByPassword, err
 	}
 	code = strings.ToLower(strings.Join(strings.FieldsFunc(code, func(r rune) bool { return r == ' ' || r == '-' }), ""))
-	switch {
-	case code == "":
+	if code == "" {
 		return events.ByPassword, CodeNeeded{staffID}
+	}
+	if !bytes.Equal(lane.all, lane.key) { // else it is counted already
+		if err := g.countTry(ctx, lane.all); err != nil {
+			return events.ByPasswordAndCode, err
+		}
+	}
+	switch {
 	case len(code) == recoveryLength:
 		return events.ByPasswordAndRecoveryCode, g.useRecoveryCode(ctx, f.change, code)
 	case f.sealed == nil:
@@ -169,10 +176,10 @@ func (g *Gate) SignInWithCode(ctx context.Context, code string) (Subject, error)
 		return Subject{}, err
 	}
 	lane := g.laneOf(ctx, RealmStaff, staff.Email)
-	if err := g.countTry(ctx, lane); err != nil {
+	if err := g.countTry(ctx, lane.key); err != nil {
 		return Subject{}, err
 	}
-	method, err := g.prove(ctx, staff.ID, code)
+	method, err := g.prove(ctx, lane, staff.ID, code)
 	if errors.Is(err, errNoFactor) {
 		return Subject{}, ErrNotHalfway // it was reset meanwhile
 	}

@@ -44,7 +44,8 @@ func (g *Gate) SignInPortal(ctx context.Context, c Credentials) (Subject, error)
 
 // accounts says where the passwords of a realm are.
 type accounts struct {
-	realm Realm
+	realm   Realm
+	purpose Purpose
 	// find lists the accounts of an address: id, whether active, password hash.
 	find string
 	// rehash replaces the hash $2 of account $1 with $3, if it still is that.
@@ -55,7 +56,8 @@ type accounts struct {
 }
 
 var staffAccounts = accounts{
-	realm: RealmStaff,
+	realm:   RealmStaff,
+	purpose: SigningInStaff,
 	find: `SELECT a.staff_id, s.disabled_at IS NULL, coalesce(a.password_hash, '')
 		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE ` + hasAddress("a.email"),
 	rehash: `UPDATE app.staff_accounts SET password_hash = $3 WHERE staff_id = $1 AND password_hash = $2`,
@@ -66,7 +68,8 @@ var staffAccounts = accounts{
 const mostSharing = 12
 
 var portalAccounts = accounts{
-	realm: RealmPortalUser,
+	realm:   RealmPortalUser,
+	purpose: SigningInPortal,
 	find: `SELECT u.portal_user_id, u.active, a.password_hash
 		FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
 		WHERE ` + hasAddress("u.email") + ` AND u.email <> ''
@@ -87,9 +90,12 @@ type account struct {
 
 func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (Subject, error), c Credentials) (Subject, error) {
 	lane := g.laneOf(ctx, in.realm, c.Email)
+	if err := g.throttleSignIn(ctx, in.purpose, lane); err != nil {
+		return Subject{}, err
+	}
 	// Counted as a failure before it is known to be none: tries that run at once
 	// can't slip through together, and a crash forgives nothing.
-	if err := g.countTry(ctx, lane); err != nil {
+	if err := g.countTry(ctx, lane.key); err != nil {
 		return Subject{}, err
 	}
 	found, err := g.check(ctx, in, c)
@@ -105,7 +111,7 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 	}
 	method := events.ByPassword
 	if in.realm == RealmStaff {
-		method, err = g.prove(ctx, who.id, c.TOTP)
+		method, err = g.prove(ctx, lane, who.id, c.TOTP)
 	}
 	if errors.Is(err, errNoFactor) {
 		err = nil

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -25,7 +24,7 @@ type Config struct {
 	Telemetry *telemetry.Telemetry
 }
 
-// API is an http.Handler. Serve it with the server that [NewServer] makes.
+// API is an http.Handler. Serve it with the server that [inbound.NewServer] makes.
 type API struct {
 	*desk.Desk
 	cfg   Config
@@ -86,20 +85,4 @@ func description() huma.Config {
 		"portal": {Type: "apiKey", In: "cookie", Name: "postern_portal", Description: "The session of a portal user."},
 	}
 	return c
-}
-
-// NewServer makes the server for an API: with limits on how long a client may
-// take, and one that stops although streams are open.
-func NewServer(a *API) *http.Server {
-	s := &http.Server{
-		Handler:           a,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       2 * time.Minute, // 4 MiB over a poor line
-		WriteTimeout:      3 * time.Minute, // streams set their own
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(a.cfg.Logger.Handler(), slog.LevelDebug),
-	}
-	s.RegisterOnShutdown(a.Close)
-	return s
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +19,8 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
+	"postern/internal/content/attachment"
+	"postern/internal/inbound"
 )
 
 // Attachment is a document.
@@ -33,10 +36,6 @@ func attachmentOf(a compose.Attachment) Attachment {
 	return Attachment{ID: a.ID, Name: a.Name, Size: a.Size, MediaType: a.MediaType, SHA256: a.SHA256}
 }
 
-// drain is how much of a refused upload is still read, so that its sender gets to
-// read the answer instead of a broken connection.
-const drain = 32 << 20
-
 // uploadInput takes the request as it comes: the form is read here and not by
 // huma, which would write files to the disk as they are.
 type uploadInput struct{ request *http.Request }
@@ -51,7 +50,8 @@ func (a *API) attachments() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/attachments", id: "upload-attachment", tag: forStaff, status: http.StatusCreated,
 		summary: "Upload a document of at most 4 MiB, in the form field `file`, to be sent with a message.",
-		actions: []access.Action{access.SendMessage}, slow: true,
+		actions: []access.Action{access.SendMessage}, raw: true,
+		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: attachment.MaxSize + inbound.Small, Over: 32 << 20, Hold: attachment.Holds, Within: 2 * time.Minute},
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},
 	}, a.upload)
@@ -66,7 +66,6 @@ func (a *API) attachments() {
 }
 
 func (a *API) upload(ctx context.Context, in *uploadInput) (*body[Attachment], error) {
-	defer func() { _, _ = io.CopyN(io.Discard, in.request.Body, drain) }()
 	form, err := in.request.MultipartReader()
 	if err != nil {
 		return nil, unsupported.problem("send the file as multipart/form-data, in the field file", Fault{"header.Content-Type", "is not multipart/form-data with a boundary"})
@@ -76,7 +75,7 @@ func (a *API) upload(ctx context.Context, in *uploadInput) (*body[Attachment], e
 		return nil, invalid("body.file", "is required")
 	}
 	if err != nil {
-		return nil, errHalfForm
+		return nil, halfForm(err)
 	}
 	if part.FormName() != "file" {
 		return nil, invalid("body."+cleanField(part.FormName()), "is not known: send one field, file")
@@ -100,7 +99,13 @@ func cleanField(name string) string {
 	return name
 }
 
-var errHalfForm = badRequest.problem("the upload stopped half-way: nothing was kept, send it again", Fault{"body", "ends before the form does"})
+// halfForm is the error of a form that could not be read to its end.
+func halfForm(err error) error {
+	if p := ofBody(err); p != nil {
+		return p
+	}
+	return badRequest.problem("the upload stopped half-way: nothing was kept, send it again", Fault{"body", "ends before the form does"})
+}
 
 // wholePart reads a part, and ends only if the form ends with it, so that nothing
 // is kept of one that was cut off.
@@ -115,7 +120,7 @@ func (w *wholePart) Read(b []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case !errors.Is(err, io.EOF):
-		return n, errHalfForm
+		return n, halfForm(err)
 	}
 	switch _, err := w.form.NextPart(); {
 	case isEnd(err):
@@ -123,7 +128,7 @@ func (w *wholePart) Read(b []byte) (int, error) {
 	case err == nil:
 		return n, invalid("body", "holds more than one field: send one file at a time")
 	default:
-		return n, errHalfForm
+		return n, halfForm(err)
 	}
 }
 

@@ -4,10 +4,10 @@
 //
 // # How a request goes
 //
-// From the outside in: metrics, recovery from panics, security headers, the check
-// that a request with a cookie comes from our own pages, the limit on sign-ins,
-// the gate of package access (who asks), the policy (whether they may), decoding
-// and validation, and the handler. A handler returns a value or an error; the
+// From the outside in: the limits of package inbound, metrics, recovery from panics,
+// security headers, the check that a request with a cookie comes from our own pages,
+// the gate of package access (who asks), the policy (whether they may), how much of a
+// body the operation takes, decoding and validation, and the handler. A handler returns a value or an error; the
 // table in problem.go makes of every error a problem document (RFC 9457).
 //
 // # What a request leaves

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -23,14 +24,18 @@ var docsTemplate = template.Must(template.New("docs").Parse(docsPage))
 // docs registers a page that lists all operations and kinds of problems, made of
 // the same description as /openapi.json: it needs no script and no other site.
 func (a *API) docs() {
-	var rendered bytes.Buffer
-	err := docsTemplate.Execute(&rendered, map[string]any{"Info": a.huma.OpenAPI().Info, "Operations": a.operations(), "Kinds": kinds()})
-	if err != nil {
-		panic(err) // the template and its data are ours
-	}
+	// Made when it is first asked for: then every operation is registered.
+	page := sync.OnceValue(func() []byte {
+		var rendered bytes.Buffer
+		err := docsTemplate.Execute(&rendered, map[string]any{"Info": a.huma.OpenAPI().Info, "Operations": a.operations(), "Kinds": kinds()})
+		if err != nil {
+			panic(err) // the template and its data are ours
+		}
+		return rendered.Bytes()
+	})
 	a.mux.HandleFunc("GET /docs", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write(rendered.Bytes())
+		_, _ = w.Write(page())
 	})
 	a.mux.HandleFunc("GET /docs/style.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
@@ -46,7 +51,7 @@ func (a *API) docs() {
 func (a *API) operations() []*huma.Operation {
 	var all []*huma.Operation
 	for _, item := range a.huma.OpenAPI().Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete} {
+		for _, op := range []*huma.Operation{item.Get, item.Head, item.Options, item.Post, item.Put, item.Patch, item.Delete, item.Trace} {
 			if op != nil {
 				all = append(all, op)
 			}

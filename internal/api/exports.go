@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -100,7 +101,8 @@ func (a *API) sendExport(ctx context.Context, w http.ResponseWriter, begun *expo
 	h.Set("Content-Disposition", `attachment; filename="`+begun.Format.FileName()+`"`)
 	h.Set("Link", "</v1/record/exports/"+begun.ID.String()+`>; rel="describedby"`)
 	h.Set("Trailer", "Repr-Digest") // RFC 9530
-	m, err := begun.Write(ctx, &patientWriter{w: w, control: http.NewResponseController(w)})
+	m, err := begun.Write(ctx, &patientWriter{w: w, control: http.NewResponseController(w), asked: time.Now(),
+		still: func() error { _, err := stillAllowed(ctx, mayReadTheRecord); return err }})
 	if err != nil {
 		if ctx.Err() == nil {
 			a.cfg.Logger.WarnContext(ctx, "an export was broken off", "error", err)
@@ -116,13 +118,21 @@ func (a *API) sendExport(ctx context.Context, w http.ResponseWriter, begun *expo
 }
 
 // patientWriter gives a client its time for each part that it is sent: the server's own
-// limit is for answers that are made at once.
+// limit is for answers that are made at once. An export that takes long ends with the
+// permission or the session of who asked for it.
 type patientWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	still   func() error
+	asked   time.Time
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
+	if now := time.Now(); now.Sub(p.asked) > streamBeat {
+		if p.asked = now; p.still() != nil {
+			return 0, errors.New("the reader may not read the record any more")
+		}
+	}
 	_ = p.control.SetWriteDeadline(time.Now().Add(exportPatience))
 	return p.w.Write(b)
 }

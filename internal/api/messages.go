@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
+	"postern/internal/inbound"
 	"postern/internal/tracking"
 )
 
@@ -106,7 +107,7 @@ var mayTrack = []access.Action{access.SeeMessages, access.ReadTheRecord, access.
 func (a *API) messages() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages", id: "send-message", tag: forStaff, status: http.StatusAccepted,
-		summary: "Send a message. It is on the record when this answers 202.", maxBody: maxMessage,
+		summary: "Send a message. It is on the record when this answers 202.", takes: inbound.Body{Most: maxMessage, Hold: 4 * maxMessage},
 		actions:  []access.Action{access.SendMessage},
 		problems: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity},
 	}, a.send)

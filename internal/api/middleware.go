@@ -20,7 +20,6 @@ func (a *API) middleware() http.Handler {
 
 	var h http.Handler = routes
 	h = a.known(h)
-	h = a.limitSignIns(h)
 	h = ownPagesOnly(h)
 	h = textOnly(h)
 	h = secured(h)
@@ -57,19 +56,6 @@ func (a *API) known(next http.Handler) http.Handler {
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		wrongMethod.problem("This address takes " + strings.Join(allowed, " and ") + ".").write(w)
-	})
-}
-
-// limitSignIns slows down who tries one account after another.
-func (a *API) limitSignIns(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost && (r.URL.Path == "/v1/session" || r.URL.Path == "/v1/portal/session") {
-			if err := a.Gate.Throttle(w, r); err != nil {
-				a.problemOf(r.Context(), err).write(w)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/access"
+	"postern/internal/inbound"
 )
 
 // operation is one row of what the API can do. Whoever asks must be allowed one
@@ -18,9 +19,9 @@ type operation struct {
 	id           string
 	tag          string
 	summary      string
-	status       int   // of success; 0: 200, or 204 where nothing is answered
-	maxBody      int64 // bytes of JSON; 0: 1 MiB
-	slow         bool  // takes as long as its body takes to come
+	status       int          // of success; 0: 200, or 204 where nothing is answered
+	takes        inbound.Body // the zero value: a little JSON
+	raw          bool         // reads the body itself, for as long as it takes to come
 	actions      []access.Action
 	problems     []int // besides those that every operation has
 }
@@ -34,14 +35,11 @@ const (
 // patience is how long anybody is kept waiting for Postgres and the record.
 const patience = 15 * time.Second
 
-// bodyPatience is how long a client may take to send its JSON.
-const bodyPatience = 30 * time.Second
-
 // handle registers an operation. The policy is asked before anything of the
 // request is read, and every error of f goes through the table of problems.
 func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, error)) {
 	huma.Register(a.huma, op.describe(a), func(ctx context.Context, in *I) (*O, error) {
-		if !op.slow {
+		if !op.raw {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, patience)
 			defer cancel()
@@ -57,14 +55,15 @@ func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, err
 func (op operation) describe(a *API) huma.Operation {
 	described := huma.Operation{
 		Method: op.method, Path: op.path, OperationID: op.id, Summary: op.summary, Tags: []string{op.tag},
-		DefaultStatus: op.status, MaxBodyBytes: op.maxBody, BodyReadTimeout: bodyPatience,
-		Errors: append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, op.problems...),
+		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: -1, // both are the body's own, see package inbound
+		Errors:      append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, op.problems...),
+		Middlewares: huma.Middlewares{a.open(op)},
 	}
 	if len(op.actions) == 0 {
 		return described
 	}
 	described.Errors = append(described.Errors, http.StatusUnauthorized, http.StatusForbidden)
-	described.Middlewares = huma.Middlewares{a.authorize(op.actions)}
+	described.Middlewares = huma.Middlewares{a.authorize(op.actions), a.open(op)}
 	described.Security = []map[string][]string{{"token": {}}, {"staff": {}}}
 	if op.tag == forPortal {
 		described.Security = []map[string][]string{{"portal": {}}}
@@ -85,6 +84,22 @@ func (a *API) authorize(actions []access.Action) func(huma.Context, func(huma.Co
 		}
 		_, w := humago.Unwrap(ctx)
 		a.problemOf(ctx.Context(), err).write(w)
+	}
+}
+
+// open has the body read as the operation takes it, once it is known who asks.
+func (a *API) open(op operation) func(huma.Context, func(huma.Context)) {
+	takes := op.takes
+	if len(takes.Types) == 0 && !op.raw {
+		takes.Types = []string{inbound.JSON}
+	}
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		if err := inbound.Open(r, takes, len(op.actions) > 0); err != nil {
+			a.problemOf(ctx.Context(), err).write(w)
+			return
+		}
+		next(ctx)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"postern/internal/content/clamd"
 	"postern/internal/eventlog"
 	"postern/internal/feedback"
+	"postern/internal/inbound"
 	"postern/internal/inbox"
 	"postern/internal/ledger"
 	"postern/internal/parked"
@@ -221,7 +222,6 @@ func typed(err error) *Problem {
 		tooSoon    access.TooSoon
 		fileType   *attachment.TypeError
 		infected   *clamd.InfectedError
-		size       *http.MaxBytesError
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -265,8 +265,26 @@ func typed(err error) *Problem {
 			k, what = attachmentSize, attachment.ErrTooLarge
 		}
 		return k.problem(what.Error(), Fault{"body.file", what.Error()})
-	case errors.As(err, &size):
-		return tooLarge.problem(fmt.Sprintf("at most %d bytes are taken", size.Limit))
+	}
+	return ofBody(err)
+}
+
+// ofBody is the problem of a body that was not taken, nil for another error.
+func ofBody(err error) *Problem {
+	if size := (*http.MaxBytesError)(nil); errors.As(err, &size) {
+		return tooLarge.problem(fmt.Sprintf("at most %d bytes are taken here: send less at a time", size.Limit))
+	}
+	for _, s := range []struct {
+		err  error
+		kind kind
+	}{{inbound.ErrMediaType, unsupported}, {inbound.ErrSlow, tooSlow}, {inbound.ErrBusy, unavailable}, {inbound.ErrCut, badRequest}} {
+		if errors.Is(err, s.err) {
+			detail, _, _ := strings.Cut(err.Error(), " (") // what the connection said is for nobody
+			if s.err == inbound.ErrMediaType {
+				return s.kind.problem(detail, Fault{"header.Content-Type", "is not what is taken here"}, Fault{"body", "is of another media type"})
+			}
+			return s.kind.problem(detail)
+		}
 	}
 	return nil
 }
@@ -288,6 +306,11 @@ func init() {
 }
 
 func newProblem(status int, message string, errs ...error) huma.StatusError {
+	for _, err := range errs {
+		if p := ofBody(err); p != nil {
+			return p
+		}
+	}
 	k := internal
 	for _, known := range []kind{invalidRequest, badRequest, tooLarge, tooSlow, unsupported, internal} {
 		if known.status == status {

@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/directory"
+	"postern/internal/inbound"
 )
 
 // Recipients is recipients as chosen.
@@ -80,6 +81,7 @@ type searchInput struct {
 func (a *API) recipients() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/recipients/preview", id: "preview-recipients", tag: forStaff,
+		takes:   inbound.Body{Most: 1 << 20, Hold: 4 << 20},
 		summary: "Count an audience exactly, with reasons.",
 		actions: []access.Action{access.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {

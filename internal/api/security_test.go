@@ -109,16 +109,38 @@ func TestHeadReadsNothing(t *testing.T) {
 	}
 }
 
-func TestSignInsFromOneAddressAreLimited(t *testing.T) {
+// Junk that proves nothing uses up no one's sign-ins, and neither do wrong posts to the
+// webhook, requests of other sites and unknown addresses; and a stranger's guesses at an
+// account make the stranger wait, and not whose account it is.
+func TestAStrangerShutsNoDoor(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
+	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	stranger, home := []string{"X-Forwarded-For", "203.0.113.9"}, []string{"X-Forwarded-For", "198.51.100.7, 127.0.0.1"}
 	c := s.nobody(t)
-	for range 600 {
-		c.post("/v1/session", map[string]any{}).is(http.StatusUnprocessableEntity)
+	for range 700 {
+		c.post("/v1/session", map[string]any{}, stranger...).is(http.StatusUnprocessableEntity)
 	}
-	if got := c.post("/v1/portal/session", map[string]any{}).is(http.StatusTooManyRequests); got.header.Get("Retry-After") == "" {
+	for range 20 {
+		c.do(http.MethodPost, "/v1/session", strings.NewReader("{"), append(stranger, "Content-Type", "application/json")...).is(http.StatusBadRequest)
+		c.post("/v1/session", map[string]any{}, append(stranger, "Origin", "https://evil.example")...).is(http.StatusForbidden)
+		c.post("/webhooks/sendgrid", []string{}, stranger...).is(http.StatusUnauthorized)
+		c.get("/v1/nowhere").is(http.StatusNotFound)
+	}
+	guess := map[string]any{"email": ada.email, "password": "not it at all"}
+	for range 5 {
+		c.post("/v1/session", guess, stranger...).is(http.StatusUnauthorized)
+	}
+	if got := c.post("/v1/session", guess, stranger...).is(http.StatusTooManyRequests); got.header.Get("Retry-After") == "" {
 		t.Errorf("it does not say when to try again: %v", got.header)
 	}
-	c.get("/v1/labels").is(http.StatusUnauthorized)
+	right := map[string]any{"email": ada.email, "password": password}
+	c.post("/v1/session", right, stranger...).is(http.StatusTooManyRequests)
+	// What a client claims in front of the proxy's word makes it no other client.
+	c.post("/v1/session", right, "X-Forwarded-For", "198.51.100.7, 203.0.113.9").is(http.StatusTooManyRequests)
+	at := s.nobody(t)
+	at.post("/v1/session", right, home...).is(http.StatusOK)
+	at.get("/v1/session").is(http.StatusOK)
 }
 
 // What goes wrong on our side is told to the log, with a name by which it is found

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/google/uuid"
 
 	"postern/internal/access"
 	"postern/internal/tracking"
@@ -18,8 +19,9 @@ const (
 	// A stream says no more than this often how a message is getting on, however
 	// fast the record grows.
 	streamPause = 250 * time.Millisecond
-	// A comment keeps what stands between us and the client from hanging up.
-	streamBeat = 15 * time.Second
+	// A comment keeps what stands between us and the client from hanging up. As often it
+	// is looked whether the reader may still read: signing out is not on the record.
+	streamBeat = 5 * time.Second
 	// A client that wants to hear more comes again, and shows again who it is.
 	streamLife = 5 * time.Minute
 	// How long a client may take to read one event.
@@ -41,13 +43,13 @@ func (a *API) stream() {
 		summary: "Server-sent events `progress`: the status and progress of a message, whenever they change.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *MessagePath) (*huma.StreamResponse, error) {
-		first, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
+		first, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID) // so that there is an answer, and not a stream, where it is refused
 		if err != nil {
 			return nil, err
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humago.Unwrap(hc)
-			a.streamProgress(hc.Context(), w, subjectOf(ctx), first)
+			a.streamProgress(hc.Context(), w, first.ID)
 		}}, nil
 	})
 	a.huma.OpenAPI().Paths[path].Get.Responses["200"] = &huma.Response{
@@ -57,9 +59,9 @@ func (a *API) stream() {
 }
 
 // streamProgress tells how the message is getting on, driven by the recorder,
-// until the client leaves or is disabled, the server stops or the stream has lived
-// long enough.
-func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, reader access.Subject, m tracking.Message) {
+// until the client leaves or may not read it any more, the server stops or the stream
+// has lived long enough.
+func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(ctx, streamLife)
 	defer cancel()
 	control := http.NewResponseController(w)
@@ -75,12 +77,9 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, reader 
 	for {
 		// Asked for before reading, so that what changes in between is not missed.
 		changed := a.Position.Changed()
-		if staff, err := a.Gate.StaffByID(ctx, reader.ID); err != nil || staff.DisabledAt != nil {
-			return
-		}
-		current, err := a.Tracking.Message(ctx, m.SenderID, m.ID)
+		current, err := a.visibleStill(ctx, id)
 		if err != nil {
-			return // the client connects again
+			return // the client connects again, and is told
 		}
 		if now := (streamed{current.Status, current.Progress}); now != said {
 			said = now
@@ -89,10 +88,33 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, reader 
 				return
 			}
 		}
-		if !a.pause(ctx, changed, func() bool { return send(": \n\n") }) {
+		beat := func() bool {
+			_, err := a.visibleStill(ctx, id)
+			return err == nil && send(": \n\n")
+		}
+		if !a.pause(ctx, changed, beat) {
 			return
 		}
 	}
+}
+
+// visibleStill is the message if who asked for it may still look at it, by the same
+// policy as a request that comes now.
+func (a *API) visibleStill(ctx context.Context, id uuid.UUID) (tracking.Message, error) {
+	reader, err := stillAllowed(ctx, mayTrack)
+	if err != nil {
+		return tracking.Message{}, err
+	}
+	return a.Tracking.Visible(ctx, reader, id)
+}
+
+// stillAllowed asks the policy once more, for an answer that goes on.
+func stillAllowed(ctx context.Context, actions []access.Action) (access.Subject, error) {
+	subject, err := access.Again(ctx)
+	if err == nil {
+		err = allowAny(subject, actions)
+	}
+	return subject, err
 }
 
 // pause returns true when it is time to look again.

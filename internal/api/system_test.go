@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -19,6 +21,7 @@ import (
 	"postern/internal/compose/composetest"
 	"postern/internal/desk"
 	"postern/internal/events"
+	"postern/internal/inbound"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/roles"
 	"postern/internal/store/storetest"
@@ -49,7 +52,7 @@ func newSystem(t *testing.T) *system {
 	s.gate = s.desk.Gate
 	s.api = api.New(api.Config{Desk: s.desk})
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = api.NewServer(s.api)
+	server.Config = serve(s.api)
 	server.Start()
 	t.Cleanup(func() {
 		s.api.Close()
@@ -57,6 +60,11 @@ func newSystem(t *testing.T) *system {
 	})
 	s.url, s.hook.URL = server.URL, server.URL+"/webhooks/sendgrid"
 	return s
+}
+
+// serve makes the server that ships for an API: one that trusts a proxy on this machine.
+func serve(a *api.API) *http.Server {
+	return inbound.NewServer(a, inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}, slog.New(slog.DiscardHandler))
 }
 
 func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.Event) (uint64, error)) *desk.Desk {

@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 
@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/feedback"
+	"postern/internal/inbound"
 )
 
 // postInput takes the request as it comes: what is signed is its bytes.
@@ -27,6 +28,7 @@ func (a *API) webhooks() {
 	handle(a, operation{
 		method: http.MethodPost, path: path, id: "report-alerts", tag: forAll, status: http.StatusNoContent,
 		summary: "SendGrid's signed event webhook. Answered with 204 once the record holds what was reported.",
+		raw:     true, takes: inbound.Body{Most: feedback.MaxPost, Over: 1 << 20, Hold: 2 * feedback.MaxPost},
 		problems: []int{http.StatusUnauthorized, http.StatusRequestTimeout,
 			http.StatusRequestEntityTooLarge},
 	}, a.report)
@@ -41,13 +43,14 @@ func (a *API) webhooks() {
 var errHalfPost = badRequest.problem("the post stopped half-way: nothing was kept, send it again", Fault{"body", "ends before its time"})
 
 func (a *API) report(ctx context.Context, in *postInput) (*struct{}, error) {
-	post, err := io.ReadAll(io.LimitReader(in.request.Body, feedback.MaxPost+1))
-	switch {
-	case len(post) > feedback.MaxPost:
-		_, _ = io.CopyN(io.Discard, in.request.Body, drain) // so that the sender gets to read the answer
-		return nil, tooLarge.problem(fmt.Sprintf("at most %d bytes are taken", feedback.MaxPost))
-	case err != nil:
+	post, err := io.ReadAll(in.request.Body)
+	if errors.Is(err, inbound.ErrCut) {
 		return nil, errHalfPost
 	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	return nil, a.Feedback.Post(ctx, in.request.Header, post)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,5 +283,93 @@ func TestAReportOfAFormerAddress(t *testing.T) {
 	var dead int
 	if err := b.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.dead_addresses`).Scan(&dead); err != nil || dead != 0 {
 		t.Errorf("%d addresses are held to be dead: %v", dead, err)
+	}
+}
+
+// post posts to the webhook as SendGrid does, whatever the body is.
+func (b *blast) post(t *testing.T, body string) *reply {
+	t.Helper()
+	signed, err := b.hook.Sign([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := []string{"Content-Type", "application/json"}
+	for name := range signed {
+		header = append(header, name, signed.Get(name))
+	}
+	return b.nobody(t).do(http.MethodPost, "/webhooks/sendgrid", strings.NewReader(body), header...)
+}
+
+// The case that came from the field: an event without an id beside a bounce.
+func TestAnEventWithoutAnID(t *testing.T) {
+	t.Parallel()
+	b := newBlast(t)
+	text, err := os.ReadFile("testdata/webhook-event-without-id.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.post(t, strings.NewReplacer("<attempt_id of the alert>", b.mails[0].Attempt.String(), "<n of the alert>", "0").Replace(string(text))).is(http.StatusNoContent)
+	if got := b.alerts(t)["pu-1"]; got != "failed the e-mail address does not work: 550 no such user" {
+		t.Errorf("the alert is %s", got)
+	}
+}
+
+// Odd events of every kind cost the one beside them nothing, in whatever order.
+func TestOddEventsCostNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBlast(t)
+	attempt := b.mails[0].Attempt.String()
+	of := func(fields string) string { return `{"event":"bounce","attempt_id":"` + attempt + `",` + fields + `}` }
+	odd := []string{`null`, `5`, `[]`, `[[{"event":"bounce"}]]`, `"text"`, `{}`, of(`"n":"0"`), of(`"sg_event_id":"o1","n":"5000000000"`), of(`"sg_event_id":"o2","n":[0]`),
+		of(`"sg_event_id":"o3","n":"1","timestamp":"soon","type":"blocked"`), of(`"sg_event_id":"o4","n":"1","timestamp":-5,"type":"blocked"`),
+		of(`"sg_event_id":"o5","n":"1","timestamp":1e18,"type":"blocked"`), of(`"sg_event_id":"o6","n":"1","timestamp":253402300799,"type":"blocked"`),
+		`{"sg_event_id":"o7","event":"bounce","attempt_id":{"a":1},"n":null,"email":["x"]}`, `{"sg_event_id":"o8","event":"bounce","attempt_id":"` + uuid.NewString() + `","n":"0"}`,
+		`{"sg_event_id":"o9","event":"new_word","attempt_id":"` + attempt + `","n":"1"}`, `{"sg_event_id":"` + strings.Repeat("x", 5000) + `","event":"open","attempt_id":"` + attempt + `","n":"1"}`,
+		// The id of the good one, in an event that is of none of ours.
+		`{"sg_event_id":"good","event":"delivered"}`, "{\"sg_event_id\":\"\xff\xfe\",\"event\":\"open\",\"attempt_id\":\"" + attempt + "\",\"n\":\"1\",\"reason\":\"\xff\"}",
+		`{"sg_event_id":"o10","event":"bounce","email":"` + strings.Repeat("x", 5000) + `@example.org"}`, "{\"sg_event_id\":\"o11\",\"event\":\"bounce\",\"email\":\"a\\u0000b@example.org\"}"}
+	good := of(`"sg_event_id":"good","n":"0","timestamp":1795900000,"type":"bounce","status":"5.1.1","reason":"550 no such user"`)
+	b.post(t, "["+strings.Join(slices.Concat(odd, []string{good}, odd), ",")+"]").is(http.StatusNoContent)
+	alerts := b.alerts(t)
+	if alerts["pu-1"] != "failed the e-mail address does not work: 550 no such user" || !strings.HasPrefix(alerts["pu-2"], "failed the receiving server") {
+		t.Errorf("the alerts are %v", alerts)
+	}
+	var ahead int
+	if err := b.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.reports WHERE at > now() + interval '2 hours'`).Scan(&ahead); err != nil || ahead > 0 {
+		t.Errorf("%d reports lie ahead: %v", ahead, err)
+	}
+	b.post(t, `[]`).is(http.StatusNoContent)
+	b.post(t, `[null]`).is(http.StatusNoContent)
+}
+
+// A bounce that names no alert of ours, but an address that portal users have, says that
+// the address does not work, of all who have it; no alert changes, and no address gets on
+// the record.
+func TestABounceThatNamesNoAlert(t *testing.T) {
+	t.Parallel()
+	b := newBlast(t)
+	before := b.alerts(t)
+	b.post(t, `[{"sg_event_id":"a1","event":"bounce","type":"bounce","email":"FAMILY@example.org","timestamp":1795900000,"reason":"550 family@example.org is unknown"},
+		{"sg_event_id":"a2","event":"bounce","type":"blocked","email":"pu-1@example.org"},{"sg_event_id":"a3","event":"spamreport","email":"pu-1@example.org"},
+		{"sg_event_id":"a4","event":"bounce","email":"stranger@elsewhere.example"}]`).is(http.StatusNoContent)
+	if diff := cmp.Diff(before, b.alerts(t)); diff != "" {
+		t.Errorf("alerts changed:\n%s", diff)
+	}
+	var dead string
+	if err := b.Admin.QueryRow(t.Context(), `SELECT string_agg(portal_user_id, ' ' ORDER BY portal_user_id)
+		FROM record.dead_addresses JOIN app.portal_users USING (portal_user_no)`).Scan(&dead); err != nil || dead != "pu-2 pu-3" {
+		t.Errorf("%q are known to have a dead address: %v", dead, err)
+	}
+	// A repeat is no news, and another's drop of an address that bounced is.
+	kept := b.Keeps(t)
+	b.post(t, `[{"sg_event_id":"a1","event":"bounce","type":"bounce","email":"family@example.org"}]`).is(http.StatusNoContent)
+	if diff := cmp.Diff(kept, b.Keeps(t)); diff != "" {
+		t.Errorf("a repeat left a trace:\n%s", diff)
+	}
+	b.post(t, `[{"sg_event_id":"a5","event":"dropped","reason":"Bounced Address","email":"pu-1@example.org","attempt_id":"`+uuid.NewString()+`","n":"0"}]`).is(http.StatusNoContent)
+	b.Settle(t)
+	var n int
+	if err := b.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.dead_addresses`).Scan(&n); err != nil || n != 3 {
+		t.Errorf("%d addresses are known to be dead: %v", n, err)
 	}
 }

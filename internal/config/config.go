@@ -21,6 +21,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"postern/internal/address"
+	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
 )
 
@@ -35,6 +36,11 @@ type Config struct {
 	// ListenAddr is where HTTP is served. The workers serve health and metrics
 	// there, and nothing where it is empty.
 	ListenAddr string `env:"LISTEN_ADDR"`
+	// TrustedProxies are the networks of the proxies in front of this process, as
+	// 10.0.0.0/8,2001:db8::7: what they say in Forwarded or X-Forwarded-For of where a
+	// request comes from is believed, and nobody else is. Without it all who come
+	// through a proxy count as one when sign-ins are slowed down.
+	TrustedProxies string `env:"TRUSTED_PROXIES"`
 	// PublicURL is where people reach the portal: the link in every alert.
 	PublicURL string `env:"PUBLIC_URL" mask:"url"`
 	// SendGridAPIKey signs alerts in at SendGrid.
@@ -247,6 +253,11 @@ func Replicas(environ []string) (n int, given bool, err error) {
 func (c *Config) checkServing(p Process, fault fault) {
 	if _, _, err := net.SplitHostPort(c.ListenAddr); c.ListenAddr != "" && err != nil {
 		fault("LISTEN_ADDR %q is not host:port", c.ListenAddr)
+	}
+	if _, err := inbound.ParseProxies(c.TrustedProxies); err != nil {
+		for one := range strings.Lines(err.Error()) {
+			fault("TRUSTED_PROXIES must be networks or addresses, comma-separated: %s", strings.TrimSpace(one))
+		}
 	}
 	if (p == API || p == Notify) && !isURL(c.PublicURL, "http", "https") {
 		fault("PUBLIC_URL must be the http(s) address at which people reach the portal")

@@ -70,7 +70,7 @@ type Config struct {
 	Now    func() time.Time
 	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
 	// every post. See [feedback.Config].
-	ReadReports func(http.Header, []byte) ([]feedback.Report, error)
+	ReadReports func(http.Header, []byte) (reports []feedback.Report, odd int, err error)
 	// Letters bring portal users the links to set a password. Its Gate is the desk's.
 	Letters letter.Config
 	// Logger is told of content that is missing; nil: no one is.

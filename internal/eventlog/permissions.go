@@ -34,7 +34,7 @@ var published = map[string][]events.Type{
 		events.TypePermissionRevoked, events.TypeLabelChanged, events.TypeDirectoryImported,
 		events.TypeReceiptIssued, events.TypeRecordRead, events.TypeRecordExported,
 		events.TypeParkedRetried, events.TypeParkedDiscarded, events.TypeAlertingPaused,
-		events.TypeAlertingResumed, events.TypeAlertsReported, events.TypeReplayPlanned,
+		events.TypeAlertingResumed, events.TypeAlertsReported, events.TypeAddressReported, events.TypeReplayPlanned,
 		events.TypeReplayStarted, events.TypeReplayPaused, events.TypeReplayResumed,
 		events.TypeReplayCancelled, events.TypeErasureRequested, events.TypeErasureWithdrawn,
 		events.TypeContentErased, events.TypeRetentionChanged,

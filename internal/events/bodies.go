@@ -25,6 +25,7 @@ const (
 	TypeAlertsSkipped        Type = "alerts.skipped"
 	TypeAlertsUnknown        Type = "alerts.unknown"
 	TypeAlertsReported       Type = "alerts.reported"
+	TypeAddressReported      Type = "address.reported"
 	TypeDeliveryOpened       Type = "delivery.opened"
 	TypeAttachmentDownloaded Type = "attachment.downloaded"
 	TypeMessageRecalled      Type = "message.recalled"
@@ -361,6 +362,9 @@ func (b FanoutCompleted) Message() uuid.UUID      { return b.MessageID }
 func (b AlertOutcome) Message() uuid.UUID         { return b.MessageID }
 func (b AlertOutcome) ChunkRef() ChunkRef         { return ChunkRef{b.Chunk, b.Chunks} }
 func (AlertsReported) EventType() (Type, int)     { return TypeAlertsReported, 1 }
+func (AddressReported) EventType() (Type, int)    { return TypeAddressReported, 1 }
+func (AddressReported) Message() uuid.UUID        { return uuid.Nil }
+func (b AddressReported) Key() []string           { return []string{b.ID} }
 func (b AlertsReported) Message() uuid.UUID       { return b.MessageID }
 func (DeliveryOpened) EventType() (Type, int)     { return TypeDeliveryOpened, 1 }
 func (b DeliveryOpened) Key() []string            { return []string{b.MessageID.String(), b.PortalUserID} }

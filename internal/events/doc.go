@@ -31,6 +31,7 @@
 //	alerts.skipped         no alert was due to most of a chunk                      notify-worker   -              messages, chunks, alert_exceptions, reports, replays
 //	alerts.unknown         SendGrid's answer was never learned for most of a chunk  notify-worker   -              messages, chunks, alert_exceptions, reports, replays
 //	alerts.reported        SendGrid's event webhook reported on alerts              api             -              messages, alert_exceptions, reports, dead_addresses
+//	address.reported       it reported that an address does not work, of no alert           api             -              dead_addresses
 //	delivery.opened        a portal user opens a message for the first time         api             -              messages, opens
 //	attachment.downloaded  a portal user downloads a document                       api             -              downloads
 //	message.recalled       staff take a message back                                api             -              messages

@@ -188,6 +188,7 @@ func projectedTables(t *testing.T) map[string][]string {
 	tablesWritten(t, "../record/alerts.go", writes)
 	tablesWritten(t, "../record/operating.go", writes)
 	tablesWritten(t, "../record/reports.go", writes)
+	tablesWritten(t, "../record/address.go", writes)
 	tablesWritten(t, "../record/replays.go", writes)
 	tablesWritten(t, "../record/retention.go", writes)
 	tables := map[string][]string{}

@@ -51,6 +51,18 @@ type DeadAddress struct {
 	Version      int    `json:"address_version"`
 }
 
+// AddressReported is the body of address.reported: SendGrid's event webhook said that an
+// address does not work which portal users have, of an e-mail that was no alert of ours
+// or that it did not name. It says nothing of any alert, and names no address.
+type AddressReported struct {
+	ID     string        `json:"sg_event_id"`
+	Type   string        `json:"type"`
+	At     time.Time     `json:"at"`
+	Status string        `json:"status,omitempty"`
+	Reason string        `json:"reason,omitempty"`
+	Dead   []DeadAddress `json:"dead_address_of"`
+}
+
 // Failed says whether the alert did not get through, or got through and did harm.
 // Nothing that SendGrid reports afterwards of the same alert mends that. Every
 // other report, of a type yet unknown too, says that SendGrid has the alert.

@@ -84,6 +84,7 @@ var summaries = map[Type]func(Event, Names) (string, error){
 	TypeAlertsSkipped:        summary(AlertOutcome.summary),
 	TypeAlertsUnknown:        summary(AlertOutcome.summary),
 	TypeAlertsReported:       summary(AlertsReported.summary),
+	TypeAddressReported:      summary(AddressReported.summary),
 	TypeReplayPlanned:        summary(ReplayPlanned.summary),
 	TypeReplayStarted:        summary(func(b ReplayStarted, _ Names) string { return "started the replay " + b.ReplayID.String() }),
 	TypeReplayPaused:         summary(func(b ReplayPaused, _ Names) string { return "paused the replay " + b.ReplayID.String() }),
@@ -303,6 +304,10 @@ func (b AlertsReported) summary(Names) string {
 		n += len(r.Reports)
 	}
 	return "reported on alerts of the message: " + counted(n, "report", "reports")
+}
+
+func (b AddressReported) summary(Names) string {
+	return "reported that the e-mail address of " + counted(len(b.Dead), "portal user", "portal users") + " does not work"
 }
 
 func (b ReplayPlanned) summary(Names) string {

@@ -4,7 +4,8 @@
 // A post is signed over its bytes; whoever has the signature checked and the
 // bytes read is told by [Config].Read, so that this package knows nothing of
 // SendGrid's form. SendGrid posts again, whole, what it got no 2xx for: a post is
-// taken once all of it is on the record, or not at all.
+// taken once all that can be used of it is on the record, or not at all. Each event of a
+// post stands alone: what is odd about one is counted and costs no other.
 //
 // No address gets further than here. A report that the address is dead is held
 // against the directory now, while the address is at hand; the record then says

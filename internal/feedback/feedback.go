@@ -33,15 +33,18 @@ type Report struct {
 	Request uuid.UUID
 	// IsTo tells whether the e-mail went to an address.
 	IsTo func(email string) bool
+	// Address is where it went, "" where that is not said. It gets no further than here.
+	Address func() string
 }
 
 // Config is what a Receiver works with.
 type Config struct {
 	Pool    *pgxpool.Pool
 	Publish func(context.Context, ...events.Event) (uint64, error)
-	// Read checks the signature of a post and reads it. Its errors wrap
-	// ErrNotSigned and ErrUnreadable. Nil: no post is taken.
-	Read   func(header http.Header, body []byte) ([]Report, error)
+	// Read checks the signature of a post and reads it. What is odd about one event
+	// costs no other: it is counted in odd and left out. Its errors wrap ErrNotSigned
+	// and ErrUnreadable. Nil: no post is taken.
+	Read   func(header http.Header, body []byte) (reports []Report, odd int, err error)
 	Source string
 	Now    func() time.Time
 }
@@ -63,32 +66,31 @@ func New(c Config) *Receiver {
 	return &Receiver{
 		Config: c, sendings: map[uuid.UUID]*sending{},
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_sendgrid_reports_total",
-			Help: "Events of SendGrid's webhook: recorded, repeated (on the record already) or foreign (of no alert of ours)."}, []string{"fate"}),
+			Help: "Events of SendGrid's webhook: recorded, repeated (on the record already), foreign (of no alert of ours) or odd (without an id or a type, or no event at all)."}, []string{"fate"}),
 	}
 }
 
 // Metrics count reports by what became of them.
 func (r *Receiver) Metrics() prometheus.Collector { return r.reports }
 
-// Post takes a post: when it returns nil, everything in it that speaks of our
-// alerts is on the record.
+// Post takes a post: when it returns nil, everything in it that concerns our alerts
+// is on the record, and the rest is counted.
 func (r *Receiver) Post(ctx context.Context, header http.Header, body []byte) error {
 	if r.Read == nil {
 		return ErrNotSigned
 	}
-	reports, err := r.Read(header, body)
+	reports, odd, err := r.Read(header, body)
 	if err != nil {
 		return err
 	}
-	fresh := r.acked.without(reports)
-	facts, kept, err := r.facts(ctx, fresh)
+	facts, ours, fresh, err := r.facts(ctx, reports)
 	if err != nil {
 		return err
 	}
 	all := make([]events.Event, len(facts))
 	for i, fact := range facts {
 		if all[i], err = events.New(r.Source, actor, r.Now(), fact); err != nil {
-			return err
+			return fmt.Errorf("making an event of SendGrid's reports: %w", err)
 		}
 	}
 	if len(all) > 0 {
@@ -99,8 +101,9 @@ func (r *Receiver) Post(ctx context.Context, header http.Header, body []byte) er
 		}
 	}
 	r.acked.add(fresh)
-	r.reports.WithLabelValues("recorded").Add(float64(kept))
-	r.reports.WithLabelValues("repeated").Add(float64(len(reports) - len(fresh)))
-	r.reports.WithLabelValues("foreign").Add(float64(len(fresh) - kept))
+	r.reports.WithLabelValues("recorded").Add(float64(len(fresh)))
+	r.reports.WithLabelValues("repeated").Add(float64(ours - len(fresh)))
+	r.reports.WithLabelValues("foreign").Add(float64(len(reports) - ours))
+	r.reports.WithLabelValues("odd").Add(float64(odd))
 	return nil
 }

@@ -22,7 +22,7 @@ func mark(id string) [16]byte {
 }
 
 // without gives the reports that are not remembered, each once.
-func (m *recent) without(reports []Report) (fresh []Report) {
+func (m *recent) without(reports []*Report) (fresh []*Report) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	here := make(map[string]bool, len(reports))
@@ -36,7 +36,7 @@ func (m *recent) without(reports []Report) (fresh []Report) {
 	return fresh
 }
 
-func (m *recent) add(reports []Report) {
+func (m *recent) add(reports []*Report) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.now == nil || len(m.now) >= half {

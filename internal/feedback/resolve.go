@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -26,31 +27,46 @@ func (s *sending) holds(position int) bool {
 // last four million alerts.
 const mostSendings = 4096
 
-// facts finds out whom each report speaks of, and makes a fact of those that speak
-// of one message.
-func (r *Receiver) facts(ctx context.Context, reports []Report) (facts []*events.AlertsReported, kept int, err error) {
+// facts finds out which alert each report is about, and makes a fact of those of one
+// message. Only then are repeats left out: a report that is about none of ours takes
+// nothing from another with its id.
+func (r *Receiver) facts(ctx context.Context, reports []Report) (facts []events.Body, kept int, fresh []*Report, err error) {
 	sendings, err := r.sendingsOf(ctx, reports)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
-	var ours []*Report
+	var ours, others []*Report
 	for i := range reports {
 		one := &reports[i]
 		if s := sendings[one.Request]; s.holds(one.Position) {
 			one.PortalUserNo = s.nos[one.Position]
 			ours = append(ours, one)
+		} else if one.AddressIsDead() {
+			others = append(others, one)
 		}
 	}
-	if len(ours) == 0 {
-		return nil, 0, nil
+	if fresh = r.acked.without(ours); len(fresh) > 0 {
+		if err := r.nameAll(ctx, fresh); err != nil {
+			return nil, 0, nil, err
+		}
+		if err := r.findDead(ctx, fresh); err != nil {
+			return nil, 0, nil, err
+		}
+		for _, fact := range group(fresh, sendings) {
+			facts = append(facts, fact)
+		}
 	}
-	if err := r.nameAll(ctx, ours); err != nil {
-		return nil, 0, err
+	kept = len(ours)
+	for _, one := range r.acked.without(others) {
+		fact, err := r.address(ctx, one)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		if len(fact.Dead) > 0 {
+			facts, fresh, kept = append(facts, fact), append(fresh, one), kept+1
+		}
 	}
-	if err := r.findDead(ctx, ours); err != nil {
-		return nil, 0, err
-	}
-	return group(ours, sendings), len(ours), nil
+	return facts, kept, fresh, nil
 }
 
 // group puts reports under their call, and calls under their message, in the order
@@ -143,6 +159,27 @@ func (r *Receiver) readSendings(ctx context.Context, ids []uuid.UUID) (map[uuid.
 		return nil, fmt.Errorf("looking for the calls that are reported on: %w", err)
 	}
 	return read, nil
+}
+
+const selectHaving = `SELECT portal_user_id, portal_user_no, email_version FROM app.portal_users
+	WHERE lower(email) = lower($1) AND email <> '' ORDER BY portal_user_no LIMIT 100`
+
+// address makes a fact of a report of a dead address that names no alert of ours: of the
+// portal users who have that address, none where there are none.
+func (r *Receiver) address(ctx context.Context, report *Report) (events.AddressReported, error) {
+	fact := events.AddressReported{ID: report.ID, Type: report.Type, At: report.At, Status: report.Status, Reason: report.Reason}
+	email := report.Address()
+	if email == "" || !utf8.ValidString(email) || strings.ContainsRune(email, 0) {
+		return fact, nil
+	}
+	rows, err := r.Pool.Query(ctx, selectHaving, email)
+	if err != nil {
+		return fact, fmt.Errorf("looking whose address it is: %w", err)
+	}
+	if fact.Dead, err = pgx.CollectRows(rows, pgx.RowToStructByPos[events.DeadAddress]); err != nil {
+		return fact, fmt.Errorf("looking whose address it is: %w", err)
+	}
+	return fact, nil
 }
 
 // nameAll puts the ids of portal users beside their numbers.

@@ -40,7 +40,8 @@ var imports = map[string]string{
 	// Who there is, and who may do what.
 	"directory":      "address charset events folding invisible",
 	"directory/demo": "directory",
-	"access":         "address content events invisible store",
+	"inbound":        "",
+	"access":         "address content events inbound invisible store",
 	"organisation":   "",
 	"invisible":      "",
 	"charset":        "",
@@ -69,7 +70,7 @@ var imports = map[string]string{
 	"search":     "access compose directory folding labels tracking",
 	"intake":     "access content directory outbox",
 	"desk":       "access compose content content/clamd draft events inbox intake labels letter organisation position receipt search tracking export reading alerting eventlog operations parked feedback replay retention",
-	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
+	"api":        "access compose content/attachment content/clamd desk directory eventlog events inbound inbox labels ledger receipt search store tracking export reading telemetry alerting operations parked feedback replay retention",
 	"reading":    "events ledger checkpoint",
 	"export":     "events reading",
 	"alerting":   "events",
@@ -83,21 +84,21 @@ var imports = map[string]string{
 	// The pages. Each kind of them has a package, and all are made with page.
 	"draft":              "access content directory",
 	"web/static":         "",
-	"web/page":           "access alerting api desk labels size web/static",
+	"web/page":           "access alerting api desk inbound labels size web/static",
 	"web/door":           "access address letter organisation web/page",
 	"web/account":        "access web/page",
-	"web/composing":      "access api compose content/attachment content/clamd directory draft export folding labels size web/page",
+	"web/composing":      "access api compose content/attachment content/clamd directory draft export folding inbound labels size web/page",
 	"web/operating":      "access alerting operations parked size web/page",
 	"web/messages":       "access alerting compose draft events export retention tracking web/page",
 	"web/portal":         "access api compose content/attachment directory inbox letter web/page",
-	"web/administration": "access directory folding intake labels letter web/page",
+	"web/administration": "access directory folding inbound intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
-	"config":        "address notify/sendgrid", // whose key a setting is
-	"roles":         "api archive checkpoint web config content content/clamd desk directory embedded eventlog events fanout ledger letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
+	"config":        "address inbound notify/sendgrid", // whose key and networks settings are
+	"roles":         "api archive checkpoint web config content content/clamd desk directory embedded eventlog events fanout inbound ledger letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
 	"up":            "access archive checkpoint config content directory directory/demo embedded eventlog events keyfile ledger notify/sendgridfake outbox position roles store telemetry",
 	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 	"web/replaying": "access events replay web/page",
@@ -242,6 +243,23 @@ func TestTheEnvironmentIsReadInOnePlace(t *testing.T) {
 					if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, s.Sel.Name) {
 						t.Errorf("%s calls os.%s: settings come from package config", name, s.Sel.Name)
 					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// A form with files is read part by part: net/http would put it on the disk as it is.
+func TestNoFormIsPutOnTheDisk(t *testing.T) {
+	for name := range load(t) {
+		if isForTests(name) {
+			continue
+		}
+		for _, file := range filesOf(t, name) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains([]string{"ParseMultipartForm", "FormFile", "ReadForm", "GetMultipartForm"}, s.Sel.Name) {
+					t.Errorf("%s uses %s: read the parts of MultipartReader", name, s.Sel.Name)
 				}
 				return true
 			})

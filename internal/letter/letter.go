@@ -118,7 +118,11 @@ func (o *Office) Ask(ctx context.Context, email string) error {
 	if !o.Open() {
 		return ErrOff
 	}
-	if err := o.cfg.Gate.CountAsk(ctx, email); err != nil {
+	err := o.cfg.Gate.CountAsk(ctx, email)
+	if errors.Is(err, access.ErrAskedElsewhere) {
+		return nil // what is told a stranger is not what has happened before
+	}
+	if err != nil {
 		return err
 	}
 	select {

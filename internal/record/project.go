@@ -31,6 +31,7 @@ func init() {
 		{events.TypeAlertsUnknown, 2}:        body(repeated),
 		{events.TypeAlertsUnknown, 1}:        body(outcome),
 		{events.TypeAlertsReported, 1}:       reported,
+		{events.TypeAddressReported, 1}:      body(addressReported),
 		{events.TypeDeliveryOpened, 1}:       body(opened),
 		{events.TypeAttachmentDownloaded, 1}: body(downloaded),
 		{events.TypeMessageRecalled, 1}:      body(recalled),

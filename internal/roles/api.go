@@ -17,6 +17,7 @@ import (
 	"postern/internal/desk"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
+	"postern/internal/inbound"
 	"postern/internal/letter"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/organisation"
@@ -103,13 +104,18 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	}))
 	tell.WatchPostgres(within(b.asynchronous), within(b.unsettled))
 	tell.Watch(b.everything)
-	server := api.NewServer(a)
-	server.Addr = c.ListenAddr
 	pages := web.New(d, b.logger)
-	server.Handler = front(server.Handler, tell.Requests(pages.Route, pages))
+	handler := Routes(a, tell.Requests(pages.Route, pages))
 	if f.Mount != nil {
-		server.Handler = f.Mount(server.Handler)
+		handler = f.Mount(handler)
 	}
+	proxies, err := inbound.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	server := inbound.NewServer(handler, proxies, b.logger)
+	server.Addr = c.ListenAddr
+	server.RegisterOnShutdown(a.Close)
 	return b.run(ctx, d.Letters.Run,
 		func(ctx context.Context) error { return declare(ctx, d.Kept, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
@@ -154,8 +160,8 @@ func declare(ctx context.Context, kept *retention.Office, years int, logger *slo
 	}
 }
 
-// front leads what is asked of the API to it, and everything else to the pages.
-func front(api, pages http.Handler) http.Handler {
+// Routes leads what is asked of the API to it, and everything else to the pages.
+func Routes(api, pages http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for _, prefix := range []string{"/v1/", "/webhooks/", "/problems/", "/docs/"} {
 		mux.Handle(prefix, api)

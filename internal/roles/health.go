@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postern/internal/inbound"
 )
 
 // A check gives the reason for which a process can't do its work.
@@ -64,7 +66,9 @@ func (b *base) serveHealth(more map[string]check) func(context.Context) error {
 		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 		mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answerReady(w, r, checks) })
 		mux.Handle("GET /metrics", b.telemetry.Handler())
-		return serve(ctx, &http.Server{Addr: b.ListenAddr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}, nil)
+		server := inbound.NewServer(mux, nil, b.logger)
+		server.Addr = b.ListenAddr
+		return serve(ctx, server, nil)
 	}
 }
 

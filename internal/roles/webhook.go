@@ -13,7 +13,7 @@ import (
 
 // ReadReports is how posts of SendGrid's event webhook are read: not at all
 // without the key that SendGrid shows for it.
-func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []byte) ([]feedback.Report, error), error) {
+func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []byte) ([]feedback.Report, int, error), error) {
 	if publicKey == "" {
 		return nil, nil
 	}
@@ -21,26 +21,30 @@ func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []by
 	if err != nil {
 		return nil, err
 	}
-	return func(header http.Header, body []byte) ([]feedback.Report, error) {
+	return func(header http.Header, body []byte) ([]feedback.Report, int, error) {
 		// The bytes as they came, before anything else is made of them.
 		if err := sendgrid.VerifyWebhook(key, header, body, now(), sendgrid.WebhookTolerance); err != nil {
-			return nil, errors.Join(feedback.ErrNotSigned, err)
+			return nil, 0, errors.Join(feedback.ErrNotSigned, err)
 		}
-		all, err := sendgrid.ParseEvents(body)
+		all, odd, err := sendgrid.ParseEvents(body)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", feedback.ErrUnreadable, err)
+			return nil, 0, fmt.Errorf("%w: %w", feedback.ErrUnreadable, err)
 		}
 		reports := make([]feedback.Report, len(all))
 		for i, e := range all {
-			if e.At.IsZero() {
-				e.At = now().UTC().Truncate(time.Second)
+			// A time that lies ahead would outweigh every later report.
+			if at := now().UTC().Truncate(time.Second); e.At.IsZero() || e.At.After(at.Add(clockSkew)) {
+				e.At = at
 			}
-			reports[i] = feedback.Report{Request: e.Attempt, IsTo: e.IsTo, Report: events.Report{
+			reports[i] = feedback.Report{Request: e.Attempt, IsTo: e.IsTo, Address: e.Address, Report: events.Report{
 				ID: e.ID, Type: e.Type, Bounce: bounceOf(e), At: e.At, Status: e.Status, Reason: reasonOf(e), Position: e.Position}}
 		}
-		return reports, nil
+		return reports, odd, nil
 	}, nil
 }
+
+// clockSkew is how far SendGrid's clock may be ahead of ours.
+const clockSkew = time.Hour
 
 // bounceOf is kept of bounces alone: elsewhere the word means nothing.
 func bounceOf(e sendgrid.Event) string {

@@ -26,6 +26,9 @@ import (
 	"postern/internal/content/clamd"
 )
 
+// Holds is how many bytes an upload under way holds in memory.
+const Holds = 10 << 20
+
 // MaxSize is the most bytes that an attachment may have: 4 MiB, to the byte.
 const MaxSize = 4 << 20
 

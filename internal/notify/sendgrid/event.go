@@ -1,8 +1,9 @@
 package sendgrid
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -43,13 +44,21 @@ type Event struct {
 	// Position is the recipient's place in its chunk, -1 where there is none.
 	Position int
 
-	isTo func(address string) bool // a function, since no print shows what is in one
+	address func() string // a function, since no print shows what is in one
+}
+
+// Address is where the e-mail went, "" where the event does not say.
+func (e Event) Address() string {
+	if e.address == nil {
+		return ""
+	}
+	return e.address()
 }
 
 // IsTo tells whether the e-mail went to an address, in whatever case it is written.
 // An event that names none went to nobody's.
 func (e Event) IsTo(address string) bool {
-	return e.isTo != nil && e.isTo(strings.TrimSpace(address))
+	return e.address != nil && strings.EqualFold(e.address(), strings.TrimSpace(address))
 }
 
 // wireEvent is an event as SendGrid writes it. Every field is loose: one event
@@ -58,7 +67,7 @@ func (e Event) IsTo(address string) bool {
 type wireEvent struct {
 	ID         loose `json:"sg_event_id"`
 	MessageID  loose `json:"sg_message_id"`
-	Event      loose `json:"event"`
+	Event      word  `json:"event"`
 	Type       loose `json:"type"`
 	Timestamp  loose `json:"timestamp"`
 	Status     loose `json:"status"`
@@ -69,33 +78,47 @@ type wireEvent struct {
 	PositionNo loose `json:"n"`
 }
 
-// ParseEvents reads the body of an event webhook. Verify it first. It fails only
-// where the body is no JSON array of objects with an id and a type each; the
-// error quotes nothing of it.
-func ParseEvents(raw []byte) ([]Event, error) {
+// ParseEvents reads the body of an event webhook. Verify it first. Each element stands
+// alone: one that is no object, or has no sg_event_id or no event, is passed over and
+// counted in odd. It fails only where the body is no JSON array; the error quotes
+// nothing of it.
+func ParseEvents(raw []byte) (events []Event, odd int, err error) {
 	if jsontext.Value(raw).Kind() != '[' {
-		return nil, errors.New("SendGrid's events: not a JSON array")
+		return nil, 0, errors.New("SendGrid's events: not a JSON array")
 	}
-	var wire []wireEvent
-	if err := json.Unmarshal(raw, &wire, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
-		return nil, errors.New("SendGrid's events: not a JSON array of objects")
+	var elements []jsontext.Value
+	loosely := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+	if err := json.Unmarshal(raw, &elements, loosely...); err != nil {
+		return nil, 0, errors.New("SendGrid's events: not a JSON array")
 	}
-	events := make([]Event, len(wire))
-	for i, w := range wire {
-		events[i] = w.event()
-		if events[i].ID == "" || events[i].Type == "" {
-			return nil, fmt.Errorf("SendGrid's events: number %d has no sg_event_id or no event", i)
+	events = make([]Event, 0, len(elements))
+	for _, element := range elements {
+		var w wireEvent
+		if element.Kind() != '{' || json.Unmarshal(element, &w, loosely...) != nil {
+			odd++
+			continue
+		}
+		if e := w.event(); e.ID != "" && e.Type != "" {
+			events = append(events, e)
+		} else {
+			odd++
 		}
 	}
-	return events, nil
+	return events, odd, nil
 }
+
+// longestAddress is that of an e-mail address (RFC 5321, 4.5.3.1): what is longer is none.
+const longestAddress = 320
 
 // event masks the address in everything that is given out.
 func (w *wireEvent) event() Event {
+	if len(w.Email) > longestAddress {
+		w.Email = ""
+	}
 	e := Event{
-		ID:         short(w.ID),
+		ID:         idOf(w.ID),
 		MessageID:  short(w.MessageID),
-		Type:       short(w.Event),
+		Type:       short(loose(w.Event)),
 		BounceType: short(w.Type),
 		At:         seconds(w.Timestamp),
 		Status:     short(w.Status),
@@ -103,7 +126,7 @@ func (w *wireEvent) event() Event {
 		Position:   -1,
 	}
 	if email := strings.TrimSpace(string(w.Email)); email != "" {
-		e.isTo = func(address string) bool { return strings.EqualFold(email, address) }
+		e.address = func() string { return email }
 	}
 	if e.Reason == "" {
 		e.Reason = clean(string(w.Response), string(w.Email))
@@ -117,17 +140,42 @@ func (w *wireEvent) event() Event {
 	return e
 }
 
+// idOf gives an id that can be kept: one that would be cut or masked, and then be
+// another's too, by its digest.
+func idOf(s loose) string {
+	id := strings.TrimSpace(string(s))
+	if clean(id, "") == id {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
 // short bounds and masks a field that is an id or a word in everything SendGrid
 // is known to send.
 func short(s loose) string { return clean(string(s), "") }
 
-// seconds reads a Unix time; what is not one between 1970 and 9999 is no time.
+// seconds reads a Unix time, whole or with a fraction; what is not one between 1970 and
+// 9999 is no time.
 func seconds(s loose) time.Time {
-	n, err := strconv.ParseInt(string(s), 10, 64)
-	if err != nil || n <= 0 || n > 253402300799 {
+	n, err := strconv.ParseFloat(strings.TrimSpace(string(s)), 64)
+	if err != nil || !(n >= 1 && n <= 253402300799) {
 		return time.Time{}
 	}
-	return time.Unix(n, 0).UTC()
+	return time.Unix(int64(n), 0).UTC()
+}
+
+// word is a JSON string; of anything else nothing is taken. A number in its place
+// means nothing.
+type word string
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (s *word) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*s = ""
+	if dec.PeekKind() != '"' {
+		return dec.SkipValue()
+	}
+	return (*loose)(s).UnmarshalJSONFrom(dec)
 }
 
 // loose is a JSON string, or another scalar as it is written; of an object or an

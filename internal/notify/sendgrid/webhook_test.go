@@ -137,7 +137,7 @@ func TestReportsComeBackUnderAttemptAndPosition(t *testing.T) {
 		if err == nil {
 			err = sendgrid.VerifyWebhook(key, r.Header, body, now, sendgrid.WebhookTolerance)
 		}
-		events, parseErr := sendgrid.ParseEvents(body)
+		events, _, parseErr := sendgrid.ParseEvents(body)
 		if err = errors.Join(err, parseErr); err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 		}

@@ -87,9 +87,11 @@ type enrolment struct {
 	Code   QR
 }
 
-func (p *Pages) show(w http.ResponseWriter, r *http.Request) error { return p.showEnrolment(w, r, nil) }
+func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
+	return p.showEnrolment(w, r, nil, nil)
+}
 
-func (p *Pages) showEnrolment(w http.ResponseWriter, r *http.Request, faults page.Errors) error {
+func (p *Pages) showEnrolment(w http.ResponseWriter, r *http.Request, refusal error, faults page.Errors) error {
 	making, err := p.kit.Gate.Enrolling(r.Context(), page.Subject(r))
 	if errors.Is(err, access.ErrNoEnrolment) {
 		return p.kit.Redirect(w, r, home, "")
@@ -101,7 +103,7 @@ func (p *Pages) showEnrolment(w http.ResponseWriter, r *http.Request, faults pag
 	if err != nil {
 		return err
 	}
-	return p.render(w, r, page.View{Template: "enrol.html", Title: "Set up a second factor", Data: enrolment{inFours(making.Secret), code}, Errors: faults})
+	return p.render(w, r, page.View{Template: "enrol.html", Title: "Set up a second factor", Data: enrolment{inFours(making.Secret), code}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 func inFours(text string) string {
@@ -115,19 +117,15 @@ func inFours(text string) string {
 // confirm shows the recovery codes, this one time.
 func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 	who := page.Subject(r)
-	err := p.kit.Gate.Throttle(w, r)
-	if err != nil {
-		return err
-	}
 	recovery, err := p.kit.Gate.AddFactor(r.Context(), who, r.PostFormValue("password"), r.PostFormValue("code"))
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.Is(err, access.ErrNoEnrolment):
 		return p.kit.Redirect(w, r, home, page.Sentence(err))
 	case errors.Is(err, access.ErrWrongCode):
-		return p.showEnrolment(w, r, page.Errors{{Field: "code", Message: page.Sentence(err)}})
+		return p.showEnrolment(w, r, err, page.Errors{{Field: "code", Message: page.Sentence(err)}})
 	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
-		return p.showEnrolment(w, r, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+		return p.showEnrolment(w, r, err, page.Errors{{Field: "password", Message: page.Sentence(err)}})
 	case err != nil:
 		return err
 	}
@@ -144,16 +142,13 @@ func (p *Pages) askToRemove(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) remove(w http.ResponseWriter, r *http.Request) error {
 	who := page.Subject(r)
-	if err := p.kit.Gate.Throttle(w, r); err != nil {
-		return err
-	}
 	err := p.kit.Gate.RemoveFactor(r.Context(), who, r.PostFormValue("password"))
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.Is(err, access.ErrFactorRequired):
 		return p.kit.Redirect(w, r, home, page.Sentence(err))
 	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
-		return p.render(w, r, page.View{Template: "remove.html", Title: "Remove your second factor",
+		return p.render(w, r, page.View{Template: "remove.html", Title: "Remove your second factor", Status: page.Refused(w, err),
 			Errors: page.Errors{{Field: "password", Message: page.Sentence(err)}}})
 	case err != nil:
 		return err

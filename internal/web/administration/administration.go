@@ -51,7 +51,7 @@ func (p *Pages) Routes() []page.Route {
 		route("POST /directory/patients", p.kit.Ask, access.SeeDirectory),
 		route("GET /directory/patients/{id}", p.patient, access.SeeDirectory),
 		route("GET /directory/import", p.chooseFiles, access.Import),
-		route("POST /directory/import", p.receive, access.Import),
+		page.Route{Pattern: "POST /directory/import", Realm: access.RealmStaff, Actions: page.May(access.Import), Takes: takes, Handle: p.receive},
 		route("GET /directory/import/{id}", p.showImport, access.Import),
 		route("POST /directory/import/{id}", p.decide, access.Import),
 	}

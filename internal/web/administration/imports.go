@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/directory"
+	"postern/internal/inbound"
 	"postern/internal/intake"
 	"postern/internal/web/page"
 )
@@ -19,9 +20,8 @@ import (
 // slack is what a form has around its files.
 const slack = 1 << 20
 
-// patience is how long an upload may bring nothing, and an answer may take to be
-// sent: a gigabyte over a poor line takes an hour, which the server allows nobody else.
-const patience = time.Minute
+// takes is what an upload is: a gigabyte over a poor line takes an hour or more.
+var takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: intake.MostBytes + slack, Hold: 8 << 20, Within: 4 * time.Hour}
 
 // upload is what the page for choosing files shows.
 type upload struct {
@@ -54,7 +54,6 @@ func (p *Pages) renderUpload(w http.ResponseWriter, r *http.Request, errs page.E
 
 // receive keeps the files as they come, and leads to what they would change.
 func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, patient{r.Body, http.NewResponseController(w)}, intake.MostBytes+slack)
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return p.renderUpload(w, r, page.Errors{{Field: "files", Message: "Choose the files to import"}})
@@ -96,24 +95,10 @@ func refusal(err error) string {
 		return "The files are larger than " + limit + " together. Import larger ones with the command `postern import`"
 	case errors.Is(err, intake.ErrRunning):
 		return sentence(intake.ErrRunning)
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, inbound.ErrCut):
 		return "The upload broke off. Choose the files again"
 	}
 	return ""
-}
-
-// patient is a body that may take as long as it likes while something comes.
-type patient struct {
-	io.ReadCloser
-	control *http.ResponseController
-}
-
-func (b patient) Read(p []byte) (int, error) {
-	// Where deadlines can't be moved, those of the server hold.
-	_ = b.control.SetReadDeadline(time.Now().Add(patience))
-	n, err := b.ReadCloser.Read(p)
-	_ = b.control.SetWriteDeadline(time.Now().Add(patience))
-	return n, err
 }
 
 // progress is what the page of an import shows.

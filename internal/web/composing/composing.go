@@ -23,8 +23,10 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/api"
+	"postern/internal/content/attachment"
 	"postern/internal/directory"
 	"postern/internal/draft"
+	"postern/internal/inbound"
 	"postern/internal/web/page"
 )
 
@@ -48,7 +50,7 @@ func (p *Pages) Routes() []page.Route {
 		staff("GET /messages/compose", p.compose),
 		staff("GET /messages/drafts", p.list),
 		staff("GET /messages/drafts/{id}", p.edit),
-		staff("POST /messages/drafts/{id}", p.save),
+		withDocuments(staff("POST /messages/drafts/{id}", p.save)),
 		staff("POST /messages/drafts/{id}/portal-users", p.findUsers),
 		staff("POST /messages/drafts/{id}/staff", p.findStaff),
 		staff("GET /messages/drafts/{id}/check", p.check),
@@ -60,6 +62,12 @@ func (p *Pages) Routes() []page.Route {
 		staff("POST /messages/drafts/{id}/delete", p.delete),
 		{Pattern: "GET /messages/groups/{group}/count", Realm: access.RealmStaff, Actions: page.May(access.SendToGroup), Handle: p.countGroup},
 	}
+}
+
+// withDocuments has a route take the whole form of a draft, with its documents.
+func withDocuments(route page.Route) page.Route {
+	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: mostForm, Hold: 2*mostFields + attachment.Holds, Within: patience}
+	return route
 }
 
 // href is the address of a draft, or of a page below it.

@@ -23,6 +23,7 @@ import (
 
 const (
 	mostFields = 2 << 20   // bytes of a form without its files
+	fieldCost  = 64        // that a field takes besides its name and value
 	mostForm   = 256 << 20 // and with them: what is too large of a file is read over
 	// patience is how long a form with files may take to come.
 	patience = 15 * time.Minute
@@ -40,21 +41,13 @@ type form struct {
 // would lie unencrypted: each is handed on while it is read.
 func (p *Pages) read(w http.ResponseWriter, r *http.Request) (*form, error) {
 	f := &form{Values: url.Values{}}
-	r.Body = http.MaxBytesReader(w, r.Body, mostForm)
 	parts, err := r.MultipartReader()
 	switch {
 	case errors.Is(err, http.ErrNotMultipart):
-		r.Body = http.MaxBytesReader(w, r.Body, mostFields)
-		if err := r.ParseForm(); err != nil {
-			return nil, unreadable(err)
-		}
 		f.Values = r.PostForm
 	case err != nil:
 		return nil, unreadable(err)
 	default:
-		control := http.NewResponseController(w)
-		_ = control.SetReadDeadline(time.Now().Add(patience)) // the server's own are for one document
-		_ = control.SetWriteDeadline(time.Now().Add(patience + time.Minute))
 		if err := p.readParts(r, parts, f); err != nil {
 			return nil, err
 		}
@@ -80,7 +73,7 @@ func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) err
 			continue
 		}
 		value, err := io.ReadAll(io.LimitReader(part, fields+1))
-		if fields -= int64(len(value)); err == nil && fields < 0 {
+		if fields -= int64(len(value) + len(part.FormName()) + fieldCost); err == nil && fields < 0 {
 			err = &http.MaxBytesError{Limit: mostFields}
 		}
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"postern/internal/content/clamd"
 	"postern/internal/directory"
 	"postern/internal/draft"
+	"postern/internal/inbound"
 	"postern/internal/labels"
 	"postern/internal/size"
 	"postern/internal/web/page"
@@ -226,6 +227,9 @@ func unreadable(err error) error {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
 			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", size.Text(tooLarge.Limit))}
+	}
+	if errors.Is(err, inbound.ErrBusy) || errors.Is(err, inbound.ErrSlow) {
+		return err
 	}
 	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive whole", Detail: "Nothing was saved. Go back and try again."}
 }

@@ -29,26 +29,23 @@ func (p *Pages) code(w http.ResponseWriter, r *http.Request) error {
 	if !p.kit.Gate.IsHalfway(r.Context()) {
 		return p.kit.Redirect(w, r, staff.signIn, "")
 	}
-	return p.showCode(w, r, nil)
+	return p.showCode(w, r, nil, nil)
 }
 
-func (p *Pages) showCode(w http.ResponseWriter, r *http.Request, faults page.Errors) error {
-	return p.kit.Render(w, r, set, page.View{Template: "code.html", Title: "Type your code", Data: page.Next(r, ""), Errors: faults})
+func (p *Pages) showCode(w http.ResponseWriter, r *http.Request, err error, faults page.Errors) error {
+	return p.kit.Render(w, r, set, page.View{Template: "code.html", Title: "Type your code", Data: page.Next(r, ""), Status: page.Refused(w, err), Errors: faults})
 }
 
 func (p *Pages) enterByCode(w http.ResponseWriter, r *http.Request) error {
-	if err := p.kit.Gate.Throttle(w, r); err != nil {
-		return err
-	}
 	who, err := p.kit.Gate.SignInWithCode(r.Context(), r.PostFormValue("code"))
 	tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 	switch {
 	case errors.Is(err, access.ErrNotHalfway):
 		return p.kit.Redirect(w, r, staff.signIn, page.Sentence(err))
 	case errors.As(err, &needed):
-		return p.showCode(w, r, page.Errors{{Field: "code", Message: "Type the code that your app shows."}})
+		return p.showCode(w, r, err, page.Errors{{Field: "code", Message: "Type the code that your app shows."}})
 	case errors.Is(err, access.ErrWrongCode), errors.As(err, &tooSoon):
-		return p.showCode(w, r, page.Errors{{Field: "code", Message: page.Sentence(err)}})
+		return p.showCode(w, r, err, page.Errors{{Field: "code", Message: page.Sentence(err)}})
 	case err != nil:
 		return err
 	}

@@ -110,10 +110,7 @@ func (p *Pages) show(e entrance) page.Handler {
 
 func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		err := p.kit.Gate.Throttle(w, r)
-		if err == nil {
-			err = p.begin(r, signIn)
-		}
+		err := p.begin(r, signIn)
 		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 		switch {
 		case err == nil:
@@ -123,7 +120,7 @@ func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
 		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
 			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")
-			return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f,
+			return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
 				Errors: page.Errors{{Field: "email", Message: page.Sentence(err)}}})
 		}
 		return err

@@ -26,35 +26,32 @@ type forgot struct {
 }
 
 func (p *Pages) forgotten(w http.ResponseWriter, r *http.Request) error {
-	return p.showForgotten(w, r, "", nil)
+	return p.showForgotten(w, r, "", nil, nil)
 }
 
-func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email string, faults page.Errors) error {
+func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email string, refusal error, faults page.Errors) error {
 	return p.kit.Render(w, r, set, page.View{Template: "forgotten.html", Title: "Get a link to choose a password",
-		Data: forgot{p.kit.Letters.Open(), email}, Errors: faults})
+		Data: forgot{p.kit.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 // ask looks at nothing but what was typed: see [letter.Office.Ask].
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	email, err := address.Clean(r.PostFormValue("email"))
-	refuse := func(message string) error {
-		return p.showForgotten(w, r, r.PostFormValue("email"), page.Errors{{Field: "email", Message: message}})
+	refuse := func(err error, message string) error {
+		return p.showForgotten(w, r, r.PostFormValue("email"), err, page.Errors{{Field: "email", Message: message}})
 	}
 	if err != nil {
-		return refuse("Type an e-mail address, like name@example.org.")
-	}
-	if err := p.kit.Gate.Throttle(w, r); err != nil {
-		return err
+		return refuse(nil, "Type an e-mail address, like name@example.org.")
 	}
 	err = p.kit.Letters.Ask(r.Context(), email)
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.As(err, &tooSoon):
-		return refuse("Somebody asked for this address several times. Look for the e-mail, and try again " + inMinutes(tooSoon.After) + ".")
+		return refuse(err, "A link was asked for at this address several times. Look for the e-mail, and try again "+inMinutes(tooSoon.After)+".")
 	case errors.Is(err, letter.ErrBusy):
-		return refuse("Too many people ask right now. Try again in a minute.")
+		return refuse(err, "Too many people ask right now. Try again in a minute.")
 	case errors.Is(err, letter.ErrOff):
-		return p.showForgotten(w, r, email, nil)
+		return p.showForgotten(w, r, email, nil, nil)
 	case err != nil:
 		return err
 	}
@@ -78,9 +75,6 @@ func (p *Pages) invitation(w http.ResponseWriter, r *http.Request) error {
 
 // accept takes the link, and shows whose it is; then the link and a password.
 func (p *Pages) accept(w http.ResponseWriter, r *http.Request) error {
-	if err := p.kit.Gate.Throttle(w, r); err != nil {
-		return err
-	}
 	token := letter.Token(r.PostFormValue("link"))
 	if token == "" {
 		return p.kit.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts,

@@ -207,7 +207,7 @@ func TestAskingOftenIsSlowedDown(t *testing.T) {
 	for range 5 {
 		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Look in your e-mail")
 	}
-	v.Post("/portal/forgotten", form).Is(http.StatusUnprocessableEntity).Says("Somebody asked for this address several times.", "try again in a minute")
+	v.Post("/portal/forgotten", form).Is(http.StatusTooManyRequests).Says("A link was asked for at this address several times.", "try again in a minute")
 }
 
 // What can't be handed over at once is tried again, with the same link.

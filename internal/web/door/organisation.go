@@ -20,7 +20,7 @@ func (p *Pages) toOrganisation(w http.ResponseWriter, r *http.Request) error {
 	if p.kit.Organisation == nil {
 		return p.kit.NotFound(w, r)
 	}
-	if err := p.kit.Gate.Throttle(w, r); err != nil {
+	if err := p.kit.Gate.Throttle(r.Context(), access.AtOrganisation); err != nil {
 		return err
 	}
 	attempt, to, err := p.kit.Organisation.Begin(r.Context())
@@ -41,7 +41,7 @@ func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
 	if p.kit.Organisation == nil {
 		return p.kit.NotFound(w, r)
 	}
-	if err := p.kit.Gate.Throttle(w, r); err != nil {
+	if err := p.kit.Gate.Throttle(r.Context(), access.AtOrganisation); err != nil {
 		return err
 	}
 	kept := p.kit.Gate.TakeAttempt(r.Context())

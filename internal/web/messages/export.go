@@ -2,10 +2,14 @@ package messages
 
 import (
 	"encoding/csv"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
+	"postern/internal/access"
 	"postern/internal/export"
 	"postern/internal/tracking"
 )
@@ -31,7 +35,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
 	if len(errs) > 0 {
 		return p.recipients(w, r)
 	}
-	f := &file{w: w, name: "recipients-" + m.ID.String() + ".csv", csv: csv.NewWriter(w), control: http.NewResponseController(w)}
+	f := &file{may: func() error { return p.still(r, m.ID) }, asked: time.Now(), w: w, name: "recipients-" + m.ID.String() + ".csv", csv: csv.NewWriter(w), control: http.NewResponseController(w)}
 	f.csv.UseCRLF = true
 	err = p.kit.Tracking.EachRecipient(r.Context(), m, c.filter(), c.Q, f.add)
 	switch {
@@ -50,6 +54,20 @@ type file struct {
 	csv     *csv.Writer
 	control *http.ResponseController
 	begun   bool
+	may     func() error // the reader still
+	asked   time.Time
+}
+
+// look is how often a download that takes long is held against the policy.
+const look = 5 * time.Second
+
+// still fails where the reader may not look at the message any more.
+func (p *Pages) still(r *http.Request, id uuid.UUID) error {
+	reader, err := access.Again(r.Context())
+	if err == nil {
+		_, err = p.kit.Tracking.Visible(r.Context(), reader, id)
+	}
+	return err
 }
 
 func (f *file) add(batch []tracking.Delivery) error {
@@ -60,6 +78,11 @@ func (f *file) add(batch []tracking.Delivery) error {
 		// The mark in front has a spreadsheet read names as the UTF-8 that they are.
 		_, _ = f.w.Write([]byte("\ufeff")) // Flush gives the error
 		_ = f.csv.Write(columns)
+	}
+	if now := time.Now(); now.Sub(f.asked) > look {
+		if f.asked = now; f.may() != nil {
+			return errors.New("the reader may not look at the message any more")
+		}
 	}
 	_ = f.control.SetWriteDeadline(time.Now().Add(reading)) // the server's own is for pages
 	for _, d := range batch {

@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/api"
+	"postern/internal/inbound"
 	"postern/internal/labels"
 )
 
@@ -74,6 +75,17 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	_ = own.byName["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
 }
 
+// Refused is the status of a form that is shown again because of err: 429, with when to
+// try again, for [access.TooSoon], and what is usual for others.
+func Refused(w http.ResponseWriter, err error) int {
+	tooSoon := access.TooSoon{}
+	if !errors.As(err, &tooSoon) {
+		return 0
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(tooSoon.After.Seconds())+1))
+	return http.StatusTooManyRequests
+}
+
 // Problem is what an error comes to. What is no fault of the asker's is told to the
 // log; returned from a handler, a problem is not told again.
 func (k *Kit) Problem(r *http.Request, err error) *api.Problem {
@@ -100,7 +112,7 @@ func Faults(err error) []error {
 // Unavailable answers for a request whose session could not be read: with a page where
 // one is asked for, else as [api.Unavailable]. It is what [access.Config].Fail wants.
 func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	if IsFragment(r) || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if IsFragment(r) || !inbound.Prefers(r.Header, "text/html", "application/problem+json") {
 		api.Unavailable(w, r, err)
 		return
 	}

@@ -1,11 +1,16 @@
 package page
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
 	"postern/internal/access"
+	"postern/internal/api"
 	"postern/internal/desk"
+	"postern/internal/inbound"
+	"postern/internal/size"
 )
 
 // Kit renders pages. It is safe for concurrent use.
@@ -33,7 +38,10 @@ type Route struct {
 	// Actions are what one must be allowed, at least one of them. Without any,
 	// nobody need be signed in: [Frame].Me may be nil.
 	Actions []access.Action
-	Handle  Handler
+	// Takes is what is read of a body, once it is known that they may come: the zero
+	// value is a small form. Forms with files are for a handler to read, part by part.
+	Takes  inbound.Body
+	Handle Handler
 }
 
 // Anybody is the realm of a page that looks at no session.
@@ -62,6 +70,9 @@ func (k *Kit) serve(route Route) http.Handler {
 		defer k.recovered(w, r)
 		err := allow(r, route)
 		if err == nil {
+			err = open(r, route)
+		}
+		if err == nil {
 			err = route.Handle(w, r)
 		}
 		if err != nil {
@@ -69,6 +80,31 @@ func (k *Kit) serve(route Route) http.Handler {
 		}
 	})
 }
+
+// open reads the form that was sent, but for one with files. FormValue would read that
+// by itself, and put the files on the disk: after this it does not.
+func open(r *http.Request, route Route) error {
+	takes := route.Takes
+	if len(takes.Types) == 0 {
+		takes.Types = []string{inbound.Form}
+	}
+	if err := inbound.Open(r, takes, len(route.Actions) > 0); err != nil {
+		return err
+	}
+	err, large := r.ParseForm(), (*http.MaxBytesError)(nil)
+	switch {
+	case err == nil || r.Method != http.MethodPost:
+		return nil
+	case errors.As(err, &large):
+		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
+			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send less.", size.Text(large.Limit))}
+	case inbound.IsRefusal(err):
+		return err
+	}
+	return fmt.Errorf("%w: %w", errForm, err)
+}
+
+var errForm error = &api.Problem{Status: http.StatusBadRequest, Title: "The form can’t be read", Detail: "Go back, reload the page and send it again."}
 
 // allow gives the refusal of the first action where all are refused.
 func allow(r *http.Request, route Route) error {

@@ -16,29 +16,26 @@ type me struct {
 }
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
-	return p.showAccount(w, r, nil)
+	return p.showAccount(w, r, nil, nil)
 }
 
-func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, faults page.Errors) error {
+func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, refusal error, faults page.Errors) error {
 	no := page.Subject(r).No
 	found, err := directory.PortalUsers(r.Context(), p.kit.Pool, []int32{no})
 	if err != nil {
 		return err
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
-		Data: me{found[no].Email, access.PortalPasswordLength}, Errors: faults})
+		Data: me{found[no].Email, access.PortalPasswordLength}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	subject := page.Subject(r)
-	err := p.kit.Gate.Throttle(w, r)
-	if err == nil {
-		err = p.kit.Gate.ChangePortalPassword(r.Context(), subject, r.PostFormValue("current"), r.PostFormValue("password"))
-	}
+	err := p.kit.Gate.ChangePortalPassword(r.Context(), subject, r.PostFormValue("current"), r.PostFormValue("password"))
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.As(err, &tooSoon):
-		return p.showAccount(w, r, page.Errors{{Field: "current", Message: page.Sentence(err)}})
+		return p.showAccount(w, r, err, page.Errors{{Field: "current", Message: page.Sentence(err)}})
 	case errors.Is(err, access.ErrCurrentPassword), errors.Is(err, access.ErrPassword):
 		var errs page.Errors
 		for _, one := range page.Faults(err) {
@@ -48,7 +45,7 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 			}
 			errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
 		}
-		return p.showAccount(w, r, errs)
+		return p.showAccount(w, r, err, errs)
 	case err != nil:
 		return err
 	}

@@ -21,7 +21,7 @@ var types = []choice{
 	{string(events.TypeFanoutCompleted), "All deliveries recorded"},
 	{string(events.TypeAlertsAccepted), "Alerts accepted"}, {string(events.TypeAlertsFailed), "Alerts failed"},
 	{string(events.TypeAlertsSkipped), "Alerts skipped"}, {string(events.TypeAlertsUnknown), "Alerts unknown"},
-	{string(events.TypeAlertsReported), "Alerts reported on"},
+	{string(events.TypeAlertsReported), "Alerts reported on"}, {string(events.TypeAddressReported), "Address reported not to work"},
 	{string(events.TypeReplayPlanned), "Replay planned"}, {string(events.TypeReplayStarted), "Replay started"},
 	{string(events.TypeReplayPaused), "Replay paused"}, {string(events.TypeReplayResumed), "Replay resumed"},
 	{string(events.TypeReplayCancelled), "Replay cancelled"}, {string(events.TypeReplayCompleted), "Replay completed"},

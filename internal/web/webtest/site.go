@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,12 +29,14 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/fanout"
+	"postern/internal/inbound"
 	"postern/internal/letter"
 	"postern/internal/notify"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/parked"
 	"postern/internal/position"
+	"postern/internal/roles"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 	"postern/internal/web"
@@ -52,6 +55,8 @@ type Site struct {
 	Mails *sendgridfake.Fake
 	Base  string       // where the pages are: http://127.0.0.1:…
 	Pages http.Handler // the pages themselves, for a test that has others besides
+	// Handler is what the server serves: pages and API, with the limits of package inbound.
+	Handler http.Handler
 
 	refuse atomic.Pointer[func(address string) string]
 }
@@ -95,12 +100,10 @@ func New(t testing.TB, change ...func(*desk.Config)) *Site {
 	s.Desk = d
 	a := api.New(api.Config{Desk: d})
 	s.Pages = web.New(d, slog.New(slog.DiscardHandler))
-	mux := http.NewServeMux()
-	mux.Handle("/v1/", a)
-	mux.Handle("/webhooks/", a)
-	mux.Handle("/", s.Pages)
-	server.Config = api.NewServer(a)
-	server.Config.Handler = mux
+	// As behind a proxy on this machine: X-Forwarded-For makes a visitor another client.
+	here := inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
+	server.Config = inbound.NewServer(roles.Routes(a, s.Pages), here, slog.New(slog.DiscardHandler))
+	s.Handler = server.Config.Handler
 	server.Start()
 	t.Cleanup(func() { a.Close(); server.Close(); d.Close() })
 
