@@ -39,6 +39,7 @@ func TestSummaries(t *testing.T) {
 		{worker, "The process notify-worker recorded alerts: 1 unknown (chunk 3 of 12), attempt 1", events.AlertOutcome{Chunk: 2, Chunks: 12, Attempt: 1, Recipients: 1, State: events.AlertUnknown}},
 		{worker, "The process notify-worker recorded alerts: 1 skipped (chunk 3 of 12)", events.AlertOutcome{Chunk: 2, Chunks: 12, Attempt: 1, Recipients: 1, State: events.AlertSkipped, Exceptions: skipped}},
 		{"process:sendgrid", "SendGrid reported on alerts of the message: 0 reports", events.AlertsReported{MessageID: id}},
+		{"process:sendgrid", "SendGrid reported that the e-mail address of 2 portal users does not work", events.AddressReported{Dead: []events.DeadAddress{{PortalUserID: "p1"}, {PortalUserID: "p2"}}}},
 		{pat, "Portal user pu-1 opened the message", events.DeliveryOpened{MessageID: id}},
 		{pat, "Portal user pu-1 downloaded a document of the message", events.AttachmentDownloaded{MessageID: id}},
 		{ada, "Ada Admin recalled the message after 3 portal users had opened it", events.MessageRecalled{Reason: "Xylophobia", Opened: 3}},
