@@ -13,25 +13,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"postern/internal/directory/demo"
 )
 
-// An origin is what made a folder without a manifest, by what its database says. Those
-// that --demo refuses read as the reason.
+// An origin is what made a folder without a manifest, by what its database says. The one
+// that --demo refuses reads as the reason.
 type origin string
 
 const (
 	fromNobody origin = "" // nothing was ever put into it
 	fromDemo   origin = "demo"
 	fromClinic origin = "its staff or directory were not made by --demo"
-	// fromBoth: a demo made it, and others were put beside the demo's people since.
-	fromBoth origin = "it holds people who are not the demo's"
 )
 
 // originOf goes by the record, which no one can change: a folder is the demo's where the
-// first that was put into it came from the demo, and where it holds the demo's people
-// alone.
+// first that was put into it came from the demo.
 func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	var migrated bool
 	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.events') IS NOT NULL AND to_regclass('app.patients') IS NOT NULL`).Scan(&migrated); err != nil {
@@ -40,17 +35,12 @@ func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	if !migrated {
 		return fromNobody, nil
 	}
-	ids, err := demo.IDs()
-	if err != nil {
-		return "", err
-	}
 	var first string
-	var others, anyone bool
-	err = pool.QueryRow(ctx, `
+	var anyone bool
+	err := pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT actor FROM record.events WHERE type IN ('staff.created', 'directory.imported') ORDER BY seq LIMIT 1), ''),
-		       EXISTS (SELECT FROM app.portal_users WHERE portal_user_id <> ALL($1)) OR EXISTS (SELECT FROM app.patients WHERE patient_id <> ALL($1)),
-		       EXISTS (SELECT FROM app.portal_users) OR EXISTS (SELECT FROM app.patients) OR EXISTS (SELECT FROM app.staff_accounts)`, ids).
-		Scan(&first, &others, &anyone)
+		       EXISTS (SELECT FROM app.portal_users) OR EXISTS (SELECT FROM app.patients) OR EXISTS (SELECT FROM app.staff_accounts)`).
+		Scan(&first, &anyone)
 	if err != nil {
 		return "", fmt.Errorf("asking the database what made the data folder: %w", err)
 	}
@@ -59,8 +49,6 @@ func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 		return fromNobody, nil
 	case first != demoActor:
 		return fromClinic, nil
-	case others:
-		return fromBoth, nil
 	default:
 		return fromDemo, nil
 	}
