@@ -122,13 +122,28 @@ func newInside(t testing.TB) *inside {
 // usual.
 func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	t.Helper()
+	return newInsideWith(t, people, insideConfig{timeout: timeout})
+}
+
+// insideConfig is what the stand-in for SendGrid and its client are made with.
+type insideConfig struct {
+	refuse  func(address string) string // nil: half of the addresses while in.refusing is set
+	now     func() time.Time            // nil: time.Now
+	timeout time.Duration               // of a request; 0: the usual
+}
+
+func newInsideWith(t testing.TB, people int, with insideConfig) *inside {
+	t.Helper()
 	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), people: crowd(people)}
-	in.fake = sendgridfake.New(sendgridfake.Config{Refuse: func(address string) string {
-		if in.refusing.Load() && crc32.ChecksumIEEE([]byte(address))%2 == 0 {
-			return "Does not contain a valid address."
+	if with.refuse == nil {
+		with.refuse = func(address string) string {
+			if in.refusing.Load() && crc32.ChecksumIEEE([]byte(address))%2 == 0 {
+				return "Does not contain a valid address."
+			}
+			return ""
 		}
-		return ""
-	}})
+	}
+	in.fake = sendgridfake.New(sendgridfake.Config{Now: with.now, Refuse: with.refuse})
 	in.log = eventlogtest.Unchecked(t, in.server)
 	in.admin = storetest.Open(t, in.url, store.RoleAdmin)
 	key := filepath.Join(t.TempDir(), "content.key")
@@ -142,7 +157,8 @@ func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	t.Cleanup(func() { _ = in.content.Close() })
 	web := httptest.NewServer(in.fake)
 	t.Cleanup(func() { in.fake.Close(); web.Close() })
-	in.sends, err = sendgrid.New(sendgrid.Config{BaseURL: web.URL, APIKey: "SG.torture", From: "alerts@clinic.example.test", PublicURL: "http://portal.example.test", Timeout: timeout})
+	in.sends, err = sendgrid.New(sendgrid.Config{BaseURL: web.URL, APIKey: "SG.torture", From: "alerts@clinic.example.test",
+		PublicURL: "http://portal.example.test", Timeout: with.timeout, Now: with.now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,12 @@
 // some seconds, in the long form for a minute each. TestSendGridOnItsWorstDay has
 // SendGrid fail in every way that it can, at once.
 //
+// # Crossings
+//
+// TestCrossings draws random sequences of what people, SendGrid, imports and crashes do
+// at the same time, and TestKeptCrossings keeps the ones that failed. A sequence is
+// judged by the whole of it: see crossing.verdict.
+//
 // # The verdict
 //
 // The same for all of them: every portal user of the audience has exactly one

@@ -132,6 +132,33 @@ func (l *life) at(here func(*crash) bool, after bool, on net.Conn) (lost bool) {
 	return lost
 }
 
+// kill ends the life wherever it is.
+func (l *life) kill() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return
+	}
+	l.dead = true
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	if !isClosed(l.crashed) {
+		close(l.crashed)
+	}
+	l.crash = nil
+	l.stop()
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // publish is [eventlog.Log.Publish] in this life.
 func (l *life) publish(ctx context.Context, all ...events.Event) (uint64, error) {
 	here := func(c *crash) bool { return c.publish != "" && c.publish == all[0].Type }

@@ -43,6 +43,14 @@ func TestMain(m *testing.M) {
 		if err := flag.Set("test.parallel", strconv.Itoa(max(8, runtime.GOMAXPROCS(0)))); err != nil {
 			panic(err) // package testing has that flag
 		}
+		// A crossing takes seconds, so a few are drawn, unless a flag asks for more.
+		asked := false
+		flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+		if checks := map[bool]string{false: "5", true: "200"}[*long]; !asked {
+			if err := flag.Set("rapid.checks", checks); err != nil {
+				panic(err) // rapid has that flag
+			}
+		}
 		storetest.Main(m)
 	}
 }
