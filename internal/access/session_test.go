@@ -429,7 +429,8 @@ func TestSweepDeletesOnlyWhatHasExpired(t *testing.T) {
 	}
 	s.exec(t, `INSERT INTO app.sessions (token_hash, realm, data, expires_at) VALUES ('old', 'staff', '{}', now() - interval '61 minutes')`)
 	s.exec(t, `INSERT INTO app.sign_in_tries VALUES ('old', 9, now() - interval '25 hours', now())`)
-	s.exec(t, `INSERT INTO app.portal_invitations SELECT 'old', portal_user_no, 'invite', now() - interval '31 days', now() FROM app.portal_users`)
+	s.exec(t, `INSERT INTO app.portal_invitations (token_hash, portal_user_no, purpose, expires_at, used_at, address_version)
+		SELECT 'old', portal_user_no, 'invite', now() - interval '31 days', now(), 0 FROM app.portal_users`)
 	const all = `SELECT (SELECT count(*) FROM app.sessions) + (SELECT count(*) FROM app.sign_in_tries) + (SELECT count(*) FROM app.portal_invitations)`
 	before := s.count(t, all)
 	if err := s.Sweep(t.Context()); err != nil {

@@ -1,11 +1,15 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/store"
 )
 
 func TestCreateStaff(t *testing.T) {
@@ -235,14 +239,11 @@ func TestTwoAdministratorsCantTakeEachOthersAtOnce(t *testing.T) {
 	ada, ben := c.hire(t, "ada@clinic.example", ManageStaff), c.hire(t, "ben@clinic.example", ManageStaff)
 	second := make(chan error, 1)
 	c.rec.beforeNext(func() {
-		go func() { second <- c.Forbid(t.Context(), operator, ben.ID, ManageStaff) }()
-		for c.count(t, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == 0 {
-			if len(second) > 0 {
-				t.Error("the second change did not wait for the first")
-				return
-			}
+		err := store.TryAlone(t.Context(), c.pool, store.LeasePermissions, func(*pgxpool.Conn, func(context.Context) error) error { return nil })
+		if !errors.Is(err, store.ErrLeaseTaken) {
+			t.Errorf("another change could begin before the first was recorded: %v", err)
 		}
+		go func() { second <- c.Forbid(t.Context(), operator, ben.ID, ManageStaff) }()
 	})
 	if err := c.Forbid(t.Context(), operator, ada.ID, ManageStaff); err != nil {
 		t.Fatal(err)

@@ -72,7 +72,7 @@ var mergePatients = `
 WITH changed AS (
     UPDATE app.patients p
     SET given_name = s.given_name, family_name = s.family_name, birth_date = s.birth_date,
-        status = s.status, deceased = s.deceased, ` + setWords + `
+        status = s.status, deceased = s.deceased, ` + setWords("p") + `
     FROM staged_patients s
     WHERE p.patient_id = s.patient_id
       AND (p.given_name, p.family_name, p.birth_date, p.status, p.deceased)
@@ -89,16 +89,21 @@ WITH changed AS (
 SELECT (SELECT count(*) FROM staged_patients), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
 
 // The words of a name are those of the staged row s, by the current rule.
-var (
-	wordColumns = `words, words_version`
-	stagedWords = fmt.Sprintf(`array_to_tsvector(string_to_array(s.words, ' ')), %d`, folding.Version)
-	setWords    = `(` + wordColumns + `) = ROW (` + stagedWords + `)`
-)
+const wordColumns = `words, words_version`
+
+var stagedWords = fmt.Sprintf(`array_to_tsvector(string_to_array(s.words, ' ')), %d`, folding.Version)
+
+// setWords leaves the words of a row of table alone where the staged row has none: it is
+// of one in the directory already, whose name stays as it is (remember.go).
+func setWords(table string) string {
+	return fmt.Sprintf(`(%[1]s) = (SELECT %[2]s WHERE s.words IS NOT NULL UNION ALL SELECT %[3]s.words, %[3]s.words_version WHERE s.words IS NULL)`,
+		wordColumns, stagedWords, table)
+}
 
 var mergePortalUsers = `
 WITH changed AS (
     UPDATE app.portal_users u
-    SET name = s.name, email = s.email, active = s.active, ` + setWords + `,
+    SET name = s.name, email = s.email, active = s.active, ` + setWords("u") + `,
         email_version = u.email_version + (lower(u.email) <> lower(s.email))::integer
     FROM staged_portal_users s
     WHERE u.portal_user_id = s.portal_user_id

@@ -38,7 +38,7 @@ var losses = map[Part]string{
 	CheckpointKey: "the key that signs the record. Put it back from where its copy is kept, or name another place with CHECKPOINT_KEY_FILE. " +
 		"Without it another key must sign from now on; what was signed before stays valid under the old key's verifier.",
 	Postgres: "the database. Restore it from a backup. Without one the tables of the record come back from nats/, and this does not: the names and addresses of " +
-		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts, what waited to be sent, and the keys of the content of all messages.",
+		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts, and what waited to be sent.",
 	NATS: "the stream of the record. `postern repair` restores it from the copy in postgres/. " +
 		"What can't come back are events of the last moment that the copy did not have yet.",
 	Content: "the encrypted messages, documents and audiences. Restore it from a backup, or name another place with CONTENT_URL. " +
