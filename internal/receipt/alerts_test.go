@@ -179,6 +179,9 @@ func TestReceiptsTellTheWholeStoryOfAnAlert(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := stand{d.AlertState, d.Attempts, *d.AlertAt}
+			if d.AlertState == "skipped" {
+				want.Attempts++ // pages count requests, and the attempt that was skipped made none
+			}
 			if diff := cmp.Diff(want, read(t, r.Statement)); diff != "" {
 				t.Errorf("%d, %s (-pages +receipt):\n%s\n%v", seed, d.PortalUserID, diff, r.Statement)
 			}
