@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog/eventlogtest"
 )
@@ -23,9 +22,16 @@ type outcome struct {
 	taken    map[string]int    // address → alerts that were accepted
 }
 
+// A querier is a pool, or a transaction in which rows and counters are of one moment: the
+// answer of a worker that hung still comes, and changes both.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // load reads what the record says of a message.
-func (o *outcome) load(ctx context.Context, pool *pgxpool.Pool, message uuid.UUID) error {
-	rows, err := pool.Query(ctx, `
+func (o *outcome) load(ctx context.Context, db querier, message uuid.UUID) error {
+	rows, err := db.Query(ctx, `
 		SELECT u.portal_user_id, d.alert_state FROM record.delivery_status d JOIN app.portal_users u USING (portal_user_no)
 		WHERE d.message_id = $1`, message)
 	if err != nil {
@@ -95,15 +101,23 @@ func (b *blast) verdict() (unknown int) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), deadline)
 	defer cancel()
+	moment, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = moment.Rollback(ctx) }()
 	o := outcome{audience: b.people.audience, taken: b.fake.Load().Counts()}
-	if err := o.load(ctx, b.pool, b.id); err != nil {
+	if err := o.load(ctx, moment, b.id); err != nil {
 		b.Fatal(err)
 	}
 	wrong, unknown := o.judge()
 	for _, w := range wrong {
 		b.Errorf("%s", w)
 	}
-	tables(ctx, b, b.pool, b.id, o.states)
+	tables(ctx, b, moment, b.id, o.states)
+	if err := moment.Rollback(ctx); err != nil {
+		b.Fatal(err)
+	}
 	var same struct {
 		Same   bool
 		Tables json.RawMessage
@@ -116,7 +130,7 @@ func (b *blast) verdict() (unknown int) {
 
 // tables holds the counters to the rows, the events to the chunks, and wants
 // nothing parked.
-func tables(ctx context.Context, t testing.TB, pool *pgxpool.Pool, message uuid.UUID, states map[string]string) {
+func tables(ctx context.Context, t testing.TB, db querier, message uuid.UUID, states map[string]string) {
 	t.Helper()
 	counted := map[string]int{}
 	for _, state := range states {
@@ -124,7 +138,7 @@ func tables(ctx context.Context, t testing.TB, pool *pgxpool.Pool, message uuid.
 	}
 	var delivered, chunks, events, accepted, failed, skipped, unknown int
 	var parked string
-	err := pool.QueryRow(ctx, `
+	err := db.QueryRow(ctx, `
 		SELECT delivered, alert_accepted, alert_failed, alert_skipped, alert_unknown,
 		       (SELECT count(*) FROM record.chunks c WHERE c.message_id = m.message_id),
 		       (SELECT count(*) FROM record.events e WHERE e.message_id = m.message_id AND type = 'deliveries.created' AND projected),
