@@ -198,7 +198,7 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	b.AccessibleAnyhow()
 	b.Type("How many will get this message?", "3")
 	b.Click("Schedule message")
-	b.Sees("The message is scheduled.")
+	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
 }
 
 // Every state, wide, narrow and dark.

@@ -50,7 +50,8 @@ func takeNotice(w http.ResponseWriter, r *http.Request) string {
 	}
 	kept, err := base64.RawURLEncoding.DecodeString(cookie.Value)
 	path, text, _ := strings.Cut(string(kept), "\n")
-	if err == nil && path != r.URL.Path {
+	// "/" leads on to the page that the person begins at.
+	if err == nil && path != r.URL.Path && path != "/" {
 		return ""
 	}
 	http.SetCookie(w, &http.Cookie{Name: noticeCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode}) // #nosec G124 -- deletes it
