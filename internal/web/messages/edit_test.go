@@ -128,7 +128,7 @@ func TestEditIsRefused(t *testing.T) {
 
 	id := c.send(t, sam, "Too early", "anna", undo(600))
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
-	c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, id)
+	c.Erase(t, uuid.MustParse(id))
 	sam.Get("/messages/" + id).Is(http.StatusOK).Hides("Edit and send again")
 	sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusConflict).Says("its content was erased")
 	if n := c.drafts(t, sam); n != 0 {

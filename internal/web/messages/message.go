@@ -162,7 +162,7 @@ func (p *Pages) again(r *http.Request, s *standing) error {
 		return err
 	}
 	headers, err := p.kit.Compose.Headers(r.Context(), []uuid.UUID{s.ID})
-	_, s.MayEdit = headers[s.ID] // unless its content was erased
+	s.MayEdit = headers[s.ID].Condition == compose.Kept
 	return err
 }
 
