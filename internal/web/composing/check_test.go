@@ -194,7 +194,7 @@ func TestAMessageIsScheduled(t *testing.T) {
 		later.Set(name, value)
 	}
 	page := w.check(later).Is(http.StatusOK).Says(at.Format("2 January 2006")+", 9:30 am", "the clinic’s time zone", "Schedule message", "call it off until it goes out")
-	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("Scheduled The message goes out "+at.Format("2 January 2006")+", 9:30 am.")
+	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("Scheduled The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
 	var release time.Time
 	if err := s.Admin.QueryRow(t.Context(), `SELECT release_at FROM app.sends`).Scan(&release); err != nil {
 		t.Fatal(err)
