@@ -1,6 +1,7 @@
 package composing
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/draft"
@@ -144,11 +146,20 @@ func membersOf(l labels.Labels, found []directory.Member, now time.Time) []membe
 
 // recipients lists who gets the message, a page at a time.
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
+	return p.listed(w, r, p.kit.Compose.Audience, page.View{Template: "recipients.html", Title: "Who gets it"})
+}
+
+// An audience gives up to limit recipients of a selection after a cursor, and the cursor
+// of the next ones.
+type audience func(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
+
+// listed shows, in view, the part of a draft's audience that a request asks for.
+func (p *Pages) listed(w http.ResponseWriter, r *http.Request, audience audience, view page.View) error {
 	d, err := p.open(r)
 	if err != nil {
 		return err
 	}
-	found, next, err := p.kit.Compose.Audience(r.Context(), page.Subject(r), d.Recipients, 2*perPage, r.FormValue("cursor"))
+	found, next, err := audience(r.Context(), page.Subject(r), d.Recipients, 2*perPage, r.FormValue("cursor"))
 	if err != nil {
 		return err
 	}
@@ -162,5 +173,6 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 		Newer, Older string
 	}{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
 	data.Newer, data.Older = pages(r, next)
-	return p.kit.Render(w, r, set, page.View{Template: "recipients.html", Title: "Who gets it", Section: "compose", Data: data})
+	view.Section, view.Data = "compose", data
+	return p.kit.Render(w, r, set, view)
 }

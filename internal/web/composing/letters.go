@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
 	"postern/internal/directory"
 	"postern/internal/export"
 	"postern/internal/web/page"
@@ -15,25 +13,7 @@ import (
 // letters lists who gets the message by post alone, having no e-mail address to sign in
 // with, a page at a time.
 func (p *Pages) letters(w http.ResponseWriter, r *http.Request) error {
-	d, err := p.open(r)
-	if err != nil {
-		return err
-	}
-	found, next, err := p.kit.Compose.AudienceWithoutEmail(r.Context(), page.Subject(r), d.Recipients, 2*perPage, r.FormValue("cursor"))
-	if err != nil {
-		return err
-	}
-	l, err := p.kit.Labels.Current(r.Context())
-	if err != nil {
-		return err
-	}
-	data := struct {
-		ID           uuid.UUID
-		Members      []member
-		Newer, Older string
-	}{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
-	data.Newer, data.Older = pages(r, next)
-	return p.kit.Render(w, r, set, page.View{Template: "letters.html", Title: "Recipients without an e-mail address", Section: "compose", Data: data})
+	return p.listed(w, r, p.kit.Compose.AudienceWithoutEmail, page.View{Template: "letters.html", Title: "Recipients without an e-mail address"})
 }
 
 // writing is how long the reader may take for one batch of a file.
