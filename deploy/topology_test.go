@@ -94,9 +94,8 @@ type process struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	dir := t.TempDir()
-	// As `make build` does, so that nothing is compiled twice.
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", dir+"/bin/", "../cmd/...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	// With the flags of the tests, GOFLAGS, so that nothing is compiled twice.
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/bin/", "../cmd/...")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}

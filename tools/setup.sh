@@ -6,6 +6,7 @@
 #   tools/setup.sh make compiler       what `make check` needs besides
 #   tools/setup.sh browser             what the tests of the pages need
 #   tools/setup.sh have browser        only says, by its status, whether it is there
+#   tools/setup.sh scratch             prints the folder for the temporary files of tests
 set -eu
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -113,6 +114,18 @@ ensure() {
 
 if [ "${1:-}" = have ]; then
 	"found_$2"
+	exit
+fi
+
+# Tests make and drop hundreds of databases. In memory, where there is room for
+# them, that costs no disk.
+if [ "${1:-}" = scratch ]; then
+	free=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+	if [ -w /dev/shm ] && [ "${free:-0}" -gt 8000000 ] && [ "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)" -gt 12000000 ]; then
+		echo /dev/shm
+	else
+		echo "${TMPDIR:-/tmp}"
+	fi
 	exit
 fi
 

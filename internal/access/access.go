@@ -31,6 +31,8 @@ type Config struct {
 	Content *content.Store
 	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
 	FactorRequired bool
+	// PasswordCost is what hashing a password takes: [ShippedCost] where it is zero.
+	PasswordCost Cost
 	// Source is the process, as events name it: "/api".
 	Source string
 	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.
@@ -64,7 +66,7 @@ func New(cfg Config) (*Gate, error) {
 			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		}
 	}
-	passwords, err := newHasher()
+	passwords, err := newHasher(cfg.PasswordCost)
 	if err != nil {
 		return nil, err
 	}

@@ -61,18 +61,36 @@ func distinct(s string) int {
 	return len(seen)
 }
 
-// argon2idParams are the first choice of OWASP's Password Storage Cheat Sheet
-// for argon2id: 19 MiB, two passes, one lane.
-var argon2idParams = argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-
-// A hasher hashes passwords, a few at a time: each takes its 19 MiB.
-type hasher struct {
-	slots chan struct{}
-	decoy string // is checked where there is nothing to check, for the time it takes
+// Cost is what hashing one password with argon2id takes. The zero value is
+// [ShippedCost].
+type Cost struct {
+	MemoryKiB uint32
+	Passes    uint32
 }
 
-func newHasher() (hasher, error) {
-	h := hasher{slots: make(chan struct{}, min(4, runtime.GOMAXPROCS(0)))}
+// ShippedCost is the first choice of OWASP's Password Storage Cheat Sheet for
+// argon2id: 19 MiB, two passes, one lane.
+var ShippedCost = Cost{MemoryKiB: 19 * 1024, Passes: 2}
+
+// TestCost is for tests alone, which hash hundreds of passwords that protect nothing.
+var TestCost = Cost{MemoryKiB: 64, Passes: 1}
+
+func (c Cost) params() argon2id.Params {
+	if c == (Cost{}) {
+		c = ShippedCost
+	}
+	return argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Passes, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+}
+
+// A hasher hashes passwords, a few at a time: each takes the memory of its cost.
+type hasher struct {
+	params argon2id.Params
+	slots  chan struct{}
+	decoy  string // is checked where there is nothing to check, for the time it takes
+}
+
+func newHasher(cost Cost) (hasher, error) {
+	h := hasher{params: cost.params(), slots: make(chan struct{}, min(4, runtime.GOMAXPROCS(0)))}
 	var err error
 	h.decoy, err = h.hash(context.Background(), "a decoy that nobody types")
 	return h, err
@@ -95,7 +113,7 @@ func (h hasher) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer h.give()
-	hash, err := argon2id.CreateHash(password, &argon2idParams)
+	hash, err := argon2id.CreateHash(password, &h.params)
 	if err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
 	}
@@ -117,5 +135,5 @@ func (h hasher) matches(ctx context.Context, password, hash string) (match, stal
 	if err != nil {
 		return false, false, fmt.Errorf("checking a password: %w", err)
 	}
-	return match && !decoy, *params != argon2idParams, nil
+	return match && !decoy, *params != h.params, nil
 }

@@ -56,7 +56,7 @@ func TestCommonPasswordsAreWrittenAsTheyAreLookedUp(t *testing.T) {
 }
 
 func TestHashes(t *testing.T) {
-	h, err := newHasher()
+	h, err := newHasher(ShippedCost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestHashes(t *testing.T) {
 
 // Each hash takes 19 MiB: more than the slots at once must wait, or give up.
 func TestHashingWaitsForASlot(t *testing.T) {
-	h, err := newHasher()
+	h, err := newHasher(ShippedCost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestHashingWaitsForASlot(t *testing.T) {
 }
 
 func BenchmarkHash(b *testing.B) {
-	h, err := newHasher()
+	h, err := newHasher(ShippedCost)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func newClinic(t *testing.T) clinic {
 	t.Cleanup(func() { _ = sealing.Close() })
 	gate, err := New(Config{
 		Content: sealing,
-		Pool:    storetest.Open(t, url, store.RoleAPI), Publish: rec.publish, Wait: rec.wait, Source: "/api", Now: clock.now,
+		Pool:    storetest.Open(t, url, store.RoleAPI), Publish: rec.publish, Wait: rec.wait, Source: "/api", Now: clock.now, PasswordCost: TestCost,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.E
 		t.Fatal(err)
 	}
 	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: publish, Position: s.Position,
-		Source: "/api", Fail: api.Unavailable, Now: s.Clock.Now, ReadReports: readReports})
+		Source: "/api", Fail: api.Unavailable, PasswordCost: access.TestCost, Now: s.Clock.Now, ReadReports: readReports})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,8 @@ type Config struct {
 	Organisation *organisation.Issuer
 	// FactorRequired asks a second factor of all staff.
 	FactorRequired bool
+	// PasswordCost is that of [access.Config].
+	PasswordCost access.Cost
 	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
 	// could not be read: see [access.Config].
 	Secure bool
@@ -111,7 +113,7 @@ func New(cfg Config) (*Desk, error) {
 		cfg.Now = time.Now
 	}
 	cfg.Publish = soon(cfg.Publish)
-	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, Publish: cfg.Publish, Wait: cfg.Position.Wait,
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost, Publish: cfg.Publish, Wait: cfg.Position.Wait,
 		Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
 	if err != nil {
 		return nil, err

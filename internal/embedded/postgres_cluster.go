@@ -74,14 +74,7 @@ func (p *Postgres) removeLeftovers() {
 }
 
 func (p *Postgres) initdb(ctx context.Context, dir string) error {
-	cmd := p.owner.command(ctx, filepath.Join(p.install.bin, "initdb"),
-		"--username="+postgresName, "--encoding=UTF8", "--auth-local=trust", "--auth-host=reject", "--data-checksums",
-		// Bytes decide the order, which no update of the system's locales can
-		// change under an index; letters of every script still have cases.
-		"--locale=C", "--lc-ctype="+characterType())
-	if p.cfg.Unsafe {
-		cmd.Args = append(cmd.Args, "--no-sync")
-	}
+	cmd := p.owner.command(ctx, filepath.Join(p.install.bin, "initdb"), p.cfg.initdbOptions()...)
 	release, err := p.owner.dataArgument(cmd, dir)
 	if err != nil {
 		return err
@@ -91,6 +84,29 @@ func (p *Postgres) initdb(ctx context.Context, dir string) error {
 		return fmt.Errorf("creating the cluster: initdb: %w\n%s", err, lastLines(out))
 	}
 	return nil
+}
+
+// initdbOptions are the options of initdb but for the folder.
+func (c PostgresConfig) initdbOptions() []string {
+	options := []string{"--username=" + postgresName, "--encoding=UTF8", "--auth-local=trust", "--auth-host=reject", "--data-checksums",
+		// Bytes decide the order, which no update of the system's locales can
+		// change under an index; letters of every script still have cases.
+		"--locale=C", "--lc-ctype=" + characterType()}
+	if c.Unsafe {
+		options = append(options, "--no-sync")
+	}
+	return options
+}
+
+// ClusterKind names what a new cluster would be made by: PostgreSQL's folder and
+// major version, and the options of initdb. Two folders of one kind can stand in
+// for each other. Errors are those of [StartPostgres].
+func ClusterKind(ctx context.Context, cfg PostgresConfig) (string, error) {
+	found, err := findPostgres(ctx, cfg.BinDir, 0)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(found.bin, found.major, cfg.initdbOptions()), nil
 }
 
 func characterType() string {

@@ -37,7 +37,7 @@ func newClinic(t *testing.T) *clinic {
 		t.Fatal(err)
 	}
 	c := &clinic{logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
-	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), Source: "/api",
+	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), Source: "/api", PasswordCost: access.TestCost,
 		Publish: func(context.Context, ...events.Event) (uint64, error) {
 			return 0, errors.New("letters are on no record")
 		}})

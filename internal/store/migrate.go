@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +44,24 @@ func Migrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
 		log.Info("migrated the schema", "from", has, "to", wants)
 	}
 	return nil
+}
+
+// SchemaDigest is a hash of the embedded migrations, in hexadecimal: equal digests
+// make equal schemas.
+func SchemaDigest() (string, error) {
+	digest := sha256.New()
+	err := fs.WalkDir(migrations, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := migrations.ReadFile(path)
+		fmt.Fprintf(digest, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading the migrations: %w", err)
+	}
+	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
 // WaitMigrated waits, until ctx ends, for the schema to be at the version that

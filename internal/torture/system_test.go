@@ -33,9 +33,10 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err := tell("folder " + dir); err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", dir, "./cmd/...")
+	// With the flags of the tests, GOFLAGS, so that nothing is compiled twice: in
+	// make check the processes, too, run under the race detector.
+	build := exec.Command("go", "build", "-o", dir, "./cmd/...")
 	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the processes: %w\n%s", err, out)
 	}

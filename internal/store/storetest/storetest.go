@@ -1,9 +1,11 @@
 // Package storetest gives each test a fresh, migrated PostgreSQL database.
 //
-// A test binary starts one private cluster at first use, migrates a template in
-// it once, and clones that for every test, which takes some tens of
-// milliseconds. Tests may run in parallel, and so may test binaries. A package
-// that uses it ends the cluster from TestMain:
+// A test binary starts one private cluster at first use, with a migrated template
+// in it that it clones for every test, which takes some tens of milliseconds. The
+// first binary after a change of the migrations makes that cluster and keeps a
+// copy among the temporary files (see template.go); the others start from the copy.
+// Tests may run in parallel, and so may test binaries. A package that uses it ends
+// the cluster from TestMain:
 //
 //	func TestMain(m *testing.M) { storetest.Main(m) }
 //
@@ -31,8 +33,6 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/store"
 )
-
-const template = "template_postern"
 
 // cluster is this test binary's, started at first use.
 var cluster struct {
@@ -118,22 +118,23 @@ func start() error {
 	if err := watch(dir); err != nil {
 		return err
 	}
-	cluster.server, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
+	if err := copyTemplate(ctx, dir); err != nil {
+		return err
+	}
+	cluster.server, err = embedded.StartPostgres(ctx, config(dir))
+	return err
+}
+
+func config(dir string) embedded.PostgresConfig {
+	return embedded.PostgresConfig{
 		Dir: dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true,
 		Settings: map[string]string{
 			"max_connections": "300",
 			"shared_buffers":  "64MB",
-			// Many small databases come and go; their statistics are nobody's concern.
+			// Many small databases come and go; no query needs their statistics.
 			"max_wal_size": "512MB", "min_wal_size": "80MB",
 		},
-	})
-	if err != nil {
-		return err
 	}
-	if err := execute(ctx, cluster.server, `CREATE DATABASE `+template); err != nil {
-		return err
-	}
-	return store.Migrate(ctx, named(cluster.server.URL(), template), nil)
 }
 
 // watchdog waits for its input to end, then ends what is left of the cluster in
