@@ -94,6 +94,8 @@ var imports = map[string]string{
 	"web/administration": "access directory folding inbound intake labels letter web/page",
 	"web/receipts":       "access receipt tracking web/page",
 	"web/finding":        "access labels search web/page",
+	"web/replaying":      "access events replay web/page",
+	"web/reviewing":      "access api compose directory events reading retention web/page",
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
@@ -158,12 +160,12 @@ var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall",
 
 // environment says who else than config reads the environment, and why.
 var environment = map[string]string{
-	"cli":               "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them retention",
-	"up":                "the embedded system takes what concerns the outside retention",
+	"cli":               "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them",
+	"up":                "the embedded system takes what concerns the outside",
 	"embedded":          "PATH of the PostgreSQL that it runs",
 	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
 	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
-	"roles":             "GOMEMLIMIT is the Go runtime's own, and overrides our goal retention",
+	"roles":             "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
 	"bench":             "hands its own to what it measures",
 	"web/webtest":       "CI, where a browser that is missing is a failure",
 }

@@ -95,10 +95,12 @@ function sideways () {
   return `${root.scrollWidth} of ${root.clientWidth} px: ${(wide?.outerHTML ?? '').slice(0, 200)}`
 }
 
-// axeFinds gives what axe-core finds wrong, a line each.
-async function axeFinds () {
+// axeFinds gives what axe-core finds wrong, a line each; of colours alone, on request.
+async function axeFinds (coloursOnly) {
   const found = await window.axe.run(document, {
-    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    runOnly: coloursOnly
+      ? { type: 'rule', values: ['color-contrast'] }
+      : ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
     resultTypes: ['violations']
   })
   return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${v.help}: ${n.html.slice(0, 300)} — ${words(n.failureSummary)}`))
