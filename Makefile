@@ -5,7 +5,7 @@ TESTFLAGS ?=
 GENERATED := schemas deploy/nats-users.conf
 
 .DEFAULT_GOAL := help
-.PHONY: help setup postgres build run test check generated format vet lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook
+.PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,16 +23,16 @@ run: postgres build ## the whole system with demo data at http://127.0.0.1:8080,
 	@exec bin/postern up --demo --data ./data
 
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
-	TMPDIR=$$(sh tools/setup.sh scratch) GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} go test -timeout 20m $(TESTFLAGS) ./...
+	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m $(TESTFLAGS) ./...
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 
 # Everything is compiled with the race detector, the tests' programs too: what one
 # step compiles the next one finds in Go's cache. Only the linters are without it.
 check: export GOFLAGS := $(GOFLAGS) -race
 check: export CGO_ENABLED := 1
-check: compiler generated format vet lint test ## the whole gate, as in CI
+check: TESTFLAGS += -vet=off # lint has vetted them
+check: compiler generated format lint test ## the whole gate, as in CI
 
-.PHONY: compiler
 compiler:
 	@sh tools/setup.sh compiler
 
@@ -43,12 +43,9 @@ generated: ## what is generated is what is committed
 format: ## every file is as gofmt leaves it
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 
-vet: ## go vet
-	go vet ./...
-
-lint: ## staticcheck and gosec, of tools/go.mod
-	GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck ./gosec
-	go vet -vettool=bin/tools/gosec ./...
+lint: ## go vet, gosec and staticcheck, of tools/go.mod
+	GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck ./vet
+	go vet -vettool=bin/tools/vet ./...
 	bin/tools/staticcheck ./...
 
 bench: postgres build ## measure (N=100000 recipients), print a table, write bench.json

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -74,7 +75,7 @@ func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.E
 		t.Fatal(err)
 	}
 	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: publish, Position: s.Position,
-		Source: "/api", Fail: api.Unavailable, PasswordCost: access.TestCost, Now: s.Clock.Now, ReadReports: readReports})
+		Source: "/api", Fail: api.Unavailable, PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now, ReadReports: readReports})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -65,6 +66,9 @@ type Config struct {
 	FactorRequired bool
 	// PasswordCost is that of [access.Config].
 	PasswordCost access.Cost
+	// CatchUp is how long [Desk.AwaitRecorder] waits; zero: half a second. Tests, which
+	// may not depend on how busy the machine is, wait longer.
+	CatchUp time.Duration
 	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
 	// could not be read: see [access.Config].
 	Secure bool
@@ -105,6 +109,8 @@ type Desk struct {
 	Now      func() time.Time
 	// Organisation is where staff may sign in instead; nil: nowhere.
 	Organisation *organisation.Issuer
+
+	catchUp time.Duration
 }
 
 // New makes a Desk. It does no I/O.
@@ -118,7 +124,7 @@ func New(cfg Config) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation}
+	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation, catchUp: cmp.Or(cfg.CatchUp, catchUp)}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
 	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
@@ -154,14 +160,14 @@ func soon(publish func(context.Context, ...events.Event) (uint64, error)) func(c
 	}
 }
 
-// catchUp is how long a request waits for the recorder, so that what it did can be
-// read right after its answer.
+// catchUp is how long a request waits for the recorder unless the configuration says
+// otherwise, so that what it did can be read right after its answer.
 const catchUp = 500 * time.Millisecond
 
 // AwaitRecorder gives the recorder a moment to come to a place on the record. If it
 // does not, what was done is done all the same.
 func (d *Desk) AwaitRecorder(ctx context.Context, seq uint64) {
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	ctx, cancel := context.WithTimeout(ctx, d.catchUp)
 	defer cancel()
 	_ = d.Position.Wait(ctx, seq)
 }

@@ -204,7 +204,7 @@ func (w *Watcher) Whole(ctx context.Context) error {
 	}
 	var ok bool
 	var detail string
-	err := w.pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_verdict WHERE checked_at >= $1 OR led_until >= $1`, since).Scan(&ok, &detail)
+	err := w.pool.QueryRow(ctx, `SELECT ok, detail FROM app.record_verdict WHERE checked_at >= $1 OR led_at >= $1`, since).Scan(&ok, &detail)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return ErrUnchecked

@@ -17,7 +17,7 @@ func TestWhichVerdictIsBelieved(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		term, checked int           // the lease's term, and the verdict's
-		led           time.Duration // until when the recorder led, from when the process began
+		led           time.Duration // when the recorder last renewed its lease, from when the process began
 		looked        time.Duration // when it looked
 		ok            bool
 		want          error
@@ -26,7 +26,7 @@ func TestWhichVerdictIsBelieved(t *testing.T) {
 		{"it died since, and nobody leads", 4, 4, time.Millisecond, -time.Hour, true, nil},
 		{"it looked since", 4, 4, -time.Second, time.Second, true, nil},
 		{"it leads, and found damage", 4, 4, time.Second, -time.Second, false, ErrDamaged},
-		{"it led before this process began", 4, 4, -time.Second, -time.Minute, true, ErrUnchecked},
+		{"it led before this process began, and its lease is not over", 4, 4, -time.Second, -time.Minute, true, ErrUnchecked},
 		{"it found damage before this process began", 4, 4, -time.Second, -time.Minute, false, ErrUnchecked},
 		{"the verdict is of the leader before", 5, 4, time.Second, time.Second, true, ErrUnchecked},
 	} {
@@ -48,8 +48,8 @@ func TestWhichVerdictIsBelieved(t *testing.T) {
 			if err := w.Whole(t.Context()); !errors.Is(err, ErrUnchecked) {
 				t.Errorf("before anybody looked: %v", err)
 			}
-			if _, err := admin.Exec(t.Context(), `INSERT INTO app.leases (role, name, term, expires_at) VALUES ('postern_recorder', 'recorder', $1, $2)`,
-				c.term, w.since.Add(c.led)); err != nil {
+			if _, err := admin.Exec(t.Context(), `INSERT INTO app.leases (role, name, term, renewed_at, expires_at)
+				VALUES ('postern_recorder', 'recorder', $1, $2::timestamptz, $2::timestamptz + interval '3 seconds')`, c.term, w.since.Add(c.led)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := admin.Exec(t.Context(), `INSERT INTO app.record_check (ok, detail, term, checked_at) VALUES ($1, 'event 3', $2, $3)`,

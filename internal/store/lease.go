@@ -91,8 +91,8 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 	// up. The session's lock, which tells the others that it lives, is the term's.
 	var locked bool
 	err = conn.QueryRow(ctx, `
-		INSERT INTO app.leases AS l (role, name, term, expires_at) VALUES ($1, $2, `+now+`, clock_timestamp() + $3::interval)
-		ON CONFLICT (role, name) DO UPDATE SET term = greatest(l.term + 1, `+now+`), expires_at = clock_timestamp() + $3::interval WHERE `+free+`
+		INSERT INTO app.leases AS l (role, name, term, renewed_at, expires_at) VALUES ($1, $2, `+now+`, clock_timestamp(), clock_timestamp() + $3::interval)
+		ON CONFLICT (role, name) DO UPDATE SET term = greatest(l.term + 1, `+now+`), renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $3::interval WHERE `+free+`
 		RETURNING l.term, pg_try_advisory_lock(`+lockOf+`)`,
 		string(name.role), name.name, leaseLasts).Scan(&l.term, &locked)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -152,7 +152,7 @@ func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
 			continue
 		}
 		// A crash of Postgres that takes a renewal with it ends the lease sooner.
-		tag, err := l.pool.Exec(ctx, `UPDATE app.leases SET expires_at = clock_timestamp() + $4::interval
+		tag, err := l.pool.Exec(ctx, `UPDATE app.leases SET renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $4::interval
 			FROM (SELECT set_config('synchronous_commit', 'off', true)) s WHERE role = $1 AND name = $2 AND term = $3`,
 			string(l.role), l.name, l.term, leaseLasts)
 		if err != nil {

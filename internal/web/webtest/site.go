@@ -88,7 +88,7 @@ func New(t testing.TB, change ...func(*desk.Config)) *Site {
 	}
 	t.Cleanup(client.Close)
 	cfg := desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
-		Source: "/api", Fail: web.Unavailable, PasswordCost: access.TestCost, Now: s.Clock.Now,
+		Source: "/api", Fail: web.Unavailable, PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now,
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}}
 	for _, f := range change {
 		f(&cfg)
