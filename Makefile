@@ -2,6 +2,8 @@
 
 N         ?= 100000
 TESTFLAGS ?=
+# So many packages are tested at once: some of them wait more than they work.
+PACKAGES  ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 GENERATED := schemas deploy/nats-users.conf
 
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ run: postgres build ## the whole system with demo data at http://127.0.0.1:8080,
 	@exec bin/postern up --demo --data ./data
 
 test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
-	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m $(TESTFLAGS) ./...
+	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) ./...
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 
 # Everything is compiled with the race detector, the tests' programs too: what one

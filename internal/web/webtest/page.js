@@ -95,12 +95,14 @@ function sideways () {
   return `${root.scrollWidth} of ${root.clientWidth} px: ${(wide?.outerHTML ?? '').slice(0, 200)}`
 }
 
-// axeFinds gives what axe-core finds wrong, a line each; of colours alone, on request.
-async function axeFinds (coloursOnly) {
+// axeFinds gives what axe-core finds wrong, a line each: of everything, of colours
+// alone, or of all but colours.
+async function axeFinds (part) {
   const found = await window.axe.run(document, {
-    runOnly: coloursOnly
+    runOnly: part === 'colours'
       ? { type: 'rule', values: ['color-contrast'] }
       : ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    rules: part === 'all but colours' ? { 'color-contrast': { enabled: false } } : {},
     resultTypes: ['violations']
   })
   return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${v.help}: ${n.html.slice(0, 300)} — ${words(n.failureSummary)}`))
