@@ -84,6 +84,17 @@ type work struct {
 	// cameBack are the alerts of those attempts that SendGrid reported to have failed
 	// after it had accepted them.
 	cameBack map[alertKey]bool
+	// sound says that SendGrid has accepted other requests since it refused recipients of
+	// this chunk alone: then the fault is theirs.
+	sound bool
+}
+
+// number is that of the next request. After a failover there may be gaps.
+func (w *work) number() int {
+	if len(w.claims) == 0 {
+		return 0
+	}
+	return w.claims[len(w.claims)-1].request + 1
 }
 
 // alertKey is one attempt at a recipient's alert.
@@ -262,3 +273,14 @@ func positions(bits []byte) []int {
 	}
 	return places
 }
+// acceptedSince says whether SendGrid has accepted any request since the first of those
+// named was answered.
+func acceptedSince(ctx context.Context, pool *pgxpool.Pool, requests []uuid.UUID) (accepted bool, err error) {
+	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.attempts WHERE answer = 'accepted'
+		AND answered_at > (SELECT min(answered_at) FROM app.attempts WHERE request_id = ANY($1)))`, requests).Scan(&accepted)
+	if err != nil {
+		return false, fmt.Errorf("looking whether SendGrid accepts other requests: %w", err)
+	}
+	return accepted, nil
+}
+

@@ -33,8 +33,8 @@ const (
 	// longBackoff is the longest that a chunk waits before it is tried again:
 	// within a minute after SendGrid is back, everything has gone out.
 	longBackoff = 45 * time.Second
-	// mostHalvings is how many requests of a chunk may be refused in a row of requests
-	// without a word about whom, before the chunk waits as a row.
+	// mostHalvings is how many requests of a chunk may be refused without naming a
+	// recipient, each time that it is taken up, before the chunk waits as a row.
 	mostHalvings = 64
 	// refusingFor is how long a chunk is not halved again for a refusal that was found
 	// to be of all requests.
@@ -72,8 +72,8 @@ type Worker struct {
 	mu     sync.Mutex
 	inHand map[chunkKey]bool
 	closed time.Time // SendGrid takes nothing before then
-	// refusing are SendGrid's words as it refuses whatever request it gets, until it
-	// accepts one; after a while they are no longer believed.
+	// refusing is the reason that SendGrid gives while it refuses every request, "" where
+	// it accepts them. It is not believed after refusingUntil.
 	refusing      string
 	refusingUntil time.Time
 
@@ -223,13 +223,18 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	}
 	asked, halvings := false, 0
 	for try := 0; ; {
-		if reason := work.requestsAtFault(); reason != "" {
-			// A crash here leaves refusals from which the next worker concludes the same.
-			if err := work.pardon(ctx, w.Pool); err != nil {
+		if atFault := work.requestsAtFault(); atFault.reason != "" {
+			if work.sound, err = acceptedSince(ctx, w.Pool, atFault.requests); err != nil {
 				return nil, err
 			}
-			w.refuses(reason)
-			return w.accountAtFault(http.StatusBadRequest, reason), nil
+			if !work.sound {
+				// A crash here leaves refusals from which the next worker concludes the same.
+				if err := work.pardon(ctx, w.Pool); err != nil {
+					return nil, err
+				}
+				w.refuses(atFault.reason)
+				return w.accountAtFault(http.StatusBadRequest, atFault.reason), nil
+			}
 		}
 		settled := work.fates()
 		to := work.nextRequest(settled)
@@ -285,16 +290,16 @@ func (w *Worker) accountAtFault(status int, reason string) *later {
 	return &later{reason: reason}
 }
 
-// refuses notes in which words SendGrid refuses whatever request it gets; "" where it
-// accepts one.
+// refuses notes the reason for which SendGrid refuses every request, "" where it has
+// accepted one.
 func (w *Worker) refuses(reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.refusing, w.refusingUntil = reason, w.Now().Add(refusingFor)
 }
 
-// refusesAll tells whether a refusal that names no recipient is one that every request
-// gets, so that halving would find none at fault.
+// refusesAll tells whether every request gets this refusal, so that halving would find no
+// recipient at fault.
 func (w *Worker) refusesAll(r sendgrid.Result) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
