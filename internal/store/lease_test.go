@@ -263,3 +263,14 @@ func TestWhetherAWorkerLives(t *testing.T) {
 		t.Errorf("%d leases are left, %v", left, err)
 	}
 }
+
+// A notify worker that hangs in the middle of a transaction does not keep what it has
+// locked.
+func TestAHungWorkersTransactionEnds(t *testing.T) {
+	t.Parallel()
+	var wait string
+	err := storetest.Open(t, storetest.New(t), store.RoleNotify).QueryRow(t.Context(), `SHOW idle_in_transaction_session_timeout`).Scan(&wait)
+	if err != nil || wait != "3s" {
+		t.Errorf("its transaction ends after %q, %v", wait, err)
+	}
+}
