@@ -102,7 +102,8 @@ func (w *Worker) cutOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate in
 		    SELECT s.message_id, no, s.attempt + 1 AS attempt, CASE
 		        WHEN d.opened_at IS NOT NULL THEN '`+events.LeftOutOpened+`'
 		        WHEN d.alert_state = 'accepted' THEN '`+events.LeftOutAccepted+`'
-		        WHEN d.alert_state NOT IN ('failed', 'unknown') OR d.alert_attempts <> s.attempt THEN '`+events.LeftOutRepeated+`'
+		        WHEN d.alert_attempts <> s.attempt THEN '`+events.LeftOutRepeated+`'
+		        WHEN d.alert_state NOT IN ('failed', 'unknown') AND d.alert_reason <> '`+events.SkippedAccepted+`' THEN '`+events.LeftOutRepeated+`'
 		        ELSE '' END AS left_out
 		    FROM app.replay_sets s, unnest($3::integer[]) no
 		    CROSS JOIN LATERAL (
