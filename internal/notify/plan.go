@@ -21,8 +21,11 @@ const (
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonPromoted  = "Postgres lost its last commits in a failover, so that it is not known whether SendGrid was asked"
 	reasonRefused   = "SendGrid refused it"
-	reasonLate      = "SendGrid's answer came after it was declared unknown" // of a wait
 	reasonEarlier   = events.LeftOutAccepted
+
+	// Why a chunk waits.
+	reasonLate   = "SendGrid's answer came after it was declared unknown"
+	reasonInHand = "another worker waits for SendGrid's answer"
 )
 
 // notConcerned is the fate of who is in the chunk and not in the part of a replay.
@@ -43,14 +46,19 @@ func (w *work) fates() []fate {
 		switch c.answer {
 		case answerAccepted:
 			w.settleAll(settled, c, fate{state: events.AlertAccepted})
-		case answerUnknown:
-			w.settleAll(settled, c, fate{events.AlertUnknown, c.whyUnknown()})
 		case answerRefused:
 			for _, r := range c.refusals {
 				if r.Position < len(settled) {
 					settled[r.Position] = fate{events.AlertFailed, cmp.Or(r.Reason, reasonRefused)}
 				}
 			}
+		}
+	}
+	// An answer counts before none: after a failover there may be two claims of one
+	// recipient, of which one was lost and came back, see restore.
+	for _, c := range w.claims {
+		if c.answer == answerUnknown {
+			w.settleAll(settled, c, fate{events.AlertUnknown, c.whyUnknown()})
 		}
 	}
 	for _, c := range w.earlier {
@@ -127,6 +135,9 @@ func (w *work) nextRequest(settled []fate) []int {
 	most := events.ChunkSize
 	var among map[int]bool // nil: all recipients
 	if c := w.suspects(settled); c != nil {
+		if n := len(w.refusedAlone().requests); n >= firstAlone && !w.sound {
+			return w.sample(settled, n-firstAlone)
+		}
 		most = (len(c.positions) + 1) / 2
 		among = make(map[int]bool, len(c.positions))
 		for _, p := range c.positions {
@@ -135,9 +146,6 @@ func (w *work) nextRequest(settled []fate) []int {
 	}
 	var next []int
 	taken := make(map[string]bool, len(w.recipients))
-		if n := len(w.refusedAlone().requests); n >= firstAlone && !w.sound {
-			return w.sample(settled, n-firstAlone)
-		}
 	for i, r := range w.recipients {
 		address := strings.ToLower(r.email)
 		if settled[i].state != "" || taken[address] || len(next) == most || among != nil && !among[i] {
@@ -223,7 +231,21 @@ func (w *work) refusedAlone() (most lonely) {
 			most = lonely{reason, by[reason]}
 		}
 	}
-	return ""
+	return most
+}
+
+// requestsAtFault gives the refusals from which it follows that SendGrid refuses whatever
+// request it gets, as for a fault of the sender or the letter. It gives none where
+// SendGrid refuses recipients, or where it is not known yet which of the two is so.
+func (w *work) requestsAtFault() lonely {
+	alone := w.refusedAlone()
+	n := len(alone.requests)
+	switch {
+	case w.sound:
+	case n >= firstAlone+spreadAlone, n >= leastAlone && w.suspects(w.fates()) == nil:
+		return alone
+	}
+	return lonely{}
 }
 
 // outcome is the event's body for a chunk whose every recipient is settled: the

@@ -377,6 +377,7 @@ func (c *crossing) restart(part string, at *crash) {
 			state, err := l.log.State(ctx)
 			return state.Last, err
 		}})
+		l.run(w.RunPresence)
 		l.run(w.RunRetries)
 		l.run(w.RunReplays)
 		l.run(w.RunPromotions)
