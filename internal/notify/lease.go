@@ -11,7 +11,7 @@ const (
 	// retryLease is how long a row that is due belongs to the worker that took it, counted
 	// from its last renewal. Then another worker takes the row: a crash delays the chunk
 	// by that much, and loses nothing.
-	retryLease = 3 * time.Second
+	retryLease = 2 * time.Second
 	// leaseRenewals is how often in a retryLease a worker renews it.
 	leaseRenewals = 4
 )
