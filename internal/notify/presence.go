@@ -32,10 +32,10 @@ func (w *Worker) RunPresence(ctx context.Context) error {
 
 // present returns when the lease is lost, or the connection that it belongs to.
 func (w *Worker) present(ctx context.Context) error {
-	if err := store.ForgetWorkerLeases(ctx, w.Pool); err != nil {
-		return err
-	}
 	return store.TryAlone(ctx, w.Pool, store.LeaseOfWorker(w.id), func(conn *pgxpool.Conn, held func(context.Context) error) error {
+		if err := store.ForgetWorkerLeases(ctx, w.Pool); err != nil {
+			w.Logger.Warn("holding the lease of this worker", "error", err)
+		}
 		for {
 			err := sleep(ctx, presencePoll)
 			if err == nil {
