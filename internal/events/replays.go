@@ -69,6 +69,11 @@ const (
 	LeftOutAccepted = "SendGrid has it by now"
 )
 
+// SkippedAccepted is why versions before ADR 50 recorded an attempt of a replay as
+// skipped: SendGrid had accepted the attempt before, even where it reported later that
+// the e-mail had come back.
+const SkippedAccepted = "SendGrid had accepted it before"
+
 // ReplayCompleted says that a replay is done. LeftOut are those of the set that had
 // been accepted, opened or repeated by another replay before their turn, or to whom
 // no alert was due any more.

@@ -69,19 +69,37 @@ func (r *Receiver) facts(ctx context.Context, reports []Report) (facts []events.
 	return facts, kept, fresh, nil
 }
 
+// maxFact ends a fact before its event outgrows what a NATS server takes by default
+// (1 MiB).
+const maxFact = 512 << 10
+
+// sizeOf is about how many bytes a report takes in an event.
+func sizeOf(r *Report) int {
+	const fields, dead = 400, 120
+	return fields + len(r.ID) + len(r.Status) + 2*len(r.Reason) + len(r.PortalUserID) + dead*len(r.Dead)
+}
+
 // group puts reports under their call, and calls under their message, in the order
-// in which they came.
+// in which they came. A message of which much is reported gets several facts.
 func group(reports []*Report, sendings map[uuid.UUID]*sending) (facts []*events.AlertsReported) {
 	ofMessage := map[uuid.UUID]*events.AlertsReported{}
-	place := map[uuid.UUID]int{} // of a call in its message
+	size := map[uuid.UUID]int{}  // of the fact that a message has last
+	place := map[uuid.UUID]int{} // of a call in it
 	for _, r := range reports {
 		s := sendings[r.Request]
 		fact := ofMessage[s.message]
+		if fact != nil && size[s.message]+sizeOf(r) > maxFact {
+			for _, call := range fact.Requests {
+				delete(place, call.RequestID)
+			}
+			fact = nil
+		}
 		if fact == nil {
 			fact = &events.AlertsReported{MessageID: s.message}
-			ofMessage[s.message] = fact
+			ofMessage[s.message], size[s.message] = fact, 0
 			facts = append(facts, fact)
 		}
+		size[s.message] += sizeOf(r)
 		at, known := place[r.Request]
 		if !known {
 			at = len(fact.Requests)

@@ -84,6 +84,17 @@ type work struct {
 	// cameBack are the alerts of those attempts that SendGrid reported to have failed
 	// after it had accepted them.
 	cameBack map[alertKey]bool
+	// sound says that SendGrid has accepted other requests since it refused recipients of
+	// this chunk alone: then the fault is theirs.
+	sound bool
+}
+
+// number is that of the next request. After a failover there may be gaps.
+func (w *work) number() int {
+	if len(w.claims) == 0 {
+		return 0
+	}
+	return w.claims[len(w.claims)-1].request + 1
 }
 
 // alertKey is one attempt at a recipient's alert.
@@ -201,27 +212,78 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 	return claimed, nil
 }
 
-// settle writes what became of a claim. An answer may take the place of unknown,
-// never of another answer. Where it does, it is late: the outcome that says unknown may
-// be on the record, and is published again, see amend. That is kept with the answer.
-func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late bool, err error) {
+// publishedAgain is the end of a statement that writes an answer, of which settled says
+// whether it is late. Then the outcome that says unknown may be on the record: it is to
+// be published again, by whoever takes the chunk up, or the part that is opened again.
+const publishedAgain = `, of_chunk AS (
+		    INSERT INTO app.alert_retries AS r (message_id, chunk, chunks, seq, due_at, tries, reason, amends)
+		    SELECT $5::uuid, $6::integer, $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
+		    ON CONFLICT (message_id, chunk) DO UPDATE SET amends = true, tries = r.tries + 1, due_at = least(r.due_at, excluded.due_at)), of_part AS (
+		    UPDATE app.replay_parts p SET amends = p.done_at IS NULL, wound_up = p.wound_up OR p.done_at IS NOT NULL, done_at = NULL,
+		        due_at = CASE WHEN p.done_at IS NULL THEN p.due_at ELSE now() END
+		    FROM settled WHERE late AND p.part = $9::bigint)
+		SELECT EXISTS (SELECT FROM settled WHERE late)`
+
+// settle writes what became of a claim. An answer may take the place of unknown, never
+// of another answer. Where it does, it is late. Lost says that the claim is not there, as
+// after a failover of Postgres: see restore.
+func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late, lost bool, err error) {
 	err = pool.QueryRow(ctx, `
 		WITH before AS (SELECT answer FROM app.attempts WHERE request_id = $1 FOR UPDATE), settled AS (
 		    UPDATE app.attempts a SET answer = $2, sendgrid_id = $3, refusals = $4, answered_at = now()
 		    FROM before b WHERE a.request_id = $1 AND (b.answer IS NULL OR b.answer = 'unknown')
-		    RETURNING b.answer IS NOT NULL AND $2 <> 'unknown' AS late), of_chunk AS (
-		    INSERT INTO app.alert_retries AS r (message_id, chunk, chunks, seq, due_at, tries, reason, amends)
-		    SELECT $5::uuid, $6::integer, $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
-		    ON CONFLICT (message_id, chunk) DO UPDATE SET amends = true, due_at = least(r.due_at, excluded.due_at)), of_part AS (
-		    UPDATE app.replay_parts p SET amends = p.done_at IS NULL, wound_up = p.wound_up OR p.done_at IS NOT NULL, done_at = NULL,
-		        due_at = CASE WHEN p.done_at IS NULL THEN p.due_at ELSE now() END
-		    FROM settled WHERE late AND p.part = $9::bigint)
-		SELECT EXISTS (SELECT FROM settled WHERE late)`,
-		c.id, c.answer, c.sendgridID, c.refusals, ref.message, ref.chunk, ref.chunks, ref.seq, ref.partNr(), reasonLate).Scan(&late)
+		    RETURNING b.answer IS NOT NULL AND $2 <> 'unknown' AS late)`+publishedAgain+`, NOT EXISTS (SELECT FROM before)`,
+		c.id, c.answer, c.sendgridID, c.refusals, ref.message, ref.chunk, ref.chunks, ref.seq, ref.partNr(), reasonLate).Scan(&late, &lost)
 	if err != nil {
-		return false, fmt.Errorf("writing the answer of request %d: %w", c.request, err)
+		return false, false, fmt.Errorf("writing the answer of request %d: %w", c.request, err)
+	}
+	return late, lost, nil
+}
+
+// errNumberTaken says that another worker claimed a request at the same moment.
+var errNumberTaken = errors.New("the number of the request was taken meanwhile")
+
+// restore writes a claim again, with its answer, where a failover of Postgres has lost
+// it. Its number may be another's by then, which names the recipients as unknown: then
+// the claim gets the next one, and is late. A part of a replay that was lost with it is
+// there again, and makes no further request: its other recipients are those of other
+// parts by then.
+func (c *claim) restore(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late bool, err error) {
+	var there bool
+	p := ref.part
+	if p == nil {
+		p = &part{}
+	}
+	err = pool.QueryRow(ctx, `
+		WITH there AS (SELECT FROM app.attempts WHERE request_id = $1), others AS (
+		    SELECT request FROM app.attempts WHERE message_id = $5 AND chunk = $6 AND attempt = $11 AND part = $9), restored AS (
+		    INSERT INTO app.attempts (message_id, chunk, attempt, part, request, request_id, claimed_by, recipients, answer, sendgrid_id, refusals, answered_at)
+		    SELECT $5, $6, $11::integer, $9, CASE WHEN $12::integer IN (SELECT request FROM others) THEN (SELECT max(request) + 1 FROM others) ELSE $12 END,
+		        $1::uuid, $13::uuid, $14::bytea, $2::text, $3::text, $4::jsonb, now()
+		    WHERE NOT EXISTS (SELECT FROM there) ON CONFLICT DO NOTHING RETURNING request), part AS (
+		    INSERT INTO app.replay_parts (part, replay_id, message_id, chunk, chunks, attempt, recipients, due_at, wound_up)
+		    SELECT $9, $15::uuid, $5, $6, $7, $11, $16::integer[], now(), true FROM restored WHERE $9 > 0 ON CONFLICT DO NOTHING), settled AS (
+		    SELECT request <> $12 AND $2 <> 'unknown' AS late FROM restored)`+publishedAgain+`, EXISTS (SELECT FROM there) OR EXISTS (SELECT FROM restored)`,
+		c.id, c.answer, c.sendgridID, c.refusals, ref.message, ref.chunk, ref.chunks, ref.seq, ref.partNr(), reasonLate,
+		ref.attempt(), c.request, c.claimedBy, bitmap(c.positions), p.replay, p.nos).Scan(&late, &there)
+	if err == nil && !there {
+		err = errNumberTaken
+	}
+	if err != nil {
+		return false, fmt.Errorf("writing request %d again: %w", c.request, err)
 	}
 	return late, nil
+}
+
+// acceptedSince says whether SendGrid has accepted any request since the first of those
+// named was answered.
+func acceptedSince(ctx context.Context, pool *pgxpool.Pool, requests []uuid.UUID) (accepted bool, err error) {
+	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.attempts WHERE answer = 'accepted'
+		AND answered_at > (SELECT min(answered_at) FROM app.attempts WHERE request_id = ANY($1)))`, requests).Scan(&accepted)
+	if err != nil {
+		return false, fmt.Errorf("looking whether SendGrid accepts other requests: %w", err)
+	}
+	return accepted, nil
 }
 
 // pardon makes refused requests of a chunk such that were refused for a passing reason:

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"fmt"
 	"math/bits"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"postern/internal/events"
@@ -20,8 +22,8 @@ import (
 // alone, as by a worker that took the chunk up after a crash.
 func carryOut(t interface{ Fatal(...any) }, w *work, answer func(to []int) sendgrid.Result) (requests int) {
 	for {
-		again := &work{chunkRef: w.chunkRef, status: w.status, recipients: w.recipients, claims: slices.Clone(w.claims)}
-		if again.requestsAtFault() != "" {
+		again := &work{chunkRef: w.chunkRef, status: w.status, recipients: w.recipients, claims: slices.Clone(w.claims), sound: w.sound}
+		if again.requestsAtFault().reason != "" {
 			return requests
 		}
 		to := again.nextRequest(again.fates())
@@ -99,18 +101,117 @@ func TestTheCulpritIsFoundByHalving(t *testing.T) {
 // What SendGrid refuses to everybody is no recipient's fault: that is found out in few
 // requests.
 func TestWhatIsRefusedToAllIsNoRecipientsFault(t *testing.T) {
-	for _, n := range []int{enoughAlone, 100, events.ChunkSize} {
+	for _, n := range []int{leastAlone, firstAlone + spreadAlone, 100, events.ChunkSize} {
 		w := crowd(n)
 		requests := carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
-		if got := w.requestsAtFault(); got != refusedWhole.Reason || requests > 30 {
-			t.Errorf("of %d recipients: %q after %d requests", n, got, requests)
+		if got := w.requestsAtFault(); got.reason != refusedWhole.Reason || requests > 30 {
+			t.Errorf("of %d recipients: %q after %d requests", n, got.reason, requests)
 		}
 	}
 	// A few who are all refused may be at fault themselves.
-	w := crowd(enoughAlone - 1)
+	w := crowd(leastAlone - 1)
 	carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
-	if got := w.requestsAtFault(); got != "" {
-		t.Errorf("of few: %q", got)
+	if got := w.requestsAtFault(); got.reason != "" {
+		t.Errorf("of few: %q", got.reason)
+	}
+	// And so are all of a chunk, where SendGrid accepts the requests of other chunks.
+	w = crowd(100)
+	w.sound = true
+	carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
+	for p, f := range w.fates() {
+		if f.state != events.AlertFailed {
+			t.Errorf("recipient %d is %v", p, f)
+		}
+	}
+}
+
+// Many recipients are at fault, one beside the other or wherever they are: as long as
+// some are not, those are accepted and the others fail.
+func TestManyAtFaultAreFoundAmongAll(t *testing.T) {
+	for name, atFault := range map[string]func(p int) bool{
+		"the first 8":         func(p int) bool { return p < 8 },
+		"the first 300":       func(p int) bool { return p < 300 },
+		"the last 300":        func(p int) bool { return p >= 700 },
+		"those in the middle": func(p int) bool { return p >= 400 && p < 600 },
+		"every second":        func(p int) bool { return p%2 == 0 },
+		"three of four":       func(p int) bool { return p%4 != 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, accepted := crowd(events.ChunkSize), map[int]int{}
+			carryOut(t, w, func(to []int) sendgrid.Result {
+				if slices.ContainsFunc(to, atFault) {
+					return refusedWhole
+				}
+				for _, p := range to {
+					accepted[p]++
+				}
+				return sendgrid.Result{Kind: sendgrid.Accepted}
+			})
+			wrong := 0
+			for p, f := range w.fates() {
+				want := fate{state: events.AlertAccepted}
+				if atFault(p) {
+					want = fate{events.AlertFailed, refusedWhole.Reason}
+				}
+				if f != want || !atFault(p) && accepted[p] != 1 {
+					wrong++
+				}
+			}
+			if wrong > 0 {
+				t.Errorf("%d of %d recipients are not what they should be; the requests are said to be at fault: %q", wrong, len(w.recipients), w.requestsAtFault().reason)
+			}
+		})
+	}
+}
+
+// A chunk of which nearly all recipients are at fault does not wait for an operator for
+// ever: each time that it is tried, others are sampled.
+func TestEachTryTakesOtherSamples(t *testing.T) {
+	w := crowd(events.ChunkSize)
+	good := func(p int) bool { return p%40 == 21 }
+	for range 60 {
+		carryOut(t, w, func(to []int) sendgrid.Result {
+			if slices.ContainsFunc(to, func(p int) bool { return !good(p) }) {
+				return refusedWhole
+			}
+			return sendgrid.Result{Kind: sendgrid.Accepted}
+		})
+		if w.requestsAtFault().reason == "" {
+			return
+		}
+		for i := range w.claims { // as pardon does
+			w.claims[i].answer, w.claims[i].refusals = answerAgain, nil
+		}
+	}
+	t.Error("none of those who are not at fault was ever tried alone")
+}
+
+// All recipients of a chunk are at fault, and SendGrid names none of them. While it
+// accepts nothing else either, the chunk waits; once it has accepted another request,
+// they fail.
+func TestAllOfAChunkAreAtFault(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{RefuseWhole: func(string) string { return "Bad Request" }})
+	p.more(t, 30)
+	if err := p.alertOrDefer(t.Context(), p.ref, 0); err != nil || len(p.outcomes) > 0 {
+		t.Fatalf("%d outcomes were published, %v", len(p.outcomes), err)
+	}
+	p.refuses("") // as after a quarter of an hour
+	send, requests := p.Send, 0
+	p.Send = func(ctx context.Context, id uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+		if requests++; requests == 15 {
+			p.exec(t, `INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, answer, answered_at)
+				VALUES (gen_random_uuid(), 0, 1, 0, gen_random_uuid(), gen_random_uuid(), '\x01', 'accepted', clock_timestamp())`)
+		}
+		return send(ctx, id, to)
+	}
+	for tries := 0; len(p.outcomes) == 0 && tries < 10; tries++ {
+		p.pass(time.Minute)
+		if err := p.retryDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(p.outcomes) != 1 || p.outcomes[0].State != events.AlertFailed || len(p.outcomes[0].Exceptions) != 1 || p.fake.Count() != 0 {
+		t.Errorf("after %d requests: %+v", requests, p.outcomes)
 	}
 }
 

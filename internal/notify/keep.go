@@ -8,11 +8,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// keep writes down what this process alone knows, as SendGrid's answer to a request
+// keep writes down what only this process knows, such as SendGrid's answer to a request
 // that it has made. While Postgres is away it tries again, for as long as the process
 // lives: until it succeeds, or until keepAfterStop after ctx has ended. It gives up at
-// once only where Postgres understood and refused. Write must do no harm where an
-// earlier try of it was committed and its acknowledgement lost.
+// once only where Postgres refuses the statement. Write is called again where an earlier
+// call was committed and its acknowledgement lost, and must do no harm then.
 func (w *Worker) keep(ctx context.Context, write func(context.Context) error) error {
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -25,7 +25,7 @@ func (w *Worker) keep(ctx context.Context, write func(context.Context) error) er
 			return err
 		}
 		if try == 1 {
-			w.Logger.Warn("what was learned of a request waits for Postgres", "error", err)
+			w.Logger.Warn("an answer of SendGrid waits for Postgres", "error", err)
 		}
 		if sleep(living, backoff(try, firstBackoff, keepBackoff)) != nil {
 			return err
@@ -33,8 +33,8 @@ func (w *Worker) keep(ctx context.Context, write func(context.Context) error) er
 	}
 }
 
-// refusedForGood tells an error that Postgres gives to every repetition: of the data,
-// of a constraint, of a right, of the statement itself.
+// refusedForGood tells an error that Postgres would give again: it refuses the data, a
+// constraint fails, a right is missing, or the statement itself is wrong.
 func refusedForGood(err error) bool {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) || len(refused.Code) < 2 {

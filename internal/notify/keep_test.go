@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/events"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
 )
@@ -121,7 +122,7 @@ func TestAClaimIsFoundAgain(t *testing.T) {
 		t.Errorf("another claim of the same number: %v, %v", ok, err)
 	}
 	c.answer = answerUnknown
-	if _, err := c.settle(t.Context(), p.Pool, p.ref); err != nil {
+	if _, _, err := c.settle(t.Context(), p.Pool, p.ref); err != nil {
 		t.Fatal(err)
 	}
 	if ok, err := c.insert(t.Context(), p.Pool, p.ref); err != nil || ok {
@@ -156,13 +157,9 @@ func TestALateAnswerReachesTheRecord(t *testing.T) {
 	}
 	slow.answer, slow.sendgridID = answerAccepted, "sg1"
 	for _, late := range []bool{true, false} { // the second time it is known
-		if got, err := slow.settle(t.Context(), p.Pool, p.ref); err != nil || got != late {
-			t.Fatalf("late: %v, %v", got, err)
+		if got, lost, err := slow.settle(t.Context(), p.Pool, p.ref); err != nil || got != late || lost {
+			t.Fatalf("late: %v, lost: %v, %v", got, lost, err)
 		}
-	}
-	// The outcome is not on the record yet: another worker is at it, or will be.
-	if err := p.retryDue(t.Context()); err != nil || len(p.outcomes) != 1 {
-		t.Fatalf("%d outcomes, %v", len(p.outcomes), err)
 	}
 	p.exec(t, `UPDATE record.chunks SET alert_state = 'accepted', alert_at = now(), alert_attempt = 1`)
 	p.exec(t, pause, p.ref.message) // holds no fact back
@@ -180,5 +177,95 @@ func TestALateAnswerReachesTheRecord(t *testing.T) {
 	var waiting int
 	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 || p.fake.Count() != 3 {
 		t.Errorf("%d chunks wait, %d alerts were sent, %v", waiting, p.fake.Count(), err)
+	}
+}
+
+// An answer comes late while the rest of the chunk waits for SendGrid as a row: the row
+// goes on to be taken up, and everyone is alerted.
+func TestALateAnswerDoesNotStrandAChunkThatWaits(t *testing.T) {
+	for name, paused := range map[string]bool{"it waits": false, "it is paused as well": true} {
+		t.Run(name, func(t *testing.T) {
+			p := newPost(t, sendgridfake.Config{})
+			slow := claim{id: uuid.New(), claimedBy: uuid.New(), positions: []int{0}}
+			if ok, err := slow.insert(t.Context(), p.Pool, p.ref); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			p.fake.Queue(sendgridfake.RateLimit(time.Minute))
+			if got := p.run(t); got != nil {
+				t.Fatalf("they became %v", got)
+			}
+			slow.answer = answerAccepted
+			if late, _, err := slow.settle(t.Context(), p.Pool, p.ref); err != nil || !late {
+				t.Fatal(late, err)
+			}
+			p.pass(2 * time.Minute)
+			if paused {
+				p.exec(t, pause, p.ref.message)
+				if err := p.retryDue(t.Context()); err != nil || p.fake.Count() != 0 {
+					t.Fatalf("%d alerts went out, %v", p.fake.Count(), err)
+				}
+				p.exec(t, `DELETE FROM record.pauses`)
+			}
+			if err := p.retryDue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{"a": accepted, "b": accepted, "c": accepted, "d": skipped, "e": accepted}
+			if diff := cmp.Diff(want, p.became(t)); diff != "" || p.fake.Count() != 3 {
+				t.Errorf("%d alerts went out (-want +got):\n%s", p.fake.Count(), diff)
+			}
+			if n := p.waiting(t); n != 0 {
+				t.Errorf("%d chunks wait", n)
+			}
+		})
+	}
+}
+
+func (p *post) waiting(t *testing.T) (n int) {
+	t.Helper()
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A second answer comes late while the outcome is published again for a first one: it is
+// published again once more.
+func TestTwoLateAnswersReachTheRecord(t *testing.T) {
+	p := newPost(t, sendgridfake.Config{})
+	var slow [2]claim
+	for i, at := range []int{0, 4} {
+		slow[i] = claim{request: i, id: uuid.New(), claimedBy: uuid.New(), positions: []int{at}}
+		if ok, err := slow[i].insert(t.Context(), p.Pool, p.ref); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	if got := p.run(t); got["a"] != unknown || got["e"] != unknown {
+		t.Fatalf("they became %v", got)
+	}
+	p.exec(t, `UPDATE record.chunks SET alert_state = 'accepted', alert_at = now(), alert_attempt = 1`)
+	settle := func(c claim) {
+		c.answer = answerAccepted
+		if late, _, err := c.settle(t.Context(), p.Pool, p.ref); err != nil || !late {
+			t.Fatal(late, err)
+		}
+	}
+	settle(slow[0])
+	publish, first := p.Publish, true
+	p.Publish = func(ctx context.Context, all ...events.Event) (uint64, error) {
+		if first {
+			first = false
+			settle(slow[1])
+		}
+		return publish(ctx, all...)
+	}
+	p.pass(time.Minute)
+	for range 2 {
+		if err := p.retryDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.pass(time.Minute)
+	}
+	if got := p.became(t); got["a"] != accepted || got["e"] != accepted || p.waiting(t) != 0 {
+		t.Errorf("they became %v, %d chunks wait", got, p.waiting(t))
 	}
 }

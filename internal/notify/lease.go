@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// retryLease is how long a row that is due is the worker's that took it, from when
-	// that was last heard of. Then another takes it: a crash delays the chunk by so
-	// much, and loses nothing.
-	retryLease = 3 * time.Second
-	// leaseRenewals is how often in a retryLease a worker says that it is still at work.
+	// retryLease is how long a row that is due belongs to the worker that took it, counted
+	// from its last renewal. Then another worker takes the row: a crash delays the chunk
+	// by that much, and loses nothing.
+	retryLease = 2 * time.Second
+	// leaseRenewals is how often in a retryLease a worker renews it.
 	leaseRenewals = 4
 )
 
 // renewing keeps the lease of a row until stop is called. extend moves the end of the
-// lease, where it is still the one that this worker set last: a row that was put off
-// meanwhile, or that another worker took, is left alone.
+// lease if it is still the one that this worker set last: a row that was put off
+// meanwhile, or that another worker took, stays as it is.
 func (w *Worker) renewing(ctx context.Context, ends time.Time, extend func(ctx context.Context, from, to time.Time) (pgconn.CommandTag, error)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

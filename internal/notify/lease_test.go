@@ -14,7 +14,7 @@ import (
 // A worker keeps the chunk that it took up again for as long as it is at work, and no
 // longer: another takes it soon after this one died.
 func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
-	if retryLease > 3*time.Second {
+	if retryLease > 2*time.Second {
 		t.Errorf("what a dead worker took up waits for %s", retryLease)
 	}
 	p := newPost(t, sendgridfake.Config{})

@@ -33,14 +33,17 @@ const (
 	// longBackoff is the longest that a chunk waits before it is tried again:
 	// within a minute after SendGrid is back, everything has gone out.
 	longBackoff = 45 * time.Second
-	// mostHalvings is how many requests of a chunk may be refused in a row of requests
-	// without a word about whom, before the chunk waits as a row.
+	// mostHalvings is how many requests of a chunk may be refused without naming a
+	// recipient, each time that it is taken up, before the chunk waits as a row.
 	mostHalvings = 64
 	// refusingFor is how long a chunk is not halved again for a refusal that was found
 	// to be of all requests.
 	refusingFor = 15 * time.Minute
-	// keepTimeout bounds one try of what must be kept, keepBackoff the wait between two,
-	// and keepAfterStop how long is tried once the worker is stopped.
+	// inHandPoll is how often a chunk is looked at of which another worker has a request
+	// in hand.
+	inHandPoll = time.Second
+	// keepTimeout bounds one try to write an answer down, keepBackoff the wait between two
+	// tries, and keepAfterStop how long a worker tries once it is stopped.
 	keepTimeout   = 10 * time.Second
 	keepBackoff   = time.Second
 	keepAfterStop = 10 * time.Second
@@ -72,8 +75,8 @@ type Worker struct {
 	mu     sync.Mutex
 	inHand map[chunkKey]bool
 	closed time.Time // SendGrid takes nothing before then
-	// refusing are SendGrid's words as it refuses whatever request it gets, until it
-	// accepts one; after a while they are no longer believed.
+	// refusing is the reason that SendGrid gives while it refuses every request, "" where
+	// it accepts them. It is not believed after refusingUntil.
 	refusing      string
 	refusingUntil time.Time
 
@@ -171,7 +174,7 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 		if tries == 0 {
 			return nil // it never waited
 		}
-		return w.clearRetry(ctx, ref)
+		return w.clearRetry(ctx, ref, tries)
 	}
 	if again.held {
 		tries = max(tries-1, 0) // no try of its own
@@ -212,29 +215,40 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ref.amends {
-		return w.amend(ctx, work)
-	}
-	if work.done {
+	if work.done && !ref.amends {
 		return nil, nil
 	}
-	if err := w.settleAbandoned(ctx, work); err != nil {
+	if inHand, err := w.settleAbandoned(ctx, work); err != nil {
 		return nil, err
+	} else if inHand {
+		return w.inHandElsewhere(), nil
 	}
+	if work.done {
+		// An answer came of which the outcome on the record says that it is unknown. No
+		// request is made: a recipient who was not called before, or was refused in
+		// company, stays as the record has it.
+		return nil, w.publish(ctx, work, work.fates())
+	}
+	work.amends = false // the answer came before the outcome
 	asked, halvings := false, 0
 	for try := 0; ; {
-		if reason := work.requestsAtFault(); reason != "" {
-			// A crash here leaves refusals from which the next worker concludes the same.
-			if err := work.pardon(ctx, w.Pool); err != nil {
+		if atFault := work.requestsAtFault(); atFault.reason != "" {
+			if work.sound, err = acceptedSince(ctx, w.Pool, atFault.requests); err != nil {
 				return nil, err
 			}
-			w.refuses(reason)
-			return w.accountAtFault(http.StatusBadRequest, reason), nil
+			if !work.sound {
+				// A crash here leaves refusals from which the next worker concludes the same.
+				if err := work.pardon(ctx, w.Pool); err != nil {
+					return nil, err
+				}
+				w.refuses(atFault.reason)
+				return w.accountAtFault(http.StatusBadRequest, atFault.reason), nil
+			}
 		}
 		settled := work.fates()
 		to := work.nextRequest(settled)
 		if len(to) == 0 {
-			return nil, w.conclude(ctx, work, settled)
+			return w.conclude(ctx, work, settled)
 		}
 		if !asked {
 			if held, err := w.held(ctx, work.message); err != nil {
@@ -251,7 +265,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 		}
 		result, err := w.request(ctx, work, to)
 		if errors.Is(err, errLate) {
-			return nil, nil // the worker that declared it unknown has the chunk; see amend
+			return nil, nil // the chunk waits as a row, see claim.settle
 		}
 		if err != nil {
 			return nil, err
@@ -285,57 +299,62 @@ func (w *Worker) accountAtFault(status int, reason string) *later {
 	return &later{reason: reason}
 }
 
-// refuses notes in which words SendGrid refuses whatever request it gets; "" where it
-// accepts one.
+// refuses notes the reason for which SendGrid refuses every request, "" where it has
+// accepted one.
 func (w *Worker) refuses(reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.refusing, w.refusingUntil = reason, w.Now().Add(refusingFor)
 }
 
-// refusesAll tells whether a refusal that names no recipient is one that every request
-// gets, so that halving would find none at fault.
+// refusesAll tells whether every request gets this refusal, so that halving would find no
+// recipient at fault.
 func (w *Worker) refusesAll(r sendgrid.Result) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Reason == w.refusing && w.Now().Before(w.refusingUntil)
 }
 
-// amend publishes the outcome of a chunk again, after an answer came of which the one
-// on the record says that it is unknown. It makes no request: who was not called
-// before, or was refused in company, stays as the record has it.
-func (w *Worker) amend(ctx context.Context, work *work) (*later, error) {
-	if !work.done || slices.ContainsFunc(work.claims, func(c claim) bool { return c.answer == "" }) {
-		return &later{due: w.Now().Add(patience), reason: reasonLate, held: true}, nil // another worker is at it
-	}
-	return nil, w.publish(ctx, work, work.fates())
-}
-
-// errLate says that an answer came after another worker had declared it unknown.
+// errLate says that an answer came after another worker had declared it unknown. It is
+// written down, and so is that the outcome is to be published again.
 var errLate = errors.New("the answer was declared unknown before it came")
 
-// settleAbandoned declares the answers of claims unknown whose claimer did not
-// live to write one. The claimer may merely be slow: its answer, when it comes,
-// still takes the place of unknown.
-func (w *Worker) settleAbandoned(ctx context.Context, work *work) error {
+// settleAbandoned declares the answers of claims unknown whose claimer did not live to
+// write one. It gives true, and changes nothing, where a claimer lives: that worker has
+// the request in hand. One that hung for longer than its lease lasts may still learn the
+// answer, which then takes the place of unknown.
+func (w *Worker) settleAbandoned(ctx context.Context, work *work) (inHand bool, err error) {
+	for _, c := range work.claims {
+		if c.answer != "" || c.claimedBy == w.id {
+			continue
+		}
+		if lives, err := w.lives(ctx, c.claimedBy); err != nil || lives {
+			return lives, err
+		}
+	}
 	for i := range work.claims {
 		c := &work.claims[i]
 		if c.answer != "" {
 			continue
 		}
 		c.answer = answerUnknown
-		if _, err := c.settle(ctx, w.Pool, work.chunkRef); err != nil {
-			return err
+		if _, _, err := c.settle(ctx, w.Pool, work.chunkRef); err != nil {
+			return false, err
 		}
 		w.Logger.Warn("an answer of SendGrid was never learned", "message_id", work.message, "chunk", work.chunk,
 			"recipients", len(c.positions))
 	}
-	return nil
+	return false, nil
+}
+
+// inHandElsewhere has a chunk wait for the worker that has a request of it in hand.
+func (w *Worker) inHandElsewhere() *later {
+	return &later{due: w.Now().Add(inHandPoll), reason: reasonInHand, held: true}
 }
 
 // request claims, calls and settles one request.
 func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Result, error) {
-	c := claim{request: len(work.claims), id: uuid.New(), claimedBy: w.id, positions: to}
+	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, positions: to}
 	addresses := make([]sendgrid.Address, len(to))
 	for i, p := range to {
 		addresses[i] = sendgrid.Address{Position: p, Email: work.recipients[p].email}
@@ -351,7 +370,10 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 		return sendgrid.Result{}, err
 	}
 	if !claimed {
-		return sendgrid.Result{}, fmt.Errorf("request %d was claimed by another worker", c.request)
+		// A failover of Postgres may be why, which may have lost claims whose answers
+		// this worker knows.
+		err := fmt.Errorf("request %d can't be claimed: another worker has claimed it, or a failover of Postgres is not settled", c.request)
+		return sendgrid.Result{}, errors.Join(err, w.restore(ctx, work))
 	}
 	// A crash from here on leaves a claim without an answer: unknown.
 	// Being stopped must not turn an answer that is on its way into an unknown one:
@@ -363,9 +385,9 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	}
 	// The chunk stays in hand until the answer is kept, so that no other goroutine of
 	// this process takes it for one that was never learned.
-	var late bool
+	var late, lost bool
 	err = w.keep(ctx, func(ctx context.Context) (err error) {
-		late, err = c.settle(ctx, w.Pool, work.chunkRef)
+		late, lost, err = c.settle(ctx, w.Pool, work.chunkRef)
 		return err
 	})
 	if err != nil {
@@ -377,7 +399,31 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 		return result, errLate
 	}
 	work.claims = append(work.claims, c)
+	if lost {
+		return result, w.restore(ctx, work)
+	}
 	return result, nil
+}
+
+// restore writes again what this worker knows of the requests of a chunk, where a
+// failover of Postgres has lost their claims. Its error is errLate where the failover
+// was settled without them.
+func (w *Worker) restore(ctx context.Context, work *work) error {
+	late := false
+	for _, c := range work.claims {
+		err := w.keep(ctx, func(ctx context.Context) error {
+			overtaken, err := c.restore(ctx, w.Pool, work.chunkRef)
+			late = late || overtaken
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if late {
+		return errLate
+	}
+	return nil
 }
 
 // take notes SendGrid's answer on the claim. Where it refuses the account, no recipient
@@ -411,11 +457,11 @@ func wholly(r sendgrid.Result) bool {
 // conclude publishes the outcome of a chunk whose every recipient is settled. Those of
 // a part to whom no alert is due any more were not repeated: their failure stands,
 // with its reason, and they are left out by name.
-func (w *Worker) conclude(ctx context.Context, work *work, settled []fate) error {
+func (w *Worker) conclude(ctx context.Context, work *work, settled []fate) (*later, error) {
 	if work.part != nil && slices.ContainsFunc(settled, func(f fate) bool { return f.state == events.AlertSkipped }) {
 		return w.windUp(ctx, work.chunkRef, false)
 	}
-	return w.publish(ctx, work, settled)
+	return nil, w.publish(ctx, work, settled)
 }
 
 func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error {

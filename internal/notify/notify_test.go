@@ -270,7 +270,7 @@ func TestAClaimWithoutAnAnswerIsUnknown(t *testing.T) {
 	}
 	// It was only slow: its answer takes the place of unknown.
 	dead.answer = answerAccepted
-	if late, err := dead.settle(t.Context(), p.Pool, p.ref); err != nil || !late {
+	if late, _, err := dead.settle(t.Context(), p.Pool, p.ref); err != nil || !late {
 		t.Fatal(late, err)
 	}
 	want["a"], want["b"] = accepted, accepted

@@ -15,7 +15,7 @@ import (
 )
 
 // A part is what a replay takes of one chunk at a time: a row of
-// app.replay_parts. Nobody else ever makes this attempt at its recipients: see
+// app.replay_parts. No other part makes this attempt at its recipients: see
 // app.alert_repeats.
 type part struct {
 	nr      int64
@@ -93,16 +93,17 @@ func (w *Worker) cutOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate in
 	if err != nil {
 		return err
 	}
-	// Who was accepted, has opened the message or was repeated since the plan is left
-	// out here, by name; and of two replays that come to the same alert the first claims
-	// it for good.
+	// A recipient who was accepted, has opened the message or was repeated since the plan
+	// is left out here, and the reason is kept. Of two replays of the same alert the first
+	// claims it for good.
 	var claimed int
 	err = tx.QueryRow(ctx, `
 		WITH own AS (SELECT nextval('app.replay_part') AS part), judged AS (
 		    SELECT s.message_id, no, s.attempt + 1 AS attempt, CASE
 		        WHEN d.opened_at IS NOT NULL THEN '`+events.LeftOutOpened+`'
 		        WHEN d.alert_state = 'accepted' THEN '`+events.LeftOutAccepted+`'
-		        WHEN d.alert_state NOT IN ('failed', 'unknown') OR d.alert_attempts <> s.attempt THEN '`+events.LeftOutRepeated+`'
+		        WHEN d.alert_attempts <> s.attempt THEN '`+events.LeftOutRepeated+`'
+		        WHEN d.alert_state NOT IN ('failed', 'unknown') AND d.alert_reason <> '`+events.SkippedAccepted+`' THEN '`+events.LeftOutRepeated+`'
 		        ELSE '' END AS left_out
 		    FROM app.replay_sets s, unnest($3::integer[]) no
 		    CROSS JOIN LATERAL (
@@ -158,7 +159,7 @@ func (w *Worker) runPart(ctx context.Context) (found bool, err error) {
 		return w.Pool.Exec(ctx, `UPDATE app.replay_parts SET due_at = $3 WHERE part = $1 AND due_at = $2`, p.nr, from, to)
 	})()
 	if status == "cancelled" {
-		return true, w.cancelPart(ctx, ref)
+		return true, w.cancelPart(ctx, ref, tries)
 	}
 	return true, w.alertOrDefer(ctx, ref, tries)
 }
@@ -188,23 +189,28 @@ func (w *Worker) closePart(ctx context.Context, p *part, seq uint64) error {
 }
 
 // cancelPart ends a part whose replay was cancelled.
-func (w *Worker) cancelPart(ctx context.Context, ref chunkRef) error {
+func (w *Worker) cancelPart(ctx context.Context, ref chunkRef, tries int) error {
 	if !w.take(ref) {
 		return fmt.Errorf("part %d of replay %s is in hand already", ref.part.nr, ref.part.replay)
 	}
 	defer w.giveBack(ref)
-	return w.windUp(ctx, ref, true)
+	again, err := w.windUp(ctx, ref, true)
+	if err != nil || again == nil {
+		return err
+	}
+	return w.deferPart(ctx, ref.part, *again, max(tries-1, 0))
 }
 
 // windUp ends the calls of a part and publishes its outcome, which is of those that
 // were called for. The rest may be repeated by another replay; unless this one was
 // cancelled, they were left out of it because no alert was due to them any more, and
-// it is kept why. A crash after the transaction leaves an outcome to be published.
-func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) error {
+// it is kept why. A crash after the transaction leaves an outcome to be published. Where
+// another worker has a request of the part in hand, nothing is done until later.
+func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) (again *later, err error) {
 	p := ref.part
 	var left *work
-	err := pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
-		// From here on nobody claims a request of the part: see claim.insert.
+	err = pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
+		// From here on no request of the part is claimed: see claim.insert.
 		if _, err := tx.Exec(ctx, `SELECT FROM app.replay_parts WHERE part = $1 FOR UPDATE`, p.nr); err != nil {
 			return err
 		}
@@ -212,8 +218,11 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) error
 		if err != nil || work.done {
 			return err
 		}
-		if err := w.settleAbandoned(ctx, work); err != nil {
+		if inHand, err := w.settleAbandoned(ctx, work); err != nil {
 			return err
+		} else if inHand {
+			again = w.inHandElsewhere()
+			return nil
 		}
 		var called, rest []int32
 		var why []string
@@ -249,12 +258,12 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) error
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("winding up part %d of replay %s: %w", p.nr, p.replay, err)
+		return nil, fmt.Errorf("winding up part %d of replay %s: %w", p.nr, p.replay, err)
 	}
 	if left == nil || len(p.nos) == 0 {
-		return nil
+		return again, nil
 	}
-	return w.publish(ctx, left, left.fates())
+	return nil, w.publish(ctx, left, left.fates())
 }
 
 // completeReplays says of every replay whose parts all have their outcomes on the

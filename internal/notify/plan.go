@@ -2,8 +2,11 @@ package notify
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"postern/internal/events"
 )
@@ -18,8 +21,11 @@ const (
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonPromoted  = "Postgres lost its last commits in a failover, so that it is not known whether SendGrid was asked"
 	reasonRefused   = "SendGrid refused it"
-	reasonLate      = "SendGrid's answer came after it was declared unknown" // of a wait
 	reasonEarlier   = events.LeftOutAccepted
+
+	// Why a chunk waits.
+	reasonLate   = "SendGrid's answer came after it was declared unknown"
+	reasonInHand = "another worker waits for SendGrid's answer"
 )
 
 // notConcerned is the fate of who is in the chunk and not in the part of a replay.
@@ -40,14 +46,19 @@ func (w *work) fates() []fate {
 		switch c.answer {
 		case answerAccepted:
 			w.settleAll(settled, c, fate{state: events.AlertAccepted})
-		case answerUnknown:
-			w.settleAll(settled, c, fate{events.AlertUnknown, c.whyUnknown()})
 		case answerRefused:
 			for _, r := range c.refusals {
 				if r.Position < len(settled) {
 					settled[r.Position] = fate{events.AlertFailed, cmp.Or(r.Reason, reasonRefused)}
 				}
 			}
+		}
+	}
+	// An answer counts before none: after a failover there may be two claims of one
+	// recipient, of which one was lost and came back, see restore.
+	for _, c := range w.claims {
+		if c.answer == answerUnknown {
+			w.settleAll(settled, c, fate{events.AlertUnknown, c.whyUnknown()})
 		}
 	}
 	for _, c := range w.earlier {
@@ -118,11 +129,15 @@ func (w *work) notDue(r recipient) string {
 // Where SendGrid refused a request and named no recipient, the culprit is found by
 // halving: half of the smallest such request goes next, so that one recipient after
 // the other is either accepted in company or refused alone. Of n recipients of whom
-// one is at fault that takes about 2·log2(n) requests.
+// one is at fault that takes about 2·log2(n) requests. Where only refusals come of that,
+// single recipients from all over the chunk are tried first, see [work.sample].
 func (w *work) nextRequest(settled []fate) []int {
 	most := events.ChunkSize
-	var among map[int]bool // nil: everybody
+	var among map[int]bool // nil: all recipients
 	if c := w.suspects(settled); c != nil {
+		if n := len(w.refusedAlone().requests); n >= firstAlone && !w.sound {
+			return w.sample(settled, n-firstAlone)
+		}
 		most = (len(c.positions) + 1) / 2
 		among = make(map[int]bool, len(c.positions))
 		for _, p := range c.positions {
@@ -158,32 +173,79 @@ func (w *work) suspects(settled []fate) *claim {
 	return smallest
 }
 
-// enoughAlone is how many recipients, each alone in a request, SendGrid must refuse in
-// the same words before the fault is the requests'.
-const enoughAlone = 8
+// How many recipients SendGrid must refuse, each alone in a request, in the same words
+// and accepting none of the chunk, before the fault is the requests' and no recipient's.
+const (
+	// firstAlone are found by halving, and so are neighbours: a clinic's directory may
+	// well hold a few wrong addresses in a row.
+	firstAlone = 4
+	// spreadAlone are taken from all over the chunk after those.
+	spreadAlone = 8
+	// leastAlone is enough where the chunk has no other recipients left.
+	leastAlone = 8
+)
 
-// requestsAtFault gives SendGrid's words where it refuses whatever request it gets, as
-// for a fault of the sender or the letter, and "" where it is recipients that it
-// refuses: it accepted none of the chunk and refused enough recipients alone, in the
-// same words and naming none.
-func (w *work) requestsAtFault() string {
-	alone := map[string]int{}
+// sample gives one recipient, the n-th of spreadAlone that lie evenly over those of
+// whom nothing is settled. If it is accepted, the requests are not at fault, and halving
+// goes on. Each time that the chunk is tried again it gives other recipients, so that a
+// chunk of which nearly all are at fault does not wait for ever.
+func (w *work) sample(settled []fate, n int) []int {
+	var open []int
+	for i := range settled {
+		if settled[i].state == "" {
+			open = append(open, i)
+		}
+	}
+	again := 0
+	for _, c := range w.claims {
+		if c.answer == answerAgain {
+			again++
+		}
+	}
+	return []int{open[((2*n+1)*len(open)/(2*spreadAlone)+again)%len(open)]}
+}
+
+// lonely are requests that held one recipient each and were refused in the same words,
+// without a name.
+type lonely struct {
+	reason   string
+	requests []uuid.UUID
+}
+
+// refusedAlone gives the requests that were refused so, in the words that were said most
+// often; none where SendGrid has accepted any of the chunk.
+func (w *work) refusedAlone() (most lonely) {
+	by := map[string][]uuid.UUID{}
 	for _, c := range w.claims {
 		if c.answer == answerAccepted {
-			return ""
+			return lonely{}
 		}
 		for _, r := range c.refusals {
 			if r.Alone {
-				alone[r.Reason]++
+				by[r.Reason] = append(by[r.Reason], c.id)
 			}
 		}
 	}
-	for reason, n := range alone {
-		if n >= enoughAlone {
-			return reason
+	for _, reason := range slices.Sorted(maps.Keys(by)) {
+		if len(by[reason]) > len(most.requests) {
+			most = lonely{reason, by[reason]}
 		}
 	}
-	return ""
+	return most
+}
+
+// requestsAtFault gives the refusals from which it follows that SendGrid refuses whatever
+// request it gets, as for a fault of the sender or the letter. It gives none where
+// SendGrid refuses recipients, or where it is not known yet which of the two is so.
+func (w *work) requestsAtFault() lonely {
+	alone := w.refusedAlone()
+	n := len(alone.requests)
+	switch {
+	case w.sound:
+	case n >= firstAlone+spreadAlone, n >= leastAlone && w.suspects(w.fates()) == nil:
+		return alone
+	}
+	return lonely{}
 }
 
 // outcome is the event's body for a chunk whose every recipient is settled: the

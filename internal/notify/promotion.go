@@ -174,10 +174,12 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64) error {
 	if err != nil || work.done {
 		return err
 	}
-	if err := w.settleAbandoned(ctx, work); err != nil {
+	if inHand, err := w.settleAbandoned(ctx, work); err != nil {
 		return err
+	} else if inHand {
+		return errors.New("another worker has had it in hand since before the failover")
 	}
-	c := claim{request: len(work.claims), id: uuid.New(), claimedBy: w.id, answer: answerUnknown}
+	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, answer: answerUnknown}
 	for i, f := range work.fates() {
 		if f.state == "" {
 			c.positions = append(c.positions, i)
@@ -197,7 +199,7 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64) error {
 	if err := w.publish(ctx, work, work.fates()); err != nil {
 		return err
 	}
-	return w.clearRetry(ctx, ref)
+	return w.clearRetry(ctx, ref, 0)
 }
 
 // isKnown says whether the outcome of a part is on the record, though its row lost that.

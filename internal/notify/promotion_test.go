@@ -139,11 +139,16 @@ func (f *failover) states(t *testing.T) map[string]string {
 // settleAll waits for the worker to have noticed and settled the failover.
 func (f *failover) settleAll(t *testing.T) {
 	t.Helper()
+	f.settledBy(t, f.Worker)
+}
+
+func (f *failover) settledBy(t *testing.T, w *Worker) {
+	t.Helper()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for deadline := time.After(time.Minute); ; {
-		_ = f.settlePromotion(t.Context()) // broken connections of before
-		if settled, err := f.isSettled(t.Context()); err == nil && settled {
+		_ = w.settlePromotion(t.Context()) // broken connections of before
+		if settled, err := w.isSettled(t.Context()); err == nil && settled {
 			return
 		}
 		select {
@@ -279,6 +284,72 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 		}
 	}
 	f.checkParts(t, replay)
+}
+
+// Postgres fails over while a worker waits for SendGrid's answer, and its claim is lost.
+// The worker lives and writes down what it knows: whether the failover is settled after
+// that or before, the record says that the alert was accepted, and no other is sent.
+func TestAnAnswerInHandOutlivesAFailover(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"settled after the answer": false, "settled before the answer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFailover(t)
+			f.add(t, "in hand")
+			f.pair.Lag(t)
+			send := f.Send
+			f.Send = func(ctx context.Context, id uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+				result := send(ctx, id, to)
+				f.pair.FailOver(t)
+				f.await(t)
+				if before {
+					f.settledBy(t, New(f.Config))
+					if got := f.outcomes[f.chunk["in hand"]]; len(got) != 1 || got[0].State != events.AlertUnknown {
+						t.Errorf("it was settled as %v", got)
+					}
+					f.record(t, "in hand")
+				}
+				return result
+			}
+			f.alerts(t, "in hand")
+			f.settleAll(t)
+			if err := f.retryDue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			all := f.outcomes[f.chunk["in hand"]]
+			if len(all) == 0 || all[len(all)-1].State != events.AlertAccepted || f.fake.Count() != 1 {
+				t.Errorf("%d alerts were sent, the outcomes are %v", f.fake.Count(), all)
+			}
+			var answers []string
+			if err := f.admin.QueryRow(t.Context(), `SELECT array_agg(answer ORDER BY answer) FROM app.attempts`).Scan(&answers); err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool][]string{false: {accepted}, true: {accepted, unknown}}[before]; !cmp.Equal(want, answers) {
+				t.Errorf("the claims say %v, want %v", answers, want)
+			}
+		})
+	}
+}
+
+// A part of a replay that a failover lost with its claim is there again with the answer,
+// and makes no further request.
+func TestALostPartIsThereAgain(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	ref := p.ref
+	ref.part = &part{nr: 7, replay: uuid.New(), attempt: 2, nos: []int32{1, 2}}
+	c := claim{request: 1, id: uuid.New(), claimedBy: p.id, positions: []int{0}, answer: answerAccepted}
+	for range 2 {
+		if late, err := c.restore(t.Context(), p.Pool, ref); err != nil || late {
+			t.Fatal(late, err)
+		}
+	}
+	var claims, parts int
+	err := p.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.attempts WHERE part = 7 AND request = 1 AND answer = 'accepted'),
+		(SELECT count(*) FROM app.replay_parts WHERE part = 7 AND wound_up AND done_at IS NULL AND recipients = '{1,2}')`).Scan(&claims, &parts)
+	if err != nil || claims != 1 || parts != 1 {
+		t.Errorf("%d claims, %d parts, %v", claims, parts, err)
+	}
 }
 
 // await waits until both pools reach the server again.

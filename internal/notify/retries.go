@@ -33,13 +33,14 @@ func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries in
 	return nil
 }
 
-func (w *Worker) clearRetry(ctx context.Context, ref chunkRef) error {
+// clearRetry deletes the row of a chunk that was taken up with so many tries.
+func (w *Worker) clearRetry(ctx context.Context, ref chunkRef, tries int) error {
 	if ref.part != nil {
 		return nil // it was closed
 	}
-	// An answer that came meanwhile has its outcome still to come.
-	_, err := w.Pool.Exec(ctx, `DELETE FROM app.alert_retries WHERE message_id = $1 AND chunk = $2 AND (NOT amends OR $3)`,
-		ref.message, ref.chunk, ref.amends)
+	// An answer that came meanwhile has its outcome still to come, and counted as a try.
+	_, err := w.Pool.Exec(ctx, `DELETE FROM app.alert_retries WHERE message_id = $1 AND chunk = $2 AND (NOT amends OR $3 AND tries = $4)`,
+		ref.message, ref.chunk, ref.amends, tries)
 	if err != nil {
 		return fmt.Errorf("clearing the retry of chunk %d of message %s: %w", ref.chunk, ref.message, err)
 	}
@@ -68,7 +69,8 @@ func (w *Worker) retryDue(ctx context.Context) error {
 		ends := now.Add(retryLease)
 		rows, err := w.Pool.Query(ctx, `
 			UPDATE app.alert_retries r SET due_at = $2
-			FROM (SELECT message_id, chunk FROM app.alert_retries q WHERE due_at <= $1 AND (amends OR `+fmt.Sprintf(notHeld, "q.message_id")+`)
+			FROM (SELECT message_id, chunk FROM app.alert_retries q WHERE due_at <= $1 AND (`+fmt.Sprintf(notHeld, "q.message_id")+`
+			          OR amends AND EXISTS (SELECT FROM record.chunks c WHERE c.message_id = q.message_id AND c.chunk = q.chunk AND c.alert_state <> 'pending'))
 			      ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
 			WHERE r.message_id = due.message_id AND r.chunk = due.chunk
 			RETURNING r.message_id, r.chunk, r.chunks, r.seq, r.tries, r.amends`, now, ends)

@@ -17,10 +17,10 @@ import (
 const (
 	// A standby asks this often whether it may lead.
 	standbyPoll = 500 * time.Millisecond
-	// turnEvery is how often a writer that has nothing to write says that it would.
+	// turnEvery is how often a writer that has nothing to write counts a turn.
 	turnEvery = 250 * time.Millisecond
-	// checkEvery is how often the active recorder holds the stream against the copy,
-	// and mendedPoll how often while they do not hold.
+	// checkEvery is how often the active recorder compares the stream with the copy, and
+	// mendedPoll how often while they differ.
 	checkEvery = time.Minute
 	mendedPoll = time.Second
 )
@@ -32,8 +32,8 @@ type leading struct {
 	conn  *pgx.Conn
 	lease *store.Lease
 
-	turns   atomic.Int64 // of the writer, which may have had nothing to write
-	renewed int64        // of turns, when the lease was renewed last; of the lease's keeper
+	turns   atomic.Int64 // of the writer, also those in which there was nothing to write
+	renewed int64        // turns when the lease was last renewed; only the keeper of the lease uses it
 	waiting atomic.Bool  // whether the writer waits for Postgres
 }
 
@@ -46,7 +46,11 @@ func (r *Recorder) standByAndLead(ctx context.Context) error {
 	conn := pooled.Hijack()
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	for {
-		lease, err := store.TakeLease(ctx, r.Pool, conn, store.LeaseRecorder)
+		// A recorder that can't read the stream leaves the lead to one that can.
+		lease, err := (*store.Lease)(nil), store.ErrLeaseTaken
+		if r.Log.Connected() {
+			lease, err = store.TakeLease(ctx, r.Pool, conn, store.LeaseRecorder)
+		}
 		if err == nil {
 			// A commit does not wait for Postgres's disk: what a crash of Postgres takes is
 			// on the record, and is read from there again (docs/adr/0018).
@@ -121,11 +125,12 @@ func (l *leading) begin(ctx context.Context) (uint64, error) {
 	return at, plantTree(ctx, l.conn, l, at)
 }
 
-// getsOn tells whether the writer has come round since it was last asked, or waits for
-// Postgres, where another would wait as well.
+// getsOn tells whether the writer has made a turn since the last call, or waits for
+// Postgres, where another recorder would wait as well. A recorder that has lost NATS does
+// not get on: a standby may still reach it.
 func (l *leading) getsOn() bool {
 	turns := l.turns.Load()
-	on := l.waiting.Load() || turns != l.renewed
+	on := l.Log.Connected() && (l.waiting.Load() || turns != l.renewed)
 	l.renewed = turns
 	return on
 }

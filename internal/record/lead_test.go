@@ -2,10 +2,16 @@ package record
 
 import (
 	"errors"
+	"net"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 
+	"postern/internal/embedded"
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 	"postern/internal/ledger"
@@ -83,10 +89,56 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	}
 }
 
+// cable is the way of one process to NATS, which can be cut.
+type cable struct {
+	server *embedded.NATS
+
+	mu    sync.Mutex
+	isCut bool
+	conns []net.Conn
+}
+
+func (c *cable) InProcessConn() (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isCut {
+		return nil, net.ErrClosed
+	}
+	conn, err := c.server.InProcessConn()
+	if err == nil {
+		c.conns = append(c.conns, conn)
+	}
+	return conn, err
+}
+
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isCut = true
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+}
+
+// A recorder that has lost NATS, and has Postgres, does not keep the lead from one that
+// has both.
+func TestARecorderWithoutNATSDoesNotLead(t *testing.T) {
+	server := natstest.Start(t)
+	log := eventlogtest.On(t, server)
+	url := storetest.New(t)
+	line := &cable{server: server}
+	first := start(t, eventlog.New(natstest.Connect(t, server, "first", nats.InProcessServer(line)), nil), url)
+	first.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
+	second := start(t, log, url)
+	line.cut()
+	second.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
+}
+
 // A leader whose writer does not come round gets on no more, one that waits for Postgres
 // does.
 func TestALeaderGetsOnByItsWriter(t *testing.T) {
-	l := &leading{}
+	conn := natstest.Connect(t, natstest.Start(t), "test")
+	l := &leading{Recorder: New(Config{Log: eventlog.New(conn, nil)})}
 	l.turns.Add(1)
 	for i, want := range []bool{true, false} {
 		if got := l.getsOn(); got != want {
@@ -96,5 +148,9 @@ func TestALeaderGetsOnByItsWriter(t *testing.T) {
 	l.waiting.Store(true)
 	if !l.getsOn() {
 		t.Error("it waits for Postgres, and is said to hang")
+	}
+	conn.Close()
+	if l.getsOn() {
+		t.Error("it has no NATS, and is said to get on")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/replay"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
 )
 
 // pause pauses alerting, of one message or of all.
@@ -246,4 +248,54 @@ func TestAHeldReplayHoldsNoOther(t *testing.T) {
 	}
 	h.resume(&h.first)
 	h.ends(replay.Completed, 3, "accepted 2")
+}
+
+// A pause of one message holds the replay that Postern has begun by itself of its unknown
+// alerts. Those of other messages are repeated meanwhile, and when the pause ends so are
+// those that it held.
+func TestAPauseHoldsNoOtherMessagesUnknownAlerts(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	c.users(2)
+	lose := func() uuid.UUID {
+		c.fake.Queue(sendgridfake.TimeoutBefore(nil))
+		return c.send(2)
+	}
+	paused := lose()
+	s := &replay.Settler{Book: c.book(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
+	settle := func(want int) {
+		t.Helper()
+		if err := s.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := c.admin.QueryRow(t.Context(), `SELECT count(*) FROM record.replays`).Scan(&n); err != nil || n != want {
+			t.Fatalf("%d replays were made, want %d: %v", n, want, err)
+		}
+	}
+	completed := func(n int) func() bool {
+		return func() bool {
+			var done int
+			err := c.admin.QueryRow(t.Context(), `SELECT count(*) FROM record.replays WHERE status = 'completed'`).Scan(&done)
+			return err == nil && done == n
+		}
+	}
+	c.pause(&paused)
+	c.pass(11 * time.Minute)
+	settle(1)
+	free, another := lose(), lose()
+	settle(1) // nothing else is due yet
+	c.pass(11 * time.Minute)
+	settle(3)
+	settle(3)
+	c.runs(2, completed(2))
+	for _, id := range []uuid.UUID{free, another} {
+		c.standsAs(id, map[string]string{"u0": "accepted 2", "u1": "accepted 2"})
+	}
+	c.standsAs(paused, map[string]string{"u0": "unknown 1", "u1": "unknown 1"})
+	settle(3)
+	c.resume(&paused)
+	c.runs(2, completed(3))
+	c.standsAs(paused, map[string]string{"u0": "accepted 2", "u1": "accepted 2"})
+	c.whole()
 }

@@ -73,7 +73,9 @@ func (b *Book) Plan(ctx context.Context, actor string, f Filter, reason string) 
 }
 
 // chosen is every alert that the filter chooses, and why it is left out. Where the
-// chunk's own state is asked for, its recipients are read by their range.
+// chunk's own state is asked for, its recipients are read by their range. An alert that
+// SendGrid reported to have failed, and that a replay of an older version then recorded
+// as skipped (events.SkippedAccepted), has failed.
 const chosen = `
 	WITH chosen AS (
 	    SELECT x.message_id, x.chunk, x.portal_user_no, x.reason, x.attempt, x.at
@@ -88,6 +90,15 @@ const chosen = `
 	      AND ($4::timestamptz IS NULL OR c.alert_at >= $4) AND ($5::timestamptz IS NULL OR c.alert_at < $5)
 	      AND NOT EXISTS (SELECT FROM record.alert_exceptions x
 	          WHERE x.message_id = d.message_id AND x.portal_user_no = d.portal_user_no)
+	    UNION ALL
+	    SELECT x.message_id, x.chunk, x.portal_user_no, f.reason, x.attempt, f.at
+	    FROM record.alert_exceptions x CROSS JOIN LATERAL (
+	        SELECT r.reason, r.at FROM record.reports r
+	        WHERE r.message_id = x.message_id AND r.chunk = x.chunk AND r.portal_user_no = x.portal_user_no AND r.attempt < x.attempt AND r.failed
+	        ORDER BY r.attempt DESC LIMIT 1) f
+	    WHERE 'failed' = ANY($1) AND x.state = 'skipped' AND x.attempt > 1 AND x.reason = '` + events.SkippedAccepted + `'
+	      AND ($2::uuid IS NULL OR x.message_id = $2) AND ($3 = '' OR f.reason = $3)
+	      AND ($4::timestamptz IS NULL OR f.at >= $4) AND ($5::timestamptz IS NULL OR f.at < $5)
 	), judged AS MATERIALIZED (
 	    SELECT chosen.*, CASE
 	        WHEN o.portal_user_no IS NOT NULL THEN '` + Opened + `'

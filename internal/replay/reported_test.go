@@ -94,6 +94,50 @@ func report(kind, bounce string, no int32) events.Report {
 		PortalUserNo: no, Position: int(no) - 1}
 }
 
+// An older version recorded the attempt of a replay as skipped, because SendGrid had
+// accepted the one before, though that one had come back. A plan counts it by the failure
+// that was reported, and its replay sends it. One that did not come back is not counted.
+func TestWhatAnOlderReplaySkippedIsRepeated(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	c.users(3)
+	m := c.send(3)
+	blocked := report("bounce", "blocked", 1)
+	blocked.Reason = "421 try later"
+	c.reports(m, 1, blocked)
+	older := uuid.New()
+	skipped := events.AlertOutcome{MessageID: m, Chunks: 1, Attempt: 2, Recipients: 2, State: events.AlertSkipped, Reason: events.SkippedAccepted,
+		Requests: []events.AlertRequest{}, ReplayID: &older, Part: 1}
+	for no := int32(1); no <= 2; no++ {
+		skipped.Exceptions = append(skipped.Exceptions, events.AlertException{PortalUserID: fmt.Sprint("u", no-1), PortalUserNo: no,
+			State: events.AlertSkipped, Reason: events.SkippedAccepted})
+	}
+	c.says(skipped)
+	// Of the second, which did not come back, accepted is final.
+	c.standsAs(m, map[string]string{"u0": "skipped 2", "u1": "accepted 2", "u2": "accepted 1"})
+	const reason = "the receiving server turned the e-mail away: 421 try later"
+	for _, f := range []replay.Filter{{State: []events.AlertState{events.AlertUnknown}}, {Reason: "another"}, {Attempt: 1}} {
+		if plan := c.plan(f); plan.Count != 0 {
+			t.Errorf("the plan of %+v counts %d", f, plan.Count)
+		}
+	}
+	plan := c.plan(replay.Filter{MessageID: &m, Reason: reason})
+	if diff := cmp.Diff(map[string]int{reason: 1}, plan.ByReason); diff != "" || plan.Count != 1 {
+		t.Errorf("the plan counts %d (-want +got):\n%s", plan.Count, diff)
+	}
+	if done := c.finish(plan.ID, 0); done.Accepted != 1 || done.Done() != 1 {
+		t.Errorf("the replay is %+v", done)
+	}
+	c.standsAs(m, map[string]string{"u0": "accepted 3", "u1": "accepted 2", "u2": "accepted 1"})
+	if diff := cmp.Diff(map[string]int{"u0": 2, "u1": 1, "u2": 1}, c.mailed()); diff != "" {
+		t.Errorf("mailed (-want +got):\n%s", diff)
+	}
+	if again := c.plan(replay.Filter{}); again.Count != 0 {
+		t.Errorf("the next plan counts %d", again.Count)
+	}
+	c.whole()
+}
+
 // Between a plan and its parts the world changes: who is not repeated is left out by
 // name, and the failure stands with its reason.
 func TestWhatChangesAfterThePlanIsSaidByName(t *testing.T) {

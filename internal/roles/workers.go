@@ -62,7 +62,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer client.Close()
-	b, err := open(ctx, c, config.Notify, store.RoleNotify, 12, tell, logger)
+	b, err := open(ctx, c, config.Notify, store.RoleNotify, 13, tell, logger)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	parts := append(b.consume(tell,
 		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
-		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunRetries, w.RunReplays, w.RunPromotions)
+		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
 		book := &replay.Book{Pool: b.pool, Publish: b.publish, Wait: b.position.Wait, Source: "/notify-worker", Now: time.Now}
 		parts = append(parts, (&replay.Settler{Book: book, After: c.AlertUnknownWait, Logger: b.logger}).Run)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -24,24 +25,35 @@ var (
 	LeaseLabels      = LeaseName{RoleAPI, "labels"}
 )
 
+// workerLease is what the names of the leases of workers begin with.
+const workerLease = "worker "
+
+// LeaseOfWorker is the lease that one notify worker holds for as long as it is at work,
+// so that the others can tell.
+func LeaseOfWorker(id uuid.UUID) LeaseName {
+	return LeaseName{RoleNotify, workerLease + id.String()}
+}
+
 const (
-	// leaseLasts is how long a lease lasts from when it was last renewed. A process
-	// that hangs holds up those beside it for so long.
+	// forgetWorkers is after how long the ended lease of a worker is forgotten.
+	forgetWorkers = time.Hour
+	// leaseLasts is how long a lease lasts after it was last renewed. A process that hangs
+	// holds up the others of its role for that long.
 	leaseLasts = 3 * time.Second
 	// leaseRenewals is how often in that time it is renewed.
 	leaseRenewals = 6
-	// leasePoll is how often who waits for a lease looks.
+	// leasePoll is how often a process that waits for a lease tries to take it.
 	leasePoll = 25 * time.Millisecond
-	// A transaction of an earlier holder that still holds the lease's row is ended,
-	// with its session, when it has been waited for so long.
+	// leasePatience is how long a transaction of an earlier holder that still locks the
+	// lease's row is waited for, before its session is ended.
 	leasePatience = 250 * time.Millisecond
 )
 
 // Errors of leases.
 var (
-	// ErrLeaseTaken says that another holds the lease.
+	// ErrLeaseTaken says that another process holds the lease.
 	ErrLeaseTaken = errors.New("another process has the lease")
-	// ErrLeaseLost says that another holds the lease that this one held.
+	// ErrLeaseLost says that another process has taken over the lease that this one held.
 	ErrLeaseLost = errors.New("another process has taken the lease over")
 )
 
@@ -49,9 +61,9 @@ var (
 // connection that it was taken on and ends with it, at once; and it ends when it is not
 // renewed in time, see [Lease.Keep], for a process that hangs keeps its connection.
 //
-// Who was overtaken does not know. So whatever is written under a lease is written in a
-// transaction with [Lease.Fence] in it, and what leaves Postgres is preceded by
-// [Lease.Held].
+// A holder that was overtaken does not know it. So everything that is written under a
+// lease is written in a transaction with [Lease.Fence] in it, and what leaves Postgres is
+// preceded by [Lease.Held].
 type Lease struct {
 	LeaseName
 	pool *pgxpool.Pool
@@ -70,16 +82,14 @@ const (
 	now = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
 )
 
-// TakeLease takes a lease on conn, or gives an error that wraps [ErrLeaseTaken]. What a
-// holder that hangs has left open is rolled back first: its sessions are ended over
-// pool. Only the user that they signed in as may end them, so all processes of a role
-// sign in as one. The lease is renewed over pool, too.
+// TakeLease takes a lease on conn, or gives an error that wraps [ErrLeaseTaken]. It first
+// rolls back what a holder that hangs has left open, and ends its sessions over pool.
+// Only the user that they signed in as may end them, so all processes of a role sign in
+// as one user. The lease is renewed over pool, too.
 func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name LeaseName) (*Lease, error) {
-	var taken bool
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.leases l WHERE role = $1 AND name = $2 AND NOT `+free+`)`,
-		string(name.role), name.name).Scan(&taken)
+	taken, err := isHeld(ctx, conn, name)
 	if err != nil {
-		return nil, fmt.Errorf("looking at the lease of the %s: %w", name.name, err)
+		return nil, err
 	}
 	if taken {
 		return nil, ErrLeaseTaken
@@ -87,8 +97,8 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 	l := &Lease{LeaseName: name, pool: pool}
 	stop := l.endHolders(ctx, conn.PgConn().PID())
 	defer stop()
-	// One statement: there is no moment at which this process can stop and hold others
-	// up. The session's lock, which tells the others that it lives, is the term's.
+	// One statement, so that a process that stops in the middle holds up no other. The
+	// lock of the term belongs to the session, and tells the others that the holder lives.
 	var locked bool
 	err = conn.QueryRow(ctx, `
 		INSERT INTO app.leases AS l (role, name, term, renewed_at, expires_at) VALUES ($1, $2, `+now+`, clock_timestamp(), clock_timestamp() + $3::interval)
@@ -105,6 +115,31 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 		return nil, fmt.Errorf("taking the lease of the %s: its lock is another's", name.name)
 	}
 	return l, nil
+}
+
+// IsHeld says whether a process holds a lease.
+func IsHeld(ctx context.Context, pool *pgxpool.Pool, name LeaseName) (bool, error) {
+	return isHeld(ctx, pool, name)
+}
+
+func isHeld(ctx context.Context, db queryer, name LeaseName) (held bool, err error) {
+	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.leases l WHERE role = $1 AND name = $2 AND NOT `+free+`)`,
+		string(name.role), name.name).Scan(&held)
+	if err != nil {
+		return false, fmt.Errorf("looking at the lease of the %s: %w", name.name, err)
+	}
+	return held, nil
+}
+
+// ForgetWorkerLeases deletes the leases of workers that ended long ago: each start of a
+// worker makes one.
+func ForgetWorkerLeases(ctx context.Context, pool *pgxpool.Pool) error {
+	_, err := pool.Exec(ctx, `DELETE FROM app.leases WHERE role = $1 AND starts_with(name, $2) AND expires_at < clock_timestamp() - $3::interval`,
+		string(RoleNotify), workerLease, forgetWorkers)
+	if err != nil {
+		return fmt.Errorf("forgetting the leases of earlier workers: %w", err)
+	}
+	return nil
 }
 
 // endHolders ends, until stop is called, the sessions that a statement of the backend
@@ -164,20 +199,23 @@ func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
 	}
 }
 
-// Fence lets tx commit under this lease alone: nobody takes the lease over before the
-// end of tx, and where somebody has, the error wraps [ErrLeaseLost]. It comes before
-// anything that tx locks.
+// Fence lets tx commit only under this lease: no other process takes the lease over
+// before the end of tx, and if one has already, the error wraps [ErrLeaseLost]. It comes
+// before anything that tx locks.
 func (l *Lease) Fence(ctx context.Context, tx pgx.Tx) error {
 	return l.held(ctx, tx, ` FOR KEY SHARE`)
 }
 
-// Held tells whether nobody has taken the lease over. The error wraps [ErrLeaseLost]
-// where somebody has.
+// Held gives an error that wraps [ErrLeaseLost] if another process has taken the lease
+// over.
 func (l *Lease) Held(ctx context.Context) error { return l.held(ctx, l.pool, "") }
 
-func (l *Lease) held(ctx context.Context, db interface {
+// queryer is a connection, a pool or a transaction.
+type queryer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, lock string) error {
+}
+
+func (l *Lease) held(ctx context.Context, db queryer, lock string) error {
 	var term int64
 	err := db.QueryRow(ctx, `SELECT term FROM app.leases WHERE role = $1 AND name = $2 AND term = $3`+lock,
 		string(l.role), l.name, l.term).Scan(&term)
@@ -190,10 +228,10 @@ func (l *Lease) held(ctx context.Context, db interface {
 	return nil
 }
 
-// Alone does something while nobody else, in any process, does anything under the same
-// lease: what reads Postgres, publishes what follows from it and waits until that can be
+// Alone calls do while no other call, in any process, runs under the same lease: for a
+// change that reads Postgres, publishes what follows from it and waits until that can be
 // read. It waits for the lease, and holds no connection meanwhile. A holder that hangs
-// loses it; so do publishes after held, which gives an error where that has happened.
+// loses the lease: call held, which gives an error then, before each publish.
 func Alone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn *pgxpool.Conn, held func(context.Context) error) error) error {
 	for {
 		err := TryAlone(ctx, pool, name, do)
@@ -208,8 +246,8 @@ func Alone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn
 	}
 }
 
-// TryAlone is [Alone] for what need not be done where another does it: then its error
-// wraps [ErrLeaseTaken].
+// TryAlone is [Alone] without waiting: where another holds the lease, its error wraps
+// [ErrLeaseTaken].
 func TryAlone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn *pgxpool.Conn, held func(context.Context) error) error) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -207,5 +208,69 @@ func TestAloneIsAlone(t *testing.T) {
 	close(goesOn)
 	if err := <-woken; !errors.Is(err, store.ErrLeaseLost) {
 		t.Errorf("it is told %v", err)
+	}
+}
+
+// A worker holds its lease until its connection ends or its time is up, and the others
+// see that. Leases that ended long ago are forgotten, and no others.
+func TestWhetherAWorkerLives(t *testing.T) {
+	t.Parallel()
+	url := storetest.New(t)
+	pool := storetest.Open(t, url, store.RoleNotify)
+	id := uuid.New()
+	lives := func() bool {
+		t.Helper()
+		held, err := store.IsHeld(t.Context(), pool, store.LeaseOfWorker(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	if lives() {
+		t.Error("it lives before it was there")
+	}
+	conn := session(t, pool)
+	if _, err := store.TakeLease(t.Context(), pool, conn, store.LeaseOfWorker(id)); err != nil {
+		t.Fatal(err)
+	}
+	if !lives() {
+		t.Error("it is said to be dead")
+	}
+	expire(t, url)
+	if lives() {
+		t.Error("it hangs, and is said to live")
+	}
+	id = uuid.New()
+	if _, err := store.TakeLease(t.Context(), pool, conn, store.LeaseOfWorker(id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(t.Context()); err != nil { // as the death of its process does
+		t.Fatal(err)
+	}
+	for lives() { // Postgres ends a session in its own time
+		continue
+	}
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	if _, err := admin.Exec(t.Context(), `INSERT INTO app.leases (role, name, term, expires_at) SELECT 'postern_notify', name, 1, now() - interval '1 day'
+		FROM unnest(ARRAY['worker of long ago', 'settler']) name`); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.ForgetWorkerLeases(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM app.leases`).Scan(&left); err != nil || left != 3 {
+		t.Errorf("%d leases are left, %v", left, err)
+	}
+}
+
+// A notify worker that hangs in the middle of a transaction does not keep what it has
+// locked.
+func TestAHungWorkersTransactionEnds(t *testing.T) {
+	t.Parallel()
+	var wait string
+	err := storetest.Open(t, storetest.New(t), store.RoleNotify).QueryRow(t.Context(), `SHOW idle_in_transaction_session_timeout`).Scan(&wait)
+	if err != nil || wait != "3s" {
+		t.Errorf("its transaction ends after %q, %v", wait, err)
 	}
 }

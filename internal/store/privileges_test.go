@@ -40,7 +40,7 @@ const allowed = `
 	app.fhir_patients        SIU     -       -       -
 	app.fhir_related_persons SIU     -       -       -
 	app.fhir_replacements    SID     -       -       -
-	app.leases               SIU     SIU     SIU     SIU
+	app.leases               SIU     SIU     SIUD    SIU
 	app.links                SIU     S       S       S
 	app.manifest_keys        SUD     SIU     -       -
 	app.losses               S       S       -       S

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,6 +85,11 @@ func configure(cfg *pgx.ConnConfig, role Role) {
 	cfg.RuntimeParams["application_name"] = role.applicationName()
 	if role != RoleAdmin {
 		cfg.RuntimeParams["role"] = string(role)
+	}
+	if role == RoleNotify {
+		// A worker that hangs in the middle of a transaction keeps the rows that it has
+		// locked for no longer than a lease: the others pass over them meanwhile.
+		cfg.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(leaseLasts.Milliseconds(), 10)
 	}
 	keepAlive(&cfg.Config)
 }

@@ -259,6 +259,7 @@ func (in *inside) live(part string, c *crash) *life {
 				return w.Handle(ctx, e, seq)
 			}
 		}
+		l.run(w.RunPresence)
 		l.run(w.RunRetries)
 		// One chunk at a time, so that only the one that crashes is in hand.
 		l.consume(1, eventlog.NotifyBulk, eventlog.NotifyDirect, lane)

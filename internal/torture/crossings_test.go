@@ -197,6 +197,23 @@ var keptCrossings = map[string]func(*crossing){
 		c.start(replay, 0)
 		c.settle()
 	},
+	"a message is erased as a slow replay of it begins": func(c *crossing) {
+		c.answer("no")
+		id := c.send(0)
+		c.settle()
+		c.start(c.plan(&id), 60)
+		c.erase(id)
+		c.settle()
+	},
+	"the worker dies with an answer in hand, and the rest of the chunk waits": func(c *crossing) {
+		c.restart(partNotify, &crash{call: true, after: true})
+		c.send(0)
+		c.answer("rate limit")
+		c.pause(nil)
+		c.settle()
+		c.resume(nil)
+		c.settle()
+	},
 	"the recorder dies while a scheduled message comes due": func(c *crossing) {
 		c.send(time.Hour)
 		c.kill(partRecorder)
@@ -377,6 +394,7 @@ func (c *crossing) restart(part string, at *crash) {
 			state, err := l.log.State(ctx)
 			return state.Last, err
 		}})
+		l.run(w.RunPresence)
 		l.run(w.RunRetries)
 		l.run(w.RunReplays)
 		l.run(w.RunPromotions)

@@ -28,9 +28,9 @@ const open = `
 	UNION ALL SELECT 'chunk ' || chunk || ' of ' || message_id || ' is pending' FROM record.chunks JOIN held USING (message_id) WHERE alert_state = 'pending' AND NOT held
 	UNION ALL SELECT 'chunk ' || chunk || ' of ' || message_id || ' waits: ' || reason FROM app.alert_retries JOIN held USING (message_id) WHERE NOT held
 	UNION ALL SELECT 'replay ' || replay_id || ' is running' FROM record.replays r WHERE status = 'running'
-	    AND NOT EXISTS (SELECT FROM app.replay_sets s JOIN held USING (message_id) WHERE s.replay_id = r.replay_id AND held)
+	    AND (SELECT bool_and(w.pause IS NOT NULL) FROM app.alerts_waiting w WHERE w.replay_id = r.replay_id) IS NOT true
 	UNION ALL SELECT 'part ' || part || ' of ' || replay_id || ' is open: ' || waits_for FROM app.replay_parts p JOIN held USING (message_id) JOIN record.replays r USING (replay_id)
-	    WHERE done_at IS NULL AND r.status NOT IN ('planned', 'paused') AND NOT held
+	    WHERE done_at IS NULL AND r.status NOT IN ('planned', 'paused') AND (wound_up OR NOT held)
 	UNION ALL SELECT 'event ' || seq || ' is parked: ' || reason FROM app.parked`
 
 // settle lets everything come to its end that nothing holds. Clocks go on by a

@@ -11,7 +11,7 @@ import (
 // A process of each kind hangs in the midst of a blast, as SIGSTOP has it: it keeps its
 // connections, and whatever it has open. The other of its kind takes over, and the blast
 // comes to its end without it. Woken, it does nothing a second time, and stands by.
-func TestAHungProcessHoldsNobodyUp(t *testing.T) {
+func TestAHungProcessHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	s, stores, services := separate(t)
 	for _, v := range append(stores, services...) {

@@ -7,7 +7,7 @@ import (
 
 // A process of each kind is killed in the midst of a blast and not started again: the
 // other of its kind does what it had in hand, by the waits that ship.
-func TestAKilledProcessHoldsNobodyUp(t *testing.T) {
+func TestAKilledProcessHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	s, stores, services := separate(t)
 	for _, v := range append(stores, services...) {
@@ -37,7 +37,7 @@ func TestAKilledProcessHoldsNobodyUp(t *testing.T) {
 		unknown := b.verdict()
 		t.Logf("%s was killed at %s: settled after %s, %d alerts unknown", death.kind, death.at, took.Round(time.Millisecond), unknown)
 		if unknown > 0 && !death.harmful {
-			t.Errorf("%d alerts are unknown, and nobody who sends any died", unknown)
+			t.Errorf("%d alerts are unknown, though no notify worker died", unknown)
 		}
 	}
 	s.checkRecord()
