@@ -67,6 +67,7 @@ const (
 	LeftOutOpened   = "the message was opened already"
 	LeftOutRepeated = "another replay repeats it"
 	LeftOutAccepted = "SendGrid has it by now"
+	LeftOutLost     = "the plan was lost with the database"
 )
 
 // ReplayCompleted says that a replay is done. LeftOut are those of the set that had

@@ -55,7 +55,11 @@ type Config struct {
 	Logger   *slog.Logger
 	// Last gives the sequence of the last event on the record.
 	Last func(context.Context) (uint64, error)
-	Now  func() time.Time // nil: time.Now
+	// Acked gives the event up to which every lane of the worker has acknowledged all events,
+	// in any process; nil: that is not known. It tells where older files of Postgres were put
+	// back.
+	Acked func(context.Context) (uint64, error)
+	Now   func() time.Time // nil: time.Now
 	// Within is ctx within the trace of a message; nil: there are no traces.
 	Within func(ctx context.Context, message uuid.UUID) context.Context
 	// FailureLimit is how many percent of a chunk may fail before the alerts of its
@@ -76,6 +80,8 @@ type Worker struct {
 	// accepts one; after a while they are no longer believed.
 	refusing      string
 	refusingUntil time.Time
+	furthest      uint64 // an event to which the recorder has come; see promotion.go
+	askedAcked    bool   // furthest has what Acked gave
 
 	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
 }
@@ -353,6 +359,7 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	if !claimed {
 		return sendgrid.Result{}, fmt.Errorf("request %d was claimed by another worker", c.request)
 	}
+	w.reaches(work.seq)
 	// A crash from here on leaves a claim without an answer: unknown.
 	// Being stopped must not turn an answer that is on its way into an unknown one:
 	// the call ends by its own time-out.
