@@ -432,6 +432,9 @@ func TestAnEventWithAResultIsNotOpen(t *testing.T) {
 	if _, err := b.lot.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("an event that has its result could be retried: %v", err)
 	}
+	if _, err := b.lot.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("an event that has its result could be discarded: %v", err)
+	}
 
 	var seq uint64
 	if err := b.Pool.QueryRow(t.Context(), `SELECT seq FROM record.chunks WHERE message_id = $1`, message).Scan(&seq); err != nil {
