@@ -172,7 +172,10 @@ func TestUpTakesNoFolderOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if status, _, errs := p.up(); status != exitDone {
+	if status, _, errs := p.up(); status != exitDone || !strings.Contains(errs, "making a new system") || !strings.Contains(errs, p.data) {
 		t.Errorf("the root of a disk: status %d, and says %s", status, errs)
+	}
+	if status, _, errs := p.up(); status != exitDone || strings.Contains(errs, "making a new system") {
+		t.Errorf("the second start: status %d, and says %s", status, errs)
 	}
 }
