@@ -46,12 +46,15 @@ func (l *Log) Consumers(ctx context.Context) ([]Consumer, error) {
 }
 
 // Acked gives the event up to which each of some durable consumers has acknowledged all
-// events that it was given. Errors wrap [ErrUnavailable].
+// events that it was given; 0 where one of them is not there. Errors wrap [ErrUnavailable].
 func (l *Log) Acked(ctx context.Context, consumers ...string) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	for i, name := range consumers {
 		consumer, err := l.js.Consumer(ctx, Stream, name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return 0, nil
+		}
 		if err != nil {
 			return 0, fmt.Errorf("asking for the consumer %s: %w: %w", name, ErrUnavailable, err)
 		}

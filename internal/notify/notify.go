@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -81,7 +82,8 @@ type Worker struct {
 	refusing      string
 	refusingUntil time.Time
 	furthest      uint64 // an event to which the recorder has come; see promotion.go
-	askedAcked    bool   // furthest has what Acked gave
+
+	knowsAcked atomic.Bool // furthest is not before what Acked gave at the start
 
 	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
 }

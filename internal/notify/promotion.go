@@ -114,18 +114,13 @@ func (w *Worker) isSettled(ctx context.Context) (settled bool, err error) {
 // acknowledged their events up to it, or this one has claimed a request for it. Postgres
 // keeps that over a crash, because the claim was committed after it and waited for the disk.
 func (w *Worker) reached(ctx context.Context) (uint64, error) {
-	w.mu.Lock()
-	asked := w.askedAcked || w.Acked == nil
-	w.mu.Unlock()
-	if !asked {
+	if w.Acked != nil && !w.knowsAcked.Load() {
 		acked, err := w.Acked(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("asking which events were acknowledged: %w", err)
 		}
 		w.reaches(acked)
-		w.mu.Lock()
-		w.askedAcked = true
-		w.mu.Unlock()
+		w.knowsAcked.Store(true)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

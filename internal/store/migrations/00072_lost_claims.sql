@@ -42,11 +42,25 @@ BEGIN
     PERFORM app.unsettle('put_back', NULL);
     RETURN false;
 END $$;
+
+-- The same for the recorder, which knows requests that the record names: where one has no
+-- claim, claims were lost.
+CREATE FUNCTION app.notice_lost_claims(requests uuid[]) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(requests) r WHERE NOT EXISTS (SELECT FROM app.attempts a WHERE a.request_id = r)) THEN
+        RETURN false;
+    END IF;
+    IF app.notice_timeline() THEN
+        PERFORM app.unsettle('put_back', NULL);
+    END IF;
+    RETURN true;
+END $$;
 -- +goose StatementEnd
 
-REVOKE EXECUTE ON FUNCTION app.skip_numbers(), app.unsettle(text, bigint), app.notice_timeline(bigint) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION app.skip_numbers(), app.unsettle(text, bigint), app.notice_timeline(bigint), app.notice_lost_claims(uuid[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.notice_timeline(bigint) TO postern_notify;
+GRANT EXECUTE ON FUNCTION app.notice_lost_claims(uuid[]) TO postern_recorder;
 
 -- +goose Down
-DROP FUNCTION app.notice_timeline(bigint), app.unsettle(text, bigint), app.skip_numbers();
+DROP FUNCTION app.notice_lost_claims(uuid[]), app.notice_timeline(bigint), app.unsettle(text, bigint), app.skip_numbers();
 ALTER TABLE app.timelines DROP COLUMN cause;
