@@ -27,6 +27,8 @@ const (
 	// and mendedPoll how often while they do not hold.
 	checkEvery = time.Minute
 	mendedPoll = time.Second
+	// releaseTimeout bounds giving the lease back.
+	releaseTimeout = time.Second
 )
 
 // leading is a Recorder under a lease. It records, and does all else that one recorder
@@ -57,7 +59,13 @@ func (r *Recorder) standByAndLead(ctx context.Context) error {
 			if _, err := conn.Exec(ctx, `SET search_path = record; SET synchronous_commit = off`); err != nil {
 				return fmt.Errorf("preparing the connection: %w", err)
 			}
-			return (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
+			err := (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
+			// A process that starts after this must not take this one's verdict for that of a
+			// recorder that leads: see position.Watcher.Whole.
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+			defer cancel()
+			_ = lease.Release(ending) // or it ends by itself
+			return err
 		}
 		if !errors.Is(err, store.ErrLeaseTaken) {
 			return err
