@@ -45,7 +45,7 @@ func TestTheDemoRefusesTheFolderOfAClinic(t *testing.T) {
 	if err := os.Remove(manifest); err != nil {
 		t.Fatal(err)
 	}
-	refused("an old folder", "not made by --demo")
+	refused("an old folder", "not added by --demo")
 	if _, err := os.Stat(manifest); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("a folder that was refused got a manifest")
 	}

@@ -11,6 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
+	"postern/internal/store/storetest"
 )
 
 const someID = "0197aaaa-0000-7000-8000-000000000001"
@@ -99,6 +103,37 @@ func TestOnlyUpMakesASystem(t *testing.T) {
 	}
 }
 
+// With DATABASE_URL and NATS_URL only `postern migrate` makes a system. Every other verb says
+// which of the two has none.
+func TestOnlyMigrateMakesASystemElsewhere(t *testing.T) {
+	p := newPostern(t)
+	server := natstest.Start(t, natstest.Listening())
+	t.Setenv("DATABASE_URL", storetest.Empty(t))
+	t.Setenv("NATS_URL", server.ClientURL(""))
+	refused := func(says string) {
+		t.Helper()
+		for _, verb := range acting(t) {
+			status, out, errs := p.run("a-long-enough-password\n", verb...)
+			if slices.Equal(verb, []string{"recover"}) { // which asks for --without
+				continue
+			}
+			if status != exitFailed || out != "" || !strings.Contains(errs, "no Postern system") || !strings.Contains(errs, says) {
+				t.Errorf("%v: status %d, prints %q, and says %s", verb, status, out, errs)
+			}
+		}
+	}
+	refused("DATABASE_URL")
+	log := eventlog.New(natstest.Connect(t, server, "test"), nil)
+	if made, err := log.Exists(t.Context()); err != nil || made {
+		t.Errorf("a stream was made: %v, %v", made, err)
+	}
+	t.Setenv("DATABASE_URL", storetest.New(t))
+	refused("NATS_URL")
+	if tree(t, p.data) != nil {
+		t.Error("a data folder was made")
+	}
+}
+
 // tree names everything at path, nil where nothing is there.
 func tree(t *testing.T, path string) (names []string) {
 	t.Helper()
@@ -137,7 +172,10 @@ func TestUpTakesNoFolderOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if status, _, errs := p.up(); status != exitDone {
+	if status, _, errs := p.up(); status != exitDone || !strings.Contains(errs, "making a new system") || !strings.Contains(errs, p.data) {
 		t.Errorf("the root of a disk: status %d, and says %s", status, errs)
+	}
+	if status, _, errs := p.up(); status != exitDone || strings.Contains(errs, "making a new system") {
+		t.Errorf("the second start: status %d, and says %s", status, errs)
 	}
 }

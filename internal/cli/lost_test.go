@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"postern/internal/checkpoint"
 	"postern/internal/content"
+	"postern/internal/notify/sendgridfake"
 	"postern/internal/up"
 )
 
@@ -26,6 +28,7 @@ import (
 type used struct {
 	postern
 	message, token string
+	sends          int // so many messages were sent, each under a key of its own
 }
 
 // whileUp runs `postern up`, calls f with where it serves, and ends it.
@@ -67,18 +70,31 @@ func newUsed(t *testing.T) *used {
 	u := &used{postern: newPostern(t)}
 	u.whileUp(func(url string) {
 		u.token = u.must("token", "create", "--staff", "admin@clinic.example.test")
-		var sent struct{ ID string }
-		u.ask(http.MethodPost, url+"/v1/messages", `{"subject":"s","body":"b","recipients":{"portal_user_ids":["ingrid-berg"],"groups":[]},"undo_seconds":0}`, &sent)
-		u.message = sent.ID
-		u.eventually("the message is delivered, and signed", func() bool {
-			var m struct {
-				Progress struct{ Delivered, Alerted int }
-			}
-			u.ask(http.MethodGet, url+"/v1/messages/"+u.message, "", &m)
-			return m.Progress.Delivered == 1 && m.Progress.Alerted == 1
-		})
+		u.message = u.send(url)
+		u.eventually("the message is delivered, and signed", func() bool { return u.progress(url, u.message) == progress{Delivered: 1, Alerted: 1} })
 	}, "--demo")
 	return u
+}
+
+// send sends a message to ingrid-berg.
+func (u *used) send(url string) (id string) {
+	u.t.Helper()
+	u.sends++
+	var sent struct{ ID string }
+	u.ask(http.MethodPost, url+"/v1/messages", `{"subject":"s","body":"b","recipients":{"portal_user_ids":["ingrid-berg"],"groups":[]},"undo_seconds":0}`, &sent)
+	return sent.ID
+}
+
+type progress struct {
+	Delivered, Alerted int
+	Unknown            int `json:"alert_unknown"`
+}
+
+func (u *used) progress(url, message string) progress {
+	u.t.Helper()
+	var m struct{ Progress progress }
+	u.ask(http.MethodGet, url+"/v1/messages/"+message, "", &m)
+	return m.Progress
 }
 
 // ask sends a request as the administrator.
@@ -90,7 +106,7 @@ func (u *used) ask(method, url, body string, into any) {
 	}
 	req.Header.Set("Authorization", "Bearer "+u.token)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", "one")
+	req.Header.Set("Idempotency-Key", fmt.Sprint("message-", u.sends))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		u.t.Fatal(err)
@@ -396,11 +412,20 @@ func (u *used) partsAreGivenUp(t *testing.T) {
 }
 
 // Without the database the record's tables come back, and a portal user who is imported
-// again has the number that deliveries on the record have: nobody gets another's.
+// again has the number that deliveries on the record have: no one gets another's. An alert
+// that waited becomes unknown, and a replay sends it.
 func TestRecoverGoesOnWithoutTheDatabase(t *testing.T) {
 	u := newUsed(t)
+	var waits string
+	u.whileUp(func(url string) {
+		u.must("alerting", "pause", "--reason", "a test")
+		waits = u.send(url)
+		u.eventually("the message is delivered", func() bool { return u.progress(url, waits) == progress{Delivered: 1} })
+	}, "--demo")
 	u.lose("postgres")
-	u.must("recover", "--without", "postgres")
+	if out := u.must("recover", "--without", "postgres"); !strings.Contains(out, "postern replay plan --state unknown") {
+		t.Errorf("it says %s", out)
+	}
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	var lines strings.Builder
 	lines.WriteString("portal_user_id,name,email,active\n")
@@ -416,6 +441,13 @@ func TestRecoverGoesOnWithoutTheDatabase(t *testing.T) {
 	u.must("rebuild")
 	u.must("rebuild", "--check")
 	u.must("verify")
+	sendGrid := sendgridfake.New(sendgridfake.Config{})
+	t.Cleanup(sendGrid.Close)
+	server := httptest.NewServer(sendGrid)
+	t.Cleanup(server.Close)
+	for name, value := range map[string]string{"SENDGRID_API_KEY": "SG.test", "SENDGRID_BASE_URL": server.URL, "ALERT_FROM": "alerts@clinic.example.test"} {
+		t.Setenv(name, value)
+	}
 	u.whileUp(func(url string) {
 		u.token = u.must("token", "create", "--staff", "new@clinic.test")
 		var found struct {
@@ -427,6 +459,17 @@ func TestRecoverGoesOnWithoutTheDatabase(t *testing.T) {
 		u.ask(http.MethodGet, url+"/v1/messages/"+u.message+"/deliveries", "", &found)
 		if len(found.Items) != 1 || found.Items[0].PortalUserID != "ingrid-berg" || found.Items[0].Name != "Ingrid Berg" {
 			t.Errorf("the message was delivered to %+v", found.Items)
+		}
+		u.eventually("the alert that waited is unknown", func() bool { return u.progress(url, waits) == progress{Delivered: 1, Unknown: 1} })
+		var plan replayJSON
+		if err := json.Unmarshal([]byte(u.must("replay", "plan", "--json", "--state", "unknown", "--reason", "the database was lost")), &plan); err != nil || plan.Count != 1 {
+			t.Fatalf("the plan is of %d alerts, %v", plan.Count, err)
+		}
+		u.must("replay", "start", plan.ID.String())
+		u.must("alerting", "resume", "--reason", "a test")
+		u.eventually("the alert is sent", func() bool { return u.progress(url, waits) == progress{Delivered: 1, Alerted: 1} })
+		if n := sendGrid.Count(); n != 1 {
+			t.Errorf("%d alerts were sent", n)
 		}
 	})
 }

@@ -52,9 +52,10 @@ type health struct {
 	record.CheckReport
 	// Behind is how many events are on the record that the tables do not show.
 	Behind uint64 `json:"behind"`
-	// Parked is how many events no consumer could handle, and are open.
+	// Parked is how many parked events are open.
 	Parked int `json:"parked"`
-	// Replication is of Postgres. That a failover would lose commits is no fault now.
+	// Replication is that of Postgres. Replicas that no commit waits for are a warning, not a
+	// fault.
 	Replication store.Replication `json:"replication"`
 }
 
@@ -109,9 +110,9 @@ func (env *environment) migrateCommand() *cobra.Command {
 	var lower bool
 	c := &cobra.Command{Use: "migrate", Short: "Make or bring up to date the schema and the stream", Args: cobra.NoArgs,
 		Long: "Makes the tables in DATABASE_URL and the stream and consumers in NATS_URL, where they are not there yet.\n" +
-			"Its user is the only one that may: the processes themselves can run without such rights.\n\n" +
-			"RECORD_REPLICAS is how many servers keep the record: 1, 3 or 5. A stream with fewer gets more. One with more\n" +
-			"keeps them, unless --lower-replicas is given.",
+			"Only its user needs the right to do so; the processes can run without it.\n\n" +
+			"RECORD_REPLICAS is how many servers keep the record: 1, 3 or 5. A stream with fewer replicas gets more. A\n" +
+			"stream with more keeps them, unless --lower-replicas is given.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, database, nats := cmd.Context(), os.Getenv("DATABASE_URL"), os.Getenv("NATS_URL")
 			replicas, given, err := config.Replicas(os.Environ())
@@ -146,7 +147,7 @@ func (env *environment) migrateCommand() *cobra.Command {
 			}
 			return env.say(map[string]bool{"migrated": true}, "the schema and the stream are up to date")
 		}}
-	c.Flags().BoolVar(&lower, "lower-replicas", false, "lower the stream's replicas to RECORD_REPLICAS: each one less is a copy of the record less")
+	c.Flags().BoolVar(&lower, "lower-replicas", false, "lower the stream's replicas to RECORD_REPLICAS, which leaves fewer copies of the record")
 	return c
 }
 

@@ -17,9 +17,9 @@ import (
 )
 
 type recoveredJSON struct {
-	// Lost are the parts that are missing, before anything was done.
+	// Lost are the parts that were missing at the start.
 	Lost []up.Part `json:"lost"`
-	// Without are those that were given up.
+	// Without are the parts that were given up.
 	Without []up.Part `json:"without"`
 }
 
@@ -27,12 +27,12 @@ func (env *environment) recoverCommand() *cobra.Command {
 	var without []string
 	var verifiers string
 	c := &cobra.Command{Use: "recover", Short: "Go on without parts of a system that are lost for good", Args: cobra.NoArgs,
-		Long: "Without a flag it says which parts of the data folder are missing, what each loss means and what helps,\n" +
-			"changes nothing, and exits 1 where one is. With --without PART, for each part that no backup has, it puts\n" +
-			"a new one in its place. Stop `postern up` first.\n\n" +
-			"Parts are content.key, checkpoint.key, postgres, content and archive. The stream, nats, is restored by\n" +
-			"`postern repair`. A key or content that is there but is not the one of before can be named, too: then it\n" +
-			"is used from now on. With DATABASE_URL and NATS_URL that is written down in the database, and nothing made.",
+		Long: "Without a flag it says which parts of the data folder are missing, what each loss means and what helps.\n" +
+			"It changes nothing, and exits 1 where a part is missing. With --without PART, once for each part that no\n" +
+			"backup has, it makes a new part in its place. Stop `postern up` first.\n\n" +
+			"The parts are content.key, checkpoint.key, postgres, content and archive. `postern repair` restores the\n" +
+			"stream, nats. If a key or the content store is there but is not the one from before, name it too: then it\n" +
+			"is used from now on. With DATABASE_URL and NATS_URL, recover only notes in the database what is lost.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := up.Recovery{Actor: operator(), Logger: env.logger()}
 			for _, name := range without {
@@ -83,7 +83,7 @@ func (env *environment) recover(ctx context.Context, r up.Recovery) (err error) 
 	}
 	if len(r.Without) == 0 {
 		if len(lost) == 0 {
-			return env.say(recoveredJSON{[]up.Part{}, []up.Part{}}, "no part of the data folder is missing")
+			return env.say(recoveredJSON{[]up.Part{}, []up.Part{}}, "No part of the data folder is missing.")
 		}
 		missing := &up.LostError{Folder: folder.Path(), Lost: lost}
 		if err := env.say(recoveredJSON{lost, []up.Part{}}, "%s", missing); err != nil {
@@ -99,15 +99,16 @@ func (env *environment) recover(ctx context.Context, r up.Recovery) (err error) 
 		next = "Run `postern repair` next, which restores the stream."
 	}
 	if slices.Contains(r.Without, up.Postgres) {
-		next = "Next: `postern import …` the directory, `postern staff create …` for each of the staff, `postern rebuild`, and then `postern up`."
+		next = "Next: `postern import …` the directory, `postern staff create …` for each member of staff, `postern rebuild`, and then `postern up`. " +
+			"Alerts that had no outcome become unknown: `postern replay plan --state unknown …` plans to send them."
 	}
 	if slices.Contains(r.Without, up.CheckpointKey) {
-		next += " Hand the first line of `postern keys verifier " + folder.CheckpointKeyFile() + "` to your reviewers, and compare the others with the ones they have."
+		next += " Give your reviewers the first line of `postern keys verifier " + folder.CheckpointKeyFile() + "`, and compare the other lines with the verifiers that they have."
 	}
 	if lost == nil {
 		lost = []up.Part{}
 	}
-	return env.say(recoveredJSON{lost, r.Without}, "the system goes on without the %s of before. %s", joinedParts(r.Without), next)
+	return env.say(recoveredJSON{lost, r.Without}, "The system goes on without its earlier %s. %s", joinedParts(r.Without), next)
 }
 
 func joinedParts(parts []up.Part) string {
@@ -118,11 +119,11 @@ func joinedParts(parts []up.Part) string {
 	return strings.Join(names, ", ")
 }
 
-// acceptLoss is recover for processes of their own, whose parts are their operator's to
-// make: it has them start with those that there are.
+// acceptLoss is recover for separate processes, whose parts their operator makes. It lets
+// them start with the parts that are there.
 func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 	if len(r.Without) == 0 {
-		return usageError{errors.New("name what is lost with --without; the processes themselves say what they miss when they start")}
+		return usageError{errors.New("name the lost parts with --without; each process says at its start which part it misses")}
 	}
 	return env.with(ctx, func(s *system) error {
 		if slices.Contains(r.Without, up.Postgres) {
@@ -138,12 +139,12 @@ func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 		if err := up.Accept(ctx, s.pool, r.Actor, r.Without); err != nil {
 			return err
 		}
-		return env.say(recoveredJSON{[]up.Part{}, r.Without}, "the system goes on without the %s of before: start its processes", joinedParts(r.Without))
+		return env.say(recoveredJSON{[]up.Part{}, r.Without}, "The system goes on without its earlier %s. Start its processes.", joinedParts(r.Without))
 	})
 }
 
-// succeed has a checkpoint key file know what was signed before, by the word of the
-// database where no one else's was given.
+// succeed adds the earlier verifiers to a checkpoint key file: those that were given, or else
+// those that the database has.
 func succeed(ctx context.Context, pool *pgxpool.Pool, file string, before *checkpoint.Verifiers) error {
 	if before == nil {
 		text, err := ledger.CheckpointKeys(ctx, pool)

@@ -27,13 +27,13 @@ type system struct {
 	log      *eventlog.Log
 	position *position.Watcher
 	stores   *up.Stores // where the verb started them itself
-	folder   *up.Folder // of the embedded system, whoever runs it
+	folder   *up.Folder // of the embedded system, in this process or another; nil: the environment names the stores
 
 	closers []func() error
 }
 
-// open reaches the system, or starts it without its web server and workers. Lost parts
-// that are named by renew are made anew.
+// open reaches the system, or starts it without its web server and workers. Parts that renew
+// names may be lost: new ones are made.
 func (env *environment) open(ctx context.Context, renew ...up.Part) (_ *system, err error) {
 	s := &system{}
 	defer func() {
@@ -87,10 +87,35 @@ func (s *system) connect(ctx context.Context, env *environment, database, nats s
 		return err
 	}
 	s.closers = append(s.closers, func() error { s.log.Close(); return nil })
+	if s.folder == nil {
+		if err := s.mustExist(ctx); err != nil {
+			return err
+		}
+	}
 	s.position = position.NewWatcher(s.pool, log)
 	s.background(ctx, s.position.Run)
 	if s.stores != nil {
 		s.background(ctx, record.New(record.Config{Log: s.log, Pool: s.pool, Logger: log}).Run)
+	}
+	return nil
+}
+
+// mustExist refuses a database without the tables of a system, and a NATS without its stream.
+func (s *system) mustExist(ctx context.Context) error {
+	var tables bool
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass('record.position') IS NOT NULL`).Scan(&tables); err != nil {
+		return fmt.Errorf("looking for the tables: %w", err)
+	}
+	if !tables {
+		return fmt.Errorf("%w in the database that DATABASE_URL names: it has no tables of Postern. Name the right database, or make a system with `postern migrate`", up.ErrNoSystem)
+	}
+	stream, err := s.log.Exists(ctx)
+	if err != nil {
+		return err
+	}
+	if !stream {
+		return fmt.Errorf("%w at NATS_URL: there is no stream %s. Name the right servers. If the stream is lost, make an empty one with `postern migrate`, and restore it with `postern repair`",
+			up.ErrNoSystem, eventlog.Stream)
 	}
 	return nil
 }

@@ -108,6 +108,27 @@ func (l *Log) State(ctx context.Context) (State, error) {
 	return State{First: s.FirstSeq, Last: s.LastSeq, Msgs: s.Msgs, Deleted: s.NumDeleted, Bytes: s.Bytes}, nil
 }
 
+// Replicas is how many servers keep the stream.
+func (l *Log) Replicas(ctx context.Context) (int, error) {
+	stream, err := l.js.Stream(ctx, Stream)
+	if err != nil {
+		return 0, fmt.Errorf("asking for the stream's replicas: %w", err)
+	}
+	return stream.CachedInfo().Config.Replicas, nil
+}
+
+// Exists tells whether there is a stream.
+func (l *Log) Exists(ctx context.Context) (bool, error) {
+	_, err := l.js.Stream(ctx, Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for the stream: %w", err)
+	}
+	return true, nil
+}
+
 // Stored is an event as the stream holds it.
 type Stored struct {
 	Seq     uint64

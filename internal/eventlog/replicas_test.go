@@ -14,7 +14,11 @@ import (
 
 func replicasOf(t *testing.T, log *eventlog.Log) int {
 	t.Helper()
-	return configOf(t, log).Replicas
+	n, err := log.Replicas(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func configOf(t *testing.T, log *eventlog.Log) jetstream.StreamConfig {

@@ -45,6 +45,26 @@ func (l *Log) Consumers(ctx context.Context) ([]Consumer, error) {
 	return all, nil
 }
 
+// Acked gives the event up to which each of some durable consumers has acknowledged all
+// events that it was given; 0 where one of them is not there. Errors wrap [ErrUnavailable].
+func (l *Log) Acked(ctx context.Context, consumers ...string) (seq uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	for i, name := range consumers {
+		consumer, err := l.js.Consumer(ctx, Stream, name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("asking for the consumer %s: %w: %w", name, ErrUnavailable, err)
+		}
+		if floor := consumer.CachedInfo().AckFloor.Stream; i == 0 || floor < seq {
+			seq = floor
+		}
+	}
+	return seq, nil
+}
+
 // findOldest looks for the first event from seq on that is the consumer's: everything
 // of its before that is done.
 func (c *Consumer) findOldest(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig, seq uint64) error {

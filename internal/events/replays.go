@@ -67,6 +67,7 @@ const (
 	LeftOutOpened   = "the message was opened already"
 	LeftOutRepeated = "another replay repeats it"
 	LeftOutAccepted = "SendGrid has it by now"
+	LeftOutLost     = "the plan was lost with the database"
 )
 
 // SkippedAccepted is why versions before ADR 50 recorded an attempt of a replay as

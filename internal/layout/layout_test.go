@@ -51,7 +51,7 @@ var imports = map[string]string{
 	// The four that speak to one another through the record alone.
 	"compose":             "access content content/attachment content/clamd directory events",
 	"fanout":              "content directory events position",
-	"notify":              "alerting events notify/sendgrid position store",
+	"notify":              "alerting events ledger notify/sendgrid position store",
 	"notify/sendgrid":     "address",
 	"notify/sendgridfake": "notify/sendgrid",
 	"checkpoint":          "keyfile",

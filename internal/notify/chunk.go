@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+	"postern/internal/ledger"
 )
 
 // A chunkRef names the chunk whose alerts are to go out.
@@ -43,6 +47,7 @@ type recipient struct {
 	email  string
 	active bool
 	dead   string // why the address does not work; "" where it may
+	lost   bool   // Postgres has no row of the portal user any more; see promotion.go
 }
 
 // claim is a row of app.attempts: a request made, or about to be.
@@ -141,12 +146,13 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 	// The chunk's deliveries are one range of the primary key, and its portal
 	// users one of theirs. The bounds are parameters and stand on both sides:
 	// joined from the chunk's row, or on one side alone, a million portal users
-	// are read for every chunk as soon as Postgres has statistics.
+	// are read for every chunk as soon as Postgres has statistics. A delivery whose portal
+	// user was lost keeps its place, and so does everybody after it.
 	q = &pgx.Batch{}
 	q.Queue(`
-		SELECT d.portal_user_no, u.portal_user_id, u.email, u.active
-		FROM record.deliveries d JOIN app.portal_users u USING (portal_user_no)
-		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3 AND u.portal_user_no BETWEEN $2 AND $3
+		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), coalesce(u.active, false), u.portal_user_no IS NULL
+		FROM record.deliveries d LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
+		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3
 		ORDER BY d.portal_user_no`, ref.message, first, last).Query(func(rows pgx.Rows) (err error) {
 		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
 		return err
@@ -168,7 +174,35 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 	for i := range w.recipients {
 		w.recipients[i].dead = dead[w.recipients[i].no]
 	}
+	if slices.ContainsFunc(w.recipients, func(r recipient) bool { return r.lost }) {
+		return w, w.nameLost(ctx, pool)
+	}
 	return w, nil
+}
+
+// nameLost takes the ids of portal users whose rows were lost from the event of the chunk.
+func (w *work) nameLost(ctx context.Context, pool *pgxpool.Pool) error {
+	var seq int64
+	var stored []byte
+	err := pool.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
+		w.message, w.chunk).Scan(&seq, &stored)
+	if err != nil {
+		return fmt.Errorf("reading the event of the chunk: %w", err)
+	}
+	event, err := ledger.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+	if err != nil {
+		return err
+	}
+	ids := map[int32]string{}
+	if _, _, err := events.ScanChunk(event.Data, func(r *events.Recipient) error { ids[r.PortalUserNo] = r.PortalUserID; return nil }); err != nil {
+		return fmt.Errorf("reading the event of the chunk: %w", err)
+	}
+	for i, r := range w.recipients {
+		if r.lost {
+			w.recipients[i].id = ids[r.no]
+		}
+	}
+	return nil
 }
 
 func into(claims *[]claim) func(pgx.Rows) error {
@@ -180,7 +214,7 @@ func into(claims *[]claim) func(pgx.Rows) error {
 
 func scanRecipient(row pgx.CollectableRow) (recipient, error) {
 	var r recipient
-	err := row.Scan(&r.no, &r.id, &r.email, &r.active)
+	err := row.Scan(&r.no, &r.id, &r.email, &r.active, &r.lost)
 	return r, err
 }
 

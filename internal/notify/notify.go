@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,7 +59,11 @@ type Config struct {
 	Logger   *slog.Logger
 	// Last gives the sequence of the last event on the record.
 	Last func(context.Context) (uint64, error)
-	Now  func() time.Time // nil: time.Now
+	// Acked gives the event up to which every lane of the worker has acknowledged all events,
+	// in any process; nil: that is not known. It tells where older files of Postgres were put
+	// back.
+	Acked func(context.Context) (uint64, error)
+	Now   func() time.Time // nil: time.Now
 	// Within is ctx within the trace of a message; nil: there are no traces.
 	Within func(ctx context.Context, message uuid.UUID) context.Context
 	// FailureLimit is how many percent of a chunk may fail before the alerts of its
@@ -79,6 +84,9 @@ type Worker struct {
 	// it accepts them. It is not believed after refusingUntil.
 	refusing      string
 	refusingUntil time.Time
+	furthest      uint64 // an event to which the recorder has come; see promotion.go
+
+	knowsAcked atomic.Bool // furthest is not before what Acked gave at the start
 
 	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
 }
@@ -375,6 +383,7 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 		err := fmt.Errorf("request %d can't be claimed: another worker has claimed it, or a failover of Postgres is not settled", c.request)
 		return sendgrid.Result{}, errors.Join(err, w.restore(ctx, work))
 	}
+	w.reaches(work.seq)
 	// A crash from here on leaves a claim without an answer: unknown.
 	// Being stopped must not turn an answer that is on its way into an unknown one:
 	// the call ends by its own time-out.

@@ -62,6 +62,7 @@ func newPost(t *testing.T, config sendgridfake.Config) *post {
 			sent_at, release_at, completed_at, delivered) VALUES ($1, 1, 's', '{}', '[]', '', '', 'sent', 'none', true, now(), now(), now(), 5)`,
 		`INSERT INTO record.chunks (message_id, chunk, seq, first_no, last_no, deliveries, delivered_at) VALUES ($1, 0, 1, 1, 5, 5, now())`,
 		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) SELECT $1, n, 0, '{}' FROM generate_series(1, 5) n`,
+		`UPDATE record.position SET seq = 1 WHERE $1::uuid IS NOT NULL`,
 	} {
 		if _, err := p.admin.Exec(t.Context(), sql, p.ref.message); err != nil {
 			t.Fatal(err)

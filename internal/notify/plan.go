@@ -20,6 +20,9 @@ const (
 	reasonCancelled = "the message was cancelled"
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonPromoted  = "Postgres lost its last commits in a failover, so that it is not known whether SendGrid was asked"
+	reasonPutBack   = "Postgres was put back to an earlier state, so that it is not known whether SendGrid was asked"
+	reasonLost      = "the database was lost, so that it is not known whether SendGrid was asked"
+	reasonNoRow     = "the directory has lost this portal user"
 	reasonRefused   = "SendGrid refused it"
 	reasonEarlier   = events.LeftOutAccepted
 
@@ -112,6 +115,8 @@ func (w *work) notDue(r recipient) string {
 		return reasonRecalled
 	case w.status == "cancelled":
 		return reasonCancelled
+	case r.lost:
+		return reasonNoRow
 	case !r.active:
 		return reasonInactive
 	case r.email == "":

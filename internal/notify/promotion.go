@@ -15,26 +15,68 @@ import (
 	"postern/internal/position"
 )
 
-// A failover of Postgres to a replica that lags, and a restore, lose the last commits:
-// claims among them, so that a request that was made looks as if it never was. The server
-// tells by its timeline (app.timeline, docs/adr/0055): one that is not in app.timelines, or
-// not settled there, is new. Until it is settled no request is claimed. Settling names as
-// unknown what may have been alerted before, which is what has deliveries on the record and
-// no outcome.
+// A failover of Postgres to a replica that lags loses the last commits. A restore loses more
+// of them, and a lost database all. Claims are among them, so that a request that was made
+// looks as if it had not been made. Three signs tell (docs/adr/0055):
 //
-// Every step can be repeated, by any worker, and by several at once.
+//   - The timeline of the server (app.timeline) is not in app.timelines: the server was
+//     promoted or restored.
+//   - The recorder's position is behind what the workers have acknowledged: older files of
+//     Postgres were put back.
+//   - `postern recover` says that the database was lost.
+//
+// Until that is settled, no request is claimed. To settle it is to give an outcome to
+// everything that has deliveries on the record and no outcome: who may have been alerted
+// before is unknown, with the reason.
+//
+// Every step can be repeated, by any worker and by several at once.
+
+// A cause says how claims were lost, as app.timelines has it.
+type cause string
+
+const (
+	promoted cause = "promoted"
+	putBack  cause = "put_back"
+	lost     cause = "lost"
+)
+
+// reason is that of the recipients who become unknown.
+func (c cause) reason() string {
+	switch c {
+	case putBack:
+		return reasonPutBack
+	case lost:
+		return reasonLost
+	default:
+		return reasonPromoted
+	}
+}
+
+// certain says whether no alert was sent before the loss to a recipient who would be skipped
+// now, for a reason. The message may have been recalled, and the account deactivated, after
+// the alert. A missing address is believed where only the last commits were lost.
+func (c cause) certain(reason string) bool {
+	switch reason {
+	case reasonEarlier, reasonCancelled:
+		return true
+	case reasonNoAddress:
+		return c == promoted
+	default:
+		return false
+	}
+}
 
 // promotionPoll is how often a worker looks for a new timeline, and, where there is one,
 // whether it is settled.
 const promotionPoll = 250 * time.Millisecond
 
-// RunPromotions notices failovers and settles them, until ctx ends.
+// RunPromotions notices lost claims and settles them, until ctx ends.
 func (w *Worker) RunPromotions(ctx context.Context) error {
 	tick := time.NewTicker(promotionPoll)
 	defer tick.Stop()
 	for {
 		if err := w.settlePromotion(ctx); err != nil && ctx.Err() == nil {
-			w.Logger.Warn("settling what a failover of Postgres may have lost", "error", err)
+			w.Logger.Warn("settling which alerts Postgres may have lost", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -58,24 +100,55 @@ func (w *Worker) awaitSettled(ctx context.Context) error {
 }
 
 func (w *Worker) isSettled(ctx context.Context) (settled bool, err error) {
-	if err := w.Pool.QueryRow(ctx, `SELECT app.notice_timeline()`).Scan(&settled); err != nil {
-		return false, fmt.Errorf("looking for a failover of Postgres: %w", err)
+	reached, err := w.reached(ctx)
+	if err != nil {
+		return false, err
+	}
+	if err := w.Pool.QueryRow(ctx, `SELECT app.notice_timeline($1)`, int64(reached)).Scan(&settled); err != nil { // #nosec G115 -- a sequence
+		return false, fmt.Errorf("looking for a failover or a restore of Postgres: %w", err)
 	}
 	return settled, nil
 }
 
-// settlePromotion settles a new timeline, as far as that can be done now.
+// reached gives an event to which the recorder has come for certain: all workers have
+// acknowledged their events up to it, or this one has claimed a request for it. Postgres
+// keeps that over a crash, because the claim was committed after it and waited for the disk.
+func (w *Worker) reached(ctx context.Context) (uint64, error) {
+	if w.Acked != nil && !w.knowsAcked.Load() {
+		acked, err := w.Acked(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("asking which events were acknowledged: %w", err)
+		}
+		w.reaches(acked)
+		w.knowsAcked.Store(true)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.furthest, nil
+}
+
+// reaches notes that the recorder has come to an event.
+func (w *Worker) reaches(seq uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.furthest = max(w.furthest, seq)
+}
+
+// settlePromotion settles what was lost, as far as that can be done now.
 func (w *Worker) settlePromotion(ctx context.Context) error {
 	settled, err := w.isSettled(ctx)
 	if err != nil || settled {
 		return err
 	}
-	last, err := w.promotedAt(ctx)
+	last, why, err := w.promotedAt(ctx)
 	if err != nil {
 		return err
 	}
-	// What has an outcome on the record is known again once the recorder has come there.
+	// An outcome on the record is known again once the recorder has come there.
 	if at, err := position.Read(ctx, w.Pool); err != nil || at < last {
+		return err
+	}
+	if err := w.endLostPlans(ctx); err != nil {
 		return err
 	}
 	if err := w.doubtReplays(ctx); err != nil {
@@ -86,39 +159,39 @@ func (w *Worker) settlePromotion(ctx context.Context) error {
 		return err
 	}
 	for _, ref := range refs {
-		if err := w.doubt(ctx, ref, last); err != nil {
+		if err := w.doubt(ctx, ref, last, why); err != nil {
 			return fmt.Errorf("chunk %d of message %s: %w", ref.chunk, ref.message, err)
 		}
 	}
-	// A crash before this has all of it done again, which finds the same outcomes.
+	// After a crash before this line all of it is done again, with the same outcomes.
 	if _, err := w.Pool.Exec(ctx, `UPDATE app.timelines SET settled_at = now() WHERE timeline = app.timeline() AND settled_at IS NULL`); err != nil {
-		return fmt.Errorf("noting that the failover is settled: %w", err)
+		return fmt.Errorf("noting that the lost alerts are settled: %w", err)
 	}
-	w.Logger.Error("POSTGRES WAS PROMOTED OR RESTORED: what it may have lost is named as unknown; alerts go on",
-		"up_to_event", last, "chunks", len(refs))
+	w.Logger.Error("POSTGRES HAS LOST COMMITS (a failover, a restore or a lost database): alerts that may have been sent are unknown; alerts go on",
+		"cause", string(why), "up_to_event", last, "chunks", len(refs))
 	return nil
 }
 
-// promotedAt gives the last event of the record when the timeline was noticed: alerts of
-// what came after it can't have been lost. The first worker that asks keeps it.
-func (w *Worker) promotedAt(ctx context.Context) (uint64, error) {
-	last, err := w.Last(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("asking how far the record goes: %w", err)
+// promotedAt gives the last event whose alerts may have been lost, and how they were. That
+// is the last event of the record when the loss was noticed: alerts of later events can't
+// have been lost. The first worker that asks notes it.
+func (w *Worker) promotedAt(ctx context.Context) (last uint64, why cause, err error) {
+	if last, err = w.Last(ctx); err != nil {
+		return 0, "", fmt.Errorf("asking how far the record goes: %w", err)
 	}
-	var kept int64
-	err = w.Pool.QueryRow(ctx, `UPDATE app.timelines SET last = coalesce(last, $1) WHERE timeline = app.timeline() RETURNING last`,
-		int64(last)).Scan(&kept) // #nosec G115 -- a sequence
+	var noted int64
+	err = w.Pool.QueryRow(ctx, `UPDATE app.timelines SET last = coalesce(last, $1) WHERE timeline = app.timeline() RETURNING last, cause`,
+		int64(last)).Scan(&noted, &why) // #nosec G115 -- a sequence
 	if err != nil {
-		return 0, fmt.Errorf("noting a failover of Postgres: %w", err)
+		return 0, "", fmt.Errorf("noting that Postgres has lost commits: %w", err)
 	}
-	return uint64(kept), nil // #nosec G115 -- a sequence
+	return uint64(noted), why, nil // #nosec G115 -- a sequence
 }
 
-// doubtful gives what may have been alerted without its claim being there any more: every
-// chunk without an outcome, and every part of a replay. A chunk that a pause has held ever
-// since was not: its row says that it was held, and no resumption stands on the record
-// after its deliveries.
+// doubtful gives the chunks and the parts of replays whose alerts may have been sent although
+// Postgres has no claim: all chunks without an outcome, and all parts. A chunk that a pause
+// has held ever since is left out: its row says that it was held, and the record has no
+// resumption after its deliveries.
 func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) {
 	rows, err := w.Pool.Query(ctx, `
 		SELECT c.message_id, c.chunk, (m.audience + $4 - 1) / $4, c.seq
@@ -154,11 +227,11 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 	return append(refs, parts...), nil
 }
 
-// doubt brings a chunk, or a part of a replay, to its end: whoever nothing is known of is
-// unknown. Those to whom no alert was due were not alerted by a claim that was lost either.
-func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64) error {
+// doubt gives an outcome to a chunk, or to a part of a replay: recipients of whom nothing is
+// known become unknown, and so do those whose alert is not due now but may have been before.
+func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause) error {
 	if !w.take(ref) {
-		return errors.New("it is in hand since before the failover")
+		return errors.New("this worker has been alerting it since before the loss")
 	}
 	defer w.giveBack(ref)
 	if ref.part != nil {
@@ -181,9 +254,9 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64) error {
 	}
 	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, answer: answerUnknown}
 	for i, f := range work.fates() {
-		if f.state == "" {
+		if f.state == "" || f.state == events.AlertSkipped && !why.certain(f.reason) {
 			c.positions = append(c.positions, i)
-			c.refusals = append(c.refusals, refusal{Position: i, Reason: reasonPromoted})
+			c.refusals = append(c.refusals, refusal{Position: i, Reason: why.reason()})
 		}
 	}
 	if len(c.positions) > 0 {
@@ -202,7 +275,8 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64) error {
 	return w.clearRetry(ctx, ref, 0)
 }
 
-// isKnown says whether the outcome of a part is on the record, though its row lost that.
+// isKnown says whether the outcome of a part is on the record although its row does not say
+// so.
 func (w *Worker) isKnown(ctx context.Context, ref chunkRef) (known bool, err error) {
 	err = w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.delivery_status
 		WHERE message_id = $1 AND portal_user_no = ANY($2) AND alert_attempts >= $3)`, ref.message, ref.part.nos, ref.part.attempt).Scan(&known)
@@ -212,23 +286,41 @@ func (w *Worker) isKnown(ctx context.Context, ref chunkRef) (known bool, err err
 	return known, nil
 }
 
-// insertUnknown writes a claim whose request may have been made before a failover. It gives
-// false where that number is taken.
+// insertUnknown writes a claim whose request may have been made before commits were lost. It
+// gives false where another claim has its number.
 func (c *claim) insertUnknown(ctx context.Context, q *pgxpool.Pool, ref chunkRef) (bool, error) {
 	tag, err := q.Exec(ctx, `
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part, answer, refusals, answered_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'unknown', $9, now()) ON CONFLICT DO NOTHING`,
 		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr(), c.refusals)
 	if err != nil {
-		return false, fmt.Errorf("claiming what may have been sent: %w", err)
+		return false, fmt.Errorf("claiming alerts that may have been sent: %w", err)
 	}
 	return tag.RowsAffected() == 1, nil
 }
 
-// doubtReplays takes, of every replay under way, what it may have taken before the
-// failover, as parts: as many as its pace allowed since the last commit that was kept, and
-// all of them where it has none. Whoever is in an outcome on the record is left out, as in
-// every part.
+// endLostPlans ends the replays whose plan Postgres has lost: which alerts they were to
+// repeat is not known any more. They are left out of the replay, with the reason, and
+// another plan finds them.
+func (w *Worker) endLostPlans(ctx context.Context) error {
+	_, err := w.Pool.Exec(ctx, `
+		WITH ended AS (
+		    INSERT INTO app.replay_pace (replay_id, taken)
+		    SELECT replay_id, true FROM record.replays WHERE status IN ('planned', 'running', 'paused')
+		    ON CONFLICT DO NOTHING RETURNING replay_id), left_of AS (
+		    SELECT replay_id, count - accepted - failed - skipped - unknown AS alerts FROM record.replays JOIN ended USING (replay_id))
+		INSERT INTO app.replay_left_out (replay_id, reason, alerts) SELECT replay_id, $1, alerts FROM left_of WHERE alerts > 0
+		ON CONFLICT DO NOTHING`, events.LeftOutLost)
+	if err != nil {
+		return fmt.Errorf("ending replays whose plan was lost: %w", err)
+	}
+	return nil
+}
+
+// doubtReplays takes as parts what each replay under way may have taken before commits were
+// lost: as many alerts as its pace allowed since the last commit that Postgres kept, or all
+// that are left where it has no pace, or where that time is not known. As in every part,
+// recipients whose outcome is on the record are left out.
 func (w *Worker) doubtReplays(ctx context.Context) error {
 	rows, err := w.Pool.Query(ctx, `
 		SELECT replay_id, rate, CASE WHEN rate = 0 OR t.replayed_at IS NULL THEN NULL

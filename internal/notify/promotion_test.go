@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/alerting"
 	"postern/internal/events"
+	"postern/internal/ledger"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/store"
@@ -165,9 +166,11 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	t.Parallel()
 	f := newFailover(t)
 	for _, name := range []string{"recorded", "claim lost", "claim and outcome lost", "never begun", "held all along", "held, resumed since", "waited, its row lost",
-		"accepted, claim kept", "claim kept, no answer", "again, claim kept", "repeated, part lost", "to be repeated"} {
+		"accepted, claim kept", "claim kept, no answer", "again, claim kept", "repeated, part lost", "to be repeated",
+		"recalled since", "its portal user lost", "deactivated since", "no address"} {
 		f.add(t, name)
 	}
+	f.keepEvent(t, "its portal user lost")
 	f.alerts(t, "recorded")
 	f.record(t, "recorded")
 	f.claim(t, "accepted, claim kept", "accepted")
@@ -223,6 +226,14 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 		t.Errorf("a request is claimed before it is settled: %v, %v", claimed, err)
 	}
 	f.record(t, "claim and outcome lost")
+	for name, sql := range map[string]string{
+		"recalled since":       `UPDATE record.messages SET status = 'recalled', recalled_at = now() WHERE message_id = $1`,
+		"deactivated since":    `UPDATE app.portal_users SET active = false WHERE portal_user_no = (SELECT first_no FROM record.chunks WHERE message_id = $1)`,
+		"no address":           `UPDATE app.portal_users SET email = '' WHERE portal_user_no = (SELECT first_no FROM record.chunks WHERE message_id = $1)`,
+		"its portal user lost": `DELETE FROM app.portal_users WHERE portal_user_no = (SELECT first_no FROM record.chunks WHERE message_id = $1)`,
+	} {
+		f.exec(t, sql, f.chunk[name])
+	}
 	f.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, f.chunk["held, resumed since"])
 	f.exec(t, `INSERT INTO record.events (seq, type, actor, message_id, projected, leaf, stored) VALUES ($1, 'alerting.resumed', 'a', $2, true, '', '')`,
 		f.last, f.chunk["held, resumed since"])
@@ -262,7 +273,8 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	}
 	want := map[string]string{"recorded": accepted, "claim lost": unknown, "claim and outcome lost": accepted, "never begun": unknown,
 		"held all along": accepted, "held, resumed since": unknown, "waited, its row lost": unknown, "accepted, claim kept": accepted,
-		"claim kept, no answer": unknown, "again, claim kept": unknown, "repeated, part lost": unknown, "to be repeated": unknown, "after the failover": accepted}
+		"claim kept, no answer": unknown, "again, claim kept": unknown, "repeated, part lost": unknown, "to be repeated": unknown, "after the failover": accepted,
+		"recalled since": unknown, "deactivated since": unknown, "no address": skipped, "its portal user lost": unknown}
 	got := map[string]string{}
 	for name, id := range f.chunk {
 		for _, o := range f.outcomes[id] {
@@ -352,6 +364,24 @@ func TestALostPartIsThereAgain(t *testing.T) {
 	}
 }
 
+// keepEvent keeps the event of a chunk, as the recorder does.
+func (f *failover) keepEvent(t *testing.T, name string) {
+	t.Helper()
+	ref := f.refOf(t, name)
+	no := int32(ref.seq) // #nosec G115 -- a small number
+	e, err := events.New(source, actor, time.Now(), events.DeliveriesCreated{MessageID: ref.message,
+		Recipients: []events.Recipient{{PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := ledger.Pack(&ledger.Stored{Seq: ref.seq, Subject: e.Type.Filter(), Data: e.Data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.exec(t, `INSERT INTO record.events (seq, type, actor, message_id, projected, leaf, stored) VALUES ($1, 'deliveries.created', 'a', $2, true, '', $3)`,
+		ref.seq, ref.message, stored)
+}
+
 // await waits until both pools reach the server again.
 func (f *failover) await(t *testing.T) {
 	t.Helper()
@@ -393,6 +423,114 @@ func (f *failover) checkParts(t *testing.T, replay uuid.UUID) {
 		replay).Scan(&parts, &open, &least)
 	if err != nil || parts != 2 || open != 0 || least < 1_000_000 {
 		t.Errorf("%d parts, %d of them open, the first is %d: %v", parts, open, least, err)
+	}
+}
+
+// Files of Postgres that were put back have the timeline of before. The recorder's position
+// tells: it is behind what this worker has claimed requests for, or what NATS says that all
+// workers have acknowledged.
+func TestFilesThatWerePutBackAreNoticed(t *testing.T) {
+	t.Parallel()
+	for name, began := range map[string]bool{"under a worker": true, "before a worker begins": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPost(t, sendgridfake.Config{})
+			config := p.Config
+			config.Last = func(context.Context) (uint64, error) { return 2, nil }
+			config.Acked = func(context.Context) (uint64, error) { return 0, nil }
+			first := New(config)
+			if err := first.alertOrDefer(t.Context(), p.ref, 0); err != nil || p.fake.Count() != 4 {
+				t.Fatalf("%d alerts were sent, %v", p.fake.Count(), err)
+			}
+			p.exec(t, `UPDATE record.messages SET audience = 5`)
+			p.exec(t, `TRUNCATE app.attempts`)
+			p.exec(t, `UPDATE record.position SET seq = 0`)
+			w := first
+			if !began {
+				config.Acked = func(context.Context) (uint64, error) { return 1, nil }
+				w = New(config)
+			}
+			if settled, err := w.isSettled(t.Context()); err != nil || settled {
+				t.Fatalf("it is settled: %v, %v", settled, err)
+			}
+			c := claim{id: uuid.New(), claimedBy: w.id, positions: []int{0}}
+			if claimed, err := c.insert(t.Context(), w.Pool, p.ref); err != nil || claimed {
+				t.Errorf("a request is claimed before it is settled: %v, %v", claimed, err)
+			}
+			for _, at := range []int{0, 1, 2} { // the recorder catches up
+				p.exec(t, `UPDATE record.position SET seq = $1`, at)
+				if err := w.settlePromotion(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if settled, err := w.isSettled(t.Context()); err != nil || settled != (at == 2) {
+					t.Errorf("at event %d: settled is %v, %v", at, settled, err)
+				}
+			}
+			want := map[string]string{"a": unknown, "b": unknown, "c": unknown, "d": unknown, "e": unknown}
+			if diff := cmp.Diff(want, p.became(t)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if o := p.outcomes[len(p.outcomes)-1]; o.Reason != reasonPutBack {
+				t.Errorf("the reason is %s", o.Reason)
+			}
+			if err := w.alertOrDefer(t.Context(), p.ref, 0); err != nil || p.fake.Count() != 4 {
+				t.Errorf("%d alerts were sent, %v", p.fake.Count(), err)
+			}
+		})
+	}
+}
+
+// After a crash of Postgres the position may be behind for a moment, but never behind an
+// event for which a request was claimed: nothing is taken for a restore.
+func TestAPositionThatIsBehindOtherEventsIsNoRestore(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	p.Acked = func(context.Context) (uint64, error) { return 1, nil }
+	p.exec(t, `UPDATE record.position SET seq = 7`)
+	p.run(t)
+	p.exec(t, `UPDATE record.position SET seq = 1`)
+	if settled, err := p.isSettled(t.Context()); err != nil || !settled {
+		t.Errorf("settled is %v, %v", settled, err)
+	}
+}
+
+// Where the database was lost, there is no directory either: everyone whose alert has no
+// outcome is unknown. Replays whose plan was lost come to an end.
+func TestALostDatabaseNamesAllAlertsThatWaited(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	p.Last = func(context.Context) (uint64, error) { return 9, nil }
+	p.exec(t, `UPDATE record.messages SET audience = 5`)
+	p.exec(t, `UPDATE app.portal_users SET email = '', active = false`)
+	p.exec(t, `SELECT app.unsettle('lost', 1)`)
+	var replays []uuid.UUID
+	for _, status := range []string{"planned", "running", "paused", "cancelled"} {
+		id := uuid.New()
+		replays = append(replays, id)
+		p.exec(t, `INSERT INTO record.replays (replay_id, seq, filter, reason, count, accepted, digest, by_reason, excluded, status, planned_at, planned_by, started_at, ended_at)
+			VALUES ($1, 1, '{}', 'r', 5, 2, '', '{}', '{}', $2, now(), 'p', CASE WHEN $2 <> 'planned' THEN now() END, CASE WHEN $2 = 'cancelled' THEN now() END)`, id, status)
+	}
+	if err := p.settlePromotion(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a": unknown, "b": unknown, "c": unknown, "d": unknown, "e": unknown}
+	if diff := cmp.Diff(want, p.became(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if o := p.outcomes[0]; o.Reason != reasonLost {
+		t.Errorf("the reason is %s", o.Reason)
+	}
+	for i, id := range replays {
+		var ended bool
+		var leftOut int
+		err := p.admin.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM app.replay_pace WHERE replay_id = $1 AND taken),
+			(SELECT coalesce(sum(alerts), 0) FROM app.replay_left_out WHERE replay_id = $1 AND reason = $2)`, id, events.LeftOutLost).Scan(&ended, &leftOut)
+		if want := i < 3; err != nil || ended != want || leftOut != map[bool]int{true: 3}[want] {
+			t.Errorf("replay %d: ended is %v, %d are left out, %v", i, ended, leftOut, err)
+		}
+	}
+	if p.fake.Count() != 0 {
+		t.Errorf("%d alerts were sent", p.fake.Count())
 	}
 }
 

@@ -147,9 +147,7 @@ func scan(row pgx.CollectableRow) (Event, error) {
 // Retry has a parked event handled once more, on the word of actor, and gives the
 // place of that on the record. Wanting it twice is wanting it once: 0.
 func (l *Lot) Retry(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
-	if reason = strings.TrimSpace(reason); utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason) {
-		return 0, ErrReason
-	}
+	reason = strings.TrimSpace(reason)
 	found, err := l.Find(ctx, id)
 	switch {
 	case err != nil:
@@ -160,6 +158,8 @@ func (l *Lot) Retry(ctx context.Context, actor string, id uuid.UUID, reason stri
 		return 0, ErrSettled
 	case !found.Retriable():
 		return 0, ErrOnlyRebuild
+	case utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason):
+		return 0, ErrReason
 	}
 	return l.record(ctx, actor, reason, true, found)
 }
@@ -188,9 +188,7 @@ const most = 10_000
 
 // Discard gives a parked event up, for a reason, likewise.
 func (l *Lot) Discard(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
-	if reason = strings.TrimSpace(reason); reason == "" || utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason) {
-		return 0, ErrReason
-	}
+	reason = strings.TrimSpace(reason)
 	found, err := l.Find(ctx, id)
 	switch {
 	case err != nil:
@@ -199,6 +197,8 @@ func (l *Lot) Discard(ctx context.Context, actor string, id uuid.UUID, reason st
 		return 0, nil
 	case found.State != Open:
 		return 0, ErrSettled
+	case reason == "" || utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason):
+		return 0, ErrReason
 	}
 	return l.record(ctx, actor, reason, false, found)
 }

@@ -3,7 +3,11 @@ package parked_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -394,4 +398,56 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	open("projected", map[string]int{})
+}
+
+// A parked event whose result is on the record is not open, although its worker did not
+// retry it: it was handled again after the stream was restored, or a failover was settled.
+func TestAnEventWithAResultIsNotOpen(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.PortalUser(t, "pu-1")
+	message := uuid.New()
+	digest := "sha256:" + strings.Repeat("0", 64)
+	b.Record(t, "staff:s1", events.MessageSent{MessageID: message, SenderID: "s1", SubjectDigest: digest, BodyDigest: digest, Hold: events.HoldNone,
+		Attachments: []events.AttachmentFact{}, StaffBcc: []string{}, ReleaseAt: b.Clock.Now(),
+		Recipients: events.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []string{}}})
+	open := func(want ...string) {
+		t.Helper()
+		b.until(t, fmt.Sprintf("%v are open", want), func() bool {
+			counted, err := parked.CountOpen(t.Context(), b.Pool)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.Equal(slices.Sorted(maps.Keys(counted)), want)
+		})
+	}
+	open(eventlog.FanoutDirect)
+	all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d are parked, %v", len(all), err)
+	}
+	b.Deliver(t, message)
+	open()
+	b.is(t, all[0].ID, parked.Handled)
+	if _, err := b.lot.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("an event that has its result could be retried: %v", err)
+	}
+	if _, err := b.lot.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("an event that has its result could be discarded: %v", err)
+	}
+
+	var seq uint64
+	if err := b.Pool.QueryRow(t.Context(), `SELECT seq FROM record.chunks WHERE message_id = $1`, message).Scan(&seq); err != nil {
+		t.Fatal(err)
+	}
+	err = parked.In(b.worker).Park(t.Context(), eventlog.Parked{Consumer: eventlog.NotifyDirect, Seq: seq, Tries: 1, Reason: "a test",
+		Event: events.Event{ID: uuid.New(), Type: events.TypeDeliveriesCreated, MessageID: message}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(eventlog.NotifyDirect)
+	b.Record(t, "process:test", events.AlertOutcome{MessageID: message, Chunks: 1, Attempt: 1, Recipients: 1, State: events.AlertUnknown, Reason: "a failover",
+		Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}})
+	open()
+	b.same(t)
 }

@@ -7,9 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/ledger"
 	"postern/internal/position"
 	"postern/internal/store"
 )
@@ -23,6 +27,8 @@ const (
 	// mendedPoll how often while they differ.
 	checkEvery = time.Minute
 	mendedPoll = time.Second
+	// releaseTimeout bounds giving the lease back.
+	releaseTimeout = time.Second
 )
 
 // leading is a Recorder under a lease. It records, and does all else that one recorder
@@ -57,7 +63,13 @@ func (r *Recorder) standByAndLead(ctx context.Context) error {
 			if _, err := conn.Exec(ctx, `SET search_path = record; SET synchronous_commit = off`); err != nil {
 				return fmt.Errorf("preparing the connection: %w", err)
 			}
-			return (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
+			err := (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
+			// A process that starts after this must not take this one's verdict for that of a
+			// recorder that leads: see position.Watcher.Whole.
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+			defer cancel()
+			_ = lease.Release(ending) // or it ends by itself
+			return err
 		}
 		if !errors.Is(err, store.ErrLeaseTaken) {
 			return err
@@ -122,7 +134,48 @@ func (l *leading) begin(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := l.noticeLostClaims(ctx, at); err != nil {
+		return 0, err
+	}
 	return at, plantTree(ctx, l.conn, l, at)
+}
+
+// noticeLostClaims keeps alerts back where older files of Postgres were put back, until a
+// notify worker has settled that (docs/adr/0071): Postgres has no claim of requests that the
+// record names. It looks before the position moves, because nothing tells afterwards. A crash
+// of Postgres takes commits of the recorder with it, and no claim.
+func (l *leading) noticeLostClaims(ctx context.Context, at uint64) error {
+	acked, err := l.Log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
+	if err != nil || acked <= at {
+		return err // no chunk was alerted that Postgres does not know
+	}
+	state, err := l.Log.State(ctx)
+	if err != nil {
+		return err
+	}
+	requests := []uuid.UUID{}
+	err = eachStored(ctx, l.Log, at+1, state.Last, func(s *ledger.Stored) {
+		e, err := events.Parse(s.Header, s.Data)
+		if err != nil || !isOutcome(e.Type) {
+			return
+		}
+		if o, err := events.Decode[events.AlertOutcome](e); err == nil {
+			for _, r := range o.Requests {
+				requests = append(requests, r.RequestID)
+			}
+		}
+	}, func(uint64, uint64) {})
+	if err != nil {
+		return err
+	}
+	var lost bool
+	if err := l.conn.QueryRow(ctx, `SELECT app.notice_lost_claims($1)`, requests).Scan(&lost); err != nil {
+		return fmt.Errorf("looking for claims of alerts: %w", err)
+	}
+	if lost {
+		l.Logger.Error("Postgres was put back to an earlier state: no alert goes out until a notify worker has settled which may have been sent", "position", at)
+	}
+	return nil
 }
 
 // getsOn tells whether the writer has made a turn since the last call, or waits for

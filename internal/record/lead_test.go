@@ -1,10 +1,12 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -152,5 +154,77 @@ func TestALeaderGetsOnByItsWriter(t *testing.T) {
 	conn.Close()
 	if l.getsOn() {
 		t.Error("it has no NATS, and is said to get on")
+	}
+}
+
+// Older files of Postgres that were put back lack claims of requests that the record names.
+// A crash loses the position alone.
+func TestClaimsThatWereLostAreNoticedBeforeThePositionMoves(t *testing.T) {
+	t.Parallel()
+	for name, lost := range map[string]bool{"a crash": false, "files put back": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log, url := eventlogtest.Start(t), storetest.New(t)
+			message, request := uuid.New(), uuid.New()
+			outcome := outcomeOf(message, 0, 1, events.AlertAccepted)
+			outcome.Requests = []events.AlertRequest{{RequestID: request, Recipients: 1}}
+			recorder := start(t, log, url)
+			recorder.says(t, facts(t, sentTo(message, events.HoldNone), chunk(message, 0, 1), outcome)...)
+			recorder.stop()
+			admin := storetest.Open(t, url, store.RoleAdmin)
+			if !lost {
+				if _, err := admin.Exec(t.Context(), `INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients)
+					VALUES ($1, 0, 1, 0, $2, gen_random_uuid(), '\x01')`, message, request); err != nil {
+					t.Fatal(err)
+				}
+			}
+			settled := func() (settled bool) {
+				t.Helper()
+				if err := admin.QueryRow(t.Context(), `SELECT settled_at IS NOT NULL FROM app.timelines WHERE timeline = app.timeline()`).Scan(&settled); err != nil {
+					t.Fatal(err)
+				}
+				return settled
+			}
+			l := leads(t, log, storetest.Open(t, url, store.RoleRecorder))
+			if err := l.noticeLostClaims(t.Context(), 0); err != nil || !settled() {
+				t.Errorf("nothing was acknowledged, and settled is %v, %v", settled(), err)
+			}
+			acknowledge(t, log)
+			if err := l.noticeLostClaims(t.Context(), 3); err != nil || !settled() {
+				t.Errorf("the position is where it was, and settled is %v, %v", settled(), err)
+			}
+			if err := l.noticeLostClaims(t.Context(), 0); err != nil || settled() == lost {
+				t.Errorf("settled is %v, %v", settled(), err)
+			}
+		})
+	}
+}
+
+// acknowledge does with the deliveries on the record what notify workers do.
+func acknowledge(t *testing.T, log *eventlog.Log) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	var lanes []eventlog.Lane
+	for _, name := range []string{eventlog.NotifyBulk, eventlog.NotifyDirect} {
+		lanes = append(lanes, eventlog.Lane{Consumer: name, Handle: func(context.Context, events.Event, uint64) error { return nil }})
+	}
+	done := make(chan error, 1)
+	go func() { done <- log.Consume(ctx, eventlog.Parking{}, lanes...) }()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		acked, err := log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if acked > 0 {
+			break
+		}
+		<-poll.C
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

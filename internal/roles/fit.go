@@ -19,8 +19,8 @@ import (
 	"postern/internal/telemetry"
 )
 
-// Fit refuses keys and stores that do not belong to one another, as each role does for
-// itself: for a process that runs several, before one of them serves.
+// Fit refuses keys and stores that do not belong together. Each role does this for itself; a
+// process that runs several roles calls Fit before one of them serves.
 func Fit(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
 	b, err := open(ctx, c, config.API, store.RoleAPI, 2, tell, logger)
 	if err != nil {
@@ -46,8 +46,8 @@ func Fit(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger
 // sender may have been killed.
 const sample = 5
 
-// wrapped are the content keys that each process can read, the latest first, but for what
-// an operator said is lost. The parameter is how many.
+// wrapped are queries for the latest content keys that each process can read, without those
+// that an operator gave up. The parameter is how many.
 var wrapped = map[config.Process]string{
 	config.API: `
 		SELECT id, wrapped_key FROM (
@@ -63,7 +63,8 @@ var wrapped = map[config.Process]string{
 		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
 }
 
-// content opens the content store, and says where it is away or not the one of before.
+// content opens the content store. It logs where the store can't be reached, and refuses one
+// that is not the store that this system used before.
 func (b *base) content(ctx context.Context) (*content.Store, error) {
 	kept, err := content.Open(ctx, b.ContentURL, b.ContentKeyFile)
 	if err != nil {
@@ -76,10 +77,10 @@ func (b *base) content(ctx context.Context) (*content.Store, error) {
 	return kept, nil
 }
 
-// mustFit refuses a content key that opens nothing of what there is, and a content store
-// that holds nothing of it, neither of the latest messages nor, as an older backup would,
-// of the first: with either, nothing that was sent could be read, and what is
-// sent from now on would be apart from it.
+// mustFit refuses a content key that can't open any of the latest content, and a content
+// store that has neither the latest messages nor, as an older backup would, the first ones.
+// With either, no sent message could be read, and later messages would be stored apart from
+// the earlier ones.
 func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 	opens, all, err := b.count(ctx, wrapped[b.process], func(id uuid.UUID, key []byte) (bool, error) {
 		_, err := kept.Unwrap(id, key)
@@ -89,8 +90,8 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 		return fmt.Errorf("trying the content key: %w", err)
 	}
 	if all > 0 && opens == 0 {
-		return fmt.Errorf("the key in %s opens none of the content that there is: it is another key. Put the right one there, from where its copy is kept. "+
-			"If that is lost, `postern recover --without content.key` goes on with this one, and what was sent before can't be read any more", b.ContentKeyFile)
+		return fmt.Errorf("the key in %s can't open the stored content: it is another key. Put the right key there, from where its copy is kept. "+
+			"If that is lost, `postern recover --without content.key` goes on with this key, and earlier messages can't be read any more", b.ContentKeyFile)
 	}
 	if b.process != config.API {
 		return nil
@@ -104,18 +105,18 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 		WHERE created_at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content'), '-infinity')`,
 		func(message uuid.UUID, _ []byte) (bool, error) { return kept.Has(ctx, content.BodyOf(message)) })
 	if err != nil {
-		// A bucket that is away is waited for, by what needs it.
-		b.logger.Error("whether the content store is the one of before can't be seen", "error", err)
+		// Where a bucket is away, whatever needs it tries again.
+		b.logger.Error("it can't be checked whether this is the content store that was used before", "error", err)
 		return nil
 	}
 	if all > 0 && there == 0 {
-		return fmt.Errorf("the content store %s holds nothing of the messages that were sent: it is empty, or another one. Name the right one with CONTENT_URL, or restore it from a backup. "+
-			"If it is lost, `postern recover --without content` goes on with this one, and what was sent before can't be read any more", b.ContentURL)
+		return fmt.Errorf("the content store %s has none of the sent messages: it is empty, or another store. Name the right one with CONTENT_URL, or restore it from a backup. "+
+			"If it is lost, `postern recover --without content` goes on with this one, and earlier messages can't be read any more", b.ContentURL)
 	}
 	return nil
 }
 
-// count gives of how many rows a test holds.
+// count gives for how many rows a test holds, and how many there are.
 func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []byte) (bool, error)) (held, all int, err error) {
 	rows, err := b.pool.Query(ctx, sql, sample)
 	if err != nil {
@@ -138,8 +139,8 @@ func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []by
 	return held, len(found), err
 }
 
-// checkpointKeys reads the key that signs, and refuses one that does not know the last
-// checkpoint's: another record's, or a new one in the place of one that is lost.
+// checkpointKeys reads the key that signs. It refuses a key that can't verify the last
+// checkpoint: the key of another record, or a new one in the place of a lost one.
 func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 	latest, unsigned := ledger.LatestCheckpoint(ctx, b.pool)
 	if unsigned != nil && !errors.Is(unsigned, ledger.ErrUnsigned) {
@@ -148,7 +149,7 @@ func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 	keys, err := checkpoint.ReadKeyFile(b.CheckpointKeyFile)
 	if errors.Is(err, fs.ErrNotExist) && unsigned == nil {
 		return nil, fmt.Errorf("%s, which signed this record, is not there: put it back from where its copy is kept. "+
-			"If that is lost, `postern recover --without checkpoint.key` makes another, and keeps the verifiers of what was signed before", b.CheckpointKeyFile)
+			"If that is lost, `postern recover --without checkpoint.key` makes a new key, which keeps the earlier verifiers", b.CheckpointKeyFile)
 	}
 	if err != nil || unsigned != nil {
 		return keys, err
@@ -158,8 +159,8 @@ func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 		return nil, err
 	}
 	if _, err := checkpoint.Open(latest, known); err != nil {
-		return nil, fmt.Errorf("the key in %s did not sign this record: %w. Put the right one there, from where its copy is kept. "+
-			"If that is lost, `postern recover --without checkpoint.key` has this one sign from now on, and keeps the verifiers of what was signed before", b.CheckpointKeyFile, err)
+		return nil, fmt.Errorf("the key in %s did not sign this record: %w. Put the right key there, from where its copy is kept. "+
+			"If that is lost, `postern recover --without checkpoint.key` signs with this key from now on, and keeps the earlier verifiers", b.CheckpointKeyFile, err)
 	}
 	return keys, nil
 }
@@ -167,9 +168,9 @@ func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 // clocksDiffer is by how much the clocks of NATS and Postgres may differ.
 const clocksDiffer = time.Minute
 
-// mustBelong refuses a database that knows no event and was made when the stream had
-// some: it is new, or another one. A database that was restored is older than they are,
-// and catches up.
+// mustBelong refuses a database that has no event and is younger than the events of the
+// stream: it is new, or another one. A database that was restored is older than they are, and
+// the recorder adds the events that it lacks.
 func (b *base) mustBelong(ctx context.Context) error {
 	var empty bool
 	var made time.Time
@@ -190,6 +191,6 @@ func (b *base) mustBelong(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("the database is empty, and the stream has held events since %s: DATABASE_URL names another database, or this one was lost. "+
-		"Restore it from a backup, and the recorder adds what came since. Without one, `postern recover --without postgres` says what does not come back, "+
-		"and goes on", first.Format(time.RFC3339))
+		"Restore it from a backup, and the recorder adds the later events. Without one, `postern recover --without postgres` goes on; "+
+		"docs/operating.md says what does not come back", first.Format(time.RFC3339))
 }

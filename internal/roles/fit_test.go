@@ -1,6 +1,7 @@
 package roles_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -89,6 +90,13 @@ func TestProcessesRefuseWhatDoesNotBelong(t *testing.T) {
 		}
 	}
 	check("all as it was", func(*config.Config) {})
+
+	more := right
+	more.NATSURL, more.RecordReplicas = c.server.ClientURL(string(config.API)), 3
+	var said bytes.Buffer
+	if err := roles.Fit(t.Context(), more, telemetry.New(), slog.New(slog.NewTextHandler(&said, nil))); err != nil || !strings.Contains(said.String(), "postern migrate") {
+		t.Errorf("with fewer replicas than RECORD_REPLICAS it says %s, %v", &said, err)
+	}
 
 	key := func(s *config.Config) { s.ContentKeyFile = otherKey }
 	check("another content key", key, otherKey, "postern recover --without content.key")

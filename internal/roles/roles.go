@@ -59,7 +59,9 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 		err = nil
 	case err != nil && !errors.Is(err, eventlog.ErrUnsafeStream):
 		logger.Debug("this process does not make the stream", "reason", err)
-		err = b.log.WaitReady(ctx)
+		if err = b.log.WaitReady(ctx); err == nil {
+			b.warnOfFewReplicas(ctx)
+		}
 	}
 	if err != nil {
 		b.close()
@@ -69,6 +71,14 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
 	return b, nil
+}
+
+// warnOfFewReplicas says where the stream has fewer replicas than it should have, and this
+// process may not add them.
+func (b *base) warnOfFewReplicas(ctx context.Context) {
+	if n, err := b.log.Replicas(ctx); err == nil && n < b.RecordReplicas {
+		b.logger.Warn("the record has fewer replicas than RECORD_REPLICAS: run `postern migrate` with the same setting", "replicas", n, "wanted", b.RecordReplicas)
+	}
 }
 
 // reachWithin is how long a start may take over a bucket that does not answer.

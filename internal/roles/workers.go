@@ -68,6 +68,9 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	defer b.close()
 	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: told(tell, client.Send), Logger: b.logger, Last: b.last,
+		Acked: func(ctx context.Context) (uint64, error) {
+			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
+		},
 		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {

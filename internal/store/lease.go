@@ -199,6 +199,17 @@ func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
 	}
 }
 
+// Release ends the lease at once, where its holder is done. Others could take it anyway when
+// the connection ends; until then, the lease would look as if it were held.
+func (l *Lease) Release(ctx context.Context) error {
+	_, err := l.pool.Exec(ctx, `UPDATE app.leases SET expires_at = least(expires_at, clock_timestamp()) WHERE role = $1 AND name = $2 AND term = $3`,
+		string(l.role), l.name, l.term)
+	if err != nil {
+		return fmt.Errorf("ending the lease of the %s: %w", l.name, err)
+	}
+	return nil
+}
+
 // Fence lets tx commit only under this lease: no other process takes the lease over
 // before the end of tx, and if one has already, the error wraps [ErrLeaseLost]. It comes
 // before anything that tx locks.

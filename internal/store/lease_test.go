@@ -274,3 +274,30 @@ func TestAHungWorkersTransactionEnds(t *testing.T) {
 		t.Errorf("its transaction ends after %q, %v", wait, err)
 	}
 }
+
+// A lease that was given back is over, and the next holder has a higher term. Given back by
+// a holder that was overtaken, it is the other's still.
+func TestALeaseThatIsGivenBackIsOver(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleRecorder)
+	first := take(t, pool, session(t, pool))
+	over := func() (over bool) {
+		t.Helper()
+		if err := pool.QueryRow(t.Context(), `SELECT expires_at <= clock_timestamp() FROM app.leases WHERE role = 'postern_recorder' AND name = 'recorder'`).Scan(&over); err != nil {
+			t.Fatal(err)
+		}
+		return over
+	}
+	if over() {
+		t.Error("it is over at once")
+	}
+	if err := first.Release(t.Context()); err != nil || !over() {
+		t.Errorf("it is not over: %v", err)
+	}
+	if next := take(t, pool, session(t, pool)); next.Term() <= first.Term() {
+		t.Errorf("the next has term %d after %d", next.Term(), first.Term())
+	}
+	if err := first.Release(t.Context()); err != nil || over() {
+		t.Errorf("the other's is over: %v", err)
+	}
+}

@@ -4,8 +4,8 @@
 // One process at a time owns a folder, by a lock that the kernel drops when the
 // process ends, however it ends. While the owner runs, run.json in the folder
 // says how others reach it; it holds credentials and is readable by its owner
-// alone. Nothing in the folder is ever deleted here, and a part that was lost is not
-// replaced until an operator gives it up ([Recover]).
+// alone. This package deletes nothing in the folder, and does not replace a lost part
+// until an operator gives it up ([Recover]).
 //
 //	data/
 //	  folder.json       what the folder is

@@ -19,6 +19,7 @@ type Folder struct {
 	lock     *os.File  // nil where another process owns the folder
 	manifest *manifest // nil: the folder is older than manifests
 	mayMake  bool      // parts that were never there may be made: `postern up` owns the folder
+	fresh    bool      // it was made by this process
 	demo     bool      // it is owned to run the demo
 }
 
@@ -36,10 +37,10 @@ var ErrInUse = errors.New("another process is using the data folder")
 // ErrNoSystem says that there is no system in a folder that a verb was to act on.
 var ErrNoSystem = errors.New("there is no Postern system")
 
-// Create takes the lock of a data folder for `postern up`, which alone makes one: where
-// there is none, or an empty folder, one is begun. With demo it must be one that a demo
-// made. Where another process has it, the error wraps [ErrInUse]. A folder that holds
-// something else is refused.
+// Create takes the lock of a data folder for `postern up`, the only command that makes one. A
+// folder that does not exist, or is empty, becomes a data folder. With demo, an existing
+// data folder must have been made by a demo. A folder that holds other files is refused.
+// Where another process has the folder, the error wraps [ErrInUse].
 func Create(path string, demo bool) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -63,9 +64,9 @@ func Create(path string, demo bool) (*Folder, error) {
 	}
 	f.mayMake, f.demo = true, demo
 	if f.manifest == nil && !ours {
-		// A crash before this line leaves an empty folder, after it one whose first start
-		// goes on.
-		f.manifest = &manifest{State: making, MadeAt: time.Now().UTC(), Demo: demo}
+		// A crash before this line leaves an empty folder; after it, a folder whose first start
+		// the next start continues.
+		f.fresh, f.manifest = true, &manifest{State: making, MadeAt: time.Now().UTC(), Demo: demo}
 		err = f.writeManifest()
 	}
 	if err == nil && f.manifest != nil && f.manifest.Demo != demo {
@@ -83,9 +84,9 @@ func Create(path string, demo bool) (*Folder, error) {
 	return f, nil
 }
 
-// Open takes the lock of a data folder that has a system, for any verb but `postern up`.
-// Where there is none, the error wraps [ErrNoSystem] and nothing was made. Where another
-// process has the folder, it wraps [ErrInUse].
+// Open takes the lock of a data folder that has a system, for every verb but `postern up`.
+// Where there is no system, the error wraps [ErrNoSystem], and nothing was made. Where
+// another process has the folder, the error wraps [ErrInUse].
 func Open(path string) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -125,8 +126,8 @@ func own(path string) (*Folder, error) {
 	return f, nil
 }
 
-// holdsSystem tells whether a folder is a data folder. One that does not exist is none;
-// no other files than these say that it is one.
+// holdsSystem tells whether a folder is a data folder, by the files that are in no other
+// folder.
 func holdsSystem(path string) (bool, error) {
 	for _, name := range []string{manifestFile, string(ContentKey), string(CheckpointKey), "postgres/postern.lock", "nats/postern.lock"} {
 		_, err := os.Lstat(filepath.Join(path, name))
@@ -140,8 +141,8 @@ func holdsSystem(path string) (bool, error) {
 	return false, nil
 }
 
-// mustBeFree refuses a folder that holds something of others. What a file system or a
-// desktop puts there counts for nothing, and neither does a start that was ended at once.
+// mustBeFree refuses a folder that holds other files. It ignores the files of a file system
+// or a desktop, and the lock of a start that ended at once.
 func mustBeFree(path string) error {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,28 +153,28 @@ func mustBeFree(path string) error {
 	}
 	for _, e := range entries {
 		if name := e.Name(); name != "lock" && name != "lost+found" && !strings.HasPrefix(name, ".") {
-			return fmt.Errorf("%s is not a data folder of Postern: it holds %q, and nothing of a system. Name a new or empty folder with --data", path, name)
+			return fmt.Errorf("%s is not a data folder of Postern: it has no Postern system, but it holds %q. Name a new or empty folder with --data", path, name)
 		}
 	}
 	return nil
 }
 
 func noSystem(path string) error {
-	why := "the folder holds none"
+	why := "the folder has none"
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		why = "the folder does not exist"
 	} else if err == nil && !info.IsDir() {
 		why = "it is not a folder"
 	}
-	return fmt.Errorf("%w in %s: %s. Name the data folder of one with --data, or make one with `postern up --data %s`", ErrNoSystem, path, why, path)
+	return fmt.Errorf("%w in %s: %s. Name the right data folder with --data, or make a system with `postern up --data %s`", ErrNoSystem, path, why, path)
 }
 
 func (f *Folder) notMade() error {
-	return fmt.Errorf("%w in %s yet: its first start did not finish. Run `postern up --data %s`, which goes on with it", ErrNoSystem, f.path, f.path)
+	return fmt.Errorf("%w in %s yet: its first start did not finish. Run `postern up --data %s` to continue it", ErrNoSystem, f.path, f.path)
 }
 
 func (f *Folder) notOfDemo(why string) error {
-	return fmt.Errorf("--demo refuses the data folder %s: %s, and the demo would give its accounts passwords that everyone knows. "+
+	return fmt.Errorf("--demo refuses the data folder %s: %s, and the passwords of the demo's accounts are public. "+
 		"Start it without --demo, or name a new folder with --data", f.path, why)
 }
 

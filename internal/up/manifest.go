@@ -16,8 +16,8 @@ const manifestFile = "folder.json"
 
 // The states of a data folder.
 const (
-	making = "making" // its first start has not finished: what is not there was never there
-	made   = "made"   // every part was there once: what is not there was lost
+	making = "making" // its first start has not finished: a part that is not there was never made
+	made   = "made"   // every part was there once: a part that is not there was lost
 )
 
 // A manifest says what a data folder is. A folder that was made before there were
@@ -27,8 +27,8 @@ type manifest struct {
 	MadeAt time.Time `json:"made_at"`
 	// Demo: `postern up --demo` made the folder.
 	Demo bool `json:"demo"`
-	// Recovering are the parts that a recovery is replacing. They count as lost until it
-	// has finished.
+	// Recovering are the parts that a recovery is replacing. They count as lost until the
+	// recovery has finished.
 	Recovering []Part `json:"recovering,omitempty"`
 }
 
@@ -43,8 +43,8 @@ func readManifest(path string) (*manifest, error) {
 	}
 	m := &manifest{}
 	if err := json.Unmarshal(data, m); err != nil || m.State != making && m.State != made {
-		return nil, fmt.Errorf("%s can't be understood: restore it from a backup of the folder, or move it away, and `postern up` "+
-			"finds out by the other files what the folder is", path)
+		return nil, fmt.Errorf("%s can't be understood: restore it from a backup of the folder, or move it away: then `postern up` "+
+			"looks at the other files to tell what the folder is", path)
 	}
 	return m, nil
 }

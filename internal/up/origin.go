@@ -15,25 +15,25 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// An origin is what made a folder without a manifest, by what its database says. The one
-// that --demo refuses reads as the reason.
+// An origin says who filled a folder without a manifest, according to its database. The one
+// that --demo refuses is worded as the reason.
 type origin string
 
 const (
-	fromNobody origin = "" // nothing was ever put into it
+	unused     origin = "" // no staff and no directory were ever added
 	fromDemo   origin = "demo"
-	fromClinic origin = "its staff or directory were not made by --demo"
+	fromClinic origin = "its staff or directory were not added by --demo"
 )
 
-// originOf goes by the record, which no one can change: a folder is the demo's where the
-// first that was put into it came from the demo.
+// originOf goes by the record, which can't be changed: a folder is the demo's where the demo
+// recorded the first staff account or import.
 func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	var migrated bool
 	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.events') IS NOT NULL AND to_regclass('app.patients') IS NOT NULL`).Scan(&migrated); err != nil {
 		return "", fmt.Errorf("asking the database what made the data folder: %w", err)
 	}
 	if !migrated {
-		return fromNobody, nil
+		return unused, nil
 	}
 	var first string
 	var anyone bool
@@ -46,7 +46,7 @@ func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	}
 	switch {
 	case first == "" && !anyone:
-		return fromNobody, nil
+		return unused, nil
 	case first != demoActor:
 		return fromClinic, nil
 	default:
@@ -57,11 +57,11 @@ func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 // lookupTimeout bounds looking up the name of an address.
 const lookupTimeout = 5 * time.Second
 
-// mustBeLoopback refuses an address at which other machines could reach the demo, whose
-// passwords everyone knows. A name must stand for loopback addresses alone.
+// mustBeLoopback refuses an address at which other machines could reach the demo, because its
+// passwords are public. All addresses of a host name must be loopback addresses.
 func mustBeLoopback(ctx context.Context, address string) error {
 	refuse := func(why string) error {
-		return fmt.Errorf("--demo serves on this machine alone, because everyone knows the passwords of its accounts: %q %s. Use --listen 127.0.0.1:8080", address, why)
+		return fmt.Errorf("--demo serves only this machine, because the passwords of its accounts are public: %q %s. Use --listen 127.0.0.1:8080", address, why)
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -84,19 +84,21 @@ func mustBeLoopback(ctx context.Context, address string) error {
 		}
 	}
 	if len(addresses) == 0 {
-		return refuse("stands for no address")
+		return refuse("has no address")
 	}
 	return nil
 }
 
-// isLoopback tells whether people reach the portal at url from this machine alone.
+// isLoopback tells whether the portal can be reached only from this machine, at its address
+// and at its public URL.
 func isLoopback(ctx context.Context, address, publicURL string) bool {
 	u, err := url.Parse(publicURL)
 	return mustBeLoopback(ctx, address) == nil && err == nil && mustBeLoopback(ctx, net.JoinHostPort(u.Hostname(), "80")) == nil
 }
 
-// mindDemoAccounts is for a start without --demo. Accounts whose passwords everyone
-// knows must not be reached from other machines; on this machine they are warned of.
+// mindDemoAccounts is for a start without --demo. It refuses a start at which other machines
+// could use the accounts of a demo, whose passwords are public. Where only this machine can,
+// it logs a warning.
 func (s *Stores) mindDemoAccounts(ctx context.Context, loopback bool, log *slog.Logger) error {
 	emails := make([]string, len(demoStaff))
 	for i, a := range demoStaff {
@@ -117,15 +119,15 @@ func (s *Stores) mindDemoAccounts(ctx context.Context, loopback bool, log *slog.
 	var why string
 	switch {
 	case s.folder.manifest.Demo:
-		why = fmt.Sprintf("the data folder %s was made by --demo: everyone knows the passwords of its accounts. Use another folder for a clinic", s.folder.path)
+		why = fmt.Sprintf("the data folder %s was made by --demo, and the passwords of its accounts are public. Use another folder for a clinic", s.folder.path)
 	case len(enabled) > 0:
-		why = fmt.Sprintf("the data folder %s has accounts of the demo, whose password everyone knows: %s. Disable them with `postern staff disable EMAIL`, "+
-			"and give the portal users that the demo named a new password", s.folder.path, strings.Join(enabled, ", "))
+		why = fmt.Sprintf("the data folder %s has accounts of the demo, whose password is public: %s. Disable them with `postern staff disable EMAIL`, "+
+			"and set new passwords for the portal users that the demo listed", s.folder.path, strings.Join(enabled, ", "))
 	default:
 		return nil
 	}
 	if !loopback {
-		return errors.New(why + ". Until then it is served at a loopback address alone, with a PUBLIC_URL that is one, too")
+		return errors.New(why + ". Until then, both the address and PUBLIC_URL must be loopback addresses")
 	}
 	log.Warn(why)
 	return nil

@@ -34,27 +34,27 @@ func Parts() []Part { return []Part{ContentKey, CheckpointKey, Postgres, NATS, C
 // losses says what the loss of each part means and what helps.
 var losses = map[Part]string{
 	ContentKey: "the key of all content. Put it back from where its copy is kept, or name another place with CONTENT_KEY_FILE. " +
-		"Without it no message, document or draft of before can be read again, and second factors must be set up anew; the record stays whole.",
+		"Without it no earlier message, document or draft can be read again, and second factors must be set up again; the record stays whole.",
 	CheckpointKey: "the key that signs the record. Put it back from where its copy is kept, or name another place with CHECKPOINT_KEY_FILE. " +
-		"Without it another key must sign from now on; what was signed before stays valid under the old key's verifier.",
-	Postgres: "the database. Restore it from a backup. Without one the tables of the record come back from nats/, and this does not: the names and addresses of " +
-		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts, and what waited to be sent.",
+		"Without it a new key must sign from now on; earlier signatures stay valid under the old key's verifier.",
+	Postgres: "the database. Restore it from a backup. Without one the tables of the record come back from nats/. The rest is lost: the names and addresses of " +
+		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts and plans of replays. Alerts without an outcome become unknown.",
 	NATS: "the stream of the record. `postern repair` restores it from the copy in postgres/. " +
-		"What can't come back are events of the last moment that the copy did not have yet.",
+		"The last events are lost if the copy did not have them yet.",
 	Content: "the encrypted messages, documents and audiences. Restore it from a backup, or name another place with CONTENT_URL. " +
-		"Without it no message or document of before can be read again; the record still proves what was sent.",
+		"Without it no earlier message or document can be read again; the record still proves which messages were sent.",
 	Archive: "the signed checkpoints and segments outside of the stores. Restore it from a backup, or name another place with ARCHIVE_URL. " +
-		"Without it they are written again from postgres/, which then stand on the word of the database alone.",
+		"Without it they are written again from postgres/, and then nothing outside the database confirms them.",
 }
 
-// LostError says that a data folder lacks parts that it had. Nothing was made in their
-// place.
+// LostError says that parts of a data folder are lost. Nothing was made in their place.
 type LostError struct {
 	Folder string
 	Lost   []Part
 }
 
-// Error implements error: what is missing, what each loss means, and what to do.
+// Error implements error. It says which parts are missing, what each loss means, and what
+// to do.
 func (e *LostError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "parts of the data folder %s are missing, and nothing was put in their place:\n", e.Folder)
@@ -65,10 +65,10 @@ func (e *LostError) Error() string {
 	return b.String()
 }
 
-// advice is what to run once no backup is left to restore.
+// advice names the commands to run where no backup is left.
 func (e *LostError) advice() string {
 	if slices.Contains(e.Lost, Postgres) && slices.Contains(e.Lost, NATS) {
-		return "Without postgres and nats there is no record: restore one of the two from a backup. To begin anew, name another folder with --data."
+		return "Without postgres and nats there is no record: restore one of the two from a backup. To start a new system, name another folder with --data."
 	}
 	var without, verbs []string
 	for _, p := range e.Lost {
@@ -82,11 +82,11 @@ func (e *LostError) advice() string {
 	if slices.Contains(e.Lost, NATS) {
 		verbs = append(verbs, fmt.Sprintf("`postern repair --data %s`", e.Folder))
 	}
-	return "Restore what you have a backup of. To go on without the rest, run " + strings.Join(verbs, " and then ") + "."
+	return "Restore the parts that you have a backup of. To go on without the others, run " + strings.Join(verbs, " and then ") + "."
 }
 
-// keeps tells whether the folder itself keeps the part, and not a place that the
-// environment names.
+// keeps tells whether the part is kept in the folder, and not in a place that the environment
+// names.
 func (f *Folder) keeps(p Part) bool {
 	switch p {
 	case ContentKey:
@@ -102,7 +102,7 @@ func (f *Folder) keeps(p Part) bool {
 	}
 }
 
-// has tells whether the part is there, whatever state it is in.
+// has tells whether the part is there. It may be damaged.
 func (f *Folder) has(p Part) (bool, error) {
 	path := f.join(string(p))
 	info, err := os.Stat(path)
@@ -125,7 +125,7 @@ func (f *Folder) has(p Part) (bool, error) {
 	}
 }
 
-// missing are the parts among some that the folder keeps itself and that are not there.
+// missing gives those of some parts that the folder should keep and that are not there.
 func (f *Folder) missing(among []Part) ([]Part, error) {
 	var all []Part
 	for _, p := range among {
@@ -141,8 +141,8 @@ func (f *Folder) missing(among []Part) ([]Part, error) {
 	return all, nil
 }
 
-// lost are the parts that were there and are not. What only the database tells, in a
-// folder without a manifest, is left to [Stores.lost].
+// lost gives the parts that were there once and are not there now. In a folder without a
+// manifest the database tells more: see [Stores.lost].
 func (f *Folder) lost() ([]Part, error) {
 	switch {
 	case f.manifest == nil:
@@ -158,9 +158,9 @@ func (f *Folder) lost() ([]Part, error) {
 	}
 }
 
-// derive gives the parts that a folder without a manifest must have had, by the others:
-// its version made the keys first, then the database, then the stream, and the content
-// and the archive once it served.
+// derive gives the parts that a folder without a manifest must have had, judging by those
+// that are there. The versions without manifests made the keys first, then the database,
+// then the stream, and the content and the archive once they served.
 func (f *Folder) derive() ([]Part, error) {
 	var had []Part
 	for _, p := range []Part{Archive, Content, NATS, Postgres} { // the latest first
@@ -183,7 +183,7 @@ func (f *Folder) derive() ([]Part, error) {
 	return had, nil
 }
 
-// holdsBlobs tells whether anything was ever kept in a folder of content or archive.
+// holdsBlobs tells whether there is anything in the folder of the content or the archive.
 func (f *Folder) holdsBlobs(p Part) (bool, error) {
 	entries, err := os.ReadDir(f.join(string(p)))
 	if err != nil {
@@ -192,9 +192,9 @@ func (f *Folder) holdsBlobs(p Part) (bool, error) {
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !strings.HasPrefix(e.Name(), ".") }), nil
 }
 
-// lostByHistory are the parts that a folder without a manifest lost by what its
-// database says: it has events of a stream, content of messages, or checkpoints of an
-// archive that are not there.
+// lostByHistory gives the parts that a folder without a manifest has lost according to its
+// database, which has events of a stream, content of messages, or checkpoints of an archive
+// that are not there.
 func (f *Folder) lostByHistory(ctx context.Context, pool *pgxpool.Pool) ([]Part, error) {
 	var has bool
 	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.position') IS NOT NULL AND to_regclass('app.checkpoints') IS NOT NULL`).Scan(&has); err != nil || !has {

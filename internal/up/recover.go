@@ -21,10 +21,11 @@ import (
 
 // A Recovery is what an operator decided about parts that are lost.
 type Recovery struct {
-	// Without are the parts that are lost for good. Of those that are there, the content
-	// and the keys can be named: then those that are there are used from now on.
+	// Without are the parts that are lost for good. Content and keys can be named although
+	// they are there: then those that are there are used from now on.
 	Without []Part
-	// Before verifies what the lost checkpoint key signed; nil: as the database has it.
+	// Before verifies what the lost checkpoint key signed; nil: the verifiers are those that
+	// the database has.
 	Before *checkpoint.Verifiers
 	Actor  string
 	Logger *slog.Logger
@@ -40,10 +41,10 @@ func Lost(ctx context.Context, f *Folder, log *slog.Logger) (lost []Part, err er
 	return lost, f.refuseUnmade(lost)
 }
 
-// Recover puts new parts in the place of those that are lost, so that the system of a
-// folder can be started again. It refuses where one is lost that was not named, and where
-// the record itself is. Ended by a crash, it is run again: until it has finished, the
-// parts count as lost.
+// Recover makes new parts in the place of the lost ones, so that the system of a folder can
+// be started again. It refuses where a lost part was not named, and where the record itself
+// is lost. After a crash it can be run again: until it has finished, the parts count as
+// lost.
 func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 	s := &Stores{folder: f, Addresses: Addresses{NATSURLs: map[string]string{}}}
 	defer func() { err = errors.Join(err, s.Stop()) }()
@@ -74,7 +75,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 			return err
 		}
 	}
-	if f.manifest == nil { // and no database to tell more: what the demo made is not lost to anyone
+	if f.manifest == nil { // and no database that says whether the demo made the folder
 		f.manifest = &manifest{MadeAt: time.Now().UTC()}
 	}
 	f.manifest.State = made
@@ -103,7 +104,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 	return f.writeManifest()
 }
 
-// check holds what the operator named against what is lost.
+// check compares the parts that the operator named with those that are lost.
 func (r Recovery) check(f *Folder, lost []Part) error {
 	if slices.Contains(lost, Postgres) && slices.Contains(lost, NATS) {
 		return &LostError{Folder: f.path, Lost: lost}
@@ -116,17 +117,17 @@ func (r Recovery) check(f *Folder, lost []Part) error {
 	for _, p := range r.Without {
 		switch {
 		case p == NATS:
-			return fmt.Errorf("the stream is not given up: `postern repair --data %s` restores it from the copy in the database", f.path)
+			return fmt.Errorf("the stream can't be given up: `postern repair --data %s` restores it from the copy in the database", f.path)
 		case !f.keeps(p) && (p == Content || p == Archive):
 			return fmt.Errorf("%s is not kept in %s: the environment names another place for it", p, f.path)
 		case !slices.Contains(lost, p) && (p == Postgres || p == Archive):
-			return fmt.Errorf("%s is there, in %s: nothing is lost of it", p, f.path)
+			return fmt.Errorf("%s is not lost: it is in %s", p, f.path)
 		}
 	}
 	return nil
 }
 
-// verifiers finds out by whose word what was signed before is known.
+// verifiers looks up the verifiers of what was signed before, where none were given.
 func (s *Stores) verifiers(ctx context.Context, r *Recovery) error {
 	if r.Before != nil {
 		return nil
@@ -158,7 +159,7 @@ func (s *Stores) verifiers(ctx context.Context, r *Recovery) error {
 	return errors.Join(err, outside.Close())
 }
 
-// replace makes the files and folders that take the place of the lost ones.
+// replace makes the new key files and folders.
 func (f *Folder) replace(r Recovery) error {
 	if slices.Contains(r.Without, CheckpointKey) && r.Before != nil {
 		if _, err := checkpoint.CreateSuccessor(f.CheckpointKeyFile(), r.Before); err != nil {
@@ -171,8 +172,8 @@ func (f *Folder) replace(r Recovery) error {
 	return f.createFolders()
 }
 
-// accept brings back what the stream tells of a lost database, and writes down what was
-// given up.
+// accept prepares a new database for the stream, where the old one is lost, and notes in it
+// which parts were given up.
 func (s *Stores) accept(ctx context.Context, r Recovery) error {
 	return s.ask(ctx, func(pool *pgxpool.Pool) error {
 		if slices.Contains(r.Without, Postgres) {
@@ -189,21 +190,27 @@ func (s *Stores) accept(ctx context.Context, r Recovery) error {
 	})
 }
 
-// Accept writes down in the database that parts are lost for good, so that nothing looks
-// for what was there before.
+// Accept notes in the database which parts are lost for good, so that no process looks for
+// their earlier content.
 func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part) error {
 	_, err := pool.Exec(ctx, `INSERT INTO app.losses (part, accepted_by) SELECT part, $2 FROM unnest($1::text[]) part`, parts, actor)
 	if err != nil {
-		return fmt.Errorf("writing down what is lost: %w", err)
+		return fmt.Errorf("noting which parts are lost: %w", err)
 	}
 	return nil
 }
 
-// RestoreNumbers gives the portal users and patients of every delivery on the record the
-// number that it has there, in an empty directory. Without that an import would number
-// them anew, and deliveries would be other people's. They have no name or address until
-// they are imported, and no account of theirs is active.
+// RestoreNumbers prepares an empty database for a stream that has events. Portal users and
+// patients of every delivery on the record get the number that they have there: an import
+// would number them anew, and deliveries would be shown to other people. Until they are
+// imported they have no name or address, and their accounts are inactive. No number is given
+// that the lost database may have given. Alerts without an outcome are for a notify worker to
+// settle: the claims that would tell which of them were sent are lost.
 func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) error {
+	state, err := log.State(ctx)
+	if err != nil {
+		return err
+	}
 	users, patients := map[int32]string{}, map[int32]string{}
 	if err := eachDelivery(ctx, log, func(r *events.Recipient) {
 		users[r.PortalUserNo] = r.PortalUserID
@@ -215,36 +222,39 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) 
 	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		for _, t := range []struct {
-			sql string
-			ids map[int32]string
+			table, no, insert string
+			ids               map[int32]string
 		}{
-			{`INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE
+			{"app.portal_users", "portal_user_no", `INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE
 				SELECT no, id, id, false FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, users},
-			{`SELECT setval(pg_get_serial_sequence('app.portal_users', 'portal_user_no'), max(portal_user_no)) FROM app.portal_users HAVING count(*) > 0`, nil},
-			{`INSERT INTO app.patients (patient_no, patient_id, status) OVERRIDING SYSTEM VALUE
+			{"app.patients", "patient_no", `INSERT INTO app.patients (patient_no, patient_id, status) OVERRIDING SYSTEM VALUE
 				SELECT no, id, 'discharged' FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, patients},
-			{`SELECT setval(pg_get_serial_sequence('app.patients', 'patient_no'), max(patient_no)) FROM app.patients HAVING count(*) > 0`, nil},
 		} {
-			var args []any
-			if t.ids != nil {
-				nos, ids := make([]int32, 0, len(t.ids)), make([]string, 0, len(t.ids))
-				for no, id := range t.ids {
-					nos, ids = append(nos, no), append(ids, id)
-				}
-				args = []any{nos, ids}
+			nos, ids := make([]int32, 0, len(t.ids)), make([]string, 0, len(t.ids))
+			for no, id := range t.ids {
+				nos, ids = append(nos, no), append(ids, id)
 			}
-			if _, err := tx.Exec(ctx, t.sql, args...); err != nil {
+			if _, err := tx.Exec(ctx, t.insert, nos, ids); err != nil {
 				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
 			}
+			// Run again, this does not give back what was skipped before.
+			_, err := tx.Exec(ctx, `SELECT setval(s, greatest(max(`+t.no+`), pg_sequence_last_value(s))) FROM `+t.table+`,
+				CAST(pg_get_serial_sequence($1, $2) AS regclass) s GROUP BY s`, t.table, t.no)
+			if err != nil {
+				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `SELECT app.unsettle('lost', $1)`, int64(state.Last)); err != nil { // #nosec G115 -- a sequence
+			return fmt.Errorf("noting that claims of alerts are lost: %w", err)
 		}
 		return nil
 	})
 }
 
-var errRead = errors.New("everything was read")
+var errRead = errors.New("the end of the stream")
 
-// eachDelivery calls each with every recipient of the record, over the holes of a stream
-// that is damaged.
+// eachDelivery calls each with every recipient on the record. It passes over the holes of a
+// damaged stream.
 func eachDelivery(ctx context.Context, log *eventlog.Log, each func(*events.Recipient)) error {
 	state, err := log.State(ctx)
 	if err != nil {

@@ -37,8 +37,8 @@ type Stores struct {
 // crash of its former owner left running, brings the schema and the stream up to
 // date, and says in run.json how to reach them.
 //
-// Where parts of the folder were lost, the error is a [*LostError], and nothing was put
-// in their place but for the parts named by renew.
+// Where parts of the folder were lost, the error is a [*LostError], and nothing was made in
+// their place. Parts that renew names may be lost: new ones are made.
 func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *Stores, err error) {
 	s := &Stores{folder: f, Addresses: Addresses{PID: os.Getpid(), NATSURLs: map[string]string{}}}
 	defer func() {
@@ -74,8 +74,8 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	if err := f.createFolders(); err != nil {
 		return nil, err
 	}
-	// A crash before this line leaves a folder whose first start goes on, after it one
-	// in which nothing may be missing any more.
+	// A crash before this line leaves a folder whose first start the next start continues;
+	// after it, a folder in which no part may be missing.
 	if f.manifest.State == making {
 		f.manifest.State = made
 		if err := f.writeManifest(); err != nil {
@@ -91,7 +91,7 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	return s, nil
 }
 
-// refuseUnmade refuses a folder without a manifest of which parts were never made, where
+// refuseUnmade refuses a folder without a manifest in which some parts were never made and
 // this process may not make them.
 func (f *Folder) refuseUnmade(renew []Part) error {
 	if f.manifest != nil || f.mayMake {
@@ -104,8 +104,8 @@ func (f *Folder) refuseUnmade(renew []Part) error {
 	return err
 }
 
-// learn gives a manifest to a folder without one, by what its database says of its
-// origin. --demo wants one that it made itself.
+// learn gives a manifest to a folder without one. The database says who filled the folder;
+// --demo refuses one that it did not fill itself.
 func (s *Stores) learn(ctx context.Context) error {
 	f := s.folder
 	if f.manifest != nil {
@@ -119,15 +119,15 @@ func (s *Stores) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if f.demo && o != fromDemo && o != fromNobody {
+	if f.demo && o != fromDemo && o != unused {
 		return f.notOfDemo(string(o))
 	}
-	f.manifest = &manifest{State: making, MadeAt: time.Now().UTC(), Demo: o == fromDemo || o == fromNobody && f.demo}
+	f.manifest = &manifest{State: making, MadeAt: time.Now().UTC(), Demo: o == fromDemo || o == unused && f.demo}
 	return nil
 }
 
-// lost are the parts that the folder lost. Of one without a manifest the database is
-// asked, which is left running.
+// lost gives the parts that the folder has lost. For a folder without a manifest it also asks
+// the database, and leaves it running.
 func (s *Stores) lost(ctx context.Context, log *slog.Logger) ([]Part, error) {
 	f := s.folder
 	lost, err := f.lost()
@@ -239,9 +239,8 @@ func (s *Stores) Stop() error {
 	return errors.Join(errs...)
 }
 
-// createKeys makes the keys of the folder itself, where they were never there. One that
-// the environment names elsewhere must be there: a new one in its place could read
-// nothing.
+// createKeys makes the keys that the folder keeps, where they are not there yet. A key that
+// the environment names elsewhere must exist: a new one could read nothing.
 func (f *Folder) createKeys() error {
 	if f.keeps(ContentKey) {
 		if _, err := content.CreateKeyFile(f.ContentKeyFile()); err != nil {
@@ -256,7 +255,7 @@ func (f *Folder) createKeys() error {
 	return nil
 }
 
-// createFolders makes those of the content and of the archive, likewise.
+// createFolders makes the folders of the content and the archive, likewise.
 func (f *Folder) createFolders() error {
 	for _, p := range []Part{Content, Archive} {
 		if !f.keeps(p) {

@@ -51,6 +51,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, folder.Release()) }()
+	if folder.fresh { // or the folder's name was mistyped
+		o.Settings.Info("making a new system: there was none", "data", folder.Path())
+	}
 	stores, err := Start(ctx, folder, o.Logger)
 	if err != nil {
 		return err

@@ -3,9 +3,8 @@
 -- A lease that is held until some time was not held at that time: its holder may have
 -- died since it was renewed. What was found by a recorder that led "until" counted for a
 -- process that began after that recorder's death. When it was last renewed, it was held.
-ALTER TABLE app.leases ADD COLUMN renewed_at timestamptz;
-UPDATE app.leases SET renewed_at = expires_at - interval '3 seconds'; -- which it lasted
-ALTER TABLE app.leases ALTER COLUMN renewed_at SET NOT NULL;
+ALTER TABLE app.leases ADD COLUMN renewed_at timestamptz NOT NULL DEFAULT clock_timestamp();
+UPDATE app.leases SET renewed_at = expires_at - interval '3 seconds'; -- which is how long it lasts
 DROP VIEW app.record_verdict;
 CREATE VIEW app.record_verdict AS
     SELECT c.ok, c.detail, c.checked_at, l.renewed_at AS led_at
