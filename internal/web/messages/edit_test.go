@@ -48,7 +48,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			return sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
 		}},
 		"recalled": {hold: undo(0), button: "Edit and send again", before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
-			c.until(t, sam, "/messages/"+id, "Everybody could read it")
+			c.until(t, sam, "/messages/"+id, "Delivered to all recipients")
 			return sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"the wrong file"}}).Is(http.StatusOK)
 		}},
 	} {
@@ -164,7 +164,7 @@ func TestStoryNoticesEnd(t *testing.T) {
 	b.At("/messages/" + id)
 	b.Sees("This message can't be recalled", "Scheduled")
 	c.Clock.Advance(6 * time.Minute)
-	b.Sees("Everybody could read it")
+	b.Sees("Delivered to all recipients")
 	b.SeesNot("This message can't be recalled")
 	b.AccessibleAnyhow()
 

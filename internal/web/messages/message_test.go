@@ -35,8 +35,8 @@ func TestAMessage(t *testing.T) {
 	}
 
 	page := sam.Get("/messages/"+id).Is(http.StatusOK).Says(
-		"Consent form", "Sent", "Everybody could read it", "Can be read in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
-		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First could be read", "As portal users see it.",
+		"Consent form", "Sent", "Delivered to all recipients", "In the inbox in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
+		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First delivered", "As portal users see it.",
 		"The text of Consent form.", "Consent.pdf", "15 bytes", "Recall").
 		Holds(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
 		Hides("hx-get=\"/messages", "/cancel", "Not yet")
@@ -87,7 +87,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 		v.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine now"}}).Is(http.StatusNotFound)
 		v.Post("/messages/"+id+"/cancel", nil).Is(http.StatusNotFound)
 	}
-	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Everybody could read it")
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Delivered to all recipients")
 }
 
 // Undo takes a message back before anybody has got it, and twice is once.
@@ -130,7 +130,7 @@ func TestUndoTooLate(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
 	id := c.delivered(t, sam, "Gone", "anna")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusConflict).
-		Says("There is a problem", "It is too late to call this message off", "You can recall it instead", "Everybody could read it", "Recall")
+		Says("There is a problem", "It is too late to call this message off", "You can recall it instead", "Delivered to all recipients", "Recall")
 }
 
 // Recall says first how many have opened the message, wants a reason, and then
@@ -142,7 +142,7 @@ func TestRecall(t *testing.T) {
 	c.person(t, "bo")
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
 	id := c.delivered(t, sam, "Wrong file", "anna bo")
-	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("Nobody of the 2 who got it has opened it yet.", "It goes on the record as you type it")
+	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("None of the 2 recipients has opened it.", "It goes on the record as you type it")
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,11 @@ func TestRecipients(t *testing.T) {
 		sam.Get(at + "?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
 		sam.Get(at + ".csv?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
 	}
+	// Those who can't sign in are counted apart on the message's page, and there alone.
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("1 portal user without an e-mail address can't sign in to the portal. List the recipients to send a letter to.")
+	c.Exec(t, `UPDATE record.chunks SET alert_reason = 'the account is not active' WHERE message_id = $1 AND alert_state = 'skipped'`, id)
+	c.Exec(t, `UPDATE record.alert_exceptions SET reason = 'the account is not active' WHERE message_id = $1 AND state = 'skipped'`, id)
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Skipped").Hides("without an e-mail address")
 	director := c.Staff(t, "Dee Director", access.ReadRecord, access.ImportDirectory)
 	director.Get(at).Holds(`href="/directory/portal-users/anna"`)
 }
