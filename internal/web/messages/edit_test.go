@@ -72,7 +72,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			bea.Get("/messages/" + id).Is(http.StatusOK).Hides(one.button)
 			bea.Post("/messages/"+id+"/edit", nil).Is(http.StatusNotFound)
 
-			opened := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Consent form"`).Says("Consent.pdf", "15 bytes", "Name of anna", "All Portal Users", "Bea Bcc", "a copy of a message that was taken back")
+			opened := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Consent form"`).Says("Consent.pdf", "15 bytes", "Name of anna", "All Portal Users", "Bea Bcc", "a copy of a message that was cancelled or recalled")
 			again := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK)
 			if !strings.HasPrefix(opened.URL.Path, "/messages/drafts/") || again.URL.Path != opened.URL.Path || c.drafts(t, sam) != 1 {
 				t.Fatalf("it opens %s, then %s; there are %d drafts", opened.URL, again.URL, c.drafts(t, sam))

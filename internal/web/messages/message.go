@@ -180,6 +180,9 @@ func (s standing) SecondsLeft() int {
 	return max(int(math.Ceil(s.ReleaseAt.Sub(s.Now).Seconds())), 0)
 }
 
+// Over says that what has not happened to the message will not: it was taken back.
+func (s standing) Over() bool { return s.Status == "cancelled" || s.Status == "recalled" }
+
 // MayRecall says whether the reader may take it back from those who got it.
 func (s standing) MayRecall() bool { return s.Own && (s.Status == "sending" || s.Status == "sent") }
 

@@ -103,7 +103,7 @@ func TestUndo(t *testing.T) {
 	sam.Get("/messages").Says("About to go out")
 	sam.Get("/messages/" + id + "/recipients").Says("Nobody has got the message yet.")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).
-		Says("Undone. Nobody gets the message.", "Cancelled", "Nobody got it.").Hides("Undo sending", "Recall")
+		Says("Undone. Nobody gets the message.", "Cancelled", "Nobody got it.", "First delivered Never", "Portal Users never received this.").Hides("Undo sending", "Recall", "Not yet")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("Cancelled")
 	sam.Get("/messages/" + id + "/recipients").Says("The message was called off. Nobody got it.")
 	sam.Get("/messages").Says("Cancelled", "Nobody got it")

@@ -23,7 +23,7 @@ func (s standing) Figures() []figure {
 		{"delivered", "Delivered", "In the inbox in the portal", p.Delivered, p.Recipients, recipients},
 		{"alerted", "Alerted", "The e-mail that a message waits was accepted", p.Alerted, p.Recipients, recipients + "?alert=accepted"},
 		{"failed", "Failed", "The e-mail was refused; the message can be read all the same", p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
-		{"skipped", "Skipped", "No e-mail was sent: no address, or no active account", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
+		{"skipped", "Skipped", "No e-mail was sent, for example because there is no address", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
 		{"unknown", "Unknown", "The e-mail service never answered", p.AlertUnknown, p.Recipients, recipients + "?alert=unknown"},
 		{"opened", "Opened", "Read in the portal", p.Opened, p.Recipients, recipients + "?opened=true"},
 	}
