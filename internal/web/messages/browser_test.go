@@ -96,7 +96,7 @@ func TestStoryUndo(t *testing.T) {
 	b.Screenshot("message-undo")
 	b.TabTo("Undo sending")
 	b.Press("Enter")
-	b.Sees("Undone. Nobody gets the message.", "Cancelled")
+	b.Sees("Undone. No one will receive the message.", "Cancelled")
 	b.SeesNot("Undo sending")
 	b.AccessibleAnyhow()
 }
@@ -123,7 +123,7 @@ func TestStoryRecall(t *testing.T) {
 	b.Press("I", "t", " ", "w", "a", "s")
 	b.Screenshot("recall")
 	b.Click("Recall the message")
-	b.Sees("The message was taken back.", "Reason on the record: It was")
+	b.Sees("The message was recalled.", "Reason on the record: It was")
 	b.AccessibleAnyhow()
 }
 
@@ -176,7 +176,7 @@ func TestStoryTheList(t *testing.T) {
 	b.Sees("Aftercare instructions", "Messages that name you as Staff Bcc")
 	b.AccessibleAnyhow()
 	b.Click("Aftercare instructions")
-	b.Sees("The message was taken back")
+	b.Sees("The message was recalled")
 	b.AccessibleAnyhow()
 	b.Screenshot("message-recalled")
 }

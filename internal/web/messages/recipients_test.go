@@ -156,9 +156,9 @@ func TestALargeListOfRecipients(t *testing.T) {
 	sam.Get(at + "?q=rare&opened=true").Says("No recipient matches.")
 	sam.Get(at+"?q=common").Says("Ada Common", "More recipients", "1–50 of more than").Hides("Search more", "Kim")
 	// Twenty-five hundred are called Kim, of whom one got the message.
-	page := sam.Get(at+"?q=kim").Says("Nobody found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
+	page := sam.Get(at+"?q=kim").Says("No recipients found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
 	for range 3 {
-		page = sam.Get(href(t, page.Body, at+"?after=")).Says("Nobody found so far.", "First recipients")
+		page = sam.Get(href(t, page.Body, at+"?after=")).Says("No recipients found so far.", "First recipients")
 	}
 	sam.Get(href(t, page.Body, at+"?after=")).Says("Kim Common").Hides("Search more", "Ada")
 
@@ -196,7 +196,7 @@ func TestNoWorkingEmail(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
-	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("Everybody has an e-mail address that works")
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("No one is without a working e-mail address")
 	for _, id := range []string{"anna", "bo", "cy", "dee"} {
 		c.person(t, id)
 	}
