@@ -127,17 +127,23 @@ func (g *Gate) secretOf(f factor) (string, error) {
 // AddFactor has a staff member who knows their password, and gives a code of what
 // [Gate.Enrol] began, sign in with that from now on, instead of any factor before. It
 // gives the recovery codes, which can't be shown again, and ends all sessions of
-// theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment],
-// [ErrWrongCode], [ErrCurrentPassword] or [TooSoon].
+// theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment], with [TooSoon],
+// or with [ErrCurrentPassword] and [ErrWrongCode], joined where both are wrong.
 func (g *Gate) AddFactor(ctx context.Context, who Subject, password, code string) (recovery []string, err error) {
-	if err := g.provePassword(ctx, who, password); err != nil {
-		return nil, err
-	}
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
 		return nil, err
 	}
 	secret, err := g.secretOf(f)
+	if err != nil {
+		return nil, err
+	}
+	err = g.provePassword(ctx, who, password)
+	if errors.Is(err, ErrCurrentPassword) {
+		if steps, wrong := g.stepsOf(secret, code); wrong == nil && len(steps) == 0 {
+			err = errors.Join(err, ErrWrongCode)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -51,10 +51,10 @@ func SubjectFrom(ctx context.Context) (Subject, error) {
 	return f.subject, f.err
 }
 
-// Again finds out once more who makes the request, as if it came now: for an answer
-// that goes on for longer than a request. A session that has ended since, a token that
-// was revoked and somebody who may not come in any more are [ErrUnauthenticated];
-// permissions are those of now, for [Allow]. It does not put the end of the session off.
+// Again gives the subject of the request as if the request came now, for an answer that
+// goes on for a while. It fails with [ErrUnauthenticated] where the session has ended since,
+// the token was revoked or the account was disabled. The permissions are the current ones,
+// for [Allow]. It does not extend the session.
 func Again(ctx context.Context) (Subject, error) {
 	f, ok := ctx.Value(subjectContext).(found)
 	if !ok {
@@ -63,7 +63,7 @@ func Again(ctx context.Context) (Subject, error) {
 	return f.again(ctx)
 }
 
-// unvalued is a context without the session that a request came with.
+// unvalued is a context without its values: without the session that a request came with.
 type unvalued struct{ context.Context }
 
 func (unvalued) Value(any) any { return nil }

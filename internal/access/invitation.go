@@ -46,8 +46,8 @@ type Invited struct {
 
 // Invite makes the token of a single-use link with which a portal user sets a
 // password: the first within seven days, a new one within one. It replaces any
-// that the portal user had. It refuses who could not sign in with a password, with
-// [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
+// that the portal user had. A portal user who could not sign in with a password is
+// refused, with [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
 func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {

@@ -120,8 +120,7 @@ func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked
 // disables staff: two administrators who take each other's at once would both still
 // see the other.
 //
-// do publishes what follows from what it read once held gives nil: nobody has taken
-// its place meanwhile.
+// Before it publishes, do calls held: nil says that the lease still holds.
 func (g *Gate) alone(ctx context.Context, do func(q querier, held func(context.Context) error) error) error {
 	return store.Alone(ctx, g.pool, store.LeasePermissions, func(conn *pgxpool.Conn, held func(context.Context) error) error { return do(conn, held) })
 }

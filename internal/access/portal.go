@@ -98,9 +98,9 @@ func (g *Gate) Sharing(ctx context.Context, portalUserID string) (int, error) {
 }
 
 // SetPortalPassword sets the password of an active portal user, who need not
-// have been invited, and ends their sessions. It refuses who could not sign in with it,
-// with [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded], and fails with
-// [ErrPassword].
+// have been invited, and ends their sessions. It fails with [ErrPassword], and with
+// [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded] where the portal user
+// could not sign in with it.
 func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password string) error {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
@@ -162,9 +162,8 @@ var ErrCurrentPassword = errors.New("this is not your current password")
 
 // ChangePortalPassword gives a portal user who knows their password another one, and
 // ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
-// fails with [ErrCurrentPassword] and [ErrPassword], joined where both are wrong, or
-// with [TooSoon] as signing in does: whoever finds a phone unlocked can't guess faster
-// there.
+// fails with [ErrCurrentPassword] and [ErrPassword], joined where both are wrong, or with
+// [TooSoon] as signing in does: guessing on an unlocked phone is no faster.
 func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, password string) error {
 	u, err := g.portalUserByID(ctx, who.ID)
 	if err != nil {

@@ -104,18 +104,11 @@ func (g *Gate) prove(ctx context.Context, lane lane, staffID, code string) (even
 // useCode takes a code of this step, the one before or the one after, and no second
 // time: nor one of a step before that of a code that was taken (RFC 6238, section 5.2).
 func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code string) error {
-	now := g.cfg.Now().Unix() / int64(stepLength/time.Second)
-	for step := now - 1; step <= now+1; step++ {
-		ok, err := hotp.ValidateCustom(code, uint64(step), secret, hotp.ValidateOpts{Digits: codeLength, Algorithm: otp.AlgorithmSHA1}) // #nosec G115 -- after 1970
-		if errors.Is(err, otp.ErrValidateInputInvalidLength) {
-			return ErrWrongCode
-		}
-		if err != nil {
-			return fmt.Errorf("checking a code: %w", err)
-		}
-		if !ok {
-			continue
-		}
+	steps, err := g.stepsOf(secret, code)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
 		tag, err := g.pool.Exec(ctx, `UPDATE app.second_factors SET last_step = $2 WHERE change_id = $1 AND last_step < $2`, change, step)
 		if err != nil {
 			return fmt.Errorf("using a code up: %w", err)
@@ -125,6 +118,24 @@ func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code strin
 		}
 	}
 	return ErrWrongCode
+}
+
+// stepsOf gives the steps whose code it is, of this one, the one before and the one after.
+func (g *Gate) stepsOf(secret, code string) (steps []int64, err error) {
+	now := g.cfg.Now().Unix() / int64(stepLength/time.Second)
+	for step := now - 1; step <= now+1; step++ {
+		ok, err := hotp.ValidateCustom(code, uint64(step), secret, hotp.ValidateOpts{Digits: codeLength, Algorithm: otp.AlgorithmSHA1}) // #nosec G115 -- after 1970
+		if errors.Is(err, otp.ErrValidateInputInvalidLength) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("checking a code: %w", err)
+		}
+		if ok {
+			steps = append(steps, step)
+		}
+	}
+	return steps, nil
 }
 
 // useRecoveryCode takes one of the codes that were written down.

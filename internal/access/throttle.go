@@ -26,11 +26,11 @@ const (
 	mostCounted    = 1 << 17 // clients and purposes at a time
 )
 
-// Throttle counts a try of the client that ctx belongs to, by its network and purpose,
-// and refuses it as [TooSoon] where there were too many within a minute: somebody tries
-// one account after another. Guessing at one account is slowed down by its tries. It is
-// called where a try is known to be one: junk that asks nothing of an account is not
-// counted. Outside of a request it counts nothing.
+// Throttle counts a try of the client that ctx belongs to, by its network and purpose.
+// It refuses the try as [TooSoon] where there were too many within a minute, as when a
+// client tries one account after another; guesses at one account are slowed down by the
+// count of that account. It is called once the request is known to be a try: a request
+// that can't be read is not counted. Outside of a request it counts nothing.
 func (g *Gate) Throttle(ctx context.Context, purpose Purpose) error {
 	client := inbound.Client(ctx)
 	if !client.IsValid() {
@@ -39,8 +39,8 @@ func (g *Gate) Throttle(ctx context.Context, purpose Purpose) error {
 	return g.tries.count(string(purpose)+" "+inbound.Network(client).String(), g.cfg.Now())
 }
 
-// throttleSignIn is Throttle for who signs in. A browser in which this address has
-// signed in before is counted by itself: nobody at the same address can use that up.
+// throttleSignIn is Throttle for a sign-in. A browser in which this e-mail address has
+// signed in before has a count of its own, which others in its network can't use up.
 func (g *Gate) throttleSignIn(ctx context.Context, purpose Purpose, l lane) error {
 	if g.knows(ctx, l) {
 		return g.tries.count(string(purpose)+" "+string(l.key), g.cfg.Now())
@@ -48,8 +48,8 @@ func (g *Gate) throttleSignIn(ctx context.Context, purpose Purpose, l lane) erro
 	return g.Throttle(ctx, purpose)
 }
 
-// tries counts by key and minute, and takes what is left of the minute before into
-// account. What it forgets at a restart is counted anew.
+// tries counts by key and minute, and adds a part of the minute before: as much of it as
+// is left of the current minute. A restart resets the counts.
 type tries struct {
 	mu          sync.Mutex
 	minute      time.Time

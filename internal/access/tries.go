@@ -26,15 +26,16 @@ func (e TooSoon) Error() string {
 
 // A lane is what failed sign-ins are counted by: the client's network and the e-mail
 // address that was typed, whether or not an account has it, so that nothing can be
-// learned from the wait. So a stranger's guesses make the stranger wait, and nobody at
-// another address. A browser in which that e-mail address has signed in before has a
+// learned from the wait. So a stranger's guesses make the stranger wait, and no one in
+// another network. A browser in which that e-mail address has signed in before has a
 // lane of its own, for those who share the network with the stranger: see OWASP, "Slow
 // Down Online Guessing Attacks with Device Cookies".
 type lane struct {
 	address string // digest of realm and e-mail address, hexadecimal; "": by none
 	key     []byte
-	// all counts from wherever tries come: codes of a second factor, of which there
-	// are a million and which only who knows the password can try; and letters.
+	// all counts the tries of all networks together. It is for codes of a second factor,
+	// of which there are a million, and which can be tried only with the password; and
+	// for letters.
 	all []byte
 }
 
@@ -51,7 +52,7 @@ func (g *Gate) laneOf(ctx context.Context, realm Realm, email string) lane {
 	return l
 }
 
-// ownLane is that of somebody who is signed in and shows their password once more.
+// ownLane is the lane of a subject who is signed in and gives their password once more.
 func ownLane(who Subject) lane {
 	sum := sha256.Sum256([]byte("signed in\x00" + who.Actor()))
 	return lane{key: sum[:], all: sum[:]}

@@ -10,6 +10,8 @@ package alerting
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -131,6 +133,15 @@ func Of(pauses []Pause, message uuid.UUID) *Pause {
 	return nil
 }
 
+// Mark names the pauses that are in force: it changes when one begins or ends.
+func Mark(pauses []Pause) string {
+	sum := sha256.New()
+	for _, p := range pauses {
+		_, _ = fmt.Fprintf(sum, "%v %d\n", p.MessageID, p.PausedAt.UnixMicro()) // a hash fails never
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
+}
+
 // Pause stops the alerts of a message, or of all where message is nil, and gives the
 // place of that on the record: 0 where they were stopped before. It holds once the
 // recorder has come there.
@@ -143,10 +154,20 @@ func (s *Switch) Resume(ctx context.Context, actor string, message *uuid.UUID, r
 	return s.change(ctx, actor, message, reason, false)
 }
 
-func (s *Switch) change(ctx context.Context, actor string, message *uuid.UUID, reason string, pause bool) (uint64, error) {
+// Check fails with [ErrReason] where reason is not one that [Switch.Pause] and
+// [Switch.Resume] take.
+func Check(reason string) error {
 	if reason = strings.TrimSpace(reason); reason == "" || utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason) {
-		return 0, ErrReason
+		return ErrReason
 	}
+	return nil
+}
+
+func (s *Switch) change(ctx context.Context, actor string, message *uuid.UUID, reason string, pause bool) (uint64, error) {
+	if err := Check(reason); err != nil {
+		return 0, err
+	}
+	reason = strings.TrimSpace(reason)
 	var paused, known bool
 	id := uuid.Nil
 	if message != nil {

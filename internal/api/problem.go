@@ -279,7 +279,7 @@ func ofBody(err error) *Problem {
 		kind kind
 	}{{inbound.ErrMediaType, unsupported}, {inbound.ErrSlow, tooSlow}, {inbound.ErrBusy, unavailable}, {inbound.ErrCut, badRequest}} {
 		if errors.Is(err, s.err) {
-			detail, _, _ := strings.Cut(err.Error(), " (") // what the connection said is for nobody
+			detail, _, _ := strings.Cut(err.Error(), " (") // without the error of the connection
 			if s.err == inbound.ErrMediaType {
 				return s.kind.problem(detail, Fault{"header.Content-Type", "is not what is taken here"}, Fault{"body", "is of another media type"})
 			}

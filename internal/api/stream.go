@@ -19,8 +19,8 @@ const (
 	// A stream says no more than this often how a message is getting on, however
 	// fast the record grows.
 	streamPause = 250 * time.Millisecond
-	// A comment keeps what stands between us and the client from hanging up. As often it
-	// is looked whether the reader may still read: signing out is not on the record.
+	// A comment keeps proxies from closing the connection. At the same interval the policy
+	// is asked again: signing out is not on the record.
 	streamBeat = 5 * time.Second
 	// A client that wants to hear more comes again, and shows again who it is.
 	streamLife = 5 * time.Minute

@@ -61,6 +61,8 @@ func TestWrongUseIsStatusTwoAndSaysWhy(t *testing.T) {
 		{[]string{"replay", "plan"}, "--reason"},
 		{[]string{"replay", "plan", "--reason", "x", "--state", "accepted"}, "failed or unknown"},
 		{[]string{"replay", "plan", "--reason", "x", "--from", "noon"}, "--from"},
+		{[]string{"replay", "plan", "--reason", "x", "--from", "noon", "--to", "midnight"}, "--to"},
+		{[]string{"replay", "plan", "--reason", " ", "--message", "17", "--domain", "a@b.test"}, "body.filter.domain is not what follows the @ of an address, as example.org; body.reason is required"},
 		{[]string{"replay", "start"}, "arg"},
 		{[]string{"replay", "status", "17"}, "17"},
 	} {

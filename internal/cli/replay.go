@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,23 +46,26 @@ func (env *environment) replayPlan() *cobra.Command {
 		Long: "Freezes the alerts that failed, or whose answer was never learned, and prints what repeating them would do.\n" +
 			"Nothing goes out before `postern replay start ID`.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var wrong []error
 			if message != "" {
 				id, err := uuid.Parse(message)
 				if err != nil {
-					return usageError{fmt.Errorf("--message %q is not the id of a message", message)}
+					wrong = append(wrong, fmt.Errorf("--message %q is not the id of a message", message))
+				} else {
+					f.MessageID = &id
 				}
-				f.MessageID = &id
 			}
-			for name, one := range map[string]struct {
-				text string
-				at   **time.Time
-			}{"from": {from, &f.From}, "to": {to, &f.To}} {
+			for _, one := range []struct {
+				name, text string
+				at         **time.Time
+			}{{"from", from, &f.From}, {"to", to, &f.To}} {
 				if one.text == "" {
 					continue
 				}
 				at, err := time.Parse(time.RFC3339, one.text)
 				if err != nil {
-					return usageError{fmt.Errorf("--%s %q is not a time, as 2026-03-01T12:00:00Z", name, one.text)}
+					wrong = append(wrong, fmt.Errorf("--%s %q is not a time, as 2026-03-01T12:00:00Z", one.name, one.text))
+					continue
 				}
 				*one.at = &at
 			}
@@ -69,7 +73,10 @@ func (env *environment) replayPlan() *cobra.Command {
 				f.State = append(f.State, events.AlertState(s))
 			}
 			if err := replay.Check(f, why); err != nil {
-				return usageError{err}
+				wrong = append(wrong, err)
+			}
+			if len(wrong) > 0 {
+				return usageError{errors.Join(wrong...)}
 			}
 			return env.with(cmd.Context(), func(s *system) error {
 				r, err := s.replays().Plan(cmd.Context(), operator(), f, why)

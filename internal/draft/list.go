@@ -64,14 +64,18 @@ func (b *Book) List(ctx context.Context, staff access.Subject, cursor string, li
 	if err := access.Allow(staff, access.SendMessage); err != nil {
 		return nil, "", err
 	}
-	at, id, err := parseCursor(cursor)
-	if err != nil {
-		return nil, "", err
+	after, args := "", []any{staff.ID, limit + 1}
+	if cursor != "" {
+		at, id, err := parseCursor(cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		after, args = "AND (saved_at, draft_id) < ($3, $4)", append(args, at, id)
 	}
 	rows, err := b.Pool.Query(ctx, `
 		SELECT draft_id, staff_id, version, page, wrapped_key, sealed, NULL::bytea, saved_at, copy_of FROM app.drafts
-		WHERE staff_id = $1 AND (saved_at, draft_id) < ($2, $3)
-		ORDER BY saved_at DESC, draft_id DESC LIMIT $4`, staff.ID, at, id, limit+1)
+		WHERE staff_id = $1 `+after+`
+		ORDER BY saved_at DESC, draft_id DESC LIMIT $2`, args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("listing drafts: %w", err)
 	}
@@ -93,11 +97,8 @@ func (b *Book) List(ctx context.Context, staff access.Subject, cursor string, li
 
 func cursorOf(d Draft) string { return fmt.Sprintf("%d_%s", d.SavedAt.UnixMicro(), d.ID) }
 
-// parseCursor gives the place after which a page begins.
+// parseCursor gives the draft after which a page begins.
 func parseCursor(cursor string) (time.Time, uuid.UUID, error) {
-	if cursor == "" {
-		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), uuid.Max, nil
-	}
 	micros, id, _ := strings.Cut(cursor, "_")
 	at, err := strconv.ParseInt(micros, 10, 64)
 	if err != nil || at < 0 || at > 1e16 {

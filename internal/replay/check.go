@@ -21,7 +21,13 @@ type Fault struct{ Location, Message string }
 // Invalid says everything that is wrong with a plan.
 type Invalid struct{ Faults []Fault }
 
-func (e *Invalid) Error() string { return e.Faults[0].Location + " " + e.Faults[0].Message }
+func (e *Invalid) Error() string {
+	all := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		all[i] = f.Location + " " + f.Message
+	}
+	return strings.Join(all, "; ")
+}
 
 // Check tells whether a plan could be made of a filter and a reason: its error is
 // an [Invalid].

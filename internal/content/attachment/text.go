@@ -13,11 +13,16 @@ import (
 // it was saved in. What is stored of the document, and handed out to be saved, stays
 // as it was uploaded.
 func Text(data []byte) string {
-	text := charset.Of(data).Decode(data)
-	return strings.TrimRight(text, endOfFile)
+	c := charset.Of(data)
+	if isUTF16(c) && len(data)%2 == 1 { // behind its last character: DOS writes the byte alone
+		data = bytes.TrimSuffix(data, []byte(endOfFile))
+	}
+	return strings.TrimRight(c.Decode(data), endOfFile)
 }
 
-// endOfFile is what programs of DOS, and some since, write behind a text.
+func isUTF16(c charset.Charset) bool { return c == charset.UTF16LE || c == charset.UTF16BE }
+
+// endOfFile is what programs of DOS, and some since, write at the end of a text.
 const endOfFile = "\x1A"
 
 // sniffText names the type of a text by what it says in UTF-8, so that HTML is found
@@ -27,7 +32,7 @@ func sniffText(data []byte) string {
 	if strings.ContainsFunc(text, isBinary) {
 		return ""
 	}
-	if c := charset.Of(data); (c == charset.UTF16LE || c == charset.UTF16BE) && strings.ContainsRune(text, '\uFFFD') {
+	if isUTF16(charset.Of(data)) && strings.ContainsRune(text, '\uFFFD') {
 		return ""
 	}
 	detected := mimetype.Detect([]byte(text))

@@ -32,7 +32,7 @@ var allowed = []kind{
 	{"GIF", "image/gif", []string{".gif"}, nil},
 	{"TIFF", "image/tiff", []string{".tiff", ".tif"}, nil},
 	{"WebP", "image/webp", []string{".webp"}, nil},
-	{"HEIC", "image/heic", []string{".heic", ".heif"}, []string{"image/heif", "image/heic-sequence", "image/heif-sequence"}},
+	{"HEIC", "image/heic", []string{".heic", ".heif", ".heics", ".heifs", ".hif"}, []string{"image/heif", "image/heic-sequence", "image/heif-sequence"}},
 	{"RTF", "application/rtf", []string{".rtf"}, []string{"text/rtf"}},
 	{"Word (.docx)", "application/vnd.openxmlformats-officedocument.wordprocessingml.document", []string{".docx"}, nil},
 	{"Excel (.xlsx)", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", []string{".xlsx"}, nil},

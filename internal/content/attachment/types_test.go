@@ -154,6 +154,12 @@ func TestHEIF(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, k.mediaType, err)
 		}
 	}
+	// Cameras name them so, too: the page offers these names, and they stay.
+	for _, name := range []string{"burst.heics", "burst.HEIFS", "photo.hif"} {
+		if k, err := kindOf([]byte("\x00\x00\x00\x18ftyphevc\x00\x00\x00\x00msf1hevc"), name); err != nil || k.nameFor(name) != name || !hasExtension(name, Extensions()) {
+			t.Errorf("%s: %s, %v", name, k.mediaType, err)
+		}
+	}
 	for _, brand := range []string{"heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"} {
 		if k, err := kindOf([]byte("\x00\x00\x00\x18ftyp"+brand+"\x00\x00\x00\x00mif1heic"), "a.heif"); err != nil || k.mediaType != "image/heic" {
 			t.Errorf("%s: %s, %v", brand, k.mediaType, err)
@@ -175,6 +181,8 @@ func TestTexts(t *testing.T) {
 		{"UTF-16 without a mark", little}, {"UTF-16, big-endian, without a mark", big},
 		{"with an end-of-file character", []byte(says + endOfFile)}, {"with several", []byte(says + endOfFile + endOfFile)},
 		{"Windows-1252 with one", append(latin1[:len(latin1):len(latin1)], 0x1A)}, {"UTF-16 with one", append(little[:len(little):len(little)], 0x1A, 0)},
+		{"UTF-16 with one of a single byte", append(little[:len(little):len(little)], 0x1A)}, {"UTF-16, big-endian, likewise", append(big[:len(big):len(big)], 0x1A)},
+		{"UTF-16 with a mark, likewise", append([]byte("\xFF\xFE"), append(little[:len(little):len(little)], 0x1A)...)},
 	} {
 		for file, want := range map[string]string{"a.txt": "text/plain", "a.csv": "text/csv"} {
 			k, err := kindOf(c.data, file)

@@ -122,10 +122,16 @@ func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.Is(err, access.ErrNoEnrolment):
 		return p.kit.Redirect(w, r, home, page.Sentence(err))
-	case errors.Is(err, access.ErrWrongCode):
-		return p.showEnrolment(w, r, err, page.Errors{{Field: "code", Message: page.Sentence(err)}})
-	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
-		return p.showEnrolment(w, r, err, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+	case errors.Is(err, access.ErrWrongCode), errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+		var errs page.Errors
+		for _, one := range page.Faults(err) {
+			if errors.Is(one, access.ErrWrongCode) { // its field comes first
+				errs = append(page.Errors{{Field: "code", Message: page.Sentence(one)}}, errs...)
+				continue
+			}
+			errs = append(errs, page.Error{Field: "password", Message: page.Sentence(one)})
+		}
+		return p.showEnrolment(w, r, err, errs)
 	case err != nil:
 		return err
 	}

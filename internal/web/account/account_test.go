@@ -62,7 +62,9 @@ func TestASecondFactor(t *testing.T) {
 	sam.Post("/account/second-factor/confirm", url.Values{"code": {"000000"}, "password": {webtest.Password}}).
 		Is(http.StatusUnprocessableEntity).Says("The code is wrong").Holds(`href="#code"`, secret)
 	sam.Post("/account/second-factor/confirm", url.Values{"code": {app(t, s, secret)}, "password": {"wrong"}}).
-		Is(http.StatusUnprocessableEntity).Says("This is not your current password").Holds(`href="#password"`)
+		Is(http.StatusUnprocessableEntity).Says("This is not your current password").Holds(`href="#password"`).Hides(`href="#code"`)
+	sam.Post("/account/second-factor/confirm", url.Values{"code": {"12"}, "password": {"wrong"}}).
+		Is(http.StatusUnprocessableEntity).Says("The code is wrong", "This is not your current password").Holds(`href="#code"`, `href="#password"`)
 	secret, recovery := equip(t, s, sam)
 	sam.Get("/account").Says("8 recovery codes are left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -144,22 +147,45 @@ func membersOf(l labels.Labels, found []directory.Member, now time.Time) []membe
 	return members
 }
 
-// recipients lists who gets the message, a page at a time.
+// recipients lists the recipients of a draft, a page at a time.
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
-	return p.listed(w, r, p.kit.Compose.Audience, page.View{Template: "recipients.html", Title: "Who gets it"})
+	all := audience{p.kit.Compose.Audience, func(c directory.Counts) int { return c.Count }}
+	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Who gets it"})
 }
 
-// An audience gives up to limit recipients of a selection after a cursor, and the cursor
-// of the next ones.
-type audience func(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
+// An audience is some of the recipients of a selection.
+type audience struct {
+	// page gives up to limit of them after a cursor, and the cursor of the next ones.
+	page func(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
+	// total is how many they are.
+	total func(directory.Counts) int
+}
 
-// listed shows, in view, the part of a draft's audience that a request asks for.
-func (p *Pages) listed(w http.ResponseWriter, r *http.Request, audience audience, view page.View) error {
+// listedPart is a part of a draft's audience.
+type listedPart struct {
+	ID           uuid.UUID
+	Members      []member
+	Before       int // recipients on the pages before this one
+	Total        int // 0: not known
+	Newer, Older string
+}
+
+// From and To are the places of the first and the last of the page among all, from 1.
+func (l listedPart) From() int { return l.Before + 1 }
+
+// To is the last of them.
+func (l listedPart) To() int { return l.Before + len(l.Members) }
+
+// listed shows, in view, the part of a draft's audience that a request asks for. The first
+// page counts all, which takes as long as the check does; it hands the total on to the
+// pages after it.
+func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view page.View) error {
 	d, err := p.open(r)
 	if err != nil {
 		return err
 	}
-	found, next, err := audience(r.Context(), page.Subject(r), d.Recipients, 2*perPage, r.FormValue("cursor"))
+	cursor := r.FormValue("cursor")
+	found, next, err := of.page(r.Context(), page.Subject(r), d.Recipients, 2*perPage, cursor)
 	if err != nil {
 		return err
 	}
@@ -167,12 +193,26 @@ func (p *Pages) listed(w http.ResponseWriter, r *http.Request, audience audience
 	if err != nil {
 		return err
 	}
-	data := struct {
-		ID           uuid.UUID
-		Members      []member
-		Newer, Older string
-	}{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
-	data.Newer, data.Older = pages(r, next)
+	data := listedPart{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
+	switch {
+	case cursor != "":
+		data.Before, data.Total = page.Number(r, "before", 0, math.MaxInt32), page.Number(r, "total", 0, math.MaxInt32)
+	case len(found) > 0 || next != "":
+		counts, err := p.kit.Compose.Preview(r.Context(), page.Subject(r), d.Recipients)
+		if err != nil {
+			return err
+		}
+		data.Total = of.total(counts)
+	}
+	if data.Total > 0 { // one who was added since it was counted is listed too
+		data.Total = max(data.Total, data.To())
+	}
+	if cursor != "" {
+		data.Newer = r.URL.Path
+	}
+	if next != "" {
+		data.Older = r.URL.Path + "?" + url.Values{"cursor": {next}, "before": {strconv.Itoa(data.To())}, "total": {strconv.Itoa(data.Total)}}.Encode()
+	}
 	view.Section, view.Data = "compose", data
 	return p.kit.Render(w, r, set, view)
 }

@@ -53,7 +53,8 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 		"Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
 		Holds(`href="https://clinic.example/a?b=1&amp;c=2"`).Hides("<b>this</b>", `name="confirm"`)
 	page.Says("they can’t sign in to the portal, so they won’t see this message there").Hides("next sign in")
-	w.Get(w.at+"/letters").Is(http.StatusOK).Says("Name of ann", "Send them a letter").Hides("Name of ben")
+	w.Get(w.at+"/letters").Is(http.StatusOK).Says("1–1 of 1 portal user", "Name of ann", "Send them a letter").Hides("Name of ben")
+	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–2 of 2 portal users", "Name of ann", "Name of ben")
 	letters := w.Get(w.at + "/letters.csv").Is(http.StatusOK)
 	if rows := strings.Split(letters.Body, "\r\n"); len(rows) != 3 || rows[0] != "\ufeffportal_user_id,name,who" || !strings.HasPrefix(rows[1], "ann,Name of ann,") {
 		t.Errorf("the file is %q", letters.Body)
@@ -139,9 +140,10 @@ func TestTheAudienceIsListedInPages(t *testing.T) {
 	w := compose(t, sender(t, s))
 	w.press("add-group:all_portal_users", nil)
 	w.check(text("Hello", "text")).Says("See all 60 portal users", "Name of user-09").Hides("Name of user-10")
-	first := w.Get(w.at+"/recipients").Is(http.StatusOK).Says("Name of user-00", "Name of user-49", "Has an account").Hides("Name of user-50")
+	first := w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–50 of 60 portal users", "Name of user-00", "Name of user-49", "Has an account").Hides("Name of user-50")
 	next := regexp.MustCompile(`href="([^"]+cursor=[^"]+)"`).FindStringSubmatch(first.Body)
-	w.Get(next[1]).Is(http.StatusOK).Says("Name of user-50", "Name of user-59", "First page").Hides("Next page")
+	w.Get(html.UnescapeString(next[1])).Is(http.StatusOK).Says("51–60 of 60 portal users", "Name of user-50", "Name of user-59", "First page").Hides("Next page")
+	w.Get(w.at + "/letters").Is(http.StatusOK).Says("All recipients have an e-mail address.").Hides("0 portal users")
 	w.Get(w.at + "/recipients?cursor=x").Is(http.StatusNotFound)
 }
 
@@ -159,7 +161,7 @@ func TestAChangedAudienceIsShownAgain(t *testing.T) {
 		Says("has changed since you looked", "there were 1. Now there are 2.", "Linked to an active patient 1 2", "Type 2 to confirm", "Name of ben")
 	s.Exec(t, `UPDATE app.patients SET status = 'discharged' WHERE patient_id = 'pt-ann'`)
 	s.System.PortalUser(t, "cy")
-	again = w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusConflict).Says("As many as when you looked before, but not the same people.")
+	again = w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusConflict).Says("The same number as before, but not the same people.")
 	if n := count(t, s, sends); n != 0 {
 		t.Fatalf("%d sends", n)
 	}
@@ -193,7 +195,7 @@ func TestAMessageIsScheduled(t *testing.T) {
 	for name, value := range map[string]string{"when": "later", "send-day": at.Format("2"), "send-month": at.Format("1"), "send-year": at.Format("2006"), "send-time": "9:30 am"} {
 		later.Set(name, value)
 	}
-	page := w.check(later).Is(http.StatusOK).Says(at.Format("2 January 2006")+", 9:30 am", "the clinic’s time zone", "Schedule message", "call it off until it goes out")
+	page := w.check(later).Is(http.StatusOK).Says(at.Format("2 January 2006")+", 9:30 am", "the clinic’s time zone", "Schedule message", "cancel it until it goes out")
 	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("Scheduled The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
 	var release time.Time
 	if err := s.Admin.QueryRow(t.Context(), `SELECT release_at FROM app.sends`).Scan(&release); err != nil {

@@ -34,7 +34,7 @@ func TestAddingPortalUsers(t *testing.T) {
 	w.press("find", search("annik")).Is(http.StatusOK).
 		Says("Name of ann", "Name of ben", "Authorized Representative of Annika Berg (discharged)", "ben@example.org").Holds(`value="Hello"`)
 	w.press("find", search("BEN@exam")).Says("Name of ben").Hides("Name of ann")
-	w.press("", search("nobody of that name")).Is(http.StatusOK).Says("Nobody is found by that")
+	w.press("", search("nobody of that name")).Is(http.StatusOK).Says("No one matches that search")
 	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").Holds(`value="remove-user:ben"`).Hides(`value="add-user:ben"`)
 	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").Holds(`value="Hello"`)
 	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).Hides("Remove Name of ben").Says("Remove Name of ann")
@@ -111,7 +111,7 @@ func TestStaffBcc(t *testing.T) {
 	w.press("add-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Says("Remove Bo Berg")
 	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("not staff any more")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"bo"}}).Is(http.StatusOK).Says("Bo Berg", "Added")
-	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"nobody"}}).Says("No staff are found")
+	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"nobody"}}).Says("No staff match that search")
 	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
 }
 

@@ -144,7 +144,7 @@ func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 		t.Errorf("saving led to %s, not to the draft at %s", w.page.URL, w.at)
 	}
 	v.Get(w.at).Is(http.StatusOK).Holds(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
-	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "Nobody yet").Hides("<script>alert", "<title>&lt;script")
+	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").Hides("<script>alert", "<title>&lt;script")
 	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "can’t be brought back")
 	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft is deleted.", "No drafts. Compose a message.")
 	v.Get(w.at).Is(http.StatusNotFound).Says("There is no such draft", "sent or deleted")

@@ -5,22 +5,25 @@ import (
 	"net/http"
 	"time"
 
+	"postern/internal/access"
 	"postern/internal/directory"
 	"postern/internal/export"
 	"postern/internal/web/page"
 )
 
-// letters lists who gets the message by post alone, having no e-mail address to sign in
-// with, a page at a time.
+// letters lists the recipients without an e-mail address, a page at a time. They can't
+// sign in, so the message reaches them by post alone.
 func (p *Pages) letters(w http.ResponseWriter, r *http.Request) error {
-	return p.listed(w, r, p.kit.Compose.AudienceWithoutEmail, page.View{Template: "letters.html", Title: "Recipients without an e-mail address"})
+	some := audience{p.kit.Compose.AudienceWithoutEmail, func(c directory.Counts) int { return c.Warnings[string(directory.NoAddress)] }}
+	return p.listed(w, r, some, page.View{Template: "letters.html", Title: "Recipients without an e-mail address"})
 }
 
 // writing is how long the reader may take for one batch of a file.
 const writing = time.Minute
 
-// lettersFile gives the same as a file (RFC 4180), read and written in batches. Where
-// that fails half-way the download breaks off, and does not end as if it were whole.
+// lettersFile gives the same as a file (RFC 4180), read and written in batches. Each batch
+// is read by the permissions that the reader has by then. Where a batch fails the download
+// breaks off, and does not end as if it were whole.
 func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	d, err := p.open(r)
 	if err != nil {
@@ -30,10 +33,16 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	reader := page.Subject(r)
 	file, control := csv.NewWriter(w), http.NewResponseController(w)
 	file.UseCRLF = true
 	for cursor, begun := "", false; ; begun = true {
-		found, next, err := p.kit.Compose.AudienceWithoutEmail(r.Context(), page.Subject(r), d.Recipients, directory.MostPerPage, cursor)
+		if begun {
+			if reader, err = access.Again(r.Context()); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}
+		found, next, err := p.kit.Compose.AudienceWithoutEmail(r.Context(), reader, d.Recipients, directory.MostPerPage, cursor)
 		if err != nil && !begun {
 			return err
 		}

@@ -17,10 +17,6 @@ import (
 
 // send sends a draft as it was checked, and deletes it.
 func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, 1<<16)
-	if err := r.ParseForm(); err != nil {
-		return unreadable(err)
-	}
 	ctx, me := r.Context(), page.Subject(r)
 	d, err := p.open(r)
 	if errors.Is(err, draft.ErrNotFound) { // pressed twice: the first has sent it

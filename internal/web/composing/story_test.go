@@ -120,7 +120,7 @@ func TestStoryADraftSurvivesAReload(t *testing.T) {
 	b.Reads("Subject", "Half a tho")
 	b.Reads("Message", "Dear Ben,\n\nas we said")
 	b.Open("/messages/drafts")
-	b.Sees("Half a tho", "Nobody yet")
+	b.Sees("Half a tho", "No recipients yet")
 }
 
 // The warning before the session ends saves what was typed a moment ago.
@@ -309,5 +309,5 @@ func TestStoryTypingOnWhileSomebodyIsAdded(t *testing.T) {
 	b.Sees("Added Cy Adams")
 	b.Press("i")
 	b.Reads("Add User", "anni")
-	b.Sees("Nobody is found by that")
+	b.Sees("No one matches that search")
 }

@@ -36,7 +36,7 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.Sees("Scheduled", "The message goes out", "Cancel sending")
 	b.AccessibleAnyhow()
 	c.Clock.Advance(6 * time.Minute) // it is time
-	b.Sees("Everybody could read it", "Recall", "2 of 2 (100 %)", "The e-mail that a message waits was accepted")
+	b.Sees("Delivered to all recipients", "Recall", "2 of 2 (100 %)", "The e-mail that a message waits was accepted")
 	b.SeesNot("Cancel sending", "Not yet")
 	b.Accessible()
 	if err := c.reads(t, anna, id); err != nil {
@@ -96,7 +96,7 @@ func TestStoryUndo(t *testing.T) {
 	b.Screenshot("message-undo")
 	b.TabTo("Undo sending")
 	b.Press("Enter")
-	b.Sees("Undone. Nobody gets the message.", "Cancelled")
+	b.Sees("Undone. No one will receive the message.", "Cancelled")
 	b.SeesNot("Undo sending")
 	b.AccessibleAnyhow()
 }
@@ -109,7 +109,7 @@ func TestStoryRecall(t *testing.T) {
 	anna := c.person(t, "anna")
 	id := c.sendAs(t, sam, "Wrong file", "anna")
 	b.Open("/messages/" + id)
-	b.Sees("Everybody could read it")
+	b.Sees("Delivered to all recipients")
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestStoryRecall(t *testing.T) {
 	b.Press("I", "t", " ", "w", "a", "s")
 	b.Screenshot("recall")
 	b.Click("Recall the message")
-	b.Sees("The message was taken back.", "Reason on the record: It was")
+	b.Sees("The message was recalled.", "Reason on the record: It was")
 	b.AccessibleAnyhow()
 }
 
@@ -145,7 +145,7 @@ func TestStoryTheList(t *testing.T) {
 	held := 0
 	gone := c.sendAs(t, sam, "Aftercare instructions", "bo", func(r *compose.Request) { r.StaffBcc = []string{sam.ID}; r.UndoSeconds = &held })
 	b.Open("/messages/" + gone)
-	b.Sees("Everybody could read it")
+	b.Sees("Delivered to all recipients")
 	if err := c.Compose.Recall(t.Context(), sam, uuid.MustParse(gone), "The wrong file was attached"); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestStoryTheList(t *testing.T) {
 	b.Sees("Aftercare instructions", "Messages that name you as Staff Bcc")
 	b.AccessibleAnyhow()
 	b.Click("Aftercare instructions")
-	b.Sees("The message was taken back")
+	b.Sees("The message was recalled")
 	b.AccessibleAnyhow()
 	b.Screenshot("message-recalled")
 }

@@ -48,7 +48,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			return sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
 		}},
 		"recalled": {hold: undo(0), button: "Edit and send again", before: func(t *testing.T, c *clinic, sam *webtest.Visitor, id string) *webtest.Page {
-			c.until(t, sam, "/messages/"+id, "Everybody could read it")
+			c.until(t, sam, "/messages/"+id, "Delivered to all recipients")
 			return sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"the wrong file"}}).Is(http.StatusOK)
 		}},
 	} {
@@ -72,7 +72,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			bea.Get("/messages/" + id).Is(http.StatusOK).Hides(one.button)
 			bea.Post("/messages/"+id+"/edit", nil).Is(http.StatusNotFound)
 
-			opened := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Consent form"`).Says("Consent.pdf", "15 bytes", "Name of anna", "All Portal Users", "Bea Bcc", "a copy of a message that was taken back")
+			opened := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Consent form"`).Says("Consent.pdf", "15 bytes", "Name of anna", "All Portal Users", "Bea Bcc", "a copy of a message that was cancelled or recalled")
 			again := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK)
 			if !strings.HasPrefix(opened.URL.Path, "/messages/drafts/") || again.URL.Path != opened.URL.Path || c.drafts(t, sam) != 1 {
 				t.Fatalf("it opens %s, then %s; there are %d drafts", opened.URL, again.URL, c.drafts(t, sam))
@@ -164,7 +164,7 @@ func TestStoryNoticesEnd(t *testing.T) {
 	b.At("/messages/" + id)
 	b.Sees("This message can't be recalled", "Scheduled")
 	c.Clock.Advance(6 * time.Minute)
-	b.Sees("Everybody could read it")
+	b.Sees("Delivered to all recipients")
 	b.SeesNot("This message can't be recalled")
 	b.AccessibleAnyhow()
 

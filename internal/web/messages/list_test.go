@@ -187,7 +187,7 @@ func TestBccdToMe(t *testing.T) {
 	c := open(t)
 	c.person(t, "anna")
 	sam, bea := c.Staff(t, "Sam Staff", access.SendPortalMessage), c.Staff(t, "Bea Bcc")
-	bea.Get("/messages/bcc").Is(http.StatusOK).Says("Bcc'd to me", "No messages. Nobody has named you as Staff Bcc yet.")
+	bea.Get("/messages/bcc").Is(http.StatusOK).Says("Bcc'd to me", "No messages. No one has named you as Staff Bcc yet.")
 	id := c.delivered(t, sam, "Quarterly letter", "anna", bcc(bea))
 	c.delivered(t, sam, "Between Sam and Anna", "anna")
 
@@ -199,5 +199,5 @@ func TestBccdToMe(t *testing.T) {
 	bea.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
 	bea.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
 	bea.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine"}}).Is(http.StatusForbidden)
-	sam.Get("/messages/bcc").Says("Nobody has named you").Hides("Quarterly letter")
+	sam.Get("/messages/bcc").Says("No one has named you").Hides("Quarterly letter")
 }

@@ -23,8 +23,9 @@ import (
 type shown struct {
 	standing
 	compose.Heading
-	Gone *gone // how its content was erased
-	To   addressees
+	Gone   *gone // how its content was erased
+	To     addressees
+	ByPost tracking.Total // recipients without an e-mail address
 
 	// What follows is for the sender and Staff Bcc alone.
 	Content bool
@@ -67,6 +68,11 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.M
 		return err
 	}
 	s.To = to[0]
+	if m.Progress.AlertSkipped > 0 {
+		if s.ByPost, err = p.kit.Tracking.Total(r.Context(), m, tracking.NoAddress, ""); err != nil {
+			return err
+		}
+	}
 	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s
 	return p.kit.Render(w, r, set, view)
 }
@@ -173,6 +179,9 @@ func (s standing) Words() string { return statusOf(s.Message) }
 func (s standing) SecondsLeft() int {
 	return max(int(math.Ceil(s.ReleaseAt.Sub(s.Now).Seconds())), 0)
 }
+
+// Over says that what has not happened to the message will not: it was taken back.
+func (s standing) Over() bool { return s.Status == "cancelled" || s.Status == "recalled" }
 
 // MayRecall says whether the reader may take it back from those who got it.
 func (s standing) MayRecall() bool { return s.Own && (s.Status == "sending" || s.Status == "sent") }

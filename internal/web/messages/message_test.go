@@ -35,8 +35,8 @@ func TestAMessage(t *testing.T) {
 	}
 
 	page := sam.Get("/messages/"+id).Is(http.StatusOK).Says(
-		"Consent form", "Sent", "Everybody could read it", "Can be read in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
-		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First could be read", "As portal users see it.",
+		"Consent form", "Sent", "Delivered to all recipients", "In the inbox in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
+		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First delivered", "As portal users see it.",
 		"The text of Consent form.", "Consent.pdf", "15 bytes", "Recall").
 		Holds(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
 		Hides("hx-get=\"/messages", "/cancel", "Not yet")
@@ -87,7 +87,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 		v.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine now"}}).Is(http.StatusNotFound)
 		v.Post("/messages/"+id+"/cancel", nil).Is(http.StatusNotFound)
 	}
-	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Everybody could read it")
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Delivered to all recipients")
 }
 
 // Undo takes a message back before anybody has got it, and twice is once.
@@ -101,12 +101,12 @@ func TestUndo(t *testing.T) {
 		Says("About to go out", "The message goes out in", "seconds.", "Undo sending", "Not yet").
 		Holds(`hx-get="/messages/`+id+`/progress?seen=scheduled-0-true"`, `hx-trigger="every 1s"`, `role="timer"`).Hides("Recall")
 	sam.Get("/messages").Says("About to go out")
-	sam.Get("/messages/" + id + "/recipients").Says("Nobody has got the message yet.")
+	sam.Get("/messages/" + id + "/recipients").Says("No one has received the message yet.")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).
-		Says("Undone. Nobody gets the message.", "Cancelled", "Nobody got it.").Hides("Undo sending", "Recall")
+		Says("Undone. No one will receive the message.", "Cancelled", "No one received it.", "First delivered Never", "Portal Users never received this.").Hides("Undo sending", "Recall", "Not yet")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("Cancelled")
-	sam.Get("/messages/" + id + "/recipients").Says("The message was called off. Nobody got it.")
-	sam.Get("/messages").Says("Cancelled", "Nobody got it")
+	sam.Get("/messages/" + id + "/recipients").Says("The message was cancelled. No one received it.")
+	sam.Get("/messages").Says("Cancelled", "No one received it")
 }
 
 // A message that waits for its time says when that is, and can be called off till then.
@@ -119,7 +119,7 @@ func TestCancel(t *testing.T) {
 	sam.Get("/messages/"+id).Says("Scheduled", "The message goes out", "Cancel sending").Hides("hx-get=\"/messages", "Undo")
 	sam.Get("/messages/" + id + "/recall").Says("This message can't be recalled")
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"early"}}).Is(http.StatusConflict).Says("There is nothing to recall")
-	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("The message was called off. Nobody gets it.")
+	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("The message was cancelled. No one will receive it.")
 }
 
 // Who presses Undo too late is told so, and what can be done instead.
@@ -130,7 +130,7 @@ func TestUndoTooLate(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
 	id := c.delivered(t, sam, "Gone", "anna")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusConflict).
-		Says("There is a problem", "It is too late to call this message off", "You can recall it instead", "Everybody could read it", "Recall")
+		Says("There is a problem", "It is too late to cancel this message", "You can recall it instead", "Delivered to all recipients", "Recall")
 }
 
 // Recall says first how many have opened the message, wants a reason, and then
@@ -142,7 +142,7 @@ func TestRecall(t *testing.T) {
 	c.person(t, "bo")
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
 	id := c.delivered(t, sam, "Wrong file", "anna bo")
-	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("Nobody of the 2 who got it has opened it yet.", "It goes on the record as you type it")
+	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("None of the 2 recipients has opened it.", "It goes on the record as you type it")
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestRecall(t *testing.T) {
 	}
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"The wrong file was attached"}}).Is(http.StatusOK).
-		Says("The message was taken back. Nobody can read it any more.", "Recalled", "1 had opened it", "Reason on the record: The wrong file was attached",
+		Says("The message was recalled. No one can read it any more.", "Recalled", "1 had opened it", "Reason on the record: The wrong file was attached",
 			"Portal Users can't read this any more").Hides("/recall")
 	if err := c.reads(t, anna, id); !errors.Is(err, inbox.ErrRecalled) {
 		t.Errorf("reading it gives %v", err)

@@ -20,10 +20,10 @@ type figure struct {
 func (s standing) Figures() []figure {
 	p, recipients := s.Progress, at(s.Message)+"/recipients"
 	return []figure{
-		{"delivered", "Delivered", "Can be read in the portal", p.Delivered, p.Recipients, recipients},
+		{"delivered", "Delivered", "In the inbox in the portal", p.Delivered, p.Recipients, recipients},
 		{"alerted", "Alerted", "The e-mail that a message waits was accepted", p.Alerted, p.Recipients, recipients + "?alert=accepted"},
 		{"failed", "Failed", "The e-mail was refused; the message can be read all the same", p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
-		{"skipped", "Skipped", "No e-mail was sent: no address, or no active account", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
+		{"skipped", "Skipped", "No e-mail was sent, for example because there is no address", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
 		{"unknown", "Unknown", "The e-mail service never answered", p.AlertUnknown, p.Recipients, recipients + "?alert=unknown"},
 		{"opened", "Opened", "Read in the portal", p.Opened, p.Recipients, recipients + "?opened=true"},
 	}
@@ -51,21 +51,30 @@ func (s standing) Every() int {
 	return 0
 }
 
-// Seen names what the reader has been told of the progress: the status, and
+// state names what the page says of the message besides its numbers: the status, and the
+// pause that keeps its alerts back.
+func (s standing) state() string {
+	if s.Pause == nil {
+		return s.Status
+	}
+	return fmt.Sprintf("%s.%d", s.Status, s.Pause.PausedAt.UnixMicro())
+}
+
+// Seen names what the reader has been told of the progress: the state, and
 // quarters of the deliveries.
 func (s standing) Seen() string {
 	quarters := 0
 	if s.Progress.Recipients > 0 {
 		quarters = 4 * s.Progress.Delivered / s.Progress.Recipients
 	}
-	return fmt.Sprintf("%s-%d-%t", s.Status, quarters, s.Every() > 0)
+	return fmt.Sprintf("%s-%d-%t", s.state(), quarters, s.Every() > 0)
 }
 
 // moved is the standing after what the reader has seen.
 type moved struct {
 	standing
 	News    bool // something is worth saying
-	Changed bool // and it is the status
+	Changed bool // and it is the state
 }
 
 // progress answers htmx with the parts of the page of a message that have changed.
@@ -82,7 +91,7 @@ func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	before, seen := r.FormValue("seen"), now.Seen()
-	status, _, _ := strings.Cut(before, "-")
+	state, _, _ := strings.Cut(before, "-")
 	return p.kit.Fragment(w, r, set, "progress", page.View{Template: "message.html",
-		Data: moved{now, before != seen, status != m.Status}})
+		Data: moved{now, before != seen, state != now.state()}})
 }

@@ -84,6 +84,11 @@ func TestRecipients(t *testing.T) {
 		sam.Get(at + "?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
 		sam.Get(at + ".csv?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
 	}
+	// Those who can't sign in are counted apart on the message's page, and there alone.
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("1 portal user without an e-mail address can't sign in to the portal. List the recipients to send a letter to.")
+	c.Exec(t, `UPDATE record.chunks SET alert_reason = 'the account is not active' WHERE message_id = $1 AND alert_state = 'skipped'`, id)
+	c.Exec(t, `UPDATE record.alert_exceptions SET reason = 'the account is not active' WHERE message_id = $1 AND state = 'skipped'`, id)
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Skipped").Hides("without an e-mail address")
 	director := c.Staff(t, "Dee Director", access.ReadRecord, access.ImportDirectory)
 	director.Get(at).Holds(`href="/directory/portal-users/anna"`)
 }
@@ -151,9 +156,9 @@ func TestALargeListOfRecipients(t *testing.T) {
 	sam.Get(at + "?q=rare&opened=true").Says("No recipient matches.")
 	sam.Get(at+"?q=common").Says("Ada Common", "More recipients", "1–50 of more than").Hides("Search more", "Kim")
 	// Twenty-five hundred are called Kim, of whom one got the message.
-	page := sam.Get(at+"?q=kim").Says("Nobody found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
+	page := sam.Get(at+"?q=kim").Says("No recipients found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
 	for range 3 {
-		page = sam.Get(href(t, page.Body, at+"?after=")).Says("Nobody found so far.", "First recipients")
+		page = sam.Get(href(t, page.Body, at+"?after=")).Says("No recipients found so far.", "First recipients")
 	}
 	sam.Get(href(t, page.Body, at+"?after=")).Says("Kim Common").Hides("Search more", "Ada")
 
@@ -191,7 +196,7 @@ func TestNoWorkingEmail(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
-	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("Everybody has an e-mail address that works")
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("No one is without a working e-mail address")
 	for _, id := range []string{"anna", "bo", "cy", "dee"} {
 		c.person(t, id)
 	}

@@ -29,14 +29,14 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = p.kit.Compose.Cancel(r.Context(), page.Subject(r), m.ID)
 	if errors.Is(err, compose.ErrTooLate) {
-		return p.tooLate(w, r, "It is too late to call this message off: it is going out already. You can recall it instead.")
+		return p.tooLate(w, r, "It is too late to cancel this message: it is going out already. You can recall it instead.")
 	}
 	if err != nil {
 		return err
 	}
-	notice := "The message was called off. Nobody gets it."
+	notice := "The message was cancelled. No one will receive it."
 	if m.Hold == events.HoldUndo {
-		notice = "Undone. Nobody gets the message."
+		notice = "Undone. No one will receive the message."
 	}
 	return p.kit.Redirect(w, r, at(m), notice)
 }
@@ -66,7 +66,7 @@ func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if m.Status != "sending" && m.Status != "sent" {
-		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was taken back before.")
+		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was recalled before.")
 	}
 	return p.showRecall(w, r, m, "", nil)
 }
@@ -97,5 +97,5 @@ func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, at(m), "The message was taken back. Nobody can read it any more.")
+	return p.kit.Redirect(w, r, at(m), "The message was recalled. No one can read it any more.")
 }

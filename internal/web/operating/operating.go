@@ -2,8 +2,8 @@
 // what is parked, and the switch that stops alerts. They show ids, counts and
 // reasons, and nothing of what a message says.
 //
-// The overview renews itself every few seconds where scripts run; what can be pressed
-// stands outside of what is renewed, so that it stays where it is.
+// The overview renews itself every few seconds where scripts run. The switch of alerting is
+// renewed only when the pauses have changed, so that what is typed stays.
 package operating
 
 import (

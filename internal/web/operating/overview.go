@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +21,11 @@ type overview struct {
 	Pauses          []alerting.Pause
 	Reason, Message string // as they were typed, where they could not be taken
 	Most            int
+	Changed         bool // the pauses are others than the reader has seen
 }
+
+// Seen names the pauses that the page shows.
+func (o overview) Seen() string { return alerting.Mark(o.Pauses) }
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	return p.showOverview(w, r, nil)
@@ -35,11 +40,15 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 	if err != nil {
 		return err
 	}
-	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs,
-		Data: overview{state, chartOf(state.Alerts), pauses, r.PostFormValue("reason"), r.PostFormValue("message"), alerting.MaxReason}}
+	data := overview{State: state, Chart: chartOf(state.Alerts), Pauses: pauses, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message"), Most: alerting.MaxReason}
+	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
 	if page.IsFragment(r) {
+		seen := r.FormValue("seen")
+		data.Changed = seen != "" && seen != data.Seen()
+		view.Data = data
 		return p.kit.Fragment(w, r, set, "live", view)
 	}
+	view.Data = data
 	return p.kit.Render(w, r, set, view)
 }
 
@@ -58,34 +67,59 @@ func stretch(at time.Time, d time.Duration) string {
 // switchAlerting stops alerts or lets them go on, of all messages or of one, and leads
 // back to where it was pressed.
 func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
-	change, notice := p.kit.Alerting.Pause, "Alerting is paused. What is being sent at this moment is finished; everything else waits."
+	change, done := p.kit.Alerting.Pause, "paused"
 	switch r.PathValue("change") {
 	case "pause":
 	case "resume":
-		change, notice = p.kit.Alerting.Resume, "Alerting goes on. Everything that waited is due now."
+		change, done = p.kit.Alerting.Resume, "resumed"
 	default:
 		return p.kit.NotFound(w, r)
 	}
 	var message *uuid.UUID
-	back := "/operations"
-	if text := r.PostFormValue("message"); text != "" {
+	var errs page.Errors
+	back, reason := "/operations", r.PostFormValue("reason")
+	if err := alerting.Check(reason); err != nil {
+		errs = append(errs, page.Error{Field: "reason", Message: page.Sentence(err)})
+	}
+	if text := strings.TrimSpace(r.PostFormValue("message")); text != "" {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return p.showOverview(w, r, page.Errors{{Field: "message", Message: "Enter the id of a message, or nothing"}})
+			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, or nothing"})
 		}
 		if message = &id; r.PostFormValue("back") == "message" {
 			back = "/messages/" + id.String()
 		}
 	}
-	seq, err := change(r.Context(), page.Subject(r).Actor(), message, r.PostFormValue("reason"))
-	if errors.Is(err, alerting.ErrReason) {
-		return p.showOverview(w, r, page.Errors{{Field: "reason", Message: page.Sentence(err)}})
+	if len(errs) > 0 {
+		return p.showOverview(w, r, errs)
+	}
+	seq, err := change(r.Context(), page.Subject(r).Actor(), message, reason)
+	if errors.Is(err, alerting.ErrNoMessage) && back == "/operations" {
+		return p.showOverview(w, r, page.Errors{{Field: "message", Message: "There is no message with this id"}})
 	}
 	if err != nil {
 		return err
 	}
 	p.kit.AwaitRecorder(r.Context(), seq)
-	return p.kit.Redirect(w, r, back, notice)
+	return p.kit.Redirect(w, r, back, switched(done, message != nil, seq == 0))
+}
+
+// switched says what a change of alerting did. How things stand then is for the page to
+// say: where all alerting is paused, the end of the pause of one message sends nothing.
+func switched(done string, one, before bool) string {
+	what := "all alerts"
+	if one {
+		what = "the alerts of one message"
+	}
+	switch {
+	case before && done == "resumed":
+		return "Nothing was changed: " + what + " were not paused."
+	case before:
+		return "Nothing was changed: " + what + " were paused already."
+	case done == "paused":
+		return "You paused " + what + ". Alerts that are being sent at this moment still go out."
+	}
+	return "You resumed " + what + "."
 }
 
 // stretchOf is what the page of a stretch of time shows.

@@ -129,11 +129,11 @@ func TestABlastIsPausedInTheMiddle(t *testing.T) {
 	if n := c.Mails.Count(); n != sent {
 		t.Fatalf("%d alerts were sent while alerting was paused", n-sent)
 	}
-	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "Can be read in the portal 1 of 1").
+	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "In the inbox in the portal 1 of 1").
 		Hides("Resume the alerts", "/operations")
-	c.olga.Get("/operations/parked").Says("All alerts wait since")
+	c.olga.Get("/operations/parked").Says("All alerts have been paused since")
 
-	c.olga.Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK).Says("Alerting goes on").Hides("All alerts wait")
+	c.olga.Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK).Says("You resumed all alerts.").Hides("All alerts have been paused")
 	c.until(t, "alerts of the blast", 5000, settledAlerts, id)
 	c.until(t, "alerts of the small message", 1, settledAlerts, small)
 	if n := c.Mails.Count(); n != 5001 {
@@ -145,6 +145,43 @@ func TestABlastIsPausedInTheMiddle(t *testing.T) {
 		}
 	}
 	c.same(t)
+}
+
+// Who pauses is told everything that is wrong with it at once.
+func TestWrongPauses(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {" "}, "message": {"17"}}).Is(http.StatusUnprocessableEntity).
+		Says("Say why", "Enter the id of a message").Holds(`href="#reason"`, `href="#message"`, `value="17"`)
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"x"}, "message": {uuid.NewString()}}).Is(http.StatusUnprocessableEntity).
+		Says("There is no message with this id")
+}
+
+// What a page said of a pause goes when the pause has ended elsewhere: the notice, the
+// banner and the switch are as things stand. Until then they stay, with what is typed.
+func TestTheSwitchIsAsThingsStand(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	before := c.olga.Get("/operations").Is(http.StatusOK)
+	paused := c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"the wrong list"}}).Is(http.StatusOK).Says("Resume all alerting")
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"again"}}).Says("Nothing was changed: all alerts were paused already.")
+	c.olga.Fragment(renewed(t, before)).Is(http.StatusOK).Says("the wrong list", "Resume all alerting", "Consumers of the record").
+		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `hx-swap-oob="true">`)
+	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Consumers of the record").Hides("hx-swap-oob", "<form")
+	c.Staff(t, "Kim Colleague", access.ReplayDeliveries).Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK)
+	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Pause alerting").Hides("the wrong list", "Alerting is paused").
+		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`)
+}
+
+// renewed is the address that the overview asks for what is new at.
+func renewed(t *testing.T, p *webtest.Page) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(p.Body, `<div id="live" hx-get="`)
+	at, _, found := strings.Cut(rest, `"`)
+	if !found {
+		t.Fatal("the page does not renew itself")
+	}
+	return at
 }
 
 // One message is paused: others go on.
@@ -159,15 +196,18 @@ func TestOneMessageIsPaused(t *testing.T) {
 	first := c.blast(t)
 	c.until(t, "chunks that wait for SendGrid", 1, `SELECT count(*) FROM app.alert_retries`)
 	both.Get("/messages/" + first.String()).Says("Pause the alerts of this message")
+	both.Fragment("/messages/" + first.String() + "/progress?seen=sent-4-true").Hides(`id="pause"`)
 	both.Post("/operations/alerting/pause", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"wrong list"}}).
 		Is(http.StatusOK).Says("The alerts of this message are paused", "wrong list", "Resume the alerts")
 	c.until(t, "chunks that are paused", 1, waitingChunks) // the retry finds the pause
+	both.Fragment("/messages/"+first.String()+"/progress?seen=sent-4-true").Says("The alerts of this message are paused", "wrong list").
+		Holds(`id="pause" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `id="notices" hx-swap-oob="true"`)
 	second := c.send(t, directory.Selection{PortalUserIDs: []string{"p2"}})
 	c.until(t, "alerts of the other message", 1, settledAlerts, second)
 	both.Post("/operations/alerting/resume", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"right after all"}}).
-		Is(http.StatusOK).Says("Alerting goes on").Hides("are paused since")
+		Is(http.StatusOK).Says("You resumed the alerts of one message.").Hides("are paused since")
 	c.until(t, "alerts of the message", 10, settledAlerts, first)
-	both.Post("/operations/alerting/pause", url.Values{"message": {uuid.NewString()}, "reason": {"x"}}).Is(http.StatusNotFound)
+	both.Post("/operations/alerting/pause", url.Values{"message": {uuid.NewString()}, "reason": {"x"}}).Is(http.StatusUnprocessableEntity).Says("There is no message with this id")
 	c.same(t)
 }
 
@@ -180,7 +220,7 @@ func TestAMessagePausesByItself(t *testing.T) {
 	c.people(t, "good", 4000)
 	id := c.blast(t)
 	c.until(t, "pauses", 1, `SELECT count(*) FROM record.pauses WHERE message_id = $1 AND automatic`, id)
-	c.olga.Get("/operations/parked").Is(http.StatusOK).Says("Alerting is paused", "by themselves", "alerts of one chunk failed, more than 20 %")
+	c.olga.Get("/operations/parked").Is(http.StatusOK).Says("Alerting is paused", "have been paused automatically since", "alerts of one chunk failed, more than 20 %")
 	c.sam.Get("/messages/" + id.String()).Says("The alerts of this message are paused")
 	other := c.send(t, directory.Selection{PortalUserIDs: []string{"good1"}})
 	c.until(t, "alerts of another message", 1, settledAlerts, other)

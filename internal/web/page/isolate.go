@@ -7,10 +7,13 @@ import (
 	"unicode"
 )
 
-// Names, subjects and reasons come in any script. One that is written from right to left
-// turns the words around it about, unless it stands apart from them. So every value that
-// a template prints as text is given to isolate, which puts it into a <bdi> where it
-// holds such a script: no page has to think of it.
+// Names, subjects and reasons come in any script. Text that is written from right to left
+// changes the order of the words around it, unless it stands apart from them. So every
+// value that a template prints as text is given to isolate, which puts it into a <bdi>
+// where it holds such a script: no page has to do so itself.
+//
+// A value that begins an element with dir="auto" stays as it is: the element takes its
+// direction from the value, and would not look into a <bdi>.
 
 // isolate gives a value as it is printed as text.
 func isolate(value any) any {
@@ -49,8 +52,13 @@ func isolateAll(set *template.Template) {
 // in the same context, which html/template demands.
 type isolator struct {
 	inTag bool
+	tag   string // the tag that was read last, or as much of it as was read
 	plain string // the element around that may hold text alone, "" for none
+	begun bool   // something stands behind the tag
 }
+
+// directed says whether what comes next gives an element its direction.
+func (i *isolator) directed() bool { return !i.begun && strings.Contains(i.tag, `dir="auto"`) }
 
 // plainElements hold no elements.
 var plainElements = []string{"option", "script", "style", "textarea", "title"}
@@ -64,37 +72,53 @@ func (i *isolator) list(nodes *parse.ListNode) {
 		case *parse.TextNode:
 			i.text(string(n.Text))
 		case *parse.ActionNode:
-			if !i.inTag && i.plain == "" && len(n.Pipe.Decl) == 0 {
+			directed := i.directed()
+			if !i.inTag && len(n.Pipe.Decl) == 0 {
+				i.begun = true
+			}
+			if !i.inTag && i.plain == "" && len(n.Pipe.Decl) == 0 && !directed {
 				call := &parse.CommandNode{NodeType: parse.NodeCommand, Pos: n.Pos}
 				call.Args = []parse.Node{parse.NewIdentifier("isolate").SetPos(n.Pos)}
 				n.Pipe.Cmds = append(n.Pipe.Cmds, call)
 			}
 		case *parse.IfNode:
-			i.list(n.List)
-			i.list(n.ElseList)
+			i.branches(n.List, n.ElseList)
 		case *parse.RangeNode:
-			i.list(n.List)
-			i.list(n.ElseList)
+			i.begun = true // by the round before
+			i.branches(n.List, n.ElseList)
 		case *parse.WithNode:
-			i.list(n.List)
-			i.list(n.ElseList)
+			i.branches(n.List, n.ElseList)
+		case *parse.TemplateNode:
+			i.begun = true
 		}
 	}
+}
+
+// branches goes through two parts of a template of which one is printed.
+func (i *isolator) branches(one, other *parse.ListNode) {
+	before := *i
+	i.list(one)
+	after := *i
+	*i = before
+	i.list(other)
+	i.begun = i.begun || after.begun || after.tag != before.tag
 }
 
 // text follows where tags begin and end.
 func (i *isolator) text(text string) {
 	for text != "" {
 		if i.inTag {
-			_, rest, ended := strings.Cut(text, ">")
-			i.inTag, text = !ended, rest
+			tag, rest, ended := strings.Cut(text, ">")
+			i.tag += tag
+			i.inTag, i.begun, text = !ended, false, rest
 			continue
 		}
-		_, rest, begins := strings.Cut(text, "<")
+		between, rest, begins := strings.Cut(text, "<")
+		i.begun = i.begun || strings.TrimSpace(between) != ""
 		if !begins {
 			return
 		}
-		i.inTag, text = true, rest
+		i.inTag, i.tag, text = true, "", rest
 		for _, name := range plainElements {
 			switch {
 			case strings.HasPrefix(rest, name) && !strings.HasPrefix(rest[len(name):], "-"):

@@ -3,6 +3,7 @@ package replaying
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,21 +44,30 @@ func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, f form, errs pa
 func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 	typed := formOf(r)
 	f, errs := typed.filter()
+	errs = append(errs, faultsOf(replay.Check(f, typed.Why))...)
 	if len(errs) > 0 {
+		slices.SortStableFunc(errs, func(a, b page.Error) int { return slices.Index(inOrder, a.Field) - slices.Index(inOrder, b.Field) })
 		return p.showForm(w, r, typed, errs)
 	}
 	made, err := p.kit.Replay.Plan(r.Context(), page.Subject(r).Actor(), f, typed.Why)
+	if err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, root+"/"+made.ID.String(), "The plan was made.")
+}
+
+// inOrder are the fields in the order of the form.
+var inOrder = []string{"message", "state", "because", "domain", "from", "to", "why"}
+
+// faultsOf are the faults that replay.Check finds, as the form has them.
+func faultsOf(err error) (errs page.Errors) {
 	var invalid *replay.Invalid
 	if errors.As(err, &invalid) {
 		for _, fault := range invalid.Faults {
 			errs = append(errs, said(fault))
 		}
-		return p.showForm(w, r, typed, errs)
 	}
-	if err != nil {
-		return err
-	}
-	return p.kit.Redirect(w, r, root+"/"+made.ID.String(), "The plan is made. Nothing has gone out: look it through, and start it.")
+	return errs
 }
 
 // said is a fault of a plan as its form has it.
@@ -73,14 +83,17 @@ func said(f replay.Fault) page.Error {
 	return page.Error{Field: "because", Message: "The reason " + f.Message}
 }
 
+// filter is the filter that was typed, without the fields that can't be read, and what is
+// wrong with these.
 func (f form) filter() (filter replay.Filter, errs page.Errors) {
 	filter = replay.Filter{Reason: f.Because, Domain: f.Domain}
 	if f.Message != "" {
 		id, err := uuid.Parse(f.Message)
 		if err != nil {
 			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, as it stands in the address of its page"})
+		} else {
+			filter.MessageID = &id
 		}
-		filter.MessageID = &id
 	}
 	switch f.State {
 	case "":
@@ -99,6 +112,7 @@ func (f form) filter() (filter replay.Filter, errs page.Errors) {
 		at, err := time.ParseInLocation("2006-01-02T15:04", one.text, time.Local)
 		if err != nil {
 			errs = append(errs, page.Error{Field: one.field, Message: "Enter a day and a time"})
+			continue
 		}
 		*one.at = &at
 	}

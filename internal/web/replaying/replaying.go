@@ -121,16 +121,16 @@ func (p *Pages) steer(w http.ResponseWriter, r *http.Request) error {
 		if wrong != "" {
 			return p.showReplay(w, r, found, page.View{Errors: page.Errors{{Field: "rate", Message: wrong}}})
 		}
-		notice = "The replay was started."
+		notice = "You started the replay."
 		_, err = p.kit.Replay.Start(ctx, actor, found.ID, rate)
 	case "pause":
-		notice = "The replay is paused. Nothing more goes out until you resume it."
+		notice = "You paused the replay."
 		_, err = p.kit.Replay.Pause(ctx, actor, found.ID)
 	case "resume":
-		notice = "The replay goes on."
+		notice = "You resumed the replay."
 		_, err = p.kit.Replay.Resume(ctx, actor, found.ID)
 	case "cancel":
-		notice = "The replay was cancelled. Nothing more of it goes out."
+		notice = "You cancelled the replay."
 		_, err = p.kit.Replay.Cancel(ctx, actor, found.ID)
 	}
 	var late replay.TooLate

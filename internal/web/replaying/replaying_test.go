@@ -101,6 +101,17 @@ func TestWrongPlans(t *testing.T) {
 	} {
 		olga.Post("/operations/replays", typed).Is(http.StatusUnprocessableEntity).Holds(`href="#` + field + `"`)
 	}
+	// All faults are said at once, in the order of the fields.
+	all := olga.Post("/operations/replays", url.Values{"message": {"17"}, "state": {"accepted"}, "because": {strings.Repeat("x", 501)}, "domain": {"a@b.test"},
+		"from": {"noon"}, "to": {"midnight"}, "why": {" "}}).Is(http.StatusUnprocessableEntity)
+	at := -1
+	for _, field := range []string{"message", "state", "because", "domain", "from", "to", "why"} {
+		next := strings.Index(all.Body, `href="#`+field+`"`)
+		if next <= at {
+			t.Errorf("the fault of %s is not said, or out of order", field)
+		}
+		at = next
+	}
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("a wrong plan is on the record")
 	}
@@ -129,7 +140,7 @@ func TestAReplayIsSteered(t *testing.T) {
 	}
 	do("start", "rate", "fast").Is(http.StatusUnprocessableEntity).Holds(`href="#rate"`, `value="fast"`)
 	do("pause").Is(http.StatusConflict).Says("the replay was not started yet")
-	do("start", "rate", "1").Is(http.StatusOK).Says("The replay was started", "1 alerts a minute")
+	do("start", "rate", "1").Is(http.StatusOK).Says("You started the replay.", "1 alert a minute")
 	do("pause").Is(http.StatusOK).Says("Paused", "Nothing more goes out")
 	do("resume").Is(http.StatusOK).Says("Going out")
 	do("cancel").Is(http.StatusOK).Says("Cancelled", "What had gone out stays so")

@@ -171,7 +171,7 @@ function count () {
 
 function showCounts () {
   for (const one of form.querySelectorAll('[data-count-group]')) {
-    one.textContent = counts.get(one.dataset.countGroup) ?? 'Not counted. You see how many before you send.'
+    one.textContent = counts.get(one.dataset.countGroup) ?? 'Not counted. You’ll see the number before you send.'
   }
 }
 
