@@ -12,7 +12,7 @@ import (
 // transaction; those of a history stand between the versions.
 func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 	var b fhirBundle
-	if err := json.Unmarshal(data, &b); err != nil {
+	if err := json.Unmarshal(data, &b, halfCharacters); err != nil {
 		f.into.fault(jsonFault(at, err))
 		return nil
 	}
@@ -21,7 +21,7 @@ func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 		var r struct {
 			fhirResource
 		}
-		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r) == nil && r.ID != "" {
+		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r, halfCharacters) == nil && r.ID != "" {
 			ids[entry.FullURL] = r.ID
 		}
 	}
@@ -33,7 +33,7 @@ func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 		}
 		if b.Type != "history" {
 			// The Bundle says what was so when it was made.
-			entry.Response.LastModified = firstOf(entry.Response.LastModified, b.Timestamp, b.Meta.LastUpdated)
+			entry.Response.LastModified = firstOf(entry.Response.LastModified, b.Timestamp, string(b.Meta.LastUpdated))
 		} else {
 			entry.history = i + 1
 		}
