@@ -248,7 +248,8 @@ func (im *importer) analyze(ctx context.Context, tx pgx.Tx, s Summary) error {
 	if s.Patients.New+s.PortalUsers.New+s.Links.New < much {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `ANALYZE app.patients, app.portal_users, app.links`); err != nil {
+	const analyze = `SET LOCAL default_statistics_target TO DEFAULT; ANALYZE app.patients, app.portal_users, app.links`
+	if _, err := tx.Exec(ctx, analyze); err != nil {
 		return fmt.Errorf("analyzing: %w", err)
 	}
 	return nil

@@ -120,25 +120,41 @@ func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacement
 // remember brings what is known of patients, episodes and replacements up to date, and
 // counts that. Representatives follow in findRepresented.
 func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
-	for _, upsert := range []string{`
-		INSERT INTO app.fhir_patients AS f (patient_id, active, deleted, status_before)
-		SELECT v.id, s.status = 'active', v.deleted, p.status
-		FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) LEFT JOIN app.patients p ON p.patient_id = v.id
-		WHERE v.kind = 'patient' ORDER BY v.id
-		ON CONFLICT (patient_id) DO UPDATE SET active = coalesce(EXCLUDED.active, f.active), deleted = EXCLUDED.deleted
-		WHERE (f.active, f.deleted) IS DISTINCT FROM (coalesce(EXCLUDED.active, f.active), EXCLUDED.deleted)
-		RETURNING xmax = 0`, `
-		INSERT INTO app.fhir_episodes AS f (episode_id, patient_id, state)
-		SELECT v.id, s.patient_id, coalesce(s.state, 'void')
-		FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry)
-		WHERE v.kind = 'episode' ORDER BY v.id
-		ON CONFLICT (episode_id) DO UPDATE SET patient_id = EXCLUDED.patient_id, state = EXCLUDED.state
-		WHERE (f.patient_id, f.state) IS DISTINCT FROM (EXCLUDED.patient_id, EXCLUDED.state)
-		RETURNING xmax = 0`,
+	// What is there and stays as it is must not be touched, as ON CONFLICT would.
+	for _, merge := range []string{`
+		WITH said AS MATERIALIZED (
+		    SELECT v.id, s.status = 'active' AS active, v.deleted
+		    FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) WHERE v.kind = 'patient'
+		), changed AS (
+		    UPDATE app.fhir_patients f SET active = coalesce(said.active, f.active), deleted = said.deleted
+		    FROM said
+		    WHERE f.patient_id = said.id AND (f.active, f.deleted) IS DISTINCT FROM (coalesce(said.active, f.active), said.deleted)
+		    RETURNING 1
+		), new AS (
+		    INSERT INTO app.fhir_patients (patient_id, active, deleted, status_before)
+		    SELECT said.id, said.active, said.deleted, p.status FROM said LEFT JOIN app.patients p ON p.patient_id = said.id
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = said.id) ORDER BY said.id
+		    RETURNING 1
+		)
+		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`, `
+		WITH said AS MATERIALIZED (
+		    SELECT v.id, s.patient_id, coalesce(s.state, 'void') AS state
+		    FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry) WHERE v.kind = 'episode'
+		), changed AS (
+		    UPDATE app.fhir_episodes f SET patient_id = said.patient_id, state = said.state
+		    FROM said
+		    WHERE f.episode_id = said.id AND (f.patient_id, f.state) IS DISTINCT FROM (said.patient_id, said.state)
+		    RETURNING 1
+		), new AS (
+		    INSERT INTO app.fhir_episodes (episode_id, patient_id, state)
+		    SELECT id, patient_id, state FROM said
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_episodes f WHERE f.episode_id = said.id) ORDER BY id
+		    RETURNING 1
+		)
+		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`,
 	} {
 		var new, changed int
-		err := tx.QueryRow(ctx, `WITH done (new) AS (`+upsert+`) SELECT count(*) FILTER (WHERE new), count(*) FILTER (WHERE NOT new) FROM done`).Scan(&new, &changed)
-		if err != nil {
+		if err := tx.QueryRow(ctx, merge).Scan(&new, &changed); err != nil {
 			return fmt.Errorf("remembering resources: %w", err)
 		}
 		m.changes.New += new
@@ -271,10 +287,12 @@ func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []
 		WHERE r.patient_id IS NOT NULL OR f.deleted`, `
 		CREATE TEMP TABLE reachable ON COMMIT DROP AS
 		WITH named AS (SELECT patient_id FROM touched UNION SELECT successor FROM replaced UNION SELECT patient_id FROM staged_related)
-		SELECT patient_id FROM named n WHERE patient_id IS NOT NULL
-		  AND (EXISTS (SELECT FROM app.patients p WHERE p.patient_id = n.patient_id) OR EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = n.patient_id))
-		  AND NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = n.patient_id AND f.deleted)
-		  AND NOT EXISTS (SELECT FROM replaced r WHERE r.patient_id = n.patient_id)`, `
+		SELECT n.patient_id FROM named n
+		LEFT JOIN replaced r ON r.patient_id = n.patient_id
+		LEFT JOIN app.fhir_patients f ON f.patient_id = n.patient_id
+		LEFT JOIN staged_patients s ON s.patient_id = n.patient_id
+		LEFT JOIN app.patients p ON p.patient_id = n.patient_id
+		WHERE r.patient_id IS NULL AND f.deleted IS NOT TRUE AND (s.patient_id IS NOT NULL OR p.patient_id IS NOT NULL)`, `
 		ANALYZE touched, replaced, gone, reachable`)
 }
 

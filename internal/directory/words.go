@@ -16,9 +16,6 @@ import (
 // wordsOf gives the words of a name.
 func wordsOf(name string) string { return strings.Join(folding.Words(name), " ") }
 
-// wordsOfPatient are those of the whole name.
-func wordsOfPatient(given, family string) string { return wordsOf(given + " " + family) }
-
 // foldedAtOnce is how many names one transaction folds.
 const foldedAtOnce = 5000
 
