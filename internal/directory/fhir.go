@@ -361,13 +361,14 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // patientOf gives the id of the patient that a reference names, which may also be
 // "urn:uuid:id", or the reason why none can be found by it.
 func patientOf(r fhirReference) (id, reason string) {
-	if r.Reference == "" {
+	reference := invisible.Trim(r.Reference)
+	if reference == "" {
 		return "", "is missing"
 	}
-	if uuid, ok := strings.CutPrefix(r.Reference, "urn:uuid:"); ok && checkID(uuid) == "" {
+	if uuid, ok := strings.CutPrefix(reference, "urn:uuid:"); ok && checkID(uuid) == "" {
 		return uuid, ""
 	}
-	if resourceType, id, _ := resourceOf(r.Reference); resourceType == "Patient" {
+	if resourceType, id, _ := resourceOf(reference); resourceType == "Patient" {
 		return id, ""
 	}
 	return "", "does not have the form Patient/<id>"

@@ -286,6 +286,8 @@ func jsonFault(at place, err error) fault {
 	case errors.As(err, &semantic):
 		f.field = strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
 		f.reason = fmt.Sprintf("is not what FHIR has here: a JSON %s", semantic.JSONKind)
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		f.reason = fmt.Sprintf("has the same member twice: the second is at byte %d", syntax.ByteOffset+1)
 	case errors.As(err, &syntax):
 		f.reason = fmt.Sprintf("is not a JSON object: it breaks off or is wrong at byte %d", syntax.ByteOffset+1)
 	default:

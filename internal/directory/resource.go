@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"postern/internal/invisible"
 )
 
 // resourceKind is a type of FHIR resource that is read, as the tables name it.
@@ -171,7 +173,13 @@ func (r *resource) deceased(p fhirPatient) bool {
 // gives them as text.
 func (r *resource) replacements(p fhirPatient) (said []string, err error) {
 	for _, l := range p.Link {
-		if l.Type != "replaced-by" && l.Type != "replaces" {
+		l.Type = code(l.Type)
+		switch l.Type {
+		case "replaced-by", "replaces":
+		case "refer", "seealso":
+			continue
+		default:
+			r.warn("link.type", "must be one of replaced-by, replaces, refer, seealso: the link was not read")
 			continue
 		}
 		row := replacementRow{place: r.place, saidBy: p.ID, replaced: p.ID}
@@ -227,7 +235,7 @@ func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 	if row.patient, reason = r.patientRef(e.Patient); reason != "" {
 		r.warn("patient.reference", reason+": it is not known whose episode of care this is")
 	}
-	switch e.Status {
+	switch code(e.Status) {
 	case "finished", "cancelled":
 		row.state = episodeOver
 	case "planned", "waitlist", "active", "onhold":
@@ -240,6 +248,9 @@ func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 	}
 	return fmt.Sprint(row.patient, row.state), r.into.episode(row)
 }
+
+// code gives one of FHIR's codes as FHIR writes it: in small letters.
+func code(text string) string { return strings.ToLower(invisible.Trim(text)) }
 
 // patientRef is [patientOf] where the reference may be to a resource in the Bundle.
 func (r *resource) patientRef(ref fhirReference) (id, reason string) {
