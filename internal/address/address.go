@@ -79,7 +79,7 @@ func Mailbox(text string) (*mail.Address, error) {
 	return box, nil
 }
 
-// Typed gives an address as somebody types it to sign in or to search: clean where
+// Typed gives an address as a person types it to sign in or to search: clean where
 // it can be, and otherwise without the blanks around it.
 func Typed(text string) string {
 	if clean, err := Clean(text); err == nil {

@@ -29,7 +29,7 @@ func (env *environment) importCommand() *cobra.Command {
 		})
 	}
 	fhir := &cobra.Command{Use: "fhir DIR", Short: "Import a FHIR R4 bulk export, all of it or what has changed", Args: cobra.ExactArgs(1)}
-	domain := fhir.Flags().String("demo-email-domain", "", "give everybody the address <id>@DOMAIN")
+	domain := fhir.Flags().String("demo-email-domain", "", "give every portal user the address <id>@DOMAIN")
 	dryFHIR := fhir.Flags().Bool("dry-run", false, "show what would change, and every wrong line")
 	fhir.RunE = func(cmd *cobra.Command, args []string) error {
 		if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and links that BenchmarkImport, BenchmarkSearch and BenchmarkAudience use")
+var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and links that BenchmarkImport, BenchmarkImportFHIR, BenchmarkSearch and BenchmarkAudience use")
 
 // BenchmarkImport compares an import of three CSV files of N lines each with a bare
 // COPY of the same rows into the same empty tables with the same indexes, numbers
@@ -42,6 +43,37 @@ func BenchmarkImport(b *testing.B) {
 		b.ReportMetric(imported.Seconds(), "import_s")
 		b.ReportMetric(copied.Seconds()/imported.Seconds(), "copy/import")
 		b.ReportMetric(time.Since(start).Seconds(), "again_s")
+	}
+}
+
+// BenchmarkImportFHIR imports N each of Patient, RelatedPerson and EpisodeOfCare, the same
+// again, and then one Patient of them alone.
+func BenchmarkImportFHIR(b *testing.B) {
+	var patients, related, episodes bytes.Buffer
+	one := ""
+	for n := range *benchRows {
+		id, given, family, relatedID, email := benchRow(n)
+		one = fmt.Sprintf(`{"resourceType":"Patient","id":%q,"meta":{"lastUpdated":"2026-01-01T00:00:00Z","versionId":"1"},"identifier":[{"value":"%d"}],"name":[{"use":"official","family":%q,"given":[%q]}],"telecom":[{"system":"phone","value":"5"},{"system":"email","value":%q}],"birthDate":"1980-02-29"}`+"\n",
+			id, n, family, given, email)
+		patients.WriteString(one)
+		fmt.Fprintf(&related, `{"resourceType":"RelatedPerson","id":%q,"patient":{"reference":"Patient/%s"},"name":[{"family":%q,"given":[%q]}],"telecom":[{"system":"email","value":%q}],"period":{"start":"2020-01-01"}}`+"\n",
+			relatedID, id, family, given, email)
+		fmt.Fprintf(&episodes, `{"resourceType":"EpisodeOfCare","id":"ep-%d","status":%q,"patient":{"reference":"Patient/%s"}}`+"\n",
+			n, []string{"active", "finished"}[n%2], id)
+	}
+	all := folder("Patient.ndjson", patients.String(), "RelatedPerson.ndjson", related.String(), "EpisodeOfCare.ndjson", episodes.String())
+	for range b.N {
+		pool := storetest.Pool(b, store.RoleAPI)
+		for _, imported := range []struct {
+			metric string
+			dir    fs.FS
+		}{{"import_s", all}, {"again_s", all}, {"one_s", folder("Patient.ndjson", one)}} {
+			start := time.Now()
+			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: today}); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(time.Since(start).Seconds(), imported.metric)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -12,7 +13,7 @@ import (
 // transaction; those of a history stand between the versions.
 func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 	var b fhirBundle
-	if err := json.Unmarshal(data, &b); err != nil {
+	if err := json.Unmarshal(data, &b, halfCharacters); err != nil {
 		f.into.fault(jsonFault(at, err))
 		return nil
 	}
@@ -21,7 +22,7 @@ func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 		var r struct {
 			fhirResource
 		}
-		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r) == nil && r.ID != "" {
+		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r, halfCharacters) == nil && r.ID != "" {
 			ids[entry.FullURL] = r.ID
 		}
 	}
@@ -33,7 +34,7 @@ func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 		}
 		if b.Type != "history" {
 			// The Bundle says what was so when it was made.
-			entry.Response.LastModified = firstOf(entry.Response.LastModified, b.Timestamp, b.Meta.LastUpdated)
+			entry.Response.LastModified = firstOf(entry.Response.LastModified, b.Timestamp, string(b.Meta.LastUpdated))
 		} else {
 			entry.history = i + 1
 		}
@@ -77,15 +78,18 @@ func (f *fhirFile) entry(at place, entry fhirEntry, ids map[string]string) error
 
 // deletion notes that a resource is no more.
 func (f *fhirFile) deletion(at place, entry fhirEntry) error {
-	resourceType, id, version := resourceOf(entry.Request.URL)
+	path, _, conditional := strings.Cut(entry.Request.URL, "?")
+	path = strings.TrimSuffix(path, "/")
+	resourceType, id, version := resourceOf(path)
 	kind, ours := kindOf(resourceType)
 	if !ours {
-		named, _, conditional := strings.Cut(entry.Request.URL, "?")
-		if _, ours := kindOf(named[strings.LastIndex(named, "/")+1:]); ours || resourceType == "" && !conditional {
+		parts := strings.Split(path, "/")
+		isOurs := func(part string) bool { _, ours := kindOf(part); return ours }
+		if slices.ContainsFunc(parts, isOurs) || resourceType == "" && !conditional {
 			f.into.fault(fault{place: at, field: "entry.request.url", reason: "does not say which resource was deleted: it must have the form Patient/<id>"})
 			return nil
 		}
-		f.leave(resourceType, at)
+		f.leave(firstOf(resourceType, parts[len(parts)-1]), at)
 		return nil
 	}
 	f.read++

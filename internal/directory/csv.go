@@ -7,10 +7,13 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"postern/internal/invisible"
 )
 
 // sink takes the rows that a decoder makes and the faults that it finds. Its
-// functions are set by whoever decodes; their errors end the decoding.
+// functions are set by the caller of the decoder; their errors end the decoding.
 type sink struct {
 	patient    func(patientRow) error
 	portalUser func(portalUserRow) error
@@ -41,6 +44,9 @@ var csvKinds = []csvKind{
 // is never closed from drawing the whole file into memory.
 const longestRecord = 64 << 10
 
+// endOfFile ends a text that DOS wrote, and some programs still do.
+const endOfFile = "\x1a"
+
 // decodeCSV reads one file. A wrong line still goes on as a row if its ids are
 // right, so that other lines' references to it are not taken for wrong as well.
 func decodeCSV(file int, content io.Reader, into sink) error {
@@ -57,6 +63,7 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 	reader.Comma = text.separator
 	reader.FieldsPerRecord = -1
 	reader.ReuseRecord = true
+	reader.TrimLeadingSpace = !invisible.IsBlank(text.separator)
 	row := csvRow{place: place{file: file}, reader: reader, skipped: text.skipped}
 	for {
 		bounded.left = longestRecord
@@ -84,15 +91,15 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 		case wrong >= 0:
 			into.fault(fault{place: place{file: file, line: row.lineOf(wrong)}, reason: "is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)", cut: true})
 			return nil
-		case trim(record):
-			continue // a spreadsheet's empty row
+		case trim(record), len(record) == 1 && record[0] == endOfFile:
+			continue // a spreadsheet's empty row, or DOS's end of a file
 		case row.kind == nil:
 			if !row.header(into) {
 				return nil
 			}
 			continue
 		case !row.fits():
-			into.fault(fault{place: row.place, reason: fmt.Sprintf("has %d fields, where the header has %d", len(record), row.width)})
+			into.fault(fault{place: row.place, reason: row.misfit()})
 			continue
 		}
 		if err := row.kind.row(&row, into); err != nil {
@@ -136,6 +143,15 @@ func (r *csvRow) fits() bool {
 	return len(r.values) >= r.width && !slices.ContainsFunc(r.values[r.width:], func(v string) bool { return v != "" })
 }
 
+// misfit says what is wrong with a record that does not fit.
+func (r *csvRow) misfit() string {
+	reason := fmt.Sprintf("has %d %s, where the header has %d", len(r.values), plural(len(r.values), "field", "fields"), r.width)
+	if len(r.values) == 1 {
+		reason += ", separated by " + separatorName(r.reader.Comma)
+	}
+	return reason
+}
+
 // header finds out from the first record what kind of file this is.
 func (r *csvRow) header(into sink) (ok bool) {
 	wrong := func(reason string, args ...any) bool {
@@ -155,6 +171,9 @@ func (r *csvRow) header(into sink) (ok bool) {
 			r.kind = &csvKinds[i]
 			break
 		}
+	}
+	if separator, found := strangeSeparator(r.values); found {
+		return wrong("the columns are separated by %s, which is not understood: %s", separatorName(separator), saveAsCSV)
 	}
 	if r.kind == nil {
 		return wrong("the header is of none of the files that can be imported: it must be %s", headers())
@@ -177,6 +196,31 @@ func (r *csvRow) header(into sink) (ok bool) {
 	return true
 }
 
+// strangeSeparator finds what stands between the columns of a header that was taken for
+// one column.
+func strangeSeparator(values []string) (separator rune, found bool) {
+	header := strings.ToLower(values[0])
+	if slices.ContainsFunc(values[1:], func(v string) bool { return v != "" }) {
+		return 0, false
+	}
+	for _, kind := range csvKinds {
+		named := 0
+		for _, column := range kind.columns {
+			rest, ok := strings.CutPrefix(header, column)
+			if ok && rest != "" {
+				separator, _ = utf8.DecodeRuneInString(rest)
+			}
+			if strings.Contains(header, column) {
+				named++
+			}
+		}
+		if named == len(kind.columns) && checkID(string(separator)) != "" {
+			return separator, true
+		}
+	}
+	return 0, false
+}
+
 func headers() string {
 	var all []string
 	for _, kind := range csvKinds {
@@ -185,7 +229,7 @@ func headers() string {
 	return strings.Join(all, " or ")
 }
 
-// printable is a column's name for an error. A file without a header has somebody's
+// printable is a column's name for an error. A file without a header has a person's
 // data there, which must not be shown.
 func printable(column string) string {
 	if checkID(column) != "" || strings.ContainsAny(column, "0123456789") {

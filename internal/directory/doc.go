@@ -12,7 +12,7 @@
 //   - all_portal_users are all active portal users, linked or not.
 //
 // The dead get no mail and the bereaved no cheerful one: through a self link a
-// deceased patient brings nobody into any group (nor into all_portal_users, if
+// deceased patient brings no one into a group (nor into all_portal_users, if
 // nothing but such links is in force), and for its representatives it counts as
 // discharged. A portal user who was chosen by id is always in, also with an
 // inactive account: the delivery waits in the inbox, and no alert goes out.
@@ -40,5 +40,6 @@
 // # Concurrency
 //
 // Everything here may be called concurrently, each call with a transaction of its
-// own. Imports wait for one another, by a lock in the database.
+// own. Imports wait for one another, by a lock in the database, which a process that
+// stands still loses (ADR 72).
 package directory

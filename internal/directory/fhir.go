@@ -2,15 +2,19 @@ package directory
 
 import (
 	"cmp"
+	"math"
 	"net/mail"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"postern/internal/invisible"
 )
 
 // The parts that an import reads of FHIR R4 resources
@@ -24,19 +28,77 @@ type fhirResource struct {
 }
 
 type fhirMeta struct {
-	VersionID   string `json:"versionId"`
-	LastUpdated string `json:"lastUpdated"`
+	VersionID   loose `json:"versionId"`
+	LastUpdated loose `json:"lastUpdated"`
+}
+
+// loose is a text that decides nothing where it can't be understood. Another JSON value
+// in its place, such as a number, is taken as it is written.
+type loose string
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (l *loose) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	value, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	switch value.Kind() {
+	case 'n':
+		*l = ""
+	case '"':
+		text, _ := jsontext.AppendUnquote(nil, value) // it fails at half a character, which becomes U+FFFD
+		*l = loose(text)
+	default:
+		*l = loose(value)
+	}
+	return nil
+}
+
+// elements are those of a list that decides about no audience. An element that is not what
+// FHIR has there is left out: a clinic can't edit its export.
+type elements[T any] struct {
+	of    []T
+	wrong bool // some were left out
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (e *elements[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	switch dec.PeekKind() {
+	case '[':
+	case 'n':
+		return dec.SkipValue()
+	default:
+		e.wrong = true
+		return dec.SkipValue()
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != ']' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		var element T
+		if err := json.Unmarshal(value, &element, halfCharacters); err != nil {
+			e.wrong = true
+			continue
+		}
+		e.of = append(e.of, element)
+	}
+	_, err := dec.ReadToken()
+	return err
 }
 
 type fhirPatient struct {
 	fhirResource
-	Active           *bool              `json:"active"`
-	Name             []fhirHumanName    `json:"name"`
-	Telecom          []fhirContactPoint `json:"telecom"`
-	BirthDate        string             `json:"birthDate"`
-	DeceasedBoolean  *bool              `json:"deceasedBoolean"`
-	DeceasedDateTime string             `json:"deceasedDateTime"`
-	Link             []fhirPatientLink  `json:"link"`
+	Active           *bool                      `json:"active"`
+	Name             elements[fhirHumanName]    `json:"name"`
+	Telecom          elements[fhirContactPoint] `json:"telecom"`
+	BirthDate        loose                      `json:"birthDate"`
+	DeceasedBoolean  *bool                      `json:"deceasedBoolean"`
+	DeceasedDateTime string                     `json:"deceasedDateTime"`
+	Link             []fhirPatientLink          `json:"link"`
 	// The elements beside a primitive hold its extensions, such as the reason why its
 	// value is absent (https://hl7.org/fhir/R4/json.html#primitive).
 	BesideDeceasedBoolean  map[string]any `json:"_deceasedBoolean"`
@@ -50,11 +112,11 @@ type fhirPatientLink struct {
 
 type fhirRelatedPerson struct {
 	fhirResource
-	Active  *bool              `json:"active"`
-	Patient fhirReference      `json:"patient"`
-	Name    []fhirHumanName    `json:"name"`
-	Telecom []fhirContactPoint `json:"telecom"`
-	Period  fhirPeriod         `json:"period"`
+	Active  *bool                      `json:"active"`
+	Patient fhirReference              `json:"patient"`
+	Name    elements[fhirHumanName]    `json:"name"`
+	Telecom elements[fhirContactPoint] `json:"telecom"`
+	Period  fhirPeriod                 `json:"period"`
 }
 
 type fhirEpisodeOfCare struct {
@@ -107,7 +169,7 @@ type fhirContactPoint struct {
 	System string     `json:"system"`
 	Value  string     `json:"value"`
 	Use    string     `json:"use"`
-	Rank   int        `json:"rank"`
+	Rank   loose      `json:"rank"`
 	Period fhirPeriod `json:"period"`
 }
 
@@ -189,14 +251,14 @@ func bestName(names []fhirHumanName, day int32) fhirHumanName {
 	return best
 }
 
-// visible gives a text without the blanks around it, and "" for one that shows
-// nothing at all.
+// visible gives a text without the invisible characters around it, and "" for one that
+// shows nothing at all.
 func visible(text string) string {
-	shows := func(r rune) bool { return unicode.IsGraphic(r) && !unicode.IsSpace(r) }
+	shows := func(r rune) bool { return unicode.IsGraphic(r) && !invisible.Is(r) }
 	if !strings.ContainsFunc(text, shows) {
 		return ""
 	}
-	return strings.TrimSpace(text)
+	return invisible.Trim(text)
 }
 
 // parts gives the name as given and family name. A name that has only a text is
@@ -237,7 +299,13 @@ func emails(points []fhirContactPoint, day int32) (values []string) {
 			}
 			return 1
 		}
-		rank := func(p fhirContactPoint) uint { return uint(p.Rank) - 1 } // none comes last; #nosec G115
+		rank := func(p fhirContactPoint) uint64 { // none comes last
+			n, err := strconv.ParseUint(string(p.Rank), 10, 64)
+			if err != nil {
+				return math.MaxUint64
+			}
+			return n - 1
+		}
 		return cmp.Or(cmp.Compare(home(a), home(b)), cmp.Compare(rank(a), rank(b)))
 	})
 	for _, p := range usable {
@@ -261,10 +329,11 @@ func bareEmail(value string) (email, reason string) {
 			email = parsed.Address
 		}
 	}
-	if reason := checkEmail(email); reason != "" {
-		return "", reason
+	email, reason = cleanEmail(email)
+	if email == "" && reason == "" {
+		reason = "is empty"
 	}
-	return email, ""
+	return email, reason
 }
 
 // resourceOf takes a reference or a request's URL apart: "Patient/id", the same behind
@@ -292,13 +361,14 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // patientOf gives the id of the patient that a reference names, which may also be
 // "urn:uuid:id", or the reason why none can be found by it.
 func patientOf(r fhirReference) (id, reason string) {
-	if r.Reference == "" {
+	reference := invisible.Trim(r.Reference)
+	if reference == "" {
 		return "", "is missing"
 	}
-	if uuid, ok := strings.CutPrefix(r.Reference, "urn:uuid:"); ok && checkID(uuid) == "" {
+	if uuid, ok := strings.CutPrefix(reference, "urn:uuid:"); ok && checkID(uuid) == "" {
 		return uuid, ""
 	}
-	if resourceType, id, _ := resourceOf(r.Reference); resourceType == "Patient" {
+	if resourceType, id, _ := resourceOf(reference); resourceType == "Patient" {
 		return id, ""
 	}
 	return "", "does not have the form Patient/<id>"

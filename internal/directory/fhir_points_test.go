@@ -114,6 +114,13 @@ func gzipped(content string) string {
 	return b.String()
 }
 
+// damagedGzip is a packed file with a byte in the middle that is another.
+func damagedGzip(content string) string {
+	packed := []byte(gzipped(content))
+	packed[len(packed)/2] ^= 0xff
+	return string(packed)
+}
+
 // forgetful gives a database, and what empties its directory: a database for each of
 // many small stories would take minutes.
 func forgetful(t *testing.T) (*pgxpool.Pool, func()) {
@@ -190,7 +197,7 @@ func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
 		{"an extension in upper case, CRLF, a BOM and blank lines", []fs.FS{folder("X.NDJSON", "\uFEFF\r\n \r\n"+strings.ReplaceAll(three, "\n", "\r\n\r\n"))}, wanted, "", ""},
 		{"a BOM alone before", []fs.FS{folder("X.NDJSON", "\uFEFF"+three)}, wanted, "", ""},
 		{"no line break at the end", []fs.FS{folder("x.ndjson", strings.TrimSpace(three))}, wanted, "", ""},
-		{"a folder within is named", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder within the folder: it was not read", ""},
+		{"a folder within is named", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder inside the export folder: it was not read", ""},
 		{"gzip", []fs.FS{folder("x.ndjson.gz", gzipped(three))}, wanted, "", ""},
 		{"a Bundle on a line", []fs.FS{folder("x.ndjson", bundle)}, wanted, "", ""},
 		{"a Bundle over many lines", []fs.FS{folder("x.json", "\n"+pretty(bundle))}, wanted, "", ""},
@@ -199,11 +206,12 @@ func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
 		{"what is not read", []fs.FS{folder(
 			"1.Observation.ndjson", strings.Repeat(`{"resourceType":"Observation","id":"o"}`+"\n", 3)+`{"resourceType":"Observation",`,
 			"2.mixed.ndjson", lines(`{"resourceType":"Encounter"}`, res("P", "p")),
-			"README.md", "# An export", ".DS_Store", "\x00\x00", "log.ndjson", `{"eventId":"kickoff"}`,
+			"README.md", "# An export", ".DS_Store", "\x00\x00", "._1.Patient.ndjson", "\x00\x05\x16\x07", "log.ndjson", `{"eventId":"kickoff"}`,
 			"manifest.json", pretty(`{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`), "patients.csv", patientsHeader, "empty", "", "x.pdf", "%PDF-1.7\n\x00\xff")},
 			"active: p; discharged:; all: p", `.DS_Store:1: is not NDJSON: the file was not read
+._1.Patient.ndjson:1: is not NDJSON: the file was not read
 1.Observation.ndjson:1: holds Observation, which Postern does not use: 4 were not read
-2.mixed.ndjson:1: holds Encounter, which Postern does not use: 1 were not read
+2.mixed.ndjson:1: holds Encounter, which Postern does not use: 1 was not read
 README.md:1: is not NDJSON: the file was not read
 log.ndjson:1: holds lines without a resourceType
 manifest.json:1: holds lines without a resourceType
@@ -215,6 +223,18 @@ x.pdf:1: is not NDJSON`, ""},
 		{"a file that breaks off", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"))+`{"resourceType":"Patient","id":"q"`)}, "active:; discharged:; all:", "", "1.Patient.ndjson:2: is not a JSON object"},
 		{"gzip that breaks off", []fs.FS{folder("x.gz", gzipped(three)[:40])}, "active:; discharged:; all:", "", "x.gz:1: the file is damaged (gzip)"},
 		{"UTF-16", []fs.FS{folder("p.ndjson", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.ndjson:1: is UTF-16: save the file as UTF-8"},
+		{"UTF-16 in one document", []fs.FS{folder("p.json", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.json:1: is UTF-16: save the file as UTF-8"},
+		{"gzip that is damaged", []fs.FS{folder("x.ndjson.gz", damagedGzip(three))}, "active:; discharged:; all:", "", "the file is damaged (gzip)"},
+		{"gzip of one document that is damaged", []fs.FS{folder("x.json.gz", damagedGzip(pretty(bundle)))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
+		{"gzip of one document without its end", []fs.FS{folder("x.json.gz", strings.TrimSuffix(gzipped(pretty(bundle)), gzipped(pretty(bundle))[len(gzipped(pretty(bundle)))-8:]))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
+		{"a file of patients that is none", []fs.FS{folder("1.Patient.ndjson", "<html>Sign in</html>\n", "RelatedPerson.ndjson", res("R", "r", of("p")))}, "active:; discharged:; all:", "", "1.Patient.ndjson:1: is not a JSON object"},
+		{"a packed one", []fs.FS{folder("Patient.ndjson.gz", gzipped("<html>Sign in</html>\n"))}, "active:; discharged:; all:", "", "Patient.ndjson.gz:1: is not a JSON object"},
+		{"a first line that breaks off, with more after it", []fs.FS{folder("Patient.ndjson", `{"resourceType":"Patient","id":"z"`+"\n"+strings.Repeat(res("P", "p")+"\n", 4000))}, "active:; discharged:; all:", "", "mend 1 wrong field and import again\nPatient.ndjson:1: is not a JSON object"},
+		{"files joined to one", []fs.FS{folder("x.ndjson", "\uFEFF"+res("P", "p")+"\n\uFEFF"+lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
+		{"an export without news of a client", []fs.FS{folder("1.Patient.ndjson", "")}, "active:; discharged:; all:", "", ""},
+		{"the folder of deletions", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"), res("P", "q"))), folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", deleted("Patient/q"), "deleted/more/x", "", "error/1.OperationOutcome.ndjson", "{}")},
+			"active: p; discharged:; all: p", "deleted/more:1: is a folder inside the export folder: it was not read\nerror:1: is a folder inside the export folder: it was not read", ""},
+		{"a resource among the deletions", []fs.FS{folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", res("P", "q"))}, "active:; discharged:; all:", "", "deleted/1.Patient.ndjson:1: is a resource in the folder of deleted resources"},
 		{"a line of another type that is too long", []fs.FS{folder("x.ndjson", lines(`{"resourceType":"Binary","data":"`+strings.Repeat("x", longestResource)+`"}`, res("P", "p")))},
 			"active: p; discharged:; all: p", "x.ndjson:1: holds Binary", ""},
 	})
@@ -234,6 +254,7 @@ func TestIncrementalExports(t *testing.T) {
 		{"one of two episodes ends", []fs.FS{full, folder("a", res("E", "e4", of("p"), status("planned"))), folder("a", res("E", "e2", of("p"), status("finished")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
 		{"one comes back", []fs.FS{full, folder("a", res("E", "e5", of("q"), status("planned")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
 		{"an episode changes its patient", []fs.FS{full, folder("a", res("E", "e2", of("q"), status("active")))}, "active: q; discharged: off p r; all: off p q r", "", ""},
+		{"a status in capitals", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("Finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
 		{"an episode in error", []fs.FS{full, folder("a", res("E", "e3", of("q"), status("entered-in-error")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
 		{"an inactive patient's episode", []fs.FS{full, folder("a", res("E", "e6", of("off"), status("active")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
 		{"active again", []fs.FS{full, folder("a", res("P", "off"))}, "active: off p r; discharged: q; all: off p q r", "", ""},
@@ -321,28 +342,33 @@ func TestCorrections(t *testing.T) {
 		{"until that one comes", []fs.FS{two, folder("a", res("P", "b", replacedBy("z"))), folder("a", res("P", "z"))}, "active: rb z; discharged: a ra; all: a ra rb z", "", ""},
 		{"by one who can't be found", []fs.FS{two, folder("a", res("P", "b", `"link":[{"type":"replaced-by","other":{"display":"B"}}]`))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: is missing", ""},
 		{"in a circle", []fs.FS{two, folder("x", lines(res("P", "a", replacedBy("b")), res("P", "b", replacedBy("a"))))}, before, "", "x:2: link: the patients a, b replace one another in a circle"},
-		{"by itself", []fs.FS{two, folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patients a replace one another in a circle"},
+		{"by itself", []fs.FS{two, folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patient a is said to be replaced by the same patient"},
 		{"in a circle with what is known", []fs.FS{two, folder("x", res("P", "a", replacedBy("b"))), folder("x", res("P", "b", replacedBy("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", "x:1: link: the patients a, b"},
 		{"by two", []fs.FS{two, folder("x", res("P", "z", `"link":[{"type":"replaced-by","other":{"reference":"Patient/a"}},{"type":"replaced-by","other":{"reference":"Patient/b"}}]`))}, before, "", "x:1: link: the patients a, b, z are said to be replaced by several others"},
+		{"in capitals", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"Replaced-By","other":{"reference":" Patient/b "}}]`))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"a link that does not say what it is", []fs.FS{two, folder("a", res("P", "a", `"link":[{"other":{"reference":"Patient/b"}}]`))}, before, "a:1: link.type: must be one of", ""},
 		{"seen beside another", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"seealso","other":{"reference":"Patient/b"}}]`))}, before, "", ""},
 
+		{"a member twice", []fs.FS{two, folder("a", res("P", "a", `"active":true`, `"active":false`))}, before, "", "a:1: has the same member twice: the second is at byte"},
 		{"twice in one file", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a"), res("R", "r", of("a")), res("R", "r", of("a"))))}, "active: a r; discharged:; all: a r", "", ""},
 		{"in two files, the later one by date", []fs.FS{folder("a", res("P", "a", updated(3), `"active":false`), "b", res("P", "a", updated(2)))}, "active:; discharged: a; all: a", "", ""},
 		{"by version", []fs.FS{folder("a", lines(res("P", "p"), res("R", "r", of("p"), `"active":false`, versioned("9")), res("R", "r", of("p"), versioned("10"))))}, "active: p r; discharged:; all: p r", "", ""},
-		{"not to be told apart, and about who is written to", []fs.FS{folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: stands with other content at a:1 too"},
-		{"with another address", []fs.FS{folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: stands with other content at a:1 too"},
-		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: stands with other content at a:1 too", ""},
+		{"not to be told apart, and about who is written to", []fs.FS{folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: appears with different content at a:1 too"},
+		{"with another address", []fs.FS{folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: appears with different content at a:1 too"},
+		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: appears with different content at a:1 too", ""},
 
 		{"a Patient deleted", []fs.FS{two, folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
 		{"and made anew", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
 		{"a RelatedPerson deleted", []fs.FS{two, folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
 		{"an episode deleted", []fs.FS{two, folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
 		{"one who was never there", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
+		{"an address with a query and a slash", []fs.FS{two, folder("a", deleted("/Patient/b/?_cascade=delete", "Observation?code=1"))}, "active:; discharged: a ra; all: a ra", "a:1: holds Observation", ""},
+		{"a bad id", []fs.FS{two, folder("a", deleted("Patient/b c?x=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
 		{"a deletion by search", []fs.FS{two, folder("a", deleted("Patient?identifier=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
 		{"deleted in a history", []fs.FS{two, folder("a", history(gone("Patient/b/_history/3", "2026-01-03T00:00:00Z"), version(res("P", "b", updated(2))), version(res("P", "b", updated(1)))))}, "active:; discharged: a ra; all: a ra", "", ""},
 		{"a history without dates, the newest first", []fs.FS{two, folder("a", history(version(res("P", "b")), `{"request":{"method":"DELETE","url":"Patient/b"}}`, version(res("P", "b", `"active":false`))))}, before, "", ""},
 		{"deleted and there, with dates", []fs.FS{two, folder("a", res("P", "b", updated(4), `"active":true`), "b", strings.Replace(deleted("Patient/b"), `"type"`, `"meta":{"lastUpdated":"2026-01-05T00:00:00Z"},"type"`, 1))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"deleted and there, without", []fs.FS{two, folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: stands with other content at a:1 too"},
+		{"deleted and there, without", []fs.FS{two, folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: appears with different content at a:1 too"},
 	})
 }
 
@@ -386,8 +412,8 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 	t.Parallel()
 	pool, forget := forgetful(t)
 	for name, c := range map[string]struct{ names, want, warning string }{
-		"stays": {"a", "active: a b r; discharged:; all: a b r", "names one patient, and by an earlier import this portal user represents others too"},
-		"moves": {"c", "active: a b c r; discharged:; all: a b c r", "names another patient than an earlier import did"},
+		"stays": {"a", "active: a b r; discharged:; all: a b r", "names one patient, and an earlier import linked this portal user to others too"},
+		"moves": {"c", "active: a b c r; discharged:; all: a b c r", "names a different patient than an earlier import did"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			forget()
@@ -444,6 +470,11 @@ func TestDeathAndNames(t *testing.T) {
 		`"name":[{"use":"old","family":"Former"},{"family":"Now"}]`:                                              {"Now", "|Now"},
 		`"name":[{"use":"old","family":"Former"}]`:                                                               {"Former", "|Former"},
 		`"name":[null,{"family":"Ng"}]`:                                                                          {"Ng", "|Ng"},
+		`"name":[{"use":"official","text":"\u3164\u2800"},{"use":"old","text":"\u200bAnni\u00a0"}]`:              {"Anni", "|Anni"},
+		`"name":[{"family":["Ng"]},{"text":"Ana"}]`:                                                              {"Ana", "|Ana"},
+		`"name":[{"use":"official","given":"Ana","family":"Ng"},{"use":"old","text":"Ana"}]`:                     {"Ana", "|Ana"},
+		`"name":{"family":"Ng"}`:                                                                                 {"", "|"},
+		`"name":[{"family":"Ng\ud83d"}]`:                                                                         {"Ng\uFFFD", "|Ng\uFFFD"},
 		`"name":[{"family":"Ng\nNg"}]`:                                                                           {"Ng Ng", "|Ng Ng"},
 	}
 	var file []string
@@ -485,7 +516,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 	point := func(value, more string) string { return `{"system":"email","value":"` + value + `"` + more + `}` }
 	cases := []struct{ points, email, warning string }{
 		{point("a@x.test", ""), "a@x.test", ""},
-		{point("nonsense", "") + "," + point("a@x.test", ""), "a@x.test", "telecom: an address is not an e-mail address of the form name@example.org: it was passed over for the next"},
+		{point("nonsense", "") + "," + point("a@x.test", ""), "a@x.test", "telecom: an address is not an e-mail address of the form name@example.org: the next one was used"},
 		{point("nonsense", `,"rank":1`) + "," + point("b@x.test", `,"rank":3`) + "," + point("a@x.test", `,"rank":2`), "a@x.test", "telecom: an address is not"},
 		{point("a@x.test", "") + "," + point("nonsense", ""), "a@x.test", ""},
 		{point("nonsense", ""), "", "telecom: an address is not an e-mail address of the form name@example.org: no usable address is left"},
@@ -493,6 +524,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		{point(" a@x.test ", ""), "a@x.test", ""},
 		{point("mailto:a@x.test", ""), "a@x.test", ""},
 		{point("MAILTO:a%2Bb@x.test?subject=Hi", ""), "a+b@x.test", ""},
+		{point("mailto:?subject=Hi", "") + "," + point("a@x.test", ""), "a@x.test", "telecom: an address is empty: the next one was used"},
 		{point("Ana Ng <a@x.test>", ""), "a@x.test", ""},
 		{point(`\"Ng, Ana\" <a@x.test>`, ""), "a@x.test", ""},
 		{point("a@x.test, b@x.test", ""), "", "telecom: an address is not"},
@@ -503,6 +535,12 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		{point("work@x.test", `,"use":"work","rank":1`) + "," + point("home@x.test", `,"use":"home"`), "home@x.test", ""},
 		{point("nonsense", `,"use":"home"`) + "," + point("work@x.test", `,"use":"work"`), "work@x.test", "telecom: an address is not"},
 		{`{"system":"EMAIL","value":"a@x.test"}`, "a@x.test", ""},
+		{point("b@x.test", `,"rank":2`) + "," + point("a@x.test", `,"rank":1.0`), "b@x.test", ""},
+		{point("b@x.test", `,"rank":"2"`) + "," + point("a@x.test", `,"rank":"1"`), "a@x.test", ""},
+		{`{"system":"email","value":123},` + point("a@x.test", ""), "a@x.test", "telecom: holds an element that is not what FHIR has here: it was passed over"},
+		{`"a@x.test"`, "", "telecom: holds an element"},
+		{`{"system":["email"],"value":"b@x.test"},{"system":"email","value":"b@x.test","period":"2020"},` + point("a@x.test", ""), "a@x.test", "telecom: holds an element"},
+		{point(`a\ud83d@x.test`, "") + "," + point("a@x.test", ""), "a@x.test", "telecom: an address contains U+FFFD"},
 		{`{"system":"phone","value":"a@x.test"},null`, "", ""},
 	}
 	var file, wantWarnings []string

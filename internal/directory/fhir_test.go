@@ -119,9 +119,9 @@ Patient.ndjson:3: is not what FHIR has here: a JSON null
 Patient.ndjson:4: is not what FHIR has here: a JSON string
 Patient.ndjson:5: is not UTF-8: save the file as UTF-8`},
 		{"another resource", folder("Patient.ndjson", `{"resourceType":"Practitioner","id":"x"}`),
-			"Patient.ndjson:1: the export holds no Patient, RelatedPerson or EpisodeOfCare\nPatient.ndjson:1: holds Practitioner, which Postern does not use: 1 were not read"},
-		{"wrong types", folder("Patient.ndjson", patient(`,"name":"Ana"`)+patient(`,"name":[{"given":"Ana"}]`)),
-			"Patient.ndjson:1: name: is not what FHIR has here: a JSON string\nPatient.ndjson:2: name.0.given: is not what FHIR has here: a JSON string"},
+			"Patient.ndjson:1: the export holds no Patient, RelatedPerson or EpisodeOfCare\nPatient.ndjson:1: holds Practitioner, which Postern does not use: 1 was not read"},
+		{"wrong types", folder("Patient.ndjson", patient(`,"active":"yes"`)+patient(`,"link":[{"type":3}]`)),
+			"Patient.ndjson:1: active: is not what FHIR has here: a JSON string\nPatient.ndjson:2: link.0.type: is not what FHIR has here: a JSON number"},
 		{"wrong ids", folder("Patient.ndjson", "{\"resourceType\":\"Patient\"}\n{\"resourceType\":\"Patient\",\"id\":\"a b\"}"),
 			"Patient.ndjson:1: id: is missing\nPatient.ndjson:2: id: may hold only letters A to Z, digits, '.', '_' and '-'"},
 		{"wrong periods", folder("RelatedPerson.ndjson", related(ofP0+`,"period":{"start":"2012-05","end":"2012-04"}`)+
@@ -132,8 +132,8 @@ RelatedPerson.ndjson:2: period.end: is not a FHIR date: write YYYY, YYYY-MM, YYY
 		{"ids that stand twice", folder(
 			"Patient.ndjson", patient("")+"\n"+patient(""),
 			"RelatedPerson.ndjson", related(ofP0)+related(ofP0)+strings.ReplaceAll(related(ofP0), "r-1", "p-1")+strings.ReplaceAll(related(ofP0), "r-1", "p-0")),
-			`RelatedPerson.ndjson:3: id: is that of the Patient at Patient.ndjson:1: both would be the same portal user
-RelatedPerson.ndjson:4: id: is that of a patient of the directory: both would be the same portal user`},
+			`RelatedPerson.ndjson:3: id: is also the id of the Patient at Patient.ndjson:1: both would be the same portal user
+RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both would be the same portal user`},
 		{"wrong episodes", folder("Patient.ndjson", patient(""), "EpisodeOfCare.ndjson",
 			episodeOf("p-1", "done")+"\n"+episodeOf("p-9", "active")),
 			`EpisodeOfCare.ndjson:1: status: must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error`},

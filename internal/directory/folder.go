@@ -1,40 +1,63 @@
 package directory
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 )
 
-// contractName says whether a file has one of the names under which a bulk export's
-// files have always been read: then a line that is not JSON is wrong, and not merely
-// a sign that the file is something else.
+// contractName says whether a file is called as one of a bulk export: then a line that
+// is not JSON is wrong, and not merely a sign that the file is something else. Clients
+// put numbers, servers and dates around the type (1.Patient.ndjson). What begins with a
+// dot belongs to an operating system (._Patient.ndjson).
 func contractName(name string) bool {
-	base := path.Base(name)
-	for _, resourceType := range []string{"Patient", "RelatedPerson", "EpisodeOfCare"} {
-		if strings.HasPrefix(base, resourceType) && strings.EqualFold(path.Ext(base), ".ndjson") {
+	base := strings.ToLower(path.Base(name))
+	if strings.HasPrefix(base, ".") {
+		return false
+	}
+	for _, resourceType := range []string{"patient", "relatedperson", "episodeofcare"} {
+		if strings.Contains(base, resourceType) && extension(name) == ".ndjson" {
 			return true
 		}
 	}
 	return false
 }
 
-// findFiles lists the files of a folder. What can't be read as a file is named by a
-// warning. So are folders within: one may hold an earlier export, or part of this one.
-func (im *importer) findFiles(dir fs.FS) error {
-	entries, err := fs.ReadDir(dir, ".")
+// extension gives that of a file's name in small letters, or of the file in a packed one.
+func extension(name string) string {
+	return path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz"))
+}
+
+// isDeletedFolder says whether a folder holds the files that the manifest of an export
+// lists as deleted: clients of bulk exports keep them in a folder of that name.
+func isDeletedFolder(name string) bool { return strings.EqualFold(name, "deleted") }
+
+// findFiles lists the files of a folder, and of the folder of deletions inside it. What
+// can't be read as a file is named by a warning. So are other folders inside it: one may
+// hold an earlier export, or part of this one.
+func (im *importer) findFiles(dir fs.FS) error { return im.findFilesIn(dir, ".") }
+
+func (im *importer) findFilesIn(dir fs.FS, within string) error {
+	entries, err := fs.ReadDir(dir, within)
 	if err != nil {
 		return fmt.Errorf("reading the folder: %w", err)
 	}
 	for _, entry := range entries {
-		name := entry.Name()
+		name := path.Join(within, entry.Name())
 		info, err := fs.Stat(dir, name) // of what a link leads to
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			im.leave(name, "is a link to a file that is not there: it was not read")
 		case err != nil:
 			return fmt.Errorf("reading the folder: %w", err)
+		case info.IsDir() && within == "." && isDeletedFolder(name):
+			if err := im.findFilesIn(dir, name); err != nil {
+				return err
+			}
 		case info.IsDir():
-			im.leave(name, "is a folder within the folder: it was not read. If it belongs to the export, import it by itself")
+			im.leave(name, "is a folder inside the export folder: it was not read. If it is part of the export, import it separately")
 		case !info.Mode().IsRegular():
 			im.leave(name, "is not a file: it was not read")
 		default:

@@ -216,7 +216,7 @@ func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (
 		if errors.As(err, &refused) {
 			return Summary{}, refused
 		}
-		return Summary{}, fmt.Errorf("importing: %w", err)
+		return Summary{}, importing(tx, err)
 	}
 	im.warnings.files = im.faults.files
 	summary.Warnings, summary.WarningCount = im.warnings.lines(), im.warnings.total
@@ -225,21 +225,36 @@ func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (
 	}
 	if im.opts.InTx != nil {
 		if err := im.opts.InTx(ctx, tx, summary); err != nil {
-			return Summary{}, fmt.Errorf("importing: %w", err)
+			return Summary{}, importing(tx, err)
 		}
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return Summary{}, fmt.Errorf("importing: committing: %w", err)
+		return Summary{}, importing(tx, fmt.Errorf("committing: %w", err))
 	}
 	return summary, nil
 }
 
-func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (summary Summary, err error) {
-	// One import at a time: each compares with what the one before it left.
-	const lock = `SELECT pg_advisory_xact_lock(hashtextextended('postern directory import', 0))`
-	if _, err := tx.Exec(ctx, lock); err != nil {
-		return Summary{}, err
+// standstill is how long the process of an import may stand still, as one that was
+// stopped does, while others wait for it: then Postgres ends its transaction. Between two
+// statements an import takes milliseconds.
+const standstill = "15s"
+
+// lockImports lets one import at a time compare with what the one before it left. The
+// files are read by then, so that the lock is not held for as long as a disk or a bucket
+// takes. See docs/adr/0072-an-import-that-hangs-lets-go.md.
+const lockImports = `
+SET LOCAL idle_in_transaction_session_timeout = '` + standstill + `';
+SELECT pg_advisory_xact_lock(hashtextextended('postern directory import', 0))`
+
+// importing says what failed. Postgres can't always tell a client why it ended its session.
+func importing(tx pgx.Tx, err error) error {
+	if tx.Conn().IsClosed() {
+		return fmt.Errorf("importing: the connection to the database was lost, as it is where this process stands still for %s: %w", standstill, err)
 	}
+	return fmt.Errorf("importing: %w", err)
+}
+
+func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (summary Summary, err error) {
 	if im.stage, err = newStage(ctx, tx, im.fhir); err != nil {
 		return Summary{}, err
 	}
@@ -250,5 +265,8 @@ func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (s
 		return Summary{}, err
 	}
 	im.progress(im.size * partRead)
+	if _, err := tx.Exec(ctx, lockImports); err != nil {
+		return Summary{}, err
+	}
 	return im.merge(ctx, tx)
 }

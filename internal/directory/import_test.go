@@ -387,3 +387,67 @@ func TestOnlyWhatComesSpendsNumbers(t *testing.T) {
 		t.Errorf("%v (-dry run +import):\n%s", err, diff)
 	}
 }
+
+// An import that stands still in the database, as that of a stopped process does, does
+// not hold up another, and changes nothing when it goes on.
+func TestAnImportThatStandsStillLetsGo(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAPI)
+	patients := func(id string) []File { return csvFiles("patients.csv", patientsHeader+id+",A,B,,active,false\n") }
+	stands, goesOn := make(chan struct{}), make(chan struct{})
+	woken := make(chan error)
+	go func() {
+		_, err := ImportCSV(t.Context(), pool, patients("first"), Options{InTx: func(ctx context.Context, tx pgx.Tx, _ Summary) error {
+			var timeout string
+			err := tx.QueryRow(ctx, `SHOW idle_in_transaction_session_timeout`).Scan(&timeout)
+			if err == nil && timeout != standstill {
+				err = errors.New("it may stand still for " + timeout)
+			}
+			if err == nil { // so that the test need not wait as long
+				_, err = tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = '50ms'`)
+			}
+			close(stands)
+			<-goesOn
+			return err
+		}})
+		woken <- err
+	}()
+	<-stands
+	if _, err := ImportCSV(t.Context(), pool, patients("second"), Options{}); err != nil {
+		t.Error(err)
+	}
+	close(goesOn)
+	if err := <-woken; err == nil || !strings.Contains(err.Error(), "as it is where this process stands still") {
+		t.Errorf("the first says %v", err)
+	}
+	if got := dump(t, pool); got != "patient|second|A|B|-|active|f" {
+		t.Error(got)
+	}
+}
+
+// An import that reads its files holds up no other.
+func TestAnImportThatReadsHoldsNoLock(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAPI)
+	slow, rest := io.Pipe()
+	read := make(chan error)
+	go func() {
+		_, err := ImportCSV(t.Context(), pool, []File{{Name: "patients.csv", Content: slow}}, Options{})
+		read <- err
+	}()
+	_, err := io.WriteString(rest, patientsHeader+"pt-1,A,B,,active,false\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It counts what was imported meanwhile.
+	if _, err := ImportCSV(t.Context(), pool, csvFiles("patients.csv", patientsHeader+"pt-1,A,C,,active,false\n"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = rest.Close()
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(t, pool); got != "patient|pt-1|A|B|-|active|f" {
+		t.Error(got)
+	}
+}

@@ -211,12 +211,12 @@ func (im *importer) noteStatus(ctx context.Context, tx pgx.Tx) error {
 // refuseUnknownEnds finds links whose ends are neither in these files nor in the
 // directory. They are taken away, so that the rest can still be shown.
 func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
-	const nobody = `NOT EXISTS (SELECT FROM staged_portal_users u WHERE u.portal_user_id = s.portal_user_id)
+	const noUser = `NOT EXISTS (SELECT FROM staged_portal_users u WHERE u.portal_user_id = s.portal_user_id)
 		AND NOT EXISTS (SELECT FROM app.portal_users u WHERE u.portal_user_id = s.portal_user_id)`
 	const noPatient = `NOT EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = s.patient_id)
 		AND NOT EXISTS (SELECT FROM app.patients p WHERE p.patient_id = s.patient_id)`
 	const unknown = `
-		SELECT file, line, entry, false FROM staged_links s WHERE ` + nobody + `
+		SELECT file, line, entry, false FROM staged_links s WHERE ` + noUser + `
 		UNION ALL
 		SELECT file, line, entry, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 4`
 	found := false
@@ -233,7 +233,7 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 		}
 	})
 	if err == nil && found {
-		_, err = tx.Exec(ctx, `DELETE FROM staged_links s WHERE (`+nobody+`) OR (`+noPatient+`)`)
+		_, err = tx.Exec(ctx, `DELETE FROM staged_links s WHERE (`+noUser+`) OR (`+noPatient+`)`)
 	}
 	if err != nil {
 		return fmt.Errorf("resolving links: %w", err)
@@ -248,7 +248,8 @@ func (im *importer) analyze(ctx context.Context, tx pgx.Tx, s Summary) error {
 	if s.Patients.New+s.PortalUsers.New+s.Links.New < much {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `ANALYZE app.patients, app.portal_users, app.links`); err != nil {
+	const analyze = `SET LOCAL default_statistics_target TO DEFAULT; ANALYZE app.patients, app.portal_users, app.links`
+	if _, err := tx.Exec(ctx, analyze); err != nil {
 		return fmt.Errorf("analyzing: %w", err)
 	}
 	return nil

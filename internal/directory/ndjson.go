@@ -3,6 +3,7 @@ package directory
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -36,8 +37,9 @@ type fhirDecoder struct {
 // fhirFile is the file at hand.
 type fhirFile struct {
 	*fhirDecoder
-	name   string
-	unused map[string]*unused // by resource type
+	name    string
+	deleted bool               // it is in the folder of what was deleted
+	unused  map[string]*unused // by resource type
 }
 
 // unused is what a file holds of a type that Postern does not use.
@@ -49,10 +51,13 @@ type unused struct {
 // decode reads one file, whatever its name: NDJSON, a resource a line, or one JSON
 // document, either of them as it is or in gzip. It warns of what it does not read.
 func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
-	f := fhirFile{fhirDecoder: d, name: name, unused: map[string]*unused{}}
+	f := fhirFile{fhirDecoder: d, name: name, deleted: isDeletedFolder(path.Dir(name)), unused: map[string]*unused{}}
 	lines := bufio.NewReaderSize(content, 64<<10)
 	if magic, _ := lines.Peek(2); string(magic) == "\x1f\x8b" {
 		unpacked, err := gzip.NewReader(lines)
+		if err != nil && !damaged(err) {
+			return err
+		}
 		if err != nil {
 			f.broken(place{file: file, line: 1})
 			return nil
@@ -66,7 +71,7 @@ func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
 		if what == "" {
 			what = "lines without a resourceType"
 		}
-		d.into.warn(fault{place: of.first, reason: fmt.Sprintf("holds %s, which Postern does not use: %d were not read", what, of.count)})
+		d.into.warn(fault{place: of.first, reason: fmt.Sprintf("holds %s, which Postern does not use: %d %s not read", what, of.count, plural(of.count, "was", "were"))})
 	}
 	return err
 }
@@ -81,7 +86,13 @@ func sortedKeys(m map[string]*unused) (keys []string) {
 
 // broken notes that a packed file is damaged: what it held is not known.
 func (f *fhirFile) broken(at place) {
-	f.into.fault(fault{place: at, reason: "the file is damaged (gzip): fetch it again", cut: true})
+	f.into.fault(fault{place: at, reason: "the file is damaged (gzip): download it again", cut: true})
+}
+
+// damaged says whether an error of reading is that of a packed file that is not whole.
+func damaged(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF || errors.As(err, &corrupt)
 }
 
 // lines reads NDJSON, and finds out from the first line with anything in it whether
@@ -96,7 +107,7 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 				f.empty++
 			}
 			return nil
-		case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
+		case damaged(err):
 			f.broken(at)
 			return nil
 		case errors.Is(err, errLineTooLong):
@@ -110,13 +121,12 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 		case err != nil:
 			return err
 		}
-		if at.line == 1 {
-			line = bytes.TrimPrefix(line, []byte("\uFEFF"))
-		}
+		line = bytes.TrimPrefix(line, []byte("\uFEFF")) // also where files were joined to one
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		if !begun {
+			line = bytes.Clone(line) // to begin may be to read further
 			if lines, err = f.begin(at, line, lines); lines == nil || err != nil {
 				return err
 			}
@@ -133,7 +143,7 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
 	switch {
 	case bytes.HasPrefix(line, []byte("\xff\xfe")), bytes.HasPrefix(line, []byte("\xfe\xff")):
-		if strings.EqualFold(path.Ext(f.name), ".ndjson") {
+		if kind := extension(f.name); kind == ".ndjson" || kind == ".json" {
 			f.into.fault(fault{place: at, reason: "is UTF-16: save the file as UTF-8", cut: true})
 			return nil, nil
 		}
@@ -141,7 +151,7 @@ func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Read
 	case !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) && !contractName(f.name):
 		f.into.warn(fault{place: at, reason: "is not NDJSON: the file was not read"})
 		return nil, nil
-	case jsontext.Value(line).IsValid():
+	case jsontext.Value(line).IsValid(halfCharacters):
 		return rest, nil
 	}
 	if known, ours := typeOf(line); known != "" && !ours {
@@ -152,11 +162,15 @@ func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Read
 	whole = append(whole, '\n')
 	first := len(whole)
 	more, err := io.ReadAll(io.LimitReader(rest, longestDocument))
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case err != nil && damaged(err):
+		f.broken(at)
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	whole = append(whole, more...)
-	if !jsontext.Value(whole).IsValid() {
+	if !jsontext.Value(whole).IsValid(halfCharacters) {
 		return bufio.NewReaderSize(io.MultiReader(bytes.NewReader(whole[first:]), rest), 64<<10), nil
 	}
 	return nil, f.value(at, whole, true)
@@ -172,10 +186,14 @@ func (f *fhirFile) leave(resourceType string, at place) {
 	of.count++
 }
 
+// halfCharacters reads \ud83d alone, as a system writes that cuts a text in the middle
+// of a character, as U+FFFD.
+var halfCharacters = jsontext.AllowInvalidUTF8(true)
+
 // typeOf gives a resource's type, and whether it is one that is read. What breaks off
 // before its type has none.
 func typeOf(data []byte) (resourceType string, ours bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(data))
+	dec := jsontext.NewDecoder(bytes.NewReader(data), halfCharacters)
 	if token, err := dec.ReadToken(); err != nil || token.Kind() != '{' {
 		return "", false
 	}
@@ -215,7 +233,7 @@ func (f *fhirFile) value(at place, data []byte, whole bool) error {
 	}
 	if resourceType == "" {
 		var any map[string]jsontext.Value
-		if err := json.Unmarshal(data, &any); err != nil || any == nil {
+		if err := json.Unmarshal(data, &any, halfCharacters); err != nil || any == nil {
 			f.into.fault(jsonFault(at, err))
 			return nil
 		}
@@ -268,6 +286,8 @@ func jsonFault(at place, err error) fault {
 	case errors.As(err, &semantic):
 		f.field = strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
 		f.reason = fmt.Sprintf("is not what FHIR has here: a JSON %s", semantic.JSONKind)
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		f.reason = fmt.Sprintf("has the same member twice: the second is at byte %d", syntax.ByteOffset+1)
 	case errors.As(err, &syntax):
 		f.reason = fmt.Sprintf("is not a JSON object: it breaks off or is wrong at byte %d", syntax.ByteOffset+1)
 	default:

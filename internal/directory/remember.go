@@ -11,7 +11,7 @@ import (
 
 // An import of FHIR first brings what is remembered of resources up to date (the tables
 // app.fhir_…), and then works out from all of it, not from this folder alone, what the
-// directory is to say of everybody whom the folder is about. So an export in parts, one
+// directory is to say of each person that the folder is about. So an export in parts, one
 // after the other, leaves the same as the whole.
 
 // fhirMerge is the part of an import that FHIR has and CSV has not. It leaves rows in
@@ -22,6 +22,8 @@ type fhirMerge struct {
 	changes *Changes // of what is remembered
 	was     succession
 	is      succession
+	// claimsChanged says whether other patients are said to be replaced than before.
+	claimsChanged bool
 }
 
 func (m *fhirMerge) steps() []func(context.Context, pgx.Tx) error {
@@ -52,7 +54,7 @@ func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 		SELECT r.file, r.line, r.entry, p.file, p.line FROM staged_versions r JOIN staged_versions p USING (id)
 		WHERE r.kind = 'related_person' AND p.kind = 'patient' AND NOT r.deleted AND NOT p.deleted`,
 		[]any{&other.file, &other.line}, func(at place) {
-			m.faults.add(fault{place: at, field: "id", reason: "is that of the Patient at " + m.at(other) + ": both would be the same portal user"})
+			m.faults.add(fault{place: at, field: "id", reason: "is also the id of the Patient at " + m.at(other) + ": both would be the same portal user"})
 		})
 	if err != nil {
 		return fmt.Errorf("comparing ids: %w", err)
@@ -71,7 +73,7 @@ func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 			if patient {
 				of = "RelatedPerson"
 			}
-			m.faults.add(fault{place: at, field: "id", reason: "is that of a " + of + " of the directory: both would be the same portal user"})
+			m.faults.add(fault{place: at, field: "id", reason: "is also the id of a " + of + " in the directory: both would be the same portal user"})
 		})
 	if err != nil {
 		return fmt.Errorf("comparing ids: %w", err)
@@ -90,10 +92,7 @@ func (m *fhirMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
 		UNION SELECT e.patient_id FROM app.fhir_episodes e JOIN staged_versions s ON s.kind = 'episode' AND s.id = e.episode_id
 		    WHERE e.patient_id IS NOT NULL
 		UNION SELECT replaced FROM staged_replacements
-		UNION SELECT r.replaced FROM app.fhir_replacements r JOIN staged_versions s ON s.kind = 'patient' AND s.id = r.said_by`, `
-		CREATE TEMP TABLE known_before ON COMMIT DROP AS
-		SELECT r.related_person_id, r.linked_to FROM app.fhir_related_persons r
-		JOIN staged_versions s ON s.kind = 'related_person' AND s.id = r.related_person_id`); err != nil {
+		UNION SELECT r.replaced FROM app.fhir_replacements r JOIN staged_versions s ON s.kind = 'patient' AND s.id = r.said_by`); err != nil {
 		return err
 	}
 	claims, err := m.claims(ctx, tx)
@@ -118,40 +117,44 @@ func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacement
 	return claims, nil
 }
 
-// remember brings what is known of each resource up to date, and counts that.
+// remember brings what is known of patients, episodes and replacements up to date, and
+// counts that. Representatives follow in findRepresented.
 func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
-	var total int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM staged_versions`).Scan(&total); err != nil {
-		return fmt.Errorf("remembering resources: %w", err)
-	}
-	for _, upsert := range []string{`
-		INSERT INTO app.fhir_patients AS f (patient_id, active, deleted, status_before)
-		SELECT v.id, s.status = 'active', v.deleted, p.status
-		FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) LEFT JOIN app.patients p ON p.patient_id = v.id
-		WHERE v.kind = 'patient' ORDER BY v.id
-		ON CONFLICT (patient_id) DO UPDATE SET active = coalesce(EXCLUDED.active, f.active), deleted = EXCLUDED.deleted
-		WHERE (f.active, f.deleted) IS DISTINCT FROM (coalesce(EXCLUDED.active, f.active), EXCLUDED.deleted)
-		RETURNING xmax = 0`, `
-		INSERT INTO app.fhir_related_persons AS f (related_person_id, patient_id, active, valid_from, valid_until, deleted)
-		SELECT v.id, s.patient_id, coalesce(s.active, false), s.valid_from, s.valid_until, v.deleted
-		FROM staged_versions v LEFT JOIN staged_related s USING (file, line, entry)
-		WHERE v.kind = 'related_person' ORDER BY v.id
-		ON CONFLICT (related_person_id) DO UPDATE SET patient_id = EXCLUDED.patient_id, active = EXCLUDED.active,
-		    valid_from = EXCLUDED.valid_from, valid_until = EXCLUDED.valid_until, deleted = EXCLUDED.deleted
-		WHERE (f.patient_id, f.active, f.valid_from, f.valid_until, f.deleted)
-		    IS DISTINCT FROM (EXCLUDED.patient_id, EXCLUDED.active, EXCLUDED.valid_from, EXCLUDED.valid_until, EXCLUDED.deleted)
-		RETURNING xmax = 0`, `
-		INSERT INTO app.fhir_episodes AS f (episode_id, patient_id, state)
-		SELECT v.id, s.patient_id, coalesce(s.state, 'void')
-		FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry)
-		WHERE v.kind = 'episode' ORDER BY v.id
-		ON CONFLICT (episode_id) DO UPDATE SET patient_id = EXCLUDED.patient_id, state = EXCLUDED.state
-		WHERE (f.patient_id, f.state) IS DISTINCT FROM (EXCLUDED.patient_id, EXCLUDED.state)
-		RETURNING xmax = 0`,
+	// What is there and stays as it is must not be touched, as ON CONFLICT would.
+	for _, merge := range []string{`
+		WITH said AS MATERIALIZED (
+		    SELECT v.id, s.status = 'active' AS active, v.deleted
+		    FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) WHERE v.kind = 'patient'
+		), changed AS (
+		    UPDATE app.fhir_patients f SET active = coalesce(said.active, f.active), deleted = said.deleted
+		    FROM said
+		    WHERE f.patient_id = said.id AND (f.active, f.deleted) IS DISTINCT FROM (coalesce(said.active, f.active), said.deleted)
+		    RETURNING 1
+		), new AS (
+		    INSERT INTO app.fhir_patients (patient_id, active, deleted, status_before)
+		    SELECT said.id, said.active, said.deleted, p.status FROM said LEFT JOIN app.patients p ON p.patient_id = said.id
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = said.id) ORDER BY said.id
+		    RETURNING 1
+		)
+		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`, `
+		WITH said AS MATERIALIZED (
+		    SELECT v.id, s.patient_id, coalesce(s.state, 'void') AS state
+		    FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry) WHERE v.kind = 'episode'
+		), changed AS (
+		    UPDATE app.fhir_episodes f SET patient_id = said.patient_id, state = said.state
+		    FROM said
+		    WHERE f.episode_id = said.id AND (f.patient_id, f.state) IS DISTINCT FROM (said.patient_id, said.state)
+		    RETURNING 1
+		), new AS (
+		    INSERT INTO app.fhir_episodes (episode_id, patient_id, state)
+		    SELECT id, patient_id, state FROM said
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_episodes f WHERE f.episode_id = said.id) ORDER BY id
+		    RETURNING 1
+		)
+		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`,
 	} {
 		var new, changed int
-		err := tx.QueryRow(ctx, `WITH done (new) AS (`+upsert+`) SELECT count(*) FILTER (WHERE new), count(*) FILTER (WHERE NOT new) FROM done`).Scan(&new, &changed)
-		if err != nil {
+		if err := tx.QueryRow(ctx, merge).Scan(&new, &changed); err != nil {
 			return fmt.Errorf("remembering resources: %w", err)
 		}
 		m.changes.New += new
@@ -170,7 +173,33 @@ func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("remembering replacements of patients: %w", err)
 	}
-	if m.changes.New+m.changes.Changed == 0 && said.RowsAffected()+more.RowsAffected() > 0 {
+	m.claimsChanged = said.RowsAffected()+more.RowsAffected() > 0
+	return nil
+}
+
+// rememberRelated brings what is known of representatives up to date, with the patients
+// to whom their links lead now, and ends the count of what is remembered.
+func (m *fhirMerge) rememberRelated(ctx context.Context, tx pgx.Tx) error {
+	var total, new, changed int
+	err := tx.QueryRow(ctx, `
+		WITH updated AS (
+		    UPDATE app.fhir_related_persons f SET patient_id = n.patient_id, active = n.active, deleted = n.deleted,
+		        valid_from = n.valid_from, valid_until = n.valid_until, linked_to = n.leads_to
+		    FROM represented n
+		    WHERE n.related_person_id = f.related_person_id AND (n.differs OR f.linked_to IS DISTINCT FROM n.leads_to)
+		), inserted AS (
+		    INSERT INTO app.fhir_related_persons (related_person_id, patient_id, active, deleted, valid_from, valid_until, linked_to)
+		    SELECT related_person_id, patient_id, active, deleted, valid_from, valid_until, leads_to
+		    FROM represented WHERE first_seen ORDER BY related_person_id
+		)
+		SELECT (SELECT count(*) FROM staged_versions), count(*) FILTER (WHERE first_seen), count(*) FILTER (WHERE differs AND NOT first_seen)
+		FROM represented`).Scan(&total, &new, &changed)
+	if err != nil {
+		return fmt.Errorf("remembering resources: %w", err)
+	}
+	m.changes.New += new
+	m.changes.Changed += changed
+	if m.changes.New+m.changes.Changed == 0 && m.claimsChanged {
 		m.changes.Changed = 1 // at least the Patient that says so
 	}
 	m.changes.Unchanged = total - m.changes.New - m.changes.Changed
@@ -192,7 +221,7 @@ func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 		if err != nil {
 			return fmt.Errorf("finding a replacement of patients: %w", err)
 		}
-		m.faults.add(fault{place: at, field: "link", reason: "the patients " + some(w.patients) + " " + w.reason})
+		m.faults.add(fault{place: at, field: "link", reason: w.String()})
 	}
 	if len(claims) == 0 && len(m.was.related) == 0 {
 		return m.stageSuccessors(ctx, tx, nil)
@@ -220,7 +249,7 @@ func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 }
 
 // stageSuccessors stages who is replaced by whom, and who is not any more, and touches
-// everybody whom replacements connect with a patient of the folder.
+// all patients whom replacements connect with a patient of the folder.
 func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []string) error {
 	if err := m.exec(ctx, "staging replacements of patients", `
 		CREATE TEMP TABLE replaced (patient_id text COLLATE "C" PRIMARY KEY, successor text COLLATE "C") ON COMMIT DROP`, `
@@ -258,10 +287,12 @@ func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []
 		WHERE r.patient_id IS NOT NULL OR f.deleted`, `
 		CREATE TEMP TABLE reachable ON COMMIT DROP AS
 		WITH named AS (SELECT patient_id FROM touched UNION SELECT successor FROM replaced UNION SELECT patient_id FROM staged_related)
-		SELECT patient_id FROM named n WHERE patient_id IS NOT NULL
-		  AND (EXISTS (SELECT FROM app.patients p WHERE p.patient_id = n.patient_id) OR EXISTS (SELECT FROM staged_patients p WHERE p.patient_id = n.patient_id))
-		  AND NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = n.patient_id AND f.deleted)
-		  AND NOT EXISTS (SELECT FROM replaced r WHERE r.patient_id = n.patient_id)`, `
+		SELECT n.patient_id FROM named n
+		LEFT JOIN replaced r ON r.patient_id = n.patient_id
+		LEFT JOIN app.fhir_patients f ON f.patient_id = n.patient_id
+		LEFT JOIN staged_patients s ON s.patient_id = n.patient_id
+		LEFT JOIN app.patients p ON p.patient_id = n.patient_id
+		WHERE r.patient_id IS NULL AND f.deleted IS NOT TRUE AND (s.patient_id IS NOT NULL OR p.patient_id IS NOT NULL)`, `
 		ANALYZE touched, replaced, gone, reachable`)
 }
 
@@ -330,25 +361,28 @@ func (m *fhirMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
 // findRepresented finds out whom each RelatedPerson represents now: the patient whom it
 // names, or that one's successor. One who represents no patient that is known has an
 // inactive account.
-func (m *fhirMerge) findRepresented(ctx context.Context, _ pgx.Tx) error {
-	return m.exec(ctx, "finding whom representatives represent", `
+func (m *fhirMerge) findRepresented(ctx context.Context, tx pgx.Tx) error {
+	err := m.exec(ctx, "finding whom representatives represent", `
 		CREATE TEMP TABLE represented ON COMMIT DROP AS
-		SELECT r.related_person_id, r.active, r.deleted, r.valid_from, r.valid_until, s.id IS NOT NULL AS here, s.file, s.line, s.entry,
-		    CASE WHEN s.id IS NULL THEN r.linked_to ELSE k.linked_to END AS led_to,
-		    s.id IS NOT NULL AND k.related_person_id IS NULL AS first_seen,
-		    reachable.patient_id AS leads_to
-		FROM app.fhir_related_persons r
-		LEFT JOIN staged_versions s ON s.kind = 'related_person' AND s.id = r.related_person_id
-		LEFT JOIN known_before k ON k.related_person_id = r.related_person_id
-		LEFT JOIN replaced ON replaced.patient_id = r.patient_id
-		LEFT JOIN reachable ON NOT r.deleted AND reachable.patient_id =
-		    CASE WHEN replaced.patient_id IS NULL THEN r.patient_id ELSE replaced.successor END
-		WHERE r.related_person_id IN (
-		    SELECT id FROM staged_versions WHERE kind = 'related_person'
-		    UNION SELECT related_person_id FROM app.fhir_related_persons JOIN touched USING (patient_id))`, `
+		SELECT n.*, reachable.patient_id AS leads_to
+		FROM (
+		    SELECT v.id AS related_person_id, s.patient_id, coalesce(s.active, false) AS active, v.deleted, s.valid_from, s.valid_until,
+		        true AS here, v.file, v.line, v.entry, f.linked_to AS led_to, f.related_person_id IS NULL AS first_seen,
+		        (f.patient_id, f.active, f.deleted, f.valid_from, f.valid_until)
+		            IS DISTINCT FROM (s.patient_id, coalesce(s.active, false), v.deleted, s.valid_from, s.valid_until) AS differs
+		    FROM staged_versions v LEFT JOIN staged_related s USING (file, line, entry)
+		    LEFT JOIN app.fhir_related_persons f ON f.related_person_id = v.id
+		    WHERE v.kind = 'related_person'
+		    UNION ALL
+		    SELECT f.related_person_id, f.patient_id, f.active, f.deleted, f.valid_from, f.valid_until,
+		        false, NULL, NULL, NULL, f.linked_to, false, false
+		    FROM app.fhir_related_persons f JOIN touched USING (patient_id)
+		    WHERE NOT EXISTS (SELECT FROM staged_versions v WHERE v.kind = 'related_person' AND v.id = f.related_person_id)
+		) n
+		LEFT JOIN replaced ON replaced.patient_id = n.patient_id
+		LEFT JOIN reachable ON NOT n.deleted AND reachable.patient_id =
+		    CASE WHEN replaced.patient_id IS NULL THEN n.patient_id ELSE replaced.successor END`, `
 		ANALYZE represented`, `
-		UPDATE app.fhir_related_persons r SET linked_to = n.leads_to
-		FROM represented n WHERE n.related_person_id = r.related_person_id AND r.linked_to IS DISTINCT FROM n.leads_to`, `
 		UPDATE staged_portal_users u SET active = false FROM represented n
 		WHERE n.related_person_id = u.portal_user_id AND n.leads_to IS NULL AND u.active`, `
 		INSERT INTO staged_portal_users (portal_user_id, name, email, active)
@@ -360,6 +394,10 @@ func (m *fhirMerge) findRepresented(ctx context.Context, _ pgx.Tx) error {
 		INSERT INTO staged_links (file, line, entry, portal_user_id, patient_id, relationship, valid_from, valid_until)
 		SELECT file, line, entry, related_person_id, leads_to, 'representative', valid_from, valid_until
 		FROM represented WHERE leads_to IS NOT NULL AND (here OR led_to IS DISTINCT FROM leads_to)`)
+	if err != nil {
+		return err
+	}
+	return m.rememberRelated(ctx, tx)
 }
 
 // endLinks ends the links that the folder takes back, on the day before: of a
@@ -407,8 +445,7 @@ func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
 // was decided about links of which it is not known what made them.
 func (m *fhirMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 	for _, w := range []struct{ query, field, reason string }{{`
-		SELECT n.file, n.line, n.entry FROM represented n JOIN app.fhir_related_persons r USING (related_person_id)
-		WHERE n.here AND NOT n.deleted AND n.leads_to IS NULL AND r.patient_id IS NOT NULL`,
+		SELECT file, line, entry FROM represented WHERE here AND NOT deleted AND leads_to IS NULL AND patient_id IS NOT NULL`,
 		"patient.reference", "names a patient who is neither in these files nor in the directory, or was deleted: the account is inactive until that Patient is imported",
 	}, {`
 		SELECT file, line, entry FROM staged_episodes e WHERE state <> 'void' AND patient_id IS NOT NULL
@@ -422,12 +459,12 @@ func (m *fhirMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 		"link.other.reference", "names a successor who is neither in these files nor in the directory, or was deleted: no one is written to about this patient until the successor is imported",
 	}, {`
 		SELECT DISTINCT file, line, entry FROM taken_back WHERE earlier`,
-		"patient.reference", "names another patient than an earlier import did, whose link was ended",
+		"patient.reference", "names a different patient than an earlier import did: the link to the earlier patient was ended",
 	}, {`
 		SELECT DISTINCT n.file, n.line, n.entry FROM represented n JOIN lasting_links l ON l.portal_user_id = n.related_person_id
 		WHERE n.first_seen AND l.relationship = 'representative' AND l.patient_id IS DISTINCT FROM n.leads_to
 		  AND NOT EXISTS (SELECT FROM taken_back t WHERE t.portal_user_id = l.portal_user_id AND t.patient_id = l.patient_id)`,
-		"patient.reference", "names one patient, and by an earlier import this portal user represents others too: if that is not so any more, end those links by a links.csv",
+		"patient.reference", "names one patient, and an earlier import linked this portal user to others too: if those links no longer apply, end them with a links.csv",
 	}} {
 		if err := m.eachPlace(ctx, tx, w.query, nil, func(at place) {
 			m.warnings.add(fault{place: at, field: w.field, reason: w.reason})

@@ -18,6 +18,13 @@ type contradiction struct {
 	reason   string
 }
 
+func (c contradiction) String() string {
+	if len(c.patients) == 1 {
+		return "the patient " + c.patients[0] + " is said to be replaced by the same patient"
+	}
+	return "the patients " + some(c.patients) + " " + c.reason
+}
+
 // succeed works the successions out. A patient whose successor is not in contradiction
 // with another has exactly one.
 func succeed(claims []replacementRow) (s succession, wrong []contradiction) {

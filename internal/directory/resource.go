@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"postern/internal/invisible"
 )
 
 // resourceKind is a type of FHIR resource that is read, as the tables name it.
@@ -46,6 +48,10 @@ type resource struct {
 // resource makes rows of a resource. Entry is where it stands in a Bundle, if it does.
 func (f *fhirFile) resource(at place, resourceType string, data []byte, entry fhirEntry, ids map[string]string) error {
 	f.read++
+	if f.deleted {
+		f.into.fault(fault{place: at, reason: "is a resource in the folder of deleted resources: it is not clear whether it was deleted"})
+		return nil
+	}
 	r := resource{fhirFile: f, place: at, ids: ids}
 	kind, _ := kindOf(resourceType)
 	var head fhirResource
@@ -75,7 +81,7 @@ func (f *fhirFile) resource(at place, resourceType string, data []byte, entry fh
 		return err
 	}
 	v := versionRow{place: at, kind: kind, id: head.ID, history: entry.history, who: sum(who), rest: sum(rest)}
-	v.stamp(cmp.Or(head.Meta.LastUpdated, entry.Response.LastModified), head.Meta.VersionID)
+	v.stamp(cmp.Or(string(head.Meta.LastUpdated), entry.Response.LastModified), string(head.Meta.VersionID))
 	return f.into.version(v)
 }
 
@@ -111,7 +117,7 @@ func (r *resource) warn(field, reason string) {
 
 // parse reads the JSON, and checks that there is an id.
 func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := json.Unmarshal(data, into, halfCharacters); err != nil {
 		f := jsonFault(r.place, err)
 		r.note(f.field, f.reason)
 		return false
@@ -124,7 +130,7 @@ func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
 func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 	name := r.name(p.Name)
 	given, family := name.parts()
-	birth, whole, reason := fhirDate(p.BirthDate)
+	birth, whole, reason := fhirDate(string(p.BirthDate))
 	if reason != "" {
 		r.warn("birthDate", reason+"; it was left out")
 	}
@@ -167,14 +173,20 @@ func (r *resource) deceased(p fhirPatient) bool {
 // gives them as text.
 func (r *resource) replacements(p fhirPatient) (said []string, err error) {
 	for _, l := range p.Link {
-		if l.Type != "replaced-by" && l.Type != "replaces" {
+		l.Type = code(l.Type)
+		switch l.Type {
+		case "replaced-by", "replaces":
+		case "refer", "seealso":
+			continue
+		default:
+			r.warn("link.type", "must be one of replaced-by, replaces, refer, seealso: the link was not read")
 			continue
 		}
 		row := replacementRow{place: r.place, saidBy: p.ID, replaced: p.ID}
 		other, reason := r.patientRef(l.Other)
 		switch {
 		case l.Type == "replaced-by" && reason != "":
-			r.warn("link.other.reference", reason+": the patient is replaced by one who is not known, and brings no one into an audience")
+			r.warn("link.other.reference", reason+": the patient's successor is not known, so no one is written to about this patient")
 		case reason != "":
 			r.warn("link.other.reference", reason+": it is not known whom the patient replaces")
 			continue
@@ -223,7 +235,7 @@ func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 	if row.patient, reason = r.patientRef(e.Patient); reason != "" {
 		r.warn("patient.reference", reason+": it is not known whose episode of care this is")
 	}
-	switch e.Status {
+	switch code(e.Status) {
 	case "finished", "cancelled":
 		row.state = episodeOver
 	case "planned", "waitlist", "active", "onhold":
@@ -237,6 +249,9 @@ func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 	return fmt.Sprint(row.patient, row.state), r.into.episode(row)
 }
 
+// code gives one of FHIR's codes as FHIR writes it: in small letters.
+func code(text string) string { return strings.ToLower(invisible.Trim(text)) }
+
 // patientRef is [patientOf] where the reference may be to a resource in the Bundle.
 func (r *resource) patientRef(ref fhirReference) (id, reason string) {
 	if id := r.ids[ref.Reference]; id != "" {
@@ -246,16 +261,20 @@ func (r *resource) patientRef(ref fhirReference) (id, reason string) {
 }
 
 // name is the name that a person goes by, fit for one line.
-func (r *resource) name(names []fhirHumanName) fhirHumanName {
-	name := bestName(names, r.today)
+func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
+	if names.wrong {
+		r.warn("name", notAnElement)
+	}
+	name := bestName(names.of, r.today)
 	given, family := name.parts()
-	var control, long bool
+	var control, half, long bool
 	clean := func(text string) string {
 		line := strings.Map(func(c rune) rune {
 			if unicode.IsControl(c) {
 				control = true
 				return ' '
 			}
+			half = half || c == utf8.RuneError
 			return c
 		}, text)
 		if utf8.RuneCountInString(line) > longestName {
@@ -271,17 +290,26 @@ func (r *resource) name(names []fhirHumanName) fhirHumanName {
 	if control {
 		r.warn("name", "holds a control character or a line break: a space was put in its place")
 	}
+	if half {
+		r.warn("name", "holds a character that the source cut in two or could not read: U+FFFD stands in its place")
+	}
 	if long {
 		r.warn("name", fmt.Sprintf("is longer than %d characters: it was cut", longestName))
 	}
 	return cleaned
 }
 
+// notAnElement warns of an element of a list that can't be read.
+const notAnElement = "holds an element that is not what FHIR has here: it was passed over"
+
 // email is the address of an account: the first that can be used, or "".
-func (r *resource) email(id string, points []fhirContactPoint) string {
-	field, values := "telecom", emails(points, r.today)
-	if r.emailDomain != "" {
+func (r *resource) email(id string, points elements[fhirContactPoint]) string {
+	field, values := "telecom", emails(points.of, r.today)
+	switch {
+	case r.emailDomain != "":
 		field, values = "id", []string{id + "@" + r.emailDomain}
+	case points.wrong:
+		r.warn(field, notAnElement)
 	}
 	for i, value := range values {
 		email, reason := bareEmail(value)
@@ -289,7 +317,7 @@ func (r *resource) email(id string, points []fhirContactPoint) string {
 		case reason == "":
 			return email
 		case i+1 < len(values):
-			r.warn(field, "an address "+reason+": it was passed over for the next")
+			r.warn(field, "an address "+reason+": the next one was used")
 		default:
 			r.warn(field, "an address "+reason+": no usable address is left, so no alert goes out")
 		}

@@ -3,6 +3,7 @@ package directory
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -43,7 +44,8 @@ func openCSV(content io.Reader) (opened, error) {
 		return opened{refused: "is an Excel workbook or another file of several parts, and not CSV: " + saveAsCSV}, nil
 	}
 	text := raw
-	switch encoding := charset.Of(head); encoding {
+	// Whatever the letters of the names, those of the header line are Latin.
+	switch encoding := charset.Of(head[:min(len(head), 64)]); encoding {
 	case charset.UTF16LE, charset.UTF16BE:
 		text = bufio.NewReaderSize(encoding.NewReader(raw), peeked)
 		if head, err = peek(text); err != nil {
@@ -57,18 +59,67 @@ func openCSV(content io.Reader) (opened, error) {
 			_, _ = text.Discard(len(mark))
 		}
 	}
-	file := opened{content: text, separator: ','}
+	if endsLinesByCR(head) {
+		text = bufio.NewReaderSize(crToLF{text}, peeked)
+		if head, err = peek(text); err != nil {
+			return opened{}, err
+		}
+	}
+	file := opened{content: text, separator: separatorOf(head)}
 	if line := separatorLine.FindSubmatch(head); line != nil {
 		file.separator, _ = utf8.DecodeRune(line[1])
 		file.skipped = bytes.Count(line[0], []byte("\n"))
 		_, err := text.Discard(len(line[0]))
 		return file, err
 	}
-	header, _, _ := bytes.Cut(bytes.TrimLeft(head, "\r\n"), []byte("\n"))
-	if i := bytes.IndexAny(header, ",;\t|"); i >= 0 && !bytes.ContainsRune(header, ',') {
-		file.separator = rune(header[i])
-	}
 	return file, nil
+}
+
+// separatorOf gives the separator that the first line with anything in it has: a comma,
+// or else the first of the others.
+func separatorOf(head []byte) rune {
+	line, quoted := head, false
+	for i, c := range head {
+		if c == '"' {
+			quoted = !quoted
+		}
+		if c == '\n' && !quoted && len(bytes.Trim(head[:i], " \r\n")) > 0 {
+			line = head[:i]
+			break
+		}
+	}
+	if i := bytes.IndexAny(line, ",;\t|"); i >= 0 && !bytes.ContainsRune(line, ',') {
+		return rune(line[i])
+	}
+	return ','
+}
+
+// separatorName names a separator for people.
+func separatorName(separator rune) string {
+	names := map[rune]string{',': "commas", ';': "semicolons", '\t': "tabs", '|': "vertical bars", ' ': "blanks", ':': "colons"}
+	if name := names[separator]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("the character %q", separator)
+}
+
+// endsLinesByCR says whether a text ends its lines as Excel's "CSV (Macintosh)" does.
+func endsLinesByCR(head []byte) bool {
+	at := bytes.IndexByte(head, '\r')
+	return at >= 0 && at < len(head)-1 && !bytes.Contains(head, []byte("\n"))
+}
+
+// crToLF reads a text of such lines.
+type crToLF struct{ text io.Reader }
+
+func (r crToLF) Read(p []byte) (int, error) {
+	n, err := r.text.Read(p)
+	for i, c := range p[:n] {
+		if c == '\r' {
+			p[i] = '\n'
+		}
+	}
+	return n, err
 }
 
 // separatorLine is the line by which Excel learns of a separator.

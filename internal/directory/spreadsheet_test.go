@@ -85,6 +85,15 @@ func TestWhatSpreadsheetsWriteIsTheSameTable(t *testing.T) {
 		{"Unicode text", asUTF16(binary.LittleEndian, "\uFEFF"+tabs)},
 		{"UTF-16, big-endian", asUTF16(binary.BigEndian, "\uFEFF"+plain)},
 		{"UTF-16 without a mark", asUTF16(binary.LittleEndian, semicolons)},
+		{"lines that end as a Macintosh's did", strings.ReplaceAll(semicolons, "\r\n", "\r")},
+		{"and after a separator line", "sep=;\r" + strings.ReplaceAll(semicolons, "\r\n", "\r")},
+		{"in UTF-16", asUTF16(binary.LittleEndian, "\uFEFF"+strings.ReplaceAll(tabs, "\r\n", "\r"))},
+		{"DOS's end of a file", plain + "\x1a"},
+		{"on a line of its own", strings.ReplaceAll(plain, "\n", "\r\n") + "\x1a\r\n"},
+		{"blanks before quotes", strings.Replace(plain, `"Lee`, ` "Lee`, 1)},
+		{"blank lines before semicolons", " \r\n\r\n" + semicolons},
+		{"a line break in the header", strings.Replace(semicolons, "portal_user_id;name", "\"portal user\nid\";name", 1)},
+		{"UTF-16 without a mark, before blank cells", asUTF16(binary.BigEndian, plain+strings.Repeat("\u3000,\u3000,\u3000,\u3000\n", 2000))},
 		{"no line break at the end", strings.TrimSuffix(plain, "\n")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -127,6 +136,10 @@ func TestWhatOfASpreadsheetIsRefused(t *testing.T) {
 		{"an id with an invisible character", portalUsersHeader + "pu\u00ad1,A,,true\n",
 			"2: portal_user_id: contains U+00AD SOFT HYPHEN: it may hold only letters A to Z, digits, '.', '_' and '-'"},
 		{"a name that shows nothing", portalUsersHeader + "pu-1,\u200b\u2060,,true\n", "2: name: is missing"},
+		{"another separator", strings.ReplaceAll(portalUsersHeader, ",", "^") + "pu-1^A^^true\n", "1: : the columns are separated by the character '^', which is not understood: " + saveAsCSV},
+		{"colons", strings.ReplaceAll(portalUsersHeader, ",", ":") + "pu-1:A::true\n", "1: : the columns are separated by colons, which is not understood: " + saveAsCSV},
+		{"another separator than the header", portalUsersHeader + "pu-1;A;;true\n", "2: : has 1 field, where the header has 4, separated by commas"},
+		{"commas under semicolons", strings.ReplaceAll(portalUsersHeader, ",", ";") + "pu-1,A,,true\n", "2: : has 1 field, where the header has 4, separated by semicolons"},
 		{"rows of commas alone", ",,,\n,,,\n", "1: : the file is empty: it needs a header line"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -114,6 +115,7 @@ type stage struct {
 	tables                                    string // that there are
 	patients, portalUsers, links              copyBuffer
 	related, episodes, replacements, versions copyBuffer
+	name, words                               string // the last name, and its words
 }
 
 func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
@@ -149,7 +151,7 @@ func (s *stage) addPatient(r patientRow) error {
 	b.date(r.birth)
 	b.text(status)
 	b.bool(r.deceased)
-	b.text(wordsOfPatient(r.given, r.family))
+	b.text(s.wordsOf(strings.TrimSpace(r.given + " " + r.family)))
 	return s.flush(b, flushAt)
 }
 
@@ -160,8 +162,17 @@ func (s *stage) addPortalUser(r portalUserRow) error {
 	b.text(r.name)
 	b.text(email)
 	b.bool(r.active)
-	b.text(wordsOf(r.name))
+	b.text(s.wordsOf(r.name))
 	return s.flush(b, flushAt)
+}
+
+// wordsOf gives the words of a name. A FHIR Patient has the same name twice, as a patient
+// and as a portal user.
+func (s *stage) wordsOf(name string) string {
+	if name != s.name {
+		s.name, s.words = name, wordsOf(name)
+	}
+	return s.words
 }
 
 func (s *stage) addLink(r linkRow) error {
@@ -220,7 +231,8 @@ func (s *stage) close() error {
 			return err
 		}
 	}
-	_, err := s.tx.Exec(s.ctx, `ANALYZE `+s.tables)
+	// For joins by id a sample of three thousand rows tells enough, and costs a tenth.
+	_, err := s.tx.Exec(s.ctx, `SET LOCAL default_statistics_target = 10; ANALYZE `+s.tables)
 	return err
 }
 

@@ -15,7 +15,7 @@ type verdict int
 
 const (
 	oneCounts   verdict = iota // the latest, or all say the same
-	lastCounts                 // it can't be told which is the latest, and decides about nobody: the last that was read
+	lastCounts                 // it can't be told which is the latest, and no audience depends on it: the last that was read
 	undecidable                // it can't be told, and they differ about who is written to
 )
 
@@ -80,11 +80,11 @@ func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 		counts, other, v := choose(same)
 		switch v {
 		case lastCounts:
-			m.warnings.add(fault{place: same[counts].place, field: "id", reason: "stands with other content at " + m.at(same[other].place) +
-				" too, and neither meta.lastUpdated nor meta.versionId says which is later: this one was taken"})
+			m.warnings.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.at(same[other].place) +
+				" too, and neither meta.lastUpdated nor meta.versionId shows which is later: this one was used"})
 		case undecidable:
-			m.faults.add(fault{place: same[counts].place, field: "id", reason: "stands with other content at " + m.at(same[other].place) +
-				" too, and neither meta.lastUpdated nor meta.versionId says which is later"})
+			m.faults.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.at(same[other].place) +
+				" too, and neither meta.lastUpdated nor meta.versionId shows which is later"})
 		}
 		for i, s := range same {
 			if i != counts {

@@ -16,9 +16,6 @@ import (
 // wordsOf gives the words of a name.
 func wordsOf(name string) string { return strings.Join(folding.Words(name), " ") }
 
-// wordsOfPatient are those of the whole name.
-func wordsOfPatient(given, family string) string { return wordsOf(given + " " + family) }
-
 // foldedAtOnce is how many names one transaction folds.
 const foldedAtOnce = 5000
 
@@ -26,7 +23,9 @@ const foldedAtOnce = 5000
 // [folding.Version], and gives how many those were: rows from before there was one,
 // and rows that another version of Postern wrote. Until it has returned, a search
 // does not find all of them. It works in small transactions, so that one that is cut
-// short goes on where it stopped, and any number of processes may run it at once.
+// short goes on where it stopped, and any number of processes may run it at once. Rows
+// that another transaction has locked, an import's for one, are left for the next call:
+// waiting for them with others locked would be a deadlock.
 func FoldNames(ctx context.Context, db Beginner) (folded int, err error) {
 	for _, fold := range []func(context.Context, pgx.Tx) (int, error){foldPatients, foldPortalUsers} {
 		for {
@@ -61,7 +60,7 @@ func inTx(ctx context.Context, db Beginner, do func(pgx.Tx) error) error {
 func foldPatients(ctx context.Context, tx pgx.Tx) (int, error) {
 	return foldSome(ctx, tx, `
 		SELECT patient_no, given_name || ' ' || family_name FROM app.patients WHERE words_version < %d
-		ORDER BY patient_no LIMIT $1 FOR UPDATE`,
+		ORDER BY patient_no LIMIT $1 FOR UPDATE SKIP LOCKED`,
 		`UPDATE app.patients SET words = array_to_tsvector(string_to_array(f.words, ' ')), words_version = $3
 		FROM unnest($1::integer[], $2::text[]) AS f (no, words) WHERE patient_no = f.no`)
 }
@@ -69,7 +68,7 @@ func foldPatients(ctx context.Context, tx pgx.Tx) (int, error) {
 func foldPortalUsers(ctx context.Context, tx pgx.Tx) (int, error) {
 	return foldSome(ctx, tx, `
 		SELECT portal_user_no, name FROM app.portal_users WHERE words_version < %d
-		ORDER BY portal_user_no LIMIT $1 FOR UPDATE`,
+		ORDER BY portal_user_no LIMIT $1 FOR UPDATE SKIP LOCKED`,
 		`UPDATE app.portal_users SET words = array_to_tsvector(string_to_array(f.words, ' ')), words_version = $3
 		FROM unnest($1::integer[], $2::text[]) AS f (no, words) WHERE portal_user_no = f.no`)
 }

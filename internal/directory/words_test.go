@@ -114,6 +114,40 @@ func TestFoldNames(t *testing.T) {
 	}
 }
 
+// Folding names never waits for an import, which may be waiting for it.
+func TestFoldNamesPassesOverLockedRows(t *testing.T) {
+	url := storetest.New(t)
+	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
+	if _, err := admin.Exec(t.Context(), `INSERT INTO app.portal_users (active, portal_user_id, name) VALUES (true, 'u1', 'Zoë One'), (true, 'u2', 'Zoë Two')`); err != nil {
+		t.Fatal(err)
+	}
+	folds := func(want int) {
+		t.Helper()
+		conn, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+		if _, err := conn.Exec(t.Context(), `SET lock_timeout = '20s'`); err != nil { // rather than wait for ever
+			t.Fatal(err)
+		}
+		if folded, err := FoldNames(t.Context(), conn); folded != want || err != nil {
+			t.Errorf("it folded %d, want %d: %v", folded, want, err)
+		}
+	}
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'u1'`); err != nil {
+			return err
+		}
+		folds(1)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folds(1)
+}
+
 // The partial indexes hold what is older than the version that FoldNames looks for.
 func TestUnfoldedNamesAreFoundByAnIndex(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)

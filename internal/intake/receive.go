@@ -105,11 +105,11 @@ func (in *Intake) keep(ctx context.Context, id uuid.UUID, key content.Key, next 
 func (k *kept) admit(name string) error {
 	format := ""
 	switch ext := strings.ToLower(path.Ext(name)); ext {
-	case ".csv":
+	case ".csv", ".tsv", ".tab", ".txt": // Excel's "Unicode Text" is a .txt
 		format = "csv"
-	case ".ndjson", ".json", ".gz":
+	case ".ndjson", ".jsonl", ".json", ".gz":
 		format = "fhir"
-	case ".xlsx", ".xls", ".ods":
+	case ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers":
 		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz): open the workbook and save each sheet as “CSV UTF-8 (comma delimited)”", name))
 	default:
 		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz)", name))

@@ -99,16 +99,10 @@ var imports = map[string]string{
 	"web":                "access desk web/account web/administration web/composing web/door web/finding web/messages web/operating web/page web/portal web/static web/receipts web/replaying web/reviewing",
 
 	// Wiring: settings become running processes.
-	"config":        "address inbound notify/sendgrid", // whose key and networks settings are
-	"roles":         "api archive checkpoint web config content content/clamd desk directory embedded eventlog events fanout inbound ledger letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
-	"up":            "access archive checkpoint config content directory directory/demo embedded eventlog events keyfile ledger notify/sendgridfake outbox position roles store telemetry",
-	"cli":           "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
-	"web/replaying": "access events replay web/page",
-
-	// Wiring: settings become running processes.
-	"web/reviewing": "access api compose directory events reading retention web/page",
-
-	// Wiring: settings become running processes.
+	"config": "address inbound notify/sendgrid", // whose key and networks settings are
+	"roles":  "api archive checkpoint web config content content/clamd desk directory embedded eventlog events fanout inbound ledger letter notary notify notify/sendgrid organisation parked position record store telemetry feedback replay retention",
+	"up":     "access archive checkpoint config content directory directory/demo embedded eventlog events keyfile ledger notify/sendgridfake outbox position roles store telemetry",
+	"cli":    "access api archive checkpoint compose config content directory embedded eventlog events outbox ledger position receipt record store up verify export reading alerting parked replay retention",
 
 	"cmd/api":           "config roles",
 	"cmd/fanout-worker": "config roles",
