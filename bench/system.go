@@ -56,7 +56,7 @@ func (s *system) start(ctx context.Context) error {
 			return s.signIn(ctx)
 		}
 	}
-	return errors.Join(errors.New("it ended before it was ready; see "+log.Name()), s.cmd.Wait())
+	return errors.Join(errors.New("it ended before it was ready; see "+log.Name()), lines.Err(), s.cmd.Wait())
 }
 
 func (s *system) stop() error {
