@@ -113,7 +113,28 @@ func New(t testing.TB) *System {
 	})
 	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish,
 		Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now})
+	s.awaitVerdict(t)
 	return s
+}
+
+// awaitVerdict waits until the recorder has found the stream whole: until then nothing
+// can be sent. It asks again and again, for nothing tells.
+func (s *System) awaitVerdict(t testing.TB) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.After(time.Minute)
+	for {
+		err := s.Position.Whole(t.Context())
+		if err == nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatal(err)
+		}
+	}
 }
 
 // signEvery keeps tests from waiting for a checkpoint.

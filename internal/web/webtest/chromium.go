@@ -32,7 +32,7 @@ var tabs = make(chan struct{}, 2)
 var errNoBrowser = errors.New("there is no Chromium on this machine (sh tools/setup.sh browser)")
 
 // The same places as tools/setup.sh looks in.
-var browsers = []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome",
+var browsers = []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome",
 	"/Applications/Chromium.app/Contents/MacOS/Chromium",
 	"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"}
 

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -28,19 +29,19 @@ func (b *Browser) Screenshot(name string) {
 	}
 }
 
-// Picture gives what is seen of the page's top, no more than a height in pixels, and
-// keeps it where there is a folder for that. The window
-// is as high for that moment, so that what sticks to its edge is at the edge.
-func (b *Browser) Picture(name string, tallest int64) []byte {
+// Picture takes what is seen of the page's top, no more than a height in pixels, and
+// keeps it as name.png where there is a folder for that. The window is as high for that
+// moment, so that what sticks to its edge is at the edge.
+func (b *Browser) Picture(name string, tallest int64) {
 	b.t.Helper()
 	whole := must(chromedp.Run(b.ctx, chromedp.Evaluate[int64]("document.documentElement.scrollHeight")))(b)
 	b.do(chromedp.EmulateViewport(b.width, min(max(whole, b.height), tallest)))
 	defer b.do(chromedp.EmulateViewport(b.width, b.height))
 	shot := must(chromedp.Run(b.ctx, chromedp.CaptureScreenshot()))(b)
-	picture := smaller(b, shot)
 	if *shots == "" {
-		return picture
+		return
 	}
+	picture := smaller(b, shot)
 	err := os.MkdirAll(*shots, 0o750)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(*shots, strings.ReplaceAll(name, "/", "-")+".png"), picture, 0o600)
@@ -48,16 +49,27 @@ func (b *Browser) Picture(name string, tallest int64) []byte {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return picture
 }
 
 // smaller writes a picture anew with at most 256 colours, which flat pages have few
 // more of than that: it is a third of the size and looks the same.
 func smaller(b *Browser, data []byte) []byte {
 	b.t.Helper()
-	full := must(png.Decode(bytes.NewReader(data)))(b)
+	decoded := must(png.Decode(bytes.NewReader(data)))(b)
+	full := image.NewRGBA(decoded.Bounds())
+	draw.Draw(full, full.Bounds(), decoded, full.Bounds().Min, draw.Src)
 	few := image.NewPaletted(full.Bounds(), mostUsed(full, 256))
-	draw.Draw(few, few.Bounds(), full, full.Bounds().Min, draw.Src)
+	index := map[color.RGBA]uint8{}
+	for at, c := range runs(full) {
+		nearest, known := index[c]
+		if !known {
+			nearest = uint8(few.Palette.Index(c)) // #nosec G115 -- of 256
+			index[c] = nearest
+		}
+		for i := at.from; i < at.to; i++ {
+			few.Pix[i] = nearest
+		}
+	}
 	var out bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
 	if err := encoder.Encode(&out, few); err != nil {
@@ -67,13 +79,10 @@ func smaller(b *Browser, data []byte) []byte {
 }
 
 // mostUsed gives the colours that a picture has most of.
-func mostUsed(picture image.Image, n int) color.Palette {
+func mostUsed(picture *image.RGBA, n int) color.Palette {
 	count := map[color.RGBA]int{}
-	at := picture.Bounds()
-	for y := at.Min.Y; y < at.Max.Y; y++ {
-		for x := at.Min.X; x < at.Max.X; x++ {
-			count[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
-		}
+	for at, c := range runs(picture) {
+		count[c] += at.to - at.from
 	}
 	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
 		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
@@ -83,4 +92,26 @@ func mostUsed(picture image.Image, n int) color.Palette {
 		palette = append(palette, c)
 	}
 	return palette
+}
+
+// run is a row of pixels of one colour, by their numbers in the picture.
+type run struct{ from, to int }
+
+// runs gives the pixels of a picture in runs of one colour: pages are flat, and pixel by
+// pixel it takes seconds under the race detector.
+func runs(picture *image.RGBA) iter.Seq2[run, color.RGBA] {
+	return func(yield func(run, color.RGBA) bool) {
+		pixels := len(picture.Pix) / 4
+		for from := 0; from < pixels; {
+			first := picture.Pix[4*from : 4*from+4]
+			to := from + 1
+			for to < pixels && bytes.Equal(first, picture.Pix[4*to:4*to+4]) {
+				to++
+			}
+			if !yield(run{from, to}, color.RGBA{first[0], first[1], first[2], first[3]}) {
+				return
+			}
+			from = to
+		}
+	}
 }
