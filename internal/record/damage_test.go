@@ -74,7 +74,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			told := story(t)[:recorded]
 			recorder.says(t, told...)
 			admin := storetest.Open(t, url, store.RoleAdmin)
-			if err := recorder.watcher.Whole(t.Context()); err != nil {
+			if err := recorder.verdict(t); err != nil {
 				t.Errorf("before the damage: %v", err)
 			}
 			recorder.stop()
@@ -118,8 +118,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 				t.Errorf("before anybody looks: %v", err)
 			}
 			next := start(t, log, url)
-			for err = position.ErrUnchecked; errors.Is(err, position.ErrUnchecked); err = next.watcher.Whole(ctx) {
-			}
+			err = next.verdict(t)
 			if !errors.Is(err, position.ErrDamaged) || !strings.Contains(err.Error(), "event") {
 				t.Errorf("the next start says %v", err)
 			}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -157,6 +158,23 @@ func (r *recording) says(t testing.TB, evs ...events.Event) {
 	defer cancel()
 	if err := r.watcher.Wait(ctx, last); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// verdict is what the recorder found of the stream, once it is known: that the recorder
+// leads shows when it next renews its lease.
+func (r *recording) verdict(t testing.TB) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := r.watcher.Whole(ctx)
+		if !errors.Is(err, position.ErrUnchecked) || ctx.Err() != nil {
+			return err
+		}
+		<-again.C
 	}
 }
 
