@@ -201,6 +201,39 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
 }
 
+// Two people are added one after the other: the answer about the first comes while the
+// button of the second is held down. Both are added.
+func TestStoryAPressIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	people(t, s)
+	b := atCompose(t, s, access.SendPortalMessage)
+	b.Click("Add Recipient(s)")
+	b.Type("Add User", "adams")
+	b.Sees("Ann Adams", "Ben Adams")
+	// An answer is kept back until answer() is called, which returns once it was shown,
+	// or would have been.
+	webtest.Evaluate[bool](b, `(() => {
+		const fetched = window.fetch
+		const asked = Promise.withResolvers()
+		const shown = Promise.withResolvers()
+		window.answer = () => { asked.resolve(); return shown.promise }
+		window.fetch = async (...request) => {
+			const response = await fetched(...request)
+			await asked.promise
+			const text = response.text.bind(response)
+			response.text = async () => { const all = await text(); setTimeout(() => shown.resolve(true)); return all }
+			return response
+		}
+		return true
+	})()`)
+	b.Click("Add Ann Adams")
+	release := b.Hold("Add Ben Adams")
+	webtest.Evaluate[bool](b, `window.answer()`)
+	release()
+	b.Sees("Remove Ann Adams", "Remove Ben Adams")
+}
+
 // Every state, wide, narrow and dark.
 func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	t.Parallel()
@@ -223,7 +256,9 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	b.Type("Add User", "adams")
 	b.Sees("Ann Adams", "Ben Adams", "Cy Adams")
 	b.Click("Add Ann Adams")
+	b.Sees("Remove Ann Adams")
 	b.Click("Add Ben Adams")
+	b.Sees("Remove Ben Adams")
 	b.Click("Add All Portal Users")
 	b.Sees("Remove All Portal Users")
 	b.Type("Search staff", "rita")

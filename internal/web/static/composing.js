@@ -63,6 +63,17 @@ async function post (button) {
   return false
 }
 
+// While the mouse or a finger is down the page stays as it is: a button that is replaced
+// between press and release is not clicked. A release outside of the window is not told.
+const longestPress = 2000 // ms
+let released = Promise.resolve()
+form.addEventListener('pointerdown', () => {
+  released = new Promise((resolve) => {
+    setTimeout(resolve, longestPress)
+    for (const end of ['pointerup', 'pointercancel']) window.addEventListener(end, () => setTimeout(resolve), { once: true }) // the click comes first
+  })
+})
+
 // show puts the parts of the page that an answer to data brings in place, and says
 // whether it was saved.
 async function show (status, redirect, html, data = new FormData()) {
@@ -74,6 +85,7 @@ async function show (status, redirect, html, data = new FormData()) {
   }
   const fresh = document.createElement('template')
   fresh.innerHTML = html
+  await released
   for (const part of fresh.content.querySelectorAll('[data-part]')) {
     const old = parts(part.dataset.part)
     if (part.dataset.part.startsWith('found-') && data.get(old.dataset.asks) !== form.elements[old.dataset.asks].value) continue // found by other words than are there now

@@ -22,6 +22,25 @@ func (b *Browser) Click(what string) {
 	b.settle()
 }
 
+// Hold presses the mouse on a thing and keeps it down until release is called.
+func (b *Browser) Hold(what string) (release func()) {
+	b.t.Helper()
+	x, y := b.spot(what)
+	mouse := func(event input.DispatchMouseEventType) {
+		b.t.Helper()
+		b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: event, X: x, Y: y, Button: input.MouseButtonLeft, ClickCount: 1})
+			return err
+		}))
+	}
+	mouse(input.DispatchMouseEventTypeMousePressed)
+	return func() {
+		b.t.Helper()
+		mouse(input.DispatchMouseEventTypeMouseReleased)
+		b.settle()
+	}
+}
+
 func (b *Browser) spot(what string) (x, y float64) {
 	b.t.Helper()
 	var at *struct {
