@@ -248,7 +248,8 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 
 // publishedAgain is the end of a statement that writes an answer, of which settled says
 // whether it is late. Then the outcome that says unknown may be on the record: it is to
-// be published again, by whoever takes the chunk up, or the part that is opened again.
+// be published again, by the worker that next takes the chunk up, or the part that is opened
+// again.
 const publishedAgain = `, of_chunk AS (
 		    INSERT INTO app.alert_retries AS r (message_id, chunk, chunks, seq, due_at, tries, reason, amends)
 		    SELECT $5::uuid, $6::integer, $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
