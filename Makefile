@@ -63,10 +63,10 @@ bench-record: postgres build ## the record: append, verify, receipt, rebuild, ex
 	go run ./bench -record -n $(if $(filter command line environment,$(origin N)),$(N),1000000)
 
 bench-export: postgres ## a million rows of the record as CSV: rows a second, and that memory does not grow
-	go test ./internal/export -run TestMemoryDoesNotGrow -count 1 -v -timeout 30m -rows 1000000
+	go test ./internal/record/export -run TestMemoryDoesNotGrow -count 1 -v -timeout 30m -rows 1000000
 
 torture: postgres ## kill everything, many times, for hours; outages of a minute; SendGrid on its worst day
-	go test ./internal/torture -run 'Torture|Outages|WorstDay' -torture.long -timeout 3h -v
+	go test ./internal/systemtest/torture -run 'Torture|Outages|WorstDay' -torture.long -timeout 3h -v
 
 bench-webhook: postgres build ## SendGrid's reports on a blast (N=100000), as fast as they are taken and 10,000 a second
 	go run ./bench -webhook -n $(N)

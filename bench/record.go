@@ -14,7 +14,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
-	"postern/internal/receipt"
+	"postern/internal/proof/receipt"
 )
 
 // measureRecord sends one blast and takes what a reviewer waits for: how fast

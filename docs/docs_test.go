@@ -87,26 +87,47 @@ func TestStatesAreTheDatabases(t *testing.T) {
 	}
 }
 
-// The layout in the README names every package that stands directly in internal.
-func TestTheLayoutIsWhole(t *testing.T) {
+// The layout in the README names every room of internal, and every package in a room.
+func TestTheLayoutIsComplete(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir("../internal")
+	_, layout, _ := strings.Cut(string(readme), "\ninternal/\n")
+	layout, _, _ = strings.Cut(layout, "\n```")
+	room := regexp.MustCompile(`(?m)^  (\w+) `)
+	lines := room.Split(layout, -1)[1:]
+	described := map[string]string{}
+	for i, name := range room.FindAllStringSubmatch(layout, -1) {
+		described[name[1]] = lines[i]
+	}
+	for _, dir := range folders(t, "../internal") {
+		if _, ok := described[dir]; !ok {
+			t.Errorf("README.md does not describe internal/%s", dir)
+		}
+		for _, inner := range folders(t, "../internal/"+dir) {
+			if described[dir] != "" && dir != "web" && !strings.HasSuffix(inner, "test") && !strings.Contains(described[dir], inner) {
+				t.Errorf("README.md does not name %s in internal/%s", inner, dir)
+			}
+		}
+		delete(described, dir)
+	}
+	for name := range described {
+		t.Errorf("README.md names internal/%s, which is not there", name)
+	}
+}
+
+// folders gives the folders of dir that hold a package.
+func folders(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := map[string]bool{}
 	for _, e := range entries {
-		there[e.Name()] = true
-		if e.IsDir() && !strings.Contains(string(readme), "internal/"+e.Name()) {
-			t.Errorf("README.md does not say what internal/%s is", e.Name())
+		if files, err := filepath.Glob(filepath.Join(dir, e.Name(), "*.go")); e.IsDir() && err == nil && len(files) > 0 {
+			all = append(all, e.Name())
 		}
 	}
-	for _, line := range regexp.MustCompile(`(?m)^internal/(\w+)`).FindAllStringSubmatch(string(readme), -1) {
-		if !there[line[1]] {
-			t.Errorf("README.md names internal/%s, which is not there", line[1])
-		}
-	}
+	return all
 }

@@ -3,7 +3,7 @@ package main
 
 import (
 	"postern/internal/config"
-	"postern/internal/roles"
+	"postern/internal/process"
 )
 
-func main() { roles.Main(config.API, roles.API) }
+func main() { process.Main(config.API, process.API) }

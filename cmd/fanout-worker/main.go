@@ -3,7 +3,7 @@ package main
 
 import (
 	"postern/internal/config"
-	"postern/internal/roles"
+	"postern/internal/process"
 )
 
-func main() { roles.Main(config.Fanout, roles.Fanout) }
+func main() { process.Main(config.Fanout, process.Fanout) }

@@ -3,7 +3,7 @@ package main
 
 import (
 	"postern/internal/config"
-	"postern/internal/roles"
+	"postern/internal/process"
 )
 
-func main() { roles.Main(config.Notify, roles.Notify) }
+func main() { process.Main(config.Notify, process.Notify) }

@@ -9,11 +9,11 @@ import (
 	"syscall"
 
 	"postern/internal/cli"
-	"postern/internal/roles"
+	"postern/internal/process"
 )
 
 func main() {
-	roles.LimitMemory()
+	process.LimitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(cli.Run(ctx, os.Args[1:]))

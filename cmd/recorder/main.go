@@ -3,7 +3,7 @@ package main
 
 import (
 	"postern/internal/config"
-	"postern/internal/roles"
+	"postern/internal/process"
 )
 
-func main() { roles.Main(config.Recorder, roles.Recorder) }
+func main() { process.Main(config.Recorder, process.Recorder) }

@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/address"
 	"postern/internal/events"
-	"postern/internal/invisible"
+	"postern/internal/text/address"
+	"postern/internal/text/invisible"
 )
 
 // Staff is a staff member, as the record has them.

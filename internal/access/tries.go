@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/address"
 	"postern/internal/inbound"
+	"postern/internal/text/address"
 )
 
 // TooSoon refuses a sign-in unread, because too many have failed before it.

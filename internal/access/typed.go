@@ -3,7 +3,7 @@ package access
 import (
 	"strings"
 
-	"postern/internal/address"
+	"postern/internal/text/address"
 )
 
 // hasAddress is the SQL condition that a column holds one of the addresses of

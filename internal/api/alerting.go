@@ -7,13 +7,13 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/alerting"
+	"postern/internal/notify/pause"
 )
 
 // AlertingStatus says whether alerts go out.
 type AlertingStatus struct {
-	Paused bool             `json:"paused" doc:"Whether the alerts of all messages wait."`
-	Pauses []alerting.Pause `json:"pauses" nullable:"false"`
+	Paused bool          `json:"paused" doc:"Whether the alerts of all messages wait."`
+	Pauses []pause.Pause `json:"pauses" nullable:"false"`
 }
 
 type alertingInput struct {

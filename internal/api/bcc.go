@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"postern/internal/access"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 )
 
 // bcc registers the list of messages that name the asker as Staff Bcc.
@@ -14,6 +14,6 @@ func (a *API) bcc() {
 		method: http.MethodGet, path: "/v1/bcc", id: "list-bcc", tag: forStaff,
 		summary: "Messages that name me as Staff Bcc, newest first.", actions: []access.Action{access.SeeBcc},
 	}, func(ctx context.Context, in *Page) (*body[List[Message]], error) {
-		return a.listOf(ctx, tracking.Named, in)
+		return a.listOf(ctx, messages.Named, in)
 	})
 }

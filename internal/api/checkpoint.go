@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"postern/internal/access"
-	"postern/internal/ledger"
+	"postern/internal/proof/merkle"
 )
 
 // plainText is an answer that is no JSON.
@@ -17,10 +17,10 @@ type plainText struct {
 func (a *API) checkpoints() {
 	for _, c := range []struct {
 		path, id, summary string
-		read              func(context.Context, ledger.Querier) (string, error)
+		read              func(context.Context, merkle.Querier) (string, error)
 	}{
-		{"/v1/record/checkpoint", "get-checkpoint", "The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).", ledger.LatestCheckpoint},
-		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the present one first, those before it below.", ledger.CheckpointKeys},
+		{"/v1/record/checkpoint", "get-checkpoint", "The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).", merkle.LatestCheckpoint},
+		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the present one first, those before it below.", merkle.CheckpointKeys},
 	} {
 		handle(a, operation{
 			method: http.MethodGet, path: c.path, id: c.id, tag: forStaff, summary: c.summary,

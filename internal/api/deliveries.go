@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"postern/internal/events"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 )
 
 // Delivery is one message in one portal user's inbox.
@@ -26,7 +26,7 @@ type Alert struct {
 	Attempts int        `json:"attempts"`
 }
 
-func deliveryOf(d tracking.Delivery) Delivery {
+func deliveryOf(d messages.Delivery) Delivery {
 	return Delivery{PortalUserID: d.PortalUserID, Name: d.Name, DeliveredAt: d.DeliveredAt, OpenedAt: d.OpenedAt,
 		Alert: Alert{State: d.AlertState, Reason: d.AlertReason, At: d.AlertAt, Attempts: d.Attempts}}
 }
@@ -52,7 +52,7 @@ func (a *API) deliveries() {
 		if err != nil {
 			return nil, err
 		}
-		filter := tracking.Filter{Alert: events.AlertState(in.Alert)}
+		filter := messages.Filter{Alert: events.AlertState(in.Alert)}
 		if in.Opened != "" {
 			opened := in.Opened == "true"
 			filter.Opened = &opened
@@ -62,6 +62,6 @@ func (a *API) deliveries() {
 			return nil, err
 		}
 		return answerWith(page(found, in.Limit, deliveryOf,
-			func(d tracking.Delivery) string { return cursorOfNumber(d.PortalUserNo) })), nil
+			func(d messages.Delivery) string { return cursorOfNumber(d.PortalUserNo) })), nil
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/retention"
+	"postern/internal/record/retention"
 )
 
 // Erasure is the end of a message's content: asked for, agreed to, or not.

@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
-	"postern/internal/export"
-	"postern/internal/reading"
+	"postern/internal/record/export"
+	"postern/internal/record/query"
 )
 
 // exportPatience is how long a client may take to read some tens of kilobytes of an
@@ -41,7 +41,7 @@ type RecordManifest struct {
 	Proof      string              `json:"proof" doc:"The first signed checkpoint that covers all of the export and this manifest; empty until it is signed, which is within ten seconds."`
 }
 
-func manifestOf(m reading.Manifest) RecordManifest {
+func manifestOf(m query.Manifest) RecordManifest {
 	return RecordManifest{Export: m.Export, Format: m.Format, Filter: m.Filter, Through: m.Through, Events: m.Events, Rows: m.Rows,
 		Bytes: m.Bytes, Digest: m.Digest, Checkpoint: m.Checkpoint, Covers: m.Covers, Seq: m.Seq, By: m.By, At: m.At, Proof: m.Proof}
 }

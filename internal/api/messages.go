@@ -12,7 +12,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/inbound"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 )
 
 // maxMessage is the most bytes of a message as JSON: 100,000 characters are up to
@@ -55,7 +55,7 @@ type Message struct {
 	SenderID     string            `json:"sender_id"`
 	Sender       string            `json:"sender" doc:"The sender's name."`
 	Recipients   ChosenRecipients  `json:"recipients"`
-	Progress     tracking.Progress `json:"progress"`
+	Progress     messages.Progress `json:"progress"`
 	RecalledAt   *time.Time        `json:"recalled_at,omitempty"`
 	RecallReason *string           `json:"recall_reason,omitempty"`
 }
@@ -76,7 +76,7 @@ type MessageInFull struct {
 	Links       map[string]string `json:"links"`
 }
 
-func messageOf(m tracking.Message, h compose.Heading) Message {
+func messageOf(m messages.Message, h compose.Heading) Message {
 	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: m.Status, SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
 		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
 		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
@@ -172,15 +172,15 @@ func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
 }
 
 func (a *API) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
-	which := tracking.Sent
+	which := messages.Sent
 	if access.Allow(subjectOf(ctx), access.ReadTheRecord) == nil {
-		which = tracking.All
+		which = messages.All
 	}
 	return a.listOf(ctx, which, in)
 }
 
 // listOf gives a page of one of the lists of messages.
-func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body[List[Message]], error) {
+func (a *API) listOf(ctx context.Context, which messages.Which, in *Page) (*body[List[Message]], error) {
 	before, err := in.fromID()
 	if err != nil {
 		return nil, err
@@ -198,8 +198,8 @@ func (a *API) listOf(ctx context.Context, which tracking.Which, in *Page) (*body
 		return nil, err
 	}
 	return answerWith(page(found, in.Limit,
-		func(m tracking.Message) Message { return messageOf(m, headers[m.ID]) },
-		func(m tracking.Message) string { return cursorOfID(m.ID) })), nil
+		func(m messages.Message) Message { return messageOf(m, headers[m.ID]) },
+		func(m messages.Message) string { return cursorOfID(m.ID) })), nil
 }
 
 func (a *API) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
@@ -207,7 +207,7 @@ func (a *API) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInF
 	if err != nil {
 		return nil, err
 	}
-	if m.Role == tracking.RoleNone {
+	if m.Role == messages.RoleNone {
 		headers, err := a.Compose.Headers(ctx, []uuid.UUID{m.ID})
 		if err != nil {
 			return nil, err
@@ -242,8 +242,8 @@ func (a *API) messageAttachments() {
 		if err != nil {
 			return nil, err
 		}
-		if m.Role == tracking.RoleNone {
-			return nil, tracking.ErrNotFound
+		if m.Role == messages.RoleNone {
+			return nil, messages.ErrNotFound
 		}
 		document, data, err := a.Compose.OpenAttachment(ctx, in.ID, in.AttachmentID)
 		if err != nil {

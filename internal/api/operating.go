@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"postern/internal/access"
-	"postern/internal/operations"
+	"postern/internal/health"
 )
 
 func (a *API) operating() {
@@ -13,7 +13,7 @@ func (a *API) operating() {
 		method: http.MethodGet, path: "/v1/operations", id: "get-operations", tag: forStaff,
 		summary: "How the whole works: consumers, the recorder, SendGrid's answers, alerts.",
 		actions: []access.Action{access.Replay},
-	}, func(ctx context.Context, _ *struct{}) (*body[operations.State], error) {
+	}, func(ctx context.Context, _ *struct{}) (*body[health.State], error) {
 		state, err := a.Health.Look(ctx)
 		return answerWith(state), err
 	})

@@ -10,7 +10,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/eventlog"
-	"postern/internal/parked"
+	"postern/internal/eventlog/parked"
 )
 
 // ParkedInFull is a parked event with the event as it stands on the record.

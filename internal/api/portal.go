@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/inbox"
+	"postern/internal/messages/inbox"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.

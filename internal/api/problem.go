@@ -18,21 +18,21 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/access"
-	"postern/internal/alerting"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/content/clamd"
 	"postern/internal/eventlog"
-	"postern/internal/feedback"
+	"postern/internal/eventlog/parked"
 	"postern/internal/inbound"
-	"postern/internal/inbox"
-	"postern/internal/ledger"
-	"postern/internal/parked"
-	"postern/internal/reading"
-	"postern/internal/receipt"
-	"postern/internal/replay"
-	"postern/internal/retention"
-	"postern/internal/tracking"
+	"postern/internal/messages"
+	"postern/internal/messages/inbox"
+	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
+	"postern/internal/notify/reports"
+	"postern/internal/proof/merkle"
+	"postern/internal/proof/receipt"
+	"postern/internal/record/query"
+	"postern/internal/record/retention"
 )
 
 // Problem is a problem document, RFC 9457. Type is stable; Detail is for people.
@@ -113,24 +113,24 @@ var sentinels = []struct {
 	{access.ErrWrongCredentials, kind{http.StatusUnauthorized, "wrong-credentials", "Signing in failed"}},
 	{access.ErrWrongCode, kind{http.StatusUnauthorized, "wrong-code", "Signing in failed"}},
 	{access.ErrFactorDue, kind{http.StatusForbidden, "second-factor-due", "A second factor has to be set up"}},
-	{feedback.ErrNotSigned, kind{http.StatusUnauthorized, "not-signed", "The post is not signed"}},
-	{feedback.ErrUnreadable, badRequest},
+	{reports.ErrNotSigned, kind{http.StatusUnauthorized, "not-signed", "The post is not signed"}},
+	{reports.ErrUnreadable, badRequest},
 	{access.ErrLastAdministrator, kind{http.StatusConflict, "last-administrator", "Somebody must be able to manage staff"}},
 	{access.ErrDisableSelf, kind{http.StatusConflict, "own-account", "Nobody disables themselves"}},
 	{access.ErrDisabled, kind{http.StatusConflict, "staff-disabled", "The staff member is disabled"}},
 	{compose.ErrNotDisabled, kind{http.StatusConflict, "staff-not-disabled", "The staff member is not disabled"}},
 	{access.ErrNoStaff, notFound},
-	{alerting.ErrNoMessage, notFound},
+	{pause.ErrNoMessage, notFound},
 	{parked.ErrNotFound, notFound},
 	{parked.ErrSettled, kind{http.StatusConflict, "already-settled", "The parked event is settled already"}},
 	{parked.ErrOnlyRebuild, kind{http.StatusConflict, "not-retriable", "The parked event can't be retried"}},
-	{tracking.ErrNotFound, notFound},
-	{ledger.ErrUnsigned, notFound},
+	{messages.ErrNotFound, notFound},
+	{merkle.ErrUnsigned, notFound},
 	{receipt.ErrNotFound, notFound},
 	{receipt.ErrNotSigned, notReady},
 	{inbox.ErrNotFound, notFound},
 	{compose.ErrNotFound, notFound},
-	{reading.ErrNotFound, notFound},
+	{query.ErrNotFound, notFound},
 	{replay.ErrNotFound, notFound},
 	{inbox.ErrRecalled, kind{http.StatusGone, "message-recalled", "The message was taken back"}},
 	{compose.ErrErased, kind{http.StatusGone, "message-erased", "The message was erased"}},
@@ -243,8 +243,8 @@ func typed(err error) *Problem {
 		now := previewOf(changed.Now)
 		p.Preview = &now
 		return p
-	case errors.Is(err, alerting.ErrReason), errors.Is(err, parked.ErrReason):
-		return invalidRequest.problem("body.reason: "+alerting.ErrReason.Error(), Fault{"body.reason", alerting.ErrReason.Error()})
+	case errors.Is(err, pause.ErrReason), errors.Is(err, parked.ErrReason):
+		return invalidRequest.problem("body.reason: "+pause.ErrReason.Error(), Fault{"body.reason", pause.ErrReason.Error()})
 	case errors.As(err, &codeNeeded):
 		return kind{http.StatusUnauthorized, "second-factor-required", "A code is needed"}.problem(codeNeeded.Error())
 	case errors.As(err, &denied):

@@ -5,8 +5,8 @@ import (
 	"net/http"
 
 	"postern/internal/access"
-	"postern/internal/receipt"
-	"postern/internal/tracking"
+	"postern/internal/messages"
+	"postern/internal/proof/receipt"
 )
 
 type receiptInput struct {
@@ -25,7 +25,7 @@ func (a *API) receipts() {
 		if err != nil {
 			return nil, err
 		}
-		r, err := a.Receipts.Issue(ctx, receipt.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != tracking.RoleNone})
+		r, err := a.Receipts.Issue(ctx, receipt.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 		if err != nil {
 			return nil, err
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/receipt"
+	"postern/internal/proof/receipt"
 )
 
 // What a reviewer takes away: the checkpoint, the key, and a receipt that both

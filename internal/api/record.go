@@ -12,7 +12,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/events"
-	"postern/internal/reading"
+	"postern/internal/record/query"
 )
 
 // RecordFilter chooses events of the record.
@@ -26,8 +26,8 @@ type RecordFilter struct {
 	To           string    `query:"to" format:"date-time" doc:"Only events before this moment."`
 }
 
-func (f RecordFilter) filter() (reading.Filter, error) {
-	chosen := reading.Filter{MessageID: f.MessageID, PortalUserID: f.PortalUserID, PatientID: f.PatientID,
+func (f RecordFilter) filter() (query.Filter, error) {
+	chosen := query.Filter{MessageID: f.MessageID, PortalUserID: f.PortalUserID, PatientID: f.PatientID,
 		Type: events.Type(f.Type), Actor: f.Actor}
 	for _, limit := range []struct {
 		name, text string
@@ -60,7 +60,7 @@ type RecordEvent struct {
 	Repeats   *uint64    `json:"repeats,omitempty" doc:"The event that it says again; that one alone counts."`
 }
 
-func recordEventOf(e reading.Entry) RecordEvent {
+func recordEventOf(e query.Entry) RecordEvent {
 	r := RecordEvent{Seq: e.Seq, ID: e.ID, Type: string(e.Type), Time: e.Time, Actor: e.Actor, Summary: e.Summary}
 	if e.MessageID != uuid.Nil {
 		r.MessageID = &e.MessageID
@@ -82,7 +82,7 @@ type RecordEventInFull struct {
 	Projected  bool                `json:"projected" doc:"False where it changed nothing: it repeats another, came too late, or was parked."`
 }
 
-func recordEventInFullOf(w reading.Whole) RecordEventInFull {
+func recordEventInFullOf(w query.Whole) RecordEventInFull {
 	r := RecordEventInFull{RecordEvent: recordEventOf(w.Entry), Subject: w.Subject, Headers: w.Headers,
 		Leaf: hex.EncodeToString(w.Leaf), Projected: w.Projected}
 	if json.Valid(w.Body) {
@@ -100,25 +100,25 @@ type recordInput struct {
 }
 
 // fromPlace gives the place to go on from; without a cursor it is the beginning.
-func (p Page) fromPlace() (reading.Place, error) {
+func (p Page) fromPlace() (query.Place, error) {
 	if p.Cursor == "" {
-		return reading.Place{}, nil
+		return query.Place{}, nil
 	}
 	raw, err := cursors.DecodeString(p.Cursor)
 	if err != nil || len(raw) != 16 || raw[0] > 127 || raw[8] > 127 {
-		return reading.Place{}, errCursor
+		return query.Place{}, errCursor
 	}
 	micros, seq := binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
-	return reading.Place{Time: time.UnixMicro(int64(micros)), Seq: seq}, nil // #nosec G115 -- its first bit is 0
+	return query.Place{Time: time.UnixMicro(int64(micros)), Seq: seq}, nil // #nosec G115 -- its first bit is 0
 }
 
-func cursorOfPlace(p reading.Place) string {
+func cursorOfPlace(p query.Place) string {
 	raw := binary.BigEndian.AppendUint64(nil, uint64(p.Time.UnixMicro())) // #nosec G115 -- the same bits
 	return cursors.EncodeToString(binary.BigEndian.AppendUint64(raw, p.Seq))
 }
 
 // readerOf is who reads, as events name them.
-func readerOf(ctx context.Context) reading.Reader { return reading.Reader(subjectOf(ctx).Actor()) }
+func readerOf(ctx context.Context) query.Actor { return query.Actor(subjectOf(ctx).Actor()) }
 
 var mayReadTheRecord = []access.Action{access.ReadTheRecord}
 

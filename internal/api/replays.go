@@ -8,9 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/alerting"
 	"postern/internal/events"
-	"postern/internal/replay"
+	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 )
 
 // ReplayFilter chooses alerts whose last outcome was failed or unknown.
@@ -52,8 +52,8 @@ type Replay struct {
 	Unknown       int            `json:"unknown"`
 	LeftOut       int            `json:"left_out" doc:"Not repeated, since the world had changed after the plan; known once it is completed."`
 	// LeftOutBy and Held are not on the record.
-	LeftOutBy map[string]int  `json:"left_out_by" doc:"Those, by why, as far as the replay has come."`
-	Held      []alerting.Hold `json:"held_by" nullable:"false" doc:"The pauses of alerting that hold back what is left of the replay, and how many alerts each holds."`
+	LeftOutBy map[string]int `json:"left_out_by" doc:"Those, by why, as far as the replay has come."`
+	Held      []pause.Hold   `json:"held_by" nullable:"false" doc:"The pauses of alerting that hold back what is left of the replay, and how many alerts each holds."`
 }
 
 func replayOf(r replay.Replay) Replay {
@@ -68,7 +68,7 @@ func replayOf(r replay.Replay) Replay {
 		Opened: r.Opened(), Undeliverable: r.Undeliverable(), Excluded: r.Excluded, Oldest: r.Oldest, Newest: r.Newest,
 		PlannedAt: r.PlannedAt, PlannedBy: r.PlannedBy, Rate: r.Rate, StartedAt: r.StartedAt, StartedBy: r.StartedBy,
 		EndedAt: r.EndedAt, EndedBy: r.EndedBy, Total: r.Count, Done: r.Done(), Accepted: r.Accepted, Failed: r.Failed,
-		Skipped: r.Skipped, Unknown: r.Unknown, LeftOut: r.LeftOut, LeftOutBy: r.LeftOutBy, Held: append([]alerting.Hold{}, r.Held...)}
+		Skipped: r.Skipped, Unknown: r.Unknown, LeftOut: r.LeftOut, LeftOutBy: r.LeftOutBy, Held: append([]pause.Hold{}, r.Held...)}
 }
 
 // ReplayPath names a replay.

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 )
 
 const (
@@ -31,7 +31,7 @@ const (
 // streamed is what a progress event carries.
 type streamed struct {
 	Status string `json:"status"`
-	tracking.Progress
+	messages.Progress
 }
 
 // stream registers the progress of a message as server-sent events
@@ -100,10 +100,10 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid
 
 // visibleStill is the message if who asked for it may still look at it, by the same
 // policy as a request that comes now.
-func (a *API) visibleStill(ctx context.Context, id uuid.UUID) (tracking.Message, error) {
+func (a *API) visibleStill(ctx context.Context, id uuid.UUID) (messages.Message, error) {
 	reader, err := stillAllowed(ctx, mayTrack)
 	if err != nil {
-		return tracking.Message{}, err
+		return messages.Message{}, err
 	}
 	return a.Tracking.Visible(ctx, reader, id)
 }

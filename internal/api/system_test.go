@@ -24,7 +24,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgridfake"
-	"postern/internal/roles"
+	"postern/internal/process"
 	"postern/internal/store/storetest"
 )
 
@@ -70,7 +70,7 @@ func serve(a *api.API) *http.Server {
 
 func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.Event) (uint64, error)) *desk.Desk {
 	t.Helper()
-	readReports, err := roles.ReadReports(s.hook.PublicKey(), s.Clock.Now)
+	readReports, err := process.ReadReports(s.hook.PublicKey(), s.Clock.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"postern/internal/feedback"
 	"postern/internal/inbound"
+	"postern/internal/notify/reports"
 )
 
 // postInput takes the request as it comes: what is signed is its bytes.
@@ -28,7 +28,7 @@ func (a *API) webhooks() {
 	handle(a, operation{
 		method: http.MethodPost, path: path, id: "report-alerts", tag: forAll, status: http.StatusNoContent,
 		summary: "SendGrid's signed event webhook. Answered with 204 once the record holds what was reported.",
-		raw:     true, takes: inbound.Body{Most: feedback.MaxPost, Over: 1 << 20, Hold: 2 * feedback.MaxPost},
+		raw:     true, takes: inbound.Body{Most: reports.MaxPost, Over: 1 << 20, Hold: 2 * reports.MaxPost},
 		problems: []int{http.StatusUnauthorized, http.StatusRequestTimeout,
 			http.StatusRequestEntityTooLarge},
 	}, a.report)

@@ -20,7 +20,7 @@ import (
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 	"postern/internal/events"
-	"postern/internal/feedback"
+	"postern/internal/notify/reports"
 	"postern/internal/notify/sendgridfake"
 )
 
@@ -177,7 +177,7 @@ func TestPostsThatAreNotTaken(t *testing.T) {
 		return h
 	}
 	without := func(name string) http.Header { h := signed(b.hook, good); h.Del(name); return h }
-	huge := append(append([]byte{}, good...), bytes.Repeat([]byte(" "), feedback.MaxPost+1-len(good))...)
+	huge := append(append([]byte{}, good...), bytes.Repeat([]byte(" "), reports.MaxPost+1-len(good))...)
 	before := b.Keeps(t)
 	for _, c := range []struct {
 		name   string
@@ -212,7 +212,7 @@ func TestPostsThatAreNotTaken(t *testing.T) {
 	if diff := cmp.Diff(before, b.Keeps(t)); diff != "" {
 		t.Errorf("something was kept:\n%s", diff)
 	}
-	full := huge[:feedback.MaxPost]
+	full := huge[:reports.MaxPost]
 	h := signed(b.hook, full)
 	b.nobody(t).do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(full), "X-Twilio-Email-Event-Webhook-Signature", h.Get("X-Twilio-Email-Event-Webhook-Signature"),
 		"X-Twilio-Email-Event-Webhook-Timestamp", h.Get("X-Twilio-Email-Event-Webhook-Timestamp")).is(http.StatusNoContent)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/alerting"
+	"postern/internal/notify/pause"
 )
 
 func (env *environment) alertingCommand() *cobra.Command {
@@ -18,15 +18,15 @@ func (env *environment) alertingCommand() *cobra.Command {
 			return env.with(cmd.Context(), func(s *system) error { return env.sayPauses(cmd.Context(), s.alerting()) })
 		}}
 	return group("alerting", "Stop alerts, and let them go on",
-		env.alertingChange("pause", "Stop alerts, of all messages or of one; nothing is lost", (*alerting.Switch).Pause),
-		env.alertingChange("resume", "Let alerts go on", (*alerting.Switch).Resume), status)
+		env.alertingChange("pause", "Stop alerts, of all messages or of one; nothing is lost", (*pause.Pauses).Pause),
+		env.alertingChange("resume", "Let alerts go on", (*pause.Pauses).Resume), status)
 }
 
-func (s *system) alerting() *alerting.Switch {
-	return &alerting.Switch{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+func (s *system) alerting() *pause.Pauses {
+	return &pause.Pauses{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
 }
 
-func (env *environment) alertingChange(use, short string, change func(*alerting.Switch, context.Context, string, *uuid.UUID, string) (uint64, error)) *cobra.Command {
+func (env *environment) alertingChange(use, short string, change func(*pause.Pauses, context.Context, string, *uuid.UUID, string) (uint64, error)) *cobra.Command {
 	var message, reason string
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,7 +40,7 @@ func (env *environment) alertingChange(use, short string, change func(*alerting.
 			}
 			return env.with(cmd.Context(), func(s *system) error {
 				seq, err := change(s.alerting(), cmd.Context(), operator(), id, reason)
-				if errors.Is(err, alerting.ErrReason) {
+				if errors.Is(err, pause.ErrReason) {
 					return usageError{fmt.Errorf("--reason: %w", err)}
 				}
 				if err != nil {
@@ -58,7 +58,7 @@ func (env *environment) alertingChange(use, short string, change func(*alerting.
 	return c
 }
 
-func (env *environment) sayPauses(ctx context.Context, s *alerting.Switch) error {
+func (env *environment) sayPauses(ctx context.Context, s *pause.Pauses) error {
 	pauses, err := s.Pauses(ctx)
 	if err != nil {
 		return err

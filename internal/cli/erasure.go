@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/retention"
+	"postern/internal/record/retention"
 )
 
 // erasureCommand asks and looks. To agree is for staff who have signed in: an account
@@ -44,7 +44,7 @@ func (env *environment) erasureRequest() *cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("%q is not the id of a message", args[0])}
 			}
-			return env.withKept(cmd.Context(), func(o *retention.Office) error {
+			return env.withKept(cmd.Context(), func(o *retention.Retention) error {
 				e, err := o.Ask(cmd.Context(), operator(), id, reason)
 				if err != nil {
 					return err
@@ -64,7 +64,7 @@ func (env *environment) erasureWithdraw() *cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("%q is not the id of an erasure", args[0])}
 			}
-			return env.withKept(cmd.Context(), func(o *retention.Office) error {
+			return env.withKept(cmd.Context(), func(o *retention.Retention) error {
 				e, err := o.Withdraw(cmd.Context(), operator(), id)
 				if err != nil {
 					return err
@@ -78,7 +78,7 @@ func (env *environment) erasureList() *cobra.Command {
 	var limit int
 	c := &cobra.Command{Use: "list", Short: "List erasures, newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return env.withKept(cmd.Context(), func(o *retention.Office) error {
+			return env.withKept(cmd.Context(), func(o *retention.Retention) error {
 				found, err := o.List(cmd.Context(), 0, limit)
 				if err != nil {
 					return err
@@ -101,8 +101,8 @@ func (env *environment) erasureList() *cobra.Command {
 	return c
 }
 
-func (env *environment) withKept(ctx context.Context, f func(*retention.Office) error) error {
+func (env *environment) withKept(ctx context.Context, f func(*retention.Retention) error) error {
 	return env.with(ctx, func(s *system) error {
-		return f(&retention.Office{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern"})
+		return f(&retention.Retention{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern"})
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/directory"
-	"postern/internal/outbox"
+	"postern/internal/eventlog/outbox"
 )
 
 func (env *environment) importCommand() *cobra.Command {

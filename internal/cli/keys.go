@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/internal/checkpoint"
+	"postern/internal/proof/checkpoint"
 )
 
 type verifiersJSON struct {

@@ -17,10 +17,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"postern/internal/checkpoint"
 	"postern/internal/content"
 	"postern/internal/notify/sendgridfake"
-	"postern/internal/up"
+	"postern/internal/process/up"
+	"postern/internal/proof/checkpoint"
 )
 
 // used is a system of the demo in which a message was sent and delivered to ingrid-berg,

@@ -73,7 +73,7 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"receipt.json", "key"} {
-		data, err := os.ReadFile(filepath.Join("../receipt/testdata", name))
+		data, err := os.ReadFile(filepath.Join("../proof/receipt/testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,10 +16,10 @@ import (
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
-	"postern/internal/parked"
-	"postern/internal/record"
+	"postern/internal/eventlog/parked"
+	"postern/internal/process/up"
+	"postern/internal/recorder"
 	"postern/internal/store"
-	"postern/internal/up"
 )
 
 func (env *environment) healthCommand() *cobra.Command {
@@ -49,7 +49,7 @@ func (env *environment) healthCommand() *cobra.Command {
 
 // health is what `postern health` finds by itself, without asking a process.
 type health struct {
-	record.CheckReport
+	recorder.CheckReport
 	// Behind is how many events are on the record that the tables do not show.
 	Behind uint64 `json:"behind"`
 	// Parked is how many parked events are open.
@@ -60,7 +60,7 @@ type health struct {
 }
 
 func (s *system) health(ctx context.Context) (health, error) {
-	report, err := record.Check(ctx, s.log, s.pool)
+	report, err := recorder.Check(ctx, s.log, s.pool)
 	if err != nil {
 		return health{}, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/parked"
+	"postern/internal/eventlog/parked"
 )
 
 // listed is the most that a verb lists.
@@ -22,8 +22,8 @@ func (env *environment) parkedCommand() *cobra.Command {
 		env.parkedList(), env.parkedShow(), env.parkedRetry(), env.parkedDiscard())
 }
 
-func (s *system) parked() *parked.Lot {
-	return &parked.Lot{Pool: s.pool, Publish: s.log.Publish, Get: s.log.Get, Source: "/postern", Now: time.Now}
+func (s *system) parked() *parked.Events {
+	return &parked.Events{Pool: s.pool, Publish: s.log.Publish, Get: s.log.Get, Source: "/postern", Now: time.Now}
 }
 
 func (env *environment) parkedList() *cobra.Command {

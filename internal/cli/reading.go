@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"postern/internal/events"
-	"postern/internal/export"
-	"postern/internal/reading"
+	"postern/internal/record/export"
+	"postern/internal/record/query"
 )
 
 func (env *environment) recordCommand() *cobra.Command {
@@ -41,8 +41,8 @@ func (f *filterFlags) add(c *cobra.Command) {
 	})
 }
 
-func (f *filterFlags) filter() (chosen reading.Filter, err error) {
-	chosen = reading.Filter{PortalUserID: f.portalUser, PatientID: f.patient, Type: events.Type(f.kind), Actor: f.actor}
+func (f *filterFlags) filter() (chosen query.Filter, err error) {
+	chosen = query.Filter{PortalUserID: f.portalUser, PatientID: f.patient, Type: events.Type(f.kind), Actor: f.actor}
 	if f.message != "" {
 		if chosen.MessageID, err = uuid.Parse(f.message); err != nil {
 			return chosen, usageError{fmt.Errorf("--message-id %q is no message's id", f.message)}
@@ -63,8 +63,8 @@ func (f *filterFlags) filter() (chosen reading.Filter, err error) {
 }
 
 // room reads the record on behalf of whoever types, who is on it as its reader.
-func (s *system) room() *reading.Room {
-	return &reading.Room{Pool: s.pool, Publish: s.log.Publish, Source: "/postern"}
+func (s *system) room() *query.Reader {
+	return &query.Reader{Pool: s.pool, Publish: s.log.Publish, Source: "/postern"}
 }
 
 // entryJSON is an event as --json prints one: as in /v1/record.
@@ -78,7 +78,7 @@ type entryJSON struct {
 	Summary   string      `json:"summary"`
 }
 
-func (env *environment) sayEntry(e reading.Entry) error {
+func (env *environment) sayEntry(e query.Entry) error {
 	out := entryJSON{Seq: e.Seq, ID: e.ID, Type: e.Type, Time: e.Time, Actor: e.Actor, Summary: e.Summary}
 	if e.MessageID != uuid.Nil {
 		out.MessageID = &e.MessageID
@@ -106,8 +106,8 @@ func (env *environment) recordTail() *cobra.Command {
 	return c
 }
 
-func (env *environment) tail(ctx context.Context, s *system, f reading.Filter, lines int) error {
-	tail, last, err := s.room().Tail(ctx, reading.Reader(operator()), f, lines)
+func (env *environment) tail(ctx context.Context, s *system, f query.Filter, lines int) error {
+	tail, last, err := s.room().Tail(ctx, query.Actor(operator()), f, lines)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (env *environment) tail(ctx context.Context, s *system, f reading.Filter, l
 	}
 	for {
 		changed := s.position.Changed() // asked for before reading, so that nothing is missed
-		err := tail.Next(ctx, func(w *reading.Whole) error { return env.sayEntry(w.Entry) })
+		err := tail.Next(ctx, func(w *query.Whole) error { return env.sayEntry(w.Entry) })
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -166,7 +166,7 @@ type manifestJSON struct {
 	At  time.Time `json:"at"`
 }
 
-func (env *environment) export(ctx context.Context, s *system, f reading.Filter, format export.Format, out string) (err error) {
+func (env *environment) export(ctx context.Context, s *system, f query.Filter, format export.Format, out string) (err error) {
 	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- named by who runs it
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s is there already, and was left alone: name another file", out)
@@ -180,7 +180,7 @@ func (env *environment) export(ctx context.Context, s *system, f reading.Filter,
 			err = errors.Join(err, file.Close(), os.Remove(out))
 		}
 	}()
-	begun, err := (&export.Exporter{Room: s.room()}).Begin(ctx, reading.Reader(operator()), f, format)
+	begun, err := (&export.Exporter{Room: s.room()}).Begin(ctx, query.Actor(operator()), f, format)
 	if err != nil {
 		return err
 	}

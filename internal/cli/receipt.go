@@ -13,7 +13,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/content"
-	"postern/internal/receipt"
+	"postern/internal/proof/receipt"
 )
 
 func (env *environment) receiptCommand() *cobra.Command {
@@ -65,7 +65,7 @@ const signedWithin = 15 * time.Second
 func (env *environment) issue(ctx context.Context, s *system, q receipt.Request) (*receipt.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, signedWithin)
 	defer cancel()
-	office := &receipt.Office{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+	office := &receipt.Issuer{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
 	if url, key := env.contentAddress(s); url != "" && key != "" {
 		kept, err := content.Open(ctx, url, key)
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/eventlog"
-	"postern/internal/record"
-	"postern/internal/up"
+	"postern/internal/process/up"
+	"postern/internal/recorder"
 )
 
 func (env *environment) rebuildCommand() *cobra.Command {
@@ -23,7 +23,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 			ctx := cmd.Context()
 			return env.with(ctx, func(s *system) error {
 				bar := env.progress("replaying")
-				r := &record.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
+				r := &recorder.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
 				if !check {
 					reached, err := r.Replace(ctx)
 					bar.finish()
@@ -44,7 +44,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 	return c
 }
 
-func (env *environment) sayCompared(compared []record.Compared) error {
+func (env *environment) sayCompared(compared []recorder.Compared) error {
 	same := true
 	for _, c := range compared {
 		same = same && c.Same()
@@ -90,7 +90,7 @@ func (env *environment) repairCommand() *cobra.Command {
 }
 
 func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) error {
-	report, err := record.CheckAll(ctx, s.log, s.pool)
+	report, err := recorder.CheckAll(ctx, s.log, s.pool)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) e
 		return errors.New("the embedded system is running: stop `postern up`, then run `postern repair` again")
 	}
 	bar := env.progress("restoring")
-	r := &record.Repair{Pool: s.pool, Log: s.log, Progress: bar.to, Empty: func(ctx context.Context) (*eventlog.Log, error) {
+	r := &recorder.Repair{Pool: s.pool, Log: s.log, Progress: bar.to, Empty: func(ctx context.Context) (*eventlog.Log, error) {
 		return env.emptyStream(ctx, s)
 	}}
 	done, err := r.Run(ctx)

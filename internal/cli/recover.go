@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"postern/internal/checkpoint"
-	"postern/internal/ledger"
-	"postern/internal/up"
+	"postern/internal/process/up"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/merkle"
 )
 
 type recoveredJSON struct {
@@ -147,8 +147,8 @@ func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 // those that the database has.
 func succeed(ctx context.Context, pool *pgxpool.Pool, file string, before *checkpoint.Verifiers) error {
 	if before == nil {
-		text, err := ledger.CheckpointKeys(ctx, pool)
-		if errors.Is(err, ledger.ErrUnsigned) {
+		text, err := merkle.CheckpointKeys(ctx, pool)
+		if errors.Is(err, merkle.ErrUnsigned) {
 			return nil
 		}
 		if err != nil {

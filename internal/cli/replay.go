@@ -13,27 +13,27 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/alerting"
 	"postern/internal/events"
-	"postern/internal/replay"
+	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 )
 
 func (env *environment) replayCommand() *cobra.Command {
-	steer := func(verb, short string, do func(context.Context, *replay.Book, uuid.UUID) (replay.Replay, error)) *cobra.Command {
+	steer := func(verb, short string, do func(context.Context, *replay.Replays, uuid.UUID) (replay.Replay, error)) *cobra.Command {
 		return env.onReplay(&cobra.Command{Use: verb + " ID", Short: short}, do)
 	}
 	return group("replay", "Repeat alerts that failed, or whose answer was never learned",
 		env.replayPlan(), env.replayStart(),
-		steer("status", "Say how far a replay has come", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+		steer("status", "Say how far a replay has come", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Get(ctx, id)
 		}),
-		steer("pause", "Let nothing more of a replay go out until it is resumed", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+		steer("pause", "Let nothing more of a replay go out until it is resumed", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Pause(ctx, operator(), id)
 		}),
-		steer("resume", "End a pause", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+		steer("resume", "End a pause", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Resume(ctx, operator(), id)
 		}),
-		steer("cancel", "End a replay, begun or not", func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+		steer("cancel", "End a replay, begun or not", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Cancel(ctx, operator(), id)
 		}))
 }
@@ -102,7 +102,7 @@ func (env *environment) replayStart() *cobra.Command {
 	var rate int
 	c := env.onReplay(&cobra.Command{Use: "start ID", Short: "Carry a plan out",
 		Long: "Has the notify workers repeat what a plan holds. Started twice, it is the same replay."},
-		func(ctx context.Context, b *replay.Book, id uuid.UUID) (replay.Replay, error) {
+		func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Start(ctx, operator(), id, rate)
 		})
 	c.Flags().IntVar(&rate, "rate", 0, "alerts a minute; 0 is as fast as SendGrid takes them")
@@ -110,7 +110,7 @@ func (env *environment) replayStart() *cobra.Command {
 }
 
 // onReplay makes a verb of what does something to one replay.
-func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *replay.Book, uuid.UUID) (replay.Replay, error)) *cobra.Command {
+func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *replay.Replays, uuid.UUID) (replay.Replay, error)) *cobra.Command {
 	c.Args = cobra.ExactArgs(1)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := uuid.Parse(args[0])
@@ -128,8 +128,8 @@ func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *rep
 	return c
 }
 
-func (s *system) replays() *replay.Book {
-	return &replay.Book{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern", Now: time.Now}
+func (s *system) replays() *replay.Replays {
+	return &replay.Replays{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern", Now: time.Now}
 }
 
 // replayJSON is a replay as --json prints one.
@@ -155,22 +155,22 @@ type replayJSON struct {
 	Unknown       int            `json:"unknown"`
 	LeftOut       int            `json:"left_out"`
 	// As in the API, these two are not on the record.
-	LeftOutBy map[string]int  `json:"left_out_by"`
-	Held      []alerting.Hold `json:"held_by"`
+	LeftOutBy map[string]int `json:"left_out_by"`
+	Held      []pause.Hold   `json:"held_by"`
 }
 
 func (env *environment) sayReplay(r replay.Replay) error {
 	if env.json {
 		return env.say(replayJSON{r.ID, r.Status, r.Filter, r.Reason, r.Count, r.Digest, r.ByReason, r.Opened(), r.Undeliverable(), r.Excluded,
 			r.Oldest, r.Newest, r.Rate, r.Count, r.Done(), r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut,
-			r.LeftOutBy, append([]alerting.Hold{}, r.Held...)}, "")
+			r.LeftOutBy, append([]pause.Hold{}, r.Held...)}, "")
 	}
 	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 	line := func(name string, format string, args ...any) { _, _ = fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	line("replay", "%s", r.ID)
 	line("status", "%s", r.Status)
 	for _, h := range r.Held {
-		line("  "+alerting.Held, "%d: %s", h.Alerts, h)
+		line("  "+pause.Held, "%d: %s", h.Alerts, h)
 	}
 	line("reason", "%s", strings.Join(strings.Fields(r.Reason), " "))
 	line("alerts", "%d", r.Count)

@@ -12,10 +12,10 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/eventlog"
-	"postern/internal/position"
-	"postern/internal/record"
+	"postern/internal/process/up"
+	"postern/internal/recorder"
+	"postern/internal/recorder/position"
 	"postern/internal/store"
-	"postern/internal/up"
 )
 
 // waitForRecorder bounds how long a verb waits until its change can be read.
@@ -95,7 +95,7 @@ func (s *system) connect(ctx context.Context, env *environment, database, nats s
 	s.position = position.NewWatcher(s.pool, log)
 	s.background(ctx, s.position.Run)
 	if s.stores != nil {
-		s.background(ctx, record.New(record.Config{Log: s.log, Pool: s.pool, Logger: log}).Run)
+		s.background(ctx, recorder.New(recorder.Config{Log: s.log, Pool: s.pool, Logger: log}).Run)
 	}
 	return nil
 }

@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/internal/archive"
-	"postern/internal/checkpoint"
 	"postern/internal/content"
-	"postern/internal/ledger"
-	"postern/internal/verify"
+	"postern/internal/proof/archive"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/merkle"
+	"postern/internal/proof/verify"
 )
 
 func (env *environment) verifyCommand() *cobra.Command {
@@ -102,8 +102,8 @@ func (env *environment) verifiers(ctx context.Context, s *system, key string) (k
 		known, err = keys.Known()
 		return known, "of " + file, err
 	}
-	text, err := ledger.CheckpointKeys(ctx, s.pool)
-	if errors.Is(err, ledger.ErrUnsigned) {
+	text, err := merkle.CheckpointKeys(ctx, s.pool)
+	if errors.Is(err, merkle.ErrUnsigned) {
 		return nil, "", errors.New("nothing of this record was ever signed: set CHECKPOINT_KEY_FILE for the recorder")
 	}
 	if err != nil {

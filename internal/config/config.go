@@ -20,9 +20,9 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
-	"postern/internal/address"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgrid"
+	"postern/internal/text/address"
 )
 
 // Config holds every setting of every process; each reads what it needs.

@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"postern/internal/bucket"
+	"postern/internal/store/bucket"
 )
 
 const name = Name("bodies/1")

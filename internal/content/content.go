@@ -40,7 +40,7 @@ import (
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 
-	"postern/internal/bucket"
+	"postern/internal/store/bucket"
 )
 
 var (

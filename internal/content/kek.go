@@ -12,7 +12,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
-	"postern/internal/keyfile"
+	"postern/internal/store/keyfile"
 )
 
 // ReadKeyFile reads a key file: a Tink keyset of AEAD keys in cleartext JSON,

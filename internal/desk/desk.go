@@ -14,29 +14,29 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
-	"postern/internal/alerting"
+	"postern/internal/access/letter"
+	"postern/internal/access/oidc"
 	"postern/internal/compose"
+	"postern/internal/compose/draft"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
-	"postern/internal/draft"
+	"postern/internal/directory/upload"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/parked"
 	"postern/internal/events"
-	"postern/internal/export"
-	"postern/internal/feedback"
-	"postern/internal/inbox"
-	"postern/internal/intake"
+	"postern/internal/health"
 	"postern/internal/labels"
-	"postern/internal/letter"
-	"postern/internal/operations"
-	"postern/internal/organisation"
-	"postern/internal/parked"
-	"postern/internal/position"
-	"postern/internal/reading"
-	"postern/internal/receipt"
-	"postern/internal/replay"
-	"postern/internal/retention"
+	"postern/internal/messages"
+	"postern/internal/messages/inbox"
+	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
+	"postern/internal/notify/reports"
+	"postern/internal/proof/receipt"
+	"postern/internal/record/export"
+	"postern/internal/record/query"
+	"postern/internal/record/retention"
+	"postern/internal/recorder/position"
 	"postern/internal/search"
-	"postern/internal/tracking"
 )
 
 // Config is what a [Desk] is made of. Only Scanner, Organisation, FactorRequired,
@@ -61,7 +61,7 @@ type Config struct {
 	// Source is the process, as events name it: "/api".
 	Source string
 	// Organisation is the clinic's own identity provider, where it has one.
-	Organisation *organisation.Issuer
+	Organisation *oidc.Issuer
 	// FactorRequired asks a second factor of all staff.
 	FactorRequired bool
 	// PasswordCost is that of [access.Config].
@@ -75,8 +75,8 @@ type Config struct {
 	Fail   func(http.ResponseWriter, *http.Request, error)
 	Now    func() time.Time
 	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
-	// every post. See [feedback.Config].
-	ReadReports func(http.Header, []byte) (reports []feedback.Report, odd int, err error)
+	// every post. See [reports.Config].
+	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
 	// Letters bring portal users the links to set a password. Its Gate is the desk's.
 	Letters letter.Config
 	// Logger is told of content that is missing; nil: no one is.
@@ -86,29 +86,29 @@ type Config struct {
 // Desk is safe for concurrent use.
 type Desk struct {
 	Pool     *pgxpool.Pool
-	Content  *content.Store     // seals what may not be read by others
-	Gate     *access.Gate       // knows who asks
-	Compose  *compose.Composer  // sends messages and takes them back
-	Draft    *draft.Book        // keeps those that are being written
-	Tracking *tracking.Tracker  // says what became of them
-	Inbox    *inbox.Inbox       // is what portal users may read of them
-	Letters  *letter.Office     // are how portal users come by a password
-	Labels   *labels.Book       // are the clinic's words
-	Search   *search.Searcher   // is Global Search
-	Intake   *intake.Intake     // takes imports of the directory in
-	Receipts *receipt.Office    // prove one delivery
-	Reading  *reading.Room      // reads the record
-	Exporter *export.Exporter   // writes what is read to files
-	Alerting *alerting.Switch   // stops alerts and lets them go on
-	Parked   *parked.Lot        // keeps the events that no worker could handle
-	Health   *operations.Board  // says how the whole works
-	Feedback *feedback.Receiver // takes what SendGrid reports of alerts
-	Replay   *replay.Book       // repeats alerts that failed
-	Kept     *retention.Office  // destroys content when two people agree
+	Content  *content.Store       // seals what may not be read by others
+	Gate     *access.Gate         // knows who asks
+	Compose  *compose.Composer    // sends messages and takes them back
+	Draft    *draft.Drafts        // keeps those that are being written
+	Tracking *messages.Reader     // says what became of them
+	Inbox    *inbox.Inbox         // is what portal users may read of them
+	Letters  *letter.Letters      // are how portal users come by a password
+	Labels   *labels.Store        // are the clinic's words
+	Search   *search.Searcher     // is Global Search
+	Intake   *upload.Uploads      // takes imports of the directory in
+	Receipts *receipt.Issuer      // prove one delivery
+	Reading  *query.Reader        // reads the record
+	Exporter *export.Exporter     // writes what is read to files
+	Alerting *pause.Pauses        // stops alerts and lets them go on
+	Parked   *parked.Events       // keeps the events that no worker could handle
+	Health   *health.Status       // says how the whole works
+	Feedback *reports.Receiver    // takes what SendGrid reports of alerts
+	Replay   *replay.Replays      // repeats alerts that failed
+	Kept     *retention.Retention // destroys content when two people agree
 	Position *position.Watcher
 	Now      func() time.Time
 	// Organisation is where staff may sign in instead; nil: nowhere.
-	Organisation *organisation.Issuer
+	Organisation *oidc.Issuer
 
 	catchUp time.Duration
 }
@@ -124,24 +124,24 @@ func New(cfg Config) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: tracking.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation, catchUp: cmp.Or(cfg.CatchUp, catchUp)}
+	d := &Desk{Pool: cfg.Pool, Content: cfg.Content, Gate: gate, Tracking: messages.New(cfg.Pool), Position: cfg.Position, Now: cfg.Now, Organisation: cfg.Organisation, catchUp: cmp.Or(cfg.CatchUp, catchUp)}
 	d.Compose = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
 		Publish: cfg.Publish, Wait: cfg.Position.Wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
-	d.Receipts = &receipt.Office{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
-	d.Draft = &draft.Book{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
+	d.Receipts = &receipt.Issuer{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Draft = &draft.Drafts{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	d.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: d.Compose, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now})
 	cfg.Letters.Gate = gate
 	d.Letters = letter.New(cfg.Letters)
-	d.Labels = &labels.Book{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
-	d.Intake = intake.New(intake.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
-	d.Reading = &reading.Room{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Labels = &labels.Store{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
+	d.Intake = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
+	d.Reading = &query.Reader{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Exporter = &export.Exporter{Room: d.Reading}
-	d.Alerting = &alerting.Switch{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
-	d.Parked = &parked.Lot{Pool: cfg.Pool, Publish: cfg.Publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
-	d.Health = &operations.Board{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
-	d.Feedback = feedback.New(feedback.Config{Pool: cfg.Pool, Publish: cfg.Publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
-	d.Replay = &replay.Book{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
-	d.Kept = &retention.Office{Pool: cfg.Pool, Content: cfg.Content, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
+	d.Alerting = &pause.Pauses{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
+	d.Parked = &parked.Events{Pool: cfg.Pool, Publish: cfg.Publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
+	d.Health = &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
+	d.Feedback = reports.New(reports.Config{Pool: cfg.Pool, Publish: cfg.Publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
+	d.Replay = &replay.Replays{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
+	d.Kept = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Search = &search.Searcher{Pool: cfg.Pool, Labels: d.Labels, Tracking: d.Tracking, Compose: d.Compose}
 	return d, nil
 }

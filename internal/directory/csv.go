@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"postern/internal/invisible"
+	"postern/internal/text/invisible"
 )
 
 // sink takes the rows that a decoder makes and the faults that it finds. Its

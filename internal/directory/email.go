@@ -1,8 +1,8 @@
 package directory
 
 import (
-	"postern/internal/address"
-	"postern/internal/invisible"
+	"postern/internal/text/address"
+	"postern/internal/text/invisible"
 )
 
 // checkEmail gives the reason why an address can't be used, or "". A text

@@ -14,7 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"postern/internal/invisible"
+	"postern/internal/text/invisible"
 )
 
 // The parts that an import reads of FHIR R4 resources

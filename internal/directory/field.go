@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"postern/internal/invisible"
+	"postern/internal/text/invisible"
 )
 
 // What a field may hold. Each check gives the reason why a value is refused, or "".

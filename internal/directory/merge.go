@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/folding"
+	"postern/internal/text/folding"
 )
 
 // The import's second half: what was staged is checked as a whole and merged into

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/folding"
+	"postern/internal/text/folding"
 )
 
 // Patient is a patient as staff see them.

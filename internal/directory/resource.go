@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"postern/internal/invisible"
+	"postern/internal/text/invisible"
 )
 
 // resourceKind is a type of FHIR resource that is read, as the tables name it.

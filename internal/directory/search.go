@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/folding"
-	"postern/internal/invisible"
+	"postern/internal/text/folding"
+	"postern/internal/text/invisible"
 )
 
 // Querier is what the reads need: a pool, a connection or a transaction of pgx.

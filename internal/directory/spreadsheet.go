@@ -10,8 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"postern/internal/charset"
-	"postern/internal/invisible"
+	"postern/internal/text/charset"
+	"postern/internal/text/invisible"
 )
 
 // What spreadsheet programs make of a CSV file, and how it is read all the same:

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/folding"
+	"postern/internal/text/folding"
 )
 
 // The words by which a name is found stand beside it, made by package folding. They

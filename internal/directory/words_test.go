@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
-	"postern/internal/folding"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/text/folding"
 )
 
 // found gives who a search finds.

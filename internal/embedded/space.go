@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"postern/internal/size"
+	"postern/internal/text/size"
 )
 
 const (

@@ -142,7 +142,7 @@ func consumersOf(t events.Type) (all []string) {
 	return all
 }
 
-// fields are the fields and methods of a batch of internal/record, and the table
+// fields are the fields and methods of a batch of internal/recorder, and the table
 // whose rows they hold.
 var fields = map[string]string{
 	"message": "messages", "messages": "messages", "bcc": "message_bcc", "chunks": "chunks",
@@ -184,15 +184,15 @@ func tablesWritten(t *testing.T, file string, tables map[string][]string) {
 func projectedTables(t *testing.T) map[string][]string {
 	t.Helper()
 	writes := map[string][]string{}
-	tablesWritten(t, "../record/project.go", writes)
-	tablesWritten(t, "../record/alerts.go", writes)
-	tablesWritten(t, "../record/operating.go", writes)
-	tablesWritten(t, "../record/reports.go", writes)
-	tablesWritten(t, "../record/address.go", writes)
-	tablesWritten(t, "../record/replays.go", writes)
-	tablesWritten(t, "../record/retention.go", writes)
+	tablesWritten(t, "../recorder/project.go", writes)
+	tablesWritten(t, "../recorder/alerts.go", writes)
+	tablesWritten(t, "../recorder/operating.go", writes)
+	tablesWritten(t, "../recorder/reports.go", writes)
+	tablesWritten(t, "../recorder/address.go", writes)
+	tablesWritten(t, "../recorder/replays.go", writes)
+	tablesWritten(t, "../recorder/retention.go", writes)
 	tables := map[string][]string{}
-	ast.Inspect(parse(t, "../record/project.go"), func(n ast.Node) bool {
+	ast.Inspect(parse(t, "../recorder/project.go"), func(n ast.Node) bool {
 		entry, ok := n.(*ast.KeyValueExpr)
 		if !ok {
 			return true

@@ -15,7 +15,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/events"
-	"postern/internal/position"
+	"postern/internal/recorder/position"
 )
 
 const (

@@ -94,7 +94,7 @@ func (l *Labels) Faults() []Fault {
 }
 
 // Book is where the labels of a clinic stand.
-type Book struct {
+type Store struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
 	// Publish puts events on the record, all or none of them, and returns the
@@ -107,7 +107,7 @@ type Book struct {
 }
 
 // Current gives the defaults and, over them, what the record says.
-func (b *Book) Current(ctx context.Context) (Labels, error) {
+func (b *Store) Current(ctx context.Context) (Labels, error) {
 	return current(ctx, b.Pool)
 }
 
@@ -144,7 +144,7 @@ func current(ctx context.Context, q querier) (Labels, error) {
 // where nothing changed. It returns once the change can be read. Two at once come one
 // after the other, and the second decides by what the first has changed. The error of
 // decide, which has looked at [Labels.Faults], is Change's.
-func (b *Book) Change(ctx context.Context, actor string, decide func(current Labels) (wanted Labels, err error)) (now Labels, seq uint64, err error) {
+func (b *Store) Change(ctx context.Context, actor string, decide func(current Labels) (wanted Labels, err error)) (now Labels, seq uint64, err error) {
 	err = store.Alone(ctx, b.Pool, store.LeaseLabels, func(conn *pgxpool.Conn, held func(context.Context) error) error {
 		if now, err = current(ctx, conn); err != nil {
 			return err
@@ -178,7 +178,7 @@ func To(wanted Labels) func(Labels) (Labels, error) {
 }
 
 // facts makes now what is wanted, and gives the events that say so.
-func (b *Book) facts(actor string, now *Labels, wanted Labels) (batch []events.Event, err error) {
+func (b *Store) facts(actor string, now *Labels, wanted Labels) (batch []events.Event, err error) {
 	asked := map[string]*Label{}
 	wanted.Each(func(key string, label **Label) { asked[key] = *label })
 	change := uuid.New()

@@ -13,9 +13,9 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-func newBook(t *testing.T) (*composetest.System, *labels.Book) {
+func newBook(t *testing.T) (*composetest.System, *labels.Store) {
 	s := composetest.New(t)
-	return s, &labels.Book{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}
+	return s, &labels.Store{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}
 }
 
 // patients asks for another word for patients, whatever it is now.

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
-	"postern/internal/ledger"
+	"postern/internal/proof/merkle"
 )
 
 // A chunkRef names the chunk whose alerts are to go out.
@@ -189,7 +189,7 @@ func (w *work) nameLost(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return fmt.Errorf("reading the event of the chunk: %w", err)
 	}
-	event, err := ledger.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+	event, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func TestALateAnswerReachesTheRecord(t *testing.T) {
 		}
 	}
 	p.exec(t, `UPDATE record.chunks SET alert_state = 'accepted', alert_at = now(), alert_attempt = 1`)
-	p.exec(t, pause, p.ref.message) // holds no fact back
+	p.exec(t, insertPause, p.ref.message) // holds no fact back
 	p.pass(time.Minute)
 	if err := p.retryDue(t.Context()); err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func TestALateAnswerDoesNotStrandAChunkThatWaits(t *testing.T) {
 			}
 			p.pass(2 * time.Minute)
 			if paused {
-				p.exec(t, pause, p.ref.message)
+				p.exec(t, insertPause, p.ref.message)
 				if err := p.retryDue(t.Context()); err != nil || p.fake.Count() != 0 {
 					t.Fatalf("%d alerts went out, %v", p.fake.Count(), err)
 				}

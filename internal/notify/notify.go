@@ -15,10 +15,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/alerting"
 	"postern/internal/events"
+	"postern/internal/notify/pause"
 	"postern/internal/notify/sendgrid"
-	"postern/internal/position"
+	"postern/internal/recorder/position"
 )
 
 const (
@@ -262,7 +262,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			if held, err := w.held(ctx, work.message); err != nil {
 				return nil, err
 			} else if held {
-				return &later{due: w.Now(), reason: alerting.Held, held: true}, nil
+				return &later{due: w.Now(), reason: pause.Held, held: true}, nil
 			}
 			asked = true
 		}

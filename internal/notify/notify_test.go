@@ -14,7 +14,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
-	"postern/internal/position"
+	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )

@@ -17,7 +17,7 @@ func (p *post) exec(t *testing.T, sql string, args ...any) {
 	}
 }
 
-const pause = `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'staff:o', now())`
+const insertPause = `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'staff:o', now())`
 
 // While alerting is paused, of all or of the message, a chunk waits as a row and
 // calls nobody, however often it is looked at and whoever looks. A worker that died
@@ -29,7 +29,7 @@ func TestAPausedChunkWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPost(t, sendgridfake.Config{})
-			p.exec(t, pause, of(p))
+			p.exec(t, insertPause, of(p))
 			if got := p.run(t); got != nil {
 				t.Fatalf("an outcome was published: %v", got)
 			}
@@ -64,9 +64,9 @@ func TestAPausedChunkWaits(t *testing.T) {
 // is not the end of the other.
 func TestPausesOfOthers(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
-	p.exec(t, pause, uuid.New())
-	p.exec(t, pause, p.ref.message)
-	p.exec(t, pause, uuid.Nil)
+	p.exec(t, insertPause, uuid.New())
+	p.exec(t, insertPause, p.ref.message)
+	p.exec(t, insertPause, uuid.Nil)
 	p.run(t)
 	p.exec(t, `DELETE FROM record.pauses WHERE message_id = $1`, uuid.Nil)
 	if err := p.retryDue(t.Context()); err != nil {

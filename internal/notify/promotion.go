@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/alerting"
 	"postern/internal/events"
-	"postern/internal/position"
+	"postern/internal/notify/pause"
+	"postern/internal/recorder/position"
 )
 
 // A failover of Postgres to a replica that lags loses the last commits. A restore loses more
@@ -201,7 +201,7 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 		       AND EXISTS (SELECT FROM record.pauses p WHERE p.message_id IN (c.message_id, $3))
 		       AND NOT EXISTS (SELECT FROM record.events e WHERE e.type = 'alerting.resumed' AND e.seq > c.seq
 		                       AND coalesce(e.message_id, $3) IN (c.message_id, $3)))
-		ORDER BY c.seq`, int64(last), alerting.Held, uuid.Nil, events.ChunkSize) // #nosec G115 -- a sequence
+		ORDER BY c.seq`, int64(last), pause.Held, uuid.Nil, events.ChunkSize) // #nosec G115 -- a sequence
 	if err != nil {
 		return nil, fmt.Errorf("looking for chunks without an outcome: %w", err)
 	}

@@ -12,11 +12,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/alerting"
 	"postern/internal/events"
-	"postern/internal/ledger"
+	"postern/internal/notify/pause"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/proof/merkle"
 	"postern/internal/store"
 	"postern/internal/store/replicatest"
 	"postern/internal/store/storetest"
@@ -176,8 +176,8 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	f.claim(t, "accepted, claim kept", "accepted")
 	f.claim(t, "claim kept, no answer", "")
 	f.claim(t, "again, claim kept", "again")
-	f.hold(t, "held all along", alerting.Held)
-	f.hold(t, "held, resumed since", alerting.Held)
+	f.hold(t, "held all along", pause.Held)
+	f.hold(t, "held, resumed since", pause.Held)
 	replay := f.replay(t, 60, "repeated, part lost", "to be repeated")
 
 	// A restart, and a crash, are no failover.
@@ -374,7 +374,7 @@ func (f *failover) keepEvent(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored, err := ledger.Pack(&ledger.Stored{Seq: ref.seq, Subject: e.Type.Filter(), Data: e.Data})
+	stored, err := merkle.Pack(&merkle.Stored{Seq: ref.seq, Subject: e.Type.Filter(), Data: e.Data})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,9 @@ import (
 	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/directory"
-	"postern/internal/folding"
 	"postern/internal/labels"
-	"postern/internal/tracking"
+	"postern/internal/messages"
+	"postern/internal/text/folding"
 )
 
 const (
@@ -71,8 +71,8 @@ var destinations = []destination{
 // Searcher finds things.
 type Searcher struct {
 	Pool     *pgxpool.Pool
-	Labels   *labels.Book
-	Tracking *tracking.Tracker
+	Labels   *labels.Store
+	Tracking *messages.Reader
 	Compose  *compose.Composer // opens subjects
 }
 
@@ -116,9 +116,9 @@ func (s *Searcher) messages(ctx context.Context, subject access.Subject, q strin
 	if strings.TrimSpace(q) == "" {
 		return nil, nil
 	}
-	lists := []tracking.Which{tracking.Named}
+	lists := []messages.Which{messages.Named}
 	if access.Allow(subject, access.SeeMessages) == nil {
-		lists = append(lists, tracking.Sent)
+		lists = append(lists, messages.Sent)
 	}
 	var ids []uuid.UUID
 	for _, which := range lists {

@@ -9,8 +9,8 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
-	"postern/internal/folding"
-	"postern/internal/tracking"
+	"postern/internal/messages"
+	"postern/internal/text/folding"
 )
 
 // window is how many messages of a list one search opens.
@@ -18,7 +18,7 @@ const window = 1000
 
 // Listed is a page of a list of messages, with what is secret of each.
 type Listed struct {
-	Messages []tracking.Message
+	Messages []messages.Message
 	Headers  map[uuid.UUID]compose.Heading // of each message
 	// Next is the message after which to go on; [uuid.Nil] where this is the end.
 	Next uuid.UUID
@@ -30,7 +30,7 @@ type Listed struct {
 // List gives the messages that a query asks for, and of those the ones whose
 // subject holds each word of q. Subjects are encrypted, so that a search opens
 // every one that it looks at: it looks at a thousand, and says where to go on.
-func (s *Searcher) List(ctx context.Context, subject access.Subject, query tracking.Query, q string) (Listed, error) {
+func (s *Searcher) List(ctx context.Context, subject access.Subject, query messages.Query, q string) (Listed, error) {
 	limit := query.Limit
 	query.Limit++ // whether there is another
 	searching := strings.TrimSpace(q) != ""
@@ -73,7 +73,7 @@ func (s *Searcher) List(ctx context.Context, subject access.Subject, query track
 	return l, nil
 }
 
-func idsOf(messages []tracking.Message) []uuid.UUID {
+func idsOf(messages []messages.Message) []uuid.UUID {
 	ids := make([]uuid.UUID, len(messages))
 	for i, m := range messages {
 		ids[i] = m.ID

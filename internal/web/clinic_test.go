@@ -13,11 +13,11 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
+	"postern/internal/compose/draft"
 	"postern/internal/directory"
 	"postern/internal/directory/demo"
-	"postern/internal/draft"
-	"postern/internal/intake"
-	"postern/internal/replay"
+	"postern/internal/directory/upload"
+	"postern/internal/notify/replay"
 	"postern/internal/web/webtest"
 )
 
@@ -222,7 +222,7 @@ func (c *clinic) upToImport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found.State != intake.Receiving && found.State != intake.Checking {
+		if found.State != upload.Receiving && found.State != upload.Checking {
 			return
 		}
 		if time.Since(began) > time.Minute {

@@ -11,17 +11,17 @@ import (
 	"postern/internal/access"
 	"postern/internal/desk"
 	"postern/internal/web/account"
-	"postern/internal/web/administration"
-	"postern/internal/web/composing"
-	"postern/internal/web/door"
-	"postern/internal/web/finding"
+	"postern/internal/web/admin"
+	"postern/internal/web/compose"
 	"postern/internal/web/messages"
-	"postern/internal/web/operating"
+	"postern/internal/web/operations"
 	"postern/internal/web/page"
 	"postern/internal/web/portal"
-	"postern/internal/web/receipts"
-	"postern/internal/web/replaying"
-	"postern/internal/web/reviewing"
+	"postern/internal/web/receipt"
+	"postern/internal/web/record"
+	"postern/internal/web/replay"
+	"postern/internal/web/search"
+	"postern/internal/web/signin"
 	"postern/internal/web/static"
 )
 
@@ -38,7 +38,7 @@ func New(d *desk.Desk, log *slog.Logger) *Pages {
 	// Below /messages, "drafts" could be the id of a message: a mux by itself would
 	// not know which of the two is meant.
 	drafts, mux := http.NewServeMux(), http.NewServeMux()
-	kit.Mount(drafts, composing.New(kit).Routes()...)
+	kit.Mount(drafts, compose.New(kit).Routes()...)
 	kit.Mount(mux, others(kit)...)
 	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
 	return &Pages{kit.Protect(firstOf(drafts, mux)), drafts, mux}
@@ -59,21 +59,21 @@ func (p *Pages) Route(r *http.Request) string {
 
 // Routes are the addresses of all pages, for a test that visits them all.
 func Routes(kit *page.Kit) []page.Route {
-	return slices.Concat(composing.New(kit).Routes(), others(kit))
+	return slices.Concat(compose.New(kit).Routes(), others(kit))
 }
 
 func others(kit *page.Kit) []page.Route {
 	return slices.Concat(
-		door.New(kit).Routes(),
+		signin.New(kit).Routes(),
 		account.New(kit).Routes(),
 		messages.New(kit).Routes(),
 		portal.New(kit).Routes(),
-		administration.New(kit).Routes(),
-		operating.New(kit).Routes(),
-		replaying.New(kit).Routes(),
-		finding.New(kit).Routes(),
-		receipts.New(kit).Routes(),
-		reviewing.New(kit).Routes(),
+		admin.New(kit).Routes(),
+		operations.New(kit).Routes(),
+		replay.New(kit).Routes(),
+		search.New(kit).Routes(),
+		receipt.New(kit).Routes(),
+		record.New(kit).Routes(),
 		// Who is signed in keeps the navigation.
 		[]page.Route{{Pattern: "/", Realm: access.RealmStaff, Handle: kit.NotFound}, {Pattern: "/portal/", Realm: access.RealmPortalUser, Handle: kit.NotFound}},
 	)

@@ -23,16 +23,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
-	"postern/internal/checkpoint"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
-	"postern/internal/notary"
-	"postern/internal/position"
-	"postern/internal/record"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/signer"
+	"postern/internal/recorder"
+	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -101,7 +101,7 @@ func New(t testing.TB) *System {
 		t.Fatal(err)
 	}
 	s.Position = position.NewWatcher(s.Pool, nil)
-	recorder := record.New(s.recorderConfig(t))
+	recorder := recorder.New(s.recorderConfig(t))
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Position.Run(ctx) })
@@ -140,7 +140,7 @@ func (s *System) awaitVerdict(t testing.TB) {
 // signEvery keeps tests from waiting for a checkpoint.
 const signEvery = 50 * time.Millisecond
 
-func (s *System) recorderConfig(t testing.TB) record.Config {
+func (s *System) recorderConfig(t testing.TB) recorder.Config {
 	t.Helper()
 	s.KeyFile = filepath.Join(t.TempDir(), "checkpoint.key")
 	if _, err := checkpoint.CreateKeyFile(s.KeyFile, "clinic.example/record"); err != nil {
@@ -151,11 +151,11 @@ func (s *System) recorderConfig(t testing.TB) record.Config {
 		t.Fatal(err)
 	}
 	pool := storetest.Open(t, s.URL, store.RoleRecorder)
-	signing, err := notary.New(notary.Config{Pool: pool, Keys: keys, Every: signEvery})
+	signing, err := signer.New(signer.Config{Pool: pool, Keys: keys, Every: signEvery})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return record.Config{Log: s.Log, Pool: pool, Now: s.Clock.Now, Notary: signing}
+	return recorder.Config{Log: s.Log, Pool: pool, Now: s.Clock.Now, Notary: signing}
 }
 
 // Publish is the record's own, unless the test broke it.

@@ -17,9 +17,9 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"gocloud.dev/blob"
 
-	"postern/internal/bucket/folder"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/store/bucket/folder"
 )
 
 func TestUpload(t *testing.T) {

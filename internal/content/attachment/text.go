@@ -6,7 +6,7 @@ import (
 
 	"github.com/gabriel-vasile/mimetype"
 
-	"postern/internal/charset"
+	"postern/internal/text/charset"
 )
 
 // Text gives what a document of plain text or CSV says, as UTF-8, whatever encoding

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/address"
+	"postern/internal/text/address"
 )
 
 // MaxRecipients is the most recipients SendGrid takes in one request.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"postern/internal/compose"
-	"postern/internal/draft"
+	"postern/internal/compose/draft"
 	"postern/internal/web/page"
 )
 

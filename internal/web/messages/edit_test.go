@@ -13,7 +13,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
-	"postern/internal/draft"
+	"postern/internal/compose/draft"
 	"postern/internal/web/webtest"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/export"
-	"postern/internal/tracking"
+	"postern/internal/messages"
+	"postern/internal/record/export"
 )
 
 // reading is how long the reader may take for one batch.
@@ -70,7 +70,7 @@ func (p *Pages) still(r *http.Request, id uuid.UUID) error {
 	return err
 }
 
-func (f *file) add(batch []tracking.Delivery) error {
+func (f *file) add(batch []messages.Delivery) error {
 	if !f.begun {
 		f.begun = true
 		f.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
@@ -92,7 +92,7 @@ func (f *file) add(batch []tracking.Delivery) error {
 	return f.csv.Error()
 }
 
-func line(d tracking.Delivery) []string {
+func line(d messages.Delivery) []string {
 	return []string{export.Inert(d.PortalUserID), export.Inert(d.Name), stamp(&d.DeliveredAt), d.AlertState, export.Inert(d.AlertReason),
 		stamp(d.AlertAt), strconv.Itoa(d.Attempts), stamp(d.OpenedAt)}
 }

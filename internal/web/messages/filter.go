@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
@@ -51,8 +51,8 @@ func address(path string, all map[string]string) string {
 }
 
 // query is what the filter asks of the list, and what is wrong with it.
-func (f filter) query(which tracking.Which) (q tracking.Query, errs page.Errors) {
-	q = tracking.Query{Which: which, Status: f.Status, Limit: perPage}
+func (f filter) query(which messages.Which) (q messages.Query, errs page.Errors) {
+	q = messages.Query{Which: which, Status: f.Status, Limit: perPage}
 	if f.Status != "" && !among(statuses, f.Status) {
 		errs = append(errs, page.Error{Field: "status", Message: "Choose a status from the list"})
 	}

@@ -8,7 +8,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/compose"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
@@ -32,7 +32,7 @@ func (l listed) Everybody() bool { return l.Filter.Whose == everybody }
 
 // row is a message in a list.
 type row struct {
-	tracking.Message
+	messages.Message
 	compose.Heading
 	To    addressees
 	Words string // its status
@@ -47,7 +47,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	l := listed{Path: "/messages", Statuses: statuses}
-	which := tracking.Sent
+	which := messages.Sent
 	sends, reads := access.Allow(subject, access.SeeMessages) == nil, access.Allow(subject, access.ReadTheRecord) == nil
 	l.Whose = sends && reads
 	switch {
@@ -59,7 +59,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 		f.Whose = everybody
 	}
 	if f.Whose == everybody {
-		which = tracking.All
+		which = messages.All
 	}
 	l.Filter = f
 	return p.showList(w, r, "Messages", l, which)
@@ -72,10 +72,10 @@ func (p *Pages) bcc(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f.Status, f.Whose = "", ""
-	return p.showList(w, r, "Bcc'd to me", listed{Path: "/messages/bcc", Filter: f}, tracking.Named)
+	return p.showList(w, r, "Bcc'd to me", listed{Path: "/messages/bcc", Filter: f}, messages.Named)
 }
 
-func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l listed, which tracking.Which) error {
+func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l listed, which messages.Which) error {
 	view := page.View{Template: "list.html", Title: title, Section: section}
 	query, errs := l.Filter.query(which)
 	if view.Errors = errs; len(errs) == 0 {
@@ -88,7 +88,7 @@ func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l
 }
 
 // fill looks for the rows of a list.
-func (p *Pages) fill(r *http.Request, l *listed, query tracking.Query) error {
+func (p *Pages) fill(r *http.Request, l *listed, query messages.Query) error {
 	found, err := p.kit.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
 	if err != nil {
 		return err

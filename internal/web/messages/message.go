@@ -11,11 +11,11 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/alerting"
 	"postern/internal/compose"
-	"postern/internal/draft"
-	"postern/internal/retention"
-	"postern/internal/tracking"
+	"postern/internal/compose/draft"
+	"postern/internal/messages"
+	"postern/internal/notify/pause"
+	"postern/internal/record/retention"
 	"postern/internal/web/page"
 )
 
@@ -25,7 +25,7 @@ type shown struct {
 	compose.Heading
 	Gone   *gone // how its content was erased
 	To     addressees
-	ByPost tracking.Total // recipients without an e-mail address
+	ByPost messages.Total // recipients without an e-mail address
 
 	// What follows is for the sender and Staff Bcc alone.
 	Content bool
@@ -49,12 +49,12 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	return p.showMessage(w, r, m, page.View{})
 }
 
-func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.Message, view page.View) error {
+func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.Message, view page.View) error {
 	stands, err := p.standingOf(r, m)
 	if err != nil {
 		return err
 	}
-	s := shown{standing: stands, Content: m.Role != tracking.RoleNone}
+	s := shown{standing: stands, Content: m.Role != messages.RoleNone}
 	if err := p.open(r.Context(), &s); err != nil {
 		return err
 	}
@@ -63,13 +63,13 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m tracking.M
 			return err
 		}
 	}
-	to, err := p.addresseesOf(r.Context(), []tracking.Message{m}, named)
+	to, err := p.addresseesOf(r.Context(), []messages.Message{m}, named)
 	if err != nil {
 		return err
 	}
 	s.To = to[0]
 	if m.Progress.AlertSkipped > 0 {
-		if s.ByPost, err = p.kit.Tracking.Total(r.Context(), m, tracking.NoAddress, ""); err != nil {
+		if s.ByPost, err = p.kit.Tracking.Total(r.Context(), m, messages.NoAddress, ""); err != nil {
 			return err
 		}
 	}
@@ -130,28 +130,28 @@ func (p *Pages) open(ctx context.Context, s *shown) error {
 
 // standing is where a message stands at a moment.
 type standing struct {
-	tracking.Message
-	Times tracking.Times
+	messages.Message
+	Times messages.Times
 	Now   time.Time
-	Own   bool            // the reader sent it, and may take it back
-	Pause *alerting.Pause // what keeps its alerts back, nil for nothing
+	Own   bool         // the reader sent it, and may take it back
+	Pause *pause.Pause // what keeps its alerts back, nil for nothing
 	// MayEdit says whether the reader may edit it and send it again, and Again what they
 	// sent it again as, nil for nothing.
 	MayEdit bool
 	Again   *uuid.UUID
 }
 
-func (p *Pages) standingOf(r *http.Request, m tracking.Message) (standing, error) {
+func (p *Pages) standingOf(r *http.Request, m messages.Message) (standing, error) {
 	times, err := p.kit.Tracking.Times(r.Context(), m.ID)
 	if err != nil {
 		return standing{}, err
 	}
 	pauses, err := p.kit.Alerting.Pauses(r.Context())
-	own := m.Role == tracking.RoleSender && access.Allow(page.Subject(r), access.SendMessage) == nil
+	own := m.Role == messages.RoleSender && access.Allow(page.Subject(r), access.SendMessage) == nil
 	if err != nil {
 		return standing{}, err
 	}
-	s := standing{Message: m, Times: times, Now: p.kit.Now(), Own: own, Pause: alerting.Of(pauses, m.ID)}
+	s := standing{Message: m, Times: times, Now: p.kit.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
 	return s, p.again(r, &s)
 }
 

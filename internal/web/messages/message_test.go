@@ -13,7 +13,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/content"
-	"postern/internal/inbox"
+	"postern/internal/messages/inbox"
 	"postern/internal/web/webtest"
 )
 

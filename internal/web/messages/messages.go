@@ -1,7 +1,7 @@
 // Package messages is the pages of what became of messages: the lists of them, a
 // message with its progress and its recipients, and taking it back.
 //
-// Who may look at a message, and as what, is decided by [tracking.Tracker.Visible]:
+// Who may look at a message, and as what, is decided by [messages.Tracker.Visible]:
 // its sender and Staff Bcc read what it says, a reader of the record does not, and
 // to everybody else it is not there.
 //
@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
@@ -79,10 +79,10 @@ func (p *Pages) part(parts map[string]page.Handler) page.Handler {
 }
 
 // visible gives the message of the address, if the reader may look at it.
-func (p *Pages) visible(r *http.Request) (tracking.Message, error) {
+func (p *Pages) visible(r *http.Request) (messages.Message, error) {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
-		return tracking.Message{}, tracking.ErrNotFound
+		return messages.Message{}, messages.ErrNotFound
 	}
 	return p.kit.Tracking.Visible(r.Context(), page.Subject(r), id)
 }

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
@@ -13,7 +13,7 @@ const noEmailAt = "/worklists/no-email"
 
 // unreachable is what the worklist shows.
 type unreachable struct {
-	Rows        []tracking.NoEmail
+	Rows        []messages.NoEmail
 	First, Next string // addresses
 }
 

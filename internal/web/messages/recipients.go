@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"postern/internal/events"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
@@ -43,10 +43,10 @@ var openings = []choice{{"true", "Opened"}, {"false", "Not opened"}}
 // Any says whether anybody is left out.
 func (c chosen) Any() bool { return c.Q != "" || c.Alert != "" || c.Opened != "" }
 
-func (c chosen) filter() tracking.Filter {
-	f := tracking.Filter{Alert: events.AlertState(c.Alert)}
+func (c chosen) filter() messages.Filter {
+	f := messages.Filter{Alert: events.AlertState(c.Alert)}
 	if c.Alert == noAddress {
-		f = tracking.NoAddress
+		f = messages.NoAddress
 	}
 	if c.Opened != "" {
 		opened := c.Opened == "true"
@@ -67,13 +67,13 @@ func (c chosen) href(path string, after int32, before int) string {
 
 // received is what the page of a message's recipients shows.
 type received struct {
-	tracking.Message
+	messages.Message
 	Chosen           chosen
 	Alerts, Openings []choice
 	Rows             []recipient
 	First, Next, CSV string // addresses
 	Partly           bool   // see tracking.Recipients
-	Total            tracking.Total
+	Total            messages.Total
 }
 
 // From and To are which of all recipients stand on the page, counted from 1; 0 where
@@ -88,7 +88,7 @@ func (r received) From() int {
 // To is the last of them.
 func (r received) To() int { return r.Chosen.before + len(r.Rows) }
 
-type recipient struct{ tracking.Delivery }
+type recipient struct{ messages.Delivery }
 
 // Alert is what became of the alert in words.
 func (r recipient) Alert() string { return called(alerts, r.AlertState) }

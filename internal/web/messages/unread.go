@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/compose"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
@@ -27,7 +27,7 @@ type notOpened struct {
 }
 
 type unreadRow struct {
-	tracking.Unread
+	messages.Unread
 	compose.Heading
 }
 
@@ -74,9 +74,9 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 	for _, u := range found {
 		l.Rows = append(l.Rows, unreadRow{u, headers[u.MessageID]})
 	}
-	address := func(at tracking.Place) string {
+	address := func(at messages.Place) string {
 		q := url.Values{"days": {strconv.Itoa(days)}}
-		if at != (tracking.Place{}) {
+		if at != (messages.Place{}) {
 			q.Set("message", at.Message.String())
 			q.Set("after", strconv.Itoa(int(at.After)))
 		}
@@ -85,20 +85,20 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 	if next != nil {
 		l.Next = address(*next)
 	}
-	if from != (tracking.Place{}) {
-		l.First = address(tracking.Place{})
+	if from != (messages.Place{}) {
+		l.First = address(messages.Place{})
 	}
 	return nil
 }
 
 // placeOf reads where to go on; what is no place is the beginning.
-func placeOf(r *http.Request) (at tracking.Place) {
+func placeOf(r *http.Request) (at messages.Place) {
 	id, err := uuid.Parse(r.FormValue("message"))
 	after, err2 := strconv.ParseInt(r.FormValue("after"), 10, 32)
 	if err != nil || err2 != nil || after < 0 {
-		return tracking.Place{}
+		return messages.Place{}
 	}
-	return tracking.Place{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
+	return messages.Place{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
 }
 
 // Alert is what became of the alert in words.

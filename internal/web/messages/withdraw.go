@@ -8,15 +8,15 @@ import (
 	"postern/internal/access"
 	"postern/internal/compose"
 	"postern/internal/events"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 	"postern/internal/web/page"
 )
 
 // own gives the message of the address to its sender alone, while they may send.
-func (p *Pages) own(r *http.Request) (tracking.Message, error) {
+func (p *Pages) own(r *http.Request) (messages.Message, error) {
 	m, err := p.visible(r)
-	if err == nil && (m.Role != tracking.RoleSender || access.Allow(page.Subject(r), access.SendMessage) != nil) {
-		err = tracking.ErrNotFound
+	if err == nil && (m.Role != messages.RoleSender || access.Allow(page.Subject(r), access.SendMessage) != nil) {
+		err = messages.ErrNotFound
 	}
 	return m, err
 }
@@ -41,7 +41,7 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	return p.kit.Redirect(w, r, at(m), notice)
 }
 
-func at(m tracking.Message) string { return "/messages/" + m.ID.String() }
+func at(m messages.Message) string { return "/messages/" + m.ID.String() }
 
 // tooLate shows the message as it is now, and says why nothing was done.
 func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) error {
@@ -54,7 +54,7 @@ func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) erro
 
 // recalling is what the page shows on which a message is recalled.
 type recalling struct {
-	tracking.Message
+	messages.Message
 	Reason string
 	Most   int
 }
@@ -71,7 +71,7 @@ func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 	return p.showRecall(w, r, m, "", nil)
 }
 
-func (p *Pages) showRecall(w http.ResponseWriter, r *http.Request, m tracking.Message, reason string, errs page.Errors) error {
+func (p *Pages) showRecall(w http.ResponseWriter, r *http.Request, m messages.Message, reason string, errs page.Errors) error {
 	return p.kit.Render(w, r, set, page.View{Template: "recall.html", Title: "Recall a message", Section: section,
 		Data: recalling{m, reason, compose.MaxReason}, Errors: errs})
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"postern/internal/events"
-	"postern/internal/tracking"
+	"postern/internal/messages"
 )
 
 // choice is a value of a filter, and how it is called.
@@ -39,7 +39,7 @@ func among(choices []choice, value string) bool {
 
 // statusOf is the status of a message in words: that it waits so that it can be
 // undone is told from that it waits for its time.
-func statusOf(m tracking.Message) string {
+func statusOf(m messages.Message) string {
 	if m.Status == "scheduled" && m.Hold == events.HoldUndo {
 		return "About to go out"
 	}
@@ -57,7 +57,7 @@ type addressees struct {
 func (a addressees) Nobody() bool { return len(a.Groups)+len(a.Names)+a.More == 0 }
 
 // addresseesOf names up to most of those who were chosen one by one, for each message.
-func (p *Pages) addresseesOf(ctx context.Context, messages []tracking.Message, most int) ([]addressees, error) {
+func (p *Pages) addresseesOf(ctx context.Context, messages []messages.Message, most int) ([]addressees, error) {
 	var ids []string
 	for _, m := range messages {
 		ids = append(ids, m.PortalUserIDs[:min(most, len(m.PortalUserIDs))]...)

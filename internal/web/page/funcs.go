@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"postern/internal/labels"
-	"postern/internal/size"
+	"postern/internal/text/size"
 	"postern/internal/web/static"
 )
 

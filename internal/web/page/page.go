@@ -10,7 +10,7 @@ import (
 	"postern/internal/api"
 	"postern/internal/desk"
 	"postern/internal/inbound"
-	"postern/internal/size"
+	"postern/internal/text/size"
 )
 
 // Kit renders pages. It is safe for concurrent use.

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"postern/internal/access"
-	"postern/internal/alerting"
 	"postern/internal/labels"
+	"postern/internal/notify/pause"
 )
 
 //go:embed templates/*.html
@@ -91,7 +91,7 @@ type Frame struct {
 	Notice string // what the request before this one did
 	Path   string // of the request, with its query
 	// Pauses of alerting are told on every page to those who can end them.
-	Pauses []alerting.Pause
+	Pauses []pause.Pause
 	// Left is how many seconds are left of the session; 0 without one. Until is its end
 	// if nothing more is asked for, Most how many seconds are left whatever is.
 	Left  int

@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
-	"postern/internal/inbox"
+	"postern/internal/messages/inbox"
 	"postern/internal/web/page"
 )
 

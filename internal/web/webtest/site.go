@@ -23,20 +23,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access"
+	"postern/internal/access/letter"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/desk"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/fanout"
 	"postern/internal/inbound"
-	"postern/internal/letter"
 	"postern/internal/notify"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
-	"postern/internal/parked"
-	"postern/internal/position"
-	"postern/internal/roles"
+	"postern/internal/process"
+	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 	"postern/internal/web"
@@ -102,7 +102,7 @@ func New(t testing.TB, change ...func(*desk.Config)) *Site {
 	s.Pages = web.New(d, slog.New(slog.DiscardHandler))
 	// As behind a proxy on this machine: X-Forwarded-For makes a visitor another client.
 	here := inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
-	server.Config = inbound.NewServer(roles.Routes(a, s.Pages), here, slog.New(slog.DiscardHandler))
+	server.Config = inbound.NewServer(process.Routes(a, s.Pages), here, slog.New(slog.DiscardHandler))
 	s.Handler = server.Config.Handler
 	server.Start()
 	t.Cleanup(func() { a.Close(); server.Close(); d.Close() })

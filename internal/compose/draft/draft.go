@@ -1,0 +1,289 @@
+// Package draft keeps messages that are being written: encrypted like everything
+// that will be sent, their author's alone, and deleted when they are sent.
+//
+// # Saving
+//
+// A draft begins with its first [Book.Save], under an id that its page chose, so
+// that looking at an empty page keeps nothing. Each save that changes something
+// counts the version up. A save from a page that has not seen the latest version
+// changes nothing and fails with [Stale], unless the latest save was that page's
+// own: an answer that was lost on the way is no quarrel.
+//
+// # Sending
+//
+// A draft holds the idempotency key of the send to come. It is deleted once it was
+// sent: a crash in between leaves a draft that, sent again, is the same message.
+//
+// # Copies
+//
+// A message that was cancelled or recalled can be edited and sent again: [Book.CopyOf]
+// makes a draft of it, and gives that draft again as long as it is there. The key of the
+// send to come is derived from the message, so that [CopyKey] tells whether the copy was
+// sent. A copy goes with the content of its message when that is erased.
+//
+// # Documents
+//
+// A draft names uploads of package compose, and marks them as its own for as long
+// as it is there, so that none that a draft waits to send is swept.
+//
+// A Book is safe for concurrent use, also by several processes.
+package draft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/content"
+)
+
+// Keep is how long a draft is kept after it was last saved.
+const Keep = 90 * 24 * time.Hour
+
+var (
+	// ErrNotFound says that the asker has no such draft: it was sent or deleted, or
+	// never was, or is somebody else's.
+	ErrNotFound = errors.New("there is no such draft. It may have been sent or deleted")
+	// ErrTooLong says that a draft is longer than any message could be.
+	ErrTooLong = errors.New("the draft is too long to be kept: shorten it")
+	// ErrErased says that the content of the message was erased that was to be copied.
+	ErrErased = errors.New("the content of this message was erased: it can't be edited")
+	// ErrCursor says that a cursor is of no list of drafts.
+	ErrCursor = errors.New("the cursor is not one of this list: leave it out to begin anew")
+)
+
+// Stale says that a draft was changed since the page that saves it has seen it,
+// and what it is now. Nothing was saved.
+type Stale struct{ Now Draft }
+
+func (e *Stale) Error() string { return "the draft was changed in another tab or window since" }
+
+// Draft is a message that is not yet sent.
+type Draft struct {
+	ID      uuid.UUID
+	Version int // 0: was never saved
+	SavedAt time.Time
+	CopyOf  *uuid.UUID // the message that it is a copy of; nil: of none
+	Content
+}
+
+// Seen is what a page knows of the draft that it saves.
+type Seen struct {
+	Version int    // the one that the page shows; 0: the draft is to begin here
+	Page    string // any string that no other page has
+}
+
+// Book keeps drafts.
+type Drafts struct {
+	// Pool connects as postern_api or as the login user.
+	Pool    *pgxpool.Pool
+	Content *content.Store // makes and opens keys
+	Now     func() time.Time
+}
+
+// Open gives a draft of the asker's, or [ErrNotFound].
+func (b *Drafts) Open(ctx context.Context, staff access.Subject, id uuid.UUID) (Draft, error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Draft{}, err
+	}
+	r, err := read(ctx, b.Pool, selectDraft+` WHERE draft_id = $1`, id)
+	if err != nil {
+		return Draft{}, err
+	}
+	if r.staff != staff.ID {
+		return Draft{}, ErrNotFound
+	}
+	d, _, err := b.unseal(r)
+	return d, err
+}
+
+// Save changes a draft, or begins one, and gives what it is now. A change that
+// changes nothing saves nothing. It fails with [*Stale], [ErrNotFound] or
+// [ErrTooLong]; then nothing was changed.
+func (b *Drafts) Save(ctx context.Context, staff access.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Draft{}, err
+	}
+	err = pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error {
+		if seen.Version == 0 {
+			if err := b.begin(ctx, tx, staff, id, seen.Page); err != nil {
+				return err
+			}
+		}
+		d, err = b.save(ctx, tx, staff, id, seen, change)
+		return err
+	})
+	return d, err
+}
+
+// begin makes an empty draft, unless the page has begun it already.
+func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff access.Subject, id uuid.UUID, page string) error {
+	key, wrapped, err := b.Content.NewKey(id)
+	if err != nil {
+		return err
+	}
+	empty, err := Content{Key: newSendKey()}.seal(key)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO app.drafts (draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at)
+		VALUES ($1, $2, 0, $3, $4, $5, $6, $7) ON CONFLICT (draft_id) DO NOTHING`,
+		id, staff.ID, page, wrapped, empty.header, empty.body, b.now())
+	if err != nil {
+		return fmt.Errorf("beginning a draft: %w", err)
+	}
+	return nil
+}
+
+func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff access.Subject, id uuid.UUID, seen Seen, change func(*Content)) (Draft, error) {
+	r, err := read(ctx, tx, selectDraft+` WHERE draft_id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return Draft{}, err
+	}
+	if r.staff != staff.ID {
+		return Draft{}, ErrNotFound
+	}
+	d, key, err := b.unseal(r)
+	if err != nil {
+		return Draft{}, err
+	}
+	if d.Version != seen.Version && (r.page != seen.Page || seen.Page == "") {
+		return Draft{}, &Stale{Now: d}
+	}
+	before := d.Content.clone()
+	change(&d.Content)
+	if d.Version > 0 && d.Content.equal(before) {
+		return d, nil
+	}
+	sealed, err := d.Content.seal(key)
+	if err != nil {
+		return Draft{}, err
+	}
+	d.Version, d.SavedAt = d.Version+1, b.now()
+	_, err = tx.Exec(ctx, `UPDATE app.drafts SET version = $2, page = $3, sealed = $4, sealed_body = $5, saved_at = $6 WHERE draft_id = $1`,
+		id, d.Version, seen.Page, sealed.header, sealed.body, d.SavedAt)
+	if err != nil {
+		return Draft{}, fmt.Errorf("saving a draft: %w", err)
+	}
+	return d, keepUploads(ctx, tx, staff, d)
+}
+
+// CopyKey is the idempotency key by which a copy of a message is sent.
+func CopyKey(message uuid.UUID) string { return "copy-" + message.String() }
+
+// CopyOf gives the draft that is the copy of a message of the asker's. Where there is
+// none it begins one with what original gives; of two who begin it at once, both get the
+// one that is kept. The caller has seen to it that the asker sent the message. It fails
+// with [ErrErased] where the content is erased meanwhile, and with original's errors.
+func (b *Drafts) CopyOf(ctx context.Context, staff access.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return Draft{}, err
+	}
+	d, err := b.copyOf(ctx, staff, message)
+	if !errors.Is(err, ErrNotFound) {
+		return d, err
+	}
+	c, err := original()
+	if err != nil {
+		return Draft{}, err
+	}
+	c.Key = CopyKey(message)
+	// A crash before this commit leaves no draft, and the message as it was.
+	if err := pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error { return b.insertCopy(ctx, tx, staff, message, c) }); err != nil {
+		return Draft{}, err
+	}
+	return b.copyOf(ctx, staff, message)
+}
+
+func (b *Drafts) copyOf(ctx context.Context, staff access.Subject, message uuid.UUID) (Draft, error) {
+	r, err := read(ctx, b.Pool, selectDraft+` WHERE copy_of = $1`, message)
+	if err != nil {
+		return Draft{}, err
+	}
+	if r.staff != staff.ID {
+		return Draft{}, ErrNotFound
+	}
+	d, _, err := b.unseal(r)
+	return d, err
+}
+
+func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff access.Subject, message uuid.UUID, c Content) error {
+	// An erasure deletes this row first, and copies after it: it waits for this copy and
+	// deletes it, or this waits for the erasure and finds nothing.
+	tag, err := tx.Exec(ctx, `SELECT FROM app.message_content WHERE message_id = $1 FOR SHARE`, message)
+	if err != nil {
+		return fmt.Errorf("copying message %s: %w", message, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrErased
+	}
+	d := Draft{ID: uuid.New(), Version: 1, SavedAt: b.now(), CopyOf: &message, Content: c}
+	key, wrapped, err := b.Content.NewKey(d.ID)
+	if err != nil {
+		return err
+	}
+	sealed, err := c.seal(key)
+	if err != nil {
+		return err
+	}
+	tag, err = tx.Exec(ctx, `
+		INSERT INTO app.drafts (draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at, copy_of)
+		VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8) ON CONFLICT (copy_of) DO NOTHING`,
+		d.ID, staff.ID, d.Version, wrapped, sealed.header, sealed.body, d.SavedAt, message)
+	if err != nil {
+		return fmt.Errorf("copying message %s: %w", message, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	return keepUploads(ctx, tx, staff, d)
+}
+
+// keepUploads marks the uploads that a draft names as its own, and no others.
+func keepUploads(ctx context.Context, tx pgx.Tx, staff access.Subject, d Draft) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE app.attachments SET draft_id = CASE WHEN attachment_id = ANY($2) THEN $1::uuid END
+		WHERE draft_id = $1 AND attachment_id <> ALL($2)
+		   OR attachment_id = ANY($2) AND staff_id = $3 AND draft_id IS DISTINCT FROM $1`,
+		d.ID, append([]uuid.UUID{}, d.AttachmentIDs...), staff.ID) // NULL is no empty array
+	if err != nil {
+		return fmt.Errorf("keeping the uploads of a draft: %w", err)
+	}
+	return nil
+}
+
+// Delete erases a draft, or says that there is none.
+func (b *Drafts) Delete(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+	if err := access.Allow(staff, access.SendMessage); err != nil {
+		return err
+	}
+	tag, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)
+	if err != nil {
+		return fmt.Errorf("deleting a draft: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Sweep deletes drafts that nobody has saved for [Keep]. It deletes a thousand at
+// most; call it every few minutes.
+func (b *Drafts) Sweep(ctx context.Context) error {
+	_, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
+		(SELECT draft_id FROM app.drafts WHERE saved_at < $1 ORDER BY saved_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, b.now().Add(-Keep))
+	if err != nil {
+		return fmt.Errorf("sweeping drafts: %w", err)
+	}
+	return nil
+}
+
+// now is the time as Postgres keeps it: in microseconds.
+func (b *Drafts) now() time.Time { return b.Now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,173 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"postern/internal/access"
+	"postern/internal/content"
+)
+
+// Next gives the files of an upload one after the other, each to be read before the
+// next is asked for, and io.EOF after the last.
+type Next func() (name string, file io.Reader, err error)
+
+// Receive keeps an upload in place of an earlier one of the same staff member, and
+// begins to check it. It holds a part of a file in memory at a time. It fails with
+// [ErrRunning], an [Invalid], what [access.Allow] says, or an error of next's or of a
+// file's; then nothing is kept.
+func (in *Uploads) Receive(ctx context.Context, staff access.Subject, next Next) (uuid.UUID, error) {
+	if err := access.Allow(staff, access.Import); err != nil {
+		return uuid.Nil, err
+	}
+	id := uuid.New() // not to be guessed, and looked up with the staff member's
+	key, wrapped, err := in.Content.NewKey(id)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	if err := in.replace(ctx, staff, id, wrapped); err != nil {
+		return uuid.Nil, err
+	}
+	// A crash from here on leaves a row, by which Sweep finds the files.
+	kept, err := in.keep(ctx, id, key, next)
+	if err == nil {
+		err = in.move(ctx, in.Pool, id, key, Receiving, Checking, kept)
+	}
+	if err != nil {
+		return uuid.Nil, errors.Join(err, in.forget(context.WithoutCancel(ctx), id, MostFiles))
+	}
+	in.check(id, staff, key, kept)
+	return id, nil
+}
+
+// replace forgets the upload that a staff member has, and makes room for another.
+func (in *Uploads) replace(ctx context.Context, staff access.Subject, id uuid.UUID, wrapped []byte) error {
+	switch former, err := in.Of(ctx, staff); {
+	case err == nil && former.State.Running() && !former.Interrupted:
+		return ErrRunning
+	case err == nil:
+		if err := in.forget(ctx, former.ID, MostFiles); err != nil {
+			return err
+		}
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	_, err := in.Pool.Exec(ctx, `INSERT INTO app.directory_imports (import_id, staff_id, state, wrapped_key, touched_at) VALUES ($1, $2, $3, $4, $5)`,
+		id, staff.ID, Receiving, wrapped, in.Now())
+	if taken := (*pgconn.PgError)(nil); errors.As(err, &taken) && taken.Code == "23505" { // unique_violation: two at once
+		return ErrRunning
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the upload: %w", err)
+	}
+	return nil
+}
+
+// keep stores the files and finds out what they are.
+func (in *Uploads) keep(ctx context.Context, id uuid.UUID, key content.Key, next Next) (kept, error) {
+	var k kept
+	for {
+		name, file, err := next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return kept{}, err
+		}
+		name = path.Base(strings.ReplaceAll(name, `\`, "/"))
+		if err := k.admit(name); err != nil {
+			return kept{}, err
+		}
+		stored, err := in.Content.Put(ctx, content.ImportFileOf(id, len(k.Files)), key, file)
+		if err != nil {
+			return kept{}, err
+		}
+		k.Files = append(k.Files, File{name, stored.Size})
+		k.Sums = append(k.Sums, stored.SHA256[:])
+	}
+	if len(k.Files) == 0 {
+		return kept{}, Invalid("Choose at least one file: patients.csv, portal_users.csv, links.csv, or the files of a FHIR export")
+	}
+	return k, nil
+}
+
+// admit refuses a file that does not go with those before it. Which files of a FHIR
+// export are read is found out from what they hold, when they are checked.
+func (k *kept) admit(name string) error {
+	format := ""
+	switch ext := strings.ToLower(path.Ext(name)); ext {
+	case ".csv", ".tsv", ".tab", ".txt": // Excel's "Unicode Text" is a .txt
+		format = "csv"
+	case ".ndjson", ".jsonl", ".json", ".gz":
+		format = "fhir"
+	case ".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers":
+		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz): open the workbook and save each sheet as “CSV UTF-8 (comma delimited)”", name))
+	default:
+		return Invalid(fmt.Sprintf("%s is neither a CSV file (.csv) nor NDJSON or JSON of a FHIR export (.ndjson, .json, or either as .gz)", name))
+	}
+	switch {
+	case k.Format != "" && k.Format != format:
+		return Invalid("CSV files and a FHIR export can't be imported together: upload one, and then the other")
+	case len(k.Files) == MostFiles:
+		return Invalid(fmt.Sprintf("At most %d files can be uploaded together", MostFiles))
+	case slices.ContainsFunc(k.Files, func(f File) bool { return f.Name == name }):
+		return Invalid(fmt.Sprintf("Two files are called %s: give each a name of its own", name))
+	}
+	k.Format = format
+	return nil
+}
+
+// forget deletes the first so many files of an import and then its row: a crash in
+// between leaves the row, by which Sweep goes on.
+func (in *Uploads) forget(ctx context.Context, id uuid.UUID, files int) error {
+	for n := range files {
+		if err := in.Content.Delete(ctx, content.ImportFileOf(id, n)); err != nil {
+			return err
+		}
+	}
+	if _, err := in.Pool.Exec(ctx, `DELETE FROM app.directory_imports WHERE import_id = $1`, id); err != nil {
+		return fmt.Errorf("forgetting an upload: %w", err)
+	}
+	return nil
+}
+
+// Discard forgets an upload that is not wanted any more. It fails with [ErrNotFound]
+// or [ErrRunning].
+func (in *Uploads) Discard(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+	found, err := in.Get(ctx, staff, id)
+	if err != nil {
+		return err
+	}
+	if found.State.Running() && !found.Interrupted {
+		return ErrRunning
+	}
+	return in.forget(ctx, id, len(found.Files))
+}
+
+// Sweep forgets what has expired. Call it now and then, in as many processes as you
+// like.
+func (in *Uploads) Sweep(ctx context.Context) error {
+	rows, err := in.Pool.Query(ctx, `SELECT import_id FROM app.directory_imports WHERE touched_at < $1 LIMIT 100`, in.Now().Add(-Lifetime))
+	if err != nil {
+		return fmt.Errorf("sweeping uploads: %w", err)
+	}
+	expired, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("sweeping uploads: %w", err)
+	}
+	for _, id := range expired {
+		if err := in.forget(ctx, id, MostFiles); err != nil {
+			return err
+		}
+	}
+	return nil
+}

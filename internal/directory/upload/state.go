@@ -1,0 +1,121 @@
+package upload
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"postern/internal/access"
+	"postern/internal/content"
+)
+
+// kept is what is sealed in the row of an import.
+type kept struct {
+	Format string
+	Files  []File
+	Sums   [][]byte // their SHA-256
+	Report Report
+}
+
+// sealedField is the field that it is sealed as.
+const sealedField = "import"
+
+// digest stands for the files and for what they would change.
+func (k kept) digest() string {
+	shown, err := json.Marshal([]any{k.Sums, k.Report.Summary})
+	if err != nil {
+		panic(err) // digests and numbers
+	}
+	sum := sha256.Sum256(shown)
+	return hex.EncodeToString(sum[:16])
+}
+
+// Get gives an import of a staff member's, or fails with [ErrNotFound].
+func (in *Uploads) Get(ctx context.Context, staff access.Subject, id uuid.UUID) (Import, error) {
+	found, err := in.Of(ctx, staff)
+	if err == nil && found.ID != id {
+		return Import{}, ErrNotFound
+	}
+	return found, err
+}
+
+// Of gives the import that a staff member has, or fails with [ErrNotFound].
+func (in *Uploads) Of(ctx context.Context, staff access.Subject) (Import, error) {
+	r, err := in.read(ctx, staff)
+	return r.Import, err
+}
+
+// row is an import with what only this package needs.
+type row struct {
+	Import
+	key  content.Key
+	kept kept
+}
+
+func (in *Uploads) read(ctx context.Context, staff access.Subject) (row, error) {
+	if err := access.Allow(staff, access.Import); err != nil {
+		return row{}, err
+	}
+	var r row
+	var wrapped, sealed []byte
+	var touched time.Time
+	err := in.Pool.QueryRow(ctx, `SELECT import_id, state, wrapped_key, sealed, done, total, touched_at FROM app.directory_imports WHERE staff_id = $1`,
+		staff.ID).Scan(&r.ID, &r.State, &wrapped, &sealed, &r.Done, &r.Total, &touched)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row{}, ErrNotFound
+	}
+	if err != nil {
+		return row{}, fmt.Errorf("reading an import: %w", err)
+	}
+	r.Interrupted = r.State.Running() && touched.Before(in.Now().Add(-lifeless))
+	if r.key, err = in.Content.Unwrap(r.ID, wrapped); err != nil {
+		return row{}, err
+	}
+	if sealed == nil {
+		return r, nil
+	}
+	plain, err := r.key.Open(sealedField, sealed)
+	if err == nil {
+		err = json.Unmarshal(plain, &r.kept)
+	}
+	if err != nil {
+		return row{}, fmt.Errorf("reading an import: %w", err)
+	}
+	r.Format, r.Files, r.Report, r.Digest = r.kept.Format, r.kept.Files, r.kept.Report, r.kept.digest()
+	return r, nil
+}
+
+// executor is a pool or a transaction.
+type executor interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// move brings an import from one state to another, with what is kept of it, or fails
+// with [ErrStale] where it is in another: of two who do, one does.
+func (in *Uploads) move(ctx context.Context, db executor, id uuid.UUID, key content.Key, from, to State, k kept) error {
+	plain, err := json.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("keeping an import: %w", err)
+	}
+	sealed, err := key.Seal(sealedField, plain)
+	if err != nil {
+		return err
+	}
+	tag, err := db.Exec(ctx, `UPDATE app.directory_imports SET state = $3, sealed = $4, done = 0, total = 0, touched_at = $5
+		WHERE import_id = $1 AND state = $2`, id, from, to, sealed, in.Now())
+	if err != nil {
+		return fmt.Errorf("keeping an import: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrStale
+	}
+	return nil
+}

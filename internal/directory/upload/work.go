@@ -1,0 +1,171 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/content"
+	"postern/internal/directory"
+	"postern/internal/eventlog/outbox"
+)
+
+// Recheck begins to check an upload again: one whose work was cut short or failed, or
+// against a directory that has changed since.
+func (in *Uploads) Recheck(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+	r, err := in.read(ctx, staff)
+	switch {
+	case err != nil:
+		return err
+	case r.ID != id:
+		return ErrNotFound
+	case r.State.Running() && !r.Interrupted:
+		return ErrRunning
+	case r.State == Receiving || r.State == Imported:
+		return ErrStale
+	}
+	r.kept.Report = Report{}
+	if err := in.move(ctx, in.Pool, id, r.key, r.State, Checking, r.kept); err != nil {
+		return err
+	}
+	in.check(id, staff, r.key, r.kept)
+	return nil
+}
+
+// Confirm begins to import what the digest stands for, as [Import] has it. It fails
+// with [ErrNotFound], or with [ErrStale] where something else stands there by now,
+// an import that is under way or done included: pressed twice, it imports once.
+func (in *Uploads) Confirm(ctx context.Context, staff access.Subject, id uuid.UUID, digest string) error {
+	r, err := in.read(ctx, staff)
+	switch {
+	case err != nil:
+		return err
+	case r.ID != id:
+		return ErrNotFound
+	case r.State != Checked || r.Digest != digest:
+		return ErrStale
+	}
+	if err := in.move(ctx, in.Pool, id, r.key, Checked, Importing, r.kept); err != nil {
+		return err
+	}
+	in.work(id, Importing, func(ctx context.Context, o directory.Options) error {
+		return in.importIt(ctx, id, staff, r.key, r.kept, o)
+	})
+	return nil
+}
+
+// work does something that outlives the request which asked for it, and shows signs
+// of life meanwhile.
+func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, directory.Options) error) {
+	var done, total atomic.Int64
+	ctx, cancel := context.WithCancel(in.ctx)
+	in.running.Go(func() {
+		tick := time.NewTicker(beat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_, err := in.Pool.Exec(ctx, `UPDATE app.directory_imports SET done = $3, total = $4, touched_at = $5
+					WHERE import_id = $1 AND state = $2`, id, state, done.Load(), total.Load(), in.Now())
+				if err != nil && ctx.Err() == nil {
+					in.warn("an import could not show a sign of life", err)
+				}
+			}
+		}
+	})
+	in.running.Go(func() {
+		defer cancel()
+		err := do(ctx, directory.Options{MostLines: mostLines, Today: in.Now(), Progress: func(d, of int64) { done.Store(d); total.Store(of) }})
+		if err == nil || ctx.Err() != nil {
+			return // or cut short: it shows no sign of life any more
+		}
+		in.warn("an import failed", err)
+		// What committed after all is not in this state any more.
+		if _, err := in.Pool.Exec(ctx, `UPDATE app.directory_imports SET state = $3, touched_at = $4 WHERE import_id = $1 AND state = $2`,
+			id, state, Failed, in.Now()); err != nil {
+			in.warn("the failure of an import could not be kept", err)
+		}
+	})
+}
+
+// check runs an import dry and keeps what it finds.
+func (in *Uploads) check(id uuid.UUID, staff access.Subject, key content.Key, k kept) {
+	in.work(id, Checking, func(ctx context.Context, o directory.Options) error {
+		return in.checkIt(ctx, id, key, Checking, k, o)
+	})
+}
+
+func (in *Uploads) checkIt(ctx context.Context, id uuid.UUID, key content.Key, state State, k kept, o directory.Options) error {
+	o.DryRun = true
+	o.Show = func(s directory.Shown) { k.Report.Shown = append(k.Report.Shown, s) }
+	summary, err := in.run(ctx, id, key, k, o)
+	k.Report.Summary = summary
+	var refused *directory.Refused
+	switch {
+	case errors.As(err, &refused):
+		k.Report = Report{Wrong: refused.Lines, Total: refused.Total, Moved: k.Report.Moved}
+		return in.move(ctx, in.Pool, id, key, state, Refused, k)
+	case err != nil:
+		return err
+	}
+	return in.move(ctx, in.Pool, id, key, state, Checked, k)
+}
+
+// errMoved ends an import that would do something else than was confirmed.
+var errMoved = errors.New("the directory has changed since the dry run")
+
+// importIt does what was confirmed. The change of the directory, the event of it and
+// the state are committed together: a crash before leaves all as it was, and after it
+// all is done, but for the files, which Sweep deletes if we don't.
+func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff access.Subject, key content.Key, k kept, o directory.Options) error {
+	o.InTx = func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
+		if !summary.Equal(k.Report.Summary) {
+			return errMoved
+		}
+		e, err := summary.Event(in.Source, staff.Actor(), k.Format, in.Now())
+		if err != nil {
+			return err
+		}
+		if err := outbox.Leave(ctx, tx, e); err != nil {
+			return err
+		}
+		return in.move(ctx, tx, id, key, Importing, Imported, k)
+	}
+	summary, err := in.run(ctx, id, key, k, o)
+	var refused *directory.Refused
+	if errors.Is(err, errMoved) || errors.As(err, &refused) || err == nil && !summary.Changed() {
+		k.Report = Report{Moved: true}
+		return in.checkIt(ctx, id, key, Importing, k, directory.Options{MostLines: o.MostLines, Today: o.Today, Progress: o.Progress})
+	}
+	if err != nil {
+		return err
+	}
+	for n := range k.Files {
+		if err := in.Content.Delete(ctx, content.ImportFileOf(id, n)); err != nil {
+			in.warn("an imported file was not deleted yet", err)
+		}
+	}
+	return nil
+}
+
+// run imports the files of an upload.
+func (in *Uploads) run(ctx context.Context, id uuid.UUID, key content.Key, k kept, o directory.Options) (directory.Summary, error) {
+	dir := folder{ctx, in.Content, id, key, k.Files}
+	if k.Format == "fhir" {
+		return directory.ImportFHIR(ctx, in.Pool, dir, o)
+	}
+	var files []directory.File
+	for _, f := range k.Files {
+		content := &lazy{dir: dir, name: f.Name}
+		defer content.Close()
+		files = append(files, directory.File{Name: f.Name, Size: f.Size, Content: content})
+	}
+	return directory.ImportCSV(ctx, in.Pool, files, o)
+}

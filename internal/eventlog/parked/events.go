@@ -1,0 +1,225 @@
+package parked
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/eventlog"
+	"postern/internal/events"
+)
+
+// MaxReason is the most characters of a reason.
+const MaxReason = 500
+
+var (
+	// ErrNotFound says that nothing of that id was ever parked.
+	ErrNotFound = errors.New("there is no such parked event")
+	// ErrSettled says that somebody has decided already, or that it was handled since.
+	ErrSettled = errors.New("it is settled already: look at it again")
+	// ErrOnlyRebuild says why an event that the recorder parked can't be retried.
+	ErrOnlyRebuild = errors.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
+		"run `postern rebuild` with a version that understands it, or discard it")
+	// ErrReason says that a reason is missing or too long.
+	ErrReason = fmt.Errorf("say why, in 1 to %d characters", MaxReason)
+)
+
+// The states of a parked event.
+const (
+	Open      = "parked"    // somebody must decide
+	Retrying  = "retrying"  // somebody wants it handled, and it was not yet
+	Handled   = "handled"   // it was, in the end
+	Discarded = "discarded" // somebody gave it up
+)
+
+// Event is a parked event without its content.
+type Event struct {
+	ID        uuid.UUID  `json:"id"`
+	State     string     `json:"state" enum:"parked,retrying,handled,discarded"`
+	Consumer  string     `json:"consumer"`
+	Seq       uint64     `json:"seq" doc:"Its place on the record."`
+	EventID   *uuid.UUID `json:"event_id" doc:"null where what stands there is not an event."`
+	Type      string     `json:"type"`
+	MessageID *uuid.UUID `json:"message_id"`
+	Tries     int        `json:"tries"`
+	Reason    string     `json:"reason"`
+	Stack     string     `json:"stack" doc:"Where the handler panicked; empty where it did not."`
+	ParkedAt  time.Time  `json:"parked_at"`
+}
+
+// Retriable says whether a retry can be asked for: of what the recorder parked it
+// can't be.
+func (e Event) Retriable() bool { return e.State == Open && e.Consumer != eventlog.Recorder }
+
+// Settled says whether there is nothing left to decide.
+func (e Event) Settled() bool { return e.State == Handled || e.State == Discarded }
+
+// Lot is where parked events are looked at and decided about. It is safe for
+// concurrent use.
+type Events struct {
+	Pool    *pgxpool.Pool // as postern_api, or as the login user
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Get reads an event of the record, as [eventlog.Log.Get] does.
+	Get    func(ctx context.Context, seq uint64) (eventlog.Stored, error)
+	Source string // the process, as events name it: "/api"
+	Now    func() time.Time
+}
+
+// columns are those of an [Event], in both views: app.parked_events is every event that
+// was ever parked, app.open_parked_events those that are open.
+const columns = `parked_id, state, consumer, seq, event_id, type, message_id, tries, reason, stack, parked_at`
+
+// CountOpen gives how many events are open, neither handled nor discarded, by consumer.
+// A consumer without any has no entry.
+func CountOpen(ctx context.Context, pool *pgxpool.Pool) (map[string]int, error) {
+	rows, err := pool.Query(ctx, `SELECT consumer, count(*) FROM app.open_parked_events GROUP BY consumer`)
+	if err != nil {
+		return nil, fmt.Errorf("counting parked events: %w", err)
+	}
+	open := map[string]int{}
+	var consumer string
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&consumer, &n}, func() error { open[consumer] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("counting parked events: %w", err)
+	}
+	return open, nil
+}
+
+// Query chooses parked events; its zero value chooses those that are open.
+type Query struct {
+	All      bool   // settled ones too
+	Type     string // "": any
+	Consumer string // likewise
+	// Before is the id of the last one of the page before; [uuid.Nil] at first.
+	Before uuid.UUID
+	Limit  int
+}
+
+// List gives parked events, those that came last first.
+func (l *Events) List(ctx context.Context, q Query) ([]Event, error) {
+	view := "app.open_parked_events"
+	if q.All {
+		view = "app.parked_events"
+	}
+	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM `+view+`
+		WHERE ($1 = '' OR type = $1) AND ($2 = '' OR consumer = $2)
+		  AND ($3::uuid = $4::uuid OR (seq, consumer) < (SELECT seq, consumer FROM app.parked WHERE parked_id = $3))
+		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.Type, q.Consumer, q.Before, uuid.Nil, q.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is parked: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("reading what is parked: %w", err)
+	}
+	return found, nil
+}
+
+// Find gives one, settled or not.
+func (l *Events) Find(ctx context.Context, id uuid.UUID) (Event, error) {
+	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
+	if err != nil {
+		return Event{}, fmt.Errorf("reading a parked event: %w", err)
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Event{}, ErrNotFound
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("reading a parked event: %w", err)
+	}
+	return found, nil
+}
+
+func scan(row pgx.CollectableRow) (Event, error) {
+	e, err := pgx.RowToStructByPos[Event](row)
+	e.ParkedAt = e.ParkedAt.UTC()
+	return e, err
+}
+
+// Retry has a parked event handled once more, on the word of actor, and gives the
+// place of that on the record. Wanting it twice is wanting it once: 0.
+func (l *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
+	reason = strings.TrimSpace(reason)
+	found, err := l.Find(ctx, id)
+	switch {
+	case err != nil:
+		return 0, err
+	case found.State == Retrying:
+		return 0, nil
+	case found.Settled():
+		return 0, ErrSettled
+	case !found.Retriable():
+		return 0, ErrOnlyRebuild
+	case utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason):
+		return 0, ErrReason
+	}
+	return l.record(ctx, actor, reason, true, found)
+}
+
+// RetryAll is [Lot.Retry] of every open one of a type, and gives how many those are.
+func (l *Events) RetryAll(ctx context.Context, actor, kind, reason string) (int, uint64, error) {
+	open, err := l.List(ctx, Query{Type: kind, Limit: most})
+	if err != nil {
+		return 0, 0, err
+	}
+	var all []Event
+	for _, e := range open {
+		if e.Retriable() {
+			all = append(all, e)
+		}
+	}
+	if len(all) == 0 {
+		return 0, 0, nil
+	}
+	seq, err := l.record(ctx, actor, strings.TrimSpace(reason), true, all...)
+	return len(all), seq, err
+}
+
+// most is how many are retried at once; asked for again, the next are.
+const most = 10_000
+
+// Discard gives a parked event up, for a reason, likewise.
+func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
+	reason = strings.TrimSpace(reason)
+	found, err := l.Find(ctx, id)
+	switch {
+	case err != nil:
+		return 0, err
+	case found.State == Discarded:
+		return 0, nil
+	case found.State != Open:
+		return 0, ErrSettled
+	case reason == "" || utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason):
+		return 0, ErrReason
+	}
+	return l.record(ctx, actor, reason, false, found)
+}
+
+// record publishes what was decided. The workers go by the record: a crash here
+// leaves the decision taken, or not.
+func (l *Events) record(ctx context.Context, actor, reason string, retried bool, about ...Event) (uint64, error) {
+	decisions := make([]events.Event, len(about))
+	for i, p := range about {
+		var err error
+		decisions[i], err = events.New(l.Source, actor, l.Now(), events.ParkedSettled{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
+			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return l.Publish(ctx, decisions...)
+}
+
+// Stored gives the event whole, as it stands on the record: subject, headers and
+// body. No event holds anything of what a message says.
+func (l *Events) Stored(ctx context.Context, e Event) (eventlog.Stored, error) {
+	return l.Get(ctx, e.Seq)
+}

@@ -1,0 +1,453 @@
+package parked_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/compose/composetest"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/parked"
+	"postern/internal/events"
+	"postern/internal/health"
+	"postern/internal/recorder"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// bench is a worker whose handler the test decides about.
+type bench struct {
+	*composetest.System
+	lot    *parked.Events
+	worker *pgxpool.Pool
+	lane   eventlog.Lane
+
+	mu      sync.Mutex
+	fails   error
+	handled int
+}
+
+// newBench parks whatever the handler refuses at once.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
+	b.lot = &parked.Events{Pool: b.Pool, Publish: b.Publish, Get: b.Log.Get, Source: "/api", Now: b.Clock.Now}
+	b.worker = storetest.Open(t, b.URL, store.RoleFanout)
+	b.lane = eventlog.Lane{Consumer: eventlog.FanoutDirect, Handle: func(context.Context, events.Event, uint64) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.handled++
+		return b.fails
+	}}
+	parking := parked.In(b.worker)
+	parking.MaxTries = 1
+	lane := b.lane // a test may put another in its place, for what is retried
+	b.run(t, func(ctx context.Context) error { return b.Log.Consume(ctx, parking, lane) })
+	return b
+}
+
+func (b *bench) run(t *testing.T, part func(context.Context) error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := part(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); running.Wait() })
+}
+
+func (b *bench) retrying(t *testing.T) {
+	t.Helper()
+	b.run(t, func(ctx context.Context) error {
+		return parked.Retry(ctx, b.Log, b.worker, slog.New(slog.DiscardHandler), b.lane)
+	})
+}
+
+func (b *bench) mend(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails = err
+}
+
+func (b *bench) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.handled
+}
+
+// park puts an event on the record and waits until it is parked.
+func (b *bench) park(t *testing.T) parked.Event {
+	t.Helper()
+	b.Record(t, "process:test", events.MessageReleased{MessageID: uuid.New()})
+	seq := b.Settle(t)
+	var found parked.Event
+	b.until(t, "it is parked", func() bool {
+		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.FanoutDirect, Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) > 0 {
+			found = all[0]
+		}
+		return found.Seq == seq
+	})
+	return found
+}
+
+// until asks again and again, as a reader of a page does.
+func (b *bench) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+func (b *bench) state(t *testing.T, id uuid.UUID) (string, int) {
+	t.Helper()
+	e, err := b.lot.Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.State, e.Tries
+}
+
+// is has the recorder catch up and demands a state.
+func (b *bench) is(t *testing.T, id uuid.UUID, want string) {
+	t.Helper()
+	b.Settle(t)
+	if got, _ := b.state(t, id); got != want {
+		t.Fatalf("it is %s, want %s", got, want)
+	}
+}
+
+// The life of a parked event: it waits for a decision, a hundred hands retry it once,
+// it fails again and is parked again, it is mended, retried and handled. The record
+// holds each decision, and gives the same tables again.
+func TestAParkedEventIsRetried(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	e := b.park(t)
+	want := parked.Event{State: parked.Open, Consumer: eventlog.FanoutDirect, Type: "message.released", Tries: 1, Reason: "the disk is read-only",
+		ID: e.ID, Seq: e.Seq, EventID: e.EventID, MessageID: e.MessageID, ParkedAt: e.ParkedAt}
+	if diff := cmp.Diff(want, e); diff != "" || e.MessageID == nil || e.EventID == nil {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if stored, err := b.lot.Stored(t.Context(), e); err != nil || string(stored.Data) != `{"message_id":"`+e.MessageID.String()+`"}` {
+		t.Errorf("the event in full is %s, %v", stored.Data, err)
+	}
+
+	before := b.Settle(t)
+	var hands sync.WaitGroup
+	for range 100 {
+		hands.Go(func() {
+			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	hands.Wait()
+	b.is(t, e.ID, parked.Retrying)
+	if after := b.Settle(t); after != before+1 {
+		t.Errorf("a hundred hands put %d events on the record", after-before)
+	}
+	if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("what is being retried could be discarded: %v", err)
+	}
+	b.retrying(t)
+	b.until(t, "it is parked again", func() bool { s, n := b.state(t, e.ID); return s == parked.Open && n == 2 })
+	if n := b.count(); n != 2 {
+		t.Errorf("it was handled %d times, want 2", n)
+	}
+
+	b.mend(nil)
+	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, "the disk was changed"); err != nil {
+		t.Fatal(err)
+	}
+	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
+	if open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect}); err != nil || len(open) != 0 {
+		t.Errorf("%d still wait, %v", len(open), err)
+	}
+	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("what was handled could be retried: %v", err)
+	}
+	b.same(t)
+}
+
+// same demands that the record gives every table again.
+func (b *bench) same(t *testing.T) {
+	t.Helper()
+	b.Settle(t)
+	compared, err := (&recorder.Rebuild{Log: b.Log, Pool: b.Admin}).Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range compared {
+		if !c.Same() {
+			t.Errorf("a rebuild gives another %s", c.Table)
+		}
+	}
+}
+
+// A panic is parked with its stack, each time.
+func TestAPanicHasItsStack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	inner := b.lane.Handle
+	b.lane.Handle = func(ctx context.Context, e events.Event, seq uint64) error {
+		_ = inner(ctx, e, seq)
+		panic("a bug")
+	}
+	e := b.park(t)
+	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.retrying(t)
+	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
+	if again, err := b.lot.Find(t.Context(), e.ID); err != nil || again.Reason != "panic: a bug" || again.Stack == "" {
+		t.Errorf("the reason is %q, the stack has %d characters, %v", again.Reason, len(again.Stack), err)
+	}
+}
+
+// All of a type at once; what the recorder parked is not among them.
+func TestAllOfATypeAreRetried(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for range 3 {
+		b.park(t)
+	}
+	b.mend(nil)
+	b.retrying(t)
+	if n, _, err := b.lot.RetryAll(t.Context(), "operator:o", "message.sent", ""); err != nil || n != 0 {
+		t.Errorf("%d of another type were retried, %v", n, err)
+	}
+	n, seq, err := b.lot.RetryAll(t.Context(), "operator:o", "message.released", "")
+	if err != nil || n != 3 {
+		t.Fatalf("%d were retried, %v", n, err)
+	}
+	b.Await(t, seq)
+	b.until(t, "all are handled", func() bool {
+		open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect})
+		return err == nil && len(open) == 0
+	})
+}
+
+// To discard takes a reason. What the recorder parked can be discarded and not
+// retried, and says what helps.
+func TestAParkedEventIsDiscarded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.park(t)
+	open, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	if err != nil || len(open) != 2 { // the recorder knows no such message either
+		t.Fatalf("%d are parked, %v", len(open), err)
+	}
+	for _, e := range open {
+		if e.Consumer == eventlog.Recorder {
+			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
+				t.Errorf("what the recorder parked could be retried: %v", err)
+			}
+		}
+		for _, reason := range []string{"", "  ", string(make([]byte, parked.MaxReason+1))} {
+			if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
+				t.Errorf("it was discarded for the reason %.10q: %v", reason, err)
+			}
+		}
+		if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		b.is(t, e.ID, parked.Discarded)
+		if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+			t.Errorf("what was discarded could be retried: %v", err)
+		}
+	}
+	if _, err := b.lot.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
+		t.Errorf("nothing was retried: %v", err)
+	}
+	b.same(t)
+}
+
+// A page goes on where the last one ended.
+func TestPagesOfParkedEvents(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for range 3 {
+		b.park(t)
+	}
+	var seen []uuid.UUID
+	for q := (parked.Query{Limit: 2}); ; q.Before = seen[len(seen)-1] {
+		page, err := b.lot.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			seen = append(seen, e.ID)
+		}
+	}
+	different := map[uuid.UUID]bool{}
+	for _, id := range seen {
+		different[id] = true
+	}
+	if len(seen) != 6 || len(different) != 6 { // each by the recorder too
+		t.Errorf("%d rows, of %d events", len(seen), len(different))
+	}
+}
+
+// What is open is the same everywhere, through the whole life of a parked event and
+// over a rebuild that puts other tables in the place of those that the views read.
+func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	e := b.park(t) // the recorder parks it too: it knows no such message
+	open := func(stage string, want map[string]int) {
+		t.Helper()
+		counted, err := parked.CountOpen(t.Context(), b.Pool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := map[string]int{}
+		for _, e := range all {
+			listed[e.Consumer]++
+			if e.Settled() {
+				t.Errorf("%s: an event that is %s is listed as open", stage, e.State)
+			}
+		}
+		board := &health.Status{Pool: b.Pool, Log: b.Log, Now: b.Clock.Now}
+		shown, err := board.Look(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, n := range want {
+			total += n
+		}
+		if diff := cmp.Diff([]map[string]int{want, want}, []map[string]int{counted, listed}); diff != "" || shown.Parked != total {
+			t.Errorf("%s: Operations shows %d, and counted and listed are (-want +got):\n%s", stage, shown.Parked, diff)
+		}
+	}
+	decide := func(decide func(context.Context, string, uuid.UUID, string) (uint64, error), id uuid.UUID) {
+		t.Helper()
+		if _, err := decide(t.Context(), "operator:o", id, "a test"); err != nil {
+			t.Fatal(err)
+		}
+		b.Settle(t)
+	}
+	recorders := func() parked.Event {
+		t.Helper()
+		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
+		if err != nil || len(all) != 1 {
+			t.Fatalf("the recorder parked %d, %v", len(all), err)
+		}
+		return all[0]
+	}
+	both := map[string]int{eventlog.FanoutDirect: 1, eventlog.Recorder: 1}
+	open("parked", both)
+	decide(b.lot.Retry, e.ID)
+	open("to be retried", both)
+	b.retrying(t)
+	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
+	open("failed again", both)
+	if _, err := (&recorder.Rebuild{Log: b.Log, Pool: b.Admin}).Replace(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open("rebuilt", both)
+	b.mend(nil)
+	decide(b.lot.Retry, e.ID)
+	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
+	open("handled", map[string]int{eventlog.Recorder: 1})
+	decide(b.lot.Discard, recorders().ID)
+	open("discarded", map[string]int{})
+
+	// Of two more, one is given up by its consumer's row; the recorder's is projected in
+	// the end, as by a rebuild of a version that understands it.
+	b.mend(errors.New("the disk is read-only"))
+	e = b.park(t)
+	open("parked once more", both)
+	decide(b.lot.Discard, e.ID)
+	open("given up", map[string]int{eventlog.Recorder: 1})
+	if _, err := b.Admin.Exec(t.Context(), `UPDATE record.events SET projected = true WHERE seq = $1`, recorders().Seq); err != nil {
+		t.Fatal(err)
+	}
+	open("projected", map[string]int{})
+}
+
+// A parked event whose result is on the record is not open, although its worker did not
+// retry it: it was handled again after the stream was restored, or a failover was settled.
+func TestAnEventWithAResultIsNotOpen(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.PortalUser(t, "pu-1")
+	message := uuid.New()
+	digest := "sha256:" + strings.Repeat("0", 64)
+	b.Record(t, "staff:s1", events.MessageSent{MessageID: message, SenderID: "s1", SubjectDigest: digest, BodyDigest: digest, Hold: events.HoldNone,
+		Attachments: []events.AttachmentFact{}, StaffBcc: []string{}, ReleaseAt: b.Clock.Now(),
+		Recipients: events.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []string{}}})
+	open := func(want ...string) {
+		t.Helper()
+		b.until(t, fmt.Sprintf("%v are open", want), func() bool {
+			counted, err := parked.CountOpen(t.Context(), b.Pool)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.Equal(slices.Sorted(maps.Keys(counted)), want)
+		})
+	}
+	open(eventlog.FanoutDirect)
+	all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d are parked, %v", len(all), err)
+	}
+	b.Deliver(t, message)
+	open()
+	b.is(t, all[0].ID, parked.Handled)
+	if _, err := b.lot.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("an event that has its result could be retried: %v", err)
+	}
+	if _, err := b.lot.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("an event that has its result could be discarded: %v", err)
+	}
+
+	var seq uint64
+	if err := b.Pool.QueryRow(t.Context(), `SELECT seq FROM record.chunks WHERE message_id = $1`, message).Scan(&seq); err != nil {
+		t.Fatal(err)
+	}
+	err = parked.In(b.worker).Park(t.Context(), eventlog.Parked{Consumer: eventlog.NotifyDirect, Seq: seq, Tries: 1, Reason: "a test",
+		Event: events.Event{ID: uuid.New(), Type: events.TypeDeliveriesCreated, MessageID: message}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(eventlog.NotifyDirect)
+	b.Record(t, "process:test", events.AlertOutcome{MessageID: message, Chunks: 1, Attempt: 1, Recipients: 1, State: events.AlertUnknown, Reason: "a failover",
+		Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}})
+	open()
+	b.same(t)
+}

@@ -1,0 +1,59 @@
+package messages
+
+import (
+	"context"
+	"math"
+)
+
+// perBatch is how many deliveries [Tracker.EachRecipient] holds at a time.
+const perBatch = 2000
+
+// EachRecipient gives all that [Tracker.Recipients] would, page after page, in
+// batches. It stops at the first error of each.
+func (t *Reader) EachRecipient(ctx context.Context, m Message, f Filter, name string, each func([]Delivery) error) error {
+	if name = searchable(name); name == "" {
+		return t.eachDelivery(ctx, m, f, each)
+	}
+	var called []int32
+	var few bool
+	err := t.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
+		called, few, err = s.called()
+		return err
+	})
+	for after, more := int32(0), true; err == nil && more; {
+		var batch []Delivery
+		// A transaction for each, so that a slow reader does not hold back VACUUM.
+		err = t.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
+			var numbers []int32
+			if few {
+				numbers, err = s.amongCalled(called, 0, rare)
+				more = false
+			} else {
+				numbers, after, err = s.alongDeliveries(after, math.MaxInt)
+				more = after > 0
+			}
+			if err != nil {
+				return err
+			}
+			batch, err = s.deliveries(numbers)
+			return err
+		})
+		if err == nil && len(batch) > 0 {
+			err = each(batch)
+		}
+	}
+	return err
+}
+
+func (t *Reader) eachDelivery(ctx context.Context, m Message, f Filter, each func([]Delivery) error) error {
+	for after := int32(0); ; {
+		batch, err := t.Deliveries(ctx, m.ID, f, after, perBatch)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		if err := each(batch); err != nil || len(batch) < perBatch {
+			return err
+		}
+		after = batch[len(batch)-1].PortalUserNo
+	}
+}

@@ -1,0 +1,88 @@
+package messages
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Which says whose messages a list is of.
+type Which string
+
+// The lists, newest message first.
+const (
+	Sent Which = ` WHERE m.sender_id = $1 AND m.message_id < $2`
+	// Named are those that name the viewer as Staff Bcc.
+	Named Which = ` JOIN record.message_bcc n ON n.staff_id = $1 AND n.message_id = m.message_id WHERE n.message_id < $2`
+	// All are everybody's.
+	All Which = ` WHERE m.message_id < $2`
+)
+
+// Query asks for messages of a list. Its zero value but for Which and Limit asks for
+// the newest.
+type Query struct {
+	Which  Which
+	Status string    // "": any
+	From   time.Time // sent at this moment or later; zero: whenever
+	Until  time.Time // sent before this moment; zero: whenever
+	Before uuid.UUID // older than this message; zero: from the newest on
+	Limit  int
+}
+
+// List gives up to limit messages older than before; [uuid.Max] is newer than all.
+func (t *Reader) List(ctx context.Context, viewer string, which Which, before uuid.UUID, limit int) ([]Message, error) {
+	return t.Find(ctx, viewer, Query{Which: which, Before: before, Limit: limit})
+}
+
+// Find gives the messages that a query asks for, the newest first. Whose they are
+// and their state are looked up along an index. So is when they were sent: their ids
+// are of that time.
+func (t *Reader) Find(ctx context.Context, viewer string, q Query) ([]Message, error) {
+	if q.Before == uuid.Nil {
+		q.Before = uuid.Max
+	}
+	sql, args := q.sql(viewer)
+	rows, err := t.pool.Query(ctx, sql, append([]any{planned}, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("listing messages: %w", err)
+	}
+	messages, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, fmt.Errorf("listing messages: %w", err)
+	}
+	return messages, nil
+}
+
+func (q Query) sql(viewer string) (sql string, args []any) {
+	sql, args = selectList+string(q.Which), []any{viewer, q.Before, q.Limit}
+	and := func(condition string, value any) {
+		args = append(args, value)
+		sql += fmt.Sprintf(" AND "+condition, len(args))
+	}
+	if q.Status != "" {
+		and("m.status = $%d", q.Status)
+	}
+	if !q.From.IsZero() {
+		and("m.message_id >= $%d", idAt(q.From.Add(-drift)))
+		and("m.sent_at >= $%d", q.From)
+	}
+	if !q.Until.IsZero() {
+		and("m.message_id < $%d", idAt(q.Until.Add(drift)))
+		and("m.sent_at < $%d", q.Until)
+	}
+	return sql + ` ORDER BY m.message_id DESC LIMIT $3`, args
+}
+
+// drift is how far the time in a message's id may be from when it was sent: clocks
+// differ, and both are taken one after the other.
+const drift = time.Hour
+
+// idAt is below every id (UUIDv7, RFC 9562) that is made from a moment on.
+func idAt(at time.Time) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:], uint64(max(at.UnixMilli(), 0))<<16) // #nosec G115 -- not negative
+	return id
+}

@@ -1,0 +1,174 @@
+// Package messages says what became of the messages that staff sent: which there
+// are, how far each has come, and what became of each delivery.
+//
+// It reads what the recorder wrote and nothing else, except that a message which
+// was published a moment ago, and that the recorder has not come to, is told from
+// its claim. [Tracker.Visible] is the one place that decides who may look at a
+// message; the rest asks nobody's permission.
+//
+// Lists are read from where the last page ended, along an index: a page of a
+// million deliveries costs what a page of a hundred does.
+//
+// A Tracker is safe for concurrent use.
+package messages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/events"
+)
+
+// ErrNotFound says that there is no such message.
+var ErrNotFound = errors.New("there is no such message")
+
+// Tracker reads what became of messages.
+type Reader struct{ pool *pgxpool.Pool }
+
+// New makes a Tracker.
+func New(pool *pgxpool.Pool) *Reader { return &Reader{pool} }
+
+// Message is what is known of a message without its content.
+type Message struct {
+	ID       uuid.UUID
+	SenderID string
+	Sender   string // name
+	Status   string
+	// Hold says why the message waited, or waits, until ReleaseAt.
+	Hold        events.Hold
+	SentAt      time.Time
+	ReleaseAt   time.Time
+	ReleasedAt  *time.Time // nil: it was not held, or waits still
+	CancelledAt *time.Time
+	CompletedAt *time.Time // when the last delivery was made
+	// PortalUserIDs are those chosen one by one, in a list only the first ten;
+	// PortalUsers is how many there are.
+	PortalUserIDs []string
+	PortalUsers   int
+	Groups        []string
+	RecalledAt    *time.Time
+	RecallReason  *string
+	Progress      Progress
+	Role          Role
+}
+
+// Role is what somebody is to a message.
+type Role string
+
+// The roles.
+const (
+	RoleSender Role = "sender"
+	RoleBcc    Role = "bcc"
+	RoleNone   Role = "none"
+)
+
+// Progress counts deliveries.
+type Progress struct {
+	Recipients   int `json:"recipients" doc:"how many portal users the message goes to; 0 until the audience is frozen"`
+	Delivered    int `json:"delivered" doc:"deliveries that can be read"`
+	Alerted      int `json:"alerted" doc:"alerts that SendGrid accepted"`
+	AlertFailed  int `json:"alert_failed"`
+	AlertSkipped int `json:"alert_skipped"`
+	AlertUnknown int `json:"alert_unknown"`
+	Opened       int `json:"opened"`
+}
+
+// planned has Postgres plan a query for what it is asked. After five times of a
+// prepared query it may plan once for whatever may be asked, and would take the
+// million deliveries of one message for the two of most, and the few messages that
+// wait for a fifth of all: then it reads a whole table for a page.
+const planned = pgx.QueryExecModeCacheDescribe
+
+// $1 is the viewer. The ids chosen one by one are cut to the first ten in lists.
+const (
+	columns = `
+	SELECT m.message_id, m.sender_id, coalesce(s.name, m.sender_id), m.status, m.hold, m.sent_at, m.release_at,
+	       m.released_at, m.cancelled_at, m.completed_at,
+	       %s, jsonb_array_length(m.recipients -> 'portal_user_ids'), m.recipients -> 'groups',
+	       m.recalled_at, m.recall_reason,
+	       coalesce(m.audience, 0), m.delivered, m.alert_accepted, m.alert_failed, m.alert_skipped, m.alert_unknown, m.opened,
+	       CASE WHEN m.sender_id = $1 THEN 'sender'
+	            WHEN EXISTS (SELECT FROM record.message_bcc b WHERE b.staff_id = $1 AND b.message_id = m.message_id) THEN 'bcc'
+	            ELSE 'none' END
+	FROM record.messages m
+	LEFT JOIN record.staff s ON s.staff_id = m.sender_id`
+	allIDs   = `m.recipients -> 'portal_user_ids'`
+	firstIDs = `jsonb_path_query_array(m.recipients, '$.portal_user_ids[0 to 9]')`
+)
+
+var (
+	selectOne  = fmt.Sprintf(columns, allIDs)
+	selectList = fmt.Sprintf(columns, firstIDs)
+)
+
+func scanMessage(row pgx.CollectableRow) (m Message, err error) {
+	p := &m.Progress
+	err = row.Scan(&m.ID, &m.SenderID, &m.Sender, &m.Status, &m.Hold, &m.SentAt, &m.ReleaseAt,
+		&m.ReleasedAt, &m.CancelledAt, &m.CompletedAt,
+		&m.PortalUserIDs, &m.PortalUsers, &m.Groups, &m.RecalledAt, &m.RecallReason,
+		&p.Recipients, &p.Delivered, &p.Alerted, &p.AlertFailed, &p.AlertSkipped, &p.AlertUnknown, &p.Opened, &m.Role)
+	m.SentAt, m.ReleaseAt, m.ReleasedAt = m.SentAt.UTC(), m.ReleaseAt.UTC(), utc(m.ReleasedAt)
+	m.CancelledAt, m.CompletedAt, m.RecalledAt = utc(m.CancelledAt), utc(m.CompletedAt), utc(m.RecalledAt)
+	return m, err
+}
+
+// Message gives one message, or [ErrNotFound].
+func (t *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
+	rows, err := t.pool.Query(ctx, selectOne+` WHERE m.message_id = $2`, viewer, id)
+	if err != nil {
+		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return t.published(ctx, viewer, id)
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
+	}
+	return m, nil
+}
+
+// Visible gives a message that the subject may look at: as its sender, as Staff Bcc
+// or as a reader of the record. To everybody else it is not there: [ErrNotFound].
+func (t *Reader) Visible(ctx context.Context, subject access.Subject, id uuid.UUID) (Message, error) {
+	m, err := t.Message(ctx, subject.ID, id)
+	if err != nil {
+		return Message{}, err
+	}
+	needs := map[Role]access.Action{RoleSender: access.SeeMessages, RoleBcc: access.SeeBcc, RoleNone: access.ReadTheRecord}
+	if access.Allow(subject, needs[m.Role]) != nil && access.Allow(subject, access.ReadTheRecord) != nil {
+		return Message{}, ErrNotFound
+	}
+	return m, nil
+}
+
+// published tells of a message that is on the record and not in its tables yet.
+func (t *Reader) published(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
+	m := Message{ID: id, PortalUserIDs: []string{}, Groups: []string{}, Role: RoleNone}
+	err := t.pool.QueryRow(ctx, `
+		SELECT c.staff_id, coalesce(s.name, c.staff_id), c.sent_at, c.release_at,
+		       CASE WHEN c.release_at > c.sent_at THEN 'scheduled' ELSE 'sending' END,
+		       CASE WHEN c.release_at > c.sent_at + interval '10 minutes' THEN 'scheduled'
+		            WHEN c.release_at > c.sent_at THEN 'undo' ELSE 'none' END
+		FROM app.sends c LEFT JOIN record.staff s USING (staff_id)
+		WHERE c.message_id = $1 AND c.status = 'published'`, id).
+		Scan(&m.SenderID, &m.Sender, &m.SentAt, &m.ReleaseAt, &m.Status, &m.Hold)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Message{}, ErrNotFound
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("reading the claim of message %s: %w", id, err)
+	}
+	m.SentAt, m.ReleaseAt = m.SentAt.UTC(), m.ReleaseAt.UTC()
+	if m.SenderID == viewer {
+		m.Role = RoleSender
+	}
+	return m, nil
+}

@@ -1,0 +1,50 @@
+package messages
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// NoEmail is an active portal user whom no alert reaches.
+type NoEmail struct {
+	PortalUserNo int32
+	PortalUserID string
+	Name         string
+	Since        *time.Time // nil where the directory has no address at all
+	Said         string     // why the address does not work, as SendGrid reported it
+}
+
+// Each half is read along an index. A dead address counts while the directory has
+// the same one.
+const selectNoEmail = `
+	(SELECT u.portal_user_no, u.portal_user_id, u.name, NULL::timestamptz, ''
+	 FROM app.portal_users u
+	 WHERE u.email = '' AND u.active AND u.portal_user_no > $1
+	 ORDER BY u.portal_user_no LIMIT $2)
+	UNION ALL
+	(SELECT u.portal_user_no, u.portal_user_id, u.name, x.since, x.reason
+	 FROM record.dead_addresses x JOIN app.portal_users u USING (portal_user_no)
+	 WHERE x.portal_user_no > $1 AND u.active AND u.email <> '' AND u.email_version = x.address_version
+	 ORDER BY u.portal_user_no LIMIT $2)
+	ORDER BY 1 LIMIT $2`
+
+// WithoutEmail gives up to limit active portal users without a working address,
+// with numbers above after, in order of number.
+func (t *Reader) WithoutEmail(ctx context.Context, after int32, limit int) ([]NoEmail, error) {
+	rows, err := t.pool.Query(ctx, selectNoEmail, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for portal users without a working address: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (NoEmail, error) {
+		n, err := pgx.RowToStructByPos[NoEmail](row)
+		n.Since = utc(n.Since)
+		return n, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for portal users without a working address: %w", err)
+	}
+	return found, nil
+}

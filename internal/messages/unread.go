@@ -1,0 +1,83 @@
+package messages
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+)
+
+// Unread is a delivery that nobody has opened.
+type Unread struct {
+	MessageID uuid.UUID
+	Delivery
+}
+
+// Place is where a list of unread deliveries goes on: after a portal user of a
+// message. The zero Place is its beginning.
+type Place struct {
+	Message uuid.UUID
+	After   int32
+}
+
+// unreadMessages is how many messages one page of unread deliveries looks through.
+const unreadMessages = 200
+
+// Unread gives up to limit deliveries of the sender's messages that were made before a
+// time and that nobody has opened, the latest messages first, and where to go on; nil
+// at the end. A message that everybody has opened is passed over by its counters, and
+// a page of another is read along its index, however many got it.
+func (t *Reader) Unread(ctx context.Context, sender access.Subject, before time.Time, from Place, limit int) (found []Unread, next *Place, err error) {
+	messages, err := t.withUnread(ctx, sender.ID, before, from.Message)
+	if err != nil {
+		return nil, nil, err
+	}
+	opened := false
+	for _, id := range messages {
+		after := int32(0)
+		if id == from.Message {
+			after = from.After
+		}
+		some, err := t.Deliveries(ctx, id, Filter{Opened: &opened}, after, limit-len(found)+1)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, d := range some {
+			if len(found) == limit {
+				return found, &Place{found[limit-1].MessageID, found[limit-1].PortalUserNo}, nil
+			}
+			found = append(found, Unread{id, d})
+		}
+	}
+	if len(messages) == unreadMessages {
+		last := messages[len(messages)-1]
+		return found, &Place{last, math.MaxInt32 - 1}, nil
+	}
+	return found, nil, nil
+}
+
+// withUnread gives the sender's messages that somebody has not opened, from one on
+// downwards.
+func (t *Reader) withUnread(ctx context.Context, sender string, before time.Time, from uuid.UUID) ([]uuid.UUID, error) {
+	if from == uuid.Nil {
+		from = uuid.Max
+	}
+	rows, err := t.pool.Query(ctx, `
+		SELECT message_id FROM record.messages
+		WHERE sender_id = $1 AND message_id <= $2 AND status IN ('sending', 'sent')
+		  AND coalesce(completed_at, sent_at) < $3 AND opened < delivered
+		ORDER BY message_id DESC LIMIT $4`, sender, from, before, unreadMessages)
+	if err != nil {
+		return nil, fmt.Errorf("looking for messages that somebody has not opened: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("looking for messages that somebody has not opened: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,198 @@
+package replay
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+)
+
+// Book plans replays, steers and reads them. It is safe for concurrent use.
+type Replays struct {
+	// Pool connects as postern_api, as postern_notify or as the login user.
+	Pool *pgxpool.Pool
+	// Publish puts events on the record and returns once they are durable.
+	Publish func(context.Context, ...events.Event) (uint64, error)
+	// Wait returns once the recorder has come to a place on the record.
+	Wait   func(context.Context, uint64) error
+	Source string // as events name the process
+	Now    func() time.Time
+}
+
+// Filter chooses alerts whose last outcome was failed or unknown.
+type Filter = events.ReplayFilter
+
+// Why alerts that a filter chooses are left out of a plan.
+const (
+	Opened   = events.LeftOutOpened
+	Repeated = events.LeftOutRepeated
+	// The others would fail again, or be skipped.
+	noAddress = "no e-mail address"
+	dead      = "the e-mail address does not work"
+	inactive  = "the account is inactive"
+	recalled  = "the message was recalled"
+)
+
+const unnamed = "no reason was given" // in a map every reason has a name
+
+// Plan freezes what the filter chooses and puts the plan on the record. reason is
+// why, as it was typed. The plan can be read when it returns.
+func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason string) (Replay, error) {
+	f, reason, faults := check(f, reason)
+	if len(faults) > 0 {
+		return Replay{}, &Invalid{faults}
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Replay{}, fmt.Errorf("making an id: %w", err)
+	}
+	plan := events.ReplayPlanned{ReplayID: id, Filter: f, Reason: reason, ByReason: map[string]int{}, Excluded: map[string]int{}}
+	err = pgx.BeginTxFunc(ctx, b.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := freeze(ctx, tx, &plan); err != nil {
+			return err
+		}
+		plan.Digest, err = digest(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return Replay{}, fmt.Errorf("planning a replay: %w", err)
+	}
+	// A crash here leaves a set that nobody knows of, and that nothing comes of.
+	if err := b.say(ctx, actor, plan); err != nil {
+		return Replay{}, err
+	}
+	return b.Get(ctx, id)
+}
+
+// chosen is every alert that the filter chooses, and why it is left out. Where the
+// chunk's own state is asked for, its recipients are read by their range. An alert that
+// SendGrid reported to have failed, and that a replay of an older version then recorded
+// as skipped (events.SkippedAccepted), has failed.
+const chosen = `
+	WITH chosen AS (
+	    SELECT x.message_id, x.chunk, x.portal_user_no, x.reason, x.attempt, x.at
+	    FROM record.alert_exceptions x
+	    WHERE x.state = ANY($1) AND ($2::uuid IS NULL OR x.message_id = $2) AND ($3 = '' OR x.reason = $3)
+	      AND ($4::timestamptz IS NULL OR x.at >= $4) AND ($5::timestamptz IS NULL OR x.at < $5)
+	    UNION ALL
+	    SELECT d.message_id, d.chunk, d.portal_user_no, c.alert_reason, c.alert_attempt, c.alert_at
+	    FROM record.chunks c
+	    JOIN record.deliveries d ON d.message_id = c.message_id AND d.portal_user_no BETWEEN c.first_no AND c.last_no
+	    WHERE c.alert_state = ANY($1) AND ($2::uuid IS NULL OR c.message_id = $2) AND ($3 = '' OR c.alert_reason = $3)
+	      AND ($4::timestamptz IS NULL OR c.alert_at >= $4) AND ($5::timestamptz IS NULL OR c.alert_at < $5)
+	      AND NOT EXISTS (SELECT FROM record.alert_exceptions x
+	          WHERE x.message_id = d.message_id AND x.portal_user_no = d.portal_user_no)
+	    UNION ALL
+	    SELECT x.message_id, x.chunk, x.portal_user_no, f.reason, x.attempt, f.at
+	    FROM record.alert_exceptions x CROSS JOIN LATERAL (
+	        SELECT r.reason, r.at FROM record.reports r
+	        WHERE r.message_id = x.message_id AND r.chunk = x.chunk AND r.portal_user_no = x.portal_user_no AND r.attempt < x.attempt AND r.failed
+	        ORDER BY r.attempt DESC LIMIT 1) f
+	    WHERE 'failed' = ANY($1) AND x.state = 'skipped' AND x.attempt > 1 AND x.reason = '` + events.SkippedAccepted + `'
+	      AND ($2::uuid IS NULL OR x.message_id = $2) AND ($3 = '' OR f.reason = $3)
+	      AND ($4::timestamptz IS NULL OR f.at >= $4) AND ($5::timestamptz IS NULL OR f.at < $5)
+	), judged AS MATERIALIZED (
+	    SELECT chosen.*, CASE
+	        WHEN o.portal_user_no IS NOT NULL THEN '` + Opened + `'
+	        WHEN r.portal_user_no IS NOT NULL THEN '` + Repeated + `'
+	        WHEN m.status IN ('recalled', 'cancelled') THEN '` + recalled + `'
+	        WHEN NOT u.active THEN '` + inactive + `'
+	        WHEN u.email = '' THEN '` + noAddress + `'
+	        WHEN x.portal_user_no IS NOT NULL THEN '` + dead + `'
+	        ELSE '' END AS excluded
+	    FROM chosen
+	    JOIN record.messages m USING (message_id)
+	    JOIN app.portal_users u USING (portal_user_no)
+	    LEFT JOIN record.opens o USING (message_id, portal_user_no)
+	    LEFT JOIN app.alert_repeats r ON r.message_id = chosen.message_id AND r.portal_user_no = chosen.portal_user_no
+	         AND r.attempt = chosen.attempt + 1
+	    LEFT JOIN record.dead_addresses x ON x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version
+	    WHERE ($6 = '' OR lower(split_part(u.email, '@', -1)) = $6) AND ($7 = 0 OR chosen.attempt = $7))`
+
+// freeze writes the set of a plan, and counts it.
+func freeze(ctx context.Context, tx pgx.Tx, plan *events.ReplayPlanned) error {
+	f := plan.Filter
+	if _, err := tx.Exec(ctx, `INSERT INTO app.replay_pace (replay_id) VALUES ($1)`, plan.ReplayID); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, chosen+`, frozen AS (
+	    INSERT INTO app.replay_sets (replay_id, nr, message_id, chunk, chunks, attempt, recipients)
+	    SELECT $8, row_number() OVER (ORDER BY message_id, chunk, attempt), message_id, chunk,
+	           (SELECT count(*) FROM record.chunks c WHERE c.message_id = judged.message_id),
+	           attempt, array_agg(portal_user_no ORDER BY portal_user_no)
+	    FROM judged WHERE excluded = '' GROUP BY message_id, chunk, attempt)
+	SELECT excluded, reason, count(*), min(at), max(at) FROM judged GROUP BY excluded, reason`,
+		append(arguments(f), plan.ReplayID)...)
+	if err != nil {
+		return err
+	}
+	var excluded, reason string
+	var n int
+	var oldest, newest time.Time
+	_, err = pgx.ForEachRow(rows, []any{&excluded, &reason, &n, &oldest, &newest}, func() error {
+		if excluded != "" {
+			plan.Excluded[excluded] += n
+			return nil
+		}
+		if reason == "" {
+			reason = unnamed
+		}
+		plan.ByReason[reason] += n
+		plan.Count += n
+		if plan.Oldest == nil || oldest.Before(*plan.Oldest) {
+			at := oldest.UTC()
+			plan.Oldest = &at
+		}
+		if plan.Newest == nil || newest.After(*plan.Newest) {
+			at := newest.UTC()
+			plan.Newest = &at
+		}
+		return nil
+	})
+	return err
+}
+
+// digest is the SHA-256 over a line for each row of the set, in their order: the
+// message, the chunk, the attempt that failed, and the recipients' numbers.
+func digest(ctx context.Context, tx pgx.Tx, id uuid.UUID) (string, error) {
+	rows, err := tx.Query(ctx, `SELECT message_id, chunk, attempt, recipients FROM app.replay_sets
+		WHERE replay_id = $1 ORDER BY nr`, id)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	var message uuid.UUID
+	var chunk, attempt int
+	var nos []int32
+	_, err = pgx.ForEachRow(rows, []any{&message, &chunk, &attempt, &nos}, func() error {
+		_, err := fmt.Fprintf(sum, "%s %d %d %s\n", message, chunk, attempt, strings.Trim(fmt.Sprint(nos), "[]"))
+		return err
+	})
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// any tells whether a plan of the filter would hold anybody.
+func (b *Replays) any(ctx context.Context, f Filter) (any bool, err error) {
+	err = b.Pool.QueryRow(ctx, chosen+` SELECT EXISTS (SELECT FROM judged WHERE excluded = '')`, arguments(f)...).Scan(&any)
+	if err != nil {
+		return false, fmt.Errorf("looking for alerts to repeat: %w", err)
+	}
+	return any, nil
+}
+
+// arguments are those of chosen.
+func arguments(f Filter) []any {
+	states := make([]string, len(f.State))
+	for i, s := range f.State {
+		states[i] = string(s)
+	}
+	return []any{states, f.MessageID, f.Reason, f.From, f.To, f.Domain, f.Attempt}
+}

@@ -1,0 +1,137 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/notify/pause"
+)
+
+// Replay is a plan and what has become of it.
+type Replay struct {
+	ID                                          uuid.UUID
+	Filter                                      Filter
+	Reason                                      string
+	Count                                       int
+	Digest                                      string
+	ByReason, Excluded                          map[string]int
+	Oldest, Newest                              *time.Time // of the outcomes in the set
+	Status                                      string
+	PlannedAt                                   time.Time
+	PlannedBy                                   string
+	Rate                                        int // alerts a minute; 0: no limit
+	StartedAt                                   *time.Time
+	StartedBy                                   *string
+	EndedAt                                     *time.Time
+	EndedBy                                     *string
+	Accepted, Failed, Skipped, Unknown, LeftOut int
+	// LeftOutBy counts alerts of the set that were not repeated, by why: the world had
+	// changed since the plan. It grows while the replay runs; LeftOut is known at its end.
+	LeftOutBy map[string]int `db:"-"`
+	// Held are the pauses of alerting that hold back what is left of the replay.
+	Held []pause.Hold `db:"-"`
+}
+
+// Done is how many of the set have come to an end.
+func (r Replay) Done() int { return r.Accepted + r.Failed + r.Skipped + r.Unknown + r.LeftOut }
+
+// Opened is how many were left out because they had opened the message.
+func (r Replay) Opened() int { return r.Excluded[Opened] }
+
+// Undeliverable is how many were left out because they would have failed again.
+func (r Replay) Undeliverable() int {
+	n := 0
+	for why, count := range r.Excluded {
+		if why != Opened && why != Repeated {
+			n += count
+		}
+	}
+	return n
+}
+
+const columns = `replay_id, filter, reason, count, digest, by_reason, excluded, oldest, newest, status, planned_at, planned_by,
+	rate, started_at, started_by, ended_at, ended_by, accepted, failed, skipped, unknown, left_out`
+
+// Get reads a replay.
+func (b *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
+	rows, err := b.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id = $1`, id)
+	if err != nil {
+		return Replay{}, fmt.Errorf("reading replay %s: %w", id, err)
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Replay{}, ErrNotFound
+	}
+	if err != nil {
+		return Replay{}, fmt.Errorf("reading replay %s: %w", id, err)
+	}
+	one := []Replay{r}
+	if err := b.addProgress(ctx, one); err != nil {
+		return Replay{}, err
+	}
+	return one[0], nil
+}
+
+// addProgress adds what is not on the record: what holds replays back, and why alerts
+// were left out of them.
+func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
+	place := make(map[uuid.UUID]int, len(replays))
+	ids := make([]uuid.UUID, len(replays))
+	for i := range replays {
+		ids[i], place[replays[i].ID] = replays[i].ID, i
+		replays[i].LeftOutBy = map[string]int{}
+	}
+	holds, err := pause.HoldsOfReplays(ctx, b.Pool, ids)
+	if err != nil {
+		return err
+	}
+	for id, held := range holds {
+		replays[place[id]].Held = held
+	}
+	rows, err := b.Pool.Query(ctx, `SELECT replay_id, reason, alerts FROM app.replay_left_out WHERE replay_id = ANY($1)`, ids)
+	if err != nil {
+		return fmt.Errorf("reading who was left out of replays: %w", err)
+	}
+	var id uuid.UUID
+	var reason string
+	var alerts int
+	_, err = pgx.ForEachRow(rows, []any{&id, &reason, &alerts}, func() error {
+		replays[place[id]].LeftOutBy[reason] = alerts
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading who was left out of replays: %w", err)
+	}
+	return nil
+}
+
+// List gives up to limit replays that were planned before the one named, newest
+// first.
+func (b *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Replay, error) {
+	rows, err := b.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id < $1 ORDER BY replay_id DESC LIMIT $2`, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing replays: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("listing replays: %w", err)
+	}
+	return all, b.addProgress(ctx, all)
+}
+
+func scan(row pgx.CollectableRow) (Replay, error) {
+	r, err := pgx.RowToStructByPos[Replay](row)
+	r.PlannedAt = r.PlannedAt.UTC()
+	for _, at := range []*(*time.Time){&r.Oldest, &r.Newest, &r.StartedAt, &r.EndedAt} {
+		if *at != nil {
+			utc := (*at).UTC()
+			*at = &utc
+		}
+	}
+	return r, err
+}

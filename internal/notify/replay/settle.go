@@ -1,0 +1,158 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/events"
+	"postern/internal/store"
+)
+
+// A Settler repeats alerts whose answer was never learned and that no report of
+// SendGrid has named within a wait: whichever a report names is unknown no more.
+// Each alert is repeated once so; what is unknown again waits for an operator.
+//
+// Any number of processes may run one.
+type Settler struct {
+	*Replays
+	After  time.Duration // an alert is unknown for so long before it is repeated
+	Logger *slog.Logger
+}
+
+const (
+	settler     = "process:notify-worker"
+	settleEvery = 5 * time.Second
+	whySettled  = "SendGrid's answer was never learned, and no report of it came in time"
+)
+
+// Run settles until ctx ends.
+func (s *Settler) Run(ctx context.Context) error {
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Settle(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Warn("settling alerts whose answer was never learned", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Settle plans and starts a replay of what is due, unless one is under way, or another
+// process does so. A replay that is held by pauses alone is not under way: what is due of
+// other messages gets a replay for each. A crash between a plan and its start leaves the
+// plan, which the next Settle starts.
+func (s *Settler) Settle(ctx context.Context) error {
+	err := store.TryAlone(ctx, s.Pool, store.LeaseSettler, func(_ *pgxpool.Conn, held func(context.Context) error) error {
+		return s.settle(ctx, held)
+	})
+	if errors.Is(err, store.ErrLeaseTaken) {
+		return nil
+	}
+	return err
+}
+
+func (s *Settler) settle(ctx context.Context, held func(context.Context) error) error {
+	open, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := held(ctx); err != nil {
+		return err
+	}
+	for _, id := range open[Planned] {
+		if _, err := s.Start(ctx, settler, id, 0); err != nil {
+			return err
+		}
+	}
+	due := s.Now().Add(-s.After).UTC()
+	f := Filter{State: []events.AlertState{events.AlertUnknown}, To: &due, Attempt: 1}
+	if len(open) == 0 {
+		return s.repeat(ctx, held, f)
+	}
+	if len(open[Planned]) > 0 || len(open[Paused]) > 0 {
+		return nil
+	}
+	messages, err := s.besides(ctx, open[Running], due)
+	if err != nil {
+		return err
+	}
+	for _, id := range messages {
+		of := f
+		of.MessageID = &id
+		if err := s.repeat(ctx, held, of); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeat plans and starts a replay of what the filter chooses, if anything.
+func (s *Settler) repeat(ctx context.Context, held func(context.Context) error, f Filter) error {
+	if any, err := s.any(ctx, f); err != nil || !any {
+		return err
+	}
+	if err := held(ctx); err != nil {
+		return err
+	}
+	plan, err := s.Plan(ctx, settler, f, whySettled)
+	if err != nil {
+		return err
+	}
+	_, err = s.Start(ctx, settler, plan.ID, 0)
+	return err
+}
+
+// besides gives the messages of which alerts are due while pauses hold all that is left of
+// the replays that run: those that no pause holds, and that are in none of these replays.
+// It gives none where a replay can go on.
+func (s *Settler) besides(ctx context.Context, running []uuid.UUID, due time.Time) ([]uuid.UUID, error) {
+	rows, err := s.Pool.Query(ctx, `
+		SELECT DISTINCT u.message_id
+		FROM (SELECT message_id FROM record.alert_exceptions WHERE state = 'unknown' AND attempt = 1 AND at < $2
+		      UNION ALL
+		      SELECT message_id FROM record.chunks WHERE alert_state = 'unknown' AND alert_attempt = 1 AND alert_at < $2) u
+		WHERE NOT EXISTS (SELECT FROM unnest($1::uuid[]) r (id) WHERE (
+		        SELECT bool_and(w.pause IS NOT NULL) FROM app.alerts_waiting w WHERE w.replay_id = r.id) IS NOT true)
+		  AND NOT EXISTS (SELECT FROM record.held_messages h WHERE h.message_id = u.message_id)
+		  AND NOT EXISTS (SELECT FROM app.replay_sets s WHERE s.replay_id = ANY($1) AND s.message_id = u.message_id)
+		ORDER BY u.message_id LIMIT 100`, running, due)
+	if err != nil {
+		return nil, fmt.Errorf("looking for alerts that no pause holds: %w", err)
+	}
+	messages, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("looking for alerts that no pause holds: %w", err)
+	}
+	return messages, nil
+}
+
+// open gives the settler's own replays that are not done, by state.
+func (s *Settler) open(ctx context.Context) (map[string][]uuid.UUID, error) {
+	rows, err := s.Pool.Query(ctx, `SELECT replay_id, status FROM record.replays
+		WHERE status IN ('planned', 'running', 'paused') AND planned_by = $1`, settler)
+	if err != nil {
+		return nil, fmt.Errorf("looking for replays under way: %w", err)
+	}
+	open := map[string][]uuid.UUID{}
+	var id uuid.UUID
+	var status string
+	_, err = pgx.ForEachRow(rows, []any{&id, &status}, func() error {
+		open[status] = append(open[status], id)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for replays under way: %w", err)
+	}
+	return open, nil
+}

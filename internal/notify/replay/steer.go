@@ -1,0 +1,104 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+)
+
+// ErrNotFound says that there is no such replay.
+var ErrNotFound = errors.New("there is no such replay")
+
+// TooLate says that a replay is not where it would have to be for what was asked.
+type TooLate struct{ Status string }
+
+func (e TooLate) Error() string {
+	switch e.Status {
+	case Planned:
+		return "the replay was not started yet"
+	case Completed:
+		return "the replay is complete: nothing of it is left to go out"
+	case Cancelled:
+		return "the replay was cancelled: plan another"
+	}
+	return "the replay is " + e.Status
+}
+
+// The states of a replay; see docs/states.md.
+const (
+	Planned   = "planned"
+	Running   = "running"
+	Paused    = "paused"
+	Completed = "completed"
+	Cancelled = "cancelled"
+)
+
+// Start has a plan carried out, at a rate of alerts a minute; 0 is as fast as
+// SendGrid takes them. One that was started before goes on as it does.
+func (b *Replays) Start(ctx context.Context, actor string, id uuid.UUID, rate int) (Replay, error) {
+	if rate < 0 || rate > MostRate {
+		return Replay{}, &Invalid{[]Fault{{"body.rate", fmt.Sprintf("is not a number of alerts a minute from 1 to %d; 0 sets no limit", MostRate)}}}
+	}
+	return b.change(ctx, actor, events.ReplayStarted{ReplayID: id, Rate: rate}, id, []string{Planned}, []string{Running, Paused, Completed})
+}
+
+// Pause keeps what is left of a replay from going out until it is resumed.
+func (b *Replays) Pause(ctx context.Context, actor string, id uuid.UUID) (Replay, error) {
+	return b.change(ctx, actor, events.ReplayPaused{ReplayID: id, Change: uuid.New()}, id, []string{Running}, []string{Paused})
+}
+
+// Resume ends a pause.
+func (b *Replays) Resume(ctx context.Context, actor string, id uuid.UUID) (Replay, error) {
+	return b.change(ctx, actor, events.ReplayResumed{ReplayID: id, Change: uuid.New()}, id, []string{Paused}, []string{Running})
+}
+
+// Cancel ends a replay, started or not. What has gone out stays so.
+func (b *Replays) Cancel(ctx context.Context, actor string, id uuid.UUID) (Replay, error) {
+	return b.change(ctx, actor, events.ReplayCancelled{ReplayID: id}, id, []string{Planned, Running, Paused}, []string{Cancelled})
+}
+
+// change publishes what changes a replay that is in one of the states from, and
+// nothing where it is in one of those that were asked for already. Of two who
+// change one at once, the order of the record decides.
+func (b *Replays) change(ctx context.Context, actor string, body events.Body, id uuid.UUID, from, already []string) (Replay, error) {
+	r, err := b.Get(ctx, id)
+	switch {
+	case err != nil:
+		return Replay{}, err
+	case slices.Contains(already, r.Status):
+		return r, nil
+	case !slices.Contains(from, r.Status):
+		return Replay{}, TooLate{r.Status}
+	}
+	if err := b.say(ctx, actor, body); err != nil {
+		return Replay{}, err
+	}
+	return b.Get(ctx, id)
+}
+
+// catchUp is how long is waited for the recorder, so that what was done can be
+// read. If it does not come, it was done all the same.
+const catchUp = 5 * time.Second
+
+func (b *Replays) say(ctx context.Context, actor string, body events.Body) error {
+	e, err := events.New(b.Source, actor, b.Now(), body)
+	if err != nil {
+		return err
+	}
+	seq, err := b.Publish(ctx, e)
+	if err != nil {
+		return fmt.Errorf("publishing %s: %w", e.Type, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	if err := b.Wait(ctx, seq); err != nil {
+		return fmt.Errorf("%s is on the record, and can't be read yet: %w", e.Type, err)
+	}
+	return nil
+}

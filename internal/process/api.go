@@ -1,0 +1,228 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"postern/internal/access/letter"
+	"postern/internal/access/oidc"
+	"postern/internal/api"
+	"postern/internal/config"
+	"postern/internal/content/clamd"
+	"postern/internal/desk"
+	"postern/internal/directory"
+	"postern/internal/eventlog"
+	"postern/internal/inbound"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/record/retention"
+	"postern/internal/store"
+	"postern/internal/telemetry"
+	"postern/internal/web"
+)
+
+const (
+	// drain is how long requests may take to end once the process is to stop.
+	drain      = 15 * time.Second
+	sweepEvery = 5 * time.Minute
+)
+
+// Front is what a process that serves more than the api adds to it.
+type Front struct {
+	// Mount may add to what is served.
+	Mount func(http.Handler) http.Handler
+	// Ready is told the address once it serves.
+	Ready func(url string) error
+	// Checks are what /readyz looks at besides, by name.
+	Checks map[string]func(context.Context) error
+	// Room tells the free space of the record's disk, in bytes; nil: it is not here.
+	Room func() (int64, error)
+}
+
+// API runs the web process.
+func API(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	return ServeAPI(ctx, c, tell, logger, Front{Ready: func(url string) error {
+		logger.Info("serving", "url", url)
+		return nil
+	}})
+}
+
+// ServeAPI is [API] for a process that serves more.
+func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger, f Front) error {
+	readReports, err := ReadReports(c.SendGridWebhookPublicKey, time.Now)
+	if err != nil {
+		return err
+	}
+	b, err := open(ctx, c, config.API, store.RoleAPI, 24, tell, logger)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.mustBelong(ctx); err != nil {
+		return err
+	}
+	kept, err := b.content(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = kept.Close() }()
+	var scanner *clamd.Client
+	if c.ClamdAddr != "" {
+		scanner = clamd.New(c.ClamdAddr)
+	}
+	letters, closeLetters, err := lettersOf(c, b.logger)
+	if err != nil {
+		return err
+	}
+	defer closeLetters()
+	var issuer *oidc.Issuer
+	if c.OIDCIssuer != "" {
+		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
+			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.Back})
+	}
+	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports, Logger: b.logger})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	checks := map[string]check{"nats": b.connected, "recorder": b.recording}
+	maps.Copy(checks, f.Checks)
+	a := api.New(api.Config{Desk: d, Logger: b.logger, Checks: checks, Telemetry: tell})
+	tell.Register(d.Letters.Metrics())
+	tell.Register(d.Alerting.Metrics())
+	tell.Register(d.Feedback.Metrics())
+	tell.WatchContent(func() float64 { return float64(d.Compose.MissingContent()) }, within(func(ctx context.Context) (float64, error) {
+		n, err := d.Compose.UncopiedKeys(ctx)
+		return float64(n), err
+	}))
+	tell.WatchPostgres(within(b.asynchronous), within(b.unsettled))
+	tell.Watch(b.everything)
+	pages := web.New(d, b.logger)
+	handler := Routes(a, tell.Requests(pages.Route, pages))
+	if f.Mount != nil {
+		handler = f.Mount(handler)
+	}
+	proxies, err := inbound.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	server := inbound.NewServer(handler, proxies, b.logger)
+	server.Addr = c.ListenAddr
+	server.RegisterOnShutdown(a.Close)
+	return b.run(ctx, d.Letters.Run,
+		func(ctx context.Context) error { return declare(ctx, d.Kept, c.RetentionYears, b.logger) },
+		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
+		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", d.Sweep) },
+		func(ctx context.Context) error {
+			return sweep(ctx, b.logger, "keeping content keys in two places", d.Compose.SecureKeys)
+		},
+		func(ctx context.Context) error {
+			return sweep(ctx, b.logger, "making names searchable", func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })
+		})
+}
+
+// lettersOf is how portal users are sent links to set a password: not at all where
+// SendGrid is not set up.
+func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
+	letters = letter.Config{PublicURL: c.PublicURL, Logger: logger}
+	if c.SendGridAPIKey == "" {
+		logger.Warn("no links to set a password are sent: set SENDGRID_API_KEY and ALERT_FROM")
+		return letters, func() {}, nil
+	}
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL})
+	if err != nil {
+		return letter.Config{}, nil, err
+	}
+	letters.SendInvitation, letters.SendReset = client.SendInvitation, client.SendReset
+	return letters, client.Close, nil
+}
+
+// declare says on the record for how long content is kept, where that has changed. It
+// waits for a recorder that is not there yet.
+func declare(ctx context.Context, kept *retention.Retention, years int, logger *slog.Logger) error {
+	for {
+		err := kept.Declare(ctx, "process:"+eventlog.API, years)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		logger.Warn("for how long content is kept can't be recorded, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// Routes leads what is asked of the API to it, and everything else to the pages.
+func Routes(api, pages http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for _, prefix := range []string{"/v1/", "/webhooks/", "/problems/", "/docs/"} {
+		mux.Handle(prefix, api)
+	}
+	for _, path := range []string{"/docs", "/openapi.json", "/openapi.yaml", "/healthz", "/readyz", "/metrics"} {
+		mux.Handle(path, api)
+	}
+	mux.Handle("/", pages)
+	return mux
+}
+
+// serve listens until ctx ends, and then lets requests finish.
+func serve(ctx context.Context, server *http.Server, ready func(url string) error) error {
+	listener, err := net.Listen("tcp", server.Addr)
+	if err != nil {
+		return fmt.Errorf("listening at %s: %w", server.Addr, err)
+	}
+	if ready != nil {
+		if err := ready("http://" + listener.Addr().String()); err != nil {
+			return err
+		}
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	})
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving HTTP: %w", err)
+	}
+	if err := <-stopped; err != nil {
+		return errors.Join(fmt.Errorf("ending requests: %w", err), server.Close())
+	}
+	return nil
+}
+
+// foldNames makes names searchable that another version of Postern wrote: at the
+// start those from before an upgrade, and later what a process writes that has not
+// been upgraded yet.
+func foldNames(ctx context.Context, db directory.Beginner, logger *slog.Logger) error {
+	folded, err := directory.FoldNames(ctx, db)
+	if folded > 0 {
+		logger.Info("made names searchable", "names", folded)
+	}
+	return err
+}
+
+// sweep does at once, and then now and then, what has to be looked after.
+func sweep(ctx context.Context, logger *slog.Logger, what string, sweep func(context.Context) error) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := sweep(ctx); err != nil && ctx.Err() == nil {
+			logger.Warn(what, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/config"
+	"postern/internal/content"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/merkle"
+	"postern/internal/store"
+	"postern/internal/telemetry"
+)
+
+// Fit refuses keys and stores that do not belong together. Each role does this for itself; a
+// process that runs several roles calls Fit before one of them serves.
+func Fit(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	b, err := open(ctx, c, config.API, store.RoleAPI, 2, tell, logger)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.mustBelong(ctx); err != nil {
+		return err
+	}
+	if c.CheckpointKeyFile != "" {
+		if _, err := b.checkpointKeys(ctx); err != nil {
+			return err
+		}
+	}
+	kept, err := b.content(ctx)
+	if err != nil {
+		return err
+	}
+	return kept.Close()
+}
+
+// sample is how many of the latest rows of a table are tried: one may be damaged, or its
+// sender may have been killed.
+const sample = 5
+
+// wrapped are queries for the latest content keys that each process can read, without those
+// that an operator gave up. The parameter is how many.
+var wrapped = map[config.Process]string{
+	config.API: `
+		SELECT id, wrapped_key FROM (
+			(SELECT message_id AS id, wrapped_key, created_at AS at FROM app.message_content ORDER BY created_at DESC LIMIT $1)
+			UNION ALL (SELECT attachment_id, wrapped_key, uploaded_at FROM app.attachments ORDER BY uploaded_at DESC LIMIT $1)
+			UNION ALL (SELECT draft_id, wrapped_key, saved_at FROM app.drafts ORDER BY saved_at DESC LIMIT $1)
+			UNION ALL (SELECT change_id, wrapped_key, made_at FROM app.second_factors ORDER BY made_at DESC LIMIT $1)) k
+		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
+	config.Fanout: `
+		SELECT id, wrapped_key FROM (
+			SELECT message_id AS id, wrapped_key, sent_at AS at FROM app.manifest_keys JOIN record.messages USING (message_id)
+			ORDER BY sent_at DESC LIMIT $1) k
+		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
+}
+
+// content opens the content store. It logs where the store can't be reached, and refuses one
+// that is not the store that this system used before.
+func (b *base) content(ctx context.Context) (*content.Store, error) {
+	kept, err := content.Open(ctx, b.ContentURL, b.ContentKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	b.reach(ctx, "content", b.ContentURL, kept.Reach)
+	if err := b.mustFit(ctx, kept); err != nil {
+		return nil, errors.Join(err, kept.Close())
+	}
+	return kept, nil
+}
+
+// mustFit refuses a content key that can't open any of the latest content, and a content
+// store that has neither the latest messages nor, as an older backup would, the first ones.
+// With either, no sent message could be read, and later messages would be stored apart from
+// the earlier ones.
+func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
+	opens, all, err := b.count(ctx, wrapped[b.process], func(id uuid.UUID, key []byte) (bool, error) {
+		_, err := kept.Unwrap(id, key)
+		return err == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("trying the content key: %w", err)
+	}
+	if all > 0 && opens == 0 {
+		return fmt.Errorf("the key in %s can't open the stored content: it is another key. Put the right key there, from where its copy is kept. "+
+			"If that is lost, `postern recover --without content.key` goes on with this key, and earlier messages can't be read any more", b.ContentKeyFile)
+	}
+	if b.process != config.API {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	there, all, err := b.count(ctx, `
+		SELECT message_id, NULL::bytea FROM (
+			(SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at DESC LIMIT $1)
+			UNION (SELECT message_id, created_at FROM app.message_content JOIN record.messages USING (message_id) ORDER BY created_at LIMIT $1)) m
+		WHERE created_at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content'), '-infinity')`,
+		func(message uuid.UUID, _ []byte) (bool, error) { return kept.Has(ctx, content.BodyOf(message)) })
+	if err != nil {
+		// Where a bucket is away, whatever needs it tries again.
+		b.logger.Error("it can't be checked whether this is the content store that was used before", "error", err)
+		return nil
+	}
+	if all > 0 && there == 0 {
+		return fmt.Errorf("the content store %s has none of the sent messages: it is empty, or another store. Name the right one with CONTENT_URL, or restore it from a backup. "+
+			"If it is lost, `postern recover --without content` goes on with this one, and earlier messages can't be read any more", b.ContentURL)
+	}
+	return nil
+}
+
+// count gives for how many rows a test holds, and how many there are.
+func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []byte) (bool, error)) (held, all int, err error) {
+	rows, err := b.pool.Query(ctx, sql, sample)
+	if err != nil {
+		return 0, 0, err
+	}
+	type row struct {
+		ID  uuid.UUID
+		Key []byte
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	for _, r := range found {
+		yes, err := holds(r.ID, r.Key)
+		if err != nil {
+			return 0, 0, err
+		}
+		if yes {
+			held++
+		}
+	}
+	return held, len(found), err
+}
+
+// checkpointKeys reads the key that signs. It refuses a key that can't verify the last
+// checkpoint: the key of another record, or a new one in the place of a lost one.
+func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
+	latest, unsigned := merkle.LatestCheckpoint(ctx, b.pool)
+	if unsigned != nil && !errors.Is(unsigned, merkle.ErrUnsigned) {
+		return nil, unsigned
+	}
+	keys, err := checkpoint.ReadKeyFile(b.CheckpointKeyFile)
+	if errors.Is(err, fs.ErrNotExist) && unsigned == nil {
+		return nil, fmt.Errorf("%s, which signed this record, is not there: put it back from where its copy is kept. "+
+			"If that is lost, `postern recover --without checkpoint.key` makes a new key, which keeps the earlier verifiers", b.CheckpointKeyFile)
+	}
+	if err != nil || unsigned != nil {
+		return keys, err
+	}
+	known, err := keys.Known()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := checkpoint.Open(latest, known); err != nil {
+		return nil, fmt.Errorf("the key in %s did not sign this record: %w. Put the right key there, from where its copy is kept. "+
+			"If that is lost, `postern recover --without checkpoint.key` signs with this key from now on, and keeps the earlier verifiers", b.CheckpointKeyFile, err)
+	}
+	return keys, nil
+}
+
+// clocksDiffer is by how much the clocks of NATS and Postgres may differ.
+const clocksDiffer = time.Minute
+
+// mustBelong refuses a database that has no event and is younger than the events of the
+// stream: it is new, or another one. A database that was restored is older than they are, and
+// the recorder adds the events that it lacks.
+func (b *base) mustBelong(ctx context.Context) error {
+	var empty bool
+	var made time.Time
+	err := b.pool.QueryRow(ctx, `SELECT p.seq = 0 AND NOT EXISTS (SELECT FROM app.losses WHERE part = 'postgres'), d.made_at
+		FROM record.position p, app.database d`).Scan(&empty, &made)
+	if err != nil {
+		return fmt.Errorf("asking the database when it was made: %w", err)
+	}
+	if !empty {
+		return nil
+	}
+	state, err := b.log.State(ctx)
+	if err != nil || state.Msgs == 0 {
+		return err
+	}
+	first, err := b.log.PublishedAt(ctx, state.First)
+	if err != nil || first.After(made.Add(-clocksDiffer)) {
+		return err
+	}
+	return fmt.Errorf("the database is empty, and the stream has held events since %s: DATABASE_URL names another database, or this one was lost. "+
+		"Restore it from a backup, and the recorder adds the later events. Without one, `postern recover --without postgres` goes on; "+
+		"docs/operating.md says what does not come back", first.Format(time.RFC3339))
+}

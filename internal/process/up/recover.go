@@ -1,0 +1,291 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/proof/archive"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/merkle"
+	"postern/internal/store"
+)
+
+// A Recovery is what an operator decided about parts that are lost.
+type Recovery struct {
+	// Without are the parts that are lost for good. Content and keys can be named although
+	// they are there: then those that are there are used from now on.
+	Without []Part
+	// Before verifies what the lost checkpoint key signed; nil: the verifiers are those that
+	// the database has.
+	Before *checkpoint.Verifiers
+	Actor  string
+	Logger *slog.Logger
+}
+
+// Lost gives the parts that a folder lost. It changes nothing.
+func Lost(ctx context.Context, f *Folder, log *slog.Logger) (lost []Part, err error) {
+	s := &Stores{folder: f}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	if lost, err = s.lost(ctx, log); err != nil {
+		return nil, err
+	}
+	return lost, f.refuseUnmade(lost)
+}
+
+// Recover makes new parts in the place of the lost ones, so that the system of a folder can
+// be started again. It refuses where a lost part was not named, and where the record itself
+// is lost. After a crash it can be run again: until it has finished, the parts count as
+// lost.
+func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
+	s := &Stores{folder: f, Addresses: Addresses{NATSURLs: map[string]string{}}}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	lost, err := s.lost(ctx, r.Logger)
+	if err != nil {
+		return err
+	}
+	if err := f.refuseUnmade(lost); err != nil {
+		return err
+	}
+	if err := r.check(f, lost); err != nil {
+		return err
+	}
+	noDatabase := slices.Contains(lost, Postgres)
+	if !noDatabase {
+		if err := s.startPostgres(ctx, r.Logger); err != nil {
+			return err
+		}
+		if err := store.Migrate(ctx, s.DatabaseURL, r.Logger); err != nil {
+			return err
+		}
+		if err := s.learn(ctx); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(r.Without, CheckpointKey) {
+		if err := s.verifiers(ctx, &r); err != nil {
+			return err
+		}
+	}
+	if f.manifest == nil { // and no database that says whether the demo made the folder
+		f.manifest = &manifest{MadeAt: time.Now().UTC()}
+	}
+	f.manifest.State = made
+	f.manifest.Recovering = slices.DeleteFunc(slices.Clone(r.Without), func(p Part) bool { return !slices.Contains(lost, p) })
+	if err := f.writeManifest(); err != nil {
+		return err
+	}
+	if noDatabase {
+		if err := s.startPostgres(ctx, r.Logger); err != nil {
+			return err
+		}
+		if err := s.startNATS(ctx, r.Logger); err != nil {
+			return err
+		}
+		if err := store.Migrate(ctx, s.DatabaseURL, r.Logger); err != nil {
+			return err
+		}
+	}
+	if err := s.accept(ctx, r); err != nil {
+		return err
+	}
+	if err := f.replace(r); err != nil {
+		return err
+	}
+	f.manifest.Recovering = nil
+	return f.writeManifest()
+}
+
+// check compares the parts that the operator named with those that are lost.
+func (r Recovery) check(f *Folder, lost []Part) error {
+	if slices.Contains(lost, Postgres) && slices.Contains(lost, NATS) {
+		return &LostError{Folder: f.path, Lost: lost}
+	}
+	for _, p := range lost {
+		if p != NATS && !slices.Contains(r.Without, p) {
+			return &LostError{Folder: f.path, Lost: lost}
+		}
+	}
+	for _, p := range r.Without {
+		switch {
+		case p == NATS:
+			return fmt.Errorf("the stream can't be given up: `postern repair --data %s` restores it from the copy in the database", f.path)
+		case !f.keeps(p) && (p == Content || p == Archive):
+			return fmt.Errorf("%s is not kept in %s: the environment names another place for it", p, f.path)
+		case !slices.Contains(lost, p) && (p == Postgres || p == Archive):
+			return fmt.Errorf("%s is not lost: it is in %s", p, f.path)
+		}
+	}
+	return nil
+}
+
+// verifiers looks up the verifiers of what was signed before, where none were given.
+func (s *Stores) verifiers(ctx context.Context, r *Recovery) error {
+	if r.Before != nil {
+		return nil
+	}
+	if s.postgres != nil {
+		return s.ask(ctx, func(pool *pgxpool.Pool) error {
+			text, err := merkle.CheckpointKeys(ctx, pool)
+			if errors.Is(err, merkle.ErrUnsigned) {
+				return nil
+			}
+			if err == nil {
+				r.Before, err = checkpoint.ParseVerifiers(text)
+			}
+			return err
+		})
+	}
+	if slices.Contains(r.Without, Archive) {
+		return nil
+	}
+	outside, err := archive.Open(ctx, s.folder.ArchiveURL())
+	if err != nil {
+		return err
+	}
+	latest, err := outside.Latest(ctx)
+	if err == nil && latest.Size > 0 {
+		err = errors.New("the archive holds checkpoints that the lost key signed, and the database that knew its verifier is lost too: " +
+			"give the lines that `postern keys verifier` printed, in a file, with --verifiers. Without them, put the archive aside and name it, too: --without archive")
+	}
+	return errors.Join(err, outside.Close())
+}
+
+// replace makes the new key files and folders.
+func (f *Folder) replace(r Recovery) error {
+	if slices.Contains(r.Without, CheckpointKey) && r.Before != nil {
+		if _, err := checkpoint.CreateSuccessor(f.CheckpointKeyFile(), r.Before); err != nil {
+			return err
+		}
+	}
+	if err := f.createKeys(); err != nil {
+		return err
+	}
+	return f.createFolders()
+}
+
+// accept prepares a new database for the stream, where the old one is lost, and notes in it
+// which parts were given up.
+func (s *Stores) accept(ctx context.Context, r Recovery) error {
+	return s.ask(ctx, func(pool *pgxpool.Pool) error {
+		if slices.Contains(r.Without, Postgres) {
+			log, err := eventlog.Connect(ctx, eventlog.Config{URL: s.NATSURLs[eventlog.Admin], Name: "postern recover", Logger: r.Logger})
+			if err != nil {
+				return err
+			}
+			defer log.Close()
+			if err := RestoreNumbers(ctx, log, pool); err != nil {
+				return err
+			}
+		}
+		return Accept(ctx, pool, r.Actor, r.Without)
+	})
+}
+
+// Accept notes in the database which parts are lost for good, so that no process looks for
+// their earlier content.
+func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part) error {
+	_, err := pool.Exec(ctx, `INSERT INTO app.losses (part, accepted_by) SELECT part, $2 FROM unnest($1::text[]) part`, parts, actor)
+	if err != nil {
+		return fmt.Errorf("noting which parts are lost: %w", err)
+	}
+	return nil
+}
+
+// RestoreNumbers prepares an empty database for a stream that has events. Portal users and
+// patients of every delivery on the record get the number that they have there: an import
+// would number them anew, and deliveries would be shown to other people. Until they are
+// imported they have no name or address, and their accounts are inactive. No number is given
+// that the lost database may have given. Alerts without an outcome are for a notify worker to
+// settle: the claims that would tell which of them were sent are lost.
+func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) error {
+	state, err := log.State(ctx)
+	if err != nil {
+		return err
+	}
+	users, patients := map[int32]string{}, map[int32]string{}
+	if err := eachDelivery(ctx, log, func(r *events.Recipient) {
+		users[r.PortalUserNo] = r.PortalUserID
+		for _, l := range r.Links {
+			patients[l.PatientNo] = l.PatientID
+		}
+	}); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		for _, t := range []struct {
+			table, no, insert string
+			ids               map[int32]string
+		}{
+			{"app.portal_users", "portal_user_no", `INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE
+				SELECT no, id, id, false FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, users},
+			{"app.patients", "patient_no", `INSERT INTO app.patients (patient_no, patient_id, status) OVERRIDING SYSTEM VALUE
+				SELECT no, id, 'discharged' FROM unnest($1::integer[], $2::text[]) n (no, id) ON CONFLICT DO NOTHING`, patients},
+		} {
+			nos, ids := make([]int32, 0, len(t.ids)), make([]string, 0, len(t.ids))
+			for no, id := range t.ids {
+				nos, ids = append(nos, no), append(ids, id)
+			}
+			if _, err := tx.Exec(ctx, t.insert, nos, ids); err != nil {
+				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
+			}
+			// Run again, this does not give back what was skipped before.
+			_, err := tx.Exec(ctx, `SELECT setval(s, greatest(max(`+t.no+`), pg_sequence_last_value(s))) FROM `+t.table+`,
+				CAST(pg_get_serial_sequence($1, $2) AS regclass) s GROUP BY s`, t.table, t.no)
+			if err != nil {
+				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
+			}
+		}
+		if _, err := tx.Exec(ctx, `SELECT app.unsettle('lost', $1)`, int64(state.Last)); err != nil { // #nosec G115 -- a sequence
+			return fmt.Errorf("noting that claims of alerts are lost: %w", err)
+		}
+		return nil
+	})
+}
+
+var errRead = errors.New("the end of the stream")
+
+// eachDelivery calls each with every recipient on the record. It passes over the holes of a
+// damaged stream.
+func eachDelivery(ctx context.Context, log *eventlog.Log, each func(*events.Recipient)) error {
+	state, err := log.State(ctx)
+	if err != nil {
+		return err
+	}
+	for next := max(state.First, 1); next <= state.Last; {
+		err := log.Read(ctx, next, 4096, 8<<20, func(run []eventlog.Stored) error {
+			for _, s := range run {
+				next = s.Seq + 1
+				e, err := events.Parse(s.Header, s.Data)
+				if err != nil || e.Type != events.TypeDeliveriesCreated {
+					continue
+				}
+				if _, _, err := events.ScanChunk(e.Data, func(r *events.Recipient) error { each(r); return nil }); err != nil {
+					return fmt.Errorf("reading event %d: %w", s.Seq, err)
+				}
+			}
+			if next > state.Last {
+				return errRead
+			}
+			return nil
+		})
+		var gap eventlog.ErrGap
+		switch {
+		case errors.Is(err, errRead):
+			return nil
+		case errors.As(err, &gap):
+			next = gap.Got
+		case err != nil:
+			return fmt.Errorf("reading the deliveries of the record: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package up
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/config"
+	"postern/internal/process"
+	"postern/internal/telemetry"
+)
+
+// Options are those of `postern up`.
+type Options struct {
+	Data   string
+	Listen string
+	Demo   bool
+	Out    io.Writer // accounts and the ready line
+	Logger *slog.Logger
+	// Settings takes the one line that says what this process runs with.
+	Settings *slog.Logger
+}
+
+// ErrSettings says that the environment holds something wrong.
+var ErrSettings = errors.New("wrong settings")
+
+// Run runs everything over the data folder until ctx ends, and then stops all
+// that it started. Killed instead, it leaves a folder that the next Run goes on
+// with.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Demo {
+		if err := mustBeLoopback(ctx, o.Listen); err != nil {
+			return fmt.Errorf("%w:\n  %w", ErrSettings, err)
+		}
+	}
+	folder, err := Create(o.Data, o.Demo)
+	if errors.Is(err, ErrInUse) {
+		return fmt.Errorf("%w: is another `postern up` running? Stop it, or choose another folder with --data", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Release()) }()
+	if folder.fresh { // or the folder's name was mistyped
+		o.Settings.Info("making a new system: there was none", "data", folder.Path())
+	}
+	stores, err := Start(ctx, folder, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stores.Stop()) }()
+
+	settings, err := o.settings(folder, stores)
+	if err := check(settings, err); err != nil {
+		return err
+	}
+	o.Settings.Info("starting", "process", "postern up", "config", settings)
+	if !o.Demo {
+		if err := stores.mindDemoAccounts(ctx, isLoopback(ctx, settings.ListenAddr, settings.PublicURL), o.Logger); err != nil {
+			return err
+		}
+	}
+	tell, err := telemetry.Start(ctx, "postern", settings.OTLPEndpoint)
+	if err != nil {
+		return err
+	}
+	defer process.CloseTelemetry(tell)
+	if err := process.Fit(ctx, stores.as(config.API, settings), tell, o.Logger); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return stores.keepPostgres(ctx, o.Logger) })
+	group.Go(func() error { return stores.keepSpace(ctx) })
+	tell.WatchDisk(stores.free)
+	var mount func(http.Handler) http.Handler
+	var demo *standIn
+	if o.Demo {
+		if demo, err = startDemo(ctx, group); err != nil {
+			return err
+		}
+		mount = demo.mount
+		settings.SendGridBaseURL, settings.SendGridAPIKey, settings.AlertFrom = demo.url, demo.key, demo.from
+	}
+	notify, web := stores.as(config.Notify, settings), stores.as(config.API, settings)
+	if o.Demo {
+		web.SendGridWebhookPublicKey = demo.webhook.PublicKey()
+	}
+	group.Go(func() error { return process.Recorder(ctx, stores.as(config.Recorder, settings), tell, o.Logger) })
+	group.Go(func() error { return process.Fanout(ctx, stores.as(config.Fanout, settings), tell, o.Logger) })
+	group.Go(func() error {
+		if notify.SendGridAPIKey == "" {
+			o.Logger.Warn("no alerts are sent: set SENDGRID_API_KEY and ALERT_FROM, or run with --demo")
+			return nil
+		}
+		return process.Notify(ctx, notify, tell, o.Logger)
+	})
+	group.Go(func() error {
+		return process.ServeAPI(ctx, web, tell, o.Logger, process.Front{Mount: mount, Checks: stores.checks(), Room: stores.room, Ready: func(url string) error {
+			if err := stores.Serving(url); err != nil {
+				return err
+			}
+			if o.Demo {
+				if err := furnish(ctx, stores, o.Out, url); err != nil {
+					return fmt.Errorf("setting up the demo: %w", err)
+				}
+				group.Go(func() error { return demo.report(ctx, url) })
+			}
+			_, err := fmt.Fprintf(o.Out, "ready url=%s\n", url)
+			return err
+		}})
+	})
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// settings are what every role of this process is run with: the folder's stores and,
+// from the environment, what concerns the outside.
+func (o *Options) settings(f *Folder, s *Stores) (config.Config, error) {
+	c, err := config.Embedded(os.Environ())
+	c.DatabaseURL, c.NATSURL, c.RecordReplicas = s.DatabaseURL, s.NATSURLs[string(config.API)], 1
+	c.ContentURL, c.ContentKeyFile = f.ContentURL(), f.ContentKeyFile()
+	c.CheckpointKeyFile, c.ArchiveURL = f.CheckpointKeyFile(), f.ArchiveURL()
+	if o.Demo { // the stand-in takes SendGrid's place
+		c.SendGridAPIKey, c.SendGridBaseURL, c.AlertFrom = "", "", ""
+	}
+	c.ListenAddr = o.Listen
+	c.PublicURL = cmp.Or(c.PublicURL, "http://"+o.Listen)
+	return c, err
+}
+
+// check names every fault of the settings at once.
+func check(c config.Config, parsed error) error {
+	err := errors.Join(parsed, c.Check(config.API))
+	if c.SendGridAPIKey != "" {
+		err = errors.Join(parsed, c.Check(config.Notify), c.Check(config.API))
+	}
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(err.Error(), "\n") // the two have faults in common
+	slices.Sort(lines)
+	return fmt.Errorf("%w:\n%s", ErrSettings, strings.Join(slices.Compact(lines), "\n"))
+}
+
+// as are the settings of one role, which signs in to NATS as itself. The workers of this
+// process serve no HTTP of their own.
+func (s *Stores) as(p config.Process, c config.Config) config.Config {
+	c.NATSURL = s.NATSURLs[string(p)]
+	if p != config.API {
+		c.ListenAddr = ""
+	}
+	return c
+}
+
+// keepPostgres starts Postgres again when it ends by itself; everything else
+// waits for it meanwhile.
+func (s *Stores) keepPostgres(ctx context.Context, log *slog.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.postgres.Done():
+		}
+		log.Error("Postgres has ended, starting it again")
+		for err := s.postgres.Restart(ctx); err != nil && ctx.Err() == nil; err = s.postgres.Restart(ctx) {
+			log.Error("Postgres can't be started", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// keepSpace has NATS refuse what is published before the disk is full.
+func (s *Stores) keepSpace(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	return s.nats.KeepSpace(ctx, tick.C)
+}
+
+// checks are what /readyz looks at in this process alone.
+func (s *Stores) checks() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{"disk": func(context.Context) error { return s.nats.Space() }}
+}
+
+// free is a gauge: -1 where nobody knows.
+func (s *Stores) free() float64 {
+	n, err := s.nats.Free()
+	if err != nil {
+		return -1
+	}
+	return float64(n)
+}

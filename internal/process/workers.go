@@ -1,0 +1,152 @@
+package process
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/config"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/parked"
+	"postern/internal/events"
+	"postern/internal/fanout"
+	"postern/internal/notify"
+	"postern/internal/notify/replay"
+	"postern/internal/notify/sendgrid"
+	"postern/internal/proof/archive"
+	"postern/internal/proof/signer"
+	"postern/internal/recorder"
+	"postern/internal/store"
+	"postern/internal/telemetry"
+)
+
+// How many events of each lane a worker handles at once. A bulk handler is a
+// whole blast in fan-out, and a chunk of a thousand alerts in notify.
+const (
+	fanoutSlots = 4
+	notifySlots = 4
+)
+
+// Fanout runs the fan-out worker.
+func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	b, err := open(ctx, c, config.Fanout, store.RoleFanout, 12, tell, logger)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	kept, err := b.content(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = kept.Close() }()
+	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Publish: b.publish, Logger: b.logger})
+	lane := func(bulk bool) eventlog.Handler {
+		return func(ctx context.Context, e events.Event, seq uint64) error {
+			if e.Type == events.TypeMessageReleased {
+				return w.HandleReleased(ctx, e, seq, bulk)
+			}
+			return w.HandleSent(ctx, e, bulk)
+		}
+	}
+	return b.run(ctx, append(b.consume(tell,
+		eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
+		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(nil))...)
+}
+
+// Notify runs the notify worker.
+func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	client, err := sendgrid.New(sendgrid.Config{BaseURL: c.SendGridBaseURL, APIKey: c.SendGridAPIKey, From: c.AlertFrom, PublicURL: c.PublicURL})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	b, err := open(ctx, c, config.Notify, store.RoleNotify, 13, tell, logger)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: told(tell, client.Send), Logger: b.logger, Last: b.last,
+		Acked: func(ctx context.Context) (uint64, error) {
+			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
+		},
+		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
+	lane := func(bulk bool) eventlog.Handler {
+		return func(ctx context.Context, e events.Event, seq uint64) error {
+			if notify.IsBulk(e) != bulk {
+				return nil
+			}
+			return w.Handle(ctx, e, seq)
+		}
+	}
+	parts := append(b.consume(tell,
+		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
+		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
+	if c.SendGridWebhookPublicKey != "" {
+		replays := &replay.Replays{Pool: b.pool, Publish: b.publish, Wait: b.position.Wait, Source: "/notify-worker", Now: time.Now}
+		parts = append(parts, (&replay.Settler{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)
+	}
+	return b.run(ctx, parts...)
+}
+
+// consume is the two parts of a worker that handle events: those that come, and
+// parked ones that an operator wants retried.
+func (b *base) consume(tell *telemetry.Telemetry, lanes ...eventlog.Lane) []func(context.Context) error {
+	for i, lane := range lanes {
+		lanes[i].Handle = tell.Handling(lane.Consumer, lane.Handle)
+	}
+	return []func(context.Context) error{
+		func(ctx context.Context) error { return b.log.Consume(ctx, parked.In(b.pool), lanes...) },
+		func(ctx context.Context) error { return parked.Retry(ctx, b.log, b.pool, b.logger, lanes...) },
+	}
+}
+
+// told tells of every call of SendGrid.
+func told(tell *telemetry.Telemetry, send sender) sender {
+	return func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
+		ctx, done := tell.Calling(ctx, len(to))
+		result := send(ctx, request, to)
+		done(result.Kind.String(), result.Status)
+		return result
+	}
+}
+
+type sender = func(context.Context, uuid.UUID, []sendgrid.Address) sendgrid.Result
+
+// Recorder runs the recorder, which leads or stands by. Where a key is given it
+// signs what it recorded, and carries that to the archive where there is one.
+func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
+	b, err := open(ctx, c, config.Recorder, store.RoleRecorder, 6, tell, logger)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.mustBelong(ctx); err != nil {
+		return err
+	}
+	r := recorder.Config{Log: b.log, Pool: b.pool, Logger: b.logger, Recorded: tell.Recorded}
+	health := b.serveHealth(map[string]check{"record": b.position.Whole, "recorder": b.recording})
+	if c.CheckpointKeyFile == "" {
+		b.logger.Warn("no checkpoint of the record is signed: set CHECKPOINT_KEY_FILE and ARCHIVE_URL")
+		return b.run(ctx, health, recorder.New(r).Run)
+	}
+	keys, err := b.checkpointKeys(ctx)
+	if err != nil {
+		return err
+	}
+	n := signer.Config{Pool: b.pool, Keys: keys, Logger: b.logger}
+	if c.ArchiveURL == "" {
+		b.logger.Warn("checkpoints and segments are kept nowhere outside: set ARCHIVE_URL")
+	} else if n.Archive, err = archive.Open(ctx, c.ArchiveURL); err != nil {
+		return err
+	} else {
+		defer func() { _ = n.Archive.Close() }()
+		b.reach(ctx, "archive", c.ArchiveURL, n.Archive.Reach)
+	}
+	if r.Notary, err = signer.New(n); err != nil {
+		return err
+	}
+	tell.WatchArchive(r.Notary.Behind)
+	return b.run(ctx, health, recorder.New(r).Run)
+}

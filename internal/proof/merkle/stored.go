@@ -1,0 +1,121 @@
+// Package merkle says what an event is once it stands on the record: its leaf in
+// the Merkle tree, the form in which it is kept beside the stream, and the tree
+// itself (RFC 6962, through golang.org/x/mod/sumdb/tlog), whose hashes are rows of
+// record.hashes under tlog's own numbers.
+//
+// It imports nothing of what records or reads, so that both may use it. Everything
+// in it may be used from many goroutines at once.
+package merkle
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// A Stored is an event as it stands on the record, whatever it may hold: the
+// recorder keeps also what it can't read.
+type Stored struct {
+	Seq     uint64
+	Subject string
+	Header  map[string][]string
+	Data    []byte
+}
+
+// OwnHeader tells whether a header is the publisher's. The server's own (Nats-…)
+// say how a msg came to the stream, and differ when the stream is restored.
+func OwnHeader(name string) bool { return !strings.HasPrefix(name, "Nats-") }
+
+// Leaf is the RFC 6962 (section 2.1) leaf hash of an event: SHA-256 over 0x00,
+// then sequence, subject, headers sorted by name and body, each with its length
+// in front. The broker's timestamp is not in it, so a restored stream has the
+// same leaves.
+func Leaf(s *Stored) [sha256.Size]byte {
+	h := sha256.New()
+	var b []byte
+	b = append(b, 0)
+	b = binary.BigEndian.AppendUint64(b, s.Seq)
+	b = appendSized(b, s.Subject)
+	for _, name := range slices.Sorted(maps.Keys(s.Header)) {
+		if !OwnHeader(name) {
+			continue
+		}
+		for _, value := range s.Header[name] {
+			b = appendSized(b, name)
+			b = appendSized(b, value)
+		}
+	}
+	b = binary.BigEndian.AppendUint32(b, 0) // an empty name ends the headers
+	b = binary.BigEndian.AppendUint64(b, uint64(len(s.Data)))
+	h.Write(b)
+	h.Write(s.Data)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func appendSized(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s))) // #nosec G115 -- a msg is under 2 GiB
+	return append(b, s...)
+}
+
+// The codecs are safe for use by many goroutines at once.
+var (
+	encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(64<<20))
+)
+
+// packed is the head of the form in which Postgres keeps an event; the body
+// follows it as it is.
+type packed struct {
+	Subject string              `json:"subject"`
+	Header  map[string][]string `json:"header"`
+}
+
+// Pack gives the second copy of s: everything but its sequence, compressed.
+func Pack(s *Stored) ([]byte, error) {
+	own := make(map[string][]string, len(s.Header))
+	for name, values := range s.Header {
+		if OwnHeader(name) {
+			own[name] = values
+		}
+	}
+	head, err := json.Marshal(packed{s.Subject, own})
+	if err != nil {
+		return nil, fmt.Errorf("packing event %d: %w", s.Seq, err)
+	}
+	raw := plain.Get().(*[]byte)
+	defer plain.Put(raw)
+	*raw = appendSized((*raw)[:0], string(head))
+	*raw = append(*raw, s.Data...)
+	return encoder.EncodeAll(*raw, make([]byte, 0, len(*raw)/3)), nil
+}
+
+// plain holds what is about to be compressed: chunks are a hundred kilobytes each.
+var plain = sync.Pool{New: func() any { return new([]byte) }}
+
+// Unpack is the inverse of [Pack].
+func Unpack(seq uint64, copied []byte) (Stored, error) {
+	raw, err := decoder.DecodeAll(copied, nil)
+	if err != nil {
+		return Stored{}, fmt.Errorf("reading the copy of event %d: %w", seq, err)
+	}
+	if len(raw) < 4 || int64(len(raw)-4) < int64(binary.BigEndian.Uint32(raw)) {
+		return Stored{}, fmt.Errorf("reading the copy of event %d: it is cut short", seq)
+	}
+	n := binary.BigEndian.Uint32(raw)
+	var head packed
+	if text := string(raw[4 : 4+n]); head.scan(text) {
+		return Stored{Seq: seq, Subject: head.Subject, Header: head.Header, Data: raw[4+n:]}, nil
+	}
+	head = packed{}
+	if err := json.Unmarshal(raw[4:4+n], &head); err != nil {
+		return Stored{}, fmt.Errorf("reading the copy of event %d: %w", seq, err)
+	}
+	return Stored{Seq: seq, Subject: head.Subject, Header: head.Header, Data: raw[4+n:]}, nil
+}

@@ -1,0 +1,209 @@
+package receipt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"postern/internal/compose"
+	"postern/internal/events"
+	"postern/internal/proof/merkle"
+)
+
+// Office issues receipts. It is safe for concurrent use.
+type Issuer struct {
+	Pool *pgxpool.Pool
+	// Compose opens what is sealed with a message; nil: receipts go without.
+	Compose *compose.Composer
+	Publish func(context.Context, ...events.Event) (uint64, error)
+	Source  string
+	Now     func() time.Time
+}
+
+// A Request says what is asked for, and by whom.
+type Request struct {
+	MessageID    uuid.UUID
+	PortalUserID string
+	Actor        string
+	// Names says whether the asker may see the names of documents.
+	Names bool
+}
+
+var (
+	// ErrNotFound says that there is no such delivery.
+	ErrNotFound = errors.New("that message was not delivered to that portal user")
+	// ErrNotSigned says that the delivery is on the record and in no checkpoint.
+	ErrNotSigned = errors.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
+)
+
+// Issue makes a receipt and puts on the record that it did, before anybody sees it.
+// It waits for the checkpoint that covers what the record says of the delivery now.
+func (o *Issuer) Issue(ctx context.Context, q Request) (*Receipt, error) {
+	found, err := o.find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	r := &Receipt{Format: format, MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Now().UTC().Truncate(time.Microsecond), Events: found}
+	size, err := o.awaitCheckpoint(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.prove(ctx, r, size); err != nil {
+		return nil, err
+	}
+	said, err := tell(q.MessageID, q.PortalUserID, r.Events)
+	if err != nil {
+		return nil, fmt.Errorf("telling what the record says: %w", err)
+	}
+	r.Statement, r.Notice = said.lines, said.notice()
+	if err := o.open(ctx, r, q.Names); err != nil {
+		return nil, err
+	}
+	if r.Digest, err = r.digest(); err != nil {
+		return nil, err
+	}
+	e, err := events.New(o.Source, q.Actor, o.Now(), events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
+		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names})
+	if err != nil {
+		return nil, err
+	}
+	// A crash before this line leaves nothing; after it, a receipt on the record
+	// that perhaps nobody has.
+	if _, err := o.Publish(ctx, e); err != nil {
+		return nil, fmt.Errorf("putting the receipt on the record: %w", err)
+	}
+	return r, nil
+}
+
+// find gathers the events that speak of the delivery, in order.
+func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
+	var chunk int
+	var seq int64
+	var sender string
+	err := o.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
+		JOIN record.deliveries d ON d.message_id = $1 AND d.portal_user_no = u.portal_user_no
+		JOIN record.chunks c ON c.message_id = d.message_id AND c.chunk = d.chunk
+		JOIN record.messages m ON m.message_id = d.message_id
+		WHERE u.portal_user_id = $2`, q.MessageID, q.PortalUserID).Scan(&chunk, &seq, &sender)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for the delivery: %w", err)
+	}
+	rows, err := o.Pool.Query(ctx, `
+		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND (message_id = $1 AND (seq = $2
+			OR type IN ('message.sent', 'message.released', 'audience.resolved', 'message.recalled',
+			            'alerts.accepted', 'alerts.failed', 'alerts.skipped', 'alerts.unknown', 'alerts.reported')
+			OR type IN ('delivery.opened', 'attachment.downloaded') AND actor = $3))
+		UNION ALL
+		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND id = $4
+		ORDER BY seq`, q.MessageID, seq, "portal_user:"+q.PortalUserID, events.IDOf(events.TypeStaffCreated, sender))
+	if err != nil {
+		return nil, fmt.Errorf("reading the events: %w", err)
+	}
+	var all []Event
+	var stored []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
+		s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
+		if err != nil {
+			return err
+		}
+		e, err := events.Parse(s.Header, s.Data)
+		if err == nil && speaksOf(e, q.PortalUserID, chunk) {
+			all = append(all, Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the events: %w", err)
+	}
+	return all, nil
+}
+
+// speaksOf tells whether an event of the message is about the delivery. What is of
+// other chunks, and what names only others, is not: most of a large message's events.
+func speaksOf(e events.Event, portalUser string, chunk int) bool {
+	switch {
+	case e.Chunk != nil && e.Chunk.Index != chunk:
+		return false
+	case e.Type == events.TypeAlertsReported, e.Version == 2 && strings.HasPrefix(string(e.Type), "alerts."):
+		return bytes.Contains(e.Data, []byte(`"portal_user_id":"`+portalUser+`"`)) && namesOf(e, portalUser)
+	}
+	return true
+}
+
+// namesOf tells whether the portal user is among those whose alerts an event is of.
+func namesOf(e events.Event, portalUser string) bool {
+	if e.Type == events.TypeAlertsReported {
+		b, err := events.Decode[events.AlertsReported](e)
+		return err == nil && slices.ContainsFunc(b.Requests, func(r events.ReportedRequest) bool {
+			return slices.ContainsFunc(r.Reports, func(r events.Report) bool { return r.PortalUserID == portalUser })
+		})
+	}
+	b, err := events.Decode[events.AlertOutcome](e)
+	return err == nil && slices.ContainsFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == portalUser })
+}
+
+const checkpointPoll = 200 * time.Millisecond
+
+// awaitCheckpoint takes the first checkpoint that covers all the events.
+func (o *Issuer) awaitCheckpoint(ctx context.Context, r *Receipt) (size int64, err error) {
+	last := r.Events[len(r.Events)-1].Seq
+	for {
+		err := o.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
+		if err == nil {
+			return size, nil
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return 0, fmt.Errorf("reading the checkpoints: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ErrNotSigned
+		case <-time.After(checkpointPoll):
+		}
+	}
+}
+
+func (o *Issuer) prove(ctx context.Context, r *Receipt, size int64) error {
+	hashes := merkle.Hashes(ctx, o.Pool, "record.hashes")
+	for i := range r.Events {
+		proof, err := tlog.ProveRecord(size, int64(r.Events[i].Seq)-1, hashes) // #nosec G115 -- a sequence
+		if err != nil {
+			return fmt.Errorf("proving event %d: %w", r.Events[i].Seq, err)
+		}
+		r.Events[i].Proof = proof
+	}
+	return nil
+}
+
+// open adds what was sealed with the message, unless that was erased.
+func (o *Issuer) open(ctx context.Context, r *Receipt, names bool) error {
+	if o.Compose == nil {
+		return nil
+	}
+	h, err := o.Compose.Header(ctx, r.MessageID)
+	if errors.Is(err, compose.ErrErased) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.Content = &Content{Salt: h.Salt, Documents: []Document{}}
+	for _, a := range h.Attachments {
+		if names {
+			r.Content.Documents = append(r.Content.Documents, Document{a.ID, a.Name})
+		}
+	}
+	return nil
+}

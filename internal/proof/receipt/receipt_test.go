@@ -1,0 +1,275 @@
+package receipt_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/compose/composetest"
+	"postern/internal/directory"
+	"postern/internal/events"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/receipt"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+const body = "Dear you,\nplease read."
+
+// issued is a delivery that was alerted, opened, and taken back, and its receipt.
+type issued struct {
+	*composetest.System
+	office *receipt.Issuer
+	id     uuid.UUID
+	keys   string
+	file   []byte
+}
+
+func newIssued(t *testing.T) *issued {
+	t.Helper()
+	s := composetest.New(t)
+	sender := s.Staff(t, "Ada Sender", access.SendPortalMessage)
+	for _, id := range []string{"pu-1", "pu-2", "pu-3"} {
+		s.PortalUser(t, id)
+	}
+	sent, err := s.Compose.Send(t.Context(), sender, "key", compose.Request{Subject: "Your results", Body: body,
+		Recipients: directory.Selection{PortalUserIDs: []string{"pu-1", "pu-2", "pu-3"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Deliver(t, sent.ID)
+	s.Record(t, "process:test", events.AlertOutcome{MessageID: sent.ID, Chunks: 1, Attempt: 1, Recipients: 3, State: events.AlertAccepted,
+		Exceptions: []events.AlertException{{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertFailed, Reason: "no such mailbox"}}, Requests: []events.AlertRequest{}})
+	s.Record(t, "portal_user:pu-1", events.DeliveryOpened{MessageID: sent.ID, PortalUserID: "pu-1", PortalUserNo: 1})
+	s.Record(t, "portal_user:pu-3", events.DeliveryOpened{MessageID: sent.ID, PortalUserID: "pu-3", PortalUserNo: 3})
+	s.Record(t, sender.Actor(), events.MessageRecalled{MessageID: sent.ID, StaffID: sender.ID, Reason: "wrong document", Opened: 2})
+	keys, err := checkpoint.ReadKeyFile(s.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issued{System: s, id: sent.ID, keys: keys.Verifiers[0],
+		office: &receipt.Issuer{Pool: s.Pool, Compose: s.Compose, Publish: s.Publish, Source: "/api", Now: s.Clock.Now}}
+	i.file = i.issue(t, "pu-1")
+	return i
+}
+
+func (i *issued) issue(t *testing.T, portalUser string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r, err := i.office.Issue(ctx, receipt.Request{MessageID: i.id, PortalUserID: portalUser, Actor: "staff:reviewer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+var update = flag.Bool("update", false, "issue testdata's receipt anew")
+
+// A receipt that was handed out holds for as long as there is this program: testdata
+// has one that was issued in November 2026, and its clinic's key.
+func TestAnOldReceiptHolds(t *testing.T) {
+	t.Parallel()
+	if *update {
+		i := newIssued(t)
+		for name, data := range map[string][]byte{"receipt.json": i.file, "key": []byte(i.keys + "\n")} {
+			if err := os.WriteFile(filepath.Join("testdata", name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	file, err := os.ReadFile("testdata/receipt.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := os.ReadFile("testdata/key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := receipt.Verify(file, string(keys)); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a receipt says, in order, of one delivery and of no other's doings.
+func TestWhatAReceiptSays(t *testing.T) {
+	t.Parallel()
+	i := newIssued(t)
+	r, c, err := receipt.Verify(i.file, i.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Origin != "clinic.example/record" || c.Size < r.Statement[len(r.Statement)-1].Seq {
+		t.Errorf("it stands on %+v", c)
+	}
+	var said []string
+	for _, line := range r.Statement {
+		said = append(said, line.Text)
+	}
+	for n, want := range []string{"Ada Sender is made staff", "send the message: body sha256:", "The audience is frozen: 3",
+		"Portal user pu-1 has the message in the inbox and can read it, as self of patient pt-pu-1", "attempt 1: accepted", "opens the message", "take the message back: wrong document"} {
+		if n >= len(said) || !strings.Contains(said[n], want) {
+			t.Fatalf("line %d should say %q; it says %q", n+1, want, said)
+		}
+	}
+	if !strings.Contains(r.Notice, "name 2 other portal users") {
+		t.Errorf("its notice is %q", r.Notice)
+	}
+	if other, _, err := receipt.Verify(i.issue(t, "pu-2"), i.keys); err != nil || !strings.Contains(other.Statement[4].Text, "failed: no such mailbox") || len(other.Statement) != 6 {
+		t.Errorf("of the other it says %+v, %v", other, err)
+	}
+	// That both were issued is on the record, with what digest.
+	i.Settle(t)
+	var n int
+	if err := i.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.events WHERE type = 'receipt.issued' AND actor = 'staff:reviewer' AND projected`).Scan(&n); err != nil || n != 2 {
+		t.Errorf("the record knows of %d receipts, %v", n, err)
+	}
+}
+
+// A file is what was sent or it is not; once the content was erased, nobody can
+// tell of a text any more, and the rest is proved as before.
+func TestWhetherThatIsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	i := newIssued(t)
+	r, _, err := receipt.Verify(i.file, i.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{body: true, body + " ": false, "": false} {
+		if got, err := r.IsBody([]byte(text)); got != want || err != nil {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	if _, sent, err := r.IsDocument([]byte("x")); sent || err != nil {
+		t.Errorf("a document that was never sent: %v, %v", sent, err)
+	}
+	i.Erase(t, i.id)
+	if r, _, err = receipt.Verify(i.issue(t, "pu-1"), i.keys); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.IsBody([]byte(body)); err == nil || !strings.Contains(err.Error(), "erased") {
+		t.Errorf("after the erasure: %v", err)
+	}
+}
+
+// Any byte that is changed is found, unless the file says the same without it: a
+// space between members.
+func TestAChangedByteIsFound(t *testing.T) {
+	t.Parallel()
+	i := newIssued(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		changed := append([]byte(nil), i.file...)
+		changed[rapid.IntRange(0, len(changed)-1).Draw(rt, "at")] = rapid.Byte().Draw(rt, "byte")
+		r, _, err := receipt.Verify(changed, i.keys)
+		if err != nil {
+			return
+		}
+		again, err := r.Encode()
+		if err != nil || string(again) != string(i.file) {
+			rt.Errorf("it holds, and says something else: %v", err)
+		}
+	})
+}
+
+// Whoever forges one knows how the digest is made. What the events say can't be
+// changed all the same.
+func TestForgeries(t *testing.T) {
+	t.Parallel()
+	i := newIssued(t)
+	for name, forge := range map[string]func(*receipt.Receipt){
+		"another opening time":       func(r *receipt.Receipt) { r.Statement[5].Time = r.Statement[5].Time.Add(time.Hour) },
+		"a line taken out":           func(r *receipt.Receipt) { r.Statement = r.Statement[:6] },
+		"an event taken for another": func(r *receipt.Receipt) { r.Events[3].Seq++ },
+		"a body changed":             func(r *receipt.Receipt) { r.Events[3].Data = strings.Replace(r.Events[3].Data, "pu-1", "pu-9", 1) },
+		"a time changed":             func(r *receipt.Receipt) { r.Events[5].Header["ce-time"][0] = "2020-01-01T00:00:00.000000Z" },
+		"a header added":             func(r *receipt.Receipt) { r.Events[5].Header["Nats-Note"] = []string{"x"} },
+		"the notice softened":        func(r *receipt.Receipt) { r.Notice = "For everybody." },
+		"another portal user":        func(r *receipt.Receipt) { r.PortalUserID = "pu-3" },
+		"another message":            func(r *receipt.Receipt) { r.MessageID = uuid.New() },
+		"a shorter proof":            func(r *receipt.Receipt) { r.Events[0].Proof = r.Events[0].Proof[1:] },
+		"no delivery":                func(r *receipt.Receipt) { r.Events = r.Events[:3]; r.Statement = r.Statement[:3] },
+		"another salt":               func(r *receipt.Receipt) { r.Content.Salt[0] ^= 1 },
+		"an event twice":             func(r *receipt.Receipt) { r.Events = append(r.Events, r.Events[6]) },
+	} {
+		r, err := receipt.Parse(i.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forge(r)
+		file, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := receipt.Verify(file, i.keys); !errors.Is(err, receipt.ErrWrong) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAnotherKey(t *testing.T) {
+	t.Parallel()
+	i := newIssued(t)
+	file := filepath.Join(t.TempDir(), "key")
+	if _, err := checkpoint.CreateKeyFile(file, "clinic.example/record"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := checkpoint.ReadKeyFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := receipt.Verify(i.file, other.Verifiers[0]); !errors.Is(err, receipt.ErrWrong) {
+		t.Errorf("it says %v", err)
+	}
+	// After a rotation both keys verify it, and the new one alone does not.
+	renewed, err := checkpoint.Rotate(i.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := receipt.Verify(i.file, strings.Join(renewed.Verifiers, "\n")); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := receipt.Verify(i.file, renewed.Verifiers[0]); err == nil {
+		t.Error("a key verifies what it never signed")
+	}
+}
+
+func TestWhatHasNoReceipt(t *testing.T) {
+	t.Parallel()
+	i := newIssued(t)
+	for name, q := range map[string]receipt.Request{
+		"another message":     {MessageID: uuid.New(), PortalUserID: "pu-1"},
+		"another portal user": {MessageID: i.id, PortalUserID: "pu-9"},
+	} {
+		if _, err := i.office.Issue(t.Context(), q); !errors.Is(err, receipt.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Rewritten by another tool, with other spaces and in another order, it still holds.
+	var anything any
+	if err := json.Unmarshal(i.file, &anything); err != nil {
+		t.Fatal(err)
+	}
+	compact, err := json.Marshal(anything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := receipt.Verify(compact, i.keys); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,167 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"postern/internal/events"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/merkle"
+	"postern/internal/recorder"
+)
+
+// trace follows each message from its send over its audience to its deliveries and
+// alerts, and names the event at which the thread breaks. Which portal user opened
+// what is left to the tables: see [Verifier.relations].
+type trace map[uuid.UUID]*thread
+
+// thread is what the events of one message have said so far.
+type thread struct {
+	seq        uint64 // of message.sent
+	audience   *events.AudienceResolved
+	chunks     []int32   // deliveries of each
+	deliveries int       // in all
+	manifest   hash.Hash // over the digests of the chunks; nil once it was compared
+}
+
+func (t trace) add(e recorder.Replayed) error {
+	id := e.Event.MessageID
+	if id == uuid.Nil {
+		return nil
+	}
+	m := t[id]
+	if e.Event.Type == events.TypeMessageSent {
+		if m == nil {
+			t[id] = &thread{seq: e.Seq, manifest: sha256.New()}
+		}
+		return nil
+	}
+	if m == nil {
+		return fmt.Errorf("%s of message %s, which nobody sent before it", e.Event.Type, id)
+	}
+	switch e.Event.Type {
+	case events.TypeAudienceResolved:
+		return m.resolve(e.Event)
+	case events.TypeDeliveriesCreated:
+		return m.deliver(e)
+	case events.TypeFanoutCompleted:
+		return m.complete(e.Event)
+	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
+		return m.alert(e.Event)
+	}
+	return nil
+}
+
+func (m *thread) resolve(e events.Event) error {
+	a, err := events.Decode[events.AudienceResolved](e)
+	if err == nil && m.audience == nil {
+		m.audience = &a
+	}
+	return err
+}
+
+func (m *thread) deliver(e recorder.Replayed) error {
+	switch n := e.Event.Chunk.Index; {
+	case m.audience == nil:
+		return fmt.Errorf("deliveries of message %s, whose audience was never frozen", e.Event.MessageID)
+	case n < len(m.chunks) && int(m.chunks[n]) == e.Recipients:
+		return nil // told twice
+	case n != len(m.chunks) || n >= m.audience.Chunks:
+		return fmt.Errorf("chunk %d of message %s, where chunk %d of %d was due", n, e.Event.MessageID, len(m.chunks), m.audience.Chunks)
+	}
+	m.chunks = append(m.chunks, int32(e.Recipients)) // #nosec G115 -- a chunk has a thousand
+	m.deliveries += e.Recipients
+	digest := sha256.Sum256(e.Data)
+	m.manifest.Write(digest[:])
+	return nil
+}
+
+func (m *thread) complete(e events.Event) error {
+	if m.audience == nil {
+		return fmt.Errorf("the end of message %s, whose audience was never frozen", e.MessageID)
+	}
+	if m.deliveries != m.audience.Count || len(m.chunks) != m.audience.Chunks {
+		return fmt.Errorf("message %s has %d deliveries in %d chunks, and its audience %d in %d", e.MessageID, m.deliveries, len(m.chunks), m.audience.Count, m.audience.Chunks)
+	}
+	if m.manifest == nil {
+		return nil // told twice
+	}
+	if got := "sha256:" + hex.EncodeToString(m.manifest.Sum(nil)); got != m.audience.ManifestDigest {
+		return fmt.Errorf("the deliveries of message %s are not the audience that was frozen", e.MessageID)
+	}
+	m.manifest = nil
+	return nil
+}
+
+func (m *thread) alert(e events.Event) error {
+	if e.Chunk == nil || e.Chunk.Index >= len(m.chunks) {
+		return fmt.Errorf("%s of message %s, for a chunk that was never delivered", e.Type, e.MessageID)
+	}
+	return nil
+}
+
+// load tells what came before a checkpoint of the messages that are spoken of after
+// it: their events are read from the copy, and each is held against the checkpoint.
+func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.Checkpoint, hashes tlog.HashReader) error {
+	rows, err := pool.Query(ctx, `SELECT seq, stored FROM record.events e WHERE seq <= $1 AND repeats IS NULL
+		AND type IN ('message.sent', 'audience.resolved', 'deliveries.created', 'fanout.completed')
+		AND message_id IN (SELECT message_id FROM record.events WHERE seq > $1) ORDER BY seq`, since.Size)
+	if err != nil {
+		return fmt.Errorf("reading what came before: %w", err)
+	}
+	type row struct {
+		Seq    int64
+		Stored []byte
+	}
+	before, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		return fmt.Errorf("reading what came before: %w", err)
+	}
+	for _, r := range before {
+		s, err := merkle.Unpack(uint64(r.Seq), r.Stored) // #nosec G115 -- a sequence
+		if err != nil {
+			return err
+		}
+		size := int64(since.Size) // #nosec G115 -- parsed as 63 bits
+		proof, err := tlog.ProveRecord(size, r.Seq-1, hashes)
+		if err == nil {
+			err = tlog.CheckRecord(proof, size, since.Root, r.Seq-1, tlog.Hash(merkle.Leaf(&s)))
+		}
+		if err != nil {
+			return fmt.Errorf("event %d, from before the checkpoint, is not what it was then: %w", r.Seq, err)
+		}
+		if err := t.add(recorder.Look(&s)); err != nil {
+			return fmt.Errorf("event %d, from before the checkpoint: %w", r.Seq, err)
+		}
+	}
+	return nil
+}
+
+// relations looks for openings, downloads and alerts of deliveries that there are
+// not, in tables that were held against the record before.
+func (v *Verifier) relations(ctx context.Context) error {
+	for _, table := range []string{"opens", "downloads", "alert_exceptions"} {
+		var message uuid.UUID
+		var portalUser int32
+		err := v.Pool.QueryRow(ctx, `SELECT x.message_id, x.portal_user_no FROM record.`+table+` x
+			LEFT JOIN record.deliveries d USING (message_id, portal_user_no)
+			WHERE d.message_id IS NULL ORDER BY 1, 2 LIMIT 1`).Scan(&message, &portalUser)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("tracing %s: %w", table, err)
+		}
+		v.fault("record."+table, 0, "message %s was never delivered to portal user number %d", message, portalUser)
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package verify_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/store/storetest"
+)
+
+// rewrite makes the stream anew from what it holds, as somebody could who owns the
+// server: its files are whole, and say something else.
+func (c *clinic) rewrite(change func([]eventlog.Stored) []eventlog.Stored) {
+	c.t.Helper()
+	var all []eventlog.Stored
+	c.serve(func(log *eventlog.Log) {
+		state := must(log.State(c.t.Context()))(c.t)
+		for seq := uint64(1); seq <= state.Last; seq++ {
+			all = append(all, must(log.Get(c.t.Context(), seq))(c.t))
+		}
+	})
+	c.nats = c.t.TempDir()
+	c.serve(func(log *eventlog.Log) {
+		for _, s := range change(all) {
+			msg := natsMsg(s)
+			if _, err := log.JetStream().PublishMsg(c.t.Context(), msg); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	})
+}
+
+// A record of two messages, signed twice and sealed, into which somebody reaches:
+// each time it is said what is wrong, and where.
+func TestTampering(t *testing.T) {
+	t.Parallel()
+	const chunk = 3 // the first message's first chunk
+	for name, c := range map[string]struct {
+		tamper func(*clinic)
+		where  string // of the first fault
+		says   string
+	}{
+		"nothing": {func(*clinic) {}, "", ""},
+		"one byte of a stored event in the stream's files": {func(c *clinic) {
+			file := must(filepath.Glob(filepath.Join(c.nats, "jetstream", "*", "streams", eventlog.Stream, "msgs", "*.blk")))(c.t)[0]
+			data := must(os.ReadFile(file))(c.t)
+			data[bytes.Index(data, []byte(`"recipients":[["pu-1"`))+20] = '9'
+			if err := os.WriteFile(file, data, 0o600); err != nil {
+				c.t.Fatal(err)
+			}
+		}, "event ", "missing from the stream"},
+		"one byte of a stored event, by the server's owner": {func(c *clinic) {
+			c.rewrite(func(all []eventlog.Stored) []eventlog.Stored {
+				all[chunk-1].Data = bytes.Replace(all[chunk-1].Data, []byte("pu-1"), []byte("pu-9"), 1)
+				return all
+			})
+		}, "event 3", "does not say what the copy"},
+		"a header of a stored event": {func(c *clinic) {
+			c.rewrite(func(all []eventlog.Stored) []eventlog.Stored {
+				all[0].Header.Set("ce-actor", "staff:eve")
+				return all
+			})
+		}, "event 1", "does not say what the copy"},
+		"an event dropped": {func(c *clinic) {
+			c.rewrite(func(all []eventlog.Stored) []eventlog.Stored { return append(all[:4], all[5:]...) })
+		}, "event 18", "is missing from the stream"},
+		"the last event dropped": {func(c *clinic) {
+			c.rewrite(func(all []eventlog.Stored) []eventlog.Stored { return all[:len(all)-1] })
+		}, "event 18", "is missing from the stream"},
+		"two events swapped": {func(c *clinic) {
+			c.rewrite(func(all []eventlog.Stored) []eventlog.Stored { all[6], all[7] = all[7], all[6]; return all })
+		}, "event 7", "does not say what the copy"},
+		"a row in Postgres": {func(c *clinic) {
+			c.exec(`UPDATE record.messages SET sent_at = sent_at + interval '1 day' WHERE message_id = (SELECT max(message_id::text)::uuid FROM record.messages)`)
+		}, "record.messages", "is changed"},
+		"an opening deleted": {func(c *clinic) {
+			c.exec(`DELETE FROM record.opens WHERE message_id = (SELECT max(message_id::text)::uuid FROM record.opens)`)
+		}, "record.opens", "is missing"},
+		"a delivery deleted": {func(c *clinic) { c.exec(`DELETE FROM record.deliveries WHERE portal_user_no = 2`) },
+			"record.deliveries (event 3)", "portal user number 2 is missing"},
+		"all deliveries of a chunk deleted": {func(c *clinic) { c.exec(`DELETE FROM record.deliveries WHERE chunk = 1`) },
+			"record.deliveries (event 4)", "portal user number 4 is missing"},
+		"a delivery made up": {func(c *clinic) {
+			c.exec(`INSERT INTO record.deliveries SELECT message_id, 99, chunk, patient_nos FROM record.deliveries WHERE portal_user_no = 3`)
+		}, "record.deliveries (event 3)", "portal user number 99 is not of the record"},
+		"a delivery's patients": {func(c *clinic) { c.exec(`UPDATE record.deliveries SET patient_nos = '{7}' WHERE portal_user_no = 5`) },
+			"record.deliveries (event 4)", "portal user number 5 is changed"},
+		"the copy of an event": {func(c *clinic) {
+			c.exec(`UPDATE record.events SET stored = (SELECT stored FROM record.events WHERE seq = 3) WHERE seq = 4`)
+		}, "record.events (event 4)", "was changed"},
+		"an event's copy and its leaf deleted": {func(c *clinic) { c.exec(`DELETE FROM record.events WHERE seq = 4`) }, "event 4", "does not say what the copy"},
+		"a hash of the tree":                   {func(c *clinic) { c.exec(`UPDATE record.hashes SET hash = sha256('x') WHERE idx = 5`) }, "record.hashes", "idx 5"},
+		"a checkpoint forged with another key": {func(c *clinic) {
+			other := filepath.Join(c.t.TempDir(), "key")
+			must(checkpoint.CreateKeyFile(other, "clinic.example/record"))(c.t)
+			forged := must(checkpoint.Checkpoint{Size: 4}.Sign(must(checkpoint.ReadKeyFile(other))(c.t).Signer))(c.t)
+			c.exec(`INSERT INTO app.checkpoints (size, root, signed) VALUES (4, sha256('x'), $1)`, forged)
+		}, "checkpoint 3 in Postgres", "not signed by a known key"},
+		"a checkpoint of another history, with the stolen key": {func(c *clinic) {
+			forged := must(checkpoint.Checkpoint{Size: 4}.Sign(c.keys().Signer))(c.t)
+			c.exec(`INSERT INTO app.checkpoints (size, root, signed) VALUES (4, sha256('x'), $1)`, forged)
+		}, "checkpoint 3 in Postgres", "is not what was signed"},
+		"a checkpoint in the archive": {func(c *clinic) { c.spoil("checkpoints") }, "the archive's checkpoints/", "not signed"},
+		"a segment in the archive":    {func(c *clinic) { c.spoil("segments") }, "the archive's segments/", "not what its name says"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clinic := newClinic(t)
+			clinic.says(blast(t, 2)...)
+			clinic.says(blast(t, 3)...)
+			clinic.seal()
+			c.tamper(clinic)
+			report := clinic.verify(clinic.url, nil)
+			if c.where == "" {
+				if !report.OK || report.Checkpoints != 2 || report.Segments == 0 || report.Deliveries != 15 || report.Signed != 18 {
+					t.Errorf("it says %+v", report)
+				}
+				return
+			}
+			if report.OK {
+				t.Fatal("nothing was found")
+			}
+			if first := report.Faults[0]; !strings.HasPrefix(first.Where, c.where) || !strings.Contains(first.String(), c.says) {
+				t.Errorf("first it says %q, of %d", first, len(report.Faults))
+			}
+		})
+	}
+}
+
+// spoil changes one byte of the first file below a folder of the archive.
+func (c *clinic) spoil(folder string) {
+	c.t.Helper()
+	file := must(filepath.Glob(filepath.Join(c.archive, folder, "*")))(c.t)[0]
+	if info := must(os.Stat(file))(c.t); info.IsDir() {
+		file = must(filepath.Glob(filepath.Join(file, "*")))(c.t)[0]
+	}
+	data := must(os.ReadFile(file))(c.t)
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Somebody owns both stores and puts yesterday's copies of both in their place:
+// they agree with one another, and only what was signed since knows better.
+func TestRolledBackToYesterday(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	c.says(blast(t, 2)...)
+	yesterday := copyTree(t, c.nats)
+	// Another recorder makes of the longer stream what this one would have.
+	c.serve(func(log *eventlog.Log) {
+		last := must(log.Publish(t.Context(), blast(t, 3)...))(t)
+		c.record(log, storetest.New(t), last)
+	})
+	c.nats = yesterday
+	report := c.verify(c.url, nil)
+	if report.OK {
+		t.Fatal("nothing was found")
+	}
+	if first := report.Faults[0]; first.Seq != 9 || !strings.Contains(first.What, "events 9 to 18 are gone") {
+		t.Errorf("first it says %q", first)
+	}
+	if !strings.Contains(report.Advice, "end at event 8: both were put back to then") {
+		t.Errorf("it advises %s", report.Advice)
+	}
+}
+
+// With a checkpoint that was verified before, only what came after is looked at,
+// and it is found as well.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t)
+	first := blast(t, 2)
+	c.says(first[:3]...) // in the middle of the first message
+	before := c.newest()
+	c.says(append(first[3:], blast(t, 3)...)...)
+	report := c.verify(c.url, before)
+	if !report.OK || report.From != 4 || report.To != 18 || report.Deliveries != 12 || report.Checkpoints != 1 {
+		t.Errorf("it says %+v", report)
+	}
+	c.exec(`DELETE FROM record.deliveries WHERE chunk = 1 AND portal_user_no = 6`)
+	report = c.verify(c.url, before)
+	if report.OK || report.Faults[0].Where != "record.deliveries (event 4)" {
+		t.Errorf("of a deleted delivery it says %+v", report)
+	}
+	c.exec(`UPDATE record.hashes SET hash = sha256('x') WHERE idx = 0`)
+	c.exec(`UPDATE record.hashes SET hash = sha256('x') WHERE idx = 2`)
+	c.serve(func(log *eventlog.Log) {
+		// A tree that does not come to the checkpoint is nothing to go on from.
+		v := c.verifier(log, before)
+		if _, err := v.Run(t.Context()); err == nil {
+			t.Error("it went on from another tree")
+		}
+	})
+}
+
+// The thread from send to alert: what has nothing before it is named.
+func TestTraces(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		of   func([]events.Event) []events.Event
+		says string
+	}{
+		"deliveries without an audience": {func(b []events.Event) []events.Event { return append(b[:1:1], b[2:]...) }, "audience was never frozen"},
+		"a chunk left out":               {func(b []events.Event) []events.Event { return append(b[:2:2], b[3:]...) }, "where chunk 0 of 2 was due"},
+		"a message that nobody sent":     {func(b []events.Event) []events.Event { return b[1:] }, "nobody sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clinic := newClinic(t)
+			clinic.says(c.of(blast(t, 2))...)
+			report := clinic.verify(clinic.url, nil)
+			if report.OK || !strings.Contains(report.Faults[0].What, c.says) {
+				t.Errorf("it says %+v", report.Faults)
+			}
+		})
+	}
+}

@@ -1,0 +1,29 @@
+package export_test
+
+import (
+	"io"
+	"testing"
+
+	"postern/internal/record/export"
+	"postern/internal/record/query"
+)
+
+// How many events a second come to each form of file.
+func BenchmarkExport(b *testing.B) {
+	const n = 50_000
+	room := &query.Reader{Pool: full(b, n), Publish: unpublished, Source: "/api"}
+	for _, format := range []export.Format{export.CSV, export.NDJSON, export.FHIR} {
+		b.Run(string(format), func(b *testing.B) {
+			for b.Loop() {
+				begun, err := (&export.Exporter{Room: room}).Begin(b.Context(), reviewer, query.Filter{}, format)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := begun.Write(b.Context(), io.Discard); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

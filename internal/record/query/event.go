@@ -1,0 +1,70 @@
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/events"
+	"postern/internal/proof/merkle"
+)
+
+// Whole is an event with all that stands on the record.
+type Whole struct {
+	Entry
+	Subject string
+	Headers map[string][]string
+	Body    json.RawMessage // as stored, to the byte
+	Leaf    []byte          // of the Merkle tree: [merkle.Leaf]
+	// Projected is false where the event changed nothing: it repeats another, came too
+	// late, or was parked.
+	Projected bool
+}
+
+// Event is what the event says, for [events.Decode].
+func (w *Whole) Event() (events.Event, error) { return events.Parse(w.Headers, w.Body) }
+
+// Event gives one event whole, or [ErrNotFound]. It was recorded as read by who.
+func (r *Reader) Event(ctx context.Context, who Actor, seq uint64) (Whole, error) {
+	w, err := r.event(ctx, seq)
+	if err != nil {
+		return Whole{}, err
+	}
+	reading := newReading(events.ReadEvent, Filter{})
+	reading.Seq, reading.Count = seq, 1
+	if err := r.recordRead(ctx, who, reading); err != nil {
+		return Whole{}, err
+	}
+	return w, nil
+}
+
+func (r *Reader) event(ctx context.Context, seq uint64) (w Whole, err error) {
+	if seq >= 1<<63 {
+		return w, ErrNotFound
+	}
+	at := int64(seq) // #nosec G115 -- bounded above
+	names, err := staffNames(ctx, r.Pool)
+	if err != nil {
+		return w, err
+	}
+	rows, err := r.Pool.Query(ctx, selectEntries, []int64{at})
+	if err == nil {
+		w.Entry, err = pgx.CollectExactlyOneRow(rows, scanEntry(names))
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return w, ErrNotFound
+	}
+	if err != nil {
+		return w, fmt.Errorf("reading event %d: %w", seq, err)
+	}
+	var copied []byte
+	if err := r.Pool.QueryRow(ctx, `SELECT leaf, projected, stored FROM record.events WHERE seq = $1`, at).Scan(&w.Leaf, &w.Projected, &copied); err != nil {
+		return w, fmt.Errorf("reading event %d: %w", seq, err)
+	}
+	s, err := merkle.Unpack(seq, copied)
+	w.Subject, w.Headers, w.Body = s.Subject, s.Header, s.Data
+	return w, err
+}

@@ -1,0 +1,235 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/content"
+	"postern/internal/events"
+)
+
+var (
+	// ErrNotFound says that there is no such erasure.
+	ErrNotFound = errors.New("there is no such erasure")
+	// ErrGoingOut says that a message is on its way still.
+	ErrGoingOut = errors.New("the message has not gone out yet: wait until it has, or cancel it")
+	// ErrAsked says that somebody asked for it before.
+	ErrAsked = errors.New("the erasure of this message was asked for before")
+	// ErrOwn says that one person can't be both of the two.
+	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
+	// ErrTooNew says that somebody was made an administrator after it was asked for.
+	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
+	// ErrKeysLeft says that an erasure is recorded while keys are still there. No reader uses
+	// them, and [Office.Sweep] destroys them.
+	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
+		"but not all of its keys could be destroyed yet. That is tried again every few minutes: you need do nothing")
+	// ErrSettled says that somebody else was faster.
+	ErrSettled = errors.New("this erasure was settled before")
+)
+
+// Ask asks, in the name of an actor, that the content of a message be destroyed. It
+// destroys nothing.
+func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, reason string) (Erasure, error) {
+	if err := compose.CheckReason(reason); err != nil {
+		return Erasure{}, err
+	}
+	if err := o.mayBeErased(ctx, message); err != nil {
+		return Erasure{}, err
+	}
+	asked := events.ErasureRequested{ErasureID: uuid.New(), MessageID: message, Reason: reason}
+	if err := o.record(ctx, actor, asked); err != nil {
+		return Erasure{}, err
+	}
+	stands, err := o.Of(ctx, message)
+	if err == nil && stands.ID != asked.ErasureID { // of two who ask at once, the record has one
+		err = ErrAsked
+	}
+	return stands, err
+}
+
+// mayBeErased refuses a message that there is not, whose fan-out still needs its keys,
+// or for which it was asked before.
+func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
+	var over bool
+	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, message).Scan(&over)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return compose.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("reading what has become of message %s: %w", message, err)
+	case !over:
+		return ErrGoingOut
+	}
+	if _, err = o.Of(ctx, message); errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = ErrAsked
+	}
+	return err
+}
+
+// Approve agrees to an erasure, and carries it out. It wants somebody else than who
+// asked, who managed staff already then: nobody makes a second person to agree with.
+func (o *Retention) Approve(ctx context.Context, staff access.Subject, id uuid.UUID) (Erasure, error) {
+	if err := access.Allow(staff, access.EraseContent); err != nil {
+		return Erasure{}, err
+	}
+	e, err := o.Find(ctx, id)
+	if err != nil {
+		return Erasure{}, err
+	}
+	if err := o.mayApprove(ctx, staff, e); err != nil {
+		return e, err
+	}
+	years, _, err := o.Years(ctx)
+	if err != nil {
+		return e, err
+	}
+	actor := staff.Actor()
+	err = o.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
+		Early: o.now().Before(e.KeptUntil(years))})
+	if err != nil {
+		return e, err
+	}
+	if e, err = o.Find(ctx, id); err != nil {
+		return e, err
+	}
+	if e.Status != "erased" || *e.SettledBy != actor {
+		return e, ErrSettled
+	}
+	// It counts from here. A crash before the keys are destroyed leaves that to Sweep.
+	return e, o.destroy(ctx, e.MessageID)
+}
+
+func (o *Retention) mayApprove(ctx context.Context, staff access.Subject, e Erasure) error {
+	switch {
+	case e.RequestedBy == staff.Actor():
+		return ErrOwn
+	case e.Status != "requested":
+		return ErrSettled
+	}
+	var since time.Time
+	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
+		staff.ID, string(access.ManageStaff)).Scan(&since)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("reading since when somebody may agree: %w", err)
+	}
+	if err != nil || since.After(e.RequestedAt) {
+		return ErrTooNew
+	}
+	return nil
+}
+
+// KeptUntil is when the content has been kept for so many years.
+func (e Erasure) KeptUntil(years int) time.Time { return e.SentAt.AddDate(years, 0, 0) }
+
+// Withdraw takes a request back, or turns it down.
+func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Erasure, error) {
+	e, err := o.Find(ctx, id)
+	if err != nil {
+		return e, err
+	}
+	if e.Status != "requested" {
+		return e, ErrSettled
+	}
+	if err := o.record(ctx, actor, events.ErasureWithdrawn{ErasureID: e.ID, MessageID: e.MessageID}); err != nil {
+		return e, err
+	}
+	if e, err = o.Find(ctx, id); err == nil && e.Status != "withdrawn" {
+		err = ErrSettled
+	}
+	return e, err
+}
+
+// destroy destroys every key that opens something of a message, in Postgres and in the
+// content store: its own, with which go those of its documents in the sealed header; those
+// of its uploads; its manifest's; and a draft that is a copy of it, with the copies of its
+// documents. The message's own is the first: what makes a copy locks it. The body and the
+// manifest go with them: a failover of
+// Postgres can bring back a row, and for a moment, until the recorder has come to the
+// erasure again, the row looks as if it counted.
+func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
+	err := o.destroyRows(ctx, message)
+	for _, name := range []content.Name{content.KeysOf(message), content.ManifestKeysOf(message), content.BodyOf(message), content.ManifestOf(message)} {
+		err = errors.Join(err, o.Content.Delete(ctx, name))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: destroying the keys of message %s: %w", ErrKeysLeft, message, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.destroyed == nil {
+		o.destroyed = map[uuid.UUID]bool{}
+	}
+	o.destroyed[message] = true
+	return nil
+}
+
+func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
+	return pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`DELETE FROM app.message_content WHERE message_id = $1`,
+			`DELETE FROM app.attachments WHERE copy_of = $1`,
+			`DELETE FROM app.drafts WHERE copy_of = $1`,
+			`DELETE FROM app.attachments WHERE attachment_id IN (SELECT (a->>'attachment_id')::uuid
+				FROM record.messages, jsonb_array_elements(attachments) a WHERE message_id = $1)`,
+			`DELETE FROM app.manifest_keys WHERE message_id = $1`,
+		} {
+			if _, err := tx.Exec(ctx, sql, message); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Sweep destroys the keys of all that the record says was erased: keys that a crash left,
+// or that a failover or a backup brought back. Each process looks at each erasure once in
+// its life, and again where rows are there. Call it at the start of a process and every
+// few minutes.
+func (o *Retention) Sweep(ctx context.Context) error {
+	rows, err := o.Pool.Query(ctx, `SELECT e.message_id,
+		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
+		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)
+		OR EXISTS (SELECT FROM app.drafts d WHERE d.copy_of = e.message_id)
+		OR EXISTS (SELECT FROM app.attachments a WHERE a.copy_of = e.message_id)
+		FROM record.erasures e WHERE e.status = 'erased'`)
+	if err != nil {
+		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
+	}
+	var message uuid.UUID
+	var left []uuid.UUID
+	var there bool
+	_, err = pgx.ForEachRow(rows, []any{&message, &there}, func() error {
+		if there || !o.isDestroyed(message) {
+			left = append(left, message)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
+	}
+	for _, message := range left {
+		if failed := o.destroy(ctx, message); failed != nil {
+			err = errors.Join(err, failed) // one that fails keeps none of the others
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+func (o *Retention) isDestroyed(message uuid.UUID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.destroyed[message]
+}

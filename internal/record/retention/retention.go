@@ -1,0 +1,148 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/compose"
+	"postern/internal/content"
+	"postern/internal/events"
+)
+
+// Floor is for how many years content is kept where nothing else was said: what HIPAA
+// wants of the documentation of disclosures (45 CFR 164.316(b)(2), 164.528).
+const Floor = 6
+
+// An Office looks after what is kept. Only Now may be left out.
+type Retention struct {
+	// Pool connects as postern_api or as the login user.
+	Pool *pgxpool.Pool
+	// Publish puts events on the record and returns the sequence of the last once
+	// they are durable; Wait returns once that can be read in Postgres.
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	Wait    func(ctx context.Context, seq uint64) error
+	// Source is the process, as events name it: "/api".
+	Source string
+	// Content keeps copies of keys, which go with an erasure. Asking for one and looking
+	// at them does without.
+	Content *content.Store
+	Now     func() time.Time
+
+	mu        sync.Mutex
+	destroyed map[uuid.UUID]bool // the erasures that this process has carried out
+}
+
+// patience is how long somebody is kept waiting for the record.
+const patience = 10 * time.Second
+
+func (o *Retention) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
+
+// Years is for how many years content is kept, as the record says, and the event that
+// said so, 0 where none has.
+func (o *Retention) Years(ctx context.Context) (years int, since uint64, err error) {
+	err = o.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Floor, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading for how long content is kept: %w", err)
+	}
+	return years, since, nil
+}
+
+// Declare puts the setting on the record where it is another than the record has. Call
+// it at the start of a process. Several at once say the same event.
+func (o *Retention) Declare(ctx context.Context, actor string, years int) error {
+	before, since, err := o.Years(ctx)
+	if err != nil || years == before {
+		return err
+	}
+	return o.record(ctx, actor, events.RetentionChanged{Years: years, Before: before, After: since})
+}
+
+// record publishes a fact, and waits until what the record makes of it can be read.
+func (o *Retention) record(ctx context.Context, actor string, fact events.Body) error {
+	e, err := events.New(o.Source, actor, o.now(), fact)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	seq, err := o.Publish(ctx, e)
+	if err == nil {
+		err = o.Wait(ctx, seq)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: recording %s: %w", compose.ErrUnavailable, e.Type, err)
+	}
+	return nil
+}
+
+// An Erasure is the end of a message's content: asked for, agreed to, or not.
+type Erasure struct {
+	ID          uuid.UUID
+	MessageID   uuid.UUID
+	Seq         uint64 // of the event that asked for it
+	Status      string // requested, erased, withdrawn
+	Reason      string
+	RequestedBy string // actors, as events name them
+	RequestedAt time.Time
+	SettledBy   *string
+	SettledAt   *time.Time
+	Early       bool // erased before the retention had passed
+	SentAt      time.Time
+}
+
+const selectErasures = `SELECT e.erasure_id, e.message_id, e.seq, e.status, e.reason, e.requested_by, e.requested_at,
+	e.settled_by, e.settled_at, e.early, m.sent_at FROM record.erasures e JOIN record.messages m USING (message_id) `
+
+func (o *Retention) erasures(ctx context.Context, where string, args ...any) ([]Erasure, error) {
+	rows, err := o.Pool.Query(ctx, selectErasures+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading erasures: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Erasure])
+	if err != nil {
+		return nil, fmt.Errorf("reading erasures: %w", err)
+	}
+	return found, nil
+}
+
+// List gives up to limit erasures, the newest first, from those asked for before an
+// event on; 0 is from the newest.
+func (o *Retention) List(ctx context.Context, before uint64, limit int) ([]Erasure, error) {
+	return o.erasures(ctx, `WHERE $1::bigint = 0 OR e.seq < $1 ORDER BY e.seq DESC LIMIT $2`, int64(before), limit) // #nosec G115 -- a sequence
+}
+
+// Find gives one erasure, or [ErrNotFound].
+func (o *Retention) Find(ctx context.Context, id uuid.UUID) (Erasure, error) {
+	return only(o.erasures(ctx, `WHERE e.erasure_id = $1`, id))
+}
+
+// Of gives what was asked for, or done, about a message, or [ErrNotFound]. Requests
+// that were withdrawn don't count.
+func (o *Retention) Of(ctx context.Context, message uuid.UUID) (Erasure, error) {
+	return only(o.erasures(ctx, `WHERE e.message_id = $1 AND e.status <> 'withdrawn'`, message))
+}
+
+func only(found []Erasure, err error) (Erasure, error) {
+	if err != nil {
+		return Erasure{}, err
+	}
+	if len(found) == 0 {
+		return Erasure{}, ErrNotFound
+	}
+	return found[0], nil
+}

@@ -1,0 +1,126 @@
+package recorder
+
+import "postern/internal/events"
+
+func isOutcome(t events.Type) bool {
+	switch t {
+	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
+		return true
+	}
+	return false
+}
+
+// outcome projects what one attempt at a chunk's alerts came to. A thousand
+// recipients of one state are one row; only the exceptions have rows.
+//
+// The first outcome of a chunk counts. One thing may follow it: the answer to an
+// attempt that was declared unknown, when it arrives after all. Where the chunk is
+// unknown it replaces that of everybody but those whose alert a replay has repeated
+// meanwhile; where single recipients are, it replaces theirs: see [standing.then] and
+// docs/states.md.
+func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	c, ok := b.chunks[chunkKey{e.MessageID, e.Chunk}]
+	var repeated map[int32]standing
+	switch {
+	case !ok:
+		return park("no deliveries.created of chunk %d stands before it", e.Chunk)
+	case e.Recipients != c.deliveries || len(e.Exceptions) > c.deliveries:
+		return park("it speaks of %d recipients where the chunk has %d", e.Recipients, c.deliveries)
+	case c.state == events.AlertPending:
+	case c.state == events.AlertUnknown && e.State != events.AlertUnknown && e.Attempt == c.attempt:
+		if repeated, err = b.takeBack(m, c); err != nil {
+			return err
+		}
+	case e.Attempt == c.attempt:
+		return b.learn(m, c, p, e)
+	default:
+		return tooLate
+	}
+	c.dirty = true
+	c.state, c.reason, c.attempt, c.at = e.State, e.Reason, e.Attempt, &p.event.Time
+	most := c.deliveries - len(e.Exceptions)
+	for _, x := range e.Exceptions {
+		now := standing{x.State, x.Reason, e.Attempt, p.event.Time}
+		if before, ok := repeated[x.PortalUserNo]; ok {
+			delete(repeated, x.PortalUserNo)
+			b.follow(m, c, x.PortalUserNo, before, now)
+			continue
+		}
+		m.alerts[x.State]++
+		b.except(c.key, x.PortalUserNo, now.row())
+	}
+	for no, before := range repeated {
+		most--
+		b.follow(m, c, no, before, standing{e.State, e.Reason, e.Attempt, p.event.Time})
+	}
+	m.alerts[e.State] += most
+	b.applyEarly(m, c, e.Attempt)
+	return nil
+}
+
+// learn brings single recipients whose alert is unknown to what a later outcome of the
+// same attempt says of them.
+func (b *batch) learn(m *messageRow, c *chunkRow, p *prepared, e events.AlertOutcome) error {
+	if err := b.loadExceptionsOf(c.key); err != nil {
+		return err
+	}
+	now := map[int32]standing{}
+	if c.state != events.AlertUnknown {
+		for no := range b.exceptions[c.key] {
+			now[no] = standing{e.State, e.Reason, e.Attempt, p.event.Time}
+		}
+	}
+	for _, x := range e.Exceptions {
+		now[x.PortalUserNo] = standing{x.State, x.Reason, e.Attempt, p.event.Time}
+	}
+	learned := false
+	for no, o := range now {
+		before := standing{c.state, c.reason, c.attempt, *c.at}
+		if x := b.exceptions[c.key][no]; x != nil && !x.gone {
+			before = standing{x.state, x.reason, x.attempt, x.at}
+		}
+		report := b.reports[c.key][alertKey{no, e.Attempt}]
+		switch {
+		case o.state == events.AlertUnknown || before.state == events.AlertAccepted:
+		case before.state == events.AlertUnknown && before.attempt == e.Attempt,
+			// It was repeated meanwhile. What was accepted at once and came back later is no
+			// news.
+			before.attempt > e.Attempt && o.state == events.AlertAccepted && (report == nil || report.gone || !report.failed):
+			b.follow(m, c, no, before, o)
+			learned = true
+		}
+	}
+	if !learned {
+		return tooLate
+	}
+	b.applyEarly(m, c, e.Attempt)
+	return nil
+}
+
+// takeBack undoes the first attempt's outcome before another takes its place, and
+// gives the alerts that replays have repeated since, which keep their rows.
+func (b *batch) takeBack(m *messageRow, c *chunkRow) (repeated map[int32]standing, err error) {
+	if err := b.loadExceptionsOf(c.key); err != nil {
+		return nil, err
+	}
+	repeated = map[int32]standing{}
+	rest := c.deliveries
+	for no, x := range b.exceptions[c.key] {
+		switch {
+		case x.gone:
+			continue
+		case x.attempt == c.attempt:
+			x.gone, x.dirty = true, true
+			m.alerts[x.state]--
+		default:
+			repeated[no] = standing{x.state, x.reason, x.attempt, x.at}
+		}
+		rest--
+	}
+	m.alerts[c.state] -= rest
+	return repeated, nil
+}

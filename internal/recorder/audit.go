@@ -1,0 +1,247 @@
+package recorder
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"postern/internal/events"
+	"postern/internal/proof/merkle"
+	"postern/internal/recorder/position"
+)
+
+// A Replayed is an event as an audit shows it.
+type Replayed struct {
+	*merkle.Stored
+	Leaf  [32]byte
+	Event events.Event
+	// Bad is why nothing is made of the event; nil where something is.
+	Bad error
+	// Recipients is how many deliveries it makes.
+	Recipients int
+}
+
+// Look works out all of an event that needs no database.
+func Look(s *merkle.Stored) Replayed { return look(*s).show() }
+
+func (p *prepared) show() Replayed {
+	shown := Replayed{Stored: &p.stored, Leaf: p.leaf, Event: p.event, Bad: p.bad}
+	if p.chunk != nil && p.bad == nil {
+		shown.Recipients = p.chunk.deliveries
+	}
+	return shown
+}
+
+// A Difference is the first row of a table that is not what the record gives.
+type Difference struct {
+	Table string
+	What  string
+	Seq   uint64 // of the event that gives the row; 0 where that is not known
+}
+
+// Audit is [Rebuild.Check] for whoever looks at every event anyway: it shows each
+// what it replays, in order, and gives for every table that differs the first row
+// that does. Deliveries, which are nearly all there is, are not written beside but
+// compared by digest, a chunk at a time.
+func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached uint64, differ []Difference, err error) {
+	err = r.beside(ctx, func(snapshot pgx.Tx, b *besideTables, position uint64) error {
+		reached = position
+		if err := b.make(ctx, true); err != nil {
+			return err
+		}
+		chunks := chunkDigests{}
+		err := r.replay(ctx, b.conn, 0, reached, func(p *prepared) error {
+			shown := p.show()
+			if shown.Recipients > 0 {
+				chunks.add(p)
+				p.deliveries = nil // not written beside
+			}
+			return each(shown)
+		})
+		if err != nil {
+			return err
+		}
+		found, err := chunks.compare(ctx, snapshot, r.Log)
+		if err != nil {
+			return err
+		}
+		differ, err = differences(ctx, snapshot, b.conn)
+		differ = append(found, differ...)
+		return err
+	})
+	return reached, differ, err
+}
+
+// AuditSince is [Rebuild.Audit] of the events after a position alone. It compares
+// the deliveries that they make; the other tables it takes as they are.
+func (r *Rebuild) AuditSince(ctx context.Context, after uint64, each func(Replayed) error) (reached uint64, differ []Difference, err error) {
+	if reached, err = position.Read(ctx, r.Pool); err != nil || reached <= after {
+		return reached, nil, err
+	}
+	runs := make(chan []*prepared)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(runs)
+		return r.readRuns(ctx, after, reached, func(p *prepared) error { return each(p.show()) }, runs)
+	})
+	group.Go(func() error {
+		for run := range runs {
+			for _, p := range run {
+				if p.chunk == nil || p.bad != nil || len(differ) > 0 {
+					continue
+				}
+				what, err := compareChunk(ctx, r.Pool, p)
+				if err != nil {
+					return err
+				}
+				if what != "" {
+					differ = append(differ, Difference{Table: "record.deliveries", What: what, Seq: p.stored.Seq})
+				}
+			}
+			if r.Progress != nil {
+				r.Progress(run[len(run)-1].stored.Seq, reached)
+			}
+		}
+		return nil
+	})
+	err = group.Wait()
+	return reached, differ, err
+}
+
+// differences finds the first different row of every table but the deliveries.
+func differences(ctx context.Context, snapshot pgx.Tx, writer *pgx.Conn) (differ []Difference, err error) {
+	others := slices.DeleteFunc(slices.Clone(tables), func(t table) bool { return t.name == "deliveries" })
+	compared, err := compare(ctx, snapshot, writer, others)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range compared {
+		if c.Same() {
+			continue
+		}
+		what, err := firstDifference(ctx, snapshot.Conn(), writer, others[i])
+		if err != nil {
+			return nil, err
+		}
+		differ = append(differ, Difference{Table: "record." + c.Table, What: what})
+	}
+	return differ, nil
+}
+
+// firstDifference reads a table from both sides, row by row.
+func firstDifference(ctx context.Context, real, rebuilt *pgx.Conn, t table) (string, error) {
+	has, stopHas := lines(ctx, real, "record", t)
+	defer stopHas()
+	should, stopShould := lines(ctx, rebuilt, beside, t)
+	defer stopShould()
+	for {
+		a, errA := has.ReadString('\n')
+		b, errB := should.ReadString('\n')
+		for _, err := range []error{errA, errB} {
+			if err != nil && err != io.EOF {
+				return "", fmt.Errorf("comparing %s: %w", t.name, err)
+			}
+		}
+		a, b = strings.TrimSuffix(a, "\n"), strings.TrimSuffix(b, "\n")
+		switch keyA, keyB := keyOf(a, t), keyOf(b, t); {
+		case a == b && errA == nil:
+		case a == b:
+			return "a row differs that could not be found again", nil
+		case keyA == keyB:
+			return fmt.Sprintf("the row %s is changed", keyA), nil
+		case a == "":
+			return fmt.Sprintf("the row %s is missing", keyB), nil
+		case b == "":
+			return fmt.Sprintf("the row %s is not of the record", keyA), nil
+		default:
+			return fmt.Sprintf("the row %s stands where the record gives %s", keyA, keyB), nil
+		}
+	}
+}
+
+// keyOf names a row by its key, whose columns come first in every table.
+func keyOf(line string, t table) string {
+	names := strings.Split(t.key, ", ")
+	values := strings.Split(line, "\t")
+	var b strings.Builder
+	for i := 0; i < min(len(names), len(values)); i++ {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(names[i] + " " + values[i])
+	}
+	return b.String()
+}
+
+// lines reads a table's rows in the order of its key.
+func lines(ctx context.Context, conn *pgx.Conn, schema string, t table) (r *bufio.Reader, stop func()) {
+	out, in := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := conn.PgConn().CopyTo(ctx, in, fmt.Sprintf(`COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT`, t.columns, schema, t.name, t.key))
+		_ = in.CloseWithError(err)
+	}()
+	return bufio.NewReader(out), func() {
+		// The rest is read and dropped, so that the connection stays of use.
+		_, _ = io.Copy(io.Discard, out)
+		<-done
+	}
+}
+
+// rowsOf splits COPY BINARY into rows, without the frame around them.
+type rowsOf struct {
+	pending []byte
+	begun   bool
+	each    func(row []byte) error
+}
+
+// Write implements io.Writer.
+func (s *rowsOf) Write(p []byte) (int, error) {
+	s.pending = append(s.pending, p...)
+	rest := s.pending
+	if !s.begun {
+		if len(rest) < len(copyHead) {
+			return len(p), nil
+		}
+		rest, s.begun = rest[len(copyHead):], true
+	}
+	for {
+		size := rowSize(rest)
+		if size == 0 {
+			break
+		}
+		if err := s.each(rest[:size]); err != nil {
+			return 0, err
+		}
+		rest = rest[size:]
+	}
+	s.pending = append(s.pending[:0], rest...)
+	return len(p), nil
+}
+
+// rowSize gives the size of the first row, or 0 where it is not there whole.
+func rowSize(b []byte) int {
+	if len(b) < 2 || bytes.Equal(b[:2], copyEnd) {
+		return 0
+	}
+	at := 2
+	for range binary.BigEndian.Uint16(b) {
+		if len(b) < at+4 {
+			return 0
+		}
+		at += 4 + int(binary.BigEndian.Uint32(b[at:]))
+		if len(b) < at {
+			return 0
+		}
+	}
+	return at
+}

@@ -1,0 +1,269 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/eventlog"
+	"postern/internal/proof/merkle"
+	"postern/internal/recorder/position"
+)
+
+// checkLast is how many events the quick check reads before the recorder's position,
+// and at the end of the stream.
+const checkLast = 256
+
+// A Fault is a run of events of which the stream does not say what the copy says.
+type Fault struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+	What  string `json:"what"`
+}
+
+func (f Fault) String() string {
+	if f.First == f.Last {
+		return fmt.Sprintf("event %d %s", f.First, f.What)
+	}
+	return fmt.Sprintf("events %d to %d %s", f.First, f.Last, f.What)
+}
+
+// A CheckReport is what came of holding the stream against the copy in Postgres.
+type CheckReport struct {
+	State    eventlog.State `json:"stream"`
+	Position uint64         `json:"position"`
+	Compared uint64         `json:"compared"` // events read from both
+	Faults   []Fault        `json:"faults"`
+}
+
+// OK tells whether the stream is whole.
+func (r CheckReport) OK() bool { return len(r.Faults) == 0 }
+
+func (r CheckReport) String() string {
+	if r.OK() {
+		return fmt.Sprintf("the stream is whole: %d events, %d recorded, %d compared with the copy", r.State.Msgs, r.Position, r.Compared)
+	}
+	all := make([]string, len(r.Faults))
+	for i, f := range r.Faults {
+		all[i] = f.String()
+	}
+	return "the stream is damaged: " + strings.Join(all, "; ")
+}
+
+func (r *CheckReport) fault(first, last uint64, what string) {
+	if n := len(r.Faults); n > 0 && r.Faults[n-1].What == what && r.Faults[n-1].Last+1 == first {
+		r.Faults[n-1].Last = last
+		return
+	}
+	r.Faults = append(r.Faults, Fault{first, last, what})
+}
+
+// What can be wrong with an event in the stream.
+const (
+	faultMissing = "missing from the stream"
+	faultChanged = "not what the copy says"
+)
+
+// Check holds the stream's own account of itself, and the events just before the
+// recorder's position, against the copy, and reads the last events of the stream, of
+// which there may be no copy yet. It reads a few hundred events, however long the
+// record is.
+func Check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
+	reached, err := position.Read(ctx, pool)
+	if err != nil {
+		return CheckReport{}, err
+	}
+	return check(ctx, log, pool, reached, checkLast)
+}
+
+// CheckAll is Check over every event of the stream.
+func CheckAll(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
+	reached, err := position.Read(ctx, pool)
+	if err != nil {
+		return CheckReport{}, err
+	}
+	return check(ctx, log, pool, reached, math.MaxUint64)
+}
+
+// check reads at most so many events on either side of the position.
+func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, most uint64) (CheckReport, error) {
+	report := CheckReport{Position: reached}
+	var err error
+	if report.State, err = log.State(ctx); err != nil {
+		return report, fmt.Errorf("asking for the stream's state: %w", err)
+	}
+	s := report.State
+	if s.Last > 0 && s.First > 1 {
+		report.fault(1, s.First-1, faultMissing)
+	}
+	if s.Last < reached {
+		report.fault(s.Last+1, reached, faultMissing)
+	}
+	holes, err := compareRange(ctx, log, pool, &report, max(reached-min(reached, most)+1, s.First), min(reached, s.Last))
+	if err != nil {
+		return report, err
+	}
+	// What no copy holds can be looked for at least.
+	err = eachStored(ctx, log, max(reached+1, s.Last-min(s.Last, most)+1, s.First), s.Last, func(*merkle.Stored) {}, func(first, last uint64) {
+		holes = true
+		report.fault(first, last, faultMissing)
+	})
+	if err != nil {
+		return report, err
+	}
+	// The stream's own count also tells of holes outside of what was read.
+	if s.Last > 0 && s.Msgs != s.Last && report.OK() && !holes {
+		report.fault(s.First, s.Last, fmt.Sprintf("hold %d holes", s.Last-s.Msgs))
+	}
+	return report, nil
+}
+
+// compareRange reads a range from both sides and compares leaf by leaf. It gives
+// true where it found a hole.
+func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, report *CheckReport, from, to uint64) (holes bool, err error) {
+	for next := from; next <= to; {
+		rows, err := pool.Query(ctx, `SELECT seq, leaf FROM record.events WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT 10000`, next, to)
+		if err != nil {
+			return holes, fmt.Errorf("reading the copy: %w", err)
+		}
+		type copied struct {
+			Seq  int64
+			Leaf []byte
+		}
+		part, err := pgx.CollectRows(rows, pgx.RowToStructByPos[copied])
+		if err != nil {
+			return holes, fmt.Errorf("reading the copy: %w", err)
+		}
+		if len(part) == 0 {
+			return holes, nil
+		}
+		leaves := make(map[uint64][]byte, len(part))
+		last := uint64(part[len(part)-1].Seq) // #nosec G115 -- a sequence
+		for _, c := range part {
+			leaves[uint64(c.Seq)] = c.Leaf // #nosec G115 -- a sequence
+		}
+		err = eachStored(ctx, log, next, last, func(s *merkle.Stored) {
+			leaf := merkle.Leaf(s)
+			if !bytes.Equal(leaves[s.Seq], leaf[:]) {
+				report.fault(s.Seq, s.Seq, faultChanged)
+			}
+			report.Compared++
+		}, func(first, last uint64) {
+			holes = true
+			report.fault(first, last, faultMissing)
+		})
+		if err != nil {
+			return holes, err
+		}
+		next = last + 1
+	}
+	return holes, nil
+}
+
+// silence is how long a range that should be there may bring nothing before the next
+// event is asked for by its sequence.
+const silence = 2 * time.Second
+
+// eachStored reads a range of the stream in order, over holes. It comes to an end
+// whatever the stream holds: an event that no reader brings is asked for by itself, and
+// is a hole where the stream does not have it.
+func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*merkle.Stored), hole func(first, last uint64)) error {
+	for next := from; next <= to; {
+		reading, stop := context.WithCancel(ctx)
+		watchdog := time.AfterFunc(silence, stop)
+		err := log.Read(reading, next, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
+			watchdog.Reset(silence)
+			for _, s := range stored {
+				if s.Seq > to {
+					return errReached
+				}
+				each(&merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+				if next = s.Seq + 1; next > to {
+					return errReached
+				}
+			}
+			return nil
+		})
+		watchdog.Stop()
+		silent := reading.Err() != nil && ctx.Err() == nil
+		stop()
+		var gap eventlog.ErrGap
+		switch {
+		case errors.Is(err, errReached):
+			return nil
+		case errors.As(err, &gap):
+			hole(gap.Want, min(gap.Got-1, to))
+			next = gap.Got
+		case silent:
+			s, err := log.Get(ctx, next)
+			switch {
+			case err == nil:
+				each(&merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			case errors.Is(err, eventlog.ErrNotFound):
+				hole(next, next)
+			default:
+				return err
+			}
+			next++
+		case err != nil:
+			return fmt.Errorf("reading the stream: %w", err)
+		}
+	}
+	return nil
+}
+
+// errDamaged says that the stream does not hold what it held.
+var errDamaged = errors.New("no message is accepted until `postern repair` has restored the stream from the copy")
+
+// mustBeWhole checks the stream, writes down what it found for the others to see, and
+// gives an error that wraps errDamaged where the stream is damaged.
+func (l *leading) mustBeWhole(ctx context.Context) error {
+	report, err := Check(ctx, l.Log, l.Pool)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, l.Pool, func(tx pgx.Tx) error {
+		if err := l.lease.Fence(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO app.record_check (ok, detail, term) VALUES ($1, $2, $3)
+			ON CONFLICT (singleton) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, term = excluded.term, checked_at = now()`,
+			report.OK(), report.String(), l.lease.Term())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing down the state of the stream: %w", err)
+	}
+	if !report.OK() {
+		return fmt.Errorf("%s: %w", report, errDamaged)
+	}
+	return nil
+}
+
+// keepChecking looks now and then, and at once when NATS was away: a server that was
+// started again may have found its files damaged.
+func (l *leading) keepChecking(ctx context.Context) error {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	back, stop := l.Log.Reconnected()
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-back:
+		}
+		if err := l.mustBeWhole(ctx); err != nil {
+			return err
+		}
+	}
+}

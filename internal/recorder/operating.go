@@ -1,0 +1,38 @@
+package recorder
+
+import (
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+)
+
+// parkedSettled keeps the first decision about a parked event that had been tried
+// so often. The worker that parked it, and the pages, go by the row.
+func parkedSettled(b *batch, p *prepared, e events.ParkedSettled) error {
+	verdict := "discarded"
+	if e.Retried {
+		verdict = "retried"
+	}
+	return b.exec(`INSERT INTO parked_decisions (parked_id, tries, verdict, reason, decided_by, decided_at) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT DO NOTHING`, e.ParkedID, e.Tries, verdict, e.Reason, p.event.Actor, p.event.Time)
+}
+
+// everyMessage stands in pauses for all messages.
+var everyMessage = uuid.Nil
+
+// alertingPaused keeps the pause that was there first: pausing twice is pausing once.
+func alertingPaused(b *batch, p *prepared, e events.AlertingPaused) error {
+	return b.exec(`INSERT INTO pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT DO NOTHING`, pausedMessage(e.MessageID), e.Reason, e.Automatic, p.event.Actor, p.event.Time)
+}
+
+func alertingResumed(b *batch, _ *prepared, e events.AlertingResumed) error {
+	return b.exec(`DELETE FROM pauses WHERE message_id = $1`, pausedMessage(e.MessageID))
+}
+
+func pausedMessage(id *uuid.UUID) uuid.UUID {
+	if id == nil {
+		return everyMessage
+	}
+	return *id
+}

@@ -1,0 +1,223 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/eventlog"
+	"postern/internal/events"
+	"postern/internal/proof/merkle"
+	"postern/internal/proof/signer"
+)
+
+const (
+	// lastWords bounds how long the last checkpoint may take when a process ends.
+	lastWords = 5 * time.Second
+	// While Postgres is busy with a run the next gathers, up to these bounds.
+	maxRunEvents = 4096
+	maxRunBytes  = 4 << 20
+	// breath is how far apart the beginnings of small runs are at least: a transaction
+	// costs about the same for one event as for thirty. A run of fullBytes waits for
+	// nothing, and neither does an event that comes alone.
+	breath    = 20 * time.Millisecond
+	fullBytes = 512 << 10
+)
+
+var errOvertaken = errors.New("another recorder has written in between")
+
+// Config is what a Recorder works with.
+type Config struct {
+	Log    *eventlog.Log
+	Pool   *pgxpool.Pool
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
+	// Notary signs what was recorded; nil: nobody does.
+	Notary *signer.Signer
+	// Recorded is told of each run that was written, and when that began; nil is nobody.
+	Recorded func(began time.Time, run []events.Event)
+}
+
+// A Recorder makes Postgres say what the record says. Any number may run; one
+// leads and the others stand by.
+type Recorder struct{ Config }
+
+// New makes a Recorder.
+func New(c Config) *Recorder {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Recorded == nil {
+		c.Recorded = func(time.Time, []events.Event) {}
+	}
+	return &Recorder{c}
+}
+
+// Run records until ctx ends, over every fault of NATS and Postgres. What it had
+// in hand when ctx ends is left to the next: nothing is readable before it is
+// committed, and the position says where to go on.
+func (r *Recorder) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := r.standByAndLead(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.Warn("recording stopped, starting again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(standbyPoll):
+		}
+	}
+	return nil
+}
+
+// read prepares events in stream order, ahead of the writer.
+func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepared) error {
+	return r.Log.Read(ctx, from, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
+		run := make([]*prepared, 0, len(stored))
+		for _, s := range stored {
+			p, err := prepare(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			if err != nil {
+				return err
+			}
+			run = append(run, p)
+		}
+		select {
+		case runs <- run:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// gather makes one run of everything that was read while the last was being
+// written: a transaction costs about what a few thousand deliveries do, so under
+// load the runs grow by themselves, and an event that comes alone waits for no other.
+func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepared) error {
+	var waiting []*prepared
+	var last time.Time
+	size := 0
+	for {
+		in, out := read, runs
+		var rested <-chan time.Time
+		if rest := breath - time.Since(last); rest > 0 && size < fullBytes {
+			rested, out = time.After(rest), nil
+		}
+		if len(waiting) == 0 {
+			rested, out = nil, nil
+		}
+		if len(waiting) >= maxRunEvents || size >= maxRunBytes {
+			in = nil
+		}
+		select {
+		case run := <-in:
+			waiting = append(waiting, run...)
+			for _, p := range run {
+				size += len(p.stored.Data)
+			}
+		case out <- waiting:
+			waiting, size, last = nil, 0, time.Now()
+		case <-rested:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func eventsOf(run []*prepared) []events.Event {
+	evs := make([]events.Event, len(run))
+	for i, p := range run {
+		evs[i] = p.event
+	}
+	return evs
+}
+
+// beginner is a connection, one under a lease, or a transaction in which another is
+// nested.
+type beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// record writes a run in one transaction. Where Postgres refuses what an event
+// says, the run is written one event at a time, and the one that is refused is
+// kept, hashed and parked without being projected: it holds nobody up.
+func record(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
+	err := commit(ctx, db, position, run, park)
+	if !refusedByData(err) {
+		return err
+	}
+	if len(run) == 1 {
+		run[0].bad = fmt.Errorf("refused by the database: %w", err)
+		return commit(ctx, db, position, run, park)
+	}
+	for _, p := range run {
+		if err := record(ctx, db, position, []*prepared{p}, park); err != nil {
+			return err
+		}
+		position = p.stored.Seq
+	}
+	return nil
+}
+
+// parker keeps an event that could not be projected for an operator to see, in
+// the transaction that keeps the event. A rebuild parks nothing.
+type parker func(context.Context, pgx.Tx, parkedRow) error
+
+// refusedByData tells a fault in what an event says (SQLSTATE classes 22, data
+// exception, and 23, integrity constraint violation) from one of the database.
+func refusedByData(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
+}
+
+func commit(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
+	tx, err := db.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	parked, err := write(ctx, tx, position, run)
+	if err != nil {
+		return err
+	}
+	for i := 0; park != nil && i < len(parked); i++ {
+		if err := park(ctx, tx, parked[i]); err != nil {
+			return err
+		}
+	}
+	// Step 6 of docs/life-of-a-message.md. A crash before this line leaves the
+	// run unread; after it, in the inbox. A crash of Postgres itself may take the
+	// last commits together with their position: the next leader writes them again.
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("committing events up to %d: %w", run[len(run)-1].stored.Seq, err)
+	}
+	return nil
+}
+
+func parkRow(ctx context.Context, tx pgx.Tx, row parkedRow) error {
+	p := row.p
+	var id, message *uuid.UUID
+	if p.event.ID != uuid.Nil {
+		id = &p.event.ID
+	}
+	if p.event.MessageID != uuid.Nil {
+		message = &p.event.MessageID
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO app.parked (parked_id, consumer, seq, event_id, type, message_id, tries, reason)
+		VALUES ($1, 'recorder', $2, $3, $4, $5, 1, $6) ON CONFLICT (consumer, seq) DO NOTHING`,
+		uuid.New(), p.stored.Seq, id, string(p.event.Type), message, row.reason)
+	if err != nil {
+		return fmt.Errorf("parking event %d: %w", p.stored.Seq, err)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"postern/internal/embedded"
+	"postern/internal/embedded/natstest"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/events"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// blockFiles are the files in which the server keeps the stream's msgs.
+func blockFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", eventlog.Stream, "msgs", "*.blk"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no block files: %v", err)
+	}
+	return files
+}
+
+// serve runs a NATS server over a folder until stop is called or the test ends.
+func serve(t *testing.T, dir string) (log *eventlog.Log, stop func()) {
+	t.Helper()
+	server, err := embedded.StartNATS(t.Context(), embedded.NATSConfig{StoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := server.Connect("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log = eventlog.New(nc, nil)
+	if err := log.Ensure(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		nc.Close()
+		if err := server.Shutdown(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(stop)
+	return log, stop
+}
+
+// story is a few hundred events of every size, one of which stands there twice.
+func story(t *testing.T) []events.Event {
+	var bodies []events.Body
+	for range 40 {
+		m := uuid.New()
+		bodies = append(bodies, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertAccepted),
+			events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1})
+	}
+	return facts(t, bodies...)
+}
+
+// A flipped bit, a file cut short, a file gone: each is found, named, and mended
+// from the copy, sequence for sequence, on the server's real files.
+func TestADamagedStreamIsFoundAndMended(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, file string){
+		"one flipped bit": func(t *testing.T, file string) {
+			data := read(t, file)
+			at := bytes.Index(data, []byte(`"recipients"`))
+			data[at] ^= 1
+			overwrite(t, file, data)
+		},
+		"a file cut short": func(t *testing.T, file string) {
+			data := read(t, file)
+			overwrite(t, file, data[:len(data)/2])
+		},
+		"a file gone": func(t *testing.T, file string) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			url := storetest.New(t)
+			log, stop := serve(t, dir)
+			recorder := start(t, log, url)
+			told := story(t)
+			recorder.says(t, told...)
+			recorder.stop()
+			admin := storetest.Open(t, url, store.RoleAdmin)
+			before := digests(t, connectTo(t, admin))
+			// Acknowledged, and not recorded yet: it stands in no copy.
+			tail := facts(t, events.MessageReleased{MessageID: uuid.New()})
+			if _, err := log.Publish(t.Context(), tail...); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			damage(t, blockFiles(t, dir)[0])
+
+			log, stop = serve(t, dir)
+			report, err := CheckAll(t.Context(), log, admin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report.OK() {
+				t.Fatal("nothing was found")
+			}
+			t.Log(report)
+			if !strings.Contains(report.String(), "event") {
+				t.Errorf("it does not say what is missing: %s", report)
+			}
+
+			repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
+				stop()
+				fresh, _ := serve(t, t.TempDir())
+				return fresh, nil
+			}}
+			done, err := repair.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done.Restored != uint64(len(told)) {
+				t.Errorf("%d events were restored, %d were recorded", done.Restored, len(told))
+			}
+			log = repair.Log
+			report, err = CheckAll(t.Context(), log, admin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !report.OK() || report.Compared != uint64(len(told)) {
+				t.Errorf("after the repair: %s", report)
+			}
+			eventlogtest.Check(t, log)
+			// The record goes on where it was, and says what it said.
+			recorder = start(t, log, url)
+			recorder.says(t, facts(t, events.MessageReleased{MessageID: uuid.New()})...)
+			compared, err := (&Rebuild{Log: log, Pool: admin}).Check(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range compared {
+				if !c.Same() {
+					t.Errorf("a rebuild gives another %s", c.Table)
+				}
+				if c.Table == "deliveries" && c.Digest != before["deliveries"] {
+					t.Error("the deliveries are others than before")
+				}
+			}
+		})
+	}
+}
+
+// While the stream is damaged nothing is recorded, and the database says why.
+func TestADamagedStreamStopsTheRecorder(t *testing.T) {
+	dir := t.TempDir()
+	url := storetest.New(t)
+	log, stop := serve(t, dir)
+	recorder := start(t, log, url)
+	recorder.says(t, story(t)...)
+	recorder.stop()
+	stop()
+	file := blockFiles(t, dir)[0]
+	data := read(t, file)
+	overwrite(t, file, data[:len(data)/2])
+	log, _ = serve(t, dir)
+	pool := storetest.Open(t, url, store.RoleRecorder)
+	err := leads(t, log, pool).mustBeWhole(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "postern repair") {
+		t.Fatalf("it says %v", err)
+	}
+	var ok bool
+	var detail string
+	if err := pool.QueryRow(t.Context(), `SELECT ok, detail FROM app.record_verdict`).Scan(&ok, &detail); err != nil {
+		t.Fatal(err)
+	}
+	if ok || !strings.Contains(detail, "missing from the stream") {
+		t.Errorf("the database says ok=%v: %s", ok, detail)
+	}
+}
+
+// A copy that was changed is no copy to restore from.
+func TestAChangedCopyIsNotRestored(t *testing.T) {
+	url := storetest.New(t)
+	log := eventlog.New(natstest.Connect(t, natstest.Start(t), ""), nil)
+	if err := log.Ensure(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	recorder := start(t, log, url)
+	recorder.says(t, story(t)...)
+	recorder.stop()
+	admin := storetest.Open(t, url, store.RoleAdmin)
+	if _, err := admin.Exec(t.Context(), `UPDATE record.events SET stored = (SELECT stored FROM record.events WHERE seq = 5) WHERE seq = 9`); err != nil {
+		t.Fatal(err)
+	}
+	repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
+		t.Error("the stream was let go")
+		return log, nil
+	}}
+	if _, err := repair.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "event 9") {
+		t.Errorf("it says %v", err)
+	}
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func overwrite(t *testing.T, file string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

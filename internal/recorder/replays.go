@@ -1,0 +1,104 @@
+package recorder
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"postern/internal/events"
+)
+
+// repeated projects what a replay's attempt came to. Each recipient is named; it
+// gets a row of its own, whatever its chunk says.
+func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	c, ok := b.chunks[chunkKey{e.MessageID, e.Chunk}]
+	switch {
+	case !ok:
+		return park("no deliveries.created of chunk %d stands before it", e.Chunk)
+	case c.state == events.AlertPending:
+		return park("no outcome of the first attempt at chunk %d stands before it", e.Chunk)
+	case e.Attempt < 2 || e.Recipients != len(e.Exceptions):
+		return park("attempt %d of %d recipients names %d", e.Attempt, e.Recipients, len(e.Exceptions))
+	}
+	for _, x := range e.Exceptions {
+		if x.PortalUserNo < c.firstNo || x.PortalUserNo > c.lastNo {
+			return park("it names a recipient that is not of chunk %d", e.Chunk)
+		}
+	}
+	if err := b.loadExceptionsOf(c.key); err != nil {
+		return err
+	}
+	came := map[events.AlertState]int{}
+	for _, x := range e.Exceptions {
+		before := standing{c.state, c.reason, c.attempt, *c.at}
+		if known := b.exceptions[c.key][x.PortalUserNo]; known != nil && !known.gone {
+			before = standing{known.state, known.reason, known.attempt, known.at}
+		}
+		switch {
+		case e.Attempt > before.attempt:
+			came[x.State]++
+		case e.Attempt == before.attempt && before.state == events.AlertUnknown && x.State != events.AlertUnknown:
+			came[events.AlertUnknown]-- // the answer came after all
+			came[x.State]++
+		}
+		b.follow(m, c, x.PortalUserNo, before, standing{x.State, x.Reason, e.Attempt, p.event.Time})
+	}
+	b.applyEarly(m, c, e.Attempt)
+	return b.exec(`UPDATE replays SET accepted = accepted + $2, failed = failed + $3, skipped = skipped + $4, unknown = unknown + $5
+		WHERE replay_id = $1`, e.ReplayID, came[events.AlertAccepted], came[events.AlertFailed],
+		came[events.AlertSkipped], came[events.AlertUnknown])
+}
+
+func replayPlanned(b *batch, p *prepared, e events.ReplayPlanned) error {
+	var encoded [3][]byte
+	for i, v := range []any{e.Filter, e.ByReason, e.Excluded} {
+		var err error
+		if encoded[i], err = json.Marshal(v); err != nil {
+			return fmt.Errorf("encoding a plan: %w", err)
+		}
+	}
+	return b.exec(`INSERT INTO replays (replay_id, seq, filter, reason, count, digest, by_reason, excluded, oldest, newest,
+		status, planned_at, planned_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'planned', $11, $12)`,
+		e.ReplayID, p.stored.Seq, encoded[0], e.Reason, e.Count, e.Digest, encoded[1], encoded[2], e.Oldest, e.Newest,
+		p.event.Time, p.event.Actor)
+}
+
+func replayStarted(b *batch, p *prepared, e events.ReplayStarted) error {
+	return b.change(`UPDATE replays SET status = 'running', rate = $2, started_at = $3, started_by = $4
+		WHERE replay_id = $1 AND status = 'planned'`, e.ReplayID, e.Rate, p.event.Time, p.event.Actor)
+}
+
+func replayPaused(b *batch, _ *prepared, e events.ReplayPaused) error {
+	return b.change(`UPDATE replays SET status = 'paused' WHERE replay_id = $1 AND status = 'running'`, e.ReplayID)
+}
+
+func replayResumed(b *batch, _ *prepared, e events.ReplayResumed) error {
+	return b.change(`UPDATE replays SET status = 'running' WHERE replay_id = $1 AND status = 'paused'`, e.ReplayID)
+}
+
+func replayCancelled(b *batch, p *prepared, e events.ReplayCancelled) error {
+	return b.change(`UPDATE replays SET status = 'cancelled', ended_at = $2, ended_by = $3
+		WHERE replay_id = $1 AND status IN ('planned', 'running', 'paused')`, e.ReplayID, p.event.Time, p.event.Actor)
+}
+
+// A replay that is paused when its last part ends is complete all the same.
+func replayCompleted(b *batch, p *prepared, e events.ReplayCompleted) error {
+	return b.change(`UPDATE replays SET status = 'completed', ended_at = $2, ended_by = $3, left_out = $4
+		WHERE replay_id = $1 AND status IN ('running', 'paused')`, e.ReplayID, p.event.Time, p.event.Actor, e.LeftOut)
+}
+
+// change is [batch.exec] for what must find its row as it expects it: an event
+// that does not comes too late.
+func (b *batch) change(sql string, args ...any) error {
+	tag, err := b.tx.Exec(b.ctx, sql, args...)
+	if err != nil {
+		return fmt.Errorf("writing a row: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return tooLate
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package recorder
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+)
+
+// SendGrid reports late, in any order and over again. So what is made of reports
+// is a join: of all that were made of one alert the greatest counts, and each is
+// weighed against the greatest so far. Nothing is counted by report, and a repeat
+// finds itself. See docs/adr/0022.
+
+// reportRow is a row of reports.
+type reportRow struct {
+	failed bool
+	reason string
+	at     time.Time
+	id     string
+
+	stored, dirty, gone bool
+}
+
+// alertKey is one attempt at one alert of a chunk.
+type alertKey struct {
+	no      int32
+	attempt int
+}
+
+// outweighs says whether r counts where s counted so far: a failure against
+// everything else, and then the later by SendGrid's clock. A mail that came back
+// was perhaps delivered first, and never afterwards.
+func (r *reportRow) outweighs(s *reportRow) bool {
+	if r.failed != s.failed {
+		return r.failed
+	}
+	return cmp.Or(r.at.Compare(s.at), cmp.Compare(r.id, s.id)) > 0
+}
+
+// reported projects a post of SendGrid's webhook.
+func reported(b *batch, p *prepared) error {
+	e := p.reports
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	for _, request := range e.Requests {
+		if b.chunk(e.MessageID, request.Chunk) == nil {
+			return park("no deliveries.created of chunk %d stands before it", request.Chunk)
+		}
+	}
+	for _, request := range e.Requests {
+		c := b.chunk(e.MessageID, request.Chunk)
+		for i := range request.Reports {
+			r := &request.Reports[i]
+			for _, d := range r.Dead {
+				b.dead.add(d, r)
+			}
+			if counts := b.weigh(c, request.Attempt, r); counts != nil {
+				b.apply(m, c, alertKey{r.PortalUserNo, request.Attempt}, counts)
+			}
+		}
+	}
+	return nil
+}
+
+// weigh gives the report that counts for an alert from now on, nil where r changes
+// nothing: as nearly all do, which say that SendGrid has what it is known to have.
+func (b *batch) weigh(c *chunkRow, attempt int, r *events.Report) *reportRow {
+	key := alertKey{r.PortalUserNo, attempt}
+	now := &reportRow{failed: r.Failed(), reason: r.Words(), at: r.At, id: r.ID, dirty: true}
+	if known := b.reports[c.key][key]; known != nil {
+		if !known.gone && !now.outweighs(known) {
+			return nil
+		}
+		now.stored = known.stored
+	}
+	was := b.fate(c, r.PortalUserNo)
+	switch {
+	case now.failed, c.open(), attempt > was.attempt:
+		b.keep(c.key, key, now)
+	case was.state != events.AlertUnknown:
+		return nil
+	}
+	return now
+}
+
+// open says whether an outcome that is yet to come may need what was reported.
+func (c *chunkRow) open() bool {
+	return c.state == events.AlertPending || c.state == events.AlertUnknown
+}
+
+func (b *batch) chunk(message uuid.UUID, index int) *chunkRow {
+	return b.chunks[chunkKey{message, index}]
+}
+
+func (b *batch) keep(chunk chunkKey, key alertKey, r *reportRow) {
+	if b.reports[chunk] == nil {
+		b.reports[chunk] = map[alertKey]*reportRow{}
+	}
+	b.reports[chunk][key] = r
+}
+
+// apply brings an alert to what was reported of it. An attempt that has no outcome
+// yet is left to it, and an earlier one's was followed by another.
+func (b *batch) apply(m *messageRow, c *chunkRow, key alertKey, r *reportRow) {
+	was := b.fate(c, key.no)
+	if was.attempt != key.attempt {
+		return
+	}
+	now := &exceptionRow{state: events.AlertAccepted, attempt: key.attempt, dirty: true}
+	switch {
+	case r.failed && was.state != events.AlertSkipped:
+		now.state, now.reason, now.at = events.AlertFailed, r.reason, r.at
+	case !r.failed && was.state == events.AlertUnknown:
+		now.at = *was.at
+	default:
+		return
+	}
+	m.dirty = true
+	m.alerts[was.state]--
+	m.alerts[now.state]++
+	b.except(c.key, key.no, now)
+}
+
+// applyEarly brings the alerts of an attempt, whose outcome is now known, to what
+// was reported of them before, and forgets what the outcome says itself.
+func (b *batch) applyEarly(m *messageRow, c *chunkRow, attempt int) {
+	for key, r := range b.reports[c.key] {
+		if r.gone || key.attempt != attempt {
+			continue
+		}
+		b.apply(m, c, key, r)
+		if !r.failed && !c.open() {
+			r.gone, r.dirty = true, true
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package recorder
+
+import (
+	"fmt"
+
+	"postern/internal/events"
+)
+
+func erasureRequested(b *batch, p *prepared, e events.ErasureRequested) error {
+	return b.execOrLate(`INSERT INTO erasures (erasure_id, message_id, seq, status, reason, requested_by, requested_at)
+		SELECT $1, $2::uuid, $3, 'requested', $4, $5, $6
+		WHERE NOT EXISTS (SELECT FROM erasures WHERE message_id = $2 AND status <> 'withdrawn')`,
+		e.ErasureID, e.MessageID, p.stored.Seq, e.Reason, p.event.Actor, p.event.Time)
+}
+
+func erasureWithdrawn(b *batch, p *prepared, e events.ErasureWithdrawn) error {
+	return b.execOrLate(`UPDATE erasures SET status = 'withdrawn', settled_by = $3, settled_at = $4
+		WHERE erasure_id = $1 AND message_id = $2 AND status = 'requested'`,
+		e.ErasureID, e.MessageID, p.event.Actor, p.event.Time)
+}
+
+// contentErased lets nobody agree to what they asked for themselves, whoever published
+// the event.
+func contentErased(b *batch, p *prepared, e events.ContentErased) error {
+	if e.ApprovedBy != p.event.Actor {
+		return park("it names another than its actor as who agreed")
+	}
+	var own bool
+	err := b.tx.QueryRow(b.ctx, `SELECT EXISTS (SELECT FROM erasures WHERE erasure_id = $1 AND requested_by = $2)`,
+		e.ErasureID, e.ApprovedBy).Scan(&own)
+	if err != nil {
+		return fmt.Errorf("looking for the erasure: %w", err)
+	}
+	if own {
+		return park("whoever asked for the erasure agreed to it themselves")
+	}
+	return b.execOrLate(`UPDATE erasures SET status = 'erased', settled_by = $3, settled_at = $4, early = $5
+		WHERE erasure_id = $1 AND message_id = $2 AND status = 'requested'`,
+		e.ErasureID, e.MessageID, e.ApprovedBy, p.event.Time, e.Early)
+}
+
+func retentionChanged(b *batch, p *prepared, e events.RetentionChanged) error {
+	return b.exec(`INSERT INTO retention (seq, years, before, changed_at) VALUES ($1, $2, $3, $4)`,
+		p.stored.Seq, e.Years, e.Before, p.event.Time)
+}
+
+// execOrLate is exec for a fact that came too late where it finds no row.
+func (b *batch) execOrLate(sql string, args ...any) error {
+	tag, err := b.tx.Exec(b.ctx, sql, args...)
+	if err != nil {
+		return fmt.Errorf("writing a row: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return tooLate
+	}
+	return nil
+}

@@ -1,0 +1,361 @@
+package layout
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports says which of our packages each package may import. Names are without
+// "internal/". Packages for tests (see isForTests) may import anything. A package
+// without a row fails the test: add the row first.
+var imports = map[string]string{
+	// What can happen, and the stream that keeps it.
+	"events":          "",
+	"schemas":         "events",
+	"eventlog":        "events schemas",
+	"eventlog/outbox": "events",
+	"eventlog/parked": "eventlog events",
+
+	// Where state is kept.
+	"store":               "",
+	"store/bucket":        "store/bucket/folder",
+	"store/bucket/folder": "",
+	"store/keyfile":       "",
+	"embedded":            "text/size",
+
+	// From a message to its alerts. The record is all that passes between these.
+	"compose":             "access content content/attachment content/clamd directory events",
+	"compose/draft":       "access content directory",
+	"fanout":              "content directory events recorder/position",
+	"notify":              "events notify/pause notify/sendgrid proof/merkle recorder/position store",
+	"notify/pause":        "events",
+	"notify/replay":       "events notify/pause store",
+	"notify/reports":      "events",
+	"notify/sendgrid":     "text/address",
+	"notify/sendgridfake": "notify/sendgrid",
+
+	// The record: projected, read, proven.
+	"recorder":          "eventlog eventlog/outbox events proof/merkle proof/signer recorder/position store",
+	"recorder/position": "",
+	"record/export":     "events record/query",
+	"record/query":      "events proof/checkpoint proof/merkle",
+	"record/retention":  "access compose content events",
+	"proof/archive":     "store/bucket",
+	"proof/checkpoint":  "store/keyfile",
+	"proof/merkle":      "",
+	"proof/receipt":     "compose events proof/checkpoint proof/merkle",
+	"proof/signer":      "proof/archive proof/checkpoint proof/merkle",
+	"proof/verify":      "content eventlog events proof/archive proof/checkpoint proof/merkle recorder recorder/position schemas",
+
+	// Delivery status, and what portal users may read.
+	"messages":       "access events text/folding",
+	"messages/inbox": "access compose events",
+
+	// People, what they may do, and what the clinic calls things.
+	"directory":        "events text/address text/charset text/folding text/invisible",
+	"directory/demo":   "directory",
+	"directory/upload": "access content directory eventlog/outbox",
+	"access":           "content events inbound store text/address text/invisible",
+	"access/letter":    "access",
+	"access/oidc":      "",
+	"labels":           "events store",
+
+	// What only its readers may see.
+	"content":            "store/bucket store/keyfile",
+	"content/attachment": "content content/clamd text/charset",
+	"content/clamd":      "",
+
+	// Text as it comes in.
+	"text/address":   "text/invisible",
+	"text/charset":   "",
+	"text/folding":   "text/invisible",
+	"text/invisible": "",
+	"text/size":      "",
+
+	// How the system stands.
+	"health":    "eventlog eventlog/parked events notify/pause",
+	"telemetry": "events",
+
+	// What people and programs touch.
+	"inbound":        "",
+	"search":         "access compose directory labels messages text/folding",
+	"desk":           "access access/letter access/oidc compose compose/draft content content/clamd directory/upload eventlog eventlog/parked events health labels messages messages/inbox notify/pause notify/replay notify/reports proof/receipt record/export record/query record/retention recorder/position search",
+	"api":            "access compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound labels messages messages/inbox notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search store telemetry",
+	"web":            "access desk web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
+	"web/account":    "access web/page",
+	"web/admin":      "access access/letter directory directory/upload inbound labels text/folding web/page",
+	"web/compose":    "access api compose compose/draft content/attachment content/clamd directory inbound labels record/export text/folding text/size web/page",
+	"web/messages":   "access compose compose/draft events messages notify/pause record/export record/retention web/page",
+	"web/operations": "access eventlog/parked health notify/pause text/size web/page",
+	"web/page":       "access api desk inbound labels notify/pause text/size web/static",
+	"web/portal":     "access access/letter api compose content/attachment directory messages/inbox web/page",
+	"web/receipt":    "access messages proof/receipt web/page",
+	"web/record":     "access api compose directory events record/query record/retention web/page",
+	"web/replay":     "access events notify/replay web/page",
+	"web/search":     "access labels search web/page",
+	"web/signin":     "access access/letter access/oidc text/address web/page",
+	"web/static":     "",
+	"cli":            "access api compose config content directory embedded eventlog eventlog/outbox eventlog/parked events notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle proof/receipt proof/verify record/export record/query record/retention recorder recorder/position store",
+
+	// Settings become running processes.
+	"config":            "inbound notify/sendgrid text/address",
+	"process":           "access/letter access/oidc api config content content/clamd desk directory embedded eventlog eventlog/parked events fanout inbound notify notify/replay notify/reports notify/sendgrid proof/archive proof/checkpoint proof/merkle proof/signer record/retention recorder recorder/position store telemetry web",
+	"process/up":        "access config content directory directory/demo embedded eventlog eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle recorder/position store store/keyfile telemetry",
+	"cmd/api":           "config process",
+	"cmd/fanout-worker": "config process",
+	"cmd/notify-worker": "config process",
+	"cmd/postern":       "cli process",
+	"cmd/recorder":      "config process",
+	"bench":             "compose content directory eventlog events notify/sendgridfake proof/receipt",
+	"systemtest/layout": "",
+}
+
+// apart lists the packages that a package, and every package below it, must not
+// reach through any number of imports.
+var apart = map[string]string{
+	"compose":  "api fanout notify notify/sendgrid recorder",
+	"fanout":   "api compose notify notify/sendgrid recorder",
+	"notify":   "access api compose content directory fanout recorder",
+	"recorder": "access api compose content directory fanout notify notify/sendgrid",
+	"store":    "access api compose content directory events fanout notify notify/sendgrid recorder",
+	"api":      "fanout notify notify/sendgrid recorder",
+}
+
+// vendors says which packages alone may import a library, by the beginning of
+// its path.
+var vendors = map[string]string{
+	"go.opentelemetry.io/":                  "telemetry",
+	"github.com/nats-io/nats-server":        "embedded embedded/natstest",
+	"github.com/nats-io/nats.go":            "eventlog embedded embedded/natstest recorder",
+	"github.com/ThreeDotsLabs/watermill":    "eventlog",
+	"github.com/sendgrid/":                  "notify/sendgrid notify/sendgridfake",
+	"github.com/tink-crypto/":               "content",
+	"gocloud.dev/":                          "proof/archive store/bucket store/bucket/folder content",
+	"github.com/aws/":                       "store/bucket",
+	"github.com/johannesboyne/gofakes3":     "store/bucket/s3test",
+	"github.com/alexedwards/":               "access",
+	"github.com/danielgtaylor/huma":         "api",
+	"github.com/pressly/goose":              "store",
+	"github.com/caarlos0/env":               "config",
+	"github.com/spf13/cobra":                "cli",
+	"github.com/santhosh-tekuri/jsonschema": "schemas",
+	"github.com/chromedp/":                  "web/webtest",
+	"github.com/pquerna/otp":                "access",
+	"github.com/coreos/go-oidc":             "access/oidc",
+	"golang.org/x/oauth2":                   "access/oidc",
+	"github.com/boombuler/barcode":          "web/account",
+}
+
+// io is what a package that does none imports none of.
+var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall", "github.com/jackc/", "github.com/nats-io/", "gocloud.dev/"}
+
+// environment says who else than config reads the environment, and why.
+var environment = map[string]string{
+	"cli":               "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them",
+	"process/up":        "the embedded system takes what concerns the outside",
+	"embedded":          "PATH of the PostgreSQL that it runs",
+	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
+	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
+	"process":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
+	"bench":             "hands its own to what it measures",
+	"web/webtest":       "CI, where a browser that is missing is a failure",
+}
+
+func TestImports(t *testing.T) {
+	graph := load(t)
+	for name, imported := range graph {
+		allowed, known := imports[name]
+		if !known && !isForTests(name) {
+			t.Errorf("%s has no row in the table: say what it may import", name)
+		}
+		for _, other := range imported {
+			ours, isOurs := own(other)
+			switch {
+			case isForTests(name):
+			case isOurs && isForTests(ours):
+				t.Errorf("%s imports %s, which is for tests", name, ours)
+			case isOurs && known && !listed(allowed, ours):
+				t.Errorf("%s imports %s, which is not in its row", name, ours)
+			case !isOurs:
+				checkVendor(t, name, other)
+			}
+		}
+	}
+	for name := range imports {
+		if _, there := graph[name]; !there {
+			t.Errorf("the table names %s, which there is not", name)
+		}
+	}
+}
+
+func checkVendor(t *testing.T, name, library string) {
+	t.Helper()
+	for prefix, allowed := range vendors {
+		if strings.HasPrefix(library, prefix) && !listed(allowed, name) {
+			t.Errorf("%s imports %s, which is for %s alone", name, library, allowed)
+		}
+	}
+}
+
+func TestWhatStaysApart(t *testing.T) {
+	graph := load(t)
+	for name := range graph {
+		for above, never := range apart {
+			if name != above && !strings.HasPrefix(name, above+"/") || isForTests(name) {
+				continue
+			}
+			for reached, by := range reach(graph, name) {
+				if listed(never, reached) {
+					t.Errorf("%s reaches %s, through %s", name, reached, by)
+				}
+			}
+		}
+	}
+}
+
+func TestEventsDoNoIO(t *testing.T) {
+	for _, imported := range load(t)["events"] {
+		if slices.ContainsFunc(io, func(p string) bool {
+			return imported == p || strings.HasSuffix(p, "/") && strings.HasPrefix(imported, p)
+		}) {
+			t.Errorf("events imports %s", imported)
+		}
+	}
+}
+
+func TestTheEnvironmentIsReadInOnePlace(t *testing.T) {
+	for name := range load(t) {
+		if name == "config" || environment[name] != "" {
+			continue
+		}
+		for _, file := range filesOf(t, name) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && slices.Contains([]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, s.Sel.Name) {
+						t.Errorf("%s calls os.%s: settings come from package config", name, s.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// A form with files is read part by part: net/http would put it on the disk as it is.
+func TestNoFormIsPutOnTheDisk(t *testing.T) {
+	for name := range load(t) {
+		if isForTests(name) {
+			continue
+		}
+		for _, file := range filesOf(t, name) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains([]string{"ParseMultipartForm", "FormFile", "ReadForm", "GetMultipartForm"}, s.Sel.Name) {
+					t.Errorf("%s uses %s: read the parts of MultipartReader", name, s.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+const root = "../../.."
+
+// load gives what each package of ours imports, tests left out.
+func load(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-f", `{{.ImportPath}} {{range .Imports}}{{.}} {{end}}`,
+		"./internal/...", "./cmd/...", "./bench/...", "./schemas/...")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing the packages: %v", err)
+	}
+	graph := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if name, ok := own(fields[0]); ok && len(fields) > 1 || name == "systemtest/layout" {
+			graph[name] = fields[1:]
+		}
+	}
+	return graph
+}
+
+// own gives the name of a package of ours as the table has it.
+func own(importPath string) (string, bool) {
+	name, ok := strings.CutPrefix(importPath, "postern/")
+	return strings.TrimPrefix(name, "internal/"), ok
+}
+
+// isForTests tells a package that exists for tests: nothing else imports it.
+func isForTests(name string) bool {
+	return strings.HasSuffix(path.Base(name), "test") || name == "systemtest/torture"
+}
+
+func listed(row, name string) bool { return slices.Contains(strings.Fields(row), name) }
+
+// reach gives all packages of ours that name reaches, each with the one by which.
+func reach(graph map[string][]string, name string) map[string]string {
+	reached := map[string]string{}
+	var visit func(string)
+	visit = func(from string) {
+		for _, imported := range graph[from] {
+			if next, ok := own(imported); ok && reached[next] == "" {
+				reached[next] = from
+				visit(next)
+			}
+		}
+	}
+	visit(name)
+	return reached
+}
+
+// filesOf parses the files of a package, tests left out.
+func filesOf(t *testing.T, name string) (files []*ast.File) {
+	t.Helper()
+	dir := filepath.Join(root, "internal", name)
+	if strings.HasPrefix(name, "cmd/") || name == "bench" || name == "schemas" {
+		dir = filepath.Join(root, name)
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no files of %s in %s: %v", name, dir, err)
+	}
+	for _, p := range paths {
+		if strings.HasSuffix(p, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), p, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// A receipt is checked by code that has no way to a network or a database: what it
+// consists of imports none. (That nothing is reached either, a test of package cli
+// has the kernel enforce.)
+func TestCheckingAReceiptNeedsNobody(t *testing.T) {
+	for _, file := range []string{"proof/receipt/receipt.go", "proof/receipt/statement.go", "proof/merkle/stored.go", "proof/checkpoint/checkpoint.go"} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal", file), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range parsed.Imports {
+			name := strings.Trim(i.Path.Value, `"`)
+			for _, no := range []string{"net", "os", "github.com/jackc/", "github.com/nats-io/", "postern/internal/compose", "postern/internal/eventlog", "postern/internal/store"} {
+				if name == no || strings.HasPrefix(name, strings.TrimSuffix(no, "/")+"/") {
+					t.Errorf("%s imports %s", file, name)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package torture
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+	"postern/internal/notify"
+	"postern/internal/notify/replay"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/recorder/position"
+	"postern/internal/store"
+)
+
+// The commit points of a replay, as docs/life-of-a-message.md has them. The api
+// plans and starts, the notify worker carries out.
+var replayPoints = []struct {
+	name    string
+	part    string
+	crash   crash // before; and then again after
+	limited bool  // SendGrid limits the rate first, for longer than a handler waits
+	before  bool  // unknown alerts are left by a crash before
+	after   bool  // … and after
+}{
+	{name: "freeze the set", part: partAPI, crash: crash{sql: "commit", since: "INTO app.replay_sets"}},
+	{name: "publish replay.planned", part: partAPI, crash: crash{publish: events.TypeReplayPlanned}},
+	{name: "publish replay.started", part: partAPI, crash: crash{publish: events.TypeReplayStarted}},
+	{name: "take a part", part: partNotify, crash: crash{sql: "commit", since: "INTO app.replay_parts"}},
+	{name: "claim a request", part: partNotify, crash: crash{sql: "INSERT INTO app.attempts"}, after: true},
+	{name: "call SendGrid", part: partNotify, crash: crash{call: true}, before: true, after: true},
+	{name: "keep the answer", part: partNotify, crash: crash{sql: "UPDATE app.attempts"}, before: true},
+	{name: "publish alerts.accepted", part: partNotify, crash: crash{publish: events.TypeAlertsAccepted}},
+	{name: "close the part", part: partNotify, crash: crash{sql: "SET done_at"}},
+	{name: "put a part off", part: partNotify, crash: crash{sql: "SET due_at = $2, tries"}, limited: true},
+	{name: "publish replay.completed", part: partNotify, crash: crash{publish: events.TypeReplayCompleted}},
+}
+
+// One part crashes at each commit point of a replay, before and after it, and the
+// next life of that part finishes the replay: nobody is alerted twice, and whoever
+// may have been is unknown.
+func TestCrashAtEachCommitPointOfAReplay(t *testing.T) {
+	t.Parallel()
+	for _, p := range replayPoints {
+		for _, after := range []bool{false, true} {
+			when, unknown := "before", p.before
+			if after {
+				when, unknown = "after", p.after
+			}
+			c := p.crash
+			c.after = after
+			t.Run(p.name+"/"+when, func(t *testing.T) {
+				t.Parallel()
+				in := newInside(t)
+				in.halfFails()
+				if p.limited {
+					in.fake.Queue(sendgridfake.RateLimit(4 * time.Second))
+				}
+				in.repeat(p.part, &c)
+				in.verdict(unknown)
+			})
+		}
+	}
+}
+
+// halfFails has every second recipient of a blast refused.
+func (in *inside) halfFails() {
+	in.Helper()
+	in.live(partRecorder, nil)
+	in.live(partFanout, nil)
+	in.refusing.Store(true)
+	in.live(partNotify, nil)
+	in.send(in.live(partAPI, nil), uuid.NewString(), false)
+	in.settle()
+	in.refusing.Store(false)
+}
+
+// repeat has all that failed repeated, while one part crashes and lives again.
+func (in *inside) repeat(part string, c *crash) {
+	in.Helper()
+	plan := func(ctx context.Context, l *life) (id uuid.UUID, err error) {
+		b := in.book(l)
+		r, err := b.Plan(ctx, "staff:s1", replay.Filter{MessageID: &in.message}, "again")
+		if err == nil {
+			_, err = b.Start(ctx, "staff:s1", r.ID, 0)
+		}
+		return r.ID, err
+	}
+	if part == partAPI {
+		first := in.live(partAPI, c)
+		first.run(func(ctx context.Context) error { _, err := plan(ctx, first); return err })
+		in.awaitCrash(first)
+	}
+	id, err := plan(in.Context(), in.live(partAPI, nil))
+	if err != nil {
+		in.Fatal(err)
+	}
+	if part == partNotify {
+		in.awaitCrash(in.replayer(c))
+	}
+	in.replayer(nil)
+	eventually(in, 20*time.Millisecond, "the replay", in.state, func(ctx context.Context) bool {
+		var done bool
+		err := in.admin.QueryRow(ctx, `SELECT status = 'completed' AND count > 100 AND accepted + failed + skipped + unknown + left_out = count
+			FROM record.replays WHERE replay_id = $1`, id).Scan(&done)
+		return err == nil && done
+	})
+}
+
+func (in *inside) book(l *life) *replay.Replays {
+	watcher := position.NewWatcher(l.pool, nil)
+	l.run(watcher.Run)
+	return &replay.Replays{Pool: l.pool, Publish: l.publish, Wait: watcher.Wait, Source: "/api", Now: time.Now}
+}
+
+// replayer begins a life of a notify worker that carries out replays and does
+// nothing else.
+func (in *inside) replayer(c *crash) *life {
+	l := newLife(in, in.server, in.url, store.RoleNotify, c)
+	watcher := position.NewWatcher(l.pool, nil)
+	l.run(watcher.Run)
+	w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
+	l.run(w.RunReplays)
+	return l
+}

@@ -1,0 +1,60 @@
+package torture
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The processes of docker-compose.yml as plain ones, through their lives: started
+// before what they need, told to end with work in hand, and left without the
+// recorder that leads.
+func TestTheTopology(t *testing.T) {
+	t.Parallel()
+	s, stores, services := separate(t)
+	for _, v := range services {
+		v.start(t)
+	}
+	for _, p := range s.processes[1:] { // the first is NATS
+		eventually(t, 10*time.Millisecond, p.name+" waiting", p.said, func(context.Context) bool {
+			return strings.Contains(p.said(), "waiting for the database")
+		})
+	}
+	for _, v := range stores {
+		v.start(t)
+	}
+	s.verb("migrate")
+	s.awaitReady()
+	s.signIn()
+	s.importPeople(3_000)
+
+	b := s.send()
+	for _, death := range []struct {
+		kind string
+		at   moment
+	}{{"fanout-worker", moment{frozen, 1}}, {"recorder", moment{delivered, 1}}, {"notify-worker", moment{alerted, 1}}} {
+		b.await(death.at)
+		p := s.kinds[death.kind]().(*running)
+		if status := p.signal(t, syscall.SIGTERM); status != 0 {
+			t.Errorf("%s was told to end and did with status %d:\n%s", p.name, status, p.tail())
+		}
+		p.start(t)
+	}
+	b.settle()
+	if unknown := b.verdict(); unknown > 0 {
+		t.Errorf("%d alerts are unknown, and nobody died with work in hand", unknown)
+	}
+
+	s.leader().kill(t)
+	began := time.Now()
+	b = s.send()
+	b.await(moment{delivered, 1})
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("nobody recorded for %s", took)
+	}
+	b.settle()
+	b.verdict()
+	s.checkRecord()
+}

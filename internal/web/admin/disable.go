@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/web/page"
+)
+
+// switchStaff disables or enables a staff member.
+func (p *Pages) switchStaff(change func(ctx context.Context, actor, staffID string) error, done string) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		id := r.PathValue("id")
+		err := change(r.Context(), page.Subject(r).Actor(), id)
+		switch {
+		case err == nil:
+			return p.kit.Redirect(w, r, "/administration/staff/"+id, done)
+		case errors.Is(err, access.ErrNoStaff):
+			return p.kit.NotFound(w, r)
+		case errors.Is(err, access.ErrDisableSelf), errors.Is(err, access.ErrLastAdministrator):
+			staff, failure := p.kit.Gate.StaffByID(r.Context(), id)
+			if failure != nil {
+				return failure
+			}
+			return p.renderStaffInfo(w, r, staff, staff.Permissions, nil, page.Errors{{Field: "sign-in", Message: sentence(err)}})
+		}
+		return err
+	}
+}
+
+// cancelScheduled calls off what a disabled staff member has scheduled: it is not for
+// us to say whether the clinic still wants it sent.
+func (p *Pages) cancelScheduled(w http.ResponseWriter, r *http.Request) error {
+	staff, err := p.kit.Gate.StaffByID(r.Context(), r.PathValue("id"))
+	if errors.Is(err, access.ErrNoStaff) {
+		return p.kit.NotFound(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	n, err := p.kit.Compose.CancelAllOf(r.Context(), page.Subject(r), staff)
+	if err != nil {
+		return err
+	}
+	notice := fmt.Sprintf("%d messages were cancelled. Nobody gets them.", n)
+	if n == 1 {
+		notice = "1 message was cancelled. Nobody gets it."
+	}
+	return p.kit.Redirect(w, r, "/administration/staff/"+staff.ID, notice)
+}

@@ -1,0 +1,73 @@
+package admin_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/events"
+	"postern/internal/web/webtest"
+)
+
+// Somebody leaves: they are out at once, what they have scheduled is shown and goes out
+// only if nobody minds, and they can come back.
+func TestDisablingAStaffMember(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ana")
+	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	nurse := s.Staff(t, "Nora Nurse", access.SendPortalMessage)
+	at := "/administration/staff/" + nurse.ID
+	later := time.Now().Add(50 * time.Hour)
+	subject := access.Subject{Realm: access.RealmStaff, ID: nurse.ID, Permissions: []access.Permission{access.SendPortalMessage}}
+	for range 2 {
+		if _, err := s.Desk.Compose.Send(t.Context(), subject, uuid.NewString(), compose.Request{Subject: "Later", Body: "x", SendAt: &later,
+			Recipients: directory.Selection{PortalUserIDs: []string{"ana"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Settle(t)
+
+	admin.Get(at).Says("Disable Nora Nurse", "2 messages of theirs are scheduled.").Hides("Enable again")
+	admin.Post(at+"/disable", nil).Is(http.StatusOK).
+		Says("They may not come in any more.", "Disabled", "2 messages of theirs are scheduled and go out at their times", "Enable again")
+	nurse.Get("/messages").Says("Staff sign-in")
+	s.Nobody(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}}).
+		Is(http.StatusUnprocessableEntity).Says("The e-mail address or the password is wrong.")
+	admin.Get("/administration/staff").Says("Nora Nurse Disabled")
+	admin.Post(at+"/cancel-scheduled", nil).Says("2 messages were cancelled. Nobody gets them.").Hides("Cancel what they have scheduled")
+	if got := recorded(t, s, events.TypeMessageCancelled); len(got) != 2 || got[0].Actor != "staff:"+admin.ID {
+		t.Errorf("the record has %v", got)
+	}
+	admin.Post(at+"/enable", nil).Is(http.StatusOK).Says("They may come in again", "Disable Nora Nurse")
+	s.Nobody(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}, "next": {"/search"}}).
+		Says("Global Search")
+	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable yourself.").Hides("/disable")
+	admin.Post("/administration/staff/"+admin.ID+"/disable", nil).Is(http.StatusUnprocessableEntity).Says("You can't disable yourself").Holds(`href="#sign-in"`)
+	admin.Post("/administration/staff/nobody/disable", nil).Is(http.StatusNotFound)
+	s.Staff(t, "Plain").Post(at+"/disable", nil).Is(http.StatusForbidden)
+}
+
+// The same as everybody can use it.
+func TestDisablingInABrowser(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewStaff(t, "Nora Nurse")
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Ada Admin", access.ManageStaff))
+	b.Open("/administration/staff")
+	b.Click("Nora Nurse")
+	b.Click("Disable Nora Nurse")
+	b.Sees("They may not come in any more.")
+	b.AccessibleAnyhow()
+	b.Screenshot("staff-disabled")
+	b.Open("/administration/staff")
+	b.AccessibleAnyhow()
+	b.Screenshot("staff-list-disabled")
+}

@@ -1,0 +1,272 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/directory"
+	"postern/internal/directory/upload"
+	"postern/internal/inbound"
+	"postern/internal/web/page"
+)
+
+// slack is what a form has around its files.
+const slack = 1 << 20
+
+// takes is what an upload is: a gigabyte over a poor line takes an hour or more.
+var takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: upload.MostBytes + slack, Hold: 8 << 20, Within: 4 * time.Hour}
+
+// importForm is what the page for choosing files shows.
+type importForm struct {
+	Most  int64  // bytes
+	Limit string // the same, for people
+	Files int
+	Mine  *upload.Import // that is there already
+}
+
+// limit is how large an upload may be, for people.
+var limit = fmt.Sprintf("%d GB", upload.MostBytes>>30)
+
+// chooseFiles shows where files are chosen, and how far an upload is that is there
+// already.
+func (p *Pages) chooseFiles(w http.ResponseWriter, r *http.Request) error {
+	return p.renderUpload(w, r, nil)
+}
+
+func (p *Pages) renderUpload(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
+	data := importForm{Most: upload.MostBytes, Limit: limit, Files: upload.MostFiles}
+	mine, err := p.kit.Intake.Of(r.Context(), page.Subject(r))
+	switch {
+	case err == nil && mine.State != upload.Receiving:
+		data.Mine = &mine
+	case err != nil && !errors.Is(err, upload.ErrNotFound):
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "import.html", Title: "Import", Section: section, Data: data, Errors: errs})
+}
+
+// receive keeps the files as they come, and leads to what they would change.
+func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return p.renderUpload(w, r, page.Errors{{Field: "files", Message: "Choose the files to import"}})
+	}
+	id, err := p.kit.Intake.Receive(r.Context(), page.Subject(r), func() (string, io.Reader, error) {
+		for {
+			part, err := parts.NextPart()
+			if err != nil {
+				return "", nil, err
+			}
+			if part.FormName() == "files" && part.FileName() != "" { // a field that was left empty has no name
+				return part.FileName(), part, nil
+			}
+		}
+	})
+	if err == nil {
+		return p.kit.Redirect(w, r, "/directory/import/"+id.String(), "")
+	}
+	message := refusal(err)
+	if message == "" {
+		return err
+	}
+	// A browser shows the answer once it has sent everything, and an error of its own
+	// where it could not.
+	_, _ = io.Copy(io.Discard, r.Body)
+	return p.renderUpload(w, r, page.Errors{{Field: "files", Message: message}})
+}
+
+// refusal says why an upload was refused, "" where it failed for another reason.
+func refusal(err error) string {
+	var (
+		invalid upload.Invalid
+		large   *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		return string(invalid)
+	case errors.As(err, &large):
+		return "The files are larger than " + limit + " together. Import larger ones with the command `postern import`"
+	case errors.Is(err, upload.ErrRunning):
+		return sentence(upload.ErrRunning)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, inbound.ErrCut):
+		return "The upload broke off. Choose the files again"
+	}
+	return ""
+}
+
+// progress is what the page of an import shows.
+type progress struct {
+	upload.Import
+	Path         string
+	Percent      int
+	Tallies      []tally
+	Lines        []directory.WrongLine // wrong, of this page of them
+	Warnings     []directory.WrongLine // likewise
+	Newer, Older string
+}
+
+// tally is what an import does to rows of one kind.
+type tally struct {
+	Name string
+	directory.Changes
+	Changing, Coming []shown
+}
+
+// shown is a row that would come or change, for people.
+type shown struct {
+	ID     string
+	Fields []directory.FieldChange
+}
+
+// linesPerPage is how many wrong lines a page shows.
+const linesPerPage = 100
+
+// showImport shows how far an import is. Asked for a part, as it is while work goes
+// on, it leads to the whole page once the work has ended.
+func (p *Pages) showImport(w http.ResponseWriter, r *http.Request) error {
+	found, err := p.importOf(r)
+	if errors.Is(err, upload.ErrNotFound) {
+		return p.kit.Redirect(w, r, "/directory/import", "This import is not there any more: it was replaced by another, or is older than a day.")
+	}
+	if err != nil {
+		return err
+	}
+	data, err := p.progressOf(r, found)
+	if err != nil {
+		return err
+	}
+	view := page.View{Template: "import_state.html", Title: "Import", Section: section, Data: data}
+	switch {
+	case !page.IsFragment(r):
+		return p.kit.Render(w, r, set, view)
+	case found.State.Running() && !found.Interrupted:
+		return p.kit.Fragment(w, r, set, "running", view)
+	}
+	return p.kit.Redirect(w, r, data.Path, "")
+}
+
+func (p *Pages) importOf(r *http.Request) (upload.Import, error) {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return upload.Import{}, upload.ErrNotFound
+	}
+	return p.kit.Intake.Get(r.Context(), page.Subject(r), id)
+}
+
+func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, error) {
+	s, err := p.speaker(r)
+	if err != nil {
+		return progress{}, err
+	}
+	data := progress{Import: found, Path: "/directory/import/" + found.ID.String()}
+	if found.Total > 0 {
+		data.Percent = int(found.Done * 100 / found.Total)
+	}
+	summary := found.Report.Summary
+	for _, one := range []struct {
+		kind directory.Kind
+		tally
+	}{
+		{directory.KindPatient, tally{Name: s.Patient.Many, Changes: summary.Patients}},
+		{directory.KindPortalUser, tally{Name: s.PortalUser.Many, Changes: summary.PortalUsers}},
+		{directory.KindLink, tally{Name: "Links", Changes: summary.Links}},
+	} {
+		for _, row := range found.Report.Shown {
+			switch {
+			case row.Kind != one.kind:
+			case row.New:
+				one.Coming = append(one.Coming, s.shown(row))
+			default:
+				one.Changing = append(one.Changing, s.shown(row))
+			}
+		}
+		data.Tallies = append(data.Tallies, one.tally)
+	}
+	if found.Format == "fhir" {
+		data.Tallies = append(data.Tallies, tally{Name: "FHIR resources", Changes: summary.Resources})
+	}
+	// An import that is refused has wrong lines, another has warnings.
+	all, lines := found.Report.Wrong, &data.Lines
+	if found.State != upload.Refused {
+		all, lines = summary.Warnings, &data.Warnings
+	}
+	from := min(page.Number(r, "from", 0, len(all)), len(all))
+	*lines = all[from:min(from+linesPerPage, len(all))]
+	if from > 0 {
+		data.Newer = address(r, "from", strconv.Itoa(max(from-linesPerPage, 0)))
+	}
+	if from+linesPerPage < len(all) {
+		data.Older = address(r, "from", strconv.Itoa(from+linesPerPage))
+	}
+	return data, nil
+}
+
+// columns are the names of the columns of the CSV files, for people.
+var columns = map[string]string{
+	"given_name": "Given name", "family_name": "Family name", "birth_date": "Born", "status": "Status", "deceased": "Deceased",
+	"name": "Name", "email": "E-mail address", "active": "Active", "relationship": "Relationship", "from": "From", "until": "Until",
+}
+
+func (s speaker) shown(row directory.Shown) shown {
+	one := shown{ID: row.ID, Fields: slices.Clone(row.Fields)}
+	if row.Patient != "" {
+		one.ID += " → " + row.Patient
+	}
+	for i, f := range one.Fields {
+		one.Fields[i] = directory.FieldChange{Field: columns[f.Field], From: s.value(f.Field, f.From), To: s.value(f.Field, f.To)}
+	}
+	return one
+}
+
+// value writes what a column holds as other pages do.
+func (s speaker) value(field, value string) string {
+	switch {
+	case value == "":
+		return ""
+	case field == "birth_date" || field == "from" || field == "until":
+		return written(value)
+	case field == "relationship":
+		return s.as(value)
+	case field == "status":
+		return s.patientStates(value, false)[0].Text
+	case value == "true":
+		return "Yes"
+	case value == "false":
+		return "No"
+	}
+	return value
+}
+
+// decide imports what was looked at, looks at it again, or discards it.
+func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
+	found, err := p.importOf(r)
+	to, notice := "/directory/import/"+found.ID.String(), ""
+	if err == nil {
+		switch staff := page.Subject(r); r.PostFormValue("do") {
+		case "import":
+			err = p.kit.Intake.Confirm(r.Context(), staff, found.ID, r.PostFormValue("digest"))
+		case "check":
+			err = p.kit.Intake.Recheck(r.Context(), staff, found.ID)
+		case "discard":
+			err = p.kit.Intake.Discard(r.Context(), staff, found.ID)
+			to, notice = "/directory/import", "The files were deleted. Nothing was imported."
+		}
+	}
+	switch {
+	case errors.Is(err, upload.ErrNotFound):
+		return p.kit.Redirect(w, r, "/directory/import", "This import is not there any more: it was replaced by another, or is older than a day.")
+	case errors.Is(err, upload.ErrStale), errors.Is(err, upload.ErrRunning):
+		// Pressed twice, or on a page from before: how it stands is what they want to see.
+		return p.kit.Redirect(w, r, "/directory/import/"+found.ID.String(), "")
+	case err != nil:
+		return err
+	}
+	return p.kit.Redirect(w, r, to, notice)
+}

@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"postern/internal/labels"
+	"postern/internal/web/page"
+)
+
+// labelForm is what Custom Labels shows.
+type labelForm struct {
+	Labels  []labelFields
+	Presets []preset
+	Example labels.Labels // what was typed, for how it reads
+}
+
+// labelFields are the two fields of a label, each with what it was when the page
+// was drawn: only what was typed anew is changed.
+type labelFields struct {
+	Key, Name, Hint string
+	One, Many       labelField
+}
+
+type labelField struct{ Field, Label, Value, Was string }
+
+// preset is what many clinics say for a patient.
+type preset struct{ Key, One, Many string }
+
+var presets = []preset{{"patient", "Patient", "Patients"}, {"client", "Client", "Clients"}, {"member", "Member", "Members"}}
+
+// about says what each label names, in Postern's own words.
+var about = map[string][2]string{
+	"patient":                   {"Patient", "Whom the clinic treats."},
+	"portal_user":               {"Portal User", "Who signs in to the portal: patients, and those who act for them."},
+	"authorized_representative": {"Authorized Representative", "Who acts for a patient: a parent, a guardian, a carer."},
+	"discharged":                {"Discharged", "A patient who receives no services any more. It stands before the word for patients: “Discharged Patients”."},
+}
+
+func (p *Pages) labels(w http.ResponseWriter, r *http.Request) error {
+	current, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	typed := current
+	for _, one := range presets {
+		if one.Key == r.FormValue("words") {
+			typed.Patient = &labels.Label{One: one.One, Many: one.Many}
+		}
+	}
+	return p.renderLabels(w, r, current, typed, nil)
+}
+
+func (p *Pages) renderLabels(w http.ResponseWriter, r *http.Request, current, typed labels.Labels, errs page.Errors) error {
+	form := labelForm{Presets: presets, Example: typed}
+	was := byKey(current)
+	typed.Each(func(key string, l **labels.Label) {
+		name := about[key]
+		form.Labels = append(form.Labels, labelFields{Key: key, Name: name[0], Hint: name[1],
+			One:  labelField{key + "-one", "One", (*l).One, was[key].One},
+			Many: labelField{key + "-many", "Several", (*l).Many, was[key].Many}})
+	})
+	return p.kit.Render(w, r, set, page.View{Template: "labels.html", Title: "Custom Labels", Section: section, Data: form, Errors: errs})
+}
+
+func byKey(l labels.Labels) map[string]labels.Label {
+	all := map[string]labels.Label{}
+	l.Each(func(key string, label **labels.Label) { all[key] = **label })
+	return all
+}
+
+// changeLabels changes the labels that were typed anew, and no others: what
+// somebody else has renamed since the page was drawn stays as they have it.
+func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
+	var current, typed labels.Labels
+	var errs page.Errors
+	_, seq, err := p.kit.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
+		current = now
+		if typed, wanted, errs = readLabels(r, byKey(now)); len(errs) > 0 {
+			err = errWrongLabels
+		}
+		return wanted, err
+	})
+	switch {
+	case errors.Is(err, errWrongLabels):
+		return p.renderLabels(w, r, current, typed, errs)
+	case err != nil:
+		return err
+	case seq == 0:
+		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these are the words in use.")
+	}
+	return p.kit.Redirect(w, r, r.URL.Path, "The labels were changed. They show everywhere from now on, and the change is on the record.")
+}
+
+var errWrongLabels = errors.New("the form is wrong")
+
+// readLabels gives the form as it was typed and, of that, what is to be changed.
+func readLabels(r *http.Request, current map[string]labels.Label) (typed, wanted labels.Labels, errs page.Errors) {
+	changes := map[string]*labels.Label{}
+	typed.Each(func(key string, l **labels.Label) {
+		read := func(suffix string) labels.Label {
+			return labels.Label{One: strings.TrimSpace(r.PostFormValue(key + "-one" + suffix)), Many: strings.TrimSpace(r.PostFormValue(key + "-many" + suffix))}
+		}
+		now, was := read(""), read("-was")
+		*l = &now
+		if now == was || now == current[key] {
+			return
+		}
+		changes[key] = &now
+		if was != current[key] {
+			errs = append(errs, page.Error{Field: key + "-one", Message: fmt.Sprintf(
+				"Somebody else has changed %s meanwhile, to “%s” and “%s”. Save again to have yours", about[key][0], current[key].One, current[key].Many)})
+		}
+	})
+	wanted.Each(func(key string, l **labels.Label) { *l = changes[key] })
+	for _, fault := range wanted.Faults() {
+		key, part, _ := strings.Cut(fault.Location, ".")
+		number := map[string]string{"one": "one", "many": "several"}[part]
+		errs = append(errs, page.Error{Field: key + "-" + part,
+			Message: fmt.Sprintf("Enter a word for %s of %s, of 1 to %d visible characters", number, about[key][0], labels.Most)})
+	}
+	return typed, wanted, errs
+}

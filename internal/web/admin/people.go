@@ -1,0 +1,304 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"postern/internal/access"
+	"postern/internal/access/letter"
+	"postern/internal/directory"
+	"postern/internal/labels"
+	"postern/internal/web/page"
+)
+
+// kind is one of the two kinds of people: portal users and patients.
+type kind struct {
+	Path        string       // of their list
+	One, Others labels.Label // how they are called, and those whom they are linked to
+	About       string       // what is known of each, and what it is called where it is not
+	Unknown     string
+	Hint        string // what can be searched for
+}
+
+// people is what a list of a kind shows.
+type people struct {
+	kind
+	Query string
+	Rows  []person
+	First string // the first page, where this is a later one
+	Older string
+}
+
+// person is a portal user or a patient, with the links to the others.
+type person struct {
+	ID, Name, Href string
+	About          string
+	States         []state
+	Links          []link
+	More           int // links that a list leaves out
+}
+
+// state is a status in words, with the colour that goes with it.
+type state struct{ Text, Colour string }
+
+// link is a link as it looks from one of its ends.
+type link struct {
+	ID, Name, Href string // of the other end; Href is "" where the reader may not go
+	As             string // what the portal user is to the patient
+	States         []state
+	Term           string // when it counts, "" for always
+	Over           bool   // it counts no more
+}
+
+// linksInList is how many links of a person a list shows.
+const linksInList = 3
+
+// speaker says things of people in the clinic's words, as of a day.
+type speaker struct {
+	labels.Labels
+	today string
+	all   bool // the reader may look at everybody in the directory
+}
+
+func (p *Pages) speaker(r *http.Request) (speaker, error) {
+	l, err := p.kit.Labels.Current(r.Context())
+	return speaker{l, p.kit.Now().Format(time.DateOnly), access.Allow(page.Subject(r), access.SeeDirectory) == nil}, err
+}
+
+func (s speaker) portalUsers() kind {
+	return kind{"/directory/portal-users", *s.PortalUser, *s.Patient, "E-mail address", "None",
+		"Words that a name begins with, also that of a linked " + page.Lower(s.Patient.One) + "; or the beginning of an e-mail address or an id."}
+}
+
+func (s speaker) patients() kind {
+	return kind{"/directory/patients", *s.Patient, *s.PortalUser, "Born", "Not known",
+		"Words that a name begins with, or the beginning of an id."}
+}
+
+func (s speaker) portalUser(u directory.PortalUser) person {
+	one := person{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, About: u.Email, States: accountStates(u.Active)}
+	for _, p := range u.Patients {
+		l := link{ID: p.ID, Name: p.Name, As: s.as(p.Relationship), States: s.patientStates(p.Status, p.Deceased)}
+		if s.all {
+			l.Href = "/directory/patients/" + p.ID
+		}
+		l.Term, l.Over = s.term(p.From, p.Until)
+		one.Links = append(one.Links, l)
+	}
+	return one
+}
+
+func (s speaker) patient(p directory.Patient) person {
+	one := person{ID: p.ID, Name: p.Name, Href: "/directory/patients/" + p.ID, About: written(p.BirthDate), States: s.patientStates(p.Status, p.Deceased)}
+	for _, u := range p.PortalUsers {
+		l := link{ID: u.ID, Name: u.Name, Href: "/directory/portal-users/" + u.ID, As: s.as(u.Relationship), States: accountStates(u.Active)}
+		l.Term, l.Over = s.term(u.From, u.Until)
+		one.Links = append(one.Links, l)
+	}
+	return one
+}
+
+// brief leaves out most of very many links.
+func (p person) brief() person {
+	if len(p.Links) > linksInList+1 {
+		p.More = len(p.Links) - linksInList
+		p.Links = p.Links[:linksInList]
+	}
+	return p
+}
+
+func accountStates(active bool) []state {
+	if active {
+		return []state{{"Active", "green"}}
+	}
+	return []state{{"Not active", "grey"}}
+}
+
+func (s speaker) patientStates(status string, deceased bool) []state {
+	states := []state{{"Active", "green"}}
+	if status == "discharged" {
+		states = []state{{s.Discharged.One, "grey"}}
+	}
+	if deceased {
+		states = append(states, state{"Deceased", "grey"})
+	}
+	return states
+}
+
+func (s speaker) as(relationship string) string {
+	if relationship == directory.Self {
+		return "Self"
+	}
+	return s.AuthorizedRepresentative.One
+}
+
+// term says when a link counts. Both days are included.
+func (s speaker) term(from, until string) (term string, over bool) {
+	switch {
+	case until != "" && until < s.today:
+		return "ended on " + written(until), true
+	case from > s.today && until != "":
+		return "begins on " + written(from) + ", until " + written(until), false
+	case from > s.today:
+		return "begins on " + written(from), false
+	case from != "" && until != "":
+		return "from " + written(from) + " until " + written(until), false
+	case from != "":
+		return "since " + written(from), false
+	case until != "":
+		return "until " + written(until), false
+	}
+	return "", false
+}
+
+// written writes a date as people do: 29 February 1980.
+func written(date string) string {
+	t, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return date
+	}
+	return t.Format("2 January 2006")
+}
+
+// portalUsers lists portal users.
+func (p *Pages) portalUsers(w http.ResponseWriter, r *http.Request) error {
+	s, err := p.speaker(r)
+	if err != nil {
+		return err
+	}
+	words, _, err := p.kit.Words(r)
+	if err != nil {
+		return err
+	}
+	list := people{kind: s.portalUsers(), Query: strings.TrimSpace(words)}
+	found, next, err := directory.Search(r.Context(), p.kit.Pool, list.Query, perPage, r.FormValue("cursor"))
+	for _, u := range found {
+		list.Rows = append(list.Rows, s.portalUser(u).brief())
+	}
+	return p.renderPeople(w, r, list, next, err)
+}
+
+// patients lists patients.
+func (p *Pages) patients(w http.ResponseWriter, r *http.Request) error {
+	s, err := p.speaker(r)
+	if err != nil {
+		return err
+	}
+	words, _, err := p.kit.Words(r)
+	if err != nil {
+		return err
+	}
+	list := people{kind: s.patients(), Query: strings.TrimSpace(words)}
+	found, next, err := directory.SearchPatients(r.Context(), p.kit.Pool, list.Query, perPage, r.FormValue("cursor"))
+	for _, one := range found {
+		list.Rows = append(list.Rows, s.patient(one).brief())
+	}
+	return p.renderPeople(w, r, list, next, err)
+}
+
+// renderPeople shows a list. A cursor that is none of ours begins it anew.
+func (p *Pages) renderPeople(w http.ResponseWriter, r *http.Request, list people, next string, err error) error {
+	if errors.Is(err, directory.ErrCursor) {
+		return p.kit.Redirect(w, r, address(r, "cursor", ""), "")
+	}
+	if err != nil {
+		return err
+	}
+	if r.FormValue("cursor") != "" {
+		list.First = address(r, "cursor", "")
+	}
+	if next != "" {
+		list.Older = address(r, "cursor", next)
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "people.html", Title: list.One.Many, Section: section, Data: list})
+}
+
+// individual is what the page of a portal user or a patient shows.
+type individual struct {
+	Kind kind
+	person
+	Record  string                // what the record says of them
+	List    string                // their list, "" where the reader may not see it
+	Account *access.PortalAccount // of a portal user, for those who look after accounts
+	Invite  string                // why no link can be sent to them; "" where one can
+}
+
+// portalUser shows one portal user: to who writes to them, too.
+func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
+	return p.renderPortalUser(w, r, nil)
+}
+
+func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
+	s, err := p.speaker(r)
+	if err != nil {
+		return err
+	}
+	u, err := directory.PortalUserByID(r.Context(), p.kit.Pool, r.PathValue("id"))
+	if errors.Is(err, directory.ErrNotFound) {
+		return p.kit.NotFound(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	one := individual{Kind: s.portalUsers(), person: s.portalUser(u), Record: "/record/portal-users/" + u.ID}
+	if s.all {
+		known, err := p.kit.Gate.PortalAccount(r.Context(), u.ID)
+		if err != nil {
+			return err
+		}
+		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.uninvitable(u, known)
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "person.html", Title: s.PortalUser.One, Section: section, Data: one, Errors: errs})
+}
+
+// uninvitable says why no link can be sent to a portal user, "" where one can.
+func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) string {
+	switch {
+	case !u.Active:
+		return "No link can be sent: the account is not active, so they can’t sign in. Correct it in the source system, and import again."
+	case u.Email == "":
+		return "They can’t sign in, and no link can be sent: there is no e-mail address. Add one in the source system, and import again."
+	case known.Dead:
+		return "No link can be sent: the e-mail address does not work, e-mail to it came back. Change it where the directory comes from, and import again. " +
+			"The command `postern portal-user invite` makes a link to hand out."
+	case !p.kit.Letters.Open():
+		return "No link can be sent: no e-mail service is set up. The command `postern portal-user invite` makes one to hand out."
+	}
+	return ""
+}
+
+// invite sends a portal user the link with which they set a password.
+func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	err := p.kit.Letters.Invite(r.Context(), page.Subject(r), id)
+	switch {
+	case err == nil:
+		return p.kit.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. A link that was sent before does not work any more.")
+	case errors.Is(err, letter.ErrNotSent):
+		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and a link from before does not work any more. Try again in a minute"}})
+	case errors.Is(err, access.ErrCrowded):
+		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
+	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):
+		return p.renderPortalUser(w, r, nil) // where the reason stands
+	}
+	return err
+}
+
+// patient shows one patient.
+func (p *Pages) patient(w http.ResponseWriter, r *http.Request) error {
+	s, err := p.speaker(r)
+	if err != nil {
+		return err
+	}
+	found, err := directory.PatientByID(r.Context(), p.kit.Pool, r.PathValue("id"))
+	if errors.Is(err, directory.ErrNotFound) {
+		return p.kit.NotFound(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	one := individual{Kind: s.patients(), person: s.patient(found), List: "/directory/patients", Record: "/record/patients/" + found.ID}
+	return p.kit.Render(w, r, set, page.View{Template: "person.html", Title: s.Patient.One, Section: section, Data: one})
+}

@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/text/folding"
+	"postern/internal/web/page"
+)
+
+// staffList is what the list of staff shows.
+type staffList struct {
+	Query        string
+	All          int // how many there are that the words fit
+	Rows         []staffRow
+	Newer, Older string
+}
+
+type staffRow struct {
+	access.Staff
+	Permissions []permission
+}
+
+// staff lists all staff by name. They are few, so that a page is a cut of all.
+func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
+	all, err := p.kit.Gate.ListStaff(r.Context())
+	if err != nil {
+		return err
+	}
+	words, err := p.words(r)
+	if err != nil {
+		return err
+	}
+	list := staffList{Query: strings.TrimSpace(r.FormValue("q"))}
+	var found []staffRow
+	for _, s := range all {
+		if list.Query == "" || folding.Mentions(s.Name+" "+s.Email, list.Query) {
+			found = append(found, staffRow{s, words.of(s.Permissions)})
+		}
+	}
+	from := min(page.Number(r, "from", 0, len(found)), len(found))
+	list.All, list.Rows = len(found), found[from:min(from+perPage, len(found))]
+	if from > 0 {
+		list.Newer = address(r, "from", strconv.Itoa(max(from-perPage, 0)))
+	}
+	if from+perPage < len(found) {
+		list.Older = address(r, "from", strconv.Itoa(from+perPage))
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "staff.html", Title: "Staff", Section: section, Data: list})
+}
+
+// address is that of the request with one thing of its query changed; "" and "0"
+// leave it out.
+func address(r *http.Request, name, value string) string {
+	q := r.URL.Query()
+	if q.Set(name, value); value == "" || value == "0" {
+		q.Del(name)
+	}
+	return (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).RequestURI()
+}
+
+// newcomer is what was typed of a staff member to be; the password never comes back.
+type newcomer struct{ Name, Email string }
+
+func (p *Pages) newStaff(w http.ResponseWriter, r *http.Request) error {
+	return p.renderNewStaff(w, r, newcomer{}, nil)
+}
+
+func (p *Pages) renderNewStaff(w http.ResponseWriter, r *http.Request, n newcomer, errs page.Errors) error {
+	return p.kit.Render(w, r, set, page.View{Template: "new_staff.html", Title: "Add a staff member", Section: section, Data: n, Errors: errs})
+}
+
+// addStaff makes somebody staff who may do nothing yet, and leads to where that is
+// changed.
+func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
+	n := newcomer{r.PostFormValue("name"), r.PostFormValue("email")}
+	wanted := access.NewStaff{Email: n.Email, Name: n.Name, Password: r.PostFormValue("password")}
+	errs, err := wrongStaff(wanted.Check())
+	if wanted.Password == "" {
+		errs = append(errs, page.Error{Field: "password", Message: "Enter a first password, at least 12 characters"})
+	}
+	if err == nil && len(errs) == 0 {
+		var made access.Staff
+		made, err = p.kit.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), wanted)
+		if err == nil {
+			return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added. Choose below what they may do.")
+		}
+		errs, err = wrongStaff(err)
+	}
+	if err != nil {
+		return err
+	}
+	return p.renderNewStaff(w, r, n, errs)
+}
+
+// wrongStaff says in the words of the form what is wrong with a staff member to be.
+// Another error it gives back.
+func wrongStaff(err error) (errs page.Errors, other error) {
+	known := []struct {
+		err            error
+		field, message string
+	}{
+		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
+		{access.ErrEmail, "email", ""},
+		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
+		{access.ErrPassword, "password", ""},
+	}
+	for _, one := range page.Faults(err) {
+		i := slices.IndexFunc(known, func(k struct {
+			err            error
+			field, message string
+		}) bool {
+			return errors.Is(one, k.err)
+		})
+		if i < 0 {
+			return nil, err
+		}
+		errs = append(errs, page.Error{Field: known[i].field, Message: cmp.Or(known[i].message, sentence(one))})
+	}
+	return errs, nil
+}
+
+// sentence makes a sentence of an error that is meant for people.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}

@@ -1,0 +1,218 @@
+package compose
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/directory"
+	"postern/internal/labels"
+	"postern/internal/web/page"
+)
+
+// undo is how long everybody can undo, in seconds: also who sends to one person.
+const undo = 10
+
+// firstFew is how many recipients stand on the page of the check itself.
+const firstFew = 10
+
+// checking is what the check before sending shows.
+type checking struct {
+	draft.Draft
+	Counts    directory.Counts
+	Was       *directory.Counts // what the sender looked at before, if it is another
+	WasJSON   string            // Counts, for the form
+	Included  []line
+	Excluded  []line
+	Warnings  []line
+	First     []member
+	MoreFirst bool
+	ByPost    int // recipients without an e-mail address
+	Bulk      bool
+	Confirm   string // as typed
+
+	To        string
+	Bcc       []chip
+	Documents []compose.Attachment
+	At        *time.Time // nil: now
+	Zone      string
+	Undo      int
+	Sent      *uuid.UUID // the message that this draft was sent as
+}
+
+// check shows what would be sent, and to whom.
+func (p *Pages) check(w http.ResponseWriter, r *http.Request) error {
+	d, err := p.open(r)
+	if err != nil {
+		return err
+	}
+	wrong, err := p.wrong(r, d)
+	if err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return p.show(w, r, &editing{Draft: d}, wrong)
+	}
+	return p.showCheck(w, r, &checking{Draft: d}, page.View{})
+}
+
+// wrong gives what is wrong with sending a draft now.
+func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	request, wrong := requestOf(d)
+	return wrongBecause(l, d, wrong, p.kit.Compose.Check(r.Context(), page.Subject(r), request))
+}
+
+// requestOf makes of a draft what compose takes. What was typed as the time is
+// checked here: compose gets a moment.
+func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
+	at, err := d.When.At(time.Local)
+	for _, one := range page.Faults(err) {
+		wrong = append(wrong, page.Error{Field: fieldOf(one), Message: page.Sentence(one)})
+	}
+	seconds := undo
+	return compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc,
+		AttachmentIDs: d.AttachmentIDs, SendAt: at, UndoSeconds: &seconds}, wrong
+}
+
+// showCheck fills in what the check shows. The view says what is wrong, if anything.
+func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, view page.View) error {
+	ctx, me := r.Context(), page.Subject(r)
+	l, err := p.kit.Labels.Current(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Counts, err = p.kit.Compose.Preview(ctx, me, c.Recipients); err != nil {
+		return err
+	}
+	first, next, err := p.kit.Compose.Audience(ctx, me, c.Recipients, firstFew, "")
+	if err != nil {
+		return err
+	}
+	c.First, c.MoreFirst = membersOf(l, first, p.kit.Now()), next != ""
+	if c.Bcc, err = p.bccChips(r, c.StaffBcc); err != nil {
+		return err
+	}
+	if c.Documents, err = p.documents(r, c.AttachmentIDs); err != nil {
+		return err
+	}
+	if sent, err := p.kit.Compose.Sent(ctx, me, c.Key); err == nil {
+		c.Sent = &sent
+	} else if !errors.Is(err, compose.ErrNotFound) {
+		return err
+	}
+	c.words(l)
+	view.Template, view.Title, view.Section, view.Data = "check.html", "Check before you send", "compose", c
+	return p.kit.Render(w, r, set, view)
+}
+
+func (c *checking) words(l labels.Labels) {
+	c.Included, c.Excluded, c.Warnings = linesOf(l, included, c.Counts.Included, nil), linesOf(l, excluded, c.Counts.Excluded, nil), linesOf(l, warnings, c.Counts.Warnings, nil)
+	if c.Was != nil {
+		c.Included = linesOf(l, included, c.Counts.Included, c.Was.Included)
+		c.Excluded = linesOf(l, excluded, c.Counts.Excluded, c.Was.Excluded)
+	}
+	was, _ := json.Marshal(c.Counts) // numbers and names of reasons
+	c.WasJSON, c.Undo, c.Bulk, c.To = string(was), undo, len(c.Recipients.Groups) > 0, chosenInWords(l, c.Recipients)
+	c.ByPost = c.Counts.Warnings[string(directory.NoAddress)]
+	c.At, _ = c.When.At(time.Local)
+	at := time.Now()
+	if c.At != nil {
+		at = *c.At
+	}
+	c.Zone, _ = at.In(time.Local).Zone()
+}
+
+// member is somebody who gets the message.
+type member struct{ Name, Who, Why string }
+
+func membersOf(l labels.Labels, found []directory.Member, now time.Time) []member {
+	members := make([]member, len(found))
+	for i, m := range found {
+		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason)}
+	}
+	return members
+}
+
+// recipients lists the recipients of a draft, a page at a time.
+func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
+	all := audience{p.kit.Compose.Audience, func(c directory.Counts) int { return c.Count }}
+	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Who gets it"})
+}
+
+// An audience is some of the recipients of a selection.
+type audience struct {
+	// page gives up to limit of them after a cursor, and the cursor of the next ones.
+	page func(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
+	// total is how many they are.
+	total func(directory.Counts) int
+}
+
+// listedPart is a part of a draft's audience.
+type listedPart struct {
+	ID           uuid.UUID
+	Members      []member
+	Before       int // recipients on the pages before this one
+	Total        int // 0: not known
+	Newer, Older string
+}
+
+// From and To are the places of the first and the last of the page among all, from 1.
+func (l listedPart) From() int { return l.Before + 1 }
+
+// To is the last of them.
+func (l listedPart) To() int { return l.Before + len(l.Members) }
+
+// listed shows, in view, the part of a draft's audience that a request asks for. The first
+// page counts all, which takes as long as the check does; it hands the total on to the
+// pages after it.
+func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view page.View) error {
+	d, err := p.open(r)
+	if err != nil {
+		return err
+	}
+	cursor := r.FormValue("cursor")
+	found, next, err := of.page(r.Context(), page.Subject(r), d.Recipients, 2*perPage, cursor)
+	if err != nil {
+		return err
+	}
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	data := listedPart{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
+	switch {
+	case cursor != "":
+		data.Before, data.Total = page.Number(r, "before", 0, math.MaxInt32), page.Number(r, "total", 0, math.MaxInt32)
+	case len(found) > 0 || next != "":
+		counts, err := p.kit.Compose.Preview(r.Context(), page.Subject(r), d.Recipients)
+		if err != nil {
+			return err
+		}
+		data.Total = of.total(counts)
+	}
+	if data.Total > 0 { // one who was added since it was counted is listed too
+		data.Total = max(data.Total, data.To())
+	}
+	if cursor != "" {
+		data.Newer = r.URL.Path
+	}
+	if next != "" {
+		data.Older = r.URL.Path + "?" + url.Values{"cursor": {next}, "before": {strconv.Itoa(data.To())}, "total": {strconv.Itoa(data.Total)}}.Encode()
+	}
+	view.Section, view.Data = "compose", data
+	return p.kit.Render(w, r, set, view)
+}

@@ -1,0 +1,333 @@
+package compose_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postern/internal/access"
+	"postern/internal/compose/composetest"
+	"postern/internal/web/webtest"
+)
+
+// check presses "Check before you send".
+func (w *writer) check(typed url.Values) *webtest.Page {
+	w.t.Helper()
+	return w.press("check", typed)
+}
+
+// confirmation is the form of the page of the check.
+func confirmation(p *webtest.Page, confirm string) url.Values {
+	all := url.Values{"confirm": {confirm}}
+	for _, found := range hidden.FindAllStringSubmatch(p.Body, -1) {
+		all.Set(found[1], html.UnescapeString(found[2]))
+	}
+	return all
+}
+
+// One message to two people: checked, sent, undone within ten seconds by who sent it,
+// and its draft is gone.
+func TestAMessageIsCheckedAndSent(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ann")
+	s.NewPortalUser(t, "ben")
+	s.Exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'ann'`)
+	bo := s.NewStaff(t, "Bo Berg")
+	w := compose(t, s.Staff(t, "Sam Sender", access.SendPortalMessage))
+	w.press("add-user:ann", nil)
+	w.press("add-user:ben", nil)
+	w.press("add-bcc:"+bo.ID, nil)
+	w.attach("attach", text("Aftercare", ""), file{"note.txt", []byte("Hello")})
+	page := w.check(text("Aftercare", "Read <b>this</b>:\nhttps://clinic.example/a?b=1&c=2."))
+	page.Is(http.StatusOK).Says("Check before you send", "2 portal users", "Chosen by name 2",
+		"1 portal user without an e-mail address", "Name of ann", "Aftercare", "From Sam Sender", "Read <b>this</b>:", "note.txt 5 bytes",
+		"Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
+		Holds(`href="https://clinic.example/a?b=1&amp;c=2"`).Hides("<b>this</b>", `name="confirm"`)
+	page.Says("they can’t sign in to the portal, so they won’t see this message there").Hides("next sign in")
+	w.Get(w.at+"/letters").Is(http.StatusOK).Says("1–1 of 1 portal user", "Name of ann", "Send them a letter").Hides("Name of ben")
+	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–2 of 2 portal users", "Name of ann", "Name of ben")
+	letters := w.Get(w.at + "/letters.csv").Is(http.StatusOK)
+	if rows := strings.Split(letters.Body, "\r\n"); len(rows) != 3 || rows[0] != "\ufeffportal_user_id,name,who" || !strings.HasPrefix(rows[1], "ann,Name of ann,") {
+		t.Errorf("the file is %q", letters.Body)
+	}
+	if got := letters.Header.Get("Content-Disposition"); strings.Contains(got, "ann") || !strings.Contains(got, "letters-") {
+		t.Errorf("it is saved as %s", got)
+	}
+	s.Staff(t, "Eve", access.SendPortalMessage).Get(w.at + "/letters").Is(http.StatusNotFound)
+	if page.URL.Path != w.at+"/check" {
+		t.Errorf("the check is at %s", page.URL)
+	}
+	sent := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("The message goes out in", "Aftercare", "Undo")
+	id := strings.TrimPrefix(sent.URL.Path, "/messages/")
+	w.Get("/messages/drafts").Says("No drafts.")
+	w.Get(w.at).Is(http.StatusNotFound)
+	w.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
+	var status string
+	if err := s.Admin.QueryRow(t.Context(), `SELECT status FROM record.messages WHERE message_id = $1`, id).Scan(&status); err != nil || status != "cancelled" {
+		t.Errorf("after Undo the message is %q, %v", status, err)
+	}
+}
+
+// Pressing Send twice, at once or later, is one message, and leads to it both times.
+func TestSendingTwiceIsOneMessage(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-user:ann", nil)
+	send := confirmation(w.check(text("Once", "text")), "")
+	led := make([]string, 4)
+	var pressing sync.WaitGroup
+	for i := range 3 {
+		pressing.Go(func() { led[i] = w.Post(w.at+"/check", send).URL.Path })
+	}
+	pressing.Wait()
+	led[3] = w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path
+	for _, to := range led {
+		if to != led[0] || !strings.HasPrefix(to, "/messages/") || strings.Contains(to, "drafts") {
+			t.Errorf("pressing Send led to %q", led)
+		}
+	}
+	s.Settle(t)
+	if n := count(t, s, messages); n != 1 {
+		t.Errorf("there are %d messages", n)
+	}
+	send.Set("key", "of-nobody")
+	w.Post(w.at+"/check", send).Is(http.StatusNotFound)
+}
+
+// To a group it says who is in and out and why, asks for the number, and refuses a
+// wrong one.
+func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	for i := range 12 {
+		s.System.PortalUser(t, fmt.Sprintf("user-%02d", i))
+	}
+	s.Exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'user-00'`)
+	s.Exec(t, `UPDATE app.patients SET deceased = true WHERE patient_id = 'pt-user-01'`)
+	w := compose(t, sender(t, s))
+	w.press("add-group:active_patients", nil)
+	page := w.check(text("Holidays", "We are closed.")).Is(http.StatusOK).
+		Says("10 portal users", "Portal Users - Active Patients", "Linked to an active patient 10", "The account is not active 1",
+			"The patient has died 1", "Type 10 to confirm")
+	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("Name of user-02", "Name of user-11").Hides("Name of user-00", "Name of user-01")
+	for _, wrong := range []string{"", "9", "ten"} {
+		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type how many will get the message").Holds(`value="` + wrong + `"`)
+	}
+	if n := count(t, s, sends); n != 0 {
+		t.Fatalf("%d sends without the right number", n)
+	}
+	w.Post(w.at+"/check", confirmation(page, " 10 ")).Is(http.StatusOK).Says("The message goes out in")
+}
+
+// Who gets the message is listed a page at a time.
+func TestTheAudienceIsListedInPages(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	for i := range 60 {
+		s.System.PortalUser(t, fmt.Sprintf("user-%02d", i))
+	}
+	w := compose(t, sender(t, s))
+	w.press("add-group:all_portal_users", nil)
+	w.check(text("Hello", "text")).Says("See all 60 portal users", "Name of user-09").Hides("Name of user-10")
+	first := w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–50 of 60 portal users", "Name of user-00", "Name of user-49", "Has an account").Hides("Name of user-50")
+	next := regexp.MustCompile(`href="([^"]+cursor=[^"]+)"`).FindStringSubmatch(first.Body)
+	w.Get(html.UnescapeString(next[1])).Is(http.StatusOK).Says("51–60 of 60 portal users", "Name of user-50", "Name of user-59", "First page").Hides("Next page")
+	w.Get(w.at + "/letters").Is(http.StatusOK).Says("All recipients have an e-mail address.").Hides("0 portal users")
+	w.Get(w.at + "/recipients?cursor=x").Is(http.StatusNotFound)
+}
+
+// Where the audience has changed since it was looked at, nothing is sent: it shows
+// what changed, and asks again.
+func TestAChangedAudienceIsShownAgain(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-group:active_patients", nil)
+	page := w.check(text("Hello", "text")).Is(http.StatusOK).Says("1 portal user")
+	s.System.PortalUser(t, "ben")
+	again := w.Post(w.at+"/check", confirmation(page, "1")).Is(http.StatusConflict).
+		Says("has changed since you looked", "there were 1. Now there are 2.", "Linked to an active patient 1 2", "Type 2 to confirm", "Name of ben")
+	s.Exec(t, `UPDATE app.patients SET status = 'discharged' WHERE patient_id = 'pt-ann'`)
+	s.System.PortalUser(t, "cy")
+	again = w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusConflict).Says("The same number as before, but not the same people.")
+	if n := count(t, s, sends); n != 0 {
+		t.Fatalf("%d sends", n)
+	}
+	w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusOK).Says("The message goes out")
+}
+
+// The draft that was changed in another tab after the check is not sent unchecked.
+func TestADraftThatChangedIsCheckedAgain(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-user:ann", nil)
+	page := w.check(text("Before", "text"))
+	w.see(w.Get(w.at))
+	w.press("save", text("After", "text"))
+	again := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusConflict).Says("changed since you checked it", "After")
+	w.Post(w.at+"/check", confirmation(again, "")).Is(http.StatusOK).Says("The message goes out", "After")
+}
+
+// Send at a date and time of the clinic.
+func TestAMessageIsScheduled(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.page.Says("In the clinic’s time zone, where it is")
+	w.press("add-user:ann", nil)
+	at := time.Now().AddDate(0, 0, 3)
+	later := text("Later", "text")
+	for name, value := range map[string]string{"when": "later", "send-day": at.Format("2"), "send-month": at.Format("1"), "send-year": at.Format("2006"), "send-time": "9:30 am"} {
+		later.Set(name, value)
+	}
+	page := w.check(later).Is(http.StatusOK).Says(at.Format("2 January 2006")+", 9:30 am", "the clinic’s time zone", "Schedule message", "cancel it until it goes out")
+	w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusOK).Says("Scheduled The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
+	var release time.Time
+	if err := s.Admin.QueryRow(t.Context(), `SELECT release_at FROM app.sends`).Scan(&release); err != nil {
+		t.Fatal(err)
+	}
+	if want := time.Date(at.Year(), at.Month(), at.Day(), 9, 30, 0, 0, time.Local); !release.Equal(want) {
+		t.Errorf("it goes out at %v, want %v", release, want)
+	}
+}
+
+// What is wrong is said on top, linked to its field, and nothing typed is lost.
+func TestWrongInput(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	v := sender(t, s)
+	when := func(day, month, year, clock string) url.Values {
+		typed := text("Subject", "text")
+		for name, value := range map[string]string{"when": "later", "send-day": day, "send-month": month, "send-year": year, "send-time": clock} {
+			typed.Set(name, value)
+		}
+		return typed
+	}
+	past, far := time.Now().AddDate(0, 0, -1), time.Now().AddDate(2, 0, 0)
+	for name, c := range map[string]struct {
+		typed  url.Values
+		nobody bool
+		field  string
+		says   string
+	}{
+		"no recipient":      {text("Subject", "text"), true, "find-user", "Add at least one recipient."},
+		"no subject":        {text(" ", "text"), false, "subject", "Enter a subject."},
+		"no message":        {text("Subject", "\r\n "), false, "message", "Enter a message."},
+		"a long subject":    {text(strings.Repeat("é", 201), "text"), false, "subject", "The subject has 201 characters; at most 200 are allowed."},
+		"a long message":    {text("Subject", strings.Repeat("é", 100_001)), false, "message", "The message has 100001 characters; at most 100000 are allowed."},
+		"two lines":         {text("Sub\nject", "text"), false, "subject", "The subject holds the control character"},
+		"no such day":       {when("31", "2", "2027", "9:30"), false, "send-day", "Enter a real date"},
+		"no such time":      {when("1", "2", "2027", "later"), false, "send-time", "Enter a time"},
+		"in the past":       {when(past.Format("2"), past.Format("1"), past.Format("2006"), "9:30"), false, "send-day", "The date and time must be in the future."},
+		"too far off":       {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within a year from now."},
+		"no day or time":    {when("31", "2", "2027", "25:99"), false, "send-day", "Enter a real date"},
+		"nor a time or day": {when("31", "2", "2027", "25:99"), false, "send-time", "Enter a time"},
+		"everything":        {when("", "", "", ""), true, "send-day", "Enter a real date"},
+		"an escaped value":  {text(`"><script>`, ""), false, "message", "Enter a message."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := compose(t, v)
+			w.t = t
+			if !c.nobody {
+				w.press("add-user:ann", nil)
+			}
+			p := w.check(c.typed).Is(http.StatusUnprocessableEntity).Says("There is a problem", c.says).
+				Holds(`href="#`+c.field+`"`, `id="`+c.field+`-error"`, html.EscapeString(strings.TrimSpace(c.typed.Get("message")))).Hides("<script>")
+			if !strings.Contains(p.Body, "<title>Error: Patient Portal Message") {
+				t.Error("the title does not say that there is an error")
+			}
+			w.Get(w.at + "/check").Is(http.StatusUnprocessableEntity).Says(c.says)
+		})
+	}
+}
+
+// While nothing can be recorded it says so, and pressing Send again is the same
+// message; what was tried and then changed is never sent unseen.
+func TestSendingWhileTheRecordIsAway(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	v := sender(t, s)
+	w := compose(t, v)
+	w.press("add-user:ann", nil)
+	page := w.check(text("Hello", "text"))
+	s.Break(&composetest.Fault{Err: errors.New("nobody answers")})
+	again := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusServiceUnavailable).Says("can’t be put on the record right now", "will not be sent twice")
+	s.Break(nil)
+
+	// It is changed now, so that the first try could have been something else.
+	w.see(v.Get(w.at))
+	changed := w.check(text("Changed", "text")).Is(http.StatusOK)
+	renewed := w.Post(w.at+"/check", confirmation(changed, "")).Is(http.StatusConflict).Says("was sent before, or may have been")
+	w.Post(w.at+"/check", confirmation(again, "")).Is(http.StatusConflict)
+	w.Post(w.at+"/check", confirmation(renewed, "")).Is(http.StatusOK).Says("The message goes out", "Changed")
+
+	// And one that was not changed is the one that was tried.
+	w = compose(t, v)
+	w.press("add-user:ann", nil)
+	page = w.check(text("Steady", "text"))
+	s.Break(&composetest.Fault{Err: errors.New("the answer was lost"), After: true})
+	again = w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusServiceUnavailable)
+	s.Break(nil)
+	w.Post(w.at+"/check", confirmation(again, "")).Is(http.StatusOK).Says("Steady")
+	s.Settle(t)
+	if n := count(t, s, messages); n != 2 {
+		t.Errorf("there are %d messages, want 2", n)
+	}
+}
+
+// A crash after the send leaves the draft, which says that it was sent, and is the
+// same message when it is sent again.
+func TestADraftThatWasSentAlready(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-user:ann", nil)
+	send := confirmation(w.check(text("Hello", "text")), "")
+	s.Exec(t, `CREATE TABLE kept AS SELECT * FROM app.drafts`)
+	to := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path
+	s.Exec(t, `INSERT INTO app.drafts SELECT * FROM kept`)
+	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was sent already").Holds(`href="` + to + `"`)
+	if again := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path; again != to {
+		t.Errorf("sent again, it is %s and not %s", again, to)
+	}
+	w.Get(w.at).Is(http.StatusNotFound)
+}
+
+// A form that somebody made up is refused.
+func TestAMadeUpConfirmation(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-group:all_portal_users", nil)
+	send := confirmation(w.check(text("Hello", "text")), "0")
+	for _, was := range []string{"", "[]", "{}", `{"Count":0}`} {
+		send.Set("was", was)
+		w.Post(w.at+"/check", send).Is(http.StatusConflict).Says("has changed since you looked")
+	}
+	lie, _ := json.Marshal(map[string]any{"Count": 7, "Digest": "sha256:x"})
+	send.Set("was", string(lie))
+	send.Set("confirm", "7")
+	w.Post(w.at+"/check", send).Is(http.StatusConflict)
+	if n := count(t, s, sends); n != 0 {
+		t.Errorf("%d sends", n)
+	}
+}

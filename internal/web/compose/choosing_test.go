@@ -1,0 +1,160 @@
+package compose_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/labels"
+	"postern/internal/web/webtest"
+)
+
+// Somebody is found by name, by patient and by address, it shows whose
+// representative they are, and who was chosen can be removed.
+func TestAddingPortalUsers(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ann")
+	s.NewPortalUser(t, "ben")
+	s.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship)
+		SELECT u.portal_user_no, p.patient_no, 'representative' FROM app.portal_users u, app.patients p
+		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
+	s.Exec(t, `UPDATE app.patients SET given_name = 'Annika', family_name = 'Berg', status = 'discharged' WHERE patient_id = 'pt-ann'`)
+	s.FoldNames(t)
+	v := s.Staff(t, "Only One", access.SendPortalMessage)
+	w := compose(t, v)
+	search := func(q string) url.Values {
+		typed := text("Hello", "text")
+		typed.Set("find-user", q)
+		return typed
+	}
+	w.press("find", search("annik")).Is(http.StatusOK).
+		Says("Name of ann", "Name of ben", "Authorized Representative of Annika Berg (discharged)", "ben@example.org").Holds(`value="Hello"`)
+	w.press("find", search("BEN@exam")).Says("Name of ben").Hides("Name of ann")
+	w.press("", search("nobody of that name")).Is(http.StatusOK).Says("No one matches that search")
+	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").Holds(`value="remove-user:ben"`).Hides(`value="add-user:ben"`)
+	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").Holds(`value="Hello"`)
+	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).Hides("Remove Name of ben").Says("Remove Name of ann")
+	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("Nobody is known by that id").Holds(`value="Hello"`)
+	w.press("add-user:\x00", text("Hello", "text")).Is(http.StatusUnprocessableEntity)
+
+	v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {"name of"}}).Is(http.StatusOK).Says("Name of ann", "Added", "Name of ben").Hides("<html")
+	compose(t, v) // of a draft that is not saved yet, too
+	v.PostFragment(compose(t, v).at+"/portal-users", url.Values{"find-user": {"name"}}).Is(http.StatusOK).Says("Name of ann")
+	if got := v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {""}}); strings.TrimSpace(got.Text()) != "" {
+		t.Errorf("no words find %q", got.Text())
+	}
+}
+
+// Groups are offered to who holds Send Bulk Portal Message, with their counts, and
+// to nobody else: neither shown, nor counted, nor accepted, nor sent to.
+func TestGroupsNeedThePermission(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ann")
+	s.NewPortalUser(t, "ben")
+	s.Exec(t, `UPDATE app.patients SET status = 'discharged' WHERE patient_id = 'pt-ben'`)
+	v := sender(t, s)
+	w := compose(t, v)
+	names := []string{"Portal Users - Active Patients", "Portal Users - Discharged Patients", "All Portal Users"}
+	w.page.Says(names...)
+	v.Fragment("/messages/groups/active_patients/count").Is(http.StatusOK).Says("1 portal user now")
+	v.Fragment("/messages/groups/all_portal_users/count").Is(http.StatusOK).Says("2 portal users now")
+	v.Fragment("/messages/groups/everybody/count").Is(http.StatusNotFound)
+	w.press("add-group:active_patients", text("Hello", "text")).Is(http.StatusOK).Says("Remove Portal Users - Active Patients")
+	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no such group")
+
+	one := s.Staff(t, "Only One", access.SendPortalMessage)
+	x := compose(t, one)
+	x.page.Says("Add User").Hides("Active Patients", "Discharged Patients", "All Portal Users", "add-group")
+	x.press("add-group:all_portal_users", text("Hello", "text")).Is(http.StatusForbidden)
+	one.Fragment("/messages/groups/active_patients/count").Is(http.StatusForbidden)
+
+	// And from whom the permission is taken while a draft waits.
+	if err := s.Desk.Gate.Forbid(t.Context(), "operator:test", v.ID, access.SendBulkPortalMessage); err != nil {
+		t.Fatal(err)
+	}
+	w.see(v.Get(w.at))
+	w.press("check", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("may not send to a group any more", "Remove Portal Users - Active Patients")
+	v.Get(w.at + "/check").Is(http.StatusUnprocessableEntity)
+}
+
+// The clinic's words are on every button.
+func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
+		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Member", Many: "Members"},
+		Discharged: &labels.Label{One: "Former", Many: "Former ones"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Await(t, seq)
+	compose(t, sender(t, s)).page.Says("Client Portal Message", "Members - Active Clients", "Members - Former Clients", "All Members").
+		Hides("Patient Portal", "Portal Users")
+}
+
+// Staff are found by name for Staff Bcc, which says that portal users never see it.
+func TestStaffBcc(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	bo := s.NewStaff(t, "Bo Berg")
+	v := sender(t, s)
+	w := compose(t, v)
+	w.page.Says("Portal Users never see their names")
+	typed := text("Hello", "text")
+	typed.Set("find-staff", "berg bo")
+	w.press("find", typed).Is(http.StatusOK).Says("Bo Berg", "bo.berg@clinic.example")
+	w.press("add-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Says("Remove Bo Berg")
+	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("not staff any more")
+	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"bo"}}).Is(http.StatusOK).Says("Bo Berg", "Added")
+	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"nobody"}}).Says("No staff match that search")
+	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
+}
+
+// Several documents come at once. One that can't be attached is named, and leaves
+// the others, and all that was typed, be. The limit is 4 MiB to the byte.
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	w := compose(t, sender(t, s))
+	w.page.Says("No documents.")
+	w.attach("attach", text("Typed", "and kept"),
+		file{"exactly.pdf", pdf(4 << 20)}, file{"C:\\scans\\one more.pdf", pdf(4<<20 + 1)}, file{"note.txt", []byte("Hello")},
+		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
+		Is(http.StatusUnprocessableEntity).
+		Says("exactly.pdf 4 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
+			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
+		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
+	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)
+	w.attach("check", text("Typed", "and kept"), file{"third.txt", []byte("x")}).Says("third.txt", "Add at least one recipient.")
+	id := strings.Split(strings.Split(w.page.Body, `value="remove-file:`)[1], `"`)[0]
+	w.press("remove-file:"+id, text("Typed", "and kept")).Is(http.StatusOK).Says("note.txt").Hides("exactly.pdf")
+}
+
+// A message carries twenty documents.
+func TestTooManyDocuments(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	w := compose(t, sender(t, s))
+	files := make([]file, 21)
+	for i := range files {
+		files[i] = file{string(rune('a'+i)) + ".txt", []byte("x")}
+	}
+	w.attach("attach", text("Typed", ""), files...).Is(http.StatusUnprocessableEntity).Says("at most 20 documents", "Remove t.txt").Hides("Remove u.txt")
+}
+
+// A form that was cut off half-way saves nothing.
+func TestAFormThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	w := compose(t, sender(t, s))
+	half := "--b\r\nContent-Disposition: form-data; name=\"subject\"\r\n\r\nHal"
+	w.Send(w.at, bytes.NewReader([]byte(half)), "multipart/form-data; boundary=b").Is(http.StatusBadRequest).Says("did not arrive whole")
+	if n := count(t, s, drafts); n != 0 {
+		t.Errorf("%d drafts were kept", n)
+	}
+}

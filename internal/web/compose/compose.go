@@ -1,0 +1,107 @@
+// Package compose is the pages of writing a message: drafts, recipients,
+// documents, the check before it is sent, and the ten seconds to undo it.
+//
+// # One form
+//
+// The page of a draft is one form, and every button of it posts all of it: what was
+// typed is saved whatever the button does, which its value says ("add-user:ann").
+// Recipients, Staff Bcc and documents are not in the form: they are in the draft,
+// and buttons change them one at a time. A page that loads scripts posts the same
+// form in the background and gets the parts of the page that change (the
+// definitions of edit.html that are data-part) instead of the whole.
+//
+// Looking at an empty page keeps nothing: its form holds the id that the draft will
+// have once something is saved.
+package compose
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/api"
+	"postern/internal/compose/draft"
+	"postern/internal/content/attachment"
+	"postern/internal/directory"
+	"postern/internal/inbound"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	staff := func(pattern string, handle page.Handler) page.Route {
+		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(access.SendMessage), Handle: found(handle)}
+	}
+	return []page.Route{
+		staff("GET /messages/compose", p.compose),
+		staff("GET /messages/drafts", p.list),
+		staff("GET /messages/drafts/{id}", p.edit),
+		withDocuments(staff("POST /messages/drafts/{id}", p.save)),
+		staff("POST /messages/drafts/{id}/portal-users", p.findUsers),
+		staff("POST /messages/drafts/{id}/staff", p.findStaff),
+		staff("GET /messages/drafts/{id}/check", p.check),
+		staff("POST /messages/drafts/{id}/check", p.send),
+		staff("GET /messages/drafts/{id}/recipients", p.recipients),
+		staff("GET /messages/drafts/{id}/letters", p.letters),
+		staff("GET /messages/drafts/{id}/letters.csv", p.lettersFile),
+		staff("GET /messages/drafts/{id}/delete", p.askToDelete),
+		staff("POST /messages/drafts/{id}/delete", p.delete),
+		{Pattern: "GET /messages/groups/{group}/count", Realm: access.RealmStaff, Actions: page.May(access.SendToGroup), Handle: p.countGroup},
+	}
+}
+
+// withDocuments has a route take the whole form of a draft, with its documents.
+func withDocuments(route page.Route) page.Route {
+	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: mostForm, Hold: 2*mostFields + attachment.Holds, Within: patience}
+	return route
+}
+
+// href is the address of a draft, or of a page below it.
+func href(id uuid.UUID, below string) string { return "/messages/drafts/" + id.String() + below }
+
+// draftID is the draft that a request is about.
+func draftID(r *http.Request) (uuid.UUID, error) {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return uuid.Nil, draft.ErrNotFound
+	}
+	return id, nil
+}
+
+// open gives the draft that a request is about.
+func (p *Pages) open(r *http.Request) (draft.Draft, error) {
+	id, err := draftID(r)
+	if err != nil {
+		return draft.Draft{}, err
+	}
+	return p.kit.Draft.Open(r.Context(), page.Subject(r), id)
+}
+
+// found answers 404 for a draft, or a place in a list, that there is not.
+func found(handle page.Handler) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := handle(w, r)
+		switch {
+		case errors.Is(err, draft.ErrNotFound):
+			return &api.Problem{Status: http.StatusNotFound, Title: "There is no such draft",
+				Detail: "It was sent or deleted, or it is not yours. Your drafts are under Drafts, what was sent is under Messages."}
+		case errors.Is(err, draft.ErrCursor), errors.Is(err, directory.ErrCursor):
+			return &api.Problem{Status: http.StatusNotFound, Title: "Page not found", Detail: "Begin again at the first page of the list."}
+		}
+		return err
+	}
+}

@@ -1,0 +1,231 @@
+package compose_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+var (
+	draftAt = regexp.MustCompile(`action="(/messages/drafts/[0-9a-f-]+)"`)
+	hidden  = regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)">`)
+)
+
+// writer is a staff member at the page of a draft.
+type writer struct {
+	*webtest.Visitor
+	t    *testing.T
+	at   string // of the draft
+	page *webtest.Page
+}
+
+// compose opens an empty page.
+func compose(t *testing.T, v *webtest.Visitor) *writer {
+	t.Helper()
+	w := &writer{Visitor: v, t: t}
+	w.see(v.Get("/messages/compose").Is(http.StatusOK))
+	return w
+}
+
+// see remembers the page that one is at.
+func (w *writer) see(p *webtest.Page) *webtest.Page {
+	w.t.Helper()
+	if at := draftAt.FindStringSubmatch(p.Body); at != nil {
+		w.at = at[1]
+	}
+	w.page = p
+	return p
+}
+
+// fields are the hidden ones of the page, and what is typed.
+func (w *writer) fields(typed url.Values) url.Values {
+	all := url.Values{"subject": {""}, "message": {""}, "when": {"now"}}
+	for _, found := range hidden.FindAllStringSubmatch(w.page.Body, -1) {
+		all.Set(found[1], strings.NewReplacer("&#34;", `"`, "&amp;", "&").Replace(found[2]))
+	}
+	maps.Copy(all, typed)
+	return all
+}
+
+// press sends the form of the draft by one of its buttons.
+func (w *writer) press(button string, typed url.Values) *webtest.Page {
+	w.t.Helper()
+	all := w.fields(typed)
+	all.Set("do", button)
+	return w.see(w.Post(w.at, all))
+}
+
+// file is a document that is attached.
+type file struct {
+	name string
+	data []byte
+}
+
+// attach sends the form with files, as a browser without scripts does.
+func (w *writer) attach(button string, typed url.Values, files ...file) *webtest.Page {
+	w.t.Helper()
+	all := w.fields(typed)
+	all.Set("do", button)
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	for name, values := range all {
+		for _, value := range values {
+			_ = form.WriteField(name, value)
+		}
+	}
+	for _, f := range files {
+		part, err := form.CreateFormFile("file", f.name)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		_, _ = part.Write(f.data)
+	}
+	_ = form.Close()
+	return w.see(w.Send(w.at, &body, form.FormDataContentType()))
+}
+
+// text is what a message can be sent with.
+func text(subject, message string) url.Values {
+	return url.Values{"subject": {subject}, "message": {message}}
+}
+
+// pdf is a document of that many bytes.
+func pdf(size int) []byte {
+	data := append([]byte("%PDF-1.7\n"), bytes.Repeat([]byte("x"), size)...)
+	return data[:size]
+}
+
+func count(t *testing.T, s *webtest.Site, sql string) (n int) {
+	t.Helper()
+	if err := s.Admin.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+const (
+	drafts   = `SELECT count(*) FROM app.drafts`
+	sends    = `SELECT count(*) FROM app.sends`
+	messages = `SELECT count(*) FROM record.messages`
+)
+
+// sender may send to groups too.
+func sender(t *testing.T, s *webtest.Site) *webtest.Visitor {
+	t.Helper()
+	return s.Staff(t, "Sam Sender", access.SendPortalMessage, access.SendBulkPortalMessage)
+}
+
+// A look at an empty page keeps nothing; what is saved is listed, found again as it
+// was, and deleted when asked twice.
+func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := sender(t, s)
+	v.Get("/messages/drafts").Is(http.StatusOK).Says("No drafts. Compose a message.")
+	w := compose(t, v)
+	w.page.Says("Patient Portal Message", "Add Recipient(s)", "Add User", "Add New Attachment", "Staff Bcc", "Nothing is saved yet")
+	if n := count(t, s, drafts); n != 0 {
+		t.Fatalf("looking at an empty page has left %d drafts", n)
+	}
+	w.press("save", text("<script>alert(1)</script>", "Two\r\nlines & more")).Is(http.StatusOK).
+		Says("The draft is saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
+	if w.page.URL.Path != w.at {
+		t.Errorf("saving led to %s, not to the draft at %s", w.page.URL, w.at)
+	}
+	v.Get(w.at).Is(http.StatusOK).Holds(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
+	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").Hides("<script>alert", "<title>&lt;script")
+	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "can’t be brought back")
+	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft is deleted.", "No drafts. Compose a message.")
+	v.Get(w.at).Is(http.StatusNotFound).Says("There is no such draft", "sent or deleted")
+	v.Post(w.at+"/delete", nil).Is(http.StatusNotFound)
+}
+
+// Drafts are listed a page at a time, the one saved last first.
+func TestDraftsAreListedInPages(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := sender(t, s)
+	for i := range 30 {
+		compose(t, v).press("save", text(fmt.Sprintf("Draft number %02d.", i), ""))
+	}
+	first := v.Get("/messages/drafts").Is(http.StatusOK).Says("number 29.", "number 05.", "Next page").Hides("number 04.")
+	next := regexp.MustCompile(`href="(/messages/drafts\?cursor=[^"]+)"`).FindStringSubmatch(first.Body)
+	v.Get(next[1]).Is(http.StatusOK).Says("number 04.", "number 00.", "First page").Hides("number 05.")
+	v.Get("/messages/drafts?cursor=nonsense").Is(http.StatusNotFound)
+}
+
+// Another's draft is not there: not to be read, changed, checked, sent or deleted.
+func TestAnothersDraftIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ann")
+	w := compose(t, sender(t, s))
+	w.press("add-user:ann", text("Private", "text"))
+	eve := s.Staff(t, "Eve Other", access.SendPortalMessage, access.SendBulkPortalMessage)
+	for _, below := range []string{"", "/check", "/recipients", "/delete"} {
+		eve.Get(w.at + below).Is(http.StatusNotFound).Hides("Private")
+	}
+	for _, below := range []string{"", "/check", "/delete"} {
+		eve.Post(w.at+below, w.fields(text("Eve's", "text"))).Is(http.StatusNotFound).Hides("Private")
+	}
+	w.Get(w.at).Is(http.StatusOK).Holds("Private")
+	eve.Get("/messages/drafts/not-an-id").Is(http.StatusNotFound)
+	nobody := s.Staff(t, "No Permission")
+	nobody.Get("/messages/compose").Is(http.StatusForbidden)
+	nobody.Get("/messages/drafts").Is(http.StatusForbidden)
+}
+
+// A tab that has not seen what another saved says so, keeps what was typed in it,
+// and saves it when told to.
+func TestAStaleTabSaysSo(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := sender(t, s)
+	w := compose(t, v)
+	w.press("save", text("First", ""))
+	first := &writer{Visitor: v, t: t}
+	first.see(v.Get(w.at))
+	second := &writer{Visitor: v, t: t}
+	second.see(v.Get(w.at))
+	second.press("save", text("Second", "from the second tab")).Says("The draft is saved.")
+
+	first.press("save", text("Third", "from the first tab")).Is(http.StatusConflict).
+		Says("There is a problem", "changed in another tab or window").Holds(`value="Third"`, "from the first tab</textarea>")
+	v.Get(w.at).Holds(`value="Second"`)
+	overwrite := regexp.MustCompile(`value="(overwrite:\d+)"`).FindStringSubmatch(first.page.Body)
+	first.press(overwrite[1], text("Third", "from the first tab")).Is(http.StatusOK).Says("The draft is saved.")
+	v.Get(w.at).Holds(`value="Third"`, "from the first tab</textarea>")
+}
+
+// A script gets the parts of the page that change, conflicts included.
+func TestAScriptSavesInTheBackground(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := sender(t, s)
+	w := compose(t, v)
+	v.PostFragment(w.at, w.fields(text("One", ""))).Is(http.StatusOK).Holds(`data-part="status"`, "Saved at ", `name="version" value="1"`).Hides("<html")
+	// The answer was lost: the page is still at version 0, and nobody else's.
+	v.PostFragment(w.at, w.fields(text("Two", ""))).Is(http.StatusOK).Holds(`name="version" value="2"`)
+	other := &writer{Visitor: v, t: t}
+	other.see(v.Get(w.at))
+	other.press("save", text("Three", ""))
+	v.PostFragment(w.at, w.fields(text("Four", ""))).Is(http.StatusConflict).Holds("changed in another tab", `value="overwrite:3"`, `name="version" value="0"`)
+	v.PostFragment(w.at, url.Values{"version": {"x"}, "page": {"p"}, "subject": {"Five"}}).Is(http.StatusConflict)
+	v.Get(w.at).Holds(`value="Three"`)
+	huge := w.fields(text("Huge", strings.Repeat("x", 1<<20+1)))
+	huge.Set("version", "3")
+	v.Post(w.at, huge).Is(http.StatusUnprocessableEntity).Says("far too long").Holds(`value="Huge"`)
+	huge.Set("message", strings.Repeat("x", 3<<20))
+	v.Post(w.at, huge).Is(http.StatusRequestEntityTooLarge).Says("Nothing was saved")
+}

@@ -1,0 +1,171 @@
+package compose
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/content/attachment"
+	"postern/internal/directory"
+	"postern/internal/labels"
+	"postern/internal/web/page"
+)
+
+// mostChips is how many of the portal users chosen one by one are shown, the ones
+// that were added last.
+const mostChips = 100
+
+// editing is what the page of a draft shows.
+type editing struct {
+	draft.Draft
+	Page     string // of this page: see draft.Seen
+	Seen     int    // the version that this page is of
+	Conflict bool   // the draft was changed elsewhere since
+
+	Groups    []chip
+	Users     []chip
+	MoreUsers int // that are not among Users
+	Offers    []offer
+	Bcc       []chip
+	Documents []compose.Attachment
+
+	FindUser, FindStaff   string
+	FoundUsers, FoundBccs *findings // nil: nobody was searched for
+
+	Now            time.Time // in the clinic's time zone
+	Zone           string
+	MostDocuments  int
+	MostSize       int64
+	Types, Accept  string
+	MostSubject    int
+	MostBody       int
+	OpenRecipients bool
+
+	status int
+}
+
+// SavedToday says whether the time of day is enough to say when it was saved.
+func (e *editing) SavedToday() bool {
+	return e.SavedAt.Local().Format(time.DateOnly) == e.Now.Format(time.DateOnly)
+}
+
+// chip is somebody, or a group, that was chosen.
+type chip struct{ ID, Name, Who string }
+
+// offer is a group that may be chosen.
+type offer struct {
+	Group  directory.Group
+	Name   string
+	Chosen bool
+}
+
+// show answers with the page of a draft, or, where a script asks, with what changes
+// on it.
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong page.Errors) error {
+	l, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	if err := p.fill(r, l, e); err != nil {
+		return err
+	}
+	e.OpenRecipients = e.FindUser != "" || wrong.Of("find-user") != ""
+	view := page.View{Template: "edit.html", Title: l.Patient.One + " Portal Message", Section: "compose", Scripts: []string{"composing.js"}, Data: e, Errors: wrong, Status: e.status}
+	if page.IsFragment(r) {
+		return p.kit.Fragment(w, r, set, "parts", view)
+	}
+	return p.kit.Render(w, r, set, view)
+}
+
+// fill looks up what the page shows beside the draft itself.
+func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
+	if e.Page == "" {
+		e.Page = uuid.NewString()
+	}
+	if !e.Conflict {
+		e.Seen = e.Version
+	}
+	e.Now = p.kit.Now().Local()
+	e.Zone, _ = e.Now.Zone()
+	e.MostDocuments, e.MostSize, e.MostSubject, e.MostBody = compose.MaxAttachments, attachment.MaxSize, compose.MaxSubject, compose.MaxBody
+	e.Types, e.Accept = strings.Join(attachment.Allowed(), ", "), strings.Join(attachment.Extensions(), ",")
+	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients); err != nil {
+		return err
+	}
+	e.MoreUsers = len(e.Recipients.PortalUserIDs) - len(e.Users)
+	if access.Allow(page.Subject(r), access.SendToGroup) == nil {
+		for _, g := range allGroups {
+			e.Offers = append(e.Offers, offer{g, l.Group(string(g)), slices.Contains(e.Recipients.Groups, g)})
+		}
+	}
+	if e.Bcc, err = p.bccChips(r, e.StaffBcc); err != nil {
+		return err
+	}
+	if e.Documents, err = p.documents(r, e.AttachmentIDs); err != nil {
+		return err
+	}
+	return p.find(r, l, e)
+}
+
+func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen directory.Selection) (groups, users []chip, err error) {
+	for _, g := range chosen.Groups {
+		groups = append(groups, chip{ID: string(g), Name: l.Group(string(g))})
+	}
+	ids := chosen.PortalUserIDs
+	if len(ids) > mostChips {
+		ids = ids[len(ids)-mostChips:]
+	}
+	named, err := directory.Named(r.Context(), p.kit.Pool, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, u := range named {
+		users = append(users, chip{u.ID, u.Name, who(l, u, p.kit.Now())})
+	}
+	return groups, users, nil
+}
+
+// bccChips names staff. Who is staff no longer is shown too, to be removed.
+func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	staff, err := p.kit.Gate.ListStaff(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		c := chip{ID: id, Name: "Somebody who is not staff any more"}
+		if i := slices.IndexFunc(staff, func(s access.Staff) bool { return s.ID == id }); i >= 0 {
+			c.Name = staff[i].Name
+			if staff[i].DisabledAt != nil {
+				c.Name += " (disabled)"
+			}
+		}
+		chips = append(chips, c)
+	}
+	return chips, nil
+}
+
+// documents lists uploads. One that is not there any more is shown too, without a
+// size, to be removed.
+func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]compose.Attachment, error) {
+	found, err := p.kit.Compose.Uploads(r.Context(), page.Subject(r), ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]compose.Attachment, len(ids))
+	for i, id := range ids {
+		all[i] = compose.Attachment{ID: id, Name: "A document that is not there any more"}
+		if at := slices.IndexFunc(found, func(a compose.Attachment) bool { return a.ID == id }); at >= 0 {
+			all[i] = found[at]
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,204 @@
+package compose
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/directory"
+	"postern/internal/web/page"
+)
+
+const (
+	mostFields = 2 << 20   // bytes of a form without its files
+	fieldCost  = 64        // that a field takes besides its name and value
+	mostForm   = 256 << 20 // and with them: what is too large of a file is read over
+	// patience is how long a form with files may take to come.
+	patience = 15 * time.Minute
+)
+
+// form is the form of a draft as it was sent.
+type form struct {
+	url.Values
+	do, what string      // of the button that sent it: "add-user" and "ann"
+	uploads  []uuid.UUID // the documents that came with it, kept
+	refused  page.Errors // and what is wrong with those that were not
+}
+
+// read takes the form as it comes. Files are not parked on the disk, where they
+// would lie unencrypted: each is handed on while it is read.
+func (p *Pages) read(w http.ResponseWriter, r *http.Request) (*form, error) {
+	f := &form{Values: url.Values{}}
+	parts, err := r.MultipartReader()
+	switch {
+	case errors.Is(err, http.ErrNotMultipart):
+		f.Values = r.PostForm
+	case err != nil:
+		return nil, unreadable(err)
+	default:
+		if err := p.readParts(r, parts, f); err != nil {
+			return nil, err
+		}
+	}
+	f.do, f.what, _ = strings.Cut(f.Get("do"), ":")
+	return f, nil
+}
+
+func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) error {
+	fields := int64(mostFields)
+	for {
+		part, err := parts.NextPart()
+		if err == io.EOF { // and nothing that wraps it: a form that was cut off
+			return nil
+		}
+		if err != nil {
+			return unreadable(err)
+		}
+		if part.FileName() != "" {
+			if err := p.keep(r, part, f); err != nil {
+				return err
+			}
+			continue
+		}
+		value, err := io.ReadAll(io.LimitReader(part, fields+1))
+		if fields -= int64(len(value) + len(part.FormName()) + fieldCost); err == nil && fields < 0 {
+			err = &http.MaxBytesError{Limit: mostFields}
+		}
+		if err != nil {
+			return unreadable(err)
+		}
+		f.Add(part.FormName(), string(value))
+	}
+}
+
+// keep uploads one file. One that can't be attached leaves the others be.
+func (p *Pages) keep(r *http.Request, part *multipart.Part, f *form) error {
+	up, err := p.kit.Compose.Upload(r.Context(), page.Subject(r), part.FileName(), part)
+	if err == nil {
+		f.uploads = append(f.uploads, up.ID)
+		return nil
+	}
+	why := whyNotAttached(err)
+	if why == "" {
+		return err
+	}
+	f.refused = append(f.refused, page.Error{Field: "file", Message: fmt.Sprintf("“%s” was not added: %s.", fileName(part), why)})
+	return nil
+}
+
+// seen is what the page knew of the draft. Who has read that another tab changed it
+// may say so, and save all the same.
+func (f *form) seen() draft.Seen {
+	version := f.Get("version")
+	if f.do == "overwrite" {
+		version = f.what
+	}
+	n, err := strconv.Atoi(version)
+	if err != nil || n < 0 {
+		n = -1 // no draft has it: the save is refused as stale
+	}
+	return draft.Seen{Version: n, Page: f.Get("page")}
+}
+
+// typed puts what was typed into a draft. A form without text leaves that as it is:
+// a document comes alone.
+func (f *form) typed(c *draft.Content) {
+	if !f.Has("subject") {
+		return
+	}
+	c.Subject = f.Get("subject")
+	c.Body = strings.ReplaceAll(f.Get("message"), "\r\n", "\n")
+	c.When = draft.When{Later: f.Get("when") == "later", Day: f.Get("send-day"), Month: f.Get("send-month"),
+		Year: f.Get("send-year"), Time: f.Get("send-time")}
+}
+
+// change makes of a draft what the form wants.
+func (f *form) change(c *draft.Content) {
+	f.typed(c)
+	to := &c.Recipients
+	switch f.do {
+	case "add-user":
+		to.PortalUserIDs = with(to.PortalUserIDs, f.what)
+	case "remove-user":
+		to.PortalUserIDs = without(to.PortalUserIDs, f.what)
+	case "add-group":
+		to.Groups = with(to.Groups, directory.Group(f.what))
+	case "remove-group":
+		to.Groups = without(to.Groups, directory.Group(f.what))
+	case "add-bcc":
+		c.StaffBcc = with(c.StaffBcc, f.what)
+	case "remove-bcc":
+		c.StaffBcc = without(c.StaffBcc, f.what)
+	case "remove-file":
+		id, _ := uuid.Parse(f.what)
+		c.AttachmentIDs = without(c.AttachmentIDs, id)
+	}
+	for _, id := range f.uploads {
+		if len(c.AttachmentIDs) < compose.MaxAttachments {
+			c.AttachmentIDs = with(c.AttachmentIDs, id)
+			continue
+		}
+		f.refused = append(f.refused, page.Error{Field: "file", Message: fmt.Sprintf("A message carries at most %d documents: the rest was not added.", compose.MaxAttachments)})
+		break
+	}
+}
+
+func with[T comparable](all []T, one T) []T {
+	if slices.Contains(all, one) {
+		return all
+	}
+	return append(all, one)
+}
+
+func without[T comparable](all []T, one T) []T {
+	return slices.DeleteFunc(all, func(v T) bool { return v == one })
+}
+
+// permit looks at what is to be added, before anything is saved: a group needs a
+// permission of its own, and a person must be known.
+func (p *Pages) permit(r *http.Request, f *form) error {
+	switch f.do {
+	case "add-group":
+		if err := access.Allow(page.Subject(r), access.SendToGroup); err != nil {
+			return err
+		}
+		if !slices.Contains(allGroups, directory.Group(f.what)) {
+			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "There is no such group. Choose one of those that are offered."})
+			f.do = ""
+		}
+	case "add-user":
+		unknown, err := directory.CheckIDs(r.Context(), p.kit.Pool, []string{printable(f.what)})
+		if err != nil {
+			return err
+		}
+		if len(unknown) > 0 {
+			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "Nobody is known by that id any more. Search again."})
+			f.do = ""
+		}
+	case "add-bcc":
+		_, err := p.kit.Gate.StaffByID(r.Context(), printable(f.what))
+		if errors.Is(err, access.ErrNoStaff) {
+			f.refused = append(f.refused, page.Error{Field: "find-staff", Message: "That person is not staff any more. Search again."})
+			f.do, err = "", nil
+		}
+		return err
+	}
+	return nil
+}
+
+// printable keeps what Postgres would not take from it.
+func printable(id string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(id, "\x00", ""), "")
+}

@@ -1,0 +1,89 @@
+package compose
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/directory"
+	"postern/internal/web/page"
+)
+
+// send sends a draft as it was checked, and deletes it.
+func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
+	ctx, me := r.Context(), page.Subject(r)
+	d, err := p.open(r)
+	if errors.Is(err, draft.ErrNotFound) { // pressed twice: the first has sent it
+		if sent, err := p.kit.Compose.Sent(ctx, me, r.PostFormValue("key")); err == nil {
+			return p.kit.Redirect(w, r, "/messages/"+sent.String(), "")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c := &checking{Draft: d, Confirm: r.PostFormValue("confirm")}
+	if r.PostFormValue("version") != strconv.Itoa(d.Version) {
+		return p.showCheck(w, r, c, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "send",
+			Message: "The draft was changed since you checked it. Check it as it is now, and press Send again."}}})
+	}
+	var was directory.Counts
+	_ = json.Unmarshal([]byte(r.PostFormValue("was")), &was) // what can't be read is of no audience
+	if typed := strings.NewReplacer(",", "", ".", "", " ", "", "\u00a0", "").Replace(c.Confirm); len(d.Recipients.Groups) > 0 && typed != strconv.Itoa(was.Count) {
+		return p.showCheck(w, r, c, page.View{Errors: page.Errors{{Field: "confirm", Message: "Type how many will get the message, as it says above."}}})
+	}
+	request, wrong := requestOf(d)
+	if len(wrong) > 0 {
+		return p.show(w, r, &editing{Draft: d}, wrong)
+	}
+	request.AudienceDigest = cmp.Or(was.Digest, "none") // nobody sends without having looked
+	sent, err := p.kit.Compose.Send(ctx, me, d.Key, request)
+	if err != nil {
+		return p.notSent(w, r, c, &was, err)
+	}
+	// From here on it is sent. A crash before the draft is gone leaves one that,
+	// sent again, is this same message.
+	if err := p.kit.Draft.Delete(ctx, me, d.ID); err != nil && !errors.Is(err, draft.ErrNotFound) {
+		return fmt.Errorf("message %s was sent: %w", sent.ID, err)
+	}
+	p.kit.AwaitRecorder(ctx, sent.Seq)
+	// The page says how the message stands, as long as it does.
+	return p.kit.Redirect(w, r, "/messages/"+sent.ID.String(), "")
+}
+
+// notSent says why a message was not sent, where its sender can do something about
+// it: on the page of the check, or on that of the draft.
+func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was *directory.Counts, err error) error {
+	again := func(status int, message string) error {
+		return p.showCheck(w, r, c, page.View{Status: status, Errors: page.Errors{{Field: "send", Message: message}}})
+	}
+	changed := new(compose.AudienceChanged)
+	switch {
+	case errors.As(err, &changed):
+		c.Was, c.Confirm = was, ""
+		return again(http.StatusConflict, "Who gets the message has changed since you looked. Look at it again, and press Send again.")
+	case errors.Is(err, compose.ErrUnavailable):
+		return again(http.StatusServiceUnavailable, "The message can’t be put on the record right now. Press Send again in a moment: it will not be sent twice.")
+	case errors.Is(err, compose.ErrKeyReused):
+		seen := draft.Seen{Version: c.Version, Page: r.PostFormValue("key")}
+		c.Draft, err = p.kit.Draft.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
+		if err != nil {
+			return err
+		}
+		return again(http.StatusConflict, "This draft was sent before, or may have been, as it was then. Look under Messages first. To send it once more as it is now, press Send again.")
+	}
+	l, failed := p.kit.Labels.Current(r.Context())
+	if failed != nil {
+		return failed
+	}
+	wrong, err := wrongBecause(l, c.Draft, nil, err)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, &editing{Draft: c.Draft}, wrong)
+}

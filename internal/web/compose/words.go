@@ -1,0 +1,235 @@
+package compose
+
+import (
+	"errors"
+	"fmt"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/internal/access"
+	"postern/internal/api"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/content/attachment"
+	"postern/internal/content/clamd"
+	"postern/internal/directory"
+	"postern/internal/inbound"
+	"postern/internal/labels"
+	"postern/internal/text/size"
+	"postern/internal/web/page"
+)
+
+// allGroups are the groups in the order in which they are offered.
+var allGroups = []directory.Group{directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers}
+
+// chosenInWords sums up whom a draft is to: "All Portal Users and 2 portal users".
+func chosenInWords(l labels.Labels, s directory.Selection) string {
+	var all []string
+	for _, g := range s.Groups {
+		all = append(all, l.Group(string(g)))
+	}
+	switch n := len(s.PortalUserIDs); {
+	case n == 1:
+		all = append(all, "1 "+page.Lower(l.PortalUser.One))
+	case n > 1:
+		all = append(all, page.Count(n)+" "+page.Lower(l.PortalUser.Many))
+	}
+	return strings.Join(all, " and ")
+}
+
+// who says whose account it is, and what to know of it: "Authorized Representative
+// of Ben Adams (discharged)". Links count only between their dates.
+func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
+	today := now.Local().Format(time.DateOnly)
+	var self, others []string
+	for _, p := range u.Patients {
+		if p.From > today || p.Until != "" && p.Until < today {
+			continue
+		}
+		standing := ""
+		switch {
+		case p.Deceased:
+			standing = " (deceased)"
+		case p.Status == "discharged":
+			standing = " (" + page.Lower(l.Discharged.One) + ")"
+		}
+		switch {
+		case p.Relationship == directory.Representative:
+			others = append(others, p.Name+standing)
+		case p.Name == u.Name:
+			self = append(self, l.Patient.One+standing)
+		default:
+			self = append(self, l.Patient.One+", "+p.Name+standing)
+		}
+	}
+	said := self
+	if len(others) > 0 {
+		said = append(said, l.AuthorizedRepresentative.One+" of "+strings.Join(others, ", "))
+	}
+	if len(said) == 0 {
+		return "Linked to no " + page.Lower(l.Patient.One)
+	}
+	return strings.Join(said, "; ")
+}
+
+// line is a reason, how many it counts, and how many it did before.
+type line struct {
+	Text     string
+	Count    int
+	Was      int
+	Compared bool
+}
+
+// Reasons in the order in which they are told. In the words, {…} stands for a label.
+type reasonWords struct {
+	reason directory.Reason
+	text   string
+}
+
+var (
+	included = []reasonWords{
+		{directory.Added, "Chosen by name"},
+		{directory.ActivePatient, "Linked to an active {patient}"},
+		{directory.DischargedPatient, "Linked to a {discharged} {patient}"},
+		{directory.AnyPortalUser, "Has an account"},
+	}
+	excluded = []reasonWords{
+		{directory.AccountInactive, "The account is not active"},
+		{directory.Deceased, "The {patient} has died"},
+		{directory.LinkEnded, "The link to the {patient} has ended"},
+		{directory.LinkNotBegun, "The link to the {patient} has not begun yet"},
+	}
+	warnings = []reasonWords{
+		{directory.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until the source system makes it active"},
+		{directory.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
+	}
+)
+
+// linesOf tells counts. Reasons that nobody has, nor had, are left out.
+func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (lines []line) {
+	for _, w := range words {
+		n, before := counts[string(w.reason)], was[string(w.reason)]
+		if n > 0 || before > 0 {
+			lines = append(lines, line{labelled(l, w.text), n, before, was != nil})
+		}
+	}
+	return lines
+}
+
+// why says why somebody gets the message.
+func why(l labels.Labels, reason directory.Reason) string {
+	i := slices.IndexFunc(included, func(w reasonWords) bool { return w.reason == reason })
+	return labelled(l, included[i].text)
+}
+
+func labelled(l labels.Labels, text string) string {
+	return strings.NewReplacer("{patient}", page.Lower(l.Patient.One), "{discharged}", page.Lower(l.Discharged.One),
+		"{portal user}", page.Lower(l.PortalUser.One)).Replace(text)
+}
+
+// sentence makes a sentence of what an error says.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
+
+// fieldOf is the field that a time that can't be read is typed in.
+func fieldOf(err error) string {
+	if errors.Is(err, draft.ErrDay) {
+		return "send-day"
+	}
+	return "send-time"
+}
+
+// places says which field of the page a fault of compose is about, and what to say
+// of it where that can be said better than compose can.
+var places = []struct{ location, field, about, begins, instead string }{
+	{"body.subject", "subject", "The subject ", "is required", "Enter a subject."},
+	{"body.subject", "subject", "The subject ", "", ""},
+	{"body.body", "message", "The message ", "is required", "Enter a message."},
+	{"body.body", "message", "The message ", "", ""},
+	{"body.recipients.groups", "find-user", "", "", "One of the groups is not known. Remove it."},
+	{"body.recipients.portal_user_ids[", "find-user", "", "", "One of the recipients is not known any more. Remove them."},
+	{"body.recipients", "find-user", "", "nobody would get", "Nobody would get this message. Add a {portal user}, or a group that somebody is in."},
+	{"body.recipients", "find-user", "The list of recipients ", "", ""},
+	{"body.staff_bcc[", "find-staff", "", "", "Somebody under Staff Bcc is not staff any more. Remove them."},
+	{"body.staff_bcc", "find-staff", "Staff Bcc ", "", ""},
+	{"body.attachment_ids[", "file", "", "", "A document is not there any more. Remove it, and add it again."},
+	{"body.attachment_ids", "file", "The list of documents ", "", ""},
+	{"body.send_at", "send-day", "The date and time ", "is not in the future", "The date and time must be in the future."},
+	{"body.send_at", "send-day", "The date and time ", "is more than a year", "The date must be within a year from now."},
+}
+
+// wrongBecause makes of what compose finds wrong what the page says, after what was
+// found wrong already. Other errors it gives back.
+func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) (page.Errors, error) {
+	invalid := new(compose.Invalid)
+	switch {
+	case err == nil:
+	case errors.As(err, &invalid):
+		for _, fault := range invalid.Faults {
+			one := inWords(l, d, fault)
+			if !slices.Contains(wrong, one) {
+				wrong = append(wrong, one)
+			}
+		}
+	case errors.Is(err, access.ErrForbidden) && len(d.Recipients.Groups) > 0:
+		wrong = append(wrong, page.Error{Field: "find-user", Message: "You may not send to a group any more. Remove it from the recipients, or ask an administrator for the permission."})
+	default:
+		return nil, err
+	}
+	slices.SortStableFunc(wrong, func(a, b page.Error) int { return slices.Index(inOrder, a.Field) - slices.Index(inOrder, b.Field) })
+	return wrong, nil
+}
+
+// inOrder are the fields as they come on the page.
+var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time"}
+
+func inWords(l labels.Labels, d draft.Draft, fault compose.Fault) page.Error {
+	if strings.HasPrefix(fault.Location, "body.recipients") && len(d.Recipients.PortalUserIDs)+len(d.Recipients.Groups) == 0 {
+		return page.Error{Field: "find-user", Message: "Add at least one recipient."}
+	}
+	for _, p := range places {
+		switch {
+		case !strings.HasPrefix(fault.Location, p.location), !strings.HasPrefix(fault.Message, p.begins):
+		case p.instead != "":
+			return page.Error{Field: p.field, Message: labelled(l, p.instead)}
+		default:
+			return page.Error{Field: p.field, Message: p.about + fault.Message + "."}
+		}
+	}
+	return page.Error{Message: sentence(fault.Message)}
+}
+
+// whyNotAttached says why a file can't be attached; "" where that is not its fault.
+func whyNotAttached(err error) string {
+	fileType, infected := new(attachment.TypeError), new(clamd.InfectedError)
+	switch {
+	case errors.Is(err, attachment.ErrTooLarge):
+		return "it is larger than " + size.Text(attachment.MaxSize) + ". Choose a smaller file, or split it"
+	case errors.Is(err, attachment.ErrEmpty):
+		return "it is empty"
+	case errors.As(err, &fileType):
+		return "it " + fileType.Reason() + ". Choose one of " + strings.Join(attachment.Allowed(), ", ")
+	case errors.As(err, &infected):
+		return "the virus scanner found something in it"
+	case errors.Is(err, clamd.ErrNoAnswer):
+		return "it can’t be checked for viruses right now. Try again in a moment"
+	}
+	return ""
+}
+
+// fileName is the name of a file as it may be shown.
+func fileName(part *multipart.Part) string { return attachment.CleanName(part.FileName()) }
+
+// unreadable says that a form can't be read, which is its sender's browser's doing.
+func unreadable(err error) error {
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
+			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", size.Text(tooLarge.Limit))}
+	}
+	if errors.Is(err, inbound.ErrBusy) || errors.Is(err, inbound.ErrSlow) {
+		return err
+	}
+	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive whole", Detail: "Nothing was saved. Go back and try again."}
+}

@@ -1,0 +1,145 @@
+package operations
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/health"
+	"postern/internal/notify/pause"
+	"postern/internal/web/page"
+)
+
+// overview is what the page of operations shows.
+type overview struct {
+	health.State
+	Chart           chart
+	Pauses          []pause.Pause
+	Reason, Message string // as they were typed, where they could not be taken
+	Most            int
+	Changed         bool // the pauses are others than the reader has seen
+}
+
+// Seen names the pauses that the page shows.
+func (o overview) Seen() string { return pause.Mark(o.Pauses) }
+
+func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
+	return p.showOverview(w, r, nil)
+}
+
+func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
+	state, err := p.kit.Health.Look(r.Context())
+	if err != nil {
+		return err
+	}
+	pauses, err := p.kit.Alerting.Pauses(r.Context())
+	if err != nil {
+		return err
+	}
+	data := overview{State: state, Chart: chartOf(state.Alerts), Pauses: pauses, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message"), Most: pause.MaxReason}
+	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
+	if page.IsFragment(r) {
+		seen := r.FormValue("seen")
+		data.Changed = seen != "" && seen != data.Seen()
+		view.Data = data
+		return p.kit.Fragment(w, r, set, "live", view)
+	}
+	view.Data = data
+	return p.kit.Render(w, r, set, view)
+}
+
+// AllPaused is the pause of all messages, nil where there is none.
+func (o overview) AllPaused() *pause.Pause { return pause.Of(o.Pauses, uuid.Nil) }
+
+// Hour and Minute are the addresses of what happened in one.
+func (o overview) Hour(at time.Time) string   { return stretch(at, time.Hour) }
+func (o overview) Minute(at time.Time) string { return stretch(at, time.Minute) }
+
+func stretch(at time.Time, d time.Duration) string {
+	q := url.Values{"from": {at.UTC().Format(time.RFC3339)}, "to": {at.Add(d).UTC().Format(time.RFC3339)}}
+	return "/operations/messages?" + q.Encode()
+}
+
+// switchAlerting stops alerts or lets them go on, of all messages or of one, and leads
+// back to where it was pressed.
+func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
+	change, done := p.kit.Alerting.Pause, "paused"
+	switch r.PathValue("change") {
+	case "pause":
+	case "resume":
+		change, done = p.kit.Alerting.Resume, "resumed"
+	default:
+		return p.kit.NotFound(w, r)
+	}
+	var message *uuid.UUID
+	var errs page.Errors
+	back, reason := "/operations", r.PostFormValue("reason")
+	if err := pause.Check(reason); err != nil {
+		errs = append(errs, page.Error{Field: "reason", Message: page.Sentence(err)})
+	}
+	if text := strings.TrimSpace(r.PostFormValue("message")); text != "" {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, or nothing"})
+		}
+		if message = &id; r.PostFormValue("back") == "message" {
+			back = "/messages/" + id.String()
+		}
+	}
+	if len(errs) > 0 {
+		return p.showOverview(w, r, errs)
+	}
+	seq, err := change(r.Context(), page.Subject(r).Actor(), message, reason)
+	if errors.Is(err, pause.ErrNoMessage) && back == "/operations" {
+		return p.showOverview(w, r, page.Errors{{Field: "message", Message: "There is no message with this id"}})
+	}
+	if err != nil {
+		return err
+	}
+	p.kit.AwaitRecorder(r.Context(), seq)
+	return p.kit.Redirect(w, r, back, switched(done, message != nil, seq == 0))
+}
+
+// switched says what a change of alerting did. How things stand then is for the page to
+// say: where all alerting is paused, the end of the pause of one message sends nothing.
+func switched(done string, one, before bool) string {
+	what := "all alerts"
+	if one {
+		what = "the alerts of one message"
+	}
+	switch {
+	case before && done == "resumed":
+		return "Nothing was changed: " + what + " were not paused."
+	case before:
+		return "Nothing was changed: " + what + " were paused already."
+	case done == "paused":
+		return "You paused " + what + ". Alerts that are being sent at this moment still go out."
+	}
+	return "You resumed " + what + "."
+}
+
+// stretchOf is what the page of a stretch of time shows.
+type stretchOf struct {
+	From, To time.Time
+	Shares   []health.Share
+}
+
+// messages shows which messages alerts were about in an hour or a minute.
+func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
+	now := p.kit.Now()
+	s := stretchOf{From: now.Add(-time.Hour), To: now}
+	for name, at := range map[string]*time.Time{"from": &s.From, "to": &s.To} {
+		if t, err := time.Parse(time.RFC3339, r.FormValue(name)); err == nil {
+			*at = t
+		}
+	}
+	var err error
+	if s.Shares, err = p.kit.Health.Messages(r.Context(), s.From, s.To); err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts of a while", Section: section, Data: s})
+}

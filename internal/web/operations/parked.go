@@ -1,0 +1,182 @@
+package operations
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/eventlog/parked"
+	"postern/internal/text/size"
+	"postern/internal/web/page"
+)
+
+// parkedList is what the list of parked events shows.
+type parkedList struct {
+	All         bool
+	Type        string
+	Consumer    string
+	Rows        []parked.Event
+	Types       []string // of those that can be retried
+	Next, First string   // addresses
+}
+
+func (p *Pages) parkedList(w http.ResponseWriter, r *http.Request) error {
+	l := parkedList{All: r.FormValue("all") == "true", Type: r.FormValue("type"), Consumer: r.FormValue("consumer")}
+	before, _ := uuid.Parse(r.FormValue("before")) // what is none begins at the beginning
+	found, err := p.kit.Parked.List(r.Context(), parked.Query{All: l.All, Type: l.Type, Consumer: l.Consumer, Before: before, Limit: perPage + 1})
+	if err != nil {
+		return err
+	}
+	if before != uuid.Nil {
+		l.First = l.address(uuid.Nil)
+	}
+	if len(found) > perPage {
+		found = found[:perPage]
+		l.Next = l.address(found[perPage-1].ID)
+	}
+	l.Rows = found
+	for _, e := range found {
+		if e.Retriable() && !slices.Contains(l.Types, e.Type) {
+			l.Types = append(l.Types, e.Type)
+		}
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "parked.html", Title: "Parked events", Section: section, Data: l})
+}
+
+func (l parkedList) address(before uuid.UUID) string {
+	q := url.Values{}
+	if l.All {
+		q.Set("all", "true")
+	}
+	if l.Type != "" {
+		q.Set("type", l.Type)
+	}
+	if l.Consumer != "" {
+		q.Set("consumer", l.Consumer)
+	}
+	if before != uuid.Nil {
+		q.Set("before", before.String())
+	}
+	return (&url.URL{Path: "/operations/parked", RawQuery: q.Encode()}).String()
+}
+
+// retryAll has every parked event of a type handled once more.
+func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
+	n, seq, err := p.kit.Parked.RetryAll(r.Context(), page.Subject(r).Actor(), r.PostFormValue("type"), "")
+	if err != nil {
+		return err
+	}
+	p.kit.AwaitRecorder(r.Context(), seq)
+	notice := "Nothing was left to retry."
+	if n > 0 {
+		notice = fmt.Sprintf("%s will be handled once more. What fails again comes back here.", counted(n))
+	}
+	return p.kit.Redirect(w, r, "/operations/parked", notice)
+}
+
+func counted(n int) string {
+	if n == 1 {
+		return "1 event"
+	}
+	return page.Count(n) + " events"
+}
+
+// parkedEvent is what the page of a parked event shows.
+type parkedEvent struct {
+	parked.Event
+	Subject string
+	Headers []string
+	Body    string
+	Gone    bool // the stream lacks it
+	Reason  string
+	Why     string // it can't be retried
+	Most    int
+}
+
+func (p *Pages) parkedEvent(w http.ResponseWriter, r *http.Request) error {
+	return p.showParked(w, r, "", nil)
+}
+
+func (p *Pages) parkedOf(r *http.Request) (parked.Event, error) {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return parked.Event{}, parked.ErrNotFound
+	}
+	return p.kit.Parked.Find(r.Context(), id)
+}
+
+func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string, errs page.Errors) error {
+	found, err := p.parkedOf(r)
+	if err != nil {
+		return err
+	}
+	shown := parkedEvent{Event: found, Reason: reason, Most: parked.MaxReason}
+	if found.State == parked.Open && !found.Retriable() {
+		shown.Why = page.Sentence(parked.ErrOnlyRebuild)
+	}
+	stored, err := p.kit.Parked.Stored(r.Context(), found)
+	if err != nil {
+		shown.Gone = true // /readyz says what the stream lacks; why it was parked is known all the same
+	}
+	shown.Subject, shown.Body = stored.Subject, readable(stored.Data)
+	for _, name := range slices.Sorted(maps.Keys(stored.Header)) {
+		shown.Headers = append(shown.Headers, name+": "+strings.Join(stored.Header[name], ", "))
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "parked_event.html", Title: "A parked event", Section: section, Data: shown, Errors: errs})
+}
+
+// mostShown is how much of a body is shown; a chunk's has a hundred kilobytes.
+const mostShown = 20_000
+
+// readable indents a body that is JSON, and shows another as it is.
+func readable(data []byte) string {
+	var b bytes.Buffer
+	if json.Indent(&b, data, "", "  ") != nil {
+		b.Reset()
+		b.Write(data)
+	}
+	text := strings.ToValidUTF8(b.String(), "\ufffd")
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+	if len(text) > mostShown {
+		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + size.Text(int64(len(data))) + " in all: `postern parked show` prints everything"
+	}
+	return text
+}
+
+func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
+	found, err := p.parkedOf(r)
+	if err != nil {
+		return err
+	}
+	reason, actor := r.PostFormValue("reason"), page.Subject(r).Actor()
+	decision, notice := p.kit.Parked.Retry, "It will be handled once more. If it fails again, it is parked again."
+	switch r.PathValue("decision") {
+	case "retry":
+	case "discard":
+		decision, notice = p.kit.Parked.Discard, "The event was discarded. It stays on the record, with your reason."
+	default:
+		return p.kit.NotFound(w, r)
+	}
+	seq, err := decision(r.Context(), actor, found.ID, reason)
+	if errors.Is(err, parked.ErrReason) {
+		return p.showParked(w, r, reason, page.Errors{{Field: "reason", Message: page.Sentence(err)}})
+	}
+	if err != nil {
+		return err
+	}
+	p.kit.AwaitRecorder(r.Context(), seq)
+	return p.kit.Redirect(w, r, "/operations/parked/"+found.ID.String(), notice)
+}

@@ -1,0 +1,61 @@
+// Package receipt is the page of one receipt, to be printed on one sheet: what the
+// record says of a delivery, each line with its event's sequence, and what proves
+// it. It names nobody but the portal user whose delivery it is; the file that it
+// leads to does, and says so.
+package receipt
+
+import (
+	"embed"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/messages"
+	"postern/internal/proof/receipt"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	return []page.Route{{Pattern: "GET /record/receipts/{message}/{portal_user}", Realm: access.RealmStaff,
+		Actions: page.May(access.ReadTheRecord), Handle: p.receipt}}
+}
+
+// shown is what the page shows; Signed are the lines of the checkpoint.
+type shown struct {
+	*receipt.Receipt
+	Signed []string
+}
+
+// receipt issues one: to look at it is to have it.
+func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
+	id, err := uuid.Parse(r.PathValue("message"))
+	if err != nil {
+		return receipt.ErrNotFound
+	}
+	subject := page.Subject(r)
+	m, err := p.kit.Tracking.Visible(r.Context(), subject, id)
+	if err != nil {
+		return err
+	}
+	issued, err := p.kit.Receipts.Issue(r.Context(), receipt.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
+		Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
+	if err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "receipt.html", Title: "Receipt", Section: "record",
+		Data: shown{issued, strings.Split(strings.TrimSpace(issued.Checkpoint), "\n")}})
+}

@@ -1,0 +1,139 @@
+package record
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/directory"
+	"postern/internal/record/query"
+	"postern/internal/web/page"
+)
+
+// disclosed is what a page of disclosures shows.
+type disclosed struct {
+	timeline
+	About     bool // about a patient; otherwise to a portal user
+	Disclosed []disclosure
+}
+
+// disclosure is a message that somebody got.
+type disclosure struct {
+	query.Disclosure
+	To          string
+	Authorities []authority
+}
+
+// authority is a link as it was when the message went out, and what has become of it.
+type authority struct {
+	Patient, PatientID string
+	Self               bool
+	Ended              string // the day, "" where the link is still in force
+}
+
+// disclosuresAbout shows who was sent what on a patient's account.
+func (p *Pages) disclosuresAbout(w http.ResponseWriter, r *http.Request) error {
+	found, err := directory.PatientByID(r.Context(), p.kit.Pool, r.PathValue("id"))
+	if errors.Is(err, directory.ErrNotFound) {
+		return p.kit.NotFound(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	d := disclosed{timeline: timeline{ID: found.ID, Name: found.Name}, About: true}
+	return p.showDisclosures(w, r, d, query.Filter{PatientID: found.ID}, "/record/patients/"+found.ID)
+}
+
+// disclosuresTo shows what a portal user was sent, and for whom.
+func (p *Pages) disclosuresTo(w http.ResponseWriter, r *http.Request) error {
+	t, found, err := p.person(r)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return p.kit.NotFound(w, r)
+	}
+	return p.showDisclosures(w, r, disclosed{timeline: t}, query.Filter{PortalUserID: t.ID}, "/record/portal-users/"+t.ID+"/disclosures")
+}
+
+func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclosed, f query.Filter, path string) error {
+	before, errs := disclosurePlace(r.FormValue("before"))
+	var err error
+	if d.Standing, err = p.standing(r); err != nil {
+		return err
+	}
+	if len(errs) == 0 {
+		found, more, err := p.kit.Reading.Disclosures(r.Context(), reader(r), f, before, perPage)
+		if err != nil {
+			return err
+		}
+		if d.Disclosed, err = p.described(r, found); err != nil {
+			return err
+		}
+		if more {
+			last := found[len(found)-1].Place()
+			d.Older = address(path, "before", last.MessageID.String()+"."+strconv.Itoa(int(last.PortalUserNo)))
+		}
+		if before.MessageID != uuid.Nil {
+			d.Newest = path
+		}
+		d.Exports = exports(f)
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "disclosures.html", Title: "Disclosures", Section: section, Data: &d, Errors: errs})
+}
+
+func disclosurePlace(text string) (place query.DisclosurePlace, errs page.Errors) {
+	if text == "" {
+		return place, nil
+	}
+	id, no, _ := strings.Cut(text, ".")
+	message, err1 := uuid.Parse(id)
+	n, err2 := strconv.ParseInt(no, 10, 32)
+	if err1 != nil || err2 != nil {
+		return place, page.Errors{{Message: "The address of this page is not complete. Start again from the newest"}}
+	}
+	return query.DisclosurePlace{MessageID: message, PortalUserNo: int32(n)}, nil // #nosec G115 -- parsed as such
+}
+
+// described adds the names, and what the directory says of each link today.
+func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosure, error) {
+	people := map[string]directory.PortalUser{}
+	all := make([]disclosure, len(found))
+	for i, d := range found {
+		u, known := people[d.PortalUserID]
+		if !known {
+			var err error
+			if u, err = directory.PortalUserByID(r.Context(), p.kit.Pool, d.PortalUserID); err != nil {
+				return nil, err
+			}
+			people[u.ID] = u
+		}
+		all[i] = disclosure{Disclosure: d, To: u.Name}
+		for _, link := range d.Authority {
+			a := authority{Patient: link.PatientID, PatientID: link.PatientID, Self: link.Relationship == directory.Self}
+			for _, now := range u.Patients {
+				if now.ID == link.PatientID && now.Relationship == link.Relationship {
+					a.Patient, a.Ended = now.Name, p.ended(now.Until)
+				}
+			}
+			all[i].Authorities = append(all[i].Authorities, a)
+		}
+	}
+	return all, nil
+}
+
+// ended is the last day of a link that is over, in words.
+func (p *Pages) ended(until string) string {
+	if until == "" || until >= p.kit.Now().Format(time.DateOnly) {
+		return ""
+	}
+	day, err := time.Parse(time.DateOnly, until)
+	if err != nil {
+		return until
+	}
+	return day.Format("2 January 2006")
+}

@@ -1,0 +1,204 @@
+package record
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/record/retention"
+	"postern/internal/web/page"
+)
+
+// erasures is what the list of erasures shows.
+type erasures struct {
+	Years int
+	Rows  []erasure
+
+	Newest, Older string
+}
+
+// erasure is one, with the names of those who asked and settled.
+type erasure struct {
+	retention.Erasure
+	AskedBy, Settled string
+	Own              bool      // the reader asked for it
+	KeptUntil        time.Time // by the retention of today
+	Early            bool      // that has not passed, or had not when it was erased
+	Message          bool      // the reader may go to the message
+}
+
+// Words are its state in words, and Colour goes with them.
+func (e erasure) Words() string {
+	return map[string]string{"requested": "Waits for a second person", "erased": "Erased", "withdrawn": "Withdrawn"}[e.Status]
+}
+
+// Colour is that of its tag.
+func (e erasure) Colour() string {
+	return map[string]string{"requested": "yellow", "erased": "red", "withdrawn": "grey"}[e.Status]
+}
+
+// place is where these pages stand: with the record for those who read it, and with the
+// administration for those who don't.
+func place(r *http.Request) string {
+	if access.Allow(page.Subject(r), access.ReadTheRecord) == nil {
+		return section
+	}
+	return "administration"
+}
+
+func (p *Pages) erasures(w http.ResponseWriter, r *http.Request) error {
+	before, err := strconv.ParseUint("0"+r.FormValue("before"), 10, 63)
+	if err != nil {
+		return p.kit.Redirect(w, r, "/record/erasures", "")
+	}
+	found, err := p.kit.Kept.List(r.Context(), before, perPage+1)
+	if err != nil {
+		return err
+	}
+	data := erasures{}
+	if before > 0 {
+		data.Newest = "/record/erasures"
+	}
+	if len(found) > perPage {
+		found = found[:perPage]
+		data.Older = address("/record/erasures", "before", strconv.FormatUint(found[perPage-1].Seq, 10))
+	}
+	if data.Rows, data.Years, err = p.told(r, found); err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "erasures.html", Title: "Erasures", Section: place(r), Data: data})
+}
+
+// told adds to erasures what people want to know of them.
+func (p *Pages) told(r *http.Request, found []retention.Erasure) (told []erasure, years int, err error) {
+	if years, _, err = p.kit.Kept.Years(r.Context()); err != nil {
+		return nil, 0, err
+	}
+	var actors []string
+	for _, e := range found {
+		actors = append(actors, e.RequestedBy)
+		if e.SettledBy != nil {
+			actors = append(actors, *e.SettledBy)
+		}
+	}
+	names, err := p.actors(r.Context(), actors)
+	if err != nil {
+		return nil, 0, err
+	}
+	me := page.Subject(r)
+	for _, e := range found {
+		t := erasure{Erasure: e, AskedBy: names[e.RequestedBy], Own: e.RequestedBy == me.Actor(), KeptUntil: e.KeptUntil(years), Early: e.Early}
+		if e.SettledBy != nil {
+			t.Settled = names[*e.SettledBy]
+		}
+		if e.Status == "requested" {
+			t.Early = p.kit.Now().Before(t.KeptUntil)
+		}
+		_, unseen := p.kit.Tracking.Visible(r.Context(), me, e.MessageID)
+		t.Message = unseen == nil
+		told = append(told, t)
+	}
+	return told, years, nil
+}
+
+func (p *Pages) erasure(w http.ResponseWriter, r *http.Request) error {
+	return p.showErasure(w, r, nil, 0)
+}
+
+func (p *Pages) showErasure(w http.ResponseWriter, r *http.Request, errs page.Errors, status int) error {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return p.kit.NotFound(w, r)
+	}
+	e, err := p.kit.Kept.Find(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	told, _, err := p.told(r, []retention.Erasure{e})
+	if err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "erasure.html", Title: "Erasure", Section: place(r), Data: told[0], Errors: errs, Status: status})
+}
+
+// asking is the form with which one asks.
+type asking struct {
+	Message, Reason string
+	Most            int
+}
+
+func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
+	return p.showAsking(w, r, asking{Message: r.FormValue("message")}, nil, 0)
+}
+
+func (p *Pages) showAsking(w http.ResponseWriter, r *http.Request, a asking, errs page.Errors, status int) error {
+	a.Most = compose.MaxReason
+	return p.kit.Render(w, r, set, page.View{Template: "ask.html", Title: "Ask for an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
+}
+
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
+	a := asking{Message: strings.TrimSpace(r.PostFormValue("message")), Reason: r.PostFormValue("reason")}
+	id, err := uuid.Parse(a.Message)
+	var errs page.Errors
+	if err != nil {
+		errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, as it stands in its address"})
+	}
+	if invalid := new(compose.Invalid); errors.As(compose.CheckReason(a.Reason), &invalid) {
+		message := "The reason " + invalid.Faults[0].Message
+		if strings.TrimSpace(a.Reason) == "" {
+			message = "Enter why the content must go"
+		}
+		errs = append(errs, page.Error{Field: "reason", Message: message})
+	}
+	if len(errs) > 0 {
+		return p.showAsking(w, r, a, errs, 0)
+	}
+	e, err := p.kit.Kept.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
+	switch {
+	case errors.Is(err, compose.ErrNotFound):
+		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "There is no message with this id"}}, 0)
+	case errors.Is(err, retention.ErrGoingOut), errors.Is(err, retention.ErrAsked):
+		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: page.Sentence(err)}}, http.StatusConflict)
+	case err != nil:
+		return err
+	}
+	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "It is asked for. Nothing is erased until another administrator agrees.")
+}
+
+func (p *Pages) approve(w http.ResponseWriter, r *http.Request) error {
+	return p.settle(w, r, "The content was erased. Nobody can read it any more.", func(id uuid.UUID) error {
+		_, err := p.kit.Kept.Approve(r.Context(), page.Subject(r), id)
+		return err
+	})
+}
+
+func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request) error {
+	return p.settle(w, r, "The request was withdrawn. Nothing was erased.", func(id uuid.UUID) error {
+		_, err := p.kit.Kept.Withdraw(r.Context(), page.Subject(r).Actor(), id)
+		return err
+	})
+}
+
+// settle ends a request one way or the other, and shows it as it is then.
+func (p *Pages) settle(w http.ResponseWriter, r *http.Request, done string, settle func(uuid.UUID) error) error {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return p.kit.NotFound(w, r)
+	}
+	err = settle(id)
+	for refused, status := range map[error]int{retention.ErrOwn: http.StatusForbidden, retention.ErrTooNew: http.StatusForbidden, retention.ErrSettled: http.StatusConflict} {
+		if errors.Is(err, refused) {
+			return p.showErasure(w, r, page.Errors{{Field: "state", Message: page.Sentence(refused)}}, status)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, "/record/erasures/"+id.String(), done)
+}

@@ -1,0 +1,192 @@
+package record
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/record/query"
+	"postern/internal/web/page"
+)
+
+// listed is what a list of events shows: the search, or a timeline.
+type listed struct {
+	Standing standing
+	Filter   filter
+	Types    []choice
+	Staff    []choice // to choose from
+	Rows     []row
+	Exports  []choice
+
+	Newest, Older string // addresses: the beginning of the list, and what follows
+	Turned        string // the list in the other order
+}
+
+// row is an event in a list.
+type row struct {
+	query.Entry
+	What, By string // in words
+	About    string // the message that it speaks of, "" for none
+}
+
+// events searches the record.
+func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
+	l := listed{Filter: filterOf(r), Types: types}
+	f, errs := l.Filter.chosen()
+	all, err := p.kit.Gate.ListStaff(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		l.Staff = append(l.Staff, choice{s.ID, s.Name})
+	}
+	return p.list(w, r, page.View{Template: "events.html", Title: "Record", Errors: errs}, &l, f, filter.href, &l)
+}
+
+// list fills a list of events and shows it as data, in which it is.
+func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *listed, f query.Filter, href func(f filter, before string) string, data any) error {
+	before, errs := placeOf(r)
+	view.Errors = append(view.Errors, errs...)
+	var err error
+	if l.Standing, err = p.standing(r); err != nil {
+		return err
+	}
+	if len(view.Errors) == 0 {
+		found, more, err := p.kit.Reading.Page(r.Context(), reader(r), f, before, perPage)
+		if err != nil {
+			return err
+		}
+		if l.Rows, err = p.rows(r, found); err != nil {
+			return err
+		}
+		if more {
+			l.Older = href(l.Filter, cursorOf(found[len(found)-1].Place()))
+		}
+		if before.Seq > 0 {
+			l.Newest = href(l.Filter, "")
+		}
+		l.Turned = href(l.Filter.turned(), "")
+		l.Exports = exports(f)
+	}
+	view.Section, view.Data = section, data
+	return p.kit.Render(w, r, set, view)
+}
+
+func (p *Pages) rows(r *http.Request, found []query.Entry) ([]row, error) {
+	actors := make([]string, len(found))
+	for i, e := range found {
+		actors[i] = e.Actor
+	}
+	names, err := p.actors(r.Context(), actors)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(found))
+	for i, e := range found {
+		rows[i] = row{Entry: e, What: called(e.Type), By: names[e.Actor]}
+		if e.MessageID != uuid.Nil {
+			rows[i].About = e.MessageID.String()
+		}
+	}
+	return rows, nil
+}
+
+// whole is what the page of an event shows.
+type whole struct {
+	row
+	Subject, Leaf, Body string
+	Headers             []choice
+	Projected           bool
+}
+
+// event shows an event with all that stands on the record.
+func (p *Pages) event(w http.ResponseWriter, r *http.Request) error {
+	seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 63)
+	if err != nil || seq == 0 {
+		return p.kit.NotFound(w, r)
+	}
+	e, err := p.kit.Reading.Event(r.Context(), reader(r), seq)
+	if errors.Is(err, query.ErrNotFound) {
+		return p.kit.NotFound(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	rows, err := p.rows(r, []query.Entry{e.Entry})
+	if err != nil {
+		return err
+	}
+	shown := whole{row: rows[0], Subject: e.Subject, Leaf: hex.EncodeToString(e.Leaf), Body: indented(e.Body), Projected: e.Projected}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		shown.Headers = append(shown.Headers, choice{name, strings.Join(e.Headers[name], ", ")})
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "event.html", Title: "Event " + strconv.FormatUint(seq, 10), Section: section, Data: shown})
+}
+
+// indented is JSON as people read it; what is no JSON stays as it is.
+func indented(body []byte) string {
+	var b bytes.Buffer
+	if err := json.Indent(&b, body, "", "  "); err != nil {
+		return strings.ToValidUTF8(string(body), "\ufffd")
+	}
+	return b.String()
+}
+
+// timeline is what the page of a timeline shows.
+type timeline struct {
+	listed
+	ID, Name string
+	Back     string // the page of what the timeline is of, "" where the reader may not go
+}
+
+// message shows what happened to a message.
+func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return p.kit.NotFound(w, r)
+	}
+	if _, err := p.kit.Tracking.Visible(r.Context(), page.Subject(r), id); err != nil {
+		return err
+	}
+	t := timeline{ID: id.String(), Back: "/messages/" + id.String()}
+	path := "/record/messages/" + id.String()
+	t.Filter.Order = filterOf(r).Order
+	return p.list(w, r, page.View{Template: "message.html", Title: "Timeline of a message"}, &t.listed, query.Filter{MessageID: id, OldestFirst: t.Filter.Oldest()},
+		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
+}
+
+// portalUser shows what happened around a portal user.
+func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
+	t, found, err := p.person(r)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return p.kit.NotFound(w, r)
+	}
+	path := "/record/portal-users/" + t.ID
+	t.Filter.Order = filterOf(r).Order
+	return p.list(w, r, page.View{Template: "portal_user.html", Title: "Timeline"}, &t.listed, query.Filter{PortalUserID: t.ID, OldestFirst: t.Filter.Oldest()},
+		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
+}
+
+// person finds the portal user of the address.
+func (p *Pages) person(r *http.Request) (t timeline, found bool, err error) {
+	id := r.PathValue("id")
+	names, err := p.kit.Tracking.PortalUserNames(r.Context(), []string{id})
+	t.ID, t.Name = id, names[id]
+	if access.Allow(page.Subject(r), access.SeeDirectory) == nil || access.Allow(page.Subject(r), access.SendMessage) == nil {
+		t.Back = "/directory/portal-users/" + id
+	}
+	_, found = names[id]
+	return t, found, err
+}

@@ -1,0 +1,155 @@
+package record
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+	"postern/internal/record/query"
+	"postern/internal/web/page"
+)
+
+// filter is which events are asked for, as it stands in the address.
+type filter struct {
+	Message, PortalUser, Patient, Staff, Actor, Type string
+	From, Until                                      string // days, both included
+	Order                                            string // "oldest": first; else the newest
+}
+
+// Oldest is whether the oldest event comes first.
+func (f filter) Oldest() bool { return f.Order == "oldest" }
+
+func filterOf(r *http.Request) filter {
+	read := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
+	f := filter{read("message"), read("portal-user"), read("patient"), read("staff"), read("actor"), read("type"), read("from"), read("until"), read("order")}
+	if !f.Oldest() {
+		f.Order = ""
+	}
+	return f
+}
+
+// Chosen says whether anything is left out.
+func (f filter) Chosen() bool { return f != filter{Order: f.Order} }
+
+// turned is the same in the other order.
+func (f filter) turned() filter {
+	f.Order = map[string]string{"": "oldest"}[f.Order]
+	return f
+}
+
+// href is the address of the list from a place on.
+func (f filter) href(before string) string {
+	return address("/record", "message", f.Message, "portal-user", f.PortalUser, "patient", f.Patient, "staff", f.Staff,
+		"actor", f.Actor, "type", f.Type, "from", f.From, "until", f.Until, "order", f.Order, "before", before)
+}
+
+// address is a path with a query of those pairs that have a value.
+func address(path string, pairs ...string) string {
+	query := url.Values{}
+	for pair := range slices.Chunk(pairs, 2) {
+		if name, value := pair[0], pair[1]; value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
+// exports are the addresses of the files that hold what a filter chooses.
+func exports(f query.Filter) []choice {
+	message, from, to := "", "", ""
+	if f.MessageID != uuid.Nil {
+		message = f.MessageID.String()
+	}
+	if !f.From.IsZero() {
+		from = f.From.UTC().Format(time.RFC3339)
+	}
+	if !f.To.IsZero() {
+		to = f.To.UTC().Format(time.RFC3339)
+	}
+	var all []choice
+	for _, form := range []choice{{"csv", "CSV, for a spreadsheet"}, {"ndjson", "NDJSON, the events as stored"}, {"fhir.ndjson", "FHIR R4 NDJSON"}} {
+		all = append(all, choice{address("/v1/record."+form.Value, "message_id", message, "portal_user_id", f.PortalUserID, "patient_id", f.PatientID,
+			"type", string(f.Type), "actor", f.Actor, "from", from, "to", to), form.Text})
+	}
+	return all
+}
+
+var (
+	isID    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	isActor = regexp.MustCompile(`^[a-z_]+:.{1,190}$`)
+)
+
+// chosen is what the filter asks of the record, and what is wrong with it.
+func (f filter) chosen() (c query.Filter, errs page.Errors) {
+	wrong := func(field, message string) { errs = append(errs, page.Error{Field: field, Message: message}) }
+	if f.Message != "" {
+		var err error
+		if c.MessageID, err = uuid.Parse(f.Message); err != nil {
+			wrong("message", "Enter the id of a message, as it stands in its address")
+		}
+	}
+	if f.PortalUser != "" && !isID.MatchString(f.PortalUser) {
+		wrong("portal-user", "Enter an id as the directory has it")
+	}
+	if f.Patient != "" && !isID.MatchString(f.Patient) {
+		wrong("patient", "Enter an id as the directory has it")
+	}
+	if f.Actor != "" && !isActor.MatchString(f.Actor) {
+		wrong("actor", "Enter who it was as portal_user:ID, process:NAME or operator:NAME")
+	}
+	if f.Actor != "" && f.Staff != "" {
+		wrong("actor", "Choose staff or enter somebody else, not both")
+	}
+	if f.Type != "" && !slices.ContainsFunc(types, func(t choice) bool { return t.Value == f.Type }) {
+		wrong("type", "Choose what happened from the list")
+	}
+	c.PortalUserID, c.PatientID, c.Actor, c.Type = f.PortalUser, f.Patient, f.Actor, events.Type(f.Type)
+	c.OldestFirst = f.Oldest()
+	if f.Staff != "" {
+		c.Actor = "staff:" + f.Staff
+	}
+	day := func(field, text string) (at time.Time) {
+		at, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+		if text != "" && err != nil {
+			wrong(field, "Enter a day as year, month and day, like 2026-11-25")
+		}
+		return at
+	}
+	c.From = day("from", f.From)
+	if last := day("until", f.Until); !last.IsZero() {
+		c.To = last.AddDate(0, 0, 1)
+	}
+	if !c.From.IsZero() && !c.To.IsZero() && !c.From.Before(c.To) {
+		wrong("until", "The last day must not be before the first")
+	}
+	return c, errs
+}
+
+// placeOf reads where to go on, as cursorOf wrote it.
+func placeOf(r *http.Request) (p query.Place, errs page.Errors) {
+	text := r.FormValue("before")
+	if text == "" {
+		return p, nil
+	}
+	micros, seq, _ := strings.Cut(text, "-")
+	at, err1 := strconv.ParseInt(micros, 10, 64)
+	n, err2 := strconv.ParseUint(seq, 10, 63)
+	if err1 != nil || err2 != nil {
+		return p, page.Errors{{Message: "The address of this page is not complete. Start again from the newest events"}}
+	}
+	return query.Place{Time: time.UnixMicro(at), Seq: n}, nil
+}
+
+func cursorOf(p query.Place) string {
+	return strconv.FormatInt(p.Time.UnixMicro(), 10) + "-" + strconv.FormatUint(p.Seq, 10)
+}

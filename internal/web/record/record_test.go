@@ -1,0 +1,359 @@
+package record_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/events"
+	"postern/internal/proof/checkpoint"
+	"postern/internal/proof/merkle"
+	"postern/internal/recorder"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// clinic is a site in which Wendy has written to Pat, who has opened it and saved its
+// document.
+type clinic struct {
+	*webtest.Site
+	reader  *webtest.Visitor // reads the record and may do nothing else
+	wendy   access.Subject
+	pat     *webtest.Visitor
+	message string
+	plan    uuid.UUID
+}
+
+const secret = "Your biopsy"
+
+func open(t *testing.T) *clinic {
+	t.Helper()
+	c := &clinic{Site: webtest.New(t)}
+	c.reader = c.Site.Staff(t, "Rita Reader", access.ReadRecord)
+	c.wendy = c.System.Staff(t, "Wendy Writer", access.SendPortalMessage)
+	c.pat = c.Site.PortalUser(t, "pat")
+	up, err := c.Compose.Upload(t.Context(), c.wendy, "biopsy.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.plan = up.ID
+	c.message = c.send(t, compose.Request{Subject: secret, Body: "Please call us.", AttachmentIDs: []uuid.UUID{up.ID},
+		Recipients: directory.Selection{PortalUserIDs: []string{"pat"}}})
+	c.pat.Get("/portal/messages/" + c.message).Is(http.StatusOK)
+	c.pat.Get("/portal/messages/" + c.message + "/documents/" + up.ID.String() + "/download").Is(http.StatusOK)
+	c.Settle(t)
+	return c
+}
+
+// send sends a message and waits until everybody can read it and was alerted.
+func (c *clinic) send(t *testing.T, r compose.Request) string {
+	t.Helper()
+	sent, err := c.Compose.Send(t.Context(), c.wendy, uuid.NewString(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		changed := c.Position.Changed()
+		m, err := c.Desk.Tracking.Message(ctx, c.wendy.ID, sent.ID)
+		if err == nil && m.CompletedAt != nil && m.Progress.Alerted+m.Progress.AlertSkipped >= m.Progress.Recipients {
+			return sent.ID.String()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("the message never went out: %v", err)
+		}
+	}
+}
+
+// count counts the events of a type on the record.
+func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
+	t.Helper()
+	c.Settle(t)
+	if err := c.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.events WHERE type = $1`, string(kind)).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Who may not read the record is told so, and led nowhere.
+func TestWhoMayNotReadTheRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	rae := c.Site.Staff(t, "Rae", access.SendPortalMessage, access.ImportDirectory, access.ManageLabels)
+	paths := []string{"/record", "/record/state", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
+		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat", "/record/erasures", "/record/erasures/" + uuid.NewString(), "/record/erasures/new"}
+	before := c.count(t, events.TypeRecordRead)
+	for _, path := range paths {
+		rae.Get(path).Is(http.StatusForbidden).Hides(`href="/record"`, "biopsy")
+		if nobody := c.Nobody(t).Get(path); nobody.URL.Path != "/sign-in" {
+			t.Errorf("%s: nobody is led to %s", path, nobody.URL.Path)
+		}
+		if pat := c.pat.Get(path); pat.URL.Path != "/sign-in" {
+			t.Errorf("%s: a portal user is led to %s", path, pat.URL.Path)
+		}
+	}
+	for _, path := range []string{"/messages", "/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record"} {
+		rae.Get(path).Is(http.StatusOK).Hides(`href="/record`)
+	}
+	for _, post := range []string{"/record/erasures", "/record/erasures/" + uuid.NewString() + "/approve", "/record/erasures/" + uuid.NewString() + "/withdraw"} {
+		rae.Post(post, url.Values{"message": {c.message}, "reason": {"x"}}).Is(http.StatusForbidden)
+		c.reader.Post(post, url.Values{"message": {c.message}, "reason": {"x"}}).Is(http.StatusForbidden)
+	}
+	if after := c.count(t, events.TypeRecordRead); after != before {
+		t.Errorf("%d readings are on the record that were refused", after-before)
+	}
+}
+
+// A reader finds events by what they are about, and never what a message says.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.reader.Get("/messages").Holds(`href="/record"`)
+	c.reader.Get("/search?q=record").Says("Record")
+	today := time.Now().Format(time.DateOnly)
+	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+	sent, opened := "Message sent", "Message opened"
+	for _, s := range []struct {
+		query      string
+		says, lack []string
+	}{
+		{"", []string{sent, opened, "Document downloaded", "Staff created", "Deliveries recorded", "Alerts accepted"}, nil},
+		{"message=" + c.message, []string{sent, opened, "Document downloaded"}, []string{"Staff created event", "Signed in event"}},
+		{"portal-user=pat", []string{sent, opened, "Deliveries recorded", "Signed in event"}, []string{"Staff created event"}},
+		{"staff=" + c.wendy.ID, []string{sent, "Wendy Writer"}, []string{"Message opened event"}},
+		{"type=delivery.opened", []string{opened, "Name of pat"}, []string{"Message sent event"}},
+		{"from=" + today + "&until=" + today, []string{sent}, nil},
+		{"patient=pt-pat", []string{sent, opened}, []string{"Staff created event", "Signed in event"}},
+		{"actor=portal_user:pat", []string{opened, "Signed in event"}, []string{"Message sent event"}},
+		{"actor=process:fanout-worker&order=oldest", []string{"Deliveries recorded", "Oldest first. Newest first"}, []string{"Message sent event"}},
+		{"from=" + tomorrow, []string{"No event matches"}, []string{"Message sent event"}},
+		{"type=message.sent&staff=" + c.reader.ID, []string{"No event matches"}, nil},
+	} {
+		got := c.reader.Get("/record?"+s.query).Is(http.StatusOK).Says(s.says...).Hides(secret, "biopsy", "call us", "@example.org")
+		for _, text := range s.lack {
+			if strings.Contains(got.Text(), text) {
+				t.Errorf("%q says %q", s.query, text)
+			}
+		}
+	}
+	for query, message := range map[string]string{
+		"message=x": "the id of a message", "portal-user=a%20b": "an id as the directory", "type=fly": "from the list",
+		"patient=a%20b": "an id as the directory", "actor=pat": "portal_user:ID", "actor=process:api&staff=" + c.wendy.ID: "not both",
+		"from=yesterday": "year, month and day", "from=2026-02-01&until=2026-01-01": "must not be before", "before=x": "not complete",
+	} {
+		c.reader.Get("/record?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", message)
+	}
+}
+
+// Pages of a list follow one another, without a gap and without saying anything twice,
+// although each of them adds an event in front.
+func TestPagesOfTheRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for i := range 60 {
+		c.Record(t, "operator:test", events.StaffCreated{StaffID: "s" + strconv.Itoa(i), Name: "S"})
+	}
+	for _, order := range []string{"", "&order=oldest"} {
+		c.follow(t, "/record?type=staff.created"+order)
+	}
+}
+
+// follow reads a list of events from a page to its last.
+func (c *clinic) follow(t *testing.T, path string) {
+	t.Helper()
+	link := regexp.MustCompile(`href="/record/(\d+)"`)
+	older := regexp.MustCompile(`href="(/record\?[^"]*before=[^"]*)" rel="next"`)
+	seen, oldest := map[string]bool{}, strings.Contains(path, "oldest")
+	for pages, last := 0, 0; path != ""; pages++ {
+		got := c.reader.Get(path).Is(http.StatusOK)
+		for _, m := range link.FindAllStringSubmatch(got.Body, -1) {
+			if seen[m[1]] {
+				t.Errorf("event %s is listed twice", m[1])
+			}
+			seen[m[1]] = true
+			seq, _ := strconv.Atoi(m[1])
+			if last != 0 && (seq > last) != oldest {
+				t.Errorf("event %d stands behind event %d", seq, last)
+			}
+			last = seq
+		}
+		path = ""
+		if m := older.FindStringSubmatch(got.Body); m != nil {
+			path = strings.ReplaceAll(m[1], "&amp;", "&")
+		}
+		if pages > 5 {
+			t.Fatal("the list does not end")
+		}
+	}
+	if want := c.count(t, events.TypeStaffCreated); len(seen) != want {
+		t.Errorf("%d events are listed, want %d", len(seen), want)
+	}
+}
+
+// An event is shown with all that stands on the record, and links to what it is about.
+func TestAnEventWhole(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	seq := regexp.MustCompile(`href="/record/(\d+)"`).FindStringSubmatch(c.reader.Get("/record?type=message.sent").Body)[1]
+	c.reader.Get("/record/"+seq).Is(http.StatusOK).Says("Message sent", "Wendy Writer", "ce-specversion", `"message_id": "`+c.message+`"`, "Leaf of the Merkle tree").
+		Holds(`href="/record/messages/`+c.message).Hides(secret, "biopsy")
+	for _, path := range []string{"/record/0", "/record/999999", "/record/x", "/record/-1", "/record/99999999999999999999"} {
+		c.reader.Get(path).Is(http.StatusNotFound)
+	}
+}
+
+// The timeline of a message says what happened to it, in order, and leads back.
+func TestTheTimelineOfAMessage(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	got := c.reader.Get("/record/messages/" + c.message).Is(http.StatusOK).Holds(`href="/messages/` + c.message).Hides(secret)
+	at := -1
+	for _, step := range []string{"Document downloaded", "Message opened", "Deliveries recorded", "Audience frozen", "Message sent"} {
+		next := strings.Index(got.Text(), step)
+		if next < at {
+			t.Errorf("%s stands out of order", step)
+		}
+		at = next
+	}
+	c.reader.Get("/messages/" + c.message).Holds(`href="/record/messages/` + c.message)
+	c.reader.Get("/record/messages/" + uuid.NewString()).Is(http.StatusNotFound)
+	c.reader.Get("/record/messages/x").Is(http.StatusNotFound)
+}
+
+// Who was sent what for a patient, and by which link at that moment: that it has ended
+// since changes nothing of what the record says.
+func TestDisclosures(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	rob := c.Site.PortalUser(t, "rob") // will represent pat's patient for a while
+	link := `INSERT INTO app.links (portal_user_no, patient_no, relationship, valid_until)
+		SELECT portal_user_no, patient_no, 'representative', $1 FROM app.portal_users, app.patients WHERE portal_user_id = 'rob' AND patient_id = 'pt-pat'`
+	c.Exec(t, link, nil)
+	shared := c.send(t, compose.Request{Subject: "Both", Body: "Of you.", Recipients: directory.Selection{PortalUserIDs: []string{"pat", "rob"}}})
+	rob.Get("/portal/messages/" + shared).Is(http.StatusOK)
+	c.Exec(t, `UPDATE app.links SET valid_until = $1 WHERE relationship = 'representative'`, time.Now().AddDate(0, 0, -3))
+	later := c.send(t, compose.Request{Subject: "Rob alone", Body: "Now.", Recipients: directory.Selection{PortalUserIDs: []string{"rob"}}})
+	c.Settle(t)
+
+	about := c.reader.Get("/record/patients/pt-pat").Is(http.StatusOK).
+		Says("Family", "Name of pat", "Name of rob", "Authorized Representative (ended since, on "+time.Now().AddDate(0, 0, -3).Format("2 January 2006")+")", "Self").
+		Holds(shared, c.message).Hides(later, secret)
+	if n := strings.Count(about.Body, `data-label="Evidence"`); n != 3 {
+		t.Errorf("%d disclosures are listed, want 3", n)
+	}
+	c.reader.Get("/record/portal-users/rob/disclosures").Is(http.StatusOK).Says("Authorized Representative of Given Family").Holds(shared, later)
+	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").Hides(c.message)
+	for _, path := range []string{"/record/patients/nobody", "/record/portal-users/nobody", "/record/portal-users/nobody/disclosures"} {
+		c.reader.Get(path).Is(http.StatusNotFound)
+	}
+	c.reader.Get("/record/patients/pt-pat?before=x").Is(http.StatusUnprocessableEntity)
+}
+
+// Reading the record is on it, once for each page; what shows nothing of it is not.
+func TestReadingIsOnTheRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	for _, path := range []string{"/record", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
+		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat"} {
+		before := c.count(t, events.TypeRecordRead)
+		c.reader.Head(path).Is(http.StatusMethodNotAllowed)
+		c.reader.Get("/record/state").Is(http.StatusOK)
+		if n := c.count(t, events.TypeRecordRead) - before; n != 0 {
+			t.Errorf("%s: %d readings although nothing was shown", path, n)
+		}
+		c.reader.Get(path).Is(http.StatusOK)
+		if n := c.count(t, events.TypeRecordRead) - before; n != 1 {
+			t.Errorf("%s: %d readings are on the record, want 1", path, n)
+		}
+	}
+	c.reader.Get("/record").Says("Record read", "Rita Reader")
+	c.reader.Get("/record?type=message.sent").Holds(`href="/v1/record.csv?type=message.sent"`, `href="/v1/record.ndjson?type=message.sent"`, `href="/v1/record.fhir.ndjson?type=message.sent"`)
+	got := c.reader.Get("/v1/record.csv?type=message.sent").Is(http.StatusOK)
+	if !strings.Contains(got.Body, c.message) {
+		t.Errorf("the file is %s", got.Body)
+	}
+	if c.count(t, events.TypeRecordExported) != 1 {
+		t.Error("the export is not on the record")
+	}
+}
+
+// On top stands what is known to be whole, and a fault where there is one.
+func TestTheStateOfTheRecord(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.Exec(t, `INSERT INTO app.record_check (ok, detail) VALUES (true, 'whole') ON CONFLICT (singleton) DO UPDATE SET ok = true, checked_at = now()`)
+	n := c.Settle(t)
+	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "whole when they were last held against their copy", "s ago")
+	c.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'the stream is damaged: event 7 missing from the stream'`)
+	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").Holds("app-standing--broken")
+	c.sign(t, 7)
+	c.reader.Fragment("/record/state").Says("Proved up to event 7", "by the key clinic.example/record").Holds("app-standing--broken")
+	c.Exec(t, `UPDATE app.record_check SET ok = true, detail = 'whole'`)
+	c.reader.Fragment("/record/state").Hides("app-standing--broken", "no recorder")
+	// Nobody checks, and nobody signs.
+	c.Exec(t, `UPDATE app.record_check SET checked_at = now() - interval '4 minutes'`)
+	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder checks them.").Holds("app-standing--broken")
+	c.Exec(t, `UPDATE app.record_check SET checked_at = now()`)
+	c.Exec(t, `UPDATE record.events SET time = now() - interval '5 minutes' WHERE seq = 8`)
+	c.reader.Fragment("/record/state").Says("waits for a signature, the first of it from 5 min ago: no recorder signs").Holds("app-standing--broken")
+	c.sign(t, n)
+	c.reader.Fragment("/record/state").Hides("no recorder signs", "app-standing--broken")
+	// What was signed is not what is here.
+	c.Exec(t, `UPDATE record.hashes SET hash = sha256('x')`)
+	c.reader.Fragment("/record/state").Says("They are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
+	c.Exec(t, `DELETE FROM app.checkpoint_keys`)
+	c.reader.Fragment("/record/state").Says("signed by no key that is known")
+}
+
+// sign signs a checkpoint with a new key, which is known from then on.
+func (c *clinic) sign(t *testing.T, size uint64) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "checkpoint.key")
+	if _, err := checkpoint.CreateKeyFile(file, "clinic.example/record"); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := checkpoint.ReadKeyFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := merkle.TreeAt(int64(size), merkle.Hashes(t.Context(), c.Admin, "record.hashes")) // #nosec G115 -- small
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := checkpoint.Checkpoint{Size: size, Root: tree.Root()}.Sign(keys.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Exec(t, `INSERT INTO app.checkpoint_keys (verifier) VALUES ($1)`, keys.Verifiers[0])
+	c.Exec(t, `INSERT INTO app.checkpoints (size, root, signed) VALUES ($1, decode(repeat('00', 32), 'hex'), $2)`, size, signed)
+}
+
+// holds demands that the tables are what the record says.
+func (c *clinic) holds(t *testing.T) {
+	t.Helper()
+	c.Settle(t)
+	compared, err := (&recorder.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range compared {
+		if !table.Same() {
+			t.Errorf("a rebuild gives another %s", table.Table)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+// Package replay is the pages on which failed alerts are repeated: the list of
+// replays, the form of a plan, and the plan itself, which becomes the page of its
+// progress once it is started.
+//
+// Where scripts run, htmx asks for the progress while it moves, and puts the new
+// numbers in the place of the old.
+package replay
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/notify/replay"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+const (
+	section = "operations"
+	root    = "/operations/replays"
+	perPage = 50
+)
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	route := func(pattern string, handle page.Handler) page.Route {
+		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(access.Replay), Handle: handle}
+	}
+	return []page.Route{
+		route("GET "+root, p.list),
+		route("GET "+root+"/new", p.ask),
+		route("POST "+root, p.plan),
+		route("GET "+root+"/{id}", p.show),
+		route("POST "+root+"/{id}", p.steer),
+		route("GET "+root+"/{id}/progress", p.progress),
+	}
+}
+
+// listed is what the list shows.
+type listed struct {
+	Rows          []shown
+	Newest, Older string // addresses
+}
+
+func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
+	before, data := uuid.Max, listed{}
+	if text := r.FormValue("before"); text != "" {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return p.kit.NotFound(w, r)
+		}
+		before, data.Newest = id, root
+	}
+	found, err := p.kit.Replay.List(r.Context(), before, perPage+1)
+	if err != nil {
+		return err
+	}
+	if len(found) > perPage {
+		found = found[:perPage]
+		data.Older = root + "?before=" + found[perPage-1].ID.String()
+	}
+	if data.Rows, err = p.shownOf(r, found...); err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "list.html", Title: "Replays", Section: section, Data: data})
+}
+
+// find gives the replay of the address.
+func (p *Pages) find(r *http.Request) (replay.Replay, error) {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return replay.Replay{}, replay.ErrNotFound
+	}
+	return p.kit.Replay.Get(r.Context(), id)
+}
+
+func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
+	found, err := p.find(r)
+	if err != nil {
+		return err
+	}
+	return p.showReplay(w, r, found, page.View{})
+}
+
+func (p *Pages) showReplay(w http.ResponseWriter, r *http.Request, found replay.Replay, view page.View) error {
+	all, err := p.shownOf(r, found)
+	if err != nil {
+		return err
+	}
+	all[0].TypedRate = r.PostFormValue("rate")
+	view.Template, view.Title, view.Section, view.Data = "replay.html", "Replay", section, all[0]
+	return p.kit.Render(w, r, set, view)
+}
+
+// steer starts, pauses, resumes or cancels a replay.
+func (p *Pages) steer(w http.ResponseWriter, r *http.Request) error {
+	found, err := p.find(r)
+	if err != nil {
+		return err
+	}
+	ctx, actor, notice := r.Context(), page.Subject(r).Actor(), ""
+	switch r.PostFormValue("do") {
+	case "start":
+		rate, wrong := rateOf(r)
+		if wrong != "" {
+			return p.showReplay(w, r, found, page.View{Errors: page.Errors{{Field: "rate", Message: wrong}}})
+		}
+		notice = "You started the replay."
+		_, err = p.kit.Replay.Start(ctx, actor, found.ID, rate)
+	case "pause":
+		notice = "You paused the replay."
+		_, err = p.kit.Replay.Pause(ctx, actor, found.ID)
+	case "resume":
+		notice = "You resumed the replay."
+		_, err = p.kit.Replay.Resume(ctx, actor, found.ID)
+	case "cancel":
+		notice = "You cancelled the replay."
+		_, err = p.kit.Replay.Cancel(ctx, actor, found.ID)
+	}
+	var late replay.TooLate
+	if errors.As(err, &late) {
+		if found, err = p.find(r); err != nil {
+			return err
+		}
+		return p.showReplay(w, r, found, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "state", Message: "Nothing was done: " + late.Error()}}})
+	}
+	if err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, root+"/"+found.ID.String(), notice)
+}
+
+// rateOf reads the rate; nothing typed is no limit.
+func rateOf(r *http.Request) (rate int, wrong string) {
+	text := strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("rate")), ",", "")
+	if text == "" {
+		return 0, ""
+	}
+	rate, err := strconv.Atoi(text)
+	if err != nil || rate < 1 || rate > replay.MostRate {
+		return 0, "Enter how many alerts go out a minute, from 1 to " + page.Count(replay.MostRate) + ", or nothing for no limit"
+	}
+	return rate, ""
+}
+
+// progress answers htmx with what has changed.
+func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
+	found, err := p.find(r)
+	if err != nil {
+		return err
+	}
+	if !page.IsFragment(r) {
+		return p.kit.Redirect(w, r, root+"/"+found.ID.String(), "")
+	}
+	all, err := p.shownOf(r, found)
+	if err != nil {
+		return err
+	}
+	all[0].Before = r.FormValue("seen")
+	return p.kit.Fragment(w, r, set, "progress", page.View{Template: "replay.html", Data: all[0]})
+}

@@ -1,0 +1,177 @@
+package replay_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"postern/internal/access"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// blast sends a message to n portal users, of whom SendGrid refuses half, and gives
+// its id.
+func blast(t *testing.T, s *webtest.Site, n int) string {
+	t.Helper()
+	for i := range n {
+		s.System.PortalUser(t, fmt.Sprintf("pu-%d", i))
+	}
+	var half []string
+	for i := range n / 2 {
+		half = append(half, fmt.Sprintf("pu-%d@example.org", i))
+	}
+	s.Refuse(func(address string) string {
+		if slices.Contains(half, address) {
+			return "The mailbox is full."
+		}
+		return ""
+	})
+	now := 0
+	sender := s.NewStaff(t, "Sam Sender", access.SendPortalMessage, access.SendBulkPortalMessage)
+	sent, err := s.Desk.Compose.Send(t.Context(), access.Subject{Realm: access.RealmStaff, ID: sender.ID, Permissions: sender.Permissions}, uuid.NewString(),
+		compose.Request{Subject: "We move", Body: "To the garden side.", UndoSeconds: &now, Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		changed := s.Position.Changed()
+		m, err := s.Desk.Tracking.Message(t.Context(), sender.ID, sent.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Progress; p.Recipients > 0 && p.Alerted+p.AlertFailed == p.Recipients {
+			return sent.ID.String()
+		}
+		select {
+		case <-changed:
+		case <-t.Context().Done():
+			t.Fatal("the message was never alerted")
+		}
+	}
+}
+
+// Half of a blast failed. An operator plans a replay from what failed, looks it
+// through, starts it, and sees it done, without touching anything.
+func TestStoryHalfOfABlastFailed(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	id := blast(t, s, 6)
+	s.Refuse(func(string) string { return "" })
+	olga := s.NewStaff(t, "Olga Operator", access.ReplayDeliveries, access.ReadRecord)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(olga)
+	b.Open("/messages/" + id)
+	b.Click("Resend failed alerts")
+	b.At("/operations/replays/new?message=" + id)
+	b.AccessibleAnyhow()
+	b.Type("Why do you repeat them?", "Their provider was down")
+	b.Click("Make the plan")
+	b.Sees("Nothing has gone out", "3 alerts would be repeated", "3: ", "Their provider was down", "Olga Operator")
+	b.AccessibleAnyhow()
+	b.Click("Start the replay")
+	b.Sees("Done", "3 of 3 (100 %)", "It ended")
+	b.SeesNot("Cancel the replay")
+	b.Accessible()
+	b.Open("/operations/replays")
+	b.Sees("Their provider was down", "Done")
+	b.Open("/messages/" + id)
+	b.SeesNot("Resend failed alerts")
+}
+
+// What is wrong in a plan is said at its field, and nothing is planned. Who may not
+// replay finds no way in.
+func TestWrongPlans(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	before := s.Keeps(t)
+	for field, typed := range map[string]url.Values{
+		"message": {"message": {"17"}, "why": {"x"}}, "state": {"state": {"accepted"}, "why": {"x"}}, "why": {"why": {" "}},
+		"from": {"from": {"noon"}, "why": {"x"}}, "to": {"from": {"2026-02-01T10:00"}, "to": {"2026-01-01T10:00"}, "why": {"x"}}, "domain": {"domain": {"a@b.test"}, "why": {"x"}},
+		"because": {"because": {strings.Repeat("x", 501)}, "why": {"x"}},
+	} {
+		olga.Post("/operations/replays", typed).Is(http.StatusUnprocessableEntity).Holds(`href="#` + field + `"`)
+	}
+	// All faults are said at once, in the order of the fields.
+	all := olga.Post("/operations/replays", url.Values{"message": {"17"}, "state": {"accepted"}, "because": {strings.Repeat("x", 501)}, "domain": {"a@b.test"},
+		"from": {"noon"}, "to": {"midnight"}, "why": {" "}}).Is(http.StatusUnprocessableEntity)
+	at := -1
+	for _, field := range []string{"message", "state", "because", "domain", "from", "to", "why"} {
+		next := strings.Index(all.Body, `href="#`+field+`"`)
+		if next <= at {
+			t.Errorf("the fault of %s is not said, or out of order", field)
+		}
+		at = next
+	}
+	if after := s.Keeps(t); after.Events != before.Events {
+		t.Error("a wrong plan is on the record")
+	}
+	olga.Get("/operations/replays/17").Is(http.StatusNotFound)
+	olga.Get("/operations/replays/" + uuid.NewString()).Is(http.StatusNotFound)
+	rae := s.Staff(t, "Rae Reception", access.SendPortalMessage)
+	rae.Get("/operations/replays").Is(http.StatusForbidden).Hides("Operations")
+	rae.Post("/operations/replays", url.Values{"why": {"x"}}).Is(http.StatusForbidden)
+}
+
+// Without scripts, a replay is steered by its buttons, and what comes too late is
+// said.
+func TestAReplayIsSteered(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	blast(t, s, 4)
+	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	plan := olga.Post("/operations/replays", url.Values{"why": {"again"}}).Is(http.StatusOK).Says("2 alerts would be repeated")
+	path := plan.URL.Path
+	do := func(what string, more ...string) *webtest.Page {
+		form := url.Values{"do": {what}}
+		for i := 0; i < len(more); i += 2 {
+			form.Set(more[i], more[i+1])
+		}
+		return olga.Post(path, form)
+	}
+	do("start", "rate", "fast").Is(http.StatusUnprocessableEntity).Holds(`href="#rate"`, `value="fast"`)
+	do("pause").Is(http.StatusConflict).Says("the replay was not started yet")
+	do("start", "rate", "1").Is(http.StatusOK).Says("You started the replay.", "1 alert a minute")
+	do("pause").Is(http.StatusOK).Says("Paused", "Nothing more goes out")
+	do("resume").Is(http.StatusOK).Says("Going out")
+	do("cancel").Is(http.StatusOK).Says("Cancelled", "What had gone out stays so")
+	do("start").Is(http.StatusConflict).Says("the replay was cancelled: plan another")
+}
+
+// While alerting is paused, the page of a replay, the list and Operations say that it
+// is held, by which pause, and how many alerts that are; afterwards it goes out.
+func TestAHeldReplaySaysSo(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	id := blast(t, s, 4)
+	s.Refuse(func(string) string { return "" })
+	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	path := olga.Post("/operations/replays", url.Values{"why": {"again"}}).Is(http.StatusOK).URL.Path
+	olga.Post("/operations/alerting/pause", url.Values{"message": {id}, "reason": {"the wrong list"}}).Is(http.StatusOK)
+	olga.Post(path, url.Values{"do": {"start"}}).Is(http.StatusOK).Says("Held by a pause", "2 alerts are held by a pause", "The alerts of message "+id, "the wrong list").
+		Hides("The alerts are going out")
+	olga.Get("/operations/replays").Is(http.StatusOK).Says("Held by a pause")
+	olga.Get("/operations").Is(http.StatusOK).Says("2 alerts in 1 chunk: held by a pause, of message "+id, "the wrong list")
+	olga.Fragment(path+"/progress?seen=running-0").Is(http.StatusOK).Says("Held by a pause", "the wrong list")
+
+	olga.Post("/operations/alerting/pause", url.Values{"reason": {"all of it"}}).Is(http.StatusOK)
+	olga.Get(path).Says("All alerting has been paused", "all of it").Hides("The alerts of message " + id + " have been paused")
+	olga.Post("/operations/alerting/resume", url.Values{"reason": {"over"}}).Is(http.StatusOK)
+	olga.Get(path).Says("The alerts of message "+id, "the wrong list")
+	olga.Post("/operations/alerting/resume", url.Values{"message": {id}, "reason": {"over"}}).Is(http.StatusOK)
+	for done := ""; done != "completed"; {
+		if err := s.Admin.QueryRow(t.Context(), `SELECT status FROM record.replays`).Scan(&done); err != nil {
+			t.Fatal(err)
+		}
+	}
+	olga.Get(path).Says("Done", "2 of 2").Hides("Held by a pause")
+}

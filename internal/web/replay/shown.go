@@ -1,0 +1,181 @@
+package replay
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"postern/internal/notify/replay"
+)
+
+// shown is a replay as pages show it.
+type shown struct {
+	replay.Replay
+	Planner, Starter, Ender string // by name
+	TypedRate               string
+	Before                  string // what the reader has seen
+}
+
+// shownOf names those who planned, started and ended replays.
+func (p *Pages) shownOf(r *http.Request, replays ...replay.Replay) ([]shown, error) {
+	var ids []string
+	for _, one := range replays {
+		for _, actor := range []*string{&one.PlannedBy, one.StartedBy, one.EndedBy} {
+			if actor != nil {
+				if id, ok := strings.CutPrefix(*actor, "staff:"); ok {
+					ids = append(ids, id)
+				}
+			}
+		}
+	}
+	names, err := p.kit.Tracking.StaffNames(r.Context(), ids)
+	if err != nil {
+		return nil, err
+	}
+	name := func(actor *string) string {
+		if actor == nil {
+			return ""
+		}
+		kind, id, _ := strings.Cut(*actor, ":")
+		switch {
+		case names[id] != "":
+			return names[id]
+		case kind == "process":
+			return "Postern by itself"
+		}
+		return id + " at the command line"
+	}
+	all := make([]shown, len(replays))
+	for i, one := range replays {
+		all[i] = shown{Replay: one, Planner: name(&one.PlannedBy), Starter: name(one.StartedBy), Ender: name(one.EndedBy)}
+	}
+	return all, nil
+}
+
+// HeldAlerts are how many alerts of the replay a pause holds.
+func (s shown) HeldAlerts() (n int) {
+	for _, h := range s.Held {
+		n += h.Alerts
+	}
+	return n
+}
+
+// AllHeld says whether a pause holds all that is left of the replay.
+func (s shown) AllHeld() bool {
+	left := s.Count - s.Accepted - s.Failed - s.Skipped - s.Unknown
+	for _, n := range s.LeftOutBy {
+		left -= n
+	}
+	return s.Status == replay.Running && len(s.Held) > 0 && s.HeldAlerts() >= left
+}
+
+// Words are the status in words.
+func (s shown) Words() string {
+	if s.AllHeld() {
+		return "Held by a pause"
+	}
+	return map[string]string{replay.Planned: "Planned", replay.Running: "Going out", replay.Paused: "Paused",
+		replay.Completed: "Done", replay.Cancelled: "Cancelled"}[s.Status]
+}
+
+// Every is how many seconds pass until it is worth looking again; 0 where nothing
+// moves by itself.
+func (s shown) Every() int {
+	if s.Status == replay.Running {
+		return 1
+	}
+	return 0
+}
+
+// state names what the paragraph of the status says: the status and the pauses.
+func (s shown) state() string {
+	state := s.Status
+	for _, h := range s.Held {
+		state += fmt.Sprintf(".%d", h.PausedAt.UnixMicro())
+	}
+	if s.AllHeld() {
+		state += ".all"
+	}
+	return state
+}
+
+// Seen names what the reader has been told: the status, and quarters of the set.
+func (s shown) Seen() string {
+	quarters := 0
+	if s.Count > 0 {
+		quarters = 4 * s.Done() / s.Count
+	}
+	return fmt.Sprintf("%s-%d", s.state(), quarters)
+}
+
+// News says whether something is worth saying; Changed, whether it is the status.
+func (s shown) News() bool { return s.Before != s.Seen() }
+
+// Changed says whether the status is another than the reader has seen.
+func (s shown) Changed() bool { return !strings.HasPrefix(s.Before, s.state()+"-") }
+
+// figure is one of the numbers of a replay.
+type figure struct {
+	ID, Text, Hint string
+	Count, Of      int
+}
+
+// Most is what a bar of the figure ends at.
+func (f figure) Most() int { return max(f.Of, 1) }
+
+// Figures are the progress as numbers.
+func (s shown) Figures() []figure {
+	return []figure{
+		{"done", "Done", "Of the alerts of the plan", s.Done(), s.Count},
+		{"accepted", "Accepted", "The e-mail was accepted this time", s.Accepted, s.Count},
+		{"failed", "Failed", "It was refused again", s.Failed, s.Count},
+		{"skipped", "Skipped", "It was not due any more", s.Skipped, s.Count},
+		{"unknown", "Unknown", "The e-mail service never answered", s.Unknown, s.Count},
+		{"left-out", "Left out", "Not repeated: something had changed since the plan", s.LeftOut, s.Count},
+	}
+}
+
+// tally is a number with what it counts.
+type tally struct {
+	Text  string
+	Count int
+}
+
+// Reasons are why the alerts of the plan failed, Exclusions why others are not in it.
+func (s shown) Reasons() []tally { return tallies(s.ByReason) }
+
+// Exclusions are why alerts that were chosen are not in the plan.
+func (s shown) Exclusions() []tally { return tallies(s.Excluded) }
+
+// LeftOutSince are why alerts of the plan were not repeated.
+func (s shown) LeftOutSince() []tally { return tallies(s.LeftOutBy) }
+
+func tallies(counts map[string]int) (all []tally) {
+	for _, text := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, tally{text, counts[text]})
+	}
+	slices.SortStableFunc(all, func(a, b tally) int { return b.Count - a.Count })
+	return all
+}
+
+// Chosen is the filter in words.
+func (s shown) Chosen() []string {
+	f, said := s.Filter, []string{}
+	var states []string
+	for _, one := range f.State {
+		states = append(states, string(one))
+	}
+	said = append(said, "Alerts that are "+strings.Join(states, " or "))
+	if f.Reason != "" {
+		said = append(said, "with the reason “"+f.Reason+"”")
+	}
+	if f.Domain != "" {
+		said = append(said, "to addresses at "+f.Domain)
+	}
+	if f.Attempt > 0 {
+		said = append(said, fmt.Sprintf("at attempt %d", f.Attempt))
+	}
+	return said
+}

@@ -1,0 +1,108 @@
+// Package search is the pages of Global Search: what it finds, as a page and below
+// its field.
+//
+// What was found is a list of links under headings: it is read, walked through and
+// opened like any other, with the arrows besides (search.js), and is the same without
+// scripts.
+package search
+
+import (
+	"embed"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"postern/internal/access"
+	"postern/internal/labels"
+	"postern/internal/search"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	return []page.Route{
+		{Pattern: "GET /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.search},
+		{Pattern: "POST /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.ask},
+	}
+}
+
+// answer is what the page shows.
+type answer struct {
+	Q      string
+	Groups []group
+	Said   string // how much was found, for those who hear it
+}
+
+// group is what was found of one kind.
+type group struct {
+	ID, Heading string
+	Found       []search.Found
+}
+
+// ask takes the words of the form; while one types, it answers at once.
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
+	if page.IsFragment(r) {
+		return p.search(w, r)
+	}
+	return p.kit.Ask(w, r)
+}
+
+// search answers as a page, and below the field of the header with the list alone.
+func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
+	words, _, err := p.kit.Words(r)
+	if err != nil {
+		return err
+	}
+	q := strings.TrimSpace(words)
+	current, err := p.kit.Labels.Current(r.Context())
+	if err != nil {
+		return err
+	}
+	found, err := p.kit.Search.Find(r.Context(), page.Subject(r), q)
+	if err != nil {
+		return err
+	}
+	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), said(len(found), q)}}
+	if page.IsFragment(r) {
+		return p.kit.Fragment(w, r, set, "below", view)
+	}
+	return p.kit.Render(w, r, set, view)
+}
+
+// grouped puts what was found under the headings of its kinds, and leaves out those
+// of which nothing was.
+func grouped(found []search.Found, l labels.Labels) []group {
+	groups := []group{{ID: "pages", Heading: "Pages and settings"}, {ID: "messages", Heading: "Messages"}, {ID: "portal-users", Heading: l.PortalUser.Many}}
+	for _, f := range found {
+		of := map[string]int{"page": 0, "setting": 0, "message": 1, "portal_user": 2}[f.Kind]
+		groups[of].Found = append(groups[of].Found, f)
+	}
+	some := groups[:0]
+	for _, g := range groups {
+		if len(g.Found) > 0 {
+			some = append(some, g)
+		}
+	}
+	return some
+}
+
+func said(n int, q string) string {
+	switch {
+	case q == "":
+		return ""
+	case n == 0:
+		return "Nothing found"
+	}
+	return fmt.Sprintf("%d found", n)
+}

@@ -1,0 +1,97 @@
+package search_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// Pages, settings and portal users are found by their names, each under its heading,
+// as far as one may see them.
+func TestSearchFindsWhatOneMaySee(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ada")
+	administrator := s.Staff(t, "Sam Staff", access.SendPortalMessage, access.ManageLabels, access.ImportDirectory)
+	administrator.Get("/search").Is(http.StatusOK).Says("Type what you look for")
+	administrator.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 found", "Pages and settings", "Custom Labels").
+		Holds(`href="/administration/labels"`)
+	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").Holds(`href="/directory/portal-users/ada"`)
+	administrator.Get("/search?q=zebra").Is(http.StatusOK).Says("Nothing found for “zebra”")
+
+	receptionist := s.Staff(t, "Rae Reception", access.SendPortalMessage)
+	receptionist.Get("/search?q=custom+labels").Is(http.StatusOK).Says("Nothing found").Hides("/administration/labels")
+	// Who may write to somebody sees who that is.
+	receptionist.Get("/search?q=ada").Is(http.StatusOK).Holds(`href="/directory/portal-users/ada"`)
+
+	s.Staff(t, "Nobody Special").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
+	s.Nobody(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
+}
+
+// Below the field there is the list alone, and nothing where nothing is typed.
+func TestSearchBelowItsField(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := s.Staff(t, "Sam Staff", access.ManageLabels)
+	v.Fragment("/search?q=labels").Is(http.StatusOK).Holds("Custom Labels", `data-found="1 found"`).Hides("<html", "<h1")
+	v.Fragment("/search?q=%3Cscript%3E").Is(http.StatusOK).Says("Nothing found for “<script>”").Hides("<script>")
+	if empty := v.Fragment("/search?q=++").Is(http.StatusOK).Body; empty != "" {
+		t.Errorf("nothing was typed, and what was found is %q", empty)
+	}
+}
+
+// Somebody who has no mouse comes to Global Search from anywhere, walks through what it
+// finds, and opens it.
+func TestSearchByKeyboardAlone(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Sam Staff", access.SendPortalMessage, access.ManageLabels))
+	b.Open("/search")
+	b.AccessibleAnyhow()
+
+	b.Press("/")
+	b.Focuses("#global-search")
+	for _, key := range "custom" {
+		b.Press(string(key))
+	}
+	b.Sees("Pages and settings", "Custom Labels")
+	b.Accessible()
+	b.Screenshot("search-below")
+
+	b.Press("ArrowDown")
+	b.Focuses("Custom Labels")
+	b.Accessible()
+	b.Press("ArrowUp")
+	b.Focuses("#global-search")
+	b.Press("ArrowDown", "Escape")
+	b.SeesNot("Custom Labels")
+	b.Focuses("#global-search")
+
+	b.Type("#global-search", "message")
+	b.Sees("Patient Portal Message")
+	b.Press("ArrowDown", "ArrowDown")
+	b.Press("Enter")
+	b.At("/messages")
+
+	b.Open("/search")
+	b.Press("/")
+	b.Type("#global-search", "zebra")
+	b.Sees("Nothing found for “zebra”")
+	b.Accessible()
+	b.Press("Enter")
+	b.Sees("Try fewer words")
+	if at := b.Path(); strings.Contains(at, "zebra") {
+		t.Errorf("what was searched for stands in the address %s", at)
+	}
+	b.AccessibleAnyhow()
+	b.Screenshot("search-nothing")
+	b.Open("/search?q=message")
+	b.AccessibleAnyhow()
+	b.Screenshot("search-found")
+}

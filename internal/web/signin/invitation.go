@@ -1,0 +1,118 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+
+	"postern/internal/access"
+	"postern/internal/access/letter"
+	"postern/internal/text/address"
+	"postern/internal/web/page"
+)
+
+// A portal user comes by a password in four steps: they ask for a link, or staff send
+// one (package letter); the letter brings it; the page that it opens says whose it is;
+// they choose a password.
+//
+// The link's token is in its fragment, which no browser sends. A script puts it into
+// the form of the page and posts it; without a script the reader pastes the link. So
+// a token is in the body of a POST and nowhere else: in no log of ours or of a proxy's,
+// in no Referer, and not in the browser's history once the page was opened.
+
+// forgot is the page that asks for an address.
+type forgot struct {
+	Open  bool // letters are sent at all
+	Email string
+}
+
+func (p *Pages) forgotten(w http.ResponseWriter, r *http.Request) error {
+	return p.showForgotten(w, r, "", nil, nil)
+}
+
+func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email string, refusal error, faults page.Errors) error {
+	return p.kit.Render(w, r, set, page.View{Template: "forgotten.html", Title: "Get a link to choose a password",
+		Data: forgot{p.kit.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
+}
+
+// ask looks at nothing but what was typed: see [letter.Office.Ask].
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
+	email, err := address.Clean(r.PostFormValue("email"))
+	refuse := func(err error, message string) error {
+		return p.showForgotten(w, r, r.PostFormValue("email"), err, page.Errors{{Field: "email", Message: message}})
+	}
+	if err != nil {
+		return refuse(nil, "Type an e-mail address, like name@example.org.")
+	}
+	err = p.kit.Letters.Ask(r.Context(), email)
+	tooSoon := access.TooSoon{}
+	switch {
+	case errors.As(err, &tooSoon):
+		return refuse(err, "A link was asked for at this address several times. Look for the e-mail, and try again "+inMinutes(tooSoon.After)+".")
+	case errors.Is(err, letter.ErrBusy):
+		return refuse(err, "Too many people ask right now. Try again in a minute.")
+	case errors.Is(err, letter.ErrOff):
+		return p.showForgotten(w, r, email, nil, nil)
+	case err != nil:
+		return err
+	}
+	return p.kit.Redirect(w, r, "/portal/forgotten/sent", "")
+}
+
+func (p *Pages) asked(w http.ResponseWriter, r *http.Request) error {
+	return p.kit.Render(w, r, set, page.View{Template: "sent.html", Title: "Look in your e-mail"})
+}
+
+// invited is the page on which a password is chosen.
+type invited struct {
+	access.Invited
+	Token string
+	Least int // characters of a password
+}
+
+func (p *Pages) invitation(w http.ResponseWriter, r *http.Request) error {
+	return p.kit.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts})
+}
+
+// accept takes the link, and shows whose it is; then the link and a password.
+func (p *Pages) accept(w http.ResponseWriter, r *http.Request) error {
+	token := letter.Token(r.PostFormValue("link"))
+	if token == "" {
+		return p.kit.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts,
+			Errors: page.Errors{{Field: "link", Message: "Paste the link from the e-mail."}}})
+	}
+	if !r.PostForm.Has("password") {
+		return p.choose(w, r, token, nil)
+	}
+	err := p.kit.Gate.AcceptInvitation(r.Context(), token, r.PostFormValue("password"))
+	switch {
+	case errors.Is(err, access.ErrInvitation):
+		return p.spent(w, r)
+	case errors.Is(err, access.ErrPassword):
+		return p.choose(w, r, token, page.Errors{{Field: "password", Message: page.Sentence(err)}})
+	case err != nil:
+		return err
+	}
+	// Somebody else of the family may be signed in here.
+	if err := p.kit.Gate.SignOut(r.Context(), access.RealmPortalUser); err != nil {
+		return err
+	}
+	return p.kit.Redirect(w, r, portal.signIn, "Your password is set. Now sign in with it.")
+}
+
+func (p *Pages) choose(w http.ResponseWriter, r *http.Request, token string, faults page.Errors) error {
+	who, err := p.kit.Gate.WhoIsInvited(r.Context(), token)
+	if errors.Is(err, access.ErrInvitation) {
+		return p.spent(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	return p.kit.Render(w, r, set, page.View{Template: "choose.html", Title: "Choose a password", Scripts: scripts,
+		Data: invited{who, token, access.PortalPasswordLength}, Errors: faults})
+}
+
+// spent answers for a link that opens nothing, whatever it never was or is no more.
+func (p *Pages) spent(w http.ResponseWriter, r *http.Request) error {
+	return p.kit.Render(w, r, set, page.View{Template: "spent.html", Title: "This link does not work any more", Status: http.StatusGone,
+		Data: forgot{Open: p.kit.Letters.Open()}})
+}

@@ -1,0 +1,236 @@
+package signin_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"postern/internal/access"
+	"postern/internal/access/letter"
+	"postern/internal/notify/sendgridfake"
+	"postern/internal/web/webtest"
+)
+
+// mails waits until the stand-in has caught n, and gives them oldest first.
+func mails(t *testing.T, s *webtest.Site, n int) (all []sendgridfake.Mail) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Mails.WaitFor(ctx, n); err != nil {
+		t.Fatal(err)
+	}
+	for m := range s.Mails.Accepted() {
+		all = append(all, m)
+	}
+	return all
+}
+
+var linkIn = regexp.MustCompile(`http://\S+`)
+
+func invite(t *testing.T, s *webtest.Site, id string) error {
+	t.Helper()
+	staff := access.Subject{Realm: access.RealmStaff, ID: "s", Permissions: []access.Permission{access.ImportDirectory}}
+	return s.Desk.Letters.Invite(t.Context(), staff, id)
+}
+
+const good = "a brook under the mill"
+
+// Staff send an invitation; its link, pasted by who has no script, says whose account
+// it is; a password is chosen by rules that are said in advance, and signs in.
+func TestAnInvitation(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "pu-1")
+	if err := invite(t, s, "pu-1"); err != nil {
+		t.Fatal(err)
+	}
+	mail := mails(t, s, 1)[0]
+	if mail.To != "pu-1@example.org" || mail.Letter.Subject != "Set up your account for secure messages" {
+		t.Errorf("%s got %q", mail.To, mail.Letter.Subject)
+	}
+	link := linkIn.FindString(mail.Letter.Text)
+	page, token, _ := strings.Cut(link, "#")
+	if page != s.Base+"/portal/invitation" || !strings.HasPrefix(token, "pil_") {
+		t.Fatalf("the link is %s", link)
+	}
+	for _, private := range []string{"Name of", "Given", "pu-1"} {
+		if strings.Contains(mail.Letter.Text+mail.Letter.HTML, private) {
+			t.Errorf("the letter says %q: %s", private, mail.Letter.Text)
+		}
+	}
+
+	v := s.Nobody(t)
+	v.Get("/portal/invitation").Is(http.StatusOK).Says("Open your link", "paste it here")
+	v.Post("/portal/invitation", url.Values{"link": {""}}).Is(http.StatusUnprocessableEntity).Says("Paste the link from the e-mail.")
+	v.Post("/portal/invitation", url.Values{"link": {" " + link + "\n"}}).Is(http.StatusOK).
+		Says("Choose your password", "This is the account of Name of pu-1.", "It needs 10 characters or more").
+		Holds(`value="pu-1@example.org"`, "<title>Choose a password – Postern</title>")
+	v.Post("/portal/invitation", url.Values{"link": {token}, "password": {"short"}}).Is(http.StatusUnprocessableEntity).
+		Says("There is a problem", "Choose another password: it needs at least 10 characters.", "Name of pu-1").Holds(`value="` + token + `"`).Hides(`"short"`)
+	done := v.Post("/portal/invitation", url.Values{"link": {token}, "password": {good}}).Is(http.StatusOK)
+	done.Says("Your password is set. Now sign in with it.", "Sign in to your messages")
+	if strings.Contains(done.URL.String(), "pil_") {
+		t.Errorf("the token is in the address %s", done.URL)
+	}
+	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Is(http.StatusOK).Says("Your messages")
+	for _, form := range []url.Values{{"link": {token}}, {"link": {token}, "password": {"another long one"}}} {
+		s.Nobody(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link does not work any more", "Get a new link").Hides("Name of pu-1")
+	}
+}
+
+// Links that were never made, have expired or were replaced by a newer one.
+func TestLinksThatOpenNothing(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.System.PortalUser(t, "pu-1")
+	for range 2 {
+		if err := invite(t, s, "pu-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := mails(t, s, 2)
+	replaced, newest := linkIn.FindString(all[0].Letter.Text), linkIn.FindString(all[1].Letter.Text)
+	gone := func(link string) {
+		t.Helper()
+		s.Nobody(t).Post("/portal/invitation", url.Values{"link": {link}}).Is(http.StatusGone).
+			Says("This link does not work any more", "the link in the newest one works").Hides("Name of pu-1")
+	}
+	gone(replaced)
+	gone("rubbish")
+	s.Nobody(t).Post("/portal/invitation", url.Values{"link": {newest}}).Is(http.StatusOK).Says("Name of pu-1")
+	s.Clock.Advance(7*24*time.Hour + time.Second)
+	gone(newest)
+}
+
+// Whoever forgot their password asks for a link, and chooses a new one; the sessions
+// of before end.
+func TestForgottenPassword(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	before := s.PortalUser(t, "pu-1")
+	v := s.Nobody(t)
+	v.Get("/portal/sign-in").Says("I have no password, or forgot it").Holds(`href="/portal/forgotten"`)
+	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Your e-mail address", "Send the e-mail")
+	v.Post("/portal/forgotten", url.Values{"email": {"pat"}}).Is(http.StatusUnprocessableEntity).Says("Type an e-mail address, like name@example.org.").Holds(`value="pat"`)
+	v.Post("/portal/forgotten", url.Values{"email": {" PU-1@Example.org "}}).Is(http.StatusOK).Says("Look in your e-mail", "Call the clinic")
+	mail := mails(t, s, 1)[0]
+	if mail.To != "pu-1@example.org" || mail.Letter.Subject != "Choose a new password for secure messages" {
+		t.Errorf("%s got %q", mail.To, mail.Letter.Subject)
+	}
+	link := linkIn.FindString(mail.Letter.Text)
+	v.Post("/portal/invitation", url.Values{"link": {link}}).Says("Choose a new password", "Name of pu-1")
+	v.Post("/portal/invitation", url.Values{"link": {link}, "password": {good}}).Says("Now sign in with it.")
+	before.Get("/portal").Says("Sign in to your messages")
+	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Says("Your messages")
+}
+
+// Families share an address: each account gets a letter of its own, all alike but for
+// the link, and each link opens its own account. Who is inactive gets none.
+func TestAFamilyThatSharesAnAddress(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "anna")
+	s.System.PortalUser(t, "karl")
+	s.NewPortalUser(t, "gone")
+	s.Exec(t, `UPDATE app.portal_users SET email = 'family@example.org'`)
+	s.Exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'gone'`)
+	v := s.Nobody(t)
+	v.Post("/portal/forgotten", url.Values{"email": {"family@example.org"}}).Says("Look in your e-mail")
+	whose := map[string]bool{}
+	for _, mail := range mails(t, s, 2) {
+		if strings.Contains(mail.Letter.Text, "anna") || strings.Contains(mail.Letter.Text, "karl") {
+			t.Errorf("the letter names somebody: %s", mail.Letter.Text)
+		}
+		page := v.Post("/portal/invitation", url.Values{"link": {linkIn.FindString(mail.Letter.Text)}}).Is(http.StatusOK).Text()
+		for _, id := range []string{"anna", "karl"} {
+			if strings.Contains(page, "Name of "+id) {
+				whose[id] = true
+			}
+		}
+		if strings.Contains(page, "anna") && strings.Contains(page, "karl") {
+			t.Errorf("the page of one names the other: %s", page)
+		}
+	}
+	if len(whose) != 2 {
+		t.Errorf("the links are of %v", whose)
+	}
+}
+
+// Asking says the same of an address that somebody has and of one that nobody has, and
+// does the same for it: nothing is looked up before the answer. Here nobody could.
+func TestAskingTellsNothingOfAccounts(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "pu-1")
+	locked, err := s.Admin.BeginTx(t.Context(), pgx.TxOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locked.Exec(t.Context(), `LOCK TABLE app.portal_users, app.portal_accounts, app.portal_invitations IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever waits for the lock waits in vain.
+	tooLong := time.AfterFunc(30*time.Second, func() {
+		t.Error("the answer waits for the tables of accounts")
+		_ = locked.Rollback(context.Background())
+	})
+	defer tooLong.Stop()
+	known := s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
+	unknown := s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"nobody@example.org"}}).Is(http.StatusOK)
+	if known.Body != unknown.Body || known.URL.String() != unknown.URL.String() {
+		t.Errorf("of somebody: %s %s\nof nobody: %s %s", known.URL, known.Text(), unknown.URL, unknown.Text())
+	}
+	if !tooLong.Stop() {
+		return
+	}
+	if err := locked.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := mails(t, s, 1); got[0].To != "pu-1@example.org" {
+		t.Errorf("%s got a letter", got[0].To)
+	}
+}
+
+// Nobody fills a mailbox by asking: from the fifth time on one has to wait, whether
+// the address is anybody's or not.
+func TestAskingOftenIsSlowedDown(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := s.Nobody(t)
+	form := url.Values{"email": {"nobody@example.org"}}
+	for range 5 {
+		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Look in your e-mail")
+	}
+	v.Post("/portal/forgotten", form).Is(http.StatusTooManyRequests).Says("A link was asked for at this address several times.", "try again in a minute")
+}
+
+// What can't be handed over at once is tried again, with the same link.
+func TestALetterIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "pu-1")
+	s.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable), sendgridfake.ResetBefore(), sendgridfake.ResetAfter())
+	s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
+	all := mails(t, s, 2) // the third was taken, but nobody learned of it
+	if all[0].Letter.Text != all[1].Letter.Text {
+		t.Error("the letter that came twice brings two links")
+	}
+	s.Nobody(t).Post("/portal/invitation", url.Values{"link": {linkIn.FindString(all[0].Letter.Text)}}).Is(http.StatusOK)
+}
+
+// Where no e-mail is sent, the pages say whom to ask instead.
+func TestWithoutLetters(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.Desk.Letters = letter.New(letter.Config{Gate: s.Desk.Gate})
+	v := s.Nobody(t)
+	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").Hides("<form")
+	v.Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK).Says("Call the clinic")
+	v.Post("/portal/invitation", url.Values{"link": {"rubbish"}}).Is(http.StatusGone).Says("call the clinic").Hides("Get a new link")
+}

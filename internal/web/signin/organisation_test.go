@@ -1,0 +1,160 @@
+package signin_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/access/oidc"
+	"postern/internal/access/oidc/oidctest"
+	"postern/internal/desk"
+	"postern/internal/web/webtest"
+)
+
+// withOrganisation is a clinic that has an identity provider of its own.
+func withOrganisation(t *testing.T, change ...func(*desk.Config)) (*webtest.Site, *oidctest.Issuer) {
+	t.Helper()
+	issuer := oidctest.New(t)
+	s := webtest.New(t, append(change, func(c *desk.Config) {
+		c.Organisation = oidc.New(oidc.Config{Issuer: issuer.URL, ClientID: oidctest.ClientID,
+			ClientSecret: oidctest.ClientSecret, RedirectURL: c.Letters.PublicURL + oidc.Back})
+	})...)
+	return s, issuer
+}
+
+// signIns is what the record says of sign-ins, the last of n last.
+func signIns(t *testing.T, s *webtest.Site, n int) string {
+	t.Helper()
+	s.Settle(t)
+	var said string
+	err := s.Admin.QueryRow(t.Context(), `SELECT coalesce(string_agg(type || ' by ' || actor, ', ' ORDER BY seq), '') FROM
+		(SELECT * FROM record.events WHERE type IN ('signed_in', 'sign_in.failed') ORDER BY seq DESC LIMIT $1) last`, n).Scan(&said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// Staff whom their organisation vouches for come in without a password of ours, and are
+// asked for no second factor of ours.
+func TestSignInAtTheOrganisation(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t, func(c *desk.Config) { c.FactorRequired = true })
+	sam := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	issuer.Email = strings.ToUpper(sam.Email)
+	v := s.Nobody(t)
+	v.Get("/search?q=care").Says("Sign in with your organisation").Holds(`href="/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare"`)
+	in := v.Get("/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare").Is(http.StatusOK).Says("Sam Staff", "Global Search")
+	if at := in.URL.RequestURI(); at != "/search?q=care" {
+		t.Errorf("signed in at %s", at)
+	}
+	v.Get("/messages").Is(http.StatusOK)
+	v.Get("/account").Says("You signed in at your organisation.")
+	if got, want := signIns(t, s, 1), "signed_in by staff:"+sam.ID; got != want {
+		t.Errorf("the record says %s, want %s", got, want)
+	}
+	// With the password the second factor of ours is due.
+	w := s.Nobody(t)
+	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic asks everybody")
+	s.Nobody(t).Get("/portal/sign-in").Hides("organisation")
+}
+
+// Whom the organisation can't vouch for, or we don't know, is told what to do; each
+// failure is on the record.
+func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t)
+	sam, dora := s.NewStaff(t, "Sam Staff"), s.NewStaff(t, "Dora Disabled")
+	if err := s.Desk.Gate.Disable(t.Context(), "operator:test", dora.ID); err != nil {
+		t.Fatal(err)
+	}
+	nobody := "No staff member has the e-mail address that your organisation gave: ask somebody who manages staff to add you with it."
+	for _, c := range []struct {
+		name, email string
+		set         func()
+		says        string
+	}{
+		{"unknown", "eve@clinic.example", func() {}, nobody},
+		{"disabled", dora.Email, func() {}, nobody},
+		{"unverified", sam.Email, func() { issuer.Verified = false }, "Your organisation did not sign you in"},
+		{"forged", sam.Email, func() { issuer.Verified, issuer.Forge = true, true }, "Your organisation did not sign you in"},
+		{"another's token", sam.Email, func() {
+			issuer.Forge, issuer.Spoil = false, func(claims map[string]any) { claims["aud"] = "another" }
+		}, "Your organisation did not sign you in"},
+	} {
+		c.set()
+		issuer.Email = c.email
+		v := s.Nobody(t)
+		before := s.Keeps(t).Events
+		if got := v.Get("/sign-in/organisation").Says(c.says, "Sign in with your organisation"); got.Status != http.StatusForbidden {
+			t.Errorf("%s: status %d", c.name, got.Status)
+		}
+		v.Get("/search").Says("Staff sign-in")
+		if got := signIns(t, s, 1); s.Keeps(t).Events != before+1 || got != "sign_in.failed by process:api" {
+			t.Errorf("%s: the record has %d events more, the last %s", c.name, s.Keeps(t).Events-before, got)
+		}
+	}
+}
+
+// The way back is for the browser that went, once.
+func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t)
+	issuer.Email = s.NewStaff(t, "Sam Staff").Email
+	v := s.Nobody(t)
+	v.Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
+	// Somebody's answer in another's browser, which asked nothing, or something else.
+	answer := "/sign-in/organisation/back?" + issuer.Authorize(url.Values{"state": {"x"}}).Encode()
+	before := s.Keeps(t).Events
+	s.Nobody(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: begin again")
+	if after := s.Keeps(t).Events; after != before {
+		t.Error("an answer that nobody asked for is on the record")
+	}
+	v.Post("/sign-out", nil)
+	v.Get(answer).Is(http.StatusForbidden)
+	v.Get("/search").Says("Staff sign-in")
+}
+
+// While the organisation is away its button says so, and passwords work.
+func TestTheOrganisationIsAway(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t)
+	sam := s.NewStaff(t, "Sam Staff")
+	issuer.Leave()
+	v := s.Nobody(t)
+	v.Get("/sign-in").Is(http.StatusOK).Says("Sign in with your organisation")
+	v.Get("/sign-in/organisation").Is(http.StatusServiceUnavailable).Says("Your organisation's sign-in can't be reached right now").Holds(`href="#organisation"`)
+	v.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}, "next": {"/search"}}).Is(http.StatusOK).Says("Sam Staff")
+}
+
+// Where there is no organisation there is no button.
+func TestWithoutAnOrganisation(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.Nobody(t).Get("/sign-in").Hides("organisation")
+	for _, path := range []string{"/sign-in/organisation", "/sign-in/organisation/back?state=x&code=y"} {
+		s.Nobody(t).Get(path).Is(http.StatusNotFound)
+	}
+}
+
+// The same at a browser, whose policy lets it go there and come back.
+func TestTheOrganisationInABrowser(t *testing.T) {
+	t.Parallel()
+	s, issuer := withOrganisation(t)
+	b := webtest.OpenBrowser(t, s)
+	b.Open("/sign-in?next=/search")
+	b.AccessibleAnyhow()
+	b.Screenshot("sign-in-organisation")
+	issuer.Email = "eve@clinic.example"
+	b.Click("Sign in with your organisation")
+	b.Sees("There is a problem", "No staff member has the e-mail address")
+	b.AccessibleAnyhow()
+	b.Screenshot("sign-in-organisation-unknown")
+	issuer.Email = s.NewStaff(t, "Sam Staff").Email
+	b.Open("/sign-in?next=/search")
+	b.Click("Sign in with your organisation")
+	b.At("/search")
+	b.Sees("Sam Staff")
+}

@@ -1,0 +1,123 @@
+package signin_test
+
+import (
+	"testing"
+	"time"
+
+	"postern/internal/access"
+	"postern/internal/web/webtest"
+)
+
+// Two minutes before a session ends by itself it says so, and goes on if one wants.
+func TestSessionWarningAndStaying(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Sam Staff"))
+	b.SessionEndsIn(122)
+	b.Open("/search")
+	b.SeesNot("You are about to be signed out")
+	b.Sees("You are about to be signed out", "in 2 minutes", "kept as a draft")
+	b.Focuses("Stay signed in")
+	b.AccessibleAnyhow()
+	b.Screenshot("session-warning")
+	b.Press("Enter")
+	b.SeesNot("You are about to be signed out")
+	b.Open("/search?q=labels")
+	b.At("/search?q=labels")
+}
+
+// Whoever does not answer is signed out, once everything that was written is saved.
+func TestSessionEnds(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Sam Staff"))
+	b.SessionEndsIn(7)
+	b.Open("/search")
+	webtest.Evaluate[any](b, `document.addEventListener('postern:saving', (event) => event.detail.waitFor(
+		fetch('/search').then(async (answer) => { sessionStorage.saved = (await answer.text()).includes('Sam Staff') })))`)
+	b.Sees("You are about to be signed out")
+	b.At("/sign-in?expired=1")
+	b.Sees("You were signed out", "kept under Drafts")
+	if saved := webtest.Evaluate[string](b, `sessionStorage.saved`); saved != "true" {
+		t.Errorf("what was written was saved: %q", saved)
+	}
+	b.Open("/search")
+	b.Sees("Staff sign-in")
+}
+
+// The end that nothing puts off is announced as well, once.
+func TestTheLastEndOfASession(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Sam Staff"))
+	b.SessionEndsForGoodIn(100)
+	b.Open("/search")
+	b.Sees("You are about to be signed out", "because you have been signed in for long")
+	b.Focuses("Go on until then")
+	b.AccessibleAnyhow()
+	b.Screenshot("session-last")
+	b.Press("Enter")
+	b.SeesNot("You are about to be signed out")
+	// A window that comes to the front looks again.
+	if again := webtest.Evaluate[bool](b, `document.dispatchEvent(new Event('visibilitychange')), document.getElementById('session-warning').open`); again {
+		t.Error("it is announced again")
+	}
+}
+
+// A page that renews itself keeps nobody signed in.
+func TestAPageThatIsLeftOpenKeepsNobodySignedIn(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	b := webtest.OpenBrowser(t, s)
+	b.SignIn(s.NewStaff(t, "Rae Reviewer", access.ReadRecord))
+	b.Open("/record")
+	s.Exec(t, `UPDATE app.sessions SET expires_at = now() + interval '9 minutes' WHERE realm = 'staff'`)
+	answered := webtest.Evaluate[bool](b, `new Promise((resolve) => document.addEventListener('htmx:afterRequest', (event) => resolve(event.detail.successful), { once: true }))`)
+	var left time.Duration
+	if err := s.Admin.QueryRow(t.Context(), `SELECT expires_at - now() FROM app.sessions WHERE realm = 'staff'`).Scan(&left); err != nil {
+		t.Fatal(err)
+	}
+	if !answered || left > 9*time.Minute {
+		t.Errorf("after a renewal (answered: %t) %s are left", answered, left)
+	}
+	b.Open("/search")
+	if err := s.Admin.QueryRow(t.Context(), `SELECT expires_at - now() FROM app.sessions WHERE realm = 'staff'`).Scan(&left); err != nil {
+		t.Fatal(err)
+	}
+	if left < 25*time.Minute {
+		t.Errorf("after a visit %s are left", left)
+	}
+}
+
+// Without scripts the page says until when one is signed in, and the sign-in says what
+// happened.
+func TestTheEndOfASessionWithoutScripts(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	v := s.Staff(t, "Sam Staff")
+	v.Get("/search").Says("You are signed in until", "save what you write before")
+	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save what you write")
+	s.Nobody(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
+	s.Exec(t, `UPDATE app.sessions SET expires_at = now() - interval '1 second' WHERE realm = 'staff'`)
+	if page := v.Get("/search?q=x").Says("You were signed out.", "nothing is done for half an hour"); page.URL.Query().Get("next") != "/search?q=x" {
+		t.Errorf("it leads on to %s", page.URL)
+	}
+}
+
+// Portal users are warned as well; Escape stays, as nobody means to leave by it.
+func TestSessionWarningInThePortal(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ada")
+	b := webtest.OpenBrowser(t, s)
+	b.SignInPortal("ada")
+	b.SessionEndsIn(60)
+	b.Open("/portal")
+	b.Sees("You are about to be signed out", "in a minute")
+	b.AccessibleAnyhow()
+	b.Press("Escape")
+	b.SeesNot("You are about to be signed out")
+}

@@ -1,0 +1,154 @@
+// Package signin is where people come in and go out: the pages on which staff and
+// portal users sign in, each realm by its own.
+package signin
+
+import (
+	"embed"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"postern/internal/access"
+	"postern/internal/access/oidc"
+	"postern/internal/web/page"
+)
+
+//go:embed *.html
+var files embed.FS
+
+var set = page.MustParse(files)
+
+// scripts make pages pleasant that work without.
+var scripts = []string{"reader.js"}
+
+// Pages are the pages of this package.
+type Pages struct{ kit *page.Kit }
+
+// New makes the pages.
+func New(kit *page.Kit) *Pages { return &Pages{kit} }
+
+// entrance is where one realm comes in.
+type entrance struct {
+	realm   access.Realm
+	signIn  string // where one signs in
+	inside  string // where that leads
+	heading string
+	other   string // where the other realm signs in
+	ask     string // who is meant by that; "": portal users, in the clinic's words
+	forgot  string // where one is helped who has no password
+}
+
+var (
+	staff = entrance{access.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
+		"/portal/sign-in", "", ""}
+	portal = entrance{access.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
+		"/sign-in", "Do you work at the clinic?", "/portal/forgotten"}
+)
+
+// Routes are the addresses of these pages.
+func (p *Pages) Routes() []page.Route {
+	return []page.Route{
+		{Pattern: "GET /{$}", Realm: access.RealmStaff, Handle: p.first},
+		{Pattern: "GET /sign-in", Realm: access.RealmStaff, Handle: p.show(staff)},
+		{Pattern: "POST /sign-in", Realm: access.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
+		{Pattern: "GET " + codeAt, Realm: access.RealmStaff, Handle: p.code},
+		{Pattern: "POST " + codeAt, Realm: access.RealmStaff, Handle: p.enterByCode},
+		{Pattern: "GET " + organisationAt, Realm: access.RealmStaff, Handle: p.toOrganisation},
+		{Pattern: "GET " + oidc.Back, Realm: access.RealmStaff, Handle: p.fromOrganisation},
+		{Pattern: "POST /sign-out", Realm: access.RealmStaff, Handle: p.leave(staff)},
+		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: p.keep(staff)},
+		{Pattern: "GET /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.show(portal)},
+		{Pattern: "POST /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.enter(portal, p.kit.Gate.SignInPortal)},
+		{Pattern: "POST /portal/sign-out", Realm: access.RealmPortalUser, Handle: p.leave(portal)},
+		{Pattern: "GET /portal/forgotten", Realm: access.RealmPortalUser, Handle: p.forgotten},
+		{Pattern: "POST /portal/forgotten", Realm: access.RealmPortalUser, Handle: p.ask},
+		{Pattern: "GET /portal/forgotten/sent", Realm: access.RealmPortalUser, Handle: p.asked},
+		{Pattern: "GET /portal/invitation", Realm: access.RealmPortalUser, Handle: p.invitation},
+		{Pattern: "POST /portal/invitation", Realm: access.RealmPortalUser, Handle: p.accept},
+		{Pattern: "POST /portal/session/keep", Realm: access.RealmPortalUser, Actions: page.May(access.ReadInbox), Handle: p.keep(portal)},
+	}
+}
+
+// first leads staff to their messages, and everybody else to the portal: that is
+// where the link of an alert leads to.
+func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
+	if _, err := access.SubjectFrom(r.Context()); err == nil {
+		return p.kit.Redirect(w, r, staff.inside, "")
+	}
+	return p.kit.Redirect(w, r, portal.inside, "")
+}
+
+// form is what the page of a sign-in shows.
+type form struct {
+	Heading, Action, Email, Next string
+	Other, Ask, Forgot           string
+	Expired                      bool   // the session ended by itself
+	Organisation                 string // where one signs in elsewhere; "": nowhere
+}
+
+func (p *Pages) form(e entrance, r *http.Request) form {
+	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
+		Expired: r.FormValue("expired") != ""}
+	if e.realm == access.RealmStaff && p.kit.Organisation != nil {
+		f.Organisation = organisationAt
+		if f.Next != "" {
+			f.Organisation += "?next=" + url.QueryEscape(f.Next)
+		}
+	}
+	return f
+}
+
+func (p *Pages) show(e entrance) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := access.SubjectFrom(r.Context()); err == nil {
+			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
+		}
+		return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: p.form(e, r)})
+	}
+}
+
+func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := p.begin(r, signIn)
+		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
+		switch {
+		case err == nil:
+			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
+		case errors.As(err, &needed):
+			return p.askForCode(w, r, needed)
+		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
+			f := p.form(e, r)
+			f.Email = r.PostFormValue("email")
+			return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
+				Errors: page.Errors{{Field: "email", Message: page.Sentence(err)}}})
+		}
+		return err
+	}
+}
+
+func (p *Pages) begin(r *http.Request, signIn signIn) error {
+	subject, err := signIn(r.Context(), access.Credentials{Email: r.PostFormValue("email"), Password: r.PostFormValue("password")})
+	if err != nil {
+		return err
+	}
+	return p.kit.Gate.Begin(r.Context(), subject)
+}
+
+func (p *Pages) leave(e entrance) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := p.kit.Gate.SignOut(r.Context(), e.realm); err != nil {
+			return err
+		}
+		return p.kit.Redirect(w, r, e.signIn, "You have signed out.")
+	}
+}
+
+// keep goes on with the session, which asking for anything does.
+func (p *Pages) keep(e entrance) page.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Content-Type", "application/json")
+		left, _ := p.kit.Gate.SessionLeft(r.Context(), e.realm)
+		return json.NewEncoder(w).Encode(map[string]int{"expires_in": int(left.Seconds())})
+	}
+}

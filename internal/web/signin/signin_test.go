@@ -1,0 +1,157 @@
+package signin_test
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"testing"
+
+	"postern/internal/access"
+	"postern/internal/web/webtest"
+)
+
+func TestMain(m *testing.M) { webtest.Main(m) }
+
+// Staff who ask for a page are led to sign in, and from there to what they asked for.
+func TestStaffSignInAndOut(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	who := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	v := s.Nobody(t)
+	asked := v.Get("/search?q=labels").Is(http.StatusOK).Says("Staff sign-in", "E-mail address", "Patients and authorized representatives sign in here.")
+	if next := asked.URL.Query().Get("next"); next != "/search?q=labels" {
+		t.Errorf("the sign-in leads to %q", next)
+	}
+	in := v.Post("/sign-in", url.Values{"email": {who.Email}, "password": {webtest.Password}, "next": {"/search?q=labels"}}).Is(http.StatusOK).
+		Says("Global Search", "Sam Staff", "Sign out")
+	if at := in.URL.RequestURI(); at != "/search?q=labels" {
+		t.Errorf("signed in at %s", at)
+	}
+	if at := v.Get("/sign-in").URL.Path; at != "/messages" {
+		t.Errorf("who is signed in already is led to %s", at)
+	}
+	if at := v.Get("/").URL.Path; at != "/messages" {
+		t.Errorf("the first page of staff is at %s", at)
+	}
+	v.Post("/sign-out", nil).Is(http.StatusOK).Says("You have signed out.")
+	v.Get("/search").Says("Staff sign-in").Hides("Sam Staff", "You have signed out.")
+}
+
+// A portal user signs in at a door of their own, and is nobody at the other.
+func TestPortalUserSignInAndOut(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ada")
+	v := s.Nobody(t)
+	v.Get("/portal/sign-in").Is(http.StatusOK).Says("Sign in to your messages", "Do you work at the clinic?").Holds(`href="/portal/forgotten"`)
+	v.Post("/portal/sign-in", url.Values{"email": {"ada@example.org"}, "password": {webtest.Password}})
+	if at := v.Get("/portal/sign-in").URL.Path; at != "/portal" {
+		t.Errorf("who is signed in already is led to %s", at)
+	}
+	v.Get("/search").Says("Staff sign-in")
+	v.Post("/portal/sign-out", nil).Is(http.StatusOK).Says("You have signed out.")
+}
+
+// A wrong password keeps the address and not the password, and says the same of an
+// address that there is and of one that there is not.
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.NewPortalUser(t, "ada")
+	for _, door := range []string{"/sign-in", "/portal/sign-in"} {
+		wrong := func(email string) *webtest.Page {
+			return s.Nobody(t).Post(door, url.Values{"email": {email}, "password": {"not it at all"}}).Is(http.StatusUnprocessableEntity).
+				Says("There is a problem").Holds(`value="`+email+`"`, `href="#email"`, "<title>Error: ").Hides("not it at all")
+		}
+		known, unknown := wrong("ada@example.org"), wrong("eve@example.org")
+		if strings.ReplaceAll(known.Body, "ada@", "eve@") != unknown.Body {
+			t.Errorf("%s tells which addresses there are", door)
+		}
+	}
+}
+
+// A session that ended by itself is said to have, and that nothing was lost.
+func TestExpiredSession(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	s.Nobody(t).Get("/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "kept under Drafts")
+	s.Nobody(t).Get("/portal/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "Your messages are all still there.")
+}
+
+// A link to the sign-in leads to no other site afterwards.
+func TestSignInLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	who := s.NewStaff(t, "Sam Staff")
+	for _, next := range []string{"https://evil.example/", "//evil.example/", `/\evil.example/`, "/\t/evil.example", "evil.example", "javascript:alert(1)", "/", ""} {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Where it leads is looked at, and not gone to.
+		client := http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		res, err := client.PostForm(s.Base+"/sign-in", url.Values{"email": {who.Email}, "password": {webtest.Password}, "next": {next}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || to != "/messages" {
+			t.Errorf("?next=%q was answered with %d and leads to %q", next, res.StatusCode, to)
+		}
+	}
+}
+
+// A page of another site can't sign anybody in or out.
+func TestCrossOriginPostsAreRefused(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	who := s.NewStaff(t, "Sam Staff")
+	for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Origin": {"https://evil.example"}}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+"/sign-in",
+			strings.NewReader(url.Values{"email": {who.Email}, "password": {webtest.Password}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = header
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusForbidden || len(res.Cookies()) > 0 {
+			t.Errorf("with %v: %d, cookies %v", header, res.StatusCode, res.Cookies())
+		}
+	}
+}
+
+// The doors in a browser: wrong, right, out again, as everybody can use them.
+func TestDoorsInABrowser(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	sam := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	b := webtest.OpenBrowser(t, s)
+	for _, path := range []string{"/sign-in", "/sign-in?expired=1", "/portal/sign-in", "/portal/sign-in?expired=1"} {
+		b.Open(path)
+		b.AccessibleAnyhow()
+	}
+	b.Screenshot("portal-sign-in")
+	b.Open("/sign-in?next=/search")
+	b.Type("E-mail address", sam.Email)
+	b.Type("Password", "wrong")
+	b.Press("Enter")
+	b.Sees("There is a problem")
+	b.Focuses(".govuk-error-summary")
+	b.Reads("E-mail address", sam.Email)
+	b.Reads("Password", "")
+	b.AccessibleAnyhow()
+	b.Screenshot("sign-in-wrong")
+	b.Type("Password", webtest.Password)
+	b.Press("Enter")
+	b.At("/search")
+	b.Click("Sign out")
+	b.Sees("You have signed out.")
+	b.AccessibleAnyhow()
+	b.Screenshot("signed-out")
+}

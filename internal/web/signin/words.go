@@ -1,0 +1,20 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"postern/internal/access"
+)
+
+type signIn = func(context.Context, access.Credentials) (access.Subject, error)
+
+// inMinutes says when to try again.
+func inMinutes(d time.Duration) string {
+	if minutes := int(math.Ceil(d.Minutes())); minutes > 1 {
+		return fmt.Sprintf("in %d minutes", minutes)
+	}
+	return "in a minute"
+}
