@@ -2,10 +2,12 @@
 package docs
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -130,4 +132,35 @@ func folders(t *testing.T, dir string) (all []string) {
 		}
 	}
 	return all
+}
+
+// Decisions are numbered without gaps, listed in their README, and each says when it was
+// made and whether it stands.
+func TestDecisionsAreNumbered(t *testing.T) {
+	list, err := os.ReadFile("adr/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("adr/0*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no decisions: %v", err)
+	}
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		title, _, _ := strings.Cut(string(text), "\n")
+		n := strconv.Itoa(i + 1)
+		name := filepath.Base(file)
+		if !strings.HasPrefix(name, fmt.Sprintf("%04d-", i+1)) || !strings.HasPrefix(title, "# "+n+". ") {
+			t.Errorf("%s, %q: the next number is %s", name, title, n)
+		}
+		if !strings.Contains(string(list), "- ["+strings.TrimPrefix(title, "# ")+"]("+name+")") {
+			t.Errorf("adr/README.md does not list %s as %q", name, title)
+		}
+		if !regexp.MustCompile(`\n\*\*Date:\*\* \d{4}-\d\d-\d\d\n\n\*\*Status:\*\* (accepted|superseded)`).Match(text) {
+			t.Errorf("%s has no date, or no status", name)
+		}
+	}
 }

@@ -27,7 +27,7 @@
 // what the directory says of the patients and representatives in the folder from all
 // that is known of them. An export in parts, in order, leaves the same as the whole.
 // Where it is not clear who may be written to, the import is a [Refused]; what is
-// merely imperfect is imported, and named in [Summary].Warnings. ADRs 58 and 59 say
+// merely imperfect is imported, and named in [Summary].Warnings. ADRs 41 and 42 say
 // which is which.
 //
 // # Order and durability
@@ -41,5 +41,5 @@
 //
 // Everything here may be called concurrently, each call with a transaction of its
 // own. Imports wait for one another, by a lock in the database, which a process that
-// stands still loses (ADR 72).
+// stands still loses (ADR 49).
 package directory

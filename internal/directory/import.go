@@ -241,7 +241,7 @@ const standstill = "15s"
 
 // lockImports lets one import at a time compare with what the one before it left. The
 // files are read by then, so that the lock is not held for as long as a disk or a bucket
-// takes. See docs/adr/0072-an-import-that-hangs-lets-go.md.
+// takes. See docs/adr/0049-an-import-that-hangs-lets-go.md.
 const lockImports = `
 SET LOCAL idle_in_transaction_session_timeout = '` + standstill + `';
 SELECT pg_advisory_xact_lock(hashtextextended('postern directory import', 0))`

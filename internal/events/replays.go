@@ -70,7 +70,7 @@ const (
 	LeftOutLost     = "the plan was lost with the database"
 )
 
-// SkippedAccepted is why versions before ADR 50 recorded an attempt of a replay as
+// SkippedAccepted is why versions before ADR 33 recorded an attempt of a replay as
 // skipped: SendGrid had accepted the attempt before, even where it reported later that
 // the e-mail had come back.
 const SkippedAccepted = "SendGrid had accepted it before"
