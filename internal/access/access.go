@@ -8,6 +8,8 @@ import (
 	"path"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -71,8 +73,8 @@ func New(cfg Config) (*Gate, error) {
 		return nil, err
 	}
 	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords}
-	g.staff = &door{newSessions(cfg, RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
-	g.portal = &door{newSessions(cfg, RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
+	g.staff = &door{newSessions(cfg, policy.RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
+	g.portal = &door{newSessions(cfg, policy.RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
 	g.browsers = newBrowserSessions(cfg)
 	return g, nil
 }

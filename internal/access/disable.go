@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -25,7 +27,7 @@ var (
 // [ErrNoStaff], [ErrDisableSelf] or, for the last who may manage staff,
 // [ErrLastAdministrator].
 func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
-	if actor == (Subject{Realm: RealmStaff, ID: staffID}).Actor() {
+	if actor == (policy.Subject{Realm: policy.RealmStaff, ID: staffID}).Actor() {
 		return ErrDisableSelf
 	}
 	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
@@ -85,7 +87,7 @@ func (g *Gate) shutOut(ctx context.Context, staffID string) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM app.staff_tokens WHERE staff_id = $1`, staffID); err != nil {
 			return err
 		}
-		return endSessions(ctx, tx, RealmStaff, staffID)
+		return endSessions(ctx, tx, policy.RealmStaff, staffID)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -12,8 +14,8 @@ import (
 // shut when they may come in again.
 func TestDisableShutsEveryDoorAtOnce(t *testing.T) {
 	s := newSite(t)
-	boss := s.hire(t, "boss@clinic.example", ManageStaff)
-	ada := s.hire(t, "ada@clinic.example", ReadRecord)
+	boss := s.hire(t, "boss@clinic.example", policy.ManageStaff)
+	ada := s.hire(t, "ada@clinic.example", policy.ReadRecord)
 	token, err := s.CreateToken(t.Context(), ada.Email)
 	if err != nil {
 		t.Fatal(err)
@@ -89,8 +91,8 @@ func TestACrashWhileDisabling(t *testing.T) {
 
 func TestWhoCantBeDisabled(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", ManageStaff)
-	ben := c.hire(t, "ben@clinic.example", ManageStaff)
+	ada := c.hire(t, "ada@clinic.example", policy.ManageStaff)
+	ben := c.hire(t, "ben@clinic.example", policy.ManageStaff)
 	for _, test := range []struct {
 		name, actor, id string
 		want            error
@@ -105,7 +107,7 @@ func TestWhoCantBeDisabled(t *testing.T) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
 		}
 	}
-	if err := c.Forbid(t.Context(), operator, ada.ID, ManageStaff); !errors.Is(err, ErrLastAdministrator) {
+	if err := c.Forbid(t.Context(), operator, ada.ID, policy.ManageStaff); !errors.Is(err, ErrLastAdministrator) {
 		t.Errorf("a disabled administrator stood in for the last: %v", err)
 	}
 	want := `staff.disabled by staff:` + ada.ID + `: {"staff_id":"` + ben.ID + `"}`
@@ -117,7 +119,7 @@ func TestWhoCantBeDisabled(t *testing.T) {
 // Each sees the other still there. The second has to wait, and then it is the last.
 func TestTwoAdministratorsCantDisableEachOtherAtOnce(t *testing.T) {
 	c := newClinic(t)
-	ada, ben := c.hire(t, "ada@clinic.example", ManageStaff), c.hire(t, "ben@clinic.example", ManageStaff)
+	ada, ben := c.hire(t, "ada@clinic.example", policy.ManageStaff), c.hire(t, "ben@clinic.example", policy.ManageStaff)
 	second := make(chan error, 1)
 	c.rec.beforeNext(func() {
 		go func() { second <- c.Disable(t.Context(), ben.subject().Actor(), ada.ID) }()

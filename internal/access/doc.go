@@ -18,7 +18,7 @@
 //	mux.Handle("/v1/", gate.Staff(staffAPI))          // API tokens and sessions of staff
 //
 //	subject, err := access.SubjectFrom(ctx)           // ErrUnauthenticated
-//	err = access.Allow(subject, access.SendToGroup)   // ErrForbidden, naming the permission
+//	err = policy.Allow(subject, policy.SendToGroup)   // ErrForbidden, naming the permission
 //
 // # Ordering and durability
 //

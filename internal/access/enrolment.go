@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp"
@@ -38,7 +40,7 @@ type Enrolment struct {
 
 // Enrol begins to set up a second factor, instead of one whose setting up was not
 // finished. Until a code shows that a phone has it, it changes nothing.
-func (g *Gate) Enrol(ctx context.Context, who Subject) error {
+func (g *Gate) Enrol(ctx context.Context, who policy.Subject) error {
 	change, secret := uuid.New(), make([]byte, secretLength)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
 	key, wrapped, err := g.cfg.Content.NewKey(change)
@@ -67,7 +69,7 @@ func dropFactors(ctx context.Context, tx pgx.Tx, staffID string) error {
 }
 
 // Enrolling gives what is being set up, or fails with [ErrNoEnrolment].
-func (g *Gate) Enrolling(ctx context.Context, who Subject) (Enrolment, error) {
+func (g *Gate) Enrolling(ctx context.Context, who policy.Subject) (Enrolment, error) {
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
 		return Enrolment{}, err
@@ -129,7 +131,7 @@ func (g *Gate) secretOf(f factor) (string, error) {
 // gives the recovery codes, which can't be shown again, and ends all sessions of
 // theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment], with [TooSoon],
 // or with [ErrCurrentPassword] and [ErrWrongCode], joined where both are wrong.
-func (g *Gate) AddFactor(ctx context.Context, who Subject, password, code string) (recovery []string, err error) {
+func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code string) (recovery []string, err error) {
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
 		return nil, err
@@ -168,7 +170,7 @@ func (g *Gate) afterFactor(ctx context.Context, staffID string) error {
 		if err := dropFactors(ctx, tx, staffID); err != nil {
 			return err
 		}
-		return endSessions(ctx, tx, RealmStaff, staffID)
+		return endSessions(ctx, tx, policy.RealmStaff, staffID)
 	})
 }
 
@@ -188,7 +190,7 @@ func newRecoveryCodes() (codes []string, hashes [][]byte) {
 // RemoveFactor has a staff member who knows their password sign in by that alone from
 // now on. It ends all sessions of theirs, as [Gate.AddFactor] does. It fails with
 // [ErrFactorRequired], [ErrCurrentPassword] or [TooSoon].
-func (g *Gate) RemoveFactor(ctx context.Context, who Subject, password string) error {
+func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password string) error {
 	if g.cfg.FactorRequired {
 		return ErrFactorRequired
 	}
@@ -222,7 +224,7 @@ func (g *Gate) dropFactor(ctx context.Context, actor, staffID string, what event
 }
 
 // RecoveryCodesLeft is how many recovery codes of a staff member were not used.
-func (g *Gate) RecoveryCodesLeft(ctx context.Context, who Subject) (int, error) {
+func (g *Gate) RecoveryCodesLeft(ctx context.Context, who policy.Subject) (int, error) {
 	n, err := one(ctx, g.pool, errNoFactor, pgx.RowTo[int], `
 		SELECT count(*) FROM app.recovery_codes JOIN record.second_factors USING (change_id) WHERE staff_id = $1`, who.ID)
 	if err != nil {
@@ -236,7 +238,7 @@ func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
 
 // provePassword fails with [ErrCurrentPassword], or with [TooSoon] as signing in does:
 // whoever finds a desk unlocked can't guess faster there.
-func (g *Gate) provePassword(ctx context.Context, who Subject, password string) error {
+func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password string) error {
 	lane := ownLane(who)
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"postern/internal/access/policy"
+
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
 
@@ -16,11 +18,11 @@ import (
 // A door is where one realm comes in.
 type door struct {
 	sessions     *scs.SessionManager
-	authenticate func(*http.Request) (Subject, error)
+	authenticate func(*http.Request) (policy.Subject, error)
 }
 
-func (g *Gate) doorOf(realm Realm) *door {
-	if realm == RealmStaff {
+func (g *Gate) doorOf(realm policy.Realm) *door {
+	if realm == policy.RealmStaff {
 		return g.staff
 	}
 	return g.portal
@@ -36,17 +38,17 @@ const (
 
 // found is what the middleware leaves in a request's context.
 type found struct {
-	subject Subject
+	subject policy.Subject
 	err     error
-	again   func(context.Context) (Subject, error)
+	again   func(context.Context) (policy.Subject, error)
 }
 
 // SubjectFrom returns who makes the request: [ErrUnauthenticated] for nobody, or
 // whatever kept the middleware from finding out. The caller renders the error.
-func SubjectFrom(ctx context.Context) (Subject, error) {
+func SubjectFrom(ctx context.Context) (policy.Subject, error) {
 	f, ok := ctx.Value(subjectContext).(found)
 	if !ok {
-		return Subject{}, errors.New("access: the request did not come through Staff or Portal")
+		return policy.Subject{}, errors.New("access: the request did not come through Staff or Portal")
 	}
 	return f.subject, f.err
 }
@@ -55,10 +57,10 @@ func SubjectFrom(ctx context.Context) (Subject, error) {
 // goes on for a while. It fails with [ErrUnauthenticated] where the session has ended since,
 // the token was revoked or the account was disabled. The permissions are the current ones,
 // for [Allow]. It does not extend the session.
-func Again(ctx context.Context) (Subject, error) {
+func Again(ctx context.Context) (policy.Subject, error) {
 	f, ok := ctx.Value(subjectContext).(found)
 	if !ok {
-		return Subject{}, errors.New("access: the request did not come through Staff or Portal")
+		return policy.Subject{}, errors.New("access: the request did not come through Staff or Portal")
 	}
 	return f.again(ctx)
 }
@@ -68,15 +70,15 @@ type unvalued struct{ context.Context }
 
 func (unvalued) Value(any) any { return nil }
 
-func (d *door) again(r *http.Request) func(context.Context) (Subject, error) {
-	return func(ctx context.Context) (Subject, error) {
+func (d *door) again(r *http.Request) func(context.Context) (policy.Subject, error) {
+	return func(ctx context.Context) (policy.Subject, error) {
 		var token string
 		if cookie, err := r.Cookie(d.sessions.Cookie.Name); err == nil {
 			token = cookie.Value
 		}
 		ctx, err := d.sessions.Load(unvalued{ctx}, token)
 		if err != nil {
-			return Subject{}, fmt.Errorf("reading the session: %w", err)
+			return policy.Subject{}, fmt.Errorf("reading the session: %w", err)
 		}
 		return d.authenticate(r.WithContext(ctx))
 	}
@@ -116,7 +118,7 @@ func browserLoaded(ctx context.Context) bool { return ctx.Value(browserContext) 
 
 // authenticateStaff goes by the Authorization header wherever there is one: a
 // client whose token is wrong must not succeed by the cookie of somebody else.
-func (g *Gate) authenticateStaff(r *http.Request) (Subject, error) {
+func (g *Gate) authenticateStaff(r *http.Request) (policy.Subject, error) {
 	header, ok := r.Header["Authorization"]
 	if !ok {
 		subject, err := fromSession(r.Context(), g.staff.sessions, g.loadStaff)
@@ -127,48 +129,48 @@ func (g *Gate) authenticateStaff(r *http.Request) (Subject, error) {
 	}
 	scheme, token, _ := strings.Cut(header[0], " ")
 	if len(header) != 1 || !strings.EqualFold(scheme, "Bearer") {
-		return Subject{}, ErrUnauthenticated
+		return policy.Subject{}, policy.ErrUnauthenticated
 	}
 	return g.SubjectOfToken(r.Context(), strings.TrimSpace(token))
 }
 
-func (g *Gate) authenticatePortal(r *http.Request) (Subject, error) {
+func (g *Gate) authenticatePortal(r *http.Request) (policy.Subject, error) {
 	return fromSession(r.Context(), g.portal.sessions, g.loadPortalUser)
 }
 
 // fromSession ends a session at once whose subject may not come in any more.
-func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(context.Context, string) (Subject, error)) (Subject, error) {
+func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(context.Context, string) (policy.Subject, error)) (policy.Subject, error) {
 	id := sessions.GetString(ctx, subjectKey)
 	if id == "" {
-		return Subject{}, ErrUnauthenticated
+		return policy.Subject{}, policy.ErrUnauthenticated
 	}
 	subject, err := load(ctx, id)
-	if errors.Is(err, ErrUnauthenticated) {
+	if errors.Is(err, policy.ErrUnauthenticated) {
 		if err := sessions.Destroy(ctx); err != nil {
-			return Subject{}, err
+			return policy.Subject{}, err
 		}
 	}
 	subject.Method = events.SignInMethod(sessions.GetString(ctx, methodKey))
 	return subject, err
 }
 
-func (g *Gate) loadStaff(ctx context.Context, id string) (Subject, error) {
+func (g *Gate) loadStaff(ctx context.Context, id string) (policy.Subject, error) {
 	staff, err := staffByID(ctx, g.pool, id)
 	if errors.Is(err, ErrNoStaff) || staff.DisabledAt != nil {
-		return Subject{}, ErrUnauthenticated
+		return policy.Subject{}, policy.ErrUnauthenticated
 	}
 	subject := staff.subject()
 	subject.FactorDue = g.cfg.FactorRequired && !staff.SecondFactor
 	return subject, err
 }
 
-func (g *Gate) loadPortalUser(ctx context.Context, id string) (Subject, error) {
-	subject, err := one(ctx, g.pool, ErrUnauthenticated, func(row pgx.CollectableRow) (Subject, error) {
-		s := Subject{Realm: RealmPortalUser, ID: id}
+func (g *Gate) loadPortalUser(ctx context.Context, id string) (policy.Subject, error) {
+	subject, err := one(ctx, g.pool, policy.ErrUnauthenticated, func(row pgx.CollectableRow) (policy.Subject, error) {
+		s := policy.Subject{Realm: policy.RealmPortalUser, ID: id}
 		return s, row.Scan(&s.No, &s.Name)
 	}, `SELECT u.portal_user_no, u.name FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
 		WHERE u.portal_user_id = $1 AND u.active`, id)
-	if err != nil && !errors.Is(err, ErrUnauthenticated) {
+	if err != nil && !errors.Is(err, policy.ErrUnauthenticated) {
 		err = fmt.Errorf("loading a portal user: %w", err)
 	}
 	return subject, err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -104,7 +106,7 @@ func (g *Gate) CountAsk(ctx context.Context, email string) error {
 	if err := g.Throttle(ctx, AskingForLink); err != nil {
 		return err
 	}
-	lane := g.laneOf(ctx, Realm(AskingForLink), email)
+	lane := g.laneOf(ctx, policy.Realm(AskingForLink), email)
 	if err := g.countTry(ctx, lane.key); err != nil || bytes.Equal(lane.key, lane.all) {
 		return err
 	}

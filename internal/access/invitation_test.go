@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -139,7 +141,7 @@ func TestChangePortalPassword(t *testing.T) {
 	s.enrol(t, "pu-1", "noor@home.example", good)
 	b := s.browser(t)
 	b.signIn("/portal", "noor@home.example", good)
-	noor := Subject{Realm: RealmPortalUser, ID: "pu-1"}
+	noor := policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1"}
 	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "short"); !errors.Is(err, ErrCurrentPassword) || !errors.Is(err, ErrPassword) {
 		t.Errorf("with both wrong: %v", err)
 	}

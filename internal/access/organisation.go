@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 
 	"postern/internal/events"
@@ -33,22 +35,22 @@ func (g *Gate) TakeAttempt(ctx context.Context) string {
 // provider vouches, by an e-mail address that it has verified. No code of a second
 // factor is asked for: that is the provider's. It fails with
 // [ErrUnknownAtOrganisation], alike for nobody and for who is disabled.
-func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (Subject, error) {
+func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.Subject, error) {
 	staff, err := g.StaffByEmail(ctx, email)
 	reason := ""
 	switch {
 	case errors.Is(err, ErrNoStaff):
 		reason = "no_account"
 	case err != nil:
-		return Subject{}, err
+		return policy.Subject{}, err
 	case staff.DisabledAt != nil:
 		reason = "inactive"
 	}
-	if err := g.recordSignIn(ctx, RealmStaff, staff.ID, events.ByOrganisation, reason); err != nil {
-		return Subject{}, err
+	if err := g.recordSignIn(ctx, policy.RealmStaff, staff.ID, events.ByOrganisation, reason); err != nil {
+		return policy.Subject{}, err
 	}
 	if reason != "" {
-		return Subject{}, ErrUnknownAtOrganisation
+		return policy.Subject{}, ErrUnknownAtOrganisation
 	}
 	subject := staff.subject()
 	subject.Method = events.ByOrganisation
@@ -57,7 +59,7 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (Subject,
 
 // RecordRefusal puts on the record that an organisation did not sign somebody in.
 func (g *Gate) RecordRefusal(ctx context.Context, reason string) error {
-	fact := events.SignIn{Failed: true, Attempt: uuid.New(), Account: string(RealmStaff), Method: events.ByOrganisation, Reason: reason}
+	fact := events.SignIn{Failed: true, Attempt: uuid.New(), Account: string(policy.RealmStaff), Method: events.ByOrganisation, Reason: reason}
 	if _, err := g.publish(ctx, g.process(), fact); err != nil {
 		return fmt.Errorf("recording a sign-in: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,24 +25,24 @@ var (
 
 // Permit gives a staff member permissions, on the word of actor, and returns
 // once the record says so. Those that they hold already are no news.
-func (g *Gate) Permit(ctx context.Context, actor, staffID string, permissions ...Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func(held []Permission) ([]Permission, error) {
+func (g *Gate) Permit(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		return slices.Concat(held, permissions), nil
 	})
 }
 
 // Forbid takes permissions from a staff member, likewise. The last who may
 // manage staff keeps that: [ErrLastAdministrator].
-func (g *Gate) Forbid(ctx context.Context, actor, staffID string, permissions ...Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func(held []Permission) ([]Permission, error) {
+func (g *Gate) Forbid(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		return without(held, permissions), nil
 	})
 }
 
 // SetPermissions makes permissions the ones that a staff member holds, likewise.
 // What is given and what is taken goes on the record together.
-func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permissions ...Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func([]Permission) ([]Permission, error) {
+func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func([]policy.Permission) ([]policy.Permission, error) {
 		return permissions, nil
 	})
 }
@@ -48,8 +50,8 @@ func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permis
 // Reconsider is [Gate.SetPermissions] on the word of somebody who saw the staff
 // member hold seen. Where that is so no more, it changes nothing and fails with
 // [ErrPermissionsChanged]: a form that was open for long undoes nothing unseen.
-func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, permissions []Permission) error {
-	return g.changePermissions(ctx, actor, staffID, func(held []Permission) ([]Permission, error) {
+func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, permissions []policy.Permission) error {
+	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		if len(without(held, seen))+len(without(seen, held)) > 0 {
 			return nil, ErrPermissionsChanged
 		}
@@ -59,7 +61,7 @@ func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, perm
 
 // changePermissions makes the permissions of a staff member what want makes of
 // those held, and publishes the difference as one batch.
-func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []Permission) ([]Permission, error)) error {
+func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []policy.Permission) ([]policy.Permission, error)) error {
 	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil {
@@ -71,7 +73,7 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, wan
 		}
 		granted, revoked := without(wanted, staff.Permissions), without(staff.Permissions, wanted)
 		for _, p := range granted {
-			if _, err := ParsePermission(string(p)); err != nil {
+			if _, err := policy.ParsePermission(string(p)); err != nil {
 				return err
 			}
 		}
@@ -86,7 +88,7 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, wan
 }
 
 // recordChange puts what is given and what is taken on the record together.
-func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted, revoked []Permission) error {
+func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted, revoked []policy.Permission) error {
 	change := uuid.New()
 	var bodies []events.Body
 	for _, p := range granted {
@@ -103,13 +105,13 @@ func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted,
 
 // keepAnAdministrator refuses to take manage_staff from the last who has it and may
 // come in.
-func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked []Permission) error {
-	if !slices.Contains(revoked, ManageStaff) {
+func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked []policy.Permission) error {
+	if !slices.Contains(revoked, policy.ManageStaff) {
 		return nil
 	}
 	_, err := one(ctx, q, ErrLastAdministrator, pgx.RowTo[int], `
 		SELECT 1 FROM record.staff_permissions p JOIN app.staff_accounts a USING (staff_id) JOIN record.staff s USING (staff_id)
-		WHERE p.permission = $1 AND p.staff_id <> $2 AND s.disabled_at IS NULL LIMIT 1`, string(ManageStaff), staffID)
+		WHERE p.permission = $1 AND p.staff_id <> $2 AND s.disabled_at IS NULL LIMIT 1`, string(policy.ManageStaff), staffID)
 	if err != nil && !errors.Is(err, ErrLastAdministrator) {
 		err = fmt.Errorf("looking for another administrator: %w", err)
 	}
@@ -126,8 +128,8 @@ func (g *Gate) alone(ctx context.Context, do func(q querier, held func(context.C
 }
 
 // without returns what is in all but not in some, each once.
-func without(all, some []Permission) []Permission {
+func without(all, some []policy.Permission) []policy.Permission {
 	left := slices.Clone(all)
 	slices.Sort(left)
-	return slices.DeleteFunc(slices.Compact(left), func(p Permission) bool { return slices.Contains(some, p) })
+	return slices.DeleteFunc(slices.Compact(left), func(p policy.Permission) bool { return slices.Contains(some, p) })
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/access/policy"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -133,13 +135,13 @@ func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password str
 		if err != nil {
 			return err
 		}
-		return endSessions(ctx, tx, RealmPortalUser, u.id)
+		return endSessions(ctx, tx, policy.RealmPortalUser, u.id)
 	})
 	if err != nil {
 		return err
 	}
 	// Whoever comes by a new password need not wait for the guesses at the old.
-	return g.forgive(ctx, g.laneOf(ctx, RealmPortalUser, u.email))
+	return g.forgive(ctx, g.laneOf(ctx, policy.RealmPortalUser, u.email))
 }
 
 // tellApart refuses a password that somebody with the same address has: the
@@ -164,7 +166,7 @@ var ErrCurrentPassword = errors.New("this is not your current password")
 // ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
 // fails with [ErrCurrentPassword] and [ErrPassword], joined where both are wrong, or with
 // [TooSoon] as signing in does: guessing on an unlocked phone is no faster.
-func (g *Gate) ChangePortalPassword(ctx context.Context, who Subject, current, password string) error {
+func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, current, password string) error {
 	u, err := g.portalUserByID(ctx, who.ID)
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/pquerna/otp"
@@ -47,8 +49,6 @@ var (
 	ErrWrongCode = errors.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
 	// ErrNotHalfway says that nobody has just given the right password.
 	ErrNotHalfway = errors.New("it took too long: sign in again, from the beginning")
-	// ErrFactorDue says that the clinic asks for a second factor of who has none.
-	ErrFactorDue = errors.New("your clinic asks for a second factor: set one up under Account first")
 
 	errNoFactor = errors.New("there is no second factor")
 )
@@ -175,27 +175,27 @@ func (g *Gate) IsHalfway(ctx context.Context) bool {
 // SignInWithCode is the second half of [Gate.SignInStaff], for who was [Gate.Halfway].
 // It fails with [ErrNotHalfway], [ErrWrongCode] or [TooSoon]: a wrong code counts as a
 // wrong password does, and the right password forgives none.
-func (g *Gate) SignInWithCode(ctx context.Context, code string) (Subject, error) {
+func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject, error) {
 	if !g.IsHalfway(ctx) {
-		return Subject{}, ErrNotHalfway
+		return policy.Subject{}, ErrNotHalfway
 	}
 	staff, err := g.StaffByID(ctx, g.staff.sessions.GetString(ctx, halfwayKey))
 	if errors.Is(err, ErrNoStaff) || err == nil && staff.DisabledAt != nil {
-		return Subject{}, ErrNotHalfway
+		return policy.Subject{}, ErrNotHalfway
 	}
 	if err != nil {
-		return Subject{}, err
+		return policy.Subject{}, err
 	}
-	lane := g.laneOf(ctx, RealmStaff, staff.Email)
+	lane := g.laneOf(ctx, policy.RealmStaff, staff.Email)
 	if err := g.countTry(ctx, lane.key); err != nil {
-		return Subject{}, err
+		return policy.Subject{}, err
 	}
 	method, err := g.prove(ctx, lane, staff.ID, code)
 	if errors.Is(err, errNoFactor) {
-		return Subject{}, ErrNotHalfway // it was reset meanwhile
+		return policy.Subject{}, ErrNotHalfway // it was reset meanwhile
 	}
-	if err := g.conclude(ctx, lane, RealmStaff, staff.ID, method, err); err != nil {
-		return Subject{}, err
+	if err := g.conclude(ctx, lane, policy.RealmStaff, staff.ID, method, err); err != nil {
+		return policy.Subject{}, err
 	}
 	subject, err := g.loadStaff(ctx, staff.ID)
 	subject.Method = method
@@ -203,7 +203,7 @@ func (g *Gate) SignInWithCode(ctx context.Context, code string) (Subject, error)
 }
 
 // conclude puts on the record how a code was taken, and forgives what failed before it.
-func (g *Gate) conclude(ctx context.Context, lane lane, realm Realm, id string, method events.SignInMethod, failure error) error {
+func (g *Gate) conclude(ctx context.Context, lane lane, realm policy.Realm, id string, method events.SignInMethod, failure error) error {
 	reason := ""
 	if errors.Is(failure, ErrWrongCode) {
 		reason = "wrong_code"

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,7 +32,7 @@ const (
 // a request, at the latest after lifetime, and when the browser is closed.
 //
 // scs.New leaves a goroutine of its default store running, which does nothing.
-func newSessions(cfg Config, realm Realm, cookie string, lifetime time.Duration) *scs.SessionManager {
+func newSessions(cfg Config, realm policy.Realm, cookie string, lifetime time.Duration) *scs.SessionManager {
 	s := scs.New()
 	s.Lifetime = lifetime
 	s.IdleTimeout = idleTimeout
@@ -59,7 +61,7 @@ func newBrowserSessions(cfg Config) *scs.SessionManager {
 // Begin starts a session of a subject who has just signed in, under a new token.
 // The request must have come through the middleware of the subject's realm,
 // which sets the cookie.
-func (g *Gate) Begin(ctx context.Context, subject Subject) error {
+func (g *Gate) Begin(ctx context.Context, subject policy.Subject) error {
 	sessions := g.doorOf(subject.Realm).sessions
 	if err := sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
@@ -75,7 +77,7 @@ func (g *Gate) Begin(ctx context.Context, subject Subject) error {
 // SessionLeft is how long the session of the request goes on if nothing more is
 // asked for, and at most: 0 where there is none, as for a request with an API token.
 // The request must have come through the middleware of that realm.
-func (g *Gate) SessionLeft(ctx context.Context, realm Realm) (idle, most time.Duration) {
+func (g *Gate) SessionLeft(ctx context.Context, realm policy.Realm) (idle, most time.Duration) {
 	sessions := g.doorOf(realm).sessions
 	if sessions.GetString(ctx, subjectKey) == "" {
 		return 0, 0
@@ -86,7 +88,7 @@ func (g *Gate) SessionLeft(ctx context.Context, realm Realm) (idle, most time.Du
 
 // HadSession says whether a request brings the cookie of a session that has ended. It
 // must have come through the middleware of that realm.
-func (g *Gate) HadSession(r *http.Request, realm Realm) bool {
+func (g *Gate) HadSession(r *http.Request, realm policy.Realm) bool {
 	sessions := g.doorOf(realm).sessions
 	_, err := r.Cookie(sessions.Cookie.Name)
 	return err == nil && len(sessions.Keys(r.Context())) == 0
@@ -97,7 +99,7 @@ func (g *Gate) Secure() bool { return g.cfg.Secure }
 
 // SignOut ends the session of the request, if it has one. The request must have
 // come through the middleware of that realm, which clears the cookie.
-func (g *Gate) SignOut(ctx context.Context, realm Realm) error {
+func (g *Gate) SignOut(ctx context.Context, realm policy.Realm) error {
 	if err := g.doorOf(realm).sessions.Destroy(ctx); err != nil {
 		return fmt.Errorf("ending the session: %w", err)
 	}
@@ -106,7 +108,7 @@ func (g *Gate) SignOut(ctx context.Context, realm Realm) error {
 
 // SignOutEverywhere ends all sessions of a subject. API tokens stay: see
 // [Gate.RevokeTokens].
-func (g *Gate) SignOutEverywhere(ctx context.Context, subject Subject) error {
+func (g *Gate) SignOutEverywhere(ctx context.Context, subject policy.Subject) error {
 	if err := endSessions(ctx, g.pool, subject.Realm, subject.ID); err != nil {
 		return fmt.Errorf("ending all sessions: %w", err)
 	}
@@ -115,7 +117,7 @@ func (g *Gate) SignOutEverywhere(ctx context.Context, subject Subject) error {
 
 func endSessions(ctx context.Context, q interface {
 	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
-}, realm Realm, id string) error {
+}, realm policy.Realm, id string) error {
 	_, err := q.Exec(ctx, `UPDATE app.sessions SET ended_at = now() WHERE realm = $1 AND subject = $2 AND ended_at IS NULL`, string(realm), id)
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -24,19 +26,19 @@ func newSite(t *testing.T) site {
 	t.Helper()
 	c := newClinic(t)
 	mux := http.NewServeMux()
-	mux.Handle("/staff", c.Staff(c.handler(t, RealmStaff)))
-	mux.Handle("/portal", c.Portal(c.handler(t, RealmPortalUser)))
+	mux.Handle("/staff", c.Staff(c.handler(t, policy.RealmStaff)))
+	mux.Handle("/portal", c.Portal(c.handler(t, policy.RealmPortalUser)))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return site{c, server}
 }
 
-func (c clinic) handler(t *testing.T, realm Realm) http.Handler {
+func (c clinic) handler(t *testing.T, realm policy.Realm) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		fail := func(err error) {
 			switch {
-			case errors.Is(err, ErrWrongCredentials), errors.Is(err, ErrUnauthenticated):
+			case errors.Is(err, ErrWrongCredentials), errors.Is(err, policy.ErrUnauthenticated):
 				w.WriteHeader(http.StatusUnauthorized)
 			case errors.As(err, new(CodeNeeded)):
 				needed := CodeNeeded{}
@@ -57,11 +59,11 @@ func (c clinic) handler(t *testing.T, realm Realm) http.Handler {
 		switch r.Method {
 		case http.MethodPost:
 			signIn := c.SignInPortal
-			if realm == RealmStaff {
+			if realm == policy.RealmStaff {
 				signIn = c.SignInStaff
 			}
 			if code := r.FormValue("code"); code != "" {
-				signIn = func(ctx context.Context, _ Credentials) (Subject, error) { return c.SignInWithCode(ctx, code) }
+				signIn = func(ctx context.Context, _ Credentials) (policy.Subject, error) { return c.SignInWithCode(ctx, code) }
 			}
 			subject, err := signIn(ctx, Credentials{Email: r.FormValue("email"), Password: r.FormValue("password")})
 			if err == nil {
@@ -222,9 +224,9 @@ func TestCookies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := func(gate *Gate, realm Realm, email string) map[string]string {
+	answer := func(gate *Gate, realm policy.Realm, email string) map[string]string {
 		handler := gate.Portal(clinic{Gate: gate}.handler(t, realm))
-		if realm == RealmStaff {
+		if realm == policy.RealmStaff {
 			handler = gate.Staff(clinic{Gate: gate}.handler(t, realm))
 		}
 		r := httptest.NewRequest("POST", "/", strings.NewReader("email="+email+"&password="+good))
@@ -251,13 +253,13 @@ func TestCookies(t *testing.T) {
 	tls := "Path=/; HttpOnly; Secure; SameSite=Lax"
 	for _, test := range []struct {
 		gate  *Gate
-		realm Realm
+		realm policy.Realm
 		email string
 		want  map[string]string
 	}{
-		{c.Gate, RealmStaff, "ada@clinic.example", map[string]string{"postern_staff": "session; " + plain, "postern_browser": "kept; " + plain}},
-		{secure, RealmStaff, "ada@clinic.example", map[string]string{"postern_staff": "session; " + tls, "postern_browser": "kept; " + tls}},
-		{secure, RealmPortalUser, "noor@home.example", map[string]string{"postern_portal": "session; " + tls, "postern_browser": "kept; " + tls}},
+		{c.Gate, policy.RealmStaff, "ada@clinic.example", map[string]string{"postern_staff": "session; " + plain, "postern_browser": "kept; " + plain}},
+		{secure, policy.RealmStaff, "ada@clinic.example", map[string]string{"postern_staff": "session; " + tls, "postern_browser": "kept; " + tls}},
+		{secure, policy.RealmPortalUser, "noor@home.example", map[string]string{"postern_portal": "session; " + tls, "postern_browser": "kept; " + tls}},
 	} {
 		if diff := cmp.Diff(test.want, answer(test.gate, test.realm, test.email)); diff != "" {
 			t.Errorf("cookies (-want +got):\n%s", diff)
@@ -267,7 +269,7 @@ func TestCookies(t *testing.T) {
 
 func TestSessionsEnd(t *testing.T) {
 	s := newSite(t)
-	ada := s.hire(t, "ada@clinic.example", ManageStaff)
+	ada := s.hire(t, "ada@clinic.example", policy.ManageStaff)
 	s.enrol(t, "pu-1", "noor@home.example", good)
 	signedIn := func(t *testing.T) *browser {
 		t.Helper()
@@ -304,7 +306,7 @@ func TestSessionsEnd(t *testing.T) {
 	})
 	t.Run("at the latest after their lifetime", func(t *testing.T) {
 		b := signedIn(t)
-		for realm, hours := range map[Realm]int{RealmStaff: 12, RealmPortalUser: 8} {
+		for realm, hours := range map[policy.Realm]int{policy.RealmStaff: 12, policy.RealmPortalUser: 8} {
 			if n := s.count(t, `SELECT count(*) FROM app.sessions WHERE realm = $1 AND ended_at IS NULL AND expires_at > now()
 				AND (data->>'deadline')::timestamptz BETWEEN now() + make_interval(hours => $2, mins => -1) AND now() + make_interval(hours => $2)`,
 				string(realm), hours); n != 1 {
@@ -444,7 +446,7 @@ func TestSweepDeletesOnlyWhatHasExpired(t *testing.T) {
 
 // A handler that was mounted wrongly must not look like a visitor without a session.
 func TestSubjectFromWithoutMiddlewareIsAnError(t *testing.T) {
-	if _, err := SubjectFrom(t.Context()); err == nil || errors.Is(err, ErrUnauthenticated) {
+	if _, err := SubjectFrom(t.Context()); err == nil || errors.Is(err, policy.ErrUnauthenticated) {
 		t.Errorf("got %v, want a fault of ours", err)
 	}
 }

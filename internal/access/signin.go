@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -32,19 +34,19 @@ var ErrWrongCredentials = errors.New("the e-mail address or the password is wron
 // neither a success nor a failure, and [ErrWrongCode] with a wrong one.
 //
 // The session begins with [Gate.Begin].
-func (g *Gate) SignInStaff(ctx context.Context, c Credentials) (Subject, error) {
+func (g *Gate) SignInStaff(ctx context.Context, c Credentials) (policy.Subject, error) {
 	return g.signIn(ctx, staffAccounts, g.loadStaff, c)
 }
 
 // SignInPortal is [Gate.SignInStaff] for portal users. Families share an
 // address: of the accounts that have it, the one whose password it is signs in.
-func (g *Gate) SignInPortal(ctx context.Context, c Credentials) (Subject, error) {
+func (g *Gate) SignInPortal(ctx context.Context, c Credentials) (policy.Subject, error) {
 	return g.signIn(ctx, portalAccounts, g.loadPortalUser, c)
 }
 
 // accounts says where the passwords of a realm are.
 type accounts struct {
-	realm   Realm
+	realm   policy.Realm
 	purpose Purpose
 	// find lists the accounts of an address: id, whether active, password hash.
 	find string
@@ -56,7 +58,7 @@ type accounts struct {
 }
 
 var staffAccounts = accounts{
-	realm:   RealmStaff,
+	realm:   policy.RealmStaff,
 	purpose: SigningInStaff,
 	find: `SELECT a.staff_id, s.disabled_at IS NULL, coalesce(a.password_hash, '')
 		FROM app.staff_accounts a JOIN record.staff s USING (staff_id) WHERE ` + hasAddress("a.email"),
@@ -68,7 +70,7 @@ var staffAccounts = accounts{
 const mostSharing = 12
 
 var portalAccounts = accounts{
-	realm:   RealmPortalUser,
+	realm:   policy.RealmPortalUser,
 	purpose: SigningInPortal,
 	find: `SELECT u.portal_user_id, u.active, a.password_hash
 		FROM app.portal_users u JOIN app.portal_accounts a USING (portal_user_no)
@@ -88,40 +90,40 @@ type account struct {
 	stale  bool   // the hash is of former parameters
 }
 
-func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (Subject, error), c Credentials) (Subject, error) {
+func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (policy.Subject, error), c Credentials) (policy.Subject, error) {
 	lane := g.laneOf(ctx, in.realm, c.Email)
 	if err := g.throttleSignIn(ctx, in.purpose, lane); err != nil {
-		return Subject{}, err
+		return policy.Subject{}, err
 	}
 	// Counted as a failure before it is known to be none: tries that run at once
 	// can't slip through together, and a crash forgives nothing.
 	if err := g.countTry(ctx, lane.key); err != nil {
-		return Subject{}, err
+		return policy.Subject{}, err
 	}
 	found, err := g.check(ctx, in, c)
 	if err != nil {
-		return Subject{}, err
+		return policy.Subject{}, err
 	}
 	who, reason := choose(found)
 	if reason != "" {
 		if err := g.recordSignIn(ctx, in.realm, who.id, events.ByPassword, reason); err != nil {
-			return Subject{}, err
+			return policy.Subject{}, err
 		}
-		return Subject{}, ErrWrongCredentials
+		return policy.Subject{}, ErrWrongCredentials
 	}
 	method := events.ByPassword
-	if in.realm == RealmStaff {
+	if in.realm == policy.RealmStaff {
 		method, err = g.prove(ctx, lane, who.id, c.TOTP)
 	}
 	if errors.Is(err, errNoFactor) {
 		err = nil
 	}
 	if err := g.conclude(ctx, lane, in.realm, who.id, method, err); err != nil {
-		return Subject{}, err
+		return policy.Subject{}, err
 	}
 	if who.stale {
 		if err := g.rehash(ctx, in, who, c.Password); err != nil {
-			return Subject{}, err
+			return policy.Subject{}, err
 		}
 	}
 	subject, err := load(ctx, who.id)
@@ -190,11 +192,11 @@ func choose(found []account) (who account, reason string) {
 
 // recordSignIn publishes how a sign-in ended. A failure is nobody's act: who
 // typed it was not shown.
-func (g *Gate) recordSignIn(ctx context.Context, realm Realm, id string, method events.SignInMethod, reason string) error {
+func (g *Gate) recordSignIn(ctx context.Context, realm policy.Realm, id string, method events.SignInMethod, reason string) error {
 	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Method: method, Reason: reason}
 	actor := g.process()
 	if !fact.Failed {
-		actor = Subject{Realm: realm, ID: id}.Actor()
+		actor = policy.Subject{Realm: realm, ID: id}.Actor()
 	}
 	if _, err := g.publish(ctx, actor, fact); err != nil {
 		return fmt.Errorf("recording a sign-in: %w", err)

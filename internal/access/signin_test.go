@@ -7,13 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/alexedwards/argon2id"
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestStaffSignIn(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", ReadRecord)
+	ada := c.hire(t, "ada@clinic.example", policy.ReadRecord)
 	robot, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: "robot@clinic.example", Name: "Nightly export"})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +80,7 @@ func TestPortalSignIn(t *testing.T) {
 			subject, err := c.SignInPortal(t.Context(), Credentials{Email: test.email, Password: test.password})
 			event := fmt.Sprintf(`signed_in by portal_user:%s: {"account":"portal_user","id":"%s","method":"password"}`, test.who, test.who)
 			if test.reason == "" {
-				if err != nil || subject.ID != test.who || subject.No == 0 || subject.Name != "Noor Haddad" || Allow(subject, ReadInbox) != nil {
+				if err != nil || subject.ID != test.who || subject.No == 0 || subject.Name != "Noor Haddad" || policy.Allow(subject, policy.ReadInbox) != nil {
 					t.Errorf("got %+v, %v", subject, err)
 				}
 			} else {

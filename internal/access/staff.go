@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -26,15 +28,15 @@ type Staff struct {
 	DisabledAt *time.Time // since when they may not come in; nil: they may
 	// SecondFactor: they sign in with a code besides the password.
 	SecondFactor bool
-	Permissions  []Permission
+	Permissions  []policy.Permission
 }
 
 // subject is nobody for the zero Staff, and for who may not come in.
-func (s Staff) subject() Subject {
+func (s Staff) subject() policy.Subject {
 	if s.ID == "" || s.DisabledAt != nil {
-		return Subject{}
+		return policy.Subject{}
 	}
-	return Subject{Realm: RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
+	return policy.Subject{Realm: policy.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
 }
 
 // selectStaff holds to the rule that nobody is staff without both a row on the
@@ -96,7 +98,7 @@ type NewStaff struct {
 	Email       string
 	Name        string
 	Password    string // "": they sign in with API tokens alone
-	Permissions []Permission
+	Permissions []policy.Permission
 }
 
 // CreateStaff makes somebody staff, on the word of actor, and returns once the
@@ -160,7 +162,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 	}
 	n.Email = email
 	for _, p := range n.Permissions {
-		if _, err := ParsePermission(string(p)); err != nil {
+		if _, err := policy.ParsePermission(string(p)); err != nil {
 			wrong = append(wrong, err)
 		}
 	}
@@ -209,7 +211,7 @@ func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) e
 		if _, err := tx.Exec(ctx, `UPDATE app.staff_accounts SET password_hash = $2 WHERE staff_id = $1`, staff.ID, hash); err != nil {
 			return err
 		}
-		return endSessions(ctx, tx, RealmStaff, staff.ID)
+		return endSessions(ctx, tx, policy.RealmStaff, staff.ID)
 	})
 }
 

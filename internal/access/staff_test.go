@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/access/policy"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -14,7 +16,7 @@ import (
 
 func TestCreateStaff(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, " Ada@Clinic.example ", SendPortalMessage, ManageStaff)
+	ada := c.hire(t, " Ada@Clinic.example ", policy.SendPortalMessage, policy.ManageStaff)
 	want := []string{
 		`staff.created by operator:test: {"name":"Ada Brook","staff_id":"` + ada.ID + `"}`,
 		`permission.granted by operator:test: {"permission":"send_portal_message","staff_id":"` + ada.ID + `"}`,
@@ -26,7 +28,7 @@ func TestCreateStaff(t *testing.T) {
 	if strings.Contains(strings.ToLower(c.rec.all()), "clinic.example") {
 		t.Error("the address is on the record")
 	}
-	if diff := cmp.Diff([]Permission{ManageStaff, SendPortalMessage}, ada.Permissions); diff != "" {
+	if diff := cmp.Diff([]policy.Permission{policy.ManageStaff, policy.SendPortalMessage}, ada.Permissions); diff != "" {
 		t.Errorf("permissions (-want +got):\n%s", diff)
 	}
 	byEmail, err := c.StaffByEmail(t.Context(), "ADA@clinic.example")
@@ -70,7 +72,7 @@ func TestCreateStaffRefusesBeforeAnythingIsWritten(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, err, test.want)
 		}
 	}
-	_, err := c.CreateStaff(t.Context(), operator, NewStaff{Name: "Ada", Email: "ada@clinic.example", Permissions: []Permission{"fly"}})
+	_, err := c.CreateStaff(t.Context(), operator, NewStaff{Name: "Ada", Email: "ada@clinic.example", Permissions: []policy.Permission{"fly"}})
 	if err == nil || !strings.Contains(err.Error(), "manage_staff") {
 		t.Errorf("an unknown permission: %v", err)
 	}
@@ -119,7 +121,7 @@ func TestCreateStaffGoesOnWhereItStopped(t *testing.T) {
 		t.Errorf("signing in: %v", err)
 	}
 
-	if ada := c.hire(t, "ADA@clinic.example", SendPortalMessage); ada.ID != id || ada.Email != "ADA@clinic.example" {
+	if ada := c.hire(t, "ADA@clinic.example", policy.SendPortalMessage); ada.ID != id || ada.Email != "ADA@clinic.example" {
 		t.Errorf("got %+v, want id %s", ada, id)
 	}
 	if _, err = c.SignInStaff(t.Context(), Credentials{Email: "ada@clinic.example", Password: good}); err != nil {
@@ -141,8 +143,8 @@ func TestStaffNeedBothARecordAndAnAccount(t *testing.T) {
 
 func TestPermissionsChangeOnTheRecord(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", SendPortalMessage)
-	change := func(change func() error, events int, want ...Permission) {
+	ada := c.hire(t, "ada@clinic.example", policy.SendPortalMessage)
+	change := func(change func() error, events int, want ...policy.Permission) {
 		t.Helper()
 		before := c.rec.count()
 		if err := change(); err != nil {
@@ -160,11 +162,15 @@ func TestPermissionsChangeOnTheRecord(t *testing.T) {
 		}
 	}
 	change(func() error {
-		return c.Permit(t.Context(), "staff:boss", ada.ID, ReadRecord, SendPortalMessage, ReadRecord)
-	}, 1, ReadRecord, SendPortalMessage)
-	change(func() error { return c.Permit(t.Context(), "staff:boss", ada.ID, ReadRecord) }, 0, ReadRecord, SendPortalMessage)
-	change(func() error { return c.Forbid(t.Context(), "staff:boss", ada.ID, ReadRecord, ManageLabels) }, 1, SendPortalMessage)
-	change(func() error { return c.SetPermissions(t.Context(), "staff:boss", ada.ID, ReadRecord, ManageLabels) }, 3, ManageLabels, ReadRecord)
+		return c.Permit(t.Context(), "staff:boss", ada.ID, policy.ReadRecord, policy.SendPortalMessage, policy.ReadRecord)
+	}, 1, policy.ReadRecord, policy.SendPortalMessage)
+	change(func() error { return c.Permit(t.Context(), "staff:boss", ada.ID, policy.ReadRecord) }, 0, policy.ReadRecord, policy.SendPortalMessage)
+	change(func() error {
+		return c.Forbid(t.Context(), "staff:boss", ada.ID, policy.ReadRecord, policy.ManageLabels)
+	}, 1, policy.SendPortalMessage)
+	change(func() error {
+		return c.SetPermissions(t.Context(), "staff:boss", ada.ID, policy.ReadRecord, policy.ManageLabels)
+	}, 3, policy.ManageLabels, policy.ReadRecord)
 	want := []string{
 		`permission.granted by staff:boss: {"permission":"manage_labels","staff_id":"` + ada.ID + `"}`,
 		`permission.granted by staff:boss: {"permission":"read_record","staff_id":"` + ada.ID + `"}`,
@@ -173,7 +179,7 @@ func TestPermissionsChangeOnTheRecord(t *testing.T) {
 	if diff := cmp.Diff(want, c.rec.last(t, 3)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}
-	if err := c.Permit(t.Context(), operator, "nobody", ReadRecord); !errors.Is(err, ErrNoStaff) {
+	if err := c.Permit(t.Context(), operator, "nobody", policy.ReadRecord); !errors.Is(err, ErrNoStaff) {
 		t.Errorf("of nobody: %v", err)
 	}
 	if err := c.Permit(t.Context(), operator, ada.ID, "fly"); err == nil {
@@ -184,24 +190,24 @@ func TestPermissionsChangeOnTheRecord(t *testing.T) {
 // Who saw other permissions than are held now changes nothing.
 func TestReconsiderWhatWasSeen(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", SendPortalMessage)
+	ada := c.hire(t, "ada@clinic.example", policy.SendPortalMessage)
 	before := c.rec.count()
-	for _, seen := range [][]Permission{nil, {ReadRecord}, {SendPortalMessage, ReadRecord}} {
-		if err := c.Reconsider(t.Context(), operator, ada.ID, seen, []Permission{ManageLabels}); !errors.Is(err, ErrPermissionsChanged) || c.rec.count() != before {
+	for _, seen := range [][]policy.Permission{nil, {policy.ReadRecord}, {policy.SendPortalMessage, policy.ReadRecord}} {
+		if err := c.Reconsider(t.Context(), operator, ada.ID, seen, []policy.Permission{policy.ManageLabels}); !errors.Is(err, ErrPermissionsChanged) || c.rec.count() != before {
 			t.Errorf("having seen %v: %v, %d events more", seen, err, c.rec.count()-before)
 		}
 	}
-	if err := c.Reconsider(t.Context(), operator, ada.ID, []Permission{SendPortalMessage}, []Permission{ManageLabels}); err != nil || c.rec.count() != before+2 {
+	if err := c.Reconsider(t.Context(), operator, ada.ID, []policy.Permission{policy.SendPortalMessage}, []policy.Permission{policy.ManageLabels}); err != nil || c.rec.count() != before+2 {
 		t.Errorf("having seen what is held: %v, %d events more", err, c.rec.count()-before)
 	}
 }
 
 func TestTheLastAdministratorStays(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", ManageStaff, ReadRecord)
+	ada := c.hire(t, "ada@clinic.example", policy.ManageStaff, policy.ReadRecord)
 	events := c.rec.count()
 	for name, err := range map[string]error{
-		"Forbid":         c.Forbid(t.Context(), ada.Name, ada.ID, ManageStaff),
+		"Forbid":         c.Forbid(t.Context(), ada.Name, ada.ID, policy.ManageStaff),
 		"SetPermissions": c.SetPermissions(t.Context(), ada.Name, ada.ID),
 	} {
 		if !errors.Is(err, ErrLastAdministrator) {
@@ -211,14 +217,14 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	if c.rec.count() != events {
 		t.Error("a refused change is on the record")
 	}
-	if err := c.Forbid(t.Context(), operator, ada.ID, ReadRecord); err != nil {
+	if err := c.Forbid(t.Context(), operator, ada.ID, policy.ReadRecord); err != nil {
 		t.Errorf("another permission: %v", err)
 	}
 }
 
 // All that is wrong is said at once.
 func TestNewStaffCheck(t *testing.T) {
-	err := NewStaff{Email: "nowhere", Permissions: []Permission{"fly"}, Password: "short"}.Check()
+	err := NewStaff{Email: "nowhere", Permissions: []policy.Permission{"fly"}, Password: "short"}.Check()
 	for _, one := range []error{ErrName, ErrEmail, ErrPassword} {
 		if !errors.Is(err, one) {
 			t.Errorf("%v is not among %v", one, err)
@@ -236,23 +242,23 @@ func TestNewStaffCheck(t *testing.T) {
 // still sees Ada's. They have to wait, and then it is the last.
 func TestTwoAdministratorsCantTakeEachOthersAtOnce(t *testing.T) {
 	c := newClinic(t)
-	ada, ben := c.hire(t, "ada@clinic.example", ManageStaff), c.hire(t, "ben@clinic.example", ManageStaff)
+	ada, ben := c.hire(t, "ada@clinic.example", policy.ManageStaff), c.hire(t, "ben@clinic.example", policy.ManageStaff)
 	second := make(chan error, 1)
 	c.rec.beforeNext(func() {
 		err := store.TryAlone(t.Context(), c.pool, store.LeasePermissions, func(*pgxpool.Conn, func(context.Context) error) error { return nil })
 		if !errors.Is(err, store.ErrLeaseTaken) {
 			t.Errorf("another change could begin before the first was recorded: %v", err)
 		}
-		go func() { second <- c.Forbid(t.Context(), operator, ben.ID, ManageStaff) }()
+		go func() { second <- c.Forbid(t.Context(), operator, ben.ID, policy.ManageStaff) }()
 	})
-	if err := c.Forbid(t.Context(), operator, ada.ID, ManageStaff); err != nil {
+	if err := c.Forbid(t.Context(), operator, ada.ID, policy.ManageStaff); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-second; !errors.Is(err, ErrLastAdministrator) {
 		t.Errorf("the second: %v", err)
 	}
 	// The lock is free again.
-	if err := c.Permit(t.Context(), operator, ada.ID, ManageStaff); err != nil {
+	if err := c.Permit(t.Context(), operator, ada.ID, policy.ManageStaff); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
@@ -59,7 +61,7 @@ func newClinic(t *testing.T) clinic {
 }
 
 // hire makes somebody staff whose password is good.
-func (c clinic) hire(t *testing.T, email string, permissions ...Permission) Staff {
+func (c clinic) hire(t *testing.T, email string, permissions ...policy.Permission) Staff {
 	t.Helper()
 	staff, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: email, Name: "Ada Brook", Password: good, Permissions: permissions})
 	if err != nil {

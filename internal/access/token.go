@@ -11,6 +11,8 @@ import (
 	"hash/crc32"
 	"strings"
 
+	"postern/internal/access/policy"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -96,14 +98,14 @@ func (g *Gate) RevokeTokens(ctx context.Context, staffID string) (int64, error) 
 
 // SubjectOfToken returns the staff member whose API token it is, as the record
 // has them now, or [ErrUnauthenticated].
-func (g *Gate) SubjectOfToken(ctx context.Context, token string) (Subject, error) {
+func (g *Gate) SubjectOfToken(ctx context.Context, token string) (policy.Subject, error) {
 	digest, ok := parseToken(staffTokenPrefix, token)
 	if !ok {
-		return Subject{}, ErrUnauthenticated
+		return policy.Subject{}, policy.ErrUnauthenticated
 	}
-	staff, err := one(ctx, g.pool, ErrUnauthenticated, pgx.RowToStructByPos[Staff],
+	staff, err := one(ctx, g.pool, policy.ErrUnauthenticated, pgx.RowToStructByPos[Staff],
 		selectStaff+` JOIN app.staff_tokens t USING (staff_id) WHERE t.token_hash = $1 AND s.disabled_at IS NULL`, digest)
-	if err != nil && !errors.Is(err, ErrUnauthenticated) {
+	if err != nil && !errors.Is(err, policy.ErrUnauthenticated) {
 		err = fmt.Errorf("looking up an API token: %w", err)
 	}
 	return staff.subject(), err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/access/policy"
+
 	"pgregory.net/rapid"
 )
 
@@ -62,13 +64,13 @@ func FuzzParseToken(f *testing.F) {
 
 func TestAnAPITokenStandsForItsStaffMember(t *testing.T) {
 	c := newClinic(t)
-	ada := c.hire(t, "ada@clinic.example", SendPortalMessage)
+	ada := c.hire(t, "ada@clinic.example", policy.SendPortalMessage)
 	token, err := c.CreateToken(t.Context(), "Ada@Clinic.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	subject, err := c.SubjectOfToken(t.Context(), token)
-	if err != nil || subject.Actor() != "staff:"+ada.ID || Allow(subject, SendMessage) != nil {
+	if err != nil || subject.Actor() != "staff:"+ada.ID || policy.Allow(subject, policy.SendMessage) != nil {
 		t.Errorf("got %+v, %v", subject, err)
 	}
 	if c.count(t, `SELECT count(*) FROM app.staff_tokens WHERE encode(token_hash, 'escape') LIKE '%' || $1 || '%'`, token[4:20]) != 0 {
@@ -76,10 +78,10 @@ func TestAnAPITokenStandsForItsStaffMember(t *testing.T) {
 	}
 
 	// A right that is taken away is gone at the next request.
-	if err := c.Forbid(t.Context(), operator, ada.ID, SendPortalMessage); err != nil {
+	if err := c.Forbid(t.Context(), operator, ada.ID, policy.SendPortalMessage); err != nil {
 		t.Fatal(err)
 	}
-	if subject, err = c.SubjectOfToken(t.Context(), token); err != nil || Allow(subject, SendMessage) == nil {
+	if subject, err = c.SubjectOfToken(t.Context(), token); err != nil || policy.Allow(subject, policy.SendMessage) == nil {
 		t.Errorf("after Forbid: %+v, %v", subject, err)
 	}
 
@@ -88,7 +90,7 @@ func TestAnAPITokenStandsForItsStaffMember(t *testing.T) {
 	}
 	stranger, _ := newToken(staffTokenPrefix)
 	for name, token := range map[string]string{"revoked": token, "never made": stranger, "rubbish": "pst_rubbish", "none": ""} {
-		if subject, err := c.SubjectOfToken(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || subject.Realm != "" {
+		if subject, err := c.SubjectOfToken(t.Context(), token); !errors.Is(err, policy.ErrUnauthenticated) || subject.Realm != "" {
 			t.Errorf("%s: got %+v, %v", name, subject, err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/access/policy"
+
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/inbound"
@@ -39,7 +41,7 @@ type lane struct {
 	all []byte
 }
 
-func (g *Gate) laneOf(ctx context.Context, realm Realm, email string) lane {
+func (g *Gate) laneOf(ctx context.Context, realm policy.Realm, email string) lane {
 	sum := sha256.Sum256([]byte(string(realm) + "\x00" + strings.ToLower(address.Typed(email))))
 	l := lane{address: hex.EncodeToString(sum[:]), key: sum[:]}
 	l.all = l.within("all")
@@ -53,7 +55,7 @@ func (g *Gate) laneOf(ctx context.Context, realm Realm, email string) lane {
 }
 
 // ownLane is the lane of a subject who is signed in and gives their password once more.
-func ownLane(who Subject) lane {
+func ownLane(who policy.Subject) lane {
 	sum := sha256.Sum256([]byte("signed in\x00" + who.Actor()))
 	return lane{key: sum[:], all: sum[:]}
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/notify/pause"
 )
 
@@ -26,7 +26,7 @@ type alertingInput struct {
 func (a *API) alerting() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/alerting", id: "get-alerting", tag: forStaff,
-		summary: "Whether alerts go out, or wait.", actions: []access.Action{access.Replay},
+		summary: "Whether alerts go out, or wait.", actions: []policy.Action{policy.Replay},
 	}, func(ctx context.Context, _ *struct{}) (*body[AlertingStatus], error) { return a.alertingStatus(ctx) })
 	for _, change := range []struct {
 		verb, summary string
@@ -37,7 +37,7 @@ func (a *API) alerting() {
 	} {
 		handle(a, operation{
 			method: http.MethodPost, path: "/v1/alerting/" + change.verb, id: change.verb + "-alerting", tag: forStaff,
-			summary: change.summary, actions: []access.Action{access.Replay},
+			summary: change.summary, actions: []policy.Action{policy.Replay},
 			problems: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
 		}, func(ctx context.Context, in *alertingInput) (*body[AlertingStatus], error) {
 			seq, err := change.do(ctx, subjectOf(ctx).Actor(), in.Body.MessageID, in.Body.Reason)

@@ -17,7 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/inbound"
@@ -50,7 +50,7 @@ func (a *API) attachments() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/attachments", id: "upload-attachment", tag: forStaff, status: http.StatusCreated,
 		summary: "Upload a document of at most 4 MiB, in the form field `file`, to be sent with a message.",
-		actions: []access.Action{access.SendMessage}, raw: true,
+		actions: []policy.Action{policy.SendMessage}, raw: true,
 		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: attachment.MaxSize + inbound.Small, Over: 32 << 20, Hold: attachment.Holds, Within: 2 * time.Minute},
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},

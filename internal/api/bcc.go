@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/messages"
 )
 
@@ -12,7 +12,7 @@ import (
 func (a *API) bcc() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/bcc", id: "list-bcc", tag: forStaff,
-		summary: "Messages that name me as Staff Bcc, newest first.", actions: []access.Action{access.SeeBcc},
+		summary: "Messages that name me as Staff Bcc, newest first.", actions: []policy.Action{policy.SeeBcc},
 	}, func(ctx context.Context, in *Page) (*body[List[Message]], error) {
 		return a.listOf(ctx, messages.Named, in)
 	})

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/proof/merkle"
 )
 
@@ -24,7 +24,7 @@ func (a *API) checkpoints() {
 	} {
 		handle(a, operation{
 			method: http.MethodGet, path: c.path, id: c.id, tag: forStaff, summary: c.summary,
-			actions: []access.Action{access.ReadTheRecord}, problems: []int{http.StatusNotFound},
+			actions: []policy.Action{policy.ReadTheRecord}, problems: []int{http.StatusNotFound},
 		}, func(ctx context.Context, _ *struct{}) (*plainText, error) {
 			text, err := c.read(ctx, a.Pool)
 			return &plainText{"text/plain; charset=utf-8", []byte(text)}, err

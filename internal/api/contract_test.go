@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content/attachment"
 	"postern/internal/events"
 )
@@ -24,7 +24,7 @@ var pdf = []byte("%PDF-1.7\na consent form\n%%EOF\n")
 // The main job over HTTP, from an upload to what the portal user downloads.
 func TestAMessageFromStaffToPortalUser(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada Sender", access.SendPortalMessage)
+	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)
 	bob := s.staff(t, "Bob Bcc")
 	pat, other := s.portalUser(t, "pu-1"), s.portalUser(t, "pu-2")
 
@@ -113,7 +113,7 @@ func typesAfter(t *testing.T, s *system, begin events.Type) []string {
 // To the byte: the largest file is taken, one byte more is not, and leaves nothing.
 func TestTheLargestAttachment(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	largest := append(slices.Clone(pdf), make([]byte, attachment.MaxSize-len(pdf))...)
 	ada.upload("a.pdf", largest).is(http.StatusCreated)
 	before := s.Keeps(t)
@@ -130,8 +130,8 @@ func TestTheLargestAttachment(t *testing.T) {
 
 func TestPreviewAndConfirmedAudience(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage, access.SendBulkPortalMessage)
-	single := s.staff(t, "Single", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.SendBulkPortalMessage)
+	single := s.staff(t, "Single", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
 	everybody := map[string]any{"recipients": map[string]any{"groups": []string{"all_portal_users"}, "portal_user_ids": []string{"pu-1"}}}
 	preview := ada.post("/v1/recipients/preview", everybody).is(http.StatusOK)
@@ -157,9 +157,9 @@ func TestPreviewAndConfirmedAudience(t *testing.T) {
 // sees their own.
 func TestListsOfMessages(t *testing.T) {
 	s := newSystem(t)
-	ada, eve := s.staff(t, "Ada", access.SendPortalMessage), s.staff(t, "Eve", access.SendPortalMessage)
+	ada, eve := s.staff(t, "Ada", policy.SendPortalMessage), s.staff(t, "Eve", policy.SendPortalMessage)
 	bob := s.staff(t, "Bob")
-	reviewer := s.staff(t, "Rhea Viewer", access.ReadRecord)
+	reviewer := s.staff(t, "Rhea Viewer", policy.ReadRecord)
 	s.PortalUser(t, "pu-1")
 	var want []string
 	for i := range 5 {
@@ -205,7 +205,7 @@ func TestListsOfMessages(t *testing.T) {
 // whether an alert's state is that of its chunk or its own.
 func TestDeliveries(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage, access.SendBulkPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	const n = 2300
 	s.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name, email)
 		SELECT true, 'pu-' || i, 'Name ' || i, '' FROM generate_series(1, $1) i`, n)
@@ -281,7 +281,7 @@ func TestDeliveries(t *testing.T) {
 // changes, until the server closes.
 func TestStream(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -322,7 +322,7 @@ func TestStream(t *testing.T) {
 
 func TestCancelAndRecall(t *testing.T) {
 	s := newSystem(t)
-	ada, eve := s.staff(t, "Ada", access.SendPortalMessage), s.staff(t, "Eve", access.SendPortalMessage)
+	ada, eve := s.staff(t, "Ada", policy.SendPortalMessage), s.staff(t, "Eve", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	held := letter("held", "pu-1")
 	held["undo_seconds"] = 60
@@ -354,7 +354,7 @@ func TestCancelAndRecall(t *testing.T) {
 
 func TestLabels(t *testing.T) {
 	s := newSystem(t)
-	boss, ada := s.staff(t, "Boss", access.ManageLabels), s.staff(t, "Ada")
+	boss, ada := s.staff(t, "Boss", policy.ManageLabels), s.staff(t, "Ada")
 	if got := ada.get("/v1/labels").is(http.StatusOK); got.at("patient.one") != "Patient" || got.at("authorized_representative.many") != "Authorized Representatives" {
 		t.Errorf("at first the labels are %s", got.body)
 	}
@@ -376,7 +376,7 @@ func TestLabels(t *testing.T) {
 
 func TestStaffAndPermissions(t *testing.T) {
 	s := newSystem(t)
-	boss, ada := s.staff(t, "Boss", access.ManageStaff), s.staff(t, "Ada")
+	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada")
 	if diff := cmp.Diff([]string{"Ada", "Boss"}, ada.get("/v1/staff").is(http.StatusOK).all("name")); diff != "" {
 		t.Errorf("staff are (-want +got):\n%s", diff)
 	}
@@ -402,8 +402,8 @@ func TestStaffAndPermissions(t *testing.T) {
 // Global Search finds what the searcher may see and nothing else.
 func TestSearch(t *testing.T) {
 	s := newSystem(t)
-	boss := s.staff(t, "Boss", access.ManageLabels, access.SendPortalMessage)
-	eve := s.staff(t, "Eve", access.SendPortalMessage)
+	boss := s.staff(t, "Boss", policy.ManageLabels, policy.SendPortalMessage)
+	eve := s.staff(t, "Eve", policy.SendPortalMessage)
 	none := s.staff(t, "None")
 	s.PortalUser(t, "pu-1")
 	s.Exec(t, `UPDATE app.portal_users SET name = 'Labelle Custis'`)
@@ -428,7 +428,7 @@ func TestSearch(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	s.portalUser(t, "pu-1")
 	for name, c := range map[string]struct{ path, email, inside string }{
 		"staff":  {"/v1/session", ada.email, "/v1/messages"},

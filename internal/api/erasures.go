@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/record/retention"
 )
 
@@ -46,7 +46,7 @@ type erasurePath struct {
 }
 
 func (a *API) erasures() {
-	erase := []access.Action{access.EraseContent}
+	erase := []policy.Action{policy.EraseContent}
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures", id: "request-erasure", tag: forStaff, status: http.StatusCreated,
 		summary: "Ask for the content of a message to be destroyed. Nothing is, until somebody else agrees.",
@@ -61,7 +61,7 @@ func (a *API) erasures() {
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/erasures", id: "list-erasures", tag: forStaff,
-		summary: "What was asked for, and what became of it, newest first.", actions: []access.Action{access.EraseContent, access.ReadTheRecord},
+		summary: "What was asked for, and what became of it, newest first.", actions: []policy.Action{policy.EraseContent, policy.ReadTheRecord},
 	}, a.listErasures)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures/{id}/approve", id: "approve-erasure", tag: forStaff,

@@ -7,16 +7,16 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // One asks, another agrees: the same by the API as by page.
 func TestErasures(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
-	ann, ben := s.staff(t, "Ann", access.ManageStaff), s.staff(t, "Ben", access.ManageStaff)
-	reader := s.staff(t, "Rita", access.ReadRecord)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
+	ann, ben := s.staff(t, "Ann", policy.ManageStaff), s.staff(t, "Ben", policy.ManageStaff)
+	reader := s.staff(t, "Rita", policy.ReadRecord)
 	pat := s.portalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
 	ask := func(c *client, message, reason string) *reply {

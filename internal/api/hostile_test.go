@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // What a client sends to hang or break the process is answered like any other wrong
@@ -113,7 +113,7 @@ func (repeated) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte
 // What is odd and not wrong comes through as it was sent.
 func TestOddInput(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	long := strings.Repeat("x", 64)
 	s.PortalUser(t, "pu-1")
 	s.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name, email) VALUES (true, $1, 'Long', '')`, long)
@@ -139,7 +139,7 @@ func TestOddInput(t *testing.T) {
 // A client that sends a byte now and then, or stops in the middle, is not waited for.
 func TestNobodyHoldsAConnection(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = serve(s.api)
 	if server.Config.ReadHeaderTimeout <= 0 || server.Config.ReadTimeout <= 0 || server.Config.WriteTimeout <= 0 || server.Config.IdleTimeout <= 0 {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 )
 
@@ -13,14 +13,14 @@ type labelsInput struct{ Body labels.Labels }
 func (a *API) labels() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/labels", id: "get-labels", tag: forStaff,
-		summary: "How this clinic names things.", actions: []access.Action{access.SeeLabels},
+		summary: "How this clinic names things.", actions: []policy.Action{policy.SeeLabels},
 	}, func(ctx context.Context, _ *struct{}) (*body[labels.Labels], error) {
 		current, err := a.Labels.Current(ctx)
 		return answerWith(current), err
 	})
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/labels", id: "change-labels", tag: forStaff,
-		summary: "Rename things. The change is on the record when this answers.", actions: []access.Action{access.ChangeLabels},
+		summary: "Rename things. The change is on the record when this answers.", actions: []policy.Action{policy.ChangeLabels},
 		problems: []int{http.StatusUnprocessableEntity},
 	}, a.changeLabels)
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // lists are the calls of the description that give a list by pages, each with a client
@@ -31,7 +31,7 @@ func (w world) lists(t *testing.T) map[string]*client {
 	if err := json.Unmarshal(description, &spec); err != nil {
 		t.Fatal(err)
 	}
-	reviewer := w.system.staff(t, "Rhea", access.All...)
+	reviewer := w.system.staff(t, "Rhea", policy.All...)
 	found := map[string]*client{}
 	for path, calls := range spec.Paths {
 		for _, p := range calls["get"].Parameters {

@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/inbound"
 	"postern/internal/messages"
@@ -102,19 +102,19 @@ type recallInput struct {
 
 // mayTrack are the actions for which somebody may look at messages; which ones
 // is decided one by one.
-var mayTrack = []access.Action{access.SeeMessages, access.ReadTheRecord, access.SeeBcc}
+var mayTrack = []policy.Action{policy.SeeMessages, policy.ReadTheRecord, policy.SeeBcc}
 
 func (a *API) messages() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages", id: "send-message", tag: forStaff, status: http.StatusAccepted,
 		summary: "Send a message. It is on the record when this answers 202.", takes: inbound.Body{Most: maxMessage, Hold: 4 * maxMessage},
-		actions:  []access.Action{access.SendMessage},
+		actions:  []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity},
 	}, a.send)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages", id: "list-messages", tag: forStaff,
 		summary: "My messages, newest first; with read_record, everybody's.",
-		actions: []access.Action{access.SeeMessages, access.ReadTheRecord},
+		actions: []policy.Action{policy.SeeMessages, policy.ReadTheRecord},
 	}, a.listMessages)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}", id: "get-message", tag: forStaff,
@@ -122,7 +122,7 @@ func (a *API) messages() {
 	}, a.getMessage)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages/{id}/cancel", id: "cancel-message", tag: forStaff,
-		summary: "Call a message off before it is released.", actions: []access.Action{access.SendMessage},
+		summary: "Call a message off before it is released.", actions: []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
 		if err := a.Compose.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
@@ -132,7 +132,7 @@ func (a *API) messages() {
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages/{id}/recall", id: "recall-message", tag: forStaff,
-		summary: "Take a delivered message back: nobody can read it any more.", actions: []access.Action{access.SendMessage},
+		summary: "Take a delivered message back: nobody can read it any more.", actions: []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *recallInput) (*body[MessageInFull], error) {
 		if err := a.Compose.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
@@ -173,7 +173,7 @@ func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
 
 func (a *API) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
 	which := messages.Sent
-	if access.Allow(subjectOf(ctx), access.ReadTheRecord) == nil {
+	if policy.Allow(subjectOf(ctx), policy.ReadTheRecord) == nil {
 		which = messages.All
 	}
 	return a.listOf(ctx, which, in)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/health"
 )
 
@@ -12,7 +12,7 @@ func (a *API) operating() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/operations", id: "get-operations", tag: forStaff,
 		summary: "How the whole works: consumers, the recorder, SendGrid's answers, alerts.",
-		actions: []access.Action{access.Replay},
+		actions: []policy.Action{policy.Replay},
 	}, func(ctx context.Context, _ *struct{}) (*body[health.State], error) {
 		state, err := a.Health.Look(ctx)
 		return answerWith(state), err

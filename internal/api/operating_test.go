@@ -6,14 +6,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // Parked events over HTTP: listed, looked at in full, retried, discarded.
 func TestParkedEvents(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	ops := s.staff(t, "Olga Operator", access.ReplayDeliveries)
+	ops := s.staff(t, "Olga Operator", policy.ReplayDeliveries)
 	if got := ops.get("/v1/parked").is(http.StatusOK); string(got.body) != `{"items":[],"next_cursor":null}`+"\n" {
 		t.Errorf("nothing parked is answered with %s", got.body)
 	}
@@ -63,7 +63,7 @@ func TestParkedEvents(t *testing.T) {
 func TestAlertingAndOperations(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	ops := s.staff(t, "Olga Operator", access.ReplayDeliveries)
+	ops := s.staff(t, "Olga Operator", policy.ReplayDeliveries)
 	if got := ops.get("/v1/alerting").is(http.StatusOK); got.at("paused") != false {
 		t.Errorf("at first alerting is %s", got.body)
 	}
@@ -83,7 +83,7 @@ func TestAlertingAndOperations(t *testing.T) {
 		t.Errorf("to resume is answered with %s", got.body)
 	}
 
-	other := s.staff(t, "Sam Staff", access.SendPortalMessage, access.ManageStaff, access.ReadRecord)
+	other := s.staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageStaff, policy.ReadRecord)
 	for _, path := range []string{"/v1/parked", "/v1/parked/" + uuid.NewString(), "/v1/alerting", "/v1/operations"} {
 		other.get(path).is(http.StatusForbidden)
 		s.nobody(t).get(path).is(http.StatusUnauthorized)

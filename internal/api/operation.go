@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/inbound"
 )
 
@@ -22,7 +23,7 @@ type operation struct {
 	status       int          // of success; 0: 200, or 204 where nothing is answered
 	takes        inbound.Body // the zero value: a little JSON
 	raw          bool         // reads the body itself, for as long as it takes to come
-	actions      []access.Action
+	actions      []policy.Action
 	problems     []int // besides those that every operation has
 }
 
@@ -72,7 +73,7 @@ func (op operation) describe(a *API) huma.Operation {
 }
 
 // authorize lets through who may do one of the actions.
-func (a *API) authorize(actions []access.Action) func(huma.Context, func(huma.Context)) {
+func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		subject, err := access.SubjectFrom(ctx.Context())
 		if err == nil {
@@ -104,8 +105,8 @@ func (a *API) open(op operation) func(huma.Context, func(huma.Context)) {
 }
 
 // allowAny gives the refusal of the first action where all are refused.
-func allowAny(subject access.Subject, actions []access.Action) error {
-	first := access.Allow(subject, actions[0])
+func allowAny(subject policy.Subject, actions []policy.Action) error {
+	first := policy.Allow(subject, actions[0])
 	if first == nil || len(actions) > 1 && allowAny(subject, actions[1:]) == nil {
 		return nil
 	}
@@ -113,7 +114,7 @@ func allowAny(subject access.Subject, actions []access.Action) error {
 }
 
 // subjectOf is who makes a request that authorize let through.
-func subjectOf(ctx context.Context) access.Subject {
+func subjectOf(ctx context.Context) policy.Subject {
 	subject, err := access.SubjectFrom(ctx)
 	if err != nil {
 		panic(err) // authorize did not let it through

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/parked"
 )
@@ -41,7 +41,7 @@ type discardInput struct {
 }
 
 func (a *API) parked() {
-	may := []access.Action{access.SettleParked}
+	may := []policy.Action{policy.SettleParked}
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/parked", id: "list-parked", tag: forStaff,
 		summary: "Events that no worker could handle, those that came last first.", actions: may,

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
@@ -26,7 +26,7 @@ import (
 // try again, and when.
 func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 	b := newBlast(t)
-	boss := b.system.staff(t, "Boss", access.ManageStaff, access.ManageLabels, access.ReadRecord)
+	boss := b.system.staff(t, "Boss", policy.ManageStaff, policy.ManageLabels, policy.ReadRecord)
 	pat := b.nobody(t)
 	if err := b.gate.SetPortalPassword(t.Context(), "pu-1", password); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 // do again is the same fact, and counts once.
 func TestAnAnswerThatCameTooLate(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	late := &composetest.Fault{After: true, Err: errors.Join(eventlog.ErrUnavailable, context.DeadlineExceeded)}
 

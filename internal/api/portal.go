@@ -8,8 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
-	"postern/internal/messages/inbox"
+	"postern/internal/access/policy"
+	"postern/internal/inbox"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.
@@ -36,7 +36,7 @@ type OpenedMessage struct {
 }
 
 func (a *API) portal() {
-	mine := []access.Action{access.ReadInbox}
+	mine := []policy.Action{policy.ReadInbox}
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal/messages", id: "list-inbox", tag: forPortal,
 		summary: "My messages, newest first.", actions: mine,

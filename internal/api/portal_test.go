@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 )
 
@@ -17,7 +17,7 @@ import (
 // message was delivered, judged when reading.
 func TestALinkIsCheckedWhenReading(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	up := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
 	message := letter("s", "pu-1")
@@ -53,7 +53,7 @@ func TestALinkIsCheckedWhenReading(t *testing.T) {
 // one of its own.
 func TestOpenedOnce(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	up := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
 	message := letter("s", "pu-1")
@@ -86,7 +86,7 @@ func TestOpenedOnce(t *testing.T) {
 // An inbox is walked to its end, newest first.
 func TestInboxPages(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	var want []string
 	for i := range 5 {
@@ -112,7 +112,7 @@ func TestInboxPages(t *testing.T) {
 // never 410; the lists go on working.
 func TestMissingContent(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	file := ada.upload("plan.pdf", pdf).is(http.StatusCreated).text("id")
 	sent := letter("s", "pu-1")
@@ -166,7 +166,7 @@ func (s *system) deleteContent(t *testing.T, name content.Name) {
 // What was erased is said to be, and can't be opened; the list goes on working.
 func TestErasedMessages(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
 	s.Deliver(t, uuid.MustParse(id))

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/content/clamd"
@@ -25,7 +26,7 @@ import (
 	"postern/internal/eventlog/parked"
 	"postern/internal/inbound"
 	"postern/internal/messages"
-	"postern/internal/messages/inbox"
+	"postern/internal/inbox"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"
@@ -109,10 +110,10 @@ var sentinels = []struct {
 	err  error
 	kind kind
 }{
-	{access.ErrUnauthenticated, kind{http.StatusUnauthorized, "unauthenticated", "Nobody is signed in"}},
+	{policy.ErrUnauthenticated, kind{http.StatusUnauthorized, "unauthenticated", "Nobody is signed in"}},
 	{access.ErrWrongCredentials, kind{http.StatusUnauthorized, "wrong-credentials", "Signing in failed"}},
 	{access.ErrWrongCode, kind{http.StatusUnauthorized, "wrong-code", "Signing in failed"}},
-	{access.ErrFactorDue, kind{http.StatusForbidden, "second-factor-due", "A second factor has to be set up"}},
+	{policy.ErrFactorDue, kind{http.StatusForbidden, "second-factor-due", "A second factor has to be set up"}},
 	{reports.ErrNotSigned, kind{http.StatusUnauthorized, "not-signed", "The post is not signed"}},
 	{reports.ErrUnreadable, badRequest},
 	{access.ErrLastAdministrator, kind{http.StatusConflict, "last-administrator", "Somebody must be able to manage staff"}},
@@ -218,7 +219,7 @@ func typed(err error) *Problem {
 		unsound    *replay.Invalid
 		late       replay.TooLate
 		changed    *compose.AudienceChanged
-		denied     access.Forbidden
+		denied     policy.Forbidden
 		tooSoon    access.TooSoon
 		fileType   *attachment.TypeError
 		infected   *clamd.InfectedError

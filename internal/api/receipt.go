@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
 )
@@ -18,7 +18,7 @@ func (a *API) receipts() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries/{portal_user_id}/receipt", id: "get-receipt", tag: forStaff,
 		summary: "The proof of one delivery, as `postern receipt verify` checks it. That it was issued is on the record. Waits for the checkpoint that covers it.",
-		actions: []access.Action{access.ReadTheRecord}, problems: []int{http.StatusNotFound},
+		actions: []policy.Action{policy.ReadTheRecord}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *receiptInput) (*plainText, error) {
 		subject := subjectOf(ctx)
 		m, err := a.Tracking.Visible(ctx, subject, in.ID)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/proof/receipt"
 )
 
@@ -15,9 +15,9 @@ import (
 // prove. Nobody else gets any of it.
 func TestWhatAReviewerTakesAway(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada Sender", access.SendPortalMessage)
-	rui := s.staff(t, "Rui Reviewer", access.ReadRecord)
-	both := s.staff(t, "Bo Both", access.ReadRecord, access.SendPortalMessage)
+	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)
+	rui := s.staff(t, "Rui Reviewer", policy.ReadRecord)
+	both := s.staff(t, "Bo Both", policy.ReadRecord, policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	up := both.upload("results.pdf", pdf).is(http.StatusCreated)
 	message := letter("Your results", "pu-1")

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/inbound"
 )
@@ -83,7 +83,7 @@ func (a *API) recipients() {
 		method: http.MethodPost, path: "/v1/recipients/preview", id: "preview-recipients", tag: forStaff,
 		takes:   inbound.Body{Most: 1 << 20, Hold: 4 << 20},
 		summary: "Count an audience exactly, with reasons.",
-		actions: []access.Action{access.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
+		actions: []policy.Action{policy.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {
 		counts, err := a.Compose.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
 		if err != nil {
@@ -93,7 +93,7 @@ func (a *API) recipients() {
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal-users", id: "search-portal-users", tag: forStaff,
-		summary: "Find portal users to send to.", actions: []access.Action{access.SendMessage},
+		summary: "Find portal users to send to.", actions: []policy.Action{policy.SendMessage},
 	}, a.searchPortalUsers)
 }
 

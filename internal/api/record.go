@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/record/query"
 )
@@ -120,7 +120,7 @@ func cursorOfPlace(p query.Place) string {
 // readerOf is who reads, as events name them.
 func readerOf(ctx context.Context) query.Actor { return query.Actor(subjectOf(ctx).Actor()) }
 
-var mayReadTheRecord = []access.Action{access.ReadTheRecord}
+var mayReadTheRecord = []policy.Action{policy.ReadTheRecord}
 
 // record registers reading the record. Each answer is on the record itself, as a
 // record.read or record.exported, before its first byte.

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 )
@@ -27,14 +27,14 @@ func recorded(t *testing.T) (s *system, reviewer *client, message string) {
 	s = newSystem(t)
 	pat := s.portalUser(t, "pu-1")
 	s.PortalUser(t, "pu-2")
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	document := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
 	m := letter("s", "pu-1", "pu-2")
 	m["attachment_ids"] = []string{document}
 	message = ada.send(m)
 	s.Deliver(t, uuid.MustParse(message))
 	pat.get("/v1/portal/messages/" + message).is(http.StatusOK)
-	reviewer = s.staff(t, "Rosa", access.ReadRecord)
+	reviewer = s.staff(t, "Rosa", policy.ReadRecord)
 	s.Settle(t)
 	return s, reviewer, message
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
@@ -94,22 +94,22 @@ func (a *API) replays() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/replays", id: "plan-replay", tag: forStaff, status: http.StatusCreated,
 		summary: "Freeze failed or unknown alerts, to be repeated. Nothing goes out before it is started.",
-		actions: []access.Action{access.Replay}, problems: []int{http.StatusUnprocessableEntity},
+		actions: []policy.Action{policy.Replay}, problems: []int{http.StatusUnprocessableEntity},
 	}, a.planReplay)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/replays", id: "list-replays", tag: forStaff,
-		summary: "Replays, newest first.", actions: []access.Action{access.Replay},
+		summary: "Replays, newest first.", actions: []policy.Action{policy.Replay},
 	}, a.listReplays)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/replays/{id}", id: "get-replay", tag: forStaff,
-		summary: "A replay, and how far it has come.", actions: []access.Action{access.Replay}, problems: []int{http.StatusNotFound},
+		summary: "A replay, and how far it has come.", actions: []policy.Action{policy.Replay}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *ReplayPath) (*body[Replay], error) {
 		r, err := a.Replay.Get(ctx, in.ID)
 		return answerWith(replayOf(r)), err
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/replays/{id}/start", id: "start-replay", tag: forStaff,
-		summary: "Carry a plan out. Started twice, it is the same replay.", actions: []access.Action{access.Replay},
+		summary: "Carry a plan out. Started twice, it is the same replay.", actions: []policy.Action{policy.Replay},
 		problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *startInput) (*body[Replay], error) {
 		rate := 0
@@ -129,7 +129,7 @@ func (a *API) replays() {
 	} {
 		handle(a, operation{
 			method: http.MethodPost, path: "/v1/replays/{id}/" + name, id: name + "-replay", tag: forStaff,
-			summary: one.summary, actions: []access.Action{access.Replay}, problems: []int{http.StatusNotFound, http.StatusConflict},
+			summary: one.summary, actions: []policy.Action{policy.Replay}, problems: []int{http.StatusNotFound, http.StatusConflict},
 		}, func(ctx context.Context, in *ReplayPath) (*body[Replay], error) {
 			r, err := one.do(ctx, subjectOf(ctx).Actor(), in.ID)
 			return answerWith(replayOf(r)), err

@@ -6,14 +6,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 )
 
 // A replay from plan to cancellation, as contract.md has it.
 func TestAReplayIsPlannedStartedAndCancelled(t *testing.T) {
 	s := newSystem(t)
-	operator := s.staff(t, "Olga", access.ReplayDeliveries, access.SendPortalMessage)
+	operator := s.staff(t, "Olga", policy.ReplayDeliveries, policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
 	s.PortalUser(t, "pu-2")
 	id := operator.send(letter("s", "pu-1", "pu-2"))

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/search"
 )
 
@@ -17,7 +17,7 @@ func (a *API) search() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/search", id: "global-search", tag: forStaff,
 		summary: "Global Search: pages, settings, messages and portal users that I may see.",
-		actions: []access.Action{access.Search},
+		actions: []policy.Action{policy.Search},
 	}, func(ctx context.Context, in *globalSearchInput) (*body[List[search.Found]], error) {
 		found, err := a.Search.Find(ctx, subjectOf(ctx), in.Q)
 		return answerWith(List[search.Found]{Items: found}), err

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
@@ -23,7 +23,7 @@ import (
 // is not sent by browsers.
 func TestRequestsFromOtherSites(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	cookie := s.nobody(t)
 	cookie.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
 	preview := map[string]any{"recipients": map[string]any{}}
@@ -40,7 +40,7 @@ func TestRequestsFromOtherSites(t *testing.T) {
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	for _, path := range []string{"/v1/labels", "/v1/nothing", "/docs", "/healthz"} {
 		got := ada.get(path)
 		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"} {
@@ -63,7 +63,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 // What can't be recorded does not happen, is not shown, and may be tried again.
 func TestWhileTheRecordIsAway(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage, access.ManageLabels, access.ManageStaff)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.ManageLabels, policy.ManageStaff)
 	pat := s.portalUser(t, "pu-1")
 	up := ada.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
 	message := letter("s", "pu-1")
@@ -98,7 +98,7 @@ func TestWhileTheRecordIsAway(t *testing.T) {
 // HEAD shows nothing, so it must not count as reading.
 func TestHeadReadsNothing(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	pat := s.portalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
 	s.Deliver(t, uuid.MustParse(id))
@@ -115,7 +115,7 @@ func TestHeadReadsNothing(t *testing.T) {
 func TestAStrangerShutsNoDoor(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.SendPortalMessage)
+	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	stranger, home := []string{"X-Forwarded-For", "203.0.113.9"}, []string{"X-Forwarded-For", "198.51.100.7, 127.0.0.1"}
 	c := s.nobody(t)
 	for range 700 {
@@ -147,7 +147,7 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 // again, and to nobody else.
 func TestWhatGoesWrongIsLogged(t *testing.T) {
 	s := newSystem(t)
-	ada := s.staff(t, "Ada", access.ManageLabels)
+	ada := s.staff(t, "Ada", policy.ManageLabels)
 	var log bytes.Buffer
 	faulty := s.newDesk(t, func(context.Context, ...events.Event) (uint64, error) { panic("a fault of ours") })
 	broken := httptest.NewServer(api.New(api.Config{Desk: faulty, Logger: slog.New(slog.NewTextHandler(&log, nil))}))

@@ -6,16 +6,17 @@ import (
 	"net/http"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // Me is who is signed in.
 type Me struct {
 	ID          string              `json:"id"`
 	Name        string              `json:"name"`
-	Permissions []access.Permission `json:"permissions,omitempty" doc:"Of staff."`
+	Permissions []policy.Permission `json:"permissions,omitempty" doc:"Of staff."`
 }
 
-func meOf(s access.Subject) Me { return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions} }
+func meOf(s policy.Subject) Me { return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions} }
 
 // Credentials are what somebody typed to sign in.
 type Credentials struct {
@@ -50,11 +51,11 @@ func (a *API) sessions() {
 	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
 		return a.begin(ctx, a.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
 	})
-	a.ownSession("/v1/session", forStaff, access.RealmStaff, access.Search)
-	a.ownSession("/v1/portal/session", forPortal, access.RealmPortalUser, access.ReadInbox)
+	a.ownSession("/v1/session", forStaff, policy.RealmStaff, policy.Search)
+	a.ownSession("/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox)
 }
 
-func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (access.Subject, error), c access.Credentials) (*body[Me], error) {
+func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (policy.Subject, error), c access.Credentials) (*body[Me], error) {
 	subject, err := signIn(ctx, c)
 	if err != nil {
 		return nil, err
@@ -67,10 +68,10 @@ func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Cre
 
 // ownSession registers what one does with one's own session. Everybody of the
 // realm may do anyone.
-func (a *API) ownSession(path, tag string, realm access.Realm, anyone access.Action) {
+func (a *API) ownSession(path, tag string, realm policy.Realm, anyone policy.Action) {
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "who-am-i-" + string(realm), tag: tag, summary: "Who is signed in.",
-		actions: []access.Action{anyone},
+		actions: []policy.Action{anyone},
 	}, func(ctx context.Context, _ *struct{}) (*body[Me], error) {
 		return answerWith(meOf(subjectOf(ctx))), nil
 	})
@@ -89,7 +90,7 @@ func (a *API) ownSession(path, tag string, realm access.Realm, anyone access.Act
 
 func (a *API) signOutEverywhere(ctx context.Context) error {
 	subject, err := access.SubjectFrom(ctx)
-	if errors.Is(err, access.ErrUnauthenticated) {
+	if errors.Is(err, policy.ErrUnauthenticated) {
 		return nil // signed out already
 	}
 	if err != nil {

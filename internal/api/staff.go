@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // StaffMember is a staff member as the others see them.
@@ -21,7 +22,7 @@ func memberOf(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name, s.D
 
 // Permissions is what a staff member may do.
 type Permissions struct {
-	Permissions []access.Permission `json:"permissions" nullable:"false"`
+	Permissions []policy.Permission `json:"permissions" nullable:"false"`
 }
 
 // StaffPath names a staff member.
@@ -39,11 +40,11 @@ type permissionsInput struct {
 func (a *API) staff() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff", id: "list-staff", tag: forStaff,
-		summary: "Staff by name.", actions: []access.Action{access.SeeStaff},
+		summary: "Staff by name.", actions: []policy.Action{policy.SeeStaff},
 	}, a.listStaff)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
-		summary: "What a staff member may do.", actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound},
+		summary: "What a staff member may do.", actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *StaffPath) (*body[Permissions], error) {
 		staff, err := a.Gate.StaffByID(ctx, in.ID)
 		return answerWith(Permissions{held(staff)}), err
@@ -51,21 +52,21 @@ func (a *API) staff() {
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/staff/{id}/permissions", id: "change-permissions", tag: forStaff,
 		summary: "Say what a staff member may do. The change is on the record when this answers.",
-		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.changePermissions)
 	a.staffSwitch("disable", "Keep a staff member out: no session, API token or password of theirs opens anything from now on.", a.Gate.Disable)
 	a.staffSwitch("enable", "Let a staff member who was disabled in again.", a.Gate.Enable)
 	handle(a, operation{
 		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
 		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
-		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound},
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
 		return nil, a.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/cancel-scheduled", id: "cancel-scheduled", tag: forStaff,
 		summary: "Call off every message that a disabled staff member has scheduled.",
-		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*body[Cancelled], error) {
 		staff, err := a.Gate.StaffByID(ctx, in.ID)
 		if err != nil {
@@ -86,7 +87,7 @@ func (a *API) staffSwitch(verb, summary string, change func(ctx context.Context,
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/" + verb, id: verb + "-staff", tag: forStaff,
 		summary: summary + " The change is on the record when this answers.",
-		actions: []access.Action{access.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
+		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*body[StaffMember], error) {
 		if err := change(ctx, subjectOf(ctx).Actor(), in.ID); err != nil {
 			return nil, err
@@ -115,11 +116,11 @@ func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]]
 }
 
 func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
-	wanted := make([]access.Permission, len(in.Body.Permissions))
+	wanted := make([]policy.Permission, len(in.Body.Permissions))
 	var faults []Fault
 	for i, name := range in.Body.Permissions {
 		var err error
-		if wanted[i], err = access.ParsePermission(name); err != nil {
+		if wanted[i], err = policy.ParsePermission(name); err != nil {
 			faults = append(faults, Fault{fmt.Sprintf("body.permissions[%d]", i), strings.ToValidUTF8(err.Error(), "\ufffd")})
 		}
 	}
@@ -133,9 +134,9 @@ func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*bod
 	return answerWith(Permissions{held(staff)}), err
 }
 
-func held(s access.Staff) []access.Permission {
+func held(s access.Staff) []policy.Permission {
 	if s.Permissions == nil {
-		return []access.Permission{}
+		return []policy.Permission{}
 	}
 	return s.Permissions
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/pquerna/otp/totp"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // Who is disabled is out at once, and what they have scheduled can be called off.
 func TestDisablingStaff(t *testing.T) {
 	s := newSystem(t)
-	boss, ada := s.staff(t, "Boss", access.ManageStaff), s.staff(t, "Ada", access.SendPortalMessage)
+	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
 	post := func(c *client, path string, status int) *reply {
 		t.Helper()
@@ -61,7 +61,7 @@ func TestDisablingStaff(t *testing.T) {
 // A stream that was open ends with the account: the very event that disables wakes it.
 func TestAStreamEndsWithTheAccount(t *testing.T) {
 	s := newSystem(t)
-	boss, ada := s.staff(t, "Boss", access.ManageStaff), s.staff(t, "Ada", access.SendPortalMessage)
+	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
 	id := ada.send(map[string]any{"subject": "Later", "body": "x", "recipients": map[string]any{"portal_user_ids": []string{"pu-1"}}, "undo_seconds": 600})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/messages/"+id+"/stream", nil)
@@ -98,7 +98,7 @@ func (s *system) status(t *testing.T, id string) (status string) {
 // Who has a second factor signs in with a code besides, and is told so by a type.
 func TestSigningInWithACode(t *testing.T) {
 	s := newSystem(t)
-	boss, ada := s.staff(t, "Boss", access.ManageStaff), s.staff(t, "Ada", access.SendPortalMessage)
+	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
 	who, err := s.gate.SubjectOfToken(t.Context(), ada.token)
 	if err == nil {
 		err = s.gate.Enrol(t.Context(), who)

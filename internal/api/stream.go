@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/messages"
 )
 
@@ -109,7 +110,7 @@ func (a *API) visibleStill(ctx context.Context, id uuid.UUID) (messages.Message,
 }
 
 // stillAllowed asks the policy once more, for an answer that goes on.
-func stillAllowed(ctx context.Context, actions []access.Action) (access.Subject, error) {
+func stillAllowed(ctx context.Context, actions []policy.Action) (policy.Subject, error) {
 	subject, err := access.Again(ctx)
 	if err == nil {
 		err = allowAny(subject, actions)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 )
 
@@ -18,14 +18,14 @@ func TestAStreamEndsWithThePermission(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.PortalUser(t, "pu-1")
-	boss := s.staff(t, "Boss", access.ManageStaff)
+	boss := s.staff(t, "Boss", policy.ManageStaff)
 	for name, end := range map[string]func(c, cookie *client) error{
 		"signed out": func(_, cookie *client) error {
 			cookie.do(http.MethodDelete, "/v1/session", nil).is(http.StatusNoContent)
 			return nil
 		},
 		"signed out everywhere": func(c, _ *client) error {
-			return s.gate.SignOutEverywhere(t.Context(), access.Subject{Realm: access.RealmStaff, ID: c.id})
+			return s.gate.SignOutEverywhere(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: c.id})
 		},
 		"token revoked": func(c, cookie *client) error {
 			cookie.token = c.token
@@ -43,7 +43,7 @@ func TestAStreamEndsWithThePermission(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := s.staff(t, "Staff "+name, access.SendPortalMessage)
+			c := s.staff(t, "Staff "+name, policy.SendPortalMessage)
 			id := c.send(letter("s", "pu-1"))
 			cookie := s.nobody(t)
 			cookie.post("/v1/session", map[string]any{"email": c.email, "password": password}).is(http.StatusOK)

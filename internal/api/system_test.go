@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/desk"
@@ -101,7 +102,7 @@ func (s *system) nobody(t *testing.T) *client {
 }
 
 // staff makes a staff member, who comes with a token.
-func (s *system) staff(t *testing.T, name string, permissions ...access.Permission) *client {
+func (s *system) staff(t *testing.T, name string, permissions ...policy.Permission) *client {
 	t.Helper()
 	c := s.nobody(t)
 	c.email = strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@clinic.example"

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 	"postern/internal/events"
@@ -60,7 +60,7 @@ func newBlast(t *testing.T) *blast {
 }
 
 func (s *system) staffWith(t *testing.T) *client {
-	return s.staff(t, "Ada", access.SendPortalMessage)
+	return s.staff(t, "Ada", policy.SendPortalMessage)
 }
 
 // alerts are the states of the alerts with their reasons, by portal user.

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // world is what wrong requests are made in: there are messages, portal users and
@@ -28,11 +28,11 @@ type world struct {
 
 func newWorld(t *testing.T) world {
 	w := world{system: newSystem(t)}
-	w.staff = w.system.staff(t, "Ada", slices.DeleteFunc(slices.Clone(access.All), func(p access.Permission) bool { return p == access.ReadRecord })...)
+	w.staff = w.system.staff(t, "Ada", slices.DeleteFunc(slices.Clone(policy.All), func(p policy.Permission) bool { return p == policy.ReadRecord })...)
 	w.bare = w.system.staff(t, "Bare")
 	w.pat = w.portalUser(t, "pu-1")
 	w.PortalUser(t, "pu-2")
-	eve := w.system.staff(t, "Eve", access.SendPortalMessage)
+	eve := w.system.staff(t, "Eve", policy.SendPortalMessage)
 	w.document = eve.upload("a.pdf", pdf).is(http.StatusCreated).text("id")
 	message := letter("s", "pu-2")
 	message["attachment_ids"] = []string{w.document}
@@ -322,7 +322,7 @@ func (w world) wrongSettings() []wrong {
 }
 
 func (w world) wrongRecord() (all []wrong) {
-	rosa := w.system.staff(w.bare.t, "Rosa", access.ReadRecord)
+	rosa := w.system.staff(w.bare.t, "Rosa", policy.ReadRecord)
 	const list, event, manifest = "GET /v1/record", "GET /v1/record/{seq}", "GET /v1/record/exports/{id}"
 	for _, call := range []string{list, "GET /v1/record.csv", "GET /v1/record.ndjson", "GET /v1/record.fhir.ndjson"} {
 		path := call[4:]

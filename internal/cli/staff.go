@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 func (env *environment) staffCommand() *cobra.Command {
@@ -27,7 +28,7 @@ type staffJSON struct {
 	ID          string              `json:"id"`
 	Email       string              `json:"email"`
 	Name        string              `json:"name"`
-	Permissions []access.Permission `json:"permissions"`
+	Permissions []policy.Permission `json:"permissions"`
 	Disabled    bool                `json:"disabled"`
 	// SecondFactor: they sign in with a code besides the password.
 	SecondFactor bool `json:"second_factor"`
@@ -35,7 +36,7 @@ type staffJSON struct {
 
 func staffOut(s access.Staff) staffJSON {
 	if s.Permissions == nil {
-		s.Permissions = []access.Permission{}
+		s.Permissions = []policy.Permission{}
 	}
 	return staffJSON{s.ID, s.Email, s.Name, s.Permissions, s.DisabledAt != nil, s.SecondFactor}
 }
@@ -71,7 +72,7 @@ func (env *environment) staffCreate() *cobra.Command {
 	return c
 }
 
-func (env *environment) staffChange(use, short string, change func(*access.Gate, context.Context, string, string, ...access.Permission) error) *cobra.Command {
+func (env *environment) staffChange(use, short string, change func(*access.Gate, context.Context, string, string, ...policy.Permission) error) *cobra.Command {
 	return &cobra.Command{Use: use + " EMAIL PERMISSION…", Short: short, Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			permissions, err := parsePermissions(args[1:])
@@ -170,11 +171,11 @@ func (env *environment) withGate(ctx context.Context, f func(*system, *access.Ga
 	})
 }
 
-func parsePermissions(names []string) ([]access.Permission, error) {
-	var all []access.Permission
+func parsePermissions(names []string) ([]policy.Permission, error) {
+	var all []policy.Permission
 	for _, name := range names {
 		for _, one := range strings.Split(name, ",") {
-			p, err := access.ParsePermission(strings.TrimSpace(one))
+			p, err := policy.ParsePermission(strings.TrimSpace(one))
 			if err != nil {
 				return nil, usageError{err}
 			}
@@ -184,7 +185,7 @@ func parsePermissions(names []string) ([]access.Permission, error) {
 	return all, nil
 }
 
-func joined(permissions []access.Permission) string {
+func joined(permissions []policy.Permission) string {
 	if len(permissions) == 0 {
 		return "no permission"
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/events"
 )
@@ -23,7 +23,7 @@ func (e *AudienceChanged) Error() string {
 }
 
 // Preview counts the audience of a selection exactly, as of now.
-func (c *Composer) Preview(ctx context.Context, staff access.Subject, chosen directory.Selection) (directory.Counts, error) {
+func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen directory.Selection) (directory.Counts, error) {
 	if err := mayChoose(staff, chosen); err != nil {
 		return directory.Counts{}, err
 	}
@@ -74,8 +74,8 @@ const recent = time.Minute
 
 // GroupSizes gives how many are in each group, as they were at most a minute ago: for a
 // look while one composes. What is sent is counted by [Composer.Preview].
-func (c *Composer) GroupSizes(ctx context.Context, staff access.Subject) (map[directory.Group]int, error) {
-	if err := access.Allow(staff, access.SendToGroup); err != nil {
+func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[directory.Group]int, error) {
+	if err := policy.Allow(staff, policy.SendToGroup); err != nil {
 		return nil, err
 	}
 	if err := c.counting.take(ctx); err != nil {
@@ -93,14 +93,14 @@ func (c *Composer) GroupSizes(ctx context.Context, staff access.Subject) (map[di
 }
 
 // mayChoose asks the policy: a group needs more than single portal users do.
-func mayChoose(staff access.Subject, chosen directory.Selection) error {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func mayChoose(staff policy.Subject, chosen directory.Selection) error {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
 	if len(chosen.Groups) == 0 {
 		return nil
 	}
-	return access.Allow(staff, access.SendToGroup)
+	return policy.Allow(staff, policy.SendToGroup)
 }
 
 // checkAudience makes sure that somebody is in the audience and, where the sender
@@ -173,17 +173,17 @@ func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) erro
 
 // Audience gives a page of the audience of a selection, as of now: see
 // [directory.Page].
-func (c *Composer) Audience(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
+func (c *Composer) Audience(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
 	return c.audience(ctx, staff, chosen, limit, cursor, directory.Page)
 }
 
 // AudienceWithoutEmail is [Composer.Audience] of those who have no e-mail address: see
 // [directory.PageWithoutEmail].
-func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
+func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
 	return c.audience(ctx, staff, chosen, limit, cursor, directory.PageWithoutEmail)
 }
 
-func (c *Composer) audience(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string,
+func (c *Composer) audience(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string,
 	read func(context.Context, pgx.Tx, directory.Selection, time.Time, int, string) ([]directory.Member, string, error)) (page []directory.Member, next string, err error) {
 	if err := mayChoose(staff, chosen); err != nil {
 		return nil, "", err

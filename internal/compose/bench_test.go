@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 )
@@ -14,7 +14,7 @@ import (
 // What a message to one portal user costs until it is on the record.
 func BenchmarkSend(b *testing.B) {
 	s := composetest.New(b)
-	ada := s.Staff(b, "Ada", access.SendPortalMessage)
+	ada := s.Staff(b, "Ada", policy.SendPortalMessage)
 	s.PortalUser(b, "pu-1")
 	r := compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")}
 	for i := 0; b.Loop(); i++ {
@@ -27,7 +27,7 @@ func BenchmarkSend(b *testing.B) {
 // What a page of fifty subjects costs to open.
 func BenchmarkHeaders(b *testing.B) {
 	s := composetest.New(b)
-	ada := s.Staff(b, "Ada", access.SendPortalMessage)
+	ada := s.Staff(b, "Ada", policy.SendPortalMessage)
 	s.PortalUser(b, "pu-1")
 	r := compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")}
 	var ids []uuid.UUID

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/events"
 )
@@ -35,7 +35,7 @@ type claim struct {
 }
 
 // find looks for the claim of a sender's key.
-func (c *Composer) find(ctx context.Context, staff access.Subject, key string) (*claim, error) {
+func (c *Composer) find(ctx context.Context, staff policy.Subject, key string) (*claim, error) {
 	var cl claim
 	err := c.pool.QueryRow(ctx, `
 		SELECT s.message_id, s.request_digest, s.status, s.sent_at, s.release_at, m.wrapped_key, m.sealed,
@@ -55,7 +55,7 @@ func (c *Composer) find(ctx context.Context, staff access.Subject, key string) (
 
 // claim makes the claim, unless somebody with the same key is faster; then it
 // gives theirs.
-func (c *Composer) claim(ctx context.Context, staff access.Subject, key string, r Request, h Header) (*claim, error) {
+func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, r Request, h Header) (*claim, error) {
 	cl := claim{status: statusClaimed, sentAt: c.now()}
 	var err error
 	if cl.id, err = uuid.NewV7(); err != nil {
@@ -89,7 +89,7 @@ func (c *Composer) claim(ctx context.Context, staff access.Subject, key string, 
 	return c.find(ctx, staff, key)
 }
 
-func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff access.Subject, key string) (mine bool, err error) {
+func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, key string) (mine bool, err error) {
 	// Another's insert of the same key is waited for.
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
@@ -144,7 +144,7 @@ func (r Request) digest(salt []byte) []byte {
 }
 
 // fact is what the record will say, the same at every try.
-func (cl *claim) fact(staff access.Subject, r Request, h Header) events.MessageSent {
+func (cl *claim) fact(staff policy.Subject, r Request, h Header) events.MessageSent {
 	hold, _ := r.hold(cl.sentAt)
 	groups := make([]string, len(r.Recipients.Groups))
 	for i, g := range r.Recipients.Groups {

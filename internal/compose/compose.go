@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/events"
@@ -86,7 +86,7 @@ var (
 
 // publish puts one fact on the record. Whatever keeps it off, or keeps us from
 // knowing whether it is there, is [ErrUnavailable].
-func (c *Composer) publish(ctx context.Context, by access.Subject, at time.Time, body events.Body) (uint64, error) {
+func (c *Composer) publish(ctx context.Context, by policy.Subject, at time.Time, body events.Body) (uint64, error) {
 	e, err := events.New(c.cfg.Source, by.Actor(), at, body)
 	if err != nil {
 		return 0, err

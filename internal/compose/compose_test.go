@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/content/attachment"
@@ -31,13 +31,13 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 var pdf = []byte("%PDF-1.7\nconsent form\n%%EOF\n")
 
 // sender is a staff member who may send, to groups too.
-func sender(t *testing.T, s *composetest.System) access.Subject {
-	return s.Staff(t, "Ada Sender", access.SendPortalMessage, access.SendBulkPortalMessage)
+func sender(t *testing.T, s *composetest.System) policy.Subject {
+	return s.Staff(t, "Ada Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
 
 func to(ids ...string) directory.Selection { return directory.Selection{PortalUserIDs: ids} }
 
-func send(t *testing.T, s *composetest.System, by access.Subject, key string, r compose.Request) compose.Answer {
+func send(t *testing.T, s *composetest.System, by policy.Subject, key string, r compose.Request) compose.Answer {
 	t.Helper()
 	a, err := s.Compose.Send(t.Context(), by, key, r)
 	if err != nil {
@@ -287,7 +287,7 @@ func places(list string, n int) []string {
 func TestPermissions(t *testing.T) {
 	s := composetest.New(t)
 	s.PortalUser(t, "pu-1")
-	nobody, single := s.Staff(t, "Nobody"), s.Staff(t, "Single", access.SendPortalMessage)
+	nobody, single := s.Staff(t, "Nobody"), s.Staff(t, "Single", policy.SendPortalMessage)
 	group := compose.Request{Subject: "s", Body: "b", Recipients: directory.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []directory.Group{directory.AllPortalUsers}}}
 	before := s.Keeps(t)
 	for name, try := range map[string]func() error{
@@ -300,7 +300,7 @@ func TestPermissions(t *testing.T) {
 		"send to a group": func() error { _, err := s.Compose.Send(t.Context(), single, "k", group); return err },
 		"preview a group": func() error { _, err := s.Compose.Preview(t.Context(), single, group.Recipients); return err },
 	} {
-		if err := try(); !errors.Is(err, access.ErrForbidden) {
+		if err := try(); !errors.Is(err, policy.ErrForbidden) {
 			t.Errorf("%s gives %v, want ErrForbidden", name, err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/attachment"
 	"postern/internal/directory"
@@ -26,7 +26,7 @@ var ErrNotTakenBack = errors.New("only a message that was cancelled or recalled 
 // [ErrNotFound] where the message is not the asker's, with [ErrNotTakenBack] and with
 // [ErrErased]. Called twice it makes two sets of uploads; one that is in no draft is
 // swept like any other.
-func (c *Composer) Copy(ctx context.Context, staff access.Subject, id uuid.UUID) (Request, error) {
+func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID) (Request, error) {
 	s, err := c.own(ctx, staff, id)
 	if err != nil {
 		return Request{}, err
@@ -68,7 +68,7 @@ func (c *Composer) Copy(ctx context.Context, staff access.Subject, id uuid.UUID)
 
 // copyAttachment makes an upload of a document of a message. It was checked and scanned
 // when it was first uploaded.
-func (c *Composer) copyAttachment(ctx context.Context, staff access.Subject, message, id uuid.UUID) (uuid.UUID, error) {
+func (c *Composer) copyAttachment(ctx context.Context, staff policy.Subject, message, id uuid.UUID) (uuid.UUID, error) {
 	a, data, err := c.OpenAttachment(ctx, message, id)
 	if err != nil {
 		return uuid.Nil, err

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/events"
 )
@@ -27,10 +27,10 @@ type Answer struct {
 
 // Send puts a message on the record: step 2. It is sent once this has returned
 // without an error, and perhaps if it returns [ErrUnavailable], which is [ErrNotSent]
-// too: the same key and request, sent again, settle it. Other errors are those of [access.Allow],
+// too: the same key and request, sent again, settle it. Other errors are those of [policy.Allow],
 // [*Invalid], [*AudienceChanged] and [ErrKeyReused], with which nothing is sent
 // or kept.
-func (c *Composer) Send(ctx context.Context, staff access.Subject, key string, r Request) (Answer, error) {
+func (c *Composer) Send(ctx context.Context, staff policy.Subject, key string, r Request) (Answer, error) {
 	answer, err := c.send(ctx, staff, key, r)
 	if errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrNotSent, err)
@@ -38,8 +38,8 @@ func (c *Composer) Send(ctx context.Context, staff access.Subject, key string, r
 	return answer, err
 }
 
-func (c *Composer) send(ctx context.Context, staff access.Subject, key string, r Request) (Answer, error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (c *Composer) send(ctx context.Context, staff policy.Subject, key string, r Request) (Answer, error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Answer{}, err
 	}
 	r = r.normal()
@@ -66,8 +66,8 @@ func (c *Composer) send(ctx context.Context, staff access.Subject, key string, r
 
 // Check says what would be wrong with sending a request now: its errors are those
 // of [Composer.Send]. Nothing is sent or kept.
-func (c *Composer) Check(ctx context.Context, staff access.Subject, r Request) error {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (c *Composer) Check(ctx context.Context, staff policy.Subject, r Request) error {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
 	_, err := c.prepare(ctx, staff, r.normal())
@@ -75,7 +75,7 @@ func (c *Composer) Check(ctx context.Context, staff access.Subject, r Request) e
 }
 
 // Sent gives the message that a sender's key has sent, or [ErrNotFound].
-func (c *Composer) Sent(ctx context.Context, staff access.Subject, key string) (uuid.UUID, error) {
+func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (uuid.UUID, error) {
 	var f faults
 	if checkKey(&f, key); len(f) > 0 {
 		return uuid.Nil, ErrNotFound
@@ -91,7 +91,7 @@ func (c *Composer) Sent(ctx context.Context, staff access.Subject, key string) (
 }
 
 // prepare checks all that can be wrong with a new message, and makes its header.
-func (c *Composer) prepare(ctx context.Context, staff access.Subject, r Request) (Header, error) {
+func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (Header, error) {
 	if err := c.mustBeRecordable(ctx); err != nil {
 		return Header{}, err
 	}
@@ -133,7 +133,7 @@ func (f faults) at(location string) bool {
 }
 
 // carryOut does what is still to be done for a claim.
-func (c *Composer) carryOut(ctx context.Context, staff access.Subject, key string, cl *claim, r Request) (Answer, error) {
+func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key string, cl *claim, r Request) (Answer, error) {
 	secret, h, err := c.open(ctx, cl, r)
 	if err != nil {
 		return Answer{}, err

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/attachment"
 )
@@ -18,10 +18,10 @@ import (
 const sealedName = "name"
 
 // Upload keeps a document that staff are about to send: part of step 1. Its
-// errors are those of [attachment.Uploader.Upload] and of [access.Allow]; with
+// errors are those of [attachment.Uploader.Upload] and of [policy.Allow]; with
 // any, nothing is kept.
-func (c *Composer) Upload(ctx context.Context, staff access.Subject, name string, file io.Reader) (Attachment, error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (c *Composer) Upload(ctx context.Context, staff policy.Subject, name string, file io.Reader) (Attachment, error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Attachment{}, err
 	}
 	up, err := attachment.Uploader{Store: c.cfg.Content, Scanner: c.cfg.Scanner}.Upload(ctx, uuid.New(), name, file)
@@ -38,7 +38,7 @@ func (c *Composer) Upload(ctx context.Context, staff access.Subject, name string
 // keepUpload makes the row of a document that is stored, or deletes the document. Where
 // it is a copy, the row goes with the content of the message that it was copied from. A
 // crash before it leaves a blob that no row names and whose key is lost.
-func (c *Composer) keepUpload(ctx context.Context, staff access.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
+func (c *Composer) keepUpload(ctx context.Context, staff policy.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
 	err := c.insertUpload(ctx, staff, up, copyOf)
 	if err != nil {
 		_ = c.cfg.Content.Delete(context.WithoutCancel(ctx), content.AttachmentOf(up.ID))
@@ -46,7 +46,7 @@ func (c *Composer) keepUpload(ctx context.Context, staff access.Subject, up atta
 	return err
 }
 
-func (c *Composer) insertUpload(ctx context.Context, staff access.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
+func (c *Composer) insertUpload(ctx context.Context, staff policy.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
 	key, err := c.cfg.Content.Unwrap(up.ID, up.WrappedKey)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (c *Composer) insertUpload(ctx context.Context, staff access.Subject, up at
 
 // Uploads gives those of the uploads that are the sender's, in the order asked
 // for. Somebody else's is not there.
-func (c *Composer) Uploads(ctx context.Context, staff access.Subject, ids []uuid.UUID) ([]Attachment, error) {
+func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) ([]Attachment, error) {
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (c *Composer) Uploads(ctx context.Context, staff access.Subject, ids []uuid
 
 // attachments gives the uploads of that sender in the order asked for, and adds a
 // fault for each that there is not.
-func (c *Composer) attachments(ctx context.Context, f *faults, staff access.Subject, ids []uuid.UUID) ([]Attachment, error) {
+func (c *Composer) attachments(ctx context.Context, f *faults, staff policy.Subject, ids []uuid.UUID) ([]Attachment, error) {
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (c *Composer) attachments(ctx context.Context, f *faults, staff access.Subj
 	return all, nil
 }
 
-func (c *Composer) uploads(ctx context.Context, staff access.Subject, ids []uuid.UUID) (map[uuid.UUID]Attachment, error) {
+func (c *Composer) uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) (map[uuid.UUID]Attachment, error) {
 	rows, err := c.pool.Query(ctx, `
 		SELECT attachment_id, wrapped_key, sealed_name, size, media_type, sha256
 		FROM app.attachments WHERE attachment_id = ANY($1) AND staff_id = $2`, ids, staff.ID)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 )
 
@@ -39,8 +40,8 @@ func (c *Composer) standing(ctx context.Context, id uuid.UUID) (s standing, err 
 }
 
 // own is standing for the sender alone.
-func (c *Composer) own(ctx context.Context, staff access.Subject, id uuid.UUID) (standing, error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (c *Composer) own(ctx context.Context, staff policy.Subject, id uuid.UUID) (standing, error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return standing{}, err
 	}
 	s, err := c.standing(ctx, id)
@@ -53,7 +54,7 @@ func (c *Composer) own(ctx context.Context, staff access.Subject, id uuid.UUID) 
 // Cancel calls a message off before it is released: the other end of step 3. Of
 // a cancellation and a release, whichever is first on the record wins;
 // [ErrTooLate] says that it was the release. Cancelling twice is cancelling once.
-func (c *Composer) Cancel(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+func (c *Composer) Cancel(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	s, err := c.own(ctx, staff, id)
 	if err != nil {
 		return err
@@ -95,8 +96,8 @@ func (c *Composer) waiting(ctx context.Context, sender string) ([]uuid.UUID, err
 // CancelAllOf calls off whatever a disabled staff member has scheduled, on the word of
 // somebody who manages staff, and gives how many messages. One that is released
 // meanwhile goes out. Cut short, it can be called again.
-func (c *Composer) CancelAllOf(ctx context.Context, staff access.Subject, sender access.Staff) (n int, err error) {
-	if err := access.Allow(staff, access.ChangeStaff); err != nil {
+func (c *Composer) CancelAllOf(ctx context.Context, staff policy.Subject, sender access.Staff) (n int, err error) {
+	if err := policy.Allow(staff, policy.ChangeStaff); err != nil {
 		return 0, err
 	}
 	if sender.DisabledAt == nil {
@@ -129,7 +130,7 @@ func CheckReason(reason string) error {
 // Recall takes a message back that was delivered, wholly or in part: nobody can
 // read it any more. [ErrTooLate] says that there is nothing to recall. Recalling
 // twice is recalling once, for the reason that was given first.
-func (c *Composer) Recall(ctx context.Context, staff access.Subject, id uuid.UUID, reason string) error {
+func (c *Composer) Recall(ctx context.Context, staff policy.Subject, id uuid.UUID, reason string) error {
 	if err := CheckReason(reason); err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (c *Composer) Recall(ctx context.Context, staff access.Subject, id uuid.UUI
 
 // withdraw publishes the fact and gives what the record makes of it. A crash
 // after the publish leaves it done.
-func (c *Composer) withdraw(ctx context.Context, staff access.Subject, fact events.Body) (standing, error) {
+func (c *Composer) withdraw(ctx context.Context, staff policy.Subject, fact events.Body) (standing, error) {
 	seq, err := c.publish(ctx, staff, c.now(), fact)
 	if err != nil {
 		return standing{}, err

@@ -27,7 +27,7 @@ import (
 	"postern/internal/health"
 	"postern/internal/labels"
 	"postern/internal/messages"
-	"postern/internal/messages/inbox"
+	"postern/internal/inbox"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"

@@ -22,7 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 )
 
@@ -137,13 +137,13 @@ func (t *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Mess
 
 // Visible gives a message that the subject may look at: as its sender, as Staff Bcc
 // or as a reader of the record. To everybody else it is not there: [ErrNotFound].
-func (t *Reader) Visible(ctx context.Context, subject access.Subject, id uuid.UUID) (Message, error) {
+func (t *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.UUID) (Message, error) {
 	m, err := t.Message(ctx, subject.ID, id)
 	if err != nil {
 		return Message{}, err
 	}
-	needs := map[Role]access.Action{RoleSender: access.SeeMessages, RoleBcc: access.SeeBcc, RoleNone: access.ReadTheRecord}
-	if access.Allow(subject, needs[m.Role]) != nil && access.Allow(subject, access.ReadTheRecord) != nil {
+	needs := map[Role]policy.Action{RoleSender: policy.SeeMessages, RoleBcc: policy.SeeBcc, RoleNone: policy.ReadTheRecord}
+	if policy.Allow(subject, needs[m.Role]) != nil && policy.Allow(subject, policy.ReadTheRecord) != nil {
 		return Message{}, ErrNotFound
 	}
 	return m, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // Unread is a delivery that nobody has opened.
@@ -32,7 +32,7 @@ const unreadMessages = 200
 // time and that nobody has opened, the latest messages first, and where to go on; nil
 // at the end. A message that everybody has opened is passed over by its counters, and
 // a page of another is read along its index, however many got it.
-func (t *Reader) Unread(ctx context.Context, sender access.Subject, before time.Time, from Place, limit int) (found []Unread, next *Place, err error) {
+func (t *Reader) Unread(ctx context.Context, sender policy.Subject, before time.Time, from Place, limit int) (found []Unread, next *Place, err error) {
 	messages, err := t.withUnread(ctx, sender.ID, before, from.Message)
 	if err != nil {
 		return nil, nil, err

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -48,7 +48,7 @@ func TestUnread(t *testing.T) {
 	want := map[uuid.UUID]int{newer: 5, older: 1500}
 	got, last := map[uuid.UUID]int{}, uuid.Max
 	seen := map[string]bool{}
-	tracker, sender := New(pool), access.Subject{ID: "s"}
+	tracker, sender := New(pool), policy.Subject{ID: "s"}
 	for from, pages := (Place{}), 0; ; pages++ {
 		found, next, err := tracker.Unread(t.Context(), sender, now.Add(-7*day), from, 400)
 		if err != nil {

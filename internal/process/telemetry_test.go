@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/embedded"
@@ -96,7 +97,7 @@ func (c *clinic) furnish() {
 	if err != nil {
 		c.Fatal(err)
 	}
-	if _, err := gate.CreateStaff(c.Context(), "operator:test", access.NewStaff{Email: "ada@clinic.example.test", Name: "Ada", Permissions: access.All}); err != nil {
+	if _, err := gate.CreateStaff(c.Context(), "operator:test", access.NewStaff{Email: "ada@clinic.example.test", Name: "Ada", Permissions: policy.All}); err != nil {
 		c.Fatal(err)
 	}
 	if c.token, err = gate.CreateToken(c.Context(), "ada@clinic.example.test"); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/labels"
@@ -44,28 +44,28 @@ type Found struct {
 // destination is a page or a setting, and what one must be allowed to go there.
 type destination struct {
 	kind, title, also, href string
-	action                  access.Action
+	action                  policy.Action
 }
 
 // destinations are what can be found by its name. {…} stands for a label.
 var destinations = []destination{
-	{"page", "Compose: {patient} Portal Message", "new send write message", "/messages/compose", access.SendMessage},
-	{"page", "Messages", "sent progress", "/messages", access.SeeMessages},
-	{"page", "Drafts", "messages unsent saved", "/messages/drafts", access.SendMessage},
-	{"page", "Bcc'd to me", "staff bcc messages copied", "/messages/bcc", access.SeeBcc},
-	{"page", "Not opened yet", "unread messages worklist days", "/worklists/unread", access.SeeMessages},
-	{"page", "Operations", "health consumers lag alerting pause sendgrid overview", "/operations", access.Replay},
-	{"page", "Parked events", "operations failed poison retry discard", "/operations/parked", access.SettleParked},
-	{"setting", "Custom Labels", "rename {patient} {portal_user} words names settings administration", "/administration/labels", access.ChangeLabels},
-	{"setting", "Staff: System Permissions", "staff info general bulk {portal_user} message settings administration", "/administration/staff", access.ChangeStaff},
-	{"page", "Account", "me password second factor code phone recovery sign out everywhere", "/account", access.SecureAccount},
-	{"page", "Directory: {portal_users}", "people accounts links search administration", "/directory/portal-users", access.SeeDirectory},
-	{"page", "Directory: {patients}", "people status links search administration", "/directory/patients", access.SeeDirectory},
-	{"page", "No working e-mail", "worklist bounced address alerts {portal_users}", "/worklists/no-email", access.SendMessage},
-	{"page", "Operations: Replays", "resend failed alerts repeat operations", "/operations/replays", access.Replay},
-	{"page", "Record", "events audit log export timeline compliance", "/record", access.ReadTheRecord},
-	{"page", "Erasures", "erase delete destroy content retention administration", "/record/erasures", access.EraseContent},
-	{"page", "Directory: Import", "upload csv {patients} {portal_users} administration", "/directory/import", access.Import},
+	{"page", "Compose: {patient} Portal Message", "new send write message", "/messages/compose", policy.SendMessage},
+	{"page", "Messages", "sent progress", "/messages", policy.SeeMessages},
+	{"page", "Drafts", "messages unsent saved", "/messages/drafts", policy.SendMessage},
+	{"page", "Bcc'd to me", "staff bcc messages copied", "/messages/bcc", policy.SeeBcc},
+	{"page", "Not opened yet", "unread messages worklist days", "/worklists/unread", policy.SeeMessages},
+	{"page", "Operations", "health consumers lag alerting pause sendgrid overview", "/operations", policy.Replay},
+	{"page", "Parked events", "operations failed poison retry discard", "/operations/parked", policy.SettleParked},
+	{"setting", "Custom Labels", "rename {patient} {portal_user} words names settings administration", "/administration/labels", policy.ChangeLabels},
+	{"setting", "Staff: System Permissions", "staff info general bulk {portal_user} message settings administration", "/administration/staff", policy.ChangeStaff},
+	{"page", "Account", "me password second factor code phone recovery sign out everywhere", "/account", policy.SecureAccount},
+	{"page", "Directory: {portal_users}", "people accounts links search administration", "/directory/portal-users", policy.SeeDirectory},
+	{"page", "Directory: {patients}", "people status links search administration", "/directory/patients", policy.SeeDirectory},
+	{"page", "No working e-mail", "worklist bounced address alerts {portal_users}", "/worklists/no-email", policy.SendMessage},
+	{"page", "Operations: Replays", "resend failed alerts repeat operations", "/operations/replays", policy.Replay},
+	{"page", "Record", "events audit log export timeline compliance", "/record", policy.ReadTheRecord},
+	{"page", "Erasures", "erase delete destroy content retention administration", "/record/erasures", policy.EraseContent},
+	{"page", "Directory: Import", "upload csv {patients} {portal_users} administration", "/directory/import", policy.Import},
 }
 
 // Searcher finds things.
@@ -78,9 +78,9 @@ type Searcher struct {
 
 // Find gives what q finds for a subject, pages and settings first. Nothing is
 // found by an empty question.
-func (s *Searcher) Find(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+func (s *Searcher) Find(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
 	found := []Found{}
-	for _, find := range []func(context.Context, access.Subject, string) ([]Found, error){s.pages, s.messages, s.portalUsers} {
+	for _, find := range []func(context.Context, policy.Subject, string) ([]Found, error){s.pages, s.messages, s.portalUsers} {
 		more, err := find(ctx, subject, q)
 		if err != nil {
 			return nil, err
@@ -90,7 +90,7 @@ func (s *Searcher) Find(ctx context.Context, subject access.Subject, q string) (
 	return found, nil
 }
 
-func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+func (s *Searcher) pages(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
 	current, err := s.Labels.Current(ctx)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) 
 	var found []Found
 	for _, d := range destinations {
 		title := named.Replace(d.title)
-		if access.Allow(subject, d.action) == nil && folding.Mentions(title+" "+named.Replace(d.also), q) {
+		if policy.Allow(subject, d.action) == nil && folding.Mentions(title+" "+named.Replace(d.also), q) {
 			found = append(found, Found{Kind: d.kind, Title: title, Href: d.href})
 		}
 	}
@@ -112,12 +112,12 @@ func (s *Searcher) pages(ctx context.Context, subject access.Subject, q string) 
 
 // messages looks at the subjects of the latest messages that the asker sent or is
 // Staff Bcc of.
-func (s *Searcher) messages(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
+func (s *Searcher) messages(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
 	if strings.TrimSpace(q) == "" {
 		return nil, nil
 	}
 	lists := []messages.Which{messages.Named}
-	if access.Allow(subject, access.SeeMessages) == nil {
+	if policy.Allow(subject, policy.SeeMessages) == nil {
 		lists = append(lists, messages.Sent)
 	}
 	var ids []uuid.UUID
@@ -155,8 +155,8 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 	return found, nil
 }
 
-func (s *Searcher) portalUsers(ctx context.Context, subject access.Subject, q string) ([]Found, error) {
-	if access.Allow(subject, access.SendMessage) != nil && access.Allow(subject, access.SeeDirectory) != nil || strings.TrimSpace(q) == "" {
+func (s *Searcher) portalUsers(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
+	if policy.Allow(subject, policy.SendMessage) != nil && policy.Allow(subject, policy.SeeDirectory) != nil || strings.TrimSpace(q) == "" {
 		return nil, nil
 	}
 	users, _, err := directory.Search(ctx, s.Pool, q, hits, "")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
@@ -30,7 +30,7 @@ type Listed struct {
 // List gives the messages that a query asks for, and of those the ones whose
 // subject holds each word of q. Subjects are encrypted, so that a search opens
 // every one that it looks at: it looks at a thousand, and says where to go on.
-func (s *Searcher) List(ctx context.Context, subject access.Subject, query messages.Query, q string) (Listed, error) {
+func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messages.Query, q string) (Listed, error) {
 	limit := query.Limit
 	query.Limit++ // whether there is another
 	searching := strings.TrimSpace(q) != ""

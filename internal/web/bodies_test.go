@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/inbound"
 	"postern/internal/web"
 	"postern/internal/web/page"
@@ -137,7 +137,7 @@ func apiRoutes(t *testing.T, s *webtest.Site) (all []string) {
 // signedIn gives the cookies of a staff member with every permission and of a portal user.
 func signedIn(t *testing.T, s *webtest.Site) (staff, portal []*http.Cookie) {
 	t.Helper()
-	who := s.NewStaff(t, "Sam Staff", access.All...)
+	who := s.NewStaff(t, "Sam Staff", policy.All...)
 	s.NewPortalUser(t, "ada")
 	for at, email := range map[string]string{"/v1/session": who.Email, "/v1/portal/session": "ada@example.org"} {
 		jar, err := cookiejar.New(nil)

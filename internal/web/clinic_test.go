@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
@@ -54,9 +55,9 @@ func openClinic(t *testing.T) *clinic {
 	if err := c.Desk.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {
 		t.Fatal(err)
 	}
-	c.maria = c.NewStaff(t, "Maria Santos", access.All...)
-	c.noel = c.NewStaff(t, "Noel Novice", access.All...)
-	c.rae = c.NewStaff(t, "Rae Reception", access.SendPortalMessage)
+	c.maria = c.NewStaff(t, "Maria Santos", policy.All...)
+	c.noel = c.NewStaff(t, "Noel Novice", policy.All...)
+	c.rae = c.NewStaff(t, "Rae Reception", policy.SendPortalMessage)
 	c.places["staff"] = c.noel.ID
 	c.live(t)
 	return c
@@ -109,8 +110,8 @@ func (c *clinic) replay(t *testing.T) {
 	c.places["replay"] = plan.ID.String()
 }
 
-func subject(s access.Staff) access.Subject {
-	return access.Subject{Realm: access.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
+func subject(s access.Staff) policy.Subject {
+	return policy.Subject{Realm: policy.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
 }
 
 func (c *clinic) id(place string) uuid.UUID { return uuid.MustParse(c.places[place]) }

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"slices"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/desk"
 	"postern/internal/web/account"
 	"postern/internal/web/admin"
@@ -75,7 +75,7 @@ func others(kit *page.Kit) []page.Route {
 		receipt.New(kit).Routes(),
 		record.New(kit).Routes(),
 		// Who is signed in keeps the navigation.
-		[]page.Route{{Pattern: "/", Realm: access.RealmStaff, Handle: kit.NotFound}, {Pattern: "/portal/", Realm: access.RealmPortalUser, Handle: kit.NotFound}},
+		[]page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: kit.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: kit.NotFound}},
 	)
 }
 

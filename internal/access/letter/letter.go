@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 var (
@@ -90,10 +91,10 @@ func (o *Letters) Open() bool { return o.cfg.SendReset != nil }
 func (o *Letters) Metrics() prometheus.Collector { return o.sent }
 
 // Invite sends a portal user a link, on the word of staff who may. It replaces any
-// link before. Its errors are those of [access.Allow] and [access.Gate.InviteByMail],
+// link before. Its errors are those of [policy.Allow] and [access.Gate.InviteByMail],
 // [ErrOff], and [ErrNotSent]: then nobody tries again but those who asked.
-func (o *Letters) Invite(ctx context.Context, staff access.Subject, portalUserID string) error {
-	if err := access.Allow(staff, access.Invite); err != nil {
+func (o *Letters) Invite(ctx context.Context, staff policy.Subject, portalUserID string) error {
+	if err := policy.Allow(staff, policy.Invite); err != nil {
 		return err
 	}
 	if !o.Open() {

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -85,7 +86,7 @@ func (c *clinic) counted(t *testing.T, outcome string, n int) {
 	}
 }
 
-var administrator = access.Subject{Realm: access.RealmStaff, ID: "ada", Permissions: []access.Permission{access.ImportDirectory}}
+var administrator = policy.Subject{Realm: policy.RealmStaff, ID: "ada", Permissions: []policy.Permission{policy.ImportDirectory}}
 
 // Staff who may invite, and learn at once whether the letter was handed over.
 func TestInvite(t *testing.T) {
@@ -96,7 +97,7 @@ func TestInvite(t *testing.T) {
 		sent = append(sent, kind+" "+to+" "+link[:len("https://portal.example/portal/invitation#pil_")])
 		return nil
 	}
-	if err := c.Invite(t.Context(), access.Subject{Realm: access.RealmStaff, ID: "sam"}, "pu-1"); !errors.Is(err, access.ErrForbidden) {
+	if err := c.Invite(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: "sam"}, "pu-1"); !errors.Is(err, policy.ErrForbidden) {
 		t.Errorf("by staff who may not: %v", err)
 	}
 	if err := c.Invite(t.Context(), administrator, "pu-2"); !errors.Is(err, access.ErrNoAddress) {

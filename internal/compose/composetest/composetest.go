@@ -22,7 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/directory"
@@ -220,7 +220,7 @@ func (s *System) Settle(t testing.TB) uint64 {
 }
 
 // Staff makes a staff member with permissions, who can't sign in.
-func (s *System) Staff(t testing.TB, name string, permissions ...access.Permission) access.Subject {
+func (s *System) Staff(t testing.TB, name string, permissions ...policy.Permission) policy.Subject {
 	t.Helper()
 	id := uuid.New()
 	facts := []events.Body{events.StaffCreated{StaffID: id.String(), Name: name}}
@@ -228,7 +228,7 @@ func (s *System) Staff(t testing.TB, name string, permissions ...access.Permissi
 		facts = append(facts, events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(p)})
 	}
 	s.Record(t, "operator:test", facts...)
-	return access.Subject{Realm: access.RealmStaff, ID: id.String(), Name: name, Permissions: permissions}
+	return policy.Subject{Realm: policy.RealmStaff, ID: id.String(), Name: name, Permissions: permissions}
 }
 
 // Exec changes the database as only its owner may.
@@ -259,9 +259,9 @@ func (s *System) Lose(t testing.TB, message uuid.UUID) {
 
 // PortalUser makes an active portal user with an active patient of their own,
 // called "pt-" and the id, and gives its number.
-func (s *System) PortalUser(t testing.TB, id string) access.Subject {
+func (s *System) PortalUser(t testing.TB, id string) policy.Subject {
 	t.Helper()
-	subject := access.Subject{Realm: access.RealmPortalUser, ID: id, Name: "Name of " + id}
+	subject := policy.Subject{Realm: policy.RealmPortalUser, ID: id, Name: "Name of " + id}
 	err := s.Admin.QueryRow(t.Context(), `
 		WITH u AS (INSERT INTO app.portal_users (active, portal_user_id, name, email)
 		           VALUES (true, $1, $2, $1 || '@example.org') RETURNING portal_user_no),

@@ -39,7 +39,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 )
 
@@ -88,8 +88,8 @@ type Drafts struct {
 }
 
 // Open gives a draft of the asker's, or [ErrNotFound].
-func (b *Drafts) Open(ctx context.Context, staff access.Subject, id uuid.UUID) (Draft, error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (b *Drafts) Open(ctx context.Context, staff policy.Subject, id uuid.UUID) (Draft, error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
 	r, err := read(ctx, b.Pool, selectDraft+` WHERE draft_id = $1`, id)
@@ -106,8 +106,8 @@ func (b *Drafts) Open(ctx context.Context, staff access.Subject, id uuid.UUID) (
 // Save changes a draft, or begins one, and gives what it is now. A change that
 // changes nothing saves nothing. It fails with [*Stale], [ErrNotFound] or
 // [ErrTooLong]; then nothing was changed.
-func (b *Drafts) Save(ctx context.Context, staff access.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (b *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
 	err = pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error {
@@ -123,7 +123,7 @@ func (b *Drafts) Save(ctx context.Context, staff access.Subject, id uuid.UUID, s
 }
 
 // begin makes an empty draft, unless the page has begun it already.
-func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff access.Subject, id uuid.UUID, page string) error {
+func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, page string) error {
 	key, wrapped, err := b.Content.NewKey(id)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff access.Subject, id 
 	return nil
 }
 
-func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff access.Subject, id uuid.UUID, seen Seen, change func(*Content)) (Draft, error) {
+func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (Draft, error) {
 	r, err := read(ctx, tx, selectDraft+` WHERE draft_id = $1 FOR UPDATE`, id)
 	if err != nil {
 		return Draft{}, err
@@ -182,8 +182,8 @@ func CopyKey(message uuid.UUID) string { return "copy-" + message.String() }
 // none it begins one with what original gives; of two who begin it at once, both get the
 // one that is kept. The caller has seen to it that the asker sent the message. It fails
 // with [ErrErased] where the content is erased meanwhile, and with original's errors.
-func (b *Drafts) CopyOf(ctx context.Context, staff access.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (b *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
 	d, err := b.copyOf(ctx, staff, message)
@@ -202,7 +202,7 @@ func (b *Drafts) CopyOf(ctx context.Context, staff access.Subject, message uuid.
 	return b.copyOf(ctx, staff, message)
 }
 
-func (b *Drafts) copyOf(ctx context.Context, staff access.Subject, message uuid.UUID) (Draft, error) {
+func (b *Drafts) copyOf(ctx context.Context, staff policy.Subject, message uuid.UUID) (Draft, error) {
 	r, err := read(ctx, b.Pool, selectDraft+` WHERE copy_of = $1`, message)
 	if err != nil {
 		return Draft{}, err
@@ -214,7 +214,7 @@ func (b *Drafts) copyOf(ctx context.Context, staff access.Subject, message uuid.
 	return d, err
 }
 
-func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff access.Subject, message uuid.UUID, c Content) error {
+func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject, message uuid.UUID, c Content) error {
 	// An erasure deletes this row first, and copies after it: it waits for this copy and
 	// deletes it, or this waits for the erasure and finds nothing.
 	tag, err := tx.Exec(ctx, `SELECT FROM app.message_content WHERE message_id = $1 FOR SHARE`, message)
@@ -247,7 +247,7 @@ func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff access.Subject
 }
 
 // keepUploads marks the uploads that a draft names as its own, and no others.
-func keepUploads(ctx context.Context, tx pgx.Tx, staff access.Subject, d Draft) error {
+func keepUploads(ctx context.Context, tx pgx.Tx, staff policy.Subject, d Draft) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE app.attachments SET draft_id = CASE WHEN attachment_id = ANY($2) THEN $1::uuid END
 		WHERE draft_id = $1 AND attachment_id <> ALL($2)
@@ -260,8 +260,8 @@ func keepUploads(ctx context.Context, tx pgx.Tx, staff access.Subject, d Draft) 
 }
 
 // Delete erases a draft, or says that there is none.
-func (b *Drafts) Delete(ctx context.Context, staff access.Subject, id uuid.UUID) error {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
 	tag, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)

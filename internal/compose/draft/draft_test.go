@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
@@ -21,16 +21,16 @@ import (
 func TestMain(m *testing.M) { storetest.Main(m) }
 
 // clinic is a system with a book of drafts and somebody who writes them.
-func clinic(t *testing.T) (*composetest.System, *draft.Drafts, access.Subject) {
+func clinic(t *testing.T) (*composetest.System, *draft.Drafts, policy.Subject) {
 	s := composetest.New(t)
-	return s, &draft.Drafts{Pool: s.Pool, Content: s.Content, Now: s.Clock.Now}, s.Staff(t, "Ada Author", access.SendPortalMessage)
+	return s, &draft.Drafts{Pool: s.Pool, Content: s.Content, Now: s.Clock.Now}, s.Staff(t, "Ada Author", policy.SendPortalMessage)
 }
 
 func subject(text string) func(*draft.Content) {
 	return func(c *draft.Content) { c.Subject = text }
 }
 
-func save(t *testing.T, b *draft.Drafts, by access.Subject, id uuid.UUID, seen draft.Seen, change func(*draft.Content)) draft.Draft {
+func save(t *testing.T, b *draft.Drafts, by policy.Subject, id uuid.UUID, seen draft.Seen, change func(*draft.Content)) draft.Draft {
 	t.Helper()
 	d, err := b.Save(t.Context(), by, id, seen, change)
 	if err != nil {
@@ -76,7 +76,7 @@ func TestADraftIsKeptWholeAndSealed(t *testing.T) {
 func TestADraftIsItsAuthorsAlone(t *testing.T) {
 	t.Parallel()
 	s, b, ada := clinic(t)
-	eve := s.Staff(t, "Eve", access.SendPortalMessage)
+	eve := s.Staff(t, "Eve", policy.SendPortalMessage)
 	id := uuid.New()
 	save(t, b, ada, id, draft.Seen{Page: "p"}, subject("mine"))
 	_, opening := b.Open(t.Context(), eve, id)
@@ -91,7 +91,7 @@ func TestADraftIsItsAuthorsAlone(t *testing.T) {
 		t.Errorf("Eve's list has %d drafts, %v", len(list), err)
 	}
 	nobody := s.Staff(t, "No Permission")
-	if _, err := b.Save(t.Context(), nobody, uuid.New(), draft.Seen{Page: "p"}, subject("x")); !errors.Is(err, access.ErrForbidden) {
+	if _, err := b.Save(t.Context(), nobody, uuid.New(), draft.Seen{Page: "p"}, subject("x")); !errors.Is(err, policy.ErrForbidden) {
 		t.Errorf("saving without the permission: %v", err)
 	}
 }
@@ -293,7 +293,7 @@ func TestCopyOfAtOnce(t *testing.T) {
 	if _, err := b.CopyOf(t.Context(), ada, uuid.New(), original); !errors.Is(err, draft.ErrErased) {
 		t.Errorf("of a message without content: %v", err)
 	}
-	eve := s.Staff(t, "Eve", access.SendPortalMessage)
+	eve := s.Staff(t, "Eve", policy.SendPortalMessage)
 	if _, err := b.CopyOf(t.Context(), eve, message, original); !errors.Is(err, draft.ErrNotFound) {
 		t.Errorf("another's: %v", err)
 	}

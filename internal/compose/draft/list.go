@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 )
 
@@ -60,8 +60,8 @@ func (b *Drafts) unseal(r row) (Draft, content.Key, error) {
 
 // List gives the asker's drafts without their bodies, the one that was saved last
 // first: at most limit of them, and the cursor of those after, "" at the end.
-func (b *Drafts) List(ctx context.Context, staff access.Subject, cursor string, limit int) (page []Draft, next string, err error) {
-	if err := access.Allow(staff, access.SendMessage); err != nil {
+func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, limit int) (page []Draft, next string, err error) {
+	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return nil, "", err
 	}
 	after, args := "", []any{staff.ID, limit + 1}

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 )
 
@@ -23,10 +23,10 @@ type Next func() (name string, file io.Reader, err error)
 
 // Receive keeps an upload in place of an earlier one of the same staff member, and
 // begins to check it. It holds a part of a file in memory at a time. It fails with
-// [ErrRunning], an [Invalid], what [access.Allow] says, or an error of next's or of a
+// [ErrRunning], an [Invalid], what [policy.Allow] says, or an error of next's or of a
 // file's; then nothing is kept.
-func (in *Uploads) Receive(ctx context.Context, staff access.Subject, next Next) (uuid.UUID, error) {
-	if err := access.Allow(staff, access.Import); err != nil {
+func (in *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next) (uuid.UUID, error) {
+	if err := policy.Allow(staff, policy.Import); err != nil {
 		return uuid.Nil, err
 	}
 	id := uuid.New() // not to be guessed, and looked up with the staff member's
@@ -50,7 +50,7 @@ func (in *Uploads) Receive(ctx context.Context, staff access.Subject, next Next)
 }
 
 // replace forgets the upload that a staff member has, and makes room for another.
-func (in *Uploads) replace(ctx context.Context, staff access.Subject, id uuid.UUID, wrapped []byte) error {
+func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UUID, wrapped []byte) error {
 	switch former, err := in.Of(ctx, staff); {
 	case err == nil && former.State.Running() && !former.Interrupted:
 		return ErrRunning
@@ -142,7 +142,7 @@ func (in *Uploads) forget(ctx context.Context, id uuid.UUID, files int) error {
 
 // Discard forgets an upload that is not wanted any more. It fails with [ErrNotFound]
 // or [ErrRunning].
-func (in *Uploads) Discard(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+func (in *Uploads) Discard(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	found, err := in.Get(ctx, staff, id)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 )
 
@@ -39,7 +39,7 @@ func (k kept) digest() string {
 }
 
 // Get gives an import of a staff member's, or fails with [ErrNotFound].
-func (in *Uploads) Get(ctx context.Context, staff access.Subject, id uuid.UUID) (Import, error) {
+func (in *Uploads) Get(ctx context.Context, staff policy.Subject, id uuid.UUID) (Import, error) {
 	found, err := in.Of(ctx, staff)
 	if err == nil && found.ID != id {
 		return Import{}, ErrNotFound
@@ -48,7 +48,7 @@ func (in *Uploads) Get(ctx context.Context, staff access.Subject, id uuid.UUID) 
 }
 
 // Of gives the import that a staff member has, or fails with [ErrNotFound].
-func (in *Uploads) Of(ctx context.Context, staff access.Subject) (Import, error) {
+func (in *Uploads) Of(ctx context.Context, staff policy.Subject) (Import, error) {
 	r, err := in.read(ctx, staff)
 	return r.Import, err
 }
@@ -60,8 +60,8 @@ type row struct {
 	kept kept
 }
 
-func (in *Uploads) read(ctx context.Context, staff access.Subject) (row, error) {
-	if err := access.Allow(staff, access.Import); err != nil {
+func (in *Uploads) read(ctx context.Context, staff policy.Subject) (row, error) {
+	if err := policy.Allow(staff, policy.Import); err != nil {
 		return row{}, err
 	}
 	var r row

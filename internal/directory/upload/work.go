@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/directory"
 	"postern/internal/eventlog/outbox"
@@ -17,7 +17,7 @@ import (
 
 // Recheck begins to check an upload again: one whose work was cut short or failed, or
 // against a directory that has changed since.
-func (in *Uploads) Recheck(ctx context.Context, staff access.Subject, id uuid.UUID) error {
+func (in *Uploads) Recheck(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	r, err := in.read(ctx, staff)
 	switch {
 	case err != nil:
@@ -40,7 +40,7 @@ func (in *Uploads) Recheck(ctx context.Context, staff access.Subject, id uuid.UU
 // Confirm begins to import what the digest stands for, as [Import] has it. It fails
 // with [ErrNotFound], or with [ErrStale] where something else stands there by now,
 // an import that is under way or done included: pressed twice, it imports once.
-func (in *Uploads) Confirm(ctx context.Context, staff access.Subject, id uuid.UUID, digest string) error {
+func (in *Uploads) Confirm(ctx context.Context, staff policy.Subject, id uuid.UUID, digest string) error {
 	r, err := in.read(ctx, staff)
 	switch {
 	case err != nil:
@@ -96,7 +96,7 @@ func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, dire
 }
 
 // check runs an import dry and keeps what it finds.
-func (in *Uploads) check(id uuid.UUID, staff access.Subject, key content.Key, k kept) {
+func (in *Uploads) check(id uuid.UUID, staff policy.Subject, key content.Key, k kept) {
 	in.work(id, Checking, func(ctx context.Context, o directory.Options) error {
 		return in.checkIt(ctx, id, key, Checking, k, o)
 	})
@@ -124,7 +124,7 @@ var errMoved = errors.New("the directory has changed since the dry run")
 // importIt does what was confirmed. The change of the directory, the event of it and
 // the state are committed together: a crash before leaves all as it was, and after it
 // all is done, but for the files, which Sweep deletes if we don't.
-func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff access.Subject, key content.Key, k kept, o directory.Options) error {
+func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subject, key content.Key, k kept, o directory.Options) error {
 	o.InTx = func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
 		if !summary.Equal(k.Report.Summary) {
 			return errMoved

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/directory/demo"
 	"postern/internal/eventlog"
@@ -72,7 +73,7 @@ func (s *standIn) mount(next http.Handler) http.Handler {
 // account is somebody who can sign in to the demo.
 type account struct {
 	id, email, name, can string
-	permissions          []access.Permission
+	permissions          []policy.Permission
 }
 
 // The passwords of the demo are no secret: it serves on loopback, with invented
@@ -83,11 +84,11 @@ const (
 )
 
 var demoStaff = []account{
-	{email: "admin@clinic.example.test", name: "Ada Admin", can: "everything", permissions: access.All},
+	{email: "admin@clinic.example.test", name: "Ada Admin", can: "everything", permissions: policy.All},
 	{email: "front@clinic.example.test", name: "Femke Front-Desk", can: "messages to single portal users",
-		permissions: []access.Permission{access.SendPortalMessage}},
+		permissions: []policy.Permission{policy.SendPortalMessage}},
 	{email: "review@clinic.example.test", name: "Rui Reviewer", can: "reading the record",
-		permissions: []access.Permission{access.ReadRecord}},
+		permissions: []policy.Permission{policy.ReadRecord}},
 }
 
 // furnish imports the demo clinic and makes its accounts, whatever of it is not

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/events"
@@ -157,7 +157,7 @@ func read(t *testing.T, lines []receipt.Line) (s stand) {
 func TestReceiptsTellTheWholeStoryOfAnAlert(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
-	sender := i.Staff(t, "Eve Sender", access.SendPortalMessage)
+	sender := i.Staff(t, "Eve Sender", policy.SendPortalMessage)
 	for seed := range 12 {
 		sent, err := i.Compose.Send(t.Context(), sender, fmt.Sprint("key", seed), compose.Request{Subject: "s", Body: "b",
 			Recipients: directory.Selection{PortalUserIDs: people}})

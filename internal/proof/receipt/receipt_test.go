@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory"
@@ -40,7 +40,7 @@ type issued struct {
 func newIssued(t *testing.T) *issued {
 	t.Helper()
 	s := composetest.New(t)
-	sender := s.Staff(t, "Ada Sender", access.SendPortalMessage)
+	sender := s.Staff(t, "Ada Sender", policy.SendPortalMessage)
 	for _, id := range []string{"pu-1", "pu-2", "pu-3"} {
 		s.PortalUser(t, id)
 	}

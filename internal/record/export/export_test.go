@@ -21,7 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
@@ -58,7 +58,7 @@ func write(t *testing.T, room *query.Reader, f query.Filter, format export.Forma
 func story(t *testing.T) (s *composetest.System, room *query.Reader, message uuid.UUID) {
 	s = composetest.New(t)
 	room = &query.Reader{Pool: s.Pool, Publish: s.Publish, Source: "/api"}
-	ada := s.Staff(t, "Ada", access.SendPortalMessage)
+	ada := s.Staff(t, "Ada", policy.SendPortalMessage)
 	message = uuid.Must(uuid.NewV7())
 	self, several, none := s.PortalUser(t, "bo"), s.PortalUser(t, "cy"), s.PortalUser(t, "d_e")
 	s.PortalUser(t, "eve")

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/events"
 	"postern/internal/record/query"
@@ -26,8 +26,8 @@ const reviewer = query.Actor("staff:rosa")
 type world struct {
 	*composetest.System
 	room          *query.Reader
-	ada           access.Subject
-	cy            access.Subject // represents pt-bo, whose own account is bo
+	ada           policy.Subject
+	cy            policy.Subject // represents pt-bo, whose own account is bo
 	first, second uuid.UUID      // to bo and cy; to dee, later taken back
 	evening       time.Time      // between the two
 	recorded      uint64         // how many events there were then
@@ -36,7 +36,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{System: composetest.New(t), first: uuid.Must(uuid.NewV7()), second: uuid.Must(uuid.NewV7())}
 	w.room = &query.Reader{Pool: w.Pool, Publish: w.Publish, Source: "/api", Now: w.Clock.Now}
-	w.ada = w.Staff(t, "Ada", access.SendPortalMessage)
+	w.ada = w.Staff(t, "Ada", policy.SendPortalMessage)
 	bo, dee := w.PortalUser(t, "bo"), w.PortalUser(t, "dee")
 	w.cy = w.PortalUser(t, "cy")
 	w.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship)

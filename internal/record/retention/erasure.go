@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/events"
@@ -78,8 +78,8 @@ func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
 
 // Approve agrees to an erasure, and carries it out. It wants somebody else than who
 // asked, who managed staff already then: nobody makes a second person to agree with.
-func (o *Retention) Approve(ctx context.Context, staff access.Subject, id uuid.UUID) (Erasure, error) {
-	if err := access.Allow(staff, access.EraseContent); err != nil {
+func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
+	if err := policy.Allow(staff, policy.EraseContent); err != nil {
 		return Erasure{}, err
 	}
 	e, err := o.Find(ctx, id)
@@ -109,7 +109,7 @@ func (o *Retention) Approve(ctx context.Context, staff access.Subject, id uuid.U
 	return e, o.destroy(ctx, e.MessageID)
 }
 
-func (o *Retention) mayApprove(ctx context.Context, staff access.Subject, e Erasure) error {
+func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Erasure) error {
 	switch {
 	case e.RequestedBy == staff.Actor():
 		return ErrOwn
@@ -118,7 +118,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff access.Subject, e Eras
 	}
 	var since time.Time
 	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
-		staff.ID, string(access.ManageStaff)).Scan(&since)
+		staff.ID, string(policy.ManageStaff)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading since when somebody may agree: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"gocloud.dev/blob/memblob"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/content"
@@ -31,15 +31,15 @@ type clinic struct {
 	office   *retention.Retention
 	message  uuid.UUID
 	document uuid.UUID
-	ann, ben access.Subject
+	ann, ben policy.Subject
 }
 
 func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
 	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
-	c.ann, c.ben = s.Staff(t, "Ann", access.ManageStaff), s.Staff(t, "Ben", access.ManageStaff)
-	writer := s.Staff(t, "Writer", access.SendPortalMessage)
+	c.ann, c.ben = s.Staff(t, "Ann", policy.ManageStaff), s.Staff(t, "Ben", policy.ManageStaff)
+	writer := s.Staff(t, "Writer", policy.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func open(t *testing.T) *clinic {
 	return c
 }
 
-func (c *clinic) ask(t *testing.T, who access.Subject) retention.Erasure {
+func (c *clinic) ask(t *testing.T, who policy.Subject) retention.Erasure {
 	t.Helper()
 	e, err := c.office.Ask(t.Context(), who.Actor(), c.message, why)
 	if err != nil {
@@ -139,17 +139,17 @@ func TestItTakesTwo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asked := c.ask(t, c.ann)
-	late := c.Staff(t, "Late", access.ManageStaff)
+	late := c.Staff(t, "Late", policy.ManageStaff)
 	for name, try := range map[string]struct {
-		who  access.Subject
+		who  policy.Subject
 		want error
 	}{
 		"who asked":                          {c.ann, retention.ErrOwn},
-		"who may not":                        {c.Staff(t, "Rae", access.ReadRecord, access.SendPortalMessage), access.ErrForbidden},
+		"who may not":                        {c.Staff(t, "Rae", policy.ReadRecord, policy.SendPortalMessage), policy.ErrForbidden},
 		"who was made administrator for it":  {late, retention.ErrTooNew},
-		"who is an administrator no longer":  {access.Subject{Realm: access.RealmStaff, ID: "gone", Permissions: []access.Permission{access.ManageStaff}}, retention.ErrTooNew},
-		"a portal user, whatever they claim": {access.Subject{Realm: access.RealmPortalUser, ID: "pu-1", Permissions: access.All}, access.ErrForbidden},
-		"nobody":                             {access.Subject{}, access.ErrUnauthenticated},
+		"who is an administrator no longer":  {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.ManageStaff}}, retention.ErrTooNew},
+		"a portal user, whatever they claim": {policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1", Permissions: policy.All}, policy.ErrForbidden},
+		"nobody":                             {policy.Subject{}, policy.ErrUnauthenticated},
 	} {
 		if _, err := c.office.Approve(t.Context(), try.who, asked.ID); !errors.Is(err, try.want) {
 			t.Errorf("%s: %v, want %v", name, err, try.want)
@@ -176,7 +176,7 @@ func TestItTakesTwo(t *testing.T) {
 func TestAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	cleo := c.Staff(t, "Cleo", access.ManageStaff)
+	cleo := c.Staff(t, "Cleo", policy.ManageStaff)
 	together := func(tries ...func() error) (done int) {
 		errs := make([]error, len(tries))
 		var all sync.WaitGroup
@@ -194,7 +194,7 @@ func TestAtOnce(t *testing.T) {
 		}
 		return done
 	}
-	asks := func(who access.Subject) func() error {
+	asks := func(who policy.Subject) func() error {
 		return func() error { _, err := c.office.Ask(t.Context(), who.Actor(), c.message, why); return err }
 	}
 	if n := together(asks(c.ann), asks(c.ann), asks(c.ann)); n != 1 {
@@ -204,7 +204,7 @@ func TestAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	approves := func(who access.Subject) func() error {
+	approves := func(who policy.Subject) func() error {
 		return func() error { _, err := c.office.Approve(t.Context(), who, e.ID); return err }
 	}
 	withdraws := func() error { _, err := c.office.Withdraw(t.Context(), c.ann.Actor(), e.ID); return err }
@@ -242,7 +242,7 @@ func TestWithdrawn(t *testing.T) {
 func TestAskIsRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	writer := c.Staff(t, "Other", access.SendPortalMessage)
+	writer := c.Staff(t, "Other", policy.SendPortalMessage)
 	onItsWay, err := c.Compose.Send(t.Context(), writer, "other", compose.Request{Subject: "Wait", Body: "For it.",
 		Recipients: directory.Selection{PortalUserIDs: []string{"pu-1"}}})
 	if err != nil {

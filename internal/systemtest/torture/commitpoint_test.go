@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/directory"
@@ -287,7 +287,7 @@ func (in *inside) compose(l *life) client {
 }
 
 func (c client) post(ctx context.Context, key string, held bool) (compose.Answer, error) {
-	staff := access.Subject{Realm: access.RealmStaff, ID: "s1", Permissions: access.All}
+	staff := policy.Subject{Realm: policy.RealmStaff, ID: "s1", Permissions: policy.All}
 	undo := 0
 	if held {
 		undo = 1

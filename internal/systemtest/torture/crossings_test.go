@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
@@ -276,7 +276,7 @@ type crossing struct {
 	messages []uuid.UUID
 	replays  []uuid.UUID
 	persons  map[int]*listed
-	ann, ben access.Subject
+	ann, ben policy.Subject
 
 	mu      sync.Mutex
 	ahead   time.Duration // of every clock
@@ -334,12 +334,12 @@ func newCrossing(t testing.TB, people int) *crossing {
 	return c
 }
 
-func (c *crossing) administrator(name string) access.Subject {
+func (c *crossing) administrator(name string) policy.Subject {
 	c.Helper()
 	id := uuid.New()
 	c.must(c.recordFacts(events.StaffCreated{StaffID: id.String(), Name: name},
-		events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(access.ManageStaff)}))
-	return access.Subject{Realm: access.RealmStaff, ID: id.String(), Name: name, Permissions: []access.Permission{access.ManageStaff}}
+		events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(policy.ManageStaff)}))
+	return policy.Subject{Realm: policy.RealmStaff, ID: id.String(), Name: name, Permissions: []policy.Permission{policy.ManageStaff}}
 }
 
 func (c *crossing) recordFacts(bodies ...events.Body) error {
@@ -457,7 +457,7 @@ func (c *crossing) up() {
 // stir notes that something else than SendGrid's answers may decide about what is planned.
 func (c *crossing) stir() { clear(c.calm) }
 
-var author = access.Subject{Realm: access.RealmStaff, ID: "s1", Permissions: access.All}
+var author = policy.Subject{Realm: policy.RealmStaff, ID: "s1", Permissions: policy.All}
 
 // send sends a message to everybody, now or after a while.
 func (c *crossing) send(after time.Duration) uuid.UUID {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/page"
 )
 
@@ -35,7 +36,7 @@ const (
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	route := func(pattern string, handle page.Handler) page.Route {
-		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: handle}
+		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: handle}
 	}
 	return []page.Route{
 		route("GET "+home, p.account),
@@ -62,7 +63,7 @@ func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mine := me{Staff: staff, Required: p.kit.Gate.FactorRequired(), Organisation: who.Method == access.ByOrganisation}
+	mine := me{Staff: staff, Required: p.kit.Gate.FactorRequired(), Organisation: who.Method == policy.ByOrganisation}
 	if mine.Recovery, err = p.kit.Gate.RecoveryCodesLeft(r.Context(), who); err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error 
 	if err := p.kit.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
 		return err
 	}
-	if err := p.kit.Gate.SignOut(r.Context(), access.RealmStaff); err != nil {
+	if err := p.kit.Gate.SignOut(r.Context(), policy.RealmStaff); err != nil {
 		return err
 	}
 	return p.kit.Redirect(w, r, "/sign-in", "You are signed out on all your devices.")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/desk"
 	"postern/internal/web/webtest"
 )
@@ -51,8 +51,8 @@ func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, re
 func TestASecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	sam := s.Staff(t, "Sam Staff", access.SendPortalMessage)
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up a second factor").Hides("recovery codes")
 	if at := sam.Get("/account/second-factor").URL.Path; at != "/account" {
 		t.Errorf("before it is begun it is at %s", at)
@@ -113,7 +113,7 @@ func TestASecondFactor(t *testing.T) {
 func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *desk.Config) { c.FactorRequired = true })
-	s.NewStaff(t, "Sam Staff", access.All...)
+	s.NewStaff(t, "Sam Staff", policy.All...)
 	v := s.Nobody(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
 		Says("Your clinic asks everybody", "Set up a second factor").Hides("Global Search", `href="/messages"`)
@@ -138,7 +138,7 @@ func TestARequiredSecondFactor(t *testing.T) {
 func TestASecondFactorInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	sam := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(sam)
 	b.Open("/account")

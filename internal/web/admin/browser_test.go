@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -15,8 +15,8 @@ import (
 func TestPermissionsByKeyboard(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	ada := s.NewStaff(t, "Ada Admin", access.ManageStaff)
-	s.NewStaff(t, "Nora Nurse", access.SendPortalMessage)
+	ada := s.NewStaff(t, "Ada Admin", policy.ManageStaff)
+	s.NewStaff(t, "Nora Nurse", policy.SendPortalMessage)
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(ada)
 
@@ -65,7 +65,7 @@ func TestPermissionsByKeyboard(t *testing.T) {
 func TestLabelsShowHowTheyRead(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	ada := s.NewStaff(t, "Ada Admin", access.All...)
+	ada := s.NewStaff(t, "Ada Admin", policy.All...)
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(ada)
 	b.Open("/administration/labels")
@@ -99,7 +99,7 @@ func TestImportAtABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	imported(t, s, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\n", "u.csv", portalUsersHeader+"polly,Aunt Polly,polly@example.org,true\n")
-	ada := s.NewStaff(t, "Ada Admin", access.ImportDirectory)
+	ada := s.NewStaff(t, "Ada Admin", policy.ImportDirectory)
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(ada)
 	b.Open("/directory/import")

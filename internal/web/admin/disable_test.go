@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/events"
@@ -21,11 +21,11 @@ func TestDisablingAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ana")
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
-	nurse := s.Staff(t, "Nora Nurse", access.SendPortalMessage)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
+	nurse := s.Staff(t, "Nora Nurse", policy.SendPortalMessage)
 	at := "/administration/staff/" + nurse.ID
 	later := time.Now().Add(50 * time.Hour)
-	subject := access.Subject{Realm: access.RealmStaff, ID: nurse.ID, Permissions: []access.Permission{access.SendPortalMessage}}
+	subject := policy.Subject{Realm: policy.RealmStaff, ID: nurse.ID, Permissions: []policy.Permission{policy.SendPortalMessage}}
 	for range 2 {
 		if _, err := s.Desk.Compose.Send(t.Context(), subject, uuid.NewString(), compose.Request{Subject: "Later", Body: "x", SendAt: &later,
 			Recipients: directory.Selection{PortalUserIDs: []string{"ana"}}}); err != nil {
@@ -60,7 +60,7 @@ func TestDisablingInABrowser(t *testing.T) {
 	s := webtest.New(t)
 	s.NewStaff(t, "Nora Nurse")
 	b := webtest.OpenBrowser(t, s)
-	b.SignIn(s.NewStaff(t, "Ada Admin", access.ManageStaff))
+	b.SignIn(s.NewStaff(t, "Ada Admin", policy.ManageStaff))
 	b.Open("/administration/staff")
 	b.Click("Nora Nurse")
 	b.Click("Disable Nora Nurse")

@@ -13,7 +13,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory"
 	"postern/internal/events"
@@ -70,7 +70,7 @@ func TestImport(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	imported(t, s, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\n", "u.csv", portalUsersHeader+"polly,Polly,polly@example.org,true\n")
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	v.Get("/directory/import").Is(http.StatusOK).Says("Import", "up to 1 GB and 50 files", "patients.csv", "FHIR R4 bulk export", "Upload and check")
 
 	before := s.Keeps(t)
@@ -137,7 +137,7 @@ func waiting(t *testing.T, s *webtest.Site) (n int) {
 func TestWrongLines(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	before := s.Keeps(t)
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,29.2.1980,active,false\npt-2,Huck,Finn,,gone,false\n",
 		"l.csv", linksHeader+"nobody,pt-1,self,,\n")).
@@ -156,7 +156,7 @@ func TestWrongLines(t *testing.T) {
 func TestWrongUploads(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	before := s.Keeps(t)
 	for _, c := range []struct {
 		files []string
@@ -184,7 +184,7 @@ func TestWrongUploads(t *testing.T) {
 func TestImportFHIR(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v,
 		"RelatedPerson.000.ndjson", `{"resourceType":"RelatedPerson","id":"polly","patient":{"reference":"Patient/tom"},"name":[{"text":"Aunt Polly"}]}`+"\n",
 		"Patient.000.ndjson", `{"resourceType":"Patient","id":"tom","name":[{"given":["Tom"],"family":"Sawyer"}]}`+"\n")).
@@ -202,7 +202,7 @@ func TestImportFHIR(t *testing.T) {
 func TestImportFHIRWithWarnings(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v,
 		"1.Patient.NDJSON", `{"resourceType":"Patient","id":"tom","name":[{"text":"Tom"}],"telecom":[{"system":"email","value":"tom at home"}]}`+"\n",
 		"manifest.json", `{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`)).
@@ -224,7 +224,7 @@ func TestImportFHIRWithWarnings(t *testing.T) {
 func TestTheDirectoryMovesOn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,active,false\n")).Says("Patients 2 0 0")
 	imported(t, s, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,discharged,false\n")
 	page = decided(t, v, page, "import").Says("The directory has changed since you looked", "Patients 1 1 0", "pt-1 Status Discharged Active")
@@ -244,7 +244,7 @@ func TestTheDirectoryMovesOn(t *testing.T) {
 func TestAnUploadIsOnesOwn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	ada, otto := s.Staff(t, "Ada Admin", access.ImportDirectory), s.Staff(t, "Otto Other", access.ImportDirectory)
+	ada, otto := s.Staff(t, "Ada Admin", policy.ImportDirectory), s.Staff(t, "Otto Other", policy.ImportDirectory)
 	page := ended(t, ada, uploaded(t, ada, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
 	otto.Get(page.URL.Path).Says("This import is not there any more").Hides("Tom")
 	otto.Get("/directory/import").Hides("Go on with them")
@@ -252,8 +252,8 @@ func TestAnUploadIsOnesOwn(t *testing.T) {
 		otto.Post(page.URL.Path, url.Values{"do": {what}, "digest": {between(page.Body, `name="digest" value="`, `"`)}}).Says("This import is not there any more")
 	}
 	ended(t, ada, page).Says("What the files would change")
-	s.Staff(t, "Plain", access.ManageLabels).Get("/directory/import").Is(http.StatusForbidden)
-	uploaded(t, s.Staff(t, "Other", access.ManageLabels), "p.csv", patientsHeader).Is(http.StatusForbidden)
+	s.Staff(t, "Plain", policy.ManageLabels).Get("/directory/import").Is(http.StatusForbidden)
+	uploaded(t, s.Staff(t, "Other", policy.ManageLabels), "p.csv", patientsHeader).Is(http.StatusForbidden)
 }
 
 // Work that was cut short says so, and goes on from the files that are there. A day
@@ -261,7 +261,7 @@ func TestAnUploadIsOnesOwn(t *testing.T) {
 func TestWorkIsCutShort(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	before := s.Keeps(t)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
 	for state, says := range map[string]string{"checking": "Checking the files", "importing": "Importing"} {
@@ -298,7 +298,7 @@ func TestWorkIsCutShort(t *testing.T) {
 func TestAnEndInTheMiddle(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n", "u.csv", portalUsersHeader+"polly,Polly,,true\n"))
 	before := s.Keeps(t)
 	// Patients come in, and then somebody is in the way of portal users.
@@ -337,7 +337,7 @@ func TestAnEndInTheMiddle(t *testing.T) {
 func TestACommitThatFails(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
 	before := s.Keeps(t)
 	s.Exec(t, `CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$`)
@@ -355,7 +355,7 @@ func TestACommitThatFails(t *testing.T) {
 func TestPressedManyTimes(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
 	form := url.Values{"do": {"import"}, "digest": {between(page.Body, `name="digest" value="`, `"`)}}
 	var pressing sync.WaitGroup
@@ -376,7 +376,7 @@ func TestAnImportInTheClinicsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Await(t, seq)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n")).Says("Clients 1 0 0").Hides("Patients")
 }
 
@@ -384,7 +384,7 @@ func TestAnImportInTheClinicsWords(t *testing.T) {
 func TestALargeImport(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	var lines strings.Builder
 	lines.WriteString(patientsHeader)
 	for n := range 100_000 {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/web/webtest"
 )
@@ -33,7 +33,7 @@ func labelForm(typed ...string) url.Values {
 func TestPatientsBecomeClients(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	admin := s.Staff(t, "Ada Admin", access.All...)
+	admin := s.Staff(t, "Ada Admin", policy.All...)
 	ana := s.PortalUser(t, "ana")
 	admin.Get("/administration/labels").Is(http.StatusOK).
 		Says("Custom Labels", "Patient", "Portal User", "Authorized Representative", "Discharged", "Member", "How it reads", "Portal Users - Active Patients")
@@ -80,7 +80,7 @@ func TestPatientsBecomeClients(t *testing.T) {
 func TestWrongLabels(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	admin := s.Staff(t, "Ada Admin", access.ManageLabels)
+	admin := s.Staff(t, "Ada Admin", policy.ManageLabels)
 	before := s.Keeps(t)
 	long := strings.Repeat("x", 41)
 	admin.Post("/administration/labels", labelForm("patient-one", "  ", "discharged-many", long, "portal_user-one", "<script>")).
@@ -97,7 +97,7 @@ func TestWrongLabels(t *testing.T) {
 func TestTwoRenameAtOnce(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	ada, otto := s.Staff(t, "Ada Admin", access.ManageLabels), s.Staff(t, "Otto Other", access.ManageLabels)
+	ada, otto := s.Staff(t, "Ada Admin", policy.ManageLabels), s.Staff(t, "Otto Other", policy.ManageLabels)
 	otto.Post("/administration/labels", labelForm("patient-one", "Client", "patient-many", "Clients")).Is(http.StatusOK)
 	ada.Post("/administration/labels", labelForm("discharged-one", "Former", "discharged-many", "Former")).Is(http.StatusOK).
 		Holds(`value="Client"`, `value="Former"`)

@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/labels"
 	"postern/internal/web/page"
@@ -64,7 +65,7 @@ type speaker struct {
 
 func (p *Pages) speaker(r *http.Request) (speaker, error) {
 	l, err := p.kit.Labels.Current(r.Context())
-	return speaker{l, p.kit.Now().Format(time.DateOnly), access.Allow(page.Subject(r), access.SeeDirectory) == nil}, err
+	return speaker{l, p.kit.Now().Format(time.DateOnly), policy.Allow(page.Subject(r), policy.SeeDirectory) == nil}, err
 }
 
 func (s speaker) portalUsers() kind {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/web/webtest"
@@ -40,7 +40,7 @@ func TestLookThroughTheDirectory(t *testing.T) {
 		"patients.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\npt-2,Huck,Finn,,discharged,true\n",
 		"portal_users.csv", portalUsersHeader+"polly,Aunt Polly,polly@example.org,true\njim,Jim,,false\n",
 		"links.csv", linksHeader+"polly,pt-1,representative,2020-01-01,\npolly,pt-2,representative,,2021-12-31\njim,pt-2,self,2999-01-01,\n")
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 
 	v.Get("/directory/portal-users").Is(http.StatusOK).
 		Says("Portal Users", "Aunt Polly", "polly@example.org", "Active", "Not active", "None",
@@ -69,7 +69,7 @@ func TestAnAccountsState(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	if _, err := s.Desk.Gate.Invite(t.Context(), "ana"); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestSendAnInvitation(t *testing.T) {
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")
 	imported(t, s, "u.csv", portalUsersHeader+"noaddress,No Address,,true\ninactive,In Active,in@example.org,false\n")
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	v.Get("/directory/portal-users/ana").Says("Send invitation", "None is open")
 	v.Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusOK).Says("The e-mail with the link is on its way.", "Sent or handed out, and good until")
 	if s.Mails.Count() != 1 || s.Mails.ByAddress("ana@example.org") != 1 {
@@ -109,7 +109,7 @@ func TestSendAnInvitation(t *testing.T) {
 		v.Post("/directory/portal-users/"+id+"/invitation", nil).Is(http.StatusOK).Says(says)
 	}
 	v.Post("/directory/portal-users/nobody/invitation", nil).Is(http.StatusNotFound)
-	s.Staff(t, "Sam Sender", access.SendPortalMessage).Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusForbidden)
+	s.Staff(t, "Sam Sender", policy.SendPortalMessage).Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusForbidden)
 }
 
 // A long list has pages, and a person with many links has them on their own page.
@@ -123,7 +123,7 @@ func TestManyPeople(t *testing.T) {
 		fmt.Fprintf(&links, "pu-000,pt-%03d,representative,,\n", i)
 	}
 	imported(t, s, "p.csv", patientsHeader+patients.String(), "u.csv", portalUsersHeader+users.String(), "l.csv", linksHeader+links.String())
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	for _, list := range []struct{ path, one string }{{"/directory/portal-users?q=many", "User"}, {"/directory/patients?q=many", "Patient"}} {
 		page := v.Get(list.path).Is(http.StatusOK).Says("Many "+list.one+"000", "Many "+list.one+"049", "Next page").Hides("First page")
 		for range 2 {
@@ -139,7 +139,7 @@ func TestManyPeople(t *testing.T) {
 func TestAnEmptyDirectory(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Ada Admin", access.ImportDirectory)
+	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	v.Get("/directory/portal-users").Says("No portal users yet. Import them.").Holds(`href="/directory/import"`)
 	v.Get("/directory/patients").Says("No patients yet. Import them.")
 }
@@ -149,7 +149,7 @@ func TestASendersView(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")
-	v := s.Staff(t, "Sam Sender", access.SendPortalMessage)
+	v := s.Staff(t, "Sam Sender", policy.SendPortalMessage)
 	v.Get("/directory/portal-users/ana").Is(http.StatusOK).Says("Name of ana", "Given Family").Hides("/directory/patients", "Administration", "Password")
 	v.Get("/directory/portal-users").Is(http.StatusForbidden)
 	v.Get("/directory/patients").Is(http.StatusForbidden)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/page"
 )
 
@@ -31,7 +32,7 @@ type box struct {
 }
 
 // fieldOf is the id of a permission's checkbox.
-func fieldOf(p access.Permission) string { return "permission-" + string(p) }
+func fieldOf(p policy.Permission) string { return "permission-" + string(p) }
 
 func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 	staff, err := p.kit.Gate.StaffByID(r.Context(), r.PathValue("id"))
@@ -46,7 +47,7 @@ func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 
 // renderStaffInfo shows a staff member with the boxes of ticked ticked. What
 // somebody else has changed since seen is said; nil is since just now.
-func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []access.Permission, errs page.Errors) error {
+func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []policy.Permission, errs page.Errors) error {
 	words, err := p.words(r)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 	case err != nil:
 		return err
 	case errors.Is(failure, access.ErrLastAdministrator):
-		return p.renderStaffInfo(w, r, staff, ticked, nil, page.Errors{{Field: fieldOf(access.ManageStaff),
+		return p.renderStaffInfo(w, r, staff, ticked, nil, page.Errors{{Field: fieldOf(policy.ManageStaff),
 			Message: "This is the last staff member with Manage Staff. Give it to somebody else first"}})
 	case errors.Is(failure, access.ErrPermissionsChanged):
 		// What both did comes together; what each did is said.
@@ -102,7 +103,7 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 
 // permissionsChanged says what changed. Who took Manage Staff from themselves can't
 // come back here.
-func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen, ticked []access.Permission) error {
+func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen, ticked []policy.Permission) error {
 	words, err := p.words(r)
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 	}
 	to := r.URL.Path
 	if me := page.Subject(r); me.ID == r.PathValue("id") {
-		if me.Permissions = ticked; access.Allow(me, access.ChangeStaff) != nil {
+		if me.Permissions = ticked; policy.Allow(me, policy.ChangeStaff) != nil {
 			to = "/"
 		}
 	}
@@ -128,17 +129,17 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 }
 
 // known leaves out what is no permission.
-func known(names []string) []access.Permission {
-	held := []access.Permission{}
+func known(names []string) []policy.Permission {
+	held := []policy.Permission{}
 	for _, name := range names {
-		if p, err := access.ParsePermission(name); err == nil {
+		if p, err := policy.ParsePermission(name); err == nil {
 			held = append(held, p)
 		}
 	}
 	return held
 }
 
-func joined(held []access.Permission) string {
+func joined(held []policy.Permission) string {
 	names := make([]string, len(held))
 	for i, p := range held {
 		names[i] = string(p)
@@ -147,6 +148,6 @@ func joined(held []access.Permission) string {
 }
 
 // difference gives what is in all but not in some.
-func difference(all, some []access.Permission) []access.Permission {
-	return slices.DeleteFunc(slices.Clone(all), func(p access.Permission) bool { return slices.Contains(some, p) })
+func difference(all, some []policy.Permission) []policy.Permission {
+	return slices.DeleteFunc(slices.Clone(all), func(p policy.Permission) bool { return slices.Contains(some, p) })
 }

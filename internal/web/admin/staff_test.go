@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/labels"
 	"postern/internal/web/webtest"
@@ -18,8 +18,8 @@ import (
 func TestGiveAPermission(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	nurse := s.NewStaff(t, "Nora Nurse", access.SendPortalMessage)
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	nurse := s.NewStaff(t, "Nora Nurse", policy.SendPortalMessage)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 
 	admin.Get("/administration/staff").Is(http.StatusOK).
 		Says("2 staff members", "Ada Admin", "ada.admin@clinic.example", "Manage Staff", "Nora Nurse", "Send Portal Message")
@@ -69,7 +69,7 @@ func between(text, before, after string) string {
 func TestTheLastAdministrator(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 	admin.Get("/administration/staff/" + admin.ID).Says("This is you.")
 	before := s.Keeps(t)
 	admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Is(http.StatusUnprocessableEntity).
@@ -80,7 +80,7 @@ func TestTheLastAdministrator(t *testing.T) {
 	}
 
 	// With another administrator it goes, and leads away from what they may see no more.
-	other := s.NewStaff(t, "Otto Other", access.ManageStaff)
+	other := s.NewStaff(t, "Otto Other", policy.ManageStaff)
 	page := admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Says("Taken away: Manage Staff.")
 	if strings.HasPrefix(page.URL.Path, "/administration") {
 		t.Errorf("it leads to %s", page.URL)
@@ -93,8 +93,8 @@ func TestTheLastAdministrator(t *testing.T) {
 func TestTwoAdministratorsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	nurse := s.NewStaff(t, "Nora Nurse", access.SendPortalMessage, access.ReadRecord)
-	ada, otto := s.Staff(t, "Ada Admin", access.ManageStaff), s.Staff(t, "Otto Other", access.ManageStaff)
+	nurse := s.NewStaff(t, "Nora Nurse", policy.SendPortalMessage, policy.ReadRecord)
+	ada, otto := s.Staff(t, "Ada Admin", policy.ManageStaff), s.Staff(t, "Otto Other", policy.ManageStaff)
 	at := "/administration/staff/" + nurse.ID
 	const seen = "read_record,send_portal_message"
 	ada.Get(at).Holds(`name="seen" value="` + seen + `"`)
@@ -117,7 +117,7 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 func TestAddAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 	admin.Get("/administration/staff/new").Is(http.StatusOK).Says("Add a staff member", "At least 12 characters")
 	form := func(name, email, password string) url.Values {
 		return url.Values{"name": {name}, "email": {email}, "password": {password}}
@@ -159,7 +159,7 @@ func TestAddAStaffMember(t *testing.T) {
 func TestManyStaff(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 	for i := range 60 {
 		id := fmt.Sprintf("many-%02d", i)
 		s.Record(t, "operator:test", events.StaffCreated{StaffID: id, Name: fmt.Sprintf("Many %02d", i)})
@@ -174,14 +174,14 @@ func TestWhoMayAdminister(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	for _, c := range []struct {
-		permission access.Permission
+		permission policy.Permission
 		paths      []string
 	}{
-		{access.ManageStaff, []string{"/administration/staff", "/administration/staff/new", "/administration/staff/x"}},
-		{access.ManageLabels, []string{"/administration/labels"}},
+		{policy.ManageStaff, []string{"/administration/staff", "/administration/staff/new", "/administration/staff/x"}},
+		{policy.ManageLabels, []string{"/administration/labels"}},
 	} {
-		var others []access.Permission
-		for _, p := range access.All {
+		var others []policy.Permission
+		for _, p := range policy.All {
 			if p != c.permission {
 				others = append(others, p)
 			}
@@ -201,7 +201,7 @@ func TestWhoMayAdminister(t *testing.T) {
 func TestPermissionsInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	admin := s.Staff(t, "Ada Admin", access.ManageStaff)
+	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
 		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Account", Many: "Accounts"}}))
 	if err != nil {

@@ -5,14 +5,14 @@ import (
 	"slices"
 	"strings"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/web/page"
 )
 
 // permission is one as people read it.
 type permission struct {
-	access.Permission
+	policy.Permission
 	Name string
 	Hint string // what it allows
 }
@@ -33,31 +33,31 @@ func (p *Pages) words(r *http.Request) (vocabulary, error) {
 func vocabularyIn(l labels.Labels) vocabulary {
 	users, patients := page.Lower(l.PortalUser.Many), page.Lower(l.Patient.Many)
 	return vocabulary{
-		{access.SendPortalMessage, page.PermissionName(access.SendPortalMessage),
+		{policy.SendPortalMessage, page.PermissionName(policy.SendPortalMessage),
 			"Write to particular " + users + ", follow the messages, and cancel or recall them."},
-		{access.SendBulkPortalMessage, page.PermissionName(access.SendBulkPortalMessage),
+		{policy.SendBulkPortalMessage, page.PermissionName(policy.SendBulkPortalMessage),
 			"All that Send Portal Message allows, and choose whole groups, as “" + l.Group("active_patients") + "”, “" +
 				l.Group("discharged_patients") + "” and “" + l.Group("all_portal_users") + "”."},
-		{access.ReplayDeliveries, page.PermissionName(access.ReplayDeliveries),
+		{policy.ReplayDeliveries, page.PermissionName(policy.ReplayDeliveries),
 			"Plan, run and watch replays of alerts that failed, and settle parked events."},
-		{access.ReadRecord, page.PermissionName(access.ReadRecord),
+		{policy.ReadRecord, page.PermissionName(policy.ReadRecord),
 			"Read every event of what was sent, received and changed, and issue receipts. Not what messages say."},
-		{access.ManageStaff, page.PermissionName(access.ManageStaff),
+		{policy.ManageStaff, page.PermissionName(policy.ManageStaff),
 			"Add staff and say what they may do, on pages such as this one."},
-		{access.ManageLabels, page.PermissionName(access.ManageLabels),
+		{policy.ManageLabels, page.PermissionName(policy.ManageLabels),
 			"Rename " + patients + ", " + users + " and the like, everywhere and for everybody."},
-		{access.ImportDirectory, page.PermissionName(access.ImportDirectory),
+		{policy.ImportDirectory, page.PermissionName(policy.ImportDirectory),
 			"See " + patients + ", " + users + " and who is linked to whom, and import them from files."},
 	}
 }
 
 // of gives those that are held, in the order of the vocabulary.
-func (v vocabulary) of(held []access.Permission) []permission {
+func (v vocabulary) of(held []policy.Permission) []permission {
 	return slices.DeleteFunc(slices.Clone(v), func(p permission) bool { return !slices.Contains(held, p.Permission) })
 }
 
 // names puts the names of permissions in a row: "Read the Record, Manage Staff".
-func (v vocabulary) names(held []access.Permission) string {
+func (v vocabulary) names(held []policy.Permission) string {
 	var names []string
 	for _, p := range v.of(held) {
 		names = append(names, p.Name)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
@@ -156,7 +156,7 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 // An audience is some of the recipients of a selection.
 type audience struct {
 	// page gives up to limit of them after a cursor, and the cursor of the next ones.
-	page func(ctx context.Context, staff access.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
+	page func(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
 	// total is how many they are.
 	total func(directory.Counts) int
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/web/webtest"
 )
@@ -42,7 +42,7 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 	s.NewPortalUser(t, "ben")
 	s.Exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'ann'`)
 	bo := s.NewStaff(t, "Bo Berg")
-	w := compose(t, s.Staff(t, "Sam Sender", access.SendPortalMessage))
+	w := compose(t, s.Staff(t, "Sam Sender", policy.SendPortalMessage))
 	w.press("add-user:ann", nil)
 	w.press("add-user:ben", nil)
 	w.press("add-bcc:"+bo.ID, nil)
@@ -62,7 +62,7 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 	if got := letters.Header.Get("Content-Disposition"); strings.Contains(got, "ann") || !strings.Contains(got, "letters-") {
 		t.Errorf("it is saved as %s", got)
 	}
-	s.Staff(t, "Eve", access.SendPortalMessage).Get(w.at + "/letters").Is(http.StatusNotFound)
+	s.Staff(t, "Eve", policy.SendPortalMessage).Get(w.at + "/letters").Is(http.StatusNotFound)
 	if page.URL.Path != w.at+"/check" {
 		t.Errorf("the check is at %s", page.URL)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/web/webtest"
 )
@@ -24,7 +24,7 @@ func TestAddingPortalUsers(t *testing.T) {
 		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
 	s.Exec(t, `UPDATE app.patients SET given_name = 'Annika', family_name = 'Berg', status = 'discharged' WHERE patient_id = 'pt-ann'`)
 	s.FoldNames(t)
-	v := s.Staff(t, "Only One", access.SendPortalMessage)
+	v := s.Staff(t, "Only One", policy.SendPortalMessage)
 	w := compose(t, v)
 	search := func(q string) url.Values {
 		typed := text("Hello", "text")
@@ -67,14 +67,14 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	w.press("add-group:active_patients", text("Hello", "text")).Is(http.StatusOK).Says("Remove Portal Users - Active Patients")
 	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no such group")
 
-	one := s.Staff(t, "Only One", access.SendPortalMessage)
+	one := s.Staff(t, "Only One", policy.SendPortalMessage)
 	x := compose(t, one)
 	x.page.Says("Add User").Hides("Active Patients", "Discharged Patients", "All Portal Users", "add-group")
 	x.press("add-group:all_portal_users", text("Hello", "text")).Is(http.StatusForbidden)
 	one.Fragment("/messages/groups/active_patients/count").Is(http.StatusForbidden)
 
 	// And from whom the permission is taken while a draft waits.
-	if err := s.Desk.Gate.Forbid(t.Context(), "operator:test", v.ID, access.SendBulkPortalMessage); err != nil {
+	if err := s.Desk.Gate.Forbid(t.Context(), "operator:test", v.ID, policy.SendBulkPortalMessage); err != nil {
 		t.Fatal(err)
 	}
 	w.see(v.Get(w.at))

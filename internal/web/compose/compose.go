@@ -21,7 +21,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
@@ -44,7 +44,7 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	staff := func(pattern string, handle page.Handler) page.Route {
-		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(access.SendMessage), Handle: found(handle)}
+		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: page.May(policy.SendMessage), Handle: found(handle)}
 	}
 	return []page.Route{
 		staff("GET /messages/compose", p.compose),
@@ -60,7 +60,7 @@ func (p *Pages) Routes() []page.Route {
 		staff("GET /messages/drafts/{id}/letters.csv", p.lettersFile),
 		staff("GET /messages/drafts/{id}/delete", p.askToDelete),
 		staff("POST /messages/drafts/{id}/delete", p.delete),
-		{Pattern: "GET /messages/groups/{group}/count", Realm: access.RealmStaff, Actions: page.May(access.SendToGroup), Handle: p.countGroup},
+		{Pattern: "GET /messages/groups/{group}/count", Realm: policy.RealmStaff, Actions: page.May(policy.SendToGroup), Handle: p.countGroup},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -123,7 +123,7 @@ const (
 // sender may send to groups too.
 func sender(t *testing.T, s *webtest.Site) *webtest.Visitor {
 	t.Helper()
-	return s.Staff(t, "Sam Sender", access.SendPortalMessage, access.SendBulkPortalMessage)
+	return s.Staff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
 
 // A look at an empty page keeps nothing; what is saved is listed, found again as it
@@ -172,7 +172,7 @@ func TestAnothersDraftIsNotThere(t *testing.T) {
 	s.NewPortalUser(t, "ann")
 	w := compose(t, sender(t, s))
 	w.press("add-user:ann", text("Private", "text"))
-	eve := s.Staff(t, "Eve Other", access.SendPortalMessage, access.SendBulkPortalMessage)
+	eve := s.Staff(t, "Eve Other", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	for _, below := range []string{"", "/check", "/recipients", "/delete"} {
 		eve.Get(w.at + below).Is(http.StatusNotFound).Hides("Private")
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
@@ -99,7 +100,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 		return err
 	}
 	e.MoreUsers = len(e.Recipients.PortalUserIDs) - len(e.Users)
-	if access.Allow(page.Subject(r), access.SendToGroup) == nil {
+	if policy.Allow(page.Subject(r), policy.SendToGroup) == nil {
 		for _, g := range allGroups {
 			e.Offers = append(e.Offers, offer{g, l.Group(string(g)), slices.Contains(e.Recipients.Groups, g)})
 		}

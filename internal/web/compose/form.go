@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
@@ -171,7 +172,7 @@ func without[T comparable](all []T, one T) []T {
 func (p *Pages) permit(r *http.Request, f *form) error {
 	switch f.do {
 	case "add-group":
-		if err := access.Allow(page.Subject(r), access.SendToGroup); err != nil {
+		if err := policy.Allow(page.Subject(r), policy.SendToGroup); err != nil {
 			return err
 		}
 		if !slices.Contains(allGroups, directory.Group(f.what)) {

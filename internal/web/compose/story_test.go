@@ -6,15 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
 // atCompose is a browser of somebody who has signed in and begins a message.
-func atCompose(t *testing.T, s *webtest.Site, permissions ...access.Permission) *webtest.Browser {
+func atCompose(t *testing.T, s *webtest.Site, permissions ...policy.Permission) *webtest.Browser {
 	t.Helper()
 	b := webtest.OpenBrowser(t, s)
-	b.SignIn(s.NewStaff(t, "Rita Reception", append(permissions, access.SendPortalMessage)...))
+	b.SignIn(s.NewStaff(t, "Rita Reception", append(permissions, policy.SendPortalMessage)...))
 	b.Open("/messages/compose")
 	return b
 }
@@ -175,7 +175,7 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	people(t, s)
-	b := atCompose(t, s, access.SendBulkPortalMessage)
+	b := atCompose(t, s, policy.SendBulkPortalMessage)
 	b.Click("Add Recipient(s)")
 	b.Sees("Portal Users - Active Patients", "Portal Users - Discharged Patients", "All Portal Users", "3 portal users now", "0 portal users now")
 	b.Click("Add Portal Users - Active Patients")
@@ -207,7 +207,7 @@ func TestStoryAPressIsNotLost(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	people(t, s)
-	b := atCompose(t, s, access.SendPortalMessage)
+	b := atCompose(t, s, policy.SendPortalMessage)
 	b.Click("Add Recipient(s)")
 	b.Type("Add User", "adams")
 	b.Sees("Ann Adams", "Ben Adams")
@@ -239,7 +239,7 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	people(t, s)
-	b := atCompose(t, s, access.SendBulkPortalMessage)
+	b := atCompose(t, s, policy.SendBulkPortalMessage)
 	b.AccessibleAnyhow() // empty
 	b.Open("/messages/drafts")
 	b.Sees("No drafts. Compose a message.")

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
@@ -173,7 +173,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 				wrong = append(wrong, one)
 			}
 		}
-	case errors.Is(err, access.ErrForbidden) && len(d.Recipients.Groups) > 0:
+	case errors.Is(err, policy.ErrForbidden) && len(d.Recipients.Groups) > 0:
 		wrong = append(wrong, page.Error{Field: "find-user", Message: "You may not send to a group any more. Remove it from the recipients, or ask an administrator for the permission."})
 	default:
 		return nil, err

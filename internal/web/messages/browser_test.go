@@ -6,25 +6,25 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/web/webtest"
 )
 
 // atBrowser is a staff member at a browser, signed in.
-func (c *clinic) atBrowser(t *testing.T, name string, permissions ...access.Permission) (*webtest.Browser, access.Subject) {
+func (c *clinic) atBrowser(t *testing.T, name string, permissions ...policy.Permission) (*webtest.Browser, policy.Subject) {
 	t.Helper()
 	who := c.NewStaff(t, name, permissions...)
 	b := webtest.OpenBrowser(t, c.Site)
 	b.SignIn(who)
-	return b, access.Subject{Realm: access.RealmStaff, ID: who.ID, Permissions: access.All}
+	return b, policy.Subject{Realm: policy.RealmStaff, ID: who.ID, Permissions: policy.All}
 }
 
 // A message is followed while it goes out: the numbers move, nobody touches anything.
 func TestStoryFollowAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	b, sam := c.atBrowser(t, "Sam Staff", access.SendPortalMessage)
+	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage)
 	anna := c.person(t, "anna")
 	c.person(t, "bo")
 	at := time.Now().Add(5 * time.Minute)
@@ -56,7 +56,7 @@ func TestStoryFollowAMessage(t *testing.T) {
 func TestStoryABlastOnItsWay(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	b, sam := c.atBrowser(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage)
+	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	c.person(t, "anna")
 	at := time.Now().Add(24 * time.Hour)
 	id := c.sendAs(t, sam, "The practice is closed on Monday", "anna", func(r *compose.Request) { r.SendAt = &at }, everybody)
@@ -84,7 +84,7 @@ func TestStoryABlastOnItsWay(t *testing.T) {
 func TestStoryUndo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	b, sam := c.atBrowser(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage)
+	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	c.person(t, "anna")
 	hold := 600
 	id := c.sendAs(t, sam, "Too early", "", everybody, func(r *compose.Request) { r.UndoSeconds = &hold })
@@ -105,7 +105,7 @@ func TestStoryUndo(t *testing.T) {
 func TestStoryRecall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	b, sam := c.atBrowser(t, "Sam Staff", access.SendPortalMessage)
+	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage)
 	anna := c.person(t, "anna")
 	id := c.sendAs(t, sam, "Wrong file", "anna")
 	b.Open("/messages/" + id)
@@ -131,7 +131,7 @@ func TestStoryRecall(t *testing.T) {
 func TestStoryTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	b, sam := c.atBrowser(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage, access.ReadRecord)
+	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage, policy.ReadRecord)
 	b.Open("/messages")
 	b.Sees("No messages yet.")
 	b.AccessibleAnyhow()

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/web/webtest"
@@ -57,8 +57,8 @@ func TestEditAndSendAgain(t *testing.T) {
 			c := open(t)
 			c.person(t, "anna")
 			c.person(t, "bo")
-			sam := c.Staff(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage)
-			bea := c.Staff(t, "Bea Bcc", access.SendPortalMessage, access.ReadRecord)
+			sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage)
+			bea := c.Staff(t, "Bea Bcc", policy.SendPortalMessage, policy.ReadRecord)
 			document, err := c.Compose.Upload(t.Context(), sender(sam), "Consent.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 			if err != nil {
 				t.Fatal(err)
@@ -120,7 +120,7 @@ func TestEditIsRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	gone := c.delivered(t, sam, "Gone", "anna")
 	sam.Get("/messages/" + gone).Hides("Edit and send again")
 	sam.Post("/messages/"+gone+"/edit", nil).Is(http.StatusConflict).Says("Only a message that was cancelled or recalled")
@@ -141,7 +141,7 @@ func TestEditAfterAFailure(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.send(t, sam, "Next week", "anna", later(7*24*time.Hour))
 	c.Exec(t, `ALTER TABLE app.drafts RENAME TO drafts_away`)
 	sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusInternalServerError)
@@ -156,7 +156,7 @@ func TestEditAfterAFailure(t *testing.T) {
 func TestStoryNoticesEnd(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	b, sam := c.atBrowser(t, "Sam Staff", access.SendPortalMessage)
+	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage)
 	c.person(t, "anna")
 	at := time.Now().Add(5 * time.Minute)
 	id := c.sendAs(t, sam, "Consent form", "anna", func(r *compose.Request) { r.SendAt = &at })

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/messages"
 	"postern/internal/web/page"
@@ -48,7 +48,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	l := listed{Path: "/messages", Statuses: statuses}
 	which := messages.Sent
-	sends, reads := access.Allow(subject, access.SeeMessages) == nil, access.Allow(subject, access.ReadTheRecord) == nil
+	sends, reads := policy.Allow(subject, policy.SeeMessages) == nil, policy.Allow(subject, policy.ReadTheRecord) == nil
 	l.Whose = sends && reads
 	switch {
 	case !sends && !reads:

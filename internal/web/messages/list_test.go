@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 )
 
@@ -16,9 +16,9 @@ import (
 func TestNoMessagesYet(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	c.Staff(t, "Sam Staff", access.SendPortalMessage).Get("/messages").Is(http.StatusOK).
+	c.Staff(t, "Sam Staff", policy.SendPortalMessage).Get("/messages").Is(http.StatusOK).
 		Says("Messages", "No messages yet. Compose a message.").Holds(`href="/messages/compose"`).Hides("Apply filters")
-	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages").Is(http.StatusOK).Says("No messages yet.").Hides("Compose a message.")
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Is(http.StatusOK).Says("No messages yet.").Hides("Compose a message.")
 	if at := c.Staff(t, "Nobody Special").Get("/messages").Is(http.StatusOK).URL.Path; at != "/messages/bcc" {
 		t.Errorf("who may see no messages is led to %s", at)
 	}
@@ -32,7 +32,7 @@ func TestMyMessages(t *testing.T) {
 	for _, id := range []string{"anna", "bo", "cy"} {
 		c.person(t, id)
 	}
-	sam, kim := c.Staff(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage), c.Staff(t, "Kim Colleague", access.SendPortalMessage)
+	sam, kim := c.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage), c.Staff(t, "Kim Colleague", policy.SendPortalMessage)
 	c.delivered(t, sam, "Consent form", "anna bo cy")
 	c.send(t, sam, "<script>alert(1)</script>", "", everybody, later(time.Hour))
 	c.send(t, kim, "Not Sam's", "anna")
@@ -57,7 +57,7 @@ func TestTitlesNameNoSubject(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Oncology", "anna")
 	for _, path := range []string{"/messages", "/messages/" + id, "/messages/" + id + "/recipients", "/messages/" + id + "/recall"} {
 		title, _, _ := strings.Cut(sam.Get(path).Is(http.StatusOK).Body, "</title>")
@@ -72,7 +72,7 @@ func TestFilteringTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	c.delivered(t, sam, "Flu vaccine in autumn", "anna")
 	c.delivered(t, sam, "Consent form", "anna")
 	c.send(t, sam, "Flu vaccine in spring", "anna", later(time.Hour))
@@ -106,7 +106,7 @@ func TestFilteringTheList(t *testing.T) {
 // A filter that makes no sense is told what is wrong with it, and kept.
 func TestFiltersThatAreWrong(t *testing.T) {
 	t.Parallel()
-	sam := open(t).Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := open(t).Staff(t, "Sam Staff", policy.SendPortalMessage)
 	for query, want := range map[string]string{
 		"from=yesterday":                   "Enter a day as year, month and day",
 		"from=2026-05-02&until=2026-05-01": "The last day must not be before the first",
@@ -122,7 +122,7 @@ func TestPagingTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	for i := range 51 {
 		c.send(t, sam, fmt.Sprintf("Letter %d.", i), "anna", later(time.Hour))
 	}
@@ -150,7 +150,7 @@ func TestSearchingLongLists(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	c.delivered(t, sam, "Long ago", "anna")
 	c.Exec(t, `
 		INSERT INTO record.messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest,
@@ -171,14 +171,14 @@ func TestEverybodysMessages(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	c.delivered(t, sam, "From Sam", "anna")
 
-	kim := c.Staff(t, "Kim Both", access.SendPortalMessage, access.ReadRecord)
+	kim := c.Staff(t, "Kim Both", policy.SendPortalMessage, policy.ReadRecord)
 	kim.Get("/messages").Says("No messages yet.", "Sent by").Hides("From Sam")
 	kim.Get("/messages?whose=everybody").Says("From Sam", "Sam Staff").Holds(`value="everybody" selected`)
-	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages").Says("From Sam", "Sam Staff").Hides(`name="whose"`)
-	c.Staff(t, "Eve Other", access.SendPortalMessage).Get("/messages?whose=everybody").Hides("From Sam", `name="whose"`)
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Says("From Sam", "Sam Staff").Hides(`name="whose"`)
+	c.Staff(t, "Eve Other", policy.SendPortalMessage).Get("/messages?whose=everybody").Hides("From Sam", `name="whose"`)
 }
 
 // Who is Staff Bcc finds the message in a list of their own, and can change nothing.
@@ -186,7 +186,7 @@ func TestBccdToMe(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam, bea := c.Staff(t, "Sam Staff", access.SendPortalMessage), c.Staff(t, "Bea Bcc")
+	sam, bea := c.Staff(t, "Sam Staff", policy.SendPortalMessage), c.Staff(t, "Bea Bcc")
 	bea.Get("/messages/bcc").Is(http.StatusOK).Says("Bcc'd to me", "No messages. No one has named you as Staff Bcc yet.")
 	id := c.delivered(t, sam, "Quarterly letter", "anna", bcc(bea))
 	c.delivered(t, sam, "Between Sam and Anna", "anna")

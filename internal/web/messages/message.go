@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/messages"
@@ -147,7 +147,7 @@ func (p *Pages) standingOf(r *http.Request, m messages.Message) (standing, error
 		return standing{}, err
 	}
 	pauses, err := p.kit.Alerting.Pauses(r.Context())
-	own := m.Role == messages.RoleSender && access.Allow(page.Subject(r), access.SendMessage) == nil
+	own := m.Role == messages.RoleSender && policy.Allow(page.Subject(r), policy.SendMessage) == nil
 	if err != nil {
 		return standing{}, err
 	}

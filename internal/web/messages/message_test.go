@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
-	"postern/internal/messages/inbox"
+	"postern/internal/inbox"
 	"postern/internal/web/webtest"
 )
 
@@ -23,7 +23,7 @@ func TestAMessage(t *testing.T) {
 	c := open(t)
 	anna := c.person(t, "anna")
 	c.person(t, "bo")
-	sam, bea := c.Staff(t, "Sam Staff", access.SendPortalMessage), c.Staff(t, "Bea Bcc")
+	sam, bea := c.Staff(t, "Sam Staff", policy.SendPortalMessage), c.Staff(t, "Bea Bcc")
 	document, err := c.Compose.Upload(t.Context(), sender(sam), "Consent.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -62,11 +62,11 @@ func TestWhoSeesAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	bea := c.Staff(t, "Bea Bcc")
 	id := c.delivered(t, sam, "Consent form", "anna", bcc(bea))
 
-	reader := c.Staff(t, "Rea Reader", access.ReadRecord)
+	reader := c.Staff(t, "Rea Reader", policy.ReadRecord)
 	reader.Get("/messages/"+id).Is(http.StatusOK).Says("You see this message as a reader of the record", "Sam Staff", "Name of anna").
 		Hides("The text of", "Bea Bcc", "Attachments</h2>", "/recall")
 	reader.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
@@ -74,8 +74,8 @@ func TestWhoSeesAMessage(t *testing.T) {
 	reader.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine"}}).Is(http.StatusForbidden)
 	sam.Get("/messages/" + id + "/nonsense").Is(http.StatusNotFound)
 
-	both := c.Staff(t, "Kim Both", access.SendPortalMessage, access.ReadRecord)
-	other := c.Staff(t, "Eve Other", access.SendPortalMessage)
+	both := c.Staff(t, "Kim Both", policy.SendPortalMessage, policy.ReadRecord)
+	other := c.Staff(t, "Eve Other", policy.SendPortalMessage)
 	for _, path := range []string{"", "/progress", "/recipients", "/recipients.csv"} {
 		other.Get("/messages/" + id + path).Is(http.StatusNotFound)
 		other.Get("/messages/" + uuid.NewString() + path).Is(http.StatusNotFound)
@@ -95,7 +95,7 @@ func TestUndo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.send(t, sam, "Too early", "anna", undo(600))
 	sam.Get("/messages/"+id).Is(http.StatusOK).
 		Says("About to go out", "The message goes out in", "seconds.", "Undo sending", "Not yet").
@@ -114,7 +114,7 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.send(t, sam, "Next week", "anna", later(7*24*time.Hour))
 	sam.Get("/messages/"+id).Says("Scheduled", "The message goes out", "Cancel sending").Hides("hx-get=\"/messages", "Undo")
 	sam.Get("/messages/" + id + "/recall").Says("This message can't be recalled")
@@ -127,7 +127,7 @@ func TestUndoTooLate(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Gone", "anna")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusConflict).
 		Says("There is a problem", "It is too late to cancel this message", "You can recall it instead", "Delivered to all recipients", "Recall")
@@ -140,7 +140,7 @@ func TestRecall(t *testing.T) {
 	c := open(t)
 	anna := c.person(t, "anna")
 	c.person(t, "bo")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Wrong file", "anna bo")
 	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("None of the 2 recipients has opened it.", "It goes on the record as you type it")
 	if err := c.reads(t, anna, id); err != nil {
@@ -174,7 +174,7 @@ func TestProgressMovesByItself(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.send(t, sam, "On its way", "anna", later(5*time.Minute))
 	at := "/messages/" + id + "/progress?seen="
 	sam.Get("/messages/" + id).Holds(`hx-get="` + at + `scheduled-0-true"`)
@@ -204,12 +204,12 @@ func TestAnErasedMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
 	c.Erase(t, uuid.MustParse(id))
 	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content was erased", "What this message said was erased", "1 of 1").Hides("Forgotten")
 	sam.Get("/messages").Says("(The content was erased)").Hides("Forgotten")
-	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content was erased")
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content was erased")
 }
 
 // Content that can't be found is missing and not erased, and every page says so.
@@ -217,13 +217,13 @@ func TestAMessageWhoseContentIsMissing(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
 	c.Lose(t, uuid.MustParse(id))
 	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content is missing", "It was not erased", "1 of 1").Hides("Forgotten", "was erased.")
 	sam.Get("/messages").Says("(The content is missing)").Hides("Forgotten")
 	sam.Get("/worklists/unread?days=0").Says("(The content is missing)").Hides("Forgotten")
-	c.Staff(t, "Rea Reader", access.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content is missing")
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content is missing")
 
 	// Without its body the rest is shown.
 	id = c.delivered(t, sam, "Half of it", "anna")

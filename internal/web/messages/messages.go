@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/web/page"
 )
@@ -37,29 +37,29 @@ const section = "messages"
 
 // mayTrack are the actions for which somebody may look at messages; at which ones
 // is decided one by one.
-var mayTrack = page.May(access.SeeMessages, access.ReadTheRecord, access.SeeBcc)
+var mayTrack = page.May(policy.SeeMessages, policy.ReadTheRecord, policy.SeeBcc)
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	return []page.Route{
-		{Pattern: "GET /messages", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.list},
-		{Pattern: "GET /messages/bcc", Realm: access.RealmStaff, Actions: page.May(access.SeeBcc), Handle: p.bcc},
-		{Pattern: "GET /messages/{id}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.message},
-		{Pattern: "GET /messages/{id}/{part}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
+		{Pattern: "GET /messages", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.list},
+		{Pattern: "GET /messages/bcc", Realm: policy.RealmStaff, Actions: page.May(policy.SeeBcc), Handle: p.bcc},
+		{Pattern: "GET /messages/{id}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.message},
+		{Pattern: "GET /messages/{id}/{part}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
 			"progress": p.progress, "recipients": p.recipients, "recipients.csv": p.export, "recall": p.askRecall})},
-		{Pattern: "GET /worklists/unread", Realm: access.RealmStaff, Actions: page.May(access.SeeMessages), Handle: p.unread},
-		{Pattern: "GET " + noEmailAt, Realm: access.RealmStaff, Actions: page.May(access.SendMessage, access.SeeDirectory), Handle: p.noEmail},
-		{Pattern: "POST /messages/{id}/{part}", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
+		{Pattern: "GET /worklists/unread", Realm: policy.RealmStaff, Actions: page.May(policy.SeeMessages), Handle: p.unread},
+		{Pattern: "GET " + noEmailAt, Realm: policy.RealmStaff, Actions: page.May(policy.SendMessage, policy.SeeDirectory), Handle: p.noEmail},
+		{Pattern: "POST /messages/{id}/{part}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
 			"cancel": sending(p.cancel), "recall": sending(p.recall), "edit": sending(p.edit), "recipients": p.kit.Ask})},
-		{Pattern: "POST /messages", Realm: access.RealmStaff, Actions: mayTrack, Handle: p.kit.Ask},
-		{Pattern: "POST /messages/bcc", Realm: access.RealmStaff, Actions: page.May(access.SeeBcc), Handle: p.kit.Ask},
+		{Pattern: "POST /messages", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.kit.Ask},
+		{Pattern: "POST /messages/bcc", Realm: policy.RealmStaff, Actions: page.May(policy.SeeBcc), Handle: p.kit.Ask},
 	}
 }
 
 // sending lets those act alone who may send.
 func sending(handle page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := access.Allow(page.Subject(r), access.SendMessage); err != nil {
+		if err := policy.Allow(page.Subject(r), policy.SendMessage); err != nil {
 			return err
 		}
 		return handle(w, r)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -39,7 +39,7 @@ func received(t *testing.T, c *clinic, sam *webtest.Visitor) (id string) {
 func TestRecipients(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := received(t, c, sam)
 	at := "/messages/" + id + "/recipients"
 	sam.Get(at).Is(http.StatusOK).Says("Recipients", "Name of anna", "Alerted", "Name of bo", "Skipped: no e-mail address", "Not opened",
@@ -89,7 +89,7 @@ func TestRecipients(t *testing.T) {
 	c.Exec(t, `UPDATE record.chunks SET alert_reason = 'the account is not active' WHERE message_id = $1 AND alert_state = 'skipped'`, id)
 	c.Exec(t, `UPDATE record.alert_exceptions SET reason = 'the account is not active' WHERE message_id = $1 AND state = 'skipped'`, id)
 	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Skipped").Hides("without an e-mail address")
-	director := c.Staff(t, "Dee Director", access.ReadRecord, access.ImportDirectory)
+	director := c.Staff(t, "Dee Director", policy.ReadRecord, policy.ImportDirectory)
 	director.Get(at).Holds(`href="/directory/portal-users/anna"`)
 }
 
@@ -97,7 +97,7 @@ func TestRecipients(t *testing.T) {
 func TestExportingRecipients(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := received(t, c, sam)
 	file := sam.Get("/messages/" + id + "/recipients.csv").Is(http.StatusOK)
 	if got, want := file.Header.Get("Content-Disposition"), `attachment; filename="recipients-`+id+`.csv"`; got != want {
@@ -142,7 +142,7 @@ func TestExportingRecipients(t *testing.T) {
 func TestALargeListOfRecipients(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	c.person(t, "anna")
 	id := c.delivered(t, sam, "To all", "anna")
 	c.fill(t, id, 4500)
@@ -195,7 +195,7 @@ func (c *clinic) fill(t *testing.T, id string, n int) {
 func TestNoWorkingEmail(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	sam := c.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("No one is without a working e-mail address")
 	for _, id := range []string{"anna", "bo", "cy", "dee"} {
 		c.person(t, id)
@@ -210,5 +210,5 @@ func TestNoWorkingEmail(t *testing.T) {
 		Hides("Name of anna", "Name of dee")
 	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name) SELECT true, 'more-' || n, 'More ' || n FROM generate_series(1, 60) n`)
 	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("More 48").Hides("More 49", "First page")
-	c.Staff(t, "Rita Reviewer", access.ReadRecord).Get("/worklists/no-email").Is(http.StatusForbidden)
+	c.Staff(t, "Rita Reviewer", policy.ReadRecord).Get("/worklists/no-email").Is(http.StatusForbidden)
 }

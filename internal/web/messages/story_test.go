@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/web/webtest"
@@ -25,18 +25,18 @@ func open(t *testing.T) *clinic {
 }
 
 // sender is what a visitor who may send is to those below the pages.
-func sender(v *webtest.Visitor) access.Subject {
-	return access.Subject{Realm: access.RealmStaff, ID: v.ID, Permissions: access.All}
+func sender(v *webtest.Visitor) policy.Subject {
+	return policy.Subject{Realm: policy.RealmStaff, ID: v.ID, Permissions: policy.All}
 }
 
 // person is a portal user who does not come to the pages.
-func (c *clinic) person(t *testing.T, id string) access.Subject {
+func (c *clinic) person(t *testing.T, id string) policy.Subject {
 	t.Helper()
 	return c.System.PortalUser(t, id)
 }
 
 // reads has a portal user open a message.
-func (c *clinic) reads(t *testing.T, who access.Subject, id string) error {
+func (c *clinic) reads(t *testing.T, who policy.Subject, id string) error {
 	t.Helper()
 	_, err := c.Desk.Inbox.Open(t.Context(), who, uuid.MustParse(id))
 	c.Settle(t)
@@ -60,7 +60,7 @@ func (c *clinic) send(t *testing.T, v *webtest.Visitor, subject string, to strin
 	return c.sendAs(t, sender(v), subject, to, changes...)
 }
 
-func (c *clinic) sendAs(t *testing.T, staff access.Subject, subject string, to string, changes ...change) string {
+func (c *clinic) sendAs(t *testing.T, staff policy.Subject, subject string, to string, changes ...change) string {
 	t.Helper()
 	request := compose.Request{Subject: subject, Body: "The text of " + subject + ".",
 		Recipients: directory.Selection{PortalUserIDs: strings.Fields(to)}}

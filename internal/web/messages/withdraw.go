@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/events"
 	"postern/internal/messages"
@@ -15,7 +15,7 @@ import (
 // own gives the message of the address to its sender alone, while they may send.
 func (p *Pages) own(r *http.Request) (messages.Message, error) {
 	m, err := p.visible(r)
-	if err == nil && (m.Role != messages.RoleSender || access.Allow(page.Subject(r), access.SendMessage) != nil) {
+	if err == nil && (m.Role != messages.RoleSender || policy.Allow(page.Subject(r), policy.SendMessage) != nil) {
 		err = messages.ErrNotFound
 	}
 	return m, err

@@ -9,7 +9,7 @@ package operations
 import (
 	"embed"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/page"
 )
 
@@ -32,16 +32,16 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	route := func(pattern string, action access.Action, handle page.Handler) page.Route {
-		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(action), Handle: handle}
+	route := func(pattern string, action policy.Action, handle page.Handler) page.Route {
+		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: page.May(action), Handle: handle}
 	}
 	return []page.Route{
-		route("GET /operations", access.Replay, p.overview),
-		route("GET /operations/messages", access.Replay, p.messages),
-		route("POST /operations/alerting/{change}", access.Replay, p.switchAlerting),
-		route("GET /operations/parked", access.SettleParked, p.parkedList),
-		route("POST /operations/parked", access.SettleParked, p.retryAll),
-		route("GET /operations/parked/{id}", access.SettleParked, p.parkedEvent),
-		route("POST /operations/parked/{id}/{decision}", access.SettleParked, p.decide),
+		route("GET /operations", policy.Replay, p.overview),
+		route("GET /operations/messages", policy.Replay, p.messages),
+		route("POST /operations/alerting/{change}", policy.Replay, p.switchAlerting),
+		route("GET /operations/parked", policy.SettleParked, p.parkedList),
+		route("POST /operations/parked", policy.SettleParked, p.retryAll),
+		route("GET /operations/parked/{id}", policy.SettleParked, p.parkedEvent),
+		route("POST /operations/parked/{id}/{decision}", policy.SettleParked, p.decide),
 	}
 }

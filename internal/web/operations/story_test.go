@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/notify/sendgridfake"
@@ -30,8 +30,8 @@ type clinic struct {
 func open(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{Site: webtest.New(t)}
-	c.olga = c.Staff(t, "Olga Operator", access.ReplayDeliveries)
-	c.sam = c.Staff(t, "Sam Staff", access.SendPortalMessage, access.SendBulkPortalMessage)
+	c.olga = c.Staff(t, "Olga Operator", policy.ReplayDeliveries)
+	c.sam = c.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	return c
 }
 
@@ -51,7 +51,7 @@ func (c *clinic) blast(t *testing.T) uuid.UUID {
 func (c *clinic) send(t *testing.T, to directory.Selection) uuid.UUID {
 	t.Helper()
 	now := 0
-	sent, err := c.Compose.Send(t.Context(), access.Subject{Realm: access.RealmStaff, ID: c.sam.ID, Permissions: access.All}, uuid.NewString(),
+	sent, err := c.Compose.Send(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: c.sam.ID, Permissions: policy.All}, uuid.NewString(),
 		compose.Request{Subject: "Our entrance moves", Body: "To the garden.", Recipients: to, UndoSeconds: &now})
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestTheSwitchIsAsThingsStand(t *testing.T) {
 	c.olga.Fragment(renewed(t, before)).Is(http.StatusOK).Says("the wrong list", "Resume all alerting", "Consumers of the record").
 		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `hx-swap-oob="true">`)
 	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Consumers of the record").Hides("hx-swap-oob", "<form")
-	c.Staff(t, "Kim Colleague", access.ReplayDeliveries).Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK)
+	c.Staff(t, "Kim Colleague", policy.ReplayDeliveries).Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK)
 	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Pause alerting").Hides("the wrong list", "Alerting is paused").
 		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`)
 }
@@ -189,7 +189,7 @@ func TestOneMessageIsPaused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.people(t, "p", 10)
-	both := c.Staff(t, "Kim Both", access.ReplayDeliveries, access.ReadRecord)
+	both := c.Staff(t, "Kim Both", policy.ReplayDeliveries, policy.ReadRecord)
 	for range 4 { // until the worker puts the chunk off
 		c.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable))
 	}

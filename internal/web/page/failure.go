@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/inbound"
 	"postern/internal/labels"
@@ -18,11 +19,11 @@ var own = MustParse(base)
 // fail renders an error. The kinds of errors are those of the API: what it answers
 // 404 to is not found here either.
 func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, access.ErrUnauthenticated) {
+	if errors.Is(err, policy.ErrUnauthenticated) {
 		k.toSignIn(w, r)
 		return
 	}
-	if errors.Is(err, access.ErrFactorDue) {
+	if errors.Is(err, policy.ErrFactorDue) {
 		_ = k.Redirect(w, r, "/account", "")
 		return
 	}
@@ -35,7 +36,7 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header()[name] = values
 	}
 	f := failure{Problem: p}
-	if denied := (access.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
+	if denied := (policy.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
 		f.Detail, f.Missing = "", PermissionName(denied.Missing)
 	}
 	if err := k.Render(w, r, own, f.view(r)); err != nil { // as when the labels can't be read, because Postgres is away
@@ -124,7 +125,7 @@ func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
 // was asked for.
 func (k *Kit) toSignIn(w http.ResponseWriter, r *http.Request) {
 	to := "/sign-in"
-	if realmOf(r.Context()) == access.RealmPortalUser {
+	if realmOf(r.Context()) == policy.RealmPortalUser {
 		to = "/portal/sign-in"
 	}
 	ask := url.Values{}

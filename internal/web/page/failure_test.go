@@ -8,7 +8,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/page"
 	"postern/internal/web/static"
 	"postern/internal/web/webtest"
@@ -22,17 +22,17 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 	mux := http.NewServeMux()
 	for pattern, err := range map[string]error{
 		"/broken": errors.New("a wire came off"), "/away": context.DeadlineExceeded,
-		"/forbidden": access.Forbidden{Action: access.SendToGroup, Missing: access.SendBulkPortalMessage}} {
-		kit.Mount(mux, page.Route{Pattern: pattern, Realm: access.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { return err }})
+		"/forbidden": policy.Forbidden{Action: policy.SendToGroup, Missing: policy.SendBulkPortalMessage}} {
+		kit.Mount(mux, page.Route{Pattern: pattern, Realm: policy.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { return err }})
 	}
-	kit.Mount(mux, page.Route{Pattern: "/panic", Realm: access.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { panic("a wire came off") }})
+	kit.Mount(mux, page.Route{Pattern: "/panic", Realm: policy.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { panic("a wire came off") }})
 	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
 	mux.Handle("/", s.Pages)
 	server := httptest.NewServer(kit.Protect(mux))
 	t.Cleanup(server.Close)
 	s.Base = server.URL
 
-	sam := s.Staff(t, "Sam Staff", access.SendPortalMessage)
+	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	in := []string{"Sam Staff", "Patient Portal Message", "Sign out"}
 	sam.Get("/nowhere").Is(http.StatusNotFound).Says(in...).Says("Page not found", "look for it by Global Search")
 	sam.Get("/messages/nothing").Is(http.StatusNotFound).Says(in...).Says("look for it by Global Search")

@@ -1,7 +1,7 @@
 package page
 
 import (
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 )
 
@@ -14,7 +14,7 @@ type Item struct {
 
 // navigation is what the reader may see of everything.
 func navigation(f *Frame) []Item {
-	if f.Realm == access.RealmPortalUser {
+	if f.Realm == policy.RealmPortalUser {
 		return []Item{
 			{Text: "Messages", Href: "/portal", Current: f.Section == "messages"},
 			{Text: "Account", Href: "/portal/account", Current: f.Section == "account"},
@@ -25,16 +25,16 @@ func navigation(f *Frame) []Item {
 		return []Item{account}
 	}
 	var items []Item
-	if f.May(access.SeeMessages) || f.May(access.ReadTheRecord) {
+	if f.May(policy.SeeMessages) || f.May(policy.ReadTheRecord) {
 		items = append(items, Item{Text: "Messages", Href: "/messages", Current: f.Section == "messages"})
 	} else {
 		items = append(items, Item{Text: "Messages", Href: "/messages/bcc", Current: f.Section == "messages"})
 	}
-	if f.May(access.SendMessage) {
+	if f.May(policy.SendMessage) {
 		items = append(items, Item{Text: "Compose", Current: f.Section == "compose",
 			Menu: []Item{{Text: f.L.Patient.One + " Portal Message", Href: "/messages/compose"}}})
 	}
-	if f.May(access.ReadTheRecord) {
+	if f.May(policy.ReadTheRecord) {
 		items = append(items, Item{Text: "Record", Href: "/record", Current: f.Section == "record"})
 	}
 	if operations := operations(f); len(operations) > 0 {
@@ -48,8 +48,8 @@ func navigation(f *Frame) []Item {
 
 // Home is where somebody of the staff begins whose messages are none: at the first
 // place that the navigation leads to besides, their account apart.
-func Home(subject access.Subject) string {
-	items := navigation(&Frame{Realm: access.RealmStaff, Me: &subject, L: labels.Default()})
+func Home(subject policy.Subject) string {
+	items := navigation(&Frame{Realm: policy.RealmStaff, Me: &subject, L: labels.Default()})
 	if len(items) < 3 {
 		return items[0].Href
 	}
@@ -60,15 +60,15 @@ func Home(subject access.Subject) string {
 func administration(f *Frame) (items []Item) {
 	for _, one := range []struct {
 		item    Item
-		actions []access.Action
+		actions []policy.Action
 	}{
-		{Item{Text: "Staff", Href: "/administration/staff"}, May(access.ChangeStaff)},
-		{Item{Text: "Custom Labels", Href: "/administration/labels"}, May(access.ChangeLabels)},
-		{Item{Text: f.L.PortalUser.Many, Href: "/directory/portal-users"}, May(access.SeeDirectory)},
-		{Item{Text: f.L.Patient.Many, Href: "/directory/patients"}, May(access.SeeDirectory)},
-		{Item{Text: "Import", Href: "/directory/import"}, May(access.Import)},
-		{Item{Text: "No working e-mail", Href: "/worklists/no-email"}, May(access.SeeDirectory)},
-		{Item{Text: "Erasures", Href: "/record/erasures"}, May(access.EraseContent)},
+		{Item{Text: "Staff", Href: "/administration/staff"}, May(policy.ChangeStaff)},
+		{Item{Text: "Custom Labels", Href: "/administration/labels"}, May(policy.ChangeLabels)},
+		{Item{Text: f.L.PortalUser.Many, Href: "/directory/portal-users"}, May(policy.SeeDirectory)},
+		{Item{Text: f.L.Patient.Many, Href: "/directory/patients"}, May(policy.SeeDirectory)},
+		{Item{Text: "Import", Href: "/directory/import"}, May(policy.Import)},
+		{Item{Text: "No working e-mail", Href: "/worklists/no-email"}, May(policy.SeeDirectory)},
+		{Item{Text: "Erasures", Href: "/record/erasures"}, May(policy.EraseContent)},
 	} {
 		for _, action := range one.actions {
 			if f.May(action) {
@@ -94,11 +94,11 @@ func (f Frame) Administration(href string) []Item {
 func operations(f *Frame) (items []Item) {
 	for _, one := range []struct {
 		item    Item
-		actions []access.Action
+		actions []policy.Action
 	}{
-		{Item{Text: "Overview", Href: "/operations"}, May(access.Replay, access.SettleParked)},
-		{Item{Text: "Replays", Href: "/operations/replays"}, May(access.Replay)},
-		{Item{Text: "Parked events", Href: "/operations/parked"}, May(access.SettleParked)},
+		{Item{Text: "Overview", Href: "/operations"}, May(policy.Replay, policy.SettleParked)},
+		{Item{Text: "Replays", Href: "/operations/replays"}, May(policy.Replay)},
+		{Item{Text: "Parked events", Href: "/operations/parked"}, May(policy.SettleParked)},
 	} {
 		for _, action := range one.actions {
 			if f.May(action) {
@@ -123,17 +123,17 @@ func (f Frame) Operations(href string) []Item {
 // Messages is the navigation among the lists of messages, of which href is the
 // current one.
 func (f Frame) Messages(href string) (items []Item) {
-	if f.May(access.SeeMessages) || f.May(access.ReadTheRecord) {
+	if f.May(policy.SeeMessages) || f.May(policy.ReadTheRecord) {
 		items = append(items, Item{Text: "Messages", Href: "/messages"})
 	}
-	if f.May(access.SendMessage) {
+	if f.May(policy.SendMessage) {
 		items = append(items, Item{Text: "Drafts", Href: "/messages/drafts"})
 	}
-	if f.May(access.SeeMessages) {
+	if f.May(policy.SeeMessages) {
 		items = append(items, Item{Text: "Not opened yet", Href: "/worklists/unread"})
 	}
 	items = append(items, Item{Text: "Bcc'd to me", Href: "/messages/bcc"})
-	if f.May(access.SendMessage) {
+	if f.May(policy.SendMessage) {
 		items = append(items, Item{Text: "No working e-mail", Href: "/worklists/no-email"})
 	}
 	for i := range items {

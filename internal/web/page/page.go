@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/desk"
 	"postern/internal/inbound"
@@ -34,10 +35,10 @@ type Route struct {
 	// Pattern is one of http.ServeMux: "GET /messages/{id}".
 	Pattern string
 	// Realm is whose session is looked at. With [Anybody], nobody's is.
-	Realm access.Realm
+	Realm policy.Realm
 	// Actions are what one must be allowed, at least one of them. Without any,
 	// nobody need be signed in: [Frame].Me may be nil.
-	Actions []access.Action
+	Actions []policy.Action
 	// Takes is what is read of a body, once it is known that they may come: the zero
 	// value is a small form. Forms with files are for a handler to read, part by part.
 	Takes  inbound.Body
@@ -45,19 +46,19 @@ type Route struct {
 }
 
 // Anybody is the realm of a page that looks at no session.
-const Anybody access.Realm = ""
+const Anybody policy.Realm = ""
 
 // May is short for the actions of a route.
-func May(actions ...access.Action) []access.Action { return actions }
+func May(actions ...policy.Action) []policy.Action { return actions }
 
 // Mount adds routes to a mux.
 func (k *Kit) Mount(mux *http.ServeMux, routes ...Route) {
 	for _, route := range routes {
 		h := k.serve(route)
 		switch route.Realm {
-		case access.RealmStaff:
+		case policy.RealmStaff:
 			h = k.Gate.Staff(h)
-		case access.RealmPortalUser:
+		case policy.RealmPortalUser:
 			h = k.Gate.Portal(h)
 		}
 		mux.Handle(route.Pattern, h)
@@ -117,7 +118,7 @@ func allow(r *http.Request, route Route) error {
 	}
 	var first error
 	for _, action := range route.Actions {
-		err := access.Allow(subject, action)
+		err := policy.Allow(subject, action)
 		if err == nil {
 			return nil
 		}
@@ -129,7 +130,7 @@ func allow(r *http.Request, route Route) error {
 }
 
 // Subject is who makes a request that a route let through for its actions.
-func Subject(r *http.Request) access.Subject {
+func Subject(r *http.Request) policy.Subject {
 	subject, err := access.SubjectFrom(r.Context())
 	if err != nil {
 		panic(err) // the route names no actions, and so let anybody through

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/page"
 	"postern/internal/web/static"
 	"postern/internal/web/webtest"
@@ -29,8 +29,8 @@ func withParts(t *testing.T) *webtest.Site {
 	}
 	mux := http.NewServeMux()
 	kit.Mount(mux,
-		page.Route{Pattern: "GET /parts", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: show(nil)},
-		page.Route{Pattern: "POST /parts", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: show(page.Errors{
+		page.Route{Pattern: "GET /parts", Realm: policy.RealmStaff, Actions: page.May(policy.Search), Handle: show(nil)},
+		page.Route{Pattern: "POST /parts", Realm: policy.RealmStaff, Actions: page.May(policy.Search), Handle: show(page.Errors{
 			{Field: "subject", Message: "Write a subject"}, {Field: "message", Message: "Write a message"}})})
 	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
 	mux.Handle("/", s.Pages)
@@ -45,7 +45,7 @@ func TestPartsOfPages(t *testing.T) {
 	t.Parallel()
 	s := withParts(t)
 	b := webtest.OpenBrowser(t, s)
-	b.SignIn(s.NewStaff(t, "Sam Staff", access.SendPortalMessage, access.ManageLabels, access.ManageStaff))
+	b.SignIn(s.NewStaff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels, policy.ManageStaff))
 	b.Open("/parts")
 	b.AccessibleAnyhow()
 	b.Screenshot("parts")

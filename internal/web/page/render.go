@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/notify/pause"
 )
@@ -84,8 +85,8 @@ func (e Errors) Of(field string) string {
 // Frame is the dot of every page.
 type Frame struct {
 	View
-	Realm  access.Realm
-	Me     *access.Subject // nil: nobody is signed in
+	Realm  policy.Realm
+	Me     *policy.Subject // nil: nobody is signed in
 	L      labels.Labels
 	Nav    []Item
 	Notice string // what the request before this one did
@@ -100,8 +101,8 @@ type Frame struct {
 }
 
 // May says whether the reader may do an action.
-func (f Frame) May(action access.Action) bool {
-	return f.Me != nil && access.Allow(*f.Me, action) == nil
+func (f Frame) May(action policy.Action) bool {
+	return f.Me != nil && policy.Allow(*f.Me, action) == nil
 }
 
 // Render answers with a page.
@@ -152,7 +153,7 @@ func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, err
 		return f, nil
 	}
 	subject, err := access.SubjectFrom(r.Context())
-	if errors.Is(err, access.ErrUnauthenticated) {
+	if errors.Is(err, policy.ErrUnauthenticated) {
 		return f, nil
 	}
 	if err != nil {
@@ -162,7 +163,7 @@ func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, err
 	f.Me, f.Left, f.Most = &subject, int(left.Seconds()), int(most.Seconds())
 	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
 	f.Nav = navigation(f)
-	if f.May(access.Replay) {
+	if f.May(policy.Replay) {
 		f.Pauses, err = k.Alerting.Pauses(r.Context())
 	}
 	return f, err
@@ -170,12 +171,12 @@ func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, err
 
 type contextKey struct{}
 
-func withRealm(ctx context.Context, realm access.Realm) context.Context {
+func withRealm(ctx context.Context, realm policy.Realm) context.Context {
 	return context.WithValue(ctx, contextKey{}, realm)
 }
 
-func realmOf(ctx context.Context) access.Realm {
-	realm, _ := ctx.Value(contextKey{}).(access.Realm)
+func realmOf(ctx context.Context) policy.Realm {
+	realm, _ := ctx.Value(contextKey{}).(policy.Realm)
 	return realm
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -20,7 +20,7 @@ func TestWordsStandInNoAddress(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ann")
-	sam := s.Staff(t, "Sam Staff", access.SendPortalMessage, access.ImportDirectory)
+	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ImportDirectory)
 	for path, says := range map[string]string{
 		"/search": "Name of ann", "/directory/portal-users": "Name of ann", "/directory/patients": "No patient fits these words", "/messages": "No message matches", "/messages/bcc": "No message matches"} {
 		found := sam.Post(path, url.Values{"q": {"ann"}, "from": {"", "2026-01-01"}}).Is(http.StatusOK).Says(says).Holds(`value="ann"`)
@@ -30,7 +30,7 @@ func TestWordsStandInNoAddress(t *testing.T) {
 		if again := sam.Get(found.URL.RequestURI()); untimed.ReplaceAllString(again.Text(), "") != untimed.ReplaceAllString(found.Text(), "") {
 			t.Errorf("%s is another page when it is come back to: %s", path, again.Text())
 		}
-		s.Staff(t, "Eve Else"+path, access.SendPortalMessage, access.ImportDirectory).Get(found.URL.RequestURI()).Is(http.StatusOK).Hides(`value="ann"`)
+		s.Staff(t, "Eve Else"+path, policy.SendPortalMessage, policy.ImportDirectory).Get(found.URL.RequestURI()).Is(http.StatusOK).Hides(`value="ann"`)
 		if none := sam.Post(path, url.Values{"q": {""}}); none.URL.RequestURI() != path {
 			t.Errorf("no words lead to %s", none.URL)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/web/page"
 )
@@ -60,7 +61,7 @@ func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error 
 	if err := p.kit.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
 		return err
 	}
-	if err := p.kit.Gate.SignOut(r.Context(), access.RealmPortalUser); err != nil {
+	if err := p.kit.Gate.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
 		return err
 	}
 	return p.kit.Redirect(w, r, "/portal/sign-in", "You are signed out on all your devices.")

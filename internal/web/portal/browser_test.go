@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/web/webtest"
 )
@@ -48,7 +48,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	c := newClinic(t)
 	c.System.PortalUser(t, "pu-1")
 	c.Exec(t, `UPDATE app.portal_users SET name = 'Karl Haddad'`)
-	staff := access.Subject{Realm: access.RealmStaff, ID: "s", Permissions: []access.Permission{access.ImportDirectory}}
+	staff := policy.Subject{Realm: policy.RealmStaff, ID: "s", Permissions: []policy.Permission{policy.ImportDirectory}}
 	if err := c.Desk.Letters.Invite(t.Context(), staff, "pu-1"); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
-	"postern/internal/messages/inbox"
+	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
 

@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
-	"postern/internal/messages/inbox"
+	"postern/internal/access/policy"
+	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
 
@@ -49,7 +49,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST /portal/account/sign-out-everywhere", Handle: p.signOutEverywhere},
 	}
 	for i := range routes {
-		routes[i].Realm, routes[i].Actions = access.RealmPortalUser, page.May(access.ReadInbox)
+		routes[i].Realm, routes[i].Actions = policy.RealmPortalUser, page.May(policy.ReadInbox)
 		routes[i].Handle = p.said(routes[i].Handle)
 	}
 	return routes

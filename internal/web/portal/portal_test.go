@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory"
@@ -27,13 +27,13 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 type clinic struct {
 	*webtest.Site
 	t   *testing.T
-	ada access.Subject
+	ada policy.Subject
 }
 
 func newClinic(t *testing.T) clinic {
 	t.Helper()
 	s := webtest.New(t)
-	return clinic{s, t, s.System.Staff(t, "Ada Brook", access.SendPortalMessage)}
+	return clinic{s, t, s.System.Staff(t, "Ada Brook", policy.SendPortalMessage)}
 }
 
 // message is what Ada sends.

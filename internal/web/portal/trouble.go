@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/web/page"
 )
@@ -51,7 +51,7 @@ func (p *Pages) said(next page.Handler) page.Handler {
 			return errAhead
 		}
 		err := next(w, r)
-		if err == nil || errors.Is(err, access.ErrUnauthenticated) {
+		if err == nil || errors.Is(err, policy.ErrUnauthenticated) {
 			return err
 		}
 		problem := p.kit.Problem(r, err)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
 	"postern/internal/web/page"
@@ -30,8 +30,8 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	return []page.Route{{Pattern: "GET /record/receipts/{message}/{portal_user}", Realm: access.RealmStaff,
-		Actions: page.May(access.ReadTheRecord), Handle: p.receipt}}
+	return []page.Route{{Pattern: "GET /record/receipts/{message}/{portal_user}", Realm: policy.RealmStaff,
+		Actions: page.May(policy.ReadTheRecord), Handle: p.receipt}}
 }
 
 // shown is what the page shows; Signed are the lines of the checkpoint.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/events"
 )
 
@@ -19,9 +19,9 @@ const why = "It went to the wrong person."
 func TestTwoAdministratorsErase(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	ann := c.Site.Staff(t, "Ann Admin", access.ManageStaff)
-	ben := c.Site.Staff(t, "Ben Admin", access.ManageStaff)
-	wendy := c.Site.Staff(t, "Wendy Too", access.SendPortalMessage, access.ReadRecord)
+	ann := c.Site.Staff(t, "Ann Admin", policy.ManageStaff)
+	ben := c.Site.Staff(t, "Ben Admin", policy.ManageStaff)
+	wendy := c.Site.Staff(t, "Wendy Too", policy.SendPortalMessage, policy.ReadRecord)
 
 	ann.Get("/search?q=erasures").Holds(`href="/record/erasures"`)
 	ann.Get("/record/erasures").Is(http.StatusOK).Says("6 years", "Nobody has asked").Holds(`href="/record/erasures/new"`)
@@ -40,7 +40,7 @@ func TestTwoAdministratorsErase(t *testing.T) {
 	// Who asked can't agree, nor who was made an administrator since, nor a reader.
 	asked.Hides("Agree, and erase")
 	ann.Post(at+"/approve", nil).Is(http.StatusForbidden).Says("let another administrator look at it")
-	c.Site.Staff(t, "Late Admin", access.ManageStaff).Post(at+"/approve", nil).Is(http.StatusForbidden).Says("already when this was asked for")
+	c.Site.Staff(t, "Late Admin", policy.ManageStaff).Post(at+"/approve", nil).Is(http.StatusForbidden).Says("already when this was asked for")
 	c.reader.Get(at).Is(http.StatusOK).Says(why, "Ann Admin").Hides("<button class=\"govuk-button govuk-button--warning\"")
 	c.pat.Get("/portal/messages/" + c.message).Is(http.StatusOK).Says(secret)
 
@@ -67,8 +67,8 @@ func TestTwoAdministratorsErase(t *testing.T) {
 func TestAnErasureIsTurnedDown(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	ann := c.Site.Staff(t, "Ann Admin", access.ManageStaff)
-	ben := c.Site.Staff(t, "Ben Admin", access.ManageStaff)
+	ann := c.Site.Staff(t, "Ann Admin", policy.ManageStaff)
+	ben := c.Site.Staff(t, "Ben Admin", policy.ManageStaff)
 	asked := ann.Post("/record/erasures", url.Values{"message": {c.message}, "reason": {why}}).Is(http.StatusOK)
 	ben.Post(asked.URL.Path+"/withdraw", nil).Is(http.StatusOK).Says("Nothing was erased", "Withdrawn", "by Ben Admin")
 	ben.Post(asked.URL.Path+"/approve", nil).Is(http.StatusConflict)

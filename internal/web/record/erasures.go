@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
@@ -46,7 +46,7 @@ func (e erasure) Colour() string {
 // place is where these pages stand: with the record for those who read it, and with the
 // administration for those who don't.
 func place(r *http.Request) string {
-	if access.Allow(page.Subject(r), access.ReadTheRecord) == nil {
+	if policy.Allow(page.Subject(r), policy.ReadTheRecord) == nil {
 		return section
 	}
 	return "administration"

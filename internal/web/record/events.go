@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/record/query"
 	"postern/internal/web/page"
 )
@@ -184,7 +184,7 @@ func (p *Pages) person(r *http.Request) (t timeline, found bool, err error) {
 	id := r.PathValue("id")
 	names, err := p.kit.Tracking.PortalUserNames(r.Context(), []string{id})
 	t.ID, t.Name = id, names[id]
-	if access.Allow(page.Subject(r), access.SeeDirectory) == nil || access.Allow(page.Subject(r), access.SendMessage) == nil {
+	if policy.Allow(page.Subject(r), policy.SeeDirectory) == nil || policy.Allow(page.Subject(r), policy.SendMessage) == nil {
 		t.Back = "/directory/portal-users/" + id
 	}
 	_, found = names[id]

@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/record/query"
 	"postern/internal/web/page"
 )
@@ -37,10 +37,10 @@ const (
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
-	read := page.May(access.ReadTheRecord)
-	erase := page.May(access.EraseContent)
+	read := page.May(policy.ReadTheRecord)
+	erase := page.May(policy.EraseContent)
 	reads := func(pattern string, handle page.Handler) page.Route {
-		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: read, Handle: notHead(handle)}
+		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: read, Handle: notHead(handle)}
 	}
 	return []page.Route{
 		reads("GET /record", p.events),
@@ -50,12 +50,12 @@ func (p *Pages) Routes() []page.Route {
 		reads("GET /record/portal-users/{id}", p.portalUser),
 		reads("GET /record/portal-users/{id}/disclosures", p.disclosuresTo),
 		reads("GET /record/patients/{id}", p.disclosuresAbout),
-		{Pattern: "GET /record/erasures", Realm: access.RealmStaff, Actions: page.May(access.EraseContent, access.ReadTheRecord), Handle: p.erasures},
-		{Pattern: "GET /record/erasures/new", Realm: access.RealmStaff, Actions: erase, Handle: p.newErasure},
-		{Pattern: "GET /record/erasures/{id}", Realm: access.RealmStaff, Actions: page.May(access.EraseContent, access.ReadTheRecord), Handle: p.erasure},
-		{Pattern: "POST /record/erasures", Realm: access.RealmStaff, Actions: erase, Handle: p.ask},
-		{Pattern: "POST /record/erasures/{id}/approve", Realm: access.RealmStaff, Actions: erase, Handle: p.approve},
-		{Pattern: "POST /record/erasures/{id}/withdraw", Realm: access.RealmStaff, Actions: erase, Handle: p.withdraw},
+		{Pattern: "GET /record/erasures", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasures},
+		{Pattern: "GET /record/erasures/new", Realm: policy.RealmStaff, Actions: erase, Handle: p.newErasure},
+		{Pattern: "GET /record/erasures/{id}", Realm: policy.RealmStaff, Actions: page.May(policy.EraseContent, policy.ReadTheRecord), Handle: p.erasure},
+		{Pattern: "POST /record/erasures", Realm: policy.RealmStaff, Actions: erase, Handle: p.ask},
+		{Pattern: "POST /record/erasures/{id}/approve", Realm: policy.RealmStaff, Actions: erase, Handle: p.approve},
+		{Pattern: "POST /record/erasures/{id}/withdraw", Realm: policy.RealmStaff, Actions: erase, Handle: p.withdraw},
 	}
 }
 

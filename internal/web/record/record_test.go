@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/events"
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 type clinic struct {
 	*webtest.Site
 	reader  *webtest.Visitor // reads the record and may do nothing else
-	wendy   access.Subject
+	wendy   policy.Subject
 	pat     *webtest.Visitor
 	message string
 	plan    uuid.UUID
@@ -41,8 +41,8 @@ const secret = "Your biopsy"
 func open(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{Site: webtest.New(t)}
-	c.reader = c.Site.Staff(t, "Rita Reader", access.ReadRecord)
-	c.wendy = c.System.Staff(t, "Wendy Writer", access.SendPortalMessage)
+	c.reader = c.Site.Staff(t, "Rita Reader", policy.ReadRecord)
+	c.wendy = c.System.Staff(t, "Wendy Writer", policy.SendPortalMessage)
 	c.pat = c.Site.PortalUser(t, "pat")
 	up, err := c.Compose.Upload(t.Context(), c.wendy, "biopsy.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
 func TestWhoMayNotReadTheRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	rae := c.Site.Staff(t, "Rae", access.SendPortalMessage, access.ImportDirectory, access.ManageLabels)
+	rae := c.Site.Staff(t, "Rae", policy.SendPortalMessage, policy.ImportDirectory, policy.ManageLabels)
 	paths := []string{"/record", "/record/state", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
 		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat", "/record/erasures", "/record/erasures/" + uuid.NewString(), "/record/erasures/new"}
 	before := c.count(t, events.TypeRecordRead)

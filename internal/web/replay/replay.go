@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/notify/replay"
 	"postern/internal/web/page"
 )
@@ -40,7 +40,7 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	route := func(pattern string, handle page.Handler) page.Route {
-		return page.Route{Pattern: pattern, Realm: access.RealmStaff, Actions: page.May(access.Replay), Handle: handle}
+		return page.Route{Pattern: pattern, Realm: policy.RealmStaff, Actions: page.May(policy.Replay), Handle: handle}
 	}
 	return []page.Route{
 		route("GET "+root, p.list),

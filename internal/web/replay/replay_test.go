@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/web/webtest"
@@ -36,8 +36,8 @@ func blast(t *testing.T, s *webtest.Site, n int) string {
 		return ""
 	})
 	now := 0
-	sender := s.NewStaff(t, "Sam Sender", access.SendPortalMessage, access.SendBulkPortalMessage)
-	sent, err := s.Desk.Compose.Send(t.Context(), access.Subject{Realm: access.RealmStaff, ID: sender.ID, Permissions: sender.Permissions}, uuid.NewString(),
+	sender := s.NewStaff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
+	sent, err := s.Desk.Compose.Send(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: sender.ID, Permissions: sender.Permissions}, uuid.NewString(),
 		compose.Request{Subject: "We move", Body: "To the garden side.", UndoSeconds: &now, Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestStoryHalfOfABlastFailed(t *testing.T) {
 	s := webtest.New(t)
 	id := blast(t, s, 6)
 	s.Refuse(func(string) string { return "" })
-	olga := s.NewStaff(t, "Olga Operator", access.ReplayDeliveries, access.ReadRecord)
+	olga := s.NewStaff(t, "Olga Operator", policy.ReplayDeliveries, policy.ReadRecord)
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(olga)
 	b.Open("/messages/" + id)
@@ -92,7 +92,7 @@ func TestStoryHalfOfABlastFailed(t *testing.T) {
 func TestWrongPlans(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	olga := s.Staff(t, "Olga Operator", policy.ReplayDeliveries)
 	before := s.Keeps(t)
 	for field, typed := range map[string]url.Values{
 		"message": {"message": {"17"}, "why": {"x"}}, "state": {"state": {"accepted"}, "why": {"x"}}, "why": {"why": {" "}},
@@ -117,7 +117,7 @@ func TestWrongPlans(t *testing.T) {
 	}
 	olga.Get("/operations/replays/17").Is(http.StatusNotFound)
 	olga.Get("/operations/replays/" + uuid.NewString()).Is(http.StatusNotFound)
-	rae := s.Staff(t, "Rae Reception", access.SendPortalMessage)
+	rae := s.Staff(t, "Rae Reception", policy.SendPortalMessage)
 	rae.Get("/operations/replays").Is(http.StatusForbidden).Hides("Operations")
 	rae.Post("/operations/replays", url.Values{"why": {"x"}}).Is(http.StatusForbidden)
 }
@@ -128,7 +128,7 @@ func TestAReplayIsSteered(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	blast(t, s, 4)
-	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	olga := s.Staff(t, "Olga Operator", policy.ReplayDeliveries)
 	plan := olga.Post("/operations/replays", url.Values{"why": {"again"}}).Is(http.StatusOK).Says("2 alerts would be repeated")
 	path := plan.URL.Path
 	do := func(what string, more ...string) *webtest.Page {
@@ -154,7 +154,7 @@ func TestAHeldReplaySaysSo(t *testing.T) {
 	s := webtest.New(t)
 	id := blast(t, s, 4)
 	s.Refuse(func(string) string { return "" })
-	olga := s.Staff(t, "Olga Operator", access.ReplayDeliveries)
+	olga := s.Staff(t, "Olga Operator", policy.ReplayDeliveries)
 	path := olga.Post("/operations/replays", url.Values{"why": {"again"}}).Is(http.StatusOK).URL.Path
 	olga.Post("/operations/alerting/pause", url.Values{"message": {id}, "reason": {"the wrong list"}}).Is(http.StatusOK)
 	olga.Post(path, url.Values{"do": {"start"}}).Is(http.StatusOK).Says("Held by a pause", "2 alerts are held by a pause", "The alerts of message "+id, "the wrong list").

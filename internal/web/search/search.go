@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"strings"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/search"
 	"postern/internal/web/page"
@@ -32,8 +32,8 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	return []page.Route{
-		{Pattern: "GET /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.search},
-		{Pattern: "POST /search", Realm: access.RealmStaff, Actions: page.May(access.Search), Handle: p.ask},
+		{Pattern: "GET /search", Realm: policy.RealmStaff, Actions: page.May(policy.Search), Handle: p.search},
+		{Pattern: "POST /search", Realm: policy.RealmStaff, Actions: page.May(policy.Search), Handle: p.ask},
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -17,14 +17,14 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
-	administrator := s.Staff(t, "Sam Staff", access.SendPortalMessage, access.ManageLabels, access.ImportDirectory)
+	administrator := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels, policy.ImportDirectory)
 	administrator.Get("/search").Is(http.StatusOK).Says("Type what you look for")
 	administrator.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 found", "Pages and settings", "Custom Labels").
 		Holds(`href="/administration/labels"`)
 	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").Holds(`href="/directory/portal-users/ada"`)
 	administrator.Get("/search?q=zebra").Is(http.StatusOK).Says("Nothing found for “zebra”")
 
-	receptionist := s.Staff(t, "Rae Reception", access.SendPortalMessage)
+	receptionist := s.Staff(t, "Rae Reception", policy.SendPortalMessage)
 	receptionist.Get("/search?q=custom+labels").Is(http.StatusOK).Says("Nothing found").Hides("/administration/labels")
 	// Who may write to somebody sees who that is.
 	receptionist.Get("/search?q=ada").Is(http.StatusOK).Holds(`href="/directory/portal-users/ada"`)
@@ -37,7 +37,7 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 func TestSearchBelowItsField(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Staff(t, "Sam Staff", access.ManageLabels)
+	v := s.Staff(t, "Sam Staff", policy.ManageLabels)
 	v.Fragment("/search?q=labels").Is(http.StatusOK).Holds("Custom Labels", `data-found="1 found"`).Hides("<html", "<h1")
 	v.Fragment("/search?q=%3Cscript%3E").Is(http.StatusOK).Says("Nothing found for “<script>”").Hides("<script>")
 	if empty := v.Fragment("/search?q=++").Is(http.StatusOK).Body; empty != "" {
@@ -51,7 +51,7 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	b := webtest.OpenBrowser(t, s)
-	b.SignIn(s.NewStaff(t, "Sam Staff", access.SendPortalMessage, access.ManageLabels))
+	b.SignIn(s.NewStaff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels))
 	b.Open("/search")
 	b.AccessibleAnyhow()
 

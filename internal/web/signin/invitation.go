@@ -6,6 +6,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/policy"
 	"postern/internal/text/address"
 	"postern/internal/web/page"
 )
@@ -93,7 +94,7 @@ func (p *Pages) accept(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// Somebody else of the family may be signed in here.
-	if err := p.kit.Gate.SignOut(r.Context(), access.RealmPortalUser); err != nil {
+	if err := p.kit.Gate.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
 		return err
 	}
 	return p.kit.Redirect(w, r, portal.signIn, "Your password is set. Now sign in with it.")

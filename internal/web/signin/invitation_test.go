@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/policy"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/web/webtest"
 )
@@ -35,7 +35,7 @@ var linkIn = regexp.MustCompile(`http://\S+`)
 
 func invite(t *testing.T, s *webtest.Site, id string) error {
 	t.Helper()
-	staff := access.Subject{Realm: access.RealmStaff, ID: "s", Permissions: []access.Permission{access.ImportDirectory}}
+	staff := policy.Subject{Realm: policy.RealmStaff, ID: "s", Permissions: []policy.Permission{policy.ImportDirectory}}
 	return s.Desk.Letters.Invite(t.Context(), staff, id)
 }
 

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
 	"postern/internal/access/oidc"
 	"postern/internal/access/oidc/oidctest"
+	"postern/internal/access/policy"
 	"postern/internal/desk"
 	"postern/internal/web/webtest"
 )
@@ -42,7 +42,7 @@ func signIns(t *testing.T, s *webtest.Site, n int) string {
 func TestSignInAtTheOrganisation(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t, func(c *desk.Config) { c.FactorRequired = true })
-	sam := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	issuer.Email = strings.ToUpper(sam.Email)
 	v := s.Nobody(t)
 	v.Get("/search?q=care").Says("Sign in with your organisation").Holds(`href="/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare"`)

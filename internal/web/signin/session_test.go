@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -72,7 +72,7 @@ func TestAPageThatIsLeftOpenKeepsNobodySignedIn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	b := webtest.OpenBrowser(t, s)
-	b.SignIn(s.NewStaff(t, "Rae Reviewer", access.ReadRecord))
+	b.SignIn(s.NewStaff(t, "Rae Reviewer", policy.ReadRecord))
 	b.Open("/record")
 	s.Exec(t, `UPDATE app.sessions SET expires_at = now() + interval '9 minutes' WHERE realm = 'staff'`)
 	answered := webtest.Evaluate[bool](b, `new Promise((resolve) => document.addEventListener('htmx:afterRequest', (event) => resolve(event.detail.successful), { once: true }))`)

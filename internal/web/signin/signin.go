@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/oidc"
+	"postern/internal/access/policy"
 	"postern/internal/web/page"
 )
 
@@ -30,7 +31,7 @@ func New(kit *page.Kit) *Pages { return &Pages{kit} }
 
 // entrance is where one realm comes in.
 type entrance struct {
-	realm   access.Realm
+	realm   policy.Realm
 	signIn  string // where one signs in
 	inside  string // where that leads
 	heading string
@@ -40,33 +41,33 @@ type entrance struct {
 }
 
 var (
-	staff = entrance{access.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
+	staff = entrance{policy.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
 		"/portal/sign-in", "", ""}
-	portal = entrance{access.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
+	portal = entrance{policy.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
 		"/sign-in", "Do you work at the clinic?", "/portal/forgotten"}
 )
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
 	return []page.Route{
-		{Pattern: "GET /{$}", Realm: access.RealmStaff, Handle: p.first},
-		{Pattern: "GET /sign-in", Realm: access.RealmStaff, Handle: p.show(staff)},
-		{Pattern: "POST /sign-in", Realm: access.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
-		{Pattern: "GET " + codeAt, Realm: access.RealmStaff, Handle: p.code},
-		{Pattern: "POST " + codeAt, Realm: access.RealmStaff, Handle: p.enterByCode},
-		{Pattern: "GET " + organisationAt, Realm: access.RealmStaff, Handle: p.toOrganisation},
-		{Pattern: "GET " + oidc.Back, Realm: access.RealmStaff, Handle: p.fromOrganisation},
-		{Pattern: "POST /sign-out", Realm: access.RealmStaff, Handle: p.leave(staff)},
-		{Pattern: "POST /session/keep", Realm: access.RealmStaff, Actions: page.May(access.SecureAccount), Handle: p.keep(staff)},
-		{Pattern: "GET /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.show(portal)},
-		{Pattern: "POST /portal/sign-in", Realm: access.RealmPortalUser, Handle: p.enter(portal, p.kit.Gate.SignInPortal)},
-		{Pattern: "POST /portal/sign-out", Realm: access.RealmPortalUser, Handle: p.leave(portal)},
-		{Pattern: "GET /portal/forgotten", Realm: access.RealmPortalUser, Handle: p.forgotten},
-		{Pattern: "POST /portal/forgotten", Realm: access.RealmPortalUser, Handle: p.ask},
-		{Pattern: "GET /portal/forgotten/sent", Realm: access.RealmPortalUser, Handle: p.asked},
-		{Pattern: "GET /portal/invitation", Realm: access.RealmPortalUser, Handle: p.invitation},
-		{Pattern: "POST /portal/invitation", Realm: access.RealmPortalUser, Handle: p.accept},
-		{Pattern: "POST /portal/session/keep", Realm: access.RealmPortalUser, Actions: page.May(access.ReadInbox), Handle: p.keep(portal)},
+		{Pattern: "GET /{$}", Realm: policy.RealmStaff, Handle: p.first},
+		{Pattern: "GET /sign-in", Realm: policy.RealmStaff, Handle: p.show(staff)},
+		{Pattern: "POST /sign-in", Realm: policy.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
+		{Pattern: "GET " + codeAt, Realm: policy.RealmStaff, Handle: p.code},
+		{Pattern: "POST " + codeAt, Realm: policy.RealmStaff, Handle: p.enterByCode},
+		{Pattern: "GET " + organisationAt, Realm: policy.RealmStaff, Handle: p.toOrganisation},
+		{Pattern: "GET " + oidc.Back, Realm: policy.RealmStaff, Handle: p.fromOrganisation},
+		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
+		{Pattern: "POST /session/keep", Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: p.keep(staff)},
+		{Pattern: "GET /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.show(portal)},
+		{Pattern: "POST /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.enter(portal, p.kit.Gate.SignInPortal)},
+		{Pattern: "POST /portal/sign-out", Realm: policy.RealmPortalUser, Handle: p.leave(portal)},
+		{Pattern: "GET /portal/forgotten", Realm: policy.RealmPortalUser, Handle: p.forgotten},
+		{Pattern: "POST /portal/forgotten", Realm: policy.RealmPortalUser, Handle: p.ask},
+		{Pattern: "GET /portal/forgotten/sent", Realm: policy.RealmPortalUser, Handle: p.asked},
+		{Pattern: "GET /portal/invitation", Realm: policy.RealmPortalUser, Handle: p.invitation},
+		{Pattern: "POST /portal/invitation", Realm: policy.RealmPortalUser, Handle: p.accept},
+		{Pattern: "POST /portal/session/keep", Realm: policy.RealmPortalUser, Actions: page.May(policy.ReadInbox), Handle: p.keep(portal)},
 	}
 }
 
@@ -90,7 +91,7 @@ type form struct {
 func (p *Pages) form(e entrance, r *http.Request) form {
 	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
-	if e.realm == access.RealmStaff && p.kit.Organisation != nil {
+	if e.realm == policy.RealmStaff && p.kit.Organisation != nil {
 		f.Organisation = organisationAt
 		if f.Next != "" {
 			f.Organisation += "?next=" + url.QueryEscape(f.Next)

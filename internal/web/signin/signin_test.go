@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/web/webtest"
 )
 
@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 func TestStaffSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	who := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	who := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	v := s.Nobody(t)
 	asked := v.Get("/search?q=labels").Is(http.StatusOK).Says("Staff sign-in", "E-mail address", "Patients and authorized representatives sign in here.")
 	if next := asked.URL.Query().Get("next"); next != "/search?q=labels" {
@@ -130,7 +130,7 @@ func TestCrossOriginPostsAreRefused(t *testing.T) {
 func TestDoorsInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	sam := s.NewStaff(t, "Sam Staff", access.SendPortalMessage)
+	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	b := webtest.OpenBrowser(t, s)
 	for _, path := range []string{"/sign-in", "/sign-in?expired=1", "/portal/sign-in", "/portal/sign-in?expired=1"} {
 		b.Open(path)

@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
-type signIn = func(context.Context, access.Credentials) (access.Subject, error)
+type signIn = func(context.Context, access.Credentials) (policy.Subject, error)
 
 // inMinutes says when to try again.
 func inMinutes(d time.Duration) string {

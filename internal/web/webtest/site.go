@@ -24,6 +24,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/desk"
@@ -165,7 +166,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 }
 
 // NewStaff makes a staff member who can sign in with [Password].
-func (s *Site) NewStaff(t testing.TB, name string, permissions ...access.Permission) access.Staff {
+func (s *Site) NewStaff(t testing.TB, name string, permissions ...policy.Permission) access.Staff {
 	t.Helper()
 	made, err := s.Desk.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{
 		Email: strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@clinic.example", Name: name, Password: Password, Permissions: permissions})
@@ -177,7 +178,7 @@ func (s *Site) NewStaff(t testing.TB, name string, permissions ...access.Permiss
 
 // NewPortalUser makes an active portal user with an active patient of their own,
 // who can sign in as id@example.org with [Password].
-func (s *Site) NewPortalUser(t testing.TB, id string) access.Subject {
+func (s *Site) NewPortalUser(t testing.TB, id string) policy.Subject {
 	t.Helper()
 	subject := s.System.PortalUser(t, id)
 	if err := s.Desk.Gate.SetPortalPassword(t.Context(), id, Password); err != nil {

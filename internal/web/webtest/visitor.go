@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/html"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 )
 
 // Visitor is somebody with a browser that runs no script.
@@ -35,7 +35,7 @@ func (s *Site) Nobody(t testing.TB) *Visitor {
 const nowhere = "/static/icon.svg"
 
 // Staff is a new staff member who is signed in.
-func (s *Site) Staff(t testing.TB, name string, permissions ...access.Permission) *Visitor {
+func (s *Site) Staff(t testing.TB, name string, permissions ...policy.Permission) *Visitor {
 	t.Helper()
 	made := s.NewStaff(t, name, permissions...)
 	v := s.Nobody(t)

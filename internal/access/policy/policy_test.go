@@ -1,4 +1,4 @@
-package access
+package policy
 
 import (
 	"errors"
@@ -84,7 +84,7 @@ func TestThePolicyIsWhole(t *testing.T) {
 		declared[strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)] = true
 	}
 	rows, needed := map[string]bool{}, map[Permission]bool{}
-	for action, rule := range policy {
+	for action, rule := range rules {
 		rows[string(action)] = true
 		for _, p := range rule.needs {
 			needed[p] = true
@@ -117,12 +117,12 @@ func TestAllowIsTheOnlyCheck(t *testing.T) {
 	eachFileElsewhere(t, func(path string, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			for _, compared := range comparedIn(n) {
-				if name := fromAccess(compared); permissions[name] {
-					t.Errorf("%s compares access.%s: ask Allow instead", path, name)
+				if name := fromPolicy(compared); permissions[name] {
+					t.Errorf("%s compares policy.%s: ask Allow instead", path, name)
 				}
 			}
 			if expr, ok := n.(ast.Expr); ok {
-				name := fromAccess(expr)
+				name := fromPolicy(expr)
 				delete(unused, name)
 				asked = asked || name == "Allow" && strings.Contains(path, "internal/api/")
 			}
@@ -137,18 +137,18 @@ func TestAllowIsTheOnlyCheck(t *testing.T) {
 // The test above is worth what this finds.
 func TestComparisonsAreFound(t *testing.T) {
 	for source, want := range map[string]int{
-		`p == access.ReadRecord`:                               1,
-		`access.ReadRecord != p && q`:                          1,
-		`slices.Contains(s.Permissions, access.ReadRecord)`:    1,
-		`strings.Index(text, string(access.ReadRecord))`:       1,
-		`held[access.ReadRecord]`:                              1,
-		`func() { switch p { case access.ReadRecord: } }`:      1,
-		`[]access.Permission{access.ReadRecord}`:               0,
-		`staff.Permit(ctx, actor, id, access.ReadRecord)`:      0,
-		`access.NewStaff{Permissions: access.All}`:             0,
-		`slices.Contains(access.All, p)`:                       0,
-		`access.Allow(subject, access.ReadTheRecord) == nil`:   0,
-		`append(permissions, access.ReadRecord, access.Other)`: 0,
+		`p == policy.ReadRecord`:                               1,
+		`policy.ReadRecord != p && q`:                          1,
+		`slices.Contains(s.Permissions, policy.ReadRecord)`:    1,
+		`strings.Index(text, string(policy.ReadRecord))`:       1,
+		`held[policy.ReadRecord]`:                              1,
+		`func() { switch p { case policy.ReadRecord: } }`:      1,
+		`[]policy.Permission{policy.ReadRecord}`:               0,
+		`staff.Permit(ctx, actor, id, policy.ReadRecord)`:      0,
+		`access.NewStaff{Permissions: policy.All}`:             0,
+		`slices.Contains(policy.All, p)`:                       0,
+		`policy.Allow(subject, policy.ReadTheRecord) == nil`:   0,
+		`append(permissions, policy.ReadRecord, policy.Other)`: 0,
 	} {
 		expr, err := parser.ParseExpr(source)
 		if err != nil {
@@ -157,7 +157,7 @@ func TestComparisonsAreFound(t *testing.T) {
 		found := 0
 		ast.Inspect(expr, func(n ast.Node) bool {
 			for _, compared := range comparedIn(n) {
-				if fromAccess(compared) == "ReadRecord" {
+				if fromPolicy(compared) == "ReadRecord" {
 					found++
 				}
 			}
@@ -189,8 +189,8 @@ func comparedIn(n ast.Node) []ast.Expr {
 	return nil
 }
 
-// fromAccess is the X of access.X and of string(access.X), or "".
-func fromAccess(e ast.Expr) string {
+// fromPolicy is the X of policy.X and of string(policy.X), or "".
+func fromPolicy(e ast.Expr) string {
 	if call, ok := e.(*ast.CallExpr); ok && len(call.Args) == 1 {
 		e = call.Args[0]
 	}
@@ -198,7 +198,7 @@ func fromAccess(e ast.Expr) string {
 	if !ok {
 		return ""
 	}
-	if pkg, ok := selector.X.(*ast.Ident); !ok || pkg.Name != "access" {
+	if pkg, ok := selector.X.(*ast.Ident); !ok || pkg.Name != "policy" {
 		return ""
 	}
 	return selector.Sel.Name
@@ -208,7 +208,7 @@ func fromAccess(e ast.Expr) string {
 func eachFileElsewhere(t *testing.T, visit func(path string, file *ast.File)) {
 	t.Helper()
 	for _, top := range []string{"internal", "cmd"} {
-		err := filepath.WalkDir(filepath.Join("..", "..", top), func(path string, entry fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join("..", "..", "..", top), func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // somebody's temporary file
 			}

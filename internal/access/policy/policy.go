@@ -1,4 +1,6 @@
-package access
+// Package policy states who may do what: permissions, actions, and the one table of which
+// permission each action needs. It does no I/O.
+package policy
 
 import (
 	"errors"
@@ -130,8 +132,8 @@ type rule struct {
 	needs []Permission
 }
 
-// policy is the whole of what is permitted. What has no row is refused.
-var policy = map[Action]rule{
+// rules is the whole policy. An action without a row is refused.
+var rules = map[Action]rule{
 	SendMessage:   {RealmStaff, []Permission{SendPortalMessage, SendBulkPortalMessage}},
 	SendToGroup:   {RealmStaff, []Permission{SendBulkPortalMessage}},
 	SecureAccount: {RealmStaff, nil},
@@ -152,8 +154,21 @@ var policy = map[Action]rule{
 	ReadInbox:     {RealmPortalUser, nil},
 }
 
+// ActionsOf lists the actions of a realm, in no particular order.
+func ActionsOf(realm Realm) (all []Action) {
+	for action, rule := range rules {
+		if rule.realm == realm {
+			all = append(all, action)
+		}
+	}
+	return all
+}
+
 // ErrUnauthenticated says that nobody has shown who they are.
 var ErrUnauthenticated = errors.New("nobody is signed in: sign in and try again")
+
+// ErrFactorDue says that the clinic asks for a second factor and the subject has none.
+var ErrFactorDue = errors.New("your clinic asks for a second factor: set one up under Account first")
 
 // ErrForbidden is what every [Forbidden] is.
 var ErrForbidden = errors.New("forbidden")
@@ -182,7 +197,7 @@ func Allow(subject Subject, action Action) error {
 	if subject.Realm == "" {
 		return ErrUnauthenticated
 	}
-	rule, known := policy[action]
+	rule, known := rules[action]
 	if !known || rule.realm != subject.Realm {
 		return Forbidden{Action: action}
 	}

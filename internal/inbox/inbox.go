@@ -29,7 +29,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/events"
 )
@@ -136,7 +136,7 @@ func (i *Inbox) today() string { return i.cfg.Now().Format(time.DateOnly) }
 
 // List gives up to limit messages older than before, newest first; [uuid.Max] is
 // newer than all.
-func (i *Inbox) List(ctx context.Context, reader access.Subject, before uuid.UUID, limit int) ([]Message, error) {
+func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]Message, error) {
 	rows, err := i.cfg.Pool.Query(ctx, page,
 		reader.No, i.today(), before, limit)
 	if err != nil {
@@ -166,7 +166,7 @@ func (i *Inbox) List(ctx context.Context, reader access.Subject, before uuid.UUI
 
 // Open gives a message to read: step 8. Its first opening is on the record when
 // this returns.
-func (i *Inbox) Open(ctx context.Context, reader access.Subject, id uuid.UUID) (Read, error) {
+func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (Read, error) {
 	m, err := i.find(ctx, reader, id)
 	if err != nil {
 		return Read{}, err
@@ -185,7 +185,7 @@ func (i *Inbox) Open(ctx context.Context, reader access.Subject, id uuid.UUID) (
 
 // recordOpening puts the first opening of a message on the record, and gives its
 // place there.
-func (i *Inbox) recordOpening(ctx context.Context, reader access.Subject, m *Message) (seq uint64, err error) {
+func (i *Inbox) recordOpening(ctx context.Context, reader policy.Subject, m *Message) (seq uint64, err error) {
 	if m.OpenedAt != nil {
 		return 0, nil
 	}
@@ -203,7 +203,7 @@ func (i *Inbox) recordOpening(ctx context.Context, reader access.Subject, m *Mes
 
 // Document gives what a document of a message is, and nothing of what is in it. Its
 // name is a part of the message, which is opened by that.
-func (i *Inbox) Document(ctx context.Context, reader access.Subject, id, attachment uuid.UUID) (Message, compose.Attachment, error) {
+func (i *Inbox) Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (Message, compose.Attachment, error) {
 	m, err := i.find(ctx, reader, id)
 	if err != nil {
 		return Message{}, compose.Attachment{}, err
@@ -225,7 +225,7 @@ func (i *Inbox) Document(ctx context.Context, reader access.Subject, id, attachm
 
 // Download gives a document of a message, to be saved or to be shown: both are a
 // download. It is on the record when this returns.
-func (i *Inbox) Download(ctx context.Context, reader access.Subject, id, attachment uuid.UUID) (compose.Attachment, []byte, error) {
+func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (compose.Attachment, []byte, error) {
 	if _, err := i.find(ctx, reader, id); err != nil {
 		return compose.Attachment{}, nil, err
 	}
@@ -242,7 +242,7 @@ func (i *Inbox) Download(ctx context.Context, reader access.Subject, id, attachm
 }
 
 // find gives a message that the reader may open now.
-func (i *Inbox) find(ctx context.Context, reader access.Subject, id uuid.UUID) (Message, error) {
+func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (Message, error) {
 	rows, err := i.cfg.Pool.Query(ctx, single, reader.No, i.today(), id)
 	if err != nil {
 		return Message{}, fmt.Errorf("looking for message %s: %w", id, err)
@@ -261,7 +261,7 @@ func (i *Inbox) find(ctx context.Context, reader access.Subject, id uuid.UUID) (
 
 func (i *Inbox) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Microsecond) }
 
-func (i *Inbox) publish(ctx context.Context, reader access.Subject, at time.Time, fact events.Body) (uint64, error) {
+func (i *Inbox) publish(ctx context.Context, reader policy.Subject, at time.Time, fact events.Body) (uint64, error) {
 	e, err := events.New(i.cfg.Source, reader.Actor(), at, fact)
 	if err != nil {
 		return 0, err
