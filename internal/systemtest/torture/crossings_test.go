@@ -470,7 +470,15 @@ func (c *crossing) send(after time.Duration) uuid.UUID {
 		at := c.now().Add(after)
 		r.SendAt = &at
 	}
-	sent, err := c.composer.Send(c.Context(), author, uuid.NewString(), r)
+	// A recorder that took the lead meanwhile has not checked the stream yet: then the
+	// request is refused, and the client sends it again with the same key.
+	var sent compose.Answer
+	var err error
+	key := uuid.NewString()
+	eventually(c, time.Millisecond, "a message that is accepted", c.state, func(ctx context.Context) bool {
+		sent, err = c.composer.Send(ctx, author, key, r)
+		return !errors.Is(err, position.ErrUnchecked)
+	})
 	c.must(err)
 	c.messages = append(c.messages, sent.ID)
 	return sent.ID
