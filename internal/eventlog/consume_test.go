@@ -310,28 +310,6 @@ func TestAHeaderWithTwoValues(t *testing.T) {
 	}
 }
 
-// The publisher for Watermill's handlers puts events on the record like any other.
-func TestPublisherPublishesEvents(t *testing.T) {
-	log := eventlogtest.Start(t)
-	p := eventlog.NewPublisher(log)
-	e := released(t)
-	if err := p.Publish(string(e.Type), eventlog.MessageOf(e), eventlog.MessageOf(released(t))); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Publish("message.sent", eventlog.MessageOf(e)); !errors.Is(err, eventlog.ErrInvalid) {
-		t.Errorf("in another topic: %v", err)
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Publish(string(e.Type), eventlog.MessageOf(e)); err == nil {
-		t.Error("a closed publisher publishes")
-	}
-	if s := stateOf(t, log); s.Msgs != 2 {
-		t.Errorf("%d events on the record", s.Msgs)
-	}
-}
-
 // Work that takes longer than JetStream would wait is not handed out again.
 func TestWorkInHandIsToldOf(t *testing.T) {
 	server := natstest.Start(t)

@@ -6,8 +6,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"postern/internal/events"
@@ -16,9 +14,8 @@ import (
 // What a Watermill message's metadata says beside the headers of the msg. A
 // header that has several values appears with its first.
 const (
-	MetadataSeq     = "postern-seq"     // sequence in the stream
-	MetadataTries   = "postern-tries"   // how often it was handed out, this time included
-	MetadataSubject = "postern-subject" // where it was published
+	MetadataSeq   = "postern-seq"   // sequence in the stream
+	MetadataTries = "postern-tries" // how often it was handed out, this time included
 )
 
 const (
@@ -34,25 +31,12 @@ func EventOf(m *message.Message) (events.Event, uint64, error) {
 	if err != nil {
 		return events.Event{}, 0, fmt.Errorf("%w: no sequence: %w", events.ErrMalformed, err)
 	}
-	e, err := eventIn(m)
-	return e, seq, err
-}
-
-func eventIn(m *message.Message) (events.Event, error) {
 	header := make(map[string][]string, len(m.Metadata))
 	for name, value := range m.Metadata {
 		header[name] = []string{value}
 	}
-	return events.Parse(header, m.Payload)
-}
-
-// MessageOf is the Watermill message that publishes e: see [NewPublisher].
-func MessageOf(e events.Event) *message.Message {
-	m := message.NewMessage(e.ID.String(), message.Payload(e.Data))
-	for name, values := range e.Header() {
-		m.Metadata.Set(name, values[0])
-	}
-	return m
+	e, err := events.Parse(header, m.Payload)
+	return e, seq, err
 }
 
 // received makes a Watermill message of a msg.
@@ -74,27 +58,8 @@ func received(msg jetstream.Msg) (*message.Message, error) {
 	}
 	m.Metadata.Set(MetadataSeq, strconv.FormatUint(meta.Sequence.Stream, 10))
 	m.Metadata.Set(MetadataTries, strconv.FormatUint(meta.NumDelivered, 10))
-	m.Metadata.Set(MetadataSubject, msg.Subject())
 	middleware.SetCorrelationID(firstOf(header.Get(headerTraceParent), header.Get(headerMessageID), id), m)
 	return m, nil
-}
-
-// sent makes a msg of a Watermill message.
-func sent(subject string, m *message.Message) outgoing {
-	header := make(nats.Header, len(m.Metadata)+1)
-	for name, value := range m.Metadata {
-		switch name {
-		case MetadataSeq, MetadataTries, MetadataSubject:
-		default:
-			header[name] = []string{value}
-		}
-	}
-	id := m.UUID
-	if id == "" {
-		id = uuid.NewString()
-	}
-	header[events.HeaderMsgID] = []string{id}
-	return outgoing{subject, header, m.Payload}
 }
 
 func firstOf(values ...string) string {

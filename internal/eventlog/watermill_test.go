@@ -6,11 +6,13 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/events"
 )
 
 // Watermill's own suite for publishers and subscribers. Many messages are in hand
@@ -50,9 +52,28 @@ func (s suite) grouped(t *testing.T, group string) (message.Publisher, message.S
 	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{
 		Consumer: consumer, Slots: s.slots, Patience: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
 	t.Cleanup(func() { _ = sub.Close() }) // the suite leaves some open
-	return eventlog.NewSubjectPublisher(log, func(topic string) string { return "suite." + topic }),
-		initializer{sub, t, log.JetStream()}
+	return publisher{log.JetStream()}, initializer{sub, t, log.JetStream()}
 }
+
+// publisher is what the suite publishes with. Postern publishes events by Log.Publish.
+type publisher struct{ js jetstream.JetStream }
+
+func (p publisher) Publish(topic string, messages ...*message.Message) error {
+	for _, m := range messages {
+		out := nats.NewMsg("suite." + topic)
+		out.Data = m.Payload
+		for name, value := range m.Metadata {
+			out.Header[name] = []string{value}
+		}
+		out.Header.Set(events.HeaderMsgID, m.UUID)
+		if _, err := p.js.PublishMsg(m.Context(), out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (publisher) Close() error { return nil }
 
 type initializer struct {
 	*eventlog.Subscriber
