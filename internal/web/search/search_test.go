@@ -67,6 +67,14 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b.Press("ArrowDown")
 	b.Focuses("Custom Labels")
 	b.Accessible()
+	// An answer that comes now renews the list, and the keyboard stays in it.
+	webtest.Evaluate[bool](b, `new Promise((shown) => {
+		const field = document.querySelector('#global-search')
+		document.querySelector('#global-search-results').addEventListener('htmx:afterSettle', () => shown(true), { once: true })
+		field.value = 'custom l'
+		field.dispatchEvent(new Event('input', { bubbles: true }))
+	})`)
+	b.Focuses("Custom Labels")
 	b.Press("ArrowUp")
 	b.Focuses("#global-search")
 	b.Press("ArrowDown", "Escape")

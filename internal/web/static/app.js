@@ -1,4 +1,5 @@
 // What the pages of staff do besides what they do without it.
+import { keepFocus } from './focus.js'
 import { focusErrors, sendOnce, countCharacters } from './forms.js'
 import { closeMenus } from './menus.js'
 import { searchByKeyboard } from './search.js'
@@ -10,3 +11,4 @@ countCharacters()
 closeMenus()
 searchByKeyboard()
 watchSession()
+keepFocus()
