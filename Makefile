@@ -1,8 +1,9 @@
-# `make help` lists what there is. Everything works from a fresh clone with Go.
+# `make help` lists the targets. All of them work from a fresh clone with Go.
 
 N         ?= 100000
 TESTFLAGS ?=
-# So many packages are tested at once: some of them wait more than they work.
+# The number of packages tested in parallel. It is above the number of cores, because
+# some tests mostly wait.
 PACKAGES  ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 GENERATED := schemas deploy/nats-users.conf
 
@@ -12,8 +13,8 @@ GENERATED := schemas deploy/nats-users.conf
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: postgres ## install what is missing (PostgreSQL, Chromium for the tests), saying so first
-	@sh tools/setup.sh browser || { test "$$CI" != true && echo "setup: going on without: NO PAGE WILL BE TESTED IN A BROWSER" >&2; }
+setup: postgres ## install PostgreSQL, and Chromium for the tests, if missing; says so first
+	@sh tools/setup.sh browser || { test "$$CI" != true && echo "setup: continuing without Chromium: NO PAGE WILL BE TESTED IN A BROWSER" >&2; }
 
 postgres:
 	@sh tools/setup.sh postgres
@@ -28,24 +29,24 @@ test: setup ## every test, with real NATS and real PostgreSQL (TESTFLAGS=…)
 	GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(sh tools/setup.sh scratch) go test -timeout 20m -p $(PACKAGES) $(TESTFLAGS) ./...
 	@sh tools/setup.sh have browser || echo "make test: NO PAGE WAS TESTED IN A BROWSER: there is no Chromium on this machine" >&2
 
-# Everything is compiled with the race detector, the tests' programs too: what one
-# step compiles the next one finds in Go's cache. Only the linters are without it.
+# All steps except the linters compile with the race detector, including the programs that
+# tests start, so that each step reuses Go's build cache from the step before.
 check: export GOFLAGS := $(GOFLAGS) -race
 check: export CGO_ENABLED := 1
-check: TESTFLAGS += -vet=off # lint has vetted them
+check: TESTFLAGS += -vet=off # lint runs vet
 check: compiler generated format lint test ## the whole gate, as in CI
 
 compiler:
 	@sh tools/setup.sh compiler
 
-generated: ## what is generated is what is committed
+generated: ## check that generated files are committed
 	go generate ./...
 	git diff --exit-code -- $(GENERATED)
 
-format: ## every file is as gofmt leaves it
+format: ## check that every file is formatted with gofmt
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 
-lint: ## go vet, gosec and staticcheck, of tools/go.mod
+lint: ## go vet, gosec and staticcheck, from tools/go.mod
 	GOFLAGS= CGO_ENABLED=0 go build -C tools -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck ./vet
 	go vet -vettool=bin/tools/vet ./...
 	bin/tools/staticcheck ./...
@@ -53,7 +54,7 @@ lint: ## go vet, gosec and staticcheck, of tools/go.mod
 bench: postgres build ## measure (N=100000 recipients), print a table, write bench.json
 	go run ./bench -n $(N)
 
-bench-poison: ## how long events wait beside one in a thousand that nobody can handle
+bench-poison: ## how long events wait if one in a thousand can't be handled
 	go test -run '^$$' -bench Poison -benchtime 3x ./internal/eventlog
 
 bench-pages: postgres build ## every list, search and record page, with a million portal users, 100,000 messages, 650,000 events
@@ -62,17 +63,17 @@ bench-pages: postgres build ## every list, search and record page, with a millio
 bench-record: postgres build ## the record: append, verify, receipt, rebuild, exports (N=1000000 deliveries)
 	go run ./bench -record -n $(if $(filter command line environment,$(origin N)),$(N),1000000)
 
-bench-export: postgres ## a million rows of the record as CSV: rows a second, and that memory does not grow
+bench-export: postgres ## a million rows of the record as CSV: rows a second, and constant memory
 	go test ./internal/record/export -run TestMemoryDoesNotGrow -count 1 -v -timeout 30m -rows 1000000
 
-torture: postgres ## kill everything, many times, for hours; outages of a minute; SendGrid on its worst day
+torture: postgres ## kill every process, many times, for hours; outages of a minute; a failing SendGrid
 	go test ./internal/systemtest/torture -run 'Torture|Outages|WorstDay' -torture.long -timeout 3h -v
 
-bench-webhook: postgres build ## SendGrid's reports on a blast (N=100000), as fast as they are taken and 10,000 a second
+bench-webhook: postgres build ## SendGrid's reports on a blast (N=100000), at full speed and at 10,000 a second
 	go run ./bench -webhook -n $(N)
 
-assets: ## renew what the pages are dressed in from npm (needs Node; nothing else does)
+assets: ## update the pages' style and scripts from npm (the only target that needs Node)
 	cd assets && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build
 
-screenshots: setup ## take the pictures of docs/screenshots anew
+screenshots: setup ## take the pictures in docs/screenshots again
 	go test ./internal/web -run TestScreenshots -count 1 -screenshots "$(CURDIR)/docs/screenshots"

@@ -19,22 +19,22 @@ import (
 	"postern/internal/events"
 )
 
-// clinic is a large one, as its tables are after a year. Those of the directory and of
-// most messages are filled directly, through the schema of the migrations. What the
-// pages of the record read is on the record, and came to the tables from there.
+// clinic is a large clinic with the tables of one year. The tables of the directory and
+// of most messages are filled directly by SQL. The data that the pages of the record read
+// is published to the record, and the recorder projects it.
 type clinic struct {
 	system          *system
 	conn            *pgx.Conn
 	content         *content.Store
 	users, messages int
-	sender          string // staff id of who sent most and is asked for
+	sender          string // the staff id that sent most messages and requests the pages
 	random          *rand.Rand
 
-	toAll, toFew, middle uuid.UUID // a message to everybody, one to a few, one of half a year ago
-	toAllAt              time.Time // when everybody had got it
+	toAll, toFew, middle uuid.UUID // a message to all portal users, one to a few, one from half a year ago
+	toAllAt              time.Time // when all deliveries of toAll could be read
 }
 
-// fill makes the clinic, and has Postgres look at it as it does in its own time.
+// fill creates the clinic and then runs VACUUM ANALYZE, as autovacuum would in time.
 func (c *clinic) fill(ctx context.Context) error {
 	for _, step := range []struct {
 		what string
@@ -43,7 +43,7 @@ func (c *clinic) fill(ctx context.Context) error {
 		{"staff", c.fillStaff},
 		{"directory", c.fillDirectory},
 		{"messages", c.fillMessages},
-		{"messages that are on the record", c.fillSent},
+		{"messages in the record", c.fillSent},
 		{"deliveries", c.fillDeliveries},
 		{"record", c.fillRecord},
 		{"statistics", func(ctx context.Context) error {
@@ -66,9 +66,9 @@ func (c *clinic) fillStaff(ctx context.Context) error {
 		`INSERT INTO app.staff_accounts (staff_id, email) SELECT 'staff-' || i, 'colleague' || i || '@clinic.example' FROM generate_series(1, 300) i`)
 }
 
-// fillDirectory makes portal users of whom nine in ten are patients themselves, and
-// the others represent one. One in five patients is discharged. Names are as common
-// and as rare as names are.
+// fillDirectory creates the portal users. Nine in ten are patients themselves, and the
+// others represent one. One in five patients is discharged. Names have a realistic
+// distribution: some are common, others rare.
 func (c *clinic) fillDirectory(ctx context.Context) error {
 	given := strings.Fields("Maria Anna John Peter Fatima Wei José Olga Ahmed Linda Ivan Chloé Yuki Nadia Omar Sofia Lars Mei Amara Jürgen")
 	var family []string
@@ -109,8 +109,8 @@ func (c *clinic) fillDirectory(ctx context.Context) error {
 
 var subjects = strings.Fields("consent results appointment vaccine holiday billing aftercare referral allergy surgery records intake physiotherapy update")
 
-// fillMessages makes messages of a year, the subject of each sealed as it is when it
-// is sent. Half are the sender's; one in five names the sender as Staff Bcc.
+// fillMessages creates the messages of a year, with sealed subjects as in a real send.
+// Half are from the sender; one in five has the sender as Staff Bcc.
 func (c *clinic) fillMessages(ctx context.Context) error {
 	begin := time.Now().AddDate(-1, 0, 0)
 	step := time.Since(begin) / time.Duration(c.messages+1)
@@ -178,7 +178,7 @@ func messageRow(id uuid.UUID, seq int, sender, recipients, status string, at tim
 		at, release, released, cancelled, completed, recalled, reason, count, delivered, delivered}
 }
 
-// seal makes what is secret of a message. Each has a key of its own.
+// seal returns the row of app.message_content for a message, with its own key.
 func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
 	key, wrapped, err := c.content.NewKey(id)
 	if err != nil {
@@ -194,18 +194,18 @@ func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id == c.toFew { // it is opened
+	if id == c.toFew { // a page opens this message
 		text := strings.NewReader("We are closed on Monday.\n\nYours, the clinic.")
 		if _, err := c.content.Put(ctx, content.BodyOf(id), key, text); err != nil {
 			return nil, err
 		}
 	}
-	return []any{id, wrapped, sealed, true}, nil // or the api would copy them while it is measured
+	return []any{id, wrapped, sealed, true}, nil // copied is true, or the api would copy the keys during the measurement
 }
 
-// fillDeliveries delivers to a few what is not on the record, and has alerts of the
-// message to everybody fail or stay without an answer; those without an address were
-// skipped.
+// fillDeliveries creates the deliveries of the messages that are not in the record. It
+// also marks some alerts of the message to all portal users as failed or unknown; alerts
+// of portal users without an address were skipped.
 func (c *clinic) fillDeliveries(ctx context.Context) error {
 	if _, err := c.conn.Exec(ctx, `
 		CREATE TEMPORARY TABLE blast AS SELECT $1::uuid AS message_id`, c.toAll); err != nil {
@@ -213,7 +213,7 @@ func (c *clinic) fillDeliveries(ctx context.Context) error {
 	}
 	return c.exec(ctx,
 		`INSERT INTO record.alert_exceptions (message_id, portal_user_no, chunk, state, reason, attempt, at)
-		 SELECT message_id, portal_user_no, chunk, state, 'as it goes', 1, now() FROM record.deliveries JOIN blast USING (message_id),
+		 SELECT message_id, portal_user_no, chunk, state, 'no such mailbox', 1, now() FROM record.deliveries JOIN blast USING (message_id),
 		     LATERAL (SELECT CASE WHEN portal_user_no % 100 = 7 THEN 'failed' WHEN portal_user_no % 5000 = 11 THEN 'unknown' END) x (state)
 		 WHERE state IS NOT NULL ON CONFLICT DO NOTHING`,
 		`INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos)
@@ -240,7 +240,7 @@ func (c *clinic) exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// idAt is a message id of that time (UUIDv7).
+// idAt returns a message id (UUIDv7) with that time.
 func (c *clinic) idAt(at time.Time) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|c.random.Uint64N(1<<12)) // #nosec G115 -- after 1970
 	binary.BigEndian.PutUint64(id[8:], c.random.Uint64())
@@ -249,7 +249,7 @@ func (c *clinic) idAt(at time.Time) (id uuid.UUID) {
 	return id
 }
 
-// openContent opens the content of a system, as its own processes do.
+// openContent opens the system's content store, as its own processes do.
 func openContent(ctx context.Context, s *system) (*content.Store, error) {
 	return content.Open(ctx, filepath.Join(s.data, "content"), filepath.Join(s.data, "content.key"))
 }

@@ -13,12 +13,11 @@ import (
 	"postern/internal/events"
 )
 
-// What stands on the record cannot be filled in behind its back: it is sent, and
-// published. The first patient has a portal user of their own and a representative, who
-// have got a thousand messages; one message went to everybody; and then there is what
-// people did in a year.
+// Events in the record can't be filled in by SQL, so they are sent and published. The
+// first patient has an own portal user and a representative, who have received a thousand
+// messages. One message goes to all portal users. The rest are people's actions in a year.
 const (
-	toOne      = 1_000 // messages
+	toOne      = 1_000 // messages to the first patient's portal users
 	signIns    = 150_000
 	failures   = 30_000
 	downloads  = 60_000
@@ -26,7 +25,7 @@ const (
 	readings   = 10_000
 )
 
-// fillSent sends what is on the record of messages.
+// fillSent sends the messages that are in the record.
 func (c *clinic) fillSent(ctx context.Context) error {
 	err := c.exec(ctx, `INSERT INTO app.links (portal_user_no, patient_no, relationship) VALUES (10, 1, 'representative')`)
 	if err != nil {
@@ -58,7 +57,7 @@ func (c *clinic) fillSent(ctx context.Context) error {
 		}
 	}
 	c.toAllAt = time.Now()
-	return settled(ctx, c.conn)
+	return waitForRecorder(ctx, c.conn)
 }
 
 func (c *clinic) send(ctx context.Context, recipients string) (uuid.UUID, error) {
@@ -70,7 +69,7 @@ func (c *clinic) send(ctx context.Context, recipients string) (uuid.UUID, error)
 	return sent.ID, err
 }
 
-// fillRecord publishes what people did: two in five opened the message to everybody.
+// fillRecord publishes people's actions. Two in five opened the message to all.
 func (c *clinic) fillRecord(ctx context.Context) error {
 	log, err := c.system.openLog(ctx)
 	if err != nil {
@@ -110,5 +109,5 @@ func (c *clinic) fillRecord(ctx context.Context) error {
 	if b.flush(ctx); b.err != nil {
 		return b.err
 	}
-	return settled(ctx, c.conn)
+	return waitForRecorder(ctx, c.conn)
 }

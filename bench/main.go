@@ -1,21 +1,21 @@
-// Command bench measures a blast from end to end against the floor under it.
+// Command bench measures a blast from end to end and compares it with a raw COPY.
 //
-// In one run, on one machine, it takes (a) a raw COPY of the rows of
+// In one run, on one machine, it measures (a) a raw COPY of the rows of
 // record.deliveries into an empty copy of that table with the same indexes, the
 // better of one COPY and of batches of 10,000; (b) the time from POST
 // /v1/messages until the last delivery can be read; (c) the time until the last
 // alert was accepted by a stand-in for SendGrid that parses and keeps every
-// request. The figures that matter are (b) and (c) over (a).
+// request. The important figures are (b) and (c) divided by (a).
 //
-// With -pages it fills a clinic with a million portal users and a hundred thousand
-// messages instead, 650,000 events on the record, asks for every list and search page
-// and for all that a reviewer reads over HTTP, and fails where one takes more than
-// 100 ms at the median or where a query reads a large table from end to end.
+// With -pages it fills a clinic instead, with a million portal users, a hundred thousand
+// messages and 650,000 events in the record. It requests every list and search page and
+// every page of the record over HTTP. It fails if a page takes more than 100 ms at the
+// median or if a query reads a large table from end to end.
 //
-// With -record it measures what the record costs and how fast it is proved.
+// With -record it measures the cost of the record and the speed of its proofs.
 //
-// With -webhook it has SendGrid report on every alert of a blast, in signed batches
-// in a random order, as fast as they are taken and then ten thousand a second.
+// With -webhook it sends SendGrid's reports on every alert of a blast, in signed batches
+// in a random order, first at full speed and then at ten thousand a second.
 package main
 
 import (
@@ -34,7 +34,8 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// Figures is bench.json.
+// Figures are the results of a blast, as written to bench.json. Names ending in S are
+// seconds.
 type Figures struct {
 	Recipients   int                `json:"recipients"`
 	CopyS        float64            `json:"copy_s"`
@@ -51,13 +52,13 @@ type Figures struct {
 func main() {
 	n := flag.Int("n", 100_000, "recipients")
 	binary := flag.String("postern", "bin/postern", "the binary to measure")
-	out := flag.String("out", "bench.json", "where the figures go")
+	out := flag.String("out", "bench.json", "the file for the figures")
 	keep := flag.Bool("keep", false, "keep the data folder")
 	record := flag.Bool("record", false, "measure the record instead: append, verify, receipt, rebuild")
 	webhook := flag.Bool("webhook", false, "measure SendGrid's event webhook instead")
 	pages := flag.Bool("pages", false, "measure the pages of a large clinic instead")
 	users := flag.Int("users", 1_000_000, "portal users of that clinic")
-	messages := flag.Int("messages", 100_000, "messages that it has sent")
+	messages := flag.Int("messages", 100_000, "messages of that clinic")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -85,7 +86,7 @@ func main() {
 	}
 }
 
-// run measures a system that lives as long as that takes.
+// run starts a system, measures it and stops it.
 func run(ctx context.Context, binary string, keep bool, measure func(context.Context, *system, string, *sendgridfake.Fake) error) (err error) {
 	dir, err := os.MkdirTemp("", "postern-bench-")
 	if err != nil {
@@ -132,7 +133,7 @@ func measureBlast(ctx context.Context, s *system, dir string, fake *sendgridfake
 		return err
 	}
 	fmt.Println("copying the same rows …")
-	if err := s.floor(ctx, &f); err != nil {
+	if err := s.measureCopy(ctx, &f); err != nil {
 		return err
 	}
 	f.DeliverRatio, f.AlertRatio = f.DeliverS/f.CopyS, f.AlertS/f.CopyS
@@ -155,7 +156,7 @@ func (f *Figures) report(out string) error {
 	return os.WriteFile(out, append(data, '\n'), 0o644) // #nosec G306 -- figures for all to read
 }
 
-// stopwatch gives the seconds since it was made.
+// stopwatch returns a function that returns the seconds since the call of stopwatch.
 func stopwatch() func() float64 {
 	begin := time.Now()
 	return func() float64 { return time.Since(begin).Seconds() }

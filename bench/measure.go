@@ -29,7 +29,7 @@ func (v *visit) post(ctx context.Context, client *http.Client, path, contentType
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode >= 400 {
-		return fmt.Errorf("POST %s is answered with %s", path, res.Status)
+		return fmt.Errorf("POST %s got the answer %s", path, res.Status)
 	}
 	return nil
 }
@@ -42,7 +42,7 @@ func (v *visit) enter(ctx context.Context, client *http.Client, path, email stri
 	return v.post(ctx, client, path, "application/json", string(body))
 }
 
-// drafts saves some, and gives the id of one.
+// drafts saves some drafts and returns the id of the last.
 func (v *visit) drafts(ctx context.Context) (id string, err error) {
 	for i := range 120 {
 		id = uuid.NewString()
@@ -55,18 +55,18 @@ func (v *visit) drafts(ctx context.Context) (id string, err error) {
 	return id, nil
 }
 
-// took is how long the answers of a page took, from the request to their last byte,
-// in order, and how large it is.
-type took struct {
+// timing holds the durations of a page's responses, from the request to the last byte,
+// sorted, and the size of the page.
+type timing struct {
 	times []time.Duration
 	bytes int
 }
 
-func (t took) median() time.Duration { return t.times[len(t.times)/2] }
-func (t took) p95() time.Duration    { return t.times[min(len(t.times)*95/100, len(t.times)-1)] }
+func (t timing) median() time.Duration { return t.times[len(t.times)/2] }
+func (t timing) p95() time.Duration    { return t.times[min(len(t.times)*95/100, len(t.times)-1)] }
 
-// measure asks for every page, prints what it took, and says what is not as it
-// should be.
+// measure requests every page and prints its timing. The error names every page that is
+// too slow, too large or reads a large table from end to end.
 func (v *visit) measure(ctx context.Context) error {
 	before, err := v.scans(ctx)
 	if err != nil {
@@ -81,11 +81,11 @@ func (v *visit) measure(ctx context.Context) error {
 			continue
 		}
 		note := ""
-		if t.median() > slow {
+		if t.median() > maxMedian {
 			note = "  too slow"
 			faults = append(faults, fmt.Errorf("%s takes %v", p.name, t.median().Round(time.Millisecond)))
 		}
-		if t.bytes > heavy {
+		if t.bytes > maxBytes {
 			note += "  too large"
 			faults = append(faults, fmt.Errorf("%s has %d bytes", p.name, t.bytes))
 		}
@@ -98,18 +98,18 @@ func (v *visit) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A page that reads one does so at every round, or at all after the first five, when
-	// Postgres may plan a query anew.
-	if table := after.wholeSince(before, rounds/2); table != "" {
-		fmt.Printf("\n%d rows of %s were read from its beginning on; looking for the page …\n", after[table].read-before[table].read, table)
-		faults = append(faults, v.blame(ctx, after))
+	// A page that reads a table from end to end does so in every round, or in every round
+	// after the first five, when Postgres may plan the query again.
+	if table := after.fullScanSince(before, rounds/2); table != "" {
+		fmt.Printf("\n%d rows of %s were read in sequential scans; looking for the page …\n", after[table].read-before[table].read, table)
+		faults = append(faults, v.findFullScans(ctx, after))
 	}
 	return errors.Join(faults...)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (v *visit) repeat(ctx context.Context, p asked) (t took, err error) {
+func (v *visit) repeat(ctx context.Context, p pageRequest) (t timing, err error) {
 	for i := range warmUp + rounds {
 		begin := time.Now()
 		if t.bytes, err = v.ask(ctx, p); err != nil {
@@ -123,15 +123,15 @@ func (v *visit) repeat(ctx context.Context, p asked) (t took, err error) {
 	return t, nil
 }
 
-// export saves the recipients of the message to everybody, and says how long that
-// takes and whether it is held in memory.
+// export downloads the recipients of the message to all portal users, and prints the
+// duration and the peak memory before and after.
 func (v *visit) export(ctx context.Context) error {
 	before, err := peakRSS(v.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
 	taken := stopwatch()
-	n, err := v.ask(ctx, asked{name: "Recipients as a file", path: "/messages/{blast}/recipients.csv"})
+	n, err := v.ask(ctx, pageRequest{name: "Recipients as a file", path: "/messages/{blast}/recipients.csv"})
 	if err != nil {
 		return err
 	}
@@ -141,8 +141,8 @@ func (v *visit) export(ctx context.Context) error {
 	return err
 }
 
-// ask asks for a page, and gives its size.
-func (v *visit) ask(ctx context.Context, p asked) (int, error) {
+// ask requests a page and returns its size in bytes.
+func (v *visit) ask(ctx context.Context, p pageRequest) (int, error) {
 	method := http.MethodGet
 	if p.typed != "" {
 		method = http.MethodPost
@@ -169,18 +169,19 @@ func (v *visit) ask(ctx context.Context, p asked) (int, error) {
 	defer func() { _ = res.Body.Close() }()
 	n, err := io.Copy(io.Discard, res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s (%s) is answered with %s", p.name, p.path, res.Status)
+		err = fmt.Errorf("%s (%s) got the answer %s", p.name, p.path, res.Status)
 	}
 	return int(n), err
 }
 
-// scans is how many rows of each large table Postgres has read from its beginning
-// on, and how many it has.
+// scans holds, for each large table, the number of rows that Postgres has read in
+// sequential scans, and the number of rows that the table has.
 type scans map[string]struct{ read, rows int64 }
 
-// wholeSince names a table that has been read from end to end since, so many times or
-// more. A search may well begin to, where it soon finds enough.
-func (s scans) wholeSince(before scans, times int64) string {
+// fullScanSince returns the name of a table that was read from end to end at least so many
+// times since before, or "". A search may start a sequential scan and end it early, when it
+// has found enough rows; that does not count.
+func (s scans) fullScanSince(before scans, times int64) string {
 	for table, now := range s {
 		if now.read-before[table].read >= times*now.rows*9/10 {
 			return table
@@ -190,7 +191,7 @@ func (s scans) wholeSince(before scans, times int64) string {
 }
 
 func (v *visit) scans(ctx context.Context) (scans, error) {
-	// A server process that has nothing to do tells what it did after ten seconds.
+	// An idle server process reports its statistics after ten seconds.
 	select {
 	case <-time.After(11 * time.Second):
 	case <-ctx.Done():
@@ -210,18 +211,19 @@ func (v *visit) scans(ctx context.Context) (scans, error) {
 	return all, err
 }
 
-// blame finds the pages whose queries read large tables from end to end.
-func (v *visit) blame(ctx context.Context, before scans) error {
+// findFullScans returns an error that names the pages whose queries read large tables from
+// end to end.
+func (v *visit) findFullScans(ctx context.Context, before scans) error {
 	var faults []error
 	for _, p := range pages {
 		if _, err := v.ask(ctx, p); err != nil {
-			continue // said before
+			continue // measure has reported it
 		}
 		after, err := v.scans(ctx)
 		if err != nil {
 			return err
 		}
-		if table := after.wholeSince(before, 1); table != "" {
+		if table := after.fullScanSince(before, 1); table != "" {
 			faults = append(faults, fmt.Errorf("%s reads %s from end to end", p.name, table))
 		}
 		before = after

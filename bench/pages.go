@@ -11,22 +11,22 @@ import (
 )
 
 const (
-	slow   = 100 * time.Millisecond // at the median, no page is
-	heavy  = 150_000                // bytes, no page has
-	rounds = 15
-	warmUp = 3
+	maxMedian = 100 * time.Millisecond // the most that a page may take at the median
+	maxBytes  = 150_000                // the most that a page may have
+	rounds    = 15
+	warmUp    = 3
 )
 
-// asked is a page, and who asks for it.
-type asked struct {
+// pageRequest is a page and how it is requested.
+type pageRequest struct {
 	name, path string
-	typed      string // posted as a form; "": it is asked for by GET
-	portal     bool   // a portal user does
-	fragment   bool   // htmx does
+	typed      string // posted as a form; "" means GET
+	portal     bool   // requested by a portal user
+	fragment   bool   // requested by htmx
 }
 
-// pages are all that list or search. {…} is filled in from the clinic.
-var pages = append([]asked{
+// pages are all pages that list or search. {…} is replaced with a value of the clinic.
+var pages = append([]pageRequest{
 	{name: "Messages", path: "/messages"},
 	{name: "Messages: half a year ago", path: "/messages?before={middle}"},
 	{name: "Messages: sent", path: "/messages?status=sent"},
@@ -36,15 +36,15 @@ var pages = append([]asked{
 	{name: "Messages: search, often", path: "/messages?q=vaccine"},
 	{name: "Messages: search, never", path: "/messages?q=nowhere"},
 	{name: "Messages: search, recalled", path: "/messages?q=results&status=recalled"},
-	{name: "Messages: everybody's", path: "/messages?whose=everybody"},
-	{name: "Messages: everybody's, cancelled", path: "/messages?whose=everybody&status=cancelled"},
-	{name: "Messages: everybody's, sending", path: "/messages?whose=everybody&status=sending"},
-	{name: "Messages: everybody's, search", path: "/messages?whose=everybody&q=consent+surgery"},
+	{name: "Messages: all staff", path: "/messages?whose=everybody"},
+	{name: "Messages: all staff, cancelled", path: "/messages?whose=everybody&status=cancelled"},
+	{name: "Messages: all staff, sending", path: "/messages?whose=everybody&status=sending"},
+	{name: "Messages: all staff, search", path: "/messages?whose=everybody&q=consent+surgery"},
 	{name: "Bcc'd to me", path: "/messages/bcc"},
 	{name: "Bcc'd to me: search", path: "/messages/bcc?q=nowhere"},
 	{name: "Bcc'd to me: half a year ago", path: "/messages/bcc?until={from}"},
 	{name: "A message to a few", path: "/messages/{small}"},
-	{name: "A message to everybody", path: "/messages/{blast}"},
+	{name: "A message to all portal users", path: "/messages/{blast}"},
 	{name: "its progress", path: "/messages/{blast}/progress?seen=x", fragment: true},
 	{name: "its recall", path: "/messages/{blast}/recall"},
 	{name: "Recipients", path: "/messages/{blast}/recipients"},
@@ -62,7 +62,7 @@ var pages = append([]asked{
 	{name: "Recipients: common name", path: "/messages/{blast}/recipients?q=maria"},
 	{name: "Recipients: common name, failed", path: "/messages/{blast}/recipients?q=maria&alert=failed"},
 	{name: "Recipients: one letter", path: "/messages/{blast}/recipients?q=m"},
-	{name: "Recipients: nobody's name", path: "/messages/{blast}/recipients?q=xylophone"},
+	{name: "Recipients: no match", path: "/messages/{blast}/recipients?q=xylophone"},
 	{name: "Recipients: of a message to a few", path: "/messages/{small}/recipients?q=maria"},
 	{name: "Drafts", path: "/messages/drafts"},
 	{name: "Add User: rare name", path: "/messages/drafts/{draft}/portal-users", typed: "find-user=J%C3%BCrgen+olserwick", fragment: true},
@@ -90,7 +90,7 @@ var pages = append([]asked{
 	{name: "Inbox: a message", path: "/portal/messages/{blast}", portal: true},
 }, recordPages...)
 
-// measurePages fills a clinic and measures every page of it.
+// measurePages fills a clinic and measures all of its pages.
 func measurePages(ctx context.Context, s *system, users, messages int) error {
 	who, err := s.people(ctx)
 	if err != nil {
@@ -119,12 +119,13 @@ func measurePages(ctx context.Context, s *system, users, messages int) error {
 	return v.measure(ctx)
 }
 
-// people are who asks for the pages.
+// people are the e-mail address of the staff member and the id of the portal user who
+// request the pages.
 type people struct{ staff, portalUser string }
 
 const password = "a password for the bench"
 
-// people makes a staff member who may do everything.
+// people creates a staff member with all permissions.
 func (s *system) people(ctx context.Context) (people, error) {
 	p := people{staff: "everything@clinic.example", portalUser: "u1"}
 	_, err := s.verbWith(ctx, password+"\n", "staff", "create", "--email", p.staff, "--name", "Eve Everything", "--password-stdin", "--permit",
@@ -132,11 +133,11 @@ func (s *system) people(ctx context.Context) (people, error) {
 	if err != nil {
 		return p, err
 	}
-	s.token, err = s.verb(ctx, "token", "create", "--staff", p.staff) // who sends
+	s.token, err = s.verb(ctx, "token", "create", "--staff", p.staff) // for sending
 	return p, err
 }
 
-// visit is the people at their pages.
+// visit is the signed-in people, the clinic and the system that they use.
 type visit struct {
 	*system
 	*clinic
@@ -160,7 +161,7 @@ func (v *visit) signIn(ctx context.Context, who people) error {
 		return err
 	}
 	draft, err := v.drafts(ctx)
-	if err != nil { // the pages that need one will say so
+	if err != nil { // the pages that need a draft will fail
 		fmt.Println(err)
 	}
 	month := time.Now().AddDate(0, -6, 0)

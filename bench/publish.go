@@ -11,15 +11,15 @@ import (
 	"postern/internal/events"
 )
 
-// batch publishes events by the thousand. Nothing is done after an error.
+// batch publishes events in batches of a thousand. After an error it does nothing.
 type batch struct {
 	log  *eventlog.Log
 	some []events.Event
 	err  error
 }
 
-// publish publishes n events that came about one after the other, from a time up to
-// now; one that has no body is left out.
+// publish publishes n events with times spread evenly from since until now. It calls say
+// for each, and leaves out an event if say returns no body.
 func (b *batch) publish(ctx context.Context, since time.Time, n int, say func(i int) (actor string, body events.Body)) {
 	step := time.Since(since) / time.Duration(n)
 	for i := range n {
@@ -45,7 +45,7 @@ func (b *batch) flush(ctx context.Context) {
 	b.some = b.some[:0]
 }
 
-// openLog reaches the system's stream as its administrator.
+// openLog connects to the system's stream as its administrator.
 func (s *system) openLog(ctx context.Context) (*eventlog.Log, error) {
 	var run struct {
 		NATSURLs map[string]string `json:"nats_urls"`

@@ -17,9 +17,9 @@ import (
 	"postern/internal/proof/receipt"
 )
 
-// measureRecord sends one blast and takes what a reviewer waits for: how fast
-// events are appended with tree and index, how fast everything is verified and
-// rebuilt, how long a receipt takes.
+// measureRecord sends one blast and measures the record: how fast events are appended with
+// tree and index, how fast everything is verified and rebuilt, how long a receipt takes,
+// and the exports.
 func measureRecord(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake, n int) error {
 	fmt.Printf("importing %d portal users, sending to them …\n", n)
 	if err := s.importDirectory(ctx, dir, n); err != nil {
@@ -29,10 +29,10 @@ func measureRecord(ctx context.Context, s *system, dir string, fake *sendgridfak
 	if err := s.blast(ctx, n, fake, &f); err != nil {
 		return err
 	}
-	if err := s.floor(ctx, &f); err != nil {
+	if err := s.measureCopy(ctx, &f); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context, Figures) error{s.verified, s.rebuilt, s.receipts, s.appended, s.exported} {
+	for _, measure := range []func(context.Context, Figures) error{s.measureVerify, s.measureRebuild, s.measureReceipts, s.measureAppend, s.measureExports} {
 		if err := measure(ctx, f); err != nil {
 			return err
 		}
@@ -46,9 +46,9 @@ func figure(name, format string, args ...any) {
 
 const smallEvents = 20_000
 
-// appended publishes small events, a thousand at once, and waits until they can be
-// read: a row, an index entry and about two hashes each.
-func (s *system) appended(ctx context.Context, _ Figures) error {
+// measureAppend publishes small events, a thousand at once, and waits until they can be
+// read. Each is a row, an index entry and about two hashes.
+func (s *system) measureAppend(ctx context.Context, _ Figures) error {
 	log, err := s.openLog(ctx)
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func (s *system) appended(ctx context.Context, _ Figures) error {
 	return nil
 }
 
-// verified holds everything against everything.
-func (s *system) verified(ctx context.Context, f Figures) error {
+// measureVerify runs a complete verify.
+func (s *system) measureVerify(ctx context.Context, f Figures) error {
 	out, err := s.verb(ctx, "verify", "--json")
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -101,9 +101,9 @@ func (s *system) verified(ctx context.Context, f Figures) error {
 	return nil
 }
 
-// receipts issues some over HTTP, once the delivery is covered by a checkpoint, and
-// checks them with nothing but the key.
-func (s *system) receipts(ctx context.Context, _ Figures) error {
+// measureReceipts issues receipts over HTTP, once a checkpoint covers the delivery, and
+// checks them with only the key.
+func (s *system) measureReceipts(ctx context.Context, _ Figures) error {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -157,9 +157,9 @@ func (s *system) raw(ctx context.Context, path string) ([]byte, error) {
 	return body, err
 }
 
-// rebuilt makes every table anew beside the real ones and compares them, and then
-// puts them in their place.
-func (s *system) rebuilt(ctx context.Context, f Figures) error {
+// measureRebuild rebuilds every table beside the real ones and compares them. Then it
+// rebuilds again and replaces the real ones.
+func (s *system) measureRebuild(ctx context.Context, f Figures) error {
 	for _, v := range [][]string{{"rebuild", "--check"}, {"rebuild"}} {
 		taken := stopwatch()
 		if _, err := s.verb(ctx, v...); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// recordPages are what a reviewer asks of the record.
-var recordPages = []asked{
+// recordPages are a reviewer's requests to the record.
+var recordPages = []pageRequest{
 	{name: "Record", path: "/record"},
 	{name: "Record: half a year ago", path: "/record?until={until}"},
 	{name: "Record: a rare type", path: "/record?type=permission.granted"},
@@ -22,10 +22,10 @@ var recordPages = []asked{
 	{name: "Record: of staff, one day", path: "/v1/record?actor=staff:reader-2&from={from}T00:00:00Z&to={next}T00:00:00Z"},
 	{name: "Record: a type, one day", path: "/v1/record?type=signed_in&from={from}T00:00:00Z&to={next}T00:00:00Z"},
 	{name: "Record: a type, of an actor", path: "/v1/record?type=delivery.opened&actor=portal_user:u7"},
-	{name: "Record: a type, of another's", path: "/v1/record?type=delivery.opened&actor=staff:reader-2"},
+	{name: "Record: a type, no match", path: "/v1/record?type=delivery.opened&actor=staff:reader-2"},
 	{name: "Record: of a message", path: "/v1/record?message_id={blast}"},
 	{name: "Record: of a message, of a process", path: "/v1/record?message_id={blast}&actor=process:fanout-worker"},
-	{name: "Record: of a message, of somebody", path: "/v1/record?message_id={blast}&actor=portal_user:u7"},
+	{name: "Record: of a message, of a portal user", path: "/v1/record?message_id={blast}&actor=portal_user:u7"},
 	{name: "Record: of a message, its chunks", path: "/v1/record?message_id={blast}&type=deliveries.created"},
 	{name: "Record: of a message, never", path: "/v1/record?message_id={blast}&type=message.recalled"},
 	{name: "Record: of a message, long ago", path: "/v1/record?message_id={blast}&to={from}T00:00:00Z"},
@@ -48,16 +48,16 @@ var recordPages = []asked{
 	{name: "Disclosures: to a portal user", path: "/record/portal-users/u1/disclosures"},
 	{name: "Disclosures: half-way", path: "/record/portal-users/u1/disclosures?before={disclosed}"},
 	{name: "Disclosures: about a patient", path: "/record/patients/p1"},
-	{name: "How the record stands", path: "/record/state", fragment: true},
+	{name: "State of the record", path: "/record/state", fragment: true},
 	{name: "Receipt", path: "/v1/messages/{blast}/deliveries/u7/receipt"},
 	{name: "Receipt: a page", path: "/record/receipts/{blast}/u7"},
 	{name: "Erasures", path: "/record/erasures"},
 	{name: "The latest checkpoint", path: "/v1/record/checkpoint"},
 }
 
-// recordNames fills in what recordPages speak of.
+// recordNames returns the values for the {…} in recordPages.
 func (c *clinic) recordNames(ctx context.Context) ([]string, error) {
-	var half uuid.UUID // of what the first portal user has got
+	var half uuid.UUID // the middle one of the first portal user's messages
 	err := c.conn.QueryRow(ctx, `SELECT message_id FROM record.deliveries WHERE portal_user_no = 1 ORDER BY message_id OFFSET $1 LIMIT 1`, toOne/2).Scan(&half)
 	names := []string{"{disclosed}", half.String() + ".1"}
 	for name, where := range map[string]string{

@@ -24,12 +24,12 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// system is a `postern up` in a process of its own.
+// system is a `postern up` in a separate process.
 type system struct {
 	binary, data, sendgrid string
 	cmd                    *exec.Cmd
 	url, token             string
-	hook                   sendgridfake.Webhook // with which SendGrid reports
+	hook                   sendgridfake.Webhook // signs SendGrid's reports
 }
 
 func (s *system) start(ctx context.Context) error {
@@ -56,7 +56,7 @@ func (s *system) start(ctx context.Context) error {
 			return s.signIn(ctx)
 		}
 	}
-	return errors.Join(errors.New("it ended before it was ready; see "+log.Name()), lines.Err(), s.cmd.Wait())
+	return errors.Join(errors.New("postern up ended before it was ready; see "+log.Name()), lines.Err(), s.cmd.Wait())
 }
 
 func (s *system) stop() error {
@@ -66,12 +66,12 @@ func (s *system) stop() error {
 	return s.cmd.Wait()
 }
 
-// verb runs a verb of the command line and gives what it printed.
+// verb runs a verb of the command line and returns its output.
 func (s *system) verb(ctx context.Context, args ...string) (string, error) {
 	return s.verbWith(ctx, "", args...)
 }
 
-// verbWith is verb with something to read.
+// verbWith runs a verb with input on its standard input.
 func (s *system) verbWith(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.binary, append(args, "--data", s.data)...) // #nosec G204 -- what we measure
 	var out, errs bytes.Buffer
@@ -92,7 +92,7 @@ func (s *system) signIn(ctx context.Context) error {
 	return err
 }
 
-// importDirectory makes n active patients, each with a portal user of its own.
+// importDirectory imports n active patients, each with an own portal user.
 func (s *system) importDirectory(ctx context.Context, dir string, n int) error {
 	var files []string
 	for name, line := range map[string]struct {
@@ -128,7 +128,7 @@ func (s *system) importDirectory(ctx context.Context, dir string, n int) error {
 	return err
 }
 
-// blast sends one message to everybody and takes (b) and (c).
+// blast sends one message to all portal users and measures (b) and (c).
 func (s *system) blast(ctx context.Context, n int, fake *sendgridfake.Fake, f *Figures) error {
 	body := strings.NewReader(`{"subject":"The practice is closed on Monday","body":"We open again on Tuesday at eight.",
 		"recipients":{"portal_user_ids":[],"groups":["all_portal_users"]},"staff_bcc":[],"attachment_ids":[],"undo_seconds":0}`)
@@ -156,7 +156,8 @@ func (s *system) blast(ctx context.Context, n int, fake *sendgridfake.Fake, f *F
 			f.DeliverS = taken()
 			break
 		}
-		// Asking costs what it measures: often enough to be within a few per cent.
+		// Polling slows down the measured system. This interval is short enough for an error
+		// of a few per cent.
 		time.Sleep(max(10*time.Millisecond, time.Duration(n/10)*time.Microsecond/2))
 	}
 	select {
@@ -195,7 +196,7 @@ func (s *system) call(ctx context.Context, method, path string, body io.Reader, 
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// connect reaches the system's database as its owner.
+// connect connects to the system's database as its owner.
 func (s *system) connect(ctx context.Context) (*pgx.Conn, error) {
 	var run struct {
 		DatabaseURL string `json:"database_url"`
@@ -210,7 +211,7 @@ func (s *system) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, run.DatabaseURL)
 }
 
-// peakRSS is the most memory that a process ever held (VmHWM of proc(5)).
+// peakRSS returns the peak memory of a process in MiB (VmHWM of proc(5)).
 func peakRSS(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -222,7 +223,7 @@ func peakRSS(pid int) (float64, error) {
 			return kib / 1024, err
 		}
 	}
-	return 0, errors.New("the kernel does not say how much memory was used")
+	return 0, errors.New("/proc has no VmHWM, the peak memory of the process")
 }
 
 func sizeOf(dir string) (total int64, err error) {

@@ -18,28 +18,29 @@ import (
 )
 
 const (
-	postEvents = 500    // in a post
-	postAtOnce = 4      // posts under way
-	wantRate   = 10_000 // events a second that must be kept up with
-	mostLag    = time.Second
+	postEvents = 500    // events in a post
+	postAtOnce = 4      // concurrent posts
+	wantRate   = 10_000 // events a second that the system must handle
+	maxLag     = time.Second
 )
 
-// signedPost is a post, ready to go: who signs it is not what is measured.
+// signedPost is a post with its signature, made in advance because signing is not
+// measured.
 type signedPost struct {
 	header http.Header
 	body   []byte
 }
 
-// fed is how a feed of posts was taken.
-type fed struct {
+// feedResult is the result of a feed of posts.
+type feedResult struct {
 	events    int
 	answered  float64 // seconds until the last answer
-	projected float64 // seconds until the tables say what it says
+	projected float64 // seconds until all is projected
 	answers   []time.Duration
 }
 
-// measureWebhook has SendGrid report on every alert of a blast: the first half of
-// the events as fast as they are taken, the other at the rate that is demanded.
+// measureWebhook sends SendGrid's reports on every alert of a blast: the first half of the
+// events at full speed, the other half at wantRate.
 func measureWebhook(ctx context.Context, s *system, dir string, fake *sendgridfake.Fake, n int) error {
 	fmt.Printf("sending to %d portal users …\n", n)
 	if err := s.importDirectory(ctx, dir, n); err != nil {
@@ -54,7 +55,7 @@ func measureWebhook(ctx context.Context, s *system, dir string, fake *sendgridfa
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if err := settled(ctx, conn); err != nil {
+	if err := waitForRecorder(ctx, conn); err != nil {
 		return err
 	}
 	posts, err := s.posts(fake)
@@ -74,14 +75,14 @@ func measureWebhook(ctx context.Context, s *system, dir string, fake *sendgridfa
 		return err
 	}
 	paced.print(fmt.Sprintf("%d/s", wantRate))
-	if offered := float64(paced.events) / wantRate; paced.projected > offered+mostLag.Seconds() {
-		return fmt.Errorf("it fell behind: %.1f s of events were projected after %.1f s", offered, paced.projected)
+	if offered := float64(paced.events) / wantRate; paced.projected > offered+maxLag.Seconds() {
+		return fmt.Errorf("too slow: %.1f s of events were projected after %.1f s", offered, paced.projected)
 	}
 	return s.checkWebhook(ctx, conn)
 }
 
-// posts are all that SendGrid says of the blast: processed and delivered, but for
-// every fiftieth, which bounces, in batches of a random order.
+// posts returns all of SendGrid's reports on the blast, in batches in a random order: each
+// alert is processed and delivered, except every fiftieth, which bounces.
 func (s *system) posts(fake *sendgridfake.Fake) ([]signedPost, error) {
 	s.hook.URL = s.url + "/webhooks/sendgrid"
 	var all []sendgridfake.Event
@@ -110,10 +111,10 @@ func (s *system) posts(fake *sendgridfake.Fake) ([]signedPost, error) {
 	return posts, nil
 }
 
-// feed posts, at so many events a second or, with 0, as fast as they are taken, and
-// waits until all is projected.
-func (s *system) feed(ctx context.Context, conn *pgx.Conn, posts []signedPost, rate int) (fed, error) {
-	f := fed{events: len(posts) * postEvents}
+// feed sends posts at rate events a second, or at full speed with 0, and waits until all
+// events are projected.
+func (s *system) feed(ctx context.Context, conn *pgx.Conn, posts []signedPost, rate int) (feedResult, error) {
+	f := feedResult{events: len(posts) * postEvents}
 	due := make(chan signedPost)
 	var mu sync.Mutex
 	var faults []error
@@ -144,7 +145,7 @@ func (s *system) feed(ctx context.Context, conn *pgx.Conn, posts []signedPost, r
 	if err := errors.Join(faults...); err != nil {
 		return f, err
 	}
-	err := settled(ctx, conn)
+	err := waitForRecorder(ctx, conn)
 	f.projected = taken()
 	slices.Sort(f.answers)
 	return f, err
@@ -164,13 +165,13 @@ func (s *system) post(ctx context.Context, p signedPost) error {
 		return err
 	}
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("a post is answered with %s", res.Status)
+		return fmt.Errorf("a post got the answer %s", res.Status)
 	}
 	return nil
 }
 
-// settled waits until the recorder has nothing more to do.
-func settled(ctx context.Context, conn *pgx.Conn) error {
+// waitForRecorder waits until the recorder's position has not moved for 200 ms.
+func waitForRecorder(ctx context.Context, conn *pgx.Conn) error {
 	var last int64
 	for quiet := 0; quiet < 10; quiet++ {
 		var now int64
@@ -185,14 +186,14 @@ func settled(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func (f fed) print(offered string) {
+func (f feedResult) print(offered string) {
 	at := func(percent int) time.Duration { return f.answers[min(len(f.answers)*percent/100, len(f.answers)-1)] }
-	// What settled waits to be sure is not the recorder's.
+	// The 0.2 s that waitForRecorder waits at the end are not the recorder's.
 	fmt.Printf("| %s | %d | %.1f s | %.1f s | %.0f | %.0f ms | %.0f ms |\n", offered, f.events, f.answered, f.projected-0.2,
 		float64(f.events)/(f.projected-0.2), ms(at(50)), ms(at(99)))
 }
 
-// checkWebhook says what was made of it all.
+// checkWebhook prints the results in the tables.
 func (s *system) checkWebhook(ctx context.Context, conn *pgx.Conn) error {
 	var failed, rows, dead, bytes int64
 	err := conn.QueryRow(ctx, `SELECT (SELECT sum(alert_failed) FROM record.messages), (SELECT count(*) FROM record.reports),

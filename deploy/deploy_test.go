@@ -22,9 +22,9 @@ import (
 	"postern/internal/config"
 )
 
-var update = flag.Bool("update", false, "write nats-users.conf anew")
+var update = flag.Bool("update", false, "write nats-users.conf again")
 
-// filled is env.example with every gap filled in, as its first lines say.
+// filled returns env.example with every empty value filled in, as its first lines say.
 func filled(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.Open("env.example")
@@ -42,7 +42,7 @@ func filled(t *testing.T) map[string]string {
 	return env
 }
 
-// project is docker-compose.yml as Compose understands it, with other files over it.
+// project returns docker-compose.yml as Compose reads it, with the given files as overrides.
 func project(t *testing.T, over ...string) *types.Project {
 	t.Helper()
 	files := []types.ConfigFile{{Filename: "../docker-compose.yml"}}
@@ -62,7 +62,7 @@ func project(t *testing.T, over ...string) *types.Project {
 	return p
 }
 
-// ours are the services that run a process of ours, and which.
+// ours maps the services that run a process of ours to that process.
 var ours = map[string]config.Process{
 	"api": config.API, "fanout-worker": config.Fanout, "notify-worker": config.Notify, "recorder": config.Recorder,
 }
@@ -90,14 +90,14 @@ func TestServices(t *testing.T) {
 		}
 		for _, v := range s.Volumes {
 			if _, err := os.Stat(v.Source); v.Type == "bind" && err != nil {
-				t.Errorf("%s mounts what is not there: %v", name, err)
+				t.Errorf("%s mounts a path that does not exist: %v", name, err)
 			}
 		}
 	}
 }
 
-// Every container of ours runs a command that is built, with settings that its
-// process knows and takes.
+// Every container of ours runs an existing command, with settings that its process
+// knows and accepts.
 func TestSettings(t *testing.T) {
 	p := project(t)
 	known := settingNames()
@@ -118,7 +118,7 @@ func TestSettings(t *testing.T) {
 		}
 		c, err := config.Load(process, nil, environ, io.Discard)
 		if err != nil {
-			t.Errorf("%s does not take its settings:\n%v", name, err)
+			t.Errorf("%s refuses its settings:\n%v", name, err)
 			continue
 		}
 		if user := userOf(t, c.NATSURL); user != name {
@@ -129,16 +129,16 @@ func TestSettings(t *testing.T) {
 		}
 		_, port, _ := net.SplitHostPort(c.ListenAddr)
 		if test := s.HealthCheck.Test; !slices.Contains(test, "http://127.0.0.1:"+port+"/readyz") {
-			t.Errorf("%s listens at %q and is asked for its health by %v", name, c.ListenAddr, test)
+			t.Errorf("%s listens at %q and has the health check %v", name, c.ListenAddr, test)
 		}
 	}
 }
 
-// credentialsFile is what the AWS SDK reads a bucket's credentials from.
+// credentialsFile is the variable that names the AWS SDK's file of credentials.
 const credentialsFile = "AWS_SHARED_CREDENTIALS_FILE"
 
-// Who holds which secret: the archive's credentials and the key that signs go to the
-// recorder alone, content's to the two that handle content.
+// Each secret goes only to the processes that need it: the archive's credentials and the
+// signing key to the recorder, the content's to the two processes that handle content.
 func TestSecrets(t *testing.T) {
 	for _, c := range []struct {
 		over []string
@@ -177,7 +177,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// A gap in .env stops Compose before anything runs.
+// A missing value in .env stops Compose before any container runs.
 func TestEveryGapIsNoticed(t *testing.T) {
 	for name, value := range filled(t) {
 		gap := filled(t)
@@ -187,14 +187,14 @@ func TestEveryGapIsNoticed(t *testing.T) {
 			ConfigFiles: []types.ConfigFile{{Filename: "../docker-compose.yml"}},
 			Environment: gap,
 		}, func(o *loader.Options) { o.SetProjectName("postern", true) })
-		if err == nil && name != "CONTENT_KEY_FILE" && name != "CHECKPOINT_KEY_FILE" { // which have a default
-			t.Errorf("without %s (%s) it starts all the same", name, value)
+		if err == nil && name != "CONTENT_KEY_FILE" && name != "CHECKPOINT_KEY_FILE" { // these have a default
+			t.Errorf("Compose accepts an .env without %s (%s)", name, value)
 		}
 	}
 }
 
-// The images' versions are those that the code was written and measured against,
-// and the images run as nobody in particular.
+// The images have the versions that the code was written and measured against, and run
+// as an unprivileged user.
 func TestVersions(t *testing.T) {
 	mod := read(t, "../go.mod")
 	goVersion := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(mod)[1]

@@ -1,10 +1,10 @@
-// Package deploy holds what docker-compose.yml hands to its containers, and the
-// tests that hold all of it to the code: users, permissions, settings, versions.
+// Package deploy holds the files that docker-compose.yml gives to its containers, and
+// tests that compare them with the code: users, permissions, settings, versions.
 //
 //	nats.conf        the NATS server
-//	nats-users.conf  its users, made from eventlog.PermissionsOf
+//	nats-users.conf  its users, generated from eventlog.PermissionsOf
 //	roles.sql        the users of Postgres
-//	env.example      what has to be filled in
+//	env.example      the settings to fill in
 package deploy
 
 //go:generate go test -run TestNATSUsers -update .

@@ -20,12 +20,12 @@ import (
 	"postern/internal/events"
 )
 
-// passwordOf is the variable that holds the password of a NATS user.
+// passwordOf returns the name of the variable with the password of a NATS user.
 func passwordOf(process string) string {
 	return "NATS_" + strings.ToUpper(strings.TrimSuffix(process, "-worker")) + "_PASSWORD"
 }
 
-// usersConf is what nats-users.conf must be.
+// usersConf returns the expected text of nats-users.conf.
 func usersConf() string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# Made from eventlog.PermissionsOf by `go generate ./deploy`: do not edit.")
@@ -56,11 +56,11 @@ func TestNATSUsers(t *testing.T) {
 		}
 	}
 	if read(t, "nats-users.conf") != usersConf() {
-		t.Error("nats-users.conf is not what the code allows: run `go generate ./deploy`")
+		t.Error("nats-users.conf differs from the permissions in the code: run `go generate ./deploy`")
 	}
 }
 
-// natsOptions are those that the server of the container reads.
+// natsOptions returns the options that the server in the container reads.
 func natsOptions(t *testing.T) *server.Options {
 	t.Helper()
 	env := filled(t)
@@ -84,18 +84,18 @@ func TestNATSConf(t *testing.T) {
 		t.Errorf("JetStream %v in %s, synced always: %v", opts.JetStream, opts.StoreDir, opts.SyncAlways)
 	}
 	if opts.HTTPPort != 8222 || opts.Port != 4222 {
-		t.Errorf("it listens at %d, and for its health at %d", opts.Port, opts.HTTPPort)
+		t.Errorf("it listens at port %d, and for health checks at %d", opts.Port, opts.HTTPPort)
 	}
 	for _, u := range opts.Users {
 		want := eventlog.PermissionsOf(u.Username)
 		if !slices.Equal(u.Permissions.Publish.Allow, want.Publish) || !slices.Equal(u.Permissions.Subscribe.Allow, want.Subscribe) {
-			t.Errorf("%s may do other than the code says", u.Username)
+			t.Errorf("the permissions of %s differ from those in the code", u.Username)
 		}
 	}
 }
 
-// A real server with these files lets each process do its work, and keeps it
-// from touching the stream.
+// A real server with these files lets each process do its work, and does not let it
+// change the stream.
 func TestWhatUsersMayDo(t *testing.T) {
 	opts := natsOptions(t)
 	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
@@ -136,9 +136,9 @@ func TestWhatUsersMayDo(t *testing.T) {
 	}
 	for _, process := range []string{eventlog.API, eventlog.FanoutWorker, eventlog.NotifyWorker, eventlog.Recorder} {
 		if err := logs[process].Ensure(ctx, 1); err != nil {
-			t.Errorf("%s does not find the stream as it should be: %v", process, err)
+			t.Errorf("%s does not find the expected stream: %v", process, err)
 		}
-		keepsToItsOwn(t, process, conns[process])
+		checkPublishRights(t, process, conns[process])
 	}
 	state, err := logs[eventlog.Admin].State(ctx)
 	if err != nil || state.First != 1 || state.Deleted != 0 || state.Msgs != state.Last {
@@ -146,8 +146,9 @@ func TestWhatUsersMayDo(t *testing.T) {
 	}
 }
 
-// keepsToItsOwn tries every type of event, and all that is forbidden to everybody.
-func keepsToItsOwn(t *testing.T, process string, conn *nats.Conn) {
+// checkPublishRights tries to publish every type of event, and every subject that is
+// forbidden to all processes.
+func checkPublishRights(t *testing.T, process string, conn *nats.Conn) {
 	t.Helper()
 	for _, kind := range eventlogtest.Types(t) {
 		subject := strings.Replace(kind.Filter(), "*", "7", 1)
@@ -162,8 +163,8 @@ func keepsToItsOwn(t *testing.T, process string, conn *nats.Conn) {
 	}
 }
 
-// mayPublish tries, with nothing. The server's refusal comes before its answer to
-// the flush.
+// mayPublish tries to publish an empty message. The server sends a refusal before its
+// answer to the flush.
 func mayPublish(t *testing.T, conn *nats.Conn, subject string) bool {
 	t.Helper()
 	if err := errors.Join(conn.Publish(subject, nil), conn.Flush()); err != nil {

@@ -52,7 +52,7 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%s may not read the position: %v", name, err)
 		}
 		if err := store.TryMigrate(t.Context(), address.String(), nil); err != nil {
-			t.Errorf("%s does not find the schema as it should be: %v", name, err)
+			t.Errorf("%s does not find the expected schema: %v", name, err)
 		}
 		for other, role := range roles {
 			if _, err := own.Exec(t.Context(), `SET ROLE `+string(role)); err == nil && other != process {

@@ -27,17 +27,17 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// Where there is no Docker: the services of docker-compose.yml as plain processes
-// on this machine, each with the environment of its container but for what names
-// hosts, ports and folders. They are started before the schema and the stream are
-// there, deliver a message, and stop when they are told to.
+// The services of docker-compose.yml run without Docker, as plain processes on this
+// machine. Each has the environment of its container, with other hosts, ports and
+// folders. They start before the schema and the stream exist, deliver a message, and
+// stop on SIGTERM.
 func TestTheTopology(t *testing.T) {
 	s := newStack(t)
 	var running []*process
 	for _, name := range slices.Sorted(maps.Keys(ours)) {
 		running = append(running, s.start(name))
 	}
-	running = append(running, s.start("recorder")) // which stands by
+	running = append(running, s.start("recorder")) // the standby
 	s.must("migrate", "migrate")
 	for _, p := range running {
 		s.waitUntilHealthy(p)
@@ -54,7 +54,7 @@ func TestTheTopology(t *testing.T) {
 	s.eventually("the message to be delivered and alerted", func() error {
 		got := s.call(token, http.MethodGet, api.url+"/v1/messages/"+id, "")["progress"].(map[string]any)
 		if got["delivered"] != 2.0 || got["alerted"] != 1.0 || got["alert_skipped"] != 1.0 {
-			return fmt.Errorf("it has come to %v", got)
+			return fmt.Errorf("its progress is %v", got)
 		}
 		return nil
 	})
@@ -66,12 +66,12 @@ func TestTheTopology(t *testing.T) {
 	}
 	for _, p := range running {
 		if err := <-p.ended; err != nil {
-			t.Errorf("%s does not stop as it should: %v\n%s", p.name, err, p.log.String())
+			t.Errorf("%s does not stop cleanly: %v\n%s", p.name, err, p.log.String())
 		}
 	}
 }
 
-// stack is the two servers, and what every process of ours needs of this machine.
+// stack is the two servers, and the addresses and folders that every process needs.
 type stack struct {
 	*testing.T
 	ctx      context.Context
@@ -82,7 +82,7 @@ type stack struct {
 	sendgrid string
 }
 
-// process is a service, running.
+// process is a running service.
 type process struct {
 	name  string
 	url   string
@@ -94,7 +94,7 @@ type process struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	dir := t.TempDir()
-	// With the flags of the tests, GOFLAGS, so that nothing is compiled twice.
+	// The build uses the tests' GOFLAGS, so that nothing is compiled twice.
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/bin/", "../cmd/...")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
@@ -130,7 +130,7 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
-// environ is a service's environment, on this machine.
+// environ returns a service's environment, adapted to this machine.
 func (s *stack) environ(service, listen string) []string {
 	s.Helper()
 	env := map[string]string{}
@@ -142,7 +142,7 @@ func (s *stack) environ(service, listen string) []string {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if service != "migrate" { // whose user is the cluster's own
+	if service != "migrate" { // migrate signs in as the owner of the cluster
 		database.User = url.User(user)
 	}
 	env["DATABASE_URL"] = database.String()
@@ -180,7 +180,7 @@ func (s *stack) start(service string) *process {
 	return p
 }
 
-// must runs a verb of postern in a service's environment, and gives its answer.
+// must runs a verb of postern in a service's environment, and returns its output.
 func (s *stack) must(service string, args ...string) string {
 	s.Helper()
 	cmd := exec.CommandContext(s.ctx, filepath.Join(s.dir, "bin/postern"), args...)
@@ -192,7 +192,7 @@ func (s *stack) must(service string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// waitUntilHealthy asks with the container's own health check.
+// waitUntilHealthy waits with the container's own health check.
 func (s *stack) waitUntilHealthy(p *process) {
 	s.Helper()
 	s.eventually(p.name+" to be healthy", func() error {
@@ -204,7 +204,8 @@ func (s *stack) waitUntilHealthy(p *process) {
 	})
 }
 
-// eventually polls what happens in other processes, which tell nobody here.
+// eventually polls until done returns nil. It polls because other processes send no
+// signal to the test.
 func (s *stack) eventually(what string, done func() error) {
 	s.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -217,7 +218,7 @@ func (s *stack) eventually(what string, done func() error) {
 		select {
 		case <-tick.C:
 		case <-s.ctx.Done():
-			s.Fatalf("waited for %s in vain: %v", what, err)
+			s.Fatalf("timed out waiting for %s: %v", what, err)
 		}
 	}
 }

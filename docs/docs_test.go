@@ -1,4 +1,5 @@
-// Package docs holds the pages to the code: what they point to is there.
+// Package docs checks that the files, tests and database constraints that the pages
+// name exist.
 package docs
 
 import (
@@ -12,10 +13,10 @@ import (
 	"testing"
 )
 
-// link is [text](target) or [`text`](target).
+// link matches [text](target) and [`text`](target).
 var link = regexp.MustCompile("\\[(`?)([^\\]`]+)`?\\]\\(([^)#\\s]+)[^)]*\\)")
 
-// pages are all pages of the repository, from here.
+// pages returns the paths of the README and of all pages in docs.
 func pages(t *testing.T) (all []string) {
 	t.Helper()
 	all = append(all, "../README.md")
@@ -31,8 +32,7 @@ func pages(t *testing.T) (all []string) {
 	return all
 }
 
-// Every link leads to a file, and where its text is the name of a function, or of
-// anything else that is declared, that file declares it.
+// Every link leads to a file. If its text is an identifier, that file declares it.
 func TestLinks(t *testing.T) {
 	for _, page := range pages(t) {
 		text, err := os.ReadFile(page)
@@ -46,7 +46,7 @@ func TestLinks(t *testing.T) {
 			}
 			path := filepath.Join(filepath.Dir(page), target)
 			if _, err := os.Stat(path); err != nil {
-				t.Errorf("%s points to %s, which is not there", page, target)
+				t.Errorf("%s links to %s, which does not exist", page, target)
 				continue
 			}
 			if code && strings.HasSuffix(target, ".go") && !declares(t, path, name) {
@@ -65,8 +65,7 @@ func declares(t *testing.T, path, name string) bool {
 	return regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + name + `\(|^\s*(type|var|const)?\s*` + name + `\b.*(=|struct|func|interface)`).Match(source)
 }
 
-// Every state that the pages draw is one that the database knows, and the other
-// way about.
+// Every CHECK that states.md quotes is in the schema.
 func TestStatesAreTheDatabases(t *testing.T) {
 	page, err := os.ReadFile("states.md")
 	if err != nil {
@@ -80,7 +79,7 @@ func TestStatesAreTheDatabases(t *testing.T) {
 	sql := spaces.ReplaceAllString(string(schema), " ")
 	checks := regexp.MustCompile("`((?:\\(|alert_|opened |status |state |answer )[^`]*(?:IN|=)[^`]*)`").FindAllStringSubmatch(string(page), -1)
 	if len(checks) < 10 {
-		t.Fatalf("only %d checks are quoted", len(checks))
+		t.Fatalf("states.md quotes only %d checks", len(checks))
 	}
 	for _, c := range checks {
 		if !strings.Contains(sql, "CHECK ("+c[1]+")") && c[1] != "status = 'scheduled'" {
@@ -89,7 +88,7 @@ func TestStatesAreTheDatabases(t *testing.T) {
 	}
 }
 
-// The layout in the README names every room of internal, and every package in a room.
+// The layout in the README names every room in internal, and every package in a room.
 func TestTheLayoutIsComplete(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -115,11 +114,11 @@ func TestTheLayoutIsComplete(t *testing.T) {
 		delete(described, dir)
 	}
 	for name := range described {
-		t.Errorf("README.md names internal/%s, which is not there", name)
+		t.Errorf("README.md names internal/%s, which does not exist", name)
 	}
 }
 
-// folders gives the folders of dir that hold a package.
+// folders returns the folders in dir that contain a package.
 func folders(t *testing.T, dir string) (all []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -134,8 +133,8 @@ func folders(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// Decisions are numbered without gaps, listed in their README, and each says when it was
-// made and whether it stands.
+// Decisions are numbered without gaps and listed in their README. Each has a date and a
+// status.
 func TestDecisionsAreNumbered(t *testing.T) {
 	list, err := os.ReadFile("adr/README.md")
 	if err != nil {

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what is missing of the things named, with the system's package
-# manager, and says so first. What is there already is left alone.
+# Installs the named tools with the system's package manager if they are missing,
+# and says so first. It does not change tools that are already installed.
 #
-#   tools/setup.sh postgres            what postern needs to run and to be tested
-#   tools/setup.sh make compiler       what `make check` needs besides
-#   tools/setup.sh browser             what the tests of the pages need
-#   tools/setup.sh have browser        only says, by its status, whether it is there
+#   tools/setup.sh postgres            needed to run and to test postern
+#   tools/setup.sh make compiler       also needed by `make check`
+#   tools/setup.sh browser             needed by the tests of the pages
+#   tools/setup.sh have browser        only checks; exit status 0 if installed
 #   tools/setup.sh scratch             prints the folder for the temporary files of tests
 set -eu
 
@@ -16,7 +16,7 @@ die() {
 	exit 1
 }
 
-# The same places as internal/embedded looks in.
+# Searches the same places as internal/embedded.
 found_postgres() {
 	for bin in ${PG_BIN:+"$PG_BIN"} "$(dirname "$(command -v postgres || echo /nowhere/postgres)")" \
 		/usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* \
@@ -31,10 +31,10 @@ found_postgres() {
 
 found_make() { command -v make >/dev/null; }
 
-# The race detector is linked by a C compiler.
+# The race detector needs a C compiler for linking.
 found_compiler() { command -v "$(go env CC)" >/dev/null && { [ "$(uname)" != Linux ] || [ -e /usr/include/stdlib.h ]; }; }
 
-# The same places as internal/web/webtest looks in.
+# Searches the same places as internal/web/webtest.
 found_browser() {
 	for name in chromium-headless-shell chromium chromium-browser google-chrome-stable google-chrome \
 		"/Applications/Chromium.app/Contents/MacOS/Chromium" \
@@ -44,7 +44,7 @@ found_browser() {
 	return 1
 }
 
-# packages NAME MANAGER: what the thing is called there.
+# packages NAME MANAGER: prints the names of the tool's packages for that manager.
 packages() {
 	case "$1/$2" in
 	postgres/dnf) echo postgresql-server ;;
@@ -55,7 +55,7 @@ packages() {
 	compiler/dnf) echo gcc glibc-devel ;;
 	compiler/apk) echo gcc musl-dev ;;
 	compiler/*) echo gcc ;;
-	# The browser without a window, where it is packaged, takes a tenth less of the tests' time.
+	# The headless browser, where it is packaged, makes the tests a tenth faster.
 	browser/apt-get)
 		if apt-cache show chromium-headless-shell >/dev/null 2>&1; then
 			echo chromium-headless-shell fonts-liberation
@@ -74,7 +74,7 @@ describe() {
 	make) echo "make" ;;
 	compiler) echo "a C compiler (for the race detector)" ;;
 	browser) echo "Chromium (for the tests of the pages)" ;;
-	*) die "I do not know how to set up '$1'" ;;
+	*) die "can't set up '$1': it is not a known tool" ;;
 	esac
 }
 
@@ -84,7 +84,7 @@ as_root() {
 	elif command -v sudo >/dev/null; then
 		sudo "$@"
 	else
-		die "this needs root and there is no sudo; run as root: $*"
+		die "this needs root, and sudo is not installed; run as root: $*"
 	fi
 }
 
@@ -107,18 +107,18 @@ ensure() {
 	for manager in apt-get dnf apk brew; do
 		command -v "$manager" >/dev/null || continue
 		if [ "$manager" = apt-get ]; then
-			as_root apt-get update -q >&2 || say "the package lists could not all be updated; going on with what is there"
+			as_root apt-get update -q >&2 || say "some package lists could not be updated; continuing with the existing ones"
 		fi
-		# shellcheck disable=SC2046 # the names are words
+		# shellcheck disable=SC2046 # package names contain no blanks
 		set -- "$1" $(packages "$1" "$manager")
 		name=$1
 		shift
 		say "$what was not found; installing it: $manager install $*"
 		install_with "$manager" "$@"
-		"found_$name" || die "$manager installed $*, but $what is still not there: install it by hand (PostgreSQL: https://www.postgresql.org/download/) and try again"
+		"found_$name" || die "$manager installed $*, but $what is still missing: install it by hand (PostgreSQL: https://www.postgresql.org/download/) and try again"
 		return
 	done
-	die "$what was not found, and no package manager that I know (apt-get, dnf, apk, brew): install it and try again"
+	die "$what was not found, and neither was a known package manager (apt-get, dnf, apk, brew): install it and try again"
 }
 
 if [ "${1:-}" = have ]; then
@@ -126,8 +126,8 @@ if [ "${1:-}" = have ]; then
 	exit
 fi
 
-# Tests make and drop hundreds of databases. In memory, where there is room for
-# them, that costs no disk.
+# Tests create and drop hundreds of databases. If there is enough memory, they go to
+# a folder in memory and cost no disk writes.
 if [ "${1:-}" = scratch ]; then
 	free=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
 	if [ -w /dev/shm ] && [ "${free:-0}" -gt 8000000 ] && [ "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)" -gt 12000000 ]; then

@@ -1,10 +1,10 @@
-// Command vet is go vet with gosec's analyzer beside its own, so that a package
-// and what it imports are read once:
+// Command vet runs go vet's analyzers and gosec's together, so that each package and
+// its imports are loaded once:
 //
 //	go vet -vettool=bin/tools/vet ./...
 //
-// Gosec's own command imports the clients of three AI vendors, which explain
-// findings. Nothing here needs them, and compiling them takes minutes.
+// Gosec's own command imports the clients of three AI vendors to explain findings.
+// This project does not need them, and compiling them takes minutes.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 
 func main() { unitchecker.Main(append(vet.Suite, withoutTests(goanalysis.Analyzer))...) }
 
-// withoutTests leaves tests out, as gosec's own command does: they hold invented
-// secrets and open any file.
+// withoutTests drops findings in test files, as gosec's own command does: tests contain
+// invented secrets and open any file.
 func withoutTests(a *analysis.Analyzer) *analysis.Analyzer {
 	run := a.Run
 	a.Run = func(pass *analysis.Pass) (any, error) {

@@ -14,16 +14,16 @@ import (
 	"postern/internal/events"
 )
 
-// exported saves the whole record over HTTP, in each form, once one in five has opened
-// the message: a CSV file has a row an event, a FHIR file a resource a delivery and an
-// opening.
-func (s *system) exported(ctx context.Context, _ Figures) error {
+// measureExports downloads the whole record over HTTP in each format, after one recipient
+// in five has opened the message. A CSV file has a row for each event, a FHIR file a
+// resource for each delivery and each opening.
+func (s *system) measureExports(ctx context.Context, _ Figures) error {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	if err := s.opened(ctx, conn); err != nil {
+	if err := s.publishOpens(ctx, conn); err != nil {
 		return err
 	}
 	before, err := peakRSS(s.cmd.Process.Pid)
@@ -32,7 +32,7 @@ func (s *system) exported(ctx context.Context, _ Figures) error {
 	}
 	for _, form := range []string{"csv", "ndjson", "fhir.ndjson"} {
 		taken := stopwatch()
-		rows, size, err := s.saved(ctx, "/v1/record."+form)
+		rows, size, err := s.download(ctx, "/v1/record."+form)
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,8 @@ func (s *system) exported(ctx context.Context, _ Figures) error {
 	return err
 }
 
-// opened has one in five of those that got something open it, all at once.
-func (s *system) opened(ctx context.Context, conn *pgx.Conn) error {
+// publishOpens publishes an opening for one delivery in five.
+func (s *system) publishOpens(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `SELECT d.message_id, u.portal_user_id, d.portal_user_no
 		FROM record.deliveries d JOIN app.portal_users u USING (portal_user_no) WHERE d.portal_user_no % 5 = 0`)
 	if err != nil {
@@ -67,11 +67,11 @@ func (s *system) opened(ctx context.Context, conn *pgx.Conn) error {
 	if b.flush(ctx); b.err != nil {
 		return b.err
 	}
-	return settled(ctx, conn)
+	return waitForRecorder(ctx, conn)
 }
 
-// saved reads an answer to its end, and counts its lines and bytes.
-func (s *system) saved(ctx context.Context, path string) (lines, size int, err error) {
+// download reads a response to its end and returns the number of its lines and bytes.
+func (s *system) download(ctx context.Context, path string) (lines, size int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
 		return 0, 0, err

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// floor takes (a): what Postgres alone needs for the same rows.
-func (s *system) floor(ctx context.Context, f *Figures) error {
+// measureCopy measures (a): the time that Postgres alone needs for the same rows.
+func (s *system) measureCopy(ctx context.Context, f *Figures) error {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -43,8 +43,8 @@ func (s *system) floor(ctx context.Context, f *Figures) error {
 	return nil
 }
 
-// copyIn times a COPY of the rows into an empty table, batch rows to a
-// transaction, or all at once for 0.
+// copyIn returns the seconds for a COPY of the rows into an empty table, with batch rows
+// in a transaction, or all rows in one for 0.
 func (s *system) copyIn(ctx context.Context, conn *pgx.Conn, rows io.ReadSeeker, batch int) (float64, error) {
 	const table = `DROP TABLE IF EXISTS public.floor; CREATE TABLE public.floor (LIKE record.deliveries INCLUDING ALL); CHECKPOINT`
 	if _, err := conn.PgConn().Exec(ctx, table).ReadAll(); err != nil {
@@ -64,7 +64,7 @@ func (s *system) copyIn(ctx context.Context, conn *pgx.Conn, rows io.ReadSeeker,
 	return taken(), nil
 }
 
-// split cuts a COPY BINARY file into readers of so many rows each; 0 is all.
+// split splits a COPY BINARY file into readers of batch rows each, or one reader for 0.
 func split(file io.ReadSeeker, batch int) ([]io.Reader, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
