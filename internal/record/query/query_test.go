@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 		SELECT $1, patient_no, 'representative' FROM app.patients WHERE patient_id = 'pt-bo'`, w.cy.No)
 	w.sent(t, w.first, "bo", "cy")
 	w.Record(t, bo.Actor(), events.DeliveryOpened{MessageID: w.first, PortalUserID: "bo", PortalUserNo: bo.No},
-		events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: "bo"})
+		events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: "bo", Method: events.ByPassword})
 	w.Clock.Advance(time.Hour)
 	w.evening = w.Clock.Now().UTC()
 	w.Clock.Advance(time.Hour)
