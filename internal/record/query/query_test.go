@@ -81,6 +81,16 @@ var (
 	setUp     = []string{"staff.created", "permission.granted"}
 )
 
+// Events about all recipients of a message are found by SQL of their own: a new type of
+// them needs an arm in [Filter.spoken], and a case in TestFilters.
+func TestWhatIsAboutAllRecipients(t *testing.T) {
+	t.Parallel()
+	got := events.Where(func(d events.Descriptor) bool { return d.About == events.AboutRecipients })
+	if diff := cmp.Diff([]events.Type{events.TypeMessageSent, events.TypeMessageRecalled}, got); diff != "" {
+		t.Errorf("(-SQL +registry):\n%s", diff)
+	}
+}
+
 // Each filter chooses what speaks of what it names, and nothing else.
 func TestFilters(t *testing.T) {
 	t.Parallel()
