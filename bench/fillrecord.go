@@ -89,10 +89,10 @@ func (c *clinic) fillRecord(ctx context.Context) error {
 	})
 	b.publish(ctx, year, signIns, func(int) (string, events.Body) {
 		id := fmt.Sprintf("u%d", 1+c.random.IntN(c.users))
-		return "portal_user:" + id, events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: id}
+		return "portal_user:" + id, events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: id, Method: events.ByPassword}
 	})
 	b.publish(ctx, year, failures, func(int) (string, events.Body) {
-		return "process:api", events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Reason: "no_account"}
+		return "process:api", events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Method: events.ByPassword, Reason: "no_account"}
 	})
 	b.publish(ctx, c.toAllAt, downloads, func(int) (string, events.Body) {
 		no := 1 + 5*c.random.IntN(c.users/5)

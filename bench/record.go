@@ -64,7 +64,7 @@ func (s *system) measureAppend(ctx context.Context, _ Figures) error {
 	for range smallEvents / 1000 {
 		var some []events.Event
 		for range 1000 {
-			e, err := events.New("/bench", "operator:bench", time.Now(), events.SignIn{Attempt: uuid.New(), Account: "staff", ID: "bench"})
+			e, err := events.New("/bench", "operator:bench", time.Now(), events.SignIn{Attempt: uuid.New(), Account: "staff", ID: "bench", Method: events.ByPassword})
 			if err != nil {
 				return err
 			}

@@ -1,9 +1,13 @@
 // Package schemas holds the JSON Schema of each type and version of event, as
 // <type>.v<version>.json, and asyncapi.yaml, which ties them to their subjects.
 //
-// A schema that was ever published under is never edited: what must change gets
-// a new version beside it. Validate is safe to call from many goroutines at once.
+// A schema that events were published under is never edited: a change gets a new
+// version beside it. So a schema states the shape of a body and bounds of safety. What a
+// clinic may decide, such as the permissions that exist or the size of a document, is
+// checked by the code that publishes. Validate is safe to call from many goroutines at once.
 package schemas
+
+//go:generate go test -run TestAsyncAPI$ -update .
 
 import (
 	"bytes"

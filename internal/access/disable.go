@@ -75,8 +75,7 @@ func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
 func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Body) error {
 	seq, err := g.publish(ctx, actor, facts...)
 	if err != nil {
-		kind, _ := facts[0].EventType()
-		return fmt.Errorf("recording %s: %w", kind, err)
+		return fmt.Errorf("recording %s: %w", facts[0].EventType(), err)
 	}
 	return g.cfg.Wait(ctx, seq)
 }

@@ -38,8 +38,7 @@ const (
 
 // ConsumerConfigs are the durable consumers that the record needs.
 func ConsumerConfigs() []jetstream.ConsumerConfig {
-	fanout := []events.Type{events.TypeMessageSent, events.TypeMessageReleased}
-	notify := []events.Type{events.TypeDeliveriesCreated}
+	fanout, notify := events.ConsumedBy(FanoutWorker), events.ConsumedBy(NotifyWorker)
 	return []jetstream.ConsumerConfig{
 		consumerConfig(FanoutBulk, false, fanout),
 		consumerConfig(FanoutDirect, false, fanout),

@@ -8,12 +8,11 @@ import (
 
 // The processes, which are also the names of their NATS users.
 const (
-	API          = "api"
-	FanoutWorker = "fanout-worker"
-	NotifyWorker = "notify-worker"
-	Recorder     = "recorder"
-	// Admin is `postern`: the only user that may make the stream.
-	Admin = "admin"
+	API          = events.API
+	FanoutWorker = events.FanoutWorker
+	NotifyWorker = events.NotifyWorker
+	Recorder     = events.Recorder
+	Admin        = events.Admin
 )
 
 // Processes are all of them.
@@ -21,34 +20,6 @@ func Processes() []string { return []string{API, FanoutWorker, NotifyWorker, Rec
 
 // Permissions is what a NATS user may do, as subjects with wildcards.
 type Permissions struct{ Publish, Subscribe []string }
-
-// published lists the types of events that a process may put on the record. An
-// event that a request brings about is the api's, whoever else tells of it later.
-var published = map[string][]events.Type{
-	API: {
-		events.TypeMessageSent, events.TypeMessageCancelled, events.TypeMessageRecalled,
-		events.TypeDeliveryOpened, events.TypeAttachmentDownloaded, events.TypeSignedIn,
-		events.TypeSignInFailed, events.TypeStaffCreated, events.TypeStaffDisabled,
-		events.TypeStaffEnabled, events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved,
-		events.TypeSecondFactorReset, events.TypePermissionGranted,
-		events.TypePermissionRevoked, events.TypeLabelChanged, events.TypeDirectoryImported,
-		events.TypeReceiptIssued, events.TypeRecordRead, events.TypeRecordExported,
-		events.TypeParkedRetried, events.TypeParkedDiscarded, events.TypeAlertingPaused,
-		events.TypeAlertingResumed, events.TypeAlertsReported, events.TypeAddressReported, events.TypeReplayPlanned,
-		events.TypeReplayStarted, events.TypeReplayPaused, events.TypeReplayResumed,
-		events.TypeReplayCancelled, events.TypeErasureRequested, events.TypeErasureWithdrawn,
-		events.TypeContentErased, events.TypeRetentionChanged,
-	},
-	FanoutWorker: {events.TypeAudienceResolved, events.TypeDeliveriesCreated, events.TypeFanoutCompleted},
-	NotifyWorker: {
-		events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown,
-		events.TypeAlertingPaused, // by itself, when too many fail
-		// It plans and starts replays itself, of answers that stayed unknown.
-		events.TypeReplayPlanned, events.TypeReplayStarted, events.TypeReplayCompleted,
-	},
-	// The recorder publishes what is due and what waits in the outbox.
-	Recorder: {events.TypeMessageReleased, events.TypeDirectoryImported},
-}
 
 // consumed lists the durable consumers that a process works through.
 var consumed = map[string][]string{
@@ -72,7 +43,7 @@ func PermissionsOf(process string) Permissions {
 		},
 		Subscribe: []string{"_INBOX.>"},
 	}
-	for _, t := range published[process] {
+	for _, t := range events.PublishedBy(process) {
 		p.Publish = append(p.Publish, t.Filter())
 	}
 	for _, consumer := range consumed[process] {
@@ -93,5 +64,5 @@ func PermissionsOf(process string) Permissions {
 
 // MayPublish tells whether a process may put events of a type on the record.
 func MayPublish(process string, t events.Type) bool {
-	return process == Admin || slices.Contains(published[process], t)
+	return process == Admin || slices.Contains(events.PublishedBy(process), t)
 }

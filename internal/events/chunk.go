@@ -9,6 +9,10 @@ import (
 	"github.com/google/uuid"
 )
 
+// ChunkSize is the most deliveries that are recorded and alerted together. It
+// is also the most personalizations that SendGrid takes in one request.
+const ChunkSize = 1000
+
 // DeliveriesCreated says that one chunk of a message's audience has the message
 // in its inbox. Its body is the bulk of the record, so it has an encoding and a
 // decoder of its own: one canonical form, without spaces,
@@ -40,7 +44,7 @@ type Link struct {
 }
 
 // EventType implements [Body].
-func (DeliveriesCreated) EventType() (Type, int) { return TypeDeliveriesCreated, 1 }
+func (DeliveriesCreated) EventType() Type { return TypeDeliveriesCreated }
 
 // Key implements [Body].
 func (b DeliveriesCreated) Key() []string {

@@ -1,11 +1,15 @@
 package events_test
 
 import (
+	"flag"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,110 +18,149 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.yaml.in/yaml/v3"
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
-	"postern/schemas"
 )
 
-// row is a line of the table in doc.go.
-type row struct {
-	publishers, consumers, tables []string
-}
+var update = flag.Bool("update", false, "write the table in doc.go")
 
-// The table in doc.go, which people read, is what the code does.
-func TestTheTableIsTheCode(t *testing.T) {
-	table := tableOf(t)
-	types := typesOf(t)
-	asyncAPI := asyncAPITypes(t)
-	rows := projectedTables(t)
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(types)), slices.Sorted(maps.Keys(table))); diff != "" {
-		t.Fatalf("the constants and the table differ (-constants +table):\n%s", diff)
-	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(types)), asyncAPI); diff != "" {
-		t.Errorf("the constants and asyncapi.yaml differ (-constants +asyncapi):\n%s", diff)
-	}
-	for name, want := range table {
-		kind := events.Type(name)
-		if _, err := schemas.Files.Open(name + ".v1.json"); err != nil {
-			t.Errorf("%s has no schema: %v", name, err)
-		}
-		got := row{publishersOf(kind), consumersOf(kind), rows[types[name]]}
-		if diff := cmp.Diff(got, want, cmp.AllowUnexported(row{})); diff != "" {
-			t.Errorf("%s (-code +table):\n%s", name, diff)
-		}
-	}
-}
-
-// tableOf reads the table: the indented lines of the package's documentation,
-// whose columns stand two or more spaces apart.
-func tableOf(t *testing.T) map[string]row {
-	t.Helper()
+// The table in doc.go is what the registry says.
+func TestTheTableIsTheRegistry(t *testing.T) {
 	source, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := map[string]row{}
-	columns := regexp.MustCompile(` {2,}`)
-	list := regexp.MustCompile(`[a-z_-]{2,}`)
-	for line := range strings.Lines(string(source)) {
-		text, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "//\t")
-		cells := columns.Split(text, -1)
-		if !ok || cells[0] == "type" {
-			continue
+	head, rest, ok := strings.Cut(string(source), tableBegin)
+	_, tail, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		t.Fatalf("doc.go has no table between %q and %q", tableBegin, tableEnd)
+	}
+	want := head + tableBegin + table() + tableEnd + tail
+	if *update {
+		if err := os.WriteFile("doc.go", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		if len(cells) != 5 || cells[1] == "" {
-			t.Fatalf("%d columns where there are five: %q", len(cells), text)
-		}
-		table[cells[0]] = row{
-			publishers: list.FindAllString(cells[2], -1),
-			consumers:  list.FindAllString(cells[3], -1),
-			tables:     slices.Sorted(slices.Values(list.FindAllString(cells[4], -1))),
+		return
+	}
+	if diff := cmp.Diff(want, string(source)); diff != "" {
+		t.Errorf("run `go generate ./internal/events` (-registry +doc.go):\n%s", diff)
+	}
+}
+
+const tableBegin, tableEnd = "//\n//\ttype", "package events\n"
+
+// table is the text between the two, its columns aligned.
+func table() string {
+	rows := [][]string{{"type", "version", "when", "published by", "consumed by", "rows"}}
+	for _, d := range events.Registry() {
+		rows = append(rows, []string{string(d.Type), strconv.Itoa(d.Version), d.When, list(d.Publishers), list(d.Consumers), list(d.Rows)})
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
 		}
 	}
-	return table
+	var b strings.Builder
+	for _, row := range rows {
+		line := "//\t"
+		for i, cell := range row {
+			line += fmt.Sprintf("%-*s", widths[i]+2, cell)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return strings.TrimPrefix(b.String(), "//\ttype")
+}
+
+func list(all []string) string {
+	if len(all) == 0 {
+		return "-"
+	}
+	return strings.Join(all, ", ")
+}
+
+// The registry holds the constants, and every fact in it is what the code does.
+func TestTheRegistryIsTheCode(t *testing.T) {
+	types := typesOf(t)
+	rows := projectedTables(t)
+	registered := map[string]string{}
+	for _, d := range events.Registry() {
+		name := types[string(d.Type)]
+		registered[string(d.Type)] = name
+		if d.Label == "" || d.When == "" || len(d.Publishers) == 0 || d.Version < 1 {
+			t.Errorf("the descriptor of %s has blanks: %+v", d.Type, d)
+		}
+		if diff := cmp.Diff(d.Publishers, publishersOf(d.Type)); diff != "" {
+			t.Errorf("%s is published by (-registry +NATS):\n%s", d.Type, diff)
+		}
+		if diff := cmp.Diff(d.Consumers, consumersOf(d.Type)); diff != "" {
+			t.Errorf("%s is consumed by (-registry +consumers):\n%s", d.Type, diff)
+		}
+		if diff := cmp.Diff(slices.Sorted(slices.Values(d.Rows)), rows[name]); diff != "" {
+			t.Errorf("from %s the recorder writes (-registry +recorder):\n%s", d.Type, diff)
+		}
+	}
+	if diff := cmp.Diff(types, registered); diff != "" {
+		t.Errorf("the types (-constants +registry):\n%s", diff)
+	}
+}
+
+// Every type that SQL names is one of the registry.
+func TestSQLNamesTypesThatExist(t *testing.T) {
+	compared := regexp.MustCompile(`\btype\s*(?:=|<>|IN)\s*\(?((?:\s*'[a-z_.]+',?)+)`)
+	quoted := regexp.MustCompile(`'([a-z_.]+)'`)
+	found := 0
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".sql" {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, list := range compared.FindAllStringSubmatch(string(source), -1) {
+			for _, name := range quoted.FindAllStringSubmatch(list[1], -1) {
+				found++
+				if _, ok := events.Describe(events.Type(name[1])); !ok {
+					t.Errorf("%s compares a type with '%s', which is none", path, name[1])
+				}
+			}
+		}
+		return err
+	})
+	if err != nil || found == 0 {
+		t.Errorf("%d names found: %v", found, err)
+	}
 }
 
 // typesOf gives the values of all constants of the type Type, and their names.
 func typesOf(t *testing.T) map[string]string {
 	t.Helper()
 	types := map[string]string{}
-	ast.Inspect(parse(t, "bodies.go"), func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok {
-			return true
-		}
-		if named, ok := spec.Type.(*ast.Ident); ok && named.Name == "Type" {
-			value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			types[value] = spec.Names[0].Name
-		}
-		return true
-	})
-	return types
-}
-
-func asyncAPITypes(t *testing.T) []string {
-	t.Helper()
-	data, err := schemas.Files.ReadFile("asyncapi.yaml")
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc struct {
-		Channels map[string]any
+	for _, file := range files {
+		ast.Inspect(parse(t, file), func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			if named, ok := spec.Type.(*ast.Ident); ok && named.Name == "Type" {
+				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				types[value] = spec.Names[0].Name
+			}
+			return true
+		})
 	}
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		t.Fatal(err)
-	}
-	return slices.Sorted(maps.Keys(doc.Channels))
+	return types
 }
 
 func publishersOf(t events.Type) (all []string) {
 	for _, process := range eventlog.Processes() {
-		if process != eventlog.Admin && eventlog.MayPublish(process, t) {
+		if process != eventlog.Admin && slices.Contains(eventlog.PermissionsOf(process).Publish, t.Filter()) {
 			all = append(all, process)
 		}
 	}
@@ -197,22 +240,24 @@ func projectedTables(t *testing.T) map[string][]string {
 		if !ok {
 			return true
 		}
-		key, ok := entry.Key.(*ast.CompositeLit)
-		if !ok {
+		key, ok := entry.Key.(*ast.SelectorExpr)
+		if !ok || !strings.HasPrefix(key.Sel.Name, "Type") {
 			return true
 		}
-		function := entry.Value
-		if call, ok := function.(*ast.CallExpr); ok { // body(project)
-			function = call.Args[0]
+		functions := []ast.Expr{entry.Value}
+		if call, ok := entry.Value.(*ast.CallExpr); ok { // body(project)
+			functions = call.Args
 		}
-		name := function.(*ast.Ident).Name
-		if _, ok := writes[name]; !ok {
-			t.Errorf("the projection %s was not found", name)
+		var all []string
+		for _, function := range functions {
+			name := function.(*ast.Ident).Name
+			if _, ok := writes[name]; !ok {
+				t.Errorf("the projection %s was not found", name)
+			}
+			all = append(all, writes[name]...)
 		}
-		of := key.Elts[0].(*ast.SelectorExpr).Sel.Name // in all its versions
-		all := slices.Concat(tables[of], writes[name])
 		slices.Sort(all)
-		tables[of] = slices.Compact(all)
+		tables[key.Sel.Name] = slices.Compact(all)
 		return true
 	})
 	return tables

@@ -45,8 +45,8 @@ type ChunkRef struct {
 
 // A Body is the payload of one event type. Its methods are pure.
 type Body interface {
-	// EventType is the type and version that the body belongs to.
-	EventType() (Type, int)
+	// EventType is the type that the body belongs to; the registry has its version.
+	EventType() Type
 	// Key is what distinguishes this fact from every other of its type. Two
 	// bodies with one key are the same fact told twice.
 	Key() []string
@@ -82,13 +82,15 @@ func New(source, actor string, at time.Time, body Body) (Event, error) {
 }
 
 // NewEncoded is [New] for a body whose JSON exists already, as a manifest's
-// frames do.
+// frames do. Its version is the last of the type, and 0, which no schema has, for a
+// type without a descriptor.
 func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Event {
-	t, version := body.EventType()
+	t := body.EventType()
+	d, _ := Describe(t)
 	e := Event{
 		ID:        IDOf(t, body.Key()...),
 		Type:      t,
-		Version:   version,
+		Version:   d.Version,
 		Source:    source,
 		Actor:     actor,
 		Time:      at.UTC().Truncate(time.Microsecond),
@@ -102,8 +104,21 @@ func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Even
 	return e
 }
 
-// Decode reads the body of e, whose type and version must be T's.
+// Decode reads the body of e, whose type must be T's, and whose version one that this
+// binary reads (see [Reads]).
 func Decode[T any, P interface {
+	*T
+	Body
+}](e Event) (T, error) {
+	if !Reads(e.Type, e.Version) {
+		var none T
+		return none, fmt.Errorf("event %s is %s version %d, which this binary does not know", e.ID, e.Type, e.Version)
+	}
+	return decode[T, P](e)
+}
+
+// decode is [Decode] for whatever version: the descriptors themselves use it.
+func decode[T any, P interface {
 	*T
 	Body
 }](e Event) (T, error) {
@@ -114,10 +129,8 @@ func Decode[T any, P interface {
 	if err := json.Unmarshal(e.Data, &body); err != nil {
 		return body, fmt.Errorf("decoding the body of event %s: %w", e.ID, err)
 	}
-	// Only now: what a body says can tell its version.
-	t, version := P(&body).EventType()
-	if e.Type != t || e.Version != version {
-		return body, fmt.Errorf("event %s is %s version %d, not %s version %d", e.ID, e.Type, e.Version, t, version)
+	if t := P(&body).EventType(); e.Type != t {
+		return body, fmt.Errorf("event %s is %s, not %s", e.ID, e.Type, t)
 	}
 	return body, nil
 }

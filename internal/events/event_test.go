@@ -80,6 +80,20 @@ func TestBodiesOfTwoTypesDecodeToTheirType(t *testing.T) {
 	}
 }
 
+// New events are of the last version of their type, and all earlier ones are read.
+func TestEveryVersionIsDecoded(t *testing.T) {
+	sent, _ := New("/api", "staff:s1", noon, MessageSent{MessageID: uuid.New()})
+	if sent.Version != 2 {
+		t.Errorf("a new message.sent is of version %d", sent.Version)
+	}
+	for version, reads := range map[int]bool{0: false, 1: true, 2: true, 3: false} {
+		sent.Version = version
+		if _, err := Decode[MessageSent](sent); (err == nil) != reads {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+}
+
 func TestParseRefusesWhatIsNotAnEvent(t *testing.T) {
 	good, _ := New("/api", "staff:a", noon, StaffCreated{StaffID: "s", Name: "n"})
 	for name, spoil := range map[string]func(map[string][]string){

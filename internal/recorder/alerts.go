@@ -2,14 +2,6 @@ package recorder
 
 import "postern/internal/events"
 
-func isOutcome(t events.Type) bool {
-	switch t {
-	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
-		return true
-	}
-	return false
-}
-
 // outcome projects what one attempt at a chunk's alerts came to. A thousand
 // recipients of one state are one row; only the exceptions have rows.
 //

@@ -133,7 +133,7 @@ func (b *batch) load() error {
 		if m := p.event.MessageID; m != uuid.Nil && p.event.Type != events.TypeMessageSent {
 			messages = append(messages, m)
 		}
-		if isOutcome(p.event.Type) && p.event.Chunk != nil {
+		if p.event.Type.IsOutcome() && p.event.Chunk != nil {
 			chunkOf = append(chunkOf, p.event.MessageID)
 			chunkNo = append(chunkNo, p.event.Chunk.Index)
 		}
@@ -200,7 +200,10 @@ func (b *batch) projectAll() error {
 			b.parked = append(b.parked, parkedRow{p, p.bad.Error()})
 			continue
 		}
-		err := p.project(b, p)
+		var err error
+		if p.project != nil {
+			err = p.project(b, p)
+		}
 		switch reason, refused := asRefusal(err); {
 		case err == nil:
 			b.outcome[i].projected = true

@@ -156,7 +156,7 @@ func (l *leading) noticeLostClaims(ctx context.Context, at uint64) error {
 	requests := []uuid.UUID{}
 	err = eachStored(ctx, l.Log, at+1, state.Last, func(s *merkle.Stored) {
 		e, err := events.Parse(s.Header, s.Data)
-		if err != nil || !isOutcome(e.Type) {
+		if err != nil || !e.Type.IsOutcome() {
 			return
 		}
 		if o, err := events.Decode[events.AlertOutcome](e); err == nil {

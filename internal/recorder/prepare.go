@@ -20,7 +20,7 @@ type prepared struct {
 	bad     error // why the event can't be projected, nil where it can
 	leaf    [sha256.Size]byte
 	packed  []byte
-	project projection // nil: kept and hashed, made nothing of
+	project projection // nil: the event is kept and hashed, and nothing is projected
 
 	chunk      *chunkRow // deliveries.created
 	deliveries []byte    // its rows, in the form of COPY BINARY
@@ -50,12 +50,11 @@ func look(s merkle.Stored) *prepared {
 	if p.event, p.bad = events.Parse(s.Header, s.Data); p.bad != nil {
 		return p
 	}
-	known, ok := projections[versioned{p.event.Type, p.event.Version}]
-	if !ok {
+	if !events.Reads(p.event.Type, p.event.Version) {
 		p.bad = fmt.Errorf("%w: %s version %d", ErrUnknown, p.event.Type, p.event.Version)
 		return p
 	}
-	p.project = known
+	p.project = projections[p.event.Type]
 	switch p.event.Type {
 	case events.TypeDeliveriesCreated:
 		p.chunk, p.deliveries, p.bad = encodeDeliveries(&p.event, s.Seq)
@@ -146,12 +145,6 @@ func appendArrayHeader(b []byte, n int) []byte {
 	b = binary.BigEndian.AppendUint32(b, oidInteger)
 	b = binary.BigEndian.AppendUint32(b, uint32(n)) // #nosec G115 -- see arraySize
 	return binary.BigEndian.AppendUint32(b, 1)
-}
-
-// versioned names one schema.
-type versioned struct {
-	t       events.Type
-	version int
 }
 
 type chunkKey struct {

@@ -9,63 +9,51 @@ import (
 	"postern/internal/events"
 )
 
-// projections is the table of what the recorder makes of each event. What stands
-// in no row here is kept and hashed all the same.
-var projections map[versioned]projection
+// projections is what the recorder makes of each type of event: of every type whose
+// descriptor names rows, and of no other. The others are kept and hashed all the same.
+var projections map[events.Type]projection
 
 // The table refers to functions that refer to it through prepare.
 func init() {
-	projections = map[versioned]projection{
-		{events.TypeMessageSent, 1}:          body(sent),
-		{events.TypeMessageReleased, 1}:      body(released),
-		{events.TypeMessageCancelled, 1}:     body(cancelled),
-		{events.TypeAudienceResolved, 1}:     body(audienceResolved),
-		{events.TypeDeliveriesCreated, 1}:    deliveriesCreated,
-		{events.TypeFanoutCompleted, 1}:      body(fanoutCompleted),
-		{events.TypeAlertsAccepted, 2}:       body(repeated),
-		{events.TypeAlertsAccepted, 1}:       body(outcome),
-		{events.TypeAlertsFailed, 2}:         body(repeated),
-		{events.TypeAlertsFailed, 1}:         body(outcome),
-		{events.TypeAlertsSkipped, 2}:        body(repeated),
-		{events.TypeAlertsSkipped, 1}:        body(outcome),
-		{events.TypeAlertsUnknown, 2}:        body(repeated),
-		{events.TypeAlertsUnknown, 1}:        body(outcome),
-		{events.TypeAlertsReported, 1}:       reported,
-		{events.TypeAddressReported, 1}:      body(addressReported),
-		{events.TypeDeliveryOpened, 1}:       body(opened),
-		{events.TypeAttachmentDownloaded, 1}: body(downloaded),
-		{events.TypeMessageRecalled, 1}:      body(recalled),
-		{events.TypeReplayPlanned, 1}:        body(replayPlanned),
-		{events.TypeReplayStarted, 1}:        body(replayStarted),
-		{events.TypeReplayPaused, 1}:         body(replayPaused),
-		{events.TypeReplayResumed, 1}:        body(replayResumed),
-		{events.TypeReplayCompleted, 1}:      body(replayCompleted),
-		{events.TypeReplayCancelled, 1}:      body(replayCancelled),
-		{events.TypeSignedIn, 2}:             onlyKept,
-		{events.TypeSignedIn, 1}:             onlyKept,
-		{events.TypeSignInFailed, 2}:         onlyKept,
-		{events.TypeSignInFailed, 1}:         onlyKept,
-		{events.TypeSecondFactorAdded, 1}:    body(secondFactorAdded),
-		{events.TypeSecondFactorRemoved, 1}:  body(secondFactorGone),
-		{events.TypeSecondFactorReset, 1}:    body(secondFactorGone),
-		{events.TypeStaffCreated, 1}:         body(staffCreated),
-		{events.TypeStaffDisabled, 1}:        body(staffSwitched),
-		{events.TypeStaffEnabled, 1}:         body(staffSwitched),
-		{events.TypePermissionGranted, 1}:    body(permissionChanged),
-		{events.TypePermissionRevoked, 1}:    body(permissionChanged),
-		{events.TypeLabelChanged, 1}:         body(labelChanged),
-		{events.TypeDirectoryImported, 1}:    onlyKept,
-		{events.TypeReceiptIssued, 1}:        onlyKept,
-		{events.TypeRecordRead, 1}:           onlyKept,
-		{events.TypeRecordExported, 1}:       onlyKept,
-		{events.TypeParkedRetried, 1}:        body(parkedSettled),
-		{events.TypeParkedDiscarded, 1}:      body(parkedSettled),
-		{events.TypeAlertingPaused, 1}:       body(alertingPaused),
-		{events.TypeAlertingResumed, 1}:      body(alertingResumed),
-		{events.TypeErasureRequested, 1}:     body(erasureRequested),
-		{events.TypeErasureWithdrawn, 1}:     body(erasureWithdrawn),
-		{events.TypeContentErased, 1}:        body(contentErased),
-		{events.TypeRetentionChanged, 1}:     body(retentionChanged),
+	projections = map[events.Type]projection{
+		events.TypeMessageSent:          body(sent),
+		events.TypeMessageReleased:      body(released),
+		events.TypeMessageCancelled:     body(cancelled),
+		events.TypeAudienceResolved:     body(audienceResolved),
+		events.TypeDeliveriesCreated:    deliveriesCreated,
+		events.TypeFanoutCompleted:      body(fanoutCompleted),
+		events.TypeAlertsAccepted:       firstOrRepeated(outcome, repeated),
+		events.TypeAlertsFailed:         firstOrRepeated(outcome, repeated),
+		events.TypeAlertsSkipped:        firstOrRepeated(outcome, repeated),
+		events.TypeAlertsUnknown:        firstOrRepeated(outcome, repeated),
+		events.TypeAlertsReported:       reported,
+		events.TypeAddressReported:      body(addressReported),
+		events.TypeDeliveryOpened:       body(opened),
+		events.TypeAttachmentDownloaded: body(downloaded),
+		events.TypeMessageRecalled:      body(recalled),
+		events.TypeReplayPlanned:        body(replayPlanned),
+		events.TypeReplayStarted:        body(replayStarted),
+		events.TypeReplayPaused:         body(replayPaused),
+		events.TypeReplayResumed:        body(replayResumed),
+		events.TypeReplayCompleted:      body(replayCompleted),
+		events.TypeReplayCancelled:      body(replayCancelled),
+		events.TypeSecondFactorAdded:    body(secondFactorAdded),
+		events.TypeSecondFactorRemoved:  body(secondFactorGone),
+		events.TypeSecondFactorReset:    body(secondFactorGone),
+		events.TypeStaffCreated:         body(staffCreated),
+		events.TypeStaffDisabled:        body(staffSwitched),
+		events.TypeStaffEnabled:         body(staffSwitched),
+		events.TypePermissionGranted:    body(permissionChanged),
+		events.TypePermissionRevoked:    body(permissionChanged),
+		events.TypeLabelChanged:         body(labelChanged),
+		events.TypeParkedRetried:        body(parkedSettled),
+		events.TypeParkedDiscarded:      body(parkedSettled),
+		events.TypeAlertingPaused:       body(alertingPaused),
+		events.TypeAlertingResumed:      body(alertingResumed),
+		events.TypeErasureRequested:     body(erasureRequested),
+		events.TypeErasureWithdrawn:     body(erasureWithdrawn),
+		events.TypeContentErased:        body(contentErased),
+		events.TypeRetentionChanged:     body(retentionChanged),
 	}
 }
 
@@ -83,8 +71,15 @@ func body[T any, P interface {
 	}
 }
 
-// onlyKept is for facts that stand on the record and in no table.
-func onlyKept(*batch, *prepared) error { return nil }
+// firstOrRepeated projects an outcome of a first attempt, and another one of a replay.
+func firstOrRepeated(first, repeated func(*batch, *prepared, events.AlertOutcome) error) projection {
+	return body(func(b *batch, p *prepared, e events.AlertOutcome) error {
+		if e.ReplayID != nil {
+			return repeated(b, p, e)
+		}
+		return first(b, p, e)
+	})
+}
 
 // A refusal says that an event changes nothing. Where it names a reason the
 // event is parked for an operator, since nothing sound would have published it;

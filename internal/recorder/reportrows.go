@@ -49,7 +49,7 @@ func (b *batch) loadReports() error {
 					nos = append(nos, request.Reports[i].PortalUserNo)
 				}
 			}
-		case isOutcome(p.event.Type) && p.event.Chunk != nil:
+		case p.event.Type.IsOutcome() && p.event.Chunk != nil:
 			messages = append(messages, p.event.MessageID)
 			chunks = append(chunks, p.event.Chunk.Index)
 			nos = append(nos, anybody)

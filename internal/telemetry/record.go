@@ -45,9 +45,7 @@ func (t *Telemetry) Publishing(next publish) publish {
 
 // countAlerts counts the recipients of an outcome by what became of each.
 func (t *Telemetry) countAlerts(e events.Event) {
-	switch e.Type {
-	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
-	default:
+	if !e.Type.IsOutcome() {
 		return
 	}
 	o, err := events.Decode[events.AlertOutcome](e)

@@ -1,28 +1,5 @@
 package eventlogtest
 
-import (
-	"io/fs"
-	"strings"
-	"testing"
-
-	"postern/internal/events"
-	"postern/schemas"
-)
-
-// Types are all types of event there are, by their schemas.
-func Types(t testing.TB) []events.Type {
-	t.Helper()
-	names, err := fs.Glob(schemas.Files, "*.v1.json")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no schemas: %v", err)
-	}
-	types := make([]events.Type, len(names))
-	for i, name := range names {
-		types[i] = events.Type(strings.TrimSuffix(name, ".v1.json"))
-	}
-	return types
-}
-
 // Forbidden are subjects that no process but the admin may publish to: everything by
 // which nats-server 2.15 makes, changes, moves, empties or deletes a stream or its
 // durable consumers (server/jetstream_api.go), what the server itself listens to, and

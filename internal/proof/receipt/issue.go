@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -136,22 +135,20 @@ func speaksOf(e events.Event, portalUser string, chunk int) bool {
 	switch {
 	case e.Chunk != nil && e.Chunk.Index != chunk:
 		return false
-	case e.Type == events.TypeAlertsReported, e.Version == 2 && strings.HasPrefix(string(e.Type), "alerts."):
-		return bytes.Contains(e.Data, []byte(`"portal_user_id":"`+portalUser+`"`)) && namesOf(e, portalUser)
-	}
-	return true
-}
-
-// namesOf tells whether the portal user is among those whose alerts an event is of.
-func namesOf(e events.Event, portalUser string) bool {
-	if e.Type == events.TypeAlertsReported {
+	case e.Type.IsOutcome(): // that of a replay is only about the recipients that it names
+		b, err := events.Decode[events.AlertOutcome](e)
+		return err != nil || b.ReplayID == nil ||
+			slices.ContainsFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == portalUser })
+	case e.Type == events.TypeAlertsReported:
+		if !bytes.Contains(e.Data, []byte(`"portal_user_id":"`+portalUser+`"`)) { // spares decoding most of them
+			return false
+		}
 		b, err := events.Decode[events.AlertsReported](e)
 		return err == nil && slices.ContainsFunc(b.Requests, func(r events.ReportedRequest) bool {
 			return slices.ContainsFunc(r.Reports, func(r events.Report) bool { return r.PortalUserID == portalUser })
 		})
 	}
-	b, err := events.Decode[events.AlertOutcome](e)
-	return err == nil && slices.ContainsFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == portalUser })
+	return true
 }
 
 const checkpointPoll = 200 * time.Millisecond

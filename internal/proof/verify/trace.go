@@ -48,14 +48,14 @@ func (t trace) add(e recorder.Replayed) error {
 	if m == nil {
 		return fmt.Errorf("%s of message %s, which nobody sent before it", e.Event.Type, id)
 	}
-	switch e.Event.Type {
-	case events.TypeAudienceResolved:
+	switch t := e.Event.Type; {
+	case t == events.TypeAudienceResolved:
 		return m.resolve(e.Event)
-	case events.TypeDeliveriesCreated:
+	case t == events.TypeDeliveriesCreated:
 		return m.deliver(e)
-	case events.TypeFanoutCompleted:
+	case t == events.TypeFanoutCompleted:
 		return m.complete(e.Event)
-	case events.TypeAlertsAccepted, events.TypeAlertsFailed, events.TypeAlertsSkipped, events.TypeAlertsUnknown:
+	case t.IsOutcome():
 		return m.alert(e.Event)
 	}
 	return nil

@@ -73,9 +73,9 @@ func story(t *testing.T) (s *composetest.System, room *query.Reader, message uui
 	s.Deliver(t, message)
 	s.Record(t, self.Actor(), events.DeliveryOpened{MessageID: message, PortalUserID: "bo", PortalUserNo: self.No},
 		events.AttachmentDownloaded{MessageID: message, PortalUserID: "bo", PortalUserNo: self.No, AttachmentID: message, Request: message},
-		events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: "bo"})
-	s.Record(t, "process:api", events.SignIn{Failed: true, Attempt: uuid.New(), Account: "staff", ID: ada.ID, Reason: "wrong_password"},
-		events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Reason: "no_account"})
+		events.SignIn{Attempt: uuid.New(), Account: "portal_user", ID: "bo", Method: events.ByPassword})
+	s.Record(t, "process:api", events.SignIn{Failed: true, Attempt: uuid.New(), Account: "staff", ID: ada.ID, Method: events.ByPassword, Reason: "wrong_password"},
+		events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Method: events.ByPassword, Reason: "no_account"})
 	s.Record(t, "operator:jürgen", events.PermissionChanged{Change: uuid.New(), StaffID: ada.ID, Permission: "read_record"})
 	s.Record(t, ada.Actor(), events.MessageRecalled{MessageID: message, StaffID: ada.ID, Reason: "=wrong", Opened: 1})
 	write(t, room, query.Filter{MessageID: message}, export.CSV)

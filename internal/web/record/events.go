@@ -92,7 +92,7 @@ func (p *Pages) rows(r *http.Request, found []query.Entry) ([]row, error) {
 	}
 	rows := make([]row, len(found))
 	for i, e := range found {
-		rows[i] = row{Entry: e, What: called(e.Type), By: names[e.Actor]}
+		rows[i] = row{Entry: e, What: e.Type.Label(), By: names[e.Actor]}
 		if e.MessageID != uuid.Nil {
 			rows[i].About = e.MessageID.String()
 		}

@@ -9,6 +9,24 @@ import (
 	"github.com/google/uuid"
 )
 
+// What SendGrid's event webhook reported.
+const (
+	TypeAlertsReported  Type = "alerts.reported"
+	TypeAddressReported Type = "address.reported"
+)
+
+var reportTypes = []Descriptor{{
+	Type: TypeAlertsReported, Version: 1, Label: "Alerts reported on",
+	When:       "SendGrid's event webhook reported on alerts",
+	Publishers: []string{API}, Rows: []string{"messages", "alert_exceptions", "reports", "dead_addresses"},
+	About: AboutNamed, OfMessage: OneMessage, summary: summary(AlertsReported.summary),
+}, {
+	Type: TypeAddressReported, Version: 1, Label: "Address reported not to work",
+	When:       "it reported that an address does not work, of an e-mail that was no alert",
+	Publishers: []string{API}, Rows: []string{"dead_addresses"},
+	About: AboutNamed, summary: summary(AddressReported.summary),
+}}
+
 // AlertsReported is the body of alerts.reported: what SendGrid's event webhook
 // said of the alerts of one message in one post, by the request that sent them.
 // It names nobody's address.
@@ -143,4 +161,23 @@ func (b AlertsReported) Key() []string {
 		digest.Write([]byte{0})
 	}
 	return []string{b.MessageID.String(), hex.EncodeToString(digest.Sum(nil))}
+}
+
+func (AlertsReported) EventType() Type      { return TypeAlertsReported }
+func (b AlertsReported) Message() uuid.UUID { return b.MessageID }
+
+func (b AlertsReported) summary(Names) string {
+	n := 0
+	for _, r := range b.Requests {
+		n += len(r.Reports)
+	}
+	return "reported on alerts of the message: " + counted(n, "report", "reports")
+}
+
+func (AddressReported) EventType() Type    { return TypeAddressReported }
+func (b AddressReported) Key() []string    { return []string{b.ID} }
+func (AddressReported) Message() uuid.UUID { return uuid.Nil }
+
+func (b AddressReported) summary(Names) string {
+	return "reported that the e-mail address of " + counted(len(b.Dead), "portal user", "portal users") + " does not work"
 }

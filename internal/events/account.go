@@ -1,0 +1,221 @@
+package events
+
+import (
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Sign-ins, the accounts of staff, and what they may do.
+const (
+	TypeSignedIn            Type = "signed_in"
+	TypeSignInFailed        Type = "sign_in.failed"
+	TypeStaffCreated        Type = "staff.created"
+	TypeStaffDisabled       Type = "staff.disabled"
+	TypeStaffEnabled        Type = "staff.enabled"
+	TypeSecondFactorAdded   Type = "second_factor.added"
+	TypeSecondFactorRemoved Type = "second_factor.removed"
+	TypeSecondFactorReset   Type = "second_factor.reset"
+	TypePermissionGranted   Type = "permission.granted"
+	TypePermissionRevoked   Type = "permission.revoked"
+)
+
+var accountTypes = []Descriptor{{
+	Type: TypeSignedIn, Version: 2, Label: "Signed in",
+	When:       "staff or a portal user signed in",
+	Publishers: []string{API},
+	About:      AboutActor, summary: summary(SignIn.summary),
+}, {
+	Type: TypeSignInFailed, Version: 2, Label: "Sign-in failed",
+	When:       "a sign-in was refused",
+	Publishers: []string{API},
+	summary:    summary(SignIn.summary), // not about the account: the actor is unknown
+}, {
+	Type: TypeStaffCreated, Version: 1, Label: "Staff created",
+	When:       "a staff account is created",
+	Publishers: []string{API}, Rows: []string{"staff"},
+	About: AboutStaff, summary: summary(func(b StaffCreated, _ Names) string { return "created the staff account of " + b.Name }),
+}, {
+	Type: TypeStaffDisabled, Version: 1, Label: "Staff disabled",
+	When:       "a staff account is disabled",
+	Publishers: []string{API}, Rows: []string{"staff"},
+	About: AboutStaff, summary: summary(StaffSwitched.summary),
+}, {
+	Type: TypeStaffEnabled, Version: 1, Label: "Staff enabled",
+	When:       "it is enabled again",
+	Publishers: []string{API}, Rows: []string{"staff"},
+	About: AboutStaff, summary: summary(StaffSwitched.summary),
+}, {
+	Type: TypeSecondFactorAdded, Version: 1, Label: "Second factor added",
+	When:       "a staff member set up a second factor",
+	Publishers: []string{API}, Rows: []string{"second_factors"},
+	About: AboutStaff, summary: summary(SecondFactor.summary),
+}, {
+	Type: TypeSecondFactorRemoved, Version: 1, Label: "Second factor removed",
+	When:       "the staff member removed it",
+	Publishers: []string{API}, Rows: []string{"second_factors"},
+	About: AboutStaff, summary: summary(SecondFactor.summary),
+}, {
+	Type: TypeSecondFactorReset, Version: 1, Label: "Second factor reset",
+	When:       "another staff member removed it",
+	Publishers: []string{API}, Rows: []string{"second_factors"},
+	About: AboutStaff, summary: summary(SecondFactor.summary),
+}, {
+	Type: TypePermissionGranted, Version: 2, Label: "Permission given",
+	When:       "a permission is given",
+	Publishers: []string{API}, Rows: []string{"staff_permissions"},
+	About: AboutStaff, summary: summary(PermissionChanged.summary),
+}, {
+	Type: TypePermissionRevoked, Version: 2, Label: "Permission taken",
+	When:       "a permission is taken away",
+	Publishers: []string{API}, Rows: []string{"staff_permissions"},
+	About: AboutStaff, summary: summary(PermissionChanged.summary),
+}}
+
+// SignIn is the body of signed_in and sign_in.failed. Account is "staff" or
+// "portal_user"; ID is empty where no such account exists: the address that was
+// typed is not kept. Version 1 has no Method.
+type SignIn struct {
+	Failed  bool         `json:"-"`
+	Attempt uuid.UUID    `json:"attempt"`
+	Account string       `json:"account"`
+	ID      string       `json:"id"`
+	Method  SignInMethod `json:"method,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
+}
+
+func (b SignIn) Key() []string    { return []string{b.Attempt.String()} }
+func (SignIn) Message() uuid.UUID { return uuid.Nil }
+func (b *SignIn) ofType(t Type)   { b.Failed = t == TypeSignInFailed }
+
+// EventType tells the two ends of a sign-in apart.
+func (b SignIn) EventType() Type {
+	if b.Failed {
+		return TypeSignInFailed
+	}
+	return TypeSignedIn
+}
+
+func (b SignIn) summary(names Names) string {
+	if !b.Failed {
+		return "signed in" + map[SignInMethod]string{ByPasswordAndCode: " with a second factor",
+			ByPasswordAndRecoveryCode: " with a recovery code", ByOrganisation: " at their organisation"}[b.Method]
+	}
+	return "refused a sign-in as " + names.account(b.Account, b.ID)
+}
+
+// SignInMethod is how somebody showed who they are, or tried to.
+type SignInMethod string
+
+// The values of [SignInMethod]. With ByOrganisation an issuer of the clinic's own
+// (OpenID Connect) told who it is.
+const (
+	ByPassword                SignInMethod = "password"
+	ByPasswordAndCode         SignInMethod = "password_and_code"
+	ByPasswordAndRecoveryCode SignInMethod = "password_and_recovery_code"
+	ByOrganisation            SignInMethod = "organisation"
+)
+
+// StaffCreated says that a person was made staff.
+type StaffCreated struct {
+	StaffID string `json:"staff_id"`
+	Name    string `json:"name"`
+}
+
+func (StaffCreated) EventType() Type    { return TypeStaffCreated }
+func (b StaffCreated) Key() []string    { return []string{b.StaffID} }
+func (StaffCreated) Message() uuid.UUID { return uuid.Nil }
+
+// StaffSwitched is the body of staff.disabled and staff.enabled: whether a staff member
+// may come in.
+type StaffSwitched struct {
+	Disabled bool      `json:"-"`
+	Change   uuid.UUID `json:"change"`
+	StaffID  string    `json:"staff_id"`
+}
+
+func (b StaffSwitched) Key() []string    { return []string{b.Change.String(), b.StaffID} }
+func (StaffSwitched) Message() uuid.UUID { return uuid.Nil }
+func (b *StaffSwitched) ofType(t Type)   { b.Disabled = t == TypeStaffDisabled }
+
+// EventType tells disabling from enabling.
+func (b StaffSwitched) EventType() Type {
+	if b.Disabled {
+		return TypeStaffDisabled
+	}
+	return TypeStaffEnabled
+}
+
+func (b StaffSwitched) summary(names Names) string {
+	if b.Disabled {
+		return "disabled the staff account of " + names.staff(b.StaffID)
+	}
+	return "enabled the staff account of " + names.staff(b.StaffID)
+}
+
+// SecondFactor is the body of the second_factor events: what became of the second
+// factor with which a staff member signs in. Change names the factor that was added,
+// and otherwise tells one change from the next.
+type SecondFactor struct {
+	What    SecondFactorChange `json:"-"`
+	Change  uuid.UUID          `json:"change"`
+	StaffID string             `json:"staff_id"`
+}
+
+func (b SecondFactor) Key() []string    { return []string{b.Change.String(), b.StaffID} }
+func (SecondFactor) Message() uuid.UUID { return uuid.Nil }
+func (b SecondFactor) EventType() Type  { return Type("second_factor." + string(b.What)) }
+
+func (b *SecondFactor) ofType(t Type) {
+	b.What = SecondFactorChange(strings.TrimPrefix(string(t), "second_factor."))
+}
+
+func (b SecondFactor) summary(names Names) string {
+	switch b.What {
+	case FactorAdded:
+		return "set up a second factor for " + names.staff(b.StaffID)
+	case FactorRemoved:
+		return "removed the second factor of " + names.staff(b.StaffID)
+	}
+	return "reset the second factor of " + names.staff(b.StaffID)
+}
+
+// SecondFactorChange is what became of a second factor.
+type SecondFactorChange string
+
+// The values of [SecondFactorChange]. Its owner adds and removes it; another resets it.
+const (
+	FactorAdded   SecondFactorChange = "added"
+	FactorRemoved SecondFactorChange = "removed"
+	FactorReset   SecondFactorChange = "reset"
+)
+
+// PermissionChanged is the body of permission.granted and permission.revoked.
+type PermissionChanged struct {
+	Granted    bool      `json:"-"`
+	Change     uuid.UUID `json:"change"`
+	StaffID    string    `json:"staff_id"`
+	Permission string    `json:"permission"`
+}
+
+func (PermissionChanged) Message() uuid.UUID { return uuid.Nil }
+func (b *PermissionChanged) ofType(t Type)   { b.Granted = t == TypePermissionGranted }
+
+func (b PermissionChanged) Key() []string {
+	return []string{b.Change.String(), b.StaffID, b.Permission}
+}
+
+// EventType tells granting from revoking.
+func (b PermissionChanged) EventType() Type {
+	if b.Granted {
+		return TypePermissionGranted
+	}
+	return TypePermissionRevoked
+}
+
+func (b PermissionChanged) summary(names Names) string {
+	if b.Granted {
+		return "gave " + names.staff(b.StaffID) + " the permission " + b.Permission
+	}
+	return "took the permission " + b.Permission + " from " + names.staff(b.StaffID)
+}

@@ -1,0 +1,69 @@
+package events
+
+import "github.com/google/uuid"
+
+// Alerting stops, for one message or for all, and goes on.
+const (
+	TypeAlertingPaused  Type = "alerting.paused"
+	TypeAlertingResumed Type = "alerting.resumed"
+)
+
+var alertingTypes = []Descriptor{{
+	Type: TypeAlertingPaused, Version: 1, Label: "Alerting paused",
+	When:       "no more alerts are sent, of one message or of any",
+	Publishers: []string{API, NotifyWorker}, Rows: []string{"pauses"}, // the worker: when too many alerts fail
+	OfMessage: MaybeMessage, summary: summary(AlertingPaused.summary),
+}, {
+	Type: TypeAlertingResumed, Version: 1, Label: "Alerting resumed",
+	When:       "alerts are sent again",
+	Publishers: []string{API}, Rows: []string{"pauses"},
+	OfMessage: MaybeMessage, summary: summary(AlertingResumed.summary),
+}}
+
+// AlertingPaused says that no alert goes out from here on: of one message, or of
+// none where MessageID is nil.
+type AlertingPaused struct {
+	// Change tells this pause from the next. One that came about by itself has that
+	// of its message, so that a message pauses by itself once.
+	Change    uuid.UUID  `json:"change"`
+	MessageID *uuid.UUID `json:"message_id"`
+	Automatic bool       `json:"automatic"`
+	Reason    string     `json:"reason"`
+}
+
+func (AlertingPaused) EventType() Type      { return TypeAlertingPaused }
+func (b AlertingPaused) Key() []string      { return []string{b.Change.String()} }
+func (b AlertingPaused) Message() uuid.UUID { return orNil(b.MessageID) }
+
+func (b AlertingPaused) summary(Names) string {
+	if b.Automatic {
+		return "paused the alerts of the message, because too many failed"
+	}
+	return "paused " + alertsOf(b.MessageID)
+}
+
+// AlertingResumed ends a pause.
+type AlertingResumed struct {
+	Change    uuid.UUID  `json:"change"`
+	MessageID *uuid.UUID `json:"message_id"`
+	Reason    string     `json:"reason"`
+}
+
+func (AlertingResumed) EventType() Type        { return TypeAlertingResumed }
+func (b AlertingResumed) Key() []string        { return []string{b.Change.String()} }
+func (b AlertingResumed) Message() uuid.UUID   { return orNil(b.MessageID) }
+func (b AlertingResumed) summary(Names) string { return "resumed " + alertsOf(b.MessageID) }
+
+func alertsOf(message *uuid.UUID) string {
+	if message == nil {
+		return "all alerts"
+	}
+	return "the alerts of the message"
+}
+
+func orNil(id *uuid.UUID) uuid.UUID {
+	if id == nil {
+		return uuid.Nil
+	}
+	return *id
+}

@@ -1,0 +1,100 @@
+package events
+
+import "github.com/google/uuid"
+
+// A message's audience and deliveries, and what portal users do with them.
+const (
+	TypeAudienceResolved     Type = "audience.resolved"
+	TypeDeliveriesCreated    Type = "deliveries.created"
+	TypeFanoutCompleted      Type = "fanout.completed"
+	TypeDeliveryOpened       Type = "delivery.opened"
+	TypeAttachmentDownloaded Type = "attachment.downloaded"
+)
+
+var deliveryTypes = []Descriptor{{
+	Type: TypeAudienceResolved, Version: 1, Label: "Audience frozen",
+	When:       "fan-out has fixed the audience",
+	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
+	OfMessage: OneMessage, summary: summary(AudienceResolved.summary),
+}, {
+	Type: TypeDeliveriesCreated, Version: 1, Label: "Deliveries recorded",
+	When:       "for each chunk of the audience",
+	Publishers: []string{FanoutWorker}, Consumers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "deliveries"},
+	About: AboutChunk, OfMessage: OneMessage, summary: chunkSummary,
+}, {
+	Type: TypeFanoutCompleted, Version: 1, Label: "All deliveries recorded",
+	When:       "the last chunk is recorded",
+	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
+	OfMessage: OneMessage, summary: summary(FanoutCompleted.summary),
+}, {
+	Type: TypeDeliveryOpened, Version: 1, Label: "Message opened",
+	When:       "a portal user opens a message for the first time",
+	Publishers: []string{API}, Rows: []string{"messages", "opens"},
+	About: AboutActor, OfMessage: OneMessage, summary: words("opened the message"),
+}, {
+	Type: TypeAttachmentDownloaded, Version: 1, Label: "Document downloaded",
+	When:       "a portal user downloads a document",
+	Publishers: []string{API}, Rows: []string{"downloads"},
+	About: AboutActor, OfMessage: OneMessage, summary: words("downloaded a document of the message"),
+}}
+
+// AudienceResolved says that the audience is frozen. ManifestDigest is the
+// SHA-256 over the SHA-256 of each chunk's body in order, so that the
+// deliveries.created events alone prove that they are that audience.
+type AudienceResolved struct {
+	MessageID      uuid.UUID      `json:"message_id"`
+	Count          int            `json:"count"`
+	Chunks         int            `json:"chunks"`
+	ManifestDigest string         `json:"manifest_digest"`
+	Included       map[string]int `json:"included"`
+	Excluded       map[string]int `json:"excluded"`
+}
+
+func (AudienceResolved) EventType() Type      { return TypeAudienceResolved }
+func (b AudienceResolved) Key() []string      { return []string{b.MessageID.String()} }
+func (b AudienceResolved) Message() uuid.UUID { return b.MessageID }
+
+func (b AudienceResolved) summary(Names) string {
+	return "froze the audience: " + counted(b.Count, "portal user", "portal users") + " in " + counted(b.Chunks, "chunk", "chunks")
+}
+
+// FanoutCompleted says that every chunk of a message is on the record.
+type FanoutCompleted struct {
+	MessageID  uuid.UUID `json:"message_id"`
+	Deliveries int       `json:"deliveries"`
+	Chunks     int       `json:"chunks"`
+}
+
+func (FanoutCompleted) EventType() Type      { return TypeFanoutCompleted }
+func (b FanoutCompleted) Key() []string      { return []string{b.MessageID.String()} }
+func (b FanoutCompleted) Message() uuid.UUID { return b.MessageID }
+
+func (b FanoutCompleted) summary(Names) string {
+	return "recorded every delivery: " + grouped(b.Deliveries) + " in " + counted(b.Chunks, "chunk", "chunks")
+}
+
+// DeliveryOpened says that a portal user opened a message. Only the first
+// opening of a delivery is a fact of its own.
+type DeliveryOpened struct {
+	MessageID    uuid.UUID `json:"message_id"`
+	PortalUserID string    `json:"portal_user_id"`
+	PortalUserNo int32     `json:"portal_user_no"`
+}
+
+func (DeliveryOpened) EventType() Type      { return TypeDeliveryOpened }
+func (b DeliveryOpened) Key() []string      { return []string{b.MessageID.String(), b.PortalUserID} }
+func (b DeliveryOpened) Message() uuid.UUID { return b.MessageID }
+
+// AttachmentDownloaded says that a portal user downloaded a document. Request
+// tells one download from the next.
+type AttachmentDownloaded struct {
+	MessageID    uuid.UUID `json:"message_id"`
+	PortalUserID string    `json:"portal_user_id"`
+	PortalUserNo int32     `json:"portal_user_no"`
+	AttachmentID uuid.UUID `json:"attachment_id"`
+	Request      uuid.UUID `json:"request"`
+}
+
+func (b AttachmentDownloaded) Key() []string      { return []string{b.Request.String()} }
+func (b AttachmentDownloaded) Message() uuid.UUID { return b.MessageID }
+func (AttachmentDownloaded) EventType() Type      { return TypeAttachmentDownloaded }

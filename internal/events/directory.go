@@ -1,0 +1,64 @@
+package events
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// The clinic's own words, and its directory of patients and portal users.
+const (
+	TypeLabelChanged      Type = "label.changed"
+	TypeDirectoryImported Type = "directory.imported"
+)
+
+var directoryTypes = []Descriptor{{
+	Type: TypeLabelChanged, Version: 1, Label: "Label changed",
+	When:       "the clinic renames something",
+	Publishers: []string{API}, Rows: []string{"labels"},
+	summary: summary(LabelChanged.summary),
+}, {
+	Type: TypeDirectoryImported, Version: 1, Label: "Directory imported",
+	When:       "an import changed the directory",
+	Publishers: []string{API, Recorder}, // the recorder publishes what waits in the outbox
+	summary:    summary(DirectoryImported.summary),
+}}
+
+// LabelChanged says how the clinic names something from now on.
+type LabelChanged struct {
+	Change uuid.UUID `json:"change"`
+	Label  string    `json:"label"`
+	One    string    `json:"one"`
+	Many   string    `json:"many"`
+}
+
+func (LabelChanged) EventType() Type        { return TypeLabelChanged }
+func (b LabelChanged) Key() []string        { return []string{b.Change.String(), b.Label} }
+func (LabelChanged) Message() uuid.UUID     { return uuid.Nil }
+func (b LabelChanged) summary(Names) string { return "changed the label " + b.Label }
+
+// DirectoryImported says that an import changed the directory.
+type DirectoryImported struct {
+	ImportID    uuid.UUID   `json:"import_id"`
+	Format      string      `json:"format"`
+	Patients    ImportTally `json:"patients"`
+	PortalUsers ImportTally `json:"portal_users"`
+	Links       ImportTally `json:"links"`
+}
+
+func (DirectoryImported) EventType() Type    { return TypeDirectoryImported }
+func (b DirectoryImported) Key() []string    { return []string{b.ImportID.String()} }
+func (DirectoryImported) Message() uuid.UUID { return uuid.Nil }
+
+func (b DirectoryImported) summary(Names) string {
+	tally := func(t ImportTally) string { return grouped(t.New) + " new and " + grouped(t.Changed) + " changed" }
+	return fmt.Sprintf("imported the directory: patients %s, portal users %s, links %s",
+		tally(b.Patients), tally(b.PortalUsers), tally(b.Links))
+}
+
+// ImportTally counts the rows of one kind in an import.
+type ImportTally struct {
+	New       int `json:"new"`
+	Changed   int `json:"changed"`
+	Unchanged int `json:"unchanged"`
+}

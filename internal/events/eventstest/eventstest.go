@@ -1,0 +1,136 @@
+// Package eventstest gives tests an example of every type of event.
+package eventstest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+)
+
+// An Example is a body of a type, with everything in it that it may carry, who causes
+// it, and the summary that people read.
+type Example struct {
+	Actor   string
+	Body    events.Body
+	Summary string
+}
+
+const (
+	ada     = "staff:s1"
+	pat     = "portal_user:pu-1"
+	worker  = "process:notify-worker"
+	fanout  = "process:fanout-worker"
+	webhook = "process:sendgrid"
+)
+
+var (
+	someID  = uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
+	someDay = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	digest  = "sha256:" + strings.Repeat("0a", 32)
+	tally   = events.ImportTally{New: 3, Changed: 2, Unchanged: 1}
+)
+
+func outcome(state events.AlertState) events.AlertOutcome {
+	return events.AlertOutcome{MessageID: someID, Chunk: 1, Chunks: 2, Attempt: 1, Recipients: 3, State: state, Reason: "a reason",
+		Exceptions: []events.AlertException{{PortalUserID: "pu-1", PortalUserNo: 1, State: events.AlertSkipped, Reason: "no e-mail address"}},
+		Requests:   []events.AlertRequest{{RequestID: someID, SendGridID: "abc", Recipients: 2}}}
+}
+
+// repeated is an outcome of a replay.
+func repeated(state events.AlertState) events.AlertOutcome {
+	o := outcome(state)
+	o.Attempt, o.ReplayID, o.Part = 2, &someID, 7
+	return o
+}
+
+// Names gives the names of the staff in the examples.
+func Names(id string) string {
+	return map[string]string{"s1": "Ada Admin", "s2": "Noel Novice"}[id]
+}
+
+// Examples are one of each type and more: every schema, of whatever version, has an
+// example that satisfies it.
+func Examples() []Example { return examples }
+
+// Event is the example as an event.
+func (x Example) Event(t testing.TB) events.Event {
+	t.Helper()
+	e, err := events.New("/test", x.Actor, someDay, x.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+var examples = []Example{
+	{ada, events.MessageSent{MessageID: someID, SenderID: "s1", SubjectDigest: digest, BodyDigest: digest,
+		Attachments: []events.AttachmentFact{{AttachmentID: someID, MediaType: "application/pdf", Size: 4 << 20, SHA256: strings.Repeat("0a", 32)}},
+		Recipients:  events.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []string{"active_patients"}},
+		StaffBcc:    []string{"s2"}, Hold: events.HoldUndo, ReleaseAt: someDay,
+		Confirmed: &events.Confirmed{Count: 7, Digest: digest}}, "Ada Admin sent a message to 1 portal user and 1 group, with 1 document, held for undo"},
+	{"process:recorder", events.MessageReleased{MessageID: someID}, "The process recorder released the message, which was due"},
+	{ada, events.MessageCancelled{MessageID: someID, StaffID: "s1"}, "Ada Admin cancelled the message before it went out"},
+	{ada, events.MessageRecalled{MessageID: someID, StaffID: "s1", Reason: "wrong document", Opened: 2}, "Ada Admin recalled the message after 2 portal users had opened it"},
+	{fanout, events.AudienceResolved{MessageID: someID, Count: 3, Chunks: 1, ManifestDigest: digest,
+		Included: map[string]int{"added": 3}, Excluded: map[string]int{"deceased": 1}}, "The process fanout-worker froze the audience: 3 portal users in 1 chunk"},
+	{fanout, events.DeliveriesCreated{MessageID: someID, Recipients: []events.Recipient{
+		{PortalUserID: "pu-1", PortalUserNo: 1, Links: []events.Link{{PatientID: "pt-1", PatientNo: 1, Relationship: "self"}}}}}, "The process fanout-worker recorded 1 delivery"},
+	{fanout, events.FanoutCompleted{MessageID: someID, Deliveries: 3, Chunks: 1}, "The process fanout-worker recorded every delivery: 3 in 1 chunk"},
+	{worker, outcome(events.AlertAccepted), "The process notify-worker recorded alerts: 2 accepted, 1 skipped (chunk 2 of 2), attempt 1"},
+	{worker, outcome(events.AlertFailed), "The process notify-worker recorded alerts: 2 failed, 1 skipped (chunk 2 of 2), attempt 1"},
+	{worker, outcome(events.AlertSkipped), "The process notify-worker recorded alerts: 3 skipped (chunk 2 of 2)"},
+	{worker, outcome(events.AlertUnknown), "The process notify-worker recorded alerts: 1 skipped, 2 unknown (chunk 2 of 2), attempt 1"},
+	{webhook, events.AlertsReported{MessageID: someID, Requests: []events.ReportedRequest{{RequestID: someID, Chunk: 1, Attempt: 1, Reports: []events.Report{
+		{ID: "abc", Type: "bounce", Bounce: "bounce", At: someDay, Status: "5.1.1", Reason: "no such mailbox", Position: 3, PortalUserID: "pu-1", PortalUserNo: 1,
+			Dead: []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: 2}}}}}}}, "SendGrid reported on alerts of the message: 1 report"},
+	{pat, events.DeliveryOpened{MessageID: someID, PortalUserID: "pu-1", PortalUserNo: 1}, "Portal user pu-1 opened the message"},
+	{pat, events.AttachmentDownloaded{MessageID: someID, PortalUserID: "pu-1", PortalUserNo: 1, AttachmentID: someID, Request: someID}, "Portal user pu-1 downloaded a document of the message"},
+	{worker, repeated(events.AlertAccepted), "The process notify-worker recorded alerts: 2 accepted, 1 skipped (chunk 2 of 2), attempt 2"},
+	{worker, repeated(events.AlertFailed), "The process notify-worker recorded alerts: 2 failed, 1 skipped (chunk 2 of 2), attempt 2"},
+	{worker, repeated(events.AlertSkipped), "The process notify-worker recorded alerts: 3 skipped (chunk 2 of 2)"},
+	{worker, repeated(events.AlertUnknown), "The process notify-worker recorded alerts: 1 skipped, 2 unknown (chunk 2 of 2), attempt 2"},
+	{ada, events.ReplayPlanned{ReplayID: someID, Reason: "their provider was down", Count: 3, Digest: digest, ByReason: map[string]int{"mailbox full": 3},
+		Excluded: map[string]int{"opened": 1}, Oldest: &someDay, Newest: &someDay, Filter: events.ReplayFilter{MessageID: &someID,
+			State: []events.AlertState{events.AlertFailed}, Reason: "mailbox full", From: &someDay, To: &someDay, Attempt: 1, Domain: "example.org"}}, "Ada Admin planned the replay " + someID.String() + " of 3 alerts"},
+	{ada, events.ReplayStarted{ReplayID: someID, Rate: 60}, "Ada Admin started the replay " + someID.String()},
+	{ada, events.ReplayPaused{ReplayID: someID, Change: someID}, "Ada Admin paused the replay " + someID.String()},
+	{ada, events.ReplayResumed{ReplayID: someID, Change: someID}, "Ada Admin resumed the replay " + someID.String()},
+	{ada, events.ReplayCancelled{ReplayID: someID}, "Ada Admin cancelled the replay " + someID.String()},
+	{worker, events.ReplayCompleted{ReplayID: someID, Accepted: 1, Failed: 1, Skipped: 1, Unknown: 1, LeftOut: 1}, "The process notify-worker completed the replay " + someID.String() + ": 1 accepted, 1 failed, 1 skipped, 1 unknown"},
+	// As in version 1, without a method.
+	{ada, events.SignIn{Attempt: someID, Account: "staff", ID: "s1", Reason: "x"}, "Ada Admin signed in"},
+	{"process:api", events.SignIn{Failed: true, Attempt: someID, Account: "portal_user", ID: "pu-1", Reason: "wrong_password"}, "The process api refused a sign-in as portal user pu-1"},
+	{ada, events.StaffCreated{StaffID: "s2", Name: "Noel Novice"}, "Ada Admin created the staff account of Noel Novice"},
+	{ada, events.SignIn{Attempt: someID, Account: "staff", ID: "s1", Method: events.ByPasswordAndCode, Reason: "x"}, "Ada Admin signed in with a second factor"},
+	{"process:api", events.SignIn{Failed: true, Attempt: someID, Account: "staff", ID: "s1", Method: events.ByOrganisation, Reason: "unknown_address"}, "The process api refused a sign-in as Ada Admin"},
+	{ada, events.SecondFactor{What: events.FactorAdded, Change: someID, StaffID: "s1"}, "Ada Admin set up a second factor for Ada Admin"},
+	{ada, events.SecondFactor{What: events.FactorRemoved, Change: someID, StaffID: "s1"}, "Ada Admin removed the second factor of Ada Admin"},
+	{ada, events.SecondFactor{What: events.FactorReset, Change: someID, StaffID: "s2"}, "Ada Admin reset the second factor of Noel Novice"},
+	{ada, events.StaffSwitched{Disabled: true, Change: someID, StaffID: "s2"}, "Ada Admin disabled the staff account of Noel Novice"},
+	{ada, events.StaffSwitched{Change: someID, StaffID: "s2"}, "Ada Admin enabled the staff account of Noel Novice"},
+	{ada, events.PermissionChanged{Granted: true, Change: someID, StaffID: "s2", Permission: "read_record"}, "Ada Admin gave Noel Novice the permission read_record"},
+	{ada, events.PermissionChanged{Change: someID, StaffID: "s2", Permission: "read_record"}, "Ada Admin took the permission read_record from Noel Novice"},
+	{ada, events.LabelChanged{Change: someID, Label: "patient", One: "Client", Many: "Clients"}, "Ada Admin changed the label patient"},
+	{ada, events.ReceiptIssued{ReceiptID: someID, MessageID: someID, PortalUserID: "pu-1", Digest: digest}, "Ada Admin issued a receipt for the delivery of the message to portal user pu-1"},
+	{ada, events.ParkedSettled{Retried: true, ParkedID: someID, Tries: 8, Seq: 17, Consumer: "fanout-bulk", ID: &someID, Type: "message.sent", MessageID: &someID, Reason: "x", Actor: "staff:s1"}, "Ada Admin retried event 17, which fanout-bulk had parked"},
+	{ada, events.ParkedSettled{ParkedID: someID, Tries: 8, Seq: 17, Consumer: "fanout-bulk", ID: &someID, Type: "message.sent", MessageID: &someID, Reason: "x", Actor: "staff:s1"}, "Ada Admin discarded event 17, which fanout-bulk had parked"},
+	{ada, events.AlertingPaused{Change: someID, MessageID: &someID, Automatic: true, Reason: "x"}, "Ada Admin paused the alerts of the message, because too many failed"},
+	{ada, events.AlertingResumed{Change: someID, MessageID: &someID, Reason: "x"}, "Ada Admin resumed the alerts of the message"},
+	{ada, events.DirectoryImported{ImportID: someID, Format: "fhir", Patients: tally, PortalUsers: tally, Links: tally}, "Ada Admin imported the directory: patients 3 new and 2 changed, portal users 3 new and 2 changed, links 3 new and 2 changed"},
+	{ada, events.RecordRead{Reading: someID, What: events.ReadList, Seq: 7, Format: "csv", Filter: recordFilter, Count: 7}, "Ada Admin read a list of 7 events of the record"},
+	{ada, events.RecordExported{Export: someID, Format: "csv", Filter: recordFilter, Through: 9, Events: 7, Rows: 7, Bytes: 512,
+		Digest: digest, Checkpoint: "postern/record", Covers: 8}, "Ada Admin exported 7 events of the record as csv"},
+	{ada, events.ErasureRequested{ErasureID: someID, MessageID: someID, Reason: "it went to the wrong person"}, "Ada Admin asked for the content of the message to be erased"},
+	{ada, events.ErasureWithdrawn{ErasureID: someID, MessageID: someID}, "Ada Admin withdrew the request to erase the content of the message"},
+	{ada, events.ContentErased{ErasureID: someID, MessageID: someID, ApprovedBy: "staff:s2", Early: true}, "Ada Admin agreed to the erasure of the content of the message, before the retention had passed"},
+	{ada, events.RetentionChanged{Years: 10, Before: 6, After: 7}, "Ada Admin set the retention of content to 10 years; before, it was 6"},
+	{webhook, events.AddressReported{ID: "made-up", Type: "bounce", At: time.Unix(1_700_000_000, 0).UTC(), Status: "5.1.1", Reason: "550 no such user",
+		Dead: []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: 2}}}, "SendGrid reported that the e-mail address of 1 portal user does not work"},
+}
+
+var recordFilter = events.RecordFilter{MessageID: &someID, PortalUserID: "pu-1", PatientID: "pt-1", Type: "signed_in",
+	Actor: "staff:s1", From: &someDay, To: &someDay}
