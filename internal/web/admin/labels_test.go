@@ -85,7 +85,7 @@ func TestWrongLabels(t *testing.T) {
 	long := strings.Repeat("x", 41)
 	admin.Post("/administration/labels", labelForm("patient-one", "  ", "discharged-many", long, "portal_user-one", "<script>")).
 		Is(http.StatusUnprocessableEntity).
-		Says("Enter a word for one of Patient, of 1 to 40 visible characters", "Enter a word for several of Discharged").
+		Says("Enter a word under “One” for Patient, with 1 to 40 visible characters", "Enter a word under “Several” for Discharged").
 		Holds(`href="#patient-one"`, `href="#discharged-many"`, `value="`+long+`"`, `value="&lt;script&gt;"`)
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("some of a wrong change is on the record")
@@ -102,7 +102,7 @@ func TestTwoRenameAtOnce(t *testing.T) {
 	ada.Post("/administration/labels", labelForm("discharged-one", "Former", "discharged-many", "Former")).Is(http.StatusOK).
 		Holds(`value="Client"`, `value="Former"`)
 	ada.Post("/administration/labels", labelForm("patient-one", "Member", "patient-many", "Members")).Is(http.StatusUnprocessableEntity).
-		Says("Somebody else has changed Patient meanwhile, to “Client” and “Clients”").
+		Says("Another staff member has just changed Patient to “Client” and “Clients”").
 		Holds(`name="patient-one" type="text" value="Member"`, `name="patient-one-was" value="Client"`)
 	ada.Post("/administration/labels", labelForm("patient-one", "Member", "patient-many", "Members", "patient-one-was", "Client", "patient-many-was", "Clients")).
 		Is(http.StatusOK).Holds(`value="Member"`)

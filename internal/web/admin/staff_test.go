@@ -24,7 +24,7 @@ func TestGiveAPermission(t *testing.T) {
 	admin.Get("/administration/staff").Is(http.StatusOK).
 		Says("2 staff members", "Ada Admin", "ada.admin@clinic.example", "Manage Staff", "Nora Nurse", "Send Portal Message")
 	admin.Get("/administration/staff?q=NURSE+nora").Says("1 staff member for “NURSE nora”", "Nora Nurse").Hides("ada.admin")
-	admin.Get("/administration/staff?q=nobody").Says("Nobody of the staff fits these words.")
+	admin.Get("/administration/staff?q=nobody").Says("No staff match that search.")
 
 	info := admin.Get("/administration/staff/"+nurse.ID).Is(http.StatusOK).
 		Says("Staff Info", "Nora Nurse", "System Permissions", "General", "Send Bulk Portal Message", "Portal Users - Active Patients").
@@ -34,7 +34,7 @@ func TestGiveAPermission(t *testing.T) {
 	}
 
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message", "send_portal_message", "send_bulk_portal_message")).
-		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "It is on the record").Holds(`value="send_bulk_portal_message" checked`)
+		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "This is recorded with your name.").Holds(`value="send_bulk_portal_message" checked`)
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message,send_bulk_portal_message", "send_bulk_portal_message", "read_record")).
 		Says("Given: Read the Record.", "Taken away: Send Portal Message.")
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_bulk_portal_message,read_record", "send_bulk_portal_message", "read_record")).
@@ -73,7 +73,7 @@ func TestTheLastAdministrator(t *testing.T) {
 	admin.Get("/administration/staff/" + admin.ID).Says("This is you.")
 	before := s.Keeps(t)
 	admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Is(http.StatusUnprocessableEntity).
-		Says("There is a problem", "This is the last staff member with Manage Staff. Give it to somebody else first").
+		Says("There is a problem", "This is the only staff member with Manage Staff. Give it to another staff member first").
 		Holds(`href="#permission-manage_staff"`, `value="read_record" checked`).Hides(`value="manage_staff" checked`)
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("the refused change is on the record")
@@ -101,7 +101,7 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 
 	otto.Post(at, ticked(seen, "send_portal_message", "manage_labels")).Says("Given: Manage Custom Labels.", "Taken away: Read the Record.")
 	page := ada.Post(at, ticked(seen, "send_portal_message", "read_record", "send_bulk_portal_message")).Is(http.StatusUnprocessableEntity).
-		Says("Somebody else has changed these permissions meanwhile", "Somebody else has given this meanwhile.", "Somebody else has taken this away meanwhile.").
+		Says("Another staff member has just changed these permissions", "Another staff member has just given this permission.", "Another staff member has just taken this permission away.").
 		Holds(`value="manage_labels" checked`, `value="send_bulk_portal_message" checked`, `value="send_portal_message" checked`).
 		Hides(`value="read_record" checked`)
 	now := between(page.Body, `name="seen" value="`, `"`)
@@ -133,7 +133,7 @@ func TestAddAStaffMember(t *testing.T) {
 		{form("", "new@clinic.example", "short"), "name", "Enter a name"},
 		{form("", "new@clinic.example", "short"), "password", "at least 12 characters"},
 		{form("New", "nowhere", webtest.Password), "email", "The e-mail address can't be used: it is not an e-mail address of the form name@example.org"},
-		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "exists already"},
+		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "already exists"},
 		{form("New", "new@clinic.example", "short"), "password", "it needs at least 12 characters"},
 		{form("New", "new@clinic.example", ""), "password", "Enter a first password"},
 	} {
@@ -208,5 +208,5 @@ func TestPermissionsInTheClinicsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Await(t, seq)
-	admin.Get("/administration/staff/"+admin.ID).Says("Send Bulk Portal Message", "Accounts - Active Clients", "who is linked").Hides("Patient")
+	admin.Get("/administration/staff/"+admin.ID).Says("Send Bulk Portal Message", "Accounts - Active Clients", "the links between them").Hides("Patient")
 }

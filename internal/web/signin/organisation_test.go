@@ -51,13 +51,13 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 		t.Errorf("signed in at %s", at)
 	}
 	v.Get("/messages").Is(http.StatusOK)
-	v.Get("/account").Says("You signed in at your organisation.")
+	v.Get("/account").Says("You signed in through your organisation")
 	if got, want := signIns(t, s, 1), "signed_in by staff:"+sam.ID; got != want {
 		t.Errorf("the record says %s, want %s", got, want)
 	}
 	// With the password the second factor of ours is due.
 	w := s.Nobody(t)
-	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic asks everybody")
+	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic requires a second factor")
 	s.Nobody(t).Get("/portal/sign-in").Hides("organisation")
 }
 
