@@ -122,7 +122,7 @@ func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 			"The patient has died 1", "Type 10 to confirm")
 	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("Name of user-02", "Name of user-11").Hides("Name of user-00", "Name of user-01")
 	for _, wrong := range []string{"", "9", "ten"} {
-		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type how many will get the message").Holds(`value="` + wrong + `"`)
+		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type the number of recipients").Holds(`value="` + wrong + `"`)
 	}
 	if n := count(t, s, sends); n != 0 {
 		t.Fatalf("%d sends without the right number", n)
@@ -158,7 +158,7 @@ func TestAChangedAudienceIsShownAgain(t *testing.T) {
 	page := w.check(text("Hello", "text")).Is(http.StatusOK).Says("1 portal user")
 	s.System.PortalUser(t, "ben")
 	again := w.Post(w.at+"/check", confirmation(page, "1")).Is(http.StatusConflict).
-		Says("has changed since you looked", "there were 1. Now there are 2.", "Linked to an active patient 1 2", "Type 2 to confirm", "Name of ben")
+		Says("The recipients have changed since you checked them", "there were 1. Now there are 2.", "Linked to an active patient 1 2", "Type 2 to confirm", "Name of ben")
 	s.Exec(t, `UPDATE app.patients SET status = 'discharged' WHERE patient_id = 'pt-ann'`)
 	s.System.PortalUser(t, "cy")
 	again = w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusConflict).Says("The same number as before, but not the same people.")
@@ -268,13 +268,13 @@ func TestSendingWhileTheRecordIsAway(t *testing.T) {
 	w.press("add-user:ann", nil)
 	page := w.check(text("Hello", "text"))
 	s.Break(&composetest.Fault{Err: errors.New("nobody answers")})
-	again := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusServiceUnavailable).Says("can’t be put on the record right now", "will not be sent twice")
+	again := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusServiceUnavailable).Says("can’t be recorded right now", "will not be sent twice")
 	s.Break(nil)
 
 	// It is changed now, so that the first try could have been something else.
 	w.see(v.Get(w.at))
 	changed := w.check(text("Changed", "text")).Is(http.StatusOK)
-	renewed := w.Post(w.at+"/check", confirmation(changed, "")).Is(http.StatusConflict).Says("was sent before, or may have been")
+	renewed := w.Post(w.at+"/check", confirmation(changed, "")).Is(http.StatusConflict).Says("was sent, or may have been sent")
 	w.Post(w.at+"/check", confirmation(again, "")).Is(http.StatusConflict)
 	w.Post(w.at+"/check", confirmation(renewed, "")).Is(http.StatusOK).Says("The message goes out", "Changed")
 
@@ -304,7 +304,7 @@ func TestADraftThatWasSentAlready(t *testing.T) {
 	s.Exec(t, `CREATE TABLE kept AS SELECT * FROM app.drafts`)
 	to := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path
 	s.Exec(t, `INSERT INTO app.drafts SELECT * FROM kept`)
-	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was sent already").Holds(`href="` + to + `"`)
+	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was already sent").Holds(`href="` + to + `"`)
 	if again := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path; again != to {
 		t.Errorf("sent again, it is %s and not %s", again, to)
 	}
@@ -321,7 +321,7 @@ func TestAMadeUpConfirmation(t *testing.T) {
 	send := confirmation(w.check(text("Hello", "text")), "0")
 	for _, was := range []string{"", "[]", "{}", `{"Count":0}`} {
 		send.Set("was", was)
-		w.Post(w.at+"/check", send).Is(http.StatusConflict).Says("has changed since you looked")
+		w.Post(w.at+"/check", send).Is(http.StatusConflict).Says("The recipients have changed since you checked them")
 	}
 	lie, _ := json.Marshal(map[string]any{"Count": 7, "Digest": "sha256:x"})
 	send.Set("was", string(lie))

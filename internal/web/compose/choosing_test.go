@@ -38,7 +38,7 @@ func TestAddingPortalUsers(t *testing.T) {
 	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").Holds(`value="remove-user:ben"`).Hides(`value="add-user:ben"`)
 	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").Holds(`value="Hello"`)
 	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).Hides("Remove Name of ben").Says("Remove Name of ann")
-	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("Nobody is known by that id").Holds(`value="Hello"`)
+	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer in the directory").Holds(`value="Hello"`)
 	w.press("add-user:\x00", text("Hello", "text")).Is(http.StatusUnprocessableEntity)
 
 	v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {"name of"}}).Is(http.StatusOK).Says("Name of ann", "Added", "Name of ben").Hides("<html")
@@ -65,7 +65,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	v.Fragment("/messages/groups/all_portal_users/count").Is(http.StatusOK).Says("2 portal users now")
 	v.Fragment("/messages/groups/everybody/count").Is(http.StatusNotFound)
 	w.press("add-group:active_patients", text("Hello", "text")).Is(http.StatusOK).Says("Remove Portal Users - Active Patients")
-	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no such group")
+	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("That group does not exist")
 
 	one := s.Staff(t, "Only One", policy.SendPortalMessage)
 	x := compose(t, one)
@@ -78,7 +78,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.see(v.Get(w.at))
-	w.press("check", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("may not send to a group any more", "Remove Portal Users - Active Patients")
+	w.press("check", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer have permission to send to groups", "Remove Portal Users - Active Patients")
 	v.Get(w.at + "/check").Is(http.StatusUnprocessableEntity)
 }
 
@@ -109,7 +109,7 @@ func TestStaffBcc(t *testing.T) {
 	typed.Set("find-staff", "berg bo")
 	w.press("find", typed).Is(http.StatusOK).Says("Bo Berg", "bo.berg@clinic.example")
 	w.press("add-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Says("Remove Bo Berg")
-	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("not staff any more")
+	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer a staff member")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"bo"}}).Is(http.StatusOK).Says("Bo Berg", "Added")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"nobody"}}).Says("No staff match that search")
 	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
@@ -153,7 +153,7 @@ func TestAFormThatWasCutOff(t *testing.T) {
 	s := webtest.New(t)
 	w := compose(t, sender(t, s))
 	half := "--b\r\nContent-Disposition: form-data; name=\"subject\"\r\n\r\nHal"
-	w.Send(w.at, bytes.NewReader([]byte(half)), "multipart/form-data; boundary=b").Is(http.StatusBadRequest).Says("did not arrive whole")
+	w.Send(w.at, bytes.NewReader([]byte(half)), "multipart/form-data; boundary=b").Is(http.StatusBadRequest).Says("did not arrive completely")
 	if n := count(t, s, drafts); n != 0 {
 		t.Errorf("%d drafts were kept", n)
 	}

@@ -139,14 +139,14 @@ func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 		t.Fatalf("looking at an empty page has left %d drafts", n)
 	}
 	w.press("save", text("<script>alert(1)</script>", "Two\r\nlines & more")).Is(http.StatusOK).
-		Says("The draft is saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
+		Says("The draft was saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
 	if w.page.URL.Path != w.at {
 		t.Errorf("saving led to %s, not to the draft at %s", w.page.URL, w.at)
 	}
 	v.Get(w.at).Is(http.StatusOK).Holds(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
 	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").Hides("<script>alert", "<title>&lt;script")
-	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "can’t be brought back")
-	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft is deleted.", "No drafts. Compose a message.")
+	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "A deleted draft can’t be restored")
+	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft was deleted.", "No drafts. Compose a message.")
 	v.Get(w.at).Is(http.StatusNotFound).Says("There is no such draft", "sent or deleted")
 	v.Post(w.at+"/delete", nil).Is(http.StatusNotFound)
 }
@@ -198,13 +198,13 @@ func TestAStaleTabSaysSo(t *testing.T) {
 	first.see(v.Get(w.at))
 	second := &writer{Visitor: v, t: t}
 	second.see(v.Get(w.at))
-	second.press("save", text("Second", "from the second tab")).Says("The draft is saved.")
+	second.press("save", text("Second", "from the second tab")).Says("The draft was saved.")
 
 	first.press("save", text("Third", "from the first tab")).Is(http.StatusConflict).
 		Says("There is a problem", "changed in another tab or window").Holds(`value="Third"`, "from the first tab</textarea>")
 	v.Get(w.at).Holds(`value="Second"`)
 	overwrite := regexp.MustCompile(`value="(overwrite:\d+)"`).FindStringSubmatch(first.page.Body)
-	first.press(overwrite[1], text("Third", "from the first tab")).Is(http.StatusOK).Says("The draft is saved.")
+	first.press(overwrite[1], text("Third", "from the first tab")).Is(http.StatusOK).Says("The draft was saved.")
 	v.Get(w.at).Holds(`value="Third"`, "from the first tab</textarea>")
 }
 

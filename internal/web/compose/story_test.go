@@ -192,11 +192,11 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	b.Sees("In the clinic’s time zone")
 	b.Click("Check before you send")
 	b.Sees("3 portal users", "Linked to an active patient", at.Format("2 January 2006")+", 9:30 am")
-	b.Type("How many will get this message?", "4")
+	b.Type("How many recipients will get this message?", "4")
 	b.Click("Schedule message")
-	b.Sees("There is a problem", "Type how many will get the message")
+	b.Sees("There is a problem", "Type the number of recipients")
 	b.AccessibleAnyhow()
-	b.Type("How many will get this message?", "3")
+	b.Type("How many recipients will get this message?", "3")
 	b.Click("Schedule message")
 	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
 }
@@ -299,7 +299,7 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	b.Click("Keep it and go back")
 	recipients := strings.TrimSuffix(b.Path(), "/") + "/recipients"
 	b.Open(recipients)
-	b.Sees("Who gets it", "Chosen by name", "Has an account")
+	b.Sees("Recipients", "Chosen by name", "Has an account")
 	b.AccessibleAnyhow()
 	b.Open("/messages/drafts/" + fmt.Sprintf("%032x", 7))
 	b.Sees("There is no such draft")
