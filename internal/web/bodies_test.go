@@ -182,7 +182,7 @@ func TestFormsAreRefusedInTime(t *testing.T) {
 		"/sign-in":           {"multipart/form-data; boundary=x", "--x--", "The content type is not understood", http.StatusUnsupportedMediaType},
 		"/portal/sign-in":    {"MULTIPART/FORM-DATA; boundary=x", "--x--", "The content type is not understood", http.StatusUnsupportedMediaType},
 		"/portal/forgotten":  {"application/x-www-form-urlencoded", "email=" + strings.Repeat("a", inbound.Small), "The form is too large", http.StatusRequestEntityTooLarge},
-		"/portal/invitation": {"Application/X-WWW-Form-Urlencoded; charset=utf-8", "link=x", "This link does not work any more", http.StatusGone},
+		"/portal/invitation": {"Application/X-WWW-Form-Urlencoded; charset=utf-8", "link=x", "This link no longer works", http.StatusGone},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+path, strings.NewReader(c.body))
 		if err != nil {

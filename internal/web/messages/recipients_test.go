@@ -196,7 +196,7 @@ func TestNoWorkingEmail(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
-	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("No one is without a working e-mail address")
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("All portal users have a working e-mail address")
 	for _, id := range []string{"anna", "bo", "cy", "dee"} {
 		c.person(t, id)
 	}

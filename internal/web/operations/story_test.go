@@ -129,7 +129,7 @@ func TestABlastIsPausedInTheMiddle(t *testing.T) {
 	if n := c.Mails.Count(); n != sent {
 		t.Fatalf("%d alerts were sent while alerting was paused", n-sent)
 	}
-	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "In the inbox in the portal 1 of 1").
+	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "In the portal inbox 1 of 1").
 		Hides("Resume the alerts", "/operations")
 	c.olga.Get("/operations/parked").Says("All alerts have been paused since")
 
@@ -164,7 +164,7 @@ func TestTheSwitchIsAsThingsStand(t *testing.T) {
 	c := open(t)
 	before := c.olga.Get("/operations").Is(http.StatusOK)
 	paused := c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"the wrong list"}}).Is(http.StatusOK).Says("Resume all alerting")
-	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"again"}}).Says("Nothing was changed: all alerts were paused already.")
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"again"}}).Says("Nothing was changed: all alerts were already paused.")
 	c.olga.Fragment(renewed(t, before)).Is(http.StatusOK).Says("the wrong list", "Resume all alerting", "Consumers of the record").
 		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `hx-swap-oob="true">`)
 	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Consumers of the record").Hides("hx-swap-oob", "<form")

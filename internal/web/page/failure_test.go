@@ -34,12 +34,12 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 
 	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	in := []string{"Sam Staff", "Patient Portal Message", "Sign out"}
-	sam.Get("/nowhere").Is(http.StatusNotFound).Says(in...).Says("Page not found", "look for it by Global Search")
-	sam.Get("/messages/nothing").Is(http.StatusNotFound).Says(in...).Says("look for it by Global Search")
+	sam.Get("/nowhere").Is(http.StatusNotFound).Says(in...).Says("Page not found", "use Global Search")
+	sam.Get("/messages/nothing").Is(http.StatusNotFound).Says(in...).Says("use Global Search")
 	sam.Get("/forbidden").Is(http.StatusForbidden).Says(in...).Says("the permission “Send Bulk Portal Message”", "Staff › Staff Info › System Permissions").Hides("send_to_group")
 	for _, path := range []string{"/broken", "/panic"} {
 		sam.Get(path).Is(http.StatusInternalServerError).Says(in...).Says("Try again", "urn:uuid:").Holds(`href="` + path + `"`).Hides("a wire")
-		sam.Post(path, nil).Is(http.StatusInternalServerError).Says(in...).Says("send it once more").Hides(`href="` + path + `"`)
+		sam.Post(path, nil).Is(http.StatusInternalServerError).Says(in...).Says("send the form again").Hides(`href="` + path + `"`)
 	}
 	sam.Get("/away").Is(http.StatusServiceUnavailable).Says(in...).Says("Try again in a moment").Holds(`href="/away"`)
 

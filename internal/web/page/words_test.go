@@ -35,6 +35,6 @@ func TestWordsStandInNoAddress(t *testing.T) {
 			t.Errorf("no words lead to %s", none.URL)
 		}
 	}
-	sam.Get("/search?words=made-up").Is(http.StatusOK).Says("Type what you look for")
+	sam.Get("/search?words=made-up").Is(http.StatusOK).Says("Type what you are looking for")
 	sam.PostFragment("/search", url.Values{"q": {"ann"}}).Is(http.StatusOK).Says("Name of ann").Hides("<html")
 }

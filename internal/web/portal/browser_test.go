@@ -154,7 +154,7 @@ func TestAccessible(t *testing.T) {
 	look("forgotten-error")
 	b.Type("Your e-mail address", "pu-1@example.org")
 	b.Click("Send the e-mail")
-	b.Sees("Look in your e-mail")
+	b.Sees("Check your e-mail")
 	look("sent")
 	b.Open(c.letterLink(1))
 	b.Sees("Choose a new password")
@@ -167,7 +167,7 @@ func TestAccessible(t *testing.T) {
 	look("link")
 	b.Type("The link from the e-mail", "rubbish")
 	b.Click("Continue")
-	b.Sees("This link does not work any more")
+	b.Sees("This link no longer works")
 	look("spent")
 
 	b.SignInPortal("pu-1")

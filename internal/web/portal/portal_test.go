@@ -179,7 +179,7 @@ func TestWhatIsNotMineIsNotThere(t *testing.T) {
 	id := c.send(message{subject: "After your visit", body: "Rest.", documents: []webtest.File{notes}}, "pu-1")
 	for _, path := range []string{"/portal/messages/" + id, c.document(id), c.document(id) + "/show", c.document(id) + "/download", c.document(id) + "/picture",
 		"/portal/messages/" + uuid.NewString(), "/portal/messages/rubbish", "/portal/messages/" + id + "/documents/rubbish"} {
-		other.Get(path).Is(http.StatusNotFound).Says("There is no such message for you", "call the clinic").Hides("After your visit", "notes.txt", "Ada")
+		other.Get(path).Is(http.StatusNotFound).Says("We can’t find this message", "call the clinic").Hides("After your visit", "notes.txt", "Ada")
 	}
 	other.Get("/portal").Says("No messages yet.")
 	if got := c.recorded(); len(got) != 0 {
@@ -209,7 +209,7 @@ func TestARepresentativeSeesWhoseMatterItIs(t *testing.T) {
 	rep.Get("/portal").Says("About: Anna Schmitt").Hides("and you", "Your own")
 	rep.Get("/portal/messages/" + own).Is(http.StatusNotFound)
 	c.Exec(t, `UPDATE app.patients SET given_name = '', family_name = '' WHERE patient_id = 'pt-child'`)
-	rep.Get("/portal").Says("About: somebody whom you represent")
+	rep.Get("/portal").Says("About: a person you represent")
 	c.Exec(t, `UPDATE app.links SET valid_until = current_date - 1 WHERE relationship = 'representative'`)
 	rep.Get("/portal").Says("No messages yet.")
 	rep.Get("/portal/messages/"+both).Is(http.StatusNotFound).Hides("Anna", "Both of you")

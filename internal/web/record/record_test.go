@@ -298,26 +298,26 @@ func TestTheStateOfTheRecord(t *testing.T) {
 	c := open(t)
 	c.Exec(t, `INSERT INTO app.record_check (ok, detail) VALUES (true, 'whole') ON CONFLICT (singleton) DO UPDATE SET ok = true, checked_at = now()`)
 	n := c.Settle(t)
-	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "whole when they were last held against their copy", "s ago")
+	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "matched the second copy at the last check", "s ago")
 	c.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'the stream is damaged: event 7 missing from the stream'`)
 	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").Holds("app-standing--broken")
 	c.sign(t, 7)
-	c.reader.Fragment("/record/state").Says("Proved up to event 7", "by the key clinic.example/record").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("Proved up to event 7", "with the key clinic.example/record").Holds("app-standing--broken")
 	c.Exec(t, `UPDATE app.record_check SET ok = true, detail = 'whole'`)
 	c.reader.Fragment("/record/state").Hides("app-standing--broken", "no recorder")
 	// Nobody checks, and nobody signs.
 	c.Exec(t, `UPDATE app.record_check SET checked_at = now() - interval '4 minutes'`)
-	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder checks them.").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder is checking them.").Holds("app-standing--broken")
 	c.Exec(t, `UPDATE app.record_check SET checked_at = now()`)
 	c.Exec(t, `UPDATE record.events SET time = now() - interval '5 minutes' WHERE seq = 8`)
-	c.reader.Fragment("/record/state").Says("waits for a signature, the first of it from 5 min ago: no recorder signs").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("Later events are waiting for a signature, the oldest from 5 min ago: no recorder is signing").Holds("app-standing--broken")
 	c.sign(t, n)
-	c.reader.Fragment("/record/state").Hides("no recorder signs", "app-standing--broken")
+	c.reader.Fragment("/record/state").Hides("no recorder is signing", "app-standing--broken")
 	// What was signed is not what is here.
 	c.Exec(t, `UPDATE record.hashes SET hash = sha256('x')`)
-	c.reader.Fragment("/record/state").Says("They are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("These are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
 	c.Exec(t, `DELETE FROM app.checkpoint_keys`)
-	c.reader.Fragment("/record/state").Says("signed by no key that is known")
+	c.reader.Fragment("/record/state").Says("not signed with a known key")
 }
 
 // sign signs a checkpoint with a new key, which is known from then on.

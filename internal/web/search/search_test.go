@@ -18,7 +18,7 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
 	administrator := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels, policy.ImportDirectory)
-	administrator.Get("/search").Is(http.StatusOK).Says("Type what you look for")
+	administrator.Get("/search").Is(http.StatusOK).Says("Type what you are looking for")
 	administrator.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 found", "Pages and settings", "Custom Labels").
 		Holds(`href="/administration/labels"`)
 	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").Holds(`href="/directory/portal-users/ada"`)

@@ -80,7 +80,7 @@ func TestAnInvitation(t *testing.T) {
 	}
 	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Is(http.StatusOK).Says("Your messages")
 	for _, form := range []url.Values{{"link": {token}}, {"link": {token}, "password": {"another long one"}}} {
-		s.Nobody(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link does not work any more", "Get a new link").Hides("Name of pu-1")
+		s.Nobody(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link no longer works", "Get a new link").Hides("Name of pu-1")
 	}
 }
 
@@ -99,7 +99,7 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	gone := func(link string) {
 		t.Helper()
 		s.Nobody(t).Post("/portal/invitation", url.Values{"link": {link}}).Is(http.StatusGone).
-			Says("This link does not work any more", "the link in the newest one works").Hides("Name of pu-1")
+			Says("This link no longer works", "the link in the newest one works").Hides("Name of pu-1")
 	}
 	gone(replaced)
 	gone("rubbish")
@@ -115,10 +115,10 @@ func TestForgottenPassword(t *testing.T) {
 	s := webtest.New(t)
 	before := s.PortalUser(t, "pu-1")
 	v := s.Nobody(t)
-	v.Get("/portal/sign-in").Says("I have no password, or forgot it").Holds(`href="/portal/forgotten"`)
+	v.Get("/portal/sign-in").Says("I have no password or forgot it").Holds(`href="/portal/forgotten"`)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Your e-mail address", "Send the e-mail")
 	v.Post("/portal/forgotten", url.Values{"email": {"pat"}}).Is(http.StatusUnprocessableEntity).Says("Type an e-mail address, like name@example.org.").Holds(`value="pat"`)
-	v.Post("/portal/forgotten", url.Values{"email": {" PU-1@Example.org "}}).Is(http.StatusOK).Says("Look in your e-mail", "Call the clinic")
+	v.Post("/portal/forgotten", url.Values{"email": {" PU-1@Example.org "}}).Is(http.StatusOK).Says("Check your e-mail", "Call the clinic")
 	mail := mails(t, s, 1)[0]
 	if mail.To != "pu-1@example.org" || mail.Letter.Subject != "Choose a new password for secure messages" {
 		t.Errorf("%s got %q", mail.To, mail.Letter.Subject)
@@ -141,7 +141,7 @@ func TestAFamilyThatSharesAnAddress(t *testing.T) {
 	s.Exec(t, `UPDATE app.portal_users SET email = 'family@example.org'`)
 	s.Exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'gone'`)
 	v := s.Nobody(t)
-	v.Post("/portal/forgotten", url.Values{"email": {"family@example.org"}}).Says("Look in your e-mail")
+	v.Post("/portal/forgotten", url.Values{"email": {"family@example.org"}}).Says("Check your e-mail")
 	whose := map[string]bool{}
 	for _, mail := range mails(t, s, 2) {
 		if strings.Contains(mail.Letter.Text, "anna") || strings.Contains(mail.Letter.Text, "karl") {
@@ -205,9 +205,9 @@ func TestAskingOftenIsSlowedDown(t *testing.T) {
 	v := s.Nobody(t)
 	form := url.Values{"email": {"nobody@example.org"}}
 	for range 5 {
-		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Look in your e-mail")
+		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Check your e-mail")
 	}
-	v.Post("/portal/forgotten", form).Is(http.StatusTooManyRequests).Says("A link was asked for at this address several times.", "try again in a minute")
+	v.Post("/portal/forgotten", form).Is(http.StatusTooManyRequests).Says("You have asked for several links for this address.", "try again in a minute")
 }
 
 // What can't be handed over at once is tried again, with the same link.

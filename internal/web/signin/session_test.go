@@ -98,11 +98,11 @@ func TestTheEndOfASessionWithoutScripts(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Sam Staff")
-	v.Get("/search").Says("You are signed in until", "save what you write before")
-	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save what you write")
+	v.Get("/search").Says("You are signed in until", "save your work before then")
+	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save your work")
 	s.Nobody(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
 	s.Exec(t, `UPDATE app.sessions SET expires_at = now() - interval '1 second' WHERE realm = 'staff'`)
-	if page := v.Get("/search?q=x").Says("You were signed out.", "nothing is done for half an hour"); page.URL.Query().Get("next") != "/search?q=x" {
+	if page := v.Get("/search?q=x").Says("You were signed out.", "when you do nothing for 30 minutes"); page.URL.Query().Get("next") != "/search?q=x" {
 		t.Errorf("it leads on to %s", page.URL)
 	}
 }
