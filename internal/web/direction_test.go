@@ -9,9 +9,8 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// On every page what is written from right to left stands apart from the words around
-// it: the element next to it is a <bdi>, or takes its direction from it. So does what is
-// typed anywhere.
+// On every page, right-to-left text is isolated from the text around it: its element is a
+// <bdi>, or takes its direction from the text. The same holds for all typed text.
 func TestDirection(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)

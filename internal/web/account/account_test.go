@@ -30,7 +30,7 @@ func app(t *testing.T, s *webtest.Site, secret string) string {
 	return code
 }
 
-// equip sets a second factor up, and gives its secret and the recovery codes.
+// equip sets up a second factor, and returns its secret and the recovery codes.
 func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, recovery []string) {
 	t.Helper()
 	shown := v.Post("/account/second-factor", nil).Is(http.StatusOK).Says("Set up a second factor", "The 6-digit code")
@@ -47,7 +47,7 @@ func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, re
 	return secret, recovery
 }
 
-// The whole story without scripts: set up, signed in with, lost, reset, removed.
+// Without scripts: a second factor is set up, used, lost, reset and removed.
 func TestASecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -108,8 +108,8 @@ func TestASecondFactor(t *testing.T) {
 	v.Get("/account").Says("Staff sign-in")
 }
 
-// Where the clinic asks for it, who has none is led to setting it up from wherever
-// they go, and can do nothing else.
+// If the clinic requires a second factor, staff without one are redirected from every page
+// to set it up, and can do nothing else.
 func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *desk.Config) { c.FactorRequired = true })
@@ -134,7 +134,7 @@ func TestARequiredSecondFactor(t *testing.T) {
 	}
 }
 
-// As everybody can use it, and as it looks.
+// The pages in a browser: accessible, and with pictures.
 func TestASecondFactorInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

@@ -10,8 +10,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Story 7 at a real browser, with the keyboard alone: somebody is given Send Bulk
-// Portal Message, and the last administrator stays one.
+// Story 7 in a real browser, with the keyboard alone: a staff member gets Send Bulk
+// Portal Message, and the last administrator keeps Manage Staff.
 func TestPermissionsByKeyboard(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -60,8 +60,8 @@ func TestPermissionsByKeyboard(t *testing.T) {
 	b.Accessible()
 }
 
-// Story 8 at a real browser: Client is filled in, how it reads shows while one types,
-// and then everybody reads it.
+// Story 8 in a real browser: Client is filled in, the example follows the typing, and
+// after saving all pages show it.
 func TestLabelsShowHowTheyRead(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -93,8 +93,8 @@ func TestLabelsShowHowTheyRead(t *testing.T) {
 	b.Screenshot("labels-error")
 }
 
-// Story 9 at a real browser: a wrong file is refused, the right ones are looked at and
-// imported, and the people are there.
+// Story 9 in a real browser: a wrong file is refused; correct files are checked and
+// imported, and the directory lists the people.
 func TestImportAtABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -140,7 +140,7 @@ func TestImportAtABrowser(t *testing.T) {
 	b.Screenshot("import-checked-phone")
 	b.Wide()
 
-	// While work goes on the page says so, and moves on by itself.
+	// While the work runs, the page shows its progress and refreshes automatically.
 	at := b.Path()
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'checking', done = 2, total = 3, touched_at = $1`, s.Clock.Now())
 	b.Reload()

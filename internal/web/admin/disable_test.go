@@ -15,8 +15,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Somebody leaves: they are out at once, what they have scheduled is shown and goes out
-// only if nobody minds, and they can come back.
+// A disabled staff member is signed out at once. Their scheduled messages are shown and go
+// out unless an administrator cancels them. The account can be enabled again.
 func TestDisablingAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -54,7 +54,7 @@ func TestDisablingAStaffMember(t *testing.T) {
 	s.Staff(t, "Plain").Post(at+"/disable", nil).Is(http.StatusForbidden)
 }
 
-// The same as everybody can use it.
+// The same in a browser: the pages are accessible.
 func TestDisablingInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

@@ -21,8 +21,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// uploaded sends files, name, content, name, content…, and gives the page that it
-// leads to.
+// uploaded sends files (name, content, name, content…) and returns the page that opens.
 func uploaded(t *testing.T, v *webtest.Visitor, namesAndContents ...string) *webtest.Page {
 	t.Helper()
 	var body bytes.Buffer
@@ -38,7 +37,7 @@ func uploaded(t *testing.T, v *webtest.Visitor, namesAndContents ...string) *web
 	return v.Send("/directory/import", &body, form.FormDataContentType())
 }
 
-// ended asks for the page of an import until its work has ended.
+// ended requests the page of an import until its work has ended.
 func ended(t *testing.T, v *webtest.Visitor, p *webtest.Page) *webtest.Page {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -52,7 +51,7 @@ func ended(t *testing.T, v *webtest.Visitor, p *webtest.Page) *webtest.Page {
 	}
 }
 
-// decided presses a button of an import's page, and waits for what comes of it.
+// decided presses a button of an import's page, and waits for the result.
 func decided(t *testing.T, v *webtest.Visitor, p *webtest.Page, what string) *webtest.Page {
 	t.Helper()
 	return ended(t, v, v.Post(p.URL.Path, url.Values{"do": {what}, "digest": {between(p.Body, `name="digest" value="`, `"`)}}).Is(http.StatusOK))
@@ -64,8 +63,8 @@ func theDirectory(k composetest.Kept) map[string]string {
 		"links": k.Tables["app.links"], "outbox": k.Tables["app.outbox"], "events": fmt.Sprint(k.Events)}
 }
 
-// Story 9: files are uploaded once, what they would change is shown while nothing
-// changes, and then it is done. The record says who did it.
+// Story 9: files are uploaded once, a dry run shows the changes, and then they are made.
+// The event names the administrator.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -101,7 +100,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("the record says %s by %s", told.Data, told.Actor)
 	}
 
-	// The same once more changes nothing, and says so.
+	// The same files again change nothing, and the page says so.
 	before = s.Keeps(t)
 	page = ended(t, v, uploaded(t, v, files...)).Says("These files change nothing", "Patients 0 0 2", "Links 0 0 1")
 	v.Post(page.URL.Path, url.Values{"do": {"discard"}}).Says("The files were deleted.")
@@ -133,7 +132,7 @@ func waiting(t *testing.T, s *webtest.Site) (n int) {
 	return n
 }
 
-// Every wrong line is listed by its number, in pages, and nothing is imported.
+// Every wrong line is listed with its number, on several pages, and nothing is imported.
 func TestWrongLines(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -152,7 +151,7 @@ func TestWrongLines(t *testing.T) {
 	v.Get(page.URL.Path+"?from=9900").Says("u.csv 9902 ", "u.csv 10001 ", "Previous page").Hides("Next page")
 }
 
-// What can't be imported at all is said at the field, and leaves nothing behind.
+// An upload that can't be imported gives an error at the field and leaves nothing behind.
 func TestWrongUploads(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -180,7 +179,7 @@ func TestWrongUploads(t *testing.T) {
 		"Observation.ndjson 1 The whole line holds Observation, which Postern does not use")
 }
 
-// A FHIR export is imported likewise.
+// A FHIR export is imported in the same way.
 func TestImportFHIR(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -196,9 +195,9 @@ func TestImportFHIR(t *testing.T) {
 	}
 }
 
-// What is imperfect in an export, and what is not read of it, is counted and listed
-// before the import and after it. An export of what has changed is imported likewise,
-// also where it changes nothing but what is remembered.
+// Flaws in an export, and resources that are not read, are counted and listed before and
+// after the import. An export of changes is imported in the same way, also if it changes
+// only the remembered resources.
 func TestImportFHIRWithWarnings(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -219,8 +218,8 @@ func TestImportFHIRWithWarnings(t *testing.T) {
 	v.Get("/directory/patients/tom").Says("Discharged")
 }
 
-// The directory changes after the dry run: then what was confirmed is not done, and
-// what would be done now is shown.
+// If the directory changes after the dry run, the confirmed import is not done, and the
+// page shows the changes that the files would make now.
 func TestTheDirectoryMovesOn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -240,7 +239,7 @@ func TestTheDirectoryMovesOn(t *testing.T) {
 	awaitImport(t, s)
 }
 
-// Nobody sees or confirms another's upload.
+// Staff can't see or confirm another staff member's upload.
 func TestAnUploadIsOnesOwn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -256,8 +255,8 @@ func TestAnUploadIsOnesOwn(t *testing.T) {
 	uploaded(t, s.Staff(t, "Other", policy.ManageLabels), "p.csv", patientsHeader).Is(http.StatusForbidden)
 }
 
-// Work that was cut short says so, and goes on from the files that are there. A day
-// later all of it is gone.
+// The page of interrupted work says so, and the work continues from the uploaded files. A
+// day later the files are gone.
 func TestWorkIsCutShort(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -301,7 +300,7 @@ func TestAnEndInTheMiddle(t *testing.T) {
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n", "u.csv", portalUsersHeader+"polly,Polly,,true\n"))
 	before := s.Keeps(t)
-	// Patients come in, and then somebody is in the way of portal users.
+	// The patients are written; then another connection blocks the portal users.
 	tx, err := s.Admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -332,8 +331,8 @@ func TestAnEndInTheMiddle(t *testing.T) {
 	v.Get(page.URL.Path).Says("The work was interrupted", "Nothing was imported from these files.")
 }
 
-// An import that can't be committed is none: neither the directory nor the record nor
-// its own page says otherwise.
+// An import that can't be committed changes neither the directory nor the record, and its
+// page says that it failed.
 func TestACommitThatFails(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -351,7 +350,7 @@ func TestACommitThatFails(t *testing.T) {
 	decided(t, v, page, "import").Says("Imported")
 }
 
-// Of many who press Import at once, one imports.
+// If Import is pressed many times at once, the files are imported once.
 func TestPressedManyTimes(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -367,7 +366,7 @@ func TestPressedManyTimes(t *testing.T) {
 	awaitImport(t, s)
 }
 
-// The page of an import is in the clinic's words.
+// The page of an import uses the clinic's custom labels.
 func TestAnImportInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -380,7 +379,7 @@ func TestAnImportInTheClinicsWords(t *testing.T) {
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n")).Says("Clients 1 0 0").Hides("Patients")
 }
 
-// A line of a hundred thousand is as good as the first, and none is in memory for long.
+// An import of a hundred thousand lines works, and does not keep the lines in memory.
 func TestALargeImport(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

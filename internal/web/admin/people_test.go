@@ -64,7 +64,7 @@ func TestLookThroughTheDirectory(t *testing.T) {
 	v.Get("/directory/patients/nobody").Is(http.StatusNotFound)
 }
 
-// A portal user's page says how far they are: invited, or with a password.
+// A portal user's page shows the state of the account: invited, or with a password.
 func TestAnAccountsState(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -82,7 +82,8 @@ func TestAnAccountsState(t *testing.T) {
 	v.Get("/directory/portal-users/ana").Says("Password Set on")
 }
 
-// An invitation goes by e-mail; where none can, the page says why, and has no button.
+// An invitation is sent by e-mail. If that is impossible, the page says why and has no
+// button.
 func TestSendAnInvitation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -112,7 +113,7 @@ func TestSendAnInvitation(t *testing.T) {
 	s.Staff(t, "Sam Sender", policy.SendPortalMessage).Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusForbidden)
 }
 
-// A long list has pages, and a person with many links has them on their own page.
+// A long list has pages. The links of a person with many links are on the person's page.
 func TestManyPeople(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -144,7 +145,7 @@ func TestAnEmptyDirectory(t *testing.T) {
 	v.Get("/directory/patients").Says("No patients yet. Import them.")
 }
 
-// Who writes to portal users may look one up, and goes no further.
+// Staff who send messages can open a portal user, but not the rest of the directory.
 func TestASendersView(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

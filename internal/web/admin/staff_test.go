@@ -13,8 +13,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Story 7: an administrator finds somebody among the staff, gives them Send Bulk
-// Portal Message, and the record says who did.
+// Story 7: an administrator finds a staff member and gives them Send Bulk Portal Message.
+// The event names the administrator.
 func TestGiveAPermission(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -64,8 +64,8 @@ func between(text, before, after string) string {
 	return text
 }
 
-// Nobody takes the last administrator's Manage Staff: the error stands at its box,
-// and what was ticked besides is kept.
+// The last administrator's Manage Staff can't be taken: the error is at its box, and the
+// other ticked boxes stay ticked.
 func TestTheLastAdministrator(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -79,7 +79,7 @@ func TestTheLastAdministrator(t *testing.T) {
 		t.Error("the refused change is on the record")
 	}
 
-	// With another administrator it goes, and leads away from what they may see no more.
+	// With a second administrator it works, and redirects away from the page that they can no longer open.
 	other := s.NewStaff(t, "Otto Other", policy.ManageStaff)
 	page := admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Says("Taken away: Manage Staff.")
 	if strings.HasPrefix(page.URL.Path, "/administration") {
@@ -88,8 +88,8 @@ func TestTheLastAdministrator(t *testing.T) {
 	admin.Get("/administration/staff/" + other.ID).Is(http.StatusForbidden)
 }
 
-// Two administrators change somebody at once: the second is told what the first
-// did, and undoes nothing of it without having seen it.
+// Two administrators change the same staff member at once: the second sees what the first
+// changed before anything of it can be undone.
 func TestTwoAdministratorsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -112,8 +112,8 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 	}
 }
 
-// A new staff member can sign in with their first password; what is wrong with the
-// form is said at its field, and the password is typed anew.
+// A new staff member can sign in with their first password. Errors in the form are at
+// their fields, and the password must be typed again.
 func TestAddAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -169,7 +169,7 @@ func TestManyStaff(t *testing.T) {
 	admin.Get("/administration/staff?q=many&from=50").Says("Many 50", "Many 59", "Previous page").Hides("Many 49", "Next page")
 }
 
-// Who lacks a permission is refused, and sees no way there.
+// Staff without the permission are refused, and see no links to the pages.
 func TestWhoMayAdminister(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -197,7 +197,7 @@ func TestWhoMayAdminister(t *testing.T) {
 	s.PortalUser(t, "ana").Get("/administration/staff").Says("Staff sign-in")
 }
 
-// The hints are in the clinic's words, and Send Bulk Portal Message is not.
+// The hints use the clinic's custom labels; the name Send Bulk Portal Message does not change.
 func TestPermissionsInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

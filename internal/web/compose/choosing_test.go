@@ -12,8 +12,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Somebody is found by name, by patient and by address, it shows whose
-// representative they are, and who was chosen can be removed.
+// Portal users are found by name, by patient and by e-mail address. Results show whom they
+// represent, and chosen ones can be removed.
 func TestAddingPortalUsers(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -49,8 +49,8 @@ func TestAddingPortalUsers(t *testing.T) {
 	}
 }
 
-// Groups are offered to who holds Send Bulk Portal Message, with their counts, and
-// to nobody else: neither shown, nor counted, nor accepted, nor sent to.
+// Groups, with their counts, are for staff with Send Bulk Portal Message. For others they
+// are not shown, counted, accepted or sent to.
 func TestGroupsNeedThePermission(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -73,7 +73,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	x.press("add-group:all_portal_users", text("Hello", "text")).Is(http.StatusForbidden)
 	one.Fragment("/messages/groups/active_patients/count").Is(http.StatusForbidden)
 
-	// And from whom the permission is taken while a draft waits.
+	// The permission is taken away while a draft has a group.
 	if err := s.Desk.Gate.Forbid(t.Context(), "operator:test", v.ID, policy.SendBulkPortalMessage); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	v.Get(w.at + "/check").Is(http.StatusUnprocessableEntity)
 }
 
-// The clinic's words are on every button.
+// The buttons use the clinic's custom labels.
 func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -97,7 +97,7 @@ func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 		Hides("Patient Portal", "Portal Users")
 }
 
-// Staff are found by name for Staff Bcc, which says that portal users never see it.
+// Staff are found by name for Staff Bcc. The page says that portal users never see it.
 func TestStaffBcc(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -115,8 +115,8 @@ func TestStaffBcc(t *testing.T) {
 	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
 }
 
-// Several documents come at once. One that can't be attached is named, and leaves
-// the others, and all that was typed, be. The limit is 4 MiB to the byte.
+// Several documents are uploaded at once. One that can't be attached is named; the others
+// and the typed text stay. The limit is 4 MiB to the byte.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -135,7 +135,7 @@ func TestDocuments(t *testing.T) {
 	w.press("remove-file:"+id, text("Typed", "and kept")).Is(http.StatusOK).Says("note.txt").Hides("exactly.pdf")
 }
 
-// A message carries twenty documents.
+// A message can have twenty documents.
 func TestTooManyDocuments(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -147,7 +147,7 @@ func TestTooManyDocuments(t *testing.T) {
 	w.attach("attach", text("Typed", ""), files...).Is(http.StatusUnprocessableEntity).Says("at most 20 documents", "Remove t.txt").Hides("Remove u.txt")
 }
 
-// A form that was cut off half-way saves nothing.
+// A form that arrives incompletely saves nothing.
 func TestAFormThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

@@ -38,7 +38,7 @@ func compose(t *testing.T, v *webtest.Visitor) *writer {
 	return w
 }
 
-// see remembers the page that one is at.
+// see remembers the current page.
 func (w *writer) see(p *webtest.Page) *webtest.Page {
 	w.t.Helper()
 	if at := draftAt.FindStringSubmatch(p.Body); at != nil {
@@ -48,7 +48,7 @@ func (w *writer) see(p *webtest.Page) *webtest.Page {
 	return p
 }
 
-// fields are the hidden ones of the page, and what is typed.
+// fields are the hidden fields of the page and the typed ones.
 func (w *writer) fields(typed url.Values) url.Values {
 	all := url.Values{"subject": {""}, "message": {""}, "when": {"now"}}
 	for _, found := range hidden.FindAllStringSubmatch(w.page.Body, -1) {
@@ -95,12 +95,12 @@ func (w *writer) attach(button string, typed url.Values, files ...file) *webtest
 	return w.see(w.Send(w.at, &body, form.FormDataContentType()))
 }
 
-// text is what a message can be sent with.
+// text is the smallest content that can be sent.
 func text(subject, message string) url.Values {
 	return url.Values{"subject": {subject}, "message": {message}}
 }
 
-// pdf is a document of that many bytes.
+// pdf is a document of n bytes.
 func pdf(size int) []byte {
 	data := append([]byte("%PDF-1.7\n"), bytes.Repeat([]byte("x"), size)...)
 	return data[:size]
@@ -126,8 +126,8 @@ func sender(t *testing.T, s *webtest.Site) *webtest.Visitor {
 	return s.Staff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
 
-// A look at an empty page keeps nothing; what is saved is listed, found again as it
-// was, and deleted when asked twice.
+// Opening an empty page saves nothing. A saved draft is listed, opens unchanged, and is
+// deleted after a confirmation.
 func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -151,7 +151,7 @@ func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 	v.Post(w.at+"/delete", nil).Is(http.StatusNotFound)
 }
 
-// Drafts are listed a page at a time, the one saved last first.
+// Drafts are listed a page at a time, most recently saved first.
 func TestDraftsAreListedInPages(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -165,7 +165,8 @@ func TestDraftsAreListedInPages(t *testing.T) {
 	v.Get("/messages/drafts?cursor=nonsense").Is(http.StatusNotFound)
 }
 
-// Another's draft is not there: not to be read, changed, checked, sent or deleted.
+// Another staff member's draft is not found: it can't be read, changed, checked, sent or
+// deleted.
 func TestAnothersDraftIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -181,13 +182,13 @@ func TestAnothersDraftIsNotThere(t *testing.T) {
 	}
 	w.Get(w.at).Is(http.StatusOK).Holds("Private")
 	eve.Get("/messages/drafts/not-an-id").Is(http.StatusNotFound)
-	nobody := s.Staff(t, "No Permission")
-	nobody.Get("/messages/compose").Is(http.StatusForbidden)
-	nobody.Get("/messages/drafts").Is(http.StatusForbidden)
+	unpermitted := s.Staff(t, "No Permission")
+	unpermitted.Get("/messages/compose").Is(http.StatusForbidden)
+	unpermitted.Get("/messages/drafts").Is(http.StatusForbidden)
 }
 
-// A tab that has not seen what another saved says so, keeps what was typed in it,
-// and saves it when told to.
+// A tab with an outdated version says so, keeps its typed text, and saves it when the
+// sender chooses to.
 func TestAStaleTabSaysSo(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -208,14 +209,14 @@ func TestAStaleTabSaysSo(t *testing.T) {
 	v.Get(w.at).Holds(`value="Third"`, "from the first tab</textarea>")
 }
 
-// A script gets the parts of the page that change, conflicts included.
+// A script gets the changed parts of the page, including conflicts.
 func TestAScriptSavesInTheBackground(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := sender(t, s)
 	w := compose(t, v)
 	v.PostFragment(w.at, w.fields(text("One", ""))).Is(http.StatusOK).Holds(`data-part="status"`, "Saved at ", `name="version" value="1"`).Hides("<html")
-	// The answer was lost: the page is still at version 0, and nobody else's.
+	// The answer was lost: the page is still at version 0, without a change by another tab.
 	v.PostFragment(w.at, w.fields(text("Two", ""))).Is(http.StatusOK).Holds(`name="version" value="2"`)
 	other := &writer{Visitor: v, t: t}
 	other.see(v.Get(w.at))

@@ -11,7 +11,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// atBrowser is a staff member at a browser, signed in.
+// atBrowser is the browser of a staff member who has signed in.
 func (c *clinic) atBrowser(t *testing.T, name string, permissions ...policy.Permission) (*webtest.Browser, policy.Subject) {
 	t.Helper()
 	who := c.NewStaff(t, name, permissions...)
@@ -20,7 +20,7 @@ func (c *clinic) atBrowser(t *testing.T, name string, permissions ...policy.Perm
 	return b, policy.Subject{Realm: policy.RealmStaff, ID: who.ID, Permissions: policy.All}
 }
 
-// A message is followed while it goes out: the numbers move, nobody touches anything.
+// The page of a message that is being sent refreshes its numbers automatically.
 func TestStoryFollowAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -51,8 +51,8 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.Screenshot("recipients")
 }
 
-// A blast is halfway: its page says so with bars and numbers, and is read out at
-// quarters, not at every number.
+// The page of a half-sent message to a large group shows bars and numbers. Screen readers
+// announce each quarter, not each number.
 func TestStoryABlastOnItsWay(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -80,7 +80,7 @@ func TestStoryABlastOnItsWay(t *testing.T) {
 	b.Screenshot("message-sending")
 }
 
-// Undo within ten seconds: the seconds count down, and one press takes it back.
+// Undo within ten seconds: the seconds count down, and one press cancels the message.
 func TestStoryUndo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -101,7 +101,7 @@ func TestStoryUndo(t *testing.T) {
 	b.AccessibleAnyhow()
 }
 
-// Recall asks for a reason, says what it can't do, and is told when there is none.
+// Recall asks for a reason, explains its limits, and gives an error without a reason.
 func TestStoryRecall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -127,7 +127,7 @@ func TestStoryRecall(t *testing.T) {
 	b.AccessibleAnyhow()
 }
 
-// The list in every state that a person can bring it to.
+// The list of messages in every state.
 func TestStoryTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)

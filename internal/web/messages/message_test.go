@@ -17,7 +17,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// The page of a message says what was sent to whom, when, and what became of it.
+// The page of a message shows its content, recipients, times and delivery status.
 func TestAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -45,7 +45,7 @@ func TestAMessage(t *testing.T) {
 	}
 }
 
-// href gives the first address on a page that begins so.
+// href returns the first address on a page that begins with prefix.
 func href(t *testing.T, body, prefix string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(body, `href="`+prefix)
@@ -56,8 +56,8 @@ func href(t *testing.T, body, prefix string) string {
 	return prefix + strings.ReplaceAll(rest, "&amp;", "&")
 }
 
-// A message is there for its sender, its Staff Bcc and readers of the record. These
-// read nothing of what it says.
+// A message can be opened by its sender, its Staff Bcc and readers of the record. Readers of
+// the record see no content.
 func TestWhoSeesAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -90,7 +90,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Delivered to all recipients")
 }
 
-// Undo takes a message back before anybody has got it, and twice is once.
+// Undo cancels a message before it is delivered. A second press changes nothing.
 func TestUndo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -109,7 +109,7 @@ func TestUndo(t *testing.T) {
 	sam.Get("/messages").Says("Cancelled", "No one received it")
 }
 
-// A message that waits for its time says when that is, and can be called off till then.
+// A scheduled message shows its time, and can be cancelled until then.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -122,7 +122,7 @@ func TestCancel(t *testing.T) {
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("The message was cancelled. No one will receive it.")
 }
 
-// Who presses Undo too late is told so, and what can be done instead.
+// Undo after the release gives an error that says what to do instead.
 func TestUndoTooLate(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -133,8 +133,8 @@ func TestUndoTooLate(t *testing.T) {
 		Says("There is a problem", "It is too late to cancel this message", "You can recall it instead", "Delivered to all recipients", "Recall")
 }
 
-// Recall says first how many have opened the message, wants a reason, and then
-// nobody can read it any more.
+// Recall shows how many recipients have opened the message and requires a reason. After it,
+// no one can read the message.
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -168,8 +168,8 @@ func TestRecall(t *testing.T) {
 	sam.Get("/messages").Says("Recalled", "1 of 2 had opened it")
 }
 
-// While a message goes out its page asks for what has changed, is told the numbers
-// and, only where there is news, a sentence to be read out.
+// While a message is being sent, its page polls for the numbers. It gets a sentence for
+// screen readers only when there is news.
 func TestProgressMovesByItself(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -180,7 +180,7 @@ func TestProgressMovesByItself(t *testing.T) {
 	sam.Get("/messages/" + id).Holds(`hx-get="` + at + `scheduled-0-true"`)
 	sam.Fragment(at+"scheduled-0-true").Is(http.StatusOK).Holds(`hx-trigger="every 1s"`).Hides("announcement", `id="state"`)
 
-	// A message of a thousand, half of which have it.
+	// A message to a thousand recipients, half of whom have it.
 	c.Exec(t, `UPDATE record.messages SET status = 'sending', released_at = now(), audience = 1000, delivered = 612, alert_accepted = 500 WHERE message_id = $1`, id)
 	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61%)", "500 of 1,000 (50%)", "Recall").
 		Holds(`hx-get="` + at + `sending-2-true"`)
@@ -191,7 +191,7 @@ func TestProgressMovesByItself(t *testing.T) {
 	sam.Fragment(at + "sending-1-true").Says("Sending. 612 of 1,000 delivered").Hides(`id="state"`)
 	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61%)").Hides("announcement", `id="state"`)
 
-	// It has arrived, and so have all alerts: nothing is asked for any more.
+	// All deliveries and alerts are settled: the page stops polling.
 	c.Exec(t, `UPDATE record.messages SET status = 'sent', completed_at = now(), delivered = 1000, alert_accepted = 990, alert_failed = 10 WHERE message_id = $1`, id)
 	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1%)").Hides("hx-trigger")
 	if page := sam.Get(at + "x"); page.URL.Path != "/messages/"+id {
@@ -199,7 +199,7 @@ func TestProgressMovesByItself(t *testing.T) {
 	}
 }
 
-// What an erased message said is gone, and the page says so.
+// The content of an erased message is gone, and the page says so.
 func TestAnErasedMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -212,7 +212,7 @@ func TestAnErasedMessage(t *testing.T) {
 	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("Message with erased content")
 }
 
-// Content that can't be found is missing and not erased, and every page says so.
+// Content that can't be found is shown as missing, not as erased, on every page.
 func TestAMessageWhoseContentIsMissing(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -225,7 +225,7 @@ func TestAMessageWhoseContentIsMissing(t *testing.T) {
 	sam.Get("/worklists/unread?days=0").Says("(The content is missing)").Hides("Forgotten")
 	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("Message with missing content")
 
-	// Without its body the rest is shown.
+	// The rest is shown without the body.
 	id = c.delivered(t, sam, "Half of it", "anna")
 	if err := c.Content.Delete(t.Context(), content.BodyOf(uuid.MustParse(id))); err != nil {
 		t.Fatal(err)

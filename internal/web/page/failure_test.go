@@ -14,7 +14,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Whatever goes wrong, who is signed in keeps the navigation, and reads what to do next.
+// On every failure, a signed-in reader keeps the navigation and reads what to do next.
 func TestFailuresKeepTheNavigation(t *testing.T) {
 	t.Parallel()
 	s := *webtest.New(t)
@@ -46,8 +46,8 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 	s.PortalUser(t, "ada").Get("/portal/nowhere").Is(http.StatusNotFound).Says("Name of ada", "Account", "Go to your messages")
 	s.Nobody(t).Get("/nowhere").Is(http.StatusNotFound).Says("Go to the first page").Hides("Sign out")
 
-	// And where not even that can be asked, it is a page all the same; a script gets what
-	// it can read.
+	// If the session can't be read either, the answer is still a page; a script gets a
+	// format that it can read.
 	s.Desk.Pool.Close()
 	sam.Get("/messages").Is(http.StatusServiceUnavailable).Says("The service is not available right now", "Nothing is lost", "Try again").Holds("<h1", `href="/messages"`)
 	if got := sam.Fragment("/messages").Is(http.StatusServiceUnavailable).Header.Get("Content-Type"); got != "application/problem+json" {

@@ -15,7 +15,7 @@ import (
 
 const why = "It went to the wrong person."
 
-// Two administrators erase what a message said, and everybody's pages say so.
+// Two administrators erase the content of a message, and all pages say so.
 func TestTwoAdministratorsErase(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -37,7 +37,7 @@ func TestTwoAdministratorsErase(t *testing.T) {
 	at := "/record/erasures/" + path.Base(asked.URL.Path)
 	ben.Post("/record/erasures", url.Values{"message": {c.message}, "reason": {"me too"}}).Is(http.StatusConflict).Says("asked for before")
 
-	// Who asked can't agree, nor who was made an administrator since, nor a reader.
+	// The requester, a newer administrator and a reader can't approve.
 	asked.Hides("Approve and erase")
 	ann.Post(at+"/approve", nil).Is(http.StatusForbidden).Says("let another administrator look at it")
 	c.Site.Staff(t, "Late Admin", policy.ManageStaff).Post(at+"/approve", nil).Is(http.StatusForbidden).Says("already when this was asked for")
@@ -50,20 +50,20 @@ func TestTwoAdministratorsErase(t *testing.T) {
 	ben.Post(at+"/approve", nil).Is(http.StatusConflict).Says("settled before")
 	ann.Post(at+"/withdraw", nil).Is(http.StatusConflict)
 
-	// Nobody reads it any more, and everybody is told.
+	// No one can read it now, and the pages say so.
 	c.pat.Get("/portal/messages/"+c.message).Is(http.StatusGone).Hides(secret, "call us", "biopsy.pdf")
 	c.pat.Get("/portal/messages/" + c.message + "/documents/" + c.plan.String() + "/download").Is(http.StatusGone)
 	c.pat.Get("/portal").Is(http.StatusOK).Hides(secret)
 	wendy.Get("/messages/"+c.message).Is(http.StatusOK).
 		Says("Message with erased content", "Ann Admin requested the erasure and Ben Admin approved it", why).Hides(secret, "Request erasure of the content")
 	c.reader.Get("/messages?whose=everybody").Says("The content was erased").Hides(secret)
-	// Its events stand, and say what happened.
+	// Its events stay, and show the erasure.
 	c.reader.Get("/record/messages/"+c.message).Says("Message sent", "Message opened", "Erasure asked for", "Content erased", "before the retention had passed")
 	c.reader.Get("/record/erasures").Says("Erased", why)
 	c.holds(t)
 }
 
-// A request that is turned down is over, and erases nothing.
+// A declined request erases nothing.
 func TestAnErasureIsTurnedDown(t *testing.T) {
 	t.Parallel()
 	c := open(t)
