@@ -95,7 +95,7 @@ func (w *writer) attach(button string, typed url.Values, files ...file) *webtest
 	return w.see(w.Send(w.at, &body, form.FormDataContentType()))
 }
 
-// text is the smallest content that can be sent.
+// text is the form of a message with a subject and a body.
 func text(subject, message string) url.Values {
 	return url.Values{"subject": {subject}, "message": {message}}
 }

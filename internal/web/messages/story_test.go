@@ -75,7 +75,7 @@ func (c *clinic) sendAs(t *testing.T, staff policy.Subject, subject string, to s
 	return sent.ID.String()
 }
 
-// until runs the recorder until the page shows a text.
+// until loads the page after each event that the recorder handles, until it shows a text.
 func (c *clinic) until(t *testing.T, v *webtest.Visitor, path, text string) *webtest.Page {
 	t.Helper()
 	deadline := time.After(30 * time.Second)

@@ -108,7 +108,7 @@ func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
 	// One browser's answer in another browser, which has no attempt, or another one.
 	answer := "/sign-in/organisation/back?" + issuer.Authorize(url.Values{"state": {"x"}}).Encode()
 	before := s.Keeps(t).Events
-	s.Nobody(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: begin again")
+	s.Nobody(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: start again")
 	if after := s.Keeps(t).Events; after != before {
 		t.Error("an answer without an attempt was recorded")
 	}
