@@ -39,7 +39,7 @@ func TestDirection(t *testing.T) {
 				case n.Type == html.TextNode && strings.ContainsFunc(n.Data, func(r rune) bool { return unicode.In(r, unicode.Arabic, unicode.Hebrew) }):
 					found++
 					if p := n.Parent; p.DataAtom != atom.Bdi && p.DataAtom != atom.Script && attribute(p, "dir") != "auto" {
-						t.Errorf("%s: %q stands in <%s> without a direction", path, strings.TrimSpace(n.Data), p.Data)
+						t.Errorf("%s: %q is in <%s> without a direction", path, strings.TrimSpace(n.Data), p.Data)
 					}
 				case n.DataAtom == atom.Textarea, n.DataAtom == atom.Input && (attribute(n, "type") == "text" || attribute(n, "type") == "search") && attribute(n, "inputmode") == "":
 					if attribute(n, "dir") != "auto" {

@@ -57,7 +57,7 @@ func TestLookThroughTheDirectory(t *testing.T) {
 		Says("Portal User", "Aunt Polly", "polly@example.org", "None yet", "Password link None active", "Tom Sawyer", "pt-2", "ended on 31 December 2021", "Deceased").
 		Holds(`href="/directory/patients/pt-1"`)
 	if title := between(polly.Body, "<title>", "</title>"); title != "Portal User – Postern" {
-		t.Errorf("the title is %q: it stands in the browser's history", title)
+		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
 	v.Get("/directory/patients/pt-1").Is(http.StatusOK).Says("Patient", "Tom Sawyer", "29 February 1980").Holds(`href="/directory/portal-users/polly"`)
 	v.Get("/directory/portal-users/nobody").Is(http.StatusNotFound)

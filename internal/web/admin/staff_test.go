@@ -30,7 +30,7 @@ func TestGiveAPermission(t *testing.T) {
 		Says("Staff Info", "Nora Nurse", "System Permissions", "General", "Send Bulk Portal Message", "Portal Users - Active Patients").
 		Holds(`value="send_portal_message" checked`).Hides(`value="send_bulk_portal_message" checked`)
 	if title := between(info.Body, "<title>", "</title>"); title != "Staff Info – Postern" {
-		t.Errorf("the title is %q: it stands in the browser's history", title)
+		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
 
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message", "send_portal_message", "send_bulk_portal_message")).

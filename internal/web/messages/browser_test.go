@@ -114,7 +114,7 @@ func TestStoryRecall(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Click("Recall")
-	b.Sees("1 of 1 has opened it already")
+	b.Sees("1 of 1 has already opened it")
 	b.AccessibleAnyhow()
 	b.Click("Recall the message")
 	b.Sees("Enter why you are recalling the message")

@@ -146,7 +146,7 @@ func TestRecall(t *testing.T) {
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
-	sam.Get("/messages/"+id+"/recall").Says("1 of 2 has opened it already", "can't be taken back")
+	sam.Get("/messages/"+id+"/recall").Says("1 of 2 has already opened it", "can't be taken back")
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"  "}}).Is(http.StatusUnprocessableEntity).
 		Says("Enter why you are recalling the message").Holds(`href="#reason"`)

@@ -87,7 +87,7 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b.Press("Enter")
 	b.Sees("Try fewer words")
 	if at := b.Path(); strings.Contains(at, "zebra") {
-		t.Errorf("what was searched for stands in the address %s", at)
+		t.Errorf("the search words are in the address %s", at)
 	}
 	b.AccessibleAnyhow()
 	b.Screenshot("search-nothing")
