@@ -21,7 +21,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// endless is a body that never ends: it begins as a form does, and counts what is read.
+// endless is a body that never ends. It begins like a form, and counts the bytes read.
 type endless struct {
 	begin string
 	read  int64
@@ -37,19 +37,20 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// larger says which routes take more than a small body of who may come to them, and how
-// much of it is read at most, with what is read over for the sender's sake.
+// larger lists the routes that accept more than a small body from a permitted caller, and
+// the most bytes that are read, including those that are read and dropped so that the
+// sender gets the answer.
 var larger = map[string]int64{
 	"POST /v1/attachments":        37 << 20,
 	"POST /v1/messages":           2 << 20,
 	"POST /v1/recipients/preview": 1 << 20,
 	"POST /messages/drafts/{id}":  257 << 20,
 	"POST /directory/import":      1<<30 + 2<<20,
-	"POST /webhooks/sendgrid":     3 << 20, // of anybody: it is signed, which is known at its end
+	"POST /webhooks/sendgrid":     3 << 20, // without a session: its signature can be checked only at the end
 }
 
-// A body that never ends is read up to a limit, on every route that there is: a small
-// one for strangers, and no more than the route's own for who may come.
+// Every route reads an endless body only up to a limit: a small one for strangers, and the
+// route's own for permitted callers.
 func TestNoRouteReadsAnEndlessBody(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -134,7 +135,7 @@ func apiRoutes(t *testing.T, s *webtest.Site) (all []string) {
 	return all
 }
 
-// signedIn gives the cookies of a staff member with every permission and of a portal user.
+// signedIn returns the cookies of a staff member with every permission and of a portal user.
 func signedIn(t *testing.T, s *webtest.Site) (staff, portal []*http.Cookie) {
 	t.Helper()
 	who := s.NewStaff(t, "Sam Staff", policy.All...)
@@ -170,8 +171,8 @@ func signedIn(t *testing.T, s *webtest.Site) (staff, portal []*http.Cookie) {
 	return staff, portal
 }
 
-// A form with files is refused where none is taken, before it is read, and a body that is
-// too large by a page that says what to do.
+// A form with files is refused before it is read if the route takes none. A body that is too
+// large gets a page that says what to do.
 func TestFormsAreRefusedInTime(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -181,8 +182,8 @@ func TestFormsAreRefusedInTime(t *testing.T) {
 	}{
 		"/sign-in":           {"multipart/form-data; boundary=x", "--x--", "The content type is not understood", http.StatusUnsupportedMediaType},
 		"/portal/sign-in":    {"MULTIPART/FORM-DATA; boundary=x", "--x--", "The content type is not understood", http.StatusUnsupportedMediaType},
-		"/portal/forgotten":  {"application/x-www-form-urlencoded", "email=" + strings.Repeat("a", inbound.Small), "That is too much at once", http.StatusRequestEntityTooLarge},
-		"/portal/invitation": {"Application/X-WWW-Form-Urlencoded; charset=utf-8", "link=x", "This link does not work any more", http.StatusGone},
+		"/portal/forgotten":  {"application/x-www-form-urlencoded", "email=" + strings.Repeat("a", inbound.Small), "The form is too large", http.StatusRequestEntityTooLarge},
+		"/portal/invitation": {"Application/X-WWW-Form-Urlencoded; charset=utf-8", "link=x", "This link no longer works", http.StatusGone},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+path, strings.NewReader(c.body))
 		if err != nil {

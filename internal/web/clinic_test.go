@@ -24,13 +24,13 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// clinic is the demo clinic with some life in it: every page has something to show.
+// clinic is the demo clinic with enough data that every page has something to show.
 type clinic struct {
 	*webtest.Site
 	maria access.Staff // may do everything, and has done much
 	noel  access.Staff // may do everything, and has done nothing
 	rae   access.Staff // may write to portal users one by one
-	// places are what stands in braces in an address of a visit: {sent}.
+	// places are the values of the braces in the address of a visit: {sent}.
 	places map[string]string
 }
 
@@ -63,7 +63,7 @@ func openClinic(t *testing.T) *clinic {
 	return c
 }
 
-// live lets the clinic send its messages.
+// live runs the workers that send the clinic's messages.
 func (c *clinic) live(t *testing.T) {
 	t.Helper()
 	plan := webtest.File{Name: "Care plan.pdf", Data: []byte("%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n")}
@@ -116,7 +116,7 @@ func subject(s access.Staff) policy.Subject {
 
 func (c *clinic) id(place string) uuid.UUID { return uuid.MustParse(c.places[place]) }
 
-// send sends a message of Maria's, and waits until those who get it at once have it.
+// send sends a message from Maria, and waits until the recipients who get it at once have it.
 func (c *clinic) send(t *testing.T, place string, request compose.Request, files ...webtest.File) {
 	t.Helper()
 	request.AttachmentIDs = c.upload(t, place, files...)
@@ -161,10 +161,10 @@ func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids 
 	return ids
 }
 
-// erase has Maria and Noel erase what one message said.
+// erase has Maria and Noel erase the content of a message.
 func (c *clinic) erase(t *testing.T) {
 	t.Helper()
-	asked, err := c.Desk.Kept.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for somebody else.")
+	asked, err := c.Desk.Kept.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for another person.")
 	if err == nil {
 		_, err = c.Desk.Kept.Approve(t.Context(), subject(c.noel), asked.ID)
 	}
@@ -174,7 +174,7 @@ func (c *clinic) erase(t *testing.T) {
 	c.places["erasure-done"] = asked.ID.String()
 }
 
-// draft keeps a message that Maria has not sent yet.
+// draft saves a message that Maria has not sent yet.
 func (c *clinic) draft(t *testing.T, files ...webtest.File) {
 	t.Helper()
 	id := uuid.New()
@@ -190,7 +190,7 @@ func (c *clinic) draft(t *testing.T, files ...webtest.File) {
 	c.places["draft"] = id.String()
 }
 
-// park lets a worker have failed at an event.
+// park parks an event as if a worker had failed to process it.
 func (c *clinic) park(t *testing.T) {
 	t.Helper()
 	id := uuid.New()
@@ -201,7 +201,7 @@ func (c *clinic) park(t *testing.T) {
 	c.places["parked"] = id.String()
 }
 
-// upToImport uploads what would change the directory, and waits until that is known.
+// upToImport uploads files that would change the directory, and waits for the dry run.
 func (c *clinic) upToImport(t *testing.T) {
 	t.Helper()
 	file := "patient_id,given_name,family_name,birth_date,status,deceased\nnew-1,Nora,Newcomb,1980-02-01,active,false\n" +
@@ -232,7 +232,7 @@ func (c *clinic) upToImport(t *testing.T) {
 	}
 }
 
-// at fills in the places of an address.
+// at fills in the braces of an address.
 func (c *clinic) at(t *testing.T, path string) string {
 	t.Helper()
 	for name, place := range c.places {
@@ -244,7 +244,7 @@ func (c *clinic) at(t *testing.T, path string) string {
 	return path
 }
 
-// visitor is one of those who visit, without scripts.
+// visitor is a visitor without scripts.
 func (c *clinic) visitor(t *testing.T, who string) *webtest.Visitor {
 	t.Helper()
 	v := c.Nobody(t)
@@ -264,7 +264,7 @@ func (c *clinic) visitor(t *testing.T, who string) *webtest.Visitor {
 	return v
 }
 
-// browser is the same at a real browser.
+// browser is the same visitor in a real browser.
 func (c *clinic) browser(t *testing.T, who string) *webtest.Browser {
 	t.Helper()
 	b := webtest.OpenBrowser(t, c.Site)

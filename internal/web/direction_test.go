@@ -9,9 +9,8 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// On every page what is written from right to left stands apart from the words around
-// it: the element next to it is a <bdi>, or takes its direction from it. So does what is
-// typed anywhere.
+// On every page, right-to-left text is isolated from the text around it: its element is a
+// <bdi>, or takes its direction from the text. The same holds for all typed text.
 func TestDirection(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
@@ -40,7 +39,7 @@ func TestDirection(t *testing.T) {
 				case n.Type == html.TextNode && strings.ContainsFunc(n.Data, func(r rune) bool { return unicode.In(r, unicode.Arabic, unicode.Hebrew) }):
 					found++
 					if p := n.Parent; p.DataAtom != atom.Bdi && p.DataAtom != atom.Script && attribute(p, "dir") != "auto" {
-						t.Errorf("%s: %q stands in <%s> without a direction", path, strings.TrimSpace(n.Data), p.Data)
+						t.Errorf("%s: %q is in <%s> without a direction", path, strings.TrimSpace(n.Data), p.Data)
 					}
 				case n.DataAtom == atom.Textarea, n.DataAtom == atom.Input && (attribute(n, "type") == "text" || attribute(n, "type") == "search") && attribute(n, "inputmode") == "":
 					if attribute(n, "dir") != "auto" {

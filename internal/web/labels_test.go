@@ -9,15 +9,15 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// ours are the words that a clinic can have others for.
+// ours are the default words that a clinic can replace.
 var ours = regexp.MustCompile(`(?i)\b(patients?|portal users?|representatives?|discharged)\b`)
 
-// ownWords are the pages that have words of their own: the record says the same to
-// whoever reads it, whatever a clinic calls things in between; an import names what
-// stands in files; and Custom Labels explains what the words are for.
+// ownWords are the pages that keep the default words: the record, which does not change
+// with the labels; an import, which names the columns of files; and Custom Labels, which
+// explains the words.
 var ownWords = regexp.MustCompile(`^GET /(record|directory/import|administration/labels)`)
 
-// Where a clinic has words of its own, every page has them, and no other.
+// Every page shows the clinic's custom labels, and none of the default words.
 func TestEveryPageFollowsCustomLabels(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)

@@ -11,11 +11,10 @@ import (
 	"postern/internal/web/page"
 )
 
-// pages says of every address that pages have how it is visited: by whom, and at
-// which places. "maria" has done much, "noel" nothing,
-// "rae" may do little, "reader" is a portal user.
-// What begins with "-" is no page by itself: a part of one, a file, or a way to
-// another page.
+// pages lists for every route the visits that test it: the visitor and the address. "maria"
+// has sent much, "noel" has sent nothing, "rae" has few permissions, "reader" is a portal
+// user, and "nobody" is not signed in. An entry that begins with "-" is not a page of its own
+// but a part of one, a file, or a redirect.
 var pages = map[string][]string{
 	"GET /{$}":                  {"-nobody /", "-maria /"},
 	"GET /sign-in":              {"nobody /sign-in", "nobody /sign-in?expired=1"},
@@ -91,8 +90,8 @@ var pages = map[string][]string{
 	"GET /directory/patients/{id}":     {"maria /directory/patients/arthur-pell"},
 }
 
-// Every page, each in its states, can be used by everybody: wide, narrow and dark. A
-// new address without a row in the table fails.
+// Every page is accessible in each of its states: wide, narrow and dark. A new route without
+// a row in the table fails.
 func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
@@ -142,7 +141,7 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// matches demands that a place is at the address whose row it is in.
+// matches checks that an address belongs to the route of its row.
 func matches(t *testing.T, pattern, path string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -152,7 +151,7 @@ func matches(t *testing.T, pattern, path string) {
 	}
 }
 
-// secure looks at the headers that every page, part and file has.
+// secure checks the headers that every page, part and file has.
 func secure(t *testing.T, path string, h http.Header) {
 	t.Helper()
 	if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// pictures are those of docs/screenshots: their names, who sees them, and where.
-// `make screenshots` takes them anew.
+// pictures are those of docs/screenshots: the name, the visitor and the address of each.
+// `make screenshots` takes them again.
 var pictures = []struct{ name, who, path string }{
 	{"sign-in", "nobody", "/sign-in"},
 	{"messages", "maria", "/messages"},
@@ -31,7 +31,7 @@ var pictures = []struct{ name, who, path string }{
 	{"portal-message", "reader", "/portal/messages/{sent}"},
 }
 
-// tallest is how much of a page a picture shows, and heaviest how large it may be.
+// tallest is the largest height of a picture, and heaviest its largest size.
 const (
 	tallest  = 1600
 	heaviest = 150_000
@@ -41,7 +41,7 @@ const (
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
-	// What others have read and what is new makes the picture true.
+	// Opened and new messages make the picture realistic.
 	c.visitor(t, "reader").Get(c.at(t, "/portal/messages/{everybody}"))
 	for _, who := range []string{"nobody", "maria", "reader"} {
 		t.Run(who, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// The pictures that are kept are all there, and small.
+// All pictures of docs/screenshots exist and are small.
 func TestKeptScreenshots(t *testing.T) {
 	for _, p := range pictures {
 		for _, name := range []string{p.name, p.name + "-phone"} {

@@ -1,16 +1,16 @@
 // Package letter mails the single-use links with which portal users set a password.
 //
-// Staff send one to a portal user with [Office.Invite], and learn whether it was
-// handed over. Whoever has no password, or forgot it, types an address and asks
-// with [Office.Ask], which answers before anything is looked up: what an account
-// changes happens afterwards, in [Office.Run]. So neither the answer nor the time
-// that it takes tells whether there is one.
+// Staff send a link to a portal user with [Letters.Invite], which reports whether the
+// e-mail service accepted it. A portal user without a password types an e-mail address
+// and requests a link with [Letters.Ask]. Ask returns before any account is looked up;
+// [Letters.Run] does that later. So neither the answer nor its timing reveals whether
+// the address has an account.
 //
-// What was asked for and could not be handed over is tried again for some minutes.
-// What waits is kept in memory alone, because it can be asked for again: a restart
-// forgets it. An address that was typed is in no log line, metric or error.
+// A requested link that can't be handed over is retried for some minutes. The queue is
+// kept only in memory, because a link can be requested again: a restart loses it. No
+// log line, metric or error contains a typed address.
 //
-// An Office is safe for concurrent use.
+// Letters is safe for concurrent use.
 package letter
 
 import (
@@ -29,43 +29,43 @@ import (
 )
 
 var (
-	// ErrOff says that no e-mail service is set up.
-	ErrOff = errors.New("no e-mail is sent from here: SENDGRID_API_KEY and ALERT_FROM are not set")
-	// ErrBusy says that too many letters wait for their turn.
-	ErrBusy = errors.New("too many people ask for a link right now: try again in a minute")
-	// ErrNotSent is wrapped by every error of a letter that was not handed over.
-	ErrNotSent = errors.New("the e-mail could not be handed over, and the link before it does not work any more: try again")
+	// ErrOff means that no e-mail service is set up.
+	ErrOff = errors.New("no e-mail can be sent: SENDGRID_API_KEY and ALERT_FROM are not set")
+	// ErrBusy means that the queue of requested letters is full.
+	ErrBusy = errors.New("too many people are asking for a link right now: try again in a minute")
+	// ErrNotSent is wrapped by every error of a letter that could not be handed over.
+	ErrNotSent = errors.New("the e-mail could not be sent, and earlier links no longer work: try again")
 )
 
-// Config is what an [Office] works with. Only Gate must be set.
+// Config configures [Letters]. Only Gate is required.
 type Config struct {
 	Gate *access.Gate
-	// SendInvitation and SendReset hand a letter over; they are nil where no e-mail
-	// service is set up. An error that is worth another try has the method
-	// RetryAfter() time.Duration, which gives more than nothing.
+	// SendInvitation and SendReset hand a letter to the e-mail service. They are nil
+	// if no service is set up. An error that is worth a retry has a method
+	// RetryAfter() time.Duration that returns a positive duration.
 	SendInvitation, SendReset func(ctx context.Context, to, link string) error
-	// PublicURL is where people reach the portal.
+	// PublicURL is the address of the portal.
 	PublicURL string
 	Logger    *slog.Logger
-	// Pause is the first of the pauses between tries, each twice as long as the one
-	// before: 2 seconds where it is not set.
+	// Pause is the pause before the first retry; it doubles before each further retry.
+	// The default is 2 seconds.
 	Pause time.Duration
 }
 
-// An Office sends letters.
+// Letters sends letters.
 type Letters struct {
-	cfg   Config
-	asked chan string
-	sent  *prometheus.CounterVec
+	cfg       Config
+	requested chan string // typed e-mail addresses that wait for Run
+	sent      *prometheus.CounterVec
 }
 
 const (
-	waiting = 256 // most that wait for their turn
-	atOnce  = 64  // most that have it, those that are between two tries included
-	tries   = 8   // with the pauses between them a little over four minutes
+	maxQueued  = 256 // requests that wait for a worker
+	maxWorkers = 64  // requests in work, including those that pause before a retry
+	maxTries   = 8   // with the pauses between them, a little over four minutes
 )
 
-// New makes an Office.
+// New returns Letters with the defaults filled in. It does no I/O.
 func New(cfg Config) *Letters {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -73,10 +73,10 @@ func New(cfg Config) *Letters {
 	if cfg.Pause == 0 {
 		cfg.Pause = 2 * time.Second
 	}
-	o := &Letters{cfg: cfg, asked: make(chan string, waiting)}
+	o := &Letters{cfg: cfg, requested: make(chan string, maxQueued)}
 	o.sent = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_letters_total",
-		Help: "Letters that bring a link to set a password, by what became of them: sent, failed, or given_up after several tries.",
+		Help: "E-mails with a link to set a password, by outcome: sent, failed, or given_up after several tries.",
 	}, []string{"outcome"})
 	for _, outcome := range []string{"sent", "failed", "given_up"} {
 		o.sent.WithLabelValues(outcome)
@@ -84,15 +84,16 @@ func New(cfg Config) *Letters {
 	return o
 }
 
-// Open says whether letters can be sent at all.
+// Open reports whether an e-mail service is set up.
 func (o *Letters) Open() bool { return o.cfg.SendReset != nil }
 
-// Metrics counts letters.
+// Metrics returns the counter of letters by outcome.
 func (o *Letters) Metrics() prometheus.Collector { return o.sent }
 
-// Invite sends a portal user a link, on the word of staff who may. It replaces any
-// link before. Its errors are those of [policy.Allow] and [access.Gate.InviteByMail],
-// [ErrOff], and [ErrNotSent]: then nobody tries again but those who asked.
+// Invite sends a link to a portal user on behalf of a staff member with the permission.
+// The link replaces earlier ones. Its errors are those of [policy.Allow] and
+// [access.Gate.InviteByMail], [ErrOff], and [ErrNotSent]. It does not retry; the staff
+// member can.
 func (o *Letters) Invite(ctx context.Context, staff policy.Subject, portalUserID string) error {
 	if err := policy.Allow(staff, policy.Invite); err != nil {
 		return err
@@ -112,73 +113,75 @@ func (o *Letters) Invite(ctx context.Context, staff policy.Subject, portalUserID
 	return nil
 }
 
-// Ask has every account of an address sent a link, soon: its answer is the same
-// whether there is one or not. It fails with [ErrOff] or [ErrBusy], or with
-// [access.TooSoon] where this address was asked about often.
+// Ask queues a link for every account with the e-mail address. Its answer is the same
+// whether there is an account or not. It fails with [ErrOff], [ErrBusy], or
+// [access.TooSoon] after too many requests for this address.
 func (o *Letters) Ask(ctx context.Context, email string) error {
 	if !o.Open() {
 		return ErrOff
 	}
 	err := o.cfg.Gate.CountAsk(ctx, email)
 	if errors.Is(err, access.ErrAskedElsewhere) {
-		return nil // what is told a stranger is not what has happened before
+		return nil // the answer must not reveal earlier requests to a stranger
 	}
 	if err != nil {
 		return err
 	}
 	select {
-	case o.asked <- email:
+	case o.requested <- email:
 		return nil
 	default:
 		return ErrBusy
 	}
 }
 
-// Run sends what is asked for, until ctx ends; what waits then is lost.
+// Run sends the requested links until ctx ends. Requests that are still queued then are
+// lost.
 func (o *Letters) Run(ctx context.Context) error {
 	var working errgroup.Group
-	working.SetLimit(atOnce)
+	working.SetLimit(maxWorkers)
 	for {
 		select {
 		case <-ctx.Done():
 			return working.Wait()
-		case email := <-o.asked:
-			// Waits for one to end where there are too many; meanwhile more wait,
-			// and then Ask refuses.
+		case email := <-o.requested:
+			// Go blocks while all workers are busy. The queue then fills up, and Ask
+			// refuses with ErrBusy.
 			working.Go(func() error {
-				o.answer(ctx, email)
+				o.sendLinks(ctx, email)
 				return nil
 			})
 		}
 	}
 }
 
-// answer sends the letters that somebody asked for.
-func (o *Letters) answer(ctx context.Context, email string) {
+// sendLinks sends a link to each account with the e-mail address.
+func (o *Letters) sendLinks(ctx context.Context, email string) {
 	var letters []access.Invitation
-	// The links of the first try stay, so that no letter that is on its way brings
-	// one that another has replaced.
-	o.persist(ctx, "making links", func() error {
+	// Retries send the links of the first try again. New links would replace them, and
+	// a letter that is already on its way would then contain a dead link.
+	o.retry(ctx, "making links", func() error {
 		more, err := o.cfg.Gate.InviteAddress(ctx, email)
 		letters = append(letters, more...)
 		if err != nil {
-			return tryAgain{err}
+			return retryable{err}
 		}
 		return nil
 	})
 	for _, l := range letters {
-		o.persist(ctx, "handing a letter over", func() error { return o.handOver(ctx, l) })
+		o.retry(ctx, "handing a letter over", func() error { return o.handOver(ctx, l) })
 	}
 }
 
-// tryAgain is an error of Postgres's, which may be away.
-type tryAgain struct{ error }
+// retryable marks an error of Postgres, which may be unavailable for a while.
+type retryable struct{ error }
 
 // RetryAfter asks for the usual pause.
-func (tryAgain) RetryAfter() time.Duration { return 1 }
+func (retryable) RetryAfter() time.Duration { return 1 }
 
-// persist does something until it succeeds, or no other try is worth it.
-func (o *Letters) persist(ctx context.Context, doing string, do func() error) {
+// retry calls do until it succeeds, fails with an error that is not worth a retry, has
+// failed maxTries times, or ctx ends.
+func (o *Letters) retry(ctx context.Context, doing string, do func() error) {
 	pause := o.cfg.Pause
 	for try := 1; ; try++ {
 		err := do()
@@ -186,9 +189,9 @@ func (o *Letters) persist(ctx context.Context, doing string, do func() error) {
 			return
 		}
 		var later interface{ RetryAfter() time.Duration }
-		if try == tries || !errors.As(err, &later) || later.RetryAfter() <= 0 {
+		if try == maxTries || !errors.As(err, &later) || later.RetryAfter() <= 0 {
 			o.sent.WithLabelValues("given_up").Inc()
-			o.cfg.Logger.ErrorContext(ctx, "a link that somebody asked for was not sent: they have to ask again", "doing", doing, "tries", try, "error", err)
+			o.cfg.Logger.ErrorContext(ctx, "a requested link was not sent: the person has to request it again", "doing", doing, "tries", try, "error", err)
 			return
 		}
 		select {
@@ -212,16 +215,16 @@ func (o *Letters) handOver(ctx context.Context, made access.Invitation) error {
 	return nil
 }
 
-// Path is where a link leads.
+// Path is the path of the page that a link opens.
 const Path = "/portal/invitation"
 
-// link has the token in its fragment, which a browser sends to nobody: not to us, and
-// so to no log of a proxy's, nor to a page that is gone to from there.
+// link puts the token into the fragment of the address. Browsers never send the
+// fragment, so the token is in no log of ours or of a proxy, and in no Referer header.
 func (o *Letters) link(token string) string {
 	return strings.TrimSuffix(o.cfg.PublicURL, "/") + Path + "#" + token
 }
 
-// Token gives the token of what somebody pasted: the whole link, or the token alone.
+// Token returns the token from pasted text, which is the whole link or the token alone.
 func Token(pasted string) string {
 	if _, token, found := strings.Cut(pasted, "#"); found {
 		pasted = token

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// clinic is an office whose letters go through post.
+// clinic is Letters that sends through post, with its gate and log lines.
 type clinic struct {
 	*letter.Letters
 	gate *access.Gate
@@ -40,7 +40,7 @@ func newClinic(t *testing.T) *clinic {
 	c := &clinic{logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
 	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), Source: "/api", PasswordCost: access.TestCost,
 		Publish: func(context.Context, ...events.Event) (uint64, error) {
-			return 0, errors.New("letters are on no record")
+			return 0, errors.New("letters publish no events")
 		}})
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func (c *clinic) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// run runs the office until the test ends.
+// run runs Letters until the test ends.
 func (c *clinic) run(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -88,7 +88,7 @@ func (c *clinic) counted(t *testing.T, outcome string, n int) {
 
 var administrator = policy.Subject{Realm: policy.RealmStaff, ID: "ada", Permissions: []policy.Permission{policy.ImportDirectory}}
 
-// Staff who may invite, and learn at once whether the letter was handed over.
+// Staff with the permission can invite, and learn at once whether the letter was handed over.
 func TestInvite(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -127,14 +127,14 @@ func TestInvite(t *testing.T) {
 	}
 }
 
-// busy is an error that is worth another try.
+// busy is an error that is worth a retry.
 type busy struct{}
 
 func (busy) Error() string             { return "try later" }
 func (busy) RetryAfter() time.Duration { return 1 }
 
-// What somebody asked for is tried for a while with the same link, and then given up,
-// which the log and a metric say, without the address.
+// A requested letter is retried for a while with the same link and then given up. The log
+// and a metric report it without the address.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -158,7 +158,7 @@ func TestGivingUp(t *testing.T) {
 	c.counted(t, "sent", 0)
 }
 
-// No other try is made of what no other try would change.
+// An error that is not worth a retry is not retried.
 func TestARefusalIsFinal(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -172,12 +172,12 @@ func TestARefusalIsFinal(t *testing.T) {
 	}
 }
 
-// Whoever asks when too many wait is told so, whoever they are.
+// Ask refuses when the queue is full, for every address.
 func TestTooManyAsk(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	for i := 0; ; i++ {
-		err := c.Ask(t.Context(), fmt.Sprintf("nobody-%d@home.example", i))
+		err := c.Ask(t.Context(), fmt.Sprintf("unknown-%d@home.example", i))
 		if errors.Is(err, letter.ErrBusy) && i == 256 {
 			return
 		}

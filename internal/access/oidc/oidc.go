@@ -1,14 +1,15 @@
-// Package oidc signs staff in at the clinic's own identity provider, the
-// issuer: OpenID Connect Core 1.0, section 3.1, the authorization code flow, as RFC
-// 9700 advises: with PKCE, a state and a nonce that are bound to the browser, and an
-// attempt that counts once.
+// Package oidc signs staff in through the clinic's own identity provider, the issuer.
+// It uses the authorization code flow of OpenID Connect Core 1.0, section 3.1, as RFC
+// 9700 advises: with PKCE, with a state and a nonce that are bound to the browser, and
+// with an attempt that can be used once.
 //
-//	attempt, to, err := issuer.Begin(ctx)            // keep the attempt, lead to the address
-//	who, err := issuer.Finish(ctx, attempt, query)   // of the request that comes back
+//	attempt, to, err := issuer.Begin(ctx)            // keep the attempt, redirect to the address
+//	who, err := issuer.Finish(ctx, attempt, query)   // with the query of the request that comes back
 //
-// It says who somebody is, and nothing of whether they may come in. It keeps no token
-// of the issuer's. An Issuer is safe for concurrent use, and asks the issuer for
-// nothing until somebody wants to sign in: while it is away, everything else works.
+// The package identifies a person; it does not decide whether that person may sign in.
+// It keeps no token of the issuer. An Issuer is safe for concurrent use. It sends no
+// request to the issuer before the first sign-in, so everything else works while the
+// issuer is unavailable.
 package oidc
 
 import (
@@ -26,41 +27,44 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// ErrAway says that the issuer gave no answer, or none that makes sense.
+// ErrAway means that the issuer gave no answer, or an invalid one.
 var ErrAway = errors.New("your organisation's sign-in can't be reached right now: try again in a moment, or sign in with your password")
 
-// Refused says why the issuer's answer signs nobody in, in a word for the record.
+// Refused is the error for an answer of the issuer that does not sign the person in.
 type Refused struct {
-	Reason string
+	Reason string // one of the reasons below, for the record
 	cause  error
 }
 
 func (r Refused) Error() string {
-	return "your organisation did not sign you in: begin again, or sign in with your password"
+	return "your organisation did not sign you in: start again, or sign in with your password"
 }
 
-// Unwrap gives what is for the log.
+// Unwrap returns the cause, for the log. It is nil if Reason says everything.
 func (r Refused) Unwrap() error { return r.cause }
 
-// The reasons.
+// The reasons of [Refused].
 const (
-	WrongState       = "wrong_state"        // the answer is to another question, or to another browser's
-	RefusedByIssuer  = "refused_by_issuer"  // who was asked said no, or the code was used before
-	InvalidToken     = "invalid_token"      // what says who it is does not hold
-	UnverifiedEmail  = "unverified_address" // the issuer does not vouch for the e-mail address
-	patience         = 10 * time.Second     // for each answer of the issuer's
-	attemptUsability = 10 * time.Minute     // how long somebody may take at the issuer
+	WrongState      = "wrong_state"        // the answer belongs to another attempt or another browser, or is too late
+	RefusedByIssuer = "refused_by_issuer"  // the person or the issuer said no, or the code was already used
+	InvalidToken    = "invalid_token"      // the ID token is not valid
+	UnverifiedEmail = "unverified_address" // the issuer has not verified the e-mail address
 )
 
-// Back is the path at which we are led back to: the redirect URI is PUBLIC_URL and this.
+const (
+	requestTimeout = 10 * time.Second // for each request to the issuer
+	attemptTimeout = 10 * time.Minute // from Begin to Finish
+)
+
+// Back is the path of the redirect URI, which is PUBLIC_URL followed by Back.
 const Back = "/sign-in/organisation/back"
 
-// Config is where the issuer is, and who we are to it.
+// Config names the issuer, and the client that we are registered as.
 type Config struct {
 	Issuer, ClientID, ClientSecret string
-	// RedirectURL is where the issuer leads back to, as it is registered there.
+	// RedirectURL is the redirect URI, as it is registered at the issuer.
 	RedirectURL string
-	// Now is the clock; time.Now where it is nil.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -69,43 +73,44 @@ type Issuer struct {
 	cfg    Config
 	client *http.Client
 
-	found atomic.Pointer[oidc.Provider] // nil until it has answered
+	found atomic.Pointer[oidc.Provider] // nil until discovery has succeeded
 }
 
-// New makes an Issuer. It does no I/O.
+// New returns an Issuer. It does no I/O.
 func New(cfg Config) *Issuer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Issuer{cfg: cfg, client: &http.Client{Timeout: patience}}
+	return &Issuer{cfg: cfg, client: &http.Client{Timeout: requestTimeout}}
 }
 
-// Attempt is what one browser has asked of the issuer: it is kept for that browser
-// alone, and for one answer.
+// Attempt is one sign-in that a browser has started. The caller keeps it for that
+// browser only, and for one answer.
 type Attempt struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
 	Verifier string    `json:"verifier"`
 	Until    time.Time `json:"until"`
-	Next     string    `json:"next,omitempty"` // where it leads afterwards
+	Next     string    `json:"next,omitempty"` // the address to open after the sign-in
 }
 
-// Identity is whom the issuer vouches for.
+// Identity is the person whom the issuer has authenticated. Email is verified.
 type Identity struct{ Email string }
 
-// Begin gives the address at the issuer where somebody signs in. It fails with
-// [ErrAway].
+// Begin starts an attempt and returns the issuer's address where the person signs in.
+// The attempt is valid for 10 minutes. Begin fails with [ErrAway].
 func (i *Issuer) Begin(ctx context.Context) (Attempt, string, error) {
 	issuer, err := i.find(ctx)
 	if err != nil {
 		return Attempt{}, "", err
 	}
-	a := Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Until: i.cfg.Now().Add(attemptUsability)}
+	a := Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Until: i.cfg.Now().Add(attemptTimeout)}
 	return a, i.flow(issuer).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), nil
 }
 
-// find fails with [ErrAway] as long as the issuer has never answered. Several may ask
-// it at once, and one answer is kept.
+// find returns the issuer's configuration. It requests it until the first success, and
+// fails with [ErrAway] before that. Concurrent calls may each send a request; one
+// answer is kept.
 func (i *Issuer) find(ctx context.Context) (*oidc.Provider, error) {
 	if found := i.found.Load(); found != nil {
 		return found, nil
@@ -123,14 +128,15 @@ func (i *Issuer) flow(issuer *oidc.Provider) *oauth2.Config {
 		RedirectURL: i.cfg.RedirectURL, Scopes: []string{oidc.ScopeOpenID, "email"}}
 }
 
-// Finish says whom the issuer's answer to an attempt vouches for; answer is the query
-// of the request that comes back. It fails with [Refused] or [ErrAway]. Whoever calls
-// it has forgotten the attempt before: a second answer finds none.
+// Finish returns the identity that the issuer's answer to an attempt proves. answer is
+// the query of the request that comes back. Finish fails with [Refused] or [ErrAway].
+// The caller must have deleted the stored attempt before, so that a second answer finds
+// none.
 func (i *Issuer) Finish(ctx context.Context, a Attempt, answer url.Values) (Identity, error) {
 	if a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(answer.Get("state"))) != 1 || !i.cfg.Now().Before(a.Until) {
 		return Identity{}, Refused{WrongState, nil}
 	}
-	// RFC 9207: who answers is whom we asked.
+	// RFC 9207: the answer must come from the issuer that we asked.
 	if iss := answer.Get("iss"); iss != "" && iss != i.cfg.Issuer {
 		return Identity{}, Refused{WrongState, fmt.Errorf("the answer comes from %.200q", iss)}
 	}
@@ -153,14 +159,14 @@ func (i *Issuer) Finish(ctx context.Context, a Attempt, answer url.Values) (Iden
 	return i.verify(ctx, issuer, a, raw)
 }
 
-// verify holds the ID token to section 3.1.3.7 of OpenID Connect Core.
+// verify checks the ID token as section 3.1.3.7 of OpenID Connect Core requires.
 func (i *Issuer) verify(ctx context.Context, issuer *oidc.Provider, a Attempt, raw string) (Identity, error) {
 	token, err := issuer.Verifier(&oidc.Config{ClientID: i.cfg.ClientID, Now: i.cfg.Now}).Verify(ctx, raw)
 	if err != nil {
 		return Identity{}, Refused{InvalidToken, err}
 	}
 	if subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(a.Nonce)) != 1 {
-		return Identity{}, Refused{InvalidToken, errors.New("the nonce is another's")}
+		return Identity{}, Refused{InvalidToken, errors.New("the nonce belongs to another attempt")}
 	}
 	var claims struct {
 		Email    string `json:"email"`
@@ -171,7 +177,7 @@ func (i *Issuer) verify(ctx context.Context, issuer *oidc.Provider, a Attempt, r
 		return Identity{}, Refused{InvalidToken, err}
 	}
 	if claims.For != "" && claims.For != i.cfg.ClientID {
-		return Identity{}, Refused{InvalidToken, errors.New("it was issued to another")}
+		return Identity{}, Refused{InvalidToken, errors.New("the token was issued to another client")}
 	}
 	if claims.Email == "" || !claims.Verified {
 		return Identity{}, Refused{UnverifiedEmail, nil}

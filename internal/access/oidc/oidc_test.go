@@ -19,7 +19,7 @@ func issuer(t *testing.T) (*oidctest.Issuer, *oidc.Issuer) {
 		ClientSecret: oidctest.ClientSecret, RedirectURL: "http://postern.example/back"})
 }
 
-// asked is the query with which somebody comes to the issuer.
+// asked returns the query of the request that a browser sends to the issuer.
 func asked(t *testing.T, to string) url.Values {
 	t.Helper()
 	at, err := url.Parse(to)
@@ -29,8 +29,8 @@ func asked(t *testing.T, to string) url.Values {
 	return at.Query()
 }
 
-// What the issuer answers signs in whom it vouches for, and in everything else that it,
-// or somebody in between, may answer, nobody.
+// A valid answer of the issuer signs the person in. Any other answer, of the issuer or of
+// an attacker in between, signs in no one.
 func TestWhatTheIssuerAnswers(t *testing.T) {
 	claim := func(name string, value any) func(*oidctest.Issuer) {
 		return func(i *oidctest.Issuer) { i.Spoil = func(c map[string]any) { c[name] = value } }
@@ -69,9 +69,9 @@ func TestWhatTheIssuerAnswers(t *testing.T) {
 		{"expired", claim("exp", time.Now().Add(-time.Hour).Unix()), nil, oidc.InvalidToken},
 		{"signed by another key", func(i *oidctest.Issuer) { i.Forge = true }, nil, oidc.InvalidToken},
 		{"an unverified e-mail address", func(i *oidctest.Issuer) { i.Verified = false }, nil, oidc.UnverifiedEmail},
-		{"verified by a word", claim("email_verified", "yes"), nil, oidc.InvalidToken},
+		{"email_verified is not a boolean", claim("email_verified", "yes"), nil, oidc.InvalidToken},
 		{"no e-mail address", claim("email", ""), nil, oidc.UnverifiedEmail},
-		{"who was asked says no", nil, answered("error", "access_denied"), oidc.RefusedByIssuer},
+		{"the person or the issuer says no", nil, answered("error", "access_denied"), oidc.RefusedByIssuer},
 		{"a made-up code", nil, answered("code", "another"), oidc.RefusedByIssuer},
 		{"a code that another browser asked for", nil, func(a oidc.Attempt, q url.Values) (oidc.Attempt, url.Values) {
 			a.Verifier = strings.Repeat("x", 43)
@@ -103,7 +103,7 @@ func TestWhatTheIssuerAnswers(t *testing.T) {
 	}
 }
 
-// A code that was used signs nobody in, whoever has it and its attempt.
+// A used code signs no one in, even with its attempt.
 func TestACodeIsUsedOnce(t *testing.T) {
 	there, here := issuer(t)
 	attempt, to, err := here.Begin(t.Context())
@@ -120,7 +120,7 @@ func TestACodeIsUsedOnce(t *testing.T) {
 	}
 }
 
-// No two attempts are alike, and what is secret of one is not in the address.
+// Every attempt has its own secrets, and the address does not contain the verifier.
 func TestAnAttemptIsOfItsOwn(t *testing.T) {
 	_, here := issuer(t)
 	one, to, err := here.Begin(t.Context())
@@ -140,7 +140,7 @@ func TestAnAttemptIsOfItsOwn(t *testing.T) {
 	}
 }
 
-// An issuer that is away is asked again the next time.
+// An unavailable issuer gives ErrAway each time, in between and at the beginning.
 func TestTheIssuerIsAway(t *testing.T) {
 	there, here := issuer(t)
 	attempt, to, err := here.Begin(t.Context())

@@ -163,7 +163,7 @@ func (p *Pages) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := p.kit.Gate.Begin(r.Context(), who); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, home, "Your second factor is removed. You sign in by your password alone.")
+	return p.kit.Redirect(w, r, home, "Your second factor is removed. You now sign in with your password alone.")
 }
 
 func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {

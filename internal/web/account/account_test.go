@@ -30,13 +30,13 @@ func app(t *testing.T, s *webtest.Site, secret string) string {
 	return code
 }
 
-// equip sets a second factor up, and gives its secret and the recovery codes.
+// equip sets up a second factor, and returns its secret and the recovery codes.
 func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, recovery []string) {
 	t.Helper()
-	shown := v.Post("/account/second-factor", nil).Is(http.StatusOK).Says("Set up a second factor", "The six digits")
+	shown := v.Post("/account/second-factor", nil).Is(http.StatusOK).Says("Set up a second factor", "The 6-digit code")
 	secret = secretOn.FindStringSubmatch(shown.Body)[1]
 	done := v.Post("/account/second-factor/confirm", url.Values{"code": {app(t, s, secret)}, "password": {webtest.Password}}).Is(http.StatusOK).
-		Says("Your recovery codes", "They are shown only now")
+		Says("Your recovery codes", "You can see them only now")
 	for _, found := range recoveryOn.FindAllStringSubmatch(done.Body, -1) {
 		recovery = append(recovery, found[1])
 	}
@@ -47,7 +47,7 @@ func equip(t *testing.T, s *webtest.Site, v *webtest.Visitor) (secret string, re
 	return secret, recovery
 }
 
-// The whole story without scripts: set up, signed in with, lost, reset, removed.
+// Without scripts: a second factor is set up, used, lost, reset and removed.
 func TestASecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -66,7 +66,7 @@ func TestASecondFactor(t *testing.T) {
 	sam.Post("/account/second-factor/confirm", url.Values{"code": {"12"}, "password": {"wrong"}}).
 		Is(http.StatusUnprocessableEntity).Says("The code is wrong", "This is not your current password").Holds(`href="#code"`, `href="#password"`)
 	secret, recovery := equip(t, s, sam)
-	sam.Get("/account").Says("8 recovery codes are left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
+	sam.Get("/account").Says("8 recovery codes left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
 
 	v := s.Nobody(t)
 	if at := v.Get("/sign-in/code").URL.Path; at != "/sign-in" {
@@ -88,7 +88,7 @@ func TestASecondFactor(t *testing.T) {
 	v.Post("/sign-out", nil)
 	half()
 	v.Post("/sign-in/code", url.Values{"code": {recovery[0]}}).Is(http.StatusOK).Says("Sam Staff")
-	v.Get("/account").Says("7 recovery codes are left")
+	v.Get("/account").Says("7 recovery codes left")
 	v.Post("/sign-out", nil)
 	half()
 	s.Clock.Advance(11 * time.Minute)
@@ -96,7 +96,7 @@ func TestASecondFactor(t *testing.T) {
 
 	at := "/administration/staff/" + sam.ID
 	admin.Get(at).Says("They sign in with a second factor.")
-	admin.Post(at+"/reset-second-factor", nil).Is(http.StatusOK).Says("They sign in by their password alone now", "They sign in without a second factor.")
+	admin.Post(at+"/reset-second-factor", nil).Is(http.StatusOK).Says("They sign in with their password alone", "They sign in without a second factor.")
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}, "next": {"/account"}}).Is(http.StatusOK).
 		Says("Your account", "Set up a second factor")
 
@@ -108,15 +108,15 @@ func TestASecondFactor(t *testing.T) {
 	v.Get("/account").Says("Staff sign-in")
 }
 
-// Where the clinic asks for it, who has none is led to setting it up from wherever
-// they go, and can do nothing else.
+// If the clinic requires a second factor, staff without one are redirected from every page
+// to set it up, and can do nothing else.
 func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *desk.Config) { c.FactorRequired = true })
 	s.NewStaff(t, "Sam Staff", policy.All...)
 	v := s.Nobody(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
-		Says("Your clinic asks everybody", "Set up a second factor").Hides("Global Search", `href="/messages"`)
+		Says("Your clinic requires a second factor", "Set up a second factor").Hides("Global Search", `href="/messages"`)
 	for _, path := range []string{"/", "/messages", "/search", "/administration/staff", "/record", "/messages/bcc"} {
 		if at := v.Get(path).URL.Path; at != "/account" {
 			t.Errorf("%s leads to %s", path, at)
@@ -134,7 +134,7 @@ func TestARequiredSecondFactor(t *testing.T) {
 	}
 }
 
-// As everybody can use it, and as it looks.
+// The pages in a browser: accessible, and with pictures.
 func TestASecondFactorInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -145,7 +145,7 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.AccessibleAnyhow()
 	b.Screenshot("account")
 	b.Click("Set up a second factor")
-	b.Sees("Can’t you scan it?")
+	b.Sees("If you can’t scan it")
 	b.AccessibleAnyhow()
 	b.Screenshot("enrol")
 	b.Phone()
@@ -166,7 +166,7 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.Sees("Your recovery codes")
 	b.AccessibleAnyhow()
 	b.Screenshot("recovery")
-	b.Click("I have kept them: go on")
+	b.Click("I have saved the codes: continue")
 	b.At("/messages")
 	b.Open("/account/second-factor/remove")
 	b.AccessibleAnyhow()

@@ -9,7 +9,7 @@ import (
 	"github.com/boombuler/barcode/qr"
 )
 
-// Each dark module of the code is a square of the path, and nothing else is.
+// The path has one square for each dark module of the code, and no others.
 func TestThePathIsTheCode(t *testing.T) {
 	const text = "otpauth://totp/Postern:ada@clinic.example?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Postern"
 	drawn, err := Encode(text)

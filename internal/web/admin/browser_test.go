@@ -10,8 +10,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Story 7 at a real browser, with the keyboard alone: somebody is given Send Bulk
-// Portal Message, and the last administrator stays one.
+// Story 7 in a real browser, with the keyboard alone: a staff member gets Send Bulk
+// Portal Message, and the last administrator keeps Manage Staff.
 func TestPermissionsByKeyboard(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -43,10 +43,10 @@ func TestPermissionsByKeyboard(t *testing.T) {
 	b.Click("Manage Staff")
 	b.Click("Read the Record")
 	b.Click("Save the permissions")
-	b.Sees("There is a problem", "This is the last staff member with Manage Staff")
+	b.Sees("There is a problem", "This is the only staff member with Manage Staff")
 	b.Reads("Read the Record", "true")
 	b.AccessibleAnyhow()
-	b.Click("This is the last staff member with Manage Staff. Give it to somebody else first")
+	b.Click("This is the only staff member with Manage Staff. Give it to another staff member first")
 	b.Focuses("Manage Staff")
 
 	b.Open("/administration/staff/new")
@@ -56,12 +56,12 @@ func TestPermissionsByKeyboard(t *testing.T) {
 	b.AccessibleAnyhow()
 	b.Screenshot("new-staff-error")
 	b.Open("/administration/staff?q=nobody")
-	b.Sees("Nobody of the staff fits these words.")
+	b.Sees("No staff match that search.")
 	b.Accessible()
 }
 
-// Story 8 at a real browser: Client is filled in, how it reads shows while one types,
-// and then everybody reads it.
+// Story 8 in a real browser: Client is filled in, the example follows the typing, and
+// after saving all pages show it.
 func TestLabelsShowHowTheyRead(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -93,8 +93,8 @@ func TestLabelsShowHowTheyRead(t *testing.T) {
 	b.Screenshot("labels-error")
 }
 
-// Story 9 at a real browser: a wrong file is refused, the right ones are looked at and
-// imported, and the people are there.
+// Story 9 in a real browser: a wrong file is refused; correct files are checked and
+// imported, and the directory lists the people.
 func TestImportAtABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -117,7 +117,7 @@ func TestImportAtABrowser(t *testing.T) {
 	b.Upload("#files", webtest.File{Name: "patients.csv", Data: []byte(patientsHeader + "pt-1,Tom,Sawyer,29.2.1980,active,false\n" + strings.Repeat("pt-2,Huck,Finn,,gone,false\n", 3))})
 	b.Sees("1 file")
 	b.Click("Upload and check")
-	b.Sees("6 faults in the files", "is not a date of the form YYYY-MM-DD")
+	b.Sees("6 errors in the files", "is not a date of the form YYYY-MM-DD")
 	b.AccessibleAnyhow()
 	b.Screenshot("import-refused")
 
@@ -131,7 +131,7 @@ func TestImportAtABrowser(t *testing.T) {
 		webtest.File{Name: "patients.csv", Data: []byte(patientsHeader + "pt-1,Tom,Sawyer,1980-02-28,discharged,false\n" + many.String())},
 		webtest.File{Name: "links.csv", Data: []byte(linksHeader + "polly,pt-1,representative,2020-01-01,\n")})
 	b.Click("Upload and check")
-	b.Sees("What the files would change", "Every line is right", "29 February 1980", "28 February 1980")
+	b.Sees("What the files would change", "No errors or warnings were found", "29 February 1980", "28 February 1980")
 	b.AccessibleAnyhow()
 	b.Click("New: patients, some of 30")
 	b.Accessible()
@@ -140,23 +140,23 @@ func TestImportAtABrowser(t *testing.T) {
 	b.Screenshot("import-checked-phone")
 	b.Wide()
 
-	// While work goes on the page says so, and moves on by itself.
+	// While the work runs, the page shows its progress and refreshes automatically.
 	at := b.Path()
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'checking', done = 2, total = 3, touched_at = $1`, s.Clock.Now())
 	b.Reload()
-	b.Sees("Checking the files", "66 % is done")
+	b.Sees("Checking the files", "66% done")
 	b.AccessibleAnyhow()
 	b.Screenshot("import-running")
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'checked'`)
 	b.Sees("What the files would change")
 	b.Click("[value=import]")
-	b.Sees("Imported", "The directory is as the files say")
+	b.Sees("Imported", "The directory now matches the files")
 	b.At(at)
 	b.AccessibleAnyhow()
 	b.Screenshot("import-done")
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'importing', touched_at = $1`, s.Clock.Now().Add(-time.Hour))
 	b.Reload()
-	b.Sees("The work was cut short")
+	b.Sees("The work was interrupted")
 	b.AccessibleAnyhow()
 
 	b.Open("/directory/patients")

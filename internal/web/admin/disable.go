@@ -45,9 +45,9 @@ func (p *Pages) cancelScheduled(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	notice := fmt.Sprintf("%d messages were cancelled. Nobody gets them.", n)
+	notice := fmt.Sprintf("%d messages were cancelled. No one will receive them.", n)
 	if n == 1 {
-		notice = "1 message was cancelled. Nobody gets it."
+		notice = "1 message was cancelled. No one will receive it."
 	}
 	return p.kit.Redirect(w, r, "/administration/staff/"+staff.ID, notice)
 }

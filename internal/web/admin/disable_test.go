@@ -15,8 +15,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Somebody leaves: they are out at once, what they have scheduled is shown and goes out
-// only if nobody minds, and they can come back.
+// A disabled staff member is signed out at once. Their scheduled messages are shown and go
+// out unless an administrator cancels them. The account can be enabled again.
 func TestDisablingAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -34,27 +34,27 @@ func TestDisablingAStaffMember(t *testing.T) {
 	}
 	s.Settle(t)
 
-	admin.Get(at).Says("Disable Nora Nurse", "2 messages of theirs are scheduled.").Hides("Enable again")
+	admin.Get(at).Says("Disable Nora Nurse", "2 of their messages are scheduled.").Hides("Enable again")
 	admin.Post(at+"/disable", nil).Is(http.StatusOK).
-		Says("They may not come in any more.", "Disabled", "2 messages of theirs are scheduled and go out at their times", "Enable again")
+		Says("Account disabled.", "Disabled", "2 of their messages are scheduled and will be sent at their times", "Enable again")
 	nurse.Get("/messages").Says("Staff sign-in")
 	s.Nobody(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}}).
 		Is(http.StatusUnprocessableEntity).Says("The e-mail address or the password is wrong.")
 	admin.Get("/administration/staff").Says("Nora Nurse Disabled")
-	admin.Post(at+"/cancel-scheduled", nil).Says("2 messages were cancelled. Nobody gets them.").Hides("Cancel what they have scheduled")
+	admin.Post(at+"/cancel-scheduled", nil).Says("2 messages were cancelled. No one will receive them.").Hides("Cancel their scheduled messages")
 	if got := recorded(t, s, events.TypeMessageCancelled); len(got) != 2 || got[0].Actor != "staff:"+admin.ID {
 		t.Errorf("the record has %v", got)
 	}
-	admin.Post(at+"/enable", nil).Is(http.StatusOK).Says("They may come in again", "Disable Nora Nurse")
+	admin.Post(at+"/enable", nil).Is(http.StatusOK).Says("Account enabled.", "Disable Nora Nurse")
 	s.Nobody(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}, "next": {"/search"}}).
 		Says("Global Search")
-	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable yourself.").Hides("/disable")
+	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable your own account.").Hides("/disable")
 	admin.Post("/administration/staff/"+admin.ID+"/disable", nil).Is(http.StatusUnprocessableEntity).Says("You can't disable yourself").Holds(`href="#sign-in"`)
 	admin.Post("/administration/staff/nobody/disable", nil).Is(http.StatusNotFound)
 	s.Staff(t, "Plain").Post(at+"/disable", nil).Is(http.StatusForbidden)
 }
 
-// The same as everybody can use it.
+// The same in a browser: the pages are accessible.
 func TestDisablingInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -64,7 +64,7 @@ func TestDisablingInABrowser(t *testing.T) {
 	b.Open("/administration/staff")
 	b.Click("Nora Nurse")
 	b.Click("Disable Nora Nurse")
-	b.Sees("They may not come in any more.")
+	b.Sees("Account disabled.")
 	b.AccessibleAnyhow()
 	b.Screenshot("staff-disabled")
 	b.Open("/administration/staff")

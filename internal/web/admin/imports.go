@@ -92,11 +92,11 @@ func refusal(err error) string {
 	case errors.As(err, &invalid):
 		return string(invalid)
 	case errors.As(err, &large):
-		return "The files are larger than " + limit + " together. Import larger ones with the command `postern import`"
+		return "The files are larger than " + limit + " together. To import larger files, use the command `postern import`"
 	case errors.Is(err, upload.ErrRunning):
 		return sentence(upload.ErrRunning)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, inbound.ErrCut):
-		return "The upload broke off. Choose the files again"
+		return "The upload was interrupted. Choose the files again"
 	}
 	return ""
 }
@@ -133,7 +133,7 @@ const linesPerPage = 100
 func (p *Pages) showImport(w http.ResponseWriter, r *http.Request) error {
 	found, err := p.importOf(r)
 	if errors.Is(err, upload.ErrNotFound) {
-		return p.kit.Redirect(w, r, "/directory/import", "This import is not there any more: it was replaced by another, or is older than a day.")
+		return p.kit.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
 	}
 	if err != nil {
 		return err
@@ -261,7 +261,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, upload.ErrNotFound):
-		return p.kit.Redirect(w, r, "/directory/import", "This import is not there any more: it was replaced by another, or is older than a day.")
+		return p.kit.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
 	case errors.Is(err, upload.ErrStale), errors.Is(err, upload.ErrRunning):
 		// Pressed twice, or on a page from before: how it stands is what they want to see.
 		return p.kit.Redirect(w, r, "/directory/import/"+found.ID.String(), "")

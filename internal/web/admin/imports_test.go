@@ -21,8 +21,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// uploaded sends files, name, content, name, content…, and gives the page that it
-// leads to.
+// uploaded sends files (name, content, name, content…) and returns the page that opens.
 func uploaded(t *testing.T, v *webtest.Visitor, namesAndContents ...string) *webtest.Page {
 	t.Helper()
 	var body bytes.Buffer
@@ -38,7 +37,7 @@ func uploaded(t *testing.T, v *webtest.Visitor, namesAndContents ...string) *web
 	return v.Send("/directory/import", &body, form.FormDataContentType())
 }
 
-// ended asks for the page of an import until its work has ended.
+// ended requests the page of an import until its work has ended.
 func ended(t *testing.T, v *webtest.Visitor, p *webtest.Page) *webtest.Page {
 	t.Helper()
 	for began := time.Now(); ; {
@@ -52,7 +51,7 @@ func ended(t *testing.T, v *webtest.Visitor, p *webtest.Page) *webtest.Page {
 	}
 }
 
-// decided presses a button of an import's page, and waits for what comes of it.
+// decided presses a button of an import's page, and waits for the result.
 func decided(t *testing.T, v *webtest.Visitor, p *webtest.Page, what string) *webtest.Page {
 	t.Helper()
 	return ended(t, v, v.Post(p.URL.Path, url.Values{"do": {what}, "digest": {between(p.Body, `name="digest" value="`, `"`)}}).Is(http.StatusOK))
@@ -64,8 +63,8 @@ func theDirectory(k composetest.Kept) map[string]string {
 		"links": k.Tables["app.links"], "outbox": k.Tables["app.outbox"], "events": fmt.Sprint(k.Events)}
 }
 
-// Story 9: files are uploaded once, what they would change is shown while nothing
-// changes, and then it is done. The record says who did it.
+// Story 9: files are uploaded once, a dry run shows the changes, and then they are made.
+// The event names the administrator.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -80,13 +79,13 @@ func TestImport(t *testing.T) {
 		"portal_users.csv", portalUsersHeader + "polly,Polly,polly@example.org,true\n",
 	}
 	page := ended(t, v, uploaded(t, v, files...).Is(http.StatusOK)).
-		Says("What the files would change", "nothing has changed yet", "Patients 1 1 0", "Portal Users 0 0 1", "Links 1 0 0",
+		Says("What the files would change", "Nothing has changed yet.", "Patients 1 1 0", "Portal Users 0 0 1", "Links 1 0 0",
 			"pt-1 Born 29 February 1980 Nothing", "pt-1 Status Active Discharged", "pt-2 Given name: Huck Family name: Finn",
 			"polly → pt-2 Relationship: Authorized Representative From: 1 January 2020")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Fatalf("the dry run changed something (-before +after):\n%s", diff)
 	}
-	v.Get("/directory/import").Says("You have uploaded files that are not imported. Go on with them")
+	v.Get("/directory/import").Says("You have uploaded files that are not imported yet. Continue with these files")
 
 	decided(t, v, page, "import").Says("Imported", "Patients 1 1 0", "Links 1 0 0")
 	v.Get("/directory/patients/pt-1").Says("Discharged")
@@ -101,14 +100,14 @@ func TestImport(t *testing.T) {
 		t.Errorf("the record says %s by %s", told.Data, told.Actor)
 	}
 
-	// The same once more changes nothing, and says so.
+	// The same files again change nothing, and the page says so.
 	before = s.Keeps(t)
 	page = ended(t, v, uploaded(t, v, files...)).Says("These files change nothing", "Patients 0 0 2", "Links 0 0 1")
 	v.Post(page.URL.Path, url.Values{"do": {"discard"}}).Says("The files were deleted.")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Errorf("the second import changed something (-before +after):\n%s", diff)
 	}
-	v.Get(page.URL.Path).Says("This import is not there any more")
+	v.Get(page.URL.Path).Says("This import no longer exists")
 }
 
 // awaitImport waits for the event of an import, which the recorder carries out of
@@ -133,7 +132,7 @@ func waiting(t *testing.T, s *webtest.Site) (n int) {
 	return n
 }
 
-// Every wrong line is listed by its number, in pages, and nothing is imported.
+// Every wrong line is listed with its number, on several pages, and nothing is imported.
 func TestWrongLines(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -141,18 +140,18 @@ func TestWrongLines(t *testing.T) {
 	before := s.Keeps(t)
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,29.2.1980,active,false\npt-2,Huck,Finn,,gone,false\n",
 		"l.csv", linksHeader+"nobody,pt-1,self,,\n")).
-		Says("3 faults in the files", "Nothing was imported.", "p.csv 2 birth_date is not a date of the form YYYY-MM-DD",
+		Says("3 errors in the files", "Nothing was imported.", "p.csv 2 birth_date is not a date of the form YYYY-MM-DD",
 			"p.csv 3 status must be active or discharged", "l.csv 2 portal_user_id names no portal user").Hides("29.2.1980")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Errorf("wrong files changed something (-before +after):\n%s", diff)
 	}
 
 	page := ended(t, v, uploaded(t, v, "u.csv", portalUsersHeader+strings.Repeat("a b,Ana,,true\n", 10_150))).
-		Says("10,150 faults in the files", "u.csv 2 ", "u.csv 101 ", "Next page", "The first 10,000 are listed.").Hides("Previous page")
+		Says("10,150 errors in the files", "u.csv 2 ", "u.csv 101 ", "Next page", "The first 10,000 are listed.").Hides("Previous page")
 	v.Get(page.URL.Path+"?from=9900").Says("u.csv 9902 ", "u.csv 10001 ", "Previous page").Hides("Next page")
 }
 
-// What can't be imported at all is said at the field, and leaves nothing behind.
+// An upload that can't be imported gives an error at the field and leaves nothing behind.
 func TestWrongUploads(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -174,13 +173,13 @@ func TestWrongUploads(t *testing.T) {
 	if diff := gocmp.Diff(before, s.Keeps(t)); diff != "" {
 		t.Errorf("refused uploads left something (-before +after):\n%s", diff)
 	}
-	ended(t, v, uploaded(t, v, "p.csv", "")).Says("1 fault in the files", "p.csv 1 The whole line the file is empty")
+	ended(t, v, uploaded(t, v, "p.csv", "")).Says("1 error in the files", "p.csv 1 The whole line the file is empty")
 	ended(t, v, uploaded(t, v, "p.csv", "who,knows\n")).Says("the header is of none of the files")
 	ended(t, v, uploaded(t, v, "Observation.ndjson", `{"resourceType":"Observation"}`)).Says("the export holds no Patient, RelatedPerson or EpisodeOfCare",
 		"Observation.ndjson 1 The whole line holds Observation, which Postern does not use")
 }
 
-// A FHIR export is imported likewise.
+// A FHIR export is imported in the same way.
 func TestImportFHIR(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -196,9 +195,9 @@ func TestImportFHIR(t *testing.T) {
 	}
 }
 
-// What is imperfect in an export, and what is not read of it, is counted and listed
-// before the import and after it. An export of what has changed is imported likewise,
-// also where it changes nothing but what is remembered.
+// Flaws in an export, and resources that are not read, are counted and listed before and
+// after the import. An export of changes is imported in the same way, also if it changes
+// only the remembered resources.
 func TestImportFHIRWithWarnings(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -208,10 +207,10 @@ func TestImportFHIRWithWarnings(t *testing.T) {
 		"manifest.json", `{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`)).
 		Says("What the files would change", "imported, with 2 warnings", "Patients 1 0 0", "FHIR resources 1 0 0", "2 warnings",
 			"1.Patient.NDJSON 1 telecom an address is not an e-mail address", "manifest.json 1 The whole line holds lines without a resourceType").
-		Hides("Every line is right", "tom at home")
+		Hides("No errors or warnings were found", "tom at home")
 	decided(t, v, page, "import").Says("Imported", "2 warnings", "1.Patient.NDJSON 1 telecom")
 	page = ended(t, v, uploaded(t, v, "episodes.ndjson", `{"resourceType":"EpisodeOfCare","id":"e","status":"active","patient":{"reference":"Patient/tom"}}`)).
-		Says("What the files would change", "Every line is right", "Patients 0 0 0", "FHIR resources 1 0 0").Hides("What to know")
+		Says("What the files would change", "No errors or warnings were found", "Patients 0 0 0", "FHIR resources 1 0 0").Hides("Line Field Warning")
 	decided(t, v, page, "import").Says("Imported")
 	page = ended(t, v, uploaded(t, v, "episodes.ndjson", `{"resourceType":"EpisodeOfCare","id":"e","status":"finished","patient":{"reference":"Patient/tom"}}`)).
 		Says("Patients 0 1 0", "tom Status Active Discharged")
@@ -219,15 +218,15 @@ func TestImportFHIRWithWarnings(t *testing.T) {
 	v.Get("/directory/patients/tom").Says("Discharged")
 }
 
-// The directory changes after the dry run: then what was confirmed is not done, and
-// what would be done now is shown.
+// If the directory changes after the dry run, the confirmed import is not done, and the
+// page shows the changes that the files would make now.
 func TestTheDirectoryMovesOn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,active,false\n")).Says("Patients 2 0 0")
 	imported(t, s, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,discharged,false\n")
-	page = decided(t, v, page, "import").Says("The directory has changed since you looked", "Patients 1 1 0", "pt-1 Status Discharged Active")
+	page = decided(t, v, page, "import").Says("The directory has changed since you checked the files", "Patients 1 1 0", "pt-1 Status Discharged Active")
 	v.Get("/directory/patients").Hides("Huck")
 
 	// An old page confirms nothing; a button pressed twice imports once.
@@ -240,24 +239,24 @@ func TestTheDirectoryMovesOn(t *testing.T) {
 	awaitImport(t, s)
 }
 
-// Nobody sees or confirms another's upload.
+// Staff can't see or confirm another staff member's upload.
 func TestAnUploadIsOnesOwn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	ada, otto := s.Staff(t, "Ada Admin", policy.ImportDirectory), s.Staff(t, "Otto Other", policy.ImportDirectory)
 	page := ended(t, ada, uploaded(t, ada, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
-	otto.Get(page.URL.Path).Says("This import is not there any more").Hides("Tom")
-	otto.Get("/directory/import").Hides("Go on with them")
+	otto.Get(page.URL.Path).Says("This import no longer exists").Hides("Tom")
+	otto.Get("/directory/import").Hides("Continue with these files")
 	for _, what := range []string{"import", "check", "discard"} {
-		otto.Post(page.URL.Path, url.Values{"do": {what}, "digest": {between(page.Body, `name="digest" value="`, `"`)}}).Says("This import is not there any more")
+		otto.Post(page.URL.Path, url.Values{"do": {what}, "digest": {between(page.Body, `name="digest" value="`, `"`)}}).Says("This import no longer exists")
 	}
 	ended(t, ada, page).Says("What the files would change")
 	s.Staff(t, "Plain", policy.ManageLabels).Get("/directory/import").Is(http.StatusForbidden)
 	uploaded(t, s.Staff(t, "Other", policy.ManageLabels), "p.csv", patientsHeader).Is(http.StatusForbidden)
 }
 
-// Work that was cut short says so, and goes on from the files that are there. A day
-// later all of it is gone.
+// The page of interrupted work says so, and the work continues from the uploaded files. A
+// day later the files are gone.
 func TestWorkIsCutShort(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -266,12 +265,12 @@ func TestWorkIsCutShort(t *testing.T) {
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
 	for state, says := range map[string]string{"checking": "Checking the files", "importing": "Importing"} {
 		s.Exec(t, `UPDATE app.directory_imports SET state = $1, done = 1, total = 3, touched_at = $2`, state, s.Clock.Now())
-		v.Get(page.URL.Path).Says(says, "33 % is done")
+		v.Get(page.URL.Path).Says(says, "33% done")
 		v.Fragment(page.URL.Path).Is(http.StatusOK).Says(says).Hides("<html")
 		uploaded(t, v, "p.csv", patientsHeader).Is(http.StatusUnprocessableEntity).Says("An import of yours is still under way")
 		v.Post(page.URL.Path, url.Values{"do": {"discard"}}).Says(says)
 		s.Clock.Advance(time.Minute)
-		v.Get(page.URL.Path).Says("The work was cut short", "Check them again")
+		v.Get(page.URL.Path).Says("The work was interrupted", "Check them again")
 	}
 	if led := v.Fragment(page.URL.Path); led.Header.Get("HX-Redirect") != page.URL.Path {
 		t.Errorf("a part of what has ended leads to %q", led.Header.Get("HX-Redirect"))
@@ -301,7 +300,7 @@ func TestAnEndInTheMiddle(t *testing.T) {
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n", "u.csv", portalUsersHeader+"polly,Polly,,true\n"))
 	before := s.Keeps(t)
-	// Patients come in, and then somebody is in the way of portal users.
+	// The patients are written; then another connection blocks the portal users.
 	tx, err := s.Admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -329,11 +328,11 @@ func TestAnEndInTheMiddle(t *testing.T) {
 		t.Errorf("half an import is there (-before +after):\n%s", diff)
 	}
 	s.Clock.Advance(time.Minute)
-	v.Get(page.URL.Path).Says("The work was cut short", "Nothing of these files was imported.")
+	v.Get(page.URL.Path).Says("The work was interrupted", "Nothing was imported from these files.")
 }
 
-// An import that can't be committed is none: neither the directory nor the record nor
-// its own page says otherwise.
+// An import that can't be committed changes neither the directory nor the record, and its
+// page says that it failed.
 func TestACommitThatFails(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -342,7 +341,7 @@ func TestACommitThatFails(t *testing.T) {
 	before := s.Keeps(t)
 	s.Exec(t, `CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$`)
 	s.Exec(t, `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON app.outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.refuse()`)
-	page = decided(t, v, page, "import").Says("That did not work", "Nothing of these files was imported.")
+	page = decided(t, v, page, "import").Says("That did not work", "Nothing was imported from these files.")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Errorf("some of it is there (-before +after):\n%s", diff)
 	}
@@ -351,7 +350,7 @@ func TestACommitThatFails(t *testing.T) {
 	decided(t, v, page, "import").Says("Imported")
 }
 
-// Of many who press Import at once, one imports.
+// If Import is pressed many times at once, the files are imported once.
 func TestPressedManyTimes(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -367,7 +366,7 @@ func TestPressedManyTimes(t *testing.T) {
 	awaitImport(t, s)
 }
 
-// The page of an import is in the clinic's words.
+// The page of an import uses the clinic's custom labels.
 func TestAnImportInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -380,7 +379,7 @@ func TestAnImportInTheClinicsWords(t *testing.T) {
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n")).Says("Clients 1 0 0").Hides("Patients")
 }
 
-// A line of a hundred thousand is as good as the first, and none is in memory for long.
+// An import of a hundred thousand lines works, and does not keep the lines in memory.
 func TestALargeImport(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

@@ -33,10 +33,10 @@ var presets = []preset{{"patient", "Patient", "Patients"}, {"client", "Client", 
 
 // about says what each label names, in Postern's own words.
 var about = map[string][2]string{
-	"patient":                   {"Patient", "Whom the clinic treats."},
-	"portal_user":               {"Portal User", "Who signs in to the portal: patients, and those who act for them."},
-	"authorized_representative": {"Authorized Representative", "Who acts for a patient: a parent, a guardian, a carer."},
-	"discharged":                {"Discharged", "A patient who receives no services any more. It stands before the word for patients: “Discharged Patients”."},
+	"patient":                   {"Patient", "The people the clinic treats."},
+	"portal_user":               {"Portal User", "The people who sign in to the portal: patients, and people who act for them."},
+	"authorized_representative": {"Authorized Representative", "A person who acts for a patient, such as a parent, guardian or carer."},
+	"discharged":                {"Discharged", "A patient who no longer receives services. This word comes before the word for patients: “Discharged Patients”."},
 }
 
 func (p *Pages) labels(w http.ResponseWriter, r *http.Request) error {
@@ -89,9 +89,9 @@ func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case seq == 0:
-		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these are the words in use.")
+		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these words are already in use.")
 	}
-	return p.kit.Redirect(w, r, r.URL.Path, "The labels were changed. They show everywhere from now on, and the change is on the record.")
+	return p.kit.Redirect(w, r, r.URL.Path, "The labels were changed. All pages now show them, and the change is recorded.")
 }
 
 var errWrongLabels = errors.New("the form is wrong")
@@ -111,15 +111,15 @@ func readLabels(r *http.Request, current map[string]labels.Label) (typed, wanted
 		changes[key] = &now
 		if was != current[key] {
 			errs = append(errs, page.Error{Field: key + "-one", Message: fmt.Sprintf(
-				"Somebody else has changed %s meanwhile, to “%s” and “%s”. Save again to have yours", about[key][0], current[key].One, current[key].Many)})
+				"Another staff member has just changed %s to “%s” and “%s”. To replace their words with yours, save again", about[key][0], current[key].One, current[key].Many)})
 		}
 	})
 	wanted.Each(func(key string, l **labels.Label) { *l = changes[key] })
 	for _, fault := range wanted.Faults() {
 		key, part, _ := strings.Cut(fault.Location, ".")
-		number := map[string]string{"one": "one", "many": "several"}[part]
+		number := map[string]string{"one": "One", "many": "Several"}[part]
 		errs = append(errs, page.Error{Field: key + "-" + part,
-			Message: fmt.Sprintf("Enter a word for %s of %s, of 1 to %d visible characters", number, about[key][0], labels.Most)})
+			Message: fmt.Sprintf("Enter a word under “%s” for %s, with 1 to %d visible characters", number, about[key][0], labels.Most)})
 	}
 	return typed, wanted, errs
 }

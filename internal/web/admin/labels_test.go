@@ -11,8 +11,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// labelForm is the form of Custom Labels as it is drawn at first, with what is typed
-// over it: "patient-one", "Client", …
+// labelForm is the form of Custom Labels as it is first shown, with typed values on top:
+// "patient-one", "Client", …
 func labelForm(typed ...string) url.Values {
 	form := url.Values{}
 	for key, l := range map[string][2]string{"patient": {"Patient", "Patients"}, "portal_user": {"Portal User", "Portal Users"},
@@ -28,8 +28,8 @@ func labelForm(typed ...string) url.Values {
 	return form
 }
 
-// Story 8: the clinic says Client, and from then on every page does, the portal's
-// too, while what is stored knows nothing of it.
+// Story 8: the clinic chooses Client, and from then on every page shows it, in the portal
+// too. Stored data does not change.
 func TestPatientsBecomeClients(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -38,7 +38,7 @@ func TestPatientsBecomeClients(t *testing.T) {
 	admin.Get("/administration/labels").Is(http.StatusOK).
 		Says("Custom Labels", "Patient", "Portal User", "Authorized Representative", "Discharged", "Member", "How it reads", "Portal Users - Active Patients")
 
-	// A preset fills the form in, and saves nothing yet.
+	// A preset fills in the form, and saves nothing yet.
 	before := s.Keeps(t)
 	admin.Get("/administration/labels?words=client").Holds(`value="Client"`, `value="Clients"`, `name="patient-one-was" value="Patient"`).
 		Says("Portal Users - Active Clients")
@@ -76,7 +76,7 @@ func TestPatientsBecomeClients(t *testing.T) {
 	admin.Post("/administration/labels", labelForm("patient-one", "Client", "patient-many", "Clients")).Says("Nothing was changed")
 }
 
-// What is wrong with a label is said at its field, and what was typed stays.
+// An invalid label gives an error at its field, and the typed values stay.
 func TestWrongLabels(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -85,15 +85,15 @@ func TestWrongLabels(t *testing.T) {
 	long := strings.Repeat("x", 41)
 	admin.Post("/administration/labels", labelForm("patient-one", "  ", "discharged-many", long, "portal_user-one", "<script>")).
 		Is(http.StatusUnprocessableEntity).
-		Says("Enter a word for one of Patient, of 1 to 40 visible characters", "Enter a word for several of Discharged").
+		Says("Enter a word under “One” for Patient, with 1 to 40 visible characters", "Enter a word under “Several” for Discharged").
 		Holds(`href="#patient-one"`, `href="#discharged-many"`, `value="`+long+`"`, `value="&lt;script&gt;"`)
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("some of a wrong change is on the record")
 	}
 }
 
-// Two rename at once: each has what they typed, and who would undo the other's word
-// is told first.
+// Two staff members change labels at once: each keeps their own changes, and is warned
+// before replacing the other's word.
 func TestTwoRenameAtOnce(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -102,7 +102,7 @@ func TestTwoRenameAtOnce(t *testing.T) {
 	ada.Post("/administration/labels", labelForm("discharged-one", "Former", "discharged-many", "Former")).Is(http.StatusOK).
 		Holds(`value="Client"`, `value="Former"`)
 	ada.Post("/administration/labels", labelForm("patient-one", "Member", "patient-many", "Members")).Is(http.StatusUnprocessableEntity).
-		Says("Somebody else has changed Patient meanwhile, to “Client” and “Clients”").
+		Says("Another staff member has just changed Patient to “Client” and “Clients”").
 		Holds(`name="patient-one" type="text" value="Member"`, `name="patient-one-was" value="Client"`)
 	ada.Post("/administration/labels", labelForm("patient-one", "Member", "patient-many", "Members", "patient-one-was", "Client", "patient-many-was", "Clients")).
 		Is(http.StatusOK).Holds(`value="Member"`)

@@ -70,12 +70,12 @@ func (p *Pages) speaker(r *http.Request) (speaker, error) {
 
 func (s speaker) portalUsers() kind {
 	return kind{"/directory/portal-users", *s.PortalUser, *s.Patient, "E-mail address", "None",
-		"Words that a name begins with, also that of a linked " + page.Lower(s.Patient.One) + "; or the beginning of an e-mail address or an id."}
+		"Type the beginning of a name, e-mail address or id. The name of a linked " + page.Lower(s.Patient.One) + " works, too."}
 }
 
 func (s speaker) patients() kind {
 	return kind{"/directory/patients", *s.Patient, *s.PortalUser, "Born", "Not known",
-		"Words that a name begins with, or the beginning of an id."}
+		"Type the beginning of a name or id."}
 }
 
 func (s speaker) portalUser(u directory.PortalUser) person {
@@ -258,14 +258,14 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) string {
 	switch {
 	case !u.Active:
-		return "No link can be sent: the account is not active, so they can’t sign in. Correct it in the source system, and import again."
+		return "No link can be sent: the account is not active, so they can’t sign in. Correct this in the source system and import again."
 	case u.Email == "":
-		return "They can’t sign in, and no link can be sent: there is no e-mail address. Add one in the source system, and import again."
+		return "They can’t sign in, and no link can be sent: there is no e-mail address. Add one in the source system and import again."
 	case known.Dead:
-		return "No link can be sent: the e-mail address does not work, e-mail to it came back. Change it where the directory comes from, and import again. " +
-			"The command `postern portal-user invite` makes a link to hand out."
+		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
+			"Or use the command `postern portal-user invite` to make a link that you can hand out."
 	case !p.kit.Letters.Open():
-		return "No link can be sent: no e-mail service is set up. The command `postern portal-user invite` makes one to hand out."
+		return "No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out."
 	}
 	return ""
 }
@@ -276,9 +276,9 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 	err := p.kit.Letters.Invite(r.Context(), page.Subject(r), id)
 	switch {
 	case err == nil:
-		return p.kit.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. A link that was sent before does not work any more.")
+		return p.kit.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. Earlier links no longer work.")
 	case errors.Is(err, letter.ErrNotSent):
-		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and a link from before does not work any more. Try again in a minute"}})
+		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and earlier links no longer work. Try again in a minute"}})
 	case errors.Is(err, access.ErrCrowded):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
 	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):

@@ -47,24 +47,24 @@ func TestLookThroughTheDirectory(t *testing.T) {
 			"Tom Sawyer: Authorized Representative, since 1 January 2020", "Huck Finn: Authorized Representative, ended on 31 December 2021",
 			"Huck Finn: Self, begins on 1 January 2999")
 	v.Get("/directory/portal-users?q=sawyer").Says("Portal Users for “sawyer”", "Aunt Polly").Hides("Jim")
-	v.Get("/directory/portal-users?q=nobody").Says("No portal user fits these words.")
+	v.Get("/directory/portal-users?q=nobody").Says("No portal user matches that search.")
 	v.Get("/directory/portal-users?cursor=wrong&q=jim").Is(http.StatusOK).Says("Jim").Hides("Aunt Polly")
 	v.Get("/directory/patients").Is(http.StatusOK).Says("Tom Sawyer", "29 February 1980", "Active", "Huck Finn", "Not known", "Discharged", "Deceased",
 		"Aunt Polly: Authorized Representative, since 1 January 2020")
 	v.Get("/directory/patients?q=PT-2").Says("Huck Finn").Hides("Sawyer")
 
 	polly := v.Get("/directory/portal-users/polly").Is(http.StatusOK).
-		Says("Portal User", "Aunt Polly", "polly@example.org", "None yet", "None is open", "Tom Sawyer", "pt-2", "ended on 31 December 2021", "Deceased").
+		Says("Portal User", "Aunt Polly", "polly@example.org", "None yet", "Password link None active", "Tom Sawyer", "pt-2", "ended on 31 December 2021", "Deceased").
 		Holds(`href="/directory/patients/pt-1"`)
 	if title := between(polly.Body, "<title>", "</title>"); title != "Portal User – Postern" {
-		t.Errorf("the title is %q: it stands in the browser's history", title)
+		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
 	v.Get("/directory/patients/pt-1").Is(http.StatusOK).Says("Patient", "Tom Sawyer", "29 February 1980").Holds(`href="/directory/portal-users/polly"`)
 	v.Get("/directory/portal-users/nobody").Is(http.StatusNotFound)
 	v.Get("/directory/patients/nobody").Is(http.StatusNotFound)
 }
 
-// A portal user's page says how far they are: invited, or with a password.
+// A portal user's page shows the state of the account: invited, or with a password.
 func TestAnAccountsState(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -73,24 +73,25 @@ func TestAnAccountsState(t *testing.T) {
 	if _, err := s.Desk.Gate.Invite(t.Context(), "ana"); err != nil {
 		t.Fatal(err)
 	}
-	v.Get("/directory/portal-users/ana").Says("Password None yet", "Sent or handed out, and good until")
+	v.Get("/directory/portal-users/ana").Says("Password None yet", "Password link Active until")
 	s.Clock.Advance(8 * 24 * time.Hour)
-	v.Get("/directory/portal-users/ana").Says("None is open")
+	v.Get("/directory/portal-users/ana").Says("Password link None active")
 	if err := s.Desk.Gate.SetPortalPassword(t.Context(), "ana", webtest.Password); err != nil {
 		t.Fatal(err)
 	}
 	v.Get("/directory/portal-users/ana").Says("Password Set on")
 }
 
-// An invitation goes by e-mail; where none can, the page says why, and has no button.
+// An invitation is sent by e-mail. If that is impossible, the page says why and has no
+// button.
 func TestSendAnInvitation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")
 	imported(t, s, "u.csv", portalUsersHeader+"noaddress,No Address,,true\ninactive,In Active,in@example.org,false\n")
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
-	v.Get("/directory/portal-users/ana").Says("Send invitation", "None is open")
-	v.Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusOK).Says("The e-mail with the link is on its way.", "Sent or handed out, and good until")
+	v.Get("/directory/portal-users/ana").Says("Send invitation", "Password link None active")
+	v.Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusOK).Says("The e-mail with the link is on its way.", "Password link Active until")
 	if s.Mails.Count() != 1 || s.Mails.ByAddress("ana@example.org") != 1 {
 		t.Errorf("%d mails are sent, %d to ana", s.Mails.Count(), s.Mails.ByAddress("ana@example.org"))
 	}
@@ -100,7 +101,7 @@ func TestSendAnInvitation(t *testing.T) {
 	if err := s.Desk.Gate.SetPortalPassword(t.Context(), "ana", webtest.Password); err != nil {
 		t.Fatal(err)
 	}
-	v.Get("/directory/portal-users/ana").Says("Send a link for a new password", "for 24 hours")
+	v.Get("/directory/portal-users/ana").Says("Send a link for a new password", "within 24 hours")
 	s.System.PortalUser(t, "bounced")
 	s.Exec(t, `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
 		SELECT portal_user_no, email_version, now(), '550 no such mailbox', 'r1' FROM app.portal_users WHERE portal_user_id = 'bounced'`)
@@ -112,7 +113,7 @@ func TestSendAnInvitation(t *testing.T) {
 	s.Staff(t, "Sam Sender", policy.SendPortalMessage).Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusForbidden)
 }
 
-// A long list has pages, and a person with many links has them on their own page.
+// A long list has pages. The links of a person with many links are on the person's page.
 func TestManyPeople(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -144,7 +145,7 @@ func TestAnEmptyDirectory(t *testing.T) {
 	v.Get("/directory/patients").Says("No patients yet. Import them.")
 }
 
-// Who writes to portal users may look one up, and goes no further.
+// Staff who send messages can open a portal user, but not the rest of the directory.
 func TestASendersView(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

@@ -62,9 +62,9 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 		switch {
 		case seen == nil || held == was:
 		case held:
-			b.News = "Somebody else has given this meanwhile."
+			b.News = "Another staff member has just given this permission."
 		default:
-			b.News = "Somebody else has taken this away meanwhile."
+			b.News = "Another staff member has just taken this permission away."
 		}
 		info.Boxes = append(info.Boxes, b)
 	}
@@ -90,13 +90,13 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	case errors.Is(failure, access.ErrLastAdministrator):
 		return p.renderStaffInfo(w, r, staff, ticked, nil, page.Errors{{Field: fieldOf(policy.ManageStaff),
-			Message: "This is the last staff member with Manage Staff. Give it to somebody else first"}})
+			Message: "This is the only staff member with Manage Staff. Give it to another staff member first"}})
 	case errors.Is(failure, access.ErrPermissionsChanged):
 		// What both did comes together; what each did is said.
 		given, taken := difference(ticked, seen), difference(seen, ticked)
 		both := append(difference(staff.Permissions, taken), given...)
 		return p.renderStaffInfo(w, r, staff, both, seen, page.Errors{{Field: "permissions",
-			Message: "Somebody else has changed these permissions meanwhile. Look at them again, and save again if they are right"}})
+			Message: "Another staff member has just changed these permissions. Check them, and save again if they are right"}})
 	}
 	return failure
 }
@@ -117,7 +117,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 		said = append(said, "Taken away: "+words.names(taken)+".")
 	}
 	if len(said) == 0 {
-		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these permissions were held already.")
+		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: they already have these permissions.")
 	}
 	to := r.URL.Path
 	if me := page.Subject(r); me.ID == r.PathValue("id") {
@@ -125,7 +125,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 			to = "/"
 		}
 	}
-	return p.kit.Redirect(w, r, to, strings.Join(said, " ")+" It is on the record, with your name.")
+	return p.kit.Redirect(w, r, to, strings.Join(said, " ")+" This is recorded with your name.")
 }
 
 // known leaves out what is no permission.

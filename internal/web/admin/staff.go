@@ -83,13 +83,13 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	wanted := access.NewStaff{Email: n.Email, Name: n.Name, Password: r.PostFormValue("password")}
 	errs, err := wrongStaff(wanted.Check())
 	if wanted.Password == "" {
-		errs = append(errs, page.Error{Field: "password", Message: "Enter a first password, at least 12 characters"})
+		errs = append(errs, page.Error{Field: "password", Message: "Enter a first password of at least 12 characters"})
 	}
 	if err == nil && len(errs) == 0 {
 		var made access.Staff
 		made, err = p.kit.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), wanted)
 		if err == nil {
-			return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added. Choose below what they may do.")
+			return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added. Choose their permissions below.")
 		}
 		errs, err = wrongStaff(err)
 	}
@@ -108,7 +108,7 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 	}{
 		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
 		{access.ErrEmail, "email", ""},
-		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
+		{access.ErrStaffExists, "email", "A staff member with this e-mail address already exists. Enter another address, or find the staff member in the list"},
 		{access.ErrPassword, "password", ""},
 	}
 	for _, one := range page.Faults(err) {

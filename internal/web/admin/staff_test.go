@@ -13,8 +13,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Story 7: an administrator finds somebody among the staff, gives them Send Bulk
-// Portal Message, and the record says who did.
+// Story 7: an administrator finds a staff member and gives them Send Bulk Portal Message.
+// The event names the administrator.
 func TestGiveAPermission(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -24,17 +24,17 @@ func TestGiveAPermission(t *testing.T) {
 	admin.Get("/administration/staff").Is(http.StatusOK).
 		Says("2 staff members", "Ada Admin", "ada.admin@clinic.example", "Manage Staff", "Nora Nurse", "Send Portal Message")
 	admin.Get("/administration/staff?q=NURSE+nora").Says("1 staff member for “NURSE nora”", "Nora Nurse").Hides("ada.admin")
-	admin.Get("/administration/staff?q=nobody").Says("Nobody of the staff fits these words.")
+	admin.Get("/administration/staff?q=nobody").Says("No staff match that search.")
 
 	info := admin.Get("/administration/staff/"+nurse.ID).Is(http.StatusOK).
 		Says("Staff Info", "Nora Nurse", "System Permissions", "General", "Send Bulk Portal Message", "Portal Users - Active Patients").
 		Holds(`value="send_portal_message" checked`).Hides(`value="send_bulk_portal_message" checked`)
 	if title := between(info.Body, "<title>", "</title>"); title != "Staff Info – Postern" {
-		t.Errorf("the title is %q: it stands in the browser's history", title)
+		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
 
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message", "send_portal_message", "send_bulk_portal_message")).
-		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "It is on the record").Holds(`value="send_bulk_portal_message" checked`)
+		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "This is recorded with your name.").Holds(`value="send_bulk_portal_message" checked`)
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message,send_bulk_portal_message", "send_bulk_portal_message", "read_record")).
 		Says("Given: Read the Record.", "Taken away: Send Portal Message.")
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_bulk_portal_message,read_record", "send_bulk_portal_message", "read_record")).
@@ -64,8 +64,8 @@ func between(text, before, after string) string {
 	return text
 }
 
-// Nobody takes the last administrator's Manage Staff: the error stands at its box,
-// and what was ticked besides is kept.
+// The last administrator's Manage Staff can't be taken: the error is at its box, and the
+// other ticked boxes stay ticked.
 func TestTheLastAdministrator(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -73,13 +73,13 @@ func TestTheLastAdministrator(t *testing.T) {
 	admin.Get("/administration/staff/" + admin.ID).Says("This is you.")
 	before := s.Keeps(t)
 	admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Is(http.StatusUnprocessableEntity).
-		Says("There is a problem", "This is the last staff member with Manage Staff. Give it to somebody else first").
+		Says("There is a problem", "This is the only staff member with Manage Staff. Give it to another staff member first").
 		Holds(`href="#permission-manage_staff"`, `value="read_record" checked`).Hides(`value="manage_staff" checked`)
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("the refused change is on the record")
 	}
 
-	// With another administrator it goes, and leads away from what they may see no more.
+	// With a second administrator it works, and redirects away from the page that they can no longer open.
 	other := s.NewStaff(t, "Otto Other", policy.ManageStaff)
 	page := admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Says("Taken away: Manage Staff.")
 	if strings.HasPrefix(page.URL.Path, "/administration") {
@@ -88,8 +88,8 @@ func TestTheLastAdministrator(t *testing.T) {
 	admin.Get("/administration/staff/" + other.ID).Is(http.StatusForbidden)
 }
 
-// Two administrators change somebody at once: the second is told what the first
-// did, and undoes nothing of it without having seen it.
+// Two administrators change the same staff member at once: the second sees what the first
+// changed before anything of it can be undone.
 func TestTwoAdministratorsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -101,7 +101,7 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 
 	otto.Post(at, ticked(seen, "send_portal_message", "manage_labels")).Says("Given: Manage Custom Labels.", "Taken away: Read the Record.")
 	page := ada.Post(at, ticked(seen, "send_portal_message", "read_record", "send_bulk_portal_message")).Is(http.StatusUnprocessableEntity).
-		Says("Somebody else has changed these permissions meanwhile", "Somebody else has given this meanwhile.", "Somebody else has taken this away meanwhile.").
+		Says("Another staff member has just changed these permissions", "Another staff member has just given this permission.", "Another staff member has just taken this permission away.").
 		Holds(`value="manage_labels" checked`, `value="send_bulk_portal_message" checked`, `value="send_portal_message" checked`).
 		Hides(`value="read_record" checked`)
 	now := between(page.Body, `name="seen" value="`, `"`)
@@ -112,8 +112,8 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 	}
 }
 
-// A new staff member can sign in with their first password; what is wrong with the
-// form is said at its field, and the password is typed anew.
+// A new staff member can sign in with their first password. Errors in the form are at
+// their fields, and the password must be typed again.
 func TestAddAStaffMember(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -133,7 +133,7 @@ func TestAddAStaffMember(t *testing.T) {
 		{form("", "new@clinic.example", "short"), "name", "Enter a name"},
 		{form("", "new@clinic.example", "short"), "password", "at least 12 characters"},
 		{form("New", "nowhere", webtest.Password), "email", "The e-mail address can't be used: it is not an e-mail address of the form name@example.org"},
-		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "exists already"},
+		{form("New", "ADA.admin@clinic.example", webtest.Password), "email", "already exists"},
 		{form("New", "new@clinic.example", "short"), "password", "it needs at least 12 characters"},
 		{form("New", "new@clinic.example", ""), "password", "Enter a first password"},
 	} {
@@ -169,7 +169,7 @@ func TestManyStaff(t *testing.T) {
 	admin.Get("/administration/staff?q=many&from=50").Says("Many 50", "Many 59", "Previous page").Hides("Many 49", "Next page")
 }
 
-// Who lacks a permission is refused, and sees no way there.
+// Staff without the permission are refused, and see no links to the pages.
 func TestWhoMayAdminister(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -197,7 +197,7 @@ func TestWhoMayAdminister(t *testing.T) {
 	s.PortalUser(t, "ana").Get("/administration/staff").Says("Staff sign-in")
 }
 
-// The hints are in the clinic's words, and Send Bulk Portal Message is not.
+// The hints use the clinic's custom labels; the name Send Bulk Portal Message does not change.
 func TestPermissionsInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -208,5 +208,5 @@ func TestPermissionsInTheClinicsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Await(t, seq)
-	admin.Get("/administration/staff/"+admin.ID).Says("Send Bulk Portal Message", "Accounts - Active Clients", "who is linked").Hides("Patient")
+	admin.Get("/administration/staff/"+admin.ID).Says("Send Bulk Portal Message", "Accounts - Active Clients", "the links between them").Hides("Patient")
 }

@@ -34,20 +34,20 @@ func vocabularyIn(l labels.Labels) vocabulary {
 	users, patients := page.Lower(l.PortalUser.Many), page.Lower(l.Patient.Many)
 	return vocabulary{
 		{policy.SendPortalMessage, page.PermissionName(policy.SendPortalMessage),
-			"Write to particular " + users + ", follow the messages, and cancel or recall them."},
+			"Send messages to chosen " + users + ", follow their progress, and cancel or recall them."},
 		{policy.SendBulkPortalMessage, page.PermissionName(policy.SendBulkPortalMessage),
-			"All that Send Portal Message allows, and choose whole groups, as “" + l.Group("active_patients") + "”, “" +
+			"Everything that Send Portal Message allows, and also send to whole groups: “" + l.Group("active_patients") + "”, “" +
 				l.Group("discharged_patients") + "” and “" + l.Group("all_portal_users") + "”."},
 		{policy.ReplayDeliveries, page.PermissionName(policy.ReplayDeliveries),
-			"Plan, run and watch replays of alerts that failed, and settle parked events."},
+			"Plan, run and follow replays of failed alerts, and retry or discard parked events."},
 		{policy.ReadRecord, page.PermissionName(policy.ReadRecord),
-			"Read every event of what was sent, received and changed, and issue receipts. Not what messages say."},
+			"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages."},
 		{policy.ManageStaff, page.PermissionName(policy.ManageStaff),
-			"Add staff and say what they may do, on pages such as this one."},
+			"Add staff, set their permissions, and disable accounts."},
 		{policy.ManageLabels, page.PermissionName(policy.ManageLabels),
-			"Rename " + patients + ", " + users + " and the like, everywhere and for everybody."},
+			"Rename " + patients + ", " + users + " and other people on all pages, for all users."},
 		{policy.ImportDirectory, page.PermissionName(policy.ImportDirectory),
-			"See " + patients + ", " + users + " and who is linked to whom, and import them from files."},
+			"See " + patients + ", " + users + " and the links between them, and import them from files."},
 	}
 }
 

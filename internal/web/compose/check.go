@@ -150,7 +150,7 @@ func membersOf(l labels.Labels, found []directory.Member, now time.Time) []membe
 // recipients lists the recipients of a draft, a page at a time.
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 	all := audience{p.kit.Compose.Audience, func(c directory.Counts) int { return c.Count }}
-	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Who gets it"})
+	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Recipients"})
 }
 
 // An audience is some of the recipients of a selection.

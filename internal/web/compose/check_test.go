@@ -33,8 +33,8 @@ func confirmation(p *webtest.Page, confirm string) url.Values {
 	return all
 }
 
-// One message to two people: checked, sent, undone within ten seconds by who sent it,
-// and its draft is gone.
+// A message to two people is checked and sent. Its sender can undo it for ten seconds, and
+// its draft is gone.
 func TestAMessageIsCheckedAndSent(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -77,7 +77,7 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 	}
 }
 
-// Pressing Send twice, at once or later, is one message, and leads to it both times.
+// Pressing Send twice, at once or later, sends one message and opens it both times.
 func TestSendingTwiceIsOneMessage(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -105,8 +105,8 @@ func TestSendingTwiceIsOneMessage(t *testing.T) {
 	w.Post(w.at+"/check", send).Is(http.StatusNotFound)
 }
 
-// To a group it says who is in and out and why, asks for the number, and refuses a
-// wrong one.
+// For a group, the check shows the included and excluded portal users with reasons. It asks
+// for the number, and refuses a wrong one.
 func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -122,7 +122,7 @@ func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 			"The patient has died 1", "Type 10 to confirm")
 	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("Name of user-02", "Name of user-11").Hides("Name of user-00", "Name of user-01")
 	for _, wrong := range []string{"", "9", "ten"} {
-		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type how many will get the message").Holds(`value="` + wrong + `"`)
+		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type the number of recipients").Holds(`value="` + wrong + `"`)
 	}
 	if n := count(t, s, sends); n != 0 {
 		t.Fatalf("%d sends without the right number", n)
@@ -130,7 +130,7 @@ func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 	w.Post(w.at+"/check", confirmation(page, " 10 ")).Is(http.StatusOK).Says("The message goes out in")
 }
 
-// Who gets the message is listed a page at a time.
+// The recipients are listed a page at a time.
 func TestTheAudienceIsListedInPages(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -147,8 +147,8 @@ func TestTheAudienceIsListedInPages(t *testing.T) {
 	w.Get(w.at + "/recipients?cursor=x").Is(http.StatusNotFound)
 }
 
-// Where the audience has changed since it was looked at, nothing is sent: it shows
-// what changed, and asks again.
+// If the audience has changed since the check, nothing is sent: the page shows the changes
+// and asks again.
 func TestAChangedAudienceIsShownAgain(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -158,7 +158,7 @@ func TestAChangedAudienceIsShownAgain(t *testing.T) {
 	page := w.check(text("Hello", "text")).Is(http.StatusOK).Says("1 portal user")
 	s.System.PortalUser(t, "ben")
 	again := w.Post(w.at+"/check", confirmation(page, "1")).Is(http.StatusConflict).
-		Says("has changed since you looked", "there were 1. Now there are 2.", "Linked to an active patient 1 2", "Type 2 to confirm", "Name of ben")
+		Says("The recipients have changed since you checked them", "there were 1. Now there are 2.", "Linked to an active patient 1 2", "Type 2 to confirm", "Name of ben")
 	s.Exec(t, `UPDATE app.patients SET status = 'discharged' WHERE patient_id = 'pt-ann'`)
 	s.System.PortalUser(t, "cy")
 	again = w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusConflict).Says("The same number as before, but not the same people.")
@@ -168,7 +168,7 @@ func TestAChangedAudienceIsShownAgain(t *testing.T) {
 	w.Post(w.at+"/check", confirmation(again, "2")).Is(http.StatusOK).Says("The message goes out")
 }
 
-// The draft that was changed in another tab after the check is not sent unchecked.
+// A draft that was changed in another tab after the check must be checked again.
 func TestADraftThatChangedIsCheckedAgain(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -182,7 +182,7 @@ func TestADraftThatChangedIsCheckedAgain(t *testing.T) {
 	w.Post(w.at+"/check", confirmation(again, "")).Is(http.StatusOK).Says("The message goes out", "After")
 }
 
-// Send at a date and time of the clinic.
+// A message is scheduled for a date and time in the clinic's time zone.
 func TestAMessageIsScheduled(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -206,7 +206,7 @@ func TestAMessageIsScheduled(t *testing.T) {
 	}
 }
 
-// What is wrong is said on top, linked to its field, and nothing typed is lost.
+// Errors are listed at the top and linked to their fields, and the typed values stay.
 func TestWrongInput(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -221,10 +221,10 @@ func TestWrongInput(t *testing.T) {
 	}
 	past, far := time.Now().AddDate(0, 0, -1), time.Now().AddDate(2, 0, 0)
 	for name, c := range map[string]struct {
-		typed  url.Values
-		nobody bool
-		field  string
-		says   string
+		typed url.Values
+		empty bool // without a recipient
+		field string
+		says  string
 	}{
 		"no recipient":      {text("Subject", "text"), true, "find-user", "Add at least one recipient."},
 		"no subject":        {text(" ", "text"), false, "subject", "Enter a subject."},
@@ -244,7 +244,7 @@ func TestWrongInput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := compose(t, v)
 			w.t = t
-			if !c.nobody {
+			if !c.empty {
 				w.press("add-user:ann", nil)
 			}
 			p := w.check(c.typed).Is(http.StatusUnprocessableEntity).Says("There is a problem", c.says).
@@ -257,8 +257,8 @@ func TestWrongInput(t *testing.T) {
 	}
 }
 
-// While nothing can be recorded it says so, and pressing Send again is the same
-// message; what was tried and then changed is never sent unseen.
+// While the record is unavailable, the page says so, and pressing Send again sends the same
+// message. A draft that was changed after a try is not sent without another check.
 func TestSendingWhileTheRecordIsAway(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -267,18 +267,18 @@ func TestSendingWhileTheRecordIsAway(t *testing.T) {
 	w := compose(t, v)
 	w.press("add-user:ann", nil)
 	page := w.check(text("Hello", "text"))
-	s.Break(&composetest.Fault{Err: errors.New("nobody answers")})
-	again := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusServiceUnavailable).Says("can’t be put on the record right now", "will not be sent twice")
+	s.Break(&composetest.Fault{Err: errors.New("no answer")})
+	again := w.Post(w.at+"/check", confirmation(page, "")).Is(http.StatusServiceUnavailable).Says("can’t be recorded right now", "will not be sent twice")
 	s.Break(nil)
 
-	// It is changed now, so that the first try could have been something else.
+	// The draft changes now, so the first try may have sent another version.
 	w.see(v.Get(w.at))
 	changed := w.check(text("Changed", "text")).Is(http.StatusOK)
-	renewed := w.Post(w.at+"/check", confirmation(changed, "")).Is(http.StatusConflict).Says("was sent before, or may have been")
+	renewed := w.Post(w.at+"/check", confirmation(changed, "")).Is(http.StatusConflict).Says("was sent, or may have been sent")
 	w.Post(w.at+"/check", confirmation(again, "")).Is(http.StatusConflict)
 	w.Post(w.at+"/check", confirmation(renewed, "")).Is(http.StatusOK).Says("The message goes out", "Changed")
 
-	// And one that was not changed is the one that was tried.
+	// An unchanged draft is the same message as the first try.
 	w = compose(t, v)
 	w.press("add-user:ann", nil)
 	page = w.check(text("Steady", "text"))
@@ -292,8 +292,8 @@ func TestSendingWhileTheRecordIsAway(t *testing.T) {
 	}
 }
 
-// A crash after the send leaves the draft, which says that it was sent, and is the
-// same message when it is sent again.
+// A crash after the send leaves the draft. Its page says that it was sent, and sending it
+// again gives the same message.
 func TestADraftThatWasSentAlready(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -304,14 +304,14 @@ func TestADraftThatWasSentAlready(t *testing.T) {
 	s.Exec(t, `CREATE TABLE kept AS SELECT * FROM app.drafts`)
 	to := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path
 	s.Exec(t, `INSERT INTO app.drafts SELECT * FROM kept`)
-	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was sent already").Holds(`href="` + to + `"`)
+	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was already sent").Holds(`href="` + to + `"`)
 	if again := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path; again != to {
 		t.Errorf("sent again, it is %s and not %s", again, to)
 	}
 	w.Get(w.at).Is(http.StatusNotFound)
 }
 
-// A form that somebody made up is refused.
+// A forged form is refused.
 func TestAMadeUpConfirmation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -321,7 +321,7 @@ func TestAMadeUpConfirmation(t *testing.T) {
 	send := confirmation(w.check(text("Hello", "text")), "0")
 	for _, was := range []string{"", "[]", "{}", `{"Count":0}`} {
 		send.Set("was", was)
-		w.Post(w.at+"/check", send).Is(http.StatusConflict).Says("has changed since you looked")
+		w.Post(w.at+"/check", send).Is(http.StatusConflict).Says("The recipients have changed since you checked them")
 	}
 	lie, _ := json.Marshal(map[string]any{"Count": 7, "Digest": "sha256:x"})
 	send.Set("was", string(lie))

@@ -12,8 +12,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Somebody is found by name, by patient and by address, it shows whose
-// representative they are, and who was chosen can be removed.
+// Portal users are found by name, by patient and by e-mail address. Results show whom they
+// represent, and chosen ones can be removed.
 func TestAddingPortalUsers(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -38,7 +38,7 @@ func TestAddingPortalUsers(t *testing.T) {
 	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").Holds(`value="remove-user:ben"`).Hides(`value="add-user:ben"`)
 	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").Holds(`value="Hello"`)
 	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).Hides("Remove Name of ben").Says("Remove Name of ann")
-	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("Nobody is known by that id").Holds(`value="Hello"`)
+	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer in the directory").Holds(`value="Hello"`)
 	w.press("add-user:\x00", text("Hello", "text")).Is(http.StatusUnprocessableEntity)
 
 	v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {"name of"}}).Is(http.StatusOK).Says("Name of ann", "Added", "Name of ben").Hides("<html")
@@ -49,8 +49,8 @@ func TestAddingPortalUsers(t *testing.T) {
 	}
 }
 
-// Groups are offered to who holds Send Bulk Portal Message, with their counts, and
-// to nobody else: neither shown, nor counted, nor accepted, nor sent to.
+// Groups, with their counts, are for staff with Send Bulk Portal Message. For others they
+// are not shown, counted, accepted or sent to.
 func TestGroupsNeedThePermission(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -65,7 +65,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	v.Fragment("/messages/groups/all_portal_users/count").Is(http.StatusOK).Says("2 portal users now")
 	v.Fragment("/messages/groups/everybody/count").Is(http.StatusNotFound)
 	w.press("add-group:active_patients", text("Hello", "text")).Is(http.StatusOK).Says("Remove Portal Users - Active Patients")
-	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no such group")
+	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("That group does not exist")
 
 	one := s.Staff(t, "Only One", policy.SendPortalMessage)
 	x := compose(t, one)
@@ -73,16 +73,16 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	x.press("add-group:all_portal_users", text("Hello", "text")).Is(http.StatusForbidden)
 	one.Fragment("/messages/groups/active_patients/count").Is(http.StatusForbidden)
 
-	// And from whom the permission is taken while a draft waits.
+	// The permission is taken away while a draft has a group.
 	if err := s.Desk.Gate.Forbid(t.Context(), "operator:test", v.ID, policy.SendBulkPortalMessage); err != nil {
 		t.Fatal(err)
 	}
 	w.see(v.Get(w.at))
-	w.press("check", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("may not send to a group any more", "Remove Portal Users - Active Patients")
+	w.press("check", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer have permission to send to groups", "Remove Portal Users - Active Patients")
 	v.Get(w.at + "/check").Is(http.StatusUnprocessableEntity)
 }
 
-// The clinic's words are on every button.
+// The buttons use the clinic's custom labels.
 func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -97,7 +97,7 @@ func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 		Hides("Patient Portal", "Portal Users")
 }
 
-// Staff are found by name for Staff Bcc, which says that portal users never see it.
+// Staff are found by name for Staff Bcc. The page says that portal users never see it.
 func TestStaffBcc(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -109,14 +109,14 @@ func TestStaffBcc(t *testing.T) {
 	typed.Set("find-staff", "berg bo")
 	w.press("find", typed).Is(http.StatusOK).Says("Bo Berg", "bo.berg@clinic.example")
 	w.press("add-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Says("Remove Bo Berg")
-	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("not staff any more")
+	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer a staff member")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"bo"}}).Is(http.StatusOK).Says("Bo Berg", "Added")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"nobody"}}).Says("No staff match that search")
 	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
 }
 
-// Several documents come at once. One that can't be attached is named, and leaves
-// the others, and all that was typed, be. The limit is 4 MiB to the byte.
+// Several documents are uploaded at once. One that can't be attached is named; the others
+// and the typed text stay. The limit is 4 MiB to the byte.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -135,7 +135,7 @@ func TestDocuments(t *testing.T) {
 	w.press("remove-file:"+id, text("Typed", "and kept")).Is(http.StatusOK).Says("note.txt").Hides("exactly.pdf")
 }
 
-// A message carries twenty documents.
+// A message can have twenty documents.
 func TestTooManyDocuments(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -147,13 +147,13 @@ func TestTooManyDocuments(t *testing.T) {
 	w.attach("attach", text("Typed", ""), files...).Is(http.StatusUnprocessableEntity).Says("at most 20 documents", "Remove t.txt").Hides("Remove u.txt")
 }
 
-// A form that was cut off half-way saves nothing.
+// A form that arrives incompletely saves nothing.
 func TestAFormThatWasCutOff(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	w := compose(t, sender(t, s))
 	half := "--b\r\nContent-Disposition: form-data; name=\"subject\"\r\n\r\nHal"
-	w.Send(w.at, bytes.NewReader([]byte(half)), "multipart/form-data; boundary=b").Is(http.StatusBadRequest).Says("did not arrive whole")
+	w.Send(w.at, bytes.NewReader([]byte(half)), "multipart/form-data; boundary=b").Is(http.StatusBadRequest).Says("did not arrive completely")
 	if n := count(t, s, drafts); n != 0 {
 		t.Errorf("%d drafts were kept", n)
 	}

@@ -98,9 +98,9 @@ func found(handle page.Handler) page.Handler {
 		switch {
 		case errors.Is(err, draft.ErrNotFound):
 			return &api.Problem{Status: http.StatusNotFound, Title: "There is no such draft",
-				Detail: "It was sent or deleted, or it is not yours. Your drafts are under Drafts, what was sent is under Messages."}
+				Detail: "It was sent or deleted, or it belongs to another staff member. Look for your drafts under Drafts and for sent messages under Messages."}
 		case errors.Is(err, draft.ErrCursor), errors.Is(err, directory.ErrCursor):
-			return &api.Problem{Status: http.StatusNotFound, Title: "Page not found", Detail: "Begin again at the first page of the list."}
+			return &api.Problem{Status: http.StatusNotFound, Title: "Page not found", Detail: "Go back to the first page of the list."}
 		}
 		return err
 	}

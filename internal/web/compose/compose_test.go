@@ -38,7 +38,7 @@ func compose(t *testing.T, v *webtest.Visitor) *writer {
 	return w
 }
 
-// see remembers the page that one is at.
+// see remembers the current page.
 func (w *writer) see(p *webtest.Page) *webtest.Page {
 	w.t.Helper()
 	if at := draftAt.FindStringSubmatch(p.Body); at != nil {
@@ -48,7 +48,7 @@ func (w *writer) see(p *webtest.Page) *webtest.Page {
 	return p
 }
 
-// fields are the hidden ones of the page, and what is typed.
+// fields are the hidden fields of the page and the typed ones.
 func (w *writer) fields(typed url.Values) url.Values {
 	all := url.Values{"subject": {""}, "message": {""}, "when": {"now"}}
 	for _, found := range hidden.FindAllStringSubmatch(w.page.Body, -1) {
@@ -95,12 +95,12 @@ func (w *writer) attach(button string, typed url.Values, files ...file) *webtest
 	return w.see(w.Send(w.at, &body, form.FormDataContentType()))
 }
 
-// text is what a message can be sent with.
+// text is the form of a message with a subject and a body.
 func text(subject, message string) url.Values {
 	return url.Values{"subject": {subject}, "message": {message}}
 }
 
-// pdf is a document of that many bytes.
+// pdf is a document of n bytes.
 func pdf(size int) []byte {
 	data := append([]byte("%PDF-1.7\n"), bytes.Repeat([]byte("x"), size)...)
 	return data[:size]
@@ -126,8 +126,8 @@ func sender(t *testing.T, s *webtest.Site) *webtest.Visitor {
 	return s.Staff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
 
-// A look at an empty page keeps nothing; what is saved is listed, found again as it
-// was, and deleted when asked twice.
+// Opening an empty page saves nothing. A saved draft is listed, opens unchanged, and is
+// deleted after a confirmation.
 func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -139,19 +139,19 @@ func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 		t.Fatalf("looking at an empty page has left %d drafts", n)
 	}
 	w.press("save", text("<script>alert(1)</script>", "Two\r\nlines & more")).Is(http.StatusOK).
-		Says("The draft is saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
+		Says("The draft was saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
 	if w.page.URL.Path != w.at {
 		t.Errorf("saving led to %s, not to the draft at %s", w.page.URL, w.at)
 	}
 	v.Get(w.at).Is(http.StatusOK).Holds(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
 	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").Hides("<script>alert", "<title>&lt;script")
-	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "can’t be brought back")
-	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft is deleted.", "No drafts. Compose a message.")
+	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "A deleted draft can’t be restored")
+	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft was deleted.", "No drafts. Compose a message.")
 	v.Get(w.at).Is(http.StatusNotFound).Says("There is no such draft", "sent or deleted")
 	v.Post(w.at+"/delete", nil).Is(http.StatusNotFound)
 }
 
-// Drafts are listed a page at a time, the one saved last first.
+// Drafts are listed a page at a time, most recently saved first.
 func TestDraftsAreListedInPages(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -165,7 +165,8 @@ func TestDraftsAreListedInPages(t *testing.T) {
 	v.Get("/messages/drafts?cursor=nonsense").Is(http.StatusNotFound)
 }
 
-// Another's draft is not there: not to be read, changed, checked, sent or deleted.
+// Another staff member's draft is not found: it can't be read, changed, checked, sent or
+// deleted.
 func TestAnothersDraftIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -181,13 +182,13 @@ func TestAnothersDraftIsNotThere(t *testing.T) {
 	}
 	w.Get(w.at).Is(http.StatusOK).Holds("Private")
 	eve.Get("/messages/drafts/not-an-id").Is(http.StatusNotFound)
-	nobody := s.Staff(t, "No Permission")
-	nobody.Get("/messages/compose").Is(http.StatusForbidden)
-	nobody.Get("/messages/drafts").Is(http.StatusForbidden)
+	unpermitted := s.Staff(t, "No Permission")
+	unpermitted.Get("/messages/compose").Is(http.StatusForbidden)
+	unpermitted.Get("/messages/drafts").Is(http.StatusForbidden)
 }
 
-// A tab that has not seen what another saved says so, keeps what was typed in it,
-// and saves it when told to.
+// A tab with an outdated version says so, keeps its typed text, and saves it when the
+// sender chooses to.
 func TestAStaleTabSaysSo(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -198,24 +199,24 @@ func TestAStaleTabSaysSo(t *testing.T) {
 	first.see(v.Get(w.at))
 	second := &writer{Visitor: v, t: t}
 	second.see(v.Get(w.at))
-	second.press("save", text("Second", "from the second tab")).Says("The draft is saved.")
+	second.press("save", text("Second", "from the second tab")).Says("The draft was saved.")
 
 	first.press("save", text("Third", "from the first tab")).Is(http.StatusConflict).
 		Says("There is a problem", "changed in another tab or window").Holds(`value="Third"`, "from the first tab</textarea>")
 	v.Get(w.at).Holds(`value="Second"`)
 	overwrite := regexp.MustCompile(`value="(overwrite:\d+)"`).FindStringSubmatch(first.page.Body)
-	first.press(overwrite[1], text("Third", "from the first tab")).Is(http.StatusOK).Says("The draft is saved.")
+	first.press(overwrite[1], text("Third", "from the first tab")).Is(http.StatusOK).Says("The draft was saved.")
 	v.Get(w.at).Holds(`value="Third"`, "from the first tab</textarea>")
 }
 
-// A script gets the parts of the page that change, conflicts included.
+// A script gets the changed parts of the page, including conflicts.
 func TestAScriptSavesInTheBackground(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := sender(t, s)
 	w := compose(t, v)
 	v.PostFragment(w.at, w.fields(text("One", ""))).Is(http.StatusOK).Holds(`data-part="status"`, "Saved at ", `name="version" value="1"`).Hides("<html")
-	// The answer was lost: the page is still at version 0, and nobody else's.
+	// The answer was lost: the page is still at version 0, without a change by another tab.
 	v.PostFragment(w.at, w.fields(text("Two", ""))).Is(http.StatusOK).Holds(`name="version" value="2"`)
 	other := &writer{Visitor: v, t: t}
 	other.see(v.Get(w.at))

@@ -74,7 +74,7 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, f *form, e *editi
 	case f.do == "attach", f.do == "remove-file":
 		return p.kit.Redirect(w, r, at+"#documents", "")
 	}
-	return p.kit.Redirect(w, r, at, "The draft is saved.")
+	return p.kit.Redirect(w, r, at, "The draft was saved.")
 }
 
 // showConflict says that the draft was changed elsewhere. What was typed here stays

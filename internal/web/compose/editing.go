@@ -142,7 +142,7 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 		return nil, err
 	}
 	for _, id := range ids {
-		c := chip{ID: id, Name: "Somebody who is not staff any more"}
+		c := chip{ID: id, Name: "A former staff member"}
 		if i := slices.IndexFunc(staff, func(s access.Staff) bool { return s.ID == id }); i >= 0 {
 			c.Name = staff[i].Name
 			if staff[i].DisabledAt != nil {
@@ -163,7 +163,7 @@ func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]compose.Attachmen
 	}
 	all := make([]compose.Attachment, len(ids))
 	for i, id := range ids {
-		all[i] = compose.Attachment{ID: id, Name: "A document that is not there any more"}
+		all[i] = compose.Attachment{ID: id, Name: "A document that no longer exists"}
 		if at := slices.IndexFunc(found, func(a compose.Attachment) bool { return a.ID == id }); at >= 0 {
 			all[i] = found[at]
 		}

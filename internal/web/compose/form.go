@@ -151,7 +151,7 @@ func (f *form) change(c *draft.Content) {
 			c.AttachmentIDs = with(c.AttachmentIDs, id)
 			continue
 		}
-		f.refused = append(f.refused, page.Error{Field: "file", Message: fmt.Sprintf("A message carries at most %d documents: the rest was not added.", compose.MaxAttachments)})
+		f.refused = append(f.refused, page.Error{Field: "file", Message: fmt.Sprintf("A message can have at most %d documents. The others were not added.", compose.MaxAttachments)})
 		break
 	}
 }
@@ -176,7 +176,7 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 			return err
 		}
 		if !slices.Contains(allGroups, directory.Group(f.what)) {
-			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "There is no such group. Choose one of those that are offered."})
+			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "That group does not exist. Choose a group from the list."})
 			f.do = ""
 		}
 	case "add-user":
@@ -185,13 +185,13 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 			return err
 		}
 		if len(unknown) > 0 {
-			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "Nobody is known by that id any more. Search again."})
+			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "That person is no longer in the directory. Search again."})
 			f.do = ""
 		}
 	case "add-bcc":
 		_, err := p.kit.Gate.StaffByID(r.Context(), printable(f.what))
 		if errors.Is(err, access.ErrNoStaff) {
-			f.refused = append(f.refused, page.Error{Field: "find-staff", Message: "That person is not staff any more. Search again."})
+			f.refused = append(f.refused, page.Error{Field: "find-staff", Message: "That person is no longer a staff member. Search again."})
 			f.do, err = "", nil
 		}
 		return err

@@ -81,5 +81,5 @@ func (p *Pages) delete(w http.ResponseWriter, r *http.Request) error {
 	if err := p.kit.Draft.Delete(r.Context(), page.Subject(r), id); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, "/messages/drafts", "The draft is deleted.")
+	return p.kit.Redirect(w, r, "/messages/drafts", "The draft was deleted.")
 }

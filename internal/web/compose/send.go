@@ -30,12 +30,12 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 	c := &checking{Draft: d, Confirm: r.PostFormValue("confirm")}
 	if r.PostFormValue("version") != strconv.Itoa(d.Version) {
 		return p.showCheck(w, r, c, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "send",
-			Message: "The draft was changed since you checked it. Check it as it is now, and press Send again."}}})
+			Message: "The draft has changed since you checked it. Check the new version, then press Send again."}}})
 	}
 	var was directory.Counts
 	_ = json.Unmarshal([]byte(r.PostFormValue("was")), &was) // what can't be read is of no audience
 	if typed := strings.NewReplacer(",", "", ".", "", " ", "", "\u00a0", "").Replace(c.Confirm); len(d.Recipients.Groups) > 0 && typed != strconv.Itoa(was.Count) {
-		return p.showCheck(w, r, c, page.View{Errors: page.Errors{{Field: "confirm", Message: "Type how many will get the message, as it says above."}}})
+		return p.showCheck(w, r, c, page.View{Errors: page.Errors{{Field: "confirm", Message: "Type the number of recipients that is shown above."}}})
 	}
 	request, wrong := requestOf(d)
 	if len(wrong) > 0 {
@@ -66,16 +66,16 @@ func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was
 	switch {
 	case errors.As(err, &changed):
 		c.Was, c.Confirm = was, ""
-		return again(http.StatusConflict, "Who gets the message has changed since you looked. Look at it again, and press Send again.")
+		return again(http.StatusConflict, "The recipients have changed since you checked them. Check them again, then press Send again.")
 	case errors.Is(err, compose.ErrUnavailable):
-		return again(http.StatusServiceUnavailable, "The message can’t be put on the record right now. Press Send again in a moment: it will not be sent twice.")
+		return again(http.StatusServiceUnavailable, "The message can’t be recorded right now. Press Send again in a moment: it will not be sent twice.")
 	case errors.Is(err, compose.ErrKeyReused):
 		seen := draft.Seen{Version: c.Version, Page: r.PostFormValue("key")}
 		c.Draft, err = p.kit.Draft.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
 		if err != nil {
 			return err
 		}
-		return again(http.StatusConflict, "This draft was sent before, or may have been, as it was then. Look under Messages first. To send it once more as it is now, press Send again.")
+		return again(http.StatusConflict, "An earlier version of this draft was sent, or may have been sent. Look under Messages first. To send the present version as another message, press Send again.")
 	}
 	l, failed := p.kit.Labels.Current(r.Context())
 	if failed != nil {

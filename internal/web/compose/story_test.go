@@ -10,7 +10,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// atCompose is a browser of somebody who has signed in and begins a message.
+// atCompose is a browser of a staff member who has signed in and starts a message.
 func atCompose(t *testing.T, s *webtest.Site, permissions ...policy.Permission) *webtest.Browser {
 	t.Helper()
 	b := webtest.OpenBrowser(t, s)
@@ -59,7 +59,7 @@ func TestStoryComposeAndSendWithTheKeyboardAlone(t *testing.T) {
 	b.Type("Message", "Please rest for two days.")
 	b.Sees("Saved at")
 
-	// A chip is removed where one is.
+	// The focused chip is removed.
 	b.Press("Shift+Tab", "Shift+Tab")
 	for !strings.Contains(b.Focused(), "Remove Cy") {
 		b.Press("Shift+Tab")
@@ -79,8 +79,8 @@ func TestStoryComposeAndSendWithTheKeyboardAlone(t *testing.T) {
 	}
 }
 
-// Three files are dropped, of which one is too large: it says so by name, before it
-// is sent anywhere, and the others are there.
+// Three files are dropped, and one is too large: the page names it before it is uploaded,
+// and attaches the others.
 func TestStoryDropFiles(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -94,7 +94,7 @@ func TestStoryDropFiles(t *testing.T) {
 	b.Upload("Add New Attachment", webtest.File{Name: "tool.exe", Data: []byte("MZ")}, webtest.File{Name: "empty.txt"})
 	b.Sees("“tool.exe” was not added: files of that type", "“empty.txt” was not added: it is empty")
 
-	// What only the server sees is said as well.
+	// Errors that only the server can find are shown, too.
 	b.Upload("Add New Attachment", webtest.File{Name: "no.pdf", Data: []byte("MZ\x90\x00\x03\x00\x00\x00 this is no PDF")})
 	b.Sees("“no.pdf” was not added: it is a program, which can’t be sent")
 	b.Screenshot("compose-documents")
@@ -104,7 +104,7 @@ func TestStoryDropFiles(t *testing.T) {
 	b.Count(".app-file", 1)
 }
 
-// What was written is there after a reload, though nobody pressed a button.
+// Typed text is there after a reload, without a press of a button.
 func TestStoryADraftSurvivesAReload(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -123,7 +123,7 @@ func TestStoryADraftSurvivesAReload(t *testing.T) {
 	b.Sees("Half a tho", "No recipients yet")
 }
 
-// The warning before the session ends saves what was typed a moment ago.
+// The warning before the session ends saves the text typed just before.
 func TestStoryTheSessionWarningKeepsTheDraft(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -139,7 +139,7 @@ func TestStoryTheSessionWarningKeepsTheDraft(t *testing.T) {
 	}
 }
 
-// Two tabs: the one that has not seen what the other saved says so, and asks.
+// Two tabs: the one with the outdated version says so, and asks what to do.
 func TestStoryTwoTabs(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -157,7 +157,7 @@ func TestStoryTwoTabs(t *testing.T) {
 	b.Reads("Subject", "Second")
 }
 
-// While there is no server it says so, and saves when there is one again.
+// Without a connection the page says so, and saves when the connection is back.
 func TestStoryWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -170,7 +170,8 @@ func TestStoryWithoutAConnection(t *testing.T) {
 	b.Sees("Saved at")
 }
 
-// To a group: counted while one looks, confirmed by its count, at a time of the clinic.
+// A message to a group: counted on the page, confirmed by its number, and scheduled in the
+// clinic's time zone.
 func TestStoryScheduleForAGroup(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -192,17 +193,17 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	b.Sees("In the clinic’s time zone")
 	b.Click("Check before you send")
 	b.Sees("3 portal users", "Linked to an active patient", at.Format("2 January 2006")+", 9:30 am")
-	b.Type("How many will get this message?", "4")
+	b.Type("How many recipients will get this message?", "4")
 	b.Click("Schedule message")
-	b.Sees("There is a problem", "Type how many will get the message")
+	b.Sees("There is a problem", "Type the number of recipients")
 	b.AccessibleAnyhow()
-	b.Type("How many will get this message?", "3")
+	b.Type("How many recipients will get this message?", "3")
 	b.Click("Schedule message")
 	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
 }
 
-// Two people are added one after the other: the answer about the first comes while the
-// button of the second is held down. Both are added.
+// Two people are added one after the other. The answer for the first arrives while the
+// second button is held down. Both are added.
 func TestStoryAPressIsNotLost(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -211,7 +212,7 @@ func TestStoryAPressIsNotLost(t *testing.T) {
 	b.Click("Add Recipient(s)")
 	b.Type("Add User", "adams")
 	b.Sees("Ann Adams", "Ben Adams")
-	// An answer is kept back until answer() is called, which returns once it was shown,
+	// Answers are held back until answer() is called. It returns after the answer was shown,
 	// or would have been.
 	webtest.Evaluate[bool](b, `(() => {
 		const fetched = window.fetch
@@ -234,7 +235,7 @@ func TestStoryAPressIsNotLost(t *testing.T) {
 	b.Sees("Remove Ann Adams", "Remove Ben Adams")
 }
 
-// Every state, wide, narrow and dark.
+// Every state of the pages is accessible: wide, narrow and dark.
 func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -299,15 +300,15 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	b.Click("Keep it and go back")
 	recipients := strings.TrimSuffix(b.Path(), "/") + "/recipients"
 	b.Open(recipients)
-	b.Sees("Who gets it", "Chosen by name", "Has an account")
+	b.Sees("Recipients", "Chosen by name", "Has an account")
 	b.AccessibleAnyhow()
 	b.Open("/messages/drafts/" + fmt.Sprintf("%032x", 7))
 	b.Sees("There is no such draft")
 	b.Accessible()
 }
 
-// Rita adds Ben, and goes on to look for Noel before the answer is there. Every letter
-// that she types counts, and what she finds is what she typed last.
+// Rita adds Ben, and searches for Noel before the answer arrives. No typed letter is lost,
+// and the results are those of her last input.
 func TestStoryTypingOnWhileSomebodyIsAdded(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

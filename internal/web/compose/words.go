@@ -70,7 +70,7 @@ func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
 		said = append(said, l.AuthorizedRepresentative.One+" of "+strings.Join(others, ", "))
 	}
 	if len(said) == 0 {
-		return "Linked to no " + page.Lower(l.Patient.One)
+		return "Not linked to any " + page.Lower(l.Patient.One)
 	}
 	return strings.Join(said, "; ")
 }
@@ -100,10 +100,10 @@ var (
 		{directory.AccountInactive, "The account is not active"},
 		{directory.Deceased, "The {patient} has died"},
 		{directory.LinkEnded, "The link to the {patient} has ended"},
-		{directory.LinkNotBegun, "The link to the {patient} has not begun yet"},
+		{directory.LinkNotBegun, "The link to the {patient} has not started yet"},
 	}
 	warnings = []reasonWords{
-		{directory.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until the source system makes it active"},
+		{directory.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until it is made active in the source system"},
 		{directory.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
 	}
 )
@@ -148,13 +148,13 @@ var places = []struct{ location, field, about, begins, instead string }{
 	{"body.subject", "subject", "The subject ", "", ""},
 	{"body.body", "message", "The message ", "is required", "Enter a message."},
 	{"body.body", "message", "The message ", "", ""},
-	{"body.recipients.groups", "find-user", "", "", "One of the groups is not known. Remove it."},
-	{"body.recipients.portal_user_ids[", "find-user", "", "", "One of the recipients is not known any more. Remove them."},
-	{"body.recipients", "find-user", "", "nobody would get", "Nobody would get this message. Add a {portal user}, or a group that somebody is in."},
+	{"body.recipients.groups", "find-user", "", "", "One of the groups does not exist. Remove it."},
+	{"body.recipients.portal_user_ids[", "find-user", "", "", "One of the recipients is no longer in the directory. Remove them."},
+	{"body.recipients", "find-user", "", "nobody would get", "No one would receive this message. Add a {portal user}, or a group that has members."},
 	{"body.recipients", "find-user", "The list of recipients ", "", ""},
-	{"body.staff_bcc[", "find-staff", "", "", "Somebody under Staff Bcc is not staff any more. Remove them."},
+	{"body.staff_bcc[", "find-staff", "", "", "A person under Staff Bcc is no longer a staff member. Remove them."},
 	{"body.staff_bcc", "find-staff", "Staff Bcc ", "", ""},
-	{"body.attachment_ids[", "file", "", "", "A document is not there any more. Remove it, and add it again."},
+	{"body.attachment_ids[", "file", "", "", "A document no longer exists. Remove it and add it again."},
 	{"body.attachment_ids", "file", "The list of documents ", "", ""},
 	{"body.send_at", "send-day", "The date and time ", "is not in the future", "The date and time must be in the future."},
 	{"body.send_at", "send-day", "The date and time ", "is more than a year", "The date must be within a year from now."},
@@ -174,7 +174,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 			}
 		}
 	case errors.Is(err, policy.ErrForbidden) && len(d.Recipients.Groups) > 0:
-		wrong = append(wrong, page.Error{Field: "find-user", Message: "You may not send to a group any more. Remove it from the recipients, or ask an administrator for the permission."})
+		wrong = append(wrong, page.Error{Field: "find-user", Message: "You no longer have permission to send to groups. Remove the groups from the recipients, or ask an administrator for the permission."})
 	default:
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func whyNotAttached(err error) string {
 	case errors.As(err, &fileType):
 		return "it " + fileType.Reason() + ". Choose one of " + strings.Join(attachment.Allowed(), ", ")
 	case errors.As(err, &infected):
-		return "the virus scanner found something in it"
+		return "the virus scanner found a threat in it"
 	case errors.Is(err, clamd.ErrNoAnswer):
 		return "it can’t be checked for viruses right now. Try again in a moment"
 	}
@@ -225,11 +225,11 @@ func fileName(part *multipart.Part) string { return attachment.CleanName(part.Fi
 // unreadable says that a form can't be read, which is its sender's browser's doing.
 func unreadable(err error) error {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
-			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", size.Text(tooLarge.Limit))}
+		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large",
+			Detail: fmt.Sprintf("Nothing was saved. You can send at most %s at once: choose fewer or smaller files.", size.Text(tooLarge.Limit))}
 	}
 	if errors.Is(err, inbound.ErrBusy) || errors.Is(err, inbound.ErrSlow) {
 		return err
 	}
-	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive whole", Detail: "Nothing was saved. Go back and try again."}
+	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive completely", Detail: "Nothing was saved. Go back and try again."}
 }

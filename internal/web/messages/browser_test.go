@@ -11,7 +11,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// atBrowser is a staff member at a browser, signed in.
+// atBrowser is the browser of a staff member who has signed in.
 func (c *clinic) atBrowser(t *testing.T, name string, permissions ...policy.Permission) (*webtest.Browser, policy.Subject) {
 	t.Helper()
 	who := c.NewStaff(t, name, permissions...)
@@ -20,7 +20,7 @@ func (c *clinic) atBrowser(t *testing.T, name string, permissions ...policy.Perm
 	return b, policy.Subject{Realm: policy.RealmStaff, ID: who.ID, Permissions: policy.All}
 }
 
-// A message is followed while it goes out: the numbers move, nobody touches anything.
+// The page of a message that is being sent refreshes its numbers automatically.
 func TestStoryFollowAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -36,14 +36,14 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.Sees("Scheduled", "The message goes out", "Cancel sending")
 	b.AccessibleAnyhow()
 	c.Clock.Advance(6 * time.Minute) // it is time
-	b.Sees("Delivered to all recipients", "Recall", "2 of 2 (100 %)", "The e-mail that a message waits was accepted")
+	b.Sees("Delivered to all recipients", "Recall", "2 of 2 (100%)", "The alert e-mail was accepted")
 	b.SeesNot("Cancel sending", "Not yet")
 	b.Accessible()
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
 	b.Reload()
-	b.Click("1 of 2 (50 %)")
+	b.Click("1 of 2 (50%)")
 	b.At("/messages/" + id + "/recipients?opened=true")
 	b.Sees("Name of anna", "Alerted")
 	b.SeesNot("Name of bo")
@@ -51,8 +51,8 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.Screenshot("recipients")
 }
 
-// A blast is halfway: its page says so with bars and numbers, and is read out at
-// quarters, not at every number.
+// The page of a half-sent message to a large group shows bars and numbers. Screen readers
+// announce each quarter, not each number.
 func TestStoryABlastOnItsWay(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -66,21 +66,21 @@ func TestStoryABlastOnItsWay(t *testing.T) {
 	}
 	moved(31_000)
 	b.Open("/messages/" + id)
-	b.Sees("The message is going out.", "31,000 of 120,000 (25 %)", "27,900 of 120,000")
+	b.Sees("The message is going out.", "31,000 of 120,000 (25%)", "27,900 of 120,000")
 	moved(40_000)
-	b.Sees("40,000 of 120,000 (33 %)")
+	b.Sees("40,000 of 120,000 (33%)")
 	if said := webtest.Evaluate[string](b, `document.getElementById("announcement").textContent`); said != "" {
 		t.Errorf("within a quarter is read out: %s", said)
 	}
 	b.TabTo("Recall")
 	moved(73_204)
-	b.Sees("73,204 of 120,000 (61 %)", "Sending. 73,204 of 120,000 delivered")
+	b.Sees("73,204 of 120,000 (61%)", "Sending. 73,204 of 120,000 delivered")
 	b.Focuses("Recall")
 	b.AccessibleAnyhow()
 	b.Screenshot("message-sending")
 }
 
-// Undo within ten seconds: the seconds count down, and one press takes it back.
+// Undo within ten seconds: the seconds count down, and one press cancels the message.
 func TestStoryUndo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -101,7 +101,7 @@ func TestStoryUndo(t *testing.T) {
 	b.AccessibleAnyhow()
 }
 
-// Recall asks for a reason, says what it can't do, and is told when there is none.
+// Recall asks for a reason, explains its limits, and gives an error without a reason.
 func TestStoryRecall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -114,20 +114,20 @@ func TestStoryRecall(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Click("Recall")
-	b.Sees("1 of 1 has opened it already")
+	b.Sees("1 of 1 has already opened it")
 	b.AccessibleAnyhow()
 	b.Click("Recall the message")
-	b.Sees("Enter why you take the message back")
+	b.Sees("Enter why you are recalling the message")
 	b.AccessibleAnyhow()
-	b.Click("Enter why you take the message back")
+	b.Click("Enter why you are recalling the message")
 	b.Press("I", "t", " ", "w", "a", "s")
 	b.Screenshot("recall")
 	b.Click("Recall the message")
-	b.Sees("The message was recalled.", "Reason on the record: It was")
+	b.Sees("The message was recalled.", "Recorded reason: It was")
 	b.AccessibleAnyhow()
 }
 
-// The list in every state that a person can bring it to.
+// The list of messages in every state.
 func TestStoryTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -163,7 +163,7 @@ func TestStoryTheList(t *testing.T) {
 	b.Click("Apply filters")
 	b.SeesNot("Aftercare instructions")
 	b.Sees("We wish you happy holidays")
-	b.Type("Words of the subject", "nothing like it")
+	b.Type("Words in the subject", "nothing like it")
 	b.Press("Enter")
 	b.Sees("No message matches.")
 	b.AccessibleAnyhow()

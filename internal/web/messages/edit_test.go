@@ -17,7 +17,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// drafts are how many drafts of a staff member there are.
+// drafts is the number of drafts of a staff member.
 func (c *clinic) drafts(t *testing.T, of *webtest.Visitor) (n int) {
 	t.Helper()
 	if err := c.Admin.QueryRow(t.Context(), `SELECT count(*) FROM app.drafts WHERE staff_id = $1`, of.ID).Scan(&n); err != nil {
@@ -26,8 +26,8 @@ func (c *clinic) drafts(t *testing.T, of *webtest.Visitor) (n int) {
 	return n
 }
 
-// A message that was taken back is opened as it was: after Undo, while it is scheduled,
-// which cancels it, and after a recall. Pressed twice it is the same draft.
+// Edit opens a copy of a message: after Undo, while it is scheduled (which cancels it), and
+// after a recall. Pressed twice, it opens the same draft.
 func TestEditAndSendAgain(t *testing.T) {
 	t.Parallel()
 	at := time.Now().Add(100 * time.Hour).Truncate(time.Minute)
@@ -66,7 +66,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			id := c.send(t, sam, "Consent form", "anna bo", everybody, bcc(bea), one.hold, func(r *compose.Request) {
 				r.AttachmentIDs, r.Body = []uuid.UUID{document.ID}, "First line.\nSecond line."
 			})
-			// However long it waited, the upload that it was sent from is swept by then.
+			// By then the upload from which the document was sent has been deleted.
 			c.Exec(t, `DELETE FROM app.attachments`)
 			one.before(t, c, sam, id).Says(one.button).Holds(`/messages/` + id + `/edit"`)
 			bea.Get("/messages/" + id).Is(http.StatusOK).Hides(one.button)
@@ -91,7 +91,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			}
 			sam.Get("/messages/" + id).Is(http.StatusOK).Says("Edit and send again")
 
-			// The copy is sent, and its document is whole, also after the first one's end.
+			// The copy is sent, and its document can be read after the first message is gone.
 			request := compose.Request{Subject: d.Subject, Body: d.Body, Recipients: d.Recipients, StaffBcc: d.StaffBcc, AttachmentIDs: d.AttachmentIDs}
 			sent, err := c.Compose.Send(t.Context(), sender(sam), d.Key, request)
 			if err != nil {
@@ -114,8 +114,8 @@ func TestEditAndSendAgain(t *testing.T) {
 	}
 }
 
-// What is on its way is not edited, nor what was erased; a copy that was begun goes with
-// the content of its message.
+// A message that is being sent, or was erased, can't be edited. An unsent copy is deleted
+// with the content of its message.
 func TestEditIsRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -136,7 +136,7 @@ func TestEditIsRefused(t *testing.T) {
 	}
 }
 
-// A crash after the cancellation leaves the message cancelled, and the same button.
+// A crash after the cancellation leaves the message cancelled, with the same button.
 func TestEditAfterAFailure(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -152,7 +152,7 @@ func TestEditAfterAFailure(t *testing.T) {
 	}
 }
 
-// A notice does not outlive the state that it is about.
+// A notice disappears when the state that it describes has changed.
 func TestStoryNoticesEnd(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -168,7 +168,7 @@ func TestStoryNoticesEnd(t *testing.T) {
 	b.SeesNot("This message can't be recalled")
 	b.AccessibleAnyhow()
 
-	// Undo, edit and send again, by the buttons alone.
+	// Undo, edit and send again, with the buttons alone.
 	hold := 600
 	id = c.sendAs(t, sam, "Too early", "anna", func(r *compose.Request) { r.UndoSeconds = &hold })
 	b.Open("/messages/" + id)

@@ -81,7 +81,7 @@ func (f *file) add(batch []messages.Delivery) error {
 	}
 	if now := time.Now(); now.Sub(f.asked) > look {
 		if f.asked = now; f.may() != nil {
-			return errors.New("the reader may not look at the message any more")
+			return errors.New("the reader may no longer see the message")
 		}
 	}
 	_ = f.control.SetWriteDeadline(time.Now().Add(reading)) // the server's own is for pages

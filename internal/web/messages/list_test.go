@@ -12,7 +12,7 @@ import (
 	"postern/internal/labels"
 )
 
-// Who has sent nothing is told how to begin.
+// Without messages, the list shows how to start one.
 func TestNoMessagesYet(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -25,7 +25,7 @@ func TestNoMessagesYet(t *testing.T) {
 	c.Nobody(t).Get("/messages").Is(http.StatusOK).Says("Staff sign-in")
 }
 
-// The list says of each message who it is to and how far it has come, the newest first.
+// The list shows each message's recipients and progress, newest first.
 func TestMyMessages(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -52,7 +52,7 @@ func TestMyMessages(t *testing.T) {
 	sam.Get("/messages").Says("All Clients").Hides("All Portal Users")
 }
 
-// A title stands in the history of the browser, and an address in its log.
+// Titles and addresses contain no subject: they are kept in browser histories and logs.
 func TestTitlesNameNoSubject(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -67,7 +67,7 @@ func TestTitlesNameNoSubject(t *testing.T) {
 	}
 }
 
-// Filters stand in the address, and what they leave out can be had back.
+// Filters are in the address, and can be cleared.
 func TestFilteringTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -103,7 +103,7 @@ func TestFilteringTheList(t *testing.T) {
 		Holds(`name="q" type="search" value="consent"`, `value="sent" selected`, `value="2020-01-01"`, `href="/messages">Clear the filters</a>`)
 }
 
-// A filter that makes no sense is told what is wrong with it, and kept.
+// An invalid filter gives an error and keeps its value.
 func TestFiltersThatAreWrong(t *testing.T) {
 	t.Parallel()
 	sam := open(t).Staff(t, "Sam Staff", policy.SendPortalMessage)
@@ -117,7 +117,7 @@ func TestFiltersThatAreWrong(t *testing.T) {
 	}
 }
 
-// Fifty messages are a page, and the address of the next one says where it begins.
+// A page has fifty messages, and the address of the next page says where it starts.
 func TestPagingTheList(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -135,7 +135,7 @@ func TestPagingTheList(t *testing.T) {
 	sam.Get(link(t, found.Body, "next")).Says("Letter 0.").Hides("Letter 1.", "Older messages", "have not been searched")
 }
 
-// link gives the address of the link that is rel to the page.
+// link returns the address of the link with the relation rel.
 func link(t *testing.T, body, rel string) string {
 	t.Helper()
 	before, _, ok := strings.Cut(body, `" rel="`+rel+`"`)
@@ -145,7 +145,7 @@ func link(t *testing.T, body, rel string) string {
 	return strings.ReplaceAll(before[strings.LastIndex(before, `"`)+1:], "&amp;", "&")
 }
 
-// Subjects are encrypted: a search opens a thousand, says so, and goes on from there.
+// Subjects are encrypted: a search decrypts a thousand, says so, and continues on request.
 func TestSearchingLongLists(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -166,7 +166,7 @@ func TestSearchingLongLists(t *testing.T) {
 	sam.Get(strings.ReplaceAll(href, "&amp;", "&")).Says("Long ago").Hides("have not been searched")
 }
 
-// A reader of the record may look at everybody's messages, and sees who sent them.
+// A reader of the record can see the messages of all staff, with their senders.
 func TestEverybodysMessages(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -181,7 +181,7 @@ func TestEverybodysMessages(t *testing.T) {
 	c.Staff(t, "Eve Other", policy.SendPortalMessage).Get("/messages?whose=everybody").Hides("From Sam", `name="whose"`)
 }
 
-// Who is Staff Bcc finds the message in a list of their own, and can change nothing.
+// Staff Bcc find the message in their own list, and can change nothing.
 func TestBccdToMe(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -17,7 +17,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// The page of a message says what was sent to whom, when, and what became of it.
+// The page of a message shows its content, recipients, times and delivery status.
 func TestAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -35,7 +35,7 @@ func TestAMessage(t *testing.T) {
 	}
 
 	page := sam.Get("/messages/"+id).Is(http.StatusOK).Says(
-		"Consent form", "Sent", "Delivered to all recipients", "In the inbox in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
+		"Consent form", "Sent", "Delivered to all recipients", "In the portal inbox 2 of 2 (100%)", "Read in the portal 1 of 2 (50%)",
 		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First delivered", "As portal users see it.",
 		"The text of Consent form.", "Consent.pdf", "15 bytes", "Recall").
 		Holds(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
@@ -45,7 +45,7 @@ func TestAMessage(t *testing.T) {
 	}
 }
 
-// href gives the first address on a page that begins so.
+// href returns the first address on a page that begins with prefix.
 func href(t *testing.T, body, prefix string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(body, `href="`+prefix)
@@ -56,8 +56,8 @@ func href(t *testing.T, body, prefix string) string {
 	return prefix + strings.ReplaceAll(rest, "&amp;", "&")
 }
 
-// A message is there for its sender, its Staff Bcc and readers of the record. These
-// read nothing of what it says.
+// A message can be opened by its sender, its Staff Bcc and readers of the record. Readers of
+// the record see no content.
 func TestWhoSeesAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -67,7 +67,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 	id := c.delivered(t, sam, "Consent form", "anna", bcc(bea))
 
 	reader := c.Staff(t, "Rea Reader", policy.ReadRecord)
-	reader.Get("/messages/"+id).Is(http.StatusOK).Says("You see this message as a reader of the record", "Sam Staff", "Name of anna").
+	reader.Get("/messages/"+id).Is(http.StatusOK).Says("You see this message because you can read the record", "Sam Staff", "Name of anna").
 		Hides("The text of", "Bea Bcc", "Attachments</h2>", "/recall")
 	reader.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
 	reader.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
@@ -90,7 +90,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Delivered to all recipients")
 }
 
-// Undo takes a message back before anybody has got it, and twice is once.
+// Undo cancels a message before it is delivered. A second press changes nothing.
 func TestUndo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -109,7 +109,7 @@ func TestUndo(t *testing.T) {
 	sam.Get("/messages").Says("Cancelled", "No one received it")
 }
 
-// A message that waits for its time says when that is, and can be called off till then.
+// A scheduled message shows its time, and can be cancelled until then.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -122,7 +122,7 @@ func TestCancel(t *testing.T) {
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("The message was cancelled. No one will receive it.")
 }
 
-// Who presses Undo too late is told so, and what can be done instead.
+// Undo after the release gives an error that says what to do instead.
 func TestUndoTooLate(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -133,8 +133,8 @@ func TestUndoTooLate(t *testing.T) {
 		Says("There is a problem", "It is too late to cancel this message", "You can recall it instead", "Delivered to all recipients", "Recall")
 }
 
-// Recall says first how many have opened the message, wants a reason, and then
-// nobody can read it any more.
+// Recall shows how many recipients have opened the message and requires a reason. After it,
+// no one can read the message.
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -142,14 +142,14 @@ func TestRecall(t *testing.T) {
 	c.person(t, "bo")
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Wrong file", "anna bo")
-	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("None of the 2 recipients has opened it.", "It goes on the record as you type it")
+	sam.Get("/messages/"+id+"/recall").Is(http.StatusOK).Says("None of the 2 recipients has opened it.", "It is recorded exactly as you type it")
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
-	sam.Get("/messages/"+id+"/recall").Says("1 of 2 has opened it already", "can't be taken back")
+	sam.Get("/messages/"+id+"/recall").Says("1 of 2 has already opened it", "can't be taken back")
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"  "}}).Is(http.StatusUnprocessableEntity).
-		Says("Enter why you take the message back").Holds(`href="#reason"`)
+		Says("Enter why you are recalling the message").Holds(`href="#reason"`)
 	long := strings.Repeat("x", compose.MaxReason+1)
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {long}}).Is(http.StatusUnprocessableEntity).
 		Says("The reason has 501 characters; at most 500 are allowed").Holds(long)
@@ -158,8 +158,8 @@ func TestRecall(t *testing.T) {
 	}
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"The wrong file was attached"}}).Is(http.StatusOK).
-		Says("The message was recalled. No one can read it any more.", "Recalled", "1 had opened it", "Reason on the record: The wrong file was attached",
-			"Portal Users can't read this any more").Hides("/recall")
+		Says("The message was recalled. No one can read it any more.", "Recalled", "1 recipient had opened it", "Recorded reason: The wrong file was attached",
+			"Portal Users can no longer read this").Hides("/recall")
 	if err := c.reads(t, anna, id); !errors.Is(err, inbox.ErrRecalled) {
 		t.Errorf("reading it gives %v", err)
 	}
@@ -168,8 +168,8 @@ func TestRecall(t *testing.T) {
 	sam.Get("/messages").Says("Recalled", "1 of 2 had opened it")
 }
 
-// While a message goes out its page asks for what has changed, is told the numbers
-// and, only where there is news, a sentence to be read out.
+// While a message is being sent, its page polls for the numbers. It gets a sentence for
+// screen readers only when there is news.
 func TestProgressMovesByItself(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -180,26 +180,26 @@ func TestProgressMovesByItself(t *testing.T) {
 	sam.Get("/messages/" + id).Holds(`hx-get="` + at + `scheduled-0-true"`)
 	sam.Fragment(at+"scheduled-0-true").Is(http.StatusOK).Holds(`hx-trigger="every 1s"`).Hides("announcement", `id="state"`)
 
-	// A message of a thousand, half of which have it.
+	// A message to a thousand recipients, half of whom have it.
 	c.Exec(t, `UPDATE record.messages SET status = 'sending', released_at = now(), audience = 1000, delivered = 612, alert_accepted = 500 WHERE message_id = $1`, id)
-	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61 %)", "500 of 1,000 (50 %)", "Recall").
+	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61%)", "500 of 1,000 (50%)", "Recall").
 		Holds(`hx-get="` + at + `sending-2-true"`)
 	sam.Get("/messages").Says("Sending", "612 of 1,000 delivered, 0 opened")
 	sam.Fragment(at+"scheduled-0-true").
-		Says("612 of 1,000 (61 %)", "Sending. 612 of 1,000 delivered, 0 opened.", "The message is going out.").
+		Says("612 of 1,000 (61%)", "Sending. 612 of 1,000 delivered, 0 opened.", "The message is going out.").
 		Holds(`id="state"`, `id="delivered" hx-swap-oob="true"`, `value="612" hx-swap-oob="true"`, `id="announcement" hx-swap-oob="innerHTML"`)
 	sam.Fragment(at + "sending-1-true").Says("Sending. 612 of 1,000 delivered").Hides(`id="state"`)
-	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61 %)").Hides("announcement", `id="state"`)
+	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61%)").Hides("announcement", `id="state"`)
 
-	// It has arrived, and so have all alerts: nothing is asked for any more.
+	// All deliveries and alerts are settled: the page stops polling.
 	c.Exec(t, `UPDATE record.messages SET status = 'sent', completed_at = now(), delivered = 1000, alert_accepted = 990, alert_failed = 10 WHERE message_id = $1`, id)
-	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1 %)").Hides("hx-trigger")
+	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1%)").Hides("hx-trigger")
 	if page := sam.Get(at + "x"); page.URL.Path != "/messages/"+id {
 		t.Errorf("who opens the address of the progress as a page is led to %s", page.URL.Path)
 	}
 }
 
-// What an erased message said is gone, and the page says so.
+// The content of an erased message is gone, and the page says so.
 func TestAnErasedMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -207,12 +207,12 @@ func TestAnErasedMessage(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
 	c.Erase(t, uuid.MustParse(id))
-	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content was erased", "What this message said was erased", "1 of 1").Hides("Forgotten")
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Message with erased content", "The content of this message was erased", "1 of 1").Hides("Forgotten")
 	sam.Get("/messages").Says("(The content was erased)").Hides("Forgotten")
-	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content was erased")
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("Message with erased content")
 }
 
-// Content that can't be found is missing and not erased, and every page says so.
+// Content that can't be found is shown as missing, not as erased, on every page.
 func TestAMessageWhoseContentIsMissing(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -220,12 +220,12 @@ func TestAMessageWhoseContentIsMissing(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
 	c.Lose(t, uuid.MustParse(id))
-	sam.Get("/messages/"+id).Is(http.StatusOK).Says("A message whose content is missing", "It was not erased", "1 of 1").Hides("Forgotten", "was erased.")
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Message with missing content", "It was not erased", "1 of 1").Hides("Forgotten", "was erased.")
 	sam.Get("/messages").Says("(The content is missing)").Hides("Forgotten")
 	sam.Get("/worklists/unread?days=0").Says("(The content is missing)").Hides("Forgotten")
-	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("A message whose content is missing")
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("Message with missing content")
 
-	// Without its body the rest is shown.
+	// The rest is shown without the body.
 	id = c.delivered(t, sam, "Half of it", "anna")
 	if err := c.Content.Delete(t.Context(), content.BodyOf(uuid.MustParse(id))); err != nil {
 		t.Fatal(err)

@@ -20,9 +20,9 @@ type figure struct {
 func (s standing) Figures() []figure {
 	p, recipients := s.Progress, at(s.Message)+"/recipients"
 	return []figure{
-		{"delivered", "Delivered", "In the inbox in the portal", p.Delivered, p.Recipients, recipients},
-		{"alerted", "Alerted", "The e-mail that a message waits was accepted", p.Alerted, p.Recipients, recipients + "?alert=accepted"},
-		{"failed", "Failed", "The e-mail was refused; the message can be read all the same", p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
+		{"delivered", "Delivered", "In the portal inbox", p.Delivered, p.Recipients, recipients},
+		{"alerted", "Alerted", "The alert e-mail was accepted", p.Alerted, p.Recipients, recipients + "?alert=accepted"},
+		{"failed", "Failed", "The e-mail was refused; the message can still be read", p.AlertFailed, p.Recipients, recipients + "?alert=failed"},
 		{"skipped", "Skipped", "No e-mail was sent, for example because there is no address", p.AlertSkipped, p.Recipients, recipients + "?alert=skipped"},
 		{"unknown", "Unknown", "The e-mail service never answered", p.AlertUnknown, p.Recipients, recipients + "?alert=unknown"},
 		{"opened", "Opened", "Read in the portal", p.Opened, p.Recipients, recipients + "?opened=true"},

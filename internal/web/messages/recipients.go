@@ -22,10 +22,10 @@ func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error
 	q, sealed, err := p.kit.Words(r)
 	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
 	if c.Alert != "" && !among(alertChoices, c.Alert) {
-		errs = append(errs, page.Error{Field: "alert", Message: "Choose what became of the alert from the list"})
+		errs = append(errs, page.Error{Field: "alert", Message: "Choose a state of the alert from the list"})
 	}
 	if c.Opened != "" && !among(openings, c.Opened) {
-		errs = append(errs, page.Error{Field: "opened", Message: "Choose whether it was opened from the list"})
+		errs = append(errs, page.Error{Field: "opened", Message: "Choose opened or not opened from the list"})
 	}
 	if after := r.FormValue("after"); after != "" {
 		n, err := strconv.ParseInt(after, 10, 32)

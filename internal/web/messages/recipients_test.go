@@ -13,8 +13,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// received sends a message to three, of whom anna opens it, bo has no address and
-// cy's is refused.
+// received sends a message to three portal users: anna opens it, bo has no e-mail address,
+// and the alert to cy is refused.
 func received(t *testing.T, c *clinic, sam *webtest.Visitor) (id string) {
 	t.Helper()
 	anna := c.person(t, "anna")
@@ -34,8 +34,8 @@ func received(t *testing.T, c *clinic, sam *webtest.Visitor) (id string) {
 	return id
 }
 
-// The recipients of a message are listed with what became of each, and can be
-// filtered by that and by name, in the address.
+// The recipients of a message are listed with their delivery status. Filters by status and
+// by name are in the address.
 func TestRecipients(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -84,7 +84,7 @@ func TestRecipients(t *testing.T) {
 		sam.Get(at + "?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
 		sam.Get(at + ".csv?" + query).Is(http.StatusUnprocessableEntity).Says("There is a problem")
 	}
-	// Those who can't sign in are counted apart on the message's page, and there alone.
+	// Only the message's page counts recipients who can't sign in separately.
 	sam.Get("/messages/" + id).Is(http.StatusOK).Says("1 portal user without an e-mail address can't sign in to the portal. List the recipients to send a letter to.")
 	c.Exec(t, `UPDATE record.chunks SET alert_reason = 'the account is not active' WHERE message_id = $1 AND alert_state = 'skipped'`, id)
 	c.Exec(t, `UPDATE record.alert_exceptions SET reason = 'the account is not active' WHERE message_id = $1 AND state = 'skipped'`, id)
@@ -93,7 +93,7 @@ func TestRecipients(t *testing.T) {
 	director.Get(at).Holds(`href="/directory/portal-users/anna"`)
 }
 
-// The list goes out as a file that a spreadsheet reads and runs nothing of.
+// The list is exported as a CSV file, in which spreadsheets run no formula.
 func TestExportingRecipients(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -138,7 +138,7 @@ func TestExportingRecipients(t *testing.T) {
 	}
 }
 
-// A large list is paged, and a name that many have is looked for bit by bit.
+// A large list has pages, and the search for a very common name stops at intervals.
 func TestALargeListOfRecipients(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -155,7 +155,7 @@ func TestALargeListOfRecipients(t *testing.T) {
 	sam.Get(at+"?q=rare").Says("Zoe Rare", "1–1 of 1 portal user").Hides("Search more", "More recipients", "Ada")
 	sam.Get(at + "?q=rare&opened=true").Says("No recipient matches.")
 	sam.Get(at+"?q=common").Says("Ada Common", "More recipients", "1–50 of more than").Hides("Search more", "Kim")
-	// Twenty-five hundred are called Kim, of whom one got the message.
+	// 2,500 portal users are called Kim, and one of them received the message.
 	page := sam.Get(at+"?q=kim").Says("No recipients found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
 	for range 3 {
 		page = sam.Get(href(t, page.Body, at+"?after=")).Says("No recipients found so far.", "First recipients")
@@ -170,9 +170,8 @@ func TestALargeListOfRecipients(t *testing.T) {
 	}
 }
 
-// fill makes a message that one has got one that n others have got, too: all are
-// called Ada Common, but for a Zoe Rare and a Kim Common near the end. Others called
-// Kim have not got it.
+// fill adds n recipients to a message with one recipient. All are called Ada Common, except
+// a Zoe Rare and a Kim Common near the end. Other portal users called Kim are not recipients.
 func (c *clinic) fill(t *testing.T, id string, n int) {
 	t.Helper()
 	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name)
@@ -190,13 +189,13 @@ func (c *clinic) fill(t *testing.T, id string, n int) {
 		WHERE message_id = $1`, id, n)
 }
 
-// Who has no address that works is listed with why and since when, until the
-// directory has another.
+// Portal users without a working e-mail address are listed with the reason and the date,
+// until the directory has another address.
 func TestNoWorkingEmail(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
-	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("No one is without a working e-mail address")
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("All portal users have a working e-mail address")
 	for _, id := range []string{"anna", "bo", "cy", "dee"} {
 		c.person(t, id)
 	}

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// clinic is a site in which messages are sent.
+// clinic is a site that sends messages.
 type clinic struct{ *webtest.Site }
 
 func open(t *testing.T) *clinic {
@@ -24,18 +24,18 @@ func open(t *testing.T) *clinic {
 	return &clinic{webtest.New(t)}
 }
 
-// sender is what a visitor who may send is to those below the pages.
+// sender is the subject of a visitor who can send, for calls below the pages.
 func sender(v *webtest.Visitor) policy.Subject {
 	return policy.Subject{Realm: policy.RealmStaff, ID: v.ID, Permissions: policy.All}
 }
 
-// person is a portal user who does not come to the pages.
+// person is a portal user who does not visit the pages.
 func (c *clinic) person(t *testing.T, id string) policy.Subject {
 	t.Helper()
 	return c.System.PortalUser(t, id)
 }
 
-// reads has a portal user open a message.
+// reads opens a message as a portal user.
 func (c *clinic) reads(t *testing.T, who policy.Subject, id string) error {
 	t.Helper()
 	_, err := c.Desk.Inbox.Open(t.Context(), who, uuid.MustParse(id))
@@ -54,7 +54,7 @@ func bcc(who *webtest.Visitor) change {
 }
 func everybody(r *compose.Request) { r.Recipients.Groups = []directory.Group{directory.AllPortalUsers} }
 
-// send sends a message to portal users and gives its id.
+// send sends a message to portal users and returns its id.
 func (c *clinic) send(t *testing.T, v *webtest.Visitor, subject string, to string, changes ...change) string {
 	t.Helper()
 	return c.sendAs(t, sender(v), subject, to, changes...)
@@ -75,7 +75,7 @@ func (c *clinic) sendAs(t *testing.T, staff policy.Subject, subject string, to s
 	return sent.ID.String()
 }
 
-// until waits, while the recorder goes on, until the page says something.
+// until loads the page after each event that the recorder handles, until it shows a text.
 func (c *clinic) until(t *testing.T, v *webtest.Visitor, path, text string) *webtest.Page {
 	t.Helper()
 	deadline := time.After(30 * time.Second)

@@ -44,7 +44,7 @@ func (p *Pages) unread(w http.ResponseWriter, r *http.Request) error {
 		days = defaultDays
 	case r.FormValue("days") == "0":
 	case days == 0:
-		view.Errors = page.Errors{{Field: "days", Message: fmt.Sprintf("Enter how many days, 0 to %d", mostDays)}}
+		view.Errors = page.Errors{{Field: "days", Message: fmt.Sprintf("Enter a number of days from 0 to %d", mostDays)}}
 	}
 	if len(view.Errors) == 0 {
 		if err := p.fillUnread(r, &l, days); err != nil {

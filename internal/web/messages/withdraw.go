@@ -66,7 +66,7 @@ func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if m.Status != "sending" && m.Status != "sent" {
-		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was recalled before.")
+		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was already recalled.")
 	}
 	return p.showRecall(w, r, m, "", nil)
 }
@@ -89,11 +89,11 @@ func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
 	case errors.As(err, &invalid):
 		message := "The reason " + invalid.Faults[0].Message
 		if strings.TrimSpace(reason) == "" {
-			message = "Enter why you take the message back"
+			message = "Enter why you are recalling the message"
 		}
 		return p.showRecall(w, r, m, reason, page.Errors{{Field: "reason", Message: message}})
 	case errors.Is(err, compose.ErrTooLate):
-		return p.tooLate(w, r, "There is nothing to recall: the message has not gone out.")
+		return p.tooLate(w, r, "There is nothing to recall: the message has not been sent.")
 	case err != nil:
 		return err
 	}

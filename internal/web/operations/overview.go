@@ -84,7 +84,7 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	if text := strings.TrimSpace(r.PostFormValue("message")); text != "" {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, or nothing"})
+			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, or leave this empty"})
 		}
 		if message = &id; r.PostFormValue("back") == "message" {
 			back = "/messages/" + id.String()
@@ -115,7 +115,7 @@ func switched(done string, one, before bool) string {
 	case before && done == "resumed":
 		return "Nothing was changed: " + what + " were not paused."
 	case before:
-		return "Nothing was changed: " + what + " were paused already."
+		return "Nothing was changed: " + what + " were already paused."
 	case done == "paused":
 		return "You paused " + what + ". Alerts that are being sent at this moment still go out."
 	}
@@ -141,5 +141,5 @@ func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
 	if s.Shares, err = p.kit.Health.Messages(r.Context(), s.From, s.To); err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts of a while", Section: section, Data: s})
+	return p.kit.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts in a period", Section: section, Data: s})
 }

@@ -77,7 +77,7 @@ func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
 	p.kit.AwaitRecorder(r.Context(), seq)
 	notice := "Nothing was left to retry."
 	if n > 0 {
-		notice = fmt.Sprintf("%s will be handled once more. What fails again comes back here.", counted(n))
+		notice = fmt.Sprintf("%s will be retried. Events that fail again come back here.", counted(n))
 	}
 	return p.kit.Redirect(w, r, "/operations/parked", notice)
 }
@@ -151,7 +151,7 @@ func readable(data []byte) string {
 		return r
 	}, text)
 	if len(text) > mostShown {
-		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + size.Text(int64(len(data))) + " in all: `postern parked show` prints everything"
+		text = strings.ToValidUTF8(text[:mostShown], "") + "\n… " + size.Text(int64(len(data))) + " in total: `postern parked show` prints everything"
 	}
 	return text
 }
@@ -162,11 +162,11 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reason, actor := r.PostFormValue("reason"), page.Subject(r).Actor()
-	decision, notice := p.kit.Parked.Retry, "It will be handled once more. If it fails again, it is parked again."
+	decision, notice := p.kit.Parked.Retry, "The event will be retried. If it fails again, it is parked again."
 	switch r.PathValue("decision") {
 	case "retry":
 	case "discard":
-		decision, notice = p.kit.Parked.Discard, "The event was discarded. It stays on the record, with your reason."
+		decision, notice = p.kit.Parked.Discard, "The event was discarded. It stays in the record, with your reason."
 	default:
 		return p.kit.NotFound(w, r)
 	}

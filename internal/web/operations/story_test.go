@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// clinic is a site in which blasts are sent.
+// clinic is a site that sends messages to large groups.
 type clinic struct {
 	*webtest.Site
 	olga *webtest.Visitor // an operator
@@ -35,7 +35,7 @@ func open(t *testing.T) *clinic {
 	return c
 }
 
-// people makes portal users, whose addresses begin with some letters.
+// people makes portal users whose addresses begin with a prefix.
 func (c *clinic) people(t *testing.T, letters string, n int) {
 	t.Helper()
 	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name, email)
@@ -59,7 +59,7 @@ func (c *clinic) send(t *testing.T, to directory.Selection) uuid.UUID {
 	return sent.ID
 }
 
-// until waits until what a query of a message counts is n.
+// until waits until a query about a message returns n.
 func (c *clinic) until(t *testing.T, what string, n int, sql string, args ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -83,7 +83,7 @@ const (
 	settledAlerts = `SELECT alert_accepted + alert_failed + alert_skipped + alert_unknown FROM record.messages WHERE message_id = $1`
 )
 
-// same demands that the record gives every table again.
+// same checks that a rebuild from the record gives the same tables.
 func (c *clinic) same(t *testing.T) {
 	t.Helper()
 	c.Settle(t)
@@ -98,9 +98,9 @@ func (c *clinic) same(t *testing.T) {
 	}
 }
 
-// An operator pauses alerting in the middle of a blast to 5,000. What SendGrid has in
-// hand is finished, nothing more goes out while the pause lasts, the message can be
-// read by all, and after the pause each is alerted once.
+// An operator pauses alerting in the middle of a message to 5,000. Requests in progress are
+// finished, and no more alerts are sent during the pause. All recipients can read the
+// message, and after the pause each is alerted once.
 func TestABlastIsPausedInTheMiddle(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -123,13 +123,13 @@ func TestABlastIsPausedInTheMiddle(t *testing.T) {
 	if sent == 0 || sent > 2000 { // as many chunks as the worker has slots for
 		t.Errorf("%d alerts were sent before the pause", sent)
 	}
-	// A message that is sent meanwhile waits too, and can be read.
+	// The alert of a message that is sent during the pause waits, too; the message can be read.
 	small := c.send(t, directory.Selection{PortalUserIDs: []string{"p1"}})
 	c.until(t, "chunks that wait", (5000-sent)/1000+1, waitingChunks)
 	if n := c.Mails.Count(); n != sent {
 		t.Fatalf("%d alerts were sent while alerting was paused", n-sent)
 	}
-	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "In the inbox in the portal 1 of 1").
+	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "In the portal inbox 1 of 1").
 		Hides("Resume the alerts", "/operations")
 	c.olga.Get("/operations/parked").Says("All alerts have been paused since")
 
@@ -147,7 +147,7 @@ func TestABlastIsPausedInTheMiddle(t *testing.T) {
 	c.same(t)
 }
 
-// Who pauses is told everything that is wrong with it at once.
+// The form to pause shows all its errors at once.
 func TestWrongPauses(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -157,14 +157,14 @@ func TestWrongPauses(t *testing.T) {
 		Says("There is no message with this id")
 }
 
-// What a page said of a pause goes when the pause has ended elsewhere: the notice, the
-// banner and the switch are as things stand. Until then they stay, with what is typed.
+// When a pause ends elsewhere, an open page updates its notice, banner and form. Until then
+// they stay, with the typed text.
 func TestTheSwitchIsAsThingsStand(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	before := c.olga.Get("/operations").Is(http.StatusOK)
 	paused := c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"the wrong list"}}).Is(http.StatusOK).Says("Resume all alerting")
-	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"again"}}).Says("Nothing was changed: all alerts were paused already.")
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"again"}}).Says("Nothing was changed: all alerts were already paused.")
 	c.olga.Fragment(renewed(t, before)).Is(http.StatusOK).Says("the wrong list", "Resume all alerting", "Consumers of the record").
 		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `hx-swap-oob="true">`)
 	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Consumers of the record").Hides("hx-swap-oob", "<form")
@@ -173,7 +173,7 @@ func TestTheSwitchIsAsThingsStand(t *testing.T) {
 		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`)
 }
 
-// renewed is the address that the overview asks for what is new at.
+// renewed is the address that the overview polls.
 func renewed(t *testing.T, p *webtest.Page) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(p.Body, `<div id="live" hx-get="`)
@@ -184,7 +184,7 @@ func renewed(t *testing.T, p *webtest.Page) string {
 	return at
 }
 
-// One message is paused: others go on.
+// A pause of one message does not affect the others.
 func TestOneMessageIsPaused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -211,8 +211,9 @@ func TestOneMessageIsPaused(t *testing.T) {
 	c.same(t)
 }
 
-// More than a fifth of a chunk fails: the message pauses by itself and says so to every
-// operator, others go on, and once somebody has resumed it, it goes to its end.
+// If more than a fifth of a chunk fails, the message is paused automatically and every
+// operator sees it. Other messages are not affected. After an operator resumes it, the
+// message completes.
 func TestAMessagePausesByItself(t *testing.T) {
 	t.Parallel()
 	c := openRefusing(t, "bad")
@@ -236,7 +237,7 @@ func TestAMessagePausesByItself(t *testing.T) {
 	c.same(t)
 }
 
-// openRefusing is open with a SendGrid that refuses addresses that begin so.
+// openRefusing is open with a SendGrid that refuses addresses with a prefix.
 func openRefusing(t *testing.T, letters string) *clinic {
 	t.Helper()
 	c := open(t)
@@ -249,7 +250,8 @@ func openRefusing(t *testing.T, letters string) *clinic {
 	return c
 }
 
-// Who may not replay sees none of it; and no page says what a message says.
+// Staff without the permission see none of the pages, and no page shows the content of a
+// message.
 func TestWhoOperates(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -154,7 +154,7 @@ func Next(r *http.Request, otherwise string) string {
 // NotFound answers an address at which there is nothing.
 func (k *Kit) NotFound(w http.ResponseWriter, r *http.Request) error {
 	return k.Render(w, r, own, failure{Problem: &api.Problem{Title: "Page not found", Status: http.StatusNotFound,
-		Detail: "If you typed the address, check that it is right. If a link led you here, what it was about is not there any more."}}.view(r))
+		Detail: "If you typed the address, check that it is correct. If you followed a link, the page no longer exists."}}.view(r))
 }
 
 // Number reads a number of the query, such as ?limit=; the fallback where there is none.

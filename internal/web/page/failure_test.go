@@ -14,7 +14,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Whatever goes wrong, who is signed in keeps the navigation, and reads what to do next.
+// On every failure, a signed-in reader keeps the navigation and reads what to do next.
 func TestFailuresKeepTheNavigation(t *testing.T) {
 	t.Parallel()
 	s := *webtest.New(t)
@@ -34,20 +34,20 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 
 	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	in := []string{"Sam Staff", "Patient Portal Message", "Sign out"}
-	sam.Get("/nowhere").Is(http.StatusNotFound).Says(in...).Says("Page not found", "look for it by Global Search")
-	sam.Get("/messages/nothing").Is(http.StatusNotFound).Says(in...).Says("look for it by Global Search")
+	sam.Get("/nowhere").Is(http.StatusNotFound).Says(in...).Says("Page not found", "use Global Search")
+	sam.Get("/messages/nothing").Is(http.StatusNotFound).Says(in...).Says("use Global Search")
 	sam.Get("/forbidden").Is(http.StatusForbidden).Says(in...).Says("the permission “Send Bulk Portal Message”", "Staff › Staff Info › System Permissions").Hides("send_to_group")
 	for _, path := range []string{"/broken", "/panic"} {
 		sam.Get(path).Is(http.StatusInternalServerError).Says(in...).Says("Try again", "urn:uuid:").Holds(`href="` + path + `"`).Hides("a wire")
-		sam.Post(path, nil).Is(http.StatusInternalServerError).Says(in...).Says("send it once more").Hides(`href="` + path + `"`)
+		sam.Post(path, nil).Is(http.StatusInternalServerError).Says(in...).Says("send the form again").Hides(`href="` + path + `"`)
 	}
 	sam.Get("/away").Is(http.StatusServiceUnavailable).Says(in...).Says("Try again in a moment").Holds(`href="/away"`)
 
 	s.PortalUser(t, "ada").Get("/portal/nowhere").Is(http.StatusNotFound).Says("Name of ada", "Account", "Go to your messages")
 	s.Nobody(t).Get("/nowhere").Is(http.StatusNotFound).Says("Go to the first page").Hides("Sign out")
 
-	// And where not even that can be asked, it is a page all the same; a script gets what
-	// it can read.
+	// If the session can't be read either, the answer is still a page; a script gets a
+	// format that it can read.
 	s.Desk.Pool.Close()
 	sam.Get("/messages").Is(http.StatusServiceUnavailable).Says("The service is not available right now", "Nothing is lost", "Try again").Holds("<h1", `href="/messages"`)
 	if got := sam.Fragment("/messages").Is(http.StatusServiceUnavailable).Header.Get("Content-Type"); got != "application/problem+json" {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A moment of today, yesterday or tomorrow is called so, whatever the hour is and also
-// where a day has not 24 of them; any other is written out.
+// A time of today, yesterday or tomorrow is called so, at any hour and also on days that do
+// not have 24 hours. Any other time has its date.
 func TestRecent(t *testing.T) {
 	at := func(day, hour, minute int) time.Time { return time.Date(2026, 10, day, hour, minute, 0, 0, time.Local) }
 	for _, c := range []struct {
@@ -32,7 +32,7 @@ func TestRecent(t *testing.T) {
 	}
 }
 
-// read is what one reads of a piece of HTML.
+// read is the text of a piece of HTML.
 func read(html template.HTML) string {
 	_, text, _ := strings.Cut(string(html), ">")
 	text, _, _ = strings.Cut(text, "<")

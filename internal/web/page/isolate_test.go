@@ -6,8 +6,8 @@ import (
 	"testing/fstest"
 )
 
-// What is written from right to left stands apart from the words around it, but gives the
-// direction to an element that takes its own from what it begins with.
+// Right-to-left text is isolated from the text around it. In an element with dir="auto" that
+// begins with it, it sets the direction instead.
 func TestIsolate(t *testing.T) {
 	t.Parallel()
 	const hebrew, apart = "כהן", "<bdi>כהן</bdi>"

@@ -97,8 +97,8 @@ func open(r *http.Request, route Route) error {
 	case err == nil || r.Method != http.MethodPost:
 		return nil
 	case errors.As(err, &large):
-		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
-			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send less.", size.Text(large.Limit))}
+		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large",
+			Detail: fmt.Sprintf("Nothing was saved. You can send at most %s at once: send less.", size.Text(large.Limit))}
 	case inbound.IsRefusal(err):
 		return err
 	}

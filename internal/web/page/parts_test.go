@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// withParts is the site with one page more, which shows every part that pages are
-// made of; posted to, it is wrong in two fields.
+// withParts is the site with one more page, which shows every shared template. A POST to it
+// gives errors in two fields.
 func withParts(t *testing.T) *webtest.Site {
 	t.Helper()
 	s := *webtest.New(t)
@@ -40,7 +40,7 @@ func withParts(t *testing.T) *webtest.Site {
 	return &s
 }
 
-// Everything that pages are made of can be read and used: wide, narrow, dark, wrong.
+// All shared templates are accessible: wide, narrow, dark, and with errors.
 func TestPartsOfPages(t *testing.T) {
 	t.Parallel()
 	s := withParts(t)

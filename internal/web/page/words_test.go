@@ -11,18 +11,18 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// untimed is what a page says of the session: until when it lasts.
+// untimed matches the text about the end of the session.
 var untimed = regexp.MustCompile(`You are signed in until <time.*?</time>`)
 
-// Whatever words are searched for stand in no address; the address that they lead to can
-// be come back to, by who searched and by nobody else.
+// Search words are not readable in the address of the results. Only the staff member who
+// searched can open that address again.
 func TestWordsStandInNoAddress(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ann")
 	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ImportDirectory)
 	for path, says := range map[string]string{
-		"/search": "Name of ann", "/directory/portal-users": "Name of ann", "/directory/patients": "No patient fits these words", "/messages": "No message matches", "/messages/bcc": "No message matches"} {
+		"/search": "Name of ann", "/directory/portal-users": "Name of ann", "/directory/patients": "No patient matches that search", "/messages": "No message matches", "/messages/bcc": "No message matches"} {
 		found := sam.Post(path, url.Values{"q": {"ann"}, "from": {"", "2026-01-01"}}).Is(http.StatusOK).Says(says).Holds(`value="ann"`)
 		if found.URL.Path != path || strings.Contains(found.URL.RawQuery, "ann") || found.URL.Query().Get("words") == "" {
 			t.Errorf("%s leads to %s", path, found.URL)
@@ -35,6 +35,6 @@ func TestWordsStandInNoAddress(t *testing.T) {
 			t.Errorf("no words lead to %s", none.URL)
 		}
 	}
-	sam.Get("/search?words=made-up").Is(http.StatusOK).Says("Type what you look for")
+	sam.Get("/search?words=made-up").Is(http.StatusOK).Says("Type what you are looking for")
 	sam.PostFragment("/search", url.Values{"q": {"ann"}}).Is(http.StatusOK).Says("Name of ann").Hides("<html")
 }

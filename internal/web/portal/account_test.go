@@ -8,15 +8,15 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Who changes their password needs the one they have, stays signed in, and is signed
-// out everywhere else.
+// A change of password needs the current one. The portal user stays signed in here and is
+// signed out everywhere else.
 func TestChangePassword(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
 	elsewhere := c.Nobody(t)
 	elsewhere.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}})
-	elsewhere.Get("/portal/account").Says("Your account", "Name of pu-1", "pu-1@example.org", "It needs 10 characters or more")
+	elsewhere.Get("/portal/account").Says("Your account", "Name of pu-1", "pu-1@example.org", "Use 10 characters or more")
 
 	change := func(current, next string) *webtest.Page {
 		return pat.Post("/portal/account/password", url.Values{"current": {current}, "password": {next}})
@@ -33,7 +33,7 @@ func TestChangePassword(t *testing.T) {
 	c.Nobody(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {"a brook under the mill"}}).Is(http.StatusOK).Says("Your messages")
 }
 
-// Guessing at the current password is slowed down as guessing at a sign-in is.
+// Guesses at the current password are slowed down, as at the sign-in.
 func TestGuessesAtTheCurrentPasswordAreSlowedDown(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)

@@ -20,7 +20,7 @@ import (
 
 var linkIn = regexp.MustCompile(`http://\S+`)
 
-// letterLink waits for the nth mail, and gives the link in it as a path.
+// letterLink waits for the nth mail, and returns its link as a path.
 func (c clinic) letterLink(n int) string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
@@ -40,9 +40,8 @@ func (c clinic) letterLink(n int) string {
 const careText = "Dear Mr Haddad,\n\nplease keep the wound dry for three days. Change the dressing each morning.\n\n" +
 	"You find pictures here: https://clinic.example/aftercare\n\nIf it hurts more, call us.\n\nAda Brook"
 
-// A patient on a phone: the link of an e-mail opens by itself, a password is chosen, the
-// message is read, its document saved, the page printed; then they sign out. No token
-// stays in the address.
+// A patient on a phone opens the link of an e-mail, chooses a password, reads the message,
+// saves its document, prints the page and signs out. No token stays in the address.
 func TestAPatientOnAPhone(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -102,7 +101,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	}
 }
 
-// The print button prints, and goes nowhere.
+// The Print button prints, and does not leave the page.
 func TestPrint(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -120,8 +119,8 @@ func TestPrint(t *testing.T) {
 	b.At("/portal/messages/" + id)
 }
 
-// axe-core finds nothing on any page, wide, narrow and dark; and what is pressed is
-// large enough for a thumb.
+// axe-core finds no violation on any page, wide, narrow and dark, and all buttons and links
+// are large enough for a thumb.
 func TestAccessible(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -154,7 +153,7 @@ func TestAccessible(t *testing.T) {
 	look("forgotten-error")
 	b.Type("Your e-mail address", "pu-1@example.org")
 	b.Click("Send the e-mail")
-	b.Sees("Look in your e-mail")
+	b.Sees("Check your e-mail")
 	look("sent")
 	b.Open(c.letterLink(1))
 	b.Sees("Choose a new password")
@@ -167,7 +166,7 @@ func TestAccessible(t *testing.T) {
 	look("link")
 	b.Type("The link from the e-mail", "rubbish")
 	b.Click("Continue")
-	b.Sees("This link does not work any more")
+	b.Sees("This link no longer works")
 	look("spent")
 
 	b.SignInPortal("pu-1")
@@ -222,7 +221,7 @@ func TestAccessible(t *testing.T) {
 	b.Faults() // the browser reports the answers of 503, which are meant
 }
 
-// newest gives the newest message of all.
+// newest returns the newest message of all.
 func (c clinic) newest() (id string) {
 	c.t.Helper()
 	if err := c.Admin.QueryRow(c.t.Context(), `SELECT message_id::text FROM record.messages ORDER BY message_id DESC LIMIT 1`).Scan(&id); err != nil {
@@ -231,7 +230,7 @@ func (c clinic) newest() (id string) {
 	return id
 }
 
-// smallTargets names what is pressed and is less than 44 pixels high. A link within a
+// smallTargets names buttons and links that are less than 44 pixels high. A link within a
 // sentence is as high as its line.
 const smallTargets = `(() => { const alone = (e) => (e.closest('p, main li:not([class])') ?? e).textContent.trim() === e.textContent.trim()
 	return [...document.querySelectorAll('main a[href], main button, main input, header a[href], header button, nav a[href]')]
@@ -239,8 +238,8 @@ const smallTargets = `(() => { const alone = (e) => (e.closest('p, main li:not([
 	.filter((e) => e.getBoundingClientRect().height < 44)
 	.map((e) => e.textContent.trim() + ' ' + e.id + ' ' + e.getBoundingClientRect().height) })()`
 
-// A first visit brings less than 150 kB over the line, whatever the page: the page, its
-// style sheet, its scripts and those that they import.
+// A first visit transfers less than 150 kB for any page: the page, its style sheet, its
+// scripts and those that they import.
 func TestPagesAreSmall(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)

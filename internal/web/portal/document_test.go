@@ -15,7 +15,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// photo is a picture that does not compress well.
+// photo is a picture that does not compress.
 func photo(t *testing.T, width, height int) webtest.File {
 	t.Helper()
 	picture := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -32,7 +32,8 @@ func photo(t *testing.T, width, height int) webtest.File {
 	return webtest.File{Name: "Scan of the knee.png", Data: b.Bytes()}
 }
 
-// What a document is, is said before it is downloaded; downloading it is on the record.
+// The type and size of a document are shown before the download, and the download is
+// recorded.
 func TestDownloadADocument(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -65,8 +66,8 @@ func TestDownloadADocument(t *testing.T) {
 	}
 }
 
-// A picture or a plain text can be looked at on a page. Showing what is in a document
-// hands it out: it is a download, and no more than one.
+// A picture or a plain text can be shown on a page. Showing it is recorded as a download,
+// once.
 func TestLookAtADocument(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -95,8 +96,8 @@ func TestLookAtADocument(t *testing.T) {
 	}
 }
 
-// A text that would make the page too large is only downloaded; one that is not UTF-8
-// is shown.
+// A text that would make the page too large can only be downloaded. A text that is not
+// UTF-8 is shown.
 func TestTextsThatAreHardToShow(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -105,7 +106,7 @@ func TestTextsThatAreHardToShow(t *testing.T) {
 	at := c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{long}}, "pu-1"))
 	pat.Get(at).Says("78 kB").Hides("/show")
 	pat.Get(at + "/show").Is(http.StatusNotFound)
-	// It is shown whatever it was saved in, and handed out as it was saved.
+	// It is shown in any encoding, and downloaded unchanged.
 	for _, data := range []string{"Gr\xfc\xdfe aus der Praxis", "\xff\xfeG\x00r\x00\xfc\x00\xdf\x00e\x00 \x00a\x00u\x00s\x00 \x00d\x00e\x00r\x00 \x00P\x00r\x00a\x00x\x00i\x00s\x00", "Grüße aus der Praxis\x1a"} {
 		old := webtest.File{Name: "old.txt", Data: []byte(data)}
 		at = c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{old}}, "pu-1"))

@@ -120,7 +120,7 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 func inWords(a inbox.About) string {
 	var names []string
 	for _, name := range a.Others {
-		names = append(names, cmp.Or(name, "somebody whom you represent"))
+		names = append(names, cmp.Or(name, "a person you represent"))
 	}
 	switch {
 	case len(names) == 0:

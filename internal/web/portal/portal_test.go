@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// A clinic is a site on which Ada Brook sends.
+// A clinic is a site on which Ada Brook sends messages.
 type clinic struct {
 	*webtest.Site
 	t   *testing.T
@@ -36,14 +36,14 @@ func newClinic(t *testing.T) clinic {
 	return clinic{s, t, s.System.Staff(t, "Ada Brook", policy.SendPortalMessage)}
 }
 
-// message is what Ada sends.
+// message is a message that Ada sends.
 type message struct {
 	subject, body string
 	documents     []webtest.File
 	bcc           []string
 }
 
-// send sends a message, waits until those who get it are alerted, and gives its id.
+// send sends a message, waits until its recipients are alerted, and returns its id.
 func (c clinic) send(m message, to ...string) string {
 	c.t.Helper()
 	request := compose.Request{Subject: m.subject, Body: m.body, Recipients: directory.Selection{PortalUserIDs: to}, StaffBcc: m.bcc}
@@ -67,7 +67,7 @@ func (c clinic) send(m message, to ...string) string {
 	return sent.ID.String()
 }
 
-// document gives the address of a message's only document.
+// document returns the address of a message's only document.
 func (c clinic) document(message string) string {
 	c.t.Helper()
 	headers, err := c.Desk.Compose.Headers(c.t.Context(), []uuid.UUID{uuid.MustParse(message)})
@@ -77,7 +77,7 @@ func (c clinic) document(message string) string {
 	return "/portal/messages/" + message + "/documents/" + headers[uuid.MustParse(message)].Attachments[0].ID.String()
 }
 
-// recorded gives the types of all events that portal users caused.
+// recorded returns the types of all events that portal users caused.
 func (c clinic) recorded() (types []string) {
 	c.t.Helper()
 	c.Settle(c.t)
@@ -102,7 +102,8 @@ var (
 	notes     = webtest.File{Name: "notes.txt", Data: []byte("Wash <b>daily</b>.\nKeep dry.")}
 )
 
-// The inbox says in words what is new, from whom, when, and how many documents came.
+// The inbox shows in words which messages are new, their senders, times and numbers of
+// documents.
 func TestInbox(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -120,7 +121,7 @@ func TestInbox(t *testing.T) {
 	pat.Get("/portal?before=00000000-0000-0000-0000-000000000000").Is(http.StatusOK).Says("There are no older messages.")
 }
 
-// Twenty messages are a page; the rest is behind "Older messages".
+// A page has twenty messages; the rest is behind "Older messages".
 func TestInboxPages(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -134,8 +135,8 @@ func TestInboxPages(t *testing.T) {
 	pat.Get("/portal?before="+older).Says("Letter 00.", "Newest messages").Hides("Letter 01.", "Older messages")
 }
 
-// A message is read as it was written: line breaks and links are kept, and nothing
-// that looks like HTML is any.
+// A message is shown as it was written: line breaks and links are kept, and HTML is shown as
+// text.
 func TestReadAMessage(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -153,8 +154,8 @@ func TestReadAMessage(t *testing.T) {
 	}
 }
 
-// That it was opened is on the record before the message is shown: where it can't be,
-// nothing is shown.
+// A message is shown only after its opening is recorded. If it can't be recorded, nothing is
+// shown.
 func TestNothingIsShownThatIsNotOnTheRecord(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -170,7 +171,7 @@ func TestNothingIsShownThatIsNotOnTheRecord(t *testing.T) {
 	pat.Get("/portal/messages/" + id).Is(http.StatusOK).Says("Rest well.")
 }
 
-// What is somebody else's is not there, like what never was.
+// Another portal user's message is not found, like one that does not exist.
 func TestWhatIsNotMineIsNotThere(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -179,7 +180,7 @@ func TestWhatIsNotMineIsNotThere(t *testing.T) {
 	id := c.send(message{subject: "After your visit", body: "Rest.", documents: []webtest.File{notes}}, "pu-1")
 	for _, path := range []string{"/portal/messages/" + id, c.document(id), c.document(id) + "/show", c.document(id) + "/download", c.document(id) + "/picture",
 		"/portal/messages/" + uuid.NewString(), "/portal/messages/rubbish", "/portal/messages/" + id + "/documents/rubbish"} {
-		other.Get(path).Is(http.StatusNotFound).Says("There is no such message for you", "call the clinic").Hides("After your visit", "notes.txt", "Ada")
+		other.Get(path).Is(http.StatusNotFound).Says("We can’t find this message", "call the clinic").Hides("After your visit", "notes.txt", "Ada")
 	}
 	other.Get("/portal").Says("No messages yet.")
 	if got := c.recorded(); len(got) != 0 {
@@ -188,8 +189,8 @@ func TestWhatIsNotMineIsNotThere(t *testing.T) {
 	c.Nobody(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").Holds(`name="next" value="/portal/messages/` + id)
 }
 
-// A representative sees whose matter each message concerns, for as long as the link
-// lasts; and nobody is told of a matter that is only their own.
+// A representative sees which patient each message is about, as long as the link lasts. A
+// message about the reader alone names no one.
 func TestARepresentativeSeesWhoseMatterItIs(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -209,13 +210,13 @@ func TestARepresentativeSeesWhoseMatterItIs(t *testing.T) {
 	rep.Get("/portal").Says("About: Anna Schmitt").Hides("and you", "Your own")
 	rep.Get("/portal/messages/" + own).Is(http.StatusNotFound)
 	c.Exec(t, `UPDATE app.patients SET given_name = '', family_name = '' WHERE patient_id = 'pt-child'`)
-	rep.Get("/portal").Says("About: somebody whom you represent")
+	rep.Get("/portal").Says("About: a person you represent")
 	c.Exec(t, `UPDATE app.links SET valid_until = current_date - 1 WHERE relationship = 'representative'`)
 	rep.Get("/portal").Says("No messages yet.")
 	rep.Get("/portal/messages/"+both).Is(http.StatusNotFound).Hides("Anna", "Both of you")
 }
 
-// A message that was taken back, or erased, says so in the list and on its page.
+// The list and the page say so when a message was recalled or erased.
 func TestAMessageThatIsNoMore(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -251,7 +252,7 @@ func TestAMessageThatIsNoMore(t *testing.T) {
 	}
 }
 
-// Asking about a message opens nothing, and a page of another site can do nothing.
+// HEAD and prefetch requests open no message, and a page of another site can do nothing.
 func TestRequestsThatReadNothing(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)

@@ -20,15 +20,15 @@ type trouble struct {
 // never was and what an ended link led to are told alike.
 var troubles = map[string]trouble{
 	"/problems/message-recalled": {Heading: "This message was taken back",
-		Text: "The clinic took it back. You can’t read it any more. If you have a question, call the clinic."},
+		Text: "The clinic took it back. You can no longer read it. If you have a question, call the clinic."},
 	"/problems/message-erased": {Heading: "This message was erased",
-		Text: "The clinic erased it. You can’t read it any more. If you have a question, call the clinic."},
+		Text: "The clinic erased it. You can no longer read it. If you have a question, call the clinic."},
 	"/problems/content-missing": {Heading: "We can’t show this message",
 		Text: "Something went wrong on our side. The message was not erased. Call the clinic and say that the content of this message is missing."},
-	"/problems/not-found": {Heading: "There is no such message for you",
+	"/problems/not-found": {Heading: "We can’t find this message",
 		Text: "Look in your messages. If it is not there, call the clinic."},
 	"/problems/record-unavailable": {Heading: "We can’t open this right now", Again: "here",
-		Text: "Nothing is lost. Wait a minute. Then try again."},
+		Text: "Nothing is lost. Wait a minute, then try again."},
 }
 
 // errHead refuses HEAD: whoever gets a message opens it, on the record, which asking

@@ -94,7 +94,7 @@ func disclosurePlace(text string) (place query.DisclosurePlace, errs page.Errors
 	message, err1 := uuid.Parse(id)
 	n, err2 := strconv.ParseInt(no, 10, 32)
 	if err1 != nil || err2 != nil {
-		return place, page.Errors{{Message: "The address of this page is not complete. Start again from the newest"}}
+		return place, page.Errors{{Message: "The address of this page is not complete. Start again from the newest messages"}}
 	}
 	return query.DisclosurePlace{MessageID: message, PortalUserNo: int32(n)}, nil // #nosec G115 -- parsed as such
 }

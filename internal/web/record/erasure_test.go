@@ -15,7 +15,7 @@ import (
 
 const why = "It went to the wrong person."
 
-// Two administrators erase what a message said, and everybody's pages say so.
+// Two administrators erase the content of a message, and all pages say so.
 func TestTwoAdministratorsErase(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -24,7 +24,7 @@ func TestTwoAdministratorsErase(t *testing.T) {
 	wendy := c.Site.Staff(t, "Wendy Too", policy.SendPortalMessage, policy.ReadRecord)
 
 	ann.Get("/search?q=erasures").Holds(`href="/record/erasures"`)
-	ann.Get("/record/erasures").Is(http.StatusOK).Says("6 years", "Nobody has asked").Holds(`href="/record/erasures/new"`)
+	ann.Get("/record/erasures").Is(http.StatusOK).Says("6 years", "No erasures have been requested.").Holds(`href="/record/erasures/new"`)
 	ann.Get("/record/erasures/new?message=" + c.message).Is(http.StatusOK).Holds(c.message)
 	for _, wrong := range []struct{ message, reason, says string }{
 		{"x", why, "the id of a message"}, {uuid.NewString(), why, "no message with this id"},
@@ -33,37 +33,37 @@ func TestTwoAdministratorsErase(t *testing.T) {
 		ann.Post("/record/erasures", url.Values{"message": {wrong.message}, "reason": {wrong.reason}}).Is(http.StatusUnprocessableEntity).Says(wrong.says)
 	}
 	asked := ann.Post("/record/erasures", url.Values{"message": {c.message}, "reason": {why}}).Is(http.StatusOK).
-		Says("It is asked for", "Waits for a second person", why, "You asked for this")
+		Says("You requested the erasure", "Waiting for approval", why, "You requested this")
 	at := "/record/erasures/" + path.Base(asked.URL.Path)
 	ben.Post("/record/erasures", url.Values{"message": {c.message}, "reason": {"me too"}}).Is(http.StatusConflict).Says("asked for before")
 
-	// Who asked can't agree, nor who was made an administrator since, nor a reader.
-	asked.Hides("Agree, and erase")
+	// The requester, a newer administrator and a reader can't approve.
+	asked.Hides("Approve and erase")
 	ann.Post(at+"/approve", nil).Is(http.StatusForbidden).Says("let another administrator look at it")
 	c.Site.Staff(t, "Late Admin", policy.ManageStaff).Post(at+"/approve", nil).Is(http.StatusForbidden).Says("already when this was asked for")
 	c.reader.Get(at).Is(http.StatusOK).Says(why, "Ann Admin").Hides("<button class=\"govuk-button govuk-button--warning\"")
 	c.pat.Get("/portal/messages/" + c.message).Is(http.StatusOK).Says(secret)
 
 	ben.Get("/record/erasures").Says("Ann Admin", why)
-	ben.Get(at).Says("should be kept until", "There is no way back")
-	ben.Post(at+"/approve", nil).Is(http.StatusOK).Says("The content was erased", "Erased", "by Ben Admin", "before it had been kept for as long as it should")
+	ben.Get(at).Says("should be kept until", "You can’t undo this")
+	ben.Post(at+"/approve", nil).Is(http.StatusOK).Says("The content was erased", "Erased", "by Ben Admin", "before the end of its retention period")
 	ben.Post(at+"/approve", nil).Is(http.StatusConflict).Says("settled before")
 	ann.Post(at+"/withdraw", nil).Is(http.StatusConflict)
 
-	// Nobody reads it any more, and everybody is told.
+	// No one can read it now, and the pages say so.
 	c.pat.Get("/portal/messages/"+c.message).Is(http.StatusGone).Hides(secret, "call us", "biopsy.pdf")
 	c.pat.Get("/portal/messages/" + c.message + "/documents/" + c.plan.String() + "/download").Is(http.StatusGone)
 	c.pat.Get("/portal").Is(http.StatusOK).Hides(secret)
 	wendy.Get("/messages/"+c.message).Is(http.StatusOK).
-		Says("A message whose content was erased", "Ben Admin agreed to it, Ann Admin had asked for it", why).Hides(secret, "Ask for its content")
+		Says("Message with erased content", "Ann Admin requested the erasure and Ben Admin approved it", why).Hides(secret, "Request erasure of the content")
 	c.reader.Get("/messages?whose=everybody").Says("The content was erased").Hides(secret)
-	// Its events stand, and say what happened.
+	// Its events stay, and show the erasure.
 	c.reader.Get("/record/messages/"+c.message).Says("Message sent", "Message opened", "Erasure asked for", "Content erased", "before the retention had passed")
 	c.reader.Get("/record/erasures").Says("Erased", why)
 	c.holds(t)
 }
 
-// A request that is turned down is over, and erases nothing.
+// A declined request erases nothing.
 func TestAnErasureIsTurnedDown(t *testing.T) {
 	t.Parallel()
 	c := open(t)

@@ -35,7 +35,7 @@ type erasure struct {
 
 // Words are its state in words, and Colour goes with them.
 func (e erasure) Words() string {
-	return map[string]string{"requested": "Waits for a second person", "erased": "Erased", "withdrawn": "Withdrawn"}[e.Status]
+	return map[string]string{"requested": "Waiting for approval", "erased": "Erased", "withdrawn": "Withdrawn"}[e.Status]
 }
 
 // Colour is that of its tag.
@@ -139,7 +139,7 @@ func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) showAsking(w http.ResponseWriter, r *http.Request, a asking, errs page.Errors, status int) error {
 	a.Most = compose.MaxReason
-	return p.kit.Render(w, r, set, page.View{Template: "ask.html", Title: "Ask for an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
+	return p.kit.Render(w, r, set, page.View{Template: "ask.html", Title: "Request an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
 }
 
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
@@ -147,12 +147,12 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(a.Message)
 	var errs page.Errors
 	if err != nil {
-		errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, as it stands in its address"})
+		errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message. It is in the address of the message’s page"})
 	}
 	if invalid := new(compose.Invalid); errors.As(compose.CheckReason(a.Reason), &invalid) {
 		message := "The reason " + invalid.Faults[0].Message
 		if strings.TrimSpace(a.Reason) == "" {
-			message = "Enter why the content must go"
+			message = "Enter why the content must be erased"
 		}
 		errs = append(errs, page.Error{Field: "reason", Message: message})
 	}
@@ -168,11 +168,11 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "It is asked for. Nothing is erased until another administrator agrees.")
+	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "You requested the erasure. Nothing is erased until another administrator approves.")
 }
 
 func (p *Pages) approve(w http.ResponseWriter, r *http.Request) error {
-	return p.settle(w, r, "The content was erased. Nobody can read it any more.", func(id uuid.UUID) error {
+	return p.settle(w, r, "The content was erased. No one can read it any more.", func(id uuid.UUID) error {
 		_, err := p.kit.Kept.Approve(r.Context(), page.Subject(r), id)
 		return err
 	})

@@ -95,7 +95,7 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 	if f.Message != "" {
 		var err error
 		if c.MessageID, err = uuid.Parse(f.Message); err != nil {
-			wrong("message", "Enter the id of a message, as it stands in its address")
+			wrong("message", "Enter the id of a message. It is in the address of the message’s page")
 		}
 	}
 	if f.PortalUser != "" && !isID.MatchString(f.PortalUser) {
@@ -105,13 +105,13 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 		wrong("patient", "Enter an id as the directory has it")
 	}
 	if f.Actor != "" && !isActor.MatchString(f.Actor) {
-		wrong("actor", "Enter who it was as portal_user:ID, process:NAME or operator:NAME")
+		wrong("actor", "Enter an actor as portal_user:ID, process:NAME or operator:NAME")
 	}
 	if f.Actor != "" && f.Staff != "" {
-		wrong("actor", "Choose staff or enter somebody else, not both")
+		wrong("actor", "Choose a staff member or enter another actor, not both")
 	}
 	if f.Type != "" && !slices.ContainsFunc(types, func(t choice) bool { return t.Value == f.Type }) {
-		wrong("type", "Choose what happened from the list")
+		wrong("type", "Choose an event from the list")
 	}
 	c.PortalUserID, c.PatientID, c.Actor, c.Type = f.PortalUser, f.Patient, f.Actor, events.Type(f.Type)
 	c.OldestFirst = f.Oldest()

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// clinic is a site in which Wendy has written to Pat, who has opened it and saved its
+// clinic is a site in which Wendy has sent Pat a message; Pat has opened it and saved its
 // document.
 type clinic struct {
 	*webtest.Site
@@ -57,7 +57,7 @@ func open(t *testing.T) *clinic {
 	return c
 }
 
-// send sends a message and waits until everybody can read it and was alerted.
+// send sends a message and waits until all recipients can read it and were alerted.
 func (c *clinic) send(t *testing.T, r compose.Request) string {
 	t.Helper()
 	sent, err := c.Compose.Send(t.Context(), c.wendy, uuid.NewString(), r)
@@ -80,7 +80,7 @@ func (c *clinic) send(t *testing.T, r compose.Request) string {
 	}
 }
 
-// count counts the events of a type on the record.
+// count returns the number of events of a type.
 func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
 	t.Helper()
 	c.Settle(t)
@@ -90,7 +90,7 @@ func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
 	return n
 }
 
-// Who may not read the record is told so, and led nowhere.
+// Staff without the permission to read the record are refused, and see no link to it.
 func TestWhoMayNotReadTheRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -119,7 +119,8 @@ func TestWhoMayNotReadTheRecord(t *testing.T) {
 	}
 }
 
-// A reader finds events by what they are about, and never what a message says.
+// A reader finds events by their message and people, and never sees the content of a
+// message.
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -160,8 +161,8 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// Pages of a list follow one another, without a gap and without saying anything twice,
-// although each of them adds an event in front.
+// The pages of a list have no gap and no duplicate, although each page read adds an event at
+// the front.
 func TestPagesOfTheRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -173,7 +174,7 @@ func TestPagesOfTheRecord(t *testing.T) {
 	}
 }
 
-// follow reads a list of events from a page to its last.
+// follow reads a list of events from a page to the last.
 func (c *clinic) follow(t *testing.T, path string) {
 	t.Helper()
 	link := regexp.MustCompile(`href="/record/(\d+)"`)
@@ -205,7 +206,7 @@ func (c *clinic) follow(t *testing.T, path string) {
 	}
 }
 
-// An event is shown with all that stands on the record, and links to what it is about.
+// An event is shown with everything that is stored, and links to its message.
 func TestAnEventWhole(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -217,7 +218,7 @@ func TestAnEventWhole(t *testing.T) {
 	}
 }
 
-// The timeline of a message says what happened to it, in order, and leads back.
+// The timeline of a message lists its events in order, and links back.
 func TestTheTimelineOfAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -235,8 +236,8 @@ func TestTheTimelineOfAMessage(t *testing.T) {
 	c.reader.Get("/record/messages/x").Is(http.StatusNotFound)
 }
 
-// Who was sent what for a patient, and by which link at that moment: that it has ended
-// since changes nothing of what the record says.
+// Disclosures list the messages about a patient, their recipients, and the link at that
+// moment. A link that has ended since does not change them.
 func TestDisclosures(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -264,7 +265,7 @@ func TestDisclosures(t *testing.T) {
 	c.reader.Get("/record/patients/pt-pat?before=x").Is(http.StatusUnprocessableEntity)
 }
 
-// Reading the record is on it, once for each page; what shows nothing of it is not.
+// Reading the record is recorded, once for each page that shows events.
 func TestReadingIsOnTheRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -292,35 +293,35 @@ func TestReadingIsOnTheRecord(t *testing.T) {
 	}
 }
 
-// On top stands what is known to be whole, and a fault where there is one.
+// The top of the page shows the state of the record, including any fault.
 func TestTheStateOfTheRecord(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.Exec(t, `INSERT INTO app.record_check (ok, detail) VALUES (true, 'whole') ON CONFLICT (singleton) DO UPDATE SET ok = true, checked_at = now()`)
 	n := c.Settle(t)
-	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "whole when they were last held against their copy", "s ago")
+	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "matched the second copy at the last check", "s ago")
 	c.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'the stream is damaged: event 7 missing from the stream'`)
 	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").Holds("app-standing--broken")
 	c.sign(t, 7)
-	c.reader.Fragment("/record/state").Says("Proved up to event 7", "by the key clinic.example/record").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("Proved up to event 7", "with the key clinic.example/record").Holds("app-standing--broken")
 	c.Exec(t, `UPDATE app.record_check SET ok = true, detail = 'whole'`)
 	c.reader.Fragment("/record/state").Hides("app-standing--broken", "no recorder")
-	// Nobody checks, and nobody signs.
+	// No recorder checks or signs.
 	c.Exec(t, `UPDATE app.record_check SET checked_at = now() - interval '4 minutes'`)
-	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder checks them.").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder is checking them.").Holds("app-standing--broken")
 	c.Exec(t, `UPDATE app.record_check SET checked_at = now()`)
 	c.Exec(t, `UPDATE record.events SET time = now() - interval '5 minutes' WHERE seq = 8`)
-	c.reader.Fragment("/record/state").Says("waits for a signature, the first of it from 5 min ago: no recorder signs").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("Later events are waiting for a signature, the oldest from 5 min ago: no recorder is signing").Holds("app-standing--broken")
 	c.sign(t, n)
-	c.reader.Fragment("/record/state").Hides("no recorder signs", "app-standing--broken")
-	// What was signed is not what is here.
+	c.reader.Fragment("/record/state").Hides("no recorder is signing", "app-standing--broken")
+	// The signed events are not the present ones.
 	c.Exec(t, `UPDATE record.hashes SET hash = sha256('x')`)
-	c.reader.Fragment("/record/state").Says("They are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("These are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
 	c.Exec(t, `DELETE FROM app.checkpoint_keys`)
-	c.reader.Fragment("/record/state").Says("signed by no key that is known")
+	c.reader.Fragment("/record/state").Says("not signed with a known key")
 }
 
-// sign signs a checkpoint with a new key, which is known from then on.
+// sign signs a checkpoint with a new key, and makes the key known.
 func (c *clinic) sign(t *testing.T, size uint64) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "checkpoint.key")
@@ -343,7 +344,7 @@ func (c *clinic) sign(t *testing.T, size uint64) {
 	c.Exec(t, `INSERT INTO app.checkpoints (size, root, signed) VALUES ($1, decode(repeat('00', 32), 'hex'), $2)`, size, signed)
 }
 
-// holds demands that the tables are what the record says.
+// holds checks that a rebuild from the record gives the same tables.
 func (c *clinic) holds(t *testing.T) {
 	t.Helper()
 	c.Settle(t)

@@ -53,7 +53,7 @@ func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, root+"/"+made.ID.String(), "The plan was made.")
+	return p.kit.Redirect(w, r, root+"/"+made.ID.String(), "The plan was created.")
 }
 
 // inOrder are the fields in the order of the form.
@@ -78,7 +78,7 @@ func said(f replay.Fault) page.Error {
 	case strings.HasSuffix(f.Location, ".to"):
 		return page.Error{Field: "to", Message: "The end " + f.Message}
 	case f.Location == "body.reason":
-		return page.Error{Field: "why", Message: "Enter why the alerts are to be repeated, in 1 to " + page.Count(replay.MaxReason) + " characters"}
+		return page.Error{Field: "why", Message: "Enter why you are repeating the alerts, in 1 to " + page.Count(replay.MaxReason) + " characters"}
 	}
 	return page.Error{Field: "because", Message: "The reason " + f.Message}
 }
@@ -90,7 +90,7 @@ func (f form) filter() (filter replay.Filter, errs page.Errors) {
 	if f.Message != "" {
 		id, err := uuid.Parse(f.Message)
 		if err != nil {
-			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message, as it stands in the address of its page"})
+			errs = append(errs, page.Error{Field: "message", Message: "Enter the id of a message. It is in the address of the message’s page"})
 		} else {
 			filter.MessageID = &id
 		}
@@ -100,7 +100,7 @@ func (f form) filter() (filter replay.Filter, errs page.Errors) {
 	case "failed", "unknown":
 		filter.State = []events.AlertState{events.AlertState(f.State)}
 	default:
-		errs = append(errs, page.Error{Field: "state", Message: "Choose what became of the alert from the list"})
+		errs = append(errs, page.Error{Field: "state", Message: "Choose a state of the alert from the list"})
 	}
 	for _, one := range []struct {
 		field, text string
@@ -111,7 +111,7 @@ func (f form) filter() (filter replay.Filter, errs page.Errors) {
 		}
 		at, err := time.ParseInLocation("2006-01-02T15:04", one.text, time.Local)
 		if err != nil {
-			errs = append(errs, page.Error{Field: one.field, Message: "Enter a day and a time"})
+			errs = append(errs, page.Error{Field: one.field, Message: "Enter a date and a time"})
 			continue
 		}
 		*one.at = &at

@@ -154,7 +154,7 @@ func rateOf(r *http.Request) (rate int, wrong string) {
 	}
 	rate, err := strconv.Atoi(text)
 	if err != nil || rate < 1 || rate > replay.MostRate {
-		return 0, "Enter how many alerts go out a minute, from 1 to " + page.Count(replay.MostRate) + ", or nothing for no limit"
+		return 0, "Enter a number of alerts a minute from 1 to " + page.Count(replay.MostRate) + ", or leave this empty for no limit"
 	}
 	return rate, ""
 }

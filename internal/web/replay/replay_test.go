@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// blast sends a message to n portal users, of whom SendGrid refuses half, and gives
-// its id.
+// blast sends a message to n portal users, half of whom SendGrid refuses, and returns its
+// id.
 func blast(t *testing.T, s *webtest.Site, n int) string {
 	t.Helper()
 	for i := range n {
@@ -59,8 +59,8 @@ func blast(t *testing.T, s *webtest.Site, n int) string {
 	}
 }
 
-// Half of a blast failed. An operator plans a replay from what failed, looks it
-// through, starts it, and sees it done, without touching anything.
+// Half of the alerts of a message failed. An operator plans a replay of these, checks it,
+// starts it, and watches it finish on the page.
 func TestStoryHalfOfABlastFailed(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -73,12 +73,12 @@ func TestStoryHalfOfABlastFailed(t *testing.T) {
 	b.Click("Resend failed alerts")
 	b.At("/operations/replays/new?message=" + id)
 	b.AccessibleAnyhow()
-	b.Type("Why do you repeat them?", "Their provider was down")
+	b.Type("Why are you repeating these alerts?", "Their provider was down")
 	b.Click("Make the plan")
-	b.Sees("Nothing has gone out", "3 alerts would be repeated", "3: ", "Their provider was down", "Olga Operator")
+	b.Sees("Nothing has been sent yet", "3 alerts would be repeated", "3: ", "Their provider was down", "Olga Operator")
 	b.AccessibleAnyhow()
 	b.Click("Start the replay")
-	b.Sees("Done", "3 of 3 (100 %)", "It ended")
+	b.Sees("Done", "3 of 3 (100%)", "It ended")
 	b.SeesNot("Cancel the replay")
 	b.Accessible()
 	b.Open("/operations/replays")
@@ -87,8 +87,8 @@ func TestStoryHalfOfABlastFailed(t *testing.T) {
 	b.SeesNot("Resend failed alerts")
 }
 
-// What is wrong in a plan is said at its field, and nothing is planned. Who may not
-// replay finds no way in.
+// Errors in a plan are at their fields, and nothing is planned. Staff without the permission
+// can't open the pages.
 func TestWrongPlans(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -101,7 +101,7 @@ func TestWrongPlans(t *testing.T) {
 	} {
 		olga.Post("/operations/replays", typed).Is(http.StatusUnprocessableEntity).Holds(`href="#` + field + `"`)
 	}
-	// All faults are said at once, in the order of the fields.
+	// All errors are shown at once, in the order of the fields.
 	all := olga.Post("/operations/replays", url.Values{"message": {"17"}, "state": {"accepted"}, "because": {strings.Repeat("x", 501)}, "domain": {"a@b.test"},
 		"from": {"noon"}, "to": {"midnight"}, "why": {" "}}).Is(http.StatusUnprocessableEntity)
 	at := -1
@@ -122,8 +122,8 @@ func TestWrongPlans(t *testing.T) {
 	rae.Post("/operations/replays", url.Values{"why": {"x"}}).Is(http.StatusForbidden)
 }
 
-// Without scripts, a replay is steered by its buttons, and what comes too late is
-// said.
+// Without scripts, the buttons control a replay, and an action that is too late gives an
+// error.
 func TestAReplayIsSteered(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -141,14 +141,14 @@ func TestAReplayIsSteered(t *testing.T) {
 	do("start", "rate", "fast").Is(http.StatusUnprocessableEntity).Holds(`href="#rate"`, `value="fast"`)
 	do("pause").Is(http.StatusConflict).Says("the replay was not started yet")
 	do("start", "rate", "1").Is(http.StatusOK).Says("You started the replay.", "1 alert a minute")
-	do("pause").Is(http.StatusOK).Says("Paused", "Nothing more goes out")
+	do("pause").Is(http.StatusOK).Says("Paused", "Nothing more is sent")
 	do("resume").Is(http.StatusOK).Says("Going out")
-	do("cancel").Is(http.StatusOK).Says("Cancelled", "What had gone out stays so")
+	do("cancel").Is(http.StatusOK).Says("Cancelled", "Alerts that were already sent are not affected")
 	do("start").Is(http.StatusConflict).Says("the replay was cancelled: plan another")
 }
 
-// While alerting is paused, the page of a replay, the list and Operations say that it
-// is held, by which pause, and how many alerts that are; afterwards it goes out.
+// While alerting is paused, the replay's page, the list and Operations show which pause
+// holds the replay, and how many alerts. After the pause the alerts are sent.
 func TestAHeldReplaySaysSo(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

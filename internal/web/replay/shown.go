@@ -43,7 +43,7 @@ func (p *Pages) shownOf(r *http.Request, replays ...replay.Replay) ([]shown, err
 		case names[id] != "":
 			return names[id]
 		case kind == "process":
-			return "Postern by itself"
+			return "Postern, automatically"
 		}
 		return id + " at the command line"
 	}
@@ -128,10 +128,10 @@ func (f figure) Most() int { return max(f.Of, 1) }
 // Figures are the progress as numbers.
 func (s shown) Figures() []figure {
 	return []figure{
-		{"done", "Done", "Of the alerts of the plan", s.Done(), s.Count},
+		{"done", "Done", "Alerts in the plan", s.Done(), s.Count},
 		{"accepted", "Accepted", "The e-mail was accepted this time", s.Accepted, s.Count},
-		{"failed", "Failed", "It was refused again", s.Failed, s.Count},
-		{"skipped", "Skipped", "It was not due any more", s.Skipped, s.Count},
+		{"failed", "Failed", "The e-mail was refused again", s.Failed, s.Count},
+		{"skipped", "Skipped", "The alert was no longer due", s.Skipped, s.Count},
 		{"unknown", "Unknown", "The e-mail service never answered", s.Unknown, s.Count},
 		{"left-out", "Left out", "Not repeated: something had changed since the plan", s.LeftOut, s.Count},
 	}

@@ -11,14 +11,14 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// Pages, settings and portal users are found by their names, each under its heading,
-// as far as one may see them.
+// Pages, settings and portal users that the reader may see are found by name, each under its
+// heading.
 func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
 	administrator := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels, policy.ImportDirectory)
-	administrator.Get("/search").Is(http.StatusOK).Says("Type what you look for")
+	administrator.Get("/search").Is(http.StatusOK).Says("Type what you are looking for")
 	administrator.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 found", "Pages and settings", "Custom Labels").
 		Holds(`href="/administration/labels"`)
 	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").Holds(`href="/directory/portal-users/ada"`)
@@ -26,14 +26,14 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 
 	receptionist := s.Staff(t, "Rae Reception", policy.SendPortalMessage)
 	receptionist.Get("/search?q=custom+labels").Is(http.StatusOK).Says("Nothing found").Hides("/administration/labels")
-	// Who may write to somebody sees who that is.
+	// Staff who can send messages find portal users.
 	receptionist.Get("/search?q=ada").Is(http.StatusOK).Holds(`href="/directory/portal-users/ada"`)
 
 	s.Staff(t, "Nobody Special").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
 	s.Nobody(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
 }
 
-// Below the field there is the list alone, and nothing where nothing is typed.
+// The fragment below the field has only the list, and is empty for an empty query.
 func TestSearchBelowItsField(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -45,8 +45,8 @@ func TestSearchBelowItsField(t *testing.T) {
 	}
 }
 
-// Somebody who has no mouse comes to Global Search from anywhere, walks through what it
-// finds, and opens it.
+// With the keyboard alone, Global Search is focused from anywhere, its results are walked
+// through, and one is opened.
 func TestSearchByKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -95,7 +95,7 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b.Press("Enter")
 	b.Sees("Try fewer words")
 	if at := b.Path(); strings.Contains(at, "zebra") {
-		t.Errorf("what was searched for stands in the address %s", at)
+		t.Errorf("the search words are in the address %s", at)
 	}
 	b.AccessibleAnyhow()
 	b.Screenshot("search-nothing")

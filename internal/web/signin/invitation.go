@@ -35,7 +35,7 @@ func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email stri
 		Data: forgot{p.kit.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
-// ask looks at nothing but what was typed: see [letter.Office.Ask].
+// ask looks at nothing but what was typed: see [letter.Letters.Ask].
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	email, err := address.Clean(r.PostFormValue("email"))
 	refuse := func(err error, message string) error {
@@ -48,9 +48,9 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.As(err, &tooSoon):
-		return refuse(err, "A link was asked for at this address several times. Look for the e-mail, and try again "+inMinutes(tooSoon.After)+".")
+		return refuse(err, "You have asked for several links for this address. Look for the e-mail, or try again "+inMinutes(tooSoon.After)+".")
 	case errors.Is(err, letter.ErrBusy):
-		return refuse(err, "Too many people ask right now. Try again in a minute.")
+		return refuse(err, "Too many people are asking for a link right now. Try again in a minute.")
 	case errors.Is(err, letter.ErrOff):
 		return p.showForgotten(w, r, email, nil, nil)
 	case err != nil:
@@ -60,7 +60,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) asked(w http.ResponseWriter, r *http.Request) error {
-	return p.kit.Render(w, r, set, page.View{Template: "sent.html", Title: "Look in your e-mail"})
+	return p.kit.Render(w, r, set, page.View{Template: "sent.html", Title: "Check your e-mail"})
 }
 
 // invited is the page on which a password is chosen.
@@ -114,6 +114,6 @@ func (p *Pages) choose(w http.ResponseWriter, r *http.Request, token string, fau
 
 // spent answers for a link that opens nothing, whatever it never was or is no more.
 func (p *Pages) spent(w http.ResponseWriter, r *http.Request) error {
-	return p.kit.Render(w, r, set, page.View{Template: "spent.html", Title: "This link does not work any more", Status: http.StatusGone,
+	return p.kit.Render(w, r, set, page.View{Template: "spent.html", Title: "This link no longer works", Status: http.StatusGone,
 		Data: forgot{Open: p.kit.Letters.Open()}})
 }

@@ -17,7 +17,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// mails waits until the stand-in has caught n, and gives them oldest first.
+// mails waits until the stand-in has caught n mails, and returns them oldest first.
 func mails(t *testing.T, s *webtest.Site, n int) (all []sendgridfake.Mail) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -41,8 +41,8 @@ func invite(t *testing.T, s *webtest.Site, id string) error {
 
 const good = "a brook under the mill"
 
-// Staff send an invitation; its link, pasted by who has no script, says whose account
-// it is; a password is chosen by rules that are said in advance, and signs in.
+// Staff send an invitation. Its link, pasted without scripts, shows the account; the rules
+// for the password are shown; and the chosen password signs in.
 func TestAnInvitation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -69,7 +69,7 @@ func TestAnInvitation(t *testing.T) {
 	v.Get("/portal/invitation").Is(http.StatusOK).Says("Open your link", "paste it here")
 	v.Post("/portal/invitation", url.Values{"link": {""}}).Is(http.StatusUnprocessableEntity).Says("Paste the link from the e-mail.")
 	v.Post("/portal/invitation", url.Values{"link": {" " + link + "\n"}}).Is(http.StatusOK).
-		Says("Choose your password", "This is the account of Name of pu-1.", "It needs 10 characters or more").
+		Says("Choose your password", "This is the account of Name of pu-1.", "Use 10 characters or more").
 		Holds(`value="pu-1@example.org"`, "<title>Choose a password – Postern</title>")
 	v.Post("/portal/invitation", url.Values{"link": {token}, "password": {"short"}}).Is(http.StatusUnprocessableEntity).
 		Says("There is a problem", "Choose another password: it needs at least 10 characters.", "Name of pu-1").Holds(`value="` + token + `"`).Hides(`"short"`)
@@ -80,11 +80,11 @@ func TestAnInvitation(t *testing.T) {
 	}
 	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Is(http.StatusOK).Says("Your messages")
 	for _, form := range []url.Values{{"link": {token}}, {"link": {token}, "password": {"another long one"}}} {
-		s.Nobody(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link does not work any more", "Get a new link").Hides("Name of pu-1")
+		s.Nobody(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link no longer works", "Get a new link").Hides("Name of pu-1")
 	}
 }
 
-// Links that were never made, have expired or were replaced by a newer one.
+// Links that never existed, have expired or were replaced by a newer one don't work.
 func TestLinksThatOpenNothing(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -99,7 +99,7 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	gone := func(link string) {
 		t.Helper()
 		s.Nobody(t).Post("/portal/invitation", url.Values{"link": {link}}).Is(http.StatusGone).
-			Says("This link does not work any more", "the link in the newest one works").Hides("Name of pu-1")
+			Says("This link no longer works", "the link in the newest one works").Hides("Name of pu-1")
 	}
 	gone(replaced)
 	gone("rubbish")
@@ -108,17 +108,17 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	gone(newest)
 }
 
-// Whoever forgot their password asks for a link, and chooses a new one; the sessions
-// of before end.
+// A portal user who forgot their password requests a link and chooses a new password. Their
+// earlier sessions end.
 func TestForgottenPassword(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	before := s.PortalUser(t, "pu-1")
 	v := s.Nobody(t)
-	v.Get("/portal/sign-in").Says("I have no password, or forgot it").Holds(`href="/portal/forgotten"`)
+	v.Get("/portal/sign-in").Says("I have no password or forgot it").Holds(`href="/portal/forgotten"`)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Your e-mail address", "Send the e-mail")
 	v.Post("/portal/forgotten", url.Values{"email": {"pat"}}).Is(http.StatusUnprocessableEntity).Says("Type an e-mail address, like name@example.org.").Holds(`value="pat"`)
-	v.Post("/portal/forgotten", url.Values{"email": {" PU-1@Example.org "}}).Is(http.StatusOK).Says("Look in your e-mail", "Call the clinic")
+	v.Post("/portal/forgotten", url.Values{"email": {" PU-1@Example.org "}}).Is(http.StatusOK).Says("Check your e-mail", "Call the clinic")
 	mail := mails(t, s, 1)[0]
 	if mail.To != "pu-1@example.org" || mail.Letter.Subject != "Choose a new password for secure messages" {
 		t.Errorf("%s got %q", mail.To, mail.Letter.Subject)
@@ -130,8 +130,8 @@ func TestForgottenPassword(t *testing.T) {
 	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Says("Your messages")
 }
 
-// Families share an address: each account gets a letter of its own, all alike but for
-// the link, and each link opens its own account. Who is inactive gets none.
+// A family shares an e-mail address: each account gets its own letter. The letters differ
+// only in the link, and each link opens its own account. An inactive account gets none.
 func TestAFamilyThatSharesAnAddress(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -141,11 +141,11 @@ func TestAFamilyThatSharesAnAddress(t *testing.T) {
 	s.Exec(t, `UPDATE app.portal_users SET email = 'family@example.org'`)
 	s.Exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'gone'`)
 	v := s.Nobody(t)
-	v.Post("/portal/forgotten", url.Values{"email": {"family@example.org"}}).Says("Look in your e-mail")
+	v.Post("/portal/forgotten", url.Values{"email": {"family@example.org"}}).Says("Check your e-mail")
 	whose := map[string]bool{}
 	for _, mail := range mails(t, s, 2) {
 		if strings.Contains(mail.Letter.Text, "anna") || strings.Contains(mail.Letter.Text, "karl") {
-			t.Errorf("the letter names somebody: %s", mail.Letter.Text)
+			t.Errorf("the letter contains a name: %s", mail.Letter.Text)
 		}
 		page := v.Post("/portal/invitation", url.Values{"link": {linkIn.FindString(mail.Letter.Text)}}).Is(http.StatusOK).Text()
 		for _, id := range []string{"anna", "karl"} {
@@ -162,8 +162,8 @@ func TestAFamilyThatSharesAnAddress(t *testing.T) {
 	}
 }
 
-// Asking says the same of an address that somebody has and of one that nobody has, and
-// does the same for it: nothing is looked up before the answer. Here nobody could.
+// A request for a link gives the same answer for a known and for an unknown address, and does
+// the same work before it: no lookup. Here a lookup would block on a lock.
 func TestAskingTellsNothingOfAccounts(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -175,7 +175,7 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 	if _, err := locked.Exec(t.Context(), `LOCK TABLE app.portal_users, app.portal_accounts, app.portal_invitations IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
 	}
-	// Whoever waits for the lock waits in vain.
+	// A lookup would wait for the lock. After 30 seconds the test releases it and fails.
 	tooLong := time.AfterFunc(30*time.Second, func() {
 		t.Error("the answer waits for the tables of accounts")
 		_ = locked.Rollback(context.Background())
@@ -184,7 +184,7 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 	known := s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
 	unknown := s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"nobody@example.org"}}).Is(http.StatusOK)
 	if known.Body != unknown.Body || known.URL.String() != unknown.URL.String() {
-		t.Errorf("of somebody: %s %s\nof nobody: %s %s", known.URL, known.Text(), unknown.URL, unknown.Text())
+		t.Errorf("known address: %s %s\nunknown address: %s %s", known.URL, known.Text(), unknown.URL, unknown.Text())
 	}
 	if !tooLong.Stop() {
 		return
@@ -197,34 +197,34 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 	}
 }
 
-// Nobody fills a mailbox by asking: from the fifth time on one has to wait, whether
-// the address is anybody's or not.
+// Requests can't flood a mailbox: from the fifth on they have to wait, for known and unknown
+// addresses.
 func TestAskingOftenIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Nobody(t)
 	form := url.Values{"email": {"nobody@example.org"}}
 	for range 5 {
-		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Look in your e-mail")
+		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Check your e-mail")
 	}
-	v.Post("/portal/forgotten", form).Is(http.StatusTooManyRequests).Says("A link was asked for at this address several times.", "try again in a minute")
+	v.Post("/portal/forgotten", form).Is(http.StatusTooManyRequests).Says("You have asked for several links for this address.", "try again in a minute")
 }
 
-// What can't be handed over at once is tried again, with the same link.
+// A letter that can't be handed over at once is retried with the same link.
 func TestALetterIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "pu-1")
 	s.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable), sendgridfake.ResetBefore(), sendgridfake.ResetAfter())
 	s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
-	all := mails(t, s, 2) // the third was taken, but nobody learned of it
+	all := mails(t, s, 2) // the third was accepted, but its answer was lost
 	if all[0].Letter.Text != all[1].Letter.Text {
 		t.Error("the letter that came twice brings two links")
 	}
 	s.Nobody(t).Post("/portal/invitation", url.Values{"link": {linkIn.FindString(all[0].Letter.Text)}}).Is(http.StatusOK)
 }
 
-// Where no e-mail is sent, the pages say whom to ask instead.
+// Without an e-mail service, the pages say whom to ask instead.
 func TestWithoutLetters(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

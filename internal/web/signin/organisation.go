@@ -87,7 +87,7 @@ func (p *Pages) refused(w http.ResponseWriter, r *http.Request, err error) error
 	case !errors.Is(err, access.ErrUnknownAtOrganisation):
 		return err
 	}
-	p.kit.Log().WarnContext(r.Context(), "an organisation signed nobody in", "reason", refusal.Reason, "cause", cmp.Or(refusal.Unwrap(), err))
+	p.kit.Log().WarnContext(r.Context(), "a sign-in through the organisation failed", "reason", refusal.Reason, "cause", cmp.Or(refusal.Unwrap(), err))
 	return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: staff.heading, Scripts: scripts, Data: p.form(staff, r), Status: status,
 		Errors: page.Errors{{Field: "organisation", Message: page.Sentence(said)}}})
 }

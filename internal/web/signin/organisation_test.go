@@ -13,7 +13,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// withOrganisation is a clinic that has an identity provider of its own.
+// withOrganisation is a clinic with its own identity provider.
 func withOrganisation(t *testing.T, change ...func(*desk.Config)) (*webtest.Site, *oidctest.Issuer) {
 	t.Helper()
 	issuer := oidctest.New(t)
@@ -24,7 +24,7 @@ func withOrganisation(t *testing.T, change ...func(*desk.Config)) (*webtest.Site
 	return s, issuer
 }
 
-// signIns is what the record says of sign-ins, the last of n last.
+// signIns returns the last n recorded sign-ins, oldest first.
 func signIns(t *testing.T, s *webtest.Site, n int) string {
 	t.Helper()
 	s.Settle(t)
@@ -37,8 +37,8 @@ func signIns(t *testing.T, s *webtest.Site, n int) string {
 	return said
 }
 
-// Staff whom their organisation vouches for come in without a password of ours, and are
-// asked for no second factor of ours.
+// Staff who sign in through their organisation need neither a Postern password nor its second
+// factor.
 func TestSignInAtTheOrganisation(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t, func(c *desk.Config) { c.FactorRequired = true })
@@ -51,18 +51,18 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 		t.Errorf("signed in at %s", at)
 	}
 	v.Get("/messages").Is(http.StatusOK)
-	v.Get("/account").Says("You signed in at your organisation.")
+	v.Get("/account").Says("You signed in through your organisation")
 	if got, want := signIns(t, s, 1), "signed_in by staff:"+sam.ID; got != want {
 		t.Errorf("the record says %s, want %s", got, want)
 	}
-	// With the password the second factor of ours is due.
+	// A sign-in with the password needs the second factor.
 	w := s.Nobody(t)
-	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic asks everybody")
+	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic requires a second factor")
 	s.Nobody(t).Get("/portal/sign-in").Hides("organisation")
 }
 
-// Whom the organisation can't vouch for, or we don't know, is told what to do; each
-// failure is on the record.
+// A person whom the organisation refuses, or who is not staff here, is told what to do. Each
+// failure is recorded.
 func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
@@ -98,26 +98,26 @@ func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
 	}
 }
 
-// The way back is for the browser that went, once.
+// The answer of the organisation counts once, and only in the browser that started.
 func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	issuer.Email = s.NewStaff(t, "Sam Staff").Email
 	v := s.Nobody(t)
 	v.Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
-	// Somebody's answer in another's browser, which asked nothing, or something else.
+	// One browser's answer in another browser, which has no attempt, or another one.
 	answer := "/sign-in/organisation/back?" + issuer.Authorize(url.Values{"state": {"x"}}).Encode()
 	before := s.Keeps(t).Events
-	s.Nobody(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: begin again")
+	s.Nobody(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: start again")
 	if after := s.Keeps(t).Events; after != before {
-		t.Error("an answer that nobody asked for is on the record")
+		t.Error("an answer without an attempt was recorded")
 	}
 	v.Post("/sign-out", nil)
 	v.Get(answer).Is(http.StatusForbidden)
 	v.Get("/search").Says("Staff sign-in")
 }
 
-// While the organisation is away its button says so, and passwords work.
+// While the organisation is unavailable, its button gives an error, and passwords work.
 func TestTheOrganisationIsAway(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
@@ -129,7 +129,7 @@ func TestTheOrganisationIsAway(t *testing.T) {
 	v.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}, "next": {"/search"}}).Is(http.StatusOK).Says("Sam Staff")
 }
 
-// Where there is no organisation there is no button.
+// Without an organisation there is no button.
 func TestWithoutAnOrganisation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -139,7 +139,7 @@ func TestWithoutAnOrganisation(t *testing.T) {
 	}
 }
 
-// The same at a browser, whose policy lets it go there and come back.
+// The same in a browser: the content security policy allows the way there and back.
 func TestTheOrganisationInABrowser(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)

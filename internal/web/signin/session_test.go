@@ -8,7 +8,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// Two minutes before a session ends by itself it says so, and goes on if one wants.
+// A warning comes two minutes before a session times out, and the reader can stay signed in.
 func TestSessionWarningAndStaying(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -27,7 +27,7 @@ func TestSessionWarningAndStaying(t *testing.T) {
 	b.At("/search?q=labels")
 }
 
-// Whoever does not answer is signed out, once everything that was written is saved.
+// Without an answer to the warning, the page saves typed text and then signs out.
 func TestSessionEnds(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -47,7 +47,7 @@ func TestSessionEnds(t *testing.T) {
 	b.Sees("Staff sign-in")
 }
 
-// The end that nothing puts off is announced as well, once.
+// The end that can't be postponed is announced, too, once.
 func TestTheLastEndOfASession(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -55,19 +55,19 @@ func TestTheLastEndOfASession(t *testing.T) {
 	b.SignIn(s.NewStaff(t, "Sam Staff"))
 	b.SessionEndsForGoodIn(100)
 	b.Open("/search")
-	b.Sees("You are about to be signed out", "because you have been signed in for long")
-	b.Focuses("Go on until then")
+	b.Sees("You are about to be signed out", "because you have been signed in for a long time")
+	b.Focuses("Continue until then")
 	b.AccessibleAnyhow()
 	b.Screenshot("session-last")
 	b.Press("Enter")
 	b.SeesNot("You are about to be signed out")
-	// A window that comes to the front looks again.
+	// A window that becomes visible checks the time again.
 	if again := webtest.Evaluate[bool](b, `document.dispatchEvent(new Event('visibilitychange')), document.getElementById('session-warning').open`); again {
 		t.Error("it is announced again")
 	}
 }
 
-// A page that renews itself keeps nobody signed in.
+// A page that refreshes automatically does not prolong the session.
 func TestAPageThatIsLeftOpenKeepsNobodySignedIn(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -92,22 +92,22 @@ func TestAPageThatIsLeftOpenKeepsNobodySignedIn(t *testing.T) {
 	}
 }
 
-// Without scripts the page says until when one is signed in, and the sign-in says what
+// Without scripts, the page shows the end of the session, and the sign-in page explains what
 // happened.
 func TestTheEndOfASessionWithoutScripts(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Sam Staff")
-	v.Get("/search").Says("You are signed in until", "save what you write before")
-	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save what you write")
+	v.Get("/search").Says("You are signed in until", "save your work before then")
+	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save your work")
 	s.Nobody(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
 	s.Exec(t, `UPDATE app.sessions SET expires_at = now() - interval '1 second' WHERE realm = 'staff'`)
-	if page := v.Get("/search?q=x").Says("You were signed out.", "nothing is done for half an hour"); page.URL.Query().Get("next") != "/search?q=x" {
+	if page := v.Get("/search?q=x").Says("You were signed out.", "when you do nothing for 30 minutes"); page.URL.Query().Get("next") != "/search?q=x" {
 		t.Errorf("it leads on to %s", page.URL)
 	}
 }
 
-// Portal users are warned as well; Escape stays, as nobody means to leave by it.
+// Portal users are warned, too. Escape keeps them signed in.
 func TestSessionWarningInThePortal(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

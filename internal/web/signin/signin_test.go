@@ -13,7 +13,8 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// Staff who ask for a page are led to sign in, and from there to what they asked for.
+// Staff who open a page without a session are sent to the sign-in, and from there back to
+// that page.
 func TestStaffSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -38,7 +39,7 @@ func TestStaffSignInAndOut(t *testing.T) {
 	v.Get("/search").Says("Staff sign-in").Hides("Sam Staff", "You have signed out.")
 }
 
-// A portal user signs in at a door of their own, and is nobody at the other.
+// Portal users have their own sign-in page. Their session is not valid on the staff pages.
 func TestPortalUserSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -53,8 +54,8 @@ func TestPortalUserSignInAndOut(t *testing.T) {
 	v.Post("/portal/sign-out", nil).Is(http.StatusOK).Says("You have signed out.")
 }
 
-// A wrong password keeps the address and not the password, and says the same of an
-// address that there is and of one that there is not.
+// After a wrong password the form keeps the e-mail address and not the password. The error is
+// the same for known and unknown addresses.
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -71,7 +72,7 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-// A session that ended by itself is said to have, and that nothing was lost.
+// After a timeout, the sign-in page says so, and that nothing was lost.
 func TestExpiredSession(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -79,7 +80,7 @@ func TestExpiredSession(t *testing.T) {
 	s.Nobody(t).Get("/portal/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "Your messages are all still there.")
 }
 
-// A link to the sign-in leads to no other site afterwards.
+// The sign-in never redirects to another site.
 func TestSignInLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -89,7 +90,7 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Where it leads is looked at, and not gone to.
+		// The redirect is checked, and not followed.
 		client := http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		res, err := client.PostForm(s.Base+"/sign-in", url.Values{"email": {who.Email}, "password": {webtest.Password}, "next": {next}})
 		if err != nil {
@@ -102,7 +103,7 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 	}
 }
 
-// A page of another site can't sign anybody in or out.
+// A page of another site can't sign users in or out.
 func TestCrossOriginPostsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -126,7 +127,7 @@ func TestCrossOriginPostsAreRefused(t *testing.T) {
 	}
 }
 
-// The doors in a browser: wrong, right, out again, as everybody can use them.
+// The sign-in pages in a browser: wrong password, right password, sign-out; all accessible.
 func TestDoorsInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)

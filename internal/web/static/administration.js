@@ -1,5 +1,6 @@
-// Custom Labels shows how words read while they are typed, and an upload says how far
-// it is and refuses what is too large before it begins. Both work without this.
+// Custom Labels: shows an example that follows the typed words. Import: shows the
+// progress of an upload, and refuses files that are too large before it starts. Both
+// pages also work without this script.
 import { focusErrors } from './forms.js'
 import { sizeText } from './size.js'
 
@@ -8,8 +9,8 @@ const upload = document.querySelector('form[data-upload]')
 if (form) showHowItReads(form)
 if (upload) watchUpload(upload)
 
-// showHowItReads writes what stands in each field into the example, and fills a preset
-// in where the page would otherwise be asked for anew.
+// showHowItReads copies each field into the example. A preset fills in its words here;
+// without the script the server would send the page again.
 function showHowItReads (form) {
   const show = (field) => {
     for (const part of document.querySelectorAll(`[data-reads="${field.id}"]`)) part.textContent = field.value.trim() || '…'
@@ -28,37 +29,37 @@ function showHowItReads (form) {
   })
 }
 
-// watchUpload sends the files itself, so that it can say how much has gone. The answer
-// is the page that the form would have led to.
+// watchUpload sends the files by XMLHttpRequest, so that it can show the progress. The
+// answer is the page that the form would have opened.
 function watchUpload (form) {
   const files = form.querySelector('input[type=file]')
-  const said = form.querySelector('[data-upload-progress]')
+  const status = form.querySelector('[data-upload-progress]')
   const button = form.querySelector('button[type=submit]')
   const bar = form.querySelector('progress')
   const most = Number(form.dataset.uploadMost)
   const total = () => [...files.files].reduce((sum, file) => sum + file.size, 0)
-  const tooLarge = () => total() > most ? `The files have ${sizeText(total())} together, and at most ${sizeText(most)} can be uploaded.` : ''
+  const tooLarge = () => total() > most ? `The files are ${sizeText(total())} together. You can upload at most ${sizeText(most)}.` : ''
 
-  files.addEventListener('change', () => { said.textContent = tooLarge() || (files.files.length ? `${files.files.length === 1 ? '1 file' : files.files.length + ' files'}, ${sizeText(total())}.` : '') })
+  files.addEventListener('change', () => { status.textContent = tooLarge() || (files.files.length ? `${files.files.length === 1 ? '1 file' : files.files.length + ' files'}, ${sizeText(total())}.` : '') })
   form.addEventListener('submit', (event) => {
     if (!files.files.length) return
     event.preventDefault()
     if (tooLarge()) return
     const request = new XMLHttpRequest()
-    const keeping = setInterval(keepSession, 300_000)
+    const keeping = setInterval(keepSession, 300_000) // 5 minutes; the session ends after 30 without a request
     const ended = () => { clearInterval(keeping); button.disabled = false; bar.hidden = true }
     request.upload.addEventListener('progress', ({ loaded, total }) => {
       const percent = Math.floor(loaded * 100 / total)
       bar.value = percent
-      const text = percent < 100 ? `Uploading: ${percent - percent % 10} % has gone.` : 'Everything has gone. One moment.'
-      if (said.textContent !== text) said.textContent = text
+      const text = percent < 100 ? `Uploading: ${percent - percent % 10}% done.` : 'Upload complete. One moment.'
+      if (status.textContent !== text) status.textContent = text
     })
     request.addEventListener('load', () => {
       ended()
       if (request.status === 200) return location.assign(request.responseURL)
       showRefusal(new DOMParser().parseFromString(request.responseText, 'text/html'))
     })
-    request.addEventListener('error', () => { ended(); said.textContent = 'The upload broke off. Look at your connection, and try again.' })
+    request.addEventListener('error', () => { ended(); status.textContent = 'The upload was interrupted. Check your connection and try again.' })
     request.open('POST', form.action)
     request.send(new FormData(form))
     button.disabled = true
@@ -66,13 +67,13 @@ function watchUpload (form) {
   })
 }
 
-// keepSession goes on with the session of somebody who waits for a long upload.
+// keepSession prolongs the session during a long upload.
 async function keepSession () {
   const answer = await fetch(document.body.dataset.sessionKeep, { method: 'POST' }).catch(() => null)
   if (answer?.ok) document.dispatchEvent(new CustomEvent('postern:kept'))
 }
 
-// showRefusal puts the page that says what is wrong in the place of this one.
+// showRefusal replaces the content of this page with the page that lists the errors.
 function showRefusal (page) {
   document.title = page.title
   document.querySelector('main').replaceWith(page.querySelector('main'))

@@ -1,4 +1,4 @@
-// What the pages of staff do besides what they do without it.
+// The script of all staff pages. They also work without it.
 import { keepFocus } from './focus.js'
 import { focusErrors, sendOnce, countCharacters } from './forms.js'
 import { closeMenus } from './menus.js'

@@ -1,84 +1,86 @@
-// The page of a draft: what is typed saves itself, buttons act where one is, files are
-// uploaded as soon as they are chosen or dropped. Without this the same form, sent by
-// the same buttons, does the same.
+// The page of a draft: saves typed text automatically, posts buttons without leaving the
+// page, and uploads files as soon as they are chosen or dropped. Without the script, the
+// same form with the same buttons does the same.
 const form = document.getElementById('draft')
 const parts = (name) => form.querySelector(`[data-part="${name}"]`)
 const path = new URL(form.action).pathname
 
-// Requests go one after the other, so that each knows what the one before it saved.
+// Requests run one after the other, so that each sends the version that the one before
+// it has saved.
 let queue = Promise.resolve()
-let waiting = 0
-function inTurn (task) {
-  waiting++
-  const done = queue.then(task).finally(() => { waiting-- })
+let queued = 0
+function enqueue (task) {
+  queued++
+  const done = queue.then(task).finally(() => { queued-- })
   queue = done.catch(() => {})
   return done
 }
 
-// What is typed and not saved yet, since when, and what is to save it.
-let unsaved = 0
-let timer
-let leaving = false
+let unsavedSince = 0 // when the oldest unsaved input was typed, in ms; 0: everything is saved
+let timer // of the next automatic save
+let leaving = false // the reader leaves the page on purpose
 
 form.addEventListener('input', (event) => {
   if (event.target.type === 'search' || event.target.type === 'file') return
-  unsaved ||= Date.now()
-  saveIn(Date.now() - unsaved > 10_000 ? 0 : 1000)
+  unsavedSince ||= Date.now()
+  saveIn(Date.now() - unsavedSince > 10_000 ? 0 : 1000)
 })
 
 function saveIn (delay) {
   clearTimeout(timer)
-  timer = setTimeout(() => save().then(tellKept), delay)
+  timer = setTimeout(() => save().then(sessionKept), delay)
 }
 
-// tellKept says that the server was asked for something, which prolongs the session.
-function tellKept (saved) {
+// sessionKept tells other scripts that a request was answered, which prolongs the session.
+function sessionKept (saved) {
   if (saved) document.dispatchEvent(new CustomEvent('postern:kept'))
 }
 
-// save saves what was typed, if anything was. While another tab's version is in the
-// way, only its button saves.
+// save saves unsaved input. During a conflict with another tab's version, only the
+// conflict's own button saves.
 function save () {
   clearTimeout(timer)
-  return inTurn(() => unsaved && !parts('status').querySelector('.app-conflict') ? post() : null)
+  return enqueue(() => unsavedSince && !parts('status').querySelector('.app-conflict') ? post() : null)
 }
 
-// post sends the form, by a button or by itself, and shows what became of it.
+// post sends the form, for a button or as an automatic save, and shows the result. It
+// returns whether the draft was saved.
 async function post (button) {
-  const since = unsaved
+  const since = unsavedSince
   const data = new FormData(form)
-  if (button?.name) data.append(button.name, button.value) // it may be off the page by now
+  if (button?.name) data.append(button.name, button.value) // the button may no longer be on the page
   data.delete('file')
   if (!button) ['find-user', 'find-staff'].forEach((name) => data.delete(name))
   const body = new URLSearchParams(data)
-  unsaved = 0
+  unsavedSince = 0
   let answer
   try {
     answer = await fetch(form.action, { method: 'POST', body, headers: { 'HX-Request': 'true' }, keepalive: `${body}`.length < 60_000 })
   } catch {
-    return failed(since, 'Not saved: there is no connection. What you typed is still here, and is saved as soon as there is one.')
+    return failed(since, 'Not saved: there is no connection. What you typed is still here. It will be saved when the connection is back.')
   }
   if (await show(answer.status, answer.headers.get('HX-Redirect'), await answer.text(), data)) return true
-  unsaved ||= since
+  unsavedSince ||= since
   return false
 }
 
-// While the mouse or a finger is down the page stays as it is: a button that is replaced
-// between press and release is not clicked. A release outside of the window is not told.
+// While the mouse button or a finger is down, the page does not change: if a button is
+// replaced between press and release, browsers report no click. They report no release
+// outside the window, so the wait has a limit.
 const longestPress = 2000 // ms
 let released = Promise.resolve()
 form.addEventListener('pointerdown', () => {
   released = new Promise((resolve) => {
     setTimeout(resolve, longestPress)
-    for (const end of ['pointerup', 'pointercancel']) window.addEventListener(end, () => setTimeout(resolve), { once: true }) // the click comes first
+    for (const end of ['pointerup', 'pointercancel']) window.addEventListener(end, () => setTimeout(resolve), { once: true }) // after the click event
   })
 })
 
-// show puts the parts of the page that an answer to data brings in place, and says
-// whether it was saved.
+// show replaces the parts of the page that the answer to data contains, and returns
+// whether the draft was saved.
 async function show (status, redirect, html, data = new FormData()) {
   if (redirect) {
-    return failed(Date.now(), 'Not saved: you have been signed out. What you typed is still here. ', '/sign-in', 'Sign in in another tab', ', then come back and press Save draft.')
+    return failed(Date.now(), 'Not saved: you were signed out. What you typed is still here. ', '/sign-in', 'Sign in in another tab', ', then come back and press Save draft.')
   }
   if (!html.includes('data-part=')) {
     return failed(Date.now(), `Not saved. ${html.trim().slice(0, 300)}`, '', '', '', status >= 500)
@@ -88,60 +90,64 @@ async function show (status, redirect, html, data = new FormData()) {
   await released
   for (const part of fresh.content.querySelectorAll('[data-part]')) {
     const old = parts(part.dataset.part)
-    if (part.dataset.part.startsWith('found-') && data.get(old.dataset.asks) !== form.elements[old.dataset.asks].value) continue // found by other words than are there now
-    // What is the same is left alone: it is not read aloud again.
+    if (part.dataset.part.startsWith('found-') && data.get(old.dataset.asks) !== form.elements[old.dataset.asks].value) continue // results of an outdated query
+    // Unchanged parts stay, so that screen readers don't read them again.
     if (old && old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes)
   }
   showCounts()
-  const wrong = fresh.content.querySelector('[data-errors]')
-  if (wrong && status !== 409) parts('status').append(wrong)
+  const errors = fresh.content.querySelector('[data-errors]')
+  if (errors && status !== 409) parts('status').append(errors)
   if (status === 409) return false
   if (location.pathname !== path) history.replaceState(null, '', path)
   form.querySelector('[data-saved]')?.removeAttribute('hidden')
   return true
 }
 
+// failed shows why the draft was not saved. It schedules a retry unless the reader has to
+// act first: by the link, if there is one, or if again is false. It returns false.
 function failed (since, text, href, link, rest, again = true) {
-  unsaved ||= since || Date.now()
-  const said = document.createElement('p')
-  said.className = 'govuk-error-message'
-  said.append(text)
+  unsavedSince ||= since || Date.now()
+  const message = document.createElement('p')
+  message.className = 'govuk-error-message'
+  message.append(text)
   if (href) {
     const a = Object.assign(document.createElement('a'), { href, target: '_blank', rel: 'noopener', className: 'govuk-link', textContent: link })
-    said.append(a, rest)
+    message.append(a, rest)
   } else if (again) saveIn(10_000)
-  if (parts('status').textContent !== said.textContent) parts('status').replaceChildren(said)
+  if (parts('status').textContent !== message.textContent) parts('status').replaceChildren(message)
   return false
 }
 
-// A button acts, and the keyboard stays where it was, or comes to what is next to it.
+// act posts the form for a button. If the button disappears, the focus moves to the one
+// next to it.
 async function act (button) {
   const part = button?.closest('[data-part]')
   const place = part ? [...part.querySelectorAll('button')].indexOf(button) : -1
-  const what = button?.textContent.replace('×', '').trim()
+  const label = button?.textContent.replace('×', '').trim()
   if (button?.hasAttribute('data-overwrites')) clearTimeout(timer)
-  const saved = await inTurn(() => post(button))
-  tellKept(saved)
+  const saved = await enqueue(() => post(button))
+  sessionKept(saved)
   if (!part || part.dataset.part === 'status') return
-  if (saved) say(what.replace(/^Add\b/, 'Added').replace(/^Remove\b/, 'Removed'))
-  if (document.activeElement !== document.body) return // its place is still there, or its owner has gone on to another
+  if (saved) announce(label.replace(/^Add\b/, 'Added').replace(/^Remove\b/, 'Removed'))
+  if (document.activeElement !== document.body) return // the button is still there, or the reader has moved the focus
   const left = part.querySelectorAll('button')
   const next = left[Math.min(place, left.length - 1)] ?? document.getElementById(part.dataset.asks) ?? part.closest('[tabindex="-1"]')
   next.focus()
 }
 
-const heard = document.createElement('div')
-heard.className = 'govuk-visually-hidden'
-heard.setAttribute('role', 'status')
-form.append(heard)
-function say (text) { heard.textContent = text }
+const announcements = document.createElement('div')
+announcements.className = 'govuk-visually-hidden'
+announcements.setAttribute('role', 'status')
+form.append(announcements)
+// announce has screen readers read text aloud.
+function announce (text) { announcements.textContent = text }
 
 form.addEventListener('submit', async (event) => {
   const button = event.submitter
   if (button?.hasAttribute('data-leaves')) {
-    if (!waiting) { leaving = true; return }
+    if (!queued) { leaving = true; return }
     event.preventDefault()
-    say('Waiting until everything is uploaded and saved.')
+    announce('Waiting until everything is uploaded and saved.')
     await queue
     return form.requestSubmit(button)
   }
@@ -155,14 +161,14 @@ form.addEventListener('keydown', (event) => {
   if (chip && (event.key === 'Delete' || event.key === 'Backspace')) { event.preventDefault(); chip.click() }
 })
 
-// The session may be about to end; the page may be left; the connection may be back.
+// Save before the session ends, when the page is hidden, and when the connection is back.
 document.addEventListener('postern:saving', (event) => event.detail.waitFor(save()))
 document.addEventListener('visibilitychange', () => { if (document.hidden) save() })
 window.addEventListener('online', save)
 window.addEventListener('pageshow', () => { leaving = false })
-window.addEventListener('beforeunload', (event) => { if ((unsaved || waiting) && !leaving) event.preventDefault() })
+window.addEventListener('beforeunload', (event) => { if ((unsavedSince || queued) && !leaving) event.preventDefault() })
 
-// The groups are counted when one first looks at them.
+// The groups are counted when the reader first opens the list.
 const counts = new Map()
 const adding = document.getElementById('add-recipients')
 adding.addEventListener('toggle', count)
@@ -187,15 +193,15 @@ function showCounts () {
   }
 }
 
-// The date and time are asked for from those who want one.
+// The fields for date and time show only for “Send at a date and time”.
 const later = document.getElementById('when-later')
 const sendAt = document.getElementById('send-at')
 const choose = () => { sendAt.hidden = !later.checked }
 form.querySelector('[data-when]').addEventListener('change', choose)
 choose()
 
-// Files: each has a line of its own until it is in the list of documents, or for as
-// long as one must read why it is not.
+// Files: each has its own line until it is in the list of documents. If it is refused, the
+// line with the reason stays until the reader dismisses it.
 const field = document.getElementById('file')
 const drop = form.querySelector('[data-drop]')
 const uploads = form.querySelector('[data-uploads]')
@@ -210,7 +216,7 @@ field.addEventListener('change', () => {
 const withFiles = (event) => event.dataTransfer?.types.includes('Files')
 window.addEventListener('dragover', (event) => {
   if (!withFiles(event)) return
-  event.preventDefault() // missed, it would open in place of the page
+  event.preventDefault() // else the browser opens a file that is dropped beside the field
   drop.classList.toggle('app-drop--over', drop.contains(event.target))
 })
 window.addEventListener('dragleave', (event) => { if (!event.relatedTarget) drop.classList.remove('app-drop--over') })
@@ -230,12 +236,13 @@ function add (file) {
   if (why) return refuse(row, file, `“${file.name}” was not added: ${why}.`)
   const bar = Object.assign(document.createElement('progress'), { className: 'app-bar', max: 100, value: 0 })
   bar.setAttribute('aria-label', `Upload of ${file.name}`)
-  const said = Object.assign(document.createElement('span'), { className: 'app-file__state', textContent: 'Waiting for the one before' })
-  row.replaceChildren(name(file), bar, said)
-  inTurn(() => upload(file, row, bar, said))
+  const state = Object.assign(document.createElement('span'), { className: 'app-file__state', textContent: 'Waiting for other uploads' })
+  row.replaceChildren(name(file), bar, state)
+  enqueue(() => upload(file, row, bar, state))
 }
 
-// refusal says why a file need not be sent at all. The server looks again, and closer.
+// refusal returns why a file can't be attached, '' if the browser sees no reason. The
+// server checks again, more closely.
 function refusal (file) {
   if (file.size > Number(form.dataset.mostSize)) return `it is larger than ${form.dataset.most}. Choose a smaller file, or split it`
   if (file.size === 0) return 'it is empty'
@@ -247,7 +254,7 @@ function name (file) {
   return Object.assign(document.createElement('span'), { className: 'app-file__name', dir: 'auto', textContent: file.name })
 }
 
-function upload (file, row, bar, said) {
+function upload (file, row, bar, state) {
   return new Promise((resolve) => {
     const data = new FormData()
     for (const one of ['version', 'page']) data.append(one, form.elements[one].value)
@@ -256,10 +263,10 @@ function upload (file, row, bar, said) {
     const request = new XMLHttpRequest()
     request.upload.onprogress = ({ loaded, total }) => {
       bar.value = Math.floor(loaded / total * 100)
-      said.textContent = loaded < total ? `${bar.value} % uploaded` : 'Being checked'
+      state.textContent = loaded < total ? `${bar.value}% uploaded` : 'Being checked'
     }
     request.onerror = () => {
-      refuse(row, file, `“${file.name}” did not arrive: there is no connection.`)
+      refuse(row, file, `“${file.name}” was not added: there is no connection. Add it again when the connection is back.`)
       resolve()
     }
     request.onload = async () => {
@@ -271,8 +278,8 @@ function upload (file, row, bar, said) {
       else {
         row.remove()
         uploads.hidden = !uploads.children.length
-        say(`${file.name} is added.`)
-        tellKept(kept)
+        announce(`${file.name} was added.`)
+        sessionKept(kept)
       }
       resolve()
     }
@@ -282,8 +289,9 @@ function upload (file, row, bar, said) {
   })
 }
 
+// refuse shows in the file's line why the file was not added.
 function refuse (row, file, text) {
-  const said = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', dir: 'auto', textContent: text })
+  const message = Object.assign(document.createElement('span'), { className: 'app-file__name govuk-error-message', dir: 'auto', textContent: text })
   const dismiss = Object.assign(document.createElement('button'), { type: 'button', className: 'app-link-button', textContent: 'Dismiss' })
   dismiss.append(Object.assign(document.createElement('span'), { className: 'govuk-visually-hidden', textContent: ` ${file.name}` }))
   dismiss.addEventListener('click', () => {
@@ -291,5 +299,5 @@ function refuse (row, file, text) {
     uploads.hidden = !uploads.children.length
     field.focus()
   })
-  row.replaceChildren(said, dismiss)
+  row.replaceChildren(message, dismiss)
 }

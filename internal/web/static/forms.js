@@ -1,7 +1,6 @@
-// Forms: errors are come to first, nothing is sent twice, and a limit is counted down.
+// Forms: the focus on errors, no double submit, and a count of the characters left.
 
-// focusErrors brings the reader to the summary of what is wrong, and from each line of
-// it to the field, its label in sight.
+// focusErrors focuses the error summary. Its links focus the field and scroll to the label.
 export function focusErrors () {
   const summary = document.querySelector('.govuk-error-summary')
   if (!summary) return
@@ -18,8 +17,8 @@ export function focusErrors () {
   })
 }
 
-// sendOnce lets an impatient second press of the same form go nowhere, until the page
-// is come back to or it is clear that nothing happened.
+// sendOnce ignores a second submit of the same form within 5 seconds, unless the reader
+// has come back to the page in between.
 export function sendOnce () {
   const sent = new Set()
   document.addEventListener('submit', (event) => {
@@ -31,25 +30,25 @@ export function sendOnce () {
   window.addEventListener('pageshow', () => sent.clear())
 }
 
-// countCharacters says below a field of .govuk-character-count how much may still be
-// written: at once to the eye, and to the ear when the writer rests.
+// countCharacters shows below a field of .govuk-character-count how many characters are
+// left. Screen readers read the number after a pause in typing.
 export function countCharacters () {
   for (const part of document.querySelectorAll('.govuk-character-count[data-maxlength]')) {
     const field = part.querySelector('textarea, input')
-    const said = part.querySelector('.govuk-character-count__message')
-    if (!field || !said) continue
-    const heard = document.createElement('div')
-    heard.className = 'govuk-visually-hidden'
-    heard.setAttribute('aria-live', 'polite')
-    said.after(heard)
-    let rest
+    const message = part.querySelector('.govuk-character-count__message')
+    if (!field || !message) continue
+    const spoken = document.createElement('div')
+    spoken.className = 'govuk-visually-hidden'
+    spoken.setAttribute('aria-live', 'polite')
+    message.after(spoken)
+    let timer
     const count = () => {
       const left = Number(part.dataset.maxlength) - field.value.length
       const text = `${Math.abs(left).toLocaleString('en')} ${Math.abs(left) === 1 ? 'character' : 'characters'} ${left < 0 ? 'too many' : 'left'}`
-      said.textContent = text
-      said.classList.toggle('govuk-error-message', left < 0)
-      clearTimeout(rest)
-      rest = setTimeout(() => { heard.textContent = text }, 1000)
+      message.textContent = text
+      message.classList.toggle('govuk-error-message', left < 0)
+      clearTimeout(timer)
+      timer = setTimeout(() => { spoken.textContent = text }, 1000)
     }
     field.addEventListener('input', count)
     if (field.value) count()

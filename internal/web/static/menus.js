@@ -1,5 +1,5 @@
-// closeMenus closes a menu that is left: by Escape, by a click elsewhere, by going on.
-// Opening it is the browser's own: a menu is a <details>.
+// closeMenus closes a menu on Escape, on a click elsewhere, and when the focus leaves it.
+// The browser opens it: a menu is a <details>.
 export function closeMenus () {
   const menus = [...document.querySelectorAll('details.app-menu')]
   for (const menu of menus) {

@@ -1,5 +1,5 @@
-// What the pages of portal users do besides what they do without it. It is little, as
-// a slow phone has to read it.
+// The script of all portal pages. They also work without it. It is small, because slow
+// phones load it.
 import { focusErrors, sendOnce } from './forms.js'
 import { watchSession } from './session.js'
 

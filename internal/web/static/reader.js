@@ -1,5 +1,5 @@
-// What is pleasant on the pages of a reader, and no page needs: printing by a button,
-// a password that can be looked at, and a link from an e-mail that opens by itself.
+// Extras that no page needs: a Print button, a Show button for passwords, and a link from
+// an e-mail that opens without a click.
 
 for (const button of document.querySelectorAll('[data-print]')) {
   button.hidden = false
@@ -16,12 +16,12 @@ for (const button of document.querySelectorAll('[data-show-password]')) {
   show(false)
   button.hidden = false
   button.addEventListener('click', () => show(field.type === 'password'))
-  // Password managers know a password by its type.
+  // Password managers recognise a password by its type.
   field.form.addEventListener('submit', () => show(false))
 }
 
-// The token of a link stands in its fragment, which no browser sends: it is taken out
-// of the address, and so out of the history, before it goes into the form.
+// The token of a link is in the fragment, which browsers never send. It is moved into the
+// form and removed from the address, and so from the browser's history.
 const form = document.querySelector('form[data-link-in-fragment]')
 if (form && location.hash.length > 1) {
   form.elements.namedItem('link').value = location.hash.slice(1)

@@ -1,6 +1,6 @@
-// searchByKeyboard makes Global Search a thing of the keyboard: / comes to it from
-// anywhere, the arrows walk through what was found, Enter opens it, Escape closes it.
-// What was found is a list of links, so that nothing else has to be known to use it.
+// searchByKeyboard adds keys to Global Search: / focuses it from anywhere, the arrow keys
+// move through the results, Enter opens one, Escape closes the list. The results are a
+// list of links, so they also work without these keys.
 export function searchByKeyboard () {
   const search = document.querySelector('header .app-search')
   if (!search) return
@@ -36,7 +36,8 @@ export function searchByKeyboard () {
     }
   })
 
-  // What was found is said, and an answer that comes after its question is gone is not shown.
+  // The number of results is read aloud. Results that arrive after the reader has emptied
+  // or left the field are not shown.
   results.addEventListener('htmx:beforeSwap', (event) => {
     if (!field.value.trim() || !search.contains(document.activeElement)) event.detail.shouldSwap = false
   })

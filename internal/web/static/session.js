@@ -1,37 +1,38 @@
-// watchSession says two minutes before that one is about to be signed out, and at the
-// end does it. The server ends the session all the same; this only never lets it come
-// as a surprise.
+// watchSession warns the reader two minutes before the session ends, and signs out at
+// the end. The server ends the session in any case; this script makes sure that the
+// reader knows before.
 //
-// Other scripts take part by events on document: they send postern:kept when they asked
-// the server for something, which prolongs the session; and they hear postern:saving
-// when it may be about to end, and give what they do then to event.detail.waitFor.
+// Other scripts take part by events on document. They send postern:kept after a request
+// that prolongs the session. They receive postern:saving when the session may be about
+// to end, and pass the promise of their save to event.detail.waitFor.
 export function watchSession () {
   const { sessionExpiresIn, sessionMost, sessionWarn, sessionKeep, sessionOver } = document.body.dataset
   const dialog = document.getElementById('session-warning')
   if (!sessionExpiresIn || !dialog) return
   const whole = Number(sessionExpiresIn) * 1000
   const warning = Number(sessionWarn) * 1000
-  const enough = 3000 // to save and to sign out
-  const last = Date.now() + Number(sessionMost) * 1000 // whatever one does till then
+  const saveTimeout = 3000 // ms to save and to sign out
+  const last = Date.now() + Number(sessionMost) * 1000 // the session can't be prolonged beyond this
   const remaining = dialog.querySelector('[data-session-remaining]')
   const stay = dialog.querySelector('[data-session-stay]')
-  const tabs = new BroadcastChannel(sessionKeep) // the others have the same session
+  const tabs = new BroadcastChannel(sessionKeep) // other tabs have the same session
   let end, timer
-  let toTheLast = false // told that nothing prolongs it, and went on
+  let finalWarningRead = false // the reader knows that the session can't be prolonged
 
-  const prolong = (left, tell = true) => {
+  const prolong = (left, broadcast = true) => {
     end = Math.min(Date.now() + left, last)
-    if (tell) tabs.postMessage(left)
+    if (broadcast) tabs.postMessage(left)
     if (dialog.open) dialog.close()
-    look()
+    check()
   }
 
-  const look = () => {
+  // check warns or signs out, depending on the time left, and schedules the next check.
+  const check = () => {
     clearTimeout(timer)
     const left = end - Date.now()
-    if (left <= enough) return over()
-    if (left <= warning && !toTheLast) warn(left)
-    timer = setTimeout(look, left > warning ? left - warning : Math.min(1000, left - enough))
+    if (left <= saveTimeout) return endSession()
+    if (left <= warning && !finalWarningRead) warn(left)
+    timer = setTimeout(check, left > warning ? left - warning : Math.min(1000, left - saveTimeout))
   }
 
   const warn = (left) => {
@@ -40,21 +41,21 @@ export function watchSession () {
       dialog.showModal()
     }
     const final = end === last
-    stay.textContent = final ? 'Go on until then' : 'Stay signed in'
-    const text = `You will be signed out in ${words(left)}${final ? ', because you have been signed in for long. Sign in again then' : ''}.`
+    stay.textContent = final ? 'Continue until then' : 'Stay signed in'
+    const text = `You will be signed out in ${timeText(left)}${final ? ', because you have been signed in for a long time. Then sign in again' : ''}.`
     if (remaining.textContent !== text) remaining.textContent = text
   }
 
-  const over = async () => {
+  const endSession = async () => {
     tabs.close()
-    await Promise.race([save(), new Promise((resolve) => setTimeout(resolve, enough))])
+    await Promise.race([save(), new Promise((resolve) => setTimeout(resolve, saveTimeout))])
     await signOut().catch(() => {})
     location.assign(sessionOver)
   }
 
   const keep = async () => {
     if (end === last) {
-      toTheLast = true
+      finalWarningRead = true
       return dialog.close()
     }
     const answer = await fetch(sessionKeep, { method: 'POST' }).catch(() => null)
@@ -65,18 +66,18 @@ export function watchSession () {
   stay.addEventListener('click', keep)
   dialog.addEventListener('cancel', (event) => { event.preventDefault(); keep() })
   document.addEventListener('postern:kept', () => prolong(whole))
-  document.addEventListener('htmx:afterRequest', (event) => { // one that somebody caused, and no clock
+  document.addEventListener('htmx:afterRequest', (event) => { // only a request that the reader caused; a timer's does not prolong the session
     if (event.detail.successful && event.detail.requestConfig.triggeringEvent) prolong(whole)
   })
-  document.addEventListener('htmx:configRequest', (event) => { // the server does not count a clock's either
+  document.addEventListener('htmx:configRequest', (event) => { // tells the server that a timer caused the request
     if (!event.detail.triggeringEvent) event.detail.headers['Postern-Unattended'] = 'true'
   })
-  document.addEventListener('visibilitychange', look) // a machine that slept missed the timer
+  document.addEventListener('visibilitychange', check) // timers don't run while the machine sleeps
   tabs.addEventListener('message', (event) => prolong(event.data, false))
   prolong(whole)
 }
 
-// save lets everybody save what they have, and waits for them.
+// save asks all scripts to save, and waits for them.
 function save () {
   const saving = []
   document.dispatchEvent(new CustomEvent('postern:saving', { detail: { waitFor: (promise) => saving.push(promise) } }))
@@ -87,8 +88,9 @@ function signOut () {
   return fetch(document.querySelector('[data-sign-out]').action, { method: 'POST', redirect: 'manual' })
 }
 
-// words changes seldom, as it is read aloud at each change.
-function words (left) {
+// timeText is the time left, in words. It changes rarely, because screen readers read each
+// change aloud.
+function timeText (left) {
   const seconds = Math.ceil(left / 1000)
   if (seconds > 60) return `${Math.ceil(seconds / 60)} minutes`
   const rough = [60, 30, 20, 10].filter((step) => step >= seconds).pop()

@@ -1,4 +1,4 @@
-// sizeText writes a size in bytes as package size does on the server: "812 bytes",
+// sizeText returns a size in bytes as text, like package size on the server: "812 bytes",
 // "34 kB", "1.2 MB", "70 GB".
 export function sizeText (bytes) {
   if (bytes === 1) return '1 byte'

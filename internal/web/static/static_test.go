@@ -18,8 +18,8 @@ func get(path string, header ...string) *http.Response {
 	return w.Result()
 }
 
-// A file is kept for good under the name that pages give it, and asked for again under
-// its plain one, by which scripts import one another.
+// A file is cached forever under the name with its hash, which pages use, and revalidated
+// under its plain name, which scripts import.
 func TestFilesAreKept(t *testing.T) {
 	for path, want := range map[string]string{
 		URL("app.css"):          "public, max-age=31536000, immutable",
@@ -45,11 +45,11 @@ func TestFilesAreZippedWhereAskedFor(t *testing.T) {
 		t.Errorf("encoding %q", e)
 	}
 	if e := get("/static/app.css").Header.Get("Content-Encoding"); e != "" {
-		t.Errorf("encoding %q, which nobody asked for", e)
+		t.Errorf("encoding %q, which was not requested", e)
 	}
 }
 
-// What others wrote stands beside its licence.
+// Every third-party file has its licence beside it.
 func TestEveryVendoredFileHasItsLicence(t *testing.T) {
 	for name := range all {
 		if stem, script := strings.CutSuffix(name, ".min.js"); script {
@@ -63,8 +63,8 @@ func TestEveryVendoredFileHasItsLicence(t *testing.T) {
 	}
 }
 
-// Pages ask nobody but us for anything, wear no typeface that has to be loaded, and
-// nobody else's name.
+// The style sheet loads nothing from other sites, needs no web font, and contains no other
+// organisation's name.
 func TestStyleIsOurOwn(t *testing.T) {
 	css := string(all["app.css"].plain)
 	for _, url := range regexp.MustCompile(`url\([^)]*\)`).FindAllString(css, -1) {
@@ -79,8 +79,7 @@ func TestStyleIsOurOwn(t *testing.T) {
 	}
 }
 
-// The style and the scripts that every page of staff has come over the line with much
-// room left for the page within 150 kB.
+// The style sheet and the scripts of staff pages leave most of the 150 kB for the page.
 func TestTheyAreSmall(t *testing.T) {
 	var sum int
 	for _, name := range []string{"app.css", "vendor/htmx.min.js", "app.js", "forms.js", "menus.js", "search.js", "session.js", "icon.svg"} {

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// page serves one page under the policy of ours.
+// page serves one page under our content security policy.
 func page(t *testing.T, body string, files map[string]string) *webtest.Site {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +40,7 @@ func page(t *testing.T, body string, files map[string]string) *webtest.Site {
 	return &webtest.Site{Base: server.URL}
 }
 
-// spy hears what a test is failed with, and lets it go on.
+// spy records the failures of a test, and lets the test continue.
 type spy struct {
 	testing.TB
 	said []string
@@ -49,7 +49,7 @@ type spy struct {
 func (s *spy) Helper()                   {}
 func (s *spy) Errorf(f string, a ...any) { s.said = append(s.said, fmt.Sprintf(f, a...)) }
 
-// What is wrong with a page is found, and what is right is not.
+// Accessible finds the faults of a page, and reports nothing for a correct page.
 func TestAccessibleFindsAPlantedFault(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ body, style, finds string }{
@@ -73,7 +73,7 @@ func TestAccessibleFindsAPlantedFault(t *testing.T) {
 	}
 }
 
-// Fields, links and keys are found by their words.
+// Fields, links and keys are found by their text.
 func TestBrowserDoesWhatPeopleDo(t *testing.T) {
 	t.Parallel()
 	s := page(t, `
@@ -105,7 +105,7 @@ document.addEventListener('keydown', (e) => { if (e.key === 'Escape') said.textC
 	b.Accessible()
 }
 
-// Nobody looks at the console of a test's browser: what is said there fails the test.
+// Errors in the browser's console fail the test.
 func TestConsoleErrorsAndPolicyViolationsAreFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ body, script, fault string }{

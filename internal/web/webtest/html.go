@@ -76,7 +76,7 @@ func (c *checker) open(t html.Token) {
 		case a.Key == "style" || strings.HasPrefix(a.Key, "on") && !strings.HasPrefix(a.Key, "one"):
 			c.fault("<%s> has %s, which the policy of the pages refuses", t.Data, a.Key)
 		case strings.Contains(a.Val, "ZgotmplZ"):
-			c.fault("<%s> has in %s what the template refused", t.Data, a.Key)
+			c.fault("<%s> has a value in %s that the template refused", t.Data, a.Key)
 		}
 	}
 	if _, alt := seen["alt"]; t.Data == "img" && !alt {
@@ -101,21 +101,21 @@ func (c *checker) place(name string, attributes map[string]string) {
 	}
 	parent := c.stack[len(c.stack)-1]
 	if slices.Contains(blocks, name) && slices.Contains(inlines, parent) && (parent != "a" && parent != "summary") {
-		c.fault("<%s> stands in <%s>", name, parent)
+		c.fault("<%s> is inside <%s>", name, parent)
 	}
 	if parent == "ul" || parent == "ol" {
 		if name != "li" && name != "template" {
-			c.fault("<%s> stands in <%s>", name, parent)
+			c.fault("<%s> is inside <%s>", name, parent)
 		}
 	}
 	if name == "li" && parent != "ul" && parent != "ol" {
-		c.fault("<li> stands in <%s>", parent)
+		c.fault("<li> is inside <%s>", parent)
 	}
 	if name == "form" && slices.Contains(c.stack, "form") {
-		c.fault("<form> stands in <form>")
+		c.fault("<form> is inside <form>")
 	}
 	if slices.Contains(interactive, name) && attributes["type"] != "hidden" && (slices.Contains(c.stack, "a") || slices.Contains(c.stack, "button")) {
-		c.fault("<%s> stands in a link or a button", name)
+		c.fault("<%s> is inside a link or a button", name)
 	}
 }
 

@@ -1,5 +1,5 @@
-// What a Browser asks of a page. It is evaluated within the page at every question,
-// and leaves nothing there.
+// The queries that a Browser runs in a page. The script is evaluated in the page for each
+// query, and leaves nothing there.
 
 const words = (text) => (text ?? '').replace(/\s+/g, ' ').trim()
 const top = () => [...document.querySelectorAll('dialog[open]')].filter((d) => d.matches(':modal')).pop() ?? document
@@ -15,13 +15,13 @@ function among (candidates, what) {
     seen.find((e) => names(e).some((n) => n.includes(what)))
 }
 
-// pressable finds what can be clicked.
+// pressable finds an element that can be clicked.
 function pressable (what) {
   if (isSelector(what)) return [...top().querySelectorAll(what)].find(shown)
   return among([...top().querySelectorAll('a[href], button, summary, input[type=submit], [role=button], [role=option], [role=tab], [role=menuitem], label')], what)
 }
 
-// field finds what can be typed into or chosen from.
+// field finds a form field.
 function field (what) {
   if (isSelector(what)) return top().querySelector(what)
   const label = among([...top().querySelectorAll('label')].filter((l) => l.control), what)
@@ -30,7 +30,7 @@ function field (what) {
     [...top().querySelectorAll('input, textarea, select, [contenteditable]')].find((e) => names(e)[0] === what)
 }
 
-// spot is where to click a thing. It is hit only where nothing lies above it.
+// spot is the point at which to click an element. covered names an element that lies above it.
 function spot (what) {
   const e = pressable(what)
   if (!e) return null
@@ -44,7 +44,7 @@ function spot (what) {
   return { x, y, covered: own ? '' : (hit?.outerHTML ?? 'the edge of the window').slice(0, 200) }
 }
 
-// focus makes a field ready to be typed into: what is in it is selected.
+// focus focuses a field and selects its text, so that typing replaces it.
 function focus (what) {
   const e = field(what)
   if (!e) return ''
@@ -54,7 +54,7 @@ function focus (what) {
   return document.activeElement === e ? e.type || e.tagName.toLowerCase() : ''
 }
 
-// set gives a field a value that a keyboard can't type the same everywhere.
+// set sets the value of a field that can't be typed the same way in every locale.
 function set (what, value) {
   const e = field(what)
   if (!e) return false
@@ -71,7 +71,7 @@ function set (what, value) {
 
 const value = (what) => { const e = field(what); return e ? (['checkbox', 'radio'].includes(e.type) ? String(e.checked) : e.value) : null }
 
-// text is what is read on the page, hidden words for screen readers included.
+// text is the text of the page, including text that only screen readers read.
 const text = () => words(top() === document ? document.body.innerText : top().innerText)
 const sees = (what) => text().toLowerCase().includes(words(what).toLowerCase())
 const count = (selector) => [...document.querySelectorAll(selector)].filter(shown).length
@@ -79,7 +79,7 @@ const at = () => location.pathname + location.search
 const html = () => document.documentElement.outerHTML
 const turn = () => new Promise((resolve) => setTimeout(() => resolve(true), 10))
 
-// focused says what the keyboard is at: a word that names it.
+// focused is the name of the focused element.
 function focused () {
   const e = document.activeElement
   if (!e || e === document.body) return ''
@@ -87,7 +87,7 @@ function focused () {
 }
 const isFocused = (what) => { const e = document.activeElement; return Boolean(e) && (isSelector(what) ? e.matches(what) : e === field(what) || e === pressable(what)) }
 
-// sideways says what is wider than the window, which nobody should have to scroll to.
+// sideways names an element that is wider than the window and makes the page scroll sideways.
 function sideways () {
   const root = document.documentElement
   if (root.scrollWidth <= root.clientWidth) return ''
@@ -95,8 +95,8 @@ function sideways () {
   return `${root.scrollWidth} of ${root.clientWidth} px: ${(wide?.outerHTML ?? '').slice(0, 200)}`
 }
 
-// axeFinds gives what axe-core finds wrong, a line each: of everything, of colours
-// alone, or of all but colours.
+// axeFinds returns the violations that axe-core finds, one line each. part is "colours",
+// "all but colours", or anything else for all rules.
 async function axeFinds (part) {
   const found = await window.axe.run(document, {
     runOnly: part === 'colours'

@@ -1,5 +1,6 @@
 // Package oidctest is an identity provider for tests: discovery, keys, a token
-// endpoint that holds to PKCE, and somebody who signs in there at once.
+// endpoint that checks PKCE, and an authorization endpoint that signs the person in at
+// once.
 package oidctest
 
 import (
@@ -25,11 +26,12 @@ const (
 	ClientSecret = "a secret between the two" // #nosec G101 -- of a test
 )
 
-// Issuer answers as an identity provider does. Its fields say whom it vouches for, and
-// how it errs.
+// Issuer answers as an identity provider does. Its fields set the person who signs in,
+// and the errors in its tokens.
 type Issuer struct {
 	URL string
-	// Email is of whoever signs in; Verified that the issuer vouches for it.
+	// Email is the address of the person who signs in. Verified means that the issuer
+	// has verified it.
 	Email    string
 	Verified bool
 	// Spoil changes the claims of a token before it is signed.
@@ -41,10 +43,10 @@ type Issuer struct {
 	key, other *rsa.PrivateKey
 	server     *httptest.Server
 	mu         sync.Mutex
-	codes      map[string]url.Values // what was asked for; one that was used has none
+	codes      map[string]url.Values // the authorization request of each unused code
 }
 
-// New starts an issuer that ends with the test.
+// New starts an issuer that stops at the end of the test.
 func New(t testing.TB) *Issuer {
 	t.Helper()
 	i := &Issuer{Verified: true, Now: time.Now, codes: map[string]url.Values{}}
@@ -71,7 +73,7 @@ func New(t testing.TB) *Issuer {
 	return i
 }
 
-// Leave has the issuer answer nothing any more.
+// Leave stops the issuer: it answers no further requests.
 func (i *Issuer) Leave() { i.server.Close() }
 
 func answer(w http.ResponseWriter, status int, body any) {
@@ -80,7 +82,8 @@ func answer(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// Authorize is what the issuer leads back with whoever came to an address of its.
+// Authorize signs the person in and returns the query with which the issuer redirects
+// back. asked is the query of the authorization request.
 func (i *Issuer) Authorize(asked url.Values) url.Values {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -89,7 +92,7 @@ func (i *Issuer) Authorize(asked url.Values) url.Values {
 	return url.Values{"code": {code}, "state": {asked.Get("state")}, "iss": {i.URL}}
 }
 
-// authorize signs everybody in who comes.
+// authorize signs in every browser that comes with a well-formed request.
 func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if q.Get("client_id") != ClientID || q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("nonce") == "" {
