@@ -65,8 +65,8 @@ func imports(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err erro
 	return last, nil
 }
 
-// said formats warnings as text.
-func said(warnings []WrongLine) string {
+// warningText formats warnings as text.
+func warningText(warnings []WrongLine) string {
 	var lines []string
 	for _, w := range warnings {
 		lines = append(lines, w.String())
@@ -144,7 +144,7 @@ type story struct {
 	refused  string // a text in the error of the last import, if that is refused
 }
 
-func tell(t *testing.T, stories []story) {
+func runStories(t *testing.T, stories []story) {
 	t.Helper()
 	pool, forget := resettable(t)
 	for _, s := range stories {
@@ -170,7 +170,7 @@ func tell(t *testing.T, stories []story) {
 				wrong = wrong || !strings.HasPrefix(last.Warnings[i].String(), want[i])
 			}
 			if wrong || last.WarningCount != len(want) {
-				t.Errorf("the warnings are\n%s\nand should begin\n%s", said(last.Warnings), s.warnings)
+				t.Errorf("the warnings are\n%s\nand should begin\n%s", warningText(last.Warnings), s.warnings)
 			}
 		})
 	}
@@ -190,7 +190,7 @@ func TestFilesAreRecognizedByTheirContent(t *testing.T) {
 		return strings.ReplaceAll(strings.ReplaceAll(text, "{", "{\n"), ",", ",\n  ")
 	}
 	bundle := `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.ReplaceAll(strings.TrimSpace(three), "\n", `},{"resource":`) + `}]}`
-	tell(t, []story{
+	runStories(t, []story{
 		{"client file names", []fs.FS{dirOf(t, "fhir-client-file-names")}, "active:; discharged: cf1 cfr; all: cf1 cfr", "", ""},
 		{"one file of several types", []fs.FS{folder("export.ndjson", three)}, wanted, "", ""},
 		{"no extension", []fs.FS{folder("1", three)}, wanted, "", ""},
@@ -248,7 +248,7 @@ func TestIncrementalExports(t *testing.T) {
 		"RelatedPerson.ndjson", res("R", "r", of("p")),
 		"EpisodeOfCare.ndjson", lines(res("E", "e1", of("p"), status("finished")), res("E", "e2", of("p"), status("active")), res("E", "e3", of("q"), status("finished"))))
 	named := `"name":[{"text":"New Name"}]`
-	tell(t, []story{
+	runStories(t, []story{
 		{"the complete export", []fs.FS{full}, "active: p r; discharged: off q; all: off p q r", "", ""},
 		{"a Patient without its episodes", []fs.FS{full, folder("a", lines(res("P", "p", named), res("P", "q", named)))}, "active: p r; discharged: off q; all: off p q r", "", ""},
 		{"an episode alone", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
@@ -317,7 +317,7 @@ func TestCorrections(t *testing.T) {
 	gone := func(url, when string) string {
 		return `{"request":{"method":"DELETE","url":"` + url + `"},"response":{"lastModified":"` + when + `"}}`
 	}
-	tell(t, []story{
+	runStories(t, []story{
 		{"two patients", []fs.FS{two}, before, "", ""},
 		{"a RelatedPerson that moved", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after")}, "active: rm1 rm2 rmr; discharged:; all: rm1 rm2 rmr", "", ""},
 		{"its old patient is discharged", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after"), folder("a", lines(res("P", "rm2", `"active":false`)))}, "active: rm1; discharged: rm2 rmr; all: rm1 rm2 rmr", "", ""},
@@ -359,7 +359,7 @@ func TestCorrections(t *testing.T) {
 		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: appears with different content at a:1 too", ""},
 
 		{"a Patient deleted", []fs.FS{two, folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"and made anew", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
+		{"a Patient deleted and created again", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
 		{"a RelatedPerson deleted", []fs.FS{two, folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
 		{"an episode deleted", []fs.FS{two, folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
 		{"resources that never existed", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
@@ -446,7 +446,7 @@ func TestDeathAndNames(t *testing.T) {
 	const absent = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}`
 	const living, dead = "active: p; discharged:; all: p", "active:; discharged:; all:"
 	of := func(members string) []fs.FS { return []fs.FS{folder("a", res("P", "p", members))} }
-	tell(t, []story{
+	runStories(t, []story{
 		{"a date of death that is not known", []fs.FS{dirOf(t, "fhir-deceased-date-unknown")}, dead, "", ""},
 		{"a date and an extension", of(`"deceasedDateTime":"2020","_deceasedDateTime":` + absent), dead, "", ""},
 		{"deceased, at a date not known", of(`"deceasedBoolean":true,"_deceasedDateTime":` + absent), dead, "", ""},
@@ -560,12 +560,12 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 	}
 	for i, w := range wantWarnings {
 		if i >= len(s.Warnings) || !strings.HasPrefix(s.Warnings[i].String(), w) {
-			t.Errorf("the warnings are\n%s\nand should begin\n%s", said(s.Warnings), strings.Join(wantWarnings, "\n"))
+			t.Errorf("the warnings are\n%s\nand should begin\n%s", warningText(s.Warnings), strings.Join(wantWarnings, "\n"))
 			break
 		}
 	}
-	if s.WarningCount != len(wantWarnings) || strings.Contains(said(s.Warnings), "nonsense") {
-		t.Errorf("%d warnings:\n%s", s.WarningCount, said(s.Warnings))
+	if s.WarningCount != len(wantWarnings) || strings.Contains(warningText(s.Warnings), "nonsense") {
+		t.Errorf("%d warnings:\n%s", s.WarningCount, warningText(s.Warnings))
 	}
 	got := map[string]string{}
 	rows, err := pool.Query(t.Context(), `SELECT portal_user_id, email FROM app.portal_users`)

@@ -28,7 +28,7 @@ func collector(t *testing.T, content []byte) sink {
 			}
 		}
 	}
-	said := func(f fault) {
+	addFault := func(f fault) {
 		check(f.place, nil, f.field)
 		if f.reason == "" {
 			t.Fatal("a fault without a reason")
@@ -69,7 +69,7 @@ func collector(t *testing.T, content []byte) sink {
 			check(r.place, []string{r.id}, string(r.kind))
 			return nil
 		},
-		fault: said, warn: said,
+		fault: addFault, warn: addFault,
 	}
 }
 

@@ -394,7 +394,7 @@ func TestAnIdleImportLosesItsLock(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
 	patients := func(id string) []File { return csvFiles("patients.csv", patientsHeader+id+",A,B,,active,false\n") }
-	stands, goesOn := make(chan struct{}), make(chan struct{})
+	idle, resume := make(chan struct{}), make(chan struct{})
 	woken := make(chan error)
 	go func() {
 		_, err := ImportCSV(t.Context(), pool, patients("first"), Options{InTx: func(ctx context.Context, tx pgx.Tx, _ Summary) error {
@@ -406,17 +406,17 @@ func TestAnIdleImportLosesItsLock(t *testing.T) {
 			if err == nil { // shorter, so that the test does not wait as long
 				_, err = tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = '50ms'`)
 			}
-			close(stands)
-			<-goesOn
+			close(idle)
+			<-resume
 			return err
 		}})
 		woken <- err
 	}()
-	<-stands
+	<-idle
 	if _, err := ImportCSV(t.Context(), pool, patients("second"), Options{}); err != nil {
 		t.Error(err)
 	}
-	close(goesOn)
+	close(resume)
 	if err := <-woken; err == nil || !strings.Contains(err.Error(), "which also happens if this process hangs") {
 		t.Errorf("the first import returned %v", err)
 	}

@@ -33,15 +33,15 @@ func TestAnExportInPartsHasTheSameResult(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		said := []string{audiences(t, pool)}
+		lines := []string{audiences(t, pool)}
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {
 				t.Fatal(err)
 			}
-			said = append(said, line)
+			lines = append(lines, line)
 		}
-		return strings.Join(said, "\n")
+		return strings.Join(lines, "\n")
 	}
 	for seed := range uint64(6) {
 		// Many small clinics, each with its own W, are imported at once: an import costs the

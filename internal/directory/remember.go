@@ -122,33 +122,33 @@ func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacement
 func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
 	// Unchanged rows must not be written, which ON CONFLICT would do.
 	for _, merge := range []string{`
-		WITH said AS MATERIALIZED (
+		WITH incoming AS MATERIALIZED (
 		    SELECT v.id, s.status = 'active' AS active, v.deleted
 		    FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) WHERE v.kind = 'patient'
 		), changed AS (
-		    UPDATE app.fhir_patients f SET active = coalesce(said.active, f.active), deleted = said.deleted
-		    FROM said
-		    WHERE f.patient_id = said.id AND (f.active, f.deleted) IS DISTINCT FROM (coalesce(said.active, f.active), said.deleted)
+		    UPDATE app.fhir_patients f SET active = coalesce(incoming.active, f.active), deleted = incoming.deleted
+		    FROM incoming
+		    WHERE f.patient_id = incoming.id AND (f.active, f.deleted) IS DISTINCT FROM (coalesce(incoming.active, f.active), incoming.deleted)
 		    RETURNING 1
 		), new AS (
 		    INSERT INTO app.fhir_patients (patient_id, active, deleted, status_before)
-		    SELECT said.id, said.active, said.deleted, p.status FROM said LEFT JOIN app.patients p ON p.patient_id = said.id
-		    WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = said.id) ORDER BY said.id
+		    SELECT incoming.id, incoming.active, incoming.deleted, p.status FROM incoming LEFT JOIN app.patients p ON p.patient_id = incoming.id
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = incoming.id) ORDER BY incoming.id
 		    RETURNING 1
 		)
 		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`, `
-		WITH said AS MATERIALIZED (
+		WITH incoming AS MATERIALIZED (
 		    SELECT v.id, s.patient_id, coalesce(s.state, 'void') AS state
 		    FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry) WHERE v.kind = 'episode'
 		), changed AS (
-		    UPDATE app.fhir_episodes f SET patient_id = said.patient_id, state = said.state
-		    FROM said
-		    WHERE f.episode_id = said.id AND (f.patient_id, f.state) IS DISTINCT FROM (said.patient_id, said.state)
+		    UPDATE app.fhir_episodes f SET patient_id = incoming.patient_id, state = incoming.state
+		    FROM incoming
+		    WHERE f.episode_id = incoming.id AND (f.patient_id, f.state) IS DISTINCT FROM (incoming.patient_id, incoming.state)
 		    RETURNING 1
 		), new AS (
 		    INSERT INTO app.fhir_episodes (episode_id, patient_id, state)
-		    SELECT id, patient_id, state FROM said
-		    WHERE NOT EXISTS (SELECT FROM app.fhir_episodes f WHERE f.episode_id = said.id) ORDER BY id
+		    SELECT id, patient_id, state FROM incoming
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_episodes f WHERE f.episode_id = incoming.id) ORDER BY id
 		    RETURNING 1
 		)
 		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`,
@@ -160,20 +160,20 @@ func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
 		m.changes.New += new
 		m.changes.Changed += changed
 	}
-	said, err := tx.Exec(ctx, `
+	removed, err := tx.Exec(ctx, `
 		DELETE FROM app.fhir_replacements f USING staged_versions v
 		WHERE v.kind = 'patient' AND v.id = f.said_by AND NOT EXISTS (SELECT FROM staged_replacements s
 		    WHERE (s.said_by, s.replaced, s.successor) = (f.said_by, f.replaced, f.successor))`)
 	if err != nil {
 		return fmt.Errorf("remembering replacements of patients: %w", err)
 	}
-	more, err := tx.Exec(ctx, `
+	added, err := tx.Exec(ctx, `
 		INSERT INTO app.fhir_replacements (said_by, replaced, successor)
 		SELECT DISTINCT said_by, replaced, successor FROM staged_replacements ON CONFLICT DO NOTHING`)
 	if err != nil {
 		return fmt.Errorf("remembering replacements of patients: %w", err)
 	}
-	m.claimsChanged = said.RowsAffected()+more.RowsAffected() > 0
+	m.claimsChanged = removed.RowsAffected()+added.RowsAffected() > 0
 	return nil
 }
 

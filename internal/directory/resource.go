@@ -172,7 +172,7 @@ func (r *resource) deceased(p fhirPatient) bool {
 
 // replacements adds rows for the links that say that one record replaces another, and
 // returns them as text.
-func (r *resource) replacements(p fhirPatient) (said []string, err error) {
+func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 	for _, l := range p.Link {
 		l.Type = code(l.Type)
 		switch l.Type {
@@ -196,13 +196,13 @@ func (r *resource) replacements(p fhirPatient) (said []string, err error) {
 		default:
 			row.successor = other
 		}
-		said = append(said, row.replaced+" "+row.successor)
+		claims = append(claims, row.replaced+" "+row.successor)
 		if err := r.into.replacement(row); err != nil {
 			return nil, err
 		}
 	}
-	slices.Sort(said)
-	return said, nil
+	slices.Sort(claims)
+	return claims, nil
 }
 
 // relatedPerson adds a portal user, and the data for the link to the patient.

@@ -44,7 +44,7 @@ const (
 	MostBytes = 1 << 30
 	// MostFiles is the maximum number of files of an upload.
 	MostFiles = 50
-	// Lifetime is how long an upload, and what became of it, is kept.
+	// Lifetime is how long an upload and its result are stored.
 	Lifetime = 24 * time.Hour
 	// mostLines is the maximum number of wrong lines that are listed.
 	mostLines = 10_000
