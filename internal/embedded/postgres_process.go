@@ -101,10 +101,10 @@ func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
 			defer cancel()
 			return nil, errors.Join(err, server.stop(stopCtx))
 		}
-		said := p.logTail()
+		logged := p.logTail()
 		// The child processes of a killed postmaster notice its end after a moment.
-		if !strings.Contains(said, "still in use") || time.Now().After(deadline) {
-			return nil, fmt.Errorf("starting PostgreSQL: it ended; its log %s says:\n%s", p.logPath(), said)
+		if !strings.Contains(logged, "still in use") || time.Now().After(deadline) {
+			return nil, fmt.Errorf("starting PostgreSQL: it ended; its log %s says:\n%s", p.logPath(), logged)
 		}
 		if err := pause(ctx, 4*pollInterval); err != nil {
 			return nil, fmt.Errorf("starting PostgreSQL: %w", err)
