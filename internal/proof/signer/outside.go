@@ -23,7 +23,7 @@ const (
 // archiveState is the known state of the archive.
 type archiveState struct {
 	archivedSize uint64    // the size of the last checkpoint there
-	day          time.Time // under which it stands
+	day          time.Time // the day in the name of that checkpoint
 	sealed       uint64    // the last event in a segment
 	unsealed     time.Time // since when events have been waiting for one
 	complete     atomic.Int64
