@@ -157,8 +157,8 @@ func (a *account) memberships() groups {
 	return set
 }
 
-// exclusion returns the reason why an account is in none of the chosen groups although
-// one of its links would put it in one, without that reason.
+// exclusion returns why an account is in none of the chosen groups. It is "" if none of
+// its links would put it in one, even with other dates or a living patient.
 func (a *account) exclusion(chosen groups) Reason {
 	isDeceased, hasEnded, hasNotBegun := chosen&all != 0, false, false
 	isLinked := false // a link in force would include the account, if it were active

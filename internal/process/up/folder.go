@@ -58,7 +58,7 @@ func Create(path string, demo bool) (*Folder, error) {
 			return nil, fmt.Errorf("making the data folder: %w", err)
 		}
 	}
-	f, err := own(path)
+	f, err := lockFolder(path)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func Open(path string) (*Folder, error) {
 	if !exists {
 		return nil, noSystem(path)
 	}
-	f, err := own(path)
+	f, err := lockFolder(path)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +109,8 @@ func Open(path string) (*Folder, error) {
 	return f, nil
 }
 
-// own takes the lock and reads the manifest.
-func own(path string) (*Folder, error) {
+// lockFolder takes the lock and reads the manifest.
+func lockFolder(path string) (*Folder, error) {
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator's path
 	if err != nil {
 		return nil, fmt.Errorf("opening the data folder's lock: %w", err)

@@ -65,7 +65,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 		if err := store.Migrate(ctx, s.DatabaseURL, r.Logger); err != nil {
 			return err
 		}
-		if err := s.learn(ctx); err != nil {
+		if err := s.deriveManifest(ctx); err != nil {
 			return err
 		}
 	}

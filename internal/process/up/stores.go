@@ -62,7 +62,7 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	if err := s.startPostgres(ctx, log); err != nil {
 		return nil, err
 	}
-	if err := s.learn(ctx); err != nil {
+	if err := s.deriveManifest(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.startNATS(ctx, log); err != nil {
@@ -104,9 +104,9 @@ func (f *Folder) refuseUnmade(renew []Part) error {
 	return err
 }
 
-// learn makes the manifest of a folder without one. The database shows what added the data
-// of the folder; --demo refuses a folder with other data than the demo's.
-func (s *Stores) learn(ctx context.Context) error {
+// deriveManifest makes the manifest of a folder without one. The database shows what added
+// the data of the folder; --demo refuses a folder with other data than the demo's.
+func (s *Stores) deriveManifest(ctx context.Context) error {
 	f := s.folder
 	if f.manifest != nil {
 		return nil

@@ -78,9 +78,9 @@ func (c *clinic) serve(f func(*eventlog.Log)) {
 	}
 }
 
-// says publishes events and records them. When it returns, they are signed and the processes
-// have stopped.
-func (c *clinic) says(evs ...events.Event) {
+// publish publishes events and records them. When it returns, they are signed and the
+// processes have stopped.
+func (c *clinic) publish(evs ...events.Event) {
 	c.t.Helper()
 	c.serve(func(log *eventlog.Log) {
 		last := must(log.Publish(c.t.Context(), evs...))(c.t)

@@ -139,8 +139,8 @@ func TestVerdicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clinic := newClinic(t)
-			clinic.says(bulkMessage(t, 2)...)
-			clinic.says(bulkMessage(t, 3)...)
+			clinic.publish(bulkMessage(t, 2)...)
+			clinic.publish(bulkMessage(t, 3)...)
 			clinic.seal()
 			c.tamper(clinic)
 			report := clinic.verify(clinic.url, nil)
@@ -166,8 +166,8 @@ func TestAnArchiveOnS3(t *testing.T) {
 	s3 := s3test.New(t)
 	c := newClinic(t)
 	c.archive = s3.URL
-	c.says(bulkMessage(t, 2)...)
-	c.says(bulkMessage(t, 3)...)
+	c.publish(bulkMessage(t, 2)...)
+	c.publish(bulkMessage(t, 3)...)
 	c.seal()
 	if report := c.verify(c.url, nil); !report.OK || report.Checkpoints != 2 || report.Segments != 1 {
 		t.Fatalf("it says %+v", report)

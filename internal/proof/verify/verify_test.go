@@ -111,8 +111,8 @@ func TestTampering(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clinic := newClinic(t)
-			clinic.says(bulkMessage(t, 2)...)
-			clinic.says(bulkMessage(t, 3)...)
+			clinic.publish(bulkMessage(t, 2)...)
+			clinic.publish(bulkMessage(t, 3)...)
 			clinic.seal()
 			c.tamper(clinic)
 			report := clinic.verify(clinic.url, nil)
@@ -151,7 +151,7 @@ func (c *clinic) spoil(folder string) {
 func TestRolledBackToYesterday(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	c.says(bulkMessage(t, 2)...)
+	c.publish(bulkMessage(t, 2)...)
 	yesterday := copyTree(t, c.nats)
 	// Another recorder has the same results from the longer stream.
 	c.serve(func(log *eventlog.Log) {
@@ -176,9 +176,9 @@ func TestSince(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	first := bulkMessage(t, 2)
-	c.says(first[:3]...) // in the middle of the first message
+	c.publish(first[:3]...) // in the middle of the first message
 	before := c.newest()
-	c.says(append(first[3:], bulkMessage(t, 3)...)...)
+	c.publish(append(first[3:], bulkMessage(t, 3)...)...)
 	report := c.verify(c.url, before)
 	if !report.OK || report.From != 4 || report.To != 18 || report.Deliveries != 12 || report.Checkpoints != 1 {
 		t.Errorf("it says %+v", report)
@@ -213,7 +213,7 @@ func TestTraces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clinic := newClinic(t)
-			clinic.says(c.of(bulkMessage(t, 2))...)
+			clinic.publish(c.of(bulkMessage(t, 2))...)
 			report := clinic.verify(clinic.url, nil)
 			if report.OK || !strings.Contains(report.Faults[0].What, c.says) {
 				t.Errorf("it says %+v", report.Faults)
