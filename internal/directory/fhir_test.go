@@ -151,7 +151,7 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 				t.Errorf("refusal (-want +got):\n%s", diff)
 			}
 			if diff := gocmp.Diff(before, dump(t, pool)); diff != "" {
-				t.Errorf("something was imported (-before +after):\n%s", diff)
+				t.Errorf("the refused import changed rows (-before +after):\n%s", diff)
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func TestUpload(t *testing.T) {
 	stored, err := io.ReadAll(r)
 	must(t, errors.Join(err, r.Close()))
 	if !bytes.Equal(stored, data) {
-		t.Error("other bytes came back")
+		t.Error("the stored bytes differ")
 	}
 	if names := list(t, bucket); strings.Contains(strings.Join(names, ""), "Ann") || len(names) != 1 {
 		t.Errorf("in the bucket: %v", names)

@@ -120,7 +120,7 @@ func (k *kept) admit(name string) error {
 	case len(k.Files) == MostFiles:
 		return Invalid(fmt.Sprintf("At most %d files can be uploaded together", MostFiles))
 	case slices.ContainsFunc(k.Files, func(f File) bool { return f.Name == name }):
-		return Invalid(fmt.Sprintf("Two files have the name %s: rename one of them", name))
+		return Invalid(fmt.Sprintf("Two files are called %s: rename one of them", name))
 	}
 	k.Format = format
 	return nil
