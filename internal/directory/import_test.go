@@ -278,11 +278,11 @@ u2.csv:2: portal_user_id: is already used at u.csv:2
 l.csv:4: is the same link as line 2`},
 		{"links to unknown ids", csvFiles(
 			"l.csv", linksHeader+"pu-0,pt-0,self,,\npu-9,pt-0,self,,\npu-0,pt-9,self,,\npu-8,pt-8,self,2026-02-02,2026-02-01\n"),
-			`l.csv:3: portal_user_id: is not the id of a portal user in these files or in the directory
-l.csv:4: patient_id: is not the id of a patient in these files or in the directory
+			`l.csv:3: portal_user_id: names no portal user in these files or in the directory
+l.csv:4: patient_id: names no patient in these files or in the directory
 l.csv:5: until: is before from
-l.csv:5: portal_user_id: is not the id of a portal user in these files or in the directory
-l.csv:5: patient_id: is not the id of a patient in these files or in the directory`},
+l.csv:5: portal_user_id: names no portal user in these files or in the directory
+l.csv:5: patient_id: names no patient in these files or in the directory`},
 		{"a link to a wrong line is not wrong itself", csvFiles(
 			"u.csv", portalUsersHeader+"pu-1,,,true\n", "l.csv", linksHeader+"pu-1,pt-0,self,,\n"),
 			`u.csv:2: name: is missing`},

@@ -228,9 +228,9 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 			return // the patient or portal user may be in the unread rest of a file
 		}
 		if patient {
-			im.faults.add(fault{place: at, field: "patient_id", reason: "is not the id of a patient in these files or in the directory"})
+			im.faults.add(fault{place: at, field: "patient_id", reason: "names no patient in these files or in the directory"})
 		} else {
-			im.faults.add(fault{place: at, field: "portal_user_id", reason: "is not the id of a portal user in these files or in the directory"})
+			im.faults.add(fault{place: at, field: "portal_user_id", reason: "names no portal user in these files or in the directory"})
 		}
 	})
 	if err == nil && found {
