@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// A list page unwraps fifty keys: budget 50 µs each.
+// A list page unwraps fifty keys; the target is 50 µs each.
 func BenchmarkUnwrap(b *testing.B) {
 	s := newStore(b)
 	id := uuid.New()
@@ -38,7 +38,7 @@ func BenchmarkOpenField(b *testing.B) {
 	}
 }
 
-// The manifest of a large blast, without the disk: budget 500 MB/s.
+// The manifest of a large bulk message, without disk I/O; the target is 500 MB/s.
 func BenchmarkEncryptManifest(b *testing.B) { benchmarkEncrypt(b, 100<<20) }
 
 // The body of an ordinary message.
@@ -74,5 +74,5 @@ func BenchmarkDecryptManifest(b *testing.B) {
 	}
 }
 
-// onlyReader hides every shortcut that a reader offers.
+// onlyReader hides all methods of a reader other than Read.
 type onlyReader struct{ io.Reader }

@@ -10,21 +10,21 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Info is what is known of content once it is stored, and what events say of it.
+// Info describes stored content. Events contain it.
 type Info struct {
 	Size   int64             // of the plaintext, in bytes
 	SHA256 [sha256.Size]byte // of the plaintext
 }
 
-// Put encrypts what r gives and stores it under the name, in place of what was
-// there. It reads r to its end in constant memory. When it returns an error
-// nothing was stored, and what was there still is.
+// Put encrypts the data of r and stores it under the name, replacing an earlier blob.
+// It reads r to its end in constant memory. If it returns an error, nothing was stored
+// and the earlier blob is unchanged.
 func (s *Store) Put(ctx context.Context, name Name, key Key, r io.Reader) (Info, error) {
 	return s.put(ctx, name, key, r, false)
 }
 
-// Create is Put for a name that must be new: of several callers, in any
-// process, one stores and the others get ErrExists, by when the blob is durable.
+// Create is Put for a name that must be new. Of several callers, in any processes, one
+// stores its blob and the others get ErrExists; the blob is durable by then.
 func (s *Store) Create(ctx context.Context, name Name, key Key, r io.Reader) (Info, error) {
 	return s.put(ctx, name, key, r, true)
 }
@@ -41,7 +41,7 @@ func (s *Store) put(ctx context.Context, name Name, key Key, r io.Reader, create
 	}
 	info, err := encrypt(w, name, key, r)
 	if err != nil {
-		cancel() // Close then keeps nothing
+		cancel() // so that Close stores nothing
 		_ = w.Close()
 		return Info{}, fmt.Errorf("storing content: %w", err)
 	}
@@ -54,7 +54,7 @@ func (s *Store) put(ctx context.Context, name Name, key Key, r io.Reader, create
 	return info, nil
 }
 
-// encrypt writes what r gives to w, encrypted and bound to the name.
+// encrypt writes the data of r to w, encrypted and bound to the name.
 func encrypt(w io.Writer, name Name, key Key, r io.Reader) (Info, error) {
 	stream, err := key.stream()
 	if err != nil {
@@ -77,10 +77,10 @@ func encrypt(w io.Writer, name Name, key Key, r io.Reader) (Info, error) {
 	return info, nil
 }
 
-// Get opens what was stored under the name with this key, or returns
-// ErrNotFound. All bytes that it gives are authentic, but only io.EOF says that
-// they are all: a blob that was changed or cut gives ErrChanged first, which
-// may be at its end. The caller closes it.
+// Get opens the blob that was stored under the name with this key, or returns
+// ErrNotFound. All bytes read are authentic, but only io.EOF shows that they are
+// complete: a changed or truncated blob returns ErrChanged, possibly only at its end.
+// The caller must close the reader.
 func (s *Store) Get(ctx context.Context, name Name, key Key) (io.ReadCloser, error) {
 	blob, err := s.bucket.NewReader(ctx, string(name), nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
@@ -110,7 +110,7 @@ func decrypt(blob io.ReadCloser, name Name, key Key) (*plaintext, error) {
 	return &plaintext{dec: dec, from: from, blob: blob}, nil
 }
 
-// plaintext is a blob being decrypted.
+// plaintext is a reader that decrypts a blob.
 type plaintext struct {
 	dec  io.Reader
 	from *source
@@ -118,8 +118,8 @@ type plaintext struct {
 	err  error
 }
 
-// Read implements io.Reader. Its first error is its last: Tink's reader, asked
-// again after a last segment that failed, would say io.EOF.
+// Read implements io.Reader. It returns its first error again on every later call:
+// after a last segment that failed, Tink's reader would return io.EOF.
 func (p *plaintext) Read(b []byte) (int, error) {
 	if p.err != nil {
 		return 0, p.err
@@ -135,8 +135,9 @@ func (p *plaintext) Read(b []byte) (int, error) {
 // Close implements io.Closer.
 func (p *plaintext) Close() error { return p.blob.Close() }
 
-// source is a blob's bytes. It tells a bucket that fails from a blob that was
-// changed: Tink takes either for the end of the blob, or drops the error.
+// source reads a blob's bytes and keeps the bucket's error, so that a failing bucket is
+// not reported as a changed blob. Tink treats an error as the end of the blob, or
+// drops it.
 type source struct {
 	r   io.Reader
 	err error
@@ -151,7 +152,7 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// explain says why a blob could not be decrypted.
+// explain returns the reason why a blob could not be decrypted.
 func (s *source) explain() error {
 	if s.err != nil {
 		return s.err

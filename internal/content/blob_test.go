@@ -22,11 +22,11 @@ import (
 
 const name = Name("bodies/1")
 
-// Sizes at which segments begin and end. The first segment of a blob holds the
-// header too, and a tag ends each.
+// Sizes around the boundaries of segments. The first segment of a blob also holds the
+// header, and each ends with a tag.
 var sizes = []int{0, 1, 1000, segmentSize - 56, segmentSize - 55, segmentSize, 3*segmentSize + 7}
 
-func TestWhatIsPutComesBack(t *testing.T) {
+func TestGetReturnsTheBytesOfPut(t *testing.T) {
 	s := newStore(t)
 	for _, size := range sizes {
 		key, data := newKey(t, s), randomBytes(size)
@@ -47,9 +47,9 @@ func TestWhatIsPutComesBack(t *testing.T) {
 	}
 }
 
-// Whatever is done to a blob, reading it fails, and nothing that is given
-// before the failure differs from what was put.
-func TestChangedBlobFails(t *testing.T) {
+// Reading a changed blob fails, and all bytes returned before the failure are those that
+// were stored.
+func TestReadingAChangedBlobFails(t *testing.T) {
 	s, other := newStore(t), Name("bodies/2")
 	for _, size := range sizes {
 		key, data := newKey(t, s), randomBytes(size)
@@ -65,7 +65,7 @@ func TestChangedBlobFails(t *testing.T) {
 				t.Errorf("%d bytes, %s: got %v, want ErrChanged", size, what, err)
 			}
 			if !bytes.HasPrefix(data, got) {
-				t.Errorf("%d bytes, %s: gave bytes that were never put", size, what)
+				t.Errorf("%d bytes, %s: returned bytes that were never stored", size, what)
 			}
 		}
 		for _, at := range []int{0, 1, 33, 39, 40, len(whole) / 2, len(whole) - 17, len(whole) - 1} {
@@ -84,7 +84,7 @@ func TestChangedBlobFails(t *testing.T) {
 	}
 }
 
-func TestSegmentsCannotChangePlaces(t *testing.T) {
+func TestSegmentsCannotBeReordered(t *testing.T) {
 	s := newStore(t)
 	key := newKey(t, s)
 	_, err := s.Put(t.Context(), name, key, bytes.NewReader(randomBytes(4*segmentSize)))
@@ -99,7 +99,7 @@ func TestSegmentsCannotChangePlaces(t *testing.T) {
 	}
 }
 
-func TestErrorsStay(t *testing.T) {
+func TestAReaderRepeatsItsError(t *testing.T) {
 	s := newStore(t)
 	key := newKey(t, s)
 	_, err := s.Put(t.Context(), name, key, strings.NewReader("short"))
@@ -115,7 +115,7 @@ func TestErrorsStay(t *testing.T) {
 	}
 }
 
-func TestABucketThatFailsIsNotABlobThatWasChanged(t *testing.T) {
+func TestAFailingBucketIsNotReportedAsAChangedBlob(t *testing.T) {
 	s := newStore(t)
 	key := newKey(t, s)
 	_, err := s.Put(t.Context(), name, key, bytes.NewReader(randomBytes(2*segmentSize)))
@@ -134,7 +134,7 @@ func TestABucketThatFailsIsNotABlobThatWasChanged(t *testing.T) {
 	}
 }
 
-func TestReaderThatBreaksKeepsNothing(t *testing.T) {
+func TestAFailingReaderStoresNothing(t *testing.T) {
 	broken := errors.New("connection reset")
 	for _, address := range []string{"mem://", filepath.Join(t.TempDir(), "content")} {
 		s := open(t, address)
@@ -146,7 +146,7 @@ func TestReaderThatBreaksKeepsNothing(t *testing.T) {
 			t.Errorf("%s: got %v", address, err)
 		}
 		if _, err := s.Get(t.Context(), name, key); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%s: something was kept: %v", address, err)
+			t.Errorf("%s: a blob was stored: %v", address, err)
 		}
 		_, err := s.Put(t.Context(), name, key, strings.NewReader("first"))
 		must(t, err)
@@ -154,12 +154,12 @@ func TestReaderThatBreaksKeepsNothing(t *testing.T) {
 			t.Errorf("%s: got %v", address, err)
 		}
 		if got, err := readAll(t.Context(), s, name, key); err != nil || string(got) != "first" {
-			t.Errorf("%s: what was there before is now %q, %v", address, got, err)
+			t.Errorf("%s: the earlier blob is now %q, %v", address, got, err)
 		}
 	}
 }
 
-func TestOfManyCreatorsOneStores(t *testing.T) {
+func TestOnlyOneOfManyCreatorsStores(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "content")
 	s := open(t, dir)
 	key, manifest := newKey(t, s), ManifestOf(uuid.New())
@@ -182,7 +182,7 @@ func TestOfManyCreatorsOneStores(t *testing.T) {
 	got, err := readAll(t.Context(), s, manifest, key)
 	must(t, err)
 	if want := <-stored; sha256.Sum256(got) != want.SHA256 {
-		t.Error("what is stored is not what the winner was told")
+		t.Error("the stored blob differs from the Info of the winner")
 	}
 }
 
@@ -214,7 +214,7 @@ func TestStoresInConstantMemory(t *testing.T) {
 	must(t, r.Close())
 	runtime.ReadMemStats(&after)
 	if allocated := after.TotalAlloc - before.TotalAlloc; n != size || allocated > 4<<20 {
-		t.Errorf("%d bytes went through with %d allocated", n, allocated)
+		t.Errorf("storing %d bytes allocated %d", n, allocated)
 	}
 }
 
@@ -237,8 +237,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// Any bytes at all, read as a blob, give an error and no bytes, unless they are
-// what encrypt made (in this process or, of a fuzzer's several, in another).
+// Reading any bytes as a blob gives an error and no bytes, unless encrypt made them (in
+// this process or in another of the fuzzer's processes).
 func FuzzDecrypt(f *testing.F) {
 	const text = "Dear Ann, your results are in."
 	var key Key
@@ -260,7 +260,7 @@ func FuzzDecrypt(f *testing.F) {
 			return
 		}
 		if len(got) > 0 || !errors.Is(err, ErrChanged) {
-			t.Errorf("gave %q and %v, want nothing and ErrChanged", got, err)
+			t.Errorf("got %q and %v, want no bytes and ErrChanged", got, err)
 		}
 		if _, err := key.Open("card", stored); !errors.Is(err, ErrChanged) {
 			t.Errorf("as a sealed field: got %v, want ErrChanged", err)
@@ -268,8 +268,8 @@ func FuzzDecrypt(f *testing.F) {
 	})
 }
 
-// However the reading and writing is cut up, the same bytes come back.
-func TestAnyCuttingUpGivesTheSameBytes(t *testing.T) {
+// Reading and writing in steps of any size gives the same bytes.
+func TestReadingAndWritingInSteps(t *testing.T) {
 	s := newStore(t)
 	key := newKey(t, s)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -301,7 +301,7 @@ func readInSteps(s *Store, key Key, data []byte, step int) error {
 		}
 	}
 	if !bytes.Equal(got, data) {
-		return errors.New("other bytes came back")
+		return errors.New("the read bytes differ from the written ones")
 	}
 	return nil
 }
@@ -334,7 +334,7 @@ func randomBytes(n int) []byte {
 	return data
 }
 
-// zeros gives zeros without end.
+// zeros is an endless reader of zero bytes.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

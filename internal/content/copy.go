@@ -14,9 +14,9 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Keys is what a row of Postgres holds of content: a wrapped key, and what is sealed
-// with it. The content store keeps a copy, because a failover of Postgres can lose
-// rows. Neither part can be read without the key-encryption key.
+// Keys holds the content columns of a row in Postgres: a wrapped key, and data sealed with
+// it. The content store keeps a copy, because a failover of Postgres can lose rows.
+// Neither part can be read without the key-encryption key.
 type Keys struct {
 	WrappedKey []byte `json:"wrapped_key"`
 	Sealed     []byte `json:"sealed,omitempty"`
@@ -29,16 +29,16 @@ const (
 	manifestKeys = "manifest-keys/"
 )
 
-// KeysOf names the copy of the keys of a message: of its body, its header and, within
-// that, its attachments.
+// KeysOf returns the name of the copy of a message's keys: those of its body, its header
+// and, in the header, its attachments.
 func KeysOf(message uuid.UUID) Name { return Name(messageKeys + message.String()) }
 
-// ManifestKeysOf names the copy of the key of a message's audience manifest.
+// ManifestKeysOf returns the name of the copy of the key of a message's audience manifest.
 func ManifestKeysOf(message uuid.UUID) Name { return Name(manifestKeys + message.String()) }
 
-// KeepKeys stores the copy of the keys of id and returns what is stored by then, which
-// is durable: of several callers the first one's keys count, for all of them. A copy
-// that can't be opened is replaced.
+// KeepKeys stores the copy of the keys of id and returns the stored keys, which are
+// durable then. Of several callers the first one's keys are stored, and all callers get
+// them. A copy that can't be opened is replaced.
 func (s *Store) KeepKeys(ctx context.Context, name Name, id uuid.UUID, k Keys) (Keys, error) {
 	err := s.writeKeys(ctx, name, k, true)
 	if !errors.Is(err, ErrExists) {
@@ -69,8 +69,8 @@ func (s *Store) writeKeys(ctx context.Context, name Name, k Keys, createOnly boo
 	return nil
 }
 
-// FindKeys reads the copy of keys, or returns ErrNotFound, or ErrChanged where it is no
-// such copy. What it gives is authentic once [Store.Unwrap] has taken it.
+// FindKeys reads the copy of keys. It returns ErrNotFound, or ErrChanged if the blob is
+// not such a copy. The keys are authentic once [Store.Unwrap] has accepted them.
 func (s *Store) FindKeys(ctx context.Context, name Name) (k Keys, err error) {
 	text, err := s.bucket.ReadAll(ctx, string(name))
 	if gcerrors.Code(err) == gcerrors.NotFound {
@@ -85,11 +85,11 @@ func (s *Store) FindKeys(ctx context.Context, name Name) (k Keys, err error) {
 	return k, nil
 }
 
-// Bodies gives the messages whose body is stored, in no order. What is in that folder
-// and names no message is passed over.
+// Bodies returns the messages whose body is stored, in no order. Other blobs in that
+// folder are ignored.
 func (s *Store) Bodies(ctx context.Context) iter.Seq2[uuid.UUID, error] { return s.named(ctx, bodies) }
 
-// Copies gives the messages of whose keys there is a copy, likewise.
+// Copies returns the messages that have a copy of their keys, in no order.
 func (s *Store) Copies(ctx context.Context) iter.Seq2[uuid.UUID, error] {
 	return s.named(ctx, messageKeys)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The copies of keys behave alike in a folder, in memory and on S3.
+// The copies of keys behave the same in a folder, in memory and on S3.
 func TestCopiesOfKeys(t *testing.T) {
 	server := httptest.NewServer(&fakeS3{objects: map[string][]byte{}, parts: map[string][]byte{}})
 	t.Cleanup(server.Close)
@@ -31,13 +31,13 @@ func TestCopiesOfKeys(t *testing.T) {
 				kept, err := s.KeepKeys(t.Context(), at, id, k)
 				must(t, err)
 				if diff := cmp.Diff(first, kept); diff != "" {
-					t.Errorf("what counts (-want +got):\n%s", diff)
+					t.Errorf("KeepKeys (-want +got):\n%s", diff)
 				}
 			}
 			found, err := s.FindKeys(t.Context(), at)
 			must(t, err)
 			if diff := cmp.Diff(first, found); diff != "" {
-				t.Errorf("what is found (-want +got):\n%s", diff)
+				t.Errorf("FindKeys (-want +got):\n%s", diff)
 			}
 			// A copy that does not open is replaced.
 			for _, damaged := range []string{"", "{}", "no JSON", `{"wrapped_key":"AAAA"}`} {
@@ -45,7 +45,7 @@ func TestCopiesOfKeys(t *testing.T) {
 				kept, err := s.KeepKeys(t.Context(), at, id, second)
 				must(t, err)
 				if found, err = s.FindKeys(t.Context(), at); err != nil || !cmp.Equal(found, second) || !cmp.Equal(kept, second) {
-					t.Errorf("in place of %q there is %v, %v", damaged, found, err)
+					t.Errorf("the damaged copy %q became %v, %v", damaged, found, err)
 				}
 			}
 			must(t, s.Delete(t.Context(), at))
@@ -65,8 +65,8 @@ func keysOf(t *testing.T, s *Store, id uuid.UUID) Keys {
 	return Keys{WrappedKey: wrapped, Sealed: sealed}
 }
 
-// Of many who keep keys of one message at once all are given the same.
-func TestOfManyKeysOneCounts(t *testing.T) {
+// Concurrent callers that keep keys of one message all get the same keys.
+func TestConcurrentKeepKeysReturnTheSameKeys(t *testing.T) {
 	s, id := open(t, filepath.Join(t.TempDir(), "content")), uuid.New()
 	kept := make([]Keys, 8)
 	var all sync.WaitGroup
@@ -87,8 +87,8 @@ func TestOfManyKeysOneCounts(t *testing.T) {
 	}
 }
 
-// The messages of which something is stored are listed, each once, and nothing else is.
-func TestWhatIsStored(t *testing.T) {
+// Bodies and Copies list the messages with a stored blob, each once, and nothing else.
+func TestStoredMessagesAreListed(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "content"))
 	want := map[uuid.UUID]bool{}
 	for range 5 {

@@ -15,36 +15,35 @@ import (
 	"postern/internal/store/keyfile"
 )
 
-// ReadKeyFile reads a key file: a Tink keyset of AEAD keys in cleartext JSON,
-// as CreateKeyFile writes it. The keyset's primary key wraps and every enabled
-// key unwraps, so that the KEK is rotated with Tink's own tool, tinkey: add a
-// key, restart everything, promote it, restart everything. The file must be
-// readable by its owner alone.
+// ReadKeyFile reads a key file: a Tink keyset of AEAD keys in cleartext JSON, as
+// CreateKeyFile writes it. The keyset's primary key wraps, and every enabled key unwraps.
+// So the KEK can be rotated with Tink's tool, tinkey: add a key, restart all processes,
+// promote the key, restart all processes. Only the owner may have access to the file.
 func ReadKeyFile(path string) (tink.AEAD, error) {
 	data, err := keyfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the content key file: %w: restore it from where it is kept; without it no content can be read", err)
+		return nil, fmt.Errorf("reading the content key file: %w: restore it from its backup; without it no content can be read", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the content key file: %w", err)
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
 	if err != nil {
-		return nil, fmt.Errorf("the content key file %s holds no Tink keyset: %w: put it back from where its copy is kept", path, err)
+		return nil, fmt.Errorf("the content key file %s holds no Tink keyset: %w: restore it from its backup", path, err)
 	}
 	kek, err := aead.New(handle)
 	if err != nil {
-		return nil, fmt.Errorf("the content key file %s holds no AEAD keyset: %w: put it back from where its copy is kept", path, err)
+		return nil, fmt.Errorf("the content key file %s holds no AEAD keyset: %w: restore it from its backup", path, err)
 	}
 	return kek, nil
 }
 
-// CreateKeyFile makes a key file (AES256-GCM, mode 0600) and says whether it
-// did: a file that is there is never touched, and of several processes at once
-// one creates it and all find the same key.
+// CreateKeyFile creates a key file (AES256-GCM, mode 0600) and reports whether it did. It
+// never changes an existing file. Of several processes at once, one creates the file and
+// all find the same key.
 func CreateKeyFile(path string) (created bool, err error) {
 	if _, err := os.Lstat(path); err == nil {
-		return false, keyfile.Sync(path) // its creator may not have got so far
+		return false, keyfile.Sync(path) // the creator may have crashed before syncing it
 	}
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {

@@ -17,22 +17,23 @@ import (
 const (
 	keySize = 32
 
-	// segmentSize is how much of a blob is encrypted, and authenticated, at a
-	// time. It is part of the stored form: another value reads no older blob.
-	// Measured: a MiB encrypts a manifest no faster (1.1 GB/s) and a short body
-	// twenty times slower (0.46 ms), for every stream allocates a segment.
+	// segmentSize is the size of the parts of a blob that are encrypted and
+	// authenticated separately. It is part of the stored form: with another value, older
+	// blobs can't be read. Measured with 1 MiB: a manifest is encrypted no faster
+	// (1.1 GB/s), and a short body twenty times slower (0.46 ms), because every stream
+	// allocates a segment.
 	segmentSize = 64 << 10
 )
 
-// Key is the data key of one message or one attachment. It prints as a
-// placeholder, with every verb.
+// Key is the data key of one message or one attachment. Every formatting verb prints a
+// placeholder.
 type Key struct{ secret [keySize]byte }
 
-// Format implements fmt.Formatter: a key never reaches a log or an error.
+// Format implements fmt.Formatter, so that a key never appears in a log or an error.
 func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "content.Key(secret)") }
 
-// NewKey makes the data key of the message or attachment with this id, and its
-// wrapped form, for the row of that id. The wrapped form opens under no other.
+// NewKey makes the data key of the message or attachment with this id, and its wrapped
+// form for that row. The wrapped form can't be unwrapped with another id.
 func (s *Store) NewKey(id uuid.UUID) (key Key, wrapped []byte, err error) {
 	_, _ = rand.Read(key.secret[:]) // never fails (crypto/rand)
 	wrapped, err = s.kek.Encrypt(key.secret[:], wrappedFor(id))
@@ -42,9 +43,8 @@ func (s *Store) NewKey(id uuid.UUID) (key Key, wrapped []byte, err error) {
 	return key, wrapped, nil
 }
 
-// Unwrap gives the data key back. With a key file it
-// takes under a microsecond. A wrapped key
-// that was changed, or is another row's, is ErrChanged.
+// Unwrap returns the data key. With a key file it takes less than a microsecond. A wrapped
+// key that was changed, or belongs to another row, gives ErrChanged.
 func (s *Store) Unwrap(id uuid.UUID, wrapped []byte) (key Key, err error) {
 	secret, err := s.kek.Decrypt(wrapped, wrappedFor(id))
 	if err != nil || copy(key.secret[:], secret) != keySize || len(secret) != keySize {
@@ -53,8 +53,9 @@ func (s *Store) Unwrap(id uuid.UUID, wrapped []byte) (key Key, err error) {
 	return key, nil
 }
 
-// SealWords encrypts words for somewhere others could read them, such as an address,
-// and writes them in the letters of one. They open for the same purpose alone.
+// SealWords encrypts words for a place where others could read them, such as a URL, and
+// encodes them with characters that a URL allows. Only OpenWords with the same purpose
+// decrypts them.
 func (s *Store) SealWords(purpose, words string) (string, error) {
 	sealed, err := s.kek.Encrypt([]byte(words), wordsFor(purpose))
 	if err != nil {
@@ -63,7 +64,8 @@ func (s *Store) SealWords(purpose, words string) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// OpenWords gives the words that SealWords sealed for the purpose; all else is ErrChanged.
+// OpenWords decrypts a result of SealWords for the same purpose. Any other input gives
+// ErrChanged.
 func (s *Store) OpenWords(purpose, sealed string) (string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err == nil {
@@ -79,8 +81,8 @@ func wordsFor(purpose string) []byte { return []byte("words of " + purpose) }
 
 func wrappedFor(id uuid.UUID) []byte { return []byte("content key of " + id.String()) }
 
-// Seal encrypts something small that is kept in the row itself, such as a
-// subject. The field says what it is; Open must name the same. 28 bytes longer.
+// Seal encrypts a small value that is stored in the row itself, such as a subject. Open
+// must be called with the same field name. The result is 28 bytes longer.
 func (k Key) Seal(field string, plaintext []byte) ([]byte, error) {
 	aead, err := k.sealer()
 	if err != nil {
@@ -89,7 +91,7 @@ func (k Key) Seal(field string, plaintext []byte) ([]byte, error) {
 	return aead.Seal(nil, nil, plaintext, []byte(field)), nil // #nosec G407 -- sealer makes the nonce
 }
 
-// Open decrypts what Seal made of this field with this key; all else is
+// Open decrypts a result of Seal for the same field and key. Any other input gives
 // ErrChanged.
 func (k Key) Open(field string, sealed []byte) ([]byte, error) {
 	aead, err := k.sealer()
@@ -103,8 +105,8 @@ func (k Key) Open(field string, sealed []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
-// sealer is AES-256-GCM with a random nonce in front of each ciphertext, and a
-// key derived for this use: the streams derive theirs from the same secret.
+// sealer returns AES-256-GCM with a random nonce in front of each ciphertext. Its key is
+// derived for this use, because the streams derive theirs from the same secret.
 func (k Key) sealer() (cipher.AEAD, error) {
 	secret, err := hkdf.Expand(sha256.New, k.secret[:], "postern content: sealed field", keySize)
 	if err != nil {
@@ -117,8 +119,8 @@ func (k Key) sealer() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// stream is Tink's AES256-GCM-HKDF streaming AEAD: a key derived for each blob,
-// a tag for each segment, the last one marked, so that nothing can be cut off.
+// stream returns Tink's AES256-GCM-HKDF streaming AEAD: a derived key for each blob, and
+// a tag for each segment, with the last one marked, so that a truncated blob is detected.
 // https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
 func (k Key) stream() (*subtle.AESGCMHKDF, error) {
 	return subtle.NewAESGCMHKDF(k.secret[:], "SHA256", keySize, segmentSize, 0)

@@ -20,7 +20,7 @@ import (
 	"gocloud.dev/blob/memblob"
 )
 
-func TestWrappedKeyOpensForItsRowAlone(t *testing.T) {
+func TestWrappedKeyOpensOnlyForItsRow(t *testing.T) {
 	s, id := newStore(t), uuid.New()
 	key, wrapped, err := s.NewKey(id)
 	must(t, err)
@@ -42,12 +42,12 @@ func TestWrappedKeyOpensForItsRowAlone(t *testing.T) {
 			t.Fatalf("byte %d flipped: %v", i, err)
 		}
 		if _, err := s.Unwrap(id, wrapped[:i]); !errors.Is(err, ErrChanged) {
-			t.Fatalf("cut to %d bytes: %v", i, err)
+			t.Fatalf("truncated to %d bytes: %v", i, err)
 		}
 	}
 }
 
-func TestSealedFieldOpensAsThatFieldAlone(t *testing.T) {
+func TestSealedFieldOpensOnlyAsThatField(t *testing.T) {
 	s := newStore(t)
 	key := newKey(t, s)
 	plain := []byte(`{"subject":"Your results"}`)
@@ -76,18 +76,18 @@ func TestSealedFieldOpensAsThatFieldAlone(t *testing.T) {
 			t.Fatalf("byte %d flipped: %v", i, err)
 		}
 		if _, err := key.Open("card", sealed[:i]); !errors.Is(err, ErrChanged) {
-			t.Fatalf("cut to %d bytes: %v", i, err)
+			t.Fatalf("truncated to %d bytes: %v", i, err)
 		}
 	}
 }
 
-func TestSealedWordsOpenForTheirPurposeAlone(t *testing.T) {
+func TestSealedWordsOpenOnlyForTheirPurpose(t *testing.T) {
 	s := newStore(t)
 	const words = "Zoë O'Brien"
 	sealed, err := s.SealWords("search by ann", words)
 	must(t, err)
 	if url.QueryEscape(sealed) != sealed {
-		t.Errorf("%s does not stand in an address as it is", sealed)
+		t.Errorf("%s needs escaping in a URL", sealed)
 	}
 	got, err := s.OpenWords("search by ann", sealed)
 	must(t, err)
@@ -145,7 +145,7 @@ func TestKeyFileIsCreatedOnce(t *testing.T) {
 	n := 0
 	created.Range(func(any, any) bool { n++; return true })
 	if n != 1 {
-		t.Errorf("%d of %d say that they created it", n, processes)
+		t.Errorf("%d of %d reported that they created it", n, processes)
 	}
 	before, err := os.ReadFile(path)
 	must(t, err)
@@ -177,8 +177,8 @@ func TestKeyFileThatMustBeRefused(t *testing.T) {
 		{"missing", filepath.Join(dir, "none"), "restore it"},
 		{"readable by the group", write("group", string(text), 0o640), "chmod 600"},
 		{"readable by all", write("all", string(text), 0o604), "chmod 600"},
-		{"empty", write("empty", "", 0o600), "is empty: put it back"},
-		{"cut", write("cut", string(text[:len(text)/2]), 0o600), "put it back"},
+		{"empty", write("empty", "", 0o600), "is empty: restore it"},
+		{"cut", write("cut", string(text[:len(text)/2]), 0o600), "restore it"},
 		{"a folder", dir, "is not a file"},
 	} {
 		if _, err := ReadKeyFile(c.path); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -187,8 +187,8 @@ func TestKeyFileThatMustBeRefused(t *testing.T) {
 	}
 }
 
-// The operator adds a key and promotes it: what was wrapped before still opens,
-// what is wrapped from now on needs the new key, and the old one can go.
+// The operator adds a key and promotes it. Keys wrapped before still open, keys wrapped
+// from then on need the new key, and the old one can be removed.
 func TestRotatingTheKEK(t *testing.T) {
 	path, id := filepath.Join(t.TempDir(), "content.key"), uuid.New()
 	_, err := CreateKeyFile(path)
@@ -226,7 +226,7 @@ func TestRotatingTheKEK(t *testing.T) {
 	})
 	rotated := open()
 	if got, err := rotated.Unwrap(id, oldWrapped); err != nil || got != oldKey {
-		t.Errorf("what the old key wrapped: %v", err)
+		t.Errorf("a key wrapped by the old key: %v", err)
 	}
 	_, newWrapped, err := rotated.NewKey(id)
 	must(t, err)
@@ -235,6 +235,6 @@ func TestRotatingTheKEK(t *testing.T) {
 		t.Errorf("without the old key: %v", err)
 	}
 	if _, err := open().Unwrap(id, oldWrapped); !errors.Is(err, ErrChanged) {
-		t.Errorf("what the old key wrapped, without it: %v", err)
+		t.Errorf("a key wrapped by the old key, without the old key: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"testing/iotest"
 )
 
-// The same promises hold on S3, for blobs that go up whole and in parts.
+// The same guarantees hold on S3, for blobs that are uploaded at once and in parts.
 func TestS3(t *testing.T) {
 	fake := &fakeS3{objects: map[string][]byte{}, parts: map[string][]byte{}}
 	server := httptest.NewServer(fake)
@@ -27,10 +27,10 @@ func TestS3(t *testing.T) {
 		broken := errors.New("connection reset")
 		_, err := s.Create(t.Context(), name, key, io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)))
 		if !errors.Is(err, broken) {
-			t.Errorf("%d bytes, a reader that broke: %v", size, err)
+			t.Errorf("%d bytes, a reader that failed: %v", size, err)
 		}
 		if _, err := s.Get(t.Context(), name, key); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%d bytes, after a reader that broke: %v", size, err)
+			t.Errorf("%d bytes, after a reader that failed: %v", size, err)
 		}
 		_, err = s.Create(t.Context(), name, key, bytes.NewReader(data))
 		must(t, err)
@@ -50,8 +50,8 @@ func TestS3(t *testing.T) {
 	}
 }
 
-// fakeS3 is as much of S3 as blobs need: objects, uploads in parts, one upload
-// at a time, and If-None-Match.
+// fakeS3 implements the part of S3 that blobs need: objects, uploads in parts (one at a
+// time), and If-None-Match.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 type fakeS3 struct {
 	mu      sync.Mutex

@@ -17,13 +17,14 @@ import (
 type Recipient struct {
 	No     int32
 	ID     string
-	Reason Reason // why the portal user is in it
-	// Patients are all links of the portal user that are in force, in order of
-	// patient number: the authority under which the delivery is read later.
+	Reason Reason // why the portal user is included
+	// Patients are all links of the portal user that are in force, ordered by
+	// patient number. They are the authority under which the delivery is read later.
 	Patients []Tie
 }
 
-// Tie is a link that is in force, by its patient.
+// Tie is a link in force, seen from the portal user: the linked patient and the
+// relationship.
 type Tie struct {
 	No           int32
 	ID           string
@@ -36,8 +37,8 @@ const (
 	Representative = "representative"
 )
 
-// UnknownPortalUsers is the error for a selection that names portal users by ids
-// that the directory does not hold.
+// UnknownPortalUsers is the error for a selection with portal user ids that are not
+// in the directory.
 type UnknownPortalUsers struct{ IDs []string }
 
 func (e *UnknownPortalUsers) Error() string {
@@ -47,20 +48,20 @@ func (e *UnknownPortalUsers) Error() string {
 	if len(e.IDs) > most {
 		more = fmt.Sprintf(" and %d more", len(e.IDs)-most)
 	}
-	return fmt.Sprintf("no portal user has the id %s%s: import them first, or take them off the recipients", strings.Join(named, ", "), more)
+	return fmt.Sprintf("no portal user has the id %s%s: import them first, or remove them from the recipients", strings.Join(named, ", "), more)
 }
 
 // Audience streams the recipients of a selection on the calendar day of on, each
-// once, in ascending order of their number. It ends with an error at the first
-// fault, [UnknownPortalUsers] among them.
+// once, in ascending order of their number. It stops at the first error, for example
+// [UnknownPortalUsers].
 //
-// The transaction must be REPEATABLE READ, so that the audience is of one moment.
+// The transaction must be REPEATABLE READ, so that the audience is one snapshot.
 // It can't be used for anything else until the iteration has ended. A group costs
-// one pass over the directory (about a second a million portal users), ids cost a
-// look-up each. The recipients may be kept.
+// one pass over the directory (about a second for a million portal users); each id
+// costs a look-up. The caller may keep the recipients.
 func Audience(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.Seq2[Recipient, error] {
 	return func(yield func(Recipient, error) bool) {
-		var ties tieBlock
+		var ties tieAllocator
 		stopped := false
 		err := visitSelected(ctx, []pgx.Tx{tx}, sel, on, true, func(a *account, in, _ Reason) bool {
 			if in == "" {
@@ -75,9 +76,9 @@ func Audience(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.
 	}
 }
 
-// visitSelected calls visit with every account that the selection may be about, in
-// order of number, and why it is in the audience or is not, until it returns false.
-// Without withIDs, links may lack their patients' ids.
+// visitSelected calls visit for every account that the selection may concern, in
+// order of number, with the reason why it is included or excluded, until visit
+// returns false. Without withIDs, links may lack their patients' ids.
 func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, withIDs bool, visit func(a *account, in, out Reason) bool) error {
 	s, err := resolveSelection(ctx, txs[0], sel)
 	if err != nil {
@@ -93,10 +94,10 @@ func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Tim
 	return visitAll(ctx, txs, dayOf(on), withIDs, classified)
 }
 
-// selected is a selection in numbers.
+// selected is a [Selection] with ids resolved to numbers.
 type selected struct {
 	chosen groups
-	added  []int32 // ascending, those of them that were not yet asked about
+	added  []int32 // ascending; numbers already passed are removed
 }
 
 func resolveSelection(ctx context.Context, q Querier, sel Selection) (*selected, error) {
@@ -114,14 +115,15 @@ func resolveSelection(ctx context.Context, q Querier, sel Selection) (*selected,
 	return &selected{chosen, added}, nil
 }
 
-// after leaves out everybody up to a number.
+// after removes the added portal users up to and including a number.
 func (s *selected) after(no int32) {
 	for len(s.added) > 0 && s.added[0] <= no {
 		s.added = s.added[1:]
 	}
 }
 
-// classify says why an account is in or out. Accounts come in order of number.
+// classify returns why an account is included or excluded. Accounts must be passed in
+// order of number.
 func (s *selected) classify(a *account) (in, out Reason) {
 	if len(s.added) > 0 && s.added[0] == a.no {
 		s.added = s.added[1:]
@@ -130,8 +132,8 @@ func (s *selected) classify(a *account) (in, out Reason) {
 	return a.classify(s.chosen)
 }
 
-// lookUp gives the numbers of the portal users, ascending, each once, and those
-// ids that nobody has.
+// lookUp returns the numbers of the portal users, ascending, each once, and the ids
+// that no portal user has.
 func lookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
@@ -161,31 +163,31 @@ func lookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown 
 	return nos, unknown, nil
 }
 
-// CheckIDs gives those of the ids that no portal user has, in the order given.
+// CheckIDs returns the ids that no portal user has, in the order given.
 func CheckIDs(ctx context.Context, q Querier, ids []string) (unknown []string, err error) {
 	_, unknown, err = lookUp(ctx, q, ids)
 	return unknown, err
 }
 
-// Counts is what a preview says of an audience.
+// Counts is the preview of an audience.
 type Counts struct {
 	// Count is how many recipients there are.
 	Count int
 	// Digest is "sha256:" and, in hexadecimal, the SHA-256 over the recipients' ids
-	// in bytewise order, each followed by a line feed. It changes exactly when
-	// somebody comes into the audience or leaves it.
+	// in bytewise order, each followed by a line feed. It changes exactly when a
+	// portal user joins or leaves the audience.
 	Digest string
-	// Included counts the recipients by why they are in, Excluded the portal users
-	// who would be in a chosen group but for something, by what it is. Warnings
-	// counts recipients who will not be alerted, by why. Reasons that nobody has
-	// are left out.
+	// Included counts the recipients by reason. Excluded counts the portal users who
+	// belong to a chosen group but are kept out of it, by reason. Warnings counts the
+	// recipients who will not be alerted, by reason. Reasons with a count of 0 are
+	// left out.
 	Included, Excluded, Warnings map[string]int
 }
 
-// Preview counts the audience of a selection on the calendar day of on, exactly, in a
-// snapshot of its own, as [Resolve] does. It fails as [Audience] does.
+// Preview counts the audience of a selection on the calendar day of on, exactly. Like
+// [Resolve], it takes its own snapshot. It returns the same errors as [Audience].
 func Preview(ctx context.Context, db Beginner, sel Selection, on time.Time) (Counts, error) {
-	txs, end, err := together(ctx, db, lanes(sel))
+	txs, end, err := inOneSnapshot(ctx, db, connections(sel))
 	defer end()
 	if err != nil {
 		return Counts{}, fmt.Errorf("taking a snapshot of the directory: %w", err)
@@ -234,16 +236,16 @@ func digest(ids []string) string {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// Exists says whether anybody at all is in the audience. It fails as [Audience]
-// does. It mostly finds somebody at once: only where nobody among the first
-// portal users is in, the whole directory is gone through.
+// Exists reports whether the audience has at least one recipient. It returns the same
+// errors as [Audience]. It reads the whole directory only if none of the first
+// thousand portal users is included.
 func Exists(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) (found bool, err error) {
 	isIn := func(_ *account, in, _ Reason) bool {
 		found = in != ""
 		return !found
 	}
 	if len(sel.PortalUserIDs) == 0 && len(sel.Groups) > 0 {
-		found, err = amongFirst(ctx, tx, sel.Groups, on)
+		found, err = anyOfFirst(ctx, tx, sel.Groups, on)
 	}
 	if !found && err == nil {
 		err = visitSelected(ctx, []pgx.Tx{tx}, sel, on, false, isIn)
@@ -254,8 +256,8 @@ func Exists(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) (found 
 	return found, nil
 }
 
-// amongFirst says whether one of the first thousand portal users is in a group.
-func amongFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found bool, err error) {
+// anyOfFirst reports whether one of the first thousand portal users is in a group.
+func anyOfFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found bool, err error) {
 	chosen, err := groupsOf(of)
 	if err != nil {
 		return false, err
@@ -276,11 +278,11 @@ func amongFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found
 	return found, err
 }
 
-// tieBlock makes the ties of recipients, thousands to an allocation.
-type tieBlock struct{ ties []Tie }
+// tieAllocator allocates the ties of thousands of recipients at a time.
+type tieAllocator struct{ ties []Tie }
 
-// of gives the links that are in force.
-func (blk *tieBlock) of(links []link) []Tie {
+// of returns the links that are in force.
+func (blk *tieAllocator) of(links []link) []Tie {
 	if cap(blk.ties)-len(blk.ties) < len(links) {
 		blk.ties = make([]Tie, 0, max(1<<10, len(links)))
 	}

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// today is the day on which the tests look at the directory.
+// today is the day of the tests.
 var today = time.Date(2026, 3, 15, 23, 59, 0, 0, time.UTC)
 
 func dayAt(offset int) string { return today.AddDate(0, 0, offset).Format(time.DateOnly) }
@@ -37,7 +37,7 @@ type tb interface {
 	Cleanup(func())
 }
 
-// snapshot begins the transaction that an audience is read in, for a test.
+// snapshot begins the transaction in which a test reads an audience.
 func snapshot(t tb, pool *pgxpool.Pool) pgx.Tx {
 	t.Helper()
 	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
@@ -55,7 +55,7 @@ func exec(t tb, tx pgx.Tx, sql string, args ...any) {
 	}
 }
 
-// The directory of the rules' test. A portal user's id says what it is.
+// The directory for the tests of the rules. A portal user's id describes it.
 const cast = `
 INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE VALUES
     (1, 'p-active', 'active', false), (2, 'p-discharged', 'discharged', false),
@@ -82,7 +82,7 @@ INSERT INTO app.links (portal_user_no, patient_no, relationship, valid_from, val
     (16, 1, 'self', '2030-01-01', NULL), (16, 1, 'representative', NULL, '2026-01-01');
 `
 
-func TestWhoIsInAnAudienceAndWhy(t *testing.T) {
+func TestAudienceMembersAndReasons(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
 	for _, c := range []struct {
@@ -152,7 +152,7 @@ func TestWhoIsInAnAudienceAndWhy(t *testing.T) {
 	}
 }
 
-// paged goes through all pages of an audience.
+// paged reads all pages of an audience.
 func paged(t *testing.T, tx pgx.Tx, sel Selection, limit int) (ids []string, reasons map[string]int) {
 	t.Helper()
 	ids, reasons = []string{}, map[string]int{}
@@ -162,7 +162,7 @@ func paged(t *testing.T, tx pgx.Tx, sel Selection, limit int) (ids []string, rea
 			t.Fatal(err)
 		}
 		if len(page) > limit || next != "" && len(page) == 0 {
-			t.Fatalf("a page of %d has %d members, and then comes %q", limit, len(page), next)
+			t.Fatalf("a page of %d has %d members, and the next cursor is %q", limit, len(page), next)
 		}
 		for _, m := range page {
 			ids = append(ids, m.ID)
@@ -173,9 +173,9 @@ func paged(t *testing.T, tx pgx.Tx, sel Selection, limit int) (ids []string, rea
 	return ids, reasons
 }
 
-// A delivery is read under the links in force when it was made: whoever was added
-// by id has them too, and both relationships to one patient count.
-func TestARecipientCarriesEveryLinkInForce(t *testing.T) {
+// A delivery is read under the links that were in force when it was made. A recipient
+// added by id has them too, and both relationships to one patient count.
+func TestARecipientHasEveryLinkInForce(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
 	want := map[string][]Tie{
@@ -202,12 +202,12 @@ func TestARecipientCarriesEveryLinkInForce(t *testing.T) {
 	}
 }
 
-func TestUnknownPortalUsersAreNamed(t *testing.T) {
+func TestUnknownPortalUsersAreListed(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
-	ids := []string{"nobody", "active", "no-one", "nobody"}
+	ids := []string{"missing-1", "active", "missing-2", "missing-1"}
 	unknown, err := CheckIDs(t.Context(), tx, ids)
-	if diff := gocmp.Diff([]string{"nobody", "no-one"}, unknown); diff != "" || err != nil {
+	if diff := gocmp.Diff([]string{"missing-1", "missing-2"}, unknown); diff != "" || err != nil {
 		t.Errorf("CheckIDs: %v (-want +got):\n%s", err, diff)
 	}
 	for _, groups := range [][]Group{nil, {AllPortalUsers}} {
@@ -219,7 +219,7 @@ func TestUnknownPortalUsersAreNamed(t *testing.T) {
 		}
 		for _, err := range []error{previewed, existed, streamed} {
 			var named *UnknownPortalUsers
-			if !errors.As(err, &named) || !slices.Equal(named.IDs, unknown) || !strings.Contains(err.Error(), "nobody, no-one:") {
+			if !errors.As(err, &named) || !slices.Equal(named.IDs, unknown) || !strings.Contains(err.Error(), "missing-1, missing-2:") {
 				t.Errorf("with groups %v: %v", groups, err)
 			}
 		}
@@ -234,7 +234,7 @@ func TestAnUnknownGroupIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnAudienceCanBeLeftEarly(t *testing.T) {
+func TestAnAudienceCanBeStoppedEarly(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
 	for r, err := range Audience(t.Context(), tx, Selection{Groups: []Group{AllPortalUsers}}, today) {
@@ -266,8 +266,8 @@ func plainDigest(ids []string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
 }
 
-// The rest holds the fast reading to a plain model of the rules, written as the
-// design words them, over random directories.
+// The following tests compare the fast implementation with a plain model of the rules,
+// worded like the design, over random directories.
 
 type modelLink struct {
 	User, Patient int
@@ -334,7 +334,7 @@ func (l modelLink) inForce() bool {
 	return (l.From == nil || *l.From <= 0) && (l.Until == nil || *l.Until >= 0)
 }
 
-// in says whether an active portal user belongs to a group, over the links given.
+// in reports whether an active portal user belongs to a group through the given links.
 func (m model) in(g Group, links []modelLink) bool {
 	alive := slices.ContainsFunc(links, func(l modelLink) bool { return !l.Self || !m.Deceased[l.Patient] })
 	if g == AllPortalUsers {
@@ -375,8 +375,8 @@ func (m model) included(user int, sel Selection) Reason {
 	return ""
 }
 
-// excluded finds the reason by taking one obstacle after the other out of the way
-// of each link alone: the first reason, of all links', counts.
+// excluded finds the reason for exclusion by removing one obstacle after the other, for
+// each link separately. The first reason over all links counts.
 func (m model) excluded(user int, sel Selection) Reason {
 	undead := m
 	undead.Deceased = make([]bool, len(m.Deceased))
@@ -385,7 +385,7 @@ func (m model) excluded(user int, sel Selection) Reason {
 	note := func(r Reason) { best = min(best, slices.Index(order, r)) }
 	for _, g := range sel.Groups {
 		if g == AllPortalUsers {
-			note(Deceased) // who is active and yet not in it has only such links
+			note(Deceased) // an active portal user not in the group has only such links
 			continue
 		}
 		for _, l := range m.linksOf(user, every) {
@@ -441,7 +441,7 @@ func (m model) audience(sel Selection) (recipients []Recipient, counts Counts) {
 	return recipients, counts
 }
 
-func TestAudienceAndPreviewAreWhatTheRulesSay(t *testing.T) {
+func TestAudienceAndPreviewFollowTheRules(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawModel(t)
@@ -498,9 +498,9 @@ func TestAudienceAndPreviewAreWhatTheRulesSay(t *testing.T) {
 	})
 }
 
-// Two connections that read side by side come to the audience that one comes to,
-// in its order, also where the numbers have gaps as wide as what is read at once.
-func TestResolveReadsSideBySide(t *testing.T) {
+// Two connections that read in parallel have the same result as one, in the same order,
+// even if the numbers have gaps as wide as a window.
+func TestResolveReadsInParallel(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	if _, err := pool.Exec(t.Context(), `
 		INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE
@@ -531,16 +531,16 @@ func TestResolveReadsSideBySide(t *testing.T) {
 	if diff := gocmp.Diff(want, got); diff != "" || len(want) < 300 {
 		t.Errorf("of %d (-one +two):\n%s", len(want), diff)
 	}
-	// A caller that has enough has its connections back.
+	// A caller that stops early gets its connections back.
 	enough := errors.New("enough")
 	if _, err := Resolve(t.Context(), pool, sel, today, func(Recipient) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("it gave %v", err)
 	}
 }
 
-// Where members are few and far between, a page finds them by their patients; of all
-// portal users it ends early and the next goes on. Nobody is left out either way.
-func TestAPageOfAnAudienceOfFew(t *testing.T) {
+// If a group has few members, a page finds them through their patients. A page of all
+// portal users ends early, and the next one continues. Both list every member.
+func TestPagesOfAnAudienceWithFewMembers(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, `
 		INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE

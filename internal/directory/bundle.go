@@ -8,21 +8,21 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// bundle reads what a Bundle's entries hold, and the deletions among them: those of a
-// bulk export, in the files that its manifest lists as deleted, are the requests of a
-// transaction; those of a history stand between the versions.
+// bundle reads the entries of a Bundle, including deletions. A bulk export writes its
+// deletions, in the files that its manifest lists as deleted, as requests of a
+// transaction. A history has its deletions between the versions.
 func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 	var b fhirBundle
-	if err := json.Unmarshal(data, &b, halfCharacters); err != nil {
+	if err := json.Unmarshal(data, &b, allowInvalidUTF8); err != nil {
 		f.into.fault(jsonFault(at, err))
 		return nil
 	}
-	ids := map[string]string{} // of resources that go by another name within the Bundle
+	ids := map[string]string{} // ids of resources, by the URN that refers to them within the Bundle
 	for _, entry := range b.Entry {
 		var r struct {
 			fhirResource
 		}
-		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r, halfCharacters) == nil && r.ID != "" {
+		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r, allowInvalidUTF8) == nil && r.ID != "" {
 			ids[entry.FullURL] = r.ID
 		}
 	}
@@ -33,7 +33,7 @@ func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 			at.line = lineOf(data, entry.offset)
 		}
 		if b.Type != "history" {
-			// The Bundle says what was so when it was made.
+			// The Bundle shows the state at the time when it was made.
 			entry.Response.LastModified = firstOf(entry.Response.LastModified, b.Timestamp, string(b.Meta.LastUpdated))
 		} else {
 			entry.history = i + 1
@@ -54,7 +54,7 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// lineOf gives the line on which the value after an offset begins.
+// lineOf returns the line on which the value after an offset begins.
 func lineOf(data []byte, offset int64) int {
 	rest := bytes.TrimLeft(data[offset:], ", \t\r\n")
 	return 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
@@ -67,25 +67,25 @@ func (f *fhirFile) entry(at place, entry fhirEntry, ids map[string]string) error
 	if len(entry.Resource) == 0 {
 		return nil
 	}
-	resourceType, ours := typeOf(entry.Resource)
+	resourceType, supported := typeOf(entry.Resource)
 	switch {
-	case !ours || resourceType == "Bundle":
+	case !supported || resourceType == "Bundle":
 		f.leave(resourceType, at)
 		return nil
 	}
 	return f.resource(at, resourceType, entry.Resource, entry, ids)
 }
 
-// deletion notes that a resource is no more.
+// deletion adds the version that says that a resource was deleted.
 func (f *fhirFile) deletion(at place, entry fhirEntry) error {
 	path, _, conditional := strings.Cut(entry.Request.URL, "?")
 	path = strings.TrimSuffix(path, "/")
 	resourceType, id, version := resourceOf(path)
-	kind, ours := kindOf(resourceType)
-	if !ours {
+	kind, supported := kindOf(resourceType)
+	if !supported {
 		parts := strings.Split(path, "/")
-		isOurs := func(part string) bool { _, ours := kindOf(part); return ours }
-		if slices.ContainsFunc(parts, isOurs) || resourceType == "" && !conditional {
+		isSupported := func(part string) bool { _, supported := kindOf(part); return supported }
+		if slices.ContainsFunc(parts, isSupported) || resourceType == "" && !conditional {
 			f.into.fault(fault{place: at, field: "entry.request.url", reason: "does not say which resource was deleted: it must have the form Patient/<id>"})
 			return nil
 		}

@@ -12,14 +12,14 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// sink takes the rows that a decoder makes and the faults that it finds. Its
-// functions are set by the caller of the decoder; their errors end the decoding.
+// sink receives the rows and the faults of a decoder. The caller of the decoder sets
+// its functions. An error of one of them ends the decoding.
 type sink struct {
 	patient    func(patientRow) error
 	portalUser func(portalUserRow) error
 	link       func(linkRow) error
 	fault      func(fault)
-	// Of FHIR alone.
+	// Used by the FHIR decoder only.
 	related     func(relatedRow) error
 	episode     func(episodeRow) error
 	replacement func(replacementRow) error
@@ -40,15 +40,15 @@ var csvKinds = []csvKind{
 	{"patients.csv", []string{"patient_id", "given_name", "family_name", "birth_date", "status", "deceased"}, decodePatient},
 }
 
-// longestRecord is how many bytes one CSV record may have. It keeps a quote that
-// is never closed from drawing the whole file into memory.
+// longestRecord is the maximum size of a CSV record in bytes. Without it, a quote that
+// is never closed would read the whole file into memory.
 const longestRecord = 64 << 10
 
-// endOfFile ends a text that DOS wrote, and some programs still do.
+// endOfFile is the character at the end of a DOS text file. Some programs still write it.
 const endOfFile = "\x1a"
 
-// decodeCSV reads one file. A wrong line still goes on as a row if its ids are
-// right, so that other lines' references to it are not taken for wrong as well.
+// decodeCSV reads one file. A wrong line with correct ids still becomes a row, so that
+// references from other lines to it are not reported as wrong too.
 func decodeCSV(file int, content io.Reader, into sink) error {
 	bounded := &boundedReader{content: content, left: longestRecord}
 	text, err := openCSV(bounded)
@@ -76,7 +76,7 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 		case err == io.EOF:
 			return nil
 		case errors.As(err, &syntax):
-			// What follows a broken quote can't be told apart into lines any more.
+			// After a broken quote, the rest of the file can't be split into lines.
 			into.fault(fault{place: place{file: file, line: syntax.StartLine + text.skipped}, reason: syntaxReason(syntax, bounded.spent), cut: true})
 			return nil
 		case err != nil:
@@ -113,37 +113,37 @@ func syntaxReason(err *csv.ParseError, spent bool) string {
 	case spent:
 		return `is longer than 64 KiB: a quote may not be closed (the rest of the file was not read)`
 	case errors.Is(err.Err, csv.ErrBareQuote):
-		return `a quote stands inside a field: write the field in quotes and each quote in it twice (the rest of the file was not read)`
+		return `there is a quote inside a field: put the field in quotes and double each quote in it (the rest of the file was not read)`
 	}
-	return `a quoted field does not end as it should: write each quote in it twice and end it with a quote (the rest of the file was not read)`
+	return `a quoted field does not end with a quote: double each quote inside it and put a quote at its end (the rest of the file was not read)`
 }
 
-// csvRow is the record at hand.
+// csvRow is the current record.
 type csvRow struct {
 	place
 	reader *csv.Reader
 	kind   *csvKind
-	at     []int // where each of the kind's columns stands in a record
-	width  int   // how many columns the header has, empty ones at its end left out
+	at     []int // the position in a record of each of the kind's columns
+	width  int   // the number of columns in the header, without empty ones at its end
 	values []string
 	faulty bool // a fault was found in it
-	// skipped is how many lines were taken away before what the reader reads.
+	// skipped is the number of lines removed before the first line that the reader sees.
 	skipped int
 }
 
-// lineOf is the line on which a field of the record begins.
+// lineOf returns the line on which a field of the record begins.
 func (r *csvRow) lineOf(field int) int {
 	line, _ := r.reader.FieldPos(field)
 	return line + r.skipped
 }
 
-// fits says whether the record has a value for each column of the header, and
-// nothing but empty cells after them.
+// fits reports whether the record has a value for each column of the header, and only
+// empty cells after them.
 func (r *csvRow) fits() bool {
 	return len(r.values) >= r.width && !slices.ContainsFunc(r.values[r.width:], func(v string) bool { return v != "" })
 }
 
-// misfit says what is wrong with a record that does not fit.
+// misfit describes what is wrong with a record that does not fit.
 func (r *csvRow) misfit() string {
 	reason := fmt.Sprintf("has %d %s, where the header has %d", len(r.values), plural(len(r.values), "field", "fields"), r.width)
 	if len(r.values) == 1 {
@@ -152,7 +152,7 @@ func (r *csvRow) misfit() string {
 	return reason
 }
 
-// header finds out from the first record what kind of file this is.
+// header finds the kind of the file from its first record.
 func (r *csvRow) header(into sink) (ok bool) {
 	wrong := func(reason string, args ...any) bool {
 		into.fault(fault{place: r.place, reason: fmt.Sprintf(reason, args...), cut: true})
@@ -166,14 +166,14 @@ func (r *csvRow) header(into sink) (ok bool) {
 	}
 	columns = columns[:r.width]
 	for i := range csvKinds {
-		// The most telling column of each kind, in this order: links have both ids.
+		// One column identifies each kind. The order matters: links have both ids.
 		if slices.Contains(columns, []string{"relationship", "portal_user_id", "patient_id"}[i]) {
 			r.kind = &csvKinds[i]
 			break
 		}
 	}
 	if separator, found := strangeSeparator(r.values); found {
-		return wrong("the columns are separated by %s, which is not understood: %s", separatorName(separator), saveAsCSV)
+		return wrong("the columns are separated by %s, which can't be read: %s", separatorName(separator), saveAsCSV)
 	}
 	if r.kind == nil {
 		return wrong("the header is of none of the files that can be imported: it must be %s", headers())
@@ -189,15 +189,15 @@ func (r *csvRow) header(into sink) (ok bool) {
 	}
 	for _, column := range r.kind.columns {
 		if !seen[column] {
-			return wrong("the header lacks %s: that of %s must be %s", column, r.kind.name, strings.Join(r.kind.columns, ","))
+			return wrong("the header lacks %s: the header of %s must be %s", column, r.kind.name, strings.Join(r.kind.columns, ","))
 		}
 		r.at = append(r.at, slices.Index(columns, column))
 	}
 	return true
 }
 
-// strangeSeparator finds what stands between the columns of a header that was taken for
-// one column.
+// strangeSeparator finds the separator between the columns of a header that was read
+// as one column.
 func strangeSeparator(values []string) (separator rune, found bool) {
 	header := strings.ToLower(values[0])
 	if slices.ContainsFunc(values[1:], func(v string) bool { return v != "" }) {
@@ -229,8 +229,8 @@ func headers() string {
 	return strings.Join(all, " or ")
 }
 
-// printable is a column's name for an error. A file without a header has a person's
-// data there, which must not be shown.
+// printable returns a column's name for an error. A file without a header has personal
+// data in its first line, which must not be shown.
 func printable(column string) string {
 	if checkID(column) != "" || strings.ContainsAny(column, "0123456789") {
 		return "a column"
@@ -238,7 +238,7 @@ func printable(column string) string {
 	return "the column " + column
 }
 
-// field gives a value and notes the fault that check finds in it.
+// field returns a value and reports the fault that check finds in it.
 func (r *csvRow) field(i int, into sink, check func(string) string) string {
 	value := r.values[r.at[i]]
 	r.note(i, into, check(value))
@@ -258,7 +258,7 @@ func (r *csvRow) bool(i int, into sink) bool {
 	return value
 }
 
-// oneOf gives which of two words a value is, in whatever case it is written.
+// oneOf returns which of two words a value is. Case does not matter.
 func (r *csvRow) oneOf(i int, into sink, a, b string) string {
 	value := strings.ToLower(r.values[r.at[i]])
 	if value != a && value != b {
@@ -324,8 +324,8 @@ func decodeLink(r *csvRow, into sink) error {
 	return into.link(l)
 }
 
-// boundedReader ends when a record needs more than is left to it. Its reader asks
-// for more only when what it holds is not enough for the record at hand.
+// boundedReader returns io.EOF when a record needs more than the bytes that are left.
+// The CSV reader reads more only when its buffer does not hold the whole record.
 type boundedReader struct {
 	content io.Reader
 	left    int

@@ -5,15 +5,15 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// checkEmail gives the reason why an address can't be used, or "". A text
-// that shows nothing is no address, which is right. What it lets pass is kept as cleanEmail gives it.
+// checkEmail returns the reason why an address can't be used, or "". A blank text means
+// no address and is allowed. Accepted addresses are stored as cleanEmail returns them.
 func checkEmail(email string) (reason string) {
 	_, reason = cleanEmail(email)
 	return reason
 }
 
-// cleanEmail gives an address as it is kept, whichever file it came in: without
-// characters that can't be seen, "" for none. See [address.Clean].
+// cleanEmail returns an address in its stored form, for every kind of file: without
+// invisible characters, "" for none. See [address.Clean].
 func cleanEmail(email string) (clean, reason string) {
 	if invisible.Trim(email) == "" {
 		return "", ""

@@ -8,7 +8,7 @@ import (
 	"postern/internal/events"
 )
 
-// Event is the event that says what an import did.
+// Event returns the event that records the result of an import.
 func (s Summary) Event(source, actor, format string, at time.Time) (events.Event, error) {
 	tally := func(c Changes) events.ImportTally {
 		return events.ImportTally{New: c.New, Changed: c.Changed, Unchanged: c.Unchanged}

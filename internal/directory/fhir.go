@@ -17,27 +17,27 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// The parts that an import reads of FHIR R4 resources
+// The elements of FHIR R4 resources that an import reads
 // (https://hl7.org/fhir/R4/patient.html, relatedperson.html, episodeofcare.html).
-// Everything else in them is passed over.
+// All others are ignored.
 
-// fhirResource is what every resource has.
+// fhirResource holds the elements of every resource.
 type fhirResource struct {
 	ID   string   `json:"id"`
 	Meta fhirMeta `json:"meta"`
 }
 
 type fhirMeta struct {
-	VersionID   loose `json:"versionId"`
-	LastUpdated loose `json:"lastUpdated"`
+	VersionID   lenientText `json:"versionId"`
+	LastUpdated lenientText `json:"lastUpdated"`
 }
 
-// loose is a text that decides nothing where it can't be understood. Another JSON value
-// in its place, such as a number, is taken as it is written.
-type loose string
+// lenientText is a text that decides nothing if it can't be parsed. Another JSON value
+// in its place, such as a number, is kept as it is written.
+type lenientText string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
-func (l *loose) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+func (l *lenientText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	value, err := dec.ReadValue()
 	if err != nil {
 		return err
@@ -46,16 +46,16 @@ func (l *loose) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	case 'n':
 		*l = ""
 	case '"':
-		text, _ := jsontext.AppendUnquote(nil, value) // it fails at half a character, which becomes U+FFFD
-		*l = loose(text)
+		text, _ := jsontext.AppendUnquote(nil, value) // it fails at half a surrogate pair, which becomes U+FFFD
+		*l = lenientText(text)
 	default:
-		*l = loose(value)
+		*l = lenientText(value)
 	}
 	return nil
 }
 
-// elements are those of a list that decides about no audience. An element that is not what
-// FHIR has there is left out: a clinic can't edit its export.
+// elements is a list that does not affect any audience. An element that is not valid
+// FHIR is left out, because a clinic can't edit its export.
 type elements[T any] struct {
 	of    []T
 	wrong bool // some were left out
@@ -80,7 +80,7 @@ func (e *elements[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return err
 		}
 		var element T
-		if err := json.Unmarshal(value, &element, halfCharacters); err != nil {
+		if err := json.Unmarshal(value, &element, allowInvalidUTF8); err != nil {
 			e.wrong = true
 			continue
 		}
@@ -95,12 +95,12 @@ type fhirPatient struct {
 	Active           *bool                      `json:"active"`
 	Name             elements[fhirHumanName]    `json:"name"`
 	Telecom          elements[fhirContactPoint] `json:"telecom"`
-	BirthDate        loose                      `json:"birthDate"`
+	BirthDate        lenientText                `json:"birthDate"`
 	DeceasedBoolean  *bool                      `json:"deceasedBoolean"`
 	DeceasedDateTime string                     `json:"deceasedDateTime"`
 	Link             []fhirPatientLink          `json:"link"`
-	// The elements beside a primitive hold its extensions, such as the reason why its
-	// value is absent (https://hl7.org/fhir/R4/json.html#primitive).
+	// The underscore members hold the extensions of a primitive, such as the reason why
+	// its value is absent (https://hl7.org/fhir/R4/json.html#primitive).
 	BesideDeceasedBoolean  map[string]any `json:"_deceasedBoolean"`
 	BesideDeceasedDateTime map[string]any `json:"_deceasedDateTime"`
 }
@@ -125,7 +125,7 @@ type fhirEpisodeOfCare struct {
 	Patient fhirReference `json:"patient"`
 }
 
-// fhirBundle holds other resources: those that a search or a history found, or the
+// fhirBundle holds other resources: the results of a search or a history, or the
 // requests of a transaction, such as the deletions of a bulk export.
 type fhirBundle struct {
 	Type      string      `json:"type"`
@@ -135,8 +135,8 @@ type fhirBundle struct {
 }
 
 type fhirEntry struct {
-	offset  int64 // where the entry begins in the JSON of the Bundle, or a little before
-	history int   // which entry of a history it is, counted from 1, the newest first
+	offset  int64 // the byte offset of the entry in the JSON of the Bundle, or a little before
+	history int   // the number of the entry in a history, counted from 1, the newest first
 
 	FullURL  string         `json:"fullUrl"`
 	Resource jsontext.Value `json:"resource"`
@@ -150,7 +150,7 @@ type fhirEntry struct {
 	} `json:"response"`
 }
 
-// UnmarshalJSONFrom implements json.UnmarshalerFrom: it notes where the entry stands.
+// UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the entry's offset.
 func (e *fhirEntry) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	e.offset = dec.InputOffset()
 	type plain fhirEntry
@@ -166,11 +166,11 @@ type fhirHumanName struct {
 }
 
 type fhirContactPoint struct {
-	System string     `json:"system"`
-	Value  string     `json:"value"`
-	Use    string     `json:"use"`
-	Rank   loose      `json:"rank"`
-	Period fhirPeriod `json:"period"`
+	System string      `json:"system"`
+	Value  string      `json:"value"`
+	Use    string      `json:"use"`
+	Rank   lenientText `json:"rank"`
+	Period fhirPeriod  `json:"period"`
 }
 
 type fhirReference struct {
@@ -182,29 +182,29 @@ type fhirPeriod struct {
 	End   string `json:"end"`
 }
 
-// current says whether the period has neither ended before the day nor begins
-// after it. A date that can't be read is open.
+// current reports whether the day is within the period. A date that can't be parsed
+// counts as open.
 func (p fhirPeriod) current(day int32) bool {
 	start, _ := firstDay(p.Start)
 	end, _ := lastDay(p.End)
 	return (!start.set || start.day <= day) && (!end.set || end.day >= day)
 }
 
-// firstDay is the first day of a FHIR date or dateTime, which may be a year or a
-// month alone.
+// firstDay returns the first day of a FHIR date or dateTime, which may be only a year
+// or a month.
 func firstDay(text string) (d date, reason string) {
 	d, _, reason = fhirDate(text)
 	return d, reason
 }
 
-// lastDay is the last day of one.
+// lastDay returns the last day of a FHIR date or dateTime.
 func lastDay(text string) (d date, reason string) {
 	_, d, reason = fhirDate(text)
 	return d, reason
 }
 
-// fhirDate gives the days that a FHIR date or dateTime may mean. The day of a
-// dateTime is the one that is written there, in whatever time zone.
+// fhirDate returns the first and the last day that a FHIR date or dateTime may mean. The
+// day of a dateTime is the written one; its time zone is ignored.
 func fhirDate(text string) (first, last date, reason string) {
 	if text == "" {
 		return date{}, date{}, ""
@@ -229,7 +229,7 @@ func fhirDate(text string) (first, last date, reason string) {
 
 const notFHIRDate = "is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone"
 
-// bestName is the name that a person goes by today.
+// bestName returns the name that a person uses on the day.
 func bestName(names []fhirHumanName, day int32) fhirHumanName {
 	rank := func(n fhirHumanName) int {
 		use := slices.Index([]string{"official", "usual", "", "temp", "nickname", "anonymous", "maiden", "old"}, n.Use)
@@ -251,8 +251,8 @@ func bestName(names []fhirHumanName, day int32) fhirHumanName {
 	return best
 }
 
-// visible gives a text without the invisible characters around it, and "" for one that
-// shows nothing at all.
+// visible returns a text without the invisible characters around it, and "" if it has no
+// visible character.
 func visible(text string) string {
 	shows := func(r rune) bool { return unicode.IsGraphic(r) && !invisible.Is(r) }
 	if !strings.ContainsFunc(text, shows) {
@@ -261,8 +261,8 @@ func visible(text string) string {
 	return invisible.Trim(text)
 }
 
-// parts gives the name as given and family name. A name that has only a text is
-// a family name: no rule could take it apart.
+// parts returns the name as given and family name. A name with only a text becomes a
+// family name, because no rule can split it reliably.
 func (n fhirHumanName) parts() (given, family string) {
 	var givens []string
 	for _, g := range n.Given { // null beside an extension is ""
@@ -277,14 +277,14 @@ func (n fhirHumanName) parts() (given, family string) {
 	return given, family
 }
 
-// full gives the name as one text, or else.
+// full returns the name as one text; without one it returns or.
 func (n fhirHumanName) full(or string) string {
 	given, family := n.parts()
 	return cmp.Or(visible(n.Text), strings.TrimSpace(given+" "+family), or)
 }
 
-// emails are the addresses to write to today, the preferred one first: that at home,
-// then by rank.
+// emails returns the addresses in use on the day, the preferred one first: home
+// addresses, then by rank.
 func emails(points []fhirContactPoint, day int32) (values []string) {
 	var usable []fhirContactPoint
 	for _, p := range points {
@@ -314,8 +314,8 @@ func emails(points []fhirContactPoint, day int32) (values []string) {
 	return values
 }
 
-// bareEmail takes an address out of what systems write around one: blanks, "mailto:"
-// and a display name. It gives the reason where none can be used.
+// bareEmail removes the text that systems write around an address: blanks, "mailto:"
+// and a display name. It returns the reason if the address can't be used.
 func bareEmail(value string) (email, reason string) {
 	email = strings.TrimSpace(value)
 	if scheme := "mailto:"; len(email) > len(scheme) && strings.EqualFold(email[:len(scheme)], scheme) {
@@ -336,8 +336,8 @@ func bareEmail(value string) (email, reason string) {
 	return email, reason
 }
 
-// resourceOf takes a reference or a request's URL apart: "Patient/id", the same behind
-// a server's address or before a version.
+// resourceOf splits a reference or a request's URL: "Patient/id", optionally after a
+// server's address or before a version.
 func resourceOf(ref string) (resourceType, id, version string) {
 	ref, version, _ = strings.Cut(ref, "/_history/")
 	rest, id, ok := cutLast(ref, "/")
@@ -358,8 +358,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// patientOf gives the id of the patient that a reference names, which may also be
-// "urn:uuid:id", or the reason why none can be found by it.
+// patientOf returns the id of the patient that a reference names, which may also be
+// "urn:uuid:id", or the reason why the reference can't be used.
 func patientOf(r fhirReference) (id, reason string) {
 	reference := invisible.Trim(r.Reference)
 	if reference == "" {

@@ -21,7 +21,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// audiences are the ids in each group on the day of the tests: what an import comes to.
+// audiences returns the ids in each group on the day of the tests: the result of an import.
 func audiences(t tb, pool *pgxpool.Pool) string {
 	t.Helper()
 	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
@@ -44,29 +44,29 @@ func audiences(t tb, pool *pgxpool.Pool) string {
 	return strings.Join(lines, "; ")
 }
 
-// imports imports folders one after the other, and gives the last summary. A dry run
-// before each must say the same, and one after it that nothing changes.
+// imports imports folders one after the other, and returns the last summary. A dry run
+// before each must return the same summary, and a second import must change nothing.
 func imports(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
 	t.Helper()
 	for _, dir := range folders {
 		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: today, DryRun: true})
 		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: today})
 		if (dryErr == nil) != (err == nil) || !dry.Equal(last) {
-			t.Fatalf("a dry run says %+v (%v), the import %+v (%v)", dry, dryErr, last, err)
+			t.Fatalf("the dry run returned %+v (%v), the import %+v (%v)", dry, dryErr, last, err)
 		}
 		if err != nil {
 			return Summary{}, err
 		}
 		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today})
 		if err != nil || again.Changed() {
-			t.Fatalf("the same again: %+v, %v", again, err)
+			t.Fatalf("a second import of the same folder: %+v, %v", again, err)
 		}
 	}
 	return last, nil
 }
 
-// said writes warnings as text.
-func said(warnings []WrongLine) string {
+// warningText formats warnings as text.
+func warningText(warnings []WrongLine) string {
 	var lines []string
 	for _, w := range warnings {
 		lines = append(lines, w.String())
@@ -74,7 +74,7 @@ func said(warnings []WrongLine) string {
 	return strings.Join(lines, "\n")
 }
 
-// lines joins resources to a file. Each is written as kind, id and further members:
+// lines joins resources to a file. Each is made by res from kind, id and further members;
 // P is a Patient, R a RelatedPerson, E an EpisodeOfCare.
 func lines(resources ...string) string { return strings.Join(resources, "\n") + "\n" }
 
@@ -97,7 +97,7 @@ func replaces(p string) string {
 }
 func mailed(address string) string { return `"telecom":[{"system":"email","value":"` + address + `"}]` }
 
-// deleted is a line of the files that a bulk export's manifest lists as deleted.
+// deleted returns a line of the files that a bulk export's manifest lists as deleted.
 func deleted(urls ...string) string {
 	var entries []string
 	for _, url := range urls {
@@ -114,16 +114,16 @@ func gzipped(content string) string {
 	return b.String()
 }
 
-// damagedGzip is a packed file with a byte in the middle that is another.
+// damagedGzip returns a gzip file with a changed byte in the middle.
 func damagedGzip(content string) string {
 	packed := []byte(gzipped(content))
 	packed[len(packed)/2] ^= 0xff
 	return string(packed)
 }
 
-// forgetful gives a database, and what empties its directory: a database for each of
-// many small stories would take minutes.
-func forgetful(t *testing.T) (*pgxpool.Pool, func()) {
+// resettable returns a database and a function that empties its directory. A database for
+// each of many small cases would take minutes.
+func resettable(t *testing.T) (*pgxpool.Pool, func()) {
 	t.Helper()
 	url := storetest.New(t)
 	admin := storetest.Open(t, url, store.RoleAdmin)
@@ -135,18 +135,18 @@ func forgetful(t *testing.T) (*pgxpool.Pool, func()) {
 	}
 }
 
-// story is what imports of FHIR folders, one after the other, come to.
+// story is the expected result of imports of FHIR folders, one after the other.
 type story struct {
 	name     string
 	folders  []fs.FS
 	want     string // the audiences
-	warnings string // of the last import; a line each, of which the beginning is enough
-	refused  string // the last import is refused by a text that holds this
+	warnings string // of the last import; the beginning of each, one a line
+	refused  string // a text in the error of the last import, if that is refused
 }
 
-func tell(t *testing.T, stories []story) {
+func runStories(t *testing.T, stories []story) {
 	t.Helper()
-	pool, forget := forgetful(t)
+	pool, forget := resettable(t)
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
 			forget()
@@ -154,7 +154,7 @@ func tell(t *testing.T, stories []story) {
 			var refused *Refused
 			switch {
 			case s.refused != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), s.refused)):
-				t.Errorf("it was not refused by %q: %v", s.refused, err)
+				t.Errorf("the import was not refused with %q: %v", s.refused, err)
 			case s.refused == "" && err != nil:
 				t.Fatal(err)
 			}
@@ -170,7 +170,7 @@ func tell(t *testing.T, stories []story) {
 				wrong = wrong || !strings.HasPrefix(last.Warnings[i].String(), want[i])
 			}
 			if wrong || last.WarningCount != len(want) {
-				t.Errorf("the warnings are\n%s\nand should begin\n%s", said(last.Warnings), s.warnings)
+				t.Errorf("the warnings are\n%s\nand should begin\n%s", warningText(last.Warnings), s.warnings)
 			}
 		})
 	}
@@ -181,8 +181,8 @@ func dirOf(t *testing.T, name string) fs.FS {
 	return os.DirFS("testdata/" + name)
 }
 
-// Files are found by what they hold. What is not read is named.
-func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
+// Files are recognized by their content. Files that are not read are listed in warnings.
+func TestFilesAreRecognizedByTheirContent(t *testing.T) {
 	t.Parallel()
 	three := lines(res("P", "p"), res("R", "r", of("p")), res("E", "e", of("p"), status("finished")))
 	const wanted = "active:; discharged: p r; all: p r"
@@ -190,20 +190,20 @@ func TestFilesAreFoundByWhatTheyHold(t *testing.T) {
 		return strings.ReplaceAll(strings.ReplaceAll(text, "{", "{\n"), ",", ",\n  ")
 	}
 	bundle := `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.ReplaceAll(strings.TrimSpace(three), "\n", `},{"resource":`) + `}]}`
-	tell(t, []story{
+	runStories(t, []story{
 		{"client file names", []fs.FS{dirOf(t, "fhir-client-file-names")}, "active:; discharged: cf1 cfr; all: cf1 cfr", "", ""},
 		{"one file of several types", []fs.FS{folder("export.ndjson", three)}, wanted, "", ""},
 		{"no extension", []fs.FS{folder("1", three)}, wanted, "", ""},
 		{"an extension in upper case, CRLF, a BOM and blank lines", []fs.FS{folder("X.NDJSON", "\uFEFF\r\n \r\n"+strings.ReplaceAll(three, "\n", "\r\n\r\n"))}, wanted, "", ""},
 		{"a BOM alone before", []fs.FS{folder("X.NDJSON", "\uFEFF"+three)}, wanted, "", ""},
 		{"no line break at the end", []fs.FS{folder("x.ndjson", strings.TrimSpace(three))}, wanted, "", ""},
-		{"a folder within is named", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder inside the export folder: it was not read", ""},
+		{"a folder inside the folder is warned of", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder inside the export folder: it was not read", ""},
 		{"gzip", []fs.FS{folder("x.ndjson.gz", gzipped(three))}, wanted, "", ""},
 		{"a Bundle on a line", []fs.FS{folder("x.ndjson", bundle)}, wanted, "", ""},
 		{"a Bundle over many lines", []fs.FS{folder("x.json", "\n"+pretty(bundle))}, wanted, "", ""},
 		{"a resource over many lines, in gzip", []fs.FS{folder("p.json.gz", gzipped(pretty(res("P", "p"))), "x.json", lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
-		{"a type that stands last", []fs.FS{folder("x", `{"id":"p","name":[{"text":"A"}],"resourceType":"Patient"}`)}, "active: p; discharged:; all: p", "", ""},
-		{"what is not read", []fs.FS{folder(
+		{"a resourceType as the last member", []fs.FS{folder("x", `{"id":"p","name":[{"text":"A"}],"resourceType":"Patient"}`)}, "active: p; discharged:; all: p", "", ""},
+		{"files that are not read", []fs.FS{folder(
 			"1.Observation.ndjson", strings.Repeat(`{"resourceType":"Observation","id":"o"}`+"\n", 3)+`{"resourceType":"Observation",`,
 			"2.mixed.ndjson", lines(`{"resourceType":"Encounter"}`, res("P", "p")),
 			"README.md", "# An export", ".DS_Store", "\x00\x00", "._1.Patient.ndjson", "\x00\x05\x16\x07", "log.ndjson", `{"eventId":"kickoff"}`,
@@ -219,7 +219,7 @@ patients.csv:1: is not NDJSON
 x.pdf:1: is not NDJSON`, ""},
 		{"nothing to import", []fs.FS{folder("Observation.ndjson", `{"resourceType":"Observation"}`, "README.md", "# An export")},
 			"active:; discharged:; all:", "", "the export holds no Patient, RelatedPerson or EpisodeOfCare\nObservation.ndjson:1: holds Observation"},
-		{"an export without news", []fs.FS{folder("Patient.ndjson", res("P", "p")), folder("Patient.ndjson", "")}, "active: p; discharged:; all: p", "", ""},
+		{"an export without changes", []fs.FS{folder("Patient.ndjson", res("P", "p")), folder("Patient.ndjson", "")}, "active: p; discharged:; all: p", "", ""},
 		{"a file that breaks off", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"))+`{"resourceType":"Patient","id":"q"`)}, "active:; discharged:; all:", "", "1.Patient.ndjson:2: is not a JSON object"},
 		{"gzip that breaks off", []fs.FS{folder("x.gz", gzipped(three)[:40])}, "active:; discharged:; all:", "", "x.gz:1: the file is damaged (gzip)"},
 		{"UTF-16", []fs.FS{folder("p.ndjson", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.ndjson:1: is UTF-16: save the file as UTF-8"},
@@ -227,11 +227,11 @@ x.pdf:1: is not NDJSON`, ""},
 		{"gzip that is damaged", []fs.FS{folder("x.ndjson.gz", damagedGzip(three))}, "active:; discharged:; all:", "", "the file is damaged (gzip)"},
 		{"gzip of one document that is damaged", []fs.FS{folder("x.json.gz", damagedGzip(pretty(bundle)))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
 		{"gzip of one document without its end", []fs.FS{folder("x.json.gz", strings.TrimSuffix(gzipped(pretty(bundle)), gzipped(pretty(bundle))[len(gzipped(pretty(bundle)))-8:]))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
-		{"a file of patients that is none", []fs.FS{folder("1.Patient.ndjson", "<html>Sign in</html>\n", "RelatedPerson.ndjson", res("R", "r", of("p")))}, "active:; discharged:; all:", "", "1.Patient.ndjson:1: is not a JSON object"},
-		{"a packed one", []fs.FS{folder("Patient.ndjson.gz", gzipped("<html>Sign in</html>\n"))}, "active:; discharged:; all:", "", "Patient.ndjson.gz:1: is not a JSON object"},
+		{"a file named Patient without patients", []fs.FS{folder("1.Patient.ndjson", "<html>Sign in</html>\n", "RelatedPerson.ndjson", res("R", "r", of("p")))}, "active:; discharged:; all:", "", "1.Patient.ndjson:1: is not a JSON object"},
+		{"the same in gzip", []fs.FS{folder("Patient.ndjson.gz", gzipped("<html>Sign in</html>\n"))}, "active:; discharged:; all:", "", "Patient.ndjson.gz:1: is not a JSON object"},
 		{"a first line that breaks off, with more after it", []fs.FS{folder("Patient.ndjson", `{"resourceType":"Patient","id":"z"`+"\n"+strings.Repeat(res("P", "p")+"\n", 4000))}, "active:; discharged:; all:", "", "mend 1 wrong field and import again\nPatient.ndjson:1: is not a JSON object"},
 		{"files joined to one", []fs.FS{folder("x.ndjson", "\uFEFF"+res("P", "p")+"\n\uFEFF"+lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
-		{"an export without news of a client", []fs.FS{folder("1.Patient.ndjson", "")}, "active:; discharged:; all:", "", ""},
+		{"an export without changes, with a client's file name", []fs.FS{folder("1.Patient.ndjson", "")}, "active:; discharged:; all:", "", ""},
 		{"the folder of deletions", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"), res("P", "q"))), folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", deleted("Patient/q"), "deleted/more/x", "", "error/1.OperationOutcome.ndjson", "{}")},
 			"active: p; discharged:; all: p", "deleted/more:1: is a folder inside the export folder: it was not read\nerror:1: is a folder inside the export folder: it was not read", ""},
 		{"a resource among the deletions", []fs.FS{folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", res("P", "q"))}, "active:; discharged:; all:", "", "deleted/1.Patient.ndjson:1: is a resource in the folder of deleted resources"},
@@ -240,19 +240,20 @@ x.pdf:1: is not NDJSON`, ""},
 	})
 }
 
-// An export of what has changed changes only that. Status comes from all that is known.
+// An export of changes changes only those resources. A status is computed from all stored
+// resources.
 func TestIncrementalExports(t *testing.T) {
 	t.Parallel()
 	full := folder("Patient.ndjson", lines(res("P", "p"), res("P", "q"), res("P", "off", `"active":false`)),
 		"RelatedPerson.ndjson", res("R", "r", of("p")),
 		"EpisodeOfCare.ndjson", lines(res("E", "e1", of("p"), status("finished")), res("E", "e2", of("p"), status("active")), res("E", "e3", of("q"), status("finished"))))
 	named := `"name":[{"text":"New Name"}]`
-	tell(t, []story{
-		{"all of it", []fs.FS{full}, "active: p r; discharged: off q; all: off p q r", "", ""},
+	runStories(t, []story{
+		{"the complete export", []fs.FS{full}, "active: p r; discharged: off q; all: off p q r", "", ""},
 		{"a Patient without its episodes", []fs.FS{full, folder("a", lines(res("P", "p", named), res("P", "q", named)))}, "active: p r; discharged: off q; all: off p q r", "", ""},
 		{"an episode alone", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
 		{"one of two episodes ends", []fs.FS{full, folder("a", res("E", "e4", of("p"), status("planned"))), folder("a", res("E", "e2", of("p"), status("finished")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
-		{"one comes back", []fs.FS{full, folder("a", res("E", "e5", of("q"), status("planned")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
+		{"a patient is active again", []fs.FS{full, folder("a", res("E", "e5", of("q"), status("planned")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
 		{"an episode changes its patient", []fs.FS{full, folder("a", res("E", "e2", of("q"), status("active")))}, "active: q; discharged: off p r; all: off p q r", "", ""},
 		{"a status in capitals", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("Finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
 		{"an episode in error", []fs.FS{full, folder("a", res("E", "e3", of("q"), status("entered-in-error")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
@@ -264,13 +265,13 @@ func TestIncrementalExports(t *testing.T) {
 		{"and then it does", []fs.FS{full, folder("a", res("E", "e9", of("z"), status("finished"))), folder("a", res("P", "z"))}, "active: p r; discharged: off q z; all: off p q r z", "", ""},
 		{"a RelatedPerson of an unknown patient is not written to", []fs.FS{full, folder("a", res("R", "s", of("z")))}, "active: p r; discharged: off q; all: off p q r",
 			"a:1: patient.reference: names a patient who is neither", ""},
-		{"until the patient comes", []fs.FS{full, folder("a", res("R", "s", of("z"))), folder("b", res("P", "z"))}, "active: p r s z; discharged: off q; all: off p q r s z", "", ""},
-		{"all of it again", []fs.FS{full, folder("a", lines(res("E", "e2", of("p"), status("finished")), res("P", "q", `"active":false`))), full}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"until the patient is imported", []fs.FS{full, folder("a", res("R", "s", of("z"))), folder("b", res("P", "z"))}, "active: p r s z; discharged: off q; all: off p q r s z", "", ""},
+		{"the complete export again", []fs.FS{full, folder("a", lines(res("E", "e2", of("p"), status("finished")), res("P", "q", `"active":false`))), full}, "active: p r; discharged: off q; all: off p q r", "", ""},
 	})
 }
 
-// What an earlier version imported left a status and no episodes: it holds until an
-// export brings some, or a CSV file says otherwise.
+// An earlier version stored a status but no episodes. The status stays until an export
+// has episodes, or a CSV file sets another status.
 func TestAStatusWithoutItsEpisodes(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
@@ -298,10 +299,10 @@ func TestAStatusWithoutItsEpisodes(t *testing.T) {
 	is("and then over", discharged, 0, folder("a", res("E", "e", of("p"), status("finished"))))
 	is("and then deleted", discharged, 0, folder("a", deleted("EpisodeOfCare/e")))
 	csv("active")
-	is("as a CSV file said since", active, 0, patient)
+	is("the status of a later CSV file", active, 0, patient)
 }
 
-// Corrections end what they correct.
+// A correction ends the links and accounts that it corrects.
 func TestCorrections(t *testing.T) {
 	t.Parallel()
 	two := folder("a", lines(res("P", "a"), res("P", "b"), res("R", "ra", of("a")), res("R", "rb", of("b")), res("E", "ea", of("a"), status("finished")), res("E", "eb", of("b"), status("active"))))
@@ -316,13 +317,13 @@ func TestCorrections(t *testing.T) {
 	gone := func(url, when string) string {
 		return `{"request":{"method":"DELETE","url":"` + url + `"},"response":{"lastModified":"` + when + `"}}`
 	}
-	tell(t, []story{
+	runStories(t, []story{
 		{"two patients", []fs.FS{two}, before, "", ""},
 		{"a RelatedPerson that moved", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after")}, "active: rm1 rm2 rmr; discharged:; all: rm1 rm2 rmr", "", ""},
 		{"its old patient is discharged", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after"), folder("a", lines(res("P", "rm2", `"active":false`)))}, "active: rm1; discharged: rm2 rmr; all: rm1 rm2 rmr", "", ""},
 		{"there and back", []fs.FS{two, folder("a", res("R", "ra", of("b"))), folder("a", res("R", "ra", of("a")))}, before, "", ""},
 		{"moved to a patient who is not known", []fs.FS{two, folder("a", res("R", "rb", of("z")))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: names a patient who is neither", ""},
-		{"moved to nobody", []fs.FS{two, folder("a", res("R", "rb"))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: is missing", ""},
+		{"moved to no patient", []fs.FS{two, folder("a", res("R", "rb"))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: is missing", ""},
 		{"by identifier alone", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"identifier":{"value":"1"}}`))}, before, "a:1: patient.reference: is missing", ""},
 		{"contained", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"#p"}`))}, before, "a:1: patient.reference: does not have the form", ""},
 		{"by a search", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"Patient?identifier=1"}`))}, before, "a:1: patient.reference: does not have the form", ""},
@@ -331,49 +332,49 @@ func TestCorrections(t *testing.T) {
 		{"a period that has ended", []fs.FS{two, folder("a", res("R", "rb", of("b"), `"period":{"end":"2026-03-14"}`))}, "active: b; discharged: a ra; all: a b ra rb", "", ""},
 
 		{"replaced", []fs.FS{folder("a", lines(res("P", "a", replacedBy("b")), res("P", "b")))}, "active: b; discharged:; all: b", "", ""},
-		{"replaced later: representatives go on with the successor, and so do episodes", []fs.FS{two, folder("a", res("P", "a", replacedBy("b")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"replaced later: representatives and episodes move to the successor", []fs.FS{two, folder("a", res("P", "a", replacedBy("b")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
 		{"the successor says it", []fs.FS{two, folder("a", res("P", "b", replaces("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
 		{"both say it", []fs.FS{two, folder("a", lines(res("P", "b", replaces("a")), res("P", "a", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
 		{"a chain", []fs.FS{two, folder("a", lines(res("P", "a", replacedBy("m")), res("P", "m", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
 		{"a chain in the wrong order", []fs.FS{two, folder("a", res("P", "m", replacedBy("b"))), folder("a", res("P", "a", replacedBy("m")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
 		{"not replaced after all", []fs.FS{two, folder("a", res("P", "a", replacedBy("b"))), folder("a", res("P", "a"))}, before, "", ""},
-		{"as the successor says", []fs.FS{two, folder("a", res("P", "b", replaces("a"))), folder("a", res("P", "b"))}, before, "", ""},
-		{"by one who is not known", []fs.FS{two, folder("a", res("P", "b", replacedBy("z")))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: names a successor who is neither", ""},
-		{"until that one comes", []fs.FS{two, folder("a", res("P", "b", replacedBy("z"))), folder("a", res("P", "z"))}, "active: rb z; discharged: a ra; all: a ra rb z", "", ""},
-		{"by one who can't be found", []fs.FS{two, folder("a", res("P", "b", `"link":[{"type":"replaced-by","other":{"display":"B"}}]`))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: is missing", ""},
+		{"not replaced after all, by the successor's link", []fs.FS{two, folder("a", res("P", "b", replaces("a"))), folder("a", res("P", "b"))}, before, "", ""},
+		{"by an unknown patient", []fs.FS{two, folder("a", res("P", "b", replacedBy("z")))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: names a successor who is neither", ""},
+		{"until that patient is imported", []fs.FS{two, folder("a", res("P", "b", replacedBy("z"))), folder("a", res("P", "z"))}, "active: rb z; discharged: a ra; all: a ra rb z", "", ""},
+		{"by a patient without a reference", []fs.FS{two, folder("a", res("P", "b", `"link":[{"type":"replaced-by","other":{"display":"B"}}]`))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: is missing", ""},
 		{"in a circle", []fs.FS{two, folder("x", lines(res("P", "a", replacedBy("b")), res("P", "b", replacedBy("a"))))}, before, "", "x:2: link: the patients a, b replace one another in a circle"},
-		{"by itself", []fs.FS{two, folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patient a is said to be replaced by the same patient"},
-		{"in a circle with what is known", []fs.FS{two, folder("x", res("P", "a", replacedBy("b"))), folder("x", res("P", "b", replacedBy("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", "x:1: link: the patients a, b"},
-		{"by two", []fs.FS{two, folder("x", res("P", "z", `"link":[{"type":"replaced-by","other":{"reference":"Patient/a"}},{"type":"replaced-by","other":{"reference":"Patient/b"}}]`))}, before, "", "x:1: link: the patients a, b, z are said to be replaced by several others"},
+		{"by itself", []fs.FS{two, folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patient a is replaced by itself"},
+		{"in a circle with an earlier import, which the new Patient ends", []fs.FS{two, folder("x", res("P", "a", replacedBy("b"))), folder("x", res("P", "b", replacedBy("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", "x:1: link: the patients a, b"},
+		{"by two", []fs.FS{two, folder("x", res("P", "z", `"link":[{"type":"replaced-by","other":{"reference":"Patient/a"}},{"type":"replaced-by","other":{"reference":"Patient/b"}}]`))}, before, "", "x:1: link: the patients a, b, z are replaced by more than one other patient"},
 		{"in capitals", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"Replaced-By","other":{"reference":" Patient/b "}}]`))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"a link that does not say what it is", []fs.FS{two, folder("a", res("P", "a", `"link":[{"other":{"reference":"Patient/b"}}]`))}, before, "a:1: link.type: must be one of", ""},
+		{"a link without a type", []fs.FS{two, folder("a", res("P", "a", `"link":[{"other":{"reference":"Patient/b"}}]`))}, before, "a:1: link.type: must be one of", ""},
 		{"seen beside another", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"seealso","other":{"reference":"Patient/b"}}]`))}, before, "", ""},
 
 		{"a member twice", []fs.FS{two, folder("a", res("P", "a", `"active":true`, `"active":false`))}, before, "", "a:1: has the same member twice: the second is at byte"},
 		{"twice in one file", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a"), res("R", "r", of("a")), res("R", "r", of("a"))))}, "active: a r; discharged:; all: a r", "", ""},
 		{"in two files, the later one by date", []fs.FS{folder("a", res("P", "a", updated(3), `"active":false`), "b", res("P", "a", updated(2)))}, "active:; discharged: a; all: a", "", ""},
 		{"by version", []fs.FS{folder("a", lines(res("P", "p"), res("R", "r", of("p"), `"active":false`, versioned("9")), res("R", "r", of("p"), versioned("10"))))}, "active: p r; discharged:; all: p r", "", ""},
-		{"not to be told apart, and about who is written to", []fs.FS{folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: appears with different content at a:1 too"},
+		{"neither is later, and they differ about alerts", []fs.FS{folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: appears with different content at a:1 too"},
 		{"with another address", []fs.FS{folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: appears with different content at a:1 too"},
 		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: appears with different content at a:1 too", ""},
 
 		{"a Patient deleted", []fs.FS{two, folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"and made anew", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
+		{"a Patient deleted and created again", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
 		{"a RelatedPerson deleted", []fs.FS{two, folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
 		{"an episode deleted", []fs.FS{two, folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
-		{"one who was never there", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
+		{"resources that never existed", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
 		{"an address with a query and a slash", []fs.FS{two, folder("a", deleted("/Patient/b/?_cascade=delete", "Observation?code=1"))}, "active:; discharged: a ra; all: a ra", "a:1: holds Observation", ""},
 		{"a bad id", []fs.FS{two, folder("a", deleted("Patient/b c?x=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
 		{"a deletion by search", []fs.FS{two, folder("a", deleted("Patient?identifier=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
 		{"deleted in a history", []fs.FS{two, folder("a", history(gone("Patient/b/_history/3", "2026-01-03T00:00:00Z"), version(res("P", "b", updated(2))), version(res("P", "b", updated(1)))))}, "active:; discharged: a ra; all: a ra", "", ""},
 		{"a history without dates, the newest first", []fs.FS{two, folder("a", history(version(res("P", "b")), `{"request":{"method":"DELETE","url":"Patient/b"}}`, version(res("P", "b", `"active":false`))))}, before, "", ""},
-		{"deleted and there, with dates", []fs.FS{two, folder("a", res("P", "b", updated(4), `"active":true`), "b", strings.Replace(deleted("Patient/b"), `"type"`, `"meta":{"lastUpdated":"2026-01-05T00:00:00Z"},"type"`, 1))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"deleted and there, without", []fs.FS{two, folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: appears with different content at a:1 too"},
+		{"deleted and existing, with dates", []fs.FS{two, folder("a", res("P", "b", updated(4), `"active":true`), "b", strings.Replace(deleted("Patient/b"), `"type"`, `"meta":{"lastUpdated":"2026-01-05T00:00:00Z"},"type"`, 1))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"deleted and existing, without dates", []fs.FS{two, folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: appears with different content at a:1 too"},
 	})
 }
 
-// The links after corrections are those of whom the RelatedPerson names; those that a
-// CSV file made stay, unless their patient is no more.
+// After corrections, a RelatedPerson's links lead to the patient that it names. Links
+// from a CSV file stay, unless their patient was replaced or deleted.
 func TestCorrectionsOfLinks(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
@@ -406,11 +407,11 @@ func TestCorrectionsOfLinks(t *testing.T) {
 	}
 }
 
-// What an earlier version imported is not known to be a RelatedPerson's link or that of
-// a CSV file.
+// For a link that an earlier version imported, it is unknown whether a RelatedPerson or a
+// CSV file made it.
 func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 	t.Parallel()
-	pool, forget := forgetful(t)
+	pool, forget := resettable(t)
 	for name, c := range map[string]struct{ names, want, warning string }{
 		"stays": {"a", "active: a b r; discharged:; all: a b r", "names one patient, and an earlier import linked this portal user to others too"},
 		"moves": {"c", "active: a b c r; discharged:; all: a b c r", "names a different patient than an earlier import did"},
@@ -422,7 +423,7 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 				_, err = ImportCSV(t.Context(), pool, csvFiles("l.csv", linksHeader+"r,b,representative,,\n"), Options{})
 			}
 			if err == nil {
-				// As a data folder of then has it.
+				// The state in a data folder of that version.
 				_, err = pool.Exec(t.Context(), `UPDATE app.fhir_related_persons SET related_person_id = 'x' || related_person_id`)
 			}
 			if err != nil {
@@ -439,13 +440,13 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 	}
 }
 
-// Death and names, as a Patient may say them.
+// The ways in which a Patient may state a death and names.
 func TestDeathAndNames(t *testing.T) {
 	t.Parallel()
 	const absent = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}`
 	const living, dead = "active: p; discharged:; all: p", "active:; discharged:; all:"
 	of := func(members string) []fs.FS { return []fs.FS{folder("a", res("P", "p", members))} }
-	tell(t, []story{
+	runStories(t, []story{
 		{"a date of death that is not known", []fs.FS{dirOf(t, "fhir-deceased-date-unknown")}, dead, "", ""},
 		{"a date and an extension", of(`"deceasedDateTime":"2020","_deceasedDateTime":` + absent), dead, "", ""},
 		{"deceased, at a date not known", of(`"deceasedBoolean":true,"_deceasedDateTime":` + absent), dead, "", ""},
@@ -509,7 +510,7 @@ func TestDeathAndNames(t *testing.T) {
 	}
 }
 
-// One address that can't be used refuses nothing: the next is taken, or none.
+// An address that can't be used does not refuse the import: the next is used, or none.
 func TestAddressesThatCantBeUsed(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
@@ -537,7 +538,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		{`{"system":"EMAIL","value":"a@x.test"}`, "a@x.test", ""},
 		{point("b@x.test", `,"rank":2`) + "," + point("a@x.test", `,"rank":1.0`), "b@x.test", ""},
 		{point("b@x.test", `,"rank":"2"`) + "," + point("a@x.test", `,"rank":"1"`), "a@x.test", ""},
-		{`{"system":"email","value":123},` + point("a@x.test", ""), "a@x.test", "telecom: holds an element that is not what FHIR has here: it was passed over"},
+		{`{"system":"email","value":123},` + point("a@x.test", ""), "a@x.test", "telecom: holds an element that FHIR does not allow here: the element was ignored"},
 		{`"a@x.test"`, "", "telecom: holds an element"},
 		{`{"system":["email"],"value":"b@x.test"},{"system":"email","value":"b@x.test","period":"2020"},` + point("a@x.test", ""), "a@x.test", "telecom: holds an element"},
 		{point(`a\ud83d@x.test`, "") + "," + point("a@x.test", ""), "a@x.test", "telecom: an address contains U+FFFD"},
@@ -559,12 +560,12 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 	}
 	for i, w := range wantWarnings {
 		if i >= len(s.Warnings) || !strings.HasPrefix(s.Warnings[i].String(), w) {
-			t.Errorf("the warnings are\n%s\nand should begin\n%s", said(s.Warnings), strings.Join(wantWarnings, "\n"))
+			t.Errorf("the warnings are\n%s\nand should begin\n%s", warningText(s.Warnings), strings.Join(wantWarnings, "\n"))
 			break
 		}
 	}
-	if s.WarningCount != len(wantWarnings) || strings.Contains(said(s.Warnings), "nonsense") {
-		t.Errorf("%d warnings:\n%s", s.WarningCount, said(s.Warnings))
+	if s.WarningCount != len(wantWarnings) || strings.Contains(warningText(s.Warnings), "nonsense") {
+		t.Errorf("%d warnings:\n%s", s.WarningCount, warningText(s.Warnings))
 	}
 	got := map[string]string{}
 	rows, err := pool.Query(t.Context(), `SELECT portal_user_id, email FROM app.portal_users`)
@@ -578,7 +579,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	// An id that is no name in an address is none.
+	// An id that can't be the local part of an address gives no address.
 	if s, err := ImportFHIR(t.Context(), pool, folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
 		t.Error(s, err)
 	}

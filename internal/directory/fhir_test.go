@@ -42,7 +42,7 @@ func TestImportFHIR(t *testing.T) {
 			episodeOf("p-returned", "finished"), episodeOf("p-returned", "planned"),
 			episodeOf("p-inactive", "active"),
 		}, "\n"),
-		"Observation.ndjson", "not ours to read",
+		"Observation.ndjson", "not for Postern to read",
 	)
 	opts := Options{Today: today}
 	summary, err := ImportFHIR(t.Context(), pool, dir, opts)
@@ -85,7 +85,7 @@ func TestImportFHIR(t *testing.T) {
 	}
 
 	if again, err := ImportFHIR(t.Context(), pool, dir, opts); err != nil || again.Changed() || again.Links.Unchanged != 10 {
-		t.Errorf("the same again: %+v, %v", again, err)
+		t.Errorf("a second import of the same export: %+v, %v", again, err)
 	}
 	opts.DemoEmailDomain = "example.test"
 	demo, err := ImportFHIR(t.Context(), pool, dir, opts)
@@ -112,16 +112,16 @@ func TestImportFHIRRefuses(t *testing.T) {
 		dir  fstest.MapFS
 		want string
 	}{
-		{"what is not JSON", folder("Patient.ndjson", "{\"resourceType\":\"Patient\",\"id\":\n[]\nnull\n\"x\"\n\xff\n"),
+		{"lines that are not JSON", folder("Patient.ndjson", "{\"resourceType\":\"Patient\",\"id\":\n[]\nnull\n\"x\"\n\xff\n"),
 			`Patient.ndjson:1: is not a JSON object: it breaks off or is wrong at byte 32
-Patient.ndjson:2: is not what FHIR has here: a JSON [
-Patient.ndjson:3: is not what FHIR has here: a JSON null
-Patient.ndjson:4: is not what FHIR has here: a JSON string
+Patient.ndjson:2: is a JSON [, which FHIR does not allow here
+Patient.ndjson:3: is a JSON null, which FHIR does not allow here
+Patient.ndjson:4: is a JSON string, which FHIR does not allow here
 Patient.ndjson:5: is not UTF-8: save the file as UTF-8`},
 		{"another resource", folder("Patient.ndjson", `{"resourceType":"Practitioner","id":"x"}`),
 			"Patient.ndjson:1: the export holds no Patient, RelatedPerson or EpisodeOfCare\nPatient.ndjson:1: holds Practitioner, which Postern does not use: 1 was not read"},
 		{"wrong types", folder("Patient.ndjson", patient(`,"active":"yes"`)+patient(`,"link":[{"type":3}]`)),
-			"Patient.ndjson:1: active: is not what FHIR has here: a JSON string\nPatient.ndjson:2: link.0.type: is not what FHIR has here: a JSON number"},
+			"Patient.ndjson:1: active: is a JSON string, which FHIR does not allow here\nPatient.ndjson:2: link.0.type: is a JSON number, which FHIR does not allow here"},
 		{"wrong ids", folder("Patient.ndjson", "{\"resourceType\":\"Patient\"}\n{\"resourceType\":\"Patient\",\"id\":\"a b\"}"),
 			"Patient.ndjson:1: id: is missing\nPatient.ndjson:2: id: may hold only letters A to Z, digits, '.', '_' and '-'"},
 		{"wrong periods", folder("RelatedPerson.ndjson", related(ofP0+`,"period":{"start":"2012-05","end":"2012-04"}`)+
@@ -129,7 +129,7 @@ Patient.ndjson:5: is not UTF-8: save the file as UTF-8`},
 			`RelatedPerson.ndjson:1: period.end: is before period.start
 RelatedPerson.ndjson:2: period.start: is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone
 RelatedPerson.ndjson:2: period.end: is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone`},
-		{"ids that stand twice", folder(
+		{"duplicate ids", folder(
 			"Patient.ndjson", patient("")+"\n"+patient(""),
 			"RelatedPerson.ndjson", related(ofP0)+related(ofP0)+strings.ReplaceAll(related(ofP0), "r-1", "p-1")+strings.ReplaceAll(related(ofP0), "r-1", "p-0")),
 			`RelatedPerson.ndjson:3: id: is also the id of the Patient at Patient.ndjson:1: both would be the same portal user
@@ -137,8 +137,8 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 		{"wrong episodes", folder("Patient.ndjson", patient(""), "EpisodeOfCare.ndjson",
 			episodeOf("p-1", "done")+"\n"+episodeOf("p-9", "active")),
 			`EpisodeOfCare.ndjson:1: status: must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error`},
-		{"a resource of endless length", folder("Patient.ndjson", patient(`,"photo":"`+strings.Repeat("x", longestResource)+`"`)+patient(`,"active":1`)),
-			"Patient.ndjson:1: is longer than 16 MiB\nPatient.ndjson:2: active: is not what FHIR has here: a JSON number"},
+		{"a resource that is too long", folder("Patient.ndjson", patient(`,"photo":"`+strings.Repeat("x", longestResource)+`"`)+patient(`,"active":1`)),
+			"Patient.ndjson:1: is longer than 16 MiB\nPatient.ndjson:2: active: is a JSON number, which FHIR does not allow here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ImportFHIR(t.Context(), pool, c.dir, Options{Today: today})
@@ -151,21 +151,21 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 				t.Errorf("refusal (-want +got):\n%s", diff)
 			}
 			if diff := gocmp.Diff(before, dump(t, pool)); diff != "" {
-				t.Errorf("something was imported (-before +after):\n%s", diff)
+				t.Errorf("the refused import changed rows (-before +after):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestADemoDomainMustBeOne(t *testing.T) {
+func TestADemoDomainMustBeValid(t *testing.T) {
 	_, err := ImportFHIR(t.Context(), nil, folder("Patient.ndjson", ""), Options{DemoEmailDomain: "not a domain"})
 	if err == nil || !strings.Contains(err.Error(), "write it as example.test") {
 		t.Error(err)
 	}
 }
 
-// A line longer than the reader's buffer is put together of pieces.
-func TestLongLinesAreReadWhole(t *testing.T) {
+// A line longer than the reader's buffer is assembled from several reads.
+func TestLongLinesAreReadCompletely(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	photo := strings.Repeat("x", 300_000)
 	dir := folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-1","photo":"`+photo+`"}`+"\n"+`{"resourceType":"Patient","id":"p-2","photo":"`+photo+`"}`)

@@ -10,7 +10,7 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// What a field may hold. Each check gives the reason why a value is refused, or "".
+// Checks of fields. Each returns the reason why a value is refused, or "".
 
 const (
 	longestID   = 64
@@ -36,7 +36,7 @@ func checkID(id string) (reason string) {
 	return ""
 }
 
-// checkText is for what a person reads: anything that can be printed on one line.
+// checkText checks a text for people: anything that can be printed on one line.
 func checkText(text string) (reason string) { return checkLine(text, longestName) }
 
 func checkLine(text string, longest int) (reason string) {

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// contractName says whether a file is called as one of a bulk export: then a line that
-// is not JSON is wrong, and not merely a sign that the file is something else. Clients
-// put numbers, servers and dates around the type (1.Patient.ndjson). What begins with a
-// dot belongs to an operating system (._Patient.ndjson).
+// contractName reports whether a file is named like a file of a bulk export. In such a
+// file a line that is not JSON is an error; in others it shows that the file is
+// something else. Clients put numbers, servers and dates around the type
+// (1.Patient.ndjson). Names that begin with a dot belong to an operating system
+// (._Patient.ndjson).
 func contractName(name string) bool {
 	base := strings.ToLower(path.Base(name))
 	if strings.HasPrefix(base, ".") {
@@ -25,18 +26,18 @@ func contractName(name string) bool {
 	return false
 }
 
-// extension gives that of a file's name in small letters, or of the file in a packed one.
+// extension returns the extension of a file's name in lower case, ignoring ".gz".
 func extension(name string) string {
 	return path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz"))
 }
 
-// isDeletedFolder says whether a folder holds the files that the manifest of an export
-// lists as deleted: clients of bulk exports keep them in a folder of that name.
+// isDeletedFolder reports whether a folder holds the files that the manifest of an export
+// lists as deleted. Clients of bulk exports keep them in a folder of that name.
 func isDeletedFolder(name string) bool { return strings.EqualFold(name, "deleted") }
 
-// findFiles lists the files of a folder, and of the folder of deletions inside it. What
-// can't be read as a file is named by a warning. So are other folders inside it: one may
-// hold an earlier export, or part of this one.
+// findFiles lists the files of a folder, and of the folder of deletions inside it. It
+// warns of entries that can't be read as files, and of other folders: one may hold an
+// earlier export, or part of this one.
 func (im *importer) findFiles(dir fs.FS) error { return im.findFilesIn(dir, ".") }
 
 func (im *importer) findFilesIn(dir fs.FS, within string) error {
@@ -46,10 +47,10 @@ func (im *importer) findFilesIn(dir fs.FS, within string) error {
 	}
 	for _, entry := range entries {
 		name := path.Join(within, entry.Name())
-		info, err := fs.Stat(dir, name) // of what a link leads to
+		info, err := fs.Stat(dir, name) // follows symbolic links
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			im.leave(name, "is a link to a file that is not there: it was not read")
+			im.leave(name, "is a link to a file that does not exist: it was not read")
 		case err != nil:
 			return fmt.Errorf("reading the folder: %w", err)
 		case info.IsDir() && within == "." && isDeletedFolder(name):
@@ -69,7 +70,7 @@ func (im *importer) findFilesIn(dir fs.FS, within string) error {
 	return nil
 }
 
-// leave names what stays unread.
+// leave warns of an entry that was not read.
 func (im *importer) leave(name, reason string) {
 	im.warnings.add(fault{place: place{file: len(im.faults.files), line: 1}, reason: reason})
 	im.faults.files = append(im.faults.files, name)

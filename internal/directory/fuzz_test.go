@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// collector is a sink that checks what every row must be, whatever it came from:
-// fit for the database, and from a line that the file has.
+// collector is a sink that checks two things for every row: its values fit the database,
+// and its line exists in the file.
 func collector(t *testing.T, content []byte) sink {
-	lines := bytes.Count(content, []byte("\n")) + bytes.Count(content, []byte("\r")) + 1 // some files end lines by CR alone
+	lines := bytes.Count(content, []byte("\n")) + bytes.Count(content, []byte("\r")) + 1 // some files end lines with CR alone
 	check := func(at place, ids []string, texts ...string) {
 		if at.line < 1 || at.line > lines {
 			t.Fatalf("line %d of %d", at.line, lines)
@@ -28,7 +28,7 @@ func collector(t *testing.T, content []byte) sink {
 			}
 		}
 	}
-	said := func(f fault) {
+	addFault := func(f fault) {
 		check(f.place, nil, f.field)
 		if f.reason == "" {
 			t.Fatal("a fault without a reason")
@@ -69,7 +69,7 @@ func collector(t *testing.T, content []byte) sink {
 			check(r.place, []string{r.id}, string(r.kind))
 			return nil
 		},
-		fault: said, warn: said,
+		fault: addFault, warn: addFault,
 	}
 }
 

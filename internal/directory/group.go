@@ -2,26 +2,27 @@ package directory
 
 import "fmt"
 
-// Group names a set of portal users that staff may send to as a whole.
+// Group names a set of portal users that staff may choose as recipients.
 type Group string
 
-// The groups; see the package's documentation for who is in them.
+// The groups. The package's documentation defines their members.
 const (
 	ActivePatients     Group = "active_patients"
 	DischargedPatients Group = "discharged_patients"
 	AllPortalUsers     Group = "all_portal_users"
 )
 
-// Selection is the recipients as chosen: portal users by id, and groups.
+// Selection is the choice of recipients: portal users by id, and groups.
 type Selection struct {
 	PortalUserIDs []string
 	Groups        []Group
 }
 
-// Reason is why somebody is in an audience, or is not, or what to warn of.
+// Reason is the reason why a portal user is included in an audience or excluded from
+// it, or why a warning is shown.
 type Reason string
 
-// Reasons of inclusion. Each recipient is counted once, under the first that fits.
+// Reasons for inclusion. Each recipient is counted once, under the first that applies.
 const (
 	Added             Reason = "added"
 	ActivePatient     Reason = "active_patient"
@@ -29,10 +30,9 @@ const (
 	AnyPortalUser     Reason = "any_portal_user"
 )
 
-// Reasons of exclusion: what keeps a portal user out of a chosen group. Each is
-// counted once, under the first that stands in the way. AccountInactive is also a
-// warning, of recipients that were added, and NoAddress of any: neither of them
-// is going to be alerted.
+// Reasons for exclusion from a chosen group. Each portal user is counted once, under
+// the first that applies. AccountInactive is also a warning for added recipients, and
+// NoAddress for all recipients: neither of them is alerted.
 const (
 	AccountInactive Reason = "account_inactive"
 	Deceased        Reason = "deceased"
@@ -41,7 +41,7 @@ const (
 	NoAddress       Reason = "no_address"
 )
 
-// groups is a set of [Group], in which to answer with bits.
+// groups is a set of [Group] as a bit mask.
 type groups uint8
 
 const (
@@ -67,7 +67,7 @@ func groupsOf(chosen []Group) (groups, error) {
 	return set, nil
 }
 
-// account is a portal user as the rules see one.
+// account is a portal user with the data that the rules need.
 type account struct {
 	no        int32
 	id        string
@@ -76,7 +76,7 @@ type account struct {
 	links     []link // in order of patient number
 }
 
-// link is one of an account's, with what the rules need of its patient.
+// link is a link of an account, with the data that the rules need about its patient.
 type link struct {
 	patientNo  int32
 	patientID  string
@@ -86,7 +86,7 @@ type link struct {
 	term       term
 }
 
-// term is how a link's dates stand to a day.
+// term says whether a day is within a link's dates.
 type term uint8
 
 const (
@@ -95,11 +95,12 @@ const (
 	notBegun
 )
 
-// brings says which group a link that is in force brings its portal user into.
-func (l *link) brings() groups {
+// memberOf returns the groups that the link makes its portal user a member of while the
+// link is in force.
+func (l *link) memberOf() groups {
 	switch {
 	case !l.deceased:
-		return l.ifAlive()
+		return l.memberOfIfAlive()
 	case l.self:
 		return 0
 	default:
@@ -107,22 +108,22 @@ func (l *link) brings() groups {
 	}
 }
 
-func (l *link) ifAlive() groups {
+func (l *link) memberOfIfAlive() groups {
 	if l.discharged {
 		return discharged
 	}
 	return active
 }
 
-// classify says why the account is in one of the chosen groups, or else what
-// keeps it out of one. Both are "" for an account that has nothing to do with them.
+// classify returns why the account is included in one of the chosen groups, or else why
+// it is excluded from one. Both are "" for an account unrelated to the groups.
 func (a *account) classify(chosen groups) (in, out Reason) {
 	if chosen == 0 {
 		return "", ""
 	}
-	hit := chosen & a.belongs()
+	hit := chosen & a.memberships()
 	if hit == 0 || !a.active {
-		return "", a.obstacle(chosen)
+		return "", a.exclusion(chosen)
 	}
 	switch {
 	case hit&active != 0:
@@ -134,51 +135,51 @@ func (a *account) classify(chosen groups) (in, out Reason) {
 	}
 }
 
-// belongs says which groups the account is in, if it is active.
-func (a *account) belongs() groups {
+// memberships returns the groups that the account is in, if it is active.
+func (a *account) memberships() groups {
 	var set groups
-	var mourned, other bool
+	var deceasedSelf, otherLink bool
 	for i := range a.links {
 		l := &a.links[i]
 		if l.term != inForce {
 			continue
 		}
-		set |= l.brings()
+		set |= l.memberOf()
 		if l.self && l.deceased {
-			mourned = true
+			deceasedSelf = true
 		} else {
-			other = true
+			otherLink = true
 		}
 	}
-	if other || !mourned {
+	if otherLink || !deceasedSelf {
 		set |= all
 	}
 	return set
 }
 
-// obstacle says what keeps an account that is in none of the chosen groups out of
-// one: with nothing in the way of one of its links, it would be in.
-func (a *account) obstacle(chosen groups) Reason {
-	dead, over, early := chosen&all != 0, false, false
-	open := false // a link in force would do, but for the account
+// exclusion returns why an account is in none of the chosen groups. It is "" if none of
+// its links would put it in one, even with other dates or a living patient.
+func (a *account) exclusion(chosen groups) Reason {
+	isDeceased, hasEnded, hasNotBegun := chosen&all != 0, false, false
+	isLinked := false // a link in force would include the account, if it were active
 	for i := range a.links {
 		switch l := &a.links[i]; {
-		case l.brings()&chosen != 0:
-			over = over || l.term == ended
-			early = early || l.term == notBegun
-			open = open || l.term == inForce
-		case l.ifAlive()&chosen != 0:
-			dead = true
+		case l.memberOf()&chosen != 0:
+			hasEnded = hasEnded || l.term == ended
+			hasNotBegun = hasNotBegun || l.term == notBegun
+			isLinked = isLinked || l.term == inForce
+		case l.memberOfIfAlive()&chosen != 0:
+			isDeceased = true
 		}
 	}
 	switch {
-	case !a.active && (open || dead || over || early):
+	case !a.active && (isLinked || isDeceased || hasEnded || hasNotBegun):
 		return AccountInactive
-	case dead:
+	case isDeceased:
 		return Deceased
-	case over:
+	case hasEnded:
 		return LinkEnded
-	case early:
+	case hasNotBegun:
 		return LinkNotBegun
 	default:
 		return ""

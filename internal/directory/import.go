@@ -14,49 +14,50 @@ import (
 
 // Options of an import.
 type Options struct {
-	// DryRun finds every wrong line and counts what would change, and changes nothing.
+	// DryRun finds every wrong line and counts the changes, without making them.
 	DryRun bool
-	// Show is called in a dry run with some of the rows that would come or change: a
-	// few of each kind, whether or not a wrong line refuses all of it afterwards.
+	// Show is called in a dry run with some of the rows that would be added or changed: a
+	// few of each kind, even if the import is refused afterwards because of a wrong line.
 	Show func(Shown)
-	// MostLines is how many wrong lines are named, and how many warnings; 0 is a hundred.
+	// MostLines is the maximum number of wrong lines listed, and of warnings; 0 means 100.
 	MostLines int
 	// DemoEmailDomain, in an import of FHIR, gives every portal user the address
-	// <id>@<domain> in place of that in the files.
+	// <id>@<domain> instead of the address in the files.
 	DemoEmailDomain string
-	// Today is the day on which FHIR names and addresses must be in use; zero is now.
+	// Today is the day on which FHIR names and addresses must be in use; zero means now.
 	Today time.Time
-	// Progress is called now and then with the work done and the work there is, in
-	// no particular unit; done never falls and ends at total.
+	// Progress is called from time to time with the finished and the total work, in no
+	// particular unit. done never decreases and ends at total.
 	Progress func(done, total int64)
-	// InTx is called in the import's transaction when all is in and before it
-	// commits, unless nothing changed or this is a dry run. Its error undoes the import.
+	// InTx is called in the import's transaction, after all changes and before the
+	// commit. It is not called if nothing changed, or in a dry run. If it returns an
+	// error, the import is rolled back.
 	InTx func(ctx context.Context, tx pgx.Tx, summary Summary) error
 }
 
-// Summary is what an import did, or would do.
+// Summary counts the changes that an import made or would make.
 type Summary struct {
 	Patients, PortalUsers, Links Changes
-	// Resources counts what is remembered of FHIR resources: a resource may change
-	// without a change of the directory, and decide with a later export.
+	// Resources counts the stored FHIR resources. A resource may change without a change
+	// of the directory, and affect the result of a later export.
 	Resources Changes
-	// Warnings are what was imperfect in a FHIR export and imported nevertheless, or
-	// was not read, by file and line; the first of WarningCount.
+	// Warnings are the defects of a FHIR export that did not stop the import, and the
+	// parts of it that were not read, by file and line: the first of WarningCount.
 	Warnings     []WrongLine
 	WarningCount int
 }
 
-// Equal says whether two imports do the same, and warn of the same.
+// Equal reports whether two imports make the same changes and have the same warnings.
 func (s Summary) Equal(o Summary) bool {
 	return s.Patients == o.Patients && s.PortalUsers == o.PortalUsers && s.Links == o.Links && s.Resources == o.Resources &&
 		s.WarningCount == o.WarningCount && slices.Equal(s.Warnings, o.Warnings)
 }
 
-// Changes counts the rows of one kind. A row that is in the directory and not in
-// the files stays as it is and is not counted.
+// Changes counts the rows of one kind. A row of the directory that is not in the files
+// stays as it is and is not counted.
 type Changes struct{ New, Changed, Unchanged int }
 
-// Changed says whether the import changes anything.
+// Changed reports whether the import changes anything.
 func (s Summary) Changed() bool {
 	for _, c := range []Changes{s.Patients, s.PortalUsers, s.Links, s.Resources} {
 		if c.New+c.Changed > 0 {
@@ -69,7 +70,7 @@ func (s Summary) Changed() bool {
 // File is a CSV file to import.
 type File struct {
 	Name    string // for errors
-	Size    int64  // in bytes, for the progress; 0 where it is not known
+	Size    int64  // in bytes, for the progress; 0 if unknown
 	Content io.Reader
 }
 
@@ -78,13 +79,13 @@ type Beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// ImportCSV imports any number of patients.csv, portal_users.csv and links.csv,
-// told apart by their header lines, in one transaction. Links may name patients
-// and portal users of these files or of the directory. Where a line is wrong the
-// error is a [Refused], and nothing is imported.
+// ImportCSV imports any number of patients.csv, portal_users.csv and links.csv files in
+// one transaction. Their header lines show their kind. Links may refer to patients and
+// portal users of these files or of the directory. If a line is wrong, the error is a
+// [Refused] and nothing is imported.
 func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Summary, error) {
 	if len(files) == 0 {
-		return Summary{}, errors.New("no file to import: name patients.csv, portal_users.csv or links.csv")
+		return Summary{}, errors.New("no file to import: give patients.csv, portal_users.csv or links.csv")
 	}
 	im := importer{opts: opts, faults: faults{most: opts.MostLines}}
 	for _, f := range files {
@@ -103,23 +104,23 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 
 // ImportFHIR imports a folder, as a FHIR R4 bulk export writes it
 // (https://hl7.org/fhir/uv/bulkdata/), in one transaction: every Patient,
-// RelatedPerson and EpisodeOfCare in it, whatever the files are called, and the
-// deletions of such resources. The folder may hold an export of everything, or of what
-// has changed since the last. It fails as [ImportCSV] where it is not clear who may be
-// written to; what is merely imperfect, and what is not read, are warnings.
+// RelatedPerson and EpisodeOfCare in it, whatever the names of the files, and the
+// deletions of such resources. The folder may hold a complete export, or the changes
+// since the last one. If it is not clear which portal users may be written to, the error
+// is a [Refused]. Smaller defects, and files that are not read, are warnings.
 func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summary, error) {
 	if opts.Today.IsZero() {
 		opts.Today = time.Now()
 	}
 	if domain := opts.DemoEmailDomain; domain != "" && checkEmail("a@"+domain) != "" {
-		return Summary{}, errors.New("the domain of the demo addresses is not one: write it as example.test")
+		return Summary{}, errors.New("the domain of the demo addresses is not valid: write it as example.test")
 	}
 	im := importer{opts: opts, fhir: true, faults: faults{most: opts.MostLines}, warnings: faults{most: opts.MostLines}}
 	if err := im.findFiles(dir); err != nil {
 		return Summary{}, err
 	}
 	if len(im.faults.files) == 0 {
-		return Summary{}, errors.New("the folder is empty: name the folder of the bulk export")
+		return Summary{}, errors.New("the folder is empty: give the folder of the bulk export")
 	}
 	return im.run(ctx, db, func() error {
 		d := fhirDecoder{today: dayOf(opts.Today), emailDomain: opts.DemoEmailDomain, into: im.sink()}
@@ -154,17 +155,17 @@ type importer struct {
 	fhir     bool // FHIR resources are imported, not CSV files
 	faults   faults
 	warnings faults
-	toRead   []int // which of the files of a folder are read, by number
+	toRead   []int // the numbers of the files in a folder that are read
 	stage    *stage
-	size     int64 // of all files
-	done     int64 // bytes read, and then some for each step in the database
+	size     int64 // of all files, in bytes
+	done     int64 // bytes read, plus a share for each step in the database
 }
 
-// The progress of an import: reading the files is one part of the work, and each
-// step in the database another.
+// The progress of an import is the reading of the files, and then each step in the
+// database.
 const (
 	partRead  = 4
-	partMerge = 3 // of each table
+	partMerge = 3 // for each table
 	partsAll  = partRead + 3*partMerge
 )
 
@@ -175,7 +176,7 @@ func (im *importer) progress(done int64) {
 	}
 }
 
-// measured reports what is read as progress, and ends with the context.
+// measured reports the bytes read as progress, and fails when the context is done.
 func (im *importer) measured(ctx context.Context, content io.Reader) io.Reader {
 	return readerFunc(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
@@ -201,9 +202,9 @@ func (im *importer) sink() sink {
 	}
 }
 
-// run imports what decode gives. All of it is in one transaction, so that a crash
-// at any line leaves the directory as it was; after the commit, what InTx wrote is
-// there together with the import.
+// run imports the rows that decode adds. It uses one transaction: a crash at any line
+// leaves the directory unchanged, and after the commit the rows written by InTx are
+// stored together with the import.
 func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (Summary, error) {
 	tx, err := db.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
@@ -234,22 +235,23 @@ func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (
 	return summary, nil
 }
 
-// standstill is how long the process of an import may stand still, as one that was
-// stopped does, while others wait for it: then Postgres ends its transaction. Between two
-// statements an import takes milliseconds.
-const standstill = "15s"
+// idleTimeout is how long an import may be idle between two statements while other
+// imports wait for it, for example because its process is stopped. Then Postgres ends its
+// transaction. Normally an import takes milliseconds between two statements.
+const idleTimeout = "15s"
 
-// lockImports lets one import at a time compare with what the one before it left. The
-// files are read by then, so that the lock is not held for as long as a disk or a bucket
-// takes. See docs/adr/0049-an-import-that-hangs-lets-go.md.
+// lockImports allows one import at a time to compare its rows with the directory and
+// merge them. The files are read before, so the lock is not held while a disk or a bucket
+// is read. See docs/adr/0049-an-import-that-hangs-lets-go.md.
 const lockImports = `
-SET LOCAL idle_in_transaction_session_timeout = '` + standstill + `';
+SET LOCAL idle_in_transaction_session_timeout = '` + idleTimeout + `';
 SELECT pg_advisory_xact_lock(hashtextextended('postern directory import', 0))`
 
-// importing says what failed. Postgres can't always tell a client why it ended its session.
+// importing wraps an error of an import. Postgres can't always tell a client why it ended
+// its session.
 func importing(tx pgx.Tx, err error) error {
 	if tx.Conn().IsClosed() {
-		return fmt.Errorf("importing: the connection to the database was lost, as it is where this process stands still for %s: %w", standstill, err)
+		return fmt.Errorf("importing: the connection to the database was lost, which also happens if this process hangs for %s: %w", idleTimeout, err)
 	}
 	return fmt.Errorf("importing: %w", err)
 }

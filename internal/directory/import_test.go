@@ -22,7 +22,7 @@ const (
 	linksHeader       = "portal_user_id,patient_id,relationship,from,until\n"
 )
 
-// csvFiles makes files of name, content, name, content…
+// csvFiles makes files from pairs of name and content.
 func csvFiles(namesAndContents ...string) (files []File) {
 	for i := 0; i < len(namesAndContents); i += 2 {
 		content := namesAndContents[i+1]
@@ -31,7 +31,7 @@ func csvFiles(namesAndContents ...string) (files []File) {
 	return files
 }
 
-// dump is the directory as text, numbers left out.
+// dump returns the directory as text, without numbers.
 func dump(t *testing.T, pool *pgxpool.Pool) string {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `
@@ -60,9 +60,9 @@ func TestImportCSV(t *testing.T) {
 		)
 	}
 	want := Summary{Patients: Changes{New: 2}, PortalUsers: Changes{New: 2}, Links: Changes{New: 2}}
-	told := 0
+	inTxCalls := 0
 	inTx := func(ctx context.Context, tx pgx.Tx, s Summary) error {
-		told++
+		inTxCalls++
 		return nil
 	}
 
@@ -103,13 +103,13 @@ func TestImportCSV(t *testing.T) {
 	again, err := ImportCSV(t.Context(), pool, files(), Options{InTx: inTx})
 	want = Summary{Patients: Changes{Unchanged: 2}, PortalUsers: Changes{Unchanged: 2}, Links: Changes{Unchanged: 2}}
 	if diff := gocmp.Diff(want, again); diff != "" || err != nil {
-		t.Errorf("the same again: %v (-want +got):\n%s", err, diff)
+		t.Errorf("a second import of the same files: %v (-want +got):\n%s", err, diff)
 	}
-	if told != 1 {
-		t.Errorf("InTx was called %d times: it must be called once, when something changed", told)
+	if inTxCalls != 1 {
+		t.Errorf("InTx was called %d times: it must be called once, by the import that changed rows", inTxCalls)
 	}
 
-	// A later file may hold less, and name what is in the directory.
+	// A later file may hold fewer rows, and refer to rows of the directory.
 	changed, err := ImportCSV(t.Context(), pool, csvFiles(
 		"l.csv", linksHeader+"ana,pt-1,self,2026-01-01,\nana,pt-2,representative,2020-02-29,2030-12-31\nbo.b_2,pt-1,representative,,\n",
 		"u.csv", portalUsersHeader+"ana,Ana O'Brien,ana@example.test,true\n"), Options{})
@@ -119,8 +119,8 @@ func TestImportCSV(t *testing.T) {
 	}
 }
 
-// An address that did not work is mailed again once it is another: each change is a
-// new version of it, and nothing else is.
+// An address that did not work is used again once it has changed. Each change of the
+// address makes a new version, and nothing else does.
 func TestVersionsOfAnAddress(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	for _, c := range []struct {
@@ -144,7 +144,7 @@ func TestVersionsOfAnAddress(t *testing.T) {
 	}
 }
 
-func TestWhatTheCallerAddsGoesWithTheImport(t *testing.T) {
+func TestTheCallersRowsAreCommittedWithTheImport(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	broken := errors.New("the outbox is broken")
 	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+"ana,Ana,,true\n"), Options{
@@ -154,7 +154,7 @@ func TestWhatTheCallerAddsGoesWithTheImport(t *testing.T) {
 	}
 }
 
-func TestAnImportThatIsCalledOffLeavesNothing(t *testing.T) {
+func TestACancelledImportLeavesNothing(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	ctx, cancel := context.WithCancel(t.Context())
 	files := csvFiles("u.csv", portalUsersHeader+"ana,Ana,,true\n")
@@ -181,11 +181,11 @@ func TestImportCSVRefuses(t *testing.T) {
 		want  string // the lines of the refusal
 	}{
 		{"an empty file", csvFiles("a.csv", ""), "a.csv:1: the file is empty: it needs a header line"},
-		{"a file of a byte order mark", csvFiles("a.csv", "\uFEFF"), "a.csv:1: the file is empty: it needs a header line"},
+		{"a file with only a byte order mark", csvFiles("a.csv", "\uFEFF"), "a.csv:1: the file is empty: it needs a header line"},
 		{"no header", csvFiles("a.csv", "pt-1,Ana,Smith,1980-01-01,active,false\n"),
 			"a.csv:1: the header is of none of the files that can be imported: it must be portal_user_id,patient_id,relationship,from,until or portal_user_id,name,email,active or patient_id,given_name,family_name,birth_date,status,deceased"},
 		{"a missing column", csvFiles("a.csv", "portal_user_id,name,email\n"),
-			"a.csv:1: the header lacks active: that of portal_users.csv must be portal_user_id,name,email,active"},
+			"a.csv:1: the header lacks active: the header of portal_users.csv must be portal_user_id,name,email,active"},
 		{"an unknown column", csvFiles("a.csv", "portal_user_id,name,email,active,phone\n"),
 			"a.csv:1: the header names the column phone, which portal_users.csv does not have: it must be portal_user_id,name,email,active"},
 		{"a column that may be data", csvFiles("a.csv", "portal_user_id,name,ana@example.test,active\n"),
@@ -197,9 +197,9 @@ func TestImportCSVRefuses(t *testing.T) {
 		{"too many fields", csvFiles("a.csv", portalUsersHeader+"pu-2,Bob,Jr,,true\n"),
 			"a.csv:2: has 5 fields, where the header has 4"},
 		{"a quote that is not closed", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\npu-3,Eve,,true\n"),
-			"a.csv:3: a quoted field does not end as it should: write each quote in it twice and end it with a quote (the rest of the file was not read)"},
+			"a.csv:3: a quoted field does not end with a quote: double each quote inside it and put a quote at its end (the rest of the file was not read)"},
 		{"a bare quote", csvFiles("a.csv", portalUsersHeader+"pu-2,B\"ob,,true\npu-3,Eve,bad,true\n"),
-			"a.csv:2: a quote stands inside a field: write the field in quotes and each quote in it twice (the rest of the file was not read)"},
+			"a.csv:2: there is a quote inside a field: put the field in quotes and double each quote in it (the rest of the file was not read)"},
 		{"a quote never closed in a large file", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\n"+strings.Repeat("pu-3,Eve,,true\n", 10_000)),
 			"a.csv:3: is longer than 64 KiB: a quote may not be closed (the rest of the file was not read)"},
 		{"an endless line", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,"+strings.Repeat("x", 100_000)+",,true\n"),
@@ -271,24 +271,24 @@ a.csv:6: until: is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, g
 			"u.csv", portalUsersHeader+"pu-1,A,,true\npu-1,A,,true\n",
 			"u2.csv", portalUsersHeader+"pu-1,A,,true\n",
 			"l.csv", linksHeader+"pu-1,pt-1,self,,\npu-1,pt-1,representative,,\npu-1,pt-1,self,2026-01-01,\n"),
-			`p.csv:4: patient_id: stands already at line 2
-p.csv:5: patient_id: stands already at line 2
-u.csv:3: portal_user_id: stands already at line 2
-u2.csv:2: portal_user_id: stands already at u.csv:2
+			`p.csv:4: patient_id: is already used at line 2
+p.csv:5: patient_id: is already used at line 2
+u.csv:3: portal_user_id: is already used at line 2
+u2.csv:2: portal_user_id: is already used at u.csv:2
 l.csv:4: is the same link as line 2`},
-		{"links of nobody", csvFiles(
+		{"links to unknown ids", csvFiles(
 			"l.csv", linksHeader+"pu-0,pt-0,self,,\npu-9,pt-0,self,,\npu-0,pt-9,self,,\npu-8,pt-8,self,2026-02-02,2026-02-01\n"),
-			`l.csv:3: portal_user_id: names no portal user of these files or of the directory
-l.csv:4: patient_id: names no patient of these files or of the directory
+			`l.csv:3: portal_user_id: names no portal user in these files or in the directory
+l.csv:4: patient_id: names no patient in these files or in the directory
 l.csv:5: until: is before from
-l.csv:5: portal_user_id: names no portal user of these files or of the directory
-l.csv:5: patient_id: names no patient of these files or of the directory`},
+l.csv:5: portal_user_id: names no portal user in these files or in the directory
+l.csv:5: patient_id: names no patient in these files or in the directory`},
 		{"a link to a wrong line is not wrong itself", csvFiles(
 			"u.csv", portalUsersHeader+"pu-1,,,true\n", "l.csv", linksHeader+"pu-1,pt-0,self,,\n"),
 			`u.csv:2: name: is missing`},
-		{"nor one to the unread rest of a file", csvFiles(
+		{"a link to the unread rest of a file is not wrong", csvFiles(
 			"u.csv", portalUsersHeader+"pu-1,A\"na,,true\npu-2,Bob,,true\n", "l.csv", linksHeader+"pu-2,pt-0,self,,\n"),
-			`u.csv:2: a quote stands inside a field: write the field in quotes and each quote in it twice (the rest of the file was not read)`},
+			`u.csv:2: there is a quote inside a field: put the field in quotes and double each quote in it (the rest of the file was not read)`},
 		{"one wrong file of two", csvFiles(
 			"p.csv", patientsHeader+"pt-1,A,B,,active,false\n", "u.csv", portalUsersHeader+"pu-1,Ana,,maybe\n"),
 			`u.csv:2: active: must be true or false, or yes or no`},
@@ -304,13 +304,13 @@ l.csv:5: patient_id: names no patient of these files or of the directory`},
 				t.Errorf("refusal (-want +got):\n%s", diff)
 			}
 			if diff := gocmp.Diff(before, dump(t, pool)); diff != "" {
-				t.Errorf("something was imported (-before +after):\n%s", diff)
+				t.Errorf("the refused import changed rows (-before +after):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestARefusalNamesAHundredLinesAndCountsAll(t *testing.T) {
+func TestARefusalListsAHundredLinesAndCountsAll(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	_, err := ImportCSV(t.Context(), pool, csvFiles(
 		"l.csv", linksHeader+strings.Repeat("pu-1,pt-1,self,,\n", 3000),
@@ -319,8 +319,8 @@ func TestARefusalNamesAHundredLinesAndCountsAll(t *testing.T) {
 	if !errors.As(err, &refused) {
 		t.Fatal("not refused:", err)
 	}
-	// Of the links 2,999 repeat the first, which names no patient; of the portal
-	// users each lacks a name and 2,999 repeat the first.
+	// 2,999 of the links repeat the first, which has no patient in the directory. Each of
+	// the portal users lacks a name, and 2,999 repeat the first.
 	if refused.Total != 2999+1+3000+2999 || len(refused.Lines) != 100 || refused.Lines[0].Line != 2 || refused.Lines[99].Line != 101 {
 		t.Errorf("total %d, %d lines, the first %v", refused.Total, len(refused.Lines), refused.Lines[0])
 	}
@@ -341,9 +341,9 @@ func TestImportNeedsAFile(t *testing.T) {
 	}
 }
 
-// Numbers are 31 bits and never given back: they are spent on rows that come, and on
-// nothing that is refused or only looked at.
-func TestOnlyWhatComesSpendsNumbers(t *testing.T) {
+// Numbers have 31 bits and are never reused. Only inserted rows take one, not rows of a
+// refused import or a dry run.
+func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 	url := storetest.New(t)
 	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
 	good := func() []File {
@@ -360,8 +360,8 @@ func TestOnlyWhatComesSpendsNumbers(t *testing.T) {
 		"a dry run":          {good(), Options{DryRun: true}, false},
 		"a wrong line":       {append(good(), csvFiles("p2.csv", patientsHeader+"pt 3,A,B,,active,false\n")...), Options{}, true},
 		"a duplicate":        {append(good(), csvFiles("u2.csv", portalUsersHeader+"ana,Ana,,true\n")...), Options{}, true},
-		"a link to nobody":   {append(good(), csvFiles("l2.csv", linksHeader+"eve,pt-1,self,,\n")...), Options{}, true},
-		"a link to no one's": {append(good(), csvFiles("l2.csv", linksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
+		"an unknown user":    {append(good(), csvFiles("l2.csv", linksHeader+"eve,pt-1,self,,\n")...), Options{}, true},
+		"an unknown patient": {append(good(), csvFiles("l2.csv", linksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
 	} {
 		_, err := ImportCSV(t.Context(), pool, c.files, c.opts)
 		var refused *Refused
@@ -374,7 +374,7 @@ func TestOnlyWhatComesSpendsNumbers(t *testing.T) {
 		AND sequencename IN ('patients_patient_no_seq', 'portal_users_portal_user_no_seq')`).Scan(&spent); err != nil || spent != 0 {
 		t.Errorf("%d sequences were used: %v", spent, err)
 	}
-	// Where it is not its own fault that it fails, they are.
+	// An import that fails for another reason does use numbers.
 	if _, err := ImportCSV(t.Context(), pool, good(), Options{InTx: func(context.Context, pgx.Tx, Summary) error { return failed }}); !errors.Is(err, failed) {
 		t.Error(err)
 	}
@@ -388,45 +388,45 @@ func TestOnlyWhatComesSpendsNumbers(t *testing.T) {
 	}
 }
 
-// An import that stands still in the database, as that of a stopped process does, does
-// not hold up another, and changes nothing when it goes on.
-func TestAnImportThatStandsStillLetsGo(t *testing.T) {
+// An import that is idle in the database, for example because its process was stopped,
+// does not block another, and changes nothing when it continues.
+func TestAnIdleImportLosesItsLock(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
 	patients := func(id string) []File { return csvFiles("patients.csv", patientsHeader+id+",A,B,,active,false\n") }
-	stands, goesOn := make(chan struct{}), make(chan struct{})
+	idle, resume := make(chan struct{}), make(chan struct{})
 	woken := make(chan error)
 	go func() {
 		_, err := ImportCSV(t.Context(), pool, patients("first"), Options{InTx: func(ctx context.Context, tx pgx.Tx, _ Summary) error {
 			var timeout string
 			err := tx.QueryRow(ctx, `SHOW idle_in_transaction_session_timeout`).Scan(&timeout)
-			if err == nil && timeout != standstill {
-				err = errors.New("it may stand still for " + timeout)
+			if err == nil && timeout != idleTimeout {
+				err = errors.New("the idle timeout is " + timeout)
 			}
-			if err == nil { // so that the test need not wait as long
+			if err == nil { // shorter, so that the test does not wait as long
 				_, err = tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = '50ms'`)
 			}
-			close(stands)
-			<-goesOn
+			close(idle)
+			<-resume
 			return err
 		}})
 		woken <- err
 	}()
-	<-stands
+	<-idle
 	if _, err := ImportCSV(t.Context(), pool, patients("second"), Options{}); err != nil {
 		t.Error(err)
 	}
-	close(goesOn)
-	if err := <-woken; err == nil || !strings.Contains(err.Error(), "as it is where this process stands still") {
-		t.Errorf("the first says %v", err)
+	close(resume)
+	if err := <-woken; err == nil || !strings.Contains(err.Error(), "which also happens if this process hangs") {
+		t.Errorf("the first import returned %v", err)
 	}
 	if got := dump(t, pool); got != "patient|second|A|B|-|active|f" {
 		t.Error(got)
 	}
 }
 
-// An import that reads its files holds up no other.
-func TestAnImportThatReadsHoldsNoLock(t *testing.T) {
+// An import that reads its files does not block another.
+func TestAnImportHoldsNoLockWhileReading(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
 	slow, rest := io.Pipe()
@@ -439,7 +439,7 @@ func TestAnImportThatReadsHoldsNoLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It counts what was imported meanwhile.
+	// Its counts consider the rows that the other import added.
 	if _, err := ImportCSV(t.Context(), pool, csvFiles("patients.csv", patientsHeader+"pt-1,A,C,,active,false\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}

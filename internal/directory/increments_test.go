@@ -11,11 +11,11 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// An export in any parts, one after the other in order, comes to the same as the whole:
-// the same audiences, the same statuses, the same accounts.
-func TestAnExportInParts(t *testing.T) {
+// Importing an export in any parts, in order, has the same result as importing all of it
+// at once: the same audiences, statuses and accounts.
+func TestAnExportInPartsHasTheSameResult(t *testing.T) {
 	t.Parallel()
-	pool, forget := forgetful(t)
+	pool, forget := resettable(t)
 	outcome := func(t tb, parts ...[]string) string {
 		forget()
 		for i, part := range parts {
@@ -33,19 +33,19 @@ func TestAnExportInParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		said := []string{audiences(t, pool)}
+		lines := []string{audiences(t, pool)}
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {
 				t.Fatal(err)
 			}
-			said = append(said, line)
+			lines = append(lines, line)
 		}
-		return strings.Join(said, "\n")
+		return strings.Join(lines, "\n")
 	}
 	for seed := range uint64(6) {
-		// Many small clinics, W of each another, are imported at once: an import costs the
-		// same for one and for all.
+		// Many small clinics, each with its own W, are imported at once: an import costs the
+		// same for one clinic as for all.
 		const clinics, most = 30, 4
 		draw := rand.New(rand.NewPCG(seed, 0)) // #nosec G404 -- a test, which must be the same every time
 		parts := make([][]string, most)
@@ -59,7 +59,7 @@ func TestAnExportInParts(t *testing.T) {
 			}
 			part := 0
 			for i, r := range drawn {
-				// Later versions of a resource say that they are.
+				// Later versions of a resource have a later version number.
 				line := strings.NewReplacer("VERSION", updated(i+1), "W-", fmt.Sprintf("w%d-", clinic)).Replace(r[1])
 				if part+1 < most && draw.IntN(3) == 0 {
 					part++
@@ -73,7 +73,7 @@ func TestAnExportInParts(t *testing.T) {
 		}
 		whole := outcome(t, latest)
 		same := func(name, got string) {
-			// One who was deleted, or is not in the whole, has left rows that bring no one anywhere.
+			// A deleted patient, or one not in the complete export, has left rows that affect no audience.
 			if got, want := lasting(got, whole), lasting(whole, got); got != want {
 				t.Errorf("seed %d, %s (-whole +got):\n%s", seed, name, gocmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n")))
 			}
@@ -85,7 +85,7 @@ func TestAnExportInParts(t *testing.T) {
 	}
 }
 
-// drawResource gives what a resource is, and its JSON, of a clinic of three patients.
+// drawResource returns the key of a random resource and its JSON, for a clinic of three patients.
 func drawResource(draw *rand.Rand) [2]string {
 	one := func(of ...string) string { return of[draw.IntN(len(of))] }
 	patient := func() string { return "W-" + one("p1", "p1", "p2", "p2", "p3", "unknown") }
@@ -113,8 +113,8 @@ func drawResource(draw *rand.Rand) [2]string {
 	}
 }
 
-// lasting leaves out the rows of patients and accounts that the other does not have.
-// The audiences, in the first line, stay whole.
+// lasting removes the rows of patients and accounts that the other result does not have.
+// The audiences, in the first line, stay complete.
 func lasting(outcome, other string) string {
 	has := map[string]bool{}
 	key := func(line string) string { return strings.Join(strings.Fields(line)[:2], " ") }

@@ -9,13 +9,13 @@ import (
 	"postern/internal/text/folding"
 )
 
-// The import's second half: what was staged is checked as a whole and merged into
-// the directory, a statement a table. Rows go in sorted by id, which keeps the
-// indexes' writes together, and take a number only if they are new: numbers are
-// 31 bits and must not be spent on rows that are there.
+// The second half of an import: the staged rows are checked together and merged into the
+// directory, with one statement for each table. Rows are inserted sorted by id, so that
+// writes to the indexes are close together. Only new rows take a number: numbers have 31
+// bits and must not be used up by rows that exist already.
 
-// merge leaves the directory as the files say, or refuses them. A dry run counts what
-// would come of it.
+// merge updates the directory from the files, or refuses them. A dry run only counts the
+// changes.
 func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	if _, err := tx.Exec(ctx, `SET LOCAL work_mem = '64MB'`); err != nil {
 		return Summary{}, err
@@ -65,8 +65,8 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	return summary, im.analyze(ctx, tx, summary)
 }
 
-// Each merge gives the number of rows staged, of new ones and of changed ones. The
-// parts of such a statement see the table as it was before.
+// Each merge statement returns the number of staged, new and changed rows. All parts of
+// such a statement see the table as it was before.
 
 var mergePatients = `
 WITH changed AS (
@@ -88,13 +88,13 @@ WITH changed AS (
 )
 SELECT (SELECT count(*) FROM staged_patients), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
 
-// The words of a name are those of the staged row s, by the current rule.
+// The words of a name come from the staged row s, made by the current folding rule.
 const wordColumns = `words, words_version`
 
 var stagedWords = fmt.Sprintf(`array_to_tsvector(string_to_array(s.words, ' ')), %d`, folding.Version)
 
-// setWords leaves the words of a row of table alone where the staged row has none: it is
-// of one in the directory already, whose name stays as it is (remember.go).
+// setWords sets the words of a row of table. It keeps them if the staged row has none:
+// such a row is for a person in the directory whose name does not change (remember.go).
 func setWords(table string) string {
 	return fmt.Sprintf(`(%[1]s) = (SELECT %[2]s WHERE s.words IS NOT NULL UNION ALL SELECT %[3]s.words, %[3]s.words_version WHERE s.words IS NULL)`,
 		wordColumns, stagedWords, table)
@@ -119,8 +119,9 @@ WITH changed AS (
 )
 SELECT (SELECT count(*) FROM staged_portal_users), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
 
-// resolveLinks finds the numbers of both ends of each link, which are in the directory
-// by now. A table has statistics, and a part of the next statement would have none.
+// resolveLinks finds the numbers of the portal user and the patient of each link; both
+// are in the directory by now. It makes a table because a table has statistics; a part of
+// the next statement would have none.
 const resolveLinks = `
 CREATE TEMP TABLE resolved_links ON COMMIT DROP AS
 SELECT u.portal_user_no, p.patient_no, s.relationship, s.valid_from, s.valid_until
@@ -146,8 +147,8 @@ WITH changed AS (
 )
 SELECT (SELECT count(*) FROM resolved_links), (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`
 
-// refuseDuplicates finds what stands twice. The second and later lines are wrong,
-// and are taken away, so that the rest can still be checked.
+// refuseDuplicates finds duplicate rows. The second and later lines are reported as wrong
+// and removed, so that the others can still be checked.
 func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 	for _, d := range []struct{ table, key string }{
 		{"staged_patients", "patient_id"},
@@ -176,7 +177,7 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// duplicate notes that what stands at a place stands at an earlier one too.
+// duplicate reports that the row at a place repeats the row at an earlier one.
 func (im *importer) duplicate(table string, at, first place) {
 	of := im.at(first)
 	if at.file == first.file {
@@ -186,17 +187,17 @@ func (im *importer) duplicate(table string, at, first place) {
 	case "staged_links":
 		im.faults.add(fault{place: at, reason: "is the same link as " + of})
 	case "staged_portal_users":
-		im.faults.add(fault{place: at, field: "portal_user_id", reason: "stands already at " + of})
+		im.faults.add(fault{place: at, field: "portal_user_id", reason: "is already used at " + of})
 	default:
-		im.faults.add(fault{place: at, field: "patient_id", reason: "stands already at " + of})
+		im.faults.add(fault{place: at, field: "patient_id", reason: "is already used at " + of})
 	}
 }
 
-// at writes a place for people.
+// at formats a place for an error message.
 func (im *importer) at(p place) string { return fmt.Sprintf("%s:%d", im.faults.files[p.file], p.line) }
 
-// noteStatus notes a status that a CSV file changes: a FHIR export without episodes of
-// the patient does not take it back.
+// noteStatus stores a status that a CSV file changes, so that a FHIR export without
+// episodes of the patient does not change it back.
 func (im *importer) noteStatus(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE app.fhir_patients f SET status_before = s.status
@@ -208,8 +209,8 @@ func (im *importer) noteStatus(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// refuseUnknownEnds finds links whose ends are neither in these files nor in the
-// directory. They are taken away, so that the rest can still be shown.
+// refuseUnknownEnds finds links to a patient or portal user that is neither in these
+// files nor in the directory. It removes them, so that the others can still be shown.
 func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 	const noUser = `NOT EXISTS (SELECT FROM staged_portal_users u WHERE u.portal_user_id = s.portal_user_id)
 		AND NOT EXISTS (SELECT FROM app.portal_users u WHERE u.portal_user_id = s.portal_user_id)`
@@ -224,12 +225,12 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 	err := im.eachPlace(ctx, tx, unknown, []any{&patient}, func(at place) {
 		found = true
 		if im.faults.cut {
-			return // what a link names may stand in the rest of a file
+			return // the patient or portal user may be in the unread rest of a file
 		}
 		if patient {
-			im.faults.add(fault{place: at, field: "patient_id", reason: "names no patient of these files or of the directory"})
+			im.faults.add(fault{place: at, field: "patient_id", reason: "names no patient in these files or in the directory"})
 		} else {
-			im.faults.add(fault{place: at, field: "portal_user_id", reason: "names no portal user of these files or of the directory"})
+			im.faults.add(fault{place: at, field: "portal_user_id", reason: "names no portal user in these files or in the directory"})
 		}
 	})
 	if err == nil && found {
@@ -241,8 +242,8 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// analyze lets the planner know of an import that changed much, as far as the role
-// may: under another than the tables' owner it is left to autovacuum.
+// analyze updates the planner's statistics after a large import. Only the tables' owner
+// may do so; under another role it is left to autovacuum.
 func (im *importer) analyze(ctx context.Context, tx pgx.Tx, s Summary) error {
 	const much = 10_000
 	if s.Patients.New+s.PortalUsers.New+s.Links.New < much {

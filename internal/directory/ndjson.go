@@ -18,38 +18,38 @@ import (
 )
 
 const (
-	// longestResource is how many bytes one line may have. Some carry a photograph.
+	// longestResource is the maximum size of one line in bytes. Some hold a photograph.
 	longestResource = 16 << 20
-	// longestDocument is how many a file may have that is one JSON value over many lines.
+	// longestDocument is the maximum size in bytes of a file with one JSON value over many lines.
 	longestDocument = 64 << 20
 )
 
-// fhirDecoder makes rows of FHIR resources.
+// fhirDecoder makes rows from FHIR resources.
 type fhirDecoder struct {
 	today       int32
 	emailDomain string // "" takes addresses from the resources
 	into        sink
 
-	read  int // how many resources, and deletions of resources, were read
-	empty int // how many files that are called Patient and so on hold nothing: an export without news
+	read  int // the number of resources and deletions of resources that were read
+	empty int // the number of empty files named Patient and so on: an export without changes
 }
 
-// fhirFile is the file at hand.
+// fhirFile is the current file.
 type fhirFile struct {
 	*fhirDecoder
 	name    string
-	deleted bool               // it is in the folder of what was deleted
+	deleted bool               // it is in the folder of deletions
 	unused  map[string]*unused // by resource type
 }
 
-// unused is what a file holds of a type that Postern does not use.
+// unused counts the resources in a file of a type that Postern does not use.
 type unused struct {
 	first place
 	count int
 }
 
-// decode reads one file, whatever its name: NDJSON, a resource a line, or one JSON
-// document, either of them as it is or in gzip. It warns of what it does not read.
+// decode reads one file, whatever its name: NDJSON with one resource a line, or one JSON
+// document, either of them plain or gzipped. It warns of resources that it does not read.
 func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
 	f := fhirFile{fhirDecoder: d, name: name, deleted: isDeletedFolder(path.Dir(name)), unused: map[string]*unused{}}
 	lines := bufio.NewReaderSize(content, 64<<10)
@@ -84,19 +84,18 @@ func sortedKeys(m map[string]*unused) (keys []string) {
 	return keys
 }
 
-// broken notes that a packed file is damaged: what it held is not known.
+// broken reports that a gzip file is damaged and its content unknown.
 func (f *fhirFile) broken(at place) {
 	f.into.fault(fault{place: at, reason: "the file is damaged (gzip): download it again", cut: true})
 }
 
-// damaged says whether an error of reading is that of a packed file that is not whole.
+// damaged reports whether a read error comes from a damaged or incomplete gzip file.
 func damaged(err error) bool {
 	var corrupt flate.CorruptInputError
 	return errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF || errors.As(err, &corrupt)
 }
 
-// lines reads NDJSON, and finds out from the first line with anything in it whether
-// that is what the file is.
+// lines reads NDJSON. The first line that is not blank shows whether the file is NDJSON.
 func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 	begun := false
 	for at := (place{file: file, line: 1}); ; at.line++ {
@@ -111,7 +110,7 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 			f.broken(at)
 			return nil
 		case errors.Is(err, errLineTooLong):
-			if known, ours := typeOf(line); known != "" && !ours {
+			if known, supported := typeOf(line); known != "" && !supported {
 				f.leave(known, at)
 			} else {
 				f.into.fault(fault{place: at, reason: "is longer than 16 MiB"})
@@ -121,12 +120,12 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 		case err != nil:
 			return err
 		}
-		line = bytes.TrimPrefix(line, []byte("\uFEFF")) // also where files were joined to one
+		line = bytes.TrimPrefix(line, []byte("\uFEFF")) // also in the middle, if files were concatenated
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		if !begun {
-			line = bytes.Clone(line) // to begin may be to read further
+			line = bytes.Clone(line) // begin may read more, which overwrites the buffer
 			if lines, err = f.begin(at, line, lines); lines == nil || err != nil {
 				return err
 			}
@@ -138,8 +137,8 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 	}
 }
 
-// begin looks at the first line of a file. It gives the lines that follow, or nil
-// where there are none to read as NDJSON.
+// begin looks at the first line of a file. It returns a reader of the following lines, or
+// nil if there are none to read as NDJSON.
 func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
 	switch {
 	case bytes.HasPrefix(line, []byte("\xff\xfe")), bytes.HasPrefix(line, []byte("\xfe\xff")):
@@ -151,13 +150,13 @@ func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Read
 	case !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) && !contractName(f.name):
 		f.into.warn(fault{place: at, reason: "is not NDJSON: the file was not read"})
 		return nil, nil
-	case jsontext.Value(line).IsValid(halfCharacters):
+	case jsontext.Value(line).IsValid(allowInvalidUTF8):
 		return rest, nil
 	}
-	if known, ours := typeOf(line); known != "" && !ours {
+	if known, supported := typeOf(line); known != "" && !supported {
 		return rest, nil
 	}
-	// Perhaps the file is one document over many lines; if not, its lines are.
+	// Perhaps the file is one document over many lines. If not, it is read line by line.
 	whole := append(bytes.Repeat([]byte("\n"), at.line-1), line...)
 	whole = append(whole, '\n')
 	first := len(whole)
@@ -170,13 +169,13 @@ func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Read
 		return nil, err
 	}
 	whole = append(whole, more...)
-	if !jsontext.Value(whole).IsValid(halfCharacters) {
+	if !jsontext.Value(whole).IsValid(allowInvalidUTF8) {
 		return bufio.NewReaderSize(io.MultiReader(bytes.NewReader(whole[first:]), rest), 64<<10), nil
 	}
 	return nil, f.value(at, whole, true)
 }
 
-// leave counts what a file holds of a type that is not used.
+// leave counts a resource of a type that Postern does not use.
 func (f *fhirFile) leave(resourceType string, at place) {
 	of := f.unused[resourceType]
 	if of == nil {
@@ -186,14 +185,14 @@ func (f *fhirFile) leave(resourceType string, at place) {
 	of.count++
 }
 
-// halfCharacters reads \ud83d alone, as a system writes that cuts a text in the middle
-// of a character, as U+FFFD.
-var halfCharacters = jsontext.AllowInvalidUTF8(true)
+// allowInvalidUTF8 reads a lone surrogate such as \ud83d as U+FFFD. A system writes one if
+// it cuts a text in the middle of a character.
+var allowInvalidUTF8 = jsontext.AllowInvalidUTF8(true)
 
-// typeOf gives a resource's type, and whether it is one that is read. What breaks off
-// before its type has none.
-func typeOf(data []byte) (resourceType string, ours bool) {
-	dec := jsontext.NewDecoder(bytes.NewReader(data), halfCharacters)
+// typeOf returns a resource's type, and whether Postern reads that type. A resource that
+// breaks off before its type has none.
+func typeOf(data []byte) (resourceType string, supported bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(data), allowInvalidUTF8)
 	if token, err := dec.ReadToken(); err != nil || token.Kind() != '{' {
 		return "", false
 	}
@@ -217,10 +216,10 @@ func typeOf(data []byte) (resourceType string, ours bool) {
 	}
 }
 
-// value reads what one line holds, or a whole file, of many lines.
+// value reads the JSON value of one line, or of a whole file of many lines.
 func (f *fhirFile) value(at place, data []byte, whole bool) error {
-	resourceType, ours := typeOf(data)
-	if resourceType != "" && !ours {
+	resourceType, supported := typeOf(data)
+	if resourceType != "" && !supported {
 		f.leave(resourceType, at)
 		return nil
 	}
@@ -233,7 +232,7 @@ func (f *fhirFile) value(at place, data []byte, whole bool) error {
 	}
 	if resourceType == "" {
 		var any map[string]jsontext.Value
-		if err := json.Unmarshal(data, &any, halfCharacters); err != nil || any == nil {
+		if err := json.Unmarshal(data, &any, allowInvalidUTF8); err != nil || any == nil {
 			f.into.fault(jsonFault(at, err))
 			return nil
 		}
@@ -249,8 +248,9 @@ func (f *fhirFile) value(at place, data []byte, whole bool) error {
 
 var errLineTooLong = errors.New("a line is too long")
 
-// readLine returns the next line without its end, valid until the next call, and
-// io.EOF after the last. Of a line that is too long it returns the beginning.
+// readLine returns the next line without its line break, and io.EOF after the last line.
+// The result is valid until the next call. If a line is too long, it returns its beginning
+// with errLineTooLong.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if err == nil || err == io.EOF && len(line) > 0 {
@@ -275,17 +275,17 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return bytes.TrimRight(whole, "\r\n"), nil
 }
 
-// jsonFault says what is wrong with a value, without quoting it.
+// jsonFault describes what is wrong with a value, without quoting it.
 func jsonFault(at place, err error) fault {
 	f := fault{place: at}
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
 	switch {
 	case err == nil:
-		f.reason = "is not what FHIR has here: a JSON null"
+		f.reason = "is a JSON null, which FHIR does not allow here"
 	case errors.As(err, &semantic):
 		f.field = strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
-		f.reason = fmt.Sprintf("is not what FHIR has here: a JSON %s", semantic.JSONKind)
+		f.reason = fmt.Sprintf("is a JSON %s, which FHIR does not allow here", semantic.JSONKind)
 	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
 		f.reason = fmt.Sprintf("has the same member twice: the second is at byte %d", syntax.ByteOffset+1)
 	case errors.As(err, &syntax):

@@ -13,8 +13,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// A patient is discharged when all episodes of care are finished or cancelled, in
-// whichever files they stand. One that was entered in error is none.
+// A patient is discharged when all episodes of care are finished or cancelled, whatever
+// files they are in. Episodes entered in error are ignored.
 func TestEpisodesDischarge(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	cases := map[string]string{
@@ -60,7 +60,7 @@ func TestEpisodesDischarge(t *testing.T) {
 	}
 }
 
-// A family shares an address: each of them has it, in whatever case it is written.
+// Several portal users may have the same address. Case does not matter.
 func TestAFamilySharesAnAddress(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	email := `"telecom":[{"system":"email","value":"Family@example.test"},{"system":"email","value":"family@example.test"}]`
@@ -76,8 +76,8 @@ func TestAFamilySharesAnAddress(t *testing.T) {
 	}
 }
 
-// An import of many lines holds a few of them at a time.
-func TestAnImportIsNotHeldInMemory(t *testing.T) {
+// An import of many lines holds only a few of them in memory at a time.
+func TestAnImportUsesLittleMemory(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	const lines = 300_000 // 19 MiB
 	next := 0
@@ -112,6 +112,6 @@ func TestAnImportIsNotHeldInMemory(t *testing.T) {
 		t.Fatal(s, err)
 	}
 	if grown := int64(most) - int64(before.HeapAlloc); calls < lines || grown > 8<<20 {
-		t.Errorf("in %d steps it took %d MiB", calls, grown>>20)
+		t.Errorf("in %d steps memory grew by %d MiB", calls, grown>>20)
 	}
 }

@@ -10,21 +10,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Member is somebody in an audience, and why.
+// Member is a portal user in an audience, with the reason.
 type Member struct {
 	PortalUser
 	Reason Reason
 }
 
-// mostRead is how many portal users a page of an audience goes through in the order
-// of their number. If too few of them are members, the page looks for the members of
-// a group by its patients, who are few then; of all portal users it ends early, and
-// the next page goes on.
+// mostRead is how many portal users a page of an audience reads in the order of their
+// number. If too few of them are members, the page finds the members of a group through
+// its patients, who are few in that case. For all_portal_users the page ends early, and
+// the next page continues.
 const mostRead = 5_000
 
-// Page gives a page of an audience, in order of number: at most limit members, and
-// the cursor of the page after it, "" at the end. It does not read the whole
-// directory. It fails as [Audience] does, and with [ErrCursor].
+// Page returns a page of an audience, in order of number: at most limit members, and
+// the cursor of the next page, "" at the end. It does not read the whole directory. It
+// returns the same errors as [Audience], and [ErrCursor].
 func Page(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, cursor string) (page []Member, next string, err error) {
 	after, err := parseCursor(cursor)
 	if err != nil {
@@ -35,8 +35,8 @@ func Page(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int
 	return shown(ctx, tx, found, last, err)
 }
 
-// PageWithoutEmail is [Page] of the members who have no e-mail address: they can't sign
-// in, and are not alerted.
+// PageWithoutEmail is like [Page], with only the members who have no e-mail address. They
+// can't sign in, and are not alerted.
 func PageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, cursor string) (page []Member, next string, err error) {
 	after, err := parseCursor(cursor)
 	if err != nil {
@@ -47,7 +47,7 @@ func PageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Tim
 	return shown(ctx, tx, found, last, err)
 }
 
-// shown is a page of members, and the cursor of the next.
+// shown returns the members of a page, and the cursor of the next page.
 func shown(ctx context.Context, tx pgx.Tx, found []hit, last int32, err error) (page []Member, next string, failed error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("reading a page of the audience: %w", err)
@@ -68,8 +68,8 @@ type hit struct {
 	reason Reason
 }
 
-// pageOf gives the members of a page, and the number after which the next one
-// begins, 0 where there is none.
+// pageOf returns the members of a page, and the number after which the next page begins,
+// 0 if there is none.
 func pageOf(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, after int32) (found []hit, last int32, err error) {
 	s, err := resolveSelection(ctx, tx, sel)
 	if err != nil {
@@ -111,9 +111,9 @@ func pageOf(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit i
 	}
 }
 
-// pageWithoutEmail is pageOf among the portal users who have no address. It reads those
-// alone, along their index: the active ones where a group is chosen, whose members all
-// are, and those who were added one by one.
+// pageWithoutEmail is pageOf for the portal users without an address. It reads only
+// those, through their index: the active ones if a group is chosen (its members are all
+// active), and those who were added by id.
 func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, after int32) (found []hit, last int32, err error) {
 	s, err := resolveSelection(ctx, tx, sel)
 	if err != nil {
@@ -148,16 +148,16 @@ func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Tim
 	}
 }
 
-// withoutEmail reads up to $2 accounts without an address after $1: those of $3, and,
-// where $4 says so, all active ones (index portal_users_no_email).
+// withoutEmail reads up to $2 accounts without an address after number $1: those of $3
+// and, if $4 is true, all active ones (index portal_users_no_email).
 var withoutEmail = fmt.Sprintf(accountsOf, `(SELECT u.* FROM app.portal_users u JOIN (
 	(SELECT portal_user_no FROM app.portal_users WHERE email = '' AND active AND portal_user_no > $1 AND $4::boolean ORDER BY portal_user_no LIMIT $2)
 	UNION (SELECT portal_user_no FROM app.portal_users WHERE email = '' AND portal_user_no > $1 AND portal_user_no = ANY($3::integer[]) ORDER BY portal_user_no LIMIT $2)
 	ORDER BY portal_user_no LIMIT $2) AS those USING (portal_user_no))`)
 
-// visitCandidates gives the visit, in the way of visitAfter, of those accounts alone
-// that can be in the chosen group because of a patient, or were added; nil where that
-// can be anybody.
+// visitCandidates returns a function like visitAfter that visits only the accounts that
+// may be in the chosen group because of a patient, or were added. It returns nil if that
+// may be any account.
 func (s *selected) visitCandidates() func(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
 	candidates, ok := map[groups]string{active: candidatesActive, discharged: candidatesDischarged}[s.chosen]
 	if !ok {
@@ -172,8 +172,8 @@ func (s *selected) visitCandidates() func(ctx context.Context, tx pgx.Tx, after 
 	}
 }
 
-// Their conditions are those of the indexes patients_active and patients_discharged,
-// and of [link.brings].
+// The conditions match the indexes patients_active and patients_discharged, and
+// [link.memberOf].
 var (
 	candidatesActive     = fmt.Sprintf(accountsOf, fmt.Sprintf(candidates, `status = 'active' AND NOT deceased`))
 	candidatesDischarged = fmt.Sprintf(accountsOf, fmt.Sprintf(candidates, `(status = 'discharged' OR deceased)`))
@@ -184,7 +184,7 @@ const candidates = `(SELECT * FROM app.portal_users WHERE portal_user_no IN (
 	UNION SELECT unnest($3::integer[])
 	ORDER BY portal_user_no LIMIT $2))`
 
-// describe tells who the members are and whom they are linked to.
+// describe reads the members' data and the patients that they are linked to.
 func describe(ctx context.Context, q Querier, found []hit) ([]Member, error) {
 	nos := make([]int32, len(found))
 	for i, h := range found {
@@ -203,8 +203,8 @@ func describe(ctx context.Context, q Querier, found []hit) ([]Member, error) {
 	return page, nil
 }
 
-// Named gives the portal users of the ids, in the order of these, at most
-// [MostPerPage]. An id that nobody has is left out.
+// Named returns the portal users with the ids, in the order of the ids, at most
+// [MostPerPage]. Unknown ids are left out.
 func Named(ctx context.Context, q Querier, ids []string) ([]PortalUser, error) {
 	const these = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = ANY($3) AND portal_user_no > $1 LIMIT $2`
 	ids = ids[:min(len(ids), MostPerPage)]

@@ -17,28 +17,28 @@ type Patient struct {
 	No        int32
 	ID        string
 	Name      string
-	BirthDate string // YYYY-MM-DD, "" where it is not known
+	BirthDate string // YYYY-MM-DD, "" if unknown
 	Status    string // active or discharged
 	Deceased  bool
-	// PortalUsers are those who are linked to the patient, whenever the link counts,
-	// in order of portal user number.
+	// PortalUsers are the portal users linked to the patient, whether or not the link is
+	// in force, in order of portal user number.
 	PortalUsers []LinkedPortalUser
 }
 
-// LinkedPortalUser is a portal user behind one of a patient's links.
+// LinkedPortalUser is a portal user with a link to a patient.
 type LinkedPortalUser struct {
 	ID           string
 	Name         string
 	Relationship string // self or representative
 	Active       bool
-	From, Until  string // YYYY-MM-DD, "" where open
+	From, Until  string // YYYY-MM-DD, "" if open
 }
 
-// ErrNotFound says that nobody in the directory has this id.
-var ErrNotFound = errors.New("nobody in the directory has this id")
+// ErrNotFound is the error for an id that is not in the directory.
+var ErrNotFound = errors.New("this id is not in the directory")
 
-// SearchPatients finds patients by words that their name begins with, or by the
-// beginning of their id, as [Search] finds portal users, in the same pages.
+// SearchPatients finds patients by the beginnings of the words of their name, or by the
+// beginning of their id. Matching and pages are the same as in [Search].
 func SearchPatients(ctx context.Context, q Querier, text string, limit int, cursor string) (page []Patient, next string, err error) {
 	after, err := parseCursor(cursor)
 	if err != nil {
@@ -50,7 +50,7 @@ func SearchPatients(ctx context.Context, q Querier, text string, limit int, curs
 	if text = searchable(text); text != "" {
 		prefix := text
 		if strings.Contains(text, " ") {
-			prefix = "" // the beginning of no id
+			prefix = "" // ids have no spaces
 		}
 		found = patientsBySearch
 		args = append(args, folding.Query(text), prefix, strings.ToLower(prefix), strings.ToUpper(prefix))
@@ -85,7 +85,7 @@ const patientsBySearch = `
 	 WHERE patient_no > $1
 	 ORDER BY patient_no LIMIT $2)`
 
-// PatientByID gives one patient, or [ErrNotFound].
+// PatientByID returns one patient, or [ErrNotFound].
 func PatientByID(ctx context.Context, q Querier, id string) (Patient, error) {
 	const found = `SELECT patient_no FROM app.patients WHERE patient_no > $1 AND patient_id = $3`
 	if checkID(id) != "" {
@@ -101,7 +101,7 @@ func PatientByID(ctx context.Context, q Querier, id string) (Patient, error) {
 	return page[0], nil
 }
 
-// PortalUserByID gives one portal user, or [ErrNotFound].
+// PortalUserByID returns one portal user, or [ErrNotFound].
 func PortalUserByID(ctx context.Context, q Querier, id string) (PortalUser, error) {
 	const found = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_no > $1 AND portal_user_id = $3`
 	if checkID(id) != "" {
@@ -117,8 +117,8 @@ func PortalUserByID(ctx context.Context, q Querier, id string) (PortalUser, erro
 	return page[0], nil
 }
 
-// readPatientsFound reads the patients whose numbers a query finds, given the number
-// after which to begin ($1), how many to find at most ($2), and what else it takes.
+// readPatientsFound reads the patients whose numbers a query finds. The query's arguments
+// are the number after which to begin ($1), the maximum number of rows ($2), and its own.
 func readPatientsFound(ctx context.Context, q Querier, found string, args ...any) ([]Patient, error) {
 	rows, err := q.Query(ctx, `
 		WITH found AS (SELECT patient_no FROM (`+found+`) f ORDER BY patient_no LIMIT $2)

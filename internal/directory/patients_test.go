@@ -57,8 +57,8 @@ func TestSearchPatients(t *testing.T) {
 	}
 }
 
-// byNumber holds that the page has those of want, and gives them in its order, which
-// must be that of numbers.
+// byNumber checks that the page has only ids of want, in order of number. It returns them
+// in that order, or want if some are missing.
 func byNumber(t *testing.T, want string, page []Patient) string {
 	t.Helper()
 	var ids []string
@@ -74,8 +74,8 @@ func byNumber(t *testing.T, want string, page []Patient) string {
 	return strings.Join(ids, " ")
 }
 
-// A search that fits thousands gives full pages all the same, each person once.
-func TestSearchForWhatFitsThousands(t *testing.T) {
+// A search with thousands of matches returns full pages, with each person once.
+func TestSearchWithThousandsOfMatches(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	const rows = 12_000
 	if _, err := ImportCSV(t.Context(), pool, benchFiles(rows), Options{}); err != nil {

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// WrongLine is one fault of an import's files. It never quotes what stands there,
-// but for an id: the rest may be a name, an address or a day of birth.
+// WrongLine is a fault in the files of an import. It never quotes a value other than an
+// id: a value may be a name, an address or a date of birth.
 type WrongLine struct {
 	File   string
 	Line   int    // counted from 1, the header included
-	Field  string // the column or the FHIR element; "" is the whole line
+	Field  string // the column or the FHIR element; "" means the whole line
 	Reason string
 }
 
@@ -23,7 +23,7 @@ func (w WrongLine) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s", w.File, w.Line, w.Field, w.Reason)
 }
 
-// mostLines bounds how many wrong lines an import names that does not say how many.
+// mostLines is the default for the number of wrong lines that an import lists.
 const mostLines = 100
 
 // Refused is the error of an import with wrong lines. Nothing was imported.
@@ -51,16 +51,16 @@ func plural(n int, one, many string) string {
 	return many
 }
 
-// faults collects wrong lines, of any number of which it keeps the first.
+// faults counts all wrong lines and keeps the first ones.
 type faults struct {
-	most  int // how many are named; 0 is mostLines
+	most  int // how many are listed; 0 means mostLines
 	files []string
 	kept  []fault
 	total int
 	cut   bool // a file was not read to its end
 }
 
-// fault is a wrong line by the number of its file, in the order given.
+// fault is a wrong line, with the number of its file in the order given.
 type fault struct {
 	place
 	field, reason string
@@ -82,7 +82,7 @@ func (fs *faults) err() error {
 	return &Refused{Lines: fs.lines(), Total: fs.total}
 }
 
-// lines are those that are named, in the order of the files.
+// lines returns the wrong lines to list, in the order of the files.
 func (fs *faults) lines() (lines []WrongLine) {
 	slices.SortStableFunc(fs.kept, func(a, b fault) int {
 		return cmp.Or(a.file-b.file, a.line-b.line, a.entry-b.entry)

@@ -9,20 +9,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// An import of FHIR first brings what is remembered of resources up to date (the tables
-// app.fhir_…), and then works out from all of it, not from this folder alone, what the
-// directory is to say of each person that the folder is about. So an export in parts, one
-// after the other, leaves the same as the whole.
+// An import of FHIR first updates the stored resources (the tables app.fhir_…). Then it
+// computes the directory's row for each person in the folder from all stored resources,
+// not only from this folder. So importing an export in parts, one after the other, has the
+// same result as importing all of it at once.
 
-// fhirMerge is the part of an import that FHIR has and CSV has not. It leaves rows in
-// the staged tables, as CSV files do.
+// fhirMerge holds the steps of an import that only FHIR needs. Their results are rows in
+// the staged tables, the same as for CSV files.
 type fhirMerge struct {
 	*importer
 	tx      pgx.Tx
-	changes *Changes // of what is remembered
+	changes *Changes // of the stored resources
 	was     succession
 	is      succession
-	// claimsChanged says whether other patients are said to be replaced than before.
+	// claimsChanged says whether a claim that a patient is replaced was added or removed.
 	claimsChanged bool
 }
 
@@ -33,7 +33,7 @@ func (m *fhirMerge) steps() []func(context.Context, pgx.Tx) error {
 	}
 }
 
-// stopIfWrong ends a merge whose outcome would be of wrong lines.
+// stopIfWrong ends the merge if wrong lines were found: they would make its result wrong.
 func (m *fhirMerge) stopIfWrong(context.Context, pgx.Tx) error { return m.faults.err() }
 
 // exec runs statements one after the other.
@@ -46,8 +46,8 @@ func (m *fhirMerge) exec(ctx context.Context, doing string, statements ...string
 	return nil
 }
 
-// refuseSharedIDs finds RelatedPersons with the id of a Patient: each would take over
-// the other's account.
+// refuseSharedIDs finds RelatedPersons with the id of a Patient. Both would have the same
+// account.
 func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 	var other place
 	err := m.eachPlace(ctx, tx, `
@@ -81,8 +81,8 @@ func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// findTouched gathers the patients whom the folder is about: by themselves, by an
-// episode of care, now or before, or by a replacement.
+// findTouched finds the patients that the folder affects: by a Patient resource, by an
+// episode of care (now or earlier), or by a replacement.
 func (m *fhirMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
 	if err := m.exec(ctx, "finding the patients of the export", `
 		CREATE TEMP TABLE touched (patient_id text COLLATE "C" PRIMARY KEY) ON COMMIT DROP`, `
@@ -96,11 +96,11 @@ func (m *fhirMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	claims, err := m.claims(ctx, tx)
-	m.was, _ = succeed(claims)
+	m.was, _ = resolveSuccessions(claims)
 	return err
 }
 
-// claims reads who is said to be replaced by whom.
+// claims reads the stored claims that one patient is replaced by another.
 func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacementRow, err error) {
 	rows, err := tx.Query(ctx, `SELECT said_by, replaced, successor FROM app.fhir_replacements`)
 	if err != nil {
@@ -117,38 +117,38 @@ func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacement
 	return claims, nil
 }
 
-// remember brings what is known of patients, episodes and replacements up to date, and
-// counts that. Representatives follow in findRepresented.
+// remember updates the stored patients, episodes and replacements, and counts the changes.
+// Representatives follow in findRepresented.
 func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
-	// What is there and stays as it is must not be touched, as ON CONFLICT would.
+	// Unchanged rows must not be written, which ON CONFLICT would do.
 	for _, merge := range []string{`
-		WITH said AS MATERIALIZED (
+		WITH incoming AS MATERIALIZED (
 		    SELECT v.id, s.status = 'active' AS active, v.deleted
 		    FROM staged_versions v LEFT JOIN staged_patients s USING (file, line, entry) WHERE v.kind = 'patient'
 		), changed AS (
-		    UPDATE app.fhir_patients f SET active = coalesce(said.active, f.active), deleted = said.deleted
-		    FROM said
-		    WHERE f.patient_id = said.id AND (f.active, f.deleted) IS DISTINCT FROM (coalesce(said.active, f.active), said.deleted)
+		    UPDATE app.fhir_patients f SET active = coalesce(incoming.active, f.active), deleted = incoming.deleted
+		    FROM incoming
+		    WHERE f.patient_id = incoming.id AND (f.active, f.deleted) IS DISTINCT FROM (coalesce(incoming.active, f.active), incoming.deleted)
 		    RETURNING 1
 		), new AS (
 		    INSERT INTO app.fhir_patients (patient_id, active, deleted, status_before)
-		    SELECT said.id, said.active, said.deleted, p.status FROM said LEFT JOIN app.patients p ON p.patient_id = said.id
-		    WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = said.id) ORDER BY said.id
+		    SELECT incoming.id, incoming.active, incoming.deleted, p.status FROM incoming LEFT JOIN app.patients p ON p.patient_id = incoming.id
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_patients f WHERE f.patient_id = incoming.id) ORDER BY incoming.id
 		    RETURNING 1
 		)
 		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`, `
-		WITH said AS MATERIALIZED (
+		WITH incoming AS MATERIALIZED (
 		    SELECT v.id, s.patient_id, coalesce(s.state, 'void') AS state
 		    FROM staged_versions v LEFT JOIN staged_episodes s USING (file, line, entry) WHERE v.kind = 'episode'
 		), changed AS (
-		    UPDATE app.fhir_episodes f SET patient_id = said.patient_id, state = said.state
-		    FROM said
-		    WHERE f.episode_id = said.id AND (f.patient_id, f.state) IS DISTINCT FROM (said.patient_id, said.state)
+		    UPDATE app.fhir_episodes f SET patient_id = incoming.patient_id, state = incoming.state
+		    FROM incoming
+		    WHERE f.episode_id = incoming.id AND (f.patient_id, f.state) IS DISTINCT FROM (incoming.patient_id, incoming.state)
 		    RETURNING 1
 		), new AS (
 		    INSERT INTO app.fhir_episodes (episode_id, patient_id, state)
-		    SELECT id, patient_id, state FROM said
-		    WHERE NOT EXISTS (SELECT FROM app.fhir_episodes f WHERE f.episode_id = said.id) ORDER BY id
+		    SELECT id, patient_id, state FROM incoming
+		    WHERE NOT EXISTS (SELECT FROM app.fhir_episodes f WHERE f.episode_id = incoming.id) ORDER BY id
 		    RETURNING 1
 		)
 		SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed)`,
@@ -160,25 +160,25 @@ func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
 		m.changes.New += new
 		m.changes.Changed += changed
 	}
-	said, err := tx.Exec(ctx, `
+	removed, err := tx.Exec(ctx, `
 		DELETE FROM app.fhir_replacements f USING staged_versions v
 		WHERE v.kind = 'patient' AND v.id = f.said_by AND NOT EXISTS (SELECT FROM staged_replacements s
 		    WHERE (s.said_by, s.replaced, s.successor) = (f.said_by, f.replaced, f.successor))`)
 	if err != nil {
 		return fmt.Errorf("remembering replacements of patients: %w", err)
 	}
-	more, err := tx.Exec(ctx, `
+	added, err := tx.Exec(ctx, `
 		INSERT INTO app.fhir_replacements (said_by, replaced, successor)
 		SELECT DISTINCT said_by, replaced, successor FROM staged_replacements ON CONFLICT DO NOTHING`)
 	if err != nil {
 		return fmt.Errorf("remembering replacements of patients: %w", err)
 	}
-	m.claimsChanged = said.RowsAffected()+more.RowsAffected() > 0
+	m.claimsChanged = removed.RowsAffected()+added.RowsAffected() > 0
 	return nil
 }
 
-// rememberRelated brings what is known of representatives up to date, with the patients
-// to whom their links lead now, and ends the count of what is remembered.
+// rememberRelated updates the stored representatives, with the patients that their links
+// lead to now, and completes the count of the stored resources.
 func (m *fhirMerge) rememberRelated(ctx context.Context, tx pgx.Tx) error {
 	var total, new, changed int
 	err := tx.QueryRow(ctx, `
@@ -200,19 +200,19 @@ func (m *fhirMerge) rememberRelated(ctx context.Context, tx pgx.Tx) error {
 	m.changes.New += new
 	m.changes.Changed += changed
 	if m.changes.New+m.changes.Changed == 0 && m.claimsChanged {
-		m.changes.Changed = 1 // at least the Patient that says so
+		m.changes.Changed = 1 // at least the Patient with the claim
 	}
 	m.changes.Unchanged = total - m.changes.New - m.changes.Changed
 	return nil
 }
 
-// findSuccessors works out who is replaced by whom, and refuses what can't be.
+// findSuccessors finds the successors of replaced patients, and refuses contradictions.
 func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 	claims, err := m.claims(ctx, tx)
 	if err != nil {
 		return err
 	}
-	is, wrong := succeed(claims)
+	is, wrong := resolveSuccessions(claims)
 	m.is = is
 	for _, w := range wrong {
 		var at place
@@ -248,8 +248,9 @@ func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 	return m.stageSuccessors(ctx, tx, connected)
 }
 
-// stageSuccessors stages who is replaced by whom, and who is not any more, and touches
-// all patients whom replacements connect with a patient of the folder.
+// stageSuccessors stages the patients that are replaced, with their successors, and those
+// that are no longer replaced. It adds to touched all patients that replacements connect
+// with a patient of the folder.
 func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []string) error {
 	if err := m.exec(ctx, "staging replacements of patients", `
 		CREATE TEMP TABLE replaced (patient_id text COLLATE "C" PRIMARY KEY, successor text COLLATE "C") ON COMMIT DROP`, `
@@ -277,7 +278,7 @@ func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []
 			return fmt.Errorf("staging replacements of patients: %w", err)
 		}
 	}
-	// A patient of whom no Patient resource came keeps the status there was before.
+	// A patient without a Patient resource keeps the earlier status.
 	return m.exec(ctx, "finding the patients of the export", `
 		INSERT INTO app.fhir_patients (patient_id, status_before)
 		SELECT patient_id, p.status FROM touched JOIN app.patients p USING (patient_id)
@@ -296,7 +297,7 @@ func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []
 		ANALYZE touched, replaced, gone, reachable`)
 }
 
-// some names a few of many.
+// some lists the first few ids and the number of the others.
 func some(ids []string) string {
 	const most = 5
 	if len(ids) <= most {
@@ -305,8 +306,8 @@ func some(ids []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(ids[:most], ", "), len(ids)-most)
 }
 
-// judgeStatus says which patients are active and which are discharged. An episode of
-// care of a patient who was replaced is one of the successor.
+// judgeStatus decides which patients are active and which are discharged. An episode of
+// care of a replaced patient counts for the successor.
 func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 	if err := m.exec(ctx, "judging episodes of care", `
 		CREATE TEMP TABLE judged ON COMMIT DROP AS
@@ -328,8 +329,8 @@ func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 	}
 	err := m.eachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
 		nil, func(at place) {
-			m.warnings.add(fault{place: at, field: "id", reason: "was discharged before, and none of this patient's episodes of care are known: " +
-				"the patient stays discharged until an export brings them, or a CSV file says otherwise"})
+			m.warnings.add(fault{place: at, field: "id", reason: "was discharged before, and no episodes of care are known for this patient: " +
+				"the patient stays discharged until an export has them, or a CSV file sets another status"})
 		})
 	if err != nil {
 		return fmt.Errorf("judging episodes of care: %w", err)
@@ -337,8 +338,8 @@ func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// closeAccounts makes the own accounts of patients who were replaced or deleted
-// inactive, and those of patients who are not replaced any more active.
+// closeAccounts sets the own accounts of replaced or deleted patients to inactive, and
+// those of patients who are no longer replaced to active.
 func (m *fhirMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
 	return m.exec(ctx, "closing accounts", `
 		UPDATE staged_portal_users u SET active = false FROM gone g WHERE g.patient_id = u.portal_user_id`, `
@@ -358,9 +359,9 @@ func (m *fhirMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
 		WHERE NOT EXISTS (SELECT FROM staged_links s WHERE s.portal_user_id = p.patient_id AND s.patient_id = p.patient_id)`)
 }
 
-// findRepresented finds out whom each RelatedPerson represents now: the patient whom it
-// names, or that one's successor. One who represents no patient that is known has an
-// inactive account.
+// findRepresented finds the patient that each RelatedPerson represents now: the patient
+// that it names, or the successor. A RelatedPerson whose patient is unknown has an inactive
+// account.
 func (m *fhirMerge) findRepresented(ctx context.Context, tx pgx.Tx) error {
 	err := m.exec(ctx, "finding whom representatives represent", `
 		CREATE TEMP TABLE represented ON COMMIT DROP AS
@@ -400,10 +401,10 @@ func (m *fhirMerge) findRepresented(ctx context.Context, tx pgx.Tx) error {
 	return m.rememberRelated(ctx, tx)
 }
 
-// endLinks ends the links that the folder takes back, on the day before: of a
-// RelatedPerson to a patient whom it does not represent any more, and of any portal
-// user to a patient who was replaced or deleted. A representative whom a CSV file made
-// one goes on with the successor.
+// endLinks ends the links that the folder revokes; their last day is the day before the
+// import. These are links of a RelatedPerson to a patient that it no longer represents, and
+// links of any portal user to a replaced or deleted patient. A representative from a CSV
+// file gets a link to the successor.
 func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
 	today := m.opts.Today.Format(time.DateOnly) // digits and dashes
 	yesterday := m.opts.Today.AddDate(0, 0, -1).Format(time.DateOnly)
@@ -423,8 +424,8 @@ func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
 		LEFT JOIN represented n ON n.related_person_id = l.portal_user_id AND l.relationship = 'representative'
 		WHERE g.patient_id IS NOT NULL
 		   OR n.led_to = l.patient_id AND n.leads_to IS DISTINCT FROM n.led_to
-		   -- Of what an earlier version imported it is not known which link the RelatedPerson
-		   -- made: if it names a patient to whom there is none, it has moved.
+		   -- For rows of an earlier version it is unknown which link the RelatedPerson made.
+		   -- If it names a patient that it has no link to, it has moved.
 		   OR n.first_seen AND l.patient_id IS DISTINCT FROM n.leads_to AND NOT EXISTS (SELECT FROM lasting_links k
 		       WHERE k.portal_user_id = l.portal_user_id AND k.patient_id = n.leads_to AND k.relationship = 'representative')`, `
 		INSERT INTO staged_links (portal_user_id, patient_id, relationship, valid_from, valid_until)
@@ -441,17 +442,17 @@ func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
 		    WHERE (s.portal_user_id, s.patient_id, s.relationship) = (l.portal_user_id, l.patient_id, l.relationship))`, yesterday))
 }
 
-// warnOfUnknown names the resources that are about a patient who is not known, and what
-// was decided about links of which it is not known what made them.
+// warnOfUnknown warns of resources that refer to an unknown patient, and of decisions about
+// links of unknown origin.
 func (m *fhirMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 	for _, w := range []struct{ query, field, reason string }{{`
 		SELECT file, line, entry FROM represented WHERE here AND NOT deleted AND leads_to IS NULL AND patient_id IS NOT NULL`,
-		"patient.reference", "names a patient who is neither in these files nor in the directory, or was deleted: the account is inactive until that Patient is imported",
+		"patient.reference", "names a patient who is neither in these files nor in the directory, or was deleted: the account is inactive until that patient is imported",
 	}, {`
 		SELECT file, line, entry FROM staged_episodes e WHERE state <> 'void' AND patient_id IS NOT NULL
 		  AND NOT EXISTS (SELECT FROM reachable k WHERE k.patient_id = e.patient_id)
 		  AND NOT EXISTS (SELECT FROM gone g WHERE g.patient_id = e.patient_id)`,
-		"patient.reference", "names a patient who is neither in these files nor in the directory: it counts once that Patient is imported",
+		"patient.reference", "names a patient who is neither in these files nor in the directory: it counts once that patient is imported",
 	}, {`
 		SELECT s.file, s.line, s.entry FROM staged_replacements s JOIN replaced r ON r.patient_id = s.replaced
 		WHERE s.replaced = s.said_by AND r.successor IS NOT NULL

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// succession says which patients are replaced, and by whom, from what Patient.link
-// says (https://hl7.org/fhir/R4/patient.html#links).
+// succession holds which patients are replaced and by which patient, computed from the
+// Patient.link elements (https://hl7.org/fhir/R4/patient.html#links).
 type succession struct {
-	successor map[string]string   // of each that is replaced the last of the chain; "" is one who can't be found
-	related   map[string][]string // of each that is named, all whom claims connect with it, itself included
+	successor map[string]string   // by replaced patient: the last successor of the chain, "" if it can't be found
+	related   map[string][]string // by patient in a claim: all patients that claims connect with it, including itself
 }
 
 // contradiction is a set of patients whose claims can't all be true.
@@ -20,16 +20,17 @@ type contradiction struct {
 
 func (c contradiction) String() string {
 	if len(c.patients) == 1 {
-		return "the patient " + c.patients[0] + " is said to be replaced by the same patient"
+		return "the patient " + c.patients[0] + " is replaced by itself"
 	}
 	return "the patients " + some(c.patients) + " " + c.reason
 }
 
-// succeed works the successions out. A patient whose successor is not in contradiction
-// with another has exactly one.
-func succeed(claims []replacementRow) (s succession, wrong []contradiction) {
-	next := map[string][]string{} // whom each is said to be replaced by
-	near := map[string][]string{} // the same, both ways
+// resolveSuccessions finds the last successor of each replaced patient, and the claims
+// that contradict each other. A replaced patient without a contradiction has exactly one
+// last successor.
+func resolveSuccessions(claims []replacementRow) (s succession, wrong []contradiction) {
+	next := map[string][]string{} // the claimed successors of each patient
+	near := map[string][]string{} // the patients that a claim names together, in both directions
 	for _, c := range claims {
 		if !slices.Contains(next[c.replaced], c.successor) {
 			next[c.replaced] = append(next[c.replaced], c.successor)
@@ -58,7 +59,7 @@ func succeed(claims []replacementRow) (s succession, wrong []contradiction) {
 	return s, wrong
 }
 
-// settle finds the last of the chain for each of a group that is replaced.
+// settle finds the last successor for each replaced patient of a group.
 func (s succession) settle(next map[string][]string, group []string) contradiction {
 	for _, id := range group {
 		if next[id] == nil {
@@ -69,7 +70,7 @@ func (s succession) settle(next map[string][]string, group []string) contradicti
 			return contradiction{group, "replace one another in a circle"}
 		}
 		ends := slices.DeleteFunc(slices.Clone(after), func(n string) bool { return next[n] != nil })
-		if len(ends) > 1 { // one who can't be found says less than one who can
+		if len(ends) > 1 { // a known successor is preferred to an unknown one
 			ends = slices.DeleteFunc(ends, func(n string) bool { return n == "" })
 		}
 		switch len(ends) {
@@ -78,13 +79,13 @@ func (s succession) settle(next map[string][]string, group []string) contradicti
 		case 1:
 			s.successor[id] = ends[0]
 		default:
-			return contradiction{group, "are said to be replaced by several others"}
+			return contradiction{group, "are replaced by more than one other patient"}
 		}
 	}
 	return contradiction{}
 }
 
-// reach gives the starts and everything that can be reached from them, each once.
+// reach returns the starts and all patients that can be reached from them, each once.
 func reach(next map[string][]string, starts ...string) (reached []string) {
 	seen := map[string]bool{}
 	add := func(ids []string) {

@@ -8,17 +8,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Tally counts the portal users of an audience by why they are in it, and those
-// who would be but for something, by what it is.
+// Tally counts the portal users of an audience by reason, and the portal users excluded
+// from it by reason.
 type Tally struct {
 	Included, Excluded map[string]int
 }
 
-// Resolve is [Audience] with its reasons counted, in a snapshot of its own: it
-// calls each for every recipient in order of number, and stops at the first error
-// of it. For a group it takes two connections, which read the one snapshot side by side.
+// Resolve is [Audience] with its reasons counted, in its own snapshot. It calls each for
+// every recipient in order of number, and stops at the first error that each returns. For
+// a group it uses two connections, which read the same snapshot in parallel.
 func Resolve(ctx context.Context, db Beginner, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
-	txs, end, err := together(ctx, db, lanes(sel))
+	txs, end, err := inOneSnapshot(ctx, db, connections(sel))
 	defer end()
 	if err != nil {
 		return Tally{}, fmt.Errorf("taking a snapshot of the directory: %w", err)
@@ -28,7 +28,7 @@ func Resolve(ctx context.Context, db Beginner, sel Selection, on time.Time, each
 
 func resolve(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
 	tally := Tally{Included: map[string]int{}, Excluded: map[string]int{}}
-	var ties tieBlock
+	var ties tieAllocator
 	var failed error
 	err := visitSelected(ctx, txs, sel, on, true, func(a *account, in, out Reason) bool {
 		switch {
@@ -49,9 +49,9 @@ func resolve(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, eac
 	return tally, nil
 }
 
-// lanes are how many connections read a selection: single portal users are looked up
-// over one.
-func lanes(sel Selection) int {
+// connections returns how many connections read a selection. Portal users chosen by id
+// need one.
+func connections(sel Selection) int {
 	if len(sel.Groups) == 0 {
 		return 1
 	}
@@ -61,7 +61,7 @@ func lanes(sel Selection) int {
 // Sizes counts the members of every group on the calendar day of on, as [Resolve] reads
 // the directory.
 func Sizes(ctx context.Context, db Beginner, on time.Time) (map[Group]int, error) {
-	txs, end, err := together(ctx, db, 2)
+	txs, end, err := inOneSnapshot(ctx, db, 2)
 	defer end()
 	if err != nil {
 		return nil, fmt.Errorf("taking a snapshot of the directory: %w", err)
@@ -70,10 +70,10 @@ func Sizes(ctx context.Context, db Beginner, on time.Time) (map[Group]int, error
 }
 
 func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, error) {
-	var of [active | discharged | all + 1]int // how many are in each set of groups
+	var of [active | discharged | all + 1]int // the number of accounts in each set of groups
 	err := visitAll(ctx, txs, dayOf(on), false, func(a *account) bool {
 		if a.active {
-			of[a.belongs()]++
+			of[a.memberships()]++
 		}
 		return true
 	})
@@ -92,10 +92,10 @@ func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, erro
 	return found, nil
 }
 
-// together begins some transactions that see the same
+// inOneSnapshot begins n transactions that read the same snapshot
 // (https://www.postgresql.org/docs/15/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION).
-// End ends whatever was begun.
-func together(ctx context.Context, db Beginner, n int) (txs []pgx.Tx, end func(), err error) {
+// end ends all that were begun; call it after an error too.
+func inOneSnapshot(ctx context.Context, db Beginner, n int) (txs []pgx.Tx, end func(), err error) {
 	end = func() {
 		for _, tx := range txs {
 			_ = tx.Rollback(context.WithoutCancel(ctx))
@@ -112,7 +112,7 @@ func together(ctx context.Context, db Beginner, n int) (txs []pgx.Tx, end func()
 		if id == "" {
 			err = tx.QueryRow(ctx, `SELECT pg_export_snapshot()`).Scan(&id)
 		} else {
-			// The name is Postgres's own, of digits and dashes.
+			// Postgres made the name; it has only digits and dashes.
 			_, err = tx.Exec(ctx, `SET TRANSACTION SNAPSHOT '`+id+`'`)
 		}
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// resourceKind is a type of FHIR resource that is read, as the tables name it.
+// resourceKind is a supported type of FHIR resource, with its name in the tables.
 type resourceKind string
 
 const (
@@ -25,7 +25,7 @@ const (
 	kindEpisode       resourceKind = "episode"
 )
 
-func kindOf(resourceType string) (kind resourceKind, ours bool) {
+func kindOf(resourceType string) (kind resourceKind, supported bool) {
 	switch resourceType {
 	case "Patient":
 		return kindPatient, true
@@ -37,15 +37,15 @@ func kindOf(resourceType string) (kind resourceKind, ours bool) {
 	return "", false
 }
 
-// resource is the one at hand.
+// resource is the current resource.
 type resource struct {
 	*fhirFile
 	place
-	ids    map[string]string // of those in the same Bundle, by their fullUrl
+	ids    map[string]string // ids of the resources in the same Bundle, by their fullUrl
 	faulty bool
 }
 
-// resource makes rows of a resource. Entry is where it stands in a Bundle, if it does.
+// resource makes rows from a resource. entry is its Bundle entry, if it has one.
 func (f *fhirFile) resource(at place, resourceType string, data []byte, entry fhirEntry, ids map[string]string) error {
 	f.read++
 	if f.deleted {
@@ -90,7 +90,7 @@ func sum(text string) [16]byte {
 	return [16]byte(s[:])
 }
 
-// stamp notes when a version was made, and its number, as far as they can be read.
+// stamp sets the time and the number of a version, if they can be parsed.
 func (v *versionRow) stamp(lastUpdated, versionID string) {
 	if t, err := time.Parse(time.RFC3339, lastUpdated); err == nil {
 		v.updated, v.dated = t.UnixMicro(), true
@@ -100,7 +100,8 @@ func (v *versionRow) stamp(lastUpdated, versionID string) {
 	}
 }
 
-// note adds a fault: what it is about decides who may be written to.
+// note reports a fault, which refuses the import: the field decides which portal users
+// may be written to.
 func (r *resource) note(field, reason string) {
 	if reason != "" {
 		r.faulty = true
@@ -108,7 +109,7 @@ func (r *resource) note(field, reason string) {
 	}
 }
 
-// warn tells of what is imperfect: the resource is imported without it.
+// warn reports a defect. The resource is imported without the value.
 func (r *resource) warn(field, reason string) {
 	if reason != "" {
 		r.into.warn(fault{place: r.place, field: field, reason: reason})
@@ -117,7 +118,7 @@ func (r *resource) warn(field, reason string) {
 
 // parse reads the JSON, and checks that there is an id.
 func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
-	if err := json.Unmarshal(data, into, halfCharacters); err != nil {
+	if err := json.Unmarshal(data, into, allowInvalidUTF8); err != nil {
 		f := jsonFault(r.place, err)
 		r.note(f.field, f.reason)
 		return false
@@ -126,7 +127,7 @@ func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
 	return !r.faulty
 }
 
-// patient makes a patient, a portal user of the same id and the link of the two.
+// patient adds a patient, a portal user with the same id and the link between them.
 func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 	name := r.name(p.Name)
 	given, family := name.parts()
@@ -135,7 +136,7 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 		r.warn("birthDate", reason+"; it was left out")
 	}
 	if birth != whole {
-		birth = date{} // a year or a month is not a day of birth
+		birth = date{} // a year or a month is not a date of birth
 	}
 	user := portalUserRow{place: r.place, id: p.ID, name: name.full(p.ID), email: r.email(p.ID, p.Telecom), active: true}
 	row := patientRow{place: r.place, id: p.ID, given: given, family: family, birth: birth,
@@ -153,7 +154,7 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 	return fmt.Sprint(row.discharged, row.deceased, replacements, user.email), fmt.Sprintf("%q %q %q %v", user.name, given, family, birth), err
 }
 
-// deceased honours deceased[x]. A date of death that is not known is one.
+// deceased evaluates deceased[x]. An unknown date of death counts as a death.
 func (r *resource) deceased(p fhirPatient) bool {
 	_, _, reason := fhirDate(p.DeceasedDateTime)
 	if reason != "" {
@@ -169,9 +170,9 @@ func (r *resource) deceased(p fhirPatient) bool {
 	return dated || p.DeceasedBoolean != nil && *p.DeceasedBoolean
 }
 
-// replacements makes rows of the links that say that a record replaces another, and
-// gives them as text.
-func (r *resource) replacements(p fhirPatient) (said []string, err error) {
+// replacements adds rows for the links that say that one record replaces another, and
+// returns them as text.
+func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 	for _, l := range p.Link {
 		l.Type = code(l.Type)
 		switch l.Type {
@@ -188,28 +189,28 @@ func (r *resource) replacements(p fhirPatient) (said []string, err error) {
 		case l.Type == "replaced-by" && reason != "":
 			r.warn("link.other.reference", reason+": the patient's successor is not known, so no one is written to about this patient")
 		case reason != "":
-			r.warn("link.other.reference", reason+": it is not known whom the patient replaces")
+			r.warn("link.other.reference", reason+": the replaced patient is not known")
 			continue
 		case l.Type == "replaces":
 			row.replaced, row.successor = other, p.ID
 		default:
 			row.successor = other
 		}
-		said = append(said, row.replaced+" "+row.successor)
+		claims = append(claims, row.replaced+" "+row.successor)
 		if err := r.into.replacement(row); err != nil {
 			return nil, err
 		}
 	}
-	slices.Sort(said)
-	return said, nil
+	slices.Sort(claims)
+	return claims, nil
 }
 
-// relatedPerson makes a portal user, and what the link to the patient is made of.
+// relatedPerson adds a portal user, and the data for the link to the patient.
 func (r *resource) relatedPerson(p fhirRelatedPerson) (who, rest string, err error) {
 	row := relatedRow{place: r.place, id: p.ID, active: p.Active == nil || *p.Active}
 	var reason string
 	if row.patient, reason = r.patientRef(p.Patient); reason != "" {
-		r.warn("patient.reference", reason+": it is not known whom the person represents, and the account is inactive")
+		r.warn("patient.reference", reason+": the represented patient is not known, so the account is inactive")
 	}
 	row.from, reason = firstDay(p.Period.Start)
 	r.note("period.start", reason)
@@ -228,12 +229,12 @@ func (r *resource) relatedPerson(p fhirRelatedPerson) (who, rest string, err err
 	return fmt.Sprint(row.patient, row.active, row.from, row.until, user.email), user.name, r.into.related(row)
 }
 
-// episode makes a period of care.
+// episode adds an episode of care.
 func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 	row := episodeRow{place: r.place, id: e.ID}
 	var reason string
 	if row.patient, reason = r.patientRef(e.Patient); reason != "" {
-		r.warn("patient.reference", reason+": it is not known whose episode of care this is")
+		r.warn("patient.reference", reason+": the patient of this episode of care is not known")
 	}
 	switch code(e.Status) {
 	case "finished", "cancelled":
@@ -249,10 +250,10 @@ func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 	return fmt.Sprint(row.patient, row.state), r.into.episode(row)
 }
 
-// code gives one of FHIR's codes as FHIR writes it: in small letters.
+// code returns a FHIR code in lower case, as FHIR defines it.
 func code(text string) string { return strings.ToLower(invisible.Trim(text)) }
 
-// patientRef is [patientOf] where the reference may be to a resource in the Bundle.
+// patientRef is [patientOf] for a reference that may be to a resource in the same Bundle.
 func (r *resource) patientRef(ref fhirReference) (id, reason string) {
 	if id := r.ids[ref.Reference]; id != "" {
 		return id, checkID(id)
@@ -260,7 +261,7 @@ func (r *resource) patientRef(ref fhirReference) (id, reason string) {
 	return patientOf(ref)
 }
 
-// name is the name that a person goes by, fit for one line.
+// name returns the name in use, cleaned so that it fits on one line.
 func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 	if names.wrong {
 		r.warn("name", notAnElement)
@@ -288,10 +289,10 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 		cleaned.Given = []string{given}
 	}
 	if control {
-		r.warn("name", "holds a control character or a line break: a space was put in its place")
+		r.warn("name", "holds a control character or a line break: it was replaced by a space")
 	}
 	if half {
-		r.warn("name", "holds a character that the source cut in two or could not read: U+FFFD stands in its place")
+		r.warn("name", "holds a character that the source cut in two or could not read: it was replaced by U+FFFD")
 	}
 	if long {
 		r.warn("name", fmt.Sprintf("is longer than %d characters: it was cut", longestName))
@@ -299,10 +300,10 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 	return cleaned
 }
 
-// notAnElement warns of an element of a list that can't be read.
-const notAnElement = "holds an element that is not what FHIR has here: it was passed over"
+// notAnElement is the warning for an element of a list that can't be read.
+const notAnElement = "holds an element that FHIR does not allow here: the element was ignored"
 
-// email is the address of an account: the first that can be used, or "".
+// email returns the address of an account: the first that can be used, or "".
 func (r *resource) email(id string, points elements[fhirContactPoint]) string {
 	field, values := "telecom", emails(points.of, r.today)
 	switch {

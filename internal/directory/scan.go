@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Two ways to read accounts with their links, for the same rules: some, by
-// looking each up, and all, in the order of their number. Reading all of them
-// joins here and not in SQL: every plan that Postgres has for it looks each link's
-// patient up or sorts the result, at three times the cost.
+// There are two ways to read accounts with their links: some of them by look-up, or all
+// of them in the order of their number. The rules are the same. Reading all of them
+// joins in Go and not in SQL: every plan that Postgres has for it looks up each link's
+// patient or sorts the result, which takes three times as long.
 
-// binaryResults has every column sent in the binary format, which is what the
-// decoders below read, whatever the connection's default.
+// binaryResults requests every column in the binary format, which the decoders below
+// read, whatever the connection's default.
 var binaryResults = pgx.QueryResultFormats{pgx.BinaryFormatCode}
 
-// dayOf is a calendar day as Postgres sends a date: days since 2000-01-01.
+// dayOf returns the calendar day as Postgres sends a date: days since 2000-01-01.
 func dayOf(t time.Time) int32 {
 	year, month, day := t.Date()
 	const epoch = 946684800                                                                  // 2000-01-01 in Unix seconds
@@ -31,7 +31,7 @@ func dayOf(t time.Time) int32 {
 func rawInt(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } // #nosec G115 -- the same 32 bits
 func rawBool(b []byte) bool { return b[0] != 0 }
 
-// termOn compares a link's dates, nil where open, with a day.
+// termOn compares a link's dates (nil means open) with a day.
 func termOn(day int32, from, until []byte) term {
 	switch {
 	case until != nil && rawInt(until) < day:
@@ -57,8 +57,8 @@ var (
 	nextAccounts = fmt.Sprintf(accountsOf, `(SELECT * FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2)`)
 )
 
-// visitSome calls visit for each account of the given numbers, in order, until it
-// returns false. The account is the visitor's only until it returns.
+// visitSome calls visit for each account with the given numbers, in order, until visit
+// returns false. The account is valid only until visit returns.
 func visitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit func(*account) bool) error {
 	rows, err := tx.Query(ctx, someAccounts, binaryResults, nos)
 	if err != nil {
@@ -67,8 +67,7 @@ func visitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit fun
 	return visitRows(rows, day, visit)
 }
 
-// visitAfter calls visit for each of as many accounts as there are, up to count,
-// after a number, in the way of visitSome.
+// visitAfter is like visitSome, for up to count accounts after a number.
 func visitAfter(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
 	rows, err := tx.Query(ctx, nextAccounts, binaryResults, after, count)
 	if err != nil {
@@ -104,16 +103,16 @@ func visitRows(rows pgx.Rows, day int32, visit func(*account) bool) error {
 	return nil
 }
 
-// window is how many portal user numbers are read at a time.
+// window is the range of portal user numbers that is read at a time.
 const window = 1 << 15
 
-// visitAll calls visit for each account there is, in order, until it returns
-// false. It needs memory for a few windows of accounts, and for each patient of
-// the directory, since a link can lead to any of them: about sixty bytes, or twenty
-// if the links may come without the patients' ids.
+// visitAll calls visit for every account, in order, until visit returns false. It needs
+// memory for a few windows of accounts, and for each patient of the directory, because
+// a link can lead to any of them: about sixty bytes a patient, or twenty without the
+// patients' ids.
 //
-// Sending rows is what bounds it: with a second transaction of the same snapshot
-// two of Postgres's processes send at once.
+// Its speed is limited by Postgres sending rows. With a second transaction of the same
+// snapshot, two Postgres processes send rows at the same time.
 func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit func(*account) bool) error {
 	starts, err := windows(ctx, txs[0])
 	if err != nil {
@@ -124,25 +123,25 @@ func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var group errgroup.Group
-	// Whoever still reads is called off before the caller has its transactions back.
+	// Stop the readers before the caller uses its transactions again.
 	defer func() { cancel(); _ = group.Wait() }()
-	// Asked once: the table may grow meanwhile, and the parts must meet.
+	// Computed once: the table may grow, and the parts must not overlap or leave a gap.
 	bounds, err := patientParts(ctx, txs[0], len(txs))
 	if err != nil {
 		return fmt.Errorf("reading patients: %w", err)
 	}
 	parts := make(chan patientsRead, len(txs))
-	lanes := make([]chan *windowReader, len(txs))
+	readers := make([]chan *windowReader, len(txs))
 	for i, tx := range txs {
-		lanes[i] = make(chan *windowReader, 2)
+		readers[i] = make(chan *windowReader, 2)
 		group.Go(func() error {
-			defer close(lanes[i])
+			defer close(readers[i])
 			some, err := readPatients(ctx, tx, withIDs, bounds[i], bounds[i+1])
 			parts <- patientsRead{some, err}
 			if err != nil {
 				return err
 			}
-			return readWindows(ctx, tx, starts, i, len(txs), day, lanes[i])
+			return readWindows(ctx, tx, starts, i, len(txs), day, readers[i])
 		})
 	}
 	var found patients
@@ -154,9 +153,9 @@ func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit 
 		found.take(part.patients)
 	}
 	for i := range starts {
-		w, ok := <-lanes[i%len(lanes)]
+		w, ok := <-readers[i%len(readers)]
 		if !ok {
-			cancel() // the other lane may be waiting to be heard
+			cancel() // the other reader may be blocked on its channel
 			return group.Wait()
 		}
 		if more, err := w.deliver(found, visit); err != nil || !more {
@@ -166,8 +165,8 @@ func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit 
 	return nil
 }
 
-// windows gives where each window begins: at a number that somebody has, so that
-// a gap in the numbers costs nothing.
+// windows returns the first number of each window. Each is the number of an existing
+// portal user, so that a gap in the numbers costs nothing.
 func windows(ctx context.Context, tx pgx.Tx) (starts []int32, err error) {
 	for last := int64(0); last < math.MaxInt32; {
 		var first *int32
@@ -201,15 +200,15 @@ func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, with
 	return nil
 }
 
-// readWindows reads every step-th window into a lane.
-func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int, day int32, lane chan<- *windowReader) error {
+// readWindows reads every step-th window and sends it to out.
+func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int, day int32, out chan<- *windowReader) error {
 	for i := from; i < len(starts); i += step {
 		w := &windowReader{tx: tx, day: day}
 		if err := w.read(ctx, starts[i]); err != nil {
 			return err
 		}
 		select {
-		case lane <- w:
+		case out <- w:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -217,14 +216,14 @@ func readWindows(ctx context.Context, tx pgx.Tx, starts []int32, from, step int,
 	return nil
 }
 
-// patient is what an audience needs of one.
+// patient holds the data of a patient that an audience needs.
 type patient struct {
 	id                          string
 	known, discharged, deceased bool
 }
 
-// patients holds every patient by number, in pages, so that a gap in the numbers,
-// such as an import that failed leaves, takes no room.
+// patients holds every patient by number, in pages. A gap in the numbers, for example
+// from a failed import, then takes no memory.
 type patients [][]patient
 
 const patientPage = 1 << 12
@@ -249,7 +248,7 @@ func (ps patients) find(no int32) *patient {
 	return &ps[page][no%patientPage]
 }
 
-// take adds what another part of the patients holds.
+// take adds the patients of another part.
 func (ps *patients) take(part patients) {
 	for i, page := range part {
 		switch {
@@ -269,14 +268,15 @@ func (ps *patients) take(part patients) {
 	}
 }
 
-// patientsRead is what came of reading a part of the patients.
+// patientsRead is the result of reading a part of the patients.
 type patientsRead struct {
 	patients
 	err error
 }
 
-// patientParts cuts the table of patients into parts of as many pages each, and gives
-// where each begins and the last one ends, which is beyond any page there may be.
+// patientParts divides the table of patients into parts with the same number of pages. It
+// returns the first page of each part, and the end of the last part, which is beyond any
+// possible page.
 func patientParts(ctx context.Context, tx pgx.Tx, of int) ([]int64, error) {
 	var pages int64
 	if err := tx.QueryRow(ctx, `SELECT pg_relation_size('app.patients') / current_setting('block_size')::int`).Scan(&pages); err != nil {
@@ -290,8 +290,8 @@ func patientParts(ctx context.Context, tx pgx.Tx, of int) ([]int64, error) {
 	return bounds, nil
 }
 
-// readPatients reads the patients from one page of the table up to another, in the
-// order in which they lie on disk, without reading the rest
+// readPatients reads the patients from one page of the table up to another, in their
+// order on disk, without reading the rest
 // (https://www.postgresql.org/docs/15/release-14.html, TID range scans).
 func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, first, end int64) (patients, error) {
 	rows, err := tx.Query(ctx, `
@@ -316,12 +316,11 @@ type windowReader struct {
 	tx       pgx.Tx
 	day      int32
 	accounts []account
-	owners   []int32 // of each of links, by portal user number
-	links    []link  // their patients known by number only
+	owners   []int32 // the portal user number of each of links
+	links    []link  // with only the number of their patient
 }
 
-// read takes a window's accounts and links, each in the order of portal user
-// numbers.
+// read reads a window's accounts and links, each in the order of portal user numbers.
 func (w *windowReader) read(ctx context.Context, first int32) error {
 	last := int32(min(int64(first)+window-1, math.MaxInt32)) // #nosec G115 -- bounded in the line
 	if err := w.readAccounts(ctx, first, last); err != nil {
@@ -368,7 +367,7 @@ func (w *windowReader) readLinks(ctx context.Context, first, last int32) error {
 	return rows.Err()
 }
 
-// deliver visits each account with its links, told about their patients.
+// deliver visits each account with its links, completed with the data of their patients.
 func (w *windowReader) deliver(found patients, visit func(*account) bool) (more bool, err error) {
 	at := 0
 	for i := range w.accounts {
@@ -378,7 +377,7 @@ func (w *windowReader) deliver(found patients, visit func(*account) bool) (more 
 			l := &w.links[at]
 			p := found.find(l.patientNo)
 			if p == nil {
-				return false, fmt.Errorf("a link names patient number %d, whom the directory does not hold", l.patientNo)
+				return false, fmt.Errorf("a link has patient number %d, which is not in the directory", l.patientNo)
 			}
 			l.patientID, l.discharged, l.deceased = p.id, p.discharged, p.deceased
 		}
@@ -388,12 +387,12 @@ func (w *windowReader) deliver(found patients, visit func(*account) bool) (more 
 		}
 	}
 	if at < len(w.links) {
-		return false, fmt.Errorf("a link names portal user number %d, whom the directory does not hold", w.owners[at])
+		return false, fmt.Errorf("a link has portal user number %d, which is not in the directory", w.owners[at])
 	}
 	return true, nil
 }
 
-// idBlock makes strings of ids, thousands to an allocation.
+// idBlock allocates the strings of thousands of ids at a time.
 type idBlock struct{ b strings.Builder }
 
 func (blk *idBlock) add(id []byte) string {

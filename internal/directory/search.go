@@ -13,46 +13,46 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// Querier is what the reads need: a pool, a connection or a transaction of pgx.
+// Querier is a pool, a connection or a transaction of pgx.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// PortalUser is an account as staff see it.
+// PortalUser is a portal user's account as staff see it.
 type PortalUser struct {
 	No     int32
 	ID     string
 	Name   string
 	Email  string // "" for none
 	Active bool
-	// Patients are those whom the portal user is linked to, whenever the link
-	// counts, in order of patient number.
+	// Patients are the patients that the portal user is linked to, whether or not the
+	// link is in force, in order of patient number.
 	Patients []LinkedPatient
 }
 
-// LinkedPatient is a patient behind one of a portal user's links.
+// LinkedPatient is a patient with a link to a portal user.
 type LinkedPatient struct {
 	ID           string
 	Name         string
 	Relationship string // self or representative
 	Status       string // active or discharged
 	Deceased     bool
-	From, Until  string // YYYY-MM-DD, "" where open
+	From, Until  string // YYYY-MM-DD, "" if open
 }
 
-// ErrCursor is the error for a cursor that no page gave out.
-var ErrCursor = errors.New("the cursor is not one of this list: leave it out to begin anew")
+// ErrCursor is the error for a cursor that no page returned.
+var ErrCursor = errors.New("the cursor is not one of this list: leave it out to start again")
 
 // MostPerPage is the largest page of [Search] and [List].
 const MostPerPage = 500
 
-// Search finds portal users by their own name, or that of a patient whom they are
-// linked to, as people type it (see package folding; all words, in any order), by the
-// beginning of their address, or of their id as it is written or in small or capital
-// letters. Without a word it gives all portal users.
+// Search finds portal users by their name or the name of a linked patient (all words, in
+// any order, matched as package folding describes), by the beginning of their address, or
+// by the beginning of their id, as typed or in lower or upper case. Without a word it
+// returns all portal users.
 //
-// A page holds at most limit portal users, in order of number; next is the cursor
-// of the one after it, "" at the end.
+// A page holds at most limit portal users, in order of number. next is the cursor of the
+// following page, "" at the end.
 func Search(ctx context.Context, q Querier, text string, limit int, cursor string) (page []PortalUser, next string, err error) {
 	text = searchable(text)
 	if text == "" {
@@ -66,7 +66,7 @@ func Search(ctx context.Context, q Querier, text string, limit int, cursor strin
 	return readPage(ctx, q, foundBySearch, limit, cursor, folding.Query(text), prefix, small, large)
 }
 
-// longestSearch is how many characters of a search count.
+// longestSearch is the number of characters of a search that are used.
 const longestSearch = 100
 
 func searchable(text string) string {
@@ -78,11 +78,11 @@ func searchable(text string) string {
 	return text
 }
 
-// Each branch reads what an index finds, and of what is so short that it fits
-// thousands only so many: sorting all that begin with a letter took a third of a
-// second in a million, and nobody pages so far. The inner queries are not in order of
-// number, which keeps the planner from going through everybody in that order, slow
-// wherever it misjudges how many fit.
+// Each branch reads matches from an index. A short text may match thousands of rows, so
+// the number of matches is limited: sorting all names that begin with a letter took a
+// third of a second with a million portal users, and no one pages that far. The inner
+// queries are not ordered by number. Otherwise the planner may read all rows in that
+// order, which is slow if it misestimates the number of matches.
 const foundBySearch = `
 	(SELECT portal_user_no
 	 FROM (SELECT portal_user_no FROM app.portal_users
@@ -115,14 +115,14 @@ const foundBySearch = `
 	 WHERE portal_user_no > $1
 	 ORDER BY portal_user_no LIMIT $2)`
 
-// List gives all portal users, in pages as [Search] does.
+// List returns all portal users, in the same pages as [Search].
 func List(ctx context.Context, q Querier, limit int, cursor string) (page []PortalUser, next string, err error) {
-	const everybody = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2`
-	return readPage(ctx, q, everybody, limit, cursor)
+	const all = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2`
+	return readPage(ctx, q, all, limit, cursor)
 }
 
-// readPage reads the portal users whose numbers a query finds, given the number
-// after which to begin, how many to find at most, and args.
+// readPage reads the portal users whose numbers a query finds. The query's arguments are
+// the number after which to begin, the maximum number of rows, and args.
 func readPage(ctx context.Context, q Querier, found string, limit int, cursor string, args ...any) ([]PortalUser, string, error) {
 	after, err := parseCursor(cursor)
 	if err != nil {
@@ -155,7 +155,7 @@ func readPage(ctx context.Context, q Querier, found string, limit int, cursor st
 	return page, strconv.Itoa(int(page[limit-1].No)), nil
 }
 
-// collectPage makes portal users of rows of a portal user and a link each.
+// collectPage makes portal users from rows that each hold a portal user and a link.
 func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
 	page := make([]PortalUser, 0, most)
 	var u PortalUser
@@ -177,7 +177,7 @@ func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
 	return page, err
 }
 
-// parseCursor gives the number of the last portal user before a page.
+// parseCursor returns the number of the last portal user before a page.
 func parseCursor(cursor string) (after int32, err error) {
 	if cursor == "" {
 		return 0, nil
@@ -189,8 +189,8 @@ func parseCursor(cursor string) (after int32, err error) {
 	return int32(n), nil
 }
 
-// PortalUsers gives the portal users of the numbers, without their patients. A
-// number that nobody has is not in the result.
+// PortalUsers returns the portal users with the numbers, without their patients. Unknown
+// numbers are not in the result.
 func PortalUsers(ctx context.Context, q Querier, nos []int32) (map[int32]PortalUser, error) {
 	rows, err := q.Query(ctx, `
 		SELECT portal_user_no, portal_user_id, name, email, active FROM app.portal_users

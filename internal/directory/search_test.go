@@ -61,7 +61,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-func TestPagesFollowOneAnother(t *testing.T) {
+func TestPagesContinueWhereTheLastOneEnded(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	var users strings.Builder
 	users.WriteString(portalUsersHeader)

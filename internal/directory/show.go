@@ -7,18 +7,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A dry run shows some of what it would do, a few rows of each kind.
+// A dry run shows some of its changes, a few rows of each kind.
 
-// Shown is a row that an import would bring or change.
+// Shown is a row that an import would add or change.
 type Shown struct {
 	Kind    Kind
 	ID      string // of the patient or the portal user; of a link, the portal user's
-	Patient string // of a link: the patient's id
+	Patient string // for a link: the patient's id
 	New     bool
-	Fields  []FieldChange // of a new row all that say something, of another those that change
+	Fields  []FieldChange // for a new row all fields with a value, otherwise the changed ones
 }
 
-// Kind is what a row of the directory is.
+// Kind is the kind of a row of the directory.
 type Kind string
 
 // The kinds of rows.
@@ -28,19 +28,19 @@ const (
 	KindLink       Kind = "link"
 )
 
-// FieldChange is a column of Postern's CSV files as it is and as it would be.
+// FieldChange is a column of Postern's CSV files, with its present and its new value.
 type FieldChange struct{ Field, From, To string }
 
-// mostShown is how many new rows of a kind are shown at most, and how many changed ones.
+// mostShown is the maximum number of new rows of a kind that are shown, and of changed ones.
 const mostShown = 10
 
-// comparison says how to find rows that a merge will bring or change: the staged table
-// joined with that of the directory, and the columns as text in both.
+// comparison says how to find rows that a merge would add or change: the staged table
+// joined with the directory's table, and the columns as text in both.
 type comparison struct {
-	fields     []string
-	id, from   string
-	was, will  string
-	thereAlike string // a column that is NULL where there is no such row yet
+	fields    []string
+	id, from  string
+	was, will string
+	existing  string // a column that is NULL if the row does not exist yet
 }
 
 var compared = map[Kind]comparison{
@@ -65,10 +65,10 @@ var compared = map[Kind]comparison{
 	},
 }
 
-// count counts, without a change, what the merge of a kind counts.
+// count returns a query with the same counts as the merge of a kind, without changes.
 func (of comparison) count() string {
 	return fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %[4]s IS NULL),
-		count(*) FILTER (WHERE %[4]s IS NOT NULL AND (%[2]s) IS DISTINCT FROM (%[3]s)) FROM %[1]s`, of.from, of.was, of.will, of.thereAlike)
+		count(*) FILTER (WHERE %[4]s IS NOT NULL AND (%[2]s) IS DISTINCT FROM (%[3]s)) FROM %[1]s`, of.from, of.was, of.will, of.existing)
 }
 
 // show shows rows of every kind.
@@ -78,7 +78,7 @@ func (im *importer) show(ctx context.Context, tx pgx.Tx) error {
 	}
 	for _, kind := range []Kind{KindPatient, KindPortalUser, KindLink} {
 		if err := im.showKind(ctx, tx, kind); err != nil {
-			return fmt.Errorf("looking at what would change: %w", err)
+			return fmt.Errorf("reading rows that would change: %w", err)
 		}
 	}
 	return nil
@@ -91,7 +91,7 @@ func (im *importer) showKind(ctx context.Context, tx pgx.Tx, kind Kind) error {
 		 WHERE %[5]s IS NOT NULL AND (%[3]s) IS DISTINCT FROM (%[4]s) ORDER BY file, line LIMIT $1)
 		UNION ALL
 		(SELECT %[1]s, true, ARRAY[%[3]s], ARRAY[%[4]s] FROM %[2]s WHERE %[5]s IS NULL ORDER BY file, line LIMIT $1)`,
-		of.id, of.from, of.was, of.will, of.thereAlike), mostShown)
+		of.id, of.from, of.was, of.will, of.existing), mostShown)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// A dry run shows what would come and what would change, as it is and as it would be.
+// A dry run shows rows that would be added or changed, with the present and the new values.
 func TestADryRunShowsChanges(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	if _, err := ImportCSV(t.Context(), pool, csvFiles(
@@ -46,14 +46,14 @@ func TestADryRunShowsChanges(t *testing.T) {
 	}
 	got = nil
 	if _, err := ImportCSV(t.Context(), pool, files(), Options{Show: show}); err != nil || got != nil {
-		t.Errorf("what is no dry run shows %q, %v", got, err)
+		t.Errorf("a real import shows %q, %v", got, err)
 	}
 	if _, err := ImportCSV(t.Context(), pool, files(), Options{DryRun: true, Show: show}); err != nil || got != nil {
-		t.Errorf("what changes nothing shows %q, %v", got, err)
+		t.Errorf("an import without changes shows %q, %v", got, err)
 	}
 }
 
-// As many wrong lines are named as are asked for, in order, and all are counted.
+// An import lists as many wrong lines as requested, in order, and counts all of them.
 func TestManyWrongLines(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	content := portalUsersHeader + strings.Repeat("a b,Ana,,true\n", 3000)

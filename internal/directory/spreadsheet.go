@@ -14,45 +14,46 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// What spreadsheet programs make of a CSV file, and how it is read all the same:
-// with another separator, which a line sep= may name; in UTF-16; with a header in
-// capitals; with empty cells around the table; with blanks around values.
+// Reading of CSV files as spreadsheet programs write them: with another separator, which
+// a line sep= may name; in UTF-16; with a header in capitals; with empty cells around the
+// table; with blanks around values.
 
-// saveAsCSV is what to do about a file that can't be read.
+// saveAsCSV is the advice for a file that can't be read.
 const saveAsCSV = `in Excel, save it as "CSV UTF-8 (comma delimited)"`
 
-// opened is a CSV file of which the header line is next.
+// opened is a CSV file, positioned at the header line.
 type opened struct {
 	content   io.Reader // UTF-8
 	separator rune
-	skipped   int    // lines before the header line that were taken away
-	refused   string // why the file can't be read as CSV at all, or ""
+	skipped   int    // the number of lines before the header line that were removed
+	refused   string // why the file can't be read as CSV, or ""
 }
 
-// peeked is how many bytes at the beginning of a file tell how it was written.
-const peeked = 4 << 10
+// peekSize is the number of bytes at the beginning of a file that show its encoding and
+// separator.
+const peekSize = 4 << 10
 
-// openCSV finds out how a file was written. It needs the header line to be among the
-// first [peeked] bytes, or takes the separator to be a comma.
+// openCSV finds the encoding and the separator of a file. If the header line is not within
+// the first [peekSize] bytes, it uses a comma as the separator.
 func openCSV(content io.Reader) (opened, error) {
-	raw := bufio.NewReaderSize(content, peeked)
+	raw := bufio.NewReaderSize(content, peekSize)
 	head, err := peek(raw)
 	switch {
 	case err != nil:
 		return opened{}, err
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\xD0\xCF\x11\xE0")):
-		return opened{refused: "is an Excel workbook or another file of several parts, and not CSV: " + saveAsCSV}, nil
+		return opened{refused: "is an Excel workbook or another binary file, not CSV: " + saveAsCSV}, nil
 	}
 	text := raw
-	// Whatever the letters of the names, those of the header line are Latin.
+	// Names may be in any script, but the header line is in Latin letters.
 	switch encoding := charset.Of(head[:min(len(head), 64)]); encoding {
 	case charset.UTF16LE, charset.UTF16BE:
-		text = bufio.NewReaderSize(encoding.NewReader(raw), peeked)
+		text = bufio.NewReaderSize(encoding.NewReader(raw), peekSize)
 		if head, err = peek(text); err != nil {
 			return opened{}, err
 		}
 	default:
-		// What is not UTF-8 is found where it stands, so that its line can be named.
+		// Invalid UTF-8 is found later, in its record, so that its line can be named.
 		const mark = "\uFEFF"
 		if trimmed := bytes.TrimPrefix(head, []byte(mark)); len(trimmed) < len(head) {
 			head = trimmed
@@ -60,7 +61,7 @@ func openCSV(content io.Reader) (opened, error) {
 		}
 	}
 	if endsLinesByCR(head) {
-		text = bufio.NewReaderSize(crToLF{text}, peeked)
+		text = bufio.NewReaderSize(crToLF{text}, peekSize)
 		if head, err = peek(text); err != nil {
 			return opened{}, err
 		}
@@ -75,8 +76,8 @@ func openCSV(content io.Reader) (opened, error) {
 	return file, nil
 }
 
-// separatorOf gives the separator that the first line with anything in it has: a comma,
-// or else the first of the others.
+// separatorOf returns the separator in the first line that is not blank: a comma if there
+// is one, or else the first other separator.
 func separatorOf(head []byte) rune {
 	line, quoted := head, false
 	for i, c := range head {
@@ -94,7 +95,7 @@ func separatorOf(head []byte) rune {
 	return ','
 }
 
-// separatorName names a separator for people.
+// separatorName returns the name of a separator for error messages.
 func separatorName(separator rune) string {
 	names := map[rune]string{',': "commas", ';': "semicolons", '\t': "tabs", '|': "vertical bars", ' ': "blanks", ':': "colons"}
 	if name := names[separator]; name != "" {
@@ -103,13 +104,13 @@ func separatorName(separator rune) string {
 	return fmt.Sprintf("the character %q", separator)
 }
 
-// endsLinesByCR says whether a text ends its lines as Excel's "CSV (Macintosh)" does.
+// endsLinesByCR reports whether lines end with CR alone, as in Excel's "CSV (Macintosh)".
 func endsLinesByCR(head []byte) bool {
 	at := bytes.IndexByte(head, '\r')
 	return at >= 0 && at < len(head)-1 && !bytes.Contains(head, []byte("\n"))
 }
 
-// crToLF reads a text of such lines.
+// crToLF replaces each CR by LF.
 type crToLF struct{ text io.Reader }
 
 func (r crToLF) Read(p []byte) (int, error) {
@@ -122,20 +123,20 @@ func (r crToLF) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// separatorLine is the line by which Excel learns of a separator.
+// separatorLine is the line that tells Excel the separator.
 var separatorLine = regexp.MustCompile(`^\s*(?i:"?sep=([,;:|\t ^~#])"?)[ \t]*(?:\r?\n|$)`)
 
-// peek gives the beginning of what r reads, or all of it.
+// peek returns the beginning of a file, or all of it if it is shorter.
 func peek(r *bufio.Reader) ([]byte, error) {
-	head, err := r.Peek(peeked)
+	head, err := r.Peek(peekSize)
 	if err == io.EOF {
 		err = nil
 	}
 	return head, err
 }
 
-// trim takes the blanks and the characters without a width from around the values of
-// a record, and says whether that leaves nothing.
+// trim removes blanks and zero-width characters around the values of a record, and
+// reports whether all values are empty then.
 func trim(record []string) (empty bool) {
 	empty = true
 	for i, value := range record {
@@ -145,8 +146,8 @@ func trim(record []string) (empty bool) {
 	return empty
 }
 
-// columnName gives the name of a column as this package writes it: in small letters,
-// its words joined by underscores.
+// columnName returns the name of a column in this package's form: lower case, words
+// joined by underscores.
 func columnName(text string) string {
 	words := strings.FieldsFunc(strings.ToLower(invisible.RemoveWidthless(text)), func(r rune) bool {
 		return invisible.IsBlank(r) || r == '_'
@@ -154,36 +155,36 @@ func columnName(text string) string {
 	return strings.Join(words, "_")
 }
 
-// notUTF8 finds the first value that is not UTF-8; -1 is none.
+// notUTF8 returns the index of the first value that is not UTF-8, or -1.
 func notUTF8(record []string) int {
 	return slices.IndexFunc(record, func(value string) bool { return !utf8.ValidString(value) })
 }
 
-// truths are the words for true and false that spreadsheets and people write, in
-// small letters.
-var truths = map[string]bool{
+// boolWords are the words for true and false that spreadsheets and people write, in lower
+// case.
+var boolWords = map[string]bool{
 	"true": true, "yes": true, "t": true, "y": true, "1": true,
 	"false": false, "no": false, "f": false, "n": false, "0": false,
 }
 
-// foreignTruths are words that a spreadsheet in another language writes. They are
-// named where they are refused; any other value may be a person's data.
-var foreignTruths = []string{
+// foreignBoolWords are words that a spreadsheet in another language writes. The error
+// message quotes them; any other value may be personal data and is not quoted.
+var foreignBoolWords = []string{
 	"wahr", "falsch", "ja", "nein", "vrai", "faux", "oui", "non", "verdadero", "falso", "sí", "si", "vero",
 	"verdadeiro", "sim", "não", "waar", "onwaar", "nee", "sant", "falskt", "nej", "sand", "falsk", "sann", "usann", "nei",
 	"tosi", "epätosi", "kyllä", "ei", "prawda", "fałsz", "tak", "nie", "pravda", "nepravda", "ano", "igaz", "hamis", "igen", "nem",
 	"doğru", "yanlış", "evet", "hayır", "истина", "ложь", "да", "нет", "adevărat", "fals", "nu",
 }
 
-// parseBool reads true and false, and what spreadsheets and people write for them.
+// parseBool reads true and false, and the other words in boolWords.
 func parseBool(text string) (value bool, reason string) {
 	small := strings.ToLower(text)
-	value, known := truths[small]
+	value, known := boolWords[small]
 	switch {
 	case known:
 		return value, ""
-	case slices.Contains(foreignTruths, small):
-		return false, "must be true or false, or yes or no: " + text + " is not understood"
+	case slices.Contains(foreignBoolWords, small):
+		return false, "must be true or false, or yes or no: " + text + " can't be used"
 	}
 	return false, "must be true or false, or yes or no"
 }

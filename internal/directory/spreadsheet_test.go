@@ -15,7 +15,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// caseFile is a file from the field.
+// caseFile returns a file as clinics have them.
 func caseFile(t *testing.T, name string) []File {
 	t.Helper()
 	content, err := os.ReadFile("testdata/cases/" + name)
@@ -25,7 +25,7 @@ func caseFile(t *testing.T, name string) []File {
 	return csvFiles(name, string(content))
 }
 
-// asUTF16 writes a text in UTF-16, as Excel's "Unicode Text" is.
+// asUTF16 encodes a text in UTF-16, like Excel's "Unicode Text".
 func asUTF16(order binary.AppendByteOrder, text string) string {
 	var b []byte
 	for _, unit := range utf16.Encode([]rune(text)) {
@@ -59,8 +59,8 @@ func TestAddressesWithInvisibleCharacters(t *testing.T) {
 	}
 }
 
-// However a spreadsheet writes a table, its rows are the same.
-func TestWhatSpreadsheetsWriteIsTheSameTable(t *testing.T) {
+// All forms of a table that spreadsheets write give the same rows.
+func TestAllFormsOfASpreadsheetGiveTheSameRows(t *testing.T) {
 	const plain = "portal_user_id,name,email,active\npu-1,Željko Müller,z@ei.test,true\npu-2,\"Lee, Ann\",,false\n"
 	const semicolons = "portal_user_id;name;email;active\r\npu-1;Željko Müller;z@ei.test;TRUE\r\npu-2;Lee, Ann;;FALSE\r\n"
 	const tabs = "portal_user_id\tname\temail\tactive\r\npu-1\tŽeljko Müller\tz@ei.test\tTRUE\r\npu-2\tLee, Ann\t\tFALSE\r\n"
@@ -73,7 +73,7 @@ func TestWhatSpreadsheetsWriteIsTheSameTable(t *testing.T) {
 		{"other columns first", "active,email,name,portal_user_id\ntrue,z@ei.test,Željko Müller,pu-1\nfalse,,\"Lee, Ann\",pu-2\n"},
 		{"blanks around values", "portal_user_id,name,email,active\n\u00a0pu-1 ,\u200bŽeljko Müller\t, z@ei.test\u00a0, true\n pu-2,\"  Lee, Ann \", ,false\u3000\n"},
 		{"rows of commas", "\n,,,\n" + strings.Replace(plain, "\n", "\n,,,\n , ,\t,\n,,,,,,\n", 1) + ",,,\n,,,\n\n\n"},
-		{"columns of nothing at the end", strings.Replace(strings.ReplaceAll(plain, "\n", ",,\n"), "false,,", "false,", 1)},
+		{"empty columns at the end", strings.Replace(strings.ReplaceAll(plain, "\n", ",,\n"), "false,,", "false,", 1)},
 		{"semicolons", semicolons},
 		{"semicolons after a mark", "\uFEFF" + semicolons},
 		{"a separator line", "sep=;\r\n" + semicolons},
@@ -85,8 +85,8 @@ func TestWhatSpreadsheetsWriteIsTheSameTable(t *testing.T) {
 		{"Unicode text", asUTF16(binary.LittleEndian, "\uFEFF"+tabs)},
 		{"UTF-16, big-endian", asUTF16(binary.BigEndian, "\uFEFF"+plain)},
 		{"UTF-16 without a mark", asUTF16(binary.LittleEndian, semicolons)},
-		{"lines that end as a Macintosh's did", strings.ReplaceAll(semicolons, "\r\n", "\r")},
-		{"and after a separator line", "sep=;\r" + strings.ReplaceAll(semicolons, "\r\n", "\r")},
+		{"lines that end with CR alone", strings.ReplaceAll(semicolons, "\r\n", "\r")},
+		{"lines that end with CR alone, after a separator line", "sep=;\r" + strings.ReplaceAll(semicolons, "\r\n", "\r")},
 		{"in UTF-16", asUTF16(binary.LittleEndian, "\uFEFF"+strings.ReplaceAll(tabs, "\r\n", "\r"))},
 		{"DOS's end of a file", plain + "\x1a"},
 		{"on a line of its own", strings.ReplaceAll(plain, "\n", "\r\n") + "\x1a\r\n"},
@@ -112,13 +112,13 @@ func TestWhatSpreadsheetsWriteIsTheSameTable(t *testing.T) {
 	}
 }
 
-// What can't be told is refused by a sentence that says what it is and what to do.
-func TestWhatOfASpreadsheetIsRefused(t *testing.T) {
+// A file that can't be read is refused with a message that says what is wrong and what to do.
+func TestSpreadsheetsThatAreRefused(t *testing.T) {
 	const date = "is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"
 	const truth = "must be true or false, or yes or no"
 	for _, c := range []struct{ name, content, want string }{
-		{"a workbook", "PK\x03\x04\x14\x00", "1: : is an Excel workbook or another file of several parts, and not CSV: " + saveAsCSV},
-		{"an old workbook", "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "1: : is an Excel workbook or another file of several parts, and not CSV: " + saveAsCSV},
+		{"a workbook", "PK\x03\x04\x14\x00", "1: : is an Excel workbook or another binary file, not CSV: " + saveAsCSV},
+		{"an old workbook", "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "1: : is an Excel workbook or another binary file, not CSV: " + saveAsCSV},
 		{"Windows-1252", portalUsersHeader + "pu-1,Ann,,true\npu-2,\"Jos\xe9\nLee\",,true\npu-3,,,\n",
 			"3: : is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)"},
 		{"Windows-1252 with semicolons", strings.ReplaceAll(portalUsersHeader, ",", ";") + "pu-1;M\xfcller;;true\n",
@@ -126,7 +126,7 @@ func TestWhatOfASpreadsheetIsRefused(t *testing.T) {
 		{"a date as Excel shows it", patientsHeader + "pt-1,A,B,31/12/1980,active,false\npt-2,A,B,1980-12-31 00:00,active,false\npt-3,A,B,29586,active,false\npt-4,A,B,1980-1-5,active,false\n",
 			"2: birth_date: " + date + "\n3: birth_date: " + date + "\n4: birth_date: " + date + "\n5: birth_date: " + date},
 		{"another language", portalUsersHeader + "pu-1,A,,WAHR\npu-2,B,,Nein\npu-3,C,,maybe\n",
-			"2: active: " + truth + ": WAHR is not understood\n3: active: " + truth + ": Nein is not understood\n4: active: " + truth},
+			"2: active: " + truth + ": WAHR can't be used\n3: active: " + truth + ": Nein can't be used\n4: active: " + truth},
 		{"a value in a column without a name", "portal_user_id,name,email,active,\npu-1,A,,true,\npu-2,B,,true,x\n",
 			"3: : has 5 fields, where the header has 4"},
 		{"too few fields", "portal_user_id,name,email,active,\npu-1,A,,true\npu-2,B,\n", "3: : has 3 fields, where the header has 4"},
@@ -135,9 +135,9 @@ func TestWhatOfASpreadsheetIsRefused(t *testing.T) {
 			"4: name: holds a control character or a line break\n6: active: " + truth},
 		{"an id with an invisible character", portalUsersHeader + "pu\u00ad1,A,,true\n",
 			"2: portal_user_id: contains U+00AD SOFT HYPHEN: it may hold only letters A to Z, digits, '.', '_' and '-'"},
-		{"a name that shows nothing", portalUsersHeader + "pu-1,\u200b\u2060,,true\n", "2: name: is missing"},
-		{"another separator", strings.ReplaceAll(portalUsersHeader, ",", "^") + "pu-1^A^^true\n", "1: : the columns are separated by the character '^', which is not understood: " + saveAsCSV},
-		{"colons", strings.ReplaceAll(portalUsersHeader, ",", ":") + "pu-1:A::true\n", "1: : the columns are separated by colons, which is not understood: " + saveAsCSV},
+		{"a name without a visible character", portalUsersHeader + "pu-1,\u200b\u2060,,true\n", "2: name: is missing"},
+		{"another separator", strings.ReplaceAll(portalUsersHeader, ",", "^") + "pu-1^A^^true\n", "1: : the columns are separated by the character '^', which can't be read: " + saveAsCSV},
+		{"colons", strings.ReplaceAll(portalUsersHeader, ",", ":") + "pu-1:A::true\n", "1: : the columns are separated by colons, which can't be read: " + saveAsCSV},
 		{"another separator than the header", portalUsersHeader + "pu-1;A;;true\n", "2: : has 1 field, where the header has 4, separated by commas"},
 		{"commas under semicolons", strings.ReplaceAll(portalUsersHeader, ",", ";") + "pu-1,A,,true\n", "2: : has 1 field, where the header has 4, separated by semicolons"},
 		{"rows of commas alone", ",,,\n,,,\n", "1: : the file is empty: it needs a header line"},
@@ -159,7 +159,7 @@ func TestWhatOfASpreadsheetIsRefused(t *testing.T) {
 	}
 }
 
-// A fault of an address refuses the file, by its line and the reason.
+// A wrong address refuses the file. The error has the line and the reason.
 func TestAWrongAddressRefusesTheFile(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	long := strings.Repeat("a", 64)
@@ -172,14 +172,14 @@ func TestAWrongAddressRefusesTheFile(t *testing.T) {
 	want := []WrongLine{
 		{"u.csv", 3, "email", "has a part of more than 63 characters between the dots of its domain"},
 		{"u.csv", 4, "email", "contains U+00A0 NO-BREAK SPACE after 5 characters: an address has no blanks inside"},
-		{"u.csv", 5, "email", "contains U+00E9 LATIN SMALL LETTER E WITH ACUTE after 1 character: before the @ only ASCII letters, digits and signs can be sent to"},
+		{"u.csv", 5, "email", "contains U+00E9 LATIN SMALL LETTER E WITH ACUTE after 1 character: before the @ only ASCII letters, digits and signs are supported"},
 	}
 	if diff := gocmp.Diff(want, refused.Lines); diff != "" || dump(t, pool) != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// Whatever file an address stands in, it is kept in the one clean form.
+// Addresses are stored in the same clean form, whatever kind of file they come from.
 func TestAddressesOfFHIRAreCleaned(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	_, err := ImportFHIR(t.Context(), pool, folder("Patient.ndjson",

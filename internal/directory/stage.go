@@ -10,11 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The rows of an import on their way into its transaction's temporary tables,
-// each with the place it comes from.
+// The rows of an import, which are copied into temporary tables of its transaction. Each
+// has the place that it comes from.
 
-// place says where a row comes from: a file by its number, a line of it, and of what
-// several FHIR resources stand in, the entry, counted from 1.
+// place says where a row comes from: the number of the file, the line, and the number of
+// the entry, counted from 1, if the line is a Bundle with several FHIR resources.
 type place struct{ file, line, entry int }
 
 type patientRow struct {
@@ -38,37 +38,37 @@ type linkRow struct {
 	from, until         date
 }
 
-// relatedRow is a FHIR RelatedPerson, as far as it makes a link.
+// relatedRow is the data of a FHIR RelatedPerson that makes a link.
 type relatedRow struct {
 	place
-	id, patient string // patient is "" where it names none
+	id, patient string // patient is "" if it names none
 	active      bool
 	from, until date
 }
 
-// episodeRow is a FHIR EpisodeOfCare, as far as it decides a patient's status.
+// episodeRow is the data of a FHIR EpisodeOfCare that decides a patient's status.
 type episodeRow struct {
 	place
-	id, patient string // patient is "" where it names none
+	id, patient string // patient is "" if it names none
 	state       episodeState
 }
 
-// episodeState is what an episode of care says about its patient, as the tables name it.
+// episodeState is the state of an episode of care, with its name in the tables.
 type episodeState string
 
 const (
 	episodeOpen episodeState = "open"
 	episodeOver episodeState = "over"
-	episodeVoid episodeState = "void" // it never was, or was deleted
+	episodeVoid episodeState = "void" // entered in error, or deleted
 )
 
-// replacementRow is a FHIR Patient's word that one record is replaced by another.
+// replacementRow is the claim in a FHIR Patient that one record replaces another.
 type replacementRow struct {
 	place
-	saidBy, replaced, successor string // successor is "" where it can't be found
+	saidBy, replaced, successor string // successor is "" if it can't be found
 }
 
-// versionRow is a FHIR resource as one place has it, and when that was so.
+// versionRow is one version of a FHIR resource, with the time when it was made.
 type versionRow struct {
 	place
 	kind    resourceKind
@@ -79,10 +79,10 @@ type versionRow struct {
 	dated    bool
 	version  int64 // if numbered
 	numbered bool
-	history  int // which entry of a history it is, the newest first; 0 is none
+	history  int // the number of the entry in a history, the newest first; 0 means none
 
-	// Digests of what it says: of what decides who is written to, and where, and of
-	// the rest.
+	// Digests of the content. who covers the values that decide which portal users are
+	// written to and at which address; rest covers the others.
 	who, rest [16]byte
 }
 
@@ -108,11 +108,11 @@ CREATE TEMP TABLE staged_versions (
     file integer, line integer, entry integer, kind text, id text COLLATE "C", deleted boolean,
     updated bigint, version bigint, history integer, who bytea, rest bytea) ON COMMIT DROP`
 
-// stage COPYs rows into the temporary tables, about a megabyte at a time.
+// stage copies rows into the temporary tables with COPY, about a megabyte at a time.
 type stage struct {
 	ctx                                       context.Context // of the import, which is one call
 	tx                                        pgx.Tx
-	tables                                    string // that there are
+	tables                                    string // the names of all tables of this stage
 	patients, portalUsers, links              copyBuffer
 	related, episodes, replacements, versions copyBuffer
 	name, words                               string // the last name, and its words
@@ -166,8 +166,8 @@ func (s *stage) addPortalUser(r portalUserRow) error {
 	return s.flush(b, flushAt)
 }
 
-// wordsOf gives the words of a name. A FHIR Patient has the same name twice, as a patient
-// and as a portal user.
+// wordsOf returns the words of a name. It keeps the last result, because a FHIR Patient
+// has the same name twice, as a patient and as a portal user.
 func (s *stage) wordsOf(name string) string {
 	if name != s.name {
 		s.name, s.words = name, wordsOf(name)
@@ -219,19 +219,19 @@ func (s *stage) addVersion(r versionRow) error {
 	b.bigint(r.updated, r.dated)
 	b.bigint(r.version, r.numbered)
 	b.int(r.history)
-	b.text(string(r.who[:])) // bytea is sent as text is
+	b.text(string(r.who[:])) // bytea has the same binary format as text
 	b.text(string(r.rest[:]))
 	return s.flush(b, flushAt)
 }
 
-// close sends what is left, and lets the planner know what came.
+// close copies the remaining rows, and updates the planner's statistics.
 func (s *stage) close() error {
 	for _, b := range []*copyBuffer{&s.patients, &s.portalUsers, &s.links, &s.related, &s.episodes, &s.replacements, &s.versions} {
 		if err := s.flush(b, 1); err != nil {
 			return err
 		}
 	}
-	// For joins by id a sample of three thousand rows tells enough, and costs a tenth.
+	// For joins by id a sample of three thousand rows is enough, and costs a tenth.
 	_, err := s.tx.Exec(s.ctx, `SET LOCAL default_statistics_target = 10; ANALYZE `+s.tables)
 	return err
 }
@@ -251,11 +251,11 @@ func (s *stage) flush(b *copyBuffer, atLeast int) error {
 	return nil
 }
 
-// copyBuffer gathers rows in the binary format of COPY
+// copyBuffer collects rows in the binary format of COPY
 // (https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format").
 type copyBuffer struct {
 	table   string
-	columns uint16 // those of the place included
+	columns uint16 // including the columns of the place
 	data    []byte
 }
 

@@ -7,22 +7,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A folder may hold a resource several times: in two files, in a history, or as a
-// resource and as deleted.
+// A folder may hold several versions of a resource: in two files, in a history, or once
+// as a resource and once as a deletion.
 
-// verdict says which of several versions of a resource counts.
+// verdict says how the version of a resource was chosen.
 type verdict int
 
 const (
-	oneCounts   verdict = iota // the latest, or all say the same
-	lastCounts                 // it can't be told which is the latest, and no audience depends on it: the last that was read
-	undecidable                // it can't be told, and they differ about who is written to
+	oneCounts   verdict = iota // the latest version, or all versions are equal
+	lastCounts                 // the latest is unknown, but the difference affects no audience: the last that was read
+	undecidable                // the latest is unknown, and the difference affects an audience
 )
 
-// choose gives the version that counts. Where two can't be told apart it also gives
-// another that says something else.
+// choose returns the index of the version that counts. If it is unknown which of two is
+// later, it also returns the index of another with different content.
 func choose(versions []versionRow) (counts, other int, v verdict) {
-	var latest []int // those that no other is later than
+	var latest []int // versions for which no other is later
 	for i := range versions {
 		beaten := false
 		for j := range versions {
@@ -32,7 +32,7 @@ func choose(versions []versionRow) (counts, other int, v verdict) {
 			latest = append(latest, i)
 		}
 	}
-	if len(latest) == 0 { // their dates and their numbers contradict each other
+	if len(latest) == 0 { // the dates and the version numbers contradict each other
 		return len(versions) - 1, 0, undecidable
 	}
 	counts = latest[0]
@@ -48,7 +48,7 @@ func choose(versions []versionRow) (counts, other int, v verdict) {
 	return counts, other, v
 }
 
-// later says whether one version is known to be later than another.
+// later reports whether one version is known to be later than another.
 func (v *versionRow) later(than *versionRow) bool {
 	switch {
 	case v.dated && than.dated && v.updated != than.updated:
@@ -61,7 +61,7 @@ func (v *versionRow) later(than *versionRow) bool {
 	return false
 }
 
-// settleVersions takes all but one version of each resource away.
+// settleVersions removes all but one version of each resource.
 func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 		WITH twice AS (SELECT kind, id FROM staged_versions GROUP BY kind, id HAVING count(*) > 1)
@@ -72,7 +72,7 @@ func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("looking for resources that stand twice: %w", err)
 	}
 	var same []versionRow
-	var files, lines, entries []int32 // of what is taken away
+	var files, lines, entries []int32 // of the removed versions
 	settle := func() {
 		if len(same) == 0 {
 			return
@@ -117,7 +117,7 @@ func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 			DELETE FROM %s s USING unnest($1::integer[], $2::integer[], $3::integer[]) AS gone (file, line, entry)
 			WHERE (s.file, s.line, s.entry) = (gone.file, gone.line, gone.entry)`, table), files, lines, entries)
 		if err != nil {
-			return fmt.Errorf("settling what stands twice: %w", err)
+			return fmt.Errorf("removing versions of resources: %w", err)
 		}
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// Those without an address who are listed are those members who have none, however the
-// pages are cut, and as many as the preview counts.
+// PageWithoutEmail lists exactly the members without an address, for every size of pages,
+// and as many as the preview counts.
 func TestPageWithoutEmail(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)

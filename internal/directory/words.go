@@ -10,22 +10,22 @@ import (
 	"postern/internal/text/folding"
 )
 
-// The words by which a name is found stand beside it, made by package folding. They
-// travel as one text with blanks between.
+// The words for finding a name are stored beside it. Package folding makes them. They are
+// sent to the database as one text, separated by spaces.
 
-// wordsOf gives the words of a name.
+// wordsOf returns the words of a name.
 func wordsOf(name string) string { return strings.Join(folding.Words(name), " ") }
 
-// foldedAtOnce is how many names one transaction folds.
+// foldedAtOnce is the number of names that one transaction folds.
 const foldedAtOnce = 5000
 
 // FoldNames makes the words of all names that have none of the current
-// [folding.Version], and gives how many those were: rows from before there was one,
-// and rows that another version of Postern wrote. Until it has returned, a search
-// does not find all of them. It works in small transactions, so that one that is cut
-// short goes on where it stopped, and any number of processes may run it at once. Rows
-// that another transaction has locked, an import's for one, are left for the next call:
-// waiting for them with others locked would be a deadlock.
+// [folding.Version], and returns their number. Such rows are older than the first
+// version, or were written by another version of Postern. Until it has returned, a search
+// does not find all names. It works in small transactions: after an interruption the next
+// call continues where it stopped, and any number of processes may run it at once. It
+// skips rows that another transaction has locked, for example an import, until the next
+// call: waiting for them while holding other locks could be a deadlock.
 func FoldNames(ctx context.Context, db Beginner) (folded int, err error) {
 	for _, fold := range []func(context.Context, pgx.Tx) (int, error){foldPatients, foldPortalUsers} {
 		for {
@@ -73,8 +73,8 @@ func foldPortalUsers(ctx context.Context, tx pgx.Tx) (int, error) {
 		FROM unnest($1::integer[], $2::text[]) AS f (no, words) WHERE portal_user_no = f.no`)
 }
 
-// foldSome folds some of the names that unfolded reads. Its condition has the version
-// written out (%d): by it the planner sees that the partial index holds just these.
+// foldSome folds some of the names that the query unfolded reads. The version is a literal
+// in the query (%d), so that the planner knows that it can use the partial index.
 func foldSome(ctx context.Context, tx pgx.Tx, unfolded, update string) (int, error) {
 	rows, err := tx.Query(ctx, fmt.Sprintf(unfolded, folding.Version), foldedAtOnce)
 	if err != nil {

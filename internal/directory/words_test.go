@@ -18,7 +18,7 @@ import (
 	"postern/internal/text/folding"
 )
 
-// found gives who a search finds.
+// found returns the ids of the portal users that a search finds.
 func found(t *testing.T, pool *pgxpool.Pool, q string) string {
 	t.Helper()
 	users, _, err := Search(t.Context(), pool, q, 500, "")
@@ -60,8 +60,8 @@ func TestSearchFindsNamesAsPeopleTypeThem(t *testing.T) {
 	}
 }
 
-// Names that were not written by this version are found once they are folded, some at
-// a time, by any number of processes; then nothing is left to do.
+// Names that were not written by this version are found once they are folded, some at a
+// time, by any number of processes. Then nothing is left to do.
 func TestFoldNames(t *testing.T) {
 	url := storetest.New(t)
 	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
@@ -114,8 +114,8 @@ func TestFoldNames(t *testing.T) {
 	}
 }
 
-// Folding names never waits for an import, which may be waiting for it.
-func TestFoldNamesPassesOverLockedRows(t *testing.T) {
+// FoldNames never waits for an import, which may be waiting for it.
+func TestFoldNamesSkipsLockedRows(t *testing.T) {
 	url := storetest.New(t)
 	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
 	if _, err := admin.Exec(t.Context(), `INSERT INTO app.portal_users (active, portal_user_id, name) VALUES (true, 'u1', 'Zoë One'), (true, 'u2', 'Zoë Two')`); err != nil {
@@ -148,7 +148,7 @@ func TestFoldNamesPassesOverLockedRows(t *testing.T) {
 	folds(1)
 }
 
-// The partial indexes hold what is older than the version that FoldNames looks for.
+// The partial indexes hold the rows older than the version that FoldNames writes.
 func TestUnfoldedNamesAreFoundByAnIndex(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	rows, err := pool.Query(t.Context(), `SELECT indexdef FROM pg_indexes WHERE schemaname = 'app' AND indexname LIKE '%_unfolded' ORDER BY 1`)
@@ -166,9 +166,8 @@ func TestUnfoldedNamesAreFoundByAnIndex(t *testing.T) {
 	}
 }
 
-// No search needs to read a table from its beginning to its end, whatever is typed:
-// there is an index for each part of it.
-func TestNoSearchReadsATableWhole(t *testing.T) {
+// No search reads a whole table, whatever is typed: each part of a search has an index.
+func TestNoSearchReadsAWholeTable(t *testing.T) {
 	url := storetest.New(t)
 	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
 	for _, sql := range []string{
@@ -206,7 +205,7 @@ func TestNoSearchReadsATableWhole(t *testing.T) {
 	}
 }
 
-// explainer is a Querier that explains the queries, and runs none of them.
+// explainer is a Querier that explains queries instead of running them.
 type explainer struct {
 	conn *pgxpool.Conn
 	plan string
@@ -228,7 +227,7 @@ func (e *explainer) Query(ctx context.Context, sql string, args ...any) (pgx.Row
 	return nil, errors.New("only explained")
 }
 
-// What folding gives is stored and looked up whole, whatever characters it has.
+// Words from package folding are stored and found unchanged, whatever characters they have.
 func TestWordsSurviveTheDatabase(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -242,7 +241,7 @@ func TestWordsSurviveTheDatabase(t *testing.T) {
 			rt.Fatalf("%q is not found by itself: %q, %s: %v", name, words, query, err)
 		}
 		if folding.Mentions(name, name) != found {
-			rt.Fatalf("%q: in memory it is found otherwise", name)
+			rt.Fatalf("%q: the search in memory has another result", name)
 		}
 	})
 }

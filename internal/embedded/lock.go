@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrInUse says that another process runs a server over the folder.
+// ErrInUse is the error if another process runs a server over the folder.
 var ErrInUse = errors.New("the folder is in use")
 
-// folderLock is an exclusive flock(2) on a file in a folder. The kernel lets go
-// of it when the process ends, however it ends.
+// folderLock is an exclusive flock(2) on a file in a folder. The kernel releases it
+// when the process ends, even if it is killed.
 type folderLock struct{ file *os.File }
 
-// lockFolder takes the lock of dir, at once or not at all. The error that says
-// that another process has it wraps [ErrInUse] and names that process.
+// lockFolder takes the lock of dir, without waiting. If another process holds it, the
+// error wraps [ErrInUse] and names that process.
 func lockFolder(dir string) (*folderLock, error) {
 	path := filepath.Join(dir, "postern.lock")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // #nosec G304 -- the operator names the data folder
@@ -34,7 +34,7 @@ func lockFolder(dir string) (*folderLock, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
-	// The process id is for people who read the file; nothing depends on it.
+	// The process id is only for people who read the file.
 	if err := file.Truncate(0); err == nil {
 		_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
@@ -50,6 +50,6 @@ func holder(file *os.File) string {
 	return "(unknown)"
 }
 
-// release lets go of the lock. The file stays: removing it would let a process
-// that waits on the old file and one that creates a new one both have it.
+// release releases the lock. The file stays: if it were removed, one process could lock
+// the old file while another locks a new one.
 func (l *folderLock) release() error { return l.file.Close() }

@@ -17,28 +17,27 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrNotDurable says that the server would acknowledge what it has not synced.
+// ErrNotDurable is the error if the server would acknowledge data before syncing it.
 var ErrNotDurable = errors.New("the NATS server must sync every write before it acknowledges it (SyncAlways)")
 
-// NATSConfig says what the embedded NATS server keeps where and for whom.
+// NATSConfig configures the embedded NATS server.
 type NATSConfig struct {
-	// StoreDir is the folder of JetStream. It is created if need be and never
+	// StoreDir is the folder of JetStream. It is created if necessary and never
 	// removed.
 	StoreDir string
-	// Listen is the host:port to listen at, port 0 for any, or "" to be reached
-	// from within this process only.
+	// Listen is the host:port to listen on, with port 0 for any free port. If it is
+	// "", only this process can connect.
 	Listen string
-	// MaxPayload is the most bytes that a msg may have; 0 is 8 MiB.
+	// MaxPayload is the maximum size of a msg in bytes; 0 means 8 MiB.
 	MaxPayload int32
-	// Users may sign in. Without any, everybody may do everything.
+	// Users are the users that may sign in. Without any, every client may do everything.
 	Users []User
-	// Logger gets the server's log; nil is silence.
+	// Logger receives the server's log; nil discards it.
 	Logger *slog.Logger
-	// Free is how much may still be written to the disk of a folder; nil is
-	// [FreeBytes].
+	// Free returns the free space of a folder's disk in bytes; nil means [FreeBytes].
 	Free func(dir string) (int64, error)
-	// Adjust may change the server's options before each start, for what this
-	// struct has no word for.
+	// Adjust, if not nil, may change the server's options before each start, for
+	// options that this struct does not have.
 	Adjust func(*server.Options)
 }
 
@@ -48,20 +47,20 @@ type NATS struct {
 	log  *slog.Logger
 	lock *folderLock
 
-	short atomic.Bool // of space on the disk
+	short atomic.Bool // too little space is free on the disk
 
 	mu     sync.RWMutex
 	server *server.Server
-	addr   string // where it listens, "" for nowhere
+	addr   string // the address on which it listens, "" for none
 	closed bool
 }
 
-// StartNATS starts the server over cfg.StoreDir and returns when it serves,
-// however long the recovery of its streams takes.
+// StartNATS starts the server over cfg.StoreDir and returns when it accepts clients. It
+// waits for the recovery of the streams without a time limit.
 //
-// Errors wrap [ErrInUse] when another process has the folder open: two servers
-// over one folder would both acknowledge, and one would lose. They wrap
-// [ErrNotDurable] when the server would not sync every write.
+// Errors wrap [ErrInUse] if another process has the folder open: two servers over one
+// folder would both acknowledge data, and one of them would lose it. They wrap
+// [ErrNotDurable] if the server would not sync every write.
 func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if err := checkUsers(cfg.Users); err != nil {
 		return nil, err
@@ -86,7 +85,8 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	return n, nil
 }
 
-// start runs a new server and waits until it serves, n.mu held or n unshared.
+// start runs a new server and waits until it accepts clients. The caller holds n.mu, or
+// does not share n yet.
 func (n *NATS) start(ctx context.Context) error {
 	opts, err := n.options()
 	if err != nil {
@@ -114,8 +114,8 @@ func (n *NATS) start(ctx context.Context) error {
 	return nil
 }
 
-// awaitServing waits until clients can connect and JetStream is there, and says
-// what the server gave as the reason when it never will be.
+// awaitServing waits until clients can connect and JetStream is ready. If the server
+// fails, it returns the reason that the server logged.
 func awaitServing(ctx context.Context, srv *server.Server, fatal <-chan string) error {
 	for !srv.ReadyForConnections(50 * time.Millisecond) {
 		select {
@@ -132,8 +132,8 @@ func awaitServing(ctx context.Context, srv *server.Server, fatal <-chan string) 
 	return nil
 }
 
-// ClientURL is where the user reaches the server from outside, credentials
-// included, or "" when it is reached from within only. It is a secret.
+// ClientURL returns the URL, including credentials, with which the user connects from
+// another process, or "" if only this process can connect. It is a secret.
 func (n *NATS) ClientURL(user string) string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -147,9 +147,9 @@ func (n *NATS) ClientURL(user string) string {
 	return u.String()
 }
 
-// Connect signs the user in, from within this process, and stays connected over
-// a [NATS.Restart]. Without Users, user is a mere name for the connection. The
-// caller closes the connection.
+// Connect signs the user in from within this process. The connection reconnects after a
+// [NATS.Restart]. Without Users, user is only the name of the connection. The caller must
+// close the connection.
 func (n *NATS) Connect(user string, opts ...nats.Option) (*nats.Conn, error) {
 	with := []nats.Option{nats.InProcessServer(n), nats.Name(user), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond)}
 	if account, ok := n.user(user); ok {
@@ -164,7 +164,7 @@ func (n *NATS) Connect(user string, opts ...nats.Option) (*nats.Conn, error) {
 	return conn, nil
 }
 
-// InProcessConn makes n a [nats.InProcessConnProvider] that outlives a restart.
+// InProcessConn implements [nats.InProcessConnProvider]. It also works after a restart.
 func (n *NATS) InProcessConn() (net.Conn, error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -174,17 +174,17 @@ func (n *NATS) InProcessConn() (net.Conn, error) {
 	return n.server.InProcessConn()
 }
 
-// Server is the running server, for its statistics.
+// Server returns the running server, for its statistics.
 func (n *NATS) Server() *server.Server {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.server
 }
 
-// Restart stops the server and starts it over the same folder, at the same
-// address: a server whose disk was full stays stuck after space returns.
-// Connections come back by themselves. When it fails, no server runs, and
-// Restart may be tried again.
+// Restart stops the server and starts it over the same folder, on the same address. It is
+// needed after a full disk, because the server stays blocked after space is free again.
+// Clients reconnect on their own. If Restart fails, no server runs, and Restart may be
+// called again.
 func (n *NATS) Restart(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -195,8 +195,8 @@ func (n *NATS) Restart(ctx context.Context) error {
 	return n.start(ctx)
 }
 
-// Shutdown stops the server, waits until everything is written and closed, and
-// lets go of the folder. Shutting down twice is no error.
+// Shutdown stops the server, waits until everything is written and closed, and releases
+// the folder. A second call does nothing.
 func (n *NATS) Shutdown() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -213,7 +213,7 @@ func (n *NATS) stop() {
 	n.server.WaitForShutdown()
 }
 
-// options are the server's, from the config and from what is free on the disk.
+// options returns the server's options, from the config and the free space on the disk.
 func (n *NATS) options() (*server.Options, error) {
 	maxStore, err := n.storeLimit()
 	if err != nil {
@@ -222,12 +222,12 @@ func (n *NATS) options() (*server.Options, error) {
 	opts := &server.Options{
 		ServerName:             "postern",
 		DontListen:             n.addr == "",
-		NoSigs:                 true, // signals are the caller's
+		NoSigs:                 true, // the caller handles signals
 		JetStream:              true,
 		StoreDir:               n.cfg.StoreDir,
 		SyncAlways:             true,
 		JetStreamMaxStore:      maxStore,
-		JetStreamMaxMemory:     64 << 20, // streams are files; this is for what a client keeps for a moment
+		JetStreamMaxMemory:     64 << 20, // only for short-lived data of clients; streams are in files
 		DisableJetStreamBanner: true,
 		MaxPayload:             n.cfg.MaxPayload,
 		Users:                  serverUsers(n.cfg.Users),

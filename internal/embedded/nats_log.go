@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// serverLog writes the NATS server's log to slog. What the server calls a
-// notice is of interest to nobody but who debugs it.
+// serverLog writes the NATS server's log to slog. Notices of the server are logged at
+// level debug.
 type serverLog struct {
 	log   *slog.Logger
-	fatal chan string // the first reason for which it cannot run
+	fatal chan string // receives the first fatal error
 }
 
 func (l *serverLog) Noticef(format string, args ...any) {
@@ -19,10 +19,10 @@ func (l *serverLog) Noticef(format string, args ...any) {
 func (l *serverLog) Debugf(format string, args ...any) {
 	l.log.Debug("nats: " + fmt.Sprintf(format, args...))
 }
-func (l *serverLog) Tracef(string, ...any) {} // would hold what msgs hold
+func (l *serverLog) Tracef(string, ...any) {} // traces contain the payload of msgs
 func (l *serverLog) Warnf(format string, args ...any) {
-	// The passwords are random, of this run alone, and hashing them would cost
-	// each connection a tenth of a second.
+	// The passwords are random and used only for this run. Hashing them would cost each
+	// connection a tenth of a second.
 	if strings.HasPrefix(format, "Plaintext passwords detected") {
 		l.Debugf(format, args...)
 		return
@@ -33,7 +33,7 @@ func (l *serverLog) Errorf(format string, args ...any) {
 	l.log.Error("nats: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf must not end the process, as the server's own logger does.
+// Fatalf does not end the process, unlike the server's own logger.
 func (l *serverLog) Fatalf(format string, args ...any) {
 	reason := fmt.Sprintf(format, args...)
 	l.log.Error("nats: " + reason)

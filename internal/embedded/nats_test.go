@@ -20,7 +20,7 @@ import (
 	"postern/internal/embedded/natstest"
 )
 
-// fill makes a stream with one msg.
+// fill creates a stream with one msg.
 func fill(t *testing.T, n *embedded.NATS, replicas int) {
 	t.Helper()
 	js := natstest.JetStream(t, n)
@@ -37,7 +37,7 @@ func checkFilled(t *testing.T, n *embedded.NATS) {
 	t.Helper()
 	js := natstest.JetStream(t, n)
 	stream, err := js.Stream(t.Context(), "KEPT")
-	// A cluster that has lost a server may still be electing; it drops what it is asked meanwhile.
+	// A cluster that has lost a server may still be electing a leader, and drops requests until then.
 	for deadline := time.Now().Add(time.Minute); errors.Is(err, context.DeadlineExceeded) && time.Now().Before(deadline); {
 		stream, err = js.Stream(t.Context(), "KEPT")
 	}
@@ -46,11 +46,11 @@ func checkFilled(t *testing.T, n *embedded.NATS) {
 	}
 	msg, err := stream.GetMsg(t.Context(), 1)
 	if err != nil || string(msg.Data) != "42" {
-		t.Fatalf("what was acknowledged: got %v, %v", msg, err)
+		t.Fatalf("the acknowledged msg: got %v, %v", msg, err)
 	}
 }
 
-func TestNATSKeepsWhatItAcknowledgedOverARestart(t *testing.T) {
+func TestNATSKeepsAcknowledgedMsgsAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	first := natstest.Start(t, natstest.Over(dir))
 	fill(t, first, 1)
@@ -61,7 +61,7 @@ func TestNATSKeepsWhatItAcknowledgedOverARestart(t *testing.T) {
 }
 
 // The process is killed right after the acknowledgement.
-func TestNATSKeepsWhatItAcknowledgedOverAKill(t *testing.T) {
+func TestNATSKeepsAcknowledgedMsgsAfterAKill(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestFiller$") // #nosec G204 -- ourselves
 	cmd.Env = append(os.Environ(), "FILL="+dir)
@@ -72,7 +72,7 @@ func TestNATSKeepsWhatItAcknowledgedOverAKill(t *testing.T) {
 	checkFilled(t, natstest.Start(t, natstest.Over(dir)))
 }
 
-// TestFiller is the process that the test above starts, and otherwise nothing.
+// TestFiller is the process that the test above starts. In a normal test run it does nothing.
 func TestFiller(t *testing.T) {
 	dir := os.Getenv("FILL")
 	if dir == "" {
@@ -87,9 +87,9 @@ func TestASecondServerOverAFolderIsRefused(t *testing.T) {
 	first := natstest.Start(t, natstest.Over(dir))
 	_, err := embedded.StartNATS(t.Context(), embedded.NATSConfig{StoreDir: dir})
 	if !errors.Is(err, embedded.ErrInUse) || !strings.Contains(err.Error(), "--data") {
-		t.Errorf("got %v, want that the folder is in use, and what to do", err)
+		t.Errorf("got %v, want an error that the folder is in use, and what to do", err)
 	}
-	fill(t, first, 1) // and the first is none the worse
+	fill(t, first, 1) // the first still works
 
 	if err := first.Shutdown(); err != nil {
 		t.Fatal(err)
@@ -107,8 +107,8 @@ func TestAServerThatWouldNotSyncIsRefused(t *testing.T) {
 	}
 }
 
-// The server's own reason comes back, and the folder is free again.
-func TestAServerThatCannotStartSaysWhy(t *testing.T) {
+// The error has the server's own reason, and the folder is unlocked again.
+func TestAServerThatCannotStartReturnsTheReason(t *testing.T) {
 	taken, err := url.Parse(natstest.Start(t, natstest.Listening()).ClientURL(""))
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	dir := t.TempDir()
 	_, err = embedded.StartNATS(t.Context(), embedded.NATSConfig{StoreDir: dir, Listen: taken.Host})
 	if err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("an address that is taken: got %v", err)
+		t.Errorf("an address in use: got %v", err)
 	}
 	natstest.Start(t, natstest.Over(dir))
 }
@@ -150,7 +150,7 @@ func TestAUserMayDoNoMoreThanIsAllowed(t *testing.T) {
 	n := natstest.Start(t, natstest.Listening(), natstest.Users(
 		embedded.User{Name: "admin", Password: "a", Publish: []string{">"}, Subscribe: []string{">"}},
 		embedded.User{Name: "writer", Password: "b", Publish: []string{"record.>"}, Subscribe: []string{"_INBOX.>"}},
-		embedded.User{Name: "nobody", Password: "c"},
+		embedded.User{Name: "denied", Password: "c"},
 	))
 	refused := make(chan error, 10)
 	onError := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
@@ -168,15 +168,15 @@ func TestAUserMayDoNoMoreThanIsAllowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := all.NextMsg(10 * time.Second); err != nil {
-		t.Errorf("what is allowed: %v", err)
+		t.Errorf("publishing to an allowed subject: %v", err)
 	}
 
-	nobody := natstest.Connect(t, n, "nobody", onError)
+	denied := natstest.Connect(t, n, "denied", onError)
 	for name, try := range map[string]func() error{
-		"publishing what is not listed":     func() error { return writer.Publish("$JS.API.STREAM.DELETE.RECORD", nil) },
-		"subscribing to what is not listed": func() error { _, err := writer.SubscribeSync("record.>"); return err },
-		"publishing with an empty list":     func() error { return nobody.Publish("record.sent", nil) },
-		"subscribing with an empty list":    func() error { _, err := nobody.SubscribeSync("record.>"); return err },
+		"publishing to an unlisted subject":  func() error { return writer.Publish("$JS.API.STREAM.DELETE.RECORD", nil) },
+		"subscribing to an unlisted subject": func() error { _, err := writer.SubscribeSync("record.>"); return err },
+		"publishing with an empty list":      func() error { return denied.Publish("record.sent", nil) },
+		"subscribing with an empty list":     func() error { _, err := denied.SubscribeSync("record.>"); return err },
 	} {
 		if err := try(); err != nil {
 			t.Fatal(err)
@@ -198,7 +198,7 @@ func TestAUserMayDoNoMoreThanIsAllowed(t *testing.T) {
 		t.Errorf("no password: got %v", err)
 	}
 	if _, err := n.Connect("stranger"); err == nil {
-		t.Error("a stranger got in")
+		t.Error("an unknown user could sign in")
 	}
 }
 
@@ -211,7 +211,7 @@ func mustHost(t *testing.T, n *embedded.NATS) string {
 	return u.Host
 }
 
-func TestThreeServersKeepWhatOneOfThemLoses(t *testing.T) {
+func TestThreeServersKeepTheMsgsThatOneLoses(t *testing.T) {
 	servers := natstest.Cluster(t, 3)
 	fill(t, servers[0], 3)
 	if err := servers[0].Shutdown(); err != nil {
@@ -226,6 +226,6 @@ func TestFreeBytes(t *testing.T) {
 		t.Errorf("got %d, %v", free, err)
 	}
 	if _, err := embedded.FreeBytes(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a folder that is not there has free space")
+		t.Error("a missing folder has free space")
 	}
 }

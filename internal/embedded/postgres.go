@@ -14,33 +14,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Both the superuser and the database of the private PostgreSQL have this name.
+// postgresName is the name of the superuser and of the database.
 const postgresName = "postern"
 
-// stopBound is how long a fast shutdown, which ends in a checkpoint, may take
-// before it becomes an immediate one, which costs a recovery at the next start.
+// stopBound is the timeout of a fast shutdown, which ends with a checkpoint. After it the
+// server is shut down immediately, which costs a recovery at the next start.
 const stopBound = 30 * time.Second
 
-// PostgresConfig says where the private PostgreSQL lives.
+// PostgresConfig configures the private PostgreSQL.
 type PostgresConfig struct {
-	// Dir is the folder that holds the cluster, its log and its socket. It is
-	// created if need be and never removed.
+	// Dir is the folder with the cluster, its log and its socket. It is created if
+	// necessary and never removed.
 	Dir string
-	// BinDir is the folder with initdb and postgres, or "" to look for it: in
-	// PATH, where Linux distributions install it, where Homebrew does.
+	// BinDir is the folder with initdb and postgres. If it is "", they are searched in
+	// PATH and in the folders of Linux distributions and Homebrew.
 	BinDir string
-	// Logger gets what the supervisor does; nil is silence. The server's own
-	// log is the file postgres.log in Dir.
+	// Logger receives the supervisor's log; nil discards it. The server's own log is
+	// the file postgres.log in Dir.
 	Logger *slog.Logger
-	// Unsafe turns fsync off. For tests: what was committed survives kill -9,
-	// but a power cut destroys the cluster.
+	// Unsafe turns fsync off, for tests. Committed data survives kill -9, but a power
+	// cut destroys the cluster.
 	Unsafe bool
 	// Settings are added to, or replace, the server's settings.
 	Settings map[string]string
 }
 
-// Postgres is a private PostgreSQL server on a unix socket that only this
-// user can reach.
+// Postgres is a private PostgreSQL server on a unix socket that only this user can
+// connect to.
 type Postgres struct {
 	cfg     PostgresConfig
 	log     *slog.Logger
@@ -56,13 +56,13 @@ type Postgres struct {
 	closed bool
 }
 
-// StartPostgres starts the server over cfg.Dir, or takes over the one that a
-// killed predecessor left running there, and returns when it answers. The first
+// StartPostgres starts the server over cfg.Dir, or takes over a server that still runs
+// there because the last process was killed. It returns when the server answers. The first
 // time it creates the cluster and the database.
 //
-// Errors wrap [ErrInUse] when another process supervises the folder,
-// [ErrNoPostgres] when none is installed, [ErrOtherVersion] when the folder was
-// made by a major version that is not installed.
+// Errors wrap [ErrInUse] if another process supervises the folder, [ErrNoPostgres] if
+// PostgreSQL is not installed, and [ErrOtherVersion] if the folder was made by a major
+// version that is not installed.
 func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -81,7 +81,7 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if err := p.open(ctx); err != nil {
-		// The caller's context may be what failed; what was started must go all the same.
+		// The context may have ended, but a server that was started must be stopped.
 		return nil, errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	return p, nil
@@ -112,7 +112,7 @@ func (p *Postgres) open(ctx context.Context) error {
 	return p.createDatabase(ctx)
 }
 
-// start brings the server up, p.mu held.
+// start starts or takes over the server. The caller holds p.mu.
 func (p *Postgres) start(ctx context.Context) error {
 	server, err := p.adopt(ctx)
 	if err == nil && server == nil {
@@ -126,15 +126,15 @@ func (p *Postgres) start(ctx context.Context) error {
 	go func() {
 		<-server.exited
 		if !server.stopping.Load() {
-			p.log.Error("PostgreSQL ended by itself", "pid", server.pid, "log", p.logPath())
+			p.log.Error("PostgreSQL ended unexpectedly", "pid", server.pid, "log", p.logPath())
 			close(done)
 		}
 	}()
 	return nil
 }
 
-// createDatabase is done at every start, because a crash may have come between
-// the cluster and its database.
+// createDatabase creates the database if it does not exist. It is called at every start,
+// because a crash may have happened after the cluster was created and before this.
 func (p *Postgres) createDatabase(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, socketURL(p.socket, "postgres"))
 	if err != nil {
@@ -152,14 +152,14 @@ func (p *Postgres) createDatabase(ctx context.Context) error {
 	return nil
 }
 
-// URL is the DATABASE_URL of the server. It may change at [Postgres.Restart].
+// URL returns the DATABASE_URL of the server. It may change in [Postgres.Restart].
 func (p *Postgres) URL() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return socketURL(p.socket, postgresName)
 }
 
-// PID is the process id of the postmaster.
+// PID returns the process id of the postmaster, 0 if none runs.
 func (p *Postgres) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,16 +169,16 @@ func (p *Postgres) PID() int {
 	return p.server.pid
 }
 
-// Done is closed when the server has ended without [Postgres.Stop] or
-// [Postgres.Restart]. Each start has a channel of its own.
+// Done returns a channel that is closed if the server ends without [Postgres.Stop] or
+// [Postgres.Restart]. Each start has its own channel.
 func (p *Postgres) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done
 }
 
-// Restart starts the server again, after it ended by itself or to have it anew.
-// Connections to the old one are broken.
+// Restart starts the server again, after an unexpected end or to replace a running one.
+// Connections to the old server are broken.
 func (p *Postgres) Restart(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,10 +191,9 @@ func (p *Postgres) Restart(ctx context.Context) error {
 	return p.start(ctx)
 }
 
-// Stop ends the server in good order: connections are cut, what was committed
-// is checkpointed. When ctx ends first, or after half a minute, it is ended at
-// once, which loses nothing but makes the next start recover. Stopping twice is
-// no error.
+// Stop shuts the server down: connections are closed, and committed data is checkpointed.
+// If ctx ends first, or after half a minute, the server is shut down immediately, which
+// loses no data but makes the next start recover. A second call does nothing.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,7 +205,7 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	return errors.Join(err, p.removeSocketDir(), p.lock.release())
 }
 
-// stop ends the running server, if any, p.mu held.
+// stop ends the running server, if there is one. The caller holds p.mu.
 func (p *Postgres) stop(ctx context.Context) error {
 	if p.server == nil {
 		return nil
@@ -222,7 +221,7 @@ func (p *Postgres) stop(ctx context.Context) error {
 
 func (p *Postgres) logPath() string { return filepath.Join(p.cfg.Dir, "postgres.log") }
 
-// socketURL is the libpq URL of a database on the unix socket in dir.
+// socketURL returns the libpq URL of a database on the unix socket in dir.
 func socketURL(dir, database string) string {
 	u := url.URL{
 		Scheme:   "postgres",
@@ -233,8 +232,8 @@ func socketURL(dir, database string) string {
 	return u.String()
 }
 
-// RunningPostgres returns the DATABASE_URL of the server that runs over dir
-// under another process's care, or "" when none does.
+// RunningPostgres returns the DATABASE_URL of the server that another process runs over
+// dir, or "" if there is none.
 func RunningPostgres(dir string) string {
 	cluster, err := filepath.Abs(filepath.Join(dir, "cluster"))
 	if err != nil {

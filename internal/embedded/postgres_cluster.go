@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	postgresPort = "5432" // names the socket file; nothing listens on TCP
-	// socketPathMax is what fits into sockaddr_un on every system that we run on.
+	postgresPort = "5432" // only part of the socket's file name; the server does not listen on TCP
+	// socketPathMax is the length that fits into sockaddr_un on all supported systems.
 	socketPathMax = 103
 )
 
-// clusterVersion is the major version that made the cluster, 0 when there is no
-// cluster yet.
+// clusterVersion returns the major version that made the cluster, 0 if there is no cluster
+// yet.
 func clusterVersion(cluster string) (int, error) {
 	text, err := os.ReadFile(filepath.Join(cluster, "PG_VERSION")) // #nosec G304 -- the operator names the data folder
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(cluster); err == nil {
-			return 0, fmt.Errorf("%s is there but is no PostgreSQL data folder (it has no PG_VERSION): restore it from a backup, or move it away", cluster)
+			return 0, fmt.Errorf("%s exists but is not a PostgreSQL data folder (it has no PG_VERSION): restore it from a backup, or move it away", cluster)
 		}
 		return 0, nil
 	}
@@ -38,9 +38,9 @@ func clusterVersion(cluster string) (int, error) {
 	return major, nil
 }
 
-// createCluster runs initdb in a folder beside and gives it its name when it is
-// whole. A crash before the rename leaves a folder initdb-*, which nobody uses
-// and the next start removes; after it, a finished cluster.
+// createCluster runs initdb in a temporary folder and renames that when it is complete. A
+// crash before the rename leaves an unused folder initdb-*, which the next start removes.
+// A crash after it leaves a complete cluster.
 func (p *Postgres) createCluster(ctx context.Context) error {
 	fresh, err := os.MkdirTemp(p.cfg.Dir, "initdb-")
 	if err != nil {
@@ -59,8 +59,8 @@ func (p *Postgres) createCluster(ctx context.Context) error {
 	return syncFolder(p.cfg.Dir)
 }
 
-// removeLeftovers removes what interrupted initdbs left. One that outlived the
-// process that started it may still be writing there: the start after has it.
+// removeLeftovers removes the folders of interrupted initdbs. An initdb may still be
+// running and writing there; then a later start removes its folder.
 func (p *Postgres) removeLeftovers() {
 	entries, err := os.ReadDir(p.cfg.Dir)
 	for _, entry := range entries {
@@ -69,7 +69,7 @@ func (p *Postgres) removeLeftovers() {
 		}
 	}
 	if err != nil {
-		p.log.Warn("an interrupted initdb left something that cannot be removed now", "error", err)
+		p.log.Warn("the folder of an interrupted initdb could not be removed", "error", err)
 	}
 }
 
@@ -86,11 +86,12 @@ func (p *Postgres) initdb(ctx context.Context, dir string) error {
 	return nil
 }
 
-// initdbOptions are the options of initdb but for the folder.
+// initdbOptions returns the options of initdb without the folder.
 func (c PostgresConfig) initdbOptions() []string {
 	options := []string{"--username=" + postgresName, "--encoding=UTF8", "--auth-local=trust", "--auth-host=reject", "--data-checksums",
-		// Bytes decide the order, which no update of the system's locales can
-		// change under an index; letters of every script still have cases.
+		// The order of texts is the order of their bytes, so that an update of the
+		// system's locales can't invalidate an index. Upper and lower case still work for
+		// all scripts.
 		"--locale=C", "--lc-ctype=" + characterType()}
 	if c.Unsafe {
 		options = append(options, "--no-sync")
@@ -98,9 +99,9 @@ func (c PostgresConfig) initdbOptions() []string {
 	return options
 }
 
-// ClusterKind names what a new cluster would be made by: PostgreSQL's folder and
-// major version, and the options of initdb. Two folders of one kind can stand in
-// for each other. Errors are those of [StartPostgres].
+// ClusterKind describes how a new cluster would be made: PostgreSQL's folder and major
+// version, and the options of initdb. Two new clusters of the same kind are
+// interchangeable. It returns the same errors as [StartPostgres].
 func ClusterKind(ctx context.Context, cfg PostgresConfig) (string, error) {
 	found, err := findPostgres(ctx, cfg.BinDir, 0)
 	if err != nil {
@@ -125,9 +126,9 @@ func syncFolder(dir string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// makeSocketDir chooses the folder of the unix socket: inside Dir, or, where
-// that path is too long for a socket or closed to the owner, a short one among
-// the temporary files, whose path is kept in Dir.
+// makeSocketDir creates the folder of the unix socket inside Dir. If that path is too long
+// for a socket, or the owner has no access to it, it creates a temporary folder and stores
+// its path in Dir.
 func (p *Postgres) makeSocketDir() error {
 	inside := filepath.Join(p.cfg.Dir, "socket")
 	if len(filepath.Join(inside, ".s.PGSQL."+postgresPort)) <= socketPathMax && p.owner.reaches(p.cfg.Dir) {
@@ -152,15 +153,15 @@ func (p *Postgres) makeSocketDir() error {
 	return errors.Join(p.owner.give(outside), os.WriteFile(p.socketRecord(), []byte(outside), 0o600))
 }
 
-// removeSocketDir removes the temporary socket folder that this or an earlier
-// run made, unless something is in it. The system may have removed it before.
+// removeSocketDir removes the temporary socket folder that this or an earlier run made,
+// unless it has other files. The system may have removed it before.
 func (p *Postgres) removeSocketDir() error {
 	outside, err := os.ReadFile(p.socketRecord())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading where the socket was: %w", err)
+		return fmt.Errorf("reading the path of the socket's folder: %w", err)
 	}
 	for _, name := range []string{".s.PGSQL." + postgresPort, ".s.PGSQL." + postgresPort + ".lock", ""} {
 		_ = os.Remove(filepath.Join(string(outside), name)) // #nosec G703 -- we wrote that file, in a folder closed to others
@@ -170,7 +171,7 @@ func (p *Postgres) removeSocketDir() error {
 
 func (p *Postgres) socketRecord() string { return filepath.Join(p.cfg.Dir, "socket-folder") }
 
-// lastLines is the end of a program's output, for an error.
+// lastLines returns the last lines of a program's output, for an error.
 func lastLines(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")

@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// oldestPostgres is the first major version that has everything that our
-// migrations use.
+// oldestPostgres is the oldest major version that supports our migrations.
 const oldestPostgres = 15
 
 var (
-	// ErrNoPostgres says that no usable PostgreSQL is installed.
+	// ErrNoPostgres is the error if no usable PostgreSQL is installed.
 	ErrNoPostgres = errors.New("PostgreSQL 15 or newer was not found: install it (make setup; or apt-get install postgresql, " +
 		"dnf install postgresql-server, apk add postgresql, brew install postgresql@17), or say where it is with PG_BIN")
-	// ErrOtherVersion says that the data folder needs a PostgreSQL that is not installed.
+	// ErrOtherVersion is the error if the data folder needs a PostgreSQL that is not installed.
 	ErrOtherVersion = errors.New("the data folder was made by another major version of PostgreSQL")
 )
 
@@ -29,8 +28,8 @@ type installation struct {
 	major int
 }
 
-// findPostgres chooses an installation: of the wanted major version if that is
-// not 0, else the newest. A given binDir is the only one looked at.
+// findPostgres chooses an installation: one of the major version want if that is not 0,
+// else the newest. If binDir is given, it is the only folder searched.
 func findPostgres(ctx context.Context, binDir string, want int) (installation, error) {
 	dirs := []string{binDir}
 	if binDir == "" {
@@ -64,32 +63,32 @@ func choose(found []installation, want int) (installation, error) {
 		"with pg_upgrade; nothing was changed", ErrOtherVersion, want, found[0].major, want)
 }
 
-// installedIn lists the folders where a PostgreSQL may be.
+// installedIn lists the folders in which PostgreSQL may be installed.
 func installedIn() []string {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
-		// The programs find their libraries from where they really are.
+		// The programs find their libraries relative to their real path.
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			dirs = append(dirs, filepath.Dir(real))
 		}
 	}
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
-		"/usr/pgsql-*/bin",                  // the PostgreSQL project's packages for Red Hat and its kin
+		"/usr/pgsql-*/bin",                  // the PostgreSQL project's packages for Red Hat and similar systems
 		"/usr/libexec/postgresql*",          // Alpine
 		"/opt/homebrew/opt/postgresql*/bin", // Homebrew on Apple silicon
 		"/usr/local/opt/postgresql*/bin",    // Homebrew on Intel
 		"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
 		"/Applications/Postgres.app/Contents/Versions/*/bin",
 	} {
-		matches, _ := filepath.Glob(pattern) // fails on a malformed pattern only
+		matches, _ := filepath.Glob(pattern) // fails only for a malformed pattern
 		dirs = append(dirs, matches...)
 	}
 	return dirs
 }
 
-// postgresMajor asks the server's binary for its version. Both programs that we
-// need must be there: client-only packages have neither.
+// postgresMajor returns the version that the server's binary prints. Both initdb and
+// postgres must exist; client-only packages have neither.
 func postgresMajor(ctx context.Context, dir string) (int, error) {
 	if _, err := exec.LookPath(filepath.Join(dir, "initdb")); err != nil {
 		return 0, err

@@ -13,14 +13,14 @@ import (
 	"syscall"
 )
 
-// owner is the user that the server runs as: us, or, because PostgreSQL refuses
-// to run as root, an unprivileged one when we are root.
+// owner is the user that the server runs as: the user of this process, or an unprivileged
+// user if this process runs as root, because PostgreSQL refuses to run as root.
 type owner struct {
 	uid, gid uint32
-	drop     bool // we are root and become this user
+	drop     bool // this process runs as root, and the server must run as this user
 }
 
-// ownerOf is the owner of an existing cluster, or the one for a new cluster.
+// ownerOf returns the owner of an existing cluster, or the owner for a new one.
 func ownerOf(cluster string) (owner, error) {
 	if os.Geteuid() != 0 {
 		return owner{}, nil
@@ -55,9 +55,9 @@ func unprivileged() (owner, error) {
 	return owner{}, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as: run as another user")
 }
 
-// command prepares a program to run as the owner, in a session of its own, so
-// that Ctrl-C in our terminal does not reach it, and with nothing of our
-// environment that could change what it does.
+// command prepares a program that runs as the owner. It has its own session, so that
+// Ctrl-C in our terminal does not reach it, and none of our environment variables that
+// could change its behaviour.
 func (o owner) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- the operator names it
 	cmd.Dir = "/"
@@ -66,12 +66,12 @@ func (o owner) command(ctx context.Context, name string, args ...string) *exec.C
 	if o.drop {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: o.uid, Gid: o.gid}
 	}
-	// initdb has children: end the whole session.
+	// initdb has child processes, so kill the whole session.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	return cmd
 }
 
-// give makes a file or folder the owner's.
+// give makes the owner the owner of a file or folder.
 func (o owner) give(path string) error {
 	if !o.drop {
 		return nil
@@ -79,22 +79,22 @@ func (o owner) give(path string) error {
 	return os.Chown(path, int(o.uid), int(o.gid))
 }
 
-// reaches tells whether the owner may go into dir: root's own folders are
-// often closed to everybody else.
+// reaches reports whether the owner has access to dir. Folders of root are often closed to
+// other users.
 func (o owner) reaches(dir string) bool {
 	return !o.drop || o.command(context.Background(), "/bin/sh", "-c", `cd "$0"`, dir).Run() == nil
 }
 
-// dataArgument is how cmd names the folder dir that it works in. Where the owner
-// cannot reach it by its path, the command inherits the open folder from us and
-// names it as such, which works on Linux alone.
+// dataArgument adds the data folder dir to the arguments of cmd. If the owner has no access
+// to its path, the command inherits the open folder as a file descriptor, which works only
+// on Linux.
 func (o owner) dataArgument(cmd *exec.Cmd, dir string) (release func(), err error) {
 	if o.reaches(dir) {
 		cmd.Args = append(cmd.Args, "-D", dir)
 		return func() {}, nil
 	}
 	if runtime.GOOS != "linux" {
-		return nil, fmt.Errorf("user %d, whom PostgreSQL runs as because we are root, cannot go into %s: choose another folder, or do not run as root", o.uid, dir)
+		return nil, fmt.Errorf("PostgreSQL must run as user %d because postern runs as root, and that user has no access to %s: choose another folder, or run postern as another user", o.uid, dir)
 	}
 	folder, err := os.Open(dir) // #nosec G304 -- the operator names the data folder
 	if err != nil {

@@ -18,14 +18,14 @@ import (
 
 const (
 	pollInterval = 25 * time.Millisecond
-	// silenceBound is how long a server may be there without an answer, be it
-	// only that it is starting up.
+	// silenceBound is how long a running server may give no answer. "Starting up" is an
+	// answer too.
 	silenceBound = 30 * time.Second
 )
 
-// adopt takes over a server that a killed predecessor left running over the
-// cluster, or returns nil when there is none. One that is shutting down is
-// waited for.
+// adopt takes over a server that still runs over the cluster because the last process was
+// killed, or returns nil if there is none. If the server is shutting down, adopt waits for
+// its end.
 func (p *Postgres) adopt(ctx context.Context) (*postmaster, error) {
 	file, err := readPIDFile(p.cluster)
 	if errors.Is(err, os.ErrNotExist) {
@@ -40,12 +40,12 @@ func (p *Postgres) adopt(ctx context.Context) (*postmaster, error) {
 	server := &postmaster{pid: file.pid, exited: make(chan struct{})}
 	go func() {
 		defer close(server.exited)
-		// It is not our child, so that nothing tells us when it ends.
+		// It is not our child process, so its end must be polled.
 		for isPostmaster(server.pid, p.cluster) {
 			time.Sleep(4 * pollInterval)
 		}
 	}()
-	// A server that has only just started has not written its socket there yet.
+	// A server that has just started has not written its socket to the file yet.
 	for file.socketDir == "" && isPostmaster(file.pid, p.cluster) {
 		if err := pause(ctx, pollInterval); err != nil {
 			return nil, fmt.Errorf("taking over PostgreSQL: %w", err)
@@ -61,13 +61,14 @@ func (p *Postgres) adopt(ctx context.Context) (*postmaster, error) {
 	case err != nil:
 		return nil, err
 	}
-	p.log.Info("took over the PostgreSQL that was running", "pid", server.pid)
+	p.log.Info("took over the running PostgreSQL", "pid", server.pid)
 	return server, nil
 }
 
-// removeStale removes a postmaster.pid whose process id now belongs to another
-// program: the server would take that program for itself and refuse to start.
-// A free process id it settles by itself, and more carefully than we could.
+// removeStale removes a postmaster.pid whose process id now belongs to another program.
+// Otherwise the server would mistake that program for another server and refuse to start.
+// If no process has the id, the server handles the file itself, more carefully than we
+// could.
 func (p *Postgres) removeStale(pid int) error {
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return nil
@@ -78,8 +79,8 @@ func (p *Postgres) removeStale(pid int) error {
 	return nil
 }
 
-// launch starts the server and waits until it answers, however long the
-// recovery after a crash takes.
+// launch starts the server and waits until it answers. There is no time limit for the
+// recovery after a crash.
 func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
 	if err := p.makeSocketDir(); err != nil {
 		return nil, err
@@ -100,10 +101,10 @@ func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
 			defer cancel()
 			return nil, errors.Join(err, server.stop(stopCtx))
 		}
-		said := p.logTail()
-		// The children of a killed postmaster take a moment to notice its death.
-		if !strings.Contains(said, "still in use") || time.Now().After(deadline) {
-			return nil, fmt.Errorf("starting PostgreSQL: it ended; its log %s says:\n%s", p.logPath(), said)
+		logged := p.logTail()
+		// The child processes of a killed postmaster notice its end after a moment.
+		if !strings.Contains(logged, "still in use") || time.Now().After(deadline) {
+			return nil, fmt.Errorf("starting PostgreSQL: it ended; its log %s says:\n%s", p.logPath(), logged)
 		}
 		if err := pause(ctx, 4*pollInterval); err != nil {
 			return nil, fmt.Errorf("starting PostgreSQL: %w", err)
@@ -111,7 +112,7 @@ func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
 	}
 }
 
-// spawn starts the postmaster. It must outlive ctx, which bounds the start only.
+// spawn starts the postmaster. ctx only limits the start; the process outlives it.
 func (p *Postgres) spawn(ctx context.Context) (*postmaster, error) {
 	out, err := p.openLog()
 	if err != nil {
@@ -134,13 +135,13 @@ func (p *Postgres) spawn(ctx context.Context) (*postmaster, error) {
 	}
 	server := &postmaster{pid: cmd.Process.Pid, exited: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // how it ended stands in its log
+		_ = cmd.Wait() // the server's log has the reason of its end
 		close(server.exited)
 	}()
 	return server, nil
 }
 
-// errExited says that the server was gone before it answered.
+// errExited is the error if the server ended before it answered.
 var errExited = errors.New("the server has ended")
 
 // awaitAnswer waits until the server accepts connections.

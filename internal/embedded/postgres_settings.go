@@ -7,11 +7,11 @@ import (
 	"runtime"
 )
 
-// logMax is the size from which postgres.log begins anew at a start.
+// logMax is the size in bytes above which postgres.log is emptied at a start.
 const logMax = 16 << 20
 
-// settings are chosen for bulk COPY by the thousand rows and for commits that
-// are not lost.
+// settings returns the server's settings, chosen for COPY of thousands of rows and for
+// durable commits.
 func (p *Postgres) settings() map[string]string {
 	settings := map[string]string{
 		"listen_addresses":        "",
@@ -27,8 +27,8 @@ func (p *Postgres) settings() map[string]string {
 		"maintenance_work_mem": "128MB",
 		"random_page_cost":     "1.1",
 		"jit":                  "off",
-		// Full page images are rare between checkpoints so far apart: compressing
-		// them was measured and gains nothing.
+		// Full page images are rare with checkpoints this far apart. Compressing them
+		// was measured and gains nothing.
 		"max_wal_size":                 "2GB",
 		"min_wal_size":                 "256MB",
 		"wal_buffers":                  "16MB",
@@ -38,15 +38,15 @@ func (p *Postgres) settings() map[string]string {
 		"fsync":                        "on",
 		"full_page_writes":             "on",
 
-		// A failed statement and its values may hold what no log may hold; the
-		// process that sent it knows what failed.
+		// A failed statement and its values may contain confidential data, which must
+		// not be logged. The process that sent it has the error.
 		"log_min_messages":        "log",
 		"log_min_error_statement": "panic",
 		"log_error_verbosity":     "terse",
 		"log_checkpoints":         "off",
 	}
 	if runtime.GOOS == "darwin" {
-		settings["wal_sync_method"] = "fsync_writethrough" // the default leaves the drive's cache alone
+		settings["wal_sync_method"] = "fsync_writethrough" // the default does not flush the drive's cache
 	}
 	if p.cfg.Unsafe {
 		maps.Copy(settings, map[string]string{"fsync": "off", "full_page_writes": "off"})
@@ -58,7 +58,7 @@ func (p *Postgres) settings() map[string]string {
 func (p *Postgres) openLog() (*os.File, error) {
 	if info, err := os.Stat(p.logPath()); err == nil && info.Size() > logMax {
 		if err := os.Truncate(p.logPath(), 0); err != nil {
-			return nil, fmt.Errorf("beginning the log anew: %w", err)
+			return nil, fmt.Errorf("emptying the log: %w", err)
 		}
 	}
 	file, err := os.OpenFile(p.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

@@ -42,7 +42,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-// write leaves a row that a later read finds.
+// write inserts a row that a later read finds.
 func write(t *testing.T, p *embedded.Postgres) {
 	t.Helper()
 	_, err := connect(t, p.URL()).Exec(t.Context(), `CREATE TABLE kept AS SELECT 42 AS answer`)
@@ -56,21 +56,21 @@ func read(t *testing.T, p *embedded.Postgres) {
 	var answer int
 	err := connect(t, p.URL()).QueryRow(t.Context(), `SELECT answer FROM kept`).Scan(&answer)
 	if err != nil || answer != 42 {
-		t.Fatalf("what was committed: got %d, %v", answer, err)
+		t.Fatalf("the committed row: got %d, %v", answer, err)
 	}
 }
 
-// await fails the test when nothing comes.
+// await fails the test if the channel is not closed in time.
 func await(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
 	case <-time.After(30 * time.Second):
-		t.Fatal("waited in vain for: ", what)
+		t.Fatal("timed out waiting for: ", what)
 	}
 }
 
-func TestPostgresKeepsWhatWasCommittedOverAStop(t *testing.T) {
+func TestPostgresKeepsCommittedDataAfterAStop(t *testing.T) {
 	cfg := embedded.PostgresConfig{Dir: t.TempDir(), Settings: map[string]string{"work_mem": "5MB"}}
 	first := startPostgres(t, cfg)
 	write(t, first)
@@ -96,8 +96,8 @@ func TestPostgresKeepsWhatWasCommittedOverAStop(t *testing.T) {
 	read(t, startPostgres(t, cfg))
 }
 
-// Letters of every script have cases, and bytes decide the order.
-func TestPostgresKnowsTheLettersOfEveryScript(t *testing.T) {
+// Lower case works for every script, and texts are ordered by their bytes.
+func TestLowerCaseWorksForEveryScript(t *testing.T) {
 	conn := connect(t, startPostgres(t, embedded.PostgresConfig{Dir: t.TempDir()}).URL())
 	var lower, collate string
 	err := conn.QueryRow(t.Context(), `SELECT lower('ÅSA ΜΑΡΊΑ ОЛЬГА'), datcollate FROM pg_database WHERE datname = 'postern'`).Scan(&lower, &collate)
@@ -111,15 +111,15 @@ func TestASecondSupervisorIsRefused(t *testing.T) {
 	first := startPostgres(t, cfg)
 	_, err := embedded.StartPostgres(t.Context(), cfg)
 	if !errors.Is(err, embedded.ErrInUse) || !strings.Contains(err.Error(), "--data") {
-		t.Errorf("got %v, want that the folder is in use, and what to do", err)
+		t.Errorf("got %v, want an error that the folder is in use, and what to do", err)
 	}
-	write(t, first) // and the first is none the worse
+	write(t, first) // the first still works
 }
 
 func TestAKilledServerIsNoticedAndStartedAgain(t *testing.T) {
 	p := startPostgres(t, embedded.PostgresConfig{Dir: t.TempDir()})
 	write(t, p)
-	connect(t, p.URL()) // its backend outlives the postmaster by a moment
+	connect(t, p.URL()) // the backend of this connection ends a moment after the postmaster
 	done := p.Done()
 	if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -142,8 +142,8 @@ func TestAKilledServerIsNoticedAndStartedAgain(t *testing.T) {
 	read(t, p)
 }
 
-// abandoned starts the server from a process that is then killed, and returns
-// when that is dead: what kill -9 of `postern up` leaves.
+// abandoned starts the server from a process that is then killed, and returns when that
+// has ended. This is the state after kill -9 of `postern up`.
 func abandoned(t *testing.T, dir string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestAbandoner$", "-test.v") // #nosec G204 -- ourselves
@@ -154,7 +154,7 @@ func abandoned(t *testing.T, dir string) {
 	}
 }
 
-// TestAbandoner is the process that abandoned starts, and otherwise nothing.
+// TestAbandoner is the process that abandoned starts. In a normal test run it does nothing.
 func TestAbandoner(t *testing.T) {
 	dir := os.Getenv("ABANDON")
 	if dir == "" {
@@ -168,7 +168,7 @@ func TestAbandoner(t *testing.T) {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
-// serverPID is the process that the folder says is the server.
+// serverPID returns the process id of the server, from its folder.
 func serverPID(t *testing.T, dir string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "cluster", "postmaster.pid"))
@@ -190,7 +190,7 @@ func TestAServerThatWasLeftRunningIsTakenOver(t *testing.T) {
 	p := startPostgres(t, embedded.PostgresConfig{Dir: dir})
 	read(t, p)
 	if p.PID() != left {
-		t.Errorf("another server runs, %d, than the one that was left, %d", p.PID(), left)
+		t.Errorf("server %d runs instead of %d, which was left running", p.PID(), left)
 	}
 
 	done := p.Done()
@@ -204,8 +204,8 @@ func TestAServerThatWasLeftRunningIsTakenOver(t *testing.T) {
 	read(t, p)
 }
 
-// Taken over in the middle of its shutdown, it is started anew.
-func TestAServerThatWasStoppingIsStartedAnew(t *testing.T) {
+// A server that is taken over during its shutdown is started again.
+func TestAServerThatWasStoppingIsStartedAgain(t *testing.T) {
 	dir := t.TempDir()
 	abandoned(t, dir)
 	if err := syscall.Kill(serverPID(t, dir), syscall.SIGINT); err != nil {
@@ -214,8 +214,8 @@ func TestAServerThatWasStoppingIsStartedAnew(t *testing.T) {
 	read(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
 }
 
-// The folder says that process 1, or this one, is the server.
-func TestAStalePIDFileIsNoHindrance(t *testing.T) {
+// A stale postmaster.pid with the id of process 1, or of this process, is ignored.
+func TestAStalePIDFileIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	p := startPostgres(t, embedded.PostgresConfig{Dir: dir})
 	write(t, p)
@@ -252,11 +252,11 @@ func TestAnInterruptedInitdbIsRepeated(t *testing.T) {
 	}
 	write(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the half-made cluster is still there: %v", err)
+		t.Errorf("the incomplete cluster still exists: %v", err)
 	}
 }
 
-// A cancelled first start leaves nothing that the second stumbles over.
+// After a cancelled first start, the second one works.
 func TestAStartThatIsCancelledCanBeRepeated(t *testing.T) {
 	dir := t.TempDir()
 	for _, after := range []time.Duration{time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond} {
@@ -287,7 +287,7 @@ func TestAFolderOfAnotherMajorVersionIsLeftAlone(t *testing.T) {
 	}
 	_, err = embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir})
 	if !errors.Is(err, embedded.ErrOtherVersion) || !strings.Contains(err.Error(), "pg_upgrade") {
-		t.Errorf("got %v, want that it is of another version, and what to do", err)
+		t.Errorf("got %v, want an error about the other version, and what to do", err)
 	}
 
 	if err := os.WriteFile(version, was, 0o600); err != nil {
@@ -296,8 +296,8 @@ func TestAFolderOfAnotherMajorVersionIsLeftAlone(t *testing.T) {
 	startPostgres(t, embedded.PostgresConfig{Dir: dir})
 }
 
-// A folder named cluster that initdb did not make is somebody's.
-func TestAForeignFolderIsLeftAlone(t *testing.T) {
+// A folder named cluster that initdb did not make is not changed.
+func TestAForeignFolderIsNotChanged(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "cluster", "theirs")
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -314,16 +314,16 @@ func TestAForeignFolderIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAMissingPostgresIsNamedWithWhatInstallsIt(t *testing.T) {
+func TestAMissingPostgresIsReportedWithInstallCommands(t *testing.T) {
 	_, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: t.TempDir(), BinDir: t.TempDir()})
 	if !errors.Is(err, embedded.ErrNoPostgres) || !strings.Contains(err.Error(), "apt-get install postgresql") {
-		t.Errorf("got %v, want that none is installed, and what installs it", err)
+		t.Errorf("got %v, want an error that it is not installed, with install commands", err)
 	}
 }
 
-// A path too long for a socket, with letters that URLs and shells trip over,
-// below a folder that is closed to everybody else: as root, the server runs as
-// a user who cannot get there by its path.
+// The path is too long for a socket, has characters that URLs and shells must escape, and
+// is below a folder that is closed to other users: for root, the server runs as a user
+// without access to that path.
 func TestAnAwkwardFolderWorks(t *testing.T) {
 	closed := filepath.Join(t.TempDir(), "closed")
 	if err := os.Mkdir(closed, 0o700); err != nil {

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// postmaster is a running server, our child or one that we took over.
+// postmaster is a running server: our child process, or one that we took over.
 type postmaster struct {
 	pid      int
-	exited   chan struct{} // closed when the process is gone
-	stopping atomic.Bool   // its end is wanted
+	exited   chan struct{} // closed when the process has ended
+	stopping atomic.Bool   // stop was called
 }
 
-// stop ends the server: in good order, or at once when ctx ends first.
+// stop shuts the server down, or ends it immediately if ctx ends first.
 // The signals are those of "Shutting Down the Server" in PostgreSQL's manual.
 func (s *postmaster) stop(ctx context.Context) error {
 	s.stopping.Store(true)
@@ -47,7 +47,7 @@ func (s *postmaster) stop(ctx context.Context) error {
 func (s *postmaster) signal(signal syscall.Signal) error {
 	select {
 	case <-s.exited:
-		return nil // the process id may be another's by now
+		return nil // another process may have the process id by now
 	default:
 	}
 	if err := syscall.Kill(s.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -56,7 +56,7 @@ func (s *postmaster) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// pidFile is what we use of postmaster.pid (PostgreSQL's pidfile.h).
+// pidFile holds the lines of postmaster.pid that we use (PostgreSQL's pidfile.h).
 type pidFile struct {
 	pid       int
 	socketDir string
@@ -79,8 +79,8 @@ func readPIDFile(cluster string) (pidFile, error) {
 	return file, nil
 }
 
-// isPostmaster tells whether the process is a server that runs over the
-// cluster, as far as we may look: process ids are used again.
+// isPostmaster reports whether the process is a server that runs over the cluster, as far
+// as our permissions allow a check. It is needed because process ids are reused.
 func isPostmaster(pid int, cluster string) bool {
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return false
@@ -88,20 +88,20 @@ func isPostmaster(pid int, cluster string) bool {
 	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	stat, err := os.ReadFile(filepath.Join(proc, "stat")) // #nosec G304 -- made of a number
 	if err != nil {
-		// There is no /proc on this system, or the process has gone this instant.
+		// This system has no /proc, or the process has just ended.
 		out, _ := exec.Command("ps", "-o", "stat=,comm=", "-p", strconv.Itoa(pid)).Output() // #nosec G204 -- a number
 		return bytes.Contains(out, []byte("postgres")) && !bytes.HasPrefix(out, []byte("Z"))
 	}
-	// "123 (postgres) S …": Z is a process that ended and was not waited for.
+	// "123 (postgres) S …": Z is a process that has ended but was not waited for.
 	if !bytes.Contains(stat, []byte("(postgres) ")) || bytes.Contains(stat, []byte(") Z ")) {
 		return false
 	}
-	// A postmaster works in its data folder. In a container not even root may
-	// look; the name has to do then.
-	works, err := os.Stat(filepath.Join(proc, "cwd"))
+	// The working directory of a postmaster is its data folder. In a container even root
+	// may not read it; then the name has to be enough.
+	workDir, err := os.Stat(filepath.Join(proc, "cwd"))
 	if err != nil {
 		return errors.Is(err, os.ErrPermission)
 	}
-	ours, err := os.Stat(cluster)
-	return err == nil && os.SameFile(works, ours)
+	clusterDir, err := os.Stat(cluster)
+	return err == nil && os.SameFile(workDir, clusterDir)
 }

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// spaceReserve is what JetStream leaves free on the disk: on a full one it does
-	// not refuse, it stops answering, and PostgreSQL beside it stops too.
+	// spaceReserve is the space in bytes that JetStream leaves free. On a full disk it
+	// does not refuse events but stops answering, and PostgreSQL stops too.
 	spaceReserve = 256 << 20
-	// spaceShort is when the server is made to refuse everything: others fill the
-	// disk too, and what it may use was reckoned when it started.
+	// spaceShort is the free space below which the server refuses all events. Other
+	// programs fill the disk too, and the server's limit was computed at its start.
 	spaceShort = spaceReserve + 64<<20
-	// spaceEnough is when it takes events again.
+	// spaceEnough is the free space from which the server accepts events again.
 	spaceEnough = spaceShort + 64<<20
 )
 
-// FreeBytes is how much an unprivileged process may still write to the file
-// system of dir.
+// FreeBytes returns the free space on the file system of dir for an unprivileged process,
+// in bytes.
 func FreeBytes(dir string) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
@@ -34,8 +34,8 @@ func FreeBytes(dir string) (int64, error) {
 	return int64(stat.Bavail) * int64(stat.Bsize), nil // #nosec G115 -- no disk has 8 EiB
 }
 
-// Space is nil, or says that too little is free on the disk: then everything
-// that is published is refused, and what is on the record can be read.
+// Space returns an error if too little space is free on the disk. Then every published
+// event is refused, and the stored events can still be read.
 func (n *NATS) Space() error {
 	if !n.short.Load() {
 		return nil
@@ -44,16 +44,16 @@ func (n *NATS) Space() error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%s are free on the disk of the record, and %s must be: make room, and sending goes on by itself", size.Text(free), size.Text(spaceEnough))
+	return fmt.Errorf("the disk of the record has only %s free and needs %s: free some space, and sending continues automatically", size.Text(free), size.Text(spaceEnough))
 }
 
-// Free is how much may still be written to the server's disk.
+// Free returns the free space on the server's disk, in bytes.
 func (n *NATS) Free() (int64, error) { return n.cfg.Free(n.cfg.StoreDir) }
 
-// KeepSpace looks at the disk at every tick until ctx ends. Where it gets short of
-// space the server is started again so that it refuses, before it would wedge;
-// once space has returned, so that it takes events again. Connections come back
-// by themselves, and what is refused is the publisher's to repeat.
+// KeepSpace checks the free space at every tick until ctx ends. When too little is free,
+// it restarts the server with a limit that refuses all events, before the disk is full and
+// the server would block. When enough is free again, it restarts the server to accept
+// events. Clients reconnect on their own; publishers must retry refused events.
 func (n *NATS) KeepSpace(ctx context.Context, ticks <-chan time.Time) error {
 	var failed bool
 	for {
@@ -64,15 +64,15 @@ func (n *NATS) KeepSpace(ctx context.Context, ticks <-chan time.Time) error {
 		}
 		free, err := n.Free()
 		if err != nil {
-			n.log.Error("can't tell how much space is free", "error", err)
+			n.log.Error("the free space on the disk could not be read", "error", err)
 			continue
 		}
 		if n.isShort(free) == n.short.Load() && !failed {
 			continue
 		}
-		n.log.Warn("the disk of the record got short of space, or has it again: starting NATS anew", "free_mib", free>>20)
+		n.log.Warn("the free space on the record's disk has fallen below the limit, or is sufficient again: restarting NATS", "free_mib", free>>20)
 		if err := n.Restart(ctx); err != nil {
-			n.log.Error("NATS can't be started, trying again", "error", err)
+			n.log.Error("NATS could not be started; trying again", "error", err)
 			failed = true
 			continue
 		}
@@ -80,15 +80,16 @@ func (n *NATS) KeepSpace(ctx context.Context, ticks <-chan time.Time) error {
 	}
 }
 
-// isShort says so below one mark, and not above the other; in between it stays as
-// it was.
+// isShort reports whether too little space is free: below spaceShort it is true, from
+// spaceEnough it is false, and in between it keeps its last value.
 func (n *NATS) isShort(free int64) bool {
 	return free < spaceShort || n.short.Load() && free < spaceEnough
 }
 
-// storeLimit is how large JetStream's folder may become: what it has, and what
-// is free now, but for the reserve. The server refuses what would exceed it, and
-// with a limit of one byte everything; 0 would mean none.
+// storeLimit returns the maximum size of JetStream's folder in bytes: its present size
+// plus the free space, minus the reserve. The server refuses events that would exceed it.
+// With too little space free it is 1, so that all events are refused; 0 would mean no
+// limit.
 func (n *NATS) storeLimit() (int64, error) {
 	dir := n.cfg.StoreDir
 	free, err := n.Free()

@@ -13,9 +13,9 @@ import (
 	"postern/internal/embedded/natstest"
 )
 
-// A disk gets short of space and has it again. The server refuses in between, in
-// so many words, and at every moment what it acknowledged can be read; nobody
-// has to start anything.
+// A disk runs low on space and has enough again later. In between the server refuses
+// events with a clear error. Acknowledged events can always be read, and no one has to
+// restart the server.
 func TestADiskThatGetsFull(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
@@ -46,9 +46,9 @@ func TestADiskThatGetsFull(t *testing.T) {
 	} {
 		free.Store(step.free * mib)
 		ticks <- time.Time{}
-		ticks <- time.Time{} // the first one is done with
+		ticks <- time.Time{} // accepted only after the first tick was handled
 		if short := n.Space() != nil; short != step.short {
-			t.Errorf("%s: it says %v", step.what, n.Space())
+			t.Errorf("%s: Space returns %v", step.what, n.Space())
 		}
 		ack, err := publishSoon(t, js)
 		var refused *jetstream.APIError
@@ -56,7 +56,7 @@ func TestADiskThatGetsFull(t *testing.T) {
 		case !step.short && err != nil:
 			t.Errorf("%s: %v", step.what, err)
 		case step.short && !errors.As(err, &refused):
-			t.Errorf("%s: it is not refused but %v, %v", step.what, ack, err)
+			t.Errorf("%s: got %v, %v, want a refusal", step.what, ack, err)
 		}
 		checkFilled(t, n)
 	}

@@ -8,15 +8,15 @@ import (
 	"path/filepath"
 )
 
-// HasCluster tells whether a PostgreSQL cluster was made in the folder dir of
-// [PostgresConfig]. It changes nothing.
+// HasCluster reports whether the folder dir of [PostgresConfig] has a PostgreSQL cluster.
+// It changes nothing.
 func HasCluster(dir string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(dir, "cluster"))
 	return found(err)
 }
 
-// HasStream tells whether JetStream ever kept a stream of that name in the folder dir of
-// [NATSConfig]. It changes nothing.
+// HasStream reports whether the folder dir of [NATSConfig] has a stream with the name. It
+// changes nothing.
 func HasStream(dir, stream string) (bool, error) {
 	accounts, err := os.ReadDir(filepath.Join(dir, "jetstream"))
 	if there, err := found(err); !there {
@@ -31,7 +31,7 @@ func HasStream(dir, stream string) (bool, error) {
 	return false, nil
 }
 
-// found makes of what looking for a file gave whether it is there.
+// found converts the error of looking for a file to whether it exists.
 func found(err error) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -7,9 +7,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// User may sign in to the embedded NATS server and there publish and subscribe
-// to what the lists name, with wildcards, and to nothing else: an empty list
-// allows nothing, ">" allows all.
+// User is a user of the embedded NATS server. It may publish and subscribe only to the
+// listed subjects, which may have wildcards: an empty list allows nothing, ">" allows all.
 type User struct {
 	Name      string
 	Password  string
@@ -52,8 +51,8 @@ func serverUsers(users []User) []*server.User {
 	return all
 }
 
-// only allows the subjects and no others. To the server an empty list of what
-// is allowed means everything.
+// only allows the subjects and no others. For the server, an empty Allow list would allow
+// everything.
 func only(subjects []string) *server.SubjectPermission {
 	if len(subjects) == 0 {
 		return &server.SubjectPermission{Deny: []string{">"}}

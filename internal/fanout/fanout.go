@@ -22,28 +22,27 @@ const (
 	source = "/fanout-worker"
 	actor  = "process:fanout-worker"
 
-	// batchChunks go to the record in one atomic batch, which is one fsync.
+	// batchChunks is the number of chunks in one atomic batch, which is one fsync.
 	batchChunks = 16
-	// aheadBatches is how many batches may be published and not yet recorded.
+	// aheadBatches is the number of batches that may be published but not yet recorded.
 	aheadBatches = 2
 )
 
-// Config is what a Worker works with.
+// Config holds the dependencies of a Worker.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Position *position.Watcher
 	Content  *content.Store
 	Publish  func(context.Context, ...events.Event) (uint64, error)
 	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	Now      func() time.Time // nil means time.Now
 }
 
-// A Worker expands messages. Its methods are safe to call from many goroutines
-// at once, and any number of Workers may be given the same message: they come to
-// one audience.
+// A Worker expands messages. Its methods are safe for concurrent use. Several Workers may
+// expand the same message; all of them use the same audience.
 type Worker struct{ Config }
 
-// New makes a Worker.
+// New returns a Worker.
 func New(c Config) *Worker {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -54,18 +53,18 @@ func New(c Config) *Worker {
 	return &Worker{c}
 }
 
-// sending is a message to be expanded.
+// sending is a message to expand.
 type sending struct {
 	id         uuid.UUID
 	recipients events.Selection
 }
 
-// IsBulk tells whether a message goes to a group, and so belongs in the lane
-// where it keeps no small message waiting.
+// IsBulk reports whether a message goes to a group. Such messages have their own consumer,
+// so that small messages do not wait for them.
 func IsBulk(recipients events.Selection) bool { return len(recipients.Groups) > 0 }
 
-// HandleSent expands a message that is due at once. Bulk says which of the two
-// lanes calls; a message of the other is left to it.
+// HandleSent expands a message that is due at once. bulk says which of the two consumers
+// calls; it ignores messages of the other one.
 func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) error {
 	m, err := events.Decode[events.MessageSent](e)
 	if err != nil {
@@ -77,9 +76,9 @@ func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) erro
 	return w.expand(ctx, sending{m.MessageID, m.Recipients})
 }
 
-// HandleReleased expands a held message whose time has come, unless it was
-// called off first: the recorder, which saw both in the order of the record,
-// says which.
+// HandleReleased expands a held message that was released, unless it was cancelled before.
+// The recorder's status decides, because the recorder handles both events in the order of
+// the record.
 func (w *Worker) HandleReleased(ctx context.Context, e events.Event, seq uint64, bulk bool) error {
 	if err := w.Position.Wait(ctx, seq); err != nil {
 		return err
@@ -104,7 +103,7 @@ func (w *Worker) HandleReleased(ctx context.Context, e events.Event, seq uint64,
 	return w.expand(ctx, m)
 }
 
-// progress is what of a message stands on the record already.
+// progress describes which events of a message are already recorded.
 type progress struct {
 	resolved, completed bool
 	chunks              int
@@ -119,7 +118,7 @@ func (w *Worker) expand(ctx context.Context, m sending) error {
 	if err != nil {
 		return err
 	}
-	// Commit point 4: after this the audience is frozen, whoever goes on.
+	// Commit point 4: after this the audience is frozen, for every worker that continues.
 	summary, err := w.freeze(ctx, m, key)
 	if err != nil {
 		return fmt.Errorf("freezing the audience of message %s: %w", m.id, err)
@@ -134,13 +133,13 @@ func (w *Worker) expand(ctx context.Context, m sending) error {
 	if err := w.publishChunks(ctx, m.id, key, summary, done.chunks); err != nil {
 		return fmt.Errorf("expanding message %s: %w", m.id, err)
 	}
-	// Commit point 5. A crash before it leaves the chunks, of which the next
-	// worker publishes those that aren't recorded.
+	// Commit point 5. A crash before it leaves the published chunks. The next worker
+	// publishes the chunks that aren't recorded.
 	return w.publish(ctx, events.FanoutCompleted{MessageID: m.id, Deliveries: summary.Count, Chunks: summary.Chunks})
 }
 
-// progress asks the recorder. What it can't know yet is published again, under
-// the same ids.
+// progress reads the recorder's tables. Events that are not recorded yet are published
+// again, with the same ids.
 func (w *Worker) progress(ctx context.Context, id uuid.UUID) (progress, error) {
 	var p progress
 	err := w.Pool.QueryRow(ctx, `
@@ -156,7 +155,7 @@ func (w *Worker) progress(ctx context.Context, id uuid.UUID) (progress, error) {
 	return p, nil
 }
 
-// publishChunks puts the manifest on the record from chunk skip on.
+// publishChunks publishes the manifest's chunks, beginning with chunk skip.
 func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Key, summary Summary, skip int) error {
 	manifest, err := w.Content.Get(ctx, content.ManifestOf(id), key)
 	if err != nil {
@@ -168,7 +167,7 @@ func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Ke
 		return err
 	}
 	defer r.close()
-	var published []uint64 // last sequence of each batch that may not be recorded yet
+	var published []uint64 // the last sequence of each batch that may not be recorded yet
 	for done := false; !done; {
 		batch := make([]events.Event, 0, batchChunks)
 		for len(batch) < batchChunks && !done {

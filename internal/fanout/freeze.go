@@ -13,10 +13,10 @@ import (
 	"postern/internal/events"
 )
 
-// manifestKey gives the key of a message's manifest. Of several workers that make one the
-// first is kept, so that all of them read the same manifest. The key is also in the content
-// store before the manifest is: where Postgres has lost the row, and a worker has made
-// another key, the one in the content store counts.
+// manifestKey returns the key of a message's manifest, and makes it if there is none. If
+// several workers make a key, the first one is stored, so that all of them read the same
+// manifest. The key is copied to the content store before the manifest is written. If
+// Postgres has lost the row and a worker has made another key, the copy counts.
 func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Key, error) {
 	_, fresh, err := w.Content.NewKey(message)
 	if err != nil {
@@ -25,7 +25,7 @@ func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Ke
 	_, err = w.Pool.Exec(ctx, `INSERT INTO app.manifest_keys (message_id, wrapped_key) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
 		message, fresh)
 	if err != nil {
-		return content.Key{}, fmt.Errorf("keeping the manifest's key: %w", err)
+		return content.Key{}, fmt.Errorf("storing the manifest's key: %w", err)
 	}
 	var wrapped []byte
 	var copied bool
@@ -45,8 +45,8 @@ func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Ke
 	return key, nil
 }
 
-// copyManifestKey stores the key in the content store and gives the one that counts. A
-// crash before the row says so has it done again, in vain.
+// copyManifestKey copies the key to the content store and returns the key that counts. After
+// a crash before the row is updated, this is repeated without an effect.
 func (w *Worker) copyManifestKey(ctx context.Context, message uuid.UUID, wrapped []byte) ([]byte, error) {
 	kept, err := w.Content.KeepKeys(ctx, content.ManifestKeysOf(message), message, content.Keys{WrappedKey: wrapped})
 	if err != nil {
@@ -54,13 +54,13 @@ func (w *Worker) copyManifestKey(ctx context.Context, message uuid.UUID, wrapped
 	}
 	_, err = w.Pool.Exec(ctx, `UPDATE app.manifest_keys SET wrapped_key = $2, copied = true WHERE message_id = $1`, message, kept.WrappedKey)
 	if err != nil {
-		return nil, fmt.Errorf("keeping the manifest's key: %w", err)
+		return nil, fmt.Errorf("storing the manifest's key: %w", err)
 	}
 	return kept.WrappedKey, nil
 }
 
-// freeze makes the manifest, or finds the one that is there: whatever the
-// directory says now, the first manifest is the audience.
+// freeze writes the manifest, or reads the existing one. The first manifest is the audience,
+// even if the directory has changed since.
 func (w *Worker) freeze(ctx context.Context, m sending, key content.Key) (Summary, error) {
 	summary, err := w.frozen(ctx, m.id, key)
 	if !errors.Is(err, content.ErrNotFound) {
@@ -75,7 +75,7 @@ func (w *Worker) freeze(ctx context.Context, m sending, key content.Key) (Summar
 		resolved <- err
 	}()
 	_, err = w.Content.Create(ctx, content.ManifestOf(m.id), key, r)
-	_ = r.Close() // frees resolve where Create did not read to the end
+	_ = r.Close() // unblocks resolve if Create did not read to the end
 	if failed := <-resolved; failed != nil && err == nil {
 		err = failed
 	}
@@ -85,7 +85,7 @@ func (w *Worker) freeze(ctx context.Context, m sending, key content.Key) (Summar
 	return summary, err
 }
 
-// frozen reads the summary of a manifest that is there.
+// frozen reads the summary of an existing manifest.
 func (w *Worker) frozen(ctx context.Context, message uuid.UUID, key content.Key) (Summary, error) {
 	manifest, err := w.Content.Get(ctx, content.ManifestOf(message), key)
 	if err != nil {
@@ -101,10 +101,10 @@ func (w *Worker) frozen(ctx context.Context, message uuid.UUID, key content.Key)
 	return summary, unreadable(err)
 }
 
-// unreadable says what a manifest that does not open means.
+// unreadable explains the error of a manifest that can't be decrypted.
 func unreadable(err error) error {
 	if errors.Is(err, content.ErrChanged) {
-		return fmt.Errorf("the audience manifest is there and can't be opened: its key was lost with rows of Postgres, or the manifest was changed; "+
+		return fmt.Errorf("the audience manifest exists but can't be decrypted: its key was lost with rows of Postgres, or the manifest was changed; "+
 			"restore app.manifest_keys or the content store from a backup and retry the parked event: %w", err)
 	}
 	return err

@@ -15,9 +15,9 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// Whichever of its rows a failover of Postgres loses while a message is expanded, the
-// audience is the one that was frozen: the key of the manifest is in the content store,
-// and there before the manifest is.
+// The frozen audience stays the same whichever rows a failover of Postgres loses while a
+// message is expanded: the key of the manifest is copied to the content store before the
+// manifest is written.
 func TestTheManifestOpensWithoutItsRow(t *testing.T) {
 	dir := t.TempDir()
 	_, err := content.CreateKeyFile(filepath.Join(dir, "key"))
@@ -29,17 +29,17 @@ func TestTheManifestOpensWithoutItsRow(t *testing.T) {
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	w := New(Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept, Now: time.Now})
 	for name, lose := range map[string]string{
-		"nothing":                  `SELECT`,
-		"the row":                  `DELETE FROM app.manifest_keys`,
-		"that there is a copy":     `UPDATE app.manifest_keys SET copied = false`,
-		"the row, for another key": "another",
+		"nothing":                 `SELECT`,
+		"the row":                 `DELETE FROM app.manifest_keys`,
+		"the note of the copy":    `UPDATE app.manifest_keys SET copied = false`,
+		"the row, with a new key": "another",
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := sending{id: uuid.New()}
 			key, err := w.manifestKey(t.Context(), m.id)
 			must(t, err)
 			if _, err := kept.FindKeys(t.Context(), content.ManifestKeysOf(m.id)); err != nil {
-				t.Fatalf("the copy is %v before the manifest is made", err)
+				t.Fatalf("the copy must exist before the manifest is written: %v", err)
 			}
 			want, err := w.freeze(t.Context(), m, key)
 			must(t, err)

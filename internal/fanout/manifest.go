@@ -16,11 +16,11 @@ import (
 	"postern/internal/events"
 )
 
-// maxChunkBytes ends a chunk before its event outgrows what a NATS server takes
-// by default (1 MiB), however many patients its recipients stand for.
+// maxChunkBytes limits a chunk so that its event stays below the default limit of a NATS
+// server (1 MiB), even if its recipients have links to very many patients.
 const maxChunkBytes = 768 << 10
 
-// Summary is what a manifest holds, as its last frame says.
+// Summary describes the content of a manifest. It is the last part of the manifest.
 type Summary struct {
 	Count    int            `json:"count"`
 	Chunks   int            `json:"chunks"`
@@ -29,10 +29,10 @@ type Summary struct {
 	Excluded map[string]int `json:"excluded"`
 }
 
-// A manifestWriter cuts an audience into chunks. The form of a manifest is, as one
-// zstd stream: for each chunk its length (4 bytes, big endian) and its body; a
-// length of 0; the Summary as JSON. A million recipients are 100 MB of bodies and
-// a quarter of that on disk, which must be synced before the first goes out.
+// A manifestWriter divides an audience into chunks. A manifest is one zstd stream with, for
+// each chunk, its length (4 bytes, big endian) and its body; then a length of 0; then the
+// Summary as JSON. A million recipients have 100 MB of bodies and take a quarter of that on
+// disk, which must be synced before the first event is published.
 type manifestWriter struct {
 	w       *zstd.Encoder
 	message uuid.UUID
@@ -50,7 +50,7 @@ func newManifestWriter(w io.Writer, message uuid.UUID) (*manifestWriter, error) 
 	return &manifestWriter{w: compressed, message: message, digest: sha256.New()}, nil
 }
 
-// add takes the next recipient; they come in the order of their numbers.
+// add adds the next recipient. Recipients must be added in the order of their numbers.
 func (m *manifestWriter) add(r *events.Recipient) error {
 	if m.inChunk == 0 {
 		m.body = events.AppendChunkHeader(m.body[:0], m.message, m.summary.Chunks)
@@ -80,7 +80,7 @@ func (m *manifestWriter) endChunk() error {
 	return err
 }
 
-// close ends the manifest with its summary.
+// close completes the manifest with its summary.
 func (m *manifestWriter) close(included, excluded map[string]int) (Summary, error) {
 	if err := m.endChunk(); err != nil {
 		return Summary{}, err
@@ -113,8 +113,8 @@ func newManifestReader(r io.Reader) (*manifestReader, error) {
 
 func (m *manifestReader) close() { m.r.Close() }
 
-// body gives the next chunk's number and body, or io.EOF after the last, when
-// the summary follows. The body is the caller's to keep.
+// body returns the number and the body of the next chunk, or io.EOF after the last; then
+// the summary follows. The caller may keep the body.
 func (m *manifestReader) body() (int, []byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(m.r, size[:]); err != nil {
@@ -135,7 +135,7 @@ func (m *manifestReader) body() (int, []byte, error) {
 	return m.next - 1, body, nil
 }
 
-// summary skips to the end of the manifest and reads what it says of itself.
+// summary skips the chunks and reads the summary.
 func (m *manifestReader) summary() (Summary, error) {
 	for {
 		if _, _, err := m.body(); errors.Is(err, io.EOF) {
@@ -151,10 +151,11 @@ func (m *manifestReader) summary() (Summary, error) {
 	return s, nil
 }
 
-// cut makes an end in the wrong place an error of its own: io.EOF means done.
+// cut converts an unexpected end of the manifest to its own error, because io.EOF means
+// the regular end.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the manifest is cut short")
+		return errors.New("the manifest is truncated")
 	}
 	return err
 }

@@ -52,8 +52,8 @@ func audience(n int) []events.Recipient {
 	return all
 }
 
-// Whatever the audience, every recipient comes back once and in order, in chunks
-// of at most a thousand, numbered from 0, and the digest is that of the bodies.
+// For every audience, each recipient is read back once and in order, in chunks of at most a
+// thousand, numbered from 0, and the digest is that of the bodies.
 func TestAManifestIsReadBackAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		message, want := uuid.New(), audience(rapid.IntRange(0, 3500).Draw(t, "recipients"))
@@ -83,7 +83,7 @@ func TestAManifestIsReadBackAsItWasWritten(t *testing.T) {
 			got = append(got, c.Recipients...)
 		}
 		if len(got) != len(want) || len(want) > 0 && cmp.Diff(want, got) != "" {
-			t.Errorf("%d recipients went in, %d others came out", len(want), len(got))
+			t.Errorf("wrote %d recipients, read %d different ones", len(want), len(got))
 		}
 		if d := "sha256:" + hex.EncodeToString(digest.Sum(nil)); d != summary.Digest {
 			t.Errorf("the digest is %s, its chunks' is %s", summary.Digest, d)
@@ -93,7 +93,7 @@ func TestAManifestIsReadBackAsItWasWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(summary, again); diff != "" {
-			t.Errorf("the summary came back otherwise:\n%s", diff)
+			t.Errorf("the summary differs (-written +read):\n%s", diff)
 		}
 	})
 }
@@ -105,13 +105,13 @@ func TestAManifestThatIsCutIsAnErrorAndNotAnAudience(t *testing.T) {
 		r := reading(t, manifest[:at])
 		defer r.close()
 		if s, err := r.summary(); err == nil {
-			t.Errorf("cut at byte %d of %d it still says %+v", at, len(manifest), s)
+			t.Errorf("truncated at byte %d of %d it still has the summary %+v", at, len(manifest), s)
 		}
 	})
 }
 
-// A NATS server takes a mebibyte by default: recipients who stand for very many
-// patients make smaller chunks.
+// A NATS server accepts a mebibyte by default. Recipients with links to very many patients
+// are divided into smaller chunks.
 func TestAChunkEndsBeforeItsEventIsTooLarge(t *testing.T) {
 	links := make([]events.Link, 60)
 	for i := range links {

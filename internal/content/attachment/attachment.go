@@ -1,15 +1,14 @@
-// Package attachment says what may be attached to a message, and stores it.
+// Package attachment decides which files may be attached to a message, and stores them.
 //
-// A file is judged by its bytes alone: at most 4 MiB, not empty, of a type in
-// the table in types.go, and nothing that the virus scanner knows. Its declared
-// content type is never looked at, and its name is cleaned and made to end in
-// an extension of the type that was found. A text may be in UTF-8, UTF-16 or
-// Windows-1252, and is stored as it came; [Text] reads it. Only then is anything stored, so
-// that a refused upload leaves nothing behind.
+// A file is checked by its bytes only: at most 4 MiB, not empty, of a type in the table
+// in types.go, and not known to the virus scanner. The declared content type is ignored.
+// The name is cleaned, and gets an extension of the detected type if it has none. A text
+// may be in UTF-8, UTF-16 or Windows-1252, and is stored unchanged; [Text] decodes it. The
+// file is stored only after all checks, so that a refused upload leaves nothing behind.
 //
-// The allow-list keeps out what a browser or an office program would run. It
-// can't keep a file from also being something else (HTML may follow a PDF's
-// first bytes): attachments must be served as downloads with nosniff.
+// The allow-list excludes files that a browser or an office program would execute. It
+// can't prevent a file from also being of another type (HTML may follow a PDF's first
+// bytes), so attachments must be served as downloads with nosniff.
 package attachment
 
 import (
@@ -26,43 +25,43 @@ import (
 	"postern/internal/content/clamd"
 )
 
-// Holds is how many bytes an upload under way holds in memory.
+// Holds is the memory that an upload needs while it runs, in bytes.
 const Holds = 10 << 20
 
-// MaxSize is the most bytes that an attachment may have: 4 MiB, to the byte.
+// MaxSize is the maximum size of an attachment in bytes: exactly 4 MiB.
 const MaxSize = 4 << 20
 
 var (
-	// ErrTooLarge says that the file has more than MaxSize bytes.
+	// ErrTooLarge is the error for a file with more than MaxSize bytes.
 	ErrTooLarge = errors.New("the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
-	// ErrEmpty says that the file has no bytes.
+	// ErrEmpty is the error for a file without any bytes.
 	ErrEmpty = errors.New("the file is empty: choose another")
 )
 
-// Uploader stores attachments. It is safe for concurrent use; each upload under
-// way holds its file in memory, up to some 10 MiB.
+// Uploader stores attachments. It is safe for concurrent use. Each running upload holds
+// its file in memory, up to about 10 MiB.
 type Uploader struct {
 	Store   *content.Store
-	Scanner *clamd.Client // nil: files are not scanned
+	Scanner *clamd.Client // if nil, files are not scanned
 }
 
-// Uploaded is an attachment that is stored: what its row keeps.
+// Uploaded is a stored attachment, with the values for its row.
 type Uploaded struct {
 	ID         uuid.UUID
-	Name       string // cleaned; it can say a diagnosis: keep it sealed
+	Name       string // cleaned; it may contain a diagnosis: store it sealed
 	Size       int64  // in bytes
-	MediaType  string // of the table, whatever was declared
+	MediaType  string // as detected, not as declared
 	SHA256     [sha256.Size]byte
 	WrappedKey []byte // of content.Store.NewKey(ID)
 }
 
-// Upload checks a file and stores it as content.AttachmentOf(id). The id is a
-// new one; an id that is taken is content.ErrExists.
+// Upload checks a file and stores it as content.AttachmentOf(id). The id must be new; for
+// a used id it returns content.ErrExists.
 //
-// Errors that the sender can do something about: ErrTooLarge, ErrEmpty,
-// *TypeError, *clamd.InfectedError, clamd.ErrNoAnswer. With any error nothing
-// is stored. A crash before the caller's row is committed leaves a blob whose
-// key nobody has; a caller whose row fails deletes the blob.
+// The sender can fix these errors: ErrTooLarge, ErrEmpty, *TypeError,
+// *clamd.InfectedError, clamd.ErrNoAnswer. If Upload returns an error, nothing is stored.
+// A crash before the caller's row is committed leaves a blob whose key is lost. If the
+// row can't be stored, the caller deletes the blob.
 func (u Uploader) Upload(ctx context.Context, id uuid.UUID, name string, r io.Reader) (Uploaded, error) {
 	data, err := read(r)
 	if err != nil {
@@ -95,7 +94,7 @@ func (u Uploader) Upload(ctx context.Context, id uuid.UUID, name string, r io.Re
 	}, nil
 }
 
-// read reads a file of an allowed size.
+// read reads a file and checks its size.
 func read(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
 	switch {

@@ -41,7 +41,7 @@ func TestUpload(t *testing.T) {
 	stored, err := io.ReadAll(r)
 	must(t, errors.Join(err, r.Close()))
 	if !bytes.Equal(stored, data) {
-		t.Error("other bytes came back")
+		t.Error("the stored bytes differ")
 	}
 	if names := list(t, bucket); strings.Contains(strings.Join(names, ""), "Ann") || len(names) != 1 {
 		t.Errorf("in the bucket: %v", names)
@@ -61,8 +61,8 @@ func TestLargestAttachment(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, nothing is in the bucket afterwards.
-func TestFailedUploadKeepsNothing(t *testing.T) {
+// A failed upload leaves nothing in the bucket, for every kind of failure.
+func TestFailedUploadStoresNothing(t *testing.T) {
 	broken := errors.New("connection reset")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -70,7 +70,7 @@ func TestFailedUploadKeepsNothing(t *testing.T) {
 		name    string
 		ctx     context.Context
 		r       io.Reader
-		scanner string // what it answers, "" is no scanner
+		scanner string // its answer, "" for no scanner
 		want    error
 	}{
 		{"one byte too many", t.Context(), bytes.NewReader(pdf(4_194_305)), "", ErrTooLarge},
@@ -123,7 +123,7 @@ func newUploader(t *testing.T) (Uploader, *blob.Bucket) {
 	return Uploader{Store: s}, bucket
 }
 
-// scanner is a clamd that reads one stream and gives the answer.
+// scanner is a clamd that reads one stream and sends the answer.
 func scanner(t *testing.T, answer string) *clamd.Client {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,7 +160,7 @@ func list(t *testing.T, b *blob.Bucket) (names []string) {
 	}
 }
 
-// pdf makes a PDF's beginning and fills it up to a size.
+// pdf returns the beginning of a PDF, filled up to a size.
 func pdf(size int) []byte {
 	data := bytes.Repeat([]byte("%"), size)
 	copy(data, "%PDF-1.7\n")
@@ -174,7 +174,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// zeros gives zeros without end.
+// zeros is an endless reader of zero bytes.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

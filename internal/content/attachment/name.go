@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	maxName      = 255 // bytes: what file systems take
-	maxExtension = 16  // bytes, with the dot: anything longer is no extension
+	maxName      = 255 // bytes: the limit of file systems
+	maxExtension = 16  // bytes, with the dot: a longer one does not count as an extension
 	noName       = "document"
 )
 
-// CleanName makes a file name that is safe to show and to save under, on every
-// system: the last element of a path, valid UTF-8, at most 255 bytes, without
-// control characters and those that turn text round (with U+202E in it,
-// "annexfdp.exe" shows as annexexe.pdf), without what Windows forbids in names,
-// without a dot or space at either end. Long names keep their extension. A name
-// with nothing left is "document". A clean name stays as it is.
+// CleanName returns a file name that is safe to show and to save on every system: the
+// last element of a path, valid UTF-8, at most 255 bytes, without control characters,
+// without characters that change the writing direction (with U+202E in it,
+// "annexfdp.exe" is shown as annexexe.pdf), without characters that Windows forbids, and
+// without a dot or space at either end. Long names keep their extension. If nothing is
+// left, the name is "document". A clean name stays unchanged.
 func CleanName(name string) string {
 	name = strings.ToValidUTF8(name, "_")
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
@@ -37,11 +37,10 @@ func CleanName(name string) string {
 	return shorten(name)
 }
 
-// joiners are invisible, but Persian, the languages of India and emoji are not
-// written rightly without them.
+// joiners are invisible, but Persian, the languages of India and emoji need them.
 const joiners = "\u200c\u200d"
 
-// cleanRune gives what stands for a character in a clean name; -1 is nothing.
+// cleanRune returns the replacement of a character in a clean name; -1 removes it.
 func cleanRune(r rune) rune {
 	switch {
 	case unicode.IsSpace(r):
@@ -56,8 +55,8 @@ func cleanRune(r rune) rune {
 	return r
 }
 
-// isReserved says whether Windows takes the name for a device, which it does
-// whatever the extension.
+// isReserved reports whether Windows treats the name as a device, which it does with any
+// extension.
 // https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 func isReserved(name string) bool {
 	base, _, _ := strings.Cut(name, ".")
@@ -73,8 +72,7 @@ func isReserved(name string) bool {
 	return isPort && utf8.RuneCountInString(port) == 1 && strings.Contains("0123456789¹²³", port)
 }
 
-// shorten cuts a name to maxName bytes between two characters, in front of its
-// extension.
+// shorten cuts a name to maxName bytes at a character boundary, and keeps its extension.
 func shorten(name string) string {
 	if len(name) <= maxName {
 		return name

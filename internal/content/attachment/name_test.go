@@ -71,7 +71,7 @@ func TestNameEndsAsItsType(t *testing.T) {
 	}
 }
 
-// checkClean holds a cleaned name to all that CleanName promises.
+// checkClean checks a cleaned name for everything that CleanName guarantees.
 func checkClean(t interface{ Errorf(string, ...any) }, given string) {
 	name := CleanName(given)
 	if again := CleanName(name); again != name {

@@ -15,13 +15,13 @@ const (
 	contentTypes = "[Content_Types].xml"
 	mainPart     = ".main+xml"
 
-	// maxPart bounds what is unpacked of a part: the parts read here are small.
+	// maxPart is the maximum unpacked size of a part in bytes. The parts read here are small.
 	maxPart = 1 << 20
 )
 
-// sniffOffice names the media type of a ZIP file that is an Office Open XML or
-// OpenDocument file, from what its own list of contents says, and marks one
-// with macros. Any other ZIP file is application/zip.
+// sniffOffice returns the media type of an Office Open XML or OpenDocument file, which is
+// a ZIP file, from its own list of contents. It marks files with macros. Any other ZIP
+// file is application/zip.
 func sniffOffice(data []byte) string {
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -32,7 +32,7 @@ func sniffOffice(data []byte) string {
 	for _, f := range archive.File {
 		name := strings.ToLower(f.Name)
 		if parts[name] != nil {
-			return zipType // programs differ in which of the two they read
+			return zipType // programs differ in which of the two parts they read
 		}
 		parts[name] = f
 		macros = macros || isMacro(name)
@@ -52,16 +52,16 @@ func sniffOffice(data []byte) string {
 	return found
 }
 
-// isMacro says whether a part, by its name in lower case, holds macros or
-// controls that run.
+// isMacro reports whether a part with this name (in lower case) holds macros or active
+// controls.
 func isMacro(part string) bool {
 	return strings.HasSuffix(part, "vbaproject.bin") || strings.Contains(part, "/activex/") ||
 		strings.Contains(part, "/macrosheets/") ||
 		strings.HasPrefix(part, "basic/") || strings.HasPrefix(part, "scripts/")
 }
 
-// officeOpenXML names the type of the main part, of which there must be one
-// kind, and says whether there are macros. ECMA-376 part 2, 7.2.3.
+// officeOpenXML returns the type of the main part, and whether there are macros. All main
+// parts must have the same type. ECMA-376 part 2, 7.2.3.
 func officeOpenXML(list *zip.File, macros bool) (mediaType string, hasMacros bool) {
 	type part struct {
 		ContentType string `xml:"ContentType,attr"`
@@ -89,7 +89,7 @@ func officeOpenXML(list *zip.File, macros bool) (mediaType string, hasMacros boo
 	return mediaType, macros
 }
 
-// openDocument gives what the file says that it is. OpenDocument 1.3 part 2, 3.3.
+// openDocument returns the media type that the file declares. OpenDocument 1.3 part 2, 3.3.
 func openDocument(f *zip.File) string {
 	text, err := readPart(f)
 	name := strings.TrimSpace(string(text))
@@ -99,8 +99,8 @@ func openDocument(f *zip.File) string {
 	return name
 }
 
-// isMediaType says whether what a file says of itself has the form of a media
-// type: it is repeated to the sender.
+// isMediaType reports whether the type that a file declares has the form of a media type.
+// It is shown to the sender.
 func isMediaType(s string) bool {
 	return s != "" && len(s) <= 100 && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("./+-", r)

@@ -2,13 +2,13 @@ package attachment
 
 import "strings"
 
-// TypeError says that a file is of no allowed type.
+// TypeError is the error for a file of a type that is not allowed.
 type TypeError struct {
 	Name  string // of the file, cleaned
-	Found string // the media type that the bytes are of, or one of the words below
+	Found string // the detected media type, or one of the words below
 }
 
-// What a file can be found to be that has no media type.
+// Results of the detection that are not media types.
 const (
 	unknown   = "unknown"
 	pdfBehind = "PDF behind something else"
@@ -18,39 +18,39 @@ func (e *TypeError) Error() string {
 	return "“" + e.Name + "” " + e.Reason() + ". Send a file of one of these types: " + strings.Join(Allowed(), ", ")
 }
 
-// Reason says in people's words what the file is, as the rest of a sentence about it.
+// Reason describes the file in plain words, as the end of a sentence about it.
 func (e *TypeError) Reason() string {
 	switch {
 	case e.Found == pdfBehind:
-		return "holds something else before its PDF: open it and save it as PDF again"
+		return "has other data in front of the PDF: open it and save it as PDF again"
 	case e.Found == unknown && !e.namedText():
-		return "is of a type that is not known here"
+		return "is of an unknown type"
 	case e.Found == unknown:
-		return "holds characters that are in no text: save it as UTF-8"
+		return "holds characters that a text file can’t have: save it as UTF-8"
 	}
 	return "is " + inWords(e.Found) + ", which can’t be sent"
 }
 
-// namedText says whether the name is that of a text.
+// namedText reports whether the name has an extension of a text file.
 func (e *TypeError) namedText() bool {
 	return hasExtension(e.Name, csv.extensions) || hasExtension(e.Name, plainText.extensions)
 }
 
-// kindsInWords are the words for media types by how they begin; the first that fits counts.
+// kindsInWords holds plain words for media types by their prefix. The first match counts.
 var kindsInWords = []struct{ begins, words string }{
 	{"text/html", "a web page (HTML)"},
 	{"application/xhtml", "a web page (HTML)"},
-	{"image/svg", "a drawing that can hold programs (SVG)"},
+	{"image/svg", "a drawing that can contain programs (SVG)"},
 	{"text/xml", "data in XML"},
 	{"application/xml", "data in XML"},
 	{"application/json", "data in JSON"},
 	{"application/dicom", "a DICOM picture"},
-	{"application/x-ole-storage", "an Office file of the old kind (.doc, .xls or .ppt), or one with a password"},
-	{"application/msword", "an Office file of the old kind (.doc)"},
-	{"application/vnd.ms-", "an Office file of a kind that can hold macros"},
-	{"application/vnd.openxmlformats", "an Office file of another kind"},
-	{"application/vnd.oasis", "an OpenDocument file of another kind"},
-	{zipType, "a ZIP archive or another file of several parts"},
+	{"application/x-ole-storage", "an Office file in the old format (.doc, .xls or .ppt), or one with a password"},
+	{"application/msword", "an Office file in the old format (.doc)"},
+	{"application/vnd.ms-", "an Office file of a type that can contain macros"},
+	{"application/vnd.openxmlformats", "an Office file of another type"},
+	{"application/vnd.oasis", "an OpenDocument file of another type"},
+	{zipType, "a ZIP archive or a similar file"},
 	{"application/gzip", "an archive"},
 	{"application/x-7z", "an archive"},
 	{"application/x-rar", "an archive"},
@@ -67,13 +67,13 @@ var kindsInWords = []struct{ begins, words string }{
 	{"application/java", "a program"},
 	{"text/x-", "a program"},
 	{"text/javascript", "a program"},
-	{"image/", "a picture of another kind"},
+	{"image/", "a picture of another type"},
 	{"audio/", "a sound recording"},
 	{"video/", "a video"},
 	{"font/", "a font"},
 }
 
-// inWords gives what people call a file of a media type.
+// inWords returns the plain words for a media type.
 func inWords(mediaType string) string {
 	if strings.HasSuffix(mediaType, withMacros) {
 		return "an Office file with macros"

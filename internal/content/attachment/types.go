@@ -13,18 +13,18 @@ import (
 type kind struct {
 	label      string
 	mediaType  string
-	extensions []string // the first is added to a name that ends in none of them
-	sniffed    []string // what mimetype calls it, where that is another name
+	extensions []string // the first is added to a name that has none of them
+	sniffed    []string // other names that package mimetype uses for the type
 }
 
-// allowed is the allow-list, the whole of it. Left out, among others:
-//   - HTML, SVG, XML and scripts run in a browser;
-//   - executables and archives, and office files with macros, can't be judged;
-//   - .doc, .xls and .ppt hold macros without saying so; password-protected
-//     office files have their form and can't be scanned;
-//   - DICOM begins with 128 bytes that anything may stand in, a program too,
-//     and patients have nothing that opens it: export the image;
-//   - audio and video do not fit.
+// allowed is the complete allow-list. Left out are, among others:
+//   - HTML, SVG, XML and scripts: they run in a browser;
+//   - executables, archives and office files with macros: they can't be checked;
+//   - .doc, .xls and .ppt: they may hold macros without a sign of it; password-protected
+//     office files have the same form and can't be scanned;
+//   - DICOM: it begins with 128 bytes of arbitrary data, which may be a program, and
+//     patients have no program to open it; staff should export the image instead;
+//   - audio and video: they are too large.
 var allowed = []kind{
 	{"PDF", "application/pdf", []string{".pdf"}, nil},
 	{"PNG", "image/png", []string{".png"}, []string{"image/apng"}},
@@ -40,7 +40,7 @@ var allowed = []kind{
 	{"OpenDocument text (.odt)", "application/vnd.oasis.opendocument.text", []string{".odt"}, nil},
 	{"OpenDocument spreadsheet (.ods)", "application/vnd.oasis.opendocument.spreadsheet", []string{".ods"}, nil},
 	{"OpenDocument presentation (.odp)", "application/vnd.oasis.opendocument.presentation", []string{".odp"}, nil},
-	// No byte tells a letter with commas in it from a table: the name does.
+	// The content can't distinguish a letter with commas from a table, so the name decides.
 	csv,
 	plainText,
 }
@@ -54,7 +54,7 @@ var (
 	}}
 )
 
-// Allowed names the types that may be attached, for people to read.
+// Allowed returns the names of the allowed types, for people to read.
 func Allowed() []string {
 	labels := make([]string, len(allowed))
 	for i, k := range allowed {
@@ -63,7 +63,7 @@ func Allowed() []string {
 	return labels
 }
 
-// Extensions are those that the names of such files end in, each with its dot.
+// Extensions returns the file name extensions of the allowed types, each with its dot.
 func Extensions() (all []string) {
 	for _, k := range allowed {
 		all = append(all, k.extensions...)
@@ -71,8 +71,8 @@ func Extensions() (all []string) {
 	return all
 }
 
-// kindOf finds what a file is from its bytes, or returns a *TypeError. The name
-// decides between plain text and CSV, and nothing else.
+// kindOf detects the type of a file from its bytes, or returns a *TypeError. The name
+// only decides between plain text and CSV.
 func kindOf(data []byte, name string) (kind, error) {
 	found := sniff(data)
 	i := slices.IndexFunc(allowed, func(k kind) bool {
@@ -92,9 +92,9 @@ func kindOf(data []byte, name string) (kind, error) {
 	}
 }
 
-// sniff names the media type of a file, without parameters, or says what else it is.
-// It asks mimetype, which reads the beginning, and is stricter where that is not
-// enough.
+// sniff returns the media type of a file without parameters, or one of the results
+// unknown and pdfBehind. It uses package mimetype, which reads the beginning, and is
+// stricter where that is not enough.
 func sniff(data []byte) string {
 	if startsPDF(data) {
 		return "application/pdf"
@@ -105,7 +105,7 @@ func sniff(data []byte) string {
 		case m.Is("application/zip"):
 			return sniffOffice(data)
 		case m.Is("application/pdf"):
-			// mimetype, as PDF readers do, looks for the header further on too.
+			// Like PDF readers, mimetype also looks for the header after other data.
 			return pdfBehind
 		case m.Is("text/plain"), m.Is("application/octet-stream") && m == detected:
 			return cmp.Or(sniffText(data), unknown)
@@ -114,9 +114,9 @@ func sniff(data []byte) string {
 	return mediaType(detected)
 }
 
-// nameFor cleans a name and makes it end in an extension of the kind: one that
-// says something else stays, with the right one after it (a.exe becomes
-// a.exe.pdf), for it may be a part of the name.
+// nameFor cleans a name and adds an extension of the type if it has none. A different
+// extension is kept in front (a.exe becomes a.exe.pdf), because it may be a part of the
+// name.
 func (k kind) nameFor(name string) string {
 	name = CleanName(name)
 	if hasExtension(name, k.extensions) {

@@ -30,7 +30,7 @@ func TestAllowedTypes(t *testing.T) {
 	}{
 		{"PDF", "a.pdf", []byte("%PDF-1.7\n%âãÏÓ\n1 0 obj"), "application/pdf"},
 		{"PDF after a line break", "a.pdf", []byte("\r\n%PDF-1.4\n"), "application/pdf"},
-		{"PDF that says it is a program", "a.exe", []byte("%PDF-1.7\n"), "application/pdf"},
+		{"PDF with the extension of a program", "a.exe", []byte("%PDF-1.7\n"), "application/pdf"},
 		{"PNG", "a.png", encoded(func(b *bytes.Buffer, m image.Image) error { return png.Encode(b, m) }), "image/png"},
 		{"JPEG", "a.jpg", encoded(func(b *bytes.Buffer, m image.Image) error { return jpeg.Encode(b, m, nil) }), "image/jpeg"},
 		{"GIF", "a.gif", encoded(func(b *bytes.Buffer, m image.Image) error { return gif.Encode(b, m, nil) }), "image/gif"},
@@ -46,7 +46,7 @@ func TestAllowedTypes(t *testing.T) {
 		{"table", "a.csv", []byte("date,value\n2026-01-02,7\n"), "text/csv"},
 		{"table of one column", "a.CSV", []byte("value\n7\n"), "text/csv"},
 		{"table with tabs", "a.tsv", []byte("date\tvalue\n2026-01-02\t7\n"), "text/plain"},
-		{"script without a sign of it", "a.js", []byte("alert(1)"), "text/plain"},
+		{"script that looks like text", "a.js", []byte("alert(1)"), "text/plain"},
 		{"Word", "a.docx", ooxml(wordMain), openXML + "wordprocessingml.document"},
 		{"Word, with large parts first", "a.docx", zipped("word/media/scan.jpg", strings.Repeat("x", 1<<20), contentTypes, typesXML(wordMain)), openXML + "wordprocessingml.document"},
 		{"Excel", "a.xlsx", ooxml(openXML + "spreadsheetml.sheet" + mainPart), openXML + "spreadsheetml.sheet"},
@@ -62,7 +62,7 @@ func TestAllowedTypes(t *testing.T) {
 	}
 }
 
-// All of these are named as if they were a PDF.
+// All of these files have the name of a PDF.
 func TestRefusedTypes(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -78,8 +78,8 @@ func TestRefusedTypes(t *testing.T) {
 		{"JSON", []byte(`{"resourceType":"Patient"}`), "application/json"},
 		{"Windows program", []byte("MZ\x90\x00\x03\x00\x00\x00"), "application/vnd.microsoft.portable-executable"},
 		{"Linux program", []byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00"), "application/x-"},
-		{"program with a PDF behind it", []byte("MZ\x90\x00 %PDF-1.7\n"), pdfBehind},
-		{"HTML with a PDF behind it", []byte("<html><script>alert(1)</script>%PDF-1.7\n"), pdfBehind},
+		{"program followed by a PDF", []byte("MZ\x90\x00 %PDF-1.7\n"), pdfBehind},
+		{"HTML followed by a PDF", []byte("<html><script>alert(1)</script>%PDF-1.7\n"), pdfBehind},
 		{"ZIP", zipped("a.txt", "hello"), zipType},
 		{"broken ZIP", zipped("a.txt", "hello")[:20], zipType},
 		{"gzip", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00"), "application/gzip"},
@@ -90,7 +90,7 @@ func TestRefusedTypes(t *testing.T) {
 		{"text that turns binary", append(bytes.Repeat([]byte("text "), 2000), 0, 1, 2), unknown},
 		{"noise", []byte{1, 2, 3, 4}, unknown},
 		{"Word with macros", ooxml("application/vnd.ms-word.document.macroEnabled" + mainPart), "application/vnd.ms-word.document.macroenabled"},
-		{"Word with macros, list says not", zipped(contentTypes, typesXML(wordMain), "word/vbaProject.bin", "x"), openXML + "wordprocessingml.document" + withMacros},
+		{"Word with macros that the list omits", zipped(contentTypes, typesXML(wordMain), "word/vbaProject.bin", "x"), openXML + "wordprocessingml.document" + withMacros},
 		{"Word with macros under another name", ooxml(wordMain, "application/vnd.ms-office.vbaProject"), openXML + "wordprocessingml.document" + withMacros},
 		{"Word with controls", zipped(contentTypes, typesXML(wordMain), "word/activeX/activeX1.xml", "x"), openXML + "wordprocessingml.document" + withMacros},
 		{"Excel with an old macro sheet", ooxml(openXML+"spreadsheetml.sheet"+mainPart, "application/vnd.ms-excel.macrosheet+xml"), openXML + "spreadsheetml.sheet" + withMacros},
@@ -98,8 +98,8 @@ func TestRefusedTypes(t *testing.T) {
 		{"two things at once", ooxml(wordMain, openXML+"spreadsheetml.sheet"+mainPart), zipType},
 		{"two lists of contents", zipped(contentTypes, typesXML(wordMain), "[content_types].XML", "x"), zipType},
 		{"list that is no XML", zipped(contentTypes, "<Types"), zipType},
-		{"list that unpacks to far too much", zipped(contentTypes, strings.Repeat(" ", 8<<20)+typesXML(wordMain)), zipType},
-		{"list that says something odd", ooxml("<script>" + mainPart), zipType},
+		{"list that is too large when unpacked", zipped(contentTypes, strings.Repeat(" ", 8<<20)+typesXML(wordMain)), zipType},
+		{"list with an invalid media type", ooxml("<script>" + mainPart), zipType},
 		{"OpenDocument with macros", zipped("mimetype", openDoc+"text", "Basic/Standard/Module1.xml", "x"), openDoc + "text" + withMacros},
 		{"OpenDocument drawing", zipped("mimetype", openDoc+"graphics"), openDoc + "graphics"},
 		{"EPUB", zipped("mimetype", "application/epub+zip"), zipType},
@@ -115,8 +115,8 @@ func TestRefusedTypes(t *testing.T) {
 func TestTypeErrorSaysWhatToSend(t *testing.T) {
 	for found, part := range map[string]string{
 		"text/html": "“a.txt” is a web page (HTML), which can’t be sent. Send a file of one of these types: ", zipType: "is a ZIP archive", "video/mp4": "is a video",
-		wordMain: "is an Office file of another kind", openXML + "spreadsheetml.sheet" + withMacros: "is an Office file with macros",
-		"application/x-ole-storage": "an Office file of the old kind", pdfBehind: "save it as PDF again", unknown: "save it as UTF-8", "x/y": "of another type",
+		wordMain: "is an Office file of another type", openXML + "spreadsheetml.sheet" + withMacros: "is an Office file with macros",
+		"application/x-ole-storage": "an Office file in the old format", pdfBehind: "save it as PDF again", unknown: "save it as UTF-8", "x/y": "of another type",
 	} {
 		got := (&TypeError{Name: "a.txt", Found: found}).Error()
 		for _, part := range []string{part, "PDF", "JPEG", "plain text", "Word (.docx)"} {
@@ -127,8 +127,8 @@ func TestTypeErrorSaysWhatToSend(t *testing.T) {
 	}
 }
 
-// People know no media types, and least of all that of bytes of no known type.
-func TestRefusalsAreInPeoplesWords(t *testing.T) {
+// Refusals use plain words, not media types.
+func TestRefusalsUsePlainWords(t *testing.T) {
 	mediaTypes := regexp.MustCompile(`octet|[a-z]+/[a-z]`)
 	for _, data := range [][]byte{
 		{1, 2, 3, 4}, []byte("<html>"), []byte("{}"), []byte("<?xml version='1.0'?><x/>"), []byte("MZ\x90\x00\x03\x00\x00\x00"),
@@ -143,7 +143,7 @@ func TestRefusalsAreInPeoplesWords(t *testing.T) {
 	}
 }
 
-// Bursts of phones, from the field, and all other brands of HEIF.
+// Burst pictures of real phones, and all other brands of HEIF.
 func TestHEIF(t *testing.T) {
 	for _, name := range []string{"heic-burst-hevc.heic", "heic-burst-msf1.heic"} {
 		data, err := os.ReadFile("testdata/cases/" + name)
@@ -154,7 +154,7 @@ func TestHEIF(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, k.mediaType, err)
 		}
 	}
-	// Cameras name them so, too: the page offers these names, and they stay.
+	// Cameras use these extensions too. The page allows them, and they are kept.
 	for _, name := range []string{"burst.heics", "burst.HEIFS", "photo.hif"} {
 		if k, err := kindOf([]byte("\x00\x00\x00\x18ftyphevc\x00\x00\x00\x00msf1hevc"), name); err != nil || k.nameFor(name) != name || !hasExtension(name, Extensions()) {
 			t.Errorf("%s: %s, %v", name, k.mediaType, err)
@@ -167,7 +167,8 @@ func TestHEIF(t *testing.T) {
 	}
 }
 
-// A text is taken in every encoding that people's programs save, and says the same.
+// A text is accepted in every encoding that common programs write, and decodes to the
+// same characters.
 func TestTexts(t *testing.T) {
 	const says = "Sehr geehrte Frau Müller,\r\nalles gut.\r\n"
 	latin1 := []byte(strings.ReplaceAll(says, "ü", "\xfc"))
@@ -181,8 +182,8 @@ func TestTexts(t *testing.T) {
 		{"UTF-16 without a mark", little}, {"UTF-16, big-endian, without a mark", big},
 		{"with an end-of-file character", []byte(says + endOfFile)}, {"with several", []byte(says + endOfFile + endOfFile)},
 		{"Windows-1252 with one", append(latin1[:len(latin1):len(latin1)], 0x1A)}, {"UTF-16 with one", append(little[:len(little):len(little)], 0x1A, 0)},
-		{"UTF-16 with one of a single byte", append(little[:len(little):len(little)], 0x1A)}, {"UTF-16, big-endian, likewise", append(big[:len(big):len(big)], 0x1A)},
-		{"UTF-16 with a mark, likewise", append([]byte("\xFF\xFE"), append(little[:len(little):len(little)], 0x1A)...)},
+		{"UTF-16 with one of a single byte", append(little[:len(little):len(little)], 0x1A)}, {"UTF-16, big-endian, with one of a single byte", append(big[:len(big):len(big)], 0x1A)},
+		{"UTF-16 with a mark, with one of a single byte", append([]byte("\xFF\xFE"), append(little[:len(little):len(little)], 0x1A)...)},
 	} {
 		for file, want := range map[string]string{"a.txt": "text/plain", "a.csv": "text/csv"} {
 			k, err := kindOf(c.data, file)
@@ -191,18 +192,18 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
-	// What is refused as UTF-8 is refused in UTF-16.
+	// A text that is refused in UTF-8 is also refused in UTF-16.
 	for _, refused := range []string{"<html><script>alert(1)</script>", "<svg xmlns='http://www.w3.org/2000/svg'/>", "#!/bin/sh\nls", "text\x00and\x01more", "a" + endOfFile + "b", "%PDF-1.7"} {
 		if k, err := kindOf(append([]byte("\xFF\xFE"), utf16Of(binary.LittleEndian, refused)...), "a.txt"); err == nil {
-			t.Errorf("%q in UTF-16 is taken as %s", refused, k.mediaType)
+			t.Errorf("%q in UTF-16 is accepted as %s", refused, k.mediaType)
 		}
 	}
 	if _, err := kindOf([]byte("\xFF\xFEa\x00\x00\xD8b\x00"), "a.txt"); err == nil {
-		t.Error("half a pair of UTF-16 is taken")
+		t.Error("half a surrogate pair of UTF-16 is accepted")
 	}
 }
 
-// A PDF may have blanks before it, as far as readers look for it, and nothing else.
+// A PDF may have only blanks before it, up to the distance that readers search.
 func TestPDFAfterBlanks(t *testing.T) {
 	for _, before := range []string{"", "\n", " ", "\r\n\t \f\x00", "\xEF\xBB\xBF", "\xEF\xBB\xBF\r\n", strings.Repeat(" ", 1024)} {
 		if k, err := kindOf([]byte(before+"%PDF-1.7\n\x00\x01"), "a.pdf"); err != nil || k.mediaType != "application/pdf" {
@@ -211,7 +212,7 @@ func TestPDFAfterBlanks(t *testing.T) {
 	}
 	for _, before := range []string{strings.Repeat(" ", 1025), "<html>", "MZ", "x", "#!/bin/sh\n", "\x1b%-12345X@PJL\r\n", "\xEF\xBB\xBF<script>", "\x00<html>"} {
 		if k, err := kindOf([]byte(before+"%PDF-1.7\n\x00\x01"), "a.pdf"); err == nil {
-			t.Errorf("after %q it is taken as %s", before, k.mediaType)
+			t.Errorf("after %q it is accepted as %s", before, k.mediaType)
 		}
 	}
 }
@@ -240,7 +241,7 @@ func FuzzKindOf(f *testing.F) {
 	})
 }
 
-// ooxml makes an Office Open XML file that lists parts of these types.
+// ooxml makes an Office Open XML file whose list has parts of these types.
 func ooxml(types ...string) []byte {
 	return zipped(contentTypes, typesXML(types...), "_rels/.rels", "<x/>", "word/document.xml", "<x/>")
 }
@@ -255,7 +256,7 @@ func typesXML(types ...string) string {
 	return b.String() + "</Types>"
 }
 
-// zipped makes a ZIP file of names and contents by turns.
+// zipped makes a ZIP file from pairs of name and content.
 func zipped(parts ...string) []byte {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)

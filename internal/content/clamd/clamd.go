@@ -1,10 +1,10 @@
-// Package clamd asks a ClamAV daemon whether bytes hold something that it
-// knows, and fails closed: whatever is not a clear answer is ErrNoAnswer.
+// Package clamd scans data with a ClamAV daemon. It fails closed: without a clear answer
+// of the daemon it returns ErrNoAnswer.
 //
-// It speaks clamd's INSTREAM command over TCP or a unix socket, one connection
-// a scan: https://docs.clamav.net/manual/Usage/Scanning.html#clamd . A Client
-// is safe for concurrent use. The daemon's StreamMaxLength must not be below
-// what is scanned; a longer stream is refused there, and so no answer.
+// It uses clamd's INSTREAM command over TCP or a unix socket, with one connection for
+// each scan: https://docs.clamav.net/manual/Usage/Scanning.html#clamd . A Client is safe
+// for concurrent use. The daemon's StreamMaxLength must not be lower than the size of the
+// data; the daemon refuses a longer stream, which gives ErrNoAnswer.
 package clamd
 
 import (
@@ -27,27 +27,27 @@ const (
 	maxAnswer = 4 << 10
 )
 
-// ErrNoAnswer says that the scanner was not reached, or gave no clear answer in
-// time. Nothing is known of the bytes: refuse them, and let them be tried again.
+// ErrNoAnswer is the error if the scanner was not reached, or gave no clear answer in
+// time. The data may be infected: refuse it, and let the sender try again.
 var ErrNoAnswer = errors.New("could not be checked for viruses, try again")
 
-// InfectedError says that the scanner found something.
+// InfectedError is the error for data in which the scanner found a virus.
 type InfectedError struct {
-	Signature string // clamd's name of what it found
+	Signature string // clamd's name for the virus
 }
 
 func (e *InfectedError) Error() string {
-	return "is infected with " + e.Signature + ", says the virus scanner: do not send it"
+	return "is infected with " + e.Signature + ", as the virus scanner found: do not send it"
 }
 
-// Client is a clamd at one address.
+// Client is a client of one clamd.
 type Client struct {
 	network, address string
 	timeout          time.Duration
 }
 
-// New makes the client of a clamd at host:port or at the path of a unix socket,
-// the forms of CLAMD_ADDR. It does not connect yet.
+// New returns a client of the clamd at host:port or at the path of a unix socket, the
+// forms of CLAMD_ADDR. It does not connect yet.
 func New(address string) *Client {
 	network := "tcp"
 	if strings.Contains(address, "/") {
@@ -56,8 +56,8 @@ func New(address string) *Client {
 	return &Client{network: network, address: address, timeout: Timeout}
 }
 
-// Scan returns nil when the scanner knows nothing bad of the bytes, an
-// *InfectedError when it does, and ErrNoAnswer for everything else.
+// Scan returns nil if the scanner found no virus in the data, an *InfectedError if it
+// found one, and ErrNoAnswer otherwise.
 func (c *Client) Scan(ctx context.Context, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -68,7 +68,7 @@ func (c *Client) Scan(ctx context.Context, data []byte) error {
 	return verdict(answer)
 }
 
-// ask sends the bytes and returns what clamd says of them.
+// ask sends the data and returns clamd's answer.
 func (c *Client) ask(ctx context.Context, data []byte) (string, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, c.network, c.address)
@@ -79,8 +79,8 @@ func (c *Client) ask(ctx context.Context, data []byte) (string, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	// A clamd that has heard enough answers and stops reading: its answer counts
-	// for more than our failed write.
+	// clamd may answer before it has read all data, and then stop reading. So an answer
+	// counts even if our write failed.
 	sent := send(conn, data)
 	answer, err := io.ReadAll(io.LimitReader(conn, maxAnswer))
 	if len(answer) > 0 {
@@ -92,8 +92,8 @@ func (c *Client) ask(ctx context.Context, data []byte) (string, error) {
 	return "", err
 }
 
-// send writes the command, the bytes in chunks that each begin with their
-// length, and the empty chunk that ends them.
+// send writes the command, the data in chunks with their length in front, and the empty
+// chunk at the end.
 func send(w io.Writer, data []byte) error {
 	if _, err := io.WriteString(w, "zINSTREAM\x00"); err != nil {
 		return err
@@ -111,8 +111,8 @@ func send(w io.Writer, data []byte) error {
 	}
 }
 
-// verdict reads an answer: "stream: OK", "stream: NAME FOUND", both ended by a
-// zero byte, without which the answer was cut.
+// verdict parses an answer: "stream: OK" or "stream: NAME FOUND", each followed by a zero
+// byte. Without the zero byte the answer is incomplete.
 func verdict(answer string) error {
 	line, whole := strings.CutSuffix(answer, "\x00")
 	result, ofStream := strings.CutPrefix(line, "stream: ")
@@ -127,7 +127,7 @@ func verdict(answer string) error {
 	}
 }
 
-// printable keeps a signature's name to what belongs in a line of text.
+// printable replaces characters of a signature's name that are not printable ASCII.
 func printable(s string) string {
 	return string(bytes.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

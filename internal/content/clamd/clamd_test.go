@@ -24,7 +24,7 @@ func TestScan(t *testing.T) {
 		name     string
 		data     []byte
 		answer   string
-		infected string // the signature, "" is none
+		infected string // the signature, "" for none
 		noAnswer bool
 	}{
 		{"clean", []byte("hello"), "stream: OK\x00", "", false},
@@ -73,19 +73,19 @@ func TestScanOverAUnixSocket(t *testing.T) {
 	<-received
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestScanWithoutAScannerGivesNoAnswer(t *testing.T) {
 	err := New(filepath.Join(t.TempDir(), "none.sock")).Scan(t.Context(), []byte("x"))
 	if !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("got %v, want ErrNoAnswer", err)
 	}
 }
 
-// A clamd that takes the connection and then hangs costs the timeout, no more.
+// A clamd that accepts the connection and then hangs delays a scan by the timeout at most.
 func TestHangingScanner(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0")
 	c := New(l.Addr().String())
 	c.timeout = 20 * time.Millisecond
-	for _, size := range []int{1, 64 << 20} { // the second fills every buffer on the way
+	for _, size := range []int{1, 64 << 20} { // the second fills every buffer between client and server
 		if err := c.Scan(t.Context(), make([]byte, size)); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("%d bytes: got %v, want ErrNoAnswer", size, err)
 		}
@@ -97,7 +97,7 @@ func TestHangingScanner(t *testing.T) {
 	}
 }
 
-// clamd may answer before it has read all; the answer counts.
+// clamd may answer before it has read all data. Its answer counts.
 func TestAnswerBeforeTheEnd(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0")
 	go func() {
@@ -117,8 +117,8 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// fake is a clamd for one scan: it reads a whole stream, gives the answer, and
-// hands over what it received.
+// fake is a clamd for one scan: it reads a whole stream, sends the answer, and returns
+// the received data through the channel.
 func fake(t *testing.T, network, address, answer string) (string, <-chan []byte) {
 	t.Helper()
 	l := listen(t, network, address)

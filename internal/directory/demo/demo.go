@@ -1,5 +1,5 @@
-// Package demo holds a small clinic that nobody is a patient of, for
-// `postern up --demo` and for tests. README.md says who is in it.
+// Package demo holds a small invented clinic for `postern up --demo` and for tests.
+// README.md describes its people.
 package demo
 
 import (
@@ -19,8 +19,7 @@ import (
 //go:embed *.ndjson links.csv
 var FS embed.FS
 
-// Import imports the clinic. Doing it again changes nothing. It may be called
-// concurrently.
+// Import imports the clinic. A second import changes nothing. It may be called concurrently.
 func Import(ctx context.Context, db directory.Beginner, opts directory.Options) error {
 	if _, err := directory.ImportFHIR(ctx, db, FS, opts); err != nil {
 		return fmt.Errorf("importing the demo clinic: %w", err)
@@ -41,7 +40,7 @@ func Import(ctx context.Context, db directory.Beginner, opts directory.Options) 
 	return nil
 }
 
-// IDs are those of every patient and portal user of the clinic, in no order.
+// IDs returns the ids of all patients and portal users of the clinic, in no order.
 func IDs() ([]string, error) {
 	var ids []string
 	for _, name := range []string{"Patient.ndjson", "RelatedPerson.ndjson"} {

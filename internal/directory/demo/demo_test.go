@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-func TestTheClinicHasSomebodyForEveryCase(t *testing.T) {
+func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	imports := 0
 	opts := directory.Options{InTx: func(context.Context, pgx.Tx, directory.Summary) error {
@@ -55,7 +55,7 @@ func TestTheClinicHasSomebodyForEveryCase(t *testing.T) {
 	}
 }
 
-// No address of the demo may ever reach anybody.
+// No mail to an address of the demo may be delivered.
 func TestEveryAddressIsAtExampleTest(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	if err := Import(t.Context(), pool, directory.Options{}); err != nil {
@@ -76,6 +76,6 @@ func TestEveryAddressIsAtExampleTest(t *testing.T) {
 		}
 	}
 	if several["finches@example.test"] != 2 {
-		t.Error("nobody shares an address")
+		t.Error("no two portal users share an address")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"postern/internal/content"
 )
 
-// folder is the files of an upload as a file system.
+// folder presents the files of an upload as a file system.
 type folder struct {
 	ctx   context.Context // of the work, which is one call
 	store *content.Store
@@ -20,7 +20,7 @@ type folder struct {
 	files []File
 }
 
-// Open implements fs.FS. It decrypts while it is read.
+// Open implements fs.FS. The file is decrypted while it is read.
 func (f folder) Open(name string) (fs.File, error) {
 	for n, one := range f.files {
 		if one.Name != name {
@@ -45,7 +45,7 @@ func (f folder) Stat(name string) (fs.FileInfo, error) {
 	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
-// ReadDir implements fs.ReadDirFS. An upload has no folders within.
+// ReadDir implements fs.ReadDirFS. An upload has no folders inside.
 func (f folder) ReadDir(name string) (entries []fs.DirEntry, err error) {
 	if name != "." {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrNotExist}
@@ -72,12 +72,12 @@ func (info) ModTime() time.Time { return time.Time{} }
 func (info) IsDir() bool        { return false }
 func (info) Sys() any           { return nil }
 
-// lazy is a file of a folder that is opened when it is read: an object store does not
-// keep a reader waiting for as long as the files before it take.
+// lazy is a file of a folder that is opened at the first read. An object store would
+// close a reader that stays idle while the files before it are read.
 type lazy struct {
 	dir  folder
 	name string
-	file fs.File // nil: not opened yet
+	file fs.File // nil if not opened yet
 }
 
 // Read implements io.Reader.

@@ -17,19 +17,19 @@ import (
 	"postern/internal/content"
 )
 
-// Next gives the files of an upload one after the other, each to be read before the
-// next is asked for, and io.EOF after the last.
+// Next returns the files of an upload one after the other, and io.EOF after the last. Each
+// must be read before the next call.
 type Next func() (name string, file io.Reader, err error)
 
-// Receive keeps an upload in place of an earlier one of the same staff member, and
-// begins to check it. It holds a part of a file in memory at a time. It fails with
-// [ErrRunning], an [Invalid], what [policy.Allow] says, or an error of next's or of a
-// file's; then nothing is kept.
+// Receive stores an upload, replacing an earlier one of the same staff member, and starts
+// to check it. It holds only a part of a file in memory. It fails with [ErrRunning], an
+// [Invalid], an error of [policy.Allow], or an error of next or of a file; then nothing is
+// stored.
 func (in *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next) (uuid.UUID, error) {
 	if err := policy.Allow(staff, policy.Import); err != nil {
 		return uuid.Nil, err
 	}
-	id := uuid.New() // not to be guessed, and looked up with the staff member's
+	id := uuid.New() // random, and always looked up together with the staff member's id
 	key, wrapped, err := in.Content.NewKey(id)
 	if err != nil {
 		return uuid.Nil, err
@@ -37,7 +37,7 @@ func (in *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next)
 	if err := in.replace(ctx, staff, id, wrapped); err != nil {
 		return uuid.Nil, err
 	}
-	// A crash from here on leaves a row, by which Sweep finds the files.
+	// A crash after this line leaves a row, through which Sweep finds the files.
 	kept, err := in.keep(ctx, id, key, next)
 	if err == nil {
 		err = in.move(ctx, in.Pool, id, key, Receiving, Checking, kept)
@@ -49,7 +49,7 @@ func (in *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next)
 	return id, nil
 }
 
-// replace forgets the upload that a staff member has, and makes room for another.
+// replace deletes the present upload of a staff member, and inserts the row of the new one.
 func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UUID, wrapped []byte) error {
 	switch former, err := in.Of(ctx, staff); {
 	case err == nil && former.State.Running() && !former.Interrupted:
@@ -67,12 +67,12 @@ func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UU
 		return ErrRunning
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the upload: %w", err)
+		return fmt.Errorf("storing the upload: %w", err)
 	}
 	return nil
 }
 
-// keep stores the files and finds out what they are.
+// keep stores the files and finds their format.
 func (in *Uploads) keep(ctx context.Context, id uuid.UUID, key content.Key, next Next) (kept, error) {
 	var k kept
 	for {
@@ -100,8 +100,8 @@ func (in *Uploads) keep(ctx context.Context, id uuid.UUID, key content.Key, next
 	return k, nil
 }
 
-// admit refuses a file that does not go with those before it. Which files of a FHIR
-// export are read is found out from what they hold, when they are checked.
+// admit refuses a file that can't be imported together with the files before it. Which
+// files of a FHIR export are read depends on their content, and is decided by the check.
 func (k *kept) admit(name string) error {
 	format := ""
 	switch ext := strings.ToLower(path.Ext(name)); ext {
@@ -116,18 +116,18 @@ func (k *kept) admit(name string) error {
 	}
 	switch {
 	case k.Format != "" && k.Format != format:
-		return Invalid("CSV files and a FHIR export can't be imported together: upload one, and then the other")
+		return Invalid("CSV files and a FHIR export can't be imported together: upload one first, and then the other")
 	case len(k.Files) == MostFiles:
 		return Invalid(fmt.Sprintf("At most %d files can be uploaded together", MostFiles))
 	case slices.ContainsFunc(k.Files, func(f File) bool { return f.Name == name }):
-		return Invalid(fmt.Sprintf("Two files are called %s: give each a name of its own", name))
+		return Invalid(fmt.Sprintf("Two files are called %s: rename one of them", name))
 	}
 	k.Format = format
 	return nil
 }
 
-// forget deletes the first so many files of an import and then its row: a crash in
-// between leaves the row, by which Sweep goes on.
+// forget deletes the given number of files of an import and then its row. A crash in
+// between leaves the row, so that Sweep can continue.
 func (in *Uploads) forget(ctx context.Context, id uuid.UUID, files int) error {
 	for n := range files {
 		if err := in.Content.Delete(ctx, content.ImportFileOf(id, n)); err != nil {
@@ -135,13 +135,12 @@ func (in *Uploads) forget(ctx context.Context, id uuid.UUID, files int) error {
 		}
 	}
 	if _, err := in.Pool.Exec(ctx, `DELETE FROM app.directory_imports WHERE import_id = $1`, id); err != nil {
-		return fmt.Errorf("forgetting an upload: %w", err)
+		return fmt.Errorf("deleting an upload: %w", err)
 	}
 	return nil
 }
 
-// Discard forgets an upload that is not wanted any more. It fails with [ErrNotFound]
-// or [ErrRunning].
+// Discard deletes an upload. It fails with [ErrNotFound] or [ErrRunning].
 func (in *Uploads) Discard(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	found, err := in.Get(ctx, staff, id)
 	if err != nil {
@@ -153,8 +152,8 @@ func (in *Uploads) Discard(ctx context.Context, staff policy.Subject, id uuid.UU
 	return in.forget(ctx, id, len(found.Files))
 }
 
-// Sweep forgets what has expired. Call it now and then, in as many processes as you
-// like.
+// Sweep deletes expired uploads. Call it from time to time. Any number of processes may
+// call it.
 func (in *Uploads) Sweep(ctx context.Context) error {
 	rows, err := in.Pool.Query(ctx, `SELECT import_id FROM app.directory_imports WHERE touched_at < $1 LIMIT 100`, in.Now().Add(-Lifetime))
 	if err != nil {

@@ -17,18 +17,18 @@ import (
 	"postern/internal/content"
 )
 
-// kept is what is sealed in the row of an import.
+// kept is the part of an import that is stored encrypted in its row.
 type kept struct {
 	Format string
 	Files  []File
-	Sums   [][]byte // their SHA-256
+	Sums   [][]byte // the SHA-256 of each file
 	Report Report
 }
 
-// sealedField is the field that it is sealed as.
+// sealedField is the name of the field under which kept is encrypted.
 const sealedField = "import"
 
-// digest stands for the files and for what they would change.
+// digest identifies the files and the changes that they would make.
 func (k kept) digest() string {
 	shown, err := json.Marshal([]any{k.Sums, k.Report.Summary})
 	if err != nil {
@@ -38,7 +38,7 @@ func (k kept) digest() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Get gives an import of a staff member's, or fails with [ErrNotFound].
+// Get returns an import of a staff member, or [ErrNotFound].
 func (in *Uploads) Get(ctx context.Context, staff policy.Subject, id uuid.UUID) (Import, error) {
 	found, err := in.Of(ctx, staff)
 	if err == nil && found.ID != id {
@@ -47,13 +47,13 @@ func (in *Uploads) Get(ctx context.Context, staff policy.Subject, id uuid.UUID) 
 	return found, err
 }
 
-// Of gives the import that a staff member has, or fails with [ErrNotFound].
+// Of returns the present import of a staff member, or [ErrNotFound].
 func (in *Uploads) Of(ctx context.Context, staff policy.Subject) (Import, error) {
 	r, err := in.read(ctx, staff)
 	return r.Import, err
 }
 
-// row is an import with what only this package needs.
+// row is an import with the data that only this package needs.
 type row struct {
 	Import
 	key  content.Key
@@ -75,7 +75,7 @@ func (in *Uploads) read(ctx context.Context, staff policy.Subject) (row, error) 
 	if err != nil {
 		return row{}, fmt.Errorf("reading an import: %w", err)
 	}
-	r.Interrupted = r.State.Running() && touched.Before(in.Now().Add(-lifeless))
+	r.Interrupted = r.State.Running() && touched.Before(in.Now().Add(-heartbeatTimeout))
 	if r.key, err = in.Content.Unwrap(r.ID, wrapped); err != nil {
 		return row{}, err
 	}
@@ -98,12 +98,13 @@ type executor interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// move brings an import from one state to another, with what is kept of it, or fails
-// with [ErrStale] where it is in another: of two who do, one does.
+// move changes the state of an import from one to another, and stores its encrypted part.
+// If the import is in another state, it fails with [ErrStale]. So of two concurrent calls
+// only one succeeds.
 func (in *Uploads) move(ctx context.Context, db executor, id uuid.UUID, key content.Key, from, to State, k kept) error {
 	plain, err := json.Marshal(k)
 	if err != nil {
-		return fmt.Errorf("keeping an import: %w", err)
+		return fmt.Errorf("storing an import: %w", err)
 	}
 	sealed, err := key.Seal(sealedField, plain)
 	if err != nil {
@@ -112,7 +113,7 @@ func (in *Uploads) move(ctx context.Context, db executor, id uuid.UUID, key cont
 	tag, err := db.Exec(ctx, `UPDATE app.directory_imports SET state = $3, sealed = $4, done = 0, total = 0, touched_at = $5
 		WHERE import_id = $1 AND state = $2`, id, from, to, sealed, in.Now())
 	if err != nil {
-		return fmt.Errorf("keeping an import: %w", err)
+		return fmt.Errorf("storing an import: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
 		return ErrStale

@@ -1,27 +1,28 @@
-// Package upload takes an import of the directory in by page: the files are uploaded
-// once, looked at, and imported when somebody has seen what that would change.
+// Package upload imports the directory through the web pages. A staff member uploads the
+// files once, reviews the changes, and confirms the import.
 //
 //	receiving ──► checking ──► checked ──► importing ──► imported
 //	                  │            ▲            │
 //	                  ├──► refused │            ▼
 //	                  └──► failed ─┴──────── checking
 //
-// An upload is kept in the content store, encrypted, under a key that goes with its
-// row. Checking it is a dry run of [directory.ImportCSV] or [directory.ImportFHIR],
-// and importing it is the same without "dry": what was shown is what is done, or, if
-// the directory has changed so that it is not, nothing is done and it is shown anew.
+// An upload is stored encrypted in the content store. Its key is stored in its row and
+// deleted with it. Checking an upload is a dry run of [directory.ImportCSV] or
+// [directory.ImportFHIR], and importing is the real run. The import makes exactly the
+// changes that were shown. If the directory has changed so that the result would differ,
+// nothing is imported and the new changes are shown.
 //
 // # Durability
 //
-// Checking and importing go on in the process that was asked, after its answer. A
-// crash leaves the directory as it was: the import, the event that tells of it and
-// the state that says so are one transaction. What was under way shows no sign of
-// life any more; its files are still there, and it can be checked again.
+// Checking and importing run in the process that received the request, after its answer.
+// A crash leaves the directory unchanged: the import, its event and its new state are
+// committed in one transaction. The interrupted work sends no more heartbeats. Its files
+// are still stored, so it can be checked again.
 //
 // # Concurrency
 //
-// An [Intake] is safe for concurrent use, and so are several of them in as many
-// processes. Each staff member has one upload at a time, and sees no other's.
+// [Uploads] is safe for concurrent use, also in several processes. Each staff member has
+// one upload at a time, and can't see those of others.
 package upload
 
 import (
@@ -39,48 +40,47 @@ import (
 )
 
 const (
-	// MostBytes is how large the files of an upload may be together.
+	// MostBytes is the maximum total size of the files of an upload, in bytes.
 	MostBytes = 1 << 30
-	// MostFiles is how many there may be.
+	// MostFiles is the maximum number of files of an upload.
 	MostFiles = 50
-	// Lifetime is how long an upload, and what became of it, is kept.
+	// Lifetime is how long an upload and its result are stored.
 	Lifetime = 24 * time.Hour
-	// mostLines is how many wrong lines are named.
+	// mostLines is the maximum number of wrong lines that are listed.
 	mostLines = 10_000
 
-	beat      = time.Second      // how often work shows a sign of life
-	lifeless  = 30 * time.Second // how long without one means that it was cut short
-	forgetful = 10 * time.Second // for what must be written down although time is up
+	heartbeatInterval = time.Second      // how often running work updates its row
+	heartbeatTimeout  = 30 * time.Second // without an update for this long, work counts as interrupted
 )
 
-// State is how far an import is. The names are those of the table.
+// State is the state of an import. The values are those of the table.
 type State string
 
 // The states.
 const (
-	Receiving State = "receiving" // its files are coming in
-	Checking  State = "checking"  // a dry run goes on
-	Checked   State = "checked"   // what it would change is known
+	Receiving State = "receiving" // the files are being uploaded
+	Checking  State = "checking"  // the dry run is running
+	Checked   State = "checked"   // the changes are known
 	Refused   State = "refused"   // lines are wrong
 	Importing State = "importing"
 	Imported  State = "imported"
-	Failed    State = "failed" // for a reason on our side; nothing was imported
+	Failed    State = "failed" // an internal error; nothing was imported
 )
 
-// Running says whether work goes on.
+// Running reports whether the import is being checked or imported.
 func (s State) Running() bool { return s == Checking || s == Importing }
 
 var (
-	// ErrNotFound says that there is no such import of this staff member's: never
-	// was, was replaced by another, or has expired.
+	// ErrNotFound is the error for an import that this staff member does not have: it never
+	// existed, was replaced by another, or has expired.
 	ErrNotFound = errors.New("there is no such import any more: upload the files again")
-	// ErrRunning says that an import of theirs is still under way.
+	// ErrRunning is the error if another import of the staff member is still running.
 	ErrRunning = errors.New("an import of yours is still under way: wait until it has ended")
-	// ErrStale says that the import is not in the state that its page showed.
-	ErrStale = errors.New("the import has moved on meanwhile: look at it again")
+	// ErrStale is the error if the import is no longer in the state that its page showed.
+	ErrStale = errors.New("the import has changed since you opened this page: open it again")
 )
 
-// Invalid says what is wrong with an upload as a whole.
+// Invalid is the error for an upload that can't be accepted. Its text says why.
 type Invalid string
 
 func (e Invalid) Error() string { return string(e) }
@@ -91,48 +91,48 @@ type File struct {
 	Size int64
 }
 
-// Report is what a dry run found.
+// Report is the result of a dry run.
 type Report struct {
 	Summary directory.Summary
 	Shown   []directory.Shown
 	Wrong   []directory.WrongLine
-	Total   int // wrong lines, those not named included
-	// Moved says that the directory has changed since an earlier dry run, so that
-	// what was to be imported would have done something else.
+	Total   int // the number of wrong lines, including those not listed
+	// Moved says that the directory has changed since an earlier dry run, so that the
+	// import would have made other changes than those shown.
 	Moved bool
 }
 
-// Import is an upload and what has become of it.
+// Import is an upload with its state and result.
 type Import struct {
 	ID          uuid.UUID
 	State       State
-	Interrupted bool  // work was cut short: it shows no sign of life
-	Done, Total int64 // of the work
+	Interrupted bool  // the work has stopped: its row was not updated in time
+	Done, Total int64 // the progress of the work, in no particular unit
 	Format      string
 	Files       []File
 	Report      Report
-	// Digest stands for what the dry run showed. Whoever confirms it names it.
+	// Digest identifies the changes that the dry run showed. [Uploads.Confirm] needs it.
 	Digest string
 }
 
-// Config is what an [Intake] works with. Only Now may be left out.
+// Config holds the dependencies of [Uploads]. Only Now may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool    *pgxpool.Pool
 	Content *content.Store
-	Source  string // the process, as events name it: "/api"
+	Source  string // the source of the events: "/api"
 	Now     func() time.Time
 }
 
-// Intake takes imports in.
+// Uploads receives, checks and runs imports.
 type Uploads struct {
 	Config
-	ctx     context.Context // of the work, which outlives the requests that begin it
+	ctx     context.Context // of the work, which outlives the requests that start it
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-// New makes an Intake. It does no I/O.
+// New returns new Uploads. It does no I/O.
 func New(cfg Config) *Uploads {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -142,11 +142,12 @@ func New(cfg Config) *Uploads {
 	return in
 }
 
-// Close ends the work that goes on, as a crash would, and returns once it has ended.
+// Close interrupts the running work, as a crash would, and returns when it has ended.
 func (in *Uploads) Close() {
 	in.stop()
 	in.running.Wait()
 }
 
-// warn logs what nobody waits for. No error of an import quotes a file.
+// warn logs an error of work without a caller that waits for it. Errors of an import never
+// quote a file.
 func (in *Uploads) warn(what string, err error) { slog.Warn(what, "error", err) }

@@ -15,8 +15,8 @@ import (
 	"postern/internal/eventlog/outbox"
 )
 
-// Recheck begins to check an upload again: one whose work was cut short or failed, or
-// against a directory that has changed since.
+// Recheck starts to check an upload again: because its work was interrupted or failed, or
+// because the directory has changed since.
 func (in *Uploads) Recheck(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	r, err := in.read(ctx, staff)
 	switch {
@@ -37,9 +37,9 @@ func (in *Uploads) Recheck(ctx context.Context, staff policy.Subject, id uuid.UU
 	return nil
 }
 
-// Confirm begins to import what the digest stands for, as [Import] has it. It fails
-// with [ErrNotFound], or with [ErrStale] where something else stands there by now,
-// an import that is under way or done included: pressed twice, it imports once.
+// Confirm starts the import whose changes the digest identifies; see [Import]. It fails
+// with [ErrNotFound], or with [ErrStale] if the import has changed since, including one
+// that is running or done. So confirming twice imports once.
 func (in *Uploads) Confirm(ctx context.Context, staff policy.Subject, id uuid.UUID, digest string) error {
 	r, err := in.read(ctx, staff)
 	switch {
@@ -59,13 +59,13 @@ func (in *Uploads) Confirm(ctx context.Context, staff policy.Subject, id uuid.UU
 	return nil
 }
 
-// work does something that outlives the request which asked for it, and shows signs
-// of life meanwhile.
+// work runs do in the background, beyond the request that started it, and updates the
+// import's row regularly while it runs.
 func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, directory.Options) error) {
 	var done, total atomic.Int64
 	ctx, cancel := context.WithCancel(in.ctx)
 	in.running.Go(func() {
-		tick := time.NewTicker(beat)
+		tick := time.NewTicker(heartbeatInterval)
 		defer tick.Stop()
 		for {
 			select {
@@ -75,7 +75,7 @@ func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, dire
 				_, err := in.Pool.Exec(ctx, `UPDATE app.directory_imports SET done = $3, total = $4, touched_at = $5
 					WHERE import_id = $1 AND state = $2`, id, state, done.Load(), total.Load(), in.Now())
 				if err != nil && ctx.Err() == nil {
-					in.warn("an import could not show a sign of life", err)
+					in.warn("the progress of an import could not be stored", err)
 				}
 			}
 		}
@@ -84,18 +84,18 @@ func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, dire
 		defer cancel()
 		err := do(ctx, directory.Options{MostLines: mostLines, Today: in.Now(), Progress: func(d, of int64) { done.Store(d); total.Store(of) }})
 		if err == nil || ctx.Err() != nil {
-			return // or cut short: it shows no sign of life any more
+			return // done, or interrupted by Close: then its row is not updated any more
 		}
 		in.warn("an import failed", err)
-		// What committed after all is not in this state any more.
+		// An import that was committed in spite of the error is not in this state any more.
 		if _, err := in.Pool.Exec(ctx, `UPDATE app.directory_imports SET state = $3, touched_at = $4 WHERE import_id = $1 AND state = $2`,
 			id, state, Failed, in.Now()); err != nil {
-			in.warn("the failure of an import could not be kept", err)
+			in.warn("the failure of an import could not be stored", err)
 		}
 	})
 }
 
-// check runs an import dry and keeps what it finds.
+// check starts a dry run and stores its result.
 func (in *Uploads) check(id uuid.UUID, staff policy.Subject, key content.Key, k kept) {
 	in.work(id, Checking, func(ctx context.Context, o directory.Options) error {
 		return in.checkIt(ctx, id, key, Checking, k, o)
@@ -118,12 +118,12 @@ func (in *Uploads) checkIt(ctx context.Context, id uuid.UUID, key content.Key, s
 	return in.move(ctx, in.Pool, id, key, state, Checked, k)
 }
 
-// errMoved ends an import that would do something else than was confirmed.
+// errMoved stops an import that would make other changes than those confirmed.
 var errMoved = errors.New("the directory has changed since the dry run")
 
-// importIt does what was confirmed. The change of the directory, the event of it and
-// the state are committed together: a crash before leaves all as it was, and after it
-// all is done, but for the files, which Sweep deletes if we don't.
+// importIt runs the confirmed import. The changes of the directory, their event and the
+// state are committed together. A crash before the commit changes nothing. A crash after
+// it leaves only the files, which Sweep deletes.
 func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subject, key content.Key, k kept, o directory.Options) error {
 	o.InTx = func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
 		if !summary.Equal(k.Report.Summary) {
@@ -149,7 +149,7 @@ func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subj
 	}
 	for n := range k.Files {
 		if err := in.Content.Delete(ctx, content.ImportFileOf(id, n)); err != nil {
-			in.warn("an imported file was not deleted yet", err)
+			in.warn("an imported file could not be deleted yet", err)
 		}
 	}
 	return nil

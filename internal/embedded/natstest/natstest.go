@@ -1,6 +1,5 @@
-// Package natstest starts embedded NATS servers for tests, each over a fresh
-// folder: a stream that is deleted and created again under its name can bring
-// old msgs back.
+// Package natstest starts embedded NATS servers for tests, each over a new folder. A
+// stream that is deleted and created again with the same name can contain old msgs.
 package natstest
 
 import (
@@ -22,7 +21,7 @@ import (
 // Option changes the config of a server.
 type Option func(*embedded.NATSConfig)
 
-// Users lets these sign in, and nobody else.
+// Users sets the users that may sign in.
 func Users(users ...embedded.User) Option {
 	return func(cfg *embedded.NATSConfig) { cfg.Users = users }
 }
@@ -32,13 +31,13 @@ func Listening() Option {
 	return func(cfg *embedded.NATSConfig) { cfg.Listen = "127.0.0.1:0" }
 }
 
-// Over runs the server over a folder of the test's choice: for restarts.
+// Over runs the server over a given folder, for restarts.
 func Over(dir string) Option {
 	return func(cfg *embedded.NATSConfig) { cfg.StoreDir = dir }
 }
 
-// Start starts a server that ends with the test, by default over a fresh folder
-// and reached from within the process only.
+// Start starts a server that ends with the test. By default it uses a new folder, and only
+// this process can connect.
 func Start(t testing.TB, opts ...Option) *embedded.NATS {
 	t.Helper()
 	cfg := embedded.NATSConfig{}
@@ -62,7 +61,7 @@ func Start(t testing.TB, opts ...Option) *embedded.NATS {
 	return n
 }
 
-// Connect signs the user in; the connection ends with the test.
+// Connect signs the user in. The connection ends with the test.
 func Connect(t testing.TB, n *embedded.NATS, user string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	conn, err := n.Connect(user, opts...)
@@ -73,7 +72,7 @@ func Connect(t testing.TB, n *embedded.NATS, user string, opts ...nats.Option) *
 	return conn
 }
 
-// JetStream is a connection's JetStream, for a server without users.
+// JetStream returns a JetStream client, for a server without users.
 func JetStream(t testing.TB, n *embedded.NATS) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(Connect(t, n, "test"))
@@ -83,9 +82,8 @@ func JetStream(t testing.TB, n *embedded.NATS) jetstream.JetStream {
 	return js
 }
 
-// Cluster starts size servers in this process that replicate among one another,
-// and returns when they have a leader. They end with the test; any of them may
-// be shut down or restarted before.
+// Cluster starts a cluster of size servers in this process, and returns when it has a
+// leader. The servers end with the test; a test may shut down or restart them before.
 func Cluster(t testing.TB, size int, opts ...Option) []*embedded.NATS {
 	t.Helper()
 	ports := freePorts(t, size)
@@ -97,7 +95,7 @@ func Cluster(t testing.TB, size int, opts ...Option) []*embedded.NATS {
 	var servers []*embedded.NATS
 	for i, port := range ports {
 		servers = append(servers, Start(t, append(opts, Over(filepath.Join(dir, fmt.Sprint(i))), func(cfg *embedded.NATSConfig) {
-			cfg.Listen = "127.0.0.1:0" // the server opens no routes where it accepts no clients
+			cfg.Listen = "127.0.0.1:0" // a server without a client port opens no routes
 			cfg.Adjust = func(o *server.Options) {
 				o.ServerName = fmt.Sprintf("postern-%d", i)
 				o.Cluster = server.ClusterOpts{Name: "postern", Host: "127.0.0.1", Port: port}
@@ -109,8 +107,8 @@ func Cluster(t testing.TB, size int, opts ...Option) []*embedded.NATS {
 	return servers
 }
 
-// AwaitLeader returns when one of the servers leads the cluster. It polls: the
-// server tells its leadership in no other way.
+// AwaitLeader returns when one of the servers leads the cluster. It polls, because the
+// server has no notification for that.
 func AwaitLeader(t testing.TB, servers []*embedded.NATS) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
@@ -125,13 +123,12 @@ func AwaitLeader(t testing.TB, servers []*embedded.NATS) {
 		select {
 		case <-poll.C:
 		case <-deadline:
-			t.Fatal("natstest: the servers found no leader")
+			t.Fatal("natstest: the servers elected no leader")
 		}
 	}
 }
 
-// freePorts finds ports that are free now. Each server must know all of them
-// before any listens.
+// freePorts finds free ports. Each server must know all ports before any of them listens.
 func freePorts(t testing.TB, count int) []int {
 	t.Helper()
 	var ports []int

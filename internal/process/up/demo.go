@@ -31,13 +31,13 @@ type standIn struct {
 	webhook        sendgridfake.Webhook
 }
 
-// demoActor is who the record names for what the demo did.
+// demoActor is the actor of the demo's events.
 const demoActor = "operator:demo"
 
-// demoMail is how many alerts the demo's mailbox keeps at least.
+// demoMail is the minimum number of alerts that the demo's mailbox keeps.
 const demoMail = 10_000
 
-// startDemo serves the stand-in for SendGrid on loopback, as a server of its own.
+// startDemo serves the stand-in for SendGrid on loopback, with its own server.
 func startDemo(ctx context.Context, group *errgroup.Group) (*standIn, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,15 +54,14 @@ func startDemo(ctx context.Context, group *errgroup.Group) (*standIn, error) {
 	return s, nil
 }
 
-// report tells the clinic at url what became of each alert, as SendGrid does: an
-// address whose name begins with bounce, blocked, dropped, deferred or spam comes
-// to that.
+// report sends delivery reports for each alert to the clinic at url, as SendGrid does. An
+// address that begins with bounce, blocked, dropped, deferred or spam gets that result.
 func (s *standIn) report(ctx context.Context, url string) error {
 	s.webhook.URL = url + "/webhooks/sendgrid"
 	return s.fake.Report(ctx, s.webhook, sendgridfake.ByName)
 }
 
-// mount shows what the stand-in caught beside everything else.
+// mount adds the page of the mails that the stand-in received to the other pages.
 func (s *standIn) mount(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", next)
@@ -70,14 +69,14 @@ func (s *standIn) mount(next http.Handler) http.Handler {
 	return mux
 }
 
-// account is somebody who can sign in to the demo.
+// account is an account that can sign in to the demo.
 type account struct {
 	id, email, name, can string
 	permissions          []policy.Permission
 }
 
-// The passwords of the demo are no secret: it serves on loopback, with invented
-// people.
+// The passwords of the demo are public: it serves only on loopback, and its people are
+// invented.
 const (
 	demoStaffPassword  = "winter-garden-lantern" // #nosec G101 -- printed at every start
 	demoPortalPassword = "paper-boat-harbour"    // #nosec G101 -- printed at every start
@@ -91,9 +90,9 @@ var demoStaff = []account{
 		permissions: []policy.Permission{policy.ReadRecord}},
 }
 
-// furnish imports the demo clinic and makes its accounts, whatever of it is not
-// there yet, and prints them.
-func furnish(ctx context.Context, s *Stores, out io.Writer, url string) error {
+// setUpDemo imports the demo clinic, creates the accounts that do not exist yet, and prints
+// all accounts.
+func setUpDemo(ctx context.Context, s *Stores, out io.Writer, url string) error {
 	pool, err := store.Open(ctx, s.DatabaseURL, store.RoleAdmin, 4, nil)
 	if err != nil {
 		return err
@@ -118,7 +117,7 @@ func furnish(ctx context.Context, s *Stores, out io.Writer, url string) error {
 	for _, a := range demoStaff {
 		_, err := gate.CreateStaff(ctx, demoActor, access.NewStaff{Email: a.email, Name: a.name, Password: demoStaffPassword, Permissions: a.permissions})
 		if err != nil && !errors.Is(err, access.ErrStaffExists) {
-			return fmt.Errorf("making %s staff: %w", a.email, err)
+			return fmt.Errorf("creating the staff account %s: %w", a.email, err)
 		}
 	}
 	portal, err := demoPortalUsers(ctx, pool, gate)
@@ -139,8 +138,8 @@ func importDemo(ctx context.Context, pool *pgxpool.Pool) error {
 		}})
 }
 
-// demoPortalUsers gives a password to the first few active portal users of the demo
-// clinic with an address, patients and representatives both.
+// demoPortalUsers sets the password of the first few active portal users of the demo clinic
+// with an address, both patients and representatives.
 func demoPortalUsers(ctx context.Context, pool *pgxpool.Pool, gate *access.Gate) ([]account, error) {
 	ids, err := demo.IDs()
 	if err != nil {

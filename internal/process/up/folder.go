@@ -16,41 +16,41 @@ import (
 // A Folder is the data folder of an embedded system.
 type Folder struct {
 	path     string
-	lock     *os.File  // nil where another process owns the folder
-	manifest *manifest // nil: the folder is older than manifests
-	mayMake  bool      // parts that were never there may be made: `postern up` owns the folder
-	fresh    bool      // it was made by this process
-	demo     bool      // it is owned to run the demo
+	lock     *os.File  // nil if another process owns the folder
+	manifest *manifest // nil if the folder is older than manifests
+	mayMake  bool      // `postern up` owns the folder, so parts that never existed may be made
+	fresh    bool      // this process made the folder
+	demo     bool      // this process runs the demo
 }
 
-// Addresses say how to reach a running system. They hold credentials.
+// Addresses holds the addresses of a running system. They include credentials.
 type Addresses struct {
 	PID         int               `json:"pid"`
-	URL         string            `json:"url,omitempty"` // where HTTP is served, once it is
+	URL         string            `json:"url,omitempty"` // of the HTTP server, once it serves
 	DatabaseURL string            `json:"database_url"`
 	NATSURLs    map[string]string `json:"nats_urls"` // by user
 }
 
-// ErrInUse says that another process owns the folder.
+// ErrInUse is the error if another process owns the folder.
 var ErrInUse = errors.New("another process is using the data folder")
 
-// ErrNoSystem says that there is no system in a folder that a verb was to act on.
+// ErrNoSystem is the error for a verb on a folder without a system.
 var ErrNoSystem = errors.New("there is no Postern system")
 
 // Create takes the lock of a data folder for `postern up`, the only command that makes one. A
 // folder that does not exist, or is empty, becomes a data folder. With demo, an existing
-// data folder must have been made by a demo. A folder that holds other files is refused.
-// Where another process has the folder, the error wraps [ErrInUse].
+// data folder must have been made by a demo. A folder with other files is refused. If
+// another process owns the folder, the error wraps [ErrInUse].
 func Create(path string, demo bool) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the data folder: %w", err)
 	}
-	ours, err := holdsSystem(path)
+	exists, err := holdsSystem(path)
 	if err != nil {
 		return nil, err
 	}
-	if !ours {
+	if !exists {
 		if err := mustBeFree(path); err != nil {
 			return nil, err
 		}
@@ -58,14 +58,14 @@ func Create(path string, demo bool) (*Folder, error) {
 			return nil, fmt.Errorf("making the data folder: %w", err)
 		}
 	}
-	f, err := own(path)
+	f, err := lockFolder(path)
 	if err != nil {
 		return nil, err
 	}
 	f.mayMake, f.demo = true, demo
-	if f.manifest == nil && !ours {
-		// A crash before this line leaves an empty folder; after it, a folder whose first start
-		// the next start continues.
+	if f.manifest == nil && !exists {
+		// A crash before this line leaves an empty folder. A crash after it leaves a folder
+		// whose first start is continued by the next start.
 		f.fresh, f.manifest = true, &manifest{State: making, MadeAt: time.Now().UTC(), Demo: demo}
 		err = f.writeManifest()
 	}
@@ -84,22 +84,22 @@ func Create(path string, demo bool) (*Folder, error) {
 	return f, nil
 }
 
-// Open takes the lock of a data folder that has a system, for every verb but `postern up`.
-// Where there is no system, the error wraps [ErrNoSystem], and nothing was made. Where
-// another process has the folder, the error wraps [ErrInUse].
+// Open takes the lock of a data folder that has a system, for every verb except `postern
+// up`. If there is no system, the error wraps [ErrNoSystem], and nothing was made. If
+// another process owns the folder, the error wraps [ErrInUse].
 func Open(path string) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the data folder: %w", err)
 	}
-	ours, err := holdsSystem(path)
+	exists, err := holdsSystem(path)
 	if err != nil {
 		return nil, err
 	}
-	if !ours {
+	if !exists {
 		return nil, noSystem(path)
 	}
-	f, err := own(path)
+	f, err := lockFolder(path)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +109,8 @@ func Open(path string) (*Folder, error) {
 	return f, nil
 }
 
-// own takes the lock and reads what the folder is.
-func own(path string) (*Folder, error) {
+// lockFolder takes the lock and reads the manifest.
+func lockFolder(path string) (*Folder, error) {
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator's path
 	if err != nil {
 		return nil, fmt.Errorf("opening the data folder's lock: %w", err)
@@ -126,8 +126,8 @@ func own(path string) (*Folder, error) {
 	return f, nil
 }
 
-// holdsSystem tells whether a folder is a data folder, by the files that are in no other
-// folder.
+// holdsSystem reports whether a folder is a data folder, from files that only a data folder
+// has.
 func holdsSystem(path string) (bool, error) {
 	for _, name := range []string{manifestFile, string(ContentKey), string(CheckpointKey), "postgres/postern.lock", "nats/postern.lock"} {
 		_, err := os.Lstat(filepath.Join(path, name))
@@ -141,8 +141,8 @@ func holdsSystem(path string) (bool, error) {
 	return false, nil
 }
 
-// mustBeFree refuses a folder that holds other files. It ignores the files of a file system
-// or a desktop, and the lock of a start that ended at once.
+// mustBeFree refuses a folder with other files. It ignores files of the file system or a
+// desktop, and the lock of a start that ended at once.
 func mustBeFree(path string) error {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -153,7 +153,7 @@ func mustBeFree(path string) error {
 	}
 	for _, e := range entries {
 		if name := e.Name(); name != "lock" && name != "lost+found" && !strings.HasPrefix(name, ".") {
-			return fmt.Errorf("%s is not a data folder of Postern: it has no Postern system, but it holds %q. Name a new or empty folder with --data", path, name)
+			return fmt.Errorf("%s is not a data folder of Postern: it has no Postern system, but it holds %q. Give a new or empty folder with --data", path, name)
 		}
 	}
 	return nil
@@ -166,7 +166,7 @@ func noSystem(path string) error {
 	} else if err == nil && !info.IsDir() {
 		why = "it is not a folder"
 	}
-	return fmt.Errorf("%w in %s: %s. Name the right data folder with --data, or make a system with `postern up --data %s`", ErrNoSystem, path, why, path)
+	return fmt.Errorf("%w in %s: %s. Give the right data folder with --data, or make a system with `postern up --data %s`", ErrNoSystem, path, why, path)
 }
 
 func (f *Folder) notMade() error {
@@ -175,12 +175,12 @@ func (f *Folder) notMade() error {
 
 func (f *Folder) notOfDemo(why string) error {
 	return fmt.Errorf("--demo refuses the data folder %s: %s, and the passwords of the demo's accounts are public. "+
-		"Start it without --demo, or name a new folder with --data", f.path, why)
+		"Start it without --demo, or give a new folder with --data", f.path, why)
 }
 
 func (f *Folder) writeManifest() error { return f.manifest.write(f.join(manifestFile)) }
 
-// Look gives a folder that another process owns: for asking where things are.
+// Look returns a folder that another process may own, to get the paths of its parts.
 func Look(path string) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -189,7 +189,7 @@ func Look(path string) (*Folder, error) {
 	return &Folder{path: path}, nil
 }
 
-// Release lets the folder go.
+// Release removes run.json and releases the folder.
 func (f *Folder) Release() error {
 	err := os.Remove(f.join("run.json"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -198,29 +198,29 @@ func (f *Folder) Release() error {
 	return errors.Join(err, f.lock.Close())
 }
 
-// Path is where the folder is, absolute.
+// Path returns the absolute path of the folder.
 func (f *Folder) Path() string { return f.path }
 
 func (f *Folder) join(name string) string { return filepath.Join(f.path, name) }
 
-// publish writes run.json whole or not at all.
+// publish writes run.json atomically.
 func (f *Folder) publish(a Addresses) error {
 	data, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding run.json: %w", err)
 	}
-	half := f.join("run.json.new")
-	if err := os.WriteFile(half, data, 0o600); err != nil {
+	temporary := f.join("run.json.new")
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
 		return fmt.Errorf("writing run.json: %w", err)
 	}
-	if err := os.Rename(half, f.join("run.json")); err != nil {
+	if err := os.Rename(temporary, f.join("run.json")); err != nil {
 		return fmt.Errorf("writing run.json: %w", err)
 	}
 	return nil
 }
 
-// Running gives the addresses of the system that another process runs over the
-// folder, waiting a while for one that is just starting.
+// Running returns the addresses of the system that another process runs over the folder.
+// It waits up to 30 seconds for a system that is starting.
 func Running(ctx context.Context, path string) (Addresses, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -230,13 +230,13 @@ func Running(ctx context.Context, path string) (Addresses, error) {
 		if err == nil {
 			err = json.Unmarshal(data, &a)
 		}
-		// A file left by a kill -9 names a process that is gone.
+		// After a kill -9 the file has the id of a process that has ended.
 		if err == nil && syscall.Kill(a.PID, 0) != syscall.ESRCH {
 			return a, nil
 		}
 		select {
 		case <-ctx.Done():
-			return Addresses{}, fmt.Errorf("the data folder %s is in use, but how to reach its system is not written there", path)
+			return Addresses{}, fmt.Errorf("the data folder %s is in use, but it has no run.json with the addresses of its system", path)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -11,17 +11,17 @@ import (
 	"postern/internal/store/keyfile"
 )
 
-// manifestFile is the file in a data folder that says what the folder is.
+// manifestFile is the file in a data folder that holds its manifest.
 const manifestFile = "folder.json"
 
 // The states of a data folder.
 const (
-	making = "making" // its first start has not finished: a part that is not there was never made
-	made   = "made"   // every part was there once: a part that is not there was lost
+	making = "making" // the first start has not finished: a missing part was never made
+	made   = "made"   // all parts existed: a missing part was lost
 )
 
-// A manifest says what a data folder is. A folder that was made before there were
-// manifests has none; see [Folder.derive].
+// A manifest describes a data folder. Folders made by versions before manifests have none;
+// see [Folder.derive].
 type manifest struct {
 	State  string    `json:"state"`
 	MadeAt time.Time `json:"made_at"`
@@ -32,24 +32,24 @@ type manifest struct {
 	Recovering []Part `json:"recovering,omitempty"`
 }
 
-// readManifest gives nil where the folder has none.
+// readManifest reads the manifest. It returns nil if the folder has none.
 func readManifest(path string) (*manifest, error) {
 	data, err := os.ReadFile(path) // #nosec G304 -- in the operator's folder
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading what the data folder is: %w", err)
+		return nil, fmt.Errorf("reading the manifest of the data folder: %w", err)
 	}
 	m := &manifest{}
 	if err := json.Unmarshal(data, m); err != nil || m.State != making && m.State != made {
 		return nil, fmt.Errorf("%s can't be understood: restore it from a backup of the folder, or move it away: then `postern up` "+
-			"looks at the other files to tell what the folder is", path)
+			"derives the state of the folder from the other files", path)
 	}
 	return m, nil
 }
 
-// write puts the manifest on disk, whole or not at all.
+// write writes the manifest to disk atomically.
 func (m *manifest) write(path string) error {
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {

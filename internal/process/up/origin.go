@@ -15,37 +15,37 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// An origin says who filled a folder without a manifest, according to its database. The one
-// that --demo refuses is worded as the reason.
+// An origin says what added the data of a folder without a manifest, according to its
+// database. The value that --demo refuses is the text of the reason.
 type origin string
 
 const (
-	unused     origin = "" // no staff and no directory were ever added
+	unused     origin = "" // no staff and no directory was ever added
 	fromDemo   origin = "demo"
 	fromClinic origin = "its staff or directory were not added by --demo"
 )
 
-// originOf goes by the record, which can't be changed: a folder is the demo's where the demo
-// recorded the first staff account or import.
+// originOf uses the record, which can't be changed: the folder belongs to the demo if the
+// demo recorded the first staff account or import.
 func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	var migrated bool
 	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.events') IS NOT NULL AND to_regclass('app.patients') IS NOT NULL`).Scan(&migrated); err != nil {
-		return "", fmt.Errorf("asking the database what made the data folder: %w", err)
+		return "", fmt.Errorf("reading the origin of the data folder from the database: %w", err)
 	}
 	if !migrated {
 		return unused, nil
 	}
 	var first string
-	var anyone bool
+	var hasPeople bool
 	err := pool.QueryRow(ctx, `
 		SELECT coalesce((SELECT actor FROM record.events WHERE type IN ('staff.created', 'directory.imported') ORDER BY seq LIMIT 1), ''),
 		       EXISTS (SELECT FROM app.portal_users) OR EXISTS (SELECT FROM app.patients) OR EXISTS (SELECT FROM app.staff_accounts)`).
-		Scan(&first, &anyone)
+		Scan(&first, &hasPeople)
 	if err != nil {
-		return "", fmt.Errorf("asking the database what made the data folder: %w", err)
+		return "", fmt.Errorf("reading the origin of the data folder from the database: %w", err)
 	}
 	switch {
-	case first == "" && !anyone:
+	case first == "" && !hasPeople:
 		return unused, nil
 	case first != demoActor:
 		return fromClinic, nil
@@ -54,7 +54,7 @@ func originOf(ctx context.Context, pool *pgxpool.Pool) (origin, error) {
 	}
 }
 
-// lookupTimeout bounds looking up the name of an address.
+// lookupTimeout is the timeout for looking up a host name.
 const lookupTimeout = 5 * time.Second
 
 // mustBeLoopback refuses an address at which other machines could reach the demo, because its
@@ -65,10 +65,10 @@ func mustBeLoopback(ctx context.Context, address string) error {
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil // the check of the settings names it
+		return nil // the check of the settings reports it
 	}
 	if host == "" {
-		return refuse("is every address of this machine")
+		return refuse("means all addresses of this machine")
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -89,17 +89,17 @@ func mustBeLoopback(ctx context.Context, address string) error {
 	return nil
 }
 
-// isLoopback tells whether the portal can be reached only from this machine, at its address
-// and at its public URL.
+// isLoopback reports whether the portal can be reached only from this machine, at its
+// address and at its public URL.
 func isLoopback(ctx context.Context, address, publicURL string) bool {
 	u, err := url.Parse(publicURL)
 	return mustBeLoopback(ctx, address) == nil && err == nil && mustBeLoopback(ctx, net.JoinHostPort(u.Hostname(), "80")) == nil
 }
 
-// mindDemoAccounts is for a start without --demo. It refuses a start at which other machines
-// could use the accounts of a demo, whose passwords are public. Where only this machine can,
-// it logs a warning.
-func (s *Stores) mindDemoAccounts(ctx context.Context, loopback bool, log *slog.Logger) error {
+// checkDemoAccounts is called at a start without --demo. It refuses the start if other
+// machines could use accounts of the demo, whose passwords are public. If only this machine
+// could, it logs a warning.
+func (s *Stores) checkDemoAccounts(ctx context.Context, loopback bool, log *slog.Logger) error {
 	emails := make([]string, len(demoStaff))
 	for i, a := range demoStaff {
 		emails[i] = a.email

@@ -2,8 +2,8 @@ package up
 
 import "testing"
 
-// The demo serves at addresses that no other machine reaches, however they are written.
-func TestTheDemoServesOnLoopbackAlone(t *testing.T) {
+// The demo serves only on addresses that no other machine can reach, in every notation.
+func TestTheDemoServesOnlyOnLoopback(t *testing.T) {
 	t.Parallel()
 	for address, loopback := range map[string]bool{
 		"127.0.0.1:8080": true, "127.0.0.1:0": true, "127.1.2.3:80": true, "localhost:8080": true, "LOCALHOST:8080": true,
@@ -24,6 +24,6 @@ func TestTheDemoServesOnLoopbackAlone(t *testing.T) {
 		}
 	}
 	if isLoopback(t.Context(), "0.0.0.0:8080", "http://127.0.0.1:8080") {
-		t.Error("every address of the machine is taken for loopback")
+		t.Error("all addresses of the machine count as loopback")
 	}
 }

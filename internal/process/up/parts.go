@@ -15,7 +15,7 @@ import (
 	"postern/internal/eventlog"
 )
 
-// A Part is one of the things in a data folder that can't be made anew without a loss.
+// A Part is a part of a data folder that can't be made again without a loss.
 type Part string
 
 // The parts, in the order in which they are made.
@@ -28,36 +28,37 @@ const (
 	Archive       Part = "archive"
 )
 
-// Parts are all of them.
+// Parts returns all parts, in the order in which they are made.
 func Parts() []Part { return []Part{ContentKey, CheckpointKey, Postgres, NATS, Content, Archive} }
 
-// losses says what the loss of each part means and what helps.
+// losses describes the loss of each part and what to do.
 var losses = map[Part]string{
-	ContentKey: "the key of all content. Put it back from where its copy is kept, or name another place with CONTENT_KEY_FILE. " +
-		"Without it no earlier message, document or draft can be read again, and second factors must be set up again; the record stays whole.",
-	CheckpointKey: "the key that signs the record. Put it back from where its copy is kept, or name another place with CHECKPOINT_KEY_FILE. " +
+	ContentKey: "the key of all content. Restore it from its backup, or give another path with CONTENT_KEY_FILE. " +
+		"Without it no earlier message, document or draft can be read again, and second factors must be set up again; the record stays complete.",
+	CheckpointKey: "the key that signs the record. Restore it from its backup, or give another path with CHECKPOINT_KEY_FILE. " +
 		"Without it a new key must sign from now on; earlier signatures stay valid under the old key's verifier.",
-	Postgres: "the database. Restore it from a backup. Without one the tables of the record come back from nats/. The rest is lost: the names and addresses of " +
+	Postgres: "the database. Restore it from a backup. Without one the tables of the record are rebuilt from nats/. The rest is lost: the names and addresses of " +
 		"the directory (import it again), staff accounts, passwords, API tokens, sessions, drafts and plans of replays. Alerts without an outcome become unknown.",
 	NATS: "the stream of the record. `postern repair` restores it from the copy in postgres/. " +
 		"The last events are lost if the copy did not have them yet.",
-	Content: "the encrypted messages, documents and audiences. Restore it from a backup, or name another place with CONTENT_URL. " +
+	Content: "the encrypted messages, documents and audiences. Restore it from a backup, or give another place with CONTENT_URL. " +
 		"Without it no earlier message or document can be read again; the record still proves which messages were sent.",
-	Archive: "the signed checkpoints and segments outside of the stores. Restore it from a backup, or name another place with ARCHIVE_URL. " +
+	Archive: "the signed checkpoints and segments outside of the stores. Restore it from a backup, or give another place with ARCHIVE_URL. " +
 		"Without it they are written again from postgres/, and then nothing outside the database confirms them.",
 }
 
-// LostError says that parts of a data folder are lost. Nothing was made in their place.
+// LostError is the error if parts of a data folder are lost. Nothing was made to replace
+// them.
 type LostError struct {
 	Folder string
 	Lost   []Part
 }
 
-// Error implements error. It says which parts are missing, what each loss means, and what
+// Error implements error. It lists the missing parts with the meaning of each loss and what
 // to do.
 func (e *LostError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "parts of the data folder %s are missing, and nothing was put in their place:\n", e.Folder)
+	fmt.Fprintf(&b, "parts of the data folder %s are missing, and nothing was made to replace them:\n", e.Folder)
 	for _, p := range e.Lost {
 		fmt.Fprintf(&b, "  %s: %s\n", p, losses[p])
 	}
@@ -65,10 +66,10 @@ func (e *LostError) Error() string {
 	return b.String()
 }
 
-// advice names the commands to run where no backup is left.
+// advice returns the commands to run if there is no backup.
 func (e *LostError) advice() string {
 	if slices.Contains(e.Lost, Postgres) && slices.Contains(e.Lost, NATS) {
-		return "Without postgres and nats there is no record: restore one of the two from a backup. To start a new system, name another folder with --data."
+		return "Without postgres and nats there is no record: restore one of the two from a backup. To start a new system, give another folder with --data."
 	}
 	var without, verbs []string
 	for _, p := range e.Lost {
@@ -82,11 +83,11 @@ func (e *LostError) advice() string {
 	if slices.Contains(e.Lost, NATS) {
 		verbs = append(verbs, fmt.Sprintf("`postern repair --data %s`", e.Folder))
 	}
-	return "Restore the parts that you have a backup of. To go on without the others, run " + strings.Join(verbs, " and then ") + "."
+	return "Restore the parts that you have a backup of. To continue without the others, run " + strings.Join(verbs, " and then ") + "."
 }
 
-// keeps tells whether the part is kept in the folder, and not in a place that the environment
-// names.
+// keeps reports whether the part is stored in the folder, and not in another place that the
+// environment sets.
 func (f *Folder) keeps(p Part) bool {
 	switch p {
 	case ContentKey:
@@ -102,7 +103,7 @@ func (f *Folder) keeps(p Part) bool {
 	}
 }
 
-// has tells whether the part is there. It may be damaged.
+// has reports whether the part exists. It may be damaged.
 func (f *Folder) has(p Part) (bool, error) {
 	path := f.join(string(p))
 	info, err := os.Stat(path)
@@ -110,10 +111,10 @@ func (f *Folder) has(p Part) (bool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("looking for %s: %w: give it back to the user that runs postern", path, err)
+		return false, fmt.Errorf("looking for %s: %w: make the user that runs postern its owner", path, err)
 	case info.IsDir() == (p == ContentKey || p == CheckpointKey):
 		want := map[bool]string{true: "a file", false: "a folder"}[info.IsDir()]
-		return false, fmt.Errorf("%s is not %s, as it must be: move it away, and restore what was there from a backup", path, want)
+		return false, fmt.Errorf("%s is not %s: move it away, and restore the right one from a backup", path, want)
 	}
 	switch p {
 	case Postgres:
@@ -125,7 +126,7 @@ func (f *Folder) has(p Part) (bool, error) {
 	}
 }
 
-// missing gives those of some parts that the folder should keep and that are not there.
+// missing returns those of the parts that the folder should have and does not have.
 func (f *Folder) missing(among []Part) ([]Part, error) {
 	var all []Part
 	for _, p := range among {
@@ -141,8 +142,8 @@ func (f *Folder) missing(among []Part) ([]Part, error) {
 	return all, nil
 }
 
-// lost gives the parts that were there once and are not there now. In a folder without a
-// manifest the database tells more: see [Stores.lost].
+// lost returns the parts that existed and are missing now. For a folder without a manifest,
+// [Stores.lost] also uses the database.
 func (f *Folder) lost() ([]Part, error) {
 	switch {
 	case f.manifest == nil:
@@ -158,9 +159,9 @@ func (f *Folder) lost() ([]Part, error) {
 	}
 }
 
-// derive gives the parts that a folder without a manifest must have had, judging by those
-// that are there. The versions without manifests made the keys first, then the database,
-// then the stream, and the content and the archive once they served.
+// derive returns the parts that a folder without a manifest must have had, derived from the
+// existing ones. The versions without manifests made the keys first, then the database, then
+// the stream, and the content and the archive once they served.
 func (f *Folder) derive() ([]Part, error) {
 	var had []Part
 	for _, p := range []Part{Archive, Content, NATS, Postgres} { // the latest first
@@ -183,7 +184,7 @@ func (f *Folder) derive() ([]Part, error) {
 	return had, nil
 }
 
-// holdsBlobs tells whether there is anything in the folder of the content or the archive.
+// holdsBlobs reports whether the folder of the content or the archive has any entries.
 func (f *Folder) holdsBlobs(p Part) (bool, error) {
 	entries, err := os.ReadDir(f.join(string(p)))
 	if err != nil {
@@ -192,9 +193,9 @@ func (f *Folder) holdsBlobs(p Part) (bool, error) {
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !strings.HasPrefix(e.Name(), ".") }), nil
 }
 
-// lostByHistory gives the parts that a folder without a manifest has lost according to its
-// database, which has events of a stream, content of messages, or checkpoints of an archive
-// that are not there.
+// lostByHistory returns the parts that a folder without a manifest has lost according to its
+// database: the database has events of a stream, content of messages, or checkpoints of an
+// archive that is missing.
 func (f *Folder) lostByHistory(ctx context.Context, pool *pgxpool.Pool) ([]Part, error) {
 	var has bool
 	if err := pool.QueryRow(ctx, `SELECT to_regclass('record.position') IS NOT NULL AND to_regclass('app.checkpoints') IS NOT NULL`).Scan(&has); err != nil || !has {
@@ -204,7 +205,7 @@ func (f *Folder) lostByHistory(ctx context.Context, pool *pgxpool.Pool) ([]Part,
 	err := pool.QueryRow(ctx, `SELECT (SELECT seq > 0 FROM record.position), EXISTS (SELECT FROM app.message_content), EXISTS (SELECT FROM app.checkpoints)`).
 		Scan(&events, &content, &checkpoints)
 	if err != nil {
-		return nil, fmt.Errorf("asking the database what the data folder had: %w", err)
+		return nil, fmt.Errorf("reading the former parts of the data folder from the database: %w", err)
 	}
 	var had []Part
 	for p, was := range map[Part]bool{NATS: events, Content: content, Archive: checkpoints} {

@@ -19,19 +19,19 @@ import (
 	"postern/internal/store"
 )
 
-// A Recovery is what an operator decided about parts that are lost.
+// A Recovery holds an operator's decisions about lost parts.
 type Recovery struct {
-	// Without are the parts that are lost for good. Content and keys can be named although
-	// they are there: then those that are there are used from now on.
+	// Without are the parts that are permanently lost. Content and keys may be listed even
+	// if they exist: then the existing ones are used from now on.
 	Without []Part
-	// Before verifies what the lost checkpoint key signed; nil: the verifiers are those that
-	// the database has.
+	// Before verifies the signatures of the lost checkpoint key; nil means the verifiers in
+	// the database.
 	Before *checkpoint.Verifiers
 	Actor  string
 	Logger *slog.Logger
 }
 
-// Lost gives the parts that a folder lost. It changes nothing.
+// Lost returns the parts that a folder has lost. It changes nothing.
 func Lost(ctx context.Context, f *Folder, log *slog.Logger) (lost []Part, err error) {
 	s := &Stores{folder: f}
 	defer func() { err = errors.Join(err, s.Stop()) }()
@@ -41,10 +41,9 @@ func Lost(ctx context.Context, f *Folder, log *slog.Logger) (lost []Part, err er
 	return lost, f.refuseUnmade(lost)
 }
 
-// Recover makes new parts in the place of the lost ones, so that the system of a folder can
-// be started again. It refuses where a lost part was not named, and where the record itself
-// is lost. After a crash it can be run again: until it has finished, the parts count as
-// lost.
+// Recover makes new parts to replace the lost ones, so that the system of a folder can be
+// started again. It refuses if a lost part was not listed, or if the record itself is lost.
+// After a crash it can be run again: until it has finished, the parts count as lost.
 func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 	s := &Stores{folder: f, Addresses: Addresses{NATSURLs: map[string]string{}}}
 	defer func() { err = errors.Join(err, s.Stop()) }()
@@ -66,7 +65,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 		if err := store.Migrate(ctx, s.DatabaseURL, r.Logger); err != nil {
 			return err
 		}
-		if err := s.learn(ctx); err != nil {
+		if err := s.deriveManifest(ctx); err != nil {
 			return err
 		}
 	}
@@ -75,7 +74,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 			return err
 		}
 	}
-	if f.manifest == nil { // and no database that says whether the demo made the folder
+	if f.manifest == nil { // and there is no database that shows whether the demo made the folder
 		f.manifest = &manifest{MadeAt: time.Now().UTC()}
 	}
 	f.manifest.State = made
@@ -104,7 +103,7 @@ func Recover(ctx context.Context, f *Folder, r Recovery) (err error) {
 	return f.writeManifest()
 }
 
-// check compares the parts that the operator named with those that are lost.
+// check compares the parts that the operator listed with the lost ones.
 func (r Recovery) check(f *Folder, lost []Part) error {
 	if slices.Contains(lost, Postgres) && slices.Contains(lost, NATS) {
 		return &LostError{Folder: f.path, Lost: lost}
@@ -119,7 +118,7 @@ func (r Recovery) check(f *Folder, lost []Part) error {
 		case p == NATS:
 			return fmt.Errorf("the stream can't be given up: `postern repair --data %s` restores it from the copy in the database", f.path)
 		case !f.keeps(p) && (p == Content || p == Archive):
-			return fmt.Errorf("%s is not kept in %s: the environment names another place for it", p, f.path)
+			return fmt.Errorf("%s is not stored in %s: the environment sets another place for it", p, f.path)
 		case !slices.Contains(lost, p) && (p == Postgres || p == Archive):
 			return fmt.Errorf("%s is not lost: it is in %s", p, f.path)
 		}
@@ -127,7 +126,7 @@ func (r Recovery) check(f *Folder, lost []Part) error {
 	return nil
 }
 
-// verifiers looks up the verifiers of what was signed before, where none were given.
+// verifiers looks up the verifiers of the lost key, if none were given.
 func (s *Stores) verifiers(ctx context.Context, r *Recovery) error {
 	if r.Before != nil {
 		return nil
@@ -154,7 +153,7 @@ func (s *Stores) verifiers(ctx context.Context, r *Recovery) error {
 	latest, err := outside.Latest(ctx)
 	if err == nil && latest.Size > 0 {
 		err = errors.New("the archive holds checkpoints that the lost key signed, and the database that knew its verifier is lost too: " +
-			"give the lines that `postern keys verifier` printed, in a file, with --verifiers. Without them, put the archive aside and name it, too: --without archive")
+			"give the lines that `postern keys verifier` printed, in a file, with --verifiers. Without them, move the archive away and add --without archive")
 	}
 	return errors.Join(err, outside.Close())
 }
@@ -172,7 +171,7 @@ func (f *Folder) replace(r Recovery) error {
 	return f.createFolders()
 }
 
-// accept prepares a new database for the stream, where the old one is lost, and notes in it
+// accept prepares a new database for the stream if the old one is lost, and stores in it
 // which parts were given up.
 func (s *Stores) accept(ctx context.Context, r Recovery) error {
 	return s.ask(ctx, func(pool *pgxpool.Pool) error {
@@ -190,22 +189,23 @@ func (s *Stores) accept(ctx context.Context, r Recovery) error {
 	})
 }
 
-// Accept notes in the database which parts are lost for good, so that no process looks for
-// their earlier content.
+// Accept stores in the database which parts are permanently lost, so that no process looks
+// for their earlier content.
 func Accept(ctx context.Context, pool *pgxpool.Pool, actor string, parts []Part) error {
 	_, err := pool.Exec(ctx, `INSERT INTO app.losses (part, accepted_by) SELECT part, $2 FROM unnest($1::text[]) part`, parts, actor)
 	if err != nil {
-		return fmt.Errorf("noting which parts are lost: %w", err)
+		return fmt.Errorf("storing which parts are lost: %w", err)
 	}
 	return nil
 }
 
 // RestoreNumbers prepares an empty database for a stream that has events. Portal users and
-// patients of every delivery on the record get the number that they have there: an import
-// would number them anew, and deliveries would be shown to other people. Until they are
-// imported they have no name or address, and their accounts are inactive. No number is given
-// that the lost database may have given. Alerts without an outcome are for a notify worker to
-// settle: the claims that would tell which of them were sent are lost.
+// patients of every delivery on the record get the number that they have there. Otherwise
+// an import would give them other numbers, and deliveries would be shown to other people.
+// Until they are imported they have no name or address, and their accounts are inactive.
+// Numbers that the lost database may have given are not given again. A notify worker must
+// settle alerts without an outcome, because the claims that show which of them were sent are
+// lost.
 func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) error {
 	state, err := log.State(ctx)
 	if err != nil {
@@ -237,7 +237,7 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) 
 			if _, err := tx.Exec(ctx, t.insert, nos, ids); err != nil {
 				return fmt.Errorf("restoring the numbers of portal users and patients: %w", err)
 			}
-			// Run again, this does not give back what was skipped before.
+			// A second run does not reuse the skipped numbers.
 			_, err := tx.Exec(ctx, `SELECT setval(s, greatest(max(`+t.no+`), pg_sequence_last_value(s))) FROM `+t.table+`,
 				CAST(pg_get_serial_sequence($1, $2) AS regclass) s GROUP BY s`, t.table, t.no)
 			if err != nil {
@@ -245,7 +245,7 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) 
 			}
 		}
 		if _, err := tx.Exec(ctx, `SELECT app.unsettle('lost', $1)`, int64(state.Last)); err != nil { // #nosec G115 -- a sequence
-			return fmt.Errorf("noting that claims of alerts are lost: %w", err)
+			return fmt.Errorf("storing that claims of alerts are lost: %w", err)
 		}
 		return nil
 	})
@@ -253,8 +253,8 @@ func RestoreNumbers(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) 
 
 var errRead = errors.New("the end of the stream")
 
-// eachDelivery calls each with every recipient on the record. It passes over the holes of a
-// damaged stream.
+// eachDelivery calls each with every recipient on the record. It skips the gaps of a damaged
+// stream.
 func eachDelivery(ctx context.Context, log *eventlog.Log, each func(*events.Recipient)) error {
 	state, err := log.State(ctx)
 	if err != nil {

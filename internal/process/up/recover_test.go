@@ -14,9 +14,9 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// An empty database that is prepared for a stream gives no number that the lost one may
-// have given, however often it is prepared: an audience may be frozen with numbers that no
-// delivery has yet. Alerts without an outcome are to be settled.
+// An empty database that is prepared for a stream, also repeatedly, gives no number that the
+// lost one may have given: an audience may be frozen with numbers that no delivery has yet.
+// Alerts without an outcome are marked to be settled.
 func TestALostDatabaseGivesNoNumberTwice(t *testing.T) {
 	t.Parallel()
 	log := eventlogtest.Start(t)

@@ -22,10 +22,10 @@ import (
 	"postern/internal/store"
 )
 
-// stopPatience bounds how long the stores may take to stop cleanly.
-const stopPatience = 30 * time.Second
+// stopTimeout is the timeout for stopping the stores cleanly.
+const stopTimeout = 30 * time.Second
 
-// Stores are the Postgres and the NATS of a folder, running and set up.
+// Stores are the running Postgres and NATS of a folder.
 type Stores struct {
 	Addresses
 	folder   *Folder
@@ -33,12 +33,12 @@ type Stores struct {
 	nats     *embedded.NATS
 }
 
-// Start starts the stores of a folder that this process owns, adopts what a
-// crash of its former owner left running, brings the schema and the stream up to
-// date, and says in run.json how to reach them.
+// Start starts the stores of a folder that this process owns. It takes over a Postgres that
+// a crash of the former owner left running, updates the schema and the stream, and writes
+// the addresses to run.json.
 //
-// Where parts of the folder were lost, the error is a [*LostError], and nothing was made in
-// their place. Parts that renew names may be lost: new ones are made.
+// If parts of the folder are lost, the error is a [*LostError], and nothing was made to
+// replace them. The parts in renew may be lost: new ones are made.
 func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *Stores, err error) {
 	s := &Stores{folder: f, Addresses: Addresses{PID: os.Getpid(), NATSURLs: map[string]string{}}}
 	defer func() {
@@ -62,7 +62,7 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	if err := s.startPostgres(ctx, log); err != nil {
 		return nil, err
 	}
-	if err := s.learn(ctx); err != nil {
+	if err := s.deriveManifest(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.startNATS(ctx, log); err != nil {
@@ -74,8 +74,8 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	if err := f.createFolders(); err != nil {
 		return nil, err
 	}
-	// A crash before this line leaves a folder whose first start the next start continues;
-	// after it, a folder in which no part may be missing.
+	// A crash before this line leaves a folder whose first start is continued by the next
+	// start. After it, no part of the folder may be missing.
 	if f.manifest.State == making {
 		f.manifest.State = made
 		if err := f.writeManifest(); err != nil {
@@ -91,8 +91,8 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 	return s, nil
 }
 
-// refuseUnmade refuses a folder without a manifest in which some parts were never made and
-// this process may not make them.
+// refuseUnmade refuses a folder without a manifest if some parts were never made and this
+// process may not make them.
 func (f *Folder) refuseUnmade(renew []Part) error {
 	if f.manifest != nil || f.mayMake {
 		return nil
@@ -104,9 +104,9 @@ func (f *Folder) refuseUnmade(renew []Part) error {
 	return err
 }
 
-// learn gives a manifest to a folder without one. The database says who filled the folder;
-// --demo refuses one that it did not fill itself.
-func (s *Stores) learn(ctx context.Context) error {
+// deriveManifest makes the manifest of a folder without one. The database shows what added
+// the data of the folder; --demo refuses a folder with other data than the demo's.
+func (s *Stores) deriveManifest(ctx context.Context) error {
 	f := s.folder
 	if f.manifest != nil {
 		return nil
@@ -126,8 +126,8 @@ func (s *Stores) learn(ctx context.Context) error {
 	return nil
 }
 
-// lost gives the parts that the folder has lost. For a folder without a manifest it also asks
-// the database, and leaves it running.
+// lost returns the parts that the folder has lost. For a folder without a manifest it also
+// reads the database, and leaves that running.
 func (s *Stores) lost(ctx context.Context, log *slog.Logger) ([]Part, error) {
 	f := s.folder
 	lost, err := f.lost()
@@ -148,7 +148,7 @@ func (s *Stores) lost(ctx context.Context, log *slog.Logger) ([]Part, error) {
 	return slices.DeleteFunc(Parts(), func(p Part) bool { return !slices.Contains(lost, p) && !slices.Contains(more, p) }), err
 }
 
-// ask opens the database, as its owner, for a few questions.
+// ask opens the database as its owner for a few queries.
 func (s *Stores) ask(ctx context.Context, ask func(*pgxpool.Pool) error) error {
 	pool, err := store.Open(ctx, s.DatabaseURL, store.RoleAdmin, 1, nil)
 	if err != nil {
@@ -158,7 +158,7 @@ func (s *Stores) ask(ctx context.Context, ask func(*pgxpool.Pool) error) error {
 	return ask(pool)
 }
 
-// startPostgres starts it unless it runs.
+// startPostgres starts Postgres unless it runs.
 func (s *Stores) startPostgres(ctx context.Context, log *slog.Logger) (err error) {
 	if s.postgres != nil {
 		return nil
@@ -200,21 +200,21 @@ func (s *Stores) ensureStream(ctx context.Context, log *slog.Logger) error {
 	return admin.Ensure(ctx, 1)
 }
 
-// Serving adds to run.json where HTTP is served.
+// Serving adds the URL of the HTTP server to run.json.
 func (s *Stores) Serving(url string) error {
 	s.URL = url
 	return s.folder.publish(s.Addresses)
 }
 
-// EmptyStream puts the damaged folder of NATS aside, under a name that says
-// when, and starts an empty one: the first half of a repair.
+// EmptyStream renames the damaged folder of NATS to a name with the time, and starts an
+// empty stream. This is the first half of a repair.
 func (s *Stores) EmptyStream(ctx context.Context, log *slog.Logger) error {
 	if err := s.nats.Shutdown(); err != nil {
 		return err
 	}
 	aside := s.folder.join("nats.damaged-" + time.Now().UTC().Format("20060102T150405Z"))
 	if err := os.Rename(s.folder.join(string(NATS)), aside); err != nil {
-		return fmt.Errorf("putting the damaged stream aside: %w", err)
+		return fmt.Errorf("renaming the damaged stream: %w", err)
 	}
 	if err := s.startNATS(ctx, log); err != nil {
 		return err
@@ -222,25 +222,25 @@ func (s *Stores) EmptyStream(ctx context.Context, log *slog.Logger) error {
 	return s.folder.publish(s.Addresses)
 }
 
-// PostgresDied is closed when Postgres ends without having been told to.
+// PostgresDied returns a channel that is closed if Postgres ends unexpectedly.
 func (s *Stores) PostgresDied() <-chan struct{} { return s.postgres.Done() }
 
-// Stop stops both stores; what they acknowledged is on disk.
+// Stop stops both stores. All acknowledged data is on disk.
 func (s *Stores) Stop() error {
 	var errs []error
 	if s.nats != nil {
 		errs = append(errs, s.nats.Shutdown())
 	}
 	if s.postgres != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
 		errs = append(errs, s.postgres.Stop(ctx))
 	}
 	return errors.Join(errs...)
 }
 
-// createKeys makes the keys that the folder keeps, where they are not there yet. A key that
-// the environment names elsewhere must exist: a new one could read nothing.
+// createKeys makes the missing keys that are stored in the folder. A key whose path the
+// environment sets must exist: a new one could not decrypt any content.
 func (f *Folder) createKeys() error {
 	if f.keeps(ContentKey) {
 		if _, err := content.CreateKeyFile(f.ContentKeyFile()); err != nil {
@@ -255,7 +255,8 @@ func (f *Folder) createKeys() error {
 	return nil
 }
 
-// createFolders makes the folders of the content and the archive, likewise.
+// createFolders makes the missing folders of the content and the archive that are stored in
+// the folder.
 func (f *Folder) createFolders() error {
 	for _, p := range []Part{Content, Archive} {
 		if !f.keeps(p) {
@@ -268,27 +269,30 @@ func (f *Folder) createFolders() error {
 	return nil
 }
 
-// ContentURL is where the encrypted content is: the folder's own, unless the
-// environment names another place.
+// ContentURL returns the address of the encrypted content: the folder's own, unless the
+// environment sets another one.
 func (f *Folder) ContentURL() string {
 	return cmp.Or(os.Getenv("CONTENT_URL"), f.join(string(Content)))
 }
 
-// ContentKeyFile is the file of the key of all content, likewise.
+// ContentKeyFile returns the path of the key of all content: the folder's own, unless the
+// environment sets another one.
 func (f *Folder) ContentKeyFile() string {
 	return cmp.Or(os.Getenv("CONTENT_KEY_FILE"), f.join(string(ContentKey)))
 }
 
-// CheckpointKeyFile is the file of the key that signs checkpoints of the record, likewise.
+// CheckpointKeyFile returns the path of the key that signs checkpoints of the record: the
+// folder's own, unless the environment sets another one.
 func (f *Folder) CheckpointKeyFile() string {
 	return cmp.Or(os.Getenv("CHECKPOINT_KEY_FILE"), f.join(string(CheckpointKey)))
 }
 
-// ArchiveURL is where checkpoints and sealed segments go, likewise: a folder beside the
-// stores is no protection from whoever has the machine.
+// ArchiveURL returns the address for checkpoints and sealed segments: the folder's own,
+// unless the environment sets another one. A folder beside the stores is no protection from
+// an attacker with access to the machine.
 func (f *Folder) ArchiveURL() string {
 	return cmp.Or(os.Getenv("ARCHIVE_URL"), f.join(string(Archive)))
 }
 
-// room is how much is free where NATS keeps the record.
+// room returns the free space on the disk of the record, in bytes.
 func (s *Stores) room() (int64, error) { return embedded.FreeBytes(s.folder.join(string(NATS))) }

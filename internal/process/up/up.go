@@ -25,18 +25,17 @@ type Options struct {
 	Data   string
 	Listen string
 	Demo   bool
-	Out    io.Writer // accounts and the ready line
+	Out    io.Writer // receives the demo's accounts and the ready line
 	Logger *slog.Logger
-	// Settings takes the one line that says what this process runs with.
+	// Settings receives the log lines with the settings of this process.
 	Settings *slog.Logger
 }
 
-// ErrSettings says that the environment holds something wrong.
+// ErrSettings is the error for wrong settings in the environment or on the command line.
 var ErrSettings = errors.New("wrong settings")
 
-// Run runs everything over the data folder until ctx ends, and then stops all
-// that it started. Killed instead, it leaves a folder that the next Run goes on
-// with.
+// Run runs the system over the data folder until ctx ends, and then stops everything that
+// it started. If the process is killed, the next Run continues with the folder.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Demo {
 		if err := mustBeLoopback(ctx, o.Listen); err != nil {
@@ -66,7 +65,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	o.Settings.Info("starting", "process", "postern up", "config", settings)
 	if !o.Demo {
-		if err := stores.mindDemoAccounts(ctx, isLoopback(ctx, settings.ListenAddr, settings.PublicURL), o.Logger); err != nil {
+		if err := stores.checkDemoAccounts(ctx, isLoopback(ctx, settings.ListenAddr, settings.PublicURL), o.Logger); err != nil {
 			return err
 		}
 	}
@@ -110,7 +109,7 @@ func Run(ctx context.Context, o Options) (err error) {
 				return err
 			}
 			if o.Demo {
-				if err := furnish(ctx, stores, o.Out, url); err != nil {
+				if err := setUpDemo(ctx, stores, o.Out, url); err != nil {
 					return fmt.Errorf("setting up the demo: %w", err)
 				}
 				group.Go(func() error { return demo.report(ctx, url) })
@@ -125,14 +124,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// settings are what every role of this process is run with: the folder's stores and,
-// from the environment, what concerns the outside.
+// settings returns the settings for all roles of this process: the folder's stores and,
+// from the environment, the settings for external services.
 func (o *Options) settings(f *Folder, s *Stores) (config.Config, error) {
 	c, err := config.Embedded(os.Environ())
 	c.DatabaseURL, c.NATSURL, c.RecordReplicas = s.DatabaseURL, s.NATSURLs[string(config.API)], 1
 	c.ContentURL, c.ContentKeyFile = f.ContentURL(), f.ContentKeyFile()
 	c.CheckpointKeyFile, c.ArchiveURL = f.CheckpointKeyFile(), f.ArchiveURL()
-	if o.Demo { // the stand-in takes SendGrid's place
+	if o.Demo { // the demo uses the stand-in instead of SendGrid
 		c.SendGridAPIKey, c.SendGridBaseURL, c.AlertFrom = "", "", ""
 	}
 	c.ListenAddr = o.Listen
@@ -140,7 +139,7 @@ func (o *Options) settings(f *Folder, s *Stores) (config.Config, error) {
 	return c, err
 }
 
-// check names every fault of the settings at once.
+// check returns all faults of the settings in one error.
 func check(c config.Config, parsed error) error {
 	err := errors.Join(parsed, c.Check(config.API))
 	if c.SendGridAPIKey != "" {
@@ -149,13 +148,13 @@ func check(c config.Config, parsed error) error {
 	if err == nil {
 		return nil
 	}
-	lines := strings.Split(err.Error(), "\n") // the two have faults in common
+	lines := strings.Split(err.Error(), "\n") // both checks report some of the same faults
 	slices.Sort(lines)
 	return fmt.Errorf("%w:\n%s", ErrSettings, strings.Join(slices.Compact(lines), "\n"))
 }
 
-// as are the settings of one role, which signs in to NATS as itself. The workers of this
-// process serve no HTTP of their own.
+// as returns the settings of one role, with its own NATS user. The workers of this process
+// serve no HTTP.
 func (s *Stores) as(p config.Process, c config.Config) config.Config {
 	c.NATSURL = s.NATSURLs[string(p)]
 	if p != config.API {
@@ -164,8 +163,8 @@ func (s *Stores) as(p config.Process, c config.Config) config.Config {
 	return c
 }
 
-// keepPostgres starts Postgres again when it ends by itself; everything else
-// waits for it meanwhile.
+// keepPostgres starts Postgres again if it ends unexpectedly. All other parts wait until it
+// answers again.
 func (s *Stores) keepPostgres(ctx context.Context, log *slog.Logger) error {
 	for {
 		select {
@@ -175,7 +174,7 @@ func (s *Stores) keepPostgres(ctx context.Context, log *slog.Logger) error {
 		}
 		log.Error("Postgres has ended, starting it again")
 		for err := s.postgres.Restart(ctx); err != nil && ctx.Err() == nil; err = s.postgres.Restart(ctx) {
-			log.Error("Postgres can't be started", "error", err)
+			log.Error("Postgres could not be started; trying again", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
@@ -184,19 +183,19 @@ func (s *Stores) keepPostgres(ctx context.Context, log *slog.Logger) error {
 	}
 }
 
-// keepSpace has NATS refuse what is published before the disk is full.
+// keepSpace makes NATS refuse events before the disk is full.
 func (s *Stores) keepSpace(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	return s.nats.KeepSpace(ctx, tick.C)
 }
 
-// checks are what /readyz looks at in this process alone.
+// checks returns the checks of /readyz that only this process has.
 func (s *Stores) checks() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{"disk": func(context.Context) error { return s.nats.Space() }}
 }
 
-// free is a gauge: -1 where nobody knows.
+// free returns the free space in bytes for a gauge, -1 if it is unknown.
 func (s *Stores) free() float64 {
 	n, err := s.nats.Free()
 	if err != nil {

@@ -1,13 +1,13 @@
-// Package archive keeps signed checkpoints and sealed segments of the record
-// outside of NATS and Postgres, in a bucket that whoever administers those should
-// not control (ARCHIVE_URL). It only ever creates: no name is used twice, so that
-// the bucket may forbid changing and deleting (S3 object lock).
+// Package archive stores signed checkpoints and sealed segments of the record outside of
+// NATS and Postgres, in a bucket (ARCHIVE_URL) that the administrators of those should
+// not control. It only creates objects and never uses a name twice, so that the bucket
+// may forbid changes and deletions (S3 object lock).
 //
 //	checkpoints/2026-03-01/00000000000001204331-1f0c….txt
 //	segments/00000000000001200001-00000000000001204331-9ab3….zst
 //
-// A checkpoint's name holds the day on which it was signed, its size, and the
-// beginning of the SHA-256 of its text. A segment's holds its first and last
+// The name of a checkpoint has the day on which it was signed, its size, and the
+// beginning of the SHA-256 of its text. The name of a segment has its first and last
 // sequence and the SHA-256 of its bytes.
 package archive
 
@@ -34,14 +34,15 @@ const (
 	segments    = "segments/"
 )
 
-// within bounds what one object or one page of names may take: a bucket that takes
-// requests and does not answer is one that is away.
-const within = time.Minute
+// requestTimeout is the timeout for one object or one page of names. A bucket that accepts
+// requests but does not answer counts as unreachable.
+const requestTimeout = time.Minute
 
-// Archive is a bucket. It is safe for concurrent use, also by several processes.
+// Archive is a bucket with checkpoints and segments. It is safe for concurrent use, also by
+// several processes.
 type Archive struct{ bucket *blob.Bucket }
 
-// Open opens the archive that ARCHIVE_URL names; see [bucket.Open].
+// Open opens the archive with the address of ARCHIVE_URL; see [bucket.Open].
 func Open(ctx context.Context, address string) (*Archive, error) {
 	b, err := bucket.Open(ctx, address)
 	if err != nil {
@@ -53,29 +54,29 @@ func Open(ctx context.Context, address string) (*Archive, error) {
 // Close closes the bucket.
 func (a *Archive) Close() error { return a.bucket.Close() }
 
-// Reach says what keeps the archive from being read: see [bucket.Reach].
+// Reach returns an error if the archive can't be read; see [bucket.Reach].
 func (a *Archive) Reach(ctx context.Context) error { return bucket.Reach(ctx, a.bucket, checkpoints) }
 
 // A Checkpoint is a signed checkpoint in the archive.
 type Checkpoint struct {
 	Name string
-	Day  time.Time // under which it stands
+	Day  time.Time // the day in its name
 	Size uint64
 }
 
-// PutCheckpoint stores a checkpoint. Doing so again changes nothing. Whoever stores
-// several lets no day come before one that there is ([Archive.Latest] relies on it),
-// also where a clock was set back.
+// PutCheckpoint stores a checkpoint. Storing it again changes nothing. The day must not be
+// before that of a stored checkpoint, even if a clock was set back, because
+// [Archive.Latest] relies on it.
 func (a *Archive) PutCheckpoint(ctx context.Context, size uint64, signedAt time.Time, text string) error {
 	digest := sha256.Sum256([]byte(text))
 	name := fmt.Sprintf("%s%s/%020d-%x.txt", checkpoints, signedAt.UTC().Format(time.DateOnly), size, digest[:8])
 	return a.create(ctx, name, []byte(text))
 }
 
-// create stores what must be new. What is there under its name is the same,
-// because the name holds its digest.
+// create stores a new object. An existing object with the name has the same content,
+// because the name has its digest.
 func (a *Archive) create(ctx context.Context, name string, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	err := a.bucket.WriteAll(ctx, name, data, &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: true})
 	if err != nil && gcerrors.Code(err) != gcerrors.FailedPrecondition {
@@ -84,9 +85,9 @@ func (a *Archive) create(ctx context.Context, name string, data []byte) error {
 	return nil
 }
 
-// Read gives what stands under a name.
+// Read returns the object with a name.
 func (a *Archive) Read(ctx context.Context, name string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	data, err := a.bucket.ReadAll(ctx, name)
 	if err != nil {
@@ -95,8 +96,8 @@ func (a *Archive) Read(ctx context.Context, name string) ([]byte, error) {
 	return data, nil
 }
 
-// Latest gives the checkpoint of the most events, or one of size 0 where there is
-// none. It lists the days, and the last of them. What is foreign it passes over.
+// Latest returns the largest checkpoint, or one of size 0 if there is none. It lists the
+// days, and then the objects of the last day. It ignores foreign objects.
 func (a *Archive) Latest(ctx context.Context) (Checkpoint, error) {
 	var last string
 	err := a.each(ctx, checkpoints, "/", func(name string) error {
@@ -116,13 +117,13 @@ func (a *Archive) Latest(ctx context.Context) (Checkpoint, error) {
 	return latest, err
 }
 
-// Checkpoints gives every checkpoint, in the order of their names, and the names
-// among them of what this package did not put there.
+// Checkpoints returns all checkpoints in the order of their names, and the names of
+// foreign objects, which this package did not store.
 func (a *Archive) Checkpoints(ctx context.Context) (all []Checkpoint, foreign []string, err error) {
 	return sorted(ctx, a, checkpoints, checkpointOf)
 }
 
-// sorted parts the names below a prefix into those that are understood and others.
+// sorted lists the names below a prefix, and separates valid from foreign ones.
 func sorted[T any](ctx context.Context, a *Archive, prefix string, parse func(string) (T, bool)) (all []T, foreign []string, err error) {
 	err = a.each(ctx, prefix, "", func(name string) error {
 		if one, ok := parse(name); ok {
@@ -142,15 +143,15 @@ func checkpointOf(name string) (Checkpoint, bool) {
 	return Checkpoint{Name: name, Day: day, Size: size}, errDay == nil && errSize == nil && len(digits) == 20
 }
 
-// A Segment is a run of events in the archive.
+// A Segment is an object in the archive with consecutive events.
 type Segment struct {
 	Name        string
 	First, Last uint64
 	SHA256      [sha256.Size]byte
 }
 
-// Segments gives every segment, in the order of their first events, and the names
-// among them of what this package did not put there.
+// Segments returns all segments in the order of their first events, and the names of
+// foreign objects, which this package did not store.
 func (a *Archive) Segments(ctx context.Context) (all []Segment, foreign []string, err error) {
 	return sorted(ctx, a, segments, segmentOf)
 }
@@ -169,12 +170,12 @@ func segmentOf(name string) (Segment, bool) {
 	return s, errors.Join(errs[:]...) == nil && n == sha256.Size && s.First > 0 && s.Last >= s.First
 }
 
-// each calls f with every name below a prefix, in order; with a delimiter, with
-// the folders directly below it.
+// each calls f with every name below a prefix, in order. With a delimiter it calls f with
+// the folders directly below the prefix.
 func (a *Archive) each(ctx context.Context, prefix, delimiter string, f func(name string) error) error {
 	for objects := a.bucket.List(&blob.ListOptions{Prefix: prefix, Delimiter: delimiter}); ; {
 		o, err := next(ctx, objects)
-		if err == io.EOF { // and nothing that wraps it: so does a connection that breaks
+		if err == io.EOF { // not errors.Is: the error of a broken connection wraps io.EOF
 			return nil
 		}
 		if err != nil {
@@ -187,7 +188,7 @@ func (a *Archive) each(ctx context.Context, prefix, delimiter string, f func(nam
 }
 
 func next(ctx context.Context, objects *blob.ListIterator) (*blob.ListObject, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return objects.Next(ctx)
 }

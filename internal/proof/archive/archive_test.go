@@ -35,8 +35,8 @@ func segmentOfThree(t *testing.T) []byte {
 	return segment
 }
 
-// What is put there comes back, once and in order, and ordinary tools read it.
-func TestASegmentComesBack(t *testing.T) {
+// A stored segment is read back once and in order, and the zstd tool can read it.
+func TestASegmentIsReadBack(t *testing.T) {
 	t.Parallel()
 	a, segment := opened(t), segmentOfThree(t)
 	for range 2 { // a second time changes nothing
@@ -46,7 +46,7 @@ func TestASegmentComesBack(t *testing.T) {
 	}
 	all, _, err := a.Segments(t.Context())
 	if err != nil || len(all) != 1 || all[0].First != 5 || all[0].Last != 7 {
-		t.Fatalf("there is %+v, %v", all, err)
+		t.Fatalf("the archive has %+v, %v", all, err)
 	}
 	var got []uint64
 	err = a.ReadSegment(t.Context(), all[0], func(seq uint64, stored []byte) error {
@@ -70,7 +70,7 @@ func TestASegmentComesBack(t *testing.T) {
 	}
 }
 
-// Every single byte counts.
+// A change of any byte of a segment is found.
 func TestAChangedSegmentIsFound(t *testing.T) {
 	t.Parallel()
 	a, segment := opened(t), segmentOfThree(t)
@@ -97,7 +97,7 @@ func TestTheLatestCheckpoint(t *testing.T) {
 	t.Parallel()
 	a := opened(t)
 	if c, err := a.Latest(t.Context()); err != nil || c.Size != 0 {
-		t.Fatalf("of none it is %+v, %v", c, err)
+		t.Fatalf("in an empty archive it is %+v, %v", c, err)
 	}
 	day := time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC)
 	for i, size := range []uint64{9, 10, 100} {
@@ -106,10 +106,10 @@ func TestTheLatestCheckpoint(t *testing.T) {
 		}
 	}
 	if c, err := a.Latest(t.Context()); err != nil || c.Size != 100 {
-		t.Errorf("it is %+v, %v", c, err)
+		t.Errorf("the latest checkpoint is %+v, %v", c, err)
 	}
 	if all, _, err := a.Checkpoints(t.Context()); err != nil || len(all) != 3 {
-		t.Errorf("there are %d, %v", len(all), err)
+		t.Errorf("the archive has %d checkpoints, %v", len(all), err)
 	}
 	w, err := a.bucket.NewWriter(t.Context(), "checkpoints/2026-03-01/note.txt", nil)
 	if err != nil {
@@ -120,6 +120,6 @@ func TestTheLatestCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all, foreign, err := a.Checkpoints(t.Context()); err != nil || len(all) != 3 || len(foreign) != 1 {
-		t.Errorf("beside a foreign object there are %v and %v, %v", all, foreign, err)
+		t.Errorf("with a foreign object the archive lists %v and %v, %v", all, foreign, err)
 	}
 }

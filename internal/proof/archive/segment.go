@@ -9,16 +9,16 @@ import (
 	"fmt"
 )
 
-// A segment is, for each event, a skippable zstd frame that holds its sequence and
-// the length of what follows, and then the event as Postgres keeps it, which is a
-// zstd frame too ([merkle.Pack]). So `zstd -dc` shows every event of a segment, and
-// writing one compresses nothing anew.
+// A segment has, for each event, a skippable zstd frame with the sequence and the length
+// of the next frame, and then the event as Postgres stores it, which is a zstd frame too
+// ([merkle.Pack]). So `zstd -dc` shows every event of a segment, and writing a segment
+// needs no compression.
 const (
 	skippable = 0x184D2A50
 	headSize  = 4 + 4 + 8 + 4
 )
 
-// AppendEvent adds an event, as Postgres keeps it, to a segment.
+// AppendEvent appends an event, as Postgres stores it, to a segment.
 func AppendEvent(segment []byte, seq uint64, stored []byte) []byte {
 	segment = binary.LittleEndian.AppendUint32(segment, skippable)
 	segment = binary.LittleEndian.AppendUint32(segment, headSize-8)
@@ -27,17 +27,17 @@ func AppendEvent(segment []byte, seq uint64, stored []byte) []byte {
 	return append(segment, stored...)
 }
 
-// PutSegment stores a segment of the events from first to last. Doing so again
-// changes nothing.
+// PutSegment stores a segment of the events from first to last. Storing it again changes
+// nothing.
 func (a *Archive) PutSegment(ctx context.Context, first, last uint64, segment []byte) error {
 	return a.create(ctx, fmt.Sprintf("%s%020d-%020d-%x.zst", segments, first, last, sha256.Sum256(segment)), segment)
 }
 
-// ErrChanged says that a segment is not what its name says.
+// ErrChanged is the error for a segment whose content does not match its name.
 var ErrChanged = errors.New("the segment is not what its name says")
 
-// ReadSegment calls each with every event of a segment, in order, as Postgres kept
-// it, once the whole is known to be what its name says.
+// ReadSegment calls each with every event of a segment, in order, as Postgres stored it.
+// Before that it checks the digest of the whole segment.
 func (a *Archive) ReadSegment(ctx context.Context, s Segment, each func(seq uint64, stored []byte) error) error {
 	data, err := a.Read(ctx, s.Name)
 	if err != nil {

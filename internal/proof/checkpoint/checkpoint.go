@@ -1,7 +1,6 @@
-// Package checkpoint signs how far the record has come and what it says up to
-// there: the size of its Merkle tree and the root, in the format of
-// https://c2sp.org/tlog-checkpoint, as a signed note (golang.org/x/mod/sumdb/note,
-// Ed25519):
+// Package checkpoint signs the state of the record: the size and the root of its Merkle
+// tree, in the format of https://c2sp.org/tlog-checkpoint, as a signed note
+// (golang.org/x/mod/sumdb/note, Ed25519):
 //
 //	clinic.example/record
 //	1204331
@@ -9,10 +8,9 @@
 //
 //	— clinic.example/record Az3grtLmm1y…
 //
-// The first line is the origin: the name of the record, which is also the name of
-// every key that signs for it. Nobody can have signed a size and a root that the
-// record does not come to, so whoever keeps a checkpoint can tell later whether
-// anything before it was changed.
+// The first line is the origin: the name of the record, which is also the name of every
+// key that signs for it. The signed size and root fit only one content of the record. So
+// anyone with an old checkpoint can check later whether earlier events were changed.
 package checkpoint
 
 import (
@@ -27,14 +25,14 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A Checkpoint is what is signed.
+// A Checkpoint is the signed state of the record.
 type Checkpoint struct {
 	Origin string
-	Size   uint64 // events: the sequence of the last
+	Size   uint64 // the number of events, which is the sequence of the last one
 	Root   tlog.Hash
 }
 
-// Sign gives the text that is published.
+// Sign returns the signed text of the checkpoint.
 func (c Checkpoint) Sign(signer note.Signer) (string, error) {
 	c.Origin = signer.Name()
 	text, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, c.Root)}, signer)
@@ -44,26 +42,26 @@ func (c Checkpoint) Sign(signer note.Signer) (string, error) {
 	return string(text), nil
 }
 
-// ErrForged says that a text is no checkpoint that one of the known keys signed.
+// ErrForged is the error for a text that none of the known keys has signed.
 var ErrForged = errors.New("it is not signed by a known key")
 
-// Open reads a checkpoint that one of the known keys signed. The error wraps
-// [ErrForged] where none has.
+// Open reads a checkpoint and checks its signature. If none of the known keys has signed
+// it, the error wraps [ErrForged].
 func Open(signed string, known *Verifiers) (Checkpoint, error) {
 	n, err := note.Open([]byte(signed), known)
 	if err != nil {
 		if of, _, _ := strings.Cut(signed, "\n"); !slices.ContainsFunc(known.list, func(v note.Verifier) bool { return v.Name() == of }) {
-			return Checkpoint{}, fmt.Errorf("opening a checkpoint: %w: it says that it is of the record %q, and the key is of %q", ErrForged, of, known.Origin())
+			return Checkpoint{}, fmt.Errorf("opening a checkpoint: %w: it belongs to the record %q, and the key to %q", ErrForged, of, known.Origin())
 		}
 		return Checkpoint{}, fmt.Errorf("opening a checkpoint: %w (%w)", ErrForged, err)
 	}
 	c, err := parse(n.Text)
 	if err == nil {
-		// The last letter of a signature has bits that mean nothing.
+		// The last character of a signature has unused bits, which must be zero.
 		_, err = base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64)
 	}
 	if err == nil && n.Sigs[0].Name != c.Origin {
-		err = fmt.Errorf("it is of %s and signed for %s", c.Origin, n.Sigs[0].Name)
+		err = fmt.Errorf("it belongs to %s but is signed for %s", c.Origin, n.Sigs[0].Name)
 	}
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("opening a checkpoint: %w", err)
@@ -71,8 +69,7 @@ func Open(signed string, known *Verifiers) (Checkpoint, error) {
 	return c, nil
 }
 
-// parse reads the text of a note. Further lines are extensions, of which we know
-// none.
+// parse reads the text of a note. It ignores further lines, which are extensions.
 func parse(text string) (c Checkpoint, err error) {
 	lines := strings.SplitN(text, "\n", 4)
 	if len(lines) < 4 {
@@ -80,10 +77,10 @@ func parse(text string) (c Checkpoint, err error) {
 	}
 	c.Origin = lines[0]
 	if c.Size, err = strconv.ParseUint(lines[1], 10, 63); err != nil || strconv.FormatUint(c.Size, 10) != lines[1] {
-		return c, fmt.Errorf("%q is no size", lines[1])
+		return c, fmt.Errorf("%q is not a size", lines[1])
 	}
 	if c.Root, err = tlog.ParseHash(lines[2]); err != nil || c.Root.String() != lines[2] {
-		return c, fmt.Errorf("%q is no hash", lines[2])
+		return c, fmt.Errorf("%q is not a hash", lines[2])
 	}
 	return c, nil
 }

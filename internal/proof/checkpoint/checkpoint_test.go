@@ -33,7 +33,7 @@ func verifiers(t testing.TB, k *Keys) *Verifiers {
 	return known
 }
 
-// What was signed opens to the same; with any byte changed it does not.
+// A signed checkpoint opens to the same values. With any byte changed it does not open.
 func TestOneChangedByteIsFound(t *testing.T) {
 	t.Parallel()
 	k, _ := keys(t, "clinic.example/record")
@@ -69,8 +69,7 @@ func TestAnotherKeyIsRefused(t *testing.T) {
 	}
 }
 
-// After a rotation the old checkpoints open, and nothing can be signed any more
-// with the old key.
+// After a rotation the old checkpoints still open, and the old key can no longer sign.
 func TestARotatedKey(t *testing.T) {
 	t.Parallel()
 	old, path := keys(t, "")
@@ -126,23 +125,23 @@ func TestWrongKeyFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := ReadKeyFile(file); err == nil {
-			t.Errorf("%s: it is read", name)
+			t.Errorf("%s: the file was accepted", name)
 		}
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ReadKeyFile(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-		t.Errorf("a file for all to read: %v", err)
+		t.Errorf("a file that all users may read: %v", err)
 	}
 	if _, err := CreateKeyFile(filepath.Join(t.TempDir(), "key"), "a clinic"); err == nil {
-		t.Error("a name with a space is taken")
+		t.Error("a name with a space was accepted")
 	}
 }
 
-// A key in the place of one that was lost signs for the same record, and what was signed
-// before is verified as before; doing it again changes nothing.
-func TestASuccessorKnowsWhatWasSignedBefore(t *testing.T) {
+// A key that replaces a lost one signs for the same record, and earlier checkpoints are
+// still verified. A second call changes nothing.
+func TestASuccessorVerifiesEarlierCheckpoints(t *testing.T) {
 	dir := t.TempDir()
 	lost, successor := filepath.Join(dir, "lost.key"), filepath.Join(dir, "successor.key")
 	if _, err := CreateKeyFile(lost, "clinic.example/record"); err != nil {
@@ -175,7 +174,7 @@ func TestASuccessorKnowsWhatWasSignedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c, err := Open(signed, known); err != nil || c.Size != 7 {
-			t.Errorf("what was signed before: %+v, %v", c, err)
+			t.Errorf("the earlier checkpoint: %+v, %v", c, err)
 		}
 		if keys.Signer.Name() != "clinic.example/record" || len(keys.Verifiers) != 2 || keys.Verifiers[1] != before.Verifiers[0] {
 			t.Errorf("%s signs, %v verify", keys.Signer.Name(), keys.Verifiers)
@@ -183,7 +182,7 @@ func TestASuccessorKnowsWhatWasSignedBefore(t *testing.T) {
 		if texts == nil {
 			texts = keys.Verifiers
 		} else if texts[0] != keys.Verifiers[0] {
-			t.Error("the key was made anew")
+			t.Error("the second call made another key")
 		}
 	}
 }

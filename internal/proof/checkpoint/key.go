@@ -14,22 +14,22 @@ import (
 	"postern/internal/store/keyfile"
 )
 
-// Keys are those of a key file: one that signs, and the verifiers of all that
-// signed before it.
+// Keys are the keys of a key file: the signing key, and the verifiers of this key and of
+// all earlier ones.
 //
-// The file holds the signing key on its first line and a verifier on each further
-// line, the newest first, as package note writes them. Rotating a key keeps its
-// verifier, and nothing that could sign in its name.
+// The file has the signing key on its first line and a verifier on each further line, the
+// newest first, in the format of package note. Rotation keeps the verifier of the old key
+// and destroys its secret.
 type Keys struct {
 	Signer    note.Signer
-	Verifiers []string // as text, the signer's own first
+	Verifiers []string // as text, the verifier of Signer first
 }
 
-// CreateKeyFile makes a key file for a record of that name, unless there is one,
-// and says whether it did. Without a name the record gets one of its own.
+// CreateKeyFile creates a key file for a record with the name, unless it exists, and
+// reports whether it did. If name is "", the record gets a random name.
 func CreateKeyFile(path, name string) (created bool, err error) {
 	if _, err := os.Lstat(path); err == nil {
-		return false, keyfile.Sync(path) // its creator may not have got so far
+		return false, keyfile.Sync(path) // the creator may have crashed before syncing it
 	}
 	if name == "" {
 		name = "postern/" + strings.ToLower(rand.Text()[:12])
@@ -47,9 +47,9 @@ func CreateKeyFile(path, name string) (created bool, err error) {
 	return created, nil
 }
 
-// Rotate puts a new signing key into a key file and keeps the verifiers of all
-// before it. The old signing key is gone after it. Whoever signs with the file
-// must be started again.
+// Rotate replaces the signing key of a key file and keeps the verifiers of all earlier
+// keys. The old signing key is destroyed. Processes that sign with the file must be
+// restarted.
 func Rotate(path string) (*Keys, error) {
 	old, err := ReadKeyFile(path)
 	if err != nil {
@@ -66,17 +66,17 @@ func Rotate(path string) (*Keys, error) {
 	return ReadKeyFile(path)
 }
 
-// CreateSuccessor makes a key file in the place of one that was lost: a new key for the
-// same record, and the verifiers of what was signed before, the newest first. A key file
-// that is there keeps its key and gets the verifiers that it lacks; created tells which
-// it was. Whoever signs with the file must be started again.
+// CreateSuccessor creates a key file to replace a lost one: with a new key for the same
+// record, and the verifiers of the earlier keys, the newest first. An existing key file
+// keeps its key and gets the verifiers that it lacks. created reports whether a new file
+// was made. Processes that sign with the file must be restarted.
 func CreateSuccessor(path string, before *Verifiers) (created bool, err error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if created, err = CreateKeyFile(path, before.Origin()); err != nil {
 			return false, err
 		}
 	}
-	// A crash here leaves a new key that knows nothing of before: doing it again adds that.
+	// A crash here leaves a new key without the earlier verifiers; a second call adds them.
 	keys, err := ReadKeyFile(path)
 	if err != nil {
 		return created, err
@@ -98,7 +98,7 @@ func CreateSuccessor(path string, before *Verifiers) (created bool, err error) {
 	return created, nil
 }
 
-// ReadKeyFile reads a key file, which must be readable by its owner alone.
+// ReadKeyFile reads a key file. Only its owner may have access to it.
 func ReadKeyFile(path string) (*Keys, error) {
 	data, err := keyfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,20 +110,20 @@ func ReadKeyFile(path string) (*Keys, error) {
 	secret, verifiers, _ := strings.Cut(string(data), "\n")
 	k := &Keys{}
 	if k.Signer, err = note.NewSigner(secret); err != nil {
-		return nil, fmt.Errorf("the checkpoint key file %s holds no signing key on its first line: %w: put it back from where its copy is kept", path, err)
+		return nil, fmt.Errorf("the checkpoint key file %s holds no signing key on its first line: %w: restore it from its backup", path, err)
 	}
 	known, err := ParseVerifiers(verifiers)
 	if err != nil {
-		return nil, fmt.Errorf("the checkpoint key file %s: %w: put it back from where its copy is kept", path, err)
+		return nil, fmt.Errorf("the checkpoint key file %s: %w: restore it from its backup", path, err)
 	}
 	if known.list[0].KeyHash() != k.Signer.KeyHash() {
-		return nil, fmt.Errorf("the checkpoint key file %s: the first verifier is not that of the signing key: put it back from where its copy is kept", path)
+		return nil, fmt.Errorf("the checkpoint key file %s: the first verifier is not that of the signing key: restore it from its backup", path)
 	}
 	k.Verifiers = known.Texts()
 	return k, nil
 }
 
-// Verifiers are the keys that are known.
+// Verifiers are the known keys that verify checkpoints.
 type Verifiers struct {
 	list  []note.Verifier
 	texts []string
@@ -139,7 +139,7 @@ func ParseVerifiers(text string) (*Verifiers, error) {
 		}
 		v, err := note.NewVerifier(line)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no key that verifies checkpoints: %w", line, err)
+			return nil, fmt.Errorf("%q is not a key that verifies checkpoints: %w", line, err)
 		}
 		known.list = append(known.list, v)
 		known.texts = append(known.texts, line)
@@ -150,10 +150,10 @@ func ParseVerifiers(text string) (*Verifiers, error) {
 	return known, nil
 }
 
-// Origin is the name of the record, as the first key has it.
+// Origin returns the name of the record, from the first key.
 func (k *Verifiers) Origin() string { return k.list[0].Name() }
 
-// Texts gives the keys as text.
+// Texts returns the keys as text.
 func (k *Verifiers) Texts() []string { return k.texts }
 
 // Verifier implements note.Verifiers.
@@ -166,5 +166,5 @@ func (k *Verifiers) Verifier(name string, hash uint32) (note.Verifier, error) {
 	return nil, &note.UnknownVerifierError{Name: name, KeyHash: hash}
 }
 
-// Known gives the verifiers of a key file.
+// Known returns the verifiers of a key file.
 func (k *Keys) Known() (*Verifiers, error) { return ParseVerifiers(strings.Join(k.Verifiers, "\n")) }

@@ -2,9 +2,9 @@ package merkle
 
 import "strings"
 
-// scan reads a head as [Pack] writes it, eight times as fast as package json does, where
-// nothing in it is escaped, which is so in every event of ours. It is false for any
-// other, and h of no use then.
+// scan reads a head as [Pack] writes it, eight times as fast as package json. It works if
+// nothing in the head is escaped and each header has one value, which is true for all our
+// events. Otherwise it returns false, and h is invalid.
 func (h *packed) scan(text string) (ok bool) {
 	if strings.ContainsRune(text, '\\') {
 		return false
@@ -24,7 +24,7 @@ func (h *packed) scan(text string) (ok bool) {
 		if name, text, ok = strings.Cut(text, `":["`); !ok {
 			return false
 		}
-		// One value, as every header of ours has.
+		// One value, as in all our headers.
 		if value, text, ok = strings.Cut(text, `"]`); !ok || strings.Contains(name, `"`) || strings.Contains(value, `"`) {
 			return false
 		}

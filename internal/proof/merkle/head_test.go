@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The short way reads a head as the long way does, or does not read it.
-func TestHeads(t *testing.T) {
+// scan reads a head like package json, or returns false.
+func TestScanReadsHeadsLikeJSON(t *testing.T) {
 	t.Parallel()
 	texts := rapid.StringOf(rapid.SampledFrom([]rune(`ab"\\,:{}[]<é `)))
 	rapid.Check(t, func(rt *rapid.T) {
@@ -21,7 +21,7 @@ func TestHeads(t *testing.T) {
 		var got packed
 		if got.scan(string(text)) {
 			if diff := cmp.Diff(want, got); diff != "" {
-				rt.Fatalf("%s is read otherwise (-want +got):\n%s", text, diff)
+				rt.Fatalf("%s is read differently (-want +got):\n%s", text, diff)
 			}
 		}
 	})

@@ -1,10 +1,10 @@
-// Package merkle says what an event is once it stands on the record: its leaf in
-// the Merkle tree, the form in which it is kept beside the stream, and the tree
-// itself (RFC 6962, through golang.org/x/mod/sumdb/tlog), whose hashes are rows of
-// record.hashes under tlog's own numbers.
+// Package merkle defines the stored form of an event on the record: its leaf in the Merkle
+// tree, and its second copy beside the stream. It also holds the tree itself (RFC 6962,
+// through golang.org/x/mod/sumdb/tlog), whose hashes are rows of record.hashes with tlog's
+// indexes.
 //
-// It imports nothing of what records or reads, so that both may use it. Everything
-// in it may be used from many goroutines at once.
+// It imports none of the packages that write or read the record, so that both may use it.
+// All functions are safe for concurrent use.
 package merkle
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Stored is an event as it stands on the record, whatever it may hold: the
-// recorder keeps also what it can't read.
+// A Stored is an event as it is stored on the record. It may be invalid: the recorder also
+// stores events that it can't read.
 type Stored struct {
 	Seq     uint64
 	Subject string
@@ -29,8 +29,8 @@ type Stored struct {
 	Data    []byte
 }
 
-// OwnHeader tells whether a header is the publisher's. The server's own (Nats-…)
-// say how a msg came to the stream, and differ when the stream is restored.
+// OwnHeader reports whether a header was set by the publisher. The server's headers (Nats-…)
+// describe how a msg was stored, and differ after the stream is restored.
 func OwnHeader(name string) bool { return !strings.HasPrefix(name, "Nats-") }
 
 // Leaf is the RFC 6962 (section 2.1) leaf hash of an event: SHA-256 over 0x00,
@@ -70,14 +70,13 @@ var (
 	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(64<<20))
 )
 
-// packed is the head of the form in which Postgres keeps an event; the body
-// follows it as it is.
+// packed is the head of an event as Postgres stores it; the unchanged body follows.
 type packed struct {
 	Subject string              `json:"subject"`
 	Header  map[string][]string `json:"header"`
 }
 
-// Pack gives the second copy of s: everything but its sequence, compressed.
+// Pack returns the second copy of s: the event without its sequence, compressed.
 func Pack(s *Stored) ([]byte, error) {
 	own := make(map[string][]string, len(s.Header))
 	for name, values := range s.Header {
@@ -96,7 +95,7 @@ func Pack(s *Stored) ([]byte, error) {
 	return encoder.EncodeAll(*raw, make([]byte, 0, len(*raw)/3)), nil
 }
 
-// plain holds what is about to be compressed: chunks are a hundred kilobytes each.
+// plain holds buffers for uncompressed events; chunks have about a hundred kilobytes each.
 var plain = sync.Pool{New: func() any { return new([]byte) }}
 
 // Unpack is the inverse of [Pack].
@@ -106,7 +105,7 @@ func Unpack(seq uint64, copied []byte) (Stored, error) {
 		return Stored{}, fmt.Errorf("reading the copy of event %d: %w", seq, err)
 	}
 	if len(raw) < 4 || int64(len(raw)-4) < int64(binary.BigEndian.Uint32(raw)) {
-		return Stored{}, fmt.Errorf("reading the copy of event %d: it is cut short", seq)
+		return Stored{}, fmt.Errorf("reading the copy of event %d: it is truncated", seq)
 	}
 	n := binary.BigEndian.Uint32(raw)
 	var head packed

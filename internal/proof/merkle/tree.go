@@ -15,7 +15,7 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Hashes reads the tree's hashes from a table, as tlog asks for them.
+// Hashes returns a reader of the tree's hashes in a table, for package tlog.
 func Hashes(ctx context.Context, q Querier, table string) tlog.HashReader {
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		if len(indexes) == 0 {
@@ -31,7 +31,7 @@ func Hashes(ctx context.Context, q Querier, table string) tlog.HashReader {
 			return nil, fmt.Errorf("reading the tree: %w", err)
 		}
 		if len(hashes) != len(indexes) {
-			return nil, fmt.Errorf("the tree lacks %d of its hashes: `postern rebuild` makes it anew from the record", len(indexes)-len(hashes))
+			return nil, fmt.Errorf("the tree lacks %d of its hashes: run `postern rebuild` to make it again from the record", len(indexes)-len(hashes))
 		}
 		read := make([]tlog.Hash, len(hashes))
 		for i, h := range hashes {
@@ -44,15 +44,15 @@ func Hashes(ctx context.Context, q Querier, table string) tlog.HashReader {
 	})
 }
 
-// A Tree is the right edge of the Merkle tree: the roots of its complete subtrees,
-// the largest first, of which there is one for each 1 bit of its size. That is all
-// that appending and the root need, however many leaves there are.
+// A Tree is the right edge of the Merkle tree: the roots of its complete subtrees, the
+// largest first, one for each 1 bit of its size. Appending and computing the root need
+// nothing else, for any number of leaves.
 type Tree struct {
 	Size  int64
 	edges []tlog.Hash
 }
 
-// TreeAt reads the right edge of the tree at a size.
+// TreeAt reads the right edge of the tree with a size.
 func TreeAt(size int64, r tlog.HashReader) (*Tree, error) {
 	var indexes []int64
 	for left, rest := int64(0), size; rest > 0; {
@@ -68,14 +68,14 @@ func TreeAt(size int64, r tlog.HashReader) (*Tree, error) {
 	return &Tree{Size: size, edges: edges}, nil
 }
 
-// Clone gives a tree that grows apart from t.
+// Clone returns an independent copy of t.
 func (t *Tree) Clone() *Tree { return &Tree{Size: t.Size, edges: slices.Clone(t.edges)} }
 
-// Append adds a leaf and gives the hashes to be stored for it, the first under
-// tlog.StoredHashIndex(0, size before) and the others right after it.
+// Append adds a leaf and returns the hashes to store for it. The first has the index
+// tlog.StoredHashIndex(0, size before), and the others have the following indexes.
 func (t *Tree) Append(leaf tlog.Hash) []tlog.Hash {
 	stored := []tlog.Hash{leaf}
-	// Each trailing 1 bit of the size is a subtree that this leaf makes twice as large.
+	// For each trailing 1 bit of the size, this leaf completes a subtree of twice the size.
 	for n := t.Size; n&1 == 1; n >>= 1 {
 		last := len(t.edges) - 1
 		leaf = tlog.NodeHash(t.edges[last], leaf)
@@ -87,10 +87,10 @@ func (t *Tree) Append(leaf tlog.Hash) []tlog.Hash {
 	return stored
 }
 
-// Root is the root of the tree as it is.
+// Root returns the root of the tree.
 func (t *Tree) Root() tlog.Hash {
 	if len(t.edges) == 0 {
-		root, _ := tlog.TreeHash(0, nil) // of nothing; reads nothing
+		root, _ := tlog.TreeHash(0, nil) // the root of an empty tree; it reads no hashes
 		return root
 	}
 	root := t.edges[len(t.edges)-1]

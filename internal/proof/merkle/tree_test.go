@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The right edge alone gives what tlog gives with all hashes at hand, at every
-// size, from wherever it is picked up.
-func TestTheTreeIsTlogs(t *testing.T) {
+// The right edge gives the same hashes and roots as tlog with all hashes, at every size and
+// after TreeAt at any size.
+func TestTheTreeEqualsTlog(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.IntRange(0, 300).Draw(rt, "size")
@@ -46,11 +46,11 @@ func TestTheTreeIsTlogs(t *testing.T) {
 				rt.Fatal(err)
 			}
 			if tree.Root() != root {
-				rt.Fatalf("the root at %d is another", n+1)
+				rt.Fatalf("the root at %d differs", n+1)
 			}
 		}
 		if empty, _ := tlog.TreeHash(0, reader); size == 0 && tree.Root() != empty {
-			rt.Error("the root of nothing is another")
+			rt.Error("the root of the empty tree differs")
 		}
 	})
 }

@@ -12,25 +12,25 @@ import (
 	"postern/internal/proof/checkpoint"
 )
 
-// A segment is sealed, under a checkpoint that covers it, once it has so many
-// bytes, or its first event has waited so long: a small clinic gets one an hour.
-// With an event on top, of at most 8 MiB, it stays one PUT to S3.
+// A segment is sealed once it has segmentBytes, or its first event has waited for
+// segmentAge, and a checkpoint covers it. So a small clinic gets one segment an hour. Even
+// with one more event of at most 8 MiB, a segment needs only one PUT to S3.
 const (
 	segmentBytes = 7 << 20
 	segmentAge   = time.Hour
 )
 
-// carrier is how far the archive has come.
-type carrier struct {
-	carried  uint64    // the size of the last checkpoint there
-	day      time.Time // under which it stands
-	sealed   uint64    // the last event in a segment
-	unsealed time.Time // since when events have been waiting for one
-	complete atomic.Int64
+// archiveState is the known state of the archive.
+type archiveState struct {
+	archivedSize uint64    // the size of the last checkpoint there
+	day          time.Time // the day in the name of that checkpoint
+	sealed       uint64    // the last event in a segment
+	unsealed     time.Time // since when events have been waiting for one
+	complete     atomic.Int64
 }
 
-// Behind says how long ago the archive was last seen to hold all that was due there.
-// It is 0 where nobody carries: the recorder stands by, or there is no archive.
+// Behind returns the time since the archive was last complete. It is 0 if this process does
+// not write to an archive: the recorder is on standby, or there is no archive.
 func (n *Signer) Behind() time.Duration {
 	complete := n.complete.Load()
 	if n.Archive == nil || complete == 0 {
@@ -39,7 +39,7 @@ func (n *Signer) Behind() time.Duration {
 	return time.Since(time.Unix(0, complete))
 }
 
-func (n *Signer) lookOutside(ctx context.Context) error {
+func (n *Signer) readArchive(ctx context.Context) error {
 	latest, err := n.Archive.Latest(ctx)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (n *Signer) lookOutside(ctx context.Context) error {
 			return fmt.Errorf("the archive's %s: %w", latest.Name, err)
 		}
 	}
-	n.carried, n.day = n.last.Size, latest.Day
+	n.archivedSize, n.day = n.last.Size, latest.Day
 	segments, _, err := n.Archive.Segments(ctx)
 	if err != nil {
 		return err
@@ -65,12 +65,13 @@ func (n *Signer) lookOutside(ctx context.Context) error {
 	return nil
 }
 
-// keepCarrying brings to the archive what is due there, and over an outage
-// everything that came due meanwhile: it asks Postgres, which forgets nothing.
-func (n *Signer) keepCarrying(ctx context.Context) error {
+// keepArchiving writes everything that is due to the archive until ctx ends. After an outage
+// it also writes everything that became due during it, because it reads Postgres, where all
+// of it is stored.
+func (n *Signer) keepArchiving(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if err := n.bringOut(ctx); err != nil {
-			n.complain(ctx, "the archive does not get what was signed; it is tried again", err)
+		if err := n.updateArchive(ctx); err != nil {
+			n.logError(ctx, "checkpoints and segments could not be written to the archive; trying again", err)
 		} else {
 			n.complete.Store(time.Now().UnixNano())
 		}
@@ -79,21 +80,21 @@ func (n *Signer) keepCarrying(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (n *Signer) bringOut(ctx context.Context) error {
-	if err := n.carry(ctx); err != nil {
+func (n *Signer) updateArchive(ctx context.Context) error {
+	if err := n.archiveCheckpoints(ctx); err != nil {
 		return err
 	}
-	return n.seal(ctx, n.carried)
+	return n.seal(ctx, n.archivedSize)
 }
 
-// carry brings to the archive the checkpoints that it lacks.
-func (n *Signer) carry(ctx context.Context) error {
+// archiveCheckpoints writes the missing checkpoints to the archive.
+func (n *Signer) archiveCheckpoints(ctx context.Context) error {
 	type row struct {
 		Size     int64
 		Signed   string
 		SignedAt time.Time
 	}
-	rows, err := n.Pool.Query(ctx, `SELECT size, signed, signed_at FROM app.checkpoints WHERE size > $1 ORDER BY nr`, n.carried)
+	rows, err := n.Pool.Query(ctx, `SELECT size, signed, signed_at FROM app.checkpoints WHERE size > $1 ORDER BY nr`, n.archivedSize)
 	if err != nil {
 		return fmt.Errorf("reading the checkpoints: %w", err)
 	}
@@ -103,11 +104,11 @@ func (n *Signer) carry(ctx context.Context) error {
 	}
 	for _, c := range lacking {
 		opened, err := checkpoint.Open(c.Signed, n.known)
-		if err != nil { // somebody else's: `postern verify` names it, and it holds up no other
-			n.Logger.Error("a checkpoint in Postgres is not carried to the archive", "size", c.Size, "error", err)
+		if err != nil { // a forged checkpoint: `postern verify` reports it, and the others are still archived
+			n.Logger.Error("an invalid checkpoint in Postgres is not written to the archive", "size", c.Size, "error", err)
 			continue
 		}
-		// A clock that is set back makes no day come before one that there is.
+		// If a clock was set back, use the latest day (see [archive.Archive.PutCheckpoint]).
 		if c.SignedAt.After(n.day) {
 			n.day = c.SignedAt
 		}
@@ -117,17 +118,17 @@ func (n *Signer) carry(ctx context.Context) error {
 		if err := n.Archive.PutCheckpoint(ctx, opened.Size, n.day, c.Signed); err != nil {
 			return err
 		}
-		n.carried = opened.Size
+		n.archivedSize = opened.Size
 	}
 	return nil
 }
 
-// seal writes segments of the events up to a checkpoint, as many as are full, and
-// what is left where that has waited long enough.
+// seal writes all full segments of the events up to a checkpoint, and one of the remaining
+// events if they have waited long enough.
 func (n *Signer) seal(ctx context.Context, signed uint64) error {
 	for n.sealed < signed {
 		if n.unsealed.IsZero() {
-			if err := n.startWaiting(ctx); err != nil {
+			if err := n.loadUnsealedSince(ctx); err != nil {
 				return err
 			}
 		}
@@ -153,17 +154,17 @@ func (n *Signer) seal(ctx context.Context, signed uint64) error {
 	return nil
 }
 
-// startWaiting says since when the next event to be sealed has been covered by a
-// checkpoint: a process that starts again starts no clock anew.
-func (n *Signer) startWaiting(ctx context.Context) error {
+// loadUnsealedSince sets the time since which a checkpoint covers the next event to seal. It
+// is read from Postgres, so that a restart of the process does not reset it.
+func (n *Signer) loadUnsealedSince(ctx context.Context) error {
 	err := n.Pool.QueryRow(ctx, `SELECT signed_at FROM app.checkpoints WHERE size > $1 ORDER BY size LIMIT 1`, n.sealed).Scan(&n.unsealed)
 	if err != nil {
-		return fmt.Errorf("reading when event %d was signed: %w", n.sealed+1, err)
+		return fmt.Errorf("reading the time when event %d was signed: %w", n.sealed+1, err)
 	}
 	return nil
 }
 
-// nextRange says where the next segment would end, and about how large it would be.
+// nextRange returns the last event of the next segment, and its approximate size in bytes.
 func (n *Signer) nextRange(ctx context.Context, signed uint64) (last uint64, size int64, err error) {
 	err = n.Pool.QueryRow(ctx, `SELECT max(seq), max(upto) FROM (
 			SELECT seq, octet_length(stored) AS size, sum(octet_length(stored)) OVER (ORDER BY seq) AS upto

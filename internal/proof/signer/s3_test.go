@@ -15,7 +15,7 @@ import (
 	"postern/internal/store/bucket/s3test"
 )
 
-// watched is a log that a test waits on.
+// watched is a log in which a test waits for messages.
 type watched struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -32,7 +32,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	return w.text.Write(p)
 }
 
-func (w *watched) says(t *testing.T, want string) {
+func (w *watched) awaits(t *testing.T, want string) {
 	t.Helper()
 	for {
 		w.mu.Lock()
@@ -49,7 +49,7 @@ func (w *watched) says(t *testing.T, want string) {
 	}
 }
 
-// runs starts the notary and gives its log and how to stop it.
+// runs starts the signer, and returns its log and a function that stops it.
 func (c *clinic) runs(t *testing.T) (*watched, func()) {
 	t.Helper()
 	log := &watched{grew: make(chan struct{}, 1)}
@@ -57,32 +57,32 @@ func (c *clinic) runs(t *testing.T) (*watched, func()) {
 	c.Every = 5 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = c.Run(ctx, alone{}) }()
+	go func() { defer close(done); _ = c.Run(ctx, soleLease{}) }()
 	return log, func() { cancel(); <-done }
 }
 
-// until polls what another goroutine brings about.
+// until polls until another goroutine has reached a state.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for tick := time.NewTicker(5 * time.Millisecond); !done(); {
 		select {
 		case <-tick.C:
 		case <-t.Context().Done():
-			t.Fatalf("waited for %s in vain", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }
 
-// An archive on S3 that fails in the middle, in whichever way, stops nobody from
-// signing; it is said how far it is behind and why, and when it is back it gets
-// everything that was signed meanwhile, in order and once.
-func TestAnArchiveThatFails(t *testing.T) {
+// An archive on S3 that fails while the signer runs, in any way, does not stop the signing.
+// The log shows how far the archive is behind and why. When it works again, it gets
+// everything that was signed during the failure, in order and once.
+func TestAFailingArchiveDoesNotStopSigning(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault s3test.Fault
 		says  string
 	}{
-		"away":             {s3test.Away, "it is tried again"},
+		"away":             {s3test.Away, "trying again"},
 		"read-only":        {s3test.ReadOnly, "its policy does not allow that"},
 		"overloaded":       {s3test.Refuses(http.StatusServiceUnavailable, "SlowDown"), "SlowDown"},
 		"credentials gone": {s3test.Refuses(http.StatusForbidden, "InvalidAccessKeyId"), "set AWS_ACCESS_KEY_ID"},
@@ -91,7 +91,7 @@ func TestAnArchiveThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s3 := s3test.New(t)
-			clinic := foundAt(t, s3.URL)
+			clinic := newClinicAt(t, s3.URL)
 			log, stop := clinic.runs(t)
 			outside := func() int {
 				all, foreign, err := clinic.Archive.Checkpoints(t.Context())
@@ -106,13 +106,13 @@ func TestAnArchiveThatFails(t *testing.T) {
 			s3.Fail(c.fault)
 			for signed := 2; signed < 5; signed++ {
 				clinic.grow(t, clinic.pool, 2, 10, "a")
-				until(t, "it to be signed", func() bool { return clinic.count(t, signedSoFar) == signed })
+				until(t, "the checkpoint", func() bool { return clinic.count(t, signedSoFar) == signed })
 			}
-			log.says(t, c.says)
+			log.awaits(t, c.says)
 			if clinic.Behind() == 0 {
-				t.Error("it is not said that the archive is behind")
+				t.Error("Behind does not show that the archive is behind")
 			}
-			if name == "never answers" { // within is a minute: here another process takes over
+			if name == "never answers" { // requestTimeout is a minute, so here another process takes over instead
 				stop()
 				clinic.restart(t)
 				s3.Fail(nil)
@@ -122,23 +122,23 @@ func TestAnArchiveThatFails(t *testing.T) {
 			until(t, "the archive to catch up", func() bool { return outside() == 4 })
 			stop()
 			if clinic.Behind() != 0 {
-				t.Error("a notary that has ended says that the archive is behind")
+				t.Error("a stopped signer reports that the archive is behind")
 			}
 		})
 	}
 }
 
-// While the archive, which alone knows of a rollback, can't be asked at the start,
-// nothing is signed, and it is said why.
-func TestAnArchiveThatIsAwayAtTheStart(t *testing.T) {
+// Only the archive shows a rollback. So nothing is signed while it can't be read at the
+// start, and the log has the reason.
+func TestNothingIsSignedUntilTheArchiveAnswers(t *testing.T) {
 	t.Parallel()
 	s3 := s3test.New(t)
-	c := foundAt(t, s3.URL)
+	c := newClinicAt(t, s3.URL)
 	c.grow(t, c.pool, 2, 10, "a")
 	s3.Fail(s3test.Away)
 	log, stop := c.runs(t)
 	defer stop()
-	log.says(t, "no checkpoint is signed until the archive answers")
+	log.awaits(t, "no checkpoint is signed until the archive answers")
 	if n := c.count(t, signedSoFar); n != 0 {
 		t.Errorf("%d checkpoints were signed", n)
 	}
@@ -149,10 +149,10 @@ func TestAnArchiveThatIsAwayAtTheStart(t *testing.T) {
 	})
 }
 
-// A clock that was ahead or is set back hides nothing of what was signed last.
-func TestAClockThatIsSetBack(t *testing.T) {
+// With a clock that was ahead or is set back, Latest still finds the last signed checkpoint.
+func TestTheLatestCheckpointAfterAClockWasSetBack(t *testing.T) {
 	t.Parallel()
-	c := found(t)
+	c := newClinic(t)
 	for _, days := range []string{"400 days", "0 days", "-400 days"} {
 		c.grow(t, c.pool, 2, 10, "a")
 		keys, err := checkpoint.ReadKeyFile(c.keyFile)
@@ -163,7 +163,7 @@ func TestAClockThatIsSetBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := signing.Attest(t.Context(), alone{}); err != nil { // signs, and carries nothing
+		if err := signing.Attest(t.Context(), soleLease{}); err != nil { // signs, and archives nothing
 			t.Fatal(err)
 		}
 		c.admin(t, `UPDATE app.checkpoints SET signed_at = signed_at + $1::interval WHERE nr = (SELECT max(nr) FROM app.checkpoints)`, days)
@@ -176,18 +176,18 @@ func TestAClockThatIsSetBack(t *testing.T) {
 	}
 }
 
-// What was signed is remembered by whoever signed it: that its row in Postgres was
-// deleted lets nobody have another history signed.
-func TestDeletingCheckpointsHelpsNobody(t *testing.T) {
+// The signer remembers the last checkpoint that it signed. Deleting its row in Postgres does
+// not get another history signed.
+func TestDeletingCheckpointsGetsNoSecondHistorySigned(t *testing.T) {
 	t.Parallel()
-	c := found(t)
+	c := newClinic(t)
 	c.grow(t, c.pool, 5, 10, "a")
 	c.must(t)
 	c.admin(t, `TRUNCATE app.checkpoints`)
 	c.admin(t, `UPDATE record.hashes SET hash = sha256('x')`)
 	c.grow(t, c.pool, 1, 10, "b")
-	if err := c.Attest(t.Context(), alone{}); err == nil || !strings.Contains(err.Error(), signer.ErrOtherHistory.Error()) {
-		t.Errorf("it says %v", err)
+	if err := c.Attest(t.Context(), soleLease{}); err == nil || !strings.Contains(err.Error(), signer.ErrOtherHistory.Error()) {
+		t.Errorf("Attest returned %v", err)
 	}
 }
 

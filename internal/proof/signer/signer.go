@@ -1,10 +1,10 @@
-// Package signer signs checkpoints of the record while it grows, and carries them
-// and sealed segments of events to the archive, outside of what a database's or a
-// stream's administrator can rewrite.
+// Package signer signs checkpoints of the record while it grows, and writes them and sealed
+// segments of events to the archive, which the administrators of the database and the
+// stream can't rewrite.
 //
-// A checkpoint is signed over what Postgres has on disk, and only after the tree
-// was held against the last checkpoint, in Postgres and in the archive: the notary
-// signs no second history.
+// A checkpoint covers only events that Postgres has on disk. It is signed only after the
+// tree was compared with the last checkpoint in Postgres and in the archive, so the signer
+// never signs a second history.
 package signer
 
 import (
@@ -24,42 +24,43 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// signEvery is how often a checkpoint is signed while the record grows.
+// signEvery is the interval between checkpoints while the record grows.
 const signEvery = 10 * time.Second
 
-// Config is what a [Notary] works with. Only Archive, Logger and Every may be left
+// Config holds the dependencies of a [Signer]. Only Archive, Logger and Every may be left
 // out.
 type Config struct {
 	Pool    *pgxpool.Pool // as postern_recorder
 	Keys    *checkpoint.Keys
 	Archive *archive.Archive
 	Logger  *slog.Logger
-	Every   time.Duration // how often to sign
+	Every   time.Duration // the interval between checkpoints
 }
 
-// A Lease says that one recorder leads: see [postern/internal/store.Lease].
+// A Lease is held by the one recorder that leads; see [postern/internal/store.Lease].
 type Lease interface {
-	// Fence lets a transaction commit under the lease alone.
+	// Fence makes sure that a transaction commits only while the lease is held.
 	Fence(ctx context.Context, tx pgx.Tx) error
-	// Held tells whether no other has taken the lease over.
+	// Held returns an error if another process has taken over the lease.
 	Held(ctx context.Context) error
 }
 
-// Notary is used by one goroutine, that of the recorder which leads; [Notary.Behind]
-// by any.
+// Signer signs and archives. One goroutine may use it, that of the leading recorder;
+// [Signer.Behind] is safe for concurrent use.
 type Signer struct {
 	Config
 	known *checkpoint.Verifiers
 
-	ready bool // whether the rest was read from the archive
+	ready bool // the fields below were read from the archive
 	lease Lease
-	// last is the last checkpoint that the archive held then, or that was signed
-	// since: whoever rewrites Postgres can't rewrite this. Of size 0: there is none.
+	// last is the last checkpoint that the archive had at the start, or that was signed
+	// since. An attacker who rewrites Postgres can't change it. Its size is 0 if there is
+	// none.
 	last checkpoint.Checkpoint
-	carrier
+	archiveState
 }
 
-// New makes a Notary. It does no I/O.
+// New returns a Signer. It does no I/O.
 func New(c Config) (*Signer, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -71,17 +72,17 @@ func New(c Config) (*Signer, error) {
 	return &Signer{Config: c, known: known}, err
 }
 
-// Run signs and seals until ctx ends. What fails is said and tried again: it keeps
-// nobody from recording, and an archive that is away or slow nobody from signing.
-// Only at its start it waits for the archive, which alone knows whether the record
-// was rolled back. It signs and carries nothing once the lease is lost.
+// Run signs and seals until ctx ends. It logs errors and retries. Errors do not stop the
+// recording, and a slow or unreachable archive does not stop the signing. Only at the start
+// it waits for the archive, because only the archive shows whether the record was rolled
+// back. Without the lease it signs and archives nothing.
 func (n *Signer) Run(ctx context.Context, lease Lease) error {
-	n.ready, n.lease = false, lease // another may have led since
+	n.ready, n.lease = false, lease // another process may have led in between
 	n.complete.Store(time.Now().UnixNano())
 	defer n.complete.Store(0)
 	for !n.ready {
 		if err := n.prepare(ctx); err != nil {
-			n.complain(ctx, "no checkpoint is signed until the archive answers", err)
+			n.logError(ctx, "no checkpoint is signed until the archive answers", err)
 			pause(ctx, n.Every)
 		}
 		if ctx.Err() != nil {
@@ -91,7 +92,7 @@ func (n *Signer) Run(ctx context.Context, lease Lease) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.keepSigning(ctx) })
 	if n.Archive != nil {
-		group.Go(func() error { return n.keepCarrying(ctx) })
+		group.Go(func() error { return n.keepArchiving(ctx) })
 	}
 	return group.Wait()
 }
@@ -100,18 +101,18 @@ func (n *Signer) keepSigning(ctx context.Context) error {
 	for ctx.Err() == nil {
 		size, err := n.sign(ctx)
 		if err != nil {
-			n.complain(ctx, "no checkpoint is signed", err)
+			n.logError(ctx, "no checkpoint is signed", err)
 		}
 		wait := n.Every
 		if size == 0 {
-			wait /= 10 // the first is soon
+			wait /= 10 // sign the first checkpoint soon
 		}
 		pause(ctx, wait)
 	}
 	return ctx.Err()
 }
 
-func (n *Signer) complain(ctx context.Context, what string, err error) {
+func (n *Signer) logError(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
 		n.Logger.Error(what, "error", err, "archive_behind", n.Behind().Round(time.Second))
 	}
@@ -124,9 +125,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Attest signs a checkpoint if the record has grown, and brings what is due to the
-// archive. A crash anywhere leaves less outside than there could be; the next
-// Attest goes on from what it finds there.
+// Attest signs a checkpoint if the record has grown, and writes everything that is due to
+// the archive. A crash at any line leaves a part of it unwritten; the next Attest continues
+// from the state of the archive.
 func (n *Signer) Attest(ctx context.Context, lease Lease) error {
 	n.lease = lease
 	if err := n.prepare(ctx); err != nil {
@@ -135,16 +136,16 @@ func (n *Signer) Attest(ctx context.Context, lease Lease) error {
 	if _, err := n.sign(ctx); err != nil || n.Archive == nil {
 		return err
 	}
-	return n.bringOut(ctx)
+	return n.updateArchive(ctx)
 }
 
-// prepare makes the keys known to whoever reads the database, and learns how far
-// the archive has come.
+// prepare stores the verifiers in the database for its readers, and reads the state of the
+// archive.
 func (n *Signer) prepare(ctx context.Context) error {
 	if n.ready {
 		return nil
 	}
-	// The oldest first: whoever lists them sees the newest last.
+	// Insert the oldest first, so that the newest gets the highest number.
 	for i := len(n.Keys.Verifiers) - 1; i >= 0; i-- {
 		_, err := n.Pool.Exec(ctx, `INSERT INTO app.checkpoint_keys (verifier) VALUES ($1) ON CONFLICT DO NOTHING`, n.Keys.Verifiers[i])
 		if err != nil {
@@ -152,7 +153,7 @@ func (n *Signer) prepare(ctx context.Context) error {
 		}
 	}
 	if n.Archive != nil {
-		if err := n.lookOutside(ctx); err != nil {
+		if err := n.readArchive(ctx); err != nil {
 			return err
 		}
 	}
@@ -160,16 +161,15 @@ func (n *Signer) prepare(ctx context.Context) error {
 	return nil
 }
 
-// ErrOtherHistory says that the record is not the one that was signed before.
-var ErrOtherHistory = errors.New("the record does not hold what was signed before: `postern verify` says where")
+// ErrOtherHistory is the error if the record is not the one that was signed before.
+var ErrOtherHistory = errors.New("the record differs from an earlier signed checkpoint: run `postern verify` to find where")
 
-// sign signs the tree as it is, unless it was signed already, and gives the size
-// of the last checkpoint.
+// sign signs the present tree, unless it was signed already, and returns the size of the
+// last checkpoint.
 //
-// Recording commits without waiting for Postgres's disk; this transaction does
-// wait, and Postgres writes its log in order. A crash before its commit leaves no
-// checkpoint, and nobody has seen one; after it, all that the checkpoint covers is
-// on disk.
+// The recorder commits without waiting for Postgres's disk. This transaction waits, and
+// Postgres writes its log in order. A crash before the commit leaves no checkpoint, and no
+// reader has seen one. After the commit, all events that the checkpoint covers are on disk.
 func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 	fresh := n.last
 	err = pgx.BeginTxFunc(ctx, n.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
@@ -192,10 +192,10 @@ func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 		}
 		hashes := merkle.Hashes(ctx, tx, "record.hashes")
 		if last > 0 {
-			err = mustHold(hashes, now, last, tlog.Hash(root))
+			err = checkConsistent(hashes, now, last, tlog.Hash(root))
 		}
 		if known := int64(n.last.Size); err == nil && known > last { // #nosec G115 -- parsed as 63 bits
-			err = mustHold(hashes, now, known, n.last.Root)
+			err = checkConsistent(hashes, now, known, n.last.Root)
 		}
 		if err != nil {
 			return err
@@ -220,8 +220,8 @@ func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 	return size, nil
 }
 
-// mustHold holds the tree against an earlier checkpoint.
-func mustHold(hashes tlog.HashReader, now, size int64, root tlog.Hash) error {
+// checkConsistent compares the tree with an earlier checkpoint.
+func checkConsistent(hashes tlog.HashReader, now, size int64, root tlog.Hash) error {
 	if now < size {
 		return fmt.Errorf("%w: it has %d events, and %d were signed", ErrOtherHistory, now, size)
 	}

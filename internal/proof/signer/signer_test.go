@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// clinic is a database whose record grows by hand, and an archive.
+// clinic is an archive and a database to which tests add events directly.
 type clinic struct {
 	*signer.Signer
 	pool    *pgxpool.Pool
@@ -30,12 +30,12 @@ type clinic struct {
 	archive string
 }
 
-func found(t *testing.T) *clinic {
+func newClinic(t *testing.T) *clinic {
 	t.Helper()
-	return foundAt(t, t.TempDir())
+	return newClinicAt(t, t.TempDir())
 }
 
-func foundAt(t *testing.T, address string) *clinic {
+func newClinicAt(t *testing.T, address string) *clinic {
 	t.Helper()
 	c := &clinic{url: storetest.New(t), keyFile: filepath.Join(t.TempDir(), "checkpoint.key"), archive: address}
 	if _, err := checkpoint.CreateKeyFile(c.keyFile, "clinic.example/record"); err != nil {
@@ -46,13 +46,13 @@ func foundAt(t *testing.T, address string) *clinic {
 	return c
 }
 
-// alone is the lease of who has no other beside it.
-type alone struct{}
+// soleLease is the lease of a process without competitors.
+type soleLease struct{}
 
-func (alone) Fence(context.Context, pgx.Tx) error { return nil }
-func (alone) Held(context.Context) error          { return nil }
+func (soleLease) Fence(context.Context, pgx.Tx) error { return nil }
+func (soleLease) Held(context.Context) error          { return nil }
 
-// restart is another process with the same key, database and archive.
+// restart replaces the signer by a new one with the same key, database and archive.
 func (c *clinic) restart(t *testing.T) {
 	t.Helper()
 	keys, err := checkpoint.ReadKeyFile(c.keyFile)
@@ -69,7 +69,7 @@ func (c *clinic) restart(t *testing.T) {
 	}
 }
 
-// grow records n events; salt tells one history from another.
+// grow records n events. Different values of salt make different histories.
 func (c *clinic) grow(t *testing.T, pool *pgxpool.Pool, n, size int, salt string) {
 	t.Helper()
 	ctx := t.Context()
@@ -107,7 +107,7 @@ func (c *clinic) asAdmin(t *testing.T) *pgxpool.Pool {
 
 func (c *clinic) must(t *testing.T) {
 	t.Helper()
-	if err := c.Attest(t.Context(), alone{}); err != nil {
+	if err := c.Attest(t.Context(), soleLease{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -122,14 +122,14 @@ func (c *clinic) count(t *testing.T, sql string) (n int) {
 
 const signedSoFar = `SELECT count(*) FROM app.checkpoints`
 
-// While the record grows it is signed, once a size, in Postgres and outside; while
-// it does not, nothing is.
-func TestSignedWhileItGrows(t *testing.T) {
+// Each new size of the record is signed once, in Postgres and in the archive. If the record
+// does not grow, nothing is signed.
+func TestEachSizeIsSignedOnce(t *testing.T) {
 	t.Parallel()
-	c := found(t)
+	c := newClinic(t)
 	c.must(t)
 	if n := c.count(t, signedSoFar); n != 0 {
-		t.Errorf("nothing was signed %d times", n)
+		t.Errorf("the empty record was signed %d times", n)
 	}
 	for i := range 3 {
 		c.grow(t, c.pool, 5, 10, "a")
@@ -143,14 +143,14 @@ func TestSignedWhileItGrows(t *testing.T) {
 	c.must(t)
 	all, _, err := c.Archive.Checkpoints(t.Context())
 	if err != nil || len(all) != 3 || all[2].Size != 15 {
-		t.Errorf("outside there is %v, %v", all, err)
+		t.Errorf("the archive has %v, %v", all, err)
 	}
 }
 
 // A segment is sealed once it is full, or has waited for an hour.
 func TestWhenASegmentIsSealed(t *testing.T) {
 	t.Parallel()
-	c := found(t)
+	c := newClinic(t)
 	c.grow(t, c.pool, 3, 4<<20, "a")
 	c.must(t)
 	c.grow(t, c.pool, 1, 10, "a")
@@ -176,7 +176,7 @@ func TestWhenASegmentIsSealed(t *testing.T) {
 	}
 }
 
-// What was signed once is never signed otherwise.
+// After a history was signed, no other history is signed.
 func TestNoSecondHistoryIsSigned(t *testing.T) {
 	t.Parallel()
 	for name, rewrite := range map[string]func(context.Context, *testing.T, *clinic) *pgxpool.Pool{
@@ -195,15 +195,15 @@ func TestNoSecondHistoryIsSigned(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := found(t)
+			c := newClinic(t)
 			c.grow(t, c.pool, 5, 10, "a")
 			c.must(t)
 			pool := rewrite(t.Context(), t, c)
 			before := c.count(t, signedSoFar)
-			for _, n := range []int{3, 5} { // shorter, then longer than what was signed
+			for _, n := range []int{3, 5} { // shorter, then longer than the signed history
 				c.grow(t, pool, n, 10, "b")
-				if err := c.Attest(t.Context(), alone{}); !errors.Is(err, signer.ErrOtherHistory) {
-					t.Fatalf("at %d it says %v", n, err)
+				if err := c.Attest(t.Context(), soleLease{}); !errors.Is(err, signer.ErrOtherHistory) {
+					t.Fatalf("at %d events: %v", n, err)
 				}
 			}
 			if n := c.count(t, signedSoFar); n != before {
@@ -213,10 +213,10 @@ func TestNoSecondHistoryIsSigned(t *testing.T) {
 	}
 }
 
-// The recorder's role may add checkpoints and change nothing about them.
+// The recorder's role may add checkpoints but not change or delete them.
 func TestCheckpointsCanOnlyBeAdded(t *testing.T) {
 	t.Parallel()
-	c := found(t)
+	c := newClinic(t)
 	c.grow(t, c.pool, 1, 10, uuid.NewString())
 	c.must(t)
 	for _, sql := range []string{`UPDATE app.checkpoints SET size = 2`, `DELETE FROM app.checkpoints`, `TRUNCATE app.checkpoints`,
@@ -227,20 +227,20 @@ func TestCheckpointsCanOnlyBeAdded(t *testing.T) {
 	}
 }
 
-// lost is the lease of who was overtaken.
-type lost struct{}
+// lostLease is the lease of a process that another one has replaced.
+type lostLease struct{}
 
 var errLost = errors.New("another leads")
 
-func (lost) Fence(context.Context, pgx.Tx) error { return errLost }
-func (lost) Held(context.Context) error          { return errLost }
+func (lostLease) Fence(context.Context, pgx.Tx) error { return errLost }
+func (lostLease) Held(context.Context) error          { return errLost }
 
-// A notary whose recorder was overtaken signs nothing, and carries nothing out.
-func TestAnOvertakenNotarySignsNothing(t *testing.T) {
-	c := found(t)
+// A signer that has lost its lease signs and archives nothing.
+func TestASignerWithoutItsLeaseSignsNothing(t *testing.T) {
+	c := newClinic(t)
 	c.grow(t, c.pool, 5, 100, "a")
-	if err := c.Attest(t.Context(), lost{}); !errors.Is(err, errLost) {
-		t.Errorf("it is told %v", err)
+	if err := c.Attest(t.Context(), lostLease{}); !errors.Is(err, errLost) {
+		t.Errorf("Attest returned %v", err)
 	}
 	var signed int
 	if err := c.pool.QueryRow(t.Context(), `SELECT count(*) FROM app.checkpoints`).Scan(&signed); err != nil || signed != 0 {

@@ -12,14 +12,14 @@ import (
 	"postern/internal/proof/checkpoint"
 )
 
-// signed is a checkpoint that some key of ours signed, and where it is kept.
+// signed is a checkpoint that one of the known keys signed, and where it is stored.
 type signed struct {
 	checkpoint.Checkpoint
 	where string
 }
 
-// readCheckpoints opens every checkpoint ever signed. What can't be opened is a
-// fault: nobody but us puts any there.
+// readCheckpoints opens every checkpoint ever signed. One that can't be opened is a fault,
+// because only the recorder should write checkpoints.
 func (v *Verifier) readCheckpoints(ctx context.Context) error {
 	seen := map[string]bool{}
 	add := func(where, text string) (opened bool) {
@@ -29,7 +29,7 @@ func (v *Verifier) readCheckpoints(ctx context.Context) error {
 		seen[text] = true
 		c, err := checkpoint.Open(text, v.Keys)
 		if err == nil && c.Origin != v.Keys.Origin() {
-			err = fmt.Errorf("it is of the record %s, and this one is %s", c.Origin, v.Keys.Origin())
+			err = fmt.Errorf("it belongs to the record %s, and this one is %s", c.Origin, v.Keys.Origin())
 		}
 		if err != nil {
 			v.fault(where, 0, "%v", err)
@@ -66,17 +66,17 @@ func (v *Verifier) readCheckpoints(ctx context.Context) error {
 	return nil
 }
 
-// passCheckpoints holds the tree against the checkpoints of its size.
-func (v *Verifier) passCheckpoints(size uint64) {
+// compareCheckpoints compares the tree with the checkpoints of its size.
+func (v *Verifier) compareCheckpoints(size uint64) {
 	for len(v.signed) > 0 && v.signed[0].Size <= size {
 		c := v.signed[0]
 		v.signed = v.signed[1:]
 		if c.Size == size {
-			v.judged = append(v.judged, judged{c, v.tree.Root() == c.Root})
+			v.compared = append(v.compared, comparedCheckpoint{c, v.tree.Root() == c.Root})
 		}
 		switch {
-		case c.Size < size: // of before the walk
-		case v.differs: // the events that differ were named
+		case c.Size < size: // from before the first event of the walk
+		case v.differs: // the differing events were reported already
 		case v.tree.Root() != c.Root:
 			v.fault(c.where, c.Size, "the record up to event %d is not what was signed: something after event %d was changed", c.Size, v.report.Signed)
 			v.differs = true
@@ -87,8 +87,8 @@ func (v *Verifier) passCheckpoints(size uint64) {
 	}
 }
 
-// endAt finds checkpoints that cover more than there is.
-func (v *Verifier) endAt(last uint64) {
+// checkEnd finds checkpoints that cover more events than the record has.
+func (v *Verifier) checkEnd(last uint64) {
 	for _, c := range v.signed {
 		if c.Size > last {
 			v.fault(c.where, last+1, "%d events were signed, and the record ends at event %d: events %d to %d are gone, it was rolled back", c.Size, last, last+1, c.Size)

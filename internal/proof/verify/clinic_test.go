@@ -32,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// clinic is a record in real files: the stream's, Postgres's, the archive's.
+// clinic is a record in the real files of the stream, Postgres and the archive.
 type clinic struct {
 	t       *testing.T
 	nats    string // folder
@@ -62,7 +62,7 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// serve runs the server over the stream's folder while f works.
+// serve runs the server over the stream's folder while f runs.
 func (c *clinic) serve(f func(*eventlog.Log)) {
 	c.t.Helper()
 	server := must(embedded.StartNATS(c.t.Context(), embedded.NATSConfig{StoreDir: c.nats}))(c.t)
@@ -78,9 +78,9 @@ func (c *clinic) serve(f func(*eventlog.Log)) {
 	}
 }
 
-// says publishes events and records them; when it returns they are signed, and the
+// publish publishes events and records them. When it returns, they are signed and the
 // processes have stopped.
-func (c *clinic) says(evs ...events.Event) {
+func (c *clinic) publish(evs ...events.Event) {
 	c.t.Helper()
 	c.serve(func(log *eventlog.Log) {
 		last := must(log.Publish(c.t.Context(), evs...))(c.t)
@@ -112,7 +112,7 @@ func (c *clinic) record(log *eventlog.Log, url string, last uint64) {
 
 func (c *clinic) keys() *checkpoint.Keys { return must(checkpoint.ReadKeyFile(c.keyFile))(c.t) }
 
-// verify runs the verifier over what there is.
+// verify runs the verifier over the present record.
 func (c *clinic) verify(url string, since *checkpoint.Checkpoint) (report verify.Report) {
 	c.t.Helper()
 	c.serve(func(log *eventlog.Log) { report = c.verifyOn(log, url, since) })
@@ -133,7 +133,7 @@ func (c *clinic) verifier(log *eventlog.Log, since *checkpoint.Checkpoint) *veri
 	return &verify.Verifier{Log: log, Pool: c.pool, Archive: outside, Keys: must(c.keys().Known())(c.t), Since: since}
 }
 
-// natsMsg is an event to be published as if for the first time.
+// natsMsg makes a msg to publish a stored event as a new one.
 func natsMsg(s eventlog.Stored) *nats.Msg {
 	for name := range s.Header {
 		if strings.HasPrefix(name, "Nats-") {
@@ -150,7 +150,7 @@ func (c *clinic) exec(sql string, args ...any) {
 	}
 }
 
-// newest is the newest checkpoint.
+// newest returns the newest checkpoint.
 func (c *clinic) newest() *checkpoint.Checkpoint {
 	c.t.Helper()
 	var text string
@@ -161,13 +161,13 @@ func (c *clinic) newest() *checkpoint.Checkpoint {
 	return &cp
 }
 
-// alone is the lease of who has no other beside it.
-type alone struct{}
+// soleLease is the lease of a process without competitors.
+type soleLease struct{}
 
-func (alone) Fence(context.Context, pgx.Tx) error { return nil }
-func (alone) Held(context.Context) error          { return nil }
+func (soleLease) Fence(context.Context, pgx.Tx) error { return nil }
+func (soleLease) Held(context.Context) error          { return nil }
 
-// seal makes segments of everything that was signed.
+// seal makes segments of all signed events.
 func (c *clinic) seal() {
 	c.t.Helper()
 	c.exec(`UPDATE app.checkpoints SET signed_at = signed_at - interval '2 hours'`)
@@ -176,7 +176,7 @@ func (c *clinic) seal() {
 	outside := must(archive.Open(c.t.Context(), c.archive))(c.t)
 	defer func() { _ = outside.Close() }()
 	n := must(signer.New(signer.Config{Pool: pool, Keys: c.keys(), Archive: outside}))(c.t)
-	if err := n.Attest(c.t.Context(), alone{}); err != nil {
+	if err := n.Attest(c.t.Context(), soleLease{}); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -185,9 +185,9 @@ const digest = "sha256:000000000000000000000000000000000000000000000000000000000
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// blast is the whole story of one message to chunks of three portal users each: 2
-// events, one a chunk, one, one a chunk, and an opening.
-func blast(t testing.TB, chunks int) []events.Event {
+// bulkMessage returns all events of one message to chunks of three portal users each: 2
+// events, one for each chunk, one more, one for each chunk, and an opening.
+func bulkMessage(t testing.TB, chunks int) []events.Event {
 	t.Helper()
 	m := uuid.Must(uuid.NewV7())
 	var bodies, alerts []events.Body

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// contents looks for what was sent and not erased: its keys, in Postgres or in the content
-// store, and its body. What can't be found is no fault of the record, which holds all the
-// same; it is reported apart.
+// contents looks for the content of messages that were sent and not erased: its keys, in
+// Postgres or in the content store, and its body. Missing content is not a fault of the
+// record; it is reported separately.
 func (v *Verifier) contents(ctx context.Context) error {
 	if v.Content == nil {
 		return nil
@@ -20,7 +20,7 @@ func (v *Verifier) contents(ctx context.Context) error {
 		FROM record.messages m
 		WHERE NOT EXISTS (SELECT FROM record.erasures e WHERE e.message_id = m.message_id AND e.status = 'erased')`)
 	if err != nil {
-		return fmt.Errorf("reading which content there should be: %w", err)
+		return fmt.Errorf("reading which content should exist: %w", err)
 	}
 	var id uuid.UUID
 	var row bool
@@ -34,9 +34,9 @@ func (v *Verifier) contents(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reading which content there should be: %w", err)
+		return fmt.Errorf("reading which content should exist: %w", err)
 	}
-	// The content store after the record: what is on the record was stored before.
+	// Read the content store after the record: content is stored before its event.
 	for id, err := range v.Content.Bodies(ctx) {
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func (v *Verifier) missing(messages map[uuid.UUID]bool, what string) {
 		where = append(where, id.String())
 	}
 	slices.Sort(where)
-	for _, id := range where[:min(len(where), enough)] {
+	for _, id := range where[:min(len(where), maxFaults)] {
 		v.report.MissingContent = append(v.report.MissingContent, Fault{Where: "message " + id, What: what})
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// leaves reads the leaves that Postgres has, in order, some at a time.
+// leaves reads the leaves in Postgres, in order and in batches.
 type leaves struct {
 	pool *pgxpool.Pool
 	next uint64 // sequence of the first of read
@@ -22,8 +22,8 @@ type leaves struct {
 
 const leavesAtOnce = 10_000
 
-// leaf gives the leaf of an event; sequences are asked for in order. It is nil
-// where Postgres has none.
+// leaf returns the leaf of an event, nil if Postgres has none. It must be called with
+// ascending sequences.
 func (l *leaves) leaf(ctx context.Context, seq uint64) ([]byte, error) {
 	if len(l.read) == 0 {
 		rows, err := l.pool.Query(ctx, `SELECT e.leaf FROM generate_series($1::bigint, $2::bigint) AS wanted (seq)
@@ -41,8 +41,8 @@ func (l *leaves) leaf(ctx context.Context, seq uint64) ([]byte, error) {
 	return leaf, nil
 }
 
-// copies holds the second copy of every event, in Postgres, and the third, in the
-// archive's segments, against the leaves that the stream was held against.
+// copies compares the second copy of every event, in Postgres, and the third, in the
+// archive's segments, with the leaves that the stream was compared with.
 func (v *Verifier) copies(ctx context.Context, segments []archive.Segment) error {
 	if err := v.copyInPostgres(ctx); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (v *Verifier) copies(ctx context.Context, segments []archive.Segment) error
 			return err
 		}
 	}
-	return v.complete(ctx, segments)
+	return v.checkArchiveComplete(ctx, segments)
 }
 
 func (v *Verifier) copyInPostgres(ctx context.Context) error {
@@ -91,13 +91,13 @@ func isLeafOf(seq uint64, stored, leaf []byte) bool {
 	return bytes.Equal(got[:], leaf)
 }
 
-// segment compares a segment's events. Most are the very bytes that Postgres has.
+// segment compares a segment's events with the leaves in Postgres.
 func (v *Verifier) segment(ctx context.Context, s archive.Segment) error {
 	known := leaves{pool: v.Pool}
 	err := v.Archive.ReadSegment(ctx, s, func(seq uint64, stored []byte) error {
 		leaf, err := known.leaf(ctx, seq)
 		if err == nil && !isLeafOf(seq, stored, leaf) {
-			v.fault("the archive's "+s.Name, seq, "event %d is not what the record says", seq)
+			v.fault("the archive's "+s.Name, seq, "event %d differs from the record", seq)
 		}
 		return err
 	})

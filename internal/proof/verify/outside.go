@@ -12,22 +12,22 @@ import (
 	"postern/internal/proof/archive"
 )
 
-// What the recorder has to have brought to the archive by now, an outage aside.
+// The time within which the recorder writes to the archive, if there is no outage.
 const (
 	checkpointsWithin = 2 * time.Minute
 	segmentsWithin    = 2 * time.Hour
 )
 
-// expected is what Postgres says that the archive has.
+// expected compares the checkpoints in Postgres with those in the archive.
 type expected struct {
-	outside map[string]bool // texts of the checkpoints there
-	largest uint64          // of them
-	lacking int             // checkpoints that it should have
-	first   string          // of those
+	outside map[string]bool // texts of the checkpoints in the archive
+	largest uint64          // the size of the largest of them
+	lacking int             // the number of checkpoints that the archive should have
+	first   string          // the description of the first of those
 }
 
-// expectOutside notes a checkpoint of Postgres that the archive lacks, though it has
-// a later one or should have it by now.
+// expectOutside counts a checkpoint of Postgres that the archive lacks although it has a
+// later one, or should have it by now.
 func (e *expected) expectOutside(size uint64, at time.Time, text string) {
 	if e.outside == nil || e.outside[text] || size >= e.largest && time.Since(at) < checkpointsWithin {
 		return
@@ -37,11 +37,11 @@ func (e *expected) expectOutside(size uint64, at time.Time, text string) {
 	}
 }
 
-// readAtOnce is how many checkpoints are on the way from the archive.
+// readAtOnce is the number of concurrent reads from the archive.
 const readAtOnce = 16
 
-// checkpointsOutside reads the archive's checkpoints of a size or more, in the order
-// of their names.
+// checkpointsOutside reads the archive's checkpoints from a size on, in the order of their
+// names.
 func (v *Verifier) checkpointsOutside(ctx context.Context, from uint64, add func(where, text string) bool) error {
 	if v.Archive == nil {
 		return nil
@@ -79,7 +79,7 @@ func (v *Verifier) checkpointsOutside(ctx context.Context, from uint64, add func
 
 func (v *Verifier) foreign(names []string) {
 	for _, name := range names {
-		v.fault("the archive's "+name, 0, "nobody but the recorder should write there, and it did not write this")
+		v.fault("the archive's "+name, 0, "only the recorder should write there, and it did not write this")
 	}
 }
 
@@ -92,9 +92,9 @@ func (v *Verifier) segments(ctx context.Context) ([]archive.Segment, error) {
 	return all, err
 }
 
-// complete looks for what the archive should have and does not: somebody deleted it,
-// or it never came there.
-func (v *Verifier) complete(ctx context.Context, segments []archive.Segment) error {
+// checkArchiveComplete looks for objects that the archive should have and does not: they
+// were deleted, or never written.
+func (v *Verifier) checkArchiveComplete(ctx context.Context, segments []archive.Segment) error {
 	if v.Archive == nil {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (v *Verifier) complete(ctx context.Context, segments []archive.Segment) err
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading what should be sealed: %w", err)
+		return fmt.Errorf("reading which events should be sealed: %w", err)
 	}
 	v.fault("the archive", last+1, "no segment has events from %d on, of which %d were signed at %s: they were deleted there, or the recorder has not reached it since",
 		last+1, due, at.UTC().Format(time.RFC3339))

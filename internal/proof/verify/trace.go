@@ -19,18 +19,18 @@ import (
 	"postern/internal/recorder"
 )
 
-// trace follows each message from its send over its audience to its deliveries and
-// alerts, and names the event at which the thread breaks. Which portal user opened
-// what is left to the tables: see [Verifier.relations].
-type trace map[uuid.UUID]*thread
+// trace follows each message from its sending to its audience, its deliveries and its
+// alerts, and reports the first event that does not follow from the earlier ones. Openings
+// by portal users are checked in the tables; see [Verifier.relations].
+type trace map[uuid.UUID]*messageState
 
-// thread is what the events of one message have said so far.
-type thread struct {
+// messageState is the state of one message after the events so far.
+type messageState struct {
 	seq        uint64 // of message.sent
 	audience   *events.AudienceResolved
-	chunks     []int32   // deliveries of each
-	deliveries int       // in all
-	manifest   hash.Hash // over the digests of the chunks; nil once it was compared
+	chunks     []int32   // the number of deliveries in each chunk
+	deliveries int       // in all chunks
+	manifest   hash.Hash // over the digests of the chunks; nil after it was compared
 }
 
 func (t trace) add(e recorder.Replayed) error {
@@ -41,12 +41,12 @@ func (t trace) add(e recorder.Replayed) error {
 	m := t[id]
 	if e.Event.Type == events.TypeMessageSent {
 		if m == nil {
-			t[id] = &thread{seq: e.Seq, manifest: sha256.New()}
+			t[id] = &messageState{seq: e.Seq, manifest: sha256.New()}
 		}
 		return nil
 	}
 	if m == nil {
-		return fmt.Errorf("%s of message %s, which nobody sent before it", e.Event.Type, id)
+		return fmt.Errorf("%s of message %s, which was not sent before it", e.Event.Type, id)
 	}
 	switch t := e.Event.Type; {
 	case t == events.TypeAudienceResolved:
@@ -61,7 +61,7 @@ func (t trace) add(e recorder.Replayed) error {
 	return nil
 }
 
-func (m *thread) resolve(e events.Event) error {
+func (m *messageState) resolve(e events.Event) error {
 	a, err := events.Decode[events.AudienceResolved](e)
 	if err == nil && m.audience == nil {
 		m.audience = &a
@@ -69,12 +69,12 @@ func (m *thread) resolve(e events.Event) error {
 	return err
 }
 
-func (m *thread) deliver(e recorder.Replayed) error {
+func (m *messageState) deliver(e recorder.Replayed) error {
 	switch n := e.Event.Chunk.Index; {
 	case m.audience == nil:
 		return fmt.Errorf("deliveries of message %s, whose audience was never frozen", e.Event.MessageID)
 	case n < len(m.chunks) && int(m.chunks[n]) == e.Recipients:
-		return nil // told twice
+		return nil // a repeated event
 	case n != len(m.chunks) || n >= m.audience.Chunks:
 		return fmt.Errorf("chunk %d of message %s, where chunk %d of %d was due", n, e.Event.MessageID, len(m.chunks), m.audience.Chunks)
 	}
@@ -85,7 +85,7 @@ func (m *thread) deliver(e recorder.Replayed) error {
 	return nil
 }
 
-func (m *thread) complete(e events.Event) error {
+func (m *messageState) complete(e events.Event) error {
 	if m.audience == nil {
 		return fmt.Errorf("the end of message %s, whose audience was never frozen", e.MessageID)
 	}
@@ -93,7 +93,7 @@ func (m *thread) complete(e events.Event) error {
 		return fmt.Errorf("message %s has %d deliveries in %d chunks, and its audience %d in %d", e.MessageID, m.deliveries, len(m.chunks), m.audience.Count, m.audience.Chunks)
 	}
 	if m.manifest == nil {
-		return nil // told twice
+		return nil // a repeated event
 	}
 	if got := "sha256:" + hex.EncodeToString(m.manifest.Sum(nil)); got != m.audience.ManifestDigest {
 		return fmt.Errorf("the deliveries of message %s are not the audience that was frozen", e.MessageID)
@@ -102,21 +102,21 @@ func (m *thread) complete(e events.Event) error {
 	return nil
 }
 
-func (m *thread) alert(e events.Event) error {
+func (m *messageState) alert(e events.Event) error {
 	if e.Chunk == nil || e.Chunk.Index >= len(m.chunks) {
 		return fmt.Errorf("%s of message %s, for a chunk that was never delivered", e.Type, e.MessageID)
 	}
 	return nil
 }
 
-// load tells what came before a checkpoint of the messages that are spoken of after
-// it: their events are read from the copy, and each is held against the checkpoint.
+// load adds the events before a checkpoint of the messages that have events after it. It
+// reads them from the copy, and checks each with a proof for the checkpoint.
 func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.Checkpoint, hashes tlog.HashReader) error {
 	rows, err := pool.Query(ctx, `SELECT seq, stored FROM record.events e WHERE seq <= $1 AND repeats IS NULL
 		AND type IN ('message.sent', 'audience.resolved', 'deliveries.created', 'fanout.completed')
 		AND message_id IN (SELECT message_id FROM record.events WHERE seq > $1) ORDER BY seq`, since.Size)
 	if err != nil {
-		return fmt.Errorf("reading what came before: %w", err)
+		return fmt.Errorf("reading events from before the checkpoint: %w", err)
 	}
 	type row struct {
 		Seq    int64
@@ -124,7 +124,7 @@ func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.C
 	}
 	before, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
 	if err != nil {
-		return fmt.Errorf("reading what came before: %w", err)
+		return fmt.Errorf("reading events from before the checkpoint: %w", err)
 	}
 	for _, r := range before {
 		s, err := merkle.Unpack(uint64(r.Seq), r.Stored) // #nosec G115 -- a sequence
@@ -137,7 +137,7 @@ func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.C
 			err = tlog.CheckRecord(proof, size, since.Root, r.Seq-1, tlog.Hash(merkle.Leaf(&s)))
 		}
 		if err != nil {
-			return fmt.Errorf("event %d, from before the checkpoint, is not what it was then: %w", r.Seq, err)
+			return fmt.Errorf("event %d, from before the checkpoint, was changed since: %w", r.Seq, err)
 		}
 		if err := t.add(recorder.Look(&s)); err != nil {
 			return fmt.Errorf("event %d, from before the checkpoint: %w", r.Seq, err)
@@ -146,8 +146,8 @@ func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.C
 	return nil
 }
 
-// relations looks for openings, downloads and alerts of deliveries that there are
-// not, in tables that were held against the record before.
+// relations looks for openings, downloads and alerts without a delivery, in tables that were
+// compared with the record before.
 func (v *Verifier) relations(ctx context.Context) error {
 	for _, table := range []string{"opens", "downloads", "alert_exceptions"} {
 		var message uuid.UUID

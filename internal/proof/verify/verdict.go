@@ -14,60 +14,60 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// A witness is one of the three that keep every event: the stream, the copy in
-// Postgres, the archive. Its word counts as far as the tree of what it says has the
-// roots that were signed.
-type witness struct {
+// A replica is one of the three copies of every event: the stream, the copy in Postgres, or
+// the archive. It is correct as far as the tree of its events has the signed roots.
+type replica struct {
 	name      string
-	tree      *merkle.Tree // nil once it lacks an event
-	confirmed []bool       // by v.judged
+	tree      *merkle.Tree // nil after the first missing event
+	confirmed []bool       // for each checkpoint of v.compared
 }
 
-// judged is a checkpoint that was held against the stream.
-type judged struct {
+// comparedCheckpoint is a checkpoint that was compared with the stream.
+type comparedCheckpoint struct {
 	signed
-	stream bool // whether the stream has its root
+	stream bool // the stream has its root
 }
 
-// said is what the witnesses say of one event; nil where one says nothing.
-type said struct {
+// leavesOfEvent holds the leaf of one event in each replica, nil if a replica lacks it.
+type leavesOfEvent struct {
 	seq                   uint64
 	stream, copy, archive *tlog.Hash
 }
 
-// arbitrate is for a record that does not hold: it says of each event on which the
-// three that keep it disagree which of them was signed, and what to run.
+// arbitrate is called for a record with faults. For each event that differs between the
+// replicas it determines which of them matches the signed checkpoints. It also sets the
+// advice what to run.
 func (v *Verifier) arbitrate(ctx context.Context, segments []archive.Segment) error {
-	for _, c := range v.signed { // which the stream has not come to
-		v.judged = append(v.judged, judged{c, false})
+	for _, c := range v.signed { // those beyond the end of the stream
+		v.compared = append(v.compared, comparedCheckpoint{c, false})
 	}
 	outside, err := v.leavesOutside(ctx, segments)
 	if err != nil {
 		return err
 	}
-	copied, kept := v.witness("the copy in Postgres"), v.witness("the archive")
-	disputed, err := v.hear(ctx, copied, kept, outside)
+	copied, archived := v.replica("the copy in Postgres"), v.replica("the archive")
+	differing, err := v.compareCopies(ctx, copied, archived, outside)
 	if err != nil {
 		return err
 	}
-	stream := &witness{name: "the stream"}
-	for _, j := range v.judged {
+	stream := &replica{name: "the stream"}
+	for _, j := range v.compared {
 		stream.confirmed = append(stream.confirmed, j.stream)
 	}
-	for _, d := range disputed {
-		verdict, right := v.verdict(d, stream, copied, kept)
+	for _, d := range differing {
+		verdict, right := v.verdict(d, stream, copied, archived)
 		v.conclude(d.seq, verdict, right)
 	}
-	v.report.Advice = v.advice(stream, copied, kept)
+	v.report.Advice = v.advice(stream, copied, archived)
 	return nil
 }
 
-func (v *Verifier) witness(name string) *witness {
-	return &witness{name: name, tree: v.planted.Clone(), confirmed: make([]bool, len(v.judged))}
+func (v *Verifier) replica(name string) *replica {
+	return &replica{name: name, tree: v.startTree.Clone(), confirmed: make([]bool, len(v.compared))}
 }
 
-// leavesOutside reads the leaves of what the archive's segments say, as far as they
-// are what their names say.
+// leavesOutside reads the leaves of the events in the archive's segments, except for segments
+// that do not match their names.
 func (v *Verifier) leavesOutside(ctx context.Context, segments []archive.Segment) (map[uint64]tlog.Hash, error) {
 	outside := map[uint64]tlog.Hash{}
 	for _, s := range segments {
@@ -79,7 +79,7 @@ func (v *Verifier) leavesOutside(ctx context.Context, segments []archive.Segment
 			if err == nil {
 				outside[seq] = merkle.Leaf(&e)
 			}
-			return nil // what can't be read says nothing
+			return nil // an event that can't be read counts as missing
 		})
 		if err != nil && !errors.Is(err, archive.ErrChanged) {
 			return nil, err
@@ -88,9 +88,9 @@ func (v *Verifier) leavesOutside(ctx context.Context, segments []archive.Segment
 	return outside, nil
 }
 
-// hear lets the copy and the archive say everything in order, and gives the events
-// of which the three do not say the same.
-func (v *Verifier) hear(ctx context.Context, copied, kept *witness, outside map[uint64]tlog.Hash) (disputed []said, err error) {
+// compareCopies reads all events of the copy and the archive in order, and returns the events
+// that differ between the three replicas.
+func (v *Verifier) compareCopies(ctx context.Context, copied, archived *replica, outside map[uint64]tlog.Hash) (differing []leavesOfEvent, err error) {
 	rows, err := v.Pool.Query(ctx, `SELECT wanted.seq, e.leaf, e.stored
 		FROM generate_series($1::bigint, greatest($2, (SELECT max(seq) FROM record.events))) AS wanted (seq)
 		LEFT JOIN record.events e USING (seq) ORDER BY wanted.seq`, v.report.From, v.lastSigned())
@@ -100,7 +100,7 @@ func (v *Verifier) hear(ctx context.Context, copied, kept *witness, outside map[
 	var seq int64
 	var leaf, stored []byte
 	_, err = pgx.ForEachRow(rows, []any{&seq, &leaf, &stored}, func() error {
-		d := said{seq: uint64(seq)} // #nosec G115 -- a sequence
+		d := leavesOfEvent{seq: uint64(seq)} // #nosec G115 -- a sequence
 		if e, err := merkle.Unpack(d.seq, stored); err == nil {
 			hash := tlog.Hash(merkle.Leaf(&e))
 			d.copy = &hash
@@ -112,21 +112,21 @@ func (v *Verifier) hear(ctx context.Context, copied, kept *witness, outside map[
 			if hash, ok := v.others[d.seq]; ok {
 				d.stream = &hash
 			} else if len(leaf) == tlog.HashSize {
-				hash := tlog.Hash(leaf) // which it was found to say
+				hash := tlog.Hash(leaf) // the stream was found to have this leaf
 				d.stream = &hash
 			}
 		}
-		copied.says(v.judged, d.seq, d.copy)
-		kept.says(v.judged, d.seq, d.archive)
-		if len(disputed) < enough && (!same(d.stream, d.copy) || d.archive != nil && !same(d.archive, d.copy)) {
-			disputed = append(disputed, d)
+		copied.append(v.compared, d.seq, d.copy)
+		archived.append(v.compared, d.seq, d.archive)
+		if len(differing) < maxFaults && (!same(d.stream, d.copy) || d.archive != nil && !same(d.archive, d.copy)) {
+			differing = append(differing, d)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the copy: %w", err)
 	}
-	return disputed, nil
+	return differing, nil
 }
 
 func same(a, b *tlog.Hash) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -134,14 +134,14 @@ func same(a, b *tlog.Hash) bool { return a == b || a != nil && b != nil && *a ==
 // lastSigned is the size of the largest checkpoint.
 func (v *Verifier) lastSigned() uint64 {
 	last := v.report.To
-	for _, j := range v.judged {
+	for _, j := range v.compared {
 		last = max(last, j.Size)
 	}
 	return last
 }
 
-// says appends what a witness says of the next event.
-func (w *witness) says(all []judged, seq uint64, leaf *tlog.Hash) {
+// append appends the replica's leaf of the next event.
+func (w *replica) append(all []comparedCheckpoint, seq uint64, leaf *tlog.Hash) {
 	if w.tree == nil || leaf == nil {
 		w.tree = nil
 		return
@@ -154,20 +154,20 @@ func (w *witness) says(all []judged, seq uint64, leaf *tlog.Hash) {
 	}
 }
 
-// verdict says who of the three says of an event what was signed, and whether the
-// archive does.
-func (v *Verifier) verdict(d said, stream, copied, kept *witness) (text string, archive bool) {
-	words := []struct {
-		*witness
+// verdict says which of the three replicas has the signed version of an event. archive
+// reports whether the archive has it.
+func (v *Verifier) verdict(d leavesOfEvent, stream, copied, archived *replica) (text string, archive bool) {
+	replicas := []struct {
+		*replica
 		leaf *tlog.Hash
-	}{{stream, d.stream}, {copied, d.copy}, {kept, d.archive}}
-	for i, j := range v.judged {
-		for _, truth := range words {
+	}{{stream, d.stream}, {copied, d.copy}, {archived, d.archive}}
+	for i, j := range v.compared {
+		for _, truth := range replicas {
 			if j.Size < d.seq || truth.leaf == nil || !truth.confirmed[i] {
 				continue
 			}
 			var right, wrong []string
-			for _, w := range words {
+			for _, w := range replicas {
 				switch {
 				case same(w.leaf, truth.leaf):
 					right = append(right, w.name)
@@ -186,22 +186,22 @@ func (v *Verifier) verdict(d said, stream, copied, kept *witness) (text string, 
 	case d.archive == nil:
 		text = "no checkpoint confirms any of them"
 	case same(d.archive, d.stream):
-		text = "no checkpoint confirms any of them; the archive says what the stream says"
+		text = "no checkpoint confirms any of them; the archive agrees with the stream"
 	case same(d.archive, d.copy):
-		text = "no checkpoint confirms any of them; the archive says what the copy says"
+		text = "no checkpoint confirms any of them; the archive agrees with the copy"
 	default:
-		text = "no checkpoint confirms any of them, and the archive says a third thing"
+		text = "no checkpoint confirms any of them, and the archive differs from both"
 	}
 	return text, false
 }
 
 const segmentsWhere = "the archive's segments/"
 
-// conclude adds a verdict to what was said of an event, or says it first where the
-// event was not named: stream and copy were changed alike, and the archive, which is
-// right, was named instead.
+// conclude adds a verdict to the faults of an event. If the event has no fault, the stream
+// and the copy were changed in the same way, and the correct archive was reported instead:
+// then it replaces that fault.
 func (v *Verifier) conclude(seq uint64, verdict string, archive bool) {
-	named := false
+	reported := false
 	v.report.Faults = slices.DeleteFunc(v.report.Faults, func(f Fault) bool {
 		return archive && f.Seq == seq && strings.HasPrefix(f.Where, segmentsWhere)
 	})
@@ -209,44 +209,45 @@ func (v *Verifier) conclude(seq uint64, verdict string, archive bool) {
 		f := &v.report.Faults[i]
 		if f.Seq == seq && (strings.HasPrefix(f.Where, "event ") || strings.HasPrefix(f.Where, "record.events") || strings.HasPrefix(f.Where, segmentsWhere)) {
 			f.What += ": " + verdict
-			named = true
+			reported = true
 		}
 	}
-	if !named && seq <= v.report.To {
-		v.report.Faults = slices.Insert(v.report.Faults, 0, Fault{fmt.Sprintf("event %d", seq), seq, "the archive says something else than the stream and the copy: " + verdict})
+	if !reported && seq <= v.report.To {
+		v.report.Faults = slices.Insert(v.report.Faults, 0, Fault{fmt.Sprintf("event %d", seq), seq, "the archive differs from the stream and the copy: " + verdict})
 	}
 }
 
-// advice says what to run. `postern repair` is named only where the copy was signed
-// whole and the stream was not: it puts the copy in the stream's place.
-func (v *Verifier) advice(stream, copied, kept *witness) string {
-	if len(v.judged) == 0 {
-		return "no checkpoint of these events was signed with the keys that were given: are they this record's? If so, nobody can say who is right: keep copies of both stores before you change anything"
+// advice says what to run. It recommends `postern repair` only if the whole copy matches the
+// signed checkpoints and the stream does not, because a repair replaces the stream by the
+// copy.
+func (v *Verifier) advice(stream, copied, archived *replica) string {
+	if len(v.compared) == 0 {
+		return "no checkpoint of these events was signed with the given keys: check that they are the keys of this record. If they are, it can't be determined which store is right: keep copies of both stores before you change anything"
 	}
-	s, c, a := stream.whole(), copied.whole(), kept.upTo(v.judged)
-	if end := v.report.To; end > 0 && v.judged[len(v.judged)-1].Size > end && stream.wholeUpTo(end, v.judged) && copied.wholeUpTo(end, v.judged) {
-		return fmt.Sprintf("stream and copy are what was signed, but end at event %d: both were put back to then. Stop every process and bring back the newest backups of both; nothing of this folder can make the rest anew (the archive's segments show what it said)", end)
+	s, c, a := stream.allConfirmed(), copied.allConfirmed(), archived.lastConfirmed(v.compared)
+	if end := v.report.To; end > 0 && v.compared[len(v.compared)-1].Size > end && stream.confirmedUpTo(end, v.compared) && copied.confirmedUpTo(end, v.compared) {
+		return fmt.Sprintf("the stream and the copy match the checkpoints, but end at event %d: both were put back to then. Stop every process and restore the newest backups of both; the later events can't be restored from this folder (the archive's segments show them)", end)
 	}
 	switch {
 	case s && c && v.onlyTables():
-		return "stream and copy are what was signed, and a table is not what they give: run `postern rebuild`"
+		return "the stream and the copy match the checkpoints, and a table differs from them: run `postern rebuild`"
 	case s && c:
-		return "stream and copy are what was signed: what is wrong is in the archive, or was put beside the checkpoints. A bucket with object lock still has the earlier version of an object that was changed or deleted: bring it back"
+		return "the stream and the copy match the checkpoints: the fault is in the archive, or in an added checkpoint. A bucket with object lock still has the earlier version of an object that was changed or deleted: restore it"
 	case c:
-		return "the copy in Postgres is what was signed, and the stream is not: run `postern repair`"
+		return "the copy in Postgres matches the checkpoints, and the stream does not: run `postern repair`"
 	case s:
-		return "the stream is what was signed, and the copy in Postgres is not: do NOT run `postern repair`. Bring back a backup of Postgres from before the change; the recorder catches up from the stream"
+		return "the stream matches the checkpoints, and the copy in Postgres does not: do NOT run `postern repair`. Restore a backup of Postgres from before the change; the recorder catches up from the stream"
 	case a > 0:
-		return fmt.Sprintf("neither the stream nor the copy is what was signed; the archive is, up to event %d. Do NOT run `postern repair`: stop every process, keep both stores and the archive as they are, and bring back backups of both from before the change", a)
+		return fmt.Sprintf("neither the stream nor the copy matches the checkpoints; the archive does, up to event %d. Do NOT run `postern repair`: stop every process, keep both stores and the archive as they are, and restore backups of both from before the change", a)
 	}
-	return "none of the three is what was signed. Do NOT run `postern repair`: stop every process, keep both stores and the archive as they are, and bring back backups from before the change"
+	return "none of the three matches the checkpoints. Do NOT run `postern repair`: stop every process, keep both stores and the archive as they are, and restore backups from before the change"
 }
 
-// whole tells whether the largest checkpoint, and so every one, confirms a witness.
-func (w *witness) whole() bool { return len(w.confirmed) > 0 && w.confirmed[len(w.confirmed)-1] }
+// allConfirmed reports whether the largest checkpoint, and so every one, confirms a replica.
+func (w *replica) allConfirmed() bool { return len(w.confirmed) > 0 && w.confirmed[len(w.confirmed)-1] }
 
-// wholeUpTo tells whether every checkpoint up to a size confirms a witness.
-func (w *witness) wholeUpTo(size uint64, all []judged) bool {
+// confirmedUpTo reports whether every checkpoint up to a size confirms a replica.
+func (w *replica) confirmedUpTo(size uint64, all []comparedCheckpoint) bool {
 	for i, j := range all {
 		if j.Size <= size && !w.confirmed[i] {
 			return false
@@ -255,8 +256,8 @@ func (w *witness) wholeUpTo(size uint64, all []judged) bool {
 	return true
 }
 
-// upTo is the largest checkpoint that confirms a witness.
-func (w *witness) upTo(all []judged) (size uint64) {
+// lastConfirmed returns the size of the largest checkpoint that confirms a replica.
+func (w *replica) lastConfirmed(all []comparedCheckpoint) (size uint64) {
 	for i, j := range all {
 		if w.confirmed[i] {
 			size = j.Size
@@ -265,7 +266,7 @@ func (w *witness) upTo(all []judged) (size uint64) {
 	return size
 }
 
-// onlyTables tells whether every fault is of a projected table.
+// onlyTables reports whether all faults are in projected tables.
 func (v *Verifier) onlyTables() bool {
 	return !slices.ContainsFunc(v.report.Faults, func(f Fault) bool { return !strings.HasPrefix(f.Where, "record.") })
 }

@@ -16,7 +16,7 @@ import (
 	"postern/internal/store/bucket/s3test"
 )
 
-// inTheStream changes one byte of an event as the server's owner could.
+// inTheStream changes one byte of an event as an administrator of the server could.
 func (c *clinic) inTheStream(seq uint64) {
 	c.t.Helper()
 	c.rewrite(func(all []eventlog.Stored) []eventlog.Stored {
@@ -27,7 +27,8 @@ func (c *clinic) inTheStream(seq uint64) {
 
 func changed(body []byte) []byte { return bytes.Replace(body, []byte("pu-2"), []byte("pu-7"), 1) }
 
-// inTheCopy changes the same byte in Postgres as its owner could, with leaf and tree.
+// inTheCopy changes the same byte in Postgres, with leaf and tree, as its administrator
+// could.
 func (c *clinic) inTheCopy(seq uint64) {
 	c.t.Helper()
 	var stored []byte
@@ -53,7 +54,7 @@ func (c *clinic) inTheCopy(seq uint64) {
 	}
 }
 
-// inTheArchive changes it in the segments, under names that fit.
+// inTheArchive changes the byte in the segments, with matching names.
 func (c *clinic) inTheArchive(seq uint64) {
 	c.t.Helper()
 	a := must(archive.Open(c.t.Context(), c.archive))(c.t)
@@ -85,14 +86,14 @@ func (c *clinic) inTheArchive(seq uint64) {
 	}
 }
 
-// The stream, the copy and the archive keep every event. Where one of them was
-// changed it is said which are what was signed, and what to run.
-func TestWhoIsRight(t *testing.T) {
+// The stream, the copy and the archive each have every event. If one of them was changed,
+// the report says which of them match the checkpoints, and what to run.
+func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	const chunk = 3
 	for name, c := range map[string]struct {
 		tamper func(*clinic)
-		where  string // of the first fault that names the event
+		where  string // the place of the first fault with the event
 		says   string
 		advice string
 	}{
@@ -103,43 +104,43 @@ func TestWhoIsRight(t *testing.T) {
 		}, "event 13", "the checkpoint of 18 events confirms the copy in Postgres and the archive", "run `postern repair`"},
 		"the copy changed": {func(c *clinic) {
 			c.exec(`UPDATE record.events SET stored = (SELECT stored FROM record.events WHERE seq = 4) WHERE seq = 3`)
-		}, "record.events (event 3)", "confirms the stream and the archive, and not the copy in Postgres", "do NOT run `postern repair`. Bring back a backup of Postgres"},
+		}, "record.events (event 3)", "confirms the stream and the archive, and not the copy in Postgres", "do NOT run `postern repair`. Restore a backup of Postgres"},
 		"the copy changed with its tree": {func(c *clinic) { c.inTheCopy(chunk) }, "event 3",
-			"confirms the stream and the archive, and not the copy in Postgres", "do NOT run `postern repair`. Bring back a backup of Postgres"},
+			"confirms the stream and the archive, and not the copy in Postgres", "do NOT run `postern repair`. Restore a backup of Postgres"},
 		"an event's copy deleted": {func(c *clinic) { c.exec(`DELETE FROM record.events WHERE seq = 3`) }, "event 3",
 			"confirms the stream and the archive", "do NOT run `postern repair`"},
-		"both changed alike": {func(c *clinic) { c.inTheStream(chunk); c.inTheCopy(chunk) }, "event 3",
+		"both changed in the same way": {func(c *clinic) { c.inTheStream(chunk); c.inTheCopy(chunk) }, "event 3",
 			"the checkpoint of 8 events confirms the archive, and not the stream and the copy in Postgres",
-			"neither the stream nor the copy is what was signed; the archive is, up to event 18"},
-		"each changed elsewhere": {func(c *clinic) { c.inTheStream(chunk); c.inTheCopy(11) }, "event 3",
+			"neither the stream nor the copy matches the checkpoints; the archive does, up to event 18"},
+		"each changed in another event": {func(c *clinic) { c.inTheStream(chunk); c.inTheCopy(11) }, "event 3",
 			"confirms the copy in Postgres and the archive, and not the stream", "neither the stream nor the copy"},
 		"the archive changed": {func(c *clinic) { c.inTheArchive(chunk) }, "the archive's segments/",
-			"confirms the stream and the copy in Postgres, and not the archive", "what is wrong is in the archive"},
-		"all three changed alike": {func(c *clinic) { c.inTheStream(chunk); c.inTheCopy(chunk); c.inTheArchive(chunk) }, "the archive's checkpoints/",
-			"is not what was signed", "none of the three is what was signed"},
+			"confirms the stream and the copy in Postgres, and not the archive", "the fault is in the archive"},
+		"all three changed in the same way": {func(c *clinic) { c.inTheStream(chunk); c.inTheCopy(chunk); c.inTheArchive(chunk) }, "the archive's checkpoints/",
+			"is not what was signed", "none of the three matches the checkpoints"},
 		"a table changed": {func(c *clinic) { c.exec(`DELETE FROM record.opens`) }, "record.opens", "is missing", "run `postern rebuild`"},
 		"the archive deleted": {func(c *clinic) {
 			if err := os.RemoveAll(c.archive); err != nil {
 				c.t.Fatal(err)
 			}
-		}, "the archive", "2 checkpoints are missing, the first is the checkpoint of 8 events", "what is wrong is in the archive"},
+		}, "the archive", "2 checkpoints are missing, the first is the checkpoint of 8 events", "the fault is in the archive"},
 		"a segment deleted": {func(c *clinic) {
 			file := must(filepath.Glob(filepath.Join(c.archive, "segments", "*")))(c.t)[0]
 			if err := os.Remove(file); err != nil {
 				c.t.Fatal(err)
 			}
-		}, "the archive", "no segment has events", "what is wrong is in the archive"},
-		"something foreign in the archive": {func(c *clinic) {
+		}, "the archive", "no segment has events", "the fault is in the archive"},
+		"a foreign object in the archive": {func(c *clinic) {
 			if err := os.WriteFile(filepath.Join(c.archive, "segments", "note.txt"), nil, 0o600); err != nil {
 				c.t.Fatal(err)
 			}
-		}, "the archive's segments/note.txt", "nobody but the recorder", "what is wrong is in the archive"},
+		}, "the archive's segments/note.txt", "only the recorder", "the fault is in the archive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clinic := newClinic(t)
-			clinic.says(blast(t, 2)...)
-			clinic.says(blast(t, 3)...)
+			clinic.publish(bulkMessage(t, 2)...)
+			clinic.publish(bulkMessage(t, 3)...)
 			clinic.seal()
 			c.tamper(clinic)
 			report := clinic.verify(clinic.url, nil)
@@ -159,14 +160,14 @@ func TestWhoIsRight(t *testing.T) {
 	}
 }
 
-// With the archive on S3 everything is as with a folder: what holds, and what is found.
+// With the archive on S3 the results are the same as with a folder.
 func TestAnArchiveOnS3(t *testing.T) {
 	t.Parallel()
 	s3 := s3test.New(t)
 	c := newClinic(t)
 	c.archive = s3.URL
-	c.says(blast(t, 2)...)
-	c.says(blast(t, 3)...)
+	c.publish(bulkMessage(t, 2)...)
+	c.publish(bulkMessage(t, 3)...)
 	c.seal()
 	if report := c.verify(c.url, nil); !report.OK || report.Checkpoints != 2 || report.Segments != 1 {
 		t.Fatalf("it says %+v", report)
@@ -180,18 +181,18 @@ func TestAnArchiveOnS3(t *testing.T) {
 	text := must(a.Read(t.Context(), signed[0].Name))(t)
 	s3.Put(t, signed[0].Name, strings.Replace(string(text), "\n8\n", "\n7\n", 1))
 	if f := c.verify(c.url, nil).Faults; len(f) == 0 || f[0].Where != "the archive's "+signed[0].Name {
-		t.Errorf("of a forged checkpoint it says %v", f)
+		t.Errorf("the faults of a forged checkpoint are %v", f)
 	}
 	s3.Put(t, signed[0].Name, string(text))
 	s3.Delete(t, signed[0].Name)
 	if f := c.verify(c.url, nil).Faults; len(f) != 1 || !strings.Contains(f[0].What, "the first is the checkpoint of 8 events") {
-		t.Errorf("of a deleted checkpoint it says %v", f)
+		t.Errorf("the faults of a deleted checkpoint are %v", f)
 	}
-	// A connection that breaks is no archive that is empty.
+	// A broken connection is not reported as an empty archive.
 	s3.Fail(s3test.Away)
 	c.serve(func(log *eventlog.Log) {
 		if report, err := c.verifier(log, nil).Run(t.Context()); err == nil {
-			t.Errorf("with the archive away it says %+v", report)
+			t.Errorf("with an unreachable archive the report is %+v", report)
 		}
 	})
 }

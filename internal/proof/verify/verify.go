@@ -1,17 +1,16 @@
-// Package verify proves, or disproves, that the record is what was signed and that
-// everything which is told from it agrees with it. It reads everything and believes
-// nothing but the keys that it is given:
+// Package verify checks that the record matches the signed checkpoints, and that all data
+// derived from it agrees with it. It reads everything and trusts only the keys that it is
+// given. It compares:
 //
-//   - the stream: every sequence, every schema, every leaf against the copy in
-//     Postgres, and the tree that they make against every checkpoint ever signed,
-//     those in Postgres and those in the archive;
-//   - what the events say of one another: a delivery has an audience, an audience a
-//     send, an alert a delivery ([trace]);
-//   - Postgres: every projected table against a replay, the copy against its leaves;
-//   - the archive: every segment against the same leaves;
-//   - the content store: that what was sent and not erased can still be opened.
+//   - the stream: every sequence and schema, every leaf with the copy in Postgres, and the
+//     tree of the leaves with every checkpoint ever signed, in Postgres and in the archive;
+//   - the events with one another: a delivery needs an audience, an audience a sent message,
+//     an alert a delivery ([trace]);
+//   - Postgres: every projected table with a replay, and the copy with its leaves;
+//   - the archive: every segment with the same leaves;
+//   - the content store: the content of messages that were sent and not erased must exist.
 //
-// With Since it takes a checkpoint's word for what came before it.
+// With Since it trusts a checkpoint for all events before it.
 package verify
 
 import (
@@ -35,66 +34,66 @@ import (
 	"postern/schemas"
 )
 
-// A Verifier is used once.
+// A Verifier can be used for one Run.
 type Verifier struct {
 	Log  *eventlog.Log
 	Pool *pgxpool.Pool // of a role that may create schemas
-	// Archive may be nil, where there is none.
+	// Archive is nil if there is none.
 	Archive *archive.Archive
-	// Content is where what was sent is looked for; nil: it is not.
+	// Content is searched for the content of messages; if nil, that is not checked.
 	Content *content.Store
 	Keys    *checkpoint.Verifiers
-	// Since is a checkpoint before which nothing is looked at; nil: everything is.
+	// Since is a checkpoint; events before it are not checked. If nil, all are.
 	Since *checkpoint.Checkpoint
-	// Progress, where it is set, is told the sequence reached and the last.
+	// Progress, if set, is called with the sequence reached and the last one.
 	Progress func(seq, last uint64)
 
-	report  Report
-	signed  []signed // by size; those that the walk has not come to
-	judged  []judged // by size; those that it has
-	tree    *merkle.Tree
-	planted *merkle.Tree // as it was where the walk began
-	copied  leaves
-	trace   trace
+	report    Report
+	signed    []signed             // by size; not reached by the walk yet
+	compared  []comparedCheckpoint // by size; already compared with the stream
+	tree      *merkle.Tree
+	startTree *merkle.Tree // the tree at the start of the walk
+	copied    leaves
+	trace     trace
 	expected
-	walked  uint64               // the last event that the stream was seen to have
-	others  map[uint64]tlog.Hash // what it says where that is not what the copy says
-	differs bool                 // there are such: no later root can be right
+	walked  uint64               // the last event read from the stream
+	others  map[uint64]tlog.Hash // the stream's leaves of events that differ from the copy
+	differs bool                 // an event differs, so no later root can be right
 }
 
-// A Fault is something that does not hold, and where.
+// A Fault is a difference that was found, and its place.
 type Fault struct {
 	Where string `json:"where"`         // "event 17", "checkpoint of 40 events", "record.staff"
-	Seq   uint64 `json:"seq,omitempty"` // of the event, where one is meant
+	Seq   uint64 `json:"seq,omitempty"` // of the event, if the fault is in one
 	What  string `json:"what"`
 }
 
 func (f Fault) String() string { return f.Where + ": " + f.What }
 
-// A Report says what was looked at and what was found.
+// A Report is the result of a verification.
 type Report struct {
 	OK          bool    `json:"ok"`
 	From        uint64  `json:"from"`
 	To          uint64  `json:"to"`
 	Deliveries  uint64  `json:"deliveries"`
-	Checkpoints int     `json:"checkpoints"` // different ones, all verified
+	Checkpoints int     `json:"checkpoints"` // distinct ones, all verified
 	Segments    int     `json:"segments"`
-	Unprojected uint64  `json:"unprojected"` // events of which nothing was made, as of a version that is not known
+	Unprojected uint64  `json:"unprojected"` // events that were not projected, for example of an unknown version
 	Signed      uint64  `json:"signed"`      // events that the last checkpoint covers
 	Seconds     float64 `json:"seconds"`
 	Faults      []Fault `json:"faults"`
-	Advice      string  `json:"advice,omitempty"` // what to run, where something does not hold
+	Advice      string  `json:"advice,omitempty"` // what to run if there are faults
 
-	Contents       int     `json:"contents"`                  // messages whose content was looked for: those that were not erased
-	Missing        int     `json:"missing"`                   // of those, how many are not there whole
+	Contents       int     `json:"contents"`                  // messages that were not erased, whose content was looked for
+	Missing        int     `json:"missing"`                   // the number of those whose content is incomplete
 	MissingContent []Fault `json:"missing_content,omitempty"` // the first of them
 }
 
-// enough faults are as good as all: the first says where to look.
-const enough = 20
+// maxFaults is the maximum number of reported faults. The first ones show where to look.
+const maxFaults = 20
 
 func (v *Verifier) fault(where string, seq uint64, format string, args ...any) {
-	if len(v.report.Faults) < enough {
+	if len(v.report.Faults) < maxFaults {
 		v.report.Faults = append(v.report.Faults, Fault{where, seq, fmt.Sprintf(format, args...)})
 	}
 }
@@ -103,12 +102,12 @@ func (v *Verifier) faultAt(seq uint64, format string, args ...any) {
 	v.fault(fmt.Sprintf("event %d", seq), seq, format, args...)
 }
 
-// Run looks at everything. The error is for what kept it from looking; what it
-// found is in the report.
+// Run verifies everything. It returns an error if it could not read something; the faults
+// that it found are in the report.
 func (v *Verifier) Run(ctx context.Context) (Report, error) {
 	began := time.Now()
-	// What is outside first: a checkpoint that is signed meanwhile covers more than
-	// we are going to see.
+	// Read the checkpoints first: one that is signed later covers more events than this
+	// run reads.
 	if err := v.readCheckpoints(ctx); err != nil {
 		return v.report, err
 	}
@@ -117,12 +116,12 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 		return v.report, err
 	}
 	v.report.From = 1
-	walk := v.everything
+	walk := v.verifyAll
 	if v.Since != nil {
 		v.report.From = v.Since.Size + 1
-		walk = v.since
+		walk = v.verifySince
 	}
-	if err := v.plant(ctx); err != nil {
+	if err := v.loadTree(ctx); err != nil {
 		return v.report, err
 	}
 	switch err := walk(ctx); {
@@ -130,7 +129,7 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 	case err != nil:
 		return v.report, err
 	default:
-		v.endAt(v.report.To)
+		v.checkEnd(v.report.To)
 		if err := v.copies(ctx, segments); err != nil {
 			return v.report, err
 		}
@@ -154,11 +153,11 @@ func (v *Verifier) Run(ctx context.Context) (Report, error) {
 	return v.report, nil
 }
 
-// errBroken ends a walk over a stream that lacks events: what comes after it would
-// stand under wrong numbers.
+// errBroken ends a walk over a stream that lacks events, because all later events would
+// get wrong numbers.
 var errBroken = errors.New("the stream is broken")
 
-// broken makes a fault of the errors with which reading a damaged stream ends.
+// broken converts the errors of reading a damaged stream to a fault.
 func (v *Verifier) broken(err error) error {
 	var gap eventlog.ErrGap
 	var cut eventlog.ErrTruncated
@@ -173,34 +172,34 @@ func (v *Verifier) broken(err error) error {
 	return errBroken
 }
 
-// plant starts the tree and the trace where the walk begins.
-func (v *Verifier) plant(ctx context.Context) error {
+// loadTree loads the tree and the trace at the start of the walk.
+func (v *Verifier) loadTree(ctx context.Context) error {
 	v.copied = leaves{pool: v.Pool, next: v.report.From}
 	v.trace = trace{}
-	v.tree, v.planted, v.others = &merkle.Tree{}, &merkle.Tree{}, map[uint64]tlog.Hash{}
+	v.tree, v.startTree, v.others = &merkle.Tree{}, &merkle.Tree{}, map[uint64]tlog.Hash{}
 	if v.Since == nil {
 		return nil
 	}
 	hashes := merkle.Hashes(ctx, v.Pool, "record.hashes")
 	tree, err := merkle.TreeAt(int64(v.Since.Size), hashes) // #nosec G115 -- parsed as 63 bits
 	if err != nil {
-		return fmt.Errorf("going on from event %d: %w", v.Since.Size, err)
+		return fmt.Errorf("continuing from event %d: %w", v.Since.Size, err)
 	}
 	if tree.Root() != v.Since.Root {
-		return fmt.Errorf("the record that Postgres has is not the one that the checkpoint of %d events is of: run `postern verify` without --since", v.Since.Size)
+		return fmt.Errorf("the record in Postgres does not match the checkpoint of %d events: run `postern verify` without --since", v.Since.Size)
 	}
-	v.tree, v.planted = tree, tree.Clone()
+	v.tree, v.startTree = tree, tree.Clone()
 	return v.trace.load(ctx, v.Pool, v.Since, hashes)
 }
 
-// everything replays the record beside the real tables, and looks at every event
-// on the way.
-func (v *Verifier) everything(ctx context.Context) error {
+// verifyAll replays the record into tables beside the real ones, and checks every event
+// during the replay.
+func (v *Verifier) verifyAll(ctx context.Context) error {
 	if err := v.mustReach(ctx); err != nil {
 		return err
 	}
 	audit := &recorder.Rebuild{Log: v.Log, Pool: v.Pool, Progress: v.Progress}
-	reached, differ, err := audit.Audit(ctx, func(e recorder.Replayed) error { return v.look(ctx, e) })
+	reached, differ, err := audit.Audit(ctx, func(e recorder.Replayed) error { return v.checkEvent(ctx, e) })
 	if err != nil {
 		return v.broken(err)
 	}
@@ -215,14 +214,14 @@ func (v *Verifier) everything(ctx context.Context) error {
 	return nil
 }
 
-// since walks the stream from a checkpoint on, and compares the deliveries that it
-// makes. Tables that were right then are taken as they are.
-func (v *Verifier) since(ctx context.Context) error {
+// verifySince walks the stream from a checkpoint on, and compares the deliveries in it.
+// It trusts the state of the tables before that.
+func (v *Verifier) verifySince(ctx context.Context) error {
 	if err := v.mustReach(ctx); err != nil {
 		return err
 	}
 	audit := &recorder.Rebuild{Log: v.Log, Pool: v.Pool, Progress: v.Progress}
-	reached, differ, err := audit.AuditSince(ctx, v.Since.Size, func(e recorder.Replayed) error { return v.look(ctx, e) })
+	reached, differ, err := audit.AuditSince(ctx, v.Since.Size, func(e recorder.Replayed) error { return v.checkEvent(ctx, e) })
 	if err != nil {
 		return v.broken(err)
 	}
@@ -233,8 +232,8 @@ func (v *Verifier) since(ctx context.Context) error {
 	return nil
 }
 
-// mustReach finds a stream that ends before what Postgres has: a reader would wait
-// for what is missing.
+// mustReach finds a stream that ends before the last event in Postgres. A reader would wait
+// for the missing events.
 func (v *Verifier) mustReach(ctx context.Context) error {
 	state, err := v.Log.State(ctx)
 	if err != nil {
@@ -245,12 +244,12 @@ func (v *Verifier) mustReach(ctx context.Context) error {
 		return err
 	}
 	v.faultAt(state.Last+1, "is missing from the stream, which ends before it; Postgres has %d events", recorded)
-	v.endAt(recorded)
+	v.checkEnd(recorded)
 	return errBroken
 }
 
-// look is what is done with every event, in order.
-func (v *Verifier) look(ctx context.Context, e recorder.Replayed) error {
+// checkEvent checks an event. It is called for all events, in order.
+func (v *Verifier) checkEvent(ctx context.Context, e recorder.Replayed) error {
 	leaf, err := v.copied.leaf(ctx, e.Seq)
 	if err != nil {
 		return err
@@ -259,24 +258,24 @@ func (v *Verifier) look(ctx context.Context, e recorder.Replayed) error {
 	if !bytes.Equal(leaf, e.Leaf[:]) {
 		v.faultAt(e.Seq, "the stream does not say what the copy in Postgres says")
 		v.differs = true
-		if len(v.others) < enough {
+		if len(v.others) < maxFaults {
 			v.others[e.Seq] = tlog.Hash(e.Leaf)
 		}
 	}
 	v.tree.Append(tlog.Hash(e.Leaf))
-	v.passCheckpoints(e.Seq)
+	v.compareCheckpoints(e.Seq)
 	v.report.Deliveries += uint64(e.Recipients) // #nosec G115 -- a count
 	if e.Bad != nil {
 		v.report.Unprojected++
 		return nil
 	}
-	if e.Event.Type != events.TypeDeliveriesCreated { // whose canonical form is stricter than its schema, and was read
+	if e.Event.Type != events.TypeDeliveriesCreated { // its canonical form, already read, is stricter than its schema
 		if err := schemas.Validate(e.Event); err != nil {
 			v.faultAt(e.Seq, "%v", err)
 		}
 	}
 	if e.Subject != e.Event.Subject() {
-		v.faultAt(e.Seq, "stands under %s and should under %s", e.Subject, e.Event.Subject())
+		v.faultAt(e.Seq, "is stored under the subject %s instead of %s", e.Subject, e.Event.Subject())
 	}
 	if err := v.trace.add(e); err != nil {
 		v.faultAt(e.Seq, "%v", err)

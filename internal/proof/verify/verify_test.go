@@ -13,8 +13,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// rewrite makes the stream anew from what it holds, as somebody could who owns the
-// server: its files are whole, and say something else.
+// rewrite replaces the stream by a changed one, as an administrator of the server could: its
+// files are intact but have other events.
 func (c *clinic) rewrite(change func([]eventlog.Stored) []eventlog.Stored) {
 	c.t.Helper()
 	var all []eventlog.Stored
@@ -35,14 +35,14 @@ func (c *clinic) rewrite(change func([]eventlog.Stored) []eventlog.Stored) {
 	})
 }
 
-// A record of two messages, signed twice and sealed, into which somebody reaches:
-// each time it is said what is wrong, and where.
+// A record of two messages, signed twice and sealed, is changed in many ways. For each the
+// report says what is wrong, and where.
 func TestTampering(t *testing.T) {
 	t.Parallel()
 	const chunk = 3 // the first message's first chunk
 	for name, c := range map[string]struct {
 		tamper func(*clinic)
-		where  string // of the first fault
+		where  string // the place of the first fault
 		says   string
 	}{
 		"nothing": {func(*clinic) {}, "", ""},
@@ -54,7 +54,7 @@ func TestTampering(t *testing.T) {
 				c.t.Fatal(err)
 			}
 		}, "event ", "missing from the stream"},
-		"one byte of a stored event, by the server's owner": {func(c *clinic) {
+		"one byte of a stored event, by the server's administrator": {func(c *clinic) {
 			c.rewrite(func(all []eventlog.Stored) []eventlog.Stored {
 				all[chunk-1].Data = bytes.Replace(all[chunk-1].Data, []byte("pu-1"), []byte("pu-9"), 1)
 				return all
@@ -85,7 +85,7 @@ func TestTampering(t *testing.T) {
 			"record.deliveries (event 3)", "portal user number 2 is missing"},
 		"all deliveries of a chunk deleted": {func(c *clinic) { c.exec(`DELETE FROM record.deliveries WHERE chunk = 1`) },
 			"record.deliveries (event 4)", "portal user number 4 is missing"},
-		"a delivery made up": {func(c *clinic) {
+		"an invented delivery": {func(c *clinic) {
 			c.exec(`INSERT INTO record.deliveries SELECT message_id, 99, chunk, patient_nos FROM record.deliveries WHERE portal_user_no = 3`)
 		}, "record.deliveries (event 3)", "portal user number 99 is not of the record"},
 		"a delivery's patients": {func(c *clinic) { c.exec(`UPDATE record.deliveries SET patient_nos = '{7}' WHERE portal_user_no = 5`) },
@@ -111,8 +111,8 @@ func TestTampering(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clinic := newClinic(t)
-			clinic.says(blast(t, 2)...)
-			clinic.says(blast(t, 3)...)
+			clinic.publish(bulkMessage(t, 2)...)
+			clinic.publish(bulkMessage(t, 3)...)
 			clinic.seal()
 			c.tamper(clinic)
 			report := clinic.verify(clinic.url, nil)
@@ -126,7 +126,7 @@ func TestTampering(t *testing.T) {
 				t.Fatal("nothing was found")
 			}
 			if first := report.Faults[0]; !strings.HasPrefix(first.Where, c.where) || !strings.Contains(first.String(), c.says) {
-				t.Errorf("first it says %q, of %d", first, len(report.Faults))
+				t.Errorf("the first of %d faults is %q", len(report.Faults), first)
 			}
 		})
 	}
@@ -146,16 +146,16 @@ func (c *clinic) spoil(folder string) {
 	}
 }
 
-// Somebody owns both stores and puts yesterday's copies of both in their place:
-// they agree with one another, and only what was signed since knows better.
+// An administrator of both stores replaces them by yesterday's copies. They agree with one
+// another, and only the checkpoints signed since show it.
 func TestRolledBackToYesterday(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	c.says(blast(t, 2)...)
+	c.publish(bulkMessage(t, 2)...)
 	yesterday := copyTree(t, c.nats)
-	// Another recorder makes of the longer stream what this one would have.
+	// Another recorder has the same results from the longer stream.
 	c.serve(func(log *eventlog.Log) {
-		last := must(log.Publish(t.Context(), blast(t, 3)...))(t)
+		last := must(log.Publish(t.Context(), bulkMessage(t, 3)...))(t)
 		c.record(log, storetest.New(t), last)
 	})
 	c.nats = yesterday
@@ -164,22 +164,21 @@ func TestRolledBackToYesterday(t *testing.T) {
 		t.Fatal("nothing was found")
 	}
 	if first := report.Faults[0]; first.Seq != 9 || !strings.Contains(first.What, "events 9 to 18 are gone") {
-		t.Errorf("first it says %q", first)
+		t.Errorf("the first fault is %q", first)
 	}
 	if !strings.Contains(report.Advice, "end at event 8: both were put back to then") {
 		t.Errorf("it advises %s", report.Advice)
 	}
 }
 
-// With a checkpoint that was verified before, only what came after is looked at,
-// and it is found as well.
+// With an earlier checkpoint, only later events are checked, and their faults are found.
 func TestSince(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
-	first := blast(t, 2)
-	c.says(first[:3]...) // in the middle of the first message
+	first := bulkMessage(t, 2)
+	c.publish(first[:3]...) // in the middle of the first message
 	before := c.newest()
-	c.says(append(first[3:], blast(t, 3)...)...)
+	c.publish(append(first[3:], bulkMessage(t, 3)...)...)
 	report := c.verify(c.url, before)
 	if !report.OK || report.From != 4 || report.To != 18 || report.Deliveries != 12 || report.Checkpoints != 1 {
 		t.Errorf("it says %+v", report)
@@ -187,20 +186,20 @@ func TestSince(t *testing.T) {
 	c.exec(`DELETE FROM record.deliveries WHERE chunk = 1 AND portal_user_no = 6`)
 	report = c.verify(c.url, before)
 	if report.OK || report.Faults[0].Where != "record.deliveries (event 4)" {
-		t.Errorf("of a deleted delivery it says %+v", report)
+		t.Errorf("the report of a deleted delivery is %+v", report)
 	}
 	c.exec(`UPDATE record.hashes SET hash = sha256('x') WHERE idx = 0`)
 	c.exec(`UPDATE record.hashes SET hash = sha256('x') WHERE idx = 2`)
 	c.serve(func(log *eventlog.Log) {
-		// A tree that does not come to the checkpoint is nothing to go on from.
+		// If the tree does not match the checkpoint, the verification can't continue from it.
 		v := c.verifier(log, before)
 		if _, err := v.Run(t.Context()); err == nil {
-			t.Error("it went on from another tree")
+			t.Error("the verification continued from another tree")
 		}
 	})
 }
 
-// The thread from send to alert: what has nothing before it is named.
+// From the sent message to its alerts, an event without its predecessor is reported.
 func TestTraces(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -209,12 +208,12 @@ func TestTraces(t *testing.T) {
 	}{
 		"deliveries without an audience": {func(b []events.Event) []events.Event { return append(b[:1:1], b[2:]...) }, "audience was never frozen"},
 		"a chunk left out":               {func(b []events.Event) []events.Event { return append(b[:2:2], b[3:]...) }, "where chunk 0 of 2 was due"},
-		"a message that nobody sent":     {func(b []events.Event) []events.Event { return b[1:] }, "nobody sent"},
+		"a message that was not sent":    {func(b []events.Event) []events.Event { return b[1:] }, "was not sent before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clinic := newClinic(t)
-			clinic.says(c.of(blast(t, 2))...)
+			clinic.publish(c.of(bulkMessage(t, 2))...)
 			report := clinic.verify(clinic.url, nil)
 			if report.OK || !strings.Contains(report.Faults[0].What, c.says) {
 				t.Errorf("it says %+v", report.Faults)

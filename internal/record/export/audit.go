@@ -68,8 +68,7 @@ const (
 	minorFailure = "4"
 )
 
-// auditOf is what an event comes to as an AuditEvent; nil where it is about nobody's
-// access to anything.
+// auditOf returns an event as an AuditEvent, nil if the event is not about an access.
 func auditOf(e events.Event) (a *auditEvent, err error) {
 	a = &auditEvent{ResourceType: "AuditEvent", ID: e.ID.String(), Action: actionRead, Recorded: instant(e.Time), Outcome: succeeded,
 		Agent:  []agent{{Who: whoIs(e.Actor), Requestor: true}},
@@ -130,13 +129,13 @@ func (a *auditEvent) signIn(b events.SignIn) {
 	}
 }
 
-// ofDelivery is the Communication that something was done with.
+// ofDelivery returns the Communication of a delivery as an entity.
 func ofDelivery(message uuid.UUID, portalUser string) entity {
 	id, name := deliveryOf(message, portalUser)
 	return entity{Type: &systemObject, What: &reference{Reference: "Communication/" + id, Type: "Communication", Identifier: &name}}
 }
 
-// ofRecord is the record, and what was asked of it.
+// ofRecord returns the record as an entity, with the filter of the query.
 func ofRecord(f events.RecordFilter) []entity {
 	query, err := json.Marshal(f)
 	if err != nil {
@@ -145,7 +144,7 @@ func ofRecord(f events.RecordFilter) []entity {
 	return []entity{{Type: &systemObject, Query: query}}
 }
 
-// whoIs names an actor.
+// whoIs returns a reference to an actor.
 func whoIs(actor string) reference {
 	kind, id, _ := strings.Cut(actor, ":")
 	switch kind {

@@ -8,7 +8,7 @@ import (
 	"postern/internal/record/query"
 )
 
-// How many events a second come to each form of file.
+// BenchmarkExport measures the events written per second in each format.
 func BenchmarkExport(b *testing.B) {
 	const n = 50_000
 	room := &query.Reader{Pool: full(b, n), Publish: unpublished, Source: "/api"}

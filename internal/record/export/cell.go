@@ -6,16 +6,16 @@ import (
 	"unicode"
 )
 
-// Inert gives a text of which no spreadsheet takes any part for a formula: an
-// apostrophe stands wherever a cell could begin with one
+// Inert returns a text of which no spreadsheet reads any part as a formula. It adds an
+// apostrophe wherever a cell could begin with a formula
 // (https://owasp.org/www-community/attacks/CSV_Injection). That is at the beginning, and
-// behind a semicolon, a tab or the end of a line too: where a comma is the decimal sign,
-// spreadsheets part cells at semicolons, whatever stands in quotes, and quotes, spaces
-// and marks in front of the sign may come to nothing. Whatever a CSV file of ours holds
-// that comes from outside goes through here.
+// also after a semicolon, a tab or a line break: with a comma as the decimal sign,
+// spreadsheets separate cells at semicolons, even inside quotes, and they may ignore quotes,
+// spaces and marks in front of the sign. All external text in our CSV files must go through
+// this function.
 func Inert(text string) string {
 	var b strings.Builder
-	cell, done := 0, 0 // where the cell began, -1 within one; and what is in b
+	cell, done := 0, 0 // the start of the cell, -1 within one; and the length already written to b
 	for i, r := range text {
 		switch {
 		case strings.ContainsRune(";\t\r\n", r):
@@ -32,7 +32,8 @@ func Inert(text string) string {
 	return b.String() + text[done:]
 }
 
-// cell makes a text inert and plain: what is not printable ASCII is \u and its code.
+// cell makes a text inert, and replaces characters other than printable ASCII by \u and
+// their code.
 func cell(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
 		quoted := strconv.QuoteToASCII(text)

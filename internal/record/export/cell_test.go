@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What a spreadsheet would take for a formula is a text, and stays to be read.
+// A text that a spreadsheet would read as a formula becomes inert, and stays readable.
 func TestInert(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -26,7 +26,7 @@ func TestInert(t *testing.T) {
 		"\r\n=1+1":            "\r\n'=1+1",
 		"\u00a0=1+1":          "'\u00a0=1+1",
 		"\ufeff=1":            "'\ufeff=1",
-		"\uff1d1+1":           "'\uff1d1+1", // the wide = that some take for the other
+		"\uff1d1+1":           "'\uff1d1+1", // a fullwidth =, which some programs read as =
 		"550 no;=cmd|' /C x'": "550 no;'=cmd|' /C x'",
 		"a; -b;c":             "a;' -b;c",
 		`"=1"`:                `'"=1"`,
@@ -38,7 +38,7 @@ func TestInert(t *testing.T) {
 	}
 }
 
-// In the record's own file a text is ASCII too.
+// In the record's CSV file a text is ASCII too.
 func TestCells(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -55,8 +55,8 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// However a file is taken apart, at commas as RFC 4180 has it or at any other sign that
-// a spreadsheet may part cells at, no cell begins as a formula does.
+// No cell begins like a formula, whether a file is split at commas as in RFC 4180 or at any
+// other separator that a spreadsheet may use.
 func TestNoCellIsAFormula(t *testing.T) {
 	t.Parallel()
 	hostile := rapid.StringOf(rapid.SampledFrom([]rune("=+-@;,\"'\t\r\n ax\ufeff\uff1d")))

@@ -12,9 +12,9 @@ import (
 	"postern/internal/events"
 )
 
-// message is what all deliveries of a message have in common: its Communications are
-// https://hl7.org/fhir/R4/communication.html, written by hand, since there are a million
-// of them, with the members in the order that R4 has.
+// message has the values that all deliveries of a message share. Its Communications
+// (https://hl7.org/fhir/R4/communication.html) are encoded by hand, because there may be a
+// million of them, with the members in R4's order.
 type message struct {
 	id       uuid.UUID
 	recalled bool
@@ -25,19 +25,19 @@ type payload struct {
 	ContentAttachment attachment `json:"contentAttachment"`
 }
 
-// attachment is a document, without its name, which can say a diagnosis. R4's own
-// Attachment.hash is a SHA-1 (https://hl7.org/fhir/R4/datatypes.html#attachment): what
-// the record proves is SHA-256, in an extension.
+// attachment is a document without its name, because a name may contain a diagnosis. R4's
+// Attachment.hash is a SHA-1 (https://hl7.org/fhir/R4/datatypes.html#attachment). The record
+// proves a SHA-256, which is in an extension.
 type attachment struct {
 	Extension   []extension `json:"extension"`
 	ContentType string      `json:"contentType"`
 	Size        int64       `json:"size"`
 }
 
-// extensionSHA256 carries the SHA-256 of a document in hex.
+// extensionSHA256 is the extension with the SHA-256 of a document in hex.
 const extensionSHA256 = "urn:postern:fhir:attachment-sha256"
 
-// communications writes those of one chunk, as things are now.
+// communications writes the Communications of one chunk, with their present state.
 func (r *resources) communications(ctx context.Context, e events.Event) error {
 	if r.sent.id != e.MessageID {
 		if err := r.lookUp(ctx, e.MessageID); err != nil {
@@ -63,7 +63,7 @@ func (r *resources) communications(ctx context.Context, e events.Event) error {
 	return nil
 }
 
-// speaksOf tells whether a delivery is one of those that were asked for.
+// speaksOf reports whether a delivery matches the filter.
 func (r *resources) speaksOf(to *events.Recipient) bool {
 	if r.filter.PortalUserID != "" && r.filter.PortalUserID != to.PortalUserID {
 		return false
@@ -97,7 +97,7 @@ func (r *resources) lookUp(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
-// openings gives when each of a chunk's recipients opened the message.
+// openings returns the times at which a chunk's recipients opened the message.
 func (r *resources) openings(ctx context.Context, e events.Event) (map[int32]time.Time, error) {
 	var numbers []int32
 	_, _, err := events.ScanChunk(e.Data, func(to *events.Recipient) error {
@@ -121,8 +121,8 @@ func (r *resources) openings(ctx context.Context, e events.Event) (map[int32]tim
 	return opened, nil
 }
 
-// appendTo is the delivery of the message to one recipient. One that was taken back
-// before it was opened has stopped; else it was completed when it could be read.
+// appendTo appends the Communication of the delivery to one recipient. Its status is stopped
+// if the message was recalled before the recipient opened it, and otherwise completed.
 func (m *message) appendTo(b []byte, to *events.Recipient, at, opened time.Time) []byte {
 	id, name := deliveryOf(m.id, to.PortalUserID)
 	b = append(appendText(append(b, `{"resourceType":"Communication","id":`...), id), `,"identifier":[`...)
@@ -141,7 +141,8 @@ func (m *message) appendTo(b []byte, to *events.Recipient, at, opened time.Time)
 	return append(b, m.end[1:]...)
 }
 
-// recipient is the patient themselves, or else somebody for whom there is a portal user.
+// recipient returns the patient if the delivery has a self link, or else the portal user as a
+// RelatedPerson.
 func recipient(to *events.Recipient) reference {
 	for _, l := range to.Links {
 		if l.Relationship == "self" {
@@ -151,8 +152,8 @@ func recipient(to *events.Recipient) reference {
 	return referTo("RelatedPerson", systemPortalUser, to.PortalUserID)
 }
 
-// appendPatients adds the patients on whose account it was delivered: the subject, or
-// where there are several, what it is about.
+// appendPatients adds the patients of the delivery's links: one as the subject, several as
+// about.
 func appendPatients(b []byte, links []events.Link) []byte {
 	if len(links) == 1 {
 		return appendReference(append(b, `,"subject":`...), referTo("Patient", systemPatient, links[0].PatientID))

@@ -13,12 +13,12 @@ import (
 	"postern/internal/record/query"
 )
 
-// Columns are the heads of a CSV file; docs/record.md says what each means.
+// Columns are the column names of a CSV file; docs/record.md describes them.
 var Columns = []string{"seq", "time", "type", "summary", "actor", "message_id", "event_id", "repeats", "leaf_sha256"}
 
-// sheet writes CSV (RFC 4180) that a spreadsheet opens as it is meant. It is ASCII, so
-// that it needs no byte order mark, which other readers take for part of the first
-// head; no cell is taken for a formula; and times are as spreadsheets know them.
+// sheet writes CSV (RFC 4180) that spreadsheets open correctly. It is ASCII, so that it needs
+// no byte order mark, which other readers would read as part of the first column name. No
+// cell is read as a formula, and times have a format that spreadsheets recognize.
 type sheet struct {
 	csv *csv.Writer
 	n   int
@@ -46,6 +46,6 @@ func (s *sheet) add(_ context.Context, e *query.Whole) error {
 	}
 	_ = s.csv.Write([]string{strconv.FormatUint(e.Seq, 10), at, cell(string(e.Type)), cell(e.Summary), cell(e.Actor),
 		message, id, repeats, hex.EncodeToString(e.Leaf)})
-	s.csv.Flush() // into the buffer below; it is what gives the error
+	s.csv.Flush() // into the buffer below; only Flush reports the error of Write
 	return s.csv.Error()
 }

@@ -1,10 +1,9 @@
-// Package export writes what a filter chooses of the record to a file that can be
-// handed over: rows for a spreadsheet, the events as they are stored, or resources of
-// FHIR R4. It is written while it is read, so that a million rows take no more memory
-// than a few.
+// Package export writes the events of a filter to a file: rows for a spreadsheet, the stored
+// events, or FHIR R4 resources. It writes while it reads, so that a million rows take no more
+// memory than a few.
 //
-// An export ends with its manifest on the record: how many events, and the digest of
-// the file. What was broken off has none; see [query.Export].
+// A completed export has a manifest on the record, with the number of events and the digest
+// of the file. An interrupted export has none; see [query.Export].
 package export
 
 import (
@@ -23,7 +22,7 @@ import (
 // A Format is a form of file.
 type Format string
 
-// The formats; their names are those that record.exported carries.
+// The formats, with their names in record.exported.
 const (
 	CSV    Format = "csv"
 	NDJSON Format = "ndjson"
@@ -39,7 +38,7 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("%q is not a format; there are csv, ndjson and fhir", s)
 }
 
-// MediaType is what a file of the format is.
+// MediaType returns the media type of a file in the format.
 func (f Format) MediaType() string {
 	switch f {
 	case CSV:
@@ -50,7 +49,7 @@ func (f Format) MediaType() string {
 	return "application/x-ndjson"
 }
 
-// FileName is how a file of the format is called.
+// FileName returns the name of a file in the format.
 func (f Format) FileName() string {
 	if f == FHIR {
 		return "record.fhir.ndjson"
@@ -61,14 +60,14 @@ func (f Format) FileName() string {
 // An Exporter exports the record.
 type Exporter struct{ Room *query.Reader }
 
-// A Begun export is on the record as one that was begun, and has nothing written yet.
+// A Begun is an export whose start is recorded, with no data written yet.
 type Begun struct {
 	*query.Export
 	Format   Format
 	exporter *Exporter
 }
 
-// Begin begins an export for who. What it gives may be written to them.
+// Begin starts an export for who. The result may be written to who.
 func (x *Exporter) Begin(ctx context.Context, who query.Actor, f query.Filter, format Format) (*Begun, error) {
 	begun, err := x.Room.Begin(ctx, who, f, string(format))
 	if err != nil {
@@ -83,8 +82,8 @@ type form interface {
 	rows() int // written so far
 }
 
-// Write writes the export to w and puts its manifest on the record. After an error
-// what was written is not an export: break it off, so that nobody takes it for one.
+// Write writes the export to w and records its manifest. After an error, the written data is
+// not a valid export: abort the transfer, so that the reader does not use it.
 func (b *Begun) Write(ctx context.Context, w io.Writer) (query.Manifest, error) {
 	counted := &counter{w: w, digest: sha256.New()}
 	out := bufio.NewWriterSize(counted, 64<<10)
@@ -118,7 +117,7 @@ func (b *Begun) form(out *bufio.Writer) (form, error) {
 	}
 }
 
-// counter passes on what is written, and tells how much it was and its digest.
+// counter is a writer that counts the bytes and computes their digest.
 type counter struct {
 	w      io.Writer
 	digest hash.Hash

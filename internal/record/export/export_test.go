@@ -48,13 +48,12 @@ func write(t *testing.T, room *query.Reader, f query.Filter, format export.Forma
 		t.Fatal(err)
 	}
 	if sum := sha256.Sum256(file.Bytes()); m.Digest != "sha256:"+hex.EncodeToString(sum[:]) || m.Bytes != int64(file.Len()) {
-		t.Errorf("the manifest is of another file: %+v", m)
+		t.Errorf("the manifest does not match the file: %+v", m)
 	}
 	return file.Bytes(), m
 }
 
-// story is a record with a message of every kind of delivery, and with access of every
-// kind.
+// story makes a record with a message with all kinds of deliveries, and all kinds of access.
 func story(t *testing.T) (s *composetest.System, room *query.Reader, message uuid.UUID) {
 	s = composetest.New(t)
 	room = &query.Reader{Pool: s.Pool, Publish: s.Publish, Source: "/api"}
@@ -111,7 +110,7 @@ func TestFHIR(t *testing.T) {
 		}
 		whole = append(whole, "Communication/"+resource["id"].(string))
 		if received, ok := resource["received"].(string); ok && received < resource["sent"].(string) {
-			t.Errorf("it was opened before it could be: %s", line)
+			t.Errorf("it was opened before it was sent: %s", line)
 		}
 		to := resource["recipient"].([]any)[0].(map[string]any)
 		recipients[to["identifier"].(map[string]any)["value"].(string)] = resource
@@ -123,17 +122,17 @@ func TestFHIR(t *testing.T) {
 	}
 	for _, reference := range spokenOf {
 		if !slices.Contains(whole, reference) {
-			t.Errorf("%s is spoken of, and is not there", reference)
+			t.Errorf("%s is referred to but does not exist", reference)
 		}
 	}
 	if len(spokenOf) != 2 {
-		t.Errorf("%d deliveries are spoken of", len(spokenOf))
+		t.Errorf("%d deliveries are referred to", len(spokenOf))
 	}
 	if m.Rows != count["Communication"]+count["AuditEvent"] {
 		t.Errorf("the manifest counts %d", m.Rows)
 	}
 	for id, want := range map[string]struct{ status, reference, about string }{
-		"pt-bo":  {"completed", "Patient/pt-bo", "subject"}, // opened before it was taken back
+		"pt-bo":  {"completed", "Patient/pt-bo", "subject"}, // opened before the recall
 		"cy":     {"stopped", "RelatedPerson/cy", "about"},
 		"d_e":    {"stopped", "", ""}, // an id that no reference can hold
 		"pt-eve": {"stopped", "Patient/pt-eve", "subject"},
@@ -154,7 +153,7 @@ func TestFHIR(t *testing.T) {
 			t.Errorf("the document is %v", document)
 		}
 	}
-	// Of a person, the deliveries of that person alone.
+	// With a filter for a person, only that person's deliveries.
 	for _, f := range []query.Filter{{PortalUserID: "cy"}, {PatientID: "pt-eve"}, {PatientID: "pt-bo", PortalUserID: "bo", MessageID: message, Type: events.TypeDeliveriesCreated}} {
 		if file, _ := write(t, room, f, export.FHIR); bytes.Count(file, []byte(`"Communication","id"`)) != 1 {
 			t.Errorf("%+v gives %s", f, file)
@@ -170,8 +169,8 @@ func list(v any) (all []map[string]any) {
 	return all
 }
 
-// A manifest stands on the first checkpoint that covers all of the export and the
-// manifest itself, and on no other afterwards.
+// A manifest is proved by the first checkpoint that covers the whole export and the manifest
+// itself. That checkpoint does not change later.
 func TestAManifestIsProved(t *testing.T) {
 	t.Parallel()
 	s, room, _ := story(t)
@@ -190,7 +189,7 @@ func TestAManifestIsProved(t *testing.T) {
 	}
 }
 
-// However long a reader takes, Postgres waits for nobody: no transaction is open.
+// A slow reader of an export keeps no transaction open in Postgres.
 func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 	t.Parallel()
 	pool := full(t, 5_000)
@@ -199,7 +198,7 @@ func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stalled := func() error { // until what was read ahead is there, and nothing more is asked for
+	stalled := func() error { // waits until the read-ahead is full and no more rows are requested
 		for open := -1; open != 0; {
 			err := pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
 				WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL`).Scan(&open)
@@ -214,8 +213,8 @@ func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 	}
 }
 
-// Each line is the event as it is stored: its leaf can be worked out from it.
-func TestNDJSONProvesItself(t *testing.T) {
+// Each line has the stored event, so its leaf can be computed from the line.
+func TestNDJSONHasTheDataOfEachLeaf(t *testing.T) {
 	t.Parallel()
 	_, room, _ := story(t)
 	file, m := write(t, room, query.Filter{}, export.NDJSON)
@@ -233,15 +232,15 @@ func TestNDJSONProvesItself(t *testing.T) {
 		}
 		n++
 		if leaf := merkle.Leaf(&merkle.Stored{Seq: e.Seq, Subject: e.Subject, Header: e.Headers, Data: e.Body}); hex.EncodeToString(leaf[:]) != e.Leaf || e.Seq != uint64(n) {
-			t.Errorf("line %d is another event than its leaf says: %s", n, line)
+			t.Errorf("line %d does not match its leaf: %s", n, line)
 		}
 	}
 	if n != m.Events || uint64(n) != m.Through {
-		t.Errorf("of %d events there are %d", m.Events, n)
+		t.Errorf("the file has %d lines for %d events", n, m.Events)
 	}
 }
 
-func TestCSVIsPlain(t *testing.T) {
+func TestCSVIsASCII(t *testing.T) {
 	t.Parallel()
 	_, room, _ := story(t)
 	file, m := write(t, room, query.Filter{}, export.CSV)
@@ -261,7 +260,7 @@ func TestCSVIsPlain(t *testing.T) {
 	}
 }
 
-// full is a database whose record holds n openings, written as the recorder would.
+// full returns a database with n openings on the record, written like the recorder does.
 func full(t testing.TB, n int) *pgxpool.Pool {
 	t.Helper()
 	pool := storetest.Pool(t, store.RoleAdmin)
@@ -292,7 +291,7 @@ func full(t testing.TB, n int) *pgxpool.Pool {
 
 func unpublished(context.Context, ...events.Event) (uint64, error) { return 1, nil }
 
-// heap tells how high the heap rose while it was written to.
+// heap is a writer that measures the largest heap while it is written to.
 type heap struct{ writes, highest uint64 }
 
 func (h *heap) Write(p []byte) (int, error) {
@@ -308,9 +307,9 @@ func (h *heap) Write(p []byte) (int, error) {
 // long is for `make bench-export`.
 var long = flag.Int("rows", 20_000, "how many rows to export")
 
-// However many rows there are, a few are in memory.
+// Only a few rows are in memory, for any number of rows.
 func TestMemoryDoesNotGrow(t *testing.T) {
-	const most = 8 << 20 // all rows take more, a page of them takes 2
+	const most = 8 << 20 // all rows take more, a page of them takes 2 MiB
 	n := *long
 	room := &query.Reader{Pool: full(t, n), Publish: unpublished, Source: "/api"}
 	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, query.Filter{}, export.CSV)
@@ -332,8 +331,8 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 	}
 }
 
-// A client that goes away ends the reading, and leaves no manifest.
-func TestAClientGoesAway(t *testing.T) {
+// If a client disconnects, the reading ends and no manifest is recorded.
+func TestADisconnectedClientGetsNoManifest(t *testing.T) {
 	t.Parallel()
 	published := 0
 	room := &query.Reader{Pool: full(t, 5_000), Source: "/api", Publish: func(context.Context, ...events.Event) (uint64, error) {

@@ -14,25 +14,25 @@ import (
 	"postern/internal/record/query"
 )
 
-// resources writes resources of FHIR R4 (https://hl7.org/fhir/R4/), one a line: a
-// Communication for each delivery, and an AuditEvent for each access: opened,
-// downloaded, signed in or not, the record read or exported, a permission given or
-// taken, a staff member disabled or enabled, a second factor changed. Other events
-// have none. People are named by their ids alone.
+// resources writes FHIR R4 resources (https://hl7.org/fhir/R4/), one a line: a Communication
+// for each delivery, and an AuditEvent for each access: a message opened, a document
+// downloaded, a sign-in or failed sign-in, the record read or exported, a permission given or
+// removed, a staff member disabled or enabled, a second factor changed. Other events have no
+// resource. People appear only with their ids.
 type resources struct {
 	out    *bufio.Writer
 	pool   *pgxpool.Pool
 	filter query.Filter
 	n      int
 
-	sent message // the last that was looked up: its chunks follow one another
+	sent message // the last one looked up; the chunks of a message follow one another
 	line []byte
 }
 
 func (r *resources) rows() int { return r.n }
 
 func (r *resources) add(ctx context.Context, e *query.Whole) error {
-	if e.Repeats != 0 || e.ID == uuid.Nil { // it says nothing
+	if e.Repeats != 0 || e.ID == uuid.Nil { // a repeated or unreadable event
 		return nil
 	}
 	event, err := e.Event()
@@ -40,7 +40,7 @@ func (r *resources) add(ctx context.Context, e *query.Whole) error {
 		return err
 	}
 	if event.Type == events.TypeDeliveriesCreated {
-		if !e.Projected { // parked: nobody got anything by it
+		if !e.Projected { // parked: it made no deliveries
 			return nil
 		}
 		return r.communications(ctx, event)
@@ -62,7 +62,7 @@ func (r *resources) write(resource any) error {
 	return r.out.WriteByte('\n')
 }
 
-// The parts that resources are made of, with the members that we use of each; see
+// The data types of resources, with the members that we use; see
 // https://hl7.org/fhir/R4/datatypes.html.
 type (
 	coding struct {
@@ -96,8 +96,8 @@ const (
 	systemDocument   = "urn:postern:document"
 )
 
-// referTo names a resource of the system that the directory was imported from, under
-// whose id we know it, and by our own identifier.
+// referTo returns a reference to a resource of the system from which the directory was
+// imported, with the id in that system and our own identifier.
 func referTo(resource, system, id string) reference {
 	to := known(resource, system, id)
 	if isResourceID(id) {
@@ -106,7 +106,7 @@ func referTo(resource, system, id string) reference {
 	return to
 }
 
-// isResourceID tells whether an id may stand after the slash in a reference
+// isResourceID reports whether an id may be used after the slash in a reference
 // (https://hl7.org/fhir/R4/datatypes.html#id).
 func isResourceID(id string) bool {
 	for i := range len(id) {
@@ -117,19 +117,19 @@ func isResourceID(id string) bool {
 	return len(id) >= 1 && len(id) <= 64
 }
 
-// known names somebody or something by our own identifier alone.
+// known returns a reference with only our own identifier.
 func known(resource, system, id string) reference {
 	return reference{Type: resource, Identifier: &identifier{system, id}}
 }
 
-// instant is a time as FHIR has it.
+// instant formats a time as a FHIR instant.
 func instant(t time.Time) string { return string(appendInstant(nil, t)) }
 
 func appendInstant(b []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 }
 
-// deliveryOf names the Communication of a delivery.
+// deliveryOf returns the id and the identifier of a delivery's Communication.
 func deliveryOf(message uuid.UUID, portalUser string) (id string, known identifier) {
 	return uuid.NewSHA1(message, []byte(portalUser)).String(), identifier{systemDelivery, message.String() + "/" + portalUser}
 }
@@ -150,7 +150,7 @@ func appendIdentifier(b []byte, i identifier) []byte {
 	return append(appendText(append(b, `,"value":`...), i.Value), '}')
 }
 
-// appendReference adds a reference that has a type and an identifier.
+// appendReference adds a reference with a type and an identifier.
 func appendReference(b []byte, to reference) []byte {
 	b = append(b, '{')
 	if to.Reference != "" {

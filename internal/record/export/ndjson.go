@@ -12,13 +12,12 @@ import (
 	"postern/internal/record/query"
 )
 
-// lines writes the events as they are stored, one a line:
+// lines writes the stored events, one a line:
 //
 //	{"seq":7,"subject":"record.…","headers":{…},"body":{…},"leaf":"9f86d0…"}
 //
-// The body stands there to the byte, so that its leaf can be worked out again from the
-// line. Where it is not JSON in one line, which no event of ours is, body_base64 holds
-// it instead.
+// The body is copied byte by byte, so that the leaf can be computed from the line. If a body
+// is not JSON on one line, which does not happen for our events, body_base64 has it instead.
 type lines struct {
 	out *bufio.Writer
 	n   int

@@ -1,22 +1,23 @@
-// Package retention says for how many years content is kept, and destroys it when two
-// people agree to.
+// Package retention defines for how many years content is kept, and destroys content of a
+// message when two people agree to it.
 //
 // # The floor
 //
-// [Floor] years is what is promised. The setting may be longer; where it is shorter,
-// the record says so, as it says of every change ([Office.Declare]). Nothing here or
-// elsewhere destroys the content of a message by itself, before the time or after.
-// Events are never deleted at all.
+// Content is promised to be kept for [Floor] years. The setting may be longer. A shorter
+// setting is recorded, like every change of it ([Retention.Declare]). No process destroys
+// the content of a message automatically, before or after that time. Events are never
+// deleted.
 //
 // # Erasure
 //
-// One asks, with a reason ([Office.Ask]); another, who managed staff before that was
-// asked, agrees ([Office.Approve]) or turns it down ([Office.Withdraw]). Each is an
-// event, and what the record makes of the events counts: of two who agree at once one
-// does, and an approval of one's own request is parked, whoever published it. Then the
-// keys of the content are destroyed, wherever copies of it may lie; see
-// docs/security.md. A crash between the event and that leaves it to [Office.Sweep],
-// as does a backup of Postgres that brings the keys back.
+// One staff member requests an erasure with a reason ([Retention.Ask]). Another one, who
+// managed staff before the request, approves it ([Retention.Approve]) or rejects it
+// ([Retention.Withdraw]). Each step is an event, and the projected state counts: if two
+// staff members approve at once, one approval counts, and an approval of one's own request
+// is parked, regardless of the publisher. Then the keys of the content are destroyed, for
+// all copies of the content; see docs/security.md. After a crash between the event and the
+// destruction, or a restored backup of Postgres with the keys, [Retention.Sweep] destroys
+// them.
 //
-// An Office is safe for concurrent use.
+// A Retention is safe for concurrent use.
 package retention

@@ -16,26 +16,25 @@ import (
 )
 
 var (
-	// ErrNotFound says that there is no such erasure.
+	// ErrNotFound is the error if the erasure does not exist.
 	ErrNotFound = errors.New("there is no such erasure")
-	// ErrGoingOut says that a message is on its way still.
+	// ErrGoingOut is the error if the message has not been sent out completely.
 	ErrGoingOut = errors.New("the message has not gone out yet: wait until it has, or cancel it")
-	// ErrAsked says that somebody asked for it before.
+	// ErrAsked is the error if an erasure of the message was requested before.
 	ErrAsked = errors.New("the erasure of this message was asked for before")
-	// ErrOwn says that one person can't be both of the two.
+	// ErrOwn is the error if the requester approves their own request.
 	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
-	// ErrTooNew says that somebody was made an administrator after it was asked for.
+	// ErrTooNew is the error if the approver became an administrator after the request.
 	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
-	// ErrKeysLeft says that an erasure is recorded while keys are still there. No reader uses
-	// them, and [Office.Sweep] destroys them.
+	// ErrKeysLeft is the error if an erasure is recorded but keys still exist. No reader uses
+	// them, and [Retention.Sweep] destroys them.
 	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
 		"but not all of its keys could be destroyed yet. That is tried again every few minutes: you need do nothing")
-	// ErrSettled says that somebody else was faster.
+	// ErrSettled is the error if another staff member settled the request before.
 	ErrSettled = errors.New("this erasure was settled before")
 )
 
-// Ask asks, in the name of an actor, that the content of a message be destroyed. It
-// destroys nothing.
+// Ask records an actor's request to destroy the content of a message. It destroys nothing.
 func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, reason string) (Erasure, error) {
 	if err := compose.CheckReason(reason); err != nil {
 		return Erasure{}, err
@@ -48,14 +47,14 @@ func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, re
 		return Erasure{}, err
 	}
 	stands, err := o.Of(ctx, message)
-	if err == nil && stands.ID != asked.ErasureID { // of two who ask at once, the record has one
+	if err == nil && stands.ID != asked.ErasureID { // of two concurrent requests, one counts
 		err = ErrAsked
 	}
 	return stands, err
 }
 
-// mayBeErased refuses a message that there is not, whose fan-out still needs its keys,
-// or for which it was asked before.
+// mayBeErased refuses a message that does not exist, whose fan-out still needs its keys, or
+// whose erasure was requested before.
 func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
 	var over bool
 	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, message).Scan(&over)
@@ -76,8 +75,9 @@ func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
 	return err
 }
 
-// Approve agrees to an erasure, and carries it out. It wants somebody else than who
-// asked, who managed staff already then: nobody makes a second person to agree with.
+// Approve approves an erasure and carries it out. The approver must not be the requester,
+// and must have managed staff before the request, so that the requester can't create a
+// second account for the approval.
 func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
 	if err := policy.Allow(staff, policy.EraseContent); err != nil {
 		return Erasure{}, err
@@ -105,7 +105,7 @@ func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.U
 	if e.Status != "erased" || *e.SettledBy != actor {
 		return e, ErrSettled
 	}
-	// It counts from here. A crash before the keys are destroyed leaves that to Sweep.
+	// The erasure counts from here. After a crash before this line, Sweep destroys the keys.
 	return e, o.destroy(ctx, e.MessageID)
 }
 
@@ -128,10 +128,10 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 	return nil
 }
 
-// KeptUntil is when the content has been kept for so many years.
+// KeptUntil returns the time until which the content is kept, for a retention in years.
 func (e Erasure) KeptUntil(years int) time.Time { return e.SentAt.AddDate(years, 0, 0) }
 
-// Withdraw takes a request back, or turns it down.
+// Withdraw withdraws or rejects a request.
 func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Erasure, error) {
 	e, err := o.Find(ctx, id)
 	if err != nil {
@@ -149,13 +149,12 @@ func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (E
 	return e, err
 }
 
-// destroy destroys every key that opens something of a message, in Postgres and in the
-// content store: its own, with which go those of its documents in the sealed header; those
-// of its uploads; its manifest's; and a draft that is a copy of it, with the copies of its
-// documents. The message's own is the first: what makes a copy locks it. The body and the
-// manifest go with them: a failover of
-// Postgres can bring back a row, and for a moment, until the recorder has come to the
-// erasure again, the row looks as if it counted.
+// destroy destroys all keys of a message's content, in Postgres and in the content store:
+// the message's key, and with it the keys of its documents in the sealed header; the keys of
+// its uploads and of its manifest; and drafts that are copies of it, with the copies of its
+// documents. The message's key is destroyed first, because making a copy locks it. The body
+// and the manifest are deleted too: a failover of Postgres can restore a row, and until the
+// recorder has projected the erasure again, that row looks valid.
 func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
 	err := o.destroyRows(ctx, message)
 	for _, name := range []content.Name{content.KeysOf(message), content.ManifestKeysOf(message), content.BodyOf(message), content.ManifestOf(message)} {
@@ -191,10 +190,9 @@ func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
 	})
 }
 
-// Sweep destroys the keys of all that the record says was erased: keys that a crash left,
-// or that a failover or a backup brought back. Each process looks at each erasure once in
-// its life, and again where rows are there. Call it at the start of a process and every
-// few minutes.
+// Sweep destroys the remaining keys of all recorded erasures: keys that a crash left, or that
+// a failover or a backup restored. Each process handles each erasure once, and again if it
+// has rows. Call it at the start of a process and every few minutes.
 func (o *Retention) Sweep(ctx context.Context) error {
 	rows, err := o.Pool.Query(ctx, `SELECT e.message_id,
 		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
@@ -219,7 +217,7 @@ func (o *Retention) Sweep(ctx context.Context) error {
 	}
 	for _, message := range left {
 		if failed := o.destroy(ctx, message); failed != nil {
-			err = errors.Join(err, failed) // one that fails keeps none of the others
+			err = errors.Join(err, failed) // continue with the others
 		}
 		if ctx.Err() != nil {
 			break

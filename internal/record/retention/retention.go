@@ -16,11 +16,11 @@ import (
 	"postern/internal/events"
 )
 
-// Floor is for how many years content is kept where nothing else was said: what HIPAA
-// wants of the documentation of disclosures (45 CFR 164.316(b)(2), 164.528).
+// Floor is the default number of years for which content is kept: the period that HIPAA
+// requires for the documentation of disclosures (45 CFR 164.316(b)(2), 164.528).
 const Floor = 6
 
-// An Office looks after what is kept. Only Now may be left out.
+// A Retention manages how long content is kept, and its erasure. Only Now may be left out.
 type Retention struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -28,10 +28,10 @@ type Retention struct {
 	// they are durable; Wait returns once that can be read in Postgres.
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	Wait    func(ctx context.Context, seq uint64) error
-	// Source is the process, as events name it: "/api".
+	// Source is the source of the events: "/api".
 	Source string
-	// Content keeps copies of keys, which go with an erasure. Asking for one and looking
-	// at them does without.
+	// Content has the copies of keys, which an erasure destroys. Requesting and reading
+	// erasures do not need it.
 	Content *content.Store
 	Now     func() time.Time
 
@@ -39,7 +39,7 @@ type Retention struct {
 	destroyed map[uuid.UUID]bool // the erasures that this process has carried out
 }
 
-// patience is how long somebody is kept waiting for the record.
+// patience is the timeout for recording an event.
 const patience = 10 * time.Second
 
 func (o *Retention) now() time.Time {
@@ -49,8 +49,8 @@ func (o *Retention) now() time.Time {
 	return o.Now()
 }
 
-// Years is for how many years content is kept, as the record says, and the event that
-// said so, 0 where none has.
+// Years returns the recorded number of years for which content is kept, and the sequence of
+// the event that set it, 0 if there is none.
 func (o *Retention) Years(ctx context.Context) (years int, since uint64, err error) {
 	err = o.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -62,8 +62,8 @@ func (o *Retention) Years(ctx context.Context) (years int, since uint64, err err
 	return years, since, nil
 }
 
-// Declare puts the setting on the record where it is another than the record has. Call
-// it at the start of a process. Several at once say the same event.
+// Declare records the setting if it differs from the recorded one. Call it at the start of a
+// process. Several processes at once publish the same event.
 func (o *Retention) Declare(ctx context.Context, actor string, years int) error {
 	before, since, err := o.Years(ctx)
 	if err != nil || years == before {
@@ -90,11 +90,11 @@ func (o *Retention) record(ctx context.Context, actor string, fact events.Body) 
 	return nil
 }
 
-// An Erasure is the end of a message's content: asked for, agreed to, or not.
+// An Erasure is a request to erase a message's content, with its state.
 type Erasure struct {
 	ID          uuid.UUID
 	MessageID   uuid.UUID
-	Seq         uint64 // of the event that asked for it
+	Seq         uint64 // of the event with the request
 	Status      string // requested, erased, withdrawn
 	Reason      string
 	RequestedBy string // actors, as events name them
@@ -120,19 +120,18 @@ func (o *Retention) erasures(ctx context.Context, where string, args ...any) ([]
 	return found, nil
 }
 
-// List gives up to limit erasures, the newest first, from those asked for before an
-// event on; 0 is from the newest.
+// List returns up to limit erasures that were requested before the event with the sequence
+// before, the newest first; 0 means from the newest.
 func (o *Retention) List(ctx context.Context, before uint64, limit int) ([]Erasure, error) {
 	return o.erasures(ctx, `WHERE $1::bigint = 0 OR e.seq < $1 ORDER BY e.seq DESC LIMIT $2`, int64(before), limit) // #nosec G115 -- a sequence
 }
 
-// Find gives one erasure, or [ErrNotFound].
+// Find returns one erasure, or [ErrNotFound].
 func (o *Retention) Find(ctx context.Context, id uuid.UUID) (Erasure, error) {
 	return only(o.erasures(ctx, `WHERE e.erasure_id = $1`, id))
 }
 
-// Of gives what was asked for, or done, about a message, or [ErrNotFound]. Requests
-// that were withdrawn don't count.
+// Of returns the erasure of a message, or [ErrNotFound]. Withdrawn requests don't count.
 func (o *Retention) Of(ctx context.Context, message uuid.UUID) (Erasure, error) {
 	return only(o.erasures(ctx, `WHERE e.message_id = $1 AND e.status <> 'withdrawn'`, message))
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const why = "It went to the wrong person."
 
-// clinic is a system with a message that has gone out, and two administrators.
+// clinic is a system with a sent message and two administrators.
 type clinic struct {
 	*composetest.System
 	office   *retention.Retention
@@ -80,7 +80,7 @@ func (c *clinic) copies(t *testing.T) (n int) {
 	return n
 }
 
-// keys counts the keys in Postgres that open something of the message.
+// keys counts the keys in Postgres that open content of the message.
 func (c *clinic) keys(t *testing.T) (n int) {
 	t.Helper()
 	err := c.Admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.message_content WHERE message_id = $1)
@@ -92,7 +92,7 @@ func (c *clinic) keys(t *testing.T) (n int) {
 	return n
 }
 
-// holds demands that the tables are what the record says.
+// holds checks that the tables equal a rebuild from the record.
 func (c *clinic) holds(t *testing.T) {
 	t.Helper()
 	c.Settle(t)
@@ -102,18 +102,19 @@ func (c *clinic) holds(t *testing.T) {
 	}
 	for _, table := range compared {
 		if !table.Same() {
-			t.Errorf("a rebuild gives another %s", table.Table)
+			t.Errorf("%s differs from a rebuild", table.Table)
 		}
 	}
 }
 
-// One asks, another agrees: the content is gone, and its events stand.
+// One administrator requests and another approves: the content is destroyed, and the events
+// stay.
 func TestTwoPeopleErase(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asked := c.ask(t, c.ann)
 	if c.keys(t) != 3 || c.copies(t) != 2 {
-		t.Fatal("asking alone destroyed something")
+		t.Fatal("the request alone destroyed keys")
 	}
 	done, err := c.office.Approve(t.Context(), c.ben, asked.ID)
 	if err != nil {
@@ -134,8 +135,8 @@ func TestTwoPeopleErase(t *testing.T) {
 	c.holds(t)
 }
 
-// Every way in which it does not take two people is refused.
-func TestItTakesTwo(t *testing.T) {
+// An approval is refused if it would not need two people.
+func TestAnErasureNeedsTwoPeople(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asked := c.ask(t, c.ann)
@@ -145,17 +146,17 @@ func TestItTakesTwo(t *testing.T) {
 		want error
 	}{
 		"who asked":                          {c.ann, retention.ErrOwn},
-		"who may not":                        {c.Staff(t, "Rae", policy.ReadRecord, policy.SendPortalMessage), policy.ErrForbidden},
-		"who was made administrator for it":  {late, retention.ErrTooNew},
-		"who is an administrator no longer":  {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.ManageStaff}}, retention.ErrTooNew},
-		"a portal user, whatever they claim": {policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1", Permissions: policy.All}, policy.ErrForbidden},
-		"nobody":                             {policy.Subject{}, policy.ErrUnauthenticated},
+		"without the permission":             {c.Staff(t, "Rae", policy.ReadRecord, policy.SendPortalMessage), policy.ErrForbidden},
+		"an administrator since the request": {late, retention.ErrTooNew},
+		"no longer an administrator":         {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.ManageStaff}}, retention.ErrTooNew},
+		"a portal user with all permissions": {policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1", Permissions: policy.All}, policy.ErrForbidden},
+		"no signed-in user":                  {policy.Subject{}, policy.ErrUnauthenticated},
 	} {
 		if _, err := c.office.Approve(t.Context(), try.who, asked.ID); !errors.Is(err, try.want) {
 			t.Errorf("%s: %v, want %v", name, err, try.want)
 		}
 	}
-	// Nor does the record let it count, whoever puts it there.
+	// The projection ignores such an approval too, regardless of the publisher.
 	for _, forged := range []events.ContentErased{
 		{ErasureID: asked.ID, MessageID: c.message, ApprovedBy: c.ann.Actor()},
 		{ErasureID: asked.ID, MessageID: c.message, ApprovedBy: c.ben.Actor()}, // by ann, in ben's name
@@ -164,16 +165,16 @@ func TestItTakesTwo(t *testing.T) {
 		c.Record(t, c.ann.Actor(), forged)
 	}
 	if e, err := c.office.Find(t.Context(), asked.ID); err != nil || e.Status != "requested" {
-		t.Errorf("it is %s: %v", e.Status, err)
+		t.Errorf("the status is %s: %v", e.Status, err)
 	}
 	if err := c.office.Sweep(t.Context()); err != nil || c.keys(t) != 3 {
-		t.Errorf("something was destroyed: %v", err)
+		t.Errorf("keys were destroyed: %v", err)
 	}
 	c.holds(t)
 }
 
-// Of those who ask, or agree, or agree and turn down at once, one does.
-func TestAtOnce(t *testing.T) {
+// Of concurrent requests, approvals, or an approval and a rejection, one succeeds.
+func TestOneOfTwoConcurrentActionsSucceeds(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	cleo := c.Staff(t, "Cleo", policy.ManageStaff)
@@ -189,7 +190,7 @@ func TestAtOnce(t *testing.T) {
 			case err == nil:
 				done++
 			case !errors.Is(err, retention.ErrAsked) && !errors.Is(err, retention.ErrSettled):
-				t.Errorf("the other is told %v", err)
+				t.Errorf("the other returned %v", err)
 			}
 		}
 		return done
@@ -213,12 +214,12 @@ func TestAtOnce(t *testing.T) {
 	}
 	e, err = c.office.Find(t.Context(), e.ID)
 	if err != nil || (e.Status == "erased") != (c.keys(t) == 0) {
-		t.Errorf("it is %s, and %d keys are left: %v", e.Status, c.keys(t), err)
+		t.Errorf("the status is %s, and %d keys are left: %v", e.Status, c.keys(t), err)
 	}
 	c.holds(t)
 }
 
-// A request that was withdrawn is over, and another may be made.
+// A withdrawn request can't be approved, and another may be made.
 func TestWithdrawn(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -227,7 +228,7 @@ func TestWithdrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.office.Approve(t.Context(), c.ben, first.ID); !errors.Is(err, retention.ErrSettled) {
-		t.Errorf("agreeing to it: %v", err)
+		t.Errorf("approving it: %v", err)
 	}
 	if _, err := c.office.Approve(t.Context(), c.ann, c.ask(t, c.ben).ID); err != nil {
 		t.Error(err)
@@ -238,7 +239,7 @@ func TestWithdrawn(t *testing.T) {
 	c.holds(t)
 }
 
-// What can't be asked for.
+// Requests that are refused.
 func TestAskIsRefused(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -254,10 +255,10 @@ func TestAskIsRefused(t *testing.T) {
 		reason  string
 		want    error
 	}{
-		"without a reason":         {c.message, " ", nil},
-		"with a long one":          {c.message, strings.Repeat("x", compose.MaxReason+1), nil},
-		"of a message unheard of":  {uuid.New(), why, compose.ErrNotFound},
-		"of one that is going out": {onItsWay.ID, why, retention.ErrGoingOut},
+		"without a reason":      {c.message, " ", nil},
+		"with a long one":       {c.message, strings.Repeat("x", compose.MaxReason+1), nil},
+		"of an unknown message": {uuid.New(), why, compose.ErrNotFound},
+		"of one being sent":     {onItsWay.ID, why, retention.ErrGoingOut},
 	} {
 		_, err := c.office.Ask(t.Context(), c.ann.Actor(), try.message, try.reason)
 		if invalid := new(compose.Invalid); try.want == nil && errors.As(err, &invalid) {
@@ -273,8 +274,8 @@ func TestAskIsRefused(t *testing.T) {
 	}
 }
 
-// A crash after the event, and a backup of Postgres that has the keys still, are both
-// put right by the sweep.
+// Sweep finishes an erasure after a crash after the event, and after the restore of a backup
+// of Postgres with the keys.
 func TestTheSweepFinishes(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -282,7 +283,7 @@ func TestTheSweepFinishes(t *testing.T) {
 	c.Record(t, c.ben.Actor(), events.ContentErased{ErasureID: asked.ID, MessageID: c.message, ApprovedBy: c.ben.Actor()})
 	for range 2 {
 		if c.keys(t) == 0 {
-			t.Fatal("there is nothing to finish")
+			t.Fatal("there are no keys to destroy")
 		}
 		if err := c.office.Sweep(t.Context()); err != nil || c.keys(t) != 0 {
 			t.Errorf("%d keys are left: %v", c.keys(t), err)
@@ -291,10 +292,10 @@ func TestTheSweepFinishes(t *testing.T) {
 	}
 }
 
-// Whatever of the keys is there when a process starts, or comes back while it runs, goes,
-// and is not used meanwhile: after a crash at any moment of an erasure, a failover that
-// lost it, and a backup of either store that brings keys back.
-func TestKeysOfErasedContentGo(t *testing.T) {
+// Keys of erased content that exist at the start of a process, or are restored while it runs,
+// are destroyed, and not used before that: after a crash at any point of an erasure, a
+// failover that lost it, and a backup of either store that restores keys.
+func TestKeysOfErasedContentAreDestroyed(t *testing.T) {
 	t.Parallel()
 	row := func(c *clinic, k content.Keys) {
 		c.Exec(t, `INSERT INTO app.message_content (message_id, wrapped_key, sealed) VALUES ($1, $2, $3)`, c.message, k.WrappedKey, k.Sealed)
@@ -344,9 +345,9 @@ func TestKeysOfErasedContentGo(t *testing.T) {
 	}
 }
 
-// Where the content store can't be reached the erasure counts, its row is gone, and the
+// If the content store can't be reached, the erasure counts, the row is deleted, and the
 // sweep of the same process finishes it.
-func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
+func TestErasingWhileTheContentStoreIsUnreachable(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	away := content.New(memblob.OpenBucket(nil), nil)
@@ -356,7 +357,7 @@ func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
 	store := c.office.Content
 	c.office.Content = away
 	if _, err := c.office.Approve(t.Context(), c.ben, c.ask(t, c.ann).ID); !errors.Is(err, retention.ErrKeysLeft) {
-		t.Fatalf("agreeing to it: %v", err)
+		t.Fatalf("approving it: %v", err)
 	}
 	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
 		t.Errorf("opening it: %v; %d keys, %d copies", err, c.keys(t), c.copies(t))
@@ -367,7 +368,7 @@ func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
 	}
 }
 
-// A draft that is a copy of the message goes with it, and so do the documents copied for it.
+// A draft that is a copy of the message is erased too, with the copied documents.
 func TestACopyIsErasedToo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -392,7 +393,7 @@ func TestACopyIsErasedToo(t *testing.T) {
 	}
 }
 
-// While nothing can be recorded nothing is erased.
+// If the erasure can't be recorded, nothing is erased.
 func TestWithoutTheRecordNothingIsErased(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -407,7 +408,7 @@ func TestWithoutTheRecordNothingIsErased(t *testing.T) {
 	}
 }
 
-// The record says when the retention changes, and nothing when it does not.
+// A change of the retention is recorded once. The same setting is not recorded again.
 func TestTheRetentionIsDeclared(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -423,15 +424,15 @@ func TestTheRetentionIsDeclared(t *testing.T) {
 		}
 		replicas.Wait()
 		years, _, err := c.office.Years(t.Context())
-		var said int
+		var recorded int
 		if err == nil {
-			err = c.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.retention`).Scan(&said)
+			err = c.Admin.QueryRow(t.Context(), `SELECT count(*) FROM record.retention`).Scan(&recorded)
 		}
-		if err != nil || years != step.set || said != step.events {
-			t.Errorf("set to %d: it is %d, said %d times, want %d: %v", step.set, years, said, step.events, err)
+		if err != nil || years != step.set || recorded != step.events {
+			t.Errorf("set to %d: it is %d, recorded %d times, want %d: %v", step.set, years, recorded, step.events, err)
 		}
 	}
-	// Once it was kept for that long, an erasure is not early.
+	// After the retention has passed, an erasure is not early.
 	c.Clock.Advance(11 * 366 * 24 * time.Hour)
 	asked := c.ask(t, c.ann)
 	if done, err := c.office.Approve(t.Context(), c.ben, asked.ID); err != nil || done.Early {

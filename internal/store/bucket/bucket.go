@@ -1,6 +1,6 @@
-// Package bucket opens the blob buckets that settings name: of content, and of the
-// archive. A blob counts once its write has returned: then it is on disk (see
-// package folder) or with the object store.
+// Package bucket opens the blob buckets of the settings: for content, and for the archive.
+// A blob is durable once its write has returned: then it is on disk (see package folder)
+// or in the object store.
 package bucket
 
 import (
@@ -17,10 +17,10 @@ import (
 	"postern/internal/store/bucket/folder"
 )
 
-// Open opens a bucket. The address is a folder (a path, or file:///path), which is
-// created if it isn't there, an s3:// bucket (credentials and region as the AWS SDK
-// finds them, or in the query: https://gocloud.dev/howto/blob/#s3), or mem:// for
-// tests. The caller closes it.
+// Open opens a bucket. The address is a folder (a path, or file:///path), which is created
+// if it doesn't exist; an s3:// bucket (with credentials and region as the AWS SDK finds
+// them, or in the query: https://gocloud.dev/howto/blob/#s3); or mem:// for tests. The
+// caller must close the bucket.
 func Open(ctx context.Context, address string) (*blob.Bucket, error) {
 	scheme, _, isURL := strings.Cut(address, "://")
 	switch {
@@ -36,7 +36,7 @@ func Open(ctx context.Context, address string) (*blob.Bucket, error) {
 			return nil, err
 		}
 		if (u.Host != "" && u.Host != "localhost") || u.RawQuery != "" || u.Path == "" {
-			return nil, fmt.Errorf("%s names no folder of this machine: use file:///absolute/path or a plain path", address)
+			return nil, fmt.Errorf("%s is not a folder on this machine: use file:///absolute/path or a plain path", address)
 		}
 		return folder.Open(u.Path)
 	case "mem":
@@ -44,6 +44,6 @@ func Open(ctx context.Context, address string) (*blob.Bucket, error) {
 	case "s3":
 		return blob.OpenBucket(ctx, address)
 	default:
-		return nil, fmt.Errorf("no bucket is known for %s://: use a folder, file:/// or s3://", scheme)
+		return nil, fmt.Errorf("%s:// is not supported: use a folder, file:/// or s3://", scheme)
 	}
 }

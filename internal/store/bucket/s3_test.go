@@ -24,9 +24,9 @@ func open(t *testing.T, address string) *blob.Bucket {
 	return b
 }
 
-// Of a name that is taken S3 says the same as a folder: it is refused, and stays as
-// it is. What is below 16 MiB goes in one PUT, which is all that the archive's policy
-// allows: of the parts of a larger one S3 would ask only at the end.
+// For an existing name, S3 behaves like a folder: the write is refused and the object stays
+// unchanged. An object below 16 MiB needs one PUT, and the archive's policy allows nothing
+// else: for an upload in parts, S3 would check the name only at the end.
 func TestANameIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	for place, address := range map[string]string{"S3": s3test.New(t).URL, "a folder": t.TempDir()} {
@@ -37,7 +37,7 @@ func TestANameIsWrittenOnce(t *testing.T) {
 				t.Fatalf("%s, %s: %v", place, name, err)
 			}
 			if err := b.WriteAll(t.Context(), name, []byte("b"), once); gcerrors.Code(err) != gcerrors.FailedPrecondition {
-				t.Errorf("%s, %s: a second time it says %v", place, name, err)
+				t.Errorf("%s, %s: a second write returns %v", place, name, err)
 			}
 			if kept, err := b.ReadAll(t.Context(), name); err != nil || !bytes.Equal(kept, first) {
 				t.Errorf("%s, %s: it holds other bytes: %v", place, name, err)
@@ -46,8 +46,8 @@ func TestANameIsWrittenOnce(t *testing.T) {
 	}
 }
 
-// A wrong setting is named together with what to do; an outage is not taken for one.
-func TestWhatIsWrongIsSaid(t *testing.T) {
+// An error for a wrong setting says what to do. An outage is not reported as a wrong setting.
+func TestErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault   s3test.Fault
@@ -73,7 +73,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 				t.Fatalf("it says %v", err)
 			}
 			if err != nil && !strings.Contains(err.Error(), c.says) {
-				t.Errorf("it should say %q; it says %v", c.says, err)
+				t.Errorf("want an error with %q, got %v", c.says, err)
 			}
 		})
 	}

@@ -1,10 +1,10 @@
-// Package address has the one rule for which e-mail addresses Postern takes, for
-// every way that one comes in: an import, a form, the API, a verb, a setting.
+// Package address defines which e-mail addresses Postern accepts, for every source: an
+// import, a form, the API, a verb, a setting.
 //
-// It takes what SendGrid takes as a bare address: the addr-spec of RFC 5322 with a
-// local part of ASCII that needs no quotes, and a domain that can be a name in the
-// DNS. A domain in other letters is kept in its ASCII form (RFC 5890). SendGrid
-// does not send to a local part outside ASCII (SMTPUTF8, RFC 6531).
+// It accepts the same bare addresses as SendGrid: the addr-spec of RFC 5322 with a local
+// part of ASCII that needs no quotes, and a domain that can be a name in the DNS. A domain
+// in other letters is stored in its ASCII form (RFC 5890). SendGrid does not send to a
+// local part outside ASCII (SMTPUTF8, RFC 6531).
 package address
 
 import (
@@ -25,20 +25,18 @@ const (
 	longestLabel  = 63  // bytes: RFC 1035, section 2.3.4
 )
 
-// errForm says that a text does not have the form of an address.
+// errForm is the error for a text that does not have the form of an address.
 var errForm = errors.New("is not an e-mail address of the form name@example.org")
 
-// Clean gives the address that a text stands for, without what can't have been
-// meant: characters at either end that can't be seen, and those without a width
-// wherever they stand. A domain becomes ASCII; the case stays as it is. Cleaning a
-// clean address gives the same.
+// Clean returns the address in a text, without invisible characters at either end and
+// without zero-width characters at any place. A domain becomes ASCII; the case stays
+// unchanged. Cleaning a clean address returns the same address.
 //
-// Its error completes a sentence that begins with what holds the address ("is
-// not…", "has two dots…"). It quotes nothing of the text but a single character, by
-// its name in Unicode.
+// Its error is the end of a sentence that begins with the name of the field ("is not…",
+// "has two dots…"). Of the text it quotes at most one character, by its Unicode name.
 func Clean(text string) (string, error) {
 	text = invisible.Trim(text)
-	switch i, r := foreign(text, invisible.IsBlank); {
+	switch i, r := firstMatch(text, invisible.IsBlank); {
 	case r == ' ':
 		return "", errForm
 	case i >= 0:
@@ -47,7 +45,7 @@ func Clean(text string) (string, error) {
 	text = invisible.RemoveWidthless(text)
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
-		if i, r := foreign(text, beyondASCII); i >= 0 {
+		if i, r := firstMatch(text, beyondASCII); i >= 0 {
 			return "", fmt.Errorf("%w: it contains %s after %s", errForm, invisible.Name(r), characters(text[:i]))
 		}
 		return "", errForm
@@ -65,8 +63,8 @@ func Clean(text string) (string, error) {
 	return text[:at+1] + domain, nil
 }
 
-// Mailbox gives the name and the clean address of a text such as "Clinic
-// <alerts@clinic.example>", or of an address alone. It fails as [Clean] does.
+// Mailbox returns the name and the clean address of a text such as "Clinic
+// <alerts@clinic.example>", or of an address alone. It returns the same errors as [Clean].
 func Mailbox(text string) (*mail.Address, error) {
 	box, err := mail.ParseAddress(invisible.Trim(text))
 	if err != nil {
@@ -79,8 +77,8 @@ func Mailbox(text string) (*mail.Address, error) {
 	return box, nil
 }
 
-// Typed gives an address as a person types it to sign in or to search: clean where
-// it can be, and otherwise without the blanks around it.
+// Typed returns an address that a person typed to sign in or to search: clean if it is
+// valid, and otherwise without the blanks around it.
 func Typed(text string) string {
 	if clean, err := Clean(text); err == nil {
 		return clean
@@ -90,17 +88,18 @@ func Typed(text string) string {
 
 func beyondASCII(r rune) bool { return r >= 0x80 }
 
-// foreign finds the first character that is one of those sought.
-func foreign(text string, sought func(rune) bool) (at int, r rune) {
+// firstMatch returns the byte index of the first character that matches, and the
+// character; the index is -1 if none does.
+func firstMatch(text string, matches func(rune) bool) (at int, r rune) {
 	for i, r := range text {
-		if sought(r) {
+		if matches(r) {
 			return i, r
 		}
 	}
 	return -1, 0
 }
 
-// characters says how many characters there are.
+// characters returns the number of characters with its unit.
 func characters(text string) string {
 	n := len([]rune(text))
 	if n == 1 {
@@ -110,19 +109,19 @@ func characters(text string) string {
 }
 
 func checkLocal(local string) error {
-	switch i, r := foreign(local, beyondASCII); {
+	switch i, r := firstMatch(local, beyondASCII); {
 	case local == "":
-		return fmt.Errorf("%w: nothing stands before the @", errForm)
+		return fmt.Errorf("%w: there is nothing before the @", errForm)
 	case i >= 0:
-		return fmt.Errorf("contains %s after %s: before the @ only ASCII letters, digits and signs can be sent to", invisible.Name(r), characters(local[:i]))
+		return fmt.Errorf("contains %s after %s: before the @ only ASCII letters, digits and signs are supported", invisible.Name(r), characters(local[:i]))
 	case len(local) > longestLocal:
 		return fmt.Errorf("has more than %d characters before the @", longestLocal)
 	case strings.HasPrefix(local, `"`) && strings.HasSuffix(local, `"`):
-		return errors.New("has quotes around what stands before the @, which can't be sent to")
+		return errors.New("has quotes around the part before the @, which are not supported")
 	case strings.Contains(local, ".."):
 		return errors.New("has two dots in a row before the @")
 	case strings.HasPrefix(local, ".") || strings.HasSuffix(local, "."):
-		return errors.New("begins with a dot, or has one in front of the @")
+		return errors.New("begins with a dot, or has a dot directly before the @")
 	}
 	const signs = "!#$%&'*+-/=?^_`{|}~." // RFC 5322, section 3.2.3: atext
 	for _, c := range []byte(local) {
@@ -133,12 +132,12 @@ func checkLocal(local string) error {
 	return nil
 }
 
-// cleanDomain gives the ASCII form of a domain that a mail server can have.
+// cleanDomain returns the ASCII form of a domain that a mail server can have.
 func cleanDomain(domain string) (string, error) {
 	if strings.HasPrefix(domain, "[") || isDottedNumber(domain) {
-		return "", errors.New("has the number of a computer after the @: write the name of a domain")
+		return "", errors.New("has an IP address after the @: write a domain name")
 	}
-	if i, _ := foreign(domain, beyondASCII); i >= 0 || strings.Contains(strings.ToLower(domain), "xn--") {
+	if i, _ := firstMatch(domain, beyondASCII); i >= 0 || strings.Contains(strings.ToLower(domain), "xn--") {
 		ascii, err := idna.Lookup.ToASCII(domain)
 		if err != nil {
 			return "", fmt.Errorf("%w after the @: no domain can have that name", errLetters(domain))
@@ -160,12 +159,13 @@ func cleanDomain(domain string) (string, error) {
 	return domain, nil
 }
 
-// errLetters names the first letter of a domain that is not ASCII, if there is one.
+// errLetters returns an error with the first letter of a domain that is not ASCII, if
+// there is one.
 func errLetters(domain string) error {
-	if i, r := foreign(domain, beyondASCII); i >= 0 {
+	if i, r := firstMatch(domain, beyondASCII); i >= 0 {
 		return fmt.Errorf("contains %s", invisible.Name(r))
 	}
-	return errors.New("has a part beginning with xn-- that stands for no letters")
+	return errors.New("has an invalid part beginning with xn--")
 }
 
 func checkLabel(label string) error {
@@ -188,8 +188,8 @@ func checkLabel(label string) error {
 	return nil
 }
 
-// isDottedNumber says whether the last label is a number, as in an IPv4 address: no
-// top-level domain is (RFC 3696, section 2).
+// isDottedNumber reports whether the last label is a number, as in an IPv4 address. No
+// top-level domain is a number (RFC 3696, section 2).
 func isDottedNumber(domain string) bool {
 	last := domain[strings.LastIndexByte(domain, '.')+1:]
 	return last != "" && strings.Trim(last, "0123456789") == ""

@@ -1,7 +1,7 @@
-// Package charset tells in which encoding a text is written, and reads it as UTF-8.
+// Package charset detects the encoding of a text, and decodes it to UTF-8.
 //
-// It knows what people's programs save a plain text in: UTF-8, UTF-16 ("Unicode" in
-// Windows) and Windows-1252 ("ANSI").
+// It supports the encodings in which common programs save plain text: UTF-8, UTF-16
+// ("Unicode" in Windows) and Windows-1252 ("ANSI").
 package charset
 
 import (
@@ -18,7 +18,7 @@ import (
 // Charset is an encoding of text.
 type Charset string
 
-// The encodings that are known.
+// The supported encodings.
 const (
 	UTF8        Charset = "UTF-8"
 	UTF16LE     Charset = "UTF-16LE"
@@ -26,16 +26,16 @@ const (
 	Windows1252 Charset = "windows-1252"
 )
 
-// Marks of the byte order, which may stand at the beginning of a text.
+// Byte order marks, which may be at the beginning of a text.
 const (
 	markUTF8    = "\xEF\xBB\xBF"
 	markUTF16LE = "\xFF\xFE"
 	markUTF16BE = "\xFE\xFF"
 )
 
-// Of tells the encoding of a text by its beginning, or by all of it: the more it
-// sees, the surer it is that UTF-8 is not Windows-1252. Without a mark, UTF-16 is
-// told by the zero bytes of ASCII characters.
+// Of detects the encoding of a text from its beginning, or from all of it. With more text
+// it distinguishes UTF-8 from Windows-1252 more reliably. UTF-16 without a byte order
+// mark is detected by the zero bytes of ASCII characters.
 func Of(text []byte) Charset {
 	switch {
 	case bytes.HasPrefix(text, []byte(markUTF16LE)):
@@ -54,7 +54,7 @@ func Of(text []byte) Charset {
 	return Windows1252
 }
 
-// isUTF8 says whether text is UTF-8, but for a character that its end cuts off.
+// isUTF8 reports whether text is UTF-8. The last character may be incomplete.
 func isUTF8(text []byte) bool {
 	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
 		if last := text[len(text)-i]; utf8.RuneStart(last) {
@@ -67,9 +67,9 @@ func isUTF8(text []byte) bool {
 	return utf8.Valid(text)
 }
 
-// unmarkedUTF16 tells UTF-16 by the zero bytes of Latin letters, which at least half
-// of its characters are; otherwise it gives "". A zero byte in the other half of a
-// character is rare (it is in an emoji).
+// unmarkedUTF16 detects UTF-16 by the zero bytes of Latin letters, if at least half of
+// the characters are Latin letters; otherwise it returns "". A zero byte in the other half
+// of a character is rare (emoji have one).
 func unmarkedUTF16(text []byte) Charset {
 	pairs := len(text) / 2
 	zeros := [2]int{}
@@ -99,17 +99,17 @@ func (c Charset) encoding() encoding.Encoding {
 	return unicode.UTF8BOM
 }
 
-// NewReader reads a text as UTF-8, without a mark of the byte order. What is no
-// character of the encoding becomes U+FFFD.
+// NewReader returns a reader that decodes a text to UTF-8 and removes a byte order mark.
+// Invalid bytes become U+FFFD.
 func (c Charset) NewReader(text io.Reader) io.Reader {
 	return transform.NewReader(text, c.encoding().NewDecoder())
 }
 
-// Decode gives a text as UTF-8, as [Charset.NewReader] reads it.
+// Decode decodes a text to UTF-8 like [Charset.NewReader].
 func (c Charset) Decode(text []byte) string {
 	decoded, _, err := transform.Bytes(c.encoding().NewDecoder(), text)
 	if err != nil {
-		return string(bytes.ToValidUTF8(text, []byte("\uFFFD"))) // a decoder replaces, and does not fail
+		return string(bytes.ToValidUTF8(text, []byte("\uFFFD"))) // not reached: these decoders replace invalid bytes
 	}
 	return string(decoded)
 }

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// utf16Of writes a text as UTF-16, with a mark of the byte order or without.
+// utf16Of encodes a text in UTF-16, with or without a byte order mark.
 func utf16Of(order binary.AppendByteOrder, mark bool, text string) (b []byte) {
 	if mark {
 		b = order.AppendUint16(b, 0xFEFF)
@@ -51,7 +51,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// A text comes back as it was, in whatever pieces it is read.
+// Decoding an encoded text gives the same text, whatever the size of the reads.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String().Draw(t, "text")

@@ -1,14 +1,14 @@
-// Package folding makes names comparable as people type them: without regard to
-// case, accents, apostrophes, hyphens, no-break spaces and the width of letters, and
-// with plain letters in place of those that a keyboard lacks (ł, ø, ß, ı, đ, æ).
+// Package folding compares names the way people type them. It ignores case, accents,
+// apostrophes, hyphens, no-break spaces and the width of letters, and it replaces letters
+// that a keyboard lacks (ł, ø, ß, ı, đ, æ) by plain ones.
 //
-// It is the one rule for every search. A directory of a million is searched by an
-// index of what [Words] gives, which the import stores beside each name, together with
-// [Version]. What is held in memory is searched by [Mentions].
+// Every search uses this package. A directory of a million names is searched through an
+// index of the results of [Words], which the import stores beside each name, together
+// with [Version]. Data in memory is searched with [Mentions].
 //
-// A name is found by a text if each word of the text begins at a word of the name
-// and goes on through those that follow. So Anne-Marie, Anne Marie and Annemarie are
-// each found by "anne-marie", "anne marie", "annemarie" and "anne".
+// A text matches a name if each word of the text begins at a word of the name; it may
+// continue over the following words. So Anne-Marie, Anne Marie and Annemarie are each
+// found by "anne-marie", "anne marie", "annemarie" and "anne".
 //
 // All functions are safe for concurrent use and do no I/O.
 package folding
@@ -19,21 +19,21 @@ import (
 	"unicode/utf8"
 )
 
-// Version is that of the rule. A change of what [Words] gives raises it, and comes with
-// a migration by which stored words of older versions are found and made anew.
+// Version is the version of the folding rule. Raise it with every change of the results of
+// [Words], and add a migration with an index that finds the stored words of older versions,
+// so that they are made again.
 const Version = 1
 
-// longest is how many bytes of a word count.
+// longest is the number of bytes of a word that are used.
 const longest = 60
 
-// mostJoined is how many words of a search may be one word of a name.
+// mostJoined is the number of words of a search that may be one word in a name.
 const mostJoined = 3
 
-// Words gives what a name is found by the beginnings of: for each of its words, that
-// word and all that follow, joined without blanks, each at most 60 bytes long and
-// without a blank in it. A name with letters that are transcribed in two ways (ü as u
-// and ue) gives the words of both. They are in no particular order, and none is
-// empty.
+// Words returns the strings to index for a name; a search matches their beginnings. For
+// each word of the name, Words returns that word and all following words, joined without
+// blanks, at most 60 bytes long. If letters of a name can be transcribed in two ways (ü as
+// u and ue), it returns the words of both. The order is not defined, and none is empty.
 func Words(name string) (words []string) {
 	for _, form := range forms(name) {
 		joined := strings.ReplaceAll(form, " ", "")
@@ -46,8 +46,8 @@ func Words(name string) (words []string) {
 	return words
 }
 
-// Query gives a text in Postgres's tsquery syntax, which finds the names whose
-// [Words] are stored as a tsvector. It is "" for a text without a letter.
+// Query returns a search in Postgres's tsquery syntax, which finds names whose [Words] are
+// stored as a tsvector. It is "" for a text without a letter.
 func Query(text string) string {
 	var query strings.Builder
 	for i, choices := range choicesOf(text) {
@@ -66,8 +66,8 @@ func Query(text string) string {
 	return query.String()
 }
 
-// Mentions says whether a text is found by q, as names are, or holds each word of q
-// within one of its own. It is false for a q without a letter.
+// Mentions reports whether q matches a text like a name, or each word of q occurs within
+// a word of the text. It is false for a q without a letter.
 func Mentions(text, q string) bool {
 	choices := choicesOf(q)
 	if len(choices) == 0 {
@@ -89,10 +89,10 @@ func Mentions(text, q string) bool {
 	return true
 }
 
-// choicesOf gives for each word of what was typed the words of which one must be
-// found: itself, and joined with its neighbours.
+// choicesOf returns, for each word of a search, the alternatives of which one must be
+// found: the word itself, and the word joined with its neighbours.
 func choicesOf(q string) (choices [][]string) {
-	var typed [][]string // of each word, its forms
+	var typed [][]string // the forms of each word
 	for _, token := range strings.FieldsFunc(q, partsQuery) {
 		var joined []string
 		for _, form := range forms(token) {
@@ -117,7 +117,7 @@ func choicesOf(q string) (choices [][]string) {
 	return choices
 }
 
-// appendNew appends a word that is not there yet.
+// appendNew appends a word if it is not in words yet.
 func appendNew(words []string, word string) []string {
 	if slices.Contains(words, word) {
 		return words
@@ -125,7 +125,7 @@ func appendNew(words []string, word string) []string {
 	return append(words, word)
 }
 
-// cut shortens a word to the bytes that count, between two characters.
+// cut shortens a word to at most longest bytes, at a character boundary.
 func cut(word string) string {
 	if len(word) <= longest {
 		return word

@@ -12,9 +12,9 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// forms gives a text in folded words, one blank between two: with the plain letters,
-// and, where that is something else, with letters transcribed as Germans, Danes and
-// others do without their own keyboard.
+// forms returns a text as folded words, separated by one space: with plain letters, and, if
+// that differs, with letters transcribed as Germans, Danes and others do without their own
+// keyboard.
 func forms(text string) []string {
 	if isASCII(text) {
 		return []string{foldASCII(text)}
@@ -26,7 +26,7 @@ func forms(text string) []string {
 	return []string{plain, transcribed}
 }
 
-// transcriber replaces letters that have an accent which changes them.
+// transcriber replaces letters whose accent makes a different letter.
 var transcriber = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "å", "aa")
 
 func isASCII(text string) bool {
@@ -38,7 +38,7 @@ func isASCII(text string) bool {
 	return true
 }
 
-// foldASCII is fold, faster, for a text of ASCII.
+// foldASCII is a faster version of fold for ASCII.
 func foldASCII(text string) string {
 	folded := make([]byte, 0, len(text))
 	blank := true
@@ -74,7 +74,7 @@ func fold(text string, letters map[rune]string) string {
 		switch {
 		case isAccent(r):
 		case partsWords(r):
-			folded.WriteByte(' ') // what a ligature or a fraction was made of
+			folded.WriteByte(' ') // NFKD may add separators, for example in a fraction
 		default:
 			folded.WriteRune(r)
 		}
@@ -91,12 +91,12 @@ func fold(text string, letters map[rune]string) string {
 	return strings.Join(strings.Fields(norm.NFC.String(folded.String())), " ")
 }
 
-// partsQuery says whether a character separates the words of a search.
+// partsQuery reports whether a character separates the words of a search.
 func partsQuery(r rune) bool {
 	return invisible.IsBlank(r) || r == ',' || r == ';' || r == '،' || r == '、' || r == '，'
 }
 
-// partsWords says whether a word ends at a character: a blank, a hyphen or a dash, a
+// partsWords reports whether a character separates words: a blank, a hyphen or a dash, a
 // quotation mark, a bracket, or one of a few others.
 func partsWords(r rune) bool {
 	if r < utf8.RuneSelf {
@@ -106,18 +106,19 @@ func partsWords(r rune) bool {
 }
 
 const (
-	// apostrophes are characters that are used as one and are no quotation marks of
-	// Unicode's: accents alone, primes, modifier letters, those of other scripts.
+	// apostrophes are characters that people use as apostrophes and that Unicode does not
+	// class as quotation marks: standalone accents, primes, modifier letters, and
+	// characters of other scripts.
 	apostrophes = "\u00b4\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u02c0\u02c1\u02c8\u02ca\u02cb\u02ee\u0294\u0295" +
 		"\u0374\u0384\u055a\u05f3\u05f4\u07f4\u07f5\u1fbd\u1fbf\u1fef\u1ffd\u1ffe\u2032\u2033\u2034\u2035\u2036\u2037" +
 		"\u275b\u275c\u275d\u275e\ua78b\ua78c\uff02\uff07\uff40"
-	// hyphens are dots and lines inside a word that are no dashes of Unicode's.
+	// hyphens are dots and lines inside a word that Unicode does not class as dashes.
 	hyphens = "\u00b7\u0387\u02d7\u2022\u2027\u2043\u2212\u30fb\uff65\uff0e\u3002"
 )
 
-// marked are the scripts whose letters are often written without their marks: accents,
-// the points of Hebrew, the vowels of Arabic. In others (Hindi, Thai) a mark is a vowel
-// that all write.
+// marked holds the scripts whose letters are often written without their marks: accents,
+// Hebrew points, Arabic vowels. In other scripts (Hindi, Thai) a mark is a vowel that is
+// always written.
 var marked = []*unicode.RangeTable{unicode.Inherited, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Hebrew, unicode.Arabic, unicode.Syriac}
 
 func isAccent(r rune) bool {
@@ -125,8 +126,8 @@ func isAccent(r rune) bool {
 	return r >= utf8.RuneSelf && (r == tatweel || unicode.In(r, unicode.Mn, unicode.Me) && unicode.In(r, marked...) && r != voiced && r != semiVoiced)
 }
 
-// special are letters that neither decompose nor are called after a plain one: how
-// they are typed, and a second way, or "" for none.
+// special holds letters that neither decompose nor have a Unicode name with a plain letter.
+// The values are the typed form, and a second form or "".
 var special = map[rune][2]string{
 	'æ': {"ae", ""}, 'œ': {"oe", ""}, 'ø': {"o", "oe"}, 'đ': {"d", "dj"}, 'ð': {"d", ""}, 'þ': {"th", ""},
 	'ı': {"i", ""}, 'ȷ': {"j", ""}, 'ŋ': {"n", "ng"}, 'ĸ': {"k", "q"}, 'ə': {"e", "a"}, 'ǝ': {"e", "a"}, 'ɛ': {"e", ""}, 'ɔ': {"o", ""},
@@ -134,16 +135,16 @@ var special = map[rune][2]string{
 	'ɐ': {"a", ""}, 'ɵ': {"o", ""}, 'ʃ': {"s", "sh"}, 'ƨ': {"s", ""}, 'ƹ': {"z", ""}, 'ʀ': {"r", ""}, 'ɪ': {"i", ""}, 'ʏ': {"y", ""},
 	'ꜳ': {"aa", ""}, 'ꜵ': {"ao", ""}, 'ꜷ': {"au", ""}, 'ꜹ': {"av", ""}, 'ꜽ': {"ay", ""}, 'ꝏ': {"oo", ""}, 'ȣ': {"ou", ""}, 'ƕ': {"hv", ""},
 	'ȸ': {"db", ""}, 'ȹ': {"qp", ""}, 'ỻ': {"ll", ""}, 'ꝥ': {"th", ""}, 'ẟ': {"d", ""}, 'ᵫ': {"ue", ""}, 'ꭑ': {"y", ""}, 'ꟶ': {"h", ""},
-	// Letters of Arabic and Persian that keyboards of the other write otherwise.
+	// Letters that Arabic and Persian keyboards write differently.
 	'ى': {"ي", ""}, 'ی': {"ي", ""}, 'ې': {"ي", ""}, 'ک': {"ك", ""}, 'ڪ': {"ك", ""}, 'ة': {"ه", ""}, 'ہ': {"ه", ""}, 'ھ': {"ه", ""}, 'ە': {"ه", ""}, 'ٱ': {"ا", ""},
 	'ґ': {"г", ""},
 }
 
-// plainLetters and transcribedLetters give what stands for a small letter.
+// plainLetters and transcribedLetters hold the replacements of lower case letters.
 var plainLetters, transcribedLetters = letterTables()
 
-// letterTables finds, besides the special letters, all that Unicode names after a
-// plain one: LATIN SMALL LETTER L WITH STROKE is typed as an l.
+// letterTables returns the special letters and all letters that Unicode names after a plain
+// one: LATIN SMALL LETTER L WITH STROKE is typed as an l.
 func letterTables() (plain, transcribed map[rune]string) {
 	plain, transcribed = map[rune]string{}, map[rune]string{}
 	const begins = "LATIN SMALL LETTER "

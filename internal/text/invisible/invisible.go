@@ -1,8 +1,7 @@
-// Package invisible knows the characters that a reader can't see: blanks of all
-// kinds, and those that Unicode calls format characters or default-ignorable
-// (soft hyphens, zero-width characters, marks of writing direction, variation
-// selectors, tags). They come along when a value is copied from a web page or a
-// word processor.
+// Package invisible detects characters that a reader can't see: all kinds of blanks, and
+// the characters that Unicode calls format characters or default-ignorable (soft hyphens,
+// zero-width characters, marks of writing direction, variation selectors, tags). They are
+// often copied with a value from a web page or a word processor.
 //
 // All functions are safe for concurrent use.
 package invisible
@@ -15,21 +14,21 @@ import (
 	"golang.org/x/text/unicode/runenames"
 )
 
-// ignorable together are all of Unicode's Default_Ignorable_Code_Point, and all
-// format characters (Cf). Of these a few Arabic ones are drawn around the digits
-// that follow them; Unicode calls them prepended concatenation marks.
+// ignorable covers all of Unicode's Default_Ignorable_Code_Point and all format
+// characters (Cf). A few Arabic ones among them are visible, drawn around the digits that
+// follow; Unicode calls them prepended concatenation marks.
 var ignorable = []*unicode.RangeTable{
 	unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point,
 }
 
-// HasNoWidth says whether r takes no room at all: a text reads the same without
-// it. A blank has a width.
+// HasNoWidth reports whether r has no width: a text looks the same without it. A blank has
+// a width.
 func HasNoWidth(r rune) bool {
 	return r >= 0x80 && unicode.In(r, ignorable...) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
 }
 
-// IsBlank says whether r is a space, a tab, a line break or another character that
-// shows as empty room.
+// IsBlank reports whether r is a space, a tab, a line break or another character that is
+// shown as empty space.
 func IsBlank(r rune) bool {
 	const brailleBlank = '\u2800'
 	if r < 0x80 {
@@ -38,14 +37,13 @@ func IsBlank(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.Z) || r == brailleBlank
 }
 
-// Is says whether r is blank or has no width.
+// Is reports whether r is blank or has no width.
 func Is(r rune) bool { return IsBlank(r) || HasNoWidth(r) }
 
-// Trim gives text without the invisible characters at either end.
+// Trim returns text without the invisible characters at either end.
 func Trim(text string) string { return strings.TrimFunc(text, Is) }
 
-// RemoveWidthless gives text without the characters that have no width, wherever
-// they stand.
+// RemoveWidthless returns text without all characters that have no width.
 func RemoveWidthless(text string) string {
 	return strings.Map(func(r rune) rune {
 		if HasNoWidth(r) {
@@ -55,7 +53,7 @@ func RemoveWidthless(text string) string {
 	}, text)
 }
 
-// Name gives a character's number and its name in Unicode, as "U+200B ZERO WIDTH
+// Name returns a character's number and Unicode name, for example "U+200B ZERO WIDTH
 // SPACE".
 func Name(r rune) string {
 	name := runenames.Name(r)

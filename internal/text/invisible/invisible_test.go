@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// What Unicode says cannot be seen is invisible, and nothing that has ink.
+// All characters that Unicode defines as invisible are invisible, and no visible ones.
 func TestEveryCharacter(t *testing.T) {
 	for r := rune(0x80); r <= unicode.MaxRune; r++ {
 		drawn := unicode.Is(unicode.Prepended_Concatenation_Mark, r)

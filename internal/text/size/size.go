@@ -1,4 +1,4 @@
-// Package size writes sizes in bytes as people read them. It does no I/O.
+// Package size formats sizes in bytes for people. It does no I/O.
 package size
 
 import "strconv"
@@ -7,8 +7,8 @@ import "strconv"
 // limit of 4 MB for a document.
 var units = []string{"kB", "MB", "GB", "TB", "PB", "EB"}
 
-// Text writes a size to at most three digits, in the unit that keeps it below 1,000:
-// "812 bytes", "34 kB", "1.2 MB", "70 GB". Less than nothing is "0 bytes".
+// Text formats a size with at most three digits, in the unit that keeps it below 1,000:
+// "812 bytes", "34 kB", "1.2 MB", "70 GB". A negative size is "0 bytes".
 func Text(bytes int64) string {
 	switch {
 	case bytes == 1:

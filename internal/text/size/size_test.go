@@ -19,7 +19,7 @@ func TestText(t *testing.T) {
 		{1000, "1 kB"}, {kB, "1 kB"}, {34*kB + 100, "34 kB"}, {999 * kB, "999 kB"},
 		{999*kB + 600, "1 MB"}, {1000 * kB, "1 MB"}, {MB, "1 MB"}, {4 * MB, "4 MB"}, {4*MB + MB/2, "4.5 MB"}, {99*MB + MB*94/100, "99.9 MB"},
 		{99*MB + MB*96/100, "100 MB"}, {256 * MB, "256 MB"}, {999 * MB, "999 MB"}, {1000 * MB, "1 GB"},
-		{75150000000, "70 GB"}, // 71668.4 MB, as the page of operations once said it
+		{75150000000, "70 GB"}, // an earlier version of the operations page showed 71668.4 MB
 		{GB*3/2 + 1, "1.5 GB"}, {2 * TB, "2 TB"}, {math.MaxInt64, "8 EB"},
 	} {
 		if got := size.Text(c.bytes); got != c.want {
@@ -28,7 +28,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// No size has more than three digits, nor a digit after the point that is 0.
+// No size has more than three digits or a 0 after the decimal point.
 func TestTextIsShort(t *testing.T) {
 	t.Parallel()
 	short := regexp.MustCompile(`^(\d{1,3}|\d{1,2}\.[1-9]) (bytes?|[kMGTPE]B)$`)

@@ -10,9 +10,9 @@ import (
 	"gocloud.dev/blob/drivertest"
 )
 
-// The whole of gocloud's own suite runs on the folder. The folder keeps a
-// blob's bytes and no attributes; the suite also wants attributes, so that
-// those, and those alone, are kept by the wrapper below.
+// gocloud's complete conformance suite runs on the folder. The folder stores only a blob's
+// bytes. The suite also tests attributes, so the wrapper below stores those, and nothing
+// else.
 func TestConformance(t *testing.T) {
 	drivertest.RunConformanceTests(t, func(_ context.Context, t *testing.T) (drivertest.Harness, error) {
 		return &harness{dir: t.TempDir(), attributes: &attributes{}}, nil
@@ -38,10 +38,10 @@ func (*harness) SupportsCopy() bool               { return false }
 func (*harness) SupportsNonSlashDelimiters() bool { return true }
 func (*harness) Close()                           {}
 
-// attributes holds what the suite said of each key when it wrote it.
+// attributes holds the attributes that the suite set for each key.
 type attributes struct{ sync.Map }
 
-// attributed is a folder with attributes beside it.
+// attributed is a folder with separately stored attributes.
 type attributed struct {
 	driver.Bucket
 	kept *attributes

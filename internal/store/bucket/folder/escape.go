@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// emptySegment stands for the nothing between two slashes. No other segment
-// escapes to it, for a percent sign becomes %25.
+// emptySegment is the escaped form of an empty segment between two slashes. No other
+// segment has this form, because a percent sign becomes %25.
 const emptySegment = "%"
 
-// escape makes a key the path of a file inside the folder, one to one. No
-// segment of it is empty, "." or "..", or begins with a dot.
+// escape converts a key to the path of a file inside the folder, one to one. No segment of
+// the path is empty, "." or "..", or begins with a dot.
 func escape(key string) string {
 	segments := strings.Split(key, "/")
 	for i, s := range segments {
@@ -27,8 +27,8 @@ func escape(key string) string {
 	return path.Join(segments...)
 }
 
-// unescape gives the key of a file's path. A file that escape never named,
-// because somebody else put it there, goes under its own name.
+// unescape returns the key of a file's path. For a foreign file whose name escape never
+// makes, the key is the name.
 func unescape(name string) string {
 	segments := strings.Split(name, "/")
 	for i, s := range segments {

@@ -1,22 +1,21 @@
-// Package folder keeps blobs in a folder: a gocloud.dev/blob driver in which
-// a blob counts only once it is on disk.
+// Package folder stores blobs in a folder: a gocloud.dev/blob driver in which a write
+// returns only when the blob is on disk.
 //
-// gocloud's own fileblob renames without fsync, so that a power cut can leave
-// a name with nothing behind it. Here a blob is written to a temporary file in
-// the same folder and fsynced, only then given its name, and the folder that
-// holds the name is fsynced before the write is reported as done. A crash
-// before that leaves a temporary file, which the next Open removes once it is
-// a day old; a crash after it leaves the blob, whole.
+// gocloud's own fileblob renames without fsync, so that a power cut can leave a name
+// without content. Here a blob is written to a temporary file in the same folder and
+// fsynced. Then it gets its name, and the folder of the name is fsynced before the write
+// returns. A crash before that leaves a temporary file, which the next Open removes once
+// it is a day old. A crash after it leaves the complete blob.
 //
-// A blob is one plain file and its key is the file's path, with the bytes that
-// file systems treat specially percent-encoded, so that the folder can be
-// copied to another kind of bucket with ordinary tools. Every path is opened
-// through os.Root: neither a key nor a symbolic link leads out of the folder.
-// Attributes (content type, metadata) are not kept, and metadata is refused.
+// A blob is one plain file. Its key is the file's path, with the bytes that file systems
+// treat specially percent-encoded, so that the folder can be copied to another kind of
+// bucket with common tools. Every path is opened through os.Root, so no key or symbolic
+// link leads out of the folder. Attributes (content type, metadata) are not stored, and
+// metadata is refused.
 //
-// A bucket is safe for concurrent use, also by several processes on one
-// folder. Its file system must know hard links, and tell a from A if keys do. A
-// key can't be the folder of other keys (a, and a/b).
+// A bucket is safe for concurrent use, also by several processes on one folder. The file
+// system must support hard links, and distinguish a from A if keys do. A key can't be the
+// folder of other keys (a, and a/b).
 package folder
 
 import (
@@ -37,16 +36,16 @@ import (
 )
 
 const (
-	// tempDir holds what is still being written. No key maps into it: escape
-	// lets no segment begin with a dot.
+	// tempDir holds the files of unfinished writes. No key maps into it, because escape
+	// makes no segment that begins with a dot.
 	tempDir = ".tmp"
 
-	// staleAfter is how long a temporary file must have gone unwritten to be
-	// taken for a crash's. A live upload that stands still for longer fails
-	// when it is to be named, and keeps nothing.
+	// staleAfter is the time after its last write at which a temporary file counts as
+	// left by a crash. A running upload that pauses for longer fails when it ends, and
+	// stores nothing.
 	staleAfter = 24 * time.Hour
 
-	// contentType is what every blob is said to be.
+	// contentType is the reported content type of every blob.
 	contentType = "application/octet-stream"
 )
 
@@ -55,8 +54,8 @@ var (
 	errUnimplemented = errors.New("not supported by a folder")
 )
 
-// Open opens the folder dir as a bucket, creates it (mode 0700) if it isn't
-// there, and removes the temporary files that crashes left in it.
+// Open opens the folder dir as a bucket, creates it (mode 0700) if it doesn't exist, and
+// removes the temporary files that crashes left in it.
 func Open(dir string) (*blob.Bucket, error) {
 	b, err := open(dir)
 	if err != nil {
@@ -68,10 +67,10 @@ func Open(dir string) (*blob.Bucket, error) {
 // bucket implements driver.Bucket.
 type bucket struct {
 	root *os.Root
-	sync func(*os.File) error // (*os.File).Sync; tests record it and make it fail
+	sync func(*os.File) error // (*os.File).Sync; tests replace it
 
-	// durable remembers the first-level folders whose names are known to be on
-	// disk. Deeper ones are not remembered: there may be one for each blob.
+	// durable has the first-level folders whose names are known to be on disk. Deeper
+	// ones are not stored in it, because there may be one for each blob.
 	durable sync.Map
 }
 
@@ -90,7 +89,7 @@ func open(dir string) (*bucket, error) {
 	return b, nil
 }
 
-// prepare makes the folder's own name durable in its parent, and clears up.
+// prepare makes the folder's own name durable in its parent, and removes stale files.
 func (b *bucket) prepare(parent string) error {
 	d, err := os.Open(parent) // #nosec G304 -- the operator's own configuration
 	if err != nil {
@@ -114,7 +113,7 @@ func (b *bucket) removeStale(before time.Time) error {
 	for _, e := range entries {
 		info, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // another process finished with it
+			continue // another process has removed it
 		}
 		if err != nil {
 			return err
@@ -129,8 +128,8 @@ func (b *bucket) removeStale(before time.Time) error {
 	return nil
 }
 
-// makeDir makes dir and all above it, and makes their names durable, whoever
-// made them: a folder that another process has just made may not be yet.
+// makeDir creates dir and its parents, and makes their names durable. That includes existing
+// folders, because another process may have created one without syncing it yet.
 func (b *bucket) makeDir(dir string) error {
 	if dir == "." {
 		return nil
@@ -179,7 +178,7 @@ func (b *bucket) Delete(_ context.Context, key string, opts *driver.DeleteOption
 	return b.syncDir(path.Dir(name))
 }
 
-// stat returns the facts of a blob's file; a folder is no blob.
+// stat returns the FileInfo of a blob's file. A folder is not a blob.
 func (b *bucket) stat(name string) (fs.FileInfo, error) {
 	info, err := b.root.Lstat(name)
 	if err != nil {
@@ -205,24 +204,24 @@ func (*bucket) ErrorCode(err error) gcerrors.ErrorCode {
 	}
 }
 
-// Copy is not supported: nothing here copies a blob.
+// Copy is not supported, because nothing uses it.
 func (*bucket) Copy(context.Context, string, string, *driver.CopyOptions) error {
 	return errUnimplemented
 }
 
-// SignedURL is not supported: content is handed out by us alone.
+// SignedURL is not supported, because only our own processes serve content.
 func (*bucket) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
 	return "", errUnimplemented
 }
 
-// As and ErrorAs offer no types of the driver's own.
+// As and ErrorAs offer no driver-specific types.
 func (*bucket) As(any) bool             { return false }
 func (*bucket) ErrorAs(error, any) bool { return false }
 
 // Close implements driver.Bucket.
 func (b *bucket) Close() error { return b.root.Close() }
 
-// before calls a driver's callback, where there is one.
+// before calls a driver's callback, if there is one.
 func before(callback func(func(any) bool) error) error {
 	if callback == nil {
 		return nil

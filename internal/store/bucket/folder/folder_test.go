@@ -19,20 +19,20 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Each case is what a crash at one point of a write leaves on disk.
-func TestWhatACrashLeaves(t *testing.T) {
+// Each case is the state on disk after a crash at one point of a write.
+func TestOpenAfterACrashDuringAWrite(t *testing.T) {
 	cases := []struct {
 		name     string
 		leave    func(t *testing.T, dir string)
-		wantBlob string // "" is none
+		wantBlob string // "" for none
 	}{
-		{"before the data was whole", func(t *testing.T, dir string) {
+		{"before all data was written", func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, tempDir, "half"), "con")
 		}, ""},
 		{"before the name", func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, tempDir, "whole"), "content")
 		}, ""},
-		{"between the name and the removal of the temporary one", func(t *testing.T, dir string) {
+		{"between the naming and the removal of the temporary file", func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, tempDir, "linked"), "content")
 			must(t, os.Mkdir(filepath.Join(dir, "bodies"), 0o700))
 			must(t, os.Link(filepath.Join(dir, tempDir, "linked"), filepath.Join(dir, "bodies", "1")))
@@ -52,7 +52,7 @@ func TestWhatACrashLeaves(t *testing.T) {
 			if left := temporaries(t, dir); len(left) > 0 {
 				t.Errorf("temporary files left after the next start: %v", left)
 			}
-			// The write is done again and must succeed from this state.
+			// A retry of the write must succeed from this state.
 			must(t, b.WriteAll(t.Context(), "bodies/1", []byte("content"), nil))
 			if got := readBlob(t, b, "bodies/1"); got != "content" {
 				t.Errorf("after the retry the blob is %q", got)
@@ -75,8 +75,8 @@ func TestStartLeavesLiveUploadsAlone(t *testing.T) {
 	}
 }
 
-// What is on disk is confirmed in this order, and nothing is skipped.
-func TestSyncsBeforeItSaysDone(t *testing.T) {
+// Each step is synced in this order before the write returns.
+func TestAWriteSyncsBeforeItReturns(t *testing.T) {
 	b, err := open(t.TempDir())
 	must(t, err)
 	var synced []string
@@ -106,7 +106,7 @@ func TestSyncsBeforeItSaysDone(t *testing.T) {
 		t.Errorf("a second create: %v", err)
 	}
 	if diff := cmp.Diff([]string{"the data", "bodies"}, synced); diff != "" {
-		t.Errorf("finding another's blob must make its name durable too (-want +got):\n%s", diff)
+		t.Errorf("a refused create must also make the name of the existing blob durable (-want +got):\n%s", diff)
 	}
 	synced = nil
 	must(t, bucket.Delete(t.Context(), "bodies/2"))
@@ -115,7 +115,7 @@ func TestSyncsBeforeItSaysDone(t *testing.T) {
 	}
 }
 
-func TestADiskThatDoesNotConfirmKeepsNothing(t *testing.T) {
+func TestAFailedSyncStoresNothing(t *testing.T) {
 	dir := t.TempDir()
 	b, err := open(dir)
 	must(t, err)
@@ -127,20 +127,20 @@ func TestADiskThatDoesNotConfirmKeepsNothing(t *testing.T) {
 		t.Errorf("got %v, want the disk's error", err)
 	}
 	if got := readBlob(t, bucket, "bodies/1"); got != "" {
-		t.Errorf("the blob is there: %q", got)
+		t.Errorf("the blob exists: %q", got)
 	}
 	if left := temporaries(t, dir); len(left) > 0 {
 		t.Errorf("temporary files left: %v", left)
 	}
 }
 
-func TestOfManyCreatorsOneWins(t *testing.T) {
+func TestOnlyOneOfManyCreatorsSucceeds(t *testing.T) {
 	dir := t.TempDir()
 	const writers = 16
 	var wins sync.Map
 	var wg sync.WaitGroup
 	for i := range writers {
-		b := openBucket(t, dir) // each as a process of its own
+		b := openBucket(t, dir) // each like a separate process
 		wg.Go(func() {
 			content := fmt.Sprintf("writer %d", i)
 			err := b.WriteAll(context.Background(), "manifests/1", []byte(content), &blob.WriterOptions{IfNotExist: true})
@@ -157,11 +157,11 @@ func TestOfManyCreatorsOneWins(t *testing.T) {
 	var winners []string
 	wins.Range(func(k, _ any) bool { winners = append(winners, k.(string)); return true })
 	if diff := cmp.Diff([]string{readBlob(t, openBucket(t, dir), "manifests/1")}, winners); diff != "" {
-		t.Errorf("what is stored, and who was told that it stored (-stored +told):\n%s", diff)
+		t.Errorf("the stored blob, and the creators that succeeded (-stored +succeeded):\n%s", diff)
 	}
 }
 
-func TestNoKeyLeadsOut(t *testing.T) {
+func TestNoKeyLeadsOutOfTheFolder(t *testing.T) {
 	outer := t.TempDir()
 	dir := filepath.Join(outer, "content")
 	b := openBucket(t, dir)
@@ -185,7 +185,7 @@ func TestNoKeyLeadsOut(t *testing.T) {
 	entries, err := os.ReadDir(outer)
 	must(t, err)
 	if len(entries) != 2 {
-		t.Errorf("something was written beside the folder: %v", entries)
+		t.Errorf("a file was written beside the folder: %v", entries)
 	}
 	if left := temporaries(t, dir); len(left) > 0 {
 		t.Errorf("keys or temporary files in the temporary folder: %v", left)
@@ -226,7 +226,7 @@ func openBucket(t *testing.T, dir string) *blob.Bucket {
 	return b
 }
 
-// readBlob returns the blob's bytes, or nothing where there is no blob.
+// readBlob returns the blob's bytes, or "" if there is no blob.
 func readBlob(t *testing.T, b *blob.Bucket, key string) string {
 	t.Helper()
 	data, err := b.ReadAll(t.Context(), key)
@@ -243,7 +243,7 @@ func temporaries(t *testing.T, dir string) []os.DirEntry {
 	return entries
 }
 
-// age makes every file in dir as old as a crash's.
+// age makes every file in dir old enough to count as left by a crash.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	old := time.Now().Add(-2 * staleAfter)

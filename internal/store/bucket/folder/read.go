@@ -12,7 +12,7 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-// defaultPage is how many blobs a listing returns at a time.
+// defaultPage is the number of blobs on a page of a listing.
 const defaultPage = 10_000
 
 // NewRangeReader implements driver.Bucket.
@@ -62,8 +62,8 @@ func (b *bucket) Attributes(_ context.Context, key string) (*driver.Attributes, 
 	}, nil
 }
 
-// ListPaged implements driver.Bucket. It reads every name under the prefix for
-// every page: listing is for tests and for an operator's sweep.
+// ListPaged implements driver.Bucket. It reads every name under the prefix for every page,
+// because only tests and sweeps list blobs.
 func (b *bucket) ListPaged(_ context.Context, opts *driver.ListOptions) (*driver.ListPage, error) {
 	if err := before(opts.BeforeList); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (b *bucket) ListPaged(_ context.Context, opts *driver.ListOptions) (*driver
 			page.Objects = append(page.Objects, &driver.ListObject{Key: key, IsDir: true})
 			continue
 		}
-		// A blob deleted since its name was read is listed without its facts.
+		// A blob that was deleted after its name was read is listed without time and size.
 		object := &driver.ListObject{Key: key}
 		if info, err := b.stat(escape(key)); err == nil {
 			object.ModTime, object.Size = info.ModTime(), info.Size()
@@ -99,8 +99,8 @@ func (b *bucket) ListPaged(_ context.Context, opts *driver.ListOptions) (*driver
 	return page, nil
 }
 
-// keys returns the keys under the prefix in order, those with the delimiter
-// after it cut there and given once.
+// keys returns the keys under the prefix in order. Keys with the delimiter after the prefix
+// are cut after it, and each result is returned once.
 func (b *bucket) keys(prefix, delimiter string) ([]string, error) {
 	found := map[string]struct{}{}
 	err := fs.WalkDir(b.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
@@ -135,7 +135,7 @@ func (b *bucket) keys(prefix, delimiter string) ([]string, error) {
 	return keys, err
 }
 
-// isGroup says whether a listed key stands for all that begin with it.
+// isGroup reports whether a listed key is a common prefix of several keys.
 func isGroup(key, prefix, delimiter string) bool {
 	return delimiter != "" && strings.HasSuffix(key[len(prefix):], delimiter)
 }

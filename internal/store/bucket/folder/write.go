@@ -12,8 +12,8 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-// NewTypedWriter implements driver.Bucket. With IfNotExist exactly one of
-// several writers of a key succeeds, also across processes.
+// NewTypedWriter implements driver.Bucket. With IfNotExist exactly one of several writers of
+// a key succeeds, also across processes.
 func (b *bucket) NewTypedWriter(ctx context.Context, key, _ string, opts *driver.WriterOptions) (driver.Writer, error) {
 	if len(opts.Metadata) > 0 {
 		return nil, fmt.Errorf("metadata: %w", errUnimplemented)
@@ -33,14 +33,14 @@ func (b *bucket) NewTypedWriter(ctx context.Context, key, _ string, opts *driver
 	return w, nil
 }
 
-// writer implements driver.Writer: nothing has the blob's name until Close.
+// writer implements driver.Writer. The blob gets its name in Close.
 type writer struct {
 	ctx        context.Context
 	bucket     *bucket
 	f          *os.File
 	temp, name string
 	createOnly bool
-	failed     error // the first error of Write: Close then keeps nothing
+	failed     error // an error of Write; then Close stores nothing
 }
 
 // Write implements io.Writer.
@@ -52,8 +52,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close makes what was written the blob, or keeps nothing: when the context is
-// done, a write has failed, or the disk does not confirm.
+// Close stores the written data as the blob. It stores nothing if the context is done, a
+// write has failed, or the disk does not confirm the sync.
 func (w *writer) Close() error {
 	err := errors.Join(w.failed, w.ctx.Err())
 	if err == nil {
@@ -63,16 +63,16 @@ func (w *writer) Close() error {
 		// A crash up to here leaves a temporary file, and no blob.
 		err = w.commit()
 	}
-	// A crash before this leaves a second name, in the temporary folder, of a
-	// blob that is whole: removing that name later does the blob no harm.
+	// A crash before this leaves a second name of the complete blob, in the temporary
+	// folder. Removing that name later does not affect the blob.
 	if e := w.bucket.root.Remove(w.temp); e != nil && !errors.Is(e, fs.ErrNotExist) {
 		err = errors.Join(err, e)
 	}
 	return err
 }
 
-// commit gives the synced file its name. A crash between the name and the
-// folder's fsync leaves the whole blob or none; the writer was told neither.
+// commit gives the synced file its name. A crash between the naming and the folder's fsync
+// leaves the complete blob or none; the write has not returned then.
 func (w *writer) commit() error {
 	b, dir := w.bucket, path.Dir(w.name)
 	if err := b.makeDir(dir); err != nil {
@@ -88,8 +88,8 @@ func (w *writer) commit() error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// Also when another writer was first: the caller goes on to act on the blob
-	// that is there, and its name may not be on disk yet.
+	// This is also needed if another writer was first: the caller continues with the
+	// existing blob, whose name may not be on disk yet.
 	if e := b.syncDir(dir); e != nil {
 		return e
 	}

@@ -1,8 +1,7 @@
-// Package s3test is an object store that speaks S3, in the test's own process, so
-// that tests reach it through the AWS SDK as production does. Its bucket is one
-// with object lock and a default retention, as docs/proof.md tells clinics to make
-// it: it asks of every write what S3 asks there, lets nobody write a name twice or
-// delete, and can be made to fail.
+// Package s3test is an S3 object store in the test's own process, which tests use through
+// the AWS SDK as production does. Its bucket has object lock and a default retention, as
+// docs/proof.md describes it for clinics: it checks every write like S3, refuses to write a
+// name twice and to delete, and can be made to fail.
 package s3test
 
 import (
@@ -29,7 +28,7 @@ type Server struct {
 	fault   atomic.Pointer[Fault]
 }
 
-// A Fault answers a request in the store's place, and says whether it did.
+// A Fault may answer a request instead of the store, and reports whether it did.
 type Fault func(http.ResponseWriter, *http.Request) bool
 
 var credentials = sync.OnceFunc(func() {
@@ -41,7 +40,7 @@ var credentials = sync.OnceFunc(func() {
 	}
 })
 
-// New starts a store, whose credentials are in the environment from then on.
+// New starts a store. It sets the credentials in the environment.
 func New(t testing.TB) *Server {
 	t.Helper()
 	credentials()
@@ -63,7 +62,7 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// locked refuses what a bucket with object lock and the policy of docs/proof.md
+// locked refuses the requests that a bucket with object lock and the policy of docs/proof.md
 // refuses: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html,
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
 func locked(w http.ResponseWriter, r *http.Request) bool {
@@ -89,14 +88,14 @@ func hasChecksum(h http.Header) bool {
 	return false
 }
 
-// refuse answers with an error in S3's form.
+// refuse answers with an error in S3's format.
 func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>%s</Message></Error>`, code, code)
 }
 
-// Fail makes every request fail in some way, until it is called with nil.
+// Fail makes requests fail with f, until it is called with nil.
 func (s *Server) Fail(f Fault) {
 	if f == nil {
 		s.fault.Store(nil)
@@ -105,12 +104,12 @@ func (s *Server) Fail(f Fault) {
 	s.fault.Store(&f)
 }
 
-// Away is a store to which no connection holds.
+// Away is a store that breaks every connection.
 func Away(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 
-// Hangs is a store that takes requests and never answers.
+// Hangs is a store that accepts requests and never answers.
 func Hangs(_ http.ResponseWriter, r *http.Request) bool {
-	_, _ = io.Copy(io.Discard, r.Body) // before which nobody learns that the client has left
+	_, _ = io.Copy(io.Discard, r.Body) // only then is the end of the client's connection detected
 	<-r.Context().Done()
 	return true
 }
@@ -123,21 +122,21 @@ func ReadOnly(w http.ResponseWriter, r *http.Request) bool {
 	return r.Method == http.MethodPut
 }
 
-// Refuses is a store that answers everything with an error of S3's.
+// Refuses is a store that answers every request with an error of S3.
 func Refuses(status int, code string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request) bool { refuse(w, status, code); return true }
 }
 
-// Put writes an object as somebody could who owns the store.
+// Put writes an object as an administrator of the store could.
 func (s *Server) Put(t testing.TB, key, data string) {
 	t.Helper()
-	s.Delete(t, key) // and with it the checksum that went with the old bytes
+	s.Delete(t, key) // removes the checksum of the old bytes too
 	if _, err := s.backend.PutObject(name, key, map[string]string{}, strings.NewReader(data), int64(len(data)), nil); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Delete deletes an object as somebody could who owns the store.
+// Delete deletes an object as an administrator of the store could.
 func (s *Server) Delete(t testing.TB, key string) {
 	t.Helper()
 	if _, err := s.backend.DeleteObject(name, key); err != nil {
