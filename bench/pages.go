@@ -128,7 +128,7 @@ const password = "a password for the bench"
 func (s *system) people(ctx context.Context) (people, error) {
 	p := people{staff: "everything@clinic.example", portalUser: "u1"}
 	_, err := s.verbWith(ctx, password+"\n", "staff", "create", "--email", p.staff, "--name", "Eve Everything", "--password-stdin", "--permit",
-		"send_portal_message,send_bulk_portal_message,replay_deliveries,read_record,manage_staff,manage_labels,import_directory")
+		"send_portal_message,send_bulk_portal_message,replay_deliveries,read_record,manage_staff,erase_content,manage_labels,import_directory")
 	if err != nil {
 		return p, err
 	}

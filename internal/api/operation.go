@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -63,6 +64,7 @@ func (op operation) describe(a *API) huma.Operation {
 	if len(op.actions) == 0 {
 		return described
 	}
+	described.Description = needs(op.actions)
 	described.Errors = append(described.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	described.Middlewares = huma.Middlewares{a.authorize(op.actions), a.open(op)}
 	described.Security = []map[string][]string{{"token": {}}, {"staff": {}}}
@@ -70,6 +72,18 @@ func (op operation) describe(a *API) huma.Operation {
 		described.Security = []map[string][]string{{"portal": {}}}
 	}
 	return described
+}
+
+// needs says in the description of an operation which permissions allow it.
+func needs(actions []policy.Action) string {
+	var names []string
+	for _, p := range policy.Needs(actions...) {
+		names = append(names, "`"+string(p)+"` ("+p.Name()+")")
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "Needs the permission " + strings.Join(names, " or ") + "."
 }
 
 // authorize lets through who may do one of the actions.

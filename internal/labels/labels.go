@@ -73,6 +73,40 @@ func (l Labels) Group(name string) string {
 	}
 }
 
+// Fill puts the clinic's labels into a text. A label stands there in braces as it is by
+// default: {Portal Users}, or {portal users} within a sentence. A group stands there as
+// in a request: {active_patients}.
+func (l Labels) Fill(text string) string {
+	if !strings.Contains(text, "{") {
+		return text
+	}
+	var pairs []string
+	chosen := map[string]*Label{}
+	l.Each(func(key string, label **Label) { chosen[key] = *label })
+	usual := Default()
+	usual.Each(func(key string, label **Label) {
+		for _, pair := range [][2]string{{(*label).One, chosen[key].One}, {(*label).Many, chosen[key].Many}} {
+			pairs = append(pairs, "{"+pair[0]+"}", pair[1], "{"+Lower(pair[0])+"}", Lower(pair[1]))
+		}
+	})
+	for _, group := range []string{"active_patients", "discharged_patients", "all_portal_users"} {
+		pairs = append(pairs, "{"+group+"}", l.Group(group))
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// Lower gives a label as it stands within a sentence: "portal user". A word that has a
+// capital inside, as an abbreviation does, stays as it is.
+func Lower(label string) string {
+	words := strings.Fields(label)
+	for i, w := range words {
+		if rest := []rune(w)[1:]; string(rest) == strings.ToLower(string(rest)) {
+			words[i] = strings.ToLower(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // Fault is one thing that is wrong with a change: "patient.one", and what.
 type Fault struct{ Location, Message string }
 

@@ -10,8 +10,8 @@
 //
 // # Erasure
 //
-// One asks, with a reason ([Office.Ask]); another, who managed staff before that was
-// asked, agrees ([Office.Approve]) or turns it down ([Office.Withdraw]). Each is an
+// One asks, with a reason ([Office.Ask]); another, who had the permission to erase
+// before that, agrees ([Office.Approve]) or turns it down ([Office.Withdraw]). Each is an
 // event, and what the record makes of the events counts: of two who agree at once one
 // does, and an approval of one's own request is parked, whoever published it. Then the
 // keys of the content are destroyed, wherever copies of it may lie; see

@@ -22,10 +22,10 @@ var (
 	ErrGoingOut = errors.New("the message has not gone out yet: wait until it has, or cancel it")
 	// ErrAsked says that somebody asked for it before.
 	ErrAsked = errors.New("the erasure of this message was asked for before")
-	// ErrOwn says that one person can't be both of the two.
-	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
-	// ErrTooNew says that somebody was made an administrator after it was asked for.
-	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
+	// ErrOwn says that the staff member who requested an erasure can't approve it too.
+	ErrOwn = errors.New("you requested this erasure: another staff member with the permission " + policy.EraseMessageContent.Name() + " has to approve it")
+	// ErrTooNew says that the staff member got the permission after the erasure was requested.
+	ErrTooNew = errors.New("you got the permission " + policy.EraseMessageContent.Name() + " after this erasure was requested: a staff member who had it before has to approve it")
 	// ErrKeysLeft says that an erasure is recorded while keys are still there. No reader uses
 	// them, and [Office.Sweep] destroys them.
 	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
@@ -76,8 +76,9 @@ func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
 	return err
 }
 
-// Approve agrees to an erasure, and carries it out. It wants somebody else than who
-// asked, who managed staff already then: nobody makes a second person to agree with.
+// Approve agrees to an erasure and carries it out. It takes another staff member than the
+// one who requested it, who had the permission to erase before that: giving the permission
+// to a second account after the request does not help.
 func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
 	if err := policy.Allow(staff, policy.EraseContent); err != nil {
 		return Erasure{}, err
@@ -118,7 +119,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 	}
 	var since time.Time
 	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
-		staff.ID, string(policy.ManageStaff)).Scan(&since)
+		staff.ID, string(policy.EraseMessageContent)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading since when somebody may agree: %w", err)
 	}

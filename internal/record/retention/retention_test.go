@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const why = "It went to the wrong person."
 
-// clinic is a system with a message that has gone out, and two administrators.
+// clinic is a system with a message that has gone out, and two who may erase.
 type clinic struct {
 	*composetest.System
 	office   *retention.Retention
@@ -38,7 +38,7 @@ func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
 	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
-	c.ann, c.ben = s.Staff(t, "Ann", policy.ManageStaff), s.Staff(t, "Ben", policy.ManageStaff)
+	c.ann, c.ben = s.Staff(t, "Ann", policy.EraseMessageContent), s.Staff(t, "Ben", policy.EraseMessageContent)
 	writer := s.Staff(t, "Writer", policy.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
@@ -139,15 +139,16 @@ func TestItTakesTwo(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asked := c.ask(t, c.ann)
-	late := c.Staff(t, "Late", policy.ManageStaff)
+	late := c.Staff(t, "Late", policy.EraseMessageContent)
 	for name, try := range map[string]struct {
 		who  policy.Subject
 		want error
 	}{
 		"who asked":                          {c.ann, retention.ErrOwn},
+		"who manages staff":                  {c.Staff(t, "Ada", policy.ManageStaff), policy.ErrForbidden},
 		"who may not":                        {c.Staff(t, "Rae", policy.ReadRecord, policy.SendPortalMessage), policy.ErrForbidden},
-		"who was made administrator for it":  {late, retention.ErrTooNew},
-		"who is an administrator no longer":  {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.ManageStaff}}, retention.ErrTooNew},
+		"who got the permission for it":      {late, retention.ErrTooNew},
+		"who has lost the permission":        {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.EraseMessageContent}}, retention.ErrTooNew},
 		"a portal user, whatever they claim": {policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1", Permissions: policy.All}, policy.ErrForbidden},
 		"nobody":                             {policy.Subject{}, policy.ErrUnauthenticated},
 	} {
@@ -176,7 +177,7 @@ func TestItTakesTwo(t *testing.T) {
 func TestAtOnce(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	cleo := c.Staff(t, "Cleo", policy.ManageStaff)
+	cleo := c.Staff(t, "Cleo", policy.EraseMessageContent)
 	together := func(tries ...func() error) (done int) {
 		errs := make([]error, len(tries))
 		var all sync.WaitGroup

@@ -86,16 +86,17 @@ var imports = map[string]string{
 
 	// What people and programs touch.
 	"inbound":        "",
-	"search":         "access/policy compose directory labels messages text/folding",
+	"search":         "access/policy compose directory labels messages text/folding web/navigation",
 	"desk":           "access access/letter access/oidc compose compose/draft content content/clamd directory/upload eventlog eventlog/parked events health inbox labels messages notify/pause notify/replay notify/reports proof/receipt record/export record/query record/retention recorder/position search",
 	"api":            "access access/policy compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound inbox labels messages notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search store telemetry",
 	"web":            "access/policy desk web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
 	"web/account":    "access access/policy web/page",
 	"web/admin":      "access access/letter access/policy directory directory/upload inbound labels text/folding web/page",
 	"web/compose":    "access access/policy api compose compose/draft content/attachment content/clamd directory inbound labels record/export text/folding text/size web/page",
-	"web/messages":   "access access/policy compose compose/draft events messages notify/pause record/export record/retention web/page",
+	"web/messages":   "access access/policy compose compose/draft events messages notify/pause record/export record/retention web/navigation web/page",
+	"web/navigation": "access/policy labels",
 	"web/operations": "access/policy eventlog/parked health notify/pause text/size web/page",
-	"web/page":       "access access/policy api desk inbound labels notify/pause text/size web/static",
+	"web/page":       "access access/policy api desk inbound labels notify/pause text/size web/navigation web/static",
 	"web/portal":     "access access/policy api compose content/attachment directory inbox web/page",
 	"web/receipt":    "access/policy messages proof/receipt web/page",
 	"web/record":     "access/policy compose directory events record/query record/retention web/page",
@@ -103,7 +104,7 @@ var imports = map[string]string{
 	"web/search":     "access/policy labels search web/page",
 	"web/signin":     "access access/letter access/oidc access/policy text/address web/page",
 	"web/static":     "",
-	"cli":            "access access/policy compose config content directory eventlog eventlog/outbox eventlog/parked events notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle proof/receipt proof/verify record/export record/query record/retention recorder recorder/position store",
+	"cli":            "access access/policy compose config content directory eventlog eventlog/outbox eventlog/parked events labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle proof/receipt proof/verify record/export record/query record/retention recorder recorder/position store",
 
 	// Settings become running processes.
 	"config":            "inbound notify/sendgrid text/address",

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/text/folding"
 	"postern/internal/web/page"
 )
@@ -24,7 +25,7 @@ type staffList struct {
 
 type staffRow struct {
 	access.Staff
-	Permissions []permission
+	May []string // the names of the permissions
 }
 
 // staff lists all staff by name. They are few, so that a page is a cut of all.
@@ -33,15 +34,11 @@ func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	words, err := p.words(r)
-	if err != nil {
-		return err
-	}
 	list := staffList{Query: strings.TrimSpace(r.FormValue("q"))}
 	var found []staffRow
 	for _, s := range all {
 		if list.Query == "" || folding.Mentions(s.Name+" "+s.Email, list.Query) {
-			found = append(found, staffRow{s, words.of(s.Permissions)})
+			found = append(found, staffRow{s, policy.Names(s.Permissions)})
 		}
 	}
 	from := min(page.Number(r, "from", 0, len(found)), len(found))

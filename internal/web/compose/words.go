@@ -113,7 +113,7 @@ func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (
 	for _, w := range words {
 		n, before := counts[string(w.reason)], was[string(w.reason)]
 		if n > 0 || before > 0 {
-			lines = append(lines, line{labelled(l, w.text), n, before, was != nil})
+			lines = append(lines, line{l.Fill(w.text), n, before, was != nil})
 		}
 	}
 	return lines
@@ -122,12 +122,7 @@ func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (
 // why says why somebody gets the message.
 func why(l labels.Labels, reason directory.Reason) string {
 	i := slices.IndexFunc(included, func(w reasonWords) bool { return w.reason == reason })
-	return labelled(l, included[i].text)
-}
-
-func labelled(l labels.Labels, text string) string {
-	return strings.NewReplacer("{patient}", page.Lower(l.Patient.One), "{discharged}", page.Lower(l.Discharged.One),
-		"{portal user}", page.Lower(l.PortalUser.One)).Replace(text)
+	return l.Fill(included[i].text)
 }
 
 // sentence makes a sentence of what an error says.
@@ -193,7 +188,7 @@ func inWords(l labels.Labels, d draft.Draft, fault compose.Fault) page.Error {
 		switch {
 		case !strings.HasPrefix(fault.Location, p.location), !strings.HasPrefix(fault.Message, p.begins):
 		case p.instead != "":
-			return page.Error{Field: p.field, Message: labelled(l, p.instead)}
+			return page.Error{Field: p.field, Message: l.Fill(p.instead)}
 		default:
 			return page.Error{Field: p.field, Message: p.about + fault.Message + "."}
 		}

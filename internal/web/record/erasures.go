@@ -168,7 +168,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "It is asked for. Nothing is erased until another administrator agrees.")
+	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "It is asked for. Nothing is erased until another staff member with the permission Erase Content agrees.")
 }
 
 func (p *Pages) approve(w http.ResponseWriter, r *http.Request) error {
