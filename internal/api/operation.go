@@ -12,6 +12,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/inbound"
+	"postern/internal/limits"
 )
 
 // operation is one row of what the API can do. Whoever asks must be allowed one
@@ -56,7 +57,7 @@ func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, err
 
 func (op operation) describe(a *API) huma.Operation {
 	described := huma.Operation{
-		Method: op.method, Path: op.path, OperationID: op.id, Summary: op.summary, Tags: []string{op.tag},
+		Method: op.method, Path: op.path, OperationID: op.id, Summary: limits.Fill(op.summary), Tags: []string{op.tag},
 		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: -1, // both are the body's own, see package inbound
 		Errors:      append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, op.problems...),
 		Middlewares: huma.Middlewares{a.open(op)},
@@ -78,7 +79,7 @@ func (op operation) describe(a *API) huma.Operation {
 func needs(actions []policy.Action) string {
 	var names []string
 	for _, p := range policy.Needs(actions...) {
-		names = append(names, "`"+string(p)+"` ("+p.Name()+")")
+		names = append(names, string(p)+" ("+p.Name()+")")
 	}
 	if len(names) == 0 {
 		return ""

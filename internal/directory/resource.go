@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"postern/internal/limits"
 	"postern/internal/text/invisible"
 )
 
@@ -277,9 +278,9 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 			half = half || c == utf8.RuneError
 			return c
 		}, text)
-		if utf8.RuneCountInString(line) > longestName {
+		if utf8.RuneCountInString(line) > int(limits.DirectoryName) {
 			long = true
-			line = string([]rune(line)[:longestName])
+			line = string([]rune(line)[:limits.DirectoryName])
 		}
 		return strings.TrimSpace(line)
 	}
@@ -294,7 +295,7 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 		r.warn("name", "holds a character that the source cut in two or could not read: U+FFFD stands in its place")
 	}
 	if long {
-		r.warn("name", fmt.Sprintf("is longer than %d characters: it was cut", longestName))
+		r.warn("name", fmt.Sprintf("is longer than %s: it was cut", limits.DirectoryName))
 	}
 	return cleaned
 }

@@ -21,16 +21,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/limits"
 	"postern/internal/store"
 )
 
-// Most is how many characters a label may have.
-const Most = 40
-
 // Label is how the clinic names one of something, and several.
 type Label struct {
-	One  string `json:"one" doc:"1 to 40 characters."`
-	Many string `json:"many" doc:"1 to 40 characters."`
+	One  string `json:"one" doc:"1 to {Label}."`
+	Many string `json:"many" doc:"1 to {Label}."`
 }
 
 // Labels are the names that a clinic can choose. In a change, those that are nil
@@ -119,8 +117,8 @@ func (l *Labels) Faults() []Fault {
 		}
 		for _, part := range []struct{ name, text string }{{"one", (*label).One}, {"many", (*label).Many}} {
 			hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-			if n := utf8.RuneCountInString(part.text); n > Most || strings.TrimSpace(part.text) == "" || strings.ContainsFunc(part.text, hidden) {
-				found = append(found, Fault{key + "." + part.name, fmt.Sprintf("must have 1 to %d visible characters", Most)})
+			if n := utf8.RuneCountInString(part.text); n > int(limits.Label) || strings.TrimSpace(part.text) == "" || strings.ContainsFunc(part.text, hidden) {
+				found = append(found, Fault{key + "." + part.name, fmt.Sprintf("must have 1 to %d visible characters", int(limits.Label))})
 			}
 		}
 	})

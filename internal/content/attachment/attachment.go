@@ -1,6 +1,6 @@
 // Package attachment says what may be attached to a message, and stores it.
 //
-// A file is judged by its bytes alone: at most 4 MiB, not empty, of a type in
+// A file is judged by its bytes alone: at most [limits.AttachmentSize], not empty, of a type in
 // the table in types.go, and nothing that the virus scanner knows. Its declared
 // content type is never looked at, and its name is cleaned and made to end in
 // an extension of the type that was found. A text may be in UTF-8, UTF-16 or
@@ -24,23 +24,22 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/limits"
 )
 
-// Holds is how many bytes an upload under way holds in memory.
-const Holds = 10 << 20
-
-// MaxSize is the most bytes that an attachment may have: 4 MiB, to the byte.
-const MaxSize = 4 << 20
+// Holds is how many bytes an upload under way holds in memory at most: reading doubles
+// its buffer as it grows.
+const Holds = int64(limits.AttachmentSize) * 5 / 2
 
 var (
-	// ErrTooLarge says that the file has more than MaxSize bytes.
-	ErrTooLarge = errors.New("the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
+	// ErrTooLarge says that the file has more than [limits.AttachmentSize].
+	ErrTooLarge = fmt.Errorf("the file is larger than %s (%d bytes): send a smaller one, or split it", limits.AttachmentSize, int64(limits.AttachmentSize))
 	// ErrEmpty says that the file has no bytes.
 	ErrEmpty = errors.New("the file is empty: choose another")
 )
 
 // Uploader stores attachments. It is safe for concurrent use; each upload under
-// way holds its file in memory, up to some 10 MiB.
+// way holds its file in memory, up to [Holds].
 type Uploader struct {
 	Store   *content.Store
 	Scanner *clamd.Client // nil: files are not scanned
@@ -97,11 +96,11 @@ func (u Uploader) Upload(ctx context.Context, id uuid.UUID, name string, r io.Re
 
 // read reads a file of an allowed size.
 func read(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(r, int64(limits.AttachmentSize)+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading the file: %w", err)
-	case len(data) > MaxSize:
+	case len(data) > int(limits.AttachmentSize):
 		return nil, ErrTooLarge
 	case len(data) == 0:
 		return nil, ErrEmpty

@@ -39,10 +39,6 @@ import (
 )
 
 const (
-	// MostBytes is how large the files of an upload may be together.
-	MostBytes = 1 << 30
-	// MostFiles is how many there may be.
-	MostFiles = 50
 	// Lifetime is how long an upload, and what became of it, is kept.
 	Lifetime = 24 * time.Hour
 	// mostLines is how many wrong lines are named.

@@ -16,6 +16,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/limits"
 	"postern/internal/record/retention"
 	"postern/internal/recorder"
 	"postern/internal/store/storetest"
@@ -256,7 +257,7 @@ func TestAskIsRefused(t *testing.T) {
 		want    error
 	}{
 		"without a reason":         {c.message, " ", nil},
-		"with a long one":          {c.message, strings.Repeat("x", compose.MaxReason+1), nil},
+		"with a long one":          {c.message, strings.Repeat("x", int(limits.Reason)+1), nil},
 		"of a message unheard of":  {uuid.New(), why, compose.ErrNotFound},
 		"of one that is going out": {onItsWay.ID, why, retention.ErrGoingOut},
 	} {

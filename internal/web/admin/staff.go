@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 	"postern/internal/text/folding"
 	"postern/internal/web/page"
 )
@@ -80,7 +82,7 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	wanted := access.NewStaff{Email: n.Email, Name: n.Name, Password: r.PostFormValue("password")}
 	errs, err := wrongStaff(wanted.Check())
 	if wanted.Password == "" {
-		errs = append(errs, page.Error{Field: "password", Message: "Enter a first password, at least 12 characters"})
+		errs = append(errs, page.Error{Field: "password", Message: limits.Fill("Enter a first password, at least {StaffPassword}")})
 	}
 	if err == nil && len(errs) == 0 {
 		var made access.Staff
@@ -103,7 +105,7 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 		err            error
 		field, message string
 	}{
-		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
+		{access.ErrName, "name", fmt.Sprintf("Enter a name of 1 to %d visible characters", int(limits.StaffName))},
 		{access.ErrEmail, "email", ""},
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address exists already: enter another, or look them up in the list"},
 		{access.ErrPassword, "password", ""},

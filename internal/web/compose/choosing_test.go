@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/web/webtest"
 )
 
@@ -116,14 +117,14 @@ func TestStaffBcc(t *testing.T) {
 }
 
 // Several documents come at once. One that can't be attached is named, and leaves
-// the others, and all that was typed, be. The limit is 4 MiB to the byte.
+// the others, and all that was typed, be. The limit holds to the byte.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	w := compose(t, sender(t, s))
 	w.page.Says("No documents.")
 	w.attach("attach", text("Typed", "and kept"),
-		file{"exactly.pdf", pdf(4 << 20)}, file{"C:\\scans\\one more.pdf", pdf(4<<20 + 1)}, file{"note.txt", []byte("Hello")},
+		file{"exactly.pdf", pdf(int(limits.AttachmentSize))}, file{"C:\\scans\\one more.pdf", pdf(int(limits.AttachmentSize) + 1)}, file{"note.txt", []byte("Hello")},
 		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
 		Is(http.StatusUnprocessableEntity).
 		Says("exactly.pdf 4 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",

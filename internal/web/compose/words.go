@@ -18,6 +18,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/inbound"
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/text/size"
 	"postern/internal/web/page"
 )
@@ -152,7 +153,7 @@ var places = []struct{ location, field, about, begins, instead string }{
 	{"body.attachment_ids[", "file", "", "", "A document is not there any more. Remove it, and add it again."},
 	{"body.attachment_ids", "file", "The list of documents ", "", ""},
 	{"body.send_at", "send-day", "The date and time ", "is not in the future", "The date and time must be in the future."},
-	{"body.send_at", "send-day", "The date and time ", "is more than a year", "The date must be within a year from now."},
+	{"body.send_at", "send-day", "The date and time ", "is more than", limits.Fill("The date must be within {SendAhead} from now.")},
 }
 
 // wrongBecause makes of what compose finds wrong what the page says, after what was
@@ -201,7 +202,7 @@ func whyNotAttached(err error) string {
 	fileType, infected := new(attachment.TypeError), new(clamd.InfectedError)
 	switch {
 	case errors.Is(err, attachment.ErrTooLarge):
-		return "it is larger than " + size.Text(attachment.MaxSize) + ". Choose a smaller file, or split it"
+		return "it is larger than " + limits.AttachmentSize.String() + ". Choose a smaller file, or split it"
 	case errors.Is(err, attachment.ErrEmpty):
 		return "it is empty"
 	case errors.As(err, &fileType):

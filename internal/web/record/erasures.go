@@ -130,7 +130,6 @@ func (p *Pages) showErasure(w http.ResponseWriter, r *http.Request, errs page.Er
 // asking is the form with which one asks.
 type asking struct {
 	Message, Reason string
-	Most            int
 }
 
 func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
@@ -138,7 +137,6 @@ func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showAsking(w http.ResponseWriter, r *http.Request, a asking, errs page.Errors, status int) error {
-	a.Most = compose.MaxReason
 	return p.kit.Render(w, r, set, page.View{Template: "ask.html", Title: "Ask for an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
 }
 
