@@ -73,7 +73,7 @@ func TestParsePermission(t *testing.T) {
 // with a row that says in words what it allows.
 func TestThePolicyIsWhole(t *testing.T) {
 	declared := map[string]bool{}
-	for spec := range constants(parsed(t, "action.go"), "Action") {
+	for spec := range constants(parsed(t, "table.go"), "Action") {
 		if !strings.HasPrefix(spec.Doc.Text(), spec.Names[0].Name+" is ") {
 			t.Errorf("%s: its comment does not say what it is", spec.Names[0])
 		}
@@ -87,7 +87,7 @@ func TestThePolicyIsWhole(t *testing.T) {
 		t.Errorf("actions (-declared +with a rule):\n%s", diff)
 	}
 	permissions, rows := map[string]bool{}, map[string]bool{}
-	for spec := range constants(parsed(t, "permission.go"), "Permission") {
+	for spec := range constants(parsed(t, "table.go"), "Permission") {
 		permissions[valueOf(spec)] = true
 	}
 	for _, grant := range Grants {
@@ -121,7 +121,8 @@ func TestWhatIsOpenNeedsNoPermission(t *testing.T) {
 // Outside this package nothing compares permissions: there is one way to ask, and
 // that is Allow. Once the API asks, it asks for every action.
 func TestAllowIsTheOnlyCheck(t *testing.T) {
-	permissions, unused := names(parsed(t, "permission.go"), "Permission"), names(parsed(t, "action.go"), "Action")
+	table := parsed(t, "table.go")
+	permissions, unused := names(table, "Permission"), names(table, "Action")
 	asked := false
 	eachFileElsewhere(t, func(path string, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {

@@ -118,7 +118,7 @@ var imports = map[string]string{
 	"cmd/notify-worker": "config process",
 	"cmd/postern":       "cli process",
 	"cmd/recorder":      "config process",
-	"bench":             "compose content directory eventlog events notify/sendgridfake proof/receipt",
+	"bench":             "access/policy compose content directory eventlog events notify/sendgridfake proof/receipt",
 	"systemtest/layout": "",
 }
 
