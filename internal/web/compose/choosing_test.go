@@ -127,7 +127,7 @@ func TestDocuments(t *testing.T) {
 		file{"exactly.pdf", pdf(int(limits.AttachmentSize))}, file{"C:\\scans\\one more.pdf", pdf(int(limits.AttachmentSize) + 1)}, file{"note.txt", []byte("Hello")},
 		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
 		Is(http.StatusUnprocessableEntity).
-		Says("exactly.pdf 4 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
+		Says("exactly.pdf "+limits.AttachmentSize.String(), "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than "+limits.AttachmentSize.String(),
 			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
 		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
 	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)

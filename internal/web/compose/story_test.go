@@ -88,7 +88,7 @@ func TestStoryDropFiles(t *testing.T) {
 	b := atCompose(t, s)
 	b.Drop("[data-drop]", webtest.File{Name: "report.pdf", Data: pdf(300_000)}, webtest.File{Name: "x-ray.pdf", Data: pdf(int(limits.AttachmentSize) + 1)},
 		webtest.File{Name: "care.txt", Data: []byte("Rest.")})
-	b.Sees("“x-ray.pdf” was not added: it is larger than 4 MB", "report.pdf", "293 kB", "care.txt", "5 bytes")
+	b.Sees("“x-ray.pdf” was not added: it is larger than "+limits.AttachmentSize.String(), "report.pdf", "293 kB", "care.txt", "5 bytes")
 	b.Accessible()
 	b.Click("Dismiss x-ray.pdf")
 	b.SeesNot("x-ray.pdf")
