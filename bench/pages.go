@@ -8,6 +8,8 @@ import (
 	"net/http/cookiejar"
 	"strings"
 	"time"
+
+	"postern/internal/access/policy"
 )
 
 const (
@@ -128,8 +130,7 @@ const password = "a password for the bench"
 // people creates a staff member with all permissions.
 func (s *system) people(ctx context.Context) (people, error) {
 	p := people{staff: "everything@clinic.example", portalUser: "u1"}
-	_, err := s.verbWith(ctx, password+"\n", "staff", "create", "--email", p.staff, "--name", "Eve Everything", "--password-stdin", "--permit",
-		"send_portal_message,send_bulk_portal_message,replay_deliveries,read_record,manage_staff,manage_labels,import_directory")
+	_, err := s.verbWith(ctx, password+"\n", "staff", "create", "--email", p.staff, "--name", "Eve Everything", "--password-stdin", "--permit", policy.Join(policy.All))
 	if err != nil {
 		return p, err
 	}

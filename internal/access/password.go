@@ -10,17 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
-)
 
-// How many characters a password has. Portal users choose theirs on a phone.
-const (
-	minStaffPassword  = 12
-	minPortalPassword = 10
-	maxPassword       = 128
+	"postern/internal/limits"
 )
-
-// PortalPasswordLength is how many characters a portal user's password has at least.
-const PortalPasswordLength = minPortalPassword
 
 // ErrPassword is wrapped by every refusal of a password that somebody chose.
 var ErrPassword = errors.New("choose another password")
@@ -38,15 +30,15 @@ var common = func() map[string]bool {
 
 // checkPassword refuses what is too short, too long to be typed or soon guessed.
 // It asks for no mixture of characters, see NIST SP 800-63B section 3.1.1.2.
-func checkPassword(password string, least int) error {
+func checkPassword(password string, least limits.Characters) error {
 	n := utf8.RuneCountInString(password)
 	switch {
 	case !utf8.ValidString(password):
 		return fmt.Errorf("%w: it is not text in UTF-8", ErrPassword)
-	case n < least:
-		return fmt.Errorf("%w: it needs at least %d characters", ErrPassword, least)
-	case n > maxPassword:
-		return fmt.Errorf("%w: it may have at most %d characters", ErrPassword, maxPassword)
+	case n < int(least):
+		return fmt.Errorf("%w: it needs at least %s", ErrPassword, least)
+	case n > int(limits.Password):
+		return fmt.Errorf("%w: it may have at most %s", ErrPassword, limits.Password)
 	case common[strings.ToLower(strings.Join(strings.Fields(password), ""))], distinct(password) < 5:
 		return fmt.Errorf("%w: this one is among the first that are guessed", ErrPassword)
 	}

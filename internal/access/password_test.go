@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/alexedwards/argon2id"
+
+	"postern/internal/limits"
 )
 
 func TestCheckPassword(t *testing.T) {
@@ -28,7 +30,7 @@ func TestCheckPassword(t *testing.T) {
 		{"nothing", "", "at least 12"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := checkPassword(test.password, minStaffPassword)
+			err := checkPassword(test.password, limits.StaffPassword)
 			if test.refused == "" && err != nil {
 				t.Errorf("refused: %v", err)
 			}

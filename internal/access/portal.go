@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -114,7 +115,7 @@ func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password str
 // setPortalPassword sets the password in the transaction of whatever entitles
 // somebody to it.
 func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password string, entitled func(pgx.Tx) error) error {
-	if err := checkPassword(password, minPortalPassword); err != nil {
+	if err := checkPassword(password, limits.PortalPassword); err != nil {
 		return err
 	}
 	if err := g.tellApart(ctx, u, password); err != nil {
@@ -184,7 +185,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 		return err
 	}
 	if !match {
-		return errors.Join(ErrCurrentPassword, checkPassword(password, minPortalPassword))
+		return errors.Join(ErrCurrentPassword, checkPassword(password, limits.PortalPassword))
 	}
 	if err := g.forgive(ctx, lane); err != nil {
 		return err

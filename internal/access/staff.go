@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -54,7 +55,7 @@ var (
 	ErrStaffExists = errors.New("a staff member with this e-mail address exists already")
 	// ErrEmail and ErrName refuse what a staff member can't be created with.
 	ErrEmail = errors.New("the e-mail address can't be used")
-	ErrName  = errors.New("a name has 1 to 200 characters, all of them visible")
+	ErrName  = fmt.Errorf("a name has 1 to %s, all of them visible", limits.StaffName)
 )
 
 // ListStaff returns all staff by name.
@@ -153,7 +154,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 	var wrong []error
 	n.Name = invisible.Trim(n.Name)
 	hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-	if length := utf8.RuneCountInString(n.Name); length < 1 || length > 200 || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, hidden) {
+	if length := utf8.RuneCountInString(n.Name); length < 1 || length > int(limits.StaffName) || !utf8.ValidString(n.Name) || strings.ContainsFunc(n.Name, hidden) {
 		wrong = append(wrong, ErrName)
 	}
 	email, err := address.Clean(n.Email)
@@ -167,7 +168,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 		}
 	}
 	if n.Password != "" {
-		wrong = append(wrong, checkPassword(n.Password, minStaffPassword))
+		wrong = append(wrong, checkPassword(n.Password, limits.StaffPassword))
 	}
 	return n, errors.Join(wrong...)
 }
@@ -196,7 +197,7 @@ func (g *Gate) claimStaffAccount(ctx context.Context, email string, hash *string
 // SetStaffPassword gives a staff member another password and ends their
 // sessions. It fails with [ErrNoStaff] or [ErrPassword].
 func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) error {
-	if err := checkPassword(password, minStaffPassword); err != nil {
+	if err := checkPassword(password, limits.StaffPassword); err != nil {
 		return err
 	}
 	staff, err := g.StaffByID(ctx, staffID)

@@ -19,7 +19,7 @@ type AlertingStatus struct {
 type alertingInput struct {
 	Body struct {
 		MessageID *uuid.UUID `json:"message_id,omitempty" format:"uuid" doc:"Of which message; without one, of all."`
-		Reason    string     `json:"reason" maxLength:"500" doc:"Why; it goes on the record."`
+		Reason    reason     `json:"reason" doc:"Why; it goes on the record."`
 	}
 }
 
@@ -40,7 +40,7 @@ func (a *API) alerting() {
 			summary: change.summary, actions: []policy.Action{policy.Replay},
 			problems: []int{http.StatusNotFound, http.StatusUnprocessableEntity},
 		}, func(ctx context.Context, in *alertingInput) (*body[AlertingStatus], error) {
-			seq, err := change.do(ctx, subjectOf(ctx).Actor(), in.Body.MessageID, in.Body.Reason)
+			seq, err := change.do(ctx, subjectOf(ctx).Actor(), in.Body.MessageID, string(in.Body.Reason))
 			if err != nil {
 				return nil, err
 			}

@@ -59,6 +59,7 @@ func New(cfg Config) *API {
 	} {
 		register()
 	}
+	a.describeLimits()
 	a.chain = a.middleware()
 	return a
 }

@@ -21,6 +21,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/inbound"
+	"postern/internal/limits"
 )
 
 // Attachment is a document.
@@ -49,9 +50,9 @@ func (in *uploadInput) Resolve(ctx huma.Context) []error {
 func (a *API) attachments() {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/attachments", id: "upload-attachment", tag: forStaff, status: http.StatusCreated,
-		summary: "Upload a document of at most 4 MiB, in the form field `file`, to be sent with a message.",
+		summary: fmt.Sprintf("Upload a document of at most %s (%d bytes), in the form field `file`, to be sent with a message.", limits.AttachmentSize, int64(limits.AttachmentSize)),
 		actions: []policy.Action{policy.SendMessage}, raw: true,
-		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: attachment.MaxSize + inbound.Small, Over: 32 << 20, Hold: attachment.Holds, Within: 2 * time.Minute},
+		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: int64(limits.AttachmentSize) + inbound.Small, Over: 8 * int64(limits.AttachmentSize), Hold: attachment.Holds, Within: 2 * time.Minute},
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},
 	}, a.upload)

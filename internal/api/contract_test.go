@@ -15,8 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/content/attachment"
 	"postern/internal/events"
+	"postern/internal/limits"
 )
 
 var pdf = []byte("%PDF-1.7\na consent form\n%%EOF\n")
@@ -114,7 +114,7 @@ func typesAfter(t *testing.T, s *system, begin events.Type) []string {
 func TestTheLargestAttachment(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
-	largest := append(slices.Clone(pdf), make([]byte, attachment.MaxSize-len(pdf))...)
+	largest := append(slices.Clone(pdf), make([]byte, int(limits.AttachmentSize)-len(pdf))...)
 	ada.upload("a.pdf", largest).is(http.StatusCreated)
 	before := s.Keeps(t)
 	for _, more := range []int{1, 5 << 20} {

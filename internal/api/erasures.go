@@ -37,7 +37,7 @@ func erasureOf(e retention.Erasure) Erasure {
 type askErasure struct {
 	Body struct {
 		MessageID string `json:"message_id" format:"uuid"`
-		Reason    string `json:"reason" maxLength:"500" doc:"Stands on the record as it is."`
+		Reason    reason `json:"reason" doc:"Stands on the record as it is."`
 	}
 }
 
@@ -56,7 +56,7 @@ func (a *API) erasures() {
 		if err != nil {
 			return nil, invalid("body.message_id", "is not the id of a message")
 		}
-		e, err := a.Kept.Ask(ctx, subjectOf(ctx).Actor(), message, in.Body.Reason)
+		e, err := a.Kept.Ask(ctx, subjectOf(ctx).Actor(), message, string(in.Body.Reason))
 		return answerWith(erasureOf(e)), err
 	})
 	handle(a, operation{

@@ -15,7 +15,7 @@ func TestErasures(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
-	ann, ben := s.staff(t, "Ann", policy.ManageStaff), s.staff(t, "Ben", policy.ManageStaff)
+	ann, ben := s.staff(t, "Ann", policy.EraseMessageContent), s.staff(t, "Ben", policy.EraseMessageContent)
 	reader := s.staff(t, "Rita", policy.ReadRecord)
 	pat := s.portalUser(t, "pu-1")
 	id := ada.send(letter("s", "pu-1"))
@@ -24,7 +24,7 @@ func TestErasures(t *testing.T) {
 	}
 	ask(ann, id, "It is wrong.").is(http.StatusConflict).isProblem(t, "")
 	s.Deliver(t, uuid.MustParse(id))
-	for _, c := range []*client{ada, reader} {
+	for _, c := range []*client{ada, reader, s.staff(t, "Max", policy.ManageStaff)} {
 		ask(c, id, "It is wrong.").is(http.StatusForbidden)
 	}
 	ask(ann, uuid.NewString(), "It is wrong.").is(http.StatusNotFound)
@@ -52,7 +52,7 @@ func TestErasures(t *testing.T) {
 	ada.get("/v1/erasures").is(http.StatusForbidden)
 }
 
-// wrongErasures are asked by an administrator, and by one who is none.
+// wrongErasures are asked with the permission to erase, and without.
 func (w world) wrongErasures() (all []wrong) {
 	const ask, list = "POST /v1/erasures", "GET /v1/erasures"
 	body := func(message, reason string) string {

@@ -21,14 +21,14 @@ const maxMessage = 2 << 20
 
 // newMessage is a message to be sent.
 type newMessage struct {
-	Subject        string     `json:"subject" doc:"1 to 200 characters in one line."`
-	Body           string     `json:"body" doc:"1 to 100,000 characters of plain text; line breaks are kept."`
+	Subject        string     `json:"subject" doc:"1 to {Subject} in one line."`
+	Body           string     `json:"body" doc:"1 to {Body} of plain text; line breaks are kept."`
 	Recipients     Recipients `json:"recipients"`
-	StaffBcc       []string   `json:"staff_bcc,omitempty" doc:"Staff ids, at most 50. Portal users never see them."`
-	AttachmentIDs  []string   `json:"attachment_ids,omitempty" doc:"Uploads of the sender, at most 20."`
+	StaffBcc       []string   `json:"staff_bcc,omitempty" doc:"Staff ids, at most {StaffBcc}. Portal users never see them."`
+	AttachmentIDs  []string   `json:"attachment_ids,omitempty" doc:"Uploads of the sender, at most {Attachments}."`
 	AudienceDigest string     `json:"audience_digest,omitempty" maxLength:"100" doc:"The digest of the preview that the sender agreed to."`
-	SendAt         *time.Time `json:"send_at,omitempty" doc:"When to send, at most a year from now. Overrides undo_seconds."`
-	UndoSeconds    *int       `json:"undo_seconds,omitempty" doc:"How long the message can be cancelled before it goes out, 0 to 600; by default 10 for a group and 0 otherwise."`
+	SendAt         *time.Time `json:"send_at,omitempty" doc:"When to send, at most {SendAhead} from now. Overrides undo_seconds."`
+	UndoSeconds    *int       `json:"undo_seconds,omitempty" doc:"How long the message can be cancelled before it goes out, 0 to {Undo}; by default 10 for a group and 0 otherwise."`
 }
 
 type sendInput struct {
@@ -96,7 +96,7 @@ type MessagePath struct {
 type recallInput struct {
 	MessagePath
 	Body struct {
-		Reason string `json:"reason" doc:"1 to 500 characters, for the record."`
+		Reason string `json:"reason" doc:"1 to {Reason}, for the record."`
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -11,6 +12,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/inbound"
+	"postern/internal/limits"
 )
 
 // operation is one row of what the API can do. Whoever asks must be allowed one
@@ -55,7 +57,7 @@ func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, err
 
 func (op operation) describe(a *API) huma.Operation {
 	described := huma.Operation{
-		Method: op.method, Path: op.path, OperationID: op.id, Summary: op.summary, Tags: []string{op.tag},
+		Method: op.method, Path: op.path, OperationID: op.id, Summary: limits.Fill(op.summary), Tags: []string{op.tag},
 		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: -1, // both are the body's own, see package inbound
 		Errors:      append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, op.problems...),
 		Middlewares: huma.Middlewares{a.open(op)},
@@ -63,6 +65,7 @@ func (op operation) describe(a *API) huma.Operation {
 	if len(op.actions) == 0 {
 		return described
 	}
+	described.Description = needs(op.actions)
 	described.Errors = append(described.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	described.Middlewares = huma.Middlewares{a.authorize(op.actions), a.open(op)}
 	described.Security = []map[string][]string{{"token": {}}, {"staff": {}}}
@@ -70,6 +73,18 @@ func (op operation) describe(a *API) huma.Operation {
 		described.Security = []map[string][]string{{"portal": {}}}
 	}
 	return described
+}
+
+// needs says in the description of an operation which permissions allow it.
+func needs(actions []policy.Action) string {
+	var names []string
+	for _, p := range policy.Needs(actions...) {
+		names = append(names, string(p)+" ("+p.Name()+")")
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "Needs the permission " + strings.Join(names, " or ") + "."
 }
 
 // authorize lets through who may do one of the actions.

@@ -36,7 +36,7 @@ type ParkedPath struct {
 type discardInput struct {
 	ParkedPath
 	Body struct {
-		Reason string `json:"reason" maxLength:"500" doc:"Why; it goes on the record."`
+		Reason reason `json:"reason" doc:"Why; it goes on the record."`
 	}
 }
 
@@ -63,7 +63,7 @@ func (a *API) parked() {
 		summary: "Give a parked event up.",
 		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *discardInput) (*body[parked.Event], error) {
-		seq, err := a.Parked.Discard(ctx, subjectOf(ctx).Actor(), in.ID, in.Body.Reason)
+		seq, err := a.Parked.Discard(ctx, subjectOf(ctx).Actor(), in.ID, string(in.Body.Reason))
 		return a.parkedAfter(ctx, in.ID, seq, err)
 	})
 }

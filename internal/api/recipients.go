@@ -12,7 +12,7 @@ import (
 
 // Recipients is recipients as chosen.
 type Recipients struct {
-	PortalUserIDs []string `json:"portal_user_ids,omitempty" doc:"Portal users chosen one by one, at most 5000."`
+	PortalUserIDs []string `json:"portal_user_ids,omitempty" doc:"Portal users chosen one by one, at most {Recipients}."`
 	Groups        []string `json:"groups,omitempty" doc:"active_patients, discharged_patients, all_portal_users; needs send_bulk_portal_message." example:"[\"active_patients\"]"`
 }
 

@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
@@ -22,7 +22,17 @@ func memberOf(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name, s.D
 
 // Permissions is what a staff member may do.
 type Permissions struct {
-	Permissions []policy.Permission `json:"permissions" nullable:"false"`
+	Permissions []policy.Permission `json:"permissions" nullable:"false" maxItems:"50"`
+}
+
+// TransformSchema implements [huma.SchemaTransformer]: it lists the permissions that there are.
+func (Permissions) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	one := s.Properties["permissions"].Items
+	for _, p := range policy.All {
+		one.Enum = append(one.Enum, string(p))
+	}
+	one.PrecomputeMessages()
+	return s
 }
 
 // StaffPath names a staff member.
@@ -32,9 +42,7 @@ type StaffPath struct {
 
 type permissionsInput struct {
 	StaffPath
-	Body struct {
-		Permissions []string `json:"permissions" nullable:"false" maxItems:"50"`
-	}
+	Body Permissions
 }
 
 func (a *API) staff() {
@@ -116,18 +124,7 @@ func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]]
 }
 
 func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
-	wanted := make([]policy.Permission, len(in.Body.Permissions))
-	var faults []Fault
-	for i, name := range in.Body.Permissions {
-		var err error
-		if wanted[i], err = policy.ParsePermission(name); err != nil {
-			faults = append(faults, Fault{fmt.Sprintf("body.permissions[%d]", i), strings.ToValidUTF8(err.Error(), "\ufffd")})
-		}
-	}
-	if len(faults) > 0 {
-		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
-	}
-	if err := a.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, wanted...); err != nil {
+	if err := a.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, in.Body.Permissions...); err != nil {
 		return nil, err
 	}
 	staff, err := a.Gate.StaffByID(ctx, in.ID)

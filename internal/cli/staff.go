@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/labels"
 )
 
 func (env *environment) staffCommand() *cobra.Command {
@@ -45,7 +47,7 @@ func (env *environment) staffCreate() *cobra.Command {
 	var n access.NewStaff
 	var permit []string
 	var password bool
-	c := &cobra.Command{Use: "create", Short: "Make somebody staff", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "create", Short: "Create a staff account", Long: "Create a staff account\n\n" + permissionsHelp(), Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if n.Permissions, err = parsePermissions(permit); err != nil {
@@ -73,7 +75,7 @@ func (env *environment) staffCreate() *cobra.Command {
 }
 
 func (env *environment) staffChange(use, short string, change func(*access.Gate, context.Context, string, string, ...policy.Permission) error) *cobra.Command {
-	return &cobra.Command{Use: use + " EMAIL PERMISSION…", Short: short, Args: cobra.MinimumNArgs(2),
+	return &cobra.Command{Use: use + " EMAIL PERMISSION…", Short: short, Long: short + "\n\n" + permissionsHelp(), Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			permissions, err := parsePermissions(args[1:])
 			if err != nil {
@@ -185,15 +187,21 @@ func parsePermissions(names []string) ([]policy.Permission, error) {
 	return all, nil
 }
 
+// joined lists permissions by their values.
 func joined(permissions []policy.Permission) string {
-	if len(permissions) == 0 {
-		return "no permission"
+	return cmp.Or(policy.Join(permissions), "no permission")
+}
+
+// permissionsHelp lists the permissions for the help of a verb that takes them.
+func permissionsHelp() string {
+	var b strings.Builder
+	b.WriteString("Permissions:\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, grant := range policy.Grants {
+		_, _ = fmt.Fprintf(w, "  %s\t%s\n", grant.Permission, strings.TrimSpace(labels.Default().Fill(grant.Allows+" "+grant.Caution)))
 	}
-	names := make([]string, len(permissions))
-	for i, p := range permissions {
-		names[i] = string(p)
-	}
-	return strings.Join(names, ", ")
+	_ = w.Flush() // a strings.Builder takes everything
+	return b.String()
 }
 
 // readSecret reads one line from standard input.

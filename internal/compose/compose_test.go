@@ -20,9 +20,9 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
-	"postern/internal/content/attachment"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/limits"
 	"postern/internal/store/storetest"
 )
 
@@ -209,7 +209,7 @@ func TestWrongRequests(t *testing.T) {
 	}
 	past, far := time.Now().Add(-time.Minute), time.Now().Add(400*24*time.Hour)
 	long, negative := 601, -1
-	many := make([]string, compose.MaxRecipients+1)
+	many := make([]string, limits.Recipients+1)
 	for i := range many {
 		many[i] = fmt.Sprint("pu-", i)
 	}
@@ -462,7 +462,7 @@ func TestRefusedUploadsLeaveNothing(t *testing.T) {
 	ada := sender(t, s)
 	before := s.Keeps(t)
 	for name, file := range map[string][]byte{
-		"empty": {}, "too large": append(slices.Clone(pdf), make([]byte, attachment.MaxSize)...), "a program": []byte("\x7fELF\x02\x01\x01"),
+		"empty": {}, "too large": append(slices.Clone(pdf), make([]byte, limits.AttachmentSize)...), "a program": []byte("\x7fELF\x02\x01\x01"),
 	} {
 		if _, err := s.Compose.Upload(t.Context(), ada, "a.pdf", bytes.NewReader(file)); err == nil {
 			t.Errorf("a file that is %s was kept", name)

@@ -12,22 +12,11 @@ import (
 
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/limits"
 )
 
-// The bounds of a request.
-const (
-	MaxSubject     = 200     // characters
-	MaxBody        = 100_000 // characters
-	MaxRecipients  = 5000    // portal users chosen one by one
-	MaxBcc         = 50
-	MaxAttachments = 20
-	MaxUndo        = 10 * time.Minute
-	MaxDelay       = 366 * 24 * time.Hour // from now to send_at
-	MaxReason      = 500                  // characters, of a recall
-
-	maxKey = 255 // bytes, of an idempotency key
-	maxID  = 64  // bytes, of an id of the directory
-)
+// maxKey is the most bytes of an idempotency key.
+const maxKey = 255
 
 // defaultUndo is how long a message to a group may be taken back, unless the
 // sender says otherwise.
@@ -124,14 +113,14 @@ func (r Request) hold(sentAt time.Time) (events.Hold, time.Time) {
 // check finds what is wrong with a normal request in itself, whoever sends it
 // and whatever the directory holds.
 func (r Request) check(f *faults, now time.Time) {
-	checkText(f, "body.subject", r.Subject, MaxSubject, "")
-	checkText(f, "body.body", r.Body, MaxBody, "\n\t")
+	checkText(f, "body.subject", r.Subject, limits.Subject, "")
+	checkText(f, "body.body", r.Body, limits.Body, "\n\t")
 	checkSelection(f, r.Recipients)
-	if len(r.StaffBcc) > MaxBcc {
-		f.add("body.staff_bcc", "names %d staff; at most %d can be named", len(r.StaffBcc), MaxBcc)
+	if len(r.StaffBcc) > int(limits.StaffBcc) {
+		f.add("body.staff_bcc", "names %d staff; at most %s can be named", len(r.StaffBcc), limits.StaffBcc)
 	}
-	if len(r.AttachmentIDs) > MaxAttachments {
-		f.add("body.attachment_ids", "names %d attachments; a message carries at most %d", len(r.AttachmentIDs), MaxAttachments)
+	if len(r.AttachmentIDs) > int(limits.Attachments) {
+		f.add("body.attachment_ids", "names %d attachments; a message carries at most %s", len(r.AttachmentIDs), limits.Attachments)
 	}
 	for i, id := range r.AttachmentIDs {
 		if slices.Contains(r.AttachmentIDs[:i], id) {
@@ -141,24 +130,24 @@ func (r Request) check(f *faults, now time.Time) {
 	if r.SendAt != nil && !r.SendAt.After(now) {
 		f.add("body.send_at", "is not in the future; leave it out to send now")
 	}
-	if r.SendAt != nil && r.SendAt.After(now.Add(MaxDelay)) {
-		f.add("body.send_at", "is more than a year from now")
+	if r.SendAt != nil && r.SendAt.After(now.AddDate(0, 0, int(limits.SendAhead))) {
+		f.add("body.send_at", "is more than %s from now", limits.SendAhead)
 	}
-	if r.UndoSeconds != nil && (*r.UndoSeconds < 0 || *r.UndoSeconds > int(MaxUndo.Seconds())) {
-		f.add("body.undo_seconds", "must be between 0 and %d", int(MaxUndo.Seconds()))
+	if r.UndoSeconds != nil && (*r.UndoSeconds < 0 || *r.UndoSeconds > int(limits.Undo)) {
+		f.add("body.undo_seconds", "must be between 0 and %d", int(limits.Undo))
 	}
 }
 
 // checkText wants plain text of 1 to most characters that is not blank, without
 // control characters but those that are allowed.
-func checkText(f *faults, location, text string, most int, allowed string) {
+func checkText(f *faults, location, text string, most limits.Characters, allowed string) {
 	switch {
 	case !utf8.ValidString(text):
 		f.add(location, "is not valid UTF-8")
 	case strings.TrimSpace(text) == "":
 		f.add(location, "is required and can't be blank")
-	case utf8.RuneCountInString(text) > most:
-		f.add(location, "has %d characters; at most %d are allowed", utf8.RuneCountInString(text), most)
+	case utf8.RuneCountInString(text) > int(most):
+		f.add(location, "has %d characters; at most %d are allowed", utf8.RuneCountInString(text), int(most))
 	}
 	for _, c := range text {
 		if unicode.IsControl(c) && !strings.ContainsRune(allowed, c) {
@@ -169,10 +158,10 @@ func checkText(f *faults, location, text string, most int, allowed string) {
 }
 
 func checkSelection(f *faults, s directory.Selection) {
-	if len(s.PortalUserIDs) > MaxRecipients {
-		f.add("body.recipients.portal_user_ids", "names %d portal users; choose at most %d one by one, or a group", len(s.PortalUserIDs), MaxRecipients)
+	if len(s.PortalUserIDs) > int(limits.Recipients) {
+		f.add("body.recipients.portal_user_ids", "names %d portal users; choose at most %s one by one, or a group", len(s.PortalUserIDs), limits.Recipients)
 	}
-	for i, id := range s.PortalUserIDs[:min(len(s.PortalUserIDs), MaxRecipients)] {
+	for i, id := range s.PortalUserIDs[:min(len(s.PortalUserIDs), int(limits.Recipients))] {
 		if !isID(id) {
 			f.add(fmt.Sprintf("body.recipients.portal_user_ids[%d]", i), "%.80q is not the id of a portal user", id)
 		}
@@ -190,7 +179,7 @@ func checkSelection(f *faults, s directory.Selection) {
 // isID says whether s can be an id of the directory or of staff; what is not is
 // never asked for in Postgres, which takes no NUL.
 func isID(s string) bool {
-	if s == "" || len(s) > maxID {
+	if s == "" || len(s) > int(limits.DirectoryID) {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(r rune) bool {

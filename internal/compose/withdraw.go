@@ -11,6 +11,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/limits"
 )
 
 // standing is what has become of a message.
@@ -120,10 +121,10 @@ func (c *Composer) CancelAllOf(ctx context.Context, staff policy.Subject, sender
 }
 
 // CheckReason refuses, with an [Invalid], a reason that is none, or longer than
-// [MaxReason].
+// [limits.Reason].
 func CheckReason(reason string) error {
 	var f faults
-	checkText(&f, "body.reason", reason, MaxReason, "")
+	checkText(&f, "body.reason", reason, limits.Reason, "")
 	return f.err()
 }
 

@@ -7,22 +7,18 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postern/internal/limits"
 	"postern/internal/text/invisible"
 )
 
 // Checks of fields. Each returns the reason why a value is refused, or "".
 
-const (
-	longestID   = 64
-	longestName = 200 // characters
-)
-
 func checkID(id string) (reason string) {
 	switch {
 	case id == "":
 		return "is missing"
-	case len(id) > longestID:
-		return "is longer than 64 characters"
+	case len(id) > int(limits.DirectoryID):
+		return "is longer than " + limits.DirectoryID.String()
 	}
 	for _, c := range id {
 		if c != ' ' && invisible.Is(c) {
@@ -37,7 +33,7 @@ func checkID(id string) (reason string) {
 }
 
 // checkText checks a text for people: anything that can be printed on one line.
-func checkText(text string) (reason string) { return checkLine(text, longestName) }
+func checkText(text string) (reason string) { return checkLine(text, int(limits.DirectoryName)) }
 
 func checkLine(text string, longest int) (reason string) {
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"postern/internal/limits"
 	"postern/internal/text/invisible"
 )
 
@@ -278,9 +279,9 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 			half = half || c == utf8.RuneError
 			return c
 		}, text)
-		if utf8.RuneCountInString(line) > longestName {
+		if utf8.RuneCountInString(line) > int(limits.DirectoryName) {
 			long = true
-			line = string([]rune(line)[:longestName])
+			line = string([]rune(line)[:limits.DirectoryName])
 		}
 		return strings.TrimSpace(line)
 	}
@@ -295,7 +296,7 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 		r.warn("name", "holds a character that the source cut in two or could not read: it was replaced by U+FFFD")
 	}
 	if long {
-		r.warn("name", fmt.Sprintf("is longer than %d characters: it was cut", longestName))
+		r.warn("name", fmt.Sprintf("is longer than %s: it was cut", limits.DirectoryName))
 	}
 	return cleaned
 }

@@ -21,16 +21,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/limits"
 	"postern/internal/store"
 )
 
-// Most is how many characters a label may have.
-const Most = 40
-
 // Label is how the clinic names one of something, and several.
 type Label struct {
-	One  string `json:"one" doc:"1 to 40 characters."`
-	Many string `json:"many" doc:"1 to 40 characters."`
+	One  string `json:"one" doc:"1 to {Label}."`
+	Many string `json:"many" doc:"1 to {Label}."`
 }
 
 // Labels are the names that a clinic can choose. In a change, those that are nil
@@ -73,6 +71,40 @@ func (l Labels) Group(name string) string {
 	}
 }
 
+// Fill puts the clinic's labels into a text. A label stands there in braces as it is by
+// default: {Portal Users}, or {portal users} within a sentence. A group stands there as
+// in a request: {active_patients}.
+func (l Labels) Fill(text string) string {
+	if !strings.Contains(text, "{") {
+		return text
+	}
+	var pairs []string
+	chosen := map[string]*Label{}
+	l.Each(func(key string, label **Label) { chosen[key] = *label })
+	usual := Default()
+	usual.Each(func(key string, label **Label) {
+		for _, pair := range [][2]string{{(*label).One, chosen[key].One}, {(*label).Many, chosen[key].Many}} {
+			pairs = append(pairs, "{"+pair[0]+"}", pair[1], "{"+Lower(pair[0])+"}", Lower(pair[1]))
+		}
+	})
+	for _, group := range []string{"active_patients", "discharged_patients", "all_portal_users"} {
+		pairs = append(pairs, "{"+group+"}", l.Group(group))
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// Lower gives a label as it stands within a sentence: "portal user". A word that has a
+// capital inside, as an abbreviation does, stays as it is.
+func Lower(label string) string {
+	words := strings.Fields(label)
+	for i, w := range words {
+		if rest := []rune(w)[1:]; string(rest) == strings.ToLower(string(rest)) {
+			words[i] = strings.ToLower(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // Fault is one thing that is wrong with a change: "patient.one", and what.
 type Fault struct{ Location, Message string }
 
@@ -85,8 +117,8 @@ func (l *Labels) Faults() []Fault {
 		}
 		for _, part := range []struct{ name, text string }{{"one", (*label).One}, {"many", (*label).Many}} {
 			hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
-			if n := utf8.RuneCountInString(part.text); n > Most || strings.TrimSpace(part.text) == "" || strings.ContainsFunc(part.text, hidden) {
-				found = append(found, Fault{key + "." + part.name, fmt.Sprintf("must have 1 to %d visible characters", Most)})
+			if n := utf8.RuneCountInString(part.text); n > int(limits.Label) || strings.TrimSpace(part.text) == "" || strings.ContainsFunc(part.text, hidden) {
+				found = append(found, Fault{key + "." + part.name, fmt.Sprintf("must have 1 to %d visible characters", int(limits.Label))})
 			}
 		}
 	})

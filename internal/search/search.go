@@ -21,6 +21,7 @@ import (
 	"postern/internal/labels"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
+	"postern/internal/web/navigation"
 )
 
 const (
@@ -39,33 +40,6 @@ type Found struct {
 	ID    string `json:"id,omitempty" doc:"Of a message or a portal user."`
 	Title string `json:"title"`
 	Href  string `json:"href"`
-}
-
-// destination is a page or a setting, and what one must be allowed to go there.
-type destination struct {
-	kind, title, also, href string
-	action                  policy.Action
-}
-
-// destinations are what can be found by its name. {…} stands for a label.
-var destinations = []destination{
-	{"page", "Compose: {patient} Portal Message", "new send write message", "/messages/compose", policy.SendMessage},
-	{"page", "Messages", "sent progress", "/messages", policy.SeeMessages},
-	{"page", "Drafts", "messages unsent saved", "/messages/drafts", policy.SendMessage},
-	{"page", "Bcc'd to me", "staff bcc messages copied", "/messages/bcc", policy.SeeBcc},
-	{"page", "Not opened yet", "unread messages worklist days", "/worklists/unread", policy.SeeMessages},
-	{"page", "Operations", "health consumers lag alerting pause sendgrid overview", "/operations", policy.Replay},
-	{"page", "Parked events", "operations failed poison retry discard", "/operations/parked", policy.SettleParked},
-	{"setting", "Custom Labels", "rename {patient} {portal_user} words names settings administration", "/administration/labels", policy.ChangeLabels},
-	{"setting", "Staff: System Permissions", "staff info general bulk {portal_user} message settings administration", "/administration/staff", policy.ChangeStaff},
-	{"page", "Account", "me password second factor code phone recovery sign out everywhere", "/account", policy.SecureAccount},
-	{"page", "Directory: {portal_users}", "people accounts links search administration", "/directory/portal-users", policy.SeeDirectory},
-	{"page", "Directory: {patients}", "people status links search administration", "/directory/patients", policy.SeeDirectory},
-	{"page", "No working e-mail", "worklist bounced address alerts {portal_users}", "/worklists/no-email", policy.SendMessage},
-	{"page", "Operations: Replays", "resend failed alerts repeat operations", "/operations/replays", policy.Replay},
-	{"page", "Record", "events audit log export timeline compliance", "/record", policy.ReadTheRecord},
-	{"page", "Erasures", "erase delete destroy content retention administration", "/record/erasures", policy.EraseContent},
-	{"page", "Directory: Import", "upload csv {patients} {portal_users} administration", "/directory/import", policy.Import},
 }
 
 // Searcher finds things.
@@ -95,17 +69,18 @@ func (s *Searcher) pages(ctx context.Context, subject policy.Subject, q string) 
 	if err != nil {
 		return nil, err
 	}
-	var pairs []string
-	current.Each(func(key string, l **labels.Label) {
-		pairs = append(pairs, "{"+key+"}", (*l).One, "{"+key+"s}", (*l).Many)
-	})
-	named := strings.NewReplacer(pairs...)
 	var found []Found
-	for _, d := range destinations {
-		title := named.Replace(d.title)
-		if policy.Allow(subject, d.action) == nil && folding.Mentions(title+" "+named.Replace(d.also), q) {
-			found = append(found, Found{Kind: d.kind, Title: title, Href: d.href})
+	seen := map[string]bool{} // a page that is in two menus is found once
+	for _, d := range navigation.Allowed(subject, current) {
+		if seen[d.Href] || !folding.Mentions(d.Title+" "+d.Keywords, q) {
+			continue
 		}
+		seen[d.Href] = true
+		kind := "page"
+		if d.Setting {
+			kind = "setting"
+		}
+		found = append(found, Found{Kind: kind, Title: d.Title, Href: d.Href})
 	}
 	return found, nil
 }

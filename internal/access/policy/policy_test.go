@@ -69,50 +69,60 @@ func TestParsePermission(t *testing.T) {
 	}
 }
 
-// Each action is a documented constant with a row in the policy; each permission
-// is asked for by some row.
+// Each action is a documented constant with a rule, and each permission is a constant
+// with a row that says in words what it allows.
 func TestThePolicyIsWhole(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "policy.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	declared := map[string]bool{}
-	for spec := range constants(file, "Action") {
+	for spec := range constants(parsed(t, "table.go"), "Action") {
 		if !strings.HasPrefix(spec.Doc.Text(), spec.Names[0].Name+" is ") {
 			t.Errorf("%s: its comment does not say what it is", spec.Names[0])
 		}
-		declared[strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)] = true
+		declared[valueOf(spec)] = true
 	}
-	rows, needed := map[string]bool{}, map[Permission]bool{}
-	for action, rule := range rules {
-		rows[string(action)] = true
-		for _, p := range rule.needs {
-			needed[p] = true
+	ruled := map[string]bool{}
+	for action := range rules {
+		ruled[string(action)] = true
+	}
+	if diff := cmp.Diff(declared, ruled); diff != "" {
+		t.Errorf("actions (-declared +with a rule):\n%s", diff)
+	}
+	permissions, rows := map[string]bool{}, map[string]bool{}
+	for spec := range constants(parsed(t, "table.go"), "Permission") {
+		permissions[valueOf(spec)] = true
+	}
+	for _, grant := range Grants {
+		rows[string(grant.Permission)] = true
+		if grant.Name == "" || !strings.HasSuffix(grant.Allows, ".") || len(grant.Actions) == 0 {
+			t.Errorf("the row of %s lacks a name, a sentence or actions", grant.Permission)
 		}
 	}
-	if diff := cmp.Diff(declared, rows); diff != "" {
-		t.Errorf("actions (-declared +in the table):\n%s", diff)
+	if diff := cmp.Diff(permissions, rows); diff != "" || len(rows) != len(Grants) {
+		t.Errorf("permissions (-declared +with a row):\n%s", diff)
 	}
-	for _, p := range All {
-		if !needed[p] {
-			t.Errorf("no action needs %s", p)
+}
+
+// No action that needs a permission is open as well, and one that is open needs none.
+func TestWhatIsOpenNeedsNoPermission(t *testing.T) {
+	for realm, actions := range open {
+		for _, action := range actions {
+			if got := Needs(action); got != nil || rules[action].realm != realm {
+				t.Errorf("%s is open to %s and needs %v", action, realm, got)
+			}
 		}
 	}
-	if len(needed) != len(All) {
-		t.Errorf("the table needs %d permissions of %d", len(needed), len(All))
+	if diff := cmp.Diff([]Permission{SendPortalMessage, SendBulkPortalMessage, ReadRecord}, Needs(ReadTheRecord, SeeMessages)); diff != "" {
+		t.Errorf("what one of two actions needs (-want +got):\n%s", diff)
+	}
+	if got := Needs(ReadTheRecord, SeeBcc); got != nil {
+		t.Errorf("an open action among others needs %v", got)
 	}
 }
 
 // Outside this package nothing compares permissions: there is one way to ask, and
 // that is Allow. Once the API asks, it asks for every action.
 func TestAllowIsTheOnlyCheck(t *testing.T) {
-	policyFile, err := parser.ParseFile(token.NewFileSet(), "policy.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	permissions, unused := names(policyFile, "Permission"), names(policyFile, "Action")
-	// What comes with replays asks these.
-	delete(unused, "SettleParked")
+	table := parsed(t, "table.go")
+	permissions, unused := names(table, "Permission"), names(table, "Action")
 	asked := false
 	eachFileElsewhere(t, func(path string, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
@@ -228,6 +238,20 @@ func eachFileElsewhere(t *testing.T, visit func(path string, file *ast.File)) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func parsed(t *testing.T, name string) *ast.File {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// valueOf is the text of a constant.
+func valueOf(spec *ast.ValueSpec) string {
+	return strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)
 }
 
 func names(file *ast.File, typeName string) map[string]bool {

@@ -1,6 +1,6 @@
 // Package attachment decides which files may be attached to a message, and stores them.
 //
-// A file is checked by its bytes only: at most 4 MiB, not empty, of a type in the table
+// A file is checked by its bytes only: at most [limits.AttachmentSize], not empty, of a type in the table
 // in types.go, and not known to the virus scanner. The declared content type is ignored.
 // The name is cleaned, and gets an extension of the detected type if it has none. A text
 // may be in UTF-8, UTF-16 or Windows-1252, and is stored unchanged; [Text] decodes it. The
@@ -23,23 +23,22 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/limits"
 )
 
-// Holds is the memory that an upload needs while it runs, in bytes.
-const Holds = 10 << 20
-
-// MaxSize is the maximum size of an attachment in bytes: exactly 4 MiB.
-const MaxSize = 4 << 20
+// Holds is the memory that an upload needs while it runs, in bytes: reading doubles its
+// buffer as it grows.
+const Holds = int64(limits.AttachmentSize) * 5 / 2
 
 var (
-	// ErrTooLarge is the error for a file with more than MaxSize bytes.
-	ErrTooLarge = errors.New("the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
+	// ErrTooLarge is the error for a file with more than [limits.AttachmentSize].
+	ErrTooLarge = fmt.Errorf("the file is larger than %s (%d bytes): send a smaller one, or split it", limits.AttachmentSize, int64(limits.AttachmentSize))
 	// ErrEmpty is the error for a file without any bytes.
 	ErrEmpty = errors.New("the file is empty: choose another")
 )
 
 // Uploader stores attachments. It is safe for concurrent use. Each running upload holds
-// its file in memory, up to about 10 MiB.
+// its file in memory, up to [Holds].
 type Uploader struct {
 	Store   *content.Store
 	Scanner *clamd.Client // if nil, files are not scanned
@@ -96,11 +95,11 @@ func (u Uploader) Upload(ctx context.Context, id uuid.UUID, name string, r io.Re
 
 // read reads a file and checks its size.
 func read(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(r, int64(limits.AttachmentSize)+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading the file: %w", err)
-	case len(data) > MaxSize:
+	case len(data) > int(limits.AttachmentSize):
 		return nil, ErrTooLarge
 	case len(data) == 0:
 		return nil, ErrEmpty

@@ -19,6 +19,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/limits"
 	"postern/internal/store/bucket/folder"
 )
 
@@ -55,9 +56,9 @@ func TestUpload(t *testing.T) {
 
 func TestLargestAttachment(t *testing.T) {
 	u, _ := newUploader(t)
-	got, err := u.Upload(t.Context(), uuid.New(), "a.pdf", bytes.NewReader(pdf(4_194_304)))
-	if err != nil || got.Size != 4_194_304 {
-		t.Errorf("4 MiB to the byte: %d, %v", got.Size, err)
+	got, err := u.Upload(t.Context(), uuid.New(), "a.pdf", bytes.NewReader(pdf(int(limits.AttachmentSize))))
+	if err != nil || got.Size != int64(limits.AttachmentSize) {
+		t.Errorf("the limit to the byte: %d, %v", got.Size, err)
 	}
 }
 
@@ -73,12 +74,12 @@ func TestFailedUploadStoresNothing(t *testing.T) {
 		scanner string // its answer, "" for no scanner
 		want    error
 	}{
-		{"one byte too many", t.Context(), bytes.NewReader(pdf(4_194_305)), "", ErrTooLarge},
+		{"one byte too many", t.Context(), bytes.NewReader(pdf(int(limits.AttachmentSize) + 1)), "", ErrTooLarge},
 		{"endless", t.Context(), io.MultiReader(bytes.NewReader(pdf(100)), zeros{}), "", ErrTooLarge},
 		{"empty", t.Context(), strings.NewReader(""), "", ErrEmpty},
 		{"broken at once", t.Context(), iotest.ErrReader(broken), "", broken},
 		{"broken half-way", t.Context(), io.MultiReader(bytes.NewReader(pdf(1<<20)), iotest.ErrReader(broken)), "", broken},
-		{"broken at the very end", t.Context(), io.MultiReader(bytes.NewReader(pdf(MaxSize)), iotest.ErrReader(broken)), "", broken},
+		{"broken at the very end", t.Context(), io.MultiReader(bytes.NewReader(pdf(int(limits.AttachmentSize))), iotest.ErrReader(broken)), "", broken},
 		{"of another type", t.Context(), strings.NewReader("<html>"), "", &TypeError{Name: "a.pdf", Found: "text/html"}},
 		{"infected", t.Context(), bytes.NewReader(pdf(100)), "stream: Eicar FOUND\x00", &clamd.InfectedError{Signature: "Eicar"}},
 		{"not scanned", t.Context(), bytes.NewReader(pdf(100)), "ERROR\x00", clamd.ErrNoAnswer},

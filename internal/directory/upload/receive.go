@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
+	"postern/internal/limits"
 )
 
 // Next returns the files of an upload one after the other, and io.EOF after the last. Each
@@ -43,7 +44,7 @@ func (in *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next)
 		err = in.move(ctx, in.Pool, id, key, Receiving, Checking, kept)
 	}
 	if err != nil {
-		return uuid.Nil, errors.Join(err, in.forget(context.WithoutCancel(ctx), id, MostFiles))
+		return uuid.Nil, errors.Join(err, in.forget(context.WithoutCancel(ctx), id, int(limits.ImportFiles)))
 	}
 	in.check(id, staff, key, kept)
 	return id, nil
@@ -55,7 +56,7 @@ func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UU
 	case err == nil && former.State.Running() && !former.Interrupted:
 		return ErrRunning
 	case err == nil:
-		if err := in.forget(ctx, former.ID, MostFiles); err != nil {
+		if err := in.forget(ctx, former.ID, int(limits.ImportFiles)); err != nil {
 			return err
 		}
 	case !errors.Is(err, ErrNotFound):
@@ -117,8 +118,8 @@ func (k *kept) admit(name string) error {
 	switch {
 	case k.Format != "" && k.Format != format:
 		return Invalid("CSV files and a FHIR export can't be imported together: upload one first, and then the other")
-	case len(k.Files) == MostFiles:
-		return Invalid(fmt.Sprintf("At most %d files can be uploaded together", MostFiles))
+	case len(k.Files) == int(limits.ImportFiles):
+		return Invalid(fmt.Sprintf("At most %s files can be uploaded together", limits.ImportFiles))
 	case slices.ContainsFunc(k.Files, func(f File) bool { return f.Name == name }):
 		return Invalid(fmt.Sprintf("Two files are called %s: rename one of them", name))
 	}
@@ -164,7 +165,7 @@ func (in *Uploads) Sweep(ctx context.Context) error {
 		return fmt.Errorf("sweeping uploads: %w", err)
 	}
 	for _, id := range expired {
-		if err := in.forget(ctx, id, MostFiles); err != nil {
+		if err := in.forget(ctx, id, int(limits.ImportFiles)); err != nil {
 			return err
 		}
 	}

@@ -40,10 +40,6 @@ import (
 )
 
 const (
-	// MostBytes is the maximum total size of the files of an upload, in bytes.
-	MostBytes = 1 << 30
-	// MostFiles is the maximum number of files of an upload.
-	MostFiles = 50
 	// Lifetime is how long an upload and its result are stored.
 	Lifetime = 24 * time.Hour
 	// mostLines is the maximum number of wrong lines that are listed.

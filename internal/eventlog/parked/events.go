@@ -14,10 +14,8 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/limits"
 )
-
-// MaxReason is the most characters of a reason.
-const MaxReason = 500
 
 var (
 	// ErrNotFound says that nothing of that id was ever parked.
@@ -28,7 +26,7 @@ var (
 	ErrOnlyRebuild = errors.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
 		"run `postern rebuild` with a version that understands it, or discard it")
 	// ErrReason says that a reason is missing or too long.
-	ErrReason = fmt.Errorf("say why, in 1 to %d characters", MaxReason)
+	ErrReason = fmt.Errorf("say why, in 1 to %s", limits.Reason)
 )
 
 // The states of a parked event.
@@ -158,7 +156,7 @@ func (l *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason s
 		return 0, ErrSettled
 	case !found.Retriable():
 		return 0, ErrOnlyRebuild
-	case utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason):
+	case utf8.RuneCountInString(reason) > int(limits.Reason) || !utf8.ValidString(reason):
 		return 0, ErrReason
 	}
 	return l.record(ctx, actor, reason, true, found)
@@ -197,7 +195,7 @@ func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason
 		return 0, nil
 	case found.State != Open:
 		return 0, ErrSettled
-	case reason == "" || utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason):
+	case reason == "" || utf8.RuneCountInString(reason) > int(limits.Reason) || !utf8.ValidString(reason):
 		return 0, ErrReason
 	}
 	return l.record(ctx, actor, reason, false, found)

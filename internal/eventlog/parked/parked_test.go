@@ -21,6 +21,7 @@ import (
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/health"
+	"postern/internal/limits"
 	"postern/internal/recorder"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -270,7 +271,7 @@ func TestAParkedEventIsDiscarded(t *testing.T) {
 				t.Errorf("what the recorder parked could be retried: %v", err)
 			}
 		}
-		for _, reason := range []string{"", "  ", string(make([]byte, parked.MaxReason+1))} {
+		for _, reason := range []string{"", "  ", string(make([]byte, limits.Reason+1))} {
 			if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
 				t.Errorf("it was discarded for the reason %.10q: %v", reason, err)
 			}

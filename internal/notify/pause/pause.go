@@ -23,17 +23,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/limits"
 )
 
 // Held is why alerts wait that a pause holds.
 const Held = "held by a pause"
 
-// MaxReason is the most characters of a reason.
-const MaxReason = 500
-
 var (
 	// ErrReason says that a reason is missing or too long.
-	ErrReason = fmt.Errorf("say why, in 1 to %d characters", MaxReason)
+	ErrReason = fmt.Errorf("say why, in 1 to %s", limits.Reason)
 	// ErrNoMessage says that there is no message whose alerts could be paused.
 	ErrNoMessage = errors.New("there is no such message")
 )
@@ -157,7 +155,7 @@ func (s *Pauses) Resume(ctx context.Context, actor string, message *uuid.UUID, r
 // Check fails with [ErrReason] where reason is not one that [Switch.Pause] and
 // [Switch.Resume] take.
 func Check(reason string) error {
-	if reason = strings.TrimSpace(reason); reason == "" || utf8.RuneCountInString(reason) > MaxReason || !utf8.ValidString(reason) {
+	if reason = strings.TrimSpace(reason); reason == "" || utf8.RuneCountInString(reason) > int(limits.Reason) || !utf8.ValidString(reason) {
 		return ErrReason
 	}
 	return nil

@@ -7,13 +7,8 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/events"
+	"postern/internal/limits"
 )
-
-// MaxReason is the most characters that a reason may have.
-const MaxReason = 500
-
-// MostRate is the highest rate that can be set, in alerts a minute.
-const MostRate = 1_000_000
 
 // A Fault is one thing that is wrong with a plan: Location is as in the JSON body.
 type Fault struct{ Location, Message string }
@@ -60,14 +55,14 @@ func check(f Filter, reason string) (Filter, string, []Fault) {
 	if strings.ContainsAny(f.Domain, "@ ") || len(f.Domain) > 253 {
 		fault("body.filter.domain", "is not what follows the @ of an address, as example.org")
 	}
-	if utf8.RuneCountInString(f.Reason) > MaxReason {
-		fault("body.filter.reason", "is longer than any reason on the record, %d characters", MaxReason)
+	if utf8.RuneCountInString(f.Reason) > int(limits.Reason) {
+		fault("body.filter.reason", "is longer than any reason on the record, %s", limits.Reason)
 	}
 	switch reason = strings.TrimSpace(reason); {
 	case reason == "":
 		fault("body.reason", "is required and can't be blank: say why the alerts are to be repeated")
-	case utf8.RuneCountInString(reason) > MaxReason:
-		fault("body.reason", "has more than %d characters", MaxReason)
+	case utf8.RuneCountInString(reason) > int(limits.Reason):
+		fault("body.reason", "has more than %s", limits.Reason)
 	case !utf8.ValidString(reason) || strings.ContainsRune(reason, 0):
 		fault("body.reason", "is not text")
 	}

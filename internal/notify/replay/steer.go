@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/limits"
 )
 
 // ErrNotFound says that there is no such replay.
@@ -42,8 +43,8 @@ const (
 // Start has a plan carried out, at a rate of alerts a minute; 0 is as fast as
 // SendGrid takes them. One that was started before goes on as it does.
 func (b *Replays) Start(ctx context.Context, actor string, id uuid.UUID, rate int) (Replay, error) {
-	if rate < 0 || rate > MostRate {
-		return Replay{}, &Invalid{[]Fault{{"body.rate", fmt.Sprintf("is not a number of alerts a minute from 1 to %d; 0 sets no limit", MostRate)}}}
+	if rate < 0 || rate > int(limits.ReplayRate) {
+		return Replay{}, &Invalid{[]Fault{{"body.rate", fmt.Sprintf("is not a number of alerts a minute from 1 to %s; 0 sets no limit", limits.ReplayRate)}}}
 	}
 	return b.change(ctx, actor, events.ReplayStarted{ReplayID: id, Rate: rate}, id, []string{Planned}, []string{Running, Paused, Completed})
 }

@@ -11,7 +11,7 @@
 // # Erasure
 //
 // One staff member requests an erasure with a reason ([Retention.Ask]). Another one, who
-// managed staff before the request, approves it ([Retention.Approve]) or rejects it
+// had the permission before the request, approves it ([Retention.Approve]) or rejects it
 // ([Retention.Withdraw]). Each step is an event, and the projected state counts: if two
 // staff members approve at once, one approval counts, and an approval of one's own request
 // is parked, regardless of the publisher. Then the keys of the content are destroyed, for

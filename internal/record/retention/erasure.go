@@ -23,9 +23,9 @@ var (
 	// ErrAsked is the error if an erasure of the message was requested before.
 	ErrAsked = errors.New("the erasure of this message was asked for before")
 	// ErrOwn is the error if the requester approves their own request.
-	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
-	// ErrTooNew is the error if the approver became an administrator after the request.
-	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
+	ErrOwn = errors.New("you requested this erasure: another staff member with the permission " + policy.EraseMessageContent.Name() + " has to approve it")
+	// ErrTooNew is the error if the approver got the permission after the request.
+	ErrTooNew = errors.New("you got the permission " + policy.EraseMessageContent.Name() + " after this erasure was requested: a staff member who had it before has to approve it")
 	// ErrKeysLeft is the error if an erasure is recorded but keys still exist. No reader uses
 	// them, and [Retention.Sweep] destroys them.
 	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
@@ -76,8 +76,8 @@ func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
 }
 
 // Approve approves an erasure and carries it out. The approver must not be the requester,
-// and must have managed staff before the request, so that the requester can't create a
-// second account for the approval.
+// and must have had the permission to erase before the request: giving the permission to a
+// second account after the request does not help.
 func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
 	if err := policy.Allow(staff, policy.EraseContent); err != nil {
 		return Erasure{}, err
@@ -118,7 +118,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 	}
 	var since time.Time
 	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
-		staff.ID, string(policy.ManageStaff)).Scan(&since)
+		staff.ID, string(policy.EraseMessageContent)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading since when somebody may agree: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/limits"
 	"postern/internal/record/retention"
 	"postern/internal/recorder"
 	"postern/internal/store/storetest"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const why = "It went to the wrong person."
 
-// clinic is a system with a sent message and two administrators.
+// clinic is a system with a sent message and two staff members who may erase.
 type clinic struct {
 	*composetest.System
 	office   *retention.Retention
@@ -38,7 +39,7 @@ func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
 	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
-	c.ann, c.ben = s.Staff(t, "Ann", policy.ManageStaff), s.Staff(t, "Ben", policy.ManageStaff)
+	c.ann, c.ben = s.Staff(t, "Ann", policy.EraseMessageContent), s.Staff(t, "Ben", policy.EraseMessageContent)
 	writer := s.Staff(t, "Writer", policy.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
 	if err != nil {
@@ -140,15 +141,16 @@ func TestAnErasureNeedsTwoPeople(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	asked := c.ask(t, c.ann)
-	late := c.Staff(t, "Late", policy.ManageStaff)
+	late := c.Staff(t, "Late", policy.EraseMessageContent)
 	for name, try := range map[string]struct {
 		who  policy.Subject
 		want error
 	}{
 		"who asked":                          {c.ann, retention.ErrOwn},
+		"manages staff only":                 {c.Staff(t, "Ada", policy.ManageStaff), policy.ErrForbidden},
 		"without the permission":             {c.Staff(t, "Rae", policy.ReadRecord, policy.SendPortalMessage), policy.ErrForbidden},
-		"an administrator since the request": {late, retention.ErrTooNew},
-		"no longer an administrator":         {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.ManageStaff}}, retention.ErrTooNew},
+		"the permission since the request":   {late, retention.ErrTooNew},
+		"no longer the permission":           {policy.Subject{Realm: policy.RealmStaff, ID: "gone", Permissions: []policy.Permission{policy.EraseMessageContent}}, retention.ErrTooNew},
 		"a portal user with all permissions": {policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1", Permissions: policy.All}, policy.ErrForbidden},
 		"no signed-in user":                  {policy.Subject{}, policy.ErrUnauthenticated},
 	} {
@@ -177,7 +179,7 @@ func TestAnErasureNeedsTwoPeople(t *testing.T) {
 func TestOneOfTwoConcurrentActionsSucceeds(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	cleo := c.Staff(t, "Cleo", policy.ManageStaff)
+	cleo := c.Staff(t, "Cleo", policy.EraseMessageContent)
 	together := func(tries ...func() error) (done int) {
 		errs := make([]error, len(tries))
 		var all sync.WaitGroup
@@ -256,7 +258,7 @@ func TestAskIsRefused(t *testing.T) {
 		want    error
 	}{
 		"without a reason":      {c.message, " ", nil},
-		"with a long one":       {c.message, strings.Repeat("x", compose.MaxReason+1), nil},
+		"with a long one":       {c.message, strings.Repeat("x", int(limits.Reason)+1), nil},
 		"of an unknown message": {uuid.New(), why, compose.ErrNotFound},
 		"of one being sent":     {onItsWay.ID, why, retention.ErrGoingOut},
 	} {

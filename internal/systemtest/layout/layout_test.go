@@ -21,7 +21,7 @@ var imports = map[string]string{
 	"schemas":         "events",
 	"eventlog":        "events schemas",
 	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog events",
+	"eventlog/parked": "eventlog events limits",
 
 	// Where state is kept.
 	"store":               "",
@@ -31,12 +31,12 @@ var imports = map[string]string{
 	"embedded":            "text/size",
 
 	// From a message to its alerts. The record is all that passes between these.
-	"compose":             "access access/policy content content/attachment content/clamd directory events",
+	"compose":             "access access/policy content content/attachment content/clamd directory events limits",
 	"compose/draft":       "access/policy content directory",
 	"fanout":              "content directory events recorder/position",
 	"notify":              "events notify/pause notify/sendgrid proof/merkle recorder/position store",
-	"notify/pause":        "events",
-	"notify/replay":       "events notify/pause store",
+	"notify/pause":        "events limits",
+	"notify/replay":       "events limits notify/pause store",
 	"notify/reports":      "events",
 	"notify/sendgrid":     "text/address",
 	"notify/sendgridfake": "notify/sendgrid",
@@ -59,19 +59,22 @@ var imports = map[string]string{
 	"inbox":    "access/policy compose events",
 
 	// People, what they may do, and what the clinic calls things.
-	"directory":        "events text/address text/charset text/folding text/invisible",
+	"directory":        "events limits text/address text/charset text/folding text/invisible",
 	"directory/demo":   "directory",
-	"directory/upload": "access/policy content directory eventlog/outbox",
-	"access":           "access/policy content events inbound store text/address text/invisible",
+	"directory/upload": "access/policy content directory eventlog/outbox limits",
+	"access":           "access/policy content events inbound limits store text/address text/invisible",
 	"access/policy":    "events",
 	"access/letter":    "access access/policy",
 	"access/oidc":      "",
-	"labels":           "events store",
+	"labels":           "events limits store",
 
 	// What only its readers may see.
 	"content":            "store/bucket store/keyfile",
-	"content/attachment": "content content/clamd text/charset",
+	"content/attachment": "content content/clamd limits text/charset",
 	"content/clamd":      "",
+
+	// Bounds that a clinic may decide.
+	"limits": "text/size",
 
 	// Text as it comes in.
 	"text/address":   "text/invisible",
@@ -86,24 +89,25 @@ var imports = map[string]string{
 
 	// What people and programs touch.
 	"inbound":        "",
-	"search":         "access/policy compose directory labels messages text/folding",
+	"search":         "access/policy compose directory labels messages text/folding web/navigation",
 	"desk":           "access access/letter access/oidc compose compose/draft content content/clamd directory/upload eventlog eventlog/parked events health inbox labels messages notify/pause notify/replay notify/reports proof/receipt record/export record/query record/retention recorder/position search",
-	"api":            "access access/policy compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound inbox labels messages notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search store telemetry",
+	"api":            "access access/policy compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound inbox labels limits messages notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search store telemetry",
 	"web":            "access/policy desk web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
 	"web/account":    "access access/policy web/page",
-	"web/admin":      "access access/letter access/policy directory directory/upload inbound labels text/folding web/page",
-	"web/compose":    "access access/policy api compose compose/draft content/attachment content/clamd directory inbound labels record/export text/folding text/size web/page",
-	"web/messages":   "access access/policy compose compose/draft events messages notify/pause record/export record/retention web/page",
+	"web/admin":      "access access/letter access/policy directory directory/upload inbound labels limits text/folding web/page",
+	"web/compose":    "access access/policy api compose compose/draft content/attachment content/clamd directory inbound labels limits record/export text/folding text/size web/page",
+	"web/messages":   "access access/policy compose compose/draft events messages notify/pause record/export record/retention web/navigation web/page",
+	"web/navigation": "access/policy labels",
 	"web/operations": "access/policy eventlog/parked health notify/pause text/size web/page",
-	"web/page":       "access access/policy api desk inbound labels notify/pause text/size web/static",
-	"web/portal":     "access access/policy api compose content/attachment directory inbox web/page",
+	"web/page":       "access access/policy api desk inbound labels limits notify/pause text/size web/navigation web/static",
+	"web/portal":     "access access/policy api compose content/attachment directory inbox limits web/page",
 	"web/receipt":    "access/policy messages proof/receipt web/page",
 	"web/record":     "access/policy compose directory events record/query record/retention web/page",
-	"web/replay":     "access/policy events notify/replay web/page",
+	"web/replay":     "access/policy events limits notify/replay web/page",
 	"web/search":     "access/policy labels search web/page",
-	"web/signin":     "access access/letter access/oidc access/policy text/address web/page",
+	"web/signin":     "access access/letter access/oidc access/policy limits text/address web/page",
 	"web/static":     "",
-	"cli":            "access access/policy compose config content directory eventlog eventlog/outbox eventlog/parked events notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle proof/receipt proof/verify record/export record/query record/retention recorder recorder/position store",
+	"cli":            "access access/policy compose config content directory eventlog eventlog/outbox eventlog/parked events labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle proof/receipt proof/verify record/export record/query record/retention recorder recorder/position store",
 
 	// Settings become running processes.
 	"config":            "inbound notify/sendgrid text/address",
@@ -114,7 +118,7 @@ var imports = map[string]string{
 	"cmd/notify-worker": "config process",
 	"cmd/postern":       "cli process",
 	"cmd/recorder":      "config process",
-	"bench":             "compose content directory eventlog events notify/sendgridfake proof/receipt",
+	"bench":             "access/policy compose content directory eventlog events notify/sendgridfake proof/receipt",
 	"systemtest/layout": "",
 }
 

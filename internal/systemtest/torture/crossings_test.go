@@ -330,16 +330,16 @@ func newCrossing(t testing.TB, people int) *crossing {
 		t.Fatal(err)
 	}
 	c.receiver = reports.New(reports.Config{Pool: c.api.pool, Publish: c.api.publish, Read: read, Source: "/api", Now: c.now})
-	c.ann, c.ben = c.administrator("Ann"), c.administrator("Ben")
+	c.ann, c.ben = c.eraser("Ann"), c.eraser("Ben")
 	return c
 }
 
-func (c *crossing) administrator(name string) policy.Subject {
+func (c *crossing) eraser(name string) policy.Subject {
 	c.Helper()
 	id := uuid.New()
 	c.must(c.recordFacts(events.StaffCreated{StaffID: id.String(), Name: name},
-		events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(policy.ManageStaff)}))
-	return policy.Subject{Realm: policy.RealmStaff, ID: id.String(), Name: name, Permissions: []policy.Permission{policy.ManageStaff}}
+		events.PermissionChanged{Granted: true, Change: id, StaffID: id.String(), Permission: string(policy.EraseMessageContent)}))
+	return policy.Subject{Realm: policy.RealmStaff, ID: id.String(), Name: name, Permissions: []policy.Permission{policy.EraseMessageContent}}
 }
 
 func (c *crossing) recordFacts(bodies ...events.Body) error {

@@ -4,7 +4,7 @@ package size
 import "strconv"
 
 // units are the names of 1024, 1024², … bytes. A MB has 1,048,576 bytes, as in the
-// limit of 4 MB for a document.
+// limit of a document.
 var units = []string{"kB", "MB", "GB", "TB", "PB", "EB"}
 
 // Text formats a size with at most three digits, in the unit that keeps it below 1,000:

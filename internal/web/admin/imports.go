@@ -2,7 +2,6 @@ package admin
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/directory/upload"
 	"postern/internal/inbound"
+	"postern/internal/limits"
 	"postern/internal/web/page"
 )
 
@@ -21,18 +21,12 @@ import (
 const slack = 1 << 20
 
 // takes is what an upload is: a gigabyte over a poor line takes an hour or more.
-var takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: upload.MostBytes + slack, Hold: 8 << 20, Within: 4 * time.Hour}
+var takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: int64(limits.ImportSize) + slack, Hold: 8 << 20, Within: 4 * time.Hour}
 
 // importForm is what the page for choosing files shows.
 type importForm struct {
-	Most  int64  // bytes
-	Limit string // the same, for people
-	Files int
-	Mine  *upload.Import // that is there already
+	Mine *upload.Import // that is there already
 }
-
-// limit is how large an upload may be, for people.
-var limit = fmt.Sprintf("%d GB", upload.MostBytes>>30)
 
 // chooseFiles shows where files are chosen, and how far an upload is that is there
 // already.
@@ -41,7 +35,7 @@ func (p *Pages) chooseFiles(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) renderUpload(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
-	data := importForm{Most: upload.MostBytes, Limit: limit, Files: upload.MostFiles}
+	data := importForm{}
 	mine, err := p.kit.Intake.Of(r.Context(), page.Subject(r))
 	switch {
 	case err == nil && mine.State != upload.Receiving:
@@ -92,7 +86,7 @@ func refusal(err error) string {
 	case errors.As(err, &invalid):
 		return string(invalid)
 	case errors.As(err, &large):
-		return "The files are larger than " + limit + " together. To import larger files, use the command `postern import`"
+		return "The files are larger than " + limits.ImportSize.String() + " together. To import larger files, use the command `postern import`"
 	case errors.Is(err, upload.ErrRunning):
 		return sentence(upload.ErrRunning)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, inbound.ErrCut):

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/web/page"
 )
 
@@ -119,7 +120,7 @@ func readLabels(r *http.Request, current map[string]labels.Label) (typed, wanted
 		key, part, _ := strings.Cut(fault.Location, ".")
 		number := map[string]string{"one": "One", "many": "Several"}[part]
 		errs = append(errs, page.Error{Field: key + "-" + part,
-			Message: fmt.Sprintf("Enter a word under “%s” for %s, with 1 to %d visible characters", number, about[key][0], labels.Most)})
+			Message: fmt.Sprintf("Enter a word under “%s” for %s, with 1 to %d visible characters", number, about[key][0], int(limits.Label))})
 	}
 	return typed, wanted, errs
 }

@@ -25,7 +25,7 @@ type staffInfo struct {
 
 // box is the checkbox of a permission.
 type box struct {
-	permission
+	policy.Grant
 	Field  string // its id
 	Ticked bool
 	News   string // what somebody else made of it meanwhile, "" for nothing
@@ -48,17 +48,14 @@ func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 // renderStaffInfo shows a staff member with the boxes of ticked ticked. What
 // somebody else has changed since seen is said; nil is since just now.
 func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []policy.Permission, errs page.Errors) error {
-	words, err := p.words(r)
-	if err != nil {
-		return err
-	}
-	info := staffInfo{Staff: staff, Seen: joined(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
+	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
+	var err error
 	if info.Waiting, err = p.kit.Compose.Waiting(r.Context(), staff.ID); err != nil {
 		return err
 	}
-	for _, one := range words {
-		b := box{permission: one, Field: fieldOf(one.Permission), Ticked: slices.Contains(ticked, one.Permission)}
-		held, was := slices.Contains(staff.Permissions, one.Permission), slices.Contains(seen, one.Permission)
+	for _, grant := range policy.Grants {
+		b := box{Grant: grant, Field: fieldOf(grant.Permission), Ticked: slices.Contains(ticked, grant.Permission)}
+		held, was := slices.Contains(staff.Permissions, grant.Permission), slices.Contains(seen, grant.Permission)
 		switch {
 		case seen == nil || held == was:
 		case held:
@@ -90,7 +87,7 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	case errors.Is(failure, access.ErrLastAdministrator):
 		return p.renderStaffInfo(w, r, staff, ticked, nil, page.Errors{{Field: fieldOf(policy.ManageStaff),
-			Message: "This is the only staff member with Manage Staff. Give it to another staff member first"}})
+			Message: "This is the only staff member with " + policy.ManageStaff.Name() + ". Give it to another staff member first"}})
 	case errors.Is(failure, access.ErrPermissionsChanged):
 		// What both did comes together; what each did is said.
 		given, taken := difference(ticked, seen), difference(seen, ticked)
@@ -104,17 +101,13 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 // permissionsChanged says what changed. Who took Manage Staff from themselves can't
 // come back here.
 func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen, ticked []policy.Permission) error {
-	words, err := p.words(r)
-	if err != nil {
-		return err
-	}
 	var said []string
 	if given := difference(ticked, seen); len(given) > 0 {
-		said = append(said, "Given: "+words.names(given)+".")
+		said = append(said, "Given: "+strings.Join(policy.Names(given), ", ")+".")
 	}
 	taken := difference(seen, ticked)
 	if len(taken) > 0 {
-		said = append(said, "Taken away: "+words.names(taken)+".")
+		said = append(said, "Taken away: "+strings.Join(policy.Names(taken), ", ")+".")
 	}
 	if len(said) == 0 {
 		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: they already have these permissions.")
@@ -132,19 +125,11 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 func known(names []string) []policy.Permission {
 	held := []policy.Permission{}
 	for _, name := range names {
-		if p, err := policy.ParsePermission(name); err == nil {
+		if p, err := policy.ParsePermission(strings.TrimSpace(name)); err == nil {
 			held = append(held, p)
 		}
 	}
 	return held
-}
-
-func joined(held []policy.Permission) string {
-	names := make([]string, len(held))
-	for i, p := range held {
-		names[i] = string(p)
-	}
-	return strings.Join(names, ",")
 }
 
 // difference gives what is in all but not in some.

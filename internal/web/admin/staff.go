@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/policy"
+	"postern/internal/limits"
 	"postern/internal/text/folding"
 	"postern/internal/web/page"
 )
@@ -24,7 +27,7 @@ type staffList struct {
 
 type staffRow struct {
 	access.Staff
-	Permissions []permission
+	May []string // the names of the permissions
 }
 
 // staff lists all staff by name. They are few, so that a page is a cut of all.
@@ -33,15 +36,11 @@ func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	words, err := p.words(r)
-	if err != nil {
-		return err
-	}
 	list := staffList{Query: strings.TrimSpace(r.FormValue("q"))}
 	var found []staffRow
 	for _, s := range all {
 		if list.Query == "" || folding.Mentions(s.Name+" "+s.Email, list.Query) {
-			found = append(found, staffRow{s, words.of(s.Permissions)})
+			found = append(found, staffRow{s, policy.Names(s.Permissions)})
 		}
 	}
 	from := min(page.Number(r, "from", 0, len(found)), len(found))
@@ -83,7 +82,7 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	wanted := access.NewStaff{Email: n.Email, Name: n.Name, Password: r.PostFormValue("password")}
 	errs, err := wrongStaff(wanted.Check())
 	if wanted.Password == "" {
-		errs = append(errs, page.Error{Field: "password", Message: "Enter a first password of at least 12 characters"})
+		errs = append(errs, page.Error{Field: "password", Message: limits.Fill("Enter a first password of at least {StaffPassword}")})
 	}
 	if err == nil && len(errs) == 0 {
 		var made access.Staff
@@ -106,7 +105,7 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 		err            error
 		field, message string
 	}{
-		{access.ErrName, "name", "Enter a name of 1 to 200 visible characters"},
+		{access.ErrName, "name", fmt.Sprintf("Enter a name of 1 to %d visible characters", int(limits.StaffName))},
 		{access.ErrEmail, "email", ""},
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address already exists. Enter another address, or find the staff member in the list"},
 		{access.ErrPassword, "password", ""},

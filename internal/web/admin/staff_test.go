@@ -96,7 +96,7 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 	nurse := s.NewStaff(t, "Nora Nurse", policy.SendPortalMessage, policy.ReadRecord)
 	ada, otto := s.Staff(t, "Ada Admin", policy.ManageStaff), s.Staff(t, "Otto Other", policy.ManageStaff)
 	at := "/administration/staff/" + nurse.ID
-	const seen = "read_record,send_portal_message"
+	const seen = "read_record, send_portal_message"
 	ada.Get(at).Holds(`name="seen" value="` + seen + `"`)
 
 	otto.Post(at, ticked(seen, "send_portal_message", "manage_labels")).Says("Given: Manage Custom Labels.", "Taken away: Read the Record.")

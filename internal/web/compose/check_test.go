@@ -235,7 +235,7 @@ func TestWrongInput(t *testing.T) {
 		"no such day":       {when("31", "2", "2027", "9:30"), false, "send-day", "Enter a real date"},
 		"no such time":      {when("1", "2", "2027", "later"), false, "send-time", "Enter a time"},
 		"in the past":       {when(past.Format("2"), past.Format("1"), past.Format("2006"), "9:30"), false, "send-day", "The date and time must be in the future."},
-		"too far off":       {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within a year from now."},
+		"too far off":       {when(far.Format("2"), far.Format("1"), far.Format("2006"), "9:30"), false, "send-day", "The date must be within 366 days from now."},
 		"no day or time":    {when("31", "2", "2027", "25:99"), false, "send-day", "Enter a real date"},
 		"nor a time or day": {when("31", "2", "2027", "25:99"), false, "send-time", "Enter a time"},
 		"everything":        {when("", "", "", ""), true, "send-day", "Enter a real date"},

@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/web/webtest"
 )
 
@@ -116,17 +117,17 @@ func TestStaffBcc(t *testing.T) {
 }
 
 // Several documents are uploaded at once. One that can't be attached is named; the others
-// and the typed text stay. The limit is 4 MiB to the byte.
+// and the typed text stay. The limit holds to the byte.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	w := compose(t, sender(t, s))
 	w.page.Says("No documents.")
 	w.attach("attach", text("Typed", "and kept"),
-		file{"exactly.pdf", pdf(4 << 20)}, file{"C:\\scans\\one more.pdf", pdf(4<<20 + 1)}, file{"note.txt", []byte("Hello")},
+		file{"exactly.pdf", pdf(int(limits.AttachmentSize))}, file{"C:\\scans\\one more.pdf", pdf(int(limits.AttachmentSize) + 1)}, file{"note.txt", []byte("Hello")},
 		file{"run.exe", append([]byte("MZ\x90\x00\x03\x00\x00\x00"), make([]byte, 200)...)}, file{"nothing.txt", nil}).
 		Is(http.StatusUnprocessableEntity).
-		Says("exactly.pdf 4 MB", "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than 4 MB",
+		Says("exactly.pdf "+limits.AttachmentSize.String(), "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than "+limits.AttachmentSize.String(),
 			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
 		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
 	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)

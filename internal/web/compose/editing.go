@@ -41,11 +41,7 @@ type editing struct {
 
 	Now            time.Time // in the clinic's time zone
 	Zone           string
-	MostDocuments  int
-	MostSize       int64
 	Types, Accept  string
-	MostSubject    int
-	MostBody       int
 	OpenRecipients bool
 
 	status int
@@ -94,7 +90,6 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 	}
 	e.Now = p.kit.Now().Local()
 	e.Zone, _ = e.Now.Zone()
-	e.MostDocuments, e.MostSize, e.MostSubject, e.MostBody = compose.MaxAttachments, attachment.MaxSize, compose.MaxSubject, compose.MaxBody
 	e.Types, e.Accept = strings.Join(attachment.Allowed(), ", "), strings.Join(attachment.Extensions(), ",")
 	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients); err != nil {
 		return err

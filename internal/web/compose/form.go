@@ -16,16 +16,18 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
+	"postern/internal/limits"
 	"postern/internal/web/page"
 )
 
 const (
-	mostFields = 2 << 20   // bytes of a form without its files
-	fieldCost  = 64        // that a field takes besides its name and value
-	mostForm   = 256 << 20 // and with them: what is too large of a file is read over
+	mostFields = 2 << 20 // bytes of a form without its files
+	fieldCost  = 64      // that a field takes besides its name and value
+	// mostForm is the bytes of a form with its files: what is too large of a file is
+	// read over, up to three times what a message can carry.
+	mostForm = 3*int64(limits.Attachments)*int64(limits.AttachmentSize) + 16<<20
 	// patience is how long a form with files may take to come.
 	patience = 15 * time.Minute
 )
@@ -147,11 +149,11 @@ func (f *form) change(c *draft.Content) {
 		c.AttachmentIDs = without(c.AttachmentIDs, id)
 	}
 	for _, id := range f.uploads {
-		if len(c.AttachmentIDs) < compose.MaxAttachments {
+		if len(c.AttachmentIDs) < int(limits.Attachments) {
 			c.AttachmentIDs = with(c.AttachmentIDs, id)
 			continue
 		}
-		f.refused = append(f.refused, page.Error{Field: "file", Message: fmt.Sprintf("A message can have at most %d documents. The others were not added.", compose.MaxAttachments)})
+		f.refused = append(f.refused, page.Error{Field: "file", Message: limits.Fill("A message can have at most {Attachments} documents. The others were not added.")})
 		break
 	}
 }

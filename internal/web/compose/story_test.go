@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 	"postern/internal/web/webtest"
 )
 
@@ -85,9 +86,9 @@ func TestStoryDropFiles(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	b := atCompose(t, s)
-	b.Drop("[data-drop]", webtest.File{Name: "report.pdf", Data: pdf(300_000)}, webtest.File{Name: "x-ray.pdf", Data: pdf(4<<20 + 1)},
+	b.Drop("[data-drop]", webtest.File{Name: "report.pdf", Data: pdf(300_000)}, webtest.File{Name: "x-ray.pdf", Data: pdf(int(limits.AttachmentSize) + 1)},
 		webtest.File{Name: "care.txt", Data: []byte("Rest.")})
-	b.Sees("“x-ray.pdf” was not added: it is larger than 4 MB", "report.pdf", "293 kB", "care.txt", "5 bytes")
+	b.Sees("“x-ray.pdf” was not added: it is larger than "+limits.AttachmentSize.String(), "report.pdf", "293 kB", "care.txt", "5 bytes")
 	b.Accessible()
 	b.Click("Dismiss x-ray.pdf")
 	b.SeesNot("x-ray.pdf")
@@ -266,7 +267,7 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 	b.Click("#staff-bcc .app-findings__add")
 	b.Click("Send at a date and time")
 	b.Upload("Add New Attachment", webtest.File{Name: "consent form.pdf", Data: pdf(120_000)}, webtest.File{Name: strings.Repeat("a very long name ", 8) + ".txt", Data: []byte("text")},
-		webtest.File{Name: "huge.pdf", Data: pdf(4<<20 + 1)})
+		webtest.File{Name: "huge.pdf", Data: pdf(int(limits.AttachmentSize) + 1)})
 	b.Sees("consent form.pdf", "a very long name", "“huge.pdf” was not added")
 	b.AccessibleAnyhow() // full
 	b.Screenshot("compose")

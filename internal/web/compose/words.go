@@ -18,6 +18,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/inbound"
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/text/size"
 	"postern/internal/web/page"
 )
@@ -113,7 +114,7 @@ func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (
 	for _, w := range words {
 		n, before := counts[string(w.reason)], was[string(w.reason)]
 		if n > 0 || before > 0 {
-			lines = append(lines, line{labelled(l, w.text), n, before, was != nil})
+			lines = append(lines, line{l.Fill(w.text), n, before, was != nil})
 		}
 	}
 	return lines
@@ -122,12 +123,7 @@ func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (
 // why says why somebody gets the message.
 func why(l labels.Labels, reason directory.Reason) string {
 	i := slices.IndexFunc(included, func(w reasonWords) bool { return w.reason == reason })
-	return labelled(l, included[i].text)
-}
-
-func labelled(l labels.Labels, text string) string {
-	return strings.NewReplacer("{patient}", page.Lower(l.Patient.One), "{discharged}", page.Lower(l.Discharged.One),
-		"{portal user}", page.Lower(l.PortalUser.One)).Replace(text)
+	return l.Fill(included[i].text)
 }
 
 // sentence makes a sentence of what an error says.
@@ -157,7 +153,7 @@ var places = []struct{ location, field, about, begins, instead string }{
 	{"body.attachment_ids[", "file", "", "", "A document no longer exists. Remove it and add it again."},
 	{"body.attachment_ids", "file", "The list of documents ", "", ""},
 	{"body.send_at", "send-day", "The date and time ", "is not in the future", "The date and time must be in the future."},
-	{"body.send_at", "send-day", "The date and time ", "is more than a year", "The date must be within a year from now."},
+	{"body.send_at", "send-day", "The date and time ", "is more than", limits.Fill("The date must be within {SendAhead} from now.")},
 }
 
 // wrongBecause makes of what compose finds wrong what the page says, after what was
@@ -193,7 +189,7 @@ func inWords(l labels.Labels, d draft.Draft, fault compose.Fault) page.Error {
 		switch {
 		case !strings.HasPrefix(fault.Location, p.location), !strings.HasPrefix(fault.Message, p.begins):
 		case p.instead != "":
-			return page.Error{Field: p.field, Message: labelled(l, p.instead)}
+			return page.Error{Field: p.field, Message: l.Fill(p.instead)}
 		default:
 			return page.Error{Field: p.field, Message: p.about + fault.Message + "."}
 		}
@@ -206,7 +202,7 @@ func whyNotAttached(err error) string {
 	fileType, infected := new(attachment.TypeError), new(clamd.InfectedError)
 	switch {
 	case errors.Is(err, attachment.ErrTooLarge):
-		return "it is larger than " + size.Text(attachment.MaxSize) + ". Choose a smaller file, or split it"
+		return "it is larger than " + limits.AttachmentSize.String() + ". Choose a smaller file, or split it"
 	case errors.Is(err, attachment.ErrEmpty):
 		return "it is empty"
 	case errors.As(err, &fileType):

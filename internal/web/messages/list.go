@@ -9,6 +9,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/messages"
+	"postern/internal/web/navigation"
 	"postern/internal/web/page"
 )
 
@@ -52,7 +53,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	l.Whose = sends && reads
 	switch {
 	case !sends && !reads:
-		return p.kit.Redirect(w, r, page.Home(subject), "")
+		return p.kit.Redirect(w, r, navigation.Home(subject), "")
 	case !reads:
 		f.Whose = ""
 	case !sends:

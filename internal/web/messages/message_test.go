@@ -14,6 +14,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/inbox"
+	"postern/internal/limits"
 	"postern/internal/web/webtest"
 )
 
@@ -150,7 +151,7 @@ func TestRecall(t *testing.T) {
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"  "}}).Is(http.StatusUnprocessableEntity).
 		Says("Enter why you are recalling the message").Holds(`href="#reason"`)
-	long := strings.Repeat("x", compose.MaxReason+1)
+	long := strings.Repeat("x", int(limits.Reason)+1)
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {long}}).Is(http.StatusUnprocessableEntity).
 		Says("The reason has 501 characters; at most 500 are allowed").Holds(long)
 	if err := c.reads(t, anna, id); err != nil {

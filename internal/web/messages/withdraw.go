@@ -56,7 +56,6 @@ func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) erro
 type recalling struct {
 	messages.Message
 	Reason string
-	Most   int
 }
 
 // askRecall asks for the reason, and says first how many have opened the message.
@@ -73,7 +72,7 @@ func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) showRecall(w http.ResponseWriter, r *http.Request, m messages.Message, reason string, errs page.Errors) error {
 	return p.kit.Render(w, r, set, page.View{Template: "recall.html", Title: "Recall a message", Section: section,
-		Data: recalling{m, reason, compose.MaxReason}, Errors: errs})
+		Data: recalling{m, reason}, Errors: errs})
 }
 
 // recall takes the message back.

@@ -20,8 +20,7 @@ type overview struct {
 	Chart           chart
 	Pauses          []pause.Pause
 	Reason, Message string // as they were typed, where they could not be taken
-	Most            int
-	Changed         bool // the pauses are others than the reader has seen
+	Changed         bool   // the pauses are others than the reader has seen
 }
 
 // Seen names the pauses that the page shows.
@@ -40,7 +39,7 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 	if err != nil {
 		return err
 	}
-	data := overview{State: state, Chart: chartOf(state.Alerts), Pauses: pauses, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message"), Most: pause.MaxReason}
+	data := overview{State: state, Chart: chartOf(state.Alerts), Pauses: pauses, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
 	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
 	if page.IsFragment(r) {
 		seen := r.FormValue("seen")

@@ -98,7 +98,6 @@ type parkedEvent struct {
 	Gone    bool // the stream lacks it
 	Reason  string
 	Why     string // it can't be retried
-	Most    int
 }
 
 func (p *Pages) parkedEvent(w http.ResponseWriter, r *http.Request) error {
@@ -118,7 +117,7 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 	if err != nil {
 		return err
 	}
-	shown := parkedEvent{Event: found, Reason: reason, Most: parked.MaxReason}
+	shown := parkedEvent{Event: found, Reason: reason}
 	if found.State == parked.Open && !found.Retriable() {
 		shown.Why = page.Sentence(parked.ErrOnlyRebuild)
 	}

@@ -37,7 +37,7 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	f := failure{Problem: p}
 	if denied := (policy.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
-		f.Detail, f.Missing = "", PermissionName(denied.Missing)
+		f.Detail, f.Missing = "", denied.Missing.Name()
 	}
 	if err := k.Render(w, r, own, f.view(r)); err != nil { // as when the labels can't be read, because Postgres is away
 		k.log.WarnContext(r.Context(), "a failure could not be rendered within the frame", "error", err)

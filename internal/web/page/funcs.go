@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/internal/labels"
+	"postern/internal/limits"
 	"postern/internal/text/size"
 	"postern/internal/web/static"
 )
@@ -35,6 +36,9 @@ var funcs = template.FuncMap{
 	"join":      strings.Join,
 	"json":      asJSON,
 	"isolate":   isolate,
+	// The number of a limit, and a text with limits in the place of their names.
+	"limit":      limits.Number,
+	"withLimits": limits.Fill,
 }
 
 // Count writes a number with its thousands apart: 1,204,331.

@@ -10,13 +10,13 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"strings"
 	"time"
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/labels"
 	"postern/internal/notify/pause"
+	"postern/internal/web/navigation"
 )
 
 //go:embed templates/*.html
@@ -88,7 +88,7 @@ type Frame struct {
 	Realm  policy.Realm
 	Me     *policy.Subject // nil: nobody is signed in
 	L      labels.Labels
-	Nav    []Item
+	Nav    []navigation.Item
 	Notice string // what the request before this one did
 	Path   string // of the request, with its query
 	// Pauses of alerting are told on every page to those who can end them.
@@ -162,7 +162,7 @@ func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, err
 	left, most := k.Gate.SessionLeft(r.Context(), f.Realm)
 	f.Me, f.Left, f.Most = &subject, int(left.Seconds()), int(most.Seconds())
 	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
-	f.Nav = navigation(f)
+	f.Nav = navigation.Main(subject, f.L, f.Section)
 	if f.May(policy.Replay) {
 		f.Pauses, err = k.Alerting.Pauses(r.Context())
 	}
@@ -180,14 +180,5 @@ func realmOf(ctx context.Context) policy.Realm {
 	return realm
 }
 
-// Lower gives a label as it stands within a sentence: "portal user". A word that
-// has a capital inside, as an abbreviation does, stays as it is.
-func Lower(label string) string {
-	words := strings.Fields(label)
-	for i, w := range words {
-		if rest := []rune(w)[1:]; string(rest) == strings.ToLower(string(rest)) {
-			words[i] = strings.ToLower(w)
-		}
-	}
-	return strings.Join(words, " ")
-}
+// Lower gives a label as it stands within a sentence.
+func Lower(label string) string { return labels.Lower(label) }

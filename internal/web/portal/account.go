@@ -7,6 +7,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/directory"
+	"postern/internal/limits"
 	"postern/internal/web/page"
 )
 
@@ -27,7 +28,7 @@ func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, refusal erro
 		return err
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
-		Data: me{found[no].Email, access.PortalPasswordLength}, Status: page.Refused(w, refusal), Errors: faults})
+		Data: me{found[no].Email, int(limits.PortalPassword)}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {

@@ -130,7 +130,6 @@ func (p *Pages) showErasure(w http.ResponseWriter, r *http.Request, errs page.Er
 // asking is the form with which one asks.
 type asking struct {
 	Message, Reason string
-	Most            int
 }
 
 func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
@@ -138,7 +137,6 @@ func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showAsking(w http.ResponseWriter, r *http.Request, a asking, errs page.Errors, status int) error {
-	a.Most = compose.MaxReason
 	return p.kit.Render(w, r, set, page.View{Template: "ask.html", Title: "Request an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
 }
 
@@ -168,7 +166,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "You requested the erasure. Nothing is erased until another administrator approves.")
+	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "You requested the erasure. Nothing is erased until another staff member with the permission Erase Content approves.")
 }
 
 func (p *Pages) approve(w http.ResponseWriter, r *http.Request) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/limits"
 	"postern/internal/notify/replay"
 	"postern/internal/web/page"
 )
@@ -18,7 +19,6 @@ import (
 type form struct {
 	Message, State, Because, From, To, Domain, Why string
 	States                                         []choice
-	Most                                           int
 }
 
 type choice struct{ Value, Text string }
@@ -28,7 +28,7 @@ var states = []choice{{"failed", "Failed"}, {"unknown", "Unknown"}}
 func formOf(r *http.Request) form {
 	get := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
 	return form{Message: get("message"), State: get("state"), Because: get("because"), From: get("from"), To: get("to"),
-		Domain: get("domain"), Why: r.FormValue("why"), States: states, Most: replay.MaxReason}
+		Domain: get("domain"), Why: r.FormValue("why"), States: states}
 }
 
 // ask shows the form, which a link may have filled in: from the page of a message.
@@ -78,7 +78,7 @@ func said(f replay.Fault) page.Error {
 	case strings.HasSuffix(f.Location, ".to"):
 		return page.Error{Field: "to", Message: "The end " + f.Message}
 	case f.Location == "body.reason":
-		return page.Error{Field: "why", Message: "Enter why you are repeating the alerts, in 1 to " + page.Count(replay.MaxReason) + " characters"}
+		return page.Error{Field: "why", Message: limits.Fill("Enter why you are repeating the alerts, in 1 to {Reason}")}
 	}
 	return page.Error{Field: "because", Message: "The reason " + f.Message}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 	"postern/internal/notify/replay"
 	"postern/internal/web/page"
 )
@@ -153,8 +154,8 @@ func rateOf(r *http.Request) (rate int, wrong string) {
 		return 0, ""
 	}
 	rate, err := strconv.Atoi(text)
-	if err != nil || rate < 1 || rate > replay.MostRate {
-		return 0, "Enter a number of alerts a minute from 1 to " + page.Count(replay.MostRate) + ", or leave this empty for no limit"
+	if err != nil || rate < 1 || rate > int(limits.ReplayRate) {
+		return 0, limits.Fill("Enter a number of alerts a minute from 1 to {ReplayRate}, or leave this empty for no limit")
 	}
 	return rate, ""
 }

@@ -7,6 +7,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
+	"postern/internal/limits"
 	"postern/internal/text/address"
 	"postern/internal/web/page"
 )
@@ -109,7 +110,7 @@ func (p *Pages) choose(w http.ResponseWriter, r *http.Request, token string, fau
 		return err
 	}
 	return p.kit.Render(w, r, set, page.View{Template: "choose.html", Title: "Choose a password", Scripts: scripts,
-		Data: invited{who, token, access.PortalPasswordLength}, Errors: faults})
+		Data: invited{who, token, int(limits.PortalPassword)}, Errors: faults})
 }
 
 // spent answers for a link that opens nothing, whatever it never was or is no more.

@@ -1,0 +1,117 @@
+package policy
+
+// A Permission is a right that an administrator gives to a staff member. Its value is
+// what events, the API and the command line carry.
+type Permission string
+
+// The permissions.
+const (
+	SendPortalMessage     Permission = "send_portal_message"
+	SendBulkPortalMessage Permission = "send_bulk_portal_message"
+	ReplayDeliveries      Permission = "replay_deliveries"
+	ReadRecord            Permission = "read_record"
+	ManageStaff           Permission = "manage_staff"
+	EraseMessageContent   Permission = "erase_content"
+	ManageLabels          Permission = "manage_labels"
+	ImportDirectory       Permission = "import_directory"
+)
+
+// An Action is something that a subject asks for.
+type Action string
+
+// What staff ask for.
+const (
+	// SendMessage is all that goes with sending to particular portal users:
+	// searching for them, uploading, previewing, sending, cancelling, recalling. Who
+	// may send to everybody may send to one.
+	SendMessage Action = "send_message"
+	// SendToGroup is previewing or sending to a group, whatever else is chosen.
+	SendToGroup Action = "send_to_group"
+	// SecureAccount is looking after how one signs in oneself.
+	SecureAccount Action = "secure_account"
+	// SeeMessages is reading what was sent and what became of it.
+	SeeMessages Action = "see_messages"
+	// SeeBcc is reading the messages that name oneself as Staff Bcc.
+	SeeBcc Action = "see_bcc"
+	// Search is Global Search. What it finds depends on the other actions.
+	Search Action = "search"
+	// SeeLabels is reading how the clinic names things.
+	SeeLabels Action = "see_labels"
+	// ChangeLabels is Custom Labels.
+	ChangeLabels Action = "change_labels"
+	// SeeStaff is reading the names of staff, as for choosing a Staff Bcc.
+	SeeStaff Action = "see_staff"
+	// ChangeStaff is reading and changing the permissions of staff.
+	ChangeStaff Action = "change_staff"
+	// Replay is planning, starting, watching and cancelling replays.
+	Replay Action = "replay"
+	// SettleParked is reading, retrying and discarding parked events.
+	SettleParked Action = "settle_parked"
+	// ReadTheRecord is reading events, checkpoints and receipts.
+	ReadTheRecord Action = "read_the_record"
+	// EraseContent is requesting that the content of a message be destroyed, and
+	// approving what another staff member requested.
+	EraseContent Action = "erase_content"
+	// Invite is sending a portal user a link to set a password.
+	Invite Action = "invite"
+	// SeeDirectory is looking through patients, portal users and their links.
+	SeeDirectory Action = "see_directory"
+	// Import is importing the directory.
+	Import Action = "import"
+)
+
+// What portal users ask for.
+const (
+	// ReadInbox is reading one's own messages and their attachments.
+	ReadInbox Action = "read_inbox"
+)
+
+// A Grant is a row of the table of permissions.
+type Grant struct {
+	Permission Permission
+	// Name is what people read: "Send Bulk Portal Message".
+	Name string
+	// Allows is one sentence about what the permission allows. Words in braces stand
+	// for the clinic's labels: see labels.Labels.Fill.
+	Allows string
+	// Caution is what an administrator should know before giving the permission, or "".
+	Caution string
+	// Actions are what the permission allows. Another permission may allow them too.
+	Actions []Action
+}
+
+// Grants is the table of permissions, in the order in which people read them. Of two that
+// allow the same action the lesser comes first: that is the one which [Forbidden] names.
+var Grants = []Grant{
+	{SendPortalMessage, "Send Portal Message",
+		"Send messages to chosen {portal users}, follow their progress, and cancel or recall them.", "",
+		[]Action{SendMessage, SeeMessages}},
+	{SendBulkPortalMessage, "Send Bulk Portal Message",
+		"Everything that Send Portal Message allows, and also send to whole groups: “{active_patients}”, “{discharged_patients}” and “{all_portal_users}”.", "",
+		[]Action{SendMessage, SeeMessages, SendToGroup}},
+	{ReplayDeliveries, "Replay Failed Deliveries",
+		"Plan, run and follow replays of failed alerts, and retry or discard parked events.", "",
+		[]Action{Replay, SettleParked}},
+	{ReadRecord, "Read the Record",
+		"Read all events about sent and received messages and about changes, and issue receipts. It does not show the text of messages.", "",
+		[]Action{ReadTheRecord}},
+	{ManageStaff, "Manage Staff",
+		"Add staff, set their permissions, and disable accounts.", "",
+		[]Action{ChangeStaff}},
+	{EraseMessageContent, "Erase Content",
+		"Request that the content of a message be erased, and approve what another staff member requested.",
+		"Erased content can’t be restored. Two staff members with this permission are needed for each erasure.",
+		[]Action{EraseContent}},
+	{ManageLabels, "Manage Custom Labels",
+		"Rename {patients}, {portal users} and other people on all pages, for all users.", "",
+		[]Action{ChangeLabels}},
+	{ImportDirectory, "Import the Directory",
+		"See {patients}, {portal users} and the links between them, and import them from files.", "",
+		[]Action{SeeDirectory, Import, Invite}},
+}
+
+// open lists the actions that need no permission: everyone of the realm may do them.
+var open = map[Realm][]Action{
+	RealmStaff:      {SecureAccount, SeeBcc, Search, SeeLabels, SeeStaff},
+	RealmPortalUser: {ReadInbox},
+}

@@ -1,0 +1,137 @@
+package web_test
+
+import (
+	"encoding/json"
+	"log/slog"
+
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postern/internal/access/policy"
+	"postern/internal/labels"
+	"postern/internal/web"
+	"postern/internal/web/navigation"
+	"postern/internal/web/page"
+	"postern/internal/web/webtest"
+)
+
+// open lists the addresses that name no action: no one need be signed in to come there.
+var open = []string{
+	"/", // no page: who is signed in keeps the menu
+	"/portal/",
+	"GET /portal/forgotten",
+	"GET /portal/forgotten/sent",
+	"GET /portal/invitation",
+	"GET /portal/sign-in",
+	"GET /sign-in",
+	"GET /sign-in/code",
+	"GET /sign-in/organisation",
+	"GET /sign-in/organisation/back",
+	"GET /{$}",
+	"POST /portal/forgotten",
+	"POST /portal/invitation",
+	"POST /portal/sign-in",
+	"POST /portal/sign-out",
+	"POST /sign-in",
+	"POST /sign-in/code",
+	"POST /sign-out",
+}
+
+// openOperations lists the operations of the API that name no action.
+var openOperations = []string{
+	"DELETE /v1/portal/session",
+	"DELETE /v1/session",
+	"POST /v1/portal/session",
+	"POST /v1/session",
+	"POST /webhooks/sendgrid",
+}
+
+// Every page names the actions that it needs, or is listed as open, and the same holds
+// of the operations of the API.
+func TestEveryRouteNamesAnAction(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	var got []string
+	for _, route := range web.Routes(page.New(s.Desk, slog.New(slog.DiscardHandler))) {
+		if len(route.Actions) == 0 {
+			got = append(got, route.Pattern)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(open)
+	if diff := cmp.Diff(open, got); diff != "" {
+		t.Errorf("pages without an action (-listed +found):\n%s", diff)
+	}
+	got = nil
+	for pattern, operation := range described(t, s) {
+		if len(operation.Security) == 0 {
+			got = append(got, pattern)
+		}
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(openOperations, got); diff != "" {
+		t.Errorf("operations without an action (-listed +found):\n%s", diff)
+	}
+}
+
+// Whoever sees a page in a menu may open it, and no menu leads to a page that there is not.
+func TestMenusLeadToPagesThatOpen(t *testing.T) {
+	t.Parallel()
+	s := webtest.New(t)
+	needs := map[string][]policy.Action{}
+	for _, route := range web.Routes(page.New(s.Desk, slog.New(slog.DiscardHandler))) {
+		needs[route.Pattern] = route.Actions
+	}
+	subjects := []policy.Subject{{Realm: policy.RealmPortalUser}, {Realm: policy.RealmStaff}, {Realm: policy.RealmStaff, FactorDue: true}}
+	for _, p := range policy.All {
+		subjects = append(subjects, policy.Subject{Realm: policy.RealmStaff, Permissions: []policy.Permission{p}})
+	}
+	for _, subject := range subjects {
+		allowed := navigation.Allowed(subject, labels.Default())
+		if len(allowed) == 0 {
+			t.Errorf("%+v can go nowhere", subject)
+		}
+		for _, d := range allowed {
+			actions, known := needs["GET "+d.Href]
+			if !known {
+				t.Errorf("a menu leads to %s, which is no page", d.Href)
+			}
+			if !slices.ContainsFunc(actions, func(a policy.Action) bool { return policy.Allow(subject, a) == nil }) {
+				t.Errorf("%s is in a menu of %v, who may not open it", d.Href, subject.Permissions)
+			}
+		}
+	}
+}
+
+// operation is what the description of the API says of an operation.
+type operation struct {
+	Description string
+	Security    []map[string]any
+}
+
+// described gives the operations of the API by method and path.
+func described(t *testing.T, s *webtest.Site) map[string]operation {
+	t.Helper()
+	res, err := http.Get(s.Base + "/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var description struct {
+		Paths map[string]map[string]operation
+	}
+	if err := json.NewDecoder(res.Body).Decode(&description); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]operation{}
+	for path, methods := range description.Paths {
+		for method, op := range methods {
+			all[strings.ToUpper(method)+" "+path] = op
+		}
+	}
+	return all
+}
