@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
@@ -113,7 +114,15 @@ const firstAttempt = 1
 
 var errNoChunk = errors.New("the chunk is not on the record")
 
-func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) {
+// database is a pool or a transaction. What runs within a transaction uses that alone: a
+// second connection could be one for which others wait that wait for this transaction.
+type database interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	w := &work{chunkRef: ref}
 	var first, last int32
 	q := &pgx.Batch{}
@@ -136,7 +145,7 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 			return err
 		})
 	}
-	err := pool.SendBatch(ctx, q).Close()
+	err := db.SendBatch(ctx, q).Close()
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errNoChunk
 	}
@@ -168,23 +177,23 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { dead[no] = reason; return nil })
 		return err
 	})
-	if err := pool.SendBatch(ctx, q).Close(); err != nil {
+	if err := db.SendBatch(ctx, q).Close(); err != nil {
 		return nil, fmt.Errorf("loading the recipients: %w", err)
 	}
 	for i := range w.recipients {
 		w.recipients[i].dead = dead[w.recipients[i].no]
 	}
 	if slices.ContainsFunc(w.recipients, func(r recipient) bool { return r.lost }) {
-		return w, w.nameLost(ctx, pool)
+		return w, w.nameLost(ctx, db)
 	}
 	return w, nil
 }
 
 // nameLost takes the ids of portal users whose rows were lost from the event of the chunk.
-func (w *work) nameLost(ctx context.Context, pool *pgxpool.Pool) error {
+func (w *work) nameLost(ctx context.Context, db database) error {
 	var seq int64
 	var stored []byte
-	err := pool.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
+	err := db.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
 		w.message, w.chunk).Scan(&seq, &stored)
 	if err != nil {
 		return fmt.Errorf("reading the event of the chunk: %w", err)
@@ -262,8 +271,8 @@ const publishedAgain = `, of_chunk AS (
 // settle writes what became of a claim. An answer may take the place of unknown, never
 // of another answer. Where it does, it is late. Lost says that the claim is not there, as
 // after a failover of Postgres: see restore.
-func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late, lost bool, err error) {
-	err = pool.QueryRow(ctx, `
+func (c *claim) settle(ctx context.Context, db database, ref chunkRef) (late, lost bool, err error) {
+	err = db.QueryRow(ctx, `
 		WITH before AS (SELECT answer FROM app.attempts WHERE request_id = $1 FOR UPDATE), settled AS (
 		    UPDATE app.attempts a SET answer = $2, sendgrid_id = $3, refusals = $4, answered_at = now()
 		    FROM before b WHERE a.request_id = $1 AND (b.answer IS NULL OR b.answer = 'unknown')

@@ -226,7 +226,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if work.done && !ref.amends {
 		return nil, nil
 	}
-	if inHand, err := w.settleAbandoned(ctx, work); err != nil {
+	if inHand, err := w.settleAbandoned(ctx, w.Pool, work); err != nil {
 		return nil, err
 	} else if inHand {
 		return w.inHandElsewhere(), nil
@@ -331,12 +331,12 @@ var errLate = errors.New("the answer was declared unknown before it came")
 // write one. It gives true, and changes nothing, where a claimer lives: that worker has
 // the request in hand. One that hung for longer than its lease lasts may still learn the
 // answer, which then takes the place of unknown.
-func (w *Worker) settleAbandoned(ctx context.Context, work *work) (inHand bool, err error) {
+func (w *Worker) settleAbandoned(ctx context.Context, db database, work *work) (inHand bool, err error) {
 	for _, c := range work.claims {
 		if c.answer != "" || c.claimedBy == w.id {
 			continue
 		}
-		if lives, err := w.lives(ctx, c.claimedBy); err != nil || lives {
+		if lives, err := w.lives(ctx, db, c.claimedBy); err != nil || lives {
 			return lives, err
 		}
 	}
@@ -346,7 +346,7 @@ func (w *Worker) settleAbandoned(ctx context.Context, work *work) (inHand bool, 
 			continue
 		}
 		c.answer = answerUnknown
-		if _, _, err := c.settle(ctx, w.Pool, work.chunkRef); err != nil {
+		if _, _, err := c.settle(ctx, db, work.chunkRef); err != nil {
 			return false, err
 		}
 		w.Logger.Warn("an answer of SendGrid was never learned", "message_id", work.message, "chunk", work.chunk,

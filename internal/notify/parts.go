@@ -214,11 +214,11 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) (agai
 		if _, err := tx.Exec(ctx, `SELECT FROM app.replay_parts WHERE part = $1 FOR UPDATE`, p.nr); err != nil {
 			return err
 		}
-		work, err := load(ctx, w.Pool, ref)
+		work, err := load(ctx, tx, ref)
 		if err != nil || work.done {
 			return err
 		}
-		if inHand, err := w.settleAbandoned(ctx, work); err != nil {
+		if inHand, err := w.settleAbandoned(ctx, tx, work); err != nil {
 			return err
 		} else if inHand {
 			again = w.inHandElsewhere()

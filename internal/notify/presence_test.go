@@ -22,7 +22,7 @@ func (p *post) present(t *testing.T) {
 	t.Cleanup(func() { stop(); <-done })
 	for lives := false; !lives; { // ended by the test's own deadline
 		var err error
-		if lives, err = p.lives(t.Context(), w.id); err != nil {
+		if lives, err = p.lives(t.Context(), p.Pool, w.id); err != nil {
 			t.Fatal(err)
 		}
 	}

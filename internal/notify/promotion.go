@@ -247,7 +247,7 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 	if err != nil || work.done {
 		return err
 	}
-	if inHand, err := w.settleAbandoned(ctx, work); err != nil {
+	if inHand, err := w.settleAbandoned(ctx, w.Pool, work); err != nil {
 		return err
 	} else if inHand {
 		return errors.New("another worker has had it in hand since before the failover")

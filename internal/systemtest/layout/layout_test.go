@@ -21,7 +21,7 @@ var imports = map[string]string{
 	"schemas":         "events",
 	"eventlog":        "events schemas",
 	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog events",
+	"eventlog/parked": "eventlog events store",
 
 	// Where state is kept.
 	"store":               "",
