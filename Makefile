@@ -4,7 +4,7 @@ N         ?= 100000
 TESTFLAGS ?=
 # So many packages are tested at once: some of them wait more than they work.
 PACKAGES  ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql
+GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
 
 .DEFAULT_GOAL := help
 .PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/state"
 )
 
 // A chunkRef names the chunk whose alerts are to go out.
@@ -82,8 +83,8 @@ const (
 // work is all that is known of a chunk when a handler takes it up.
 type work struct {
 	chunkRef
-	status     string // of the message
-	done       bool   // the outcome is on the record
+	status     state.Message
+	done       bool // the outcome is on the record
 	recipients []recipient
 	claims     []claim
 	earlier    []claim // of attempts before this one, that SendGrid accepted

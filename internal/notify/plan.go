@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // Why an alert is not due, or can't be.
@@ -111,9 +112,9 @@ func (w *work) settleAll(settled []fate, c claim, f fate) {
 
 func (w *work) notDue(r recipient) string {
 	switch {
-	case w.status == "recalled":
+	case w.status == state.Recalled:
 		return reasonRecalled
-	case w.status == "cancelled":
+	case w.status == state.Cancelled:
 		return reasonCancelled
 	case r.lost:
 		return reasonNoRow

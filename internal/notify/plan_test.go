@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 func TestPositionsSurviveTheirBitmap(t *testing.T) {
@@ -77,7 +78,7 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 	request := uuid.New()
 	for _, c := range []struct {
 		name   string
-		status string
+		status state.Message
 		claims []claim
 		want   events.AlertOutcome
 	}{

@@ -1,11 +1,17 @@
 package store_test
 
 import (
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/recorder/state"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -79,5 +85,27 @@ func TestEveryStateHasItsCheck(t *testing.T) {
 		if !strings.Contains(checks, "("+column+" = ANY (ARRAY[") {
 			t.Errorf("no CHECK names the values of %s", name)
 		}
+	}
+}
+
+// The CHECKs of the database name the states of the tables in Go.
+func TestTheStatesAreThoseOfTheTables(t *testing.T) {
+	t.Parallel()
+	pool := storetest.Pool(t, store.RoleAdmin)
+	same(t, pool, "record.messages", "status", state.MessageMoves)
+	same(t, pool, "record.replays", "status", state.ReplayMoves)
+	same(t, pool, "record.chunks", "alert_state", state.AlertMoves)
+}
+
+func same[S ~string, By comparable](t *testing.T, pool *pgxpool.Pool, table, column string, moves state.Moves[S, By]) {
+	t.Helper()
+	want := map[string]bool{}
+	for _, m := range moves {
+		want[string(m.From)], want[string(m.To)] = true, true
+	}
+	got := list(t, pool, `SELECT (regexp_matches(pg_get_constraintdef(oid), $$'([a-z]+)'::text$$, 'g'))[1] FROM pg_constraint
+		WHERE conrelid = $1::text::regclass AND conname = $2 ORDER BY 1`, table, strings.Split(table, ".")[1]+"_"+column+"_check")
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), got); diff != "" {
+		t.Errorf("%s.%s (-table in Go +CHECK):\n%s", table, column, diff)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/recorder/state"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -73,7 +74,7 @@ func newHeld(t *testing.T, rate int) *held {
 
 // ends demands that the replay comes to its end, with so many accepted, that the
 // alerts of the first message stand so, and that no alert was sent twice.
-func (h *held) ends(status string, accepted int, first string) {
+func (h *held) ends(status state.Replay, accepted int, first string) {
 	h.Helper()
 	open := 0
 	h.runs(2, func() bool {

@@ -12,6 +12,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/recorder/state"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -220,7 +221,7 @@ func TestPauseAndCancel(t *testing.T) {
 	m := c.send(6)
 	c.refuse()
 	plan := c.plan(replay.Filter{MessageID: &m})
-	steer := func(f func() (replay.Replay, error), status string) {
+	steer := func(f func() (replay.Replay, error), status state.Replay) {
 		t.Helper()
 		if r, err := f(); err != nil || r.Status != status {
 			t.Fatalf("it is %s, want %s: %v", r.Status, status, err)
