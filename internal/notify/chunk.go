@@ -135,7 +135,7 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 		FROM app.attempts WHERE message_id = $1 AND chunk = $2 `
 	q.Queue(claims+`AND attempt = $3 AND part = $4 ORDER BY request`, ref.message, ref.chunk, ref.attempt(), ref.partNr()).Query(into(&w.claims))
 	if ref.part != nil {
-		q.Queue(`SELECT done_at IS NOT NULL FROM app.replay_parts WHERE part = $1`, ref.part.nr).
+		q.Queue(`SELECT state = 'done' FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $3`, ref.message, ref.chunk, ref.part.nr).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&w.done) })
 		q.Queue(claims+`AND attempt < $3 AND answer = 'accepted'`, ref.message, ref.chunk, ref.attempt()).Query(into(&w.earlier))
 		q.Queue(`SELECT portal_user_no, attempt FROM record.reports WHERE message_id = $1 AND chunk = $2 AND attempt < $3 AND failed`,
@@ -242,7 +242,7 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 // Called again after an error, it finds what the first call committed.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
 	err = pool.QueryRow(ctx, `
-		WITH open AS (SELECT FROM app.replay_parts WHERE part = $8::bigint AND done_at IS NULL AND NOT wound_up FOR SHARE),
+		WITH open AS (SELECT FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $8::bigint AND state <> 'done' AND NOT wound_up FOR SHARE),
 		settled AS (SELECT FROM app.timelines WHERE timeline = app.timeline() AND settled_at IS NOT NULL), claimed AS (
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
 		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
@@ -260,13 +260,13 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 // whether it is late. Then the outcome that says unknown may be on the record: it is to
 // be published again, by the worker that next takes the chunk up, or the part that is opened
 // again.
-const publishedAgain = `, of_chunk AS (
-		    INSERT INTO app.alert_retries AS r (message_id, chunk, chunks, seq, due_at, tries, reason, amends)
-		    SELECT $5::uuid, $6::integer, $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
-		    ON CONFLICT (message_id, chunk) DO UPDATE SET amends = true, tries = r.tries + 1, due_at = least(r.due_at, excluded.due_at)), of_part AS (
-		    UPDATE app.replay_parts p SET amends = p.done_at IS NULL, wound_up = p.wound_up OR p.done_at IS NOT NULL, done_at = NULL,
-		        due_at = CASE WHEN p.done_at IS NULL THEN p.due_at ELSE now() END
-		    FROM settled WHERE late AND p.part = $9::bigint)
+const publishedAgain = `, of_first AS (
+		    INSERT INTO app.alert_work AS w (message_id, chunk, kind, chunks, seq, due_at, tries, reason, amends)
+		    SELECT $5::uuid, $6::integer, 'first', $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
+		    ON CONFLICT (message_id, chunk, part) DO UPDATE SET amends = true, tries = w.tries + 1, due_at = least(w.due_at, excluded.due_at)), of_replay AS (
+		    UPDATE app.alert_work w SET amends = w.state <> 'done', wound_up = w.wound_up OR w.state = 'done', done_at = NULL,
+		        due_at = CASE w.state WHEN 'done' THEN now() ELSE w.due_at END, state = CASE w.state WHEN 'done' THEN 'waiting' ELSE w.state END
+		    FROM settled WHERE late AND w.message_id = $5 AND w.chunk = $6 AND w.part = $9::bigint AND w.kind = 'replay')
 		SELECT EXISTS (SELECT FROM settled WHERE late)`
 
 // settle writes what became of a claim. An answer may take the place of unknown, never
@@ -306,8 +306,8 @@ func (c *claim) restore(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (
 		    SELECT $5, $6, $11::integer, $9, CASE WHEN $12::integer IN (SELECT request FROM others) THEN (SELECT max(request) + 1 FROM others) ELSE $12 END,
 		        $1::uuid, $13::uuid, $14::bytea, $2::text, $3::text, $4::jsonb, now()
 		    WHERE NOT EXISTS (SELECT FROM there) ON CONFLICT DO NOTHING RETURNING request), part AS (
-		    INSERT INTO app.replay_parts (part, replay_id, message_id, chunk, chunks, attempt, recipients, due_at, wound_up)
-		    SELECT $9, $15::uuid, $5, $6, $7, $11, $16::integer[], now(), true FROM restored WHERE $9 > 0 ON CONFLICT DO NOTHING), settled AS (
+		    INSERT INTO app.alert_work (part, kind, replay_id, message_id, chunk, chunks, attempt, recipients, due_at, wound_up)
+		    SELECT $9, 'replay', $15::uuid, $5, $6, $7, $11, $16::integer[], now(), true FROM restored WHERE $9 > 0 ON CONFLICT DO NOTHING), settled AS (
 		    SELECT request <> $12 AND $2 <> 'unknown' AS late FROM restored)`+publishedAgain+`, EXISTS (SELECT FROM there) OR EXISTS (SELECT FROM restored)`,
 		c.id, c.answer, c.sendgridID, c.refusals, ref.message, ref.chunk, ref.chunks, ref.seq, ref.partNr(), reasonLate,
 		ref.attempt(), c.request, c.claimedBy, bitmap(c.positions), p.replay, p.nos).Scan(&late, &there)

@@ -13,7 +13,7 @@
 //
 // When every recipient of a chunk is accepted, failed, skipped or unknown, one
 // alerts.* event says so. Waits of seconds happen in the handler; longer ones
-// are rows of app.alert_retries.
+// are rows of app.alert_work.
 //
 // Nothing of a message can reach an e-mail: this package sees portal user
 // numbers, addresses and ids, and can't import content.

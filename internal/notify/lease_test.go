@@ -28,7 +28,7 @@ func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
 	p.Send = func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
 		if calls++; calls == 1 {
 			var before, after time.Time
-			const due = `SELECT due_at FROM app.alert_retries`
+			const due = `SELECT leased_until FROM app.alert_work`
 			if err := p.admin.QueryRow(ctx, due).Scan(&before); err != nil {
 				t.Error(err)
 			}
@@ -49,7 +49,7 @@ func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
 		t.Errorf("a became %q, %d were taken", got, p.fake.Count())
 	}
 	var waiting int
-	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil || waiting != 0 {
 		t.Errorf("%d chunks still wait, %v", waiting, err)
 	}
 }

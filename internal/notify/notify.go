@@ -26,7 +26,7 @@ const (
 	actor  = "process:notify-worker"
 
 	// patience is the longest that a handler waits for SendGrid by itself; past
-	// it the chunk becomes a row of app.alert_retries.
+	// it the chunk becomes a row of app.alert_work.
 	patience = 3 * time.Second
 	// handlerTries is how often a handler calls while SendGrid is away.
 	handlerTries = 4
@@ -113,7 +113,7 @@ func New(c Config) *Worker {
 
 // Handle alerts the chunk that a deliveries.created event, stored at seq, speaks
 // of; it needs the event's headers alone. It returns nil once the chunk's
-// outcome is on the record or the chunk waits in app.alert_retries, so that the
+// outcome is on the record or the chunk waits in app.alert_work, so that the
 // event may be acknowledged.
 func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 	if e.Chunk == nil {
@@ -490,7 +490,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error 
 		return fmt.Errorf("publishing the outcome: %w", err)
 	}
 	if work.part != nil {
-		return w.closePart(ctx, work.part, seq)
+		return w.closePart(ctx, work.chunkRef, seq)
 	}
 	return nil
 }

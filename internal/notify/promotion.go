@@ -197,7 +197,7 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 		SELECT c.message_id, c.chunk, (m.audience + $4 - 1) / $4, c.seq
 		FROM record.chunks c JOIN record.messages m USING (message_id)
 		WHERE c.alert_state = 'pending' AND c.seq <= $1
-		  AND NOT (EXISTS (SELECT FROM app.alert_retries r WHERE r.message_id = c.message_id AND r.chunk = c.chunk AND r.reason = $2)
+		  AND NOT (EXISTS (SELECT FROM app.alert_work w WHERE w.message_id = c.message_id AND w.chunk = c.chunk AND w.part = 0 AND w.reason = $2)
 		       AND EXISTS (SELECT FROM record.pauses p WHERE p.message_id IN (c.message_id, $3))
 		       AND NOT EXISTS (SELECT FROM record.events e WHERE e.type = 'alerting.resumed' AND e.seq > c.seq
 		                       AND coalesce(e.message_id, $3) IN (c.message_id, $3)))
@@ -212,7 +212,7 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 	if err != nil {
 		return nil, fmt.Errorf("looking for chunks without an outcome: %w", err)
 	}
-	rows, err = w.Pool.Query(ctx, `SELECT part, replay_id, attempt, recipients, message_id, chunk, chunks FROM app.replay_parts WHERE done_at IS NULL ORDER BY part`)
+	rows, err = w.Pool.Query(ctx, `SELECT part, replay_id, attempt, recipients, message_id, chunk, chunks FROM app.alert_work WHERE kind = 'replay' AND state <> 'done' ORDER BY part`)
 	if err != nil {
 		return nil, fmt.Errorf("looking for parts of replays without an outcome: %w", err)
 	}
@@ -240,7 +240,7 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 			return err
 		}
 		if known {
-			return w.closePart(ctx, ref.part, last)
+			return w.closePart(ctx, ref, last)
 		}
 	}
 	work, err := load(ctx, w.Pool, ref)

@@ -359,21 +359,49 @@ CREATE TABLE app.alert_repeats (
 GRANT SELECT ON app.alert_repeats TO postern_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.alert_repeats TO postern_notify;
 
-CREATE TABLE app.alert_retries (
+CREATE TABLE app.alert_work (
     message_id uuid NOT NULL,
     chunk integer NOT NULL,
+    part bigint NOT NULL DEFAULT 0,
+    kind text NOT NULL,
     chunks integer NOT NULL,
-    seq bigint NOT NULL,
+    seq bigint NOT NULL DEFAULT 0,
+    attempt integer NOT NULL DEFAULT 1,
+    replay_id uuid,
+    recipients integer[],
+    state text NOT NULL DEFAULT 'waiting'::text,
     due_at timestamp with time zone NOT NULL,
-    tries integer NOT NULL,
-    reason text NOT NULL,
+    lease uuid,
+    leased_until timestamp with time zone,
+    tries integer NOT NULL DEFAULT 0,
+    reason text NOT NULL DEFAULT ''::text,
     amends boolean NOT NULL DEFAULT false,
-    CONSTRAINT alert_retries_pkey PRIMARY KEY (message_id, chunk),
-    CONSTRAINT alert_retries_due_at_check CHECK (isfinite(due_at))
+    wound_up boolean NOT NULL DEFAULT false,
+    done_at timestamp with time zone,
+    outcome bigint NOT NULL DEFAULT 0,
+    CONSTRAINT alert_work_pkey PRIMARY KEY (message_id, chunk, part),
+    CONSTRAINT alert_work_check CHECK (((kind = 'first'::text) = (part = 0))),
+    CONSTRAINT alert_work_check1 CHECK (((kind = 'first'::text) = (attempt = 1))),
+    CONSTRAINT alert_work_check2 CHECK (((kind = 'first'::text) = (replay_id IS NULL))),
+    CONSTRAINT alert_work_check3 CHECK (((kind = 'first'::text) = (recipients IS NULL))),
+    CONSTRAINT alert_work_check4 CHECK (((state = 'leased'::text) = (lease IS NOT NULL))),
+    CONSTRAINT alert_work_check5 CHECK (((state = 'leased'::text) = (leased_until IS NOT NULL))),
+    CONSTRAINT alert_work_check6 CHECK (((state = 'done'::text) = (done_at IS NOT NULL))),
+    CONSTRAINT alert_work_check7 CHECK (((state <> 'done'::text) OR (kind = 'replay'::text))),
+    CONSTRAINT alert_work_check8 CHECK (((state <> 'done'::text) OR (NOT amends))),
+    CONSTRAINT alert_work_check9 CHECK (((NOT wound_up) OR (kind = 'replay'::text))),
+    CONSTRAINT alert_work_due_at_check CHECK (isfinite(due_at)),
+    CONSTRAINT alert_work_kind_check CHECK ((kind = ANY (ARRAY['first'::text, 'replay'::text]))),
+    CONSTRAINT alert_work_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'leased'::text, 'done'::text])))
 );
-CREATE INDEX alert_retries_due ON app.alert_retries USING btree (due_at);
-GRANT SELECT ON app.alert_retries TO postern_api;
-GRANT SELECT, INSERT, UPDATE, DELETE ON app.alert_retries TO postern_notify;
+CREATE INDEX alert_work_ready ON app.alert_work USING btree (kind, (
+CASE
+    WHEN (state = 'leased'::text) THEN leased_until
+    ELSE due_at
+END)) WHERE (state <> 'done'::text);
+CREATE INDEX alert_work_replay ON app.alert_work USING btree (replay_id) WHERE (kind = 'replay'::text);
+GRANT SELECT ON app.alert_work TO postern_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.alert_work TO postern_notify;
 
 CREATE TABLE app.attachments (
     attachment_id uuid NOT NULL,
@@ -738,31 +766,6 @@ CREATE TABLE app.replay_pace (
 GRANT SELECT, INSERT ON app.replay_pace TO postern_api;
 GRANT SELECT, INSERT, UPDATE ON app.replay_pace TO postern_notify;
 
-CREATE TABLE app.replay_parts (
-    part bigint NOT NULL,
-    replay_id uuid NOT NULL,
-    message_id uuid NOT NULL,
-    chunk integer NOT NULL,
-    chunks integer NOT NULL,
-    attempt integer NOT NULL,
-    recipients integer[] NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    tries integer NOT NULL DEFAULT 0,
-    waits_for text NOT NULL DEFAULT ''::text,
-    wound_up boolean NOT NULL DEFAULT false,
-    done_at timestamp with time zone,
-    outcome bigint NOT NULL DEFAULT 0,
-    amends boolean NOT NULL DEFAULT false,
-    CONSTRAINT replay_parts_pkey PRIMARY KEY (part),
-    CONSTRAINT replay_parts_attempt_check CHECK ((attempt > 1)),
-    CONSTRAINT replay_parts_check CHECK (((NOT amends) OR (done_at IS NULL))),
-    CONSTRAINT replay_parts_due_at_check CHECK (isfinite(due_at))
-);
-CREATE INDEX replay_parts_due ON app.replay_parts USING btree (due_at) WHERE (done_at IS NULL);
-CREATE INDEX replay_parts_replay ON app.replay_parts USING btree (replay_id);
-GRANT SELECT ON app.replay_parts TO postern_api;
-GRANT SELECT, INSERT, UPDATE, DELETE ON app.replay_parts TO postern_notify;
-
 CREATE TABLE app.replay_sets (
     replay_id uuid NOT NULL,
     nr integer NOT NULL,
@@ -1026,22 +1029,6 @@ LEFT JOIN record.pauses every ON every.message_id = '00000000-0000-0000-0000-000
 WHERE m.status NOT IN ('recalled', 'cancelled') AND (own.message_id IS NOT NULL OR every.message_id IS NOT NULL);
 GRANT SELECT ON record.held_messages TO postern_api, postern_fanout, postern_notify, postern_recorder;
 
-CREATE VIEW app.alerts_waiting AS
-SELECT w.*, (SELECT h.pause FROM record.held_messages h WHERE h.message_id = w.message_id) AS pause
-FROM (SELECT r.message_id, r.chunk, NULL::uuid AS replay_id, c.deliveries AS alerts, r.due_at, r.reason
-      FROM app.alert_retries r JOIN record.chunks c USING (message_id, chunk)
-      UNION ALL
-      SELECT p.message_id, p.chunk, p.replay_id, cardinality(p.recipients), p.due_at,
-             CASE WHEN r.status = 'paused' THEN 'the replay is paused' ELSE p.waits_for END
-      FROM app.replay_parts p JOIN record.replays r USING (replay_id)
-      WHERE p.done_at IS NULL AND NOT p.wound_up AND r.status IN ('running', 'paused')
-      UNION ALL
-      SELECT s.message_id, s.chunk, s.replay_id, cardinality(s.recipients) - s.taken, p.next_at,
-             CASE WHEN r.status = 'paused' THEN 'the replay is paused' ELSE 'its turn in a replay' END
-      FROM app.replay_sets s JOIN app.replay_pace p USING (replay_id) JOIN record.replays r USING (replay_id)
-      WHERE r.status IN ('running', 'paused') AND NOT p.taken AND s.taken < cardinality(s.recipients)) w;
-GRANT SELECT ON app.alerts_waiting TO postern_api, postern_notify;
-
 CREATE VIEW app.parked_events AS
 SELECT p.parked_id, p.consumer, p.seq, p.event_id, p.type, p.message_id, p.tries, p.reason, p.stack, p.parked_at, p.handled_at,
        CASE WHEN p.handled_at IS NOT NULL OR e.projected OR m.completed_at > p.parked_at OR c.alert_at > p.parked_at THEN 'handled'
@@ -1064,3 +1051,31 @@ CREATE VIEW app.record_verdict AS
     FROM app.record_check c LEFT JOIN app.leases l ON l.role = 'postern_recorder' AND l.name = 'recorder'
     WHERE c.term = coalesce(l.term, 0);
 GRANT SELECT ON app.record_verdict TO postern_api, postern_fanout, postern_notify, postern_recorder;
+
+CREATE VIEW app.alerts_due AS
+SELECT w.*, CASE WHEN w.state = 'leased' THEN w.leased_until ELSE w.due_at END AS ready_at
+FROM app.alert_work w
+WHERE w.state <> 'done' AND CASE
+    WHEN w.wound_up THEN true
+    WHEN w.amends AND w.kind = 'first' AND (SELECT c.alert_state FROM record.chunks c WHERE c.message_id = w.message_id AND c.chunk = w.chunk) <> 'pending' THEN true
+    WHEN w.kind = 'replay' AND (SELECT r.status FROM record.replays r WHERE r.replay_id = w.replay_id) = 'cancelled' THEN true
+    WHEN w.kind = 'replay' AND (SELECT r.status FROM record.replays r WHERE r.replay_id = w.replay_id) IS DISTINCT FROM 'running' THEN false
+    ELSE (SELECT h.pause FROM record.held_messages h WHERE h.message_id = w.message_id) IS NULL END;
+GRANT SELECT, UPDATE ON app.alerts_due TO postern_notify;
+
+CREATE VIEW app.alerts_waiting AS
+SELECT w.*, (SELECT h.pause FROM record.held_messages h WHERE h.message_id = w.message_id) AS pause
+FROM (SELECT f.message_id, f.chunk, f.replay_id, c.deliveries AS alerts, f.due_at, f.reason
+      FROM app.alert_work f JOIN record.chunks c USING (message_id, chunk)
+      WHERE f.kind = 'first'
+      UNION ALL
+      SELECT p.message_id, p.chunk, p.replay_id, cardinality(p.recipients), p.due_at,
+             CASE WHEN r.status = 'paused' THEN 'the replay is paused' ELSE p.reason END
+      FROM app.alert_work p JOIN record.replays r USING (replay_id)
+      WHERE p.state <> 'done' AND NOT p.wound_up AND r.status IN ('running', 'paused')
+      UNION ALL
+      SELECT s.message_id, s.chunk, s.replay_id, cardinality(s.recipients) - s.taken, p.next_at,
+             CASE WHEN r.status = 'paused' THEN 'the replay is paused' ELSE 'its turn in a replay' END
+      FROM app.replay_sets s JOIN app.replay_pace p USING (replay_id) JOIN record.replays r USING (replay_id)
+      WHERE r.status IN ('running', 'paused') AND NOT p.taken AND s.taken < cardinality(s.recipients)) w;
+GRANT SELECT ON app.alerts_waiting TO postern_api, postern_notify;

@@ -78,7 +78,7 @@ func (h *held) ends(status state.Replay, accepted int, first string) {
 	h.Helper()
 	open := 0
 	h.runs(2, func() bool {
-		err := h.admin.QueryRow(h.Context(), `SELECT count(*) FROM app.replay_parts WHERE done_at IS NULL`).Scan(&open)
+		err := h.admin.QueryRow(h.Context(), `SELECT count(*) FROM app.alert_work WHERE kind = 'replay' AND state <> 'done'`).Scan(&open)
 		return err == nil && open == 0 && h.get(h.id).Status == status
 	})
 	if r := h.get(h.id); r.Accepted != accepted || len(r.Held) != 0 {
