@@ -47,8 +47,7 @@ type recipient struct {
 	no     int32
 	id     string
 	email  string
-	active bool
-	dead   string // why the address does not work; "" where it may
+	notDue string // why no alert goes out to them; "" where one may
 	lost   bool   // Postgres has no row of the portal user any more; see promotion.go
 }
 
@@ -83,7 +82,6 @@ const (
 // work is all that is known of a chunk when a handler takes it up.
 type work struct {
 	chunkRef
-	status     state.Message
 	done       bool // the outcome is on the record
 	recipients []recipient
 	claims     []claim
@@ -119,6 +117,7 @@ var errNoChunk = errors.New("the chunk is not on the record")
 // second connection could be one for which others wait that wait for this transaction.
 type database interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
@@ -126,11 +125,12 @@ type database interface {
 func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	w := &work{chunkRef: ref}
 	var first, last int32
+	var status state.Message
 	q := &pgx.Batch{}
 	q.Queue(`
 		SELECT m.status, c.alert_state <> 'pending', c.first_no, c.last_no FROM record.chunks c JOIN record.messages m USING (message_id)
 		WHERE c.message_id = $1 AND c.chunk = $2`, ref.message, ref.chunk).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&w.status, &w.done, &first, &last) })
+		QueryRow(func(row pgx.Row) error { return row.Scan(&status, &w.done, &first, &last) })
 	const claims = `SELECT attempt, request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
 		FROM app.attempts WHERE message_id = $1 AND chunk = $2 `
 	q.Queue(claims+`AND attempt = $3 AND part = $4 ORDER BY request`, ref.message, ref.chunk, ref.attempt(), ref.partNr()).Query(into(&w.claims))
@@ -158,31 +158,19 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	// joined from the chunk's row, or on one side alone, a million portal users
 	// are read for every chunk as soon as Postgres has statistics. A delivery whose portal
 	// user was lost keeps its place, and so does everybody after it.
-	q = &pgx.Batch{}
-	q.Queue(`
-		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), coalesce(u.active, false), u.portal_user_no IS NULL
-		FROM record.deliveries d LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
+	rows, err := db.Query(ctx, `
+		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''),
+		    app.why_not_alerted($4, u.active, u.email, x.reason), u.portal_user_no IS NULL
+		FROM record.deliveries d
+		LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
+		LEFT JOIN record.dead_addresses x ON x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version AND x.portal_user_no BETWEEN $2 AND $3
 		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3
-		ORDER BY d.portal_user_no`, ref.message, first, last).Query(func(rows pgx.Rows) (err error) {
+		ORDER BY d.portal_user_no`, ref.message, first, last, status)
+	if err == nil {
 		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
-		return err
-	})
-	// Hardly anybody has a dead address: they are asked for apart.
-	dead := map[int32]string{}
-	q.Queue(`
-		SELECT x.portal_user_no, x.reason
-		FROM record.dead_addresses x JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version
-		WHERE x.portal_user_no BETWEEN $1 AND $2`, first, last).Query(func(rows pgx.Rows) error {
-		var no int32
-		var reason string
-		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { dead[no] = reason; return nil })
-		return err
-	})
-	if err := db.SendBatch(ctx, q).Close(); err != nil {
-		return nil, fmt.Errorf("loading the recipients: %w", err)
 	}
-	for i := range w.recipients {
-		w.recipients[i].dead = dead[w.recipients[i].no]
+	if err != nil {
+		return nil, fmt.Errorf("loading the recipients: %w", err)
 	}
 	if slices.ContainsFunc(w.recipients, func(r recipient) bool { return r.lost }) {
 		return w, w.nameLost(ctx, db)
@@ -224,7 +212,7 @@ func into(claims *[]claim) func(pgx.Rows) error {
 
 func scanRecipient(row pgx.CollectableRow) (recipient, error) {
 	var r recipient
-	err := row.Scan(&r.no, &r.id, &r.email, &r.active, &r.lost)
+	err := row.Scan(&r.no, &r.id, &r.email, &r.notDue, &r.lost)
 	return r, err
 }
 

@@ -98,12 +98,8 @@ func (w *Worker) cutOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate in
 	var claimed int
 	err = tx.QueryRow(ctx, `
 		WITH own AS (SELECT nextval('app.replay_part') AS part), judged AS (
-		    SELECT s.message_id, no, s.attempt + 1 AS attempt, CASE
-		        WHEN d.opened_at IS NOT NULL THEN '`+events.LeftOutOpened+`'
-		        WHEN d.alert_state = 'accepted' THEN '`+events.LeftOutAccepted+`'
-		        WHEN d.alert_attempts <> s.attempt THEN '`+events.LeftOutRepeated+`'
-		        WHEN d.alert_state NOT IN ('failed', 'unknown') AND d.alert_reason <> '`+events.SkippedAccepted+`' THEN '`+events.LeftOutRepeated+`'
-		        ELSE '' END AS left_out
+		    SELECT s.message_id, no, s.attempt + 1 AS attempt,
+		        app.why_not_repeated(d.opened_at IS NOT NULL, d.alert_state, d.alert_reason, d.alert_attempts, s.attempt, false) AS left_out
 		    FROM app.replay_sets s, unnest($3::integer[]) no
 		    CROSS JOIN LATERAL (
 		        SELECT * FROM record.delivery_status d

@@ -995,6 +995,35 @@ BEGIN
 END $function$;
 REVOKE EXECUTE ON FUNCTION app.unsettle(text,bigint) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION app.why_not_alerted(message_status text, active boolean, email text, dead text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+SELECT CASE
+    WHEN message_status = 'recalled' THEN 'the message was recalled'
+    WHEN message_status = 'cancelled' THEN 'the message was cancelled'
+    WHEN active IS NULL THEN 'the directory has lost this portal user'
+    WHEN NOT active THEN 'the account is inactive'
+    WHEN email = '' THEN 'no e-mail address'
+    WHEN dead = '' THEN 'the e-mail address does not work'
+    WHEN dead IS NOT NULL THEN 'the e-mail address does not work: SendGrid reported ' || dead
+    ELSE '' END
+$function$;
+
+CREATE OR REPLACE FUNCTION app.why_not_repeated(opened boolean, state text, reason text, attempts integer, attempt integer, claimed boolean)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+SELECT CASE
+    WHEN opened THEN 'the message was opened already'
+    WHEN state = 'accepted' THEN 'SendGrid has it by now'
+    WHEN claimed OR attempts <> attempt THEN 'another replay repeats it'
+    WHEN state NOT IN ('failed', 'unknown') AND reason <> 'SendGrid had accepted it before' THEN 'another replay repeats it'
+    ELSE '' END
+$function$;
+
 CREATE TRIGGER forget_words BEFORE UPDATE OF given_name, family_name ON app.patients FOR EACH ROW WHEN ((((old.given_name <> new.given_name) OR (old.family_name <> new.family_name)) AND (old.words = new.words))) EXECUTE FUNCTION app.forget_words();
 
 CREATE TRIGGER forget_words BEFORE UPDATE OF name ON app.portal_users FOR EACH ROW WHEN (((old.name <> new.name) AND (old.words = new.words))) EXECUTE FUNCTION app.forget_words();
