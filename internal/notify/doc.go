@@ -6,7 +6,7 @@
 // request is claimed in app.attempts before it is made and its answer is written
 // there after, so that what is known survives a crash: a claim without an answer
 // is a request whose answer was never learned, and its recipients are unknown.
-// They are alerted again by a replay alone: see parts.go.
+// They are alerted again by a replay alone: see package replay and parts.go.
 //
 //	claim committed ── request ── answer committed ── outcome published
 //	   crash here: unknown        crash here: published by the next worker

@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/recorder/position"
 )
@@ -88,7 +89,7 @@ type Worker struct {
 
 	knowsAcked atomic.Bool // furthest is not before what Acked gave at the start
 
-	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
+	replays *replay.Executor
 }
 
 type chunkKey struct {
@@ -108,7 +109,8 @@ func New(c Config) *Worker {
 	if c.Within == nil {
 		c.Within = func(ctx context.Context, _ uuid.UUID) context.Context { return ctx }
 	}
-	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{}, announced: map[uuid.UUID]bool{}}
+	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{},
+		replays: &replay.Executor{Pool: c.Pool, Publish: c.Publish, Source: source, Now: c.Now}}
 }
 
 // Handle alerts the chunk that a deliveries.created event, stored at seq, speaks

@@ -192,7 +192,7 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	f.pair.Lag(t)
 	f.alerts(t, "claim lost")
 	f.alerts(t, "claim and outcome lost")
-	if cut, err := f.cut(t.Context()); err != nil || !cut {
+	if cut, err := f.replays.Take(t.Context()); err != nil || !cut {
 		t.Fatal(cut, err)
 	}
 	if ran, err := f.runDue(t.Context(), kindReplay); err != nil || !ran {

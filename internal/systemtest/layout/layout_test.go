@@ -34,7 +34,7 @@ var imports = map[string]string{
 	"compose":             "access access/policy content content/attachment content/clamd directory events recorder/state",
 	"compose/draft":       "access/policy content directory",
 	"fanout":              "content directory events recorder/position recorder/state",
-	"notify":              "events notify/pause notify/sendgrid proof/merkle recorder/position recorder/state store",
+	"notify":              "events notify/pause notify/replay notify/sendgrid proof/merkle recorder/position recorder/state store",
 	"notify/pause":        "events",
 	"notify/replay":       "events notify/pause recorder/state store",
 	"notify/reports":      "events",
