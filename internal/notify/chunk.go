@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,6 @@ var errNoChunk = errors.New("the chunk is not on the record")
 // second connection could be one for which others wait that wait for this transaction.
 type database interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
@@ -158,19 +158,33 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	// joined from the chunk's row, or on one side alone, a million portal users
 	// are read for every chunk as soon as Postgres has statistics. A delivery whose portal
 	// user was lost keeps its place, and so does everybody after it.
-	rows, err := db.Query(ctx, `
-		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''),
-		    app.why_not_alerted($4, u.active, u.email, x.reason), u.portal_user_no IS NULL
-		FROM record.deliveries d
-		LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
-		LEFT JOIN record.dead_addresses x ON x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version AND x.portal_user_no BETWEEN $2 AND $3
+	q = &pgx.Batch{}
+	q.Queue(`
+		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), app.why_not_alerted($4, u.active, u.email, NULL), u.portal_user_no IS NULL
+		FROM record.deliveries d LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
 		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3
-		ORDER BY d.portal_user_no`, ref.message, first, last, status)
-	if err == nil {
+		ORDER BY d.portal_user_no`, ref.message, first, last, status).Query(func(rows pgx.Rows) (err error) {
 		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
-	}
-	if err != nil {
+		return err
+	})
+	// Few addresses don't work. They are asked for apart, because a third table in the query
+	// above invites a plan that reads it once a recipient.
+	notDue := map[int32]string{}
+	q.Queue(`
+		SELECT x.portal_user_no, app.why_not_alerted($3, u.active, u.email, x.reason)
+		FROM record.dead_addresses x JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version
+		WHERE x.portal_user_no BETWEEN $1 AND $2`, first, last, status).Query(func(rows pgx.Rows) error {
+		var no int32
+		var reason string
+		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { notDue[no] = reason; return nil })
+		return err
+	})
+	if err := db.SendBatch(ctx, q).Close(); err != nil {
 		return nil, fmt.Errorf("loading the recipients: %w", err)
+	}
+	for i := range w.recipients {
+		r := &w.recipients[i]
+		r.notDue = cmp.Or(notDue[r.no], r.notDue)
 	}
 	if slices.ContainsFunc(w.recipients, func(r recipient) bool { return r.lost }) {
 		return w, w.nameLost(ctx, db)

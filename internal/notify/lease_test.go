@@ -2,6 +2,8 @@ package notify
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,5 +75,42 @@ func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
 	}
 	if err := p.yieldToRecorder(over, ref); err != nil {
 		t.Error(err)
+	}
+}
+
+// Of many workers that look for work at once, one takes each row; after the end of the
+// leases, one takes each again.
+func TestARowIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	const rows = 40
+	if _, err := p.admin.Exec(t.Context(), `INSERT INTO app.alert_work (message_id, chunk, kind, chunks, seq, due_at)
+		SELECT $1, n, 'first', $2, 1, $3 FROM generate_series(1, $2) n`, p.ref.message, rows, p.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		taken := make([]atomic.Int32, rows+1)
+		var hands sync.WaitGroup
+		for range 8 {
+			hands.Go(func() {
+				for {
+					row, err := p.takeDue(t.Context(), kindFirst)
+					if err != nil {
+						t.Error(err)
+					}
+					if row == nil {
+						return
+					}
+					taken[row.chunk].Add(1)
+				}
+			})
+		}
+		hands.Wait()
+		for chunk := 1; chunk <= rows; chunk++ {
+			if n := taken[chunk].Load(); n != 1 {
+				t.Errorf("round %d: row %d was taken %d times", round, chunk, n)
+			}
+		}
+		p.pass(retryLease)
 	}
 }

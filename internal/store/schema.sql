@@ -398,7 +398,7 @@ CREATE INDEX alert_work_ready ON app.alert_work USING btree (kind, (
 CASE
     WHEN (state = 'leased'::text) THEN leased_until
     ELSE due_at
-END)) WHERE (state <> 'done'::text);
+END), part) WHERE (state <> 'done'::text);
 CREATE INDEX alert_work_replay ON app.alert_work USING btree (replay_id) WHERE (kind = 'replay'::text);
 GRANT SELECT ON app.alert_work TO postern_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.alert_work TO postern_notify;

@@ -48,7 +48,7 @@ FROM app.replay_parts;
 DROP VIEW app.alerts_waiting;
 DROP TABLE app.alert_retries, app.replay_parts;
 
-CREATE INDEX alert_work_ready ON app.alert_work (kind, (CASE WHEN state = 'leased' THEN leased_until ELSE due_at END)) WHERE state <> 'done';
+CREATE INDEX alert_work_ready ON app.alert_work (kind, (CASE WHEN state = 'leased' THEN leased_until ELSE due_at END), part) WHERE state <> 'done';
 CREATE INDEX alert_work_replay ON app.alert_work (replay_id) WHERE kind = 'replay';
 GRANT SELECT ON app.alert_work TO postern_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.alert_work TO postern_notify;
