@@ -90,9 +90,9 @@ func TestARowIsTakenOnce(t *testing.T) {
 	}
 	for round := range 2 {
 		taken := make([]atomic.Int32, rows+1)
-		var hands sync.WaitGroup
+		var workers sync.WaitGroup
 		for range 8 {
-			hands.Go(func() {
+			workers.Go(func() {
 				for {
 					row, err := p.takeDue(t.Context(), kindFirst)
 					if err != nil {
@@ -105,7 +105,7 @@ func TestARowIsTakenOnce(t *testing.T) {
 				}
 			})
 		}
-		hands.Wait()
+		workers.Wait()
 		for chunk := 1; chunk <= rows; chunk++ {
 			if n := taken[chunk].Load(); n != 1 {
 				t.Errorf("round %d: row %d was taken %d times", round, chunk, n)

@@ -38,7 +38,7 @@ func (s standing) cause(o standing) state.AlertCause {
 	case o.attempt == s.attempt:
 		return state.LateAnswer
 	}
-	return "" // an earlier attempt's failure is no news
+	return "" // a failure of an earlier attempt changes nothing
 }
 
 // row is a standing that is other than the chunk's.

@@ -1,6 +1,6 @@
 // Package state says in which states a message, an alert and a replay can be, and what moves
 // each from one to another. The recorder's projection asks these tables and nothing else;
-// whoever offers an action asks them whether it is still possible. The drawings of
+// packages that offer an action ask them whether it is still possible. The drawings of
 // docs/states.md are generated from them, and the CHECKs of the database name the same
 // states.
 //
