@@ -5,7 +5,7 @@ TESTFLAGS ?=
 # The number of packages tested in parallel. It is above the number of cores, because
 # some tests mostly wait.
 PACKAGES  ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-GENERATED := schemas deploy/nats-users.conf
+GENERATED := schemas deploy/nats-users.conf internal/store/schema.sql docs/states.md
 
 .DEFAULT_GOAL := help
 .PHONY: help setup postgres build run test check compiler generated format lint bench bench-pages bench-record torture assets screenshots bench-export bench-poison bench-webhook

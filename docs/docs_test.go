@@ -65,29 +65,6 @@ func declares(t *testing.T, path, name string) bool {
 	return regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + name + `\(|^\s*(type|var|const)?\s*` + name + `\b.*(=|struct|func|interface)`).Match(source)
 }
 
-// Every CHECK that states.md quotes is in the schema.
-func TestStatesAreTheDatabases(t *testing.T) {
-	page, err := os.ReadFile("states.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema, err := os.ReadFile("../internal/store/migrations/00001_record.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	spaces := regexp.MustCompile(`\s+`)
-	sql := spaces.ReplaceAllString(string(schema), " ")
-	checks := regexp.MustCompile("`((?:\\(|alert_|opened |status |state |answer )[^`]*(?:IN|=)[^`]*)`").FindAllStringSubmatch(string(page), -1)
-	if len(checks) < 10 {
-		t.Fatalf("states.md quotes only %d checks", len(checks))
-	}
-	for _, c := range checks {
-		if !strings.Contains(sql, "CHECK ("+c[1]+")") && c[1] != "status = 'scheduled'" {
-			t.Errorf("states.md quotes a CHECK that the schema lacks: %s", c[1])
-		}
-	}
-}
-
 // The layout in the README names every room in internal, and every package in a room.
 func TestTheLayoutIsComplete(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")

@@ -77,7 +77,7 @@ type MessageInFull struct {
 }
 
 func messageOf(m messages.Message, h compose.Heading) Message {
-	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: m.Status, SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
+	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: string(m.Status), SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
 		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
 		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
 }
@@ -157,7 +157,7 @@ func (a *API) send(ctx context.Context, in *sendInput) (*body[Sent], error) {
 		return nil, err
 	}
 	a.AwaitRecorder(ctx, sent.Seq)
-	return answerWith(Sent{ID: sent.ID, Status: sent.Status, ReleaseAt: sent.ReleaseAt, Links: linksOf(sent.ID)}), nil
+	return answerWith(Sent{ID: sent.ID, Status: string(sent.Status), ReleaseAt: sent.ReleaseAt, Links: linksOf(sent.ID)}), nil
 }
 
 func parseIDs(location string, texts []string) ([]uuid.UUID, error) {

@@ -64,7 +64,7 @@ func replayOf(r replay.Replay) Replay {
 	for _, s := range r.Filter.State {
 		f.State = append(f.State, string(s))
 	}
-	return Replay{ID: r.ID, Status: r.Status, Filter: f, Reason: r.Reason, Count: r.Count, Digest: r.Digest, ByReason: r.ByReason,
+	return Replay{ID: r.ID, Status: string(r.Status), Filter: f, Reason: r.Reason, Count: r.Count, Digest: r.Digest, ByReason: r.ByReason,
 		Opened: r.Opened(), Undeliverable: r.Undeliverable(), Excluded: r.Excluded, Oldest: r.Oldest, Newest: r.Newest,
 		PlannedAt: r.PlannedAt, PlannedBy: r.PlannedBy, Rate: r.Rate, StartedAt: r.StartedAt, StartedBy: r.StartedBy,
 		EndedAt: r.EndedAt, EndedBy: r.EndedBy, Total: r.Count, Done: r.Done(), Accepted: r.Accepted, Failed: r.Failed,

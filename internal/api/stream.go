@@ -82,7 +82,7 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid
 		if err != nil {
 			return // the client connects again, and is told
 		}
-		if now := (streamed{current.Status, current.Progress}); now != said {
+		if now := (streamed{string(current.Status), current.Progress}); now != said {
 			said = now
 			data, err := json.Marshal(now)
 			if err != nil || !send("event: progress\ndata: %s\n\n", data) {

@@ -161,7 +161,7 @@ type replayJSON struct {
 
 func (env *environment) sayReplay(r replay.Replay) error {
 	if env.json {
-		return env.say(replayJSON{r.ID, r.Status, r.Filter, r.Reason, r.Count, r.Digest, r.ByReason, r.Opened(), r.Undeliverable(), r.Excluded,
+		return env.say(replayJSON{r.ID, string(r.Status), r.Filter, r.Reason, r.Count, r.Digest, r.ByReason, r.Opened(), r.Undeliverable(), r.Excluded,
 			r.Oldest, r.Newest, r.Rate, r.Count, r.Done(), r.Accepted, r.Failed, r.Skipped, r.Unknown, r.LeftOut,
 			r.LeftOutBy, append([]pause.Hold{}, r.Held...)}, "")
 	}

@@ -31,7 +31,7 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	if err != nil {
 		return Request{}, err
 	}
-	if s.status != "cancelled" && s.status != "recalled" {
+	if !s.status.Withdrawn() {
 		return Request{}, ErrNotTakenBack
 	}
 	h, body, err := c.Open(ctx, id)

@@ -13,12 +13,13 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // Answer is what a sender gets to hear, at each try the same.
 type Answer struct {
 	ID        uuid.UUID
-	Status    string // scheduled or sending: what it was when it was sent
+	Status    state.Message // scheduled or sending: what it was when it was sent
 	ReleaseAt time.Time
 	// Seq is its place on the record, for [Config.Wait]; 0 where an earlier try
 	// published it.
@@ -139,10 +140,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 		return Answer{}, err
 	}
 	fact := cl.fact(staff, r, h)
-	answer := Answer{ID: cl.id, Status: "sending", ReleaseAt: cl.releaseAt}
-	if fact.Hold != events.HoldNone {
-		answer.Status = "scheduled" // step 3: the recorder releases it
-	}
+	answer := Answer{ID: cl.id, Status: state.Initial(fact.Hold), ReleaseAt: cl.releaseAt} // step 3: the recorder releases it
 	if cl.status == statusPublished {
 		return answer, nil
 	}

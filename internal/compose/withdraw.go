@@ -12,12 +12,13 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/recorder/state"
 )
 
 // standing is what has become of a message.
 type standing struct {
 	sender string
-	status string
+	status state.Message
 	opened int
 }
 
@@ -60,13 +61,13 @@ func (c *Composer) Cancel(ctx context.Context, staff policy.Subject, id uuid.UUI
 	if err != nil {
 		return err
 	}
-	if s.status == "scheduled" {
+	if s.status.Allows(events.TypeMessageCancelled) {
 		s, err = c.withdraw(ctx, staff, events.MessageCancelled{MessageID: id, StaffID: staff.ID})
 		if err != nil {
 			return err
 		}
 	}
-	if s.status != "cancelled" {
+	if s.status != state.Cancelled {
 		return fmt.Errorf("%w: the message is being delivered already. Recall it instead", ErrTooLate)
 	}
 	return nil
@@ -113,7 +114,7 @@ func (c *Composer) CancelAllOf(ctx context.Context, staff policy.Subject, sender
 		if err != nil {
 			return n, err
 		}
-		if s.status == "cancelled" {
+		if s.status == state.Cancelled {
 			n++
 		}
 	}
@@ -139,16 +140,16 @@ func (c *Composer) Recall(ctx context.Context, staff policy.Subject, id uuid.UUI
 	if err != nil {
 		return err
 	}
-	if s.status == "sending" || s.status == "sent" {
+	if s.status.Allows(events.TypeMessageRecalled) {
 		s, err = c.withdraw(ctx, staff, events.MessageRecalled{MessageID: id, StaffID: staff.ID, Reason: reason, Opened: s.opened})
 		if err != nil {
 			return err
 		}
 	}
 	switch s.status {
-	case "recalled":
+	case state.Recalled:
 		return nil
-	case "scheduled":
+	case state.Scheduled:
 		return fmt.Errorf("%w to recall, or too early: the message has not been released. Cancel it instead", ErrTooLate)
 	default:
 		return fmt.Errorf("%w: the message is %s", ErrTooLate, s.status)

@@ -16,6 +16,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/events"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/state"
 )
 
 const (
@@ -84,7 +85,7 @@ func (w *Worker) HandleReleased(ctx context.Context, e events.Event, seq uint64,
 		return err
 	}
 	var recipients []byte
-	var status string
+	var status state.Message
 	err := w.Pool.QueryRow(ctx, `SELECT recipients, status FROM record.messages WHERE message_id = $1`, e.MessageID).
 		Scan(&recipients, &status)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -97,7 +98,7 @@ func (w *Worker) HandleReleased(ctx context.Context, e events.Event, seq uint64,
 	if err := json.Unmarshal(recipients, &m.recipients); err != nil {
 		return fmt.Errorf("reading the recipients of message %s: %w", e.MessageID, err)
 	}
-	if status == "cancelled" || IsBulk(m.recipients) != bulk {
+	if status == state.Cancelled || IsBulk(m.recipients) != bulk {
 		return nil
 	}
 	return w.expand(ctx, m)

@@ -24,6 +24,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // ErrNotFound says that there is no such message.
@@ -40,7 +41,7 @@ type Message struct {
 	ID       uuid.UUID
 	SenderID string
 	Sender   string // name
-	Status   string
+	Status   state.Message
 	// Hold says why the message waited, or waits, until ReleaseAt.
 	Hold        events.Hold
 	SentAt      time.Time

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,10 +9,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/state"
 )
 
 // A chunkRef names the chunk whose alerts are to go out.
@@ -45,8 +48,7 @@ type recipient struct {
 	no     int32
 	id     string
 	email  string
-	active bool
-	dead   string // why the address does not work; "" where it may
+	notDue string // why no alert goes out to them; "" where one may
 	lost   bool   // Postgres has no row of the portal user any more; see promotion.go
 }
 
@@ -81,8 +83,7 @@ const (
 // work is all that is known of a chunk when a handler takes it up.
 type work struct {
 	chunkRef
-	status     string // of the message
-	done       bool   // the outcome is on the record
+	done       bool // the outcome is on the record
 	recipients []recipient
 	claims     []claim
 	earlier    []claim // of attempts before this one, that SendGrid accepted
@@ -113,19 +114,28 @@ const firstAttempt = 1
 
 var errNoChunk = errors.New("the chunk is not on the record")
 
-func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) {
+// database is a pool or a transaction. What runs within a transaction uses that alone: a
+// second connection could be one for which others wait that wait for this transaction.
+type database interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	w := &work{chunkRef: ref}
 	var first, last int32
+	var status state.Message
 	q := &pgx.Batch{}
 	q.Queue(`
 		SELECT m.status, c.alert_state <> 'pending', c.first_no, c.last_no FROM record.chunks c JOIN record.messages m USING (message_id)
 		WHERE c.message_id = $1 AND c.chunk = $2`, ref.message, ref.chunk).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&w.status, &w.done, &first, &last) })
+		QueryRow(func(row pgx.Row) error { return row.Scan(&status, &w.done, &first, &last) })
 	const claims = `SELECT attempt, request, request_id, claimed_by, recipients, coalesce(answer, ''), sendgrid_id, coalesce(refusals, '[]')
 		FROM app.attempts WHERE message_id = $1 AND chunk = $2 `
 	q.Queue(claims+`AND attempt = $3 AND part = $4 ORDER BY request`, ref.message, ref.chunk, ref.attempt(), ref.partNr()).Query(into(&w.claims))
 	if ref.part != nil {
-		q.Queue(`SELECT done_at IS NOT NULL FROM app.replay_parts WHERE part = $1`, ref.part.nr).
+		q.Queue(`SELECT state = 'done' FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $3`, ref.message, ref.chunk, ref.part.nr).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&w.done) })
 		q.Queue(claims+`AND attempt < $3 AND answer = 'accepted'`, ref.message, ref.chunk, ref.attempt()).Query(into(&w.earlier))
 		q.Queue(`SELECT portal_user_no, attempt FROM record.reports WHERE message_id = $1 AND chunk = $2 AND attempt < $3 AND failed`,
@@ -136,7 +146,7 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 			return err
 		})
 	}
-	err := pool.SendBatch(ctx, q).Close()
+	err := db.SendBatch(ctx, q).Close()
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errNoChunk
 	}
@@ -150,41 +160,43 @@ func load(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (*work, error) 
 	// user was lost keeps its place, and so does everybody after it.
 	q = &pgx.Batch{}
 	q.Queue(`
-		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), coalesce(u.active, false), u.portal_user_no IS NULL
+		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), app.why_not_alerted($4, u.active, u.email, NULL), u.portal_user_no IS NULL
 		FROM record.deliveries d LEFT JOIN app.portal_users u ON u.portal_user_no = d.portal_user_no AND u.portal_user_no BETWEEN $2 AND $3
 		WHERE d.message_id = $1 AND d.portal_user_no BETWEEN $2 AND $3
-		ORDER BY d.portal_user_no`, ref.message, first, last).Query(func(rows pgx.Rows) (err error) {
+		ORDER BY d.portal_user_no`, ref.message, first, last, status).Query(func(rows pgx.Rows) (err error) {
 		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
 		return err
 	})
-	// Hardly anybody has a dead address: they are asked for apart.
-	dead := map[int32]string{}
+	// Few addresses don't work. They are asked for apart, because a third table in the query
+	// above invites a plan that reads it once a recipient.
+	notDue := map[int32]string{}
 	q.Queue(`
-		SELECT x.portal_user_no, x.reason
+		SELECT x.portal_user_no, app.why_not_alerted($3, u.active, u.email, x.reason)
 		FROM record.dead_addresses x JOIN app.portal_users u ON u.portal_user_no = x.portal_user_no AND u.email_version = x.address_version
-		WHERE x.portal_user_no BETWEEN $1 AND $2`, first, last).Query(func(rows pgx.Rows) error {
+		WHERE x.portal_user_no BETWEEN $1 AND $2`, first, last, status).Query(func(rows pgx.Rows) error {
 		var no int32
 		var reason string
-		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { dead[no] = reason; return nil })
+		_, err := pgx.ForEachRow(rows, []any{&no, &reason}, func() error { notDue[no] = reason; return nil })
 		return err
 	})
-	if err := pool.SendBatch(ctx, q).Close(); err != nil {
+	if err := db.SendBatch(ctx, q).Close(); err != nil {
 		return nil, fmt.Errorf("loading the recipients: %w", err)
 	}
 	for i := range w.recipients {
-		w.recipients[i].dead = dead[w.recipients[i].no]
+		r := &w.recipients[i]
+		r.notDue = cmp.Or(notDue[r.no], r.notDue)
 	}
 	if slices.ContainsFunc(w.recipients, func(r recipient) bool { return r.lost }) {
-		return w, w.nameLost(ctx, pool)
+		return w, w.nameLost(ctx, db)
 	}
 	return w, nil
 }
 
 // nameLost takes the ids of portal users whose rows were lost from the event of the chunk.
-func (w *work) nameLost(ctx context.Context, pool *pgxpool.Pool) error {
+func (w *work) nameLost(ctx context.Context, db database) error {
 	var seq int64
 	var stored []byte
-	err := pool.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
+	err := db.QueryRow(ctx, `SELECT e.seq, e.stored FROM record.chunks c JOIN record.events e USING (seq) WHERE c.message_id = $1 AND c.chunk = $2`,
 		w.message, w.chunk).Scan(&seq, &stored)
 	if err != nil {
 		return fmt.Errorf("reading the event of the chunk: %w", err)
@@ -214,7 +226,7 @@ func into(claims *[]claim) func(pgx.Rows) error {
 
 func scanRecipient(row pgx.CollectableRow) (recipient, error) {
 	var r recipient
-	err := row.Scan(&r.no, &r.id, &r.email, &r.active, &r.lost)
+	err := row.Scan(&r.no, &r.id, &r.email, &r.notDue, &r.lost)
 	return r, err
 }
 
@@ -232,7 +244,7 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 // Called again after an error, it finds what the first call committed.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
 	err = pool.QueryRow(ctx, `
-		WITH open AS (SELECT FROM app.replay_parts WHERE part = $8::bigint AND done_at IS NULL AND NOT wound_up FOR SHARE),
+		WITH open AS (SELECT FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $8::bigint AND state <> 'done' AND NOT wound_up FOR SHARE),
 		settled AS (SELECT FROM app.timelines WHERE timeline = app.timeline() AND settled_at IS NOT NULL), claimed AS (
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
 		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
@@ -250,20 +262,20 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 // whether it is late. Then the outcome that says unknown may be on the record: it is to
 // be published again, by the worker that next takes the chunk up, or the part that is opened
 // again.
-const publishedAgain = `, of_chunk AS (
-		    INSERT INTO app.alert_retries AS r (message_id, chunk, chunks, seq, due_at, tries, reason, amends)
-		    SELECT $5::uuid, $6::integer, $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
-		    ON CONFLICT (message_id, chunk) DO UPDATE SET amends = true, tries = r.tries + 1, due_at = least(r.due_at, excluded.due_at)), of_part AS (
-		    UPDATE app.replay_parts p SET amends = p.done_at IS NULL, wound_up = p.wound_up OR p.done_at IS NOT NULL, done_at = NULL,
-		        due_at = CASE WHEN p.done_at IS NULL THEN p.due_at ELSE now() END
-		    FROM settled WHERE late AND p.part = $9::bigint)
+const publishedAgain = `, of_first AS (
+		    INSERT INTO app.alert_work AS w (message_id, chunk, kind, chunks, seq, due_at, tries, reason, amends)
+		    SELECT $5::uuid, $6::integer, 'first', $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
+		    ON CONFLICT (message_id, chunk, part) DO UPDATE SET amends = true, tries = w.tries + 1, due_at = least(w.due_at, excluded.due_at)), of_replay AS (
+		    UPDATE app.alert_work w SET amends = w.state <> 'done', wound_up = w.wound_up OR w.state = 'done', done_at = NULL,
+		        due_at = CASE w.state WHEN 'done' THEN now() ELSE w.due_at END, state = CASE w.state WHEN 'done' THEN 'waiting' ELSE w.state END
+		    FROM settled WHERE late AND w.message_id = $5 AND w.chunk = $6 AND w.part = $9::bigint AND w.kind = 'replay')
 		SELECT EXISTS (SELECT FROM settled WHERE late)`
 
 // settle writes what became of a claim. An answer may take the place of unknown, never
 // of another answer. Where it does, it is late. Lost says that the claim is not there, as
 // after a failover of Postgres: see restore.
-func (c *claim) settle(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late, lost bool, err error) {
-	err = pool.QueryRow(ctx, `
+func (c *claim) settle(ctx context.Context, db database, ref chunkRef) (late, lost bool, err error) {
+	err = db.QueryRow(ctx, `
 		WITH before AS (SELECT answer FROM app.attempts WHERE request_id = $1 FOR UPDATE), settled AS (
 		    UPDATE app.attempts a SET answer = $2, sendgrid_id = $3, refusals = $4, answered_at = now()
 		    FROM before b WHERE a.request_id = $1 AND (b.answer IS NULL OR b.answer = 'unknown')
@@ -296,8 +308,8 @@ func (c *claim) restore(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (
 		    SELECT $5, $6, $11::integer, $9, CASE WHEN $12::integer IN (SELECT request FROM others) THEN (SELECT max(request) + 1 FROM others) ELSE $12 END,
 		        $1::uuid, $13::uuid, $14::bytea, $2::text, $3::text, $4::jsonb, now()
 		    WHERE NOT EXISTS (SELECT FROM there) ON CONFLICT DO NOTHING RETURNING request), part AS (
-		    INSERT INTO app.replay_parts (part, replay_id, message_id, chunk, chunks, attempt, recipients, due_at, wound_up)
-		    SELECT $9, $15::uuid, $5, $6, $7, $11, $16::integer[], now(), true FROM restored WHERE $9 > 0 ON CONFLICT DO NOTHING), settled AS (
+		    INSERT INTO app.alert_work (part, kind, replay_id, message_id, chunk, chunks, attempt, recipients, due_at, wound_up)
+		    SELECT $9, 'replay', $15::uuid, $5, $6, $7, $11, $16::integer[], now(), true FROM restored WHERE $9 > 0 ON CONFLICT DO NOTHING), settled AS (
 		    SELECT request <> $12 AND $2 <> 'unknown' AS late FROM restored)`+publishedAgain+`, EXISTS (SELECT FROM there) OR EXISTS (SELECT FROM restored)`,
 		c.id, c.answer, c.sendgridID, c.refusals, ref.message, ref.chunk, ref.chunks, ref.seq, ref.partNr(), reasonLate,
 		ref.attempt(), c.request, c.claimedBy, bitmap(c.positions), p.replay, p.nos).Scan(&late, &there)

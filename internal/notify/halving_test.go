@@ -22,7 +22,7 @@ import (
 // alone, as by a worker that took the chunk up after a crash.
 func carryOut(t interface{ Fatal(...any) }, w *work, answer func(to []int) sendgrid.Result) (requests int) {
 	for {
-		again := &work{chunkRef: w.chunkRef, status: w.status, recipients: w.recipients, claims: slices.Clone(w.claims), sound: w.sound}
+		again := &work{chunkRef: w.chunkRef, recipients: w.recipients, claims: slices.Clone(w.claims), sound: w.sound}
 		if again.requestsAtFault().reason != "" {
 			return requests
 		}
@@ -40,9 +40,9 @@ func carryOut(t interface{ Fatal(...any) }, w *work, answer func(to []int) sendg
 }
 
 func crowd(n int) *work {
-	w := &work{status: "sent"}
+	w := &work{}
 	for i := range n {
-		w.recipients = append(w.recipients, recipient{no: int32(i + 1), email: fmt.Sprintf("p%d@x.test", i), active: true}) // #nosec G115 -- few
+		w.recipients = append(w.recipients, recipient{no: int32(i + 1), email: fmt.Sprintf("p%d@x.test", i)}) // #nosec G115 -- few
 	}
 	return w
 }

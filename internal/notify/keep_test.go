@@ -175,7 +175,7 @@ func TestALateAnswerReachesTheRecord(t *testing.T) {
 		t.Error("both outcomes are the same fact")
 	}
 	var waiting int
-	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 || p.fake.Count() != 3 {
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil || waiting != 0 || p.fake.Count() != 3 {
 		t.Errorf("%d chunks wait, %d alerts were sent, %v", waiting, p.fake.Count(), err)
 	}
 }
@@ -222,7 +222,7 @@ func TestALateAnswerDoesNotStrandAChunkThatWaits(t *testing.T) {
 
 func (p *post) waiting(t *testing.T) (n int) {
 	t.Helper()
-	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&n); err != nil {
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +30,7 @@ func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
 	p.Send = func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
 		if calls++; calls == 1 {
 			var before, after time.Time
-			const due = `SELECT due_at FROM app.alert_retries`
+			const due = `SELECT leased_until FROM app.alert_work`
 			if err := p.admin.QueryRow(ctx, due).Scan(&before); err != nil {
 				t.Error(err)
 			}
@@ -49,7 +51,7 @@ func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
 		t.Errorf("a became %q, %d were taken", got, p.fake.Count())
 	}
 	var waiting int
-	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil || waiting != 0 {
 		t.Errorf("%d chunks still wait, %v", waiting, err)
 	}
 }
@@ -73,5 +75,42 @@ func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
 	}
 	if err := p.yieldToRecorder(over, ref); err != nil {
 		t.Error(err)
+	}
+}
+
+// Of many workers that look for work at once, one takes each row; after the end of the
+// leases, one takes each again.
+func TestARowIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	const rows = 40
+	if _, err := p.admin.Exec(t.Context(), `INSERT INTO app.alert_work (message_id, chunk, kind, chunks, seq, due_at)
+		SELECT $1, n, 'first', $2, 1, $3 FROM generate_series(1, $2) n`, p.ref.message, rows, p.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		taken := make([]atomic.Int32, rows+1)
+		var workers sync.WaitGroup
+		for range 8 {
+			workers.Go(func() {
+				for {
+					row, err := p.takeDue(t.Context(), kindFirst)
+					if err != nil {
+						t.Error(err)
+					}
+					if row == nil {
+						return
+					}
+					taken[row.chunk].Add(1)
+				}
+			})
+		}
+		workers.Wait()
+		for chunk := 1; chunk <= rows; chunk++ {
+			if n := taken[chunk].Load(); n != 1 {
+				t.Errorf("round %d: row %d was taken %d times", round, chunk, n)
+			}
+		}
+		p.pass(retryLease)
 	}
 }

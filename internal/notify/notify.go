@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/recorder/position"
 )
@@ -26,7 +27,7 @@ const (
 	actor  = "process:notify-worker"
 
 	// patience is the longest that a handler waits for SendGrid by itself; past
-	// it the chunk becomes a row of app.alert_retries.
+	// it the chunk becomes a row of app.alert_work.
 	patience = 3 * time.Second
 	// handlerTries is how often a handler calls while SendGrid is away.
 	handlerTries = 4
@@ -88,7 +89,7 @@ type Worker struct {
 
 	knowsAcked atomic.Bool // furthest is not before what Acked gave at the start
 
-	announced map[uuid.UUID]bool // replays said to be complete; of RunReplays alone
+	replays *replay.Executor
 }
 
 type chunkKey struct {
@@ -108,12 +109,13 @@ func New(c Config) *Worker {
 	if c.Within == nil {
 		c.Within = func(ctx context.Context, _ uuid.UUID) context.Context { return ctx }
 	}
-	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{}, announced: map[uuid.UUID]bool{}}
+	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{},
+		replays: &replay.Executor{Pool: c.Pool, Publish: c.Publish, Source: source, Now: c.Now}}
 }
 
 // Handle alerts the chunk that a deliveries.created event, stored at seq, speaks
 // of; it needs the event's headers alone. It returns nil once the chunk's
-// outcome is on the record or the chunk waits in app.alert_retries, so that the
+// outcome is on the record or the chunk waits in app.alert_work, so that the
 // event may be acknowledged.
 func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 	if e.Chunk == nil {
@@ -226,7 +228,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	if work.done && !ref.amends {
 		return nil, nil
 	}
-	if inHand, err := w.settleAbandoned(ctx, work); err != nil {
+	if inHand, err := w.settleAbandoned(ctx, w.Pool, work); err != nil {
 		return nil, err
 	} else if inHand {
 		return w.inHandElsewhere(), nil
@@ -331,12 +333,12 @@ var errLate = errors.New("the answer was declared unknown before it came")
 // write one. It gives true, and changes nothing, where a claimer lives: that worker has
 // the request in hand. One that hung for longer than its lease lasts may still learn the
 // answer, which then takes the place of unknown.
-func (w *Worker) settleAbandoned(ctx context.Context, work *work) (inHand bool, err error) {
+func (w *Worker) settleAbandoned(ctx context.Context, db database, work *work) (inHand bool, err error) {
 	for _, c := range work.claims {
 		if c.answer != "" || c.claimedBy == w.id {
 			continue
 		}
-		if lives, err := w.lives(ctx, c.claimedBy); err != nil || lives {
+		if lives, err := w.lives(ctx, db, c.claimedBy); err != nil || lives {
 			return lives, err
 		}
 	}
@@ -346,7 +348,7 @@ func (w *Worker) settleAbandoned(ctx context.Context, work *work) (inHand bool, 
 			continue
 		}
 		c.answer = answerUnknown
-		if _, _, err := c.settle(ctx, w.Pool, work.chunkRef); err != nil {
+		if _, _, err := c.settle(ctx, db, work.chunkRef); err != nil {
 			return false, err
 		}
 		w.Logger.Warn("an answer of SendGrid was never learned", "message_id", work.message, "chunk", work.chunk,
@@ -490,7 +492,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error 
 		return fmt.Errorf("publishing the outcome: %w", err)
 	}
 	if work.part != nil {
-		return w.closePart(ctx, work.part, seq)
+		return w.closePart(ctx, work.chunkRef, seq)
 	}
 	return nil
 }

@@ -224,7 +224,7 @@ func TestARateLimitIsObeyed(t *testing.T) {
 		t.Errorf("a became %q, %d were taken", got, p.fake.Count())
 	}
 	var waiting int
-	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+	if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil || waiting != 0 {
 		t.Errorf("%d chunks still wait, %v", waiting, err)
 	}
 }

@@ -9,13 +9,6 @@ import (
 	"postern/internal/events"
 )
 
-// notHeld is a condition in SQL: no pause holds the alerts of the message that %s
-// names. Whatever takes up alerts that wait asks it. So the record alone says what is
-// held, and the end of a pause releases it without another step: see docs/adr/0050.
-// It is a scalar subquery, which Postgres answers along keys for each row, however
-// many messages there are.
-const notHeld = `(SELECT h.pause FROM record.held_messages h WHERE h.message_id = %s) IS NULL`
-
 // held says whether a pause holds the alerts of a message. It is asked before the
 // first request of each chunk that a worker takes up; a chunk that is in hand when a
 // pause begins is finished.

@@ -43,7 +43,7 @@ func TestAPausedChunkWaits(t *testing.T) {
 				t.Fatalf("SendGrid was called %d times", n)
 			}
 			var waiting, tries int
-			if err := p.admin.QueryRow(t.Context(), `SELECT count(*), max(tries) FROM app.alert_retries`).Scan(&waiting, &tries); err != nil || waiting != 1 || tries != 1 {
+			if err := p.admin.QueryRow(t.Context(), `SELECT count(*), max(tries) FROM app.alert_work`).Scan(&waiting, &tries); err != nil || waiting != 1 || tries != 1 {
 				t.Errorf("%d chunks wait, after %d tries, %v", waiting, tries, err)
 			}
 			p.exec(t, `DELETE FROM record.pauses`)
@@ -53,7 +53,7 @@ func TestAPausedChunkWaits(t *testing.T) {
 			if got := p.became(t)["a"]; got != accepted || p.fake.Count() != 4 {
 				t.Errorf("a became %q, %d were taken", got, p.fake.Count())
 			}
-			if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_retries`).Scan(&waiting); err != nil || waiting != 0 {
+			if err := p.admin.QueryRow(t.Context(), `SELECT count(*) FROM app.alert_work`).Scan(&waiting); err != nil || waiting != 0 {
 				t.Errorf("%d chunks still wait, %v", waiting, err)
 			}
 		})

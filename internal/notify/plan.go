@@ -11,18 +11,15 @@ import (
 	"postern/internal/events"
 )
 
-// Why an alert is not due, or can't be.
+// Why an alert is not due, or can't be. The database has the other reasons: see
+// app.why_not_alerted.
 const (
 	reasonNoAddress = "no e-mail address"
-	reasonDead      = "the e-mail address does not work: SendGrid reported " // and what
-	reasonInactive  = "the account is inactive"
-	reasonRecalled  = "the message was recalled"
 	reasonCancelled = "the message was cancelled"
 	reasonNoAnswer  = "SendGrid's answer was never learned"
 	reasonPromoted  = "Postgres lost its last commits in a failover, so that it is not known whether SendGrid was asked"
 	reasonPutBack   = "Postgres was put back to an earlier state, so that it is not known whether SendGrid was asked"
 	reasonLost      = "the database was lost, so that it is not known whether SendGrid was asked"
-	reasonNoRow     = "the directory has lost this portal user"
 	reasonRefused   = "SendGrid refused it"
 	reasonEarlier   = events.LeftOutAccepted
 
@@ -80,12 +77,11 @@ func (w *work) fates() []fate {
 		}
 		// Where no request is made any more, a recipient without an answer is unknown. All of a
 		// part that is wound up were called.
-		reason := w.notDue(r)
 		switch {
 		case w.part != nil && w.part.woundUp:
 			settled[i] = fate{events.AlertUnknown, reasonNoAnswer}
-		case reason != "":
-			settled[i] = fate{events.AlertSkipped, reason}
+		case r.notDue != "":
+			settled[i] = fate{events.AlertSkipped, r.notDue}
 		case w.amends:
 			settled[i] = fate{events.AlertUnknown, reasonNoAnswer}
 		}
@@ -107,24 +103,6 @@ func (w *work) settleAll(settled []fate, c claim, f fate) {
 			settled[p] = f
 		}
 	}
-}
-
-func (w *work) notDue(r recipient) string {
-	switch {
-	case w.status == "recalled":
-		return reasonRecalled
-	case w.status == "cancelled":
-		return reasonCancelled
-	case r.lost:
-		return reasonNoRow
-	case !r.active:
-		return reasonInactive
-	case r.email == "":
-		return reasonNoAddress
-	case r.dead != "":
-		return reasonDead + r.dead
-	}
-	return ""
 }
 
 // nextRequest picks whom to alert next: all that nothing is settled of, but each

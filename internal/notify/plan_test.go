@@ -27,13 +27,13 @@ func TestPositionsSurviveTheirBitmap(t *testing.T) {
 func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 60).Draw(t, "recipients")
-		w := &work{status: "sent"}
+		w := &work{}
 		for i := range n {
 			email := fmt.Sprintf("A%d@example.test", rapid.IntRange(0, 20).Draw(t, "address"))
 			if rapid.Bool().Draw(t, "lower") {
 				email = "a" + email[1:]
 			}
-			w.recipients = append(w.recipients, recipient{no: int32(i + 1), email: email, active: true})
+			w.recipients = append(w.recipients, recipient{no: int32(i + 1), email: email})
 		}
 		seen := map[int]int{}
 		for round := 0; ; round++ {
@@ -64,24 +64,25 @@ func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 }
 
 func TestWhoIsNotAlertedAndWhy(t *testing.T) {
+	const inactive, recalled = "the account is inactive", "the message was recalled"
 	everybody := []recipient{
-		{no: 1, id: "a", email: "a@x.test", active: true},
-		{no: 2, id: "b", email: "", active: true},
-		{no: 3, id: "c", email: "c@x.test", active: false},
-		{no: 4, id: "d", email: "d@x.test", active: true},
-		{no: 5, id: "e", email: "e@x.test", active: true},
-		{no: 6, id: "f", email: "f@x.test", active: true, dead: "550 no such mailbox"},
+		{no: 1, id: "a", email: "a@x.test"},
+		{no: 2, id: "b", email: "", notDue: reasonNoAddress},
+		{no: 3, id: "c", email: "c@x.test", notDue: inactive},
+		{no: 4, id: "d", email: "d@x.test"},
+		{no: 5, id: "e", email: "e@x.test"},
+		{no: 6, id: "f", email: "f@x.test", notDue: "the e-mail address does not work: SendGrid reported 550 no such mailbox"},
 	}
 	dead := events.AlertException{PortalUserID: "f", PortalUserNo: 6, State: events.AlertSkipped,
 		Reason: "the e-mail address does not work: SendGrid reported 550 no such mailbox"}
 	request := uuid.New()
 	for _, c := range []struct {
-		name   string
-		status string
-		claims []claim
-		want   events.AlertOutcome
+		name       string
+		recipients []recipient
+		claims     []claim
+		want       events.AlertOutcome
 	}{
-		{"refused, no address, inactive", "sent",
+		{"refused, no address, inactive", everybody,
 			[]claim{
 				{request: 0, positions: []int{0, 3, 4}, answer: answerRefused, refusals: []refusal{{Position: 3, Reason: "no such domain"}}, id: request},
 				{request: 1, positions: []int{0, 4}, answer: answerAccepted, sendgridID: "sg1", id: request},
@@ -89,27 +90,27 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 			events.AlertOutcome{State: events.AlertAccepted,
 				Exceptions: []events.AlertException{
 					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
-					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive},
+					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive},
 					{PortalUserID: "d", PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}, {RequestID: request, SendGridID: "sg1", Recipients: 2}}}},
-		{"the answer never came", "sent",
+		{"the answer never came", everybody,
 			[]claim{{request: 0, positions: []int{0, 3, 4}, answer: answerUnknown, id: request}},
 			events.AlertOutcome{State: events.AlertUnknown, Reason: reasonNoAnswer,
 				Exceptions: []events.AlertException{
 					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
-					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: reasonInactive}, dead},
+					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}}}},
-		{"recalled before anybody was alerted", "recalled", nil,
-			events.AlertOutcome{State: events.AlertSkipped, Reason: reasonRecalled,
+		{"recalled before anybody was alerted", []recipient{{no: 1, id: "a", email: "a@x.test", notDue: recalled}, {no: 2, id: "b", notDue: recalled}}, nil,
+			events.AlertOutcome{State: events.AlertSkipped, Reason: recalled,
 				Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &work{status: c.status, recipients: everybody, claims: c.claims}
+			w := &work{recipients: c.recipients, claims: c.claims}
 			settled := w.fates()
 			if left := w.nextRequest(settled); len(left) > 0 {
 				t.Fatalf("%v are still to be alerted", left)
 			}
-			c.want.Attempt, c.want.Recipients = firstAttempt, len(everybody)
+			c.want.Attempt, c.want.Recipients = firstAttempt, len(c.recipients)
 			if diff := cmp.Diff(c.want, w.outcome(settled)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

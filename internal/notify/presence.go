@@ -49,6 +49,6 @@ func (w *Worker) present(ctx context.Context) error {
 }
 
 // lives says whether another worker is there to learn the answers to its requests.
-func (w *Worker) lives(ctx context.Context, other uuid.UUID) (bool, error) {
-	return store.IsHeld(ctx, w.Pool, store.LeaseOfWorker(other))
+func (w *Worker) lives(ctx context.Context, db database, other uuid.UUID) (bool, error) {
+	return store.IsHeld(ctx, db, store.LeaseOfWorker(other))
 }

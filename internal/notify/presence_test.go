@@ -22,7 +22,7 @@ func (p *post) present(t *testing.T) {
 	t.Cleanup(func() { stop(); <-done })
 	for lives := false; !lives; { // ended by the test's own deadline
 		var err error
-		if lives, err = p.lives(t.Context(), w.id); err != nil {
+		if lives, err = p.lives(t.Context(), p.Pool, w.id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestAWorkerThatLivesIsWaitedFor(t *testing.T) {
 		}
 		var answers int
 		var reason string
-		if err := p.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.attempts WHERE answer IS NOT NULL), reason FROM app.alert_retries`).
+		if err := p.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.attempts WHERE answer IS NOT NULL), reason FROM app.alert_work`).
 			Scan(&answers, &reason); err != nil || answers != 0 || reason != reasonInHand {
 			t.Errorf("%d answers are declared, the chunk waits because %q, %v", answers, reason, err)
 		}

@@ -148,10 +148,10 @@ func (w *Worker) settlePromotion(ctx context.Context) error {
 	if at, err := position.Read(ctx, w.Pool); err != nil || at < last {
 		return err
 	}
-	if err := w.endLostPlans(ctx); err != nil {
+	if err := w.replays.EndLost(ctx); err != nil {
 		return err
 	}
-	if err := w.doubtReplays(ctx); err != nil {
+	if err := w.replays.TakeDoubtful(ctx); err != nil {
 		return err
 	}
 	refs, err := w.doubtful(ctx, last)
@@ -197,7 +197,7 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 		SELECT c.message_id, c.chunk, (m.audience + $4 - 1) / $4, c.seq
 		FROM record.chunks c JOIN record.messages m USING (message_id)
 		WHERE c.alert_state = 'pending' AND c.seq <= $1
-		  AND NOT (EXISTS (SELECT FROM app.alert_retries r WHERE r.message_id = c.message_id AND r.chunk = c.chunk AND r.reason = $2)
+		  AND NOT (EXISTS (SELECT FROM app.alert_work w WHERE w.message_id = c.message_id AND w.chunk = c.chunk AND w.part = 0 AND w.reason = $2)
 		       AND EXISTS (SELECT FROM record.pauses p WHERE p.message_id IN (c.message_id, $3))
 		       AND NOT EXISTS (SELECT FROM record.events e WHERE e.type = 'alerting.resumed' AND e.seq > c.seq
 		                       AND coalesce(e.message_id, $3) IN (c.message_id, $3)))
@@ -212,7 +212,7 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 	if err != nil {
 		return nil, fmt.Errorf("looking for chunks without an outcome: %w", err)
 	}
-	rows, err = w.Pool.Query(ctx, `SELECT part, replay_id, attempt, recipients, message_id, chunk, chunks FROM app.replay_parts WHERE done_at IS NULL ORDER BY part`)
+	rows, err = w.Pool.Query(ctx, `SELECT part, replay_id, attempt, recipients, message_id, chunk, chunks FROM app.alert_work WHERE kind = 'replay' AND state <> 'done' ORDER BY part`)
 	if err != nil {
 		return nil, fmt.Errorf("looking for parts of replays without an outcome: %w", err)
 	}
@@ -240,14 +240,14 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 			return err
 		}
 		if known {
-			return w.closePart(ctx, ref.part, last)
+			return w.closePart(ctx, ref, last)
 		}
 	}
 	work, err := load(ctx, w.Pool, ref)
 	if err != nil || work.done {
 		return err
 	}
-	if inHand, err := w.settleAbandoned(ctx, work); err != nil {
+	if inHand, err := w.settleAbandoned(ctx, w.Pool, work); err != nil {
 		return err
 	} else if inHand {
 		return errors.New("another worker has had it in hand since before the failover")
@@ -297,69 +297,4 @@ func (c *claim) insertUnknown(ctx context.Context, q *pgxpool.Pool, ref chunkRef
 		return false, fmt.Errorf("claiming alerts that may have been sent: %w", err)
 	}
 	return tag.RowsAffected() == 1, nil
-}
-
-// endLostPlans ends the replays whose plan Postgres has lost: which alerts they were to
-// repeat is not known any more. They are left out of the replay, with the reason, and
-// another plan finds them.
-func (w *Worker) endLostPlans(ctx context.Context) error {
-	_, err := w.Pool.Exec(ctx, `
-		WITH ended AS (
-		    INSERT INTO app.replay_pace (replay_id, taken)
-		    SELECT replay_id, true FROM record.replays WHERE status IN ('planned', 'running', 'paused')
-		    ON CONFLICT DO NOTHING RETURNING replay_id), left_of AS (
-		    SELECT replay_id, count - accepted - failed - skipped - unknown AS alerts FROM record.replays JOIN ended USING (replay_id))
-		INSERT INTO app.replay_left_out (replay_id, reason, alerts) SELECT replay_id, $1, alerts FROM left_of WHERE alerts > 0
-		ON CONFLICT DO NOTHING`, events.LeftOutLost)
-	if err != nil {
-		return fmt.Errorf("ending replays whose plan was lost: %w", err)
-	}
-	return nil
-}
-
-// doubtReplays takes as parts what each replay under way may have taken before commits were
-// lost: as many alerts as its pace allowed since the last commit that Postgres kept, or all
-// that are left where it has no pace, or where that time is not known. As in every part,
-// recipients whose outcome is on the record are left out.
-func (w *Worker) doubtReplays(ctx context.Context) error {
-	rows, err := w.Pool.Query(ctx, `
-		SELECT replay_id, rate, CASE WHEN rate = 0 OR t.replayed_at IS NULL THEN NULL
-		    ELSE ceil(rate * (2 + greatest(0, extract(epoch FROM t.noticed_at - t.replayed_at)) / 60)) END::float8
-		FROM record.replays JOIN app.replay_pace USING (replay_id), app.timelines t
-		WHERE status IN ('running', 'paused') AND t.timeline = app.timeline()`)
-	if err != nil {
-		return fmt.Errorf("looking for replays under way: %w", err)
-	}
-	type underWay struct {
-		Replay uuid.UUID
-		Rate   int
-		Most   *float64 // nil: all
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[underWay])
-	if err != nil {
-		return fmt.Errorf("looking for replays under way: %w", err)
-	}
-	for _, r := range found {
-		for n := 0.0; r.Most == nil || n < *r.Most; n += float64(take(r.Rate)) {
-			more, err := w.doubtPart(ctx, r.Replay, r.Rate)
-			if err != nil {
-				return fmt.Errorf("taking what replay %s may have taken: %w", r.Replay, err)
-			}
-			if !more {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-func (w *Worker) doubtPart(ctx context.Context, replay uuid.UUID, rate int) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `SELECT NOT taken FROM app.replay_pace WHERE replay_id = $1 FOR UPDATE`, replay).Scan(&more)
-		if err != nil || !more {
-			return err
-		}
-		return w.cutOf(ctx, tx, replay, rate)
-	})
-	return more, err
 }

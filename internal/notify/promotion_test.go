@@ -119,7 +119,7 @@ func (f *failover) claim(t *testing.T, name, answer string) {
 
 func (f *failover) hold(t *testing.T, name, why string) {
 	t.Helper()
-	f.exec(t, `INSERT INTO app.alert_retries (message_id, chunk, chunks, seq, due_at, tries, reason) VALUES ($1, 0, 1, $2, $3, 1, $4)`,
+	f.exec(t, `INSERT INTO app.alert_work (message_id, chunk, kind, chunks, seq, due_at, tries, reason) VALUES ($1, 0, 'first', 1, $2, $3, 1, $4)`,
 		f.chunk[name], f.refOf(t, name).seq, time.Now(), why)
 	f.exec(t, `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'p', now())`, f.chunk[name])
 }
@@ -192,10 +192,10 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	f.pair.Lag(t)
 	f.alerts(t, "claim lost")
 	f.alerts(t, "claim and outcome lost")
-	if cut, err := f.cut(t.Context()); err != nil || !cut {
+	if cut, err := f.replays.Take(t.Context()); err != nil || !cut {
 		t.Fatal(cut, err)
 	}
-	if ran, err := f.runPart(t.Context()); err != nil || !ran {
+	if ran, err := f.runDue(t.Context(), kindReplay); err != nil || !ran {
 		t.Fatal(ran, err)
 	}
 	f.fake.Queue(sendgridfake.RateLimit(time.Hour))
@@ -358,7 +358,7 @@ func TestALostPartIsThereAgain(t *testing.T) {
 	}
 	var claims, parts int
 	err := p.admin.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM app.attempts WHERE part = 7 AND request = 1 AND answer = 'accepted'),
-		(SELECT count(*) FROM app.replay_parts WHERE part = 7 AND wound_up AND done_at IS NULL AND recipients = '{1,2}')`).Scan(&claims, &parts)
+		(SELECT count(*) FROM app.alert_work WHERE part = 7 AND wound_up AND done_at IS NULL AND recipients = '{1,2}')`).Scan(&claims, &parts)
 	if err != nil || claims != 1 || parts != 1 {
 		t.Errorf("%d claims, %d parts, %v", claims, parts, err)
 	}
@@ -419,7 +419,7 @@ func (f *failover) checkParts(t *testing.T, replay uuid.UUID) {
 	t.Helper()
 	var parts, open int
 	var least int64
-	err := f.admin.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE done_at IS NULL), coalesce(min(part), 0) FROM app.replay_parts WHERE replay_id = $1`,
+	err := f.admin.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE done_at IS NULL), coalesce(min(part), 0) FROM app.alert_work WHERE replay_id = $1`,
 		replay).Scan(&parts, &open, &least)
 	if err != nil || parts != 2 || open != 0 || least < 1_000_000 {
 		t.Errorf("%d parts, %d of them open, the first is %d: %v", parts, open, least, err)

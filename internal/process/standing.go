@@ -54,7 +54,7 @@ func (b *base) everything(ctx context.Context) (telemetry.Standing, error) {
 		return s, err
 	}
 	s.Whole = b.position.Whole(ctx) == nil
-	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM app.alert_retries`).Scan(&s.Waiting); err != nil {
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM app.alert_work WHERE kind = 'first'`).Scan(&s.Waiting); err != nil {
 		return s, fmt.Errorf("counting the alerts that wait: %w", err)
 	}
 	s.Parked = map[string]int{eventlog.Recorder: 0}

@@ -1,6 +1,9 @@
 package recorder
 
-import "postern/internal/events"
+import (
+	"postern/internal/events"
+	"postern/internal/recorder/state"
+)
 
 // outcome projects what one attempt at a chunk's alerts came to. A thousand
 // recipients of one state are one row; only the exceptions have rows.
@@ -22,8 +25,8 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 		return park("no deliveries.created of chunk %d stands before it", e.Chunk)
 	case e.Recipients != c.deliveries || len(e.Exceptions) > c.deliveries:
 		return park("it speaks of %d recipients where the chunk has %d", e.Recipients, c.deliveries)
-	case c.state == events.AlertPending:
-	case c.state == events.AlertUnknown && e.State != events.AlertUnknown && e.Attempt == c.attempt:
+	case state.AlertMoves.Has(c.state, state.FirstOutcome, e.State):
+	case e.Attempt == c.attempt && state.AlertMoves.Has(c.state, state.LateAnswer, e.State):
 		if repeated, err = b.takeBack(m, c); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/state"
 )
 
 // A batch is a run of events that becomes readable at once: one transaction
@@ -61,7 +62,7 @@ type messageRow struct {
 	sent         events.MessageSent // new ones only
 	bulk         bool
 	sentAt       time.Time
-	status       string
+	status       state.Message
 	releasedAt   *time.Time
 	cancelledAt  *time.Time
 	completedAt  *time.Time
@@ -360,7 +361,7 @@ func (b *batch) flushMessages() error {
 			q.Queue(`INSERT INTO messages (message_id, seq, sender_id, recipients, attachments, subject_digest, body_digest,
 				status, hold, bulk, sent_at, release_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)`,
 				m.id, m.seq, m.sent.SenderID, recipients, attachments, m.sent.SubjectDigest, m.sent.BodyDigest,
-				initialStatus(m.sent.Hold), string(m.sent.Hold), m.bulk, m.sentAt, m.sent.ReleaseAt)
+				state.Initial(m.sent.Hold), string(m.sent.Hold), m.bulk, m.sentAt, m.sent.ReleaseAt)
 		}
 		if m.dirty {
 			q.Queue(`UPDATE messages SET status=$2, released_at=$3, cancelled_at=$4, completed_at=$5, recalled_at=$6,

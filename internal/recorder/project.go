@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // projections is what the recorder makes of each type of event: of every type whose
@@ -100,21 +101,6 @@ func asRefusal(err error) (reason string, ok bool) {
 	return r.reason, ok
 }
 
-const (
-	statusScheduled = "scheduled"
-	statusSending   = "sending"
-	statusSent      = "sent"
-	statusCancelled = "cancelled"
-	statusRecalled  = "recalled"
-)
-
-func initialStatus(h events.Hold) string {
-	if h == events.HoldNone {
-		return statusSending
-	}
-	return statusScheduled
-}
-
 func (b *batch) message(id uuid.UUID) (*messageRow, error) {
 	m, ok := b.messages[id]
 	if !ok {
@@ -124,13 +110,20 @@ func (b *batch) message(id uuid.UUID) (*messageRow, error) {
 	return m, nil
 }
 
+// move brings a message to the status that it has after an event, and gives false where the
+// event comes too late to change it.
+func (m *messageRow) move(p *prepared) (moved bool) {
+	m.status, moved = m.status.After(p.event.Type)
+	return moved
+}
+
 func sent(b *batch, p *prepared, e events.MessageSent) error {
 	if e.MessageID != p.event.MessageID {
 		return park("its headers name another message")
 	}
 	b.messages[e.MessageID] = &messageRow{
 		id: e.MessageID, isNew: true, seq: p.stored.Seq, sent: e, bulk: len(e.Recipients.Groups) > 0,
-		sentAt: p.event.Time, status: initialStatus(e.Hold), alerts: map[events.AlertState]int{},
+		sentAt: p.event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{},
 	}
 	for _, staff := range e.StaffBcc {
 		b.bcc = append(b.bcc, []any{staff, e.MessageID})
@@ -143,10 +136,10 @@ func released(b *batch, p *prepared, e events.MessageReleased) error {
 	if err != nil {
 		return err
 	}
-	if m.status != statusScheduled {
+	if !m.move(p) {
 		return tooLate
 	}
-	m.status, m.releasedAt = statusSending, &p.event.Time
+	m.releasedAt = &p.event.Time
 	return nil
 }
 
@@ -155,10 +148,10 @@ func cancelled(b *batch, p *prepared, e events.MessageCancelled) error {
 	if err != nil {
 		return err
 	}
-	if m.status != statusScheduled {
+	if !m.move(p) {
 		return tooLate
 	}
-	m.status, m.cancelledAt = statusCancelled, &p.event.Time
+	m.cancelledAt = &p.event.Time
 	return nil
 }
 
@@ -167,10 +160,10 @@ func recalled(b *batch, p *prepared, e events.MessageRecalled) error {
 	if err != nil {
 		return err
 	}
-	if m.status != statusSending && m.status != statusSent {
+	if !m.move(p) {
 		return tooLate
 	}
-	m.status, m.recalledAt, m.recallReason = statusRecalled, &p.event.Time, &e.Reason
+	m.recalledAt, m.recallReason = &p.event.Time, &e.Reason
 	return nil
 }
 
@@ -192,7 +185,7 @@ func deliveriesCreated(b *batch, p *prepared) error {
 	if err != nil {
 		return err
 	}
-	if m.status == statusScheduled || m.status == statusCancelled {
+	if m.status == state.Scheduled || m.status == state.Cancelled {
 		return park("the message is %s", m.status)
 	}
 	m.delivered += p.chunk.deliveries
@@ -211,9 +204,7 @@ func fanoutCompleted(b *batch, p *prepared, e events.FanoutCompleted) error {
 		return park("it counts %d deliveries where %d stand on the record", e.Deliveries, m.delivered)
 	}
 	m.completedAt = &p.event.Time
-	if m.status == statusSending {
-		m.status = statusSent
-	}
+	m.move(p) // one that was recalled meanwhile stays so
 	return nil
 }
 

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // repeated projects what a replay's attempt came to. Each recipient is named; it
@@ -61,44 +64,38 @@ func replayPlanned(b *batch, p *prepared, e events.ReplayPlanned) error {
 		}
 	}
 	return b.exec(`INSERT INTO replays (replay_id, seq, filter, reason, count, digest, by_reason, excluded, oldest, newest,
-		status, planned_at, planned_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'planned', $11, $12)`,
+		status, planned_at, planned_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $11, $12)`,
 		e.ReplayID, p.stored.Seq, encoded[0], e.Reason, e.Count, e.Digest, encoded[1], encoded[2], e.Oldest, e.Newest,
-		p.event.Time, p.event.Actor)
+		p.event.Time, p.event.Actor, state.Planned)
+}
+
+// moveReplay brings a replay to the status that it has after an event, and sets more columns,
+// whose values are $4 and so on. Where the replay has a status from which the event does not
+// move, the event comes too late.
+func (b *batch) moveReplay(id uuid.UUID, p *prepared, set string, args ...any) error {
+	from := state.ReplayMoves.From(p.event.Type)
+	to, _ := from[0].After(p.event.Type) // an event moves to one status
+	return b.execOrLate(`UPDATE replays SET status = $2`+set+` WHERE replay_id = $1 AND status = ANY ($3)`,
+		append([]any{id, to, from}, args...)...)
 }
 
 func replayStarted(b *batch, p *prepared, e events.ReplayStarted) error {
-	return b.change(`UPDATE replays SET status = 'running', rate = $2, started_at = $3, started_by = $4
-		WHERE replay_id = $1 AND status = 'planned'`, e.ReplayID, e.Rate, p.event.Time, p.event.Actor)
+	return b.moveReplay(e.ReplayID, p, `, rate = $4, started_at = $5, started_by = $6`, e.Rate, p.event.Time, p.event.Actor)
 }
 
-func replayPaused(b *batch, _ *prepared, e events.ReplayPaused) error {
-	return b.change(`UPDATE replays SET status = 'paused' WHERE replay_id = $1 AND status = 'running'`, e.ReplayID)
+func replayPaused(b *batch, p *prepared, e events.ReplayPaused) error {
+	return b.moveReplay(e.ReplayID, p, "")
 }
 
-func replayResumed(b *batch, _ *prepared, e events.ReplayResumed) error {
-	return b.change(`UPDATE replays SET status = 'running' WHERE replay_id = $1 AND status = 'paused'`, e.ReplayID)
+func replayResumed(b *batch, p *prepared, e events.ReplayResumed) error {
+	return b.moveReplay(e.ReplayID, p, "")
 }
 
 func replayCancelled(b *batch, p *prepared, e events.ReplayCancelled) error {
-	return b.change(`UPDATE replays SET status = 'cancelled', ended_at = $2, ended_by = $3
-		WHERE replay_id = $1 AND status IN ('planned', 'running', 'paused')`, e.ReplayID, p.event.Time, p.event.Actor)
+	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5`, p.event.Time, p.event.Actor)
 }
 
 // A replay that is paused when its last part ends is complete all the same.
 func replayCompleted(b *batch, p *prepared, e events.ReplayCompleted) error {
-	return b.change(`UPDATE replays SET status = 'completed', ended_at = $2, ended_by = $3, left_out = $4
-		WHERE replay_id = $1 AND status IN ('running', 'paused')`, e.ReplayID, p.event.Time, p.event.Actor, e.LeftOut)
-}
-
-// change is [batch.exec] for what must find its row as it expects it: an event
-// that does not comes too late.
-func (b *batch) change(sql string, args ...any) error {
-	tag, err := b.tx.Exec(b.ctx, sql, args...)
-	if err != nil {
-		return fmt.Errorf("writing a row: %w", err)
-	}
-	if tag.RowsAffected() == 0 {
-		return tooLate
-	}
-	return nil
+	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5, left_out = $6`, p.event.Time, p.event.Actor, e.LeftOut)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // SendGrid reports late, in any order and over again. So what is made of reports
@@ -112,12 +113,12 @@ func (b *batch) apply(m *messageRow, c *chunkRow, key alertKey, r *reportRow) {
 		return
 	}
 	now := &exceptionRow{state: events.AlertAccepted, attempt: key.attempt, dirty: true}
-	switch {
-	case r.failed && was.state != events.AlertSkipped:
+	if r.failed {
 		now.state, now.reason, now.at = events.AlertFailed, r.reason, r.at
-	case !r.failed && was.state == events.AlertUnknown:
+	} else if was.at != nil {
 		now.at = *was.at
-	default:
+	}
+	if !state.AlertMoves.Has(was.state, state.Reported, now.state) {
 		return
 	}
 	m.dirty = true

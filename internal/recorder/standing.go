@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 )
 
 // standing is what the record says of one recipient's alert.
@@ -20,12 +21,24 @@ type standing struct {
 // difference in which order the outcomes of two attempts come.
 func (s standing) then(o standing) standing {
 	after := s
-	if s.state != events.AlertAccepted && (o.state == events.AlertAccepted || o.attempt > s.attempt ||
-		o.attempt == s.attempt && s.state == events.AlertUnknown && o.state != events.AlertUnknown) {
+	if state.AlertMoves.Has(s.state, s.cause(o), o.state) {
 		after = o
 	}
 	after.attempt = max(s.attempt, o.attempt)
 	return after
+}
+
+// cause says by what o would move the alert.
+func (s standing) cause(o standing) state.AlertCause {
+	switch {
+	case o.state == events.AlertAccepted:
+		return state.AnyAccepted
+	case o.attempt > s.attempt:
+		return state.LaterAttempt
+	case o.attempt == s.attempt:
+		return state.LateAnswer
+	}
+	return "" // a failure of an earlier attempt changes nothing
 }
 
 // row is a standing that is other than the chunk's.

@@ -87,7 +87,7 @@ const (
 // Only the user that they signed in as may end them, so all processes of a role sign in
 // as one user. The lease is renewed over pool, too.
 func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name LeaseName) (*Lease, error) {
-	taken, err := isHeld(ctx, conn, name)
+	taken, err := IsHeld(ctx, conn, name)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +118,7 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 }
 
 // IsHeld says whether a process holds a lease.
-func IsHeld(ctx context.Context, pool *pgxpool.Pool, name LeaseName) (bool, error) {
-	return isHeld(ctx, pool, name)
-}
-
-func isHeld(ctx context.Context, db queryer, name LeaseName) (held bool, err error) {
+func IsHeld(ctx context.Context, db queryer, name LeaseName) (held bool, err error) {
 	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.leases l WHERE role = $1 AND name = $2 AND NOT `+free+`)`,
 		string(name.role), name.name).Scan(&held)
 	if err != nil {

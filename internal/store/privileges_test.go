@@ -26,7 +26,8 @@ var roles = []store.Role{store.RoleAPI, store.RoleFanout, store.RoleNotify, stor
 //	table                    api     fanout  notify  recorder
 const allowed = `
 	app.alert_repeats        S       -       SIUD    -
-	app.alert_retries        S       -       SIUD    -
+	app.alert_work           S       -       SIUD    -
+	app.alerts_due           -       -       SU      -
 	app.alerts_waiting       S       -       S       -
 	app.attachments          SIUD    -       -       -
 	app.attempts             S       -       SIU     -
@@ -59,7 +60,6 @@ const allowed = `
 	app.recovery_codes       SIUD    -       -       -
 	app.replay_left_out      S       -       SIU     -
 	app.replay_pace          SI      -       SIU     -
-	app.replay_parts         S       -       SIUD    -
 	app.replay_sets          SI      -       SIU     -
 	app.second_factors       SIUD    -       -       -
 	app.sends                SIUD    -       -       -

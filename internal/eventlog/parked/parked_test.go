@@ -46,8 +46,19 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
 	b.lot = &parked.Events{Pool: b.Pool, Publish: b.Publish, Get: b.Log.Get, Source: "/api", Now: b.Clock.Now}
-	b.worker = storetest.Open(t, b.URL, store.RoleFanout)
-	b.lane = eventlog.Lane{Consumer: eventlog.FanoutDirect, Handle: func(context.Context, events.Event, uint64) error {
+	// The handler needs the only connection of its worker: no transaction is open, and no row
+	// locked, while it runs.
+	var err error
+	if b.worker, err = store.Open(t.Context(), b.URL, store.RoleFanout, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.worker.Close)
+	b.lane = eventlog.Lane{Consumer: eventlog.FanoutDirect, Handle: func(ctx context.Context, _ events.Event, _ uint64) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := b.worker.Ping(ctx); err != nil {
+			return fmt.Errorf("the handler got no connection: %s", err) // not one that is tried on
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.handled++

@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/store"
 )
 
 // retryPoll is how often a worker looks for decisions.
@@ -49,54 +53,76 @@ type retrier struct {
 	lanes map[string]eventlog.Lane
 }
 
-// next sees one event through, and gives false where none waits. The row is locked
-// meanwhile: another worker takes another. A crash before the commit leaves the
-// decision to be carried out again, which a handler must stand as it stands a
-// redelivery.
+// retryLease is how long the row of an event belongs to the worker that retries it, counted
+// from the last renewal. The database's clock decides.
+const retryLease = 5 * time.Second
+
+// taken is a parked event that this worker has leased.
+type taken struct {
+	id       uuid.UUID
+	lease    uuid.UUID
+	consumer string
+	seq      int64
+}
+
+// next retries one event, and gives false where none waits. The row is leased meanwhile, so
+// that another worker takes another; no transaction is open while the handler runs. A crash
+// leaves the lease to end and the decision to be carried out again, which a handler must
+// stand as it stands a redelivery.
 func (r retrier) next(ctx context.Context) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		var id uuid.UUID
-		var consumer string
-		var seq int64
-		err := tx.QueryRow(ctx, `
-			SELECT p.parked_id, p.consumer, p.seq FROM app.parked p
-			JOIN record.parked_decisions d ON d.parked_id = p.parked_id AND d.tries = p.tries AND d.verdict = 'retried'
-			WHERE p.handled_at IS NULL AND p.consumer = ANY($1)
-			ORDER BY p.seq LIMIT 1 FOR UPDATE OF p SKIP LOCKED`, r.consumers()).Scan(&id, &consumer, &seq)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("looking for parked events to retry: %w", err)
-		}
-		failure := r.log.Again(ctx, r.lanes[consumer], uint64(seq)) // #nosec G115 -- a sequence
-		if failure != nil && (Passing(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
-			return fmt.Errorf("event %d is tried on: %w", seq, failure)
-		}
-		more = true
-		return settle(ctx, tx, id, failure)
-	})
-	return more, err
-}
-
-func (r retrier) consumers() (names []string) {
-	for name := range r.lanes {
-		names = append(names, name)
+	t, err := r.take(ctx)
+	if err != nil || t == nil {
+		return false, err
 	}
-	return names
+	stop := store.RenewRow(ctx, retryLease, func(ctx context.Context) (pgconn.CommandTag, error) {
+		return r.pool.Exec(ctx, `UPDATE app.parked SET leased_until = now() + $2::interval WHERE lease = $1`, t.lease, retryLease)
+	})
+	failure := r.log.Again(ctx, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
+	stop()
+	if failure != nil && (Passing(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
+		return false, errors.Join(fmt.Errorf("event %d is tried on: %w", t.seq, failure), r.release(ctx, t))
+	}
+	return true, r.settle(ctx, t, failure)
 }
 
-// settle writes down what came of a retry: it was handled, or is parked again with a
-// try more.
-func settle(ctx context.Context, tx pgx.Tx, id uuid.UUID, failure error) error {
-	sql, args := `UPDATE app.parked SET handled_at = now() WHERE parked_id = $1`, []any{id}
+// take leases the next event to retry; nil where there is none.
+func (r retrier) take(ctx context.Context) (*taken, error) {
+	t := &taken{lease: uuid.New()}
+	err := r.pool.QueryRow(ctx, `
+		UPDATE app.parked SET lease = $2, leased_until = now() + $3::interval
+		WHERE parked_id = (
+		    SELECT p.parked_id FROM app.parked p
+		    JOIN record.parked_decisions d ON d.parked_id = p.parked_id AND d.tries = p.tries AND d.verdict = 'retried'
+		    WHERE p.handled_at IS NULL AND p.consumer = ANY($1) AND (p.lease IS NULL OR p.leased_until < now())
+		    ORDER BY p.seq LIMIT 1 FOR UPDATE OF p SKIP LOCKED)
+		RETURNING parked_id, consumer, seq`,
+		slices.Collect(maps.Keys(r.lanes)), t.lease, retryLease).Scan(&t.id, &t.consumer, &t.seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for parked events to retry: %w", err)
+	}
+	return t, nil
+}
+
+// release gives the row back, for another try.
+func (r retrier) release(ctx context.Context, t *taken) error {
+	_, err := r.pool.Exec(ctx, `UPDATE app.parked SET lease = NULL, leased_until = NULL WHERE lease = $1`, t.lease)
+	return err
+}
+
+// settle writes down the result of a retry: the event was handled, or is parked again with
+// one try more. Where another worker has taken the row meanwhile, that one's result counts.
+func (r retrier) settle(ctx context.Context, t *taken, failure error) error {
+	sql, args := `UPDATE app.parked SET handled_at = now(), lease = NULL, leased_until = NULL WHERE lease = $1`, []any{t.lease}
 	if failure != nil {
 		reason, stack := eventlog.Describe(failure)
-		sql = `UPDATE app.parked SET tries = tries + 1, reason = $2, stack = $3, parked_at = now() WHERE parked_id = $1`
+		sql = `UPDATE app.parked SET tries = tries + 1, reason = $2, stack = $3, parked_at = now(), lease = NULL, leased_until = NULL WHERE lease = $1`
 		args = append(args, reason, stack)
 	}
-	if _, err := tx.Exec(ctx, sql, args...); err != nil {
-		return fmt.Errorf("writing down what came of a retry: %w", err)
+	if _, err := r.pool.Exec(ctx, sql, args...); err != nil {
+		return fmt.Errorf("writing down the result of a retry: %w", err)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@
 // of one message or of all.
 //
 // A pause is a fact on the record, and holds whatever waits for its messages: chunks in
-// app.alert_retries, and what replays have still to repeat. The view app.alerts_waiting
+// app.alert_work, and what replays have still to repeat. The view app.alerts_waiting
 // says what that is. The notify worker takes none of it up (notify/pause.go) until the
 // record says that the pause has ended. Nothing is lost by a pause and nothing is sent
 // twice; a chunk that is in hand when it begins is finished.

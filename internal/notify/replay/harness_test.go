@@ -114,9 +114,16 @@ func (c *clinic) refuse(ids ...string) {
 	}
 }
 
-// worker is a notify worker of its own.
+// worker is a notify worker of its own. It has one connection: where it needed a second one
+// while it holds a lock, it would never finish.
 func (c *clinic) worker() *notify.Worker {
-	return notify.New(notify.Config{Pool: storetest.Open(c, c.url, store.RoleNotify), Position: c.watcher,
+	c.Helper()
+	pool, err := store.Open(c.Context(), c.url, store.RoleNotify, 1, nil)
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(pool.Close)
+	return notify.New(notify.Config{Pool: pool, Position: c.watcher,
 		Publish: c.log.Publish, Send: c.sends.Send, Now: c.now})
 }
 

@@ -10,6 +10,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/recorder/state"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -73,11 +74,11 @@ func newHeld(t *testing.T, rate int) *held {
 
 // ends demands that the replay comes to its end, with so many accepted, that the
 // alerts of the first message stand so, and that no alert was sent twice.
-func (h *held) ends(status string, accepted int, first string) {
+func (h *held) ends(status state.Replay, accepted int, first string) {
 	h.Helper()
 	open := 0
 	h.runs(2, func() bool {
-		err := h.admin.QueryRow(h.Context(), `SELECT count(*) FROM app.replay_parts WHERE done_at IS NULL`).Scan(&open)
+		err := h.admin.QueryRow(h.Context(), `SELECT count(*) FROM app.alert_work WHERE kind = 'replay' AND state <> 'done'`).Scan(&open)
 		return err == nil && open == 0 && h.get(h.id).Status == status
 	})
 	if r := h.get(h.id); r.Accepted != accepted || len(r.Held) != 0 {

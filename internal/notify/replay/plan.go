@@ -34,11 +34,6 @@ type Filter = events.ReplayFilter
 const (
 	Opened   = events.LeftOutOpened
 	Repeated = events.LeftOutRepeated
-	// The others would fail again, or be skipped.
-	noAddress = "no e-mail address"
-	dead      = "the e-mail address does not work"
-	inactive  = "the account is inactive"
-	recalled  = "the message was recalled"
 )
 
 const unnamed = "no reason was given" // in a map every reason has a name
@@ -100,14 +95,9 @@ const chosen = `
 	      AND ($2::uuid IS NULL OR x.message_id = $2) AND ($3 = '' OR f.reason = $3)
 	      AND ($4::timestamptz IS NULL OR f.at >= $4) AND ($5::timestamptz IS NULL OR f.at < $5)
 	), judged AS MATERIALIZED (
-	    SELECT chosen.*, CASE
-	        WHEN o.portal_user_no IS NOT NULL THEN '` + Opened + `'
-	        WHEN r.portal_user_no IS NOT NULL THEN '` + Repeated + `'
-	        WHEN m.status IN ('recalled', 'cancelled') THEN '` + recalled + `'
-	        WHEN NOT u.active THEN '` + inactive + `'
-	        WHEN u.email = '' THEN '` + noAddress + `'
-	        WHEN x.portal_user_no IS NOT NULL THEN '` + dead + `'
-	        ELSE '' END AS excluded
+	    SELECT chosen.*, coalesce(
+	        nullif(app.why_not_repeated(o.portal_user_no IS NOT NULL, 'failed', '', chosen.attempt, chosen.attempt, r.portal_user_no IS NOT NULL), ''),
+	        app.why_not_alerted(m.status, u.active, u.email, CASE WHEN x.portal_user_no IS NOT NULL THEN '' END)) AS excluded
 	    FROM chosen
 	    JOIN record.messages m USING (message_id)
 	    JOIN app.portal_users u USING (portal_user_no)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/notify/pause"
+	"postern/internal/recorder/state"
 )
 
 // Replay is a plan and what has become of it.
@@ -21,7 +22,7 @@ type Replay struct {
 	Digest                                      string
 	ByReason, Excluded                          map[string]int
 	Oldest, Newest                              *time.Time // of the outcomes in the set
-	Status                                      string
+	Status                                      state.Replay
 	PlannedAt                                   time.Time
 	PlannedBy                                   string
 	Rate                                        int // alerts a minute; 0: no limit

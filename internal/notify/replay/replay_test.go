@@ -12,6 +12,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/recorder/state"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -220,7 +221,7 @@ func TestPauseAndCancel(t *testing.T) {
 	m := c.send(6)
 	c.refuse()
 	plan := c.plan(replay.Filter{MessageID: &m})
-	steer := func(f func() (replay.Replay, error), status string) {
+	steer := func(f func() (replay.Replay, error), status state.Replay) {
 		t.Helper()
 		if r, err := f(); err != nil || r.Status != status {
 			t.Fatalf("it is %s, want %s: %v", r.Status, status, err)
@@ -319,16 +320,16 @@ func TestWhatWaitsIsWoundUp(t *testing.T) {
 	part := func(what string) func() bool {
 		return func() bool {
 			var is bool
-			err := c.admin.QueryRow(t.Context(), `SELECT count(*) > 0 AND bool_and(`+what+`) FROM app.replay_parts`).Scan(&is)
+			err := c.admin.QueryRow(t.Context(), `SELECT count(*) > 0 AND bool_and(`+what+`) FROM app.alert_work WHERE kind = 'replay'`).Scan(&is)
 			return err == nil && is
 		}
 	}
-	c.runs(1, part("waits_for <> ''"))
+	c.runs(1, part("reason <> ''"))
 	if _, err := c.Cancel(t.Context(), someone, plan.ID); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(2 * time.Minute)
-	c.runs(2, part("done_at IS NOT NULL"))
+	c.runs(2, part("state = 'done'"))
 	c.until(func() bool { return c.get(plan.ID).Accepted == 2 })
 	c.standsAs(m, map[string]string{"u0": "accepted 2", "u1": "failed 1", "u2": "accepted 2"})
 	if done := c.finish(c.plan(replay.Filter{MessageID: &m}).ID, 0); done.Count != 1 || done.Accepted != 1 {

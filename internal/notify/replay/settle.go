@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/recorder/state"
 	"postern/internal/store"
 )
 
@@ -138,15 +139,15 @@ func (s *Settler) besides(ctx context.Context, running []uuid.UUID, due time.Tim
 }
 
 // open gives the settler's own replays that are not done, by state.
-func (s *Settler) open(ctx context.Context) (map[string][]uuid.UUID, error) {
+func (s *Settler) open(ctx context.Context) (map[state.Replay][]uuid.UUID, error) {
 	rows, err := s.Pool.Query(ctx, `SELECT replay_id, status FROM record.replays
 		WHERE status IN ('planned', 'running', 'paused') AND planned_by = $1`, settler)
 	if err != nil {
 		return nil, fmt.Errorf("looking for replays under way: %w", err)
 	}
-	open := map[string][]uuid.UUID{}
+	open := map[state.Replay][]uuid.UUID{}
 	var id uuid.UUID
-	var status string
+	var status state.Replay
 	_, err = pgx.ForEachRow(rows, []any{&id, &status}, func() error {
 		open[status] = append(open[status], id)
 		return nil

@@ -11,13 +11,14 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/recorder/state"
 )
 
 // ErrNotFound says that there is no such replay.
 var ErrNotFound = errors.New("there is no such replay")
 
 // TooLate says that a replay is not where it would have to be for what was asked.
-type TooLate struct{ Status string }
+type TooLate struct{ Status state.Replay }
 
 func (e TooLate) Error() string {
 	switch e.Status {
@@ -28,16 +29,16 @@ func (e TooLate) Error() string {
 	case Cancelled:
 		return "the replay was cancelled: plan another"
 	}
-	return "the replay is " + e.Status
+	return "the replay is " + string(e.Status)
 }
 
 // The states of a replay; see docs/states.md.
 const (
-	Planned   = "planned"
-	Running   = "running"
-	Paused    = "paused"
-	Completed = "completed"
-	Cancelled = "cancelled"
+	Planned   = state.Planned
+	Running   = state.Running
+	Paused    = state.Paused
+	Completed = state.Completed
+	Cancelled = state.Stopped
 )
 
 // Start has a plan carried out, at a rate of alerts a minute; 0 is as fast as
@@ -46,35 +47,36 @@ func (b *Replays) Start(ctx context.Context, actor string, id uuid.UUID, rate in
 	if rate < 0 || rate > int(limits.ReplayRate) {
 		return Replay{}, &Invalid{[]Fault{{"body.rate", fmt.Sprintf("is not a number of alerts a minute from 1 to %s; 0 sets no limit", limits.ReplayRate)}}}
 	}
-	return b.change(ctx, actor, events.ReplayStarted{ReplayID: id, Rate: rate}, id, []string{Planned}, []string{Running, Paused, Completed})
+	return b.change(ctx, actor, events.ReplayStarted{ReplayID: id, Rate: rate}, id, Running, Paused, Completed)
 }
 
 // Pause keeps what is left of a replay from going out until it is resumed.
 func (b *Replays) Pause(ctx context.Context, actor string, id uuid.UUID) (Replay, error) {
-	return b.change(ctx, actor, events.ReplayPaused{ReplayID: id, Change: uuid.New()}, id, []string{Running}, []string{Paused})
+	return b.change(ctx, actor, events.ReplayPaused{ReplayID: id, Change: uuid.New()}, id, Paused)
 }
 
 // Resume ends a pause.
 func (b *Replays) Resume(ctx context.Context, actor string, id uuid.UUID) (Replay, error) {
-	return b.change(ctx, actor, events.ReplayResumed{ReplayID: id, Change: uuid.New()}, id, []string{Paused}, []string{Running})
+	return b.change(ctx, actor, events.ReplayResumed{ReplayID: id, Change: uuid.New()}, id, Running)
 }
 
 // Cancel ends a replay, started or not. What has gone out stays so.
 func (b *Replays) Cancel(ctx context.Context, actor string, id uuid.UUID) (Replay, error) {
-	return b.change(ctx, actor, events.ReplayCancelled{ReplayID: id}, id, []string{Planned, Running, Paused}, []string{Cancelled})
+	return b.change(ctx, actor, events.ReplayCancelled{ReplayID: id}, id, Cancelled)
 }
 
-// change publishes what changes a replay that is in one of the states from, and
-// nothing where it is in one of those that were asked for already. Of two who
-// change one at once, the order of the record decides.
-func (b *Replays) change(ctx context.Context, actor string, body events.Body, id uuid.UUID, from, already []string) (Replay, error) {
+// change publishes what moves a replay, and nothing where it already has one of the
+// statuses that were asked for. Where two change one at once, the order of the record
+// decides.
+func (b *Replays) change(ctx context.Context, actor string, body events.Body, id uuid.UUID, already ...state.Replay) (Replay, error) {
 	r, err := b.Get(ctx, id)
 	switch {
 	case err != nil:
 		return Replay{}, err
 	case slices.Contains(already, r.Status):
 		return r, nil
-	case !slices.Contains(from, r.Status):
+	}
+	if _, moves := r.Status.After(body.EventType()); !moves {
 		return Replay{}, TooLate{r.Status}
 	}
 	if err := b.say(ctx, actor, body); err != nil {

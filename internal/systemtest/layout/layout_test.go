@@ -21,7 +21,7 @@ var imports = map[string]string{
 	"schemas":         "events",
 	"eventlog":        "events schemas",
 	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog events limits",
+	"eventlog/parked": "eventlog events limits store",
 
 	// Where state is kept.
 	"store":               "",
@@ -31,19 +31,20 @@ var imports = map[string]string{
 	"embedded":            "text/size",
 
 	// From a message to its alerts. The record is all that passes between these.
-	"compose":             "access access/policy content content/attachment content/clamd directory events limits",
+	"compose":             "access access/policy content content/attachment content/clamd directory events limits recorder/state",
 	"compose/draft":       "access/policy content directory",
-	"fanout":              "content directory events recorder/position",
-	"notify":              "events notify/pause notify/sendgrid proof/merkle recorder/position store",
+	"fanout":              "content directory events recorder/position recorder/state",
+	"notify":              "events notify/pause notify/replay notify/sendgrid proof/merkle recorder/position recorder/state store",
 	"notify/pause":        "events limits",
-	"notify/replay":       "events limits notify/pause store",
+	"notify/replay":       "events limits notify/pause recorder/state store",
 	"notify/reports":      "events",
 	"notify/sendgrid":     "text/address",
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":          "eventlog eventlog/outbox events proof/merkle proof/signer recorder/position store",
+	"recorder":          "eventlog eventlog/outbox events proof/merkle proof/signer recorder/position recorder/state store",
 	"recorder/position": "",
+	"recorder/state":    "events",
 	"record/export":     "events record/query",
 	"record/query":      "events proof/checkpoint proof/merkle",
 	"record/retention":  "access/policy compose content events",
@@ -55,7 +56,7 @@ var imports = map[string]string{
 	"proof/verify":      "content eventlog events proof/archive proof/checkpoint proof/merkle recorder recorder/position schemas",
 
 	// Delivery status, and what portal users may read.
-	"messages": "access/policy events text/folding",
+	"messages": "access/policy events recorder/state text/folding",
 	"inbox":    "access/policy compose events",
 
 	// People, what they may do, and what the clinic calls things.
@@ -103,7 +104,7 @@ var imports = map[string]string{
 	"web/portal":     "access access/policy api compose content/attachment directory inbox limits web/page",
 	"web/receipt":    "access/policy messages proof/receipt web/page",
 	"web/record":     "access/policy compose directory events record/query record/retention web/page",
-	"web/replay":     "access/policy events limits notify/replay web/page",
+	"web/replay":     "access/policy events limits notify/replay recorder/state web/page",
 	"web/search":     "access/policy labels search web/page",
 	"web/signin":     "access access/letter access/oidc access/policy limits text/address web/page",
 	"web/static":     "",

@@ -138,7 +138,7 @@ func (b *blast) state() string {
 		                         FROM record.chunks JOIN app.sends USING (message_id) WHERE idempotency_key = $1 GROUP BY 1) c)
 		    || ' position: ' || (SELECT seq FROM record.position)
 		    || ' unanswered: ' || (SELECT count(*) FROM app.attempts WHERE answer IS NULL)
-		    || ' waiting: '  || (SELECT coalesce(json_agg(json_build_array(chunk, tries, reason)), '[]') FROM app.alert_retries)
+		    || ' waiting: '  || (SELECT coalesce(json_agg(json_build_array(chunk, tries, reason)), '[]') FROM app.alert_work)
 		    || ' parked: '   || (SELECT coalesce(json_agg(json_build_array(consumer, seq, reason)), '[]') FROM app.parked)
 		    || ' check: '    || (SELECT coalesce(string_agg(detail, ''), '') FROM app.record_check)`, b.key).Scan(&text)
 	if err != nil {

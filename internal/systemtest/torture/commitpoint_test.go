@@ -69,8 +69,8 @@ var commitPoints = []struct {
 	{name: "7 keep the answer", part: partNotify, crash: crash{sql: "UPDATE app.attempts"}, before: true},
 	{name: "7 publish alerts.accepted", part: partNotify, crash: crash{publish: events.TypeAlertsAccepted}},
 	{name: "7 acknowledge deliveries.created", part: partNotify, crash: crash{line: acked(eventlog.NotifyBulk)}},
-	{name: "7 put alerts off", part: partNotify, crash: crash{sql: "INSERT INTO app.alert_retries ("}, limited: true},
-	{name: "7 forget that they were put off", part: partNotify, crash: crash{sql: "DELETE FROM app.alert_retries"}, limited: true},
+	{name: "7 put alerts off", part: partNotify, crash: crash{sql: "INSERT INTO app.alert_work ("}, limited: true},
+	{name: "7 forget that they were put off", part: partNotify, crash: crash{sql: "DELETE FROM app.alert_work"}, limited: true},
 }
 
 // One part crashes at each commit point of the life of a message, before and
@@ -214,7 +214,7 @@ func (in *inside) settle() {
 		var settled bool
 		err := in.admin.QueryRow(ctx, `
 			SELECT status = 'sent' AND NOT EXISTS (SELECT FROM record.chunks WHERE alert_state = 'pending')
-			   AND NOT EXISTS (SELECT FROM app.alert_retries)
+			   AND NOT EXISTS (SELECT FROM app.alert_work)
 			FROM record.messages WHERE message_id = $1`, in.message).Scan(&settled)
 		return err == nil && settled
 	})
@@ -341,7 +341,7 @@ func (in *inside) state() string {
 		SELECT coalesce((SELECT json_agg(row_to_json(m)) FROM record.messages m)::text, 'no message')
 		    || ' chunks: '  || coalesce((SELECT json_agg(json_build_array(chunk, alert_state)) FROM record.chunks)::text, '')
 		    || ' claims: '  || coalesce((SELECT json_agg(json_build_array(chunk, request, answer)) FROM app.attempts)::text, '')
-		    || ' waiting: ' || coalesce((SELECT json_agg(json_build_array(chunk, tries, reason)) FROM app.alert_retries)::text, '')
+		    || ' waiting: ' || coalesce((SELECT json_agg(json_build_array(chunk, tries, reason)) FROM app.alert_work)::text, '')
 		    || ' parked: '  || coalesce((SELECT json_agg(json_build_array(consumer, seq, reason)) FROM app.parked)::text, '')`).Scan(&text)
 	var consumers string
 	for _, c := range eventlog.ConsumerConfigs() {

@@ -121,7 +121,7 @@ var keptCrossings = map[string]func(*crossing){
 		replay := c.plan(&id)
 		c.answer("rate limit")
 		c.start(replay, 0)
-		c.await("a part that waits", `SELECT EXISTS (SELECT FROM app.replay_parts WHERE waits_for <> '')`)
+		c.await("a part that waits", `SELECT EXISTS (SELECT FROM app.alert_work WHERE kind = 'replay' AND reason <> '')`)
 		c.pause(&id)
 		c.pass(time.Minute)
 		c.settle()
@@ -136,7 +136,7 @@ var keptCrossings = map[string]func(*crossing){
 		first := c.plan(nil)
 		c.answer("rate limit")
 		c.start(first, 0)
-		c.await("a part that waits", `SELECT EXISTS (SELECT FROM app.replay_parts WHERE waits_for <> '')`)
+		c.await("a part that waits", `SELECT EXISTS (SELECT FROM app.alert_work WHERE kind = 'replay' AND reason <> '')`)
 		c.pause(nil)
 		c.pass(time.Minute)
 		c.settle()
@@ -288,7 +288,7 @@ type crossing struct {
 // chunk or of a part of a replay, before and after each has become lasting.
 var notifyCrashes = []crash{
 	{sql: "INSERT INTO app.attempts"}, {call: true}, {sql: "UPDATE app.attempts"}, {publish: events.TypeAlertsAccepted},
-	{sql: "INTO app.replay_parts"}, {sql: "SET done_at"}, {line: acked(eventlog.NotifyDirect)},
+	{sql: "INTO app.alert_repeats"}, {sql: "SET state = CASE WHEN amends"}, {line: acked(eventlog.NotifyDirect)},
 }
 
 // answers are what SendGrid may say to a request.

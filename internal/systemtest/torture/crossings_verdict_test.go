@@ -26,10 +26,10 @@ const open = `
 	WITH held AS (SELECT m.message_id, h.pause IS NOT NULL AS held FROM record.messages m LEFT JOIN record.held_messages h USING (message_id))
 	SELECT 'message ' || message_id || ' is ' || status FROM record.messages WHERE status = 'sending'
 	UNION ALL SELECT 'chunk ' || chunk || ' of ' || message_id || ' is pending' FROM record.chunks JOIN held USING (message_id) WHERE alert_state = 'pending' AND NOT held
-	UNION ALL SELECT 'chunk ' || chunk || ' of ' || message_id || ' waits: ' || reason FROM app.alert_retries JOIN held USING (message_id) WHERE NOT held
+	UNION ALL SELECT 'chunk ' || chunk || ' of ' || message_id || ' waits: ' || reason FROM app.alert_work JOIN held USING (message_id) WHERE kind = 'first' AND NOT held
 	UNION ALL SELECT 'replay ' || replay_id || ' is running' FROM record.replays r WHERE status = 'running'
 	    AND (SELECT bool_and(w.pause IS NOT NULL) FROM app.alerts_waiting w WHERE w.replay_id = r.replay_id) IS NOT true
-	UNION ALL SELECT 'part ' || part || ' of ' || replay_id || ' is open: ' || waits_for FROM app.replay_parts p JOIN held USING (message_id) JOIN record.replays r USING (replay_id)
+	UNION ALL SELECT 'part ' || part || ' of ' || replay_id || ' is open: ' || p.reason FROM app.alert_work p JOIN held USING (message_id) JOIN record.replays r USING (replay_id)
 	    WHERE done_at IS NULL AND r.status NOT IN ('planned', 'paused') AND (wound_up OR NOT held)
 	UNION ALL SELECT 'event ' || seq || ' is parked: ' || reason FROM app.parked`
 

@@ -28,13 +28,13 @@ var replayPoints = []struct {
 	{name: "freeze the set", part: partAPI, crash: crash{sql: "commit", since: "INTO app.replay_sets"}},
 	{name: "publish replay.planned", part: partAPI, crash: crash{publish: events.TypeReplayPlanned}},
 	{name: "publish replay.started", part: partAPI, crash: crash{publish: events.TypeReplayStarted}},
-	{name: "take a part", part: partNotify, crash: crash{sql: "commit", since: "INTO app.replay_parts"}},
+	{name: "take a part", part: partNotify, crash: crash{sql: "commit", since: "INTO app.alert_repeats"}},
 	{name: "claim a request", part: partNotify, crash: crash{sql: "INSERT INTO app.attempts"}, after: true},
 	{name: "call SendGrid", part: partNotify, crash: crash{call: true}, before: true, after: true},
 	{name: "keep the answer", part: partNotify, crash: crash{sql: "UPDATE app.attempts"}, before: true},
 	{name: "publish alerts.accepted", part: partNotify, crash: crash{publish: events.TypeAlertsAccepted}},
-	{name: "close the part", part: partNotify, crash: crash{sql: "SET done_at"}},
-	{name: "put a part off", part: partNotify, crash: crash{sql: "SET due_at = $2, tries"}, limited: true},
+	{name: "close the part", part: partNotify, crash: crash{sql: "SET state = CASE WHEN amends"}},
+	{name: "put a part off", part: partNotify, crash: crash{sql: "leased_until = NULL, due_at = $4"}, limited: true},
 	{name: "publish replay.completed", part: partNotify, crash: crash{publish: events.TypeReplayCompleted}},
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/events"
 	"postern/internal/web/page"
 )
 
@@ -19,7 +20,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	me := page.Subject(r)
-	if m.Status == "scheduled" {
+	if m.Status.Allows(events.TypeMessageCancelled) {
 		err := p.kit.Compose.Cancel(r.Context(), me, m.ID)
 		if errors.Is(err, compose.ErrTooLate) {
 			return p.tooLate(w, r, "It is too late to edit this message: it is going out already. You can recall it instead.")

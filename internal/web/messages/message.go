@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
 	"postern/internal/record/retention"
@@ -157,7 +158,7 @@ func (p *Pages) standingOf(r *http.Request, m messages.Message) (standing, error
 
 // again fills in what can be done about a message of the reader's that was taken back.
 func (p *Pages) again(r *http.Request, s *standing) error {
-	if !s.Own || s.Status != "cancelled" && s.Status != "recalled" {
+	if !s.Own || !s.Status.Withdrawn() {
 		return nil
 	}
 	sent, err := p.kit.Compose.Sent(r.Context(), page.Subject(r), draft.CopyKey(s.ID))
@@ -181,10 +182,10 @@ func (s standing) SecondsLeft() int {
 }
 
 // Over says that what has not happened to the message will not: it was taken back.
-func (s standing) Over() bool { return s.Status == "cancelled" || s.Status == "recalled" }
+func (s standing) Over() bool { return s.Status.Withdrawn() }
 
 // MayRecall says whether the reader may take it back from those who got it.
-func (s standing) MayRecall() bool { return s.Own && (s.Status == "sending" || s.Status == "sent") }
+func (s standing) MayRecall() bool { return s.Own && s.Status.Allows(events.TypeMessageRecalled) }
 
 // Settled is how many alerts an outcome is known of.
 func (s standing) Settled() int {

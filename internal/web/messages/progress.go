@@ -55,7 +55,7 @@ func (s standing) Every() int {
 // pause that keeps its alerts back.
 func (s standing) state() string {
 	if s.Pause == nil {
-		return s.Status
+		return string(s.Status)
 	}
 	return fmt.Sprintf("%s.%d", s.Status, s.Pause.PausedAt.UnixMicro())
 }

@@ -64,7 +64,7 @@ func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if m.Status != "sending" && m.Status != "sent" {
+	if !m.Status.Allows(events.TypeMessageRecalled) {
 		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was already recalled.")
 	}
 	return p.showRecall(w, r, m, "", nil)

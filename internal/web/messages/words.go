@@ -43,7 +43,7 @@ func statusOf(m messages.Message) string {
 	if m.Status == "scheduled" && m.Hold == events.HoldUndo {
 		return "About to go out"
 	}
-	return called(statuses, m.Status)
+	return called(statuses, string(m.Status))
 }
 
 // addressees are recipients as they were chosen.

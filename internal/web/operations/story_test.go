@@ -194,7 +194,7 @@ func TestOneMessageIsPaused(t *testing.T) {
 		c.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable))
 	}
 	first := c.blast(t)
-	c.until(t, "chunks that wait for SendGrid", 1, `SELECT count(*) FROM app.alert_retries`)
+	c.until(t, "chunks that wait for SendGrid", 1, `SELECT count(*) FROM app.alert_work`)
 	both.Get("/messages/" + first.String()).Says("Pause the alerts of this message")
 	both.Fragment("/messages/" + first.String() + "/progress?seen=sent-4-true").Hides(`id="pause"`)
 	both.Post("/operations/alerting/pause", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"wrong list"}}).

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/notify/replay"
+	"postern/internal/recorder/state"
 )
 
 // shown is a replay as pages show it.
@@ -76,7 +77,7 @@ func (s shown) Words() string {
 	if s.AllHeld() {
 		return "Held by a pause"
 	}
-	return map[string]string{replay.Planned: "Planned", replay.Running: "Going out", replay.Paused: "Paused",
+	return map[state.Replay]string{replay.Planned: "Planned", replay.Running: "Going out", replay.Paused: "Paused",
 		replay.Completed: "Done", replay.Cancelled: "Cancelled"}[s.Status]
 }
 
@@ -91,14 +92,14 @@ func (s shown) Every() int {
 
 // state names what the paragraph of the status says: the status and the pauses.
 func (s shown) state() string {
-	state := s.Status
+	now := string(s.Status)
 	for _, h := range s.Held {
-		state += fmt.Sprintf(".%d", h.PausedAt.UnixMicro())
+		now += fmt.Sprintf(".%d", h.PausedAt.UnixMicro())
 	}
 	if s.AllHeld() {
-		state += ".all"
+		now += ".all"
 	}
-	return state
+	return now
 }
 
 // Seen names what the reader has been told: the status, and quarters of the set.

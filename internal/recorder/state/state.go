@@ -1,0 +1,158 @@
+// Package state says in which states a message, an alert and a replay can be, and what moves
+// each from one to another. The recorder's projection asks these tables and nothing else;
+// packages that offer an action ask them whether it is still possible. The drawings of
+// docs/states.md are generated from them, and the CHECKs of the database name the same
+// states.
+//
+// It does no I/O.
+package state
+
+import (
+	"slices"
+
+	"postern/internal/events"
+)
+
+// A Move is one arrow: by what something comes from one state to another.
+type Move[S, By comparable] struct {
+	From S
+	By   By
+	To   S
+}
+
+// Moves are all moves of one kind of thing.
+type Moves[S, By comparable] []Move[S, By]
+
+// From gives the states from which by moves, in the order of the table.
+func (m Moves[S, By]) From(by By) (from []S) {
+	for _, move := range m {
+		if move.By == by {
+			from = append(from, move.From)
+		}
+	}
+	return from
+}
+
+// Has says whether by may move from one state to the other.
+func (m Moves[S, By]) Has(from S, by By, to S) bool {
+	return slices.Contains(m, Move[S, By]{from, by, to})
+}
+
+// next gives the state to which by moves, where it moves to one only; from where it does not
+// move.
+func (m Moves[S, By]) next(from S, by By) (to S, ok bool) {
+	for _, move := range m {
+		if move.From == from && move.By == by {
+			return move.To, true
+		}
+	}
+	return from, false
+}
+
+// Message is the status of a message.
+type Message string
+
+// The statuses of a message.
+const (
+	Scheduled Message = "scheduled" // held, for Undo or for its time
+	Sending   Message = "sending"   // its deliveries are being recorded
+	Sent      Message = "sent"      // they all are
+	Cancelled Message = "cancelled" // before its release
+	Recalled  Message = "recalled"  // after it
+)
+
+// MessageMoves are the moves of a message, by the events that make them.
+var MessageMoves = Moves[Message, events.Type]{
+	{Scheduled, events.TypeMessageReleased, Sending},
+	{Scheduled, events.TypeMessageCancelled, Cancelled},
+	{Sending, events.TypeFanoutCompleted, Sent},
+	{Sending, events.TypeMessageRecalled, Recalled},
+	{Sent, events.TypeMessageRecalled, Recalled},
+}
+
+// Initial is the status of a message that was just sent.
+func Initial(h events.Hold) Message {
+	if h == events.HoldNone {
+		return Sending
+	}
+	return Scheduled
+}
+
+// After gives the status after an event: the same, and false, where the event changes nothing.
+func (m Message) After(t events.Type) (after Message, ok bool) { return MessageMoves.next(m, t) }
+
+// Allows says whether an event would still change the status.
+func (m Message) Allows(t events.Type) bool {
+	_, ok := m.After(t)
+	return ok
+}
+
+// Withdrawn says whether the sender has taken the message back: no alert goes out for it.
+func (m Message) Withdrawn() bool { return m == Cancelled || m == Recalled }
+
+// Replay is the status of a replay.
+type Replay string
+
+// The statuses of a replay.
+const (
+	Planned   Replay = "planned"
+	Running   Replay = "running"
+	Paused    Replay = "paused"
+	Completed Replay = "completed"
+	Stopped   Replay = "cancelled" // before all of it was repeated
+)
+
+// ReplayMoves are the moves of a replay, by the events that make them.
+var ReplayMoves = Moves[Replay, events.Type]{
+	{Planned, events.TypeReplayStarted, Running},
+	{Running, events.TypeReplayPaused, Paused},
+	{Paused, events.TypeReplayResumed, Running},
+	{Running, events.TypeReplayCompleted, Completed},
+	{Paused, events.TypeReplayCompleted, Completed},
+	{Planned, events.TypeReplayCancelled, Stopped},
+	{Running, events.TypeReplayCancelled, Stopped},
+	{Paused, events.TypeReplayCancelled, Stopped},
+}
+
+// After gives the status after an event: the same, and false, where the event changes nothing.
+func (r Replay) After(t events.Type) (after Replay, ok bool) { return ReplayMoves.next(r, t) }
+
+// An AlertCause is what moves an alert.
+type AlertCause string
+
+// The causes.
+const (
+	FirstOutcome AlertCause = "first outcome"
+	LateAnswer   AlertCause = "late answer"      // to an attempt that was declared unknown
+	LaterAttempt AlertCause = "later attempt"    // of a replay
+	AnyAccepted  AlertCause = "accepted attempt" // whichever it was
+	Reported     AlertCause = "report"           // by SendGrid's event webhook
+)
+
+// AlertMoves are the moves of an alert. There is none from accepted but a report that says
+// that SendGrid could not deliver it after all.
+var AlertMoves = Moves[events.AlertState, AlertCause]{
+	{events.AlertPending, FirstOutcome, events.AlertAccepted},
+	{events.AlertPending, FirstOutcome, events.AlertFailed},
+	{events.AlertPending, FirstOutcome, events.AlertSkipped},
+	{events.AlertPending, FirstOutcome, events.AlertUnknown},
+	{events.AlertUnknown, LateAnswer, events.AlertAccepted},
+	{events.AlertUnknown, LateAnswer, events.AlertFailed},
+	{events.AlertUnknown, LateAnswer, events.AlertSkipped},
+	{events.AlertUnknown, Reported, events.AlertAccepted},
+	{events.AlertUnknown, Reported, events.AlertFailed},
+	{events.AlertAccepted, Reported, events.AlertFailed},
+	{events.AlertFailed, Reported, events.AlertFailed}, // with another reason
+	{events.AlertFailed, AnyAccepted, events.AlertAccepted},
+	{events.AlertUnknown, AnyAccepted, events.AlertAccepted},
+	{events.AlertSkipped, AnyAccepted, events.AlertAccepted},
+	{events.AlertFailed, LaterAttempt, events.AlertFailed},
+	{events.AlertFailed, LaterAttempt, events.AlertUnknown},
+	{events.AlertFailed, LaterAttempt, events.AlertSkipped}, // by versions before ADR 33
+	{events.AlertUnknown, LaterAttempt, events.AlertFailed},
+	{events.AlertUnknown, LaterAttempt, events.AlertUnknown},
+	{events.AlertUnknown, LaterAttempt, events.AlertSkipped}, // likewise
+	{events.AlertSkipped, LaterAttempt, events.AlertFailed},
+	{events.AlertSkipped, LaterAttempt, events.AlertUnknown},
+	{events.AlertSkipped, LaterAttempt, events.AlertSkipped}, // likewise
+}

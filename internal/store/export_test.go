@@ -1,0 +1,4 @@
+package store
+
+// NewProvider is for tests that stop between two migrations.
+var NewProvider = newProvider
