@@ -64,7 +64,7 @@ var states = []struct {
 	{"paused", (*system).pause, (*system).resume, answers{pauses: 1, waiting: 1}},
 	{"lagging", (*system).lag, (*system).catchUp, answers{behind: 1, late: true, ready: false}},
 	{"caught up", nothing, nothing, answers{}},
-	{"damaged", (*system).damage, nothing, answers{whole: false, ready: false}},
+	{"damaged", (*system).damage, nothing, answers{whole: false, behind: 1, late: true, ready: false}},
 }
 
 // Every output says the same of every state.
@@ -146,6 +146,12 @@ func (s *system) lag() {
 		s.t.Fatal(err)
 	}
 	s.locked = tx
+	s.publish()
+	s.Clock.Advance(time.Minute)
+}
+
+// publish puts an event on the record and does not wait for the recorder.
+func (s *system) publish() {
 	e, err := events.New("/test", "operator:o", s.Clock.Now(), events.LabelChanged{Change: uuid.New(), Label: "patient", One: "Client", Many: "Clients"})
 	if err != nil {
 		s.t.Fatal(err)
@@ -153,7 +159,6 @@ func (s *system) lag() {
 	if _, err := s.Log.Publish(s.t.Context(), e); err != nil {
 		s.t.Fatal(err)
 	}
-	s.Clock.Advance(time.Minute)
 }
 
 func (s *system) catchUp() {
@@ -164,12 +169,14 @@ func (s *system) catchUp() {
 }
 
 // damage makes the copy differ from the stream, and ends the session of the recorder that
-// leads: the next one compares them before it does anything else.
+// leads. It loses the lease at the next event, takes it again, and compares them before it
+// records anything.
 func (s *system) damage() {
 	s.Exec(s.t, `UPDATE record.events SET leaf = sha256('another') WHERE seq = 2`)
 	s.Exec(s.t, `SELECT pg_terminate_backend(k.pid) FROM pg_locks k, app.leases l
 		WHERE l.role = 'postern_recorder' AND l.name = 'recorder' AND k.locktype = 'advisory'
 		  AND (k.classid::bigint << 32 | k.objid::bigint) = hashtextextended(l.role || '/' || l.name || '/' || l.term, 0)`)
+	s.publish()
 	s.until("the verdict of the next recorder", `SELECT EXISTS (SELECT FROM app.record_verdict WHERE NOT ok)`)
 }
 
