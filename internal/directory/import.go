@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"postern/internal/store"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -244,7 +246,7 @@ const standstill = "15s"
 // takes. See docs/adr/0049-an-import-that-hangs-lets-go.md.
 const lockImports = `
 SET LOCAL idle_in_transaction_session_timeout = '` + standstill + `';
-SELECT pg_advisory_xact_lock(hashtextextended('postern directory import', 0))`
+SELECT pg_advisory_xact_lock(` + store.LockImport + `)`
 
 // importing says what failed. Postgres can't always tell a client why it ended its session.
 func importing(tx pgx.Tx, err error) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/store"
 )
 
 // retryPoll is how often a worker looks for decisions.
@@ -70,7 +71,7 @@ func (r retrier) next(ctx context.Context) (more bool, err error) {
 			return fmt.Errorf("looking for parked events to retry: %w", err)
 		}
 		failure := r.log.Again(ctx, r.lanes[consumer], uint64(seq)) // #nosec G115 -- a sequence
-		if failure != nil && (Passing(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
+		if failure != nil && (store.Transient(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
 			return fmt.Errorf("event %d is tried on: %w", seq, failure)
 		}
 		more = true

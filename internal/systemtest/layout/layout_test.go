@@ -21,14 +21,14 @@ var imports = map[string]string{
 	"schemas":         "events",
 	"eventlog":        "events schemas",
 	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog events",
+	"eventlog/parked": "eventlog events store",
 
 	// Where state is kept.
 	"store":               "",
 	"store/bucket":        "store/bucket/folder",
 	"store/bucket/folder": "",
 	"store/keyfile":       "",
-	"embedded":            "text/size",
+	"embedded":            "store text/size",
 
 	// From a message to its alerts. The record is all that passes between these.
 	"compose":             "access access/policy content content/attachment content/clamd directory events",
@@ -59,9 +59,9 @@ var imports = map[string]string{
 	"inbox":    "access/policy compose events",
 
 	// People, what they may do, and what the clinic calls things.
-	"directory":        "events text/address text/charset text/folding text/invisible",
+	"directory":        "events store text/address text/charset text/folding text/invisible",
 	"directory/demo":   "directory",
-	"directory/upload": "access/policy content directory eventlog/outbox",
+	"directory/upload": "access/policy content directory eventlog/outbox store",
 	"access":           "access/policy content events inbound store text/address text/invisible",
 	"access/policy":    "events",
 	"access/letter":    "access access/policy",
@@ -88,7 +88,7 @@ var imports = map[string]string{
 	"inbound":        "",
 	"search":         "access/policy compose directory labels messages text/folding",
 	"desk":           "access access/letter access/oidc compose compose/draft content content/clamd directory/upload eventlog eventlog/parked events health inbox labels messages notify/pause notify/replay notify/reports proof/receipt record/export record/query record/retention recorder/position search",
-	"api":            "access access/policy compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound inbox labels messages notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search telemetry",
+	"api":            "access access/policy compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound inbox labels messages notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search store telemetry",
 	"web":            "access/policy desk web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
 	"web/account":    "access access/policy web/page",
 	"web/admin":      "access access/letter access/policy directory directory/upload inbound labels text/folding web/page",
