@@ -25,9 +25,9 @@ const (
 	source = "/notify-worker"
 	actor  = "process:notify-worker"
 
-	// patience is the longest that a handler waits for SendGrid by itself; past
+	// maxHandlerWait is the longest that a handler waits for SendGrid by itself; past
 	// it the chunk becomes a row of app.alert_retries.
-	patience = 3 * time.Second
+	maxHandlerWait = 3 * time.Second
 	// handlerTries is how often a handler calls while SendGrid is away.
 	handlerTries = 4
 	firstBackoff = 100 * time.Millisecond
@@ -266,7 +266,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			}
 			asked = true
 		}
-		if wait := w.closedFor(); wait > patience {
+		if wait := w.closedFor(); wait > maxHandlerWait {
 			return &later{due: w.Now().Add(wait), reason: "SendGrid limits the rate"}, nil
 		} else if err := sleep(ctx, wait); err != nil {
 			return nil, err
@@ -285,7 +285,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			if try++; try >= handlerTries {
 				return &later{reason: result.Reason}, nil
 			}
-			if err := sleep(ctx, backoff(try, firstBackoff, patience)); err != nil {
+			if err := sleep(ctx, backoff(try, firstBackoff, maxHandlerWait)); err != nil {
 				return nil, err
 			}
 		case sendgrid.Refused:

@@ -16,7 +16,7 @@ const retryPoll = 250 * time.Millisecond
 // remembers it from here on.
 func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries int) error {
 	if l.due.IsZero() {
-		l.due = w.Now().Add(backoff(tries+1, patience, longBackoff))
+		l.due = w.Now().Add(backoff(tries+1, maxHandlerWait, longBackoff))
 	}
 	if ref.part != nil {
 		return w.deferPart(ctx, ref.part, l, tries)

@@ -93,7 +93,6 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	defer d.Close()
 	a := api.New(api.Config{Desk: d, Logger: b.logger, Telemetry: tell})
 	tell.Register(d.Letters.Metrics())
-	tell.Register(d.Alerting.Metrics())
 	tell.Register(d.Feedback.Metrics())
 	tell.Watch(d.Health.State)
 	pages := web.New(d, b.logger)

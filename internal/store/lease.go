@@ -44,9 +44,9 @@ const (
 	leaseRenewals = 6
 	// leasePoll is how often a process that waits for a lease tries to take it.
 	leasePoll = 25 * time.Millisecond
-	// leasePatience is how long a transaction of an earlier holder that still locks the
+	// holderTimeout is how long a transaction of an earlier holder that still locks the
 	// lease's row is waited for, before its session is ended.
-	leasePatience = 250 * time.Millisecond
+	holderTimeout = 250 * time.Millisecond
 )
 
 // Errors of leases.
@@ -151,7 +151,7 @@ func (l *Lease) endHolders(ctx context.Context, backend uint32) (stop func()) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(leasePatience):
+			case <-time.After(holderTimeout):
 			}
 			// What can't be ended is waited for.
 			_ = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {

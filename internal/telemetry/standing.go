@@ -54,7 +54,7 @@ var (
 	recordWhole     = describe("record_whole", "1 where the stream agreed with its copy when the recorder last compared them, else 0.")
 	eventsParked    = describe("events_parked", "Events that no handler of a consumer could handle and that are open: neither handled since nor discarded.", "consumer")
 	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait to be tried again.")
-	pauses          = describe("alert_pauses", "Pauses of alerting that are in force: of all messages, or of one.")
+	pauses          = describe("alerting_pauses", "Pauses of alerting that are in force: of all messages, or of one.")
 	contentMissing  = describe("content_missing", "Messages whose content this process found missing although it was not erased.")
 	keysUncopied    = describe("content_keys_uncopied", "Content keys of which the content store has no copy yet; -1 where Postgres can't be asked.")
 	asynchronous    = describe("postgres_asynchronous_replicas", "Replicas of Postgres, where its commits wait for none; -1 where it can't be asked.")

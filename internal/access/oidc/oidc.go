@@ -48,7 +48,7 @@ const (
 	RefusedByIssuer  = "refused_by_issuer"  // who was asked said no, or the code was used before
 	InvalidToken     = "invalid_token"      // what says who it is does not hold
 	UnverifiedEmail  = "unverified_address" // the issuer does not vouch for the e-mail address
-	patience         = 10 * time.Second     // for each answer of the issuer's
+	issuerTimeout    = 10 * time.Second     // for each answer of the issuer's
 	attemptUsability = 10 * time.Minute     // how long somebody may take at the issuer
 )
 
@@ -77,7 +77,7 @@ func New(cfg Config) *Issuer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Issuer{cfg: cfg, client: &http.Client{Timeout: patience}}
+	return &Issuer{cfg: cfg, client: &http.Client{Timeout: issuerTimeout}}
 }
 
 // Attempt is what one browser has asked of the issuer: it is kept for that browser

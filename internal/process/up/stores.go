@@ -22,8 +22,8 @@ import (
 	"postern/internal/store"
 )
 
-// stopPatience bounds how long the stores may take to stop cleanly.
-const stopPatience = 30 * time.Second
+// stopTimeout bounds how long the stores may take to stop cleanly.
+const stopTimeout = 30 * time.Second
 
 // Stores are the Postgres and the NATS of a folder, running and set up.
 type Stores struct {
@@ -232,7 +232,7 @@ func (s *Stores) Stop() error {
 		errs = append(errs, s.nats.Shutdown())
 	}
 	if s.postgres != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
 		errs = append(errs, s.postgres.Stop(ctx))
 	}

@@ -253,7 +253,7 @@ func (s *system) metrics() answers {
 		s.t.Error("/metrics says that the stores can't be reached")
 	}
 	return answers{whole: values["record_whole"] == 1, late: values["recorder_lag_seconds"] > 30, behind: int(values["recorder_lag_events"]),
-		parked: int(values["events_parked"]), pauses: int(values["alert_pauses"]), waiting: int(values["alert_retries_waiting"])}
+		parked: int(values["events_parked"]), pauses: int(values["alerting_pauses"]), waiting: int(values["alert_retries_waiting"])}
 }
 
 func (s *system) api() answers {

@@ -26,8 +26,8 @@ const (
 	mostFields = 2 << 20   // bytes of a form without its files
 	fieldCost  = 64        // that a field takes besides its name and value
 	mostForm   = 256 << 20 // and with them: what is too large of a file is read over
-	// patience is how long a form with files may take to come.
-	patience = 15 * time.Minute
+	// formTimeout is how long the upload of a form with files may take.
+	formTimeout = 15 * time.Minute
 )
 
 // form is the form of a draft as it was sent.
