@@ -114,7 +114,7 @@ func batchLen(out []outgoing) int {
 func (l *Log) publishPatiently(ctx context.Context, out []outgoing) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	for pause := newBackoff(); ; {
+	for pause := newPause(); ; {
 		seq, err := l.publishOnce(ctx, out)
 		err = refused(l.js, err, out[0].subject)
 		if err == nil || !outcomeUnknown(err) {

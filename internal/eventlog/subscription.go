@@ -56,12 +56,12 @@ func (s *subscription) run(ctx context.Context) {
 // fetchAll fetches until ctx ends, over every loss.
 func (s *subscription) fetchAll(ctx context.Context) {
 	var said bool
-	pause := newBackoff()
+	pause := newPause()
 	for ctx.Err() == nil {
 		consumer, err := s.find(ctx)
 		for err == nil && ctx.Err() == nil {
 			if err = s.fetch(ctx, consumer); err == nil {
-				said, pause = false, newBackoff()
+				said, pause = false, newPause()
 			}
 		}
 		if err == nil || ctx.Err() != nil {
