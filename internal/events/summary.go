@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -281,22 +283,7 @@ func (b RecordExported) summary(Names) string {
 	return "exported " + counted(b.Events, "event", "events") + " of the record as " + b.Format
 }
 
-// counted gives "1 document" or "1,000 documents".
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return grouped(n) + " " + many
-}
-
-// grouped writes 1234567 as 1,234,567.
-func grouped(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+var counted, grouped = number.Of, number.Text
 
 func (b AlertsReported) summary(Names) string {
 	n := 0

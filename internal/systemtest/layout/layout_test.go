@@ -17,7 +17,7 @@ import (
 // without a row fails the test: add the row first.
 var imports = map[string]string{
 	// What can happen, and the stream that keeps it.
-	"events":          "",
+	"events":          "text/number",
 	"schemas":         "events",
 	"eventlog":        "events schemas",
 	"eventlog/outbox": "events",
@@ -59,7 +59,7 @@ var imports = map[string]string{
 	"inbox":    "access/policy compose events",
 
 	// People, what they may do, and what the clinic calls things.
-	"directory":        "events store text/address text/charset text/folding text/invisible",
+	"directory":        "events store text/address text/charset text/folding text/invisible text/number",
 	"directory/demo":   "directory",
 	"directory/upload": "access/policy content directory eventlog/outbox store",
 	"access":           "access/policy content events inbound store text/address text/invisible",
@@ -78,6 +78,7 @@ var imports = map[string]string{
 	"text/charset":   "",
 	"text/folding":   "text/invisible",
 	"text/invisible": "",
+	"text/number":    "",
 	"text/size":      "",
 
 	// How the system stands.
@@ -92,14 +93,14 @@ var imports = map[string]string{
 	"web":            "access/policy desk web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
 	"web/account":    "access access/policy web/page",
 	"web/admin":      "access access/letter access/policy directory directory/upload inbound labels text/folding web/page",
-	"web/compose":    "access access/policy api compose compose/draft content/attachment content/clamd directory inbound labels record/export text/folding text/size web/page",
+	"web/compose":    "access access/policy api compose compose/draft content/attachment content/clamd directory inbound labels record/export text/folding text/number text/size web/page",
 	"web/messages":   "access access/policy compose compose/draft events messages notify/pause record/export record/retention web/page",
-	"web/operations": "access/policy eventlog/parked health notify/pause text/size web/page",
-	"web/page":       "access access/policy api desk inbound labels notify/pause text/size web/static",
+	"web/operations": "access/policy eventlog/parked health notify/pause text/number text/size web/page",
+	"web/page":       "access access/policy api desk inbound labels notify/pause text/number text/size web/static",
 	"web/portal":     "access access/policy api compose content/attachment directory inbox web/page",
 	"web/receipt":    "access/policy messages proof/receipt web/page",
 	"web/record":     "access/policy compose directory events record/query record/retention web/page",
-	"web/replay":     "access/policy events notify/replay web/page",
+	"web/replay":     "access/policy events notify/replay text/number web/page",
 	"web/search":     "access/policy labels search web/page",
 	"web/signin":     "access access/letter access/oidc access/policy text/address web/page",
 	"web/static":     "",

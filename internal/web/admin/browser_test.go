@@ -144,7 +144,7 @@ func TestImportAtABrowser(t *testing.T) {
 	at := b.Path()
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'checking', done = 2, total = 3, touched_at = $1`, s.Clock.Now())
 	b.Reload()
-	b.Sees("Checking the files", "66 % is done")
+	b.Sees("Checking the files", "66% is done")
 	b.AccessibleAnyhow()
 	b.Screenshot("import-running")
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'checked'`)

@@ -266,7 +266,7 @@ func TestWorkIsCutShort(t *testing.T) {
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
 	for state, says := range map[string]string{"checking": "Checking the files", "importing": "Importing"} {
 		s.Exec(t, `UPDATE app.directory_imports SET state = $1, done = 1, total = 3, touched_at = $2`, state, s.Clock.Now())
-		v.Get(page.URL.Path).Says(says, "33 % is done")
+		v.Get(page.URL.Path).Says(says, "33% is done")
 		v.Fragment(page.URL.Path).Is(http.StatusOK).Says(says).Hides("<html")
 		uploaded(t, v, "p.csv", patientsHeader).Is(http.StatusUnprocessableEntity).Says("An import of yours is still under way")
 		v.Post(page.URL.Path, url.Values{"do": {"discard"}}).Says(says)

@@ -36,14 +36,14 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.Sees("Scheduled", "The message goes out", "Cancel sending")
 	b.AccessibleAnyhow()
 	c.Clock.Advance(6 * time.Minute) // it is time
-	b.Sees("Delivered to all recipients", "Recall", "2 of 2 (100 %)", "The e-mail that a message waits was accepted")
+	b.Sees("Delivered to all recipients", "Recall", "2 of 2 (100%)", "The e-mail that a message waits was accepted")
 	b.SeesNot("Cancel sending", "Not yet")
 	b.Accessible()
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
 	b.Reload()
-	b.Click("1 of 2 (50 %)")
+	b.Click("1 of 2 (50%)")
 	b.At("/messages/" + id + "/recipients?opened=true")
 	b.Sees("Name of anna", "Alerted")
 	b.SeesNot("Name of bo")
@@ -66,15 +66,15 @@ func TestStoryABlastOnItsWay(t *testing.T) {
 	}
 	moved(31_000)
 	b.Open("/messages/" + id)
-	b.Sees("The message is going out.", "31,000 of 120,000 (25 %)", "27,900 of 120,000")
+	b.Sees("The message is going out.", "31,000 of 120,000 (25%)", "27,900 of 120,000")
 	moved(40_000)
-	b.Sees("40,000 of 120,000 (33 %)")
+	b.Sees("40,000 of 120,000 (33%)")
 	if said := webtest.Evaluate[string](b, `document.getElementById("announcement").textContent`); said != "" {
 		t.Errorf("within a quarter is read out: %s", said)
 	}
 	b.TabTo("Recall")
 	moved(73_204)
-	b.Sees("73,204 of 120,000 (61 %)", "Sending. 73,204 of 120,000 delivered")
+	b.Sees("73,204 of 120,000 (61%)", "Sending. 73,204 of 120,000 delivered")
 	b.Focuses("Recall")
 	b.AccessibleAnyhow()
 	b.Screenshot("message-sending")

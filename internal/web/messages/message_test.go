@@ -35,7 +35,7 @@ func TestAMessage(t *testing.T) {
 	}
 
 	page := sam.Get("/messages/"+id).Is(http.StatusOK).Says(
-		"Consent form", "Sent", "Delivered to all recipients", "In the inbox in the portal 2 of 2 (100 %)", "Read in the portal 1 of 2 (50 %)",
+		"Consent form", "Sent", "Delivered to all recipients", "In the inbox in the portal 2 of 2 (100%)", "Read in the portal 1 of 2 (50%)",
 		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First delivered", "As portal users see it.",
 		"The text of Consent form.", "Consent.pdf", "15 bytes", "Recall").
 		Holds(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
@@ -182,18 +182,18 @@ func TestProgressMovesByItself(t *testing.T) {
 
 	// A message of a thousand, half of which have it.
 	c.Exec(t, `UPDATE record.messages SET status = 'sending', released_at = now(), audience = 1000, delivered = 612, alert_accepted = 500 WHERE message_id = $1`, id)
-	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61 %)", "500 of 1,000 (50 %)", "Recall").
+	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61%)", "500 of 1,000 (50%)", "Recall").
 		Holds(`hx-get="` + at + `sending-2-true"`)
 	sam.Get("/messages").Says("Sending", "612 of 1,000 delivered, 0 opened")
 	sam.Fragment(at+"scheduled-0-true").
-		Says("612 of 1,000 (61 %)", "Sending. 612 of 1,000 delivered, 0 opened.", "The message is going out.").
+		Says("612 of 1,000 (61%)", "Sending. 612 of 1,000 delivered, 0 opened.", "The message is going out.").
 		Holds(`id="state"`, `id="delivered" hx-swap-oob="true"`, `value="612" hx-swap-oob="true"`, `id="announcement" hx-swap-oob="innerHTML"`)
 	sam.Fragment(at + "sending-1-true").Says("Sending. 612 of 1,000 delivered").Hides(`id="state"`)
-	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61 %)").Hides("announcement", `id="state"`)
+	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61%)").Hides("announcement", `id="state"`)
 
 	// It has arrived, and so have all alerts: nothing is asked for any more.
 	c.Exec(t, `UPDATE record.messages SET status = 'sent', completed_at = now(), delivered = 1000, alert_accepted = 990, alert_failed = 10 WHERE message_id = $1`, id)
-	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1 %)").Hides("hx-trigger")
+	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1%)").Hides("hx-trigger")
 	if page := sam.Get(at + "x"); page.URL.Path != "/messages/"+id {
 		t.Errorf("who opens the address of the progress as a page is led to %s", page.URL.Path)
 	}

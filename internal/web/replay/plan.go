@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/notify/replay"
+	"postern/internal/text/number"
 	"postern/internal/web/page"
 )
 
@@ -78,7 +79,7 @@ func said(f replay.Fault) page.Error {
 	case strings.HasSuffix(f.Location, ".to"):
 		return page.Error{Field: "to", Message: "The end " + f.Message}
 	case f.Location == "body.reason":
-		return page.Error{Field: "why", Message: "Enter why the alerts are to be repeated, in 1 to " + page.Count(replay.MaxReason) + " characters"}
+		return page.Error{Field: "why", Message: "Enter why the alerts are to be repeated, in 1 to " + number.Text(replay.MaxReason) + " characters"}
 	}
 	return page.Error{Field: "because", Message: "The reason " + f.Message}
 }

@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/notify/replay"
+	"postern/internal/text/number"
 	"postern/internal/web/page"
 )
 
@@ -154,7 +155,7 @@ func rateOf(r *http.Request) (rate int, wrong string) {
 	}
 	rate, err := strconv.Atoi(text)
 	if err != nil || rate < 1 || rate > replay.MostRate {
-		return 0, "Enter how many alerts go out a minute, from 1 to " + page.Count(replay.MostRate) + ", or nothing for no limit"
+		return 0, "Enter how many alerts go out a minute, from 1 to " + number.Text(replay.MostRate) + ", or nothing for no limit"
 	}
 	return rate, ""
 }

@@ -78,7 +78,7 @@ func TestStoryHalfOfABlastFailed(t *testing.T) {
 	b.Sees("Nothing has gone out", "3 alerts would be repeated", "3: ", "Their provider was down", "Olga Operator")
 	b.AccessibleAnyhow()
 	b.Click("Start the replay")
-	b.Sees("Done", "3 of 3 (100 %)", "It ended")
+	b.Sees("Done", "3 of 3 (100%)", "It ended")
 	b.SeesNot("Cancel the replay")
 	b.Accessible()
 	b.Open("/operations/replays")

@@ -225,7 +225,7 @@ func (b *Browser) believe(name string, seconds int) {
 }
 
 // Wide, Narrow and Phone choose how large the window is: that of a desk, the 320
-// pixels to which a page at 400 % zoom comes down, that of a phone.
+// pixels to which a page at 400% zoom comes down, that of a phone.
 func (b *Browser) Wide()   { b.width, b.height = 1280, 900; b.look() }
 func (b *Browser) Narrow() { b.width, b.height = 320, 640; b.look() }
 func (b *Browser) Phone()  { b.width, b.height = 390, 844; b.look() }
