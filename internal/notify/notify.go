@@ -529,7 +529,3 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-// IsBulk tells whether a chunk is one of several, and so belongs in the lane
-// where it keeps no small message waiting.
-func IsBulk(e events.Event) bool { return e.Chunk != nil && e.Chunk.Of > 1 }

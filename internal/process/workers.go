@@ -74,7 +74,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
-			if notify.IsBulk(e) != bulk {
+			if e.IsBulk() != bulk {
 				return nil
 			}
 			return w.Handle(ctx, e, seq)

@@ -155,7 +155,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	n := notify.New(notify.Config{Pool: notifying, Position: seen, Publish: s.Log.Publish, Send: client.Send, Now: s.Clock.Now, FailureLimit: 20})
 	alert := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
-			if notify.IsBulk(e) != bulk {
+			if e.IsBulk() != bulk {
 				return nil
 			}
 			return n.Handle(ctx, e, seq)
