@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/store"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
@@ -128,17 +128,10 @@ func one[T any](ctx context.Context, q querier, none error, to pgx.RowToFunc[T],
 		return *new(T), err
 	}
 	row, err := pgx.CollectExactlyOneRow(rows, to)
-	if errors.Is(err, pgx.ErrNoRows) || notText(err) {
+	if errors.Is(err, pgx.ErrNoRows) || store.Code(err) == store.CharacterNotInRepertoire {
 		return row, none
 	}
 	return row, err
-}
-
-// notText tells that an argument was no text that Postgres could hold: it has a
-// zero byte or is not UTF-8. So no row has it.
-func notText(err error) bool {
-	refused := new(pgconn.PgError)
-	return errors.As(err, &refused) && refused.Code == "22021" // character_not_in_repertoire
 }
 
 // querier is a pool, a connection or a transaction.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/store"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -127,7 +128,7 @@ func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, e
 		return nil, fmt.Errorf("looking up an address: %w", err)
 	}
 	users, err := pgx.CollectRows(rows, readPortalUser)
-	if err != nil && !notText(err) {
+	if err != nil && store.Code(err) != store.CharacterNotInRepertoire {
 		return nil, fmt.Errorf("looking up an address: %w", err)
 	}
 	var made []Invitation

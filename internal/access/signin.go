@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"postern/internal/access/policy"
+	"postern/internal/store"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -140,7 +141,7 @@ func (g *Gate) check(ctx context.Context, in accounts, c Credentials) ([]account
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a account, err error) {
 		return a, row.Scan(&a.id, &a.active, &a.hash)
 	})
-	if err != nil && !notText(err) {
+	if err != nil && store.Code(err) != store.CharacterNotInRepertoire {
 		return nil, fmt.Errorf("looking up accounts: %w", err)
 	}
 	for i := range in.checks(len(found)) {

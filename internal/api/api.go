@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -15,10 +14,7 @@ import (
 
 // Config is what an [API] works with. Only Desk is needed.
 type Config struct {
-	Desk *desk.Desk
-	// Checks are what /readyz looks at besides the database, by name: the
-	// connection to NATS, the space on the disk.
-	Checks map[string]func(context.Context) error
+	Desk   *desk.Desk
 	Logger *slog.Logger
 	// Telemetry is the process's; nil is one of its own.
 	Telemetry *telemetry.Telemetry

@@ -18,9 +18,9 @@ import (
 	"postern/internal/record/query"
 )
 
-// exportPatience is how long a client may take to read some tens of kilobytes of an
+// exportWriteTimeout is how long a client may take to read some tens of kilobytes of an
 // export.
-const exportPatience = time.Minute
+const exportWriteTimeout = time.Minute
 
 // RecordManifest is what an export is: what was asked for, how much it is, and which
 // file.
@@ -133,6 +133,6 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 			return 0, errors.New("the reader may not read the record any more")
 		}
 	}
-	_ = p.control.SetWriteDeadline(time.Now().Add(exportPatience))
+	_ = p.control.SetWriteDeadline(time.Now().Add(exportWriteTimeout))
 	return p.w.Write(b)
 }

@@ -1,15 +1,11 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"postern/internal/store"
+	"postern/internal/health"
 )
 
 // health registers what operators ask a process.
@@ -26,52 +22,21 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the asker is gone where this fails
 }
 
+// readyParts are what messages need to be sent and read.
+var readyParts = []health.Part{health.PartPostgres, health.PartNATS, health.PartMigration, health.PartRecord, health.PartRecorder}
+
 // ready answers 200 if messages can be sent and read, or 503 with every reason
 // why not.
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	reasons := a.Reasons(ctx)
-	if len(reasons) == 0 {
+	var faults []Fault
+	var reasons []string
+	for _, f := range a.Health.Ready(r.Context(), readyParts...) {
+		faults = append(faults, Fault{string(f.Part), f.Reason})
+		reasons = append(reasons, f.String())
+	}
+	if len(faults) == 0 {
 		writeJSON(w, map[string]string{"status": "ready"})
 		return
 	}
-	said := make([]string, len(reasons))
-	for i, f := range reasons {
-		said[i] = f.Location + ": " + f.Message
-	}
-	notReady.problem(strings.Join(said, "; "), reasons...).write(w)
-}
-
-// Reasons runs all checks at once and gives what they found, by name.
-func (a *API) Reasons(ctx context.Context) []Fault {
-	checks := map[string]func(context.Context) error{
-		"postgres":  a.Pool.Ping,
-		"migration": a.migrated,
-		"record":    a.Position.Whole,
-	}
-	for name, check := range a.cfg.Checks {
-		checks[name] = check
-	}
-	var mu sync.Mutex
-	var found []Fault
-	var all sync.WaitGroup
-	for name, check := range checks {
-		all.Go(func() {
-			if err := check(ctx); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				found = append(found, Fault{name, err.Error()})
-			}
-		})
-	}
-	all.Wait()
-	slices.SortFunc(found, func(x, y Fault) int { return strings.Compare(x.Location, y.Location) })
-	return found
-}
-
-func (a *API) migrated(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	return store.WaitMigrated(ctx, a.Pool, nil)
+	notReady.problem(strings.Join(reasons, "; "), faults...).write(w)
 }

@@ -35,8 +35,8 @@ const (
 	forAll    = "Process"
 )
 
-// patience is how long anybody is kept waiting for Postgres and the record.
-const patience = 15 * time.Second
+// requestTimeout bounds an operation of the API, which waits for Postgres and the record.
+const requestTimeout = 15 * time.Second
 
 // handle registers an operation. The policy is asked before anything of the
 // request is read, and every error of f goes through the table of problems.
@@ -44,7 +44,7 @@ func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, err
 	huma.Register(a.huma, op.describe(a), func(ctx context.Context, in *I) (*O, error) {
 		if !op.raw {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, patience)
+			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
 		}
 		out, err := f(ctx, in)

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
@@ -34,6 +31,7 @@ import (
 	"postern/internal/proof/receipt"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
+	"postern/internal/store"
 )
 
 // Problem is a problem document, RFC 9457. Type is stable; Detail is for people.
@@ -183,7 +181,7 @@ func ProblemOf(ctx context.Context, logger *slog.Logger, err error) *Problem {
 			return s.kind.problem(s.err.Error())
 		}
 	}
-	if passing(err) {
+	if store.Transient(err) && !errors.Is(err, context.Canceled) { // who has gone is answered nothing
 		logger.WarnContext(ctx, "a request had to be put off", "error", err)
 		return unavailable.problem("Try again in a moment.")
 	}
@@ -193,22 +191,6 @@ func ProblemOf(ctx context.Context, logger *slog.Logger, err error) *Problem {
 		logger.ErrorContext(ctx, "a request failed", "instance", p.Instance, "error", err)
 	}
 	return p
-}
-
-// passing tells what will mend itself, Postgres being restarted above all, from
-// what will not.
-func passing(err error) bool {
-	var (
-		unreachable *pgconn.ConnectError
-		network     net.Error // deadlines too
-		refusal     *pgconn.PgError
-	)
-	if errors.As(err, &refusal) {
-		// PostgreSQL, "Error Codes": operator intervention, too many connections.
-		return strings.HasPrefix(refusal.Code, "57P0") || refusal.Code == "53300"
-	}
-	return errors.As(err, &unreachable) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // typed renders the errors that carry more than their kind.

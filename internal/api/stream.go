@@ -26,7 +26,7 @@ const (
 	// A client that wants to hear more comes again, and shows again who it is.
 	streamLife = 5 * time.Minute
 	// How long a client may take to read one event.
-	streamPatience = 10 * time.Second
+	streamWriteTimeout = 10 * time.Second
 )
 
 // streamed is what a progress event carries.
@@ -70,7 +70,7 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	send := func(format string, args ...any) bool {
-		_ = control.SetWriteDeadline(time.Now().Add(streamPatience))
+		_ = control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && control.Flush() == nil
 	}

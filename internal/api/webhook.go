@@ -50,7 +50,7 @@ func (a *API) report(ctx context.Context, in *postInput) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return nil, a.Feedback.Post(ctx, in.request.Header, post)
 }

@@ -47,7 +47,12 @@ type environment struct {
 
 // Run runs the verb that args name and gives the exit status.
 func Run(ctx context.Context, args []string) int {
-	env := &environment{in: os.Stdin, out: os.Stdout, errs: os.Stderr}
+	return RunWith(ctx, args, os.Stdin, os.Stdout, os.Stderr)
+}
+
+// RunWith is [Run] with other streams than those of the process.
+func RunWith(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	env := &environment{in: in, out: out, errs: errs}
 	return env.run(ctx, args)
 }
 

@@ -16,7 +16,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/eventlog"
-	"postern/internal/eventlog/parked"
+	"postern/internal/health"
 	"postern/internal/process/up"
 	"postern/internal/recorder"
 	"postern/internal/store"
@@ -47,38 +47,31 @@ func (env *environment) healthCommand() *cobra.Command {
 	return c
 }
 
-// health is what `postern health` finds by itself, without asking a process.
-type health struct {
+// checkedHealth is what `postern health` finds by itself, without asking a process.
+type checkedHealth struct {
 	recorder.CheckReport
 	// Behind is how many events are on the record that the tables do not show.
 	Behind uint64 `json:"behind"`
 	// Parked is how many parked events are open.
 	Parked int `json:"parked"`
+	// Pauses is how many pauses of alerting are in force.
+	Pauses int `json:"pauses"`
 	// Replication is that of Postgres. Replicas that no commit waits for are a warning, not a
 	// fault.
 	Replication store.Replication `json:"replication"`
 }
 
-func (s *system) health(ctx context.Context) (health, error) {
+func (s *system) health(ctx context.Context) (checkedHealth, error) {
 	report, err := recorder.Check(ctx, s.log, s.pool)
 	if err != nil {
-		return health{}, err
+		return checkedHealth{}, err
 	}
-	h := health{CheckReport: report, Behind: report.State.Last - min(report.State.Last, report.Position)}
-	open, err := parked.CountOpen(ctx, s.pool)
-	for _, n := range open {
-		h.Parked += n
-	}
-	if err != nil {
-		return h, err
-	}
-	if h.Replication, err = store.ReadReplication(ctx, s.pool); err != nil {
-		return h, err
-	}
-	return h, nil
+	status := &health.Status{Pool: s.pool, Log: s.log, Now: time.Now}
+	state, err := status.State(ctx, health.PartRecorder, health.PartParked, health.PartPauses, health.PartReplication)
+	return checkedHealth{report, state.Recorder.Events, state.Parked, len(state.Pauses), state.Replication}, err
 }
 
-func (h health) String() string {
+func (h checkedHealth) String() string {
 	text := fmt.Sprintf("%s; %d not recorded yet, %d parked", h.CheckReport, h.Behind, h.Parked)
 	if warning := h.Replication.Warning(); warning != "" {
 		text += "\nwarning: " + warning

@@ -56,6 +56,8 @@ type Config struct {
 	// Room is how many bytes are free where NATS keeps the record, for who knows that;
 	// nil asks the server for its limits.
 	Room func() (int64, error)
+	// Checks are what /readyz looks at besides, by name.
+	Checks map[string]func(context.Context) error
 	// Position is running, and tells how far the recorder has come.
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
@@ -138,7 +140,8 @@ func New(cfg Config) (*Desk, error) {
 	d.Exporter = &export.Exporter{Room: d.Reading}
 	d.Alerting = &pause.Pauses{Pool: cfg.Pool, Publish: cfg.Publish, Source: cfg.Source, Now: cfg.Now}
 	d.Parked = &parked.Events{Pool: cfg.Pool, Publish: cfg.Publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
-	d.Health = &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
+	d.Health = &health.Status{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, Room: cfg.Room, Checks: cfg.Checks,
+		MissingContent: d.Compose.MissingContent, UncopiedKeys: d.Compose.UncopiedKeys, Now: cfg.Now}
 	d.Feedback = reports.New(reports.Config{Pool: cfg.Pool, Publish: cfg.Publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
 	d.Replay = &replay.Replays{Pool: cfg.Pool, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}
 	d.Kept = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Publish: cfg.Publish, Wait: cfg.Position.Wait, Source: cfg.Source, Now: cfg.Now}

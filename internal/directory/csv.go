@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/text/invisible"
+	"postern/internal/text/number"
 )
 
 // sink receives the rows and the faults of a decoder. The caller of the decoder sets
@@ -145,7 +146,7 @@ func (r *csvRow) fits() bool {
 
 // misfit describes what is wrong with a record that does not fit.
 func (r *csvRow) misfit() string {
-	reason := fmt.Sprintf("has %d %s, where the header has %d", len(r.values), plural(len(r.values), "field", "fields"), r.width)
+	reason := fmt.Sprintf("has %s, where the header has %d", number.Of(len(r.values), "field", "fields"), r.width)
 	if len(r.values) == 1 {
 		reason += ", separated by " + separatorName(r.reader.Comma)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"postern/internal/store"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -245,7 +247,7 @@ const idleTimeout = "15s"
 // is read. See docs/adr/0049-an-import-that-hangs-lets-go.md.
 const lockImports = `
 SET LOCAL idle_in_transaction_session_timeout = '` + idleTimeout + `';
-SELECT pg_advisory_xact_lock(hashtextextended('postern directory import', 0))`
+SELECT pg_advisory_xact_lock(` + store.LockImport + `)`
 
 // importing wraps an error of an import. Postgres can't always tell a client why it ended
 // its session.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"postern/internal/text/number"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -71,7 +73,7 @@ func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
 		if what == "" {
 			what = "lines without a resourceType"
 		}
-		d.into.warn(fault{place: of.first, reason: fmt.Sprintf("holds %s, which Postern does not use: %d %s not read", what, of.count, plural(of.count, "was", "were"))})
+		d.into.warn(fault{place: of.first, reason: fmt.Sprintf("holds %s, which Postern does not use: %s not read", what, number.Of(of.count, "was", "were"))})
 	}
 	return err
 }

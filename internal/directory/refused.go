@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"postern/internal/text/number"
 )
 
 // WrongLine is a fault in the files of an import. It never quotes a value other than an
@@ -34,7 +36,7 @@ type Refused struct {
 
 func (e *Refused) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "nothing was imported: mend %d wrong %s and import again", e.Total, plural(e.Total, "field", "fields"))
+	fmt.Fprintf(&b, "nothing was imported: mend %s and import again", number.Of(e.Total, "wrong field", "wrong fields"))
 	for _, line := range e.Lines {
 		b.WriteString("\n" + line.String())
 	}
@@ -42,13 +44,6 @@ func (e *Refused) Error() string {
 		fmt.Fprintf(&b, "\nand %d more", more)
 	}
 	return b.String()
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
 }
 
 // faults counts all wrong lines and keeps the first ones.

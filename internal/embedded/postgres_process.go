@@ -12,8 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"postern/internal/store"
+
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -152,8 +153,8 @@ func (p *Postgres) awaitAnswer(ctx context.Context, server *postmaster) error {
 		if err == nil {
 			return nil
 		}
-		if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "57P03" {
-			silentSince = time.Now() // cannot_connect_now: starting up, recovering or shutting down
+		if store.Code(err) == store.CannotConnectNow {
+			silentSince = time.Now()
 		}
 		if time.Since(silentSince) > silenceBound {
 			return fmt.Errorf("PostgreSQL (process %d) is alive but does not answer; end it with kill -QUIT %d and start again: %w", server.pid, server.pid, err)

@@ -2,29 +2,37 @@ package eventlog
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
-// A backoff waits longer each time, and never quite as long as its neighbours.
-type backoff struct{ next, most time.Duration }
+// spread is the part by which a wait is longer or shorter at random, so that processes do not
+// try at the same moment.
+const spread = 0.25
 
-func newBackoff() *backoff { return &backoff{next: 25 * time.Millisecond, most: 2 * time.Second} }
+// A pause is the wait between two tries: 25 ms at first, twice as long each time up to two
+// seconds, and a quarter more or less.
+type pause struct{ backoff.ExponentialBackOff }
 
-// wait sleeps for the next pause, or returns the reason for which ctx ended.
-func (b *backoff) wait(ctx context.Context) error {
-	pause := time.NewTimer(jitter(b.next))
-	defer pause.Stop()
-	b.next = min(2*b.next, b.most)
-	select {
-	case <-pause.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func newPause() *pause {
+	return &pause{backoff.ExponentialBackOff{InitialInterval: 25 * time.Millisecond, RandomizationFactor: spread,
+		Multiplier: 2, MaxInterval: 2 * time.Second}}
 }
 
 // jitter gives between three quarters and five quarters of d.
 func jitter(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2+1) // #nosec G404 -- spreads retries, guards nothing
+	return (&backoff.ExponentialBackOff{InitialInterval: d, RandomizationFactor: spread, Multiplier: 1, MaxInterval: d}).NextBackOff()
+}
+
+// wait sleeps for the next pause, or returns the reason for which ctx ended.
+func (p *pause) wait(ctx context.Context) error {
+	timer := time.NewTimer(p.NextBackOff())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -136,7 +136,7 @@ func (l *Log) LowerReplicas(ctx context.Context, replicas int) error {
 // long that takes, or when ctx ends. It logs once what it waits for.
 func (l *Log) WaitReady(ctx context.Context) error {
 	var said bool
-	for pause := newBackoff(); ; {
+	for pause := newPause(); ; {
 		err := l.ready(ctx)
 		if err == nil {
 			return nil

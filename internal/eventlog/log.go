@@ -41,7 +41,7 @@ func Connect(ctx context.Context, c Config) (*Log, error) {
 		return nil, err
 	}
 	var said bool
-	for pause := newBackoff(); ; {
+	for pause := newPause(); ; {
 		nc, err := nats.Connect(c.URL, options(c.Name, log)...)
 		if err == nil {
 			l := New(nc, log)

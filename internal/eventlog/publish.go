@@ -24,9 +24,9 @@ const (
 	maxBatchMsgs  = 1000
 	maxBatchBytes = 32 << 20
 
-	// A publish without an answer is repeated until patience ends.
+	// A publish without an answer is repeated until publishTimeout has passed.
 	attemptTimeout = 5 * time.Second
-	patience       = 20 * time.Second
+	publishTimeout = 20 * time.Second
 )
 
 // Errors of publishing.
@@ -112,9 +112,9 @@ func batchLen(out []outgoing) int {
 
 // publishPatiently repeats a publish for as long as its outcome is unknown.
 func (l *Log) publishPatiently(ctx context.Context, out []outgoing) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	for pause := newBackoff(); ; {
+	for pause := newPause(); ; {
 		seq, err := l.publishOnce(ctx, out)
 		err = refused(l.js, err, out[0].subject)
 		if err == nil || !outcomeUnknown(err) {
@@ -201,8 +201,8 @@ func outcomeUnknown(err error) bool {
 	return !errors.Is(err, nats.ErrMaxPayload) && !errors.Is(err, ErrNotAllowed)
 }
 
-// outOfSpace tells that the server's disk is full or nearly so, which no moment of
-// patience mends.
+// outOfSpace tells that the server's disk is full or nearly so, which no further try
+// corrects.
 func outOfSpace(err error) bool {
 	const insufficientResources, storageExceeded = 10023, 10047
 	return isAPIError(err, insufficientResources) || isAPIError(err, storageExceeded)

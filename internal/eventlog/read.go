@@ -221,7 +221,7 @@ func (r *reader) prefetch() {
 // ask opens a request, and first a consumer where there is none.
 func (r *reader) ask(ctx context.Context) error {
 	var said bool
-	for pause := newBackoff(); ; {
+	for pause := newPause(); ; {
 		err := r.open(ctx)
 		if err == nil {
 			err = r.request()

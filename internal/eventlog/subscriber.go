@@ -17,9 +17,9 @@ type SubscriberConfig struct {
 	Consumer func(topic string) (stream string, c jetstream.ConsumerConfig)
 	// Slots is how many messages of a topic may be in hand at once; 0 is 1.
 	Slots int
-	// Patience is how long what is in hand may take once the subscriber is to
+	// CloseTimeout is how long what is in hand may take once the subscriber is to
 	// stop; then it is handed back. 0 is 20 seconds.
-	Patience time.Duration
+	CloseTimeout time.Duration
 	// FirstDelay is before the first repeat of a refused message, and doubles
 	// with each; 0 is 250 ms. MostDelay is the longest; 0 is 2 s.
 	FirstDelay, MostDelay time.Duration
@@ -50,8 +50,8 @@ func NewSubscriber(l *Log, c SubscriberConfig) *Subscriber {
 	if c.Slots == 0 {
 		c.Slots = 1
 	}
-	if c.Patience == 0 {
-		c.Patience = 20 * time.Second
+	if c.CloseTimeout == 0 {
+		c.CloseTimeout = 20 * time.Second
 	}
 	if c.FirstDelay == 0 {
 		c.FirstDelay = 250 * time.Millisecond
@@ -73,7 +73,7 @@ func recordConsumer(topic string) (string, jetstream.ConsumerConfig) {
 
 // Subscribe implements [message.Subscriber]. The channel closes once ctx ends or
 // the subscriber is closed. Messages in hand then still have their contexts, for
-// as long as the configured patience.
+// as long as CloseTimeout says.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	stream, config := s.config.Consumer(topic)
 	if config.Durable == "" {

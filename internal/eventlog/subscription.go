@@ -30,7 +30,7 @@ type subscription struct {
 	slots    chan struct{}  // one taken for each msg in hand or asked for
 	emitting sync.WaitGroup // those that wait for a receiver
 	inHand   sync.WaitGroup
-	abandon  chan struct{} // closed when patience ended
+	abandon  chan struct{} // closed when CloseTimeout is over
 	mayNot   bool          // whether making the consumer was refused
 }
 
@@ -48,20 +48,20 @@ func (s *subscription) run(ctx context.Context) {
 	stop()
 	s.emitting.Wait()
 	close(s.out)
-	patience := time.AfterFunc(s.config.Patience, func() { close(s.abandon) })
-	defer patience.Stop()
+	timeout := time.AfterFunc(s.config.CloseTimeout, func() { close(s.abandon) })
+	defer timeout.Stop()
 	s.inHand.Wait()
 }
 
 // fetchAll fetches until ctx ends, over every loss.
 func (s *subscription) fetchAll(ctx context.Context) {
 	var said bool
-	pause := newBackoff()
+	pause := newPause()
 	for ctx.Err() == nil {
 		consumer, err := s.find(ctx)
 		for err == nil && ctx.Err() == nil {
 			if err = s.fetch(ctx, consumer); err == nil {
-				said, pause = false, newBackoff()
+				said, pause = false, newPause()
 			}
 		}
 		if err == nil || ctx.Err() != nil {

@@ -50,7 +50,7 @@ func (s suite) grouped(t *testing.T, group string) (message.Publisher, message.S
 			Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 3 * time.Second, MaxAckPending: s.pending}
 	}
 	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{
-		Consumer: consumer, Slots: s.slots, Patience: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
+		Consumer: consumer, Slots: s.slots, CloseTimeout: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
 	t.Cleanup(func() { _ = sub.Close() }) // the suite leaves some open
 	return publisher{log.JetStream()}, initializer{sub, t, log.JetStream()}
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -119,7 +121,7 @@ func (b AlertOutcome) summary(Names) string {
 	var parts []string
 	for _, state := range []AlertState{AlertAccepted, AlertFailed, AlertSkipped, AlertUnknown} {
 		if n := others[state]; n > 0 {
-			parts = append(parts, grouped(n)+" "+string(state))
+			parts = append(parts, number.Text(n)+" "+string(state))
 		}
 	}
 	text := "recorded alerts: " + strings.Join(parts, ", ") + placeOf(&ChunkRef{b.Chunk, b.Chunks})

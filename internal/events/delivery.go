@@ -1,6 +1,10 @@
 package events
 
-import "github.com/google/uuid"
+import (
+	"github.com/google/uuid"
+
+	"postern/internal/text/number"
+)
 
 // A message's audience and deliveries, and what portal users do with them.
 const (
@@ -55,7 +59,7 @@ func (b AudienceResolved) Key() []string      { return []string{b.MessageID.Stri
 func (b AudienceResolved) Message() uuid.UUID { return b.MessageID }
 
 func (b AudienceResolved) summary(Names) string {
-	return "froze the audience: " + counted(b.Count, "portal user", "portal users") + " in " + counted(b.Chunks, "chunk", "chunks")
+	return "froze the audience: " + number.Of(b.Count, "portal user", "portal users") + " in " + number.Of(b.Chunks, "chunk", "chunks")
 }
 
 // FanoutCompleted says that every chunk of a message is on the record.
@@ -70,7 +74,7 @@ func (b FanoutCompleted) Key() []string      { return []string{b.MessageID.Strin
 func (b FanoutCompleted) Message() uuid.UUID { return b.MessageID }
 
 func (b FanoutCompleted) summary(Names) string {
-	return "recorded every delivery: " + grouped(b.Deliveries) + " in " + counted(b.Chunks, "chunk", "chunks")
+	return "recorded every delivery: " + number.Text(b.Deliveries) + " in " + number.Of(b.Chunks, "chunk", "chunks")
 }
 
 // DeliveryOpened says that a portal user opened a message. Only the first

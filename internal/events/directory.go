@@ -3,6 +3,8 @@ package events
 import (
 	"fmt"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -51,7 +53,9 @@ func (b DirectoryImported) Key() []string    { return []string{b.ImportID.String
 func (DirectoryImported) Message() uuid.UUID { return uuid.Nil }
 
 func (b DirectoryImported) summary(Names) string {
-	tally := func(t ImportTally) string { return grouped(t.New) + " new and " + grouped(t.Changed) + " changed" }
+	tally := func(t ImportTally) string {
+		return number.Text(t.New) + " new and " + number.Text(t.Changed) + " changed"
+	}
 	return fmt.Sprintf("imported the directory: patients %s, portal users %s, links %s",
 		tally(b.Patients), tally(b.PortalUsers), tally(b.Links))
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -64,14 +66,14 @@ func (b MessageSent) Message() uuid.UUID { return b.MessageID }
 func (b MessageSent) summary(Names) string {
 	var to []string
 	if n := len(b.Recipients.PortalUserIDs); n > 0 {
-		to = append(to, counted(n, "portal user", "portal users"))
+		to = append(to, number.Of(n, "portal user", "portal users"))
 	}
 	if n := len(b.Recipients.Groups); n > 0 {
-		to = append(to, counted(n, "group", "groups"))
+		to = append(to, number.Of(n, "group", "groups"))
 	}
 	text := "sent a message to " + strings.Join(to, " and ")
 	if n := len(b.Attachments); n > 0 {
-		text += ", with " + counted(n, "document", "documents")
+		text += ", with " + number.Of(n, "document", "documents")
 	}
 	switch b.Hold {
 	case HoldUndo:
@@ -147,5 +149,5 @@ func (b MessageRecalled) Key() []string      { return []string{b.MessageID.Strin
 func (b MessageRecalled) Message() uuid.UUID { return b.MessageID }
 
 func (b MessageRecalled) summary(Names) string {
-	return "recalled the message after " + counted(b.Opened, "portal user", "portal users") + " had opened it"
+	return "recalled the message after " + number.Of(b.Opened, "portal user", "portal users") + " had opened it"
 }

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -74,7 +76,7 @@ func (b RecordRead) summary(Names) string {
 	case ReadTail:
 		return "followed the record as it grows"
 	}
-	return "read a list of " + counted(b.Count, "event", "events") + " of the record"
+	return "read a list of " + number.Of(b.Count, "event", "events") + " of the record"
 }
 
 // Reading is what of the record was read.
@@ -122,5 +124,5 @@ func (b RecordExported) Key() []string    { return []string{b.Export.String()} }
 func (RecordExported) Message() uuid.UUID { return uuid.Nil }
 
 func (b RecordExported) summary(Names) string {
-	return "exported " + counted(b.Events, "event", "events") + " of the record as " + b.Format
+	return "exported " + number.Of(b.Events, "event", "events") + " of the record as " + b.Format
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -84,7 +86,7 @@ func (b ReplayPlanned) Key() []string    { return []string{b.ReplayID.String()} 
 func (ReplayPlanned) Message() uuid.UUID { return uuid.Nil }
 
 func (b ReplayPlanned) summary(Names) string {
-	return "planned the replay " + b.ReplayID.String() + " of " + counted(b.Count, "alert", "alerts")
+	return "planned the replay " + b.ReplayID.String() + " of " + number.Of(b.Count, "alert", "alerts")
 }
 
 // ReplayStarted says that a plan is to be carried out, at a rate of alerts a
@@ -160,5 +162,5 @@ func (ReplayCompleted) Message() uuid.UUID { return uuid.Nil }
 
 func (b ReplayCompleted) summary(Names) string {
 	return fmt.Sprintf("completed the replay %s: %s accepted, %s failed, %s skipped, %s unknown", b.ReplayID,
-		grouped(b.Accepted), grouped(b.Failed), grouped(b.Skipped), grouped(b.Unknown))
+		number.Text(b.Accepted), number.Text(b.Failed), number.Text(b.Skipped), number.Text(b.Unknown))
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -171,7 +173,7 @@ func (b AlertsReported) summary(Names) string {
 	for _, r := range b.Requests {
 		n += len(r.Reports)
 	}
-	return "reported on alerts of the message: " + counted(n, "report", "reports")
+	return "reported on alerts of the message: " + number.Of(n, "report", "reports")
 }
 
 func (AddressReported) EventType() Type    { return TypeAddressReported }
@@ -179,5 +181,5 @@ func (b AddressReported) Key() []string    { return []string{b.ID} }
 func (AddressReported) Message() uuid.UUID { return uuid.Nil }
 
 func (b AddressReported) summary(Names) string {
-	return "reported that the e-mail address of " + counted(len(b.Dead), "portal user", "portal users") + " does not work"
+	return "reported that the e-mail address of " + number.Of(len(b.Dead), "portal user", "portal users") + " does not work"
 }

@@ -3,6 +3,8 @@ package events
 import (
 	"strconv"
 
+	"postern/internal/text/number"
+
 	"github.com/google/uuid"
 )
 
@@ -97,5 +99,5 @@ func (b RetentionChanged) Key() []string {
 }
 
 func (b RetentionChanged) summary(Names) string {
-	return "set the retention of content to " + counted(b.Years, "year", "years") + "; before, it was " + strconv.Itoa(b.Before)
+	return "set the retention of content to " + number.Of(b.Years, "year", "years") + "; before, it was " + strconv.Itoa(b.Before)
 }

@@ -2,8 +2,9 @@ package events
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
+
+	"postern/internal/text/number"
 )
 
 // Names gives the name of a staff member, by their id; "" where it is not known.
@@ -103,29 +104,12 @@ func ChunkSummary(actor string, names Names, deliveries int, c *ChunkRef) string
 }
 
 func chunkDone(deliveries int, c *ChunkRef) string {
-	return "recorded " + counted(deliveries, "delivery", "deliveries") + placeOf(c)
+	return "recorded " + number.Of(deliveries, "delivery", "deliveries") + placeOf(c)
 }
 
 func placeOf(c *ChunkRef) string {
 	if c == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (chunk %s of %s)", grouped(c.Index+1), grouped(c.Of))
-}
-
-// counted gives "1 document" or "1,000 documents".
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return grouped(n) + " " + many
-}
-
-// grouped writes 1234567 as 1,234,567.
-func grouped(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return fmt.Sprintf(" (chunk %s of %s)", number.Text(c.Index+1), number.Text(c.Of))
 }

@@ -60,10 +60,6 @@ type sending struct {
 	recipients events.Selection
 }
 
-// IsBulk reports whether a message goes to a group. Such messages have their own consumer,
-// so that small messages do not wait for them.
-func IsBulk(recipients events.Selection) bool { return len(recipients.Groups) > 0 }
-
 // HandleSent expands a message that is due at once. bulk says which of the two consumers
 // calls; it ignores messages of the other one.
 func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) error {
@@ -71,7 +67,7 @@ func (w *Worker) HandleSent(ctx context.Context, e events.Event, bulk bool) erro
 	if err != nil {
 		return fmt.Errorf("%w: %w", events.ErrMalformed, err)
 	}
-	if m.Hold != events.HoldNone || IsBulk(m.Recipients) != bulk {
+	if m.Hold != events.HoldNone || m.Recipients.IsBulk() != bulk {
 		return nil
 	}
 	return w.expand(ctx, sending{m.MessageID, m.Recipients})
@@ -98,7 +94,7 @@ func (w *Worker) HandleReleased(ctx context.Context, e events.Event, seq uint64,
 	if err := json.Unmarshal(recipients, &m.recipients); err != nil {
 		return fmt.Errorf("reading the recipients of message %s: %w", e.MessageID, err)
 	}
-	if status == state.Cancelled || IsBulk(m.recipients) != bulk {
+	if status == state.Cancelled || m.recipients.IsBulk() != bulk {
 		return nil
 	}
 	return w.expand(ctx, m)

@@ -3,37 +3,97 @@ package health
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/eventlog"
 	"postern/internal/eventlog/parked"
 	"postern/internal/notify/pause"
 )
 
+// Waiting counts chunks, and parts of chunks that replays repeat, whose alerts wait for
+// one reason.
+type Waiting struct {
+	Reason      string     `json:"reason"`
+	Chunks      int        `json:"chunks"`
+	Alerts      int        `json:"alerts"`
+	Due         *time.Time `json:"due" doc:"When the first goes on; null: when the pause ends, or at once."`
+	Message     *uuid.UUID `json:"paused_message_id" doc:"Of a pause of one message's alerts: which message."`
+	PauseReason string     `json:"pause_reason" doc:"Why they were paused; empty where no pause holds them."`
+	PausedAt    *time.Time `json:"paused_at"`
+}
+
+// Minute counts SendGrid's answers to requests.
+type Minute struct {
+	At       time.Time `json:"at"`
+	Accepted int       `json:"accepted"`
+	Refused  int       `json:"refused" doc:"Because of recipients."`
+	Again    int       `json:"again" doc:"It limits the rate, or is away."`
+	Unknown  int       `json:"unknown" doc:"No answer ever came."`
+}
+
+// Hour counts alerts by what became of them.
+type Hour struct {
+	At       time.Time `json:"at"`
+	Accepted int       `json:"accepted"`
+	Failed   int       `json:"failed"`
+	Skipped  int       `json:"skipped"`
+	Unknown  int       `json:"unknown"`
+}
+
 func (b *Status) parked(ctx context.Context, s *State) error {
 	open, err := parked.CountOpen(ctx, b.Pool)
+	if err != nil {
+		return err
+	}
+	s.ParkedOf = map[string]int{eventlog.Recorder: 0}
+	for _, c := range eventlog.ConsumerConfigs() {
+		s.ParkedOf[c.Durable] = 0
+	}
+	maps.Copy(s.ParkedOf, open)
 	for _, n := range open {
 		s.Parked += n
 	}
+	return nil
+}
+
+func (b *Status) pauses(ctx context.Context, s *State) (err error) {
+	s.Pauses, err = (&pause.Pauses{Pool: b.Pool}).Pauses(ctx)
 	return err
 }
+
+// mostWaiting is how many reasons are listed, of which each paused message has its own.
+const mostWaiting = 20
 
 // waiting counts by what holds the alerts, a pause before everything else, and by
 // reason. What a worker has in hand for the first time waits for nothing.
 func (b *Status) waiting(ctx context.Context, s *State) error {
 	rows, err := b.Pool.Query(ctx, `
-		SELECT CASE WHEN w.pause IS NULL THEN w.reason ELSE $1 END AS why, count(*), sum(w.alerts)::bigint,
+		SELECT count(*) FILTER (WHERE w.replay_id IS NULL), CASE WHEN w.pause IS NULL THEN w.reason ELSE $1 END AS why, count(*), sum(w.alerts)::bigint,
 		       min(w.due_at) FILTER (WHERE w.pause IS NULL), nullif(w.pause, $2), coalesce(p.reason, ''), p.paused_at
 		FROM app.alerts_waiting w LEFT JOIN record.pauses p ON p.message_id = w.pause
 		WHERE w.pause IS NOT NULL OR w.reason <> ''
-		GROUP BY why, w.pause, p.reason, p.paused_at ORDER BY count(*) DESC, why, w.pause LIMIT 20`, pause.Held, uuid.Nil)
+		GROUP BY why, w.pause, p.reason, p.paused_at ORDER BY count(*) DESC, why, w.pause`, pause.Held, uuid.Nil)
 	if err != nil {
 		return fmt.Errorf("counting the alerts that wait: %w", err)
 	}
-	if s.Waiting, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Waiting]); err != nil {
+	type group struct {
+		Retries int
+		Waiting
+	}
+	groups, err := pgx.CollectRows(rows, pgx.RowToStructByPos[group])
+	if err != nil {
 		return fmt.Errorf("counting the alerts that wait: %w", err)
+	}
+	s.Waiting = make([]Waiting, 0, min(len(groups), mostWaiting))
+	for i, g := range groups {
+		s.Retries += g.Retries
+		if i < mostWaiting {
+			s.Waiting = append(s.Waiting, g.Waiting)
+		}
 	}
 	return nil
 }
@@ -53,12 +113,14 @@ func (b *Status) answers(ctx context.Context, s *State) error {
 	if err != nil {
 		return fmt.Errorf("counting SendGrid's answers: %w", err)
 	}
-	if s.Answers, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Minute]); err != nil {
+	answers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Minute])
+	if err != nil {
 		return fmt.Errorf("counting SendGrid's answers: %w", err)
 	}
-	for i := range s.Answers {
-		s.Answers[i].At = s.Answers[i].At.UTC()
+	for i := range answers {
+		answers[i].At = answers[i].At.UTC()
 	}
+	s.Answers = answers
 	return nil
 }
 

@@ -1,179 +1,203 @@
-// Package health says how the whole works at a moment: how far each consumer and
-// the recorder are behind, what SendGrid answers, what became of alerts, and how much
-// room is left. It is what the page of operations and /v1/operations show.
+// Package health answers how the system stands: what its stores say, how far each consumer
+// and the recorder are behind, what is parked, paused or waits, and what SendGrid answers.
 //
-// A Board is safe for concurrent use, and asks for little: everything that it reads
-// is a count, a row for a thousand alerts, or lies along an index.
+// Each fact is defined here once. /readyz, /metrics, the operations page, /v1/operations and
+// `postern health` differ only in the parts that they ask for:
+//
+//	state, err := status.State(ctx, health.PartParked, health.PartRecorder)
+//
+// A part that can't be read is named in [State.Unread]; its fields are then zero and say
+// nothing. [Status.Ready] gives the reasons for which a process can't work.
+//
+// Every part is a count, a row for a thousand alerts, or lies along an index, so that all of
+// it can be asked for every few seconds.
 package health
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/notify/pause"
+	"postern/internal/recorder/position"
+	"postern/internal/store"
 )
 
-// Board looks at everything.
+// Status reads a [State]. It is safe for concurrent use.
 type Status struct {
 	Pool *pgxpool.Pool
 	Log  *eventlog.Log
-	// Room is how many bytes are free where NATS keeps the record; nil asks the server
+	// Position is running. It knows since when this process has watched the recorder.
+	Position *position.Watcher
+	// Room gives the bytes that are free where NATS keeps the record; nil asks the server
 	// for its limits.
 	Room func() (int64, error)
-	Now  func() time.Time
+	// MissingContent counts the messages whose content this process did not find; nil: 0.
+	MissingContent func() int
+	// UncopiedKeys counts the content keys that are in Postgres alone; nil: 0.
+	UncopiedKeys func(context.Context) (int, error)
+	// Checks are what [Status.Ready] looks at besides, by name: free space on the disk.
+	Checks map[string]func(context.Context) error
+	Now    func() time.Time
 }
 
-// State is how the whole works at a moment.
+// A Part is what a [State] is read in. Its name is also the one that /readyz gives it.
+type Part string
+
+// The parts. PartPostgres, PartNATS and PartMigration fill no field: they are unread where a
+// store does not answer, or where the schema is older than the program.
+const (
+	PartPostgres    Part = "postgres"
+	PartNATS        Part = "nats"
+	PartMigration   Part = "migration"
+	PartRecord      Part = "record"
+	PartRecorder    Part = "recorder" // with Stream.Events, Bytes and Last
+	PartConsumers   Part = "consumers"
+	PartRoom        Part = "room"
+	PartParked      Part = "parked"
+	PartWaiting     Part = "waiting" // with Retries
+	PartPauses      Part = "pauses"
+	PartAnswers     Part = "answers"
+	PartAlerts      Part = "alerts"
+	PartReplication Part = "replication"
+	PartPromotion   Part = "promotion"
+	PartContent     Part = "content"
+)
+
+// Everything is what [Status.State] reads where no part is named.
+var Everything = []Part{PartRecord, PartRecorder, PartConsumers, PartRoom, PartParked, PartWaiting, PartPauses,
+	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent}
+
+var readers = map[Part]func(*Status, context.Context, *State) error{
+	PartPostgres:    (*Status).ping,
+	PartNATS:        (*Status).connected,
+	PartMigration:   (*Status).migrated,
+	PartRecord:      (*Status).record,
+	PartRecorder:    (*Status).recorder,
+	PartConsumers:   (*Status).consumers,
+	PartRoom:        (*Status).room,
+	PartParked:      (*Status).parked,
+	PartWaiting:     (*Status).waiting,
+	PartPauses:      (*Status).pauses,
+	PartAnswers:     (*Status).answers,
+	PartAlerts:      (*Status).alerts,
+	PartReplication: (*Status).replication,
+	PartPromotion:   (*Status).promotion,
+	PartContent:     (*Status).content,
+}
+
+// State is how the system stands at a moment. Its JSON is the answer of /v1/operations.
 type State struct {
-	At        time.Time  `json:"at"`
-	Consumers []Consumer `json:"consumers" nullable:"false"`
-	Recorder  Lag        `json:"recorder"`
-	Stream    Stream     `json:"stream"`
-	Parked    int        `json:"parked" doc:"Parked events that are open: neither handled nor discarded."`
-	Waiting   []Waiting  `json:"waiting" nullable:"false" doc:"Chunks whose alerts wait, and why."`
-	Answers   []Minute   `json:"answers" nullable:"false" doc:"SendGrid's answers by minute, of the last hour, the latest first."`
-	Alerts    []Hour     `json:"alerts" nullable:"false" doc:"What became of alerts by hour, of the last day, the earliest first."`
+	At          time.Time         `json:"at"`
+	Consumers   []Consumer        `json:"consumers" nullable:"false"`
+	Recorder    Lag               `json:"recorder"`
+	Record      Record            `json:"record"`
+	Stream      Stream            `json:"stream"`
+	Parked      int               `json:"parked" doc:"Parked events that are open: neither handled nor discarded."`
+	ParkedOf    map[string]int    `json:"-"` // by consumer, each of them
+	Waiting     []Waiting         `json:"waiting" nullable:"false" doc:"Chunks whose alerts wait, and why."`
+	Retries     int               `json:"-"` // chunks that wait to be tried again, without those of replays
+	Pauses      []pause.Pause     `json:"pauses" nullable:"false" doc:"Pauses in force, that of all messages first."`
+	Answers     []Minute          `json:"answers" nullable:"false" doc:"SendGrid's answers by minute, of the last hour, the latest first."`
+	Alerts      []Hour            `json:"alerts" nullable:"false" doc:"What became of alerts by hour, of the last day, the earliest first."`
+	Replication store.Replication `json:"replication" doc:"The replicas of Postgres."`
+	Unsettled   bool              `json:"promotion_unsettled" doc:"Postgres was promoted or restored, and alerts wait until what that may have lost is recorded."`
+	Content     Content           `json:"content"`
+
+	// Unread has an error for each part that was asked for and could not be read.
+	Unread map[Part]error `json:"-"`
 }
 
-// Consumer is a durable consumer, and what last went wrong at it.
-type Consumer struct {
-	eventlog.Consumer
-	OldestSeconds int        `json:"oldest_seconds" doc:"The age of the oldest event that is not done."`
-	LastError     string     `json:"last_error"`
-	LastErrorAt   *time.Time `json:"last_error_at"`
-	LastErrorSeq  uint64     `json:"last_error_seq" doc:"Of the event at which it went wrong; 0 for none."`
+// Record is what the recorder found when it last compared the stream with the copy.
+type Record struct {
+	Whole  bool   `json:"whole" doc:"Whether they agreed, and a recorder has led since this process began."`
+	Detail string `json:"detail" doc:"What is wrong and what to do; empty where they agreed."`
 }
 
-// Lag is how far the recorder is behind.
-type Lag struct {
-	Position uint64 `json:"position"`
-	Events   uint64 `json:"events"`
-	Seconds  int    `json:"seconds" doc:"The age of the first event that can't be read yet."`
+// Content is what is missing of the messages' content.
+type Content struct {
+	Missing  int `json:"missing" doc:"Messages whose content this process did not find, although it was not erased."`
+	Uncopied int `json:"uncopied_keys" doc:"Content keys that are in Postgres alone."`
 }
 
-// Stream is what the record takes on the disk of NATS.
-type Stream struct {
-	Events uint64 `json:"events"`
-	Bytes  uint64 `json:"bytes"`
-	Room   *int64 `json:"room" doc:"How many bytes more the server takes; null where it sets no limit."`
-}
-
-// Waiting counts chunks, and parts of chunks that replays repeat, whose alerts wait for
-// one reason.
-type Waiting struct {
-	Reason      string     `json:"reason"`
-	Chunks      int        `json:"chunks"`
-	Alerts      int        `json:"alerts"`
-	Due         *time.Time `json:"due" doc:"When the first goes on; null: when the pause ends, or at once."`
-	Message     *uuid.UUID `json:"paused_message_id" doc:"Of a pause of one message's alerts: which message."`
-	PauseReason string     `json:"pause_reason" doc:"Why they were paused; empty where no pause holds them."`
-	PausedAt    *time.Time `json:"paused_at"`
-}
-
-// Minute counts SendGrid's answers to requests.
-type Minute struct {
-	At       time.Time `json:"at"`
-	Accepted int       `json:"accepted"`
-	Refused  int       `json:"refused" doc:"Because of recipients."`
-	Again    int       `json:"again" doc:"It limits the rate, or is away."`
-	Unknown  int       `json:"unknown" doc:"No answer ever came."`
-}
-
-// Hour counts alerts by what became of them.
-type Hour struct {
-	At       time.Time `json:"at"`
-	Accepted int       `json:"accepted"`
-	Failed   int       `json:"failed"`
-	Skipped  int       `json:"skipped"`
-	Unknown  int       `json:"unknown"`
-}
-
-// Look looks at everything once.
-func (b *Status) Look(ctx context.Context) (State, error) {
-	s := State{At: b.Now().UTC()}
-	for _, part := range []func(context.Context, *State) error{b.consumers, b.recorder, b.stream, b.parked, b.waiting, b.answers, b.alerts} {
-		if err := part(ctx, &s); err != nil {
-			return State{}, err
-		}
+// State reads the parts that are named, or [Everything], all at once. Its error joins those of
+// [State.Unread]; what else the state says is true all the same.
+func (b *Status) State(ctx context.Context, parts ...Part) (State, error) {
+	if len(parts) == 0 {
+		parts = Everything
 	}
-	return s, nil
-}
-
-func (b *Status) consumers(ctx context.Context, s *State) error {
-	all, err := b.Log.Consumers(ctx)
-	if err != nil {
-		return err
-	}
-	rows, err := b.Pool.Query(ctx, `SELECT consumer, seq, reason, at FROM app.consumer_errors`)
-	if err != nil {
-		return fmt.Errorf("reading the last errors: %w", err)
-	}
-	type failure struct {
-		Consumer string
-		Seq      uint64
-		Reason   string
-		At       time.Time
-	}
-	failures, err := pgx.CollectRows(rows, pgx.RowToStructByPos[failure])
-	if err != nil {
-		return fmt.Errorf("reading the last errors: %w", err)
-	}
-	for _, c := range all {
-		one := Consumer{Consumer: c}
-		if !c.Oldest.IsZero() {
-			one.OldestSeconds = seconds(s.At.Sub(c.Oldest))
-		}
-		for _, f := range failures {
-			if f.Consumer == c.Name {
-				at := f.At.UTC()
-				one.LastError, one.LastErrorAt, one.LastErrorSeq = f.Reason, &at, f.Seq
+	s := State{At: b.Now().UTC(), Unread: map[Part]error{}}
+	var mu sync.Mutex // of s.Unread: every other field belongs to one part
+	var all sync.WaitGroup
+	for _, part := range parts {
+		all.Go(func() {
+			if err := readers[part](b, ctx, &s); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				s.Unread[part] = err
 			}
+		})
+	}
+	all.Wait()
+	return s, errors.Join(slices.Collect(maps.Values(s.Unread))...)
+}
+
+// LongBehind is how old an event may become before it is recorded. A blast to a million takes
+// a few seconds.
+const LongBehind = 30 * time.Second
+
+// readyTimeout bounds an answer of /readyz.
+const readyTimeout = 3 * time.Second
+
+// A Fault is a reason for which a process can't do its work.
+type Fault struct {
+	Part   Part
+	Reason string
+}
+
+func (f Fault) String() string { return string(f.Part) + ": " + f.Reason }
+
+// Ready gives every reason for which the parts that are named, and Checks, do not let the
+// process work, by name; none where it is ready. It takes three seconds at most.
+func (b *Status) Ready(ctx context.Context, parts ...Part) []Fault {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	s, _ := b.State(ctx, parts...) // the error is in its faults
+	faults := s.faults()
+	for name, check := range b.Checks {
+		if err := check(ctx); err != nil {
+			faults = append(faults, Fault{Part(name), err.Error()})
 		}
-		s.Consumers = append(s.Consumers, one)
 	}
-	return nil
+	slices.SortFunc(faults, func(x, y Fault) int { return strings.Compare(string(x.Part), string(y.Part)) })
+	return faults
 }
 
-// recorder compares the end of the stream with the position, in that order: it never
-// seems further behind than it is.
-func (b *Status) recorder(ctx context.Context, s *State) error {
-	state, err := b.Log.State(ctx)
-	if err != nil {
-		return err
+// faults are what of the state keeps messages from being sent or read.
+func (s State) faults() (all []Fault) {
+	for part, err := range s.Unread {
+		all = append(all, Fault{part, err.Error()})
 	}
-	if err := b.Pool.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&s.Recorder.Position); err != nil {
-		return fmt.Errorf("reading the recorder's position: %w", err)
+	if s.Record.Detail != "" {
+		all = append(all, Fault{PartRecord, s.Record.Detail})
 	}
-	s.Stream.Events, s.Stream.Bytes = state.Msgs, state.Bytes
-	if state.Last <= s.Recorder.Position {
-		return nil
+	switch {
+	case s.Stream.Last < s.Recorder.Position:
+		all = append(all, Fault{PartRecorder, fmt.Sprintf(
+			"the stream ends at event %d, and %d were recorded: NATS_URL names another stream, or this one was lost. `postern repair` restores it from the copy",
+			s.Stream.Last, s.Recorder.Position)})
+	case s.Recorder.Age > LongBehind:
+		all = append(all, Fault{PartRecorder, fmt.Sprintf(
+			"%d events are on the record that no page shows yet, the first of them since %s: is a recorder running, and what does it log?",
+			s.Recorder.Events, s.Recorder.Age.Round(time.Second))})
 	}
-	s.Recorder.Events = state.Last - s.Recorder.Position
-	at, err := b.Log.PublishedAt(ctx, s.Recorder.Position+1)
-	if errors.Is(err, eventlog.ErrNotFound) {
-		return nil // a damaged stream, which /readyz speaks of
-	}
-	s.Recorder.Seconds = seconds(s.At.Sub(at))
-	return err
+	return all
 }
-
-func (b *Status) stream(ctx context.Context, s *State) error {
-	if b.Room != nil {
-		room, err := b.Room()
-		s.Stream.Room = &room
-		return err
-	}
-	room, limited, err := b.Log.Room(ctx)
-	if limited {
-		s.Stream.Room = &room
-	}
-	return err
-}
-
-func seconds(d time.Duration) int { return max(int(d.Seconds()), 0) }

@@ -15,16 +15,16 @@ const (
 	knownBytes     = 128 << 20
 	// How long a body may take before it is broken off for one that waits. What
 	// SendGrid posts takes a moment; an upload over a poor line takes its time.
-	strangersPatience = time.Second
-	knownPatience     = 30 * time.Second
+	strangersTimeout = time.Second
+	knownTimeout     = 30 * time.Second
 	// turn is how long a body waits for its turn.
 	turn = 10 * time.Second
 )
 
 func newBudgets() *budgets {
 	return &budgets{
-		strangers: budget{free: strangersBytes, patience: strangersPatience},
-		known:     budget{free: knownBytes, patience: knownPatience},
+		strangers: budget{free: strangersBytes, timeout: strangersTimeout},
+		known:     budget{free: knownBytes, timeout: knownTimeout},
 	}
 }
 
@@ -33,7 +33,7 @@ var spare = newBudgets()
 
 // A budget is how much memory bodies may hold at one time.
 type budget struct {
-	patience time.Duration
+	timeout time.Duration
 
 	mu      sync.Mutex
 	free    int64
@@ -42,7 +42,7 @@ type budget struct {
 }
 
 // take takes what a body is to hold, and waits for it if need be. Bodies that have
-// taken longer than the budget's patience are broken off for those that wait. It fails
+// taken longer than the budget's timeout are broken off for those that wait. It fails
 // with ErrBusy.
 func (b *budget) take(g *guard) error {
 	b.mu.Lock()
@@ -98,13 +98,13 @@ func (b *budget) makeRoom() time.Duration {
 		if len(b.reading) == 0 {
 			break
 		}
-		if left := b.patience - time.Since(b.reading[0].since); left > 0 {
+		if left := b.timeout - time.Since(b.reading[0].since); left > 0 {
 			return left
 		}
 		b.reading[0].evict()
 		b.reading = b.reading[1:]
 	}
-	return b.patience
+	return b.timeout
 }
 
 // done notes that a body was read to its end: it is not broken off any more, though

@@ -2,10 +2,9 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"postern/internal/store"
 )
 
 // keep writes down what only this process knows, such as SendGrid's answer to a request
@@ -21,7 +20,7 @@ func (w *Worker) keep(ctx context.Context, write func(context.Context) error) er
 		one, cancel := context.WithTimeout(living, keepTimeout)
 		err := write(one)
 		cancel()
-		if err == nil || refusedForGood(err) || living.Err() != nil {
+		if err == nil || store.Permanent(err) || living.Err() != nil {
 			return err
 		}
 		if try == 1 {
@@ -31,18 +30,4 @@ func (w *Worker) keep(ctx context.Context, write func(context.Context) error) er
 			return err
 		}
 	}
-}
-
-// refusedForGood tells an error that Postgres would give again: it refuses the data, a
-// constraint fails, a right is missing, or the statement itself is wrong.
-func refusedForGood(err error) bool {
-	var refused *pgconn.PgError
-	if !errors.As(err, &refused) || len(refused.Code) < 2 {
-		return false
-	}
-	switch refused.Code[:2] {
-	case "22", "23", "42":
-		return true
-	}
-	return false
 }

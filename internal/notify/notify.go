@@ -26,9 +26,9 @@ const (
 	source = "/notify-worker"
 	actor  = "process:notify-worker"
 
-	// patience is the longest that a handler waits for SendGrid by itself; past
+	// maxHandlerWait is the longest that a handler waits for SendGrid by itself; past
 	// it the chunk becomes a row of app.alert_work.
-	patience = 3 * time.Second
+	maxHandlerWait = 3 * time.Second
 	// handlerTries is how often a handler calls while SendGrid is away.
 	handlerTries = 4
 	firstBackoff = 100 * time.Millisecond
@@ -268,7 +268,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			}
 			asked = true
 		}
-		if wait := w.closedFor(); wait > patience {
+		if wait := w.closedFor(); wait > maxHandlerWait {
 			return &later{due: w.Now().Add(wait), reason: "SendGrid limits the rate"}, nil
 		} else if err := sleep(ctx, wait); err != nil {
 			return nil, err
@@ -287,7 +287,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			if try++; try >= handlerTries {
 				return &later{reason: result.Reason}, nil
 			}
-			if err := sleep(ctx, backoff(try, firstBackoff, patience)); err != nil {
+			if err := sleep(ctx, backoff(try, firstBackoff, maxHandlerWait)); err != nil {
 				return nil, err
 			}
 		case sendgrid.Refused:
@@ -531,7 +531,3 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-// IsBulk tells whether a chunk is one of several, and so belongs in the lane
-// where it keeps no small message waiting.
-func IsBulk(e events.Event) bool { return e.Chunk != nil && e.Chunk.Of > 1 }

@@ -38,7 +38,7 @@ const (
 // row remembers the chunk from here on.
 func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries int) error {
 	if l.due.IsZero() {
-		l.due = w.Now().Add(backoff(tries+1, patience, longBackoff))
+		l.due = w.Now().Add(backoff(tries+1, maxHandlerWait, longBackoff))
 	}
 	sql := `
 		INSERT INTO app.alert_work (message_id, chunk, part, kind, chunks, seq, due_at, tries, reason)

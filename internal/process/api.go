@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -86,24 +85,16 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.Back})
 	}
-	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Checks: f.Checks, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports, Logger: b.logger})
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	checks := map[string]check{"nats": b.connected, "recorder": b.recording}
-	maps.Copy(checks, f.Checks)
-	a := api.New(api.Config{Desk: d, Logger: b.logger, Checks: checks, Telemetry: tell})
+	a := api.New(api.Config{Desk: d, Logger: b.logger, Telemetry: tell})
 	tell.Register(d.Letters.Metrics())
-	tell.Register(d.Alerting.Metrics())
 	tell.Register(d.Feedback.Metrics())
-	tell.WatchContent(func() float64 { return float64(d.Compose.MissingContent()) }, within(func(ctx context.Context) (float64, error) {
-		n, err := d.Compose.UncopiedKeys(ctx)
-		return float64(n), err
-	}))
-	tell.WatchPostgres(within(b.asynchronous), within(b.unsettled))
-	tell.Watch(b.everything)
+	tell.Watch(d.Health.State)
 	pages := web.New(d, b.logger)
 	handler := Routes(a, tell.Requests(pages.Route, pages))
 	if f.Mount != nil {

@@ -18,6 +18,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/health"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/telemetry"
@@ -33,6 +34,7 @@ type base struct {
 	log       *eventlog.Log
 	publish   func(context.Context, ...events.Event) (uint64, error)
 	position  *position.Watcher
+	health    *health.Status
 }
 
 // open connects a role and waits until schema and stream are there, making them
@@ -70,7 +72,26 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.warnOfReplicas(ctx)
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
+	b.health = &health.Status{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now}
 	return b, nil
+}
+
+// last gives the sequence of the last event on the record.
+func (b *base) last(ctx context.Context) (uint64, error) {
+	state, err := b.log.State(ctx)
+	return state.Last, err
+}
+
+// warnOfReplicas warns at the start where a failover of Postgres would lose commits.
+func (b *base) warnOfReplicas(ctx context.Context) {
+	r, err := store.ReadReplication(ctx, b.pool)
+	if err != nil {
+		b.logger.Warn("the replicas of Postgres are not known", "error", err)
+		return
+	}
+	if warning := r.Warning(); warning != "" {
+		b.logger.Warn(warning, "replicas", r.Replicas)
+	}
 }
 
 // warnOfFewReplicas says where the stream has fewer replicas than it should have, and this

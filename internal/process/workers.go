@@ -52,7 +52,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	return b.run(ctx, append(b.consume(tell,
 		eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
-		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(nil))...)
+		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...))...)
 }
 
 // Notify runs the notify worker.
@@ -74,7 +74,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
-			if notify.IsBulk(e) != bulk {
+			if e.IsBulk() != bulk {
 				return nil
 			}
 			return w.Handle(ctx, e, seq)
@@ -82,7 +82,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	parts := append(b.consume(tell,
 		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
-		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(nil), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
+		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
 		replays := &replay.Replays{Pool: b.pool, Publish: b.publish, Wait: b.position.Wait, Source: "/notify-worker", Now: time.Now}
 		parts = append(parts, (&replay.Settler{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)
@@ -126,7 +126,7 @@ func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		return err
 	}
 	r := recorder.Config{Log: b.log, Pool: b.pool, Logger: b.logger, Recorded: tell.Recorded}
-	health := b.serveHealth(map[string]check{"record": b.position.Whole, "recorder": b.recording})
+	health := b.serveHealth(readyRecorder...)
 	if c.CheckpointKeyFile == "" {
 		b.logger.Warn("no checkpoint of the record is signed: set CHECKPOINT_KEY_FILE and ARCHIVE_URL")
 		return b.run(ctx, health, recorder.New(r).Run)

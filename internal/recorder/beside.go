@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"strings"
 
+	"postern/internal/store"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // beside is the schema that a rebuild writes.
 const beside = "record_rebuild"
-
-// rebuildLock is the key of the Postgres advisory lock of the one rebuild that runs.
-const rebuildLock = 0x706f737465726f
 
 // late is the table whose indexes a rebuild makes when its rows are in: built at
 // once they cost a quarter of what they do row by row, and the rows of this table
@@ -37,7 +36,7 @@ func openBeside(ctx context.Context, pool *pgxpool.Pool, logged bool) (*besideTa
 	}
 	b := &besideTables{conn: pooled.Hijack(), logged: logged}
 	var alone bool
-	if err := b.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(rebuildLock)).Scan(&alone); err != nil {
+	if err := b.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+store.LockRebuild+`)`).Scan(&alone); err != nil {
 		_ = b.conn.Close(ctx)
 		return nil, fmt.Errorf("asking to rebuild: %w", err)
 	}

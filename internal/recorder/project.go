@@ -122,7 +122,7 @@ func sent(b *batch, p *prepared, e events.MessageSent) error {
 		return park("its headers name another message")
 	}
 	b.messages[e.MessageID] = &messageRow{
-		id: e.MessageID, isNew: true, seq: p.stored.Seq, sent: e, bulk: len(e.Recipients.Groups) > 0,
+		id: e.MessageID, isNew: true, seq: p.stored.Seq, sent: e, bulk: e.Recipients.IsBulk(),
 		sentAt: p.event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{},
 	}
 	for _, staff := range e.StaffBcc {

@@ -15,6 +15,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
+	"postern/internal/store"
 )
 
 // table is a projected table and the columns that a rebuild must give again, in
@@ -168,7 +169,7 @@ func (r *Rebuild) replayAll(ctx context.Context, b *besideTables, last uint64) e
 		if err := r.replay(ctx, b.conn, 0, last, nil); err != nil {
 			return err
 		}
-		if err := b.index(ctx); !refusedByData(err) {
+		if err := b.index(ctx); !store.RefusedData(err) {
 			return err
 		}
 	}

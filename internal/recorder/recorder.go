@@ -9,13 +9,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/signer"
+	"postern/internal/store"
 )
 
 const (
@@ -152,7 +152,7 @@ type beginner interface {
 // kept, hashed and parked without being projected: it holds nobody up.
 func record(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
 	err := commit(ctx, db, position, run, park)
-	if !refusedByData(err) {
+	if !store.RefusedData(err) {
 		return err
 	}
 	if len(run) == 1 {
@@ -171,13 +171,6 @@ func record(ctx context.Context, db beginner, position uint64, run []*prepared, 
 // parker keeps an event that could not be projected for an operator to see, in
 // the transaction that keeps the event. A rebuild parks nothing.
 type parker func(context.Context, pgx.Tx, parkedRow) error
-
-// refusedByData tells a fault in what an event says (SQLSTATE classes 22, data
-// exception, and 23, integrity constraint violation) from one of the database.
-func refusedByData(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23")
-}
 
 func commit(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
 	tx, err := db.Begin(ctx)

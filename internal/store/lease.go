@@ -44,9 +44,9 @@ const (
 	leaseRenewals = 6
 	// leasePoll is how often a process that waits for a lease tries to take it.
 	leasePoll = 25 * time.Millisecond
-	// leasePatience is how long a transaction of an earlier holder that still locks the
+	// holderTimeout is how long a transaction of an earlier holder that still locks the
 	// lease's row is waited for, before its session is ended.
-	leasePatience = 250 * time.Millisecond
+	holderTimeout = 250 * time.Millisecond
 )
 
 // Errors of leases.
@@ -74,10 +74,8 @@ type Lease struct {
 func (l *Lease) Term() int64 { return l.term }
 
 const (
-	// lockOf is the key of the advisory lock of a holder's session.
-	lockOf = `hashtextextended($1 || '/' || $2 || '/' || l.term, 0)`
 	// free tells whether a lease may be taken: it is over, or the session that held it is.
-	free = `(l.expires_at < clock_timestamp() OR pg_try_advisory_xact_lock(` + lockOf + `))`
+	free = `(l.expires_at < clock_timestamp() OR pg_try_advisory_xact_lock(` + lockOfLease + `))`
 	// now is a term that none before had, also where Postgres lost the last of them.
 	now = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
 )
@@ -103,9 +101,10 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 	err = conn.QueryRow(ctx, `
 		INSERT INTO app.leases AS l (role, name, term, renewed_at, expires_at) VALUES ($1, $2, `+now+`, clock_timestamp(), clock_timestamp() + $3::interval)
 		ON CONFLICT (role, name) DO UPDATE SET term = greatest(l.term + 1, `+now+`), renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $3::interval WHERE `+free+`
-		RETURNING l.term, pg_try_advisory_lock(`+lockOf+`)`,
+		RETURNING l.term, pg_try_advisory_lock(`+lockOfLease+`)`,
 		string(name.role), name.name, leaseLasts).Scan(&l.term, &locked)
-	if errors.Is(err, pgx.ErrNoRows) {
+	// Two sessions that make the row of a lease in the same millisecond choose the same term.
+	if errors.Is(err, pgx.ErrNoRows) || Code(err) == UniqueViolation {
 		return nil, ErrLeaseTaken
 	}
 	if err != nil {
@@ -149,7 +148,7 @@ func (l *Lease) endHolders(ctx context.Context, backend uint32) (stop func()) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(leasePatience):
+			case <-time.After(holderTimeout):
 			}
 			// What can't be ended is waited for.
 			_ = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
@@ -276,7 +275,7 @@ func TryAlone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(c
 		<-kept
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLasts)
 		defer cancel()
-		if _, err := conn.Exec(end, `SELECT pg_advisory_unlock(`+lockOf+`) FROM (SELECT $3::bigint AS term) l`, string(l.role), l.name, l.term); err != nil {
+		if _, err := conn.Exec(end, `SELECT pg_advisory_unlock(`+lockOfLease+`) FROM (SELECT $3::bigint AS term) l`, string(l.role), l.name, l.term); err != nil {
 			_ = conn.Conn().Close(end) // or the pool would keep the lease
 		}
 	}()

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -92,23 +91,15 @@ func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error
 	defer pool.Close()
 	err = retry(ctx, log, "migrating the schema", func() error {
 		err := Migrate(ctx, databaseURL, log)
-		if answered(err) {
+		if Code(err) != "" && !inClass(err, operatorIntervention) { // a refusal by a server that is not stopping or starting
 			return permanent{err}
 		}
 		return err
 	})
-	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "42501" { // insufficient_privilege
+	if Code(err) == InsufficientPrivilege {
 		return WaitMigrated(ctx, pool, log)
 	}
 	return err
-}
-
-// answered tells a refusal by a database that is well from one that is stopping,
-// starting or gone, which another try may find well: class 57 is an operator's
-// intervention (PostgreSQL, "Error Codes").
-func answered(err error) bool {
-	refused := new(pgconn.PgError)
-	return errors.As(err, &refused) && refused.Code[:2] != "57"
 }
 
 func newProvider(databaseURL string) (*goose.Provider, *sql.DB, error) {
@@ -149,7 +140,7 @@ func versions(ctx context.Context, db *sql.DB, provider *goose.Provider) (has, w
 	sources := provider.ListSources() // in the order of their versions, never empty
 	wants = sources[len(sources)-1].Version
 	err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&has)
-	if missing := new(pgconn.PgError); errors.As(err, &missing) && missing.Code == "42P01" { // undefined_table
+	if Code(err) == UndefinedTable {
 		return 0, wants, nil
 	}
 	if err != nil {

@@ -26,9 +26,18 @@ func ReadReplication(ctx context.Context, q interface {
 	return r, nil
 }
 
+// Asynchronous is how many replicas no commit waits for: a failover to one of them loses the
+// last commits.
+func (r Replication) Asynchronous() int {
+	if r.Synchronous {
+		return 0
+	}
+	return r.Replicas
+}
+
 // Warning says what is wrong with it, "" for nothing.
 func (r Replication) Warning() string {
-	if r.Replicas == 0 || r.Synchronous {
+	if r.Asynchronous() == 0 {
 		return ""
 	}
 	return "Postgres has a replica and does not wait for it: a failover loses the last commits. " +

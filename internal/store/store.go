@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -55,7 +54,7 @@ func Open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 	}
 	err = retry(ctx, log, "waiting for the database", func() error {
 		err := pool.Ping(ctx)
-		if hopeless(err) {
+		if inClass(err, invalidAuthorization) { // a wrong user or password: the operator must correct it
 			return permanent{err}
 		}
 		return err
@@ -92,13 +91,6 @@ func configure(cfg *pgx.ConnConfig, role Role) {
 		cfg.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(leaseLasts.Milliseconds(), 10)
 	}
 	keepAlive(&cfg.Config)
-}
-
-// hopeless tells the refusals that the operator must mend: class 28 is a wrong
-// user or password (PostgreSQL, "Error Codes").
-func hopeless(err error) bool {
-	refused := new(pgconn.PgError)
-	return errors.As(err, &refused) && refused.Code[:2] == "28"
 }
 
 // permanent wraps an error that retry gives up at.

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"regexp"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v3"
+
+	"postern/internal/health"
 )
 
 const operating = "../../docs/operating.md"
@@ -19,11 +20,9 @@ const operating = "../../docs/operating.md"
 // names are those of all metrics that a process can tell.
 func names() []string {
 	t := New()
-	t.Watch(func(context.Context) (Standing, error) { return Standing{}, nil })
+	t.Watch((&health.Status{}).State)
 	t.WatchDisk(func() float64 { return 0 })
 	t.WatchArchive(func() time.Duration { return 0 })
-	t.WatchContent(func() float64 { return 0 }, func() float64 { return 0 })
-	t.WatchPostgres(func() float64 { return 0 }, func() float64 { return 0 })
 	descs, found := make(chan *prometheus.Desc), []string(nil)
 	go func() { t.registry.Describe(descs); close(descs) }()
 	for d := range descs {

@@ -5,25 +5,20 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"postern/internal/health"
 )
 
-// Standing is how the record and what waits beside it stand at a moment.
-type Standing struct {
-	Last     uint64        // event of the stream
-	Bytes    uint64        // of the stream
-	Position uint64        // of the recorder
-	Behind   time.Duration // age of the first event that is not recorded yet, 0 where all are
-	Whole    bool          // as the recorder last found when it held the stream against its copy
-	Parked   map[string]int
-	Waiting  int // chunks whose alerts are to be tried again
-}
-
-// scrapeTimeout bounds what a scrape may wait for.
+// scrapeTimeout bounds what a scrape waits for.
 const scrapeTimeout = 3 * time.Second
 
-// Watch has /metrics tell how things stand, reading it at each scrape.
-func (t *Telemetry) Watch(read func(context.Context) (Standing, error)) {
-	t.registry.MustRegister(standings{read})
+// scraped are the parts of the state that /metrics gives.
+var scraped = []health.Part{health.PartRecord, health.PartRecorder, health.PartParked, health.PartWaiting, health.PartPauses,
+	health.PartReplication, health.PartPromotion, health.PartContent}
+
+// Watch makes /metrics give the state of the system, which each scrape reads.
+func (t *Telemetry) Watch(read func(context.Context, ...health.Part) (health.State, error)) {
+	t.registry.MustRegister(states{read})
 }
 
 // WatchDisk has /metrics tell how many bytes are free on the disk of the record, -1
@@ -40,28 +35,9 @@ func (t *Telemetry) WatchArchive(behind func() time.Duration) {
 		func() float64 { return behind().Seconds() }))
 }
 
-// WatchContent has /metrics tell of content that is missing, and of keys that are in
-// Postgres alone, -1 where that can't be read.
-func (t *Telemetry) WatchContent(missing, uncopied func() float64) {
-	t.gauge("content_missing", "Messages whose content this process found missing although it was not erased.", missing)
-	t.gauge("content_keys_uncopied", "Content keys of which the content store has no copy yet; -1 where Postgres can't be asked.", uncopied)
-}
-
-// WatchPostgres has /metrics tell what a failover of Postgres would lose, and may have
-// lost, -1 where that can't be read.
-func (t *Telemetry) WatchPostgres(asynchronous, unsettled func() float64) {
-	t.gauge("postgres_asynchronous_replicas", "Replicas of Postgres, where its commits wait for none; -1 where it can't be asked.", asynchronous)
-	t.gauge("postgres_promotion_unsettled",
-		"1 where Postgres was promoted or restored and alerts wait until what that may have lost is named; -1 where it can't be asked.", unsettled)
-}
-
-func (t *Telemetry) gauge(name, help string, read func() float64) {
-	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: name, Help: help}, read))
-}
-
-// standings is a [prometheus.Collector].
-type standings struct {
-	read func(context.Context) (Standing, error)
+// states is a [prometheus.Collector].
+type states struct {
+	read func(context.Context, ...health.Part) (health.State, error)
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -69,46 +45,71 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	storesReachable = describe("stores_reachable", "1 where NATS and Postgres could be asked for what stands below, else 0.")
+	storesReachable = describe("stores_reachable", "1 where NATS and Postgres answered for all that this process says of them, else 0.")
 	streamLast      = describe("stream_last_sequence", "The last event of the record.")
 	streamBytes     = describe("stream_bytes", "How large the record is.")
 	recorderAt      = describe("recorder_position", "The last event that the tables show.")
 	lagEvents       = describe("recorder_lag_events", "Events on the record that the tables do not show yet.")
-	lagSeconds      = describe("recorder_lag_seconds", "How old the first of them is.")
-	recordWhole     = describe("record_whole", "1 where the stream held against its copy, 0 where it is damaged.")
-	parked          = describe("events_parked", "Events that no handler of a consumer could handle and that are open: neither handled since nor discarded.", "consumer")
+	lagSeconds      = describe("recorder_lag_seconds", "How long the first of them has been on the record.")
+	recordWhole     = describe("record_whole", "1 where the stream agreed with its copy when the recorder last compared them, else 0.")
+	eventsParked    = describe("events_parked", "Events that no handler of a consumer could handle and that are open: neither handled since nor discarded.", "consumer")
 	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait to be tried again.")
+	pauses          = describe("alerting_pauses", "Pauses of alerting that are in force: of all messages, or of one.")
+	contentMissing  = describe("content_missing", "Messages whose content this process found missing although it was not erased.")
+	keysUncopied    = describe("content_keys_uncopied", "Content keys of which the content store has no copy yet; -1 where Postgres can't be asked.")
+	asynchronous    = describe("postgres_asynchronous_replicas", "Replicas of Postgres, where its commits wait for none; -1 where it can't be asked.")
+	unsettled       = describe("postgres_promotion_unsettled",
+		"1 where Postgres was promoted or restored and alerts wait until what that may have lost is named; -1 where it can't be asked.")
 )
 
 // Describe implements [prometheus.Collector].
-func (s standings) Describe(all chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{storesReachable, streamLast, streamBytes, recorderAt, lagEvents, lagSeconds, recordWhole, parked, retriesWaiting} {
+func (s states) Describe(all chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{storesReachable, streamLast, streamBytes, recorderAt, lagEvents, lagSeconds, recordWhole, eventsParked,
+		retriesWaiting, pauses, contentMissing, keysUncopied, asynchronous, unsettled} {
 		all <- d
 	}
 }
 
-// Collect implements [prometheus.Collector].
-func (s standings) Collect(all chan<- prometheus.Metric) {
+// Collect implements [prometheus.Collector]. It leaves out the metrics of parts that can't be
+// read, but for three that are then -1.
+func (s states) Collect(all chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	st, err := s.read(ctx, scraped...)
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		all <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
-	defer cancel()
-	st, err := s.read(ctx)
+	read := func(part health.Part) bool { return st.Unread[part] == nil }
+	known := func(part health.Part, value float64) float64 {
+		if !read(part) {
+			return -1
+		}
+		return value
+	}
 	gauge(storesReachable, number(err == nil))
-	if err != nil {
-		return // what is not known is not told
+	if read(health.PartRecorder) {
+		gauge(streamLast, float64(st.Stream.Last))
+		gauge(streamBytes, float64(st.Stream.Bytes))
+		gauge(recorderAt, float64(st.Recorder.Position))
+		gauge(lagEvents, float64(st.Recorder.Events))
+		gauge(lagSeconds, st.Recorder.Age.Seconds())
 	}
-	gauge(streamLast, float64(st.Last))
-	gauge(streamBytes, float64(st.Bytes))
-	gauge(recorderAt, float64(st.Position))
-	gauge(lagEvents, float64(st.Last-min(st.Last, st.Position)))
-	gauge(lagSeconds, st.Behind.Seconds())
-	gauge(recordWhole, number(st.Whole))
-	gauge(retriesWaiting, float64(st.Waiting))
-	for consumer, n := range st.Parked {
-		gauge(parked, float64(n), consumer)
+	if read(health.PartRecord) {
+		gauge(recordWhole, number(st.Record.Whole))
 	}
+	if read(health.PartWaiting) {
+		gauge(retriesWaiting, float64(st.Retries))
+	}
+	if read(health.PartPauses) {
+		gauge(pauses, float64(len(st.Pauses)))
+	}
+	for consumer, n := range st.ParkedOf {
+		gauge(eventsParked, float64(n), consumer)
+	}
+	gauge(contentMissing, float64(st.Content.Missing))
+	gauge(keysUncopied, known(health.PartContent, float64(st.Content.Uncopied)))
+	gauge(asynchronous, known(health.PartReplication, float64(st.Replication.Asynchronous())))
+	gauge(unsettled, known(health.PartPromotion, number(st.Unsettled)))
 }
 
 func number(yes bool) float64 {

@@ -26,6 +26,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/directory"
+	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
@@ -39,7 +40,8 @@ import (
 
 // System is everything that a message goes through up to the record.
 type System struct {
-	URL      string        // of the database
+	URL      string // of the database
+	NATSURL  string
 	Admin    *pgxpool.Pool // may do anything
 	Pool     *pgxpool.Pool // the api's
 	Log      *eventlog.Log
@@ -83,12 +85,13 @@ func (c *Clock) Advance(d time.Duration) {
 // New starts a system that ends with the test.
 func New(t testing.TB) *System {
 	t.Helper()
-	url := storetest.New(t)
+	url, server := storetest.New(t), natstest.Start(t, natstest.Listening())
 	s := &System{
 		URL:        url,
+		NATSURL:    server.ClientURL("test"),
 		Admin:      storetest.Open(t, url, store.RoleAdmin),
 		Pool:       storetest.Open(t, url, store.RoleAPI),
-		Log:        eventlogtest.Start(t),
+		Log:        eventlogtest.On(t, server),
 		Clock:      &Clock{},
 		contentDir: t.TempDir(),
 	}

@@ -11,11 +11,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/limits"
+	"postern/internal/store"
 )
 
 // Next returns the files of an upload one after the other, and io.EOF after the last. Each
@@ -64,7 +64,7 @@ func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UU
 	}
 	_, err := in.Pool.Exec(ctx, `INSERT INTO app.directory_imports (import_id, staff_id, state, wrapped_key, touched_at) VALUES ($1, $2, $3, $4, $5)`,
 		id, staff.ID, Receiving, wrapped, in.Now())
-	if taken := (*pgconn.PgError)(nil); errors.As(err, &taken) && taken.Code == "23505" { // unique_violation: two at once
+	if store.Code(err) == store.UniqueViolation { // two at once
 		return ErrRunning
 	}
 	if err != nil {

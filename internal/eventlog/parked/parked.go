@@ -20,16 +20,13 @@ package parked
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/store"
 )
 
 // maxTries is how often an event is handled before it is parked: with the delays
@@ -39,7 +36,7 @@ const maxTries = 8
 // In gives what a process does with events that it can't handle: it parks them
 // in the database of pool.
 func In(pool *pgxpool.Pool) eventlog.Parking {
-	return eventlog.Parking{MaxTries: maxTries, Passing: Passing,
+	return eventlog.Parking{MaxTries: maxTries, Passing: store.Transient,
 		Failed: func(ctx context.Context, consumer string, seq uint64, reason string) {
 			note(ctx, pool, consumer, seq, reason)
 		},
@@ -68,24 +65,4 @@ func park(ctx context.Context, pool *pgxpool.Pool, p eventlog.Parked) error {
 		return fmt.Errorf("parking event %d: %w", p.Seq, err)
 	}
 	return nil
-}
-
-// Passing tells an error that goes by without anybody changing the event: the
-// database or the network is away or overloaded.
-func Passing(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		// SQLSTATE classes: connection exception, transaction rollback,
-		// insufficient resources, operator intervention, system error.
-		for _, class := range []string{"08", "40", "53", "57", "58"} {
-			if strings.HasPrefix(pg.Code, class) {
-				return true
-			}
-		}
-		return false
-	}
-	var connect *pgconn.ConnectError
-	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
-		pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

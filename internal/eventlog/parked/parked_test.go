@@ -353,8 +353,8 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 				t.Errorf("%s: an event that is %s is listed as open", stage, e.State)
 			}
 		}
-		board := &health.Status{Pool: b.Pool, Log: b.Log, Now: b.Clock.Now}
-		shown, err := board.Look(t.Context())
+		status := &health.Status{Pool: b.Pool, Log: b.Log, Now: b.Clock.Now}
+		shown, err := status.State(t.Context(), health.PartParked)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,7 @@ func (r retrier) next(ctx context.Context) (more bool, err error) {
 	})
 	failure := r.log.Again(ctx, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
 	stop()
-	if failure != nil && (Passing(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
+	if failure != nil && (store.Transient(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
 		return false, errors.Join(fmt.Errorf("event %d is tried on: %w", t.seq, failure), r.release(ctx, t))
 	}
 	return true, r.settle(ctx, t, failure)

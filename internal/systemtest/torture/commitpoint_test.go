@@ -253,7 +253,7 @@ func (in *inside) live(part string, c *crash) *life {
 		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
 		lane := func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
-				if notify.IsBulk(e) != bulk {
+				if e.IsBulk() != bulk {
 					return nil
 				}
 				return w.Handle(ctx, e, seq)

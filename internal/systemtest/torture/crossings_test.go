@@ -400,7 +400,7 @@ func (c *crossing) restart(part string, at *crash) {
 		l.run(w.RunPromotions)
 		l.consume(2, eventlog.NotifyBulk, eventlog.NotifyDirect, func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
-				if notify.IsBulk(e) != bulk {
+				if e.IsBulk() != bulk {
 					return nil
 				}
 				return w.Handle(ctx, e, seq)

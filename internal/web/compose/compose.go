@@ -66,7 +66,7 @@ func (p *Pages) Routes() []page.Route {
 
 // withDocuments has a route take the whole form of a draft, with its documents.
 func withDocuments(route page.Route) page.Route {
-	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: mostForm, Hold: 2*mostFields + attachment.Holds, Within: patience}
+	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: mostForm, Hold: 2*mostFields + attachment.Holds, Within: formTimeout}
 	return route
 }
 

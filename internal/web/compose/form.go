@@ -28,8 +28,8 @@ const (
 	// mostForm is the bytes of a form with its files: what is too large of a file is
 	// read over, up to three times what a message can carry.
 	mostForm = 3*int64(limits.Attachments)*int64(limits.AttachmentSize) + 16<<20
-	// patience is how long a form with files may take to come.
-	patience = 15 * time.Minute
+	// formTimeout is how long the upload of a form with files may take.
+	formTimeout = 15 * time.Minute
 )
 
 // form is the form of a draft as it was sent.

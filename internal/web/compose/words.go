@@ -19,6 +19,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/labels"
 	"postern/internal/limits"
+	"postern/internal/text/number"
 	"postern/internal/text/size"
 	"postern/internal/web/page"
 )
@@ -36,7 +37,7 @@ func chosenInWords(l labels.Labels, s directory.Selection) string {
 	case n == 1:
 		all = append(all, "1 "+page.Lower(l.PortalUser.One))
 	case n > 1:
-		all = append(all, page.Count(n)+" "+page.Lower(l.PortalUser.Many))
+		all = append(all, number.Text(n)+" "+page.Lower(l.PortalUser.Many))
 	}
 	return strings.Join(all, " and ")
 }

@@ -35,8 +35,8 @@ func (f figure) Most() int { return max(f.Of, 1) }
 const (
 	// watched is how long before its time a message counts as about to move.
 	watched = 10 * time.Minute
-	// patience is how long after its last delivery alerts are waited for.
-	patience = time.Hour
+	// alertsAwaited is how long after its last delivery alerts are waited for.
+	alertsAwaited = time.Hour
 )
 
 // Every is how many seconds pass until it is worth looking again; 0 where nothing
@@ -45,7 +45,7 @@ func (s standing) Every() int {
 	switch {
 	case s.Status == "scheduled" && s.ReleaseAt.Sub(s.Now) < watched, s.Status == "sending":
 		return 1
-	case s.CompletedAt != nil && s.Settled() < s.Progress.Delivered && s.Now.Sub(*s.CompletedAt) < patience:
+	case s.CompletedAt != nil && s.Settled() < s.Progress.Delivered && s.Now.Sub(*s.CompletedAt) < alertsAwaited:
 		return 2
 	}
 	return 0

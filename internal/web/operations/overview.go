@@ -18,7 +18,6 @@ import (
 type overview struct {
 	health.State
 	Chart           chart
-	Pauses          []pause.Pause
 	Reason, Message string // as they were typed, where they could not be taken
 	Changed         bool   // the pauses are others than the reader has seen
 }
@@ -31,15 +30,11 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
-	state, err := p.kit.Health.Look(r.Context())
-	if err != nil {
-		return err
+	state, _ := p.kit.Health.State(r.Context()) // the page shows what can be read, and names the rest
+	if err := state.Unread[health.PartPauses]; err != nil {
+		return err // the switch must not seem to be on
 	}
-	pauses, err := p.kit.Alerting.Pauses(r.Context())
-	if err != nil {
-		return err
-	}
-	data := overview{State: state, Chart: chartOf(state.Alerts), Pauses: pauses, Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
+	data := overview{State: state, Chart: chartOf(state.Alerts), Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
 	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
 	if page.IsFragment(r) {
 		seen := r.FormValue("seen")
@@ -53,6 +48,9 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 
 // AllPaused is the pause of all messages, nil where there is none.
 func (o overview) AllPaused() *pause.Pause { return pause.Of(o.Pauses, uuid.Nil) }
+
+// Read says whether a part of the state could be read: one that could not is not shown as zero.
+func (o overview) Read(part string) bool { return o.Unread[health.Part(part)] == nil }
 
 // Hour and Minute are the addresses of what happened in one.
 func (o overview) Hour(at time.Time) string   { return stretch(at, time.Hour) }

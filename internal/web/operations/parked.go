@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/eventlog/parked"
+	"postern/internal/text/number"
 	"postern/internal/text/size"
 	"postern/internal/web/page"
 )
@@ -77,16 +78,9 @@ func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
 	p.kit.AwaitRecorder(r.Context(), seq)
 	notice := "Nothing was left to retry."
 	if n > 0 {
-		notice = fmt.Sprintf("%s will be retried. Events that fail again come back here.", counted(n))
+		notice = fmt.Sprintf("%s will be retried. Events that fail again come back here.", number.Of(n, "event", "events"))
 	}
 	return p.kit.Redirect(w, r, "/operations/parked", notice)
-}
-
-func counted(n int) string {
-	if n == 1 {
-		return "1 event"
-	}
-	return page.Count(n) + " events"
 }
 
 // parkedEvent is what the page of a parked event shows.

@@ -221,7 +221,7 @@ func TestAMessagePausesByItself(t *testing.T) {
 	c.people(t, "good", 4000)
 	id := c.blast(t)
 	c.until(t, "pauses", 1, `SELECT count(*) FROM record.pauses WHERE message_id = $1 AND automatic`, id)
-	c.olga.Get("/operations/parked").Is(http.StatusOK).Says("Alerting is paused", "have been paused automatically since", "alerts of one chunk failed, more than 20 %")
+	c.olga.Get("/operations/parked").Is(http.StatusOK).Says("Alerting is paused", "have been paused automatically since", "alerts of one chunk failed, more than 20%")
 	c.sam.Get("/messages/" + id.String()).Says("The alerts of this message are paused")
 	other := c.send(t, directory.Selection{PortalUserIDs: []string{"good1"}})
 	c.until(t, "alerts of another message", 1, settledAlerts, other)

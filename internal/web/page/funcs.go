@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"html/template"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"postern/internal/labels"
 	"postern/internal/limits"
+	"postern/internal/text/number"
 	"postern/internal/text/size"
 	"postern/internal/web/static"
 )
@@ -18,10 +18,10 @@ import (
 // funcs are what every template has.
 var funcs = template.FuncMap{
 	"asset":     static.URL,
-	"count":     Count,
-	"count64":   func(n uint64) string { return Count(int(n)) },       // #nosec G115 -- counts things that there are
+	"count":     number.Text,
+	"count64":   func(n uint64) string { return number.Text(int(n)) }, // #nosec G115 -- counts things that there are
 	"bytes64":   func(n uint64) string { return size.Text(int64(n)) }, // #nosec G115 -- bytes of a disk
-	"plural":    plural,
+	"plural":    number.Of,
 	"of":        of,
 	"bytes":     size.Text,
 	"time":      clock,
@@ -31,7 +31,7 @@ var funcs = template.FuncMap{
 	"lower":     Lower,
 	"dict":      dict,
 	"linked":    linked,
-	"percent":   percent,
+	"percent":   number.Percent,
 	"hasPrefix": strings.HasPrefix,
 	"join":      strings.Join,
 	"json":      asJSON,
@@ -41,25 +41,8 @@ var funcs = template.FuncMap{
 	"withLimits": limits.Fill,
 }
 
-// Count writes a number with its thousands apart: 1,204,331.
-func Count(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// plural gives "1 file" or "3 files".
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return Count(n) + " " + many
-}
-
 // of gives "1 portal user" or "3 portal users", in the clinic's words.
-func of(n int, l *labels.Label) string { return plural(n, Lower(l.One), Lower(l.Many)) }
+func of(n int, l *labels.Label) string { return number.Of(n, Lower(l.One), Lower(l.Many)) }
 
 // clock writes a moment as people do, in the time zone of the server, which is the
 // clinic's, with UTC and the zone where one points at it.
@@ -151,18 +134,6 @@ func linked(text string) template.HTML {
 		b.WriteString(`<a class="govuk-link" rel="noopener noreferrer" href="` + url + `">` + url + `</a>`)
 		text = text[at[1]:]
 	}
-}
-
-// percent is how much of the whole a part is, in whole percent, and never 100 of
-// what is not all nor 0 of what is something.
-func percent(part, whole int) int {
-	switch {
-	case whole <= 0 || part <= 0:
-		return 0
-	case part >= whole:
-		return 100
-	}
-	return min(max(part*100/whole, 1), 99)
 }
 
 func asJSON(v any) (string, error) {

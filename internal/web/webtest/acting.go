@@ -166,7 +166,7 @@ func (b *Browser) Upload(field string, files ...File) {
 	b.t.Helper()
 	paths := b.written(files)
 	b.until(field+" takes files", func() (bool, error) {
-		ctx, cancel := context.WithTimeout(b.ctx, patience)
+		ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 		defer cancel()
 		e, err := chromedp.Run(ctx, chromedp.Evaluate[*runtime.RemoteObject]("(() => {"+helpers+"\nreturn field("+quoted(field)+")})()"))
 		if err != nil || e.ObjectID == "" {

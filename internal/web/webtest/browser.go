@@ -22,8 +22,8 @@ import (
 	"postern/internal/access"
 )
 
-// patience is how long a browser waits for what it is told to see.
-const patience = 20 * time.Second
+// waitTimeout is how long a browser waits for what it is told to see.
+const waitTimeout = 20 * time.Second
 
 // Browser is somebody at a real browser, with scripts, a keyboard and eyes. It says
 // what people do and see:
@@ -225,7 +225,7 @@ func (b *Browser) believe(name string, seconds int) {
 }
 
 // Wide, Narrow and Phone choose how large the window is: that of a desk, the 320
-// pixels to which a page at 400 % zoom comes down, that of a phone.
+// pixels to which a page at 400% zoom comes down, that of a phone.
 func (b *Browser) Wide()   { b.width, b.height = 1280, 900; b.look() }
 func (b *Browser) Narrow() { b.width, b.height = 320, 640; b.look() }
 func (b *Browser) Phone()  { b.width, b.height = 390, 844; b.look() }
@@ -261,7 +261,7 @@ func (b *Browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	ctx := b.ctx
 	if chromedp.FromContext(ctx).Target != nil { // the first call must have no end
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
+		ctx, cancel = context.WithTimeout(ctx, waitTimeout)
 		defer cancel()
 	}
 	if err := chromedp.Do(ctx, steps...); err != nil {
@@ -278,7 +278,7 @@ func ask[T any](b *Browser, function string, args ...any) (T, error) {
 	if err != nil {
 		return *new(T), err
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, waitTimeout)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.Evaluate[T]("(() => {"+helpers+"\nreturn "+function+"(..."+string(list)+")})()", chromedp.EvalAwaitPromise))
 }
@@ -295,7 +295,7 @@ func (b *Browser) where() string {
 // until asks again and again, as a page that is on its way is there in a moment.
 func (b *Browser) until(what string, done func() (bool, error)) {
 	b.t.Helper()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(waitTimeout)
 	defer deadline.Stop()
 	again := time.NewTicker(25 * time.Millisecond)
 	defer again.Stop()

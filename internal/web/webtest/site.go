@@ -40,6 +40,7 @@ import (
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/telemetry"
 	"postern/internal/web"
 )
 
@@ -99,7 +100,9 @@ func New(t testing.TB, change ...func(*desk.Config)) *Site {
 		t.Fatal(err)
 	}
 	s.Desk = d
-	a := api.New(api.Config{Desk: d})
+	tell := telemetry.New()
+	tell.Watch(d.Health.State)
+	a := api.New(api.Config{Desk: d, Telemetry: tell})
 	s.Pages = web.New(d, slog.New(slog.DiscardHandler))
 	// As behind a proxy on this machine: X-Forwarded-For makes a visitor another client.
 	here := inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
@@ -152,7 +155,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	n := notify.New(notify.Config{Pool: notifying, Position: seen, Publish: s.Log.Publish, Send: client.Send, Now: s.Clock.Now, FailureLimit: 20})
 	alert := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
-			if notify.IsBulk(e) != bulk {
+			if e.IsBulk() != bulk {
 				return nil
 			}
 			return n.Handle(ctx, e, seq)
