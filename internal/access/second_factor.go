@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -44,9 +45,12 @@ func (CodeNeeded) Error() string {
 	return "a code of your second factor is needed: sign in with the password and the code that your app shows"
 }
 
+// Problem is how such a sign-in is answered.
+func (e CodeNeeded) Problem() *problem.Error { return problem.SecondFactorRequired.New(e.Error()) }
+
 var (
 	// ErrWrongCode says that a code is not that of this moment, or was used before.
-	ErrWrongCode = errors.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
+	ErrWrongCode = problem.WrongCode.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
 	// ErrNotHalfway says that nobody has just given the right password.
 	ErrNotHalfway = errors.New("it took too long: sign in again, from the beginning")
 

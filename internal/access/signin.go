@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,7 @@ type Credentials struct {
 
 // ErrWrongCredentials is all that anybody learns of a failed sign-in. The record
 // says more.
-var ErrWrongCredentials = errors.New("the e-mail address or the password is wrong")
+var ErrWrongCredentials = problem.WrongCredentials.New("the e-mail address or the password is wrong")
 
 // SignInStaff returns the staff member who has these credentials. A success and
 // a failure are both on the record when it returns; one that can't be recorded

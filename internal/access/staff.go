@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -49,7 +50,7 @@ const selectStaff = `
 
 var (
 	// ErrNoStaff says that nobody is staff under that id or address.
-	ErrNoStaff = errors.New("no such staff member: `postern staff list` shows all of them")
+	ErrNoStaff = problem.NotFound.New("no such staff member: `postern staff list` shows all of them")
 	// ErrStaffExists says that the address belongs to a staff member already.
 	ErrStaffExists = errors.New("a staff member with this e-mail address exists already")
 	// ErrEmail and ErrName refuse what a staff member can't be created with.

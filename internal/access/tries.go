@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +25,11 @@ type TooSoon struct {
 
 func (e TooSoon) Error() string {
 	return fmt.Sprintf("too many failed sign-ins: try again in %d seconds", int(e.After.Seconds())+1)
+}
+
+// Problem is how such a sign-in is answered.
+func (e TooSoon) Problem() *problem.Error {
+	return &problem.Error{Kind: problem.TooMany, Detail: e.Error(), RetryAfter: e.After}
 }
 
 // A lane is what failed sign-ins are counted by: the client's network and the e-mail

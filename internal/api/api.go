@@ -10,6 +10,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/desk"
+	"postern/internal/problem/document"
+	"postern/internal/store"
 	"postern/internal/telemetry"
 )
 
@@ -32,6 +34,8 @@ type API struct {
 	huma  huma.API
 	chain http.Handler
 
+	problems document.Problems
+
 	closing  chan struct{} // closed when streams must end
 	closeOne sync.Once
 }
@@ -45,10 +49,11 @@ func New(cfg Config) *API {
 		cfg.Telemetry = telemetry.New()
 	}
 	a := &API{
-		Desk:    cfg.Desk,
-		cfg:     cfg,
-		mux:     http.NewServeMux(),
-		closing: make(chan struct{}),
+		Desk:     cfg.Desk,
+		cfg:      cfg,
+		mux:      http.NewServeMux(),
+		closing:  make(chan struct{}),
+		problems: document.Problems{Logger: cfg.Logger, Transient: store.Transient},
 	}
 	a.huma = humago.New(a.mux, description())
 	for _, register := range []func(){

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 	"postern/internal/record/retention"
 )
 
@@ -54,7 +55,7 @@ func (a *API) erasures() {
 	}, func(ctx context.Context, in *askErasure) (*body[Erasure], error) {
 		message, err := uuid.Parse(in.Body.MessageID)
 		if err != nil {
-			return nil, invalid("body.message_id", "is not the id of a message")
+			return nil, problem.Invalid("body.message_id", "is not the id of a message")
 		}
 		e, err := a.Kept.Ask(ctx, subjectOf(ctx).Actor(), message, in.Body.Reason)
 		return answerWith(erasureOf(e)), err

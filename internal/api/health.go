@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"postern/internal/problem"
+	"postern/internal/problem/document"
 	"postern/internal/store"
 )
 
@@ -40,11 +42,11 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	for i, f := range reasons {
 		said[i] = f.Location + ": " + f.Message
 	}
-	notReady.problem(strings.Join(said, "; "), reasons...).write(w)
+	document.Write(w, document.From(problem.NotReady.New(strings.Join(said, "; "), reasons...)))
 }
 
 // Reasons runs all checks at once and gives what they found, by name.
-func (a *API) Reasons(ctx context.Context) []Fault {
+func (a *API) Reasons(ctx context.Context) []problem.Fault {
 	checks := map[string]func(context.Context) error{
 		"postgres":  a.Pool.Ping,
 		"migration": a.migrated,
@@ -54,19 +56,19 @@ func (a *API) Reasons(ctx context.Context) []Fault {
 		checks[name] = check
 	}
 	var mu sync.Mutex
-	var found []Fault
+	var found []problem.Fault
 	var all sync.WaitGroup
 	for name, check := range checks {
 		all.Go(func() {
 			if err := check(ctx); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				found = append(found, Fault{name, err.Error()})
+				found = append(found, problem.Fault{Location: name, Message: err.Error()})
 			}
 		})
 	}
 	all.Wait()
-	slices.SortFunc(found, func(x, y Fault) int { return strings.Compare(x.Location, y.Location) })
+	slices.SortFunc(found, func(x, y problem.Fault) int { return strings.Compare(x.Location, y.Location) })
 	return found
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/problem"
 )
 
 type labelsInput struct{ Body labels.Labels }
@@ -27,11 +28,11 @@ func (a *API) labels() {
 
 func (a *API) changeLabels(ctx context.Context, in *labelsInput) (*body[labels.Labels], error) {
 	if found := in.Body.Faults(); len(found) > 0 {
-		faults := make([]Fault, len(found))
+		faults := make([]problem.Fault, len(found))
 		for i, f := range found {
-			faults[i] = Fault{"body." + f.Location, f.Message}
+			faults[i] = problem.Fault{Location: "body." + f.Location, Message: f.Message}
 		}
-		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
+		return nil, problem.InvalidRequest.New(faults[0].Location+" "+faults[0].Message, faults...)
 	}
 	changed, _, err := a.Labels.Change(ctx, subjectOf(ctx).Actor(), labels.To(in.Body))
 	if err != nil {

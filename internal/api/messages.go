@@ -13,6 +13,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/inbound"
 	"postern/internal/messages"
+	"postern/internal/problem"
 )
 
 // maxMessage is the most bytes of a message as JSON: 100,000 characters are up to
@@ -165,7 +166,7 @@ func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
 	for i, text := range texts {
 		var err error
 		if ids[i], err = uuid.Parse(text); err != nil {
-			return nil, invalid(fmt.Sprintf("%s[%d]", location, i), "is not an id, which is a UUID")
+			return nil, problem.Invalid(fmt.Sprintf("%s[%d]", location, i), "is not an id, which is a UUID")
 		}
 	}
 	return ids, nil

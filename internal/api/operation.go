@@ -11,6 +11,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/inbound"
+	"postern/internal/problem/document"
 )
 
 // operation is one row of what the API can do. Whoever asks must be allowed one
@@ -84,7 +85,7 @@ func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Co
 			return
 		}
 		_, w := humago.Unwrap(ctx)
-		a.problemOf(ctx.Context(), err).write(w)
+		document.Write(w, a.problemOf(ctx.Context(), err))
 	}
 }
 
@@ -97,7 +98,7 @@ func (a *API) open(op operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		if err := inbound.Open(r, takes, len(op.actions) > 0); err != nil {
-			a.problemOf(ctx.Context(), err).write(w)
+			document.Write(w, a.problemOf(ctx.Context(), err))
 			return
 		}
 		next(ctx)

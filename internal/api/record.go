@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/problem"
 	"postern/internal/record/query"
 )
 
@@ -38,12 +39,12 @@ func (f RecordFilter) filter() (query.Filter, error) {
 		}
 		at, err := time.Parse(time.RFC3339, limit.text)
 		if err != nil {
-			return chosen, invalid(limit.name, "is not a time such as 2026-01-31T09:30:00Z")
+			return chosen, problem.Invalid(limit.name, "is not a time such as 2026-01-31T09:30:00Z")
 		}
 		*limit.to = at
 	}
 	if !chosen.From.IsZero() && !chosen.To.IsZero() && chosen.To.Before(chosen.From) {
-		return chosen, invalid("query.to", "is before from")
+		return chosen, problem.Invalid("query.to", "is before from")
 	}
 	return chosen, nil
 }

@@ -11,6 +11,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
+	"postern/internal/problem"
 )
 
 // ReplayFilter chooses alerts whose last outcome was failed or unknown.
@@ -143,7 +144,7 @@ func (a *API) planReplay(ctx context.Context, in *planInput) (*body[Replay], err
 	if wanted.MessageID != "" {
 		id, err := uuid.Parse(wanted.MessageID)
 		if err != nil {
-			return nil, invalid("body.filter.message_id", "is not the id of a message")
+			return nil, problem.Invalid("body.filter.message_id", "is not the id of a message")
 		}
 		f.MessageID = &id
 	}

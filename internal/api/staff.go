@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 )
 
 // StaffMember is a staff member as the others see them.
@@ -117,15 +118,15 @@ func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]]
 
 func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
 	wanted := make([]policy.Permission, len(in.Body.Permissions))
-	var faults []Fault
+	var faults []problem.Fault
 	for i, name := range in.Body.Permissions {
 		var err error
 		if wanted[i], err = policy.ParsePermission(name); err != nil {
-			faults = append(faults, Fault{fmt.Sprintf("body.permissions[%d]", i), strings.ToValidUTF8(err.Error(), "\ufffd")})
+			faults = append(faults, problem.Fault{Location: fmt.Sprintf("body.permissions[%d]", i), Message: strings.ToValidUTF8(err.Error(), "\ufffd")})
 		}
 	}
 	if len(faults) > 0 {
-		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
+		return nil, problem.InvalidRequest.New(faults[0].Location+" "+faults[0].Message, faults...)
 	}
 	if err := a.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, wanted...); err != nil {
 		return nil, err

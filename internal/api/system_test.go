@@ -25,6 +25,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/problem/document"
 	"postern/internal/process"
 	"postern/internal/store/storetest"
 )
@@ -76,7 +77,7 @@ func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.E
 		t.Fatal(err)
 	}
 	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: publish, Position: s.Position,
-		Source: "/api", Fail: api.Unavailable, PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now, ReadReports: readReports})
+		Source: "/api", Fail: document.Unavailable, PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now, ReadReports: readReports})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/inbound"
 	"postern/internal/notify/reports"
+	"postern/internal/problem"
 )
 
 // postInput takes the request as it comes: what is signed is its bytes.
@@ -40,7 +41,7 @@ func (a *API) webhooks() {
 	}
 }
 
-var errHalfPost = badRequest.problem("the post stopped half-way: nothing was kept, send it again", Fault{"body", "ends before its time"})
+var errHalfPost = problem.BadRequest.New("the post stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before its time"})
 
 func (a *API) report(ctx context.Context, in *postInput) (*struct{}, error) {
 	post, err := io.ReadAll(in.request.Body)

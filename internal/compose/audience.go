@@ -12,6 +12,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // AudienceChanged says that the audience is not the one that the sender agreed
@@ -20,6 +21,11 @@ type AudienceChanged struct{ Now directory.Counts }
 
 func (e *AudienceChanged) Error() string {
 	return fmt.Sprintf("the recipients have changed since the preview: there are %d now. Look at them again and send with the new digest", e.Now.Count)
+}
+
+// Problem is how a request with such a digest is answered.
+func (e *AudienceChanged) Problem() *problem.Error {
+	return problem.AudienceChanged.New(e.Error(), problem.Fault{Location: "body.audience_digest", Message: "is of another audience"})
 }
 
 // Preview counts the audience of a selection exactly, as of now.
@@ -126,7 +132,7 @@ func mustExist(found bool, err error) error {
 	if err != nil || found {
 		return err
 	}
-	return &Invalid{[]Fault{{"body.recipients", "nobody would get this message: choose at least one portal user, or a group that has members"}}}
+	return &Invalid{[]problem.Fault{{Location: "body.recipients", Message: "nobody would get this message: choose at least one portal user, or a group that has members"}}}
 }
 
 // inSnapshot reads the directory as of one moment.

@@ -13,6 +13,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // Config is what a [Composer] works with. Only Scanner, Now and Logger may be left out.
@@ -66,21 +67,21 @@ var (
 	// ErrUnavailable says that nothing can be put on the record now, or that it
 	// is not known whether something was. The same request, with the same key,
 	// is safe to repeat.
-	ErrUnavailable = errors.New("messages can't be recorded right now. Nothing is lost: try again in a moment")
+	ErrUnavailable = problem.RecordUnavailable.New("messages can't be recorded right now. Nothing is lost: try again in a moment")
 	// ErrNotSent says, beside [ErrUnavailable], what became of a message that was to be sent.
-	ErrNotSent = errors.New("nothing was sent, as far as is known. " +
+	ErrNotSent = problem.RecordUnavailable.New("nothing was sent, as far as is known. " +
 		"Send the message again with the same Idempotency-Key: it stays one message, whatever became of this try")
 	// ErrKeyReused says that the Idempotency-Key belongs to another request.
-	ErrKeyReused = errors.New("this Idempotency-Key was used for another message: take a new key for a new message")
+	ErrKeyReused = problem.KeyReused.New("this Idempotency-Key was used for another message: take a new key for a new message")
 	// ErrNotFound says that there is no such message, or none of the asker's.
-	ErrNotFound = errors.New("there is no such message")
+	ErrNotFound = problem.NotFound.New("there is no such message")
 	// ErrTooLate is wrapped where a message can't be taken back (any more).
 	ErrTooLate = errors.New("too late")
 	// ErrErased says that the content of a message was destroyed, as the record says.
-	ErrErased = errors.New("the content of this message was erased; the record still proves that it was sent")
+	ErrErased = problem.MessageErased.New("the content of this message was erased; the record still proves that it was sent")
 	// ErrMissing says that the content of a message can't be found or opened although it
 	// was not erased.
-	ErrMissing = errors.New("the content of this message is missing. It was not erased: " +
+	ErrMissing = problem.ContentMissing.New("the content of this message is missing. It was not erased: " +
 		"tell whoever operates the system, who may be able to restore it from a backup")
 )
 

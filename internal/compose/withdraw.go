@@ -11,6 +11,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // standing is what has become of a message.
@@ -66,14 +67,14 @@ func (c *Composer) Cancel(ctx context.Context, staff policy.Subject, id uuid.UUI
 		}
 	}
 	if s.status != "cancelled" {
-		return fmt.Errorf("%w: the message is being delivered already. Recall it instead", ErrTooLate)
+		return tooLate("too late: the message is being delivered already. Recall it instead")
 	}
 	return nil
 }
 
 // ErrNotDisabled says that only what a disabled staff member has scheduled is called
 // off by another.
-var ErrNotDisabled = errors.New("this staff member is not disabled: only they can cancel what they have scheduled")
+var ErrNotDisabled = problem.StaffNotDisabled.New("this staff member is not disabled: only they can cancel what they have scheduled")
 
 // Waiting is how many messages a staff member has scheduled that have not gone out.
 func (c *Composer) Waiting(ctx context.Context, sender string) (int, error) {
@@ -148,11 +149,14 @@ func (c *Composer) Recall(ctx context.Context, staff policy.Subject, id uuid.UUI
 	case "recalled":
 		return nil
 	case "scheduled":
-		return fmt.Errorf("%w to recall, or too early: the message has not been released. Cancel it instead", ErrTooLate)
+		return tooLate("too late to recall, or too early: the message has not been released. Cancel it instead")
 	default:
-		return fmt.Errorf("%w: the message is %s", ErrTooLate, s.status)
+		return tooLate("too late: the message is " + s.status)
 	}
 }
+
+// tooLate is an [ErrTooLate] that says why.
+func tooLate(why string) error { return problem.TooLate.Wrap(ErrTooLate, why) }
 
 // withdraw publishes the fact and gives what the record makes of it. A crash
 // after the publish leaves it done.

@@ -32,14 +32,15 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 var (
 	// ErrNotFound says that there is no such message in this inbox, or no such
 	// document in the message.
-	ErrNotFound = errors.New("there is no such message in this inbox")
+	ErrNotFound = problem.NotFound.New("there is no such message in this inbox")
 	// ErrRecalled says that the message was taken back by its sender.
-	ErrRecalled = errors.New("this message was taken back by its sender and can't be read any more")
+	ErrRecalled = problem.MessageRecalled.New("this message was taken back by its sender and can't be read any more")
 )
 
 // Config is what an [Inbox] works with. Only Now may be left out.

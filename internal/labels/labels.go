@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 	"postern/internal/store"
 )
 
@@ -73,12 +74,9 @@ func (l Labels) Group(name string) string {
 	}
 }
 
-// Fault is one thing that is wrong with a change: "patient.one", and what.
-type Fault struct{ Location, Message string }
-
-// Faults says what is wrong with the labels that are given.
-func (l *Labels) Faults() []Fault {
-	var found []Fault
+// Faults says what is wrong with the labels that are given: the location is "patient.one".
+func (l *Labels) Faults() []problem.Fault {
+	var found []problem.Fault
 	l.Each(func(key string, label **Label) {
 		if *label == nil {
 			return
@@ -86,7 +84,7 @@ func (l *Labels) Faults() []Fault {
 		for _, part := range []struct{ name, text string }{{"one", (*label).One}, {"many", (*label).Many}} {
 			hidden := func(r rune) bool { return !unicode.IsGraphic(r) }
 			if n := utf8.RuneCountInString(part.text); n > Most || strings.TrimSpace(part.text) == "" || strings.ContainsFunc(part.text, hidden) {
-				found = append(found, Fault{key + "." + part.name, fmt.Sprintf("must have 1 to %d visible characters", Most)})
+				found = append(found, problem.Fault{Location: key + "." + part.name, Message: fmt.Sprintf("must have 1 to %d visible characters", Most)})
 			}
 		}
 	})

@@ -24,10 +24,11 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // ErrNotFound says that there is no such message.
-var ErrNotFound = errors.New("there is no such message")
+var ErrNotFound = problem.NotFound.New("there is no such message")
 
 // Tracker reads what became of messages.
 type Reader struct{ pool *pgxpool.Pool }

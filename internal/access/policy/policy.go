@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // A Permission is a right that an administrator gives to a staff member.
@@ -165,10 +166,10 @@ func ActionsOf(realm Realm) (all []Action) {
 }
 
 // ErrUnauthenticated says that nobody has shown who they are.
-var ErrUnauthenticated = errors.New("nobody is signed in: sign in and try again")
+var ErrUnauthenticated = problem.Unauthenticated.New("nobody is signed in: sign in and try again")
 
 // ErrFactorDue says that the clinic asks for a second factor and the subject has none.
-var ErrFactorDue = errors.New("your clinic asks for a second factor: set one up under Account first")
+var ErrFactorDue = problem.SecondFactorDue.New("your clinic asks for a second factor: set one up under Account first")
 
 // ErrForbidden is what every [Forbidden] is.
 var ErrForbidden = errors.New("forbidden")
@@ -186,6 +187,9 @@ func (f Forbidden) Error() string {
 	}
 	return fmt.Sprintf("%s needs the permission %s: ask an administrator for it", f.Action, f.Missing)
 }
+
+// Problem is how what was asked is answered.
+func (f Forbidden) Problem() *problem.Error { return problem.Forbidden.New(f.Error()) }
 
 // Is makes every Forbidden an [ErrForbidden].
 func (Forbidden) Is(target error) bool { return target == ErrForbidden }

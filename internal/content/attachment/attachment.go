@@ -16,7 +16,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 
@@ -24,6 +23,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/problem"
 )
 
 // Holds is how many bytes an upload under way holds in memory.
@@ -34,9 +34,9 @@ const MaxSize = 4 << 20
 
 var (
 	// ErrTooLarge says that the file has more than MaxSize bytes.
-	ErrTooLarge = errors.New("the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
+	ErrTooLarge = problem.Field(problem.AttachmentSize, "body.file", "the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
 	// ErrEmpty says that the file has no bytes.
-	ErrEmpty = errors.New("the file is empty: choose another")
+	ErrEmpty = problem.Field(problem.AttachmentRefused, "body.file", "the file is empty: choose another")
 )
 
 // Uploader stores attachments. It is safe for concurrent use; each upload under

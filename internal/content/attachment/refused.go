@@ -1,6 +1,10 @@
 package attachment
 
-import "strings"
+import (
+	"strings"
+
+	"postern/internal/problem"
+)
 
 // TypeError says that a file is of no allowed type.
 type TypeError struct {
@@ -16,6 +20,11 @@ const (
 
 func (e *TypeError) Error() string {
 	return "“" + e.Name + "” " + e.Reason() + ". Send a file of one of these types: " + strings.Join(Allowed(), ", ")
+}
+
+// Problem is how a request with such a file is answered.
+func (e *TypeError) Problem() *problem.Error {
+	return problem.Field(problem.AttachmentRefused, "body.file", e.Error())
 }
 
 // Reason says in people's words what the file is, as the rest of a sentence about it.

@@ -17,6 +17,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"postern/internal/problem"
 )
 
 const (
@@ -29,7 +31,7 @@ const (
 
 // ErrNoAnswer says that the scanner was not reached, or gave no clear answer in
 // time. Nothing is known of the bytes: refuse them, and let them be tried again.
-var ErrNoAnswer = errors.New("could not be checked for viruses, try again")
+var ErrNoAnswer = problem.ScannerUnavailable.New("could not be checked for viruses, try again")
 
 // InfectedError says that the scanner found something.
 type InfectedError struct {
@@ -38,6 +40,11 @@ type InfectedError struct {
 
 func (e *InfectedError) Error() string {
 	return "is infected with " + e.Signature + ", says the virus scanner: do not send it"
+}
+
+// Problem is how a request with such a file is answered.
+func (e *InfectedError) Problem() *problem.Error {
+	return problem.AttachmentRefused.New("the file "+e.Error(), problem.Fault{Location: "body.file", Message: "the file " + e.Error()})
 }
 
 // Client is a clamd at one address.

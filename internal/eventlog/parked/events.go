@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // MaxReason is the most characters of a reason.
@@ -21,14 +22,14 @@ const MaxReason = 500
 
 var (
 	// ErrNotFound says that nothing of that id was ever parked.
-	ErrNotFound = errors.New("there is no such parked event")
+	ErrNotFound = problem.NotFound.New("there is no such parked event")
 	// ErrSettled says that somebody has decided already, or that it was handled since.
-	ErrSettled = errors.New("it is settled already: look at it again")
+	ErrSettled = problem.ParkedSettled.New("it is settled already: look at it again")
 	// ErrOnlyRebuild says why an event that the recorder parked can't be retried.
-	ErrOnlyRebuild = errors.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
+	ErrOnlyRebuild = problem.ParkedNotRetried.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
 		"run `postern rebuild` with a version that understands it, or discard it")
 	// ErrReason says that a reason is missing or too long.
-	ErrReason = fmt.Errorf("say why, in 1 to %d characters", MaxReason)
+	ErrReason = problem.Reason(MaxReason)
 )
 
 // The states of a parked event.

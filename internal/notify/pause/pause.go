@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // Held is why alerts wait that a pause holds.
@@ -33,9 +33,9 @@ const MaxReason = 500
 
 var (
 	// ErrReason says that a reason is missing or too long.
-	ErrReason = fmt.Errorf("say why, in 1 to %d characters", MaxReason)
+	ErrReason = problem.Reason(MaxReason)
 	// ErrNoMessage says that there is no message whose alerts could be paused.
-	ErrNoMessage = errors.New("there is no such message")
+	ErrNoMessage = problem.NotFound.New("there is no such message")
 )
 
 // Pause is a pause that is in force.

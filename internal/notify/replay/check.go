@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // MaxReason is the most characters that a reason may have.
@@ -15,11 +16,8 @@ const MaxReason = 500
 // MostRate is the highest rate that can be set, in alerts a minute.
 const MostRate = 1_000_000
 
-// A Fault is one thing that is wrong with a plan: Location is as in the JSON body.
-type Fault struct{ Location, Message string }
-
 // Invalid says everything that is wrong with a plan.
-type Invalid struct{ Faults []Fault }
+type Invalid struct{ Faults []problem.Fault }
 
 func (e *Invalid) Error() string {
 	all := make([]string, len(e.Faults))
@@ -28,6 +26,9 @@ func (e *Invalid) Error() string {
 	}
 	return strings.Join(all, "; ")
 }
+
+// Problem is how such a plan is answered.
+func (e *Invalid) Problem() *problem.Error { return problem.InvalidRequest.New(e.Error(), e.Faults...) }
 
 // Check tells whether a plan could be made of a filter and a reason: its error is
 // an [Invalid].
@@ -39,10 +40,10 @@ func Check(f Filter, reason string) error {
 }
 
 // check completes a filter and names every fault.
-func check(f Filter, reason string) (Filter, string, []Fault) {
-	var faults []Fault
+func check(f Filter, reason string) (Filter, string, []problem.Fault) {
+	var faults []problem.Fault
 	fault := func(location, format string, args ...any) {
-		faults = append(faults, Fault{location, fmt.Sprintf(format, args...)})
+		faults = append(faults, problem.Fault{Location: location, Message: fmt.Sprintf(format, args...)})
 	}
 	for i, s := range f.State {
 		if s != events.AlertFailed && s != events.AlertUnknown {

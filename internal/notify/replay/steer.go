@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,10 +9,11 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // ErrNotFound says that there is no such replay.
-var ErrNotFound = errors.New("there is no such replay")
+var ErrNotFound = problem.NotFound.New("there is no such replay")
 
 // TooLate says that a replay is not where it would have to be for what was asked.
 type TooLate struct{ Status string }
@@ -30,6 +30,9 @@ func (e TooLate) Error() string {
 	return "the replay is " + e.Status
 }
 
+// Problem is how what was asked is answered.
+func (e TooLate) Problem() *problem.Error { return problem.TooLate.New(e.Error()) }
+
 // The states of a replay; see docs/states.md.
 const (
 	Planned   = "planned"
@@ -43,7 +46,7 @@ const (
 // SendGrid takes them. One that was started before goes on as it does.
 func (b *Replays) Start(ctx context.Context, actor string, id uuid.UUID, rate int) (Replay, error) {
 	if rate < 0 || rate > MostRate {
-		return Replay{}, &Invalid{[]Fault{{"body.rate", fmt.Sprintf("is not a number of alerts a minute from 1 to %d; 0 sets no limit", MostRate)}}}
+		return Replay{}, &Invalid{[]problem.Fault{{Location: "body.rate", Message: fmt.Sprintf("is not a number of alerts a minute from 1 to %d; 0 sets no limit", MostRate)}}}
 	}
 	return b.change(ctx, actor, events.ReplayStarted{ReplayID: id, Rate: rate}, id, []string{Planned}, []string{Running, Paused, Completed})
 }

@@ -2,7 +2,6 @@ package reports
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // MaxPost is the most bytes of a post.
@@ -20,8 +20,8 @@ const MaxPost = 2 << 20
 
 // Errors of a post that is not taken, and never will be.
 var (
-	ErrNotSigned  = errors.New("the post is not signed by SendGrid, or this clinic has no key to tell: see SENDGRID_WEBHOOK_PUBLIC_KEY")
-	ErrUnreadable = errors.New("the post is signed, but no list of SendGrid's events")
+	ErrNotSigned  = problem.NotSigned.New("the post is not signed by SendGrid, or this clinic has no key to tell: see SENDGRID_WEBHOOK_PUBLIC_KEY")
+	ErrUnreadable = problem.BadRequest.New("the post is signed, but no list of SendGrid's events")
 )
 
 // Report is one event of SendGrid's, before it is known whom it speaks of. Of the

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/problem"
+
 	"github.com/jackc/pgx/v5"
 )
 
 // ErrUnsigned says that no checkpoint has been signed yet.
-var ErrUnsigned = errors.New("no checkpoint of the record has been signed yet: one is within ten seconds of its first event")
+var ErrUnsigned = problem.NotFound.New("no checkpoint of the record has been signed yet: one is within ten seconds of its first event")
 
 // LatestCheckpoint gives the last signed checkpoint, as text, or [ErrUnsigned].
 func LatestCheckpoint(ctx context.Context, q Querier) (string, error) {

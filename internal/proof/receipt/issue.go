@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/events"
+	"postern/internal/problem"
 	"postern/internal/proof/merkle"
 )
 
@@ -40,9 +41,9 @@ type Request struct {
 
 var (
 	// ErrNotFound says that there is no such delivery.
-	ErrNotFound = errors.New("that message was not delivered to that portal user")
+	ErrNotFound = problem.NotFound.New("that message was not delivered to that portal user")
 	// ErrNotSigned says that the delivery is on the record and in no checkpoint.
-	ErrNotSigned = errors.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
+	ErrNotSigned = problem.NotReady.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
 )
 
 // Issue makes a receipt and puts on the record that it did, before anybody sees it.

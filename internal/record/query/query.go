@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,10 +9,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // ErrNotFound says that the record has no such event, or no such export.
-var ErrNotFound = errors.New("there is no such thing on the record")
+var ErrNotFound = problem.NotFound.New("there is no such thing on the record")
 
 // A Room reads the record. Only Now may be left out.
 type Reader struct {

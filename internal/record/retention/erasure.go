@@ -13,25 +13,26 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 var (
 	// ErrNotFound says that there is no such erasure.
-	ErrNotFound = errors.New("there is no such erasure")
+	ErrNotFound = problem.NotFound.New("there is no such erasure")
 	// ErrGoingOut says that a message is on its way still.
-	ErrGoingOut = errors.New("the message has not gone out yet: wait until it has, or cancel it")
+	ErrGoingOut = problem.MessageGoingOut.New("the message has not gone out yet: wait until it has, or cancel it")
 	// ErrAsked says that somebody asked for it before.
-	ErrAsked = errors.New("the erasure of this message was asked for before")
+	ErrAsked = problem.ErasureRequested.New("the erasure of this message was asked for before")
 	// ErrOwn says that one person can't be both of the two.
-	ErrOwn = errors.New("nobody agrees to what they asked for themselves: let another administrator look at it")
+	ErrOwn = problem.OwnErasure.New("nobody agrees to what they asked for themselves: let another administrator look at it")
 	// ErrTooNew says that somebody was made an administrator after it was asked for.
-	ErrTooNew = errors.New("only who managed staff already when this was asked for may agree to it")
+	ErrTooNew = problem.NewAdministrator.New("only who managed staff already when this was asked for may agree to it")
 	// ErrKeysLeft says that an erasure is recorded while keys are still there. No reader uses
 	// them, and [Office.Sweep] destroys them.
-	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
+	ErrKeysLeft = problem.ErasureUnfinished.New("the erasure is on the record and no one can read the content any more, " +
 		"but not all of its keys could be destroyed yet. That is tried again every few minutes: you need do nothing")
 	// ErrSettled says that somebody else was faster.
-	ErrSettled = errors.New("this erasure was settled before")
+	ErrSettled = problem.ErasureSettled.New("this erasure was settled before")
 )
 
 // Ask asks, in the name of an actor, that the content of a message be destroyed. It

@@ -22,7 +22,6 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
 	"postern/internal/directory"
@@ -97,10 +96,9 @@ func found(handle page.Handler) page.Handler {
 		err := handle(w, r)
 		switch {
 		case errors.Is(err, draft.ErrNotFound):
-			return &api.Problem{Status: http.StatusNotFound, Title: "There is no such draft",
-				Detail: "It was sent or deleted, or it is not yours. Your drafts are under Drafts, what was sent is under Messages."}
+			return page.Failure(http.StatusNotFound, "There is no such draft", "It was sent or deleted, or it is not yours. Your drafts are under Drafts, what was sent is under Messages.")
 		case errors.Is(err, draft.ErrCursor), errors.Is(err, directory.ErrCursor):
-			return &api.Problem{Status: http.StatusNotFound, Title: "Page not found", Detail: "Begin again at the first page of the list."}
+			return page.Failure(http.StatusNotFound, "Page not found", "Begin again at the first page of the list.")
 		}
 		return err
 	}

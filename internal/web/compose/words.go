@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
@@ -18,6 +17,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/inbound"
 	"postern/internal/labels"
+	"postern/internal/problem"
 	"postern/internal/text/size"
 	"postern/internal/web/page"
 )
@@ -185,7 +185,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 // inOrder are the fields as they come on the page.
 var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time"}
 
-func inWords(l labels.Labels, d draft.Draft, fault compose.Fault) page.Error {
+func inWords(l labels.Labels, d draft.Draft, fault problem.Fault) page.Error {
 	if strings.HasPrefix(fault.Location, "body.recipients") && len(d.Recipients.PortalUserIDs)+len(d.Recipients.Groups) == 0 {
 		return page.Error{Field: "find-user", Message: "Add at least one recipient."}
 	}
@@ -225,11 +225,10 @@ func fileName(part *multipart.Part) string { return attachment.CleanName(part.Fi
 // unreadable says that a form can't be read, which is its sender's browser's doing.
 func unreadable(err error) error {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
-			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", size.Text(tooLarge.Limit))}
+		return page.Failure(http.StatusRequestEntityTooLarge, "That is too much at once", fmt.Sprintf("Nothing was saved. At most %s are taken at once: send fewer or smaller files.", size.Text(tooLarge.Limit)))
 	}
 	if errors.Is(err, inbound.ErrBusy) || errors.Is(err, inbound.ErrSlow) {
 		return err
 	}
-	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive whole", Detail: "Nothing was saved. Go back and try again."}
+	return page.Failure(http.StatusBadRequest, "The form did not arrive whole", "Nothing was saved. Go back and try again.")
 }

@@ -9,15 +9,15 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/inbound"
 	"postern/internal/labels"
+	"postern/internal/problem/document"
 )
 
 var own = MustParse(base)
 
-// fail renders an error. The kinds of errors are those of the API: what it answers
-// 404 to is not found here either.
+// fail renders an error. The kinds of errors are those of the API: an error that the API answers 404 is
+// not found here either.
 func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, policy.ErrUnauthenticated) {
 		k.toSignIn(w, r)
@@ -27,7 +27,7 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 		_ = k.Redirect(w, r, "/account", "")
 		return
 	}
-	p := api.ProblemOf(r.Context(), k.log, err)
+	p := k.problems.Of(r.Context(), err)
 	if IsFragment(r) {
 		http.Error(w, p.Title+". "+p.Detail, p.Status)
 		return
@@ -35,7 +35,7 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
 	}
-	f := failure{Problem: p}
+	f := failure{Document: p}
 	if denied := (policy.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
 		f.Detail, f.Missing = "", PermissionName(denied.Missing)
 	}
@@ -47,7 +47,7 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // failure is what a page says that there is instead of another.
 type failure struct {
-	*api.Problem
+	*document.Document
 	Missing string // the permission that would help, as people read it
 	Again   string // the address to ask for once more, where that may help
 	Sent    bool   // it was a form, which can be sent once more
@@ -56,7 +56,7 @@ type failure struct {
 
 func (f failure) view(r *http.Request) View {
 	if f.Missing == "" {
-		f.Detail = f.Problem.Detail
+		f.Detail = f.Document.Detail
 	}
 	if f.Status >= http.StatusInternalServerError {
 		f.Sent = r.Method != http.MethodGet && r.Method != http.MethodHead
@@ -76,6 +76,11 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	_ = own.byName["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
 }
 
+// Failure is an error that is shown as a page of its own words.
+func Failure(status int, title, detail string) error {
+	return &document.Document{Status: status, Title: title, Detail: detail}
+}
+
 // Refused is the status of a form that is shown again because of err: 429, with when to
 // try again, for [access.TooSoon], and what is usual for others.
 func Refused(w http.ResponseWriter, err error) int {
@@ -89,8 +94,8 @@ func Refused(w http.ResponseWriter, err error) int {
 
 // Problem is what an error comes to. What is no fault of the asker's is told to the
 // log; returned from a handler, a problem is not told again.
-func (k *Kit) Problem(r *http.Request, err error) *api.Problem {
-	return api.ProblemOf(r.Context(), k.log, err)
+func (k *Kit) Problem(r *http.Request, err error) *document.Document {
+	return k.problems.Of(r.Context(), err)
 }
 
 // Sentence makes a sentence of an error that is meant for people.
@@ -111,13 +116,13 @@ func Faults(err error) []error {
 }
 
 // Unavailable answers for a request whose session could not be read: with a page where
-// one is asked for, else as [api.Unavailable]. It is what [access.Config].Fail wants.
+// one is asked for, else as [document.Unavailable]. It is what [access.Config].Fail wants.
 func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	if IsFragment(r) || !inbound.Prefers(r.Header, "text/html", "application/problem+json") {
-		api.Unavailable(w, r, err)
+		document.Unavailable(w, r, err)
 		return
 	}
-	failure{Problem: &api.Problem{Title: "The service is not available right now", Status: http.StatusServiceUnavailable,
+	failure{Document: &document.Document{Title: "The service is not available right now", Status: http.StatusServiceUnavailable,
 		Detail: "Nothing is lost. Try again in a moment."}}.bare(w, r)
 }
 
@@ -153,7 +158,7 @@ func Next(r *http.Request, otherwise string) string {
 
 // NotFound answers an address at which there is nothing.
 func (k *Kit) NotFound(w http.ResponseWriter, r *http.Request) error {
-	return k.Render(w, r, own, failure{Problem: &api.Problem{Title: "Page not found", Status: http.StatusNotFound,
+	return k.Render(w, r, own, failure{Document: &document.Document{Title: "Page not found", Status: http.StatusNotFound,
 		Detail: "If you typed the address, check that it is right. If a link led you here, what it was about is not there any more."}}.view(r))
 }
 

@@ -8,20 +8,24 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/desk"
 	"postern/internal/inbound"
+	"postern/internal/problem/document"
+	"postern/internal/store"
 	"postern/internal/text/size"
 )
 
 // Kit renders pages. It is safe for concurrent use.
 type Kit struct {
 	*desk.Desk
-	log *slog.Logger
+	log      *slog.Logger
+	problems document.Problems
 }
 
 // New makes a Kit.
-func New(d *desk.Desk, log *slog.Logger) *Kit { return &Kit{d, log} }
+func New(d *desk.Desk, log *slog.Logger) *Kit {
+	return &Kit{d, log, document.Problems{Logger: log, Transient: store.Transient}}
+}
 
 // Log is where what is not for readers is said.
 func (k *Kit) Log() *slog.Logger { return k.log }
@@ -97,15 +101,14 @@ func open(r *http.Request, route Route) error {
 	case err == nil || r.Method != http.MethodPost:
 		return nil
 	case errors.As(err, &large):
-		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too much at once",
-			Detail: fmt.Sprintf("Nothing was saved. At most %s are taken at once: send less.", size.Text(large.Limit))}
+		return Failure(http.StatusRequestEntityTooLarge, "That is too much at once", fmt.Sprintf("Nothing was saved. At most %s are taken at once: send less.", size.Text(large.Limit)))
 	case inbound.IsRefusal(err):
 		return err
 	}
 	return fmt.Errorf("%w: %w", errForm, err)
 }
 
-var errForm error = &api.Problem{Status: http.StatusBadRequest, Title: "The form can’t be read", Detail: "Go back, reload the page and send it again."}
+var errForm = Failure(http.StatusBadRequest, "The form can’t be read", "Go back, reload the page and send it again.")
 
 // allow gives the refusal of the first action where all are refused.
 func allow(r *http.Request, route Route) error {

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 
-	"postern/internal/api"
+	"postern/internal/problem/document"
 )
 
 // contentSecurityPolicy lets a page have what we serve ourselves and nothing else: no script and
@@ -41,7 +41,7 @@ func (k *Kit) ownPagesOnly(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := protection.Check(r); err != nil {
-			k.fail(w, r, api.ErrCrossOrigin)
+			k.fail(w, r, document.ErrCrossOrigin)
 			return
 		}
 		next.ServeHTTP(w, r)

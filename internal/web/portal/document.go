@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
 	"postern/internal/inbox"
@@ -144,7 +143,7 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	api.DescribeDocument(w.Header().Set, a, len(content))
+	attachment.Describe(w.Header().Set, a.Name, a.MediaType, len(content))
 	_, _ = w.Write(content) // the reader is gone where this fails
 	return nil
 }

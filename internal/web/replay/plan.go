@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/notify/replay"
+	"postern/internal/problem"
 	"postern/internal/web/page"
 )
 
@@ -71,7 +72,7 @@ func faultsOf(err error) (errs page.Errors) {
 }
 
 // said is a fault of a plan as its form has it.
-func said(f replay.Fault) page.Error {
+func said(f problem.Fault) page.Error {
 	switch {
 	case strings.HasSuffix(f.Location, ".domain"):
 		return page.Error{Field: "domain", Message: "The domain " + f.Message}
