@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 
 	"github.com/google/uuid"
@@ -130,7 +131,7 @@ func (g *Gate) secretOf(f factor) (string, error) {
 // [Gate.Enrol] began, sign in with that from now on, instead of any factor before. It
 // gives the recovery codes, which can't be shown again, and ends all sessions of
 // theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment], with [TooSoon],
-// or with [ErrCurrentPassword] and [ErrWrongCode], joined where both are wrong.
+// or with [passwords.ErrCurrent] and [ErrWrongCode], joined where both are wrong.
 func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code string) (recovery []string, err error) {
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
@@ -141,7 +142,7 @@ func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code
 		return nil, err
 	}
 	err = g.provePassword(ctx, who, password)
-	if errors.Is(err, ErrCurrentPassword) {
+	if errors.Is(err, passwords.ErrCurrent) {
 		if steps, wrong := g.stepsOf(secret, code); wrong == nil && len(steps) == 0 {
 			err = errors.Join(err, ErrWrongCode)
 		}
@@ -189,7 +190,7 @@ func newRecoveryCodes() (codes []string, hashes [][]byte) {
 
 // RemoveFactor has a staff member who knows their password sign in by that alone from
 // now on. It ends all sessions of theirs, as [Gate.AddFactor] does. It fails with
-// [ErrFactorRequired], [ErrCurrentPassword] or [TooSoon].
+// [ErrFactorRequired], [passwords.ErrCurrent] or [TooSoon].
 func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password string) error {
 	if g.cfg.FactorRequired {
 		return ErrFactorRequired
@@ -236,14 +237,14 @@ func (g *Gate) RecoveryCodesLeft(ctx context.Context, who policy.Subject) (int, 
 // FactorRequired says whether the clinic asks for a second factor of all staff.
 func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
 
-// provePassword fails with [ErrCurrentPassword], or with [TooSoon] as signing in does:
+// provePassword fails with [passwords.ErrCurrent], or with [TooSoon] as signing in does:
 // whoever finds a desk unlocked can't guess faster there.
 func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password string) error {
 	lane := ownLane(who)
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return err
 	}
-	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)
+	hash, err := one(ctx, g.pool, passwords.ErrCurrent, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)
 	if err != nil {
 		return fmt.Errorf("reading a password's hash: %w", err)
 	}
@@ -252,7 +253,7 @@ func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password s
 		return err
 	}
 	if !match {
-		return ErrCurrentPassword
+		return passwords.ErrCurrent
 	}
 	return g.forgive(ctx, lane)
 }

@@ -61,7 +61,7 @@ func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) 
 
 // AcceptInvitation sets the password of the portal user whose link it is, ends
 // their sessions and uses the link up. It fails with [ErrInvitation], or with
-// [ErrPassword], after which the link can still be used. Two at once: one wins.
+// [passwords.ErrRefused], after which the link can still be used. Two at once: one wins.
 func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) error {
 	u, digest, err := g.invited(ctx, token)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/problem"
 
@@ -142,7 +143,7 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 }
 
 // Check gives everything that is wrong with a staff member to be, joined: errors of
-// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [ErrPassword]. An
+// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [passwords.ErrRefused]. An
 // address that is taken is found by [Gate.CreateStaff] alone.
 func (n NewStaff) Check() error {
 	_, err := n.cleaned()
@@ -168,7 +169,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 		}
 	}
 	if n.Password != "" {
-		wrong = append(wrong, checkPassword(n.Password, minStaffPassword))
+		wrong = append(wrong, passwords.Check(n.Password, passwords.MinStaff))
 	}
 	return n, errors.Join(wrong...)
 }
@@ -195,9 +196,9 @@ func (g *Gate) claimStaffAccount(ctx context.Context, email string, hash *string
 }
 
 // SetStaffPassword gives a staff member another password and ends their
-// sessions. It fails with [ErrNoStaff] or [ErrPassword].
+// sessions. It fails with [ErrNoStaff] or [passwords.ErrRefused].
 func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) error {
-	if err := checkPassword(password, minStaffPassword); err != nil {
+	if err := passwords.Check(password, passwords.MinStaff); err != nil {
 		return err
 	}
 	staff, err := g.StaffByID(ctx, staffID)

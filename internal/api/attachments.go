@@ -45,7 +45,12 @@ func (in *uploadInput) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-func (a *API) attachments() {
+// AttachmentOperations take documents for messages.
+type AttachmentOperations struct {
+	Composer *compose.Composer
+}
+
+func (g AttachmentOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/attachments", id: "upload-attachment", tag: forStaff, status: http.StatusCreated,
 		summary: "Upload a document of at most 4 MiB, in the form field `file`, to be sent with a message.",
@@ -53,7 +58,7 @@ func (a *API) attachments() {
 		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: attachment.MaxSize + inbound.Small, Over: 32 << 20, Hold: attachment.Holds, Within: 2 * time.Minute},
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},
-	}, a.upload)
+	}, g.upload)
 	// Described after it was registered: huma would read it as JSON otherwise.
 	a.huma.OpenAPI().Paths["/v1/attachments"].Post.RequestBody = &huma.RequestBody{
 		Required: true,
@@ -64,7 +69,7 @@ func (a *API) attachments() {
 	}
 }
 
-func (a *API) upload(ctx context.Context, in *uploadInput) (*body[Attachment], error) {
+func (g AttachmentOperations) upload(ctx context.Context, in *uploadInput) (*body[Attachment], error) {
 	form, err := in.request.MultipartReader()
 	if err != nil {
 		return nil, problem.Unsupported.New("send the file as multipart/form-data, in the field file", problem.Fault{Location: "header.Content-Type", Message: "is not multipart/form-data with a boundary"})
@@ -83,7 +88,7 @@ func (a *API) upload(ctx context.Context, in *uploadInput) (*body[Attachment], e
 	if !utf8.ValidString(name) {
 		return nil, problem.Invalid("body.file", "has a name that is not UTF-8")
 	}
-	kept, err := a.Compose.Upload(ctx, subjectOf(ctx), name, &wholePart{part: part, form: form})
+	kept, err := g.Composer.Upload(ctx, subjectOf(ctx), name, &wholePart{part: part, form: form})
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,12 @@ type plainText struct {
 	Body        []byte
 }
 
-func (a *API) checkpoints() {
+// CheckpointOperations give checkpoints of the record.
+type CheckpointOperations struct {
+	Checkpoints merkle.Querier
+}
+
+func (g CheckpointOperations) register(a *API) {
 	for _, c := range []struct {
 		path, id, summary string
 		read              func(context.Context, merkle.Querier) (string, error)
@@ -26,7 +31,7 @@ func (a *API) checkpoints() {
 			method: http.MethodGet, path: c.path, id: c.id, tag: forStaff, summary: c.summary,
 			actions: []policy.Action{policy.ReadTheRecord}, problems: []int{http.StatusNotFound},
 		}, func(ctx context.Context, _ *struct{}) (*plainText, error) {
-			text, err := c.read(ctx, a.Pool)
+			text, err := c.read(ctx, g.Checkpoints)
 			return &plainText{"text/plain; charset=utf-8", []byte(text)}, err
 		})
 	}

@@ -11,7 +11,6 @@ import (
 
 	"postern/internal/problem"
 	"postern/internal/problem/document"
-	"postern/internal/store"
 )
 
 // health registers what operators ask a process.
@@ -47,18 +46,10 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 
 // Reasons runs all checks at once and gives what they found, by name.
 func (a *API) Reasons(ctx context.Context) []problem.Fault {
-	checks := map[string]func(context.Context) error{
-		"postgres":  a.Pool.Ping,
-		"migration": a.migrated,
-		"record":    a.Position.Whole,
-	}
-	for name, check := range a.cfg.Checks {
-		checks[name] = check
-	}
 	var mu sync.Mutex
 	var found []problem.Fault
 	var all sync.WaitGroup
-	for name, check := range checks {
+	for name, check := range a.cfg.Checks {
 		all.Go(func() {
 			if err := check(ctx); err != nil {
 				mu.Lock()
@@ -70,10 +61,4 @@ func (a *API) Reasons(ctx context.Context) []problem.Fault {
 	all.Wait()
 	slices.SortFunc(found, func(x, y problem.Fault) int { return strings.Compare(x.Location, y.Location) })
 	return found
-}
-
-func (a *API) migrated(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	return store.WaitMigrated(ctx, a.Pool, nil)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/api"
+	"postern/internal/process"
 )
 
 var update = flag.Bool("update", false, "write schemas/openapi.json")
@@ -66,8 +66,8 @@ func TestReadiness(t *testing.T) {
 	c.get("/healthz").is(http.StatusOK)
 	c.get("/readyz").is(http.StatusOK)
 
-	broken := api.New(api.Config{Desk: s.desk,
-		Checks: map[string]func(context.Context) error{"nats": func(context.Context) error { return errors.New("not connected") }}})
+	broken := s.wire(t, process.WebConfig{Publish: s.Publish,
+		Checks: map[string]func(context.Context) error{"nats": func(context.Context) error { return errors.New("not connected") }}}).API
 	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'events 17 to 19 are missing'`)
 	s.Exec(t, `UPDATE goose_db_version SET version_id = 0`)
 	reasons := map[string]string{}

@@ -14,8 +14,8 @@ import (
 // middleware is what every request goes through, from the outside in.
 func (a *API) middleware() http.Handler {
 	routes := http.NewServeMux()
-	routes.Handle("/v1/portal/", a.Gate.Portal(a.mux))
-	routes.Handle("/v1/", a.Gate.Staff(a.mux))
+	routes.Handle("/v1/portal/", a.cfg.Sessions.Portal(a.mux))
+	routes.Handle("/v1/", a.cfg.Sessions.Staff(a.mux))
 	routes.Handle("/", a.mux)
 
 	var h http.Handler = routes

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/inbound"
 	"postern/internal/problem/document"
@@ -76,7 +75,7 @@ func (op operation) describe(a *API) huma.Operation {
 // authorize lets through who may do one of the actions.
 func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		subject, err := access.SubjectFrom(ctx.Context())
+		subject, err := policy.SubjectFrom(ctx.Context())
 		if err == nil {
 			err = allowAny(subject, actions)
 		}
@@ -116,7 +115,7 @@ func allowAny(subject policy.Subject, actions []policy.Action) error {
 
 // subjectOf is who makes a request that authorize let through.
 func subjectOf(ctx context.Context) policy.Subject {
-	subject, err := access.SubjectFrom(ctx)
+	subject, err := policy.SubjectFrom(ctx)
 	if err != nil {
 		panic(err) // authorize did not let it through
 	}

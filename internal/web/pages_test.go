@@ -1,14 +1,10 @@
 package web_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"postern/internal/web"
-	"postern/internal/web/page"
 )
 
 // pages says of every address that pages have how it is visited: by whom, and at
@@ -97,7 +93,7 @@ func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
 	known := map[string]bool{}
-	for _, route := range web.Routes(page.New(c.Desk, slog.New(slog.DiscardHandler))) {
+	for _, route := range c.Web.Pages.Routes() {
 		if strings.HasPrefix(route.Pattern, http.MethodPost) {
 			continue
 		}

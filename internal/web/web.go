@@ -4,12 +4,10 @@
 package web
 
 import (
-	"log/slog"
 	"net/http"
 	"slices"
 
 	"postern/internal/access/policy"
-	"postern/internal/desk"
 	"postern/internal/web/account"
 	"postern/internal/web/admin"
 	"postern/internal/web/compose"
@@ -25,23 +23,55 @@ import (
 	"postern/internal/web/static"
 )
 
+// Config is what the pages work with, by package.
+type Config struct {
+	Account    account.Config
+	Admin      admin.Config
+	Compose    compose.Config
+	Messages   messages.Config
+	Operations operations.Config
+	Portal     portal.Config
+	Receipt    receipt.Config
+	Record     record.Config
+	Replay     replay.Config
+	Search     search.Config
+	SignIn     signin.Config
+}
+
 // Pages are the handler of all pages.
 type Pages struct {
 	http.Handler
 	drafts, others *http.ServeMux
+	routes         []page.Route
 }
 
 // New makes the handler of all pages. Whatever is no page of ours is answered with
 // 404 by a page that says so.
-func New(d *desk.Desk, log *slog.Logger) *Pages {
-	kit := page.New(d, log)
+func New(r *page.Renderer, cfg Config) *Pages {
 	// Below /messages, "drafts" could be the id of a message: a mux by itself would
 	// not know which of the two is meant.
-	drafts, mux := http.NewServeMux(), http.NewServeMux()
-	kit.Mount(drafts, compose.New(kit).Routes()...)
-	kit.Mount(mux, others(kit)...)
-	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
-	return &Pages{kit.Protect(firstOf(drafts, mux)), drafts, mux}
+	p := &Pages{drafts: http.NewServeMux(), others: http.NewServeMux()}
+	drafts := compose.New(r, cfg.Compose).Routes()
+	others := slices.Concat(
+		signin.New(r, cfg.SignIn).Routes(),
+		account.New(r, cfg.Account).Routes(),
+		messages.New(r, cfg.Messages).Routes(),
+		portal.New(r, cfg.Portal).Routes(),
+		admin.New(r, cfg.Admin).Routes(),
+		operations.New(r, cfg.Operations).Routes(),
+		replay.New(r, cfg.Replay).Routes(),
+		search.New(r, cfg.Search).Routes(),
+		receipt.New(r, cfg.Receipt).Routes(),
+		record.New(r, cfg.Record).Routes(),
+		// Who is signed in keeps the navigation.
+		[]page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: r.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: r.NotFound}},
+	)
+	r.Mount(p.drafts, drafts...)
+	r.Mount(p.others, others...)
+	p.others.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
+	p.routes = slices.Concat(drafts, others)
+	p.Handler = r.Protect(firstOf(p.drafts, p.others))
+	return p
 }
 
 // Unavailable answers for a request whose session could not be read, with a page where
@@ -58,26 +88,7 @@ func (p *Pages) Route(r *http.Request) string {
 }
 
 // Routes are the addresses of all pages, for a test that visits them all.
-func Routes(kit *page.Kit) []page.Route {
-	return slices.Concat(compose.New(kit).Routes(), others(kit))
-}
-
-func others(kit *page.Kit) []page.Route {
-	return slices.Concat(
-		signin.New(kit).Routes(),
-		account.New(kit).Routes(),
-		messages.New(kit).Routes(),
-		portal.New(kit).Routes(),
-		admin.New(kit).Routes(),
-		operations.New(kit).Routes(),
-		replay.New(kit).Routes(),
-		search.New(kit).Routes(),
-		receipt.New(kit).Routes(),
-		record.New(kit).Routes(),
-		// Who is signed in keeps the navigation.
-		[]page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: kit.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: kit.NotFound}},
-	)
-}
+func (p *Pages) Routes() []page.Route { return p.routes }
 
 // firstOf asks own, and all where own has nothing at the address.
 func firstOf(own, all *http.ServeMux) http.Handler {

@@ -40,7 +40,7 @@ var about = map[string][2]string{
 }
 
 func (p *Pages) labels(w http.ResponseWriter, r *http.Request) error {
-	current, err := p.kit.Labels.Current(r.Context())
+	current, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (p *Pages) renderLabels(w http.ResponseWriter, r *http.Request, current, ty
 			One:  labelField{key + "-one", "One", (*l).One, was[key].One},
 			Many: labelField{key + "-many", "Several", (*l).Many, was[key].Many}})
 	})
-	return p.kit.Render(w, r, set, page.View{Template: "labels.html", Title: "Custom Labels", Section: section, Data: form, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "labels.html", Title: "Custom Labels", Section: section, Data: form, Errors: errs})
 }
 
 func byKey(l labels.Labels) map[string]labels.Label {
@@ -76,7 +76,7 @@ func byKey(l labels.Labels) map[string]labels.Label {
 func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	var current, typed labels.Labels
 	var errs page.Errors
-	_, seq, err := p.kit.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
+	_, seq, err := p.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
 		current = now
 		if typed, wanted, errs = readLabels(r, byKey(now)); len(errs) > 0 {
 			err = errWrongLabels
@@ -89,9 +89,9 @@ func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case seq == 0:
-		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these are the words in use.")
+		return p.Redirect(w, r, r.URL.Path, "Nothing was changed: these are the words in use.")
 	}
-	return p.kit.Redirect(w, r, r.URL.Path, "The labels were changed. They show everywhere from now on, and the change is on the record.")
+	return p.Redirect(w, r, r.URL.Path, "The labels were changed. They show everywhere from now on, and the change is on the record.")
 }
 
 var errWrongLabels = errors.New("the form is wrong")

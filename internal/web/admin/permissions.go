@@ -35,9 +35,9 @@ type box struct {
 func fieldOf(p policy.Permission) string { return "permission-" + string(p) }
 
 func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
-	staff, err := p.kit.Gate.StaffByID(r.Context(), r.PathValue("id"))
+	staff, err := p.Gate.StaffByID(r.Context(), r.PathValue("id"))
 	if errors.Is(err, access.ErrNoStaff) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 		return err
 	}
 	info := staffInfo{Staff: staff, Seen: joined(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
-	if info.Waiting, err = p.kit.Compose.Waiting(r.Context(), staff.ID); err != nil {
+	if info.Waiting, err = p.Composer.Waiting(r.Context(), staff.ID); err != nil {
 		return err
 	}
 	for _, one := range words {
@@ -68,7 +68,7 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 		}
 		info.Boxes = append(info.Boxes, b)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "staff_info.html", Title: "Staff Info", Section: section, Data: info, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "staff_info.html", Title: "Staff Info", Section: section, Data: info, Errors: errs})
 }
 
 // changePermissions makes the permissions of a staff member those that are ticked.
@@ -78,14 +78,14 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	ticked, seen := known(r.PostForm["permission"]), known(strings.Split(r.PostFormValue("seen"), ","))
-	failure := p.kit.Gate.Reconsider(r.Context(), page.Subject(r).Actor(), id, seen, ticked)
+	failure := p.Gate.Reconsider(r.Context(), page.Subject(r).Actor(), id, seen, ticked)
 	if failure == nil {
 		return p.permissionsChanged(w, r, seen, ticked)
 	}
-	staff, err := p.kit.Gate.StaffByID(r.Context(), id)
+	staff, err := p.Gate.StaffByID(r.Context(), id)
 	switch {
 	case errors.Is(err, access.ErrNoStaff):
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	case err != nil:
 		return err
 	case errors.Is(failure, access.ErrLastAdministrator):
@@ -117,7 +117,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 		said = append(said, "Taken away: "+words.names(taken)+".")
 	}
 	if len(said) == 0 {
-		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these permissions were held already.")
+		return p.Redirect(w, r, r.URL.Path, "Nothing was changed: these permissions were held already.")
 	}
 	to := r.URL.Path
 	if me := page.Subject(r); me.ID == r.PathValue("id") {
@@ -125,7 +125,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 			to = "/"
 		}
 	}
-	return p.kit.Redirect(w, r, to, strings.Join(said, " ")+" It is on the record, with your name.")
+	return p.Redirect(w, r, to, strings.Join(said, " ")+" It is on the record, with your name.")
 }
 
 // known leaves out what is no permission.

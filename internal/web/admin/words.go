@@ -23,7 +23,7 @@ type vocabulary []permission
 
 // words reads the labels and gives the permissions in them.
 func (p *Pages) words(r *http.Request) (vocabulary, error) {
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return nil, err
 	}

@@ -18,14 +18,18 @@ import (
 	"embed"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
 	"postern/internal/directory"
 	"postern/internal/inbound"
+	"postern/internal/labels"
 	"postern/internal/web/page"
 )
 
@@ -35,10 +39,24 @@ var files embed.FS
 var set = page.MustParse(files)
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Composer  *compose.Composer
+	Drafts    *draft.Drafts
+	Gate      *access.Gate
+	Labels    *labels.Store
+	Directory directory.Querier
+	Await     page.Await
+	Now       func() time.Time
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -87,7 +105,7 @@ func (p *Pages) open(r *http.Request) (draft.Draft, error) {
 	if err != nil {
 		return draft.Draft{}, err
 	}
-	return p.kit.Draft.Open(r.Context(), page.Subject(r), id)
+	return p.Drafts.Open(r.Context(), page.Subject(r), id)
 }
 
 // found answers 404 for a draft, or a place in a list, that there is not.

@@ -20,8 +20,8 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 	ctx, me := r.Context(), page.Subject(r)
 	d, err := p.open(r)
 	if errors.Is(err, draft.ErrNotFound) { // pressed twice: the first has sent it
-		if sent, err := p.kit.Compose.Sent(ctx, me, r.PostFormValue("key")); err == nil {
-			return p.kit.Redirect(w, r, "/messages/"+sent.String(), "")
+		if sent, err := p.Composer.Sent(ctx, me, r.PostFormValue("key")); err == nil {
+			return p.Redirect(w, r, "/messages/"+sent.String(), "")
 		}
 	}
 	if err != nil {
@@ -42,18 +42,18 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 		return p.show(w, r, &editing{Draft: d}, wrong)
 	}
 	request.AudienceDigest = cmp.Or(was.Digest, "none") // nobody sends without having looked
-	sent, err := p.kit.Compose.Send(ctx, me, d.Key, request)
+	sent, err := p.Composer.Send(ctx, me, d.Key, request)
 	if err != nil {
 		return p.notSent(w, r, c, &was, err)
 	}
 	// From here on it is sent. A crash before the draft is gone leaves one that,
 	// sent again, is this same message.
-	if err := p.kit.Draft.Delete(ctx, me, d.ID); err != nil && !errors.Is(err, draft.ErrNotFound) {
+	if err := p.Drafts.Delete(ctx, me, d.ID); err != nil && !errors.Is(err, draft.ErrNotFound) {
 		return fmt.Errorf("message %s was sent: %w", sent.ID, err)
 	}
-	p.kit.AwaitRecorder(ctx, sent.Seq)
+	p.Await(ctx, sent.Seq)
 	// The page says how the message stands, as long as it does.
-	return p.kit.Redirect(w, r, "/messages/"+sent.ID.String(), "")
+	return p.Redirect(w, r, "/messages/"+sent.ID.String(), "")
 }
 
 // notSent says why a message was not sent, where its sender can do something about
@@ -71,13 +71,13 @@ func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was
 		return again(http.StatusServiceUnavailable, "The message can’t be put on the record right now. Press Send again in a moment: it will not be sent twice.")
 	case errors.Is(err, compose.ErrKeyReused):
 		seen := draft.Seen{Version: c.Version, Page: r.PostFormValue("key")}
-		c.Draft, err = p.kit.Draft.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
+		c.Draft, err = p.Drafts.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
 		if err != nil {
 			return err
 		}
 		return again(http.StatusConflict, "This draft was sent before, or may have been, as it was then. Look under Messages first. To send it once more as it is now, press Send again.")
 	}
-	l, failed := p.kit.Labels.Current(r.Context())
+	l, failed := p.Labels.Current(r.Context())
 	if failed != nil {
 		return failed
 	}

@@ -20,7 +20,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	}
 	me := page.Subject(r)
 	if m.Status == "scheduled" {
-		err := p.kit.Compose.Cancel(r.Context(), me, m.ID)
+		err := p.Composer.Cancel(r.Context(), me, m.ID)
 		if errors.Is(err, compose.ErrTooLate) {
 			return p.tooLate(w, r, "It is too late to edit this message: it is going out already. You can recall it instead.")
 		}
@@ -29,13 +29,13 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	// Pressed again after the copy was sent, it leads to what it was sent as.
-	if sent, err := p.kit.Compose.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
-		return p.kit.Redirect(w, r, "/messages/"+sent.String(), "")
+	if sent, err := p.Composer.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
+		return p.Redirect(w, r, "/messages/"+sent.String(), "")
 	} else if !errors.Is(err, compose.ErrNotFound) {
 		return err
 	}
-	d, err := p.kit.Draft.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
-		request, err := p.kit.Compose.Copy(r.Context(), me, m.ID)
+	d, err := p.Drafts.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
+		request, err := p.Composer.Copy(r.Context(), me, m.ID)
 		return draft.Content{Subject: request.Subject, Body: request.Body, Recipients: request.Recipients, StaffBcc: request.StaffBcc,
 			AttachmentIDs: request.AttachmentIDs, When: draft.WhenAt(request.SendAt, time.Local)}, err
 	})
@@ -47,5 +47,5 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/messages/drafts/"+d.ID.String(), "")
+	return p.Redirect(w, r, "/messages/drafts/"+d.ID.String(), "")
 }

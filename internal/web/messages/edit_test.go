@@ -77,7 +77,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			if !strings.HasPrefix(opened.URL.Path, "/messages/drafts/") || again.URL.Path != opened.URL.Path || c.drafts(t, sam) != 1 {
 				t.Fatalf("it opens %s, then %s; there are %d drafts", opened.URL, again.URL, c.drafts(t, sam))
 			}
-			d, err := c.Desk.Draft.Open(t.Context(), sender(sam), uuid.MustParse(strings.TrimPrefix(opened.URL.Path, "/messages/drafts/")))
+			d, err := c.Web.Drafts.Open(t.Context(), sender(sam), uuid.MustParse(strings.TrimPrefix(opened.URL.Path, "/messages/drafts/")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestEditAndSendAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Await(t, sent.Seq)
-			if err := c.Desk.Draft.Delete(t.Context(), sender(sam), d.ID); err != nil {
+			if err := c.Web.Drafts.Delete(t.Context(), sender(sam), d.ID); err != nil {
 				t.Fatal(err)
 			}
 			c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, id)

@@ -52,7 +52,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	l.Whose = sends && reads
 	switch {
 	case !sends && !reads:
-		return p.kit.Redirect(w, r, page.Home(subject), "")
+		return p.Redirect(w, r, page.Home(subject), "")
 	case !reads:
 		f.Whose = ""
 	case !sends:
@@ -84,12 +84,12 @@ func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l
 		}
 	}
 	view.Data = l
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // fill looks for the rows of a list.
 func (p *Pages) fill(r *http.Request, l *listed, query messages.Query) error {
-	found, err := p.kit.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
+	found, err := p.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
 	if err != nil {
 		return err
 	}

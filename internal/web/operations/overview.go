@@ -32,11 +32,11 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
-	state, err := p.kit.Health.Look(r.Context())
+	state, err := p.Health.Look(r.Context())
 	if err != nil {
 		return err
 	}
-	pauses, err := p.kit.Alerting.Pauses(r.Context())
+	pauses, err := p.Pauses.Pauses(r.Context())
 	if err != nil {
 		return err
 	}
@@ -46,10 +46,10 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 		seen := r.FormValue("seen")
 		data.Changed = seen != "" && seen != data.Seen()
 		view.Data = data
-		return p.kit.Fragment(w, r, set, "live", view)
+		return p.Fragment(w, r, set, "live", view)
 	}
 	view.Data = data
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // AllPaused is the pause of all messages, nil where there is none.
@@ -67,13 +67,13 @@ func stretch(at time.Time, d time.Duration) string {
 // switchAlerting stops alerts or lets them go on, of all messages or of one, and leads
 // back to where it was pressed.
 func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
-	change, done := p.kit.Alerting.Pause, "paused"
+	change, done := p.Pauses.Pause, "paused"
 	switch r.PathValue("change") {
 	case "pause":
 	case "resume":
-		change, done = p.kit.Alerting.Resume, "resumed"
+		change, done = p.Pauses.Resume, "resumed"
 	default:
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	var message *uuid.UUID
 	var errs page.Errors
@@ -100,8 +100,8 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.kit.AwaitRecorder(r.Context(), seq)
-	return p.kit.Redirect(w, r, back, switched(done, message != nil, seq == 0))
+	p.Await(r.Context(), seq)
+	return p.Redirect(w, r, back, switched(done, message != nil, seq == 0))
 }
 
 // switched says what a change of alerting did. How things stand then is for the page to
@@ -130,7 +130,7 @@ type stretchOf struct {
 
 // messages shows which messages alerts were about in an hour or a minute.
 func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
-	now := p.kit.Now()
+	now := p.Now()
 	s := stretchOf{From: now.Add(-time.Hour), To: now}
 	for name, at := range map[string]*time.Time{"from": &s.From, "to": &s.To} {
 		if t, err := time.Parse(time.RFC3339, r.FormValue(name)); err == nil {
@@ -138,8 +138,8 @@ func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var err error
-	if s.Shares, err = p.kit.Health.Messages(r.Context(), s.From, s.To); err != nil {
+	if s.Shares, err = p.Health.Messages(r.Context(), s.From, s.To); err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts of a while", Section: section, Data: s})
+	return p.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts of a while", Section: section, Data: s})
 }

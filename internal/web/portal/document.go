@@ -89,7 +89,7 @@ func (p *Pages) document(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "document.html", Title: "Document", Section: "messages", Data: data})
+	return p.Render(w, r, set, page.View{Template: "document.html", Title: "Document", Section: "messages", Data: data})
 }
 
 // show shows a document that can be shown. A picture comes by an address of its own.
@@ -108,7 +108,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
 		}
 		data.Text = attachment.Text(content)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data})
+	return p.Render(w, r, set, page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data})
 }
 
 func (p *Pages) describe(r *http.Request) (shown, error) {
@@ -120,7 +120,7 @@ func (p *Pages) describe(r *http.Request) (shown, error) {
 	if err != nil {
 		return shown{}, err
 	}
-	m, a, err := p.kit.Inbox.Document(r.Context(), page.Subject(r), id, attachment)
+	m, a, err := p.Inbox.Document(r.Context(), page.Subject(r), id, attachment)
 	return shown{document: documentOf(id, a), Message: m}, err
 }
 
@@ -135,7 +135,7 @@ func (p *Pages) get(r *http.Request) (compose.Attachment, []byte, error) {
 	if err != nil {
 		return compose.Attachment{}, nil, err
 	}
-	return p.kit.Inbox.Download(r.Context(), page.Subject(r), id, attachment)
+	return p.Inbox.Download(r.Context(), page.Subject(r), id, attachment)
 }
 
 func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {

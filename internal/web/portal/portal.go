@@ -15,7 +15,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/directory"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
@@ -29,10 +31,21 @@ var set = page.MustParse(files)
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Inbox     *inbox.Inbox
+	Gate      *access.Gate
+	Directory directory.Querier
+	Await     page.Await
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -76,7 +89,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		before = uuid.Max
 	}
-	found, err := p.kit.Inbox.List(r.Context(), page.Subject(r), before, perPage+1)
+	found, err := p.Inbox.List(r.Context(), page.Subject(r), before, perPage+1)
 	if err != nil {
 		return err
 	}
@@ -88,7 +101,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 	for _, m := range found {
 		data.Messages = append(data.Messages, row{m, inWords(m.About)})
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
+	return p.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
 }
 
 // opened is a message on its page.
@@ -103,16 +116,16 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	read, err := p.kit.Inbox.Open(r.Context(), page.Subject(r), id)
+	read, err := p.Inbox.Open(r.Context(), page.Subject(r), id)
 	if err != nil {
 		return err
 	}
-	p.kit.AwaitRecorder(r.Context(), read.Seq) // going back, one finds it no longer new
+	p.Await(r.Context(), read.Seq) // going back, one finds it no longer new
 	data := opened{Read: read, About: inWords(read.About)}
 	for _, d := range read.Documents {
 		data.Documents = append(data.Documents, documentOf(id, d))
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
+	return p.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
 }
 
 // inWords says whose matter a message concerns: "Anna Schmitt and you", or nothing

@@ -53,7 +53,7 @@ func (p *Pages) said(next page.Handler) page.Handler {
 		if err == nil || errors.Is(err, policy.ErrUnauthenticated) {
 			return err
 		}
-		found := p.kit.Problem(r, err)
+		found := p.Problem(r, err)
 		t, known := troubles[found.Type]
 		if !known {
 			return found
@@ -62,6 +62,6 @@ func (p *Pages) said(next page.Handler) page.Handler {
 			t.Again = r.URL.RequestURI()
 			w.Header().Set("Retry-After", "60")
 		}
-		return p.kit.Render(w, r, set, page.View{Template: "trouble.html", Title: t.Heading, Section: "messages", Status: found.Status, Data: t})
+		return p.Render(w, r, set, page.View{Template: "trouble.html", Title: t.Heading, Section: "messages", Status: found.Status, Data: t})
 	}
 }

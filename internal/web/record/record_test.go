@@ -68,7 +68,7 @@ func (c *clinic) send(t *testing.T, r compose.Request) string {
 	defer cancel()
 	for {
 		changed := c.Position.Changed()
-		m, err := c.Desk.Tracking.Message(ctx, c.wendy.ID, sent.ID)
+		m, err := c.Web.Messages.Message(ctx, c.wendy.ID, sent.ID)
 		if err == nil && m.CompletedAt != nil && m.Progress.Alerted+m.Progress.AlertSkipped >= m.Progress.Recipients {
 			return sent.ID.String()
 		}

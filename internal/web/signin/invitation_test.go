@@ -36,7 +36,7 @@ var linkIn = regexp.MustCompile(`http://\S+`)
 func invite(t *testing.T, s *webtest.Site, id string) error {
 	t.Helper()
 	staff := policy.Subject{Realm: policy.RealmStaff, ID: "s", Permissions: []policy.Permission{policy.ImportDirectory}}
-	return s.Desk.Letters.Invite(t.Context(), staff, id)
+	return s.Web.Letters.Invite(t.Context(), staff, id)
 }
 
 const good = "a brook under the mill"
@@ -228,7 +228,7 @@ func TestALetterIsTriedAgain(t *testing.T) {
 func TestWithoutLetters(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	s.Desk.Letters = letter.New(letter.Config{Gate: s.Desk.Gate})
+	s.Web.Letters = letter.New(letter.Config{Gate: s.Web.Gate})
 	v := s.Nobody(t)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").Hides("<form")
 	v.Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK).Says("Call the clinic")

@@ -1,0 +1,268 @@
+package process
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/access/letter"
+	"postern/internal/access/oidc"
+	"postern/internal/api"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/content"
+	"postern/internal/content/clamd"
+	"postern/internal/directory/upload"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/parked"
+	"postern/internal/events"
+	"postern/internal/health"
+	"postern/internal/inbox"
+	"postern/internal/labels"
+	"postern/internal/messages"
+	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
+	"postern/internal/notify/reports"
+	"postern/internal/problem/document"
+	"postern/internal/proof/receipt"
+	"postern/internal/record/export"
+	"postern/internal/record/query"
+	"postern/internal/record/retention"
+	"postern/internal/recorder/position"
+	"postern/internal/search"
+	"postern/internal/store"
+	"postern/internal/telemetry"
+	"postern/internal/web"
+	"postern/internal/web/account"
+	"postern/internal/web/admin"
+	webcompose "postern/internal/web/compose"
+	webmessages "postern/internal/web/messages"
+	"postern/internal/web/operations"
+	"postern/internal/web/page"
+	"postern/internal/web/portal"
+	webreceipt "postern/internal/web/receipt"
+	webrecord "postern/internal/web/record"
+	webreplay "postern/internal/web/replay"
+	websearch "postern/internal/web/search"
+	"postern/internal/web/signin"
+)
+
+// WebConfig is what a [Web] is wired from. Only Scanner, Organisation, FactorRequired,
+// Secure, Fail, Room, Now, ReadReports, Letters, Checks, Telemetry and Logger may be
+// left out.
+type WebConfig struct {
+	// Pool connects as postern_api or as the login user.
+	Pool *pgxpool.Pool
+	// Content keeps bodies and attachments; Scanner looks at every upload.
+	Content *content.Store
+	Scanner *clamd.Client
+	// Publish puts events on the record, all or none of them, and returns the sequence of
+	// the last once they are durable. It is given [requestTimeout] at most.
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Log is the record itself, for what operators see of it.
+	Log *eventlog.Log
+	// Room is how many bytes are free where NATS keeps the record, for who knows that;
+	// nil asks the server for its limits.
+	Room func() (int64, error)
+	// Position is running, and tells how far the recorder has come.
+	Position *position.Watcher
+	// Source is the process, as events name it: "/api".
+	Source string
+	// Organisation is the clinic's own identity provider, where it has one.
+	Organisation *oidc.Issuer
+	// FactorRequired asks a second factor of all staff.
+	FactorRequired bool
+	// PasswordCost is that of [access.Config].
+	PasswordCost access.Cost
+	// CatchUp is how long an answer waits for the recorder; zero: half a second. Tests,
+	// which may not depend on how busy the machine is, wait longer.
+	CatchUp time.Duration
+	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
+	// could not be read; nil: with a page or as the API does. See [access.Config].
+	Secure bool
+	Fail   func(http.ResponseWriter, *http.Request, error)
+	Now    func() time.Time
+	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
+	// every post. See [reports.Config].
+	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
+	// Letters bring portal users the links to set a password. Its Gate is set here.
+	Letters letter.Config
+	// Checks are what /readyz looks at besides Postgres and the record, by name.
+	Checks map[string]func(context.Context) error
+	// Telemetry is the process's; nil is one of its own.
+	Telemetry *telemetry.Telemetry
+	Logger    *slog.Logger
+}
+
+// Web is all that answers requests: the API, the pages, and what they work with. It is
+// wired once, by [WireWeb], for `api`, for `postern up` and for the tests of both. The
+// fields are for those who run it and for tests: no package gets a Web.
+//
+// It is safe for concurrent use.
+type Web struct {
+	API      *api.API
+	Pages    *web.Pages
+	Renderer *page.Renderer
+
+	Gate      *access.Gate
+	Composer  *compose.Composer
+	Drafts    *draft.Drafts
+	Messages  *messages.Reader
+	Inbox     *inbox.Inbox
+	Letters   *letter.Letters
+	Labels    *labels.Store
+	Uploads   *upload.Uploads
+	Pauses    *pause.Pauses
+	Reports   *reports.Receiver
+	Replays   *replay.Replays
+	Retention *retention.Retention
+}
+
+// WireWeb makes a Web. It does no I/O.
+func WireWeb(cfg WebConfig) (*Web, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Fail == nil {
+		cfg.Fail = web.Unavailable
+	}
+	publish, wait := withinRequest(cfg.Publish), cfg.Position.Wait
+	await := func(ctx context.Context, seq uint64) {
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, catchUp))
+		defer cancel()
+		_ = wait(ctx, seq)
+	}
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
+		Publish: publish, Wait: wait, Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Letters.Gate = gate
+	w := &Web{Gate: gate}
+	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
+		Publish: publish, Wait: wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
+	w.Drafts = &draft.Drafts{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
+	w.Messages = messages.New(cfg.Pool)
+	w.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: w.Composer, Publish: publish, Source: cfg.Source, Now: cfg.Now})
+	w.Letters = letter.New(cfg.Letters)
+	w.Labels = &labels.Store{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
+	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
+	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
+	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Publish: publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
+	w.Replays = &replay.Replays{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
+	w.Retention = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
+	receipts := &receipt.Issuer{Pool: cfg.Pool, Compose: w.Composer, Publish: publish, Source: cfg.Source, Now: cfg.Now}
+	record := &query.Reader{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
+	parking := &parked.Events{Pool: cfg.Pool, Publish: publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
+	standing := &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
+	searcher := &search.Searcher{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Compose: w.Composer}
+
+	checks := map[string]func(context.Context) error{
+		"postgres":  cfg.Pool.Ping,
+		"migration": func(ctx context.Context) error { return migrated(ctx, cfg.Pool) },
+		"record":    cfg.Position.Whole,
+	}
+	maps.Copy(checks, cfg.Checks)
+	w.API = api.New(api.Config{Sessions: gate, Checks: checks, Transient: store.Transient, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
+		api.SessionOperations{Gate: gate},
+		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
+		api.AttachmentOperations{Composer: w.Composer},
+		api.MessageOperations{Composer: w.Composer, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
+		api.SearchOperations{Search: searcher},
+		api.LabelOperations{Labels: w.Labels},
+		api.StaffOperations{Gate: gate, Composer: w.Composer},
+		api.PortalOperations{Inbox: w.Inbox, Await: await},
+		api.CheckpointOperations{Checkpoints: cfg.Pool},
+		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
+		api.RecordOperations{Record: record, Exporter: &export.Exporter{Room: record}, Await: await},
+		api.AlertingOperations{Pauses: w.Pauses, Await: await},
+		api.ParkedOperations{Parked: parking, Await: await},
+		api.StateOperations{Health: standing},
+		api.ReportOperations{Reports: w.Reports},
+		api.ReplayOperations{Replays: w.Replays},
+		api.ErasureOperations{Retention: w.Retention},
+	)
+	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
+		Problems: document.Problems{Logger: cfg.Logger, Transient: store.Transient}, Log: cfg.Logger})
+	w.Pages = web.New(w.Renderer, web.Config{
+		Account: account.Config{Gate: gate},
+		Admin: admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads,
+			Directory: cfg.Pool, Now: cfg.Now},
+		Compose: webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
+			Await: await, Now: cfg.Now},
+		Messages: webmessages.Config{Composer: w.Composer, Drafts: w.Drafts, Messages: w.Messages, Retention: w.Retention,
+			Pauses: w.Pauses, Search: searcher, Now: cfg.Now},
+		Operations: operations.Config{Pauses: w.Pauses, Parked: parking, Health: standing, Await: await, Now: cfg.Now},
+		Portal:     portal.Config{Inbox: w.Inbox, Gate: gate, Directory: cfg.Pool, Await: await},
+		Receipt:    webreceipt.Config{Receipts: receipts, Messages: w.Messages},
+		Record: webrecord.Config{Record: record, Retention: w.Retention, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+			Now: cfg.Now},
+		Replay: webreplay.Config{Replays: w.Replays, Messages: w.Messages},
+		Search: websearch.Config{Labels: w.Labels, Search: searcher},
+		SignIn: signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Organisation},
+	})
+	return w, nil
+}
+
+// requestTimeout is how long a request waits for the record's acknowledgement. An event
+// that is acknowledged later was recorded all the same: the client that tries again
+// publishes the same fact, or finds it there.
+const requestTimeout = 3 * time.Second
+
+// withinRequest publishes within requestTimeout. Workers have the record's own timeout.
+func withinRequest(publish func(context.Context, ...events.Event) (uint64, error)) func(context.Context, ...events.Event) (uint64, error) {
+	return func(ctx context.Context, all ...events.Event) (uint64, error) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		return publish(ctx, all...)
+	}
+}
+
+// catchUp is how long a request waits for the recorder unless the configuration says
+// otherwise, so that what it did can be read right after its answer.
+const catchUp = 500 * time.Millisecond
+
+func migrated(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return store.WaitMigrated(ctx, pool, nil)
+}
+
+// pausesOf gives pauses as the frame of a page shows them.
+func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) {
+	return func(ctx context.Context) ([]page.Pause, error) {
+		all, err := pauses.Pauses(ctx)
+		shown := make([]page.Pause, len(all))
+		for i, p := range all {
+			shown[i] = page.Pause{MessageID: p.MessageID, Reason: p.Reason, Automatic: p.Automatic, PausedAt: p.PausedAt}
+		}
+		return shown, err
+	}
+}
+
+// Sweep deletes what has expired: sessions, invitations, drafts, uploads that were
+// never sent. Call it at the start of a process and every few minutes, in as many
+// processes as you like.
+func (w *Web) Sweep(ctx context.Context) error {
+	var errs []error
+	for _, sweep := range []func(context.Context) error{w.Gate.Sweep, w.Drafts.Sweep, w.Uploads.Sweep, w.Retention.Sweep, w.Composer.Sweep} {
+		errs = append(errs, sweep(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends streams, and the work that goes on after an answer.
+func (w *Web) Close() {
+	w.API.Close()
+	w.Uploads.Close()
+}
