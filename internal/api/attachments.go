@@ -17,6 +17,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/inbound"
 	"postern/internal/problem"
 	"postern/internal/problem/document"
@@ -31,7 +32,7 @@ type Attachment struct {
 	SHA256    string    `json:"sha256,omitempty" doc:"Hexadecimal."`
 }
 
-func attachmentOf(a compose.Attachment) Attachment {
+func attachmentOf(a message.Attachment) Attachment {
 	return Attachment{ID: a.ID, Name: a.Name, Size: a.Size, MediaType: a.MediaType, SHA256: a.SHA256}
 }
 
@@ -141,7 +142,7 @@ func (w *wholePart) Read(b []byte) (int, error) {
 func isEnd(err error) bool { return err == io.EOF }
 
 // download answers with a document: as a file to be saved, never as a page.
-func download(document compose.Attachment, data []byte) *huma.StreamResponse {
+func download(document message.Attachment, data []byte) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		attachment.Describe(ctx.SetHeader, document.Name, document.MediaType, len(data))
 		ctx.SetStatus(http.StatusOK)

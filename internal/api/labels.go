@@ -6,6 +6,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/problem"
 )
 
@@ -13,7 +14,7 @@ type labelsInput struct{ Body labels.Labels }
 
 // LabelOperations are Custom Labels.
 type LabelOperations struct {
-	Labels *labels.Store
+	Labels *labelstore.Store
 }
 
 func (g LabelOperations) register(a *API) {

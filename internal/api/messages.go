@@ -11,6 +11,8 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/inbound"
 	"postern/internal/messages"
 	"postern/internal/problem"
@@ -77,7 +79,7 @@ type MessageInFull struct {
 	Links       map[string]string `json:"links"`
 }
 
-func messageOf(m messages.Message, h compose.Heading) Message {
+func messageOf(m messages.Message, h message.Heading) Message {
 	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: m.Status, SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
 		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
 		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
@@ -108,6 +110,7 @@ var mayTrack = []policy.Action{policy.SeeMessages, policy.ReadTheRecord, policy.
 // MessageOperations send messages, take them back and say how far they have come.
 type MessageOperations struct {
 	Composer *compose.Composer
+	Reader   *reader.Reader
 	Messages *messages.Reader
 	// Changed is closed when the recorder has recorded more.
 	Changed func() <-chan struct{}
@@ -206,7 +209,7 @@ func (g MessageOperations) listOf(ctx context.Context, which messages.Which, in 
 	for i, m := range found {
 		ids[i] = m.ID
 	}
-	headers, err := g.Composer.Headers(ctx, ids)
+	headers, err := g.Reader.Headers(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -221,13 +224,13 @@ func (g MessageOperations) getMessage(ctx context.Context, in *MessagePath) (*bo
 		return nil, err
 	}
 	if m.Role == messages.RoleNone {
-		headers, err := g.Composer.Headers(ctx, []uuid.UUID{m.ID})
+		headers, err := g.Reader.Headers(ctx, []uuid.UUID{m.ID})
 		if err != nil {
 			return nil, err
 		}
 		return answerWith(MessageInFull{Message: messageOf(m, headers[m.ID]), Links: linksOf(m.ID)}), nil
 	}
-	h, text, err := g.Composer.Read(ctx, m.ID)
+	h, text, err := g.Reader.Read(ctx, m.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +261,7 @@ func (g MessageOperations) messageAttachments(a *API) {
 		if m.Role == messages.RoleNone {
 			return nil, messages.ErrNotFound
 		}
-		document, data, err := g.Composer.OpenAttachment(ctx, in.ID, in.AttachmentID)
+		document, data, err := g.Reader.OpenAttachment(ctx, in.ID, in.AttachmentID)
 		if err != nil {
 			return nil, err
 		}

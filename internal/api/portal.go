@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/inbox"
+	"postern/internal/inbox/inboxstore"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.
@@ -37,7 +38,7 @@ type OpenedMessage struct {
 
 // PortalOperations are the inbox of a portal user.
 type PortalOperations struct {
-	Inbox *inbox.Inbox
+	Inbox *inboxstore.Inbox
 	Await Await
 }
 

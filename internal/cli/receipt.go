@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/reader"
 	"postern/internal/proof/receipt"
 )
 
@@ -72,7 +72,7 @@ func (env *environment) issue(ctx context.Context, s *system, q receipt.Request)
 			return nil, err
 		}
 		defer func() { _ = kept.Close() }()
-		office.Compose = compose.New(compose.Config{Pool: s.pool, Content: kept})
+		office.Reader = reader.New(reader.Config{Pool: s.pool, Content: kept})
 	}
 	return office.Issue(ctx, q)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,16 +11,18 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/content/reader"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
 
-// Config is what a [Composer] works with. Only Scanner, Now and Logger may be left out.
+// Config is what a [Composer] works with. Only Scanner and Now may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Content keeps bodies and attachments.
+	// Content keeps bodies and attachments, and Reader opens them.
 	Content *content.Store
+	Reader  *reader.Reader
 	// Scanner looks at every upload; nil: nothing is scanned.
 	Scanner *clamd.Client
 	// Publish puts events on the record, all or none of them, and returns the
@@ -35,8 +36,6 @@ type Config struct {
 	Source string
 	// Now is the clock of everything that is sent.
 	Now func() time.Time
-	// Logger is told of content that is missing.
-	Logger *slog.Logger
 }
 
 // A Composer sends messages and takes them back.
@@ -46,16 +45,12 @@ type Composer struct {
 
 	counting turn  // of counting groups
 	sizes    sizes // whose turn it is reads and writes them
-	missing  known
 }
 
 // New makes a Composer. It does no I/O.
 func New(cfg Config) *Composer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Composer{cfg: cfg, pool: cfg.Pool, counting: make(turn, 1)}
 }
@@ -73,16 +68,8 @@ var (
 		"Send the message again with the same Idempotency-Key: it stays one message, whatever became of this try")
 	// ErrKeyReused says that the Idempotency-Key belongs to another request.
 	ErrKeyReused = problem.KeyReused.New("this Idempotency-Key was used for another message: take a new key for a new message")
-	// ErrNotFound says that there is no such message, or none of the asker's.
-	ErrNotFound = problem.NotFound.New("there is no such message")
 	// ErrTooLate is wrapped where a message can't be taken back (any more).
 	ErrTooLate = errors.New("too late")
-	// ErrErased says that the content of a message was destroyed, as the record says.
-	ErrErased = problem.MessageErased.New("the content of this message was erased; the record still proves that it was sent")
-	// ErrMissing says that the content of a message can't be found or opened although it
-	// was not erased.
-	ErrMissing = problem.ContentMissing.New("the content of this message is missing. It was not erased: " +
-		"tell whoever operates the system, who may be able to restore it from a backup")
 )
 
 // publish puts one fact on the record. Whatever keeps it off, or keeps us from

@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/events"
 )
 
@@ -74,38 +75,38 @@ func (c *Composer) Check(ctx context.Context, staff policy.Subject, r Request) e
 	return err
 }
 
-// Sent gives the message that a sender's key has sent, or [ErrNotFound].
+// Sent gives the message that a sender's key has sent, or [message.ErrNotFound].
 func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (uuid.UUID, error) {
 	var f faults
 	if checkKey(&f, key); len(f) > 0 {
-		return uuid.Nil, ErrNotFound
+		return uuid.Nil, message.ErrNotFound
 	}
 	cl, err := c.find(ctx, staff, key)
 	switch {
 	case err != nil:
 		return uuid.Nil, err
 	case cl == nil || cl.status != statusPublished:
-		return uuid.Nil, ErrNotFound
+		return uuid.Nil, message.ErrNotFound
 	}
 	return cl.id, nil
 }
 
 // prepare checks all that can be wrong with a new message, and makes its header.
-func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (Header, error) {
+func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (message.Header, error) {
 	if err := c.mustBeRecordable(ctx); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	if err := mayChoose(staff, r.Recipients); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	var f faults
 	r.check(&f, c.now())
 	if err := c.checkBcc(ctx, &f, r.StaffBcc); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	attachments, err := c.attachments(ctx, &f, staff, r.AttachmentIDs)
 	if err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	var confirmed *events.Confirmed
 	if !f.at("body.recipients") {
@@ -117,9 +118,9 @@ func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request)
 	}
 	// What is wrong with the request comes before an audience that has changed.
 	if err := errors.Join(f.err(), err); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
-	return Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
+	return message.Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
 }
 
 // at says whether a fault was found at the location, or below it.

@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
@@ -32,7 +33,7 @@ func (c *Composer) standing(ctx context.Context, id uuid.UUID) (s standing, err 
 			FROM app.sends WHERE message_id = $1 AND status = $2) AS known
 		ORDER BY rank LIMIT 1`, id, statusPublished).Scan(&s.sender, &s.status, &s.opened)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return standing{}, ErrNotFound
+		return standing{}, message.ErrNotFound
 	}
 	if err != nil {
 		return standing{}, fmt.Errorf("reading what has become of message %s: %w", id, err)
@@ -47,7 +48,7 @@ func (c *Composer) own(ctx context.Context, staff policy.Subject, id uuid.UUID) 
 	}
 	s, err := c.standing(ctx, id)
 	if err == nil && s.sender != staff.ID {
-		return standing{}, ErrNotFound
+		return standing{}, message.ErrNotFound
 	}
 	return s, err
 }

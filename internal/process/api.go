@@ -95,8 +95,8 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	tell.Register(w.Letters.Metrics())
 	tell.Register(w.Pauses.Metrics())
 	tell.Register(w.Reports.Metrics())
-	tell.WatchContent(func() float64 { return float64(w.Composer.MissingContent()) }, within(func(ctx context.Context) (float64, error) {
-		n, err := w.Composer.UncopiedKeys(ctx)
+	tell.WatchContent(func() float64 { return float64(w.Reader.MissingContent()) }, within(func(ctx context.Context) (float64, error) {
+		n, err := w.Reader.UncopiedKeys(ctx)
 		return float64(n), err
 	}))
 	tell.WatchPostgres(within(b.asynchronous), within(b.unsettled))
@@ -117,7 +117,7 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
 		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },
 		func(ctx context.Context) error {
-			return sweep(ctx, b.logger, "keeping content keys in two places", w.Composer.SecureKeys)
+			return sweep(ctx, b.logger, "keeping content keys in two places", w.Reader.SecureKeys)
 		},
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "making names searchable", func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })

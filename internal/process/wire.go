@@ -19,13 +19,15 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/content"
 	"postern/internal/content/clamd"
+	"postern/internal/content/reader"
+	"postern/internal/directory"
 	"postern/internal/directory/upload"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/health"
-	"postern/internal/inbox"
-	"postern/internal/labels"
+	"postern/internal/inbox/inboxstore"
+	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
@@ -112,12 +114,13 @@ type Web struct {
 	Renderer *page.Renderer
 
 	Gate      *access.Gate
+	Reader    *reader.Reader
 	Composer  *compose.Composer
 	Drafts    *draft.Drafts
 	Messages  *messages.Reader
-	Inbox     *inbox.Inbox
+	Inbox     *inboxstore.Inbox
 	Letters   *letter.Letters
-	Labels    *labels.Store
+	Labels    *labelstore.Store
 	Uploads   *upload.Uploads
 	Pauses    *pause.Pauses
 	Reports   *reports.Receiver
@@ -149,23 +152,24 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	}
 	cfg.Letters.Gate = gate
 	w := &Web{Gate: gate}
-	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Scanner: cfg.Scanner,
-		Publish: publish, Wait: wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now, Logger: cfg.Logger})
+	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
+	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
+		Publish: publish, Wait: wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now})
 	w.Drafts = &draft.Drafts{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	w.Messages = messages.New(cfg.Pool)
-	w.Inbox = inbox.New(inbox.Config{Pool: cfg.Pool, Compose: w.Composer, Publish: publish, Source: cfg.Source, Now: cfg.Now})
+	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Publish: publish, Source: cfg.Source, Now: cfg.Now})
 	w.Letters = letter.New(cfg.Letters)
-	w.Labels = &labels.Store{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
+	w.Labels = &labelstore.Store{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
 	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Publish: publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
 	w.Replays = &replay.Replays{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
 	w.Retention = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
-	receipts := &receipt.Issuer{Pool: cfg.Pool, Compose: w.Composer, Publish: publish, Source: cfg.Source, Now: cfg.Now}
+	receipts := &receipt.Issuer{Pool: cfg.Pool, Reader: w.Reader, Publish: publish, Source: cfg.Source, Now: cfg.Now}
 	record := &query.Reader{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
 	parking := &parked.Events{Pool: cfg.Pool, Publish: publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
 	standing := &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
-	searcher := &search.Searcher{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Compose: w.Composer}
+	searcher := &search.Searcher{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader}
 
 	checks := map[string]func(context.Context) error{
 		"postgres":  cfg.Pool.Ping,
@@ -177,7 +181,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.SessionOperations{Gate: gate},
 		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
 		api.AttachmentOperations{Composer: w.Composer},
-		api.MessageOperations{Composer: w.Composer, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
+		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
 		api.SearchOperations{Search: searcher},
 		api.LabelOperations{Labels: w.Labels},
 		api.StaffOperations{Gate: gate, Composer: w.Composer},
@@ -200,10 +204,10 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 			Directory: cfg.Pool, Now: cfg.Now},
 		Compose: webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
 			Await: await, Now: cfg.Now},
-		Messages: webmessages.Config{Composer: w.Composer, Drafts: w.Drafts, Messages: w.Messages, Retention: w.Retention,
+		Messages: webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages, Retention: w.Retention,
 			Pauses: w.Pauses, Search: searcher, Now: cfg.Now},
 		Operations: operations.Config{Pauses: w.Pauses, Parked: parking, Health: standing, Await: await, Now: cfg.Now},
-		Portal:     portal.Config{Inbox: w.Inbox, Gate: gate, Directory: cfg.Pool, Await: await},
+		Portal:     portal.Config{Inbox: w.Inbox, Account: gate, Email: emailOf(cfg.Pool), Await: await},
 		Receipt:    webreceipt.Config{Receipts: receipts, Messages: w.Messages},
 		Record: webrecord.Config{Record: record, Retention: w.Retention, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
 			Now: cfg.Now},
@@ -247,6 +251,14 @@ func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) 
 			shown[i] = page.Pause{MessageID: p.MessageID, Reason: p.Reason, Automatic: p.Automatic, PausedAt: p.PausedAt}
 		}
 		return shown, err
+	}
+}
+
+// emailOf gives the e-mail address of a portal user, by number.
+func emailOf(pool *pgxpool.Pool) func(context.Context, int32) (string, error) {
+	return func(ctx context.Context, no int32) (string, error) {
+		found, err := directory.PortalUsers(ctx, pool, []int32{no})
+		return found[no].Email, err
 	}
 }
 

@@ -16,9 +16,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
 )
@@ -71,9 +73,9 @@ var destinations = []destination{
 // Searcher finds things.
 type Searcher struct {
 	Pool     *pgxpool.Pool
-	Labels   *labels.Store
+	Labels   *labelstore.Store
 	Tracking *messages.Reader
-	Compose  *compose.Composer // opens subjects
+	Reader   *reader.Reader // opens subjects
 }
 
 // Find gives what q finds for a subject, pages and settings first. Nothing is
@@ -137,13 +139,13 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 	var found []Found
 	seen := make(map[uuid.UUID]bool, len(ids))
 	for some := range slices.Chunk(ids, atATime) {
-		headers, err := s.Compose.Headers(ctx, some)
+		headers, err := s.Reader.Headers(ctx, some)
 		if err != nil {
 			return nil, err
 		}
 		for _, id := range some {
 			h := headers[id]
-			if h.Condition != compose.Kept || seen[id] || !folding.Mentions(h.Subject, q) {
+			if h.Condition != message.Kept || seen[id] || !folding.Mentions(h.Subject, q) {
 				continue
 			}
 			if seen[id] = true; len(found) == hits {

@@ -25,6 +25,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
@@ -45,6 +46,7 @@ type System struct {
 	Log      *eventlog.Log
 	Position *position.Watcher
 	Content  *content.Store
+	Reader   *reader.Reader
 	Compose  *compose.Composer
 	Clock    *Clock
 	KeyFile  string // of the key that signs checkpoints
@@ -111,7 +113,8 @@ func New(t testing.TB) *System {
 		running.Wait()
 		_ = s.Content.Close()
 	})
-	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish,
+	s.Reader = reader.New(reader.Config{Pool: s.Pool, Content: s.Content})
+	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Publish: s.Publish,
 		Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now})
 	s.awaitVerdict(t)
 	return s

@@ -14,7 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/proof/merkle"
@@ -24,7 +25,7 @@ import (
 type Issuer struct {
 	Pool *pgxpool.Pool
 	// Compose opens what is sealed with a message; nil: receipts go without.
-	Compose *compose.Composer
+	Reader  *reader.Reader
 	Publish func(context.Context, ...events.Event) (uint64, error)
 	Source  string
 	Now     func() time.Time
@@ -190,11 +191,11 @@ func (o *Issuer) prove(ctx context.Context, r *Receipt, size int64) error {
 
 // open adds what was sealed with the message, unless that was erased.
 func (o *Issuer) open(ctx context.Context, r *Receipt, names bool) error {
-	if o.Compose == nil {
+	if o.Reader == nil {
 		return nil
 	}
-	h, err := o.Compose.Header(ctx, r.MessageID)
-	if errors.Is(err, compose.ErrErased) {
+	h, err := o.Reader.Header(ctx, r.MessageID)
+	if errors.Is(err, message.ErrErased) {
 		return nil
 	}
 	if err != nil {

@@ -60,7 +60,7 @@ func newIssued(t *testing.T) *issued {
 		t.Fatal(err)
 	}
 	i := &issued{System: s, id: sent.ID, keys: keys.Verifiers[0],
-		office: &receipt.Issuer{Pool: s.Pool, Compose: s.Compose, Publish: s.Publish, Source: "/api", Now: s.Clock.Now}}
+		office: &receipt.Issuer{Pool: s.Pool, Reader: s.Reader, Publish: s.Publish, Source: "/api", Now: s.Clock.Now}}
 	i.file = i.issue(t, "pu-1")
 	return i
 }

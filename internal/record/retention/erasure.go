@@ -12,6 +12,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
@@ -57,18 +58,18 @@ func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, re
 
 // mayBeErased refuses a message that there is not, whose fan-out still needs its keys,
 // or for which it was asked before.
-func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
+func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 	var over bool
-	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, message).Scan(&over)
+	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, id).Scan(&over)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return compose.ErrNotFound
+		return message.ErrNotFound
 	case err != nil:
-		return fmt.Errorf("reading what has become of message %s: %w", message, err)
+		return fmt.Errorf("reading what has become of message %s: %w", id, err)
 	case !over:
 		return ErrGoingOut
 	}
-	if _, err = o.Of(ctx, message); errors.Is(err, ErrNotFound) {
+	if _, err = o.Of(ctx, id); errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err == nil {

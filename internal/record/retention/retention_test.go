@@ -14,6 +14,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/events"
 	"postern/internal/record/retention"
@@ -125,10 +126,10 @@ func TestTwoPeopleErase(t *testing.T) {
 	if n, copies := c.keys(t), c.copies(t); n != 0 || copies != 0 {
 		t.Errorf("%d keys and %d copies are left", n, copies)
 	}
-	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) {
+	if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) {
 		t.Errorf("opening it: %v", err)
 	}
-	if _, _, err := c.Compose.OpenAttachment(t.Context(), c.message, c.document); !errors.Is(err, compose.ErrErased) {
+	if _, _, err := c.Reader.OpenAttachment(t.Context(), c.message, c.document); !errors.Is(err, message.ErrErased) {
 		t.Errorf("opening its document: %v", err)
 	}
 	c.holds(t)
@@ -256,7 +257,7 @@ func TestAskIsRefused(t *testing.T) {
 	}{
 		"without a reason":         {c.message, " ", nil},
 		"with a long one":          {c.message, strings.Repeat("x", compose.MaxReason+1), nil},
-		"of a message unheard of":  {uuid.New(), why, compose.ErrNotFound},
+		"of a message unheard of":  {uuid.New(), why, message.ErrNotFound},
 		"of one that is going out": {onItsWay.ID, why, retention.ErrGoingOut},
 	} {
 		_, err := c.office.Ask(t.Context(), c.ann.Actor(), try.message, try.reason)
@@ -320,10 +321,10 @@ func TestKeysOfErasedContentGo(t *testing.T) {
 			for _, bring := range back {
 				bring(c, kept)
 			}
-			if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) {
+			if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) {
 				t.Errorf("opening it: %v", err)
 			}
-			if err := c.Compose.SecureKeys(t.Context()); err != nil {
+			if err := c.Reader.SecureKeys(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if n := c.keys(t); n > len(back) || n > 1 {
@@ -358,7 +359,7 @@ func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
 	if _, err := c.office.Approve(t.Context(), c.ben, c.ask(t, c.ann).ID); !errors.Is(err, retention.ErrKeysLeft) {
 		t.Fatalf("agreeing to it: %v", err)
 	}
-	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
+	if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
 		t.Errorf("opening it: %v; %d keys, %d copies", err, c.keys(t), c.copies(t))
 	}
 	c.office.Content = store

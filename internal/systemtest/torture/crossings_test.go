@@ -16,6 +16,8 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/events"
@@ -315,7 +317,7 @@ func newCrossing(t testing.TB, people int) *crossing {
 	c.api = newLife(t, c.server, c.url, store.RoleAPI, nil)
 	watcher := position.NewWatcher(c.api.pool, nil)
 	c.api.run(watcher.Run)
-	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Publish: c.api.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api", Now: c.now})}
+	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Publish: c.api.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api", Now: c.now})}
 	c.whole = watcher.Whole
 	c.alerting = &pause.Pauses{Pool: c.api.pool, Publish: c.api.publish, Source: "/api", Now: c.now}
 	c.book = &replay.Replays{Pool: c.api.pool, Publish: c.api.publish, Wait: watcher.Wait, Source: "/api", Now: c.now}
@@ -502,19 +504,19 @@ func (c *crossing) failed() uuid.UUID {
 func (c *crossing) cancel(id uuid.UUID) {
 	c.up()
 	err := c.composer.Cancel(c.Context(), author, id)
-	c.may(err, compose.ErrTooLate, compose.ErrNotFound)
+	c.may(err, compose.ErrTooLate, message.ErrNotFound)
 }
 
 func (c *crossing) recall(id uuid.UUID) {
 	c.up()
 	err := c.composer.Recall(c.Context(), author, id, "It was wrong.")
-	c.may(err, compose.ErrTooLate, compose.ErrNotFound)
+	c.may(err, compose.ErrTooLate, message.ErrNotFound)
 }
 
 func (c *crossing) erase(id uuid.UUID) {
 	c.up()
 	e, err := c.office.Ask(c.Context(), c.ann.Actor(), id, "It went to the wrong person.")
-	c.may(err, retention.ErrGoingOut, retention.ErrAsked, compose.ErrNotFound)
+	c.may(err, retention.ErrGoingOut, retention.ErrAsked, message.ErrNotFound)
 	if err == nil {
 		_, err = c.office.Approve(c.Context(), c.ben, e.ID)
 		c.must(err)

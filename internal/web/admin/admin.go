@@ -12,7 +12,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/directory/upload"
-	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/web/page"
 )
 
@@ -37,7 +37,7 @@ type Pages struct {
 type Config struct {
 	Gate      *access.Gate
 	Composer  *compose.Composer
-	Labels    *labels.Store
+	Labels    *labelstore.Store
 	Letters   *letter.Letters
 	Uploads   *upload.Uploads
 	Directory directory.Querier

@@ -15,6 +15,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/labels"
 	"postern/internal/web/page"
@@ -43,7 +44,7 @@ type checking struct {
 
 	To        string
 	Bcc       []chip
-	Documents []compose.Attachment
+	Documents []message.Attachment
 	At        *time.Time // nil: now
 	Zone      string
 	Undo      int
@@ -111,7 +112,7 @@ func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, v
 	}
 	if sent, err := p.Composer.Sent(ctx, me, c.Key); err == nil {
 		c.Sent = &sent
-	} else if !errors.Is(err, compose.ErrNotFound) {
+	} else if !errors.Is(err, message.ErrNotFound) {
 		return err
 	}
 	c.words(l)

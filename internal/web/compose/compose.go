@@ -29,7 +29,7 @@ import (
 	"postern/internal/content/attachment"
 	"postern/internal/directory"
 	"postern/internal/inbound"
-	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/web/page"
 )
 
@@ -49,7 +49,7 @@ type Config struct {
 	Composer  *compose.Composer
 	Drafts    *draft.Drafts
 	Gate      *access.Gate
-	Labels    *labels.Store
+	Labels    *labelstore.Store
 	Directory directory.Querier
 	Await     page.Await
 	Now       func() time.Time

@@ -13,6 +13,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/labels"
 	"postern/internal/web/page"
@@ -34,7 +35,7 @@ type editing struct {
 	MoreUsers int // that are not among Users
 	Offers    []offer
 	Bcc       []chip
-	Documents []compose.Attachment
+	Documents []message.Attachment
 
 	FindUser, FindStaff   string
 	FoundUsers, FoundBccs *findings // nil: nobody was searched for
@@ -156,15 +157,15 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 
 // documents lists uploads. One that is not there any more is shown too, without a
 // size, to be removed.
-func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]compose.Attachment, error) {
+func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]message.Attachment, error) {
 	found, err := p.Composer.Uploads(r.Context(), page.Subject(r), ids)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]compose.Attachment, len(ids))
+	all := make([]message.Attachment, len(ids))
 	for i, id := range ids {
-		all[i] = compose.Attachment{ID: id, Name: "A document that is not there any more"}
-		if at := slices.IndexFunc(found, func(a compose.Attachment) bool { return a.ID == id }); at >= 0 {
+		all[i] = message.Attachment{ID: id, Name: "A document that is not there any more"}
+		if at := slices.IndexFunc(found, func(a message.Attachment) bool { return a.ID == id }); at >= 0 {
 			all[i] = found[at]
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/message"
 	"postern/internal/web/page"
 )
 
@@ -31,7 +32,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	// Pressed again after the copy was sent, it leads to what it was sent as.
 	if sent, err := p.Composer.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
 		return p.Redirect(w, r, "/messages/"+sent.String(), "")
-	} else if !errors.Is(err, compose.ErrNotFound) {
+	} else if !errors.Is(err, message.ErrNotFound) {
 		return err
 	}
 	d, err := p.Drafts.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
@@ -40,7 +41,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 			AttachmentIDs: request.AttachmentIDs, When: draft.WhenAt(request.SendAt, time.Local)}, err
 	})
 	switch {
-	case errors.Is(err, compose.ErrErased), errors.Is(err, draft.ErrErased):
+	case errors.Is(err, message.ErrErased), errors.Is(err, draft.ErrErased):
 		return p.tooLate(w, r, "This message can't be edited: its content was erased.")
 	case errors.Is(err, compose.ErrNotTakenBack):
 		return p.tooLate(w, r, "Only a message that was cancelled or recalled can be edited and sent again.")

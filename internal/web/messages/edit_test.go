@@ -102,7 +102,7 @@ func TestEditAndSendAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, id)
-			_, data, err := c.Compose.OpenAttachment(t.Context(), sent.ID, d.AttachmentIDs[0])
+			_, data, err := c.Reader.OpenAttachment(t.Context(), sent.ID, d.AttachmentIDs[0])
 			if err != nil || !bytes.Equal(data, []byte("%PDF-1.4\n%%EOF\n")) || d.AttachmentIDs[0] == document.ID {
 				t.Errorf("the document of the copy is %q, %v", data, err)
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/web/page"
 )
@@ -33,7 +33,7 @@ func (l listed) Everybody() bool { return l.Filter.Whose == everybody }
 // row is a message in a list.
 type row struct {
 	messages.Message
-	compose.Heading
+	message.Heading
 	To    addressees
 	Words string // its status
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
 	"postern/internal/record/retention"
@@ -22,7 +22,7 @@ import (
 // shown is what the page of a message shows.
 type shown struct {
 	standing
-	compose.Heading
+	message.Heading
 	Gone   *gone // how its content was erased
 	To     addressees
 	ByPost messages.Total // recipients without an e-mail address
@@ -35,8 +35,8 @@ type shown struct {
 
 // Erased says that the record says so of the content, and Missing that it can't be found
 // although it was not erased.
-func (s shown) Erased() bool  { return s.Condition == compose.Erased }
-func (s shown) Missing() bool { return s.Condition == compose.Missing }
+func (s shown) Erased() bool  { return s.Condition == message.Erased }
+func (s shown) Missing() bool { return s.Condition == message.Missing }
 
 // named is how many of those who were chosen one by one the page of a message names.
 const named = 20
@@ -110,11 +110,11 @@ func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 // of the record its subject is what tells it from others, and no more.
 func (p *Pages) open(ctx context.Context, s *shown) error {
 	if !s.Content {
-		headers, err := p.Composer.Headers(ctx, []uuid.UUID{s.ID})
+		headers, err := p.Reader.Headers(ctx, []uuid.UUID{s.ID})
 		s.Condition, s.Subject = headers[s.ID].Condition, headers[s.ID].Subject
 		return err
 	}
-	h, body, err := p.Composer.Read(ctx, s.ID)
+	h, body, err := p.Reader.Read(ctx, s.ID)
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,11 @@ func (p *Pages) again(r *http.Request, s *standing) error {
 	if err == nil {
 		s.Again = &sent
 	}
-	if !errors.Is(err, compose.ErrNotFound) {
+	if !errors.Is(err, message.ErrNotFound) {
 		return err
 	}
-	headers, err := p.Composer.Headers(r.Context(), []uuid.UUID{s.ID})
-	s.MayEdit = headers[s.ID].Condition == compose.Kept
+	headers, err := p.Reader.Headers(r.Context(), []uuid.UUID{s.ID})
+	s.MayEdit = headers[s.ID].Condition == message.Kept
 	return err
 }
 

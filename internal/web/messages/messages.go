@@ -20,6 +20,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/reader"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
 	"postern/internal/record/retention"
@@ -41,6 +42,7 @@ type Pages struct {
 // Config is what these pages work with.
 type Config struct {
 	Composer  *compose.Composer
+	Reader    *reader.Reader
 	Drafts    *draft.Drafts
 	Messages  *messages.Reader
 	Retention *retention.Retention

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/web/page"
 )
@@ -28,7 +28,7 @@ type notOpened struct {
 
 type unreadRow struct {
 	messages.Unread
-	compose.Heading
+	message.Heading
 }
 
 // unread lists who has not opened a message of the reader's for some days.
@@ -67,7 +67,7 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 			ids = append(ids, u.MessageID)
 		}
 	}
-	headers, err := p.Composer.Headers(r.Context(), ids)
+	headers, err := p.Reader.Headers(r.Context(), ids)
 	if err != nil {
 		return err
 	}

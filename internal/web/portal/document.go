@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/compose"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
@@ -64,7 +64,7 @@ type document struct {
 	Large bool
 }
 
-func documentOf(message uuid.UUID, a compose.Attachment) document {
+func documentOf(message uuid.UUID, a message.Attachment) document {
 	k, known := kinds[a.MediaType]
 	if !known {
 		k = kind{"Document", needsOffice, ""}
@@ -126,14 +126,14 @@ func (p *Pages) describe(r *http.Request) (shown, error) {
 
 // get hands out what is in a document: that is a download, whatever becomes of it,
 // and it is on the record when this returns.
-func (p *Pages) get(r *http.Request) (compose.Attachment, []byte, error) {
+func (p *Pages) get(r *http.Request) (message.Attachment, []byte, error) {
 	id, err := idOf(r, "id")
 	if err != nil {
-		return compose.Attachment{}, nil, err
+		return message.Attachment{}, nil, err
 	}
 	attachment, err := idOf(r, "document")
 	if err != nil {
-		return compose.Attachment{}, nil, err
+		return message.Attachment{}, nil, err
 	}
 	return p.Inbox.Download(r.Context(), page.Subject(r), id, attachment)
 }

@@ -9,15 +9,15 @@ package portal
 
 import (
 	"cmp"
+	"context"
 	"embed"
 	"net/http"
 	"strings"
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/directory"
+	"postern/internal/content/message"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
@@ -38,10 +38,32 @@ type Pages struct {
 
 // Config is what these pages work with.
 type Config struct {
-	Inbox     *inbox.Inbox
-	Gate      *access.Gate
-	Directory directory.Querier
-	Await     page.Await
+	Inbox   Inbox
+	Account Account
+	// Email gives the e-mail address of a portal user, by number.
+	Email func(ctx context.Context, no int32) (string, error)
+	Await page.Await
+}
+
+// Inbox is what a portal user may read, as in package inboxstore.
+type Inbox interface {
+	List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error)
+	// Open gives a message to read. Its first opening is recorded when this returns.
+	Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Read, error)
+	// Document gives what a document is called, and nothing of what is in it.
+	Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (inbox.Message, message.Attachment, error)
+	// Download gives a document whole. The download is recorded when this returns.
+	Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (message.Attachment, []byte, error)
+}
+
+// Account is how portal users look after their own sign-in, as access.Gate does it.
+type Account interface {
+	// ChangePortalPassword ends all sessions. It fails with [passwords.ErrCurrent] and
+	// [passwords.ErrRefused], joined where both are wrong.
+	ChangePortalPassword(ctx context.Context, who policy.Subject, current, password string) error
+	Begin(ctx context.Context, who policy.Subject) error
+	SignOut(ctx context.Context, realm policy.Realm) error
+	SignOutEverywhere(ctx context.Context, who policy.Subject) error
 }
 
 // New makes the pages.

@@ -70,7 +70,7 @@ func (c clinic) send(m message, to ...string) string {
 // document gives the address of a message's only document.
 func (c clinic) document(message string) string {
 	c.t.Helper()
-	headers, err := c.Web.Composer.Headers(c.t.Context(), []uuid.UUID{uuid.MustParse(message)})
+	headers, err := c.Web.Reader.Headers(c.t.Context(), []uuid.UUID{uuid.MustParse(message)})
 	if err != nil {
 		c.t.Fatal(err)
 	}

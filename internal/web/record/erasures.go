@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
 )
@@ -161,7 +162,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	}
 	e, err := p.Retention.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
 	switch {
-	case errors.Is(err, compose.ErrNotFound):
+	case errors.Is(err, message.ErrNotFound):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "There is no message with this id"}}, 0)
 	case errors.Is(err, retention.ErrGoingOut), errors.Is(err, retention.ErrAsked):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: page.Sentence(err)}}, http.StatusConflict)

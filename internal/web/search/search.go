@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/search"
 	"postern/internal/web/page"
 )
@@ -31,7 +32,7 @@ type Pages struct {
 
 // Config is what these pages work with.
 type Config struct {
-	Labels *labels.Store
+	Labels *labelstore.Store
 	Search *search.Searcher
 }
 

@@ -1,4 +1,4 @@
-package labels_test
+package labelstore_test
 
 import (
 	"errors"
@@ -8,14 +8,15 @@ import (
 
 	"postern/internal/compose/composetest"
 	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-func newBook(t *testing.T) (*composetest.System, *labels.Store) {
+func newBook(t *testing.T) (*composetest.System, *labelstore.Store) {
 	s := composetest.New(t)
-	return s, &labels.Store{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}
+	return s, &labelstore.Store{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}
 }
 
 // patients asks for another word for patients, whatever it is now.
