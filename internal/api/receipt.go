@@ -6,7 +6,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/messages"
-	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 )
 
 type receiptInput struct {
@@ -17,7 +17,7 @@ type receiptInput struct {
 // ReceiptOperations prove one delivery.
 type ReceiptOperations struct {
 	Messages *messages.Reader
-	Receipts *receipt.Issuer
+	Receipts *issuer.Issuer
 }
 
 func (g ReceiptOperations) register(a *API) {
@@ -31,7 +31,7 @@ func (g ReceiptOperations) register(a *API) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := g.Receipts.Issue(ctx, receipt.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
+		r, err := g.Receipts.Issue(ctx, issuer.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 		if err != nil {
 			return nil, err
 		}

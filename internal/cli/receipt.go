@@ -14,6 +14,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/reader"
 	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 )
 
 func (env *environment) receiptCommand() *cobra.Command {
@@ -32,7 +33,7 @@ func (env *environment) receiptIssueCommand() *cobra.Command {
 				return usageError{fmt.Errorf("%q is no message id", args[0])}
 			}
 			return env.with(cmd.Context(), func(s *system) error {
-				r, err := env.issue(cmd.Context(), s, receipt.Request{MessageID: message, PortalUserID: args[1], Actor: operator(), Names: names})
+				r, err := env.issue(cmd.Context(), s, issuer.Request{MessageID: message, PortalUserID: args[1], Actor: operator(), Names: names})
 				if err != nil {
 					return err
 				}
@@ -62,10 +63,10 @@ func (env *environment) writeReceipt(r *receipt.Receipt, out string) error {
 // signedWithin is how long a checkpoint that covers a delivery may take.
 const signedWithin = 15 * time.Second
 
-func (env *environment) issue(ctx context.Context, s *system, q receipt.Request) (*receipt.Receipt, error) {
+func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) (*receipt.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, signedWithin)
 	defer cancel()
-	office := &receipt.Issuer{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+	office := &issuer.Issuer{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
 	if url, key := env.contentAddress(s); url != "" && key != "" {
 		kept, err := content.Open(ctx, url, key)
 		if err != nil {

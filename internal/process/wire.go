@@ -33,7 +33,7 @@ import (
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"
 	"postern/internal/problem/document"
-	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
 	"postern/internal/record/retention"
@@ -165,7 +165,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Publish: publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
 	w.Replays = &replay.Replays{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
 	w.Retention = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
-	receipts := &receipt.Issuer{Pool: cfg.Pool, Reader: w.Reader, Publish: publish, Source: cfg.Source, Now: cfg.Now}
+	receipts := &issuer.Issuer{Pool: cfg.Pool, Reader: w.Reader, Publish: publish, Source: cfg.Source, Now: cfg.Now}
 	record := &query.Reader{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
 	parking := &parked.Events{Pool: cfg.Pool, Publish: publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
 	standing := &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}

@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 )
 
 // State is how the record stands: how long it is, and what is known to be whole.
@@ -76,7 +77,7 @@ func (r *Reader) readCheckpoint(ctx context.Context, s *State) error {
 		return nil
 	}
 	s.Signed, s.Key = c.Size, c.Origin
-	tree, err := merkle.TreeAt(int64(c.Size), merkle.Hashes(ctx, r.Pool, "record.hashes")) // #nosec G115 -- parsed as 63 bits
+	tree, err := merkle.TreeAt(int64(c.Size), merklestore.Hashes(ctx, r.Pool, "record.hashes")) // #nosec G115 -- parsed as 63 bits
 	s.OtherTree = err != nil || tree.Root() != c.Root
 	if ctx.Err() != nil {
 		return fmt.Errorf("reading the tree: %w", ctx.Err())

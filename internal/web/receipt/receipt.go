@@ -14,6 +14,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 	"postern/internal/web/page"
 )
 
@@ -30,7 +31,7 @@ type Pages struct {
 
 // Config is what these pages work with.
 type Config struct {
-	Receipts *receipt.Issuer
+	Receipts *issuer.Issuer
 	Messages *messages.Reader
 }
 
@@ -53,14 +54,14 @@ type shown struct {
 func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(r.PathValue("message"))
 	if err != nil {
-		return receipt.ErrNotFound
+		return issuer.ErrNotFound
 	}
 	subject := page.Subject(r)
 	m, err := p.Messages.Visible(r.Context(), subject, id)
 	if err != nil {
 		return err
 	}
-	issued, err := p.Receipts.Issue(r.Context(), receipt.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
+	issued, err := p.Receipts.Issue(r.Context(), issuer.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
 		Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/recorder"
 	"postern/internal/web/webtest"
 )
@@ -331,7 +332,7 @@ func (c *clinic) sign(t *testing.T, size uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := merkle.TreeAt(int64(size), merkle.Hashes(t.Context(), c.Admin, "record.hashes")) // #nosec G115 -- small
+	tree, err := merkle.TreeAt(int64(size), merklestore.Hashes(t.Context(), c.Admin, "record.hashes")) // #nosec G115 -- small
 	if err != nil {
 		t.Fatal(err)
 	}

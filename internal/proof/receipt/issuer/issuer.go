@@ -1,4 +1,7 @@
-package receipt
+// Package issuer issues receipts: it gathers the events of one delivery, waits until a
+// checkpoint covers them, and records that the receipt was issued. Package receipt
+// checks them, without a database.
+package issuer
 
 import (
 	"bytes"
@@ -19,12 +22,14 @@ import (
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
+	"postern/internal/proof/receipt"
 )
 
-// Office issues receipts. It is safe for concurrent use.
+// Issuer issues receipts. It is safe for concurrent use.
 type Issuer struct {
 	Pool *pgxpool.Pool
-	// Compose opens what is sealed with a message; nil: receipts go without.
+	// Reader opens what is sealed with a message; nil: receipts go without.
 	Reader  *reader.Reader
 	Publish func(context.Context, ...events.Event) (uint64, error)
 	Source  string
@@ -49,12 +54,12 @@ var (
 
 // Issue makes a receipt and puts on the record that it did, before anybody sees it.
 // It waits for the checkpoint that covers what the record says of the delivery now.
-func (o *Issuer) Issue(ctx context.Context, q Request) (*Receipt, error) {
+func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error) {
 	found, err := o.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	r := &Receipt{Format: format, MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Now().UTC().Truncate(time.Microsecond), Events: found}
+	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Now().UTC().Truncate(time.Microsecond), Events: found}
 	size, err := o.awaitCheckpoint(ctx, r)
 	if err != nil {
 		return nil, err
@@ -62,15 +67,10 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*Receipt, error) {
 	if err := o.prove(ctx, r, size); err != nil {
 		return nil, err
 	}
-	said, err := tell(q.MessageID, q.PortalUserID, r.Events)
-	if err != nil {
-		return nil, fmt.Errorf("telling what the record says: %w", err)
-	}
-	r.Statement, r.Notice = said.lines, said.notice()
 	if err := o.open(ctx, r, q.Names); err != nil {
 		return nil, err
 	}
-	if r.Digest, err = r.digest(); err != nil {
+	if err := r.Complete(); err != nil {
 		return nil, err
 	}
 	e, err := events.New(o.Source, q.Actor, o.Now(), events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
@@ -87,7 +87,7 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*Receipt, error) {
 }
 
 // find gathers the events that speak of the delivery, in order.
-func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
+func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	var chunk int
 	var seq int64
 	var sender string
@@ -113,7 +113,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the events: %w", err)
 	}
-	var all []Event
+	var all []receipt.Event
 	var stored []byte
 	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
 		s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
@@ -122,7 +122,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
 		}
 		e, err := events.Parse(s.Header, s.Data)
 		if err == nil && speaksOf(e, q.PortalUserID, chunk) {
-			all = append(all, Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
+			all = append(all, receipt.Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
 		}
 		return err
 	})
@@ -159,7 +159,7 @@ func namesOf(e events.Event, portalUser string) bool {
 const checkpointPoll = 200 * time.Millisecond
 
 // awaitCheckpoint takes the first checkpoint that covers all the events.
-func (o *Issuer) awaitCheckpoint(ctx context.Context, r *Receipt) (size int64, err error) {
+func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size int64, err error) {
 	last := r.Events[len(r.Events)-1].Seq
 	for {
 		err := o.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
@@ -177,8 +177,8 @@ func (o *Issuer) awaitCheckpoint(ctx context.Context, r *Receipt) (size int64, e
 	}
 }
 
-func (o *Issuer) prove(ctx context.Context, r *Receipt, size int64) error {
-	hashes := merkle.Hashes(ctx, o.Pool, "record.hashes")
+func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) error {
+	hashes := merklestore.Hashes(ctx, o.Pool, "record.hashes")
 	for i := range r.Events {
 		proof, err := tlog.ProveRecord(size, int64(r.Events[i].Seq)-1, hashes) // #nosec G115 -- a sequence
 		if err != nil {
@@ -190,7 +190,7 @@ func (o *Issuer) prove(ctx context.Context, r *Receipt, size int64) error {
 }
 
 // open adds what was sealed with the message, unless that was erased.
-func (o *Issuer) open(ctx context.Context, r *Receipt, names bool) error {
+func (o *Issuer) open(ctx context.Context, r *receipt.Receipt, names bool) error {
 	if o.Reader == nil {
 		return nil
 	}
@@ -201,10 +201,10 @@ func (o *Issuer) open(ctx context.Context, r *Receipt, names bool) error {
 	if err != nil {
 		return err
 	}
-	r.Content = &Content{Salt: h.Salt, Documents: []Document{}}
+	r.Content = &receipt.Content{Salt: h.Salt, Documents: []receipt.Document{}}
 	for _, a := range h.Attachments {
 		if names {
-			r.Content.Documents = append(r.Content.Documents, Document{a.ID, a.Name})
+			r.Content.Documents = append(r.Content.Documents, receipt.Document{ID: a.ID, Name: a.Name})
 		}
 	}
 	return nil
