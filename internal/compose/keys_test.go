@@ -176,7 +176,7 @@ func TestKeysAreKeptTwiceBeforeTheEvent(t *testing.T) {
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
 	var looked bool
-	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now,
+	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now,
 		Publish: func(ctx context.Context, all ...events.Event) (uint64, error) {
 			for _, e := range all {
 				looked = true

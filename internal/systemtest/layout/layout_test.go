@@ -358,7 +358,7 @@ var never = map[string][]string{
 	"web/page": {"postern/internal/api", "postern/internal/store", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
 	// A receipt is checked without a database and without a network. (A test of package
 	// cli has the kernel enforce the second.)
-	"proof/receipt": {"github.com/jackc/pgx", "github.com/nats-io", "net/http", "database/sql", "postern/internal/store"},
+	"proof/receipt": {"github.com/jackc/pgx", "github.com/nats-io", "net/http", "postern/internal/store"},
 	// Errors have no opinion on how they are answered.
 	"problem": {"net/http", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
 }
