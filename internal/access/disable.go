@@ -78,7 +78,7 @@ func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Bo
 		kind, _ := facts[0].EventType()
 		return fmt.Errorf("recording %s: %w", kind, err)
 	}
-	return g.cfg.Wait(ctx, seq)
+	return g.cfg.Facts.Wait(ctx, seq)
 }
 
 // shutOut ends every session and API token of a staff member.

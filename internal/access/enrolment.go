@@ -57,7 +57,7 @@ func (g *Gate) Enrol(ctx context.Context, who policy.Subject) error {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO app.second_factors (change_id, staff_id, wrapped_key, secret, made_at) VALUES ($1, $2, $3, $4, $5)`,
-			change, who.ID, wrapped, sealed, g.cfg.Now())
+			change, who.ID, wrapped, sealed, g.cfg.Facts.Now())
 		return err
 	})
 }
@@ -92,7 +92,7 @@ func (g *Gate) enrolling(ctx context.Context, staffID string) (factor, error) {
 	}, `SELECT change_id, wrapped_key, secret FROM app.second_factors f WHERE staff_id = $1
 		AND made_at > $2::timestamptz - interval '`+enrolmentMost+`'
 		AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)
-		ORDER BY made_at DESC LIMIT 1`, staffID, g.cfg.Now())
+		ORDER BY made_at DESC LIMIT 1`, staffID, g.cfg.Facts.Now())
 	if err != nil && !errors.Is(err, ErrNoEnrolment) {
 		err = fmt.Errorf("reading what is being set up: %w", err)
 	}

@@ -132,7 +132,7 @@ func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password str
 		_, err := tx.Exec(ctx, `
 			INSERT INTO app.portal_accounts (portal_user_no, password_hash, changed_at) VALUES ($1, $2, $3)
 			ON CONFLICT (portal_user_no) DO UPDATE SET password_hash = excluded.password_hash, changed_at = excluded.changed_at`,
-			u.no, hash, g.cfg.Now())
+			u.no, hash, g.cfg.Facts.Now())
 		if err != nil {
 			return err
 		}

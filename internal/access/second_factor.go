@@ -126,7 +126,7 @@ func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code strin
 
 // stepsOf gives the steps whose code it is, of this one, the one before and the one after.
 func (g *Gate) stepsOf(secret, code string) (steps []int64, err error) {
-	now := g.cfg.Now().Unix() / int64(stepLength/time.Second)
+	now := g.cfg.Facts.Now().Unix() / int64(stepLength/time.Second)
 	for step := now - 1; step <= now+1; step++ {
 		ok, err := hotp.ValidateCustom(code, uint64(step), secret, hotp.ValidateOpts{Digits: codeLength, Algorithm: otp.AlgorithmSHA1}) // #nosec G115 -- after 1970
 		if errors.Is(err, otp.ErrValidateInputInvalidLength) {
@@ -166,14 +166,14 @@ func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
 		return fmt.Errorf("remembering the password: %w", err)
 	}
 	sessions.Put(ctx, halfwayKey, needed.staffID)
-	sessions.Put(ctx, halfwayUntilKey, g.cfg.Now().Add(halfwayLifetime).Format(time.RFC3339))
+	sessions.Put(ctx, halfwayUntilKey, g.cfg.Facts.Now().Add(halfwayLifetime).Format(time.RFC3339))
 	return nil
 }
 
 // IsHalfway says whether the code of somebody whose password was right is waited for.
 func (g *Gate) IsHalfway(ctx context.Context) bool {
 	until, err := time.Parse(time.RFC3339, g.staff.sessions.GetString(ctx, halfwayUntilKey))
-	return err == nil && g.cfg.Now().Before(until)
+	return err == nil && g.cfg.Facts.Now().Before(until)
 }
 
 // SignInWithCode is the second half of [Gate.SignInStaff], for who was [Gate.Halfway].

@@ -195,7 +195,7 @@ func choose(found []account) (who account, reason string) {
 // typed it was not shown.
 func (g *Gate) recordSignIn(ctx context.Context, realm policy.Realm, id string, method events.SignInMethod, reason string) error {
 	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Method: method, Reason: reason}
-	actor := g.process()
+	actor := g.cfg.Facts.Process()
 	if !fact.Failed {
 		actor = policy.Subject{Realm: realm, ID: id}.Actor()
 	}

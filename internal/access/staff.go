@@ -136,7 +136,7 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 		return Staff{}, fmt.Errorf("recording the new staff member: %w", err)
 	}
 	// From here on they are staff, whatever becomes of this process.
-	if err := g.cfg.Wait(ctx, seq); err != nil {
+	if err := g.cfg.Facts.Wait(ctx, seq); err != nil {
 		return Staff{}, err
 	}
 	return g.StaffByID(ctx, id.String())

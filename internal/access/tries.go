@@ -81,7 +81,7 @@ func (g *Gate) knows(ctx context.Context, l lane) bool {
 // minutes, about as many guesses a day as NIST SP 800-63B section 3.2.2 lets
 // stand in all.
 func (g *Gate) countTry(ctx context.Context, key []byte) error {
-	now := g.cfg.Now()
+	now := g.cfg.Facts.Now()
 	tag, err := g.pool.Exec(ctx, `
 		INSERT INTO app.sign_in_tries AS t (lane, failures, tried_at, next_at) VALUES ($1, 1, $2, $2)
 		ON CONFLICT (lane) DO UPDATE SET failures = t.failures + 1, tried_at = $2,

@@ -33,8 +33,8 @@ const (
 	forAll    = "Process"
 )
 
-// patience is how long anybody is kept waiting for Postgres and the record.
-const patience = 15 * time.Second
+// operationTimeout is how long an operation may take, Postgres and the record included.
+const operationTimeout = 15 * time.Second
 
 // handle registers an operation. The policy is asked before anything of the
 // request is read, and every error of f goes through the table of problems.
@@ -42,7 +42,7 @@ func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, err
 	huma.Register(a.huma, op.describe(a), func(ctx context.Context, in *I) (*O, error) {
 		if !op.raw {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, patience)
+			ctx, cancel = context.WithTimeout(ctx, operationTimeout)
 			defer cancel()
 		}
 		out, err := f(ctx, in)

@@ -56,7 +56,7 @@ func (g ReportOperations) report(ctx context.Context, in *postInput) (*struct{},
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	return nil, g.Reports.Post(ctx, in.request.Header, post)
 }

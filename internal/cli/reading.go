@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
@@ -64,7 +65,7 @@ func (f *filterFlags) filter() (chosen query.Filter, err error) {
 
 // room reads the record on behalf of whoever types, who is on it as its reader.
 func (s *system) room() *query.Reader {
-	return &query.Reader{Pool: s.pool, Publish: s.log.Publish, Source: "/postern"}
+	return &query.Reader{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 }
 
 // entryJSON is an event as --json prints one: as in /v1/record.

@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/content/reader"
+	"postern/internal/eventlog/facts"
 	"postern/internal/proof/receipt"
 	"postern/internal/proof/receipt/issuer"
 )
@@ -66,7 +67,7 @@ const signedWithin = 15 * time.Second
 func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) (*receipt.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, signedWithin)
 	defer cancel()
-	office := &issuer.Issuer{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+	office := &issuer.Issuer{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 	if url, key := env.contentAddress(s); url != "" && key != "" {
 		kept, err := content.Open(ctx, url, key)
 		if err != nil {

@@ -52,7 +52,7 @@ func (c *Composer) count(ctx context.Context, chosen directory.Selection) (direc
 		}
 		defer c.counting.leave()
 	}
-	return directory.Preview(ctx, c.pool, chosen, c.cfg.Now())
+	return directory.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
 }
 
 // turn is had by one at a time.
@@ -88,12 +88,12 @@ func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[di
 		return nil, err
 	}
 	defer c.counting.leave()
-	if age := c.cfg.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < recent {
+	if age := c.cfg.Facts.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < recent {
 		return c.sizes.of, nil
 	}
-	of, err := directory.Sizes(ctx, c.pool, c.cfg.Now())
+	of, err := directory.Sizes(ctx, c.pool, c.cfg.Facts.Now())
 	if err == nil {
-		c.sizes = sizes{of, c.cfg.Now()}
+		c.sizes = sizes{of, c.cfg.Facts.Now()}
 	}
 	return of, err
 }
@@ -114,7 +114,7 @@ func mayChoose(staff policy.Subject, chosen directory.Selection) error {
 func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
 	if r.AudienceDigest == "" {
 		err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
-			return mustExist(directory.Exists(ctx, tx, r.Recipients, c.cfg.Now()))
+			return mustExist(directory.Exists(ctx, tx, r.Recipients, c.cfg.Facts.Now()))
 		})
 		return nil, namePortalUsers(err, r.Recipients)
 	}
@@ -196,7 +196,7 @@ func (c *Composer) audience(ctx context.Context, staff policy.Subject, chosen di
 	}
 	chosen = Request{Recipients: chosen}.normal().Recipients
 	err = c.inSnapshot(ctx, func(tx pgx.Tx) (err error) {
-		page, next, err = read(ctx, tx, chosen, c.cfg.Now(), limit, cursor)
+		page, next, err = read(ctx, tx, chosen, c.cfg.Facts.Now(), limit, cursor)
 		return err
 	})
 	return page, next, namePortalUsers(err, chosen)

@@ -23,6 +23,7 @@ import (
 	"postern/internal/content/attachment"
 	"postern/internal/content/message"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/store/storetest"
 )
@@ -406,7 +407,7 @@ func TestARetryCompletesTheMessage(t *testing.T) {
 			s.Break(&fault)
 			_, err := s.Compose.Send(t.Context(), ada, key, r)
 			s.Break(nil)
-			if !errors.Is(err, compose.ErrUnavailable) {
+			if !errors.Is(err, facts.ErrUnavailable) {
 				t.Fatalf("the first try gives %v, want ErrUnavailable", err)
 			}
 			// Neither the directory nor permissions nor the time matter any more.
@@ -450,7 +451,7 @@ func TestNothingIsSentOverADamagedRecord(t *testing.T) {
 	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'event 17 is missing'`)
 	before := s.Keeps(t)
 	_, err := s.Compose.Send(t.Context(), ada, "k", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")})
-	if !errors.Is(err, compose.ErrUnavailable) {
+	if !errors.Is(err, facts.ErrUnavailable) {
 		t.Errorf("it was answered with %v", err)
 	}
 	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {

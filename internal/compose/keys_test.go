@@ -15,6 +15,7 @@ import (
 	"postern/internal/compose/composetest"
 	"postern/internal/content"
 	"postern/internal/content/message"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -176,28 +177,27 @@ func TestKeysAreKeptTwiceBeforeTheEvent(t *testing.T) {
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
 	var looked bool
-	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now,
-		Publish: func(ctx context.Context, all ...events.Event) (uint64, error) {
-			for _, e := range all {
-				looked = true
-				kept, err := s.Content.FindKeys(ctx, content.KeysOf(e.MessageID))
-				if err != nil {
-					t.Errorf("%s is published and the copy of the keys is %v", e.Type, err)
-					continue
-				}
-				key, err := s.Content.Unwrap(e.MessageID, kept.WrappedKey)
-				if err != nil {
-					t.Error(err)
-				}
-				body, err := s.Content.Get(ctx, content.BodyOf(e.MessageID), key)
-				if err != nil {
-					t.Errorf("%s is published and its body is %v", e.Type, err)
-					continue
-				}
-				_ = body.Close()
+	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Whole: s.Position.Whole, Facts: facts.Publisher{Source: "/api", Send: func(ctx context.Context, all ...events.Event) (uint64, error) {
+		for _, e := range all {
+			looked = true
+			kept, err := s.Content.FindKeys(ctx, content.KeysOf(e.MessageID))
+			if err != nil {
+				t.Errorf("%s is published and the copy of the keys is %v", e.Type, err)
+				continue
 			}
-			return s.Publish(ctx, all...)
-		}})
+			key, err := s.Content.Unwrap(e.MessageID, kept.WrappedKey)
+			if err != nil {
+				t.Error(err)
+			}
+			body, err := s.Content.Get(ctx, content.BodyOf(e.MessageID), key)
+			if err != nil {
+				t.Errorf("%s is published and its body is %v", e.Type, err)
+				continue
+			}
+			_ = body.Close()
+		}
+		return s.Publish(ctx, all...)
+	}, Reached: s.Position.Wait, Clock: s.Clock.Now}})
 	if _, err := c.Send(t.Context(), ada, "k", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")}); err != nil || !looked {
 		t.Fatal(err, looked)
 	}

@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/message"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -27,13 +28,13 @@ type Answer struct {
 }
 
 // Send puts a message on the record: step 2. It is sent once this has returned
-// without an error, and perhaps if it returns [ErrUnavailable], which is [ErrNotSent]
+// without an error, and perhaps if it returns [facts.ErrUnavailable], which is [ErrNotSent]
 // too: the same key and request, sent again, settle it. Other errors are those of [policy.Allow],
 // [*Invalid], [*AudienceChanged] and [ErrKeyReused], with which nothing is sent
 // or kept.
 func (c *Composer) Send(ctx context.Context, staff policy.Subject, key string, r Request) (Answer, error) {
 	answer, err := c.send(ctx, staff, key, r)
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, facts.ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	return answer, err
@@ -156,7 +157,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 	// The commit point of step 2. A crash before the acknowledgement: the client
 	// repeats and it is sent then, or never. After it: it was sent, and a repeat
 	// gives this event again, which the record counts once.
-	if answer.Seq, err = c.publish(ctx, staff, cl.sentAt, fact); err != nil {
+	if answer.Seq, err = c.cfg.Facts.Record(ctx, staff.Actor(), cl.sentAt, fact); err != nil {
 		return Answer{}, err
 	}
 	// A crash before this leaves a claim that a retry publishes again, in vain.
@@ -165,7 +166,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 		UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
 		staff.ID, key, statusPublished, cl.id)
 	if err != nil {
-		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", ErrUnavailable, cl.id, err)
+		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", facts.ErrUnavailable, cl.id, err)
 	}
 	return answer, nil
 }

@@ -162,14 +162,12 @@ func tooLate(why string) error { return problem.TooLate.Wrap(ErrTooLate, why) }
 // withdraw publishes the fact and gives what the record makes of it. A crash
 // after the publish leaves it done.
 func (c *Composer) withdraw(ctx context.Context, staff policy.Subject, fact events.Body) (standing, error) {
-	seq, err := c.publish(ctx, staff, c.now(), fact)
+	seq, err := c.cfg.Facts.Record(ctx, staff.Actor(), c.now(), fact)
 	if err != nil {
 		return standing{}, err
 	}
-	wait, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := c.cfg.Wait(wait, seq); err != nil {
-		return standing{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if err := c.cfg.Facts.WaitToRead(ctx, seq); err != nil {
+		return standing{}, err
 	}
 	return c.standing(ctx, fact.Message())
 }

@@ -23,6 +23,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/directory/upload"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/health"
@@ -66,7 +67,7 @@ type WebConfig struct {
 	Content *content.Store
 	Scanner *clamd.Client
 	// Publish puts events on the record, all or none of them, and returns the sequence of
-	// the last once they are durable. It is given [requestTimeout] at most.
+	// the last once they are durable. It is given [facts.RequestTimeout] at most.
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	// Log is the record itself, for what operators see of it.
 	Log *eventlog.Log
@@ -83,7 +84,7 @@ type WebConfig struct {
 	FactorRequired bool
 	// PasswordCost is that of [access.Config].
 	PasswordCost access.Cost
-	// CatchUp is how long an answer waits for the recorder; zero: half a second. Tests,
+	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp]. Tests,
 	// which may not depend on how busy the machine is, wait longer.
 	CatchUp time.Duration
 	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
@@ -139,14 +140,14 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	if cfg.Fail == nil {
 		cfg.Fail = web.Unavailable
 	}
-	publish, wait := withinRequest(cfg.Publish), cfg.Position.Wait
+	told := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(facts.RequestTimeout)
 	await := func(ctx context.Context, seq uint64) {
-		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, catchUp))
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
 		defer cancel()
-		_ = wait(ctx, seq)
+		_ = told.Wait(ctx, seq)
 	}
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
-		Publish: publish, Wait: wait, Source: cfg.Source, Secure: cfg.Secure, Fail: cfg.Fail, Now: cfg.Now})
+		Facts: told, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
 	}
@@ -154,20 +155,20 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w := &Web{Gate: gate}
 	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
-		Publish: publish, Wait: wait, Whole: cfg.Position.Whole, Source: cfg.Source, Now: cfg.Now})
+		Facts: told, Whole: cfg.Position.Whole})
 	w.Drafts = &draft.Drafts{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
 	w.Messages = messages.New(cfg.Pool)
-	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Publish: publish, Source: cfg.Source, Now: cfg.Now})
+	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
 	w.Letters = letter.New(cfg.Letters)
-	w.Labels = &labelstore.Store{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
+	w.Labels = &labelstore.Store{Pool: cfg.Pool, Facts: told}
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
-	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
-	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Publish: publish, Read: cfg.ReadReports, Source: cfg.Source, Now: cfg.Now})
-	w.Replays = &replay.Replays{Pool: cfg.Pool, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
-	w.Retention = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Publish: publish, Wait: wait, Source: cfg.Source, Now: cfg.Now}
-	receipts := &issuer.Issuer{Pool: cfg.Pool, Reader: w.Reader, Publish: publish, Source: cfg.Source, Now: cfg.Now}
-	record := &query.Reader{Pool: cfg.Pool, Publish: publish, Source: cfg.Source, Now: cfg.Now}
-	parking := &parked.Events{Pool: cfg.Pool, Publish: publish, Get: cfg.Log.Get, Source: cfg.Source, Now: cfg.Now}
+	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Facts: told}
+	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: told, Read: cfg.ReadReports})
+	w.Replays = &replay.Replays{Pool: cfg.Pool, Facts: told}
+	w.Retention = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Facts: told}
+	receipts := &issuer.Issuer{Pool: cfg.Pool, Reader: w.Reader, Facts: told}
+	record := &query.Reader{Pool: cfg.Pool, Facts: told}
+	parking := &parked.Events{Pool: cfg.Pool, Facts: told, Get: cfg.Log.Get}
 	standing := &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
 	searcher := &search.Searcher{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader}
 
@@ -217,24 +218,6 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	})
 	return w, nil
 }
-
-// requestTimeout is how long a request waits for the record's acknowledgement. An event
-// that is acknowledged later was recorded all the same: the client that tries again
-// publishes the same fact, or finds it there.
-const requestTimeout = 3 * time.Second
-
-// withinRequest publishes within requestTimeout. Workers have the record's own timeout.
-func withinRequest(publish func(context.Context, ...events.Event) (uint64, error)) func(context.Context, ...events.Event) (uint64, error) {
-	return func(ctx context.Context, all ...events.Event) (uint64, error) {
-		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-		defer cancel()
-		return publish(ctx, all...)
-	}
-}
-
-// catchUp is how long a request waits for the recorder unless the configuration says
-// otherwise, so that what it did can be read right after its answer.
-const catchUp = 500 * time.Millisecond
 
 func migrated(ctx context.Context, pool *pgxpool.Pool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

@@ -29,6 +29,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/signer"
@@ -114,8 +115,7 @@ func New(t testing.TB) *System {
 		_ = s.Content.Close()
 	})
 	s.Reader = reader.New(reader.Config{Pool: s.Pool, Content: s.Content})
-	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Publish: s.Publish,
-		Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now})
+	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Whole: s.Position.Whole, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})
 	s.awaitVerdict(t)
 	return s
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
@@ -65,12 +66,11 @@ func (e Event) Settled() bool { return e.State == Handled || e.State == Discarde
 // Lot is where parked events are looked at and decided about. It is safe for
 // concurrent use.
 type Events struct {
-	Pool    *pgxpool.Pool // as postern_api, or as the login user
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	Pool *pgxpool.Pool // as postern_api, or as the login user
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 	// Get reads an event of the record, as [eventlog.Log.Get] does.
-	Get    func(ctx context.Context, seq uint64) (eventlog.Stored, error)
-	Source string // the process, as events name it: "/api"
-	Now    func() time.Time
+	Get func(ctx context.Context, seq uint64) (eventlog.Stored, error)
 }
 
 // columns are those of an [Event], in both views: app.parked_events is every event that
@@ -207,16 +207,12 @@ func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason
 // record publishes what was decided. The workers go by the record: a crash here
 // leaves the decision taken, or not.
 func (l *Events) record(ctx context.Context, actor, reason string, retried bool, about ...Event) (uint64, error) {
-	decisions := make([]events.Event, len(about))
+	decisions := make([]events.Body, len(about))
 	for i, p := range about {
-		var err error
-		decisions[i], err = events.New(l.Source, actor, l.Now(), events.ParkedSettled{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
-			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor})
-		if err != nil {
-			return 0, err
-		}
+		decisions[i] = events.ParkedSettled{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
+			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor}
 	}
-	return l.Publish(ctx, decisions...)
+	return l.Facts.Publish(ctx, actor, l.Facts.Now(), decisions...)
 }
 
 // Stored gives the event whole, as it stands on the record: subject, headers and

@@ -5,7 +5,7 @@
 //
 // The first opening of a message, and every download of a document, is on the
 // record before a byte of it is handed out. Where it can't be, nothing is
-// ([compose.ErrUnavailable]). What can't be read at all is not recorded as read.
+// ([facts.ErrUnavailable]). What can't be read at all is not recorded as read.
 //
 // Nothing here names a Staff Bcc or another recipient.
 //
@@ -24,20 +24,19 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/inbox"
 )
 
 // Config is what an [Inbox] works with. Only Now may be left out.
 type Config struct {
-	Pool    *pgxpool.Pool
-	Reader  *reader.Reader // opens content
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Source  string // the process, as events name it: "/api"
-	Now     func() time.Time
+	Pool   *pgxpool.Pool
+	Reader *reader.Reader // opens content
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
 // An Inbox is that of all portal users; each call names its reader.
@@ -45,9 +44,6 @@ type Inbox struct{ cfg Config }
 
 // New makes an Inbox.
 func New(cfg Config) *Inbox {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	return &Inbox{cfg}
 }
 
@@ -92,7 +88,7 @@ func scanMessage(row pgx.CollectableRow) (m inbox.Message, err error) {
 }
 
 // today is the calendar day on which links are looked at.
-func (i *Inbox) today() string { return i.cfg.Now().Format(time.DateOnly) }
+func (i *Inbox) today() string { return i.cfg.Facts.Now().Format(time.DateOnly) }
 
 // List gives up to limit messages older than before, newest first; [uuid.Max] is
 // newer than all.
@@ -149,11 +145,11 @@ func (i *Inbox) recordOpening(ctx context.Context, reader policy.Subject, m *inb
 	if m.OpenedAt != nil {
 		return 0, nil
 	}
-	at := i.now()
+	at := i.cfg.Facts.Time()
 	// The commit point of step 8. A crash before it: nothing was shown. After
 	// it: on the record as opened though perhaps not shown; opening it again
 	// tells the record nothing new.
-	seq, err = i.publish(ctx, reader, at, events.DeliveryOpened{MessageID: m.ID, PortalUserID: reader.ID, PortalUserNo: reader.No})
+	seq, err = i.cfg.Facts.Record(ctx, reader.Actor(), at, events.DeliveryOpened{MessageID: m.ID, PortalUserID: reader.ID, PortalUserNo: reader.No})
 	if err != nil {
 		return 0, err
 	}
@@ -193,7 +189,7 @@ func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachm
 	if err != nil {
 		return message.Attachment{}, nil, err
 	}
-	_, err = i.publish(ctx, reader, i.now(), events.AttachmentDownloaded{MessageID: id, PortalUserID: reader.ID,
+	_, err = i.cfg.Facts.Record(ctx, reader.Actor(), i.cfg.Facts.Time(), events.AttachmentDownloaded{MessageID: id, PortalUserID: reader.ID,
 		PortalUserNo: reader.No, AttachmentID: attachment, Request: uuid.New()})
 	if err != nil {
 		return message.Attachment{}, nil, err
@@ -217,18 +213,4 @@ func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (
 		return inbox.Message{}, inbox.ErrRecalled
 	}
 	return m, nil
-}
-
-func (i *Inbox) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Microsecond) }
-
-func (i *Inbox) publish(ctx context.Context, reader policy.Subject, at time.Time, fact events.Body) (uint64, error) {
-	e, err := events.New(i.cfg.Source, reader.Actor(), at, fact)
-	if err != nil {
-		return 0, err
-	}
-	seq, err := i.cfg.Publish(ctx, e)
-	if err != nil {
-		return 0, fmt.Errorf("%w: publishing %s: %w", compose.ErrUnavailable, e.Type, err)
-	}
-	return seq, nil
 }

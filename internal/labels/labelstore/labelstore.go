@@ -9,13 +9,13 @@ package labelstore
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/labels"
 	"postern/internal/store"
@@ -25,13 +25,8 @@ import (
 type Store struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Publish puts events on the record, all or none of them, and returns the
-	// sequence of the last once they are durable.
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	// Wait returns once everything up to the sequence can be read in Postgres.
-	Wait   func(ctx context.Context, seq uint64) error
-	Source string // the process, as events name it: "/api"
-	Now    func() time.Time
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
 // Current gives the defaults and, over them, what the record says.
@@ -81,18 +76,18 @@ func (s *Store) Change(ctx context.Context, actor string, decide func(current la
 		if err != nil {
 			return err
 		}
-		batch, err := s.facts(actor, &now, wanted)
-		if err != nil || len(batch) == 0 {
-			return err
+		changes := s.changes(&now, wanted)
+		if len(changes) == 0 {
+			return nil
 		}
 		if err := held(ctx); err != nil {
 			return err
 		}
 		// All or none: a crash here leaves the labels as they were, or as asked for.
-		if seq, err = s.Publish(ctx, batch...); err != nil {
+		if seq, err = s.Facts.Publish(ctx, actor, s.Facts.Now(), changes...); err != nil {
 			return err
 		}
-		return s.Wait(ctx, seq)
+		return s.Facts.Wait(ctx, seq)
 	})
 	if err != nil {
 		return labels.Labels{}, 0, fmt.Errorf("changing labels: %w", err)
@@ -100,20 +95,18 @@ func (s *Store) Change(ctx context.Context, actor string, decide func(current la
 	return now, seq, nil
 }
 
-// facts makes now what is wanted, and gives the events that say so.
-func (s *Store) facts(actor string, now *labels.Labels, wanted labels.Labels) (batch []events.Event, err error) {
+// changes makes now what is wanted, and gives the facts that say so.
+func (s *Store) changes(now *labels.Labels, wanted labels.Labels) (changes []events.Body) {
 	asked := map[string]*labels.Label{}
 	wanted.Each(func(key string, label **labels.Label) { asked[key] = *label })
 	change := uuid.New()
 	now.Each(func(key string, label **labels.Label) {
 		want := asked[key]
-		if err != nil || want == nil || *want == **label {
+		if want == nil || *want == **label {
 			return
 		}
 		*label = want
-		var e events.Event
-		e, err = events.New(s.Source, actor, s.Now(), events.LabelChanged{Change: change, Label: key, One: want.One, Many: want.Many})
-		batch = append(batch, e)
+		changes = append(changes, events.LabelChanged{Change: change, Label: key, One: want.One, Many: want.Many})
 	})
-	return batch, err
+	return changes
 }

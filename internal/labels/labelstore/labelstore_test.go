@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"postern/internal/compose/composetest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/labels"
 	"postern/internal/labels/labelstore"
 	"postern/internal/store/storetest"
@@ -16,7 +17,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 func newBook(t *testing.T) (*composetest.System, *labelstore.Store) {
 	s := composetest.New(t)
-	return s, &labelstore.Store{Pool: s.Pool, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}
+	return s, &labelstore.Store{Pool: s.Pool, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}}
 }
 
 // patients asks for another word for patients, whatever it is now.

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
@@ -96,10 +97,9 @@ func HoldsOfReplays(ctx context.Context, pool *pgxpool.Pool, replays []uuid.UUID
 
 // Switch is safe for concurrent use.
 type Pauses struct {
-	Pool    *pgxpool.Pool
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Source  string // the process, as events name it: "/api"
-	Now     func() time.Time
+	Pool *pgxpool.Pool
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
 // Pauses gives the pauses in force, that of all messages first.
@@ -188,11 +188,7 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 	if pause {
 		fact = events.AlertingPaused{Change: uuid.New(), MessageID: message, Reason: reason}
 	}
-	e, err := events.New(s.Source, actor, s.Now(), fact)
-	if err != nil {
-		return 0, err
-	}
 	// A crash before the acknowledgement leaves alerting as it was, or changed: the
 	// record says which.
-	return s.Publish(ctx, e)
+	return s.Facts.Publish(ctx, actor, s.Facts.Now(), fact)
 }

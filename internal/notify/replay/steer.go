@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
@@ -85,23 +85,16 @@ func (b *Replays) change(ctx context.Context, actor string, body events.Body, id
 	return b.Get(ctx, id)
 }
 
-// catchUp is how long is waited for the recorder, so that what was done can be
-// read. If it does not come, it was done all the same.
-const catchUp = 5 * time.Second
-
 func (b *Replays) say(ctx context.Context, actor string, body events.Body) error {
-	e, err := events.New(b.Source, actor, b.Now(), body)
+	kind, _ := body.EventType()
+	seq, err := b.Facts.Publish(ctx, actor, b.Facts.Now(), body)
 	if err != nil {
-		return err
+		return fmt.Errorf("publishing %s: %w", kind, err)
 	}
-	seq, err := b.Publish(ctx, e)
-	if err != nil {
-		return fmt.Errorf("publishing %s: %w", e.Type, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	ctx, cancel := context.WithTimeout(ctx, facts.ReadTimeout)
 	defer cancel()
-	if err := b.Wait(ctx, seq); err != nil {
-		return fmt.Errorf("%s is on the record, and can't be read yet: %w", e.Type, err)
+	if err := b.Facts.Wait(ctx, seq); err != nil {
+		return fmt.Errorf("%s is recorded, and can't be read yet: %w", kind, err)
 	}
 	return nil
 }

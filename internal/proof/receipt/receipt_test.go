@@ -18,6 +18,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/receipt"
@@ -61,7 +62,7 @@ func newIssued(t *testing.T) *issued {
 		t.Fatal(err)
 	}
 	i := &issued{System: s, id: sent.ID, keys: keys.Verifiers[0],
-		office: &issuer.Issuer{Pool: s.Pool, Reader: s.Reader, Publish: s.Publish, Source: "/api", Now: s.Clock.Now}}
+		office: &issuer.Issuer{Pool: s.Pool, Reader: s.Reader, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}}}
 	i.file = i.issue(t, "pu-1")
 	return i
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"testing"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
 )
@@ -11,7 +12,7 @@ import (
 // How many events a second come to each form of file.
 func BenchmarkExport(b *testing.B) {
 	const n = 50_000
-	room := &query.Reader{Pool: full(b, n), Publish: unpublished, Source: "/api"}
+	room := &query.Reader{Pool: full(b, n), Facts: facts.Publisher{Source: "/api", Send: unpublished}}
 	for _, format := range []export.Format{export.CSV, export.NDJSON, export.FHIR} {
 		b.Run(string(format), func(b *testing.B) {
 			for b.Loop() {

@@ -23,6 +23,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/record/export"
@@ -57,7 +58,7 @@ func write(t *testing.T, room *query.Reader, f query.Filter, format export.Forma
 // kind.
 func story(t *testing.T) (s *composetest.System, room *query.Reader, message uuid.UUID) {
 	s = composetest.New(t)
-	room = &query.Reader{Pool: s.Pool, Publish: s.Publish, Source: "/api"}
+	room = &query.Reader{Pool: s.Pool, Facts: facts.Publisher{Source: "/api", Send: s.Publish}}
 	ada := s.Staff(t, "Ada", policy.SendPortalMessage)
 	message = uuid.Must(uuid.NewV7())
 	self, several, none := s.PortalUser(t, "bo"), s.PortalUser(t, "cy"), s.PortalUser(t, "d_e")
@@ -194,7 +195,7 @@ func TestAManifestIsProved(t *testing.T) {
 func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 	t.Parallel()
 	pool := full(t, 5_000)
-	room := &query.Reader{Pool: pool, Publish: unpublished, Source: "/api"}
+	room := &query.Reader{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: unpublished}}
 	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, query.Filter{}, export.NDJSON)
 	if err != nil {
 		t.Fatal(err)
@@ -312,7 +313,7 @@ var long = flag.Int("rows", 20_000, "how many rows to export")
 func TestMemoryDoesNotGrow(t *testing.T) {
 	const most = 8 << 20 // all rows take more, a page of them takes 2
 	n := *long
-	room := &query.Reader{Pool: full(t, n), Publish: unpublished, Source: "/api"}
+	room := &query.Reader{Pool: full(t, n), Facts: facts.Publisher{Source: "/api", Send: unpublished}}
 	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, query.Filter{}, export.CSV)
 	if err != nil {
 		t.Fatal(err)
@@ -336,10 +337,10 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 func TestAClientGoesAway(t *testing.T) {
 	t.Parallel()
 	published := 0
-	room := &query.Reader{Pool: full(t, 5_000), Source: "/api", Publish: func(context.Context, ...events.Event) (uint64, error) {
+	room := &query.Reader{Pool: full(t, 5_000), Facts: facts.Publisher{Source: "/api", Send: func(context.Context, ...events.Event) (uint64, error) {
 		published++
 		return 1, nil
-	}}
+	}}}
 	for name, leave := range map[string]func(context.CancelFunc) io.Writer{
 		"its request ends":    func(cancel context.CancelFunc) io.Writer { return writer(func() error { cancel(); return nil }) },
 		"it can't be written": func(context.CancelFunc) io.Writer { return writer(func() error { return io.ErrClosedPipe }) },

@@ -97,7 +97,7 @@ func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.U
 	}
 	actor := staff.Actor()
 	err = o.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
-		Early: o.now().Before(e.KeptUntil(years))})
+		Early: o.Facts.Now().Before(e.KeptUntil(years))})
 	if err != nil {
 		return e, err
 	}

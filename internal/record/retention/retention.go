@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -24,29 +24,14 @@ const Floor = 6
 type Retention struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Publish puts events on the record and returns the sequence of the last once
-	// they are durable; Wait returns once that can be read in Postgres.
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Wait    func(ctx context.Context, seq uint64) error
-	// Source is the process, as events name it: "/api".
-	Source string
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 	// Content keeps copies of keys, which go with an erasure. Asking for one and looking
 	// at them does without.
 	Content *content.Store
-	Now     func() time.Time
 
 	mu        sync.Mutex
 	destroyed map[uuid.UUID]bool // the erasures that this process has carried out
-}
-
-// patience is how long somebody is kept waiting for the record.
-const patience = 10 * time.Second
-
-func (o *Retention) now() time.Time {
-	if o.Now == nil {
-		return time.Now()
-	}
-	return o.Now()
 }
 
 // Years is for how many years content is kept, as the record says, and the event that
@@ -74,20 +59,11 @@ func (o *Retention) Declare(ctx context.Context, actor string, years int) error 
 
 // record publishes a fact, and waits until what the record makes of it can be read.
 func (o *Retention) record(ctx context.Context, actor string, fact events.Body) error {
-	e, err := events.New(o.Source, actor, o.now(), fact)
+	seq, err := o.Facts.Record(ctx, actor, o.Facts.Now(), fact)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	seq, err := o.Publish(ctx, e)
-	if err == nil {
-		err = o.Wait(ctx, seq)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: recording %s: %w", compose.ErrUnavailable, e.Type, err)
-	}
-	return nil
+	return o.Facts.WaitToRead(ctx, seq)
 }
 
 // An Erasure is the end of a message's content: asked for, agreed to, or not.

@@ -16,6 +16,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/message"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/record/retention"
 	"postern/internal/recorder"
@@ -38,7 +39,7 @@ type clinic struct {
 func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
-	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
+	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}}}
 	c.ann, c.ben = s.Staff(t, "Ann", policy.ManageStaff), s.Staff(t, "Ben", policy.ManageStaff)
 	writer := s.Staff(t, "Writer", policy.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
@@ -330,7 +331,7 @@ func TestKeysOfErasedContentGo(t *testing.T) {
 			if n := c.keys(t); n > len(back) || n > 1 {
 				t.Errorf("a row was restored: %d", n)
 			}
-			next := &retention.Retention{Pool: c.Pool, Content: c.Content, Now: c.Clock.Now}
+			next := &retention.Retention{Pool: c.Pool, Content: c.Content, Facts: facts.Publisher{Clock: c.Clock.Now}}
 			if err := next.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -399,7 +400,7 @@ func TestWithoutTheRecordNothingIsErased(t *testing.T) {
 	c := open(t)
 	asked := c.ask(t, c.ann)
 	c.Break(&composetest.Fault{Err: errors.New("NATS is away")})
-	if _, err := c.office.Approve(t.Context(), c.ben, asked.ID); !errors.Is(err, compose.ErrUnavailable) || c.keys(t) != 3 {
+	if _, err := c.office.Approve(t.Context(), c.ben, asked.ID); !errors.Is(err, facts.ErrUnavailable) || c.keys(t) != 3 {
 		t.Errorf("got %v, and %d keys are left", err, c.keys(t))
 	}
 	c.Break(nil)

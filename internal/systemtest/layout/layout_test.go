@@ -20,8 +20,9 @@ var imports = map[string]string{
 	"events":          "",
 	"schemas":         "events",
 	"eventlog":        "events problem schemas",
+	"eventlog/facts":  "events problem",
 	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog events problem",
+	"eventlog/parked": "eventlog eventlog/facts events problem",
 
 	// Where state is kept.
 	"store":               "",
@@ -31,13 +32,13 @@ var imports = map[string]string{
 	"embedded":            "text/size",
 
 	// From a message to its alerts. The record is all that passes between these.
-	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory events problem",
+	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory eventlog/facts events problem",
 	"compose/draft":       "access/policy content directory",
 	"fanout":              "content directory events recorder/position",
 	"notify":              "events notify/pause notify/sendgrid proof/merkle recorder/position store",
-	"notify/pause":        "events problem",
-	"notify/replay":       "events notify/pause problem store",
-	"notify/reports":      "events problem",
+	"notify/pause":        "eventlog/facts events problem",
+	"notify/replay":       "eventlog/facts events notify/pause problem store",
+	"notify/reports":      "eventlog/facts events problem",
 	"notify/sendgrid":     "text/address",
 	"notify/sendgridfake": "notify/sendgrid",
 
@@ -45,32 +46,32 @@ var imports = map[string]string{
 	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/position store",
 	"recorder/position":        "",
 	"record/export":            "events record/query",
-	"record/query":             "events problem proof/checkpoint proof/merkle proof/merkle/merklestore",
-	"record/retention":         "access/policy compose content content/message events problem",
+	"record/query":             "eventlog/facts events problem proof/checkpoint proof/merkle proof/merkle/merklestore",
+	"record/retention":         "access/policy compose content content/message eventlog/facts events problem",
 	"proof/archive":            "store/bucket",
 	"proof/checkpoint":         "store/keyfile",
 	"proof/merkle":             "",
 	"proof/merkle/merklestore": "problem",
-	"proof/receipt/issuer":     "content/message content/reader events problem proof/merkle proof/merkle/merklestore proof/receipt",
+	"proof/receipt/issuer":     "content/message content/reader eventlog/facts events problem proof/merkle proof/merkle/merklestore proof/receipt",
 	"proof/receipt":            "events proof/checkpoint proof/merkle",
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
 	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder recorder/position schemas",
 
 	// Delivery status, and what portal users may read.
 	"messages":         "access/policy events problem text/folding",
-	"inbox/inboxstore": "access/policy compose content/message content/reader events inbox",
+	"inbox/inboxstore": "access/policy content/message content/reader eventlog/facts events inbox",
 	"inbox":            "content/message problem",
 
 	// People, what they may do, and what the clinic calls things.
 	"directory":         "events text/address text/charset text/folding text/invisible",
 	"directory/demo":    "directory",
 	"directory/upload":  "access/policy content directory eventlog/outbox",
-	"access":            "access/passwords access/policy content events inbound problem store text/address text/invisible",
+	"access":            "access/passwords access/policy content eventlog/facts events inbound problem store text/address text/invisible",
 	"access/policy":     "events problem",
 	"access/passwords":  "",
 	"access/letter":     "access access/policy",
 	"access/oidc":       "",
-	"labels/labelstore": "events labels store",
+	"labels/labelstore": "eventlog/facts events labels store",
 	"labels":            "problem",
 
 	// What only its readers may see.
@@ -100,7 +101,7 @@ var imports = map[string]string{
 	"web":              "access/policy web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
 	"web/account":      "access access/passwords access/policy web/page",
 	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/upload inbound labels labels/labelstore text/folding web/page",
-	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory inbound labels labels/labelstore problem record/export text/folding text/size web/page",
+	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory eventlog/facts inbound labels labels/labelstore problem record/export text/folding text/size web/page",
 	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search web/page",
 	"web/operations":   "access/policy eventlog/parked health notify/pause text/size web/page",
 	"web/page":         "access/policy inbound labels problem problem/document text/size web/static",
@@ -111,12 +112,12 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory eventlog eventlog/outbox eventlog/parked events notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/position store",
+	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/position store",
 
 	// Settings become running processes.
 	"config":            "inbound notify/sendgrid text/address",
-	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
-	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
+	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
 	"cmd/notify-worker": "config process",

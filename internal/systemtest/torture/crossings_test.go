@@ -20,6 +20,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/fanout"
 	"postern/internal/notify"
@@ -317,11 +318,11 @@ func newCrossing(t testing.TB, people int) *crossing {
 	c.api = newLife(t, c.server, c.url, store.RoleAPI, nil)
 	watcher := position.NewWatcher(c.api.pool, nil)
 	c.api.run(watcher.Run)
-	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Publish: c.api.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api", Now: c.now})}
+	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})}
 	c.whole = watcher.Whole
-	c.alerting = &pause.Pauses{Pool: c.api.pool, Publish: c.api.publish, Source: "/api", Now: c.now}
-	c.book = &replay.Replays{Pool: c.api.pool, Publish: c.api.publish, Wait: watcher.Wait, Source: "/api", Now: c.now}
-	c.office = &retention.Retention{Pool: c.api.pool, Content: c.content, Publish: c.api.publish, Wait: watcher.Wait, Source: "/api", Now: c.now}
+	c.alerting = &pause.Pauses{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}}
+	c.book = &replay.Replays{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
+	c.office = &retention.Retention{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
 	key, err := sendgridfake.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +332,7 @@ func newCrossing(t testing.TB, people int) *crossing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.receiver = reports.New(reports.Config{Pool: c.api.pool, Publish: c.api.publish, Read: read, Source: "/api", Now: c.now})
+	c.receiver = reports.New(reports.Config{Pool: c.api.pool, Read: read, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}})
 	c.ann, c.ben = c.administrator("Ann"), c.administrator("Ben")
 	return c
 }
@@ -356,7 +357,7 @@ func (c *crossing) recordFacts(bodies ...events.Body) error {
 	if err != nil {
 		return err
 	}
-	return c.book.Wait(c.Context(), seq)
+	return c.book.Facts.Wait(c.Context(), seq)
 }
 
 func (c *crossing) now() time.Time {
@@ -527,14 +528,14 @@ func (c *crossing) pause(id *uuid.UUID) {
 	c.up()
 	seq, err := c.alerting.Pause(c.Context(), "staff:s1", id, "They complain.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.book.Wait(c.Context(), seq))
+	c.must(c.book.Facts.Wait(c.Context(), seq))
 }
 
 func (c *crossing) resume(id *uuid.UUID) {
 	c.up()
 	seq, err := c.alerting.Resume(c.Context(), "staff:s1", id, "They no longer do.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.book.Wait(c.Context(), seq))
+	c.must(c.book.Facts.Wait(c.Context(), seq))
 }
 
 func (c *crossing) plan(id *uuid.UUID) uuid.UUID {

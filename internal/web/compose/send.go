@@ -12,6 +12,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/web/page"
 )
 
@@ -67,7 +68,7 @@ func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was
 	case errors.As(err, &changed):
 		c.Was, c.Confirm = was, ""
 		return again(http.StatusConflict, "Who gets the message has changed since you looked. Look at it again, and press Send again.")
-	case errors.Is(err, compose.ErrUnavailable):
+	case errors.Is(err, facts.ErrUnavailable):
 		return again(http.StatusServiceUnavailable, "The message can’t be put on the record right now. Press Send again in a moment: it will not be sent twice.")
 	case errors.Is(err, compose.ErrKeyReused):
 		seen := draft.Seen{Version: c.Version, Page: r.PostFormValue("key")}

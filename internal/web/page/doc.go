@@ -12,7 +12,7 @@
 //
 //	func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 //		…
-//		return p.kit.Render(w, r, set, page.View{Template: "list.html", Title: "Messages", Section: "messages", Data: data})
+//		return p.Render(w, r, set, page.View{Template: "list.html", Title: "Messages", Section: "messages", Data: data})
 //	}
 //
 // # Templates

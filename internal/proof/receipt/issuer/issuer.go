@@ -19,6 +19,7 @@ import (
 
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/internal/proof/merkle"
@@ -30,10 +31,9 @@ import (
 type Issuer struct {
 	Pool *pgxpool.Pool
 	// Reader opens what is sealed with a message; nil: receipts go without.
-	Reader  *reader.Reader
-	Publish func(context.Context, ...events.Event) (uint64, error)
-	Source  string
-	Now     func() time.Time
+	Reader *reader.Reader
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
 // A Request says what is asked for, and by whom.
@@ -59,7 +59,7 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Now().UTC().Truncate(time.Microsecond), Events: found}
+	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Facts.Time(), Events: found}
 	size, err := o.awaitCheckpoint(ctx, r)
 	if err != nil {
 		return nil, err
@@ -73,14 +73,11 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error)
 	if err := r.Complete(); err != nil {
 		return nil, err
 	}
-	e, err := events.New(o.Source, q.Actor, o.Now(), events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
-		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names})
-	if err != nil {
-		return nil, err
-	}
+	issued := events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
+		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names}
 	// A crash before this line leaves nothing; after it, a receipt on the record
 	// that perhaps nobody has.
-	if _, err := o.Publish(ctx, e); err != nil {
+	if _, err := o.Facts.Publish(ctx, q.Actor, o.Facts.Now(), issued); err != nil {
 		return nil, fmt.Errorf("putting the receipt on the record: %w", err)
 	}
 	return r, nil
