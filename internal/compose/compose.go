@@ -14,7 +14,7 @@ import (
 	"postern/internal/problem"
 )
 
-// Config is what a [Composer] works with. Only Scanner and Now may be left out.
+// Config is what a [Composer] works with. Only Scanner may be left out.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool

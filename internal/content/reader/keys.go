@@ -12,16 +12,11 @@ import (
 	"postern/internal/content/message"
 )
 
-// Unlock gives the key and the header of a message that was not erased, from the row that
-// the caller has of it, or as the other methods do. It fails with [message.ErrMissing].
+// Unlock gives the key and the header of a message that was not erased: from its row, which
+// the caller has read, or, where that was lost or does not open, from the copy in the
+// content store, which then becomes the row again. It fails with [message.ErrMissing] where
+// neither opens.
 func (rd *Reader) Unlock(ctx context.Context, id uuid.UUID, row *content.Keys) (content.Key, message.Header, error) {
-	return rd.openKept(ctx, id, row)
-}
-
-// openKept gives the key and the header of a message that was not erased: from its row or,
-// where that was lost or does not open, from the copy in the content store, which then
-// becomes the row again. It fails with [message.ErrMissing] where neither opens.
-func (rd *Reader) openKept(ctx context.Context, id uuid.UUID, row *content.Keys) (content.Key, message.Header, error) {
 	if row != nil {
 		key, h, err := rd.unseal(id, *row)
 		if !errors.Is(err, content.ErrChanged) {

@@ -87,7 +87,7 @@ func (rd *Reader) Headers(ctx context.Context, messages []uuid.UUID) (map[uuid.U
 			headings[id] = message.Heading{Condition: message.Erased}
 			continue
 		}
-		_, h, err := rd.openKept(ctx, id, keys[id])
+		_, h, err := rd.Unlock(ctx, id, keys[id])
 		switch {
 		case errors.Is(err, message.ErrMissing):
 			headings[id] = message.Heading{Condition: message.Missing}
@@ -166,7 +166,7 @@ func (rd *Reader) header(ctx context.Context, id uuid.UUID) (content.Key, messag
 	if erased[id] {
 		return content.Key{}, message.Header{}, message.ErrErased
 	}
-	return rd.openKept(ctx, id, keys[id])
+	return rd.Unlock(ctx, id, keys[id])
 }
 
 // readAll reads a blob of a message. One that is not there, or not whole, is [message.ErrMissing].

@@ -122,7 +122,7 @@ func (rd *Reader) findLost(ctx context.Context) error {
 		if rd.missing.has(id) {
 			return nil // a reader looks again, and a restart
 		}
-		_, _, err := rd.openKept(ctx, id, nil)
+		_, _, err := rd.Unlock(ctx, id, nil)
 		if errors.Is(err, message.ErrMissing) {
 			return nil
 		}
