@@ -46,7 +46,7 @@ func (CodeNeeded) Error() string {
 }
 
 // Problem is how such a sign-in is answered.
-func (e CodeNeeded) Problem() *problem.Error { return problem.SecondFactorRequired.New(e.Error()) }
+func (e CodeNeeded) Problem() *problem.Error { return problem.SecondFactorRequired.Problem(e.Error()) }
 
 var (
 	// ErrWrongCode says that a code is not that of this moment, or was used before.

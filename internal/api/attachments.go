@@ -73,7 +73,7 @@ func (g AttachmentOperations) register(a *API) {
 func (g AttachmentOperations) upload(ctx context.Context, in *uploadInput) (*body[Attachment], error) {
 	form, err := in.request.MultipartReader()
 	if err != nil {
-		return nil, problem.Unsupported.New("send the file as multipart/form-data, in the field file", problem.Fault{Location: "header.Content-Type", Message: "is not multipart/form-data with a boundary"})
+		return nil, problem.Unsupported.Problem("send the file as multipart/form-data, in the field file", problem.Fault{Location: "header.Content-Type", Message: "is not multipart/form-data with a boundary"})
 	}
 	part, err := form.NextPart()
 	if isEnd(err) {
@@ -109,7 +109,7 @@ func halfForm(err error) error {
 	if p := document.OfBody(err); p != nil {
 		return p
 	}
-	return problem.BadRequest.New("the upload stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before the form does"})
+	return problem.BadRequest.Problem("the upload stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before the form does"})
 }
 
 // wholePart reads a part, and ends only if the form ends with it, so that nothing

@@ -73,16 +73,16 @@ func locate(p jsontext.Pointer) string {
 // checkURL refuses a path or a query that is not text.
 func checkURL(u *url.URL) *problem.Error {
 	if !isText(u.Path) {
-		return problem.BadRequest.New("the path is not text in UTF-8", problem.Fault{Location: "path", Message: "is not text in UTF-8"})
+		return problem.BadRequest.Problem("the path is not text in UTF-8", problem.Fault{Location: "path", Message: "is not text in UTF-8"})
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return problem.BadRequest.New("the query can't be read", problem.Fault{Location: "query", Message: "can't be read"})
+		return problem.BadRequest.Problem("the query can't be read", problem.Fault{Location: "query", Message: "can't be read"})
 	}
 	for name, values := range query {
 		if !isText(name) || !isText(strings.Join(values, "")) {
 			f := problem.Fault{Location: "query." + strings.ToValidUTF8(name, "\ufffd"), Message: "is not text in UTF-8"}
-			return problem.BadRequest.New(f.Location+" "+f.Message, f)
+			return problem.BadRequest.Problem(f.Location+" "+f.Message, f)
 		}
 	}
 	return nil

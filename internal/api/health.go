@@ -41,7 +41,7 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 	for i, f := range reasons {
 		said[i] = f.Location + ": " + f.Message
 	}
-	document.Write(w, document.From(problem.NotReady.New(strings.Join(said, "; "), reasons...)))
+	document.Write(w, document.From(problem.NotReady.Problem(strings.Join(said, "; "), reasons...)))
 }
 
 // Reasons runs all checks at once and gives what they found, by name.

@@ -38,7 +38,7 @@ func (g LabelOperations) changeLabels(ctx context.Context, in *labelsInput) (*bo
 		for i, f := range found {
 			faults[i] = problem.Fault{Location: "body." + f.Location, Message: f.Message}
 		}
-		return nil, problem.InvalidRequest.New(faults[0].Location+" "+faults[0].Message, faults...)
+		return nil, problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
 	}
 	changed, _, err := g.Labels.Change(ctx, subjectOf(ctx).Actor(), labels.To(in.Body))
 	if err != nil {

@@ -51,11 +51,11 @@ func (a *API) known(next http.Handler) http.Handler {
 			}
 		}
 		if len(allowed) == 0 {
-			document.Write(w, document.From(problem.NotFound.New("There is nothing at this address: /docs lists what there is.")))
+			document.Write(w, document.From(problem.NotFound.Problem("There is nothing at this address: /docs lists what there is.")))
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		document.Write(w, document.From(problem.WrongMethod.New("This address takes "+strings.Join(allowed, " and ")+".")))
+		document.Write(w, document.From(problem.WrongMethod.Problem("This address takes "+strings.Join(allowed, " and ")+".")))
 	})
 }
 

@@ -61,7 +61,7 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 	if k == problem.BadRequest && slices.ContainsFunc(errs, func(err error) bool { return strings.Contains(err.Error(), holdsNUL) }) {
 		k = problem.InvalidRequest
 	}
-	p := problemFrom(k.New(message))
+	p := problemFrom(k.Problem(message))
 	if k.Status != status && k == problem.Internal {
 		p.Status, p.Title, p.Type = status, http.StatusText(status), "about:blank"
 	}
@@ -84,7 +84,7 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 	}
 	// What can be nobody's id is not found, as any other that is not there.
 	if faults := p.Errors; len(faults) > 0 && !slices.ContainsFunc(faults, func(f problem.Fault) bool { return !strings.HasPrefix(f.Location, "path.") }) {
-		p = problemFrom(problem.NotFound.New(message, faults...))
+		p = problemFrom(problem.NotFound.Problem(message, faults...))
 	}
 	if len(p.Errors) > 0 {
 		p.Detail = strings.TrimSpace(p.Errors[0].Location + " " + p.Errors[0].Message)

@@ -133,7 +133,7 @@ func (g StaffOperations) changePermissions(ctx context.Context, in *permissionsI
 		}
 	}
 	if len(faults) > 0 {
-		return nil, problem.InvalidRequest.New(faults[0].Location+" "+faults[0].Message, faults...)
+		return nil, problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
 	}
 	if err := g.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, wanted...); err != nil {
 		return nil, err

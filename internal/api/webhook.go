@@ -46,7 +46,7 @@ func (g ReportOperations) register(a *API) {
 	}
 }
 
-var errHalfPost = problem.BadRequest.New("the post stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before its time"})
+var errHalfPost error = problem.BadRequest.Problem("the post stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before its time"})
 
 func (g ReportOperations) report(ctx context.Context, in *postInput) (*struct{}, error) {
 	post, err := io.ReadAll(in.request.Body)

@@ -104,6 +104,6 @@ func (env *environment) erasureList() *cobra.Command {
 
 func (env *environment) withKept(ctx context.Context, f func(*retention.Retention) error) error {
 	return env.with(ctx, func(s *system) error {
-		return f(&retention.Retention{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
+		return f(retention.New(retention.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}}))
 	})
 }

@@ -67,16 +67,16 @@ const signedWithin = 15 * time.Second
 func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) (*receipt.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, signedWithin)
 	defer cancel()
-	office := &issuer.Issuer{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
+	cfg := issuer.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 	if url, key := env.contentAddress(s); url != "" && key != "" {
 		kept, err := content.Open(ctx, url, key)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = kept.Close() }()
-		office.Reader = reader.New(reader.Config{Pool: s.pool, Content: kept})
+		cfg.Reader = reader.New(reader.Config{Pool: s.pool, Content: kept})
 	}
-	return office.Issue(ctx, q)
+	return issuer.New(cfg).Issue(ctx, q)
 }
 
 type verifiedJSON struct {

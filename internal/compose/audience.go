@@ -25,7 +25,7 @@ func (e *AudienceChanged) Error() string {
 
 // Problem is how a request with such a digest is answered.
 func (e *AudienceChanged) Problem() *problem.Error {
-	return problem.AudienceChanged.New(e.Error(), problem.Fault{Location: "body.audience_digest", Message: "is of another audience"})
+	return problem.AudienceChanged.Problem(e.Error(), problem.Fault{Location: "body.audience_digest", Message: "is of another audience"})
 }
 
 // Preview counts the audience of a selection exactly, as of now.

@@ -62,7 +62,7 @@ func (e *Invalid) Error() string {
 
 // Problem is how such a request is answered.
 func (e *Invalid) Problem() *problem.Error {
-	return problem.InvalidRequest.New(e.Faults[0].Location+" "+e.Faults[0].Message, e.Faults...)
+	return problem.InvalidRequest.Problem(e.Faults[0].Location+" "+e.Faults[0].Message, e.Faults...)
 }
 
 // faults gathers what is wrong.

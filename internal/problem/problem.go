@@ -1,7 +1,7 @@
 // Package problem says what kinds of errors a request can fail with. A package of the
 // domain makes its sentinel errors of a kind:
 //
-//	var ErrNotFound = problem.NotFound.New("there is no such message")
+//	var ErrNotFound = problem.NotFound.Problem("there is no such message")
 //
 // An error that carries more, such as when to try again, has a method Problem() *Error.
 // [Of] finds either anywhere in a chain of wrapped errors. Package document makes HTTP
@@ -42,12 +42,16 @@ func (e *Error) Error() string { return cmp.Or(e.Text, e.Detail) }
 // Unwrap gives the error that [Kind.Wrap] was given.
 func (e *Error) Unwrap() error { return e.cause }
 
-// New makes an error of the kind. Each call makes another error: two are never equal.
-func (k Kind) New(detail string, faults ...Fault) *Error {
+// New makes a sentinel error of the kind. Each call makes another error: two are never
+// equal.
+func (k Kind) New(detail string) error { return k.Problem(detail) }
+
+// Problem is the problem of the kind with a detail and faults.
+func (k Kind) Problem(detail string, faults ...Fault) *Error {
 	return &Error{Kind: k, Detail: detail, Faults: faults}
 }
 
-// Wrap makes an error of the kind that wraps a cause. The text is the detail alone.
+// Wrap makes a problem of the kind that wraps a cause. The text is the detail alone.
 func (k Kind) Wrap(cause error, detail string) *Error {
 	return &Error{Kind: k, Detail: detail, cause: cause}
 }
@@ -55,16 +59,16 @@ func (k Kind) Wrap(cause error, detail string) *Error {
 // Invalid is the fault of one field: [InvalidRequest] with its location.
 func Invalid(location, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)
-	return InvalidRequest.New(location+" "+message, Fault{location, message})
+	return InvalidRequest.Problem(location+" "+message, Fault{location, message})
 }
 
 // Field is the fault of one field whose message says all.
 func Field(k Kind, location, message string) *Error {
-	return k.New(message, Fault{location, message})
+	return k.Problem(message, Fault{location, message})
 }
 
 // Reason refuses a reason that is empty or has more than most characters.
-func Reason(most int) *Error {
+func Reason(most int) error {
 	text := fmt.Sprintf("say why, in 1 to %d characters", most)
 	return &Error{Kind: InvalidRequest, Text: text, Detail: "body.reason: " + text, Faults: []Fault{{"body.reason", text}}}
 }

@@ -14,7 +14,7 @@ func TestOf(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("too late")
 	away, late := problem.RecordUnavailable.New("away"), problem.TooLate.Wrap(cause, "too late: it went out")
-	broken := problem.Internal.New("invalid event")
+	broken := problem.Internal.Problem("invalid event")
 	for _, c := range []struct {
 		name string
 		err  error
@@ -42,7 +42,7 @@ func TestOf(t *testing.T) {
 type described struct{}
 
 func (described) Error() string           { return "not so fast" }
-func (described) Problem() *problem.Error { return problem.TooMany.New("not so fast") }
+func (described) Problem() *problem.Error { return problem.TooMany.Problem("not so fast") }
 
 // Programs go by the names: each is used once, and each status is one of a failure.
 func TestKinds(t *testing.T) {

@@ -156,21 +156,21 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
 		Facts: told, Whole: cfg.Position.Whole})
-	w.Drafts = &draft.Drafts{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now}
+	w.Drafts = draft.New(draft.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
 	w.Messages = messages.New(cfg.Pool)
 	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
 	w.Letters = letter.New(cfg.Letters)
-	w.Labels = &labelstore.Store{Pool: cfg.Pool, Facts: told}
+	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: told})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
 	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Facts: told}
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: told, Read: cfg.ReadReports})
 	w.Replays = &replay.Replays{Pool: cfg.Pool, Facts: told}
-	w.Retention = &retention.Retention{Pool: cfg.Pool, Content: cfg.Content, Facts: told}
-	receipts := &issuer.Issuer{Pool: cfg.Pool, Reader: w.Reader, Facts: told}
-	record := &query.Reader{Pool: cfg.Pool, Facts: told}
+	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: told})
+	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
+	record := query.New(query.Config{Pool: cfg.Pool, Facts: told})
 	parking := &parked.Events{Pool: cfg.Pool, Facts: told, Get: cfg.Log.Get}
 	standing := &health.Status{Pool: cfg.Pool, Log: cfg.Log, Room: cfg.Room, Now: cfg.Now}
-	searcher := &search.Searcher{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader}
+	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
 
 	checks := map[string]func(context.Context) error{
 		"postgres":  cfg.Pool.Ping,
@@ -189,7 +189,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 		api.PortalOperations{Inbox: w.Inbox, Await: await},
 		api.CheckpointOperations{Checkpoints: cfg.Pool},
 		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
-		api.RecordOperations{Record: record, Exporter: &export.Exporter{Room: record}, Await: await},
+		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
 		api.AlertingOperations{Pauses: w.Pauses, Await: await},
 		api.ParkedOperations{Parked: parking, Await: await},
 		api.StateOperations{Health: standing},

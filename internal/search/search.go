@@ -70,13 +70,21 @@ var destinations = []destination{
 	{"page", "Directory: Import", "upload csv {patients} {portal_users} administration", "/directory/import", policy.Import},
 }
 
-// Searcher finds things.
-type Searcher struct {
+// Config is what a [Searcher] works with.
+type Config struct {
 	Pool     *pgxpool.Pool
 	Labels   *labelstore.Store
 	Tracking *messages.Reader
 	Reader   *reader.Reader // opens subjects
 }
+
+// Searcher finds things.
+type Searcher struct {
+	cfg Config
+}
+
+// New makes a Searcher. It does no I/O.
+func New(cfg Config) *Searcher { return &Searcher{cfg: cfg} }
 
 // Find gives what q finds for a subject, pages and settings first. Nothing is
 // found by an empty question.
@@ -93,7 +101,7 @@ func (s *Searcher) Find(ctx context.Context, subject policy.Subject, q string) (
 }
 
 func (s *Searcher) pages(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
-	current, err := s.Labels.Current(ctx)
+	current, err := s.cfg.Labels.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +132,7 @@ func (s *Searcher) messages(ctx context.Context, subject policy.Subject, q strin
 	}
 	var ids []uuid.UUID
 	for _, which := range lists {
-		listed, err := s.Tracking.List(ctx, subject.ID, which, uuid.Max, recent)
+		listed, err := s.cfg.Tracking.List(ctx, subject.ID, which, uuid.Max, recent)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +147,7 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 	var found []Found
 	seen := make(map[uuid.UUID]bool, len(ids))
 	for some := range slices.Chunk(ids, atATime) {
-		headers, err := s.Reader.Headers(ctx, some)
+		headers, err := s.cfg.Reader.Headers(ctx, some)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +169,7 @@ func (s *Searcher) portalUsers(ctx context.Context, subject policy.Subject, q st
 	if policy.Allow(subject, policy.SendMessage) != nil && policy.Allow(subject, policy.SeeDirectory) != nil || strings.TrimSpace(q) == "" {
 		return nil, nil
 	}
-	users, _, err := directory.Search(ctx, s.Pool, q, hits, "")
+	users, _, err := directory.Search(ctx, s.cfg.Pool, q, hits, "")
 	if err != nil {
 		return nil, err
 	}

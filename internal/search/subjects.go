@@ -37,7 +37,7 @@ func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messa
 	if searching {
 		query.Limit = window + 1
 	}
-	found, err := s.Tracking.Find(ctx, subject.ID, query)
+	found, err := s.cfg.Tracking.Find(ctx, subject.ID, query)
 	if err != nil {
 		return Listed{}, err
 	}
@@ -45,7 +45,7 @@ func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messa
 	if more {
 		found = found[:query.Limit-1]
 	}
-	headers, err := s.Reader.Headers(ctx, idsOf(found))
+	headers, err := s.cfg.Reader.Headers(ctx, idsOf(found))
 	if err != nil {
 		return Listed{}, err
 	}

@@ -189,7 +189,7 @@ func (f Forbidden) Error() string {
 }
 
 // Problem is how what was asked is answered.
-func (f Forbidden) Problem() *problem.Error { return problem.Forbidden.New(f.Error()) }
+func (f Forbidden) Problem() *problem.Error { return problem.Forbidden.Problem(f.Error()) }
 
 // Is makes every Forbidden an [ErrForbidden].
 func (Forbidden) Is(target error) bool { return target == ErrForbidden }

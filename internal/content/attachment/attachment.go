@@ -34,9 +34,9 @@ const MaxSize = 4 << 20
 
 var (
 	// ErrTooLarge says that the file has more than MaxSize bytes.
-	ErrTooLarge = problem.Field(problem.AttachmentSize, "body.file", "the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
+	ErrTooLarge error = problem.Field(problem.AttachmentSize, "body.file", "the file is larger than 4 MiB (4,194,304 bytes): send a smaller one, or split it")
 	// ErrEmpty says that the file has no bytes.
-	ErrEmpty = problem.Field(problem.AttachmentRefused, "body.file", "the file is empty: choose another")
+	ErrEmpty error = problem.Field(problem.AttachmentRefused, "body.file", "the file is empty: choose another")
 )
 
 // Uploader stores attachments. It is safe for concurrent use; each upload under

@@ -44,7 +44,7 @@ func (e *InfectedError) Error() string {
 
 // Problem is how a request with such a file is answered.
 func (e *InfectedError) Problem() *problem.Error {
-	return problem.AttachmentRefused.New("the file "+e.Error(), problem.Fault{Location: "body.file", Message: "the file " + e.Error()})
+	return problem.AttachmentRefused.Problem("the file "+e.Error(), problem.Fault{Location: "body.file", Message: "the file " + e.Error()})
 }
 
 // Client is a clamd at one address.

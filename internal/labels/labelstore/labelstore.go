@@ -21,17 +21,25 @@ import (
 	"postern/internal/store"
 )
 
-// Store reads and changes the labels of a clinic.
-type Store struct {
+// Config is what a [Store] works with.
+type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
 }
 
+// Store reads and changes the labels of a clinic.
+type Store struct {
+	cfg Config
+}
+
+// New makes a Store. It does no I/O.
+func New(cfg Config) *Store { return &Store{cfg: cfg} }
+
 // Current gives the defaults and, over them, what the record says.
 func (s *Store) Current(ctx context.Context) (labels.Labels, error) {
-	return current(ctx, s.Pool)
+	return current(ctx, s.cfg.Pool)
 }
 
 type querier interface {
@@ -68,7 +76,7 @@ func current(ctx context.Context, q querier) (labels.Labels, error) {
 // after the other, and the second decides by what the first has changed. The error of
 // decide, which has looked at [labels.Labels.Faults], is Change's.
 func (s *Store) Change(ctx context.Context, actor string, decide func(current labels.Labels) (wanted labels.Labels, err error)) (now labels.Labels, seq uint64, err error) {
-	err = store.Alone(ctx, s.Pool, store.LeaseLabels, func(conn *pgxpool.Conn, held func(context.Context) error) error {
+	err = store.Alone(ctx, s.cfg.Pool, store.LeaseLabels, func(conn *pgxpool.Conn, held func(context.Context) error) error {
 		if now, err = current(ctx, conn); err != nil {
 			return err
 		}
@@ -84,10 +92,10 @@ func (s *Store) Change(ctx context.Context, actor string, decide func(current la
 			return err
 		}
 		// All or none: a crash here leaves the labels as they were, or as asked for.
-		if seq, err = s.Facts.Publish(ctx, actor, s.Facts.Now(), changes...); err != nil {
+		if seq, err = s.cfg.Facts.Publish(ctx, actor, s.cfg.Facts.Now(), changes...); err != nil {
 			return err
 		}
-		return s.Facts.Wait(ctx, seq)
+		return s.cfg.Facts.Wait(ctx, seq)
 	})
 	if err != nil {
 		return labels.Labels{}, 0, fmt.Errorf("changing labels: %w", err)

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 func newBook(t *testing.T) (*composetest.System, *labelstore.Store) {
 	s := composetest.New(t)
-	return s, &labelstore.Store{Pool: s.Pool, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}}
+	return s, labelstore.New(labelstore.Config{Pool: s.Pool, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})
 }
 
 // patients asks for another word for patients, whatever it is now.

@@ -31,7 +31,7 @@ func (e TooLate) Error() string {
 }
 
 // Problem is how what was asked is answered.
-func (e TooLate) Problem() *problem.Error { return problem.TooLate.New(e.Error()) }
+func (e TooLate) Problem() *problem.Error { return problem.TooLate.Problem(e.Error()) }
 
 // The states of a replay; see docs/states.md.
 const (

@@ -84,11 +84,11 @@ func Write(w http.ResponseWriter, v interface {
 }
 
 // ErrCrossOrigin refuses what a page of another site has a browser send.
-var ErrCrossOrigin = problem.CrossOrigin.New("A page of another site sent this. Open the page here and try again.")
+var ErrCrossOrigin = problem.CrossOrigin.Problem("A page of another site sent this. Open the page here and try again.")
 
 // Unavailable answers 503 for a request whose session could not be read.
 func Unavailable(w http.ResponseWriter, _ *http.Request, _ error) {
-	Write(w, From(problem.Unavailable.New(again)))
+	Write(w, From(problem.Unavailable.Problem(again)))
 }
 
 const again = "Try again in a moment."
@@ -109,7 +109,7 @@ func (p Problems) Of(ctx context.Context, err error) *Document {
 	}
 	found := cmp.Or(problem.Of(err), OfBody(err))
 	if found == nil && p.Transient(err) {
-		found = problem.Unavailable.New(again)
+		found = problem.Unavailable.Problem(again)
 	}
 	if found == nil || found.Kind == problem.Internal {
 		d := Instance("It was logged. Try again; if it happens again, tell your administrator this problem's instance.")
@@ -126,7 +126,7 @@ func (p Problems) Of(ctx context.Context, err error) *Document {
 
 // Instance is a document of an internal error, with an id under which to log it.
 func Instance(detail string) *Document {
-	d := From(problem.Internal.New(detail))
+	d := From(problem.Internal.Problem(detail))
 	d.Instance = uuid.New().URN()
 	return d
 }
@@ -134,7 +134,7 @@ func Instance(detail string) *Document {
 // OfBody gives the problem of a body that was not taken, nil for another error.
 func OfBody(err error) *problem.Error {
 	if size := (*http.MaxBytesError)(nil); errors.As(err, &size) {
-		return problem.TooLarge.New(fmt.Sprintf("at most %d bytes are taken here: send less at a time", size.Limit))
+		return problem.TooLarge.Problem(fmt.Sprintf("at most %d bytes are taken here: send less at a time", size.Limit))
 	}
 	for _, s := range []struct {
 		err  error
@@ -143,10 +143,10 @@ func OfBody(err error) *problem.Error {
 		if errors.Is(err, s.err) {
 			detail, _, _ := strings.Cut(err.Error(), " (") // without the error of the connection
 			if s.err == inbound.ErrMediaType {
-				return s.kind.New(detail, problem.Fault{Location: "header.Content-Type", Message: "is not what is taken here"},
+				return s.kind.Problem(detail, problem.Fault{Location: "header.Content-Type", Message: "is not what is taken here"},
 					problem.Fault{Location: "body", Message: "is of another media type"})
 			}
-			return s.kind.New(detail)
+			return s.kind.Problem(detail)
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ func newIssued(t *testing.T) *issued {
 		t.Fatal(err)
 	}
 	i := &issued{System: s, id: sent.ID, keys: keys.Verifiers[0],
-		office: &issuer.Issuer{Pool: s.Pool, Reader: s.Reader, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}}}
+		office: issuer.New(issuer.Config{Pool: s.Pool, Reader: s.Reader, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}})}
 	i.file = i.issue(t, "pu-1")
 	return i
 }

@@ -60,7 +60,7 @@ func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Place, limi
 }
 
 func (r *Reader) find(ctx context.Context, f Filter, from Place, limit int) (page []Entry, err error) {
-	err = pgx.BeginTxFunc(ctx, r.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, f.settings()); err != nil {
 			return err
 		}

@@ -16,13 +16,21 @@ import (
 // ErrNotFound says that the record has no such event, or no such export.
 var ErrNotFound = problem.NotFound.New("there is no such thing on the record")
 
-// A Room reads the record. Only Now may be left out.
-type Reader struct {
+// Config is what a [Reader] works with.
+type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
 }
+
+// Reader reads the record.
+type Reader struct {
+	cfg Config
+}
+
+// New makes a Reader. It does no I/O.
+func New(cfg Config) *Reader { return &Reader{cfg: cfg} }
 
 // A Reader is on whose behalf the record is read, as events name an actor:
 // "staff:<id>" or "operator:<name>".
@@ -38,8 +46,8 @@ func (r *Reader) recordRead(ctx context.Context, who Actor, what events.RecordRe
 }
 
 func (r *Reader) publish(ctx context.Context, who Actor, body events.Body) (seq uint64, at time.Time, err error) {
-	at = r.Facts.Time()
-	seq, err = r.Facts.Publish(ctx, string(who), at, body)
+	at = r.cfg.Facts.Time()
+	seq, err = r.cfg.Facts.Publish(ctx, string(who), at, body)
 	return seq, at, err
 }
 

@@ -36,7 +36,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{System: composetest.New(t), first: uuid.Must(uuid.NewV7()), second: uuid.Must(uuid.NewV7())}
-	w.room = &query.Reader{Pool: w.Pool, Facts: facts.Publisher{Source: "/api", Send: w.Publish, Clock: w.Clock.Now}}
+	w.room = query.New(query.Config{Pool: w.Pool, Facts: facts.Publisher{Source: "/api", Send: w.Publish, Clock: w.Clock.Now}})
 	w.ada = w.Staff(t, "Ada", policy.SendPortalMessage)
 	bo, dee := w.PortalUser(t, "bo"), w.PortalUser(t, "dee")
 	w.cy = w.PortalUser(t, "cy")

@@ -60,7 +60,7 @@ func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, re
 // or for which it was asked before.
 func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 	var over bool
-	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, id).Scan(&over)
+	err := o.cfg.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, id).Scan(&over)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return message.ErrNotFound
@@ -97,7 +97,7 @@ func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.U
 	}
 	actor := staff.Actor()
 	err = o.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
-		Early: o.Facts.Now().Before(e.KeptUntil(years))})
+		Early: o.cfg.Facts.Now().Before(e.KeptUntil(years))})
 	if err != nil {
 		return e, err
 	}
@@ -119,7 +119,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 		return ErrSettled
 	}
 	var since time.Time
-	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
+	err := o.cfg.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
 		staff.ID, string(policy.ManageStaff)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading since when somebody may agree: %w", err)
@@ -161,7 +161,7 @@ func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (E
 func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
 	err := o.destroyRows(ctx, message)
 	for _, name := range []content.Name{content.KeysOf(message), content.ManifestKeysOf(message), content.BodyOf(message), content.ManifestOf(message)} {
-		err = errors.Join(err, o.Content.Delete(ctx, name))
+		err = errors.Join(err, o.cfg.Content.Delete(ctx, name))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: destroying the keys of message %s: %w", ErrKeysLeft, message, err)
@@ -176,7 +176,7 @@ func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
 }
 
 func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
-	return pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, o.cfg.Pool, func(tx pgx.Tx) error {
 		for _, sql := range []string{
 			`DELETE FROM app.message_content WHERE message_id = $1`,
 			`DELETE FROM app.attachments WHERE copy_of = $1`,
@@ -198,7 +198,7 @@ func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
 // its life, and again where rows are there. Call it at the start of a process and every
 // few minutes.
 func (o *Retention) Sweep(ctx context.Context) error {
-	rows, err := o.Pool.Query(ctx, `SELECT e.message_id,
+	rows, err := o.cfg.Pool.Query(ctx, `SELECT e.message_id,
 		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.drafts d WHERE d.copy_of = e.message_id)

@@ -20,8 +20,8 @@ import (
 // wants of the documentation of disclosures (45 CFR 164.316(b)(2), 164.528).
 const Floor = 6
 
-// An Office looks after what is kept. Only Now may be left out.
-type Retention struct {
+// Config is what a [Retention] works with.
+type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
 	// Facts records what is done, and waits until it can be read.
@@ -29,15 +29,23 @@ type Retention struct {
 	// Content keeps copies of keys, which go with an erasure. Asking for one and looking
 	// at them does without.
 	Content *content.Store
+}
+
+// Retention looks after what is kept.
+type Retention struct {
+	cfg Config
 
 	mu        sync.Mutex
 	destroyed map[uuid.UUID]bool // the erasures that this process has carried out
 }
 
+// New makes a Retention. It does no I/O.
+func New(cfg Config) *Retention { return &Retention{cfg: cfg} }
+
 // Years is for how many years content is kept, as the record says, and the event that
 // said so, 0 where none has.
 func (o *Retention) Years(ctx context.Context) (years int, since uint64, err error) {
-	err = o.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
+	err = o.cfg.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Floor, 0, nil
 	}
@@ -59,11 +67,11 @@ func (o *Retention) Declare(ctx context.Context, actor string, years int) error 
 
 // record publishes a fact, and waits until what the record makes of it can be read.
 func (o *Retention) record(ctx context.Context, actor string, fact events.Body) error {
-	seq, err := o.Facts.Record(ctx, actor, o.Facts.Now(), fact)
+	seq, err := o.cfg.Facts.Record(ctx, actor, o.cfg.Facts.Now(), fact)
 	if err != nil {
 		return err
 	}
-	return o.Facts.WaitToRead(ctx, seq)
+	return o.cfg.Facts.WaitToRead(ctx, seq)
 }
 
 // An Erasure is the end of a message's content: asked for, agreed to, or not.
@@ -85,7 +93,7 @@ const selectErasures = `SELECT e.erasure_id, e.message_id, e.seq, e.status, e.re
 	e.settled_by, e.settled_at, e.early, m.sent_at FROM record.erasures e JOIN record.messages m USING (message_id) `
 
 func (o *Retention) erasures(ctx context.Context, where string, args ...any) ([]Erasure, error) {
-	rows, err := o.Pool.Query(ctx, selectErasures+where, args...)
+	rows, err := o.cfg.Pool.Query(ctx, selectErasures+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading erasures: %w", err)
 	}

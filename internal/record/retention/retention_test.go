@@ -39,7 +39,7 @@ type clinic struct {
 func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
-	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}}}
+	c := &clinic{System: s, office: retention.New(retention.Config{Pool: s.Pool, Content: s.Content, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})}
 	c.ann, c.ben = s.Staff(t, "Ann", policy.ManageStaff), s.Staff(t, "Ben", policy.ManageStaff)
 	writer := s.Staff(t, "Writer", policy.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
@@ -331,7 +331,7 @@ func TestKeysOfErasedContentGo(t *testing.T) {
 			if n := c.keys(t); n > len(back) || n > 1 {
 				t.Errorf("a row was restored: %d", n)
 			}
-			next := &retention.Retention{Pool: c.Pool, Content: c.Content, Facts: facts.Publisher{Clock: c.Clock.Now}}
+			next := retention.New(retention.Config{Pool: c.Pool, Content: c.Content, Facts: facts.Publisher{Clock: c.Clock.Now}})
 			if err := next.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -355,15 +355,14 @@ func TestErasingWhileTheContentStoreIsAway(t *testing.T) {
 	if err := away.Close(); err != nil { // every call fails
 		t.Fatal(err)
 	}
-	store := c.office.Content
-	c.office.Content = away
+	store := c.office.SetContent(away)
 	if _, err := c.office.Approve(t.Context(), c.ben, c.ask(t, c.ann).ID); !errors.Is(err, retention.ErrKeysLeft) {
 		t.Fatalf("agreeing to it: %v", err)
 	}
 	if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
 		t.Errorf("opening it: %v; %d keys, %d copies", err, c.keys(t), c.copies(t))
 	}
-	c.office.Content = store
+	c.office.SetContent(store)
 	if err := c.office.Sweep(t.Context()); err != nil || c.copies(t) != 0 {
 		t.Errorf("%d copies are left: %v", c.copies(t), err)
 	}

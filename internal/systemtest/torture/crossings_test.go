@@ -322,7 +322,7 @@ func newCrossing(t testing.TB, people int) *crossing {
 	c.whole = watcher.Whole
 	c.alerting = &pause.Pauses{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}}
 	c.book = &replay.Replays{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
-	c.office = &retention.Retention{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
+	c.office = retention.New(retention.Config{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
 	key, err := sendgridfake.GenerateKey()
 	if err != nil {
 		t.Fatal(err)

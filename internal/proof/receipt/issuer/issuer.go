@@ -27,14 +27,22 @@ import (
 	"postern/internal/proof/receipt"
 )
 
-// Issuer issues receipts. It is safe for concurrent use.
-type Issuer struct {
+// Config is what a [Issuer] works with.
+type Config struct {
 	Pool *pgxpool.Pool
 	// Reader opens what is sealed with a message; nil: receipts go without.
 	Reader *reader.Reader
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
 }
+
+// Issuer issues receipts. It is safe for concurrent use.
+type Issuer struct {
+	cfg Config
+}
+
+// New makes a Issuer. It does no I/O.
+func New(cfg Config) *Issuer { return &Issuer{cfg: cfg} }
 
 // A Request says what is asked for, and by whom.
 type Request struct {
@@ -59,7 +67,7 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Facts.Time(), Events: found}
+	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.cfg.Facts.Time(), Events: found}
 	size, err := o.awaitCheckpoint(ctx, r)
 	if err != nil {
 		return nil, err
@@ -77,7 +85,7 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error)
 		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names}
 	// A crash before this line leaves nothing; after it, a receipt on the record
 	// that perhaps nobody has.
-	if _, err := o.Facts.Publish(ctx, q.Actor, o.Facts.Now(), issued); err != nil {
+	if _, err := o.cfg.Facts.Publish(ctx, q.Actor, o.cfg.Facts.Now(), issued); err != nil {
 		return nil, fmt.Errorf("putting the receipt on the record: %w", err)
 	}
 	return r, nil
@@ -88,7 +96,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	var chunk int
 	var seq int64
 	var sender string
-	err := o.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
+	err := o.cfg.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
 		JOIN record.deliveries d ON d.message_id = $1 AND d.portal_user_no = u.portal_user_no
 		JOIN record.chunks c ON c.message_id = d.message_id AND c.chunk = d.chunk
 		JOIN record.messages m ON m.message_id = d.message_id
@@ -99,7 +107,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the delivery: %w", err)
 	}
-	rows, err := o.Pool.Query(ctx, `
+	rows, err := o.cfg.Pool.Query(ctx, `
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND (message_id = $1 AND (seq = $2
 			OR type IN ('message.sent', 'message.released', 'audience.resolved', 'message.recalled',
 			            'alerts.accepted', 'alerts.failed', 'alerts.skipped', 'alerts.unknown', 'alerts.reported')
@@ -159,7 +167,7 @@ const checkpointPoll = 200 * time.Millisecond
 func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size int64, err error) {
 	last := r.Events[len(r.Events)-1].Seq
 	for {
-		err := o.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
+		err := o.cfg.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
 		if err == nil {
 			return size, nil
 		}
@@ -175,7 +183,7 @@ func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size 
 }
 
 func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) error {
-	hashes := merklestore.Hashes(ctx, o.Pool, "record.hashes")
+	hashes := merklestore.Hashes(ctx, o.cfg.Pool, "record.hashes")
 	for i := range r.Events {
 		proof, err := tlog.ProveRecord(size, int64(r.Events[i].Seq)-1, hashes) // #nosec G115 -- a sequence
 		if err != nil {
@@ -188,10 +196,10 @@ func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) erro
 
 // open adds what was sealed with the message, unless that was erased.
 func (o *Issuer) open(ctx context.Context, r *receipt.Receipt, names bool) error {
-	if o.Reader == nil {
+	if o.cfg.Reader == nil {
 		return nil
 	}
-	h, err := o.Reader.Header(ctx, r.MessageID)
+	h, err := o.cfg.Reader.Header(ctx, r.MessageID)
 	if errors.Is(err, message.ErrErased) {
 		return nil
 	}
