@@ -199,23 +199,23 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	)
 	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
 		Problems: document.Problems{Logger: cfg.Logger, Transient: store.Transient}, Log: cfg.Logger})
-	w.Pages = web.New(w.Renderer, web.Config{
-		Account: account.Config{Gate: gate},
-		Admin: admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads,
-			Directory: cfg.Pool, Now: cfg.Now},
-		Compose: webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
-			Await: await, Now: cfg.Now},
-		Messages: webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages, Retention: w.Retention,
-			Pauses: w.Pauses, Search: searcher, Now: cfg.Now},
-		Operations: operations.Config{Pauses: w.Pauses, Parked: parking, Health: standing, Await: await, Now: cfg.Now},
-		Portal:     portal.Config{Inbox: w.Inbox, Account: gate, Email: emailOf(cfg.Pool), Await: await},
-		Receipt:    webreceipt.Config{Receipts: receipts, Messages: w.Messages},
-		Record: webrecord.Config{Record: record, Retention: w.Retention, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
-			Now: cfg.Now},
-		Replay: webreplay.Config{Replays: w.Replays, Messages: w.Messages},
-		Search: websearch.Config{Labels: w.Labels, Search: searcher},
-		SignIn: signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Organisation},
-	})
+	w.Pages = web.New(w.Renderer,
+		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
+			Await: await, Now: cfg.Now}),
+		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Organisation}),
+		account.New(w.Renderer, account.Config{Gate: gate}),
+		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
+			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
+		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, Email: emailOf(cfg.Pool), Await: await}),
+		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads,
+			Directory: cfg.Pool, Now: cfg.Now}),
+		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: standing, Await: await, Now: cfg.Now}),
+		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
+		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
+		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+			Now: cfg.Now}),
+	)
 	return w, nil
 }
 

@@ -5,38 +5,14 @@ package web
 
 import (
 	"net/http"
-	"slices"
 
 	"postern/internal/access/policy"
-	"postern/internal/web/account"
-	"postern/internal/web/admin"
-	"postern/internal/web/compose"
-	"postern/internal/web/messages"
-	"postern/internal/web/operations"
 	"postern/internal/web/page"
-	"postern/internal/web/portal"
-	"postern/internal/web/receipt"
-	"postern/internal/web/record"
-	"postern/internal/web/replay"
-	"postern/internal/web/search"
-	"postern/internal/web/signin"
 	"postern/internal/web/static"
 )
 
-// Config is what the pages work with, by package.
-type Config struct {
-	Account    account.Config
-	Admin      admin.Config
-	Compose    compose.Config
-	Messages   messages.Config
-	Operations operations.Config
-	Portal     portal.Config
-	Receipt    receipt.Config
-	Record     record.Config
-	Replay     replay.Config
-	Search     search.Config
-	SignIn     signin.Config
-}
+// A Group is a package of pages.
+type Group interface{ Routes() []page.Route }
 
 // Pages are the handler of all pages.
 type Pages struct {
@@ -46,30 +22,20 @@ type Pages struct {
 }
 
 // New makes the handler of all pages. Whatever is no page of ours is answered with
-// 404 by a page that says so.
-func New(r *page.Renderer, cfg Config) *Pages {
-	// Below /messages, "drafts" could be the id of a message: a mux by itself would
-	// not know which of the two is meant.
-	p := &Pages{drafts: http.NewServeMux(), others: http.NewServeMux()}
-	drafts := compose.New(r, cfg.Compose).Routes()
-	others := slices.Concat(
-		signin.New(r, cfg.SignIn).Routes(),
-		account.New(r, cfg.Account).Routes(),
-		messages.New(r, cfg.Messages).Routes(),
-		portal.New(r, cfg.Portal).Routes(),
-		admin.New(r, cfg.Admin).Routes(),
-		operations.New(r, cfg.Operations).Routes(),
-		replay.New(r, cfg.Replay).Routes(),
-		search.New(r, cfg.Search).Routes(),
-		receipt.New(r, cfg.Receipt).Routes(),
-		record.New(r, cfg.Record).Routes(),
-		// Who is signed in keeps the navigation.
-		[]page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: r.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: r.NotFound}},
-	)
-	r.Mount(p.drafts, drafts...)
-	r.Mount(p.others, others...)
+// 404 by a page that says so. Below /messages, "drafts" could be the id of a message: a
+// mux by itself would not know which of the two is meant, and so drafts, the pages on
+// which messages are written, come first.
+func New(r *page.Renderer, drafts Group, others ...Group) *Pages {
+	p := &Pages{drafts: http.NewServeMux(), others: http.NewServeMux(), routes: drafts.Routes()}
+	r.Mount(p.drafts, p.routes...)
+	// Who is signed in keeps the navigation.
+	rest := []page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: r.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: r.NotFound}}
+	for _, group := range others {
+		rest = append(rest, group.Routes()...)
+	}
+	r.Mount(p.others, rest...)
 	p.others.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
-	p.routes = slices.Concat(drafts, others)
+	p.routes = append(p.routes, rest...)
 	p.Handler = r.Protect(firstOf(p.drafts, p.others))
 	return p
 }

@@ -28,7 +28,9 @@ func (e *Invalid) Error() string {
 }
 
 // Problem is how such a plan is answered.
-func (e *Invalid) Problem() *problem.Error { return problem.InvalidRequest.Problem(e.Error(), e.Faults...) }
+func (e *Invalid) Problem() *problem.Error {
+	return problem.InvalidRequest.Problem(e.Error(), e.Faults...)
+}
 
 // Check tells whether a plan could be made of a filter and a reason: its error is
 // an [Invalid].

@@ -2,8 +2,12 @@ package layout
 
 import (
 	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"io"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -98,7 +102,7 @@ var imports = map[string]string{
 	"problem/document": "inbound problem",
 	"search":           "access/policy content/message content/reader directory labels labels/labelstore messages text/folding",
 	"api":              "access access/policy compose content/attachment content/message content/reader directory eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/export record/query record/retention search telemetry",
-	"web":              "access/policy web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
+	"web":              "access/policy web/page web/static",
 	"web/account":      "access access/passwords access/policy web/page",
 	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/upload inbound labels labels/labelstore text/folding web/page",
 	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory eventlog/facts inbound labels labels/labelstore problem record/export text/folding text/size web/page",
@@ -163,8 +167,8 @@ var vendors = map[string]string{
 	"github.com/boombuler/barcode":          "web/account",
 }
 
-// io is what a package that does none imports none of.
-var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall", "github.com/jackc/", "github.com/nats-io/", "gocloud.dev/"}
+// inputOutput is what a package that does none imports none of.
+var inputOutput = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall", "github.com/jackc/", "github.com/nats-io/", "gocloud.dev/"}
 
 // environment says who else than config reads the environment, and why.
 var environment = map[string]string{
@@ -176,6 +180,11 @@ var environment = map[string]string{
 	"process":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
 	"bench":             "hands its own to what it measures",
 	"web/webtest":       "CI, where a browser that is missing is a failure",
+}
+
+// handsOnStill are types whose exported fields do hand on, until they are changed.
+var handsOnStill = map[string]bool{
+	"eventlog/parked.Events": true, "health.Status": true, "notify/pause.Pauses": true, "notify/replay.Replays": true,
 }
 
 func TestImports(t *testing.T) {
@@ -232,7 +241,7 @@ func TestWhatStaysApart(t *testing.T) {
 
 func TestEventsDoNoIO(t *testing.T) {
 	for _, imported := range load(t)["events"] {
-		if slices.ContainsFunc(io, func(p string) bool {
+		if slices.ContainsFunc(inputOutput, func(p string) bool {
 			return imported == p || strings.HasSuffix(p, "/") && strings.HasPrefix(imported, p)
 		}) {
 			t.Errorf("events imports %s", imported)
@@ -386,4 +395,100 @@ func TestWhatIsNeverReached(t *testing.T) {
 // isBelow says whether a package is one of those named, or lies below one.
 func isBelow(name string, tops []string) bool {
 	return slices.ContainsFunc(tops, func(top string) bool { return name == top || strings.HasPrefix(name, top+"/") })
+}
+
+// A package that holds a value of another can do what that value's exported fields can
+// do. So a field must not hand on what the package may not import: what works with a
+// context, as everything that reads, writes or sends does.
+func TestNothingIsHandedOn(t *testing.T) {
+	graph := load(t)
+	packages := typesOf(t)
+	for name, imported := range graph {
+		p := packages["postern/internal/"+name]
+		if p == nil || isForTests(name) {
+			continue
+		}
+		for _, held := range fieldsOf(p.Scope()) {
+			of, ok := named(held.Type())
+			if !ok || of.Obj().Pkg() == p || handsOnStill[strings.TrimPrefix(of.String(), "postern/internal/")] {
+				continue
+			}
+			if _, isOurs := own(of.Obj().Pkg().Path()); !isOurs {
+				continue
+			}
+			inner, ok := of.Underlying().(*types.Struct)
+			for i := 0; ok && i < inner.NumFields(); i++ {
+				field := inner.Field(i)
+				reached, ok := named(field.Type())
+				if !ok || !field.Exported() || !worksWithContext(reached) {
+					continue
+				}
+				if from := reached.Obj().Pkg(); from != p && !slices.Contains(imported, from.Path()) {
+					t.Errorf("%s holds %s, whose field %s is a %s: it may not import %s", name, of, field.Name(), reached, from.Path())
+				}
+			}
+		}
+	}
+}
+
+// typesOf gives the types of all packages of ours, from what the compiler exported.
+func typesOf(t *testing.T) map[string]*types.Package {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "./internal/...")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing what the packages export: %v", err)
+	}
+	exported := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		name, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		exported[name] = file
+	}
+	read := importer.ForCompiler(token.NewFileSet(), "gc", func(name string) (io.ReadCloser, error) { return os.Open(exported[name]) })
+	all := map[string]*types.Package{}
+	for name, file := range exported {
+		if _, isOurs := own(name); !isOurs || file == "" {
+			continue
+		}
+		if all[name], err = read.Import(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// fieldsOf gives the fields of all structs that a package declares.
+func fieldsOf(scope *types.Scope) (all []*types.Var) {
+	for _, name := range scope.Names() {
+		if declared, ok := scope.Lookup(name).(*types.TypeName); ok {
+			if s, ok := declared.Type().Underlying().(*types.Struct); ok {
+				for i := range s.NumFields() {
+					all = append(all, s.Field(i))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// named gives the named type that a type is, or points to.
+func named(t types.Type) (*types.Named, bool) {
+	if p, ok := t.(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	n, ok := t.(*types.Named)
+	return n, ok && n.Obj().Pkg() != nil
+}
+
+// worksWithContext says whether a type has a method that takes a context first.
+func worksWithContext(n *types.Named) bool {
+	methods := types.NewMethodSet(types.NewPointer(n))
+	for i := range methods.Len() {
+		params := methods.At(i).Obj().Type().(*types.Signature).Params()
+		if params.Len() > 0 && params.At(0).Type().String() == "context.Context" {
+			return true
+		}
+	}
+	return false
 }
