@@ -14,6 +14,7 @@ import (
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/process"
 	"postern/internal/web/webtest"
 )
 
@@ -227,8 +228,7 @@ func TestALetterIsTriedAgain(t *testing.T) {
 // Where no e-mail is sent, the pages say whom to ask instead.
 func TestWithoutLetters(t *testing.T) {
 	t.Parallel()
-	s := webtest.New(t)
-	s.Web.Letters = letter.New(letter.Config{Gate: s.Web.Gate})
+	s := webtest.New(t, func(c *process.WebConfig) { c.Letters = letter.Config{} })
 	v := s.Nobody(t)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").Hides("<form")
 	v.Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK).Says("Call the clinic")
