@@ -32,7 +32,7 @@ type Reader struct {
 // New makes a Reader. It does no I/O.
 func New(cfg Config) *Reader { return &Reader{cfg: cfg} }
 
-// A Reader is on whose behalf the record is read, as events name an actor:
+// An Actor is the person or process that the record is read for, as events name it:
 // "staff:<id>" or "operator:<name>".
 type Actor string
 
