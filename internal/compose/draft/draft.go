@@ -3,7 +3,7 @@
 //
 // # Saving
 //
-// A draft begins with its first [Book.Save], under an id that its page chose, so
+// A draft begins with its first [Drafts.Save], under an id that its page chose, so
 // that looking at an empty page keeps nothing. Each save that changes something
 // counts the version up. A save from a page that has not seen the latest version
 // changes nothing and fails with [Stale], unless the latest save was that page's
@@ -16,7 +16,7 @@
 //
 // # Copies
 //
-// A message that was cancelled or recalled can be edited and sent again: [Book.CopyOf]
+// A message that was cancelled or recalled can be edited and sent again: [Drafts.CopyOf]
 // makes a draft of it, and gives that draft again as long as it is there. The key of the
 // send to come is derived from the message, so that [CopyKey] tells whether the copy was
 // sent. A copy goes with the content of its message when that is erased.

@@ -29,7 +29,7 @@ var (
 	// ErrTooNew says that somebody was made an administrator after it was asked for.
 	ErrTooNew = problem.NewAdministrator.New("only who managed staff already when this was asked for may agree to it")
 	// ErrKeysLeft says that an erasure is recorded while keys are still there. No reader uses
-	// them, and [Office.Sweep] destroys them.
+	// them, and [Retention.Sweep] destroys them.
 	ErrKeysLeft = problem.ErasureUnfinished.New("the erasure is on the record and no one can read the content any more, " +
 		"but not all of its keys could be destroyed yet. That is tried again every few minutes: you need do nothing")
 	// ErrSettled says that somebody else was faster.

@@ -27,7 +27,7 @@ import (
 	"postern/internal/proof/receipt"
 )
 
-// Config is what a [Issuer] works with.
+// Config is what an [Issuer] works with.
 type Config struct {
 	Pool *pgxpool.Pool
 	// Reader opens what is sealed with a message; nil: receipts go without.
@@ -41,7 +41,7 @@ type Issuer struct {
 	cfg Config
 }
 
-// New makes a Issuer. It does no I/O.
+// New makes an Issuer. It does no I/O.
 func New(cfg Config) *Issuer { return &Issuer{cfg: cfg} }
 
 // A Request says what is asked for, and by whom.
