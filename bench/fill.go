@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/events"
 )
@@ -185,8 +185,8 @@ func (c *clinic) seal(ctx context.Context, id uuid.UUID) ([]any, error) {
 		return nil, err
 	}
 	word := func() string { return subjects[c.random.IntN(len(subjects))] }
-	plain, err := json.Marshal(compose.Header{Subject: fmt.Sprintf("About your %s and %s %d", word(), word(), c.random.IntN(10_000)),
-		Attachments: []compose.Attachment{}, StaffBcc: []string{}, Salt: make([]byte, 16)})
+	plain, err := json.Marshal(message.Header{Subject: fmt.Sprintf("About your %s and %s %d", word(), word(), c.random.IntN(10_000)),
+		Attachments: []message.Attachment{}, StaffBcc: []string{}, Salt: make([]byte, 16)})
 	if err != nil {
 		return nil, err
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path"
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/eventlog/facts"
 	"postern/internal/store"
 
 	"github.com/alexedwards/scs/v2"
@@ -24,27 +24,19 @@ import (
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Publish puts events on the record, all or none of them, and returns the
-	// sequence of the last once they are durable.
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	// Wait returns once everything up to the sequence can be read in Postgres.
-	Wait func(ctx context.Context, seq uint64) error
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 	// Content seals second factors. A process without it lets nobody in who has one.
 	Content *content.Store
 	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
 	FactorRequired bool
 	// PasswordCost is what hashing a password takes: [ShippedCost] where it is zero.
 	PasswordCost Cost
-	// Source is the process, as events name it: "/api".
-	Source string
 	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.
 	Secure bool
 	// Fail answers a request whose session could not be read or saved. By
 	// default it answers 503 without a reason.
 	Fail func(http.ResponseWriter, *http.Request, error)
-	// Now is the clock of events, invitations and failed sign-ins. Sessions go
-	// by the clocks of this process and of Postgres.
-	Now func() time.Time
 }
 
 // A Gate knows staff and portal users, and lets them in.
@@ -60,9 +52,6 @@ type Gate struct {
 
 // New makes a Gate. It costs one password hash and no I/O.
 func New(cfg Config) (*Gate, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	if cfg.Fail == nil {
 		cfg.Fail = func(w http.ResponseWriter, _ *http.Request, _ error) {
 			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
@@ -79,28 +68,16 @@ func New(cfg Config) (*Gate, error) {
 	return g, nil
 }
 
-// publish puts what bodies say on the record, as one batch, and returns its
-// last sequence.
+// publish records what bodies say, as one batch, and returns its last sequence.
 func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body) (uint64, error) {
-	at := g.cfg.Now()
-	batch := make([]events.Event, len(bodies))
-	for i, body := range bodies {
-		var err error
-		if batch[i], err = events.New(g.cfg.Source, actor, at, body); err != nil {
-			return 0, err
-		}
-	}
-	return g.cfg.Publish(ctx, batch...)
+	return g.cfg.Facts.Publish(ctx, actor, g.cfg.Facts.Now(), bodies...)
 }
-
-// process is the actor of what nobody in particular is known to have caused.
-func (g *Gate) process() string { return "process:" + path.Base(g.cfg.Source) }
 
 // Sweep deletes what has expired: sessions, invitations, second factors that were
 // never set up to the end, counts of failed sign-ins. It deletes at most a few
 // thousand rows a call; call it every few minutes, in as many processes as you like.
 func (g *Gate) Sweep(ctx context.Context) error {
-	now := g.cfg.Now()
+	now := g.cfg.Facts.Now()
 	for what, sweep := range map[string]struct {
 		sql    string
 		before time.Time

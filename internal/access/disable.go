@@ -2,11 +2,11 @@ package access
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,9 +16,9 @@ import (
 
 var (
 	// ErrDisableSelf says that nobody disables themselves.
-	ErrDisableSelf = errors.New("you can't disable yourself: ask another who manages staff")
+	ErrDisableSelf = problem.OwnAccount.New("you can't disable yourself: ask another who manages staff")
 	// ErrDisabled says that a staff member may not come in.
-	ErrDisabled = errors.New("this staff member is disabled: enable them first")
+	ErrDisabled = problem.StaffDisabled.New("this staff member is disabled: enable them first")
 )
 
 // Disable keeps a staff member out from now on, on the word of actor: no session, no
@@ -77,7 +77,7 @@ func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Bo
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", facts[0].EventType(), err)
 	}
-	return g.cfg.Wait(ctx, seq)
+	return g.cfg.Facts.Wait(ctx, seq)
 }
 
 // shutOut ends every session and API token of a staff member.

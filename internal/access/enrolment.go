@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 
 	"github.com/google/uuid"
@@ -56,7 +57,7 @@ func (g *Gate) Enrol(ctx context.Context, who policy.Subject) error {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO app.second_factors (change_id, staff_id, wrapped_key, secret, made_at) VALUES ($1, $2, $3, $4, $5)`,
-			change, who.ID, wrapped, sealed, g.cfg.Now())
+			change, who.ID, wrapped, sealed, g.cfg.Facts.Now())
 		return err
 	})
 }
@@ -91,7 +92,7 @@ func (g *Gate) enrolling(ctx context.Context, staffID string) (factor, error) {
 	}, `SELECT change_id, wrapped_key, secret FROM app.second_factors f WHERE staff_id = $1
 		AND made_at > $2::timestamptz - interval '`+enrolmentMost+`'
 		AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)
-		ORDER BY made_at DESC LIMIT 1`, staffID, g.cfg.Now())
+		ORDER BY made_at DESC LIMIT 1`, staffID, g.cfg.Facts.Now())
 	if err != nil && !errors.Is(err, ErrNoEnrolment) {
 		err = fmt.Errorf("reading what is being set up: %w", err)
 	}
@@ -130,7 +131,7 @@ func (g *Gate) secretOf(f factor) (string, error) {
 // [Gate.Enrol] began, sign in with that from now on, instead of any factor before. It
 // gives the recovery codes, which can't be shown again, and ends all sessions of
 // theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment], with [TooSoon],
-// or with [ErrCurrentPassword] and [ErrWrongCode], joined where both are wrong.
+// or with [passwords.ErrCurrent] and [ErrWrongCode], joined where both are wrong.
 func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code string) (recovery []string, err error) {
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
@@ -141,7 +142,7 @@ func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code
 		return nil, err
 	}
 	err = g.provePassword(ctx, who, password)
-	if errors.Is(err, ErrCurrentPassword) {
+	if errors.Is(err, passwords.ErrCurrent) {
 		if steps, wrong := g.stepsOf(secret, code); wrong == nil && len(steps) == 0 {
 			err = errors.Join(err, ErrWrongCode)
 		}
@@ -189,7 +190,7 @@ func newRecoveryCodes() (codes []string, hashes [][]byte) {
 
 // RemoveFactor has a staff member who knows their password sign in by that alone from
 // now on. It ends all sessions of theirs, as [Gate.AddFactor] does. It fails with
-// [ErrFactorRequired], [ErrCurrentPassword] or [TooSoon].
+// [ErrFactorRequired], [passwords.ErrCurrent] or [TooSoon].
 func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password string) error {
 	if g.cfg.FactorRequired {
 		return ErrFactorRequired
@@ -236,14 +237,14 @@ func (g *Gate) RecoveryCodesLeft(ctx context.Context, who policy.Subject) (int, 
 // FactorRequired says whether the clinic asks for a second factor of all staff.
 func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
 
-// provePassword fails with [ErrCurrentPassword], or with [TooSoon] as signing in does:
+// provePassword fails with [passwords.ErrCurrent], or with [TooSoon] as signing in does:
 // whoever finds a desk unlocked can't guess faster there.
 func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password string) error {
 	lane := ownLane(who)
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return err
 	}
-	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)
+	hash, err := one(ctx, g.pool, passwords.ErrCurrent, pgx.RowTo[string], `SELECT coalesce(password_hash, '') FROM app.staff_accounts WHERE staff_id = $1`, who.ID)
 	if err != nil {
 		return fmt.Errorf("reading a password's hash: %w", err)
 	}
@@ -252,7 +253,7 @@ func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password s
 		return err
 	}
 	if !match {
-		return ErrCurrentPassword
+		return passwords.ErrCurrent
 	}
 	return g.forgive(ctx, lane)
 }

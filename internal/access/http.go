@@ -31,39 +31,9 @@ func (g *Gate) doorOf(realm policy.Realm) *door {
 type contextKey int
 
 const (
-	subjectContext contextKey = iota
-	browserContext
+	browserContext contextKey = iota
 	unattendedContext
 )
-
-// found is what the middleware leaves in a request's context.
-type found struct {
-	subject policy.Subject
-	err     error
-	again   func(context.Context) (policy.Subject, error)
-}
-
-// SubjectFrom returns who makes the request: [ErrUnauthenticated] for nobody, or
-// whatever kept the middleware from finding out. The caller renders the error.
-func SubjectFrom(ctx context.Context) (policy.Subject, error) {
-	f, ok := ctx.Value(subjectContext).(found)
-	if !ok {
-		return policy.Subject{}, errors.New("access: the request did not come through Staff or Portal")
-	}
-	return f.subject, f.err
-}
-
-// Again gives the subject of the request as if the request came now, for an answer that
-// goes on for a while. It fails with [ErrUnauthenticated] where the session has ended since,
-// the token was revoked or the account was disabled. The permissions are the current ones,
-// for [Allow]. It does not extend the session.
-func Again(ctx context.Context) (policy.Subject, error) {
-	f, ok := ctx.Value(subjectContext).(found)
-	if !ok {
-		return policy.Subject{}, errors.New("access: the request did not come through Staff or Portal")
-	}
-	return f.again(ctx)
-}
 
 // unvalued is a context without its values: without the session that a request came with.
 type unvalued struct{ context.Context }
@@ -86,7 +56,7 @@ func (d *door) again(r *http.Request) func(context.Context) (policy.Subject, err
 
 // Staff is middleware for what staff use. It loads and saves the session, finds
 // out who makes the request, by `Authorization: Bearer` or else by the session
-// cookie, and leaves that for [SubjectFrom]. It refuses nobody: next does.
+// cookie, and leaves that for [policy.SubjectFrom]. It refuses nobody: next does.
 func (g *Gate) Staff(next http.Handler) http.Handler { return g.wrap(g.staff, next) }
 
 // Portal is [Gate.Staff] for what portal users use: by the session cookie alone.
@@ -95,7 +65,7 @@ func (g *Gate) Portal(next http.Handler) http.Handler { return g.wrap(g.portal, 
 func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
 	identified := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject, err := d.authenticate(r)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), subjectContext, found{subject, err, d.again(r)})))
+		next.ServeHTTP(w, r.WithContext(policy.WithSubject(r.Context(), subject, err, d.again(r))))
 	})
 	plain := d.sessions.LoadAndSave(identified)
 	signingIn := g.browsers.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -62,14 +62,14 @@ func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) 
 
 // AcceptInvitation sets the password of the portal user whose link it is, ends
 // their sessions and uses the link up. It fails with [ErrInvitation], or with
-// [ErrPassword], after which the link can still be used. Two at once: one wins.
+// [passwords.ErrRefused], after which the link can still be used. Two at once: one wins.
 func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) error {
 	u, digest, err := g.invited(ctx, token)
 	if err != nil {
 		return err
 	}
 	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE app.portal_invitations i SET used_at = $2 FROM app.portal_users u`+openInvitation, digest, g.cfg.Now())
+		tag, err := tx.Exec(ctx, `UPDATE app.portal_invitations i SET used_at = $2 FROM app.portal_users u`+openInvitation, digest, g.cfg.Facts.Now())
 		if err == nil && tag.RowsAffected() != 1 {
 			err = ErrInvitation
 		}
@@ -91,7 +91,7 @@ func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitatio
 }
 
 // anyTime is later than when any link was made, by whatever clock.
-func (g *Gate) anyTime() time.Time { return g.cfg.Now().AddDate(1, 0, 0) }
+func (g *Gate) anyTime() time.Time { return g.cfg.Facts.Now().AddDate(1, 0, 0) }
 
 // ErrAskedElsewhere says that an e-mail address was asked about so often, from several
 // places, that it gets no further link for now. One that works was sent to it in the
@@ -133,7 +133,7 @@ func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, e
 	}
 	var made []Invitation
 	for _, u := range users {
-		one, err := g.invite(ctx, u, g.cfg.Now().Add(-askedAlready))
+		one, err := g.invite(ctx, u, g.cfg.Facts.Now().Add(-askedAlready))
 		if errors.Is(err, errAskedAlready) {
 			continue
 		}
@@ -154,7 +154,7 @@ func (g *Gate) invite(ctx context.Context, u portalUser, until time.Time) (Invit
 		purpose, lifetime = "reset", resetLifetime
 	}
 	token, digest := newToken(linkTokenPrefix)
-	now := g.cfg.Now()
+	now := g.cfg.Facts.Now()
 	tag, err := g.pool.Exec(ctx, `
 		INSERT INTO app.portal_invitations AS i (token_hash, portal_user_no, purpose, expires_at, made_at, address_version) VALUES ($1, $2, $3, $4, $5, $7)
 		ON CONFLICT (portal_user_no) WHERE used_at IS NULL DO UPDATE
@@ -193,7 +193,7 @@ func (g *Gate) invited(ctx context.Context, token string) (portalUser, []byte, e
 		return portalUser{}, nil, err
 	}
 	u, err := one(ctx, g.pool, ErrInvitation, readPortalUser,
-		selectPortalUser+` JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no`+openInvitation, digest, g.cfg.Now())
+		selectPortalUser+` JOIN app.portal_invitations i ON i.portal_user_no = u.portal_user_no`+openInvitation, digest, g.cfg.Facts.Now())
 	if err != nil && !errors.Is(err, ErrInvitation) {
 		err = fmt.Errorf("looking up an invitation: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,13 +143,13 @@ func TestChangePortalPassword(t *testing.T) {
 	b := s.browser(t)
 	b.signIn("/portal", "noor@home.example", good)
 	noor := policy.Subject{Realm: policy.RealmPortalUser, ID: "pu-1"}
-	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "short"); !errors.Is(err, ErrCurrentPassword) || !errors.Is(err, ErrPassword) {
+	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "short"); !errors.Is(err, passwords.ErrCurrent) || !errors.Is(err, passwords.ErrRefused) {
 		t.Errorf("with both wrong: %v", err)
 	}
-	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "another long one"); !errors.Is(err, ErrCurrentPassword) {
+	if err := s.ChangePortalPassword(t.Context(), noor, "not this one", "another long one"); !errors.Is(err, passwords.ErrCurrent) {
 		t.Errorf("without the current one: %v", err)
 	}
-	if err := s.ChangePortalPassword(t.Context(), noor, good, "short"); !errors.Is(err, ErrPassword) {
+	if err := s.ChangePortalPassword(t.Context(), noor, good, "short"); !errors.Is(err, passwords.ErrRefused) {
 		t.Errorf("to a short one: %v", err)
 	}
 	if err := s.ChangePortalPassword(t.Context(), noor, good, "another long one"); err != nil {

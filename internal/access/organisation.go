@@ -60,7 +60,7 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.S
 // RecordRefusal puts on the record that an organisation did not sign somebody in.
 func (g *Gate) RecordRefusal(ctx context.Context, reason string) error {
 	fact := events.SignIn{Failed: true, Attempt: uuid.New(), Account: string(policy.RealmStaff), Method: events.ByOrganisation, Reason: reason}
-	if _, err := g.publish(ctx, g.process(), fact); err != nil {
+	if _, err := g.publish(ctx, g.cfg.Facts.Process(), fact); err != nil {
 		return fmt.Errorf("recording a sign-in: %w", err)
 	}
 	return nil

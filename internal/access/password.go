@@ -2,56 +2,11 @@ package access
 
 import (
 	"context"
-	_ "embed"
-	"errors"
 	"fmt"
 	"runtime"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
-
-	"postern/internal/limits"
 )
-
-// ErrPassword is wrapped by every refusal of a password that somebody chose.
-var ErrPassword = errors.New("choose another password")
-
-//go:embed common_passwords.txt
-var commonPasswords string
-
-var common = func() map[string]bool {
-	m := map[string]bool{}
-	for line := range strings.Lines(commonPasswords) {
-		m[strings.TrimSpace(line)] = true
-	}
-	return m
-}()
-
-// checkPassword refuses what is too short, too long to be typed or soon guessed.
-// It asks for no mixture of characters, see NIST SP 800-63B section 3.1.1.2.
-func checkPassword(password string, least limits.Characters) error {
-	n := utf8.RuneCountInString(password)
-	switch {
-	case !utf8.ValidString(password):
-		return fmt.Errorf("%w: it is not text in UTF-8", ErrPassword)
-	case n < int(least):
-		return fmt.Errorf("%w: it needs at least %s", ErrPassword, least)
-	case n > int(limits.Password):
-		return fmt.Errorf("%w: it may have at most %s", ErrPassword, limits.Password)
-	case common[strings.ToLower(strings.Join(strings.Fields(password), ""))], distinct(password) < 5:
-		return fmt.Errorf("%w: this one is among the first that are guessed", ErrPassword)
-	}
-	return nil
-}
-
-func distinct(s string) int {
-	seen := map[rune]bool{}
-	for _, r := range s {
-		seen[r] = true
-	}
-	return len(seen)
-}
 
 // Cost is what hashing one password with argon2id takes. The zero value is
 // [ShippedCost].

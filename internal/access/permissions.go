@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,7 @@ import (
 
 var (
 	// ErrLastAdministrator says that a change would leave nobody who may manage staff.
-	ErrLastAdministrator = errors.New("this is the last staff member with manage_staff: give it to somebody else first")
+	ErrLastAdministrator = problem.LastAdministrator.New("this is the last staff member with manage_staff: give it to somebody else first")
 	// ErrPermissionsChanged says that somebody else changed them meanwhile.
 	ErrPermissionsChanged = errors.New("somebody else has changed these permissions meanwhile: look at them again")
 )

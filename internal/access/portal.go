@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
 
@@ -101,7 +102,7 @@ func (g *Gate) Sharing(ctx context.Context, portalUserID string) (int, error) {
 }
 
 // SetPortalPassword sets the password of an active portal user, who need not
-// have been invited, and ends their sessions. It fails with [ErrPassword], and with
+// have been invited, and ends their sessions. It fails with [passwords.ErrRefused], and with
 // [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded] where the portal user
 // could not sign in with it.
 func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password string) error {
@@ -115,7 +116,7 @@ func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password str
 // setPortalPassword sets the password in the transaction of whatever entitles
 // somebody to it.
 func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password string, entitled func(pgx.Tx) error) error {
-	if err := checkPassword(password, limits.PortalPassword); err != nil {
+	if err := passwords.Check(password, limits.PortalPassword); err != nil {
 		return err
 	}
 	if err := g.tellApart(ctx, u, password); err != nil {
@@ -132,7 +133,7 @@ func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password str
 		_, err := tx.Exec(ctx, `
 			INSERT INTO app.portal_accounts (portal_user_no, password_hash, changed_at) VALUES ($1, $2, $3)
 			ON CONFLICT (portal_user_no) DO UPDATE SET password_hash = excluded.password_hash, changed_at = excluded.changed_at`,
-			u.no, hash, g.cfg.Now())
+			u.no, hash, g.cfg.Facts.Now())
 		if err != nil {
 			return err
 		}
@@ -154,18 +155,15 @@ func (g *Gate) tellApart(ctx context.Context, u portalUser, password string) err
 	}
 	for _, other := range others {
 		if other.match && other.id != u.id {
-			return fmt.Errorf("%w: another account with your e-mail address has this one", ErrPassword)
+			return fmt.Errorf("%w: another account with your e-mail address has this one", passwords.ErrRefused)
 		}
 	}
 	return nil
 }
 
-// ErrCurrentPassword says that somebody does not know the password that they have.
-var ErrCurrentPassword = errors.New("this is not your current password")
-
 // ChangePortalPassword gives a portal user who knows their password another one, and
 // ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
-// fails with [ErrCurrentPassword] and [ErrPassword], joined where both are wrong, or with
+// fails with [passwords.ErrCurrent] and [passwords.ErrRefused], joined where both are wrong, or with
 // [TooSoon] as signing in does: guessing on an unlocked phone is no faster.
 func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, current, password string) error {
 	u, err := g.portalUserByID(ctx, who.ID)
@@ -176,7 +174,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return err
 	}
-	hash, err := one(ctx, g.pool, ErrCurrentPassword, pgx.RowTo[string], `SELECT password_hash FROM app.portal_accounts WHERE portal_user_no = $1`, u.no)
+	hash, err := one(ctx, g.pool, passwords.ErrCurrent, pgx.RowTo[string], `SELECT password_hash FROM app.portal_accounts WHERE portal_user_no = $1`, u.no)
 	if err != nil {
 		return fmt.Errorf("reading a password's hash: %w", err)
 	}
@@ -185,7 +183,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 		return err
 	}
 	if !match {
-		return errors.Join(ErrCurrentPassword, checkPassword(password, limits.PortalPassword))
+		return errors.Join(passwords.ErrCurrent, passwords.Check(password, limits.PortalPassword))
 	}
 	if err := g.forgive(ctx, lane); err != nil {
 		return err
@@ -194,7 +192,7 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 		// Of two changes at once the second no longer knows the current one.
 		tag, err := tx.Exec(ctx, `SELECT FROM app.portal_accounts WHERE portal_user_no = $1 AND password_hash = $2 FOR UPDATE`, u.no, hash)
 		if err == nil && tag.RowsAffected() != 1 {
-			err = ErrCurrentPassword
+			err = passwords.ErrCurrent
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/passwords"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -18,7 +19,7 @@ func TestAnInvitationSetsAPasswordOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AcceptInvitation(t.Context(), token, "short"); !errors.Is(err, ErrPassword) {
+	if err := c.AcceptInvitation(t.Context(), token, "short"); !errors.Is(err, passwords.ErrRefused) {
 		t.Errorf("a short password: %v", err)
 	}
 	// It was refused, so the link still works.
@@ -138,9 +139,9 @@ func TestSetPortalPassword(t *testing.T) {
 		want               error
 	}{
 		{"one's own again", "pu-1", good, nil},
-		{"the other's at the same address", "pu-2", good, ErrPassword},
+		{"the other's at the same address", "pu-2", good, passwords.ErrRefused},
 		{"another", "pu-2", "ten chars!", nil},
-		{"nine characters", "pu-2", "ninechars", ErrPassword},
+		{"nine characters", "pu-2", "ninechars", passwords.ErrRefused},
 		{"without an address", "pu-3", good, ErrNoAddress},
 		{"inactive", "pu-4", good, ErrNoPortalUser},
 		{"inactive, more exactly", "pu-4", good, ErrInactive},
@@ -150,7 +151,7 @@ func TestSetPortalPassword(t *testing.T) {
 		if err := c.SetPortalPassword(t.Context(), test.id, test.password); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
-		if errors.Is(test.want, ErrPassword) {
+		if errors.Is(test.want, passwords.ErrRefused) {
 			continue
 		}
 		if _, err := c.Invite(t.Context(), test.id); !errors.Is(err, test.want) {

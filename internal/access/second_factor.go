@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -44,9 +45,12 @@ func (CodeNeeded) Error() string {
 	return "a code of your second factor is needed: sign in with the password and the code that your app shows"
 }
 
+// Problem is how such a sign-in is answered.
+func (e CodeNeeded) Problem() *problem.Error { return problem.SecondFactorRequired.Problem(e.Error()) }
+
 var (
 	// ErrWrongCode says that a code is not that of this moment, or was used before.
-	ErrWrongCode = errors.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
+	ErrWrongCode = problem.WrongCode.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
 	// ErrNotHalfway says that nobody has just given the right password.
 	ErrNotHalfway = errors.New("it took too long: sign in again, from the beginning")
 
@@ -122,7 +126,7 @@ func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code strin
 
 // stepsOf gives the steps whose code it is, of this one, the one before and the one after.
 func (g *Gate) stepsOf(secret, code string) (steps []int64, err error) {
-	now := g.cfg.Now().Unix() / int64(stepLength/time.Second)
+	now := g.cfg.Facts.Now().Unix() / int64(stepLength/time.Second)
 	for step := now - 1; step <= now+1; step++ {
 		ok, err := hotp.ValidateCustom(code, uint64(step), secret, hotp.ValidateOpts{Digits: codeLength, Algorithm: otp.AlgorithmSHA1}) // #nosec G115 -- after 1970
 		if errors.Is(err, otp.ErrValidateInputInvalidLength) {
@@ -162,14 +166,14 @@ func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
 		return fmt.Errorf("remembering the password: %w", err)
 	}
 	sessions.Put(ctx, halfwayKey, needed.staffID)
-	sessions.Put(ctx, halfwayUntilKey, g.cfg.Now().Add(halfwayLifetime).Format(time.RFC3339))
+	sessions.Put(ctx, halfwayUntilKey, g.cfg.Facts.Now().Add(halfwayLifetime).Format(time.RFC3339))
 	return nil
 }
 
 // IsHalfway says whether the code of somebody whose password was right is waited for.
 func (g *Gate) IsHalfway(ctx context.Context) bool {
 	until, err := time.Parse(time.RFC3339, g.staff.sessions.GetString(ctx, halfwayUntilKey))
-	return err == nil && g.cfg.Now().Before(until)
+	return err == nil && g.cfg.Facts.Now().Before(until)
 }
 
 // SignInWithCode is the second half of [Gate.SignInStaff], for who was [Gate.Halfway].

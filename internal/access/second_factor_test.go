@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 
 	"github.com/google/go-cmp/cmp"
@@ -288,7 +289,7 @@ func TestSettingASecondFactorUp(t *testing.T) {
 		t.Errorf("%d are being set up: %s", n, making.URL)
 	}
 	p := phone{t, making.Secret, s.clock}
-	add("wrong", p.code(0), ErrCurrentPassword)
+	add("wrong", p.code(0), passwords.ErrCurrent)
 	add(good, "000000", ErrWrongCode)
 	if _, err := s.SignInStaff(t.Context(), Credentials{Email: ada.Email, Password: good}); err != nil {
 		t.Errorf("what is not set up is asked for: %v", err)
@@ -361,7 +362,7 @@ func TestSecondFactorsEnd(t *testing.T) {
 	ada, ben := c.hire(t, "ada@clinic.example"), c.hire(t, "ben@clinic.example")
 	c.equip(t, ada)
 	c.equip(t, ben)
-	if err := c.RemoveFactor(t.Context(), ada.subject(), "wrong"); !errors.Is(err, ErrCurrentPassword) {
+	if err := c.RemoveFactor(t.Context(), ada.subject(), "wrong"); !errors.Is(err, passwords.ErrCurrent) {
 		t.Errorf("with a wrong password: %v", err)
 	}
 	if err := c.RemoveFactor(t.Context(), ada.subject(), good); err != nil {

@@ -77,7 +77,7 @@ func (c clinic) handler(t *testing.T, realm policy.Realm) http.Handler {
 				fail(err)
 			}
 		default:
-			subject, err := SubjectFrom(ctx)
+			subject, err := policy.SubjectFrom(ctx)
 			if err != nil {
 				fail(err)
 				return
@@ -359,7 +359,7 @@ func TestARequestUnderWayDoesNotReviveASession(t *testing.T) {
 	b := s.browser(t)
 	b.signIn("/staff", "ada@clinic.example", good)
 	slow := s.Staff(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if subject, err := SubjectFrom(r.Context()); err != nil || subject.ID != ada.ID {
+		if subject, err := policy.SubjectFrom(r.Context()); err != nil || subject.ID != ada.ID {
 			t.Errorf("got %+v, %v", subject, err)
 		}
 		if err := s.SignOutEverywhere(r.Context(), ada.subject()); err != nil {
@@ -446,7 +446,7 @@ func TestSweepDeletesOnlyWhatHasExpired(t *testing.T) {
 
 // A handler that was mounted wrongly must not look like a visitor without a session.
 func TestSubjectFromWithoutMiddlewareIsAnError(t *testing.T) {
-	if _, err := SubjectFrom(t.Context()); err == nil || errors.Is(err, policy.ErrUnauthenticated) {
+	if _, err := policy.SubjectFrom(t.Context()); err == nil || errors.Is(err, policy.ErrUnauthenticated) {
 		t.Errorf("got %v, want a fault of ours", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 	"postern/internal/store"
 
 	"github.com/google/uuid"
@@ -25,7 +26,7 @@ type Credentials struct {
 
 // ErrWrongCredentials is all that anybody learns of a failed sign-in. The record
 // says more.
-var ErrWrongCredentials = errors.New("the e-mail address or the password is wrong")
+var ErrWrongCredentials = problem.WrongCredentials.New("the e-mail address or the password is wrong")
 
 // SignInStaff returns the staff member who has these credentials. A success and
 // a failure are both on the record when it returns; one that can't be recorded
@@ -195,7 +196,7 @@ func choose(found []account) (who account, reason string) {
 // typed it was not shown.
 func (g *Gate) recordSignIn(ctx context.Context, realm policy.Realm, id string, method events.SignInMethod, reason string) error {
 	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Method: method, Reason: reason}
-	actor := g.process()
+	actor := g.cfg.Facts.Process()
 	if !fact.Failed {
 		actor = policy.Subject{Realm: realm, ID: id}.Actor()
 	}

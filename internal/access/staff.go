@@ -9,8 +9,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
+	"postern/internal/problem"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -50,7 +52,7 @@ const selectStaff = `
 
 var (
 	// ErrNoStaff says that nobody is staff under that id or address.
-	ErrNoStaff = errors.New("no such staff member: `postern staff list` shows all of them")
+	ErrNoStaff = problem.NotFound.New("no such staff member: `postern staff list` shows all of them")
 	// ErrStaffExists says that the address belongs to a staff member already.
 	ErrStaffExists = errors.New("a staff member with this e-mail address exists already")
 	// ErrEmail and ErrName refuse what a staff member can't be created with.
@@ -135,14 +137,14 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 		return Staff{}, fmt.Errorf("recording the new staff member: %w", err)
 	}
 	// From here on they are staff, whatever becomes of this process.
-	if err := g.cfg.Wait(ctx, seq); err != nil {
+	if err := g.cfg.Facts.Wait(ctx, seq); err != nil {
 		return Staff{}, err
 	}
 	return g.StaffByID(ctx, id.String())
 }
 
 // Check gives everything that is wrong with a staff member to be, joined: errors of
-// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [ErrPassword]. An
+// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [passwords.ErrRefused]. An
 // address that is taken is found by [Gate.CreateStaff] alone.
 func (n NewStaff) Check() error {
 	_, err := n.cleaned()
@@ -168,7 +170,7 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 		}
 	}
 	if n.Password != "" {
-		wrong = append(wrong, checkPassword(n.Password, limits.StaffPassword))
+		wrong = append(wrong, passwords.Check(n.Password, limits.StaffPassword))
 	}
 	return n, errors.Join(wrong...)
 }
@@ -195,9 +197,9 @@ func (g *Gate) claimStaffAccount(ctx context.Context, email string, hash *string
 }
 
 // SetStaffPassword gives a staff member another password and ends their
-// sessions. It fails with [ErrNoStaff] or [ErrPassword].
+// sessions. It fails with [ErrNoStaff] or [passwords.ErrRefused].
 func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) error {
-	if err := checkPassword(password, limits.StaffPassword); err != nil {
+	if err := passwords.Check(password, limits.StaffPassword); err != nil {
 		return err
 	}
 	staff, err := g.StaffByID(ctx, staffID)

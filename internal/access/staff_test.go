@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,7 +66,7 @@ func TestCreateStaffRefusesBeforeAnythingIsWritten(t *testing.T) {
 		"no name":              {NewStaff{Name: " ", Email: "ada@clinic.example"}, ErrName},
 		"a hidden character":   {NewStaff{Name: "Ada\u202eB", Email: "ada@clinic.example"}, ErrName},
 		"a long name":          {NewStaff{Name: strings.Repeat("a", 201), Email: "ada@clinic.example"}, ErrName},
-		"a short password":     {NewStaff{Name: "Ada", Email: "ada@clinic.example", Password: "short"}, ErrPassword},
+		"a short password":     {NewStaff{Name: "Ada", Email: "ada@clinic.example", Password: "short"}, passwords.ErrRefused},
 	} {
 		_, err := c.CreateStaff(t.Context(), operator, test.new)
 		if !errors.Is(err, test.want) {
@@ -225,7 +226,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 // All that is wrong is said at once.
 func TestNewStaffCheck(t *testing.T) {
 	err := NewStaff{Email: "nowhere", Permissions: []policy.Permission{"fly"}, Password: "short"}.Check()
-	for _, one := range []error{ErrName, ErrEmail, ErrPassword} {
+	for _, one := range []error{ErrName, ErrEmail, passwords.ErrRefused} {
 		if !errors.Is(err, one) {
 			t.Errorf("%v is not among %v", one, err)
 		}
@@ -266,7 +267,7 @@ func TestTwoAdministratorsCantTakeEachOthersAtOnce(t *testing.T) {
 func TestSetStaffPassword(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example")
-	if err := c.SetStaffPassword(t.Context(), ada.ID, "too short"); !errors.Is(err, ErrPassword) {
+	if err := c.SetStaffPassword(t.Context(), ada.ID, "too short"); !errors.Is(err, passwords.ErrRefused) {
 		t.Errorf("got %v", err)
 	}
 	if err := c.SetStaffPassword(t.Context(), "nobody", "another long password"); !errors.Is(err, ErrNoStaff) {

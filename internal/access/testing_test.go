@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/eventlog/facts"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -52,8 +53,7 @@ func newClinic(t *testing.T) clinic {
 	t.Cleanup(func() { _ = sealing.Close() })
 	gate, err := New(Config{
 		Content: sealing,
-		Pool:    storetest.Open(t, url, store.RoleAPI), Publish: rec.publish, Wait: rec.wait, Source: "/api", Now: clock.now, PasswordCost: TestCost,
-	})
+		Pool:    storetest.Open(t, url, store.RoleAPI), PasswordCost: TestCost, Facts: facts.Publisher{Source: "/api", Send: rec.publish, Reached: rec.wait, Clock: clock.now}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,14 +36,14 @@ func (g *Gate) Throttle(ctx context.Context, purpose Purpose) error {
 	if !client.IsValid() {
 		return nil
 	}
-	return g.tries.count(string(purpose)+" "+inbound.Network(client).String(), g.cfg.Now())
+	return g.tries.count(string(purpose)+" "+inbound.Network(client).String(), g.cfg.Facts.Now())
 }
 
 // throttleSignIn is Throttle for a sign-in. A browser in which this e-mail address has
 // signed in before has a count of its own, which others in its network can't use up.
 func (g *Gate) throttleSignIn(ctx context.Context, purpose Purpose, l lane) error {
 	if g.knows(ctx, l) {
-		return g.tries.count(string(purpose)+" "+string(l.key), g.cfg.Now())
+		return g.tries.count(string(purpose)+" "+string(l.key), g.cfg.Facts.Now())
 	}
 	return g.Throttle(ctx, purpose)
 }

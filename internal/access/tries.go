@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +25,11 @@ type TooSoon struct {
 
 func (e TooSoon) Error() string {
 	return fmt.Sprintf("too many failed sign-ins: try again in %d seconds", int(e.After.Seconds())+1)
+}
+
+// Problem is how such a sign-in is answered.
+func (e TooSoon) Problem() *problem.Error {
+	return &problem.Error{Kind: problem.TooMany, Detail: e.Error(), RetryAfter: e.After}
 }
 
 // A lane is what failed sign-ins are counted by: the client's network and the e-mail
@@ -75,7 +81,7 @@ func (g *Gate) knows(ctx context.Context, l lane) bool {
 // minutes, about as many guesses a day as NIST SP 800-63B section 3.2.2 lets
 // stand in all.
 func (g *Gate) countTry(ctx context.Context, key []byte) error {
-	now := g.cfg.Now()
+	now := g.cfg.Facts.Now()
 	tag, err := g.pool.Exec(ctx, `
 		INSERT INTO app.sign_in_tries AS t (lane, failures, tried_at, next_at) VALUES ($1, 1, $2, $2)
 		ON CONFLICT (lane) DO UPDATE SET failures = t.failures + 1, tried_at = $2,

@@ -23,17 +23,23 @@ type alertingInput struct {
 	}
 }
 
-func (a *API) alerting() {
+// AlertingOperations pause and resume alerts.
+type AlertingOperations struct {
+	Pauses *pause.Pauses
+	Await  Await
+}
+
+func (g AlertingOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/alerting", id: "get-alerting", tag: forStaff,
 		summary: "Whether alerts go out, or wait.", actions: []policy.Action{policy.Replay},
-	}, func(ctx context.Context, _ *struct{}) (*body[AlertingStatus], error) { return a.alertingStatus(ctx) })
+	}, func(ctx context.Context, _ *struct{}) (*body[AlertingStatus], error) { return g.alertingStatus(ctx) })
 	for _, change := range []struct {
 		verb, summary string
 		do            func(context.Context, string, *uuid.UUID, string) (uint64, error)
 	}{
-		{"pause", "Stop alerts. A chunk of up to a thousand that is in hand is finished; everything else waits, and is lost by nothing.", a.Alerting.Pause},
-		{"resume", "Let alerts go on: all that waited is due at once.", a.Alerting.Resume},
+		{"pause", "Stop alerts. A chunk of up to a thousand that is in hand is finished; everything else waits, and is lost by nothing.", g.Pauses.Pause},
+		{"resume", "Let alerts go on: all that waited is due at once.", g.Pauses.Resume},
 	} {
 		handle(a, operation{
 			method: http.MethodPost, path: "/v1/alerting/" + change.verb, id: change.verb + "-alerting", tag: forStaff,
@@ -44,14 +50,14 @@ func (a *API) alerting() {
 			if err != nil {
 				return nil, err
 			}
-			a.AwaitRecorder(ctx, seq)
-			return a.alertingStatus(ctx)
+			g.Await(ctx, seq)
+			return g.alertingStatus(ctx)
 		})
 	}
 }
 
-func (a *API) alertingStatus(ctx context.Context) (*body[AlertingStatus], error) {
-	pauses, err := a.Alerting.Pauses(ctx)
+func (g AlertingOperations) alertingStatus(ctx context.Context) (*body[AlertingStatus], error) {
+	pauses, err := g.Pauses.Pauses(ctx)
 	if err != nil {
 		return nil, err
 	}

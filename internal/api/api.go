@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -8,32 +9,54 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"postern/internal/desk"
+	"postern/internal/health"
+	"postern/internal/problem/document"
 	"postern/internal/telemetry"
 )
 
-// Config is what an [API] works with. Only Desk is needed.
+// Config is what an [API] works with besides its operations. Logger and Telemetry may be
+// left out.
 type Config struct {
-	Desk   *desk.Desk
-	Logger *slog.Logger
+	// Sessions find out who makes a request.
+	Sessions Sessions
+	// Health answers /readyz.
+	Health *health.Status
+	// Transient tells errors that end without a change; see [document.Problems].
+	Transient func(error) bool
+	Logger    *slog.Logger
 	// Telemetry is the process's; nil is one of its own.
 	Telemetry *telemetry.Telemetry
 }
 
+// Sessions are middleware that finds out who makes a request, as [access.Gate] does.
+type Sessions interface {
+	Staff(next http.Handler) http.Handler
+	Portal(next http.Handler) http.Handler
+}
+
+// Operations are a group of operations, which is given what it works with. The package
+// has one type for each group.
+type Operations interface{ register(a *API) }
+
+// Await gives the recorder a moment to come to a place on the record, so that what a
+// request did can be read right after its answer. Where it does not, the request is
+// done all the same.
+type Await func(ctx context.Context, seq uint64)
+
 // API is an http.Handler. Serve it with the server that [inbound.NewServer] makes.
 type API struct {
-	*desk.Desk
-	cfg   Config
-	mux   *http.ServeMux
-	huma  huma.API
-	chain http.Handler
+	cfg      Config
+	problems document.Problems
+	mux      *http.ServeMux
+	huma     huma.API
+	chain    http.Handler
 
 	closing  chan struct{} // closed when streams must end
 	closeOne sync.Once
 }
 
-// New makes an API. It does no I/O.
-func New(cfg Config) *API {
+// New makes an API of groups of operations. It does no I/O.
+func New(cfg Config, groups ...Operations) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -41,20 +64,17 @@ func New(cfg Config) *API {
 		cfg.Telemetry = telemetry.New()
 	}
 	a := &API{
-		Desk:    cfg.Desk,
-		cfg:     cfg,
-		mux:     http.NewServeMux(),
-		closing: make(chan struct{}),
+		cfg:      cfg,
+		problems: document.Problems{Logger: cfg.Logger, Transient: cfg.Transient},
+		mux:      http.NewServeMux(),
+		closing:  make(chan struct{}),
 	}
 	a.huma = humago.New(a.mux, description())
-	for _, register := range []func(){
-		a.sessions, a.recipients, a.attachments, a.messages, a.deliveries, a.stream, a.bcc,
-		a.search, a.labels, a.staff, a.portal, a.checkpoints, a.receipts, a.health,
-		a.docs, a.record, a.alerting, a.parked, a.operating, a.webhooks, a.replays,
-		a.erasures,
-	} {
-		register()
+	for _, group := range groups {
+		group.register(a)
 	}
+	a.health()
+	a.docs()
 	a.describeLimits()
 	a.chain = a.middleware()
 	return a

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,8 +18,11 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/inbound"
 	"postern/internal/limits"
+	"postern/internal/problem"
+	"postern/internal/problem/document"
 )
 
 // Attachment is a document.
@@ -33,7 +34,7 @@ type Attachment struct {
 	SHA256    string    `json:"sha256,omitempty" doc:"Hexadecimal."`
 }
 
-func attachmentOf(a compose.Attachment) Attachment {
+func attachmentOf(a message.Attachment) Attachment {
 	return Attachment{ID: a.ID, Name: a.Name, Size: a.Size, MediaType: a.MediaType, SHA256: a.SHA256}
 }
 
@@ -47,7 +48,12 @@ func (in *uploadInput) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-func (a *API) attachments() {
+// AttachmentOperations take documents for messages.
+type AttachmentOperations struct {
+	Composer *compose.Composer
+}
+
+func (g AttachmentOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/attachments", id: "upload-attachment", tag: forStaff, status: http.StatusCreated,
 		summary: fmt.Sprintf("Upload a document of at most %s (%d bytes), in the form field `file`, to be sent with a message.", limits.AttachmentSize, int64(limits.AttachmentSize)),
@@ -55,7 +61,7 @@ func (a *API) attachments() {
 		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: int64(limits.AttachmentSize) + inbound.Small, Over: 8 * int64(limits.AttachmentSize), Hold: attachment.Holds, Within: 2 * time.Minute},
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},
-	}, a.upload)
+	}, g.upload)
 	// Described after it was registered: huma would read it as JSON otherwise.
 	a.huma.OpenAPI().Paths["/v1/attachments"].Post.RequestBody = &huma.RequestBody{
 		Required: true,
@@ -66,26 +72,26 @@ func (a *API) attachments() {
 	}
 }
 
-func (a *API) upload(ctx context.Context, in *uploadInput) (*body[Attachment], error) {
+func (g AttachmentOperations) upload(ctx context.Context, in *uploadInput) (*body[Attachment], error) {
 	form, err := in.request.MultipartReader()
 	if err != nil {
-		return nil, unsupported.problem("send the file as multipart/form-data, in the field file", Fault{"header.Content-Type", "is not multipart/form-data with a boundary"})
+		return nil, problem.Unsupported.Problem("send the file as multipart/form-data, in the field file", problem.Fault{Location: "header.Content-Type", Message: "is not multipart/form-data with a boundary"})
 	}
 	part, err := form.NextPart()
 	if isEnd(err) {
-		return nil, invalid("body.file", "is required")
+		return nil, problem.Invalid("body.file", "is required")
 	}
 	if err != nil {
 		return nil, halfForm(err)
 	}
 	if part.FormName() != "file" {
-		return nil, invalid("body."+cleanField(part.FormName()), "is not known: send one field, file")
+		return nil, problem.Invalid("body."+cleanField(part.FormName()), "is not known: send one field, file")
 	}
 	name := part.FileName()
 	if !utf8.ValidString(name) {
-		return nil, invalid("body.file", "has a name that is not UTF-8")
+		return nil, problem.Invalid("body.file", "has a name that is not UTF-8")
 	}
-	kept, err := a.Compose.Upload(ctx, subjectOf(ctx), name, &wholePart{part: part, form: form})
+	kept, err := g.Composer.Upload(ctx, subjectOf(ctx), name, &wholePart{part: part, form: form})
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +108,10 @@ func cleanField(name string) string {
 
 // halfForm is the error of a form that could not be read to its end.
 func halfForm(err error) error {
-	if p := ofBody(err); p != nil {
+	if p := document.OfBody(err); p != nil {
 		return p
 	}
-	return badRequest.problem("the upload stopped half-way: nothing was kept, send it again", Fault{"body", "ends before the form does"})
+	return problem.BadRequest.Problem("the upload stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before the form does"})
 }
 
 // wholePart reads a part, and ends only if the form ends with it, so that nothing
@@ -127,7 +133,7 @@ func (w *wholePart) Read(b []byte) (int, error) {
 	case isEnd(err):
 		return n, io.EOF
 	case err == nil:
-		return n, invalid("body", "holds more than one field: send one file at a time")
+		return n, problem.Invalid("body", "holds more than one field: send one file at a time")
 	default:
 		return n, halfForm(err)
 	}
@@ -138,35 +144,12 @@ func (w *wholePart) Read(b []byte) (int, error) {
 func isEnd(err error) bool { return err == io.EOF }
 
 // download answers with a document: as a file to be saved, never as a page.
-func download(document compose.Attachment, data []byte) *huma.StreamResponse {
+func download(document message.Attachment, data []byte) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		DescribeDocument(ctx.SetHeader, document, len(data))
+		attachment.Describe(ctx.SetHeader, document.Name, document.MediaType, len(data))
 		ctx.SetStatus(http.StatusOK)
 		_, _ = ctx.BodyWriter().Write(data) // the reader is gone where this fails
 	}}
-}
-
-// DescribeDocument sets the headers of an answer that is a document: a file to be
-// saved, and a page in no case. The API and the pages hand documents out with them.
-func DescribeDocument(set func(name, value string), document compose.Attachment, size int) {
-	set("Content-Type", document.MediaType)
-	set("Content-Length", fmt.Sprint(size))
-	set("Content-Disposition", disposition(document.Name))
-	set("Content-Security-Policy", "sandbox; default-src 'none'")
-	set("Cache-Control", "private, no-store")
-}
-
-// disposition names a download, RFC 6266: in ASCII for old readers, and as it is
-// (RFC 8187) for all others.
-func disposition(name string) string {
-	ascii := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '%' {
-			return '_'
-		}
-		return r
-	}, name)
-	return mime.FormatMediaType("attachment", map[string]string{"filename": ascii}) +
-		"; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
 }
 
 // describeDownload says in the description what a download answers.

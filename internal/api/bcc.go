@@ -9,11 +9,11 @@ import (
 )
 
 // bcc registers the list of messages that name the asker as Staff Bcc.
-func (a *API) bcc() {
+func (g MessageOperations) bcc(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/bcc", id: "list-bcc", tag: forStaff,
 		summary: "Messages that name me as Staff Bcc, newest first.", actions: []policy.Action{policy.SeeBcc},
 	}, func(ctx context.Context, in *Page) (*body[List[Message]], error) {
-		return a.listOf(ctx, messages.Named, in)
+		return g.listOf(ctx, messages.Named, in)
 	})
 }

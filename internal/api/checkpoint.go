@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"postern/internal/access/policy"
-	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 )
 
 // plainText is an answer that is no JSON.
@@ -14,19 +14,24 @@ type plainText struct {
 	Body        []byte
 }
 
-func (a *API) checkpoints() {
+// CheckpointOperations give checkpoints of the record.
+type CheckpointOperations struct {
+	Checkpoints merklestore.Querier
+}
+
+func (g CheckpointOperations) register(a *API) {
 	for _, c := range []struct {
 		path, id, summary string
-		read              func(context.Context, merkle.Querier) (string, error)
+		read              func(context.Context, merklestore.Querier) (string, error)
 	}{
-		{"/v1/record/checkpoint", "get-checkpoint", "The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).", merkle.LatestCheckpoint},
-		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the present one first, those before it below.", merkle.CheckpointKeys},
+		{"/v1/record/checkpoint", "get-checkpoint", "The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).", merklestore.LatestCheckpoint},
+		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the present one first, those before it below.", merklestore.CheckpointKeys},
 	} {
 		handle(a, operation{
 			method: http.MethodGet, path: c.path, id: c.id, tag: forStaff, summary: c.summary,
 			actions: []policy.Action{policy.ReadTheRecord}, problems: []int{http.StatusNotFound},
 		}, func(ctx context.Context, _ *struct{}) (*plainText, error) {
-			text, err := c.read(ctx, a.Pool)
+			text, err := c.read(ctx, g.Checkpoints)
 			return &plainText{"text/plain; charset=utf-8", []byte(text)}, err
 		})
 	}

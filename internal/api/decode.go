@@ -11,6 +11,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"postern/internal/problem"
+	"postern/internal/problem/document"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -68,18 +71,18 @@ func locate(p jsontext.Pointer) string {
 }
 
 // checkURL refuses a path or a query that is not text.
-func checkURL(u *url.URL) *Problem {
+func checkURL(u *url.URL) *problem.Error {
 	if !isText(u.Path) {
-		return badRequest.problem("the path is not text in UTF-8", Fault{"path", "is not text in UTF-8"})
+		return problem.BadRequest.Problem("the path is not text in UTF-8", problem.Fault{Location: "path", Message: "is not text in UTF-8"})
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return badRequest.problem("the query can't be read", Fault{"query", "can't be read"})
+		return problem.BadRequest.Problem("the query can't be read", problem.Fault{Location: "query", Message: "can't be read"})
 	}
 	for name, values := range query {
 		if !isText(name) || !isText(strings.Join(values, "")) {
-			f := Fault{"query." + strings.ToValidUTF8(name, "\ufffd"), "is not text in UTF-8"}
-			return badRequest.problem(f.Location+" "+f.Message, f)
+			f := problem.Fault{Location: "query." + strings.ToValidUTF8(name, "\ufffd"), Message: "is not text in UTF-8"}
+			return problem.BadRequest.Problem(f.Location+" "+f.Message, f)
 		}
 	}
 	return nil
@@ -91,7 +94,7 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune
 func textOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := checkURL(r.URL); p != nil {
-			p.write(w)
+			document.Write(w, document.From(p))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -38,7 +38,7 @@ type deliveriesInput struct {
 	Opened string `query:"opened" enum:"true,false" doc:"Only those that were opened, or were not."`
 }
 
-func (a *API) deliveries() {
+func (g MessageOperations) deliveries(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries", id: "list-deliveries", tag: forStaff,
 		summary: "Who got a message, whether they were alerted, and whether they opened it.",
@@ -48,7 +48,7 @@ func (a *API) deliveries() {
 		if err != nil {
 			return nil, err
 		}
-		m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
+		m, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (a *API) deliveries() {
 			opened := in.Opened == "true"
 			filter.Opened = &opened
 		}
-		found, err := a.Tracking.Deliveries(ctx, m.ID, filter, after, in.Limit+1)
+		found, err := g.Messages.Deliveries(ctx, m.ID, filter, after, in.Limit+1)
 		if err != nil {
 			return nil, err
 		}

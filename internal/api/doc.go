@@ -8,7 +8,7 @@
 // security headers, the check that a request with a cookie comes from our own pages,
 // the gate of package access (who asks), the policy (whether they may), how much of a
 // body the operation takes, decoding and validation, and the handler. A handler returns a value or an error; the
-// table in problem.go makes of every error a problem document (RFC 9457).
+// package problem/document makes of every error a problem document (RFC 9457).
 //
 // # What a request leaves
 //

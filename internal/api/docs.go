@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"postern/internal/problem"
+
 	"github.com/danielgtaylor/huma/v2"
 )
 
@@ -66,12 +68,8 @@ func (a *API) operations() []*huma.Operation {
 // kinds gives the kinds of problems, by name.
 func kinds() map[string]string {
 	titles := map[string]string{}
-	for _, k := range []kind{invalidRequest, badRequest, notFound, wrongMethod, forbidden, crossOrigin, tooLarge, tooMany, tooSlow,
-		unsupported, audienceChanged, tooLate, notReady, attachmentKind, attachmentSize, noRecord, unavailable, internal} {
-		titles[k.name] = k.title
-	}
-	for _, s := range sentinels {
-		titles[s.kind.name] = s.kind.title
+	for _, k := range problem.Kinds() {
+		titles[k.Name] = k.Title
 	}
 	return titles
 }

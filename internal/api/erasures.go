@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/problem"
 	"postern/internal/record/retention"
 )
 
@@ -45,7 +46,12 @@ type erasurePath struct {
 	ID uuid.UUID `path:"id"`
 }
 
-func (a *API) erasures() {
+// ErasureOperations erase content when two people agree.
+type ErasureOperations struct {
+	Retention *retention.Retention
+}
+
+func (g ErasureOperations) register(a *API) {
 	erase := []policy.Action{policy.EraseContent}
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures", id: "request-erasure", tag: forStaff, status: http.StatusCreated,
@@ -54,21 +60,21 @@ func (a *API) erasures() {
 	}, func(ctx context.Context, in *askErasure) (*body[Erasure], error) {
 		message, err := uuid.Parse(in.Body.MessageID)
 		if err != nil {
-			return nil, invalid("body.message_id", "is not the id of a message")
+			return nil, problem.Invalid("body.message_id", "is not the id of a message")
 		}
-		e, err := a.Kept.Ask(ctx, subjectOf(ctx).Actor(), message, string(in.Body.Reason))
+		e, err := g.Retention.Ask(ctx, subjectOf(ctx).Actor(), message, string(in.Body.Reason))
 		return answerWith(erasureOf(e)), err
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/erasures", id: "list-erasures", tag: forStaff,
 		summary: "What was asked for, and what became of it, newest first.", actions: []policy.Action{policy.EraseContent, policy.ReadTheRecord},
-	}, a.listErasures)
+	}, g.listErasures)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures/{id}/approve", id: "approve-erasure", tag: forStaff,
 		summary: "Agree to what somebody else asked for. The content is destroyed when this answers.",
 		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
-		e, err := a.Kept.Approve(ctx, subjectOf(ctx), in.ID)
+		e, err := g.Retention.Approve(ctx, subjectOf(ctx), in.ID)
 		return answerWith(erasureOf(e)), err
 	})
 	handle(a, operation{
@@ -76,12 +82,12 @@ func (a *API) erasures() {
 		summary: "Take one's own request back, or turn another's down.",
 		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
-		e, err := a.Kept.Withdraw(ctx, subjectOf(ctx).Actor(), in.ID)
+		e, err := g.Retention.Withdraw(ctx, subjectOf(ctx).Actor(), in.ID)
 		return answerWith(erasureOf(e)), err
 	})
 }
 
-func (a *API) listErasures(ctx context.Context, in *Page) (*body[List[Erasure]], error) {
+func (g ErasureOperations) listErasures(ctx context.Context, in *Page) (*body[List[Erasure]], error) {
 	before := uint64(0)
 	if in.Cursor != "" {
 		raw, err := cursors.DecodeString(in.Cursor)
@@ -90,7 +96,7 @@ func (a *API) listErasures(ctx context.Context, in *Page) (*body[List[Erasure]],
 		}
 		before = binary.BigEndian.Uint64(raw)
 	}
-	found, err := a.Kept.List(ctx, before, in.Limit+1)
+	found, err := g.Retention.List(ctx, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func manifestOf(m query.Manifest) RecordManifest {
 		Bytes: m.Bytes, Digest: m.Digest, Checkpoint: m.Checkpoint, Covers: m.Covers, Seq: m.Seq, By: m.By, At: m.At, Proof: m.Proof}
 }
 
-func (a *API) exports() {
+func (g RecordOperations) exports(a *API) {
 	for _, f := range []struct {
 		path, id, what string
 		format         export.Format
@@ -64,13 +64,13 @@ func (a *API) exports() {
 			if err != nil {
 				return nil, err
 			}
-			begun, err := a.Exporter.Begin(ctx, readerOf(ctx), filter, f.format)
+			begun, err := g.Exporter.Begin(ctx, readerOf(ctx), filter, f.format)
 			if err != nil {
 				return nil, err
 			}
 			return &huma.StreamResponse{Body: func(hc huma.Context) {
 				_, w := humago.Unwrap(hc)
-				a.sendExport(hc.Context(), w, begun)
+				g.sendExport(hc.Context(), a, w, begun)
 			}}, nil
 		})
 		a.huma.OpenAPI().Paths[f.path].Get.Responses["200"] = &huma.Response{
@@ -84,7 +84,7 @@ func (a *API) exports() {
 	}, func(ctx context.Context, in *struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
 	}) (*body[RecordManifest], error) {
-		m, err := a.Reading.Manifest(ctx, in.ID)
+		m, err := g.Record.Manifest(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (a *API) exports() {
 // sendExport writes an export to a client. What goes wrong on the way breaks the answer
 // off, so that a part can't be taken for the whole; a client that goes away ends the
 // reading with its request.
-func (a *API) sendExport(ctx context.Context, w http.ResponseWriter, begun *export.Begun) {
+func (g RecordOperations) sendExport(ctx context.Context, a *API, w http.ResponseWriter, begun *export.Begun) {
 	h := w.Header()
 	h.Set("Content-Type", begun.Format.MediaType())
 	h.Set("Content-Disposition", `attachment; filename="`+begun.Format.FileName()+`"`)
@@ -109,7 +109,7 @@ func (a *API) sendExport(ctx context.Context, w http.ResponseWriter, begun *expo
 		}
 		panic(http.ErrAbortHandler)
 	}
-	a.AwaitRecorder(ctx, m.Seq)
+	g.Await(ctx, m.Seq)
 	digest, err := hex.DecodeString(strings.TrimPrefix(m.Digest, "sha256:"))
 	if err != nil {
 		panic(err) // it was made in hex

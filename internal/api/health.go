@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"postern/internal/health"
+	"postern/internal/problem"
+	"postern/internal/problem/document"
 )
 
 // health registers what operators ask a process.
@@ -28,15 +30,15 @@ var readyParts = []health.Part{health.PartPostgres, health.PartNATS, health.Part
 // ready answers 200 if messages can be sent and read, or 503 with every reason
 // why not.
 func (a *API) ready(w http.ResponseWriter, r *http.Request) {
-	var faults []Fault
+	var faults []problem.Fault
 	var reasons []string
-	for _, f := range a.Health.Ready(r.Context(), readyParts...) {
-		faults = append(faults, Fault{string(f.Part), f.Reason})
+	for _, f := range a.cfg.Health.Ready(r.Context(), readyParts...) {
+		faults = append(faults, problem.Fault{Location: string(f.Part), Message: f.Reason})
 		reasons = append(reasons, f.String())
 	}
 	if len(faults) == 0 {
 		writeJSON(w, map[string]string{"status": "ready"})
 		return
 	}
-	notReady.problem(strings.Join(reasons, "; "), faults...).write(w)
+	document.Write(w, document.From(problem.NotReady.Problem(strings.Join(reasons, "; "), faults...)))
 }

@@ -64,7 +64,7 @@ func TestReadiness(t *testing.T) {
 	c.get("/healthz").is(http.StatusOK)
 	c.get("/readyz").is(http.StatusOK)
 
-	s.desk.Health.Checks = map[string]func(context.Context) error{"disk": func(context.Context) error { return errors.New("it is full") }}
+	s.web.Health.Checks = map[string]func(context.Context) error{"disk": func(context.Context) error { return errors.New("it is full") }}
 	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'events 17 to 19 are missing'`)
 	s.Exec(t, `UPDATE goose_db_version SET version_id = 0`)
 	got := c.get("/readyz").is(http.StatusServiceUnavailable)

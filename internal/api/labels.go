@@ -6,34 +6,41 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
+	"postern/internal/problem"
 )
 
 type labelsInput struct{ Body labels.Labels }
 
-func (a *API) labels() {
+// LabelOperations are Custom Labels.
+type LabelOperations struct {
+	Labels *labelstore.Store
+}
+
+func (g LabelOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/labels", id: "get-labels", tag: forStaff,
 		summary: "How this clinic names things.", actions: []policy.Action{policy.SeeLabels},
 	}, func(ctx context.Context, _ *struct{}) (*body[labels.Labels], error) {
-		current, err := a.Labels.Current(ctx)
+		current, err := g.Labels.Current(ctx)
 		return answerWith(current), err
 	})
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/labels", id: "change-labels", tag: forStaff,
 		summary: "Rename things. The change is on the record when this answers.", actions: []policy.Action{policy.ChangeLabels},
 		problems: []int{http.StatusUnprocessableEntity},
-	}, a.changeLabels)
+	}, g.changeLabels)
 }
 
-func (a *API) changeLabels(ctx context.Context, in *labelsInput) (*body[labels.Labels], error) {
+func (g LabelOperations) changeLabels(ctx context.Context, in *labelsInput) (*body[labels.Labels], error) {
 	if found := in.Body.Faults(); len(found) > 0 {
-		faults := make([]Fault, len(found))
+		faults := make([]problem.Fault, len(found))
 		for i, f := range found {
-			faults[i] = Fault{"body." + f.Location, f.Message}
+			faults[i] = problem.Fault{Location: "body." + f.Location, Message: f.Message}
 		}
-		return nil, invalidRequest.problem(faults[0].Location+" "+faults[0].Message, faults...)
+		return nil, problem.InvalidRequest.Problem(faults[0].Location+" "+faults[0].Message, faults...)
 	}
-	changed, _, err := a.Labels.Change(ctx, subjectOf(ctx).Actor(), labels.To(in.Body))
+	changed, _, err := g.Labels.Change(ctx, subjectOf(ctx).Actor(), labels.To(in.Body))
 	if err != nil {
 		return nil, err
 	}

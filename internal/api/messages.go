@@ -11,8 +11,11 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/inbound"
 	"postern/internal/messages"
+	"postern/internal/problem"
 )
 
 // maxMessage is the most bytes of a message as JSON: 100,000 characters are up to
@@ -76,7 +79,7 @@ type MessageInFull struct {
 	Links       map[string]string `json:"links"`
 }
 
-func messageOf(m messages.Message, h compose.Heading) Message {
+func messageOf(m messages.Message, h message.Heading) Message {
 	return Message{ID: m.ID, Subject: h.Subject, Content: string(h.Condition), Status: string(m.Status), SentAt: m.SentAt, ReleaseAt: m.ReleaseAt,
 		SenderID: m.SenderID, Sender: m.Sender, Progress: m.Progress, RecalledAt: m.RecalledAt, RecallReason: m.RecallReason,
 		Recipients: ChosenRecipients{PortalUserIDs: m.PortalUserIDs, PortalUsers: m.PortalUsers, Groups: m.Groups}}
@@ -104,59 +107,72 @@ type recallInput struct {
 // is decided one by one.
 var mayTrack = []policy.Action{policy.SeeMessages, policy.ReadTheRecord, policy.SeeBcc}
 
-func (a *API) messages() {
+// MessageOperations send messages, take them back and say how far they have come.
+type MessageOperations struct {
+	Composer *compose.Composer
+	Reader   *reader.Reader
+	Messages *messages.Reader
+	// Changed is closed when the recorder has recorded more.
+	Changed func() <-chan struct{}
+	Await   Await
+}
+
+func (g MessageOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages", id: "send-message", tag: forStaff, status: http.StatusAccepted,
 		summary: "Send a message. It is on the record when this answers 202.", takes: inbound.Body{Most: maxMessage, Hold: 4 * maxMessage},
 		actions:  []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity},
-	}, a.send)
+	}, g.send)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages", id: "list-messages", tag: forStaff,
 		summary: "My messages, newest first; with read_record, everybody's.",
 		actions: []policy.Action{policy.SeeMessages, policy.ReadTheRecord},
-	}, a.listMessages)
+	}, g.listMessages)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}", id: "get-message", tag: forStaff,
 		summary: "One message, and how far it has come.", actions: mayTrack, problems: []int{http.StatusNotFound},
-	}, a.getMessage)
+	}, g.getMessage)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages/{id}/cancel", id: "cancel-message", tag: forStaff,
 		summary: "Call a message off before it is released.", actions: []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
-		if err := a.Compose.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
+		if err := g.Composer.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
 			return nil, err
 		}
-		return a.getMessage(ctx, in)
+		return g.getMessage(ctx, in)
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages/{id}/recall", id: "recall-message", tag: forStaff,
 		summary: "Take a delivered message back: nobody can read it any more.", actions: []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *recallInput) (*body[MessageInFull], error) {
-		if err := a.Compose.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
+		if err := g.Composer.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
 			return nil, err
 		}
-		return a.getMessage(ctx, &in.MessagePath)
+		return g.getMessage(ctx, &in.MessagePath)
 	})
-	a.messageAttachments()
+	g.messageAttachments(a)
+	g.deliveries(a)
+	g.bcc(a)
+	g.stream(a)
 }
 
-func (a *API) send(ctx context.Context, in *sendInput) (*body[Sent], error) {
+func (g MessageOperations) send(ctx context.Context, in *sendInput) (*body[Sent], error) {
 	m := in.Body
 	attachments, err := parseIDs("body.attachment_ids", m.AttachmentIDs)
 	if err != nil {
 		return nil, err
 	}
-	sent, err := a.Compose.Send(ctx, subjectOf(ctx), in.Key, compose.Request{
+	sent, err := g.Composer.Send(ctx, subjectOf(ctx), in.Key, compose.Request{
 		Subject: m.Subject, Body: m.Body, Recipients: m.Recipients.selection(), StaffBcc: m.StaffBcc,
 		AttachmentIDs: attachments, AudienceDigest: m.AudienceDigest, SendAt: m.SendAt, UndoSeconds: m.UndoSeconds,
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.AwaitRecorder(ctx, sent.Seq)
+	g.Await(ctx, sent.Seq)
 	return answerWith(Sent{ID: sent.ID, Status: string(sent.Status), ReleaseAt: sent.ReleaseAt, Links: linksOf(sent.ID)}), nil
 }
 
@@ -165,27 +181,27 @@ func parseIDs(location string, texts []string) ([]uuid.UUID, error) {
 	for i, text := range texts {
 		var err error
 		if ids[i], err = uuid.Parse(text); err != nil {
-			return nil, invalid(fmt.Sprintf("%s[%d]", location, i), "is not an id, which is a UUID")
+			return nil, problem.Invalid(fmt.Sprintf("%s[%d]", location, i), "is not an id, which is a UUID")
 		}
 	}
 	return ids, nil
 }
 
-func (a *API) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
+func (g MessageOperations) listMessages(ctx context.Context, in *Page) (*body[List[Message]], error) {
 	which := messages.Sent
 	if policy.Allow(subjectOf(ctx), policy.ReadTheRecord) == nil {
 		which = messages.All
 	}
-	return a.listOf(ctx, which, in)
+	return g.listOf(ctx, which, in)
 }
 
 // listOf gives a page of one of the lists of messages.
-func (a *API) listOf(ctx context.Context, which messages.Which, in *Page) (*body[List[Message]], error) {
+func (g MessageOperations) listOf(ctx context.Context, which messages.Which, in *Page) (*body[List[Message]], error) {
 	before, err := in.fromID()
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Tracking.List(ctx, subjectOf(ctx).ID, which, before, in.Limit+1)
+	found, err := g.Messages.List(ctx, subjectOf(ctx).ID, which, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +209,7 @@ func (a *API) listOf(ctx context.Context, which messages.Which, in *Page) (*body
 	for i, m := range found {
 		ids[i] = m.ID
 	}
-	headers, err := a.Compose.Headers(ctx, ids)
+	headers, err := g.Reader.Headers(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -202,19 +218,19 @@ func (a *API) listOf(ctx context.Context, which messages.Which, in *Page) (*body
 		func(m messages.Message) string { return cursorOfID(m.ID) })), nil
 }
 
-func (a *API) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
-	m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
+func (g MessageOperations) getMessage(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
+	m, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if m.Role == messages.RoleNone {
-		headers, err := a.Compose.Headers(ctx, []uuid.UUID{m.ID})
+		headers, err := g.Reader.Headers(ctx, []uuid.UUID{m.ID})
 		if err != nil {
 			return nil, err
 		}
 		return answerWith(MessageInFull{Message: messageOf(m, headers[m.ID]), Links: linksOf(m.ID)}), nil
 	}
-	h, text, err := a.Compose.Read(ctx, m.ID)
+	h, text, err := g.Reader.Read(ctx, m.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -231,21 +247,21 @@ type messageAttachmentInput struct {
 }
 
 // messageAttachments lets the sender and Staff Bcc look at what was sent.
-func (a *API) messageAttachments() {
+func (g MessageOperations) messageAttachments(a *API) {
 	const path = "/v1/messages/{id}/attachments/{attachment_id}"
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "get-message-attachment", tag: forStaff,
 		summary: "A document of a message, for its sender and Staff Bcc.",
 		actions: mayTrack, problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
-		m, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID)
+		m, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
 		if m.Role == messages.RoleNone {
 			return nil, messages.ErrNotFound
 		}
-		document, data, err := a.Compose.OpenAttachment(ctx, in.ID, in.AttachmentID)
+		document, data, err := g.Reader.OpenAttachment(ctx, in.ID, in.AttachmentID)
 		if err != nil {
 			return nil, err
 		}

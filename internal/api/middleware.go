@@ -6,16 +6,16 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/google/uuid"
-
+	"postern/internal/problem"
+	"postern/internal/problem/document"
 	"postern/internal/telemetry"
 )
 
 // middleware is what every request goes through, from the outside in.
 func (a *API) middleware() http.Handler {
 	routes := http.NewServeMux()
-	routes.Handle("/v1/portal/", a.Gate.Portal(a.mux))
-	routes.Handle("/v1/", a.Gate.Staff(a.mux))
+	routes.Handle("/v1/portal/", a.cfg.Sessions.Portal(a.mux))
+	routes.Handle("/v1/", a.cfg.Sessions.Staff(a.mux))
 	routes.Handle("/", a.mux)
 
 	var h http.Handler = routes
@@ -51,11 +51,11 @@ func (a *API) known(next http.Handler) http.Handler {
 			}
 		}
 		if len(allowed) == 0 {
-			notFound.problem("There is nothing at this address: /docs lists what there is.").write(w)
+			document.Write(w, document.From(problem.NotFound.Problem("There is nothing at this address: /docs lists what there is.")))
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		wrongMethod.problem("This address takes " + strings.Join(allowed, " and ") + ".").write(w)
+		document.Write(w, document.From(problem.WrongMethod.Problem("This address takes "+strings.Join(allowed, " and ")+".")))
 	})
 }
 
@@ -66,7 +66,7 @@ func ownPagesOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" {
 			if err := protection.Check(r); err != nil {
-				crossOrigin.problem(ErrCrossOrigin.(*Problem).Detail).write(w)
+				document.Write(w, document.From(document.ErrCrossOrigin))
 				return
 			}
 		}
@@ -102,13 +102,12 @@ func (a *API) recovered(next http.Handler) http.Handler {
 			if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(what) // net/http's own way to break an answer off
 			}
-			p := internal.problem("It was logged. Tell your administrator this problem's instance.")
-			p.Instance = uuid.New().URN()
+			p := document.Instance("It was logged. Tell your administrator this problem's instance.")
 			a.cfg.Logger.ErrorContext(r.Context(), "a handler panicked", "instance", p.Instance, "panic", what, "stack", string(debug.Stack()))
 			if answer.Status != 0 {
 				panic(http.ErrAbortHandler) // the client must not take half for the whole
 			}
-			p.write(w)
+			document.Write(w, p)
 		}()
 		next.ServeHTTP(answer, r)
 	})

@@ -8,13 +8,18 @@ import (
 	"postern/internal/health"
 )
 
-func (a *API) operating() {
+// StateOperations say how the system stands.
+type StateOperations struct {
+	Health *health.Status
+}
+
+func (g StateOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/operations", id: "get-operations", tag: forStaff,
 		summary: "How the whole works: consumers, the recorder, SendGrid's answers, alerts.",
 		actions: []policy.Action{policy.Replay},
 	}, func(ctx context.Context, _ *struct{}) (*body[health.State], error) {
-		state, err := a.Health.State(ctx)
+		state, err := g.Health.State(ctx)
 		return answerWith(state), err // no part that can't be read is answered as zero
 	})
 }

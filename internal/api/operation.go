@@ -9,10 +9,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/inbound"
 	"postern/internal/limits"
+	"postern/internal/problem/document"
 )
 
 // operation is one row of what the API can do. Whoever asks must be allowed one
@@ -90,7 +90,7 @@ func needs(actions []policy.Action) string {
 // authorize lets through who may do one of the actions.
 func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		subject, err := access.SubjectFrom(ctx.Context())
+		subject, err := policy.SubjectFrom(ctx.Context())
 		if err == nil {
 			err = allowAny(subject, actions)
 		}
@@ -99,7 +99,7 @@ func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Co
 			return
 		}
 		_, w := humago.Unwrap(ctx)
-		a.problemOf(ctx.Context(), err).write(w)
+		document.Write(w, a.problemOf(ctx.Context(), err))
 	}
 }
 
@@ -112,7 +112,7 @@ func (a *API) open(op operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		if err := inbound.Open(r, takes, len(op.actions) > 0); err != nil {
-			a.problemOf(ctx.Context(), err).write(w)
+			document.Write(w, a.problemOf(ctx.Context(), err))
 			return
 		}
 		next(ctx)
@@ -130,7 +130,7 @@ func allowAny(subject policy.Subject, actions []policy.Action) error {
 
 // subjectOf is who makes a request that authorize let through.
 func subjectOf(ctx context.Context) policy.Subject {
-	subject, err := access.SubjectFrom(ctx)
+	subject, err := policy.SubjectFrom(ctx)
 	if err != nil {
 		panic(err) // authorize did not let it through
 	}

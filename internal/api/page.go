@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
+	"postern/internal/problem"
+
 	"github.com/google/uuid"
 )
 
@@ -46,7 +48,7 @@ func (p Page) fromNumber() (int32, error) {
 	return int32(binary.BigEndian.Uint32(raw)), nil // #nosec G115 -- its first bit is 0
 }
 
-var errCursor = invalid("query.cursor", "is not the next_cursor of a page of this list")
+var errCursor error = problem.Invalid("query.cursor", "is not the next_cursor of a page of this list")
 
 func cursorOfID(id uuid.UUID) string { return cursors.EncodeToString(id[:]) }
 

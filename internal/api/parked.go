@@ -40,35 +40,41 @@ type discardInput struct {
 	}
 }
 
-func (a *API) parked() {
+// ParkedOperations show, retry and discard parked events.
+type ParkedOperations struct {
+	Parked *parked.Events
+	Await  Await
+}
+
+func (g ParkedOperations) register(a *API) {
 	may := []policy.Action{policy.SettleParked}
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/parked", id: "list-parked", tag: forStaff,
 		summary: "Events that no worker could handle, those that came last first.", actions: may,
-	}, a.listParked)
+	}, g.listParked)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/parked/{id}", id: "get-parked", tag: forStaff,
 		summary: "A parked event in full.", actions: may, problems: []int{http.StatusNotFound},
-	}, a.getParked)
+	}, g.getParked)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/parked/{id}/retry", id: "retry-parked", tag: forStaff,
 		summary: "Have a parked event handled once more. Asked for twice, it is the same retry.",
 		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *ParkedPath) (*body[parked.Event], error) {
-		seq, err := a.Parked.Retry(ctx, subjectOf(ctx).Actor(), in.ID, "")
-		return a.parkedAfter(ctx, in.ID, seq, err)
+		seq, err := g.Parked.Retry(ctx, subjectOf(ctx).Actor(), in.ID, "")
+		return g.parkedAfter(ctx, in.ID, seq, err)
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/parked/{id}/discard", id: "discard-parked", tag: forStaff,
 		summary: "Give a parked event up.",
 		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *discardInput) (*body[parked.Event], error) {
-		seq, err := a.Parked.Discard(ctx, subjectOf(ctx).Actor(), in.ID, string(in.Body.Reason))
-		return a.parkedAfter(ctx, in.ID, seq, err)
+		seq, err := g.Parked.Discard(ctx, subjectOf(ctx).Actor(), in.ID, string(in.Body.Reason))
+		return g.parkedAfter(ctx, in.ID, seq, err)
 	})
 }
 
-func (a *API) listParked(ctx context.Context, in *parkedListInput) (*body[List[parked.Event]], error) {
+func (g ParkedOperations) listParked(ctx context.Context, in *parkedListInput) (*body[List[parked.Event]], error) {
 	before, err := in.fromID()
 	if err != nil {
 		return nil, err
@@ -76,7 +82,7 @@ func (a *API) listParked(ctx context.Context, in *parkedListInput) (*body[List[p
 	if before == uuid.Max {
 		before = uuid.Nil // the first page
 	}
-	found, err := a.Parked.List(ctx, parked.Query{All: in.All, Type: in.Type, Consumer: in.Consumer, Before: before, Limit: in.Limit + 1})
+	found, err := g.Parked.List(ctx, parked.Query{All: in.All, Type: in.Type, Consumer: in.Consumer, Before: before, Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +90,12 @@ func (a *API) listParked(ctx context.Context, in *parkedListInput) (*body[List[p
 		func(e parked.Event) string { return cursorOfID(e.ID) })), nil
 }
 
-func (a *API) getParked(ctx context.Context, in *ParkedPath) (*body[ParkedInFull], error) {
-	found, err := a.Parked.Find(ctx, in.ID)
+func (g ParkedOperations) getParked(ctx context.Context, in *ParkedPath) (*body[ParkedInFull], error) {
+	found, err := g.Parked.Find(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := a.Parked.Stored(ctx, found)
+	stored, err := g.Parked.Stored(ctx, found)
 	return answerWith(parkedInFull(found, stored)), err
 }
 
@@ -101,11 +107,11 @@ func parkedInFull(e parked.Event, s eventlog.Stored) ParkedInFull {
 	return ParkedInFull{Event: e, Subject: s.Subject, Header: s.Header, Body: text}
 }
 
-func (a *API) parkedAfter(ctx context.Context, id uuid.UUID, seq uint64, err error) (*body[parked.Event], error) {
+func (g ParkedOperations) parkedAfter(ctx context.Context, id uuid.UUID, seq uint64, err error) (*body[parked.Event], error) {
 	if err != nil {
 		return nil, err
 	}
-	a.AwaitRecorder(ctx, seq)
-	found, err := a.Parked.Find(ctx, id)
+	g.Await(ctx, seq)
+	found, err := g.Parked.Find(ctx, id)
 	return answerWith(found), err
 }

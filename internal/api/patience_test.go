@@ -14,11 +14,11 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/process"
 )
 
 // Whoever waits for an answer waits for the record three seconds and no longer,
@@ -42,7 +42,7 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 		given = append(given, time.Until(deadline))
 		return 0, errors.Join(eventlog.ErrUnavailable, context.DeadlineExceeded)
 	}
-	server := httptest.NewServer(api.New(api.Config{Desk: b.newDesk(t, away)}))
+	server := httptest.NewServer(b.wire(t, process.WebConfig{Publish: away}).API)
 	defer server.Close()
 	anybody := b.nobody(t)
 	for _, c := range []*client{b.staff, boss, pat, anybody} {

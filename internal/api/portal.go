@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/inbox"
+	"postern/internal/inbox/inboxstore"
 )
 
 // InboxMessage is a message as a portal user sees it in the list.
@@ -35,24 +36,30 @@ type OpenedMessage struct {
 	Attachments []Attachment `json:"attachments" nullable:"false"`
 }
 
-func (a *API) portal() {
+// PortalOperations are the inbox of a portal user.
+type PortalOperations struct {
+	Inbox *inboxstore.Inbox
+	Await Await
+}
+
+func (g PortalOperations) register(a *API) {
 	mine := []policy.Action{policy.ReadInbox}
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal/messages", id: "list-inbox", tag: forPortal,
 		summary: "My messages, newest first.", actions: mine,
-	}, a.listInbox)
+	}, g.listInbox)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal/messages/{id}", id: "open-message", tag: forPortal,
 		summary: "Open a message. That it was opened is on the record when this answers.", actions: mine,
 		problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
-	}, a.openMessage)
+	}, g.openMessage)
 	const document = "/v1/portal/messages/{id}/attachments/{attachment_id}"
 	handle(a, operation{
 		method: http.MethodGet, path: document, id: "download-attachment", tag: forPortal,
 		summary: "Download a document. That it was downloaded is on the record before its first byte.", actions: mine,
 		problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
-		document, data, err := a.Inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)
+		document, data, err := g.Inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)
 		if err != nil {
 			return nil, err
 		}
@@ -61,12 +68,12 @@ func (a *API) portal() {
 	a.describeDownload(document)
 }
 
-func (a *API) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]], error) {
+func (g PortalOperations) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]], error) {
 	before, err := in.fromID()
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Inbox.List(ctx, subjectOf(ctx), before, in.Limit+1)
+	found, err := g.Inbox.List(ctx, subjectOf(ctx), before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -78,12 +85,12 @@ func (a *API) listInbox(ctx context.Context, in *Page) (*body[List[InboxMessage]
 		func(m inbox.Message) string { return cursorOfID(m.ID) })), nil
 }
 
-func (a *API) openMessage(ctx context.Context, in *MessagePath) (*body[OpenedMessage], error) {
-	m, err := a.Inbox.Open(ctx, subjectOf(ctx), in.ID)
+func (g PortalOperations) openMessage(ctx context.Context, in *MessagePath) (*body[OpenedMessage], error) {
+	m, err := g.Inbox.Open(ctx, subjectOf(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	a.AwaitRecorder(ctx, m.Seq)
+	g.Await(ctx, m.Seq)
 	opened := OpenedMessage{MessageID: m.ID, Subject: m.Subject, From: m.From, DeliveredAt: m.DeliveredAt,
 		OpenedAt: m.OpenedAt, Body: m.Body, Attachments: make([]Attachment, len(m.Documents))}
 	for i, d := range m.Documents {

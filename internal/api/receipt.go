@@ -6,7 +6,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/messages"
-	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 )
 
 type receiptInput struct {
@@ -14,18 +14,24 @@ type receiptInput struct {
 	PortalUserID string `path:"portal_user_id" maxLength:"64"`
 }
 
-func (a *API) receipts() {
+// ReceiptOperations prove one delivery.
+type ReceiptOperations struct {
+	Messages *messages.Reader
+	Receipts *issuer.Issuer
+}
+
+func (g ReceiptOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries/{portal_user_id}/receipt", id: "get-receipt", tag: forStaff,
 		summary: "The proof of one delivery, as `postern receipt verify` checks it. That it was issued is on the record. Waits for the checkpoint that covers it.",
 		actions: []policy.Action{policy.ReadTheRecord}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *receiptInput) (*plainText, error) {
 		subject := subjectOf(ctx)
-		m, err := a.Tracking.Visible(ctx, subject, in.ID)
+		m, err := g.Messages.Visible(ctx, subject, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		r, err := a.Receipts.Issue(ctx, receipt.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
+		r, err := g.Receipts.Issue(ctx, issuer.Request{MessageID: in.ID, PortalUserID: in.PortalUserID, Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 		if err != nil {
 			return nil, err
 		}

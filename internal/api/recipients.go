@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"postern/internal/access/policy"
+	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/inbound"
 )
@@ -78,14 +79,20 @@ type searchInput struct {
 	Q string `query:"q" maxLength:"200" doc:"Words that a name begins with, or the beginning of an address or an id."`
 }
 
-func (a *API) recipients() {
+// RecipientOperations preview an audience and search for portal users.
+type RecipientOperations struct {
+	Composer  *compose.Composer
+	Directory directory.Querier
+}
+
+func (g RecipientOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/recipients/preview", id: "preview-recipients", tag: forStaff,
 		takes:   inbound.Body{Most: 1 << 20, Hold: 4 << 20},
 		summary: "Count an audience exactly, with reasons.",
 		actions: []policy.Action{policy.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {
-		counts, err := a.Compose.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
+		counts, err := g.Composer.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
 		if err != nil {
 			return nil, err
 		}
@@ -94,11 +101,11 @@ func (a *API) recipients() {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal-users", id: "search-portal-users", tag: forStaff,
 		summary: "Find portal users to send to.", actions: []policy.Action{policy.SendMessage},
-	}, a.searchPortalUsers)
+	}, g.searchPortalUsers)
 }
 
-func (a *API) searchPortalUsers(ctx context.Context, in *searchInput) (*body[List[PortalUser]], error) {
-	found, next, err := directory.Search(ctx, a.Pool, in.Q, in.Limit, in.Cursor)
+func (g RecipientOperations) searchPortalUsers(ctx context.Context, in *searchInput) (*body[List[PortalUser]], error) {
+	found, next, err := directory.Search(ctx, g.Directory, in.Q, in.Limit, in.Cursor)
 	if errors.Is(err, directory.ErrCursor) {
 		return nil, errCursor
 	}

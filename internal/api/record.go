@@ -12,6 +12,8 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/problem"
+	"postern/internal/record/export"
 	"postern/internal/record/query"
 )
 
@@ -38,12 +40,12 @@ func (f RecordFilter) filter() (query.Filter, error) {
 		}
 		at, err := time.Parse(time.RFC3339, limit.text)
 		if err != nil {
-			return chosen, invalid(limit.name, "is not a time such as 2026-01-31T09:30:00Z")
+			return chosen, problem.Invalid(limit.name, "is not a time such as 2026-01-31T09:30:00Z")
 		}
 		*limit.to = at
 	}
 	if !chosen.From.IsZero() && !chosen.To.IsZero() && chosen.To.Before(chosen.From) {
-		return chosen, invalid("query.to", "is before from")
+		return chosen, problem.Invalid("query.to", "is before from")
 	}
 	return chosen, nil
 }
@@ -122,9 +124,16 @@ func readerOf(ctx context.Context) query.Actor { return query.Actor(subjectOf(ct
 
 var mayReadTheRecord = []policy.Action{policy.ReadTheRecord}
 
+// RecordOperations read and export the record.
+type RecordOperations struct {
+	Record   *query.Reader
+	Exporter *export.Exporter
+	Await    Await
+}
+
 // record registers reading the record. Each answer is on the record itself, as a
 // record.read or record.exported, before its first byte.
-func (a *API) record() {
+func (g RecordOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/record", id: "list-record", tag: forStaff,
 		summary: "Events of the record, by time. That they were read is on the record.", actions: mayReadTheRecord,
@@ -138,7 +147,7 @@ func (a *API) record() {
 			return nil, err
 		}
 		filter.OldestFirst = in.Order == "oldest"
-		found, more, err := a.Reading.Page(ctx, readerOf(ctx), filter, before, in.Limit)
+		found, more, err := g.Record.Page(ctx, readerOf(ctx), filter, before, in.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -159,11 +168,11 @@ func (a *API) record() {
 	}, func(ctx context.Context, in *struct {
 		Seq uint64 `path:"seq" minimum:"1" maximum:"9007199254740991"`
 	}) (*body[RecordEventInFull], error) {
-		w, err := a.Reading.Event(ctx, readerOf(ctx), in.Seq)
+		w, err := g.Record.Event(ctx, readerOf(ctx), in.Seq)
 		if err != nil {
 			return nil, err
 		}
 		return answerWith(recordEventInFullOf(w)), nil
 	})
-	a.exports()
+	g.exports(a)
 }

@@ -11,6 +11,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
+	"postern/internal/problem"
 )
 
 // ReplayFilter chooses alerts whose last outcome was failed or unknown.
@@ -90,21 +91,26 @@ type startInput struct {
 	}
 }
 
-func (a *API) replays() {
+// ReplayOperations plan and steer replays.
+type ReplayOperations struct {
+	Replays *replay.Replays
+}
+
+func (g ReplayOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/replays", id: "plan-replay", tag: forStaff, status: http.StatusCreated,
 		summary: "Freeze failed or unknown alerts, to be repeated. Nothing goes out before it is started.",
 		actions: []policy.Action{policy.Replay}, problems: []int{http.StatusUnprocessableEntity},
-	}, a.planReplay)
+	}, g.planReplay)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/replays", id: "list-replays", tag: forStaff,
 		summary: "Replays, newest first.", actions: []policy.Action{policy.Replay},
-	}, a.listReplays)
+	}, g.listReplays)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/replays/{id}", id: "get-replay", tag: forStaff,
 		summary: "A replay, and how far it has come.", actions: []policy.Action{policy.Replay}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *ReplayPath) (*body[Replay], error) {
-		r, err := a.Replay.Get(ctx, in.ID)
+		r, err := g.Replays.Get(ctx, in.ID)
 		return answerWith(replayOf(r)), err
 	})
 	handle(a, operation{
@@ -116,16 +122,16 @@ func (a *API) replays() {
 		if in.Body != nil {
 			rate = in.Body.Rate
 		}
-		r, err := a.Replay.Start(ctx, subjectOf(ctx).Actor(), in.ID, rate)
+		r, err := g.Replays.Start(ctx, subjectOf(ctx).Actor(), in.ID, rate)
 		return answerWith(replayOf(r)), err
 	})
 	for name, one := range map[string]struct {
 		summary string
 		do      func(context.Context, string, uuid.UUID) (replay.Replay, error)
 	}{
-		"pause":  {"Let nothing more of a replay go out until it is resumed.", a.Replay.Pause},
-		"resume": {"End a pause.", a.Replay.Resume},
-		"cancel": {"End a replay, begun or not. What has gone out stays so.", a.Replay.Cancel},
+		"pause":  {"Let nothing more of a replay go out until it is resumed.", g.Replays.Pause},
+		"resume": {"End a pause.", g.Replays.Resume},
+		"cancel": {"End a replay, begun or not. What has gone out stays so.", g.Replays.Cancel},
 	} {
 		handle(a, operation{
 			method: http.MethodPost, path: "/v1/replays/{id}/" + name, id: name + "-replay", tag: forStaff,
@@ -137,29 +143,29 @@ func (a *API) replays() {
 	}
 }
 
-func (a *API) planReplay(ctx context.Context, in *planInput) (*body[Replay], error) {
+func (g ReplayOperations) planReplay(ctx context.Context, in *planInput) (*body[Replay], error) {
 	wanted := in.Body.Filter
 	f := replay.Filter{Reason: wanted.Reason, From: wanted.From, To: wanted.To, Domain: wanted.Domain}
 	if wanted.MessageID != "" {
 		id, err := uuid.Parse(wanted.MessageID)
 		if err != nil {
-			return nil, invalid("body.filter.message_id", "is not the id of a message")
+			return nil, problem.Invalid("body.filter.message_id", "is not the id of a message")
 		}
 		f.MessageID = &id
 	}
 	for _, s := range wanted.State {
 		f.State = append(f.State, events.AlertState(s))
 	}
-	r, err := a.Replay.Plan(ctx, subjectOf(ctx).Actor(), f, in.Body.Reason)
+	r, err := g.Replays.Plan(ctx, subjectOf(ctx).Actor(), f, in.Body.Reason)
 	return answerWith(replayOf(r)), err
 }
 
-func (a *API) listReplays(ctx context.Context, in *Page) (*body[List[Replay]], error) {
+func (g ReplayOperations) listReplays(ctx context.Context, in *Page) (*body[List[Replay]], error) {
 	before, err := in.fromID()
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Replay.List(ctx, before, in.Limit+1)
+	found, err := g.Replays.List(ctx, before, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

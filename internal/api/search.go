@@ -12,14 +12,19 @@ type globalSearchInput struct {
 	Q string `query:"q" required:"true" maxLength:"200" doc:"Words to look for."`
 }
 
+// SearchOperations are Global Search.
+type SearchOperations struct {
+	Search *search.Searcher
+}
+
 // search registers Global Search.
-func (a *API) search() {
+func (g SearchOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/search", id: "global-search", tag: forStaff,
 		summary: "Global Search: pages, settings, messages and portal users that I may see.",
 		actions: []policy.Action{policy.Search},
 	}, func(ctx context.Context, in *globalSearchInput) (*body[List[search.Found]], error) {
-		found, err := a.Search.Find(ctx, subjectOf(ctx), in.Q)
+		found, err := g.Search.Find(ctx, subjectOf(ctx), in.Q)
 		return answerWith(List[search.Found]{Items: found}), err
 	})
 }

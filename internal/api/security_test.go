@@ -13,10 +13,10 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/process"
 )
 
 // What another site has a browser send with its user's cookie is refused; a token
@@ -149,8 +149,8 @@ func TestWhatGoesWrongIsLogged(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.ManageLabels)
 	var log bytes.Buffer
-	faulty := s.newDesk(t, func(context.Context, ...events.Event) (uint64, error) { panic("a fault of ours") })
-	broken := httptest.NewServer(api.New(api.Config{Desk: faulty, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	faulty := func(context.Context, ...events.Event) (uint64, error) { panic("a fault of ours") }
+	broken := httptest.NewServer(s.wire(t, process.WebConfig{Publish: faulty, Logger: slog.New(slog.NewTextHandler(&log, nil))}).API)
 	defer broken.Close()
 	ada.url = broken.URL
 	change := map[string]any{"patient": map[string]any{"one": "Xylophobic", "many": "Xylophobics"}}

@@ -37,30 +37,35 @@ type signOutInput struct {
 	Everywhere bool `query:"everywhere" doc:"End all my sessions, on every device."`
 }
 
+// SessionOperations sign staff and portal users in and out.
+type SessionOperations struct {
+	Gate *access.Gate
+}
+
 // sessions registers signing in and out, for staff and for portal users.
-func (a *API) sessions() {
+func (g SessionOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/session", id: "sign-in-staff", tag: forStaff, summary: "Sign in as staff.",
 		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
 	}, func(ctx context.Context, in *staffSignIn) (*body[Me], error) {
-		return a.begin(ctx, a.Gate.SignInStaff, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
+		return g.begin(ctx, g.Gate.SignInStaff, access.Credentials{Email: in.Body.Email, Password: in.Body.Password, TOTP: in.Body.TOTP})
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/portal/session", id: "sign-in-portal", tag: forPortal, summary: "Sign in to the portal.",
 		problems: []int{http.StatusUnauthorized, http.StatusTooManyRequests},
 	}, func(ctx context.Context, in *portalSignIn) (*body[Me], error) {
-		return a.begin(ctx, a.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
+		return g.begin(ctx, g.Gate.SignInPortal, access.Credentials{Email: in.Body.Email, Password: in.Body.Password})
 	})
-	a.ownSession("/v1/session", forStaff, policy.RealmStaff, policy.Search)
-	a.ownSession("/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox)
+	g.ownSession(a, "/v1/session", forStaff, policy.RealmStaff, policy.Search)
+	g.ownSession(a, "/v1/portal/session", forPortal, policy.RealmPortalUser, policy.ReadInbox)
 }
 
-func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (policy.Subject, error), c access.Credentials) (*body[Me], error) {
+func (g SessionOperations) begin(ctx context.Context, signIn func(context.Context, access.Credentials) (policy.Subject, error), c access.Credentials) (*body[Me], error) {
 	subject, err := signIn(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Gate.Begin(ctx, subject); err != nil {
+	if err := g.Gate.Begin(ctx, subject); err != nil {
 		return nil, err
 	}
 	return answerWith(meOf(subject)), nil
@@ -68,7 +73,7 @@ func (a *API) begin(ctx context.Context, signIn func(context.Context, access.Cre
 
 // ownSession registers what one does with one's own session. Everybody of the
 // realm may do anyone.
-func (a *API) ownSession(path, tag string, realm policy.Realm, anyone policy.Action) {
+func (g SessionOperations) ownSession(a *API, path, tag string, realm policy.Realm, anyone policy.Action) {
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "who-am-i-" + string(realm), tag: tag, summary: "Who is signed in.",
 		actions: []policy.Action{anyone},
@@ -80,21 +85,21 @@ func (a *API) ownSession(path, tag string, realm policy.Realm, anyone policy.Act
 		summary: "Sign out. Without a session, this does nothing.",
 	}, func(ctx context.Context, in *signOutInput) (*struct{}, error) {
 		if in.Everywhere {
-			if err := a.signOutEverywhere(ctx); err != nil {
+			if err := g.signOutEverywhere(ctx); err != nil {
 				return nil, err
 			}
 		}
-		return nil, a.Gate.SignOut(ctx, realm)
+		return nil, g.Gate.SignOut(ctx, realm)
 	})
 }
 
-func (a *API) signOutEverywhere(ctx context.Context) error {
-	subject, err := access.SubjectFrom(ctx)
+func (g SessionOperations) signOutEverywhere(ctx context.Context) error {
+	subject, err := policy.SubjectFrom(ctx)
 	if errors.Is(err, policy.ErrUnauthenticated) {
 		return nil // signed out already
 	}
 	if err != nil {
 		return err
 	}
-	return a.Gate.SignOutEverywhere(ctx, subject)
+	return g.Gate.SignOutEverywhere(ctx, subject)
 }

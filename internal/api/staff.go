@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/compose"
 )
 
 // StaffMember is a staff member as the others see them.
@@ -45,42 +46,48 @@ type permissionsInput struct {
 	Body Permissions
 }
 
-func (a *API) staff() {
+// StaffOperations list staff and change what they may do.
+type StaffOperations struct {
+	Gate     *access.Gate
+	Composer *compose.Composer
+}
+
+func (g StaffOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff", id: "list-staff", tag: forStaff,
 		summary: "Staff by name.", actions: []policy.Action{policy.SeeStaff},
-	}, a.listStaff)
+	}, g.listStaff)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
 		summary: "What a staff member may do.", actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *StaffPath) (*body[Permissions], error) {
-		staff, err := a.Gate.StaffByID(ctx, in.ID)
+		staff, err := g.Gate.StaffByID(ctx, in.ID)
 		return answerWith(Permissions{held(staff)}), err
 	})
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/staff/{id}/permissions", id: "change-permissions", tag: forStaff,
 		summary: "Say what a staff member may do. The change is on the record when this answers.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
-	}, a.changePermissions)
-	a.staffSwitch("disable", "Keep a staff member out: no session, API token or password of theirs opens anything from now on.", a.Gate.Disable)
-	a.staffSwitch("enable", "Let a staff member who was disabled in again.", a.Gate.Enable)
+	}, g.changePermissions)
+	g.staffSwitch(a, "disable", "Keep a staff member out: no session, API token or password of theirs opens anything from now on.", g.Gate.Disable)
+	g.staffSwitch(a, "enable", "Let a staff member who was disabled in again.", g.Gate.Enable)
 	handle(a, operation{
 		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
 		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *StaffPath) (*struct{}, error) {
-		return nil, a.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
+		return nil, g.Gate.ResetFactor(ctx, subjectOf(ctx).Actor(), in.ID)
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/cancel-scheduled", id: "cancel-scheduled", tag: forStaff,
 		summary: "Call off every message that a disabled staff member has scheduled.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*body[Cancelled], error) {
-		staff, err := a.Gate.StaffByID(ctx, in.ID)
+		staff, err := g.Gate.StaffByID(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		n, err := a.Compose.CancelAllOf(ctx, subjectOf(ctx), staff)
+		n, err := g.Composer.CancelAllOf(ctx, subjectOf(ctx), staff)
 		return answerWith(Cancelled{n}), err
 	})
 }
@@ -91,7 +98,7 @@ type Cancelled struct {
 }
 
 // staffSwitch registers disabling or enabling.
-func (a *API) staffSwitch(verb, summary string, change func(ctx context.Context, actor, staffID string) error) {
+func (g StaffOperations) staffSwitch(a *API, verb, summary string, change func(ctx context.Context, actor, staffID string) error) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/" + verb, id: verb + "-staff", tag: forStaff,
 		summary: summary + " The change is on the record when this answers.",
@@ -100,19 +107,19 @@ func (a *API) staffSwitch(verb, summary string, change func(ctx context.Context,
 		if err := change(ctx, subjectOf(ctx).Actor(), in.ID); err != nil {
 			return nil, err
 		}
-		staff, err := a.Gate.StaffByID(ctx, in.ID)
+		staff, err := g.Gate.StaffByID(ctx, in.ID)
 		return answerWith(memberOf(staff)), err
 	})
 }
 
 // listStaff pages by position: staff are few, and a page missed while somebody is
 // added is asked for again.
-func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]], error) {
+func (g StaffOperations) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]], error) {
 	skip, err := in.fromNumber()
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.Gate.ListStaff(ctx)
+	all, err := g.Gate.ListStaff(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +130,11 @@ func (a *API) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]]
 		func(access.Staff) string { return cursorOfNumber(next) })), nil
 }
 
-func (a *API) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
-	if err := a.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, in.Body.Permissions...); err != nil {
+func (g StaffOperations) changePermissions(ctx context.Context, in *permissionsInput) (*body[Permissions], error) {
+	if err := g.Gate.SetPermissions(ctx, subjectOf(ctx).Actor(), in.ID, in.Body.Permissions...); err != nil {
 		return nil, err
 	}
-	staff, err := a.Gate.StaffByID(ctx, in.ID)
+	staff, err := g.Gate.StaffByID(ctx, in.ID)
 	return answerWith(Permissions{held(staff)}), err
 }
 

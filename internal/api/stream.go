@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 
-	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/messages"
 )
@@ -37,20 +36,20 @@ type streamed struct {
 
 // stream registers the progress of a message as server-sent events
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-func (a *API) stream() {
+func (g MessageOperations) stream(a *API) {
 	const path = "/v1/messages/{id}/stream"
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "stream-progress", tag: forStaff,
 		summary: "Server-sent events `progress`: the status and progress of a message, whenever they change.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *MessagePath) (*huma.StreamResponse, error) {
-		first, err := a.Tracking.Visible(ctx, subjectOf(ctx), in.ID) // so that there is an answer, and not a stream, where it is refused
+		first, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID) // so that there is an answer, and not a stream, where it is refused
 		if err != nil {
 			return nil, err
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			_, w := humago.Unwrap(hc)
-			a.streamProgress(hc.Context(), w, first.ID)
+			g.streamProgress(hc.Context(), a, w, first.ID)
 		}}, nil
 	})
 	a.huma.OpenAPI().Paths[path].Get.Responses["200"] = &huma.Response{
@@ -62,7 +61,7 @@ func (a *API) stream() {
 // streamProgress tells how the message is getting on, driven by the recorder,
 // until the client leaves or may not read it any more, the server stops or the stream
 // has lived long enough.
-func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid.UUID) {
+func (g MessageOperations) streamProgress(ctx context.Context, a *API, w http.ResponseWriter, id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(ctx, streamLife)
 	defer cancel()
 	control := http.NewResponseController(w)
@@ -77,8 +76,8 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid
 	var said streamed
 	for {
 		// Asked for before reading, so that what changes in between is not missed.
-		changed := a.Position.Changed()
-		current, err := a.visibleStill(ctx, id)
+		changed := g.Changed()
+		current, err := g.visibleStill(ctx, id)
 		if err != nil {
 			return // the client connects again, and is told
 		}
@@ -90,7 +89,7 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid
 			}
 		}
 		beat := func() bool {
-			_, err := a.visibleStill(ctx, id)
+			_, err := g.visibleStill(ctx, id)
 			return err == nil && send(": \n\n")
 		}
 		if !a.pause(ctx, changed, beat) {
@@ -101,17 +100,17 @@ func (a *API) streamProgress(ctx context.Context, w http.ResponseWriter, id uuid
 
 // visibleStill is the message if who asked for it may still look at it, by the same
 // policy as a request that comes now.
-func (a *API) visibleStill(ctx context.Context, id uuid.UUID) (messages.Message, error) {
+func (g MessageOperations) visibleStill(ctx context.Context, id uuid.UUID) (messages.Message, error) {
 	reader, err := stillAllowed(ctx, mayTrack)
 	if err != nil {
 		return messages.Message{}, err
 	}
-	return a.Tracking.Visible(ctx, reader, id)
+	return g.Messages.Visible(ctx, reader, id)
 }
 
 // stillAllowed asks the policy once more, for an answer that goes on.
 func stillAllowed(ctx context.Context, actions []policy.Action) (policy.Subject, error) {
-	subject, err := access.Again(ctx)
+	subject, err := policy.Again(ctx)
 	if err == nil {
 		err = allowAny(subject, actions)
 	}

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -21,10 +20,9 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/api"
 	"postern/internal/compose/composetest"
-	"postern/internal/desk"
-	"postern/internal/events"
 	"postern/internal/inbound"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/problem/document"
 	"postern/internal/process"
 	"postern/internal/store/storetest"
 )
@@ -34,7 +32,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // system is a system that is reached through real HTTP.
 type system struct {
 	*composetest.System
-	desk *desk.Desk
+	web  *process.Web
 	gate *access.Gate
 	api  *api.API
 	url  string
@@ -50,9 +48,8 @@ func newSystem(t *testing.T) *system {
 		t.Fatal(err)
 	}
 	s := &system{System: composetest.New(t), hook: sendgridfake.Webhook{PrivateKey: key}}
-	s.desk = s.newDesk(t, s.Publish)
-	s.gate = s.desk.Gate
-	s.api = api.New(api.Config{Desk: s.desk})
+	s.web = s.wire(t, process.WebConfig{Publish: s.Publish})
+	s.gate, s.api = s.web.Gate, s.web.API
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = serve(s.api)
 	server.Start()
@@ -69,18 +66,20 @@ func serve(a *api.API) *http.Server {
 	return inbound.NewServer(a, inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}, slog.New(slog.DiscardHandler))
 }
 
-func (s *system) newDesk(t *testing.T, publish func(context.Context, ...events.Event) (uint64, error)) *desk.Desk {
+// wire wires what answers requests, with the publisher, the logger and the checks of cfg.
+func (s *system) wire(t *testing.T, cfg process.WebConfig) *process.Web {
 	t.Helper()
-	readReports, err := process.ReadReports(s.hook.PublicKey(), s.Clock.Now)
+	var err error
+	if cfg.ReadReports, err = process.ReadReports(s.hook.PublicKey(), s.Clock.Now); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pool, cfg.Content, cfg.Log, cfg.Position, cfg.Source = s.Pool, s.Content, s.Log, s.Position, "/api"
+	cfg.Fail, cfg.PasswordCost, cfg.CatchUp, cfg.Now = document.Unavailable, access.TestCost, time.Minute, s.Clock.Now
+	w, err := process.WireWeb(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := desk.New(desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: publish, Position: s.Position,
-		Source: "/api", Fail: api.Unavailable, PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now, ReadReports: readReports})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return w
 }
 
 // client is somebody who makes requests.

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/inbound"
 	"postern/internal/notify/reports"
+	"postern/internal/problem"
 )
 
 // postInput takes the request as it comes: what is signed is its bytes.
@@ -22,8 +23,13 @@ func (in *postInput) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
+// ReportOperations take what SendGrid reports.
+type ReportOperations struct {
+	Reports *reports.Receiver
+}
+
 // webhooks registers what others report to.
-func (a *API) webhooks() {
+func (g ReportOperations) register(a *API) {
 	const path = "/webhooks/sendgrid"
 	handle(a, operation{
 		method: http.MethodPost, path: path, id: "report-alerts", tag: forAll, status: http.StatusNoContent,
@@ -31,7 +37,7 @@ func (a *API) webhooks() {
 		raw:     true, takes: inbound.Body{Most: reports.MaxPost, Over: 1 << 20, Hold: 2 * reports.MaxPost},
 		problems: []int{http.StatusUnauthorized, http.StatusRequestTimeout,
 			http.StatusRequestEntityTooLarge},
-	}, a.report)
+	}, g.report)
 	// Described after it was registered: huma would read and decode it otherwise.
 	a.huma.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{
 		Required: true,
@@ -40,9 +46,9 @@ func (a *API) webhooks() {
 	}
 }
 
-var errHalfPost = badRequest.problem("the post stopped half-way: nothing was kept, send it again", Fault{"body", "ends before its time"})
+var errHalfPost error = problem.BadRequest.Problem("the post stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before its time"})
 
-func (a *API) report(ctx context.Context, in *postInput) (*struct{}, error) {
+func (g ReportOperations) report(ctx context.Context, in *postInput) (*struct{}, error) {
 	post, err := io.ReadAll(in.request.Body)
 	if errors.Is(err, inbound.ErrCut) {
 		return nil, errHalfPost
@@ -52,5 +58,5 @@ func (a *API) report(ctx context.Context, in *postInput) (*struct{}, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return nil, a.Feedback.Post(ctx, in.request.Header, post)
+	return nil, g.Reports.Post(ctx, in.request.Header, post)
 }

@@ -22,6 +22,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/reports"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/process"
 )
 
 // blast is a message whose alerts SendGrid has.
@@ -138,14 +139,14 @@ func TestReportsSettleAlerts(t *testing.T) {
 // what it publishes names nobody's address.
 func (b *blast) toAnotherProcess(t *testing.T, reports ...sendgridfake.Event) {
 	t.Helper()
-	another := b.newDesk(t, func(ctx context.Context, all ...events.Event) (uint64, error) {
+	another := b.wire(t, process.WebConfig{Publish: func(ctx context.Context, all ...events.Event) (uint64, error) {
 		for _, e := range all {
 			if said := strings.ToLower(string(e.Data)); strings.Contains(said, "family") || strings.Contains(said, "pu-1@") {
 				t.Errorf("the record learns of an address: %s", e.Data)
 			}
 		}
 		return b.Publish(ctx, all...)
-	})
+	}})
 	body, err := sendgridfake.EncodeEvents(reports)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +155,7 @@ func (b *blast) toAnotherProcess(t *testing.T, reports ...sendgridfake.Event) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := another.Feedback.Post(t.Context(), header, body); err != nil {
+	if err := another.Reports.Post(t.Context(), header, body); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/notify/pause"
 )
 
@@ -23,7 +24,7 @@ func (env *environment) alertingCommand() *cobra.Command {
 }
 
 func (s *system) alerting() *pause.Pauses {
-	return &pause.Pauses{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+	return &pause.Pauses{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 }
 
 func (env *environment) alertingChange(use, short string, change func(*pause.Pauses, context.Context, string, *uuid.UUID, string) (uint64, error)) *cobra.Command {

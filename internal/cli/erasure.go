@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/record/retention"
 )
 
@@ -103,6 +104,6 @@ func (env *environment) erasureList() *cobra.Command {
 
 func (env *environment) withKept(ctx context.Context, f func(*retention.Retention) error) error {
 	return env.with(ctx, func(s *system) error {
-		return f(&retention.Retention{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern"})
+		return f(retention.New(retention.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}}))
 	})
 }

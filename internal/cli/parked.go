@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 )
 
@@ -23,7 +23,7 @@ func (env *environment) parkedCommand() *cobra.Command {
 }
 
 func (s *system) parked() *parked.Events {
-	return &parked.Events{Pool: s.pool, Publish: s.log.Publish, Get: s.log.Get, Source: "/postern", Now: time.Now}
+	return &parked.Events{Pool: s.pool, Get: s.log.Get, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 }
 
 func (env *environment) parkedList() *cobra.Command {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
@@ -64,7 +65,7 @@ func (f *filterFlags) filter() (chosen query.Filter, err error) {
 
 // room reads the record on behalf of whoever types, who is on it as its reader.
 func (s *system) room() *query.Reader {
-	return &query.Reader{Pool: s.pool, Publish: s.log.Publish, Source: "/postern"}
+	return query.New(query.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}})
 }
 
 // entryJSON is an event as --json prints one: as in /v1/record.
@@ -180,7 +181,7 @@ func (env *environment) export(ctx context.Context, s *system, f query.Filter, f
 			err = errors.Join(err, file.Close(), os.Remove(out))
 		}
 	}()
-	begun, err := (&export.Exporter{Room: s.room()}).Begin(ctx, query.Actor(operator()), f, format)
+	begun, err := export.New(s.room(), s.pool).Begin(ctx, query.Actor(operator()), f, format)
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/reader"
+	"postern/internal/eventlog/facts"
 	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 )
 
 func (env *environment) receiptCommand() *cobra.Command {
@@ -32,7 +34,7 @@ func (env *environment) receiptIssueCommand() *cobra.Command {
 				return usageError{fmt.Errorf("%q is no message id", args[0])}
 			}
 			return env.with(cmd.Context(), func(s *system) error {
-				r, err := env.issue(cmd.Context(), s, receipt.Request{MessageID: message, PortalUserID: args[1], Actor: operator(), Names: names})
+				r, err := env.issue(cmd.Context(), s, issuer.Request{MessageID: message, PortalUserID: args[1], Actor: operator(), Names: names})
 				if err != nil {
 					return err
 				}
@@ -62,19 +64,19 @@ func (env *environment) writeReceipt(r *receipt.Receipt, out string) error {
 // signedWithin is how long a checkpoint that covers a delivery may take.
 const signedWithin = 15 * time.Second
 
-func (env *environment) issue(ctx context.Context, s *system, q receipt.Request) (*receipt.Receipt, error) {
+func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) (*receipt.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, signedWithin)
 	defer cancel()
-	office := &receipt.Issuer{Pool: s.pool, Publish: s.log.Publish, Source: "/postern", Now: time.Now}
+	cfg := issuer.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 	if url, key := env.contentAddress(s); url != "" && key != "" {
 		kept, err := content.Open(ctx, url, key)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = kept.Close() }()
-		office.Compose = compose.New(compose.Config{Pool: s.pool, Content: kept})
+		cfg.Reader = reader.New(reader.Config{Pool: s.pool, Content: kept})
 	}
-	return office.Issue(ctx, q)
+	return issuer.New(cfg).Issue(ctx, q)
 }
 
 type verifiedJSON struct {

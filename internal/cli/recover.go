@@ -13,7 +13,7 @@ import (
 
 	"postern/internal/process/up"
 	"postern/internal/proof/checkpoint"
-	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 )
 
 type recoveredJSON struct {
@@ -147,8 +147,8 @@ func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 // those that the database has.
 func succeed(ctx context.Context, pool *pgxpool.Pool, file string, before *checkpoint.Verifiers) error {
 	if before == nil {
-		text, err := merkle.CheckpointKeys(ctx, pool)
-		if errors.Is(err, merkle.ErrUnsigned) {
+		text, err := merklestore.CheckpointKeys(ctx, pool)
+		if errors.Is(err, merklestore.ErrUnsigned) {
 			return nil
 		}
 		if err != nil {

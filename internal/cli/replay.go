@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
@@ -129,7 +130,7 @@ func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *rep
 }
 
 func (s *system) replays() *replay.Replays {
-	return &replay.Replays{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern", Now: time.Now}
+	return &replay.Replays{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}}
 }
 
 // replayJSON is a replay as --json prints one.

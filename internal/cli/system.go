@@ -12,6 +12,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/process/up"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
@@ -149,7 +150,7 @@ func (s *system) wait(ctx context.Context, seq uint64) error {
 }
 
 func (s *system) gate() (*access.Gate, error) {
-	return access.New(access.Config{Pool: s.pool, Publish: s.log.Publish, Wait: s.wait, Source: "/postern"})
+	return access.New(access.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
 
 // with opens the system for f and closes it after.

@@ -12,7 +12,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
-	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/proof/verify"
 )
 
@@ -102,8 +102,8 @@ func (env *environment) verifiers(ctx context.Context, s *system, key string) (k
 		known, err = keys.Known()
 		return known, "of " + file, err
 	}
-	text, err := merkle.CheckpointKeys(ctx, s.pool)
-	if errors.Is(err, merkle.ErrUnsigned) {
+	text, err := merklestore.CheckpointKeys(ctx, s.pool)
+	if errors.Is(err, merklestore.ErrUnsigned) {
 		return nil, "", errors.New("nothing of this record was ever signed: set CHECKPOINT_KEY_FILE for the recorder")
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // AudienceChanged says that the audience is not the one that the sender agreed
@@ -20,6 +21,11 @@ type AudienceChanged struct{ Now directory.Counts }
 
 func (e *AudienceChanged) Error() string {
 	return fmt.Sprintf("the recipients have changed since the preview: there are %d now. Look at them again and send with the new digest", e.Now.Count)
+}
+
+// Problem is how a request with such a digest is answered.
+func (e *AudienceChanged) Problem() *problem.Error {
+	return problem.AudienceChanged.Problem(e.Error(), problem.Fault{Location: "body.audience_digest", Message: "is of another audience"})
 }
 
 // Preview counts the audience of a selection exactly, as of now.
@@ -46,7 +52,7 @@ func (c *Composer) count(ctx context.Context, chosen directory.Selection) (direc
 		}
 		defer c.counting.leave()
 	}
-	return directory.Preview(ctx, c.pool, chosen, c.cfg.Now())
+	return directory.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
 }
 
 // turn is had by one at a time.
@@ -82,12 +88,12 @@ func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[di
 		return nil, err
 	}
 	defer c.counting.leave()
-	if age := c.cfg.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < recent {
+	if age := c.cfg.Facts.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < recent {
 		return c.sizes.of, nil
 	}
-	of, err := directory.Sizes(ctx, c.pool, c.cfg.Now())
+	of, err := directory.Sizes(ctx, c.pool, c.cfg.Facts.Now())
 	if err == nil {
-		c.sizes = sizes{of, c.cfg.Now()}
+		c.sizes = sizes{of, c.cfg.Facts.Now()}
 	}
 	return of, err
 }
@@ -108,7 +114,7 @@ func mayChoose(staff policy.Subject, chosen directory.Selection) error {
 func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
 	if r.AudienceDigest == "" {
 		err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
-			return mustExist(directory.Exists(ctx, tx, r.Recipients, c.cfg.Now()))
+			return mustExist(directory.Exists(ctx, tx, r.Recipients, c.cfg.Facts.Now()))
 		})
 		return nil, namePortalUsers(err, r.Recipients)
 	}
@@ -126,7 +132,7 @@ func mustExist(found bool, err error) error {
 	if err != nil || found {
 		return err
 	}
-	return &Invalid{[]Fault{{"body.recipients", "nobody would get this message: choose at least one portal user, or a group that has members"}}}
+	return &Invalid{[]problem.Fault{{Location: "body.recipients", Message: "nobody would get this message: choose at least one portal user, or a group that has members"}}}
 }
 
 // inSnapshot reads the directory as of one moment.
@@ -190,7 +196,7 @@ func (c *Composer) audience(ctx context.Context, staff policy.Subject, chosen di
 	}
 	chosen = Request{Recipients: chosen}.normal().Recipients
 	err = c.inSnapshot(ctx, func(tx pgx.Tx) (err error) {
-		page, next, err = read(ctx, tx, chosen, c.cfg.Now(), limit, cursor)
+		page, next, err = read(ctx, tx, chosen, c.cfg.Facts.Now(), limit, cursor)
 		return err
 	})
 	return page, next, namePortalUsers(err, chosen)

@@ -39,7 +39,7 @@ func BenchmarkHeaders(b *testing.B) {
 		ids = append(ids, a.ID)
 	}
 	for b.Loop() {
-		if _, err := s.Compose.Headers(b.Context(), ids); err != nil {
+		if _, err := s.Reader.Headers(b.Context(), ids); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/events"
 )
 
@@ -55,7 +56,7 @@ func (c *Composer) find(ctx context.Context, staff policy.Subject, key string) (
 
 // claim makes the claim, unless somebody with the same key is faster; then it
 // gives theirs.
-func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, r Request, h Header) (*claim, error) {
+func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, r Request, h message.Header) (*claim, error) {
 	cl := claim{status: statusClaimed, sentAt: c.now()}
 	var err error
 	if cl.id, err = uuid.NewV7(); err != nil {
@@ -69,7 +70,7 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 	if err != nil {
 		return nil, err
 	}
-	if cl.keys.Sealed, err = h.seal(secret); err != nil {
+	if cl.keys.Sealed, err = h.Seal(secret); err != nil {
 		return nil, err
 	}
 	cl.keys.WrappedKey = wrapped
@@ -105,20 +106,20 @@ func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, ke
 
 // open gives what the claim keeps sealed, if it is of this request; else, or if
 // that can't be known any more, [ErrKeyReused].
-func (c *Composer) open(ctx context.Context, cl *claim, r Request) (content.Key, Header, error) {
+func (c *Composer) open(ctx context.Context, cl *claim, r Request) (content.Key, message.Header, error) {
 	if cl.erased {
-		return content.Key{}, Header{}, ErrKeyReused
+		return content.Key{}, message.Header{}, ErrKeyReused
 	}
 	row := &cl.keys
 	if cl.keys.WrappedKey == nil {
 		row = nil
 	}
-	key, h, err := c.openKept(ctx, cl.id, row)
+	key, h, err := c.cfg.Reader.Unlock(ctx, cl.id, row)
 	if err != nil {
-		return content.Key{}, Header{}, err
+		return content.Key{}, message.Header{}, err
 	}
 	if subtle.ConstantTimeCompare(r.digest(h.Salt), cl.requestDigest) != 1 {
-		return content.Key{}, Header{}, ErrKeyReused
+		return content.Key{}, message.Header{}, ErrKeyReused
 	}
 	return key, h, nil
 }
@@ -144,7 +145,7 @@ func (r Request) digest(salt []byte) []byte {
 }
 
 // fact is what the record will say, the same at every try.
-func (cl *claim) fact(staff policy.Subject, r Request, h Header) events.MessageSent {
+func (cl *claim) fact(staff policy.Subject, r Request, h message.Header) events.MessageSent {
 	hold, _ := r.hold(cl.sentAt)
 	groups := make([]string, len(r.Recipients.Groups))
 	for i, g := range r.Recipients.Groups {
@@ -153,9 +154,9 @@ func (cl *claim) fact(staff policy.Subject, r Request, h Header) events.MessageS
 	return events.MessageSent{
 		MessageID:     cl.id,
 		SenderID:      staff.ID,
-		SubjectDigest: h.digest(r.Subject),
-		BodyDigest:    h.digest(r.Body),
-		Attachments:   h.facts(),
+		SubjectDigest: h.Digest(r.Subject),
+		BodyDigest:    h.Digest(r.Body),
+		Attachments:   h.Facts(),
 		Recipients:    events.Selection{PortalUserIDs: r.Recipients.PortalUserIDs, Groups: groups},
 		StaffBcc:      r.StaffBcc,
 		Hold:          hold,

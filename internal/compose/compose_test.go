@@ -20,7 +20,9 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
+	"postern/internal/content/message"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/store/storetest"
@@ -89,14 +91,14 @@ func TestAMessageIsSent(t *testing.T) {
 	}
 
 	s.Await(t, answer.Seq)
-	h, body, err := s.Compose.Open(t.Context(), answer.ID)
+	h, body, err := s.Reader.Open(t.Context(), answer.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if h.Subject != r.Subject || body != "Dear you,\n\tsee https://example.org\n" {
 		t.Errorf("it reads %q, %q", h.Subject, body)
 	}
-	document, data, err := s.Compose.OpenAttachment(t.Context(), answer.ID, up.ID)
+	document, data, err := s.Reader.OpenAttachment(t.Context(), answer.ID, up.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func TestAnErasedMessage(t *testing.T) {
 	if err := s.Compose.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Compose.OpenAttachment(t.Context(), id, up.ID); err != nil {
+	if _, _, err := s.Reader.OpenAttachment(t.Context(), id, up.ID); err != nil {
 		t.Fatalf("sweeping uploads took the document from its message: %v", err)
 	}
 	s.Erase(t, id)
@@ -152,7 +154,7 @@ func TestAnErasedMessage(t *testing.T) {
 	if err := s.Admin.QueryRow(t.Context(), `SELECT count(*) FROM app.attachments`).Scan(&keys); err != nil || keys != 0 {
 		t.Errorf("%d keys of attachments are left beside the message, %v", keys, err)
 	}
-	if _, _, err := s.Compose.Open(t.Context(), id); !errors.Is(err, compose.ErrErased) {
+	if _, _, err := s.Reader.Open(t.Context(), id); !errors.Is(err, message.ErrErased) {
 		t.Errorf("opening it gives %v, want ErrErased", err)
 	}
 	if _, err := s.Compose.Send(t.Context(), ada, "k", compose.Request{Subject: "x", Body: "x", Recipients: to("pu-1")}); !errors.Is(err, compose.ErrKeyReused) {
@@ -405,7 +407,7 @@ func TestARetryCompletesTheMessage(t *testing.T) {
 			s.Break(&fault)
 			_, err := s.Compose.Send(t.Context(), ada, key, r)
 			s.Break(nil)
-			if !errors.Is(err, compose.ErrUnavailable) {
+			if !errors.Is(err, facts.ErrUnavailable) {
 				t.Fatalf("the first try gives %v, want ErrUnavailable", err)
 			}
 			// Neither the directory nor permissions nor the time matter any more.
@@ -449,7 +451,7 @@ func TestNothingIsSentOverADamagedRecord(t *testing.T) {
 	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'event 17 is missing'`)
 	before := s.Keeps(t)
 	_, err := s.Compose.Send(t.Context(), ada, "k", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")})
-	if !errors.Is(err, compose.ErrUnavailable) {
+	if !errors.Is(err, facts.ErrUnavailable) {
 		t.Errorf("it was answered with %v", err)
 	}
 	if diff := cmp.Diff(before, s.Keeps(t)); diff != "" {
@@ -481,7 +483,7 @@ func TestCancel(t *testing.T) {
 	held := send(t, s, ada, "held", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1"), UndoSeconds: &minute})
 	gone := send(t, s, ada, "gone", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")})
 	for name, id := range map[string]uuid.UUID{"another's": held.ID, "no": uuid.New()} {
-		if err := s.Compose.Cancel(t.Context(), eve, id); !errors.Is(err, compose.ErrNotFound) {
+		if err := s.Compose.Cancel(t.Context(), eve, id); !errors.Is(err, message.ErrNotFound) {
 			t.Errorf("cancelling %s message gives %v", name, err)
 		}
 	}
@@ -535,7 +537,7 @@ func TestRecall(t *testing.T) {
 			t.Errorf("the reason %.10q gives %v", reason, err)
 		}
 	}
-	if err := s.Compose.Recall(t.Context(), eve, id, "mine now"); !errors.Is(err, compose.ErrNotFound) {
+	if err := s.Compose.Recall(t.Context(), eve, id, "mine now"); !errors.Is(err, message.ErrNotFound) {
 		t.Errorf("recalling another's message gives %v", err)
 	}
 	if err := s.Compose.Recall(t.Context(), ada, held, "too early"); !errors.Is(err, compose.ErrTooLate) {

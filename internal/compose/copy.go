@@ -13,6 +13,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/events"
 )
@@ -23,8 +24,8 @@ var ErrNotTakenBack = errors.New("only a message that was cancelled or recalled 
 // Copy gives what a message was sent from that was cancelled or recalled, for its sender
 // to change and send again. Its documents are copied to new uploads of the sender's, so
 // that the end of one message's content is not that of the other's. It fails with
-// [ErrNotFound] where the message is not the asker's, with [ErrNotTakenBack] and with
-// [ErrErased]. Called twice it makes two sets of uploads; one that is in no draft is
+// [message.ErrNotFound] where the message is not the asker's, with [ErrNotTakenBack] and with
+// [message.ErrErased]. Called twice it makes two sets of uploads; one that is in no draft is
 // swept like any other.
 func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID) (Request, error) {
 	s, err := c.own(ctx, staff, id)
@@ -34,7 +35,7 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	if !s.status.Withdrawn() {
 		return Request{}, ErrNotTakenBack
 	}
-	h, body, err := c.Open(ctx, id)
+	h, body, err := c.cfg.Reader.Open(ctx, id)
 	if err != nil {
 		return Request{}, err
 	}
@@ -45,7 +46,7 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	err = c.pool.QueryRow(ctx, `SELECT recipients -> 'portal_user_ids', recipients -> 'groups', hold, release_at FROM record.messages WHERE message_id = $1`, id).
 		Scan(&r.Recipients.PortalUserIDs, &groups, &hold, &releaseAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
+		err = message.ErrNotFound
 	}
 	if err != nil {
 		return Request{}, fmt.Errorf("reading the recipients of message %s: %w", id, err)
@@ -69,7 +70,7 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 // copyAttachment makes an upload of a document of a message. It was checked and scanned
 // when it was first uploaded.
 func (c *Composer) copyAttachment(ctx context.Context, staff policy.Subject, message, id uuid.UUID) (uuid.UUID, error) {
-	a, data, err := c.OpenAttachment(ctx, message, id)
+	a, data, err := c.cfg.Reader.OpenAttachment(ctx, message, id)
 	if err != nil {
 		return uuid.Nil, err
 	}

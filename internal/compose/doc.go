@@ -1,6 +1,5 @@
 // Package compose makes of a request one message.sent on the record: steps 1 to
-// 3 of docs/life-of-a-message.md. It also takes a message back, and opens the
-// content of messages for those who may read it.
+// 3 of docs/life-of-a-message.md. It also takes a message back.
 //
 // # Order and durability
 //
@@ -29,7 +28,7 @@
 // # Who may take a message back
 //
 // Its sender, as long as they hold send_portal_message; to everybody else it is
-// not there ([ErrNotFound]).
+// not there ([message.ErrNotFound]).
 //
 // A Composer is safe for concurrent use, also by several processes.
 package compose

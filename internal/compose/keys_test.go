@@ -14,6 +14,8 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/content"
+	"postern/internal/content/message"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -72,17 +74,17 @@ func TestWhereverTheKeysAre(t *testing.T) {
 					id := sendOne(name)
 					before, _ := l.row(t, id)
 					l.arrange(t, id, row, copied, body)
-					want := compose.Kept
+					want := message.Kept
 					switch {
 					case erased:
 						l.Erase(t, id)
-						want = compose.Erased
+						want = message.Erased
 					case row != whole && copied != whole:
-						want = compose.Missing
+						want = message.Missing
 					}
 					l.check(t, name, id, want, body == whole)
 					after, there := l.row(t, id)
-					if whole := bytes.Equal(after.WrappedKey, before.WrappedKey) && bytes.Equal(after.Sealed, before.Sealed); want == compose.Kept && (!there || !whole) {
+					if whole := bytes.Equal(after.WrappedKey, before.WrappedKey) && bytes.Equal(after.Sealed, before.Sealed); want == message.Kept && (!there || !whole) {
 						t.Errorf("%s: the row is not what it was", name)
 					}
 					if erased && row == gone && there {
@@ -130,26 +132,26 @@ func (l *letterbox) arrange(t *testing.T, id uuid.UUID, row, copied, body int) {
 }
 
 // check reads a message in every way that there is.
-func (l *letterbox) check(t *testing.T, name string, id uuid.UUID, want compose.Condition, body bool) {
+func (l *letterbox) check(t *testing.T, name string, id uuid.UUID, want message.Condition, body bool) {
 	t.Helper()
-	fails := map[compose.Condition]error{compose.Erased: compose.ErrErased, compose.Missing: compose.ErrMissing}[want]
-	headers, err := l.Compose.Headers(t.Context(), []uuid.UUID{id})
-	if err != nil || headers[id].Condition != want || (headers[id].Subject == name) != (want == compose.Kept) {
+	fails := map[message.Condition]error{message.Erased: message.ErrErased, message.Missing: message.ErrMissing}[want]
+	headers, err := l.Reader.Headers(t.Context(), []uuid.UUID{id})
+	if err != nil || headers[id].Condition != want || (headers[id].Subject == name) != (want == message.Kept) {
 		t.Errorf("%s: the lists have it as %s with %q: %v", name, headers[id].Condition, headers[id].Subject, err)
 	}
-	if h, err := l.Compose.Header(t.Context(), id); !errors.Is(err, fails) || err == nil && h.Subject != name {
+	if h, err := l.Reader.Header(t.Context(), id); !errors.Is(err, fails) || err == nil && h.Subject != name {
 		t.Errorf("%s: its header is %q: %v", name, h.Subject, err)
 	}
-	if _, data, err := l.Compose.OpenAttachment(t.Context(), id, l.document); !errors.Is(err, fails) || err == nil && !bytes.Equal(data, pdf) {
+	if _, data, err := l.Reader.OpenAttachment(t.Context(), id, l.document); !errors.Is(err, fails) || err == nil && !bytes.Equal(data, pdf) {
 		t.Errorf("%s: its document is %q: %v", name, data, err)
 	}
-	if want == compose.Kept && !body {
-		fails, want = compose.ErrMissing, compose.Missing
+	if want == message.Kept && !body {
+		fails, want = message.ErrMissing, message.Missing
 	}
-	if _, text, err := l.Compose.Open(t.Context(), id); !errors.Is(err, fails) || err == nil && text != "The body." {
+	if _, text, err := l.Reader.Open(t.Context(), id); !errors.Is(err, fails) || err == nil && text != "The body." {
 		t.Errorf("%s: its body is %q: %v", name, text, err)
 	}
-	if h, _, err := l.Compose.Read(t.Context(), id); err != nil || h.Condition != want {
+	if h, _, err := l.Reader.Read(t.Context(), id); err != nil || h.Condition != want {
 		t.Errorf("%s: it reads as %s: %v", name, h.Condition, err)
 	}
 }
@@ -161,10 +163,10 @@ func TestAMissingDocument(t *testing.T) {
 	if err := l.Content.Delete(t.Context(), content.AttachmentOf(l.document)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := l.Compose.OpenAttachment(t.Context(), id, l.document); !errors.Is(err, compose.ErrMissing) {
+	if _, _, err := l.Reader.OpenAttachment(t.Context(), id, l.document); !errors.Is(err, message.ErrMissing) {
 		t.Errorf("opening it: %v", err)
 	}
-	if _, _, err := l.Compose.Open(t.Context(), id); err != nil {
+	if _, _, err := l.Reader.Open(t.Context(), id); err != nil {
 		t.Errorf("opening the message: %v", err)
 	}
 }
@@ -175,28 +177,27 @@ func TestKeysAreKeptTwiceBeforeTheEvent(t *testing.T) {
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
 	var looked bool
-	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now,
-		Publish: func(ctx context.Context, all ...events.Event) (uint64, error) {
-			for _, e := range all {
-				looked = true
-				kept, err := s.Content.FindKeys(ctx, content.KeysOf(e.MessageID))
-				if err != nil {
-					t.Errorf("%s is published and the copy of the keys is %v", e.Type, err)
-					continue
-				}
-				key, err := s.Content.Unwrap(e.MessageID, kept.WrappedKey)
-				if err != nil {
-					t.Error(err)
-				}
-				body, err := s.Content.Get(ctx, content.BodyOf(e.MessageID), key)
-				if err != nil {
-					t.Errorf("%s is published and its body is %v", e.Type, err)
-					continue
-				}
-				_ = body.Close()
+	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Whole: s.Position.Whole, Facts: facts.Publisher{Source: "/api", Send: func(ctx context.Context, all ...events.Event) (uint64, error) {
+		for _, e := range all {
+			looked = true
+			kept, err := s.Content.FindKeys(ctx, content.KeysOf(e.MessageID))
+			if err != nil {
+				t.Errorf("%s is published and the copy of the keys is %v", e.Type, err)
+				continue
 			}
-			return s.Publish(ctx, all...)
-		}})
+			key, err := s.Content.Unwrap(e.MessageID, kept.WrappedKey)
+			if err != nil {
+				t.Error(err)
+			}
+			body, err := s.Content.Get(ctx, content.BodyOf(e.MessageID), key)
+			if err != nil {
+				t.Errorf("%s is published and its body is %v", e.Type, err)
+				continue
+			}
+			_ = body.Close()
+		}
+		return s.Publish(ctx, all...)
+	}, Reached: s.Position.Wait, Clock: s.Clock.Now}})
 	if _, err := c.Send(t.Context(), ada, "k", compose.Request{Subject: "s", Body: "b", Recipients: to("pu-1")}); err != nil || !looked {
 		t.Fatal(err, looked)
 	}
@@ -235,15 +236,15 @@ func TestKeysOfOldDataAreCopied(t *testing.T) {
 	}
 	l.Exec(t, `UPDATE app.message_content SET copied = false`)
 	l.Erase(t, ids[0])
-	if _, body, err := l.Compose.Open(t.Context(), ids[1]); err != nil || body != "The body." {
+	if _, body, err := l.Reader.Open(t.Context(), ids[1]); err != nil || body != "The body." {
 		t.Errorf("before: %q, %v", body, err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if err := l.Compose.SecureKeys(stopped); err == nil {
+	if err := l.Reader.SecureKeys(stopped); err == nil {
 		t.Error("a process that is stopped says that all are copied")
 	}
-	if err := l.Compose.SecureKeys(t.Context()); err != nil {
+	if err := l.Reader.SecureKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := uncopied(t, l.System); n != 2 {
@@ -251,7 +252,7 @@ func TestKeysOfOldDataAreCopied(t *testing.T) {
 	}
 	l.Exec(t, `DELETE FROM app.message_content`)
 	for i, id := range ids {
-		_, _, err := l.Compose.Open(t.Context(), id)
+		_, _, err := l.Reader.Open(t.Context(), id)
 		if want := i > 0; (err == nil) != want {
 			t.Errorf("message %d without its row: %v", i, err)
 		}
@@ -271,7 +272,7 @@ func TestLostRowsComeBack(t *testing.T) {
 	l.Lose(t, lost)
 	l.Exec(t, `DELETE FROM app.message_content`)
 	for range 2 {
-		if err := l.Compose.SecureKeys(t.Context()); err != nil {
+		if err := l.Reader.SecureKeys(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

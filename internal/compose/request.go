@@ -13,6 +13,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
 )
 
 // maxKey is the most bytes of an idempotency key.
@@ -38,10 +39,7 @@ type Request struct {
 }
 
 // Invalid says everything that is wrong with a request.
-type Invalid struct{ Faults []Fault }
-
-// Fault is one thing that is wrong, and where: "body.subject".
-type Fault struct{ Location, Message string }
+type Invalid struct{ Faults []problem.Fault }
 
 func (e *Invalid) Error() string {
 	said := make([]string, len(e.Faults))
@@ -51,11 +49,16 @@ func (e *Invalid) Error() string {
 	return strings.Join(said, "; ")
 }
 
+// Problem is how such a request is answered.
+func (e *Invalid) Problem() *problem.Error {
+	return problem.InvalidRequest.Problem(e.Faults[0].Location+" "+e.Faults[0].Message, e.Faults...)
+}
+
 // faults gathers what is wrong.
-type faults []Fault
+type faults []problem.Fault
 
 func (f *faults) add(location, format string, args ...any) {
-	*f = append(*f, Fault{location, fmt.Sprintf(format, args...)})
+	*f = append(*f, problem.Fault{Location: location, Message: fmt.Sprintf(format, args...)})
 }
 
 func (f faults) err() error {

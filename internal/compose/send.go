@@ -12,6 +12,8 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
+	"postern/internal/content/message"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/recorder/state"
 )
@@ -27,13 +29,13 @@ type Answer struct {
 }
 
 // Send puts a message on the record: step 2. It is sent once this has returned
-// without an error, and perhaps if it returns [ErrUnavailable], which is [ErrNotSent]
+// without an error, and perhaps if it returns [facts.ErrUnavailable], which is [ErrNotSent]
 // too: the same key and request, sent again, settle it. Other errors are those of [policy.Allow],
 // [*Invalid], [*AudienceChanged] and [ErrKeyReused], with which nothing is sent
 // or kept.
 func (c *Composer) Send(ctx context.Context, staff policy.Subject, key string, r Request) (Answer, error) {
 	answer, err := c.send(ctx, staff, key, r)
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, facts.ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	return answer, err
@@ -75,38 +77,38 @@ func (c *Composer) Check(ctx context.Context, staff policy.Subject, r Request) e
 	return err
 }
 
-// Sent gives the message that a sender's key has sent, or [ErrNotFound].
+// Sent gives the message that a sender's key has sent, or [message.ErrNotFound].
 func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (uuid.UUID, error) {
 	var f faults
 	if checkKey(&f, key); len(f) > 0 {
-		return uuid.Nil, ErrNotFound
+		return uuid.Nil, message.ErrNotFound
 	}
 	cl, err := c.find(ctx, staff, key)
 	switch {
 	case err != nil:
 		return uuid.Nil, err
 	case cl == nil || cl.status != statusPublished:
-		return uuid.Nil, ErrNotFound
+		return uuid.Nil, message.ErrNotFound
 	}
 	return cl.id, nil
 }
 
 // prepare checks all that can be wrong with a new message, and makes its header.
-func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (Header, error) {
+func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (message.Header, error) {
 	if err := c.mustBeRecordable(ctx); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	if err := mayChoose(staff, r.Recipients); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	var f faults
 	r.check(&f, c.now())
 	if err := c.checkBcc(ctx, &f, r.StaffBcc); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	attachments, err := c.attachments(ctx, &f, staff, r.AttachmentIDs)
 	if err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
 	var confirmed *events.Confirmed
 	if !f.at("body.recipients") {
@@ -118,9 +120,9 @@ func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request)
 	}
 	// What is wrong with the request comes before an audience that has changed.
 	if err := errors.Join(f.err(), err); err != nil {
-		return Header{}, err
+		return message.Header{}, err
 	}
-	return Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
+	return message.Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
 }
 
 // at says whether a fault was found at the location, or below it.
@@ -153,7 +155,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 	// The commit point of step 2. A crash before the acknowledgement: the client
 	// repeats and it is sent then, or never. After it: it was sent, and a repeat
 	// gives this event again, which the record counts once.
-	if answer.Seq, err = c.publish(ctx, staff, cl.sentAt, fact); err != nil {
+	if answer.Seq, err = c.cfg.Facts.Record(ctx, staff.Actor(), cl.sentAt, fact); err != nil {
 		return Answer{}, err
 	}
 	// A crash before this leaves a claim that a retry publishes again, in vain.
@@ -162,7 +164,7 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 		UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
 		staff.ID, key, statusPublished, cl.id)
 	if err != nil {
-		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", ErrUnavailable, cl.id, err)
+		return Answer{}, fmt.Errorf("%w: marking message %s as sent: %w", facts.ErrUnavailable, cl.id, err)
 	}
 	return answer, nil
 }

@@ -12,6 +12,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 )
 
 // sealedName is the field that an attachment's name is sealed as.
@@ -20,18 +21,18 @@ const sealedName = "name"
 // Upload keeps a document that staff are about to send: part of step 1. Its
 // errors are those of [attachment.Uploader.Upload] and of [policy.Allow]; with
 // any, nothing is kept.
-func (c *Composer) Upload(ctx context.Context, staff policy.Subject, name string, file io.Reader) (Attachment, error) {
+func (c *Composer) Upload(ctx context.Context, staff policy.Subject, name string, file io.Reader) (message.Attachment, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
-		return Attachment{}, err
+		return message.Attachment{}, err
 	}
 	up, err := attachment.Uploader{Store: c.cfg.Content, Scanner: c.cfg.Scanner}.Upload(ctx, uuid.New(), name, file)
 	if err != nil {
-		return Attachment{}, err
+		return message.Attachment{}, err
 	}
 	if err := c.keepUpload(ctx, staff, up, nil); err != nil {
-		return Attachment{}, err
+		return message.Attachment{}, err
 	}
-	return Attachment{ID: up.ID, Name: up.Name, Size: up.Size, MediaType: up.MediaType,
+	return message.Attachment{ID: up.ID, Name: up.Name, Size: up.Size, MediaType: up.MediaType,
 		SHA256: hex.EncodeToString(up.SHA256[:]), WrappedKey: up.WrappedKey}, nil
 }
 
@@ -67,12 +68,12 @@ func (c *Composer) insertUpload(ctx context.Context, staff policy.Subject, up at
 
 // Uploads gives those of the uploads that are the sender's, in the order asked
 // for. Somebody else's is not there.
-func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) ([]Attachment, error) {
+func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) ([]message.Attachment, error) {
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
 		return nil, err
 	}
-	var all []Attachment
+	var all []message.Attachment
 	for _, id := range ids {
 		if a, ok := found[id]; ok {
 			all = append(all, a)
@@ -83,12 +84,12 @@ func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid
 
 // attachments gives the uploads of that sender in the order asked for, and adds a
 // fault for each that there is not.
-func (c *Composer) attachments(ctx context.Context, f *faults, staff policy.Subject, ids []uuid.UUID) ([]Attachment, error) {
+func (c *Composer) attachments(ctx context.Context, f *faults, staff policy.Subject, ids []uuid.UUID) ([]message.Attachment, error) {
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Attachment, len(ids))
+	all := make([]message.Attachment, len(ids))
 	for i, id := range ids {
 		var ok bool
 		if all[i], ok = found[id]; !ok {
@@ -98,15 +99,15 @@ func (c *Composer) attachments(ctx context.Context, f *faults, staff policy.Subj
 	return all, nil
 }
 
-func (c *Composer) uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) (map[uuid.UUID]Attachment, error) {
+func (c *Composer) uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) (map[uuid.UUID]message.Attachment, error) {
 	rows, err := c.pool.Query(ctx, `
 		SELECT attachment_id, wrapped_key, sealed_name, size, media_type, sha256
 		FROM app.attachments WHERE attachment_id = ANY($1) AND staff_id = $2`, ids, staff.ID)
 	if err != nil {
 		return nil, fmt.Errorf("looking uploads up: %w", err)
 	}
-	found := make(map[uuid.UUID]Attachment, len(ids))
-	var a Attachment
+	found := make(map[uuid.UUID]message.Attachment, len(ids))
+	var a message.Attachment
 	var name, sum []byte
 	_, err = pgx.ForEachRow(rows, []any{&a.ID, &a.WrappedKey, &name, &a.Size, &a.MediaType, &sum}, func() error {
 		key, err := c.cfg.Content.Unwrap(a.ID, a.WrappedKey)

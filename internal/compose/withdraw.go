@@ -10,8 +10,10 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
 	"postern/internal/recorder/state"
 )
 
@@ -33,7 +35,7 @@ func (c *Composer) standing(ctx context.Context, id uuid.UUID) (s standing, err 
 			FROM app.sends WHERE message_id = $1 AND status = $2) AS known
 		ORDER BY rank LIMIT 1`, id, statusPublished).Scan(&s.sender, &s.status, &s.opened)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return standing{}, ErrNotFound
+		return standing{}, message.ErrNotFound
 	}
 	if err != nil {
 		return standing{}, fmt.Errorf("reading what has become of message %s: %w", id, err)
@@ -48,7 +50,7 @@ func (c *Composer) own(ctx context.Context, staff policy.Subject, id uuid.UUID) 
 	}
 	s, err := c.standing(ctx, id)
 	if err == nil && s.sender != staff.ID {
-		return standing{}, ErrNotFound
+		return standing{}, message.ErrNotFound
 	}
 	return s, err
 }
@@ -68,14 +70,14 @@ func (c *Composer) Cancel(ctx context.Context, staff policy.Subject, id uuid.UUI
 		}
 	}
 	if s.status != state.Cancelled {
-		return fmt.Errorf("%w: the message is being delivered already. Recall it instead", ErrTooLate)
+		return tooLate("too late: the message is being delivered already. Recall it instead")
 	}
 	return nil
 }
 
 // ErrNotDisabled says that only what a disabled staff member has scheduled is called
 // off by another.
-var ErrNotDisabled = errors.New("this staff member is not disabled: only they can cancel what they have scheduled")
+var ErrNotDisabled = problem.StaffNotDisabled.New("this staff member is not disabled: only they can cancel what they have scheduled")
 
 // Waiting is how many messages a staff member has scheduled that have not gone out.
 func (c *Composer) Waiting(ctx context.Context, sender string) (int, error) {
@@ -150,23 +152,24 @@ func (c *Composer) Recall(ctx context.Context, staff policy.Subject, id uuid.UUI
 	case state.Recalled:
 		return nil
 	case state.Scheduled:
-		return fmt.Errorf("%w to recall, or too early: the message has not been released. Cancel it instead", ErrTooLate)
+		return tooLate("too late to recall, or too early: the message has not been released. Cancel it instead")
 	default:
-		return fmt.Errorf("%w: the message is %s", ErrTooLate, s.status)
+		return tooLate("too late: the message is " + string(s.status))
 	}
 }
+
+// tooLate is an [ErrTooLate] that says why.
+func tooLate(why string) error { return problem.TooLate.Wrap(ErrTooLate, why) }
 
 // withdraw publishes the fact and gives what the record makes of it. A crash
 // after the publish leaves it done.
 func (c *Composer) withdraw(ctx context.Context, staff policy.Subject, fact events.Body) (standing, error) {
-	seq, err := c.publish(ctx, staff, c.now(), fact)
+	seq, err := c.cfg.Facts.Record(ctx, staff.Actor(), c.now(), fact)
 	if err != nil {
 		return standing{}, err
 	}
-	wait, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := c.cfg.Wait(wait, seq); err != nil {
-		return standing{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if err := c.cfg.Facts.WaitToRead(ctx, seq); err != nil {
+		return standing{}, err
 	}
 	return c.standing(ctx, fact.Message())
 }

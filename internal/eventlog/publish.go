@@ -14,6 +14,7 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 	"postern/schemas"
 )
 
@@ -33,10 +34,10 @@ const (
 var (
 	// ErrUnavailable says that no acknowledgement came. The events may be on the
 	// record or not: publishing them again, with the same ids, is harmless.
-	ErrUnavailable = errors.New("the record can't be reached")
+	ErrUnavailable = problem.RecordUnavailable.New("the record can't be reached")
 	// ErrInvalid says that an event does not satisfy its schema. None of those
 	// published with it is on the record.
-	ErrInvalid = errors.New("invalid event")
+	ErrInvalid = problem.Internal.New("invalid event")
 )
 
 // Publish puts events on the record and returns the sequence of the last once

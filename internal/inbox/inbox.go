@@ -8,59 +8,25 @@
 // last has ended it is not there any more, like everything that is somebody
 // else's. A delivery that names no patient is the portal user's own.
 //
-// # What goes on the record, and when
-//
-// The first opening of a message, and every download of a document, is on the
-// record before a byte of it is handed out. Where it can't be, nothing is
-// ([compose.ErrUnavailable]). What can't be read at all is not recorded as read.
-//
-// Nothing here names a Staff Bcc or another recipient.
-//
-// An Inbox is safe for concurrent use.
+// Package inboxstore reads it; this package does no I/O.
 package inbox
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/access/policy"
-	"postern/internal/compose"
-	"postern/internal/events"
+	"postern/internal/content/message"
+	"postern/internal/problem"
 )
 
 var (
 	// ErrNotFound says that there is no such message in this inbox, or no such
 	// document in the message.
-	ErrNotFound = errors.New("there is no such message in this inbox")
+	ErrNotFound = problem.NotFound.New("there is no such message in this inbox")
 	// ErrRecalled says that the message was taken back by its sender.
-	ErrRecalled = errors.New("this message was taken back by its sender and can't be read any more")
+	ErrRecalled = problem.MessageRecalled.New("this message was taken back by its sender and can't be read any more")
 )
-
-// Config is what an [Inbox] works with. Only Now may be left out.
-type Config struct {
-	Pool    *pgxpool.Pool
-	Compose *compose.Composer // opens content
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Source  string // the process, as events name it: "/api"
-	Now     func() time.Time
-}
-
-// An Inbox is everybody's; each call names its reader.
-type Inbox struct{ cfg Config }
-
-// New makes an Inbox.
-func New(cfg Config) *Inbox {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	return &Inbox{cfg}
-}
 
 // Message is a message as its reader sees it in the list.
 type Message struct {
@@ -71,7 +37,7 @@ type Message struct {
 	Attachments int
 	Recalled    bool
 	Subject     string // "" where it was recalled, or can't be read
-	Condition   compose.Condition
+	Condition   message.Condition
 	About       About
 }
 
@@ -86,189 +52,7 @@ type About struct {
 type Read struct {
 	Message
 	Body      string
-	Documents []compose.Attachment
+	Documents []message.Attachment
 	// Seq is the place of the opening on the record; 0 where it is an old one.
 	Seq uint64
-}
-
-// readable is the deliveries that a reader may read: $1 is the reader's number, $2 the
-// day. What is asked for is picked first, along the index of the inbox, and only then
-// is the rest looked up for it.
-const (
-	readable = `
-	SELECT d.message_id, coalesce(s.name, ''), c.delivered_at, o.opened_at,
-	       jsonb_array_length(m.attachments), m.status = 'recalled', d.own, d.others
-	FROM (SELECT d.message_id, d.portal_user_no, d.chunk, about.own, about.others
-	      FROM record.deliveries d
-	      CROSS JOIN LATERAL (
-	          SELECT count(*) AS n, coalesce(bool_or(own), false) AS own,
-	                 coalesce(array_agg(name ORDER BY patient_no) FILTER (WHERE NOT own), '{}') AS others
-	          FROM (SELECT p.patient_no, bool_or(l.relationship = 'self') AS own, trim(p.given_name || ' ' || p.family_name) AS name
-	                FROM app.links l JOIN app.patients p USING (patient_no)
-	                WHERE l.portal_user_no = $1 AND l.patient_no = ANY(d.patient_nos)
-	                  AND (l.valid_from IS NULL OR l.valid_from <= $2::date)
-	                  AND (l.valid_until IS NULL OR l.valid_until >= $2::date)
-	                GROUP BY p.patient_no) patients) about
-	      WHERE d.portal_user_no = $1 AND (cardinality(d.patient_nos) = 0 OR about.n > 0)`
-	inDetail = `) d
-	JOIN record.messages m USING (message_id)
-	JOIN record.chunks c USING (message_id, chunk)
-	LEFT JOIN record.opens o USING (message_id, portal_user_no)
-	LEFT JOIN record.staff s ON s.staff_id = m.sender_id
-	ORDER BY d.message_id DESC`
-
-	// page is those older than $3, at most $4 of them, and single is that of $3.
-	page   = readable + ` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4` + inDetail
-	single = readable + ` AND d.message_id = $3` + inDetail
-)
-
-func scanMessage(row pgx.CollectableRow) (m Message, err error) {
-	err = row.Scan(&m.ID, &m.From, &m.DeliveredAt, &m.OpenedAt, &m.Attachments, &m.Recalled, &m.About.Own, &m.About.Others)
-	m.DeliveredAt = m.DeliveredAt.UTC()
-	if m.OpenedAt != nil {
-		*m.OpenedAt = m.OpenedAt.UTC()
-	}
-	return m, err
-}
-
-// today is the calendar day on which links are looked at.
-func (i *Inbox) today() string { return i.cfg.Now().Format(time.DateOnly) }
-
-// List gives up to limit messages older than before, newest first; [uuid.Max] is
-// newer than all.
-func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]Message, error) {
-	rows, err := i.cfg.Pool.Query(ctx, page,
-		reader.No, i.today(), before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("reading an inbox: %w", err)
-	}
-	messages, err := pgx.CollectRows(rows, scanMessage)
-	if err != nil {
-		return nil, fmt.Errorf("reading an inbox: %w", err)
-	}
-	ids := make([]uuid.UUID, len(messages))
-	for n, m := range messages {
-		ids[n] = m.ID
-	}
-	headers, err := i.cfg.Compose.Headers(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for n := range messages {
-		h := headers[messages[n].ID]
-		messages[n].Condition = h.Condition
-		if !messages[n].Recalled {
-			messages[n].Subject = h.Subject
-		}
-	}
-	return messages, nil
-}
-
-// Open gives a message to read: step 8. Its first opening is on the record when
-// this returns.
-func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (Read, error) {
-	m, err := i.find(ctx, reader, id)
-	if err != nil {
-		return Read{}, err
-	}
-	header, body, err := i.cfg.Compose.Open(ctx, id)
-	if err != nil {
-		return Read{}, err
-	}
-	read := Read{Message: m, Body: body, Documents: header.Attachments}
-	read.Subject, read.Condition = header.Subject, compose.Kept
-	if read.Seq, err = i.recordOpening(ctx, reader, &read.Message); err != nil {
-		return Read{}, err
-	}
-	return read, nil
-}
-
-// recordOpening puts the first opening of a message on the record, and gives its
-// place there.
-func (i *Inbox) recordOpening(ctx context.Context, reader policy.Subject, m *Message) (seq uint64, err error) {
-	if m.OpenedAt != nil {
-		return 0, nil
-	}
-	at := i.now()
-	// The commit point of step 8. A crash before it: nothing was shown. After
-	// it: on the record as opened though perhaps not shown; opening it again
-	// tells the record nothing new.
-	seq, err = i.publish(ctx, reader, at, events.DeliveryOpened{MessageID: m.ID, PortalUserID: reader.ID, PortalUserNo: reader.No})
-	if err != nil {
-		return 0, err
-	}
-	m.OpenedAt = &at
-	return seq, nil
-}
-
-// Document gives what a document of a message is, and nothing of what is in it. Its
-// name is a part of the message, which is opened by that.
-func (i *Inbox) Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (Message, compose.Attachment, error) {
-	m, err := i.find(ctx, reader, id)
-	if err != nil {
-		return Message{}, compose.Attachment{}, err
-	}
-	header, err := i.cfg.Compose.Header(ctx, id)
-	if err != nil {
-		return Message{}, compose.Attachment{}, err
-	}
-	document, ok := header.Attachment(attachment)
-	if !ok {
-		return Message{}, compose.Attachment{}, ErrNotFound
-	}
-	if _, err := i.recordOpening(ctx, reader, &m); err != nil {
-		return Message{}, compose.Attachment{}, err
-	}
-	m.Subject, m.Condition = header.Subject, compose.Kept
-	return m, document, nil
-}
-
-// Download gives a document of a message, to be saved or to be shown: both are a
-// download. It is on the record when this returns.
-func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (compose.Attachment, []byte, error) {
-	if _, err := i.find(ctx, reader, id); err != nil {
-		return compose.Attachment{}, nil, err
-	}
-	document, data, err := i.cfg.Compose.OpenAttachment(ctx, id, attachment)
-	if err != nil {
-		return compose.Attachment{}, nil, err
-	}
-	_, err = i.publish(ctx, reader, i.now(), events.AttachmentDownloaded{MessageID: id, PortalUserID: reader.ID,
-		PortalUserNo: reader.No, AttachmentID: attachment, Request: uuid.New()})
-	if err != nil {
-		return compose.Attachment{}, nil, err
-	}
-	return document, data, nil
-}
-
-// find gives a message that the reader may open now.
-func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (Message, error) {
-	rows, err := i.cfg.Pool.Query(ctx, single, reader.No, i.today(), id)
-	if err != nil {
-		return Message{}, fmt.Errorf("looking for message %s: %w", id, err)
-	}
-	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return Message{}, ErrNotFound
-	case err != nil:
-		return Message{}, fmt.Errorf("looking for message %s: %w", id, err)
-	case m.Recalled:
-		return Message{}, ErrRecalled
-	}
-	return m, nil
-}
-
-func (i *Inbox) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Microsecond) }
-
-func (i *Inbox) publish(ctx context.Context, reader policy.Subject, at time.Time, fact events.Body) (uint64, error) {
-	e, err := events.New(i.cfg.Source, reader.Actor(), at, fact)
-	if err != nil {
-		return 0, err
-	}
-	seq, err := i.cfg.Publish(ctx, e)
-	if err != nil {
-		return 0, fmt.Errorf("%w: publishing %s: %w", compose.ErrUnavailable, e.Type, err)
-	}
-	return seq, nil
 }

@@ -24,11 +24,12 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/events"
+	"postern/internal/problem"
 	"postern/internal/recorder/state"
 )
 
 // ErrNotFound says that there is no such message.
-var ErrNotFound = errors.New("there is no such message")
+var ErrNotFound = problem.NotFound.New("there is no such message")
 
 // Tracker reads what became of messages.
 type Reader struct{ pool *pgxpool.Pool }

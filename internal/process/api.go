@@ -12,10 +12,8 @@ import (
 
 	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
-	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/content/clamd"
-	"postern/internal/desk"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
 	"postern/internal/inbound"
@@ -23,7 +21,6 @@ import (
 	"postern/internal/record/retention"
 	"postern/internal/store"
 	"postern/internal/telemetry"
-	"postern/internal/web"
 )
 
 const (
@@ -85,18 +82,17 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.Back})
 	}
-	d, err := desk.New(desk.Config{Organisation: issuer, Pool: b.pool, Room: f.Room, Checks: f.Checks, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
-		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Fail: web.Unavailable, Letters: letters, ReadReports: readReports, Logger: b.logger})
+	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports,
+		Checks: f.Checks, Telemetry: tell, Logger: b.logger})
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	a := api.New(api.Config{Desk: d, Logger: b.logger, Telemetry: tell})
-	tell.Register(d.Letters.Metrics())
-	tell.Register(d.Feedback.Metrics())
-	tell.Watch(d.Health.State)
-	pages := web.New(d, b.logger)
-	handler := Routes(a, tell.Requests(pages.Route, pages))
+	defer w.Close()
+	tell.Register(w.Letters.Metrics())
+	tell.Register(w.Reports.Metrics())
+	tell.Watch(w.Health.State)
+	handler := Routes(w.API, tell.Requests(w.Pages.Route, w.Pages))
 	if f.Mount != nil {
 		handler = f.Mount(handler)
 	}
@@ -106,13 +102,13 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	}
 	server := inbound.NewServer(handler, proxies, b.logger)
 	server.Addr = c.ListenAddr
-	server.RegisterOnShutdown(a.Close)
-	return b.run(ctx, d.Letters.Run,
-		func(ctx context.Context) error { return declare(ctx, d.Kept, c.RetentionYears, b.logger) },
+	server.RegisterOnShutdown(w.API.Close)
+	return b.run(ctx, w.Letters.Run,
+		func(ctx context.Context) error { return declare(ctx, w.Retention, c.RetentionYears, b.logger) },
 		func(ctx context.Context) error { return serve(ctx, server, f.Ready) },
-		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", d.Sweep) },
+		func(ctx context.Context) error { return sweep(ctx, b.logger, "sweeping what has expired", w.Sweep) },
 		func(ctx context.Context) error {
-			return sweep(ctx, b.logger, "keeping content keys in two places", d.Compose.SecureKeys)
+			return sweep(ctx, b.logger, "keeping content keys in two places", w.Reader.SecureKeys)
 		},
 		func(ctx context.Context) error {
 			return sweep(ctx, b.logger, "making names searchable", func(ctx context.Context) error { return foldNames(ctx, b.pool, b.logger) })

@@ -14,7 +14,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/content"
 	"postern/internal/proof/checkpoint"
-	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/store"
 	"postern/internal/telemetry"
 )
@@ -142,8 +142,8 @@ func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []by
 // checkpointKeys reads the key that signs. It refuses a key that can't verify the last
 // checkpoint: the key of another record, or a new one in the place of a lost one.
 func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
-	latest, unsigned := merkle.LatestCheckpoint(ctx, b.pool)
-	if unsigned != nil && !errors.Is(unsigned, merkle.ErrUnsigned) {
+	latest, unsigned := merklestore.LatestCheckpoint(ctx, b.pool)
+	if unsigned != nil && !errors.Is(unsigned, merklestore.ErrUnsigned) {
 		return nil, unsigned
 	}
 	keys, err := checkpoint.ReadKeyFile(b.CheckpointKeyFile)

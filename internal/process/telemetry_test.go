@@ -27,6 +27,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/process"
 	"postern/internal/recorder/position"
@@ -92,7 +93,7 @@ func (c *clinic) furnish() {
 	log := eventlogtest.Unchecked(c, c.server)
 	watcher := position.NewWatcher(pool, nil)
 	go func() { _ = watcher.Run(c.Context()) }()
-	gate, err := access.New(access.Config{Pool: pool, Publish: log.Publish, Wait: watcher.Wait, Source: "/test"})
+	gate, err := access.New(access.Config{Pool: pool, Facts: facts.Publisher{Source: "/test", Send: log.Publish, Reached: watcher.Wait}})
 	if err != nil {
 		c.Fatal(err)
 	}

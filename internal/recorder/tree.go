@@ -8,6 +8,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 )
 
 // growTree appends the leaves of the batch to the Merkle tree, in the transaction
@@ -16,7 +17,7 @@ import (
 // hashes an event.
 func (b *batch) growTree() error {
 	from := int64(b.from) // #nosec G115 -- a sequence
-	tree, err := merkle.TreeAt(from, merkle.Hashes(b.ctx, b.tx, "hashes"))
+	tree, err := merkle.TreeAt(from, merklestore.Hashes(b.ctx, b.tx, "hashes"))
 	if err != nil {
 		return err
 	}

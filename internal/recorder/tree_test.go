@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -59,7 +60,7 @@ func TestATreeIsPlanted(t *testing.T) {
 	if err := record(t.Context(), conn, 4, []*prepared{p}, nil); err != nil {
 		t.Fatal(err)
 	}
-	tree, err := merkle.TreeAt(5, merkle.Hashes(t.Context(), conn, "hashes"))
+	tree, err := merkle.TreeAt(5, merklestore.Hashes(t.Context(), conn, "hashes"))
 	if err != nil {
 		t.Fatal(err)
 	}

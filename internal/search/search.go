@@ -16,9 +16,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
-	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
 	"postern/internal/web/navigation"
@@ -42,13 +43,21 @@ type Found struct {
 	Href  string `json:"href"`
 }
 
+// Config is what a [Searcher] works with.
+type Config struct {
+	Pool     *pgxpool.Pool
+	Labels   *labelstore.Store
+	Tracking *messages.Reader
+	Reader   *reader.Reader // opens subjects
+}
+
 // Searcher finds things.
 type Searcher struct {
-	Pool     *pgxpool.Pool
-	Labels   *labels.Store
-	Tracking *messages.Reader
-	Compose  *compose.Composer // opens subjects
+	cfg Config
 }
+
+// New makes a Searcher. It does no I/O.
+func New(cfg Config) *Searcher { return &Searcher{cfg: cfg} }
 
 // Find gives what q finds for a subject, pages and settings first. Nothing is
 // found by an empty question.
@@ -65,7 +74,7 @@ func (s *Searcher) Find(ctx context.Context, subject policy.Subject, q string) (
 }
 
 func (s *Searcher) pages(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
-	current, err := s.Labels.Current(ctx)
+	current, err := s.cfg.Labels.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +106,7 @@ func (s *Searcher) messages(ctx context.Context, subject policy.Subject, q strin
 	}
 	var ids []uuid.UUID
 	for _, which := range lists {
-		listed, err := s.Tracking.List(ctx, subject.ID, which, uuid.Max, recent)
+		listed, err := s.cfg.Tracking.List(ctx, subject.ID, which, uuid.Max, recent)
 		if err != nil {
 			return nil, err
 		}
@@ -112,13 +121,13 @@ func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]F
 	var found []Found
 	seen := make(map[uuid.UUID]bool, len(ids))
 	for some := range slices.Chunk(ids, atATime) {
-		headers, err := s.Compose.Headers(ctx, some)
+		headers, err := s.cfg.Reader.Headers(ctx, some)
 		if err != nil {
 			return nil, err
 		}
 		for _, id := range some {
 			h := headers[id]
-			if h.Condition != compose.Kept || seen[id] || !folding.Mentions(h.Subject, q) {
+			if h.Condition != message.Kept || seen[id] || !folding.Mentions(h.Subject, q) {
 				continue
 			}
 			if seen[id] = true; len(found) == hits {
@@ -134,7 +143,7 @@ func (s *Searcher) portalUsers(ctx context.Context, subject policy.Subject, q st
 	if policy.Allow(subject, policy.SendMessage) != nil && policy.Allow(subject, policy.SeeDirectory) != nil || strings.TrimSpace(q) == "" {
 		return nil, nil
 	}
-	users, _, err := directory.Search(ctx, s.Pool, q, hits, "")
+	users, _, err := directory.Search(ctx, s.cfg.Pool, q, hits, "")
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/text/folding"
 )
@@ -19,7 +19,7 @@ const window = 1000
 // Listed is a page of a list of messages, with what is secret of each.
 type Listed struct {
 	Messages []messages.Message
-	Headers  map[uuid.UUID]compose.Heading // of each message
+	Headers  map[uuid.UUID]message.Heading // of each message
 	// Next is the message after which to go on; [uuid.Nil] where this is the end.
 	Next uuid.UUID
 	// SearchedTo is set where the page ends because enough messages were opened, and
@@ -37,7 +37,7 @@ func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messa
 	if searching {
 		query.Limit = window + 1
 	}
-	found, err := s.Tracking.Find(ctx, subject.ID, query)
+	found, err := s.cfg.Tracking.Find(ctx, subject.ID, query)
 	if err != nil {
 		return Listed{}, err
 	}
@@ -45,7 +45,7 @@ func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messa
 	if more {
 		found = found[:query.Limit-1]
 	}
-	headers, err := s.Compose.Headers(ctx, idsOf(found))
+	headers, err := s.cfg.Reader.Headers(ctx, idsOf(found))
 	if err != nil {
 		return Listed{}, err
 	}

@@ -3,7 +3,6 @@ package web_test
 import (
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -16,8 +15,6 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/inbound"
-	"postern/internal/web"
-	"postern/internal/web/page"
 	"postern/internal/web/webtest"
 )
 
@@ -55,7 +52,7 @@ func TestNoRouteReadsAnEndlessBody(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	all := append([]string{"POST /", "POST /v1/nowhere", "POST /webhooks/nowhere", "PUT /healthz", "POST /docs", "GET /metrics", "POST /static/x"}, apiRoutes(t, s)...)
-	for _, route := range web.Routes(page.New(s.Desk, slog.New(slog.DiscardHandler))) {
+	for _, route := range s.Web.Pages.Routes() {
 		if method, _, found := strings.Cut(route.Pattern, " "); found {
 			all = append(all, route.Pattern)
 			if method == http.MethodGet {

@@ -52,7 +52,7 @@ func openClinic(t *testing.T) *clinic {
 	if err := demo.Import(t.Context(), c.Admin, directory.Options{DemoEmailDomain: "example.org"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Desk.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {
+	if err := c.Web.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {
 		t.Fatal(err)
 	}
 	c.maria = c.NewStaff(t, "Maria Santos", policy.All...)
@@ -82,15 +82,15 @@ func (c *clinic) live(t *testing.T) {
 		Recipients: directory.Selection{PortalUserIDs: []string{reader, "harold-finch"}}}, plan, tips)
 	c.send(t, "scheduled", compose.Request{Subject: "Season's greetings", Body: "From all of us.", SendAt: &soon,
 		Recipients: directory.Selection{Groups: []directory.Group{directory.ActivePatients}}})
-	if err := c.Desk.Compose.Recall(t.Context(), subject(c.maria), c.id("recalled"), "The hours were those of last year."); err != nil {
+	if err := c.Web.Composer.Recall(t.Context(), subject(c.maria), c.id("recalled"), "The hours were those of last year."); err != nil {
 		t.Fatal(err)
 	}
-	asked, err := c.Desk.Kept.Ask(t.Context(), subject(c.noel).Actor(), c.id("recalled"), "The hours were those of last year.")
+	asked, err := c.Web.Retention.Ask(t.Context(), subject(c.noel).Actor(), c.id("recalled"), "The hours were those of last year.")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.places["erasure"] = asked.ID.String()
-	if err := c.Desk.Gate.Enrol(t.Context(), subject(c.noel)); err != nil {
+	if err := c.Web.Gate.Enrol(t.Context(), subject(c.noel)); err != nil {
 		t.Fatal(err)
 	}
 	c.draft(t, tips)
@@ -103,7 +103,7 @@ func (c *clinic) live(t *testing.T) {
 // replay plans a replay.
 func (c *clinic) replay(t *testing.T) {
 	t.Helper()
-	plan, err := c.Desk.Replay.Plan(t.Context(), subject(c.maria).Actor(), replay.Filter{}, "Their provider was down")
+	plan, err := c.Web.Replays.Plan(t.Context(), subject(c.maria).Actor(), replay.Filter{}, "Their provider was down")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (c *clinic) id(place string) uuid.UUID { return uuid.MustParse(c.places[pla
 func (c *clinic) send(t *testing.T, place string, request compose.Request, files ...webtest.File) {
 	t.Helper()
 	request.AttachmentIDs = c.upload(t, place, files...)
-	sent, err := c.Desk.Compose.Send(t.Context(), subject(c.maria), uuid.NewString(), request)
+	sent, err := c.Web.Composer.Send(t.Context(), subject(c.maria), uuid.NewString(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (c *clinic) send(t *testing.T, place string, request compose.Request, files
 	defer cancel()
 	for {
 		changed := c.Position.Changed()
-		m, err := c.Desk.Tracking.Message(ctx, c.maria.ID, sent.ID)
+		m, err := c.Web.Messages.Message(ctx, c.maria.ID, sent.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func (c *clinic) send(t *testing.T, place string, request compose.Request, files
 func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids []uuid.UUID) {
 	t.Helper()
 	for _, f := range files {
-		up, err := c.Desk.Compose.Upload(t.Context(), subject(c.maria), f.Name, bytes.NewReader(f.Data))
+		up, err := c.Web.Composer.Upload(t.Context(), subject(c.maria), f.Name, bytes.NewReader(f.Data))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,9 +164,9 @@ func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids 
 // erase has Maria and Noel erase the content of a message.
 func (c *clinic) erase(t *testing.T) {
 	t.Helper()
-	asked, err := c.Desk.Kept.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for another person.")
+	asked, err := c.Web.Retention.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for another person.")
 	if err == nil {
-		_, err = c.Desk.Kept.Approve(t.Context(), subject(c.noel), asked.ID)
+		_, err = c.Web.Retention.Approve(t.Context(), subject(c.noel), asked.ID)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func (c *clinic) erase(t *testing.T) {
 func (c *clinic) draft(t *testing.T, files ...webtest.File) {
 	t.Helper()
 	id := uuid.New()
-	_, err := c.Desk.Draft.Save(t.Context(), subject(c.maria), id, draft.Seen{Page: "a"}, func(d *draft.Content) {
+	_, err := c.Web.Drafts.Save(t.Context(), subject(c.maria), id, draft.Seen{Page: "a"}, func(d *draft.Content) {
 		d.Subject, d.Body = "Flu vaccination: come without an appointment", strings.Replace(careText, "entrance in Mill Street is closed", "flu vaccination is here", 1)
 		d.Recipients = directory.Selection{PortalUserIDs: []string{reader, "agnes-pell"}, Groups: []directory.Group{directory.ActivePatients}}
 		d.StaffBcc = []string{c.noel.ID}
@@ -207,7 +207,7 @@ func (c *clinic) upToImport(t *testing.T) {
 	file := "patient_id,given_name,family_name,birth_date,status,deceased\nnew-1,Nora,Newcomb,1980-02-01,active,false\n" +
 		"amina-diallo,Amina,Diallo,2016-05-02,discharged,false\n"
 	files := []string{file}
-	id, err := c.Desk.Intake.Receive(t.Context(), subject(c.maria), func() (string, io.Reader, error) {
+	id, err := c.Web.Uploads.Receive(t.Context(), subject(c.maria), func() (string, io.Reader, error) {
 		if len(files) == 0 {
 			return "", nil, io.EOF
 		}
@@ -219,7 +219,7 @@ func (c *clinic) upToImport(t *testing.T) {
 	}
 	c.places["import"] = id.String()
 	for began := time.Now(); ; {
-		found, err := c.Desk.Intake.Get(t.Context(), subject(c.maria), id)
+		found, err := c.Web.Uploads.Get(t.Context(), subject(c.maria), id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ var ownWords = regexp.MustCompile(`^GET /(record|directory/import|administration
 func TestEveryPageFollowsCustomLabels(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
-	_, seq, err := c.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
+	_, seq, err := c.Web.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
 		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Member", Many: "Members"},
 		AuthorizedRepresentative: &labels.Label{One: "Proxy", Many: "Proxies"}, Discharged: &labels.Label{One: "Former", Many: "Former"}}))
 	if err != nil {

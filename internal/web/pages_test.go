@@ -1,14 +1,10 @@
 package web_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"postern/internal/web"
-	"postern/internal/web/page"
 )
 
 // pages lists for every route the visits that test it: the visitor and the address. "maria"
@@ -96,7 +92,7 @@ func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	c := openClinic(t)
 	known := map[string]bool{}
-	for _, route := range web.Routes(page.New(c.Desk, slog.New(slog.DiscardHandler))) {
+	for _, route := range c.Web.Pages.Routes() {
 		if strings.HasPrefix(route.Pattern, http.MethodPost) {
 			continue
 		}

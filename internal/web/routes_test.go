@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"encoding/json"
-	"log/slog"
 
 	"net/http"
 	"slices"
@@ -13,9 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
-	"postern/internal/web"
 	"postern/internal/web/navigation"
-	"postern/internal/web/page"
 	"postern/internal/web/webtest"
 )
 
@@ -56,7 +53,7 @@ func TestEveryRouteNamesAnAction(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	var got []string
-	for _, route := range web.Routes(page.New(s.Desk, slog.New(slog.DiscardHandler))) {
+	for _, route := range s.Web.Pages.Routes() {
 		if len(route.Actions) == 0 {
 			got = append(got, route.Pattern)
 		}
@@ -83,7 +80,7 @@ func TestMenusLeadToPagesThatOpen(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	needs := map[string][]policy.Action{}
-	for _, route := range web.Routes(page.New(s.Desk, slog.New(slog.DiscardHandler))) {
+	for _, route := range s.Web.Pages.Routes() {
 		needs[route.Pattern] = route.Actions
 	}
 	subjects := []policy.Subject{{Realm: policy.RealmPortalUser}, {Realm: policy.RealmStaff}, {Realm: policy.RealmStaff, FactorDue: true}}

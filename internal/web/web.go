@@ -4,44 +4,40 @@
 package web
 
 import (
-	"log/slog"
 	"net/http"
-	"slices"
 
 	"postern/internal/access/policy"
-	"postern/internal/desk"
-	"postern/internal/web/account"
-	"postern/internal/web/admin"
-	"postern/internal/web/compose"
-	"postern/internal/web/messages"
-	"postern/internal/web/operations"
 	"postern/internal/web/page"
-	"postern/internal/web/portal"
-	"postern/internal/web/receipt"
-	"postern/internal/web/record"
-	"postern/internal/web/replay"
-	"postern/internal/web/search"
-	"postern/internal/web/signin"
 	"postern/internal/web/static"
 )
+
+// A Group is a package of pages.
+type Group interface{ Routes() []page.Route }
 
 // Pages are the handler of all pages.
 type Pages struct {
 	http.Handler
 	drafts, others *http.ServeMux
+	routes         []page.Route
 }
 
 // New makes the handler of all pages. Whatever is no page of ours is answered with
-// 404 by a page that says so.
-func New(d *desk.Desk, log *slog.Logger) *Pages {
-	kit := page.New(d, log)
-	// Below /messages, "drafts" could be the id of a message: a mux by itself would
-	// not know which of the two is meant.
-	drafts, mux := http.NewServeMux(), http.NewServeMux()
-	kit.Mount(drafts, compose.New(kit).Routes()...)
-	kit.Mount(mux, others(kit)...)
-	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
-	return &Pages{kit.Protect(firstOf(drafts, mux)), drafts, mux}
+// 404 by a page that says so. Below /messages, "drafts" could be the id of a message: a
+// mux by itself would not know which of the two is meant, and so drafts, the pages on
+// which messages are written, come first.
+func New(r *page.Renderer, drafts Group, others ...Group) *Pages {
+	p := &Pages{drafts: http.NewServeMux(), others: http.NewServeMux(), routes: drafts.Routes()}
+	r.Mount(p.drafts, p.routes...)
+	// Who is signed in keeps the navigation.
+	rest := []page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: r.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: r.NotFound}}
+	for _, group := range others {
+		rest = append(rest, group.Routes()...)
+	}
+	r.Mount(p.others, rest...)
+	p.others.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
+	p.routes = append(p.routes, rest...)
+	p.Handler = r.Protect(firstOf(p.drafts, p.others))
+	return p
 }
 
 // Unavailable answers for a request whose session could not be read, with a page where
@@ -58,26 +54,7 @@ func (p *Pages) Route(r *http.Request) string {
 }
 
 // Routes are the addresses of all pages, for a test that visits them all.
-func Routes(kit *page.Kit) []page.Route {
-	return slices.Concat(compose.New(kit).Routes(), others(kit))
-}
-
-func others(kit *page.Kit) []page.Route {
-	return slices.Concat(
-		signin.New(kit).Routes(),
-		account.New(kit).Routes(),
-		messages.New(kit).Routes(),
-		portal.New(kit).Routes(),
-		admin.New(kit).Routes(),
-		operations.New(kit).Routes(),
-		replay.New(kit).Routes(),
-		search.New(kit).Routes(),
-		receipt.New(kit).Routes(),
-		record.New(kit).Routes(),
-		// Who is signed in keeps the navigation.
-		[]page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: kit.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: kit.NotFound}},
-	)
-}
+func (p *Pages) Routes() []page.Route { return p.routes }
 
 // firstOf asks own, and all where own has nothing at the address.
 func firstOf(own, all *http.ServeMux) http.Handler {

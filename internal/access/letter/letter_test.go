@@ -14,6 +14,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -38,10 +39,10 @@ func newClinic(t *testing.T) *clinic {
 		t.Fatal(err)
 	}
 	c := &clinic{logs: make(chan string, 100), post: func(string, string, string) error { return nil }}
-	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), Source: "/api", PasswordCost: access.TestCost,
-		Publish: func(context.Context, ...events.Event) (uint64, error) {
+	c.gate, err = access.New(access.Config{Pool: storetest.Open(t, url, store.RoleAPI), PasswordCost: access.TestCost,
+		Facts: facts.Publisher{Source: "/api", Send: func(context.Context, ...events.Event) (uint64, error) {
 			return 0, errors.New("letters publish no events")
-		}})
+		}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // A Realm is one of the two kinds of people who sign in. Its value is also how
@@ -51,10 +52,10 @@ const ByOrganisation = events.ByOrganisation
 func (s Subject) Actor() string { return string(s.Realm) + ":" + s.ID }
 
 // ErrUnauthenticated says that nobody has shown who they are.
-var ErrUnauthenticated = errors.New("nobody is signed in: sign in and try again")
+var ErrUnauthenticated = problem.Unauthenticated.New("nobody is signed in: sign in and try again")
 
 // ErrFactorDue says that the clinic asks for a second factor and the subject has none.
-var ErrFactorDue = errors.New("your clinic asks for a second factor: set one up under Account first")
+var ErrFactorDue = problem.SecondFactorDue.New("your clinic asks for a second factor: set one up under Account first")
 
 // ErrForbidden is what every [Forbidden] is.
 var ErrForbidden = errors.New("forbidden")
@@ -72,6 +73,9 @@ func (f Forbidden) Error() string {
 	}
 	return fmt.Sprintf("this needs the permission %s (%s): ask an administrator for it", f.Missing.Name(), f.Missing)
 }
+
+// Problem is how what was asked is answered.
+func (f Forbidden) Problem() *problem.Error { return problem.Forbidden.Problem(f.Error()) }
 
 // Is makes every Forbidden an [ErrForbidden].
 func (Forbidden) Is(target error) bool { return target == ErrForbidden }

@@ -25,10 +25,12 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/signer"
@@ -47,6 +49,7 @@ type System struct {
 	Log      *eventlog.Log
 	Position *position.Watcher
 	Content  *content.Store
+	Reader   *reader.Reader
 	Compose  *compose.Composer
 	Clock    *Clock
 	KeyFile  string // of the key that signs checkpoints
@@ -114,8 +117,8 @@ func New(t testing.TB) *System {
 		running.Wait()
 		_ = s.Content.Close()
 	})
-	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Publish: s.Publish,
-		Wait: s.Position.Wait, Whole: s.Position.Whole, Source: "/api", Now: s.Clock.Now})
+	s.Reader = reader.New(reader.Config{Pool: s.Pool, Content: s.Content})
+	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Whole: s.Position.Whole, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})
 	s.awaitVerdict(t)
 	return s
 }

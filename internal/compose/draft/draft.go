@@ -3,7 +3,7 @@
 //
 // # Saving
 //
-// A draft begins with its first [Book.Save], under an id that its page chose, so
+// A draft begins with its first [Drafts.Save], under an id that its page chose, so
 // that looking at an empty page keeps nothing. Each save that changes something
 // counts the version up. A save from a page that has not seen the latest version
 // changes nothing and fails with [Stale], unless the latest save was that page's
@@ -16,7 +16,7 @@
 //
 // # Copies
 //
-// A message that was cancelled or recalled can be edited and sent again: [Book.CopyOf]
+// A message that was cancelled or recalled can be edited and sent again: [Drafts.CopyOf]
 // makes a draft of it, and gives that draft again as long as it is there. The key of the
 // send to come is derived from the message, so that [CopyKey] tells whether the copy was
 // sent. A copy goes with the content of its message when that is erased.
@@ -79,20 +79,28 @@ type Seen struct {
 	Page    string // any string that no other page has
 }
 
-// Book keeps drafts.
-type Drafts struct {
+// Config is what a [Drafts] works with.
+type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool    *pgxpool.Pool
 	Content *content.Store // makes and opens keys
 	Now     func() time.Time
 }
 
+// Drafts keeps drafts.
+type Drafts struct {
+	cfg Config
+}
+
+// New makes a Drafts. It does no I/O.
+func New(cfg Config) *Drafts { return &Drafts{cfg: cfg} }
+
 // Open gives a draft of the asker's, or [ErrNotFound].
 func (b *Drafts) Open(ctx context.Context, staff policy.Subject, id uuid.UUID) (Draft, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
-	r, err := read(ctx, b.Pool, selectDraft+` WHERE draft_id = $1`, id)
+	r, err := read(ctx, b.cfg.Pool, selectDraft+` WHERE draft_id = $1`, id)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -110,7 +118,7 @@ func (b *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, s
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
-	err = pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, b.cfg.Pool, func(tx pgx.Tx) error {
 		if seen.Version == 0 {
 			if err := b.begin(ctx, tx, staff, id, seen.Page); err != nil {
 				return err
@@ -124,7 +132,7 @@ func (b *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, s
 
 // begin makes an empty draft, unless the page has begun it already.
 func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, page string) error {
-	key, wrapped, err := b.Content.NewKey(id)
+	key, wrapped, err := b.cfg.Content.NewKey(id)
 	if err != nil {
 		return err
 	}
@@ -196,14 +204,14 @@ func (b *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.
 	}
 	c.Key = CopyKey(message)
 	// A crash before this commit leaves no draft, and the message as it was.
-	if err := pgx.BeginFunc(ctx, b.Pool, func(tx pgx.Tx) error { return b.insertCopy(ctx, tx, staff, message, c) }); err != nil {
+	if err := pgx.BeginFunc(ctx, b.cfg.Pool, func(tx pgx.Tx) error { return b.insertCopy(ctx, tx, staff, message, c) }); err != nil {
 		return Draft{}, err
 	}
 	return b.copyOf(ctx, staff, message)
 }
 
 func (b *Drafts) copyOf(ctx context.Context, staff policy.Subject, message uuid.UUID) (Draft, error) {
-	r, err := read(ctx, b.Pool, selectDraft+` WHERE copy_of = $1`, message)
+	r, err := read(ctx, b.cfg.Pool, selectDraft+` WHERE copy_of = $1`, message)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -225,7 +233,7 @@ func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject
 		return ErrErased
 	}
 	d := Draft{ID: uuid.New(), Version: 1, SavedAt: b.now(), CopyOf: &message, Content: c}
-	key, wrapped, err := b.Content.NewKey(d.ID)
+	key, wrapped, err := b.cfg.Content.NewKey(d.ID)
 	if err != nil {
 		return err
 	}
@@ -264,7 +272,7 @@ func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
-	tag, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)
+	tag, err := b.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)
 	if err != nil {
 		return fmt.Errorf("deleting a draft: %w", err)
 	}
@@ -277,7 +285,7 @@ func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID)
 // Sweep deletes drafts that nobody has saved for [Keep]. It deletes a thousand at
 // most; call it every few minutes.
 func (b *Drafts) Sweep(ctx context.Context) error {
-	_, err := b.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
+	_, err := b.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
 		(SELECT draft_id FROM app.drafts WHERE saved_at < $1 ORDER BY saved_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, b.now().Add(-Keep))
 	if err != nil {
 		return fmt.Errorf("sweeping drafts: %w", err)
@@ -286,4 +294,4 @@ func (b *Drafts) Sweep(ctx context.Context) error {
 }
 
 // now is the time as Postgres keeps it: in microseconds.
-func (b *Drafts) now() time.Time { return b.Now().UTC().Truncate(time.Microsecond) }
+func (b *Drafts) now() time.Time { return b.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // clinic is a system with a book of drafts and somebody who writes them.
 func clinic(t *testing.T) (*composetest.System, *draft.Drafts, policy.Subject) {
 	s := composetest.New(t)
-	return s, &draft.Drafts{Pool: s.Pool, Content: s.Content, Now: s.Clock.Now}, s.Staff(t, "Ada Author", policy.SendPortalMessage)
+	return s, draft.New(draft.Config{Pool: s.Pool, Content: s.Content, Now: s.Clock.Now}), s.Staff(t, "Ada Author", policy.SendPortalMessage)
 }
 
 func subject(text string) func(*draft.Content) {

@@ -48,7 +48,7 @@ func read(ctx context.Context, q querier, sql string, id uuid.UUID) (r row, err 
 }
 
 func (b *Drafts) unseal(r row) (Draft, content.Key, error) {
-	key, err := b.Content.Unwrap(r.ID, r.wrapped)
+	key, err := b.cfg.Content.Unwrap(r.ID, r.wrapped)
 	if err != nil {
 		return Draft{}, content.Key{}, err
 	}
@@ -72,7 +72,7 @@ func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, 
 		}
 		after, args = "AND (saved_at, draft_id) < ($3, $4)", append(args, at, id)
 	}
-	rows, err := b.Pool.Query(ctx, `
+	rows, err := b.cfg.Pool.Query(ctx, `
 		SELECT draft_id, staff_id, version, page, wrapped_key, sealed, NULL::bytea, saved_at, copy_of FROM app.drafts
 		WHERE staff_id = $1 `+after+`
 		ORDER BY saved_at DESC, draft_id DESC LIMIT $2`, args...)

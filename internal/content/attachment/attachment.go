@@ -15,7 +15,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 
@@ -24,6 +23,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/clamd"
 	"postern/internal/limits"
+	"postern/internal/problem"
 )
 
 // Holds is the memory that an upload needs while it runs, in bytes: reading doubles its
@@ -32,9 +32,10 @@ const Holds = int64(limits.AttachmentSize) * 5 / 2
 
 var (
 	// ErrTooLarge is the error for a file with more than [limits.AttachmentSize].
-	ErrTooLarge = fmt.Errorf("the file is larger than %s (%d bytes): send a smaller one, or split it", limits.AttachmentSize, int64(limits.AttachmentSize))
+	ErrTooLarge error = problem.Field(problem.AttachmentSize, "body.file",
+		fmt.Sprintf("the file is larger than %s (%d bytes): send a smaller one, or split it", limits.AttachmentSize, int64(limits.AttachmentSize)))
 	// ErrEmpty is the error for a file without any bytes.
-	ErrEmpty = errors.New("the file is empty: choose another")
+	ErrEmpty error = problem.Field(problem.AttachmentRefused, "body.file", "the file is empty: choose another")
 )
 
 // Uploader stores attachments. It is safe for concurrent use. Each running upload holds

@@ -1,6 +1,10 @@
 package attachment
 
-import "strings"
+import (
+	"strings"
+
+	"postern/internal/problem"
+)
 
 // TypeError is the error for a file of a type that is not allowed.
 type TypeError struct {
@@ -16,6 +20,11 @@ const (
 
 func (e *TypeError) Error() string {
 	return "“" + e.Name + "” " + e.Reason() + ". Send a file of one of these types: " + strings.Join(Allowed(), ", ")
+}
+
+// Problem is the answer to a request with such a file.
+func (e *TypeError) Problem() *problem.Error {
+	return problem.Field(problem.AttachmentRefused, "body.file", e.Error())
 }
 
 // Reason describes the file in plain words, as the end of a sentence about it.

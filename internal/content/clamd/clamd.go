@@ -17,6 +17,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"postern/internal/problem"
 )
 
 const (
@@ -29,7 +31,7 @@ const (
 
 // ErrNoAnswer is the error if the scanner was not reached, or gave no clear answer in
 // time. The data may be infected: refuse it, and let the sender try again.
-var ErrNoAnswer = errors.New("could not be checked for viruses, try again")
+var ErrNoAnswer = problem.ScannerUnavailable.New("could not be checked for viruses, try again")
 
 // InfectedError is the error for data in which the scanner found a virus.
 type InfectedError struct {
@@ -38,6 +40,11 @@ type InfectedError struct {
 
 func (e *InfectedError) Error() string {
 	return "is infected with " + e.Signature + ", as the virus scanner found: do not send it"
+}
+
+// Problem is the answer to a request with such a file.
+func (e *InfectedError) Problem() *problem.Error {
+	return problem.Field(problem.AttachmentRefused, "body.file", "the file "+e.Error())
 }
 
 // Client is a client of one clamd.

@@ -13,20 +13,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
 )
 
 var (
 	// ErrNotFound says that nothing of that id was ever parked.
-	ErrNotFound = errors.New("there is no such parked event")
+	ErrNotFound = problem.NotFound.New("there is no such parked event")
 	// ErrSettled says that somebody has decided already, or that it was handled since.
-	ErrSettled = errors.New("it is settled already: look at it again")
+	ErrSettled = problem.ParkedSettled.New("it is settled already: look at it again")
 	// ErrOnlyRebuild says why an event that the recorder parked can't be retried.
-	ErrOnlyRebuild = errors.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
+	ErrOnlyRebuild = problem.ParkedNotRetried.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
 		"run `postern rebuild` with a version that understands it, or discard it")
 	// ErrReason says that a reason is missing or too long.
-	ErrReason = fmt.Errorf("say why, in 1 to %s", limits.Reason)
+	ErrReason = problem.Reason(limits.Reason)
 )
 
 // The states of a parked event.
@@ -62,12 +64,11 @@ func (e Event) Settled() bool { return e.State == Handled || e.State == Discarde
 // Lot is where parked events are looked at and decided about. It is safe for
 // concurrent use.
 type Events struct {
-	Pool    *pgxpool.Pool // as postern_api, or as the login user
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	Pool *pgxpool.Pool // as postern_api, or as the login user
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 	// Get reads an event of the record, as [eventlog.Log.Get] does.
-	Get    func(ctx context.Context, seq uint64) (eventlog.Stored, error)
-	Source string // the process, as events name it: "/api"
-	Now    func() time.Time
+	Get func(ctx context.Context, seq uint64) (eventlog.Stored, error)
 }
 
 // columns are those of an [Event], in both views: app.parked_events is every event that
@@ -204,16 +205,12 @@ func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason
 // record publishes what was decided. The workers go by the record: a crash here
 // leaves the decision taken, or not.
 func (l *Events) record(ctx context.Context, actor, reason string, retried bool, about ...Event) (uint64, error) {
-	decisions := make([]events.Event, len(about))
+	decisions := make([]events.Body, len(about))
 	for i, p := range about {
-		var err error
-		decisions[i], err = events.New(l.Source, actor, l.Now(), events.ParkedSettled{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
-			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor})
-		if err != nil {
-			return 0, err
-		}
+		decisions[i] = events.ParkedSettled{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
+			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor}
 	}
-	return l.Publish(ctx, decisions...)
+	return l.Facts.Publish(ctx, actor, l.Facts.Now(), decisions...)
 }
 
 // Stored gives the event whole, as it stands on the record: subject, headers and

@@ -18,6 +18,7 @@ import (
 
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/health"
@@ -45,7 +46,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
-	b.lot = &parked.Events{Pool: b.Pool, Publish: b.Publish, Get: b.Log.Get, Source: "/api", Now: b.Clock.Now}
+	b.lot = &parked.Events{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}}
 	// The handler needs the only connection of its worker: no transaction is open, and no row
 	// locked, while it runs.
 	var err error

@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,8 +21,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
 )
 
 // Held is why alerts wait that a pause holds.
@@ -31,9 +32,9 @@ const Held = "held by a pause"
 
 var (
 	// ErrReason says that a reason is missing or too long.
-	ErrReason = fmt.Errorf("say why, in 1 to %s", limits.Reason)
+	ErrReason = problem.Reason(limits.Reason)
 	// ErrNoMessage says that there is no message whose alerts could be paused.
-	ErrNoMessage = errors.New("there is no such message")
+	ErrNoMessage = problem.NotFound.New("there is no such message")
 )
 
 // Pause is a pause that is in force.
@@ -94,10 +95,9 @@ func HoldsOfReplays(ctx context.Context, pool *pgxpool.Pool, replays []uuid.UUID
 
 // Switch is safe for concurrent use.
 type Pauses struct {
-	Pool    *pgxpool.Pool
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Source  string // the process, as events name it: "/api"
-	Now     func() time.Time
+	Pool *pgxpool.Pool
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
 // Pauses gives the pauses in force, that of all messages first.
@@ -186,11 +186,7 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 	if pause {
 		fact = events.AlertingPaused{Change: uuid.New(), MessageID: message, Reason: reason}
 	}
-	e, err := events.New(s.Source, actor, s.Now(), fact)
-	if err != nil {
-		return 0, err
-	}
 	// A crash before the acknowledgement leaves alerting as it was, or changed: the
 	// record says which.
-	return s.Publish(ctx, e)
+	return s.Facts.Publish(ctx, actor, s.Facts.Now(), fact)
 }

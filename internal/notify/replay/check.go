@@ -8,13 +8,11 @@ import (
 
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
 )
 
-// A Fault is one thing that is wrong with a plan: Location is as in the JSON body.
-type Fault struct{ Location, Message string }
-
 // Invalid says everything that is wrong with a plan.
-type Invalid struct{ Faults []Fault }
+type Invalid struct{ Faults []problem.Fault }
 
 func (e *Invalid) Error() string {
 	all := make([]string, len(e.Faults))
@@ -22,6 +20,11 @@ func (e *Invalid) Error() string {
 		all[i] = f.Location + " " + f.Message
 	}
 	return strings.Join(all, "; ")
+}
+
+// Problem is how such a plan is answered.
+func (e *Invalid) Problem() *problem.Error {
+	return problem.InvalidRequest.Problem(e.Error(), e.Faults...)
 }
 
 // Check tells whether a plan could be made of a filter and a reason: its error is
@@ -34,10 +37,10 @@ func Check(f Filter, reason string) error {
 }
 
 // check completes a filter and names every fault.
-func check(f Filter, reason string) (Filter, string, []Fault) {
-	var faults []Fault
+func check(f Filter, reason string) (Filter, string, []problem.Fault) {
+	var faults []problem.Fault
 	fault := func(location, format string, args ...any) {
-		faults = append(faults, Fault{location, fmt.Sprintf(format, args...)})
+		faults = append(faults, problem.Fault{Location: location, Message: fmt.Sprintf(format, args...)})
 	}
 	for i, s := range f.State {
 		if s != events.AlertFailed && s != events.AlertUnknown {

@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify"
 	"postern/internal/notify/replay"
@@ -86,7 +87,7 @@ func newClinic(t testing.TB) *clinic {
 
 // book is the book of one process.
 func (c *clinic) book(pool *pgxpool.Pool) *replay.Replays {
-	return &replay.Replays{Pool: pool, Publish: c.log.Publish, Wait: c.watcher.Wait, Source: "/api", Now: c.now}
+	return &replay.Replays{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: c.log.Publish, Reached: c.watcher.Wait, Clock: c.now}}
 }
 
 func (c *clinic) now() time.Time {

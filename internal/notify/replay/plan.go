@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -19,12 +20,8 @@ import (
 type Replays struct {
 	// Pool connects as postern_api, as postern_notify or as the login user.
 	Pool *pgxpool.Pool
-	// Publish puts events on the record and returns once they are durable.
-	Publish func(context.Context, ...events.Event) (uint64, error)
-	// Wait returns once the recorder has come to a place on the record.
-	Wait   func(context.Context, uint64) error
-	Source string // as events name the process
-	Now    func() time.Time
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
 // Filter chooses alerts whose last outcome was failed or unknown.

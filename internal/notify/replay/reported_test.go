@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify/replay"
 	"postern/internal/notify/reports"
@@ -42,7 +43,7 @@ func (c *clinic) post(body string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	r := reports.New(reports.Config{Pool: storetest.Open(c, c.url, store.RoleAPI), Publish: c.log.Publish, Read: read, Source: "/api", Now: c.now})
+	r := reports.New(reports.Config{Pool: storetest.Open(c, c.url, store.RoleAPI), Read: read, Facts: facts.Publisher{Source: "/api", Send: c.log.Publish, Clock: c.now}})
 	if err := r.Post(c.Context(), header, []byte(body)); err != nil {
 		c.Fatal(err)
 	}

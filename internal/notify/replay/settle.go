@@ -76,7 +76,7 @@ func (s *Settler) settle(ctx context.Context, held func(context.Context) error) 
 			return err
 		}
 	}
-	due := s.Now().Add(-s.After).UTC()
+	due := s.Facts.Now().Add(-s.After).UTC()
 	f := Filter{State: []events.AlertState{events.AlertUnknown}, To: &due, Attempt: 1}
 	if len(open) == 0 {
 		return s.repeat(ctx, held, f)

@@ -2,20 +2,20 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
+	"postern/internal/problem"
 	"postern/internal/recorder/state"
 )
 
 // ErrNotFound says that there is no such replay.
-var ErrNotFound = errors.New("there is no such replay")
+var ErrNotFound = problem.NotFound.New("there is no such replay")
 
 // TooLate says that a replay is not where it would have to be for what was asked.
 type TooLate struct{ Status state.Replay }
@@ -32,6 +32,9 @@ func (e TooLate) Error() string {
 	return "the replay is " + string(e.Status)
 }
 
+// Problem is how what was asked is answered.
+func (e TooLate) Problem() *problem.Error { return problem.TooLate.Problem(e.Error()) }
+
 // The states of a replay; see docs/states.md.
 const (
 	Planned   = state.Planned
@@ -45,7 +48,7 @@ const (
 // SendGrid takes them. One that was started before goes on as it does.
 func (b *Replays) Start(ctx context.Context, actor string, id uuid.UUID, rate int) (Replay, error) {
 	if rate < 0 || rate > int(limits.ReplayRate) {
-		return Replay{}, &Invalid{[]Fault{{"body.rate", fmt.Sprintf("is not a number of alerts a minute from 1 to %s; 0 sets no limit", limits.ReplayRate)}}}
+		return Replay{}, &Invalid{[]problem.Fault{{Location: "body.rate", Message: fmt.Sprintf("is not a number of alerts a minute from 1 to %s; 0 sets no limit", limits.ReplayRate)}}}
 	}
 	return b.change(ctx, actor, events.ReplayStarted{ReplayID: id, Rate: rate}, id, Running, Paused, Completed)
 }
@@ -85,23 +88,16 @@ func (b *Replays) change(ctx context.Context, actor string, body events.Body, id
 	return b.Get(ctx, id)
 }
 
-// catchUp is how long is waited for the recorder, so that what was done can be
-// read. If it does not come, it was done all the same.
-const catchUp = 5 * time.Second
-
 func (b *Replays) say(ctx context.Context, actor string, body events.Body) error {
-	e, err := events.New(b.Source, actor, b.Now(), body)
+	kind := body.EventType()
+	seq, err := b.Facts.Publish(ctx, actor, b.Facts.Now(), body)
 	if err != nil {
-		return err
+		return fmt.Errorf("publishing %s: %w", kind, err)
 	}
-	seq, err := b.Publish(ctx, e)
-	if err != nil {
-		return fmt.Errorf("publishing %s: %w", e.Type, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	ctx, cancel := context.WithTimeout(ctx, facts.ReadTimeout)
 	defer cancel()
-	if err := b.Wait(ctx, seq); err != nil {
-		return fmt.Errorf("%s is on the record, and can't be read yet: %w", e.Type, err)
+	if err := b.Facts.Wait(ctx, seq); err != nil {
+		return fmt.Errorf("%s is recorded, and can't be read yet: %w", kind, err)
 	}
 	return nil
 }

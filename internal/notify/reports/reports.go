@@ -2,17 +2,17 @@ package reports
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // MaxPost is the most bytes of a post.
@@ -20,8 +20,8 @@ const MaxPost = 2 << 20
 
 // Errors of a post that is not taken, and never will be.
 var (
-	ErrNotSigned  = errors.New("the post is not signed by SendGrid, or this clinic has no key to tell: see SENDGRID_WEBHOOK_PUBLIC_KEY")
-	ErrUnreadable = errors.New("the post is signed, but no list of SendGrid's events")
+	ErrNotSigned  = problem.NotSigned.New("the post is not signed by SendGrid, or this clinic has no key to tell: see SENDGRID_WEBHOOK_PUBLIC_KEY")
+	ErrUnreadable = problem.BadRequest.New("the post is signed, but no list of SendGrid's events")
 )
 
 // Report is one event of SendGrid's, before it is known whom it speaks of. Of the
@@ -39,14 +39,13 @@ type Report struct {
 
 // Config is what a Receiver works with.
 type Config struct {
-	Pool    *pgxpool.Pool
-	Publish func(context.Context, ...events.Event) (uint64, error)
+	Pool *pgxpool.Pool
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 	// Read checks the signature of a post and reads it. What is odd about one event
 	// costs no other: it is counted in odd and left out. Its errors wrap ErrNotSigned
 	// and ErrUnreadable. Nil: no post is taken.
-	Read   func(header http.Header, body []byte) (reports []Report, odd int, err error)
-	Source string
-	Now    func() time.Time
+	Read func(header http.Header, body []byte) (reports []Report, odd int, err error)
 }
 
 // A Receiver takes posts. It is safe for concurrent use.
@@ -83,20 +82,14 @@ func (r *Receiver) Post(ctx context.Context, header http.Header, body []byte) er
 	if err != nil {
 		return err
 	}
-	facts, ours, fresh, err := r.facts(ctx, reports)
+	reported, ours, fresh, err := r.facts(ctx, reports)
 	if err != nil {
 		return err
 	}
-	all := make([]events.Event, len(facts))
-	for i, fact := range facts {
-		if all[i], err = events.New(r.Source, actor, r.Now(), fact); err != nil {
-			return fmt.Errorf("making an event of SendGrid's reports: %w", err)
-		}
-	}
-	if len(all) > 0 {
+	if len(reported) > 0 {
 		// One atomic batch. A crash before its acknowledgement leaves a post that
 		// SendGrid repeats; after it, the repeat is the same events.
-		if _, err := r.Publish(ctx, all...); err != nil {
+		if _, err := r.Facts.Publish(ctx, actor, r.Facts.Now(), reported...); err != nil {
 			return fmt.Errorf("recording SendGrid's reports: %w", err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"postern/internal/directory"
 	"postern/internal/directory/demo"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/outbox"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder/position"
@@ -107,7 +108,7 @@ func setUpDemo(ctx context.Context, s *Stores, out io.Writer, url string) error 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { _ = watcher.Run(ctx) }()
-	gate, err := access.New(access.Config{Pool: pool, Publish: log.Publish, Wait: watcher.Wait, Source: "/postern"})
+	gate, err := access.New(access.Config{Pool: pool, Facts: facts.Publisher{Source: "/postern", Send: log.Publish, Reached: watcher.Wait}})
 	if err != nil {
 		return err
 	}

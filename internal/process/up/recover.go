@@ -15,7 +15,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
-	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/store"
 )
 
@@ -133,8 +133,8 @@ func (s *Stores) verifiers(ctx context.Context, r *Recovery) error {
 	}
 	if s.postgres != nil {
 		return s.ask(ctx, func(pool *pgxpool.Pool) error {
-			text, err := merkle.CheckpointKeys(ctx, pool)
-			if errors.Is(err, merkle.ErrUnsigned) {
+			text, err := merklestore.CheckpointKeys(ctx, pool)
+			if errors.Is(err, merklestore.ErrUnsigned) {
 				return nil
 			}
 			if err == nil {

@@ -1,48 +1,11 @@
 package merkle
 
 import (
-	"context"
-	"fmt"
 	"math/bits"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/tlog"
 )
-
-// Querier is a connection, a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-// Hashes returns a reader of the tree's hashes in a table, for package tlog.
-func Hashes(ctx context.Context, q Querier, table string) tlog.HashReader {
-	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		if len(indexes) == 0 {
-			return nil, nil
-		}
-		rows, err := q.Query(ctx, `SELECT h.hash FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (idx, nr)
-			JOIN `+table+` h USING (idx) ORDER BY nr`, indexes)
-		if err != nil {
-			return nil, fmt.Errorf("reading the tree: %w", err)
-		}
-		hashes, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-		if err != nil {
-			return nil, fmt.Errorf("reading the tree: %w", err)
-		}
-		if len(hashes) != len(indexes) {
-			return nil, fmt.Errorf("the tree lacks %d of its hashes: run `postern rebuild` to make it again from the record", len(indexes)-len(hashes))
-		}
-		read := make([]tlog.Hash, len(hashes))
-		for i, h := range hashes {
-			if len(h) != tlog.HashSize {
-				return nil, fmt.Errorf("hash %d of the tree has %d bytes", indexes[i], len(h))
-			}
-			read[i] = tlog.Hash(h)
-		}
-		return read, nil
-	})
-}
 
 // A Tree is the right edge of the Merkle tree: the roots of its complete subtrees, the
 // largest first, one for each 1 bit of its size. Appending and computing the root need

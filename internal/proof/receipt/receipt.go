@@ -51,6 +51,18 @@ type Receipt struct {
 	Digest string `json:"digest"`
 }
 
+// Complete fills in what follows from the rest: the format, the statement, the notice and
+// the digest.
+func (r *Receipt) Complete() error {
+	told, err := tell(r.MessageID, r.PortalUserID, r.Events)
+	if err != nil {
+		return fmt.Errorf("telling what the record says: %w", err)
+	}
+	r.Format, r.Statement, r.Notice = format, told.lines, told.notice()
+	r.Digest, err = r.digest()
+	return err
+}
+
 // A Line is a fact, and the sequence of the event that says it.
 type Line struct {
 	Seq  uint64    `json:"seq"`

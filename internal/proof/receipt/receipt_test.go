@@ -18,9 +18,11 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 	"postern/internal/store/storetest"
 )
 
@@ -31,7 +33,7 @@ const body = "Dear you,\nplease read."
 // issued is a delivery that was alerted, opened, and taken back, and its receipt.
 type issued struct {
 	*composetest.System
-	office *receipt.Issuer
+	office *issuer.Issuer
 	id     uuid.UUID
 	keys   string
 	file   []byte
@@ -60,7 +62,7 @@ func newIssued(t *testing.T) *issued {
 		t.Fatal(err)
 	}
 	i := &issued{System: s, id: sent.ID, keys: keys.Verifiers[0],
-		office: &receipt.Issuer{Pool: s.Pool, Compose: s.Compose, Publish: s.Publish, Source: "/api", Now: s.Clock.Now}}
+		office: issuer.New(issuer.Config{Pool: s.Pool, Reader: s.Reader, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Clock: s.Clock.Now}})}
 	i.file = i.issue(t, "pu-1")
 	return i
 }
@@ -69,7 +71,7 @@ func (i *issued) issue(t *testing.T, portalUser string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	r, err := i.office.Issue(ctx, receipt.Request{MessageID: i.id, PortalUserID: portalUser, Actor: "staff:reviewer"})
+	r, err := i.office.Issue(ctx, issuer.Request{MessageID: i.id, PortalUserID: portalUser, Actor: "staff:reviewer"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,11 +254,11 @@ func TestAnotherKey(t *testing.T) {
 func TestWhatHasNoReceipt(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
-	for name, q := range map[string]receipt.Request{
+	for name, q := range map[string]issuer.Request{
 		"another message":     {MessageID: uuid.New(), PortalUserID: "pu-1"},
 		"another portal user": {MessageID: i.id, PortalUserID: "pu-9"},
 	} {
-		if _, err := i.office.Issue(t.Context(), q); !errors.Is(err, receipt.ErrNotFound) {
+		if _, err := i.office.Issue(t.Context(), q); !errors.Is(err, issuer.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 )
 
 // signEvery is the interval between checkpoints while the record grows.
@@ -190,7 +191,7 @@ func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 		if now == last {
 			return nil
 		}
-		hashes := merkle.Hashes(ctx, tx, "record.hashes")
+		hashes := merklestore.Hashes(ctx, tx, "record.hashes")
 		if last > 0 {
 			err = checkConsistent(hashes, now, last, tlog.Hash(root))
 		}

@@ -14,6 +14,7 @@ import (
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/proof/signer"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -77,7 +78,7 @@ func (c *clinic) grow(t *testing.T, pool *pgxpool.Pool, n, size int, salt string
 	if err := pool.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&at); err != nil {
 		t.Fatal(err)
 	}
-	tree, err := merkle.TreeAt(at, merkle.Hashes(ctx, pool, "record.hashes"))
+	tree, err := merkle.TreeAt(at, merklestore.Hashes(ctx, pool, "record.hashes"))
 	if err != nil {
 		t.Fatal(err)
 	}

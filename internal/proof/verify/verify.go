@@ -29,6 +29,7 @@ import (
 	"postern/internal/proof/archive"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
 	"postern/schemas"
@@ -180,7 +181,7 @@ func (v *Verifier) loadTree(ctx context.Context) error {
 	if v.Since == nil {
 		return nil
 	}
-	hashes := merkle.Hashes(ctx, v.Pool, "record.hashes")
+	hashes := merklestore.Hashes(ctx, v.Pool, "record.hashes")
 	tree, err := merkle.TreeAt(int64(v.Since.Size), hashes) // #nosec G115 -- parsed as 63 bits
 	if err != nil {
 		return fmt.Errorf("continuing from event %d: %w", v.Since.Size, err)

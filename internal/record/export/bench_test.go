@@ -4,6 +4,7 @@ import (
 	"io"
 	"testing"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/record/export"
 	"postern/internal/record/query"
 )
@@ -11,11 +12,12 @@ import (
 // BenchmarkExport measures the events written per second in each format.
 func BenchmarkExport(b *testing.B) {
 	const n = 50_000
-	room := &query.Reader{Pool: full(b, n), Publish: unpublished, Source: "/api"}
+	pool := full(b, n)
+	room := query.New(query.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: unpublished}})
 	for _, format := range []export.Format{export.CSV, export.NDJSON, export.FHIR} {
 		b.Run(string(format), func(b *testing.B) {
 			for b.Loop() {
-				begun, err := (&export.Exporter{Room: room}).Begin(b.Context(), reviewer, query.Filter{}, format)
+				begun, err := export.New(room, pool).Begin(b.Context(), reviewer, query.Filter{}, format)
 				if err != nil {
 					b.Fatal(err)
 				}

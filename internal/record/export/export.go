@@ -15,6 +15,8 @@ import (
 	"hash"
 	"io"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"postern/internal/events"
 	"postern/internal/record/query"
 )
@@ -58,7 +60,13 @@ func (f Format) FileName() string {
 }
 
 // An Exporter exports the record.
-type Exporter struct{ Room *query.Reader }
+type Exporter struct {
+	record *query.Reader
+	pool   *pgxpool.Pool
+}
+
+// New makes an Exporter. pool is for what the exports say of messages beside their events.
+func New(record *query.Reader, pool *pgxpool.Pool) *Exporter { return &Exporter{record, pool} }
 
 // A Begun is an export whose start is recorded, with no data written yet.
 type Begun struct {
@@ -69,7 +77,7 @@ type Begun struct {
 
 // Begin starts an export for who. The result may be written to who.
 func (x *Exporter) Begin(ctx context.Context, who query.Actor, f query.Filter, format Format) (*Begun, error) {
-	begun, err := x.Room.Begin(ctx, who, f, string(format))
+	begun, err := x.record.Begin(ctx, who, f, string(format))
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +121,7 @@ func (b *Begun) form(out *bufio.Writer) (form, error) {
 	case NDJSON:
 		return &lines{out: out}, nil
 	default:
-		return &resources{out: out, pool: b.exporter.Room.Pool, filter: b.Filter()}, nil
+		return &resources{out: out, pool: b.exporter.pool, filter: b.Filter()}, nil
 	}
 }
 

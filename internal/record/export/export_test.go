@@ -23,6 +23,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/record/export"
@@ -36,9 +37,9 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 const reviewer = query.Actor("staff:rosa")
 
 // write exports to memory.
-func write(t *testing.T, room *query.Reader, f query.Filter, format export.Format) ([]byte, query.Manifest) {
+func write(t *testing.T, s *composetest.System, room *query.Reader, f query.Filter, format export.Format) ([]byte, query.Manifest) {
 	t.Helper()
-	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, f, format)
+	begun, err := export.New(room, s.Pool).Begin(t.Context(), reviewer, f, format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func write(t *testing.T, room *query.Reader, f query.Filter, format export.Forma
 // story makes a record with a message with all kinds of deliveries, and all kinds of access.
 func story(t *testing.T) (s *composetest.System, room *query.Reader, message uuid.UUID) {
 	s = composetest.New(t)
-	room = &query.Reader{Pool: s.Pool, Publish: s.Publish, Source: "/api"}
+	room = query.New(query.Config{Pool: s.Pool, Facts: facts.Publisher{Source: "/api", Send: s.Publish}})
 	ada := s.Staff(t, "Ada", policy.SendPortalMessage)
 	message = uuid.Must(uuid.NewV7())
 	self, several, none := s.PortalUser(t, "bo"), s.PortalUser(t, "cy"), s.PortalUser(t, "d_e")
@@ -77,15 +78,15 @@ func story(t *testing.T) (s *composetest.System, room *query.Reader, message uui
 		events.SignIn{Failed: true, Attempt: uuid.New(), Account: "portal_user", Method: events.ByPassword, Reason: "no_account"})
 	s.Record(t, "operator:jürgen", events.PermissionChanged{Change: uuid.New(), StaffID: ada.ID, Permission: "read_record"})
 	s.Record(t, ada.Actor(), events.MessageRecalled{MessageID: message, StaffID: ada.ID, Reason: "=wrong", Opened: 1})
-	write(t, room, query.Filter{MessageID: message}, export.CSV)
+	write(t, s, room, query.Filter{MessageID: message}, export.CSV)
 	s.Settle(t)
 	return s, room, message
 }
 
 func TestFHIR(t *testing.T) {
 	t.Parallel()
-	_, room, message := story(t)
-	file, m := write(t, room, query.Filter{}, export.FHIR)
+	s, room, message := story(t)
+	file, m := write(t, s, room, query.Filter{}, export.FHIR)
 	count := map[string]int{}
 	recipients := map[string]map[string]any{}
 	var whole, spokenOf []string // Communications
@@ -155,7 +156,7 @@ func TestFHIR(t *testing.T) {
 	}
 	// With a filter for a person, only that person's deliveries.
 	for _, f := range []query.Filter{{PortalUserID: "cy"}, {PatientID: "pt-eve"}, {PatientID: "pt-bo", PortalUserID: "bo", MessageID: message, Type: events.TypeDeliveriesCreated}} {
-		if file, _ := write(t, room, f, export.FHIR); bytes.Count(file, []byte(`"Communication","id"`)) != 1 {
+		if file, _ := write(t, s, room, f, export.FHIR); bytes.Count(file, []byte(`"Communication","id"`)) != 1 {
 			t.Errorf("%+v gives %s", f, file)
 		}
 	}
@@ -174,7 +175,7 @@ func list(v any) (all []map[string]any) {
 func TestAManifestIsProved(t *testing.T) {
 	t.Parallel()
 	s, room, _ := story(t)
-	_, m := write(t, room, query.Filter{}, export.CSV)
+	_, m := write(t, s, room, query.Filter{}, export.CSV)
 	s.Settle(t)
 	for _, step := range []struct {
 		signed string
@@ -193,8 +194,8 @@ func TestAManifestIsProved(t *testing.T) {
 func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 	t.Parallel()
 	pool := full(t, 5_000)
-	room := &query.Reader{Pool: pool, Publish: unpublished, Source: "/api"}
-	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, query.Filter{}, export.NDJSON)
+	room := query.New(query.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: unpublished}})
+	begun, err := export.New(room, pool).Begin(t.Context(), reviewer, query.Filter{}, export.NDJSON)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,8 +217,8 @@ func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 // Each line has the stored event, so its leaf can be computed from the line.
 func TestNDJSONHasTheDataOfEachLeaf(t *testing.T) {
 	t.Parallel()
-	_, room, _ := story(t)
-	file, m := write(t, room, query.Filter{}, export.NDJSON)
+	s, room, _ := story(t)
+	file, m := write(t, s, room, query.Filter{}, export.NDJSON)
 	n := 0
 	for line := range bytes.Lines(file) {
 		var e struct {
@@ -242,8 +243,8 @@ func TestNDJSONHasTheDataOfEachLeaf(t *testing.T) {
 
 func TestCSVIsASCII(t *testing.T) {
 	t.Parallel()
-	_, room, _ := story(t)
-	file, m := write(t, room, query.Filter{}, export.CSV)
+	s, room, _ := story(t)
+	file, m := write(t, s, room, query.Filter{}, export.CSV)
 	for _, b := range file {
 		if b > '~' {
 			t.Fatalf("it is not ASCII: %s", file)
@@ -311,8 +312,9 @@ var long = flag.Int("rows", 20_000, "how many rows to export")
 func TestMemoryDoesNotGrow(t *testing.T) {
 	const most = 8 << 20 // all rows take more, a page of them takes 2 MiB
 	n := *long
-	room := &query.Reader{Pool: full(t, n), Publish: unpublished, Source: "/api"}
-	begun, err := (&export.Exporter{Room: room}).Begin(t.Context(), reviewer, query.Filter{}, export.CSV)
+	pool := full(t, n)
+	room := query.New(query.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: unpublished}})
+	begun, err := export.New(room, pool).Begin(t.Context(), reviewer, query.Filter{}, export.CSV)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,16 +337,17 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 func TestADisconnectedClientGetsNoManifest(t *testing.T) {
 	t.Parallel()
 	published := 0
-	room := &query.Reader{Pool: full(t, 5_000), Source: "/api", Publish: func(context.Context, ...events.Event) (uint64, error) {
+	pool := full(t, 5_000)
+	room := query.New(query.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: func(context.Context, ...events.Event) (uint64, error) {
 		published++
 		return 1, nil
-	}}
+	}}})
 	for name, leave := range map[string]func(context.CancelFunc) io.Writer{
 		"its request ends":    func(cancel context.CancelFunc) io.Writer { return writer(func() error { cancel(); return nil }) },
 		"it can't be written": func(context.CancelFunc) io.Writer { return writer(func() error { return io.ErrClosedPipe }) },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		begun, err := (&export.Exporter{Room: room}).Begin(ctx, reviewer, query.Filter{}, export.NDJSON)
+		begun, err := export.New(room, pool).Begin(ctx, reviewer, query.Filter{}, export.NDJSON)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,7 @@ func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosurePla
 		people, who = `SELECT DISTINCT l.portal_user_no, p.patient_no FROM app.links l JOIN app.patients p USING (patient_no) WHERE p.patient_id = $1`, f.PatientID
 	}
 	// One by one, so that each is read backwards along the index of the inbox.
-	rows, err := r.Pool.Query(ctx, `
+	rows, err := r.cfg.Pool.Query(ctx, `
 		SELECT d.message_id, d.portal_user_no, u.portal_user_id, c.seq, c.delivered_at, o.opened_at, m.recalled_at
 		FROM (`+people+`) AS who
 		CROSS JOIN LATERAL (
@@ -111,7 +111,7 @@ func (r *Reader) readAuthority(ctx context.Context, patient string, found []Disc
 	}
 	for seq, of := range wanted {
 		var copied []byte
-		if err := r.Pool.QueryRow(ctx, `SELECT stored FROM record.events WHERE seq = $1`, int64(seq)).Scan(&copied); err != nil { // #nosec G115 -- a sequence
+		if err := r.cfg.Pool.QueryRow(ctx, `SELECT stored FROM record.events WHERE seq = $1`, int64(seq)).Scan(&copied); err != nil { // #nosec G115 -- a sequence
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
 		s, err := merkle.Unpack(seq, copied)

@@ -6,7 +6,7 @@
 //
 // Whoever reads the record is on it before they see anything: each page of a list,
 // each event read whole and each export is a record.read, published before the
-// answer. Where it can't be published nothing is read. A [Room] sees to it, so that
+// answer. Where it can't be published nothing is read. A [Reader] sees to it, so that
 // no caller can forget it.
 //
 // # What speaks of a portal user

@@ -46,11 +46,11 @@ func (r *Reader) event(ctx context.Context, seq uint64) (w Whole, err error) {
 		return w, ErrNotFound
 	}
 	at := int64(seq) // #nosec G115 -- bounded above
-	names, err := staffNames(ctx, r.Pool)
+	names, err := staffNames(ctx, r.cfg.Pool)
 	if err != nil {
 		return w, err
 	}
-	rows, err := r.Pool.Query(ctx, selectEntries, []int64{at})
+	rows, err := r.cfg.Pool.Query(ctx, selectEntries, []int64{at})
 	if err == nil {
 		w.Entry, err = pgx.CollectExactlyOneRow(rows, scanEntry(names))
 	}
@@ -61,7 +61,7 @@ func (r *Reader) event(ctx context.Context, seq uint64) (w Whole, err error) {
 		return w, fmt.Errorf("reading event %d: %w", seq, err)
 	}
 	var copied []byte
-	if err := r.Pool.QueryRow(ctx, `SELECT leaf, projected, stored FROM record.events WHERE seq = $1`, at).Scan(&w.Leaf, &w.Projected, &copied); err != nil {
+	if err := r.cfg.Pool.QueryRow(ctx, `SELECT leaf, projected, stored FROM record.events WHERE seq = $1`, at).Scan(&w.Leaf, &w.Projected, &copied); err != nil {
 		return w, fmt.Errorf("reading event %d: %w", seq, err)
 	}
 	s, err := merkle.Unpack(seq, copied)

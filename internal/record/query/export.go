@@ -57,7 +57,7 @@ func (r *Reader) Begin(ctx context.Context, who Actor, f Filter, format string) 
 
 func (r *Reader) position(ctx context.Context) (uint64, error) {
 	var seq int64
-	if err := r.Pool.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&seq); err != nil {
+	if err := r.cfg.Pool.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&seq); err != nil {
 		return 0, fmt.Errorf("reading how far the record has come: %w", err)
 	}
 	return uint64(seq), nil // #nosec G115 -- a sequence
@@ -107,7 +107,7 @@ func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
 
 // read hands over all events of the export, until ctx ends.
 func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
-	names, err := staffNames(ctx, x.room.Pool)
+	names, err := staffNames(ctx, x.room.cfg.Pool)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func unpack(batch []copied, names events.Names) (group []*Whole, rest []copied, 
 func (x *Export) personal(ctx context.Context) ([]int64, error) {
 	var a arguments
 	sql := "WITH" + x.filter.spoken(&a) + " SELECT seq FROM spoken ORDER BY seq"
-	places, err := collect(ctx, x.room.Pool, pgx.RowTo[int64], oneByOne, sql, a)
+	places, err := collect(ctx, x.room.cfg.Pool, pgx.RowTo[int64], oneByOne, sql, a)
 	if places == nil {
 		places = []int64{} // nobody's, and not everybody's
 	}
@@ -182,7 +182,7 @@ func (x *Export) batch(ctx context.Context, after uint64, places []int64) ([]cop
 	}
 	where += x.filter.conditions(&a)
 	// In the order of the record, along its own index, and sorting nothing.
-	return collect(ctx, x.room.Pool, pgx.RowToStructByPos[copied], alongIndexes,
+	return collect(ctx, x.room.cfg.Pool, pgx.RowToStructByPos[copied], alongIndexes,
 		"SELECT e.seq, e.repeats, e.projected, e.leaf, e.stored FROM record.events e WHERE "+where+" ORDER BY e.seq LIMIT "+a.add(perBatch), a)
 }
 
@@ -231,7 +231,7 @@ func (c copied) whole(names events.Names) (*Whole, error) {
 func (x *Export) End(ctx context.Context, written events.RecordExported) (Manifest, error) {
 	written.Export, written.Format, written.Filter, written.Through = x.ID, x.format, x.filter.onRecord(), x.Through
 	var size int64
-	err := x.room.Pool.QueryRow(ctx, `SELECT signed, size FROM app.checkpoints ORDER BY nr DESC LIMIT 1`).Scan(&written.Checkpoint, &size)
+	err := x.room.cfg.Pool.QueryRow(ctx, `SELECT signed, size FROM app.checkpoints ORDER BY nr DESC LIMIT 1`).Scan(&written.Checkpoint, &size)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Manifest{}, fmt.Errorf("reading the latest checkpoint: %w", err)
 	}
@@ -247,7 +247,7 @@ func (x *Export) End(ctx context.Context, written events.RecordExported) (Manife
 // Manifest gives that of an export that came to its end, or [ErrNotFound].
 func (r *Reader) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err error) {
 	var c copied
-	err = r.Pool.QueryRow(ctx, `SELECT seq, repeats, projected, leaf, stored FROM record.events WHERE id = $1 AND repeats IS NULL`,
+	err = r.cfg.Pool.QueryRow(ctx, `SELECT seq, repeats, projected, leaf, stored FROM record.events WHERE id = $1 AND repeats IS NULL`,
 		events.IDOf(events.TypeRecordExported, id.String())).Scan(&c.Seq, &c.Repeats, &c.Projected, &c.Leaf, &c.Stored)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return m, ErrNotFound
@@ -267,7 +267,7 @@ func (r *Reader) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err er
 	if m.RecordExported, err = events.Decode[events.RecordExported](e); err != nil {
 		return m, err
 	}
-	err = r.Pool.QueryRow(ctx, `SELECT signed FROM app.checkpoints WHERE size >= $1 ORDER BY size, nr LIMIT 1`, c.Seq).Scan(&m.Proof)
+	err = r.cfg.Pool.QueryRow(ctx, `SELECT signed FROM app.checkpoints WHERE size >= $1 ORDER BY size, nr LIMIT 1`, c.Seq).Scan(&m.Proof)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return m, fmt.Errorf("looking for a checkpoint that covers an export: %w", err)
 	}

@@ -43,7 +43,7 @@ func (r *Reader) Find(ctx context.Context, who Actor, f Filter, from Place, limi
 	return found, err
 }
 
-// Page is [Room.Find], and tells whether there are more.
+// Page is [Reader.Find], and tells whether there are more.
 func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Place, limit int) (found []Entry, more bool, err error) {
 	if found, err = r.find(ctx, f, from, limit+1); err != nil {
 		return nil, false, fmt.Errorf("searching the record: %w", err)
@@ -60,7 +60,7 @@ func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Place, limi
 }
 
 func (r *Reader) find(ctx context.Context, f Filter, from Place, limit int) (page []Entry, err error) {
-	err = pgx.BeginTxFunc(ctx, r.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, f.settings()); err != nil {
 			return err
 		}

@@ -2,32 +2,37 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 // ErrNotFound says that the record has no such event, or no such export.
-var ErrNotFound = errors.New("there is no such thing on the record")
+var ErrNotFound = problem.NotFound.New("there is no such thing on the record")
 
-// A Room reads the record. Only Now may be left out.
-type Reader struct {
+// Config is what a [Reader] works with.
+type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Publish puts events on the record and returns the sequence of the last once
-	// they are durable.
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	// Source is the process, as events name it: "/api".
-	Source string
-	Now    func() time.Time
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
 
-// A Reader is on whose behalf the record is read, as events name an actor:
+// Reader reads the record.
+type Reader struct {
+	cfg Config
+}
+
+// New makes a Reader. It does no I/O.
+func New(cfg Config) *Reader { return &Reader{cfg: cfg} }
+
+// An Actor is the person or process that the record is read for, as events name it:
 // "staff:<id>" or "operator:<name>".
 type Actor string
 
@@ -41,16 +46,9 @@ func (r *Reader) recordRead(ctx context.Context, who Actor, what events.RecordRe
 }
 
 func (r *Reader) publish(ctx context.Context, who Actor, body events.Body) (seq uint64, at time.Time, err error) {
-	now := time.Now
-	if r.Now != nil {
-		now = r.Now
-	}
-	e, err := events.New(r.Source, string(who), now(), body)
-	if err != nil {
-		return 0, at, err
-	}
-	seq, err = r.Publish(ctx, e)
-	return seq, e.Time, err
+	at = r.cfg.Facts.Time()
+	seq, err = r.cfg.Facts.Publish(ctx, string(who), at, body)
+	return seq, at, err
 }
 
 // newReading is a reading with an id of its own.

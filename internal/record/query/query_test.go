@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/record/query"
 	"postern/internal/store/storetest"
@@ -35,7 +36,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{System: composetest.New(t), first: uuid.Must(uuid.NewV7()), second: uuid.Must(uuid.NewV7())}
-	w.room = &query.Reader{Pool: w.Pool, Publish: w.Publish, Source: "/api", Now: w.Clock.Now}
+	w.room = query.New(query.Config{Pool: w.Pool, Facts: facts.Publisher{Source: "/api", Send: w.Publish, Clock: w.Clock.Now}})
 	w.ada = w.Staff(t, "Ada", policy.SendPortalMessage)
 	bo, dee := w.PortalUser(t, "bo"), w.PortalUser(t, "dee")
 	w.cy = w.PortalUser(t, "cy")

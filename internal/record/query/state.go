@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 )
 
 // State is how the record stands: how long it is, and what is known to be whole.
@@ -40,7 +41,7 @@ func (r *Reader) State(ctx context.Context) (s State, err error) {
 	var last int64
 	var ok *bool
 	var fault *string
-	err = r.Pool.QueryRow(ctx, `SELECT p.seq, c.ok, c.detail, c.checked_at FROM record.position p LEFT JOIN app.record_verdict c ON true`).
+	err = r.cfg.Pool.QueryRow(ctx, `SELECT p.seq, c.ok, c.detail, c.checked_at FROM record.position p LEFT JOIN app.record_verdict c ON true`).
 		Scan(&last, &ok, &fault, &s.CheckedAt)
 	if err != nil {
 		return s, fmt.Errorf("reading the state of the record: %w", err)
@@ -58,7 +59,7 @@ func (r *Reader) State(ctx context.Context) (s State, err error) {
 func (r *Reader) readCheckpoint(ctx context.Context, s *State) error {
 	var signed, verifiers string
 	var at time.Time
-	err := r.Pool.QueryRow(ctx, `SELECT signed, signed_at, (SELECT coalesce(string_agg(verifier, E'\n' ORDER BY nr), '') FROM app.checkpoint_keys)
+	err := r.cfg.Pool.QueryRow(ctx, `SELECT signed, signed_at, (SELECT coalesce(string_agg(verifier, E'\n' ORDER BY nr), '') FROM app.checkpoint_keys)
 		FROM app.checkpoints ORDER BY nr DESC LIMIT 1`).Scan(&signed, &at, &verifiers)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
@@ -76,7 +77,7 @@ func (r *Reader) readCheckpoint(ctx context.Context, s *State) error {
 		return nil
 	}
 	s.Signed, s.Key = c.Size, c.Origin
-	tree, err := merkle.TreeAt(int64(c.Size), merkle.Hashes(ctx, r.Pool, "record.hashes")) // #nosec G115 -- parsed as 63 bits
+	tree, err := merkle.TreeAt(int64(c.Size), merklestore.Hashes(ctx, r.cfg.Pool, "record.hashes")) // #nosec G115 -- parsed as 63 bits
 	s.OtherTree = err != nil || tree.Root() != c.Root
 	if ctx.Err() != nil {
 		return fmt.Errorf("reading the tree: %w", ctx.Err())
@@ -86,7 +87,7 @@ func (r *Reader) readCheckpoint(ctx context.Context, s *State) error {
 
 // readWaiting finds since when events have been waiting for a checkpoint.
 func (r *Reader) readWaiting(ctx context.Context, s *State) error {
-	err := r.Pool.QueryRow(ctx, `SELECT time FROM record.events WHERE seq > $1 AND time IS NOT NULL ORDER BY seq LIMIT 1`, int64(s.Signed)).Scan(&s.Waiting) // #nosec G115 -- a count
+	err := r.cfg.Pool.QueryRow(ctx, `SELECT time FROM record.events WHERE seq > $1 AND time IS NOT NULL ORDER BY seq LIMIT 1`, int64(s.Signed)).Scan(&s.Waiting) // #nosec G115 -- a count
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading what waits for a checkpoint: %w", err)
 	}

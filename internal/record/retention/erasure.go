@@ -12,26 +12,28 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/events"
+	"postern/internal/problem"
 )
 
 var (
 	// ErrNotFound is the error if the erasure does not exist.
-	ErrNotFound = errors.New("there is no such erasure")
+	ErrNotFound = problem.NotFound.New("there is no such erasure")
 	// ErrGoingOut is the error if the message has not been sent out completely.
-	ErrGoingOut = errors.New("the message has not gone out yet: wait until it has, or cancel it")
+	ErrGoingOut = problem.MessageGoingOut.New("the message has not gone out yet: wait until it has, or cancel it")
 	// ErrAsked is the error if an erasure of the message was requested before.
-	ErrAsked = errors.New("the erasure of this message was asked for before")
+	ErrAsked = problem.ErasureRequested.New("the erasure of this message was asked for before")
 	// ErrOwn is the error if the requester approves their own request.
-	ErrOwn = errors.New("you requested this erasure: another staff member with the permission " + policy.EraseMessageContent.Name() + " has to approve it")
+	ErrOwn = problem.OwnErasure.New("you requested this erasure: another staff member with the permission " + policy.EraseMessageContent.Name() + " has to approve it")
 	// ErrTooNew is the error if the approver got the permission after the request.
-	ErrTooNew = errors.New("you got the permission " + policy.EraseMessageContent.Name() + " after this erasure was requested: a staff member who had it before has to approve it")
+	ErrTooNew = problem.NewAdministrator.New("you got the permission " + policy.EraseMessageContent.Name() + " after this erasure was requested: a staff member who had it before has to approve it")
 	// ErrKeysLeft is the error if an erasure is recorded but keys still exist. No reader uses
 	// them, and [Retention.Sweep] destroys them.
-	ErrKeysLeft = errors.New("the erasure is on the record and no one can read the content any more, " +
+	ErrKeysLeft = problem.ErasureUnfinished.New("the erasure is on the record and no one can read the content any more, " +
 		"but not all of its keys could be destroyed yet. That is tried again every few minutes: you need do nothing")
 	// ErrSettled is the error if another staff member settled the request before.
-	ErrSettled = errors.New("this erasure was settled before")
+	ErrSettled = problem.ErasureSettled.New("this erasure was settled before")
 )
 
 // Ask records an actor's request to destroy the content of a message. It destroys nothing.
@@ -55,18 +57,18 @@ func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, re
 
 // mayBeErased refuses a message that does not exist, whose fan-out still needs its keys, or
 // whose erasure was requested before.
-func (o *Retention) mayBeErased(ctx context.Context, message uuid.UUID) error {
+func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 	var over bool
-	err := o.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, message).Scan(&over)
+	err := o.cfg.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, id).Scan(&over)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return compose.ErrNotFound
+		return message.ErrNotFound
 	case err != nil:
-		return fmt.Errorf("reading what has become of message %s: %w", message, err)
+		return fmt.Errorf("reading what has become of message %s: %w", id, err)
 	case !over:
 		return ErrGoingOut
 	}
-	if _, err = o.Of(ctx, message); errors.Is(err, ErrNotFound) {
+	if _, err = o.Of(ctx, id); errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err == nil {
@@ -95,7 +97,7 @@ func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.U
 	}
 	actor := staff.Actor()
 	err = o.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
-		Early: o.now().Before(e.KeptUntil(years))})
+		Early: o.cfg.Facts.Now().Before(e.KeptUntil(years))})
 	if err != nil {
 		return e, err
 	}
@@ -117,7 +119,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 		return ErrSettled
 	}
 	var since time.Time
-	err := o.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
+	err := o.cfg.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
 		staff.ID, string(policy.EraseMessageContent)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading since when somebody may agree: %w", err)
@@ -158,7 +160,7 @@ func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (E
 func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
 	err := o.destroyRows(ctx, message)
 	for _, name := range []content.Name{content.KeysOf(message), content.ManifestKeysOf(message), content.BodyOf(message), content.ManifestOf(message)} {
-		err = errors.Join(err, o.Content.Delete(ctx, name))
+		err = errors.Join(err, o.cfg.Content.Delete(ctx, name))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: destroying the keys of message %s: %w", ErrKeysLeft, message, err)
@@ -173,7 +175,7 @@ func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
 }
 
 func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
-	return pgx.BeginFunc(ctx, o.Pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, o.cfg.Pool, func(tx pgx.Tx) error {
 		for _, sql := range []string{
 			`DELETE FROM app.message_content WHERE message_id = $1`,
 			`DELETE FROM app.attachments WHERE copy_of = $1`,
@@ -194,7 +196,7 @@ func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
 // a failover or a backup restored. Each process handles each erasure once, and again if it
 // has rows. Call it at the start of a process and every few minutes.
 func (o *Retention) Sweep(ctx context.Context) error {
-	rows, err := o.Pool.Query(ctx, `SELECT e.message_id,
+	rows, err := o.cfg.Pool.Query(ctx, `SELECT e.message_id,
 		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.drafts d WHERE d.copy_of = e.message_id)

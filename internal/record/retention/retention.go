@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -20,39 +20,32 @@ import (
 // requires for the documentation of disclosures (45 CFR 164.316(b)(2), 164.528).
 const Floor = 6
 
-// A Retention manages how long content is kept, and its erasure. Only Now may be left out.
-type Retention struct {
+// Config is what a [Retention] works with.
+type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Publish puts events on the record and returns the sequence of the last once
-	// they are durable; Wait returns once that can be read in Postgres.
-	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	Wait    func(ctx context.Context, seq uint64) error
-	// Source is the source of the events: "/api".
-	Source string
+	// Facts publishes events, and waits until they can be read.
+	Facts facts.Publisher
 	// Content has the copies of keys, which an erasure destroys. Requesting and reading
 	// erasures do not need it.
 	Content *content.Store
-	Now     func() time.Time
+}
+
+// A Retention manages how long content is kept, and its erasure.
+type Retention struct {
+	cfg Config
 
 	mu        sync.Mutex
 	destroyed map[uuid.UUID]bool // the erasures that this process has carried out
 }
 
-// patience is the timeout for recording an event.
-const patience = 10 * time.Second
-
-func (o *Retention) now() time.Time {
-	if o.Now == nil {
-		return time.Now()
-	}
-	return o.Now()
-}
+// New makes a Retention. It does no I/O.
+func New(cfg Config) *Retention { return &Retention{cfg: cfg} }
 
 // Years returns the recorded number of years for which content is kept, and the sequence of
 // the event that set it, 0 if there is none.
 func (o *Retention) Years(ctx context.Context) (years int, since uint64, err error) {
-	err = o.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
+	err = o.cfg.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Floor, 0, nil
 	}
@@ -74,20 +67,11 @@ func (o *Retention) Declare(ctx context.Context, actor string, years int) error 
 
 // record publishes a fact, and waits until what the record makes of it can be read.
 func (o *Retention) record(ctx context.Context, actor string, fact events.Body) error {
-	e, err := events.New(o.Source, actor, o.now(), fact)
+	seq, err := o.cfg.Facts.Record(ctx, actor, o.cfg.Facts.Now(), fact)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	seq, err := o.Publish(ctx, e)
-	if err == nil {
-		err = o.Wait(ctx, seq)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: recording %s: %w", compose.ErrUnavailable, e.Type, err)
-	}
-	return nil
+	return o.cfg.Facts.WaitToRead(ctx, seq)
 }
 
 // An Erasure is a request to erase a message's content, with its state.
@@ -109,7 +93,7 @@ const selectErasures = `SELECT e.erasure_id, e.message_id, e.seq, e.status, e.re
 	e.settled_by, e.settled_at, e.early, m.sent_at FROM record.erasures e JOIN record.messages m USING (message_id) `
 
 func (o *Retention) erasures(ctx context.Context, where string, args ...any) ([]Erasure, error) {
-	rows, err := o.Pool.Query(ctx, selectErasures+where, args...)
+	rows, err := o.cfg.Pool.Query(ctx, selectErasures+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading erasures: %w", err)
 	}

@@ -14,7 +14,9 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/content"
+	"postern/internal/content/message"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/record/retention"
@@ -38,7 +40,7 @@ type clinic struct {
 func open(t *testing.T) *clinic {
 	t.Helper()
 	s := composetest.New(t)
-	c := &clinic{System: s, office: &retention.Retention{Pool: s.Pool, Content: s.Content, Publish: s.Publish, Wait: s.Position.Wait, Source: "/api", Now: s.Clock.Now}}
+	c := &clinic{System: s, office: retention.New(retention.Config{Pool: s.Pool, Content: s.Content, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})}
 	c.ann, c.ben = s.Staff(t, "Ann", policy.EraseMessageContent), s.Staff(t, "Ben", policy.EraseMessageContent)
 	writer := s.Staff(t, "Writer", policy.SendPortalMessage)
 	up, err := s.Compose.Upload(t.Context(), writer, "plan.pdf", strings.NewReader("%PDF-1.4\n%%EOF\n"))
@@ -127,10 +129,10 @@ func TestTwoPeopleErase(t *testing.T) {
 	if n, copies := c.keys(t), c.copies(t); n != 0 || copies != 0 {
 		t.Errorf("%d keys and %d copies are left", n, copies)
 	}
-	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) {
+	if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) {
 		t.Errorf("opening it: %v", err)
 	}
-	if _, _, err := c.Compose.OpenAttachment(t.Context(), c.message, c.document); !errors.Is(err, compose.ErrErased) {
+	if _, _, err := c.Reader.OpenAttachment(t.Context(), c.message, c.document); !errors.Is(err, message.ErrErased) {
 		t.Errorf("opening its document: %v", err)
 	}
 	c.holds(t)
@@ -259,7 +261,7 @@ func TestAskIsRefused(t *testing.T) {
 	}{
 		"without a reason":      {c.message, " ", nil},
 		"with a long one":       {c.message, strings.Repeat("x", int(limits.Reason)+1), nil},
-		"of an unknown message": {uuid.New(), why, compose.ErrNotFound},
+		"of an unknown message": {uuid.New(), why, message.ErrNotFound},
 		"of one being sent":     {onItsWay.ID, why, retention.ErrGoingOut},
 	} {
 		_, err := c.office.Ask(t.Context(), c.ann.Actor(), try.message, try.reason)
@@ -323,16 +325,16 @@ func TestKeysOfErasedContentAreDestroyed(t *testing.T) {
 			for _, bring := range back {
 				bring(c, kept)
 			}
-			if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) {
+			if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) {
 				t.Errorf("opening it: %v", err)
 			}
-			if err := c.Compose.SecureKeys(t.Context()); err != nil {
+			if err := c.Reader.SecureKeys(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if n := c.keys(t); n > len(back) || n > 1 {
 				t.Errorf("a row was restored: %d", n)
 			}
-			next := &retention.Retention{Pool: c.Pool, Content: c.Content, Now: c.Clock.Now}
+			next := retention.New(retention.Config{Pool: c.Pool, Content: c.Content, Facts: facts.Publisher{Clock: c.Clock.Now}})
 			if err := next.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -356,15 +358,14 @@ func TestErasingWhileTheContentStoreIsUnreachable(t *testing.T) {
 	if err := away.Close(); err != nil { // every call fails
 		t.Fatal(err)
 	}
-	store := c.office.Content
-	c.office.Content = away
+	store := c.office.SetContent(away)
 	if _, err := c.office.Approve(t.Context(), c.ben, c.ask(t, c.ann).ID); !errors.Is(err, retention.ErrKeysLeft) {
 		t.Fatalf("approving it: %v", err)
 	}
-	if _, _, err := c.Compose.Open(t.Context(), c.message); !errors.Is(err, compose.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
+	if _, _, err := c.Reader.Open(t.Context(), c.message); !errors.Is(err, message.ErrErased) || c.keys(t) != 0 || c.copies(t) != 2 {
 		t.Errorf("opening it: %v; %d keys, %d copies", err, c.keys(t), c.copies(t))
 	}
-	c.office.Content = store
+	c.office.SetContent(store)
 	if err := c.office.Sweep(t.Context()); err != nil || c.copies(t) != 0 {
 		t.Errorf("%d copies are left: %v", c.copies(t), err)
 	}
@@ -401,7 +402,7 @@ func TestWithoutTheRecordNothingIsErased(t *testing.T) {
 	c := open(t)
 	asked := c.ask(t, c.ann)
 	c.Break(&composetest.Fault{Err: errors.New("NATS is away")})
-	if _, err := c.office.Approve(t.Context(), c.ben, asked.ID); !errors.Is(err, compose.ErrUnavailable) || c.keys(t) != 3 {
+	if _, err := c.office.Approve(t.Context(), c.ben, asked.ID); !errors.Is(err, facts.ErrUnavailable) || c.keys(t) != 3 {
 		t.Errorf("got %v, and %d keys are left", err, c.keys(t))
 	}
 	c.Break(nil)

@@ -288,7 +288,7 @@ func (s *system) page() answers {
 		paused = 1
 	}
 	return answers{whole: strings.Contains(text, "The record matched its copy at the last check."), late: first(`recorder \d+ (\d+) seconds? –`) > 30,
-		behind: first(`recorder (\d+) `), parked: first(`Parked events (\d+) event`), pauses: paused, waiting: first(`Alerts that wait \d+ alerts? in (\d+) chunk`)}
+		behind: first(`recorder (\d+) `), parked: first(`Parked events (\d+) event`), pauses: paused, waiting: first(`Waiting alerts \d+ alerts? in (\d+) chunk`)}
 }
 
 func (s *system) cli() answers {

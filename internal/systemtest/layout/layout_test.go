@@ -2,8 +2,12 @@ package layout
 
 import (
 	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"io"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -19,9 +23,10 @@ var imports = map[string]string{
 	// What can happen, and the stream that keeps it.
 	"events":          "text/number",
 	"schemas":         "events",
-	"eventlog":        "events schemas",
+	"eventlog":        "events problem schemas",
+	"eventlog/facts":  "events problem",
 	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog events limits store",
+	"eventlog/parked": "eventlog eventlog/facts events limits problem store",
 
 	// Where state is kept.
 	"store":               "",
@@ -31,48 +36,55 @@ var imports = map[string]string{
 	"embedded":            "store text/size",
 
 	// From a message to its alerts. The record is all that passes between these.
-	"compose":             "access access/policy content content/attachment content/clamd directory events limits recorder/state",
+	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory eventlog/facts events limits problem recorder/state",
 	"compose/draft":       "access/policy content directory",
 	"fanout":              "content directory events recorder/position recorder/state",
 	"notify":              "events notify/pause notify/replay notify/sendgrid proof/merkle recorder/position recorder/state store",
-	"notify/pause":        "events limits",
-	"notify/replay":       "events limits notify/pause recorder/state store",
-	"notify/reports":      "events",
+	"notify/pause":        "eventlog/facts events limits problem",
+	"notify/replay":       "eventlog/facts events limits notify/pause problem recorder/state store",
+	"notify/reports":      "eventlog/facts events problem",
 	"notify/sendgrid":     "text/address",
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":          "eventlog eventlog/outbox events proof/merkle proof/signer recorder/position recorder/state store",
-	"recorder/position": "",
-	"recorder/state":    "events",
-	"record/export":     "events record/query",
-	"record/query":      "events proof/checkpoint proof/merkle",
-	"record/retention":  "access/policy compose content events",
-	"proof/archive":     "store/bucket",
-	"proof/checkpoint":  "store/keyfile",
-	"proof/merkle":      "",
-	"proof/receipt":     "compose events proof/checkpoint proof/merkle",
-	"proof/signer":      "proof/archive proof/checkpoint proof/merkle",
-	"proof/verify":      "content eventlog events proof/archive proof/checkpoint proof/merkle recorder recorder/position schemas",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/position recorder/state store",
+	"recorder/position":        "",
+	"recorder/state":           "events",
+	"record/export":            "events record/query",
+	"record/query":             "eventlog/facts events problem proof/checkpoint proof/merkle proof/merkle/merklestore",
+	"record/retention":         "access/policy compose content content/message eventlog/facts events problem",
+	"proof/archive":            "store/bucket",
+	"proof/checkpoint":         "store/keyfile",
+	"proof/merkle":             "",
+	"proof/merkle/merklestore": "problem",
+	"proof/receipt/issuer":     "content/message content/reader eventlog/facts events problem proof/merkle proof/merkle/merklestore proof/receipt",
+	"proof/receipt":            "events proof/checkpoint proof/merkle",
+	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
+	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder recorder/position schemas",
 
 	// Delivery status, and what portal users may read.
-	"messages": "access/policy events recorder/state text/folding",
-	"inbox":    "access/policy compose events",
+	"messages":         "access/policy events problem recorder/state text/folding",
+	"inbox/inboxstore": "access/policy content/message content/reader eventlog/facts events inbox",
+	"inbox":            "content/message problem",
 
 	// People, what they may do, and what the clinic calls things.
-	"directory":        "events limits store text/address text/charset text/folding text/invisible text/number",
-	"directory/demo":   "directory",
-	"directory/upload": "access/policy content directory eventlog/outbox limits store",
-	"access":           "access/policy content events inbound limits store text/address text/invisible",
-	"access/policy":    "events",
-	"access/letter":    "access access/policy",
-	"access/oidc":      "",
-	"labels":           "events limits store",
+	"directory":         "events limits store text/address text/charset text/folding text/invisible text/number",
+	"directory/demo":    "directory",
+	"directory/upload":  "access/policy content directory eventlog/outbox limits store",
+	"access":            "access/passwords access/policy content eventlog/facts events inbound limits problem store text/address text/invisible",
+	"access/policy":     "events problem",
+	"access/passwords":  "limits",
+	"access/letter":     "access access/policy",
+	"access/oidc":       "",
+	"labels/labelstore": "eventlog/facts events labels store",
+	"labels":            "limits problem",
 
 	// What only its readers may see.
 	"content":            "store/bucket store/keyfile",
-	"content/attachment": "content content/clamd limits text/charset",
-	"content/clamd":      "",
+	"content/attachment": "content content/clamd limits problem text/charset",
+	"content/message":    "content events problem",
+	"content/reader":     "content content/message",
+	"content/clamd":      "problem",
 
 	// Bounds that a clinic may decide.
 	"limits": "text/size",
@@ -90,37 +102,38 @@ var imports = map[string]string{
 	"telemetry": "events health",
 
 	// What people and programs touch.
-	"inbound":        "",
-	"search":         "access/policy compose directory labels messages text/folding web/navigation",
-	"desk":           "access access/letter access/oidc compose compose/draft content content/clamd directory/upload eventlog eventlog/parked events health inbox labels messages notify/pause notify/replay notify/reports proof/receipt record/export record/query record/retention recorder/position search",
-	"api":            "access access/policy compose content/attachment content/clamd desk directory eventlog eventlog/parked events health inbound inbox labels limits messages notify/pause notify/replay notify/reports proof/merkle proof/receipt record/export record/query record/retention search store telemetry",
-	"web":            "access/policy desk web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin web/static",
-	"web/account":    "access access/policy web/page",
-	"web/admin":      "access access/letter access/policy directory directory/upload inbound labels limits text/folding web/page",
-	"web/compose":    "access access/policy api compose compose/draft content/attachment content/clamd directory inbound labels limits record/export text/folding text/number text/size web/page",
-	"web/messages":   "access access/policy compose compose/draft events messages notify/pause record/export record/retention web/navigation web/page",
-	"web/navigation": "access/policy labels",
-	"web/operations": "access/policy eventlog/parked health notify/pause text/number text/size web/page",
-	"web/page":       "access access/policy api desk inbound labels limits notify/pause text/number text/size web/navigation web/static",
-	"web/portal":     "access access/policy api compose content/attachment directory inbox limits web/page",
-	"web/receipt":    "access/policy messages proof/receipt web/page",
-	"web/record":     "access/policy compose directory events record/query record/retention web/page",
-	"web/replay":     "access/policy events limits notify/replay recorder/state web/page",
-	"web/search":     "access/policy labels search web/page",
-	"web/signin":     "access access/letter access/oidc access/policy limits text/address web/page",
-	"web/static":     "",
-	"cli":            "access access/policy compose config content directory eventlog eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle proof/receipt proof/verify record/export record/query record/retention recorder recorder/position store",
+	"inbound":          "",
+	"problem":          "limits",
+	"problem/document": "inbound problem",
+	"search":           "access/policy content/message content/reader directory labels/labelstore messages text/folding web/navigation",
+	"api":              "access access/policy compose content/attachment content/message content/reader directory eventlog eventlog/parked events health inbound inbox inbox/inboxstore labels labels/labelstore limits messages notify/pause notify/replay notify/reports problem problem/document proof/merkle/merklestore proof/receipt/issuer record/export record/query record/retention search telemetry",
+	"web":              "access/policy web/page web/static",
+	"web/account":      "access access/passwords access/policy web/page",
+	"web/admin":        "access access/letter access/passwords access/policy compose directory directory/upload inbound labels labels/labelstore limits text/folding web/page",
+	"web/compose":      "access access/policy compose compose/draft content/attachment content/clamd content/message directory eventlog/facts inbound labels labels/labelstore limits problem record/export text/folding text/number text/size web/page",
+	"web/messages":     "access/policy compose compose/draft content/message content/reader events messages notify/pause record/export record/retention search web/navigation web/page",
+	"web/navigation":   "access/policy labels",
+	"web/operations":   "access/policy eventlog/parked health notify/pause text/number text/size web/page",
+	"web/page":         "access/policy inbound labels limits problem problem/document text/number text/size web/navigation web/static",
+	"web/portal":       "access/passwords access/policy content/attachment content/message inbox limits problem web/page",
+	"web/receipt":      "access/policy messages proof/receipt proof/receipt/issuer web/page",
+	"web/record":       "access access/policy compose content/message directory events messages record/query record/retention web/page",
+	"web/replay":       "access/policy events limits messages notify/replay problem recorder/state web/page",
+	"web/search":       "access/policy labels labels/labelstore search web/page",
+	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
+	"web/static":       "",
+	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/position store",
 
 	// Settings become running processes.
 	"config":            "inbound notify/sendgrid text/address",
-	"process":           "access/letter access/oidc api config content content/clamd desk directory eventlog eventlog/parked events fanout health inbound notify notify/replay notify/reports notify/sendgrid proof/archive proof/checkpoint proof/merkle proof/signer record/retention recorder recorder/position store telemetry web",
-	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle recorder/position store store/keyfile telemetry",
+	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
 	"cmd/notify-worker": "config process",
 	"cmd/postern":       "cli process",
 	"cmd/recorder":      "config process",
-	"bench":             "access/policy compose content directory eventlog events notify/sendgridfake proof/receipt",
+	"bench":             "access/policy content content/message directory eventlog events notify/sendgridfake proof/receipt",
 	"systemtest/layout": "",
 }
 
@@ -160,8 +173,8 @@ var vendors = map[string]string{
 	"github.com/boombuler/barcode":          "web/account",
 }
 
-// io is what a package that does none imports none of.
-var io = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall", "github.com/jackc/", "github.com/nats-io/", "gocloud.dev/"}
+// inputOutput is what a package that does none imports none of.
+var inputOutput = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall", "github.com/jackc/", "github.com/nats-io/", "gocloud.dev/"}
 
 // environment says who else than config reads the environment, and why.
 var environment = map[string]string{
@@ -173,6 +186,11 @@ var environment = map[string]string{
 	"process":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
 	"bench":             "hands its own to what it measures",
 	"web/webtest":       "CI, where a browser that is missing is a failure",
+}
+
+// handsOnStill are types whose exported fields do hand on, until they are changed.
+var handsOnStill = map[string]bool{
+	"eventlog/parked.Events": true, "health.Status": true, "notify/pause.Pauses": true, "notify/replay.Replays": true,
 }
 
 func TestImports(t *testing.T) {
@@ -229,7 +247,7 @@ func TestWhatStaysApart(t *testing.T) {
 
 func TestEventsDoNoIO(t *testing.T) {
 	for _, imported := range load(t)["events"] {
-		if slices.ContainsFunc(io, func(p string) bool {
+		if slices.ContainsFunc(inputOutput, func(p string) bool {
 			return imported == p || strings.HasSuffix(p, "/") && strings.HasPrefix(imported, p)
 		}) {
 			t.Errorf("events imports %s", imported)
@@ -347,22 +365,136 @@ func filesOf(t *testing.T, name string) (files []*ast.File) {
 	return files
 }
 
-// A receipt is checked by code that has no way to a network or a database: what it
-// consists of imports none. (That nothing is reached either, a test of package cli
-// has the kernel enforce.)
-func TestCheckingAReceiptNeedsNobody(t *testing.T) {
-	for _, file := range []string{"proof/receipt/receipt.go", "proof/receipt/statement.go", "proof/merkle/stored.go", "proof/checkpoint/checkpoint.go"} {
-		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "internal", file), nil, parser.ImportsOnly)
+// never says which packages, of ours or of others, a package must not reach through any
+// number of imports. A name covers everything below it.
+var never = map[string][]string{
+	// A fault in a page of the portal can't send, nor read what is not in the inbox.
+	"web/portal": {"postern/internal/compose", "postern/internal/messages", "postern/internal/api",
+		"postern/internal/store", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
+	"web/page": {"postern/internal/api", "postern/internal/store", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
+	// A receipt is checked without a database and without a network. (A test of package
+	// cli has the kernel enforce the second.)
+	"proof/receipt": {"github.com/jackc/pgx", "github.com/nats-io", "net/http", "postern/internal/store"},
+	// Errors have no opinion on how they are answered.
+	"problem": {"net/http", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
+}
+
+// allowed are exceptions: packages below a forbidden name that do no such thing.
+var allowed = []string{"postern/internal/store/keyfile", "postern/internal/store/bucket"}
+
+func TestWhatIsNeverReached(t *testing.T) {
+	for name, forbidden := range never {
+		cmd := exec.Command("go", "list", "-deps", "./internal/"+name) // #nosec G204 -- of the table above
+		cmd.Dir = root
+		out, err := cmd.Output()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("listing what %s reaches: %v", name, err)
 		}
-		for _, i := range parsed.Imports {
-			name := strings.Trim(i.Path.Value, `"`)
-			for _, no := range []string{"net", "os", "github.com/jackc/", "github.com/nats-io/", "postern/internal/compose", "postern/internal/eventlog", "postern/internal/store"} {
-				if name == no || strings.HasPrefix(name, strings.TrimSuffix(no, "/")+"/") {
-					t.Errorf("%s imports %s", file, name)
+		for _, reached := range strings.Fields(string(out)) {
+			if isBelow(reached, forbidden) && !isBelow(reached, allowed) {
+				t.Errorf("%s reaches %s", name, reached)
+			}
+		}
+	}
+}
+
+// isBelow says whether a package is one of those named, or lies below one.
+func isBelow(name string, tops []string) bool {
+	return slices.ContainsFunc(tops, func(top string) bool { return name == top || strings.HasPrefix(name, top+"/") })
+}
+
+// A package that holds a value of another can do what that value's exported fields can
+// do. So a field must not hand on what the package may not import: what works with a
+// context, as everything that reads, writes or sends does.
+func TestNothingIsHandedOn(t *testing.T) {
+	graph := load(t)
+	packages := typesOf(t)
+	for name, imported := range graph {
+		p := packages["postern/internal/"+name]
+		if p == nil || isForTests(name) {
+			continue
+		}
+		for _, held := range fieldsOf(p.Scope()) {
+			of, ok := named(held.Type())
+			if !ok || of.Obj().Pkg() == p || handsOnStill[strings.TrimPrefix(of.String(), "postern/internal/")] {
+				continue
+			}
+			if _, isOurs := own(of.Obj().Pkg().Path()); !isOurs {
+				continue
+			}
+			inner, ok := of.Underlying().(*types.Struct)
+			for i := 0; ok && i < inner.NumFields(); i++ {
+				field := inner.Field(i)
+				reached, ok := named(field.Type())
+				if !ok || !field.Exported() || !worksWithContext(reached) {
+					continue
+				}
+				if from := reached.Obj().Pkg(); from != p && !slices.Contains(imported, from.Path()) {
+					t.Errorf("%s holds %s, whose field %s is a %s: it may not import %s", name, of, field.Name(), reached, from.Path())
 				}
 			}
 		}
 	}
+}
+
+// typesOf gives the types of all packages of ours, from what the compiler exported.
+func typesOf(t *testing.T) map[string]*types.Package {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "./internal/...")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing what the packages export: %v", err)
+	}
+	exported := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		name, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		exported[name] = file
+	}
+	read := importer.ForCompiler(token.NewFileSet(), "gc", func(name string) (io.ReadCloser, error) { return os.Open(exported[name]) })
+	all := map[string]*types.Package{}
+	for name, file := range exported {
+		if _, isOurs := own(name); !isOurs || file == "" {
+			continue
+		}
+		if all[name], err = read.Import(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// fieldsOf gives the fields of all structs that a package declares.
+func fieldsOf(scope *types.Scope) (all []*types.Var) {
+	for _, name := range scope.Names() {
+		if declared, ok := scope.Lookup(name).(*types.TypeName); ok {
+			if s, ok := declared.Type().Underlying().(*types.Struct); ok {
+				for i := range s.NumFields() {
+					all = append(all, s.Field(i))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// named gives the named type that a type is, or points to.
+func named(t types.Type) (*types.Named, bool) {
+	if p, ok := t.(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	n, ok := t.(*types.Named)
+	return n, ok && n.Obj().Pkg() != nil
+}
+
+// worksWithContext says whether a type has a method that takes a context first.
+func worksWithContext(n *types.Named) bool {
+	methods := types.NewMethodSet(types.NewPointer(n))
+	for i := range methods.Len() {
+		params := methods.At(i).Obj().Type().(*types.Signature).Params()
+		if params.Len() > 0 && params.At(0).Type().String() == "context.Context" {
+			return true
+		}
+	}
+	return false
 }

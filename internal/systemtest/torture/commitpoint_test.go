@@ -17,11 +17,13 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/content"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
+	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/fanout"
@@ -283,7 +285,7 @@ func (in *inside) compose(l *life) client {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
 	eventually(in, time.Millisecond, "a recorder that finds the stream whole", in.state, func(ctx context.Context) bool { return watcher.Whole(ctx) == nil })
-	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Publish: l.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api"})}
+	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Reader: reader.New(reader.Config{Pool: l.pool, Content: in.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}})}
 }
 
 func (c client) post(ctx context.Context, key string, held bool) (compose.Answer, error) {

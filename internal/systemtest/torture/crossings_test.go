@@ -16,8 +16,11 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/fanout"
 	"postern/internal/notify"
@@ -315,11 +318,11 @@ func newCrossing(t testing.TB, people int) *crossing {
 	c.api = newLife(t, c.server, c.url, store.RoleAPI, nil)
 	watcher := position.NewWatcher(c.api.pool, nil)
 	c.api.run(watcher.Run)
-	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Publish: c.api.publish, Wait: watcher.Wait, Whole: watcher.Whole, Source: "/api", Now: c.now})}
+	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})}
 	c.whole = watcher.Whole
-	c.alerting = &pause.Pauses{Pool: c.api.pool, Publish: c.api.publish, Source: "/api", Now: c.now}
-	c.book = &replay.Replays{Pool: c.api.pool, Publish: c.api.publish, Wait: watcher.Wait, Source: "/api", Now: c.now}
-	c.office = &retention.Retention{Pool: c.api.pool, Content: c.content, Publish: c.api.publish, Wait: watcher.Wait, Source: "/api", Now: c.now}
+	c.alerting = &pause.Pauses{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}}
+	c.book = &replay.Replays{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
+	c.office = retention.New(retention.Config{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
 	key, err := sendgridfake.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -329,7 +332,7 @@ func newCrossing(t testing.TB, people int) *crossing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.receiver = reports.New(reports.Config{Pool: c.api.pool, Publish: c.api.publish, Read: read, Source: "/api", Now: c.now})
+	c.receiver = reports.New(reports.Config{Pool: c.api.pool, Read: read, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}})
 	c.ann, c.ben = c.eraser("Ann"), c.eraser("Ben")
 	return c
 }
@@ -354,7 +357,7 @@ func (c *crossing) recordFacts(bodies ...events.Body) error {
 	if err != nil {
 		return err
 	}
-	return c.book.Wait(c.Context(), seq)
+	return c.book.Facts.Wait(c.Context(), seq)
 }
 
 func (c *crossing) now() time.Time {
@@ -502,19 +505,19 @@ func (c *crossing) failed() uuid.UUID {
 func (c *crossing) cancel(id uuid.UUID) {
 	c.up()
 	err := c.composer.Cancel(c.Context(), author, id)
-	c.may(err, compose.ErrTooLate, compose.ErrNotFound)
+	c.may(err, compose.ErrTooLate, message.ErrNotFound)
 }
 
 func (c *crossing) recall(id uuid.UUID) {
 	c.up()
 	err := c.composer.Recall(c.Context(), author, id, "It was wrong.")
-	c.may(err, compose.ErrTooLate, compose.ErrNotFound)
+	c.may(err, compose.ErrTooLate, message.ErrNotFound)
 }
 
 func (c *crossing) erase(id uuid.UUID) {
 	c.up()
 	e, err := c.office.Ask(c.Context(), c.ann.Actor(), id, "It went to the wrong person.")
-	c.may(err, retention.ErrGoingOut, retention.ErrAsked, compose.ErrNotFound)
+	c.may(err, retention.ErrGoingOut, retention.ErrAsked, message.ErrNotFound)
 	if err == nil {
 		_, err = c.office.Approve(c.Context(), c.ben, e.ID)
 		c.must(err)
@@ -525,14 +528,14 @@ func (c *crossing) pause(id *uuid.UUID) {
 	c.up()
 	seq, err := c.alerting.Pause(c.Context(), "staff:s1", id, "They complain.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.book.Wait(c.Context(), seq))
+	c.must(c.book.Facts.Wait(c.Context(), seq))
 }
 
 func (c *crossing) resume(id *uuid.UUID) {
 	c.up()
 	seq, err := c.alerting.Resume(c.Context(), "staff:s1", id, "They no longer do.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.book.Wait(c.Context(), seq))
+	c.must(c.book.Facts.Wait(c.Context(), seq))
 }
 
 func (c *crossing) plan(id *uuid.UUID) uuid.UUID {

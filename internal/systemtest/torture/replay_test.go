@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify"
 	"postern/internal/notify/replay"
@@ -112,7 +113,7 @@ func (in *inside) repeat(part string, c *crash) {
 func (in *inside) book(l *life) *replay.Replays {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	return &replay.Replays{Pool: l.pool, Publish: l.publish, Wait: watcher.Wait, Source: "/api", Now: time.Now}
+	return &replay.Replays{Pool: l.pool, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}}
 }
 
 // replayer begins a life of a notify worker that carries out replays and does

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/web/page"
 )
@@ -22,10 +23,18 @@ var set = page.MustParse(files)
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Gate *access.Gate
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Where these pages are.
 const (
@@ -59,12 +68,12 @@ type me struct {
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
 	who := page.Subject(r)
-	staff, err := p.kit.Gate.StaffByID(r.Context(), who.ID)
+	staff, err := p.Gate.StaffByID(r.Context(), who.ID)
 	if err != nil {
 		return err
 	}
-	mine := me{Staff: staff, Required: p.kit.Gate.FactorRequired(), Organisation: who.Method == policy.ByOrganisation}
-	if mine.Recovery, err = p.kit.Gate.RecoveryCodesLeft(r.Context(), who); err != nil {
+	mine := me{Staff: staff, Required: p.Gate.FactorRequired(), Organisation: who.Method == policy.ByOrganisation}
+	if mine.Recovery, err = p.Gate.RecoveryCodesLeft(r.Context(), who); err != nil {
 		return err
 	}
 	return p.render(w, r, page.View{Template: "account.html", Title: "Your account", Data: mine})
@@ -72,14 +81,14 @@ func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, v page.View) error {
 	v.Section, v.Scripts = "account", scripts
-	return p.kit.Render(w, r, set, v)
+	return p.Render(w, r, set, v)
 }
 
 func (p *Pages) begin(w http.ResponseWriter, r *http.Request) error {
-	if err := p.kit.Gate.Enrol(r.Context(), page.Subject(r)); err != nil {
+	if err := p.Gate.Enrol(r.Context(), page.Subject(r)); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, setUp, "")
+	return p.Redirect(w, r, setUp, "")
 }
 
 // enrolment is the page that shows a secret.
@@ -93,9 +102,9 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showEnrolment(w http.ResponseWriter, r *http.Request, refusal error, faults page.Errors) error {
-	making, err := p.kit.Gate.Enrolling(r.Context(), page.Subject(r))
+	making, err := p.Gate.Enrolling(r.Context(), page.Subject(r))
 	if errors.Is(err, access.ErrNoEnrolment) {
-		return p.kit.Redirect(w, r, home, "")
+		return p.Redirect(w, r, home, "")
 	}
 	if err != nil {
 		return err
@@ -118,12 +127,12 @@ func inFours(text string) string {
 // confirm shows the recovery codes, this one time.
 func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 	who := page.Subject(r)
-	recovery, err := p.kit.Gate.AddFactor(r.Context(), who, r.PostFormValue("password"), r.PostFormValue("code"))
+	recovery, err := p.Gate.AddFactor(r.Context(), who, r.PostFormValue("password"), r.PostFormValue("code"))
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.Is(err, access.ErrNoEnrolment):
-		return p.kit.Redirect(w, r, home, page.Sentence(err))
-	case errors.Is(err, access.ErrWrongCode), errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+		return p.Redirect(w, r, home, page.Sentence(err))
+	case errors.Is(err, access.ErrWrongCode), errors.Is(err, passwords.ErrCurrent), errors.As(err, &tooSoon):
 		var errs page.Errors
 		for _, one := range page.Faults(err) {
 			if errors.Is(one, access.ErrWrongCode) { // its field comes first
@@ -137,7 +146,7 @@ func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// All sessions have ended, this one too. Whoever set the factor up stays.
-	if err := p.kit.Gate.Begin(r.Context(), who); err != nil {
+	if err := p.Gate.Begin(r.Context(), who); err != nil {
 		return err
 	}
 	return p.render(w, r, page.View{Template: "recovery.html", Title: "Your recovery codes", Data: recovery})
@@ -149,29 +158,29 @@ func (p *Pages) askToRemove(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) remove(w http.ResponseWriter, r *http.Request) error {
 	who := page.Subject(r)
-	err := p.kit.Gate.RemoveFactor(r.Context(), who, r.PostFormValue("password"))
+	err := p.Gate.RemoveFactor(r.Context(), who, r.PostFormValue("password"))
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.Is(err, access.ErrFactorRequired):
-		return p.kit.Redirect(w, r, home, page.Sentence(err))
-	case errors.Is(err, access.ErrCurrentPassword), errors.As(err, &tooSoon):
+		return p.Redirect(w, r, home, page.Sentence(err))
+	case errors.Is(err, passwords.ErrCurrent), errors.As(err, &tooSoon):
 		return p.render(w, r, page.View{Template: "remove.html", Title: "Remove your second factor", Status: page.Refused(w, err),
 			Errors: page.Errors{{Field: "password", Message: page.Sentence(err)}}})
 	case err != nil:
 		return err
 	}
-	if err := p.kit.Gate.Begin(r.Context(), who); err != nil {
+	if err := p.Gate.Begin(r.Context(), who); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, home, "Your second factor is removed. You now sign in with your password alone.")
+	return p.Redirect(w, r, home, "Your second factor is removed. You now sign in with your password alone.")
 }
 
 func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
-	if err := p.kit.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
+	if err := p.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
 		return err
 	}
-	if err := p.kit.Gate.SignOut(r.Context(), policy.RealmStaff); err != nil {
+	if err := p.Gate.SignOut(r.Context(), policy.RealmStaff); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, "/sign-in", "You are signed out on all your devices.")
+	return p.Redirect(w, r, "/sign-in", "You are signed out on all your devices.")
 }

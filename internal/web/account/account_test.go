@@ -11,7 +11,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"postern/internal/access/policy"
-	"postern/internal/desk"
+	"postern/internal/process"
 	"postern/internal/web/webtest"
 )
 
@@ -112,7 +112,7 @@ func TestASecondFactor(t *testing.T) {
 // to set it up, and can do nothing else.
 func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
-	s := webtest.New(t, func(c *desk.Config) { c.FactorRequired = true })
+	s := webtest.New(t, func(c *process.WebConfig) { c.FactorRequired = true })
 	s.NewStaff(t, "Sam Staff", policy.All...)
 	v := s.Nobody(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).

@@ -4,8 +4,15 @@ package admin
 
 import (
 	"embed"
+	"time"
 
+	"postern/internal/access"
+	"postern/internal/access/letter"
 	"postern/internal/access/policy"
+	"postern/internal/compose"
+	"postern/internal/directory"
+	"postern/internal/directory/upload"
+	"postern/internal/labels/labelstore"
 	"postern/internal/web/page"
 )
 
@@ -21,10 +28,24 @@ const section = "administration"
 const perPage = 50
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Gate      *access.Gate
+	Composer  *compose.Composer
+	Labels    *labelstore.Store
+	Letters   *letter.Letters
+	Uploads   *upload.Uploads
+	Directory directory.Querier
+	Now       func() time.Time
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -37,18 +58,18 @@ func (p *Pages) Routes() []page.Route {
 		route("GET /administration/staff/new", p.newStaff, policy.ChangeStaff),
 		route("GET /administration/staff/{id}", p.staffInfo, policy.ChangeStaff),
 		route("POST /administration/staff/{id}", p.changePermissions, policy.ChangeStaff),
-		route("POST /administration/staff/{id}/disable", p.switchStaff(p.kit.Gate.Disable, "Account disabled. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/enable", p.switchStaff(p.kit.Gate.Enable, "Account enabled. They can sign in again with their password. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/reset-second-factor", p.switchStaff(p.kit.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/disable", p.switchStaff(p.Gate.Disable, "Account disabled. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/enable", p.switchStaff(p.Gate.Enable, "Account enabled. They can sign in again with their password. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/reset-second-factor", p.switchStaff(p.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/cancel-scheduled", p.cancelScheduled, policy.ChangeStaff),
 		route("GET /administration/labels", p.labels, policy.ChangeLabels),
 		route("POST /administration/labels", p.changeLabels, policy.ChangeLabels),
 		route("GET /directory/portal-users", p.portalUsers, policy.SeeDirectory),
-		route("POST /directory/portal-users", p.kit.Ask, policy.SeeDirectory),
+		route("POST /directory/portal-users", p.Ask, policy.SeeDirectory),
 		route("GET /directory/portal-users/{id}", p.portalUser, policy.SeeDirectory, policy.SendMessage),
 		route("POST /directory/portal-users/{id}/invitation", p.invite, policy.Invite),
 		route("GET /directory/patients", p.patients, policy.SeeDirectory),
-		route("POST /directory/patients", p.kit.Ask, policy.SeeDirectory),
+		route("POST /directory/patients", p.Ask, policy.SeeDirectory),
 		route("GET /directory/patients/{id}", p.patient, policy.SeeDirectory),
 		route("GET /directory/import", p.chooseFiles, policy.Import),
 		page.Route{Pattern: "POST /directory/import", Realm: policy.RealmStaff, Actions: page.May(policy.Import), Takes: takes, Handle: p.receive},

@@ -17,11 +17,11 @@ func (p *Pages) switchStaff(change func(ctx context.Context, actor, staffID stri
 		err := change(r.Context(), page.Subject(r).Actor(), id)
 		switch {
 		case err == nil:
-			return p.kit.Redirect(w, r, "/administration/staff/"+id, done)
+			return p.Redirect(w, r, "/administration/staff/"+id, done)
 		case errors.Is(err, access.ErrNoStaff):
-			return p.kit.NotFound(w, r)
+			return p.NotFound(w, r)
 		case errors.Is(err, access.ErrDisableSelf), errors.Is(err, access.ErrLastAdministrator):
-			staff, failure := p.kit.Gate.StaffByID(r.Context(), id)
+			staff, failure := p.Gate.StaffByID(r.Context(), id)
 			if failure != nil {
 				return failure
 			}
@@ -34,14 +34,14 @@ func (p *Pages) switchStaff(change func(ctx context.Context, actor, staffID stri
 // cancelScheduled calls off what a disabled staff member has scheduled: it is not for
 // us to say whether the clinic still wants it sent.
 func (p *Pages) cancelScheduled(w http.ResponseWriter, r *http.Request) error {
-	staff, err := p.kit.Gate.StaffByID(r.Context(), r.PathValue("id"))
+	staff, err := p.Gate.StaffByID(r.Context(), r.PathValue("id"))
 	if errors.Is(err, access.ErrNoStaff) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
 	}
-	n, err := p.kit.Compose.CancelAllOf(r.Context(), page.Subject(r), staff)
+	n, err := p.Composer.CancelAllOf(r.Context(), page.Subject(r), staff)
 	if err != nil {
 		return err
 	}
@@ -49,5 +49,5 @@ func (p *Pages) cancelScheduled(w http.ResponseWriter, r *http.Request) error {
 	if n == 1 {
 		notice = "1 message was cancelled. No one will receive it."
 	}
-	return p.kit.Redirect(w, r, "/administration/staff/"+staff.ID, notice)
+	return p.Redirect(w, r, "/administration/staff/"+staff.ID, notice)
 }

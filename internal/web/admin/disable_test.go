@@ -27,7 +27,7 @@ func TestDisablingAStaffMember(t *testing.T) {
 	later := time.Now().Add(50 * time.Hour)
 	subject := policy.Subject{Realm: policy.RealmStaff, ID: nurse.ID, Permissions: []policy.Permission{policy.SendPortalMessage}}
 	for range 2 {
-		if _, err := s.Desk.Compose.Send(t.Context(), subject, uuid.NewString(), compose.Request{Subject: "Later", Body: "x", SendAt: &later,
+		if _, err := s.Web.Composer.Send(t.Context(), subject, uuid.NewString(), compose.Request{Subject: "Later", Body: "x", SendAt: &later,
 			Recipients: directory.Selection{PortalUserIDs: []string{"ana"}}}); err != nil {
 			t.Fatal(err)
 		}

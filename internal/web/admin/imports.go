@@ -36,14 +36,14 @@ func (p *Pages) chooseFiles(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) renderUpload(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
 	data := importForm{}
-	mine, err := p.kit.Intake.Of(r.Context(), page.Subject(r))
+	mine, err := p.Uploads.Of(r.Context(), page.Subject(r))
 	switch {
 	case err == nil && mine.State != upload.Receiving:
 		data.Mine = &mine
 	case err != nil && !errors.Is(err, upload.ErrNotFound):
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "import.html", Title: "Import", Section: section, Data: data, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "import.html", Title: "Import", Section: section, Data: data, Errors: errs})
 }
 
 // receive keeps the files as they come, and leads to what they would change.
@@ -52,7 +52,7 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.renderUpload(w, r, page.Errors{{Field: "files", Message: "Choose the files to import"}})
 	}
-	id, err := p.kit.Intake.Receive(r.Context(), page.Subject(r), func() (string, io.Reader, error) {
+	id, err := p.Uploads.Receive(r.Context(), page.Subject(r), func() (string, io.Reader, error) {
 		for {
 			part, err := parts.NextPart()
 			if err != nil {
@@ -64,7 +64,7 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 		}
 	})
 	if err == nil {
-		return p.kit.Redirect(w, r, "/directory/import/"+id.String(), "")
+		return p.Redirect(w, r, "/directory/import/"+id.String(), "")
 	}
 	message := refusal(err)
 	if message == "" {
@@ -127,7 +127,7 @@ const linesPerPage = 100
 func (p *Pages) showImport(w http.ResponseWriter, r *http.Request) error {
 	found, err := p.importOf(r)
 	if errors.Is(err, upload.ErrNotFound) {
-		return p.kit.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
+		return p.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
 	}
 	if err != nil {
 		return err
@@ -139,11 +139,11 @@ func (p *Pages) showImport(w http.ResponseWriter, r *http.Request) error {
 	view := page.View{Template: "import_state.html", Title: "Import", Section: section, Data: data}
 	switch {
 	case !page.IsFragment(r):
-		return p.kit.Render(w, r, set, view)
+		return p.Render(w, r, set, view)
 	case found.State.Running() && !found.Interrupted:
-		return p.kit.Fragment(w, r, set, "running", view)
+		return p.Fragment(w, r, set, "running", view)
 	}
-	return p.kit.Redirect(w, r, data.Path, "")
+	return p.Redirect(w, r, data.Path, "")
 }
 
 func (p *Pages) importOf(r *http.Request) (upload.Import, error) {
@@ -151,7 +151,7 @@ func (p *Pages) importOf(r *http.Request) (upload.Import, error) {
 	if err != nil {
 		return upload.Import{}, upload.ErrNotFound
 	}
-	return p.kit.Intake.Get(r.Context(), page.Subject(r), id)
+	return p.Uploads.Get(r.Context(), page.Subject(r), id)
 }
 
 func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, error) {
@@ -245,22 +245,22 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		switch staff := page.Subject(r); r.PostFormValue("do") {
 		case "import":
-			err = p.kit.Intake.Confirm(r.Context(), staff, found.ID, r.PostFormValue("digest"))
+			err = p.Uploads.Confirm(r.Context(), staff, found.ID, r.PostFormValue("digest"))
 		case "check":
-			err = p.kit.Intake.Recheck(r.Context(), staff, found.ID)
+			err = p.Uploads.Recheck(r.Context(), staff, found.ID)
 		case "discard":
-			err = p.kit.Intake.Discard(r.Context(), staff, found.ID)
+			err = p.Uploads.Discard(r.Context(), staff, found.ID)
 			to, notice = "/directory/import", "The files were deleted. Nothing was imported."
 		}
 	}
 	switch {
 	case errors.Is(err, upload.ErrNotFound):
-		return p.kit.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
+		return p.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
 	case errors.Is(err, upload.ErrStale), errors.Is(err, upload.ErrRunning):
 		// Pressed twice, or on a page from before: how it stands is what they want to see.
-		return p.kit.Redirect(w, r, "/directory/import/"+found.ID.String(), "")
+		return p.Redirect(w, r, "/directory/import/"+found.ID.String(), "")
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, to, notice)
+	return p.Redirect(w, r, to, notice)
 }

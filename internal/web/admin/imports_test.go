@@ -280,12 +280,12 @@ func TestWorkIsCutShort(t *testing.T) {
 	v.Get(page.URL.Path).Says("That did not work")
 	decided(t, v, page, "check").Says("What the files would change")
 
-	if err := s.Desk.Sweep(t.Context()); err != nil {
+	if err := s.Web.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	v.Get(page.URL.Path).Says("What the files would change")
 	s.Clock.Advance(25 * time.Hour)
-	if err := s.Desk.Sweep(t.Context()); err != nil {
+	if err := s.Web.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(before, s.Keeps(t)); diff != "" {
@@ -320,7 +320,7 @@ func TestAnEndInTheMiddle(t *testing.T) {
 			t.Fatal("the import does not come to portal users")
 		}
 	}
-	s.Desk.Close()
+	s.Web.Close()
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +370,7 @@ func TestPressedManyTimes(t *testing.T) {
 func TestAnImportInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{Patient: &labels.Label{One: "Client", Many: "Clients"}}))
+	_, seq, err := s.Web.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{Patient: &labels.Label{One: "Client", Many: "Clients"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

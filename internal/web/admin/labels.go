@@ -41,7 +41,7 @@ var about = map[string][2]string{
 }
 
 func (p *Pages) labels(w http.ResponseWriter, r *http.Request) error {
-	current, err := p.kit.Labels.Current(r.Context())
+	current, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (p *Pages) renderLabels(w http.ResponseWriter, r *http.Request, current, ty
 			One:  labelField{key + "-one", "One", (*l).One, was[key].One},
 			Many: labelField{key + "-many", "Several", (*l).Many, was[key].Many}})
 	})
-	return p.kit.Render(w, r, set, page.View{Template: "labels.html", Title: "Custom Labels", Section: section, Data: form, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "labels.html", Title: "Custom Labels", Section: section, Data: form, Errors: errs})
 }
 
 func byKey(l labels.Labels) map[string]labels.Label {
@@ -77,7 +77,7 @@ func byKey(l labels.Labels) map[string]labels.Label {
 func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	var current, typed labels.Labels
 	var errs page.Errors
-	_, seq, err := p.kit.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
+	_, seq, err := p.Labels.Change(r.Context(), page.Subject(r).Actor(), func(now labels.Labels) (wanted labels.Labels, err error) {
 		current = now
 		if typed, wanted, errs = readLabels(r, byKey(now)); len(errs) > 0 {
 			err = errWrongLabels
@@ -90,9 +90,9 @@ func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case seq == 0:
-		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: these words are already in use.")
+		return p.Redirect(w, r, r.URL.Path, "Nothing was changed: these words are already in use.")
 	}
-	return p.kit.Redirect(w, r, r.URL.Path, "The labels were changed. All pages now show them, and the change is recorded.")
+	return p.Redirect(w, r, r.URL.Path, "The labels were changed. All pages now show them, and the change is recorded.")
 }
 
 var errWrongLabels = errors.New("the form is wrong")

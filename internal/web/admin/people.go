@@ -64,8 +64,8 @@ type speaker struct {
 }
 
 func (p *Pages) speaker(r *http.Request) (speaker, error) {
-	l, err := p.kit.Labels.Current(r.Context())
-	return speaker{l, p.kit.Now().Format(time.DateOnly), policy.Allow(page.Subject(r), policy.SeeDirectory) == nil}, err
+	l, err := p.Labels.Current(r.Context())
+	return speaker{l, p.Now().Format(time.DateOnly), policy.Allow(page.Subject(r), policy.SeeDirectory) == nil}, err
 }
 
 func (s speaker) portalUsers() kind {
@@ -169,12 +169,12 @@ func (p *Pages) portalUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	words, _, err := p.kit.Words(r)
+	words, _, err := p.Words(r)
 	if err != nil {
 		return err
 	}
 	list := people{kind: s.portalUsers(), Query: strings.TrimSpace(words)}
-	found, next, err := directory.Search(r.Context(), p.kit.Pool, list.Query, perPage, r.FormValue("cursor"))
+	found, next, err := directory.Search(r.Context(), p.Directory, list.Query, perPage, r.FormValue("cursor"))
 	for _, u := range found {
 		list.Rows = append(list.Rows, s.portalUser(u).brief())
 	}
@@ -187,12 +187,12 @@ func (p *Pages) patients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	words, _, err := p.kit.Words(r)
+	words, _, err := p.Words(r)
 	if err != nil {
 		return err
 	}
 	list := people{kind: s.patients(), Query: strings.TrimSpace(words)}
-	found, next, err := directory.SearchPatients(r.Context(), p.kit.Pool, list.Query, perPage, r.FormValue("cursor"))
+	found, next, err := directory.SearchPatients(r.Context(), p.Directory, list.Query, perPage, r.FormValue("cursor"))
 	for _, one := range found {
 		list.Rows = append(list.Rows, s.patient(one).brief())
 	}
@@ -202,7 +202,7 @@ func (p *Pages) patients(w http.ResponseWriter, r *http.Request) error {
 // renderPeople shows a list. A cursor that is none of ours begins it anew.
 func (p *Pages) renderPeople(w http.ResponseWriter, r *http.Request, list people, next string, err error) error {
 	if errors.Is(err, directory.ErrCursor) {
-		return p.kit.Redirect(w, r, address(r, "cursor", ""), "")
+		return p.Redirect(w, r, address(r, "cursor", ""), "")
 	}
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func (p *Pages) renderPeople(w http.ResponseWriter, r *http.Request, list people
 	if next != "" {
 		list.Older = address(r, "cursor", next)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "people.html", Title: list.One.Many, Section: section, Data: list})
+	return p.Render(w, r, set, page.View{Template: "people.html", Title: list.One.Many, Section: section, Data: list})
 }
 
 // individual is what the page of a portal user or a patient shows.
@@ -236,22 +236,22 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 	if err != nil {
 		return err
 	}
-	u, err := directory.PortalUserByID(r.Context(), p.kit.Pool, r.PathValue("id"))
+	u, err := directory.PortalUserByID(r.Context(), p.Directory, r.PathValue("id"))
 	if errors.Is(err, directory.ErrNotFound) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
 	}
 	one := individual{Kind: s.portalUsers(), person: s.portalUser(u), Record: "/record/portal-users/" + u.ID}
 	if s.all {
-		known, err := p.kit.Gate.PortalAccount(r.Context(), u.ID)
+		known, err := p.Gate.PortalAccount(r.Context(), u.ID)
 		if err != nil {
 			return err
 		}
 		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.uninvitable(u, known)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "person.html", Title: s.PortalUser.One, Section: section, Data: one, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "person.html", Title: s.PortalUser.One, Section: section, Data: one, Errors: errs})
 }
 
 // uninvitable says why no link can be sent to a portal user, "" where one can.
@@ -264,7 +264,7 @@ func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) 
 	case known.Dead:
 		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
 			"Or use the command `postern portal-user invite` to make a link that you can hand out."
-	case !p.kit.Letters.Open():
+	case !p.Letters.Open():
 		return "No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out."
 	}
 	return ""
@@ -273,10 +273,10 @@ func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) 
 // invite sends a portal user the link with which they set a password.
 func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
-	err := p.kit.Letters.Invite(r.Context(), page.Subject(r), id)
+	err := p.Letters.Invite(r.Context(), page.Subject(r), id)
 	switch {
 	case err == nil:
-		return p.kit.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. Earlier links no longer work.")
+		return p.Redirect(w, r, "/directory/portal-users/"+id, "The e-mail with the link is on its way. Earlier links no longer work.")
 	case errors.Is(err, letter.ErrNotSent):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: "The e-mail could not be sent, and earlier links no longer work. Try again in a minute"}})
 	case errors.Is(err, access.ErrCrowded):
@@ -293,13 +293,13 @@ func (p *Pages) patient(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := directory.PatientByID(r.Context(), p.kit.Pool, r.PathValue("id"))
+	found, err := directory.PatientByID(r.Context(), p.Directory, r.PathValue("id"))
 	if errors.Is(err, directory.ErrNotFound) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
 	}
 	one := individual{Kind: s.patients(), person: s.patient(found), List: "/directory/patients", Record: "/record/patients/" + found.ID}
-	return p.kit.Render(w, r, set, page.View{Template: "person.html", Title: s.Patient.One, Section: section, Data: one})
+	return p.Render(w, r, set, page.View{Template: "person.html", Title: s.Patient.One, Section: section, Data: one})
 }

@@ -35,9 +35,9 @@ type box struct {
 func fieldOf(p policy.Permission) string { return "permission-" + string(p) }
 
 func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
-	staff, err := p.kit.Gate.StaffByID(r.Context(), r.PathValue("id"))
+	staff, err := p.Gate.StaffByID(r.Context(), r.PathValue("id"))
 	if errors.Is(err, access.ErrNoStaff) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []policy.Permission, errs page.Errors) error {
 	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
 	var err error
-	if info.Waiting, err = p.kit.Compose.Waiting(r.Context(), staff.ID); err != nil {
+	if info.Waiting, err = p.Composer.Waiting(r.Context(), staff.ID); err != nil {
 		return err
 	}
 	for _, grant := range policy.Grants {
@@ -65,7 +65,7 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 		}
 		info.Boxes = append(info.Boxes, b)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "staff_info.html", Title: "Staff Info", Section: section, Data: info, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "staff_info.html", Title: "Staff Info", Section: section, Data: info, Errors: errs})
 }
 
 // changePermissions makes the permissions of a staff member those that are ticked.
@@ -75,14 +75,14 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	ticked, seen := known(r.PostForm["permission"]), known(strings.Split(r.PostFormValue("seen"), ","))
-	failure := p.kit.Gate.Reconsider(r.Context(), page.Subject(r).Actor(), id, seen, ticked)
+	failure := p.Gate.Reconsider(r.Context(), page.Subject(r).Actor(), id, seen, ticked)
 	if failure == nil {
 		return p.permissionsChanged(w, r, seen, ticked)
 	}
-	staff, err := p.kit.Gate.StaffByID(r.Context(), id)
+	staff, err := p.Gate.StaffByID(r.Context(), id)
 	switch {
 	case errors.Is(err, access.ErrNoStaff):
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	case err != nil:
 		return err
 	case errors.Is(failure, access.ErrLastAdministrator):
@@ -110,7 +110,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 		said = append(said, "Taken away: "+strings.Join(policy.Names(taken), ", ")+".")
 	}
 	if len(said) == 0 {
-		return p.kit.Redirect(w, r, r.URL.Path, "Nothing was changed: they already have these permissions.")
+		return p.Redirect(w, r, r.URL.Path, "Nothing was changed: they already have these permissions.")
 	}
 	to := r.URL.Path
 	if me := page.Subject(r); me.ID == r.PathValue("id") {
@@ -118,7 +118,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 			to = "/"
 		}
 	}
-	return p.kit.Redirect(w, r, to, strings.Join(said, " ")+" This is recorded with your name.")
+	return p.Redirect(w, r, to, strings.Join(said, " ")+" This is recorded with your name.")
 }
 
 // known leaves out what is no permission.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"postern/internal/access"
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
 	"postern/internal/text/folding"
@@ -32,7 +33,7 @@ type staffRow struct {
 
 // staff lists all staff by name. They are few, so that a page is a cut of all.
 func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
-	all, err := p.kit.Gate.ListStaff(r.Context())
+	all, err := p.Gate.ListStaff(r.Context())
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 	if from+perPage < len(found) {
 		list.Older = address(r, "from", strconv.Itoa(from+perPage))
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "staff.html", Title: "Staff", Section: section, Data: list})
+	return p.Render(w, r, set, page.View{Template: "staff.html", Title: "Staff", Section: section, Data: list})
 }
 
 // address is that of the request with one thing of its query changed; "" and "0"
@@ -72,7 +73,7 @@ func (p *Pages) newStaff(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) renderNewStaff(w http.ResponseWriter, r *http.Request, n newcomer, errs page.Errors) error {
-	return p.kit.Render(w, r, set, page.View{Template: "new_staff.html", Title: "Add a staff member", Section: section, Data: n, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "new_staff.html", Title: "Add a staff member", Section: section, Data: n, Errors: errs})
 }
 
 // addStaff makes somebody staff who may do nothing yet, and leads to where that is
@@ -86,9 +87,9 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil && len(errs) == 0 {
 		var made access.Staff
-		made, err = p.kit.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), wanted)
+		made, err = p.Gate.CreateStaff(r.Context(), page.Subject(r).Actor(), wanted)
 		if err == nil {
-			return p.kit.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added. Choose their permissions below.")
+			return p.Redirect(w, r, "/administration/staff/"+made.ID, "The staff member was added. Choose their permissions below.")
 		}
 		errs, err = wrongStaff(err)
 	}
@@ -108,7 +109,7 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 		{access.ErrName, "name", fmt.Sprintf("Enter a name of 1 to %d visible characters", int(limits.StaffName))},
 		{access.ErrEmail, "email", ""},
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address already exists. Enter another address, or find the staff member in the list"},
-		{access.ErrPassword, "password", ""},
+		{passwords.ErrRefused, "password", ""},
 	}
 	for _, one := range page.Faults(err) {
 		i := slices.IndexFunc(known, func(k struct {

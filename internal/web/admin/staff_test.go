@@ -106,7 +106,7 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 		Hides(`value="read_record" checked`)
 	now := between(page.Body, `name="seen" value="`, `"`)
 	ada.Post(at, ticked(now, "send_portal_message", "send_bulk_portal_message", "manage_labels")).Is(http.StatusOK).Says("Given: Send Bulk Portal Message.")
-	held, err := s.Desk.Gate.StaffByID(t.Context(), nurse.ID)
+	held, err := s.Web.Gate.StaffByID(t.Context(), nurse.ID)
 	if got := fmt.Sprint(held.Permissions); err != nil || got != "[manage_labels send_bulk_portal_message send_portal_message]" {
 		t.Errorf("they hold %s, %v", got, err)
 	}
@@ -202,7 +202,7 @@ func TestPermissionsInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
-	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
+	_, seq, err := s.Web.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
 		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Account", Many: "Accounts"}}))
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/labels"
 	"postern/internal/web/page"
@@ -43,7 +44,7 @@ type checking struct {
 
 	To        string
 	Bcc       []chip
-	Documents []compose.Attachment
+	Documents []message.Attachment
 	At        *time.Time // nil: now
 	Zone      string
 	Undo      int
@@ -68,12 +69,12 @@ func (p *Pages) check(w http.ResponseWriter, r *http.Request) error {
 
 // wrong gives what is wrong with sending a draft now.
 func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	request, wrong := requestOf(d)
-	return wrongBecause(l, d, wrong, p.kit.Compose.Check(r.Context(), page.Subject(r), request))
+	return wrongBecause(l, d, wrong, p.Composer.Check(r.Context(), page.Subject(r), request))
 }
 
 // requestOf makes of a draft what compose takes. What was typed as the time is
@@ -91,32 +92,32 @@ func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 // showCheck fills in what the check shows. The view says what is wrong, if anything.
 func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, view page.View) error {
 	ctx, me := r.Context(), page.Subject(r)
-	l, err := p.kit.Labels.Current(ctx)
+	l, err := p.Labels.Current(ctx)
 	if err != nil {
 		return err
 	}
-	if c.Counts, err = p.kit.Compose.Preview(ctx, me, c.Recipients); err != nil {
+	if c.Counts, err = p.Composer.Preview(ctx, me, c.Recipients); err != nil {
 		return err
 	}
-	first, next, err := p.kit.Compose.Audience(ctx, me, c.Recipients, firstFew, "")
+	first, next, err := p.Composer.Audience(ctx, me, c.Recipients, firstFew, "")
 	if err != nil {
 		return err
 	}
-	c.First, c.MoreFirst = membersOf(l, first, p.kit.Now()), next != ""
+	c.First, c.MoreFirst = membersOf(l, first, p.Now()), next != ""
 	if c.Bcc, err = p.bccChips(r, c.StaffBcc); err != nil {
 		return err
 	}
 	if c.Documents, err = p.documents(r, c.AttachmentIDs); err != nil {
 		return err
 	}
-	if sent, err := p.kit.Compose.Sent(ctx, me, c.Key); err == nil {
+	if sent, err := p.Composer.Sent(ctx, me, c.Key); err == nil {
 		c.Sent = &sent
-	} else if !errors.Is(err, compose.ErrNotFound) {
+	} else if !errors.Is(err, message.ErrNotFound) {
 		return err
 	}
 	c.words(l)
 	view.Template, view.Title, view.Section, view.Data = "check.html", "Check before you send", "compose", c
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 func (c *checking) words(l labels.Labels) {
@@ -149,7 +150,7 @@ func membersOf(l labels.Labels, found []directory.Member, now time.Time) []membe
 
 // recipients lists the recipients of a draft, a page at a time.
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
-	all := audience{p.kit.Compose.Audience, func(c directory.Counts) int { return c.Count }}
+	all := audience{p.Composer.Audience, func(c directory.Counts) int { return c.Count }}
 	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Recipients"})
 }
 
@@ -189,16 +190,16 @@ func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view
 	if err != nil {
 		return err
 	}
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
-	data := listedPart{ID: d.ID, Members: membersOf(l, found, p.kit.Now())}
+	data := listedPart{ID: d.ID, Members: membersOf(l, found, p.Now())}
 	switch {
 	case cursor != "":
 		data.Before, data.Total = page.Number(r, "before", 0, math.MaxInt32), page.Number(r, "total", 0, math.MaxInt32)
 	case len(found) > 0 || next != "":
-		counts, err := p.kit.Compose.Preview(r.Context(), page.Subject(r), d.Recipients)
+		counts, err := p.Composer.Preview(r.Context(), page.Subject(r), d.Recipients)
 		if err != nil {
 			return err
 		}
@@ -214,5 +215,5 @@ func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view
 		data.Older = r.URL.Path + "?" + url.Values{"cursor": {next}, "before": {strconv.Itoa(data.To())}, "total": {strconv.Itoa(data.Total)}}.Encode()
 	}
 	view.Section, view.Data = "compose", data
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }

@@ -75,7 +75,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	one.Fragment("/messages/groups/active_patients/count").Is(http.StatusForbidden)
 
 	// The permission is taken away while a draft has a group.
-	if err := s.Desk.Gate.Forbid(t.Context(), "operator:test", v.ID, policy.SendBulkPortalMessage); err != nil {
+	if err := s.Web.Gate.Forbid(t.Context(), "operator:test", v.ID, policy.SendBulkPortalMessage); err != nil {
 		t.Fatal(err)
 	}
 	w.see(v.Get(w.at))
@@ -87,7 +87,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	_, seq, err := s.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
+	_, seq, err := s.Web.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{
 		Patient: &labels.Label{One: "Client", Many: "Clients"}, PortalUser: &labels.Label{One: "Member", Many: "Members"},
 		Discharged: &labels.Label{One: "Former", Many: "Former ones"}}))
 	if err != nil {

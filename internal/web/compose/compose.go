@@ -18,15 +18,18 @@ import (
 	"embed"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/api"
+	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
 	"postern/internal/directory"
 	"postern/internal/inbound"
+	"postern/internal/labels/labelstore"
 	"postern/internal/web/page"
 )
 
@@ -36,10 +39,24 @@ var files embed.FS
 var set = page.MustParse(files)
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Composer  *compose.Composer
+	Drafts    *draft.Drafts
+	Gate      *access.Gate
+	Labels    *labelstore.Store
+	Directory directory.Querier
+	Await     page.Await
+	Now       func() time.Time
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -88,7 +105,7 @@ func (p *Pages) open(r *http.Request) (draft.Draft, error) {
 	if err != nil {
 		return draft.Draft{}, err
 	}
-	return p.kit.Draft.Open(r.Context(), page.Subject(r), id)
+	return p.Drafts.Open(r.Context(), page.Subject(r), id)
 }
 
 // found answers 404 for a draft, or a place in a list, that there is not.
@@ -97,10 +114,10 @@ func found(handle page.Handler) page.Handler {
 		err := handle(w, r)
 		switch {
 		case errors.Is(err, draft.ErrNotFound):
-			return &api.Problem{Status: http.StatusNotFound, Title: "There is no such draft",
-				Detail: "It was sent or deleted, or it belongs to another staff member. Look for your drafts under Drafts and for sent messages under Messages."}
+			return page.Failure(http.StatusNotFound, "There is no such draft",
+				"It was sent or deleted, or it belongs to another staff member. Look for your drafts under Drafts and for sent messages under Messages.")
 		case errors.Is(err, draft.ErrCursor), errors.Is(err, directory.ErrCursor):
-			return &api.Problem{Status: http.StatusNotFound, Title: "Page not found", Detail: "Go back to the first page of the list."}
+			return page.Failure(http.StatusNotFound, "Page not found", "Go back to the first page of the list.")
 		}
 		return err
 	}

@@ -41,7 +41,7 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	e := &editing{Page: f.Get("page"), FindUser: f.Get("find-user"), FindStaff: f.Get("find-staff")}
-	e.Draft, err = p.kit.Draft.Save(r.Context(), page.Subject(r), id, f.seen(), f.change)
+	e.Draft, err = p.Drafts.Save(r.Context(), page.Subject(r), id, f.seen(), f.change)
 	stale := new(draft.Stale)
 	switch {
 	case errors.As(err, &stale):
@@ -66,15 +66,15 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, f *form, e *editi
 	case len(f.refused) > 0, f.do != "check" && (page.IsFragment(r) || e.FindUser+e.FindStaff != ""):
 		return p.show(w, r, e, f.refused)
 	case f.do == "check":
-		return p.kit.Redirect(w, r, at+"/check", "")
+		return p.Redirect(w, r, at+"/check", "")
 	case f.do == "add-user", f.do == "add-group", f.do == "remove-user", f.do == "remove-group":
-		return p.kit.Redirect(w, r, at+"#recipients", "")
+		return p.Redirect(w, r, at+"#recipients", "")
 	case f.do == "add-bcc", f.do == "remove-bcc":
-		return p.kit.Redirect(w, r, at+"#staff-bcc", "")
+		return p.Redirect(w, r, at+"#staff-bcc", "")
 	case f.do == "attach", f.do == "remove-file":
-		return p.kit.Redirect(w, r, at+"#documents", "")
+		return p.Redirect(w, r, at+"#documents", "")
 	}
-	return p.kit.Redirect(w, r, at, "The draft was saved.")
+	return p.Redirect(w, r, at, "The draft was saved.")
 }
 
 // showConflict says that the draft was changed elsewhere. What was typed here stays
@@ -89,7 +89,7 @@ func (p *Pages) showConflict(w http.ResponseWriter, r *http.Request, f *form, e 
 
 // showTooLong keeps in the form what no draft can hold.
 func (p *Pages) showTooLong(w http.ResponseWriter, r *http.Request, f *form, e *editing, id uuid.UUID) error {
-	d, err := p.kit.Draft.Open(r.Context(), page.Subject(r), id)
+	d, err := p.Drafts.Open(r.Context(), page.Subject(r), id)
 	if errors.Is(err, draft.ErrNotFound) {
 		d, err = draft.Draft{ID: id}, nil
 	}

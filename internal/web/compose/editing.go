@@ -10,9 +10,9 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/directory"
 	"postern/internal/labels"
 	"postern/internal/web/page"
@@ -34,7 +34,7 @@ type editing struct {
 	MoreUsers int // that are not among Users
 	Offers    []offer
 	Bcc       []chip
-	Documents []compose.Attachment
+	Documents []message.Attachment
 
 	FindUser, FindStaff   string
 	FoundUsers, FoundBccs *findings // nil: nobody was searched for
@@ -65,7 +65,7 @@ type offer struct {
 // show answers with the page of a draft, or, where a script asks, with what changes
 // on it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong page.Errors) error {
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
@@ -75,9 +75,9 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong p
 	e.OpenRecipients = e.FindUser != "" || wrong.Of("find-user") != ""
 	view := page.View{Template: "edit.html", Title: l.Patient.One + " Portal Message", Section: "compose", Scripts: []string{"composing.js"}, Data: e, Errors: wrong, Status: e.status}
 	if page.IsFragment(r) {
-		return p.kit.Fragment(w, r, set, "parts", view)
+		return p.Fragment(w, r, set, "parts", view)
 	}
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // fill looks up what the page shows beside the draft itself.
@@ -88,7 +88,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 	if !e.Conflict {
 		e.Seen = e.Version
 	}
-	e.Now = p.kit.Now().Local()
+	e.Now = p.Now().Local()
 	e.Zone, _ = e.Now.Zone()
 	e.Types, e.Accept = strings.Join(attachment.Allowed(), ", "), strings.Join(attachment.Extensions(), ",")
 	if e.Groups, e.Users, err = p.recipientChips(r, l, e.Recipients); err != nil {
@@ -117,12 +117,12 @@ func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen director
 	if len(ids) > mostChips {
 		ids = ids[len(ids)-mostChips:]
 	}
-	named, err := directory.Named(r.Context(), p.kit.Pool, ids)
+	named, err := directory.Named(r.Context(), p.Directory, ids)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, u := range named {
-		users = append(users, chip{u.ID, u.Name, who(l, u, p.kit.Now())})
+		users = append(users, chip{u.ID, u.Name, who(l, u, p.Now())})
 	}
 	return groups, users, nil
 }
@@ -132,7 +132,7 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	staff, err := p.kit.Gate.ListStaff(r.Context())
+	staff, err := p.Gate.ListStaff(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -151,15 +151,15 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 
 // documents lists uploads. One that is not there any more is shown too, without a
 // size, to be removed.
-func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]compose.Attachment, error) {
-	found, err := p.kit.Compose.Uploads(r.Context(), page.Subject(r), ids)
+func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]message.Attachment, error) {
+	found, err := p.Composer.Uploads(r.Context(), page.Subject(r), ids)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]compose.Attachment, len(ids))
+	all := make([]message.Attachment, len(ids))
 	for i, id := range ids {
-		all[i] = compose.Attachment{ID: id, Name: "A document that no longer exists"}
-		if at := slices.IndexFunc(found, func(a compose.Attachment) bool { return a.ID == id }); at >= 0 {
+		all[i] = message.Attachment{ID: id, Name: "A document that no longer exists"}
+		if at := slices.IndexFunc(found, func(a message.Attachment) bool { return a.ID == id }); at >= 0 {
 			all[i] = found[at]
 		}
 	}

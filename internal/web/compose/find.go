@@ -35,18 +35,18 @@ type person struct {
 // find does the searches that the page of a draft asks for.
 func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 	if q := strings.TrimSpace(e.FindUser); q != "" {
-		users, next, err := directory.Search(r.Context(), p.kit.Pool, q, mostFound, "")
+		users, next, err := directory.Search(r.Context(), p.Directory, q, mostFound, "")
 		if err != nil {
 			return err
 		}
 		e.FoundUsers = &findings{More: next != ""}
 		for _, u := range users {
-			e.FoundUsers.People = append(e.FoundUsers.People, person{chip: chip{u.ID, u.Name, who(l, u, p.kit.Now())},
+			e.FoundUsers.People = append(e.FoundUsers.People, person{chip: chip{u.ID, u.Name, who(l, u, p.Now())},
 				Email: u.Email, Inactive: !u.Active, Chosen: slices.Contains(e.Recipients.PortalUserIDs, u.ID)})
 		}
 	}
 	if q := strings.TrimSpace(e.FindStaff); q != "" {
-		staff, err := p.kit.Gate.ListStaff(r.Context())
+		staff, err := p.Gate.ListStaff(r.Context())
 		if err != nil {
 			return err
 		}
@@ -81,25 +81,25 @@ func (p *Pages) showFound(w http.ResponseWriter, r *http.Request, definition str
 	if err != nil && !errors.Is(err, draft.ErrNotFound) { // it has not been saved yet
 		return err
 	}
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
 	if err := p.find(r, l, e); err != nil {
 		return err
 	}
-	return p.kit.Fragment(w, r, set, definition, page.View{Template: "edit.html", Data: e})
+	return p.Fragment(w, r, set, definition, page.View{Template: "edit.html", Data: e})
 }
 
 // countGroup says how many are in a group, beside the button that adds it.
 func (p *Pages) countGroup(w http.ResponseWriter, r *http.Request) error {
 	group := directory.Group(r.PathValue("group"))
 	if !slices.Contains(allGroups, group) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
-	sizes, err := p.kit.Compose.GroupSizes(r.Context(), page.Subject(r))
+	sizes, err := p.Composer.GroupSizes(r.Context(), page.Subject(r))
 	if err != nil {
 		return err
 	}
-	return p.kit.Fragment(w, r, set, "count", page.View{Template: "edit.html", Data: sizes[group]})
+	return p.Fragment(w, r, set, "count", page.View{Template: "edit.html", Data: sizes[group]})
 }

@@ -88,7 +88,7 @@ func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) err
 
 // keep uploads one file. One that can't be attached leaves the others be.
 func (p *Pages) keep(r *http.Request, part *multipart.Part, f *form) error {
-	up, err := p.kit.Compose.Upload(r.Context(), page.Subject(r), part.FileName(), part)
+	up, err := p.Composer.Upload(r.Context(), page.Subject(r), part.FileName(), part)
 	if err == nil {
 		f.uploads = append(f.uploads, up.ID)
 		return nil
@@ -182,7 +182,7 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 			f.do = ""
 		}
 	case "add-user":
-		unknown, err := directory.CheckIDs(r.Context(), p.kit.Pool, []string{printable(f.what)})
+		unknown, err := directory.CheckIDs(r.Context(), p.Directory, []string{printable(f.what)})
 		if err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 			f.do = ""
 		}
 	case "add-bcc":
-		_, err := p.kit.Gate.StaffByID(r.Context(), printable(f.what))
+		_, err := p.Gate.StaffByID(r.Context(), printable(f.what))
 		if errors.Is(err, access.ErrNoStaff) {
 			f.refused = append(f.refused, page.Error{Field: "find-staff", Message: "That person is no longer a staff member. Search again."})
 			f.do, err = "", nil

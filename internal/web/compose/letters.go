@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/directory"
 	"postern/internal/record/export"
 	"postern/internal/web/page"
@@ -14,7 +14,7 @@ import (
 // letters lists the recipients without an e-mail address, a page at a time. They can't
 // sign in, so the message reaches them by post alone.
 func (p *Pages) letters(w http.ResponseWriter, r *http.Request) error {
-	some := audience{p.kit.Compose.AudienceWithoutEmail, func(c directory.Counts) int { return c.Warnings[string(directory.NoAddress)] }}
+	some := audience{p.Composer.AudienceWithoutEmail, func(c directory.Counts) int { return c.Warnings[string(directory.NoAddress)] }}
 	return p.listed(w, r, some, page.View{Template: "letters.html", Title: "Recipients without an e-mail address"})
 }
 
@@ -29,7 +29,7 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
@@ -38,11 +38,11 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	file.UseCRLF = true
 	for cursor, begun := "", false; ; begun = true {
 		if begun {
-			if reader, err = access.Again(r.Context()); err != nil {
+			if reader, err = policy.Again(r.Context()); err != nil {
 				panic(http.ErrAbortHandler)
 			}
 		}
-		found, next, err := p.kit.Compose.AudienceWithoutEmail(r.Context(), reader, d.Recipients, directory.MostPerPage, cursor)
+		found, next, err := p.Composer.AudienceWithoutEmail(r.Context(), reader, d.Recipients, directory.MostPerPage, cursor)
 		if err != nil && !begun {
 			return err
 		}
@@ -58,7 +58,7 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(writing)) // the server's own is for pages
 		for _, m := range found {
-			_ = file.Write([]string{export.Inert(m.ID), export.Inert(m.Name), export.Inert(who(l, m.PortalUser, p.kit.Now()))})
+			_ = file.Write([]string{export.Inert(m.ID), export.Inert(m.Name), export.Inert(who(l, m.PortalUser, p.Now()))})
 		}
 		if file.Flush(); file.Error() != nil {
 			panic(http.ErrAbortHandler)

@@ -20,11 +20,11 @@ type listed struct {
 }
 
 func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
-	drafts, next, err := p.kit.Draft.List(r.Context(), page.Subject(r), r.FormValue("cursor"), perPage)
+	drafts, next, err := p.Drafts.List(r.Context(), page.Subject(r), r.FormValue("cursor"), perPage)
 	if err != nil {
 		return err
 	}
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 		data.Drafts = append(data.Drafts, listed{d, chosenInWords(l, d.Recipients)})
 	}
 	data.Newer, data.Older = pages(r, next)
-	return p.kit.Render(w, r, set, page.View{Template: "drafts.html", Title: "Drafts", Section: "messages", Data: data})
+	return p.Render(w, r, set, page.View{Template: "drafts.html", Title: "Drafts", Section: "messages", Data: data})
 }
 
 // pages gives the address of the first page of a list, where this is another, and
@@ -65,11 +65,11 @@ func (p *Pages) askToDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.kit.Labels.Current(r.Context())
+	l, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "delete.html", Title: "Delete this draft?", Section: "messages",
+	return p.Render(w, r, set, page.View{Template: "delete.html", Title: "Delete this draft?", Section: "messages",
 		Data: deleting{d.ID, d.Subject, chosenInWords(l, d.Recipients)}})
 }
 
@@ -78,8 +78,8 @@ func (p *Pages) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := p.kit.Draft.Delete(r.Context(), page.Subject(r), id); err != nil {
+	if err := p.Drafts.Delete(r.Context(), page.Subject(r), id); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, "/messages/drafts", "The draft was deleted.")
+	return p.Redirect(w, r, "/messages/drafts", "The draft was deleted.")
 }

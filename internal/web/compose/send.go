@@ -12,6 +12,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
+	"postern/internal/eventlog/facts"
 	"postern/internal/web/page"
 )
 
@@ -20,8 +21,8 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 	ctx, me := r.Context(), page.Subject(r)
 	d, err := p.open(r)
 	if errors.Is(err, draft.ErrNotFound) { // pressed twice: the first has sent it
-		if sent, err := p.kit.Compose.Sent(ctx, me, r.PostFormValue("key")); err == nil {
-			return p.kit.Redirect(w, r, "/messages/"+sent.String(), "")
+		if sent, err := p.Composer.Sent(ctx, me, r.PostFormValue("key")); err == nil {
+			return p.Redirect(w, r, "/messages/"+sent.String(), "")
 		}
 	}
 	if err != nil {
@@ -42,18 +43,18 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 		return p.show(w, r, &editing{Draft: d}, wrong)
 	}
 	request.AudienceDigest = cmp.Or(was.Digest, "none") // nobody sends without having looked
-	sent, err := p.kit.Compose.Send(ctx, me, d.Key, request)
+	sent, err := p.Composer.Send(ctx, me, d.Key, request)
 	if err != nil {
 		return p.notSent(w, r, c, &was, err)
 	}
 	// From here on it is sent. A crash before the draft is gone leaves one that,
 	// sent again, is this same message.
-	if err := p.kit.Draft.Delete(ctx, me, d.ID); err != nil && !errors.Is(err, draft.ErrNotFound) {
+	if err := p.Drafts.Delete(ctx, me, d.ID); err != nil && !errors.Is(err, draft.ErrNotFound) {
 		return fmt.Errorf("message %s was sent: %w", sent.ID, err)
 	}
-	p.kit.AwaitRecorder(ctx, sent.Seq)
+	p.Await(ctx, sent.Seq)
 	// The page says how the message stands, as long as it does.
-	return p.kit.Redirect(w, r, "/messages/"+sent.ID.String(), "")
+	return p.Redirect(w, r, "/messages/"+sent.ID.String(), "")
 }
 
 // notSent says why a message was not sent, where its sender can do something about
@@ -67,17 +68,17 @@ func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was
 	case errors.As(err, &changed):
 		c.Was, c.Confirm = was, ""
 		return again(http.StatusConflict, "The recipients have changed since you checked them. Check them again, then press Send again.")
-	case errors.Is(err, compose.ErrUnavailable):
+	case errors.Is(err, facts.ErrUnavailable):
 		return again(http.StatusServiceUnavailable, "The message can’t be recorded right now. Press Send again in a moment: it will not be sent twice.")
 	case errors.Is(err, compose.ErrKeyReused):
 		seen := draft.Seen{Version: c.Version, Page: r.PostFormValue("key")}
-		c.Draft, err = p.kit.Draft.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
+		c.Draft, err = p.Drafts.Save(r.Context(), page.Subject(r), c.ID, seen, (*draft.Content).RenewKey)
 		if err != nil {
 			return err
 		}
 		return again(http.StatusConflict, "An earlier version of this draft was sent, or may have been sent. Look under Messages first. To send the present version as another message, press Send again.")
 	}
-	l, failed := p.kit.Labels.Current(r.Context())
+	l, failed := p.Labels.Current(r.Context())
 	if failed != nil {
 		return failed
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/attachment"
@@ -19,6 +18,7 @@ import (
 	"postern/internal/inbound"
 	"postern/internal/labels"
 	"postern/internal/limits"
+	"postern/internal/problem"
 	"postern/internal/text/number"
 	"postern/internal/text/size"
 	"postern/internal/web/page"
@@ -182,7 +182,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 // inOrder are the fields as they come on the page.
 var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time"}
 
-func inWords(l labels.Labels, d draft.Draft, fault compose.Fault) page.Error {
+func inWords(l labels.Labels, d draft.Draft, fault problem.Fault) page.Error {
 	if strings.HasPrefix(fault.Location, "body.recipients") && len(d.Recipients.PortalUserIDs)+len(d.Recipients.Groups) == 0 {
 		return page.Error{Field: "find-user", Message: "Add at least one recipient."}
 	}
@@ -222,11 +222,11 @@ func fileName(part *multipart.Part) string { return attachment.CleanName(part.Fi
 // unreadable says that a form can't be read, which is its sender's browser's doing.
 func unreadable(err error) error {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large",
-			Detail: fmt.Sprintf("Nothing was saved. You can send at most %s at once: choose fewer or smaller files.", size.Text(tooLarge.Limit))}
+		return page.Failure(http.StatusRequestEntityTooLarge, "The form is too large",
+			fmt.Sprintf("Nothing was saved. You can send at most %s at once: choose fewer or smaller files.", size.Text(tooLarge.Limit)))
 	}
 	if errors.Is(err, inbound.ErrBusy) || errors.Is(err, inbound.ErrSlow) {
 		return err
 	}
-	return &api.Problem{Status: http.StatusBadRequest, Title: "The form did not arrive completely", Detail: "Nothing was saved. Go back and try again."}
+	return page.Failure(http.StatusBadRequest, "The form did not arrive completely", "Nothing was saved. Go back and try again.")
 }

@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/web/page"
 )
@@ -21,7 +22,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	}
 	me := page.Subject(r)
 	if m.Status.Allows(events.TypeMessageCancelled) {
-		err := p.kit.Compose.Cancel(r.Context(), me, m.ID)
+		err := p.Composer.Cancel(r.Context(), me, m.ID)
 		if errors.Is(err, compose.ErrTooLate) {
 			return p.tooLate(w, r, "It is too late to edit this message: it is going out already. You can recall it instead.")
 		}
@@ -30,23 +31,23 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	// Pressed again after the copy was sent, it leads to what it was sent as.
-	if sent, err := p.kit.Compose.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
-		return p.kit.Redirect(w, r, "/messages/"+sent.String(), "")
-	} else if !errors.Is(err, compose.ErrNotFound) {
+	if sent, err := p.Composer.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
+		return p.Redirect(w, r, "/messages/"+sent.String(), "")
+	} else if !errors.Is(err, message.ErrNotFound) {
 		return err
 	}
-	d, err := p.kit.Draft.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
-		request, err := p.kit.Compose.Copy(r.Context(), me, m.ID)
+	d, err := p.Drafts.CopyOf(r.Context(), me, m.ID, func() (draft.Content, error) {
+		request, err := p.Composer.Copy(r.Context(), me, m.ID)
 		return draft.Content{Subject: request.Subject, Body: request.Body, Recipients: request.Recipients, StaffBcc: request.StaffBcc,
 			AttachmentIDs: request.AttachmentIDs, When: draft.WhenAt(request.SendAt, time.Local)}, err
 	})
 	switch {
-	case errors.Is(err, compose.ErrErased), errors.Is(err, draft.ErrErased):
+	case errors.Is(err, message.ErrErased), errors.Is(err, draft.ErrErased):
 		return p.tooLate(w, r, "This message can't be edited: its content was erased.")
 	case errors.Is(err, compose.ErrNotTakenBack):
 		return p.tooLate(w, r, "Only a message that was cancelled or recalled can be edited and sent again.")
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/messages/drafts/"+d.ID.String(), "")
+	return p.Redirect(w, r, "/messages/drafts/"+d.ID.String(), "")
 }

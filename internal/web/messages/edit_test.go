@@ -77,7 +77,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			if !strings.HasPrefix(opened.URL.Path, "/messages/drafts/") || again.URL.Path != opened.URL.Path || c.drafts(t, sam) != 1 {
 				t.Fatalf("it opens %s, then %s; there are %d drafts", opened.URL, again.URL, c.drafts(t, sam))
 			}
-			d, err := c.Desk.Draft.Open(t.Context(), sender(sam), uuid.MustParse(strings.TrimPrefix(opened.URL.Path, "/messages/drafts/")))
+			d, err := c.Web.Drafts.Open(t.Context(), sender(sam), uuid.MustParse(strings.TrimPrefix(opened.URL.Path, "/messages/drafts/")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,11 +98,11 @@ func TestEditAndSendAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Await(t, sent.Seq)
-			if err := c.Desk.Draft.Delete(t.Context(), sender(sam), d.ID); err != nil {
+			if err := c.Web.Drafts.Delete(t.Context(), sender(sam), d.ID); err != nil {
 				t.Fatal(err)
 			}
 			c.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, id)
-			_, data, err := c.Compose.OpenAttachment(t.Context(), sent.ID, d.AttachmentIDs[0])
+			_, data, err := c.Reader.OpenAttachment(t.Context(), sent.ID, d.AttachmentIDs[0])
 			if err != nil || !bytes.Equal(data, []byte("%PDF-1.4\n%%EOF\n")) || d.AttachmentIDs[0] == document.ID {
 				t.Errorf("the document of the copy is %q, %v", data, err)
 			}

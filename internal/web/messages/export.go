@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/access"
+	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/record/export"
 )
@@ -37,7 +37,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := &file{may: func() error { return p.still(r, m.ID) }, asked: time.Now(), w: w, name: "recipients-" + m.ID.String() + ".csv", csv: csv.NewWriter(w), control: http.NewResponseController(w)}
 	f.csv.UseCRLF = true
-	err = p.kit.Tracking.EachRecipient(r.Context(), m, c.filter(), c.Q, f.add)
+	err = p.Messages.EachRecipient(r.Context(), m, c.filter(), c.Q, f.add)
 	switch {
 	case err == nil:
 		return f.add(nil) // where there is nobody, the heads alone
@@ -63,9 +63,9 @@ const look = 5 * time.Second
 
 // still fails where the reader may not look at the message any more.
 func (p *Pages) still(r *http.Request, id uuid.UUID) error {
-	reader, err := access.Again(r.Context())
+	reader, err := policy.Again(r.Context())
 	if err == nil {
-		_, err = p.kit.Tracking.Visible(r.Context(), reader, id)
+		_, err = p.Messages.Visible(r.Context(), reader, id)
 	}
 	return err
 }

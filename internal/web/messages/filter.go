@@ -17,13 +17,13 @@ type filter struct {
 	From, Until string // days, both included: 2026-11-25
 	Whose       string // "": one's own; everybody
 	before      string // the message after which to go on
-	words       string // Q, as it stands in addresses: see page.Kit.Words
+	words       string // Q, as it stands in addresses: see page.Renderer.Words
 }
 
 const everybody = "everybody"
 
 func (p *Pages) filterOf(r *http.Request) (filter, error) {
-	q, sealed, err := p.kit.Words(r)
+	q, sealed, err := p.Words(r)
 	return filter{Q: q, words: sealed, Status: r.FormValue("status"), From: r.FormValue("from"), Until: r.FormValue("until"),
 		Whose: r.FormValue("whose"), before: r.FormValue("before")}, err
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/web/navigation"
 	"postern/internal/web/page"
@@ -34,7 +34,7 @@ func (l listed) Everybody() bool { return l.Filter.Whose == everybody }
 // row is a message in a list.
 type row struct {
 	messages.Message
-	compose.Heading
+	message.Heading
 	To    addressees
 	Words string // its status
 }
@@ -53,7 +53,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	l.Whose = sends && reads
 	switch {
 	case !sends && !reads:
-		return p.kit.Redirect(w, r, navigation.Home(subject), "")
+		return p.Redirect(w, r, navigation.Home(subject), "")
 	case !reads:
 		f.Whose = ""
 	case !sends:
@@ -85,12 +85,12 @@ func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l
 		}
 	}
 	view.Data = l
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // fill looks for the rows of a list.
 func (p *Pages) fill(r *http.Request, l *listed, query messages.Query) error {
-	found, err := p.kit.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
+	found, err := p.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
 	if err != nil {
 		return err
 	}

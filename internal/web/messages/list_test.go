@@ -44,7 +44,7 @@ func TestMyMessages(t *testing.T) {
 	if text := list.Text(); strings.Index(text, "Consent form") < strings.Index(text, "alert(1)") {
 		t.Errorf("the older message comes first: %s", text)
 	}
-	_, seq, err := c.Desk.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{PortalUser: &labels.Label{One: "Client", Many: "Clients"}}))
+	_, seq, err := c.Web.Labels.Change(t.Context(), "operator:test", labels.To(labels.Labels{PortalUser: &labels.Label{One: "Client", Many: "Clients"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
-	"postern/internal/compose"
 	"postern/internal/compose/draft"
+	"postern/internal/content/message"
 	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/notify/pause"
@@ -23,7 +23,7 @@ import (
 // shown is what the page of a message shows.
 type shown struct {
 	standing
-	compose.Heading
+	message.Heading
 	Gone   *gone // how its content was erased
 	To     addressees
 	ByPost messages.Total // recipients without an e-mail address
@@ -36,8 +36,8 @@ type shown struct {
 
 // Erased says that the record says so of the content, and Missing that it can't be found
 // although it was not erased.
-func (s shown) Erased() bool  { return s.Condition == compose.Erased }
-func (s shown) Missing() bool { return s.Condition == compose.Missing }
+func (s shown) Erased() bool  { return s.Condition == message.Erased }
+func (s shown) Missing() bool { return s.Condition == message.Missing }
 
 // named is how many of those who were chosen one by one the page of a message names.
 const named = 20
@@ -70,12 +70,12 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 	}
 	s.To = to[0]
 	if m.Progress.AlertSkipped > 0 {
-		if s.ByPost, err = p.kit.Tracking.Total(r.Context(), m, messages.NoAddress, ""); err != nil {
+		if s.ByPost, err = p.Messages.Total(r.Context(), m, messages.NoAddress, ""); err != nil {
 			return err
 		}
 	}
 	view.Template, view.Title, view.Section, view.Data = "message.html", "Message", section, s
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // gone says how the content of a message was erased.
@@ -86,7 +86,7 @@ type gone struct {
 
 // gone reads what the record says of the erasure of a message's content.
 func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
-	e, err := p.kit.Kept.Of(ctx, id)
+	e, err := p.Retention.Of(ctx, id)
 	if errors.Is(err, retention.ErrNotFound) || err == nil && e.Status != "erased" {
 		return nil, nil
 	}
@@ -96,7 +96,7 @@ func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 	g := &gone{AskedBy: e.RequestedBy, By: *e.SettledBy, Reason: e.Reason, At: *e.SettledAt}
 	for _, actor := range []*string{&g.AskedBy, &g.By} {
 		id := strings.TrimPrefix(*actor, "staff:")
-		names, err := p.kit.Tracking.StaffNames(ctx, []string{id})
+		names, err := p.Messages.StaffNames(ctx, []string{id})
 		if err != nil {
 			return nil, err
 		}
@@ -111,16 +111,16 @@ func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 // of the record its subject is what tells it from others, and no more.
 func (p *Pages) open(ctx context.Context, s *shown) error {
 	if !s.Content {
-		headers, err := p.kit.Compose.Headers(ctx, []uuid.UUID{s.ID})
+		headers, err := p.Reader.Headers(ctx, []uuid.UUID{s.ID})
 		s.Condition, s.Subject = headers[s.ID].Condition, headers[s.ID].Subject
 		return err
 	}
-	h, body, err := p.kit.Compose.Read(ctx, s.ID)
+	h, body, err := p.Reader.Read(ctx, s.ID)
 	if err != nil {
 		return err
 	}
 	s.Heading, s.Body = h, body
-	names, err := p.kit.Tracking.StaffNames(ctx, h.StaffBcc)
+	names, err := p.Messages.StaffNames(ctx, h.StaffBcc)
 	for _, id := range h.StaffBcc {
 		if names[id] != "" {
 			s.Bcc = append(s.Bcc, names[id])
@@ -143,16 +143,16 @@ type standing struct {
 }
 
 func (p *Pages) standingOf(r *http.Request, m messages.Message) (standing, error) {
-	times, err := p.kit.Tracking.Times(r.Context(), m.ID)
+	times, err := p.Messages.Times(r.Context(), m.ID)
 	if err != nil {
 		return standing{}, err
 	}
-	pauses, err := p.kit.Alerting.Pauses(r.Context())
+	pauses, err := p.Pauses.Pauses(r.Context())
 	own := m.Role == messages.RoleSender && policy.Allow(page.Subject(r), policy.SendMessage) == nil
 	if err != nil {
 		return standing{}, err
 	}
-	s := standing{Message: m, Times: times, Now: p.kit.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
+	s := standing{Message: m, Times: times, Now: p.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
 	return s, p.again(r, &s)
 }
 
@@ -161,15 +161,15 @@ func (p *Pages) again(r *http.Request, s *standing) error {
 	if !s.Own || !s.Status.Withdrawn() {
 		return nil
 	}
-	sent, err := p.kit.Compose.Sent(r.Context(), page.Subject(r), draft.CopyKey(s.ID))
+	sent, err := p.Composer.Sent(r.Context(), page.Subject(r), draft.CopyKey(s.ID))
 	if err == nil {
 		s.Again = &sent
 	}
-	if !errors.Is(err, compose.ErrNotFound) {
+	if !errors.Is(err, message.ErrNotFound) {
 		return err
 	}
-	headers, err := p.kit.Compose.Headers(r.Context(), []uuid.UUID{s.ID})
-	s.MayEdit = headers[s.ID].Condition == compose.Kept
+	headers, err := p.Reader.Headers(r.Context(), []uuid.UUID{s.ID})
+	s.MayEdit = headers[s.ID].Condition == message.Kept
 	return err
 }
 

@@ -13,11 +13,18 @@ package messages
 import (
 	"embed"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/content/reader"
 	"postern/internal/messages"
+	"postern/internal/notify/pause"
+	"postern/internal/record/retention"
+	"postern/internal/search"
 	"postern/internal/web/page"
 )
 
@@ -27,10 +34,25 @@ var files embed.FS
 var set = page.MustParse(files)
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Composer  *compose.Composer
+	Reader    *reader.Reader
+	Drafts    *draft.Drafts
+	Messages  *messages.Reader
+	Retention *retention.Retention
+	Pauses    *pause.Pauses
+	Search    *search.Searcher
+	Now       func() time.Time
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // section is where these pages stand in the navigation.
 const section = "messages"
@@ -50,9 +72,9 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /worklists/unread", Realm: policy.RealmStaff, Actions: page.May(policy.SeeMessages), Handle: p.unread},
 		{Pattern: "GET " + noEmailAt, Realm: policy.RealmStaff, Actions: page.May(policy.SendMessage, policy.SeeDirectory), Handle: p.noEmail},
 		{Pattern: "POST /messages/{id}/{part}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
-			"cancel": sending(p.cancel), "recall": sending(p.recall), "edit": sending(p.edit), "recipients": p.kit.Ask})},
-		{Pattern: "POST /messages", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.kit.Ask},
-		{Pattern: "POST /messages/bcc", Realm: policy.RealmStaff, Actions: page.May(policy.SeeBcc), Handle: p.kit.Ask},
+			"cancel": sending(p.cancel), "recall": sending(p.recall), "edit": sending(p.edit), "recipients": p.Ask})},
+		{Pattern: "POST /messages", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.Ask},
+		{Pattern: "POST /messages/bcc", Realm: policy.RealmStaff, Actions: page.May(policy.SeeBcc), Handle: p.Ask},
 	}
 }
 
@@ -74,7 +96,7 @@ func (p *Pages) part(parts map[string]page.Handler) page.Handler {
 		if handle := parts[r.PathValue("part")]; handle != nil {
 			return handle(w, r)
 		}
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 }
 
@@ -84,5 +106,5 @@ func (p *Pages) visible(r *http.Request) (messages.Message, error) {
 	if err != nil {
 		return messages.Message{}, messages.ErrNotFound
 	}
-	return p.kit.Tracking.Visible(r.Context(), page.Subject(r), id)
+	return p.Messages.Visible(r.Context(), page.Subject(r), id)
 }

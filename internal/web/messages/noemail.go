@@ -20,7 +20,7 @@ type unreachable struct {
 // noEmail lists the portal users whom no alert reaches.
 func (p *Pages) noEmail(w http.ResponseWriter, r *http.Request) error {
 	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 32)
-	found, err := p.kit.Tracking.WithoutEmail(r.Context(), int32(after), perPage+1) // #nosec G115 -- parsed as such
+	found, err := p.Messages.WithoutEmail(r.Context(), int32(after), perPage+1) // #nosec G115 -- parsed as such
 	if err != nil {
 		return err
 	}
@@ -32,5 +32,5 @@ func (p *Pages) noEmail(w http.ResponseWriter, r *http.Request) error {
 	if after != 0 {
 		l.First = noEmailAt
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "noemail.html", Title: "No working e-mail", Section: section, Data: l})
+	return p.Render(w, r, set, page.View{Template: "noemail.html", Title: "No working e-mail", Section: section, Data: l})
 }

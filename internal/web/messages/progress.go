@@ -84,7 +84,7 @@ func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !page.IsFragment(r) {
-		return p.kit.Redirect(w, r, "/messages/"+m.ID.String(), "")
+		return p.Redirect(w, r, "/messages/"+m.ID.String(), "")
 	}
 	now, err := p.standingOf(r, m)
 	if err != nil {
@@ -92,6 +92,6 @@ func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 	}
 	before, seen := r.FormValue("seen"), now.Seen()
 	state, _, _ := strings.Cut(before, "-")
-	return p.kit.Fragment(w, r, set, "progress", page.View{Template: "message.html",
+	return p.Fragment(w, r, set, "progress", page.View{Template: "message.html",
 		Data: moved{now, before != seen, state != now.state()}})
 }

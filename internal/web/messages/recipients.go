@@ -15,11 +15,11 @@ type chosen struct {
 	Q, Alert, Opened string
 	after            int32
 	before           int    // how many recipients were listed before this page; 0: not known
-	words            string // Q, as it stands in addresses: see page.Kit.Words
+	words            string // Q, as it stands in addresses: see page.Renderer.Words
 }
 
 func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error) {
-	q, sealed, err := p.kit.Words(r)
+	q, sealed, err := p.Words(r)
 	c = chosen{Q: q, words: sealed, Alert: r.FormValue("alert"), Opened: r.FormValue("opened")}
 	if c.Alert != "" && !among(alertChoices, c.Alert) {
 		errs = append(errs, page.Error{Field: "alert", Message: "Choose a state of the alert from the list"})
@@ -105,7 +105,7 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 	path := at(m) + "/recipients"
 	data := received{Message: m, Chosen: c, Alerts: alertChoices, Openings: openings, CSV: c.href(path+".csv", 0, 0)}
 	if len(errs) == 0 {
-		found, err := p.kit.Tracking.Recipients(r.Context(), m, c.filter(), c.Q, c.after, perPage)
+		found, err := p.Messages.Recipients(r.Context(), m, c.filter(), c.Q, c.after, perPage)
 		if err != nil {
 			return err
 		}
@@ -118,12 +118,12 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 		if c.after > 0 {
 			data.First = c.href(path, 0, 0)
 		}
-		if data.Total, err = p.kit.Tracking.Total(r.Context(), m, c.filter(), c.Q); err != nil {
+		if data.Total, err = p.Messages.Total(r.Context(), m, c.filter(), c.Q); err != nil {
 			return err
 		}
 		if data.From() > 0 { // some may have been added since the message was read
 			data.Total.Count = max(data.Total.Count, data.To())
 		}
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "recipients.html", Title: "Recipients of a message", Section: section, Data: data, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "recipients.html", Title: "Recipients of a message", Section: section, Data: data, Errors: errs})
 }

@@ -38,7 +38,7 @@ func (c *clinic) person(t *testing.T, id string) policy.Subject {
 // reads opens a message as a portal user.
 func (c *clinic) reads(t *testing.T, who policy.Subject, id string) error {
 	t.Helper()
-	_, err := c.Desk.Inbox.Open(t.Context(), who, uuid.MustParse(id))
+	_, err := c.Web.Inbox.Open(t.Context(), who, uuid.MustParse(id))
 	c.Settle(t)
 	return err
 }

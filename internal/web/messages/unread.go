@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/messages"
 	"postern/internal/web/page"
 )
@@ -28,7 +28,7 @@ type notOpened struct {
 
 type unreadRow struct {
 	messages.Unread
-	compose.Heading
+	message.Heading
 }
 
 // unread lists who has not opened a message of the reader's for some days.
@@ -52,12 +52,12 @@ func (p *Pages) unread(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	view.Data = l
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 	from := placeOf(r)
-	found, next, err := p.kit.Tracking.Unread(r.Context(), page.Subject(r), p.kit.Now().Add(-time.Duration(days)*24*time.Hour), from, perPage)
+	found, next, err := p.Messages.Unread(r.Context(), page.Subject(r), p.Now().Add(-time.Duration(days)*24*time.Hour), from, perPage)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 			ids = append(ids, u.MessageID)
 		}
 	}
-	headers, err := p.kit.Compose.Headers(r.Context(), ids)
+	headers, err := p.Reader.Headers(r.Context(), ids)
 	if err != nil {
 		return err
 	}

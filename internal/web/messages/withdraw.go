@@ -27,7 +27,7 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = p.kit.Compose.Cancel(r.Context(), page.Subject(r), m.ID)
+	err = p.Composer.Cancel(r.Context(), page.Subject(r), m.ID)
 	if errors.Is(err, compose.ErrTooLate) {
 		return p.tooLate(w, r, "It is too late to cancel this message: it is going out already. You can recall it instead.")
 	}
@@ -38,7 +38,7 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	if m.Hold == events.HoldUndo {
 		notice = "Undone. No one will receive the message."
 	}
-	return p.kit.Redirect(w, r, at(m), notice)
+	return p.Redirect(w, r, at(m), notice)
 }
 
 func at(m messages.Message) string { return "/messages/" + m.ID.String() }
@@ -65,13 +65,13 @@ func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !m.Status.Allows(events.TypeMessageRecalled) {
-		return p.kit.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was already recalled.")
+		return p.Redirect(w, r, at(m), "This message can't be recalled: it was not sent, or it was already recalled.")
 	}
 	return p.showRecall(w, r, m, "", nil)
 }
 
 func (p *Pages) showRecall(w http.ResponseWriter, r *http.Request, m messages.Message, reason string, errs page.Errors) error {
-	return p.kit.Render(w, r, set, page.View{Template: "recall.html", Title: "Recall a message", Section: section,
+	return p.Render(w, r, set, page.View{Template: "recall.html", Title: "Recall a message", Section: section,
 		Data: recalling{m, reason}, Errors: errs})
 }
 
@@ -82,7 +82,7 @@ func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reason := r.PostFormValue("reason")
-	err = p.kit.Compose.Recall(r.Context(), page.Subject(r), m.ID, reason)
+	err = p.Composer.Recall(r.Context(), page.Subject(r), m.ID, reason)
 	invalid := new(compose.Invalid)
 	switch {
 	case errors.As(err, &invalid):
@@ -96,5 +96,5 @@ func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, at(m), "The message was recalled. No one can read it any more.")
+	return p.Redirect(w, r, at(m), "The message was recalled. No one can read it any more.")
 }

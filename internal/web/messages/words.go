@@ -62,7 +62,7 @@ func (p *Pages) addresseesOf(ctx context.Context, messages []messages.Message, m
 	for _, m := range messages {
 		ids = append(ids, m.PortalUserIDs[:min(most, len(m.PortalUserIDs))]...)
 	}
-	names, err := p.kit.Tracking.PortalUserNames(ctx, ids)
+	names, err := p.Messages.PortalUserNames(ctx, ids)
 	if err != nil {
 		return nil, err
 	}

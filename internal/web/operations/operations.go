@@ -8,8 +8,12 @@ package operations
 
 import (
 	"embed"
+	"time"
 
 	"postern/internal/access/policy"
+	"postern/internal/eventlog/parked"
+	"postern/internal/health"
+	"postern/internal/notify/pause"
 	"postern/internal/web/page"
 )
 
@@ -25,10 +29,22 @@ const section = "operations"
 const perPage = 50
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Pauses *pause.Pauses
+	Parked *parked.Events
+	Health *health.Status
+	Await  page.Await
+	Now    func() time.Time
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {

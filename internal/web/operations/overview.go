@@ -30,7 +30,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
-	state, _ := p.kit.Health.State(r.Context()) // the page shows what can be read, and names the rest
+	state, _ := p.Health.State(r.Context()) // the page shows what can be read, and names the rest
 	if err := state.Unread[health.PartPauses]; err != nil {
 		return err // the switch must not seem to be on
 	}
@@ -40,10 +40,10 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 		seen := r.FormValue("seen")
 		data.Changed = seen != "" && seen != data.Seen()
 		view.Data = data
-		return p.kit.Fragment(w, r, set, "live", view)
+		return p.Fragment(w, r, set, "live", view)
 	}
 	view.Data = data
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // AllPaused is the pause of all messages, nil where there is none.
@@ -64,13 +64,13 @@ func stretch(at time.Time, d time.Duration) string {
 // switchAlerting stops alerts or lets them go on, of all messages or of one, and leads
 // back to where it was pressed.
 func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
-	change, done := p.kit.Alerting.Pause, "paused"
+	change, done := p.Pauses.Pause, "paused"
 	switch r.PathValue("change") {
 	case "pause":
 	case "resume":
-		change, done = p.kit.Alerting.Resume, "resumed"
+		change, done = p.Pauses.Resume, "resumed"
 	default:
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	var message *uuid.UUID
 	var errs page.Errors
@@ -97,8 +97,8 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.kit.AwaitRecorder(r.Context(), seq)
-	return p.kit.Redirect(w, r, back, switched(done, message != nil, seq == 0))
+	p.Await(r.Context(), seq)
+	return p.Redirect(w, r, back, switched(done, message != nil, seq == 0))
 }
 
 // switched says what a change of alerting did. How things stand then is for the page to
@@ -127,7 +127,7 @@ type stretchOf struct {
 
 // messages shows which messages alerts were about in an hour or a minute.
 func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
-	now := p.kit.Now()
+	now := p.Now()
 	s := stretchOf{From: now.Add(-time.Hour), To: now}
 	for name, at := range map[string]*time.Time{"from": &s.From, "to": &s.To} {
 		if t, err := time.Parse(time.RFC3339, r.FormValue(name)); err == nil {
@@ -135,8 +135,8 @@ func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var err error
-	if s.Shares, err = p.kit.Health.Messages(r.Context(), s.From, s.To); err != nil {
+	if s.Shares, err = p.Health.Messages(r.Context(), s.From, s.To); err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts in a period", Section: section, Data: s})
+	return p.Render(w, r, set, page.View{Template: "messages.html", Title: "Alerts in a period", Section: section, Data: s})
 }

@@ -32,7 +32,7 @@ type parkedList struct {
 func (p *Pages) parkedList(w http.ResponseWriter, r *http.Request) error {
 	l := parkedList{All: r.FormValue("all") == "true", Type: r.FormValue("type"), Consumer: r.FormValue("consumer")}
 	before, _ := uuid.Parse(r.FormValue("before")) // what is none begins at the beginning
-	found, err := p.kit.Parked.List(r.Context(), parked.Query{All: l.All, Type: l.Type, Consumer: l.Consumer, Before: before, Limit: perPage + 1})
+	found, err := p.Parked.List(r.Context(), parked.Query{All: l.All, Type: l.Type, Consumer: l.Consumer, Before: before, Limit: perPage + 1})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (p *Pages) parkedList(w http.ResponseWriter, r *http.Request) error {
 			l.Types = append(l.Types, e.Type)
 		}
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "parked.html", Title: "Parked events", Section: section, Data: l})
+	return p.Render(w, r, set, page.View{Template: "parked.html", Title: "Parked events", Section: section, Data: l})
 }
 
 func (l parkedList) address(before uuid.UUID) string {
@@ -71,16 +71,16 @@ func (l parkedList) address(before uuid.UUID) string {
 
 // retryAll has every parked event of a type handled once more.
 func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
-	n, seq, err := p.kit.Parked.RetryAll(r.Context(), page.Subject(r).Actor(), r.PostFormValue("type"), "")
+	n, seq, err := p.Parked.RetryAll(r.Context(), page.Subject(r).Actor(), r.PostFormValue("type"), "")
 	if err != nil {
 		return err
 	}
-	p.kit.AwaitRecorder(r.Context(), seq)
+	p.Await(r.Context(), seq)
 	notice := "Nothing was left to retry."
 	if n > 0 {
 		notice = fmt.Sprintf("%s will be retried. Events that fail again come back here.", number.Of(n, "event", "events"))
 	}
-	return p.kit.Redirect(w, r, "/operations/parked", notice)
+	return p.Redirect(w, r, "/operations/parked", notice)
 }
 
 // parkedEvent is what the page of a parked event shows.
@@ -103,7 +103,7 @@ func (p *Pages) parkedOf(r *http.Request) (parked.Event, error) {
 	if err != nil {
 		return parked.Event{}, parked.ErrNotFound
 	}
-	return p.kit.Parked.Find(r.Context(), id)
+	return p.Parked.Find(r.Context(), id)
 }
 
 func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string, errs page.Errors) error {
@@ -115,7 +115,7 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 	if found.State == parked.Open && !found.Retriable() {
 		shown.Why = page.Sentence(parked.ErrOnlyRebuild)
 	}
-	stored, err := p.kit.Parked.Stored(r.Context(), found)
+	stored, err := p.Parked.Stored(r.Context(), found)
 	if err != nil {
 		shown.Gone = true // /readyz says what the stream lacks; why it was parked is known all the same
 	}
@@ -123,7 +123,7 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 	for _, name := range slices.Sorted(maps.Keys(stored.Header)) {
 		shown.Headers = append(shown.Headers, name+": "+strings.Join(stored.Header[name], ", "))
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "parked_event.html", Title: "A parked event", Section: section, Data: shown, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "parked_event.html", Title: "A parked event", Section: section, Data: shown, Errors: errs})
 }
 
 // mostShown is how much of a body is shown; a chunk's has a hundred kilobytes.
@@ -155,13 +155,13 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	reason, actor := r.PostFormValue("reason"), page.Subject(r).Actor()
-	decision, notice := p.kit.Parked.Retry, "The event will be retried. If it fails again, it is parked again."
+	decision, notice := p.Parked.Retry, "The event will be retried. If it fails again, it is parked again."
 	switch r.PathValue("decision") {
 	case "retry":
 	case "discard":
-		decision, notice = p.kit.Parked.Discard, "The event was discarded. It stays in the record, with your reason."
+		decision, notice = p.Parked.Discard, "The event was discarded. It stays in the record, with your reason."
 	default:
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	seq, err := decision(r.Context(), actor, found.ID, reason)
 	if errors.Is(err, parked.ErrReason) {
@@ -170,6 +170,6 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.kit.AwaitRecorder(r.Context(), seq)
-	return p.kit.Redirect(w, r, "/operations/parked/"+found.ID.String(), notice)
+	p.Await(r.Context(), seq)
+	return p.Redirect(w, r, "/operations/parked/"+found.ID.String(), notice)
 }

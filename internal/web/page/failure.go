@@ -7,27 +7,27 @@ import (
 	"strconv"
 	"strings"
 
-	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/inbound"
 	"postern/internal/labels"
+	"postern/internal/problem"
+	"postern/internal/problem/document"
 )
 
 var own = MustParse(base)
 
-// fail renders an error. The kinds of errors are those of the API: what it answers
-// 404 to is not found here either.
-func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
+// fail renders an error. The kinds of errors are those of the API: an error that the API answers 404 is
+// not found here either.
+func (rd *Renderer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, policy.ErrUnauthenticated) {
-		k.toSignIn(w, r)
+		rd.toSignIn(w, r)
 		return
 	}
 	if errors.Is(err, policy.ErrFactorDue) {
-		_ = k.Redirect(w, r, "/account", "")
+		_ = rd.Redirect(w, r, "/account", "")
 		return
 	}
-	p := api.ProblemOf(r.Context(), k.log, err)
+	p := rd.cfg.Problems.Of(r.Context(), err)
 	if IsFragment(r) {
 		http.Error(w, p.Title+". "+p.Detail, p.Status)
 		return
@@ -35,19 +35,19 @@ func (k *Kit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
 	}
-	f := failure{Problem: p}
+	f := failure{Document: p}
 	if denied := (policy.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
 		f.Detail, f.Missing = "", denied.Missing.Name()
 	}
-	if err := k.Render(w, r, own, f.view(r)); err != nil { // as when the labels can't be read, because Postgres is away
-		k.log.WarnContext(r.Context(), "a failure could not be rendered within the frame", "error", err)
+	if err := rd.Render(w, r, own, f.view(r)); err != nil { // as when the labels can't be read, because Postgres is away
+		rd.cfg.Log.WarnContext(r.Context(), "a failure could not be rendered within the frame", "error", err)
 		f.bare(w, r)
 	}
 }
 
 // failure is what a page says that there is instead of another.
 type failure struct {
-	*api.Problem
+	*document.Document
 	Missing string // the permission that would help, as people read it
 	Again   string // the address to ask for once more, where that may help
 	Sent    bool   // it was a form, which can be sent once more
@@ -56,7 +56,7 @@ type failure struct {
 
 func (f failure) view(r *http.Request) View {
 	if f.Missing == "" {
-		f.Detail = f.Problem.Detail
+		f.Detail = f.Document.Detail
 	}
 	if f.Status >= http.StatusInternalServerError {
 		f.Sent = r.Method != http.MethodGet && r.Method != http.MethodHead
@@ -76,21 +76,26 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	_ = own.byName["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
 }
 
+// Failure is an error that is shown as a page of its own words.
+func Failure(status int, title, detail string) error {
+	return &document.Document{Status: status, Title: title, Detail: detail}
+}
+
 // Refused is the status of a form that is shown again because of err: 429, with when to
-// try again, for [access.TooSoon], and what is usual for others.
+// try again, for a problem of the kind [problem.TooMany], and what is usual for others.
 func Refused(w http.ResponseWriter, err error) int {
-	tooSoon := access.TooSoon{}
-	if !errors.As(err, &tooSoon) {
+	found := problem.Of(err)
+	if found == nil || found.Kind != problem.TooMany {
 		return 0
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(tooSoon.After.Seconds())+1))
+	w.Header().Set("Retry-After", document.From(found).GetHeaders().Get("Retry-After"))
 	return http.StatusTooManyRequests
 }
 
 // Problem is what an error comes to. What is no fault of the asker's is told to the
 // log; returned from a handler, a problem is not told again.
-func (k *Kit) Problem(r *http.Request, err error) *api.Problem {
-	return api.ProblemOf(r.Context(), k.log, err)
+func (rd *Renderer) Problem(r *http.Request, err error) *document.Document {
+	return rd.cfg.Problems.Of(r.Context(), err)
 }
 
 // Sentence makes a sentence of an error that is meant for people.
@@ -111,19 +116,19 @@ func Faults(err error) []error {
 }
 
 // Unavailable answers for a request whose session could not be read: with a page where
-// one is asked for, else as [api.Unavailable]. It is what [access.Config].Fail wants.
+// one is asked for, else as [document.Unavailable]. It is what [access.Config].Fail wants.
 func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	if IsFragment(r) || !inbound.Prefers(r.Header, "text/html", "application/problem+json") {
-		api.Unavailable(w, r, err)
+		document.Unavailable(w, r, err)
 		return
 	}
-	failure{Problem: &api.Problem{Title: "The service is not available right now", Status: http.StatusServiceUnavailable,
+	failure{Document: &document.Document{Title: "The service is not available right now", Status: http.StatusServiceUnavailable,
 		Detail: "Nothing is lost. Try again in a moment."}}.bare(w, r)
 }
 
 // toSignIn leads to where the reader's realm signs in, and from there back to what
 // was asked for.
-func (k *Kit) toSignIn(w http.ResponseWriter, r *http.Request) {
+func (rd *Renderer) toSignIn(w http.ResponseWriter, r *http.Request) {
 	to := "/sign-in"
 	if realmOf(r.Context()) == policy.RealmPortalUser {
 		to = "/portal/sign-in"
@@ -132,13 +137,13 @@ func (k *Kit) toSignIn(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && !IsFragment(r) && r.URL.Path != "/portal" && r.URL.Path != "/" {
 		ask.Set("next", r.URL.RequestURI())
 	}
-	if k.Gate.HadSession(r, realmOf(r.Context())) {
+	if rd.cfg.Sessions.HadSession(r, realmOf(r.Context())) {
 		ask.Set("expired", "1")
 	}
 	if len(ask) > 0 {
 		to += "?" + ask.Encode()
 	}
-	_ = k.Redirect(w, r, to, "")
+	_ = rd.Redirect(w, r, to, "")
 }
 
 // Next is where a sign-in leads: what ?next= asks for, where that is a page of ours.
@@ -152,8 +157,8 @@ func Next(r *http.Request, otherwise string) string {
 }
 
 // NotFound answers an address at which there is nothing.
-func (k *Kit) NotFound(w http.ResponseWriter, r *http.Request) error {
-	return k.Render(w, r, own, failure{Problem: &api.Problem{Title: "Page not found", Status: http.StatusNotFound,
+func (rd *Renderer) NotFound(w http.ResponseWriter, r *http.Request) error {
+	return rd.Render(w, r, own, failure{Document: &document.Document{Title: "Page not found", Status: http.StatusNotFound,
 		Detail: "If you typed the address, check that it is correct. If you followed a link, the page no longer exists."}}.view(r))
 }
 

@@ -3,7 +3,6 @@ package page_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -18,17 +17,17 @@ import (
 func TestFailuresKeepTheNavigation(t *testing.T) {
 	t.Parallel()
 	s := *webtest.New(t)
-	kit := page.New(s.Desk, slog.New(slog.DiscardHandler))
+	renderer := s.Web.Renderer
 	mux := http.NewServeMux()
 	for pattern, err := range map[string]error{
 		"/broken": errors.New("a wire came off"), "/away": context.DeadlineExceeded,
 		"/forbidden": policy.Forbidden{Action: policy.SendToGroup, Missing: policy.SendBulkPortalMessage}} {
-		kit.Mount(mux, page.Route{Pattern: pattern, Realm: policy.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { return err }})
+		renderer.Mount(mux, page.Route{Pattern: pattern, Realm: policy.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { return err }})
 	}
-	kit.Mount(mux, page.Route{Pattern: "/panic", Realm: policy.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { panic("a wire came off") }})
+	renderer.Mount(mux, page.Route{Pattern: "/panic", Realm: policy.RealmStaff, Handle: func(http.ResponseWriter, *http.Request) error { panic("a wire came off") }})
 	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
 	mux.Handle("/", s.Pages)
-	server := httptest.NewServer(kit.Protect(mux))
+	server := httptest.NewServer(renderer.Protect(mux))
 	t.Cleanup(server.Close)
 	s.Base = server.URL
 
@@ -48,7 +47,7 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 
 	// If the session can't be read either, the answer is still a page; a script gets a
 	// format that it can read.
-	s.Desk.Pool.Close()
+	s.Pool.Close()
 	sam.Get("/messages").Is(http.StatusServiceUnavailable).Says("The service is not available right now", "Nothing is lost", "Try again").Holds("<h1", `href="/messages"`)
 	if got := sam.Fragment("/messages").Is(http.StatusServiceUnavailable).Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("a script is answered with %s", got)

@@ -18,10 +18,10 @@ import (
 const noticeCookie = "postern_notice"
 
 // Redirect leads to a page of ours, which shows the notice; "" for none.
-func (k *Kit) Redirect(w http.ResponseWriter, r *http.Request, to, notice string) error {
+func (rd *Renderer) Redirect(w http.ResponseWriter, r *http.Request, to, notice string) error {
 	if notice != "" {
 		http.SetCookie(w, &http.Cookie{Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(pathOf(to) + "\n" + notice)),
-			Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: k.Gate.Secure()}) // #nosec G124 -- secure where the site is
+			Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: rd.cfg.Sessions.Secure()}) // #nosec G124 -- secure where the site is
 	}
 	if IsFragment(r) {
 		w.Header().Set("HX-Redirect", to)

@@ -1,30 +1,80 @@
 package page
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
-	"postern/internal/access"
+	"github.com/google/uuid"
+
 	"postern/internal/access/policy"
-	"postern/internal/api"
-	"postern/internal/desk"
 	"postern/internal/inbound"
+	"postern/internal/labels"
+	"postern/internal/problem/document"
 	"postern/internal/text/size"
 )
 
-// Kit renders pages. It is safe for concurrent use.
-type Kit struct {
-	*desk.Desk
-	log *slog.Logger
+// Config is what a [Renderer] works with: what the frame of a page shows.
+type Config struct {
+	// Sessions find out who makes a request.
+	Sessions Sessions
+	// Labels are the clinic's words.
+	Labels func(context.Context) (labels.Labels, error)
+	// Pauses are those of alerting. They are shown on every page to those who can end them.
+	Pauses func(context.Context) ([]Pause, error)
+	// Words seals words that were searched for.
+	Words Words
+	// Problems says what an error comes to.
+	Problems document.Problems
+	// Log is told what is not for readers.
+	Log *slog.Logger
 }
 
-// New makes a Kit.
-func New(d *desk.Desk, log *slog.Logger) *Kit { return &Kit{d, log} }
+// Sessions find out who makes a request, as access.Gate does.
+type Sessions interface {
+	// Staff and Portal are middleware that leaves the subject in the request, for
+	// [policy.SubjectFrom].
+	Staff(next http.Handler) http.Handler
+	Portal(next http.Handler) http.Handler
+	// HadSession says whether the request came with a session that has ended.
+	HadSession(r *http.Request, realm policy.Realm) bool
+	// SessionLeft gives how long the session lasts if nothing more is asked for, and at
+	// most.
+	SessionLeft(ctx context.Context, realm policy.Realm) (left, most time.Duration)
+	// Secure says whether cookies are kept off plain HTTP.
+	Secure() bool
+}
+
+// Words seals words for one reader, as content.Store does.
+type Words interface {
+	SealWords(reader, words string) (string, error)
+	OpenWords(reader, sealed string) (string, error)
+}
+
+// Pause is a pause of alerting, as the frame shows it.
+type Pause struct {
+	MessageID *uuid.UUID // nil: of all messages
+	Reason    string
+	Automatic bool
+	PausedAt  time.Time
+}
+
+// Await gives the recorder a moment to come to a place on the record, so that the next
+// page shows what a request did. Where it does not, the request is done all the same.
+type Await func(ctx context.Context, seq uint64)
+
+// Renderer renders pages and answers with them. It knows nothing of what they show. It
+// is safe for concurrent use.
+type Renderer struct{ cfg Config }
+
+// New makes a Renderer.
+func New(cfg Config) *Renderer { return &Renderer{cfg} }
 
 // Log is where what is not for readers is said.
-func (k *Kit) Log() *slog.Logger { return k.log }
+func (rd *Renderer) Log() *slog.Logger { return rd.cfg.Log }
 
 // Handler answers a request, or says why it did not: then nothing has been
 // written yet, and the error is rendered as a page.
@@ -52,23 +102,23 @@ const Anybody policy.Realm = ""
 func May(actions ...policy.Action) []policy.Action { return actions }
 
 // Mount adds routes to a mux.
-func (k *Kit) Mount(mux *http.ServeMux, routes ...Route) {
+func (rd *Renderer) Mount(mux *http.ServeMux, routes ...Route) {
 	for _, route := range routes {
-		h := k.serve(route)
+		h := rd.serve(route)
 		switch route.Realm {
 		case policy.RealmStaff:
-			h = k.Gate.Staff(h)
+			h = rd.cfg.Sessions.Staff(h)
 		case policy.RealmPortalUser:
-			h = k.Gate.Portal(h)
+			h = rd.cfg.Sessions.Portal(h)
 		}
 		mux.Handle(route.Pattern, h)
 	}
 }
 
-func (k *Kit) serve(route Route) http.Handler {
+func (rd *Renderer) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(withRealm(r.Context(), route.Realm))
-		defer k.recovered(w, r)
+		defer rd.recovered(w, r)
 		err := allow(r, route)
 		if err == nil {
 			err = open(r, route)
@@ -77,7 +127,7 @@ func (k *Kit) serve(route Route) http.Handler {
 			err = route.Handle(w, r)
 		}
 		if err != nil {
-			k.fail(w, r, err)
+			rd.fail(w, r, err)
 		}
 	})
 }
@@ -97,22 +147,22 @@ func open(r *http.Request, route Route) error {
 	case err == nil || r.Method != http.MethodPost:
 		return nil
 	case errors.As(err, &large):
-		return &api.Problem{Status: http.StatusRequestEntityTooLarge, Title: "The form is too large",
-			Detail: fmt.Sprintf("Nothing was saved. You can send at most %s at once: send less.", size.Text(large.Limit))}
+		return Failure(http.StatusRequestEntityTooLarge, "The form is too large",
+			fmt.Sprintf("Nothing was saved. You can send at most %s at once: send less.", size.Text(large.Limit)))
 	case inbound.IsRefusal(err):
 		return err
 	}
 	return fmt.Errorf("%w: %w", errForm, err)
 }
 
-var errForm error = &api.Problem{Status: http.StatusBadRequest, Title: "The form can’t be read", Detail: "Go back, reload the page and send it again."}
+var errForm = Failure(http.StatusBadRequest, "The form can’t be read", "Go back, reload the page and send it again.")
 
 // allow gives the refusal of the first action where all are refused.
 func allow(r *http.Request, route Route) error {
 	if len(route.Actions) == 0 {
 		return nil
 	}
-	subject, err := access.SubjectFrom(r.Context())
+	subject, err := policy.SubjectFrom(r.Context())
 	if err != nil {
 		return err
 	}
@@ -131,7 +181,7 @@ func allow(r *http.Request, route Route) error {
 
 // Subject is who makes a request that a route let through for its actions.
 func Subject(r *http.Request) policy.Subject {
-	subject, err := access.SubjectFrom(r.Context())
+	subject, err := policy.SubjectFrom(r.Context())
 	if err != nil {
 		panic(err) // the route names no actions, and so let anybody through
 	}

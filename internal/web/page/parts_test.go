@@ -1,7 +1,6 @@
 package page_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,21 +19,21 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 func withParts(t *testing.T) *webtest.Site {
 	t.Helper()
 	s := *webtest.New(t)
-	kit := page.New(s.Desk, slog.New(slog.DiscardHandler))
+	renderer := s.Web.Renderer
 	set := page.MustParse(os.DirFS("testdata"))
 	show := func(errors page.Errors) page.Handler {
 		return func(w http.ResponseWriter, r *http.Request) error {
-			return kit.Render(w, r, set, page.View{Template: "parts.html", Title: "Parts", Section: "messages", Errors: errors})
+			return renderer.Render(w, r, set, page.View{Template: "parts.html", Title: "Parts", Section: "messages", Errors: errors})
 		}
 	}
 	mux := http.NewServeMux()
-	kit.Mount(mux,
+	renderer.Mount(mux,
 		page.Route{Pattern: "GET /parts", Realm: policy.RealmStaff, Actions: page.May(policy.Search), Handle: show(nil)},
 		page.Route{Pattern: "POST /parts", Realm: policy.RealmStaff, Actions: page.May(policy.Search), Handle: show(page.Errors{
 			{Field: "subject", Message: "Write a subject"}, {Field: "message", Message: "Write a message"}})})
 	mux.HandleFunc("GET "+static.Prefix, static.ServeHTTP)
 	mux.Handle("/", s.Pages)
-	server := httptest.NewServer(kit.Protect(mux))
+	server := httptest.NewServer(renderer.Protect(mux))
 	t.Cleanup(server.Close)
 	s.Base = server.URL
 	return &s

@@ -12,10 +12,8 @@ import (
 	"path"
 	"time"
 
-	"postern/internal/access"
 	"postern/internal/access/policy"
 	"postern/internal/labels"
-	"postern/internal/notify/pause"
 	"postern/internal/web/navigation"
 )
 
@@ -92,7 +90,7 @@ type Frame struct {
 	Notice string // what the request before this one did
 	Path   string // of the request, with its query
 	// Pauses of alerting are told on every page to those who can end them.
-	Pauses []pause.Pause
+	Pauses []Pause
 	// Left is how many seconds are left of the session; 0 without one. Until is its end
 	// if nothing more is asked for, Most how many seconds are left whatever is.
 	Left  int
@@ -106,22 +104,22 @@ func (f Frame) May(action policy.Action) bool {
 }
 
 // Render answers with a page.
-func (k *Kit) Render(w http.ResponseWriter, r *http.Request, set *Set, v View) error {
-	return k.execute(w, r, set, "layout", v)
+func (rd *Renderer) Render(w http.ResponseWriter, r *http.Request, set *Set, v View) error {
+	return rd.execute(w, r, set, "layout", v)
 }
 
 // Fragment answers with one definition of the view's template, without the layout.
 // Its dot is a [Frame] too.
-func (k *Kit) Fragment(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
-	return k.execute(w, r, set, definition, v)
+func (rd *Renderer) Fragment(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
+	return rd.execute(w, r, set, definition, v)
 }
 
-func (k *Kit) execute(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
+func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, definition string, v View) error {
 	t := set.byName[v.Template]
 	if t == nil {
 		return fmt.Errorf("there is no template %q", v.Template)
 	}
-	frame, err := k.frame(w, r, v)
+	frame, err := rd.frame(w, r, v)
 	if err != nil {
 		return err
 	}
@@ -143,28 +141,28 @@ func (k *Kit) execute(w http.ResponseWriter, r *http.Request, set *Set, definiti
 	return nil
 }
 
-func (k *Kit) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, error) {
+func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Frame, error) {
 	f := &Frame{View: v, Realm: realmOf(r.Context()), Notice: takeNotice(w, r), Path: r.URL.RequestURI()}
 	var err error
-	if f.L, err = k.Labels.Current(r.Context()); err != nil {
+	if f.L, err = rd.cfg.Labels(r.Context()); err != nil {
 		return nil, err
 	}
 	if f.Realm == Anybody {
 		return f, nil
 	}
-	subject, err := access.SubjectFrom(r.Context())
+	subject, err := policy.SubjectFrom(r.Context())
 	if errors.Is(err, policy.ErrUnauthenticated) {
 		return f, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	left, most := k.Gate.SessionLeft(r.Context(), f.Realm)
+	left, most := rd.cfg.Sessions.SessionLeft(r.Context(), f.Realm)
 	f.Me, f.Left, f.Most = &subject, int(left.Seconds()), int(most.Seconds())
 	f.Until = time.Now().Add(time.Duration(f.Left) * time.Second)
 	f.Nav = navigation.Main(subject, f.L, f.Section)
 	if f.May(policy.Replay) {
-		f.Pauses, err = k.Alerting.Pauses(r.Context())
+		f.Pauses, err = rd.cfg.Pauses(r.Context())
 	}
 	return f, err
 }

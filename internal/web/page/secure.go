@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 
-	"postern/internal/api"
+	"postern/internal/problem/document"
 )
 
 // contentSecurityPolicy lets a page have what we serve ourselves and nothing else: no script and
@@ -15,8 +15,8 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // Protect is what every request for a page goes through.
-func (k *Kit) Protect(next http.Handler) http.Handler {
-	return secured(k.ownPagesOnly(next))
+func (rd *Renderer) Protect(next http.Handler) http.Handler {
+	return secured(rd.ownPagesOnly(next))
 }
 
 // secured sets the headers that every page has. What a page shows is kept by no
@@ -37,11 +37,11 @@ func secured(next http.Handler) http.Handler {
 }
 
 // ownPagesOnly refuses what a page of another site has a browser send.
-func (k *Kit) ownPagesOnly(next http.Handler) http.Handler {
+func (rd *Renderer) ownPagesOnly(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := protection.Check(r); err != nil {
-			k.fail(w, r, api.ErrCrossOrigin)
+			rd.fail(w, r, document.ErrCrossOrigin)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -50,7 +50,7 @@ func (k *Kit) ownPagesOnly(next http.Handler) http.Handler {
 
 // recovered answers, deferred, for a handler that panicked: pages are rendered whole
 // before their first byte is written, so that mostly nothing has been.
-func (k *Kit) recovered(w http.ResponseWriter, r *http.Request) {
+func (rd *Renderer) recovered(w http.ResponseWriter, r *http.Request) {
 	what := recover()
 	if what == nil {
 		return
@@ -58,5 +58,5 @@ func (k *Kit) recovered(w http.ResponseWriter, r *http.Request) {
 	if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(what) // net/http's own way to break an answer off
 	}
-	k.fail(w, r, fmt.Errorf("a page panicked: %v\n%s", what, debug.Stack()))
+	rd.fail(w, r, fmt.Errorf("a page panicked: %v\n%s", what, debug.Stack()))
 }

@@ -11,7 +11,7 @@ const sealedWords = "words"
 
 // Ask answers the form of a search, which is posted: it leads to where GET answers it,
 // with the words of its field q sealed for the asker and the rest as it is.
-func (k *Kit) Ask(w http.ResponseWriter, r *http.Request) error {
+func (rd *Renderer) Ask(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return err
 	}
@@ -21,7 +21,7 @@ func (k *Kit) Ask(w http.ResponseWriter, r *http.Request) error {
 			query.Del(name)
 		}
 	}
-	sealed, err := k.seal(r, words)
+	sealed, err := rd.seal(r, words)
 	if err != nil {
 		return err
 	}
@@ -29,28 +29,28 @@ func (k *Kit) Ask(w http.ResponseWriter, r *http.Request) error {
 		query.Set(sealedWords, sealed)
 	}
 	to := url.URL{Path: r.URL.Path, RawQuery: query.Encode()}
-	return k.Redirect(w, r, to.String(), "")
+	return rd.Redirect(w, r, to.String(), "")
 }
 
 // Words gives the words that are asked for, and sealed, as they stand in addresses:
-// those that [Kit.Ask] sealed for this asker, or else q as it was sent. What opens to
+// those that [Renderer.Ask] sealed for this asker, or else q as it was sent. What opens to
 // nothing asks for nothing.
-func (k *Kit) Words(r *http.Request) (words, sealed string, err error) {
+func (rd *Renderer) Words(r *http.Request) (words, sealed string, err error) {
 	if sealed = r.FormValue(sealedWords); sealed != "" {
-		words, err = k.Content.OpenWords(Subject(r).Actor(), sealed)
+		words, err = rd.cfg.Words.OpenWords(Subject(r).Actor(), sealed)
 		if err != nil {
 			return "", "", nil
 		}
 		return words, sealed, nil
 	}
 	words = r.FormValue("q")
-	sealed, err = k.seal(r, words)
+	sealed, err = rd.seal(r, words)
 	return words, sealed, err
 }
 
-func (k *Kit) seal(r *http.Request, words string) (string, error) {
+func (rd *Renderer) seal(r *http.Request, words string) (string, error) {
 	if words == "" {
 		return "", nil
 	}
-	return k.Content.SealWords(Subject(r).Actor(), words)
+	return rd.cfg.Words.SealWords(Subject(r).Actor(), words)
 }

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"net/http"
 
-	"postern/internal/access"
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
-	"postern/internal/directory"
 	"postern/internal/limits"
 	"postern/internal/web/page"
 )
@@ -22,27 +21,25 @@ func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showAccount(w http.ResponseWriter, r *http.Request, refusal error, faults page.Errors) error {
-	no := page.Subject(r).No
-	found, err := directory.PortalUsers(r.Context(), p.kit.Pool, []int32{no})
+	email, err := p.Email(r.Context(), page.Subject(r).No)
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
-		Data: me{found[no].Email, int(limits.PortalPassword)}, Status: page.Refused(w, refusal), Errors: faults})
+	return p.Render(w, r, set, page.View{Template: "account.html", Title: "Your account", Section: "account", Scripts: scripts,
+		Data: me{email, int(limits.PortalPassword)}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	subject := page.Subject(r)
-	err := p.kit.Gate.ChangePortalPassword(r.Context(), subject, r.PostFormValue("current"), r.PostFormValue("password"))
-	tooSoon := access.TooSoon{}
+	err := p.Account.ChangePortalPassword(r.Context(), subject, r.PostFormValue("current"), r.PostFormValue("password"))
 	switch {
-	case errors.As(err, &tooSoon):
+	case page.Refused(w, err) != 0:
 		return p.showAccount(w, r, err, page.Errors{{Field: "current", Message: page.Sentence(err)}})
-	case errors.Is(err, access.ErrCurrentPassword), errors.Is(err, access.ErrPassword):
+	case errors.Is(err, passwords.ErrCurrent), errors.Is(err, passwords.ErrRefused):
 		var errs page.Errors
 		for _, one := range page.Faults(err) {
 			field := "current"
-			if errors.Is(one, access.ErrPassword) {
+			if errors.Is(one, passwords.ErrRefused) {
 				field = "password"
 			}
 			errs = append(errs, page.Error{Field: field, Message: page.Sentence(one)})
@@ -52,18 +49,18 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// All sessions have ended, this one too. Whoever changed the password stays.
-	if err := p.kit.Gate.Begin(r.Context(), subject); err != nil {
+	if err := p.Account.Begin(r.Context(), subject); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, "/portal/account", "Your password is changed. All your other devices are signed out.")
+	return p.Redirect(w, r, "/portal/account", "Your password is changed. All your other devices are signed out.")
 }
 
 func (p *Pages) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
-	if err := p.kit.Gate.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
+	if err := p.Account.SignOutEverywhere(r.Context(), page.Subject(r)); err != nil {
 		return err
 	}
-	if err := p.kit.Gate.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
+	if err := p.Account.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, "/portal/sign-in", "You are signed out on all your devices.")
+	return p.Redirect(w, r, "/portal/sign-in", "You are signed out on all your devices.")
 }

@@ -48,7 +48,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	c.System.PortalUser(t, "pu-1")
 	c.Exec(t, `UPDATE app.portal_users SET name = 'Karl Haddad'`)
 	staff := policy.Subject{Realm: policy.RealmStaff, ID: "s", Permissions: []policy.Permission{policy.ImportDirectory}}
-	if err := c.Desk.Letters.Invite(t.Context(), staff, "pu-1"); err != nil {
+	if err := c.Web.Letters.Invite(t.Context(), staff, "pu-1"); err != nil {
 		t.Fatal(err)
 	}
 	b := webtest.OpenBrowser(t, c.Site)
@@ -177,7 +177,7 @@ func TestAccessible(t *testing.T) {
 		c.send(message{subject: "An older letter", body: "x"}, "pu-1")
 	}
 	recalled := c.send(message{subject: "By mistake", body: "x"}, "pu-1")
-	if err := c.Desk.Compose.Recall(t.Context(), c.ada, uuid.MustParse(recalled), "a mistake"); err != nil {
+	if err := c.Web.Composer.Recall(t.Context(), c.ada, uuid.MustParse(recalled), "a mistake"); err != nil {
 		t.Fatal(err)
 	}
 	id := c.send(message{subject: "After your operation, and what to do in the first weeks at home", body: careText,

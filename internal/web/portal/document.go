@@ -5,9 +5,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/api"
-	"postern/internal/compose"
 	"postern/internal/content/attachment"
+	"postern/internal/content/message"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
@@ -65,7 +64,7 @@ type document struct {
 	Large bool
 }
 
-func documentOf(message uuid.UUID, a compose.Attachment) document {
+func documentOf(message uuid.UUID, a message.Attachment) document {
 	k, known := kinds[a.MediaType]
 	if !known {
 		k = kind{"Document", needsOffice, ""}
@@ -90,7 +89,7 @@ func (p *Pages) document(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "document.html", Title: "Document", Section: "messages", Data: data})
+	return p.Render(w, r, set, page.View{Template: "document.html", Title: "Document", Section: "messages", Data: data})
 }
 
 // show shows a document that can be shown. A picture comes by an address of its own.
@@ -109,7 +108,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
 		}
 		data.Text = attachment.Text(content)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data})
+	return p.Render(w, r, set, page.View{Template: "show.html", Title: "Document", Section: "messages", Scripts: scripts, Data: data})
 }
 
 func (p *Pages) describe(r *http.Request) (shown, error) {
@@ -121,22 +120,22 @@ func (p *Pages) describe(r *http.Request) (shown, error) {
 	if err != nil {
 		return shown{}, err
 	}
-	m, a, err := p.kit.Inbox.Document(r.Context(), page.Subject(r), id, attachment)
+	m, a, err := p.Inbox.Document(r.Context(), page.Subject(r), id, attachment)
 	return shown{document: documentOf(id, a), Message: m}, err
 }
 
 // get hands out what is in a document: that is a download, whatever becomes of it,
 // and it is on the record when this returns.
-func (p *Pages) get(r *http.Request) (compose.Attachment, []byte, error) {
+func (p *Pages) get(r *http.Request) (message.Attachment, []byte, error) {
 	id, err := idOf(r, "id")
 	if err != nil {
-		return compose.Attachment{}, nil, err
+		return message.Attachment{}, nil, err
 	}
 	attachment, err := idOf(r, "document")
 	if err != nil {
-		return compose.Attachment{}, nil, err
+		return message.Attachment{}, nil, err
 	}
-	return p.kit.Inbox.Download(r.Context(), page.Subject(r), id, attachment)
+	return p.Inbox.Download(r.Context(), page.Subject(r), id, attachment)
 }
 
 func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {
@@ -144,7 +143,7 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	api.DescribeDocument(w.Header().Set, a, len(content))
+	attachment.Describe(w.Header().Set, a.Name, a.MediaType, len(content))
 	_, _ = w.Write(content) // the reader is gone where this fails
 	return nil
 }

@@ -9,6 +9,7 @@ package portal
 
 import (
 	"cmp"
+	"context"
 	"embed"
 	"net/http"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/access/policy"
+	"postern/internal/content/message"
 	"postern/internal/inbox"
 	"postern/internal/web/page"
 )
@@ -29,10 +31,43 @@ var set = page.MustParse(files)
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Inbox   Inbox
+	Account Account
+	// Email gives the e-mail address of a portal user, by number.
+	Email func(ctx context.Context, no int32) (string, error)
+	Await page.Await
+}
+
+// Inbox is what a portal user may read, as in package inboxstore.
+type Inbox interface {
+	List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error)
+	// Open gives a message to read. Its first opening is recorded when this returns.
+	Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Read, error)
+	// Document gives what a document is called, and nothing of what is in it.
+	Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (inbox.Message, message.Attachment, error)
+	// Download gives a document whole. The download is recorded when this returns.
+	Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (message.Attachment, []byte, error)
+}
+
+// Account is how portal users look after their own sign-in, as access.Gate does it.
+type Account interface {
+	// ChangePortalPassword ends all sessions. It fails with [passwords.ErrCurrent] and
+	// [passwords.ErrRefused], joined where both are wrong.
+	ChangePortalPassword(ctx context.Context, who policy.Subject, current, password string) error
+	Begin(ctx context.Context, who policy.Subject) error
+	SignOut(ctx context.Context, realm policy.Realm) error
+	SignOutEverywhere(ctx context.Context, who policy.Subject) error
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -76,7 +111,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		before = uuid.Max
 	}
-	found, err := p.kit.Inbox.List(r.Context(), page.Subject(r), before, perPage+1)
+	found, err := p.Inbox.List(r.Context(), page.Subject(r), before, perPage+1)
 	if err != nil {
 		return err
 	}
@@ -88,7 +123,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 	for _, m := range found {
 		data.Messages = append(data.Messages, row{m, inWords(m.About)})
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
+	return p.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
 }
 
 // opened is a message on its page.
@@ -103,16 +138,16 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	read, err := p.kit.Inbox.Open(r.Context(), page.Subject(r), id)
+	read, err := p.Inbox.Open(r.Context(), page.Subject(r), id)
 	if err != nil {
 		return err
 	}
-	p.kit.AwaitRecorder(r.Context(), read.Seq) // going back, one finds it no longer new
+	p.Await(r.Context(), read.Seq) // going back, one finds it no longer new
 	data := opened{Read: read, About: inWords(read.About)}
 	for _, d := range read.Documents {
 		data.Documents = append(data.Documents, documentOf(id, d))
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
+	return p.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
 }
 
 // inWords says whose matter a message concerns: "Anna Schmitt and you", or nothing

@@ -48,14 +48,14 @@ func (c clinic) send(m message, to ...string) string {
 	c.t.Helper()
 	request := compose.Request{Subject: m.subject, Body: m.body, Recipients: directory.Selection{PortalUserIDs: to}, StaffBcc: m.bcc}
 	for _, d := range m.documents {
-		up, err := c.Desk.Compose.Upload(c.t.Context(), c.ada, d.Name, bytes.NewReader(d.Data))
+		up, err := c.Web.Composer.Upload(c.t.Context(), c.ada, d.Name, bytes.NewReader(d.Data))
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		request.AttachmentIDs = append(request.AttachmentIDs, up.ID)
 	}
 	alerts := c.Mails.Count() + len(to)
-	sent, err := c.Desk.Compose.Send(c.t.Context(), c.ada, uuid.NewString(), request)
+	sent, err := c.Web.Composer.Send(c.t.Context(), c.ada, uuid.NewString(), request)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func (c clinic) send(m message, to ...string) string {
 // document returns the address of a message's only document.
 func (c clinic) document(message string) string {
 	c.t.Helper()
-	headers, err := c.Desk.Compose.Headers(c.t.Context(), []uuid.UUID{uuid.MustParse(message)})
+	headers, err := c.Web.Reader.Headers(c.t.Context(), []uuid.UUID{uuid.MustParse(message)})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestAMessageThatIsNoMore(t *testing.T) {
 	pat := c.PortalUser(t, "pu-1")
 	recalled := c.send(message{subject: "Wrong letter", body: "x", documents: []webtest.File{notes}}, "pu-1")
 	document := c.document(recalled)
-	if err := c.Desk.Compose.Recall(t.Context(), c.ada, uuid.MustParse(recalled), "sent by mistake"); err != nil {
+	if err := c.Web.Composer.Recall(t.Context(), c.ada, uuid.MustParse(recalled), "sent by mistake"); err != nil {
 		t.Fatal(err)
 	}
 	c.Settle(t)

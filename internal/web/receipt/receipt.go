@@ -14,6 +14,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
+	"postern/internal/proof/receipt/issuer"
 	"postern/internal/web/page"
 )
 
@@ -23,10 +24,19 @@ var files embed.FS
 var set = page.MustParse(files)
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Receipts *issuer.Issuer
+	Messages *messages.Reader
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -44,18 +54,18 @@ type shown struct {
 func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(r.PathValue("message"))
 	if err != nil {
-		return receipt.ErrNotFound
+		return issuer.ErrNotFound
 	}
 	subject := page.Subject(r)
-	m, err := p.kit.Tracking.Visible(r.Context(), subject, id)
+	m, err := p.Messages.Visible(r.Context(), subject, id)
 	if err != nil {
 		return err
 	}
-	issued, err := p.kit.Receipts.Issue(r.Context(), receipt.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
+	issued, err := p.Receipts.Issue(r.Context(), issuer.Request{MessageID: id, PortalUserID: r.PathValue("portal_user"),
 		Actor: subject.Actor(), Names: m.Role != messages.RoleNone})
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "receipt.html", Title: "Receipt", Section: "record",
+	return p.Render(w, r, set, page.View{Template: "receipt.html", Title: "Receipt", Section: "record",
 		Data: shown{issued, strings.Split(strings.TrimSpace(issued.Checkpoint), "\n")}})
 }

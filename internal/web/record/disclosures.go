@@ -37,9 +37,9 @@ type authority struct {
 
 // disclosuresAbout shows who was sent what on a patient's account.
 func (p *Pages) disclosuresAbout(w http.ResponseWriter, r *http.Request) error {
-	found, err := directory.PatientByID(r.Context(), p.kit.Pool, r.PathValue("id"))
+	found, err := directory.PatientByID(r.Context(), p.Directory, r.PathValue("id"))
 	if errors.Is(err, directory.ErrNotFound) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (p *Pages) disclosuresTo(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !found {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	return p.showDisclosures(w, r, disclosed{timeline: t}, query.Filter{PortalUserID: t.ID}, "/record/portal-users/"+t.ID+"/disclosures")
 }
@@ -67,7 +67,7 @@ func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclo
 		return err
 	}
 	if len(errs) == 0 {
-		found, more, err := p.kit.Reading.Disclosures(r.Context(), reader(r), f, before, perPage)
+		found, more, err := p.Record.Disclosures(r.Context(), reader(r), f, before, perPage)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclo
 		}
 		d.Exports = exports(f)
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "disclosures.html", Title: "Disclosures", Section: section, Data: &d, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "disclosures.html", Title: "Disclosures", Section: section, Data: &d, Errors: errs})
 }
 
 func disclosurePlace(text string) (place query.DisclosurePlace, errs page.Errors) {
@@ -107,7 +107,7 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 		u, known := people[d.PortalUserID]
 		if !known {
 			var err error
-			if u, err = directory.PortalUserByID(r.Context(), p.kit.Pool, d.PortalUserID); err != nil {
+			if u, err = directory.PortalUserByID(r.Context(), p.Directory, d.PortalUserID); err != nil {
 				return nil, err
 			}
 			people[u.ID] = u
@@ -128,7 +128,7 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 
 // ended is the last day of a link that is over, in words.
 func (p *Pages) ended(until string) string {
-	if until == "" || until >= p.kit.Now().Format(time.DateOnly) {
+	if until == "" || until >= p.Now().Format(time.DateOnly) {
 		return ""
 	}
 	day, err := time.Parse(time.DateOnly, until)

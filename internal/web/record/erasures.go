@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
+	"postern/internal/content/message"
 	"postern/internal/record/retention"
 	"postern/internal/web/page"
 )
@@ -55,9 +56,9 @@ func place(r *http.Request) string {
 func (p *Pages) erasures(w http.ResponseWriter, r *http.Request) error {
 	before, err := strconv.ParseUint("0"+r.FormValue("before"), 10, 63)
 	if err != nil {
-		return p.kit.Redirect(w, r, "/record/erasures", "")
+		return p.Redirect(w, r, "/record/erasures", "")
 	}
-	found, err := p.kit.Kept.List(r.Context(), before, perPage+1)
+	found, err := p.Retention.List(r.Context(), before, perPage+1)
 	if err != nil {
 		return err
 	}
@@ -72,12 +73,12 @@ func (p *Pages) erasures(w http.ResponseWriter, r *http.Request) error {
 	if data.Rows, data.Years, err = p.told(r, found); err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "erasures.html", Title: "Erasures", Section: place(r), Data: data})
+	return p.Render(w, r, set, page.View{Template: "erasures.html", Title: "Erasures", Section: place(r), Data: data})
 }
 
 // told adds to erasures what people want to know of them.
 func (p *Pages) told(r *http.Request, found []retention.Erasure) (told []erasure, years int, err error) {
-	if years, _, err = p.kit.Kept.Years(r.Context()); err != nil {
+	if years, _, err = p.Retention.Years(r.Context()); err != nil {
 		return nil, 0, err
 	}
 	var actors []string
@@ -98,9 +99,9 @@ func (p *Pages) told(r *http.Request, found []retention.Erasure) (told []erasure
 			t.Settled = names[*e.SettledBy]
 		}
 		if e.Status == "requested" {
-			t.Early = p.kit.Now().Before(t.KeptUntil)
+			t.Early = p.Now().Before(t.KeptUntil)
 		}
-		_, unseen := p.kit.Tracking.Visible(r.Context(), me, e.MessageID)
+		_, unseen := p.Messages.Visible(r.Context(), me, e.MessageID)
 		t.Message = unseen == nil
 		told = append(told, t)
 	}
@@ -114,9 +115,9 @@ func (p *Pages) erasure(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) showErasure(w http.ResponseWriter, r *http.Request, errs page.Errors, status int) error {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
-	e, err := p.kit.Kept.Find(r.Context(), id)
+	e, err := p.Retention.Find(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (p *Pages) showErasure(w http.ResponseWriter, r *http.Request, errs page.Er
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "erasure.html", Title: "Erasure", Section: place(r), Data: told[0], Errors: errs, Status: status})
+	return p.Render(w, r, set, page.View{Template: "erasure.html", Title: "Erasure", Section: place(r), Data: told[0], Errors: errs, Status: status})
 }
 
 // asking is the form with which one asks.
@@ -137,7 +138,7 @@ func (p *Pages) newErasure(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showAsking(w http.ResponseWriter, r *http.Request, a asking, errs page.Errors, status int) error {
-	return p.kit.Render(w, r, set, page.View{Template: "ask.html", Title: "Request an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
+	return p.Render(w, r, set, page.View{Template: "ask.html", Title: "Request an erasure", Section: place(r), Data: a, Errors: errs, Status: status})
 }
 
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
@@ -157,28 +158,28 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if len(errs) > 0 {
 		return p.showAsking(w, r, a, errs, 0)
 	}
-	e, err := p.kit.Kept.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
+	e, err := p.Retention.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
 	switch {
-	case errors.Is(err, compose.ErrNotFound):
+	case errors.Is(err, message.ErrNotFound):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "There is no message with this id"}}, 0)
 	case errors.Is(err, retention.ErrGoingOut), errors.Is(err, retention.ErrAsked):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: page.Sentence(err)}}, http.StatusConflict)
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/record/erasures/"+e.ID.String(), "You requested the erasure. Nothing is erased until another staff member with the permission Erase Content approves.")
+	return p.Redirect(w, r, "/record/erasures/"+e.ID.String(), "You requested the erasure. Nothing is erased until another staff member with the permission Erase Content approves.")
 }
 
 func (p *Pages) approve(w http.ResponseWriter, r *http.Request) error {
 	return p.settle(w, r, "The content was erased. No one can read it any more.", func(id uuid.UUID) error {
-		_, err := p.kit.Kept.Approve(r.Context(), page.Subject(r), id)
+		_, err := p.Retention.Approve(r.Context(), page.Subject(r), id)
 		return err
 	})
 }
 
 func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request) error {
 	return p.settle(w, r, "The request was withdrawn. Nothing was erased.", func(id uuid.UUID) error {
-		_, err := p.kit.Kept.Withdraw(r.Context(), page.Subject(r).Actor(), id)
+		_, err := p.Retention.Withdraw(r.Context(), page.Subject(r).Actor(), id)
 		return err
 	})
 }
@@ -187,7 +188,7 @@ func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) settle(w http.ResponseWriter, r *http.Request, done string, settle func(uuid.UUID) error) error {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	err = settle(id)
 	for refused, status := range map[error]int{retention.ErrOwn: http.StatusForbidden, retention.ErrTooNew: http.StatusForbidden, retention.ErrSettled: http.StatusConflict} {
@@ -198,5 +199,5 @@ func (p *Pages) settle(w http.ResponseWriter, r *http.Request, done string, sett
 	if err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, "/record/erasures/"+id.String(), done)
+	return p.Redirect(w, r, "/record/erasures/"+id.String(), done)
 }

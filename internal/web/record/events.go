@@ -42,7 +42,7 @@ type row struct {
 func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
 	l := listed{Filter: filterOf(r), Types: types}
 	f, errs := l.Filter.chosen()
-	all, err := p.kit.Gate.ListStaff(r.Context())
+	all, err := p.Gate.ListStaff(r.Context())
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *
 		return err
 	}
 	if len(view.Errors) == 0 {
-		found, more, err := p.kit.Reading.Page(r.Context(), reader(r), f, before, perPage)
+		found, more, err := p.Record.Page(r.Context(), reader(r), f, before, perPage)
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *
 		l.Exports = exports(f)
 	}
 	view.Section, view.Data = section, data
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 func (p *Pages) rows(r *http.Request, found []query.Entry) ([]row, error) {
@@ -112,11 +112,11 @@ type whole struct {
 func (p *Pages) event(w http.ResponseWriter, r *http.Request) error {
 	seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 63)
 	if err != nil || seq == 0 {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
-	e, err := p.kit.Reading.Event(r.Context(), reader(r), seq)
+	e, err := p.Record.Event(r.Context(), reader(r), seq)
 	if errors.Is(err, query.ErrNotFound) {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (p *Pages) event(w http.ResponseWriter, r *http.Request) error {
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		shown.Headers = append(shown.Headers, choice{name, strings.Join(e.Headers[name], ", ")})
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "event.html", Title: "Event " + strconv.FormatUint(seq, 10), Section: section, Data: shown})
+	return p.Render(w, r, set, page.View{Template: "event.html", Title: "Event " + strconv.FormatUint(seq, 10), Section: section, Data: shown})
 }
 
 // indented is JSON as people read it; what is no JSON stays as it is.
@@ -152,9 +152,9 @@ type timeline struct {
 func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
-	if _, err := p.kit.Tracking.Visible(r.Context(), page.Subject(r), id); err != nil {
+	if _, err := p.Messages.Visible(r.Context(), page.Subject(r), id); err != nil {
 		return err
 	}
 	t := timeline{ID: id.String(), Back: "/messages/" + id.String()}
@@ -171,7 +171,7 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !found {
-		return p.kit.NotFound(w, r)
+		return p.NotFound(w, r)
 	}
 	path := "/record/portal-users/" + t.ID
 	t.Filter.Order = filterOf(r).Order
@@ -182,7 +182,7 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 // person finds the portal user of the address.
 func (p *Pages) person(r *http.Request) (t timeline, found bool, err error) {
 	id := r.PathValue("id")
-	names, err := p.kit.Tracking.PortalUserNames(r.Context(), []string{id})
+	names, err := p.Messages.PortalUserNames(r.Context(), []string{id})
 	t.ID, t.Name = id, names[id]
 	if policy.Allow(page.Subject(r), policy.SeeDirectory) == nil || policy.Allow(page.Subject(r), policy.SendMessage) == nil {
 		t.Back = "/directory/portal-users/" + id

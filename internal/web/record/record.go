@@ -12,8 +12,12 @@ import (
 	"net/http"
 	"time"
 
+	"postern/internal/access"
 	"postern/internal/access/policy"
+	"postern/internal/directory"
+	"postern/internal/messages"
 	"postern/internal/record/query"
+	"postern/internal/record/retention"
 	"postern/internal/web/page"
 )
 
@@ -23,10 +27,23 @@ var files embed.FS
 var set = page.MustParse(files)
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Record    *query.Reader
+	Retention *retention.Retention
+	Messages  *messages.Reader
+	Gate      *access.Gate
+	Directory directory.Querier
+	Now       func() time.Time
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 const (
 	// section is where these pages stand in the navigation.
@@ -101,9 +118,9 @@ func (s standing) Total() int  { return int(s.Events) } // #nosec G115 -- a sequ
 func (s standing) Proved() int { return int(s.Signed) } // #nosec G115 -- a sequence
 
 func (p *Pages) standing(r *http.Request) (standing, error) {
-	s, err := p.kit.Reading.State(r.Context())
+	s, err := p.Record.State(r.Context())
 	stands := standing{State: s}
-	now := p.kit.Now()
+	now := p.Now()
 	if s.CheckedAt != nil {
 		stands.Ago, stands.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
 	}
@@ -123,5 +140,5 @@ func (p *Pages) state(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.kit.Fragment(w, r, set, "standing", page.View{Template: "events.html", Title: "Record", Section: section, Data: stands})
+	return p.Fragment(w, r, set, "standing", page.View{Template: "events.html", Title: "Record", Section: section, Data: stands})
 }

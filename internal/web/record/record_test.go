@@ -19,6 +19,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
 	"postern/internal/recorder"
 	"postern/internal/web/webtest"
 )
@@ -68,7 +69,7 @@ func (c *clinic) send(t *testing.T, r compose.Request) string {
 	defer cancel()
 	for {
 		changed := c.Position.Changed()
-		m, err := c.Desk.Tracking.Message(ctx, c.wendy.ID, sent.ID)
+		m, err := c.Web.Messages.Message(ctx, c.wendy.ID, sent.ID)
 		if err == nil && m.CompletedAt != nil && m.Progress.Alerted+m.Progress.AlertSkipped >= m.Progress.Recipients {
 			return sent.ID.String()
 		}
@@ -332,7 +333,7 @@ func (c *clinic) sign(t *testing.T, size uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := merkle.TreeAt(int64(size), merkle.Hashes(t.Context(), c.Admin, "record.hashes")) // #nosec G115 -- small
+	tree, err := merkle.TreeAt(int64(size), merklestore.Hashes(t.Context(), c.Admin, "record.hashes")) // #nosec G115 -- small
 	if err != nil {
 		t.Fatal(err)
 	}

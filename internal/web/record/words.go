@@ -32,7 +32,7 @@ func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, er
 			portalUsers = append(portalUsers, id)
 		}
 	}
-	names, err := p.kit.Tracking.StaffNames(ctx, staff)
+	names, err := p.Messages.StaffNames(ctx, staff)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, er
 	for id, name := range names {
 		named["staff:"+id] = name
 	}
-	if names, err = p.kit.Tracking.PortalUserNames(ctx, portalUsers); err != nil {
+	if names, err = p.Messages.PortalUserNames(ctx, portalUsers); err != nil {
 		return nil, err
 	}
 	for id, name := range names {

@@ -12,6 +12,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/notify/replay"
+	"postern/internal/problem"
 	"postern/internal/web/page"
 )
 
@@ -37,7 +38,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, f form, errs page.Errors) error {
-	return p.kit.Render(w, r, set, page.View{Template: "new.html", Title: "Plan a replay", Section: section, Data: f, Errors: errs})
+	return p.Render(w, r, set, page.View{Template: "new.html", Title: "Plan a replay", Section: section, Data: f, Errors: errs})
 }
 
 // plan freezes what the form chooses.
@@ -49,11 +50,11 @@ func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 		slices.SortStableFunc(errs, func(a, b page.Error) int { return slices.Index(inOrder, a.Field) - slices.Index(inOrder, b.Field) })
 		return p.showForm(w, r, typed, errs)
 	}
-	made, err := p.kit.Replay.Plan(r.Context(), page.Subject(r).Actor(), f, typed.Why)
+	made, err := p.Replays.Plan(r.Context(), page.Subject(r).Actor(), f, typed.Why)
 	if err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, root+"/"+made.ID.String(), "The plan was created.")
+	return p.Redirect(w, r, root+"/"+made.ID.String(), "The plan was created.")
 }
 
 // inOrder are the fields in the order of the form.
@@ -71,7 +72,7 @@ func faultsOf(err error) (errs page.Errors) {
 }
 
 // said is a fault of a plan as its form has it.
-func said(f replay.Fault) page.Error {
+func said(f problem.Fault) page.Error {
 	switch {
 	case strings.HasSuffix(f.Location, ".domain"):
 		return page.Error{Field: "domain", Message: "The domain " + f.Message}

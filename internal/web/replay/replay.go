@@ -17,6 +17,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/limits"
+	"postern/internal/messages"
 	"postern/internal/notify/replay"
 	"postern/internal/web/page"
 )
@@ -33,10 +34,19 @@ const (
 )
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Replays  *replay.Replays
+	Messages *messages.Reader
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -64,11 +74,11 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	if text := r.FormValue("before"); text != "" {
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return p.kit.NotFound(w, r)
+			return p.NotFound(w, r)
 		}
 		before, data.Newest = id, root
 	}
-	found, err := p.kit.Replay.List(r.Context(), before, perPage+1)
+	found, err := p.Replays.List(r.Context(), before, perPage+1)
 	if err != nil {
 		return err
 	}
@@ -79,7 +89,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	if data.Rows, err = p.shownOf(r, found...); err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "list.html", Title: "Replays", Section: section, Data: data})
+	return p.Render(w, r, set, page.View{Template: "list.html", Title: "Replays", Section: section, Data: data})
 }
 
 // find gives the replay of the address.
@@ -88,7 +98,7 @@ func (p *Pages) find(r *http.Request) (replay.Replay, error) {
 	if err != nil {
 		return replay.Replay{}, replay.ErrNotFound
 	}
-	return p.kit.Replay.Get(r.Context(), id)
+	return p.Replays.Get(r.Context(), id)
 }
 
 func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
@@ -106,7 +116,7 @@ func (p *Pages) showReplay(w http.ResponseWriter, r *http.Request, found replay.
 	}
 	all[0].TypedRate = r.PostFormValue("rate")
 	view.Template, view.Title, view.Section, view.Data = "replay.html", "Replay", section, all[0]
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // steer starts, pauses, resumes or cancels a replay.
@@ -123,16 +133,16 @@ func (p *Pages) steer(w http.ResponseWriter, r *http.Request) error {
 			return p.showReplay(w, r, found, page.View{Errors: page.Errors{{Field: "rate", Message: wrong}}})
 		}
 		notice = "You started the replay."
-		_, err = p.kit.Replay.Start(ctx, actor, found.ID, rate)
+		_, err = p.Replays.Start(ctx, actor, found.ID, rate)
 	case "pause":
 		notice = "You paused the replay."
-		_, err = p.kit.Replay.Pause(ctx, actor, found.ID)
+		_, err = p.Replays.Pause(ctx, actor, found.ID)
 	case "resume":
 		notice = "You resumed the replay."
-		_, err = p.kit.Replay.Resume(ctx, actor, found.ID)
+		_, err = p.Replays.Resume(ctx, actor, found.ID)
 	case "cancel":
 		notice = "You cancelled the replay."
-		_, err = p.kit.Replay.Cancel(ctx, actor, found.ID)
+		_, err = p.Replays.Cancel(ctx, actor, found.ID)
 	}
 	var late replay.TooLate
 	if errors.As(err, &late) {
@@ -144,7 +154,7 @@ func (p *Pages) steer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, root+"/"+found.ID.String(), notice)
+	return p.Redirect(w, r, root+"/"+found.ID.String(), notice)
 }
 
 // rateOf reads the rate; nothing typed is no limit.
@@ -167,12 +177,12 @@ func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !page.IsFragment(r) {
-		return p.kit.Redirect(w, r, root+"/"+found.ID.String(), "")
+		return p.Redirect(w, r, root+"/"+found.ID.String(), "")
 	}
 	all, err := p.shownOf(r, found)
 	if err != nil {
 		return err
 	}
 	all[0].Before = r.FormValue("seen")
-	return p.kit.Fragment(w, r, set, "progress", page.View{Template: "replay.html", Data: all[0]})
+	return p.Fragment(w, r, set, "progress", page.View{Template: "replay.html", Data: all[0]})
 }

@@ -37,14 +37,14 @@ func blast(t *testing.T, s *webtest.Site, n int) string {
 	})
 	now := 0
 	sender := s.NewStaff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
-	sent, err := s.Desk.Compose.Send(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: sender.ID, Permissions: sender.Permissions}, uuid.NewString(),
+	sent, err := s.Web.Composer.Send(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: sender.ID, Permissions: sender.Permissions}, uuid.NewString(),
 		compose.Request{Subject: "We move", Body: "To the garden side.", UndoSeconds: &now, Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
 		changed := s.Position.Changed()
-		m, err := s.Desk.Tracking.Message(t.Context(), sender.ID, sent.ID)
+		m, err := s.Web.Messages.Message(t.Context(), sender.ID, sent.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ func (p *Pages) shownOf(r *http.Request, replays ...replay.Replay) ([]shown, err
 			}
 		}
 	}
-	names, err := p.kit.Tracking.StaffNames(r.Context(), ids)
+	names, err := p.Messages.StaffNames(r.Context(), ids)
 	if err != nil {
 		return nil, err
 	}

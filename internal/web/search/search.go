@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
+	"postern/internal/labels/labelstore"
 	"postern/internal/search"
 	"postern/internal/web/page"
 )
@@ -24,10 +25,19 @@ var files embed.FS
 var set = page.MustParse(files)
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Labels *labelstore.Store
+	Search *search.Searcher
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // Routes are the addresses of these pages.
 func (p *Pages) Routes() []page.Route {
@@ -55,29 +65,29 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if page.IsFragment(r) {
 		return p.search(w, r)
 	}
-	return p.kit.Ask(w, r)
+	return p.Ask(w, r)
 }
 
 // search answers as a page, and below the field of the header with the list alone.
 func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
-	words, _, err := p.kit.Words(r)
+	words, _, err := p.Words(r)
 	if err != nil {
 		return err
 	}
 	q := strings.TrimSpace(words)
-	current, err := p.kit.Labels.Current(r.Context())
+	current, err := p.Labels.Current(r.Context())
 	if err != nil {
 		return err
 	}
-	found, err := p.kit.Search.Find(r.Context(), page.Subject(r), q)
+	found, err := p.Search.Find(r.Context(), page.Subject(r), q)
 	if err != nil {
 		return err
 	}
 	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), said(len(found), q)}}
 	if page.IsFragment(r) {
-		return p.kit.Fragment(w, r, set, "below", view)
+		return p.Fragment(w, r, set, "below", view)
 	}
-	return p.kit.Render(w, r, set, view)
+	return p.Render(w, r, set, view)
 }
 
 // grouped puts what was found under the headings of its kinds, and leaves out those

@@ -15,33 +15,33 @@ const codeAt = "/sign-in/code"
 
 // askForCode leads on from the password.
 func (p *Pages) askForCode(w http.ResponseWriter, r *http.Request, needed access.CodeNeeded) error {
-	if err := p.kit.Gate.Halfway(r.Context(), needed); err != nil {
+	if err := p.Gate.Halfway(r.Context(), needed); err != nil {
 		return err
 	}
 	to := codeAt
 	if next := page.Next(r, ""); next != "" {
 		to += "?next=" + url.QueryEscape(next)
 	}
-	return p.kit.Redirect(w, r, to, "")
+	return p.Redirect(w, r, to, "")
 }
 
 func (p *Pages) code(w http.ResponseWriter, r *http.Request) error {
-	if !p.kit.Gate.IsHalfway(r.Context()) {
-		return p.kit.Redirect(w, r, staff.signIn, "")
+	if !p.Gate.IsHalfway(r.Context()) {
+		return p.Redirect(w, r, staff.signIn, "")
 	}
 	return p.showCode(w, r, nil, nil)
 }
 
 func (p *Pages) showCode(w http.ResponseWriter, r *http.Request, err error, faults page.Errors) error {
-	return p.kit.Render(w, r, set, page.View{Template: "code.html", Title: "Type your code", Data: page.Next(r, ""), Status: page.Refused(w, err), Errors: faults})
+	return p.Render(w, r, set, page.View{Template: "code.html", Title: "Type your code", Data: page.Next(r, ""), Status: page.Refused(w, err), Errors: faults})
 }
 
 func (p *Pages) enterByCode(w http.ResponseWriter, r *http.Request) error {
-	who, err := p.kit.Gate.SignInWithCode(r.Context(), r.PostFormValue("code"))
+	who, err := p.Gate.SignInWithCode(r.Context(), r.PostFormValue("code"))
 	tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 	switch {
 	case errors.Is(err, access.ErrNotHalfway):
-		return p.kit.Redirect(w, r, staff.signIn, page.Sentence(err))
+		return p.Redirect(w, r, staff.signIn, page.Sentence(err))
 	case errors.As(err, &needed):
 		return p.showCode(w, r, err, page.Errors{{Field: "code", Message: "Type the code that your app shows."}})
 	case errors.Is(err, access.ErrWrongCode), errors.As(err, &tooSoon):
@@ -49,8 +49,8 @@ func (p *Pages) enterByCode(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	if err := p.kit.Gate.Begin(r.Context(), who); err != nil {
+	if err := p.Gate.Begin(r.Context(), who); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, page.Next(r, staff.inside), "")
+	return p.Redirect(w, r, page.Next(r, staff.inside), "")
 }

@@ -6,6 +6,7 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/letter"
+	"postern/internal/access/passwords"
 	"postern/internal/access/policy"
 	"postern/internal/limits"
 	"postern/internal/text/address"
@@ -32,8 +33,8 @@ func (p *Pages) forgotten(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email string, refusal error, faults page.Errors) error {
-	return p.kit.Render(w, r, set, page.View{Template: "forgotten.html", Title: "Get a link to choose a password",
-		Data: forgot{p.kit.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
+	return p.Render(w, r, set, page.View{Template: "forgotten.html", Title: "Get a link to choose a password",
+		Data: forgot{p.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
 // ask looks at nothing but what was typed: see [letter.Letters.Ask].
@@ -45,7 +46,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuse(nil, "Type an e-mail address, like name@example.org.")
 	}
-	err = p.kit.Letters.Ask(r.Context(), email)
+	err = p.Letters.Ask(r.Context(), email)
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.As(err, &tooSoon):
@@ -57,11 +58,11 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	return p.kit.Redirect(w, r, "/portal/forgotten/sent", "")
+	return p.Redirect(w, r, "/portal/forgotten/sent", "")
 }
 
 func (p *Pages) asked(w http.ResponseWriter, r *http.Request) error {
-	return p.kit.Render(w, r, set, page.View{Template: "sent.html", Title: "Check your e-mail"})
+	return p.Render(w, r, set, page.View{Template: "sent.html", Title: "Check your e-mail"})
 }
 
 // invited is the page on which a password is chosen.
@@ -72,49 +73,49 @@ type invited struct {
 }
 
 func (p *Pages) invitation(w http.ResponseWriter, r *http.Request) error {
-	return p.kit.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts})
+	return p.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts})
 }
 
 // accept takes the link, and shows whose it is; then the link and a password.
 func (p *Pages) accept(w http.ResponseWriter, r *http.Request) error {
 	token := letter.Token(r.PostFormValue("link"))
 	if token == "" {
-		return p.kit.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts,
+		return p.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts,
 			Errors: page.Errors{{Field: "link", Message: "Paste the link from the e-mail."}}})
 	}
 	if !r.PostForm.Has("password") {
 		return p.choose(w, r, token, nil)
 	}
-	err := p.kit.Gate.AcceptInvitation(r.Context(), token, r.PostFormValue("password"))
+	err := p.Gate.AcceptInvitation(r.Context(), token, r.PostFormValue("password"))
 	switch {
 	case errors.Is(err, access.ErrInvitation):
 		return p.spent(w, r)
-	case errors.Is(err, access.ErrPassword):
+	case errors.Is(err, passwords.ErrRefused):
 		return p.choose(w, r, token, page.Errors{{Field: "password", Message: page.Sentence(err)}})
 	case err != nil:
 		return err
 	}
 	// Somebody else of the family may be signed in here.
-	if err := p.kit.Gate.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
+	if err := p.Gate.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
 		return err
 	}
-	return p.kit.Redirect(w, r, portal.signIn, "Your password is set. Now sign in with it.")
+	return p.Redirect(w, r, portal.signIn, "Your password is set. Now sign in with it.")
 }
 
 func (p *Pages) choose(w http.ResponseWriter, r *http.Request, token string, faults page.Errors) error {
-	who, err := p.kit.Gate.WhoIsInvited(r.Context(), token)
+	who, err := p.Gate.WhoIsInvited(r.Context(), token)
 	if errors.Is(err, access.ErrInvitation) {
 		return p.spent(w, r)
 	}
 	if err != nil {
 		return err
 	}
-	return p.kit.Render(w, r, set, page.View{Template: "choose.html", Title: "Choose a password", Scripts: scripts,
+	return p.Render(w, r, set, page.View{Template: "choose.html", Title: "Choose a password", Scripts: scripts,
 		Data: invited{who, token, int(limits.PortalPassword)}, Errors: faults})
 }
 
 // spent answers for a link that opens nothing, whatever it never was or is no more.
 func (p *Pages) spent(w http.ResponseWriter, r *http.Request) error {
-	return p.kit.Render(w, r, set, page.View{Template: "spent.html", Title: "This link no longer works", Status: http.StatusGone,
-		Data: forgot{Open: p.kit.Letters.Open()}})
+	return p.Render(w, r, set, page.View{Template: "spent.html", Title: "This link no longer works", Status: http.StatusGone,
+		Data: forgot{Open: p.Letters.Open()}})
 }

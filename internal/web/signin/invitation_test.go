@@ -14,6 +14,7 @@ import (
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
 	"postern/internal/notify/sendgridfake"
+	"postern/internal/process"
 	"postern/internal/web/webtest"
 )
 
@@ -36,7 +37,7 @@ var linkIn = regexp.MustCompile(`http://\S+`)
 func invite(t *testing.T, s *webtest.Site, id string) error {
 	t.Helper()
 	staff := policy.Subject{Realm: policy.RealmStaff, ID: "s", Permissions: []policy.Permission{policy.ImportDirectory}}
-	return s.Desk.Letters.Invite(t.Context(), staff, id)
+	return s.Web.Letters.Invite(t.Context(), staff, id)
 }
 
 const good = "a brook under the mill"
@@ -227,8 +228,7 @@ func TestALetterIsTriedAgain(t *testing.T) {
 // Without an e-mail service, the pages say whom to ask instead.
 func TestWithoutLetters(t *testing.T) {
 	t.Parallel()
-	s := webtest.New(t)
-	s.Desk.Letters = letter.New(letter.Config{Gate: s.Desk.Gate})
+	s := webtest.New(t, func(c *process.WebConfig) { c.Letters = letter.Config{} })
 	v := s.Nobody(t)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").Hides("<form")
 	v.Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK).Says("Call the clinic")

@@ -17,13 +17,13 @@ import (
 const organisationAt = "/sign-in/organisation"
 
 func (p *Pages) toOrganisation(w http.ResponseWriter, r *http.Request) error {
-	if p.kit.Organisation == nil {
-		return p.kit.NotFound(w, r)
+	if p.Organisation == nil {
+		return p.NotFound(w, r)
 	}
-	if err := p.kit.Gate.Throttle(r.Context(), access.AtOrganisation); err != nil {
+	if err := p.Gate.Throttle(r.Context(), access.AtOrganisation); err != nil {
 		return err
 	}
-	attempt, to, err := p.kit.Organisation.Begin(r.Context())
+	attempt, to, err := p.Organisation.Begin(r.Context())
 	if err != nil {
 		return p.refused(w, r, err)
 	}
@@ -32,19 +32,19 @@ func (p *Pages) toOrganisation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.kit.Gate.KeepAttempt(r.Context(), string(kept))
+	p.Gate.KeepAttempt(r.Context(), string(kept))
 	http.Redirect(w, r, to, http.StatusSeeOther) // #nosec G710 -- the clinic's own issuer
 	return nil
 }
 
 func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
-	if p.kit.Organisation == nil {
-		return p.kit.NotFound(w, r)
+	if p.Organisation == nil {
+		return p.NotFound(w, r)
 	}
-	if err := p.kit.Gate.Throttle(r.Context(), access.AtOrganisation); err != nil {
+	if err := p.Gate.Throttle(r.Context(), access.AtOrganisation); err != nil {
 		return err
 	}
-	kept := p.kit.Gate.TakeAttempt(r.Context())
+	kept := p.Gate.TakeAttempt(r.Context())
 	if kept == "" { // somebody came back twice, or by a link of another's: nothing was asked
 		return p.refused(w, r, oidc.Refused{Reason: oidc.WrongState})
 	}
@@ -52,27 +52,27 @@ func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
 	if err := json.Unmarshal([]byte(kept), &attempt); err != nil {
 		return err
 	}
-	who, err := p.kit.Organisation.Finish(r.Context(), attempt, r.URL.Query())
+	who, err := p.Organisation.Finish(r.Context(), attempt, r.URL.Query())
 	if refused := (oidc.Refused{}); errors.As(err, &refused) {
-		if err := p.kit.Gate.RecordRefusal(r.Context(), refused.Reason); err != nil {
+		if err := p.Gate.RecordRefusal(r.Context(), refused.Reason); err != nil {
 			return err
 		}
 	}
 	if err != nil {
 		return p.refused(w, r, err)
 	}
-	subject, err := p.kit.Gate.SignInByOrganisation(r.Context(), who.Email)
+	subject, err := p.Gate.SignInByOrganisation(r.Context(), who.Email)
 	if err != nil {
 		return p.refused(w, r, err)
 	}
-	if err := p.kit.Gate.Begin(r.Context(), subject); err != nil {
+	if err := p.Gate.Begin(r.Context(), subject); err != nil {
 		return err
 	}
 	to := staff.inside
 	if attempt.Next != "" {
 		to = attempt.Next
 	}
-	return p.kit.Redirect(w, r, to, "")
+	return p.Redirect(w, r, to, "")
 }
 
 // refused shows the sign-in again, with what to do. What the issuer says is for the log.
@@ -87,7 +87,7 @@ func (p *Pages) refused(w http.ResponseWriter, r *http.Request, err error) error
 	case !errors.Is(err, access.ErrUnknownAtOrganisation):
 		return err
 	}
-	p.kit.Log().WarnContext(r.Context(), "a sign-in through the organisation failed", "reason", refusal.Reason, "cause", cmp.Or(refusal.Unwrap(), err))
-	return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: staff.heading, Scripts: scripts, Data: p.form(staff, r), Status: status,
+	p.Log().WarnContext(r.Context(), "a sign-in through the organisation failed", "reason", refusal.Reason, "cause", cmp.Or(refusal.Unwrap(), err))
+	return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: staff.heading, Scripts: scripts, Data: p.form(staff, r), Status: status,
 		Errors: page.Errors{{Field: "organisation", Message: page.Sentence(said)}}})
 }

@@ -9,15 +9,15 @@ import (
 	"postern/internal/access/oidc"
 	"postern/internal/access/oidc/oidctest"
 	"postern/internal/access/policy"
-	"postern/internal/desk"
+	"postern/internal/process"
 	"postern/internal/web/webtest"
 )
 
 // withOrganisation is a clinic with its own identity provider.
-func withOrganisation(t *testing.T, change ...func(*desk.Config)) (*webtest.Site, *oidctest.Issuer) {
+func withOrganisation(t *testing.T, change ...func(*process.WebConfig)) (*webtest.Site, *oidctest.Issuer) {
 	t.Helper()
 	issuer := oidctest.New(t)
-	s := webtest.New(t, append(change, func(c *desk.Config) {
+	s := webtest.New(t, append(change, func(c *process.WebConfig) {
 		c.Organisation = oidc.New(oidc.Config{Issuer: issuer.URL, ClientID: oidctest.ClientID,
 			ClientSecret: oidctest.ClientSecret, RedirectURL: c.Letters.PublicURL + oidc.Back})
 	})...)
@@ -41,7 +41,7 @@ func signIns(t *testing.T, s *webtest.Site, n int) string {
 // factor.
 func TestSignInAtTheOrganisation(t *testing.T) {
 	t.Parallel()
-	s, issuer := withOrganisation(t, func(c *desk.Config) { c.FactorRequired = true })
+	s, issuer := withOrganisation(t, func(c *process.WebConfig) { c.FactorRequired = true })
 	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	issuer.Email = strings.ToUpper(sam.Email)
 	v := s.Nobody(t)
@@ -67,7 +67,7 @@ func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	sam, dora := s.NewStaff(t, "Sam Staff"), s.NewStaff(t, "Dora Disabled")
-	if err := s.Desk.Gate.Disable(t.Context(), "operator:test", dora.ID); err != nil {
+	if err := s.Web.Gate.Disable(t.Context(), "operator:test", dora.ID); err != nil {
 		t.Fatal(err)
 	}
 	nobody := "No staff member has the e-mail address that your organisation gave: ask somebody who manages staff to add you with it."

@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"postern/internal/access"
+	"postern/internal/access/letter"
 	"postern/internal/access/oidc"
 	"postern/internal/access/policy"
 	"postern/internal/web/page"
@@ -24,10 +25,21 @@ var set = page.MustParse(files)
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
-type Pages struct{ kit *page.Kit }
+type Pages struct {
+	*page.Renderer
+	Config
+}
+
+// Config is what these pages work with.
+type Config struct {
+	Gate    *access.Gate
+	Letters *letter.Letters
+	// Organisation is where staff may sign in instead; nil: nowhere.
+	Organisation *oidc.Issuer
+}
 
 // New makes the pages.
-func New(kit *page.Kit) *Pages { return &Pages{kit} }
+func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 // entrance is where one realm comes in.
 type entrance struct {
@@ -52,7 +64,7 @@ func (p *Pages) Routes() []page.Route {
 	return []page.Route{
 		{Pattern: "GET /{$}", Realm: policy.RealmStaff, Handle: p.first},
 		{Pattern: "GET /sign-in", Realm: policy.RealmStaff, Handle: p.show(staff)},
-		{Pattern: "POST /sign-in", Realm: policy.RealmStaff, Handle: p.enter(staff, p.kit.Gate.SignInStaff)},
+		{Pattern: "POST /sign-in", Realm: policy.RealmStaff, Handle: p.enter(staff, p.Gate.SignInStaff)},
 		{Pattern: "GET " + codeAt, Realm: policy.RealmStaff, Handle: p.code},
 		{Pattern: "POST " + codeAt, Realm: policy.RealmStaff, Handle: p.enterByCode},
 		{Pattern: "GET " + organisationAt, Realm: policy.RealmStaff, Handle: p.toOrganisation},
@@ -60,7 +72,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
 		{Pattern: "POST /session/keep", Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "GET /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.show(portal)},
-		{Pattern: "POST /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.enter(portal, p.kit.Gate.SignInPortal)},
+		{Pattern: "POST /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.enter(portal, p.Gate.SignInPortal)},
 		{Pattern: "POST /portal/sign-out", Realm: policy.RealmPortalUser, Handle: p.leave(portal)},
 		{Pattern: "GET /portal/forgotten", Realm: policy.RealmPortalUser, Handle: p.forgotten},
 		{Pattern: "POST /portal/forgotten", Realm: policy.RealmPortalUser, Handle: p.ask},
@@ -74,10 +86,10 @@ func (p *Pages) Routes() []page.Route {
 // first leads staff to their messages, and everybody else to the portal: that is
 // where the link of an alert leads to.
 func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
-	if _, err := access.SubjectFrom(r.Context()); err == nil {
-		return p.kit.Redirect(w, r, staff.inside, "")
+	if _, err := policy.SubjectFrom(r.Context()); err == nil {
+		return p.Redirect(w, r, staff.inside, "")
 	}
-	return p.kit.Redirect(w, r, portal.inside, "")
+	return p.Redirect(w, r, portal.inside, "")
 }
 
 // form is what the page of a sign-in shows.
@@ -91,7 +103,7 @@ type form struct {
 func (p *Pages) form(e entrance, r *http.Request) form {
 	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
-	if e.realm == policy.RealmStaff && p.kit.Organisation != nil {
+	if e.realm == policy.RealmStaff && p.Organisation != nil {
 		f.Organisation = organisationAt
 		if f.Next != "" {
 			f.Organisation += "?next=" + url.QueryEscape(f.Next)
@@ -102,10 +114,10 @@ func (p *Pages) form(e entrance, r *http.Request) form {
 
 func (p *Pages) show(e entrance) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if _, err := access.SubjectFrom(r.Context()); err == nil {
-			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
+		if _, err := policy.SubjectFrom(r.Context()); err == nil {
+			return p.Redirect(w, r, page.Next(r, e.inside), "")
 		}
-		return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: p.form(e, r)})
+		return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: p.form(e, r)})
 	}
 }
 
@@ -115,13 +127,13 @@ func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
 		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
 		switch {
 		case err == nil:
-			return p.kit.Redirect(w, r, page.Next(r, e.inside), "")
+			return p.Redirect(w, r, page.Next(r, e.inside), "")
 		case errors.As(err, &needed):
 			return p.askForCode(w, r, needed)
 		case errors.Is(err, access.ErrWrongCredentials), errors.As(err, &tooSoon):
 			f := p.form(e, r)
 			f.Email = r.PostFormValue("email")
-			return p.kit.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
+			return p.Render(w, r, set, page.View{Template: "sign_in.html", Title: e.heading, Scripts: scripts, Data: f, Status: page.Refused(w, err),
 				Errors: page.Errors{{Field: "email", Message: page.Sentence(err)}}})
 		}
 		return err
@@ -133,15 +145,15 @@ func (p *Pages) begin(r *http.Request, signIn signIn) error {
 	if err != nil {
 		return err
 	}
-	return p.kit.Gate.Begin(r.Context(), subject)
+	return p.Gate.Begin(r.Context(), subject)
 }
 
 func (p *Pages) leave(e entrance) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := p.kit.Gate.SignOut(r.Context(), e.realm); err != nil {
+		if err := p.Gate.SignOut(r.Context(), e.realm); err != nil {
 			return err
 		}
-		return p.kit.Redirect(w, r, e.signIn, "You have signed out.")
+		return p.Redirect(w, r, e.signIn, "You have signed out.")
 	}
 }
 
@@ -149,7 +161,7 @@ func (p *Pages) leave(e entrance) page.Handler {
 func (p *Pages) keep(e entrance) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
-		left, _ := p.kit.Gate.SessionLeft(r.Context(), e.realm)
+		left, _ := p.Gate.SessionLeft(r.Context(), e.realm)
 		return json.NewEncoder(w).Encode(map[string]int{"expires_in": int(left.Seconds())})
 	}
 }

@@ -25,9 +25,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/access/letter"
 	"postern/internal/access/policy"
-	"postern/internal/api"
 	"postern/internal/compose/composetest"
-	"postern/internal/desk"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
@@ -41,7 +39,6 @@ import (
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 	"postern/internal/telemetry"
-	"postern/internal/web"
 )
 
 // Main runs the tests of a package that uses webtest.
@@ -53,7 +50,7 @@ const Password = "korrekt-pferd-batterie" // #nosec G101 -- invented, as the peo
 // Site is a clinic with its pages.
 type Site struct {
 	*composetest.System
-	Desk  *desk.Desk
+	Web   *process.Web
 	Mails *sendgridfake.Fake
 	Base  string       // where the pages are: http://127.0.0.1:…
 	Pages http.Handler // the pages themselves, for a test that has others besides
@@ -75,7 +72,7 @@ func (s *Site) refusal(address string) string {
 }
 
 // New starts a site that ends with the test. What it is made of may be changed.
-func New(t testing.TB, change ...func(*desk.Config)) *Site {
+func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 	t.Helper()
 	s := &Site{System: composetest.New(t)}
 	s.Mails = sendgridfake.New(sendgridfake.Config{Refuse: s.refusal})
@@ -89,27 +86,25 @@ func New(t testing.TB, change ...func(*desk.Config)) *Site {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	cfg := desk.Config{Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
-		Source: "/api", Fail: web.Unavailable, PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now,
+	tell := telemetry.New()
+	cfg := process.WebConfig{Telemetry: tell, Pool: s.Pool, Content: s.Content, Log: s.Log, Publish: s.Publish, Position: s.Position,
+		Source: "/api", PasswordCost: access.TestCost, CatchUp: time.Minute, Now: s.Clock.Now,
 		Letters: letter.Config{SendInvitation: client.SendInvitation, SendReset: client.SendReset, PublicURL: s.Base, Pause: time.Millisecond}}
 	for _, f := range change {
 		f(&cfg)
 	}
-	d, err := desk.New(cfg)
+	w, err := process.WireWeb(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Desk = d
-	tell := telemetry.New()
-	tell.Watch(d.Health.State)
-	a := api.New(api.Config{Desk: d, Telemetry: tell})
-	s.Pages = web.New(d, slog.New(slog.DiscardHandler))
+	tell.Watch(w.Health.State)
+	s.Web, s.Pages = w, w.Pages
 	// As behind a proxy on this machine: X-Forwarded-For makes a visitor another client.
 	here := inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
-	server.Config = inbound.NewServer(process.Routes(a, s.Pages), here, slog.New(slog.DiscardHandler))
+	server.Config = inbound.NewServer(process.Routes(w.API, s.Pages), here, slog.New(slog.DiscardHandler))
 	s.Handler = server.Config.Handler
 	server.Start()
-	t.Cleanup(func() { a.Close(); server.Close(); d.Close() })
+	t.Cleanup(func() { w.API.Close(); server.Close(); w.Close() })
 
 	s.work(t, client)
 	return s
@@ -140,7 +135,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 		}
 	}
 	run(watcher.Run)
-	run(s.Desk.Letters.Run)
+	run(s.Web.Letters.Run)
 	consume := func(pool *pgxpool.Pool, lanes ...eventlog.Lane) {
 		run(func(ctx context.Context) error { return s.Log.Consume(ctx, parked.In(pool), lanes...) })
 		run(func(ctx context.Context) error {
@@ -171,7 +166,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 // NewStaff makes a staff member who can sign in with [Password].
 func (s *Site) NewStaff(t testing.TB, name string, permissions ...policy.Permission) access.Staff {
 	t.Helper()
-	made, err := s.Desk.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{
+	made, err := s.Web.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{
 		Email: strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@clinic.example", Name: name, Password: Password, Permissions: permissions})
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +179,7 @@ func (s *Site) NewStaff(t testing.TB, name string, permissions ...policy.Permiss
 func (s *Site) NewPortalUser(t testing.TB, id string) policy.Subject {
 	t.Helper()
 	subject := s.System.PortalUser(t, id)
-	if err := s.Desk.Gate.SetPortalPassword(t.Context(), id, Password); err != nil {
+	if err := s.Web.Gate.SetPortalPassword(t.Context(), id, Password); err != nil {
 		t.Fatal(err)
 	}
 	return subject

@@ -1,4 +1,4 @@
-package compose
+package reader
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postern/internal/content"
+	"postern/internal/content/message"
 )
 
 const (
@@ -21,21 +22,21 @@ const (
 // back to Postgres those that are in the content store alone. It goes on where an earlier
 // call stopped. Call it at the start of a process and every few minutes, in as many
 // processes as you like.
-func (c *Composer) SecureKeys(ctx context.Context) error {
-	if err := c.copyKeys(ctx, messageKeys); err != nil {
+func (rd *Reader) SecureKeys(ctx context.Context) error {
+	if err := rd.copyKeys(ctx, messageKeys); err != nil {
 		return err
 	}
-	if err := c.copyKeys(ctx, manifestKeys); err != nil {
+	if err := rd.copyKeys(ctx, manifestKeys); err != nil {
 		return err
 	}
-	return c.findLost(ctx)
+	return rd.findLost(ctx)
 }
 
 // A keyTable is a table whose rows the content store keeps copies of.
 type keyTable struct {
 	name     func(uuid.UUID) content.Name
-	uncopied string // $1: after which message, $2: how many
-	copied   string // $1: message, $2: the wrapped key that counts
+	uncopied string // $1: after which id, $2: how many
+	copied   string // $1: id, $2: the wrapped key that counts
 }
 
 const notErased = ` NOT EXISTS (SELECT FROM record.erasures e WHERE e.message_id = k.message_id AND e.status = 'erased') `
@@ -54,18 +55,18 @@ var (
 
 // keyRow is a row of a keyTable.
 type keyRow struct {
-	message uuid.UUID
-	keys    content.Keys
+	id   uuid.UUID
+	keys content.Keys
 }
 
-func (c *Composer) copyKeys(ctx context.Context, t keyTable) error {
+func (rd *Reader) copyKeys(ctx context.Context, t keyTable) error {
 	for last := uuid.Nil; ; {
-		rows, err := c.pool.Query(ctx, t.uncopied, last, secureBatch)
+		rows, err := rd.cfg.Pool.Query(ctx, t.uncopied, last, secureBatch)
 		if err != nil {
 			return fmt.Errorf("looking for keys that have no copy: %w", err)
 		}
 		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r keyRow, err error) {
-			err = row.Scan(&r.message, &r.keys.WrappedKey, &r.keys.Sealed)
+			err = row.Scan(&r.id, &r.keys.WrappedKey, &r.keys.Sealed)
 			return r, err
 		})
 		if err != nil {
@@ -74,8 +75,8 @@ func (c *Composer) copyKeys(ctx context.Context, t keyTable) error {
 		if len(found) == 0 {
 			return nil
 		}
-		last = found[len(found)-1].message
-		err = each(ctx, found, func(ctx context.Context, r keyRow) error { return c.copyRow(ctx, t, r) })
+		last = found[len(found)-1].id
+		err = each(ctx, found, func(ctx context.Context, r keyRow) error { return rd.copyRow(ctx, t, r) })
 		if err != nil {
 			return err
 		}
@@ -85,30 +86,30 @@ func (c *Composer) copyKeys(ctx context.Context, t keyTable) error {
 // copyRow stores the copy and then marks the row. A crash in between leaves the row to be
 // copied again, in vain. A row that is gone by then was erased meanwhile: the copy goes
 // too, and where a crash keeps it, with the sweep of package retention at the next start.
-func (c *Composer) copyRow(ctx context.Context, t keyTable, r keyRow) error {
-	name := t.name(r.message)
-	kept, err := c.cfg.Content.KeepKeys(ctx, name, r.message, r.keys)
+func (rd *Reader) copyRow(ctx context.Context, t keyTable, r keyRow) error {
+	name := t.name(r.id)
+	kept, err := rd.cfg.Content.KeepKeys(ctx, name, r.id, r.keys)
 	if err != nil {
-		return fmt.Errorf("copying the keys of message %s: %w", r.message, err)
+		return fmt.Errorf("copying the keys of message %s: %w", r.id, err)
 	}
-	tag, err := c.pool.Exec(ctx, t.copied, r.message, kept.WrappedKey)
+	tag, err := rd.cfg.Pool.Exec(ctx, t.copied, r.id, kept.WrappedKey)
 	if err != nil {
-		return fmt.Errorf("marking the keys of message %s as copied: %w", r.message, err)
+		return fmt.Errorf("marking the keys of message %s as copied: %w", r.id, err)
 	}
 	if tag.RowsAffected() > 0 {
 		return nil
 	}
-	erased, err := c.isErased(ctx, r.message)
+	erased, err := rd.isErased(ctx, r.id)
 	if err == nil && erased {
-		err = c.cfg.Content.Delete(ctx, name)
+		err = rd.cfg.Content.Delete(ctx, name)
 	}
 	return err
 }
 
 // findLost looks in the content store for the keys of every message on the record of
 // which Postgres has none, and notes those that are nowhere.
-func (c *Composer) findLost(ctx context.Context) error {
-	rows, err := c.pool.Query(ctx, `SELECT k.message_id FROM record.messages k
+func (rd *Reader) findLost(ctx context.Context) error {
+	rows, err := rd.cfg.Pool.Query(ctx, `SELECT k.message_id FROM record.messages k
 		WHERE NOT EXISTS (SELECT FROM app.message_content c WHERE c.message_id = k.message_id) AND`+notErased)
 	if err != nil {
 		return fmt.Errorf("looking for messages without keys: %w", err)
@@ -117,12 +118,12 @@ func (c *Composer) findLost(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for messages without keys: %w", err)
 	}
-	return each(ctx, lost, func(ctx context.Context, message uuid.UUID) error {
-		if c.missing.has(message) {
+	return each(ctx, lost, func(ctx context.Context, id uuid.UUID) error {
+		if rd.missing.has(id) {
 			return nil // a reader looks again, and a restart
 		}
-		_, _, err := c.openKept(ctx, message, nil)
-		if errors.Is(err, ErrMissing) {
+		_, _, err := rd.Unlock(ctx, id, nil)
+		if errors.Is(err, message.ErrMissing) {
 			return nil
 		}
 		return err

@@ -1,4 +1,7 @@
-package receipt
+// Package issuer issues receipts: it gathers the events of one delivery, waits until a
+// checkpoint covers them, and records that the receipt was issued. Package receipt
+// checks them, without a database.
+package issuer
 
 import (
 	"bytes"
@@ -13,20 +16,32 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"postern/internal/compose"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
+	"postern/internal/problem"
 	"postern/internal/proof/merkle"
+	"postern/internal/proof/merkle/merklestore"
+	"postern/internal/proof/receipt"
 )
 
-// Office issues receipts. It is safe for concurrent use.
-type Issuer struct {
+// Config is what an [Issuer] works with.
+type Config struct {
 	Pool *pgxpool.Pool
-	// Compose opens what is sealed with a message; nil: receipts go without.
-	Compose *compose.Composer
-	Publish func(context.Context, ...events.Event) (uint64, error)
-	Source  string
-	Now     func() time.Time
+	// Reader opens what is sealed with a message; nil: receipts go without.
+	Reader *reader.Reader
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
 }
+
+// Issuer issues receipts. It is safe for concurrent use.
+type Issuer struct {
+	cfg Config
+}
+
+// New makes an Issuer. It does no I/O.
+func New(cfg Config) *Issuer { return &Issuer{cfg: cfg} }
 
 // A Request says what is asked for, and by whom.
 type Request struct {
@@ -39,19 +54,19 @@ type Request struct {
 
 var (
 	// ErrNotFound says that there is no such delivery.
-	ErrNotFound = errors.New("that message was not delivered to that portal user")
+	ErrNotFound = problem.NotFound.New("that message was not delivered to that portal user")
 	// ErrNotSigned says that the delivery is on the record and in no checkpoint.
-	ErrNotSigned = errors.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
+	ErrNotSigned = problem.NotReady.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
 )
 
 // Issue makes a receipt and puts on the record that it did, before anybody sees it.
 // It waits for the checkpoint that covers what the record says of the delivery now.
-func (o *Issuer) Issue(ctx context.Context, q Request) (*Receipt, error) {
+func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error) {
 	found, err := o.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	r := &Receipt{Format: format, MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.Now().UTC().Truncate(time.Microsecond), Events: found}
+	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.cfg.Facts.Time(), Events: found}
 	size, err := o.awaitCheckpoint(ctx, r)
 	if err != nil {
 		return nil, err
@@ -59,36 +74,28 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*Receipt, error) {
 	if err := o.prove(ctx, r, size); err != nil {
 		return nil, err
 	}
-	said, err := tell(q.MessageID, q.PortalUserID, r.Events)
-	if err != nil {
-		return nil, fmt.Errorf("telling what the record says: %w", err)
-	}
-	r.Statement, r.Notice = said.lines, said.notice()
 	if err := o.open(ctx, r, q.Names); err != nil {
 		return nil, err
 	}
-	if r.Digest, err = r.digest(); err != nil {
+	if err := r.Complete(); err != nil {
 		return nil, err
 	}
-	e, err := events.New(o.Source, q.Actor, o.Now(), events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
-		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names})
-	if err != nil {
-		return nil, err
-	}
+	issued := events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
+		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names}
 	// A crash before this line leaves nothing; after it, a receipt on the record
 	// that perhaps nobody has.
-	if _, err := o.Publish(ctx, e); err != nil {
+	if _, err := o.cfg.Facts.Publish(ctx, q.Actor, o.cfg.Facts.Now(), issued); err != nil {
 		return nil, fmt.Errorf("putting the receipt on the record: %w", err)
 	}
 	return r, nil
 }
 
 // find gathers the events that speak of the delivery, in order.
-func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
+func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	var chunk int
 	var seq int64
 	var sender string
-	err := o.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
+	err := o.cfg.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
 		JOIN record.deliveries d ON d.message_id = $1 AND d.portal_user_no = u.portal_user_no
 		JOIN record.chunks c ON c.message_id = d.message_id AND c.chunk = d.chunk
 		JOIN record.messages m ON m.message_id = d.message_id
@@ -99,7 +106,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the delivery: %w", err)
 	}
-	rows, err := o.Pool.Query(ctx, `
+	rows, err := o.cfg.Pool.Query(ctx, `
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND (message_id = $1 AND (seq = $2
 			OR type IN ('message.sent', 'message.released', 'audience.resolved', 'message.recalled',
 			            'alerts.accepted', 'alerts.failed', 'alerts.skipped', 'alerts.unknown', 'alerts.reported')
@@ -110,7 +117,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the events: %w", err)
 	}
-	var all []Event
+	var all []receipt.Event
 	var stored []byte
 	_, err = pgx.ForEachRow(rows, []any{&seq, &stored}, func() error {
 		s, err := merkle.Unpack(uint64(seq), stored) // #nosec G115 -- a sequence
@@ -119,7 +126,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]Event, error) {
 		}
 		e, err := events.Parse(s.Header, s.Data)
 		if err == nil && speaksOf(e, q.PortalUserID, chunk) {
-			all = append(all, Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
+			all = append(all, receipt.Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
 		}
 		return err
 	})
@@ -154,10 +161,10 @@ func speaksOf(e events.Event, portalUser string, chunk int) bool {
 const checkpointPoll = 200 * time.Millisecond
 
 // awaitCheckpoint takes the first checkpoint that covers all the events.
-func (o *Issuer) awaitCheckpoint(ctx context.Context, r *Receipt) (size int64, err error) {
+func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size int64, err error) {
 	last := r.Events[len(r.Events)-1].Seq
 	for {
-		err := o.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
+		err := o.cfg.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
 		if err == nil {
 			return size, nil
 		}
@@ -172,8 +179,8 @@ func (o *Issuer) awaitCheckpoint(ctx context.Context, r *Receipt) (size int64, e
 	}
 }
 
-func (o *Issuer) prove(ctx context.Context, r *Receipt, size int64) error {
-	hashes := merkle.Hashes(ctx, o.Pool, "record.hashes")
+func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) error {
+	hashes := merklestore.Hashes(ctx, o.cfg.Pool, "record.hashes")
 	for i := range r.Events {
 		proof, err := tlog.ProveRecord(size, int64(r.Events[i].Seq)-1, hashes) // #nosec G115 -- a sequence
 		if err != nil {
@@ -185,21 +192,21 @@ func (o *Issuer) prove(ctx context.Context, r *Receipt, size int64) error {
 }
 
 // open adds what was sealed with the message, unless that was erased.
-func (o *Issuer) open(ctx context.Context, r *Receipt, names bool) error {
-	if o.Compose == nil {
+func (o *Issuer) open(ctx context.Context, r *receipt.Receipt, names bool) error {
+	if o.cfg.Reader == nil {
 		return nil
 	}
-	h, err := o.Compose.Header(ctx, r.MessageID)
-	if errors.Is(err, compose.ErrErased) {
+	h, err := o.cfg.Reader.Header(ctx, r.MessageID)
+	if errors.Is(err, message.ErrErased) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	r.Content = &Content{Salt: h.Salt, Documents: []Document{}}
+	r.Content = &receipt.Content{Salt: h.Salt, Documents: []receipt.Document{}}
 	for _, a := range h.Attachments {
 		if names {
-			r.Content.Documents = append(r.Content.Documents, Document{a.ID, a.Name})
+			r.Content.Documents = append(r.Content.Documents, receipt.Document{ID: a.ID, Name: a.Name})
 		}
 	}
 	return nil

@@ -1,0 +1,54 @@
+// Package passwords says which passwords may be chosen. It does no I/O.
+package passwords
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"postern/internal/limits"
+)
+
+// ErrRefused is wrapped by every refusal of a password that was chosen.
+var ErrRefused = errors.New("choose another password")
+
+// ErrCurrent says that the password that was given as the current one is another.
+var ErrCurrent = errors.New("this is not your current password")
+
+//go:embed common_passwords.txt
+var commonPasswords string
+
+var common = func() map[string]bool {
+	m := map[string]bool{}
+	for line := range strings.Lines(commonPasswords) {
+		m[strings.TrimSpace(line)] = true
+	}
+	return m
+}()
+
+// Check refuses what is too short, too long to be typed or soon guessed.
+// It asks for no mixture of characters, see NIST SP 800-63B section 3.1.1.2.
+func Check(password string, least limits.Characters) error {
+	n := utf8.RuneCountInString(password)
+	switch {
+	case !utf8.ValidString(password):
+		return fmt.Errorf("%w: it is not text in UTF-8", ErrRefused)
+	case n < int(least):
+		return fmt.Errorf("%w: it needs at least %s", ErrRefused, least)
+	case n > int(limits.Password):
+		return fmt.Errorf("%w: it may have at most %s", ErrRefused, limits.Password)
+	case common[strings.ToLower(strings.Join(strings.Fields(password), ""))], distinct(password) < 5:
+		return fmt.Errorf("%w: this one is among the first that are guessed", ErrRefused)
+	}
+	return nil
+}
+
+func distinct(s string) int {
+	seen := map[rune]bool{}
+	for _, r := range s {
+		seen[r] = true
+	}
+	return len(seen)
+}

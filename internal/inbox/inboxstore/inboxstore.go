@@ -1,0 +1,216 @@
+// Package inboxstore reads the inboxes of portal users from Postgres and the content
+// store, and records what they open.
+//
+// # What goes on the record, and when
+//
+// The first opening of a message, and every download of a document, is on the
+// record before a byte of it is handed out. Where it can't be, nothing is
+// ([facts.ErrUnavailable]). What can't be read at all is not recorded as read.
+//
+// Nothing here names a Staff Bcc or another recipient.
+//
+// An Inbox is safe for concurrent use.
+package inboxstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access/policy"
+	"postern/internal/content/message"
+	"postern/internal/content/reader"
+	"postern/internal/eventlog/facts"
+	"postern/internal/events"
+	"postern/internal/inbox"
+)
+
+// Config is what an [Inbox] works with. Only Now may be left out.
+type Config struct {
+	Pool   *pgxpool.Pool
+	Reader *reader.Reader // opens content
+	// Facts records what is done, and waits until it can be read.
+	Facts facts.Publisher
+}
+
+// An Inbox is that of all portal users; each call names its reader.
+type Inbox struct{ cfg Config }
+
+// New makes an Inbox.
+func New(cfg Config) *Inbox {
+	return &Inbox{cfg}
+}
+
+// readable is the deliveries that a reader may read: $1 is the reader's number, $2 the
+// day. What is asked for is picked first, along the index of the inbox, and only then
+// is the rest looked up for it.
+const (
+	readable = `
+	SELECT d.message_id, coalesce(s.name, ''), c.delivered_at, o.opened_at,
+	       jsonb_array_length(m.attachments), m.status = 'recalled', d.own, d.others
+	FROM (SELECT d.message_id, d.portal_user_no, d.chunk, about.own, about.others
+	      FROM record.deliveries d
+	      CROSS JOIN LATERAL (
+	          SELECT count(*) AS n, coalesce(bool_or(own), false) AS own,
+	                 coalesce(array_agg(name ORDER BY patient_no) FILTER (WHERE NOT own), '{}') AS others
+	          FROM (SELECT p.patient_no, bool_or(l.relationship = 'self') AS own, trim(p.given_name || ' ' || p.family_name) AS name
+	                FROM app.links l JOIN app.patients p USING (patient_no)
+	                WHERE l.portal_user_no = $1 AND l.patient_no = ANY(d.patient_nos)
+	                  AND (l.valid_from IS NULL OR l.valid_from <= $2::date)
+	                  AND (l.valid_until IS NULL OR l.valid_until >= $2::date)
+	                GROUP BY p.patient_no) patients) about
+	      WHERE d.portal_user_no = $1 AND (cardinality(d.patient_nos) = 0 OR about.n > 0)`
+	inDetail = `) d
+	JOIN record.messages m USING (message_id)
+	JOIN record.chunks c USING (message_id, chunk)
+	LEFT JOIN record.opens o USING (message_id, portal_user_no)
+	LEFT JOIN record.staff s ON s.staff_id = m.sender_id
+	ORDER BY d.message_id DESC`
+
+	// page is those older than $3, at most $4 of them, and single is that of $3.
+	page   = readable + ` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4` + inDetail
+	single = readable + ` AND d.message_id = $3` + inDetail
+)
+
+func scanMessage(row pgx.CollectableRow) (m inbox.Message, err error) {
+	err = row.Scan(&m.ID, &m.From, &m.DeliveredAt, &m.OpenedAt, &m.Attachments, &m.Recalled, &m.About.Own, &m.About.Others)
+	m.DeliveredAt = m.DeliveredAt.UTC()
+	if m.OpenedAt != nil {
+		*m.OpenedAt = m.OpenedAt.UTC()
+	}
+	return m, err
+}
+
+// today is the calendar day on which links are looked at.
+func (i *Inbox) today() string { return i.cfg.Facts.Now().Format(time.DateOnly) }
+
+// List gives up to limit messages older than before, newest first; [uuid.Max] is
+// newer than all.
+func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error) {
+	rows, err := i.cfg.Pool.Query(ctx, page,
+		reader.No, i.today(), before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading an inbox: %w", err)
+	}
+	messages, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, fmt.Errorf("reading an inbox: %w", err)
+	}
+	ids := make([]uuid.UUID, len(messages))
+	for n, m := range messages {
+		ids[n] = m.ID
+	}
+	headers, err := i.cfg.Reader.Headers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for n := range messages {
+		h := headers[messages[n].ID]
+		messages[n].Condition = h.Condition
+		if !messages[n].Recalled {
+			messages[n].Subject = h.Subject
+		}
+	}
+	return messages, nil
+}
+
+// Open gives a message to read: step 8. Its first opening is on the record when
+// this returns.
+func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Read, error) {
+	m, err := i.find(ctx, reader, id)
+	if err != nil {
+		return inbox.Read{}, err
+	}
+	header, body, err := i.cfg.Reader.Open(ctx, id)
+	if err != nil {
+		return inbox.Read{}, err
+	}
+	read := inbox.Read{Message: m, Body: body, Documents: header.Attachments}
+	read.Subject, read.Condition = header.Subject, message.Kept
+	if read.Seq, err = i.recordOpening(ctx, reader, &read.Message); err != nil {
+		return inbox.Read{}, err
+	}
+	return read, nil
+}
+
+// recordOpening puts the first opening of a message on the record, and gives its
+// place there.
+func (i *Inbox) recordOpening(ctx context.Context, reader policy.Subject, m *inbox.Message) (seq uint64, err error) {
+	if m.OpenedAt != nil {
+		return 0, nil
+	}
+	at := i.cfg.Facts.Time()
+	// The commit point of step 8. A crash before it: nothing was shown. After
+	// it: on the record as opened though perhaps not shown; opening it again
+	// tells the record nothing new.
+	seq, err = i.cfg.Facts.Record(ctx, reader.Actor(), at, events.DeliveryOpened{MessageID: m.ID, PortalUserID: reader.ID, PortalUserNo: reader.No})
+	if err != nil {
+		return 0, err
+	}
+	m.OpenedAt = &at
+	return seq, nil
+}
+
+// Document gives what a document of a message is, and nothing of what is in it. Its
+// name is a part of the message, which is opened by that.
+func (i *Inbox) Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (inbox.Message, message.Attachment, error) {
+	m, err := i.find(ctx, reader, id)
+	if err != nil {
+		return inbox.Message{}, message.Attachment{}, err
+	}
+	header, err := i.cfg.Reader.Header(ctx, id)
+	if err != nil {
+		return inbox.Message{}, message.Attachment{}, err
+	}
+	document, ok := header.Attachment(attachment)
+	if !ok {
+		return inbox.Message{}, message.Attachment{}, inbox.ErrNotFound
+	}
+	if _, err := i.recordOpening(ctx, reader, &m); err != nil {
+		return inbox.Message{}, message.Attachment{}, err
+	}
+	m.Subject, m.Condition = header.Subject, message.Kept
+	return m, document, nil
+}
+
+// Download gives a document of a message, to be saved or to be shown: both are a
+// download. It is on the record when this returns.
+func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (message.Attachment, []byte, error) {
+	if _, err := i.find(ctx, reader, id); err != nil {
+		return message.Attachment{}, nil, err
+	}
+	document, data, err := i.cfg.Reader.OpenAttachment(ctx, id, attachment)
+	if err != nil {
+		return message.Attachment{}, nil, err
+	}
+	_, err = i.cfg.Facts.Record(ctx, reader.Actor(), i.cfg.Facts.Time(), events.AttachmentDownloaded{MessageID: id, PortalUserID: reader.ID,
+		PortalUserNo: reader.No, AttachmentID: attachment, Request: uuid.New()})
+	if err != nil {
+		return message.Attachment{}, nil, err
+	}
+	return document, data, nil
+}
+
+// find gives a message that the reader may open now.
+func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Message, error) {
+	rows, err := i.cfg.Pool.Query(ctx, single, reader.No, i.today(), id)
+	if err != nil {
+		return inbox.Message{}, fmt.Errorf("looking for message %s: %w", id, err)
+	}
+	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return inbox.Message{}, inbox.ErrNotFound
+	case err != nil:
+		return inbox.Message{}, fmt.Errorf("looking for message %s: %w", id, err)
+	case m.Recalled:
+		return inbox.Message{}, inbox.ErrRecalled
+	}
+	return m, nil
+}

@@ -1,0 +1,252 @@
+package process
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/access"
+	"postern/internal/access/letter"
+	"postern/internal/access/oidc"
+	"postern/internal/api"
+	"postern/internal/compose"
+	"postern/internal/compose/draft"
+	"postern/internal/content"
+	"postern/internal/content/clamd"
+	"postern/internal/content/reader"
+	"postern/internal/directory"
+	"postern/internal/directory/upload"
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
+	"postern/internal/eventlog/parked"
+	"postern/internal/events"
+	"postern/internal/health"
+	"postern/internal/inbox/inboxstore"
+	"postern/internal/labels/labelstore"
+	"postern/internal/messages"
+	"postern/internal/notify/pause"
+	"postern/internal/notify/replay"
+	"postern/internal/notify/reports"
+	"postern/internal/problem/document"
+	"postern/internal/proof/receipt/issuer"
+	"postern/internal/record/export"
+	"postern/internal/record/query"
+	"postern/internal/record/retention"
+	"postern/internal/recorder/position"
+	"postern/internal/search"
+	"postern/internal/store"
+	"postern/internal/telemetry"
+	"postern/internal/web"
+	"postern/internal/web/account"
+	"postern/internal/web/admin"
+	webcompose "postern/internal/web/compose"
+	webmessages "postern/internal/web/messages"
+	"postern/internal/web/operations"
+	"postern/internal/web/page"
+	"postern/internal/web/portal"
+	webreceipt "postern/internal/web/receipt"
+	webrecord "postern/internal/web/record"
+	webreplay "postern/internal/web/replay"
+	websearch "postern/internal/web/search"
+	"postern/internal/web/signin"
+)
+
+// WebConfig is what a [Web] is wired from. Only Scanner, Organisation, FactorRequired,
+// Secure, Fail, Room, Now, ReadReports, Letters, Checks, Telemetry and Logger may be
+// left out.
+type WebConfig struct {
+	// Pool connects as postern_api or as the login user.
+	Pool *pgxpool.Pool
+	// Content keeps bodies and attachments; Scanner looks at every upload.
+	Content *content.Store
+	Scanner *clamd.Client
+	// Publish puts events on the record, all or none of them, and returns the sequence of
+	// the last once they are durable. It is given [facts.RequestTimeout] at most.
+	Publish func(context.Context, ...events.Event) (last uint64, err error)
+	// Log is the record itself, for what operators see of it.
+	Log *eventlog.Log
+	// Room is how many bytes are free where NATS keeps the record, for who knows that;
+	// nil asks the server for its limits.
+	Room func() (int64, error)
+	// Position is running, and tells how far the recorder has come.
+	Position *position.Watcher
+	// Source is the process, as events name it: "/api".
+	Source string
+	// Organisation is the clinic's own identity provider, where it has one.
+	Organisation *oidc.Issuer
+	// FactorRequired asks a second factor of all staff.
+	FactorRequired bool
+	// PasswordCost is that of [access.Config].
+	PasswordCost access.Cost
+	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp]. Tests,
+	// which may not depend on how busy the machine is, wait longer.
+	CatchUp time.Duration
+	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
+	// could not be read; nil: with a page or as the API does. See [access.Config].
+	Secure bool
+	Fail   func(http.ResponseWriter, *http.Request, error)
+	Now    func() time.Time
+	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
+	// every post. See [reports.Config].
+	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
+	// Letters bring portal users the links to set a password. Its Gate is set here.
+	Letters letter.Config
+	// Checks are what /readyz looks at besides, by name; see [health.Status].
+	Checks map[string]func(context.Context) error
+	// Telemetry is the process's; nil is one of its own.
+	Telemetry *telemetry.Telemetry
+	Logger    *slog.Logger
+}
+
+// Web is all that answers requests: the API, the pages, and what they work with. It is
+// wired once, by [WireWeb], for `api`, for `postern up` and for the tests of both. The
+// fields are for those who run it and for tests: no package gets a Web.
+//
+// It is safe for concurrent use.
+type Web struct {
+	API      *api.API
+	Pages    *web.Pages
+	Renderer *page.Renderer
+
+	Gate      *access.Gate
+	Reader    *reader.Reader
+	Composer  *compose.Composer
+	Drafts    *draft.Drafts
+	Messages  *messages.Reader
+	Inbox     *inboxstore.Inbox
+	Letters   *letter.Letters
+	Health    *health.Status
+	Labels    *labelstore.Store
+	Uploads   *upload.Uploads
+	Pauses    *pause.Pauses
+	Reports   *reports.Receiver
+	Replays   *replay.Replays
+	Retention *retention.Retention
+}
+
+// WireWeb makes a Web. It does no I/O.
+func WireWeb(cfg WebConfig) (*Web, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Fail == nil {
+		cfg.Fail = web.Unavailable
+	}
+	told := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(facts.RequestTimeout)
+	await := func(ctx context.Context, seq uint64) {
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
+		defer cancel()
+		_ = told.Wait(ctx, seq)
+	}
+	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
+		Facts: told, Secure: cfg.Secure, Fail: cfg.Fail})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Letters.Gate = gate
+	w := &Web{Gate: gate}
+	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
+	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
+		Facts: told, Whole: cfg.Position.Whole})
+	w.Drafts = draft.New(draft.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
+	w.Messages = messages.New(cfg.Pool)
+	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
+	w.Letters = letter.New(cfg.Letters)
+	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: told})
+	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
+	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Facts: told}
+	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: told, Read: cfg.ReadReports})
+	w.Replays = &replay.Replays{Pool: cfg.Pool, Facts: told}
+	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: told})
+	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
+	record := query.New(query.Config{Pool: cfg.Pool, Facts: told})
+	parking := &parked.Events{Pool: cfg.Pool, Facts: told, Get: cfg.Log.Get}
+	w.Health = &health.Status{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, Room: cfg.Room, Checks: cfg.Checks,
+		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now}
+	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
+
+	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Transient: store.Transient, Logger: cfg.Logger, Telemetry: cfg.Telemetry},
+		api.SessionOperations{Gate: gate},
+		api.RecipientOperations{Composer: w.Composer, Directory: cfg.Pool},
+		api.AttachmentOperations{Composer: w.Composer},
+		api.MessageOperations{Composer: w.Composer, Reader: w.Reader, Messages: w.Messages, Changed: cfg.Position.Changed, Await: await},
+		api.SearchOperations{Search: searcher},
+		api.LabelOperations{Labels: w.Labels},
+		api.StaffOperations{Gate: gate, Composer: w.Composer},
+		api.PortalOperations{Inbox: w.Inbox, Await: await},
+		api.CheckpointOperations{Checkpoints: cfg.Pool},
+		api.ReceiptOperations{Messages: w.Messages, Receipts: receipts},
+		api.RecordOperations{Record: record, Exporter: export.New(record, cfg.Pool), Await: await},
+		api.AlertingOperations{Pauses: w.Pauses, Await: await},
+		api.ParkedOperations{Parked: parking, Await: await},
+		api.StateOperations{Health: w.Health},
+		api.ReportOperations{Reports: w.Reports},
+		api.ReplayOperations{Replays: w.Replays},
+		api.ErasureOperations{Retention: w.Retention},
+	)
+	w.Renderer = page.New(page.Config{Sessions: gate, Labels: w.Labels.Current, Pauses: pausesOf(w.Pauses), Words: cfg.Content,
+		Problems: document.Problems{Logger: cfg.Logger, Transient: store.Transient}, Log: cfg.Logger})
+	w.Pages = web.New(w.Renderer,
+		webcompose.New(w.Renderer, webcompose.Config{Composer: w.Composer, Drafts: w.Drafts, Gate: gate, Labels: w.Labels, Directory: cfg.Pool,
+			Await: await, Now: cfg.Now}),
+		signin.New(w.Renderer, signin.Config{Gate: gate, Letters: w.Letters, Organisation: cfg.Organisation}),
+		account.New(w.Renderer, account.Config{Gate: gate}),
+		webmessages.New(w.Renderer, webmessages.Config{Composer: w.Composer, Reader: w.Reader, Drafts: w.Drafts, Messages: w.Messages,
+			Retention: w.Retention, Pauses: w.Pauses, Search: searcher, Now: cfg.Now}),
+		portal.New(w.Renderer, portal.Config{Inbox: w.Inbox, Account: gate, Email: emailOf(cfg.Pool), Await: await}),
+		admin.New(w.Renderer, admin.Config{Gate: gate, Composer: w.Composer, Labels: w.Labels, Letters: w.Letters, Uploads: w.Uploads,
+			Directory: cfg.Pool, Now: cfg.Now}),
+		operations.New(w.Renderer, operations.Config{Pauses: w.Pauses, Parked: parking, Health: w.Health, Await: await, Now: cfg.Now}),
+		webreplay.New(w.Renderer, webreplay.Config{Replays: w.Replays, Messages: w.Messages}),
+		websearch.New(w.Renderer, websearch.Config{Labels: w.Labels, Search: searcher}),
+		webreceipt.New(w.Renderer, webreceipt.Config{Receipts: receipts, Messages: w.Messages}),
+		webrecord.New(w.Renderer, webrecord.Config{Record: record, Retention: w.Retention, Messages: w.Messages, Gate: gate, Directory: cfg.Pool,
+			Now: cfg.Now}),
+	)
+	return w, nil
+}
+
+// pausesOf gives pauses as the frame of a page shows them.
+func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) {
+	return func(ctx context.Context) ([]page.Pause, error) {
+		all, err := pauses.Pauses(ctx)
+		shown := make([]page.Pause, len(all))
+		for i, p := range all {
+			shown[i] = page.Pause{MessageID: p.MessageID, Reason: p.Reason, Automatic: p.Automatic, PausedAt: p.PausedAt}
+		}
+		return shown, err
+	}
+}
+
+// emailOf gives the e-mail address of a portal user, by number.
+func emailOf(pool *pgxpool.Pool) func(context.Context, int32) (string, error) {
+	return func(ctx context.Context, no int32) (string, error) {
+		found, err := directory.PortalUsers(ctx, pool, []int32{no})
+		return found[no].Email, err
+	}
+}
+
+// Sweep deletes what has expired: sessions, invitations, drafts, uploads that were
+// never sent. Call it at the start of a process and every few minutes, in as many
+// processes as you like.
+func (w *Web) Sweep(ctx context.Context) error {
+	var errs []error
+	for _, sweep := range []func(context.Context) error{w.Gate.Sweep, w.Drafts.Sweep, w.Uploads.Sweep, w.Retention.Sweep, w.Composer.Sweep} {
+		errs = append(errs, sweep(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends streams, and the work that goes on after an answer.
+func (w *Web) Close() {
+	w.API.Close()
+	w.Uploads.Close()
+}
