@@ -509,7 +509,7 @@ func TestNoRequestIsClaimedAheadOfTheRecorder(t *testing.T) {
 		t.Error("a request was made for a chunk that the recorder has yet to come to")
 	}
 	if settled, err := p.isSettled(t.Context()); err != nil || !settled {
-		t.Errorf("settled is %v, %v", settled, err)
+		t.Fatalf("settled is %v, %v", settled, err)
 	}
 	p.exec(t, `UPDATE record.position SET seq = 1`)
 	if got := p.run(t); got["a"] != accepted {
