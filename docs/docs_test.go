@@ -16,10 +16,10 @@ import (
 // link matches [text](target) and [`text`](target).
 var link = regexp.MustCompile("\\[(`?)([^\\]`]+)`?\\]\\(([^)#\\s]+)[^)]*\\)")
 
-// pages returns the paths of the README and of all pages in docs.
+// pages returns the paths of the pages at the top and of all pages in docs.
 func pages(t *testing.T) (all []string) {
 	t.Helper()
-	all = append(all, "../README.md")
+	all = append(all, "../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md")
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".md") {
 			all = append(all, path)

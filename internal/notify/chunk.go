@@ -240,7 +240,9 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 
 // insert commits a claim. It gives false where another worker holds that number, has
 // wound the part up, or has declared this very claim's answer unknown, and where a
-// failover of Postgres is not settled (promotion.go): then this worker must not call.
+// failover of Postgres is not settled (promotion.go): then this worker must not call. It also
+// gives false while the recorder is behind the chunk, as after a crash of Postgres: a claim
+// says that Postgres keeps the position (see reached).
 // Called again after an error, it finds what the first call committed.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
 	err = pool.QueryRow(ctx, `
@@ -248,10 +250,10 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 		settled AS (SELECT FROM app.timelines WHERE timeline = app.timeline() AND settled_at IS NOT NULL), claimed AS (
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part)
 		SELECT $1::uuid, $2::integer, $3::integer, $4::integer, $5::uuid, $6::uuid, $7::bytea, $8::bigint
-		WHERE ($8::bigint = 0 OR EXISTS (SELECT FROM open)) AND EXISTS (SELECT FROM settled)
+		WHERE ($8::bigint = 0 OR EXISTS (SELECT FROM open)) AND EXISTS (SELECT FROM settled) AND EXISTS (SELECT FROM record.position WHERE seq >= $9)
 		ON CONFLICT DO NOTHING RETURNING request_id)
 		SELECT EXISTS (SELECT FROM claimed) OR EXISTS (SELECT FROM app.attempts WHERE request_id = $5 AND answer IS NULL)`,
-		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr()).Scan(&claimed)
+		ref.message, ref.chunk, ref.attempt(), c.request, c.id, c.claimedBy, bitmap(c.positions), ref.partNr(), ref.seq).Scan(&claimed)
 	if err != nil {
 		return false, fmt.Errorf("claiming request %d: %w", c.request, err)
 	}

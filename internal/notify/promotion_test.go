@@ -494,6 +494,29 @@ func TestAPositionThatIsBehindOtherEventsIsNoRestore(t *testing.T) {
 	}
 }
 
+// A crash of Postgres between reading a chunk and claiming its request can take the position
+// back behind the chunk, since the recorder does not wait for the disk. Until the recorder has
+// come there again no request is claimed: a claim would say that the position had been kept.
+func TestNoRequestIsClaimedAheadOfTheRecorder(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, sendgridfake.Config{})
+	work, err := load(t.Context(), p.Pool, p.ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.exec(t, `UPDATE record.position SET seq = 0`)
+	if _, err := p.request(t.Context(), work, []int{0}); err == nil {
+		t.Error("a request was made for a chunk that the recorder has yet to come to")
+	}
+	if settled, err := p.isSettled(t.Context()); err != nil || !settled {
+		t.Fatalf("settled is %v, %v", settled, err)
+	}
+	p.exec(t, `UPDATE record.position SET seq = 1`)
+	if got := p.run(t); got["a"] != accepted {
+		t.Errorf("after that, %v", got)
+	}
+}
+
 // Where the database was lost, there is no directory either: everyone whose alert has no
 // outcome is unknown. Replays whose plan was lost come to an end.
 func TestALostDatabaseNamesAllAlertsThatWaited(t *testing.T) {

@@ -5,6 +5,7 @@ package natstest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -129,16 +130,19 @@ func AwaitLeader(t testing.TB, servers []*embedded.NATS) {
 }
 
 // freePorts finds free ports. Each server must know all ports before any of them listens.
+// The ports are below those that systems give to a listener on port 0 (32768 and up
+// on Linux, 49152 and up elsewhere), so no other test takes one before its server does.
 func freePorts(t testing.TB, count int) []int {
 	t.Helper()
 	var ports []int
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for len(ports) < count {
+		port := 20000 + rand.N(12768) // #nosec G404 -- no secret
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue // taken
 		}
 		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports
 }
