@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// A backoff waits longer each time, and never quite as long as its neighbours.
+// A backoff is an exponential backoff with jitter, from 25 ms to 2 s.
 type backoff struct{ next, most time.Duration }
 
 func newBackoff() *backoff { return &backoff{next: 25 * time.Millisecond, most: 2 * time.Second} }
 
-// wait sleeps for the next pause, or returns the reason for which ctx ended.
+// wait sleeps for the next pause, or returns ctx's error if ctx ends first.
 func (b *backoff) wait(ctx context.Context) error {
 	pause := time.NewTimer(jitter(b.next))
 	defer pause.Stop()
@@ -24,7 +24,7 @@ func (b *backoff) wait(ctx context.Context) error {
 	}
 }
 
-// jitter gives between three quarters and five quarters of d.
+// jitter gives a random duration between 75% and 125% of d.
 func jitter(d time.Duration) time.Duration {
 	return d*3/4 + rand.N(d/2+1) // #nosec G404 -- spreads retries, guards nothing
 }
