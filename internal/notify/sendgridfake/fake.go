@@ -40,7 +40,7 @@ type Fake struct {
 	config Config
 	closed chan struct{}
 	close  sync.Once
-	kept   mailbag
+	kept   mailStore
 	script script
 }
 
@@ -97,7 +97,7 @@ func (f *Fake) decide(w http.ResponseWriter, r *http.Request, step Step, info *R
 	req, refused := f.examine(w, r)
 	if req != nil {
 		defer req.release()
-		info.Attempt, info.Recipients = req.attempt(), len(req.people)
+		info.Attempt, info.Recipients = req.attempt(), len(req.recipients)
 	}
 	if step.takes() {
 		if refused.status != 0 {

@@ -27,13 +27,13 @@ func server(t *testing.T, f *Fake) string {
 	return s.URL
 }
 
-// patience is how long a test waits for what should come at once, so that a
+// testTimeout is how long a test waits for what should come at once, so that a
 // fault shows as a failure and not as a hang.
-const patience = 20 * time.Second
+const testTimeout = 20 * time.Second
 
 func soon(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -41,7 +41,7 @@ func soon(t *testing.T) context.Context {
 // call makes a request and gives its status, 0 where there was no answer.
 func call(ctx context.Context, t *testing.T, url, body string) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v3/mail/send", strings.NewReader(body))
 	if err != nil {

@@ -21,13 +21,13 @@ const pageSize = 50
 
 // page is what the template shows.
 type page struct {
-	Mails        []shown
+	Mails        []mailView
 	First, Last  int
 	Kept, Total  int
 	Newer, Older int // page numbers, 0 where there is none
 }
 
-type shown struct {
+type mailView struct {
 	Number  int
 	At      time.Time
 	To      string
@@ -101,8 +101,8 @@ func (f *Fake) page(number int) page {
 
 var link = regexp.MustCompile(`https?://[^\s<>"]+`)
 
-func show(m Mail, number int) shown {
-	return shown{
+func show(m Mail, number int) mailView {
+	return mailView{
 		Number: number, At: m.At.UTC(), To: m.To, From: m.Letter.From,
 		Subject: m.Letter.Subject, Text: m.Letter.Text, Links: link.FindAllString(m.Letter.Text, 3),
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func look(t *testing.T, f *Fake, url string) *httptest.ResponseRecorder {
+func getMailbox(t *testing.T, f *Fake, url string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	f.Mailbox().ServeHTTP(w, httptest.NewRequest(http.MethodGet, url, nil))
@@ -33,7 +33,7 @@ func recipients(w *httptest.ResponseRecorder) []string {
 }
 
 func TestAnEmptyMailboxSaysWhatToDo(t *testing.T) {
-	if page := look(t, New(Config{}), "/demo/mailbox").Body.String(); !strings.Contains(page, "No e-mail yet. ") {
+	if page := getMailbox(t, New(Config{}), "/demo/mailbox").Body.String(); !strings.Contains(page, "No e-mail yet. ") {
 		t.Error(page)
 	}
 }
@@ -55,7 +55,7 @@ func TestTheMailboxShowsTheNewestFirstFiftyAPage(t *testing.T) {
 		{"/demo/mailbox?page=99", 19, 0, "?page=2", ""},
 		{"/demo/mailbox?page=-1", 119, 70, "", "?page=2"},
 	} {
-		w := look(t, f, tt.url)
+		w := getMailbox(t, f, tt.url)
 		all := recipients(w)
 		if len(all) != tt.first-tt.last+1 || all[0] != fmt.Sprintf("u%d@example.org", tt.first) || all[len(all)-1] != fmt.Sprintf("u%d@example.org", tt.last) {
 			t.Errorf("%s shows %v", tt.url, all)
@@ -76,7 +76,7 @@ func TestTheMailboxTrustsNoMail(t *testing.T) {
 	if w := post(t, f, text); w.Code != http.StatusAccepted {
 		t.Fatal(w.Body)
 	}
-	w := look(t, f, "/")
+	w := getMailbox(t, f, "/")
 	page := w.Body.String()
 	for _, bad := range []string{"<script", "<b onclick", "style=", `href="javascript`} {
 		if strings.Contains(page, bad) {
@@ -108,7 +108,7 @@ func wellFormed(t *testing.T, page string) {
 
 func TestTheMailboxServesItsOwnStylesheetAndOnlyReads(t *testing.T) {
 	f := New(Config{})
-	w := look(t, f, "/demo/mailbox?stylesheet=1")
+	w := getMailbox(t, f, "/demo/mailbox?stylesheet=1")
 	if got := w.Header().Get("Content-Type"); got != "text/css; charset=utf-8" || w.Body.Len() == 0 {
 		t.Errorf("%s, %d bytes", got, w.Body.Len())
 	}

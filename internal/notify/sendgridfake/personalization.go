@@ -24,7 +24,7 @@ func (r *request) personalizations() {
 	})
 	switch {
 	case ok && count == 0:
-		r.fault(wordsPersonalizations, "personalizations", "-Personalizations-Errors")
+		r.fault(textPersonalizations, "personalizations", "-Personalizations-Errors")
 	case count > maxPersonalizations:
 		r.fault(fmt.Sprintf("The personalization block is limited to 1000 personalizations per API request. You have provided %d personalizations. Please consider splitting this into multiple requests and resending your request.", count), "personalizations", "-Personalizations-Errors")
 	}
@@ -37,7 +37,7 @@ func (r *request) personalization(i int) {
 		r.wrongType("object", fmt.Sprintf("personalizations.%d", i))
 		return
 	}
-	first, to, subject := len(r.people), 0, ""
+	first, to, subject := len(r.recipients), 0, ""
 	var args customArgs
 	r.token()
 	for r.peek() == '"' {
@@ -61,13 +61,13 @@ func (r *request) personalization(i int) {
 	}
 	r.token()
 	if to == 0 {
-		r.fault(wordsTo, fmt.Sprintf("personalizations.%d.to", i), "message.personalizations.to")
+		r.fault(textTo, fmt.Sprintf("personalizations.%d.to", i), "message.personalizations.to")
 	}
 	if subject == "" {
 		r.withoutSubject++
 	}
-	for p := first; p < len(r.people); p++ {
-		r.people[p].args, r.people[p].subject = args, subject
+	for p := first; p < len(r.recipients); p++ {
+		r.recipients[p].args, r.recipients[p].subject = args, subject
 	}
 }
 
@@ -80,26 +80,26 @@ func (r *request) list(i int, kind string) int {
 	r.token()
 	count := 0
 	for ; r.more(); count++ {
-		r.person(place{i, kind, count})
+		r.parseRecipient(addressPath{i, kind, count})
 	}
 	r.token()
 	return count
 }
 
 // place is where in the request an address stands.
-type place struct {
+type addressPath struct {
 	i    int
 	kind string
 	j    int
 }
 
-func (p place) field(of string) string {
+func (p addressPath) field(of string) string {
 	return fmt.Sprintf("personalizations.%d.%s.%d%s", p.i, p.kind, p.j, of)
 }
 
-func (p place) help() string { return "message.personalizations." + p.kind }
+func (p addressPath) help() string { return "message.personalizations." + p.kind }
 
-func (r *request) person(at place) {
+func (r *request) parseRecipient(at addressPath) {
 	if r.peek() != '{' {
 		r.wrongType("object", at.field(""))
 		return
@@ -132,15 +132,15 @@ func (r *request) person(at place) {
 	if !text {
 		return
 	}
-	r.judge(r.addresses[start:], at)
-	r.people = append(r.people, recipient{end: len(r.addresses)})
+	r.checkAddress(r.addresses[start:], at)
+	r.recipients = append(r.recipients, recipient{end: len(r.addresses)})
 }
 
 var seed = maphash.MakeSeed()
 
 // judge refuses an address that is none, that the test wants refused, or that is
 // in the request already.
-func (r *request) judge(address []byte, at place) {
+func (r *request) checkAddress(address []byte, at addressPath) {
 	if !isAddress(address) {
 		r.fault("Does not contain a valid address.", at.field(".email"), at.help())
 		return
@@ -174,7 +174,7 @@ type customArgs struct {
 
 // over gives a personalization's custom_args laid over the message's, key by
 // key, as SendGrid merges them.
-func (a customArgs) over(message customArgs) customArgs {
+func (a customArgs) mergedInto(message customArgs) customArgs {
 	if !a.hasAttempt {
 		a.attempt = message.attempt
 	}

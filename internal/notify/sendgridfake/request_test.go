@@ -215,8 +215,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		r.parse(nil)
-		if len(r.faults) == 0 && (!json.Valid(data) || len(r.people) == 0) {
-			t.Fatalf("taken with %d recipients: %q", len(r.people), data)
+		if len(r.faults) == 0 && (!json.Valid(data) || len(r.recipients) == 0) {
+			t.Fatalf("taken with %d recipients: %q", len(r.recipients), data)
 		}
 	})
 }

@@ -30,9 +30,9 @@ type Mail struct {
 	Letter    *Letter
 }
 
-// mailbag keeps what was accepted. A batch holds recipients that share all but
+// mailStore keeps what was accepted. A batch holds recipients that share all but
 // address and position, so that each costs its address and eight bytes.
-type mailbag struct {
+type mailStore struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	keep     int
@@ -53,13 +53,13 @@ type batch struct {
 	positions []int32
 }
 
-func (m *mailbag) init(keep int) {
+func (m *mailStore) init(keep int) {
 	m.keep = keep
 	m.changed = sync.NewCond(&m.mu)
 }
 
 // take keeps a request's recipients.
-func (m *mailbag) take(at time.Time, messageID string, r *request) {
+func (m *mailStore) take(at time.Time, messageID string, r *request) {
 	batches := r.batches(at, messageID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,27 +86,27 @@ func (m *mailbag) take(at time.Time, messageID string, r *request) {
 func (r *request) batches(at time.Time, messageID string) []*batch {
 	var all []*batch
 	start := 0
-	for first := 0; first < len(r.people); {
-		args := r.people[first].args.over(r.args)
-		subject := r.people[first].subject
+	for first := 0; first < len(r.recipients); {
+		args := r.recipients[first].args.mergedInto(r.args)
+		subject := r.recipients[first].subject
 		last := first + 1
-		for last < len(r.people) && r.people[last].subject == subject && r.people[last].args.over(r.args).attempt == args.attempt {
+		for last < len(r.recipients) && r.recipients[last].subject == subject && r.recipients[last].args.mergedInto(r.args).attempt == args.attempt {
 			last++
 		}
 		letter := r.letter
 		if subject != "" {
 			letter.Subject = subject
 		}
-		end := r.people[last-1].end
+		end := r.recipients[last-1].end
 		b := &batch{
 			at: at, messageID: messageID, attempt: args.attempt, letter: &letter,
 			addresses: bytes.Clone(r.addresses[start:end]),
 			ends:      make([]uint32, last-first),
 			positions: make([]int32, last-first),
 		}
-		for i, p := range r.people[first:last] {
-			b.ends[i] = uint32(p.end - start)                    // #nosec G115 -- a body is 30 MiB at most
-			b.positions[i] = int32(p.args.over(r.args).position) // #nosec G115 -- parsed as 32 bits
+		for i, p := range r.recipients[first:last] {
+			b.ends[i] = uint32(p.end - start)                          // #nosec G115 -- a body is 30 MiB at most
+			b.positions[i] = int32(p.args.mergedInto(r.args).position) // #nosec G115 -- parsed as 32 bits
 		}
 		all = append(all, b)
 		start, first = end, last
@@ -129,7 +129,7 @@ func (b *batch) mail(i int) Mail {
 	}
 }
 
-func (m *mailbag) log(info RequestInfo) {
+func (m *mailStore) log(info RequestInfo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.requests) >= maxLogged {
@@ -139,7 +139,7 @@ func (m *mailbag) log(info RequestInfo) {
 }
 
 // snapshot gives the batches as they are now; a batch never changes.
-func (m *mailbag) snapshot() []*batch {
+func (m *mailStore) snapshot() []*batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]*batch(nil), m.batches...)
