@@ -38,7 +38,7 @@ func TestAnEmptyMailboxSaysWhatToDo(t *testing.T) {
 	}
 }
 
-func TestTheMailboxShowsTheNewestFirstFiftyAPage(t *testing.T) {
+func TestTheMailboxShowsTheNewestFirstWithFiftyOnAPage(t *testing.T) {
 	f := New(Config{Now: func() time.Time { return time.Date(2026, 3, 1, 12, 30, 0, 0, time.UTC) }})
 	for i := range 30 {
 		post(t, f, body(each(4, func(j int) string { return to(fmt.Sprintf("u%d@example.org", i*4+j)) })))
@@ -62,7 +62,7 @@ func TestTheMailboxShowsTheNewestFirstFiftyAPage(t *testing.T) {
 		}
 		page := w.Body.String()
 		if strings.Contains(page, `rel="prev" href="`+tt.newer+`"`) != (tt.newer != "") || strings.Contains(page, `rel="next" href="`+tt.older+`"`) != (tt.older != "") {
-			t.Errorf("%s links elsewhere", tt.url)
+			t.Errorf("%s has the wrong links", tt.url)
 		}
 		if !strings.Contains(page, `<time datetime="2026-03-01T12:30:00Z">1 March 2026, 12:30:00 UTC</time>`) {
 			t.Errorf("%s lacks the time", tt.url)
@@ -70,7 +70,7 @@ func TestTheMailboxShowsTheNewestFirstFiftyAPage(t *testing.T) {
 	}
 }
 
-func TestTheMailboxTrustsNoMail(t *testing.T) {
+func TestTheMailboxEscapesMails(t *testing.T) {
 	f := New(Config{})
 	text := strings.NewReplacer("Hello", `<script>x</script>`, `"plain"`, `"<b onclick=x> https://portal.example/?a=1&b=2 javascript:x"`).Replace(body(to("jo@example.org")))
 	if w := post(t, f, text); w.Code != http.StatusAccepted {
@@ -80,11 +80,11 @@ func TestTheMailboxTrustsNoMail(t *testing.T) {
 	page := w.Body.String()
 	for _, bad := range []string{"<script", "<b onclick", "style=", `href="javascript`} {
 		if strings.Contains(page, bad) {
-			t.Errorf("the page holds %s", bad)
+			t.Errorf("the page contains %s", bad)
 		}
 	}
 	if !strings.Contains(page, `href="https://portal.example/?a=1&amp;b=2"`) {
-		t.Error("the link is not there")
+		t.Error("the page lacks the link")
 	}
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
 		t.Error(csp)
@@ -92,7 +92,7 @@ func TestTheMailboxTrustsNoMail(t *testing.T) {
 	wellFormed(t, page)
 }
 
-// wellFormed holds the page to matching tags.
+// wellFormed checks that the page's tags match.
 func wellFormed(t *testing.T, page string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))

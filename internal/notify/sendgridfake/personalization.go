@@ -30,8 +30,9 @@ func (r *request) personalizations() {
 	}
 }
 
-// personalization, like all that is called for every recipient, switches on the
-// raw JSON of names and makes a field's path only when there is a fault.
+// personalization reads one personalization. For speed, as all functions that run for
+// every recipient, it compares the raw JSON of names and builds a field's path only for a
+// fault.
 func (r *request) personalization(i int) {
 	if r.peek() != '{' {
 		r.wrongType("object", fmt.Sprintf("personalizations.%d", i))
@@ -86,7 +87,7 @@ func (r *request) list(i int, kind string) int {
 	return count
 }
 
-// place is where in the request an address stands.
+// addressPath is the position of an address in the request.
 type addressPath struct {
 	i    int
 	kind string
@@ -138,8 +139,8 @@ func (r *request) parseRecipient(at addressPath) {
 
 var seed = maphash.MakeSeed()
 
-// judge refuses an address that is none, that the test wants refused, or that is
-// in the request already.
+// checkAddress adds a fault for an address that is invalid, that Config.Refuse refuses, or
+// that is in the request already.
 func (r *request) checkAddress(address []byte, at addressPath) {
 	if !isAddress(address) {
 		r.fault("Does not contain a valid address.", at.field(".email"), at.help())
@@ -153,18 +154,18 @@ func (r *request) checkAddress(address []byte, at addressPath) {
 	}
 	var lower [320]byte
 	sum := maphash.Bytes(seed, appendLower(lower[:0], address))
-	before, again := r.seen[sum]
+	first, repeated := r.seen[sum]
 	r.seen[sum] = at.i
 	switch {
-	case !again:
-	case before == at.i:
+	case !repeated:
+	case first == at.i:
 		r.fault(fmt.Sprintf("Each email address in the personalization block should be unique between to, cc, and bcc. We found the first duplicate instance of [%s] in the personalizations.%d.%s field.", address, at.i, at.kind), fmt.Sprintf("personalizations.%d", at.i), "message.recipient-errors")
 	default:
 		r.fault(fmt.Sprintf("Each unique email address in the personalizations array should only be included once. You have included [%s] more than once.", address), "personalizations", "-Personalizations-Errors")
 	}
 }
 
-// customArgs are what of custom_args is kept, and how large all of it was.
+// customArgs are the stored values of custom_args, and the size of all custom_args.
 type customArgs struct {
 	attempt               uuid.UUID
 	position              int
@@ -172,8 +173,8 @@ type customArgs struct {
 	size                  int
 }
 
-// over gives a personalization's custom_args laid over the message's, key by
-// key, as SendGrid merges them.
+// mergedInto merges a personalization's custom_args into the message's, key by key, as
+// SendGrid does.
 func (a customArgs) mergedInto(message customArgs) customArgs {
 	if !a.hasAttempt {
 		a.attempt = message.attempt
@@ -188,7 +189,7 @@ func (a customArgs) mergedInto(message customArgs) customArgs {
 	return a
 }
 
-// customArgs reads those of personalization i, or the message's for -1.
+// customArgs reads the custom_args of personalization i, or of the message for -1.
 func (r *request) customArgs(i int) customArgs {
 	var args customArgs
 	if r.peek() != '{' {
@@ -206,7 +207,7 @@ func (r *request) customArgs(i int) customArgs {
 		isAttempt := string(name) == `"`+sendgrid.ArgAttempt+`"`
 		isNumber := string(name) == `"`+sendgrid.ArgPosition+`"`
 		if r.peek() != '"' {
-			// A number gets no better answer from SendGrid than this.
+			// SendGrid's answer to a number, too, is only this.
 			r.faults = append(r.faults, badRequest)
 			r.skip()
 			continue

@@ -21,18 +21,19 @@ const (
 	maxCustomArgs       = 10_000
 )
 
-// request is one request's body, read. Requests are pooled: what is kept of one
-// is copied out.
+// request is one parsed request body. Requests are pooled: stored data is copied out of
+// them.
 type request struct {
 	reader
 	letter     Letter
 	args       customArgs
 	recipients []recipient
-	// addresses holds all of them, one after the other.
+	// addresses has the bytes of all addresses, one after the other.
 	addresses []byte
-	// seen gives for the hash of an address the personalization it was in.
+	// seen maps the hash of an address to the index of its personalization.
 	seen map[uint64]int
-	// hasSubject is the message's own; withoutSubject counts personalizations.
+	// hasSubject says whether the message has a subject; withoutSubject counts the
+	// personalizations without one.
 	hasSubject     bool
 	withoutSubject int
 	refuse         func(string) string
@@ -56,7 +57,7 @@ func newRequest() *request { return requests.Get().(*request) }
 
 func (r *request) release() {
 	if r.body.Cap() > 1<<20 {
-		return // a rare giant is not worth its memory
+		return // rare large buffers are not pooled, to save memory
 	}
 	r.body.Reset()
 	clear(r.seen)
@@ -72,7 +73,7 @@ func (r *request) readBody(body io.Reader) error {
 	return err
 }
 
-// refusedWhole gives the first reason for which the whole request is refused.
+// refusedWhole gives the reason for which the whole request is refused, or "".
 func (r *request) refusedWhole(refuse func(string) string) string {
 	if refuse == nil {
 		return ""
@@ -94,8 +95,7 @@ func (r *request) attempt() uuid.UUID {
 	return r.recipients[0].args.mergedInto(r.args).attempt
 }
 
-// parse reads the body and collects in faults everything that is wrong with it.
-// refuse may be nil.
+// parse reads the body and collects its faults. refuse may be nil.
 func (r *request) parse(refuse func(string) string) {
 	r.refuse = refuse
 	r.dec.Reset(&r.body, jsontext.AllowDuplicateNames(true))
@@ -110,7 +110,7 @@ func (r *request) parse(refuse func(string) string) {
 	}
 	switch {
 	case r.broken:
-		// Of a body that is no JSON SendGrid says nothing more.
+		// For invalid JSON SendGrid gives no other error.
 		r.faults = append(r.faults[:0], badRequest)
 	case ok:
 		r.complete(present)
@@ -139,7 +139,7 @@ func (r *request) member(name string) {
 	}
 }
 
-// complete reports what is missing, and what can be judged only at the end.
+// complete adds faults for missing members, and faults that show only at the end.
 func (r *request) complete(present map[string]bool) {
 	template := present["template_id"]
 	if !present["personalizations"] {
@@ -165,7 +165,7 @@ func (r *request) complete(present map[string]bool) {
 	}
 }
 
-// SendGrid's own words, as they were seen in its answers.
+// SendGrid's own texts, copied from its answers.
 const (
 	textPersonalizations = "The personalizations field is required and must have at least one personalization."
 	textTo               = "The to array is required for all personalization objects, and must have at least one email object with a valid email address."
