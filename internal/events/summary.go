@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Names gives the name of a staff member, by their id; "" where it is not known.
+// Names gives the name of a staff member, by their id; "" if it is not known.
 type Names func(staffID string) string
 
 // Summary gives one line of text for people: the actor, the action and its object. Staff

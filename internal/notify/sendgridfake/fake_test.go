@@ -38,7 +38,7 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// call makes a request and gives its status, 0 where there was no answer.
+// call makes a request and gives its status, 0 if there was no answer.
 func call(ctx context.Context, t *testing.T, url, body string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
