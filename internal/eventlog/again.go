@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Again hands an event that stands on the record to the handler of a lane once more,
-// outside of the lane's consumer, as for one that was parked. A panic is an error.
-// Where the error is to be parked, [Describe] says what to write down of it.
+// Again runs a lane's handler for a stored event once more, outside the lane's
+// consumer. It serves the retry of a parked event. A panic is returned as an error;
+// [Describe] gives the parts of the error to store with the parked event.
 func (l *Log) Again(ctx context.Context, lane Lane, seq uint64) error {
 	stored, err := l.Get(ctx, seq)
 	if err != nil {
@@ -32,8 +32,8 @@ func (l *Log) Again(ctx context.Context, lane Lane, seq uint64) error {
 	return err
 }
 
-// Describe gives an error of a handler in a line, and where it panicked; "" where it
-// did not.
+// Describe gives a handler's error in one line, and the stack trace of a panic; ""
+// for other errors.
 func Describe(err error) (reason, stack string) {
 	var panicked middleware.RecoveredPanicError
 	if errors.As(err, &panicked) {

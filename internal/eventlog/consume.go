@@ -14,23 +14,24 @@ import (
 	"postern/internal/events"
 )
 
-// A Handler handles one event, stored at seq. It may be given an event more than
-// once, and at the same time as another handler, and must come to the same end.
-// An error brings the event back later, until it is parked.
+// A Handler handles one event, stored at seq. It must be idempotent: it may be
+// called more than once for an event, also at the same time in another process.
+// After an error the event is retried later, until it is parked.
 type Handler func(ctx context.Context, e events.Event, seq uint64) error
 
-// A Lane is a durable consumer with the handler of its events.
+// A Lane is a durable consumer and the handler of its events.
 type Lane struct {
 	Consumer string
-	Slots    int // how many events are handled at once; 0 is 1
+	Slots    int // the largest number of events handled at once; 0 means 1
 	Handle   Handler
-	// Timeout ends the context of a handler that takes longer; 0 never does.
+	// Timeout ends the context of a handler that takes longer; 0 means no timeout.
 	Timeout time.Duration
 }
 
-// Consume hands events to the lanes' handlers until ctx ends. Then it fetches no
-// more and returns once every handler is done, or was called off after twenty
-// seconds and its event handed back; a handler's context outlives ctx until then.
+// Consume gives events to the lanes' handlers until ctx ends. Then it fetches no
+// more events, and returns once every handler is done or cancelled. A handler's
+// context stays valid for twenty seconds after ctx ends; then it is cancelled and the
+// event is returned to JetStream.
 func (l *Log) Consume(ctx context.Context, p Parking, lanes ...Lane) error {
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, routerLog(l.log))
 	if err != nil {
@@ -40,7 +41,8 @@ func (l *Log) Consume(ctx context.Context, p Parking, lanes ...Lane) error {
 		sub := NewSubscriber(l, SubscriberConfig{Slots: lane.Slots})
 		defer func() { _ = sub.Close() }() // waits for the last acknowledgements
 		h := router.AddConsumerHandler(lane.Consumer, lane.Consumer, sub, lane.handle)
-		// The first stands outermost: a panic becomes an error before it is judged.
+		// The first is the outermost: Recoverer turns a panic into an error before
+		// Parking looks at it.
 		h.AddMiddleware(p.middleware(lane.Consumer, l.log), middleware.CorrelationID)
 		if lane.Timeout > 0 {
 			h.AddMiddleware(middleware.Timeout(lane.Timeout))
@@ -61,48 +63,50 @@ func (lane Lane) handle(m *message.Message) error {
 	return lane.Handle(m.Context(), e, seq)
 }
 
-// routerLog makes what Watermill calls information debugging, and leaves errors
-// to the parking, which knows which of them count.
+// routerLog logs Watermill's information and errors as debugging: Parking logs the
+// errors that matter.
 func routerLog(log *slog.Logger) watermill.LoggerAdapter {
 	return watermill.NewSlogLoggerWithLevelMapping(log, map[slog.Level]slog.Level{
 		slog.LevelInfo: slog.LevelDebug, slog.LevelError: slog.LevelDebug})
 }
 
-// ErrPermanent is wrapped by errors of handlers that no further try can mend.
+// ErrPermanent is wrapped by a handler's error that no retry can fix.
 var ErrPermanent = errors.New("can't be handled")
 
-// Parked is an event that a consumer gave up on.
+// Parked is an event that a consumer could not handle (a dead letter).
 type Parked struct {
 	Consumer string
 	Seq      uint64
-	// Event is as much of it as can be read: nothing of a malformed one, and no
-	// Data from a consumer for headers only.
+	// Event has no fields set if the event is malformed, and no Data if it comes
+	// from a headers-only consumer.
 	Event  events.Event
 	Tries  int
 	Reason string
-	Stack  string // where the handler panicked
+	Stack  string // the stack trace of a panic
 }
 
-// Parking is what becomes of events that can't be handled.
+// Parking says when an event is parked, and how.
 type Parking struct {
-	// MaxTries is how often an event is handed out before it is parked; 0 is 5.
+	// MaxTries is the number of deliveries after which an event is parked; 0 means 5.
 	MaxTries int
-	// Passing tells errors that are no fault of the event: it is tried on for as
-	// long as they last. Nil knows of none but the record being out of reach.
+	// Passing reports whether an error is transient, not caused by the event: such
+	// an error is retried without limit. If it is nil, only an unavailable record is
+	// transient.
 	Passing func(error) bool
-	// Failed, where it is set, is told of every try that failed, parked or not.
+	// Failed, if set, is called for every failed try, parked or not.
 	Failed func(ctx context.Context, consumer string, seq uint64, reason string)
-	// Park keeps the event for an operator. Where that fails, the event comes
-	// again. It may be called twice for one event.
+	// Park stores the event for an operator. If it fails, the event is retried. It
+	// may be called twice for one event.
 	Park func(context.Context, Parked) error
 }
 
-// middleware parks what the inner handlers can't handle and calls it done, so
-// that it holds up nobody.
+// middleware parks events that the inner handlers can't handle and acknowledges
+// them, so that they don't block other events. A crash between the two redelivers
+// the event, and Park is called again.
 func (p Parking) middleware(consumer string, log *slog.Logger) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			ctx := m.Context() // the inner ones may shorten it
+			ctx := m.Context() // inner handlers may replace it with one that has a timeout
 			produced, err := next(m)
 			if err == nil {
 				return produced, nil
@@ -112,7 +116,7 @@ func (p Parking) middleware(consumer string, log *slog.Logger) message.HandlerMi
 			if p.Failed != nil {
 				p.Failed(ctx, consumer, seqOf(m), reasonOf(err))
 			}
-			if !p.hopeless(err, tries) {
+			if !p.givesUp(err, tries) {
 				log.Warn("an event will be tried again", attrs...)
 				return nil, err
 			}
@@ -120,13 +124,13 @@ func (p Parking) middleware(consumer string, log *slog.Logger) message.HandlerMi
 				log.Error("an event can't be parked, and will be tried again", append(attrs, "error", parkErr.Error())...)
 				return nil, errors.Join(err, parkErr)
 			}
-			log.Error("an event was parked; the reason stands in app.parked", attrs...)
+			log.Error("an event was parked; the reason is in app.parked", attrs...)
 			return nil, nil
 		}
 	}
 }
 
-func (p Parking) hopeless(err error, tries int) bool {
+func (p Parking) givesUp(err error, tries int) bool {
 	if errors.Is(err, ErrPermanent) || errors.Is(err, events.ErrMalformed) {
 		return true
 	}
@@ -141,7 +145,7 @@ func (p Parking) hopeless(err error, tries int) bool {
 }
 
 func (p Parking) park(ctx context.Context, m *message.Message, consumer string, tries int, err error) error {
-	e, seq, _ := EventOf(m) // what can't be read is parked without
+	e, seq, _ := EventOf(m) // an event that can't be read is parked with no fields
 	parked := Parked{Consumer: consumer, Seq: seq, Event: e, Tries: tries}
 	parked.Reason, parked.Stack = Describe(err)
 	if err := p.Park(ctx, parked); err != nil {
@@ -150,7 +154,7 @@ func (p Parking) park(ctx context.Context, m *message.Message, consumer string, 
 	return nil
 }
 
-// reasonOf is err in a line.
+// reasonOf gives err in one line.
 func reasonOf(err error) string {
 	var panicked middleware.RecoveredPanicError
 	if errors.As(err, &panicked) {

@@ -35,8 +35,8 @@ func consume(t *testing.T, log *eventlog.Log, p eventlog.Parking, lanes ...event
 	return stop
 }
 
-// settled returns once the consumer has nothing left to hand out or to wait for.
-// It polls: the server tells it in no other way.
+// settled returns once the consumer has no pending and no unacknowledged events. It
+// polls, because the server does not report that.
 func settled(t *testing.T, log *eventlog.Log, consumer string) {
 	t.Helper()
 	ctx := within(t, time.Minute)
@@ -58,28 +58,29 @@ func settled(t *testing.T, log *eventlog.Log, consumer string) {
 	}
 }
 
-// lot collects what was parked.
-type lot struct {
+// parkedEvents collects parked events.
+type parkedEvents struct {
 	mu     sync.Mutex
 	parked map[uint64]eventlog.Parked
 	fail   int // how often parking fails at first
 }
 
-func (l *lot) park(_ context.Context, p eventlog.Parked) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fail > 0 {
-		l.fail--
-		return errors.New("the database is away")
+func (p *parkedEvents) park(_ context.Context, e eventlog.Parked) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail > 0 {
+		p.fail--
+		return errors.New("the database is down")
 	}
-	if l.parked == nil {
-		l.parked = map[uint64]eventlog.Parked{}
+	if p.parked == nil {
+		p.parked = map[uint64]eventlog.Parked{}
 	}
-	l.parked[p.Seq] = p
+	p.parked[e.Seq] = e
 	return nil
 }
 
-// Poison of every kind is parked with its reason, and holds nobody up.
+// Every kind of event that can't be handled is parked with its reason. No other event
+// waits for it.
 func TestPoisonIsParked(t *testing.T) {
 	log := eventlogtest.Unchecked(t, natstest.Start(t))
 	evs := manyReleased(t, 40)
@@ -89,11 +90,10 @@ func TestPoisonIsParked(t *testing.T) {
 	if _, err := log.JetStream().PublishMsg(t.Context(), malformed); err != nil { // event 41
 		t.Fatal(err)
 	}
-	var places lot
-	places.fail = 2
+	parked := parkedEvents{fail: 2}
 	var handled sync.Map
-	stop := consume(t, log, eventlog.Parking{MaxTries: 2, Park: places.park,
-		Passing: func(err error) bool { return err.Error() == "the database is away" },
+	stop := consume(t, log, eventlog.Parking{MaxTries: 2, Park: parked.park,
+		Passing: func(err error) bool { return err.Error() == "the database is down" },
 	}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 8,
 		Handle: func(_ context.Context, e events.Event, seq uint64) error {
 			tries, _ := handled.LoadOrStore(seq, new(atomic.Int32))
@@ -102,12 +102,12 @@ func TestPoisonIsParked(t *testing.T) {
 			case 3:
 				return fmt.Errorf("reading it: %w", eventlog.ErrPermanent)
 			case 5:
-				panic("at the disco")
+				panic("out of range")
 			case 7:
 				return errors.New("never works")
 			case 9:
 				if try < 4 {
-					return errors.New("the database is away")
+					return errors.New("the database is down")
 				}
 			case 11:
 				return fmt.Errorf("%w: no body", events.ErrMalformed)
@@ -121,17 +121,17 @@ func TestPoisonIsParked(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	type fate struct {
+	type outcome struct {
 		Consumer, Reason string
 		ID               uuid.UUID
 	}
-	got := map[uint64]fate{}
-	for seq, p := range places.parked {
-		got[seq] = fate{p.Consumer, p.Reason, p.Event.ID}
+	got := map[uint64]outcome{}
+	for seq, p := range parked.parked {
+		got[seq] = outcome{p.Consumer, p.Reason, p.Event.ID}
 	}
-	want := map[uint64]fate{
+	want := map[uint64]outcome{
 		3:  {eventlog.FanoutBulk, "reading it: can't be handled", evs[2].ID},
-		5:  {eventlog.FanoutBulk, "panic: at the disco", evs[4].ID},
+		5:  {eventlog.FanoutBulk, "panic: out of range", evs[4].ID},
 		7:  {eventlog.FanoutBulk, "never works", evs[6].ID},
 		11: {eventlog.FanoutBulk, "malformed event: no body", evs[10].ID},
 		41: {eventlog.FanoutBulk, "malformed event: header ce-id: invalid UUID length: 0", uuid.Nil},
@@ -139,22 +139,21 @@ func TestPoisonIsParked(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if stack := places.parked[5].Stack; !strings.Contains(stack, "consume_test.go") {
+	if stack := parked.parked[5].Stack; !strings.Contains(stack, "consume_test.go") {
 		t.Errorf("no stack: %q", stack)
 	}
-	if got := places.parked[7].Tries; got < 2 {
+	if got := parked.parked[7].Tries; got < 2 {
 		t.Errorf("parked after %d tries", got)
 	}
 	for seq := uint64(1); seq <= 40; seq++ {
 		if _, ok := handled.Load(seq); !ok {
-			t.Errorf("event %d was not handed out", seq)
+			t.Errorf("event %d was not delivered", seq)
 		}
 	}
 }
 
-// An event that takes long keeps neither its own lane's other slots nor the
-// other lane from working.
-func TestASlowEventHoldsNobodyUp(t *testing.T) {
+// A slow event blocks neither the other slots of its lane nor the other lane.
+func TestASlowEventBlocksNoOtherEvent(t *testing.T) {
 	log := eventlogtest.Start(t)
 	release := make(chan struct{})
 	var quick sync.WaitGroup
@@ -176,8 +175,8 @@ func TestASlowEventHoldsNobodyUp(t *testing.T) {
 	settled(t, log, eventlog.FanoutBulk)
 }
 
-// At most as many events are in hand as there are slots.
-func TestSlotsAreABound(t *testing.T) {
+// At most as many events are handled at once as there are slots.
+func TestSlotsAreTheLimit(t *testing.T) {
 	log := eventlogtest.Start(t)
 	publish(t, log, manyReleased(t, 200)...)
 	var now, most atomic.Int32
@@ -193,13 +192,13 @@ func TestSlotsAreABound(t *testing.T) {
 		}})
 	settled(t, log, eventlog.FanoutBulk)
 	if got := most.Load(); got > 5 {
-		t.Errorf("%d events in hand at once, with 5 slots", got)
+		t.Errorf("%d events handled at once, with 5 slots", got)
 	}
 }
 
-// When a worker is to stop, the event in hand is finished, with a context that
-// still lives, and what was not begun is another's.
-func TestStoppingFinishesWhatIsInHand(t *testing.T) {
+// When a worker stops, its handler finishes the current event with a valid context.
+// Another worker gets the events that were not started.
+func TestStoppingFinishesTheCurrentEvent(t *testing.T) {
 	log := eventlogtest.Start(t)
 	publish(t, log, manyReleased(t, 3)...)
 	begun, finish := make(chan struct{}), make(chan struct{})
@@ -230,11 +229,12 @@ func TestStoppingFinishesWhatIsInHand(t *testing.T) {
 		}})
 	settled(t, log, eventlog.FanoutBulk)
 	if got := handled.Load(); got != 3 {
-		t.Errorf("three events were handed out %d times, %d of them before the stop", got, first)
+		t.Errorf("three events were delivered %d times, %d of them before the stop", got, first)
 	}
 }
 
-// NATS restarts, the consumer is lost, and the stream comes late: the lanes go on.
+// The stream is created late, NATS restarts, and the consumer is deleted: the lanes
+// continue.
 func TestConsumeSurvives(t *testing.T) {
 	server := natstest.Start(t)
 	early := eventlog.New(natstest.Connect(t, server, "early"), nil)
@@ -267,7 +267,7 @@ func TestConsumeSurvives(t *testing.T) {
 	}
 }
 
-// The notify lanes get headers alone, with what a chunk needs.
+// The notify lanes get only headers, which include the chunk's.
 func TestHeadersOnly(t *testing.T) {
 	log := eventlogtest.Start(t)
 	sent := chunk(t, uuid.New(), 3, 7)
@@ -289,7 +289,7 @@ func TestHeadersOnly(t *testing.T) {
 	}
 }
 
-// A header with two values is handed out with its first.
+// A header with two values is delivered with its first.
 func TestAHeaderWithTwoValues(t *testing.T) {
 	log := eventlogtest.Unchecked(t, natstest.Start(t))
 	e := released(t)
@@ -310,11 +310,11 @@ func TestAHeaderWithTwoValues(t *testing.T) {
 	}
 }
 
-// Work that takes longer than JetStream would wait is not handed out again.
-func TestWorkInHandIsToldOf(t *testing.T) {
+// An event whose handling takes longer than ackWait is not redelivered.
+func TestProgressIsReported(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
-	heard, err := natstest.Connect(t, server, "listener").SubscribeSync("$JS.ACK.>")
+	acks, err := natstest.Connect(t, server, "listener").SubscribeSync("$JS.ACK.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,13 +328,13 @@ func TestWorkInHandIsToldOf(t *testing.T) {
 	}
 	publish(t, log, released(t))
 	m := <-messages
-	for beats := 0; beats < 8; beats++ { // a third of the wait each
-		told, err := heard.NextMsgWithContext(within(t, time.Minute))
+	for range 8 { // a quarter of the ackWait each
+		ack, err := acks.NextMsgWithContext(within(t, time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(told.Data) != "+WPI" {
-			t.Fatalf("JetStream was told %q", told.Data)
+		if string(ack.Data) != "+WPI" {
+			t.Fatalf("JetStream was sent %q", ack.Data)
 		}
 	}
 	m.Ack()
@@ -344,6 +344,6 @@ func TestWorkInHandIsToldOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := consumer.CachedInfo().Delivered.Consumer; got != 1 {
-		t.Errorf("handed out %d times", got)
+		t.Errorf("delivered %d times", got)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"postern/internal/events"
 )
 
-// The durable consumers. Each worker has two lanes over the same events, one for
-// messages to groups and one for the rest, so that a large blast keeps no small
-// message waiting.
+// The durable consumers. Each worker has two lanes over the same events: one for
+// messages to groups and one for all others, so that small messages don't wait
+// behind a large one.
 const (
 	FanoutBulk   = "fanout-bulk"
 	FanoutDirect = "fanout-direct"
@@ -24,19 +24,19 @@ const (
 )
 
 const (
-	// ackWait is how long an event is a handler's after it was last heard of: then
-	// the handler is taken for dead, and another gets the event. A handler that is
-	// late by more, on a machine that stood still, loses nothing: see
-	// [subscription.hold].
+	// ackWait is the time after which JetStream redelivers an event whose handler
+	// sends no sign of progress. If the handler was only late, because its machine
+	// stood still, the event is not handled twice: see [subscription.hold].
 	ackWait = 2 * time.Second
-	// beats is how often in an ackWait a process says that it is still at work.
-	beats = 4
-	// maxAckPending is how many events may be with handlers at once, over all
-	// replicas of a worker, those that wait for a delayed retry included.
+	// progressPerAckWait is how often in an ackWait a process reports that it is
+	// still working on an event.
+	progressPerAckWait = 4
+	// maxAckPending is the largest number of unacknowledged events over all replicas
+	// of a worker, including those that wait for a retry.
 	maxAckPending = 2000
 )
 
-// ConsumerConfigs are the durable consumers that the record needs.
+// ConsumerConfigs gives the configuration of every durable consumer of the record.
 func ConsumerConfigs() []jetstream.ConsumerConfig {
 	fanout, notify := events.ConsumedBy(FanoutWorker), events.ConsumedBy(NotifyWorker)
 	return []jetstream.ConsumerConfig{
@@ -53,7 +53,7 @@ func consumerConfig(name string, headersOnly bool, types []events.Type) jetstrea
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
-		MaxDeliver:    -1, // giving up is ours: see Park
+		MaxDeliver:    -1, // Parking decides when to give up
 		MaxAckPending: maxAckPending,
 		HeadersOnly:   headersOnly,
 	}
@@ -67,12 +67,13 @@ func consumerConfig(name string, headersOnly bool, types []events.Type) jetstrea
 	return c
 }
 
-// Ensure makes the stream and its durable consumers, or verifies what is there.
-// Errors are those of [EnsureStream]; with [ErrMoreReplicas] all that can be used is there.
+// Ensure makes the stream and its durable consumers, or verifies the existing ones.
+// Errors are those of [EnsureStream]; after [ErrMoreReplicas] the stream and its
+// consumers can be used.
 func Ensure(ctx context.Context, nc *nats.Conn, replicas int) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
-		return fmt.Errorf("speaking to JetStream: %w", err)
+		return fmt.Errorf("opening JetStream: %w", err)
 	}
 	more := EnsureStream(ctx, js, replicas)
 	if more != nil && !errors.Is(more, ErrMoreReplicas) {
@@ -86,9 +87,10 @@ func Ensure(ctx context.Context, nc *nats.Conn, replicas int) error {
 	return more
 }
 
-// ensureConsumer leaves alone what is as it should be, so that a process that
-// may not make consumers doesn't try. Of one that is changed it keeps what is not ours,
-// such as its own number of replicas.
+// ensureConsumer makes or corrects a consumer. It does nothing if the consumer is
+// already correct, so that a process without permission to make consumers doesn't
+// try. It keeps settings that the record does not need, such as the consumer's own
+// number of replicas.
 func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -100,7 +102,7 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, 
 		return fmt.Errorf("looking for the consumer %s: %w", want.Durable, err)
 	}
 	if err == nil {
-		want = ours(consumer.CachedInfo().Config, want)
+		want = withNeeded(consumer.CachedInfo().Config, want)
 	}
 	if _, err := js.CreateOrUpdateConsumer(ctx, stream, want); err != nil {
 		return fmt.Errorf("making the consumer %s: %w", want.Durable, refused(js, err, "CONSUMER."))
@@ -108,8 +110,8 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, 
 	return nil
 }
 
-// ours is a consumer with the settings that the record needs.
-func ours(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+// withNeeded gives have with the settings of want that the record needs.
+func withNeeded(have, want jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	have.AckPolicy, have.AckWait, have.MaxDeliver = want.AckPolicy, want.AckWait, want.MaxDeliver
 	have.MaxAckPending, have.HeadersOnly = want.MaxAckPending, want.HeadersOnly
 	have.FilterSubject, have.FilterSubjects = want.FilterSubject, want.FilterSubjects
@@ -132,18 +134,18 @@ func (l *Log) LowerReplicas(ctx context.Context, replicas int) error {
 	return LowerReplicas(ctx, l.js, replicas)
 }
 
-// WaitReady returns once the stream and its durable consumers are there, however
-// long that takes, or when ctx ends. It logs once what it waits for.
+// WaitReady waits until the stream and its durable consumers exist, or ctx ends. It
+// logs once what it waits for.
 func (l *Log) WaitReady(ctx context.Context) error {
-	var said bool
+	var logged bool
 	for pause := newPause(); ; {
 		err := l.ready(ctx)
 		if err == nil {
 			return nil
 		}
-		if !said && ctx.Err() == nil {
-			said = true
-			l.log.Info("waiting for the record: `postern up` or `postern migrate` makes it", "reason", err.Error())
+		if !logged && ctx.Err() == nil {
+			logged = true
+			l.log.Info("waiting for the record: `postern up` or `postern migrate` creates it", "reason", err.Error())
 		}
 		if pause.wait(ctx) != nil {
 			return fmt.Errorf("waiting for the record: %w", errors.Join(ctx.Err(), err))
@@ -163,7 +165,7 @@ func (l *Log) ready(ctx context.Context) error {
 			return fmt.Errorf("the consumer %s: %w", c.Durable, err)
 		}
 		if !sameConsumer(have.CachedInfo().Config, c) {
-			l.log.Warn("a consumer of the record is of an earlier version: run `postern migrate`",
+			l.log.Warn("a consumer of the record has the settings of an earlier version: run `postern migrate`",
 				"consumer", c.Durable, "ack_wait", have.CachedInfo().Config.AckWait, "wanted", c.AckWait)
 		}
 	}

@@ -1,25 +1,25 @@
-// Package eventlog is the record as a JetStream stream: how events get onto it,
-// how they are read back in order, and how Watermill handlers work through it.
+// Package eventlog keeps the record in a JetStream stream: it publishes events,
+// reads them back in order, and runs Watermill handlers for them.
 //
 // # Durability
 //
 // [Log.Publish] returns once JetStream has acknowledged, which a server with
-// SyncAlways does after an fsync. Event ids are those of the facts, so that a
-// publish whose answer was lost is repeated under the same ids: within the
-// stream's window of two minutes the repeat is dropped, beyond it the recorder
-// counts the first alone.
+// SyncAlways does after an fsync. An event's id is derived from its fact, so a
+// publish whose answer was lost is repeated under the same id. Within the
+// stream's deduplication window of two minutes JetStream drops the repeat; after
+// it the recorder counts only the first.
 //
 // # Order
 //
-// [Log.Read] gives every event once, in the order of the stream, and says where
-// one is missing. A [Subscriber] gives each at least once, in no order that
-// could be relied upon, to as many handlers at a time as it has slots.
+// [Log.Read] gives every event once, in the order of the stream, and reports a
+// missing event. A [Subscriber] delivers each event at least once, in no
+// guaranteed order, to at most as many handlers at a time as it has slots.
 //
-// # Who may do what
+// # Permissions
 //
-// Each process signs in to NATS as its own user. [PermissionsOf] is the list of
-// what that user may do: publish its own types of events, never change the
+// Each process signs in to NATS as its own user. [PermissionsOf] lists that
+// user's permissions: it publishes its own types of events and never changes the
 // stream.
 //
-// Everything here may be called from many goroutines at once.
+// Everything here is safe for concurrent use.
 package eventlog

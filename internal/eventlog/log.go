@@ -13,18 +13,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config says how a process reaches the record.
+// Config says how a process connects to the record.
 type Config struct {
 	// URL names the NATS servers, separated by commas, with user and password:
 	// "nats://api:secret@127.0.0.1:4222". It is a secret.
 	URL string
-	// Name is what the server calls the connection in its own log.
+	// Name is the connection's name in the server's log.
 	Name string
 	// Logger may be nil.
 	Logger *slog.Logger
 }
 
-// Log is a process's end of the record.
+// Log is a process's connection to the record.
 type Log struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
@@ -32,15 +32,14 @@ type Log struct {
 	own bool // whether Close closes nc
 }
 
-// Connect reaches NATS, waiting for it to be there until ctx ends, and stays
-// connected from then on: after a loss it tries again for ever. The caller
-// closes the Log.
+// Connect connects to NATS. It retries until ctx ends, and after a later loss
+// the connection reconnects without limit. The caller closes the Log.
 func Connect(ctx context.Context, c Config) (*Log, error) {
 	log := orDiscard(c.Logger)
 	if err := checkURL(c.URL); err != nil {
 		return nil, err
 	}
-	var said bool
+	var logged bool
 	for pause := newPause(); ; {
 		nc, err := nats.Connect(c.URL, options(c.Name, log)...)
 		if err == nil {
@@ -48,8 +47,8 @@ func Connect(ctx context.Context, c Config) (*Log, error) {
 			l.own = true
 			return l, nil
 		}
-		if !said {
-			said = true
+		if !logged {
+			logged = true
 			log.Warn("waiting for NATS", "reason", err.Error())
 		}
 		if pause.wait(ctx) != nil {
@@ -58,8 +57,8 @@ func Connect(ctx context.Context, c Config) (*Log, error) {
 	}
 }
 
-// New is a Log over a connection that exists already, and stays the caller's to
-// close. For [Log.Read] to go on after a loss, it must reconnect by itself.
+// New makes a Log over an existing connection, which the caller closes. The
+// connection must reconnect by itself, or [Log.Read] stops after a loss.
 func New(nc *nats.Conn, log *slog.Logger) *Log {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -68,7 +67,7 @@ func New(nc *nats.Conn, log *slog.Logger) *Log {
 	return &Log{nc: nc, js: js, log: orDiscard(log)}
 }
 
-// Close lets go of the connection, if it was [Connect] that made it.
+// Close closes the connection if [Connect] made it.
 func (l *Log) Close() {
 	if l.own {
 		_ = l.nc.FlushTimeout(time.Second) // what is lost here is delivered again
@@ -76,20 +75,20 @@ func (l *Log) Close() {
 	}
 }
 
-// JetStream is for what this package has no word for: repair, and tests.
+// JetStream gives direct access to JetStream, for repair and for tests.
 func (l *Log) JetStream() jetstream.JetStream { return l.js }
 
-// Connected tells whether NATS can be reached at this moment.
+// Connected reports whether the connection to NATS is up now.
 func (l *Log) Connected() bool { return l.nc.IsConnected() }
 
-// Reconnected gives a channel that tells when NATS is reached again after a loss, until
-// stop is called.
+// Reconnected gives a channel that receives a value at each reconnection to NATS,
+// until stop is called.
 func (l *Log) Reconnected() (again <-chan nats.Status, stop func()) {
 	status := l.nc.StatusChanged(nats.CONNECTED)
 	return status, func() { l.nc.RemoveStatusListener(status) }
 }
 
-// State is the stream's own account of itself.
+// State is the state that the server reports for the stream.
 type State struct {
 	First   uint64 `json:"first"`
 	Last    uint64 `json:"last"`
@@ -108,7 +107,7 @@ func (l *Log) State(ctx context.Context) (State, error) {
 	return State{First: s.FirstSeq, Last: s.LastSeq, Msgs: s.Msgs, Deleted: s.NumDeleted, Bytes: s.Bytes}, nil
 }
 
-// Replicas is how many servers keep the stream.
+// Replicas gives the stream's number of replicas.
 func (l *Log) Replicas(ctx context.Context) (int, error) {
 	stream, err := l.js.Stream(ctx, Stream)
 	if err != nil {
@@ -117,7 +116,7 @@ func (l *Log) Replicas(ctx context.Context) (int, error) {
 	return stream.CachedInfo().Config.Replicas, nil
 }
 
-// Exists tells whether there is a stream.
+// Exists reports whether the stream exists.
 func (l *Log) Exists(ctx context.Context) (bool, error) {
 	_, err := l.js.Stream(ctx, Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -129,7 +128,7 @@ func (l *Log) Exists(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Stored is an event as the stream holds it.
+// Stored is an event as the stream stores it.
 type Stored struct {
 	Seq     uint64
 	Subject string
@@ -137,10 +136,10 @@ type Stored struct {
 	Data    []byte
 }
 
-// ErrNotFound says that the record holds no event of that sequence.
+// ErrNotFound says that the record has no event with that sequence.
 var ErrNotFound = errors.New("no such event on the record")
 
-// Get reads one event. Errors wrap [ErrNotFound] where there is none.
+// Get reads one event. Errors wrap [ErrNotFound] if there is none.
 func (l *Log) Get(ctx context.Context, seq uint64) (Stored, error) {
 	stream, err := l.js.Stream(ctx, Stream)
 	if err != nil {
@@ -156,8 +155,8 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Stored, error) {
 	return Stored{Seq: m.Sequence, Subject: m.Subject, Header: m.Header, Data: m.Data}, nil
 }
 
-// checkURL finds what no waiting mends, without repeating the URL: it holds a
-// password.
+// checkURL finds errors that no retry fixes. Its errors leave out the URL, which
+// holds a password.
 func checkURL(list string) error {
 	if list == "" {
 		return errors.New("connecting to NATS: NATS_URL is empty; it should look like nats://user:password@host:4222")
@@ -182,7 +181,7 @@ func options(name string, log *slog.Logger) []nats.Option {
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
 		nats.IgnoreAuthErrorAbort(), // a server that restarts may not know its users yet
-		nats.ReconnectBufSize(-1),   // while away, fail at once: the retry is ours
+		nats.ReconnectBufSize(-1),   // while disconnected, fail at once: this package retries
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

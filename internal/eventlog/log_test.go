@@ -15,20 +15,20 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 )
 
-// signal is a log that tells of its first line.
-type signal struct {
+// signalingLog is a log that closes first at its first line.
+type signalingLog struct {
 	bytes.Buffer
 	first chan struct{}
 }
 
-func (s *signal) Write(p []byte) (int, error) {
+func (s *signalingLog) Write(p []byte) (int, error) {
 	if s.Len() == 0 {
 		defer close(s.first)
 	}
 	return s.Buffer.Write(p)
 }
 
-// A service that starts before NATS waits for it, and says so once.
+// A service that starts before NATS waits for it, and logs that once.
 func TestConnectWaitsForTheServer(t *testing.T) {
 	dir := t.TempDir()
 	server := natstest.Start(t, natstest.Listening(), natstest.Over(dir))
@@ -36,25 +36,25 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 	if err := server.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	said := &signal{first: make(chan struct{})}
+	logged := &signalingLog{first: make(chan struct{})}
 	type connected struct {
 		log *eventlog.Log
 		err error
 	}
 	done := make(chan connected, 1)
 	go func() {
-		log, err := eventlog.Connect(within(t, time.Minute), eventlog.Config{URL: url, Name: "early", Logger: slog.New(slog.NewTextHandler(said, nil))})
+		log, err := eventlog.Connect(within(t, time.Minute), eventlog.Config{URL: url, Name: "early", Logger: slog.New(slog.NewTextHandler(logged, nil))})
 		done <- connected{log, err}
 	}()
-	<-said.first
+	<-logged.first
 	back := natstest.Start(t, natstest.Over(dir), func(c *embedded.NATSConfig) { c.Listen = strings.TrimPrefix(url, "nats://") })
 	c := <-done
 	if c.err != nil {
 		t.Fatal(c.err)
 	}
 	defer c.log.Close()
-	if got := strings.Count(said.String(), "waiting for NATS"); got != 1 {
-		t.Errorf("said %d times:\n%s", got, said)
+	if got := strings.Count(logged.String(), "waiting for NATS"); got != 1 {
+		t.Errorf("logged %d times:\n%s", got, logged)
 	}
 	eventlogtest.On(t, back)
 	publish(t, c.log, released(t))
@@ -80,7 +80,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What no waiting mends is refused at once, without the password.
+// A URL that no retry fixes is refused at once. The error leaves out the password.
 func TestConnectRefusesAWrongURL(t *testing.T) {
 	for _, url := range []string{"", "nats://", "nats://api:hunter2@host:port", "nats://a,nats://%zz:hunter2@b", "://hunter2"} {
 		_, err := eventlog.Connect(t.Context(), eventlog.Config{URL: url})

@@ -11,11 +11,11 @@ import (
 	"postern/internal/events"
 )
 
-// What a Watermill message's metadata says beside the headers of the msg. A
-// header that has several values appears with its first.
+// Keys of a Watermill message's metadata in addition to the headers of the NATS
+// message. A header with several values appears with its first.
 const (
 	MetadataSeq   = "postern-seq"   // sequence in the stream
-	MetadataTries = "postern-tries" // how often it was handed out, this time included
+	MetadataTries = "postern-tries" // number of deliveries, this one included
 )
 
 const (
@@ -23,9 +23,8 @@ const (
 	headerMessageID   = "ce-messageid"
 )
 
-// EventOf gives the event that a [Subscriber] handed out, and its sequence. From
-// a consumer for headers only, the event has no Data. Errors wrap
-// [events.ErrMalformed].
+// EventOf gives the event in a message from a [Subscriber], and its sequence. An
+// event from a headers-only consumer has no Data. Errors wrap [events.ErrMalformed].
 func EventOf(m *message.Message) (events.Event, uint64, error) {
 	seq, err := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64)
 	if err != nil {
@@ -39,11 +38,11 @@ func EventOf(m *message.Message) (events.Event, uint64, error) {
 	return e, seq, err
 }
 
-// received makes a Watermill message of a msg.
+// received converts a NATS message to a Watermill message.
 func received(msg jetstream.Msg) (*message.Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return nil, fmt.Errorf("reading a msg's place: %w", err)
+		return nil, fmt.Errorf("reading the metadata of a NATS message: %w", err)
 	}
 	header := msg.Headers()
 	id := header.Get(events.HeaderMsgID)

@@ -6,7 +6,7 @@ import (
 	"postern/internal/events"
 )
 
-// The processes, which are also the names of their NATS users.
+// The names of the processes, and of their NATS users.
 const (
 	API          = events.API
 	FanoutWorker = events.FanoutWorker
@@ -15,21 +15,21 @@ const (
 	Admin        = events.Admin
 )
 
-// Processes are all of them.
+// Processes gives the names of all processes.
 func Processes() []string { return []string{API, FanoutWorker, NotifyWorker, Recorder, Admin} }
 
-// Permissions is what a NATS user may do, as subjects with wildcards.
+// Permissions are the subjects, with wildcards, that a NATS user may use.
 type Permissions struct{ Publish, Subscribe []string }
 
-// consumed lists the durable consumers that a process works through.
+// consumed lists the durable consumers that each process fetches from.
 var consumed = map[string][]string{
 	FanoutWorker: {FanoutBulk, FanoutDirect},
 	NotifyWorker: {NotifyBulk, NotifyDirect},
 }
 
-// PermissionsOf gives what the NATS user of a process may do. No process but the
-// admin may touch the stream itself: its deny flags do not hold against a change
-// of its own configuration.
+// PermissionsOf gives the permissions of a process's NATS user. Only the admin may
+// change the stream: the stream's deny flags don't protect it from a change of its
+// own configuration.
 func PermissionsOf(process string) Permissions {
 	if process == Admin {
 		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
@@ -52,7 +52,7 @@ func PermissionsOf(process string) Permissions {
 			"$JS.ACK."+Stream+"."+consumer+".>",
 			"$JS.ACK.*.*."+Stream+"."+consumer+".>") // the newer form, with domain and account
 	}
-	if process == Recorder { // reads through consumers of its own, see Log.Read
+	if process == Recorder { // Log.Read makes consumers for it
 		for n := range readerNames {
 			for _, call := range []string{"CREATE.", "MSG.NEXT.", "DELETE."} {
 				p.Publish = append(p.Publish, "$JS.API.CONSUMER."+call+Stream+"."+readerName(n))
@@ -62,7 +62,7 @@ func PermissionsOf(process string) Permissions {
 	return p
 }
 
-// MayPublish tells whether a process may put events of a type on the record.
+// MayPublish reports whether a process may publish events of a type.
 func MayPublish(process string, t events.Type) bool {
 	return process == Admin || slices.Contains(events.PublishedBy(process), t)
 }

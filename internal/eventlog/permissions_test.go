@@ -19,7 +19,7 @@ import (
 	"postern/internal/events"
 )
 
-// withUsers is a server on which every process has its user, and the record.
+// withUsers starts a server with a user for each process, and with the record.
 func withUsers(t *testing.T) *embedded.NATS {
 	t.Helper()
 	var users []embedded.User
@@ -34,7 +34,7 @@ func withUsers(t *testing.T) *embedded.NATS {
 	return server
 }
 
-// A user is a process's connection.
+// A user is the connection of a process.
 type user struct {
 	conn *nats.Conn
 	log  *eventlog.Log
@@ -46,22 +46,22 @@ func as(t *testing.T, server *embedded.NATS, process string) user {
 	return user{conn, eventlog.New(conn, nil)}
 }
 
-// mayPublish asks the server itself. Of a msg that it takes, it says nothing.
+// mayPublish asks the server by publishing. The server reports only a refusal.
 func (u user) mayPublish(t *testing.T, subject string) bool {
 	t.Helper()
 	if err := u.conn.Publish(subject, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := u.conn.Flush(); err != nil { // what the server refuses it says before it answers this
+	if err := u.conn.Flush(); err != nil { // the server reports a refusal before it answers this
 		t.Fatal(err)
 	}
 	err := u.conn.LastError()
 	return !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(err.Error(), strconv.Quote(subject))
 }
 
-// No process but the admin may touch the stream, or publish what is another's: every
-// process tries every type of event, and all that is forbidden to everybody.
-func TestUsersKeepToTheirOwn(t *testing.T) {
+// Only the admin may change the stream, and no process may publish another's events:
+// every process tries every type of event and every forbidden subject.
+func TestUsersHaveOnlyTheirOwnPermissions(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
 	for _, process := range eventlog.Processes() {
@@ -93,7 +93,7 @@ func TestUsersKeepToTheirOwn(t *testing.T) {
 	}
 }
 
-// Each user may do all that its process does.
+// Each user has every permission that its process needs.
 func TestUsersMayDoTheirWork(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
@@ -101,7 +101,7 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 	last := publish(t, api.log, about(t, events.LabelChanged{Label: "patient", One: "Client", Many: "Clients"}))
 	recorder := as(t, server, eventlog.Recorder)
 	last = publish(t, recorder.log, append(manyReleased(t, 3), released(t))...) + last - 1
-	for range 40 { // more often than a reader has names
+	for range 40 { // more often than there are names for readers
 		if got, err := sequences(t, recorder.log, 1, last, 100, 1<<20); !errors.Is(err, errEnd) || len(slices.Concat(got...)) != int(last) {
 			t.Errorf("the recorder reads %v: %v", got, err)
 		}
@@ -115,7 +115,7 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 			t.Errorf("%s: %v", process, err)
 		}
 		if err := u.log.Ensure(within(t, time.Minute), 1); err != nil {
-			t.Errorf("%s does not find everything there: %v", process, err)
+			t.Errorf("%s does not find the record complete: %v", process, err)
 		}
 		if _, err := u.log.Get(t.Context(), 1); err != nil {
 			t.Errorf("%s: %v", process, err)
@@ -134,7 +134,7 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	// The server counts an acknowledgement a moment after it came.
+	// The server counts an acknowledgement shortly after its arrival.
 	settled(t, as(t, server, eventlog.Admin).log, eventlog.FanoutDirect)
 	if handled != 4 {
 		t.Errorf("%d events handled", handled)
@@ -144,13 +144,13 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 	}
 }
 
-// A process that may not do something learns that it may not.
+// A process without a permission gets ErrNotAllowed.
 func TestNotAllowed(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
 	u := as(t, server, eventlog.FanoutWorker)
 	if _, err := u.log.Publish(within(t, time.Minute), released(t)); !errors.Is(err, eventlog.ErrNotAllowed) {
-		t.Errorf("publishing what is another's: %v", err)
+		t.Errorf("publishing an event of another process: %v", err)
 	}
 	js, err := jetstream.New(as(t, server, eventlog.Admin).conn)
 	if err != nil {

@@ -19,15 +19,15 @@ import (
 
 var errPoison = errors.New("poison")
 
-// A thousand events and one slot: the one that can't be handled holds it for as long
-// as a try lasts, and not while it waits for the next. All others are done before it
-// is given up.
-func TestPoisonHoldsNoSlotWhileItWaits(t *testing.T) {
+// A thousand events share one slot. The event that can't be handled takes the slot
+// only during a try, not while it waits for the next. All others are handled before
+// it is parked.
+func TestAnEventThatWaitsForARetryTakesNoSlot(t *testing.T) {
 	t.Parallel()
 	log := eventlogtest.On(t, natstest.Start(t))
 	evs := manyReleased(t, 1000)
 	var poisonTries, good atomic.Int32
-	var parked lot
+	var parked parkedEvents
 	all := make(chan int, 1)
 	publish(t, log, evs...)
 	consume(t, log, eventlog.Parking{MaxTries: 8, Park: parked.park}, eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 1,
@@ -46,16 +46,16 @@ func TestPoisonHoldsNoSlotWhileItWaits(t *testing.T) {
 	select {
 	case n := <-all:
 		if n != 0 || poisonTries.Load() == 0 {
-			t.Errorf("when all others were done, the poison was tried %d times and parked %d times", poisonTries.Load(), n)
+			t.Errorf("when all others were handled, the poison event was tried %d times and parked %d times", poisonTries.Load(), n)
 		}
 	case <-within(t, time.Minute).Done():
 		t.Fatalf("%d of the others were handled", good.Load())
 	}
 }
 
-// BenchmarkPoison measures how long events wait that are published one after another,
-// without poison and with one in a thousand that is tried eight times: `make
-// bench-poison`. The second p99 stays under twice the first.
+// BenchmarkPoison measures how long events wait that are published one after another:
+// once without poison events, and once with one in a thousand, which is tried eight
+// times. The second p99 stays under twice the first. Run `make bench-poison`.
 func BenchmarkPoison(b *testing.B) {
 	for b.Loop() {
 		clean, poisoned := p99(b, 0), p99(b, 1000)
@@ -65,8 +65,8 @@ func BenchmarkPoison(b *testing.B) {
 	}
 }
 
-// p99 gives how long all but one in a hundred of the events waited that could be
-// handled, where one in so many can't; 0: all can.
+// p99 gives the 99th percentile of the wait of the events that can be handled. One
+// event in oneIn can't be handled; 0 means that all can.
 func p99(b *testing.B, oneIn int) time.Duration {
 	b.Helper()
 	const n = 4000
@@ -79,7 +79,7 @@ func p99(b *testing.B, oneIn int) time.Duration {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- log.Consume(ctx, eventlog.Parking{MaxTries: 8, Park: new(lot).park}, eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 4,
+		ended <- log.Consume(ctx, eventlog.Parking{MaxTries: 8, Park: new(parkedEvents).park}, eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 4,
 			Handle: func(_ context.Context, e events.Event, _ uint64) error {
 				mu.Lock()
 				defer mu.Unlock()

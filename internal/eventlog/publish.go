@@ -19,37 +19,37 @@ import (
 )
 
 const (
-	// A batch is at most this. The server takes no more msgs in one
+	// The largest batch. The server accepts no more messages in one
 	// (https://docs.nats.io/nats-concepts/jetstream/streams, "max_batch_size"),
-	// and keeps its bytes in memory until the last one is there.
+	// and keeps the batch in memory until its last message has arrived.
 	maxBatchMsgs  = 1000
 	maxBatchBytes = 32 << 20
 
-	// A publish without an answer is repeated until publishTimeout has passed.
+	// An attempt to publish without an answer is repeated until publishTimeout.
 	attemptTimeout = 5 * time.Second
 	publishTimeout = 20 * time.Second
 )
 
 // Errors of publishing.
 var (
-	// ErrUnavailable says that no acknowledgement came. The events may be on the
-	// record or not: publishing them again, with the same ids, is harmless.
+	// ErrUnavailable says that no acknowledgement arrived. The events may be stored
+	// or not: it is safe to publish them again with the same ids.
 	ErrUnavailable = problem.RecordUnavailable.New("the record can't be reached")
-	// ErrInvalid says that an event does not satisfy its schema. None of those
-	// published with it is on the record.
+	// ErrInvalid says that an event does not satisfy its schema. No event of the
+	// same call is stored.
 	ErrInvalid = problem.Internal.New("invalid event")
 )
 
-// Publish puts events on the record and returns the sequence of the last once
-// all of them are acknowledged. An event that is there already is not put there
-// again, and its sequence counts like that of a new one.
+// Publish stores events and returns the highest of their sequences once all are
+// acknowledged. An event that is stored already is not stored again; its existing
+// sequence counts.
 //
-// Several events go out in atomic batches of up to a thousand, which cost the
-// server one fsync each. Only within a batch is it all or nothing, and not even
-// there when some events of it were published before: whoever crashes or gets an
-// error publishes all of them again.
+// Several events are published in atomic batches of up to a thousand, which cost the
+// server one fsync each. Only a batch is all or nothing, and not even that if some
+// of its events were published before. After a crash or an error, the caller
+// publishes all events again.
 //
-// Errors wrap [ErrInvalid], [ErrUnavailable], or say why the server refused.
+// Errors wrap [ErrInvalid] or [ErrUnavailable], or give the server's reason.
 func (l *Log) Publish(ctx context.Context, evs ...events.Event) (last uint64, err error) {
 	out := make([]outgoing, len(evs))
 	for i, e := range evs {
@@ -61,8 +61,9 @@ func (l *Log) Publish(ctx context.Context, evs ...events.Event) (last uint64, er
 	return l.publish(ctx, out)
 }
 
-// validate holds an event to its schema. The body of a chunk is left out: it is a
-// hundred kilobytes of our own canonical encoder, and tests hold it to its schema.
+// validate checks an event against its schema, except the body of a chunk: it is a
+// hundred kilobytes from this project's own canonical encoder, and tests check it
+// against its schema.
 func validate(e events.Event) error {
 	if e.Type == events.TypeDeliveriesCreated {
 		return nil
@@ -73,8 +74,8 @@ func validate(e events.Event) error {
 	return nil
 }
 
-// outgoing is a msg yet to be made: each attempt makes its own, because
-// publishing writes in it.
+// outgoing holds the parts of a NATS message. Each attempt makes its own message,
+// because publishing changes it.
 type outgoing struct {
 	subject string
 	header  map[string][]string
@@ -90,7 +91,7 @@ func (o outgoing) msg() *nats.Msg {
 func (l *Log) publish(ctx context.Context, out []outgoing) (last uint64, err error) {
 	for len(out) > 0 {
 		n := batchLen(out)
-		seq, err := l.publishPatiently(ctx, out[:n])
+		seq, err := l.publishWithRetries(ctx, out[:n])
 		if err != nil {
 			return last, fmt.Errorf("publishing to %s: %w", out[0].subject, err)
 		}
@@ -99,11 +100,11 @@ func (l *Log) publish(ctx context.Context, out []outgoing) (last uint64, err err
 	return last, nil
 }
 
-// batchLen is how many of out make the next batch.
+// batchLen is the number of messages of out in the next batch.
 func batchLen(out []outgoing) int {
 	size := 0
 	for i := range out {
-		size += len(out[i].data) + 1024 // and headers
+		size += len(out[i].data) + 1024 // for the headers
 		if i == maxBatchMsgs || (i > 0 && size > maxBatchBytes) {
 			return i
 		}
@@ -111,8 +112,8 @@ func batchLen(out []outgoing) int {
 	return len(out)
 }
 
-// publishPatiently repeats a publish for as long as its outcome is unknown.
-func (l *Log) publishPatiently(ctx context.Context, out []outgoing) (uint64, error) {
+// publishWithRetries publishes again while the outcome is unknown.
+func (l *Log) publishWithRetries(ctx context.Context, out []outgoing) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	for pause := newPause(); ; {
@@ -133,15 +134,16 @@ func (l *Log) publishOnce(ctx context.Context, out []outgoing) (uint64, error) {
 	}
 	seq, err := l.publishBatch(ctx, out)
 	if isAPIError(err, jetstreamext.JSErrCodeBatchPublishDuplicateMsgID) {
-		// A batch is refused whole for one event that is there already.
+		// The server refuses the whole batch if one of its events is stored already.
 		return l.publishEach(ctx, out)
 	}
 	return seq, err
 }
 
-// publishBatch publishes an atomic batch: the server keeps all of it or nothing
-// when the last msg, which commits it, has come
+// publishBatch publishes an atomic batch. Its last message commits it: the server
+// then stores all of it or nothing
 // (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md).
+// A crash before the last message leaves nothing stored.
 func (l *Log) publishBatch(ctx context.Context, out []outgoing) (uint64, error) {
 	attempt, cancel := l.attempt(ctx)
 	defer cancel()
@@ -165,8 +167,8 @@ func (l *Log) publishBatch(ctx context.Context, out []outgoing) (uint64, error) 
 	return ack.Sequence, nil
 }
 
-// publishEach publishes one by one. JetStream drops a repeat and acknowledges it
-// with the sequence of the original.
+// publishEach publishes the messages one by one. JetStream drops a repeat and
+// acknowledges it with the sequence of the original.
 func (l *Log) publishEach(ctx context.Context, out []outgoing) (last uint64, err error) {
 	for i := range out {
 		attempt, cancel := l.attempt(ctx)
@@ -180,8 +182,8 @@ func (l *Log) publishEach(ctx context.Context, out []outgoing) (last uint64, err
 	return last, nil
 }
 
-// attempt is the context of one attempt. It ends as soon as the connection is
-// lost: no answer will come then.
+// attempt gives the context of one attempt. It ends when the connection is lost,
+// because no answer can arrive after that.
 func (l *Log) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	lost := l.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
@@ -192,8 +194,8 @@ func (l *Log) attempt(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, func() { l.nc.RemoveStatusListener(lost) }
 }
 
-// outcomeUnknown tells errors after which the events may be on the record, or
-// may yet get there, from those by which the server or the client refused them.
+// outcomeUnknown reports whether the events may still be stored despite err. It is
+// false if the server or the client refused them.
 func outcomeUnknown(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
@@ -202,8 +204,8 @@ func outcomeUnknown(err error) bool {
 	return !errors.Is(err, nats.ErrMaxPayload) && !errors.Is(err, ErrNotAllowed)
 }
 
-// outOfSpace tells that the server's disk is full or nearly so, which no further try
-// corrects.
+// outOfSpace reports whether the server's disk is full or nearly full. A retry does
+// not help then.
 func outOfSpace(err error) bool {
 	const insufficientResources, storageExceeded = 10023, 10047
 	return isAPIError(err, insufficientResources) || isAPIError(err, storageExceeded)

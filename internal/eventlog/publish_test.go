@@ -19,7 +19,7 @@ import (
 	"postern/internal/events"
 )
 
-// ids reads the record and gives how often each event is on it.
+// ids reads the record and counts each event.
 func ids(t testing.TB, log *eventlog.Log) map[uuid.UUID]int {
 	t.Helper()
 	seen := map[uuid.UUID]int{}
@@ -45,7 +45,7 @@ func ids(t testing.TB, log *eventlog.Log) map[uuid.UUID]int {
 
 var errEnd = errors.New("the end")
 
-// once is what ids gives where each of evs is on the record once.
+// once gives the result of ids for a record with each of evs once.
 func once(evs []events.Event) map[uuid.UUID]int {
 	all := map[uuid.UUID]int{}
 	for _, e := range evs {
@@ -68,7 +68,7 @@ func TestPublishGivesTheLastSequence(t *testing.T) {
 		{"more than a batch", evs[4:], 2503},
 		{"a repeat", evs[:1], 1},
 		{"a repeated batch", evs[1:4], 4},
-		{"a batch twice as long as what is there", append(evs[2500:2503:2503], released(t)), 2504},
+		{"a batch with stored events and a new one", append(evs[2500:2503:2503], released(t)), 2504},
 	} {
 		if got := publish(t, log, step.evs...); got != step.want {
 			t.Errorf("%s: last is %d, want %d", step.what, got, step.want)
@@ -83,7 +83,7 @@ func TestPublishGivesTheLastSequence(t *testing.T) {
 	}
 }
 
-// A blast of chunks goes out in batches of many megabytes.
+// Many chunks are published in batches of many megabytes.
 func TestPublishManyLargeEvents(t *testing.T) {
 	log := eventlogtest.Start(t)
 	message := uuid.New()
@@ -102,12 +102,13 @@ func TestPublishManyLargeEvents(t *testing.T) {
 		t.Error(diff)
 	}
 	if _, err := log.Get(t.Context(), 401); !errors.Is(err, eventlog.ErrNotFound) {
-		t.Errorf("an event that is not there: %v", err)
+		t.Errorf("an event that is not stored: %v", err)
 	}
 }
 
-// What its schema does not allow never gets onto the record, nor what came with it.
-func TestPublishRefusesWhatIsInvalid(t *testing.T) {
+// An event that does not satisfy its schema is not stored, nor are the events
+// published with it.
+func TestPublishRefusesInvalidEvents(t *testing.T) {
 	log := eventlogtest.Start(t)
 	surplus := released(t)
 	surplus.Data = []byte(`{"message_id":"` + surplus.MessageID.String() + `","diagnosis":"x"}`)
@@ -145,12 +146,12 @@ func TestPublishFromManyAtOnce(t *testing.T) {
 	}
 }
 
-// The line to the server breaks at the worst moments. What was acknowledged is
-// there, and once.
+// The connection to the server breaks at the worst moments. Each acknowledged event
+// is stored once.
 func TestPublishOverABrokenLine(t *testing.T) {
 	const (
 		sending   = "HPUB record." // an event is about to leave
-		answering = `"seq":`       // its acknowledgement is about to come
+		answering = `"seq":`       // its acknowledgement is about to arrive
 	)
 	for _, c := range []struct {
 		name    string
@@ -167,14 +168,14 @@ func TestPublishOverABrokenLine(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := natstest.Start(t)
 			checked := eventlogtest.On(t, server)
-			line, log := connectByLine(t, server)
+			faulty, log := connectFaulty(t, server)
 			evs := manyReleased(t, c.events)
-			line.cutAt(c.what, c.inbound)
+			faulty.cutAt(c.what, c.inbound)
 			if got := publish(t, log, evs...); got != uint64(c.events) {
 				t.Errorf("last is %d, want %d", got, c.events)
 			}
-			if line.cut.Load() != nil {
-				t.Error("the line was not cut")
+			if faulty.cut.Load() != nil {
+				t.Error("the connection was not cut")
 			}
 			if diff := cmp.Diff(once(evs), ids(t, checked)); diff != "" {
 				t.Error(diff)
@@ -183,7 +184,7 @@ func TestPublishOverABrokenLine(t *testing.T) {
 	}
 }
 
-// The server stops and starts again and again under four publishers.
+// The server restarts repeatedly while four publishers work.
 func TestPublishOverRestarts(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
@@ -225,7 +226,7 @@ func TestPublishOverRestarts(t *testing.T) {
 	}
 }
 
-// What the server holds of the ids that it saw lately outlives it.
+// The server's list of recent ids survives a restart.
 func TestRepeatsAreDroppedAfterARestart(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
@@ -254,8 +255,8 @@ func TestPublishGivesUp(t *testing.T) {
 	}
 }
 
-// On a disk that is nearly full the server refuses, and whoever publishes hears it
-// at once. With space again it takes the same events.
+// On a nearly full disk the server refuses, and Publish returns at once. With free
+// space again, the server accepts the same events.
 func TestPublishOnAFullDisk(t *testing.T) {
 	var free atomic.Int64
 	free.Store(4 << 30)
@@ -269,7 +270,7 @@ func TestPublishOnAFullDisk(t *testing.T) {
 		if err := server.Restart(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		ctx := within(t, 15*time.Second) // less than its patience
+		ctx := within(t, 15*time.Second) // less than publishTimeout
 		if _, err := log.Publish(ctx, evs...); !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
 			t.Errorf("%d events: %v, %v", len(evs), err, ctx.Err())
 		}

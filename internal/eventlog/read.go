@@ -13,43 +13,42 @@ import (
 )
 
 const (
-	// A request for events is open for so long, and so often the server says
-	// that it is still there.
-	pullExpires   = 30 * time.Second
-	pullHeartbeat = 2 * time.Second
-	pullSilence   = 3 * pullHeartbeat // then whoever should answer is gone
-	readerLasts   = time.Minute       // then the server forgets a reader that asks no more
+	pullExpires       = 30 * time.Second  // how long a request for events stays open
+	pullHeartbeat     = 2 * time.Second   // interval of the server's heartbeats
+	pullTimeout       = 3 * pullHeartbeat // without a heartbeat, the request is lost
+	inactiveThreshold = time.Minute       // the server deletes an idle consumer after it
 
-	// Readers share so many names, because a NATS user is allowed names and not
-	// beginnings of names: under any name, it could change a worker's consumer.
+	// The number of names for readers' consumers. Permissions of NATS list whole
+	// names, not prefixes of names. With permission for any name, a user could change
+	// a worker's consumer.
 	readerNames = 16
 )
 
 func readerName(n int) string { return fmt.Sprintf("reader-%d", n) }
 
-// ErrGap says that the stream lacks the events from Want up to but not
-// including Got.
+// ErrGap says that the stream lacks the events from Want up to, but not including,
+// Got.
 type ErrGap struct{ Want, Got uint64 }
 
 func (e ErrGap) Error() string {
-	return fmt.Sprintf("the stream lacks event %d: the next one in it is %d; `postern repair --check` says more", e.Want, e.Got)
+	return fmt.Sprintf("the stream lacks event %d: the next one in it is %d; `postern repair --check` shows details", e.Want, e.Got)
 }
 
-// ErrTruncated says that the stream ends before an event that it once held.
+// ErrTruncated says that the stream ends before the event to be read next.
 type ErrTruncated struct{ Want, Last uint64 }
 
 func (e ErrTruncated) Error() string {
-	return fmt.Sprintf("the stream ends at event %d, before event %d that was to be read next; `postern repair --check` says more", e.Last, e.Want)
+	return fmt.Sprintf("the stream ends at event %d, before event %d, which is to be read next; `postern repair --check` shows details", e.Last, e.Want)
 }
 
-// Read gives fn every event from sequence from on, in order and each once, in
-// runs of what is there now: at most maxEvents events and about maxBytes bytes of
-// bodies. The run is fn's to keep. While fn works, the next run of at most the
-// same size is already on its way, and no more than that.
+// Read calls fn with every event from sequence from on, in order and each once, in
+// runs of the events available now: at most maxEvents events and about maxBytes bytes
+// of bodies. fn may keep the run. While fn works, Read fetches one more run of at
+// most the same size.
 //
-// Read goes on by itself after a lost connection or a change of servers. It ends
-// with ctx, with fn's error, with an [ErrGap] after the last event before the
-// gap, or with an [ErrTruncated].
+// Read continues after a lost connection or a change of servers. It returns ctx's
+// error, fn's error, an [ErrGap] after the last event before the gap, or an
+// [ErrTruncated].
 func (l *Log) Read(ctx context.Context, from uint64, maxEvents, maxBytes int, fn func([]Stored) error) error {
 	r := newReader(l, from, maxEvents, maxBytes)
 	defer r.close()
@@ -67,43 +66,43 @@ func (l *Log) Read(ctx context.Context, from uint64, maxEvents, maxBytes int, fn
 	}
 }
 
-// A reader pulls from a consumer of its own, which lives in the server's memory
-// and is made anew, from the next sequence on, whenever anything is odd.
+// A reader pulls from a consumer of its own, which the server keeps in memory. After
+// anything unexpected the reader creates a new consumer from the next sequence on.
 type reader struct {
 	log      *Log
 	next     uint64 // sequence to be read next
 	events   int
 	bytes    int
-	asked    int // bytes to ask for; more than bytes where a single event is larger
+	asked    int // bytes to request; more than bytes if a single event is larger
 	msgs     chan *nats.Msg
 	status   chan nats.Status
 	silence  *time.Timer
-	name     string             // of the consumer made last; "" before the first
+	name     string             // of the latest consumer; "" before the first
 	sub      *nats.Subscription // nil: no consumer
-	pull     string             // subject to ask the consumer at
-	consumed uint64             // consumer's own sequence of the last msg
-	left     int                // msgs that may still come of the open request; 0: none is open
-	any      bool               // whether the open request has brought any
+	pull     string             // subject of requests to the consumer
+	consumed uint64             // the consumer's sequence of the last message
+	left     int                // messages that the open request may still bring; 0: no request is open
+	any      bool               // whether the open request has brought a message
 }
 
 func newReader(l *Log, from uint64, maxEvents, maxBytes int) *reader {
 	return &reader{
 		log: l, next: max(from, 1), events: max(maxEvents, 1), bytes: maxBytes, asked: max(maxBytes, 1<<20),
 		status:  l.nc.StatusChanged(nats.CONNECTED),
-		silence: time.NewTimer(pullSilence),
+		silence: time.NewTimer(pullTimeout),
 	}
 }
 
 func (r *reader) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	r.giveBack(ctx)
+	r.deleteConsumer(ctx)
 	r.drop()
 	r.silence.Stop()
 	r.log.nc.RemoveStatusListener(r.status)
 }
 
-// run gives the events that are there now, waiting for the first.
+// run gives the events available now. It waits for the first.
 func (r *reader) run(ctx context.Context) ([]Stored, error) {
 	var run []Stored
 	size := 0
@@ -114,7 +113,7 @@ func (r *reader) run(ctx context.Context) ([]Stored, error) {
 		}
 		meta, err := msg.Metadata()
 		if err != nil || meta.Sequence.Consumer != r.consumed+1 {
-			r.drop() // some were lost on their way to us: read them again
+			r.drop() // messages were lost on their way: read them again
 			if len(run) > 0 {
 				return run, nil
 			}
@@ -133,12 +132,12 @@ func (r *reader) run(ctx context.Context) ([]Stored, error) {
 	}
 }
 
-// receive gives the next msg. When the open request ends and some is told to be
-// in hand already, it gives nil; else it asks again.
-func (r *reader) receive(ctx context.Context, some bool) (*nats.Msg, error) {
+// receive gives the next message. When the open request ends, it gives nil if the
+// run has events already, and otherwise opens another request.
+func (r *reader) receive(ctx context.Context, hasEvents bool) (*nats.Msg, error) {
 	for {
 		if r.left == 0 {
-			if some {
+			if hasEvents {
 				return nil, nil
 			}
 			if err := r.ask(ctx); err != nil {
@@ -156,25 +155,25 @@ func (r *reader) receive(ctx context.Context, some bool) (*nats.Msg, error) {
 			r.any = true
 			return msg, nil
 		case msg.Header.Get("Status") == "100" && r.mustHaveMore(ctx):
-			r.drop() // and ask for what is next by itself
+			r.drop() // open then reads the next event directly
 		default:
-			r.heed(msg.Header.Get("Status"), msg.Header.Get("Description"))
+			r.handleStatus(msg.Header.Get("Status"), msg.Header.Get("Description"))
 		}
 	}
 }
 
-// await gives what the server sends next, or nil when it must be asked anew.
+// await gives the server's next message, or nil if the reader needs a new consumer.
 func (r *reader) await(ctx context.Context) (*nats.Msg, error) {
 	select {
-	case msg := <-r.msgs: // most often: no need to look at anything else
+	case msg := <-r.msgs: // the most frequent case, without the timer
 		return msg, nil
 	default:
 	}
-	r.silence.Reset(pullSilence)
+	r.silence.Reset(pullTimeout)
 	select {
 	case msg := <-r.msgs:
 		return msg, nil
-	case <-r.status: // connected again: the request is forgotten
+	case <-r.status: // reconnected: the request is lost
 		return nil, nil
 	case <-r.silence.C:
 		return nil, nil
@@ -183,8 +182,8 @@ func (r *reader) await(ctx context.Context) (*nats.Msg, error) {
 	}
 }
 
-// mustHaveMore tells, when the server says that it is there and has nothing, whether the
-// stream says otherwise: of an event that is damaged on disk a consumer says nothing.
+// mustHaveMore reports whether the stream has more events after a heartbeat without
+// one: a consumer does not report an event that is damaged on disk.
 func (r *reader) mustHaveMore(ctx context.Context) bool {
 	ctx, cancel := r.log.attempt(ctx)
 	defer cancel()
@@ -192,35 +191,36 @@ func (r *reader) mustHaveMore(ctx context.Context) bool {
 	return err == nil && state.Last >= r.next
 }
 
-// heed obeys what the server says beside events.
-func (r *reader) heed(status, description string) {
+// handleStatus handles a status message of the server.
+func (r *reader) handleStatus(status, description string) {
 	switch {
-	case status == "100": // it is still there
+	case status == "100": // a heartbeat
 	case status == "404" || status == "408": // the request has expired
 		r.left = 0
 		if !r.any {
-			r.drop() // nothing came for long: look whether the stream is what it was
+			r.drop() // no event for a long time: open checks the stream again
 		}
 	case status == "409" && description == "Message Size Exceeds MaxBytes":
 		r.left = 0
 		if !r.any {
 			r.asked *= 2
 		}
-	default: // the consumer is gone, or moves
+	default: // the consumer was deleted or moves to another server
 		r.drop()
 	}
 }
 
-// prefetch asks for the next run unless a request is open.
+// prefetch requests the next run unless a request is open.
 func (r *reader) prefetch() {
 	if r.sub != nil && r.left == 0 {
-		_ = r.request() // what fails here is found by the next receive
+		_ = r.request() // after an error, the next receive requests again
 	}
 }
 
-// ask opens a request, and first a consumer where there is none.
+// ask opens a request, and creates a consumer first if there is none. It retries
+// until ctx ends.
 func (r *reader) ask(ctx context.Context) error {
-	var said bool
+	var logged bool
 	for pause := newPause(); ; {
 		err := r.open(ctx)
 		if err == nil {
@@ -231,8 +231,8 @@ func (r *reader) ask(ctx context.Context) error {
 		if err == nil || errors.As(err, &gap) || errors.As(err, &truncated) || errors.Is(err, nats.ErrConnectionClosed) {
 			return err
 		}
-		if !said && ctx.Err() == nil {
-			said = true
+		if !logged && ctx.Err() == nil {
+			logged = true
 			r.log.log.Warn("waiting for the record", "reason", err.Error())
 		}
 		if err := pause.wait(ctx); err != nil {
@@ -255,10 +255,10 @@ func (r *reader) request() error {
 	return nil
 }
 
-// open makes a consumer where there is none. It holds what is to be read next
-// against the stream's own account of itself, because a consumer is silent about
-// events that are missing at the end or can't be read, and would wait for a sequence to
-// be given out a second time.
+// open creates a consumer if there is none. It compares the next sequence with the
+// stream's state, because a consumer does not report events that are missing at the
+// end or can't be read: it would wait until the stream assigns their sequences a
+// second time.
 func (r *reader) open(ctx context.Context) error {
 	if r.sub != nil {
 		return nil
@@ -281,7 +281,7 @@ func (r *reader) open(ctx context.Context) error {
 	}
 	consumer, err := r.create(ctx)
 	if err != nil {
-		return fmt.Errorf("making a reader: %w", refused(r.log.js, err, "CONSUMER.CREATE."))
+		return fmt.Errorf("creating a reader: %w", refused(r.log.js, err, "CONSUMER.CREATE."))
 	}
 	if missing && consumer.CachedInfo().NumPending == 0 {
 		return ErrGap{Want: r.next, Got: state.Last + 1}
@@ -289,48 +289,49 @@ func (r *reader) open(ctx context.Context) error {
 	if missing {
 		return ErrGap{Want: r.next, Got: max(r.next+1, state.First)}
 	}
-	r.msgs = make(chan *nats.Msg, r.events+64) // all of a request, and heartbeats
+	r.msgs = make(chan *nats.Msg, r.events+64) // all messages of a request, and heartbeats
 	if r.sub, err = r.log.nc.ChanSubscribe(r.log.nc.NewInbox(), r.msgs); err != nil {
 		r.sub = nil
-		return fmt.Errorf("making a reader: %w", err)
+		return fmt.Errorf("creating a reader: %w", err)
 	}
 	r.pull = jetstream.DefaultAPIPrefix + "CONSUMER.MSG.NEXT." + Stream + "." + consumer.CachedInfo().Name
 	r.consumed, r.left = 0, 0
 	return nil
 }
 
-// giveBack lets others have the name. Where the server forgot our consumer and another
-// reader has the name already, that one finds its own gone, and makes itself another.
-func (r *reader) giveBack(ctx context.Context) {
+// deleteConsumer frees the consumer's name for other readers. If the server has
+// deleted the consumer already and another reader uses the name, that reader loses
+// its consumer and creates a new one.
+func (r *reader) deleteConsumer(ctx context.Context) {
 	if r.name != "" && r.log.nc.IsConnected() {
-		_ = r.log.js.DeleteConsumer(ctx, Stream, r.name) // or the server does so in a while
+		_ = r.log.js.DeleteConsumer(ctx, Stream, r.name) // after an error, the server deletes it as inactive
 	}
 }
 
-// create makes a consumer under the first name that no reader has.
+// create creates a consumer under the first free name.
 func (r *reader) create(ctx context.Context) (consumer jetstream.Consumer, err error) {
-	r.giveBack(ctx)
+	r.deleteConsumer(ctx)
 	for n := range readerNames {
 		r.name = readerName(n)
 		consumer, err = r.log.js.CreateConsumer(ctx, Stream, jetstream.ConsumerConfig{
 			Name:              r.name,
-			Metadata:          map[string]string{"reader": uuid.NewString()}, // or two would be given the same one
+			Metadata:          map[string]string{"reader": uuid.NewString()}, // otherwise two readers would share one consumer
 			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 			OptStartSeq:       r.next,
 			AckPolicy:         jetstream.AckNonePolicy,
 			MemoryStorage:     true,
 			Replicas:          1,
-			InactiveThreshold: readerLasts,
+			InactiveThreshold: inactiveThreshold,
 		})
 		if !errors.Is(err, jetstream.ErrConsumerExists) {
 			return consumer, err
 		}
 	}
 	r.name = ""
-	return nil, fmt.Errorf("all %d names of readers are taken: %w", readerNames, err)
+	return nil, fmt.Errorf("all %d names of readers are in use: %w", readerNames, err)
 }
 
-// drop forgets the consumer; the server does so by itself in a while.
+// drop gives up the consumer; the server deletes it as inactive.
 func (r *reader) drop() {
 	if r.sub != nil {
 		_ = r.sub.Unsubscribe()

@@ -16,7 +16,7 @@ import (
 	"postern/internal/events"
 )
 
-// sequences reads from a sequence to last and gives the sequences of each run.
+// sequences reads up to the event last and gives the sequences of each run.
 func sequences(t testing.TB, log *eventlog.Log, from, last uint64, maxEvents, maxBytes int) (runs [][]uint64, err error) {
 	t.Helper()
 	err = log.Read(within(t, time.Minute), from, maxEvents, maxBytes, func(run []eventlog.Stored) error {
@@ -62,7 +62,7 @@ func TestReadGivesRunsInOrder(t *testing.T) {
 	}
 }
 
-// An event larger than what a run should hold is a run of its own.
+// An event larger than a run's limit is a run of its own.
 func TestReadTakesAnEventLargerThanARun(t *testing.T) {
 	server := natstest.Start(t, func(c *embedded.NATSConfig) { c.MaxPayload = 8 << 20 })
 	log := eventlogtest.Unchecked(t, server)
@@ -77,7 +77,7 @@ func TestReadTakesAnEventLargerThanARun(t *testing.T) {
 	}
 }
 
-// A reader at the end waits for what comes.
+// A reader at the end waits for new events.
 func TestReadWaits(t *testing.T) {
 	log := eventlogtest.Start(t)
 	read := make(chan uint64)
@@ -103,12 +103,12 @@ func TestReadWaits(t *testing.T) {
 	}
 }
 
-// The server restarts, and the line breaks, under a reader: it reads on at the
-// right place.
+// While a reader works, the server restarts and the connection breaks: the reader
+// continues at the right event.
 func TestReadResumes(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
-	line, reading := connectByLine(t, server)
+	faulty, reading := connectFaulty(t, server)
 	evs := manyReleased(t, 3000)
 	publish(t, log, evs[:2000]...)
 	next, cuts := uint64(1), 0
@@ -129,9 +129,9 @@ func TestReadResumes(t *testing.T) {
 		case next > 1000 && !restarted:
 			restarted = true
 			return server.Restart(within(t, time.Minute))
-		case line.cut.Load() == nil && cuts < 5:
+		case faulty.cut.Load() == nil && cuts < 5:
 			cuts++
-			line.cutAt("$JS.ACK.RECORD.", true) // an event is about to come
+			faulty.cutAt("$JS.ACK.RECORD.", true) // an event is about to arrive
 		}
 		return nil
 	})
@@ -139,12 +139,12 @@ func TestReadResumes(t *testing.T) {
 		t.Error(err)
 	}
 	if cuts != 5 {
-		t.Errorf("the line was cut %d times", cuts)
+		t.Errorf("the connection was cut %d times", cuts)
 	}
 }
 
-// holed is a stream that is not protected, so that a test can make holes in it.
-func holed(t *testing.T, msgs int, holes ...uint64) *eventlog.Log {
+// withGaps makes a stream without protection and deletes events from it.
+func withGaps(t *testing.T, msgs int, gaps ...uint64) *eventlog.Log {
 	t.Helper()
 	log := eventlog.New(natstest.Connect(t, natstest.Start(t), "test"), nil)
 	config := eventlog.StreamConfig(1)
@@ -154,7 +154,7 @@ func holed(t *testing.T, msgs int, holes ...uint64) *eventlog.Log {
 		t.Fatal(err)
 	}
 	publish(t, log, manyReleased(t, msgs)...)
-	for _, seq := range holes {
+	for _, seq := range gaps {
 		if err := stream.DeleteMsg(t.Context(), seq); err != nil {
 			t.Fatal(err)
 		}
@@ -162,20 +162,20 @@ func holed(t *testing.T, msgs int, holes ...uint64) *eventlog.Log {
 	return log
 }
 
-// What comes before a gap is read, and then the gap is named.
-func TestReadNamesAGap(t *testing.T) {
+// The events before a gap are read, and then the gap is reported.
+func TestReadReportsAGap(t *testing.T) {
 	for name, c := range map[string]struct {
-		holes []uint64
-		from  uint64
-		want  [][]uint64
-		gap   eventlog.ErrGap
+		gaps []uint64
+		from uint64
+		want [][]uint64
+		gap  eventlog.ErrGap
 	}{
 		"in the middle":   {[]uint64{4, 5}, 1, [][]uint64{to(1, 3)}, eventlog.ErrGap{Want: 4, Got: 6}},
 		"at the start":    {[]uint64{1, 2}, 1, nil, eventlog.ErrGap{Want: 1, Got: 3}},
 		"where it begins": {[]uint64{4}, 4, nil, eventlog.ErrGap{Want: 4, Got: 5}},
 		"at the end":      {[]uint64{7, 8}, 7, nil, eventlog.ErrGap{Want: 7, Got: 9}},
 	} {
-		log := holed(t, 8, c.holes...)
+		log := withGaps(t, 8, c.gaps...)
 		got, err := sequences(t, log, c.from, 8, 100, 1<<20)
 		var gap eventlog.ErrGap
 		if !errors.As(err, &gap) || gap != c.gap {
@@ -187,10 +187,10 @@ func TestReadNamesAGap(t *testing.T) {
 	}
 }
 
-// A stream that lost its end would give sequences out a second time: a reader
-// that is past them must not wait for them.
-func TestReadNamesAMissingEnd(t *testing.T) {
-	log := holed(t, 5)
+// A stream that lost its end would assign sequences a second time: a reader that is
+// past them must not wait for them.
+func TestReadReportsAMissingEnd(t *testing.T) {
+	log := withGaps(t, 5)
 	_, err := sequences(t, log, 7, 100, 10, 1<<20)
 	var truncated eventlog.ErrTruncated
 	if !errors.As(err, &truncated) || truncated != (eventlog.ErrTruncated{Want: 7, Last: 5}) {
@@ -213,7 +213,8 @@ func TestReadWaitsForTheStream(t *testing.T) {
 	}
 }
 
-// The recorder's diet: go test -bench Read -benchtime 1x ./internal/eventlog
+// BenchmarkRead reads events as the recorder does: go test -bench Read -benchtime 1x
+// ./internal/eventlog
 func BenchmarkRead(b *testing.B) {
 	for _, c := range []struct {
 		name   string

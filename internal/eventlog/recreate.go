@@ -6,9 +6,10 @@ import (
 	"fmt"
 )
 
-// Recreate deletes the stream and makes an empty one in its place: the first
-// half of a repair where NATS is not this process's own. Only the migration's
-// user may. What the stream held is gone, but for the copy in Postgres.
+// Recreate deletes the stream and makes an empty one in its place. It is the first
+// half of a repair on a NATS server that this process does not run itself. Only the
+// migration's user has the permission. From then on, the copy in Postgres is the
+// only one: a crash here leaves no stream, or an empty one.
 func (l *Log) Recreate(ctx context.Context) error {
 	stream, err := l.js.Stream(ctx, Stream)
 	if err != nil {
@@ -18,15 +19,15 @@ func (l *Log) Recreate(ctx context.Context) error {
 	if err := l.js.DeleteStream(ctx, Stream); err != nil {
 		return fmt.Errorf("deleting the damaged stream: %w", err)
 	}
-	// What an operator chose (where it is, how it is compressed, a description) stays.
-	if err := createStream(ctx, l.js, keepingHarmless(StreamConfig(have.Replicas), have)); err != nil {
+	// Keep the operator's settings, such as placement, compression and description.
+	if err := createStream(ctx, l.js, withHarmless(StreamConfig(have.Replicas), have)); err != nil {
 		return err
 	}
 	if err := l.Ensure(ctx, have.Replicas); err != nil {
 		return err
 	}
-	// A stream made at once after another of its name can come up with what the
-	// old one left on disk: then it is no place for a repair.
+	// A stream made directly after the deletion of another with its name can start
+	// with files that the old one left on disk. A repair needs an empty stream.
 	state, err := l.State(ctx)
 	if err != nil {
 		return err

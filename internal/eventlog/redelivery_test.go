@@ -11,9 +11,9 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 )
 
-// What a dead worker had in hand is another's within two seconds, also where an
-// earlier version has made the consumers.
-func TestADeadWorkersEventsAreSoonAnothers(t *testing.T) {
+// The events of a dead worker are redelivered within two seconds, also if an earlier
+// version made the consumers.
+func TestADeadWorkersEventsAreRedeliveredSoon(t *testing.T) {
 	log := eventlogtest.Start(t)
 	for _, c := range eventlog.ConsumerConfigs() {
 		if c.AckWait > 2*time.Second {
@@ -38,14 +38,14 @@ func TestADeadWorkersEventsAreSoonAnothers(t *testing.T) {
 	}
 }
 
-// An event that JetStream hands out again while it is in hand, because it did not
-// hear of the handler in time, is not handled a second time: the handler that is at
-// work answers for both.
-func TestARedeliveryDoesNotOvertakeItsHandler(t *testing.T) {
+// An event that JetStream redelivers during its handling, because it got no report of
+// progress in time, is not handled a second time: the answer of the running handler
+// counts for both deliveries.
+func TestARedeliveryDuringHandlingIsNotHandledTwice(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
 	other := natstest.Connect(t, server, "other")
-	heard, err := other.SubscribeSync("$JS.ACK.>")
+	acks, err := other.SubscribeSync("$JS.ACK.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,19 +59,19 @@ func TestARedeliveryDoesNotOvertakeItsHandler(t *testing.T) {
 	}
 	publish(t, log, released(t))
 	m := <-messages
-	first, err := heard.NextMsgWithContext(within(t, time.Minute))
+	first, err := acks.NextMsgWithContext(within(t, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Publish(first.Subject, []byte("-NAK")); err != nil { // as if its time were up
+	if err := other.Publish(first.Subject, []byte("-NAK")); err != nil { // as if ackWait had passed
 		t.Fatal(err)
 	}
-	for told := first; told.Subject == first.Subject; {
-		if told, err = heard.NextMsgWithContext(within(t, time.Minute)); err != nil {
+	for ack := first; ack.Subject == first.Subject; {
+		if ack, err = acks.NextMsgWithContext(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		if data := string(told.Data); data != "+WPI" && data != "-NAK" {
-			t.Fatalf("JetStream was told %q", data)
+		if data := string(ack.Data); data != "+WPI" && data != "-NAK" {
+			t.Fatalf("JetStream was sent %q", data)
 		}
 	}
 	select {

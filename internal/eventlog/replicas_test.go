@@ -30,8 +30,8 @@ func configOf(t *testing.T, log *eventlog.Log) jetstream.StreamConfig {
 	return stream.CachedInfo().Config
 }
 
-// The number of replicas is raised by whoever may, and lowered on purpose alone.
-func TestReplicasAreNotLoweredByTheWay(t *testing.T) {
+// Ensure raises the number of replicas. Only LowerReplicas lowers it.
+func TestEnsureNeverLowersReplicas(t *testing.T) {
 	t.Parallel()
 	log := eventlogtest.On(t, natstest.Cluster(t, 3)[0])
 	publish(t, log, manyReleased(t, 5)...)
@@ -64,9 +64,9 @@ func TestReplicasAreNotLoweredByTheWay(t *testing.T) {
 	publish(t, log, manyReleased(t, 5)...)
 }
 
-// What is not ours of the stream's settings stays as an operator has set it, through a
-// start and through a repair; so does what is not ours of a consumer's.
-func TestWhatAnOperatorSetStays(t *testing.T) {
+// An operator's settings of the stream, other than those that the record needs, stay
+// through a start and through a repair. A consumer's stay through a start.
+func TestAnOperatorsSettingsStay(t *testing.T) {
 	t.Parallel()
 	log := eventlogtest.Unchecked(t, natstest.Start(t))
 	js := log.JetStream()

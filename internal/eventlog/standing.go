@@ -9,17 +9,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Consumer is where a durable consumer stands.
+// Consumer is the progress of a durable consumer.
 type Consumer struct {
 	Name        string    `json:"name"`
-	Pending     uint64    `json:"pending"`         // not handed out yet
-	InFlight    int       `json:"in_flight"`       // with handlers, or waiting for their next try
-	Redelivered int       `json:"redelivered"`     // of those, handed out more than once
-	Oldest      time.Time `json:"oldest,omitzero"` // when the oldest was published that is not done; zero: all are
+	Pending     uint64    `json:"pending"`         // not delivered yet
+	InFlight    int       `json:"in_flight"`       // being handled, or waiting for a retry
+	Redelivered int       `json:"redelivered"`     // of those in flight, delivered more than once
+	Oldest      time.Time `json:"oldest,omitzero"` // publication time of the oldest unacknowledged event; zero: none
 	OldestSeq   uint64    `json:"oldest_seq,omitzero"`
 }
 
-// Consumers tells where the durable consumers stand.
+// Consumers gives the progress of each durable consumer.
 func (l *Log) Consumers(ctx context.Context) ([]Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -45,8 +45,8 @@ func (l *Log) Consumers(ctx context.Context) ([]Consumer, error) {
 	return all, nil
 }
 
-// Acked gives the event up to which each of some durable consumers has acknowledged all
-// events that it was given; 0 where one of them is not there. Errors wrap [ErrUnavailable].
+// Acked gives the highest sequence up to which every named consumer has acknowledged
+// all its events; 0 if one of the consumers does not exist. Errors wrap [ErrUnavailable].
 func (l *Log) Acked(ctx context.Context, consumers ...string) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -65,8 +65,8 @@ func (l *Log) Acked(ctx context.Context, consumers ...string) (seq uint64, err e
 	return seq, nil
 }
 
-// findOldest looks for the first event from seq on that is the consumer's: everything
-// of its before that is done.
+// findOldest looks for the consumer's first event from seq on. The consumer has
+// acknowledged all its events before seq.
 func (c *Consumer) findOldest(ctx context.Context, stream jetstream.Stream, config jetstream.ConsumerConfig, seq uint64) error {
 	filters := config.FilterSubjects
 	if config.FilterSubject != "" {
@@ -87,8 +87,8 @@ func (c *Consumer) findOldest(ctx context.Context, stream jetstream.Stream, conf
 	return nil
 }
 
-// PublishedAt tells when the event at seq came to the record. Errors wrap
-// [ErrNotFound] where there is none.
+// PublishedAt gives the time at which the stream stored the event at seq. Errors
+// wrap [ErrNotFound] if there is none.
 func (l *Log) PublishedAt(ctx context.Context, seq uint64) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -106,14 +106,14 @@ func (l *Log) PublishedAt(ctx context.Context, seq uint64) (time.Time, error) {
 	return m.Time.UTC(), nil
 }
 
-// Room is how much more JetStream may store for this user, by the server's own
-// limits; ok is false where it sets none.
+// Room gives the bytes that JetStream may still store for this user under the
+// server's limits; ok is false if the server sets no limit.
 func (l *Log) Room(ctx context.Context) (bytes int64, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	account, err := l.js.AccountInfo(ctx)
 	if err != nil {
-		return 0, false, fmt.Errorf("asking for the room that is left: %w", err)
+		return 0, false, fmt.Errorf("asking for the free storage: %w", err)
 	}
 	if account.Limits.MaxStore <= 0 {
 		return 0, false, nil

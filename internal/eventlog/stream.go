@@ -17,7 +17,7 @@ import (
 // Stream is the name of the stream that holds the record.
 const Stream = "RECORD"
 
-// StreamConfig is what the stream must be for the record to be append-only.
+// StreamConfig gives the configuration that makes the stream append-only.
 func StreamConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        Stream,
@@ -26,7 +26,7 @@ func StreamConfig(replicas int) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Replicas:    replicas,
 
-		// Nothing ever leaves it by a limit.
+		// No limit ever removes an event.
 		Retention:         jetstream.LimitsPolicy,
 		Discard:           jetstream.DiscardNew,
 		MaxMsgs:           -1,
@@ -48,24 +48,24 @@ var (
 	// ErrNotAllowed says that the NATS user may not do this. Only the admin may
 	// make or change the stream.
 	ErrNotAllowed = errors.New("the NATS user is not allowed to do this")
-	// ErrUnsafeStream says that a stream of the right name exists which does not
-	// protect the record. It is never mended silently: an update of a stream can
-	// erase events.
+	// ErrUnsafeStream says that the stream exists with settings that don't protect
+	// the record. It is never repaired silently: an update of a stream can erase
+	// events.
 	ErrUnsafeStream = errors.New("the stream RECORD does not protect the record")
-	// ErrMoreReplicas says that the stream has more replicas than were asked for, and that
-	// nothing was lowered.
+	// ErrMoreReplicas says that the stream has more replicas than requested. It keeps
+	// them.
 	ErrMoreReplicas = errors.New("the stream RECORD keeps more replicas than asked for, and they are not lowered")
 )
 
-// adminTimeout bounds what is asked of JetStream but for events. The server does
-// not answer what the user may not ask.
+// adminTimeout bounds requests to JetStream other than those for events. The server
+// does not answer a request that the user has no permission for.
 const adminTimeout = 5 * time.Second
 
-// EnsureStream makes the stream, or verifies that the one that is there protects
-// the record. Of an existing stream it changes nothing but the number of
-// replicas, which it raises and never lowers: see [LowerReplicas]. Errors wrap
-// [ErrUnsafeStream], naming every difference, [ErrMoreReplicas], when all else is as it
-// should be, or [ErrNotAllowed].
+// EnsureStream makes the stream, or verifies that the existing one protects the
+// record. It changes only the number of replicas of an existing stream, which it
+// raises and never lowers: see [LowerReplicas]. Errors wrap [ErrUnsafeStream] with
+// every difference, [ErrMoreReplicas] if everything else is correct, or
+// [ErrNotAllowed].
 func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -79,7 +79,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) err
 	}
 	have := stream.CachedInfo().Config
 	if diff := differences(have, want); len(diff) > 0 {
-		return fmt.Errorf("%w: %s; set it right with the nats command line, or restore the record into a new stream with `postern repair`",
+		return fmt.Errorf("%w: %s; correct it with the nats command line, or restore the record into a new stream with `postern repair`",
 			ErrUnsafeStream, strings.Join(diff, ", "))
 	}
 	switch {
@@ -92,8 +92,8 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) err
 	return setReplicas(ctx, js, have, replicas)
 }
 
-// LowerReplicas sets the number of replicas of the stream to one that is lower than what it
-// has, and leaves it alone where it is not. Each replica less is a copy of the record less.
+// LowerReplicas lowers the stream's number of replicas, and does nothing if it is not
+// higher than replicas. Each replica removed is one copy of the record fewer.
 func LowerReplicas(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
@@ -122,7 +122,7 @@ func setReplicas(ctx context.Context, js jetstream.JetStream, have jetstream.Str
 func createStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
 	_, err := js.CreateStream(ctx, want)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return EnsureStream(ctx, js, want.Replicas) // another process made it a moment ago
+		return EnsureStream(ctx, js, want.Replicas) // another process has just made it
 	}
 	if err != nil {
 		return fmt.Errorf("making the stream: %w", refused(js, err, "STREAM.CREATE."))
@@ -130,8 +130,8 @@ func createStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return nil
 }
 
-// keepingHarmless is want with those settings of have that can't cost an event.
-func keepingHarmless(want, have jetstream.StreamConfig) jetstream.StreamConfig {
+// withHarmless gives want with the [harmless] settings of have.
+func withHarmless(want, have jetstream.StreamConfig) jetstream.StreamConfig {
 	w, h := reflect.ValueOf(&want).Elem(), reflect.ValueOf(have)
 	for name := range harmless {
 		if f := w.FieldByName(name); f.IsValid() {
@@ -141,13 +141,13 @@ func keepingHarmless(want, have jetstream.StreamConfig) jetstream.StreamConfig {
 	return want
 }
 
-// harmless are the settings that can't cost an event or hide one.
+// harmless are the settings that can't lose or hide an event.
 var harmless = map[string]bool{"Description": true, "Replicas": true, "Placement": true, "Metadata": true,
 	"Template": true, "AllowDirect": true, "MirrorDirect": true, "Compression": true}
 
-// differences names every setting of have, harmless ones aside, that is not as in
-// want. It walks all of them, so that a setting which a later version of NATS
-// invents is not overlooked.
+// differences names every setting of have, except harmless ones, that differs from
+// want. It compares all fields, so that it also finds settings that a later version
+// of NATS adds.
 func differences(have, want jetstream.StreamConfig) []string {
 	var diff []string
 	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
@@ -161,8 +161,8 @@ func differences(have, want jetstream.StreamConfig) []string {
 	return diff
 }
 
-// refused makes of err [ErrNotAllowed] where the server refused the request. It
-// tells so beside the request, which itself merely gets no answer.
+// refused wraps err in [ErrNotAllowed] if the server refused the request. The server
+// reports a refusal as an error of the connection; the request itself gets no answer.
 func refused(js jetstream.JetStream, err error, request string) error {
 	if err == nil {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 )
 
-// Nobody takes an event off the record, whatever the user may do otherwise.
-func TestTheStreamRefusesToForget(t *testing.T) {
+// No user can remove an event from the record, whatever their other permissions.
+func TestTheStreamRefusesToDeleteEvents(t *testing.T) {
 	log := eventlogtest.Start(t)
 	publish(t, log, manyReleased(t, 3)...)
 	stream, err := log.JetStream().Stream(t.Context(), eventlog.Stream)
@@ -35,7 +35,7 @@ func TestTheStreamRefusesToForget(t *testing.T) {
 		},
 	} {
 		if err := try(t.Context()); err == nil {
-			t.Errorf("the stream takes: %s", name)
+			t.Errorf("the stream accepts: %s", name)
 		}
 	}
 	if s := stateOf(t, log); s.First != 1 || s.Last != 3 || s.Msgs != 3 || s.Deleted != 0 {
@@ -43,7 +43,7 @@ func TestTheStreamRefusesToForget(t *testing.T) {
 	}
 }
 
-// A stream that is there already is used only if it protects the record.
+// An existing stream is used only if it protects the record.
 func TestEnsureRefusesAnUnsafeStream(t *testing.T) {
 	for name, spoil := range map[string]func(*jetstream.StreamConfig){
 		"DenyDelete":         func(c *jetstream.StreamConfig) { c.DenyDelete = false },
@@ -112,14 +112,14 @@ func TestReplicasMayBeChanged(t *testing.T) {
 	publish(t, log, manyReleased(t, 5)...)
 }
 
-// Services start in any order: one that may not make the stream waits for it.
+// Services start in any order: one without permission to make the stream waits for it.
 func TestWaitReadyWaits(t *testing.T) {
 	server := natstest.Start(t)
 	early := eventlog.New(natstest.Connect(t, server, "early"), nil)
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := early.WaitReady(short); !errors.Is(err, context.Canceled) {
-		t.Errorf("before its time: %v", err)
+		t.Errorf("without a stream: %v", err)
 	}
 	ready := make(chan error, 1)
 	go func() { ready <- early.WaitReady(within(t, time.Minute)) }()
@@ -129,7 +129,7 @@ func TestWaitReadyWaits(t *testing.T) {
 	}
 }
 
-// A repair begins with an empty stream in the damaged one's place.
+// A repair begins with an empty stream in place of the damaged one.
 func TestRecreate(t *testing.T) {
 	log := eventlogtest.Start(t)
 	publish(t, log, manyReleased(t, 10)...)

@@ -10,28 +10,30 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// SubscriberConfig says what a [Subscriber] reads and how.
+// SubscriberConfig configures a [Subscriber].
 type SubscriberConfig struct {
-	// Consumer gives the stream and the durable consumer of a topic. Nil: a topic
-	// is one of the record's own consumers, by name.
+	// Consumer gives the stream and the durable consumer of a topic. If it is nil,
+	// a topic is the name of one of the record's consumers.
 	Consumer func(topic string) (stream string, c jetstream.ConsumerConfig)
-	// Slots is how many messages of a topic may be in hand at once; 0 is 1.
+	// Slots is the largest number of messages of a topic in progress at once; 0
+	// means 1.
 	Slots int
-	// CloseTimeout is how long what is in hand may take once the subscriber is to
-	// stop; then it is handed back. 0 is 20 seconds.
-	CloseTimeout time.Duration
-	// FirstDelay is before the first repeat of a refused message, and doubles
-	// with each; 0 is 250 ms. MostDelay is the longest; 0 is 2 s.
+	// ShutdownTimeout is the time that messages in progress have when the
+	// subscriber stops; then they are returned to JetStream. 0 means 20 seconds.
+	ShutdownTimeout time.Duration
+	// FirstDelay is the delay before the first retry of a nacked message. It
+	// doubles with each retry, up to MostDelay. 0 means 250 ms and 2 s.
 	FirstDelay, MostDelay time.Duration
 }
 
 // Subscriber is Watermill's subscriber to JetStream.
 //
-// While a message is in hand JetStream is told so in time, however long it
-// takes. A refused one comes again after a delay that grows with each try. A
-// subscriber may be started before its stream, its consumer, or NATS itself is
-// there, and goes on by itself after any of them was gone. It makes a missing
-// consumer where it may, else waits for it.
+// While a message is in progress, however long it takes, the subscriber reports
+// that to JetStream, so that it is not redelivered. A nacked message is retried
+// after a delay that grows with each try. A subscriber may start before its stream,
+// its consumer or NATS is available, and it continues after an outage of any of
+// them. It creates a missing consumer if it has the permission, and otherwise waits
+// for it.
 type Subscriber struct {
 	log    *Log
 	config SubscriberConfig
@@ -42,7 +44,7 @@ type Subscriber struct {
 	running sync.WaitGroup
 }
 
-// NewSubscriber makes a Subscriber. Its caller closes it, before the log.
+// NewSubscriber makes a Subscriber. The caller closes it, before the log.
 func NewSubscriber(l *Log, c SubscriberConfig) *Subscriber {
 	if c.Consumer == nil {
 		c.Consumer = recordConsumer
@@ -50,8 +52,8 @@ func NewSubscriber(l *Log, c SubscriberConfig) *Subscriber {
 	if c.Slots == 0 {
 		c.Slots = 1
 	}
-	if c.CloseTimeout == 0 {
-		c.CloseTimeout = 20 * time.Second
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = 20 * time.Second
 	}
 	if c.FirstDelay == 0 {
 		c.FirstDelay = 250 * time.Millisecond
@@ -71,9 +73,9 @@ func recordConsumer(topic string) (string, jetstream.ConsumerConfig) {
 	return Stream, jetstream.ConsumerConfig{}
 }
 
-// Subscribe implements [message.Subscriber]. The channel closes once ctx ends or
-// the subscriber is closed. Messages in hand then still have their contexts, for
-// as long as CloseTimeout says.
+// Subscribe implements [message.Subscriber]. The channel closes when ctx ends or
+// the subscriber is closed. Messages in progress keep their contexts until the
+// shutdown timeout has passed.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	stream, config := s.config.Consumer(topic)
 	if config.Durable == "" {
@@ -95,15 +97,15 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// SubscribeInitialize implements [message.SubscribeInitializer]: it makes the
+// SubscribeInitialize implements [message.SubscribeInitializer]: it creates the
 // consumer.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	stream, config := s.config.Consumer(topic)
 	return ensureConsumer(context.Background(), s.log.js, stream, config)
 }
 
-// Close stops all subscriptions and returns once every message is acknowledged
-// or handed back. Closing twice is no error.
+// Close stops all subscriptions and returns once every message is acknowledged or
+// returned to JetStream. Closing twice is no error.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	if !s.closed {

@@ -12,12 +12,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// fetchWait is how long a request to JetStream stays open. It is let run out
-// even when the subscription is to stop, so that no msg is lost on its way and
-// waits for a redelivery.
+// fetchWait is how long a request to JetStream stays open. A subscription that stops
+// still waits for it to end: a message lost on its way would wait for a redelivery.
 const fetchWait = 250 * time.Millisecond
 
-// A subscription is one Subscribe.
+// A subscription is one call of Subscribe.
 type subscription struct {
 	*Subscriber
 	stream   string
@@ -25,13 +24,13 @@ type subscription struct {
 	out      chan *message.Message
 
 	mu   sync.Mutex
-	held map[uint64]bool // sequences of the msgs in hand
+	held map[uint64]bool // sequences of the messages in progress
 
-	slots    chan struct{}  // one taken for each msg in hand or asked for
-	emitting sync.WaitGroup // those that wait for a receiver
-	inHand   sync.WaitGroup
-	abandon  chan struct{} // closed when CloseTimeout is over
-	mayNot   bool          // whether making the consumer was refused
+	slots      chan struct{}  // one element for each message in progress or requested
+	emitting   sync.WaitGroup // messages that wait for a receiver
+	inProgress sync.WaitGroup
+	abandon    chan struct{} // closed after the shutdown timeout
+	notAllowed bool          // the server refused to create the consumer
 }
 
 func (s *subscription) run(ctx context.Context) {
@@ -48,50 +47,50 @@ func (s *subscription) run(ctx context.Context) {
 	stop()
 	s.emitting.Wait()
 	close(s.out)
-	timeout := time.AfterFunc(s.config.CloseTimeout, func() { close(s.abandon) })
+	timeout := time.AfterFunc(s.config.ShutdownTimeout, func() { close(s.abandon) })
 	defer timeout.Stop()
-	s.inHand.Wait()
+	s.inProgress.Wait()
 }
 
-// fetchAll fetches until ctx ends, over every loss.
+// fetchAll fetches until ctx ends, and retries after every error.
 func (s *subscription) fetchAll(ctx context.Context) {
-	var said bool
+	var logged bool
 	pause := newPause()
 	for ctx.Err() == nil {
 		consumer, err := s.find(ctx)
 		for err == nil && ctx.Err() == nil {
 			if err = s.fetch(ctx, consumer); err == nil {
-				said, pause = false, newPause()
+				logged, pause = false, newPause()
 			}
 		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if !said {
-			said = true
+		if !logged {
+			logged = true
 			s.log.log.Warn("waiting for a consumer of the record", "consumer", s.consumer.Durable, "reason", err.Error())
 		}
 		_ = pause.wait(ctx)
 	}
 }
 
-// find gives the consumer, making it where it is missing and that is allowed.
+// find gives the consumer. It creates a missing one if it has the permission.
 func (s *subscription) find(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := s.log.attempt(ctx)
 	defer cancel()
 	consumer, err := s.log.js.Consumer(ctx, s.stream, s.consumer.Durable)
-	if err == nil || s.mayNot || !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	if err == nil || s.notAllowed || !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return consumer, err
 	}
 	err = ensureConsumer(ctx, s.log.js, s.stream, s.consumer)
 	if err != nil {
-		s.mayNot = errors.Is(err, ErrNotAllowed)
+		s.notAllowed = errors.Is(err, ErrNotAllowed)
 		return nil, err
 	}
 	return s.log.js.Consumer(ctx, s.stream, s.consumer.Durable)
 }
 
-// fetch asks for as many msgs as there are free slots, at least one.
+// fetch waits for a free slot and requests one message for each free slot.
 func (s *subscription) fetch(ctx context.Context, consumer jetstream.Consumer) error {
 	free := s.takeSlots(ctx)
 	defer func() { s.giveSlots(free) }()
@@ -105,16 +104,16 @@ func (s *subscription) fetch(ctx context.Context, consumer jetstream.Consumer) e
 	for msg := range batch.Messages() {
 		free--
 		s.emitting.Add(1)
-		s.inHand.Go(func() {
+		s.inProgress.Go(func() {
 			defer s.giveSlots(1)
-			s.hand(ctx, msg, consumer.CachedInfo().Config.AckWait/beats)
+			s.process(ctx, msg, consumer.CachedInfo().Config.AckWait/progressPerAckWait)
 		})
 	}
 	if err := batch.Error(); err != nil {
 		return fmt.Errorf("waiting for events: %w", err)
 	}
 	if !s.log.nc.IsConnected() {
-		return errors.New("waiting for events: NATS is away")
+		return errors.New("waiting for events: NATS is disconnected")
 	}
 	return nil
 }
@@ -143,13 +142,13 @@ func (s *subscription) giveSlots(n int) {
 	}
 }
 
-// hand sees one msg through: out to a receiver, and then to its end. Meanwhile it
-// tells JetStream at each beat that the msg is in hand.
-func (s *subscription) hand(ctx context.Context, msg jetstream.Msg, beat time.Duration) {
+// process gives one message to a receiver and waits for its ack or nack. In the
+// meantime it reports at each interval to JetStream that the message is in progress.
+func (s *subscription) process(ctx context.Context, msg jetstream.Msg, interval time.Duration) {
 	m, err := received(msg)
 	if err != nil {
 		s.emitting.Done()
-		s.log.log.Error("a msg of the record can't be handed out", "reason", err.Error())
+		s.log.log.Error("a message of the record can't be delivered", "reason", err.Error())
 		return
 	}
 	seq := seqOf(m)
@@ -162,7 +161,7 @@ func (s *subscription) hand(ctx context.Context, msg jetstream.Msg, beat time.Du
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	m.SetContext(working)
-	ticker := time.NewTicker(beat)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	emitted := s.emit(ctx, m, msg, ticker.C)
 	s.emitting.Done()
@@ -170,13 +169,13 @@ func (s *subscription) hand(ctx context.Context, msg jetstream.Msg, beat time.Du
 		_ = msg.Nak()
 		return
 	}
-	s.attend(m, msg, ticker.C)
+	s.settle(m, msg, ticker.C)
 }
 
-// hold takes a msg in hand. It gives false where it is in hand already: JetStream did
-// not hear of this process in time, because one of them stood still, and hands the msg
-// out again. The handler that is at work goes on and answers for both: an answer to
-// the earlier delivery counts.
+// hold marks a message as in progress. It gives false if it is in progress already:
+// JetStream got no report in time, because this process or the server stood still,
+// and has redelivered the message. The running handler continues and its answer
+// counts for both deliveries: JetStream accepts an answer to the earlier one.
 func (s *subscription) hold(seq uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,12 +192,13 @@ func (s *subscription) release(seq uint64) {
 	delete(s.held, seq)
 }
 
-func (s *subscription) emit(ctx context.Context, m *message.Message, msg jetstream.Msg, beat <-chan time.Time) bool {
+// emit gives the message to a receiver. It gives false if ctx ends first.
+func (s *subscription) emit(ctx context.Context, m *message.Message, msg jetstream.Msg, tick <-chan time.Time) bool {
 	for ctx.Err() == nil {
 		select {
 		case s.out <- m:
 			return true
-		case <-beat:
+		case <-tick:
 			_ = msg.InProgress()
 		case <-ctx.Done():
 		}
@@ -206,9 +206,9 @@ func (s *subscription) emit(ctx context.Context, m *message.Message, msg jetstre
 	return false
 }
 
-// attend tells JetStream what comes of a message. What is not told, because NATS
-// is away, ends in a redelivery.
-func (s *subscription) attend(m *message.Message, msg jetstream.Msg, beat <-chan time.Time) {
+// settle passes the message's ack or nack on to JetStream. If NATS is disconnected,
+// the answer is lost and JetStream redelivers the message.
+func (s *subscription) settle(m *message.Message, msg jetstream.Msg, tick <-chan time.Time) {
 	for {
 		select {
 		case <-m.Acked():
@@ -217,7 +217,7 @@ func (s *subscription) attend(m *message.Message, msg jetstream.Msg, beat <-chan
 		case <-m.Nacked():
 			_ = msg.NakWithDelay(s.delay(m))
 			return
-		case <-beat:
+		case <-tick:
 			_ = msg.InProgress()
 		case <-s.abandon:
 			_ = msg.Nak()
@@ -226,7 +226,7 @@ func (s *subscription) attend(m *message.Message, msg jetstream.Msg, beat <-chan
 	}
 }
 
-// delay is how long a refused message waits for its next try.
+// delay is the time before the next try of a nacked message.
 func (s *subscription) delay(m *message.Message) time.Duration {
 	delay := s.config.FirstDelay
 	for try := triesOf(m); try > 1 && delay < s.config.MostDelay; try-- {
@@ -236,11 +236,11 @@ func (s *subscription) delay(m *message.Message) time.Duration {
 }
 
 func triesOf(m *message.Message) int {
-	tries, _ := strconv.Atoi(m.Metadata.Get(MetadataTries)) // 0 where it was not received
+	tries, _ := strconv.Atoi(m.Metadata.Get(MetadataTries)) // 0 for a message that JetStream did not deliver
 	return tries
 }
 
 func seqOf(m *message.Message) uint64 {
-	seq, _ := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64) // 0 where it was not received
+	seq, _ := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64) // 0 for a message that JetStream did not deliver
 	return seq
 }

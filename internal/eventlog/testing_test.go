@@ -18,9 +18,9 @@ import (
 	"postern/internal/events"
 )
 
-// Nothing of ours runs on after its test. A NATS server that is stopped in the
-// midst of an atomic batch leaves the loops of the batch's own little store, and
-// Watermill's suite some readers of its own.
+// No goroutine of this package outlives its test. A NATS server that stops during an
+// atomic batch leaves the goroutines of the batch's store, and Watermill's suite
+// leaves some of its readers.
 func TestMain(m *testing.M) {
 	const server = "github.com/nats-io/nats-server/v2/server"
 	goleak.VerifyTestMain(m,
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-// released is a small event of a message of its own.
+// released gives a small event of a new message.
 func released(t testing.TB) events.Event {
 	t.Helper()
 	return about(t, events.MessageReleased{MessageID: uuid.New()})
@@ -56,7 +56,7 @@ func about(t testing.TB, body events.Body) events.Event {
 	return e
 }
 
-// chunk is an event of about 100 kB, as a blast has by the thousand.
+// chunk gives an event of about 100 kB. A large message has thousands of them.
 func chunk(t testing.TB, message uuid.UUID, index, of int) events.Event {
 	t.Helper()
 	body := events.DeliveriesCreated{MessageID: message, Chunk: index}
@@ -95,59 +95,60 @@ func stateOf(t testing.TB, log *eventlog.Log) eventlog.State {
 	return state
 }
 
-// A line is a connection to the server that a test can cut: once, when certain
-// bytes are about to pass. It comes back by itself.
-type line struct {
+// A faultyServer is a server to which a test can cut the connection, once, when
+// given bytes are about to pass. The client reconnects by itself.
+type faultyServer struct {
 	server *embedded.NATS
 	cut    atomic.Pointer[cut]
 }
 
+// A cut is the place at which to cut the connection.
 type cut struct {
-	what    []byte
-	inbound bool // on their way to the client
+	bytes   []byte
+	inbound bool // from the server to the client
 }
 
-func connectByLine(t testing.TB, server *embedded.NATS) (*line, *eventlog.Log) {
+func connectFaulty(t testing.TB, server *embedded.NATS) (*faultyServer, *eventlog.Log) {
 	t.Helper()
-	l := &line{server: server}
-	conn := natstest.Connect(t, server, "line", nats.InProcessServer(l), nats.ReconnectBufSize(-1),
+	f := &faultyServer{server: server}
+	conn := natstest.Connect(t, server, "faulty", nats.InProcessServer(f), nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	return l, eventlog.New(conn, nil)
+	return f, eventlog.New(conn, nil)
 }
 
-func (l *line) InProcessConn() (net.Conn, error) {
-	conn, err := l.server.InProcessConn()
-	return lineConn{conn, l}, err
+func (f *faultyServer) InProcessConn() (net.Conn, error) {
+	conn, err := f.server.InProcessConn()
+	return faultyConn{conn, f}, err
 }
 
-// cutAt cuts the line before the bytes reach their destination.
-func (l *line) cutAt(what string, inbound bool) { l.cut.Store(&cut{[]byte(what), inbound}) }
+// cutAt cuts the connection before the bytes reach their destination.
+func (f *faultyServer) cutAt(what string, inbound bool) { f.cut.Store(&cut{[]byte(what), inbound}) }
 
-// passes tells whether data may pass, and cuts the line where not.
-func (l *line) passes(conn net.Conn, data []byte, inbound bool) bool {
-	c := l.cut.Load()
-	if c == nil || c.inbound != inbound || !bytes.Contains(data, c.what) || !l.cut.CompareAndSwap(c, nil) {
+// passes reports whether data may pass. If not, it cuts the connection.
+func (f *faultyServer) passes(conn net.Conn, data []byte, inbound bool) bool {
+	c := f.cut.Load()
+	if c == nil || c.inbound != inbound || !bytes.Contains(data, c.bytes) || !f.cut.CompareAndSwap(c, nil) {
 		return true
 	}
 	_ = conn.Close()
 	return false
 }
 
-type lineConn struct {
+type faultyConn struct {
 	net.Conn
-	line *line
+	server *faultyServer
 }
 
-func (c lineConn) Read(p []byte) (int, error) {
+func (c faultyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if !c.line.passes(c.Conn, p[:n], true) {
+	if !c.server.passes(c.Conn, p[:n], true) {
 		return 0, net.ErrClosed
 	}
 	return n, err
 }
 
-func (c lineConn) Write(p []byte) (int, error) {
-	if !c.line.passes(c.Conn, p, false) {
+func (c faultyConn) Write(p []byte) (int, error) {
+	if !c.server.passes(c.Conn, p, false) {
 		return 0, net.ErrClosed
 	}
 	return c.Conn.Write(p)

@@ -15,16 +15,16 @@ import (
 	"postern/internal/events"
 )
 
-// Watermill's own suite for publishers and subscribers. Many messages are in hand
-// at once, in no order. A subscriber of a group takes up where the group is, and
-// not, as with Kafka's offsets, at the start.
+// Watermill's own suite for publishers and subscribers. Many messages are in progress
+// at once, in no order. A new subscriber of a group continues where the group is; it
+// does not start at the beginning as with Kafka's offsets.
 func TestWatermillSuite(t *testing.T) {
 	t.Parallel()
 	s := suite{server: natstest.Start(t), slots: 32}
 	tests.TestPubSub(t, tests.Features{ConsumerGroups: true, Persistent: true}, s.pubSub, s.grouped)
 }
 
-// The same suite with one message in hand at a time, which keeps their order.
+// The same suite with one message in progress at a time, which keeps the order.
 func TestWatermillSuiteInOrder(t *testing.T) {
 	t.Parallel()
 	s := suite{server: natstest.Start(t), slots: 1, pending: 1}
@@ -50,12 +50,12 @@ func (s suite) grouped(t *testing.T, group string) (message.Publisher, message.S
 			Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 3 * time.Second, MaxAckPending: s.pending}
 	}
 	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{
-		Consumer: consumer, Slots: s.slots, CloseTimeout: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
+		Consumer: consumer, Slots: s.slots, ShutdownTimeout: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
 	t.Cleanup(func() { _ = sub.Close() }) // the suite leaves some open
 	return publisher{log.JetStream()}, initializer{sub, t, log.JetStream()}
 }
 
-// publisher is what the suite publishes with. Postern publishes events by Log.Publish.
+// publisher publishes the suite's messages. Postern itself publishes with Log.Publish.
 type publisher struct{ js jetstream.JetStream }
 
 func (p publisher) Publish(topic string, messages ...*message.Message) error {

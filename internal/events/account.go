@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Sign-ins, the accounts of staff, and what they may do.
+// Sign-ins, staff accounts and their permissions.
 const (
 	TypeSignedIn            Type = "signed_in"
 	TypeSignInFailed        Type = "sign_in.failed"
@@ -22,7 +22,7 @@ const (
 
 var accountTypes = []Descriptor{{
 	Type: TypeSignedIn, Version: 2, Label: "Signed in",
-	When:       "staff or a portal user signed in",
+	When:       "a staff member or a portal user signed in",
 	Publishers: []string{API},
 	About:      AboutActor, summary: summary(SignIn.summary),
 }, {
@@ -42,7 +42,7 @@ var accountTypes = []Descriptor{{
 	About: AboutStaff, summary: summary(StaffSwitched.summary),
 }, {
 	Type: TypeStaffEnabled, Version: 1, Label: "Staff enabled",
-	When:       "it is enabled again",
+	When:       "a staff account is enabled again",
 	Publishers: []string{API}, Rows: []string{"staff"},
 	About: AboutStaff, summary: summary(StaffSwitched.summary),
 }, {
@@ -52,12 +52,12 @@ var accountTypes = []Descriptor{{
 	About: AboutStaff, summary: summary(SecondFactor.summary),
 }, {
 	Type: TypeSecondFactorRemoved, Version: 1, Label: "Second factor removed",
-	When:       "the staff member removed it",
+	When:       "a staff member removed their own second factor",
 	Publishers: []string{API}, Rows: []string{"second_factors"},
 	About: AboutStaff, summary: summary(SecondFactor.summary),
 }, {
 	Type: TypeSecondFactorReset, Version: 1, Label: "Second factor reset",
-	When:       "another staff member removed it",
+	When:       "a staff member removed the second factor of another",
 	Publishers: []string{API}, Rows: []string{"second_factors"},
 	About: AboutStaff, summary: summary(SecondFactor.summary),
 }, {
@@ -66,15 +66,15 @@ var accountTypes = []Descriptor{{
 	Publishers: []string{API}, Rows: []string{"staff_permissions"},
 	About: AboutStaff, summary: summary(PermissionChanged.summary),
 }, {
-	Type: TypePermissionRevoked, Version: 2, Label: "Permission taken",
-	When:       "a permission is taken away",
+	Type: TypePermissionRevoked, Version: 2, Label: "Permission removed",
+	When:       "a permission is removed",
 	Publishers: []string{API}, Rows: []string{"staff_permissions"},
 	About: AboutStaff, summary: summary(PermissionChanged.summary),
 }}
 
 // SignIn is the body of signed_in and sign_in.failed. Account is "staff" or
-// "portal_user"; ID is empty where no such account exists: the address that was
-// typed is not kept. Version 1 has no Method.
+// "portal_user". ID is empty if there is no such account: the typed address is not
+// kept. Version 1 has no Method.
 type SignIn struct {
 	Failed  bool         `json:"-"`
 	Attempt uuid.UUID    `json:"attempt"`
@@ -88,7 +88,7 @@ func (b SignIn) Key() []string    { return []string{b.Attempt.String()} }
 func (SignIn) Message() uuid.UUID { return uuid.Nil }
 func (b *SignIn) ofType(t Type)   { b.Failed = t == TypeSignInFailed }
 
-// EventType tells the two ends of a sign-in apart.
+// EventType is signed_in, or sign_in.failed if the sign-in failed.
 func (b SignIn) EventType() Type {
 	if b.Failed {
 		return TypeSignInFailed
@@ -104,11 +104,11 @@ func (b SignIn) summary(names Names) string {
 	return "refused a sign-in as " + names.account(b.Account, b.ID)
 }
 
-// SignInMethod is how somebody showed who they are, or tried to.
+// SignInMethod is the method with which a person signed in, or tried to.
 type SignInMethod string
 
-// The values of [SignInMethod]. With ByOrganisation an issuer of the clinic's own
-// (OpenID Connect) told who it is.
+// The values of [SignInMethod]. With ByOrganisation, the clinic's own OpenID Connect
+// issuer identified the person.
 const (
 	ByPassword                SignInMethod = "password"
 	ByPasswordAndCode         SignInMethod = "password_and_code"
@@ -116,7 +116,7 @@ const (
 	ByOrganisation            SignInMethod = "organisation"
 )
 
-// StaffCreated says that a person was made staff.
+// StaffCreated says that a staff account was created.
 type StaffCreated struct {
 	StaffID string `json:"staff_id"`
 	Name    string `json:"name"`
@@ -126,8 +126,8 @@ func (StaffCreated) EventType() Type    { return TypeStaffCreated }
 func (b StaffCreated) Key() []string    { return []string{b.StaffID} }
 func (StaffCreated) Message() uuid.UUID { return uuid.Nil }
 
-// StaffSwitched is the body of staff.disabled and staff.enabled: whether a staff member
-// may come in.
+// StaffSwitched is the body of staff.disabled and staff.enabled: whether the staff
+// member can sign in.
 type StaffSwitched struct {
 	Disabled bool      `json:"-"`
 	Change   uuid.UUID `json:"change"`
@@ -138,7 +138,7 @@ func (b StaffSwitched) Key() []string    { return []string{b.Change.String(), b.
 func (StaffSwitched) Message() uuid.UUID { return uuid.Nil }
 func (b *StaffSwitched) ofType(t Type)   { b.Disabled = t == TypeStaffDisabled }
 
-// EventType tells disabling from enabling.
+// EventType is staff.disabled or staff.enabled.
 func (b StaffSwitched) EventType() Type {
 	if b.Disabled {
 		return TypeStaffDisabled
@@ -153,9 +153,9 @@ func (b StaffSwitched) summary(names Names) string {
 	return "enabled the staff account of " + names.staff(b.StaffID)
 }
 
-// SecondFactor is the body of the second_factor events: what became of the second
-// factor with which a staff member signs in. Change names the factor that was added,
-// and otherwise tells one change from the next.
+// SecondFactor is the body of the second_factor events: a change of the second factor
+// with which a staff member signs in. Change is the id of an added factor; for other
+// changes it is a new id, which tells one change from the next.
 type SecondFactor struct {
 	What    SecondFactorChange `json:"-"`
 	Change  uuid.UUID          `json:"change"`
@@ -180,10 +180,11 @@ func (b SecondFactor) summary(names Names) string {
 	return "reset the second factor of " + names.staff(b.StaffID)
 }
 
-// SecondFactorChange is what became of a second factor.
+// SecondFactorChange is the kind of change of a second factor.
 type SecondFactorChange string
 
-// The values of [SecondFactorChange]. Its owner adds and removes it; another resets it.
+// The values of [SecondFactorChange]. The owner adds and removes a factor; another
+// staff member resets it.
 const (
 	FactorAdded   SecondFactorChange = "added"
 	FactorRemoved SecondFactorChange = "removed"
@@ -205,7 +206,7 @@ func (b PermissionChanged) Key() []string {
 	return []string{b.Change.String(), b.StaffID, b.Permission}
 }
 
-// EventType tells granting from revoking.
+// EventType is permission.granted or permission.revoked.
 func (b PermissionChanged) EventType() Type {
 	if b.Granted {
 		return TypePermissionGranted
@@ -217,5 +218,5 @@ func (b PermissionChanged) summary(names Names) string {
 	if b.Granted {
 		return "gave " + names.staff(b.StaffID) + " the permission " + b.Permission
 	}
-	return "took the permission " + b.Permission + " from " + names.staff(b.StaffID)
+	return "removed the permission " + b.Permission + " from " + names.staff(b.StaffID)
 }

@@ -21,8 +21,8 @@ const (
 var alertTypes = []Descriptor{
 	outcome(TypeAlertsAccepted, "Alerts accepted", "SendGrid accepted the alerts of most of a chunk"),
 	outcome(TypeAlertsFailed, "Alerts failed", "SendGrid refused the alerts of most of a chunk"),
-	outcome(TypeAlertsSkipped, "Alerts skipped", "no alert was due to most of a chunk"),
-	outcome(TypeAlertsUnknown, "Alerts unknown", "SendGrid's answer never came for most of a chunk"),
+	outcome(TypeAlertsSkipped, "Alerts skipped", "most of a chunk needed no alert"),
+	outcome(TypeAlertsUnknown, "Alerts unknown", "SendGrid gave no answer for most of a chunk"),
 }
 
 func outcome(t Type, label, when string) Descriptor {
@@ -34,7 +34,7 @@ func outcome(t Type, label, when string) Descriptor {
 	}
 }
 
-// IsOutcome tells whether the body of the type is an [AlertOutcome].
+// IsOutcome reports whether the body of the type is an [AlertOutcome].
 func (t Type) IsOutcome() bool {
 	switch t {
 	case TypeAlertsAccepted, TypeAlertsFailed, TypeAlertsSkipped, TypeAlertsUnknown:
@@ -43,7 +43,7 @@ func (t Type) IsOutcome() bool {
 	return false
 }
 
-// AlertState is what became of an alert.
+// AlertState is the state of an alert.
 type AlertState string
 
 // The states of an alert; see docs/states.md.
@@ -55,13 +55,13 @@ const (
 	AlertUnknown  AlertState = "unknown"
 )
 
-// AlertOutcome is the body of the four alerts.* events: what one attempt at one
-// chunk's alerts came to. State is what holds for every recipient of the attempt
-// but the exceptions.
+// AlertOutcome is the body of the four alerts.* events: the outcome of one attempt at
+// the alerts of one chunk. State applies to every recipient of the attempt except
+// those in Exceptions.
 //
-// An outcome of a replay has a ReplayID: it refers to the recipients that it names
-// among the exceptions, and to no others. (Version 1 of the schemas had only outcomes
-// of first attempts, version 2 only those of replays.)
+// The outcome of a replay has a ReplayID. It refers only to the recipients in
+// Exceptions. (Version 1 of the schemas had only outcomes of first attempts, version 2
+// only those of replays.)
 type AlertOutcome struct {
 	MessageID  uuid.UUID        `json:"message_id"`
 	Chunk      int              `json:"chunk"`
@@ -72,8 +72,8 @@ type AlertOutcome struct {
 	Reason     string           `json:"reason,omitempty"`
 	Exceptions []AlertException `json:"exceptions"`
 	Requests   []AlertRequest   `json:"requests"`
-	// ReplayID and Part say which replay, and what part of it, made the attempt;
-	// the one that a message makes by itself has neither.
+	// ReplayID and Part identify the replay, and its part, that made the attempt. The
+	// first attempt, without a replay, has neither.
 	ReplayID *uuid.UUID `json:"replay_id,omitempty"`
 	Part     int64      `json:"part,omitempty"`
 }
@@ -82,12 +82,12 @@ func (b AlertOutcome) Message() uuid.UUID { return b.MessageID }
 func (b AlertOutcome) ChunkRef() ChunkRef { return ChunkRef{b.Chunk, b.Chunks} }
 func (b *AlertOutcome) ofType(t Type)     { b.State = AlertState(strings.TrimPrefix(string(t), "alerts.")) }
 
-// EventType follows the state of most of the recipients.
+// EventType follows State, the state of most recipients.
 func (b AlertOutcome) EventType() Type { return Type("alerts." + string(b.State)) }
 
-// Key leaves the chunk's own counters out, but not the state, nor how many of its
-// recipients are unknown where others are not: an answer that comes after it was
-// declared unknown is another fact.
+// Key has the state, and the number of unknown recipients if only some are unknown: an
+// answer that arrives after the alert was recorded as unknown is a new fact. The other
+// counters are left out.
 func (b AlertOutcome) Key() []string {
 	key := []string{b.MessageID.String(), strconv.Itoa(b.Chunk), strconv.Itoa(b.Attempt), string(b.State)}
 	if b.ReplayID != nil {
@@ -99,7 +99,7 @@ func (b AlertOutcome) Key() []string {
 	return key
 }
 
-// Unknown is to how many recipients the answer was never learned.
+// Unknown counts the recipients for whom SendGrid's answer is unknown.
 func (b AlertOutcome) Unknown() (n int) {
 	if b.State == AlertUnknown {
 		n = b.Recipients - len(b.Exceptions)
@@ -131,7 +131,7 @@ func (b AlertOutcome) summary(Names) string {
 	return text + ", attempt " + strconv.Itoa(b.Attempt)
 }
 
-// AlertException is a recipient whose alert went otherwise than its chunk's.
+// AlertException is a recipient whose alert has another state than most of the chunk.
 type AlertException struct {
 	PortalUserID string     `json:"portal_user_id"`
 	PortalUserNo int32      `json:"portal_user_no"`
@@ -139,8 +139,8 @@ type AlertException struct {
 	Reason       string     `json:"reason,omitempty"`
 }
 
-// AlertRequest is one call of SendGrid. RequestID is our own random id, which
-// SendGrid's reports come back with; SendGridID is what it answered with.
+// AlertRequest is one request to SendGrid. RequestID is Postern's own random id, which
+// SendGrid's reports repeat; SendGridID is the id in SendGrid's answer.
 type AlertRequest struct {
 	RequestID  uuid.UUID `json:"request_id"`
 	SendGridID string    `json:"sendgrid_message_id,omitempty"`

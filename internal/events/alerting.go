@@ -2,7 +2,7 @@ package events
 
 import "github.com/google/uuid"
 
-// Alerting stops, for one message or for all, and goes on.
+// Alerts are paused and resumed, for one message or for all.
 const (
 	TypeAlertingPaused  Type = "alerting.paused"
 	TypeAlertingResumed Type = "alerting.resumed"
@@ -10,21 +10,21 @@ const (
 
 var alertingTypes = []Descriptor{{
 	Type: TypeAlertingPaused, Version: 1, Label: "Alerting paused",
-	When:       "no more alerts are sent, of one message or of any",
+	When:       "alerts are paused, for one message or for all",
 	Publishers: []string{API, NotifyWorker}, Rows: []string{"pauses"}, // the worker: when too many alerts fail
 	OfMessage: MaybeMessage, summary: summary(AlertingPaused.summary),
 }, {
 	Type: TypeAlertingResumed, Version: 1, Label: "Alerting resumed",
-	When:       "alerts are sent again",
+	When:       "paused alerts are resumed",
 	Publishers: []string{API}, Rows: []string{"pauses"},
 	OfMessage: MaybeMessage, summary: summary(AlertingResumed.summary),
 }}
 
-// AlertingPaused says that no alert goes out from here on: of one message, or of
-// none where MessageID is nil.
+// AlertingPaused says that no more alerts are sent for one message, or for any message
+// if MessageID is nil.
 type AlertingPaused struct {
-	// Change tells this pause from the next. One that came about by itself has that
-	// of its message, so that a message pauses by itself once.
+	// Change tells this pause from the next. For an automatic pause it is derived from
+	// the message, so that each message is paused automatically at most once.
 	Change    uuid.UUID  `json:"change"`
 	MessageID *uuid.UUID `json:"message_id"`
 	Automatic bool       `json:"automatic"`

@@ -9,34 +9,33 @@ import (
 	"github.com/google/uuid"
 )
 
-// ChunkSize is the most deliveries that are recorded and alerted together. It
-// is also the most personalizations that SendGrid takes in one request.
+// ChunkSize is the largest number of deliveries that are recorded and alerted
+// together. It is also SendGrid's limit of personalizations in one request.
 const ChunkSize = 1000
 
-// DeliveriesCreated says that one chunk of a message's audience has the message
-// in its inbox. Its body is the bulk of the record, so it has an encoding and a
-// decoder of its own: one canonical form, without spaces,
+// DeliveriesCreated says that the recipients of one chunk have the message in their
+// inbox. These bodies are most of the record's bytes, so they have their own encoder
+// and decoder: one canonical form, without spaces,
 //
 //	{"message_id":"…","chunk":0,"recipients":[["pu-1",17,[["pt-9",4,"self"]]],…]}
 //
 // in which a recipient is [portal user id, portal user number, its links], and a
-// link is [patient id, patient number, relationship]: the authority under which
-// the portal user may read the message. Ids are of [A-Za-z0-9._-], which JSON
-// never escapes.
+// link is [patient id, patient number, relationship]: it gives the portal user the
+// right to read the message. Ids consist of [A-Za-z0-9._-], which JSON never escapes.
 type DeliveriesCreated struct {
 	MessageID  uuid.UUID
 	Chunk      int
 	Recipients []Recipient
 }
 
-// Recipient is a portal user who has a message, and on whose account.
+// Recipient is a portal user who receives a message, with the links to patients.
 type Recipient struct {
 	PortalUserID string
 	PortalUserNo int32
 	Links        []Link
 }
 
-// Link is a link that was in force when the audience was frozen.
+// Link is a portal user's link to a patient, valid when the audience was frozen.
 type Link struct {
 	PatientID    string
 	PatientNo    int32
@@ -104,7 +103,7 @@ func (b DeliveriesCreated) MarshalJSON() ([]byte, error) {
 	return AppendChunkEnd(dst), nil
 }
 
-// UnmarshalJSON reads the canonical body and nothing else.
+// UnmarshalJSON reads the canonical body. It rejects every other form.
 func (b *DeliveriesCreated) UnmarshalJSON(data []byte) error {
 	b.Recipients = b.Recipients[:0]
 	var err error
@@ -117,14 +116,14 @@ func (b *DeliveriesCreated) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// errNotCanonical says that a chunk's body was not written by this package.
+// errNotCanonical says that a chunk's body is not in the form that this package writes.
 var errNotCanonical = errors.New("not the canonical form of deliveries.created")
 
 // ScanChunk reads a canonical body and calls each for every recipient in order.
-// The recipient's Links are reused for the next call. It stops at the first
-// error of each and gives it back.
+// The recipient's Links are reused for the next call. ScanChunk returns the first
+// error of each.
 func ScanChunk(body []byte, each func(*Recipient) error) (message uuid.UUID, chunk int, err error) {
-	s := scanner{rest: string(body)} // one copy, of which every id is a part
+	s := scanner{rest: string(body)} // one copy, which all ids share
 	s.literal(`{"message_id":"`)
 	id := s.until('"')
 	if message, err = uuid.Parse(id); err != nil || message.String() != id {
@@ -153,8 +152,8 @@ func ScanChunk(body []byte, each func(*Recipient) error) (message uuid.UUID, chu
 	return message, chunk, nil
 }
 
-// A scanner walks a canonical body. After the first surprise bad is set and
-// every further step does nothing.
+// A scanner reads a canonical body. The first error sets bad; after it, every step
+// does nothing.
 type scanner struct {
 	rest string
 	bad  bool

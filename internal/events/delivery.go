@@ -6,7 +6,7 @@ import (
 	"postern/internal/text/number"
 )
 
-// A message's audience and deliveries, and what portal users do with them.
+// A message's audience, its deliveries, and their use by portal users.
 const (
 	TypeAudienceResolved     Type = "audience.resolved"
 	TypeDeliveriesCreated    Type = "deliveries.created"
@@ -17,17 +17,17 @@ const (
 
 var deliveryTypes = []Descriptor{{
 	Type: TypeAudienceResolved, Version: 1, Label: "Audience frozen",
-	When:       "fan-out has fixed the audience",
+	When:       "fan-out has frozen the audience",
 	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
 	OfMessage: OneMessage, summary: summary(AudienceResolved.summary),
 }, {
 	Type: TypeDeliveriesCreated, Version: 1, Label: "Deliveries recorded",
-	When:       "for each chunk of the audience",
+	When:       "the deliveries of one chunk are recorded",
 	Publishers: []string{FanoutWorker}, Consumers: []string{NotifyWorker}, Rows: []string{"messages", "chunks", "deliveries"},
 	About: AboutChunk, OfMessage: OneMessage, summary: chunkSummary,
 }, {
 	Type: TypeFanoutCompleted, Version: 1, Label: "All deliveries recorded",
-	When:       "the last chunk is recorded",
+	When:       "the deliveries of all chunks are recorded",
 	Publishers: []string{FanoutWorker}, Rows: []string{"messages"},
 	OfMessage: OneMessage, summary: summary(FanoutCompleted.summary),
 }, {
@@ -42,9 +42,9 @@ var deliveryTypes = []Descriptor{{
 	About: AboutActor, OfMessage: OneMessage, summary: words("downloaded a document of the message"),
 }}
 
-// AudienceResolved says that the audience is frozen. ManifestDigest is the
-// SHA-256 over the SHA-256 of each chunk's body in order, so that the
-// deliveries.created events alone prove that they are that audience.
+// AudienceResolved says that the audience is frozen. ManifestDigest is the SHA-256
+// over the SHA-256 of each chunk's body in order, so that the deliveries.created
+// events alone prove that they contain exactly this audience.
 type AudienceResolved struct {
 	MessageID      uuid.UUID      `json:"message_id"`
 	Count          int            `json:"count"`
@@ -62,7 +62,7 @@ func (b AudienceResolved) summary(Names) string {
 	return "froze the audience: " + number.Of(b.Count, "portal user", "portal users") + " in " + number.Of(b.Chunks, "chunk", "chunks")
 }
 
-// FanoutCompleted says that every chunk of a message is on the record.
+// FanoutCompleted says that every chunk of a message is recorded.
 type FanoutCompleted struct {
 	MessageID  uuid.UUID `json:"message_id"`
 	Deliveries int       `json:"deliveries"`
@@ -77,8 +77,8 @@ func (b FanoutCompleted) summary(Names) string {
 	return "recorded every delivery: " + number.Text(b.Deliveries) + " in " + number.Of(b.Chunks, "chunk", "chunks")
 }
 
-// DeliveryOpened says that a portal user opened a message. Only the first
-// opening of a delivery is a fact of its own.
+// DeliveryOpened says that a portal user opened a message for the first time. Later
+// openings are not recorded.
 type DeliveryOpened struct {
 	MessageID    uuid.UUID `json:"message_id"`
 	PortalUserID string    `json:"portal_user_id"`

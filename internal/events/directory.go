@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The clinic's own words, and its directory of patients and portal users.
+// The clinic's own labels, and its directory of patients and portal users.
 const (
 	TypeLabelChanged      Type = "label.changed"
 	TypeDirectoryImported Type = "directory.imported"
@@ -16,17 +16,18 @@ const (
 
 var directoryTypes = []Descriptor{{
 	Type: TypeLabelChanged, Version: 1, Label: "Label changed",
-	When:       "the clinic renames something",
+	When:       "the clinic changes a label",
 	Publishers: []string{API}, Rows: []string{"labels"},
 	summary: summary(LabelChanged.summary),
 }, {
 	Type: TypeDirectoryImported, Version: 1, Label: "Directory imported",
 	When:       "an import changed the directory",
-	Publishers: []string{API, Recorder}, // the recorder publishes what waits in the outbox
+	Publishers: []string{API, Recorder}, // the recorder publishes the events in the outbox
 	summary:    summary(DirectoryImported.summary),
 }}
 
-// LabelChanged says how the clinic names something from now on.
+// LabelChanged says that the clinic changed one of its labels, such as that for a
+// patient.
 type LabelChanged struct {
 	Change uuid.UUID `json:"change"`
 	Label  string    `json:"label"`

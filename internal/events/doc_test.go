@@ -25,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table in doc.go")
 
-// The table in doc.go is what the registry says.
+// The table in doc.go matches the registry.
 func TestTheTableIsTheRegistry(t *testing.T) {
 	source, err := os.ReadFile("doc.go")
 	if err != nil {
@@ -50,7 +50,7 @@ func TestTheTableIsTheRegistry(t *testing.T) {
 
 const tableBegin, tableEnd = "//\n//\ttype", "package events\n"
 
-// table is the text between the two, its columns aligned.
+// table is the text between tableBegin and tableEnd, with aligned columns.
 func table() string {
 	rows := [][]string{{"type", "version", "when", "published by", "consumed by", "rows"}}
 	for _, d := range events.Registry() {
@@ -80,8 +80,8 @@ func list(all []string) string {
 	return strings.Join(all, ", ")
 }
 
-// The registry holds the constants, and every fact in it is what the code does.
-func TestTheRegistryIsTheCode(t *testing.T) {
+// The registry has a descriptor for every constant, and its facts match the code.
+func TestTheRegistryMatchesTheCode(t *testing.T) {
 	types := typesOf(t)
 	rows := projectedTables(t)
 	registered := map[string]string{}
@@ -89,7 +89,7 @@ func TestTheRegistryIsTheCode(t *testing.T) {
 		name := types[string(d.Type)]
 		registered[string(d.Type)] = name
 		if d.Label == "" || d.When == "" || len(d.Publishers) == 0 || d.Version < 1 {
-			t.Errorf("the descriptor of %s has blanks: %+v", d.Type, d)
+			t.Errorf("the descriptor of %s is incomplete: %+v", d.Type, d)
 		}
 		if diff := cmp.Diff(d.Publishers, publishersOf(d.Type)); diff != "" {
 			t.Errorf("%s is published by (-registry +NATS):\n%s", d.Type, diff)
@@ -106,7 +106,7 @@ func TestTheRegistryIsTheCode(t *testing.T) {
 	}
 }
 
-// Every type that SQL names is one of the registry.
+// Every type in SQL is in the registry.
 func TestSQLNamesTypesThatExist(t *testing.T) {
 	compared := regexp.MustCompile(`\btype\s*(?:=|<>|IN)\s*\(?((?:\s*'[a-z_.]+',?)+)`)
 	quoted := regexp.MustCompile(`'([a-z_.]+)'`)
@@ -120,7 +120,7 @@ func TestSQLNamesTypesThatExist(t *testing.T) {
 			for _, name := range quoted.FindAllStringSubmatch(list[1], -1) {
 				found++
 				if _, ok := events.Describe(events.Type(name[1])); !ok {
-					t.Errorf("%s compares a type with '%s', which is none", path, name[1])
+					t.Errorf("%s compares a type with '%s', which is not a type", path, name[1])
 				}
 			}
 		}
@@ -131,7 +131,7 @@ func TestSQLNamesTypesThatExist(t *testing.T) {
 	}
 }
 
-// typesOf gives the values of all constants of the type Type, and their names.
+// typesOf maps the values of all constants of the type Type to their names.
 func typesOf(t *testing.T) map[string]string {
 	t.Helper()
 	types := map[string]string{}
@@ -167,8 +167,8 @@ func publishersOf(t events.Type) (all []string) {
 	return all
 }
 
-// consumersOf gives the processes that may fetch from a durable consumer whose
-// filter lets events of the type through.
+// consumersOf gives the processes that may fetch from a durable consumer whose filter
+// includes the type.
 func consumersOf(t events.Type) (all []string) {
 	for _, process := range eventlog.Processes() {
 		if process == eventlog.Admin || process == eventlog.Recorder { // reads everything
@@ -185,8 +185,8 @@ func consumersOf(t events.Type) (all []string) {
 	return all
 }
 
-// fields are the fields and methods of a batch of internal/recorder, and the table
-// whose rows they hold.
+// fields maps the fields and methods of a batch of internal/recorder to the table whose
+// rows they hold.
 var fields = map[string]string{
 	"message": "messages", "messages": "messages", "bcc": "message_bcc", "chunks": "chunks",
 	"deliveries": "deliveries", "exceptions": "alert_exceptions", "opens": "opens", "downloads": "downloads",
@@ -196,8 +196,8 @@ var fields = map[string]string{
 
 var inSQL = regexp.MustCompile(`(?:INSERT INTO|DELETE FROM) (\w+)|UPDATE (\w+) SET`)
 
-// tablesWritten reads in the functions of a file which tables each of them writes:
-// by the fields of its batch, or by SQL.
+// tablesWritten adds, for each function of a file, the tables that it writes through the
+// fields of its batch or with SQL.
 func tablesWritten(t *testing.T, file string, tables map[string][]string) {
 	t.Helper()
 	for _, d := range parse(t, file).Decls {
@@ -223,8 +223,8 @@ func tablesWritten(t *testing.T, file string, tables map[string][]string) {
 	}
 }
 
-// projectedTables gives what the recorder writes for each constant, from the
-// table of its projections.
+// projectedTables gives, for each constant, the tables that the recorder writes. It
+// reads the recorder's map of projections.
 func projectedTables(t *testing.T) map[string][]string {
 	t.Helper()
 	writes := map[string][]string{}

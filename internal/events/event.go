@@ -12,23 +12,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// An Event is one fact in the past tense, as it stands on the record. It is
-// immutable once built: copy it freely, share it between goroutines, never
-// change Data.
+// An Event is one fact, in the past tense, on the record. It is immutable once built:
+// it can be copied and shared between goroutines, but Data must not be changed.
 type Event struct {
 	// ID is the same each time the same fact is published; see [IDOf].
 	ID uuid.UUID
-	// Type says what happened; Version is the version of its body's schema.
+	// Type is the kind of event; Version is the version of its body's schema.
 	Type    Type
 	Version int
-	// Source is the process that published, as "/api".
+	// Source is the process that published the event, such as "/api".
 	Source string
-	// Actor is who caused it: "staff:<id>", "portal_user:<id>",
-	// "process:<name>", "operator:<name>".
+	// Actor is the person or process that caused the event: "staff:<id>",
+	// "portal_user:<id>", "process:<name>" or "operator:<name>".
 	Actor string
-	// Time is when the fact came about, in UTC, by the publisher's clock.
+	// Time is the time of the fact, in UTC, by the publisher's clock.
 	Time time.Time
-	// MessageID is the message that the event speaks of, or [uuid.Nil].
+	// MessageID is the message that the event refers to, or [uuid.Nil].
 	MessageID uuid.UUID
 	// Chunk is set on events about one chunk of a message.
 	Chunk *ChunkRef
@@ -36,9 +35,9 @@ type Event struct {
 	Data json.RawMessage
 }
 
-// ChunkRef places an event in its message: Index counts from 0 to Of-1. It
-// travels in the headers so that a consumer that asks JetStream for headers
-// alone can sort work without reading a thousand recipients.
+// ChunkRef identifies a chunk of a message: Index counts from 0 to Of-1. It is in the
+// headers, so that a headers-only consumer of JetStream can assign work without
+// reading a thousand recipients.
 type ChunkRef struct {
 	Index, Of int
 }
@@ -47,10 +46,10 @@ type ChunkRef struct {
 type Body interface {
 	// EventType is the type that the body belongs to; the registry has its version.
 	EventType() Type
-	// Key is what distinguishes this fact from every other of its type. Two
-	// bodies with one key are the same fact told twice.
+	// Key distinguishes this fact from every other fact of its type. Two bodies with
+	// one key are the same fact.
 	Key() []string
-	// Message is the message it speaks of, or [uuid.Nil].
+	// Message is the message that the fact refers to, or [uuid.Nil].
 	Message() uuid.UUID
 }
 
@@ -60,19 +59,18 @@ type chunked interface{ ChunkRef() ChunkRef }
 // typed is a Body that serves several types.
 type typed interface{ ofType(Type) }
 
-// namespace makes our UUIDv5 ids differ from everyone else's. It never changes:
-// every id on every record depends on it.
+// namespace is the namespace of Postern's UUIDv5 ids. It never changes: every id on
+// every record depends on it.
 var namespace = uuid.MustParse("6f1c8a52-3b7e-5d3f-9a64-0c5a2f1e7b90")
 
-// IDOf derives the event id (UUIDv5, RFC 9562 section 5.5) from the type and
-// what distinguishes the fact, so that a retry, on whichever machine, publishes
-// the id that the first try published.
+// IDOf derives the event id (UUIDv5, RFC 9562 section 5.5) from the type and the key
+// of the fact. A retry, on any machine, publishes the same id as the first try.
 func IDOf(t Type, key ...string) uuid.UUID {
 	return uuid.NewSHA1(namespace, []byte(string(t)+"\x00"+strings.Join(key, "\x00")))
 }
 
-// New builds the event that says body, caused by actor at the given time and
-// published by source.
+// New builds the event for body, caused by actor at the given time and published by
+// source.
 func New(source, actor string, at time.Time, body Body) (Event, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -81,9 +79,9 @@ func New(source, actor string, at time.Time, body Body) (Event, error) {
 	return NewEncoded(source, actor, at, body, data), nil
 }
 
-// NewEncoded is [New] for a body whose JSON exists already, as a manifest's
-// frames do. Its version is the last of the type, and 0, which no schema has, for a
-// type without a descriptor.
+// NewEncoded is [New] for a body whose JSON exists already, such as a frame of a
+// manifest. Its version is the latest of the type. A type without a descriptor gets
+// version 0, which no schema has.
 func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Event {
 	t := body.EventType()
 	d, _ := Describe(t)
@@ -104,8 +102,8 @@ func NewEncoded(source, actor string, at time.Time, body Body, data []byte) Even
 	return e
 }
 
-// Decode reads the body of e, whose type must be T's, and whose version one that this
-// binary reads (see [Reads]).
+// Decode reads the body of e. The type of e must be T's, and this binary must read its
+// version (see [Reads]).
 func Decode[T any, P interface {
 	*T
 	Body
@@ -117,7 +115,7 @@ func Decode[T any, P interface {
 	return decode[T, P](e)
 }
 
-// decode is [Decode] for whatever version: the descriptors themselves use it.
+// decode is [Decode] without the check of the version. The descriptors use it.
 func decode[T any, P interface {
 	*T
 	Body
@@ -135,15 +133,15 @@ func decode[T any, P interface {
 	return body, nil
 }
 
-// Shards is how many subjects each type has. A subject costs the server memory
-// for ever, so ids stay out of subjects and a hash of the message id chooses one
-// of these.
+// Shards is the number of subjects of each type. Every subject permanently costs the
+// server memory, so subjects contain no ids: a hash of the message id chooses the
+// shard.
 const Shards = 64
 
-// SubjectPrefix begins every subject of the record.
+// SubjectPrefix is the prefix of every subject of the record.
 const SubjectPrefix = "record."
 
-// Subject is where e is published: "record.<type>.<shard>".
+// Subject is the subject of e: "record.<type>.<shard>".
 func (e Event) Subject() string {
 	key := e.MessageID
 	if key == uuid.Nil {
@@ -173,14 +171,15 @@ const (
 	headerChunks      = "ce-chunks"
 	headerContentType = "content-type"
 
-	// HeaderMsgID is what JetStream deduplicates by; it equals the event id.
+	// HeaderMsgID is the header by which JetStream deduplicates; its value is the
+	// event id.
 	HeaderMsgID = "Nats-Msg-Id"
 
 	schemaPrefix = "urn:postern:schema:"
 	timeLayout   = "2006-01-02T15:04:05.000000Z"
 )
 
-// Header gives e's attributes as the headers of a msg.
+// Header gives e's attributes as the headers of a NATS message.
 func (e Event) Header() map[string][]string {
 	h := map[string][]string{
 		headerSpecVersion: {"1.0"},
@@ -208,12 +207,12 @@ func SchemaID(t Type, version int) string {
 	return schemaPrefix + string(t) + ":" + strconv.Itoa(version)
 }
 
-// ErrMalformed is wrapped by every error of [Parse]: the msg is not an event of
-// ours and trying again can't help.
+// ErrMalformed is wrapped by every error of [Parse]: the NATS message is not a valid
+// event, and a retry can't help.
 var ErrMalformed = errors.New("malformed event")
 
-// Parse is the inverse of Header. It accepts types and versions that this
-// binary does not know: whoever reads decides what to do with them.
+// Parse is the inverse of Header. It accepts types and versions that this binary does
+// not know: the caller decides how to handle them.
 func Parse(header map[string][]string, data []byte) (Event, error) {
 	get := func(name string) string {
 		if v := header[name]; len(v) > 0 {

@@ -12,8 +12,8 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
-// An event that is retried, anywhere and at any time, must have the id of the
-// first try; another fact must have another.
+// A retry on any machine and at any time has the id of the first try. Another fact has
+// another id.
 func TestTheSameFactHasTheSameID(t *testing.T) {
 	message := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
 	first, _ := New("/api", "staff:s1", noon, MessageSent{MessageID: message, SenderID: "s1"})
@@ -22,7 +22,7 @@ func TestTheSameFactHasTheSameID(t *testing.T) {
 		t.Errorf("a retry has the id %s, the first try %s", retry.ID, first.ID)
 	}
 	if first.ID.Version() != 5 {
-		t.Errorf("the id is of version %d, want 5", first.ID.Version())
+		t.Errorf("the id has version %d, want 5", first.ID.Version())
 	}
 	// The id of a known fact, written down: changing it would break every record.
 	if got, want := first.ID.String(), "0810f10d-fa73-5d23-b1ea-7f03938beecf"; got != want {
@@ -62,7 +62,7 @@ func TestHeadersAndBackAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(e, got); diff != "" {
-		t.Errorf("an event came back otherwise (-sent +read):\n%s", diff)
+		t.Errorf("the event has changed (-sent +read):\n%s", diff)
 	}
 	if !strings.HasPrefix(e.Subject(), "record.alerts.skipped.") {
 		t.Errorf("its subject is %s", e.Subject())
@@ -80,11 +80,11 @@ func TestBodiesOfTwoTypesDecodeToTheirType(t *testing.T) {
 	}
 }
 
-// New events are of the last version of their type, and all earlier ones are read.
+// New events have the latest version of their type, and all earlier versions are read.
 func TestEveryVersionIsDecoded(t *testing.T) {
 	sent, _ := New("/api", "staff:s1", noon, MessageSent{MessageID: uuid.New()})
 	if sent.Version != 2 {
-		t.Errorf("a new message.sent is of version %d", sent.Version)
+		t.Errorf("a new message.sent has version %d", sent.Version)
 	}
 	for version, reads := range map[int]bool{0: false, 1: true, 2: true, 3: false} {
 		sent.Version = version
@@ -94,7 +94,7 @@ func TestEveryVersionIsDecoded(t *testing.T) {
 	}
 }
 
-func TestParseRefusesWhatIsNotAnEvent(t *testing.T) {
+func TestParseRefusesInvalidEvents(t *testing.T) {
 	good, _ := New("/api", "staff:a", noon, StaffCreated{StaffID: "s", Name: "n"})
 	for name, spoil := range map[string]func(map[string][]string){
 		"no id":              func(h map[string][]string) { delete(h, headerID) },
@@ -110,7 +110,7 @@ func TestParseRefusesWhatIsNotAnEvent(t *testing.T) {
 			h := good.Header()
 			spoil(h)
 			if _, err := Parse(h, good.Data); err == nil {
-				t.Error("it was taken for an event")
+				t.Error("Parse accepted it")
 			}
 		})
 	}
@@ -146,8 +146,8 @@ func TestAChunkIsReadBackAsItWasWritten(t *testing.T) {
 	})
 }
 
-// What the scanner takes must be the canonical form to the byte: two bodies that
-// say the same would have two digests.
+// The scanner must accept only the canonical form, byte by byte: otherwise two bodies
+// with the same meaning would have two digests.
 func FuzzScanChunk(f *testing.F) {
 	sample := DeliveriesCreated{Chunk: 3, Recipients: []Recipient{{"pu-1", 17, []Link{{"pt-9", 4, "self"}}}, {"pu-2", 18, nil}}}
 	data, _ := sample.MarshalJSON()
@@ -164,7 +164,7 @@ func FuzzScanChunk(f *testing.F) {
 			t.Fatal(err)
 		}
 		if string(again) != string(data) {
-			t.Errorf("taken:  %q\nis not: %q", data, again)
+			t.Errorf("accepted:  %q\ncanonical: %q", data, again)
 		}
 	})
 }

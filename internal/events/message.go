@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// A message from Send to its audience, or back.
+// A message is sent, released, cancelled or recalled.
 const (
 	TypeMessageSent      Type = "message.sent"
 	TypeMessageReleased  Type = "message.released"
@@ -19,7 +19,7 @@ const (
 
 var messageTypes = []Descriptor{{
 	Type: TypeMessageSent, Version: 2, Label: "Message sent",
-	When:       "staff press Send",
+	When:       "a staff member sends a message",
 	Publishers: []string{API}, Consumers: []string{FanoutWorker}, Rows: []string{"messages", "message_bcc"},
 	About: AboutRecipients, OfMessage: OneMessage, summary: summary(MessageSent.summary),
 }, {
@@ -29,20 +29,20 @@ var messageTypes = []Descriptor{{
 	OfMessage: OneMessage, summary: words("released the message, which was due"),
 }, {
 	Type: TypeMessageCancelled, Version: 1, Label: "Message cancelled",
-	When:       "staff cancel a held or scheduled message",
+	When:       "a staff member cancels a held or scheduled message",
 	Publishers: []string{API}, Rows: []string{"messages"},
 	OfMessage: OneMessage, summary: words("cancelled the message before it went out"),
 }, {
 	Type: TypeMessageRecalled, Version: 1, Label: "Message recalled",
-	When:       "staff recall a message",
+	When:       "a staff member recalls a message",
 	Publishers: []string{API}, Rows: []string{"messages"},
 	About: AboutRecipients, OfMessage: OneMessage, summary: summary(MessageRecalled.summary),
 }}
 
-// MessageSent says that staff pressed Send. It carries digests, never content:
-// SubjectDigest and BodyDigest are SHA-256 over a random salt and the text, the
-// salt being kept with the content, so that a short subject can't be guessed
-// from the record once its content was destroyed.
+// MessageSent says that a staff member sent a message. It carries digests, never
+// content. SubjectDigest and BodyDigest are the SHA-256 of a random salt and the text.
+// The salt is kept with the content, so that a short subject can't be guessed from the
+// record after its content was destroyed.
 type MessageSent struct {
 	MessageID     uuid.UUID        `json:"message_id"`
 	SenderID      string           `json:"sender_id"`
@@ -51,11 +51,10 @@ type MessageSent struct {
 	Attachments   []AttachmentFact `json:"attachments"`
 	Recipients    Selection        `json:"recipients"`
 	StaffBcc      []string         `json:"staff_bcc"`
-	// Hold says why the message waits until ReleaseAt: "" it does not wait,
-	// "undo" for the moment in which the sender may take it back, "scheduled".
+	// Hold says why the message waits until ReleaseAt; see the values of [Hold].
 	Hold      Hold      `json:"hold"`
 	ReleaseAt time.Time `json:"release_at"`
-	// Confirmed is the preview that the sender agreed to, where there was one.
+	// Confirmed is the preview that the sender confirmed; nil without a preview.
 	Confirmed *Confirmed `json:"confirmed,omitempty"`
 }
 
@@ -84,18 +83,19 @@ func (b MessageSent) summary(Names) string {
 	return text
 }
 
-// Hold is why a message waits between sending and fan-out.
+// Hold is the reason for which a message waits between sending and fan-out.
 type Hold string
 
-// The values of [Hold].
+// The values of [Hold]: the message does not wait, the sender can still undo sending,
+// or the sender chose a later time.
 const (
 	HoldNone      Hold = "none"
 	HoldUndo      Hold = "undo"
 	HoldScheduled Hold = "scheduled"
 )
 
-// AttachmentFact is what the record says of a document: never its name, which
-// can say a diagnosis.
+// AttachmentFact is the record's data about a document. It never has the document's
+// name, which can reveal a diagnosis.
 type AttachmentFact struct {
 	AttachmentID uuid.UUID `json:"attachment_id"`
 	MediaType    string    `json:"media_type"`
@@ -103,19 +103,19 @@ type AttachmentFact struct {
 	SHA256       string    `json:"sha256"`
 }
 
-// Selection is the recipients as chosen.
+// Selection is the sender's choice of recipients.
 type Selection struct {
 	PortalUserIDs []string `json:"portal_user_ids"`
 	Groups        []string `json:"groups"`
 }
 
-// Confirmed is the count and digest of the preview that a sender agreed to.
+// Confirmed is the count and digest of the preview that the sender confirmed.
 type Confirmed struct {
 	Count  int    `json:"count"`
 	Digest string `json:"digest"`
 }
 
-// MessageReleased says that a held message came due.
+// MessageReleased says that a held message was due and was released.
 type MessageReleased struct {
 	MessageID uuid.UUID `json:"message_id"`
 }
@@ -124,8 +124,8 @@ func (MessageReleased) EventType() Type      { return TypeMessageReleased }
 func (b MessageReleased) Key() []string      { return []string{b.MessageID.String()} }
 func (b MessageReleased) Message() uuid.UUID { return b.MessageID }
 
-// MessageCancelled says that a held message was called off. Where a release
-// stands before it on the record, it came too late and changes nothing.
+// MessageCancelled says that a held message was cancelled. If the release of the
+// message comes before it on the record, it is too late and changes nothing.
 type MessageCancelled struct {
 	MessageID uuid.UUID `json:"message_id"`
 	StaffID   string    `json:"staff_id"`
@@ -135,8 +135,8 @@ func (MessageCancelled) EventType() Type      { return TypeMessageCancelled }
 func (b MessageCancelled) Key() []string      { return []string{b.MessageID.String()} }
 func (b MessageCancelled) Message() uuid.UUID { return b.MessageID }
 
-// MessageRecalled says that staff took a message back, and how many portal
-// users had opened it by then.
+// MessageRecalled says that a staff member recalled a message, and how many portal
+// users had opened it before.
 type MessageRecalled struct {
 	MessageID uuid.UUID `json:"message_id"`
 	StaffID   string    `json:"staff_id"`

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// What operators decide about parked events.
+// Operators' decisions about parked events.
 const (
 	TypeParkedRetried   Type = "parked.retried"
 	TypeParkedDiscarded Type = "parked.discarded"
@@ -14,27 +14,27 @@ const (
 
 var parkedTypes = []Descriptor{{
 	Type: TypeParkedRetried, Version: 1, Label: "Parked event retried",
-	When:       "an operator has a parked event handled once more",
+	When:       "an operator retries a parked event",
 	Publishers: []string{API}, Rows: []string{"parked_decisions"},
 	OfMessage: MaybeMessage, summary: summary(ParkedSettled.summary),
 }, {
 	Type: TypeParkedDiscarded, Version: 1, Label: "Parked event discarded",
-	When:       "an operator gives a parked event up",
+	When:       "an operator discards a parked event",
 	Publishers: []string{API}, Rows: []string{"parked_decisions"},
 	OfMessage: MaybeMessage, summary: summary(ParkedSettled.summary),
 }}
 
-// ParkedSettled is the body of parked.retried and parked.discarded: what an
-// operator decided about an event that a consumer had given up on.
+// ParkedSettled is the body of parked.retried and parked.discarded: an operator's
+// decision about an event that a consumer had parked.
 type ParkedSettled struct {
 	Retried bool `json:"-"`
-	// ParkedID names the parked event, and Tries how often it had been handled by
-	// then: one that fails again can be decided about again.
+	// ParkedID identifies the parked event, and Tries is the number of tries before the
+	// decision: an event that fails again can get another decision.
 	ParkedID  uuid.UUID  `json:"parked_id"`
 	Tries     int        `json:"tries"`
 	Seq       uint64     `json:"seq"`
 	Consumer  string     `json:"consumer"`
-	ID        *uuid.UUID `json:"event_id"` // nil: what stands there is no event of ours
+	ID        *uuid.UUID `json:"event_id"` // nil: the parked message is not a valid event
 	Type      string     `json:"event_type"`
 	MessageID *uuid.UUID `json:"message_id"`
 	Reason    string     `json:"reason,omitempty"`
@@ -43,7 +43,7 @@ type ParkedSettled struct {
 
 func (b *ParkedSettled) ofType(t Type) { b.Retried = t == TypeParkedRetried }
 
-// EventType tells the two decisions apart.
+// EventType is parked.retried or parked.discarded.
 func (b ParkedSettled) EventType() Type {
 	if b.Retried {
 		return TypeParkedRetried
@@ -51,10 +51,10 @@ func (b ParkedSettled) EventType() Type {
 	return TypeParkedDiscarded
 }
 
-// Key makes of a decision that is taken by a hundred hands at once one fact.
+// Key makes simultaneous decisions about the same parked event one fact.
 func (b ParkedSettled) Key() []string { return []string{b.ParkedID.String(), strconv.Itoa(b.Tries)} }
 
-// Message is the one that the parked event speaks of.
+// Message is the message that the parked event refers to.
 func (b ParkedSettled) Message() uuid.UUID { return orNil(b.MessageID) }
 
 func (b ParkedSettled) summary(Names) string {

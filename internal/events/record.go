@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Who has read the record, and what left with it.
+// The record is read and exported, and receipts are issued.
 const (
 	TypeRecordRead     Type = "record.read"
 	TypeRecordExported Type = "record.exported"
@@ -18,17 +18,17 @@ const (
 
 var recordTypes = []Descriptor{{
 	Type: TypeRecordRead, Version: 1, Label: "Record read",
-	When:       "the record is read, before the reader sees it",
+	When:       "the record is read, before the reader gets the events",
 	Publishers: []string{API},
 	summary:    summary(RecordRead.summary),
 }, {
 	Type: TypeRecordExported, Version: 1, Label: "Record exported",
-	When:       "an export of the record was written to its end",
+	When:       "an export of the record is complete",
 	Publishers: []string{API},
 	summary:    summary(RecordExported.summary),
 }, {
 	Type: TypeReceiptIssued, Version: 1, Label: "Receipt issued",
-	When:       "the proof of a delivery is handed out",
+	When:       "a receipt for a delivery is issued",
 	Publishers: []string{API},
 	About:      AboutNamed, OfMessage: OneMessage,
 	summary: summary(func(b ReceiptIssued, _ Names) string {
@@ -36,8 +36,8 @@ var recordTypes = []Descriptor{{
 	}),
 }}
 
-// ReceiptIssued says that the proof of one delivery was handed out: Digest is that
-// which stands in it, Names whether it says how the documents are called.
+// ReceiptIssued says that the receipt for one delivery was issued. Digest is the
+// digest in the receipt; Names says whether the receipt has the documents' names.
 type ReceiptIssued struct {
 	ReceiptID    uuid.UUID `json:"receipt_id"`
 	MessageID    uuid.UUID `json:"message_id"`
@@ -50,15 +50,15 @@ func (ReceiptIssued) EventType() Type      { return TypeReceiptIssued }
 func (b ReceiptIssued) Key() []string      { return []string{b.ReceiptID.String()} }
 func (b ReceiptIssued) Message() uuid.UUID { return b.MessageID }
 
-// RecordRead says that somebody read the record. It is on the record before they
-// get to see what they read. Count is how many events they were given; of an export
-// it is 0, which [RecordExported] tells once it has come to its end: one without it
-// was broken off.
+// RecordRead says that a person read the record. It is stored before the person gets
+// the events. Count is the number of events read. For an export it is 0: a
+// [RecordExported] gives the number when the export is complete. An export without a
+// RecordExported was interrupted.
 type RecordRead struct {
 	Reading uuid.UUID    `json:"reading"`
 	What    Reading      `json:"what"`
-	Seq     uint64       `json:"seq,omitempty"` // of one event
-	Format  string       `json:"format"`        // of an export; else ""
+	Seq     uint64       `json:"seq,omitempty"` // for one event
+	Format  string       `json:"format"`        // for an export; otherwise ""
 	Filter  RecordFilter `json:"filter"`
 	Count   int          `json:"count"`
 }
@@ -74,16 +74,16 @@ func (b RecordRead) summary(Names) string {
 	case ReadExport:
 		return "began an export of the record"
 	case ReadTail:
-		return "followed the record as it grows"
+		return "followed new events of the record"
 	}
 	return "read a list of " + number.Of(b.Count, "event", "events") + " of the record"
 }
 
-// Reading is what of the record was read.
+// Reading is the kind of access to the record.
 type Reading string
 
-// The values of [Reading]: a page of a list, one event whole, what follows from now
-// on, all that a filter chooses.
+// The values of [Reading]: a page of a list, one whole event, new events as they are
+// recorded, an export of all events that a filter selects.
 const (
 	ReadList   Reading = "list"
 	ReadEvent  Reading = "event"
@@ -91,7 +91,7 @@ const (
 	ReadExport Reading = "export"
 )
 
-// RecordFilter is which events were asked for; an absent member means any.
+// RecordFilter selects events; an absent member means any.
 type RecordFilter struct {
 	MessageID    *uuid.UUID `json:"message_id,omitempty"`
 	PortalUserID string     `json:"portal_user_id,omitempty"`
@@ -102,19 +102,19 @@ type RecordFilter struct {
 	To           *time.Time `json:"to,omitempty"`
 }
 
-// RecordExported is the manifest of an export: what was asked for, how far the
-// record had come, and what was written. Export is the reading that began it.
+// RecordExported is the manifest of an export: its filter, the last event it covers,
+// and the size of its file. Export is the Reading of the [RecordRead] that began it.
 type RecordExported struct {
 	Export  uuid.UUID    `json:"export"`
 	Format  string       `json:"format"`
 	Filter  RecordFilter `json:"filter"`
-	Through uint64       `json:"through"` // the last event that was looked at
-	Events  int          `json:"events"`  // how many the filter chose
+	Through uint64       `json:"through"` // the last event that the filter was applied to
+	Events  int          `json:"events"`  // events that the filter selected
 	Rows    int          `json:"rows"`    // lines or resources written
 	Bytes   int64        `json:"bytes"`
-	Digest  string       `json:"digest"` // "sha256:" and hex, over the file
-	// Checkpoint is the latest signed one when the export ended, and Covers the
-	// number of events that it proves; "" and 0 where there was none.
+	Digest  string       `json:"digest"` // of the file: "sha256:" and hex
+	// Checkpoint is the latest signed checkpoint when the export ended, and Covers the
+	// number of events that it proves; "" and 0 if there was none.
 	Checkpoint string `json:"checkpoint"`
 	Covers     uint64 `json:"covers"`
 }

@@ -5,45 +5,45 @@ import "slices"
 // A Type is the name of a kind of event, in the past tense.
 type Type string
 
-// The processes, by the names that they have as users of NATS.
+// The names of the processes, and of their NATS users.
 const (
 	API          = "api"
 	FanoutWorker = "fanout-worker"
 	NotifyWorker = "notify-worker"
 	Recorder     = "recorder"
-	// Admin is `postern`: the only user that may make the stream. It may publish
-	// every type, so no descriptor lists it.
+	// Admin is the user of `postern`, the only one that may make the stream. It may
+	// publish every type, so no descriptor lists it.
 	Admin = "admin"
 )
 
-// A Descriptor says what there is to know about one type of event. The permissions
-// of NATS, the consumers, asyncapi.yaml, the table in doc.go, the pages of the record
-// and its filter by type are made from it.
+// A Descriptor holds all facts about one type of event. The NATS permissions, the
+// consumers, asyncapi.yaml, the table in doc.go, the pages of the record and their
+// filter by type are derived from it.
 type Descriptor struct {
 	Type Type
-	// Version is that of the schema of new events. Events of every version from 1
-	// on are read.
+	// Version is the schema version of new events. All versions from 1 on are read.
 	Version int
-	// Label is what people call the type, in a list or a filter.
+	// Label is the name of the type in lists and filters.
 	Label string
-	// When says in a few words when it is published.
+	// When says in a few words when an event is published.
 	When string
-	// Publishers are the processes that may publish it, besides [Admin].
+	// Publishers are the processes that may publish the type, in addition to [Admin].
 	Publishers []string
-	// Consumers are the workers that handle it. The recorder takes every type.
+	// Consumers are the workers that handle the type. The recorder handles every type.
 	Consumers []string
-	// Rows are the tables of the schema record that the recorder writes from it.
-	// Without any, the recorder keeps the event and projects nothing.
+	// Rows are the tables of the database schema record that the recorder writes from
+	// an event. If there are none, the recorder stores the event and projects nothing.
 	Rows []string
-	// About says which people it refers to.
+	// About says which people an event refers to.
 	About About
-	// OfMessage says whether it belongs to a message.
+	// OfMessage says whether an event belongs to a message.
 	OfMessage Belonging
-	// summary says what the actor did, and to whom. It does not look at the version.
+	// summary gives the action as the predicate of a sentence whose subject is the
+	// actor. It ignores the version.
 	summary func(Event, Names) (string, error)
 }
 
-// About says which people an event refers to, and so where their ids are found.
+// About says which people an event refers to, and so where to find their ids.
 type About int
 
 // The values of [About].
@@ -51,9 +51,9 @@ const (
 	AboutNoOne      About = iota // no one but its actor, who is staff or a process
 	AboutActor                   // the portal user who is its actor
 	AboutRecipients              // every recipient of its message
-	AboutChunk                   // the recipients of the chunk that its headers name
-	AboutNamed                   // the portal users whom its body names
-	AboutStaff                   // the staff member whom its body names
+	AboutChunk                   // the recipients of the chunk in its headers
+	AboutNamed                   // the portal users in its body
+	AboutStaff                   // the staff member in its body
 )
 
 // Belonging says whether the events of a type belong to a message.
@@ -63,10 +63,10 @@ type Belonging int
 const (
 	NoMessage Belonging = iota
 	OneMessage
-	MaybeMessage // to one, or to none
+	MaybeMessage // one message, or none
 )
 
-// registry holds every type, in the order in which people read them.
+// registry holds every type, in display order.
 var registry = slices.Concat(messageTypes, deliveryTypes, alertTypes, reportTypes, replayTypes, alertingTypes,
 	parkedTypes, retentionTypes, accountTypes, directoryTypes, recordTypes)
 
@@ -78,8 +78,8 @@ var byType = func() map[Type]*Descriptor {
 	return index
 }()
 
-// Registry gives the descriptor of every type, in the order in which people read
-// them. Do not change the lists in it.
+// Registry gives the descriptor of every type, in display order. The caller must not
+// change the slices in the descriptors.
 func Registry() []Descriptor { return slices.Clone(registry) }
 
 // Describe gives the descriptor of a type, and false for a type that this binary
@@ -92,8 +92,8 @@ func Describe(t Type) (Descriptor, bool) {
 	return *d, true
 }
 
-// Label is what people call the type; a type that this binary does not know is
-// called by its name.
+// Label is the descriptor's label, or the type itself if this binary does not know the
+// type.
 func (t Type) Label() string {
 	if d, ok := byType[t]; ok {
 		return d.Label
@@ -101,13 +101,14 @@ func (t Type) Label() string {
 	return string(t)
 }
 
-// Reads tells whether this binary knows the type and version.
+// Reads reports whether this binary knows the type and version.
 func Reads(t Type, version int) bool {
 	d, ok := byType[t]
 	return ok && version >= 1 && version <= d.Version
 }
 
-// Where gives the types whose descriptor fits, in the order of [Registry].
+// Where gives the types for whose descriptor fits returns true, in the order of
+// [Registry].
 func Where(fits func(Descriptor) bool) []Type {
 	var types []Type
 	for _, d := range registry {

@@ -11,7 +11,7 @@ import (
 	"postern/internal/events/eventstest"
 )
 
-// What descriptors say of messages and people is so in the examples.
+// The examples match OfMessage and About of their descriptors.
 func TestDescriptorsFitTheExamples(t *testing.T) {
 	t.Parallel()
 	for _, x := range eventstest.Examples() {
@@ -40,10 +40,10 @@ func TestDescriptorsFitTheExamples(t *testing.T) {
 		case events.AboutRecipients:
 			ok = d.OfMessage == events.OneMessage
 		case events.AboutNoOne:
-			ok = !chunk && (!named || e.Type == events.TypeRecordRead || e.Type == events.TypeRecordExported) // a filter names whom it looks for
+			ok = !chunk && (!named || e.Type == events.TypeRecordRead || e.Type == events.TypeRecordExported) // a filter may name a portal user
 		}
 		if !ok {
-			t.Errorf("%s is not about what its descriptor says: %s", e.Type, e.Data)
+			t.Errorf("%s does not match the About of its descriptor: %s", e.Type, e.Data)
 		}
 	}
 }

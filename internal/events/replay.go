@@ -21,27 +21,27 @@ const (
 
 var replayTypes = []Descriptor{{
 	Type: TypeReplayPlanned, Version: 1, Label: "Replay planned",
-	When:       "a set of failed alerts is fixed, to be sent again",
+	When:       "a set of failed alerts is chosen, to be sent again",
 	Publishers: []string{API, NotifyWorker}, Rows: []string{"replays"},
 	summary: summary(ReplayPlanned.summary),
 }, {
 	Type: TypeReplayStarted, Version: 1, Label: "Replay started",
-	When:       "a plan is to be carried out",
+	When:       "a planned replay is started",
 	Publishers: []string{API, NotifyWorker}, Rows: []string{"replays"},
 	summary: summary(func(b ReplayStarted, _ Names) string { return "started the replay " + b.ReplayID.String() }),
 }, {
 	Type: TypeReplayPaused, Version: 1, Label: "Replay paused",
-	When:       "a replay sends nothing more for now",
+	When:       "a replay is paused",
 	Publishers: []string{API}, Rows: []string{"replays"},
 	summary: summary(func(b ReplayPaused, _ Names) string { return "paused the replay " + b.ReplayID.String() }),
 }, {
 	Type: TypeReplayResumed, Version: 1, Label: "Replay resumed",
-	When:       "it goes on",
+	When:       "a paused replay is resumed",
 	Publishers: []string{API}, Rows: []string{"replays"},
 	summary: summary(func(b ReplayResumed, _ Names) string { return "resumed the replay " + b.ReplayID.String() }),
 }, {
 	Type: TypeReplayCancelled, Version: 1, Label: "Replay cancelled",
-	When:       "a replay sends nothing more",
+	When:       "a replay is cancelled",
 	Publishers: []string{API}, Rows: []string{"replays"},
 	summary: summary(func(b ReplayCancelled, _ Names) string { return "cancelled the replay " + b.ReplayID.String() }),
 }, {
@@ -51,32 +51,32 @@ var replayTypes = []Descriptor{{
 	summary: summary(ReplayCompleted.summary),
 }}
 
-// ReplayFilter chooses alerts whose last outcome was failed or unknown. What is
-// not set chooses all.
+// ReplayFilter selects alerts whose last outcome is failed or unknown. An unset field
+// selects all.
 type ReplayFilter struct {
 	MessageID *uuid.UUID   `json:"message_id,omitempty"`
 	State     []AlertState `json:"state"`
-	// Reason is that of the outcome, word for word.
+	// Reason is the reason of the outcome, word for word.
 	Reason string `json:"reason,omitempty"`
-	// From and To bound when the outcome came about: not before From, before To.
+	// From and To limit the time of the outcome: not before From, and before To.
 	From *time.Time `json:"from,omitempty"`
 	To   *time.Time `json:"to,omitempty"`
-	// Attempt is that of the outcome; 1 is the one that a message makes by itself.
+	// Attempt is the attempt of the outcome; 1 is the first one, without a replay.
 	Attempt int `json:"attempt,omitempty"`
-	// Domain is what follows the @ of the address that is to be mailed.
+	// Domain is the part of the recipient's address after the @.
 	Domain string `json:"domain,omitempty"`
 }
 
-// ReplayPlanned says that a set of failures was frozen, so that it can be
-// repeated. Digest is the SHA-256 of who is in it: see docs/adr.
+// ReplayPlanned says that a set of failed alerts was frozen, to be sent again. Digest
+// is the SHA-256 of the recipients in it: see docs/adr.
 type ReplayPlanned struct {
 	ReplayID uuid.UUID      `json:"replay_id"`
 	Filter   ReplayFilter   `json:"filter"`
-	Reason   string         `json:"reason"` // why, as it was typed
+	Reason   string         `json:"reason"` // as the staff member typed it
 	Count    int            `json:"count"`
 	Digest   string         `json:"digest"`
 	ByReason map[string]int `json:"by_reason"`
-	Excluded map[string]int `json:"excluded"` // chosen by the filter and left out, by why
+	Excluded map[string]int `json:"excluded"` // selected by the filter and left out, by reason
 	Oldest   *time.Time     `json:"oldest,omitempty"`
 	Newest   *time.Time     `json:"newest,omitempty"`
 }
@@ -89,8 +89,8 @@ func (b ReplayPlanned) summary(Names) string {
 	return "planned the replay " + b.ReplayID.String() + " of " + number.Of(b.Count, "alert", "alerts")
 }
 
-// ReplayStarted says that a plan is to be carried out, at a rate of alerts a
-// minute; 0 is as fast as SendGrid takes them.
+// ReplayStarted says that a planned replay was started. Rate is in alerts per minute; 0
+// is as fast as SendGrid accepts them.
 type ReplayStarted struct {
 	ReplayID uuid.UUID `json:"replay_id"`
 	Rate     int       `json:"rate"`
@@ -100,7 +100,7 @@ func (ReplayStarted) EventType() Type    { return TypeReplayStarted }
 func (b ReplayStarted) Key() []string    { return []string{b.ReplayID.String()} }
 func (ReplayStarted) Message() uuid.UUID { return uuid.Nil }
 
-// ReplayPaused says that nothing more of a replay is to go out for now. Change
+// ReplayPaused says that a replay sends no more alerts until it is resumed. Change
 // tells one pause from the next.
 type ReplayPaused struct {
 	ReplayID uuid.UUID `json:"replay_id"`
@@ -121,8 +121,8 @@ func (ReplayResumed) EventType() Type    { return TypeReplayResumed }
 func (b ReplayResumed) Key() []string    { return []string{b.ReplayID.String(), b.Change.String()} }
 func (ReplayResumed) Message() uuid.UUID { return uuid.Nil }
 
-// ReplayCancelled says that nothing more of a replay goes out. What has gone out
-// stays so.
+// ReplayCancelled says that a replay sends no more alerts. Alerts that it has sent are
+// not affected.
 type ReplayCancelled struct {
 	ReplayID uuid.UUID `json:"replay_id"`
 }
@@ -131,7 +131,7 @@ func (ReplayCancelled) EventType() Type    { return TypeReplayCancelled }
 func (b ReplayCancelled) Key() []string    { return []string{b.ReplayID.String()} }
 func (ReplayCancelled) Message() uuid.UUID { return uuid.Nil }
 
-// Why an alert that failed is not repeated.
+// The reasons for which a failed alert is not sent again.
 const (
 	LeftOutOpened   = "the message was opened already"
 	LeftOutRepeated = "another replay repeats it"
@@ -139,14 +139,14 @@ const (
 	LeftOutLost     = "the plan was lost with the database"
 )
 
-// SkippedAccepted is why versions before ADR 33 recorded an attempt of a replay as
-// skipped: SendGrid had accepted the attempt before, even where it reported later that
-// the e-mail had come back.
+// SkippedAccepted is the reason with which versions before ADR 33 recorded an attempt
+// of a replay as skipped: SendGrid had accepted the previous attempt, even if it
+// reported a bounce later.
 const SkippedAccepted = "SendGrid had accepted it before"
 
-// ReplayCompleted says that a replay is done. LeftOut are those of the set that had
-// been accepted, opened or repeated by another replay before their turn, or to whom
-// no alert was due any more.
+// ReplayCompleted says that a replay is done. LeftOut counts the alerts of the set that
+// were not sent again: before their turn, the alert was accepted, the message was
+// opened, another replay sent the alert, or no alert was needed any more.
 type ReplayCompleted struct {
 	ReplayID uuid.UUID `json:"replay_id"`
 	Accepted int       `json:"accepted"`

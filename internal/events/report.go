@@ -11,33 +11,33 @@ import (
 	"github.com/google/uuid"
 )
 
-// What SendGrid's event webhook reported.
+// Reports of SendGrid's event webhook.
 const (
 	TypeAlertsReported  Type = "alerts.reported"
 	TypeAddressReported Type = "address.reported"
 )
 
 var reportTypes = []Descriptor{{
-	Type: TypeAlertsReported, Version: 1, Label: "Alerts reported on",
+	Type: TypeAlertsReported, Version: 1, Label: "Alert reports received",
 	When:       "SendGrid's event webhook reported on alerts",
 	Publishers: []string{API}, Rows: []string{"messages", "alert_exceptions", "reports", "dead_addresses"},
 	About: AboutNamed, OfMessage: OneMessage, summary: summary(AlertsReported.summary),
 }, {
-	Type: TypeAddressReported, Version: 1, Label: "Address reported not to work",
-	When:       "it reported that an address does not work, of an e-mail that was no alert",
+	Type: TypeAddressReported, Version: 1, Label: "Address reported as not working",
+	When:       "SendGrid's event webhook reported a non-working address, for an e-mail other than an alert",
 	Publishers: []string{API}, Rows: []string{"dead_addresses"},
 	About: AboutNamed, summary: summary(AddressReported.summary),
 }}
 
-// AlertsReported is the body of alerts.reported: what SendGrid's event webhook
-// said of the alerts of one message in one post, by the request that sent them.
-// It names nobody's address.
+// AlertsReported is the body of alerts.reported: the reports of SendGrid's event
+// webhook, in one POST, about the alerts of one message, grouped by the request that
+// sent them. It contains no e-mail addresses.
 type AlertsReported struct {
 	MessageID uuid.UUID         `json:"message_id"`
 	Requests  []ReportedRequest `json:"requests"`
 }
 
-// ReportedRequest is a call of SendGrid and what was reported of its alerts.
+// ReportedRequest is a request to SendGrid with the reports about its alerts.
 type ReportedRequest struct {
 	RequestID uuid.UUID `json:"request_id"`
 	Chunk     int       `json:"chunk"`
@@ -45,35 +45,35 @@ type ReportedRequest struct {
 	Reports   []Report  `json:"reports"`
 }
 
-// Report is one event of SendGrid's about one alert. Type, Bounce, Status and
-// Reason are SendGrid's own words, the latter two as the receiving server said
-// them, with every address masked.
+// Report is one event of SendGrid about one alert. Type and Bounce are SendGrid's own
+// values. Status and Reason are those of the receiving server. Every address is masked.
 type Report struct {
 	ID           string    `json:"sg_event_id"`
 	Type         string    `json:"type"`
-	Bounce       string    `json:"bounce,omitempty"` // of a bounce: "bounce" or "blocked"
+	Bounce       string    `json:"bounce,omitempty"` // for a bounce: "bounce" or "blocked"
 	At           time.Time `json:"at"`
 	Status       string    `json:"status,omitempty"`
 	Reason       string    `json:"reason,omitempty"`
 	Position     int       `json:"position"`
 	PortalUserID string    `json:"portal_user_id"`
 	PortalUserNo int32     `json:"portal_user_no"`
-	// Dead are the portal users who had the address when it was reported not to
-	// work: none where the directory had another by then.
+	// Dead are the portal users who had the address when SendGrid reported that it does
+	// not work. It is empty if the directory had another address by then.
 	Dead []DeadAddress `json:"dead_address_of,omitempty"`
 }
 
-// DeadAddress is a portal user whose address does not work. Version counts the
-// changes of the address in the directory: with the next change it is another.
+// DeadAddress is a portal user whose address does not work. Version counts the changes
+// of the address in the directory: after the next change, the entry no longer applies.
 type DeadAddress struct {
 	PortalUserID string `json:"portal_user_id"`
 	PortalUserNo int32  `json:"portal_user_no"`
 	Version      int    `json:"address_version"`
 }
 
-// AddressReported is the body of address.reported: SendGrid's event webhook said that an
-// address does not work which portal users have, of an e-mail that was no alert of ours
-// or that it did not name. It says nothing of any alert, and names no address.
+// AddressReported is the body of address.reported: SendGrid's event webhook reported
+// that an address of portal users does not work. The report is about an e-mail that is
+// no alert of Postern, or that the report does not identify. The event says nothing
+// about an alert, and contains no address.
 type AddressReported struct {
 	ID     string        `json:"sg_event_id"`
 	Type   string        `json:"type"`
@@ -83,9 +83,9 @@ type AddressReported struct {
 	Dead   []DeadAddress `json:"dead_address_of"`
 }
 
-// Failed says whether the alert did not get through, or got through and did harm.
-// Nothing that SendGrid reports afterwards of the same alert mends that. Every
-// other report, of a type yet unknown too, says that SendGrid has the alert.
+// Failed reports whether the alert was not delivered, or was reported as spam. Later
+// reports about the same alert don't change that. Every other report, also one of an
+// unknown type, means that SendGrid has accepted the alert.
 func (r Report) Failed() bool {
 	switch r.Type {
 	case "bounce", "dropped", "spamreport":
@@ -94,8 +94,8 @@ func (r Report) Failed() bool {
 	return false
 }
 
-// AddressIsDead says whether the report is of the address and not of this mail: the
-// receiving server refused it for good, or SendGrid remembers that it did.
+// AddressIsDead reports whether the address does not work, and not only this e-mail:
+// the receiving server refused the address permanently, now or earlier.
 func (r Report) AddressIsDead() bool {
 	switch r.Type {
 	case "bounce":
@@ -106,7 +106,7 @@ func (r Report) AddressIsDead() bool {
 	return false
 }
 
-// What SendGrid gives as the reason of a drop.
+// SendGrid's reasons for a drop.
 // https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/drops
 const (
 	droppedBounced      = "Bounced Address"
@@ -115,7 +115,8 @@ const (
 	droppedSpamReporter = "Spam Reporting Address"
 )
 
-// Words say in plain words why the alert failed, and "" where it did not.
+// Words gives the reason why the alert failed, for people; "" if it did not fail. The
+// texts are stored: they don't change.
 func (r Report) Words() string {
 	switch {
 	case r.Type == "spamreport":
@@ -140,15 +141,15 @@ func (r Report) Words() string {
 	return quoting("SendGrid did not send it", r.Reason)
 }
 
-func quoting(words, said string) string {
-	if said == "" {
-		return words
+func quoting(text, reason string) string {
+	if reason == "" {
+		return text
 	}
-	return words + ": " + said
+	return text + ": " + reason
 }
 
-// Key is the set of reports: SendGrid posts a batch again, whole, until it is
-// answered, and then it is the same fact.
+// Key is the set of reports. SendGrid repeats the POST of a whole batch until it gets
+// an answer: a repeat is the same fact.
 func (b AlertsReported) Key() []string {
 	var ids []string
 	for _, request := range b.Requests {

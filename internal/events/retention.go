@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// How long content is kept, and its end.
+// The retention of content, and its erasure.
 const (
 	TypeErasureRequested Type = "erasure.requested"
 	TypeErasureWithdrawn Type = "erasure.withdrawn"
@@ -17,30 +17,30 @@ const (
 )
 
 var retentionTypes = []Descriptor{{
-	Type: TypeErasureRequested, Version: 1, Label: "Erasure asked for",
-	When:       "staff request that the content of a message is destroyed",
+	Type: TypeErasureRequested, Version: 1, Label: "Erasure requested",
+	When:       "a staff member requests the erasure of a message's content",
 	Publishers: []string{API}, Rows: []string{"erasures"},
-	OfMessage: OneMessage, summary: words("asked for the content of the message to be erased"),
+	OfMessage: OneMessage, summary: words("requested the erasure of the content of the message"),
 }, {
 	Type: TypeErasureWithdrawn, Version: 1, Label: "Erasure withdrawn",
-	When:       "such a request is withdrawn or turned down",
+	When:       "a request for erasure is withdrawn or rejected",
 	Publishers: []string{API}, Rows: []string{"erasures"},
 	OfMessage: OneMessage, summary: words("withdrew the request to erase the content of the message"),
 }, {
 	Type: TypeContentErased, Version: 1, Label: "Content erased",
-	When:       "a second person agrees, and the keys are destroyed",
+	When:       "a second person approves the erasure, and the keys are destroyed",
 	Publishers: []string{API}, Rows: []string{"erasures"},
 	OfMessage: OneMessage, summary: summary(ContentErased.summary),
 }, {
 	Type: TypeRetentionChanged, Version: 1, Label: "Retention changed",
-	When:       "content is kept for more or fewer years from now on",
+	When:       "the number of years for which content is kept is changed",
 	Publishers: []string{API}, Rows: []string{"retention"},
 	summary: summary(RetentionChanged.summary),
 }}
 
-// ErasureRequested says that somebody asked for the content of a message to be
-// destroyed. While a request waits, or after it was carried out, another for the same
-// message changes nothing.
+// ErasureRequested says that a staff member requested the erasure of a message's
+// content. While a request waits for approval, or after the erasure, another request
+// for the same message changes nothing.
 type ErasureRequested struct {
 	ErasureID uuid.UUID `json:"erasure_id"`
 	MessageID uuid.UUID `json:"message_id"`
@@ -51,8 +51,8 @@ func (ErasureRequested) EventType() Type      { return TypeErasureRequested }
 func (b ErasureRequested) Key() []string      { return []string{b.ErasureID.String()} }
 func (b ErasureRequested) Message() uuid.UUID { return b.MessageID }
 
-// ErasureWithdrawn says that a request will not be carried out: whoever asked took it
-// back, or somebody else turned it down.
+// ErasureWithdrawn says that a request will not be carried out: its author withdrew it,
+// or another staff member rejected it.
 type ErasureWithdrawn struct {
 	ErasureID uuid.UUID `json:"erasure_id"`
 	MessageID uuid.UUID `json:"message_id"`
@@ -62,9 +62,9 @@ func (ErasureWithdrawn) EventType() Type      { return TypeErasureWithdrawn }
 func (b ErasureWithdrawn) Key() []string      { return []string{b.ErasureID.String()} }
 func (b ErasureWithdrawn) Message() uuid.UUID { return b.MessageID }
 
-// ContentErased says that somebody else agreed, upon which the keys of the content are
-// destroyed. ApprovedBy is the actor. Early says that the content should have been
-// kept for longer by the retention of that day.
+// ContentErased says that a second staff member approved the request. The keys of the
+// content are then destroyed. ApprovedBy is the actor. Early says that the retention of
+// that day required the content to be kept longer.
 type ContentErased struct {
 	ErasureID  uuid.UUID `json:"erasure_id"`
 	MessageID  uuid.UUID `json:"message_id"`
@@ -78,13 +78,13 @@ func (b ContentErased) Message() uuid.UUID { return b.MessageID }
 
 func (b ContentErased) summary(Names) string {
 	if b.Early {
-		return "agreed to the erasure of the content of the message, before the retention had passed"
+		return "approved the erasure of the content of the message, before its retention had ended"
 	}
-	return "agreed to the erasure of the content of the message"
+	return "approved the erasure of the content of the message"
 }
 
 // RetentionChanged says for how many years content is kept from now on. After is the
-// event that had set Before, 0 where none had.
+// sequence of the event that had set Before; 0 if there was none.
 type RetentionChanged struct {
 	Years  int    `json:"years"`
 	Before int    `json:"before"`
@@ -99,5 +99,5 @@ func (b RetentionChanged) Key() []string {
 }
 
 func (b RetentionChanged) summary(Names) string {
-	return "set the retention of content to " + number.Of(b.Years, "year", "years") + "; before, it was " + strconv.Itoa(b.Before)
+	return "changed the retention of content from " + strconv.Itoa(b.Before) + " to " + number.Of(b.Years, "year", "years")
 }

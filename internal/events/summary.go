@@ -7,13 +7,13 @@ import (
 	"postern/internal/text/number"
 )
 
-// Names gives the name of a staff member, by their id; "" where it is not known.
+// Names gives the name of a staff member, by their id; "" if it is not known.
 type Names func(staffID string) string
 
-// Summary says in one line of plain words who did what, and to whom. Staff are called by
-// name, portal users and everything else by id. But for these names it holds nothing that
-// anybody typed. What the body of an event of a type known here does not say is left out.
-// Names may be nil: then staff are called by id, too.
+// Summary gives one line of text for people: the actor, the action and its object. Staff
+// appear by name, portal users and everything else by id. Apart from staff names it
+// contains no text that a person typed. If names is nil, staff appear by id, too. An
+// event that this binary can't read is described by its type.
 func Summary(e Event, names Names) string {
 	if d, _ := Describe(e.Type); Reads(e.Type, e.Version) {
 		if text, err := d.summary(e, names); err == nil {
@@ -23,7 +23,7 @@ func Summary(e Event, names Names) string {
 	return strings.NewReplacer(".", " ", "_", " ").Replace(string(e.Type))
 }
 
-// staff is what a staff member is called.
+// staff gives a staff member's name, or "staff member" and the id.
 func (n Names) staff(id string) string {
 	if n != nil {
 		if name := n(id); name != "" {
@@ -33,10 +33,10 @@ func (n Names) staff(id string) string {
 	return unnamed + id
 }
 
-// unnamed stands before the id of a staff member whose name is not known.
+// unnamed is the prefix of the id of a staff member whose name is not known.
 const unnamed = "staff member "
 
-// actor is what the actor of an event is called, at the beginning of a sentence.
+// actor describes the actor of an event, for the beginning of a sentence.
 func (n Names) actor(actor string) string {
 	kind, id, _ := strings.Cut(actor, ":")
 	switch {
@@ -57,7 +57,7 @@ func (n Names) actor(actor string) string {
 	return "An unknown actor"
 }
 
-// account is what an account is called that somebody signs in to.
+// account describes the account of a sign-in.
 func (n Names) account(realm, id string) string {
 	switch {
 	case id == "" && realm == "portal_user":
@@ -70,7 +70,7 @@ func (n Names) account(realm, id string) string {
 	return n.staff(id)
 }
 
-// summary decodes the body and has it say what was done.
+// summary makes a descriptor's summary from a function of the decoded body.
 func summary[T any, P interface {
 	*T
 	Body

@@ -12,8 +12,8 @@ import (
 	"postern/internal/events/eventstest"
 )
 
-// Of each type of event it is said who did what and to whom, by name or by id: nothing is
-// done by "somebody". Nothing else that anybody typed is in it.
+// The summary of each type of event names the actor and the object by name or by id, and
+// contains no other text that a person typed.
 func TestSummaries(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
@@ -46,7 +46,7 @@ func TestSummaries(t *testing.T) {
 		{ada, "Ada Admin enabled the staff account of staff member s9", events.StaffSwitched{StaffID: "s9"}},
 		{ada, "Ada Admin changed the label patient", events.LabelChanged{Label: "patient", One: "Xylophobia"}},
 		{ada, "Ada Admin read event 7 of the record", events.RecordRead{What: events.ReadEvent, Seq: 7}},
-		{ada, "Ada Admin followed the record as it grows", events.RecordRead{What: events.ReadTail}},
+		{ada, "Ada Admin followed new events of the record", events.RecordRead{What: events.ReadTail}},
 		{ada, "Ada Admin began an export of the record", events.RecordRead{What: events.ReadExport}},
 		{ada, "Ada Admin retried event 7, which notify-worker had parked", events.ParkedSettled{Retried: true, Seq: 7, Consumer: "notify-worker"}},
 		{ada, "Ada Admin discarded event 7, which notify-worker had parked", events.ParkedSettled{Seq: 7, Consumer: "notify-worker", Reason: "Xylophobia"}},
@@ -54,7 +54,7 @@ func TestSummaries(t *testing.T) {
 		{ada, "Ada Admin paused the alerts of the message", events.AlertingPaused{MessageID: &id}},
 		{worker, "The process notify-worker paused the alerts of the message, because too many failed", events.AlertingPaused{MessageID: &id, Automatic: true}},
 		{ada, "Ada Admin resumed all alerts", events.AlertingResumed{}},
-		{ada, "Ada Admin agreed to the erasure of the content of the message", events.ContentErased{MessageID: id}},
+		{ada, "Ada Admin approved the erasure of the content of the message", events.ContentErased{MessageID: id}},
 	}
 	for _, x := range eventstest.Examples() {
 		cases = append(cases, struct {
@@ -69,24 +69,24 @@ func TestSummaries(t *testing.T) {
 		}
 		got := events.Summary(e, eventstest.Names)
 		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("(-want +said):\n%s", diff)
+			t.Errorf("(-want +got):\n%s", diff)
 		}
-		for _, vague := range []string{"somebody", "nobody", "whoever", "Xylophobia", "unknown actor"} {
-			if strings.Contains(got, vague) {
-				t.Errorf("of %s it says %q", e.Type, got)
+		for _, forbidden := range []string{"somebody", "nobody", "whoever", "Xylophobia", "unknown actor"} {
+			if strings.Contains(got, forbidden) {
+				t.Errorf("the summary of %s is %q", e.Type, got)
 			}
 		}
 	}
 	if got := events.ChunkSummary("process:fanout-worker", nil, 1000, &events.ChunkRef{Index: 2, Of: 12}); got != "The process fanout-worker recorded 1,000 deliveries (chunk 3 of 12)" {
-		t.Errorf("of a chunk it says %q", got)
+		t.Errorf("the summary of a chunk is %q", got)
 	}
-	// What a newer binary wrote, and what can't be read, is named by its type.
+	// An event of a newer binary, or one that can't be read, is described by its type.
 	if got := events.Summary(events.Event{Type: "message.sent", Version: 1, Data: []byte("{")}, nil); got != "message sent" {
-		t.Errorf("of a broken one it says %q", got)
+		t.Errorf("the summary of a malformed event is %q", got)
 	}
 	for _, d := range events.Registry() {
 		if got := events.Summary(events.Event{Type: d.Type}, nil); strings.Contains(got, "_") || got == "" {
-			t.Errorf("of %s it says %q", d.Type, got)
+			t.Errorf("the summary of %s is %q", d.Type, got)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package eventlogtest gives tests a record of their own, on a real NATS server,
-// and holds every event on it to its schema when they end.
+// Package eventlogtest gives each test its own record on a real NATS server, and
+// checks every event against its schema when the test ends.
 package eventlogtest
 
 import (
@@ -19,14 +19,14 @@ import (
 	"postern/schemas"
 )
 
-// Start gives an empty record with its durable consumers. When the test ends it
-// is held to [Check].
+// Start gives an empty record with its durable consumers. [Check] runs on it when
+// the test ends.
 func Start(t testing.TB) *eventlog.Log {
 	t.Helper()
 	return On(t, natstest.Start(t))
 }
 
-// On is [Start] on a server without users that the test has, and may restart.
+// On is [Start] on the test's own server without users, which the test may restart.
 func On(t testing.TB, server *embedded.NATS) *eventlog.Log {
 	t.Helper()
 	log := Unchecked(t, server)
@@ -34,7 +34,7 @@ func On(t testing.TB, server *embedded.NATS) *eventlog.Log {
 	return log
 }
 
-// Unchecked is [On] for tests that put poison on the record.
+// Unchecked is [On] without [Check], for tests that publish invalid events.
 func Unchecked(t testing.TB, server *embedded.NATS) *eventlog.Log {
 	t.Helper()
 	log := eventlog.New(natstest.Connect(t, server, "test"), nil)
@@ -48,12 +48,11 @@ func Unchecked(t testing.TB, server *embedded.NATS) *eventlog.Log {
 
 var errEnd = errors.New("the end of the record")
 
-// Check walks the record and fails the test at the first event that is missing,
-// does not satisfy its schema, or stands under another subject or with other
-// headers than it should.
+// Check reads the record and fails the test at the first event that is missing, does
+// not satisfy its schema, or has the wrong subject or headers.
 func Check(t testing.TB, log *eventlog.Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own is over
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own context has ended
 	defer cancel()
 	state, err := log.State(ctx)
 	if err != nil || state.Last == 0 {
@@ -87,7 +86,7 @@ func check(t testing.TB, s eventlog.Stored) bool {
 	}
 	own := nats.Header{}
 	for name, values := range s.Header {
-		if !strings.HasPrefix(name, "Nats-") || name == events.HeaderMsgID { // the others are the server's
+		if !strings.HasPrefix(name, "Nats-") || name == events.HeaderMsgID { // the server sets the others
 			own[name] = values
 		}
 	}
@@ -97,9 +96,9 @@ func check(t testing.TB, s eventlog.Stored) bool {
 	case invalid != nil:
 		t.Errorf("event %d: %v", s.Seq, invalid)
 	case s.Subject != e.Subject():
-		t.Errorf("event %d, %s, stands under %s and should under %s", s.Seq, e.Type, s.Subject, e.Subject())
+		t.Errorf("event %d, %s, has the subject %s, want %s", s.Seq, e.Type, s.Subject, e.Subject())
 	case diff != "":
-		t.Errorf("event %d, %s (-should +has):\n%s", s.Seq, e.Type, diff)
+		t.Errorf("event %d, %s (-want +got):\n%s", s.Seq, e.Type, diff)
 	default:
 		return true
 	}

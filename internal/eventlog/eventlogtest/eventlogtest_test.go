@@ -13,21 +13,21 @@ import (
 	"postern/internal/events"
 )
 
-// complaints is a test that keeps what it is told instead of failing.
-type complaints struct {
+// errorRecorder is a testing.TB that records errors instead of failing.
+type errorRecorder struct {
 	testing.TB
 	all []string
 }
 
-func (c *complaints) Helper()                      {}
-func (c *complaints) Errorf(f string, args ...any) { c.all = append(c.all, fmt.Sprintf(f, args...)) }
+func (r *errorRecorder) Helper()                      {}
+func (r *errorRecorder) Errorf(f string, args ...any) { r.all = append(r.all, fmt.Sprintf(f, args...)) }
 
-func TestCheckFindsWhatIsOff(t *testing.T) {
+func TestCheckFindsInvalidEvents(t *testing.T) {
 	for want, spoil := range map[string]func(*nats.Msg){
 		"":                                func(*nats.Msg) {},
 		"header ce-id":                    func(m *nats.Msg) { m.Header.Del("ce-id") },
 		"the body of message.released":    func(m *nats.Msg) { m.Data = []byte(`{"message_id":"x"}`) },
-		"and should under":                func(m *nats.Msg) { m.Subject = "record.message.sent.0" },
+		"has the subject":                 func(m *nats.Msg) { m.Subject = "record.message.sent.0" },
 		"surplus":                         func(m *nats.Msg) { m.Header.Set("surplus", "1") },
 		"no schema of that type and vers": func(m *nats.Msg) { m.Header.Set("ce-dataschema", "urn:postern:schema:message.released:2") },
 	} {
@@ -41,10 +41,10 @@ func TestCheckFindsWhatIsOff(t *testing.T) {
 		if _, err := log.JetStream().PublishMsg(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		said := &complaints{TB: t}
-		Check(said, log)
-		if got := strings.Join(said.all, "\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
-			t.Errorf("want %q in the complaints:\n%s", want, got)
+		recorded := &errorRecorder{TB: t}
+		Check(recorded, log)
+		if got := strings.Join(recorded.all, "\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("want %q in the errors:\n%s", want, got)
 		}
 	}
 }

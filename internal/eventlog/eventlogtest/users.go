@@ -1,9 +1,9 @@
 package eventlogtest
 
-// Forbidden are subjects that no process but the admin may publish to: everything by
-// which nats-server 2.15 makes, changes, moves, empties or deletes a stream or its
-// durable consumers (server/jetstream_api.go), what the server itself listens to, and
-// what is on the record under no type of event.
+// Forbidden gives subjects to which only the admin may publish: all requests with
+// which nats-server 2.15 creates, changes, moves, purges or deletes a stream or its
+// durable consumers (server/jetstream_api.go), a subject of the server itself, and
+// subjects of the record that belong to no type of event.
 func Forbidden() []string {
 	all := []string{"$SYS.REQ.SERVER.PING", "record.nothing.1", "record.events", "record"}
 	for _, call := range []string{

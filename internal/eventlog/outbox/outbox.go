@@ -1,8 +1,8 @@
-// Package outbox carries an event out of somebody else's transaction: what an
-// import changes in the directory and the event that says so are committed
-// together, and the active recorder publishes the event afterwards.
+// Package outbox is a transactional outbox: an import commits its changes to the
+// directory and their event in one transaction, and the active recorder publishes
+// the event afterwards.
 //
-// An event is published at least once and, since its id is that of the fact,
+// An event is published at least once. Since its id is derived from the fact, it
 // counts once.
 package outbox
 
@@ -18,7 +18,7 @@ import (
 	"postern/internal/events"
 )
 
-// Leave writes e to be published once tx commits.
+// Leave stores e in tx. [Relay] publishes it after tx has committed.
 func Leave(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	header, err := json.Marshal(e.Header())
 	if err != nil {
@@ -27,13 +27,14 @@ func Leave(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	_, err = tx.Exec(ctx, `INSERT INTO app.outbox (id, header, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		e.ID, header, []byte(e.Data))
 	if err != nil {
-		return fmt.Errorf("leaving the event in the outbox: %w", err)
+		return fmt.Errorf("storing the event in the outbox: %w", err)
 	}
 	return nil
 }
 
-// Relay publishes what is waiting, oldest first, and deletes each event once it
-// is acknowledged. A crash in between publishes it again under the same id.
+// Relay publishes the stored events, oldest first, and deletes each once it is
+// acknowledged. After a crash in between, the event is published again under the
+// same id.
 func Relay(ctx context.Context, pool *pgxpool.Pool, publish func(context.Context, ...events.Event) (uint64, error)) error {
 	rows, err := pool.Query(ctx, `SELECT id, header, data FROM app.outbox ORDER BY created_at, id LIMIT 100`)
 	if err != nil {

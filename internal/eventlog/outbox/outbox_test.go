@@ -26,9 +26,9 @@ func imported(t *testing.T) events.Event {
 	return e
 }
 
-// An event goes out if and only if the transaction that left it committed, and
-// until it is acknowledged it goes out again.
-func TestAnEventGoesOutWithItsTransaction(t *testing.T) {
+// An event is published if and only if its transaction committed, and again until it
+// is acknowledged.
+func TestAnEventIsPublishedIfItsTransactionCommits(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleRecorder)
 	first, second := imported(t), imported(t)
 	leave := func(e events.Event, then error) {
@@ -46,10 +46,10 @@ func TestAnEventGoesOutWithItsTransaction(t *testing.T) {
 	leave(imported(t), errors.New("the import failed"))
 	leave(second, nil)
 
-	away := errors.New("NATS is away")
-	err := Relay(t.Context(), pool, func(context.Context, ...events.Event) (uint64, error) { return 0, away })
-	if !errors.Is(err, away) {
-		t.Fatalf("it gave %v", err)
+	disconnected := errors.New("NATS is disconnected")
+	err := Relay(t.Context(), pool, func(context.Context, ...events.Event) (uint64, error) { return 0, disconnected })
+	if !errors.Is(err, disconnected) {
+		t.Fatalf("got %v", err)
 	}
 	var published []events.Event
 	publish := func(_ context.Context, evs ...events.Event) (uint64, error) {

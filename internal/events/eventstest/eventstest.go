@@ -1,4 +1,4 @@
-// Package eventstest gives tests an example of every type of event.
+// Package eventstest gives tests examples of every type of event.
 package eventstest
 
 import (
@@ -11,8 +11,7 @@ import (
 	"postern/internal/events"
 )
 
-// An Example is a body of a type, with everything in it that it may carry, who causes
-// it, and the summary that people read.
+// An Example is a body with every optional field set, its actor, and its summary.
 type Example struct {
 	Actor   string
 	Body    events.Body
@@ -40,23 +39,23 @@ func outcome(state events.AlertState) events.AlertOutcome {
 		Requests:   []events.AlertRequest{{RequestID: someID, SendGridID: "abc", Recipients: 2}}}
 }
 
-// repeated is an outcome of a replay.
-func repeated(state events.AlertState) events.AlertOutcome {
+// replayed gives an outcome of a replay.
+func replayed(state events.AlertState) events.AlertOutcome {
 	o := outcome(state)
 	o.Attempt, o.ReplayID, o.Part = 2, &someID, 7
 	return o
 }
 
-// Names gives the names of the staff in the examples.
+// Names gives the names of the staff members in the examples.
 func Names(id string) string {
 	return map[string]string{"s1": "Ada Admin", "s2": "Noel Novice"}[id]
 }
 
-// Examples are one of each type and more: every schema, of whatever version, has an
+// Examples gives at least one example of each type. Every version of every schema has an
 // example that satisfies it.
 func Examples() []Example { return examples }
 
-// Event is the example as an event.
+// Event builds the event of the example.
 func (x Example) Event(t testing.TB) events.Event {
 	t.Helper()
 	e, err := events.New("/test", x.Actor, someDay, x.Body)
@@ -89,10 +88,10 @@ var examples = []Example{
 			Dead: []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: 2}}}}}}}, "SendGrid reported on alerts of the message: 1 report"},
 	{pat, events.DeliveryOpened{MessageID: someID, PortalUserID: "pu-1", PortalUserNo: 1}, "Portal user pu-1 opened the message"},
 	{pat, events.AttachmentDownloaded{MessageID: someID, PortalUserID: "pu-1", PortalUserNo: 1, AttachmentID: someID, Request: someID}, "Portal user pu-1 downloaded a document of the message"},
-	{worker, repeated(events.AlertAccepted), "The process notify-worker recorded alerts: 2 accepted, 1 skipped (chunk 2 of 2), attempt 2"},
-	{worker, repeated(events.AlertFailed), "The process notify-worker recorded alerts: 2 failed, 1 skipped (chunk 2 of 2), attempt 2"},
-	{worker, repeated(events.AlertSkipped), "The process notify-worker recorded alerts: 3 skipped (chunk 2 of 2)"},
-	{worker, repeated(events.AlertUnknown), "The process notify-worker recorded alerts: 1 skipped, 2 unknown (chunk 2 of 2), attempt 2"},
+	{worker, replayed(events.AlertAccepted), "The process notify-worker recorded alerts: 2 accepted, 1 skipped (chunk 2 of 2), attempt 2"},
+	{worker, replayed(events.AlertFailed), "The process notify-worker recorded alerts: 2 failed, 1 skipped (chunk 2 of 2), attempt 2"},
+	{worker, replayed(events.AlertSkipped), "The process notify-worker recorded alerts: 3 skipped (chunk 2 of 2)"},
+	{worker, replayed(events.AlertUnknown), "The process notify-worker recorded alerts: 1 skipped, 2 unknown (chunk 2 of 2), attempt 2"},
 	{ada, events.ReplayPlanned{ReplayID: someID, Reason: "their provider was down", Count: 3, Digest: digest, ByReason: map[string]int{"mailbox full": 3},
 		Excluded: map[string]int{"opened": 1}, Oldest: &someDay, Newest: &someDay, Filter: events.ReplayFilter{MessageID: &someID,
 			State: []events.AlertState{events.AlertFailed}, Reason: "mailbox full", From: &someDay, To: &someDay, Attempt: 1, Domain: "example.org"}}, "Ada Admin planned the replay " + someID.String() + " of 3 alerts"},
@@ -113,7 +112,7 @@ var examples = []Example{
 	{ada, events.StaffSwitched{Disabled: true, Change: someID, StaffID: "s2"}, "Ada Admin disabled the staff account of Noel Novice"},
 	{ada, events.StaffSwitched{Change: someID, StaffID: "s2"}, "Ada Admin enabled the staff account of Noel Novice"},
 	{ada, events.PermissionChanged{Granted: true, Change: someID, StaffID: "s2", Permission: "read_record"}, "Ada Admin gave Noel Novice the permission read_record"},
-	{ada, events.PermissionChanged{Change: someID, StaffID: "s2", Permission: "read_record"}, "Ada Admin took the permission read_record from Noel Novice"},
+	{ada, events.PermissionChanged{Change: someID, StaffID: "s2", Permission: "read_record"}, "Ada Admin removed the permission read_record from Noel Novice"},
 	{ada, events.LabelChanged{Change: someID, Label: "patient", One: "Client", Many: "Clients"}, "Ada Admin changed the label patient"},
 	{ada, events.ReceiptIssued{ReceiptID: someID, MessageID: someID, PortalUserID: "pu-1", Digest: digest}, "Ada Admin issued a receipt for the delivery of the message to portal user pu-1"},
 	{ada, events.ParkedSettled{Retried: true, ParkedID: someID, Tries: 8, Seq: 17, Consumer: "fanout-bulk", ID: &someID, Type: "message.sent", MessageID: &someID, Reason: "x", Actor: "staff:s1"}, "Ada Admin retried event 17, which fanout-bulk had parked"},
@@ -124,10 +123,10 @@ var examples = []Example{
 	{ada, events.RecordRead{Reading: someID, What: events.ReadList, Seq: 7, Format: "csv", Filter: recordFilter, Count: 7}, "Ada Admin read a list of 7 events of the record"},
 	{ada, events.RecordExported{Export: someID, Format: "csv", Filter: recordFilter, Through: 9, Events: 7, Rows: 7, Bytes: 512,
 		Digest: digest, Checkpoint: "postern/record", Covers: 8}, "Ada Admin exported 7 events of the record as csv"},
-	{ada, events.ErasureRequested{ErasureID: someID, MessageID: someID, Reason: "it went to the wrong person"}, "Ada Admin asked for the content of the message to be erased"},
+	{ada, events.ErasureRequested{ErasureID: someID, MessageID: someID, Reason: "it went to the wrong person"}, "Ada Admin requested the erasure of the content of the message"},
 	{ada, events.ErasureWithdrawn{ErasureID: someID, MessageID: someID}, "Ada Admin withdrew the request to erase the content of the message"},
-	{ada, events.ContentErased{ErasureID: someID, MessageID: someID, ApprovedBy: "staff:s2", Early: true}, "Ada Admin agreed to the erasure of the content of the message, before the retention had passed"},
-	{ada, events.RetentionChanged{Years: 10, Before: 6, After: 7}, "Ada Admin set the retention of content to 10 years; before, it was 6"},
+	{ada, events.ContentErased{ErasureID: someID, MessageID: someID, ApprovedBy: "staff:s2", Early: true}, "Ada Admin approved the erasure of the content of the message, before its retention had ended"},
+	{ada, events.RetentionChanged{Years: 10, Before: 6, After: 7}, "Ada Admin changed the retention of content from 6 to 10 years"},
 	{webhook, events.AddressReported{ID: "made-up", Type: "bounce", At: time.Unix(1_700_000_000, 0).UTC(), Status: "5.1.1", Reason: "550 no such user",
 		Dead: []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: 2}}}, "SendGrid reported that the e-mail address of 1 portal user does not work"},
 }

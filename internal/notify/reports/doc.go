@@ -1,13 +1,13 @@
-// Package reports takes what SendGrid reports of the alerts that it was handed
-// and puts it on the record, under the delivery that each report speaks of.
+// Package reports receives SendGrid's reports about alerts and records them, each with
+// the delivery that it refers to.
 //
-// A post is signed over its bytes; whoever has the signature checked and the
-// bytes read is told by [Config].Read, so that this package knows nothing of
-// SendGrid's form. SendGrid posts again, whole, what it got no 2xx for: a post is
-// taken once all that can be used of it is on the record, or not at all. Each event of a
-// post stands alone: what is odd about one is counted and costs no other.
+// The signature covers the bytes of a POST. [Config].Read checks the signature and
+// decodes the body, so that this package does not depend on SendGrid's format. SendGrid
+// repeats a whole POST until it gets a 2xx, so a POST is accepted only after all its
+// usable reports are recorded. Each report is handled by itself: an invalid one is
+// counted and does not affect the others.
 //
-// No address gets further than here. A report that the address is dead is held
-// against the directory now, while the address is at hand; the record then says
-// which portal users' address it was, and at which of its versions.
+// Addresses don't leave this package. A report of an address that does not work is
+// compared with the directory at once, while the address is known. The record then has
+// the portal users with that address, and the address's version.
 package reports

@@ -11,21 +11,21 @@ import (
 	"postern/internal/events"
 )
 
-// However much one post says of one message, no event of it outgrows a NATS server's
-// limit, and each report is in one event, under its call.
-func TestAPostThatSaysMuchOfOneMessage(t *testing.T) {
-	calls := []uuid.UUID{uuid.New(), uuid.New()}
+// However many reports of one message are in a POST, no event exceeds a NATS server's
+// limit, and each report is in one event, under its request.
+func TestAPostWithManyReportsOfOneMessage(t *testing.T) {
+	ids := []uuid.UUID{uuid.New(), uuid.New()}
 	message := uuid.New()
-	sendings := map[uuid.UUID]*sending{}
-	for i, id := range calls {
-		sendings[id] = &sending{message: message, chunk: i, attempt: 1}
+	requests := map[uuid.UUID]*sentRequest{}
+	for i, id := range ids {
+		requests[id] = &sentRequest{message: message, chunk: i, attempt: 1}
 	}
 	var reports []*Report
 	for i := range 10_000 {
-		reports = append(reports, &Report{Request: calls[i%2], Report: events.Report{ID: fmt.Sprint("id-", i), Type: "bounce", Bounce: "blocked",
+		reports = append(reports, &Report{Request: ids[i%2], Report: events.Report{ID: fmt.Sprint("id-", i), Type: "bounce", Bounce: "blocked",
 			Reason: strings.Repeat("<é>", 100), PortalUserID: "u", PortalUserNo: 1}})
 	}
-	facts := group(reports, sendings)
+	facts := group(reports, requests)
 	seen := map[string]bool{}
 	for _, fact := range facts {
 		body, err := json.Marshal(fact)
@@ -35,15 +35,15 @@ func TestAPostThatSaysMuchOfOneMessage(t *testing.T) {
 		if len(body) > 1<<20 {
 			t.Errorf("an event has %d bytes", len(body))
 		}
-		requests := map[uuid.UUID]bool{}
-		for _, call := range fact.Requests {
-			if requests[call.RequestID] || call.Chunk != sendings[call.RequestID].chunk || len(call.Reports) == 0 {
-				t.Errorf("call %s is there twice, or wrong", call.RequestID)
+		inFact := map[uuid.UUID]bool{}
+		for _, one := range fact.Requests {
+			if inFact[one.RequestID] || one.Chunk != requests[one.RequestID].chunk || len(one.Reports) == 0 {
+				t.Errorf("request %s appears twice, or is wrong", one.RequestID)
 			}
-			requests[call.RequestID] = true
-			for _, r := range call.Reports {
+			inFact[one.RequestID] = true
+			for _, r := range one.Reports {
 				if seen[r.ID] {
-					t.Errorf("report %s is there twice", r.ID)
+					t.Errorf("report %s appears twice", r.ID)
 				}
 				seen[r.ID] = true
 			}

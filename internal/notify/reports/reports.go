@@ -15,47 +15,48 @@ import (
 	"postern/internal/problem"
 )
 
-// MaxPost is the most bytes of a post.
+// MaxPost is the largest size of a POST in bytes.
 const MaxPost = 2 << 20
 
-// Errors of a post that is not taken, and never will be.
+// Errors of a POST that is refused. A retry can't help.
 var (
-	ErrNotSigned  = problem.NotSigned.New("the post is not signed by SendGrid, or this clinic has no key to tell: see SENDGRID_WEBHOOK_PUBLIC_KEY")
-	ErrUnreadable = problem.BadRequest.New("the post is signed, but no list of SendGrid's events")
+	ErrNotSigned  = problem.NotSigned.New("the POST is not signed by SendGrid, or no key is set to check it: see SENDGRID_WEBHOOK_PUBLIC_KEY")
+	ErrUnreadable = problem.BadRequest.New("the POST is signed, but its body is not a list of SendGrid's events")
 )
 
-// Report is one event of SendGrid's, before it is known whom it speaks of. Of the
-// embedded Report the portal user is yet to be found.
+// Report is one event of SendGrid, before its recipient is known: the embedded Report
+// has no portal user yet.
 type Report struct {
 	events.Report
-	// Request is the request_id of the call that sent the alert, uuid.Nil where
-	// the e-mail was none of ours.
+	// Request is the request_id of the request that sent the alert, uuid.Nil if the
+	// e-mail was no alert of Postern.
 	Request uuid.UUID
-	// IsTo tells whether the e-mail went to an address.
+	// IsTo reports whether the e-mail was sent to the address.
 	IsTo func(email string) bool
-	// Address is where it went, "" where that is not said. It gets no further than here.
+	// Address is the address to which the e-mail was sent, "" if the report has none. It
+	// does not leave this package.
 	Address func() string
 }
 
-// Config is what a Receiver works with.
+// Config has the settings and dependencies of a Receiver.
 type Config struct {
 	Pool *pgxpool.Pool
-	// Facts records what is done, and waits until it can be read.
+	// Facts publishes the events.
 	Facts facts.Publisher
-	// Read checks the signature of a post and reads it. What is odd about one event
-	// costs no other: it is counted in odd and left out. Its errors wrap ErrNotSigned
-	// and ErrUnreadable. Nil: no post is taken.
+	// Read checks the signature of a POST and decodes it. It leaves out invalid events
+	// and counts them in odd. Its errors wrap ErrNotSigned or ErrUnreadable. If it is
+	// nil, every POST is refused.
 	Read func(header http.Header, body []byte) (reports []Report, odd int, err error)
 }
 
-// A Receiver takes posts. It is safe for concurrent use.
+// A Receiver receives SendGrid's POSTs. It is safe for concurrent use.
 type Receiver struct {
 	Config
 	reports *prometheus.CounterVec
 	acked   recent
 
 	mu       sync.Mutex
-	sendings map[uuid.UUID]*sending
+	requests map[uuid.UUID]*sentRequest
 }
 
 const actor = "process:sendgrid"
@@ -63,17 +64,17 @@ const actor = "process:sendgrid"
 // New makes a Receiver.
 func New(c Config) *Receiver {
 	return &Receiver{
-		Config: c, sendings: map[uuid.UUID]*sending{},
+		Config: c, requests: map[uuid.UUID]*sentRequest{},
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_sendgrid_reports_total",
-			Help: "Events of SendGrid's webhook: recorded, repeated (on the record already), foreign (of no alert of ours) or odd (without an id or a type, or no event at all)."}, []string{"fate"}),
+			Help: "Events of SendGrid's webhook: recorded, repeated (recorded before), foreign (about no alert of Postern) or odd (without an id or a type, or not an event)."}, []string{"fate"}),
 	}
 }
 
-// Metrics count reports by what became of them.
+// Metrics counts reports by their result.
 func (r *Receiver) Metrics() prometheus.Collector { return r.reports }
 
-// Post takes a post: when it returns nil, everything in it that concerns our alerts
-// is on the record, and the rest is counted.
+// Post handles one POST. When it returns nil, every report about an alert of Postern is
+// recorded, and the others are counted.
 func (r *Receiver) Post(ctx context.Context, header http.Header, body []byte) error {
 	if r.Read == nil {
 		return ErrNotSigned
@@ -87,8 +88,8 @@ func (r *Receiver) Post(ctx context.Context, header http.Header, body []byte) er
 		return err
 	}
 	if len(reported) > 0 {
-		// One atomic batch. A crash before its acknowledgement leaves a post that
-		// SendGrid repeats; after it, the repeat is the same events.
+		// One atomic batch. After a crash, SendGrid repeats the POST. If the batch was
+		// stored before the crash, the repeat has the same events.
 		if _, err := r.Facts.Publish(ctx, actor, r.Facts.Now(), reported...); err != nil {
 			return fmt.Errorf("recording SendGrid's reports: %w", err)
 		}

@@ -12,52 +12,52 @@ import (
 	"postern/internal/events"
 )
 
-// sending is a call of SendGrid: whose alerts it held, by position in the chunk.
-type sending struct {
+// sentRequest is a request to SendGrid, with its recipients by position in the chunk.
+type sentRequest struct {
 	message        uuid.UUID
 	chunk, attempt int
-	nos            []int32 // 0: not in this call
+	nos            []int32 // portal user numbers; 0: not in this request
 }
 
-func (s *sending) holds(position int) bool {
+func (s *sentRequest) holds(position int) bool {
 	return s != nil && position >= 0 && position < len(s.nos) && s.nos[position] != 0
 }
 
-// mostSendings is how many calls are remembered, up to 4 kB each: those of the
+// maxRequests is the number of requests kept in memory, up to 4 kB each: those of the
 // last four million alerts.
-const mostSendings = 4096
+const maxRequests = 4096
 
-// facts finds out which alert each report is about, and makes a fact of those of one
-// message. Only then are repeats left out: a report that is about none of ours takes
-// nothing from another with its id.
+// facts finds the alert of each report, and makes a fact from the reports of one message.
+// It leaves out repeats only after that, so that a report about no alert of Postern does
+// not hide another report with its id.
 func (r *Receiver) facts(ctx context.Context, reports []Report) (facts []events.Body, kept int, fresh []*Report, err error) {
-	sendings, err := r.sendingsOf(ctx, reports)
+	requests, err := r.requestsOf(ctx, reports)
 	if err != nil {
 		return nil, 0, nil, err
 	}
 	var ours, others []*Report
 	for i := range reports {
 		one := &reports[i]
-		if s := sendings[one.Request]; s.holds(one.Position) {
+		if s := requests[one.Request]; s.holds(one.Position) {
 			one.PortalUserNo = s.nos[one.Position]
 			ours = append(ours, one)
 		} else if one.AddressIsDead() {
 			others = append(others, one)
 		}
 	}
-	if fresh = r.acked.without(ours); len(fresh) > 0 {
+	if fresh = r.acked.unseen(ours); len(fresh) > 0 {
 		if err := r.nameAll(ctx, fresh); err != nil {
 			return nil, 0, nil, err
 		}
 		if err := r.findDead(ctx, fresh); err != nil {
 			return nil, 0, nil, err
 		}
-		for _, fact := range group(fresh, sendings) {
+		for _, fact := range group(fresh, requests) {
 			facts = append(facts, fact)
 		}
 	}
 	kept = len(ours)
-	for _, one := range r.acked.without(others) {
+	for _, one := range r.acked.unseen(others) {
 		fact, err := r.address(ctx, one)
 		if err != nil {
 			return nil, 0, nil, err
@@ -69,28 +69,28 @@ func (r *Receiver) facts(ctx context.Context, reports []Report) (facts []events.
 	return facts, kept, fresh, nil
 }
 
-// maxFact ends a fact before its event outgrows what a NATS server takes by default
-// (1 MiB).
+// maxFact limits the size of a fact, so that its event stays below a NATS server's
+// default limit (1 MiB).
 const maxFact = 512 << 10
 
-// sizeOf is about how many bytes a report takes in an event.
+// sizeOf estimates the bytes of a report in an event.
 func sizeOf(r *Report) int {
 	const fields, dead = 400, 120
 	return fields + len(r.ID) + len(r.Status) + 2*len(r.Reason) + len(r.PortalUserID) + dead*len(r.Dead)
 }
 
-// group puts reports under their call, and calls under their message, in the order
-// in which they came. A message of which much is reported gets several facts.
-func group(reports []*Report, sendings map[uuid.UUID]*sending) (facts []*events.AlertsReported) {
+// group groups reports by request, and requests by message, in the order of arrival. A
+// message with many reports gets several facts.
+func group(reports []*Report, requests map[uuid.UUID]*sentRequest) (facts []*events.AlertsReported) {
 	ofMessage := map[uuid.UUID]*events.AlertsReported{}
-	size := map[uuid.UUID]int{}  // of the fact that a message has last
-	place := map[uuid.UUID]int{} // of a call in it
+	size := map[uuid.UUID]int{}  // by message: the size of its last fact
+	index := map[uuid.UUID]int{} // by request: its index in that fact
 	for _, r := range reports {
-		s := sendings[r.Request]
+		s := requests[r.Request]
 		fact := ofMessage[s.message]
 		if fact != nil && size[s.message]+sizeOf(r) > maxFact {
-			for _, call := range fact.Requests {
-				delete(place, call.RequestID)
+			for _, request := range fact.Requests {
+				delete(index, request.RequestID)
 			}
 			fact = nil
 		}
@@ -100,10 +100,10 @@ func group(reports []*Report, sendings map[uuid.UUID]*sending) (facts []*events.
 			facts = append(facts, fact)
 		}
 		size[s.message] += sizeOf(r)
-		at, known := place[r.Request]
+		at, known := index[r.Request]
 		if !known {
 			at = len(fact.Requests)
-			place[r.Request] = at
+			index[r.Request] = at
 			fact.Requests = append(fact.Requests, events.ReportedRequest{RequestID: r.Request, Chunk: s.chunk, Attempt: s.attempt})
 		}
 		fact.Requests[at].Reports = append(fact.Requests[at].Reports, r.Report)
@@ -111,17 +111,17 @@ func group(reports []*Report, sendings map[uuid.UUID]*sending) (facts []*events.
 	return facts
 }
 
-// sendingsOf gives the calls that reports come from. What is not among them is none
-// of ours.
-func (r *Receiver) sendingsOf(ctx context.Context, reports []Report) (map[uuid.UUID]*sending, error) {
-	found := map[uuid.UUID]*sending{}
+// requestsOf gives the requests of the reports. A request that it does not find was not
+// made by Postern.
+func (r *Receiver) requestsOf(ctx context.Context, reports []Report) (map[uuid.UUID]*sentRequest, error) {
+	found := map[uuid.UUID]*sentRequest{}
 	var missing []uuid.UUID
 	r.mu.Lock()
 	for _, one := range reports {
 		if _, looked := found[one.Request]; looked || one.Request == uuid.Nil {
 			continue
 		}
-		found[one.Request] = r.sendings[one.Request]
+		found[one.Request] = r.requests[one.Request]
 		if found[one.Request] == nil {
 			missing = append(missing, one.Request)
 		}
@@ -130,37 +130,37 @@ func (r *Receiver) sendingsOf(ctx context.Context, reports []Report) (map[uuid.U
 	if len(missing) == 0 {
 		return found, nil
 	}
-	read, err := r.readSendings(ctx, missing)
+	read, err := r.readRequests(ctx, missing)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.sendings)+len(read) > mostSendings {
-		clear(r.sendings)
+	if len(r.requests)+len(read) > maxRequests {
+		clear(r.requests)
 	}
 	for id, s := range read {
-		found[id], r.sendings[id] = s, s
+		found[id], r.requests[id] = s, s
 	}
 	return found, nil
 }
 
-// A chunk's deliveries are one range of the key, and a position is the place in it.
-const selectSendings = `
+// A chunk's deliveries are one range of the key; a position is an index into that range.
+const selectRequests = `
 	SELECT a.request_id, a.message_id, a.chunk, a.attempt, a.recipients, ARRAY(
 	    SELECT d.portal_user_no FROM record.deliveries d
 	    WHERE d.message_id = c.message_id AND d.portal_user_no BETWEEN c.first_no AND c.last_no ORDER BY d.portal_user_no)
 	FROM app.attempts a JOIN record.chunks c USING (message_id, chunk)
 	WHERE a.request_id = ANY($1)`
 
-func (r *Receiver) readSendings(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*sending, error) {
-	rows, err := r.Pool.Query(ctx, selectSendings, ids)
+func (r *Receiver) readRequests(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*sentRequest, error) {
+	rows, err := r.Pool.Query(ctx, selectRequests, ids)
 	if err != nil {
-		return nil, fmt.Errorf("looking for the calls that are reported on: %w", err)
+		return nil, fmt.Errorf("reading the requests of the reports: %w", err)
 	}
-	read := map[uuid.UUID]*sending{}
+	read := map[uuid.UUID]*sentRequest{}
 	var id uuid.UUID
-	var s sending
+	var s sentRequest
 	var bits []byte
 	_, err = pgx.ForEachRow(rows, []any{&id, &s.message, &s.chunk, &s.attempt, &bits, &s.nos}, func() error {
 		one := s
@@ -174,7 +174,7 @@ func (r *Receiver) readSendings(ctx context.Context, ids []uuid.UUID) (map[uuid.
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking for the calls that are reported on: %w", err)
+		return nil, fmt.Errorf("reading the requests of the reports: %w", err)
 	}
 	return read, nil
 }
@@ -182,8 +182,8 @@ func (r *Receiver) readSendings(ctx context.Context, ids []uuid.UUID) (map[uuid.
 const selectHaving = `SELECT portal_user_id, portal_user_no, email_version FROM app.portal_users
 	WHERE lower(email) = lower($1) AND email <> '' ORDER BY portal_user_no LIMIT 100`
 
-// address makes a fact of a report of a dead address that names no alert of ours: of the
-// portal users who have that address, none where there are none.
+// address makes a fact from a report of a dead address that refers to no alert of
+// Postern. The fact has the portal users with that address; it may have none.
 func (r *Receiver) address(ctx context.Context, report *Report) (events.AddressReported, error) {
 	fact := events.AddressReported{ID: report.ID, Type: report.Type, At: report.At, Status: report.Status, Reason: report.Reason}
 	email := report.Address()
@@ -192,15 +192,15 @@ func (r *Receiver) address(ctx context.Context, report *Report) (events.AddressR
 	}
 	rows, err := r.Pool.Query(ctx, selectHaving, email)
 	if err != nil {
-		return fact, fmt.Errorf("looking whose address it is: %w", err)
+		return fact, fmt.Errorf("finding the portal users with an address: %w", err)
 	}
 	if fact.Dead, err = pgx.CollectRows(rows, pgx.RowToStructByPos[events.DeadAddress]); err != nil {
-		return fact, fmt.Errorf("looking whose address it is: %w", err)
+		return fact, fmt.Errorf("finding the portal users with an address: %w", err)
 	}
 	return fact, nil
 }
 
-// nameAll puts the ids of portal users beside their numbers.
+// nameAll adds the ids of the portal users to their numbers.
 func (r *Receiver) nameAll(ctx context.Context, reports []*Report) error {
 	nos := make([]int32, len(reports))
 	for i, one := range reports {
@@ -208,13 +208,13 @@ func (r *Receiver) nameAll(ctx context.Context, reports []*Report) error {
 	}
 	rows, err := r.Pool.Query(ctx, `SELECT portal_user_no, portal_user_id FROM app.portal_users WHERE portal_user_no = ANY($1)`, nos)
 	if err != nil {
-		return fmt.Errorf("naming the portal users: %w", err)
+		return fmt.Errorf("reading the portal users' ids: %w", err)
 	}
 	ids := make(map[int32]string, len(nos))
 	var no int32
 	var id string
 	if _, err = pgx.ForEachRow(rows, []any{&no, &id}, func() error { ids[no] = id; return nil }); err != nil {
-		return fmt.Errorf("naming the portal users: %w", err)
+		return fmt.Errorf("reading the portal users' ids: %w", err)
 	}
 	for _, one := range reports {
 		one.PortalUserID = ids[one.PortalUserNo]
@@ -222,8 +222,8 @@ func (r *Receiver) nameAll(ctx context.Context, reports []*Report) error {
 	return nil
 }
 
-// Families share an address, so it is looked up whose it is. Many more than a
-// family are not named; who is left out is reported on at the next alert.
+// Families share an address, so all portal users with the address are found, up to 100.
+// Any others are found at a later report.
 const selectSharing = `
 	SELECT v.portal_user_no, v.email, u.portal_user_id, u.portal_user_no, u.email_version
 	FROM app.portal_users v CROSS JOIN LATERAL (
@@ -231,8 +231,8 @@ const selectSharing = `
 	    ORDER BY o.portal_user_no <> v.portal_user_no, o.portal_user_no LIMIT 100) u
 	WHERE v.portal_user_no = ANY($1) AND v.email <> ''`
 
-// findDead notes on each report of a dead address who has that address now. Of
-// several reports of one address the first bears the note.
+// findDead adds to each report of a dead address the portal users who have that address
+// now. If several reports are about one address, only the first gets them.
 func (r *Receiver) findDead(ctx context.Context, reports []*Report) error {
 	var nos []int32
 	for _, one := range reports {
@@ -245,7 +245,7 @@ func (r *Receiver) findDead(ctx context.Context, reports []*Report) error {
 	}
 	rows, err := r.Pool.Query(ctx, selectSharing, nos)
 	if err != nil {
-		return fmt.Errorf("looking whose address it is: %w", err)
+		return fmt.Errorf("finding the portal users with an address: %w", err)
 	}
 	emails, sharing := map[int32]string{}, map[int32][]events.DeadAddress{}
 	var no int32
@@ -257,16 +257,16 @@ func (r *Receiver) findDead(ctx context.Context, reports []*Report) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("looking whose address it is: %w", err)
+		return fmt.Errorf("finding the portal users with an address: %w", err)
 	}
-	noted := map[string]bool{}
+	done := map[string]bool{}
 	for _, one := range reports {
 		email := emails[one.PortalUserNo]
-		// An address that is another by now is not known to be dead.
-		if email == "" || !one.AddressIsDead() || !one.IsTo(email) || noted[strings.ToLower(email)] {
+		// If the portal user has another address by now, that one is not known to be dead.
+		if email == "" || !one.AddressIsDead() || !one.IsTo(email) || done[strings.ToLower(email)] {
 			continue
 		}
-		noted[strings.ToLower(email)] = true
+		done[strings.ToLower(email)] = true
 		one.Dead = sharing[one.PortalUserNo]
 	}
 	return nil

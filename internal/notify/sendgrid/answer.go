@@ -12,8 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxAnswer bounds how much of an answer is read. It holds some hundred
-// refusals; those beyond come with the answer to the next request.
+// maxAnswer is the number of bytes of an answer that are read, enough for some hundred
+// refusals. SendGrid repeats the others in the answer to the next request.
 const maxAnswer = 64 << 10
 
 // answer reads SendGrid's answer.
@@ -22,7 +22,7 @@ func (c *Client) answer(resp *http.Response, to []Address) Result {
 	r := Result{Status: resp.StatusCode, Kind: kindOf(resp.StatusCode)}
 	switch r.Kind {
 	case Accepted:
-		// The status says it all: a body that breaks off takes nothing back.
+		// The status is enough: an incomplete body changes nothing.
 		r.MessageID = messageID(resp.Header.Get("X-Message-Id"))
 	case RateLimited:
 		r.Until = until(resp.Header, c.now())
@@ -37,7 +37,7 @@ func (c *Client) answer(resp *http.Response, to []Address) Result {
 	return r
 }
 
-// kindOf is the one place that says what a status means for sending again.
+// kindOf is the only place that decides what a status means for a retry.
 func kindOf(status int) Kind {
 	switch {
 	case status == http.StatusAccepted:
@@ -45,24 +45,24 @@ func kindOf(status int) Kind {
 	case status == http.StatusTooManyRequests:
 		return RateLimited
 	case status == http.StatusRequestTimeout:
-		// The request did not arrive whole (RFC 9110, 15.5.9).
+		// The request did not arrive completely (RFC 9110, 15.5.9).
 		return Unavailable
 	case status == http.StatusGatewayTimeout:
-		// A gateway passed the request on and saw no answer (15.6.5): SendGrid
-		// behind it may have taken it. Its 502 is what an outage looks like.
+		// A gateway passed the request on and got no answer (15.6.5): SendGrid behind
+		// it may have accepted the request. In an outage the gateway answers 502.
 		return Unknown
 	case status >= 500 && status <= 599:
 		return Unavailable
 	case status >= 300 && status <= 499:
 		return Refused
 	default:
-		// 200 is "valid, but not queued" in sandbox mode, which is never asked
-		// for: some other server is answering.
+		// 200 is "valid, but not queued" in sandbox mode, which Postern never uses:
+		// another server has answered.
 		return Unknown
 	}
 }
 
-// messageID keeps an id only if it looks like one.
+// messageID gives s if it looks like an id, and otherwise "".
 func messageID(s string) string {
 	if len(s) > 128 || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return ""
@@ -76,9 +76,9 @@ const (
 	defaultWait  = time.Minute
 )
 
-// until is when a rate limit ends, never sooner than a second and never later
-// than a quarter of an hour from now. X-RateLimit-Reset is a moment of
-// SendGrid's clock, so it is taken against the answer's own Date.
+// until is the time at which a rate limit ends, between one second and 15 minutes from
+// now. X-RateLimit-Reset is a time of SendGrid's clock, so it is compared with the
+// answer's own Date.
 // https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits
 func until(h http.Header, now time.Time) time.Time {
 	theirs, err := http.ParseTime(h.Get("Date"))
@@ -87,7 +87,7 @@ func until(h http.Header, now time.Time) time.Time {
 	}
 	wait := defaultWait
 	if reset, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil {
-		// Bounded before it becomes a Duration, which nonsense would overflow.
+		// Limited before the conversion to a Duration, which a wrong value would overflow.
 		wait = time.Duration(min(max(reset, 0)-theirs.Unix(), int64(longestWait/time.Second))) * time.Second
 	} else if seconds, err := strconv.ParseInt(h.Get("Retry-After"), 10, 32); err == nil {
 		wait = time.Duration(seconds) * time.Second
@@ -97,8 +97,8 @@ func until(h http.Header, now time.Time) time.Time {
 	return now.Add(min(max(wait, shortestWait), longestWait))
 }
 
-// readRefusals finds out of a refusal whom or what it is about. What the answer
-// says is a help, not a need: the request was refused whatever it holds.
+// readRefusals reads the recipients and the reasons of a refusal. The request is refused
+// even if the answer can't be read.
 func readRefusals(resp *http.Response, to []Address, r *Result) {
 	r.Reason = refusalWords(r.Status)
 	if r.Status < 400 {
@@ -123,8 +123,8 @@ func readRefusals(resp *http.Response, to []Address, r *Result) {
 		r.Reason += ": " + general
 	}
 	if broken && general == "" && len(r.Refusals) == 0 {
-		// Refused, but the answer broke off before it said why: the next one may
-		// name the recipient at fault, so that only that one need be given up.
+		// Refused, but the connection broke before the reason: the next answer may name
+		// the recipients at fault, so that only those fail.
 		r.Kind = Unavailable
 		r.Reason = fmt.Sprintf("SendGrid refused it (%d), and its answer broke off before the reason", r.Status)
 	}
@@ -150,9 +150,9 @@ type apiError struct {
 	Field   string `json:"field"`
 }
 
-// eachError calls f for every entry of the answer's "errors" and stops at the
-// first thing that is not as SendGrid writes it. It reports whether the
-// connection, rather than the sender, ended the answer.
+// eachError calls f for every entry of the answer's "errors" and stops at the first
+// unexpected JSON. It reports whether the answer is incomplete because the connection
+// broke.
 func eachError(body io.Reader, f func(apiError)) (broken bool) {
 	source := &errorReader{Reader: body}
 	dec := jsontext.NewDecoder(source, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -185,7 +185,7 @@ func eachError(body io.Reader, f func(apiError)) (broken bool) {
 	return source.failed
 }
 
-// errorReader remembers whether reading failed otherwise than by its end.
+// errorReader notes whether a read failed with an error other than io.EOF.
 type errorReader struct {
 	io.Reader
 	failed bool

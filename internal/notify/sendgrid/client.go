@@ -18,7 +18,7 @@ import (
 	"postern/internal/text/address"
 )
 
-// MaxRecipients is the most recipients SendGrid takes in one request.
+// MaxRecipients is SendGrid's limit of recipients in one request.
 // https://www.twilio.com/docs/sendgrid/api-reference/mail-send/limitations
 const MaxRecipients = 1000
 
@@ -27,24 +27,23 @@ const (
 	defaultTimeout = 30 * time.Second
 )
 
-// Config says which account sends, as whom, and where the portal is.
+// Config has the SendGrid account, the sender and the address of the portal.
 type Config struct {
 	// BaseURL is the API's scheme and host; empty means SendGrid's own.
 	BaseURL string
-	// APIKey is the account's secret. It appears in no error and no Result.
+	// APIKey is the account's secret. No error and no Result contains it.
 	APIKey string
 	// From is the sender, an RFC 5322 address with or without a display name.
 	From string
 	// PublicURL is the portal's sign-in link, the only link in an alert.
 	PublicURL string
-	// Timeout bounds one request from dialling to the end of the answer; 0
-	// means 30 s.
+	// Timeout limits one request, from dialling to the end of the answer; 0 means 30 s.
 	Timeout time.Duration
-	// HTTP replaces the package's own client, whose transport has deadlines of
-	// its own and speaks HTTP/1.1 only: there it is certain whether a request
-	// left whole. Over HTTP/2 every fault after connecting is Unknown.
+	// HTTP replaces the package's own client. The own client's transport has timeouts
+	// and uses only HTTP/1.1, which shows whether a request was sent completely. Over
+	// HTTP/2 every failure after connecting is Unknown.
 	HTTP *http.Client
-	// Now is the clock that Until is reckoned by; nil means time.Now.
+	// Now is the clock for Until; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -59,18 +58,17 @@ type Client struct {
 	now           func() time.Time
 }
 
-// New checks the whole of c and reports every fault at once. It connects to
-// nothing.
+// New checks all of c and reports every error at once. It does not connect.
 func New(c Config) (*Client, error) {
 	base, baseErr := parseURL("SENDGRID_BASE_URL", orDefault(c.BaseURL, defaultBaseURL))
 	_, publicErr := parseURL("PUBLIC_URL", c.PublicURL)
 	from, fromErr := address.Mailbox(c.From)
 	if fromErr != nil {
-		fromErr = fmt.Errorf("ALERT_FROM: %w; give one like `Clinic <alerts@clinic.example>`", fromErr)
+		fromErr = fmt.Errorf("ALERT_FROM: %w; use an address like `Clinic <alerts@clinic.example>`", fromErr)
 	}
 	err := errors.Join(baseErr, checkKey(c.APIKey), fromErr, publicErr)
 	if c.Timeout < 0 {
-		err = errors.Join(err, errors.New("the time-out for SendGrid is negative"))
+		err = errors.Join(err, errors.New("the timeout for SendGrid is negative"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("configuring SendGrid: %w", err)
@@ -101,25 +99,25 @@ func orDefault[T comparable](given, fallback T) T {
 func parseURL(name, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
-		return nil, fmt.Errorf("%s: not an http or https address without a user; give one like https://portal.example", name)
+		return nil, fmt.Errorf("%s: must be an http or https address without a user; use one like https://portal.example", name)
 	}
 	return u, nil
 }
 
 func checkKey(key string) error {
 	if key == "" {
-		return errors.New("SENDGRID_API_KEY: empty; make one with the permission Mail Send")
+		return errors.New("SENDGRID_API_KEY: is empty; create a key with the permission Mail Send")
 	}
 	for _, c := range []byte(key) {
 		if c <= ' ' || c > '~' {
-			return errors.New("SENDGRID_API_KEY: holds a space or another character that no key has")
+			return errors.New("SENDGRID_API_KEY: contains a space or another character that is not allowed in a key")
 		}
 	}
 	return nil
 }
 
-// httpClient never follows a redirect: a POST that is answered by one was not
-// taken, and must not be repeated elsewhere.
+// httpClient gives a client that never follows a redirect: SendGrid did not accept the
+// POST, and another server must not get it.
 func httpClient(given *http.Client) *http.Client {
 	c := &http.Client{Transport: newTransport()}
 	if given != nil {
@@ -144,31 +142,31 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Close closes the connections that are idle. Requests under way go on.
+// Close closes idle connections. Current requests continue.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Address is one recipient of an attempt.
 type Address struct {
-	// Position is the recipient's place in its chunk. It goes to SendGrid in
-	// place of an identity and comes back in its reports.
+	// Position is the recipient's position in its chunk. SendGrid gets it instead of an
+	// identity and repeats it in its reports.
 	Position int
-	// Email is the bare address. It leaves this package towards SendGrid only.
+	// Email is the address without a name. This package sends it only to SendGrid.
 	Email string
 }
 
-// Send makes one request for one attempt and says what is known of it
-// afterwards. It needs one to MaxRecipients recipients and no address twice,
-// letter case aside: people who share one go into different requests.
+// Send makes one request for one attempt and gives its result. It needs one to
+// MaxRecipients recipients, and no address twice, ignoring letter case: people who share
+// an address go into different requests.
 func (c *Client) Send(ctx context.Context, attempt uuid.UUID, to []Address) Result {
 	if err := checkRecipients(attempt, to); err != nil {
 		return Result{Kind: Invalid, Reason: err.Error()}
 	}
-	// The body is this request's own: net/http may still be reading it when an
-	// early answer makes Do return, so it must not be reused.
+	// Every request has its own body: if an early answer makes Do return, net/http may
+	// still be reading the body, so it must not be reused.
 	return c.post(ctx, c.envelope.encode(attempt, to), to)
 }
 
-// post makes one request; to is whom its answer may speak of.
+// post makes one request; to are the recipients to which its answer may refer.
 func (c *Client) post(ctx context.Context, body []byte, to []Address) Result {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -181,15 +179,15 @@ func (c *Client) post(ctx context.Context, body []byte, to []Address) Result {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		// Here SendGrid may be mailing people without our knowing: the one
-		// place where only what was written can tell.
+		// SendGrid may have accepted the request. Only the progress of the request
+		// shows whether that is possible.
 		return sent.result(err)
 	}
 	defer resp.Body.Close()
 	result := c.answer(resp, to)
 	if result.Kind != Accepted {
-		// Read to its end, so that the connection can be used again: a rate
-		// limit is no time for new handshakes. A 202 has no body.
+		// Read to the end, so that the connection can be reused: during a rate limit,
+		// new handshakes would add load. A 202 has no body.
 		_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
 	}
 	return result

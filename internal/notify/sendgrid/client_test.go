@@ -41,7 +41,7 @@ func client(t *testing.T, c sendgrid.Config) *sendgrid.Client {
 	return got
 }
 
-// fake starts a stand-in and a client of it.
+// fake starts a stand-in for SendGrid and makes a client for it.
 func fake(t *testing.T, c sendgridfake.Config, change ...func(*sendgrid.Config)) (*sendgridfake.Fake, *sendgrid.Client) {
 	t.Helper()
 	f := sendgridfake.New(c)
@@ -55,7 +55,7 @@ func fake(t *testing.T, c sendgridfake.Config, change ...func(*sendgrid.Config))
 	return f, client(t, conf)
 }
 
-// people are n recipients at positions 10, 11 and so on.
+// people gives n recipients at positions 10, 11 and so on.
 func people(n int) []sendgrid.Address {
 	to := make([]sendgrid.Address, n)
 	for i := range to {
@@ -64,8 +64,8 @@ func people(n int) []sendgrid.Address {
 	return to
 }
 
-// bulky is more than the buffers between two sockets hold.
-func bulky() []sendgrid.Address {
+// largeRequest gives recipients whose request exceeds the buffers between two sockets.
+func largeRequest() []sendgrid.Address {
 	to := people(1000)
 	for i := range to {
 		to[i].Email = strings.Repeat("a", 20_000) + to[i].Email
@@ -93,7 +93,7 @@ func TestAcceptedAlertsArriveOnceEachWithAttemptAndPosition(t *testing.T) {
 	}
 }
 
-// broken is a 202 whose body stops short.
+// broken gives an answer whose body is incomplete.
 func broken(status int, body string) sendgridfake.Step {
 	return sendgridfake.Step{Status: status, Header: http.Header{"Content-Length": {"9999"}}, Body: body}
 }
@@ -107,8 +107,8 @@ func refusals(from, to int) string {
 	return b.String()
 }
 
-// TestEveryAnswerAndFault is the contract of Send: what each thing that can
-// happen says about sending again, and whether the mail was really taken.
+// TestEveryAnswerAndFault is the contract of Send: the result of each answer and each
+// fault, and whether SendGrid took the mail.
 func TestEveryAnswerAndFault(t *testing.T) {
 	bad := func(i int) sendgrid.Refusal {
 		return sendgrid.Refusal{Position: 10 + i, Reason: "Does not contain a valid address."}
@@ -121,15 +121,15 @@ func TestEveryAnswerAndFault(t *testing.T) {
 	}{
 		{"accepted", sendgridfake.Step{}, sendgrid.Result{Kind: sendgrid.Accepted, Status: 202}, true},
 		{"accepted, body broken", broken(202, "x"), sendgrid.Result{Kind: sendgrid.Accepted, Status: 202}, true},
-		{"200 says nothing", sendgridfake.Fail(200), sendgrid.Result{Kind: sendgrid.Unknown, Status: 200}, false},
-		{"400 for the whole", sendgridfake.Fail(400), sendgrid.Result{Kind: sendgrid.Refused, Status: 400}, false},
+		{"200 is unknown", sendgridfake.Fail(200), sendgrid.Result{Kind: sendgrid.Unknown, Status: 200}, false},
+		{"400 for the whole request", sendgridfake.Fail(400), sendgrid.Result{Kind: sendgrid.Refused, Status: 400}, false},
 		{"400 naming two", sendgridfake.Step{Status: 400, Body: strings.TrimSuffix(refusals(1, 3), ",") + "]}"},
 			sendgrid.Result{Kind: sendgrid.Refused, Status: 400, Refusals: []sendgrid.Refusal{bad(1), bad(2)}}, false},
-		{"400 naming one that is not there", sendgridfake.Step{Status: 400, Body: strings.TrimSuffix(refusals(7, 8), ",") + "]}"},
+		{"400 naming a missing recipient", sendgridfake.Step{Status: 400, Body: strings.TrimSuffix(refusals(7, 8), ",") + "]}"},
 			sendgrid.Result{Kind: sendgrid.Refused, Status: 400}, false},
-		{"400 that breaks off before a reason", broken(400, `{"errors":[{"mess`), sendgrid.Result{Kind: sendgrid.Unavailable, Status: 400}, false},
-		{"400 that breaks off after one", broken(400, refusals(2, 3)), sendgrid.Result{Kind: sendgrid.Refused, Status: 400, Refusals: []sendgrid.Refusal{bad(2)}}, false},
-		{"400 that is no JSON", sendgridfake.Step{Status: 400, Body: "<html>"}, sendgrid.Result{Kind: sendgrid.Refused, Status: 400}, false},
+		{"400, incomplete before a reason", broken(400, `{"errors":[{"mess`), sendgrid.Result{Kind: sendgrid.Unavailable, Status: 400}, false},
+		{"400, incomplete after a reason", broken(400, refusals(2, 3)), sendgrid.Result{Kind: sendgrid.Refused, Status: 400, Refusals: []sendgrid.Refusal{bad(2)}}, false},
+		{"400 without JSON", sendgridfake.Step{Status: 400, Body: "<html>"}, sendgrid.Result{Kind: sendgrid.Refused, Status: 400}, false},
 		{"401", sendgridfake.Fail(401), sendgrid.Result{Kind: sendgrid.Refused, Status: 401}, false},
 		{"403", sendgridfake.Fail(403), sendgrid.Result{Kind: sendgrid.Refused, Status: 403}, false},
 		{"404", sendgridfake.Fail(404), sendgrid.Result{Kind: sendgrid.Refused, Status: 404}, false},
@@ -148,7 +148,7 @@ func TestEveryAnswerAndFault(t *testing.T) {
 			f.Queue(tt.step)
 			got := c.Send(t.Context(), attempt, people(3))
 			if (got.MessageID != "") != (got.Kind == sendgrid.Accepted) || (got.Reason == "") != (got.Kind == sendgrid.Accepted) {
-				t.Errorf("a message id goes with an accepted request and a reason with another: %+v", got)
+				t.Errorf("only an accepted request has a message id, and only another has a reason: %+v", got)
 			}
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(got, "MessageID", "Reason")); diff != "" {
 				t.Errorf("wanted (-) and got (+):\n%s", diff)
@@ -191,7 +191,7 @@ func TestBadAddressesAreNamedByPositionWithoutTheAddress(t *testing.T) {
 	withoutAddresses(t, got)
 }
 
-func TestAnEndlessRefusalIsReadOnlySoFar(t *testing.T) {
+func TestALongRefusalIsReadOnlyInPart(t *testing.T) {
 	f, c := fake(t, sendgridfake.Config{})
 	f.Queue(sendgridfake.Step{Status: 400, Body: refusals(0, 1000) + strings.Repeat(" ", 8<<20)})
 	got := c.Send(t.Context(), attempt, people(1000))
@@ -200,7 +200,7 @@ func TestAnEndlessRefusalIsReadOnlySoFar(t *testing.T) {
 	}
 }
 
-func TestRateLimitEndsWhenSendGridSays(t *testing.T) {
+func TestRateLimitEndsAtSendGridsTime(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ahead := now.Add(time.Hour) // SendGrid's clock
 	for _, tt := range []struct {
@@ -228,13 +228,13 @@ func TestRateLimitEndsWhenSendGridSays(t *testing.T) {
 			f.Queue(step)
 			got := c.Send(t.Context(), attempt, people(1))
 			if got.Kind != sendgrid.RateLimited || got.Until.Sub(now) != tt.want {
-				t.Errorf("%v for %v, not %v", got.Kind, got.Until.Sub(now), tt.want)
+				t.Errorf("%v for %v, want %v", got.Kind, got.Until.Sub(now), tt.want)
 			}
 		})
 	}
 }
 
-func TestTheConnectionIsUsedAgainAfterEveryAnswer(t *testing.T) {
+func TestTheConnectionIsReusedAfterEveryAnswer(t *testing.T) {
 	f := sendgridfake.New(sendgridfake.Config{})
 	server := httptest.NewUnstartedServer(f)
 	var opened atomic.Int32
@@ -268,7 +268,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		}
 	}
 	if n := len(elsewhere.Requests()); n != 0 {
-		t.Errorf("%d requests went elsewhere", n)
+		t.Errorf("%d requests went to the other server", n)
 	}
 }
 
@@ -292,32 +292,32 @@ func TestACancelledCallSendsNothing(t *testing.T) {
 	}
 }
 
-func TestAResetBeforeTheRequestIsWholeIsUnavailable(t *testing.T) {
+func TestAResetBeforeTheRequestIsCompleteIsUnavailable(t *testing.T) {
 	f, c := fake(t, sendgridfake.Config{})
 	f.Queue(sendgridfake.ResetUnread())
-	if got := c.Send(t.Context(), attempt, bulky()); got.Kind != sendgrid.Unavailable || f.Count() != 0 {
+	if got := c.Send(t.Context(), attempt, largeRequest()); got.Kind != sendgrid.Unavailable || f.Count() != 0 {
 		t.Errorf("got %+v, %d taken", got, f.Count())
 	}
 }
 
-func TestATimeOutBeforeTheRequestIsWholeIsUnavailable(t *testing.T) {
-	deaf(t, func(url string) {
+func TestATimeoutBeforeTheRequestIsCompleteIsUnavailable(t *testing.T) {
+	unresponsiveServer(t, func(url string) {
 		conf := config(url)
 		conf.Timeout = 100 * time.Millisecond
-		if got := client(t, conf).Send(t.Context(), attempt, bulky()); got.Kind != sendgrid.Unavailable {
+		if got := client(t, conf).Send(t.Context(), attempt, largeRequest()); got.Kind != sendgrid.Unavailable {
 			t.Errorf("got %+v", got)
 		}
 	})
 }
 
-func TestATimeOutAfterTheRequestIsUnknown(t *testing.T) {
+func TestATimeoutAfterTheRequestIsUnknown(t *testing.T) {
 	for name, step := range map[string]sendgridfake.Step{
 		"taken": sendgridfake.TimeoutAfter(nil), "not taken": sendgridfake.TimeoutBefore(nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, c := fake(t, sendgridfake.Config{}, func(c *sendgrid.Config) { c.Timeout = 500 * time.Millisecond })
 			f.Queue(sendgridfake.Step{}, step)
-			c.Send(t.Context(), attempt, people(1)) // connects, so that no time goes into that
+			c.Send(t.Context(), attempt, people(1)) // connects, so that the timeout does not include connecting
 			got := c.Send(t.Context(), attempt, people(3))
 			if got.Kind != sendgrid.Unknown || !strings.Contains(got.Reason, "too long") {
 				t.Errorf("got %+v", got)
@@ -326,7 +326,7 @@ func TestATimeOutAfterTheRequestIsUnknown(t *testing.T) {
 	}
 }
 
-func TestACallCalledOffAfterTheRequestIsUnknown(t *testing.T) {
+func TestACallCancelledAfterTheRequestIsUnknown(t *testing.T) {
 	f, c := fake(t, sendgridfake.Config{})
 	f.Queue(sendgridfake.TimeoutAfter(nil))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -361,7 +361,7 @@ func TestAGarbledAnswerIsUnknown(t *testing.T) {
 	}
 }
 
-func TestOverHTTP2NothingIsClaimedOfARequestWithoutAnswer(t *testing.T) {
+func TestOverHTTP2ARequestWithoutAnswerIsUnknown(t *testing.T) {
 	f := sendgridfake.New(sendgridfake.Config{})
 	server := httptest.NewUnstartedServer(f)
 	server.EnableHTTP2 = true
@@ -372,10 +372,10 @@ func TestOverHTTP2NothingIsClaimedOfARequestWithoutAnswer(t *testing.T) {
 	conf.HTTP = server.Client()
 	ctx, cancel := context.WithCancel(t.Context())
 	f.Script(func(sendgridfake.RequestInfo) sendgridfake.Step {
-		cancel() // the request has begun and can't be whole
+		cancel() // the request has begun and can't be complete
 		return sendgridfake.Step{Unread: true, Hang: make(chan struct{}), Reset: true}
 	})
-	if got := client(t, conf).Send(ctx, attempt, bulky()); got.Kind != sendgrid.Unknown {
+	if got := client(t, conf).Send(ctx, attempt, largeRequest()); got.Kind != sendgrid.Unknown {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -385,11 +385,11 @@ func TestBrokenPreconditionsSendNothing(t *testing.T) {
 	twice := people(2)
 	twice[1].Email = strings.ToUpper(twice[0].Email)
 	for name, got := range map[string]sendgrid.Result{
-		"nobody":      c.Send(t.Context(), attempt, nil),
-		"too many":    c.Send(t.Context(), attempt, people(1001)),
-		"twice":       c.Send(t.Context(), attempt, twice),
-		"no attempt":  c.Send(t.Context(), uuid.Nil, people(1)),
-		"nobody, nil": c.Send(t.Context(), uuid.Nil, nil),
+		"no recipient":                c.Send(t.Context(), attempt, nil),
+		"too many":                    c.Send(t.Context(), attempt, people(1001)),
+		"an address twice":            c.Send(t.Context(), attempt, twice),
+		"no attempt":                  c.Send(t.Context(), uuid.Nil, people(1)),
+		"no recipient and no attempt": c.Send(t.Context(), uuid.Nil, nil),
 	} {
 		if got.Kind != sendgrid.Invalid || got.Reason == "" {
 			t.Errorf("%s: %+v", name, got)
@@ -401,14 +401,14 @@ func TestBrokenPreconditionsSendNothing(t *testing.T) {
 	}
 }
 
-func TestAWrongConfigurationIsNamedWholeWithoutTheKey(t *testing.T) {
-	_, err := sendgrid.New(sendgrid.Config{BaseURL: "ftp://x", APIKey: "SG. secret", From: "nobody", PublicURL: "/sign-in", Timeout: -1})
+func TestAllConfigurationErrorsAreReportedWithoutTheKey(t *testing.T) {
+	_, err := sendgrid.New(sendgrid.Config{BaseURL: "ftp://x", APIKey: "SG. secret", From: "no address", PublicURL: "/sign-in", Timeout: -1})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"SENDGRID_BASE_URL", "SENDGRID_API_KEY", "ALERT_FROM", "PUBLIC_URL", "time-out"} {
+	for _, part := range []string{"SENDGRID_BASE_URL", "SENDGRID_API_KEY", "ALERT_FROM", "PUBLIC_URL", "timeout"} {
 		if !strings.Contains(err.Error(), part) {
-			t.Errorf("%s is not named: %v", part, err)
+			t.Errorf("%s is not in the error: %v", part, err)
 		}
 	}
 	if strings.Contains(err.Error(), "secret") {
@@ -425,9 +425,9 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// deaf gives use the address of a server that accepts connections and reads
-// nothing.
-func deaf(t *testing.T, use func(url string)) {
+// unresponsiveServer gives use the address of a server that accepts connections and
+// reads nothing.
+func unresponsiveServer(t *testing.T, use func(url string)) {
 	t.Helper()
 	done := make(chan struct{})
 	rawServer(t, func(net.Conn) { <-done }, func(url string) {
@@ -456,8 +456,8 @@ func rawServer(t *testing.T, handle func(net.Conn), use func(url string)) {
 	}
 }
 
-// BenchmarkSend is the whole way over loopback HTTP to a stand-in that parses
-// and keeps every recipient, in the same process.
+// BenchmarkSend sends over loopback HTTP to a stand-in in the same process, which parses
+// and keeps every recipient.
 func BenchmarkSend(b *testing.B) {
 	f := sendgridfake.New(sendgridfake.Config{Keep: 1_000_000})
 	server := httptest.NewServer(f)

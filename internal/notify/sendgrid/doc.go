@@ -1,26 +1,25 @@
-// Package sendgrid hands alerts to SendGrid and reads what SendGrid reports of
-// them afterwards.
+// Package sendgrid sends alerts through SendGrid and reads SendGrid's reports about
+// them.
 //
-// An alert says that a message waits and nothing else: [Client.Send] is given
-// an attempt, positions and addresses, so there is nothing of the message that
-// could slip into an e-mail. One call is one request of
-// POST /v3/mail/send with one personalization a recipient, at most
-// [MaxRecipients]; there is no retry inside.
+// An alert says only that a message waits. [Client.Send] gets an attempt, positions and
+// addresses, so nothing of the message can get into an e-mail. One call makes one
+// request, POST /v3/mail/send, with one personalization for each recipient, at most
+// [MaxRecipients]. It does not retry.
 //
-// SendGrid has no idempotency key, so whether a request may be repeated rests
-// on what its [Result] says, and the result claims no more than is known:
+// SendGrid has no idempotency key. Its [Result] decides whether a request may be
+// repeated, and claims only what is certain:
 //
-//	Accepted     SendGrid has it. Never repeat.
-//	Refused      SendGrid has it not. Repeating the same gets the same.
-//	RateLimited  SendGrid has it not. Repeat after Until.
-//	Unavailable  SendGrid has it not. Repeat with backoff.
-//	Unknown      SendGrid may have it. Repeat only what its reports don't name.
-//	Invalid      the call itself was wrong, nothing was sent.
+//	Accepted     SendGrid has the alerts. Never repeat.
+//	Refused      SendGrid does not have them. A repeat is refused again.
+//	RateLimited  SendGrid does not have them. Repeat after Until.
+//	Unavailable  SendGrid does not have them. Repeat with backoff.
+//	Unknown      SendGrid may have them. Repeat only alerts without a report.
+//	Invalid      the call was wrong, nothing was sent.
 //
-// What SendGrid does with an accepted alert comes by its event webhook:
-// [VerifyWebhook] checks the signature over the raw body and [ParseEvents]
-// reads it. Addresses end here: neither a Result nor an Event holds one, and
-// texts of SendGrid's and of mail servers are masked.
+// SendGrid reports on accepted alerts through its event webhook: [VerifyWebhook] checks
+// the signature over the raw body and [ParseEvents] decodes it. Addresses don't leave
+// this package: a Result and a printed Event have none, and texts of SendGrid and of
+// mail servers are masked.
 //
-// A Client is safe for concurrent use; everything else is plain functions.
+// A Client is safe for concurrent use, as are all functions.
 package sendgrid

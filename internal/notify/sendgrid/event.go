@@ -13,41 +13,39 @@ import (
 	"github.com/google/uuid"
 )
 
-// Event is one report of SendGrid's event webhook, which keeps the address to
-// itself. Events
-// come in batches, late, repeated and out of order: ID is what to tell them
-// apart by.
+// Event is one report of SendGrid's event webhook. Printing an Event does not show its
+// address. Events arrive in batches, late, repeated and out of order: ID identifies
+// them.
 // https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 type Event struct {
 	// ID is sg_event_id.
 	ID string
-	// MessageID is sg_message_id: the MessageID of the Result, a dot, and more.
-	// An asynchronous bounce may lack it.
+	// MessageID is sg_message_id: the MessageID of the Result, a dot, and a suffix. An
+	// asynchronous bounce may lack it.
 	MessageID string
 	// Type is processed, delivered, deferred, bounce, dropped, spamreport,
 	// unsubscribe, group_unsubscribe, group_resubscribe, open, click, or one
 	// that SendGrid adds later.
 	Type string
-	// BounceType tells a bounce (the address is bad) from a blocked one (this
-	// mail was turned away).
+	// BounceType is "bounce" (the address does not work) or "blocked" (the receiving
+	// server refused this e-mail).
 	BounceType string
-	// At is when it happened, in whole seconds, UTC; zero where SendGrid
-	// doesn't say.
+	// At is the time of the event in whole seconds, UTC; zero if SendGrid gives none.
 	At time.Time
 	// Status is the enhanced status code, such as 5.1.1 (RFC 3463).
 	Status string
-	// Reason is what the receiving server or SendGrid said, masked.
+	// Reason is the text of the receiving server or of SendGrid, masked.
 	Reason string
-	// Attempt is the attempt that sent the alert; uuid.Nil where the e-mail was
-	// none of ours, as in an account that others use too.
+	// Attempt is the attempt that sent the alert; uuid.Nil if the e-mail was no alert of
+	// Postern, as in an account that other systems use too.
 	Attempt uuid.UUID
-	// Position is the recipient's place in its chunk, -1 where there is none.
+	// Position is the recipient's position in its chunk, -1 if there is none.
 	Position int
 
-	address func() string // a function, since no print shows what is in one
+	address func() string // a function, because printing does not show its result
 }
 
-// Address is where the e-mail went, "" where the event does not say.
+// Address is the address to which the e-mail was sent, "" if the event has none.
 func (e Event) Address() string {
 	if e.address == nil {
 		return ""
@@ -55,15 +53,15 @@ func (e Event) Address() string {
 	return e.address()
 }
 
-// IsTo tells whether the e-mail went to an address, in whatever case it is written.
-// An event that names none went to nobody's.
+// IsTo reports whether the e-mail was sent to the address, ignoring letter case. It is
+// false for an event without an address.
 func (e Event) IsTo(address string) bool {
 	return e.address != nil && strings.EqualFold(e.address(), strings.TrimSpace(address))
 }
 
-// wireEvent is an event as SendGrid writes it. Every field is loose: one event
-// with a number where a string was must not hold up the other reports of its
-// batch, which SendGrid would send again, whole, for a day.
+// wireEvent is an event in SendGrid's JSON. Every field accepts any JSON type: an event
+// with a number instead of a string must not block the other reports of its batch, which
+// SendGrid would repeat, whole, for a day.
 type wireEvent struct {
 	ID         loose `json:"sg_event_id"`
 	MessageID  loose `json:"sg_message_id"`
@@ -78,10 +76,10 @@ type wireEvent struct {
 	PositionNo loose `json:"n"`
 }
 
-// ParseEvents reads the body of an event webhook. Verify it first. Each element stands
-// alone: one that is no object, or has no sg_event_id or no event, is passed over and
-// counted in odd. It fails only where the body is no JSON array; the error quotes
-// nothing of it.
+// ParseEvents decodes the body of an event webhook. The caller verifies it first. Each
+// element is decoded by itself: one that is not an object, or has no sg_event_id or no
+// event, is left out and counted in odd. ParseEvents fails only if the body is not a
+// JSON array; the error quotes nothing of the body.
 func ParseEvents(raw []byte) (events []Event, odd int, err error) {
 	if jsontext.Value(raw).Kind() != '[' {
 		return nil, 0, errors.New("SendGrid's events: not a JSON array")
@@ -107,10 +105,10 @@ func ParseEvents(raw []byte) (events []Event, odd int, err error) {
 	return events, odd, nil
 }
 
-// longestAddress is that of an e-mail address (RFC 5321, 4.5.3.1): what is longer is none.
+// longestAddress is the largest length of an e-mail address (RFC 5321, 4.5.3.1).
 const longestAddress = 320
 
-// event masks the address in everything that is given out.
+// event converts w to an Event and masks the address in every field.
 func (w *wireEvent) event() Event {
 	if len(w.Email) > longestAddress {
 		w.Email = ""
@@ -140,8 +138,8 @@ func (w *wireEvent) event() Event {
 	return e
 }
 
-// idOf gives an id that can be kept: one that would be cut or masked, and then be
-// another's too, by its digest.
+// idOf gives an id that can be stored. An id that would be shortened or masked, and so
+// could equal another, is replaced by its digest.
 func idOf(s loose) string {
 	id := strings.TrimSpace(string(s))
 	if clean(id, "") == id {
@@ -151,12 +149,11 @@ func idOf(s loose) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// short bounds and masks a field that is an id or a word in everything SendGrid
-// is known to send.
+// short limits and masks a field that normally has an id or a single word.
 func short(s loose) string { return clean(string(s), "") }
 
-// seconds reads a Unix time, whole or with a fraction; what is not one between 1970 and
-// 9999 is no time.
+// seconds reads a Unix time with or without a fraction. It gives the zero time for
+// anything that is not a time between 1970 and 9999.
 func seconds(s loose) time.Time {
 	n, err := strconv.ParseFloat(strings.TrimSpace(string(s)), 64)
 	if err != nil || !(n >= 1 && n <= 253402300799) {
@@ -165,8 +162,7 @@ func seconds(s loose) time.Time {
 	return time.Unix(int64(n), 0).UTC()
 }
 
-// word is a JSON string; of anything else nothing is taken. A number in its place
-// means nothing.
+// word is a JSON string. Any other JSON value, also a number, becomes "".
 type word string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -178,8 +174,8 @@ func (s *word) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return (*loose)(s).UnmarshalJSONFrom(dec)
 }
 
-// loose is a JSON string, or another scalar as it is written; of an object or an
-// array nothing is taken.
+// loose is a JSON string, or the text of another scalar. An object or an array becomes
+// "".
 type loose string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.

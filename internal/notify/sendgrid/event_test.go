@@ -15,7 +15,7 @@ import (
 	"postern/internal/notify/sendgrid"
 )
 
-func TestParseEventsTakesWhatIsOddAboutOneEvent(t *testing.T) {
+func TestParseEventsAcceptsUnexpectedValues(t *testing.T) {
 	got, odd, err := sendgrid.ParseEvents([]byte(`[
 		{"sg_event_id":"a","event":"open","timestamp":"1700000000","email":"jo@example.org","category":["x"],"n":3},
 		{"sg_event_id":"b","event":"new_kind","timestamp":-1,"attempt_id":"not an id","n":"-4","reason":{"email":"jo@example.org"}},
@@ -31,7 +31,7 @@ func TestParseEventsTakesWhatIsOddAboutOneEvent(t *testing.T) {
 	}
 }
 
-func TestParseEventsRefusesWhatIsNoBatchAndQuotesNothing(t *testing.T) {
+func TestParseEventsRefusesOtherBodiesAndQuotesNothing(t *testing.T) {
 	for _, body := range []string{
 		``, `null`, `{}`, `"jo@example.org"`, `[{"sg_event_id":"a","event":"open"}`, `[]]`, `[{"jo@example.org":}]`,
 	} {
@@ -45,8 +45,8 @@ func TestParseEventsRefusesWhatIsNoBatchAndQuotesNothing(t *testing.T) {
 	}
 }
 
-// Whatever stands beside it in the post, an event that is in order is read.
-func TestEachEventStandsAlone(t *testing.T) {
+// A valid event is read, whatever else is in the POST.
+func TestInvalidEventsDoNotAffectOthers(t *testing.T) {
 	const good = `{"sg_event_id":"good","event":"bounce","timestamp":1700000000,"attempt_id":"0190a8b5-7c1e-7f5e-9d8f-1b2c3d4e5f60","n":"7"}`
 	odd := []string{`null`, `7`, `true`, `"text"`, `[]`, `[[[]]]`, `{}`, `[` + good + `]`, `{"event":"open"}`, `{"sg_event_id":"x"}`, `{"sg_event_id":"x","event":5}`,
 		`{"sg_event_id":null,"event":"open"}`, `{"sg_event_id":{},"event":"open"}`, `{"sg_event_id":"","event":"open"}`, `{"sg_event_id":"x","event":" "}`, `{"sg_event_id":[],"event":[]}`}
@@ -60,17 +60,17 @@ func TestEachEventStandsAlone(t *testing.T) {
 		all := rapid.Permutation(slices.Concat(oddOnes, fineOnes, []string{good})).Draw(t, "post")
 		got, passed, err := sendgrid.ParseEvents([]byte("[" + strings.Join(all, ",") + "]"))
 		if err != nil || passed != len(oddOnes) || len(got) != len(fineOnes)+1 {
-			t.Fatalf("%d are read and %d passed over: %v", len(got), passed, err)
+			t.Fatalf("%d are read and %d left out: %v", len(got), passed, err)
 		}
 		at := slices.IndexFunc(got, func(e sendgrid.Event) bool { return e.ID == "good" })
 		if at < 0 || got[at].Type != "bounce" || got[at].Position != 7 || got[at].Attempt == uuid.Nil || got[at].At.Unix() != 1_700_000_000 {
-			t.Fatalf("the good one is %+v", got)
+			t.Fatalf("the valid event is %+v", got)
 		}
 	})
 }
 
-// Two ids that are too long, or look like an address, stay two.
-func TestIDsStayApart(t *testing.T) {
+// Two different ids stay different if they are too long or look like an address.
+func TestIDsStayDifferent(t *testing.T) {
 	long := strings.Repeat("x", 400)
 	got, _, err := sendgrid.ParseEvents([]byte(`[{"sg_event_id":"` + long + `1","event":"a"},{"sg_event_id":"` + long + `2","event":"a"},{"sg_event_id":"jo@x.test","event":"a"},{"sg_event_id":"al@x.test","event":"a"}]`))
 	seen := map[string]bool{}
@@ -93,7 +93,7 @@ func FuzzParseEvents(f *testing.F) {
 		events, _, err := sendgrid.ParseEvents(body)
 		if err != nil {
 			if events != nil {
-				t.Fatal("events beside an error")
+				t.Fatal("both events and an error")
 			}
 			return
 		}
@@ -101,7 +101,7 @@ func FuzzParseEvents(f *testing.F) {
 			if e.ID == "" || e.Type == "" || e.Position < -1 || e.At.Year() > 9999 {
 				t.Fatalf("%+v", e)
 			}
-			// An address never survives in any field.
+			// No field contains an address.
 			text := strings.ReplaceAll(fmt.Sprintf("%+v", e), "***@", "")
 			if strings.Contains(text, "smith@") {
 				t.Fatalf("%s", text)

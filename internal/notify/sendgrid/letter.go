@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// A letter brings the single-use link with which a portal user sets a password.
-// What it says is fixed: it is given the link and nothing else, and so names nobody,
-// not even those whose letters go to the same address.
+// A letter is an e-mail with the single-use link with which a portal user sets a
+// password. Its text is fixed and contains only the link, so it never has a name, not
+// even of other people with the same address.
 
-// SendInvitation hands over the letter in which the link sets a first password. Its
-// error is a [NotSent].
+// SendInvitation sends the letter with the link that sets a first password. Its error is
+// a [NotSent].
 func (c *Client) SendInvitation(ctx context.Context, to, link string) error {
 	return c.sendLetter(ctx, to, invitation, link)
 }
 
-// SendReset hands over the letter in which the link sets a new password, as
-// [Client.SendInvitation] does the first.
+// SendReset sends the letter with the link that sets a new password. Its error is a
+// [NotSent].
 func (c *Client) SendReset(ctx context.Context, to, link string) error {
 	return c.sendLetter(ctx, to, reset, link)
 }
 
-// NotSent says why a letter was not handed over. It holds no address.
+// NotSent says why SendGrid did not accept a letter. It contains no address.
 type NotSent struct {
 	Reason string
-	// After is how long to wait, at least, before it is handed over again; 0 where
-	// that is no use. A letter whose answer never came may be on its way: handed over again,
-	// it brings the same link twice, which harms nobody.
+	// After is the shortest time before a retry; 0 if a retry can't help. A letter
+	// without an answer may have been sent: a retry then sends the same link twice,
+	// which is harmless.
 	After time.Duration
 }
 
 func (e *NotSent) Error() string { return e.Reason }
 
-// RetryAfter is e.After.
+// RetryAfter gives e.After.
 func (e *NotSent) RetryAfter() time.Duration { return e.After }
 
 func (c *Client) sendLetter(ctx context.Context, to string, l letter, link string) error {
@@ -59,13 +59,13 @@ func (c *Client) sendLetter(ctx context.Context, to string, l letter, link strin
 	}
 }
 
-// letter is the words around a link.
+// letter is the text around a link.
 type letter struct {
 	Subject string
-	Why     string // it came
-	Do      string // with the link
-	Once    string // how long the link lasts
-	If      string // it is not for the reader
+	Why     string // the reason for the letter
+	Do      string // the action of the link
+	Once    string // how long the link works
+	If      string // for a reader who did not expect the letter
 }
 
 var (
@@ -85,8 +85,8 @@ var (
 	}
 )
 
-// What every letter says. Families share an address: that each has a letter of its
-// own is said to everybody, and so tells nothing of anybody.
+// The text of every letter. Families share an address: every letter says that each
+// person gets their own letter, so the text reveals nothing about the people.
 const (
 	keep   = "Keep this e-mail to yourself: whoever has the link can use it."
 	others = "If more people use this e-mail address, each gets an e-mail of their own. The page that opens says whose account it is."
@@ -99,7 +99,7 @@ func (l letter) plain(link string) string {
 
 func (l letter) html(link string) string {
 	var b bytes.Buffer
-	// A template that parsed and a buffer leave Execute nothing to fail on.
+	// Execute can't fail: the template is parsed and the writer is a buffer.
 	_ = letterHTML.Execute(&b, struct {
 		letter
 		Link, Keep, Others, Silent string

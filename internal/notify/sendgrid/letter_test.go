@@ -15,8 +15,8 @@ import (
 
 const testLink = "https://portal.example/portal/invitation#pil_abc"
 
-// A letter's body is what SendGrid's own library would encode: one recipient, no
-// tracking, and nothing that SendGrid would keep of anybody.
+// A letter's body equals that of SendGrid's own library: one recipient, no tracking, and
+// no custom_args, which SendGrid would keep.
 func TestLetterBody(t *testing.T) {
 	var body []byte
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,24 +60,24 @@ func letterClient(t *testing.T, url string) *Client {
 	return c
 }
 
-// A letter has its link on a line of its own, and says how long it works.
+// A letter has a line with only the link, and says how long the link works.
 func TestLetterTexts(t *testing.T) {
 	for _, l := range []letter{invitation, reset} {
 		if !strings.Contains(l.plain(testLink), ":\n"+testLink+"\n") {
-			t.Errorf("the plain text lacks the link on a line of its own:\n%s", l.plain(testLink))
+			t.Errorf("the plain text has no line with only the link:\n%s", l.plain(testLink))
 		}
 		if html := l.html(testLink); !strings.Contains(html, `<a href="`+testLink+`">`) {
 			t.Errorf("the HTML lacks the link:\n%s", html)
 		}
-		for _, words := range []string{l.Once, keep, others, silent} {
-			if !strings.Contains(l.plain(testLink), words) || !strings.Contains(l.html(testLink), words) {
-				t.Errorf("a letter does not say %q", words)
+		for _, text := range []string{l.Once, keep, others, silent} {
+			if !strings.Contains(l.plain(testLink), text) || !strings.Contains(l.html(testLink), text) {
+				t.Errorf("a letter lacks %q", text)
 			}
 		}
 	}
 }
 
-// What is worth another try says so, and no error holds the address.
+// An error says whether a retry can help, and contains no address.
 func TestLettersThatAreNotSent(t *testing.T) {
 	for _, test := range []struct {
 		status int

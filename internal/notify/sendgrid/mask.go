@@ -6,18 +6,19 @@ import (
 	"unicode"
 )
 
-// addresses finds e-mail addresses in text, also percent- and Q-encoded ones. It
-// would rather take too much than leave something.
+// addresses finds e-mail addresses in text, also percent- and Q-encoded ones. It rather
+// matches too much than too little.
 var addresses = regexp.MustCompile(`(?i)(?:"(?:[^"\\]|\\.)*"|[^\s<>(),;:"\[\]]*)(?:@|%40|=40)([\p{L}\p{N}][\p{L}\p{N}.-]*|\[[^\]\s]*\])?`)
 
-// mask leaves of every e-mail address in text the domain alone: ***@example.org.
-// Of the address known, which the text is about, it also takes out the local
-// part where that stands alone ("jo.smith: no such user").
+// mask replaces the local part of every e-mail address in text: ***@example.org. It also
+// replaces the local part of the address known, to which the text refers, where it
+// appears without a domain ("jo.smith: no such user").
 func mask(text, known string) string {
 	if text == "" {
 		return ""
 	}
-	// Looked for first: most texts, ids above all, hold none, and the expression is slow.
+	// Checked first, because the expression is slow and most texts, such as ids, contain
+	// no address.
 	if strings.ContainsAny(text, "@%=") {
 		text = addresses.ReplaceAllString(text, "***@$1")
 	}
@@ -34,10 +35,10 @@ func mask(text, known string) string {
 
 const maxReason = 300
 
-// clean makes a text of SendGrid's or a mail server's fit to be kept: masked,
-// on one line, of bounded length.
+// clean prepares a text of SendGrid or of a mail server for storage: masked, on one
+// line, with a limited length.
 func clean(text, known string) string {
-	// Masked before it is cut, or half an address could stay at the end.
+	// Masked before it is shortened: otherwise half an address could remain at the end.
 	text = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return ' '

@@ -22,7 +22,7 @@ func TestMask(t *testing.T) {
 		{"quota exceeded", "jo@example.org", "quota exceeded"},
 	} {
 		if got := mask(tt.text, tt.known); got != tt.want {
-			t.Errorf("mask(%q, %q) is %q, not %q", tt.text, tt.known, got, tt.want)
+			t.Errorf("mask(%q, %q) is %q, want %q", tt.text, tt.known, got, tt.want)
 		}
 	}
 }

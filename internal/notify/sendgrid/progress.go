@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// progress follows how far one request got onto the wire. net/http calls it
-// from its connection's goroutines, and over HTTP/1.1 has stopped writing
-// before it returns an error.
+// progress tracks how much of one request was written. net/http calls it from the
+// connection's goroutines. Over HTTP/1.1, net/http has stopped writing before it returns
+// an error.
 type progress struct {
 	mu    sync.Mutex
 	stage stage
@@ -20,22 +20,22 @@ type progress struct {
 type stage int
 
 const (
-	// unwritten: no connection yet, or one that broke before the whole request
-	// was written. A server that has not the whole body can't have taken it.
+	// unwritten: no connection yet, or one that broke before the complete request was
+	// written. A server without the complete body can't have accepted the request.
 	unwritten stage = iota
-	// written: the whole request was handed to the connection.
+	// written: the complete request was written to the connection.
 	written
-	// untold: on this connection one can't be sure.
-	untold
+	// uncertain: over HTTP/2 the progress is not known.
+	uncertain
 )
 
 func (p *progress) watch(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		// Called again when net/http turns to another connection, which it does
-		// only when not one byte of this request was written to the first.
+		// Called again if net/http changes to another connection, which it does only if
+		// no byte of this request was written to the first.
 		GotConn: func(info httptrace.GotConnInfo) {
 			if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {
-				p.set(untold)
+				p.set(uncertain)
 				return
 			}
 			p.set(unwritten)
@@ -51,12 +51,13 @@ func (p *progress) watch(ctx context.Context) context.Context {
 func (p *progress) set(s stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stage != untold {
+	if p.stage != uncertain {
 		p.stage = s
 	}
 }
 
-// result says what a request that got no answer came to.
+// result gives the result of a request without an answer. The texts of its reasons are
+// stored: they don't change.
 func (p *progress) result(err error) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,7 +67,7 @@ func (p *progress) result(err error) Result {
 	return Result{Kind: Unknown, Reason: "no answer came: " + cause(err)}
 }
 
-// cause is err without the URL that net/http puts before it.
+// cause gives the text of err without net/http's prefix with the URL.
 func cause(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "it took too long"

@@ -10,17 +10,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// The names under which an attempt and a recipient's position go to SendGrid as
-// custom_args and come back in its reports. SendGrid keeps them for ever as
-// "not PII", so they are a random id and a number. "attempt" would not do: it is
-// a field of SendGrid's own in a deferred event, and its own fields win.
+// The names of the custom_args with an attempt and a recipient's position, which SendGrid
+// repeats in its reports. SendGrid keeps them permanently as "not PII", so they are a
+// random id and a number. The name "attempt" can't be used: it is SendGrid's own field in
+// a deferred event, which takes precedence.
 const (
 	ArgAttempt  = "attempt_id"
 	ArgPosition = "n"
 )
 
-// alertText is everything an alert says. It is given the portal's address and
-// nothing else.
+// alertText gives the whole text of an alert. It depends only on the portal's address.
 func alertText(publicURL string) (subject, plain, html string) {
 	subject = "You have a new secure message"
 	plain = "A new secure message is waiting for you in the portal.\n\n" +
@@ -28,7 +27,7 @@ func alertText(publicURL string) (subject, plain, html string) {
 		"To keep it private, nothing of the message is in this e-mail.\n" +
 		"Please do not reply: answers to this address are not read.\n"
 	var b bytes.Buffer
-	// A template that parsed and a buffer leave Execute nothing to fail on.
+	// Execute can't fail: the template is parsed and the writer is a buffer.
 	_ = alertHTML.Execute(&b, publicURL)
 	return subject, plain, b.String()
 }
@@ -45,8 +44,8 @@ var alertHTML = template.Must(template.New("alert").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-// envelope is the part of the request's JSON that is the same in every one:
-// all that comes before the attempt's id.
+// envelope is the part of a request's JSON before the attempt's id. It is the same in
+// every request.
 type envelope []byte
 
 func newEnvelope(from *mail.Address, publicURL string) envelope {
@@ -55,10 +54,10 @@ func newEnvelope(from *mail.Address, publicURL string) envelope {
 	return append(e, `,"custom_args":{"`+ArgAttempt+`":"`...)
 }
 
-// beginBody begins the JSON of a request with all but its recipients. It turns
-// tracking off: a pixel or a rewritten link would tell a third party who reads
-// what a clinic sends, and an unsubscribe link would let one tap end alerts for
-// good.
+// beginBody begins the JSON of a request, with everything except its recipients. It turns
+// tracking off: with a pixel or a rewritten link, a third party would learn which
+// recipients read a clinic's e-mails, and one tap on an unsubscribe link would end alerts
+// permanently.
 func beginBody(from *mail.Address, subject, plain, html string) []byte {
 	e := append([]byte(nil), `{"from":{"email":`...)
 	e = appendString(e, from.Address)
@@ -78,9 +77,9 @@ func beginBody(from *mail.Address, subject, plain, html string) []byte {
 		`"subscription_tracking":{"enable":false}}`...)
 }
 
-// encode writes the body by hand: a blast is nothing but this, a thousand
-// recipients at a time, and it is some times faster than reflection. A test
-// holds it to what sendgrid-go would encode.
+// encode writes the body without reflection, which is several times faster: this is most
+// of the work of a large message, a thousand recipients at a time. A test compares it
+// with the encoding of sendgrid-go.
 func (e envelope) encode(attempt uuid.UUID, to []Address) []byte {
 	const opening, middle, closing = `{"to":[{"email":`, `}],"custom_args":{"` + ArgPosition + `":"`, `"}}`
 	size := len(e) + 64
@@ -103,8 +102,8 @@ func (e envelope) encode(attempt uuid.UUID, to []Address) []byte {
 	return append(b, `]}`...)
 }
 
-// appendString appends s as a JSON string. Bytes that are no UTF-8 become
-// U+FFFD, as everywhere in JSON; SendGrid then refuses the address by name.
+// appendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD, as is usual in
+// JSON; SendGrid then refuses that address.
 func appendString(b []byte, s string) []byte {
 	b, _ = jsontext.AppendQuote(b, s)
 	return b

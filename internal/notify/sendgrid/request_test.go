@@ -19,7 +19,7 @@ var (
 	testAttempt = uuid.MustParse("0190a8b5-7c1e-7f5e-9d8f-1b2c3d4e5f60")
 )
 
-// viaSendGridGo is the same request by way of SendGrid's own library.
+// viaSendGridGo encodes the same request with SendGrid's own library.
 func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 	m := mail.NewV3Mail()
 	m.SetFrom(mail.NewEmail(testFrom.Name, testFrom.Address))
@@ -42,13 +42,13 @@ func viaSendGridGo(attempt uuid.UUID, to []Address) []byte {
 	return mail.GetRequestBody(m)
 }
 
-func TestBodyIsWhatSendGridsLibraryWouldEncode(t *testing.T) {
+func TestBodyEqualsThatOfSendGridsLibrary(t *testing.T) {
 	e := newEnvelope(testFrom, testPortal)
 	rapid.Check(t, func(t *rapid.T) {
 		emails := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z<>&"\\'\x00-\x1f\x{2028}]{1,8}@[a-z]{1,8}\.example`)), 1, 20).Draw(t, "emails")
 		to := make([]Address, len(emails))
 		for i, email := range emails {
-			// Its library leaves out an empty address; SendGrid refuses both.
+			// SendGrid's library leaves out an empty address, so none is tested.
 			to[i] = Address{Position: rapid.IntRange(0, 999_999).Draw(t, "position"), Email: "x" + email}
 		}
 		got, want := decode(t, e.encode(testAttempt, to)), decode(t, viaSendGridGo(testAttempt, to))
@@ -72,10 +72,10 @@ func TestAlertTextSaysOnlyThatAMessageWaits(t *testing.T) {
 		t.Errorf("subject %q", subject)
 	}
 	if !strings.Contains(plain, "\n"+testPortal+"\n") {
-		t.Errorf("the plain text lacks the link on a line of its own:\n%s", plain)
+		t.Errorf("the plain text has no line with only the link:\n%s", plain)
 	}
 	if !strings.Contains(html, `href="https://portal.example/sign-in?from=%22alert%22&amp;lang=en"`) {
-		t.Errorf("the HTML lacks the link, escaped:\n%s", html)
+		t.Errorf("the HTML lacks the escaped link:\n%s", html)
 	}
 	again, _, _ := alertText(testPortal)
 	if again != subject {

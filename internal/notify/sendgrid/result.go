@@ -2,30 +2,28 @@ package sendgrid
 
 import "time"
 
-// Kind says what is known of a request after Send.
+// Kind is what is known about a request after Send.
 type Kind int
 
 const (
-	// Unknown: the request left here whole, or may have, and no answer that
-	// says what became of it came back: a time-out, a reset, a closed or
-	// garbled connection, a cancelled context, a gateway's own time-out (504),
-	// a 2xx that is not 202. It is the zero Kind, so that a Result nobody
-	// filled in is never mistaken for one that may be repeated.
+	// Unknown: the request was sent completely, or may have been, without a usable
+	// answer: a timeout, a reset, a closed connection, an unreadable answer, a cancelled
+	// context, a gateway's own timeout (504), a 2xx other than 202. It is the zero Kind,
+	// so that an empty Result never allows a repeat.
 	Unknown Kind = iota
 	// Accepted: SendGrid answered 202 and will send the alerts.
 	Accepted
-	// Refused: SendGrid answered that it will not take the request, and took
-	// nothing of it. Refusals names the recipients that are at fault; where it
-	// is empty the request as a whole was (the key, the sender, its size).
+	// Refused: SendGrid refused the whole request. Refusals has the recipients at fault;
+	// if it is empty, the request itself is at fault (the key, the sender, its size).
 	Refused
-	// RateLimited: SendGrid answered 429 and took nothing; Until says when to
-	// come back.
+	// RateLimited: SendGrid answered 429 and accepted nothing. Until is the time for a
+	// retry.
 	RateLimited
-	// Unavailable: SendGrid took nothing, for a passing reason: a 5xx answer, no
-	// connection, or one that broke before the request had been written whole.
+	// Unavailable: SendGrid accepted nothing, for a transient reason: a 5xx answer, no
+	// connection, or a connection that broke before the complete request was written.
 	Unavailable
-	// Invalid: the caller broke a precondition of Send, nothing was sent, and
-	// repeating the call is no use.
+	// Invalid: the caller broke a precondition of Send. Nothing was sent, and a retry
+	// can't help.
 	Invalid
 )
 
@@ -47,27 +45,27 @@ func (k Kind) String() string {
 	}
 }
 
-// Result is what is known of one request. It holds no address.
+// Result is what is known about one request. It contains no address.
 type Result struct {
 	Kind Kind
-	// Status is the HTTP status of the answer, 0 where none came.
+	// Status is the HTTP status of the answer, 0 if there was none.
 	Status int
 	// MessageID is SendGrid's X-Message-Id of an accepted request: the part
 	// before the first dot of every sg_message_id in its reports.
 	MessageID string
-	// Refusals are the recipients that a Refused request was refused for. Send
-	// the rest again without them; SendGrid may name only some at a time.
+	// Refusals are the recipients because of whom a request was Refused. Send the
+	// request again without them; SendGrid may name only some at a time.
 	Refusals []Refusal
-	// Until is when a RateLimited request may be sent again.
+	// Until is the time after which a RateLimited request may be repeated.
 	Until time.Time
-	// Reason says in plain words why the request was not accepted.
+	// Reason says, for people, why the request was not accepted.
 	Reason string
 }
 
-// Refusal is one recipient that SendGrid would not take.
+// Refusal is one recipient that SendGrid refused.
 type Refusal struct {
-	// Position is the Address.Position that the recipient was sent with.
+	// Position is the recipient's Address.Position.
 	Position int
-	// Reason is SendGrid's, with addresses masked.
+	// Reason is SendGrid's reason, with addresses masked.
 	Reason string
 }

@@ -20,20 +20,20 @@ const (
 	TimestampHeader = "X-Twilio-Email-Event-Webhook-Timestamp"
 )
 
-// WebhookTolerance is how old a post may be by default. SendGrid retries for a
-// day and does not say whether a retry is signed anew. An old post that is
-// played back does no harm: its events' ids were seen before.
+// WebhookTolerance is the default largest age of a POST. SendGrid retries for a day, and
+// its documentation does not say whether it signs a retry again. A replayed old POST is
+// harmless: the ids of its events are known.
 const WebhookTolerance = 25 * time.Hour
 
-// webhookSkew is how far SendGrid's clock may be ahead of ours.
+// webhookSkew is how far SendGrid's clock may be ahead of this machine's.
 const webhookSkew = 5 * time.Minute
 
-// ErrWebhook is the error of every post that SendGrid did not sign, or not now.
-// Answer it with 401.
-var ErrWebhook = errors.New("the post is not signed by SendGrid")
+// ErrWebhook is the error of every POST without a valid and recent signature of
+// SendGrid. Answer it with 401.
+var ErrWebhook = errors.New("the POST is not signed by SendGrid")
 
-// ParseWebhookKey reads the verification key that SendGrid shows for a signed
-// event webhook (base64 of a DER public key), or the same as PEM.
+// ParseWebhookKey reads the verification key that SendGrid shows for a signed event
+// webhook (base64 of a DER public key), or the same key as PEM.
 func ParseWebhookKey(text string) (*ecdsa.PublicKey, error) {
 	const fault = "SENDGRID_WEBHOOK_PUBLIC_KEY must be an ECDSA public key: copy it from SendGrid's Mail Settings, Signed Event Webhook"
 	text = strings.TrimSpace(text)
@@ -58,24 +58,23 @@ func ParseWebhookKey(text string) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
-// VerifyWebhook checks that body came from SendGrid, signed at most tolerance
-// before now. body must be the bytes as they arrived: decode them only
-// afterwards. Every error is an ErrWebhook.
+// VerifyWebhook checks that SendGrid signed body at most tolerance before now. body must
+// be the received bytes: decode them only afterwards. Every error wraps ErrWebhook.
 func VerifyWebhook(key *ecdsa.PublicKey, header http.Header, body []byte, now time.Time, tolerance time.Duration) error {
 	timestamp := header.Get(TimestampHeader)
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil {
-		return webhookError("it bears no timestamp")
+		return webhookError("it has no timestamp")
 	}
 	signature, err := base64.StdEncoding.DecodeString(header.Get(SignatureHeader))
 	if err != nil || len(signature) == 0 {
-		return webhookError("it bears no signature")
+		return webhookError("it has no signature")
 	}
 	digest := sha256.New()
 	digest.Write([]byte(timestamp))
 	digest.Write(body)
 	if !ecdsa.VerifyASN1(key, digest.Sum(nil), signature) {
-		return webhookError("the signature is another's, or the body was changed")
+		return webhookError("the signature is made with another key, or the body was changed")
 	}
 	signed := time.Unix(seconds, 0)
 	if signed.Before(now.Add(-tolerance)) || signed.After(now.Add(webhookSkew)) {

@@ -44,7 +44,7 @@ func TestVerifyWebhook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// SendGrid's own library agrees with both sides of ours.
+	// SendGrid's own library accepts the signature, too.
 	if ok, err := eventwebhook.VerifySignature(key, body, header.Get(eventwebhook.VerificationHTTPHeader), header.Get(eventwebhook.TimestampHTTPHeader)); !ok || err != nil {
 		t.Fatalf("sendgrid-go does not accept it: %v, %v", ok, err)
 	}
@@ -76,7 +76,7 @@ func TestVerifyWebhook(t *testing.T) {
 		{"no signature", change(sendgrid.SignatureHeader, ""), string(body), now, false},
 		{"no base64", change(sendgrid.SignatureHeader, "?"), string(body), now, false},
 		{"no ASN.1", change(sendgrid.SignatureHeader, "AAAA"), string(body), now, false},
-		{"another's key", other, string(body), now, false},
+		{"another key", other, string(body), now, false},
 		{"nothing", http.Header{}, string(body), now, false},
 	} {
 		err := sendgrid.VerifyWebhook(key, tt.header, []byte(tt.body), tt.now, time.Hour)
@@ -86,7 +86,7 @@ func TestVerifyWebhook(t *testing.T) {
 	}
 }
 
-func TestParseWebhookKeyRefusesWhatIsNoECDSAKey(t *testing.T) {
+func TestParseWebhookKeyAcceptsOnlyECDSAKeys(t *testing.T) {
 	public, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -117,9 +117,9 @@ func TestParseWebhookKeyRefusesWhatIsNoECDSAKey(t *testing.T) {
 	}
 }
 
-// TestReportsComeBackUnderAttemptAndPosition goes the whole way: sent, accepted,
-// reported twice and out of order, verified, parsed.
-func TestReportsComeBackUnderAttemptAndPosition(t *testing.T) {
+// TestReportsHaveTheAttemptAndPosition tests the whole path: alerts are sent, accepted,
+// reported twice and out of order, verified and parsed.
+func TestReportsHaveTheAttemptAndPosition(t *testing.T) {
 	f, c := fake(t, sendgridfake.Config{})
 	sent := c.Send(t.Context(), attempt, people(3))
 	mails := slices.Collect(f.Accepted())
@@ -157,7 +157,7 @@ func TestReportsComeBackUnderAttemptAndPosition(t *testing.T) {
 		t.Fatal(err)
 	}
 	if posts != 4 {
-		t.Errorf("%d posts, not two batches twice", posts)
+		t.Errorf("%d POSTs, want two batches twice", posts)
 	}
 	want := make(map[string]sendgrid.Event)
 	for i, e := range []sendgrid.Event{

@@ -1,8 +1,8 @@
 package sendgridfake
 
-// isAddress is what this fake takes for a valid address; SendGrid does not
-// publish its rule. One @, a local part of 1 to 64 characters without spaces,
-// quotes or brackets, a domain of at least two labels.
+// isAddress reports whether a is a valid address: one @, a local part of 1 to 64
+// characters without spaces, quotes or brackets, and a domain of at least two labels.
+// SendGrid does not publish its own rule.
 func isAddress(a []byte) bool {
 	at := -1
 	for i, c := range a {
@@ -15,7 +15,7 @@ func isAddress(a []byte) bool {
 		case c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == '(' || c == ')' || c == ',' || c == ';' || c == ':' || c == '"' || c == '\\' || c == '[' || c == ']':
 			return false
 		case c >= 0x80 && at < 0:
-			// No SMTPUTF8: a local part is ASCII.
+			// Without SMTPUTF8, a local part must be ASCII.
 			return false
 		}
 	}

@@ -16,20 +16,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// Config changes what the fake does of itself; the zero Config takes everything
-// that SendGrid would and keeps it for ever.
+// Config configures a fake. With the zero Config it accepts everything that SendGrid
+// accepts, and keeps all mails.
 type Config struct {
-	// APIKey is the only key that is let in; empty lets any in.
+	// APIKey is the only accepted key; if it is empty, every key is accepted.
 	APIKey string
-	// Keep is how many recipients to keep at least; older ones are forgotten, a
-	// request at a time. 0 keeps all: about 45 bytes each beside the address's.
+	// Keep is the smallest number of recipients to keep; older ones are deleted, a
+	// request at a time. 0 keeps all, at about 45 bytes each plus the address.
 	Keep int
-	// Refuse gives the reason why an address is refused, or "" where it isn't.
-	// It is called from many requests at once.
+	// Refuse gives the reason for which an address is refused, or "" if it is not. It is
+	// called concurrently.
 	Refuse func(address string) string
-	// RefuseWhole gives the reason why a request that holds the address is refused
-	// with 400 and without a word about which recipient is at fault, or "". It is
-	// called from many requests at once.
+	// RefuseWhole gives the reason for which a request with the address is refused with
+	// 400, without naming the recipient at fault, or "". It is called concurrently.
 	RefuseWhole func(address string) string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -40,11 +39,11 @@ type Fake struct {
 	config Config
 	closed chan struct{}
 	close  sync.Once
-	kept   mailbag
+	kept   mailStore
 	script script
 }
 
-// New makes a fake. Close it when done.
+// New makes a fake. The caller closes it.
 func New(c Config) *Fake {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -54,30 +53,30 @@ func New(c Config) *Fake {
 	return f
 }
 
-// Close lets go of every request that hangs in a step. It may be called again.
+// Close ends every request that hangs in a step. It may be called more than once.
 func (f *Fake) Close() { f.close.Do(func() { close(f.closed) }) }
 
-// RequestInfo is one request of POST /v3/mail/send. A script sees Number, At and
-// Size only; the rest is filled in as it becomes known.
+// RequestInfo describes one request, POST /v3/mail/send. A script gets only Number, At
+// and Size; the other fields are set later.
 type RequestInfo struct {
 	// Number counts requests from 1.
 	Number int
 	At     time.Time
-	// Size is the body's Content-Length, -1 where none was given.
+	// Size is the body's Content-Length, -1 if there is none.
 	Size int64
 	// Attempt is the first recipient's attempt_id, if it has one.
 	Attempt uuid.UUID
-	// Recipients counts all of them.
+	// Recipients is the number of recipients.
 	Recipients int
-	// Status is what was answered, 0 where nothing was.
+	// Status is the status of the answer, 0 if there was no answer.
 	Status int
-	// Taken says whether the mail was kept, whatever was answered.
+	// Taken says whether the mail was stored, whatever the answer.
 	Taken bool
-	// MessageID is the X-Message-Id of a request that was taken.
+	// MessageID is the X-Message-Id of a request whose mail was stored.
 	MessageID string
 }
 
-// ServeHTTP is SendGrid's endpoint.
+// ServeHTTP implements SendGrid's endpoint.
 // https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/v3/mail/send") {
@@ -89,7 +88,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.finish(w, r, step, a, info)
 }
 
-// decide does what the step says up to the answer, and gives what is left to do.
+// decide runs the step up to the answer, and gives the step and the answer for finish.
 func (f *Fake) decide(w http.ResponseWriter, r *http.Request, step Step, info *RequestInfo) (Step, answer) {
 	if step.Unread {
 		return step, step.answer(info.At)
@@ -97,15 +96,15 @@ func (f *Fake) decide(w http.ResponseWriter, r *http.Request, step Step, info *R
 	req, refused := f.examine(w, r)
 	if req != nil {
 		defer req.release()
-		info.Attempt, info.Recipients = req.attempt(), len(req.people)
+		info.Attempt, info.Recipients = req.attempt(), len(req.recipients)
 	}
 	if step.takes() {
 		if refused.status != 0 {
 			return Step{}, refused
 		}
 		info.Taken, info.MessageID = true, newMessageID()
-		// Kept before it is answered: what a client learns is never ahead of
-		// what a test can find here.
+		// Stored before the answer: when a client gets the answer, a test already finds
+		// the mail here.
 		f.kept.take(info.At, info.MessageID, req)
 	}
 	a := step.answer(info.At)
@@ -115,8 +114,9 @@ func (f *Fake) decide(w http.ResponseWriter, r *http.Request, step Step, info *R
 	return step, a
 }
 
-// examine reads and judges a request. It gives the request where one could be
-// read, which is then to be released, and a refusal where it is not to be taken.
+// examine reads and checks a request. It gives the request, nil if it could not be read,
+// and a refusal, with status 0 if the request is acceptable. The caller releases the
+// request.
 func (f *Fake) examine(w http.ResponseWriter, r *http.Request) (*request, answer) {
 	if r.Method != http.MethodPost {
 		return nil, refusal(http.StatusMethodNotAllowed, fault{Message: "method not allowed"})
@@ -151,7 +151,7 @@ func (f *Fake) examine(w http.ResponseWriter, r *http.Request) (*request, answer
 	return req, answer{}
 }
 
-// finish waits, notes what comes of the request, and resets or answers.
+// finish waits for step.Hang, logs the request, and resets the connection or answers.
 func (f *Fake) finish(w http.ResponseWriter, r *http.Request, step Step, a answer, info RequestInfo) {
 	if step.Hang != nil {
 		select {
@@ -173,8 +173,8 @@ func (f *Fake) finish(w http.ResponseWriter, r *http.Request, step Step, a answe
 	writeAnswer(w, a)
 }
 
-// reset breaks the connection with a TCP reset, as a crash of the other side
-// does, rather than an orderly close.
+// reset ends the connection with a TCP reset, as after a crash, not with an orderly
+// close.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -190,14 +190,14 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// answer is what is about to be said.
+// answer is an HTTP answer to be written.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// newMessageID has the form of SendGrid's: 22 characters of base64url.
+// newMessageID gives a random id in SendGrid's form: 22 characters of base64url.
 func newMessageID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])
@@ -218,8 +218,8 @@ func writeAnswer(w http.ResponseWriter, a answer) {
 	_, _ = w.Write(a.body)
 }
 
-// Serve runs the fake by itself on l until ctx ends: the endpoint under
-// /v3/mail/send, the mailbox under everything else. It closes l and the fake.
+// Serve runs the fake as a server on l until ctx ends: the endpoint under /v3/, the
+// mailbox under every other path. It closes l and the fake.
 func (f *Fake) Serve(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("/v3/", f)

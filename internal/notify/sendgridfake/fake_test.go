@@ -27,21 +27,21 @@ func server(t *testing.T, f *Fake) string {
 	return s.URL
 }
 
-// waitTimeout is how long a test waits for what should come at once, so that a
-// fault shows as a failure and not as a hang.
-const waitTimeout = 20 * time.Second
+// testTimeout is how long a test waits for something that should happen at once, so that
+// a fault makes the test fail and not hang.
+const testTimeout = 20 * time.Second
 
 func soon(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// call makes a request and gives its status, 0 where there was no answer.
+// call makes a request and gives its status, 0 if there was no answer.
 func call(ctx context.Context, t *testing.T, url, body string) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v3/mail/send", strings.NewReader(body))
 	if err != nil {
@@ -60,7 +60,7 @@ func call(ctx context.Context, t *testing.T, url, body string) int {
 	return resp.StatusCode
 }
 
-func TestQueueGoesBeforeScriptAndEveryRequestIsNoted(t *testing.T) {
+func TestQueueComesBeforeScriptAndEveryRequestIsLogged(t *testing.T) {
 	f := New(Config{})
 	url := server(t, f)
 	f.Script(func(r RequestInfo) Step {
@@ -81,12 +81,12 @@ func TestQueueGoesBeforeScriptAndEveryRequestIsNoted(t *testing.T) {
 	if diff := cmp.Diff([]int{429, 0, 500, 202, 400}, got); diff != "" {
 		t.Errorf("statuses, wanted (-) and got (+):\n%s", diff)
 	}
-	var noted []RequestInfo
+	var logged []RequestInfo
 	for _, r := range f.Requests() {
 		if (r.MessageID != "") != r.Taken || r.At.IsZero() || r.Size == 0 {
 			t.Errorf("%+v", r)
 		}
-		noted = append(noted, RequestInfo{Number: r.Number, Attempt: r.Attempt, Recipients: r.Recipients, Status: r.Status, Taken: r.Taken})
+		logged = append(logged, RequestInfo{Number: r.Number, Attempt: r.Attempt, Recipients: r.Recipients, Status: r.Status, Taken: r.Taken})
 	}
 	id := uuid.MustParse(attempt)
 	want := []RequestInfo{
@@ -96,7 +96,7 @@ func TestQueueGoesBeforeScriptAndEveryRequestIsNoted(t *testing.T) {
 		{Number: 4, Attempt: id, Recipients: 1, Status: 202, Taken: true},
 		{Number: 5, Status: 400},
 	}
-	if diff := cmp.Diff(want, noted); diff != "" {
+	if diff := cmp.Diff(want, logged); diff != "" {
 		t.Errorf("requests, wanted (-) and got (+):\n%s", diff)
 	}
 	if f.Count() != 2 || f.ByAddress("u1@example.org") != 1 || f.ByAddress("u0@example.org") != 0 {
@@ -107,7 +107,7 @@ func TestQueueGoesBeforeScriptAndEveryRequestIsNoted(t *testing.T) {
 	}
 }
 
-func TestAScriptNeverTakesWhatSendGridWouldRefuse(t *testing.T) {
+func TestAScriptNeverStoresMailThatSendGridWouldRefuse(t *testing.T) {
 	f := New(Config{})
 	url := server(t, f)
 	f.Queue(ResetAfter(), TimeoutAfter(nil))
@@ -118,7 +118,7 @@ func TestAScriptNeverTakesWhatSendGridWouldRefuse(t *testing.T) {
 	}
 }
 
-func TestRateLimitSaysWhenInWholeSeconds(t *testing.T) {
+func TestRateLimitEndsAtAWholeSecond(t *testing.T) {
 	now := time.Unix(1_700_000_000, 1)
 	f := New(Config{Now: func() time.Time { return now }})
 	f.Queue(RateLimit(1500 * time.Millisecond))
@@ -149,7 +149,7 @@ func TestAHeldAnswerWaitsForItsGate(t *testing.T) {
 	}
 }
 
-func TestCloseLetsGoOfWhatHangs(t *testing.T) {
+func TestCloseEndsRequestsThatHang(t *testing.T) {
 	f := New(Config{})
 	url := server(t, f)
 	f.Queue(TimeoutAfter(nil))
@@ -164,18 +164,18 @@ func TestCloseLetsGoOfWhatHangs(t *testing.T) {
 	}
 }
 
-func TestWaitForSaysHowFarItCame(t *testing.T) {
+func TestWaitForReportsTheNumberAccepted(t *testing.T) {
 	f := New(Config{})
 	post(t, f, body(to("jo@example.org")))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := f.WaitFor(ctx, 2)
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 recipients") || !strings.Contains(err.Error(), "1 came") {
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "2 recipients") || !strings.Contains(err.Error(), "accepted 1") {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestMixDrawsItsSharesAndTheSameAgain(t *testing.T) {
+func TestMixDrawsItsSharesReproducibly(t *testing.T) {
 	m := Mix{RateLimit: 0.1, ServerError: 0.1, ResetAfter: 0.2, Seed: 5}
 	counts := make(map[string]int)
 	first, second := m.Script(), m.Script()
@@ -189,7 +189,7 @@ func TestMixDrawsItsSharesAndTheSameAgain(t *testing.T) {
 	}
 	for what, share := range map[string]int{"429 false": 1000, "503 false": 1000, "0 true": 2000, "0 false": 6000} {
 		if n := counts[what]; n < share*9/10 || n > share*11/10 {
-			t.Errorf("%s drawn %d times, not about %d", what, n, share)
+			t.Errorf("%s drawn %d times, want about %d", what, n, share)
 		}
 	}
 }

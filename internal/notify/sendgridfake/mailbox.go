@@ -19,15 +19,15 @@ var mailboxPage = template.Must(template.New("mailbox").Parse(mailboxHTML))
 
 const pageSize = 50
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
-	Mails        []shown
+	Mails        []mailView
 	First, Last  int
 	Kept, Total  int
-	Newer, Older int // page numbers, 0 where there is none
+	Newer, Older int // page numbers, 0 for none
 }
 
-type shown struct {
+type mailView struct {
 	Number  int
 	At      time.Time
 	To      string
@@ -37,9 +37,8 @@ type shown struct {
 	Links   []string
 }
 
-// Mailbox is a page of the mails that are kept, newest first, with no script. It
-// answers at whatever path it is mounted at: its stylesheet and its other pages
-// are queries of that path.
+// Mailbox serves a page with the stored mails, newest first, without scripts. It can be
+// mounted at any path: its stylesheet and its other pages are queries of that path.
 func (f *Fake) Mailbox() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -59,12 +58,12 @@ func (f *Fake) Mailbox() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
 		number, _ := strconv.Atoi(r.URL.Query().Get("page"))
-		// Only the connection can fail, and then nobody is there to be told.
+		// Only the connection can fail, and then the client can't get an error.
 		_ = mailboxPage.Execute(w, f.page(number))
 	})
 }
 
-// page gives page number, from 1; one that does not exist is the nearest.
+// page gives the page with the number, from 1, or the nearest existing page.
 func (f *Fake) page(number int) page {
 	batches := f.kept.snapshot()
 	p := page{Total: f.Count()}
@@ -101,8 +100,8 @@ func (f *Fake) page(number int) page {
 
 var link = regexp.MustCompile(`https?://[^\s<>"]+`)
 
-func show(m Mail, number int) shown {
-	return shown{
+func show(m Mail, number int) mailView {
+	return mailView{
 		Number: number, At: m.At.UTC(), To: m.To, From: m.Letter.From,
 		Subject: m.Letter.Subject, Text: m.Letter.Text, Links: link.FindAllString(m.Letter.Text, 3),
 	}

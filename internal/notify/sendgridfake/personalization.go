@@ -24,20 +24,21 @@ func (r *request) personalizations() {
 	})
 	switch {
 	case ok && count == 0:
-		r.fault(wordsPersonalizations, "personalizations", "-Personalizations-Errors")
+		r.fault(textPersonalizations, "personalizations", "-Personalizations-Errors")
 	case count > maxPersonalizations:
 		r.fault(fmt.Sprintf("The personalization block is limited to 1000 personalizations per API request. You have provided %d personalizations. Please consider splitting this into multiple requests and resending your request.", count), "personalizations", "-Personalizations-Errors")
 	}
 }
 
-// personalization, like all that is called for every recipient, switches on the
-// raw JSON of names and makes a field's path only when there is a fault.
+// personalization reads one personalization. For speed, as all functions that run for
+// every recipient, it compares the raw JSON of names and builds a field's path only for a
+// fault.
 func (r *request) personalization(i int) {
 	if r.peek() != '{' {
 		r.wrongType("object", fmt.Sprintf("personalizations.%d", i))
 		return
 	}
-	first, to, subject := len(r.people), 0, ""
+	first, to, subject := len(r.recipients), 0, ""
 	var args customArgs
 	r.token()
 	for r.peek() == '"' {
@@ -61,13 +62,13 @@ func (r *request) personalization(i int) {
 	}
 	r.token()
 	if to == 0 {
-		r.fault(wordsTo, fmt.Sprintf("personalizations.%d.to", i), "message.personalizations.to")
+		r.fault(textTo, fmt.Sprintf("personalizations.%d.to", i), "message.personalizations.to")
 	}
 	if subject == "" {
 		r.withoutSubject++
 	}
-	for p := first; p < len(r.people); p++ {
-		r.people[p].args, r.people[p].subject = args, subject
+	for p := first; p < len(r.recipients); p++ {
+		r.recipients[p].args, r.recipients[p].subject = args, subject
 	}
 }
 
@@ -80,26 +81,26 @@ func (r *request) list(i int, kind string) int {
 	r.token()
 	count := 0
 	for ; r.more(); count++ {
-		r.person(place{i, kind, count})
+		r.parseRecipient(addressPath{i, kind, count})
 	}
 	r.token()
 	return count
 }
 
-// place is where in the request an address stands.
-type place struct {
+// addressPath is the position of an address in the request.
+type addressPath struct {
 	i    int
 	kind string
 	j    int
 }
 
-func (p place) field(of string) string {
+func (p addressPath) field(of string) string {
 	return fmt.Sprintf("personalizations.%d.%s.%d%s", p.i, p.kind, p.j, of)
 }
 
-func (p place) help() string { return "message.personalizations." + p.kind }
+func (p addressPath) help() string { return "message.personalizations." + p.kind }
 
-func (r *request) person(at place) {
+func (r *request) parseRecipient(at addressPath) {
 	if r.peek() != '{' {
 		r.wrongType("object", at.field(""))
 		return
@@ -132,15 +133,15 @@ func (r *request) person(at place) {
 	if !text {
 		return
 	}
-	r.judge(r.addresses[start:], at)
-	r.people = append(r.people, recipient{end: len(r.addresses)})
+	r.checkAddress(r.addresses[start:], at)
+	r.recipients = append(r.recipients, recipient{end: len(r.addresses)})
 }
 
 var seed = maphash.MakeSeed()
 
-// judge refuses an address that is none, that the test wants refused, or that is
-// in the request already.
-func (r *request) judge(address []byte, at place) {
+// checkAddress adds a fault for an address that is invalid, that Config.Refuse refuses, or
+// that is in the request already.
+func (r *request) checkAddress(address []byte, at addressPath) {
 	if !isAddress(address) {
 		r.fault("Does not contain a valid address.", at.field(".email"), at.help())
 		return
@@ -153,18 +154,18 @@ func (r *request) judge(address []byte, at place) {
 	}
 	var lower [320]byte
 	sum := maphash.Bytes(seed, appendLower(lower[:0], address))
-	before, again := r.seen[sum]
+	first, repeated := r.seen[sum]
 	r.seen[sum] = at.i
 	switch {
-	case !again:
-	case before == at.i:
+	case !repeated:
+	case first == at.i:
 		r.fault(fmt.Sprintf("Each email address in the personalization block should be unique between to, cc, and bcc. We found the first duplicate instance of [%s] in the personalizations.%d.%s field.", address, at.i, at.kind), fmt.Sprintf("personalizations.%d", at.i), "message.recipient-errors")
 	default:
 		r.fault(fmt.Sprintf("Each unique email address in the personalizations array should only be included once. You have included [%s] more than once.", address), "personalizations", "-Personalizations-Errors")
 	}
 }
 
-// customArgs are what of custom_args is kept, and how large all of it was.
+// customArgs are the stored values of custom_args, and the size of all custom_args.
 type customArgs struct {
 	attempt               uuid.UUID
 	position              int
@@ -172,9 +173,9 @@ type customArgs struct {
 	size                  int
 }
 
-// over gives a personalization's custom_args laid over the message's, key by
-// key, as SendGrid merges them.
-func (a customArgs) over(message customArgs) customArgs {
+// mergedInto merges a personalization's custom_args into the message's, key by key, as
+// SendGrid does.
+func (a customArgs) mergedInto(message customArgs) customArgs {
 	if !a.hasAttempt {
 		a.attempt = message.attempt
 	}
@@ -188,7 +189,7 @@ func (a customArgs) over(message customArgs) customArgs {
 	return a
 }
 
-// customArgs reads those of personalization i, or the message's for -1.
+// customArgs reads the custom_args of personalization i, or of the message for -1.
 func (r *request) customArgs(i int) customArgs {
 	var args customArgs
 	if r.peek() != '{' {
@@ -206,7 +207,7 @@ func (r *request) customArgs(i int) customArgs {
 		isAttempt := string(name) == `"`+sendgrid.ArgAttempt+`"`
 		isNumber := string(name) == `"`+sendgrid.ArgPosition+`"`
 		if r.peek() != '"' {
-			// A number gets no better answer from SendGrid than this.
+			// SendGrid's answer to a number, too, is only this.
 			r.faults = append(r.faults, badRequest)
 			r.skip()
 			continue

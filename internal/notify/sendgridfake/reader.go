@@ -8,9 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// reader reads a body as JSON and collects what is wrong with it. Once the body
-// turns out to be no JSON it is broken: nothing follows any more, so that every
-// loop over it ends.
+// reader reads a body as JSON and collects its faults. After invalid JSON it is broken:
+// it gives no more values, so that every loop ends.
 type reader struct {
 	body   bytes.Buffer
 	dec    *jsontext.Decoder
@@ -18,7 +17,7 @@ type reader struct {
 	faults []fault
 }
 
-// peek gives the kind of what comes next, 0 at the end or in a broken body.
+// peek gives the kind of the next value, 0 at the end or in a broken body.
 func (r *reader) peek() jsontext.Kind {
 	if r.broken {
 		return 0
@@ -26,14 +25,14 @@ func (r *reader) peek() jsontext.Kind {
 	return r.dec.PeekKind()
 }
 
-// token passes over one bracket or brace.
+// token skips one bracket or brace.
 func (r *reader) token() {
 	if _, err := r.dec.ReadToken(); err != nil {
 		r.broken = true
 	}
 }
 
-// value gives the next value as it is written, until the next is read.
+// value gives the JSON text of the next value. It is valid until the next read.
 func (r *reader) value() jsontext.Value {
 	v, err := r.dec.ReadValue()
 	if err != nil {
@@ -49,14 +48,14 @@ func (r *reader) skip() {
 	}
 }
 
-// more says whether another element follows in the array.
+// more reports whether another element follows in the array.
 func (r *reader) more() bool {
 	k := r.peek()
 	return k != ']' && k != 0
 }
 
-// object reads a JSON object and calls member at each value. It reports false
-// where there is none.
+// object reads a JSON object and calls member at each value. It gives false if the next
+// value is not an object.
 func (r *reader) object(field string, member func(name string)) bool {
 	if r.peek() != '{' {
 		r.wrongType("object", field)
@@ -71,8 +70,8 @@ func (r *reader) object(field string, member func(name string)) bool {
 	return !r.broken
 }
 
-// array reads a JSON array and calls element at each. It reports false where
-// there is none.
+// array reads a JSON array and calls element at each element. It gives false if the next
+// value is not an array.
 func (r *reader) array(field string, element func(i int)) bool {
 	if r.peek() != '[' {
 		r.wrongType("array", field)
@@ -86,7 +85,7 @@ func (r *reader) array(field string, element func(i int)) bool {
 	return !r.broken
 }
 
-// text reads a JSON string; something else is a fault.
+// text reads a JSON string; another value is a fault.
 func (r *reader) text(field string) string {
 	if r.peek() != '"' {
 		r.wrongType("string", field)
@@ -100,19 +99,18 @@ var typeNames = map[jsontext.Kind]string{
 	'n': "null", 't': "boolean", 'f': "boolean", '"': "string", '0': "number", '{': "object", '[': "array",
 }
 
-// wrongType reports and passes over a value of another type than expected, in
-// the words of the schema validator that SendGrid uses.
+// wrongType skips a value of the wrong type and adds a fault, with the text of SendGrid's
+// schema validator.
 func (r *reader) wrongType(expected, field string) {
 	given := typeNames[r.peek()]
 	r.skip()
 	r.fault(fmt.Sprintf("Invalid type. Expected: %s, given: %s.", expected, given), field, "message."+indices.ReplaceAllString(field, ""))
 }
 
-// indices are what SendGrid leaves out of a field's path in a link.
+// indices are the parts of a field's path that SendGrid leaves out in a link.
 var indices = regexp.MustCompile(`\.\d+`)
 
-// unknown reports a member that SendGrid does not know, and passes over it. name
-// is as written.
+// unknown skips a member that SendGrid does not know and adds a fault. name is JSON text.
 func (r *reader) unknown(name jsontext.Value, field string) {
 	plain, _ := jsontext.AppendUnquote(nil, name)
 	r.fault("Additional property "+string(plain)+" is not allowed", field, "message."+indices.ReplaceAllString(field, ""))
@@ -131,7 +129,7 @@ func (r *reader) fault(message, field, help string) {
 // sender is a from object.
 type sender struct{ Email, Name string }
 
-// String gives the sender as a mail program shows it.
+// String gives the sender as a mail program displays it.
 func (s sender) String() string {
 	if s.Name == "" {
 		return s.Email

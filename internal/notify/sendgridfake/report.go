@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Report posts to the webhook what became of every mail, as it comes in, until ctx
-// ends. What is not taken is posted again, as SendGrid does for a day.
-func (f *Fake) Report(ctx context.Context, w Webhook, became func(Mail) []Event) error {
+// Report posts the events of every new mail to the webhook until ctx ends; eventsOf gives
+// them. After an error it repeats the POST, as SendGrid does for a day.
+func (f *Fake) Report(ctx context.Context, w Webhook, eventsOf func(Mail) []Event) error {
 	for reported := 0; ; {
 		if err := f.WaitFor(ctx, reported+1); err != nil {
 			return nil // ctx has ended
@@ -17,7 +17,7 @@ func (f *Fake) Report(ctx context.Context, w Webhook, became func(Mail) []Event)
 		reported = count
 		var events []Event
 		for _, m := range mails {
-			events = append(events, became(m)...)
+			events = append(events, eventsOf(m)...)
 		}
 		for w.Post(ctx, events...) != nil {
 			select {
@@ -29,8 +29,8 @@ func (f *Fake) Report(ctx context.Context, w Webhook, became func(Mail) []Event)
 	}
 }
 
-// since gives the mails after the first n that are still kept, and how many were
-// accepted in all.
+// since gives the mails after the first n that are still stored, and the total number of
+// accepted mails.
 func (f *Fake) since(n int) (mails []Mail, count int) {
 	f.kept.mu.Lock()
 	batches, first, count := f.kept.batches, f.kept.count-f.kept.kept, f.kept.count
@@ -46,9 +46,8 @@ func (f *Fake) since(n int) (mails []Mail, count int) {
 	return mails, count
 }
 
-// ByName is what becomes of a mail to an address whose name says it: one that
-// begins with bounce, blocked, dropped, deferred or spam comes to that, and every
-// other is delivered.
+// ByName gives the events of a mail by the start of its address: bounce, blocked, dropped,
+// deferred or spam. A mail to any other address is delivered.
 func ByName(m Mail) []Event {
 	at := m.At
 	name := strings.ToLower(m.To)

@@ -21,18 +21,19 @@ const (
 	maxCustomArgs       = 10_000
 )
 
-// request is one request's body, read. Requests are pooled: what is kept of one
-// is copied out.
+// request is one parsed request body. Requests are pooled: stored data is copied out of
+// them.
 type request struct {
 	reader
-	letter Letter
-	args   customArgs
-	people []recipient
-	// addresses holds all of them, one after the other.
+	letter     Letter
+	args       customArgs
+	recipients []recipient
+	// addresses has the bytes of all addresses, one after the other.
 	addresses []byte
-	// seen gives for the hash of an address the personalization it was in.
+	// seen maps the hash of an address to the index of its personalization.
 	seen map[uint64]int
-	// hasSubject is the message's own; withoutSubject counts personalizations.
+	// hasSubject says whether the message has a subject; withoutSubject counts the
+	// personalizations without one.
 	hasSubject     bool
 	withoutSubject int
 	refuse         func(string) string
@@ -56,13 +57,13 @@ func newRequest() *request { return requests.Get().(*request) }
 
 func (r *request) release() {
 	if r.body.Cap() > 1<<20 {
-		return // a rare giant is not worth its memory
+		return // rare large buffers are not pooled, to save memory
 	}
 	r.body.Reset()
 	clear(r.seen)
 	*r = request{
 		reader: reader{body: r.body, dec: r.dec},
-		seen:   r.seen, people: r.people[:0], addresses: r.addresses[:0],
+		seen:   r.seen, recipients: r.recipients[:0], addresses: r.addresses[:0],
 	}
 	requests.Put(r)
 }
@@ -72,13 +73,13 @@ func (r *request) readBody(body io.Reader) error {
 	return err
 }
 
-// refusedWhole gives the first reason for which the whole request is refused.
+// refusedWhole gives the reason for which the whole request is refused, or "".
 func (r *request) refusedWhole(refuse func(string) string) string {
 	if refuse == nil {
 		return ""
 	}
 	begin := 0
-	for _, one := range r.people {
+	for _, one := range r.recipients {
 		if reason := refuse(string(r.addresses[begin:one.end])); reason != "" {
 			return reason
 		}
@@ -88,14 +89,13 @@ func (r *request) refusedWhole(refuse func(string) string) string {
 }
 
 func (r *request) attempt() uuid.UUID {
-	if len(r.people) == 0 {
+	if len(r.recipients) == 0 {
 		return r.args.attempt
 	}
-	return r.people[0].args.over(r.args).attempt
+	return r.recipients[0].args.mergedInto(r.args).attempt
 }
 
-// parse reads the body and collects in faults everything that is wrong with it.
-// refuse may be nil.
+// parse reads the body and collects its faults. refuse may be nil.
 func (r *request) parse(refuse func(string) string) {
 	r.refuse = refuse
 	r.dec.Reset(&r.body, jsontext.AllowDuplicateNames(true))
@@ -110,7 +110,7 @@ func (r *request) parse(refuse func(string) string) {
 	}
 	switch {
 	case r.broken:
-		// Of a body that is no JSON SendGrid says nothing more.
+		// For invalid JSON SendGrid gives no other error.
 		r.faults = append(r.faults[:0], badRequest)
 	case ok:
 		r.complete(present)
@@ -139,42 +139,42 @@ func (r *request) member(name string) {
 	}
 }
 
-// complete reports what is missing, and what can be judged only at the end.
+// complete adds faults for missing members, and faults that show only at the end.
 func (r *request) complete(present map[string]bool) {
 	template := present["template_id"]
 	if !present["personalizations"] {
-		r.fault(wordsPersonalizations, "personalizations", "-Personalizations-Errors")
+		r.fault(textPersonalizations, "personalizations", "-Personalizations-Errors")
 	}
 	if !present["from"] {
-		r.fault(wordsFrom, "from.email", "message.from")
+		r.fault(textFrom, "from.email", "message.from")
 	}
-	if !r.hasSubject && !template && (r.withoutSubject > 0 || len(r.people) == 0) {
-		r.fault(wordsSubject, "subject", "message.subject")
+	if !r.hasSubject && !template && (r.withoutSubject > 0 || len(r.recipients) == 0) {
+		r.fault(textSubject, "subject", "message.subject")
 	}
 	if !present["content"] && !template {
-		r.fault(wordsContent, "content", "message.content")
+		r.fault(textContent, "content", "message.content")
 	}
-	if len(r.people) > maxRecipients {
+	if len(r.recipients) > maxRecipients {
 		r.fault("There is a limit of 1000 total recipients (to + cc + bcc) per request.", "personalizations", "-Personalizations-Errors")
 	}
-	for i := range r.people {
-		if r.people[i].args.over(r.args).size > maxCustomArgs {
+	for i := range r.recipients {
+		if r.recipients[i].args.mergedInto(r.args).size > maxCustomArgs {
 			r.fault("The combined size of both global and personalization custom arguments may not exceed 10,000 bytes per personalization.", "personalizations", "message.personalizations.custom_args")
 			return
 		}
 	}
 }
 
-// SendGrid's own words, as they were seen in its answers.
+// SendGrid's own texts, copied from its answers.
 const (
-	wordsPersonalizations = "The personalizations field is required and must have at least one personalization."
-	wordsTo               = "The to array is required for all personalization objects, and must have at least one email object with a valid email address."
-	wordsFrom             = `The from object must be provided for every email send. It is an object that requires the email parameter, but may also contain a name parameter.  e.g. {"email" : "example@example.com"}  or {"email" : "example@example.com", "name" : "Example Recipient"}.`
-	wordsSubject          = "The subject is required. You can get around this requirement if you use a template with a subject defined or if every personalization has a subject defined."
-	wordsContent          = "Unless a valid template_id is provided, the content parameter is required. There must be at least one defined content block. We typically suggest both text/plain and text/html blocks are included, but only one block is required."
-	wordsContentType      = "The content type must be a string at least one character in length and cannot contain ';', or CRLF characters."
-	wordsContentValue     = "The content value must be a string at least one character in length."
-	wordsContentOrder     = "Following RFC 1341, section 7.2, if either text/html or text/plain are to be sent in your email: text/plain needs to be first, followed by text/html, followed by any other content."
+	textPersonalizations = "The personalizations field is required and must have at least one personalization."
+	textTo               = "The to array is required for all personalization objects, and must have at least one email object with a valid email address."
+	textFrom             = `The from object must be provided for every email send. It is an object that requires the email parameter, but may also contain a name parameter.  e.g. {"email" : "example@example.com"}  or {"email" : "example@example.com", "name" : "Example Recipient"}.`
+	textSubject          = "The subject is required. You can get around this requirement if you use a template with a subject defined or if every personalization has a subject defined."
+	textContent          = "Unless a valid template_id is provided, the content parameter is required. There must be at least one defined content block. We typically suggest both text/plain and text/html blocks are included, but only one block is required."
+	textContentType      = "The content type must be a string at least one character in length and cannot contain ';', or CRLF characters."
+	textContentValue     = "The content value must be a string at least one character in length."
+	textContentOrder     = "Following RFC 1341, section 7.2, if either text/html or text/plain are to be sent in your email: text/plain needs to be first, followed by text/html, followed by any other content."
 )
 
 func (r *request) from() string {
@@ -213,10 +213,10 @@ func (r *request) content() {
 		}
 		types = append(types, kind)
 		if kind == "" || strings.ContainsAny(kind, ";\r\n") {
-			r.fault(wordsContentType, fmt.Sprintf("content.%d.type", i), "message.content.type")
+			r.fault(textContentType, fmt.Sprintf("content.%d.type", i), "message.content.type")
 		}
 		if value == "" {
-			r.fault(wordsContentValue, fmt.Sprintf("content.%d.value", i), "message.content.value")
+			r.fault(textContentValue, fmt.Sprintf("content.%d.value", i), "message.content.value")
 		}
 		switch kind {
 		case "text/plain":
@@ -226,9 +226,9 @@ func (r *request) content() {
 		}
 	})
 	if ok && len(types) == 0 {
-		r.fault(wordsContent, "content", "message.content")
+		r.fault(textContent, "content", "message.content")
 	}
 	if slices.Index(types, "text/plain") > 0 || slices.Index(types, "text/html") > 1 {
-		r.fault(wordsContentOrder, "content", "message.content")
+		r.fault(textContentOrder, "content", "message.content")
 	}
 }

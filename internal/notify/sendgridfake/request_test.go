@@ -17,7 +17,7 @@ import (
 
 const attempt = "0190a8b5-7c1e-7f5e-9d8f-1b2c3d4e5f60"
 
-// body is a good request with the given personalizations.
+// body gives an acceptable request with the given personalizations.
 func body(personalizations ...string) string {
 	return `{"personalizations":[` + strings.Join(personalizations, ",") + `],
 		"from":{"email":"alerts@clinic.example","name":"Clinic"},"subject":"Hello",
@@ -51,7 +51,7 @@ func post(t *testing.T, f *Fake, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// faults gives field and message of each error.
+// faults gives the field and the message of each error.
 func faults(t *testing.T, w *httptest.ResponseRecorder) []string {
 	t.Helper()
 	var answer struct{ Errors []fault }
@@ -69,7 +69,7 @@ func faults(t *testing.T, w *httptest.ResponseRecorder) []string {
 	return all
 }
 
-func TestRefusalsAreSendGrids(t *testing.T) {
+func TestRefusalsMatchSendGrids(t *testing.T) {
 	good := to("jo@example.org")
 	for _, tt := range []struct {
 		name, body string
@@ -126,7 +126,7 @@ func TestRefusalsAreSendGrids(t *testing.T) {
 				}
 				return
 			}
-			// The long ones are given by their beginning.
+			// Long texts are shortened to their beginning.
 			if diff := cmp.Diff(tt.want, faults(t, w), cmp.Comparer(samePrefix)); diff != "" || w.Code != http.StatusBadRequest {
 				t.Errorf("%d; wanted (-) and got (+):\n%s", w.Code, diff)
 			}
@@ -139,14 +139,14 @@ func TestRefusalsAreSendGrids(t *testing.T) {
 
 func samePrefix(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
-func TestRequestsThatAreNotForSendGrid(t *testing.T) {
+func TestRequestsWithWrongHeadersAreRefused(t *testing.T) {
 	f := New(Config{APIKey: "key"})
 	for _, tt := range []struct {
 		name   string
 		change func(*http.Request)
 		want   int
 	}{
-		{"as it should be", func(*http.Request) {}, 202},
+		{"valid", func(*http.Request) {}, 202},
 		{"charset", func(r *http.Request) { r.Header.Set("Content-Type", "Application/JSON; charset=utf-8") }, 202},
 		{"path", func(r *http.Request) { r.URL.Path = "/v3/mail" }, 404},
 		{"method", func(r *http.Request) { r.Method = http.MethodGet }, 405},
@@ -170,7 +170,7 @@ func TestRequestsThatAreNotForSendGrid(t *testing.T) {
 	}
 }
 
-func TestCustomArgsAndSubjectsOfOnesOwnWin(t *testing.T) {
+func TestAPersonalizationsCustomArgsAndSubjectTakePrecedence(t *testing.T) {
 	other := uuid.MustParse("0190a8b5-7c1e-7f5e-9d8f-000000000000")
 	f := New(Config{})
 	w := post(t, f, body(
@@ -200,8 +200,8 @@ func TestCustomArgsAndSubjectsOfOnesOwnWin(t *testing.T) {
 	}
 }
 
-// FuzzParse looks for bodies that never end, panic, or are taken although the
-// standard library finds no JSON in them.
+// FuzzParse looks for bodies that loop forever, panic, or are accepted although the
+// standard library finds invalid JSON.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(body(to("jo@example.org"))))
 	f.Add([]byte(`{"personalizations":[{"to":[{"email":"\x"}]}]}`))
@@ -215,8 +215,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		r.parse(nil)
-		if len(r.faults) == 0 && (!json.Valid(data) || len(r.people) == 0) {
-			t.Fatalf("taken with %d recipients: %q", len(r.people), data)
+		if len(r.faults) == 0 && (!json.Valid(data) || len(r.recipients) == 0) {
+			t.Fatalf("accepted with %d recipients: %q", len(r.recipients), data)
 		}
 	})
 }
@@ -249,7 +249,7 @@ func BenchmarkFake(b *testing.B) {
 			f.ServeHTTP(httptest.NewRecorder(), r)
 		}
 		if f.Count() != b.N*1000 {
-			b.Fatal(strconv.Itoa(f.Count()) + " taken")
+			b.Fatal(strconv.Itoa(f.Count()) + " accepted")
 		}
 		b.ReportMetric(float64(b.N*1000)/b.Elapsed().Seconds(), "recipients/s")
 	})

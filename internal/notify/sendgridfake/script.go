@@ -9,55 +9,55 @@ import (
 	"time"
 )
 
-// Step is what the fake does with one request. The zero Step is what SendGrid
-// does on a good day: judge it, take it, answer 202. A request that SendGrid
-// would refuse is refused under any step that would have taken it.
+// Step is the fake's behaviour for one request. The zero Step is SendGrid's normal
+// behaviour: check the request, store the mail, answer 202. A request that SendGrid would
+// refuse is refused under any step that stores the mail.
 type Step struct {
-	// Unread acts before the body is read; nothing is taken.
+	// Unread runs the step before the body is read; the mail is not stored.
 	Unread bool
-	// Take keeps the mail although Status or Reset tell the client otherwise.
+	// Take stores the mail even if Status or Reset indicate an error to the client.
 	Take bool
-	// Hang holds the answer back until it is closed, the client has gone or the
-	// fake is closed; in the latter two cases nothing is answered.
+	// Hang delays the answer until the channel is closed, the client disconnects or the
+	// fake is closed; in the latter two cases there is no answer.
 	Hang <-chan struct{}
 	// Reset breaks the connection instead of answering.
 	Reset bool
-	// Status is answered instead of SendGrid's own, with Header and Body.
+	// Status replaces SendGrid's status, with Header and Body.
 	Status int
 	Header http.Header
 	Body   string
-	// RetryIn goes with Status 429 as X-RateLimit-Reset, a moment of the fake's
-	// clock rounded up to the second; 0 sends none.
+	// RetryIn is sent with Status 429 as X-RateLimit-Reset, a time of the fake's clock
+	// rounded up to the second; 0 sends none.
 	RetryIn time.Duration
 }
 
-// RateLimit answers 429 and asks to come back after wait.
+// RateLimit answers 429 and asks for a retry after wait.
 func RateLimit(wait time.Duration) Step {
 	return Step{Status: http.StatusTooManyRequests, RetryIn: wait}
 }
 
-// Fail answers with a status, such as 503, and takes nothing.
+// Fail answers with a status, such as 503, and does not store the mail.
 func Fail(status int) Step { return Step{Status: status} }
 
-// TimeoutBefore takes nothing and answers nothing until the client gives up or
-// gate, which may be nil, is closed; then it breaks the connection.
+// TimeoutBefore does not store the mail and does not answer. When the client gives up or
+// gate, which may be nil, is closed, it breaks the connection.
 func TimeoutBefore(gate <-chan struct{}) Step { return Step{Hang: orNever(gate), Reset: true} }
 
-// TimeoutAfter is TimeoutBefore, but the mail is taken first.
+// TimeoutAfter is TimeoutBefore, but stores the mail first.
 func TimeoutAfter(gate <-chan struct{}) Step {
 	return Step{Take: true, Hang: orNever(gate), Reset: true}
 }
 
-// Hold takes the mail and answers 202 when gate is closed.
+// Hold stores the mail and answers 202 when gate is closed.
 func Hold(gate <-chan struct{}) Step { return Step{Hang: gate} }
 
 // ResetUnread breaks the connection before the body is read.
 func ResetUnread() Step { return Step{Unread: true, Reset: true} }
 
-// ResetBefore breaks the connection after the body is read; nothing is taken.
+// ResetBefore breaks the connection after the body is read, without storing the mail.
 func ResetBefore() Step { return Step{Reset: true} }
 
-// ResetAfter takes the mail and breaks the connection.
+// ResetAfter stores the mail and breaks the connection.
 func ResetAfter() Step { return Step{Take: true, Reset: true} }
 
 func orNever(gate <-chan struct{}) <-chan struct{} {
@@ -67,7 +67,7 @@ func orNever(gate <-chan struct{}) <-chan struct{} {
 	return gate
 }
 
-// takes says whether a good request is kept.
+// takes reports whether the mail of an acceptable request is stored.
 func (s Step) takes() bool {
 	return s.Take || (!s.Reset && s.Status == 0) || s.Status == http.StatusAccepted
 }
@@ -83,9 +83,9 @@ func (s Step) answer(now time.Time) answer {
 	if len(a.body) > 0 || a.status == http.StatusAccepted {
 		return a
 	}
-	words := http.StatusText(a.status)
+	text := http.StatusText(a.status)
 	if a.status == http.StatusTooManyRequests {
-		words = "too many requests"
+		text = "too many requests"
 		a.header.Set("X-RateLimit-Limit", "600")
 		a.header.Set("X-RateLimit-Remaining", "0")
 		if s.RetryIn > 0 {
@@ -93,15 +93,15 @@ func (s Step) answer(now time.Time) answer {
 			a.header.Set("X-RateLimit-Reset", strconv.FormatInt(until, 10))
 		}
 	}
-	a.body = errorBody(fault{Message: words})
+	a.body = errorBody(fault{Message: text})
 	return a
 }
 
-// Queue gives steps to the next requests, one each, before any script is asked.
+// Queue sets the steps of the next requests, one each. They come before a script.
 func (f *Fake) Queue(steps ...Step) { f.script.queue(steps) }
 
-// Script asks decide about every request that finds no step queued; nil ends
-// that. decide may be called from several requests at once.
+// Script uses decide for every request without a queued step; nil removes the script.
+// decide is called concurrently.
 func (f *Fake) Script(decide func(RequestInfo) Step) { f.script.set(decide) }
 
 type script struct {
@@ -146,15 +146,15 @@ func (s *script) step(info RequestInfo) Step {
 	return decide(info)
 }
 
-// Mix is a script that draws each request's fault at random. Each field is a
-// share from 0 to 1; what they leave is taken.
+// Mix is a script that draws each request's fault at random. Each field is a share from 0
+// to 1; the remaining requests are accepted.
 type Mix struct {
 	RateLimit, ServerError               float64
 	TimeoutBefore, TimeoutAfter          float64
 	ResetUnread, ResetBefore, ResetAfter float64
-	// RetryIn is what a rate limit asks to wait.
+	// RetryIn is the wait of a rate limit.
 	RetryIn time.Duration
-	// Seed makes the draws the same again, in the order of the requests.
+	// Seed determines the faults by the number of the request.
 	Seed uint64
 }
 
@@ -173,8 +173,8 @@ func (m Mix) Script() func(RequestInfo) Step {
 		{m.ResetAfter, ResetAfter},
 	}
 	return func(info RequestInfo) Step {
-		// A generator a request: the draw depends on the number alone, not on
-		// which of two concurrent requests asks first.
+		// Each request has its own generator: the fault depends only on the request's
+		// number, not on the order of concurrent requests.
 		drawn := rand.New(rand.NewPCG(m.Seed, uint64(info.Number))).Float64() // #nosec G404 G115 -- draws faults for a test, from a count
 		for _, s := range shares {
 			if drawn < s.share {
@@ -193,11 +193,11 @@ type fault struct {
 	Help    *string `json:"help"`
 }
 
-// badRequest is all that SendGrid says of a body it can't read.
+// badRequest is SendGrid's only error for a body that it can't read.
 var badRequest = fault{Message: "Bad Request"}
 
 func errorBody(faults ...fault) []byte {
-	// Strings alone: there is nothing that Marshal could refuse.
+	// Marshal can't fail: there are only strings.
 	body, _ := json.Marshal(struct {
 		Errors []fault `json:"errors"`
 	}{faults})

@@ -26,20 +26,19 @@ import (
 type Webhook struct {
 	URL        string
 	PrivateKey *ecdsa.PrivateKey
-	// Batch is the most events a post; 0 means 100.
+	// Batch is the largest number of events in a POST; 0 means 100.
 	Batch int
-	// Repeat sends every batch that many times more.
+	// Repeat is the number of times that every batch is sent again.
 	Repeat int
-	// Shuffle mixes up all events first, in an order that depends on it alone;
-	// 0 leaves them as they are.
+	// Shuffle is the seed with which all events are shuffled first; 0 keeps their order.
 	Shuffle uint64
-	// HTTP posts; nil means http.DefaultClient.
+	// HTTP is the client; nil means http.DefaultClient.
 	HTTP *http.Client
 	// Now is the clock of the signature; nil means time.Now.
 	Now func() time.Time
 }
 
-// GenerateKey makes a key to sign with.
+// GenerateKey makes a key for signatures.
 func GenerateKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,16 +47,14 @@ func GenerateKey() (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// PublicKey is the verification key in the form that SendGrid shows it: base64
-// of DER.
+// PublicKey is the verification key in SendGrid's form: base64 of DER.
 func (w Webhook) PublicKey() string {
-	// A P-256 key can always be written.
+	// Encoding a P-256 key can't fail.
 	der, _ := x509.MarshalPKIXPublicKey(&w.PrivateKey.PublicKey)
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// Post sends the events in batches and stops at the first that is not answered
-// with 2xx.
+// Post sends the events in batches and stops at the first batch without a 2xx answer.
 func (w Webhook) Post(ctx context.Context, events ...Event) error {
 	if w.Shuffle != 0 {
 		events = slices.Clone(events)
@@ -82,7 +79,7 @@ func (w Webhook) Post(ctx context.Context, events ...Event) error {
 	return nil
 }
 
-// Sign gives the headers of a post of body now.
+// Sign gives the headers of a POST of body, signed at the current time.
 func (w Webhook) Sign(body []byte) (http.Header, error) {
 	now := time.Now
 	if w.Now != nil {
@@ -127,8 +124,8 @@ func (w Webhook) post(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// EncodeEvents writes a batch as SendGrid does, with line ends between and after
-// the events that are part of what is signed.
+// EncodeEvents encodes a batch as SendGrid does, with line ends between and after the
+// events. The signature covers the line ends, too.
 func EncodeEvents(events []Event) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('[')

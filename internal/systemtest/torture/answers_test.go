@@ -11,28 +11,28 @@ import (
 	"postern/internal/events"
 )
 
-// What a part does to the outside, at which it can fail.
+// The external effects of a part, each of which can fail.
 const (
-	doesPublish  = "publish"
-	doesCommit   = "commit"
-	doesAck      = "ack"
-	doesSendGrid = "SendGrid"
+	effectPublish  = "publish"
+	effectCommit   = "commit"
+	effectAck      = "ack"
+	effectSendGrid = "SendGrid"
 )
 
-func (c crash) does() string {
+func (c crash) effect() string {
 	switch {
 	case c.call:
-		return doesSendGrid
+		return effectSendGrid
 	case c.sql != "":
-		return doesCommit
+		return effectCommit
 	case len(c.line) > 1:
-		return doesAck
+		return effectAck
 	}
-	return doesPublish
+	return effectPublish
 }
 
-// The answer to each thing that a part does gets lost once, of what was done and
-// of what was not. The part lives on, does it again, and the record is whole:
+// The answer to each external effect is lost once, after the effect was persisted and
+// after it was not. The part survives and retries, and the record is complete:
 // {publish, commit, ack, SendGrid} × {not persisted, persisted}.
 func TestEachAnswerLost(t *testing.T) {
 	t.Parallel()
@@ -41,7 +41,7 @@ func TestEachAnswerLost(t *testing.T) {
 		name    string
 		part    string
 		crash   crash
-		unknown bool // whether alerts end unknown, as nobody can know
+		unknown bool // whether alerts end unknown
 	}{
 		{"publish message.sent", partAPI, crash{publish: events.TypeMessageSent}, false},
 		{"publish deliveries.created", partFanout, crash{publish: events.TypeDeliveriesCreated}, false},
@@ -55,36 +55,36 @@ func TestEachAnswerLost(t *testing.T) {
 		for _, persisted := range []bool{false, true} {
 			when := map[bool]string{false: "not persisted", true: "persisted"}[persisted]
 			c := p.crash
-			c.lives, c.after = true, persisted
-			seen[c.does()+", "+when]++
+			c.survives, c.after = true, persisted
+			seen[c.effect()+", "+when]++
 			t.Run(p.name+"/"+when, func(t *testing.T) {
 				t.Parallel()
 				in := newInside(t)
-				in.carryOn(p.part, &c)
+				in.loseAnswer(p.part, &c)
 				in.verdict(p.unknown)
 			})
 		}
 	}
-	for _, does := range []string{doesPublish, doesCommit, doesAck, doesSendGrid} {
+	for _, effect := range []string{effectPublish, effectCommit, effectAck, effectSendGrid} {
 		for _, when := range []string{"not persisted", "persisted"} {
-			if seen[does+", "+when] == 0 {
-				t.Errorf("no row has %s, %s", does, when)
+			if seen[effect+", "+when] == 0 {
+				t.Errorf("no row has %s, %s", effect, when)
 			}
 		}
 	}
 }
 
-// carryOn lets a message go through all parts, of which one loses an answer.
-func (in *inside) carryOn(part string, c *crash) {
+// loseAnswer sends a message through all parts. One of them loses an answer.
+func (in *inside) loseAnswer(part string, c *crash) {
 	in.Helper()
-	var loses, web *life
+	var loses, web *instance
 	for _, one := range []string{partRecorder, partFanout, partNotify, partAPI} {
-		var l *life
+		var l *instance
 		if one == part {
-			l = in.live(one, c)
+			l = in.startInstance(one, c)
 			loses = l
 		} else {
-			l = in.live(one, nil)
+			l = in.startInstance(one, nil)
 		}
 		web = l // the last
 	}

@@ -16,17 +16,17 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// A blast is one message to everybody, on its way.
+// A blast is one message to all portal users, during its processing.
 type blast struct {
 	*system
 	key     string
 	base    uint64        // events on the record before it
 	written chan struct{} // closed when the first POST has been written
-	posted  chan error    // what became of sending it, once
-	id      uuid.UUID     // after posted
+	posted  chan error    // receives the result of sending, once
+	id      uuid.UUID     // valid after posted
 }
 
-// send starts a blast. It goes on posting, with one key, until it is answered.
+// send starts a blast. It repeats the POST, with one key, until it is accepted.
 func (s *system) send() *blast {
 	s.Helper()
 	s.fake.Store(sendgridfake.New(sendgridfake.Config{}))
@@ -53,14 +53,14 @@ func (s *system) recorded(ctx context.Context) (uint64, error) {
 	return state.Last, err
 }
 
-// post sends the message as a patient client does: what broke off or was answered
-// with a fault of the server it sends again with the same key.
+// post sends the message as a client with retries does: after a broken connection or a
+// 5xx it repeats the request with the same key.
 func (b *blast) post(ctx context.Context) error {
 	var once sync.Once
 	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { once.Do(func() { close(b.written) }) }}
 	ctx = httptrace.WithClientTrace(ctx, trace)
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
+	retryTick := time.NewTicker(10 * time.Millisecond)
+	defer retryTick.Stop()
 	for last := error(nil); ; {
 		id, retry, err := b.postOnce(ctx)
 		switch {
@@ -69,14 +69,14 @@ func (b *blast) post(ctx context.Context) error {
 		case err == nil && b.id != uuid.Nil:
 			return nil
 		case err == nil:
-			b.id = id // and once more, to see that the answer is the same
+			b.id = id // post once more: the answer must be the same
 		case !retry:
 			return err
 		default:
 			last = err
 		}
 		select {
-		case <-again.C:
+		case <-retryTick.C:
 		case <-ctx.Done():
 			return fmt.Errorf("posting: %w, after: %w", ctx.Err(), last)
 		}
@@ -111,7 +111,7 @@ func (b *blast) postOnce(ctx context.Context) (id uuid.UUID, retry bool, err err
 	return sent.ID, false, err
 }
 
-// settle waits until nothing of the blast is left to do.
+// settle waits until the blast is processed completely.
 func (b *blast) settle() {
 	b.Helper()
 	if err := <-b.posted; err != nil {
@@ -126,7 +126,7 @@ func (b *blast) settle() {
 	})
 }
 
-// state says how far the blast has come, for a failure.
+// state describes the progress of the blast, for a failure.
 func (b *blast) state() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

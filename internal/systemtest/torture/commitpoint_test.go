@@ -36,7 +36,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// The parts of a system, each of which lives and dies by itself.
+// The parts of a system. Each can crash and restart by itself.
 const (
 	partAPI      = "api"
 	partFanout   = "fanout-worker"
@@ -44,16 +44,16 @@ const (
 	partRecorder = "recorder"
 )
 
-// The numbers are the steps of docs/life-of-a-message.md. Unknown says that the
-// crash leaves alerts whose answer nobody learned.
+// The numbers are the steps of docs/life-of-a-message.md. A crash leaves unknown alerts
+// if SendGrid's answer to them is lost.
 var commitPoints = []struct {
 	name    string
 	part    string
-	crash   crash // before; and then again after
+	crash   crash // tested before the step and after it
 	held    bool  // the message waits for its release
 	limited bool  // SendGrid limits the rate first, for longer than a handler waits
-	before  bool  // unknown alerts are left by a crash before
-	after   bool  // … and after
+	before  bool  // a crash before the step leaves unknown alerts
+	after   bool  // a crash after the step leaves unknown alerts
 }{
 	{name: "2 claim of the sender's key", part: partAPI, crash: crash{sql: "commit", since: "INSERT INTO app.message_content"}},
 	{name: "2 publish message.sent", part: partAPI, crash: crash{publish: events.TypeMessageSent}},
@@ -75,8 +75,8 @@ var commitPoints = []struct {
 	{name: "7 forget that they were put off", part: partNotify, crash: crash{sql: "DELETE FROM app.alert_work"}, limited: true},
 }
 
-// One part crashes at each commit point of the life of a message, before and
-// after it, and the next life of that part finishes the message.
+// One part crashes at each commit point of a message's processing, before and after it,
+// and the next instance of that part finishes the message.
 func TestCrashAtEachCommitPoint(t *testing.T) {
 	t.Parallel()
 	for _, p := range commitPoints {
@@ -93,14 +93,14 @@ func TestCrashAtEachCommitPoint(t *testing.T) {
 				if p.limited {
 					in.fake.Queue(sendgridfake.RateLimit(4 * time.Second))
 				}
-				in.story(p.part, &c, p.held)
+				in.runMessage(p.part, &c, p.held)
 				in.verdict(unknown)
 			})
 		}
 	}
 }
 
-// inside is a system in this process.
+// inside is a system that runs in this process.
 type inside struct {
 	testing.TB
 	server   *embedded.NATS
@@ -120,23 +120,23 @@ func newInside(t testing.TB) *inside {
 	return newInsideOf(t, 1200, 0)
 }
 
-// newInsideOf has so many portal users, and patience with SendGrid, 0 for the
-// usual.
+// newInsideOf makes a system with a number of portal users and a timeout of requests to
+// SendGrid; 0 means the default timeout.
 func newInsideOf(t testing.TB, people int, timeout time.Duration) *inside {
 	t.Helper()
 	return newInsideWith(t, people, insideConfig{timeout: timeout})
 }
 
-// insideConfig is what the stand-in for SendGrid and its client are made with.
+// insideConfig configures the stand-in for SendGrid and its client.
 type insideConfig struct {
 	refuse  func(address string) string // nil: half of the addresses while in.refusing is set
 	now     func() time.Time            // nil: time.Now
-	timeout time.Duration               // of a request; 0: the usual
+	timeout time.Duration               // of a request; 0: the default
 }
 
 func newInsideWith(t testing.TB, people int, with insideConfig) *inside {
 	t.Helper()
-	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), people: crowd(people)}
+	in := &inside{TB: t, server: natstest.Start(t), url: storetest.New(t), people: newPeople(people)}
 	if with.refuse == nil {
 		with.refuse = func(address string) string {
 			if in.refusing.Load() && crc32.ChecksumIEEE([]byte(address))%2 == 0 {
@@ -185,31 +185,31 @@ func (in *inside) importPeople() {
 	}
 }
 
-// story lets a message go through all parts, of which one crashes and lives
+// runMessage sends a message through all parts. One of them crashes and is started
 // again.
-func (in *inside) story(part string, c *crash, held bool) {
+func (in *inside) runMessage(part string, c *crash, held bool) {
 	in.Helper()
 	for _, other := range []string{partRecorder, partFanout, partNotify} {
 		if other != part {
-			in.live(other, nil)
+			in.startInstance(other, nil)
 		}
 	}
 	key := uuid.NewString()
 	if part != partAPI {
-		first := in.live(part, c)
-		in.send(in.live(partAPI, nil), key, held)
+		first := in.startInstance(part, c)
+		in.send(in.startInstance(partAPI, nil), key, held)
 		in.awaitCrash(first)
-		in.live(part, nil)
+		in.startInstance(part, nil)
 	} else {
-		first := in.live(partAPI, c)
+		first := in.startInstance(partAPI, c)
 		first.run(func(ctx context.Context) error { _, err := in.compose(first).post(ctx, key, held); return err })
 		in.awaitCrash(first)
-		in.send(in.live(partAPI, nil), key, held)
+		in.send(in.startInstance(partAPI, nil), key, held)
 	}
 	in.settle()
 }
 
-// settle waits until nothing of the message is left to do.
+// settle waits until the message is processed completely.
 func (in *inside) settle() {
 	in.Helper()
 	eventually(in, 20*time.Millisecond, "settling", in.state, func(ctx context.Context) bool {
@@ -222,20 +222,20 @@ func (in *inside) settle() {
 	})
 }
 
-// awaitCrash waits for a life to come to its crash.
-func (in *inside) awaitCrash(l *life) {
+// awaitCrash waits until an instance has crashed.
+func (in *inside) awaitCrash(l *instance) {
 	in.Helper()
 	select {
 	case <-l.crashed:
 	case <-time.After(deadline):
-		in.Fatalf("it does not come to the crash. %s", in.state())
+		in.Fatalf("the instance does not crash. %s", in.state())
 	}
 }
 
-// live begins a life of a part.
-func (in *inside) live(part string, c *crash) *life {
+// startInstance starts an instance of a part, which crashes at c; nil: it does not.
+func (in *inside) startInstance(part string, c *crash) *instance {
 	in.Helper()
-	l := newLife(in, in.server, in.url, store.Role("postern_"+map[string]string{
+	l := newInstance(in, in.server, in.url, store.Role("postern_"+map[string]string{
 		partAPI: "api", partFanout: "fanout", partNotify: "notify", partRecorder: "recorder"}[part]), c)
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
@@ -263,7 +263,7 @@ func (in *inside) live(part string, c *crash) *life {
 		}
 		l.run(w.RunPresence)
 		l.run(w.RunRetries)
-		// One chunk at a time, so that only the one that crashes is in hand.
+		// One chunk at a time, so that the crash affects only one.
 		l.consume(1, eventlog.NotifyBulk, eventlog.NotifyDirect, lane)
 	case partRecorder:
 		l.run(recorder.New(recorder.Config{Log: l.log, Pool: l.pool}).Run)
@@ -271,17 +271,17 @@ func (in *inside) live(part string, c *crash) *life {
 	return l
 }
 
-func (l *life) consume(slots int, bulk, direct string, lane func(bulk bool) eventlog.Handler) {
+func (l *instance) consume(slots int, bulk, direct string, lane func(bulk bool) eventlog.Handler) {
 	l.run(func(ctx context.Context) error {
 		return l.log.Consume(ctx, parked.In(l.pool),
 			eventlog.Lane{Consumer: bulk, Slots: slots, Handle: lane(true)}, eventlog.Lane{Consumer: direct, Slots: slots, Handle: lane(false)})
 	})
 }
 
-// client is somebody who sends through one life of the api.
+// client sends messages through one instance of the api.
 type client struct{ *compose.Composer }
 
-func (in *inside) compose(l *life) client {
+func (in *inside) compose(l *instance) client {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
 	eventually(in, time.Millisecond, "a recorder that finds the stream whole", in.state, func(ctx context.Context) bool { return watcher.Whole(ctx) == nil })
@@ -298,7 +298,7 @@ func (c client) post(ctx context.Context, key string, held bool) (compose.Answer
 		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}})
 }
 
-func (in *inside) send(l *life, key string, held bool) {
+func (in *inside) send(l *instance, key string, held bool) {
 	in.Helper()
 	sent, err := in.compose(l).post(in.Context(), key, held)
 	if err != nil {
@@ -331,7 +331,7 @@ func (in *inside) verdict(unknown bool) {
 	}
 	for _, c := range compared {
 		if !c.Same() {
-			in.Errorf("the table %s is not what the record says", c.Table)
+			in.Errorf("the table %s does not match the record", c.Table)
 		}
 	}
 	eventlogtest.Check(in, in.log)
@@ -350,7 +350,7 @@ func (in *inside) state() string {
 		var info *jetstream.ConsumerInfo
 		if consumer, err := in.log.JetStream().Consumer(context.Background(), eventlog.Stream, c.Durable); err == nil {
 			info = consumer.CachedInfo()
-			consumers += fmt.Sprintf(" %s: %d pending, %d in hand", c.Durable, info.NumPending, info.NumAckPending)
+			consumers += fmt.Sprintf(" %s: %d pending, %d in progress", c.Durable, info.NumPending, info.NumAckPending)
 		}
 	}
 	return fmt.Sprintf("%s%s, %d alerts taken %v", text, consumers, in.fake.Count(), err)

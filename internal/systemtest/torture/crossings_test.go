@@ -35,19 +35,19 @@ import (
 	"postern/internal/store"
 )
 
-// Random sequences of everything that people, SendGrid and crashes do to alerts at
-// the same time. Whatever the sequence was: once nothing holds an alert it comes
-// to an end, none is sent twice without being named, and a replay sends what its
-// plan counts.
+// Random sequences of all actions by people, SendGrid and crashes that affect alerts at
+// the same time. After every sequence: each alert that no pause holds reaches a final
+// state, an alert is sent twice only if the record shows it, and a replay sends the
+// alerts that its plan counts.
 //
 //	go test ./internal/systemtest/torture -run TestCrossings -rapid.checks 500
 //
-// A sequence that fails is shrunk and printed; it is then kept in keptCrossings.
+// A failing sequence is shrunk and printed; add it to keptCrossings.
 func TestCrossings(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		c := newCrossing(&trial{TB: t, r: r}, rapid.SampledFrom([]int{16, 16, 16, 1016}).Draw(r, "people"))
-		// Something to replay from the start: most steps do nothing without a failure.
+		// Start with failed alerts: without a failure, most steps have no effect.
 		if rapid.Bool().Draw(r, "all fail") {
 			c.failed()
 		} else {
@@ -59,7 +59,7 @@ func TestCrossings(t *testing.T) {
 	})
 }
 
-// actions are the steps, each of which draws what it is done to.
+// actions are the steps. Each draws its own object, such as a message or a person.
 func (c *crossing) actions(r *rapid.T) map[string]func(*rapid.T) {
 	message := func(r *rapid.T) uuid.UUID {
 		if len(c.messages) == 0 {
@@ -117,7 +117,7 @@ func (c *crossing) actions(r *rapid.T) map[string]func(*rapid.T) {
 	}
 }
 
-// Sequences that failed once, each as short as it could be made.
+// Sequences that failed once, each shrunk as far as possible.
 var keptCrossings = map[string]func(*crossing){
 	"a message is paused while a part of its replay waits for SendGrid": func(c *crossing) {
 		id := c.failed()
@@ -131,7 +131,7 @@ var keptCrossings = map[string]func(*crossing){
 		c.resume(&id)
 		c.settle()
 		if got := c.mails(id); got != 15 {
-			c.Errorf("after the pause %d alerts went out, and not 15", got)
+			c.Errorf("after the pause %d alerts were sent, want 15", got)
 		}
 	},
 	"a replay is cancelled while a pause of all alerting holds a part of it": func(c *crossing) {
@@ -149,7 +149,7 @@ var keptCrossings = map[string]func(*crossing){
 		c.start(c.plan(nil), 0)
 		c.settle()
 		if got := c.mails(id); got != 15 {
-			c.Errorf("after the second replay %d alerts went out, and not 15", got)
+			c.Errorf("after the second replay %d alerts were sent, want 15", got)
 		}
 	},
 	"a block is reported after the acceptance": func(c *crossing) {
@@ -160,7 +160,7 @@ var keptCrossings = map[string]func(*crossing){
 		c.start(c.plan(&id), 0)
 		c.settle()
 		if got := c.mails(id); got != 16 {
-			c.Errorf("%d alerts went out, and not 16", got)
+			c.Errorf("%d alerts were sent, want 16", got)
 		}
 	},
 	"a block is reported while the answer is unknown": func(c *crossing) {
@@ -173,7 +173,7 @@ var keptCrossings = map[string]func(*crossing){
 		c.start(c.plan(&id), 0)
 		c.settle()
 	},
-	"the worker dies in a replay that is then paused": func(c *crossing) {
+	"the worker crashes in a replay that is then paused": func(c *crossing) {
 		id := c.failed()
 		c.restart(partNotify, &crash{sql: "UPDATE app.attempts"})
 		c.start(c.plan(&id), 0)
@@ -208,7 +208,7 @@ var keptCrossings = map[string]func(*crossing){
 		c.erase(id)
 		c.settle()
 	},
-	"the worker dies with an answer in hand, and the rest of the chunk waits": func(c *crossing) {
+	"the worker crashes after an answer, and the rest of the chunk waits": func(c *crossing) {
 		c.restart(partNotify, &crash{call: true, after: true})
 		c.send(0)
 		c.answer("rate limit")
@@ -217,7 +217,7 @@ var keptCrossings = map[string]func(*crossing){
 		c.resume(nil)
 		c.settle()
 	},
-	"the recorder dies while a scheduled message comes due": func(c *crossing) {
+	"the recorder crashes while a scheduled message becomes due": func(c *crossing) {
 		c.send(time.Hour)
 		c.kill(partRecorder)
 		c.pass(2 * time.Hour)
@@ -225,7 +225,7 @@ var keptCrossings = map[string]func(*crossing){
 	},
 }
 
-// TestKeptCrossings are sequences that failed once.
+// TestKeptCrossings runs the sequences that failed once.
 func TestKeptCrossings(t *testing.T) {
 	t.Parallel()
 	for name, sequence := range keptCrossings {
@@ -238,7 +238,8 @@ func TestKeptCrossings(t *testing.T) {
 	}
 }
 
-// A trial is one sequence within a property: what it starts ends with it.
+// A trial is a testing.TB for one sequence of a property: its cleanups run at the end of
+// the sequence.
 type trial struct {
 	testing.TB
 	r *rapid.T
@@ -256,25 +257,25 @@ func (t *trial) Failed() bool                      { return t.r.Failed() }
 func (t *trial) Log(args ...any)                   { t.r.Log(args...) }
 func (t *trial) Logf(format string, args ...any)   { t.r.Logf(format, args...) }
 
-// listed is a portal user as the directory has them.
+// listed is a portal user's entry in the directory.
 type listed struct {
 	inactive bool
 	moves    int // how often the address has changed
 }
 
-// A crossing is a system whose parts run, die and come back while steps are done
-// to it. Its methods are the steps; they may be refused, as a person's may.
+// A crossing is a system whose parts run, crash and restart during a sequence of steps.
+// Its methods are the steps. As with a real person's actions, the system may refuse them.
 type crossing struct {
 	*inside
-	api      *life
-	composer client
-	alerting *pause.Pauses
-	book     *replay.Replays
-	office   *retention.Retention
-	receiver *reports.Receiver
-	webhook  sendgridfake.Webhook
-	whole    func(context.Context) error
-	parts    map[string]*life
+	api       *instance
+	composer  client
+	alerting  *pause.Pauses
+	replayAPI *replay.Replays
+	erasures  *retention.Retention
+	receiver  *reports.Receiver
+	webhook   sendgridfake.Webhook
+	whole     func(context.Context) error
+	parts     map[string]*instance
 
 	messages []uuid.UUID
 	replays  []uuid.UUID
@@ -282,19 +283,20 @@ type crossing struct {
 	ann, ben policy.Subject
 
 	mu      sync.Mutex
-	ahead   time.Duration // of every clock
+	ahead   time.Duration // how far all clocks are ahead
 	refused map[string]bool
-	calm    map[uuid.UUID]bool // plans since which only SendGrid's answers decided
+	// undisturbed has the plans since which only SendGrid's answers affected alerts.
+	undisturbed map[uuid.UUID]bool
 }
 
-// notifyCrashes are the places at which a notify worker dies in the middle of a
-// chunk or of a part of a replay, before and after each has become lasting.
+// notifyCrashes are the places at which a notify worker crashes in the middle of a chunk
+// or of a part of a replay, before and after the step is persisted.
 var notifyCrashes = []crash{
 	{sql: "INSERT INTO app.attempts"}, {call: true}, {sql: "UPDATE app.attempts"}, {publish: events.TypeAlertsAccepted},
 	{sql: "INTO app.alert_repeats"}, {sql: "SET state = CASE WHEN amends"}, {line: acked(eventlog.NotifyDirect)},
 }
 
-// answers are what SendGrid may say to a request.
+// answers are SendGrid's possible answers to a request.
 var answers = []string{"too large", "taken and lost", "lost", "rate limit", "unavailable", "no", "no, of no one"}
 
 var reportKinds = []string{"delivered", "deferred", "blocked", "bounce", "dropped", "spamreport"}
@@ -303,7 +305,7 @@ const refusal = "the mailbox is full"
 
 func newCrossing(t testing.TB, people int) *crossing {
 	t.Helper()
-	c := &crossing{persons: map[int]*listed{}, refused: map[string]bool{}, parts: map[string]*life{}, calm: map[uuid.UUID]bool{}}
+	c := &crossing{persons: map[int]*listed{}, refused: map[string]bool{}, parts: map[string]*instance{}, undisturbed: map[uuid.UUID]bool{}}
 	c.inside = newInsideWith(t, people, insideConfig{now: c.now, timeout: 2 * time.Second, refuse: func(address string) string {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -315,14 +317,14 @@ func newCrossing(t testing.TB, people int) *crossing {
 	for _, part := range []string{partRecorder, partFanout, partNotify} {
 		c.restart(part, nil)
 	}
-	c.api = newLife(t, c.server, c.url, store.RoleAPI, nil)
+	c.api = newInstance(t, c.server, c.url, store.RoleAPI, nil)
 	watcher := position.NewWatcher(c.api.pool, nil)
 	c.api.run(watcher.Run)
 	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})}
 	c.whole = watcher.Whole
 	c.alerting = &pause.Pauses{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}}
-	c.book = &replay.Replays{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
-	c.office = retention.New(retention.Config{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
+	c.replayAPI = &replay.Replays{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
+	c.erasures = retention.New(retention.Config{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
 	key, err := sendgridfake.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -357,7 +359,7 @@ func (c *crossing) recordFacts(bodies ...events.Body) error {
 	if err != nil {
 		return err
 	}
-	return c.book.Facts.Wait(c.Context(), seq)
+	return c.replayAPI.Facts.Wait(c.Context(), seq)
 }
 
 func (c *crossing) now() time.Time {
@@ -372,11 +374,12 @@ func (c *crossing) pass(d time.Duration) {
 	c.ahead += d
 }
 
-// restart ends the life of a part, and begins another, which ends at crash.
+// restart ends the instance of a part and starts another, which crashes at the given
+// place.
 func (c *crossing) restart(part string, at *crash) {
 	c.Helper()
 	c.kill(part)
-	l := newLife(c, c.server, c.url, store.Role("postern_"+map[string]string{
+	l := newInstance(c, c.server, c.url, store.Role("postern_"+map[string]string{
 		partFanout: "fanout", partNotify: "notify", partRecorder: "recorder"}[part]), at)
 	c.parts[part] = l
 	watcher := position.NewWatcher(l.pool, nil)
@@ -414,14 +417,14 @@ func (c *crossing) restart(part string, at *crash) {
 	}
 }
 
-// kill ends the life of a part wherever it is. A settling system begins another.
+// kill ends the instance of a part wherever it is. settle starts another.
 func (c *crossing) kill(part string) {
 	if l := c.parts[part]; l != nil {
 		l.kill()
 	}
 }
 
-// revive begins new lives for the parts that have died.
+// revive starts new instances of the parts that have crashed.
 func (c *crossing) revive() {
 	for part, l := range c.parts {
 		select {
@@ -439,7 +442,7 @@ func (c *crossing) must(err error) {
 	}
 }
 
-// may lets a step be refused for the reasons given.
+// may accepts an error of a step if it is one of the given reasons.
 func (c *crossing) may(err error, reasons ...error) {
 	c.Helper()
 	var late replay.TooLate
@@ -449,23 +452,23 @@ func (c *crossing) may(err error, reasons ...error) {
 	c.Fatal(err)
 }
 
-// up has every part alive, and sends taken.
-func (c *crossing) up() {
+// ready restarts crashed parts and waits until messages can be sent.
+func (c *crossing) ready() {
 	c.Helper()
 	c.revive()
-	c.stir()
+	c.disturb()
 	eventually(c, time.Millisecond, "a recorder that finds the stream whole", c.state, func(ctx context.Context) bool { return c.whole(ctx) == nil })
 }
 
-// stir notes that something else than SendGrid's answers may decide about what is planned.
-func (c *crossing) stir() { clear(c.calm) }
+// disturb notes that from now on not only SendGrid's answers affect planned alerts.
+func (c *crossing) disturb() { clear(c.undisturbed) }
 
 var author = policy.Subject{Realm: policy.RealmStaff, ID: "s1", Permissions: policy.All}
 
-// send sends a message to everybody, now or after a while.
+// send sends a message to all portal users, now or after a duration.
 func (c *crossing) send(after time.Duration) uuid.UUID {
 	c.Helper()
-	c.up()
+	c.ready()
 	none := 0
 	r := compose.Request{Subject: "The practice is closed", Body: "On Monday.", UndoSeconds: &none,
 		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}}
@@ -473,8 +476,8 @@ func (c *crossing) send(after time.Duration) uuid.UUID {
 		at := c.now().Add(after)
 		r.SendAt = &at
 	}
-	// A recorder that took the lead meanwhile has not checked the stream yet: then the
-	// request is refused, and the client sends it again with the same key.
+	// If a new recorder has become leader, it has not checked the stream yet. The request
+	// is then refused, and the client repeats it with the same key.
 	var sent compose.Answer
 	var err error
 	key := uuid.NewString()
@@ -487,7 +490,7 @@ func (c *crossing) send(after time.Duration) uuid.UUID {
 	return sent.ID
 }
 
-// failed sends a message of which SendGrid refuses every alert, each by name.
+// failed sends a message and lets SendGrid refuse each of its alerts by address.
 func (c *crossing) failed() uuid.UUID {
 	c.Helper()
 	all := func(refused bool) {
@@ -503,65 +506,65 @@ func (c *crossing) failed() uuid.UUID {
 }
 
 func (c *crossing) cancel(id uuid.UUID) {
-	c.up()
+	c.ready()
 	err := c.composer.Cancel(c.Context(), author, id)
 	c.may(err, compose.ErrTooLate, message.ErrNotFound)
 }
 
 func (c *crossing) recall(id uuid.UUID) {
-	c.up()
+	c.ready()
 	err := c.composer.Recall(c.Context(), author, id, "It was wrong.")
 	c.may(err, compose.ErrTooLate, message.ErrNotFound)
 }
 
 func (c *crossing) erase(id uuid.UUID) {
-	c.up()
-	e, err := c.office.Ask(c.Context(), c.ann.Actor(), id, "It went to the wrong person.")
+	c.ready()
+	e, err := c.erasures.Ask(c.Context(), c.ann.Actor(), id, "It went to the wrong person.")
 	c.may(err, retention.ErrGoingOut, retention.ErrAsked, message.ErrNotFound)
 	if err == nil {
-		_, err = c.office.Approve(c.Context(), c.ben, e.ID)
+		_, err = c.erasures.Approve(c.Context(), c.ben, e.ID)
 		c.must(err)
 	}
 }
 
 func (c *crossing) pause(id *uuid.UUID) {
-	c.up()
+	c.ready()
 	seq, err := c.alerting.Pause(c.Context(), "staff:s1", id, "They complain.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.book.Facts.Wait(c.Context(), seq))
+	c.must(c.replayAPI.Facts.Wait(c.Context(), seq))
 }
 
 func (c *crossing) resume(id *uuid.UUID) {
-	c.up()
+	c.ready()
 	seq, err := c.alerting.Resume(c.Context(), "staff:s1", id, "They no longer do.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.book.Facts.Wait(c.Context(), seq))
+	c.must(c.replayAPI.Facts.Wait(c.Context(), seq))
 }
 
 func (c *crossing) plan(id *uuid.UUID) uuid.UUID {
-	c.up()
-	r, err := c.book.Plan(c.Context(), "staff:s1", replay.Filter{MessageID: id}, "again")
+	c.ready()
+	r, err := c.replayAPI.Plan(c.Context(), "staff:s1", replay.Filter{MessageID: id}, "again")
 	c.must(err)
 	c.replays = append(c.replays, r.ID)
-	c.calm[r.ID] = true
+	c.undisturbed[r.ID] = true
 	return r.ID
 }
 
 func (c *crossing) start(id uuid.UUID, rate int) {
-	calm := c.calm[id]
-	c.up()
-	_, err := c.book.Start(c.Context(), "staff:s1", id, rate)
+	wasUndisturbed := c.undisturbed[id]
+	c.ready()
+	_, err := c.replayAPI.Start(c.Context(), "staff:s1", id, rate)
 	c.may(err)
-	c.calm[id] = calm
+	c.undisturbed[id] = wasUndisturbed
 }
 
 func (c *crossing) steer(id uuid.UUID, how func(*replay.Replays, context.Context, string, uuid.UUID) (replay.Replay, error)) {
-	c.up()
-	_, err := how(c.book, c.Context(), "staff:s1", id)
+	c.ready()
+	_, err := how(c.replayAPI, c.Context(), "staff:s1", id)
 	c.may(err)
 }
 
-// answer is what SendGrid says to the next request.
+// answer sets SendGrid's answer to the next request.
 func (c *crossing) answer(kind string) {
 	step, known := map[string]sendgridfake.Step{
 		"too large":      {Status: http.StatusRequestEntityTooLarge},
@@ -584,7 +587,7 @@ func (c *crossing) refuse(i int, refused bool) {
 	c.refused[c.address(i)] = refused
 }
 
-// address is the one that the directory has of a person now.
+// address is the person's current address in the directory.
 func (c *crossing) address(i int) string {
 	p, address := c.persons[i], c.people.address(i)
 	if p == nil || p.moves == 0 || address == "" {
@@ -593,10 +596,10 @@ func (c *crossing) address(i int) string {
 	return fmt.Sprintf("moved-%d-%s", p.moves, address)
 }
 
-// change has an import change what the directory says of a person.
+// change changes a person's entry in the directory with an import.
 func (c *crossing) change(i int, how func(*listed)) {
 	c.Helper()
-	c.up()
+	c.ready()
 	c.mu.Lock()
 	p := c.persons[i]
 	if p == nil {
@@ -610,10 +613,10 @@ func (c *crossing) change(i int, how func(*listed)) {
 	c.must(err)
 }
 
-// report posts what became of one of the mails that SendGrid took.
+// report posts SendGrid's report about one of the mails that it took.
 func (c *crossing) report(nth int, kind string) {
 	c.Helper()
-	c.up()
+	c.ready()
 	mails := slices.Collect(c.fake.Accepted())
 	if len(mails) == 0 {
 		return
@@ -636,7 +639,7 @@ func (c *crossing) report(nth int, kind string) {
 	c.must(c.receiver.Post(c.Context(), header, body))
 }
 
-// await waits until the tables say what sql asks.
+// await waits until the query gives true.
 func (c *crossing) await(what, sql string) {
 	c.Helper()
 	eventually(c, 10*time.Millisecond, what, c.state, func(ctx context.Context) (reached bool) {

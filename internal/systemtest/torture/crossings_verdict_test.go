@@ -20,8 +20,8 @@ import (
 	"postern/internal/recorder"
 )
 
-// open lists what is not at its end and not held: by a pause, by an operator who
-// has not started or has paused a replay, or by a time that a sender chose.
+// open lists the work that is neither finished nor held. Work is held by a pause, by a
+// replay that is not started or is paused, or until a time that the sender chose.
 const open = `
 	WITH held AS (SELECT m.message_id, h.pause IS NOT NULL AS held FROM record.messages m LEFT JOIN record.held_messages h USING (message_id))
 	SELECT 'message ' || message_id || ' is ' || status FROM record.messages WHERE status = 'sending'
@@ -33,8 +33,8 @@ const open = `
 	    WHERE done_at IS NULL AND r.status NOT IN ('planned', 'paused') AND (wound_up OR NOT held)
 	UNION ALL SELECT 'event ' || seq || ' is parked: ' || reason FROM app.parked`
 
-// settle lets everything come to its end that nothing holds. Clocks go on by a
-// minute whenever nothing has changed, so that what waits for a time gets there.
+// settle waits until all work that is not held is finished. When nothing changes, it
+// advances the clocks by a minute, so that work due at a later time is done.
 func (c *crossing) settle() {
 	c.Helper()
 	last, still := "", 0
@@ -56,10 +56,10 @@ func (c *crossing) settle() {
 		}
 		return false
 	})
-	c.explained()
+	c.checkReasons()
 }
 
-// unsettled says what is open, "" for nothing.
+// unsettled describes the open work, "" for none.
 func (c *crossing) unsettled(ctx context.Context) (string, error) {
 	state, err := c.log.State(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func (c *crossing) unsettled(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			return fmt.Sprintf("%s has %d events to come and %d in hand", config.Durable, info.NumPending, info.NumAckPending), nil
+			return fmt.Sprintf("%s has %d events pending and %d in progress", config.Durable, info.NumPending, info.NumAckPending), nil
 		}
 	}
 	rows, err := c.admin.Query(ctx, open)
@@ -90,8 +90,7 @@ func (c *crossing) unsettled(ctx context.Context) (string, error) {
 	return fmt.Sprint(all)[1 : len(fmt.Sprint(all))-1], err
 }
 
-// finish releases everything that holds anything, lets it settle, and holds what
-// is left to what was promised.
+// finish ends all pauses, waits until all work is finished, and checks the guarantees.
 func (c *crossing) finish() {
 	c.Helper()
 	c.resume(nil)
@@ -112,7 +111,7 @@ type alertKey struct {
 	attempt int
 }
 
-// A history is what the record says of attempts.
+// A history is the record's data about attempts.
 type history struct {
 	outcomes map[alertKey][]events.AlertState // as they were published
 	reasons  map[alertKey]string
@@ -122,13 +121,13 @@ type history struct {
 
 // verdict checks, over the whole sequence:
 //
-//   - every delivery of an accepted outcome has exactly one mail of that attempt,
-//     and no mail went out of which the record does not know;
-//   - an alert went out again only where the attempt before failed, was reported
-//     as failed or is named as unknown;
-//   - a replay came to an end for each alert that its plan counts, and sent each of
-//     them where only SendGrid's answers decided;
-//   - nothing is parked, and the tables are what the record says.
+//   - every delivery with an accepted outcome has exactly one mail of that attempt, and
+//     the record has an outcome for every mail that was sent;
+//   - an alert was sent again only if the previous attempt failed, was reported as
+//     failed, or is unknown;
+//   - a replay has an outcome for each alert that its plan counts, and sent all of them
+//     if only SendGrid's answers affected them;
+//   - no event is parked, and the tables match the record.
 func (c *crossing) verdict() {
 	c.Helper()
 	h := c.history()
@@ -142,25 +141,25 @@ func (c *crossing) verdict() {
 	}
 	for key, n := range mails {
 		if n > 1 {
-			c.Errorf("%d mails of %+v went out", n, key)
+			c.Errorf("%d mails of %+v were sent", n, key)
 		}
 		if known := h.outcomes[key]; !slices.ContainsFunc(known, func(s events.AlertState) bool { return s == events.AlertAccepted || s == events.AlertUnknown }) {
-			c.Errorf("a mail of %+v went out, and the record says %v %q", key, known, h.reasons[key])
+			c.Errorf("a mail of %+v was sent, and the record has the outcomes %v %q", key, known, h.reasons[key])
 		}
 		for before := 1; before < key.attempt; before++ {
 			key := alertKey{key.message, key.no, before}
 			if states := h.outcomes[key]; mails[key] > 0 && !h.failed[key] && !slices.Contains(states, events.AlertUnknown) {
-				c.Errorf("a mail of %+v went out again, and the record says %v of it", key, states)
+				c.Errorf("a mail of %+v was sent again, and the record has the outcomes %v", key, states)
 			}
 		}
 	}
 	for key, states := range h.outcomes {
 		if slices.Contains(states, events.AlertAccepted) && mails[key] != 1 {
-			c.Errorf("the record says that %+v was accepted, and %d mails of it went out", key, mails[key])
+			c.Errorf("on the record %+v was accepted, and %d mails of it were sent", key, mails[key])
 		}
 	}
-	c.replaysHold(h)
-	c.tablesHold()
+	c.checkReplays(h)
+	c.checkTables()
 }
 
 // taken gives, by portal user, the attempts at a message's alerts that SendGrid took.
@@ -276,37 +275,37 @@ func (h *history) take(e events.Event, chunks map[uuid.UUID]map[int][]int32) err
 	return nil
 }
 
-// skippable are the reasons for which a replay may leave out an alert that its plan
-// counts: the world has changed since.
+// skippable are the reasons for which a replay may skip an alert that its plan counts:
+// the message or the account has changed since.
 var skippable = []string{"the message was recalled", "the message was cancelled", "the account is inactive", "no e-mail address"}
 
-func (c *crossing) replaysHold(h history) {
+func (c *crossing) checkReplays(h history) {
 	c.Helper()
-	came := map[uuid.UUID]map[events.AlertState]int{}
+	outcomes := map[uuid.UUID]map[events.AlertState]int{}
 	for key, id := range h.replayOf {
-		if came[id] == nil {
-			came[id] = map[events.AlertState]int{}
+		if outcomes[id] == nil {
+			outcomes[id] = map[events.AlertState]int{}
 		}
 		last := h.outcomes[key][len(h.outcomes[key])-1]
-		came[id][last]++
+		outcomes[id][last]++
 		if reason := h.reasons[key]; last == events.AlertSkipped && !slices.Contains(skippable, reason) && !isDead(reason) {
 			c.Errorf("replay %s skipped %+v: %s", id, key, reason)
 		}
 	}
 	for _, id := range c.replays {
-		r, err := c.book.Get(c.Context(), id)
+		r, err := c.replayAPI.Get(c.Context(), id)
 		c.must(err)
 		c.Logf("replay %s is %s: %d planned, %d sent again, %d skipped, %d left out %v", id, r.Status, r.Count, r.Accepted, r.Skipped, r.LeftOut, r.LeftOutBy)
 		switch {
 		case r.Status == replay.Planned || r.Status == replay.Cancelled:
 		case r.Status != replay.Completed:
-			c.Errorf("replay %s is %s, and nothing holds it", id, r.Status)
+			c.Errorf("replay %s is %s, although nothing holds it", id, r.Status)
 		case r.Done() != r.Count:
-			c.Errorf("replay %s came to %d of %d", id, r.Done(), r.Count)
-		case c.calm[id] && r.Skipped+r.LeftOut > 0:
-			c.Errorf("replay %s counted %d, and skipped %d and left out %d although nothing had changed", id, r.Count, r.Skipped, r.LeftOut)
-		case !maps.Equal(counts(r), nonzero(came[id])):
-			c.Errorf("replay %s says %v, its outcomes say %v", id, counts(r), came[id])
+			c.Errorf("replay %s has outcomes for %d of %d alerts", id, r.Done(), r.Count)
+		case c.undisturbed[id] && r.Skipped+r.LeftOut > 0:
+			c.Errorf("replay %s counted %d, and skipped %d and left out %d, although nothing had changed", id, r.Count, r.Skipped, r.LeftOut)
+		case !maps.Equal(counts(r), nonzero(outcomes[id])):
+			c.Errorf("replay %s counts %v, its outcomes are %v", id, counts(r), outcomes[id])
 		}
 	}
 }
@@ -331,37 +330,37 @@ func nonzero(all map[events.AlertState]int) map[events.AlertState]int {
 	return some
 }
 
-// tablesHold compares the tables with the record, the counters of messages with
-// their deliveries, and wants every event to satisfy its schema.
-func (c *crossing) tablesHold() {
+// checkTables compares the tables with the record and the counters of messages with
+// their deliveries, and checks every event against its schema.
+func (c *crossing) checkTables() {
 	c.Helper()
 	for _, id := range c.messages {
-		var counted, said [4]int
+		var counted, stored [4]int
 		err := c.admin.QueryRow(c.Context(), `
 			SELECT count(*) FILTER (WHERE alert_state = 'accepted'), count(*) FILTER (WHERE alert_state = 'failed'),
 			       count(*) FILTER (WHERE alert_state = 'skipped'), count(*) FILTER (WHERE alert_state = 'unknown')
 			FROM record.delivery_status WHERE message_id = $1`, id).Scan(&counted[0], &counted[1], &counted[2], &counted[3])
 		c.must(err)
 		err = c.admin.QueryRow(c.Context(), `SELECT alert_accepted, alert_failed, alert_skipped, alert_unknown FROM record.messages
-			WHERE message_id = $1`, id).Scan(&said[0], &said[1], &said[2], &said[3])
+			WHERE message_id = $1`, id).Scan(&stored[0], &stored[1], &stored[2], &stored[3])
 		c.must(err)
-		if diff := cmp.Diff(counted, said); diff != "" {
-			c.Errorf("the counters of message %s (accepted, failed, skipped, unknown) are not its deliveries' (-deliveries +message):\n%s", id, diff)
+		if diff := cmp.Diff(counted, stored); diff != "" {
+			c.Errorf("the counters of message %s (accepted, failed, skipped, unknown) don't match its deliveries (-deliveries +message):\n%s", id, diff)
 		}
 	}
 	compared, err := (&recorder.Rebuild{Log: c.log, Pool: c.admin}).Check(c.Context())
 	c.must(err)
 	for _, one := range compared {
 		if !one.Same() {
-			c.Errorf("the table %s is not what the record says", one.Table)
+			c.Errorf("the table %s does not match the record", one.Table)
 		}
 	}
 	eventlogtest.Check(c, c.log)
 }
 
-// explained wants a reason for everything that is not at its end, in a system that has
-// settled: nothing but a pause can hold it.
-func (c *crossing) explained() {
+// checkReasons checks, in a settled system, that a pause accounts for all unfinished
+// work.
+func (c *crossing) checkReasons() {
 	c.Helper()
 	pauses, err := c.alerting.Pauses(c.Context())
 	c.must(err)
@@ -369,14 +368,14 @@ func (c *crossing) explained() {
 		var pending int
 		c.must(c.admin.QueryRow(c.Context(), `SELECT count(*) FROM record.chunks WHERE message_id = $1 AND alert_state = 'pending'`, id).Scan(&pending))
 		if pause := pause.Of(pauses, id); pending > 0 && (pause == nil || pause.Alerts == 0) {
-			c.Errorf("%d chunks of message %s wait, and no pause says that it holds them: %v", pending, id, pauses)
+			c.Errorf("%d chunks of message %s wait, but no pause holds them: %v", pending, id, pauses)
 		}
 	}
 	for _, id := range c.replays {
-		r, err := c.book.Get(c.Context(), id)
+		r, err := c.replayAPI.Get(c.Context(), id)
 		c.must(err)
 		if r.Status == replay.Running && len(r.Held) == 0 {
-			c.Errorf("replay %s waits, %d of %d done, and does not say why", id, r.Done(), r.Count)
+			c.Errorf("replay %s waits, %d of %d done, without a reason", id, r.Done(), r.Count)
 		}
 	}
 }

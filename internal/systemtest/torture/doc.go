@@ -1,52 +1,52 @@
-// Package torture breaks the system in every way that the design speaks of, and
-// holds what is left to what was promised. There is no code here but tests.
+// Package torture tests the system under failures: it causes every failure in the
+// design and checks the guarantees afterwards. It contains only tests.
 //
 // # Killing processes
 //
 // TestTorture runs the real binaries (api, fanout-worker, notify-worker, recorder,
-// with a NATS and a Postgres, or `postern up` alone), sends a message to
-// everybody, and kills one of the processes with SIGKILL at some moment of the
-// blast. Then the process is started again and the blast has to come to its end:
+// with a NATS and a Postgres, or `postern up` alone). It sends a message to all portal
+// users (a blast), and kills one of the processes with SIGKILL at a moment of the
+// blast. Then it starts the process again, and the blast must finish:
 //
 //	moment of a blast ── kill -9 ── start again ── settled ── verdict
 //
-// A moment is a place that the blast has come to, never a time: so many events on
-// the record, so many deliveries readable, so many alerts taken. Moments are drawn
-// from a seed, which every failure names; -torture.seed gives it again.
+// A moment is a state of the blast, never a time: a number of events on the record, of
+// readable deliveries, or of alerts that SendGrid took. Moments are drawn from a seed,
+// which every failure prints; -torture.seed repeats it.
 //
 // # Crashing at each commit point
 //
-// TestCrashAtEachCommitPoint runs the same parts in this process and stops one of
-// them for ever at a named line: before what it does there has become lasting, or
-// after. The next life of that part has to finish the message.
+// TestCrashAtEachCommitPoint runs the same parts in this process and stops one of them
+// for good at a commit point, before or after the step is persisted. The next instance
+// of that part must finish the message.
 //
-// # Answers that get lost
+// # Lost answers
 //
-// TestEachAnswerLost is the table {publish, commit, ack, SendGrid} × {not
-// persisted, persisted}: the part lives on, and has to find out by doing it again.
+// TestEachAnswerLost is the table {publish, commit, ack, SendGrid} × {not persisted,
+// persisted}: the part survives and must recover with a retry.
 //
 // # Outages
 //
-// TestOutages takes away SendGrid, Postgres and NATS in the middle of a blast, for
-// some seconds, in the long form for a minute each. TestSendGridOnItsWorstDay has
-// SendGrid fail in every way that it can, at once.
+// TestOutages stops SendGrid, Postgres and NATS in the middle of a blast, for some
+// seconds, in the long form for a minute each. In TestSendGridOnItsWorstDay SendGrid
+// fails in every possible way at once.
 //
 // # Crossings
 //
-// TestCrossings draws random sequences of what people, SendGrid, imports and crashes do
-// at the same time, and TestKeptCrossings keeps the ones that failed. A sequence is
-// judged by the whole of it: see crossing.verdict.
+// TestCrossings draws random sequences of actions by people, SendGrid, imports and
+// crashes that happen at the same time. TestKeptCrossings repeats sequences that have
+// failed. The check covers the whole sequence: see crossing.verdict.
 //
 // # The verdict
 //
-// The same for all of them: every portal user of the audience has exactly one
-// delivery, nobody else has one; every alert was accepted once, or is named as
-// unknown; nothing is parked; the tables are what the record says; every event
+// All tests make the same checks: every portal user of the audience has exactly one
+// delivery, and no other portal user has one; every alert was accepted once, or its
+// state is unknown; no event is parked; the tables match the record; every event
 // satisfies its schema.
 //
-// The short form runs with every other test. The long form, `make torture`, kills
-// each kind of process twenty times in blasts of 20,000. But for outages, nothing
-// waits for a time to pass: deadlines are there to end a test that will never end, and are
-// generous. What a test started it also ends, by process id; a watchdog does so
-// where the test itself was killed.
+// The short form runs with all other tests. The long form, `make torture`, kills each
+// kind of process twenty times in blasts to 20,000 portal users. Except for outages,
+// no test waits for a fixed time: deadlines only end a test that hangs, and are
+// generous. A test ends the processes that it started, by process id; a watchdog does
+// so if the test itself was killed.
 package torture

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// A process of each kind hangs in the midst of a blast, as SIGSTOP has it: it keeps its
-// connections, and whatever it has open. The other of its kind takes over, and the blast
-// comes to its end without it. Woken, it does nothing a second time, and stands by.
-func TestAHungProcessHoldsNothingUp(t *testing.T) {
+// A process of each kind hangs in the middle of a blast, stopped with SIGSTOP: it keeps
+// its connections and open transactions. The other process of its kind takes over and
+// finishes the blast. When the first continues, it does nothing a second time.
+func TestAnotherProcessReplacesAHungOne(t *testing.T) {
 	t.Parallel()
 	s, stores, services := separate(t)
 	for _, v := range append(stores, services...) {
@@ -29,8 +29,8 @@ func TestAHungProcessHoldsNothingUp(t *testing.T) {
 	} {
 		b := s.send()
 		b.await(hang.at)
-		p := s.kinds[hang.kind]().(*running)
-		p.tellTo(t, syscall.SIGSTOP)
+		p := s.kinds[hang.kind]().(*childProcess)
+		p.sendSignal(t, syscall.SIGSTOP)
 		began := time.Now()
 		b.settle()
 		took := time.Since(began)
@@ -38,10 +38,10 @@ func TestAHungProcessHoldsNothingUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.tellTo(t, syscall.SIGCONT)
+		p.sendSignal(t, syscall.SIGCONT)
 		if hang.kind == "recorder" {
-			eventually(t, 10*time.Millisecond, p.name+" stepping down", p.said, func(context.Context) bool {
-				return strings.Contains(p.said(), "recording stopped") && !p.leads()
+			eventually(t, 10*time.Millisecond, p.name+" stepping down", p.logged, func(context.Context) bool {
+				return strings.Contains(p.logged(), "recording stopped") && !p.leads()
 			})
 		}
 		unknown := b.verdict()
@@ -51,14 +51,14 @@ func TestAHungProcessHoldsNothingUp(t *testing.T) {
 		}
 		t.Logf("%s hung at %s: settled after %s, %d alerts unknown", p.name, hang.at, took.Round(time.Millisecond), unknown)
 		if hang.kind == "recorder" && (after != before || unknown > 0) {
-			t.Errorf("woken, the recorder published %d events; %d alerts are unknown", after-before, unknown)
+			t.Errorf("after SIGCONT the recorder published %d events; %d alerts are unknown", after-before, unknown)
 		}
 	}
 	s.checkRecord()
 }
 
-// tellTo sends a signal that does not end the process.
-func (p *running) tellTo(t testing.TB, s syscall.Signal) {
+// sendSignal sends a signal that does not end the process.
+func (p *childProcess) sendSignal(t testing.TB, s syscall.Signal) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatalf("%s: %v", p.name, err)

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A process of each kind is killed in the midst of a blast and not started again: the
-// other of its kind does what it had in hand, by the waits that ship.
-func TestAKilledProcessHoldsNothingUp(t *testing.T) {
+// A process of each kind is killed in the middle of a blast and not started again: the
+// other process of its kind finishes its work, with the default timeouts.
+func TestAnotherProcessReplacesAKilledOne(t *testing.T) {
 	t.Parallel()
 	s, stores, services := separate(t)
 	for _, v := range append(stores, services...) {
@@ -17,36 +17,36 @@ func TestAKilledProcessHoldsNothingUp(t *testing.T) {
 	s.awaitReady()
 	s.signIn()
 	s.importPeople(3_000)
-	for _, death := range []struct {
+	for _, kill := range []struct {
 		kind    string
 		at      moment
-		harmful bool // whether an answer of SendGrid may get lost with it
+		harmful bool // whether an answer of SendGrid may be lost
 	}{
 		{"fanout-worker", moment{frozen, 1}, false}, {"fanout-worker", moment{delivered, 1}, false},
 		{"recorder", moment{delivered, 1}, false}, {"recorder", moment{alerted, 1}, false},
 		{"notify-worker", moment{delivered, 1}, true}, {"notify-worker", moment{alerted, 1}, true},
 	} {
 		b := s.send()
-		b.await(death.at)
-		v := s.kinds[death.kind]()
+		b.await(kill.at)
+		v := s.kinds[kill.kind]()
 		v.kill(t)
 		killed := time.Now()
 		b.settle()
 		took := time.Since(killed)
 		v.start(t)
 		unknown := b.verdict()
-		t.Logf("%s was killed at %s: settled after %s, %d alerts unknown", death.kind, death.at, took.Round(time.Millisecond), unknown)
-		if unknown > 0 && !death.harmful {
-			t.Errorf("%d alerts are unknown, though no notify worker died", unknown)
+		t.Logf("%s was killed at %s: settled after %s, %d alerts unknown", kill.kind, kill.at, took.Round(time.Millisecond), unknown)
+		if unknown > 0 && !kill.harmful {
+			t.Errorf("%d alerts are unknown, although no notify worker was killed", unknown)
 		}
 	}
 	s.checkRecord()
 }
 
-// `postern up` is killed in the midst of a blast and started again.
-func TestAKilledUpGoesOn(t *testing.T) {
+// `postern up` is killed in the middle of a blast and started again.
+func TestAKilledUpContinues(t *testing.T) {
 	t.Parallel()
-	s := whole(t)
+	s := allInOne(t)
 	s.signIn()
 	s.importPeople(3_000)
 	for _, at := range []moment{{onRecord, 2}, {frozen, 1}, {delivered, 1}, {alerted, 1}} {

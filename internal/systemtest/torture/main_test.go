@@ -19,13 +19,13 @@ import (
 
 var (
 	long       = flag.Bool("torture.long", false, "kill each kind of process 20 times in blasts of 20,000")
-	seedFlag   = flag.Uint64("torture.seed", 0, "draw the moments from this seed; 0: from the clock")
+	seedFlag   = flag.Uint64("torture.seed", 0, "seed from which the moments are drawn; 0: from the clock")
 	killsFlag  = flag.Int("torture.kills", 0, "kills of each kind; 0: 1, and 20 in the long form")
 	peopleFlag = flag.Int("torture.recipients", 0, "portal users; 0: 3,000, and 20,000 in the long form")
 )
 
-// The test binary is also the NATS server and the watchdog of its tests: servers
-// of their own processes, that can be killed.
+// The test binary also runs as the NATS server and the watchdog of its tests, in
+// separate processes that can be killed.
 const roleVariable = "TORTURE_ROLE"
 
 func TestMain(m *testing.M) {
@@ -39,11 +39,11 @@ func TestMain(m *testing.M) {
 		}
 	default:
 		flag.Parse()
-		// They wait for one another's processes far more than they compute.
+		// The tests wait for processes far more than they compute.
 		if err := flag.Set("test.parallel", strconv.Itoa(max(8, runtime.GOMAXPROCS(0)))); err != nil {
 			panic(err) // package testing has that flag
 		}
-		// A crossing takes seconds, so a few are drawn, unless a flag asks for more.
+		// A crossing takes seconds, so only a few are drawn unless the flag is set.
 		asked := false
 		flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
 		if checks := map[bool]string{false: "5", true: "200"}[*long]; !asked {
@@ -55,11 +55,10 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// password is that of every user of a tortured NATS server.
+// password is the password of every user of the NATS server under test.
 const password = "torture"
 
-// serveNATS runs a server with the users that the processes sign in as, until it
-// is told to end.
+// serveNATS runs a server with a user for each process, until SIGINT or SIGTERM.
 func serveNATS(folder, listen string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -76,11 +75,11 @@ func serveNATS(folder, listen string) error {
 	return server.Shutdown()
 }
 
-// deadline ends what will never end. Nothing here is expected to come near it.
+// deadline ends tests that hang. No working test comes near it.
 const deadline = 4 * time.Minute
 
-// eventually is the one place that polls: what other processes have come to can
-// be learned in no other way. It gives up after the deadline, with the state.
+// eventually polls until reached returns true: there is no other way to learn the
+// progress of other processes. After the deadline the test fails with the state.
 func eventually(t testing.TB, every time.Duration, what string, state func() string, reached func(context.Context) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)

@@ -9,7 +9,7 @@ import (
 	"postern/internal/eventlog"
 )
 
-// A moment is a place that a blast comes to.
+// A moment is a state that a blast reaches: a gauge with at least the value reach.
 type moment struct {
 	gauge string
 	reach int
@@ -17,17 +17,17 @@ type moment struct {
 
 func (m moment) String() string { return fmt.Sprintf("%s ≥ %d", m.gauge, m.reach) }
 
-// The gauges of a blast, in the order in which they begin to move.
+// The gauges of a blast, in the order in which they begin to rise.
 const (
 	written   = "requests written"
 	claimed   = "claims of the sender's key"
-	onRecord  = "events of it on the record"
-	frozen    = "keys of its manifest" // made just before the audience is read
+	onRecord  = "its events on the record"
+	frozen    = "keys of its manifest" // stored just before the audience is read
 	delivered = "deliveries readable"
 	alerted   = "alerts taken"
 )
 
-// gaugesOf are those that move while a kind of process has work in hand.
+// gaugesOf gives, for each kind of process, the gauges that rise while it works.
 var gaugesOf = map[string][]string{
 	"api":           {written, claimed, onRecord},
 	"fanout-worker": {onRecord, frozen, delivered},
@@ -38,7 +38,7 @@ var gaugesOf = map[string][]string{
 	"up":            {written, claimed, onRecord, frozen, delivered, alerted},
 }
 
-// drawMoment draws a moment at which a process of the kind has work in hand.
+// drawMoment draws a moment at which a process of the kind works.
 func (p people) drawMoment(kind string, random *rand.Rand) moment {
 	gauge := gaugesOf[kind][random.IntN(len(gaugesOf[kind]))]
 	most := map[string]int{
@@ -52,8 +52,8 @@ func (p people) drawMoment(kind string, random *rand.Rand) moment {
 	return moment{gauge, 1 + random.IntN(most)}
 }
 
-// await returns when the blast has come to the moment. It looks again and again:
-// the moments are over in milliseconds.
+// await returns when the blast has reached the moment. It polls, because a moment
+// passes within milliseconds.
 func (b *blast) await(m moment) {
 	b.Helper()
 	var log *eventlog.Log
@@ -64,7 +64,7 @@ func (b *blast) await(m moment) {
 		}
 		defer log.Close()
 	}
-	eventually(b, time.Millisecond, "a blast coming to "+m.String(), b.state, func(ctx context.Context) bool {
+	eventually(b, time.Millisecond, "a blast reaching "+m.String(), b.state, func(ctx context.Context) bool {
 		return b.gauge(ctx, log, m.gauge) >= m.reach
 	})
 }
@@ -93,6 +93,6 @@ func (b *blast) gauge(ctx context.Context, log *eventlog.Log, gauge string) (val
 		frozen:    `SELECT count(*) FROM app.manifest_keys WHERE message_id IN (SELECT message_id` + sends + `)`,
 		delivered: `SELECT coalesce(max(delivered), 0) FROM record.messages WHERE message_id IN (SELECT message_id` + sends + `)`,
 	}[gauge]
-	_ = b.pool.QueryRow(ctx, query, b.key).Scan(&value) // 0 where it can't be asked
+	_ = b.pool.QueryRow(ctx, query, b.key).Scan(&value) // 0 if the query fails
 	return value
 }

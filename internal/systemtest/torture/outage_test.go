@@ -11,29 +11,28 @@ import (
 	"github.com/google/uuid"
 )
 
-// What everything stands on is away for a while in the middle of a blast: NATS,
-// Postgres, SendGrid. Nothing that was acknowledged is lost, whoever composes
-// meanwhile is told to come back where it can't be recorded, and within a minute
-// of the return nothing is left to do.
+// NATS, Postgres or SendGrid is down for a while in the middle of a blast. No
+// acknowledged message is lost. While messages can't be recorded, a request to send one
+// gets 503 with Retry-After. Within a minute after the outage all work is done.
 func TestOutages(t *testing.T) {
 	t.Parallel()
-	people, away := 3_000, 3*time.Second
+	people, duration := 3_000, 3*time.Second
 	if *long {
-		people, away = 20_000, time.Minute
+		people, duration = 20_000, time.Minute
 	}
 	s, stores, services := separate(t)
 	for _, v := range append(stores, services...) {
 		v.start(t)
 	}
-	s.kinds["SendGrid"] = func() victim { return s.web }
+	s.kinds["SendGrid"] = func() killable { return s.web }
 	s.verb("migrate")
 	s.awaitReady()
 	s.signIn()
 	s.importPeople(people)
 	for _, outage := range []struct {
 		of      string
-		refused bool // whether nothing can be recorded meanwhile
-		unknown bool // whether an answer of SendGrid may get lost with it
+		refused bool // whether messages can't be recorded during the outage
+		unknown bool // whether an answer of SendGrid may be lost
 	}{
 		{of: "SendGrid", unknown: true},
 		{of: "postgres", refused: true, unknown: true},
@@ -43,30 +42,30 @@ func TestOutages(t *testing.T) {
 		b.await(moment{delivered, 1})
 		v := s.kinds[outage.of]()
 		v.kill(t)
-		back := time.After(away)
+		over := time.After(duration)
 		if outage.refused {
 			s.mustRefuse()
 		}
-		<-back
+		<-over
 		v.start(t)
 		returned := time.Now()
 		b.settle()
 		s.awaitReady()
 		drained := time.Since(returned)
 		unknown := b.verdict()
-		t.Logf("%s was away for %s at least: settled %s after its return, %d of %d alerts unknown",
-			outage.of, away, drained.Round(time.Millisecond), unknown, len(s.people.audience))
+		t.Logf("%s was down for %s at least: settled %s after its return, %d of %d alerts unknown",
+			outage.of, duration, drained.Round(time.Millisecond), unknown, len(s.people.audience))
 		if drained > time.Minute {
-			t.Errorf("it took %s from the return of %s until all was done", drained, outage.of)
+			t.Errorf("all work was done %s after the return of %s", drained, outage.of)
 		}
 		if unknown > 0 && !outage.unknown {
-			t.Errorf("%d alerts are unknown, although every answer of SendGrid was kept", unknown)
+			t.Errorf("%d alerts are unknown, although no answer of SendGrid was lost", unknown)
 		}
 	}
 	s.checkRecord()
 }
 
-// mustRefuse sends to one portal user, and wants to be told to come back.
+// mustRefuse sends a message and expects 503 with Retry-After.
 func (s *system) mustRefuse() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)

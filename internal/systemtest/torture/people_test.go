@@ -7,17 +7,17 @@ import (
 	"path/filepath"
 )
 
-// people are the portal users of a tortured clinic: each a patient, nearly all of
-// them active and with an address of their own.
+// people are the portal users of the clinic under test. Each is also a patient; nearly
+// all are active and have their own address.
 type people struct {
 	all       int
-	audience  map[string]string // of a message to everybody: portal user id → address, "" for none
+	audience  map[string]string // of a message to all: portal user id → address, "" for none
 	noAddress int
 }
 
-// crowd invents people. Among every hundred are two without an address, two who
-// share theirs with a neighbour, and one whose account is inactive.
-func crowd(n int) people {
+// newPeople makes n people. In every hundred, two have no address, two share the
+// address of the person before them, and one has an inactive account.
+func newPeople(n int) people {
 	p := people{all: n, audience: make(map[string]string, n)}
 	for i := range n {
 		if p.inactive(i) {
@@ -39,18 +39,18 @@ func (people) address(i int) string {
 	case 7:
 		return ""
 	case 13:
-		i-- // the neighbour's
+		i-- // the address of the person before
 	}
 	return fmt.Sprintf("p%06d@example.test", i)
 }
 
-// chunks is how many a message to everybody has.
+// chunks is the number of chunks of a message to all.
 func (p people) chunks() int { return (len(p.audience) + 999) / 1000 }
 
-// importPeople imports them with `postern import csv`.
+// importPeople imports n people with `postern import csv`.
 func (s *system) importPeople(n int) {
 	s.Helper()
-	s.people = crowd(n)
+	s.people = newPeople(n)
 	var files []string
 	for name, write := range map[string]func(w *bufio.Writer, i int){
 		"patients.csv": func(w *bufio.Writer, i int) {
@@ -77,7 +77,7 @@ var headers = map[string]string{
 
 func (s *system) writeLines(path, header string, n int, write func(*bufio.Writer, int)) {
 	s.Helper()
-	file, err := os.Create(path) // #nosec G304 -- in our own folder
+	file, err := os.Create(path) // #nosec G304 -- in the test's own folder
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func (s *system) writeLines(path, header string, n int, write func(*bufio.Writer
 	}
 }
 
-// signIn makes the one who sends.
+// signIn creates the sender's account and token.
 func (s *system) signIn() {
 	s.Helper()
 	s.verb("staff", "create", "--email", "sender@clinic.example.test", "--name", "Sender",

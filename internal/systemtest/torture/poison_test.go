@@ -13,8 +13,8 @@ import (
 	"postern/internal/events"
 )
 
-// What no worker can handle stands on the record in front of a message. It is
-// parked by each that it is for, with a reason, and the message goes its way.
+// An event that no worker can handle comes before a message on the record. Each of its
+// consumers parks it with a reason, and the message is delivered.
 func TestPoisonHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	spoiled := func(body events.Body, spoil func(*nats.Msg)) *nats.Msg {
@@ -32,7 +32,7 @@ func TestPoisonHoldsNobodyUp(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		poison *nats.Msg
-		parked []string // by whom
+		parked []string // the consumers that park it
 	}{
 		{"a message.sent whose body is cut", spoiled(sent, func(m *nats.Msg) { m.Data = m.Data[:20] }),
 			[]string{eventlog.FanoutBulk, eventlog.FanoutDirect, eventlog.Recorder}},
@@ -54,9 +54,9 @@ func TestPoisonHoldsNobodyUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, part := range []string{partRecorder, partFanout, partNotify} {
-				in.live(part, nil)
+				in.startInstance(part, nil)
 			}
-			in.send(in.live(partAPI, nil), uuid.NewString(), false)
+			in.send(in.startInstance(partAPI, nil), uuid.NewString(), false)
 			in.settle()
 			o := outcome{audience: in.people.audience, taken: in.fake.Counts()}
 			if err := o.load(t.Context(), in.admin, in.message); err != nil {

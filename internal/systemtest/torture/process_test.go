@@ -17,26 +17,26 @@ import (
 	"postern/internal/embedded"
 )
 
-// A victim is what can be killed at once and started again.
-type victim interface {
+// A killable can be killed at once and started again.
+type killable interface {
 	kill(t testing.TB)
 	start(t testing.TB)
 }
 
-// A process is one of the binaries. It is started and ended from one goroutine.
-type running struct {
-	name string
-	path string
-	args []string
-	env  []string // all of it
-	log  string   // file of what it said in all its lives
-	life int64    // where in the log this life begins
+// A childProcess runs one of the binaries. It is started and ended from one goroutine.
+type childProcess struct {
+	name     string
+	path     string
+	args     []string
+	env      []string // the whole environment
+	log      string   // the log file, for all runs
+	logStart int64    // the size of the log when this run began
 
 	cmd    *exec.Cmd
-	status chan int // its exit status, once
+	status chan int // receives the exit status, once
 }
 
-func (p *running) start(t testing.TB) {
+func (p *childProcess) start(t testing.TB) {
 	t.Helper()
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -44,64 +44,65 @@ func (p *running) start(t testing.TB) {
 	}
 	defer func() { _ = log.Close() }()
 	if info, err := log.Stat(); err == nil {
-		p.life = info.Size()
+		p.logStart = info.Size()
 	}
-	cmd := exec.Command(p.path, p.args...) // #nosec G204 -- what we torture
+	cmd := exec.Command(p.path, p.args...) // #nosec G204 -- a binary under test
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", p.name, err)
 	}
-	if err := tell(fmt.Sprintf("+%d", cmd.Process.Pid)); err != nil {
+	if err := tellWatchdog(fmt.Sprintf("+%d", cmd.Process.Pid)); err != nil {
 		t.Fatal(err)
 	}
 	status := make(chan int, 1)
 	go func() {
 		_ = cmd.Wait()
-		_ = tell(fmt.Sprintf("-%d", cmd.Process.Pid))
+		_ = tellWatchdog(fmt.Sprintf("-%d", cmd.Process.Pid))
 		status <- cmd.ProcessState.ExitCode()
 	}()
 	p.cmd, p.status = cmd, status
 }
 
-// signal ends the process and gives its exit status, -1 where a signal did it.
-func (p *running) signal(t testing.TB, s syscall.Signal) int {
+// signal ends the process with a signal and gives its exit status, -1 if the signal
+// killed it.
+func (p *childProcess) signal(t testing.TB, s syscall.Signal) int {
 	t.Helper()
 	if p.cmd == nil {
 		return 0
 	}
 	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Errorf("%s had ended by itself:\n%s", p.name, p.said())
+		t.Errorf("%s had exited by itself:\n%s", p.name, p.logged())
 	}
 	p.cmd = nil
 	select {
 	case status := <-p.status:
 		return status
 	case <-time.After(deadline):
-		t.Fatalf("%s does not end:\n%s", p.name, p.said())
+		t.Fatalf("%s does not exit:\n%s", p.name, p.logged())
 		return 0
 	}
 }
 
-func (p *running) kill(t testing.TB) { t.Helper(); p.signal(t, syscall.SIGKILL) }
+func (p *childProcess) kill(t testing.TB) { t.Helper(); p.signal(t, syscall.SIGKILL) }
 
-// said is what the process logged in this life.
-func (p *running) said() string {
+// logged gives the log of this run.
+func (p *childProcess) logged() string {
 	all, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
-	return string(all[min(int(p.life), len(all)):])
+	return string(all[min(int(p.logStart), len(all)):])
 }
 
-// leads tells of a recorder whether it is the one that records, as far as it said.
-func (p *running) leads() bool {
-	said := []byte(p.said())
-	return bytes.LastIndex(said, []byte(`"msg":"recording"`)) > bytes.LastIndex(said, []byte(`"msg":"recording stopped`))
+// leads reports whether this recorder is the leader, according to its log.
+func (p *childProcess) leads() bool {
+	log := []byte(p.logged())
+	return bytes.LastIndex(log, []byte(`"msg":"recording"`)) > bytes.LastIndex(log, []byte(`"msg":"recording stopped`))
 }
 
-// tail is the end of all that the process logged.
-func (p *running) tail() string {
+// tail gives the end of the log of all runs.
+func (p *childProcess) tail() string {
 	all, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
@@ -110,13 +111,13 @@ func (p *running) tail() string {
 	return strings.Join(lines[max(0, len(lines)-25):], "\n")
 }
 
-// A cluster is a Postgres that this process supervises, and can kill.
+// A cluster is a Postgres that this process supervises and can kill.
 type cluster struct {
 	dir    string
 	server *embedded.Postgres
 }
 
-// url is the DATABASE_URL of the cluster, known before it exists.
+// url is the DATABASE_URL of the cluster. It is known before the cluster exists.
 func (c *cluster) url() string {
 	return "postgres://postern@/postern?host=" + filepath.Join(c.dir, "socket") + "&port=5432&sslmode=disable"
 }
@@ -157,7 +158,8 @@ func (c *cluster) stop(t testing.TB) {
 	}
 }
 
-// A webServer is a [victim] in this process: killed, nobody listens any more.
+// A webServer is a [killable] in this process. After kill, nothing listens on its
+// address.
 type webServer struct {
 	address string
 	handler http.Handler

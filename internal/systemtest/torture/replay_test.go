@@ -16,15 +16,15 @@ import (
 	"postern/internal/store"
 )
 
-// The commit points of a replay, as docs/life-of-a-message.md has them. The api
-// plans and starts, the notify worker carries out.
+// The commit points of a replay, as in docs/life-of-a-message.md. The api plans and
+// starts a replay, and the notify worker runs it.
 var replayPoints = []struct {
 	name    string
 	part    string
-	crash   crash // before; and then again after
+	crash   crash // tested before the step and after it
 	limited bool  // SendGrid limits the rate first, for longer than a handler waits
-	before  bool  // unknown alerts are left by a crash before
-	after   bool  // … and after
+	before  bool  // a crash before the step leaves unknown alerts
+	after   bool  // a crash after the step leaves unknown alerts
 }{
 	{name: "freeze the set", part: partAPI, crash: crash{sql: "commit", since: "INTO app.replay_sets"}},
 	{name: "publish replay.planned", part: partAPI, crash: crash{publish: events.TypeReplayPlanned}},
@@ -39,9 +39,9 @@ var replayPoints = []struct {
 	{name: "publish replay.completed", part: partNotify, crash: crash{publish: events.TypeReplayCompleted}},
 }
 
-// One part crashes at each commit point of a replay, before and after it, and the
-// next life of that part finishes the replay: nobody is alerted twice, and whoever
-// may have been is unknown.
+// One part crashes at each commit point of a replay, before and after it, and the next
+// instance of that part finishes the replay: no recipient is alerted twice, and the
+// alerts that SendGrid may have taken are unknown.
 func TestCrashAtEachCommitPointOfAReplay(t *testing.T) {
 	t.Parallel()
 	for _, p := range replayPoints {
@@ -55,34 +55,34 @@ func TestCrashAtEachCommitPointOfAReplay(t *testing.T) {
 			t.Run(p.name+"/"+when, func(t *testing.T) {
 				t.Parallel()
 				in := newInside(t)
-				in.halfFails()
+				in.failHalf()
 				if p.limited {
 					in.fake.Queue(sendgridfake.RateLimit(4 * time.Second))
 				}
-				in.repeat(p.part, &c)
+				in.replayFailed(p.part, &c)
 				in.verdict(unknown)
 			})
 		}
 	}
 }
 
-// halfFails has every second recipient of a blast refused.
-func (in *inside) halfFails() {
+// failHalf sends a blast, of which SendGrid refuses every second recipient.
+func (in *inside) failHalf() {
 	in.Helper()
-	in.live(partRecorder, nil)
-	in.live(partFanout, nil)
+	in.startInstance(partRecorder, nil)
+	in.startInstance(partFanout, nil)
 	in.refusing.Store(true)
-	in.live(partNotify, nil)
-	in.send(in.live(partAPI, nil), uuid.NewString(), false)
+	in.startInstance(partNotify, nil)
+	in.send(in.startInstance(partAPI, nil), uuid.NewString(), false)
 	in.settle()
 	in.refusing.Store(false)
 }
 
-// repeat has all that failed repeated, while one part crashes and lives again.
-func (in *inside) repeat(part string, c *crash) {
+// replayFailed replays all failed alerts, while one part crashes and is started again.
+func (in *inside) replayFailed(part string, c *crash) {
 	in.Helper()
-	plan := func(ctx context.Context, l *life) (id uuid.UUID, err error) {
-		b := in.book(l)
+	plan := func(ctx context.Context, l *instance) (id uuid.UUID, err error) {
+		b := in.replaysOf(l)
 		r, err := b.Plan(ctx, "staff:s1", replay.Filter{MessageID: &in.message}, "again")
 		if err == nil {
 			_, err = b.Start(ctx, "staff:s1", r.ID, 0)
@@ -90,11 +90,11 @@ func (in *inside) repeat(part string, c *crash) {
 		return r.ID, err
 	}
 	if part == partAPI {
-		first := in.live(partAPI, c)
+		first := in.startInstance(partAPI, c)
 		first.run(func(ctx context.Context) error { _, err := plan(ctx, first); return err })
 		in.awaitCrash(first)
 	}
-	id, err := plan(in.Context(), in.live(partAPI, nil))
+	id, err := plan(in.Context(), in.startInstance(partAPI, nil))
 	if err != nil {
 		in.Fatal(err)
 	}
@@ -110,16 +110,15 @@ func (in *inside) repeat(part string, c *crash) {
 	})
 }
 
-func (in *inside) book(l *life) *replay.Replays {
+func (in *inside) replaysOf(l *instance) *replay.Replays {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
 	return &replay.Replays{Pool: l.pool, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}}
 }
 
-// replayer begins a life of a notify worker that carries out replays and does
-// nothing else.
-func (in *inside) replayer(c *crash) *life {
-	l := newLife(in, in.server, in.url, store.RoleNotify, c)
+// replayer starts an instance of a notify worker that only runs replays.
+func (in *inside) replayer(c *crash) *instance {
+	l := newInstance(in, in.server, in.url, store.RoleNotify, c)
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
 	w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})

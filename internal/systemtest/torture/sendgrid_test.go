@@ -9,10 +9,10 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// SendGrid on its worst day: of all requests 30 % are answered 429 and 10 % with
-// a 5xx, 5 % time out and of 5 % the connection is reset after the body, half of
-// both with the alerts taken. Each alert comes to an end, and none is accepted
-// twice: that an unknown one was accepted or not is what nobody can know.
+// SendGrid on its worst day: it answers 30% of requests with 429 and 10% with a 5xx; 5%
+// time out, and for 5% the connection is reset after the body. In half of both cases
+// SendGrid took the alerts. Each alert reaches a final state, and none is accepted
+// twice. For an unknown alert it is impossible to know whether SendGrid accepted it.
 func TestSendGridOnItsWorstDay(t *testing.T) {
 	t.Parallel()
 	people, timeout := 5_000, time.Second
@@ -20,15 +20,15 @@ func TestSendGridOnItsWorstDay(t *testing.T) {
 		people, timeout = 50_000, 5*time.Second
 	}
 	in := newInsideOf(t, people, timeout)
-	// Each of them for certain, and then as it comes.
+	// First each kind of fault once, then faults at random.
 	in.fake.Queue(sendgridfake.RateLimit(time.Second), sendgridfake.Fail(503), sendgridfake.TimeoutAfter(nil), sendgridfake.ResetBefore())
 	in.fake.Script(sendgridfake.Mix{RateLimit: .3, ServerError: .1, TimeoutBefore: .025, TimeoutAfter: .025, ResetBefore: .025, ResetAfter: .025,
 		RetryIn: time.Second, Seed: 5}.Script())
 	for _, part := range []string{partRecorder, partFanout, partNotify} {
-		in.live(part, nil)
+		in.startInstance(part, nil)
 	}
 	began := time.Now()
-	in.send(in.live(partAPI, nil), uuid.NewString(), false)
+	in.send(in.startInstance(partAPI, nil), uuid.NewString(), false)
 	in.settle()
 	in.verdict(true)
 
@@ -53,28 +53,28 @@ func TestSendGridOnItsWorstDay(t *testing.T) {
 		}
 		answers[answer] = n
 	}
-	named, twice := o.suspects()
-	t.Logf("after %s: alerts %v; requests by answer %v; %d of the unknown were accepted all the same, %d addresses have more than the record is sure of",
-		time.Since(began).Round(time.Second), states, answers, named, twice)
+	accepted, addresses := o.acceptedUnknown()
+	t.Logf("after %s: alerts %v; requests by answer %v; SendGrid accepted %d of the unknown alerts, for %d addresses",
+		time.Since(began).Round(time.Second), states, answers, accepted, addresses)
 	if states["pending"] > 0 || states["unknown"] == 0 || states["accepted"] == 0 {
-		t.Errorf("the alerts came to %v", states)
+		t.Errorf("the states of the alerts are %v", states)
 	}
 }
 
-// suspects counts the alerts that are named as unknown and were accepted, and the
-// addresses that got more than one alert for each that is said to be accepted.
-func (o *outcome) suspects() (accepted, more int) {
-	sure := map[string]int{}
+// acceptedUnknown counts the alerts that are unknown on the record and were accepted by
+// SendGrid, and the addresses that got such alerts.
+func (o *outcome) acceptedUnknown() (alerts, addresses int) {
+	recorded := map[string]int{}
 	for id, address := range o.audience {
 		if o.states[id] == "accepted" {
-			sure[address]++
+			recorded[address]++
 		}
 	}
 	for address, n := range o.taken {
-		if extra := n - sure[address]; extra > 0 {
-			accepted += extra
-			more++
+		if extra := n - recorded[address]; extra > 0 {
+			alerts += extra
+			addresses++
 		}
 	}
-	return accepted, more
+	return alerts, addresses
 }

@@ -24,17 +24,17 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// binaries builds what is tortured, once for all tests, and gives the folder.
+// binaries builds the processes under test, once for all tests, and gives the folder.
 var binaries = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "torture-bin-")
 	if err != nil {
 		return "", err
 	}
-	if err := tell("folder " + dir); err != nil {
+	if err := tellWatchdog("folder " + dir); err != nil {
 		return "", err
 	}
-	// With the flags of the tests, GOFLAGS, so that nothing is compiled twice: in
-	// make check the processes, too, run under the race detector.
+	// The build uses GOFLAGS as the tests do, so that no package is compiled twice. In
+	// make check the processes also run with the race detector.
 	build := exec.Command("go", "build", "-o", dir, "./cmd/...")
 	build.Dir = "../../.."
 	if out, err := build.CombinedOutput(); err != nil {
@@ -43,7 +43,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// A system is all of Postern, running as processes of their own.
+// A system is a complete Postern that runs in separate processes.
 type system struct {
 	testing.TB
 	dir  string
@@ -52,10 +52,10 @@ type system struct {
 	pool *pgxpool.Pool
 	standIn
 
-	processes []*running
-	kinds     map[string]func() victim // picks one of each kind to be killed
+	processes []*childProcess
+	kinds     map[string]func() killable // choose the process of a kind to be killed
 	verbs     func(args ...string) *exec.Cmd
-	nats      func() (url string, err error) // the admin's
+	nats      func() (url string, err error) // for the admin
 
 	people people
 	token  string
@@ -75,12 +75,12 @@ func newSystem(t testing.TB) *system {
 	if s.bin, err = binaries(); err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: Postgres's own user must be able to pass through, and the path
-	// of a socket is short.
+	// Not t.TempDir: Postgres's own user needs access, and the path of a socket must be
+	// short.
 	if s.dir, err = os.MkdirTemp("", "torture-"); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chmod(s.dir, 0o711), tell("folder "+s.dir)); err != nil { // #nosec G302 -- see above
+	if err := errors.Join(os.Chmod(s.dir, 0o711), tellWatchdog("folder "+s.dir)); err != nil { // #nosec G302 -- see above
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(s.dir) })
@@ -99,8 +99,8 @@ func (s *system) serveSendGrid() {
 	s.Cleanup(func() { web.kill(s) })
 }
 
-// environ is the whole environment of a process: nothing of ours but what finds
-// programs.
+// environ is the whole environment of a process: the settings, and the test's variables
+// that are needed to find programs.
 func environ(settings ...string) []string {
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "PG_BIN"} {
 		if value, ok := os.LookupEnv(name); ok {
@@ -110,21 +110,21 @@ func environ(settings ...string) []string {
 	return settings
 }
 
-func (s *system) add(name, path string, env []string, args ...string) *running {
-	p := &running{name: name, path: path, args: args, env: env, log: filepath.Join(s.dir, name+".log")}
+func (s *system) add(name, path string, env []string, args ...string) *childProcess {
+	p := &childProcess{name: name, path: path, args: args, env: env, log: filepath.Join(s.dir, name+".log")}
 	s.processes = append(s.processes, p)
 	s.Cleanup(func() {
 		p.kill(s)
 		if s.Failed() {
-			s.Logf("%s said last:\n%s", p.name, p.tail())
+			s.Logf("the last log lines of %s:\n%s", p.name, p.tail())
 		}
 	})
 	return p
 }
 
-// separate is the system as processes of their own against a NATS and a Postgres,
-// two of each worker. Nothing is started yet.
-func separate(t testing.TB) (s *system, stores, services []victim) {
+// separate makes a system of separate processes with a NATS and a Postgres, and two of
+// each worker. It starts none of them.
+func separate(t testing.TB) (s *system, stores, services []killable) {
 	t.Helper()
 	s = newSystem(t)
 	postgres := &cluster{dir: filepath.Join(s.dir, "postgres")}
@@ -158,20 +158,20 @@ func separate(t testing.TB) (s *system, stores, services []victim) {
 	for _, p := range s.processes[1:] {
 		services = append(services, p)
 	}
-	s.kinds = map[string]func() victim{
+	s.kinds = map[string]func() killable{
 		"api": s.oneOf("api"), "fanout-worker": s.oneOf("fanout-worker"), "notify-worker": s.oneOf("notify-worker"),
-		"recorder": s.leader, "nats": func() victim { return nats }, "postgres": func() victim { return postgres }}
-	return s, []victim{nats, postgres}, services
+		"recorder": s.leader, "nats": func() killable { return nats }, "postgres": func() killable { return postgres }}
+	return s, []killable{nats, postgres}, services
 }
 
-// whole is the system in one process, `postern up`, which is started already.
-func whole(t testing.TB) *system {
+// allInOne starts a system in one process, `postern up`.
+func allInOne(t testing.TB) *system {
 	t.Helper()
 	s := newSystem(t)
 	data, web := filepath.Join(s.dir, "data"), freeAddress(t)
 	s.url = "http://" + web
 	postern := filepath.Join(s.bin, "postern")
-	// Killed, it leaves its Postgres behind; stopped, it takes it along.
+	// A killed `postern up` leaves its Postgres running.
 	t.Cleanup(func() { s.endPostgres(data) })
 	up := s.add("up", postern, environ("SENDGRID_BASE_URL="+s.address, "SENDGRID_API_KEY=SG.torture", "ALERT_FROM=alerts@clinic.example.test"),
 		"up", "--data", data, "--listen", web)
@@ -190,17 +190,17 @@ func whole(t testing.TB) *system {
 		}
 		return run.URLs[eventlog.Admin], err
 	}
-	s.kinds = map[string]func() victim{"up": func() victim { return up }}
+	s.kinds = map[string]func() killable{"up": func() killable { return up }}
 	s.connect((&cluster{dir: filepath.Join(data, "postgres")}).url())
 	up.start(t)
 	s.awaitReady()
 	return s
 }
 
-func (s *system) oneOf(kind string) func() victim {
+func (s *system) oneOf(kind string) func() killable {
 	var turn int
-	return func() victim {
-		var all []*running
+	return func() killable {
+		var all []*childProcess
 		for _, p := range s.processes {
 			if strings.HasPrefix(p.name, kind) {
 				all = append(all, p)
@@ -211,8 +211,8 @@ func (s *system) oneOf(kind string) func() victim {
 	}
 }
 
-// leader is the recorder that records, for killing the other costs nothing.
-func (s *system) leader() victim {
+// leader is the leading recorder: killing the standby has no effect.
+func (s *system) leader() killable {
 	for _, p := range s.processes {
 		if strings.HasPrefix(p.name, "recorder") && p.leads() {
 			return p
@@ -230,7 +230,7 @@ func (s *system) connect(databaseURL string) {
 	s.Cleanup(pool.Close)
 }
 
-// log is the record, as the admin.
+// log connects to the record as the admin.
 func (s *system) log(ctx context.Context) (*eventlog.Log, error) {
 	url, err := s.nats()
 	if err != nil {
@@ -241,26 +241,26 @@ func (s *system) log(ctx context.Context) (*eventlog.Log, error) {
 
 func (s *system) awaitReady() {
 	s.Helper()
-	var said string
-	eventually(s, 20*time.Millisecond, "becoming ready", func() string { return said }, func(ctx context.Context) bool {
+	var answer string
+	eventually(s, 20*time.Millisecond, "becoming ready", func() string { return answer }, func(ctx context.Context) bool {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", nil)
 		if err != nil {
 			return false
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			said = err.Error()
+			answer = err.Error()
 			return false
 		}
 		defer func() { _ = resp.Body.Close() }()
 		var text bytes.Buffer
 		_, _ = text.ReadFrom(resp.Body)
-		said = text.String()
+		answer = text.String()
 		return resp.StatusCode == http.StatusOK
 	})
 }
 
-// verb runs a verb of the command line and gives what it printed.
+// verb runs a verb of the command line and gives its output.
 func (s *system) verb(args ...string) string {
 	s.Helper()
 	cmd := s.verbs(args...)

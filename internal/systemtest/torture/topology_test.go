@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// The processes of docker-compose.yml as plain ones, through their lives: started
-// before what they need, told to end with work in hand, and left without the
-// recorder that leads.
+// The processes of docker-compose.yml, without containers: they start before NATS and
+// Postgres, get SIGTERM while they work, and lose the leading recorder.
 func TestTheTopology(t *testing.T) {
 	t.Parallel()
 	s, stores, services := separate(t)
@@ -18,8 +17,8 @@ func TestTheTopology(t *testing.T) {
 		v.start(t)
 	}
 	for _, p := range s.processes[1:] { // the first is NATS
-		eventually(t, 10*time.Millisecond, p.name+" waiting", p.said, func(context.Context) bool {
-			return strings.Contains(p.said(), "waiting for the database")
+		eventually(t, 10*time.Millisecond, p.name+" waiting", p.logged, func(context.Context) bool {
+			return strings.Contains(p.logged(), "waiting for the database")
 		})
 	}
 	for _, v := range stores {
@@ -31,20 +30,20 @@ func TestTheTopology(t *testing.T) {
 	s.importPeople(3_000)
 
 	b := s.send()
-	for _, death := range []struct {
+	for _, end := range []struct {
 		kind string
 		at   moment
 	}{{"fanout-worker", moment{frozen, 1}}, {"recorder", moment{delivered, 1}}, {"notify-worker", moment{alerted, 1}}} {
-		b.await(death.at)
-		p := s.kinds[death.kind]().(*running)
+		b.await(end.at)
+		p := s.kinds[end.kind]().(*childProcess)
 		if status := p.signal(t, syscall.SIGTERM); status != 0 {
-			t.Errorf("%s was told to end and did with status %d:\n%s", p.name, status, p.tail())
+			t.Errorf("after SIGTERM, %s exited with status %d:\n%s", p.name, status, p.tail())
 		}
 		p.start(t)
 	}
 	b.settle()
 	if unknown := b.verdict(); unknown > 0 {
-		t.Errorf("%d alerts are unknown, and nobody died with work in hand", unknown)
+		t.Errorf("%d alerts are unknown, although every process finished its work before it exited", unknown)
 	}
 
 	s.leader().kill(t)
@@ -52,7 +51,7 @@ func TestTheTopology(t *testing.T) {
 	b = s.send()
 	b.await(moment{delivered, 1})
 	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("nobody recorded for %s", took)
+		t.Errorf("no recorder recorded for %s", took)
 	}
 	b.settle()
 	b.verdict()

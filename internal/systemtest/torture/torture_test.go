@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestTorture kills every kind of process in the middle of blasts. In the short
-// form each kind dies once or twice, in the long form 20 times.
+// TestTorture kills every kind of process in the middle of blasts: once or twice in
+// the short form, 20 times in the long form.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	t.Run("processes", func(t *testing.T) {
@@ -29,12 +29,12 @@ func TestTorture(t *testing.T) {
 	})
 	t.Run("up", func(t *testing.T) {
 		t.Parallel()
-		s := whole(t)
+		s := allInOne(t)
 		s.torture("up")
 	})
 }
 
-// torture runs separate processes and kills those of the kinds.
+// torture runs separate processes and kills processes of the given kinds.
 func torture(t *testing.T, kinds ...string) {
 	s, stores, services := separate(t)
 	for _, v := range append(stores, services...) {
@@ -45,14 +45,14 @@ func torture(t *testing.T, kinds ...string) {
 	s.torture(kinds...)
 }
 
-// torture sends blast after blast and kills a process of each kind in each.
+// torture sends one blast after another and kills a process of each kind in each.
 func (s *system) torture(kinds ...string) {
 	kills, people := 1, 3_000
 	if *long {
 		kills, people = 20, 20_000
 	}
 	kills, people = cmp.Or(*killsFlag, kills), cmp.Or(*peopleFlag, people)
-	seed := cmp.Or(*seedFlag, uint64(time.Now().UnixNano())) // #nosec G115 -- any number will do
+	seed := cmp.Or(*seedFlag, uint64(time.Now().UnixNano())) // #nosec G115 -- any number is a seed
 	s.Logf("drawn from -torture.seed=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) // #nosec G404 -- not a secret
 	s.signIn()
@@ -63,39 +63,40 @@ func (s *system) torture(kinds ...string) {
 	s.checkRecord()
 }
 
-// round is one blast in which a process of each kind dies, at moments in the
-// order in which a blast comes to them.
+// round sends one blast and kills a process of each kind, at moments in the order in
+// which a blast reaches them.
 func (s *system) round(n int, kinds []string, random *rand.Rand) {
 	s.Helper()
 	b := s.send()
 	began := time.Now()
-	var deaths []string
-	var absent []victim
+	var kills []string
+	var stopped []killable
 	for _, kind := range kinds {
 		m := s.people.drawMoment(kind, random)
 		b.await(m)
 		v := s.kinds[kind]()
 		v.kill(s)
-		deaths = append(deaths, kind+" at "+m.String())
-		// Where another of its kind is there, that one has to do in half the rounds.
+		kills = append(kills, kind+" at "+m.String())
+		// If another process of the kind runs, it must finish the work alone in half the
+		// rounds.
 		if spare := kind == "fanout-worker" || kind == "notify-worker" || kind == "recorder"; spare && random.IntN(2) == 0 {
-			absent = append(absent, v)
+			stopped = append(stopped, v)
 			continue
 		}
 		v.start(s)
 	}
 	b.settle()
-	for _, v := range absent {
+	for _, v := range stopped {
 		v.start(s)
 	}
 	s.awaitReady()
 	unknown := b.verdict()
-	s.Logf("round %d, %v: settled after %s, %d of %d alerts unknown", n, deaths, time.Since(began).Round(time.Millisecond), unknown, len(s.people.audience))
-	harmless := true // deaths that no answer of SendGrid is lost with
+	s.Logf("round %d, %v: settled after %s, %d of %d alerts unknown", n, kills, time.Since(began).Round(time.Millisecond), unknown, len(s.people.audience))
+	harmless := true // whether no answer of SendGrid can be lost
 	for _, kind := range kinds {
 		harmless = harmless && (kind == "api" || kind == "fanout-worker" || kind == "recorder")
 	}
 	if harmless && unknown > 0 {
-		s.Errorf("%d alerts are unknown, and nobody who sends any died", unknown)
+		s.Errorf("%d alerts are unknown, although no sending process was killed", unknown)
 	}
 }

@@ -14,22 +14,22 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 )
 
-// An outcome is what a message came to: who has it, and what became of the
-// alerts, as the record says and as the stand-in for SendGrid says.
+// An outcome is the result of a message: the deliveries and the states of the alerts on
+// the record, and the alerts that the stand-in for SendGrid took.
 type outcome struct {
-	audience map[string]string // portal user id → address, who is to have it
-	states   map[string]string // portal user id → state of the alert, who has it
-	taken    map[string]int    // address → alerts that were accepted
+	audience map[string]string // expected recipients: portal user id → address
+	states   map[string]string // deliveries: portal user id → state of the alert
+	taken    map[string]int    // address → alerts that SendGrid accepted
 }
 
-// A querier is a pool, or a transaction in which rows and counters are of one moment: the
-// answer of a worker that hung still comes, and changes both.
+// A querier is a pool, or a transaction that reads rows and counters from one snapshot:
+// the late answer of a worker that hung changes both.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// load reads what the record says of a message.
+// load reads the deliveries and the states of the alerts of a message.
 func (o *outcome) load(ctx context.Context, db querier, message uuid.UUID) error {
 	rows, err := db.Query(ctx, `
 		SELECT u.portal_user_id, d.alert_state FROM record.delivery_status d JOIN app.portal_users u USING (portal_user_no)
@@ -41,7 +41,7 @@ func (o *outcome) load(ctx context.Context, db querier, message uuid.UUID) error
 	var id, state string
 	_, err = pgx.ForEachRow(rows, []any{&id, &state}, func() error {
 		if o.states[id] != "" {
-			return fmt.Errorf("%s has it twice", id)
+			return fmt.Errorf("%s has two deliveries", id)
 		}
 		o.states[id] = state
 		return nil
@@ -49,8 +49,8 @@ func (o *outcome) load(ctx context.Context, db querier, message uuid.UUID) error
 	return err
 }
 
-// judge gives what is wrong: an expected delivery that is missing, one that is not
-// expected, an alert that went twice, or got lost without being named.
+// judge gives the faults: an expected delivery that is missing, an unexpected one, an
+// alert sent twice, or an alert that was lost and is not unknown on the record.
 func (o *outcome) judge() (wrong []string, unknown int) {
 	fault := func(format string, args ...any) {
 		if len(wrong) < 20 {
@@ -62,7 +62,7 @@ func (o *outcome) judge() (wrong []string, unknown int) {
 		state, has := o.states[id]
 		switch {
 		case !has:
-			fault("%s has not got it", id)
+			fault("%s has no delivery", id)
 		case address == "" && state != "skipped":
 			fault("%s has no address, and the alert is %s", id, state)
 		case address == "":
@@ -78,44 +78,44 @@ func (o *outcome) judge() (wrong []string, unknown int) {
 	}
 	for id := range o.states {
 		if _, expected := o.audience[id]; !expected {
-			fault("%s has it, who is not in the audience", id)
+			fault("%s has a delivery, but is not in the audience", id)
 		}
 	}
 	for address, n := range o.taken {
 		if n > most[address] {
-			fault("%s was alerted %d times, and the record knows of %d", address, n, most[address])
+			fault("%s was alerted %d times, and the record has at most %d alerts", address, n, most[address])
 		}
 	}
 	for address, n := range least {
 		if o.taken[address] < n {
-			fault("%s was alerted %d times, and the record says %d", address, o.taken[address], n)
+			fault("%s was alerted %d times, and the record has %d accepted alerts", address, o.taken[address], n)
 		}
 	}
 	slices.Sort(wrong)
 	return wrong, unknown
 }
 
-// verdict holds a settled blast to what was promised, and gives how many alerts
-// are unknown.
+// verdict checks the guarantees for a settled blast, and gives the number of unknown
+// alerts.
 func (b *blast) verdict() (unknown int) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), deadline)
 	defer cancel()
-	moment, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	snapshot, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() { _ = moment.Rollback(ctx) }()
+	defer func() { _ = snapshot.Rollback(ctx) }()
 	o := outcome{audience: b.people.audience, taken: b.fake.Load().Counts()}
-	if err := o.load(ctx, moment, b.id); err != nil {
+	if err := o.load(ctx, snapshot, b.id); err != nil {
 		b.Fatal(err)
 	}
 	wrong, unknown := o.judge()
 	for _, w := range wrong {
 		b.Errorf("%s", w)
 	}
-	tables(ctx, b, moment, b.id, o.states)
-	if err := moment.Rollback(ctx); err != nil {
+	tables(ctx, b, snapshot, b.id, o.states)
+	if err := snapshot.Rollback(ctx); err != nil {
 		b.Fatal(err)
 	}
 	var same struct {
@@ -128,8 +128,8 @@ func (b *blast) verdict() (unknown int) {
 	return unknown
 }
 
-// tables holds the counters to the rows, the events to the chunks, and wants
-// nothing parked.
+// tables compares the counters with the rows and the events with the chunks, and checks
+// that no event is parked.
 func tables(ctx context.Context, t testing.TB, db querier, message uuid.UUID, states map[string]string) {
 	t.Helper()
 	counted := map[string]int{}
@@ -152,14 +152,14 @@ func tables(ctx context.Context, t testing.TB, db querier, message uuid.UUID, st
 	case parked != "":
 		t.Errorf("parked: %s", parked)
 	case delivered != len(states) || events != chunks:
-		t.Errorf("the message says %d deliveries, there are %d; %d chunks of %d events", delivered, len(states), chunks, events)
+		t.Errorf("the message counts %d deliveries, there are %d; %d chunks, %d events", delivered, len(states), chunks, events)
 	case accepted != counted["accepted"] || failed != counted["failed"] || skipped != counted["skipped"] || unknown != counted["unknown"]:
-		t.Errorf("the message says %d accepted, %d failed, %d skipped, %d unknown; the deliveries say %v", accepted, failed, skipped, unknown, counted)
+		t.Errorf("the message counts %d accepted, %d failed, %d skipped, %d unknown; the deliveries have %v", accepted, failed, skipped, unknown, counted)
 	}
 }
 
-// checkRecord holds every event of the record to its schema, and the stream to
-// the copy.
+// checkRecord checks every event against its schema, and compares the stream with the
+// second copy.
 func (s *system) checkRecord() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
@@ -173,30 +173,30 @@ func (s *system) checkRecord() {
 	s.verb("repair", "--check")
 }
 
-// The judge must not be blind.
-func TestTheJudgeSees(t *testing.T) {
+// The outcome's judge method finds every kind of fault.
+func TestJudgeFindsEveryFault(t *testing.T) {
 	people := map[string]string{"a": "a@x", "b": "b@x", "c": "", "d": "a@x"}
-	fair := func() outcome {
+	good := func() outcome {
 		return outcome{people, map[string]string{"a": "accepted", "b": "unknown", "c": "skipped", "d": "accepted"}, map[string]int{"a@x": 2}}
 	}
 	for name, spoil := range map[string]func(*outcome){
-		"a delivery is missing":          func(o *outcome) { delete(o.states, "c") },
-		"a delivery too many":            func(o *outcome) { o.states["e"] = "skipped" },
-		"an alert twice":                 func(o *outcome) { o.taken["a@x"] = 3 },
-		"an unknown one twice":           func(o *outcome) { o.taken["b@x"] = 2 },
-		"an alert lost":                  func(o *outcome) { o.taken["a@x"] = 1 },
-		"an alert to who has no address": func(o *outcome) { o.states["c"] = "accepted" },
-		"an alert still pending":         func(o *outcome) { o.states["a"] = "pending" },
-		"an alert to a stranger":         func(o *outcome) { o.taken["z@x"] = 1 },
+		"a delivery is missing":       func(o *outcome) { delete(o.states, "c") },
+		"a surplus delivery":          func(o *outcome) { o.states["e"] = "skipped" },
+		"an alert twice":              func(o *outcome) { o.taken["a@x"] = 3 },
+		"an unknown one twice":        func(o *outcome) { o.taken["b@x"] = 2 },
+		"an alert lost":               func(o *outcome) { o.taken["a@x"] = 1 },
+		"an alert without an address": func(o *outcome) { o.states["c"] = "accepted" },
+		"an alert still pending":      func(o *outcome) { o.states["a"] = "pending" },
+		"an alert to another address": func(o *outcome) { o.taken["z@x"] = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := fair()
+			o := good()
 			if wrong, unknown := o.judge(); len(wrong) > 0 || unknown != 1 {
-				t.Fatalf("a fair outcome: %v, %d unknown", wrong, unknown)
+				t.Fatalf("a good outcome: %v, %d unknown", wrong, unknown)
 			}
 			spoil(&o)
 			if wrong, _ := o.judge(); len(wrong) == 0 {
-				t.Error("it saw nothing")
+				t.Error("judge found no fault")
 			}
 		})
 	}

@@ -13,9 +13,9 @@ import (
 	"syscall"
 )
 
-// The watchdog is a process that outlives the test binary, however that ends, and
-// then ends what is left of its processes and folders. It is told of them by
-// lines: "+1234" and "-1234" for a process, "folder /tmp/…" for a folder.
+// The watchdog is a process that outlives the test binary, however that ends, and then
+// ends its remaining processes and removes its folders. Lines on its standard input add
+// and remove them: "+1234" and "-1234" for a process, "folder /tmp/…" for a folder.
 var watchdog = struct {
 	sync.Mutex
 	once sync.Once
@@ -23,12 +23,12 @@ var watchdog = struct {
 	err  error
 }{}
 
-// tell tells the watchdog, starting it at first use.
-func tell(line string) error {
+// tellWatchdog sends the watchdog a line. The first call starts it.
+func tellWatchdog(line string) error {
 	watchdog.once.Do(func() {
 		cmd := exec.Command(os.Args[0]) // #nosec G204 -- this binary
 		cmd.Env = []string{roleVariable + "=watchdog"}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the tests
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C must not end it
 		if watchdog.pipe, watchdog.err = cmd.StdinPipe(); watchdog.err == nil {
 			watchdog.err = cmd.Start()
 		}
@@ -42,7 +42,7 @@ func tell(line string) error {
 	return err
 }
 
-// watch is the watchdog's whole life.
+// watch is the watchdog's main function.
 func watch(in io.Reader) {
 	processes, folders := map[string]bool{}, map[string]bool{}
 	for lines := bufio.NewScanner(in); lines.Scan(); {
@@ -60,7 +60,7 @@ func watch(in io.Reader) {
 		end(pid, syscall.SIGKILL)
 	}
 	for folder := range folders {
-		for _, depth := range []string{"", "*"} { // beside the other processes, or below `postern up`'s folder
+		for _, depth := range []string{"", "*"} { // next to the other processes, or in the folder of `postern up`
 			found, _ := filepath.Glob(filepath.Join(folder, depth, "postgres", "cluster", "postmaster.pid"))
 			for _, path := range found {
 				text, _ := os.ReadFile(path) // #nosec G304 -- in a folder that a test made

@@ -58,7 +58,7 @@ func TestTwoStaffMembersErase(t *testing.T) {
 		Says("Message with erased content", "Ann Admin requested the erasure and Ben Admin approved it", why).Hides(secret, "Request erasure of the content")
 	c.reader.Get("/messages?whose=everybody").Says("The content was erased").Hides(secret)
 	// Its events stay, and show the erasure.
-	c.reader.Get("/record/messages/"+c.message).Says("Message sent", "Message opened", "Erasure asked for", "Content erased", "before the retention had passed")
+	c.reader.Get("/record/messages/"+c.message).Says("Message sent", "Message opened", "Erasure requested", "Content erased", "before its retention had ended")
 	c.reader.Get("/record/erasures").Says("Erased", why)
 	c.holds(t)
 }

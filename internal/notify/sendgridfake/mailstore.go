@@ -11,11 +11,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxLogged is how many requests Requests remembers.
+// maxLogged is the largest number of requests kept for Requests.
 const maxLogged = 10_000
 
-// Letter is what recipients were sent: the same for everyone of a request that
-// has no subject of their own.
+// Letter is the content of a mail. It is the same for all recipients of a request whose
+// personalization has no subject.
 type Letter struct {
 	From, Subject, Text, HTML string
 }
@@ -30,9 +30,9 @@ type Mail struct {
 	Letter    *Letter
 }
 
-// mailbag keeps what was accepted. A batch holds recipients that share all but
-// address and position, so that each costs its address and eight bytes.
-type mailbag struct {
+// mailStore stores accepted mails. A batch has the recipients that differ only in address
+// and position, so that each needs the bytes of its address and eight more.
+type mailStore struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	keep     int
@@ -53,18 +53,18 @@ type batch struct {
 	positions []int32
 }
 
-func (m *mailbag) init(keep int) {
+func (m *mailStore) init(keep int) {
 	m.keep = keep
 	m.changed = sync.NewCond(&m.mu)
 }
 
-// take keeps a request's recipients.
-func (m *mailbag) take(at time.Time, messageID string, r *request) {
+// take stores a request's recipients.
+func (m *mailStore) take(at time.Time, messageID string, r *request) {
 	batches := r.batches(at, messageID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range batches {
-		// Nearly every request says the same: one copy of it is enough.
+		// Nearly all requests have the same content: store one copy.
 		if m.last == nil || *m.last != *b.letter {
 			m.last = b.letter
 		}
@@ -81,32 +81,31 @@ func (m *mailbag) take(at time.Time, messageID string, r *request) {
 	m.changed.Broadcast()
 }
 
-// batches copies the recipients out of the request, in exactly the memory they
-// need.
+// batches copies the recipients from the request into exactly the memory that they need.
 func (r *request) batches(at time.Time, messageID string) []*batch {
 	var all []*batch
 	start := 0
-	for first := 0; first < len(r.people); {
-		args := r.people[first].args.over(r.args)
-		subject := r.people[first].subject
+	for first := 0; first < len(r.recipients); {
+		args := r.recipients[first].args.mergedInto(r.args)
+		subject := r.recipients[first].subject
 		last := first + 1
-		for last < len(r.people) && r.people[last].subject == subject && r.people[last].args.over(r.args).attempt == args.attempt {
+		for last < len(r.recipients) && r.recipients[last].subject == subject && r.recipients[last].args.mergedInto(r.args).attempt == args.attempt {
 			last++
 		}
 		letter := r.letter
 		if subject != "" {
 			letter.Subject = subject
 		}
-		end := r.people[last-1].end
+		end := r.recipients[last-1].end
 		b := &batch{
 			at: at, messageID: messageID, attempt: args.attempt, letter: &letter,
 			addresses: bytes.Clone(r.addresses[start:end]),
 			ends:      make([]uint32, last-first),
 			positions: make([]int32, last-first),
 		}
-		for i, p := range r.people[first:last] {
-			b.ends[i] = uint32(p.end - start)                    // #nosec G115 -- a body is 30 MiB at most
-			b.positions[i] = int32(p.args.over(r.args).position) // #nosec G115 -- parsed as 32 bits
+		for i, p := range r.recipients[first:last] {
+			b.ends[i] = uint32(p.end - start)                          // #nosec G115 -- a body is 30 MiB at most
+			b.positions[i] = int32(p.args.mergedInto(r.args).position) // #nosec G115 -- parsed as 32 bits
 		}
 		all = append(all, b)
 		start, first = end, last
@@ -129,7 +128,7 @@ func (b *batch) mail(i int) Mail {
 	}
 }
 
-func (m *mailbag) log(info RequestInfo) {
+func (m *mailStore) log(info RequestInfo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.requests) >= maxLogged {
@@ -138,21 +137,21 @@ func (m *mailbag) log(info RequestInfo) {
 	m.requests = append(m.requests, info)
 }
 
-// snapshot gives the batches as they are now; a batch never changes.
-func (m *mailbag) snapshot() []*batch {
+// snapshot gives the current batches; a batch never changes.
+func (m *mailStore) snapshot() []*batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]*batch(nil), m.batches...)
 }
 
-// Count is how many recipients were accepted, those since forgotten included.
+// Count is the number of accepted recipients, including deleted ones.
 func (f *Fake) Count() int {
 	f.kept.mu.Lock()
 	defer f.kept.mu.Unlock()
 	return f.kept.count
 }
 
-// Accepted gives the mails that are kept at the time of the call, oldest first.
+// Accepted gives the mails that are stored at the time of the call, oldest first.
 func (f *Fake) Accepted() iter.Seq[Mail] {
 	batches := f.kept.snapshot()
 	return func(yield func(Mail) bool) {
@@ -166,8 +165,8 @@ func (f *Fake) Accepted() iter.Seq[Mail] {
 	}
 }
 
-// ByAddress is how many of the mails kept went to exactly this address. It reads
-// through all of them; for many addresses use Counts.
+// ByAddress counts the stored mails to exactly this address. It reads all mails; for many
+// addresses use Counts.
 func (f *Fake) ByAddress(email string) int {
 	n := 0
 	for _, b := range f.kept.snapshot() {
@@ -180,7 +179,7 @@ func (f *Fake) ByAddress(email string) int {
 	return n
 }
 
-// Counts is how many of the mails kept went to each address.
+// Counts counts the stored mails by address.
 func (f *Fake) Counts() map[string]int {
 	counts := make(map[string]int)
 	for _, b := range f.kept.snapshot() {
@@ -191,7 +190,7 @@ func (f *Fake) Counts() map[string]int {
 	return counts
 }
 
-// PerAttempt is how many of the mails kept came with each attempt.
+// PerAttempt counts the stored mails by attempt.
 func (f *Fake) PerAttempt() map[uuid.UUID]int {
 	counts := make(map[uuid.UUID]int)
 	for _, b := range f.kept.snapshot() {
@@ -200,20 +199,19 @@ func (f *Fake) PerAttempt() map[uuid.UUID]int {
 	return counts
 }
 
-// Requests gives the requests that are over, oldest first, the last 5,000 at
-// least.
+// Requests gives the finished requests, oldest first: at least the last 5,000.
 func (f *Fake) Requests() []RequestInfo {
 	f.kept.mu.Lock()
 	defer f.kept.mu.Unlock()
 	return append([]RequestInfo(nil), f.kept.requests...)
 }
 
-// WaitFor returns once n recipients were accepted, or with the context's error
-// and how far it came.
+// WaitFor returns once n recipients have been accepted. If ctx ends first, the error
+// wraps ctx's error and has the number accepted.
 func (f *Fake) WaitFor(ctx context.Context, n int) error {
 	m := &f.kept
 	stop := context.AfterFunc(ctx, func() {
-		// Under the lock, so that it can't come between a look at ctx and Wait.
+		// Under the lock, so that it can't happen between the check of ctx and Wait.
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.changed.Broadcast()
@@ -223,7 +221,7 @@ func (f *Fake) WaitFor(ctx context.Context, n int) error {
 	defer m.mu.Unlock()
 	for m.count < n {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("waiting for %d recipients at the stand-in for SendGrid, %d came: %w", n, m.count, err)
+			return fmt.Errorf("waiting for %d recipients at the stand-in for SendGrid, which accepted %d: %w", n, m.count, err)
 		}
 		m.changed.Wait()
 	}
