@@ -15,9 +15,7 @@ import (
 	"reflect"
 	"strings"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
-
+	"postern/internal/text/number"
 	"postern/internal/text/size"
 )
 
@@ -147,10 +145,7 @@ func Fill(text string) string { return filler.Replace(text) }
 
 // Each unit as people read it.
 func (b Bytes) String() string      { return size.Text(int64(b)) }
-func (c Characters) String() string { return number(int(c)) + " characters" }
-func (c Count) String() string      { return number(int(c)) }
-func (s Seconds) String() string    { return number(int(s)) + " seconds" }
-func (d Days) String() string       { return number(int(d)) + " days" }
-
-// number writes a number with its thousands apart: 100,000.
-func number(n int) string { return message.NewPrinter(language.English).Sprintf("%d", n) }
+func (c Characters) String() string { return number.Text(int(c)) + " characters" }
+func (c Count) String() string      { return number.Text(int(c)) }
+func (s Seconds) String() string    { return number.Text(int(s)) + " seconds" }
+func (d Days) String() string       { return number.Text(int(d)) + " days" }

@@ -87,7 +87,7 @@ var imports = map[string]string{
 	"content/clamd":      "problem",
 
 	// Bounds that a clinic may decide.
-	"limits": "text/size",
+	"limits": "text/number text/size",
 
 	// Text as it comes in.
 	"text/address":   "text/invisible",
