@@ -42,7 +42,7 @@ type bench struct {
 	handled int
 }
 
-// newBench parks whatever the handler refuses at once.
+// newBench starts a worker that parks an event after one failed try.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
@@ -58,7 +58,7 @@ func newBench(t *testing.T) *bench {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		if err := b.worker.Ping(ctx); err != nil {
-			return fmt.Errorf("the handler got no connection: %s", err) // not one that is tried on
+			return fmt.Errorf("the handler got no connection: %s", err) // %s, not %w: not a transient error
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func newBench(t *testing.T) *bench {
 	}}
 	parking := parked.In(b.worker)
 	parking.MaxTries = 1
-	lane := b.lane // a test may put another in its place, for what is retried
+	lane := b.lane // a test may replace b.lane, for retries only
 	b.run(t, func(ctx context.Context) error { return b.Log.Consume(ctx, parking, lane) })
 	return b
 }
@@ -103,7 +103,7 @@ func (b *bench) count() int {
 	return b.handled
 }
 
-// park puts an event on the record and waits until it is parked.
+// park records an event and waits until it is parked.
 func (b *bench) park(t *testing.T) parked.Event {
 	t.Helper()
 	b.Record(t, "process:test", events.MessageReleased{MessageID: uuid.New()})
@@ -133,7 +133,7 @@ func (b *bench) until(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("it never came about that %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
@@ -147,7 +147,7 @@ func (b *bench) state(t *testing.T, id uuid.UUID) (string, int) {
 	return e.State, e.Tries
 }
 
-// is has the recorder catch up and demands a state.
+// is waits until the recorder has caught up, and checks the event's state.
 func (b *bench) is(t *testing.T, id uuid.UUID, want string) {
 	t.Helper()
 	b.Settle(t)
@@ -156,9 +156,9 @@ func (b *bench) is(t *testing.T, id uuid.UUID, want string) {
 	}
 }
 
-// The life of a parked event: it waits for a decision, a hundred hands retry it once,
-// it fails again and is parked again, it is mended, retried and handled. The record
-// holds each decision, and gives the same tables again.
+// The life of a parked event: it waits for a decision; a hundred concurrent requests retry
+// it once; it fails and is parked again; the fault is fixed, and a retry handles it. The
+// record holds each decision, and a rebuild gives the same tables.
 func TestAParkedEventIsRetried(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -184,10 +184,10 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	hands.Wait()
 	b.is(t, e.ID, parked.Retrying)
 	if after := b.Settle(t); after != before+1 {
-		t.Errorf("a hundred hands put %d events on the record", after-before)
+		t.Errorf("a hundred requests recorded %d events", after-before)
 	}
 	if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
-		t.Errorf("what is being retried could be discarded: %v", err)
+		t.Errorf("an event that is being retried could be discarded: %v", err)
 	}
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { s, n := b.state(t, e.ID); return s == parked.Open && n == 2 })
@@ -204,12 +204,12 @@ func TestAParkedEventIsRetried(t *testing.T) {
 		t.Errorf("%d still wait, %v", len(open), err)
 	}
 	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
-		t.Errorf("what was handled could be retried: %v", err)
+		t.Errorf("a handled event could be retried: %v", err)
 	}
 	b.same(t)
 }
 
-// same demands that the record gives every table again.
+// same checks that a rebuild from the record gives the same tables.
 func (b *bench) same(t *testing.T) {
 	t.Helper()
 	b.Settle(t)
@@ -224,7 +224,7 @@ func (b *bench) same(t *testing.T) {
 	}
 }
 
-// A panic is parked with its stack, each time.
+// An event whose handler panics is parked with the stack, each time.
 func TestAPanicHasItsStack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -244,7 +244,7 @@ func TestAPanicHasItsStack(t *testing.T) {
 	}
 }
 
-// All of a type at once; what the recorder parked is not among them.
+// All open events of a type are retried at once, without those that the recorder parked.
 func TestAllOfATypeAreRetried(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -267,8 +267,8 @@ func TestAllOfATypeAreRetried(t *testing.T) {
 	})
 }
 
-// To discard takes a reason. What the recorder parked can be discarded and not
-// retried, and says what helps.
+// Discarding needs a reason. Events that the recorder parked can be discarded but not
+// retried; the error says what helps.
 func TestAParkedEventIsDiscarded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -280,7 +280,7 @@ func TestAParkedEventIsDiscarded(t *testing.T) {
 	for _, e := range open {
 		if e.Consumer == eventlog.Recorder {
 			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
-				t.Errorf("what the recorder parked could be retried: %v", err)
+				t.Errorf("an event that the recorder parked could be retried: %v", err)
 			}
 		}
 		for _, reason := range []string{"", "  ", string(make([]byte, limits.Reason+1))} {
@@ -293,16 +293,16 @@ func TestAParkedEventIsDiscarded(t *testing.T) {
 		}
 		b.is(t, e.ID, parked.Discarded)
 		if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
-			t.Errorf("what was discarded could be retried: %v", err)
+			t.Errorf("a discarded event could be retried: %v", err)
 		}
 	}
 	if _, err := b.lot.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
-		t.Errorf("nothing was retried: %v", err)
+		t.Errorf("an event that was never parked could be retried: %v", err)
 	}
 	b.same(t)
 }
 
-// A page goes on where the last one ended.
+// Each page of parked events begins where the previous one ended.
 func TestPagesOfParkedEvents(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -331,8 +331,8 @@ func TestPagesOfParkedEvents(t *testing.T) {
 	}
 }
 
-// What is open is the same everywhere, through the whole life of a parked event and
-// over a rebuild that puts other tables in the place of those that the views read.
+// Counting, listing and the operations page agree on which events are open, through the
+// whole life of a parked event and after a rebuild that replaces the views' tables.
 func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -400,8 +400,8 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	decide(b.lot.Discard, recorders().ID)
 	open("discarded", map[string]int{})
 
-	// Of two more, one is given up by its consumer's row; the recorder's is projected in
-	// the end, as by a rebuild of a version that understands it.
+	// One more event is parked twice: the consumer's row is discarded, and the recorder's is
+	// projected, as a rebuild by a version that understands it would do.
 	b.mend(errors.New("the disk is read-only"))
 	e = b.park(t)
 	open("parked once more", both)
@@ -413,8 +413,8 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	open("projected", map[string]int{})
 }
 
-// A parked event whose result is on the record is not open, although its worker did not
-// retry it: it was handled again after the stream was restored, or a failover was settled.
+// A parked event whose result is recorded is not open, although its worker did not retry
+// it: it was handled after the stream was restored, or when a failover was settled.
 func TestAnEventWithAResultIsNotOpen(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
