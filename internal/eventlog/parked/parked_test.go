@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // bench is a worker whose handler the test decides about.
 type bench struct {
 	*composetest.System
-	lot    *parked.Events
+	parked *parked.Events
 	worker *pgxpool.Pool
 	lane   eventlog.Lane
 
@@ -46,7 +46,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
-	b.lot = &parked.Events{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}}
+	b.parked = &parked.Events{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}}
 	// The handler needs the only connection of its worker: no transaction is open, and no row
 	// locked, while it runs.
 	var err error
@@ -91,7 +91,7 @@ func (b *bench) retrying(t *testing.T) {
 	})
 }
 
-func (b *bench) mend(err error) {
+func (b *bench) failWith(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fails = err
@@ -110,7 +110,7 @@ func (b *bench) park(t *testing.T) parked.Event {
 	seq := b.Settle(t)
 	var found parked.Event
 	b.until(t, "it is parked", func() bool {
-		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.FanoutDirect, Limit: 1})
+		all, err := b.parked.List(t.Context(), parked.Query{Consumer: eventlog.FanoutDirect, Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func (b *bench) until(t *testing.T, what string, holds func() bool) {
 
 func (b *bench) state(t *testing.T, id uuid.UUID) (string, int) {
 	t.Helper()
-	e, err := b.lot.Find(t.Context(), id)
+	e, err := b.parked.Find(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	if diff := cmp.Diff(want, e); diff != "" || e.MessageID == nil || e.EventID == nil {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if stored, err := b.lot.Stored(t.Context(), e); err != nil || string(stored.Data) != `{"message_id":"`+e.MessageID.String()+`"}` {
+	if stored, err := b.parked.Stored(t.Context(), e); err != nil || string(stored.Data) != `{"message_id":"`+e.MessageID.String()+`"}` {
 		t.Errorf("the event in full is %s, %v", stored.Data, err)
 	}
 
@@ -176,7 +176,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	var hands sync.WaitGroup
 	for range 100 {
 		hands.Go(func() {
-			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+			if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -186,7 +186,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	if after := b.Settle(t); after != before+1 {
 		t.Errorf("a hundred requests recorded %d events", after-before)
 	}
-	if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
+	if _, err := b.parked.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("an event that is being retried could be discarded: %v", err)
 	}
 	b.retrying(t)
@@ -195,15 +195,15 @@ func TestAParkedEventIsRetried(t *testing.T) {
 		t.Errorf("it was handled %d times, want 2", n)
 	}
 
-	b.mend(nil)
-	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, "the disk was changed"); err != nil {
+	b.failWith(nil)
+	if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, "the disk was changed"); err != nil {
 		t.Fatal(err)
 	}
 	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
-	if open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect}); err != nil || len(open) != 0 {
+	if open, err := b.parked.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect}); err != nil || len(open) != 0 {
 		t.Errorf("%d still wait, %v", len(open), err)
 	}
-	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+	if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("a handled event could be retried: %v", err)
 	}
 	b.same(t)
@@ -234,12 +234,12 @@ func TestAPanicHasItsStack(t *testing.T) {
 		panic("a bug")
 	}
 	e := b.park(t)
-	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+	if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
-	if again, err := b.lot.Find(t.Context(), e.ID); err != nil || again.Reason != "panic: a bug" || again.Stack == "" {
+	if again, err := b.parked.Find(t.Context(), e.ID); err != nil || again.Reason != "panic: a bug" || again.Stack == "" {
 		t.Errorf("the reason is %q, the stack has %d characters, %v", again.Reason, len(again.Stack), err)
 	}
 }
@@ -251,18 +251,18 @@ func TestAllOfATypeAreRetried(t *testing.T) {
 	for range 3 {
 		b.park(t)
 	}
-	b.mend(nil)
+	b.failWith(nil)
 	b.retrying(t)
-	if n, _, err := b.lot.RetryAll(t.Context(), "operator:o", "message.sent", ""); err != nil || n != 0 {
+	if n, _, err := b.parked.RetryAll(t.Context(), "operator:o", "message.sent", ""); err != nil || n != 0 {
 		t.Errorf("%d of another type were retried, %v", n, err)
 	}
-	n, seq, err := b.lot.RetryAll(t.Context(), "operator:o", "message.released", "")
+	n, seq, err := b.parked.RetryAll(t.Context(), "operator:o", "message.released", "")
 	if err != nil || n != 3 {
 		t.Fatalf("%d were retried, %v", n, err)
 	}
 	b.Await(t, seq)
 	b.until(t, "all are handled", func() bool {
-		open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect})
+		open, err := b.parked.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect})
 		return err == nil && len(open) == 0
 	})
 }
@@ -273,30 +273,30 @@ func TestAParkedEventIsDiscarded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.park(t)
-	open, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	open, err := b.parked.List(t.Context(), parked.Query{Limit: 10})
 	if err != nil || len(open) != 2 { // the recorder knows no such message either
 		t.Fatalf("%d are parked, %v", len(open), err)
 	}
 	for _, e := range open {
 		if e.Consumer == eventlog.Recorder {
-			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
+			if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
 				t.Errorf("an event that the recorder parked could be retried: %v", err)
 			}
 		}
 		for _, reason := range []string{"", "  ", string(make([]byte, limits.Reason+1))} {
-			if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
+			if _, err := b.parked.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
 				t.Errorf("it was discarded for the reason %.10q: %v", reason, err)
 			}
 		}
-		if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "a test"); err != nil {
+		if _, err := b.parked.Discard(t.Context(), "operator:o", e.ID, "a test"); err != nil {
 			t.Fatal(err)
 		}
 		b.is(t, e.ID, parked.Discarded)
-		if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+		if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
 			t.Errorf("a discarded event could be retried: %v", err)
 		}
 	}
-	if _, err := b.lot.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
+	if _, err := b.parked.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
 		t.Errorf("an event that was never parked could be retried: %v", err)
 	}
 	b.same(t)
@@ -311,7 +311,7 @@ func TestPagesOfParkedEvents(t *testing.T) {
 	}
 	var seen []uuid.UUID
 	for q := (parked.Query{Limit: 2}); ; q.Before = seen[len(seen)-1] {
-		page, err := b.lot.List(t.Context(), q)
+		page, err := b.parked.List(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +343,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+		all, err := b.parked.List(t.Context(), parked.Query{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,7 +376,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	}
 	recorders := func() parked.Event {
 		t.Helper()
-		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
+		all, err := b.parked.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
 		if err != nil || len(all) != 1 {
 			t.Fatalf("the recorder parked %d, %v", len(all), err)
 		}
@@ -384,7 +384,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	}
 	both := map[string]int{eventlog.FanoutDirect: 1, eventlog.Recorder: 1}
 	open("parked", both)
-	decide(b.lot.Retry, e.ID)
+	decide(b.parked.Retry, e.ID)
 	open("to be retried", both)
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
@@ -393,19 +393,19 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	open("rebuilt", both)
-	b.mend(nil)
-	decide(b.lot.Retry, e.ID)
+	b.failWith(nil)
+	decide(b.parked.Retry, e.ID)
 	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
 	open("handled", map[string]int{eventlog.Recorder: 1})
-	decide(b.lot.Discard, recorders().ID)
+	decide(b.parked.Discard, recorders().ID)
 	open("discarded", map[string]int{})
 
 	// One more event is parked twice: the consumer's row is discarded, and the recorder's is
 	// projected, as a rebuild by a version that understands it would do.
-	b.mend(errors.New("the disk is read-only"))
+	b.failWith(errors.New("the disk is read-only"))
 	e = b.park(t)
 	open("parked once more", both)
-	decide(b.lot.Discard, e.ID)
+	decide(b.parked.Discard, e.ID)
 	open("given up", map[string]int{eventlog.Recorder: 1})
 	if _, err := b.Admin.Exec(t.Context(), `UPDATE record.events SET projected = true WHERE seq = $1`, recorders().Seq); err != nil {
 		t.Fatal(err)
@@ -435,17 +435,17 @@ func TestAnEventWithAResultIsNotOpen(t *testing.T) {
 		})
 	}
 	open(eventlog.FanoutDirect)
-	all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	all, err := b.parked.List(t.Context(), parked.Query{Limit: 10})
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d are parked, %v", len(all), err)
 	}
 	b.Deliver(t, message)
 	open()
 	b.is(t, all[0].ID, parked.Handled)
-	if _, err := b.lot.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+	if _, err := b.parked.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("an event that has its result could be retried: %v", err)
 	}
-	if _, err := b.lot.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+	if _, err := b.parked.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("an event that has its result could be discarded: %v", err)
 	}
 
