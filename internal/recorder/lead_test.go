@@ -143,16 +143,16 @@ func TestALeaderGetsOnByItsWriter(t *testing.T) {
 	l := &leading{Recorder: New(Config{Log: eventlog.New(conn, nil)})}
 	l.turns.Add(1)
 	for i, want := range []bool{true, false} {
-		if got := l.getsOn(); got != want {
+		if got := l.makesProgress(); got != want {
 			t.Errorf("asked for time %d: %v", i+1, got)
 		}
 	}
 	l.waiting.Store(true)
-	if !l.getsOn() {
+	if !l.makesProgress() {
 		t.Error("it waits for Postgres, and is said to hang")
 	}
 	conn.Close()
-	if l.getsOn() {
+	if l.makesProgress() {
 		t.Error("it has no NATS, and is said to get on")
 	}
 }

@@ -44,7 +44,7 @@ func TestATreeIsPlanted(t *testing.T) {
 		t.Errorf("a crash in the middle left %d hashes", len(left))
 	}
 	for range 2 { // at its next start, and at the one after that
-		if err := plantTree(t.Context(), conn, conn, 4); err != nil {
+		if err := loadTree(t.Context(), conn, conn, 4); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, hashesOf(t, conn)); diff != "" {
@@ -73,7 +73,7 @@ func TestATreeIsPlanted(t *testing.T) {
 	}
 	// Of a record without events there is nothing to plant.
 	before()
-	if err := plantTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
+	if err := loadTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
 		t.Errorf("of nothing it planted something: %v", err)
 	}
 }
@@ -85,7 +85,7 @@ func crashing(t *testing.T, conn *pgx.Conn) error {
 		CREATE TRIGGER crash BEFORE INSERT ON hashes FOR EACH ROW WHEN (NEW.idx = 6) EXECUTE FUNCTION pg_temp.crash()`); err != nil {
 		t.Fatal(err)
 	}
-	err := plantTree(t.Context(), conn, conn, 4)
+	err := loadTree(t.Context(), conn, conn, 4)
 	_, dropped := conn.Exec(context.WithoutCancel(t.Context()), `DROP TRIGGER crash ON hashes`)
 	if dropped != nil {
 		t.Fatal(errors.Join(err, dropped))
