@@ -26,7 +26,7 @@ func carryOut(t interface{ Fatal(...any) }, w *work, answer func(to []int) sendg
 		if again.requestsAtFault().reason != "" {
 			return requests
 		}
-		to := again.nextRequest(again.fates())
+		to := again.nextRequest(again.results())
 		if len(to) == 0 {
 			return requests
 		}
@@ -78,14 +78,14 @@ func TestTheCulpritIsFoundByHalving(t *testing.T) {
 			}
 			return sendgrid.Result{Kind: sendgrid.Accepted}
 		})
-		for p, f := range w.fates() {
+		for p, f := range w.results() {
 			switch {
 			case slices.Contains(culprits, p):
-				if f != (fate{events.AlertFailed, refusedWhole.Reason}) {
+				if f != (result{events.AlertFailed, refusedWhole.Reason}) {
 					t.Errorf("recipient %d, who is at fault, is %v", p, f)
 				}
 			case slices.Contains(named, p):
-				if f != (fate{events.AlertFailed, "no such domain"}) {
+				if f != (result{events.AlertFailed, "no such domain"}) {
 					t.Errorf("recipient %d, who is named, is %v", p, f)
 				}
 			case f.state != events.AlertAccepted || accepted[p] != 1:
@@ -118,7 +118,7 @@ func TestWhatIsRefusedToAllIsNoRecipientsFault(t *testing.T) {
 	w = crowd(100)
 	w.sound = true
 	carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
-	for p, f := range w.fates() {
+	for p, f := range w.results() {
 		if f.state != events.AlertFailed {
 			t.Errorf("recipient %d is %v", p, f)
 		}
@@ -148,10 +148,10 @@ func TestManyAtFaultAreFoundAmongAll(t *testing.T) {
 				return sendgrid.Result{Kind: sendgrid.Accepted}
 			})
 			wrong := 0
-			for p, f := range w.fates() {
-				want := fate{state: events.AlertAccepted}
+			for p, f := range w.results() {
+				want := result{state: events.AlertAccepted}
 				if atFault(p) {
-					want = fate{events.AlertFailed, refusedWhole.Reason}
+					want = result{events.AlertFailed, refusedWhole.Reason}
 				}
 				if f != want || !atFault(p) && accepted[p] != 1 {
 					wrong++
@@ -179,7 +179,7 @@ func TestEachTryTakesOtherSamples(t *testing.T) {
 		if w.requestsAtFault().reason == "" {
 			return
 		}
-		for i := range w.claims { // as pardon does
+		for i := range w.claims { // as takeRefusalsBack does
 			w.claims[i].answer, w.claims[i].refusals = answerAgain, nil
 		}
 	}

@@ -37,7 +37,7 @@ func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 		}
 		seen := map[int]int{}
 		for round := 0; ; round++ {
-			to := w.nextRequest(w.fates())
+			to := w.nextRequest(w.results())
 			if len(to) == 0 {
 				break
 			}
@@ -106,7 +106,7 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &work{recipients: c.recipients, claims: c.claims}
-			settled := w.fates()
+			settled := w.results()
 			if left := w.nextRequest(settled); len(left) > 0 {
 				t.Fatalf("%v are still to be alerted", left)
 			}

@@ -253,7 +253,7 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 		return errors.New("another worker has had it in hand since before the failover")
 	}
 	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, answer: answerUnknown}
-	for i, f := range work.fates() {
+	for i, f := range work.results() {
 		if f.state == "" || f.state == events.AlertSkipped && !why.certain(f.reason) {
 			c.positions = append(c.positions, i)
 			c.refusals = append(c.refusals, refusal{Position: i, Reason: why.reason()})
@@ -269,7 +269,7 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 		}
 		work.claims = append(work.claims, c)
 	}
-	if err := w.publish(ctx, work, work.fates()); err != nil {
+	if err := w.publish(ctx, work, work.results()); err != nil {
 		return err
 	}
 	return w.clearRetry(ctx, ref, 0)
