@@ -16,10 +16,9 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// A database from before there was a tree gets the one that it would have, all at
-// once: a crash in the middle leaves none, and the next start plants it. Where one
-// stands it is left alone.
-func TestATreeIsPlanted(t *testing.T) {
+// A database from before there was a tree gets the same tree, all at once: a crash in the
+// middle leaves none, and the next start builds it. An existing tree is not changed.
+func TestAMissingTreeIsBuilt(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)
 	conn := connectTo(t, pool)
@@ -48,11 +47,11 @@ func TestATreeIsPlanted(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, hashesOf(t, conn)); diff != "" {
-			t.Errorf("(-grown +planted):\n%s", diff)
+			t.Errorf("(-grown +built):\n%s", diff)
 		}
 	}
 
-	// It grows on from there like one that was always there.
+	// It then grows like a tree that existed from the start.
 	p, err := prepare(merkle.Stored{Seq: 5, Subject: "x", Data: []byte("{}")})
 	if err != nil {
 		t.Fatal(err)
@@ -69,16 +68,16 @@ func TestATreeIsPlanted(t *testing.T) {
 		leaves.Append([32]byte(leaf))
 	}
 	if tree.Root() != leaves.Root() {
-		t.Error("a planted tree does not grow")
+		t.Error("the built tree does not grow")
 	}
-	// Of a record without events there is nothing to plant.
+	// A record without events needs no tree.
 	before()
 	if err := loadTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
-		t.Errorf("of nothing it planted something: %v", err)
+		t.Errorf("a tree was built without events: %v", err)
 	}
 }
 
-// crashing plants a tree in a database that fails at its last hash.
+// crashing builds a tree in a database that fails at the last hash.
 func crashing(t *testing.T, conn *pgx.Conn) error {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), `CREATE FUNCTION pg_temp.crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'crashed'; END $$;
