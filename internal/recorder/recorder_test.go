@@ -142,7 +142,7 @@ func TestPoisonHoldsNobodyUp(t *testing.T) {
 		"a version of the future":  {spoiled(func(e *events.Event) { e.Version = 2 }), true},
 		"a body that is cut":       {spoiled(func(e *events.Event) { e.Data = e.Data[:20] }), true},
 		"a chunk of no message":    {spoiled(func(e *events.Event) { *e = facts(t, chunk(other, 0, 1))[0] }), true},
-		"a key that exists":    {spoiled(func(e *events.Event) { *e = facts(t, chunk(m, 1, 2))[0] }), true},
+		"a key that exists":        {spoiled(func(e *events.Event) { *e = facts(t, chunk(m, 1, 2))[0] }), true},
 		"an outcome of no chunk":   {facts(t, outcomeOf(m, 9, 2, events.AlertAccepted))[0], true},
 		"an outcome of too many":   {facts(t, outcomeOf(m, 0, 7, events.AlertAccepted))[0], true},
 		"a release that is late":   {facts(t, events.MessageReleased{MessageID: m})[0], false},
