@@ -19,9 +19,9 @@ func (p *post) exec(t *testing.T, sql string, args ...any) {
 
 const insertPause = `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'staff:o', now())`
 
-// While alerting is paused, of all or of the message, a chunk waits as a row and
-// calls nobody, however often it is looked at and whoever looks. A worker that died
-// meanwhile changes nothing: the next one takes the chunk up when the pause ends.
+// While alerting of all messages or of this one is paused, a chunk waits as a row and sends
+// no alert, however often and whichever worker takes it. After a worker has died, the next
+// one takes the chunk when the pause ends.
 func TestAPausedChunkWaits(t *testing.T) {
 	for name, of := range map[string]func(*post) uuid.UUID{
 		"all":         func(*post) uuid.UUID { return uuid.Nil },
@@ -60,8 +60,8 @@ func TestAPausedChunkWaits(t *testing.T) {
 	}
 }
 
-// A pause of another message is none of this one's; and of two pauses, the end of one
-// is not the end of the other.
+// A pause of another message does not hold this one. With two pauses, the end of one does not
+// end the other.
 func TestPausesOfOthers(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	p.exec(t, insertPause, uuid.New())
@@ -84,7 +84,7 @@ func TestPausesOfOthers(t *testing.T) {
 	}
 }
 
-// When a chunk raises the alarm: by its share and by how many failed, and once a
+// A chunk pauses its message by the share and the number of failures, and only once a
 // message.
 func TestAlarm(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
