@@ -286,7 +286,7 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what became of the alerts (-want +got):\n%s", diff)
+		t.Errorf("outcomes of the alerts (-want +got):\n%s", diff)
 	}
 	if o := f.outcomes[f.chunk["claim lost"]][0]; o.Reason != reasonPromoted {
 		t.Errorf("it is unknown because %s", o.Reason)
@@ -300,8 +300,8 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 }
 
 // Postgres fails over while a worker waits for SendGrid's answer, and its claim is lost.
-// The worker lives and writes down what it knows: whether the failover is settled after
-// that or before, the record says that the alert was accepted, and no other is sent.
+// The worker still runs and stores the answer: whether the failover is settled before or after
+// that, the record says that the alert was accepted, and no second one is sent.
 func TestAnAnswerInHandOutlivesAFailover(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]bool{"settled after the answer": false, "settled before the answer": true} {

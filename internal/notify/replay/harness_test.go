@@ -80,12 +80,12 @@ func newClinic(t testing.TB) *clinic {
 	c.watcher = position.NewWatcher(pool, nil)
 	working.Go(func() { _ = recorder.Run(ctx) })
 	working.Go(func() { _ = c.watcher.Run(ctx) })
-	c.Replays = c.book(pool)
+	c.Replays = c.replaysOf(pool)
 	return c
 }
 
-// book is the book of one process.
-func (c *clinic) book(pool *pgxpool.Pool) *replay.Replays {
+// replaysOf makes the Replays of one process.
+func (c *clinic) replaysOf(pool *pgxpool.Pool) *replay.Replays {
 	return &replay.Replays{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: c.log.Publish, Reached: c.watcher.Wait, Clock: c.now}}
 }
 

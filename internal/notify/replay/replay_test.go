@@ -267,7 +267,7 @@ func TestUnknownAnswersAreSettled(t *testing.T) {
 	c.fake.Queue(sendgridfake.TimeoutBefore(nil))
 	m := c.send(3)
 	c.standsAs(m, map[string]string{"u0": "unknown 1", "u1": "unknown 1", "u2": "unknown 1"})
-	s := &replay.Settler{Replays: c.book(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
+	s := &replay.Settler{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
 	settle := func(want int) {
 		t.Helper()
 		var n int
