@@ -60,7 +60,7 @@ func (h onWarning) Handle(_ context.Context, r slog.Record) error {
 func (h onWarning) Enabled(context.Context, slog.Level) bool { return true }
 
 // away has Postgres go away as SendGrid's answer to a request comes, and return once
-// the worker has noticed; meanwhile f is called.
+// the worker has noticed; f is called before that.
 func (p *post) away(t *testing.T, f func()) {
 	o := &outage{}
 	p.Pool = o.over(t, p.Pool)

@@ -98,7 +98,7 @@ func TestAlarm(t *testing.T) {
 		"all is well":                 {limit: 20, recipients: 1000, state: events.AlertAccepted},
 		"a fifth, not more":           {limit: 20, recipients: 1000, failed: 200, state: events.AlertAccepted},
 		"more than a fifth":           {limit: 20, recipients: 1000, failed: 201, state: events.AlertAccepted, want: true},
-		"most, but for one":           {limit: 20, recipients: 100, state: events.AlertFailed, apart: one(events.AlertAccepted), want: true},
+		"all except one":              {limit: 20, recipients: 100, state: events.AlertFailed, apart: one(events.AlertAccepted), want: true},
 		"all of a few":                {limit: 20, recipients: leastFailures - 1, state: events.AlertFailed},
 		"all of just enough":          {limit: 20, recipients: leastFailures, state: events.AlertFailed, want: true},
 		"all are skipped":             {limit: 20, recipients: 1000, state: events.AlertSkipped},

@@ -71,8 +71,8 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			dir, url := t.TempDir(), storetest.New(t)
 			log, stop := serve(t, dir)
 			recorder := start(t, log, url)
-			told := story(t)[:recorded]
-			recorder.says(t, told...)
+			published := story(t)[:recorded]
+			recorder.says(t, published...)
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			if err := recorder.verdict(t); err != nil {
 				t.Errorf("before the damage: %v", err)
@@ -87,7 +87,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop()
-			c.damage(t, blockFiles(t, dir)[0], append(told, beyond...))
+			c.damage(t, blockFiles(t, dir)[0], append(published, beyond...))
 
 			log, stop = serve(t, dir)
 			ctx := t.Context()
@@ -105,12 +105,12 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			var gap eventlog.ErrGap
 			var truncated eventlog.ErrTruncated
 			err = log.Read(ctx, 1, 100, 1<<20, func(run []eventlog.Stored) error {
-				if run[len(run)-1].Seq == uint64(len(told)+len(beyond)) {
+				if run[len(run)-1].Seq == uint64(len(published)+len(beyond)) {
 					return errReached
 				}
 				return nil
 			})
-			if whole.State.Last == uint64(len(told)+len(beyond)) && !errors.As(err, &gap) && !errors.As(err, &truncated) {
+			if whole.State.Last == uint64(len(published)+len(beyond)) && !errors.As(err, &gap) && !errors.As(err, &truncated) {
 				t.Errorf("a reader gets %v", err)
 			}
 			// The verdict of the earlier recorder was that the stream is undamaged.

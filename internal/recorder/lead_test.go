@@ -33,8 +33,8 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err := old.mustBeWhole(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	told := facts(t, sentTo(uuid.New(), events.HoldNone))
-	p, err := prepare(merkle.Stored{Seq: 1, Subject: told[0].Subject(), Header: told[0].Header(), Data: told[0].Data})
+	published := facts(t, sentTo(uuid.New(), events.HoldNone))
+	p, err := prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := outbox.Leave(t.Context(), tx, told[0]); err != nil {
+	if err := outbox.Leave(t.Context(), tx, published[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); err != nil {

@@ -95,8 +95,8 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 			url := storetest.New(t)
 			log, stop := serve(t, dir)
 			recorder := start(t, log, url)
-			told := story(t)
-			recorder.says(t, told...)
+			published := story(t)
+			recorder.says(t, published...)
 			recorder.stop()
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			before := digests(t, connectTo(t, admin))
@@ -130,15 +130,15 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if done.Restored != uint64(len(told)) {
-				t.Errorf("%d events were restored, %d were recorded", done.Restored, len(told))
+			if done.Restored != uint64(len(published)) {
+				t.Errorf("%d events were restored, %d were recorded", done.Restored, len(published))
 			}
 			log = repair.Log
 			report, err = CheckAll(t.Context(), log, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !report.OK() || report.Compared != uint64(len(told)) {
+			if !report.OK() || report.Compared != uint64(len(published)) {
 				t.Errorf("after the repair: %s", report)
 			}
 			eventlogtest.Check(t, log)

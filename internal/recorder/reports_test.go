@@ -74,7 +74,7 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 			failed("the receiving server turned the e-mail away: 550 refused by policy")},
 		{"delivered, then bounced", []events.Report{said(1, "delivered", 1), said(1, "bounce", 9, "bounce", "full")},
 			failed("the e-mail address does not work: full")},
-		{"bounced, and told before that it was delivered", []events.Report{said(1, "bounce", 9, "bounce", "full"), said(1, "delivered", 1)},
+		{"bounced, then an earlier report of delivery", []events.Report{said(1, "bounce", 9, "bounce", "full"), said(1, "delivered", 1)},
 			failed("the e-mail address does not work: full")},
 		{"dropped", []events.Report{said(1, "dropped", 1, "", "Spam Content")}, failed("SendGrid did not send it: Spam Content")},
 		{"dropped, bounced before", []events.Report{said(1, "dropped", 1, "", "Bounced Address")},
@@ -203,6 +203,6 @@ func TestDeadAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if version != 1 || reason != "said at 30" {
-		t.Errorf("version %d is dead because of %q, want 1 because of what was said at 30", version, reason)
+		t.Errorf("version %d is dead because of %q, want 1 because of the report at 30", version, reason)
 	}
 }

@@ -112,11 +112,11 @@ func (l *Events) List(ctx context.Context, q Query) ([]Event, error) {
 		  AND ($3::uuid = $4::uuid OR (seq, consumer) < (SELECT seq, consumer FROM app.parked WHERE parked_id = $3))
 		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.Type, q.Consumer, q.Before, uuid.Nil, q.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is parked: %w", err)
+		return nil, fmt.Errorf("reading parked events: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, scan)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is parked: %w", err)
+		return nil, fmt.Errorf("reading parked events: %w", err)
 	}
 	return found, nil
 }

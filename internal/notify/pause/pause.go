@@ -108,11 +108,11 @@ func (s *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
 		    WHERE w.pause IS NOT NULL AND (w.message_id = p.message_id OR p.message_id = $1)) w
 		ORDER BY p.message_id <> $1, p.paused_at DESC, p.message_id`, uuid.Nil)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is paused: %w", err)
+		return nil, fmt.Errorf("reading pauses: %w", err)
 	}
 	pauses, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Pause])
 	if err != nil {
-		return nil, fmt.Errorf("reading what is paused: %w", err)
+		return nil, fmt.Errorf("reading pauses: %w", err)
 	}
 	for i := range pauses {
 		pauses[i].PausedAt = pauses[i].PausedAt.UTC()
@@ -174,7 +174,7 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 		       $1 = $2 OR EXISTS (SELECT FROM record.messages WHERE message_id = $1)`, id, uuid.Nil).Scan(&paused, &known)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("reading what is paused: %w", err)
+		return 0, fmt.Errorf("reading pauses: %w", err)
 	case !known:
 		return 0, ErrNoMessage
 	case paused == pause:

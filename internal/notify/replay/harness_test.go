@@ -294,7 +294,7 @@ func (c *clinic) whole() {
 	}
 	for _, one := range compared {
 		if !one.Same() {
-			c.Errorf("the table %s is not what the record says", one.Table)
+			c.Errorf("a rebuild gives another table %s", one.Table)
 		}
 	}
 	var parked int
