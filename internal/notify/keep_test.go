@@ -21,7 +21,7 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// outage takes Postgres away from the worker and gives it back.
+// outage makes Postgres unavailable to the worker, and available again.
 type outage struct{ away atomic.Bool }
 
 var errAway = errors.New("connecting: the database is away")
@@ -59,8 +59,8 @@ func (h onWarning) Handle(_ context.Context, r slog.Record) error {
 }
 func (h onWarning) Enabled(context.Context, slog.Level) bool { return true }
 
-// away has Postgres go away as SendGrid's answer to a request comes, and return once
-// the worker has noticed; f is called before that.
+// away makes Postgres unavailable when SendGrid's first answer comes. Once the worker has
+// noticed, it calls f and makes Postgres available again.
 func (p *post) away(t *testing.T, f func()) {
 	o := &outage{}
 	p.Pool = o.over(t, p.Pool)
