@@ -14,8 +14,7 @@ import (
 	"postern/internal/notify/pause"
 )
 
-// Waiting counts chunks, and parts of chunks that replays repeat, whose alerts wait for
-// one reason.
+// Waiting counts chunks, and parts of replays, whose alerts wait for one reason.
 type Waiting struct {
 	Reason      string     `json:"reason"`
 	Chunks      int        `json:"chunks"`
@@ -35,7 +34,7 @@ type Minute struct {
 	Unknown  int       `json:"unknown" doc:"No answer ever came."`
 }
 
-// Hour counts alerts by what became of them.
+// Hour counts the alerts that got an outcome in one hour, by outcome.
 type Hour struct {
 	At       time.Time `json:"at"`
 	Accepted int       `json:"accepted"`
@@ -65,11 +64,11 @@ func (b *Status) pauses(ctx context.Context, s *State) (err error) {
 	return err
 }
 
-// mostWaiting is how many reasons are listed, of which each paused message has its own.
+// mostWaiting is how many reasons are listed. Each paused message counts as one reason.
 const mostWaiting = 20
 
-// waiting counts by what holds the alerts, a pause before everything else, and by
-// reason. What a worker has in hand for the first time waits for nothing.
+// waiting counts the waiting alerts by pause, or by reason where no pause holds them. A
+// chunk that a worker tries for the first time does not count.
 func (b *Status) waiting(ctx context.Context, s *State) error {
 	rows, err := b.Pool.Query(ctx, `
 		SELECT count(*) FILTER (WHERE w.replay_id IS NULL), CASE WHEN w.pause IS NULL THEN w.reason ELSE $1 END AS why, count(*), sum(w.alerts)::bigint,
@@ -98,7 +97,7 @@ func (b *Status) waiting(ctx context.Context, s *State) error {
 	return nil
 }
 
-// answersOf is how far back answers are counted, and alertsOf alerts.
+// Answers are counted for the time of answersOf, alerts for the time of alertsOf.
 const (
 	answersOf = time.Hour
 	alertsOf  = 24 * time.Hour
@@ -124,9 +123,9 @@ func (b *Status) answers(ctx context.Context, s *State) error {
 	return nil
 }
 
-// alerts counts the chunks of the last day by the hour in which they came to an end,
-// each by its own state but for the recipients whose alert went otherwise: those are
-// found by the messages that the chunks are of.
+// alerts counts alerts of the last day by the hour in which their chunk got its outcome.
+// Each chunk counts with its own state, except for recipients whose alert has another
+// state: their rows are found by the message and the chunk.
 func (b *Status) alerts(ctx context.Context, s *State) error {
 	first := s.At.Truncate(time.Hour).Add(time.Hour - alertsOf)
 	rows, err := b.Pool.Query(ctx, `

@@ -1,16 +1,16 @@
-// Package health answers how the system stands: what its stores say, how far each consumer
-// and the recorder are behind, what is parked, paused or waits, and what SendGrid answers.
+// Package health reports the state of the system: its stores, the lag of the consumers and
+// the recorder, parked events, pauses, waiting alerts and SendGrid's answers.
 //
 // Each fact is defined here once. /readyz, /metrics, the operations page, /v1/operations and
 // `postern health` differ only in the parts that they ask for:
 //
 //	state, err := status.State(ctx, health.PartParked, health.PartRecorder)
 //
-// A part that can't be read is named in [State.Unread]; its fields are then zero and say
-// nothing. [Status.Ready] gives the reasons for which a process can't work.
+// A part that can't be read is named in [State.Unread]; its fields are then zero and have no
+// meaning. [Status.Ready] returns the reasons for which a process can't work.
 //
-// Every part is a count, a row for a thousand alerts, or lies along an index, so that all of
-// it can be asked for every few seconds.
+// Every part is a count, has one row for a thousand alerts, or is read along an index. So
+// the whole state can be read every few seconds.
 package health
 
 import (
@@ -35,21 +35,21 @@ import (
 type Status struct {
 	Pool *pgxpool.Pool
 	Log  *eventlog.Log
-	// Position is running. It knows since when this process has watched the recorder.
+	// Position must be running: it knows when this process began to watch the recorder.
 	Position *position.Watcher
-	// Room gives the bytes that are free where NATS keeps the record; nil asks the server
-	// for its limits.
+	// Room returns the free bytes on the disk where NATS keeps the record; nil: the limits
+	// of the server count.
 	Room func() (int64, error)
 	// MissingContent counts the messages whose content this process did not find; nil: 0.
 	MissingContent func() int
-	// UncopiedKeys counts the content keys that are in Postgres alone; nil: 0.
+	// UncopiedKeys counts the content keys that are only in Postgres; nil: 0.
 	UncopiedKeys func(context.Context) (int, error)
-	// Checks are what [Status.Ready] looks at besides, by name: free space on the disk.
+	// Checks are further checks of [Status.Ready], by name, such as free space on the disk.
 	Checks map[string]func(context.Context) error
 	Now    func() time.Time
 }
 
-// A Part is what a [State] is read in. Its name is also the one that /readyz gives it.
+// A Part is a part of a [State] that is read by itself. /readyz uses the same names.
 type Part string
 
 // The parts. PartPostgres, PartNATS and PartMigration fill no field: they are unread where a
@@ -72,7 +72,7 @@ const (
 	PartContent     Part = "content"
 )
 
-// Everything is what [Status.State] reads where no part is named.
+// Everything has the parts that [Status.State] reads where no part is named.
 var Everything = []Part{PartRecord, PartRecorder, PartConsumers, PartRoom, PartParked, PartWaiting, PartPauses,
 	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent}
 
@@ -94,7 +94,7 @@ var readers = map[Part]func(*Status, context.Context, *State) error{
 	PartContent:     (*Status).content,
 }
 
-// State is how the system stands at a moment. Its JSON is the answer of /v1/operations.
+// State is the state of the system at one moment. Its JSON is the answer of /v1/operations.
 type State struct {
 	At          time.Time         `json:"at"`
 	Consumers   []Consumer        `json:"consumers" nullable:"false"`
@@ -102,9 +102,9 @@ type State struct {
 	Record      Record            `json:"record"`
 	Stream      Stream            `json:"stream"`
 	Parked      int               `json:"parked" doc:"Parked events that are open: neither handled nor discarded."`
-	ParkedOf    map[string]int    `json:"-"` // by consumer, each of them
+	ParkedOf    map[string]int    `json:"-"` // by consumer, with an entry for each
 	Waiting     []Waiting         `json:"waiting" nullable:"false" doc:"Chunks whose alerts wait, and why."`
-	Retries     int               `json:"-"` // chunks that wait to be tried again, without those of replays
+	Retries     int               `json:"-"` // chunks that wait for a retry, without those of replays
 	Pauses      []pause.Pause     `json:"pauses" nullable:"false" doc:"Pauses in force, that of all messages first."`
 	Answers     []Minute          `json:"answers" nullable:"false" doc:"SendGrid's answers by minute, of the last hour, the latest first."`
 	Alerts      []Hour            `json:"alerts" nullable:"false" doc:"What became of alerts by hour, of the last day, the earliest first."`
@@ -116,20 +116,20 @@ type State struct {
 	Unread map[Part]error `json:"-"`
 }
 
-// Record is what the recorder found when it last compared the stream with the copy.
+// Record is the result of the recorder's last comparison of the stream with the copy.
 type Record struct {
 	Whole  bool   `json:"whole" doc:"Whether they agreed, and a recorder has led since this process began."`
 	Detail string `json:"detail" doc:"What is wrong and what to do; empty where they agreed."`
 }
 
-// Content is what is missing of the messages' content.
+// Content counts missing content of messages and content keys without a copy.
 type Content struct {
 	Missing  int `json:"missing" doc:"Messages whose content this process did not find, although it was not erased."`
 	Uncopied int `json:"uncopied_keys" doc:"Content keys that are in Postgres alone."`
 }
 
-// State reads the parts that are named, or [Everything], all at once. Its error joins those of
-// [State.Unread]; what else the state says is true all the same.
+// State reads the named parts, or [Everything], concurrently. Its error joins those of
+// [State.Unread]; the other parts of the state are valid all the same.
 func (b *Status) State(ctx context.Context, parts ...Part) (State, error) {
 	if len(parts) == 0 {
 		parts = Everything
@@ -150,8 +150,8 @@ func (b *Status) State(ctx context.Context, parts ...Part) (State, error) {
 	return s, errors.Join(slices.Collect(maps.Values(s.Unread))...)
 }
 
-// LongBehind is how old an event may become before it is recorded. A blast to a million takes
-// a few seconds.
+// LongBehind is how long an event may wait for the recorder before the system is not ready.
+// A message to a million recipients takes a few seconds.
 const LongBehind = 30 * time.Second
 
 // readyTimeout bounds an answer of /readyz.
@@ -165,8 +165,8 @@ type Fault struct {
 
 func (f Fault) String() string { return string(f.Part) + ": " + f.Reason }
 
-// Ready gives every reason for which the parts that are named, and Checks, do not let the
-// process work, by name; none where it is ready. It takes three seconds at most.
+// Ready checks the named parts and Checks. It returns every reason for which the process
+// can't work, sorted by name; none where it is ready. It takes three seconds at most.
 func (b *Status) Ready(ctx context.Context, parts ...Part) []Fault {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -181,7 +181,7 @@ func (b *Status) Ready(ctx context.Context, parts ...Part) []Fault {
 	return faults
 }
 
-// faults are what of the state keeps messages from being sent or read.
+// faults are the reasons for which messages can't be sent or read in this state.
 func (s State) faults() (all []Fault) {
 	for part, err := range s.Unread {
 		all = append(all, Fault{part, err.Error()})
@@ -196,7 +196,7 @@ func (s State) faults() (all []Fault) {
 			s.Stream.Last, s.Recorder.Position)})
 	case s.Recorder.Age > LongBehind:
 		all = append(all, Fault{PartRecorder, fmt.Sprintf(
-			"%d events are on the record that no page shows yet, the first of them since %s: is a recorder running, and what does it log?",
+			"%d recorded events are not shown on any page yet, the first of them for %s: check that a recorder is running, and read its log",
 			s.Recorder.Events, s.Recorder.Age.Round(time.Second))})
 	}
 	return all

@@ -9,19 +9,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Share is what one message had of a stretch of time.
+// Share counts the requests and alerts of one message in a period.
 type Share struct {
 	MessageID uuid.UUID
 	SentAt    time.Time
 	Requests  int // answered by SendGrid
-	Chunks    int // whose alerts came to an end
-	Alerts    int // in them
-	Failed    int // alerts of the message so far, whenever they failed
-	Unknown   int // likewise
+	Chunks    int // that got an outcome
+	Alerts    int // in these chunks
+	Failed    int // failed alerts of the message in total, not only in the period
+	Unknown   int // unknown alerts of the message in total
 }
 
-// Messages says which messages alerts were about from one moment up to another, the
-// busiest first, at most a hundred.
+// Messages returns the messages with requests or outcomes of alerts from one time up to
+// another, the busiest first, at most a hundred.
 func (b *Status) Messages(ctx context.Context, from, to time.Time) ([]Share, error) {
 	rows, err := b.Pool.Query(ctx, `
 		WITH busy AS (
@@ -34,11 +34,11 @@ func (b *Status) Messages(ctx context.Context, from, to time.Time) ([]Share, err
 		FROM busy b JOIN record.messages m USING (message_id)
 		GROUP BY m.message_id ORDER BY sum(b.alerts) DESC, m.message_id DESC LIMIT 100`, from, to)
 	if err != nil {
-		return nil, fmt.Errorf("reading which messages alerts were about: %w", err)
+		return nil, fmt.Errorf("reading the messages of alerts: %w", err)
 	}
 	shares, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Share])
 	if err != nil {
-		return nil, fmt.Errorf("reading which messages alerts were about: %w", err)
+		return nil, fmt.Errorf("reading the messages of alerts: %w", err)
 	}
 	return shares, nil
 }

@@ -13,7 +13,7 @@ import (
 	"postern/internal/store"
 )
 
-// Consumer is a durable consumer, and what last went wrong at it.
+// Consumer is a durable consumer with its last error.
 type Consumer struct {
 	eventlog.Consumer
 	OldestSeconds int        `json:"oldest_seconds" doc:"The age of the oldest event that is not done."`
@@ -27,12 +27,13 @@ type Lag struct {
 	Position uint64 `json:"position"`
 	Events   uint64 `json:"events"`
 	Seconds  int    `json:"seconds" doc:"The age of the first event that can't be read yet."`
-	// Age is Seconds exactly: since NATS stored the event. 0 where all are recorded, or where
-	// the event is missing from the stream, which the check of the record reports.
+	// Age is the exact value of Seconds: the time since NATS stored the event. It is 0 where
+	// all events are recorded, or where the event is missing from the stream, which the check
+	// of the record reports.
 	Age time.Duration `json:"-"`
 }
 
-// Stream is what the record takes on the disk of NATS.
+// Stream is the size of the record on the disk of NATS.
 type Stream struct {
 	Events uint64 `json:"events"`
 	Bytes  uint64 `json:"bytes"`
@@ -49,7 +50,7 @@ func (b *Status) connected(context.Context, *State) error {
 	return nil
 }
 
-// migrationTimeout bounds the wait for a schema that another process brings up to date.
+// migrationTimeout bounds the wait for another process that migrates the schema.
 const migrationTimeout = time.Second
 
 func (b *Status) migrated(ctx context.Context, _ *State) error {
@@ -71,7 +72,7 @@ func (b *Status) record(ctx context.Context, s *State) error {
 	return nil
 }
 
-// recorder compares the end of the stream with the position, in that order: the recorder
+// recorder reads the end of the stream first and the position second, so that the recorder
 // never seems further behind than it is.
 func (b *Status) recorder(ctx context.Context, s *State) error {
 	stream, err := b.Log.State(ctx)
@@ -92,7 +93,7 @@ func (b *Status) recorder(ctx context.Context, s *State) error {
 		} else if !errors.Is(err, eventlog.ErrNotFound) {
 			return err
 		}
-	case stream.Last < lag.Position: // or an event came and was recorded in between
+	case stream.Last < lag.Position: // perhaps an event was stored and recorded in between
 		if stream, err = b.Log.State(ctx); err != nil {
 			return err
 		}
@@ -156,7 +157,7 @@ func (b *Status) replication(ctx context.Context, s *State) (err error) {
 	return err
 }
 
-// promotion tells whether a failover of Postgres keeps alerts back; see package notify.
+// promotion tells whether alerts wait because of a failover of Postgres; see package notify.
 func (b *Status) promotion(ctx context.Context, s *State) error {
 	err := b.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM app.timelines
 		WHERE timeline = app.timeline() AND settled_at IS NOT NULL)`).Scan(&s.Unsettled)

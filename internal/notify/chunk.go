@@ -17,13 +17,13 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// A chunkRef names the chunk whose alerts are to go out.
+// A chunkRef names the chunk whose alerts are to be sent.
 type chunkRef struct {
 	message       uuid.UUID
 	chunk, chunks int
 	seq           uint64 // of its deliveries.created
-	part          *part  // of a replay; nil: the attempt that the message makes by itself
-	amends        bool   // its outcome is on the record, and an answer came after it
+	part          *part  // of a replay; nil: the first attempt, not a replay
+	amends        bool   // its outcome is recorded, and an answer came after it
 }
 
 // attempt is the number of the attempt at the chunk's alerts.
@@ -34,7 +34,8 @@ func (r chunkRef) attempt() int {
 	return firstAttempt
 }
 
-// partNr tells apart the parts that make the same attempt at one chunk.
+// partNr is the number of the replay's part, 0 for a first attempt. It distinguishes the
+// parts that make the same attempt at one chunk.
 func (r chunkRef) partNr() int64 {
 	if r.part != nil {
 		return r.part.nr
@@ -48,11 +49,11 @@ type recipient struct {
 	no     int32
 	id     string
 	email  string
-	notDue string // why no alert goes out to them; "" where one may
+	notDue string // why no alert is sent to this recipient; "" where one may be sent
 	lost   bool   // Postgres has no row of the portal user any more; see promotion.go
 }
 
-// claim is a row of app.attempts: a request made, or about to be.
+// claim is a row of app.attempts: a request that was made or will be made.
 type claim struct {
 	attempt    int
 	request    int
@@ -64,8 +65,8 @@ type claim struct {
 	refusals   []refusal // of a refused request: none where SendGrid named no recipient
 }
 
-// refusal is a recipient that SendGrid would not take. Alone says that it named none,
-// and that there was no other in the request.
+// refusal is a recipient that SendGrid refused. Alone says that SendGrid named no recipient
+// and that the request had no other recipient.
 type refusal struct {
 	Position int    `json:"position"`
 	Reason   string `json:"reason"`
@@ -74,28 +75,28 @@ type refusal struct {
 
 // The answers of app.attempts.
 const (
-	answerAccepted = "accepted" // SendGrid has it
-	answerRefused  = "refused"  // it has not, because of refusals, or of a recipient that it did not name
-	answerAgain    = "again"    // it has not, for a passing reason
-	answerUnknown  = "unknown"  // it may have
+	answerAccepted = "accepted" // SendGrid accepted the request
+	answerRefused  = "refused"  // SendGrid refused it because of recipients, named or not
+	answerAgain    = "again"    // SendGrid refused it for a temporary reason
+	answerUnknown  = "unknown"  // SendGrid may have accepted it
 )
 
-// work is all that is known of a chunk when a handler takes it up.
+// work is the state of a chunk when a handler takes it.
 type work struct {
 	chunkRef
-	done       bool // the outcome is on the record
+	done       bool // the outcome is recorded
 	recipients []recipient
 	claims     []claim
-	earlier    []claim // of attempts before this one, that SendGrid accepted
-	// cameBack are the alerts of those attempts that SendGrid reported to have failed
-	// after it had accepted them.
-	cameBack map[alertKey]bool
-	// sound says that SendGrid has accepted other requests since it refused recipients of
-	// this chunk alone: then the fault is theirs.
+	earlier    []claim // of earlier attempts, if SendGrid accepted them
+	// bounced are the alerts of earlier attempts that SendGrid accepted and later reported
+	// as failed.
+	bounced map[alertKey]bool
+	// sound says that SendGrid has accepted other requests since it refused single
+	// recipients of this chunk: then those recipients are at fault.
 	sound bool
 }
 
-// number is that of the next request. After a failover there may be gaps.
+// number is the number of the next request. After a failover there may be gaps.
 func (w *work) number() int {
 	if len(w.claims) == 0 {
 		return 0
@@ -109,13 +110,14 @@ type alertKey struct {
 	attempt int
 }
 
-// firstAttempt is the number of the attempt that a blast makes by itself.
+// firstAttempt is the number of the attempt that is not a replay.
 const firstAttempt = 1
 
 var errNoChunk = errors.New("the chunk is not on the record")
 
-// database is a pool or a transaction. What runs within a transaction uses that alone: a
-// second connection could be one for which others wait that wait for this transaction.
+// database is a pool or a transaction. Code within a transaction uses only that
+// transaction: waiting for a second connection could deadlock with goroutines that hold the
+// connections and wait for this transaction.
 type database interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
@@ -140,9 +142,9 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 		q.Queue(claims+`AND attempt < $3 AND answer = 'accepted'`, ref.message, ref.chunk, ref.attempt()).Query(into(&w.earlier))
 		q.Queue(`SELECT portal_user_no, attempt FROM record.reports WHERE message_id = $1 AND chunk = $2 AND attempt < $3 AND failed`,
 			ref.message, ref.chunk, ref.attempt()).Query(func(rows pgx.Rows) error {
-			w.cameBack = map[alertKey]bool{}
+			w.bounced = map[alertKey]bool{}
 			var key alertKey
-			_, err := pgx.ForEachRow(rows, []any{&key.no, &key.attempt}, func() error { w.cameBack[key] = true; return nil })
+			_, err := pgx.ForEachRow(rows, []any{&key.no, &key.attempt}, func() error { w.bounced[key] = true; return nil })
 			return err
 		})
 	}
@@ -153,11 +155,11 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the chunk: %w", err)
 	}
-	// The chunk's deliveries are one range of the primary key, and its portal
-	// users one of theirs. The bounds are parameters and stand on both sides:
-	// joined from the chunk's row, or on one side alone, a million portal users
-	// are read for every chunk as soon as Postgres has statistics. A delivery whose portal
-	// user was lost keeps its place, and so does everybody after it.
+	// The chunk's deliveries are one range of their primary key, and its portal users are
+	// one range of theirs. The bounds are parameters on both sides of the join: joined from
+	// the chunk's row, or with bounds on one side only, Postgres reads a million portal
+	// users for every chunk as soon as it has statistics. A delivery whose portal user was
+	// lost keeps its position, so the positions after it don't change.
 	q = &pgx.Batch{}
 	q.Queue(`
 		SELECT d.portal_user_no, coalesce(u.portal_user_id, ''), coalesce(u.email, ''), app.why_not_alerted($4, u.active, u.email, NULL), u.portal_user_no IS NULL
@@ -167,8 +169,8 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 		w.recipients, err = pgx.CollectRows(rows, scanRecipient)
 		return err
 	})
-	// Few addresses don't work. They are asked for apart, because a third table in the query
-	// above invites a plan that reads it once a recipient.
+	// Few addresses are dead. They have a query of their own, because with a third table in
+	// the query above Postgres may read that table once per recipient.
 	notDue := map[int32]string{}
 	q.Queue(`
 		SELECT x.portal_user_no, app.why_not_alerted($3, u.active, u.email, x.reason)
@@ -192,7 +194,7 @@ func load(ctx context.Context, db database, ref chunkRef) (*work, error) {
 	return w, nil
 }
 
-// nameLost takes the ids of portal users whose rows were lost from the event of the chunk.
+// nameLost reads the ids of portal users whose rows were lost from the chunk's event.
 func (w *work) nameLost(ctx context.Context, db database) error {
 	var seq int64
 	var stored []byte
@@ -238,12 +240,14 @@ func scanClaim(row pgx.CollectableRow) (claim, error) {
 	return c, err
 }
 
-// insert commits a claim. It gives false where another worker holds that number, has
-// wound the part up, or has declared this very claim's answer unknown, and where a
-// failover of Postgres is not settled (promotion.go): then this worker must not call. It also
-// gives false while the recorder is behind the chunk, as after a crash of Postgres: a claim
-// says that Postgres keeps the position (see reached).
-// Called again after an error, it finds what the first call committed.
+// insert commits a claim. It returns false where this worker must not call SendGrid:
+//   - another worker has claimed that number, has ended the part, or has declared the
+//     answer of this claim unknown;
+//   - a failover of Postgres is not settled (promotion.go);
+//   - the recorder is behind the chunk, as after a crash of Postgres: a claim implies that
+//     Postgres keeps the position (see reached).
+//
+// Called again after an error, it finds the claim that the first call committed.
 func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (claimed bool, err error) {
 	err = pool.QueryRow(ctx, `
 		WITH open AS (SELECT FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = $8::bigint AND state <> 'done' AND NOT wound_up FOR SHARE),
@@ -260,10 +264,10 @@ func (c *claim) insert(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (c
 	return claimed, nil
 }
 
-// publishedAgain is the end of a statement that writes an answer, of which settled says
-// whether it is late. Then the outcome that says unknown may be on the record: it is to
-// be published again, by the worker that next takes the chunk up, or the part that is opened
-// again.
+// publishedAgain is the end of a statement that writes an answer; its part "settled" says
+// whether the answer is late. A late answer may follow a recorded outcome that says
+// unknown. So the chunk, or the reopened part of a replay, is due again, and the next worker
+// publishes the outcome again.
 const publishedAgain = `, of_first AS (
 		    INSERT INTO app.alert_work AS w (message_id, chunk, kind, chunks, seq, due_at, tries, reason, amends)
 		    SELECT $5::uuid, $6::integer, 'first', $7::integer, $8::bigint, now(), 1, $10::text, true FROM settled WHERE late AND $9::bigint = 0
@@ -273,9 +277,9 @@ const publishedAgain = `, of_first AS (
 		    FROM settled WHERE late AND w.message_id = $5 AND w.chunk = $6 AND w.part = $9::bigint AND w.kind = 'replay')
 		SELECT EXISTS (SELECT FROM settled WHERE late)`
 
-// settle writes what became of a claim. An answer may take the place of unknown, never
-// of another answer. Where it does, it is late. Lost says that the claim is not there, as
-// after a failover of Postgres: see restore.
+// settle stores the answer of a claim. An answer that replaces unknown is late; an answer
+// never replaces another answer. lost says that the claim does not exist, as after a
+// failover of Postgres: see restore.
 func (c *claim) settle(ctx context.Context, db database, ref chunkRef) (late, lost bool, err error) {
 	err = db.QueryRow(ctx, `
 		WITH before AS (SELECT answer FROM app.attempts WHERE request_id = $1 FOR UPDATE), settled AS (
@@ -290,13 +294,13 @@ func (c *claim) settle(ctx context.Context, db database, ref chunkRef) (late, lo
 }
 
 // errNumberTaken says that another worker claimed a request at the same moment.
-var errNumberTaken = errors.New("the number of the request was taken meanwhile")
+var errNumberTaken = errors.New("another worker has taken the number of the request")
 
-// restore writes a claim again, with its answer, where a failover of Postgres has lost
-// it. Its number may be another's by then, which names the recipients as unknown: then
-// the claim gets the next one, and is late. A part of a replay that was lost with it is
-// there again, and makes no further request: its other recipients are those of other
-// parts by then.
+// restore writes a claim again, with its answer, after a failover of Postgres has lost it.
+// By then another claim, which makes the recipients unknown, may have its number. In that
+// case the restored claim gets the next number and is late. A part of a replay that was
+// lost too is created again and makes no further request: by then its other recipients
+// belong to other parts.
 func (c *claim) restore(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (late bool, err error) {
 	var there bool
 	p := ref.part
@@ -324,8 +328,8 @@ func (c *claim) restore(ctx context.Context, pool *pgxpool.Pool, ref chunkRef) (
 	return late, nil
 }
 
-// acceptedSince says whether SendGrid has accepted any request since the first of those
-// named was answered.
+// acceptedSince says whether SendGrid has accepted any request since the first answer to
+// the named ones.
 func acceptedSince(ctx context.Context, pool *pgxpool.Pool, requests []uuid.UUID) (accepted bool, err error) {
 	err = pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.attempts WHERE answer = 'accepted'
 		AND answered_at > (SELECT min(answered_at) FROM app.attempts WHERE request_id = ANY($1)))`, requests).Scan(&accepted)
@@ -335,9 +339,9 @@ func acceptedSince(ctx context.Context, pool *pgxpool.Pool, requests []uuid.UUID
 	return accepted, nil
 }
 
-// pardon makes refused requests of a chunk such that were refused for a passing reason:
-// no recipient was at fault.
-func (w *work) pardon(ctx context.Context, pool *pgxpool.Pool) error {
+// takeRefusalsBack changes the refused requests of a chunk to requests that were refused
+// for a temporary reason: no recipient was at fault.
+func (w *work) takeRefusalsBack(ctx context.Context, pool *pgxpool.Pool) error {
 	var ids []uuid.UUID
 	for _, c := range w.claims {
 		if c.answer == answerRefused && (len(c.refusals) == 0 || c.refusals[0].Alone) {
@@ -352,7 +356,7 @@ func (w *work) pardon(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// bitmap and positions turn places in a chunk into bits and back.
+// bitmap and positions convert positions in a chunk to bits and back.
 func bitmap(positions []int) []byte {
 	var bits []byte
 	for _, p := range positions {

@@ -7,8 +7,8 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// The database says who is alerted and who is not, to the worker and to the plan of a
-// replay alike.
+// The worker and the plan of a replay use the same function of the database to decide who is
+// alerted.
 func TestTheDatabaseSaysWhoIsAlerted(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, sendgridfake.Config{})

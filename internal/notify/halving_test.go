@@ -17,16 +17,16 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// carryOut answers the requests of a chunk until nothing is left to send, or the fault
-// is the requests', and gives how many there were. Each is planned from the claims
-// alone, as by a worker that took the chunk up after a crash.
+// carryOut answers the requests of a chunk until nothing is left to send, or the requests
+// are at fault, and returns their number. Each request is planned only from the claims, as
+// by a worker that takes the chunk after a crash.
 func carryOut(t interface{ Fatal(...any) }, w *work, answer func(to []int) sendgrid.Result) (requests int) {
 	for {
 		again := &work{chunkRef: w.chunkRef, recipients: w.recipients, claims: slices.Clone(w.claims), sound: w.sound}
 		if again.requestsAtFault().reason != "" {
 			return requests
 		}
-		to := again.nextRequest(again.fates())
+		to := again.nextRequest(again.results())
 		if len(to) == 0 {
 			return requests
 		}
@@ -49,10 +49,10 @@ func crowd(n int) *work {
 
 var refusedWhole = sendgrid.Result{Kind: sendgrid.Refused, Status: http.StatusBadRequest, Reason: "SendGrid refused it (400): Bad Request"}
 
-// SendGrid refuses whatever request holds one of a few recipients, and names none:
-// they fail with its reason, everybody else is accepted once, and the requests are few.
-// What else it may answer meanwhile makes no difference to that.
-func TestTheCulpritIsFoundByHalving(t *testing.T) {
+// SendGrid refuses every request with one of a few recipients, and names none: these
+// recipients fail with its reason, all others are accepted once, and the requests are few.
+// Other answers of SendGrid in between don't change that.
+func TestFaultyRecipientsAreFoundByHalving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, events.ChunkSize).Draw(t, "recipients")
 		culprits := rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 1, min(n, 4), rapid.ID[int]).Draw(t, "culprits")
@@ -78,14 +78,14 @@ func TestTheCulpritIsFoundByHalving(t *testing.T) {
 			}
 			return sendgrid.Result{Kind: sendgrid.Accepted}
 		})
-		for p, f := range w.fates() {
+		for p, f := range w.results() {
 			switch {
 			case slices.Contains(culprits, p):
-				if f != (fate{events.AlertFailed, refusedWhole.Reason}) {
+				if f != (result{events.AlertFailed, refusedWhole.Reason}) {
 					t.Errorf("recipient %d, who is at fault, is %v", p, f)
 				}
 			case slices.Contains(named, p):
-				if f != (fate{events.AlertFailed, "no such domain"}) {
+				if f != (result{events.AlertFailed, "no such domain"}) {
 					t.Errorf("recipient %d, who is named, is %v", p, f)
 				}
 			case f.state != events.AlertAccepted || accepted[p] != 1:
@@ -98,9 +98,8 @@ func TestTheCulpritIsFoundByHalving(t *testing.T) {
 	})
 }
 
-// What SendGrid refuses to everybody is no recipient's fault: that is found out in few
-// requests.
-func TestWhatIsRefusedToAllIsNoRecipientsFault(t *testing.T) {
+// If SendGrid refuses every recipient, no recipient is at fault. A few requests show it.
+func TestNoRecipientFailsIfAllAreRefused(t *testing.T) {
 	for _, n := range []int{leastAlone, firstAlone + spreadAlone, 100, events.ChunkSize} {
 		w := crowd(n)
 		requests := carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
@@ -108,25 +107,25 @@ func TestWhatIsRefusedToAllIsNoRecipientsFault(t *testing.T) {
 			t.Errorf("of %d recipients: %q after %d requests", n, got.reason, requests)
 		}
 	}
-	// A few who are all refused may be at fault themselves.
+	// A few recipients who are all refused may be at fault themselves.
 	w := crowd(leastAlone - 1)
 	carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
 	if got := w.requestsAtFault(); got.reason != "" {
 		t.Errorf("of few: %q", got.reason)
 	}
-	// And so are all of a chunk, where SendGrid accepts the requests of other chunks.
+	// All recipients of a chunk are at fault where SendGrid accepts requests of other chunks.
 	w = crowd(100)
 	w.sound = true
 	carryOut(t, w, func([]int) sendgrid.Result { return refusedWhole })
-	for p, f := range w.fates() {
+	for p, f := range w.results() {
 		if f.state != events.AlertFailed {
 			t.Errorf("recipient %d is %v", p, f)
 		}
 	}
 }
 
-// Many recipients are at fault, one beside the other or wherever they are: as long as
-// some are not, those are accepted and the others fail.
+// Many recipients are at fault, neighbours or spread: as long as some are not, those are
+// accepted and the others fail.
 func TestManyAtFaultAreFoundAmongAll(t *testing.T) {
 	for name, atFault := range map[string]func(p int) bool{
 		"the first 8":         func(p int) bool { return p < 8 },
@@ -148,10 +147,10 @@ func TestManyAtFaultAreFoundAmongAll(t *testing.T) {
 				return sendgrid.Result{Kind: sendgrid.Accepted}
 			})
 			wrong := 0
-			for p, f := range w.fates() {
-				want := fate{state: events.AlertAccepted}
+			for p, f := range w.results() {
+				want := result{state: events.AlertAccepted}
 				if atFault(p) {
-					want = fate{events.AlertFailed, refusedWhole.Reason}
+					want = result{events.AlertFailed, refusedWhole.Reason}
 				}
 				if f != want || !atFault(p) && accepted[p] != 1 {
 					wrong++
@@ -164,8 +163,8 @@ func TestManyAtFaultAreFoundAmongAll(t *testing.T) {
 	}
 }
 
-// A chunk of which nearly all recipients are at fault does not wait for an operator for
-// ever: each time that it is tried, others are sampled.
+// A chunk with nearly only faulty recipients does not wait for an operator forever: each
+// try samples other recipients.
 func TestEachTryTakesOtherSamples(t *testing.T) {
 	w := crowd(events.ChunkSize)
 	good := func(p int) bool { return p%40 == 21 }
@@ -179,11 +178,11 @@ func TestEachTryTakesOtherSamples(t *testing.T) {
 		if w.requestsAtFault().reason == "" {
 			return
 		}
-		for i := range w.claims { // as pardon does
+		for i := range w.claims { // as takeRefusalsBack does
 			w.claims[i].answer, w.claims[i].refusals = answerAgain, nil
 		}
 	}
-	t.Error("none of those who are not at fault was ever tried alone")
+	t.Error("no recipient without a fault was ever tried alone")
 }
 
 // All recipients of a chunk are at fault, and SendGrid names none of them. While it
@@ -225,7 +224,7 @@ func (p *post) more(t *testing.T, n int) {
 	p.exec(t, `INSERT INTO record.deliveries (message_id, portal_user_no, chunk, patient_nos) SELECT $1, n, 0, '{}' FROM generate_series(6, $2::integer) n`, p.ref.message, n)
 }
 
-// One recipient at fault costs the others of the chunk nothing.
+// One faulty recipient does not affect the alerts of the others in the chunk.
 func TestOneAtFaultIsFoundAmongAll(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{RefuseWhole: func(a string) string {
 		if a == "e@x.test" {
@@ -247,9 +246,9 @@ func TestOneAtFaultIsFoundAmongAll(t *testing.T) {
 	}
 }
 
-// SendGrid refuses every request in the same words, as for a sender that is not
-// verified: no recipient fails, the chunk waits and is tried with one request at a time,
-// and once SendGrid takes them again everybody is alerted.
+// SendGrid refuses every request with the same reason, as for a sender that is not verified:
+// no recipient fails, the chunk waits and is tried with one request at a time, and once
+// SendGrid accepts requests again all recipients are alerted.
 func TestAFaultOfAllRequestsIsForTheOperator(t *testing.T) {
 	refusing := true
 	p := newPost(t, sendgridfake.Config{RefuseWhole: func(string) string {

@@ -7,11 +7,11 @@ import (
 	"postern/internal/store"
 )
 
-// keep writes down what only this process knows, such as SendGrid's answer to a request
-// that it has made. While Postgres is away it tries again, for as long as the process
-// lives: until it succeeds, or until keepAfterStop after ctx has ended. It gives up at
-// once only where Postgres refuses the statement. Write is called again where an earlier
-// call was committed and its acknowledgement lost, and must do no harm then.
+// keep stores facts that only this process knows, such as SendGrid's answer to its
+// request. While Postgres is unavailable it retries until it succeeds, or until
+// keepAfterStop after ctx has ended. It gives up at once only where Postgres refuses the
+// statement. keep may call write again after a commit whose acknowledgement was lost, so
+// write must be idempotent.
 func (w *Worker) keep(ctx context.Context, write func(context.Context) error) error {
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -24,7 +24,7 @@ func (w *Worker) keep(ctx context.Context, write func(context.Context) error) er
 			return err
 		}
 		if try == 1 {
-			w.Logger.Warn("an answer of SendGrid waits for Postgres", "error", err)
+			w.Logger.Warn("SendGrid's answer can't be stored yet: Postgres is unavailable", "error", err)
 		}
 		if sleep(living, backoff(try, firstBackoff, keepBackoff)) != nil {
 			return err

@@ -21,12 +21,12 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// outage takes Postgres away from the worker and gives it back.
+// outage makes Postgres unavailable to the worker, and available again.
 type outage struct{ away atomic.Bool }
 
 var errAway = errors.New("connecting: the database is away")
 
-// over is a pool like the worker's that the outage cuts off.
+// over makes a pool like the worker's, whose connections the outage cuts.
 func (o *outage) over(t *testing.T, pool *pgxpool.Pool) *pgxpool.Pool {
 	t.Helper()
 	config := pool.Config()
@@ -59,8 +59,8 @@ func (h onWarning) Handle(_ context.Context, r slog.Record) error {
 }
 func (h onWarning) Enabled(context.Context, slog.Level) bool { return true }
 
-// away has Postgres go away as SendGrid's answer to a request comes, and return once
-// the worker has noticed; meanwhile f is called.
+// away makes Postgres unavailable when SendGrid's first answer comes. Once the worker has
+// noticed, it calls f and makes Postgres available again.
 func (p *post) away(t *testing.T, f func()) {
 	o := &outage{}
 	p.Pool = o.over(t, p.Pool)
@@ -72,9 +72,9 @@ func (p *post) away(t *testing.T, f func()) {
 	p.Logger = slog.New(onWarning{slog.DiscardHandler, &sync.Once{}, func() { f(); o.away.Store(false) }})
 }
 
-// Postgres goes away before the answer can be written down. The worker keeps it, lets
-// no other goroutine have the chunk, and writes it when Postgres is back: nothing is
-// unknown, and no request is made again.
+// Postgres becomes unavailable before the answer can be stored. The worker keeps the answer,
+// lets no other goroutine take the chunk, and stores the answer when Postgres is back: no
+// recipient is unknown, and no request is made again.
 func TestAnAnswerIsKeptWhilePostgresIsAway(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	p.away(t, func() {
@@ -91,8 +91,8 @@ func TestAnAnswerIsKeptWhilePostgresIsAway(t *testing.T) {
 	}
 }
 
-// The worker is stopped while Postgres is away: the answer is written all the same, and
-// the next worker goes on from there.
+// The worker is stopped while Postgres is unavailable: the answer is stored all the same, and
+// the next worker continues from there.
 func TestAnAnswerIsKeptThroughAStop(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	ctx, stop := context.WithCancel(t.Context())
@@ -107,8 +107,8 @@ func TestAnAnswerIsKeptThroughAStop(t *testing.T) {
 	}
 }
 
-// A worker that makes a claim again, whose acknowledgement was lost as it was committed,
-// finds it; unless its answer was declared unknown meanwhile.
+// A worker whose claim was committed without an acknowledgement finds it when it claims
+// again, unless the answer was declared unknown since.
 func TestAClaimIsFoundAgain(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	c := claim{id: uuid.New(), claimedBy: uuid.New(), positions: []int{0}}
@@ -130,8 +130,8 @@ func TestAClaimIsFoundAgain(t *testing.T) {
 	}
 }
 
-// What Postgres refuses for good is not tried again.
-func TestWhatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
+// A statement that Postgres refuses permanently is not retried.
+func TestAPermanentErrorIsNotRetried(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	tries := 0
 	err := p.keep(t.Context(), func(context.Context) error {
@@ -143,9 +143,9 @@ func TestWhatIsRefusedForGoodIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-// An answer comes after another worker has declared it unknown and published so of one
-// recipient among others. Whether the process that knows it lives on or not, the outcome
-// is published again, as another fact, and no request is made.
+// An answer comes after another worker has declared it unknown and has published that, for
+// one recipient among others. Whether or not the process with the answer still runs, the
+// outcome is published again, as another event, and no request is made.
 func TestALateAnswerReachesTheRecord(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	slow := claim{id: uuid.New(), claimedBy: uuid.New(), positions: []int{0}}
@@ -180,8 +180,8 @@ func TestALateAnswerReachesTheRecord(t *testing.T) {
 	}
 }
 
-// An answer comes late while the rest of the chunk waits for SendGrid as a row: the row
-// goes on to be taken up, and everyone is alerted.
+// An answer comes late while the rest of the chunk waits for SendGrid as a row: the row is
+// still taken, and all recipients are alerted.
 func TestALateAnswerDoesNotStrandAChunkThatWaits(t *testing.T) {
 	for name, paused := range map[string]bool{"it waits": false, "it is paused as well": true} {
 		t.Run(name, func(t *testing.T) {
@@ -228,8 +228,8 @@ func (p *post) waiting(t *testing.T) (n int) {
 	return n
 }
 
-// A second answer comes late while the outcome is published again for a first one: it is
-// published again once more.
+// A second answer comes late while the outcome is published again for a first one: the
+// outcome is then published once more.
 func TestTwoLateAnswersReachTheRecord(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	var slow [2]claim

@@ -13,9 +13,9 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// A worker keeps the chunk that it took up again for as long as it is at work, and no
-// longer: another takes it soon after this one died.
-func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
+// A worker keeps the row of a chunk while it works on it, and no longer: another worker takes
+// the row soon after this one has died.
+func TestAWorkerKeepsARowWhileItWorks(t *testing.T) {
 	if retryLease > 2*time.Second {
 		t.Errorf("what a dead worker took up waits for %s", retryLease)
 	}
@@ -56,7 +56,7 @@ func TestARowIsTheWorkersThatIsAtWork(t *testing.T) {
 	}
 }
 
-// Chunks of a blast wait together for a recorder that has nothing to do, and not each.
+// All chunks of a message together wait only once for an idle recorder.
 func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	if _, err := p.admin.Exec(t.Context(), `UPDATE record.messages SET status = 'sending'`); err != nil {
@@ -67,7 +67,7 @@ func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
 	if err := p.yieldToRecorder(t.Context(), ref); err != nil {
 		t.Fatal(err)
 	}
-	// The recorder has rested for long by now: who comes later does not wait at all.
+	// The recorder has been idle for long by now: later chunks don't wait at all.
 	over, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if still := p.Position.Still(); still < stalled {
@@ -78,8 +78,8 @@ func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
 	}
 }
 
-// Of many workers that look for work at once, one takes each row; after the end of the
-// leases, one takes each again.
+// If many workers look for work at once, one worker takes each row; after the leases have
+// ended, one worker takes each row again.
 func TestARowIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, sendgridfake.Config{})

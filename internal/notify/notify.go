@@ -26,49 +26,49 @@ const (
 	source = "/notify-worker"
 	actor  = "process:notify-worker"
 
-	// maxHandlerWait is the longest that a handler waits for SendGrid by itself; past
-	// it the chunk becomes a row of app.alert_work.
+	// maxHandlerWait is the longest that a handler waits for SendGrid. For a longer wait
+	// the chunk becomes a row of app.alert_work.
 	maxHandlerWait = 3 * time.Second
-	// handlerTries is how often a handler calls while SendGrid is away.
+	// handlerTries is how often a handler calls while SendGrid is unavailable.
 	handlerTries = 4
 	firstBackoff = 100 * time.Millisecond
-	// longBackoff is the longest that a chunk waits before it is tried again:
-	// within a minute after SendGrid is back, everything has gone out.
+	// longBackoff is the longest wait of a chunk before a retry: within a minute after
+	// SendGrid is available again, all waiting alerts are sent.
 	longBackoff = 45 * time.Second
-	// mostHalvings is how many requests of a chunk may be refused without naming a
-	// recipient, each time that it is taken up, before the chunk waits as a row.
+	// mostHalvings is how many requests of a chunk SendGrid may refuse without naming a
+	// recipient, each time that a worker takes the chunk, before it waits as a row.
 	mostHalvings = 64
-	// refusingFor is how long a chunk is not halved again for a refusal that was found
-	// to be of all requests.
+	// refusingFor is how long chunks are not halved for a refusal that SendGrid was found
+	// to give to every request.
 	refusingFor = 15 * time.Minute
-	// inHandPoll is how often a chunk is looked at of which another worker has a request
-	// in hand.
+	// inHandPoll is how often a worker looks at a chunk while another worker waits for the
+	// answer to one of its requests.
 	inHandPoll = time.Second
-	// keepTimeout bounds one try to write an answer down, keepBackoff the wait between two
-	// tries, and keepAfterStop how long a worker tries once it is stopped.
+	// keepTimeout bounds one try to store an answer, keepBackoff the wait between two
+	// tries, and keepAfterStop the tries of a worker that is stopped.
 	keepTimeout   = 10 * time.Second
 	keepBackoff   = time.Second
 	keepAfterStop = 10 * time.Second
 )
 
-// Config is what a Worker works with.
+// Config holds a Worker's dependencies and settings.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Position *position.Watcher
 	Publish  func(context.Context, ...events.Event) (uint64, error)
 	Send     func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
 	Logger   *slog.Logger
-	// Last gives the sequence of the last event on the record.
+	// Last returns the sequence of the last event on the record.
 	Last func(context.Context) (uint64, error)
-	// Acked gives the event up to which every lane of the worker has acknowledged all events,
-	// in any process; nil: that is not known. It tells where older files of Postgres were put
-	// back.
+	// Acked returns the sequence up to which every lane of the worker has acknowledged all
+	// events, in any process; nil: not known. By it the worker notices that Postgres was
+	// restored from older files.
 	Acked func(context.Context) (uint64, error)
 	Now   func() time.Time // nil: time.Now
-	// Within is ctx within the trace of a message; nil: there are no traces.
+	// Within returns ctx within the trace of a message; nil: there are no traces.
 	Within func(ctx context.Context, message uuid.UUID) context.Context
-	// FailureLimit is how many percent of a chunk may fail before the alerts of its
-	// message pause by themselves; 0: any.
+	// FailureLimit is the percentage of a chunk's alerts that may fail before the alerts of
+	// its message pause automatically; 0: no limit.
 	FailureLimit int
 }
 
@@ -76,18 +76,18 @@ type Config struct {
 // once, and any number of Workers may share the work.
 type Worker struct {
 	Config
-	id uuid.UUID // of this process's life: tells its claims from a dead one's
+	id uuid.UUID // new for each start of a process: tells its claims from those of an earlier process
 
 	mu     sync.Mutex
 	inHand map[chunkKey]bool
-	closed time.Time // SendGrid takes nothing before then
+	closed time.Time // SendGrid accepts no request before this time
 	// refusing is the reason that SendGrid gives while it refuses every request, "" where
-	// it accepts them. It is not believed after refusingUntil.
+	// it accepts them. It does not count after refusingUntil.
 	refusing      string
 	refusingUntil time.Time
-	furthest      uint64 // an event to which the recorder has come; see promotion.go
+	furthest      uint64 // an event that the recorder has reached; see promotion.go
 
-	knowsAcked atomic.Bool // furthest is not before what Acked gave at the start
+	knowsAcked atomic.Bool // furthest includes the result of Acked at the start
 
 	replays *replay.Executor
 }
@@ -113,10 +113,9 @@ func New(c Config) *Worker {
 		replays: &replay.Executor{Pool: c.Pool, Publish: c.Publish, Source: source, Now: c.Now}}
 }
 
-// Handle alerts the chunk that a deliveries.created event, stored at seq, speaks
-// of; it needs the event's headers alone. It returns nil once the chunk's
-// outcome is on the record or the chunk waits in app.alert_work, so that the
-// event may be acknowledged.
+// Handle alerts the chunk of a deliveries.created event that is stored at seq. It needs
+// only the event's headers. It returns nil once the chunk's outcome is recorded or the
+// chunk waits in app.alert_work; then the event may be acknowledged.
 func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 	if e.Chunk == nil {
 		return fmt.Errorf("%w: deliveries.created without a chunk", events.ErrMalformed)
@@ -132,15 +131,15 @@ func (w *Worker) Handle(ctx context.Context, e events.Event, seq uint64) error {
 	return w.alertOrDefer(ctx, ref, 0)
 }
 
-// stalled is how long the recorder may stand still before alerts no longer wait
-// for the rest of their message. It is counted from when the position last moved, and
-// so once for all chunks.
+// stalled is how long the recorder's position may stay unchanged before alerts no longer
+// wait for the rest of their message. It is counted from the last move of the position,
+// so all chunks together wait only once.
 const stalled = 500 * time.Millisecond
 
-// yieldToRecorder waits until the whole of a blast can be read before its alerts
-// begin: a thousand alerts cost Postgres and the processors about as much as
-// recording a thousand deliveries, and what people wait for is the inbox. Where
-// nothing is being recorded there is nothing to yield to.
+// yieldToRecorder waits until all deliveries of a message can be read before its alerts
+// begin. A thousand alerts cost Postgres and the processors about as much as recording a
+// thousand deliveries, and the inbox comes first. It does not wait where nothing is being
+// recorded.
 func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
 	for ref.chunks > 1 {
 		changed := w.Position.Changed()
@@ -167,7 +166,7 @@ func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
 	return nil
 }
 
-// alertOrDefer alerts a chunk now or writes down when to try again.
+// alertOrDefer alerts a chunk now, or stores when to try again.
 func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) error {
 	if err := w.awaitSettled(ctx); err != nil {
 		return err
@@ -187,13 +186,13 @@ func (w *Worker) alertOrDefer(ctx context.Context, ref chunkRef, tries int) erro
 		return w.clearRetry(ctx, ref, tries)
 	}
 	if again.held {
-		tries = max(tries-1, 0) // no try of its own
+		tries = max(tries-1, 0) // this was not a try
 	}
 	return w.deferRetry(ctx, ref, *again, tries)
 }
 
-// take keeps two handlers of one process from the same chunk: a redelivery can
-// overtake a handler that is still at work.
+// take reserves a chunk, so that two handlers of one process never work on it at once: a
+// redelivery can come while a handler is still running.
 func (w *Worker) take(ref chunkRef) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,15 +210,15 @@ func (w *Worker) giveBack(ref chunkRef) {
 	delete(w.inHand, chunkKey{ref.message, ref.chunk, ref.partNr()})
 }
 
-// later says when and why a chunk is to be taken up again.
+// later says when and why a chunk is to be tried again.
 type later struct {
-	due    time.Time // zero: as the backoff says
+	due    time.Time // zero: after the next backoff
 	reason string
-	held   bool // by a pause: no request was made
+	held   bool // by a pause or by another worker's request: no request was made
 }
 
-// alert brings every recipient of a chunk to an end and publishes the outcome,
-// or says when to go on.
+// alert finds the outcome of every recipient of a chunk and publishes it, or returns when
+// to continue.
 func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	work, err := load(ctx, w.Pool, ref)
 	if err != nil {
@@ -234,10 +233,10 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 		return w.inHandElsewhere(), nil
 	}
 	if work.done {
-		// An answer came of which the outcome on the record says that it is unknown. No
-		// request is made: a recipient who was not called before, or was refused in
-		// company, stays as the record has it.
-		return nil, w.publish(ctx, work, work.fates())
+		// An answer came late: the recorded outcome says unknown. No request is made. The
+		// outcome stays as recorded for recipients without a request, and for those of a
+		// refused request that had several recipients.
+		return nil, w.publish(ctx, work, work.results())
 	}
 	work.amends = false // the answer came before the outcome
 	asked, halvings := false, 0
@@ -247,15 +246,15 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 				return nil, err
 			}
 			if !work.sound {
-				// A crash here leaves refusals from which the next worker concludes the same.
-				if err := work.pardon(ctx, w.Pool); err != nil {
+				// After a crash here the next worker draws the same conclusion from the refusals.
+				if err := work.takeRefusalsBack(ctx, w.Pool); err != nil {
 					return nil, err
 				}
 				w.refuses(atFault.reason)
 				return w.accountAtFault(http.StatusBadRequest, atFault.reason), nil
 			}
 		}
-		settled := work.fates()
+		settled := work.results()
 		to := work.nextRequest(settled)
 		if len(to) == 0 {
 			return w.conclude(ctx, work, settled)
@@ -303,13 +302,13 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 	}
 }
 
-// accountAtFault tells the operator, and has the chunk wait.
+// accountAtFault logs the refusal for the operator and makes the chunk wait.
 func (w *Worker) accountAtFault(status int, reason string) *later {
 	w.Logger.Error("SendGrid refuses every alert; check its key and ALERT_FROM", "status", status, "reason", reason)
 	return &later{reason: reason}
 }
 
-// refuses notes the reason for which SendGrid refuses every request, "" where it has
+// refuses stores the reason for which SendGrid refuses every request; "" after it has
 // accepted one.
 func (w *Worker) refuses(reason string) {
 	w.mu.Lock()
@@ -317,22 +316,22 @@ func (w *Worker) refuses(reason string) {
 	w.refusing, w.refusingUntil = reason, w.Now().Add(refusingFor)
 }
 
-// refusesAll tells whether every request gets this refusal, so that halving would find no
-// recipient at fault.
+// refusesAll reports whether every request gets this refusal: then halving would find no
+// faulty recipient.
 func (w *Worker) refusesAll(r sendgrid.Result) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Reason == w.refusing && w.Now().Before(w.refusingUntil)
 }
 
-// errLate says that an answer came after another worker had declared it unknown. It is
-// written down, and so is that the outcome is to be published again.
+// errLate says that an answer came after another worker had declared it unknown. The
+// answer is stored, and so is that the outcome must be published again.
 var errLate = errors.New("the answer was declared unknown before it came")
 
-// settleAbandoned declares the answers of claims unknown whose claimer did not live to
-// write one. It gives true, and changes nothing, where a claimer lives: that worker has
-// the request in hand. One that hung for longer than its lease lasts may still learn the
-// answer, which then takes the place of unknown.
+// settleAbandoned sets claims to unknown whose worker ended before it stored an answer. If
+// such a worker still runs, settleAbandoned returns true and changes nothing: that worker
+// waits for the answer. A worker that hung for longer than its lease may still get the
+// answer, which then replaces unknown.
 func (w *Worker) settleAbandoned(ctx context.Context, db database, work *work) (inHand bool, err error) {
 	for _, c := range work.claims {
 		if c.answer != "" || c.claimedBy == w.id {
@@ -351,26 +350,26 @@ func (w *Worker) settleAbandoned(ctx context.Context, db database, work *work) (
 		if _, _, err := c.settle(ctx, db, work.chunkRef); err != nil {
 			return false, err
 		}
-		w.Logger.Warn("an answer of SendGrid was never learned", "message_id", work.message, "chunk", work.chunk,
+		w.Logger.Warn("SendGrid's answer was never received", "message_id", work.message, "chunk", work.chunk,
 			"recipients", len(c.positions))
 	}
 	return false, nil
 }
 
-// inHandElsewhere has a chunk wait for the worker that has a request of it in hand.
+// inHandElsewhere makes a chunk wait for another worker that waits for an answer.
 func (w *Worker) inHandElsewhere() *later {
 	return &later{due: w.Now().Add(inHandPoll), reason: reasonInHand, held: true}
 }
 
-// request claims, calls and settles one request.
+// request claims one request, calls SendGrid and stores the answer.
 func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Result, error) {
 	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, positions: to}
 	addresses := make([]sendgrid.Address, len(to))
 	for i, p := range to {
 		addresses[i] = sendgrid.Address{Position: p, Email: work.recipients[p].email}
 	}
-	// Whether the claim was committed must be known: nothing else will ever tell that no
-	// request was made under it.
+	// It must be known whether the claim was committed. A committed claim without a request
+	// could not be told from a request without an answer.
 	var claimed bool
 	err := w.keep(ctx, func(ctx context.Context) (err error) {
 		claimed, err = c.insert(ctx, w.Pool, work.chunkRef)
@@ -380,29 +379,28 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 		return sendgrid.Result{}, err
 	}
 	if !claimed {
-		// A failover of Postgres may be why, which may have lost claims whose answers
-		// this worker knows.
+		// The cause may be a failover of Postgres that lost claims whose answers this
+		// worker knows.
 		err := fmt.Errorf("request %d can't be claimed: another worker has claimed it, or a failover of Postgres is not settled", c.request)
 		return sendgrid.Result{}, errors.Join(err, w.restore(ctx, work))
 	}
 	w.reaches(work.seq)
-	// A crash from here on leaves a claim without an answer: unknown.
-	// Being stopped must not turn an answer that is on its way into an unknown one:
-	// the call ends by its own time-out.
+	// A crash from here on leaves a claim without an answer: unknown. A shutdown must not
+	// cancel the call, or an answer would be lost: the call ends by its own timeout.
 	result := w.Send(context.WithoutCancel(ctx), c.id, addresses)
-	c.take(result, wholly(result) || w.refusesAll(result))
+	c.take(result, refusesAccount(result) || w.refusesAll(result))
 	if c.answer == answerAccepted {
 		w.refuses("")
 	}
-	// The chunk stays in hand until the answer is kept, so that no other goroutine of
-	// this process takes it for one that was never learned.
+	// The chunk stays reserved until the answer is stored, so that no other goroutine of
+	// this process treats the claim as abandoned.
 	var late, lost bool
 	err = w.keep(ctx, func(ctx context.Context) (err error) {
 		late, lost, err = c.settle(ctx, w.Pool, work.chunkRef)
 		return err
 	})
 	if err != nil {
-		w.Logger.Error("an answer of SendGrid is lost", "message_id", work.message, "chunk", work.chunk, "recipients", len(to),
+		w.Logger.Error("SendGrid's answer could not be stored and is lost", "message_id", work.message, "chunk", work.chunk, "recipients", len(to),
 			"answer", c.answer, "error", err)
 		return result, err
 	}
@@ -416,9 +414,9 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	return result, nil
 }
 
-// restore writes again what this worker knows of the requests of a chunk, where a
-// failover of Postgres has lost their claims. Its error is errLate where the failover
-// was settled without them.
+// restore writes the claims of a chunk again, with the answers that this worker knows,
+// after a failover of Postgres has lost them. It returns errLate where the failover was
+// settled without them.
 func (w *Worker) restore(ctx context.Context, work *work) error {
 	late := false
 	for _, c := range work.claims {
@@ -437,8 +435,8 @@ func (w *Worker) restore(ctx context.Context, work *work) error {
 	return nil
 }
 
-// take notes SendGrid's answer on the claim. Where it refuses the account, no recipient
-// is.
+// take sets the claim's answer. If account is set, SendGrid refused the account, and no
+// recipient counts as refused.
 func (c *claim) take(r sendgrid.Result, account bool) {
 	switch {
 	case r.Kind == sendgrid.Accepted:
@@ -458,24 +456,24 @@ func (c *claim) take(r sendgrid.Result, account bool) {
 	}
 }
 
-// wholly tells a refusal of the account (its key, its sender, its plan) from one
-// of the recipients: the first is for an operator to mend, and costs no
-// recipient the alert.
-func wholly(r sendgrid.Result) bool {
+// refusesAccount tells a refusal of the account (its key, its sender, its plan) from one
+// of recipients. An operator must correct the account; until then the alerts wait, and no
+// recipient's alert fails.
+func refusesAccount(r sendgrid.Result) bool {
 	return r.Kind == sendgrid.Invalid || r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Status != 400 && r.Status != 413
 }
 
-// conclude publishes the outcome of a chunk whose every recipient is settled. Those of
-// a part to whom no alert is due any more were not repeated: their failure stands,
-// with its reason, and they are left out by name.
-func (w *Worker) conclude(ctx context.Context, work *work, settled []fate) (*later, error) {
-	if work.part != nil && slices.ContainsFunc(settled, func(f fate) bool { return f.state == events.AlertSkipped }) {
+// conclude publishes the outcome of a chunk once every recipient has one. Recipients of a
+// replay's part who must not be alerted any more were not repeated: their failure stands
+// with its reason, and the event does not name them.
+func (w *Worker) conclude(ctx context.Context, work *work, settled []result) (*later, error) {
+	if work.part != nil && slices.ContainsFunc(settled, func(f result) bool { return f.state == events.AlertSkipped }) {
 		return w.windUp(ctx, work.chunkRef, false)
 	}
 	return nil, w.publish(ctx, work, settled)
 }
 
-func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error {
+func (w *Worker) publish(ctx context.Context, work *work, settled []result) error {
 	outcome := work.outcome(settled)
 	e, err := events.New(source, actor, w.Now(), outcome)
 	if err != nil {
@@ -486,7 +484,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error 
 		return err
 	}
 	// A crash before the acknowledgement leaves answers without an outcome: the
-	// next worker finds every recipient settled and publishes the same event.
+	// next worker finds an answer for every recipient and publishes the same event.
 	seq, err := w.Publish(ctx, append(alarm, e)...)
 	if err != nil {
 		return fmt.Errorf("publishing the outcome: %w", err)
@@ -497,7 +495,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []fate) error 
 	return nil
 }
 
-// closedFor is how long SendGrid will take nothing, by its last 429.
+// closedFor is the time for which SendGrid accepts no request, by its last answer 429.
 func (w *Worker) closedFor() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// post is a worker, the SendGrid that it calls, and the record that it writes to.
+// post is a worker with the SendGrid that it calls and the record that it writes to.
 type post struct {
 	*Worker
 	fake  *sendgridfake.Fake
@@ -71,7 +71,7 @@ func newPost(t *testing.T, config sendgridfake.Config) *post {
 	return p
 }
 
-// another makes a worker of another process.
+// another makes a worker, as of another process.
 func (p *post) another(pool *pgxpool.Pool, client *sendgrid.Client) *Worker {
 	return New(Config{Pool: pool, Position: position.NewWatcher(pool, nil), Send: client.Send,
 		Publish: func(_ context.Context, evs ...events.Event) (uint64, error) {
@@ -93,8 +93,8 @@ func (p *post) another(pool *pgxpool.Pool, client *sendgrid.Client) *Worker {
 		}})
 }
 
-// run alerts the chunk and gives what became of each portal user; nil where it
-// waits for later.
+// run alerts the chunk and returns the result of each portal user; nil where the chunk
+// waits.
 func (p *post) run(t *testing.T) map[string]string {
 	t.Helper()
 	if err := p.alertOrDefer(t.Context(), p.ref, 0); err != nil {
@@ -131,8 +131,7 @@ const (
 	unknown  = string(events.AlertUnknown)
 )
 
-// The table of what SendGrid may do. Whatever it is, nobody whose alert was taken
-// is alerted again.
+// Whatever SendGrid answers, no recipient whose alert it accepted is alerted again.
 func TestWhatBecomesOfAnAlert(t *testing.T) {
 	all := map[string]string{"a": accepted, "b": accepted, "c": accepted, "d": skipped, "e": accepted}
 	for name, c := range map[string]struct {
@@ -173,17 +172,17 @@ func TestWhatBecomesOfAnAlert(t *testing.T) {
 					t.Errorf("%s was mailed %d times", address, n)
 				}
 			}
-			// Given the chunk again, as after a lost acknowledgement, it calls nobody.
+			// Given the chunk again, as after a lost acknowledgement, it sends no alert.
 			before := p.fake.Count()
 			p.run(t)
 			if p.fake.Count() != before {
-				t.Error("somebody was alerted again")
+				t.Error("a recipient was alerted again")
 			}
 		})
 	}
 }
 
-// An address that was reported not to work is not mailed until it is another.
+// No alert is sent to an address that was reported as dead, until the address changes.
 func TestADeadAddressIsNotMailed(t *testing.T) {
 	for version, want := range map[int]string{0: skipped, 1: accepted} {
 		p := newPost(t, sendgridfake.Config{})
@@ -200,8 +199,8 @@ func TestADeadAddressIsNotMailed(t *testing.T) {
 	}
 }
 
-// A rate limit is obeyed to its reset: the chunk waits as a row, nobody is called
-// before, and then all are.
+// A rate limit is obeyed until its reset: until then the chunk waits as a row and no alert
+// is sent; after it, all are sent.
 func TestARateLimitIsObeyed(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	p.fake.Queue(sendgridfake.RateLimit(time.Minute))
@@ -229,7 +228,7 @@ func TestARateLimitIsObeyed(t *testing.T) {
 	}
 }
 
-// SendGrid is away for longer than a handler waits: the chunk becomes a row.
+// If SendGrid is unavailable for longer than a handler waits, the chunk becomes a row.
 func TestSendGridIsAway(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	for range handlerTries {
@@ -249,7 +248,7 @@ func TestSendGridIsAway(t *testing.T) {
 	}
 }
 
-// A key that SendGrid refuses costs no recipient the alert.
+// No recipient's alert fails because SendGrid refuses the key.
 func TestARefusedKeyIsForTheOperator(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{APIKey: "SG.another"})
 	if got := p.run(t); got != nil {
@@ -257,8 +256,8 @@ func TestARefusedKeyIsForTheOperator(t *testing.T) {
 	}
 }
 
-// A worker died between its claim and SendGrid's answer: those recipients are
-// unknown, and not alerted; the others are.
+// A worker died between its claim and SendGrid's answer: the recipients of the claim are
+// unknown and not alerted; the others are alerted.
 func TestAClaimWithoutAnAnswerIsUnknown(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	dead := claim{request: 0, id: uuid.New(), claimedBy: uuid.New(), positions: []int{0, 1}}
@@ -269,7 +268,7 @@ func TestAClaimWithoutAnAnswerIsUnknown(t *testing.T) {
 	if diff := cmp.Diff(want, p.run(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// It was only slow: its answer takes the place of unknown.
+	// The worker was only slow: its answer replaces unknown.
 	dead.answer = answerAccepted
 	if late, _, err := dead.settle(t.Context(), p.Pool, p.ref); err != nil || !late {
 		t.Fatal(late, err)
@@ -280,7 +279,7 @@ func TestAClaimWithoutAnAnswerIsUnknown(t *testing.T) {
 	}
 }
 
-func TestARecalledMessageAlertsNobody(t *testing.T) {
+func TestARecalledMessageSendsNoAlert(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	if _, err := p.admin.Exec(t.Context(), `UPDATE record.messages SET status = 'recalled', recalled_at = now(), recall_reason = 'r'`); err != nil {
 		t.Fatal(err)
@@ -290,7 +289,8 @@ func TestARecalledMessageAlertsNobody(t *testing.T) {
 	}
 }
 
-// Two workers with one chunk: a claim is one's, so each recipient is alerted once.
+// Two workers work on one chunk: only one can make a claim, so each recipient is alerted
+// once.
 func TestTwoWorkersWithOneChunk(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	other := New(p.Config)

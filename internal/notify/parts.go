@@ -12,7 +12,7 @@ import (
 	"postern/internal/events"
 )
 
-// A part is what a replay takes of one chunk at a time: a row of
+// A part is the set of recipients of one chunk that a replay alerts at a time: a row of
 // app.alert_work. No other part makes this attempt at its recipients: see
 // app.alert_repeats.
 type part struct {
@@ -20,7 +20,7 @@ type part struct {
 	replay  uuid.UUID
 	attempt int
 	nos     []int32 // of its recipients, ascending
-	woundUp bool    // no request is made for it any more
+	woundUp bool    // no more requests are made for it
 }
 
 func (p *part) concerns(no int32) bool {
@@ -28,13 +28,13 @@ func (p *part) concerns(no int32) bool {
 	return found
 }
 
-// closePart notes that the outcome of a part is on the record. A crash before it
-// has the outcome published again, under the same id; being stopped has not.
+// closePart stores that the outcome of a part is recorded. After a crash before it the
+// outcome is published again, under the same id. A shutdown does not interrupt it.
 func (w *Worker) closePart(ctx context.Context, ref chunkRef, seq uint64) error {
 	p := ref.part
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	// Where an answer came after the claims were read, the part goes on with it.
+	// Where an answer came after the claims were read, the part continues with that answer.
 	_, err := w.Pool.Exec(ctx, `UPDATE app.alert_work SET state = CASE WHEN amends THEN 'waiting' ELSE 'done' END, lease = NULL, leased_until = NULL,
 		done_at = CASE WHEN NOT amends THEN $4::timestamptz END, due_at = CASE WHEN amends THEN $4 ELSE due_at END,
 		wound_up = wound_up OR amends, amends = false, outcome = $5 WHERE message_id = $1 AND chunk = $2 AND part = $3 AND kind = 'replay'`,
@@ -58,11 +58,12 @@ func (w *Worker) cancelPart(ctx context.Context, ref chunkRef, tries int) error 
 	return w.deferRetry(ctx, ref, *again, max(tries-1, 0))
 }
 
-// windUp ends the calls of a part and publishes its outcome, which is of those that
-// were called for. The rest may be repeated by another replay; unless this one was
-// cancelled, they were left out of it because no alert was due to them any more, and
-// it is kept why. A crash after the transaction leaves an outcome to be published. Where
-// another worker has a request of the part in hand, nothing is done until later.
+// windUp ends a part: it makes no more requests and publishes the outcome of the
+// recipients for whom a request was made. Another replay may repeat the rest. If this
+// replay was not cancelled, the rest were left out because they must not be alerted any
+// more, and the reason is stored. A crash after the transaction leaves the outcome to be
+// published. Where another worker waits for an answer of the part, windUp changes nothing
+// and returns when to try again.
 func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) (again *later, err error) {
 	p := ref.part
 	var left *work
@@ -83,7 +84,7 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) (agai
 		}
 		var called, rest []int32
 		var why []string
-		for i, f := range work.fates() {
+		for i, f := range work.results() {
 			switch {
 			case f == notConcerned:
 			case f.state == "" || f.state == events.AlertSkipped:
@@ -118,11 +119,11 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) (agai
 	if left == nil || len(p.nos) == 0 {
 		return again, nil
 	}
-	return nil, w.publish(ctx, left, left.fates())
+	return nil, w.publish(ctx, left, left.results())
 }
 
-// RunReplays carries out the replays that the record has running, until ctx ends.
-// That one was started, paused or cancelled is read there; nobody has to be told.
+// RunReplays carries out the running replays, until ctx ends. It reads from the record
+// whether a replay was started, paused or cancelled; no other process notifies it.
 func (w *Worker) RunReplays(ctx context.Context) error {
 	tick := time.NewTicker(retryPoll)
 	defer tick.Stop()
@@ -138,14 +139,14 @@ func (w *Worker) RunReplays(ctx context.Context) error {
 	}
 }
 
-// ReplayDue does all of replays that can be done now: one part is cut and done before the
-// next, so that a pause or a cancellation holds at once.
+// ReplayDue sends all alerts of replays that are due now. It takes one part and finishes it
+// before the next, so that a pause or a cancellation takes effect at once.
 func (w *Worker) ReplayDue(ctx context.Context) error {
 	for {
 		if err := w.awaitSettled(ctx); err != nil {
 			return err
 		}
-		cut, err := w.replays.Take(ctx)
+		took, err := w.replays.Take(ctx)
 		if err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func (w *Worker) ReplayDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !cut && !ran {
+		if !took && !ran {
 			return w.replays.Complete(ctx)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"postern/internal/events"
 )
 
-// held says whether a pause holds the alerts of a message. It is asked before the
-// first request of each chunk that a worker takes up; a chunk that is in hand when a
-// pause begins is finished.
+// held says whether a pause holds the alerts of a message. The worker checks it before
+// the first request of each chunk. A chunk with a request when the pause begins is
+// finished.
 func (w *Worker) held(ctx context.Context, message uuid.UUID) (held bool, err error) {
 	err = w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.held_messages WHERE message_id = $1)`, message).Scan(&held)
 	if err != nil {
@@ -21,12 +21,13 @@ func (w *Worker) held(ctx context.Context, message uuid.UUID) (held bool, err er
 }
 
 // leastFailures is how many alerts of a chunk must fail before it can pause its
-// message: of three that fail in a chunk of ten nobody learns anything.
+// message: three failures in a chunk of ten mean little.
 const leastFailures = 20
 
-// alarm gives the event that pauses a message of whose chunk more failed than is
-// usual, to be published together with the outcome that says so. A message pauses
-// by itself once: after somebody has resumed it, it goes on whatever fails.
+// alarm returns the event that pauses a message with more failures in a chunk than
+// FailureLimit, to be published together with the outcome. A message pauses
+// automatically only once: after an operator has resumed it, it continues whatever
+// fails.
 func (w *Worker) alarm(ctx context.Context, o events.AlertOutcome) ([]events.Event, error) {
 	failed := failures(o)
 	if w.FailureLimit <= 0 || failed < leastFailures || failed*100 <= w.FailureLimit*o.Recipients {
@@ -39,12 +40,12 @@ func (w *Worker) alarm(ctx context.Context, o events.AlertOutcome) ([]events.Eve
 	}
 	var before bool
 	if err := w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.events WHERE id = $1)`, e.ID).Scan(&before); err != nil {
-		return nil, fmt.Errorf("looking whether message %s has paused by itself before: %w", o.MessageID, err)
+		return nil, fmt.Errorf("looking whether message %s has paused automatically before: %w", o.MessageID, err)
 	}
 	if before {
 		return nil, nil
 	}
-	w.Logger.Error("ALERTING OF A MESSAGE PAUSES BY ITSELF: look at why its alerts fail, then resume it by hand",
+	w.Logger.Error("ALERTING OF A MESSAGE WAS PAUSED AUTOMATICALLY: find out why its alerts fail, then resume it",
 		"message_id", o.MessageID, "chunk", o.Chunk, "failed", failed, "recipients", o.Recipients, "limit_percent", w.FailureLimit)
 	return []events.Event{e}, nil
 }

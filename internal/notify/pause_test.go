@@ -19,9 +19,9 @@ func (p *post) exec(t *testing.T, sql string, args ...any) {
 
 const insertPause = `INSERT INTO record.pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, 'r', false, 'staff:o', now())`
 
-// While alerting is paused, of all or of the message, a chunk waits as a row and
-// calls nobody, however often it is looked at and whoever looks. A worker that died
-// meanwhile changes nothing: the next one takes the chunk up when the pause ends.
+// While alerting of all messages or of this one is paused, a chunk waits as a row and sends
+// no alert, however often and whichever worker takes it. After a worker has died, the next
+// one takes the chunk when the pause ends.
 func TestAPausedChunkWaits(t *testing.T) {
 	for name, of := range map[string]func(*post) uuid.UUID{
 		"all":         func(*post) uuid.UUID { return uuid.Nil },
@@ -60,8 +60,8 @@ func TestAPausedChunkWaits(t *testing.T) {
 	}
 }
 
-// A pause of another message is none of this one's; and of two pauses, the end of one
-// is not the end of the other.
+// A pause of another message does not hold this one. With two pauses, the end of one does not
+// end the other.
 func TestPausesOfOthers(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	p.exec(t, insertPause, uuid.New())
@@ -84,7 +84,7 @@ func TestPausesOfOthers(t *testing.T) {
 	}
 }
 
-// When a chunk raises the alarm: by its share and by how many failed, and once a
+// A chunk pauses its message by the share and the number of failures, and only once a
 // message.
 func TestAlarm(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
@@ -98,7 +98,7 @@ func TestAlarm(t *testing.T) {
 		"all is well":                 {limit: 20, recipients: 1000, state: events.AlertAccepted},
 		"a fifth, not more":           {limit: 20, recipients: 1000, failed: 200, state: events.AlertAccepted},
 		"more than a fifth":           {limit: 20, recipients: 1000, failed: 201, state: events.AlertAccepted, want: true},
-		"most, but for one":           {limit: 20, recipients: 100, state: events.AlertFailed, apart: one(events.AlertAccepted), want: true},
+		"all except one":              {limit: 20, recipients: 100, state: events.AlertFailed, apart: one(events.AlertAccepted), want: true},
 		"all of a few":                {limit: 20, recipients: leastFailures - 1, state: events.AlertFailed},
 		"all of just enough":          {limit: 20, recipients: leastFailures, state: events.AlertFailed, want: true},
 		"all are skipped":             {limit: 20, recipients: 1000, state: events.AlertSkipped},

@@ -11,8 +11,8 @@ import (
 	"postern/internal/events"
 )
 
-// Why an alert is not due, or can't be. The database has the other reasons: see
-// app.why_not_alerted.
+// The reasons why an alert was not sent, failed or is unknown. The database has the other
+// reasons: see app.why_not_alerted.
 const (
 	reasonNoAddress = "no e-mail address"
 	reasonCancelled = "the message was cancelled"
@@ -23,48 +23,48 @@ const (
 	reasonRefused   = "SendGrid refused it"
 	reasonEarlier   = events.LeftOutAccepted
 
-	// Why a chunk waits.
+	// The reasons why a chunk waits.
 	reasonLate   = "SendGrid's answer came after it was declared unknown"
 	reasonInHand = "another worker waits for SendGrid's answer"
 )
 
-// notConcerned is the fate of who is in the chunk and not in the part of a replay.
-var notConcerned = fate{state: "-"}
+// notConcerned is the result of recipients of the chunk who are not in the replay's part.
+var notConcerned = result{state: "-"}
 
-// fate is what is settled of one recipient; the zero fate is: nothing yet.
-type fate struct {
+// result is the state of one recipient's alert; the zero result: not known yet.
+type result struct {
 	state  events.AlertState
 	reason string
 }
 
-// fates works out, from the claims alone and then from the directory, what has
-// become of each recipient. Every claim has its answer by then, if only unknown.
-// It is a pure function, so every worker that comes to the chunk sees the same.
-func (w *work) fates() []fate {
-	settled := make([]fate, len(w.recipients))
+// results computes the result of each recipient, first from the claims and then from the
+// directory. Every claim must have an answer, which may be unknown. results is a pure
+// function, so every worker that takes the chunk computes the same.
+func (w *work) results() []result {
+	settled := make([]result, len(w.recipients))
 	for _, c := range w.claims {
 		switch c.answer {
 		case answerAccepted:
-			w.settleAll(settled, c, fate{state: events.AlertAccepted})
+			w.settleAll(settled, c, result{state: events.AlertAccepted})
 		case answerRefused:
 			for _, r := range c.refusals {
 				if r.Position < len(settled) {
-					settled[r.Position] = fate{events.AlertFailed, cmp.Or(r.Reason, reasonRefused)}
+					settled[r.Position] = result{events.AlertFailed, cmp.Or(r.Reason, reasonRefused)}
 				}
 			}
 		}
 	}
-	// An answer counts before none: after a failover there may be two claims of one
-	// recipient, of which one was lost and came back, see restore.
+	// An answer counts before unknown: after a failover a recipient may have two claims, one
+	// of which was lost and restored, see restore.
 	for _, c := range w.claims {
 		if c.answer == answerUnknown {
-			w.settleAll(settled, c, fate{events.AlertUnknown, c.whyUnknown()})
+			w.settleAll(settled, c, result{events.AlertUnknown, c.whyUnknown()})
 		}
 	}
 	for _, c := range w.earlier {
 		for _, p := range c.positions {
-			if p < len(settled) && settled[p].state == "" && !w.cameBack[alertKey{w.recipients[p].no, c.attempt}] {
-				settled[p] = fate{events.AlertSkipped, reasonEarlier}
+			if p < len(settled) && settled[p].state == "" && !w.bounced[alertKey{w.recipients[p].no, c.attempt}] {
+				settled[p] = result{events.AlertSkipped, reasonEarlier}
 			}
 		}
 	}
@@ -75,21 +75,21 @@ func (w *work) fates() []fate {
 		if settled[i].state != "" {
 			continue
 		}
-		// Where no request is made any more, a recipient without an answer is unknown. All of a
-		// part that is wound up were called.
+		// Where no more requests are made, a recipient without an answer is unknown. A part
+		// that is wound up has only recipients for whom a request was made.
 		switch {
 		case w.part != nil && w.part.woundUp:
-			settled[i] = fate{events.AlertUnknown, reasonNoAnswer}
+			settled[i] = result{events.AlertUnknown, reasonNoAnswer}
 		case r.notDue != "":
-			settled[i] = fate{events.AlertSkipped, r.notDue}
+			settled[i] = result{events.AlertSkipped, r.notDue}
 		case w.amends:
-			settled[i] = fate{events.AlertUnknown, reasonNoAnswer}
+			settled[i] = result{events.AlertUnknown, reasonNoAnswer}
 		}
 	}
 	return settled
 }
 
-// whyUnknown is the reason that a claim was written with, where it was.
+// whyUnknown is the reason stored with the claim, or that the answer was never received.
 func (c claim) whyUnknown() string {
 	if len(c.refusals) > 0 {
 		return c.refusals[0].Reason
@@ -97,7 +97,7 @@ func (c claim) whyUnknown() string {
 	return reasonNoAnswer
 }
 
-func (w *work) settleAll(settled []fate, c claim, f fate) {
+func (w *work) settleAll(settled []result, c claim, f result) {
 	for _, p := range c.positions {
 		if p < len(settled) && settled[p].state == "" {
 			settled[p] = f
@@ -105,16 +105,16 @@ func (w *work) settleAll(settled []fate, c claim, f fate) {
 	}
 }
 
-// nextRequest picks whom to alert next: all that nothing is settled of, but each
-// address once, since SendGrid takes an address once a request. Who shares an
-// address waits for the request after.
+// nextRequest returns the positions to alert next: all recipients without a result, but
+// each address once, because SendGrid accepts an address only once a request. A recipient
+// with the same address as another waits for the following request.
 //
-// Where SendGrid refused a request and named no recipient, the culprit is found by
-// halving: half of the smallest such request goes next, so that one recipient after
-// the other is either accepted in company or refused alone. Of n recipients of whom
-// one is at fault that takes about 2·log2(n) requests. Where only refusals come of that,
-// single recipients from all over the chunk are tried first, see [work.sample].
-func (w *work) nextRequest(settled []fate) []int {
+// If SendGrid refused a request without naming a recipient, halving finds the recipient at
+// fault: half of the smallest such request is sent next, so that each recipient is either
+// accepted together with others or refused alone. With one fault among n recipients that
+// takes about 2·log2(n) requests. If all of these requests are refused, single recipients
+// from all over the chunk are tried first, see [work.sample].
+func (w *work) nextRequest(settled []result) []int {
 	most := events.ChunkSize
 	var among map[int]bool // nil: all recipients
 	if c := w.suspects(settled); c != nil {
@@ -140,9 +140,9 @@ func (w *work) nextRequest(settled []fate) []int {
 	return next
 }
 
-// suspects gives the smallest request that was refused without naming a recipient and
-// holds some of whom nothing is settled; nil where there is none.
-func (w *work) suspects(settled []fate) *claim {
+// suspects returns the smallest request that was refused without naming a recipient and
+// that has recipients without a result; nil where there is none.
+func (w *work) suspects(settled []result) *claim {
 	var smallest *claim
 	for i := range w.claims {
 		c := &w.claims[i]
@@ -156,23 +156,23 @@ func (w *work) suspects(settled []fate) *claim {
 	return smallest
 }
 
-// How many recipients SendGrid must refuse, each alone in a request, in the same words
-// and accepting none of the chunk, before the fault is the requests' and no recipient's.
+// How many recipients SendGrid must refuse, each alone in a request, with the same reason
+// and accepting none of the chunk, before the requests are at fault and not the recipients.
 const (
-	// firstAlone are found by halving, and so are neighbours: a clinic's directory may
-	// well hold a few wrong addresses in a row.
+	// firstAlone recipients are found by halving. They are neighbours: a clinic's directory
+	// may well have a few wrong addresses in a row.
 	firstAlone = 4
-	// spreadAlone are taken from all over the chunk after those.
+	// spreadAlone recipients are then taken from all over the chunk.
 	spreadAlone = 8
 	// leastAlone is enough where the chunk has no other recipients left.
 	leastAlone = 8
 )
 
-// sample gives one recipient, the n-th of spreadAlone that lie evenly over those of
-// whom nothing is settled. If it is accepted, the requests are not at fault, and halving
-// goes on. Each time that the chunk is tried again it gives other recipients, so that a
-// chunk of which nearly all are at fault does not wait for ever.
-func (w *work) sample(settled []fate, n int) []int {
+// sample returns one recipient: the n-th of spreadAlone that are spread evenly over the
+// recipients without a result. If SendGrid accepts it, the requests are not at fault, and
+// halving continues. Each time that the chunk is retried, sample returns other recipients,
+// so that a chunk with nearly only faulty recipients does not wait forever.
+func (w *work) sample(settled []result, n int) []int {
 	var open []int
 	for i := range settled {
 		if settled[i].state == "" {
@@ -188,20 +188,20 @@ func (w *work) sample(settled []fate, n int) []int {
 	return []int{open[((2*n+1)*len(open)/(2*spreadAlone)+again)%len(open)]}
 }
 
-// lonely are requests that held one recipient each and were refused in the same words,
-// without a name.
-type lonely struct {
+// refusedSingly are requests with one recipient each that were refused with the same
+// reason, without naming a recipient.
+type refusedSingly struct {
 	reason   string
 	requests []uuid.UUID
 }
 
-// refusedAlone gives the requests that were refused so, in the words that were said most
-// often; none where SendGrid has accepted any of the chunk.
-func (w *work) refusedAlone() (most lonely) {
+// refusedAlone returns the requests that were refused that way, with the most frequent
+// reason; none where SendGrid has accepted any request of the chunk.
+func (w *work) refusedAlone() (most refusedSingly) {
 	by := map[string][]uuid.UUID{}
 	for _, c := range w.claims {
 		if c.answer == answerAccepted {
-			return lonely{}
+			return refusedSingly{}
 		}
 		for _, r := range c.refusals {
 			if r.Alone {
@@ -211,39 +211,39 @@ func (w *work) refusedAlone() (most lonely) {
 	}
 	for _, reason := range slices.Sorted(maps.Keys(by)) {
 		if len(by[reason]) > len(most.requests) {
-			most = lonely{reason, by[reason]}
+			most = refusedSingly{reason, by[reason]}
 		}
 	}
 	return most
 }
 
-// requestsAtFault gives the refusals from which it follows that SendGrid refuses whatever
-// request it gets, as for a fault of the sender or the letter. It gives none where
-// SendGrid refuses recipients, or where it is not known yet which of the two is so.
-func (w *work) requestsAtFault() lonely {
+// requestsAtFault returns the refusals that show that SendGrid refuses every request, as
+// for a fault of the sender or the letter. It returns none where SendGrid refuses
+// recipients, or where it is not known yet which of the two it is.
+func (w *work) requestsAtFault() refusedSingly {
 	alone := w.refusedAlone()
 	n := len(alone.requests)
 	switch {
 	case w.sound:
-	case n >= firstAlone+spreadAlone, n >= leastAlone && w.suspects(w.fates()) == nil:
+	case n >= firstAlone+spreadAlone, n >= leastAlone && w.suspects(w.results()) == nil:
 		return alone
 	}
-	return lonely{}
+	return refusedSingly{}
 }
 
-// outcome is the event's body for a chunk whose every recipient is settled: the
-// state of the most, and the others as exceptions.
-func (w *work) outcome(settled []fate) events.AlertOutcome {
-	count, concerned := map[fate]int{}, 0
+// outcome returns the event's body for a chunk with a result for every recipient: the most
+// frequent result, and the others as exceptions.
+func (w *work) outcome(settled []result) events.AlertOutcome {
+	count, concerned := map[result]int{}, 0
 	for _, f := range settled {
 		if f != notConcerned {
 			count[f]++
 			concerned++
 		}
 	}
-	var main fate
+	var main result
 	for f, n := range count {
-		// A tie is broken by name, so that two workers say the same.
+		// A tie is broken by name, so that two workers publish the same event.
 		if n > count[main] || n == count[main] && (f.state < main.state || f.state == main.state && f.reason < main.reason) {
 			main = f
 		}
@@ -257,7 +257,7 @@ func (w *work) outcome(settled []fate) events.AlertOutcome {
 		o.ReplayID, o.Part = &w.part.replay, w.part.nr
 	}
 	for i, f := range settled {
-		// A part of a replay names everybody whom it concerns.
+		// The outcome of a replay's part names all its recipients.
 		if f != notConcerned && (f != main || w.part != nil) {
 			o.Exceptions = append(o.Exceptions, events.AlertException{
 				PortalUserID: w.recipients[i].id, PortalUserNo: w.recipients[i].no, State: f.state, Reason: f.reason})

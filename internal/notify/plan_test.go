@@ -22,8 +22,8 @@ func TestPositionsSurviveTheirBitmap(t *testing.T) {
 	})
 }
 
-// A family that shares an address gets an alert for each portal user, none of
-// them in one request with another, and everybody else goes in the first.
+// A family that shares an address gets an alert for each portal user, each in a request of
+// its own, and all other recipients are in the first request.
 func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 60).Draw(t, "recipients")
@@ -37,7 +37,7 @@ func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 		}
 		seen := map[int]int{}
 		for round := 0; ; round++ {
-			to := w.nextRequest(w.fates())
+			to := w.nextRequest(w.results())
 			if len(to) == 0 {
 				break
 			}
@@ -65,7 +65,7 @@ func TestASharedAddressIsSpreadOverRequests(t *testing.T) {
 
 func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 	const inactive, recalled = "the account is inactive", "the message was recalled"
-	everybody := []recipient{
+	four := []recipient{
 		{no: 1, id: "a", email: "a@x.test"},
 		{no: 2, id: "b", email: "", notDue: reasonNoAddress},
 		{no: 3, id: "c", email: "c@x.test", notDue: inactive},
@@ -82,7 +82,7 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 		claims     []claim
 		want       events.AlertOutcome
 	}{
-		{"refused, no address, inactive", everybody,
+		{"refused, no address, inactive", four,
 			[]claim{
 				{request: 0, positions: []int{0, 3, 4}, answer: answerRefused, refusals: []refusal{{Position: 3, Reason: "no such domain"}}, id: request},
 				{request: 1, positions: []int{0, 4}, answer: answerAccepted, sendgridID: "sg1", id: request},
@@ -93,20 +93,20 @@ func TestWhoIsNotAlertedAndWhy(t *testing.T) {
 					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive},
 					{PortalUserID: "d", PortalUserNo: 4, State: events.AlertFailed, Reason: "no such domain"}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}, {RequestID: request, SendGridID: "sg1", Recipients: 2}}}},
-		{"the answer never came", everybody,
+		{"the answer never came", four,
 			[]claim{{request: 0, positions: []int{0, 3, 4}, answer: answerUnknown, id: request}},
 			events.AlertOutcome{State: events.AlertUnknown, Reason: reasonNoAnswer,
 				Exceptions: []events.AlertException{
 					{PortalUserID: "b", PortalUserNo: 2, State: events.AlertSkipped, Reason: reasonNoAddress},
 					{PortalUserID: "c", PortalUserNo: 3, State: events.AlertSkipped, Reason: inactive}, dead},
 				Requests: []events.AlertRequest{{RequestID: request, Recipients: 3}}}},
-		{"recalled before anybody was alerted", []recipient{{no: 1, id: "a", email: "a@x.test", notDue: recalled}, {no: 2, id: "b", notDue: recalled}}, nil,
+		{"recalled before any alert", []recipient{{no: 1, id: "a", email: "a@x.test", notDue: recalled}, {no: 2, id: "b", notDue: recalled}}, nil,
 			events.AlertOutcome{State: events.AlertSkipped, Reason: recalled,
 				Exceptions: []events.AlertException{}, Requests: []events.AlertRequest{}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &work{recipients: c.recipients, claims: c.claims}
-			settled := w.fates()
+			settled := w.results()
 			if left := w.nextRequest(settled); len(left) > 0 {
 				t.Fatalf("%v are still to be alerted", left)
 			}

@@ -14,10 +14,10 @@ import (
 // presencePoll is how often a worker looks whether it still holds its own lease.
 const presencePoll = 500 * time.Millisecond
 
-// RunPresence holds a lease in the name of this worker until ctx ends. Other workers tell
-// by it whether a request without an answer is still in hand: a worker that is alive and
-// slow, or that NATS has not heard of for a while, is waited for. A killed worker loses
-// the lease with its connection, and one that hangs after three seconds: see
+// RunPresence holds a lease in the name of this worker until ctx ends. By the lease other
+// workers tell whether this worker still waits for the answer to a request. They wait for
+// a worker that runs slowly or has lost NATS for a while. A killed worker loses the lease
+// with its connection, and a worker that hangs loses it after three seconds: see
 // docs/adr/0070.
 func (w *Worker) RunPresence(ctx context.Context) error {
 	for {
@@ -48,7 +48,7 @@ func (w *Worker) present(ctx context.Context) error {
 	})
 }
 
-// lives says whether another worker is there to learn the answers to its requests.
+// lives says whether another worker still runs and can receive the answers to its requests.
 func (w *Worker) lives(ctx context.Context, db database, other uuid.UUID) (bool, error) {
 	return store.IsHeld(ctx, db, store.LeaseOfWorker(other))
 }

@@ -12,7 +12,7 @@ import (
 	"postern/internal/notify/sendgridfake"
 )
 
-// present has the worker hold its lease until the test ends.
+// present makes the worker hold its lease until the test ends.
 func (p *post) present(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -40,9 +40,9 @@ func (p *post) duringTheCall(f func(other *Worker)) {
 	}
 }
 
-// Another worker is given a chunk while the first waits for SendGrid's answer, as when
-// NATS has not heard of it for a while. It makes no request and declares nothing unknown,
-// because the first lives, and takes the chunk up when the answer is there.
+// Another worker gets a chunk while the first waits for SendGrid's answer, as when the first
+// has lost NATS for a while. It makes no request and declares nothing unknown, because the
+// first worker still runs, and it takes the chunk once the answer is stored.
 func TestAWorkerThatLivesIsWaitedFor(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	p.present(t)
@@ -72,8 +72,8 @@ func TestAWorkerThatLivesIsWaitedFor(t *testing.T) {
 	}
 }
 
-// A worker that has hung for longer than its lease lasts is not waited for. Its answer,
-// when it comes after all, takes the place of unknown.
+// Other workers don't wait for a worker that has hung for longer than its lease. Its late
+// answer replaces unknown.
 func TestAWorkerThatHungIsNotWaitedFor(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	p.duringTheCall(func(other *Worker) { // without a lease

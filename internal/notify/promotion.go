@@ -16,22 +16,22 @@ import (
 )
 
 // A failover of Postgres to a replica that lags loses the last commits. A restore loses more
-// of them, and a lost database all. Claims are among them, so that a request that was made
-// looks as if it had not been made. Three signs tell (docs/adr/0055):
+// of them, and a lost database loses all. With lost claims, a request that was made looks as
+// if it had not been made. There are three signs of the loss (docs/adr/0055):
 //
 //   - The timeline of the server (app.timeline) is not in app.timelines: the server was
 //     promoted or restored.
-//   - The recorder's position is behind what the workers have acknowledged: older files of
-//     Postgres were put back.
-//   - `postern recover` says that the database was lost.
+//   - The recorder's position is behind the events that the workers have acknowledged:
+//     Postgres was restored from older files.
+//   - `postern recover` has stored that the database was lost.
 //
-// Until that is settled, no request is claimed. To settle it is to give an outcome to
-// everything that has deliveries on the record and no outcome: who may have been alerted
-// before is unknown, with the reason.
+// Until the loss is settled, no request is claimed. Settling it means to publish an outcome
+// for every chunk that has deliveries on the record but no outcome: recipients who may have
+// been alerted before the loss are unknown, with the reason.
 //
 // Every step can be repeated, by any worker and by several at once.
 
-// A cause says how claims were lost, as app.timelines has it.
+// A cause says how claims were lost; its values are those of app.timelines.
 type cause string
 
 const (
@@ -40,7 +40,7 @@ const (
 	lost     cause = "lost"
 )
 
-// reason is that of the recipients who become unknown.
+// reason is the reason of the recipients who become unknown.
 func (c cause) reason() string {
 	switch c {
 	case putBack:
@@ -52,9 +52,10 @@ func (c cause) reason() string {
 	}
 }
 
-// certain says whether no alert was sent before the loss to a recipient who would be skipped
-// now, for a reason. The message may have been recalled, and the account deactivated, after
-// the alert. A missing address is believed where only the last commits were lost.
+// certain says whether a recipient who would be skipped now, for a reason, was certainly not
+// alerted before the loss. For most reasons that is not certain: the message may have been
+// recalled, or the account deactivated, after the alert. A missing address is certain only
+// where no more than the last commits were lost.
 func (c cause) certain(reason string) bool {
 	switch reason {
 	case reasonEarlier, reasonCancelled:
@@ -76,7 +77,7 @@ func (w *Worker) RunPromotions(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := w.settlePromotion(ctx); err != nil && ctx.Err() == nil {
-			w.Logger.Warn("settling which alerts Postgres may have lost", "error", err)
+			w.Logger.Warn("settling alerts whose claims Postgres may have lost", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -86,7 +87,7 @@ func (w *Worker) RunPromotions(ctx context.Context) error {
 	}
 }
 
-// awaitSettled returns once requests may be made in this history of Postgres.
+// awaitSettled waits until no loss of claims is unsettled, so that requests may be made.
 func (w *Worker) awaitSettled(ctx context.Context) error {
 	for {
 		settled, err := w.isSettled(ctx)
@@ -110,9 +111,10 @@ func (w *Worker) isSettled(ctx context.Context) (settled bool, err error) {
 	return settled, nil
 }
 
-// reached gives an event to which the recorder has come for certain: all workers have
-// acknowledged their events up to it, or this one has claimed a request for it. Postgres
-// keeps that over a crash, because the claim was committed after it and waited for the disk.
+// reached returns an event that the recorder has certainly reached: all workers have
+// acknowledged their events up to it, or this worker has claimed a request for it. Postgres
+// keeps the position over a crash, because the claim was committed later and waited for the
+// disk.
 func (w *Worker) reached(ctx context.Context) (uint64, error) {
 	if w.Acked != nil && !w.knowsAcked.Load() {
 		acked, err := w.Acked(ctx)
@@ -127,14 +129,14 @@ func (w *Worker) reached(ctx context.Context) (uint64, error) {
 	return w.furthest, nil
 }
 
-// reaches notes that the recorder has come to an event.
+// reaches stores that the recorder has reached an event.
 func (w *Worker) reaches(seq uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.furthest = max(w.furthest, seq)
 }
 
-// settlePromotion settles what was lost, as far as that can be done now.
+// settlePromotion settles the alerts whose claims were lost, as far as that is possible now.
 func (w *Worker) settlePromotion(ctx context.Context) error {
 	settled, err := w.isSettled(ctx)
 	if err != nil || settled {
@@ -144,7 +146,7 @@ func (w *Worker) settlePromotion(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// An outcome on the record is known again once the recorder has come there.
+	// Postgres has all recorded outcomes again once the recorder has reached the last event.
 	if at, err := position.Read(ctx, w.Pool); err != nil || at < last {
 		return err
 	}
@@ -159,39 +161,39 @@ func (w *Worker) settlePromotion(ctx context.Context) error {
 		return err
 	}
 	for _, ref := range refs {
-		if err := w.doubt(ctx, ref, last, why); err != nil {
+		if err := w.settleDoubtful(ctx, ref, last, why); err != nil {
 			return fmt.Errorf("chunk %d of message %s: %w", ref.chunk, ref.message, err)
 		}
 	}
 	// After a crash before this line all of it is done again, with the same outcomes.
 	if _, err := w.Pool.Exec(ctx, `UPDATE app.timelines SET settled_at = now() WHERE timeline = app.timeline() AND settled_at IS NULL`); err != nil {
-		return fmt.Errorf("noting that the lost alerts are settled: %w", err)
+		return fmt.Errorf("storing that the lost alerts are settled: %w", err)
 	}
 	w.Logger.Error("POSTGRES HAS LOST COMMITS (a failover, a restore or a lost database): alerts that may have been sent are unknown; alerts go on",
 		"cause", string(why), "up_to_event", last, "chunks", len(refs))
 	return nil
 }
 
-// promotedAt gives the last event whose alerts may have been lost, and how they were. That
-// is the last event of the record when the loss was noticed: alerts of later events can't
-// have been lost. The first worker that asks notes it.
+// promotedAt returns the last event whose claims may have been lost, and the cause. That is
+// the last event of the record when the loss was noticed: claims for later events can't have
+// been lost. The first worker that asks stores it.
 func (w *Worker) promotedAt(ctx context.Context) (last uint64, why cause, err error) {
 	if last, err = w.Last(ctx); err != nil {
-		return 0, "", fmt.Errorf("asking how far the record goes: %w", err)
+		return 0, "", fmt.Errorf("asking for the last event of the record: %w", err)
 	}
 	var noted int64
 	err = w.Pool.QueryRow(ctx, `UPDATE app.timelines SET last = coalesce(last, $1) WHERE timeline = app.timeline() RETURNING last, cause`,
 		int64(last)).Scan(&noted, &why) // #nosec G115 -- a sequence
 	if err != nil {
-		return 0, "", fmt.Errorf("noting that Postgres has lost commits: %w", err)
+		return 0, "", fmt.Errorf("storing that Postgres has lost commits: %w", err)
 	}
 	return uint64(noted), why, nil // #nosec G115 -- a sequence
 }
 
-// doubtful gives the chunks and the parts of replays whose alerts may have been sent although
-// Postgres has no claim: all chunks without an outcome, and all parts. A chunk that a pause
-// has held ever since is left out: its row says that it was held, and the record has no
-// resumption after its deliveries.
+// doubtful returns the chunks and the parts of replays whose alerts may have been sent although
+// Postgres has no claim: all chunks without an outcome, and all parts. It leaves out a chunk
+// that a pause has held since its deliveries: its row says that it was held, and the record
+// has no resumption after them.
 func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) {
 	rows, err := w.Pool.Query(ctx, `
 		SELECT c.message_id, c.chunk, (m.audience + $4 - 1) / $4, c.seq
@@ -227,9 +229,10 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 	return append(refs, parts...), nil
 }
 
-// doubt gives an outcome to a chunk, or to a part of a replay: recipients of whom nothing is
-// known become unknown, and so do those whose alert is not due now but may have been before.
-func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause) error {
+// settleDoubtful publishes an outcome for a chunk or a part of a replay. Recipients without a
+// result become unknown, and so do recipients who must not be alerted now but may have been
+// alerted before.
+func (w *Worker) settleDoubtful(ctx context.Context, ref chunkRef, last uint64, why cause) error {
 	if !w.take(ref) {
 		return errors.New("this worker has been alerting it since before the loss")
 	}
@@ -250,10 +253,10 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 	if inHand, err := w.settleAbandoned(ctx, w.Pool, work); err != nil {
 		return err
 	} else if inHand {
-		return errors.New("another worker has had it in hand since before the failover")
+		return errors.New("another worker has waited for an answer since before the failover")
 	}
 	c := claim{request: work.number(), id: uuid.New(), claimedBy: w.id, answer: answerUnknown}
-	for i, f := range work.fates() {
+	for i, f := range work.results() {
 		if f.state == "" || f.state == events.AlertSkipped && !why.certain(f.reason) {
 			c.positions = append(c.positions, i)
 			c.refusals = append(c.refusals, refusal{Position: i, Reason: why.reason()})
@@ -269,14 +272,13 @@ func (w *Worker) doubt(ctx context.Context, ref chunkRef, last uint64, why cause
 		}
 		work.claims = append(work.claims, c)
 	}
-	if err := w.publish(ctx, work, work.fates()); err != nil {
+	if err := w.publish(ctx, work, work.results()); err != nil {
 		return err
 	}
 	return w.clearRetry(ctx, ref, 0)
 }
 
-// isKnown says whether the outcome of a part is on the record although its row does not say
-// so.
+// isKnown says whether the outcome of a part is recorded although its row does not say so.
 func (w *Worker) isKnown(ctx context.Context, ref chunkRef) (known bool, err error) {
 	err = w.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM record.delivery_status
 		WHERE message_id = $1 AND portal_user_no = ANY($2) AND alert_attempts >= $3)`, ref.message, ref.part.nos, ref.part.attempt).Scan(&known)
@@ -286,8 +288,8 @@ func (w *Worker) isKnown(ctx context.Context, ref chunkRef) (known bool, err err
 	return known, nil
 }
 
-// insertUnknown writes a claim whose request may have been made before commits were lost. It
-// gives false where another claim has its number.
+// insertUnknown writes a claim for a request that may have been made before commits were
+// lost. It returns false where another claim has its number.
 func (c *claim) insertUnknown(ctx context.Context, q *pgxpool.Pool, ref chunkRef) (bool, error) {
 	tag, err := q.Exec(ctx, `
 		INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients, part, answer, refusals, answered_at)

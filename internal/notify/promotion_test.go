@@ -137,7 +137,7 @@ func (f *failover) states(t *testing.T) map[string]string {
 	return got
 }
 
-// settleAll waits for the worker to have noticed and settled the failover.
+// settleAll waits until the worker has noticed and settled the failover.
 func (f *failover) settleAll(t *testing.T) {
 	t.Helper()
 	f.settledBy(t, f.Worker)
@@ -160,8 +160,9 @@ func (f *failover) settledBy(t *testing.T, w *Worker) {
 	}
 }
 
-// The table of what a failover to a replica that lags can lose of an alert, and what
-// becomes of it: what may have gone out is unknown by name, and nobody is alerted twice.
+// Each case of an alert whose commits a failover to a lagging replica can lose, with its
+// outcome: an alert that may have been sent is unknown, its recipient is named, and no
+// recipient is alerted twice.
 func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	t.Parallel()
 	f := newFailover(t)
@@ -180,7 +181,7 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	f.hold(t, "held, resumed since", pause.Held)
 	replay := f.replay(t, 60, "repeated, part lost", "to be repeated")
 
-	// A restart, and a crash, are no failover.
+	// A restart and a crash are not a failover.
 	if err := f.pair.Primary.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -205,12 +206,12 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	if f.fake.Count() != 4 {
 		t.Fatalf("SendGrid has %v", sent)
 	}
-	// Of the outcomes, this one did not get to the record.
+	// This outcome is not on the record.
 	delete(f.outcomes, f.chunk["claim lost"])
 	delete(f.outcomes, f.chunk["repeated, part lost"])
 	f.pair.FailOver(t)
 
-	// What the record holds comes back: the recorder has not got there yet.
+	// The recorder restores the recorded outcomes, but has not reached them yet.
 	f.await(t)
 	f.exec(t, `UPDATE record.position SET seq = $1`, f.last-1)
 	for range 3 {
@@ -239,7 +240,7 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 		f.last, f.chunk["held, resumed since"])
 	f.exec(t, `UPDATE record.position SET seq = $1`, f.last)
 
-	// Several workers settle it at once, and one dies in the middle of it.
+	// Several workers settle the failover at once, and one dies while doing so.
 	stopped, stop := context.WithCancel(t.Context())
 	publish := f.Publish
 	var published int
@@ -285,7 +286,7 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what became of the alerts (-want +got):\n%s", diff)
+		t.Errorf("outcomes of the alerts (-want +got):\n%s", diff)
 	}
 	if o := f.outcomes[f.chunk["claim lost"]][0]; o.Reason != reasonPromoted {
 		t.Errorf("it is unknown because %s", o.Reason)
@@ -299,8 +300,8 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 }
 
 // Postgres fails over while a worker waits for SendGrid's answer, and its claim is lost.
-// The worker lives and writes down what it knows: whether the failover is settled after
-// that or before, the record says that the alert was accepted, and no other is sent.
+// The worker still runs and stores the answer: whether the failover is settled before or after
+// that, the record says that the alert was accepted, and no second one is sent.
 func TestAnAnswerInHandOutlivesAFailover(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]bool{"settled after the answer": false, "settled before the answer": true} {
@@ -343,9 +344,9 @@ func TestAnAnswerInHandOutlivesAFailover(t *testing.T) {
 	}
 }
 
-// A part of a replay that a failover lost with its claim is there again with the answer,
-// and makes no further request.
-func TestALostPartIsThereAgain(t *testing.T) {
+// A part of a replay that a failover lost with its claim is restored with the answer, and
+// makes no further request.
+func TestALostPartIsRestored(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, sendgridfake.Config{})
 	ref := p.ref
@@ -398,7 +399,7 @@ func (f *failover) await(t *testing.T) {
 	}
 }
 
-// replay makes one that runs, of alerts that failed.
+// replay makes a running replay of failed alerts.
 func (f *failover) replay(t *testing.T, rate int, names ...string) uuid.UUID {
 	t.Helper()
 	id := uuid.New()
@@ -413,8 +414,7 @@ func (f *failover) replay(t *testing.T, rate int, names ...string) uuid.UUID {
 	return id
 }
 
-// checkParts demands that no part has the number of one that was lost, and that all are
-// closed.
+// checkParts checks that no part has the number of a lost part, and that all are closed.
 func (f *failover) checkParts(t *testing.T, replay uuid.UUID) {
 	t.Helper()
 	var parts, open int
@@ -426,10 +426,10 @@ func (f *failover) checkParts(t *testing.T, replay uuid.UUID) {
 	}
 }
 
-// Files of Postgres that were put back have the timeline of before. The recorder's position
-// tells: it is behind what this worker has claimed requests for, or what NATS says that all
-// workers have acknowledged.
-func TestFilesThatWerePutBackAreNoticed(t *testing.T) {
+// Postgres restored from older files has the same timeline. The recorder's position shows the
+// restore: it is behind events for which this worker has claimed requests, or which all
+// workers have acknowledged to NATS.
+func TestARestoreFromOlderFilesIsNoticed(t *testing.T) {
 	t.Parallel()
 	for name, began := range map[string]bool{"under a worker": true, "before a worker begins": false} {
 		t.Run(name, func(t *testing.T) {
@@ -481,7 +481,7 @@ func TestFilesThatWerePutBackAreNoticed(t *testing.T) {
 }
 
 // After a crash of Postgres the position may be behind for a moment, but never behind an
-// event for which a request was claimed: nothing is taken for a restore.
+// event for which a request was claimed: a crash does not count as a restore.
 func TestAPositionThatIsBehindOtherEventsIsNoRestore(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, sendgridfake.Config{})
@@ -494,9 +494,10 @@ func TestAPositionThatIsBehindOtherEventsIsNoRestore(t *testing.T) {
 	}
 }
 
-// A crash of Postgres between reading a chunk and claiming its request can take the position
-// back behind the chunk, since the recorder does not wait for the disk. Until the recorder has
-// come there again no request is claimed: a claim would say that the position had been kept.
+// A crash of Postgres between reading a chunk and claiming its request can move the position
+// back to before the chunk, because the recorder does not wait for the disk. No request is
+// claimed until the recorder has reached the chunk again: a claim implies that the position
+// was kept.
 func TestNoRequestIsClaimedAheadOfTheRecorder(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, sendgridfake.Config{})
@@ -506,7 +507,7 @@ func TestNoRequestIsClaimedAheadOfTheRecorder(t *testing.T) {
 	}
 	p.exec(t, `UPDATE record.position SET seq = 0`)
 	if _, err := p.request(t.Context(), work, []int{0}); err == nil {
-		t.Error("a request was made for a chunk that the recorder has yet to come to")
+		t.Error("a request was made for a chunk that the recorder has not reached")
 	}
 	if settled, err := p.isSettled(t.Context()); err != nil || !settled {
 		t.Fatalf("settled is %v, %v", settled, err)
@@ -517,8 +518,8 @@ func TestNoRequestIsClaimedAheadOfTheRecorder(t *testing.T) {
 	}
 }
 
-// Where the database was lost, there is no directory either: everyone whose alert has no
-// outcome is unknown. Replays whose plan was lost come to an end.
+// If the database was lost, the directory is lost too: all alerts without an outcome are
+// unknown. Replays whose plan was lost end.
 func TestALostDatabaseNamesAllAlertsThatWaited(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, sendgridfake.Config{})
@@ -557,8 +558,8 @@ func TestALostDatabaseNamesAllAlertsThatWaited(t *testing.T) {
 	}
 }
 
-// Numbers that may stand on the record are not given to others after a failover: a message
-// that was delivered to one portal user is never shown to another.
+// After a failover no number is given again that may be on the record: a message that was
+// delivered to one portal user is never shown to another.
 func TestNoNumberIsGivenTwice(t *testing.T) {
 	t.Parallel()
 	pair := replicatest.New(t)

@@ -15,27 +15,27 @@ import (
 )
 
 // Alerts that wait are rows of app.alert_work. See docs/states.md for the states of a row, and
-// the view app.alerts_due for which rows may be taken up.
+// the view app.alerts_due for the rows that may be taken.
 
-// kind is that of a row of app.alert_work.
+// kind is the kind of a row of app.alert_work.
 type kind string
 
 const (
-	kindFirst  kind = "first"  // the attempt that a message makes by itself
-	kindReplay kind = "replay" // what a replay repeats of one chunk at a time
+	kindFirst  kind = "first"  // the first attempt at a chunk
+	kindReplay kind = "replay" // a part of a replay
 )
 
 const (
 	retryPoll = 250 * time.Millisecond
-	// retryLease is how long a row belongs to the worker that took it, counted from its last
-	// renewal. Then another worker takes the row: a crash delays the chunk by that much, and
-	// loses nothing.
+	// retryLease is how long a row belongs to the worker that took it, counted from the last
+	// renewal. After that another worker may take the row: a crash delays the chunk by that
+	// much and loses nothing.
 	retryLease = 2 * time.Second
 )
 
-// deferRetry writes down when a chunk, or a part of a replay, is to be taken up again, and
-// gives the lease back. Once it returns nil the event of the chunk may be acknowledged: the
-// row remembers the chunk from here on.
+// deferRetry stores when a chunk, or a part of a replay, is to be tried again, and releases
+// the lease. Once it returns nil the event of the chunk may be acknowledged: from then on the
+// row keeps the chunk.
 func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries int) error {
 	if l.due.IsZero() {
 		l.due = w.Now().Add(backoff(tries+1, maxHandlerWait, longBackoff))
@@ -52,19 +52,19 @@ func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries in
 		args = args[:6]
 	}
 	if _, err := w.Pool.Exec(ctx, sql, args...); err != nil {
-		return fmt.Errorf("putting off chunk %d of message %s: %w", ref.chunk, ref.message, err)
+		return fmt.Errorf("storing the retry of chunk %d of message %s: %w", ref.chunk, ref.message, err)
 	}
 	return nil
 }
 
-// clearRetry deletes the row of a chunk that was taken up with so many tries. That of a part
-// was closed, see closePart.
+// clearRetry deletes the row of a chunk; tries is the number of tries with which it was
+// taken. The row of a part was closed, see closePart.
 func (w *Worker) clearRetry(ctx context.Context, ref chunkRef, tries int) error {
 	if ref.part != nil {
 		return nil
 	}
-	// An answer that came meanwhile counted as a try, and its outcome is still to be
-	// published: the row is due again.
+	// An answer that came since counted as a try, and its outcome is not published yet: the
+	// row is due again.
 	_, err := w.Pool.Exec(ctx, `
 		WITH cleared AS (
 		    DELETE FROM app.alert_work WHERE message_id = $1 AND chunk = $2 AND part = 0 AND (NOT amends OR $3 AND tries = $4) RETURNING 1)
@@ -77,13 +77,13 @@ func (w *Worker) clearRetry(ctx context.Context, ref chunkRef, tries int) error 
 	return nil
 }
 
-// RunRetries takes up the chunks whose wait is over, until ctx ends.
+// RunRetries retries the chunks whose wait is over, until ctx ends.
 func (w *Worker) RunRetries(ctx context.Context) error {
 	tick := time.NewTicker(retryPoll)
 	defer tick.Stop()
 	for {
 		if err := w.retryDue(ctx); err != nil && ctx.Err() == nil {
-			w.Logger.Warn("taking up alerts that waited", "error", err)
+			w.Logger.Warn("retrying alerts", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -109,7 +109,7 @@ type taken struct {
 	replay state.Replay // the status of its replay
 }
 
-// runDue takes up the next row of a kind that is due, and gives false where there is none.
+// runDue takes the next row of a kind that is due, and returns false where there is none.
 func (w *Worker) runDue(ctx context.Context, k kind) (found bool, err error) {
 	t, err := w.takeDue(ctx, k)
 	if err != nil || t == nil {
@@ -125,7 +125,7 @@ func (w *Worker) runDue(ctx context.Context, k kind) (found bool, err error) {
 	return true, w.alertOrDefer(ctx, t.chunkRef, t.tries)
 }
 
-// takeDue leases the next row of a kind that is due; nil where there is none.
+// takeDue leases the next row of a kind that is due, and returns nil where there is none.
 func (w *Worker) takeDue(ctx context.Context, k kind) (*taken, error) {
 	now := w.Now()
 	t, p := &taken{lease: uuid.New()}, &part{}

@@ -5,14 +5,14 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// outcome projects what one attempt at a chunk's alerts came to. A thousand
-// recipients of one state are one row; only the exceptions have rows.
+// outcome projects the outcome of a first attempt at a chunk's alerts. A thousand
+// recipients of one state are one row; only the exceptions have rows of their own.
 //
-// The first outcome of a chunk counts. One thing may follow it: the answer to an
-// attempt that was declared unknown, when it arrives after all. Where the chunk is
-// unknown it replaces that of everybody but those whose alert a replay has repeated
-// meanwhile; where single recipients are, it replaces theirs: see [standing.then] and
-// docs/states.md.
+// The first outcome of a chunk counts. Only one event may change it: the answer to an
+// attempt that was declared unknown, when it arrives late. If the whole chunk is unknown,
+// the answer replaces the state of all recipients except those whose alert a replay has
+// repeated since. If single recipients are unknown, it replaces theirs. See [standing.then]
+// and docs/states.md.
 func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
@@ -22,9 +22,9 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	var repeated map[int32]standing
 	switch {
 	case !ok:
-		return park("no deliveries.created of chunk %d stands before it", e.Chunk)
+		return park("the record has no deliveries.created of chunk %d before it", e.Chunk)
 	case e.Recipients != c.deliveries || len(e.Exceptions) > c.deliveries:
-		return park("it speaks of %d recipients where the chunk has %d", e.Recipients, c.deliveries)
+		return park("it names %d recipients, but the chunk has %d", e.Recipients, c.deliveries)
 	case state.AlertMoves.Has(c.state, state.FirstOutcome, e.State):
 	case e.Attempt == c.attempt && state.AlertMoves.Has(c.state, state.LateAnswer, e.State):
 		if repeated, err = b.takeBack(m, c); err != nil {
@@ -57,8 +57,8 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	return nil
 }
 
-// learn brings single recipients whose alert is unknown to what a later outcome of the
-// same attempt says of them.
+// learn applies a later outcome of the same attempt to single recipients whose alert is
+// unknown.
 func (b *batch) learn(m *messageRow, c *chunkRow, p *prepared, e events.AlertOutcome) error {
 	if err := b.loadExceptionsOf(c.key); err != nil {
 		return err
@@ -82,8 +82,8 @@ func (b *batch) learn(m *messageRow, c *chunkRow, p *prepared, e events.AlertOut
 		switch {
 		case o.state == events.AlertUnknown || before.state == events.AlertAccepted:
 		case before.state == events.AlertUnknown && before.attempt == e.Attempt,
-			// It was repeated meanwhile. What was accepted at once and came back later is no
-			// news.
+			// A replay has repeated the alert since. If the earlier attempt was accepted and
+			// then bounced, the acceptance changes nothing.
 			before.attempt > e.Attempt && o.state == events.AlertAccepted && (report == nil || report.gone || !report.failed):
 			b.follow(m, c, no, before, o)
 			learned = true
@@ -96,8 +96,8 @@ func (b *batch) learn(m *messageRow, c *chunkRow, p *prepared, e events.AlertOut
 	return nil
 }
 
-// takeBack undoes the first attempt's outcome before another takes its place, and
-// gives the alerts that replays have repeated since, which keep their rows.
+// takeBack undoes the first attempt's outcome before another outcome replaces it. It
+// returns the alerts that replays have repeated since; those keep their rows.
 func (b *batch) takeBack(m *messageRow, c *chunkRow) (repeated map[int32]standing, err error) {
 	if err := b.loadExceptionsOf(c.key); err != nil {
 		return nil, err

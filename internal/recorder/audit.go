@@ -18,18 +18,18 @@ import (
 	"postern/internal/recorder/position"
 )
 
-// A Replayed is an event as an audit shows it.
+// A Replayed is an event that an audit has read, with the result of its projection.
 type Replayed struct {
 	*merkle.Stored
 	Leaf  [32]byte
 	Event events.Event
-	// Bad is why nothing is made of the event; nil where something is.
+	// Bad is why the event can't be projected; nil where it can.
 	Bad error
-	// Recipients is how many deliveries it makes.
+	// Recipients is the number of deliveries that the event creates.
 	Recipients int
 }
 
-// Look works out all of an event that needs no database.
+// Look decodes an event as far as that needs no database.
 func Look(s *merkle.Stored) Replayed { return look(*s).show() }
 
 func (p *prepared) show() Replayed {
@@ -40,19 +40,19 @@ func (p *prepared) show() Replayed {
 	return shown
 }
 
-// A Difference is the first row of a table that is not what the record gives.
+// A Difference is the first row of a table that differs from the record.
 type Difference struct {
 	Table string
 	What  string
 	Seq   uint64 // of the event that gives the row; 0 where that is not known
 }
 
-// Audit is [Rebuild.Check] for whoever looks at every event anyway: it shows each
-// what it replays, in order, and gives for every table that differs the first row
-// that does. Deliveries, which are nearly all there is, are not written beside but
-// compared by digest, a chunk at a time.
+// Audit is [Rebuild.Check] for callers that read every event: it calls each with every
+// event, in order, and returns the first different row of every table that differs.
+// Deliveries, which are nearly all rows, are not written to rebuild tables but compared by
+// digest, a chunk at a time.
 func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached uint64, differ []Difference, err error) {
-	err = r.beside(ctx, func(snapshot pgx.Tx, b *besideTables, position uint64) error {
+	err = r.withTables(ctx, func(snapshot pgx.Tx, b *rebuildTables, position uint64) error {
 		reached = position
 		if err := b.make(ctx, true); err != nil {
 			return err
@@ -62,7 +62,7 @@ func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached
 			shown := p.show()
 			if shown.Recipients > 0 {
 				chunks.add(p)
-				p.deliveries = nil // not written beside
+				p.deliveries = nil // not written to the rebuild tables
 			}
 			return each(shown)
 		})
@@ -80,8 +80,8 @@ func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached
 	return reached, differ, err
 }
 
-// AuditSince is [Rebuild.Audit] of the events after a position alone. It compares
-// the deliveries that they make; the other tables it takes as they are.
+// AuditSince is [Rebuild.Audit] for only the events after a position. It compares the
+// deliveries that these events create, and no other tables.
 func (r *Rebuild) AuditSince(ctx context.Context, after uint64, each func(Replayed) error) (reached uint64, differ []Difference, err error) {
 	if reached, err = position.Read(ctx, r.Pool); err != nil || reached <= after {
 		return reached, nil, err
@@ -140,7 +140,7 @@ func differences(ctx context.Context, snapshot pgx.Tx, writer *pgx.Conn) (differ
 func firstDifference(ctx context.Context, real, rebuilt *pgx.Conn, t table) (string, error) {
 	has, stopHas := lines(ctx, real, "record", t)
 	defer stopHas()
-	should, stopShould := lines(ctx, rebuilt, beside, t)
+	should, stopShould := lines(ctx, rebuilt, rebuildSchema, t)
 	defer stopShould()
 	for {
 		a, errA := has.ReadString('\n')
@@ -191,7 +191,7 @@ func lines(ctx context.Context, conn *pgx.Conn, schema string, t table) (r *bufi
 		_ = in.CloseWithError(err)
 	}()
 	return bufio.NewReader(out), func() {
-		// The rest is read and dropped, so that the connection stays of use.
+		// Read and drop the rest, so that the connection stays usable.
 		_, _ = io.Copy(io.Discard, out)
 		<-done
 	}
@@ -228,7 +228,7 @@ func (s *rowsOf) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// rowSize gives the size of the first row, or 0 where it is not there whole.
+// rowSize returns the size of the first row, or 0 where the row is not complete.
 func rowSize(b []byte) int {
 	if len(b) < 2 || bytes.Equal(b[:2], copyEnd) {
 		return 0

@@ -16,8 +16,7 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// chunkDigests holds, for every chunk of the record, the digest of the rows that it
-// gives.
+// chunkDigests holds, for every chunk of the record, the digest of its rows.
 type chunkDigests map[chunkKey]chunkDigest
 
 type chunkDigest struct {
@@ -25,7 +24,7 @@ type chunkDigest struct {
 	digest [sha256.Size]byte
 }
 
-// add keeps the first event of a chunk: one that comes again changes nothing.
+// add keeps the first event of a chunk: a repeated one changes nothing.
 func (c chunkDigests) add(p *prepared) {
 	if _, again := c[p.chunk.key]; !again {
 		c[p.chunk.key] = chunkDigest{p.stored.Seq, sha256.Sum256(p.deliveries)}
@@ -35,8 +34,8 @@ func (c chunkDigests) add(p *prepared) {
 const deliveryRows = `COPY (SELECT message_id, portal_user_no, chunk, patient_nos FROM record.deliveries %s
 	ORDER BY message_id, portal_user_no) TO STDOUT BINARY`
 
-// compare holds the table of deliveries against the chunks, and looks for the row
-// where the first chunk differs.
+// compare compares the table of deliveries with the chunks, and finds the first different
+// row of the first chunk that differs.
 func (c chunkDigests) compare(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log) ([]Difference, error) {
 	w := &chunkWalk{expected: c, sum: sha256.New()}
 	splitter := &rowsOf{each: w.row}
@@ -48,7 +47,7 @@ func (c chunkDigests) compare(ctx context.Context, snapshot pgx.Tx, log *eventlo
 	if known, ok := c[first]; ok {
 		seq = known.seq
 	}
-	// What was matched is gone from the map; of what is left nothing was there.
+	// Chunks that are not done have no rows in the table.
 	for key, d := range c {
 		if !d.isDone() && (!found || seq == 0 || d.seq < seq) {
 			first, seq, found = key, d.seq, true
@@ -63,8 +62,8 @@ func (c chunkDigests) compare(ctx context.Context, snapshot pgx.Tx, log *eventlo
 
 func (d chunkDigest) isDone() bool { return d.digest == [sha256.Size]byte{} }
 
-// chunkWalk takes the rows of all deliveries in the order of their key, in which a
-// chunk's stand together.
+// chunkWalk reads the rows of all deliveries in the order of their key, in which the rows
+// of a chunk follow each other.
 type chunkWalk struct {
 	expected chunkDigests
 	at       chunkKey
@@ -84,7 +83,7 @@ func (w *chunkWalk) row(row []byte) error {
 	return nil
 }
 
-// end settles the chunk whose rows were read last.
+// end compares the chunk whose rows were read last.
 func (w *chunkWalk) end() {
 	if !w.begun {
 		return
@@ -100,8 +99,8 @@ func (w *chunkWalk) end() {
 	}
 }
 
-// keyOfRow reads message and chunk: message_id, portal_user_no, chunk come first,
-// each with its length in front.
+// keyOfRow reads message and chunk of a row: message_id, portal_user_no and chunk come
+// first, each after its length.
 func keyOfRow(row []byte) chunkKey {
 	const message, chunk = 2 + 4, 2 + 4 + 16 + 4 + 4 + 4
 	return chunkKey{uuid.UUID(row[message : message+16]), int(int32(binary.BigEndian.Uint32(row[chunk:])))} // #nosec G115 -- an integer column
@@ -111,7 +110,7 @@ func portalUserOf(row []byte) int32 {
 	return int32(binary.BigEndian.Uint32(row[2+4+16+4:])) // #nosec G115 -- an integer column
 }
 
-// locate names the first row of a chunk that is not as its event gives it.
+// locate names the first row of a chunk that differs from the chunk's event.
 func locate(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log, key chunkKey, seq uint64) (string, error) {
 	var should []byte
 	if seq > 0 {
@@ -131,15 +130,15 @@ func locate(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log, key chunkKe
 	return fmt.Sprintf("message %s, chunk %d: its deliveries do not stand together", key.message, key.chunk), nil
 }
 
-// compareChunk holds the rows of one chunk against its event, and gives "" where
-// they are the same.
+// compareChunk compares the rows of one chunk with its event, and returns "" where they
+// are the same.
 func compareChunk(ctx context.Context, pool *pgxpool.Pool, p *prepared) (string, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return "", fmt.Errorf("connecting to Postgres: %w", err)
 	}
 	defer conn.Release()
-	// By number, which the key is ordered by: the next chunk begins after the last.
+	// By number, in the order of the key: the next chunk begins after the last number.
 	has, err := rowsWhere(ctx, conn.Conn(), fmt.Sprintf("message_id = '%s' AND portal_user_no BETWEEN %d AND %d",
 		p.chunk.key.message, p.chunk.firstNo, p.chunk.lastNo))
 	if err != nil {

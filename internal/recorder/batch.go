@@ -19,8 +19,8 @@ import (
 
 // A batch is a run of events that becomes readable at once: one transaction
 // holds the events, everything that they change, and the new position. A crash
-// before its commit leaves nothing of it; after, all of it. What the tables come
-// to say never depends on where one batch ends and the next begins.
+// before its commit leaves nothing of it; after, all of it. The contents of the
+// tables never depend on where one batch ends and the next begins.
 //
 // Tables are named without their schema: the connection's search_path chooses
 // between the real one and a rebuild's.
@@ -40,7 +40,7 @@ type batch struct {
 	dead       deadRows
 	opens      [][]any
 	downloads  [][]any
-	outcome    []outcomeRow // per event: what became of it
+	outcome    []outcomeRow // per event: whether it was projected
 }
 
 type outcomeRow struct {
@@ -103,8 +103,8 @@ func write(ctx context.Context, tx pgx.Tx, from uint64, run []*prepared) ([]park
 	return b.parked, nil
 }
 
-// move advances the position, and with it refuses to write behind another
-// recorder's back: only one of two that start from the same place finds it.
+// move advances the position. It fails where another recorder has moved the position
+// since: of two recorders that start from the same position only one can move it.
 func (b *batch) move() error {
 	last := b.events[len(b.events)-1].stored.Seq
 	tag, err := b.tx.Exec(b.ctx, `UPDATE position SET seq = $1 WHERE seq = $2`, last, b.from)
@@ -120,8 +120,8 @@ func (b *batch) move() error {
 	return nil
 }
 
-// load reads what the events of the batch build on: which of them stand on the
-// record already, and the messages and chunks that they speak of.
+// load reads the rows that the events of the batch depend on: which events are
+// repeats, and the messages and chunks that the events refer to.
 func (b *batch) load() error {
 	ids := make([]uuid.UUID, 0, len(b.events))
 	var messages []uuid.UUID
@@ -177,7 +177,7 @@ func (b *batch) firstSeen(ids []uuid.UUID) (map[uuid.UUID]int64, error) {
 	return seen, nil
 }
 
-// markRepeats finds the events that say again what an earlier one said.
+// markRepeats marks the events that have the same ID as an earlier one.
 func (b *batch) markRepeats(seen map[uuid.UUID]int64) {
 	b.outcome = make([]outcomeRow, len(b.events))
 	for i, p := range b.events {
@@ -240,7 +240,7 @@ func (b *batch) flushEvents() error {
 	return b.flushChunkEvents()
 }
 
-// flushChunkEvents finds each event about one chunk again by that chunk.
+// flushChunkEvents writes the index by which the events of a chunk are found.
 func (b *batch) flushChunkEvents() error {
 	var rows [][]any
 	for _, p := range b.events {
@@ -345,7 +345,7 @@ func (b *batch) loadChunks(messages []uuid.UUID, nos []int) error {
 }
 
 // flushMessages inserts the new messages and updates the others, in the order of
-// their ids, so that the work is the same whatever order a map gives.
+// their ids, so that the work does not depend on the order of a map.
 func (b *batch) flushMessages() error {
 	q := &pgx.Batch{}
 	for _, m := range sortedBy(b.messages, func(x, y *messageRow) int { return bytes.Compare(x.id[:], y.id[:]) }) {

@@ -21,7 +21,7 @@ import (
 // and at the end of the stream.
 const checkLast = 256
 
-// A Fault is a run of events of which the stream does not say what the copy says.
+// A Fault is a range of events where the stream differs from the copy.
 type Fault struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
@@ -35,7 +35,7 @@ func (f Fault) String() string {
 	return fmt.Sprintf("events %d to %d %s", f.First, f.Last, f.What)
 }
 
-// A CheckReport is what came of holding the stream against the copy in Postgres.
+// A CheckReport is the result of comparing the stream with its copy in Postgres.
 type CheckReport struct {
 	State    eventlog.State `json:"stream"`
 	Position uint64         `json:"position"`
@@ -43,7 +43,7 @@ type CheckReport struct {
 	Faults   []Fault        `json:"faults"`
 }
 
-// OK tells whether the stream is whole.
+// OK reports whether no fault was found.
 func (r CheckReport) OK() bool { return len(r.Faults) == 0 }
 
 func (r CheckReport) String() string {
@@ -71,10 +71,9 @@ const (
 	faultChanged = "not what the copy says"
 )
 
-// Check holds the stream's own account of itself, and the events just before the
-// recorder's position, against the copy, and reads the last events of the stream, of
-// which there may be no copy yet. It reads a few hundred events, however long the
-// record is.
+// Check compares the stream's state, and the events just before the recorder's position,
+// with the copy. It also reads the last events of the stream, which may not be copied yet.
+// It reads a few hundred events, however long the record is.
 func Check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
 	reached, err := position.Read(ctx, pool)
 	if err != nil {
@@ -110,7 +109,7 @@ func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, 
 	if err != nil {
 		return report, err
 	}
-	// What no copy holds can be looked for at least.
+	// Events without a copy can't be compared, but a missing one is found.
 	err = eachStored(ctx, log, max(reached+1, s.Last-min(s.Last, most)+1, s.First), s.Last, func(*merkle.Stored) {}, func(first, last uint64) {
 		holes = true
 		report.fault(first, last, faultMissing)
@@ -118,15 +117,15 @@ func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, 
 	if err != nil {
 		return report, err
 	}
-	// The stream's own count also tells of holes outside of what was read.
+	// The stream's own count also reveals holes outside the range that was read.
 	if s.Last > 0 && s.Msgs != s.Last && report.OK() && !holes {
 		report.fault(s.First, s.Last, fmt.Sprintf("hold %d holes", s.Last-s.Msgs))
 	}
 	return report, nil
 }
 
-// compareRange reads a range from both sides and compares leaf by leaf. It gives
-// true where it found a hole.
+// compareRange reads a range from both sides and compares leaf by leaf. It returns true
+// where it found a hole.
 func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, report *CheckReport, from, to uint64) (holes bool, err error) {
 	for next := from; next <= to; {
 		rows, err := pool.Query(ctx, `SELECT seq, leaf FROM record.events WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT 10000`, next, to)
@@ -167,19 +166,19 @@ func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, re
 	return holes, nil
 }
 
-// silence is how long a range that should be there may bring nothing before the next
-// event is asked for by its sequence.
-const silence = 2 * time.Second
+// readTimeout is how long a read of an existing range may return nothing before the next
+// event is requested by its sequence.
+const readTimeout = 2 * time.Second
 
-// eachStored reads a range of the stream in order, over holes. It comes to an end
-// whatever the stream holds: an event that no reader brings is asked for by itself, and
-// is a hole where the stream does not have it.
+// eachStored reads a range of the stream in order and skips holes. It always ends, however
+// the stream is damaged: an event that the reader does not deliver is requested by its
+// sequence, and is a hole where the stream does not have it.
 func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*merkle.Stored), hole func(first, last uint64)) error {
 	for next := from; next <= to; {
 		reading, stop := context.WithCancel(ctx)
-		watchdog := time.AfterFunc(silence, stop)
+		watchdog := time.AfterFunc(readTimeout, stop)
 		err := log.Read(reading, next, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
-			watchdog.Reset(silence)
+			watchdog.Reset(readTimeout)
 			for _, s := range stored {
 				if s.Seq > to {
 					return errReached
@@ -192,7 +191,7 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 			return nil
 		})
 		watchdog.Stop()
-		silent := reading.Err() != nil && ctx.Err() == nil
+		timedOut := reading.Err() != nil && ctx.Err() == nil
 		stop()
 		var gap eventlog.ErrGap
 		switch {
@@ -201,7 +200,7 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 		case errors.As(err, &gap):
 			hole(gap.Want, min(gap.Got-1, to))
 			next = gap.Got
-		case silent:
+		case timedOut:
 			s, err := log.Get(ctx, next)
 			switch {
 			case err == nil:
@@ -219,11 +218,11 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 	return nil
 }
 
-// errDamaged says that the stream does not hold what it held.
+// errDamaged says that the stream has lost or changed events.
 var errDamaged = errors.New("no message is accepted until `postern repair` has restored the stream from the copy")
 
-// mustBeWhole checks the stream, writes down what it found for the others to see, and
-// gives an error that wraps errDamaged where the stream is damaged.
+// mustBeWhole checks the stream, stores the verdict for other processes, and returns an
+// error that wraps errDamaged where the stream is damaged.
 func (l *leading) mustBeWhole(ctx context.Context) error {
 	report, err := Check(ctx, l.Log, l.Pool)
 	if err != nil {
@@ -240,7 +239,7 @@ func (l *leading) mustBeWhole(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("writing down the state of the stream: %w", err)
+		return fmt.Errorf("storing the state of the stream: %w", err)
 	}
 	if !report.OK() {
 		return fmt.Errorf("%s: %w", report, errDamaged)
@@ -248,8 +247,8 @@ func (l *leading) mustBeWhole(ctx context.Context) error {
 	return nil
 }
 
-// keepChecking looks now and then, and at once when NATS was away: a server that was
-// started again may have found its files damaged.
+// keepChecking checks the stream every minute, and at once when the connection to NATS
+// comes back: a restarted server may have found its files damaged.
 func (l *leading) keepChecking(ctx context.Context) error {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()

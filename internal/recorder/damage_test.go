@@ -16,7 +16,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// flip damages what the server keeps of an event, so that its checksum does not hold.
+// flip damages an event in the server's file, so that its checksum is wrong.
 func flip(t *testing.T, file string, e events.Event) {
 	t.Helper()
 	data := read(t, file)
@@ -39,16 +39,16 @@ func cut(t *testing.T, file string, e events.Event) {
 	overwrite(t, file, data[:at])
 }
 
-// Damage at any place is found and named, by the quick check, by the whole one, and by
-// whoever reads; none of them waits for an event that will not come. A recorder that
-// begins then records nothing and says why, whatever one before it found. The repair
-// brings back what the copy holds and names what stood in none.
+// Damage at any place is found and named, by the quick check, by the full check and by
+// readers; none of them waits for a missing event forever. A recorder that starts then
+// records nothing and says why, whatever an earlier recorder found. The repair restores the
+// copied events and names the others as lost.
 func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 	const recorded = 160
 	for _, c := range []struct {
 		name   string
 		damage func(t *testing.T, file string, evs []events.Event)
-		lost   bool // whether any of it stood in no copy
+		lost   bool // whether a damaged event had no copy
 	}{
 		{"the first event", func(t *testing.T, file string, evs []events.Event) { flip(t, file, evs[0]) }, false},
 		{"one in the middle", func(t *testing.T, file string, evs []events.Event) { flip(t, file, evs[80]) }, false},
@@ -71,8 +71,8 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			dir, url := t.TempDir(), storetest.New(t)
 			log, stop := serve(t, dir)
 			recorder := start(t, log, url)
-			told := story(t)[:recorded]
-			recorder.says(t, told...)
+			published := story(t)[:recorded]
+			recorder.says(t, published...)
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			if err := recorder.verdict(t); err != nil {
 				t.Errorf("before the damage: %v", err)
@@ -82,12 +82,12 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			for range 3 {
 				bodies = append(bodies, events.MessageReleased{MessageID: uuid.New()})
 			}
-			beyond := facts(t, bodies...) // acknowledged, and in no copy
+			beyond := facts(t, bodies...) // acknowledged, but not copied
 			if _, err := log.Publish(t.Context(), beyond...); err != nil {
 				t.Fatal(err)
 			}
 			stop()
-			c.damage(t, blockFiles(t, dir)[0], append(told, beyond...))
+			c.damage(t, blockFiles(t, dir)[0], append(published, beyond...))
 
 			log, stop = serve(t, dir)
 			ctx := t.Context()
@@ -105,17 +105,17 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			var gap eventlog.ErrGap
 			var truncated eventlog.ErrTruncated
 			err = log.Read(ctx, 1, 100, 1<<20, func(run []eventlog.Stored) error {
-				if run[len(run)-1].Seq == uint64(len(told)+len(beyond)) {
+				if run[len(run)-1].Seq == uint64(len(published)+len(beyond)) {
 					return errReached
 				}
 				return nil
 			})
-			if whole.State.Last == uint64(len(told)+len(beyond)) && !errors.As(err, &gap) && !errors.As(err, &truncated) {
-				t.Errorf("who reads is told %v", err)
+			if whole.State.Last == uint64(len(published)+len(beyond)) && !errors.As(err, &gap) && !errors.As(err, &truncated) {
+				t.Errorf("a reader gets %v", err)
 			}
-			// An earlier verdict is that the stream is whole.
+			// The verdict of the earlier recorder was that the stream is undamaged.
 			if err := position.NewWatcher(admin, nil).Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
-				t.Errorf("before anybody looks: %v", err)
+				t.Errorf("before a recorder has checked: %v", err)
 			}
 			next := start(t, log, url)
 			err = next.verdict(t)

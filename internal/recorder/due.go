@@ -20,9 +20,9 @@ const (
 	dueEvery = 100 * time.Millisecond
 )
 
-// releaseDue publishes message.released for every held message that came due:
+// releaseDue publishes message.released for every held message whose time has come:
 // step 3 of docs/life-of-a-message.md. A crash before the publish leaves the row
-// due; a repeat publishes the same event id.
+// due; a repeat publishes the same event ID.
 func (l *leading) releaseDue(ctx context.Context) error {
 	announced := map[uuid.UUID]bool{} // published, not yet projected
 	return every(ctx, dueEvery, func() error {
@@ -55,8 +55,8 @@ func (l *leading) releaseDue(ctx context.Context) error {
 	})
 }
 
-// relayOutbox publishes what other transactions left to be published. What can't
-// be published now is tried again: it must not keep the recorder from recording.
+// relayOutbox publishes the events that other transactions left in the outbox. It retries
+// events that can't be published now, and never stops the recorder for them.
 func (l *leading) relayOutbox(ctx context.Context) error {
 	return every(ctx, dueEvery, func() error {
 		err := outbox.Relay(ctx, l.Pool, l.publish)
@@ -70,9 +70,8 @@ func (l *leading) relayOutbox(ctx context.Context) error {
 	})
 }
 
-// publish puts events on the record while this recorder leads. One that stops just here
-// and goes on when another leads repeats at most what that one publishes, under the
-// same ids.
+// publish records events while this recorder leads. A recorder that stops just here and
+// continues when another leads can only repeat that recorder's events, under the same ids.
 func (l *leading) publish(ctx context.Context, evs ...events.Event) (uint64, error) {
 	if err := l.lease.Held(ctx); err != nil {
 		return 0, err

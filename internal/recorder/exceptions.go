@@ -24,21 +24,22 @@ type exceptionRow struct {
 	stored, dirty, gone bool
 }
 
-// fate is what holds for a delivery: its exception's or its chunk's.
-type fate struct {
+// alertNow is the current alert state of a delivery: that of its exception, or else that
+// of its chunk.
+type alertNow struct {
 	state   events.AlertState
 	attempt int
 	at      *time.Time
 }
 
-func (b *batch) fate(c *chunkRow, no int32) fate {
+func (b *batch) alertNow(c *chunkRow, no int32) alertNow {
 	if x := b.exceptions[c.key][no]; x != nil && !x.gone {
-		return fate{x.state, x.attempt, &x.at}
+		return alertNow{x.state, x.attempt, &x.at}
 	}
-	return fate{c.state, c.attempt, c.at}
+	return alertNow{c.state, c.attempt, c.at}
 }
 
-// except makes a delivery an exception to its chunk, or another one.
+// except adds or replaces the exception of a delivery.
 func (b *batch) except(chunk chunkKey, no int32, x *exceptionRow) {
 	all := b.exceptions[chunk]
 	if all == nil {
@@ -51,7 +52,7 @@ func (b *batch) except(chunk chunkKey, no int32, x *exceptionRow) {
 	all[no] = x
 }
 
-// loadExceptions reads those of single deliveries.
+// loadExceptions reads the exceptions of single deliveries.
 func (b *batch) loadExceptions(messages []uuid.UUID, nos []int32) error {
 	return b.readExceptions(`
 		SELECT DISTINCT x.message_id, x.chunk, x.portal_user_no, x.state, x.reason, x.attempt, x.at
@@ -59,8 +60,8 @@ func (b *batch) loadExceptions(messages []uuid.UUID, nos []int32) error {
 		JOIN alert_exceptions x USING (message_id, portal_user_no)`, messages, nos)
 }
 
-// loadExceptionsOf reads those of a whole chunk. It is rare, so it may ask Postgres
-// in the middle of a batch; what the batch has changed stays as it is.
+// loadExceptionsOf reads the exceptions of a whole chunk. It is rare, so it may query
+// Postgres in the middle of a batch. It keeps rows that the batch has changed.
 func (b *batch) loadExceptionsOf(chunk chunkKey) error {
 	return b.readExceptions(`
 		SELECT message_id, chunk, portal_user_no, state, reason, attempt, at

@@ -25,7 +25,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 const noDigest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// facts is a story: bodies in the order of the record, a second apart.
+// facts makes events of bodies, in the order of the record, a second apart.
 func facts(t testing.TB, bodies ...events.Body) []events.Event {
 	t.Helper()
 	all := make([]events.Event, len(bodies))
@@ -161,8 +161,8 @@ func (r *recording) says(t testing.TB, evs ...events.Event) {
 	}
 }
 
-// verdict is what the recorder found of the stream, once it is known: that the recorder
-// leads shows when it next renews its lease.
+// verdict waits for and returns the recorder's verdict on the stream. The verdict counts
+// from the next renewal of the recorder's lease.
 func (r *recording) verdict(t testing.TB) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -178,7 +178,7 @@ func (r *recording) verdict(t testing.TB) error {
 	}
 }
 
-// leads gives a recorder that has taken the lease and does nothing yet.
+// leads returns a recorder that has taken the lease and does nothing yet.
 func leads(t testing.TB, log *eventlog.Log, pool *pgxpool.Pool) *leading {
 	t.Helper()
 	conn := connectTo(t, pool)

@@ -21,25 +21,25 @@ import (
 const (
 	// A standby asks this often whether it may lead.
 	standbyPoll = 500 * time.Millisecond
-	// turnEvery is how often a writer that has nothing to write counts a turn.
+	// turnEvery is how often an idle writer counts a turn.
 	turnEvery = 250 * time.Millisecond
 	// checkEvery is how often the active recorder compares the stream with the copy, and
-	// mendedPoll how often while they differ.
-	checkEvery = time.Minute
-	mendedPoll = time.Second
-	// releaseTimeout bounds giving the lease back.
+	// repairedPoll how often while they differ.
+	checkEvery   = time.Minute
+	repairedPoll = time.Second
+	// releaseTimeout bounds the release of the lease.
 	releaseTimeout = time.Second
 )
 
-// leading is a Recorder under a lease. It records, and does all else that one recorder
-// at a time does, until the lease is lost or anything fails.
+// leading is a Recorder that holds the lease. It records, and does all other work of the
+// leader, until the lease is lost or anything fails.
 type leading struct {
 	*Recorder
 	conn  *pgx.Conn
 	lease *store.Lease
 
-	turns   atomic.Int64 // of the writer, also those in which there was nothing to write
-	renewed int64        // turns when the lease was last renewed; only the keeper of the lease uses it
+	turns   atomic.Int64 // of the writer's loop, including idle ones
+	renewed int64        // turns when the lease was last renewed; only the goroutine that renews the lease uses it
 	waiting atomic.Bool  // whether the writer waits for Postgres
 }
 
@@ -58,14 +58,14 @@ func (r *Recorder) standByAndLead(ctx context.Context) error {
 			lease, err = store.TakeLease(ctx, r.Pool, conn, store.LeaseRecorder)
 		}
 		if err == nil {
-			// A commit does not wait for Postgres's disk: what a crash of Postgres takes is
-			// on the record, and is read from there again (docs/adr/0018).
+			// A commit does not wait for Postgres's disk: commits that a crash of Postgres
+			// loses are still on the record, and are read from there again (docs/adr/0018).
 			if _, err := conn.Exec(ctx, `SET search_path = record; SET synchronous_commit = off`); err != nil {
 				return fmt.Errorf("preparing the connection: %w", err)
 			}
 			err := (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
-			// A process that starts after this must not take this one's verdict for that of a
-			// recorder that leads: see position.Watcher.Whole.
+			// A process that starts after this must not take this recorder's verdict for
+			// that of the current leader: see position.Watcher.Whole.
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 			defer cancel()
 			_ = lease.Release(ending) // or it ends by itself
@@ -88,7 +88,7 @@ func (l *leading) run(ctx context.Context) error {
 		defer l.attestLast(ctx)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.lease.Keep(ctx, l.getsOn) })
+	group.Go(func() error { return l.lease.Keep(ctx, l.makesProgress) })
 	group.Go(func() error {
 		from, err := l.begin(ctx)
 		if err != nil {
@@ -110,9 +110,9 @@ func (l *leading) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// begin returns where to go on from once the stream was found whole.
+// begin waits until the stream matches its copy, and returns the position to continue from.
 func (l *leading) begin(ctx context.Context) (uint64, error) {
-	for said := ""; ; {
+	for logged := ""; ; {
 		err := l.mustBeWhole(ctx)
 		if !errors.Is(err, errDamaged) {
 			if err != nil {
@@ -120,14 +120,14 @@ func (l *leading) begin(ctx context.Context) (uint64, error) {
 			}
 			break
 		}
-		if err.Error() != said {
-			said = err.Error()
+		if err.Error() != logged {
+			logged = err.Error()
 			l.Logger.Error("nothing is recorded", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(mendedPoll):
+		case <-time.After(repairedPoll):
 		}
 	}
 	at, err := position.Read(ctx, l.conn)
@@ -137,13 +137,13 @@ func (l *leading) begin(ctx context.Context) (uint64, error) {
 	if err := l.noticeLostClaims(ctx, at); err != nil {
 		return 0, err
 	}
-	return at, plantTree(ctx, l.conn, l, at)
+	return at, loadTree(ctx, l.conn, l, at)
 }
 
-// noticeLostClaims keeps alerts back where older files of Postgres were put back, until a
-// notify worker has settled that (docs/adr/0071): Postgres has no claim of requests that the
-// record names. It looks before the position moves, because nothing tells afterwards. A crash
-// of Postgres takes commits of the recorder with it, and no claim.
+// noticeLostClaims stops alerts if Postgres was restored from older files, until a notify
+// worker has settled that (docs/adr/0071). The sign: Postgres has no claim for requests that
+// the record names. The check comes before the position moves, because no sign is left
+// afterwards. A crash of Postgres can lose commits of the recorder, but no claims.
 func (l *leading) noticeLostClaims(ctx context.Context, at uint64) error {
 	acked, err := l.Log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 	if err != nil || acked <= at {
@@ -173,22 +173,22 @@ func (l *leading) noticeLostClaims(ctx context.Context, at uint64) error {
 		return fmt.Errorf("looking for claims of alerts: %w", err)
 	}
 	if lost {
-		l.Logger.Error("Postgres was put back to an earlier state: no alert goes out until a notify worker has settled which may have been sent", "position", at)
+		l.Logger.Error("Postgres was restored to an earlier state: no alerts are sent until a notify worker has settled which ones may have been sent before", "position", at)
 	}
 	return nil
 }
 
-// getsOn tells whether the writer has made a turn since the last call, or waits for
-// Postgres, where another recorder would wait as well. A recorder that has lost NATS does
-// not get on: a standby may still reach it.
-func (l *leading) getsOn() bool {
+// makesProgress reports whether the writer has made a turn since the last call, or waits
+// for Postgres, where another recorder would wait too. A recorder without a connection to
+// NATS makes no progress: a standby may still have one.
+func (l *leading) makesProgress() bool {
 	turns := l.turns.Load()
-	on := l.Log.Connected() && (l.waiting.Load() || turns != l.renewed)
+	ok := l.Log.Connected() && (l.waiting.Load() || turns != l.renewed)
 	l.renewed = turns
-	return on
+	return ok
 }
 
-// Begin begins a transaction that commits under the lease alone.
+// Begin begins a transaction that can commit only while the lease is held.
 func (l *leading) Begin(ctx context.Context) (pgx.Tx, error) {
 	tx, err := l.conn.Begin(ctx)
 	if err != nil {
@@ -200,16 +200,16 @@ func (l *leading) Begin(ctx context.Context) (pgx.Tx, error) {
 	return tx, nil
 }
 
-// attestLast signs what was recorded since the last checkpoint, when the process
-// is to end.
+// attestLast signs a checkpoint of the events recorded since the last one, when the
+// process ends.
 func (l *leading) attestLast(ctx context.Context) {
 	if ctx.Err() == nil {
-		return // it leads no more, or begins anew
+		return // the lease was lost, or recording starts again
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := l.Notary.Attest(ctx, l.lease); err != nil {
-		l.Logger.Error("no last checkpoint is signed", "error", err)
+		l.Logger.Error("signing the last checkpoint failed", "error", err)
 	}
 }
 

@@ -23,8 +23,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// A recorder that hung, in the midst of a transaction, and is woken when another leads
-// writes nothing: no events, no tree, no verdict, and nothing on the record.
+// A recorder that hung during a transaction, and continues when another leads, writes
+// nothing: no events, no tree, no verdict, and nothing to the record.
 func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	log := eventlogtest.Start(t)
 	url := storetest.New(t)
@@ -33,8 +33,8 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err := old.mustBeWhole(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	told := facts(t, sentTo(uuid.New(), events.HoldNone))
-	p, err := prepare(merkle.Stored{Seq: 1, Subject: told[0].Subject(), Header: told[0].Header(), Data: told[0].Data})
+	published := facts(t, sentTo(uuid.New(), events.HoldNone))
+	p, err := prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,34 +52,34 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	next := leads(t, log, pool)
 	watcher := position.NewWatcher(pool, nil)
 	if err := watcher.Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
-		t.Errorf("the verdict of the one before counts: %v", err)
+		t.Errorf("the verdict of the previous leader counts: %v", err)
 	}
 	if err := record(t.Context(), next, 0, []*prepared{p}, parkRow); err != nil {
 		t.Fatalf("the next can't write: %v", err)
 	}
 	if err := open.Commit(t.Context()); err == nil {
-		t.Error("what was open is committed")
+		t.Error("the open transaction was committed")
 	}
 	// Over another connection, as its pool would give it.
 	old.conn = connectTo(t, pool)
 	if err := record(t.Context(), old, 0, []*prepared{p}, parkRow); !errors.Is(err, store.ErrLeaseLost) {
-		t.Errorf("writing again, it is told %v", err)
+		t.Errorf("writing again returns %v", err)
 	}
 	if err := old.mustBeWhole(t.Context()); !errors.Is(err, store.ErrLeaseLost) {
-		t.Errorf("writing a verdict, it is told %v", err)
+		t.Errorf("writing a verdict returns %v", err)
 	}
 	tx, err := admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := outbox.Leave(t.Context(), tx, told[0]); err != nil {
+	if err := outbox.Leave(t.Context(), tx, published[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := old.relayOutbox(t.Context()); !errors.Is(err, store.ErrLeaseLost) {
-		t.Errorf("relaying the outbox, it is told %v", err)
+		t.Errorf("relaying the outbox returns %v", err)
 	}
 	state, err := log.State(t.Context())
 	if err != nil || state.Last != 0 {
@@ -91,7 +91,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	}
 }
 
-// cable is the way of one process to NATS, which can be cut.
+// cable is the connection of one process to NATS, which can be cut.
 type cable struct {
 	server *embedded.NATS
 
@@ -122,8 +122,7 @@ func (c *cable) cut() {
 	}
 }
 
-// A recorder that has lost NATS, and has Postgres, does not keep the lead from one that
-// has both.
+// A recorder that has lost NATS, but not Postgres, gives up the lead to one that has both.
 func TestARecorderWithoutNATSDoesNotLead(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
@@ -136,32 +135,31 @@ func TestARecorderWithoutNATSDoesNotLead(t *testing.T) {
 	second.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
 }
 
-// A leader whose writer does not come round gets on no more, one that waits for Postgres
-// does.
-func TestALeaderGetsOnByItsWriter(t *testing.T) {
+// A leader makes no progress while its writer hangs, unless the writer waits for Postgres.
+func TestALeaderMakesProgressWithItsWriter(t *testing.T) {
 	conn := natstest.Connect(t, natstest.Start(t), "test")
 	l := &leading{Recorder: New(Config{Log: eventlog.New(conn, nil)})}
 	l.turns.Add(1)
 	for i, want := range []bool{true, false} {
-		if got := l.getsOn(); got != want {
+		if got := l.makesProgress(); got != want {
 			t.Errorf("asked for time %d: %v", i+1, got)
 		}
 	}
 	l.waiting.Store(true)
-	if !l.getsOn() {
-		t.Error("it waits for Postgres, and is said to hang")
+	if !l.makesProgress() {
+		t.Error("it waits for Postgres, but counts as hanging")
 	}
 	conn.Close()
-	if l.getsOn() {
-		t.Error("it has no NATS, and is said to get on")
+	if l.makesProgress() {
+		t.Error("it has no NATS, but counts as making progress")
 	}
 }
 
-// Older files of Postgres that were put back lack claims of requests that the record names.
-// A crash loses the position alone.
+// Postgres restored from older files lacks claims of requests that the record names. A crash
+// loses only the position.
 func TestClaimsThatWereLostAreNoticedBeforeThePositionMoves(t *testing.T) {
 	t.Parallel()
-	for name, lost := range map[string]bool{"a crash": false, "files put back": true} {
+	for name, lost := range map[string]bool{"a crash": false, "older files restored": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log, url := eventlogtest.Start(t), storetest.New(t)
@@ -200,7 +198,7 @@ func TestClaimsThatWereLostAreNoticedBeforeThePositionMoves(t *testing.T) {
 	}
 }
 
-// acknowledge does with the deliveries on the record what notify workers do.
+// acknowledge acknowledges the recorded deliveries, as notify workers do.
 func acknowledge(t *testing.T, log *eventlog.Log) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)

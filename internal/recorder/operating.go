@@ -6,8 +6,8 @@ import (
 	"postern/internal/events"
 )
 
-// parkedSettled keeps the first decision about a parked event that had been tried
-// so often. The worker that parked it, and the pages, go by the row.
+// parkedSettled keeps the first decision about a parked event for each number of tries.
+// The worker that parked the event, and the pages, read the decision from this row.
 func parkedSettled(b *batch, p *prepared, e events.ParkedSettled) error {
 	verdict := "discarded"
 	if e.Retried {
@@ -17,10 +17,10 @@ func parkedSettled(b *batch, p *prepared, e events.ParkedSettled) error {
 		ON CONFLICT DO NOTHING`, e.ParkedID, e.Tries, verdict, e.Reason, p.event.Actor, p.event.Time)
 }
 
-// everyMessage stands in pauses for all messages.
+// everyMessage is the message ID of a pause of all messages.
 var everyMessage = uuid.Nil
 
-// alertingPaused keeps the pause that was there first: pausing twice is pausing once.
+// alertingPaused keeps an existing pause: a second pause changes nothing.
 func alertingPaused(b *batch, p *prepared, e events.AlertingPaused) error {
 	return b.exec(`INSERT INTO pauses (message_id, reason, automatic, paused_by, paused_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT DO NOTHING`, pausedMessage(e.MessageID), e.Reason, e.Automatic, p.event.Actor, p.event.Time)

@@ -12,8 +12,8 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// prepared is all of an event that can be worked out without Postgres. It is
-// made ahead, while the batch before it is being written.
+// prepared is an event with everything that can be computed without Postgres. It is
+// computed ahead, while the previous batch is being written.
 type prepared struct {
 	stored  merkle.Stored
 	event   events.Event
@@ -27,11 +27,11 @@ type prepared struct {
 	reports    *events.AlertsReported
 }
 
-// projection makes of one event what the tables are to say.
+// projection applies one event to the rows of a batch.
 type projection func(*batch, *prepared) error
 
-// ErrUnknown says that this binary does not know the type or version: a newer
-// one wrote it, and a rebuild by that one will project it.
+// ErrUnknown says that this binary does not know the event's type or version. A newer
+// binary wrote the event, and a rebuild with that binary projects it.
 var ErrUnknown = errors.New("unknown type or version")
 
 func prepare(s merkle.Stored) (*prepared, error) {
@@ -44,7 +44,7 @@ func prepare(s merkle.Stored) (*prepared, error) {
 	return p, nil
 }
 
-// look is prepare for a replay, which keeps no second copy.
+// look is prepare for a rebuild, which keeps no second copy.
 func look(s merkle.Stored) *prepared {
 	p := &prepared{stored: s, leaf: merkle.Leaf(&s), packed: []byte{}}
 	if p.event, p.bad = events.Parse(s.Header, s.Data); p.bad != nil {
@@ -65,7 +65,7 @@ func look(s merkle.Stored) *prepared {
 }
 
 // encodeDeliveries turns the body of deliveries.created into rows of
-// record.deliveries as COPY BINARY wants them
+// record.deliveries in the format of COPY BINARY
 // (https://www.postgresql.org/docs/15/sql-copy.html, Binary Format).
 func encodeDeliveries(e *events.Event, seq uint64) (*chunkRow, []byte, error) {
 	if e.Chunk == nil {

@@ -10,8 +10,8 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// projections is what the recorder makes of each type of event: of every type whose
-// descriptor names rows, and of no other. The others are kept and hashed all the same.
+// projections has the projection of each type of event whose descriptor names rows, and of
+// no other type. Events of other types are kept and hashed all the same.
 var projections map[events.Type]projection
 
 // The table refers to functions that refer to it through prepare.
@@ -58,7 +58,7 @@ func init() {
 	}
 }
 
-// body decodes the event and projects what it says.
+// body decodes the event and projects its body.
 func body[T any, P interface {
 	*T
 	events.Body
@@ -72,7 +72,8 @@ func body[T any, P interface {
 	}
 }
 
-// firstOrRepeated projects an outcome of a first attempt, and another one of a replay.
+// firstOrRepeated uses one projection for outcomes of a first attempt and another for
+// those of a replay.
 func firstOrRepeated(first, repeated func(*batch, *prepared, events.AlertOutcome) error) projection {
 	return body(func(b *batch, p *prepared, e events.AlertOutcome) error {
 		if e.ReplayID != nil {
@@ -82,9 +83,9 @@ func firstOrRepeated(first, repeated func(*batch, *prepared, events.AlertOutcome
 	})
 }
 
-// A refusal says that an event changes nothing. Where it names a reason the
-// event is parked for an operator, since nothing sound would have published it;
-// without one it merely came too late.
+// A refusal says that an event changes nothing. With a reason, the event is parked for an
+// operator, since no correct process publishes such an event. Without a reason, the event
+// came too late, which is normal.
 type refusal struct{ reason string }
 
 func (r refusal) Error() string { return "changes nothing: " + r.reason }
@@ -104,13 +105,13 @@ func asRefusal(err error) (reason string, ok bool) {
 func (b *batch) message(id uuid.UUID) (*messageRow, error) {
 	m, ok := b.messages[id]
 	if !ok {
-		return nil, park("no message.sent stands before it")
+		return nil, park("the record has no message.sent before it")
 	}
 	m.dirty = true
 	return m, nil
 }
 
-// move brings a message to the status that it has after an event, and gives false where the
+// move sets the status that the message has after an event, and returns false where the
 // event comes too late to change it.
 func (m *messageRow) move(p *prepared) (moved bool) {
 	m.status, moved = m.status.After(p.event.Type)
@@ -189,7 +190,7 @@ func deliveriesCreated(b *batch, p *prepared) error {
 		return park("the message is %s", m.status)
 	}
 	m.delivered += p.chunk.deliveries
-	chunk := *p.chunk // a batch that is tried again starts from the same
+	chunk := *p.chunk // a copy, so that a retry of the batch starts from the same row
 	b.chunks[chunk.key] = &chunk
 	b.deliveries = append(b.deliveries, p.deliveries)
 	return nil
@@ -201,10 +202,10 @@ func fanoutCompleted(b *batch, p *prepared, e events.FanoutCompleted) error {
 		return err
 	}
 	if m.delivered != e.Deliveries {
-		return park("it counts %d deliveries where %d stand on the record", e.Deliveries, m.delivered)
+		return park("it counts %d deliveries, but %d are recorded", e.Deliveries, m.delivered)
 	}
 	m.completedAt = &p.event.Time
-	m.move(p) // one that was recalled meanwhile stays so
+	m.move(p) // a recalled message stays recalled
 	return nil
 }
 
@@ -230,12 +231,13 @@ func staffCreated(b *batch, p *prepared, e events.StaffCreated) error {
 	return b.exec(`INSERT INTO staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, e.StaffID, e.Name, p.event.Time)
 }
 
-// anotherAdministrator asks for one who may come in, besides $1.
+// anotherAdministrator is true where an enabled staff member other than $1 may manage staff.
 const anotherAdministrator = `EXISTS (SELECT FROM staff_permissions p WHERE p.permission = 'manage_staff' AND p.staff_id <> $1
 	AND NOT EXISTS (SELECT FROM staff s WHERE s.staff_id = p.staff_id AND s.disabled_at IS NOT NULL))`
 
-// staffSwitched lets the last administrator be disabled no more than lose the
-// permission: of two who disable each other at once, the order of the record decides.
+// staffSwitched disables or enables a staff account. The last administrator can't be
+// disabled, just as permissionChanged does not revoke their permission: if two
+// administrators disable each other at once, the order of the record decides.
 func staffSwitched(b *batch, p *prepared, e events.StaffSwitched) error {
 	if !e.Disabled {
 		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
@@ -246,8 +248,8 @@ func staffSwitched(b *batch, p *prepared, e events.StaffSwitched) error {
 
 func permissionChanged(b *batch, p *prepared, e events.PermissionChanged) error {
 	if !e.Granted {
-		// Nobody takes the last administrator's: of two who take each other's at
-		// once, the order of the record decides.
+		// The last administrator keeps the permission: if two administrators revoke each
+		// other's at once, the order of the record decides.
 		return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
 			AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
 	}
@@ -270,7 +272,7 @@ func labelChanged(b *batch, p *prepared, e events.LabelChanged) error {
 		e.Label, e.One, e.Many, p.event.Time)
 }
 
-// exec is for the rare facts that are written one by one, in order.
+// exec writes the rows of rare events one by one, in order.
 func (b *batch) exec(sql string, args ...any) error {
 	if _, err := b.tx.Exec(b.ctx, sql, args...); err != nil {
 		return fmt.Errorf("writing a row: %w", err)

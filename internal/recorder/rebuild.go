@@ -18,9 +18,9 @@ import (
 	"postern/internal/store"
 )
 
-// table is a projected table and the columns that a rebuild must give again, in
-// the order of its key. Of events the compressed copy is left out: how bytes are
-// compressed may change between versions, what they say is in leaf.
+// table is a projected table and the columns that a rebuild must reproduce, in the
+// order of its key. The compressed copy of events is left out: compression may change
+// between versions, and the leaf covers the content.
 type table struct {
 	name, columns, key string
 }
@@ -50,31 +50,30 @@ var tables = []table{
 	{"retention", "*", "seq"},
 }
 
-// Compared says how a table came out of a rebuild.
+// Compared is the comparison of a table with its rebuilt copy.
 type Compared struct {
 	Table   string `json:"table"`
 	Rows    int64  `json:"rows"`
-	Digest  string `json:"digest"`  // of the table as it stands
-	Rebuilt string `json:"rebuilt"` // of the table as the record gives it
+	Digest  string `json:"digest"`  // of the table in use
+	Rebuilt string `json:"rebuilt"` // of the table rebuilt from the record
 }
 
-// Same tells whether both are the same to the byte.
+// Same reports whether both tables are the same, byte for byte.
 func (c Compared) Same() bool { return c.Digest == c.Rebuilt }
 
-// A Rebuild replays the record into tables beside the real ones. It needs a
+// A Rebuild projects the record again, into tables beside the real ones. It needs a
 // connection of a role that may create schemas.
 type Rebuild struct {
 	Log  *eventlog.Log
 	Pool *pgxpool.Pool
-	// Progress, where it is set, is told the sequence reached and the last.
+	// Progress, if set, is called with the sequence reached so far and the last one.
 	Progress func(seq, last uint64)
 }
 
-// Check replays everything up to where the recorder is now, compares every table
-// and drops nothing but its own: the real tables are only read, in one snapshot,
-// while recording goes on.
+// Check projects all events up to the recorder's present position and compares every
+// table. It only reads the real tables, in one snapshot, while recording continues.
 func (r *Rebuild) Check(ctx context.Context) (compared []Compared, err error) {
-	err = r.beside(ctx, func(snapshot pgx.Tx, b *besideTables, position uint64) error {
+	err = r.withTables(ctx, func(snapshot pgx.Tx, b *rebuildTables, position uint64) error {
 		if err := r.replayAll(ctx, b, position); err != nil {
 			return err
 		}
@@ -84,9 +83,9 @@ func (r *Rebuild) Check(ctx context.Context) (compared []Compared, err error) {
 	return compared, err
 }
 
-// beside calls f with a snapshot of the real tables, tables beside them that are not
-// made yet, and the position that the snapshot has.
-func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, b *besideTables, position uint64) error) error {
+// withTables calls f with a snapshot of the real tables, rebuild tables that are not
+// created yet, and the position of the snapshot.
+func (r *Rebuild) withTables(ctx context.Context, f func(snapshot pgx.Tx, b *rebuildTables, position uint64) error) error {
 	conn, err := r.Pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to Postgres: %w", err)
@@ -101,7 +100,7 @@ func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, b *besideT
 	if err != nil {
 		return err
 	}
-	b, err := openBeside(ctx, r.Pool, false)
+	b, err := openRebuildTables(ctx, r.Pool, false)
 	if err != nil {
 		return err
 	}
@@ -109,11 +108,11 @@ func (r *Rebuild) beside(ctx context.Context, f func(snapshot pgx.Tx, b *besideT
 	return f(snapshot, b, reached)
 }
 
-// Replace replays everything and puts the rebuilt tables in the place of the
-// real ones, all at once. The copy of the events stays: it is not made anew from
-// the stream, since it may be the better of the two.
+// Replace projects all events again and replaces the real tables with the rebuilt ones,
+// all at once. It keeps the copy of the events and does not copy them from the stream
+// again, since the stream may be the damaged one. It returns the position reached.
 func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
-	b, err := openBeside(ctx, r.Pool, true)
+	b, err := openRebuildTables(ctx, r.Pool, true)
 	if err != nil {
 		return 0, err
 	}
@@ -158,10 +157,11 @@ func (r *Rebuild) Replace(ctx context.Context) (uint64, error) {
 	return uint64(reached), nil // #nosec G115 -- never negative
 }
 
-// replayAll fills the tables beside with everything up to a position. Where two
-// events give one delivery, the second is refused as the recorder refused it, which
-// takes the index from the first row on: then all is done again that way.
-func (r *Rebuild) replayAll(ctx context.Context, b *besideTables, last uint64) error {
+// replayAll fills the rebuild tables with all events up to a position. It first builds
+// without the index of the deliveries, which is faster. If two events create the same
+// delivery, the second must be refused as the recorder refused it. That needs the index
+// from the first row on, so replayAll starts again with it.
+func (r *Rebuild) replayAll(ctx context.Context, b *rebuildTables, last uint64) error {
 	for _, indexed := range []bool{false, true} {
 		if err := b.make(ctx, indexed); err != nil {
 			return err
@@ -173,14 +173,14 @@ func (r *Rebuild) replayAll(ctx context.Context, b *besideTables, last uint64) e
 			return err
 		}
 	}
-	return errors.New("the rows do not fit the indexes that they came in with: PostgreSQL's data is damaged")
+	return errors.New("rows that were written with an index violate it now: PostgreSQL's data is damaged")
 }
 
 var errReached = errors.New("reached the end")
 
-// replay writes the events after one position up to another. Where each is set, it
-// is shown every event first, in order, and may change what is projected of it. The
-// next run is being read while one is being written.
+// replay writes the events after one position up to another. If each is set, it is called
+// with every event first, in order, and may change its projection. The next run is read
+// while one is being written.
 func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64, each func(*prepared) error) error {
 	if after == last {
 		return nil
@@ -253,7 +253,7 @@ func compare(ctx context.Context, snapshot pgx.Tx, rebuilt *pgx.Conn, tables []t
 	})
 	group.Go(func() (err error) {
 		for i, t := range tables {
-			if all[i].Rebuilt, _, err = digest(ctx, rebuilt, beside, t); err != nil {
+			if all[i].Rebuilt, _, err = digest(ctx, rebuilt, rebuildSchema, t); err != nil {
 				return err
 			}
 		}

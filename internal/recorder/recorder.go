@@ -19,34 +19,35 @@ import (
 )
 
 const (
-	// lastWords bounds how long the last checkpoint may take when a process ends.
-	lastWords = 5 * time.Second
-	// While Postgres is busy with a run the next gathers, up to these bounds.
+	// shutdownTimeout bounds the signing of the last checkpoint when a process ends.
+	shutdownTimeout = 5 * time.Second
+	// While Postgres writes a run, the next run collects events, up to these bounds.
 	maxRunEvents = 4096
 	maxRunBytes  = 4 << 20
-	// breath is how far apart the beginnings of small runs are at least: a transaction
-	// costs about the same for one event as for thirty. A run of fullBytes waits for
-	// nothing, and neither does an event that comes alone.
-	breath    = 20 * time.Millisecond
-	fullBytes = 512 << 10
+	// minBatchInterval is the least time between the starts of small runs: a transaction
+	// costs about the same for one event as for thirty. A run of fullBytes, or the first
+	// event after a pause, starts at once.
+	minBatchInterval = 20 * time.Millisecond
+	fullBytes        = 512 << 10
 )
 
 var errOvertaken = errors.New("another recorder has written in between")
 
-// Config is what a Recorder works with.
+// Config holds a Recorder's dependencies.
 type Config struct {
 	Log    *eventlog.Log
 	Pool   *pgxpool.Pool
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
-	// Notary signs what was recorded; nil: nobody does.
+	// Notary signs checkpoints of the recorded events; nil: no checkpoints are signed.
 	Notary *signer.Signer
-	// Recorded is told of each run that was written, and when that began; nil is nobody.
+	// Recorded is called after each written run, with the time at which writing began;
+	// nil: no call.
 	Recorded func(began time.Time, run []events.Event)
 }
 
-// A Recorder makes Postgres say what the record says. Any number may run; one
-// leads and the others stand by.
+// A Recorder projects the record into Postgres. Any number may run; one leads and the
+// others stand by.
 type Recorder struct{ Config }
 
 // New makes a Recorder.
@@ -63,9 +64,9 @@ func New(c Config) *Recorder {
 	return &Recorder{c}
 }
 
-// Run records until ctx ends, over every fault of NATS and Postgres. What it had
-// in hand when ctx ends is left to the next: nothing is readable before it is
-// committed, and the position says where to go on.
+// Run records until ctx ends, and retries after every fault of NATS and Postgres. When ctx
+// ends, events that are not committed yet are left to the next leader: they can't be read
+// before the commit, and the position says where to continue.
 func (r *Recorder) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := r.standByAndLead(ctx); err != nil && ctx.Err() == nil {
@@ -99,9 +100,9 @@ func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepare
 	})
 }
 
-// gather makes one run of everything that was read while the last was being
-// written: a transaction costs about what a few thousand deliveries do, so under
-// load the runs grow by themselves, and an event that comes alone waits for no other.
+// gather makes one run of all events that were read while the previous run was being
+// written. A transaction costs about as much as a few thousand deliveries, so runs grow
+// under load, and a single event does not wait for others.
 func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepared) error {
 	var waiting []*prepared
 	var last time.Time
@@ -109,7 +110,7 @@ func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepare
 	for {
 		in, out := read, runs
 		var rested <-chan time.Time
-		if rest := breath - time.Since(last); rest > 0 && size < fullBytes {
+		if rest := minBatchInterval - time.Since(last); rest > 0 && size < fullBytes {
 			rested, out = time.After(rest), nil
 		}
 		if len(waiting) == 0 {
@@ -147,9 +148,9 @@ type beginner interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
-// record writes a run in one transaction. Where Postgres refuses what an event
-// says, the run is written one event at a time, and the one that is refused is
-// kept, hashed and parked without being projected: it holds nobody up.
+// record writes a run in one transaction. If Postgres refuses the data of an event, the
+// events are written one at a time. The refused event is kept, hashed and parked but not
+// projected, so it doesn't block the events after it.
 func record(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
 	err := commit(ctx, db, position, run, park)
 	if !store.RefusedData(err) {
@@ -187,9 +188,10 @@ func commit(ctx context.Context, db beginner, position uint64, run []*prepared, 
 			return err
 		}
 	}
-	// Step 6 of docs/life-of-a-message.md. A crash before this line leaves the
-	// run unread; after it, in the inbox. A crash of Postgres itself may take the
-	// last commits together with their position: the next leader writes them again.
+	// Step 6 of docs/life-of-a-message.md. After a crash before this line the run is not
+	// recorded, and is read again; after this line its messages are in the inbox. A crash
+	// of Postgres itself may lose the last commits together with their position: the next
+	// leader writes them again.
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("committing events up to %d: %w", run[len(run)-1].stored.Seq, err)
 	}

@@ -19,7 +19,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// messageState is what a page shows of a message.
+// messageState is the part of a message that pages show.
 type messageState struct {
 	Status                                                string
 	Delivered, Accepted, Failed, Skipped, Unknown, Opened int
@@ -41,7 +41,7 @@ type pgxQuerier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// The table of states, as docs/states.md draws it: what each story comes to.
+// Each sequence of events leads to the state that docs/states.md draws.
 func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
@@ -59,14 +59,14 @@ func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
 		{"delivered and alerted", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, Count: 3, Chunks: 1, ManifestDigest: noDigest},
 			chunk(m, 0, 1, 2, 3), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1}, outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
 			messageState{Status: "sent", Delivered: 3, Accepted: 2, Skipped: 1}},
-		{"the answer came after all", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertUnknown, skip), outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
+		{"the answer came late", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertUnknown, skip), outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
 			messageState{Status: "sending", Delivered: 3, Accepted: 2, Skipped: 1}},
 		{"unknown does not undo accepted", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertAccepted), outcomeOf(m, 0, 3, events.AlertUnknown)},
 			messageState{Status: "sending", Delivered: 3, Accepted: 3}},
 		{"opened and recalled", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2},
 			events.MessageRecalled{MessageID: m, StaffID: "s1", Reason: "wrong document", Opened: 1}, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1}},
 			messageState{Status: "recalled", Delivered: 2, Opened: 1}},
-		{"an audience of nobody", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, ManifestDigest: noDigest}, events.FanoutCompleted{MessageID: m}},
+		{"an empty audience", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, ManifestDigest: noDigest}, events.FanoutCompleted{MessageID: m}},
 			messageState{Status: "sent"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -83,8 +83,7 @@ func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
 	}
 }
 
-// What the tables say depends on the events and on nothing else: not on where
-// one run ends and the next begins.
+// The tables depend only on the events, and not on where one run ends and the next begins.
 func TestRunsMakeNoDifference(t *testing.T) {
 	m1, m2 := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001"), uuid.MustParse("0197aaaa-0000-7000-8000-000000000002")
 	failed := events.AlertException{PortalUserID: "pu-5", PortalUserNo: 5, State: events.AlertFailed, Reason: "no such domain"}
@@ -105,7 +104,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
 	)
-	evs = append(evs, evs[5], evs[13]) // told twice
+	evs = append(evs, evs[5], evs[13]) // repeats
 	oneByOne := connectTo(t, storetest.Pool(t, store.RoleRecorder))
 	project(t, oneByOne, evs)
 	want := digests(t, oneByOne)
@@ -123,7 +122,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 	})
 }
 
-// Poison is kept, hashed and parked with a reason, and what stands around it is
+// A poisoned event is kept, hashed and parked with a reason, and the events around it are
 // projected.
 func TestPoisonHoldsNobodyUp(t *testing.T) {
 	m, other := uuid.New(), uuid.New()
@@ -143,7 +142,7 @@ func TestPoisonHoldsNobodyUp(t *testing.T) {
 		"a version of the future":  {spoiled(func(e *events.Event) { e.Version = 2 }), true},
 		"a body that is cut":       {spoiled(func(e *events.Event) { e.Data = e.Data[:20] }), true},
 		"a chunk of no message":    {spoiled(func(e *events.Event) { *e = facts(t, chunk(other, 0, 1))[0] }), true},
-		"the key taken already":    {spoiled(func(e *events.Event) { *e = facts(t, chunk(m, 1, 2))[0] }), true},
+		"a key that exists":        {spoiled(func(e *events.Event) { *e = facts(t, chunk(m, 1, 2))[0] }), true},
 		"an outcome of no chunk":   {facts(t, outcomeOf(m, 9, 2, events.AlertAccepted))[0], true},
 		"an outcome of too many":   {facts(t, outcomeOf(m, 0, 7, events.AlertAccepted))[0], true},
 		"a release that is late":   {facts(t, events.MessageReleased{MessageID: m})[0], false},
@@ -211,13 +210,14 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 	if diff := cmp.Diff(before, catalog(t, admin)); diff != "" {
 		t.Errorf("the schema that a rebuild leaves (-before +after):\n%s", diff)
 	}
-	// And recording goes on.
+	// Recording continues.
 	r.says(t, facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2})...)
 	mustBe()
 }
 
-// catalog is all that makes the schema what it is: columns, storage, grants, checks,
-// indexes and views, those of the schema app too. It holds the tables that a rebuild knows to those there are.
+// catalog returns the definition of the schema: columns, storage, grants, checks, indexes
+// and views, with the views of the schema app. It also checks that a rebuild knows every
+// table.
 func catalog(t *testing.T, admin *pgxpool.Pool) []string {
 	t.Helper()
 	rows, err := admin.Query(t.Context(), `
@@ -254,9 +254,9 @@ func catalog(t *testing.T, admin *pgxpool.Pool) []string {
 	return all
 }
 
-// Whatever was published, somebody who may come in manages staff: of two who act at
-// once, the order of the record decides.
-func TestSomebodyManagesStaff(t *testing.T) {
+// Whatever events are published, at least one enabled staff member may manage staff. If two
+// act at once, the order of the record decides.
+func TestAnEnabledAdministratorRemains(t *testing.T) {
 	m := uuid.New()
 	hired := []events.Body{
 		events.StaffCreated{StaffID: "ada", Name: "Ada"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ada", Permission: "manage_staff"},
@@ -288,7 +288,7 @@ func TestSomebodyManagesStaff(t *testing.T) {
 			}
 			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
-				t.Errorf("who manages staff (-want +got):\n%s%v", diff, err)
+				t.Errorf("staff who manage staff (-want +got):\n%s%v", diff, err)
 			}
 		})
 	}
@@ -304,7 +304,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	began := time.Now()
 	second.says(t, facts(t, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})...)
 	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("nobody recorded for %s", took)
+		t.Errorf("no recorder recorded for %s", took)
 	}
 	first = start(t, log, url)
 	second.stop()
@@ -314,8 +314,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 }
 
-// Two that believe they lead can't both write: the second finds the position
-// moved.
+// Of two recorders that both act as the leader, only one can write: the other finds that
+// the position has moved.
 func TestARecorderThatWasOvertakenWritesNothing(t *testing.T) {
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.New()
@@ -326,7 +326,7 @@ func TestARecorderThatWasOvertakenWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := record(t.Context(), conn, 0, []*prepared{p}, parkRow); err == nil {
-		t.Error("it wrote behind the other's back")
+		t.Error("it wrote although the position had moved")
 	}
 }
 

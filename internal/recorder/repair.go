@@ -23,33 +23,33 @@ const (
 	restoreBytes = 8 << 20
 )
 
-// A Repair makes a damaged stream whole again from the copy in Postgres,
-// sequence for sequence.
+// A Repair restores a damaged stream from the copy in Postgres, sequence for
+// sequence.
 //
-// What the stream holds beyond the recorder's position stands in no copy, so it
-// is saved to app.repair_tail before the stream is let go. Then an empty stream
-// takes its place, the copy is published into it in order, and the tail after
-// it. A crash anywhere leaves a stream shorter than the copy, which every check
-// finds, and a saved tail: the repair is run again and goes on.
+// Events beyond the recorder's position are in no copy, so Repair saves them (the
+// tail) to app.repair_tail before it replaces the stream. Then it publishes the copy
+// into an empty stream, in order, and the tail after it. A crash anywhere leaves a
+// stream shorter than the copy, which every check finds, and the saved tail. Run
+// again, the repair continues.
 type Repair struct {
 	Pool *pgxpool.Pool
 	Log  *eventlog.Log
-	// Empty puts the damaged stream aside and gives the log of an empty one.
+	// Empty sets the damaged stream aside and returns the log of an empty one.
 	Empty func(context.Context) (*eventlog.Log, error)
-	// Progress, where it is set, is told the sequence restored and the last.
+	// Progress, if set, is called with the sequence restored so far and the last one.
 	Progress func(seq, last uint64)
 }
 
-// Repaired says what a repair did.
+// Repaired is the result of a repair.
 type Repaired struct {
 	Restored uint64 `json:"restored"` // from the copy
 	Tail     uint64 `json:"tail"`     // from the damaged stream, beyond the copy
-	// Lost are events that stood in no copy, and that the damaged stream no longer
-	// holds. What they said is nowhere.
+	// Lost are events that are in no copy and can't be read from the damaged stream.
+	// Their content is lost.
 	Lost []Fault `json:"lost"`
 }
 
-// Run repairs the stream whether it needs it or not; see [CheckAll].
+// Run repairs the stream, damaged or not. [CheckAll] tells whether it is damaged.
 func (r *Repair) Run(ctx context.Context) (Repaired, error) {
 	recorded, err := position.Read(ctx, r.Pool)
 	if err != nil {
@@ -60,10 +60,10 @@ func (r *Repair) Run(ctx context.Context) (Repaired, error) {
 	}
 	lost, err := r.saveTail(ctx, recorded)
 	if err != nil {
-		return Repaired{}, fmt.Errorf("saving what the stream holds beyond the copy: %w", err)
+		return Repaired{}, fmt.Errorf("saving the stream's events beyond the copy: %w", err)
 	}
 	if r.Log, err = r.Empty(ctx); err != nil {
-		return Repaired{}, fmt.Errorf("putting the damaged stream aside: %w", err)
+		return Repaired{}, fmt.Errorf("setting the damaged stream aside: %w", err)
 	}
 	if err := r.restore(ctx, recorded); err != nil {
 		return Repaired{}, err
@@ -75,7 +75,7 @@ func (r *Repair) Run(ctx context.Context) (Repaired, error) {
 	return Repaired{Restored: recorded, Tail: tail, Lost: lost}, nil
 }
 
-// copyIsWhole refuses to let the stream go while the copy has a fault of its own.
+// copyIsWhole fails if the copy is damaged too: then the stream must not be replaced.
 func (r *Repair) copyIsWhole(ctx context.Context, position uint64) error {
 	rows, err := r.Pool.Query(ctx, `SELECT seq, leaf, stored FROM record.events ORDER BY seq`)
 	if err != nil {
@@ -106,8 +106,7 @@ func (r *Repair) copyIsWhole(ctx context.Context, position uint64) error {
 	return rows.Err()
 }
 
-// saveTail keeps every event beyond the position that can still be read, and gives
-// those that can't be.
+// saveTail saves every readable event beyond the position, and returns the unreadable ones.
 func (r *Repair) saveTail(ctx context.Context, position uint64) ([]Fault, error) {
 	state, err := r.Log.State(ctx)
 	if err != nil {
@@ -124,7 +123,7 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) ([]Fault, error)
 		}
 		e, err := events.Parse(s.Header, s.Data)
 		if err != nil {
-			return // nothing of ours: no process acknowledged it to anybody
+			return // not an event of Postern: no process reported it as stored
 		}
 		packed, err := merkle.Pack(s)
 		if err == nil {
@@ -138,9 +137,9 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) ([]Fault, error)
 	return lost.Faults, errors.Join(err, failed)
 }
 
-// restore publishes the copy in order. The first msg of each batch names the
-// sequence that it must follow: nothing published by others in between can slip
-// into the places of the record.
+// restore publishes the copy in order. The first message of each batch names the
+// sequence that it must follow, so an event that another process publishes in between
+// can't take the place of a recorded one.
 func (r *Repair) restore(ctx context.Context, position uint64) error {
 	for from := uint64(1); from <= position; {
 		batch, err := r.nextBatch(ctx, from)
@@ -149,7 +148,7 @@ func (r *Repair) restore(ctx context.Context, position uint64) error {
 		}
 		batch[0].Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(from-1, 10))
 		if err := publishBatch(ctx, r.Log.JetStream(), batch); err != nil {
-			return fmt.Errorf("restoring from event %d on: %w; stop what publishes and run `postern repair` again", from, err)
+			return fmt.Errorf("restoring from event %d on: %w; stop all processes that publish and run `postern repair` again", from, err)
 		}
 		from += uint64(len(batch))
 		if r.Progress != nil {
@@ -191,7 +190,7 @@ func (r *Repair) nextBatch(ctx context.Context, from uint64) ([]*nats.Msg, error
 		if msg.Header == nil {
 			msg.Header = nats.Header{}
 		}
-		// JetStream must not drop a repeat that it once stored: it has its place.
+		// JetStream must not drop a repeated event: it has a sequence of its own.
 		if id := msg.Header.Get("ce-id"); id != "" && !repeats {
 			msg.Header.Set(events.HeaderMsgID, id)
 		}
@@ -204,8 +203,8 @@ func (r *Repair) nextBatch(ctx context.Context, from uint64) ([]*nats.Msg, error
 	return batch, nil
 }
 
-// appendTail publishes what was saved, in its old order, and forgets it once it
-// is on the record again.
+// appendTail publishes the saved tail in its old order, and deletes it once all of it
+// is stored.
 func (r *Repair) appendTail(ctx context.Context, position uint64) (uint64, error) {
 	rows, err := r.Pool.Query(ctx, `SELECT stored FROM app.repair_tail t
 		WHERE NOT EXISTS (SELECT FROM record.events e WHERE e.id = t.event_id) ORDER BY nr`)
@@ -228,7 +227,7 @@ func (r *Repair) appendTail(ctx context.Context, position uint64) (uint64, error
 		}
 	}
 	if _, err := r.Pool.Exec(ctx, `TRUNCATE app.repair_tail`); err != nil {
-		return 0, fmt.Errorf("forgetting the saved tail: %w", err)
+		return 0, fmt.Errorf("deleting the saved tail: %w", err)
 	}
 	return uint64(len(saved)), nil
 }

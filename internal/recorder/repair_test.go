@@ -59,7 +59,7 @@ func serve(t *testing.T, dir string) (log *eventlog.Log, stop func()) {
 	return log, stop
 }
 
-// story is a few hundred events of every size, one of which stands there twice.
+// story is a few hundred events of every size, one of them repeated.
 func story(t *testing.T) []events.Event {
 	var bodies []events.Body
 	for range 40 {
@@ -70,9 +70,9 @@ func story(t *testing.T) []events.Event {
 	return facts(t, bodies...)
 }
 
-// A flipped bit, a file cut short, a file gone: each is found, named, and mended
+// A flipped bit, a file cut short and a missing file are each found, named and repaired
 // from the copy, sequence for sequence, on the server's real files.
-func TestADamagedStreamIsFoundAndMended(t *testing.T) {
+func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, file string){
 		"one flipped bit": func(t *testing.T, file string) {
 			data := read(t, file)
@@ -95,12 +95,12 @@ func TestADamagedStreamIsFoundAndMended(t *testing.T) {
 			url := storetest.New(t)
 			log, stop := serve(t, dir)
 			recorder := start(t, log, url)
-			told := story(t)
-			recorder.says(t, told...)
+			published := story(t)
+			recorder.says(t, published...)
 			recorder.stop()
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			before := digests(t, connectTo(t, admin))
-			// Acknowledged, and not recorded yet: it stands in no copy.
+			// Acknowledged, but not recorded yet: it has no copy.
 			tail := facts(t, events.MessageReleased{MessageID: uuid.New()})
 			if _, err := log.Publish(t.Context(), tail...); err != nil {
 				t.Fatal(err)
@@ -130,19 +130,19 @@ func TestADamagedStreamIsFoundAndMended(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if done.Restored != uint64(len(told)) {
-				t.Errorf("%d events were restored, %d were recorded", done.Restored, len(told))
+			if done.Restored != uint64(len(published)) {
+				t.Errorf("%d events were restored, %d were recorded", done.Restored, len(published))
 			}
 			log = repair.Log
 			report, err = CheckAll(t.Context(), log, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !report.OK() || report.Compared != uint64(len(told)) {
+			if !report.OK() || report.Compared != uint64(len(published)) {
 				t.Errorf("after the repair: %s", report)
 			}
 			eventlogtest.Check(t, log)
-			// The record goes on where it was, and says what it said.
+			// Recording continues at the same position, and a rebuild gives the same tables.
 			recorder = start(t, log, url)
 			recorder.says(t, facts(t, events.MessageReleased{MessageID: uuid.New()})...)
 			compared, err := (&Rebuild{Log: log, Pool: admin}).Check(t.Context())
@@ -189,7 +189,7 @@ func TestADamagedStreamStopsTheRecorder(t *testing.T) {
 	}
 }
 
-// A copy that was changed is no copy to restore from.
+// A repair does not restore from a copy that was changed.
 func TestAChangedCopyIsNotRestored(t *testing.T) {
 	url := storetest.New(t)
 	log := eventlog.New(natstest.Connect(t, natstest.Start(t), ""), nil)
@@ -204,7 +204,7 @@ func TestAChangedCopyIsNotRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
-		t.Error("the stream was let go")
+		t.Error("the stream was replaced")
 		return log, nil
 	}}
 	if _, err := repair.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "event 9") {

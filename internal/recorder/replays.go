@@ -10,8 +10,8 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// repeated projects what a replay's attempt came to. Each recipient is named; it
-// gets a row of its own, whatever its chunk says.
+// repeated projects the outcome of a replay's attempt. The event names each recipient,
+// and each gets a row of its own, whatever the state of the chunk.
 func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
@@ -20,21 +20,21 @@ func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
 	c, ok := b.chunks[chunkKey{e.MessageID, e.Chunk}]
 	switch {
 	case !ok:
-		return park("no deliveries.created of chunk %d stands before it", e.Chunk)
+		return park("the record has no deliveries.created of chunk %d before it", e.Chunk)
 	case c.state == events.AlertPending:
-		return park("no outcome of the first attempt at chunk %d stands before it", e.Chunk)
+		return park("the record has no outcome of the first attempt at chunk %d before it", e.Chunk)
 	case e.Attempt < 2 || e.Recipients != len(e.Exceptions):
 		return park("attempt %d of %d recipients names %d", e.Attempt, e.Recipients, len(e.Exceptions))
 	}
 	for _, x := range e.Exceptions {
 		if x.PortalUserNo < c.firstNo || x.PortalUserNo > c.lastNo {
-			return park("it names a recipient that is not of chunk %d", e.Chunk)
+			return park("it names a recipient who is not in chunk %d", e.Chunk)
 		}
 	}
 	if err := b.loadExceptionsOf(c.key); err != nil {
 		return err
 	}
-	came := map[events.AlertState]int{}
+	change := map[events.AlertState]int{}
 	for _, x := range e.Exceptions {
 		before := standing{c.state, c.reason, c.attempt, *c.at}
 		if known := b.exceptions[c.key][x.PortalUserNo]; known != nil && !known.gone {
@@ -42,17 +42,17 @@ func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
 		}
 		switch {
 		case e.Attempt > before.attempt:
-			came[x.State]++
+			change[x.State]++
 		case e.Attempt == before.attempt && before.state == events.AlertUnknown && x.State != events.AlertUnknown:
-			came[events.AlertUnknown]-- // the answer came after all
-			came[x.State]++
+			change[events.AlertUnknown]-- // the answer came late
+			change[x.State]++
 		}
 		b.follow(m, c, x.PortalUserNo, before, standing{x.State, x.Reason, e.Attempt, p.event.Time})
 	}
 	b.applyEarly(m, c, e.Attempt)
 	return b.exec(`UPDATE replays SET accepted = accepted + $2, failed = failed + $3, skipped = skipped + $4, unknown = unknown + $5
-		WHERE replay_id = $1`, e.ReplayID, came[events.AlertAccepted], came[events.AlertFailed],
-		came[events.AlertSkipped], came[events.AlertUnknown])
+		WHERE replay_id = $1`, e.ReplayID, change[events.AlertAccepted], change[events.AlertFailed],
+		change[events.AlertSkipped], change[events.AlertUnknown])
 }
 
 func replayPlanned(b *batch, p *prepared, e events.ReplayPlanned) error {
@@ -69,9 +69,9 @@ func replayPlanned(b *batch, p *prepared, e events.ReplayPlanned) error {
 		p.event.Time, p.event.Actor, state.Planned)
 }
 
-// moveReplay brings a replay to the status that it has after an event, and sets more columns,
-// whose values are $4 and so on. Where the replay has a status from which the event does not
-// move, the event comes too late.
+// moveReplay sets the status that a replay has after an event, and further columns, whose
+// values are $4 and so on. The event comes too late where the replay's status does not
+// allow the move.
 func (b *batch) moveReplay(id uuid.UUID, p *prepared, set string, args ...any) error {
 	from := state.ReplayMoves.From(p.event.Type)
 	to, _ := from[0].After(p.event.Type) // an event moves to one status

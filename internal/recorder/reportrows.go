@@ -33,8 +33,8 @@ func (d *deadRow) before(other *deadRow) bool {
 	return cmp.Or(cmp.Compare(other.version, d.version), d.since.Compare(other.since), cmp.Compare(d.id, other.id)) < 0
 }
 
-// loadReports reads what is known of the alerts that the batch reports on, and of
-// all of the chunks whose outcome it tells.
+// loadReports reads the reports about the alerts that the batch reports on, and about all
+// alerts of the chunks whose outcome is in the batch.
 func (b *batch) loadReports() error {
 	var messages []uuid.UUID
 	var chunks []int
@@ -52,7 +52,7 @@ func (b *batch) loadReports() error {
 		case p.event.Type.IsOutcome() && p.event.Chunk != nil:
 			messages = append(messages, p.event.MessageID)
 			chunks = append(chunks, p.event.Chunk.Index)
-			nos = append(nos, anybody)
+			nos = append(nos, everyPortalUser)
 		}
 	}
 	if len(messages) == 0 {
@@ -64,8 +64,8 @@ func (b *batch) loadReports() error {
 	return b.loadExceptions(messages, nos)
 }
 
-// anybody stands for every portal user of a chunk: numbers begin at 1.
-const anybody = 0
+// everyPortalUser stands for all portal users of a chunk: numbers begin at 1.
+const everyPortalUser = 0
 
 func (b *batch) loadReportRows(messages []uuid.UUID, chunks []int, nos []int32) error {
 	rows, err := b.tx.Query(b.ctx, `

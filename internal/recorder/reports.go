@@ -10,10 +10,10 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// SendGrid reports late, in any order and over again. So what is made of reports
-// is a join: of all that were made of one alert the greatest counts, and each is
-// weighed against the greatest so far. Nothing is counted by report, and a repeat
-// finds itself. See docs/adr/0022.
+// SendGrid reports late, in any order and more than once. So the projection of reports is
+// a join: of all reports about one alert the greatest counts, and each is compared with the
+// greatest so far. No report adds to a count, and a repeated report changes nothing. See
+// docs/adr/0022.
 
 // reportRow is a row of reports.
 type reportRow struct {
@@ -31,9 +31,9 @@ type alertKey struct {
 	attempt int
 }
 
-// outweighs says whether r counts where s counted so far: a failure against
-// everything else, and then the later by SendGrid's clock. A mail that came back
-// was perhaps delivered first, and never afterwards.
+// outweighs says whether r counts instead of s: a failure before every other report, and
+// then the later one by SendGrid's clock. A mail may bounce after SendGrid delivered it; it
+// is never delivered after it bounced.
 func (r *reportRow) outweighs(s *reportRow) bool {
 	if r.failed != s.failed {
 		return r.failed
@@ -50,7 +50,7 @@ func reported(b *batch, p *prepared) error {
 	}
 	for _, request := range e.Requests {
 		if b.chunk(e.MessageID, request.Chunk) == nil {
-			return park("no deliveries.created of chunk %d stands before it", request.Chunk)
+			return park("the record has no deliveries.created of chunk %d before it", request.Chunk)
 		}
 	}
 	for _, request := range e.Requests {
@@ -68,8 +68,8 @@ func reported(b *batch, p *prepared) error {
 	return nil
 }
 
-// weigh gives the report that counts for an alert from now on, nil where r changes
-// nothing: as nearly all do, which say that SendGrid has what it is known to have.
+// weigh returns the report that counts for an alert from now on, or nil where r changes
+// nothing. Nearly all reports change nothing: they repeat that SendGrid has the alert.
 func (b *batch) weigh(c *chunkRow, attempt int, r *events.Report) *reportRow {
 	key := alertKey{r.PortalUserNo, attempt}
 	now := &reportRow{failed: r.Failed(), reason: r.Words(), at: r.At, id: r.ID, dirty: true}
@@ -79,7 +79,7 @@ func (b *batch) weigh(c *chunkRow, attempt int, r *events.Report) *reportRow {
 		}
 		now.stored = known.stored
 	}
-	was := b.fate(c, r.PortalUserNo)
+	was := b.alertNow(c, r.PortalUserNo)
 	switch {
 	case now.failed, c.open(), attempt > was.attempt:
 		b.keep(c.key, key, now)
@@ -89,7 +89,7 @@ func (b *batch) weigh(c *chunkRow, attempt int, r *events.Report) *reportRow {
 	return now
 }
 
-// open says whether an outcome that is yet to come may need what was reported.
+// open says whether a later outcome may need the reports of the chunk.
 func (c *chunkRow) open() bool {
 	return c.state == events.AlertPending || c.state == events.AlertUnknown
 }
@@ -105,10 +105,11 @@ func (b *batch) keep(chunk chunkKey, key alertKey, r *reportRow) {
 	b.reports[chunk][key] = r
 }
 
-// apply brings an alert to what was reported of it. An attempt that has no outcome
-// yet is left to it, and an earlier one's was followed by another.
+// apply sets an alert to its reported state. It does nothing where the report is about
+// another attempt than the alert's current one: an attempt without an outcome gets its
+// state from the outcome, and an earlier attempt was followed by another.
 func (b *batch) apply(m *messageRow, c *chunkRow, key alertKey, r *reportRow) {
-	was := b.fate(c, key.no)
+	was := b.alertNow(c, key.no)
 	if was.attempt != key.attempt {
 		return
 	}
@@ -127,8 +128,8 @@ func (b *batch) apply(m *messageRow, c *chunkRow, key alertKey, r *reportRow) {
 	b.except(c.key, key.no, now)
 }
 
-// applyEarly brings the alerts of an attempt, whose outcome is now known, to what
-// was reported of them before, and forgets what the outcome says itself.
+// applyEarly applies reports that came before the outcome of their attempt, now that the
+// outcome is known. It deletes the reports that the outcome makes redundant.
 func (b *batch) applyEarly(m *messageRow, c *chunkRow, attempt int) {
 	for key, r := range b.reports[c.key] {
 		if r.gone || key.attempt != attempt {

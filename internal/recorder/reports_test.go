@@ -31,7 +31,7 @@ func reportedBy(message uuid.UUID, attempt int, reports ...events.Report) events
 	return events.AlertsReported{MessageID: message, Requests: []events.ReportedRequest{{RequestID: message, Attempt: attempt, Reports: reports}}}
 }
 
-// alert is what a page shows of an alert.
+// alert is the part of an alert that pages show.
 type alert struct{ State, Reason string }
 
 func alertsOf(t testing.TB, tx pgx.Tx, message uuid.UUID) map[int32]alert {
@@ -49,7 +49,7 @@ func alertsOf(t testing.TB, tx pgx.Tx, message uuid.UUID) map[int32]alert {
 	return all
 }
 
-// What each report makes of an alert that SendGrid had taken, in plain words.
+// Each report changes an alert that SendGrid had accepted to the expected state and reason.
 func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 	t.Parallel()
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
@@ -74,7 +74,7 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 			failed("the receiving server turned the e-mail away: 550 refused by policy")},
 		{"delivered, then bounced", []events.Report{said(1, "delivered", 1), said(1, "bounce", 9, "bounce", "full")},
 			failed("the e-mail address does not work: full")},
-		{"bounced, and told before that it was delivered", []events.Report{said(1, "bounce", 9, "bounce", "full"), said(1, "delivered", 1)},
+		{"bounced, then an earlier report of delivery", []events.Report{said(1, "bounce", 9, "bounce", "full"), said(1, "delivered", 1)},
 			failed("the e-mail address does not work: full")},
 		{"dropped", []events.Report{said(1, "dropped", 1, "", "Spam Content")}, failed("SendGrid did not send it: Spam Content")},
 		{"dropped, bounced before", []events.Report{said(1, "dropped", 1, "", "Bounced Address")},
@@ -112,8 +112,8 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 	}
 }
 
-// Any order and any repetition of a set of reports, in any company, before, between
-// and after the outcomes, comes to the same tables.
+// A set of reports gives the same tables in any order, with any repetition and batching,
+// before, between and after the outcomes.
 func TestReportsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
@@ -163,7 +163,7 @@ func TestReportsInAnyOrder(t *testing.T) {
 			}
 			evs := facts(t, append([]events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3, 4, 5, 6)}, story...)...)
 			for i := range evs {
-				evs[i].Time = noon // not to depend on the place either
+				evs[i].Time = noon // so that the time does not depend on the order
 			}
 			project(t, conn, evs, runs...)
 			all := digests(t, conn)
@@ -184,8 +184,8 @@ func TestReportsInAnyOrder(t *testing.T) {
 	})
 }
 
-// An address that is known to be dead is so since the first report of it; with the
-// next version of it in the directory it is another.
+// A dead address is dead since the first report about it. The next version of the address in
+// the directory is another address.
 func TestDeadAddresses(t *testing.T) {
 	t.Parallel()
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
@@ -203,6 +203,6 @@ func TestDeadAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if version != 1 || reason != "said at 30" {
-		t.Errorf("version %d is dead because of %q, want 1 because of what was said at 30", version, reason)
+		t.Errorf("version %d is dead because of %q, want 1 because of the report at 30", version, reason)
 	}
 }

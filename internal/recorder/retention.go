@@ -19,11 +19,11 @@ func erasureWithdrawn(b *batch, p *prepared, e events.ErasureWithdrawn) error {
 		e.ErasureID, e.MessageID, p.event.Actor, p.event.Time)
 }
 
-// contentErased lets nobody agree to what they asked for themselves, whoever published
-// the event.
+// contentErased refuses an erasure that the requester approved, whichever process
+// published the event.
 func contentErased(b *batch, p *prepared, e events.ContentErased) error {
 	if e.ApprovedBy != p.event.Actor {
-		return park("it names another than its actor as who agreed")
+		return park("its approver is not its actor")
 	}
 	var own bool
 	err := b.tx.QueryRow(b.ctx, `SELECT EXISTS (SELECT FROM erasures WHERE erasure_id = $1 AND requested_by = $2)`,
@@ -32,7 +32,7 @@ func contentErased(b *batch, p *prepared, e events.ContentErased) error {
 		return fmt.Errorf("looking for the erasure: %w", err)
 	}
 	if own {
-		return park("whoever asked for the erasure agreed to it themselves")
+		return park("the person who requested the erasure approved it")
 	}
 	return b.execOrLate(`UPDATE erasures SET status = 'erased', settled_by = $3, settled_at = $4, early = $5
 		WHERE erasure_id = $1 AND message_id = $2 AND status = 'requested'`,
@@ -44,7 +44,7 @@ func retentionChanged(b *batch, p *prepared, e events.RetentionChanged) error {
 		p.stored.Seq, e.Years, e.Before, p.event.Time)
 }
 
-// execOrLate is exec for a fact that came too late where it finds no row.
+// execOrLate is exec for an event that came too late if the statement changes no row.
 func (b *batch) execOrLate(sql string, args ...any) error {
 	tag, err := b.tx.Exec(b.ctx, sql, args...)
 	if err != nil {

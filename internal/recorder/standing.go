@@ -7,7 +7,7 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// standing is what the record says of one recipient's alert.
+// standing is the recorded state of one recipient's alert.
 type standing struct {
 	state   events.AlertState
 	reason  string
@@ -15,10 +15,10 @@ type standing struct {
 	at      time.Time
 }
 
-// then gives what stands after an outcome that comes later on the record, of
-// whichever attempt. An accepted alert stays accepted; of the others the latest
-// attempt counts, and of one attempt an answer before none. So it makes no
-// difference in which order the outcomes of two attempts come.
+// then returns the state after an outcome that is recorded later, of any attempt. An
+// accepted alert stays accepted. Otherwise the latest attempt counts, and within one
+// attempt an answer counts before unknown. So the result does not depend on the order in
+// which the outcomes of two attempts come.
 func (s standing) then(o standing) standing {
 	after := s
 	if state.AlertMoves.Has(s.state, s.cause(o), o.state) {
@@ -28,7 +28,7 @@ func (s standing) then(o standing) standing {
 	return after
 }
 
-// cause says by what o would move the alert.
+// cause returns the cause by which o would move the alert.
 func (s standing) cause(o standing) state.AlertCause {
 	switch {
 	case o.state == events.AlertAccepted:
@@ -41,12 +41,12 @@ func (s standing) cause(o standing) state.AlertCause {
 	return "" // a failure of an earlier attempt changes nothing
 }
 
-// row is a standing that is other than the chunk's.
+// row returns the row of an exception: an alert whose state differs from its chunk's.
 func (s standing) row() *exceptionRow {
 	return &exceptionRow{state: s.state, reason: s.reason, attempt: s.attempt, at: s.at, dirty: true}
 }
 
-// follow brings one alert to what stands after an outcome, and counts it anew.
+// follow applies an outcome to one alert and updates the counts.
 func (b *batch) follow(m *messageRow, c *chunkRow, no int32, before, o standing) {
 	after := before.then(o)
 	if after == before {

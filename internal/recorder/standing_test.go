@@ -32,8 +32,8 @@ func planned(id uuid.UUID, count int) events.ReplayPlanned {
 		ByReason: map[string]int{}, Excluded: map[string]int{}}
 }
 
-// attempts are outcomes at one chunk's alerts, in some order, and what must stand of
-// each recipient in the end: state and number of attempts.
+// attempts are outcomes of one chunk's alerts, in some order, and the expected final state
+// and number of attempts of each recipient.
 type attempts struct {
 	outcomes []events.Body
 	want     map[int32]string
@@ -41,8 +41,8 @@ type attempts struct {
 
 var message, byReplay = uuid.MustParse("0197aaaa-0000-7000-8000-000000000001"), uuid.MustParse("0197aaaa-0000-7000-8000-000000000002")
 
-// anyAttempts draws up to three repetitions of a first attempt that was unknown to
-// all, whose answer comes some day or never.
+// anyAttempts draws up to three repetitions of a first attempt that was unknown for all
+// recipients, and whose answer comes late or never.
 var anyAttempts = rapid.Custom(func(t *rapid.T) attempts {
 	var a attempts
 	fates := map[int32]map[int]events.AlertState{}
@@ -82,10 +82,9 @@ var anyAttempts = rapid.Custom(func(t *rapid.T) attempts {
 	return a
 })
 
-// Whatever the attempts at an alert come to, and in whichever order their outcomes
-// reach the record: an accepted alert is accepted, of the others the latest attempt
-// counts, and of one attempt its answer rather than that there was none. The
-// counters say the same as the rows.
+// Whatever the outcomes of the attempts at an alert, and in whichever order they are
+// recorded: an accepted alert stays accepted, otherwise the latest attempt counts, and within
+// one attempt an answer counts before unknown. The counters agree with the rows.
 func TestTheLatestAttemptCountsInAnyOrder(t *testing.T) {
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
 	for seed := range 15 {
@@ -124,8 +123,8 @@ func TestTheLatestAttemptCountsInAnyOrder(t *testing.T) {
 	}
 }
 
-// An answer that comes after its outcome had said unknown of single recipients replaces
-// theirs, whatever became of the alert meanwhile; and nothing else.
+// A late answer to an outcome that said unknown for single recipients replaces only their
+// state, whatever the state of the alert by then.
 func TestALateAnswerReplacesUnknown(t *testing.T) {
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
 	exception := func(no int32, state events.AlertState) events.AlertException {
@@ -175,11 +174,11 @@ func TestALateAnswerReplacesUnknown(t *testing.T) {
 	}
 }
 
-// The same of the rule by itself, for many more outcomes.
+// The same for the rule alone, with many more outcomes.
 func TestTheOrderOfOutcomesMakesNoDifference(t *testing.T) {
 	outcome := rapid.Custom(func(t *rapid.T) standing {
 		attempt := rapid.IntRange(1, 4).Draw(t, "attempt")
-		// An attempt has one answer, however often it is told, and before it none.
+		// An attempt has one answer, however often it is recorded; before it, unknown.
 		answer := []events.AlertState{events.AlertFailed, events.AlertAccepted, events.AlertSkipped, events.AlertFailed}[attempt-1]
 		return standing{state: rapid.SampledFrom([]events.AlertState{answer, events.AlertUnknown}).Draw(t, "state"), attempt: attempt}
 	})
@@ -198,7 +197,8 @@ func TestTheOrderOfOutcomesMakesNoDifference(t *testing.T) {
 	})
 }
 
-// What a replay may become, and from where; what comes too late changes nothing.
+// An event moves a replay only from the statuses of docs/states.md; one that comes too late
+// changes nothing.
 func TestTheStatesOfAReplay(t *testing.T) {
 	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
 	id := uuid.MustParse("0197aaaa-0000-7000-8000-000000000002")

@@ -12,9 +12,8 @@ import (
 )
 
 // growTree appends the leaves of the batch to the Merkle tree, in the transaction
-// that keeps the events: a tree never covers what is not kept, nor the other way
-// about. It reads the tree's right edge, some ten hashes, and writes about two
-// hashes an event.
+// that keeps the events: the tree covers exactly the kept events. It reads the tree's
+// right edge, some ten hashes, and writes about two hashes an event.
 func (b *batch) growTree() error {
 	from := int64(b.from) // #nosec G115 -- a sequence
 	tree, err := merkle.TreeAt(from, merklestore.Hashes(b.ctx, b.tx, "hashes"))
@@ -35,14 +34,14 @@ func (b *batch) growTree() error {
 	return nil
 }
 
-// plantTree makes the tree of a record that was kept before there was one, in one
-// transaction of db. It does nothing where a tree stands.
-func plantTree(ctx context.Context, conn *pgx.Conn, db beginner, position uint64) error {
-	var planted bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM hashes)`).Scan(&planted); err != nil {
+// loadTree builds the tree of a record that was kept before there was a tree, in one
+// transaction of db. It does nothing where a tree exists.
+func loadTree(ctx context.Context, conn *pgx.Conn, db beginner, position uint64) error {
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM hashes)`).Scan(&exists); err != nil {
 		return fmt.Errorf("looking for the tree: %w", err)
 	}
-	if planted || position == 0 {
+	if exists || position == 0 {
 		return nil
 	}
 	rows, err := conn.Query(ctx, `SELECT leaf FROM events WHERE seq <= $1 ORDER BY seq`, position)
@@ -62,7 +61,7 @@ func plantTree(ctx context.Context, conn *pgx.Conn, db beginner, position uint64
 		return b.growTree()
 	})
 	if err != nil {
-		return fmt.Errorf("planting the tree: %w", err)
+		return fmt.Errorf("building the tree: %w", err)
 	}
 	return nil
 }

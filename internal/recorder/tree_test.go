@@ -16,10 +16,9 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// A database from before there was a tree gets the one that it would have, all at
-// once: a crash in the middle leaves none, and the next start plants it. Where one
-// stands it is left alone.
-func TestATreeIsPlanted(t *testing.T) {
+// A database from before there was a tree gets the same tree, all at once: a crash in the
+// middle leaves none, and the next start builds it. An existing tree is not changed.
+func TestAMissingTreeIsBuilt(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)
 	conn := connectTo(t, pool)
@@ -44,15 +43,15 @@ func TestATreeIsPlanted(t *testing.T) {
 		t.Errorf("a crash in the middle left %d hashes", len(left))
 	}
 	for range 2 { // at its next start, and at the one after that
-		if err := plantTree(t.Context(), conn, conn, 4); err != nil {
+		if err := loadTree(t.Context(), conn, conn, 4); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, hashesOf(t, conn)); diff != "" {
-			t.Errorf("(-grown +planted):\n%s", diff)
+			t.Errorf("(-grown +built):\n%s", diff)
 		}
 	}
 
-	// It grows on from there like one that was always there.
+	// It then grows like a tree that existed from the start.
 	p, err := prepare(merkle.Stored{Seq: 5, Subject: "x", Data: []byte("{}")})
 	if err != nil {
 		t.Fatal(err)
@@ -69,23 +68,23 @@ func TestATreeIsPlanted(t *testing.T) {
 		leaves.Append([32]byte(leaf))
 	}
 	if tree.Root() != leaves.Root() {
-		t.Error("a planted tree does not grow")
+		t.Error("the built tree does not grow")
 	}
-	// Of a record without events there is nothing to plant.
+	// A record without events needs no tree.
 	before()
-	if err := plantTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
-		t.Errorf("of nothing it planted something: %v", err)
+	if err := loadTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
+		t.Errorf("a tree was built without events: %v", err)
 	}
 }
 
-// crashing plants a tree in a database that fails at its last hash.
+// crashing builds a tree in a database that fails at the last hash.
 func crashing(t *testing.T, conn *pgx.Conn) error {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), `CREATE FUNCTION pg_temp.crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'crashed'; END $$;
 		CREATE TRIGGER crash BEFORE INSERT ON hashes FOR EACH ROW WHEN (NEW.idx = 6) EXECUTE FUNCTION pg_temp.crash()`); err != nil {
 		t.Fatal(err)
 	}
-	err := plantTree(t.Context(), conn, conn, 4)
+	err := loadTree(t.Context(), conn, conn, 4)
 	_, dropped := conn.Exec(context.WithoutCancel(t.Context()), `DROP TRIGGER crash ON hashes`)
 	if dropped != nil {
 		t.Fatal(errors.Join(err, dropped))

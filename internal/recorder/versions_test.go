@@ -24,7 +24,7 @@ func TestTheProjectorIsComplete(t *testing.T) {
 	}
 }
 
-// Events that earlier binaries published, in the versions of then, come to the same rows.
+// Events in earlier versions, published by earlier binaries, give the same rows.
 func TestEarlierVersionsProjectTheSame(t *testing.T) {
 	t.Parallel()
 	m, change := uuid.New(), uuid.New()

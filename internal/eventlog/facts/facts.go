@@ -1,6 +1,6 @@
-// Package facts publishes what a process has done, and waits until it can be read. Each
-// package that records facts is given a [Publisher]; how long a request waits, and what
-// it is told when the record can't be reached, is said here once.
+// Package facts publishes facts (events that a process causes) and waits until they can be
+// read. Each package that records facts takes a [Publisher]. The timeouts of requests, and
+// the error for a record that can't be reached, are defined here once.
 package facts
 
 import (
@@ -15,37 +15,37 @@ import (
 
 // The deadlines of a request. Workers have those of package eventlog.
 const (
-	// RequestTimeout is how long a request waits for the record's acknowledgement. An
-	// event that is acknowledged later was recorded all the same: the client that tries
-	// again publishes the same fact, or finds it there.
+	// RequestTimeout is how long a request waits for NATS to acknowledge an event. An
+	// event that is acknowledged later is recorded all the same: a client that retries
+	// publishes the same fact, or finds it recorded.
 	RequestTimeout = 3 * time.Second
-	// ReadTimeout is how long a request waits until what it has published can be read,
-	// where its answer depends on that.
+	// ReadTimeout is how long a request waits until its event can be read, where its
+	// answer depends on that.
 	ReadTimeout = 10 * time.Second
-	// CatchUp is how long an answer waits for the recorder where it does not depend on
-	// it, so that the next request most often reads what this one did.
+	// CatchUp is how long a request waits for the recorder where its answer does not
+	// depend on it, so that the next request usually reads the change.
 	CatchUp = 500 * time.Millisecond
 )
 
-// ErrUnavailable says that nothing can be recorded now, or that it is not known whether
-// something was. The same request, with the same key, is safe to repeat.
+// ErrUnavailable says that an event can't be recorded now, or that it is not known whether
+// it was. The same request, with the same key, is safe to repeat.
 var ErrUnavailable = problem.RecordUnavailable.New("messages can't be recorded right now. Nothing is lost: try again in a moment")
 
 // Publisher publishes the facts of one process. It is safe for concurrent use.
 type Publisher struct {
 	// Source is the process, as events name it: "/api".
 	Source string
-	// Send puts events on the record, all or none of them, and returns the sequence of
-	// the last once they are durable.
+	// Send records events, all or none of them, and returns the sequence of the last
+	// once they are durable.
 	Send func(context.Context, ...events.Event) (last uint64, err error)
 	// Reached returns once everything up to the sequence can be read in Postgres; nil:
 	// at once.
 	Reached func(ctx context.Context, seq uint64) error
-	// Clock is the clock of what is published; nil: time.Now.
+	// Clock gives the time of published events; nil: time.Now.
 	Clock func() time.Time
 }
 
-// Within is the publisher of requests: Send has until timeout.
+// Within returns a copy of the publisher whose Send gives up after timeout.
 func (p Publisher) Within(timeout time.Duration) Publisher {
 	send := p.Send
 	p.Send = func(ctx context.Context, all ...events.Event) (uint64, error) {
@@ -67,12 +67,12 @@ func (p Publisher) Now() time.Time {
 // Time is the time as the record and Postgres keep it: UTC, in microseconds.
 func (p Publisher) Time() time.Time { return p.Now().UTC().Truncate(time.Microsecond) }
 
-// Process is the actor of what no person is known to have caused: "process:api".
+// Process is the actor of events that no known person caused: "process:api".
 func (p Publisher) Process() string { return "process:" + path.Base(p.Source) }
 
-// Publish records what bodies say, as of one time and as one batch: all or none of them.
-// It returns the sequence of the last. An error can mean that they were recorded, and
-// that the acknowledgement was lost.
+// Publish records bodies with one time and as one batch: all or none of them. It returns
+// the sequence of the last. After an error they may be recorded all the same: the
+// acknowledgement may have been lost.
 func (p Publisher) Publish(ctx context.Context, actor string, at time.Time, bodies ...events.Body) (uint64, error) {
 	batch := make([]events.Event, len(bodies))
 	for i, body := range bodies {
@@ -84,8 +84,8 @@ func (p Publisher) Publish(ctx context.Context, actor string, at time.Time, bodi
 	return p.Send(ctx, batch...)
 }
 
-// Record is [Publisher.Publish] of one fact for a person who waits: where the fact is
-// not known to be recorded, the error wraps [ErrUnavailable].
+// Record is [Publisher.Publish] of one fact for a request. If it is not known whether the
+// fact was recorded, the error wraps [ErrUnavailable].
 func (p Publisher) Record(ctx context.Context, actor string, at time.Time, body events.Body) (uint64, error) {
 	e, err := events.New(p.Source, actor, at, body)
 	if err != nil {

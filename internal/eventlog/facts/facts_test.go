@@ -12,8 +12,8 @@ import (
 	"postern/internal/events"
 )
 
-// What a person waits for fails as unavailable, whatever the reason; a process is told
-// the reason alone. All facts of one call go out as one batch of one time.
+// Record and WaitToRead fail with ErrUnavailable, whatever the reason; Publish returns the
+// reason alone. All facts of one call are sent as one batch with one time.
 func TestPublishing(t *testing.T) {
 	t.Parallel()
 	away := errors.New("no stream")

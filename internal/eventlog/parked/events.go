@@ -20,12 +20,12 @@ import (
 )
 
 var (
-	// ErrNotFound says that nothing of that id was ever parked.
-	ErrNotFound = problem.NotFound.New("there is no such parked event")
-	// ErrSettled says that somebody has decided already, or that it was handled since.
-	ErrSettled = problem.ParkedSettled.New("it is settled already: look at it again")
+	// ErrNotFound says that no event with this ID was ever parked.
+	ErrNotFound = problem.NotFound.New("there is no parked event with this ID")
+	// ErrSettled says that the event was already retried, discarded or handled.
+	ErrSettled = problem.ParkedSettled.New("this event was already retried, discarded or handled: reload it to see its state")
 	// ErrOnlyRebuild says why an event that the recorder parked can't be retried.
-	ErrOnlyRebuild = problem.ParkedNotRetried.New("the recorder can't take this event up again, because its place in the order of the record is past: " +
+	ErrOnlyRebuild = problem.ParkedNotRetried.New("the recorder can't retry this event, because later events are already recorded: " +
 		"run `postern rebuild` with a version that understands it, or discard it")
 	// ErrReason says that a reason is missing or too long.
 	ErrReason = problem.Reason(limits.Reason)
@@ -33,10 +33,10 @@ var (
 
 // The states of a parked event.
 const (
-	Open      = "parked"    // somebody must decide
-	Retrying  = "retrying"  // somebody wants it handled, and it was not yet
-	Handled   = "handled"   // it was, in the end
-	Discarded = "discarded" // somebody gave it up
+	Open      = "parked"    // waits for an operator's decision
+	Retrying  = "retrying"  // an operator requested a retry, which has not succeeded yet
+	Handled   = "handled"   // a retry succeeded, or its result was recorded
+	Discarded = "discarded" // an operator gave it up
 )
 
 // Event is a parked event without its content.
@@ -54,29 +54,29 @@ type Event struct {
 	ParkedAt  time.Time  `json:"parked_at"`
 }
 
-// Retriable says whether a retry can be asked for: of what the recorder parked it
-// can't be.
+// Retriable says whether an operator can request a retry. Events that the recorder
+// parked can't be retried.
 func (e Event) Retriable() bool { return e.State == Open && e.Consumer != eventlog.Recorder }
 
 // Settled says whether there is nothing left to decide.
 func (e Event) Settled() bool { return e.State == Handled || e.State == Discarded }
 
-// Lot is where parked events are looked at and decided about. It is safe for
-// concurrent use.
+// Events reads parked events and records operators' decisions about them. It is safe
+// for concurrent use.
 type Events struct {
 	Pool *pgxpool.Pool // as postern_api, or as the login user
-	// Facts records what is done, and waits until it can be read.
+	// Facts records the decisions, and waits until they can be read.
 	Facts facts.Publisher
 	// Get reads an event of the record, as [eventlog.Log.Get] does.
 	Get func(ctx context.Context, seq uint64) (eventlog.Stored, error)
 }
 
-// columns are those of an [Event], in both views: app.parked_events is every event that
-// was ever parked, app.open_parked_events those that are open.
+// columns are those of an [Event], in both views: app.parked_events has every event that
+// was ever parked, app.open_parked_events only the open ones.
 const columns = `parked_id, state, consumer, seq, event_id, type, message_id, tries, reason, stack, parked_at`
 
-// CountOpen gives how many events are open, neither handled nor discarded, by consumer.
-// A consumer without any has no entry.
+// CountOpen returns the number of open events, neither handled nor discarded, by consumer.
+// A consumer without open events has no entry.
 func CountOpen(ctx context.Context, pool *pgxpool.Pool) (map[string]int, error) {
 	rows, err := pool.Query(ctx, `SELECT consumer, count(*) FROM app.open_parked_events GROUP BY consumer`)
 	if err != nil {
@@ -95,13 +95,13 @@ func CountOpen(ctx context.Context, pool *pgxpool.Pool) (map[string]int, error) 
 type Query struct {
 	All      bool   // settled ones too
 	Type     string // "": any
-	Consumer string // likewise
-	// Before is the id of the last one of the page before; [uuid.Nil] at first.
+	Consumer string // "": any
+	// Before is the ID of the last event of the previous page; [uuid.Nil] for the first page.
 	Before uuid.UUID
 	Limit  int
 }
 
-// List gives parked events, those that came last first.
+// List returns parked events, the latest first.
 func (l *Events) List(ctx context.Context, q Query) ([]Event, error) {
 	view := "app.open_parked_events"
 	if q.All {
@@ -112,16 +112,16 @@ func (l *Events) List(ctx context.Context, q Query) ([]Event, error) {
 		  AND ($3::uuid = $4::uuid OR (seq, consumer) < (SELECT seq, consumer FROM app.parked WHERE parked_id = $3))
 		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.Type, q.Consumer, q.Before, uuid.Nil, q.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is parked: %w", err)
+		return nil, fmt.Errorf("reading parked events: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, scan)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is parked: %w", err)
+		return nil, fmt.Errorf("reading parked events: %w", err)
 	}
 	return found, nil
 }
 
-// Find gives one, settled or not.
+// Find returns one parked event, settled or not, or [ErrNotFound].
 func (l *Events) Find(ctx context.Context, id uuid.UUID) (Event, error) {
 	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
 	if err != nil {
@@ -143,8 +143,8 @@ func scan(row pgx.CollectableRow) (Event, error) {
 	return e, err
 }
 
-// Retry has a parked event handled once more, on the word of actor, and gives the
-// place of that on the record. Wanting it twice is wanting it once: 0.
+// Retry requests one more try of a parked event on behalf of actor, and returns the
+// sequence of the recorded decision. It returns 0 where a retry was already requested.
 func (l *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
 	reason = strings.TrimSpace(reason)
 	found, err := l.Find(ctx, id)
@@ -163,7 +163,8 @@ func (l *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason s
 	return l.record(ctx, actor, reason, true, found)
 }
 
-// RetryAll is [Lot.Retry] of every open one of a type, and gives how many those are.
+// RetryAll is [Events.Retry] for every open event of a type, at most 10,000 a call. It
+// returns how many it requested.
 func (l *Events) RetryAll(ctx context.Context, actor, kind, reason string) (int, uint64, error) {
 	open, err := l.List(ctx, Query{Type: kind, Limit: most})
 	if err != nil {
@@ -182,10 +183,12 @@ func (l *Events) RetryAll(ctx context.Context, actor, kind, reason string) (int,
 	return len(all), seq, err
 }
 
-// most is how many are retried at once; asked for again, the next are.
+// most is how many events [Events.RetryAll] retries in one call; the next call takes the
+// next ones.
 const most = 10_000
 
-// Discard gives a parked event up, for a reason, likewise.
+// Discard gives up a parked event and returns the sequence of the recorded decision, or 0
+// where the event was already discarded. A reason is required.
 func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
 	reason = strings.TrimSpace(reason)
 	found, err := l.Find(ctx, id)
@@ -202,8 +205,8 @@ func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason
 	return l.record(ctx, actor, reason, false, found)
 }
 
-// record publishes what was decided. The workers go by the record: a crash here
-// leaves the decision taken, or not.
+// record publishes the decisions. The workers read them from the record: after a crash
+// here, the decisions are recorded or they are not.
 func (l *Events) record(ctx context.Context, actor, reason string, retried bool, about ...Event) (uint64, error) {
 	decisions := make([]events.Body, len(about))
 	for i, p := range about {
@@ -213,8 +216,8 @@ func (l *Events) record(ctx context.Context, actor, reason string, retried bool,
 	return l.Facts.Publish(ctx, actor, l.Facts.Now(), decisions...)
 }
 
-// Stored gives the event whole, as it stands on the record: subject, headers and
-// body. No event holds anything of what a message says.
+// Stored returns the event as recorded: subject, headers and body. No event holds a
+// message's content.
 func (l *Events) Stored(ctx context.Context, e Event) (eventlog.Stored, error) {
 	return l.Get(ctx, e.Seq)
 }

@@ -1,21 +1,21 @@
-// Package parked keeps the events that a consumer could not handle, for an
-// operator to see, retry or discard. A parked event stands on the record like
-// every other; only its handling is put aside.
+// Package parked keeps the events that a consumer could not handle (dead letters), for
+// an operator to see, retry or discard. A parked event is recorded like every other
+// event; only its processing was skipped.
 //
-// What an operator decides ([Lot]) is a fact on the record, parked.retried or
-// parked.discarded, and the worker that parked the event goes by what the record
-// says ([Retry]): it hands the event to the same handler once more. Each decision
-// names how often the event had been tried, so that a hundred presses are one
-// retry, and one that fails again waits for the next decision.
+// An operator's decision ([Events]) is recorded as an event, parked.retried or
+// parked.discarded. The worker that parked the event reads the decision from the record
+// ([Retry]) and passes the event to the same handler once more. Each decision names the
+// number of tries so far, so that a hundred clicks are one retry, and an event that
+// fails again waits for the next decision.
 //
 //	parked ── parked.retried ── handled
 //	   │            └── fails: parked again, with one try more
 //	   └── parked.discarded
 //
-// The recorder's own parked events can't be retried one by one: what they would
-// change has its place in the order of the record, and that place is past. A version
-// that understands them projects them in order, by `postern rebuild`; until then,
-// or for good, they may be discarded.
+// Events that the recorder parked can't be retried one by one: they must be projected in
+// the order of the record, and later events are already projected. A version that
+// understands them projects them in order with `postern rebuild`. An operator may
+// discard them, before a rebuild or for good.
 package parked
 
 import (
@@ -29,12 +29,12 @@ import (
 	"postern/internal/store"
 )
 
-// maxTries is how often an event is handled before it is parked: with the delays
-// in between, half a minute.
+// maxTries is how often an event is tried before it is parked. With the delays between
+// tries that takes half a minute.
 const maxTries = 8
 
-// In gives what a process does with events that it can't handle: it parks them
-// in the database of pool.
+// In returns the settings with which a process parks events that it can't handle, in the
+// database of pool.
 func In(pool *pgxpool.Pool) eventlog.Parking {
 	return eventlog.Parking{MaxTries: maxTries, Passing: store.Transient,
 		Failed: func(ctx context.Context, consumer string, seq uint64, reason string) {
@@ -43,7 +43,8 @@ func In(pool *pgxpool.Pool) eventlog.Parking {
 		Park: func(ctx context.Context, p eventlog.Parked) error { return park(ctx, pool, p) }}
 }
 
-// note keeps what last went wrong at a consumer. Where even that fails, the log has it.
+// note stores a consumer's last error for the operations page. If that fails, the error
+// is in the log only.
 func note(ctx context.Context, pool *pgxpool.Pool, consumer string, seq uint64, reason string) {
 	_, _ = pool.Exec(ctx, `INSERT INTO app.consumer_errors (consumer, seq, reason) VALUES ($1, $2, $3)
 		ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, at = now()`, consumer, seq, reason)

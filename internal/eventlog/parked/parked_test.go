@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // bench is a worker whose handler the test decides about.
 type bench struct {
 	*composetest.System
-	lot    *parked.Events
+	parked *parked.Events
 	worker *pgxpool.Pool
 	lane   eventlog.Lane
 
@@ -42,11 +42,11 @@ type bench struct {
 	handled int
 }
 
-// newBench parks whatever the handler refuses at once.
+// newBench starts a worker that parks an event after one failed try.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{System: composetest.New(t), fails: errors.New("the disk is read-only")}
-	b.lot = &parked.Events{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}}
+	b.parked = &parked.Events{Pool: b.Pool, Get: b.Log.Get, Facts: facts.Publisher{Source: "/api", Send: b.Publish, Clock: b.Clock.Now}}
 	// The handler needs the only connection of its worker: no transaction is open, and no row
 	// locked, while it runs.
 	var err error
@@ -58,7 +58,7 @@ func newBench(t *testing.T) *bench {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		if err := b.worker.Ping(ctx); err != nil {
-			return fmt.Errorf("the handler got no connection: %s", err) // not one that is tried on
+			return fmt.Errorf("the handler got no connection: %s", err) // %s, not %w: not a transient error
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func newBench(t *testing.T) *bench {
 	}}
 	parking := parked.In(b.worker)
 	parking.MaxTries = 1
-	lane := b.lane // a test may put another in its place, for what is retried
+	lane := b.lane // a test may replace b.lane, for retries only
 	b.run(t, func(ctx context.Context) error { return b.Log.Consume(ctx, parking, lane) })
 	return b
 }
@@ -91,7 +91,7 @@ func (b *bench) retrying(t *testing.T) {
 	})
 }
 
-func (b *bench) mend(err error) {
+func (b *bench) failWith(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fails = err
@@ -103,14 +103,14 @@ func (b *bench) count() int {
 	return b.handled
 }
 
-// park puts an event on the record and waits until it is parked.
+// park records an event and waits until it is parked.
 func (b *bench) park(t *testing.T) parked.Event {
 	t.Helper()
 	b.Record(t, "process:test", events.MessageReleased{MessageID: uuid.New()})
 	seq := b.Settle(t)
 	var found parked.Event
 	b.until(t, "it is parked", func() bool {
-		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.FanoutDirect, Limit: 1})
+		all, err := b.parked.List(t.Context(), parked.Query{Consumer: eventlog.FanoutDirect, Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,21 +133,21 @@ func (b *bench) until(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("it never came about that %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 	}
 }
 
 func (b *bench) state(t *testing.T, id uuid.UUID) (string, int) {
 	t.Helper()
-	e, err := b.lot.Find(t.Context(), id)
+	e, err := b.parked.Find(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e.State, e.Tries
 }
 
-// is has the recorder catch up and demands a state.
+// is waits until the recorder has caught up, and checks the event's state.
 func (b *bench) is(t *testing.T, id uuid.UUID, want string) {
 	t.Helper()
 	b.Settle(t)
@@ -156,9 +156,9 @@ func (b *bench) is(t *testing.T, id uuid.UUID, want string) {
 	}
 }
 
-// The life of a parked event: it waits for a decision, a hundred hands retry it once,
-// it fails again and is parked again, it is mended, retried and handled. The record
-// holds each decision, and gives the same tables again.
+// The life of a parked event: it waits for a decision; a hundred concurrent requests retry
+// it once; it fails and is parked again; the fault is fixed, and a retry handles it. The
+// record holds each decision, and a rebuild gives the same tables.
 func TestAParkedEventIsRetried(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -168,7 +168,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	if diff := cmp.Diff(want, e); diff != "" || e.MessageID == nil || e.EventID == nil {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if stored, err := b.lot.Stored(t.Context(), e); err != nil || string(stored.Data) != `{"message_id":"`+e.MessageID.String()+`"}` {
+	if stored, err := b.parked.Stored(t.Context(), e); err != nil || string(stored.Data) != `{"message_id":"`+e.MessageID.String()+`"}` {
 		t.Errorf("the event in full is %s, %v", stored.Data, err)
 	}
 
@@ -176,7 +176,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	var hands sync.WaitGroup
 	for range 100 {
 		hands.Go(func() {
-			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+			if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -184,10 +184,10 @@ func TestAParkedEventIsRetried(t *testing.T) {
 	hands.Wait()
 	b.is(t, e.ID, parked.Retrying)
 	if after := b.Settle(t); after != before+1 {
-		t.Errorf("a hundred hands put %d events on the record", after-before)
+		t.Errorf("a hundred requests recorded %d events", after-before)
 	}
-	if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
-		t.Errorf("what is being retried could be discarded: %v", err)
+	if _, err := b.parked.Discard(t.Context(), "operator:o", e.ID, "no"); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("an event that is being retried could be discarded: %v", err)
 	}
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { s, n := b.state(t, e.ID); return s == parked.Open && n == 2 })
@@ -195,21 +195,21 @@ func TestAParkedEventIsRetried(t *testing.T) {
 		t.Errorf("it was handled %d times, want 2", n)
 	}
 
-	b.mend(nil)
-	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, "the disk was changed"); err != nil {
+	b.failWith(nil)
+	if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, "the disk was changed"); err != nil {
 		t.Fatal(err)
 	}
 	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
-	if open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect}); err != nil || len(open) != 0 {
+	if open, err := b.parked.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect}); err != nil || len(open) != 0 {
 		t.Errorf("%d still wait, %v", len(open), err)
 	}
-	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
-		t.Errorf("what was handled could be retried: %v", err)
+	if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+		t.Errorf("a handled event could be retried: %v", err)
 	}
 	b.same(t)
 }
 
-// same demands that the record gives every table again.
+// same checks that a rebuild from the record gives the same tables.
 func (b *bench) same(t *testing.T) {
 	t.Helper()
 	b.Settle(t)
@@ -224,7 +224,7 @@ func (b *bench) same(t *testing.T) {
 	}
 }
 
-// A panic is parked with its stack, each time.
+// An event whose handler panics is parked with the stack, each time.
 func TestAPanicHasItsStack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -234,75 +234,75 @@ func TestAPanicHasItsStack(t *testing.T) {
 		panic("a bug")
 	}
 	e := b.park(t)
-	if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
+	if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
-	if again, err := b.lot.Find(t.Context(), e.ID); err != nil || again.Reason != "panic: a bug" || again.Stack == "" {
+	if again, err := b.parked.Find(t.Context(), e.ID); err != nil || again.Reason != "panic: a bug" || again.Stack == "" {
 		t.Errorf("the reason is %q, the stack has %d characters, %v", again.Reason, len(again.Stack), err)
 	}
 }
 
-// All of a type at once; what the recorder parked is not among them.
+// All open events of a type are retried at once, without those that the recorder parked.
 func TestAllOfATypeAreRetried(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for range 3 {
 		b.park(t)
 	}
-	b.mend(nil)
+	b.failWith(nil)
 	b.retrying(t)
-	if n, _, err := b.lot.RetryAll(t.Context(), "operator:o", "message.sent", ""); err != nil || n != 0 {
+	if n, _, err := b.parked.RetryAll(t.Context(), "operator:o", "message.sent", ""); err != nil || n != 0 {
 		t.Errorf("%d of another type were retried, %v", n, err)
 	}
-	n, seq, err := b.lot.RetryAll(t.Context(), "operator:o", "message.released", "")
+	n, seq, err := b.parked.RetryAll(t.Context(), "operator:o", "message.released", "")
 	if err != nil || n != 3 {
 		t.Fatalf("%d were retried, %v", n, err)
 	}
 	b.Await(t, seq)
 	b.until(t, "all are handled", func() bool {
-		open, err := b.lot.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect})
+		open, err := b.parked.List(t.Context(), parked.Query{Limit: 10, Consumer: eventlog.FanoutDirect})
 		return err == nil && len(open) == 0
 	})
 }
 
-// To discard takes a reason. What the recorder parked can be discarded and not
-// retried, and says what helps.
+// Discarding needs a reason. Events that the recorder parked can be discarded but not
+// retried; the error says what helps.
 func TestAParkedEventIsDiscarded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.park(t)
-	open, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	open, err := b.parked.List(t.Context(), parked.Query{Limit: 10})
 	if err != nil || len(open) != 2 { // the recorder knows no such message either
 		t.Fatalf("%d are parked, %v", len(open), err)
 	}
 	for _, e := range open {
 		if e.Consumer == eventlog.Recorder {
-			if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
-				t.Errorf("what the recorder parked could be retried: %v", err)
+			if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrOnlyRebuild) {
+				t.Errorf("an event that the recorder parked could be retried: %v", err)
 			}
 		}
 		for _, reason := range []string{"", "  ", string(make([]byte, limits.Reason+1))} {
-			if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
+			if _, err := b.parked.Discard(t.Context(), "operator:o", e.ID, reason); !errors.Is(err, parked.ErrReason) {
 				t.Errorf("it was discarded for the reason %.10q: %v", reason, err)
 			}
 		}
-		if _, err := b.lot.Discard(t.Context(), "operator:o", e.ID, "a test"); err != nil {
+		if _, err := b.parked.Discard(t.Context(), "operator:o", e.ID, "a test"); err != nil {
 			t.Fatal(err)
 		}
 		b.is(t, e.ID, parked.Discarded)
-		if _, err := b.lot.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
-			t.Errorf("what was discarded could be retried: %v", err)
+		if _, err := b.parked.Retry(t.Context(), "operator:o", e.ID, ""); !errors.Is(err, parked.ErrSettled) {
+			t.Errorf("a discarded event could be retried: %v", err)
 		}
 	}
-	if _, err := b.lot.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
-		t.Errorf("nothing was retried: %v", err)
+	if _, err := b.parked.Retry(t.Context(), "operator:o", uuid.New(), ""); !errors.Is(err, parked.ErrNotFound) {
+		t.Errorf("an event that was never parked could be retried: %v", err)
 	}
 	b.same(t)
 }
 
-// A page goes on where the last one ended.
+// Each page of parked events begins where the previous one ended.
 func TestPagesOfParkedEvents(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -311,7 +311,7 @@ func TestPagesOfParkedEvents(t *testing.T) {
 	}
 	var seen []uuid.UUID
 	for q := (parked.Query{Limit: 2}); ; q.Before = seen[len(seen)-1] {
-		page, err := b.lot.List(t.Context(), q)
+		page, err := b.parked.List(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,8 +331,8 @@ func TestPagesOfParkedEvents(t *testing.T) {
 	}
 }
 
-// What is open is the same everywhere, through the whole life of a parked event and
-// over a rebuild that puts other tables in the place of those that the views read.
+// Counting, listing and the operations page agree on which events are open, through the
+// whole life of a parked event and after a rebuild that replaces the views' tables.
 func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -343,7 +343,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+		all, err := b.parked.List(t.Context(), parked.Query{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,7 +376,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	}
 	recorders := func() parked.Event {
 		t.Helper()
-		all, err := b.lot.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
+		all, err := b.parked.List(t.Context(), parked.Query{Consumer: eventlog.Recorder, Limit: 1})
 		if err != nil || len(all) != 1 {
 			t.Fatalf("the recorder parked %d, %v", len(all), err)
 		}
@@ -384,7 +384,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	}
 	both := map[string]int{eventlog.FanoutDirect: 1, eventlog.Recorder: 1}
 	open("parked", both)
-	decide(b.lot.Retry, e.ID)
+	decide(b.parked.Retry, e.ID)
 	open("to be retried", both)
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
@@ -393,19 +393,19 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	open("rebuilt", both)
-	b.mend(nil)
-	decide(b.lot.Retry, e.ID)
+	b.failWith(nil)
+	decide(b.parked.Retry, e.ID)
 	b.until(t, "it is handled", func() bool { s, _ := b.state(t, e.ID); return s == parked.Handled })
 	open("handled", map[string]int{eventlog.Recorder: 1})
-	decide(b.lot.Discard, recorders().ID)
+	decide(b.parked.Discard, recorders().ID)
 	open("discarded", map[string]int{})
 
-	// Of two more, one is given up by its consumer's row; the recorder's is projected in
-	// the end, as by a rebuild of a version that understands it.
-	b.mend(errors.New("the disk is read-only"))
+	// One more event is parked twice: the consumer's row is discarded, and the recorder's is
+	// projected, as a rebuild by a version that understands it would do.
+	b.failWith(errors.New("the disk is read-only"))
 	e = b.park(t)
 	open("parked once more", both)
-	decide(b.lot.Discard, e.ID)
+	decide(b.parked.Discard, e.ID)
 	open("given up", map[string]int{eventlog.Recorder: 1})
 	if _, err := b.Admin.Exec(t.Context(), `UPDATE record.events SET projected = true WHERE seq = $1`, recorders().Seq); err != nil {
 		t.Fatal(err)
@@ -413,8 +413,8 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	open("projected", map[string]int{})
 }
 
-// A parked event whose result is on the record is not open, although its worker did not
-// retry it: it was handled again after the stream was restored, or a failover was settled.
+// A parked event whose result is recorded is not open, although its worker did not retry
+// it: it was handled after the stream was restored, or when a failover was settled.
 func TestAnEventWithAResultIsNotOpen(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -435,17 +435,17 @@ func TestAnEventWithAResultIsNotOpen(t *testing.T) {
 		})
 	}
 	open(eventlog.FanoutDirect)
-	all, err := b.lot.List(t.Context(), parked.Query{Limit: 10})
+	all, err := b.parked.List(t.Context(), parked.Query{Limit: 10})
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d are parked, %v", len(all), err)
 	}
 	b.Deliver(t, message)
 	open()
 	b.is(t, all[0].ID, parked.Handled)
-	if _, err := b.lot.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+	if _, err := b.parked.Retry(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("an event that has its result could be retried: %v", err)
 	}
-	if _, err := b.lot.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
+	if _, err := b.parked.Discard(t.Context(), "operator:o", all[0].ID, ""); !errors.Is(err, parked.ErrSettled) {
 		t.Errorf("an event that has its result could be discarded: %v", err)
 	}
 

@@ -21,8 +21,8 @@ import (
 // retryPoll is how often a worker looks for decisions.
 const retryPoll = 500 * time.Millisecond
 
-// Retry hands the parked events of some lanes to their handlers that an operator
-// wants retried, one after another, until ctx ends.
+// Retry passes parked events for which an operator requested a retry to their lanes'
+// handlers, one after another, until ctx ends.
 func Retry(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, logger *slog.Logger, lanes ...eventlog.Lane) error {
 	byName := map[string]eventlog.Lane{}
 	for _, lane := range lanes {
@@ -65,10 +65,10 @@ type taken struct {
 	seq      int64
 }
 
-// next retries one event, and gives false where none waits. The row is leased meanwhile, so
-// that another worker takes another; no transaction is open while the handler runs. A crash
-// leaves the lease to end and the decision to be carried out again, which a handler must
-// stand as it stands a redelivery.
+// next retries one event, and returns false where none waits. It leases the row, so that
+// another worker takes another event; no transaction is open while the handler runs. After
+// a crash the lease ends and the event is retried again, so a handler must tolerate that
+// as it tolerates a redelivery.
 func (r retrier) next(ctx context.Context) (more bool, err error) {
 	t, err := r.take(ctx)
 	if err != nil || t == nil {
@@ -80,12 +80,12 @@ func (r retrier) next(ctx context.Context) (more bool, err error) {
 	failure := r.log.Again(ctx, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
 	stop()
 	if failure != nil && (store.Transient(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
-		return false, errors.Join(fmt.Errorf("event %d is tried on: %w", t.seq, failure), r.release(ctx, t))
+		return false, errors.Join(fmt.Errorf("event %d is tried again later: %w", t.seq, failure), r.release(ctx, t))
 	}
 	return true, r.settle(ctx, t, failure)
 }
 
-// take leases the next event to retry; nil where there is none.
+// take leases the next event to retry, and returns nil where there is none.
 func (r retrier) take(ctx context.Context) (*taken, error) {
 	t := &taken{lease: uuid.New()}
 	err := r.pool.QueryRow(ctx, `
@@ -106,14 +106,15 @@ func (r retrier) take(ctx context.Context) (*taken, error) {
 	return t, nil
 }
 
-// release gives the row back, for another try.
+// release ends the lease of the row, so that the event is tried again.
 func (r retrier) release(ctx context.Context, t *taken) error {
 	_, err := r.pool.Exec(ctx, `UPDATE app.parked SET lease = NULL, leased_until = NULL WHERE lease = $1`, t.lease)
 	return err
 }
 
-// settle writes down the result of a retry: the event was handled, or is parked again with
-// one try more. Where another worker has taken the row meanwhile, that one's result counts.
+// settle stores the result of a retry: the event was handled, or is parked again with one
+// more try. If another worker leased the row since, settle changes nothing and the other
+// worker's result counts.
 func (r retrier) settle(ctx context.Context, t *taken, failure error) error {
 	sql, args := `UPDATE app.parked SET handled_at = now(), lease = NULL, leased_until = NULL WHERE lease = $1`, []any{t.lease}
 	if failure != nil {
@@ -122,7 +123,7 @@ func (r retrier) settle(ctx context.Context, t *taken, failure error) error {
 		args = append(args, reason, stack)
 	}
 	if _, err := r.pool.Exec(ctx, sql, args...); err != nil {
-		return fmt.Errorf("writing down the result of a retry: %w", err)
+		return fmt.Errorf("storing the result of a retry: %w", err)
 	}
 	return nil
 }

@@ -1,11 +1,10 @@
-// Package pause is the switch by which operators stop alerts and let them go on,
-// of one message or of all.
+// Package pause lets operators pause and resume the alerts of one message or of all.
 //
-// A pause is a fact on the record, and holds whatever waits for its messages: chunks in
-// app.alert_work, and what replays have still to repeat. The view app.alerts_waiting
-// says what that is. The notify worker takes none of it up (notify/pause.go) until the
-// record says that the pause has ended. Nothing is lost by a pause and nothing is sent
-// twice; a chunk that is in hand when it begins is finished.
+// A pause is a recorded event. It holds all waiting alerts of its messages: chunks in
+// app.alert_work, and the rest of replays. The view app.alerts_waiting lists them. The
+// notify worker takes none of them (notify/pause.go) until the end of the pause is
+// recorded. A pause loses no alert, and no alert is sent twice. A chunk with a request when
+// the pause begins is finished.
 package pause
 
 import (
@@ -27,7 +26,7 @@ import (
 	"postern/internal/problem"
 )
 
-// Held is why alerts wait that a pause holds.
+// Held is the reason for which alerts wait that a pause holds.
 const Held = "held by a pause"
 
 var (
@@ -48,8 +47,8 @@ type Pause struct {
 	Alerts    int        `json:"waiting_alerts"` // in those chunks
 }
 
-// Hold is a pause and what it holds of something. Where both all alerting and one
-// message are paused, the pause of all holds the alerts of that message.
+// Hold is a pause and the number of a replay's alerts that it holds. Where both all
+// alerting and one message are paused, the pause of all holds the alerts of that message.
 type Hold struct {
 	MessageID *uuid.UUID `json:"message_id"` // whose alerts are paused; nil: those of all messages
 	Reason    string     `json:"reason"`
@@ -59,7 +58,7 @@ type Hold struct {
 	Alerts    int        `json:"alerts"`
 }
 
-// String says it in words.
+// String describes the pause in one line.
 func (h Hold) String() string {
 	of := "all alerting is paused"
 	if h.MessageID != nil {
@@ -68,8 +67,8 @@ func (h Hold) String() string {
 	return fmt.Sprintf("%s since %s: %s", of, h.PausedAt.Format(time.RFC3339), h.Reason)
 }
 
-// HoldsOfReplays gives, for each of the replays that a pause holds back, the pauses
-// and how many alerts each holds.
+// HoldsOfReplays returns, for each of the replays that a pause holds, the pauses and how
+// many alerts each holds.
 func HoldsOfReplays(ctx context.Context, pool *pgxpool.Pool, replays []uuid.UUID) (map[uuid.UUID][]Hold, error) {
 	rows, err := pool.Query(ctx, `
 		SELECT w.replay_id, nullif(p.message_id, $2), p.reason, p.automatic, p.paused_by, p.paused_at, sum(w.alerts)
@@ -93,14 +92,14 @@ func HoldsOfReplays(ctx context.Context, pool *pgxpool.Pool, replays []uuid.UUID
 	return holds, nil
 }
 
-// Switch is safe for concurrent use.
+// Pauses begins, ends and lists pauses. It is safe for concurrent use.
 type Pauses struct {
 	Pool *pgxpool.Pool
-	// Facts records what is done, and waits until it can be read.
+	// Facts records pauses and resumptions, and waits until they can be read.
 	Facts facts.Publisher
 }
 
-// Pauses gives the pauses in force, that of all messages first.
+// Pauses returns the pauses in force, the pause of all messages first.
 func (s *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
 	rows, err := s.Pool.Query(ctx, `
 		SELECT nullif(p.message_id, $1), p.reason, p.automatic, p.paused_by, p.paused_at, w.chunks, w.alerts
@@ -109,11 +108,11 @@ func (s *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
 		    WHERE w.pause IS NOT NULL AND (w.message_id = p.message_id OR p.message_id = $1)) w
 		ORDER BY p.message_id <> $1, p.paused_at DESC, p.message_id`, uuid.Nil)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is paused: %w", err)
+		return nil, fmt.Errorf("reading pauses: %w", err)
 	}
 	pauses, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Pause])
 	if err != nil {
-		return nil, fmt.Errorf("reading what is paused: %w", err)
+		return nil, fmt.Errorf("reading pauses: %w", err)
 	}
 	for i := range pauses {
 		pauses[i].PausedAt = pauses[i].PausedAt.UTC()
@@ -121,7 +120,7 @@ func (s *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
 	return pauses, nil
 }
 
-// Of gives, of pauses, the one that keeps the alerts of a message; nil for none.
+// Of returns the pause that holds the alerts of a message; nil for none.
 func Of(pauses []Pause, message uuid.UUID) *Pause {
 	for i, p := range pauses {
 		if p.MessageID == nil || *p.MessageID == message {
@@ -131,7 +130,7 @@ func Of(pauses []Pause, message uuid.UUID) *Pause {
 	return nil
 }
 
-// Mark names the pauses that are in force: it changes when one begins or ends.
+// Mark returns a short hash of the pauses in force: it changes when one begins or ends.
 func Mark(pauses []Pause) string {
 	sum := sha256.New()
 	for _, p := range pauses {
@@ -140,20 +139,19 @@ func Mark(pauses []Pause) string {
 	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
-// Pause stops the alerts of a message, or of all where message is nil, and gives the
-// place of that on the record: 0 where they were stopped before. It holds once the
-// recorder has come there.
+// Pause pauses the alerts of a message, or of all where message is nil. It returns the
+// sequence of the recorded event, or 0 where they were paused already. The pause takes
+// effect once the recorder has reached that sequence.
 func (s *Pauses) Pause(ctx context.Context, actor string, message *uuid.UUID, reason string) (uint64, error) {
 	return s.change(ctx, actor, message, reason, true)
 }
 
-// Resume lets them go on, likewise; 0 where they were not stopped.
+// Resume ends a pause in the same way. It returns 0 where the alerts were not paused.
 func (s *Pauses) Resume(ctx context.Context, actor string, message *uuid.UUID, reason string) (uint64, error) {
 	return s.change(ctx, actor, message, reason, false)
 }
 
-// Check fails with [ErrReason] where reason is not one that [Switch.Pause] and
-// [Switch.Resume] take.
+// Check returns [ErrReason] where [Pauses.Pause] and [Pauses.Resume] do not accept reason.
 func Check(reason string) error {
 	if reason = strings.TrimSpace(reason); reason == "" || utf8.RuneCountInString(reason) > int(limits.Reason) || !utf8.ValidString(reason) {
 		return ErrReason
@@ -176,7 +174,7 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 		       $1 = $2 OR EXISTS (SELECT FROM record.messages WHERE message_id = $1)`, id, uuid.Nil).Scan(&paused, &known)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("reading what is paused: %w", err)
+		return 0, fmt.Errorf("reading pauses: %w", err)
 	case !known:
 		return 0, ErrNoMessage
 	case paused == pause:
@@ -186,7 +184,6 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 	if pause {
 		fact = events.AlertingPaused{Change: uuid.New(), MessageID: message, Reason: reason}
 	}
-	// A crash before the acknowledgement leaves alerting as it was, or changed: the
-	// record says which.
+	// After a crash before the acknowledgement the change is recorded or it is not.
 	return s.Facts.Publish(ctx, actor, s.Facts.Now(), fact)
 }

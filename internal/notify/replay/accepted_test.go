@@ -11,9 +11,8 @@ import (
 	"postern/internal/notify/replay"
 )
 
-// Whatever filters are replayed, all at once and again, nobody whose alert was
-// accepted is mailed another: as many mails went to each as alerts of theirs are
-// accepted.
+// Whatever filters are replayed, concurrently and repeatedly, no accepted alert is sent
+// again: each portal user gets as many mails as accepted alerts.
 func TestAcceptedIsNeverRepeatedByAnyFilter(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -69,7 +68,7 @@ func TestAcceptedIsNeverRepeatedByAnyFilter(t *testing.T) {
 		}
 	}
 	if failed == 0 {
-		t.Error("everybody was accepted: nothing was tried")
+		t.Error("all alerts were accepted: nothing was tested")
 	}
 	c.whole()
 }

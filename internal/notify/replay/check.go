@@ -11,7 +11,7 @@ import (
 	"postern/internal/problem"
 )
 
-// Invalid says everything that is wrong with a plan.
+// Invalid lists all faults of a plan.
 type Invalid struct{ Faults []problem.Fault }
 
 func (e *Invalid) Error() string {
@@ -22,13 +22,13 @@ func (e *Invalid) Error() string {
 	return strings.Join(all, "; ")
 }
 
-// Problem is how such a plan is answered.
+// Problem is the API's answer to such a plan.
 func (e *Invalid) Problem() *problem.Error {
 	return problem.InvalidRequest.Problem(e.Error(), e.Faults...)
 }
 
-// Check tells whether a plan could be made of a filter and a reason: its error is
-// an [Invalid].
+// Check reports whether a plan can be made with a filter and a reason. Its error is an
+// [Invalid].
 func Check(f Filter, reason string) error {
 	if _, _, faults := check(f, reason); len(faults) > 0 {
 		return &Invalid{faults}

@@ -13,22 +13,23 @@ import (
 	"postern/internal/events"
 )
 
-// An Executor takes the alerts of replays that run, part by part and at their pace, as rows
-// of app.alert_work for the notify worker, and says when a replay is complete. Any number of
-// processes may have one; Complete is for one goroutine at a time.
+// An Executor takes the alerts of running replays, part by part and at their rate, and
+// writes them as rows of app.alert_work for the notify worker. It also publishes when a
+// replay is complete. Any number of processes may have one; only one goroutine at a time
+// may call Complete.
 type Executor struct {
 	Pool    *pgxpool.Pool // as postern_notify
 	Publish func(context.Context, ...events.Event) (uint64, error)
 	Source  string // the process, as events name it
 	Now     func() time.Time
 
-	announced map[uuid.UUID]bool // replays that it has said to be complete
+	announced map[uuid.UUID]bool // replays whose completion it has published
 }
 
-// burst is the share of a minute's alerts that a replay takes at a time.
+// burst: a replay takes 1/burst of a minute's alerts at a time.
 const burst = 6
 
-// batch gives how many alerts a replay takes at a time: at no limit a whole chunk.
+// batch returns how many alerts a replay takes at a time: without a limit a whole chunk.
 func batch(rate int) int {
 	if rate == 0 {
 		return events.ChunkSize
@@ -36,16 +37,16 @@ func batch(rate int) int {
 	return min(events.ChunkSize, max(1, rate/burst))
 }
 
-// open is a condition in SQL: a part can be taken of the set s. What a pause holds is
-// left in its set, so that the pace of the replay is kept after the pause too.
+// open is a condition in SQL: a part can be taken from the set s. Alerts that a pause holds
+// stay in the set, so that the replay keeps its rate after the pause too.
 const open = `s.taken < cardinality(s.recipients) AND (SELECT h.pause FROM record.held_messages h WHERE h.message_id = s.message_id) IS NULL`
 
-// Take takes the next part of a replay that runs and whose pace allows it, and
-// gives false where there is none.
+// Take takes the next part of a running replay whose rate allows it, and returns false
+// where there is none.
 //
-// The part, who is in it, and when the next may be taken are committed at once. A
-// crash before leaves nothing; after, a part that is due, and that no call was
-// made for.
+// The part, its recipients and the time of the next part are committed together. A crash
+// before the commit leaves nothing; after it, a part that is due and for which no request
+// was made.
 func (x *Executor) Take(ctx context.Context) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error {
 		var replay uuid.UUID
@@ -80,7 +81,7 @@ func (x *Executor) takeOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate
 		WHERE s.replay_id = $1 AND s.nr = next.nr
 		RETURNING s.nr, s.recipients[next.taken + 1 : s.taken]`, replay, batch(rate)).Scan(&set, &nos)
 	if errors.Is(err, pgx.ErrNoRows) {
-		// A pause may have begun meanwhile: what it holds is not taken.
+		// A pause may have begun since: the alerts that it holds are not taken.
 		_, err = tx.Exec(ctx, `UPDATE app.replay_pace SET taken = true WHERE replay_id = $1
 			AND NOT EXISTS (SELECT FROM app.replay_sets WHERE replay_id = $1 AND taken < cardinality(recipients))`, replay)
 		return err
@@ -121,8 +122,8 @@ func (x *Executor) takeOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate
 	return err
 }
 
-// Complete says of every replay whose parts all have their outcomes on the
-// record, and in the tables, that it is complete.
+// Complete publishes the completion of every replay whose parts all have their outcomes on
+// the record and in the tables.
 func (x *Executor) Complete(ctx context.Context) error {
 	rows, err := x.Pool.Query(ctx, `
 		SELECT replay_id, r.accepted, r.failed, r.skipped, r.unknown, r.count - r.accepted - r.failed - r.skipped - r.unknown
@@ -138,7 +139,7 @@ func (x *Executor) Complete(ctx context.Context) error {
 		return fmt.Errorf("looking for replays that are complete: %w", err)
 	}
 	for _, body := range complete {
-		// A crash before the acknowledgement leaves it to be said again, under the same id.
+		// After a crash before the acknowledgement the event is published again, under the same id.
 		if err := x.announce(ctx, body); err != nil {
 			return fmt.Errorf("completing replay %s: %w", body.ReplayID, err)
 		}
@@ -146,7 +147,8 @@ func (x *Executor) Complete(ctx context.Context) error {
 	return nil
 }
 
-// announce publishes what the recorder has not come to yet, once.
+// announce publishes the completion of a replay once, and not again while the recorder has
+// not reached it.
 func (x *Executor) announce(ctx context.Context, body events.ReplayCompleted) error {
 	if x.announced[body.ReplayID] {
 		return nil

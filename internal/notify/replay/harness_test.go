@@ -34,8 +34,7 @@ const (
 	full    = "mailbox full"
 )
 
-// clinic is a record, the recorder at work on it, and a SendGrid that refuses whom
-// it is told to.
+// clinic is a record with a running recorder and a SendGrid that refuses chosen addresses.
 type clinic struct {
 	testing.TB
 	*replay.Replays
@@ -81,12 +80,12 @@ func newClinic(t testing.TB) *clinic {
 	c.watcher = position.NewWatcher(pool, nil)
 	working.Go(func() { _ = recorder.Run(ctx) })
 	working.Go(func() { _ = c.watcher.Run(ctx) })
-	c.Replays = c.book(pool)
+	c.Replays = c.replaysOf(pool)
 	return c
 }
 
-// book is the book of one process.
-func (c *clinic) book(pool *pgxpool.Pool) *replay.Replays {
+// replaysOf makes the Replays of one process.
+func (c *clinic) replaysOf(pool *pgxpool.Pool) *replay.Replays {
 	return &replay.Replays{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: c.log.Publish, Reached: c.watcher.Wait, Clock: c.now}}
 }
 
@@ -105,7 +104,7 @@ func (c *clinic) pass(d time.Duration) {
 	c.ahead += d
 }
 
-// refuse has SendGrid refuse the addresses of portal users, and accept the others.
+// refuse makes SendGrid refuse the addresses of portal users, and accept the others.
 func (c *clinic) refuse(ids ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +127,7 @@ func (c *clinic) worker() *notify.Worker {
 		Publish: c.log.Publish, Send: c.sends.Send, Now: c.now})
 }
 
-// runs lets workers carry out what runs until f says that it is enough.
+// runs lets workers carry out running replays until f returns true.
 func (c *clinic) runs(workers int, f func() bool) {
 	c.Helper()
 	ctx, cancel := context.WithCancel(c.Context())
@@ -142,7 +141,7 @@ func (c *clinic) runs(workers int, f func() bool) {
 	c.until(f)
 }
 
-// until waits for the recorder to come to something.
+// until waits until the recorder has reached a state.
 func (c *clinic) until(f func() bool) {
 	c.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !f(); {
@@ -250,7 +249,7 @@ func (c *clinic) send(n int) uuid.UUID {
 	return id
 }
 
-// stands gives what the record says of each alert of a message: state and attempts.
+// stands returns the recorded state and attempts of each alert of a message.
 func (c *clinic) stands(message uuid.UUID) map[string]string {
 	c.Helper()
 	rows, err := c.admin.Query(c.Context(), `SELECT u.portal_user_id, d.alert_state || ' ' || d.alert_attempts
@@ -277,7 +276,7 @@ func (c *clinic) standsAs(message uuid.UUID, want map[string]string) {
 	}
 }
 
-// mailed gives how often SendGrid took an alert for each portal user.
+// mailed returns how often SendGrid accepted an alert for each portal user.
 func (c *clinic) mailed() map[string]int {
 	all := map[string]int{}
 	for address, n := range c.fake.Counts() {
@@ -286,7 +285,7 @@ func (c *clinic) mailed() map[string]int {
 	return all
 }
 
-// whole demands that the tables are what the record says.
+// whole checks that a rebuild from the record gives the same tables.
 func (c *clinic) whole() {
 	c.Helper()
 	compared, err := (&recorder.Rebuild{Log: c.log, Pool: c.admin}).Check(c.Context())
@@ -295,7 +294,7 @@ func (c *clinic) whole() {
 	}
 	for _, one := range compared {
 		if !one.Same() {
-			c.Errorf("the table %s is not what the record says", one.Table)
+			c.Errorf("a rebuild gives another table %s", one.Table)
 		}
 	}
 	var parked int

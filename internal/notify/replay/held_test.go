@@ -26,8 +26,8 @@ func (c *clinic) resume(message *uuid.UUID) {
 	c.says(events.AlertingResumed{Change: uuid.New(), MessageID: message, Reason: "it is over"})
 }
 
-// heldBy demands that a pause holds so many alerts of a replay, of the message or, for
-// nil, of all.
+// heldBy checks that a pause of the message or, for nil, of all messages holds so many alerts
+// of a replay.
 func (c *clinic) heldBy(id uuid.UUID, message *uuid.UUID, alerts int) {
 	c.Helper()
 	held := c.get(id).Held
@@ -37,8 +37,7 @@ func (c *clinic) heldBy(id uuid.UUID, message *uuid.UUID, alerts int) {
 	}
 }
 
-// turns lets one worker do all that can be done now, as in so many turns of
-// RunReplays.
+// turns lets one worker send all alerts that are due now, as in so many turns of RunReplays.
 func (c *clinic) turns(n int) {
 	c.Helper()
 	w := c.worker()
@@ -49,8 +48,8 @@ func (c *clinic) turns(n int) {
 	}
 }
 
-// held is a replay of three alerts, two of a message and one of another, that runs
-// while something is paused.
+// held is a running replay of three alerts, two of one message and one of another, during a
+// pause.
 type held struct {
 	*clinic
 	id           uuid.UUID
@@ -72,8 +71,8 @@ func newHeld(t *testing.T, rate int) *held {
 	return h
 }
 
-// ends demands that the replay comes to its end, with so many accepted, that the
-// alerts of the first message stand so, and that no alert was sent twice.
+// ends checks that the replay ends with the given status and number of accepted alerts, that
+// the alerts of the first message have the given states, and that no alert was sent twice.
 func (h *held) ends(status state.Replay, accepted int, first string) {
 	h.Helper()
 	open := 0
@@ -88,10 +87,10 @@ func (h *held) ends(status state.Replay, accepted int, first string) {
 	h.whole()
 }
 
-// A pause holds a replay for as long as it lasts, and no longer; meanwhile the replay
-// names the pause and how many alerts it holds. Whatever happens to the replay or to
-// the message during the pause, all comes to an end, and what was not sent can be
-// planned again.
+// A pause holds a replay for as long as it lasts, and no longer. During the pause the replay
+// names it and the number of alerts that it holds. Whatever happens to the replay or the
+// message during the pause, the replay ends, and alerts that were not sent can be planned
+// again.
 func TestAPauseHoldsAReplay(t *testing.T) {
 	t.Parallel()
 	deferred := func(h *held) { // the part of the first message waits for SendGrid
@@ -214,8 +213,7 @@ func TestAPauseHoldsAReplay(t *testing.T) {
 	}
 }
 
-// The pace of a replay holds after a pause too: what the pause held does not go out all
-// at once.
+// A replay keeps its rate after a pause too: the held alerts are not sent all at once.
 func TestThePaceHoldsAfterAPause(t *testing.T) {
 	t.Parallel()
 	h := newHeld(t, 6) // one in ten seconds
@@ -235,7 +233,7 @@ func TestThePaceHoldsAfterAPause(t *testing.T) {
 	h.ends(replay.Completed, 3, "accepted 2")
 }
 
-// A replay that is held keeps no other from running.
+// A held replay does not stop other replays.
 func TestAHeldReplayHoldsNoOther(t *testing.T) {
 	t.Parallel()
 	h := newHeld(t, 0)
@@ -251,9 +249,8 @@ func TestAHeldReplayHoldsNoOther(t *testing.T) {
 	h.ends(replay.Completed, 3, "accepted 2")
 }
 
-// A pause of one message holds the replay that Postern has begun by itself of its unknown
-// alerts. Those of other messages are repeated meanwhile, and when the pause ends so are
-// those that it held.
+// A pause of one message holds the automatic replay of its unknown alerts. Unknown alerts of
+// other messages are repeated during the pause, and the held ones when it ends.
 func TestAPauseHoldsNoOtherMessagesUnknownAlerts(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -263,7 +260,7 @@ func TestAPauseHoldsNoOtherMessagesUnknownAlerts(t *testing.T) {
 		return c.send(2)
 	}
 	paused := lose()
-	s := &replay.Settler{Replays: c.book(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
+	s := &replay.Settler{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
 	settle := func(want int) {
 		t.Helper()
 		if err := s.Settle(t.Context()); err != nil {

@@ -10,9 +10,9 @@ import (
 	"postern/internal/events"
 )
 
-// EndLost ends the replays whose plan Postgres has lost: which alerts they were to
-// repeat is not known any more. They are left out of the replay, with the reason, and
-// another plan finds them.
+// EndLost ends the replays whose set Postgres has lost: it is not known any more which
+// alerts they were to repeat. These alerts count as left out, with the reason, and another
+// plan can find them.
 func (x *Executor) EndLost(ctx context.Context) error {
 	_, err := x.Pool.Exec(ctx, `
 		WITH ended AS (
@@ -28,10 +28,10 @@ func (x *Executor) EndLost(ctx context.Context) error {
 	return nil
 }
 
-// TakeDoubtful takes as parts what each replay under way may have taken before commits were
-// lost: as many alerts as its pace allowed since the last commit that Postgres kept, or all
-// that are left where it has no pace, or where that time is not known. As in every part,
-// recipients whose outcome is on the record are left out.
+// TakeDoubtful takes parts with all alerts that each running replay may have taken before
+// commits were lost: as many alerts as its rate allowed since the last commit that Postgres
+// kept, or all that are left where it has no rate or where that time is not known. As in
+// every part, recipients whose outcome is recorded are left out.
 func (x *Executor) TakeDoubtful(ctx context.Context) error {
 	rows, err := x.Pool.Query(ctx, `
 		SELECT replay_id, rate, CASE WHEN rate = 0 OR t.replayed_at IS NULL THEN NULL

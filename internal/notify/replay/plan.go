@@ -16,27 +16,27 @@ import (
 	"postern/internal/events"
 )
 
-// Book plans replays, steers and reads them. It is safe for concurrent use.
+// Replays plans, starts, pauses, cancels and reads replays. It is safe for concurrent use.
 type Replays struct {
 	// Pool connects as postern_api, as postern_notify or as the login user.
 	Pool *pgxpool.Pool
-	// Facts records what is done, and waits until it can be read.
+	// Facts records the events of replays, and waits until they can be read.
 	Facts facts.Publisher
 }
 
 // Filter chooses alerts whose last outcome was failed or unknown.
 type Filter = events.ReplayFilter
 
-// Why alerts that a filter chooses are left out of a plan.
+// The reasons for which alerts that a filter chooses are left out of a plan.
 const (
 	Opened   = events.LeftOutOpened
 	Repeated = events.LeftOutRepeated
 )
 
-const unnamed = "no reason was given" // in a map every reason has a name
+const unnamed = "no reason was given" // the key of alerts without a reason in ByReason
 
-// Plan freezes what the filter chooses and puts the plan on the record. reason is
-// why, as it was typed. The plan can be read when it returns.
+// Plan freezes the set of alerts that the filter chooses and records the plan. reason says
+// why the alerts are to be repeated. The plan can be read when Plan returns.
 func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason string) (Replay, error) {
 	f, reason, faults := check(f, reason)
 	if len(faults) > 0 {
@@ -57,17 +57,17 @@ func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason strin
 	if err != nil {
 		return Replay{}, fmt.Errorf("planning a replay: %w", err)
 	}
-	// A crash here leaves a set that nobody knows of, and that nothing comes of.
-	if err := b.say(ctx, actor, plan); err != nil {
+	// A crash here leaves a set without a plan, which is never used.
+	if err := b.publish(ctx, actor, plan); err != nil {
 		return Replay{}, err
 	}
 	return b.Get(ctx, id)
 }
 
-// chosen is every alert that the filter chooses, and why it is left out. Where the
-// chunk's own state is asked for, its recipients are read by their range. An alert that
-// SendGrid reported to have failed, and that a replay of an older version then recorded
-// as skipped (events.SkippedAccepted), has failed.
+// chosen selects every alert that the filter chooses, with the reason for which it is left
+// out, if any. Where the state of the chunk itself matches, its recipients are read by
+// their range. An alert that SendGrid reported as failed, and that a replay of an older
+// version then recorded as skipped (events.SkippedAccepted), counts as failed.
 const chosen = `
 	WITH chosen AS (
 	    SELECT x.message_id, x.chunk, x.portal_user_no, x.reason, x.attempt, x.at
@@ -166,7 +166,7 @@ func digest(ctx context.Context, tx pgx.Tx, id uuid.UUID) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// any tells whether a plan of the filter would hold anybody.
+// any reports whether a plan of the filter would have any recipient.
 func (b *Replays) any(ctx context.Context, f Filter) (any bool, err error) {
 	err = b.Pool.QueryRow(ctx, chosen+` SELECT EXISTS (SELECT FROM judged WHERE excluded = '')`, arguments(f)...).Scan(&any)
 	if err != nil {
@@ -175,7 +175,7 @@ func (b *Replays) any(ctx context.Context, f Filter) (any bool, err error) {
 	return any, nil
 }
 
-// arguments are those of chosen.
+// arguments are the arguments of chosen.
 func arguments(f Filter) []any {
 	states := make([]string, len(f.State))
 	for i, s := range f.State {

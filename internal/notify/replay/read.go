@@ -13,7 +13,7 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// Replay is a plan and what has become of it.
+// Replay is a plan with its status and results.
 type Replay struct {
 	ID                                          uuid.UUID
 	Filter                                      Filter
@@ -31,20 +31,21 @@ type Replay struct {
 	EndedAt                                     *time.Time
 	EndedBy                                     *string
 	Accepted, Failed, Skipped, Unknown, LeftOut int
-	// LeftOutBy counts alerts of the set that were not repeated, by why: the world had
+	// LeftOutBy counts alerts of the set that were not repeated, by reason: something had
 	// changed since the plan. It grows while the replay runs; LeftOut is known at its end.
 	LeftOutBy map[string]int `db:"-"`
-	// Held are the pauses of alerting that hold back what is left of the replay.
+	// Held are the pauses of alerting that hold remaining alerts of the replay.
 	Held []pause.Hold `db:"-"`
 }
 
-// Done is how many of the set have come to an end.
+// Done is how many alerts of the set have an outcome or were left out.
 func (r Replay) Done() int { return r.Accepted + r.Failed + r.Skipped + r.Unknown + r.LeftOut }
 
-// Opened is how many were left out because they had opened the message.
+// Opened is how many alerts were left out of the plan because the recipient had opened the
+// message.
 func (r Replay) Opened() int { return r.Excluded[Opened] }
 
-// Undeliverable is how many were left out because they would have failed again.
+// Undeliverable is how many alerts were left out of the plan because they would fail again.
 func (r Replay) Undeliverable() int {
 	n := 0
 	for why, count := range r.Excluded {
@@ -78,8 +79,8 @@ func (b *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
 	return one[0], nil
 }
 
-// addProgress adds what is not on the record: what holds replays back, and why alerts
-// were left out of them.
+// addProgress adds the data that is not on the record: the pauses that hold replays, and
+// why alerts were left out of them.
 func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
 	place := make(map[uuid.UUID]int, len(replays))
 	ids := make([]uuid.UUID, len(replays))
@@ -111,8 +112,7 @@ func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
 	return nil
 }
 
-// List gives up to limit replays that were planned before the one named, newest
-// first.
+// List returns up to limit replays that were planned before the given one, newest first.
 func (b *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Replay, error) {
 	rows, err := b.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id < $1 ORDER BY replay_id DESC LIMIT $2`, before, limit)
 	if err != nil {

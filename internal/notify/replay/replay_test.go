@@ -17,8 +17,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// Half of a blast fails; an operator plans, starts, and all who failed are alerted,
-// and nobody else.
+// Half of a message's alerts fail; an operator plans and starts a replay, and just the
+// recipients of the failed alerts are alerted again.
 func TestHalfOfABlastFails(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -46,7 +46,7 @@ func TestHalfOfABlastFails(t *testing.T) {
 	c.whole()
 }
 
-// The same failure replayed by a hundred hands at once is one new attempt.
+// A hundred concurrent replays of the same failure make one new attempt.
 func TestAHundredHandsMakeOneAttempt(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -68,7 +68,7 @@ func TestAHundredHandsMakeOneAttempt(t *testing.T) {
 		})
 	}
 	hands.Wait()
-	// It fails again, which must not look like a new failure to the others.
+	// It fails again, which must not count as a new failure in the other replays.
 	c.runs(4, func() bool {
 		var open int
 		err := c.admin.QueryRow(t.Context(), `SELECT count(*) FROM record.replays WHERE status <> 'completed'`).Scan(&open)
@@ -83,8 +83,8 @@ func TestAHundredHandsMakeOneAttempt(t *testing.T) {
 	c.whole()
 }
 
-// A plan is frozen: who fails after it was made, is accepted before their turn or
-// opens the message is not alerted.
+// A plan is frozen: recipients are not alerted if their alert fails after the plan was made,
+// if it is accepted before their turn, or if they have opened the message.
 func TestAPlanIsFrozen(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -95,7 +95,7 @@ func TestAPlanIsFrozen(t *testing.T) {
 	later := c.send(3) // fails too
 	c.says(events.DeliveryOpened{MessageID: m, PortalUserID: "u1", PortalUserNo: 2})
 	c.refuse()
-	// Somebody else is quicker with u2.
+	// Another replay is quicker with u2.
 	if _, err := c.admin.Exec(t.Context(), `INSERT INTO app.alert_repeats VALUES ($1, 3, 2, 0)`, m); err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +109,8 @@ func TestAPlanIsFrozen(t *testing.T) {
 	c.whole()
 }
 
-// Who is left out of a plan, and why, is named.
-func TestWhoIsLeftOut(t *testing.T) {
+// A plan counts the recipients that it leaves out, by reason.
+func TestAPlanCountsTheLeftOut(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	c.users(6)
@@ -140,7 +140,7 @@ func TestWhoIsLeftOut(t *testing.T) {
 	if got := c.plan(replay.Filter{}); got.Count != 0 {
 		t.Errorf("of a recalled message: %+v", got)
 	}
-	// It was planned before it was recalled: nobody is alerted, it is said why, and the
+	// The replay was planned before the recall: no alert is sent, the reason is given, and the
 	// failure stands.
 	if done := c.finish(plan.ID, 0); done.LeftOut != 1 || done.LeftOutBy["the message was recalled"] != 1 {
 		t.Errorf("the replay is %+v", done)
@@ -149,8 +149,8 @@ func TestWhoIsLeftOut(t *testing.T) {
 	c.whole()
 }
 
-// Whose address came back would be skipped: they are left out, and it is said why,
-// until the directory has another address of theirs.
+// Recipients with a dead address are left out of a plan, with the reason, until the directory
+// has another address for them.
 func TestADeadAddressIsLeftOut(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -187,7 +187,7 @@ func TestADeadAddressIsLeftOut(t *testing.T) {
 
 func ptr[T any](v T) *T { return &v }
 
-// A rate holds by the clock: ten seconds' worth goes out at a time.
+// A replay keeps its rate by the clock: it sends the alerts of ten seconds at a time.
 func TestARateHolds(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -211,8 +211,8 @@ func TestARateHolds(t *testing.T) {
 	c.whole()
 }
 
-// Paused, nothing goes out; resumed, the rest does; cancelled, what is left never
-// does, and another replay may repeat it.
+// A paused replay sends nothing; resumed, it sends the rest. A cancelled one never sends the
+// rest, and another replay may repeat it.
 func TestPauseAndCancel(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -236,7 +236,7 @@ func TestPauseAndCancel(t *testing.T) {
 	steer(func() (replay.Replay, error) { return c.Pause(t.Context(), someone, plan.ID) }, replay.Paused)
 	c.pass(time.Hour)
 	other := c.plan(replay.Filter{MessageID: &m})
-	done := c.finish(other.ID, 0) // meanwhile somebody else repeats the rest
+	done := c.finish(other.ID, 0) // another replay repeats the rest
 	if done.Accepted != 4 {
 		t.Errorf("the other replay is %+v", done)
 	}
@@ -258,8 +258,8 @@ func TestPauseAndCancel(t *testing.T) {
 	c.whole()
 }
 
-// Alerts whose answer was never learned are repeated once by themselves, when the
-// wait is over, and only those that nothing has settled.
+// Unknown alerts are repeated once automatically, when the wait is over, and only if they are
+// still unknown.
 func TestUnknownAnswersAreSettled(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -267,7 +267,7 @@ func TestUnknownAnswersAreSettled(t *testing.T) {
 	c.fake.Queue(sendgridfake.TimeoutBefore(nil))
 	m := c.send(3)
 	c.standsAs(m, map[string]string{"u0": "unknown 1", "u1": "unknown 1", "u2": "unknown 1"})
-	s := &replay.Settler{Replays: c.book(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
+	s := &replay.Settler{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
 	settle := func(want int) {
 		t.Helper()
 		var n int
@@ -281,7 +281,7 @@ func TestUnknownAnswersAreSettled(t *testing.T) {
 	settle(0)
 	c.pass(11 * time.Minute)
 	settle(1)
-	settle(1) // it is under way
+	settle(1) // the replay is running
 	c.fake.Queue(sendgridfake.TimeoutBefore(nil))
 	c.runs(2, func() bool {
 		var done bool
@@ -299,9 +299,9 @@ func TestUnknownAnswersAreSettled(t *testing.T) {
 	c.whole()
 }
 
-// A replay is cancelled while a part of it waits: who was called has their outcome,
-// and the rest may be repeated by another replay.
-func TestWhatWaitsIsWoundUp(t *testing.T) {
+// A replay is cancelled while a part of it waits: recipients with a request get their
+// outcome, and another replay may repeat the rest.
+func TestACancelledPartIsWoundUp(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	ids := c.users(3)

@@ -56,8 +56,8 @@ func (c *clinic) post(body string) {
 	}
 }
 
-// What SendGrid accepted and reported as blocked or dropped afterwards is counted by
-// the plan and sent by the replay; what it delivered is neither.
+// The plan counts and the replay sends alerts that SendGrid accepted and then reported as
+// blocked or dropped, but not those that it delivered.
 func TestWhatWasBlockedAfterItWasAcceptedIsRepeated(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -95,9 +95,9 @@ func report(kind, bounce string, no int32) events.Report {
 		PortalUserNo: no, Position: int(no) - 1}
 }
 
-// An older version recorded the attempt of a replay as skipped, because SendGrid had
-// accepted the one before, though that one had come back. A plan counts it by the failure
-// that was reported, and its replay sends it. One that did not come back is not counted.
+// An older version recorded the attempt of a replay as skipped, because SendGrid had accepted
+// the previous attempt, although that one had bounced. A plan counts such an alert by its
+// reported failure, and the replay sends it. An alert that did not bounce is not counted.
 func TestWhatAnOlderReplaySkippedIsRepeated(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
@@ -114,7 +114,7 @@ func TestWhatAnOlderReplaySkippedIsRepeated(t *testing.T) {
 			State: events.AlertSkipped, Reason: events.SkippedAccepted})
 	}
 	c.says(skipped)
-	// Of the second, which did not come back, accepted is final.
+	// The second did not bounce: accepted is final.
 	c.standsAs(m, map[string]string{"u0": "skipped 2", "u1": "accepted 2", "u2": "accepted 1"})
 	const reason = "the receiving server turned the e-mail away: 421 try later"
 	for _, f := range []replay.Filter{{State: []events.AlertState{events.AlertUnknown}}, {Reason: "another"}, {Attempt: 1}} {
@@ -139,9 +139,9 @@ func TestWhatAnOlderReplaySkippedIsRepeated(t *testing.T) {
 	c.whole()
 }
 
-// Between a plan and its parts the world changes: who is not repeated is left out by
-// name, and the failure stands with its reason.
-func TestWhatChangesAfterThePlanIsSaidByName(t *testing.T) {
+// A recipient's state may change between a plan and its parts: a recipient who is not alerted
+// again is named as left out, and the failure stands with its reason.
+func TestRecipientsThatChangeAfterThePlanAreNamed(t *testing.T) {
 	t.Parallel()
 	for why, change := range map[string]string{
 		"the account is inactive": `UPDATE app.portal_users SET active = false WHERE portal_user_no = 1`,
@@ -176,8 +176,8 @@ func TestWhatChangesAfterThePlanIsSaidByName(t *testing.T) {
 	}
 }
 
-// SendGrid's reports come in any order, over again, of any attempt, before and after
-// replays: each plan counts who stands as failed or unknown, its replay sends to just
+// SendGrid's reports come in any order, repeatedly, about any attempt, before and after
+// replays: each plan counts the alerts that are failed or unknown, its replay sends just
 // those, and no failure ever becomes a skipped alert.
 func TestReportsBetweenReplays(t *testing.T) {
 	t.Parallel()

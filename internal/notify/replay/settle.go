@@ -16,14 +16,14 @@ import (
 	"postern/internal/store"
 )
 
-// A Settler repeats alerts whose answer was never learned and that no report of
-// SendGrid has named within a wait: whichever a report names is unknown no more.
-// Each alert is repeated once so; what is unknown again waits for an operator.
+// A Settler repeats unknown alerts for which no report of SendGrid came within After. (A
+// report gives an unknown alert its state.) It repeats each alert once; an alert that is
+// unknown again waits for an operator.
 //
 // Any number of processes may run one.
 type Settler struct {
 	*Replays
-	After  time.Duration // an alert is unknown for so long before it is repeated
+	After  time.Duration // how long an alert is unknown before it is repeated
 	Logger *slog.Logger
 }
 
@@ -39,7 +39,7 @@ func (s *Settler) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := s.Settle(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.Warn("settling alerts whose answer was never learned", "error", err)
+			s.Logger.Warn("repeating alerts whose answer was never received", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -49,10 +49,10 @@ func (s *Settler) Run(ctx context.Context) error {
 	}
 }
 
-// Settle plans and starts a replay of what is due, unless one is under way, or another
-// process does so. A replay that is held by pauses alone is not under way: what is due of
-// other messages gets a replay for each. A crash between a plan and its start leaves the
-// plan, which the next Settle starts.
+// Settle plans and starts a replay of the alerts that are due, unless such a replay is
+// running or another process does so. A replay that only waits for pauses does not count
+// as running: each other message with due alerts gets a replay of its own. A crash between
+// a plan and its start leaves the plan, which the next Settle starts.
 func (s *Settler) Settle(ctx context.Context) error {
 	err := store.TryAlone(ctx, s.Pool, store.LeaseSettler, func(_ *pgxpool.Conn, held func(context.Context) error) error {
 		return s.settle(ctx, held)
@@ -84,7 +84,7 @@ func (s *Settler) settle(ctx context.Context, held func(context.Context) error) 
 	if len(open[Planned]) > 0 || len(open[Paused]) > 0 {
 		return nil
 	}
-	messages, err := s.besides(ctx, open[Running], due)
+	messages, err := s.messagesNotHeld(ctx, open[Running], due)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s *Settler) settle(ctx context.Context, held func(context.Context) error) 
 	return nil
 }
 
-// repeat plans and starts a replay of what the filter chooses, if anything.
+// repeat plans and starts a replay of the alerts that the filter chooses, if there are any.
 func (s *Settler) repeat(ctx context.Context, held func(context.Context) error, f Filter) error {
 	if any, err := s.any(ctx, f); err != nil || !any {
 		return err
@@ -114,10 +114,10 @@ func (s *Settler) repeat(ctx context.Context, held func(context.Context) error, 
 	return err
 }
 
-// besides gives the messages of which alerts are due while pauses hold all that is left of
-// the replays that run: those that no pause holds, and that are in none of these replays.
-// It gives none where a replay can go on.
-func (s *Settler) besides(ctx context.Context, running []uuid.UUID, due time.Time) ([]uuid.UUID, error) {
+// messagesNotHeld returns messages with due alerts while pauses hold the rest of all running
+// replays: messages that no pause holds and that are in none of these replays. It returns
+// none where a replay can continue.
+func (s *Settler) messagesNotHeld(ctx context.Context, running []uuid.UUID, due time.Time) ([]uuid.UUID, error) {
 	rows, err := s.Pool.Query(ctx, `
 		SELECT DISTINCT u.message_id
 		FROM (SELECT message_id FROM record.alert_exceptions WHERE state = 'unknown' AND attempt = 1 AND at < $2
@@ -138,7 +138,7 @@ func (s *Settler) besides(ctx context.Context, running []uuid.UUID, due time.Tim
 	return messages, nil
 }
 
-// open gives the settler's own replays that are not done, by state.
+// open returns the settler's own replays that have not ended, by status.
 func (s *Settler) open(ctx context.Context) (map[state.Replay][]uuid.UUID, error) {
 	rows, err := s.Pool.Query(ctx, `SELECT replay_id, status FROM record.replays
 		WHERE status IN ('planned', 'running', 'paused') AND planned_by = $1`, settler)

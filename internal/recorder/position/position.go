@@ -1,9 +1,9 @@
-// Package position lets a process wait until the recorder has come to a place on
-// the record: until then a fact is true but can't be read in Postgres.
+// Package position lets a process wait until the recorder has reached an event of the
+// record: before that the event is stored but can't be read in Postgres.
 //
 // The recorder notifies the channel [Channel] in the transaction that moves its
-// position. A [Watcher] listens on one connection of its own and also asks now
-// and then, so that a lost connection delays its waiters and never strands them.
+// position. A [Watcher] listens on one connection of its own and also polls, so that
+// a lost connection delays the waiters but never blocks them for good.
 // Every method is safe to call from many goroutines at once.
 package position
 
@@ -23,11 +23,11 @@ import (
 // Channel is the Postgres channel that carries the new position as decimal.
 const Channel = "record_position"
 
-// poll is how long a Watcher trusts the silence of its channel.
+// poll is how long a Watcher waits for a notification before it reads the position.
 const poll = time.Second
 
-// Read gives the recorder's position: the sequence of the last event that can
-// be read in Postgres, 0 at the beginning.
+// Read returns the recorder's position: the sequence of the last event that can be read
+// in Postgres, 0 at the beginning.
 func Read(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (uint64, error) {
@@ -38,7 +38,7 @@ func Read(ctx context.Context, q interface {
 	return uint64(seq), nil // #nosec G115 -- never negative
 }
 
-// A Watcher knows how far the recorder has come.
+// A Watcher follows the recorder's position.
 type Watcher struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
@@ -50,7 +50,7 @@ type Watcher struct {
 	since   time.Time     // by Postgres's clock, when it first listened; zero: not yet
 }
 
-// NewWatcher makes a Watcher on pool; it learns nothing until [Watcher.Run].
+// NewWatcher makes a Watcher on pool. It follows the position only while [Watcher.Run] runs.
 func NewWatcher(pool *pgxpool.Pool, log *slog.Logger) *Watcher {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -58,7 +58,7 @@ func NewWatcher(pool *pgxpool.Pool, log *slog.Logger) *Watcher {
 	return &Watcher{pool: pool, log: log, changed: make(chan struct{}), grew: time.Now()}
 }
 
-// Run listens until ctx ends, over lost connections and restarts of Postgres.
+// Run listens until ctx ends. It reconnects after lost connections and restarts of Postgres.
 func (w *Watcher) Run(ctx context.Context) error {
 	for {
 		err := w.listen(ctx)
@@ -101,7 +101,7 @@ func (w *Watcher) listen(ctx context.Context) error {
 	}
 }
 
-// follow takes notifications until the channel was silent for a while.
+// follow takes notifications until none comes for the time of poll.
 func (w *Watcher) follow(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		quiet, cancel := context.WithTimeout(ctx, poll)
@@ -119,8 +119,8 @@ func (w *Watcher) follow(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// forget begins anew: a Postgres that crashed may come back a few commits earlier.
-// Who waits goes on waiting until the position is read again.
+// forget resets the position: Postgres may have lost its last commits in a crash. Waiters
+// keep waiting until the position is read again.
 func (w *Watcher) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,26 +150,26 @@ func (w *Watcher) Wait(ctx context.Context, seq uint64) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the recorder to come to event %d: %w", seq, ctx.Err())
+			return fmt.Errorf("waiting for the recorder to reach event %d: %w", seq, ctx.Err())
 		}
 	}
 }
 
-// Changed gives a channel that is closed when the position next grows.
+// Changed returns a channel that is closed when the position next grows.
 func (w *Watcher) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.changed
 }
 
-// Still is for how long the position has not grown, as far as this Watcher knows.
+// Still is the time since the position last grew, as far as this Watcher knows.
 func (w *Watcher) Still() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Since(w.grew)
 }
 
-// begin notes when this process began.
+// begin notes the time when this process first listened.
 func (w *Watcher) begin(ctx context.Context, conn *pgx.Conn) error {
 	var now time.Time
 	if err := conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
@@ -185,16 +185,16 @@ func (w *Watcher) begin(ctx context.Context, conn *pgx.Conn) error {
 
 // Errors of [Watcher.Whole].
 var (
-	// ErrUnchecked says that no recorder that has led since this process began has held
-	// the stream against its copy: nothing is known of it.
+	// ErrUnchecked says that no recorder that has led since this process began has
+	// compared the stream with its copy: the state of the stream is not known.
 	ErrUnchecked = errors.New("no recorder has checked the stream since this process began: is one running, and what does it log?")
-	// ErrDamaged says that one has, and they did not agree.
+	// ErrDamaged says that a recorder has found differences.
 	ErrDamaged = errors.New("run `postern repair`")
 )
 
-// Whole returns nil where the recorder that leads, or led last, has found the stream
-// whole, and led while this process ran: a verdict of an earlier start says nothing of
-// what became of the stream since. Its error wraps [ErrUnchecked] or [ErrDamaged].
+// Whole returns nil where the present or last leading recorder found the stream undamaged
+// and led while this process ran. A verdict from before that does not count: the stream may
+// have been damaged since. The error wraps [ErrUnchecked] or [ErrDamaged].
 func (w *Watcher) Whole(ctx context.Context) error {
 	w.mu.Lock()
 	since := w.since
@@ -216,8 +216,8 @@ func (w *Watcher) Whole(ctx context.Context) error {
 	return nil
 }
 
-// Unchecked forgets what an earlier start has found: for whoever starts the stores of a
-// system, of which no recorder runs. It connects as the login user.
+// Unchecked deletes the verdict of an earlier start. Call it when starting the stores of a
+// system whose recorder does not run yet. It connects as the login user.
 func Unchecked(ctx context.Context, databaseURL string) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err == nil {
@@ -225,7 +225,7 @@ func Unchecked(ctx context.Context, databaseURL string) error {
 		err = errors.Join(err, conn.Close(ctx))
 	}
 	if err != nil {
-		return fmt.Errorf("forgetting what an earlier start found: %w", err)
+		return fmt.Errorf("deleting the verdict of an earlier start: %w", err)
 	}
 	return nil
 }

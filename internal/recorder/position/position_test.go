@@ -24,7 +24,7 @@ func TestWaitersAreWokenAtTheirPlace(t *testing.T) {
 	for seq, done := range waiting {
 		go func() { done <- w.Wait(ctx, seq) }()
 	}
-	// Without the notification a waiter is woken by the next look at the table.
+	// Without a notification a waiter is woken by the next poll of the table.
 	if _, err := recorder.Exec(t.Context(), `UPDATE record.position SET seq = 3`); err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +60,8 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 }
 
-// The connection that listens is cut, as by a restart of Postgres: the watcher
-// listens again and nobody is stranded.
+// The listening connection is cut, as by a restart of Postgres: the watcher listens again,
+// and its waiters are woken.
 func TestTheWatcherOutlivesItsConnection(t *testing.T) {
 	url := storetest.New(t)
 	admin := storetest.Open(t, url, store.RoleAdmin)
@@ -87,8 +87,8 @@ func TestTheWatcherOutlivesItsConnection(t *testing.T) {
 	<-ended
 }
 
-// A Postgres that crashed may have lost the recorder's last commits. What was
-// readable before is waited for again.
+// Postgres may lose the recorder's last commits in a crash. Then Wait waits again for events
+// that were readable before.
 func TestThePositionGoesBackWithPostgres(t *testing.T) {
 	url := storetest.New(t)
 	admin := storetest.Open(t, url, store.RoleAdmin)
@@ -118,7 +118,7 @@ func TestThePositionGoesBackWithPostgres(t *testing.T) {
 			break // it waits for 2 again
 		}
 		if time.Since(begin) > 30*time.Second {
-			t.Fatal("what Postgres has lost counts as readable")
+			t.Fatal("an event that Postgres has lost counts as readable")
 		}
 	}
 	if err := w.Wait(ctx, 1); err != nil {

@@ -11,9 +11,9 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// Which verdicts a process believes: those of the term in which a recorder leads, or led
-// last, if it led while the process ran.
-func TestWhichVerdictIsBelieved(t *testing.T) {
+// A process accepts only the verdict of the present or last leader, and only if that
+// recorder led while the process ran.
+func TestOnlyTheLeadersVerdictCounts(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		term, checked int           // the lease's term, and the verdict's
@@ -23,7 +23,7 @@ func TestWhichVerdictIsBelieved(t *testing.T) {
 		want          error
 	}{
 		{"it leads, and looked before this process began", 4, 4, time.Second, -time.Hour, true, nil},
-		{"it died since, and nobody leads", 4, 4, time.Millisecond, -time.Hour, true, nil},
+		{"it died since, and no recorder leads", 4, 4, time.Millisecond, -time.Hour, true, nil},
 		{"it looked since", 4, 4, -time.Second, time.Second, true, nil},
 		{"it leads, and found damage", 4, 4, time.Second, -time.Second, false, ErrDamaged},
 		{"it led before this process began, and its lease is not over", 4, 4, -time.Second, -time.Minute, true, ErrUnchecked},
@@ -46,7 +46,7 @@ func TestWhichVerdictIsBelieved(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := w.Whole(t.Context()); !errors.Is(err, ErrUnchecked) {
-				t.Errorf("before anybody looked: %v", err)
+				t.Errorf("before the first check: %v", err)
 			}
 			if _, err := admin.Exec(t.Context(), `INSERT INTO app.leases (role, name, term, renewed_at, expires_at)
 				VALUES ('postern_recorder', 'recorder', $1, $2::timestamptz, $2::timestamptz + interval '3 seconds')`, c.term, w.since.Add(c.led)); err != nil {

@@ -1,8 +1,7 @@
-// Package state says in which states a message, an alert and a replay can be, and what moves
-// each from one to another. The recorder's projection asks these tables and nothing else;
-// packages that offer an action ask them whether it is still possible. The drawings of
-// docs/states.md are generated from them, and the CHECKs of the database name the same
-// states.
+// Package state defines the states of a message, an alert and a replay, and the moves
+// between them. The recorder's projection uses only these tables; packages that offer an
+// action use them to tell whether it is still possible. The drawings of docs/states.md are
+// generated from them, and the CHECKs of the database name the same states.
 //
 // It does no I/O.
 package state
@@ -13,17 +12,17 @@ import (
 	"postern/internal/events"
 )
 
-// A Move is one arrow: by what something comes from one state to another.
+// A Move is one arrow of a state machine: from one state to another, by a cause.
 type Move[S, By comparable] struct {
 	From S
 	By   By
 	To   S
 }
 
-// Moves are all moves of one kind of thing.
+// Moves are all moves of one state machine.
 type Moves[S, By comparable] []Move[S, By]
 
-// From gives the states from which by moves, in the order of the table.
+// From returns the states from which the cause by moves, in the order of the table.
 func (m Moves[S, By]) From(by By) (from []S) {
 	for _, move := range m {
 		if move.By == by {
@@ -33,13 +32,13 @@ func (m Moves[S, By]) From(by By) (from []S) {
 	return from
 }
 
-// Has says whether by may move from one state to the other.
+// Has says whether the cause by may move from one state to the other.
 func (m Moves[S, By]) Has(from S, by By, to S) bool {
 	return slices.Contains(m, Move[S, By]{from, by, to})
 }
 
-// next gives the state to which by moves, where it moves to one only; from where it does not
-// move.
+// next returns the first state to which the cause by moves, or from and false where it does
+// not move.
 func (m Moves[S, By]) next(from S, by By) (to S, ok bool) {
 	for _, move := range m {
 		if move.From == from && move.By == by {
@@ -54,11 +53,11 @@ type Message string
 
 // The statuses of a message.
 const (
-	Scheduled Message = "scheduled" // held, for Undo or for its time
+	Scheduled Message = "scheduled" // held until its time, or while Undo is possible
 	Sending   Message = "sending"   // its deliveries are being recorded
-	Sent      Message = "sent"      // they all are
-	Cancelled Message = "cancelled" // before its release
-	Recalled  Message = "recalled"  // after it
+	Sent      Message = "sent"      // all its deliveries are recorded
+	Cancelled Message = "cancelled" // taken back before its release
+	Recalled  Message = "recalled"  // taken back after its release
 )
 
 // MessageMoves are the moves of a message, by the events that make them.
@@ -78,7 +77,7 @@ func Initial(h events.Hold) Message {
 	return Scheduled
 }
 
-// After gives the status after an event: the same, and false, where the event changes nothing.
+// After returns the status after an event: the same, and false, where the event changes nothing.
 func (m Message) After(t events.Type) (after Message, ok bool) { return MessageMoves.next(m, t) }
 
 // Allows says whether an event would still change the status.
@@ -99,7 +98,7 @@ const (
 	Running   Replay = "running"
 	Paused    Replay = "paused"
 	Completed Replay = "completed"
-	Stopped   Replay = "cancelled" // before all of it was repeated
+	Stopped   Replay = "cancelled" // before all its alerts were repeated
 )
 
 // ReplayMoves are the moves of a replay, by the events that make them.
@@ -114,7 +113,7 @@ var ReplayMoves = Moves[Replay, events.Type]{
 	{Paused, events.TypeReplayCancelled, Stopped},
 }
 
-// After gives the status after an event: the same, and false, where the event changes nothing.
+// After returns the status after an event: the same, and false, where the event changes nothing.
 func (r Replay) After(t events.Type) (after Replay, ok bool) { return ReplayMoves.next(r, t) }
 
 // An AlertCause is what moves an alert.
@@ -125,12 +124,12 @@ const (
 	FirstOutcome AlertCause = "first outcome"
 	LateAnswer   AlertCause = "late answer"      // to an attempt that was declared unknown
 	LaterAttempt AlertCause = "later attempt"    // of a replay
-	AnyAccepted  AlertCause = "accepted attempt" // whichever it was
+	AnyAccepted  AlertCause = "accepted attempt" // of any number
 	Reported     AlertCause = "report"           // by SendGrid's event webhook
 )
 
-// AlertMoves are the moves of an alert. There is none from accepted but a report that says
-// that SendGrid could not deliver it after all.
+// AlertMoves are the moves of an alert. Only a report of SendGrid that it could not deliver
+// the alert moves it from accepted.
 var AlertMoves = Moves[events.AlertState, AlertCause]{
 	{events.AlertPending, FirstOutcome, events.AlertAccepted},
 	{events.AlertPending, FirstOutcome, events.AlertFailed},
@@ -151,8 +150,8 @@ var AlertMoves = Moves[events.AlertState, AlertCause]{
 	{events.AlertFailed, LaterAttempt, events.AlertSkipped}, // by versions before ADR 33
 	{events.AlertUnknown, LaterAttempt, events.AlertFailed},
 	{events.AlertUnknown, LaterAttempt, events.AlertUnknown},
-	{events.AlertUnknown, LaterAttempt, events.AlertSkipped}, // likewise
+	{events.AlertUnknown, LaterAttempt, events.AlertSkipped}, // by versions before ADR 33
 	{events.AlertSkipped, LaterAttempt, events.AlertFailed},
 	{events.AlertSkipped, LaterAttempt, events.AlertUnknown},
-	{events.AlertSkipped, LaterAttempt, events.AlertSkipped}, // likewise
+	{events.AlertSkipped, LaterAttempt, events.AlertSkipped}, // by versions before ADR 33
 }

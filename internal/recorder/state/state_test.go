@@ -57,8 +57,8 @@ func drawn(t *testing.T, page, heading string, arrows []string) string {
 	return page[:place[4]] + "    " + strings.Join(arrows, "\n    ") + "\n" + page[place[5]:]
 }
 
-// An event moves a message or a replay to one status, whichever it had: the projection
-// writes that status. And no table says one thing twice.
+// An event moves a message or a replay to the same status, whatever its status was: the
+// projection writes that status. And no table has a move twice.
 func TestAnEventMovesToOneStatus(t *testing.T) {
 	one(t, MessageMoves)
 	one(t, ReplayMoves)
@@ -86,7 +86,7 @@ func one[S comparable](t *testing.T, moves Moves[S, events.Type]) {
 	}
 }
 
-// Accepted is final, but for what SendGrid reports later; nothing comes back to pending.
+// Accepted is final, except for later reports of SendGrid; no move leads back to pending.
 func TestAcceptedIsFinal(t *testing.T) {
 	for _, m := range AlertMoves {
 		if m.From == events.AlertAccepted && m.By != Reported || m.To == events.AlertPending {

@@ -26,7 +26,8 @@ import (
 
 func TestMain(m *testing.M) { webtest.Main(m) }
 
-// What an output may say. Each says a part of it, and the same of that part as all others.
+// The facts that an output may report. Each output reports some of them, and all outputs that
+// report a fact must agree.
 const (
 	ready   = "ready"   // messages can be sent and read
 	whole   = "whole"   // the stream matched its copy
@@ -37,7 +38,7 @@ const (
 	waiting = "waiting" // chunks whose alerts wait
 )
 
-// answers are what an output says, by the names above.
+// answers are the facts that an output reports, by the names above.
 type answers map[string]any
 
 // system is a clinic with one message that was delivered and alerted.
@@ -45,12 +46,12 @@ type system struct {
 	*webtest.Site
 	t        *testing.T
 	operator *webtest.Visitor
-	event    uuid.UUID // that is parked
-	locked   pgx.Tx    // keeps the recorder from going on
+	event    uuid.UUID // the parked event
+	locked   pgx.Tx    // blocks the recorder
 }
 
-// States in the order in which the system goes through them. Each enters its own from the
-// fresh one and leaves it again, but for the last.
+// States in the order in which the system goes through them. Each state is entered from the
+// fresh one and left again, except the last.
 var states = []struct {
 	name         string
 	enter, leave func(*system)
@@ -67,7 +68,7 @@ var states = []struct {
 	{"damaged", (*system).damage, nothing, answers{whole: false, behind: 1, late: true, ready: false}},
 }
 
-// Every output says the same of every state.
+// Every output reports the same facts in every state.
 func TestAllOutputsAgree(t *testing.T) {
 	s := &system{Site: webtest.New(t), t: t}
 	t.Setenv("DATABASE_URL", s.URL)
@@ -135,8 +136,7 @@ func (s *system) resume() {
 	s.recorded()
 }
 
-// lag keeps the recorder from moving its position, puts one event on the record, and lets a
-// minute pass.
+// lag locks the recorder's position, publishes one event, and lets a minute pass.
 func (s *system) lag() {
 	tx, err := s.Admin.Begin(s.t.Context())
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *system) lag() {
 	s.Clock.Advance(time.Minute)
 }
 
-// publish puts an event on the record and does not wait for the recorder.
+// publish publishes an event and does not wait for the recorder.
 func (s *system) publish() {
 	e, err := events.New("/test", "operator:o", s.Clock.Now(), events.LabelChanged{Change: uuid.New(), Label: "patient", One: "Client", Many: "Clients"})
 	if err != nil {
@@ -168,9 +168,9 @@ func (s *system) catchUp() {
 	s.recorded()
 }
 
-// damage makes the copy differ from the stream, and ends the session of the recorder that
-// leads. It loses the lease at the next event, takes it again, and compares them before it
-// records anything.
+// damage makes the copy differ from the stream, and ends the session of the leading recorder.
+// The recorder loses the lease at the next event, takes it again, and compares the copy with
+// the stream before it records anything.
 func (s *system) damage() {
 	s.Exec(s.t, `UPDATE record.events SET leaf = sha256('another') WHERE seq = 2`)
 	s.Exec(s.t, `SELECT pg_terminate_backend(k.pid) FROM pg_locks k, app.leases l
@@ -189,7 +189,7 @@ func (s *system) send() {
 	}
 }
 
-// recorded waits until the recorder has come to the end of the stream.
+// recorded waits until the recorder has reached the end of the stream.
 func (s *system) recorded() {
 	state, err := s.Log.State(s.t.Context())
 	if err != nil {
@@ -198,7 +198,7 @@ func (s *system) recorded() {
 	s.Await(s.t, state.Last)
 }
 
-// until asks a query again and again: no one is told when its answer changes.
+// until polls a query: there is no notification when its result changes.
 func (s *system) until(what, query string) {
 	s.t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
@@ -305,7 +305,7 @@ func (s *system) cli() answers {
 	return answers{whole: len(said.Faults) == 0, behind: said.Behind, parked: said.Parked, pauses: said.Pauses}
 }
 
-// lists counts what the lists beside the overview show.
+// lists counts the entries of /v1/parked and /v1/alerting.
 func (s *system) lists() answers {
 	var open struct{ Items []any }
 	s.decode(s.operator.Get("/v1/parked").Is(http.StatusOK).Body, &open)

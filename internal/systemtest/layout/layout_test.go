@@ -20,7 +20,7 @@ import (
 // "internal/". Packages for tests (see isForTests) may import anything. A package
 // without a row fails the test: add the row first.
 var imports = map[string]string{
-	// What can happen, and the stream that keeps it.
+	// The events, and the stream that keeps them.
 	"events":          "text/number",
 	"schemas":         "events",
 	"eventlog":        "events problem schemas",
@@ -28,14 +28,14 @@ var imports = map[string]string{
 	"eventlog/outbox": "events",
 	"eventlog/parked": "eventlog eventlog/facts events limits problem store",
 
-	// Where state is kept.
+	// Storage.
 	"store":               "",
 	"store/bucket":        "store/bucket/folder",
 	"store/bucket/folder": "",
 	"store/keyfile":       "",
 	"embedded":            "store text/size",
 
-	// From a message to its alerts. The record is all that passes between these.
+	// From a message to its alerts. These packages exchange data only through the record.
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory eventlog/facts events limits problem recorder/state",
 	"compose/draft":       "access/policy content directory",
 	"fanout":              "content directory events recorder/position recorder/state",
@@ -62,12 +62,12 @@ var imports = map[string]string{
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
 	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder recorder/position schemas",
 
-	// Delivery status, and what portal users may read.
+	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy events problem recorder/state text/folding",
 	"inbox/inboxstore": "access/policy content/message content/reader eventlog/facts events inbox",
 	"inbox":            "content/message problem",
 
-	// People, what they may do, and what the clinic calls things.
+	// People, permissions, and the clinic's own labels.
 	"directory":         "events limits store text/address text/charset text/folding text/invisible text/number",
 	"directory/demo":    "directory",
 	"directory/upload":  "access/policy content directory eventlog/outbox limits store",
@@ -79,17 +79,17 @@ var imports = map[string]string{
 	"labels/labelstore": "eventlog/facts events labels store",
 	"labels":            "limits problem",
 
-	// What only its readers may see.
+	// Content of messages, which only their readers may see.
 	"content":            "store/bucket store/keyfile",
 	"content/attachment": "content content/clamd limits problem text/charset",
 	"content/message":    "content events problem",
 	"content/reader":     "content content/message",
 	"content/clamd":      "problem",
 
-	// Bounds that a clinic may decide.
+	// Limits that a clinic may choose.
 	"limits": "text/number text/size",
 
-	// Text as it comes in.
+	// Handling of text.
 	"text/address":   "text/invisible",
 	"text/charset":   "",
 	"text/folding":   "text/invisible",
@@ -97,11 +97,11 @@ var imports = map[string]string{
 	"text/number":    "",
 	"text/size":      "",
 
-	// How the system stands.
+	// The state of the system.
 	"health":    "eventlog eventlog/parked notify/pause recorder/position store",
 	"telemetry": "events health",
 
-	// What people and programs touch.
+	// Pages, API and command line.
 	"inbound":          "",
 	"problem":          "limits",
 	"problem/document": "inbound problem",
@@ -124,7 +124,7 @@ var imports = map[string]string{
 	"web/static":       "",
 	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/position store",
 
-	// Settings become running processes.
+	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
 	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
 	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
@@ -148,8 +148,7 @@ var apart = map[string]string{
 	"api":      "fanout notify notify/sendgrid recorder",
 }
 
-// vendors says which packages alone may import a library, by the beginning of
-// its path.
+// vendors lists, by the beginning of a library's path, the only packages that may import it.
 var vendors = map[string]string{
 	"go.opentelemetry.io/":                  "telemetry",
 	"github.com/nats-io/nats-server":        "embedded embedded/natstest",
@@ -173,23 +172,24 @@ var vendors = map[string]string{
 	"github.com/boombuler/barcode":          "web/account",
 }
 
-// inputOutput is what a package that does none imports none of.
+// inputOutput lists packages that a package without I/O must not import.
 var inputOutput = []string{"net", "net/http", "os", "os/exec", "database/sql", "syscall", "github.com/jackc/", "github.com/nats-io/", "gocloud.dev/"}
 
-// environment says who else than config reads the environment, and why.
+// environment lists the packages besides config that read the environment, and why.
 var environment = map[string]string{
-	"cli":               "DATABASE_URL and NATS_URL choose what a verb acts on, and what else is set goes with them",
-	"process/up":        "the embedded system takes what concerns the outside",
+	"cli":               "DATABASE_URL and NATS_URL choose the system that a verb acts on; its other settings come from the same environment",
+	"process/up":        "the embedded system takes its settings for outside services from the environment",
 	"embedded":          "PATH of the PostgreSQL that it runs",
 	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
 	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
-	"process":           "GOMEMLIMIT is the Go runtime's own, and overrides our goal",
-	"bench":             "hands its own to what it measures",
-	"web/webtest":       "CI, where a browser that is missing is a failure",
+	"process":           "GOMEMLIMIT belongs to the Go runtime, and overrides our own limit",
+	"bench":             "passes its environment to the processes that it measures",
+	"web/webtest":       "CI, where a missing browser is a failure",
 }
 
-// handsOnStill are types whose exported fields do hand on, until they are changed.
-var handsOnStill = map[string]bool{
+// exposed are types whose exported fields expose other packages. TestFieldsExposeNothing
+// allows them until they are changed.
+var exposed = map[string]bool{
 	"eventlog/parked.Events": true, "health.Status": true, "notify/pause.Pauses": true, "notify/replay.Replays": true,
 }
 
@@ -201,7 +201,7 @@ func TestImports(t *testing.T) {
 			t.Errorf("%s has no row in the table: say what it may import", name)
 		}
 		for _, other := range imported {
-			ours, isOurs := own(other)
+			ours, isOurs := ownName(other)
 			switch {
 			case isForTests(name):
 			case isOurs && isForTests(ours):
@@ -215,7 +215,7 @@ func TestImports(t *testing.T) {
 	}
 	for name := range imports {
 		if _, there := graph[name]; !there {
-			t.Errorf("the table names %s, which there is not", name)
+			t.Errorf("the table has a row for %s, which does not exist", name)
 		}
 	}
 }
@@ -224,12 +224,12 @@ func checkVendor(t *testing.T, name, library string) {
 	t.Helper()
 	for prefix, allowed := range vendors {
 		if strings.HasPrefix(library, prefix) && !listed(allowed, name) {
-			t.Errorf("%s imports %s, which is for %s alone", name, library, allowed)
+			t.Errorf("%s imports %s, which only %s may import", name, library, allowed)
 		}
 	}
 }
 
-func TestWhatStaysApart(t *testing.T) {
+func TestPackagesStayApart(t *testing.T) {
 	graph := load(t)
 	for name := range graph {
 		for above, never := range apart {
@@ -273,7 +273,7 @@ func TestTheEnvironmentIsReadInOnePlace(t *testing.T) {
 	}
 }
 
-// A form with files is read part by part: net/http would put it on the disk as it is.
+// A form with files is read part by part: net/http would write it to the disk unencrypted.
 func TestNoFormIsPutOnTheDisk(t *testing.T) {
 	for name := range load(t) {
 		if isForTests(name) {
@@ -292,7 +292,7 @@ func TestNoFormIsPutOnTheDisk(t *testing.T) {
 
 const root = "../../.."
 
-// load gives what each package of ours imports, tests left out.
+// load returns the imports of each of our packages, without those of tests.
 func load(t *testing.T) map[string][]string {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-e", "-f", `{{.ImportPath}} {{range .Imports}}{{.}} {{end}}`,
@@ -305,33 +305,34 @@ func load(t *testing.T) map[string][]string {
 	graph := map[string][]string{}
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
-		if name, ok := own(fields[0]); ok && len(fields) > 1 || name == "systemtest/layout" {
+		if name, ok := ownName(fields[0]); ok && len(fields) > 1 || name == "systemtest/layout" {
 			graph[name] = fields[1:]
 		}
 	}
 	return graph
 }
 
-// own gives the name of a package of ours as the table has it.
-func own(importPath string) (string, bool) {
+// ownName returns the name of one of our packages as in the table, and false for others.
+func ownName(importPath string) (string, bool) {
 	name, ok := strings.CutPrefix(importPath, "postern/")
 	return strings.TrimPrefix(name, "internal/"), ok
 }
 
-// isForTests tells a package that exists for tests: nothing else imports it.
+// isForTests says whether a package exists only for tests: no other package imports it.
 func isForTests(name string) bool {
 	return strings.HasSuffix(path.Base(name), "test") || strings.HasPrefix(name, "systemtest/")
 }
 
 func listed(row, name string) bool { return slices.Contains(strings.Fields(row), name) }
 
-// reach gives all packages of ours that name reaches, each with the one by which.
+// reach returns all our packages that name imports, directly or not, each with the package
+// that imports it.
 func reach(graph map[string][]string, name string) map[string]string {
 	reached := map[string]string{}
 	var visit func(string)
 	visit = func(from string) {
 		for _, imported := range graph[from] {
-			if next, ok := own(imported); ok && reached[next] == "" {
+			if next, ok := ownName(imported); ok && reached[next] == "" {
 				reached[next] = from
 				visit(next)
 			}
@@ -341,7 +342,7 @@ func reach(graph map[string][]string, name string) map[string]string {
 	return reached
 }
 
-// filesOf parses the files of a package, tests left out.
+// filesOf parses the files of a package, without its tests.
 func filesOf(t *testing.T, name string) (files []*ast.File) {
 	t.Helper()
 	dir := filepath.Join(root, "internal", name)
@@ -365,30 +366,30 @@ func filesOf(t *testing.T, name string) (files []*ast.File) {
 	return files
 }
 
-// never says which packages, of ours or of others, a package must not reach through any
-// number of imports. A name covers everything below it.
+// never lists the packages, ours or others', that a package must not reach through any
+// number of imports. A name covers all packages below it.
 var never = map[string][]string{
-	// A fault in a page of the portal can't send, nor read what is not in the inbox.
+	// A fault in a page of the portal can't send a message, and reads nothing but the inbox.
 	"web/portal": {"postern/internal/compose", "postern/internal/messages", "postern/internal/api",
 		"postern/internal/store", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
 	"web/page": {"postern/internal/api", "postern/internal/store", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
-	// A receipt is checked without a database and without a network. (A test of package
-	// cli has the kernel enforce the second.)
+	// A receipt is checked without a database and without a network. (In a test of package
+	// cli the kernel forbids the network.)
 	"proof/receipt": {"github.com/jackc/pgx", "github.com/nats-io", "net/http", "postern/internal/store"},
-	// Errors have no opinion on how they are answered.
+	// Errors don't know how they are answered.
 	"problem": {"net/http", "github.com/danielgtaylor/huma", "github.com/jackc/pgx"},
 }
 
-// allowed are exceptions: packages below a forbidden name that do no such thing.
+// allowed are exceptions: packages below a forbidden name that use no database.
 var allowed = []string{"postern/internal/store/keyfile", "postern/internal/store/bucket"}
 
-func TestWhatIsNeverReached(t *testing.T) {
+func TestForbiddenPackagesAreNotReached(t *testing.T) {
 	for name, forbidden := range never {
 		cmd := exec.Command("go", "list", "-deps", "./internal/"+name) // #nosec G204 -- of the table above
 		cmd.Dir = root
 		out, err := cmd.Output()
 		if err != nil {
-			t.Fatalf("listing what %s reaches: %v", name, err)
+			t.Fatalf("listing the dependencies of %s: %v", name, err)
 		}
 		for _, reached := range strings.Fields(string(out)) {
 			if isBelow(reached, forbidden) && !isBelow(reached, allowed) {
@@ -398,15 +399,15 @@ func TestWhatIsNeverReached(t *testing.T) {
 	}
 }
 
-// isBelow says whether a package is one of those named, or lies below one.
+// isBelow says whether a package is one of the named ones, or below one of them.
 func isBelow(name string, tops []string) bool {
 	return slices.ContainsFunc(tops, func(top string) bool { return name == top || strings.HasPrefix(name, top+"/") })
 }
 
-// A package that holds a value of another can do what that value's exported fields can
-// do. So a field must not hand on what the package may not import: what works with a
-// context, as everything that reads, writes or sends does.
-func TestNothingIsHandedOn(t *testing.T) {
+// A package that holds a value of another package can use that value's exported fields. So
+// an exported field must not expose a type that the package may not import, if the type has
+// methods that take a context, as all types that read, write or send have.
+func TestFieldsExposeNothing(t *testing.T) {
 	graph := load(t)
 	packages := typesOf(t)
 	for name, imported := range graph {
@@ -416,10 +417,10 @@ func TestNothingIsHandedOn(t *testing.T) {
 		}
 		for _, held := range fieldsOf(p.Scope()) {
 			of, ok := named(held.Type())
-			if !ok || of.Obj().Pkg() == p || handsOnStill[strings.TrimPrefix(of.String(), "postern/internal/")] {
+			if !ok || of.Obj().Pkg() == p || exposed[strings.TrimPrefix(of.String(), "postern/internal/")] {
 				continue
 			}
-			if _, isOurs := own(of.Obj().Pkg().Path()); !isOurs {
+			if _, isOurs := ownName(of.Obj().Pkg().Path()); !isOurs {
 				continue
 			}
 			inner, ok := of.Underlying().(*types.Struct)
@@ -430,21 +431,21 @@ func TestNothingIsHandedOn(t *testing.T) {
 					continue
 				}
 				if from := reached.Obj().Pkg(); from != p && !slices.Contains(imported, from.Path()) {
-					t.Errorf("%s holds %s, whose field %s is a %s: it may not import %s", name, of, field.Name(), reached, from.Path())
+					t.Errorf("%s holds %s, whose field %s is a %s, but it may not import %s", name, of, field.Name(), reached, from.Path())
 				}
 			}
 		}
 	}
 }
 
-// typesOf gives the types of all packages of ours, from what the compiler exported.
+// typesOf returns the types of all our packages, from the compiler's export data.
 func typesOf(t *testing.T) map[string]*types.Package {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "./internal/...")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("listing what the packages export: %v", err)
+		t.Fatalf("listing the packages' export data: %v", err)
 	}
 	exported := map[string]string{}
 	for line := range strings.Lines(string(out)) {
@@ -454,7 +455,7 @@ func typesOf(t *testing.T) map[string]*types.Package {
 	read := importer.ForCompiler(token.NewFileSet(), "gc", func(name string) (io.ReadCloser, error) { return os.Open(exported[name]) })
 	all := map[string]*types.Package{}
 	for name, file := range exported {
-		if _, isOurs := own(name); !isOurs || file == "" {
+		if _, isOurs := ownName(name); !isOurs || file == "" {
 			continue
 		}
 		if all[name], err = read.Import(name); err != nil {
@@ -464,7 +465,7 @@ func typesOf(t *testing.T) map[string]*types.Package {
 	return all
 }
 
-// fieldsOf gives the fields of all structs that a package declares.
+// fieldsOf returns the fields of all structs that a package declares.
 func fieldsOf(scope *types.Scope) (all []*types.Var) {
 	for _, name := range scope.Names() {
 		if declared, ok := scope.Lookup(name).(*types.TypeName); ok {
@@ -478,7 +479,7 @@ func fieldsOf(scope *types.Scope) (all []*types.Var) {
 	return all
 }
 
-// named gives the named type that a type is, or points to.
+// named returns the named type of a value or pointer, and false for other types.
 func named(t types.Type) (*types.Named, bool) {
 	if p, ok := t.(*types.Pointer); ok {
 		t = p.Elem()

@@ -139,12 +139,12 @@ func TestAReplayIsSteered(t *testing.T) {
 		return olga.Post(path, form)
 	}
 	do("start", "rate", "fast").Is(http.StatusUnprocessableEntity).Holds(`href="#rate"`, `value="fast"`)
-	do("pause").Is(http.StatusConflict).Says("the replay was not started yet")
+	do("pause").Is(http.StatusConflict).Says("the replay has not been started yet")
 	do("start", "rate", "1").Is(http.StatusOK).Says("You started the replay.", "1 alert a minute")
 	do("pause").Is(http.StatusOK).Says("Paused", "Nothing more is sent")
 	do("resume").Is(http.StatusOK).Says("Going out")
 	do("cancel").Is(http.StatusOK).Says("Cancelled", "Alerts that were already sent are not affected")
-	do("start").Is(http.StatusConflict).Says("the replay was cancelled: plan another")
+	do("start").Is(http.StatusConflict).Says("the replay was cancelled: plan a new one")
 }
 
 // While alerting is paused, the replay's page, the list and Operations show which pause

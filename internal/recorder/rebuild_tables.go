@@ -12,50 +12,50 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// beside is the schema that a rebuild writes.
-const beside = "record_rebuild"
+// rebuildSchema is the schema that a rebuild writes.
+const rebuildSchema = "record_rebuild"
 
-// late is the table whose indexes a rebuild makes when its rows are in: built at
-// once they cost a quarter of what they do row by row, and the rows of this table
-// are nearly all there are. Nothing reads it during a replay.
-const late = "deliveries"
+// indexedLast is the table whose indexes a rebuild creates after its rows are written.
+// That costs a quarter of maintaining them row by row, and this table has nearly all
+// rows. Nothing reads it during a rebuild.
+const indexedLast = "deliveries"
 
-// besideTables are empty tables beside the real ones, of the same columns, checks,
-// indexes, storage and grants, and a connection that writes to them.
-type besideTables struct {
-	conn   *pgx.Conn
-	logged bool // whether they are to outlive a crash, as the real ones do
-	late   []string
+// rebuildTables are empty tables with the columns, checks, indexes, storage and grants of
+// the real ones, and a connection that writes to them.
+type rebuildTables struct {
+	conn    *pgx.Conn
+	logged  bool     // whether the tables survive a crash, as the real ones do
+	indexes []string // statements that create the indexes of indexedLast, see index
 }
 
-// openBeside connects. A lock keeps two rebuilds apart.
-func openBeside(ctx context.Context, pool *pgxpool.Pool, logged bool) (*besideTables, error) {
+// openRebuildTables connects. A lock lets only one rebuild run at a time.
+func openRebuildTables(ctx context.Context, pool *pgxpool.Pool, logged bool) (*rebuildTables, error) {
 	pooled, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Postgres: %w", err)
 	}
-	b := &besideTables{conn: pooled.Hijack(), logged: logged}
+	b := &rebuildTables{conn: pooled.Hijack(), logged: logged}
 	var alone bool
 	if err := b.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+store.LockRebuild+`)`).Scan(&alone); err != nil {
 		_ = b.conn.Close(ctx)
-		return nil, fmt.Errorf("asking to rebuild: %w", err)
+		return nil, fmt.Errorf("taking the lock of rebuilds: %w", err)
 	}
 	if !alone {
 		_ = b.conn.Close(ctx)
-		return nil, errors.New("another rebuild is running: wait for its end")
+		return nil, errors.New("another rebuild is running: wait until it has ended")
 	}
 	return b, nil
 }
 
-func (b *besideTables) close(ctx context.Context) {
-	_, _ = b.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+beside+" CASCADE")
-	_, _ = b.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // the server ends a session in its own time
+func (b *rebuildTables) close(ctx context.Context) {
+	_, _ = b.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+rebuildSchema+" CASCADE")
+	_, _ = b.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // the server may end the session later than Close returns
 	_ = b.conn.Close(ctx)
 }
 
-// make makes the tables anew. Where indexed is false those of late are kept for
-// [besideTables.index].
-func (b *besideTables) make(ctx context.Context, indexed bool) error {
+// make creates the tables. Where indexed is false, the indexes of indexedLast are left to
+// [rebuildTables.index].
+func (b *rebuildTables) make(ctx context.Context, indexed bool) error {
 	kind := "UNLOGGED TABLE"
 	if b.logged {
 		kind = "TABLE"
@@ -73,17 +73,17 @@ func (b *besideTables) make(ctx context.Context, indexed bool) error {
 		UNION ALL
 		SELECT 3, relname, format('GRANT %s ON %s.%I TO %s', privilege_type, $1::text, relname, coalesce(quote_ident(rolname), 'PUBLIC'))
 		FROM t, aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee WHERE grantee <> relowner
-		ORDER BY 1, 2, 3`, beside, kind)
+		ORDER BY 1, 2, 3`, rebuildSchema, kind)
 	if err != nil {
 		return fmt.Errorf("looking at the tables: %w", err)
 	}
-	sql := []string{"DROP SCHEMA IF EXISTS " + beside + " CASCADE", "CREATE SCHEMA " + beside}
-	b.late = nil
+	sql := []string{"DROP SCHEMA IF EXISTS " + rebuildSchema + " CASCADE", "CREATE SCHEMA " + rebuildSchema}
+	b.indexes = nil
 	var step int
 	var name, statement string
 	_, err = pgx.ForEachRow(rows, []any{&step, &name, &statement}, func() error {
-		if step == 2 && name == late && !indexed {
-			b.late = append(b.late, statement)
+		if step == 2 && name == indexedLast && !indexed {
+			b.indexes = append(b.indexes, statement)
 		} else {
 			sql = append(sql, statement)
 		}
@@ -92,32 +92,31 @@ func (b *besideTables) make(ctx context.Context, indexed bool) error {
 	if err != nil {
 		return fmt.Errorf("looking at the tables: %w", err)
 	}
-	sql = append(sql, "INSERT INTO "+beside+".position (seq) VALUES (0)", "SET search_path = "+beside, "SET synchronous_commit = off")
-	return b.run(ctx, "making the tables beside", sql)
+	sql = append(sql, "INSERT INTO "+rebuildSchema+".position (seq) VALUES (0)", "SET search_path = "+rebuildSchema, "SET synchronous_commit = off")
+	return b.run(ctx, "creating the rebuild tables", sql)
 }
 
-// index makes the indexes that were kept for later. It fails with a unique
-// violation where the rows would not have come in with them.
-func (b *besideTables) index(ctx context.Context) error {
-	sql := append(b.late, "ANALYZE "+late)
-	b.late = nil
-	return b.run(ctx, "making the indexes of the "+late, sql)
+// index creates the indexes that make left out. It fails with a unique violation where
+// the indexes would have refused some of the rows.
+func (b *rebuildTables) index(ctx context.Context) error {
+	sql := append(b.indexes, "ANALYZE "+indexedLast)
+	b.indexes = nil
+	return b.run(ctx, "creating the indexes of the "+indexedLast, sql)
 }
 
-func (b *besideTables) run(ctx context.Context, doing string, sql []string) error {
+func (b *rebuildTables) run(ctx context.Context, doing string, sql []string) error {
 	if _, err := b.conn.PgConn().Exec(ctx, strings.Join(sql, ";\n")).ReadAll(); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
 }
 
-// retired is where the real tables go before they are dropped.
+// retired is the schema to which the real tables move before they are dropped.
 const retired = "record_retired"
 
-// exchange puts the tables beside in the place of the real ones, but for the events,
-// whose copy may be the better of the two, and the position, which is locked. Whoever
-// reads waits for the exchange alone; statements that were planned before find the
-// new tables by their names.
+// exchange replaces the real tables with the rebuilt ones, except the events, because the
+// stream may be the damaged one, and the position, which is locked. Readers wait only for
+// the exchange. Statements planned before it find the new tables by their names.
 func exchange(ctx context.Context, tx pgx.Tx) error {
 	var names []string
 	for _, t := range tables {
@@ -133,19 +132,19 @@ func exchange(ctx context.Context, tx pgx.Tx) error {
 		"CREATE SCHEMA " + retired}
 	for _, name := range names {
 		sql = append(sql, fmt.Sprintf("ALTER TABLE record.%s SET SCHEMA %s", name, retired),
-			fmt.Sprintf("ALTER TABLE %s.%s SET SCHEMA record", beside, name))
+			fmt.Sprintf("ALTER TABLE %s.%s SET SCHEMA record", rebuildSchema, name))
 	}
 	sql = append(sql, views...)
 	sql = append(sql, "DROP SCHEMA "+retired+" CASCADE", `UPDATE record.events e SET projected = r.projected
-		FROM `+beside+`.events r WHERE r.seq = e.seq AND r.projected <> e.projected`)
+		FROM `+rebuildSchema+`.events r WHERE r.seq = e.seq AND r.projected <> e.projected`)
 	if _, err := tx.Conn().PgConn().Exec(ctx, strings.Join(sql, ";\n")).ReadAll(); err != nil {
 		return fmt.Errorf("exchanging the tables (nothing has changed; run it again when no export or other long query reads the record): %w", err)
 	}
 	return nil
 }
 
-// viewsOfRecord gives what makes each view, of this schema or of app, read the tables
-// that now have the names it was written with.
+// viewsOfRecord returns statements that create each view of the schemas record and app
+// again, so that it reads the tables that now have the names.
 func viewsOfRecord(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	rows, err := tx.Query(ctx, `SELECT format('CREATE OR REPLACE VIEW %I.%I AS %s', nspname, relname, rtrim(pg_get_viewdef(c.oid), ';'))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname IN ('record', 'app') AND relkind = 'v' ORDER BY c.oid`)
