@@ -98,13 +98,13 @@ func TestEveryPage(t *testing.T) {
 		}
 		known[route.Pattern] = true
 		if len(pages[route.Pattern]) == 0 {
-			t.Errorf("%s has no row in the table: say how it is visited", route.Pattern)
+			t.Errorf("%s has no row in the table: add a visit", route.Pattern)
 		}
 	}
 	visits := map[string][]string{} // by whom
 	for pattern, row := range pages {
 		if !known[pattern] {
-			t.Errorf("the table names %s, which there is not", pattern)
+			t.Errorf("the table names %s, which is not a route", pattern)
 		}
 		for _, visit := range row {
 			who, path, _ := strings.Cut(visit, " ")
@@ -137,13 +137,13 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// matches checks that an address belongs to the route of its row.
+// matches checks that an address belongs to its row's route.
 func matches(t *testing.T, pattern, path string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle(pattern, http.NotFoundHandler())
 	if _, got := mux.Handler(httptest.NewRequest(http.MethodGet, path, nil)); got != pattern {
-		t.Errorf("%s is no place at %s", path, pattern)
+		t.Errorf("%s is not an address of %s", path, pattern)
 	}
 }
 

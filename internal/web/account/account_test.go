@@ -68,7 +68,7 @@ func TestASecondFactor(t *testing.T) {
 	secret, recovery := equip(t, s, sam)
 	sam.Get("/account").Says("8 recovery codes left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
 
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	if at := v.Get("/sign-in/code").URL.Path; at != "/sign-in" {
 		t.Errorf("without a password the code is asked for at %s", at)
 	}
@@ -114,7 +114,7 @@ func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *process.WebConfig) { c.FactorRequired = true })
 	s.NewStaff(t, "Sam Staff", policy.All...)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
 		Says("Your clinic requires a second factor", "Set up a second factor").Hides("Global Search", `href="/messages"`)
 	for _, path := range []string{"/", "/messages", "/search", "/administration/staff", "/record", "/messages/bcc"} {

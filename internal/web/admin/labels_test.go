@@ -57,7 +57,7 @@ func TestPatientsBecomeClients(t *testing.T) {
 		ana.Get(path).Is(http.StatusOK).Hides("Patient", "Portal User")
 	}
 
-	s.Nobody(t).Get("/sign-in").Says("Clients and authorized representatives")
+	s.SignedOut(t).Get("/sign-in").Says("Clients and authorized representatives")
 
 	renamed := recorded(t, s, events.TypeLabelChanged)
 	if len(renamed) != 2 {

@@ -145,7 +145,7 @@ func TestAddAStaffMember(t *testing.T) {
 	if !strings.HasPrefix(page.URL.Path, "/administration/staff/0") {
 		t.Errorf("it leads to %s, and not to their permissions", page.URL)
 	}
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Post("/sign-in", url.Values{"email": {"nils@clinic.example"}, "password": {webtest.Password}, "next": {"/static/icon.svg"}}).Is(http.StatusOK)
 	v.Get("/administration/staff").Is(http.StatusForbidden).Says("Nils New")
 	created := recorded(t, s, events.TypeStaffCreated)
@@ -193,7 +193,7 @@ func TestWhoMayAdminister(t *testing.T) {
 		v.Post(c.paths[0], nil).Is(http.StatusForbidden)
 	}
 	s.Staff(t, "Plain").Get("/messages/bcc").Hides("Administration")
-	s.Nobody(t).Get("/administration/staff").Says("Staff sign-in")
+	s.SignedOut(t).Get("/administration/staff").Says("Staff sign-in")
 	s.PortalUser(t, "ana").Get("/administration/staff").Says("Staff sign-in")
 }
 

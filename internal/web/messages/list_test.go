@@ -22,7 +22,7 @@ func TestNoMessagesYet(t *testing.T) {
 	if at := c.Staff(t, "Nobody Special").Get("/messages").Is(http.StatusOK).URL.Path; at != "/messages/bcc" {
 		t.Errorf("who may see no messages is led to %s", at)
 	}
-	c.Nobody(t).Get("/messages").Is(http.StatusOK).Says("Staff sign-in")
+	c.SignedOut(t).Get("/messages").Is(http.StatusOK).Says("Staff sign-in")
 }
 
 // The list shows each message's recipients and progress, newest first.

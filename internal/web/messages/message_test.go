@@ -80,7 +80,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 	for _, path := range []string{"", "/progress", "/recipients", "/recipients.csv"} {
 		other.Get("/messages/" + id + path).Is(http.StatusNotFound)
 		other.Get("/messages/" + uuid.NewString() + path).Is(http.StatusNotFound)
-		c.Nobody(t).Get("/messages/" + id + path).Says("Staff sign-in")
+		c.SignedOut(t).Get("/messages/" + id + path).Says("Staff sign-in")
 	}
 	other.Get("/messages/compost").Is(http.StatusNotFound)
 	for _, v := range []*webtest.Visitor{other, both} {

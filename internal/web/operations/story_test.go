@@ -263,7 +263,7 @@ func TestWhoOperates(t *testing.T) {
 	for _, path := range []string{"/operations", "/operations/messages", "/operations/parked", "/operations/parked/" + id.String()} {
 		c.olga.Get(path).Is(http.StatusOK).Hides("entrance", "garden", "@example.org")
 		c.sam.Get(path).Is(http.StatusForbidden)
-		c.Nobody(t).Get(path).Says("Staff sign-in")
+		c.SignedOut(t).Get(path).Says("Staff sign-in")
 	}
 	for _, path := range []string{"/operations/alerting/pause", "/operations/parked", "/operations/parked/" + id.String() + "/retry", "/operations/parked/" + id.String() + "/discard"} {
 		c.sam.Post(path, url.Values{"reason": {"x"}}).Is(http.StatusForbidden)

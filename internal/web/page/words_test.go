@@ -16,7 +16,7 @@ var untimed = regexp.MustCompile(`You are signed in until <time.*?</time>`)
 
 // Search words are not readable in the address of the results. Only the staff member who
 // searched can open that address again.
-func TestWordsStandInNoAddress(t *testing.T) {
+func TestSearchWordsAreSealedInTheAddress(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ann")
@@ -28,7 +28,7 @@ func TestWordsStandInNoAddress(t *testing.T) {
 			t.Errorf("%s leads to %s", path, found.URL)
 		}
 		if again := sam.Get(found.URL.RequestURI()); untimed.ReplaceAllString(again.Text(), "") != untimed.ReplaceAllString(found.Text(), "") {
-			t.Errorf("%s is another page when it is come back to: %s", path, again.Text())
+			t.Errorf("%s is a different page when opened again: %s", path, again.Text())
 		}
 		s.Staff(t, "Eve Else"+path, policy.SendPortalMessage, policy.ImportDirectory).Get(found.URL.RequestURI()).Is(http.StatusOK).Hides(`value="ann"`)
 		if none := sam.Post(path, url.Values{"q": {""}}); none.URL.RequestURI() != path {

@@ -186,7 +186,7 @@ func TestWhatIsNotMineIsNotThere(t *testing.T) {
 	if got := c.recorded(); len(got) != 0 {
 		t.Errorf("the record says %v", got)
 	}
-	c.Nobody(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").Holds(`name="next" value="/portal/messages/` + id)
+	c.SignedOut(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").Holds(`name="next" value="/portal/messages/` + id)
 }
 
 // A representative sees which patient each message is about, as long as the link lasts. A

@@ -101,7 +101,7 @@ func TestWhoMayNotReadTheRecord(t *testing.T) {
 	before := c.count(t, events.TypeRecordRead)
 	for _, path := range paths {
 		rae.Get(path).Is(http.StatusForbidden).Hides(`href="/record"`, "biopsy")
-		if nobody := c.Nobody(t).Get(path); nobody.URL.Path != "/sign-in" {
+		if nobody := c.SignedOut(t).Get(path); nobody.URL.Path != "/sign-in" {
 			t.Errorf("%s: nobody is led to %s", path, nobody.URL.Path)
 		}
 		if pat := c.pat.Get(path); pat.URL.Path != "/sign-in" {

@@ -30,7 +30,7 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	receptionist.Get("/search?q=ada").Is(http.StatusOK).Holds(`href="/directory/portal-users/ada"`)
 
 	s.Staff(t, "Nobody Special").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
-	s.Nobody(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
+	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
 }
 
 // The fragment below the field has only the list, and is empty for an empty query.

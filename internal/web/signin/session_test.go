@@ -100,7 +100,7 @@ func TestTheEndOfASessionWithoutScripts(t *testing.T) {
 	v := s.Staff(t, "Sam Staff")
 	v.Get("/search").Says("You are signed in until", "save your work before then")
 	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save your work")
-	s.Nobody(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
+	s.SignedOut(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
 	s.Exec(t, `UPDATE app.sessions SET expires_at = now() - interval '1 second' WHERE realm = 'staff'`)
 	if page := v.Get("/search?q=x").Says("You were signed out.", "when you do nothing for 30 minutes"); page.URL.Query().Get("next") != "/search?q=x" {
 		t.Errorf("it leads on to %s", page.URL)

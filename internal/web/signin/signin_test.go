@@ -19,7 +19,7 @@ func TestStaffSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	who := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	asked := v.Get("/search?q=labels").Is(http.StatusOK).Says("Staff sign-in", "E-mail address", "Patients and authorized representatives sign in here.")
 	if next := asked.URL.Query().Get("next"); next != "/search?q=labels" {
 		t.Errorf("the sign-in leads to %q", next)
@@ -44,7 +44,7 @@ func TestPortalUserSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/portal/sign-in").Is(http.StatusOK).Says("Sign in to your messages", "Do you work at the clinic?").Holds(`href="/portal/forgotten"`)
 	v.Post("/portal/sign-in", url.Values{"email": {"ada@example.org"}, "password": {webtest.Password}})
 	if at := v.Get("/portal/sign-in").URL.Path; at != "/portal" {
@@ -62,7 +62,7 @@ func TestWrongPassword(t *testing.T) {
 	s.NewPortalUser(t, "ada")
 	for _, door := range []string{"/sign-in", "/portal/sign-in"} {
 		wrong := func(email string) *webtest.Page {
-			return s.Nobody(t).Post(door, url.Values{"email": {email}, "password": {"not it at all"}}).Is(http.StatusUnprocessableEntity).
+			return s.SignedOut(t).Post(door, url.Values{"email": {email}, "password": {"not it at all"}}).Is(http.StatusUnprocessableEntity).
 				Says("There is a problem").Holds(`value="`+email+`"`, `href="#email"`, "<title>Error: ").Hides("not it at all")
 		}
 		known, unknown := wrong("ada@example.org"), wrong("eve@example.org")
@@ -76,8 +76,8 @@ func TestWrongPassword(t *testing.T) {
 func TestExpiredSession(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	s.Nobody(t).Get("/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "kept under Drafts")
-	s.Nobody(t).Get("/portal/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "Your messages are all still there.")
+	s.SignedOut(t).Get("/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "kept under Drafts")
+	s.SignedOut(t).Get("/portal/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "Your messages are all still there.")
 }
 
 // The sign-in never redirects to another site.

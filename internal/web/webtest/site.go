@@ -1,7 +1,7 @@
 // Package webtest gives tests of pages a whole clinic: PostgreSQL, NATS, every
 // worker and a stand-in for SendGrid, with the pages and the API at one address.
 //
-// Who visits does so by HTTP alone ([Site.Staff], [Site.PortalUser], [Site.Nobody]):
+// Who visits does so by HTTP alone ([Site.Staff], [Site.PortalUser], [Site.SignedOut]):
 // quick, and every page that comes back is held to [CheckHTML]. Stories that need
 // scripts, a keyboard or eyes open a [Browser].
 //

@@ -22,8 +22,8 @@ type Visitor struct {
 	ID   string // of the staff member or the portal user
 }
 
-// Nobody is a visitor who is not signed in.
-func (s *Site) Nobody(t testing.TB) *Visitor {
+// SignedOut returns a visitor who is not signed in.
+func (s *Site) SignedOut(t testing.TB) *Visitor {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ const nowhere = "/static/icon.svg"
 func (s *Site) Staff(t testing.TB, name string, permissions ...policy.Permission) *Visitor {
 	t.Helper()
 	made := s.NewStaff(t, name, permissions...)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.ID = made.ID
 	v.Post("/sign-in", url.Values{"email": {made.Email}, "password": {Password}, "next": {nowhere}}).Is(http.StatusOK)
 	return v
@@ -48,7 +48,7 @@ func (s *Site) Staff(t testing.TB, name string, permissions ...policy.Permission
 func (s *Site) PortalUser(t testing.TB, id string) *Visitor {
 	t.Helper()
 	s.NewPortalUser(t, id)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.ID = id
 	v.Post("/portal/sign-in", url.Values{"email": {id + "@example.org"}, "password": {Password}, "next": {nowhere}}).Is(http.StatusOK)
 	return v
