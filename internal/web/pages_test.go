@@ -15,7 +15,7 @@ var pages = map[string][]string{
 	"GET /{$}":                  {"-nobody /", "-maria /"},
 	"GET /sign-in":              {"nobody /sign-in", "nobody /sign-in?expired=1"},
 	"GET /sign-in/code":         {"-nobody /sign-in/code"},                                                                                   // shown in package account's browser test
-	"GET /sign-in/organisation": {"-nobody /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-nobody /sign-in/organisation/back"}, // shown in package door's
+	"GET /sign-in/organisation": {"-nobody /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-nobody /sign-in/organisation/back"}, // shown in package signin's browser tests
 	"GET /account": {"maria /account"}, "GET /account/second-factor/remove": {"maria /account/second-factor/remove"},
 	"GET /account/second-factor": {"noel /account/second-factor"},
 	"GET /portal/sign-in":        {"nobody /portal/sign-in", "nobody /portal/sign-in?expired=1"},
