@@ -25,7 +25,7 @@ func TestDirection(t *testing.T) {
 	for _, row := range pages {
 		for _, visit := range row {
 			who, path, _ := strings.Cut(visit, " ")
-			if strings.HasPrefix(who, "-") || who == "nobody" {
+			if strings.HasPrefix(who, "-") || who == "signed-out" {
 				continue
 			}
 			path = c.at(t, path)

@@ -50,7 +50,7 @@ func TestDisablingAStaffMember(t *testing.T) {
 		Says("Global Search")
 	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable your own account.").Hides("/disable")
 	admin.Post("/administration/staff/"+admin.ID+"/disable", nil).Is(http.StatusUnprocessableEntity).Says("You can't disable yourself").Holds(`href="#sign-in"`)
-	admin.Post("/administration/staff/nobody/disable", nil).Is(http.StatusNotFound)
+	admin.Post("/administration/staff/unknown/disable", nil).Is(http.StatusNotFound)
 	s.Staff(t, "Plain").Post(at+"/disable", nil).Is(http.StatusForbidden)
 }
 

@@ -120,7 +120,7 @@ func alertingNotice(done string, one, before bool) string {
 	return "You resumed " + what + "."
 }
 
-// period is what the page of a periodHref of time shows.
+// period is the data of the page of the alerts in a period.
 type period struct {
 	From, To time.Time
 	Shares   []health.Share

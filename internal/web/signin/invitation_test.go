@@ -86,7 +86,7 @@ func TestAnInvitation(t *testing.T) {
 }
 
 // Links that never existed, have expired or were replaced by a newer one don't work.
-func TestLinksThatOpenNothing(t *testing.T) {
+func TestInvalidLinks(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "pu-1")
@@ -165,7 +165,7 @@ func TestAFamilyThatSharesAnAddress(t *testing.T) {
 
 // A request for a link gives the same answer for a known and for an unknown address, and does
 // the same work before it: no lookup. Here a lookup would block on a lock.
-func TestAskingTellsNothingOfAccounts(t *testing.T) {
+func TestRequestsForALinkDoNotRevealAccounts(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "pu-1")
@@ -183,7 +183,7 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 	})
 	defer tooLong.Stop()
 	known := s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
-	unknown := s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"nobody@example.org"}}).Is(http.StatusOK)
+	unknown := s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"unknown@example.org"}}).Is(http.StatusOK)
 	if known.Body != unknown.Body || known.URL.String() != unknown.URL.String() {
 		t.Errorf("known address: %s %s\nunknown address: %s %s", known.URL, known.Text(), unknown.URL, unknown.Text())
 	}
@@ -200,11 +200,11 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 
 // Requests can't flood a mailbox: from the fifth on they have to wait, for known and unknown
 // addresses.
-func TestAskingOftenIsSlowedDown(t *testing.T) {
+func TestFrequentRequestsForALinkHaveToWait(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.SignedOut(t)
-	form := url.Values{"email": {"nobody@example.org"}}
+	form := url.Values{"email": {"unknown@example.org"}}
 	for range 5 {
 		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Check your e-mail")
 	}
@@ -212,7 +212,7 @@ func TestAskingOftenIsSlowedDown(t *testing.T) {
 }
 
 // A letter that can't be handed over at once is retried with the same link.
-func TestALetterIsTriedAgain(t *testing.T) {
+func TestALetterIsRetried(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "pu-1")
@@ -220,7 +220,7 @@ func TestALetterIsTriedAgain(t *testing.T) {
 	s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
 	all := mails(t, s, 2) // the third was accepted, but its answer was lost
 	if all[0].Letter.Text != all[1].Letter.Text {
-		t.Error("the letter that came twice brings two links")
+		t.Error("the repeated letter has another link")
 	}
 	s.SignedOut(t).Post("/portal/invitation", url.Values{"link": {linkIn.FindString(all[0].Letter.Text)}}).Is(http.StatusOK)
 }

@@ -53,7 +53,7 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 	v.Get("/messages").Is(http.StatusOK)
 	v.Get("/account").Says("You signed in through your organisation")
 	if got, want := signIns(t, s, 1), "signed_in by staff:"+sam.ID; got != want {
-		t.Errorf("the record says %s, want %s", got, want)
+		t.Errorf("recorded %s, want %s", got, want)
 	}
 	// A sign-in with the password needs the second factor.
 	w := s.SignedOut(t)
@@ -63,7 +63,7 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 
 // A person whom the organisation refuses, or who is not staff here, is told what to do. Each
 // failure is recorded.
-func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
+func TestFailedSignInsAtTheOrganisation(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	sam, dora := s.NewStaff(t, "Sam Staff"), s.NewStaff(t, "Dora Disabled")
@@ -93,13 +93,13 @@ func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
 		}
 		v.Get("/search").Says("Staff sign-in")
 		if got := signIns(t, s, 1); s.Keeps(t).Events != before+1 || got != "sign_in.failed by process:api" {
-			t.Errorf("%s: the record has %d events more, the last %s", c.name, s.Keeps(t).Events-before, got)
+			t.Errorf("%s: %d events were recorded, the last %s", c.name, s.Keeps(t).Events-before, got)
 		}
 	}
 }
 
 // The answer of the organisation counts once, and only in the browser that started.
-func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
+func TestTheAnswerIsValidForOneBrowserOnce(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	issuer.Email = s.NewStaff(t, "Sam Staff").Email
@@ -118,7 +118,7 @@ func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
 }
 
 // While the organisation is unavailable, its button gives an error, and passwords work.
-func TestTheOrganisationIsAway(t *testing.T) {
+func TestTheOrganisationIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	sam := s.NewStaff(t, "Sam Staff")
