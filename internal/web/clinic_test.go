@@ -116,7 +116,7 @@ func subject(s access.Staff) policy.Subject {
 
 func (c *clinic) id(place string) uuid.UUID { return uuid.MustParse(c.places[place]) }
 
-// send sends a message from Maria, and waits until the recipients who get it at once have it.
+// send sends a message from Maria, and waits until it is delivered, unless it is scheduled.
 func (c *clinic) send(t *testing.T, place string, request compose.Request, files ...webtest.File) {
 	t.Helper()
 	request.AttachmentIDs = c.upload(t, place, files...)

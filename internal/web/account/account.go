@@ -145,7 +145,8 @@ func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	// All sessions have ended, including this one. The staff member who set up the factor gets a new one.
+	// All sessions have ended, including this one. The staff member who set up the
+	// factor gets a new one.
 	if err := p.Gate.Begin(r.Context(), who); err != nil {
 		return err
 	}

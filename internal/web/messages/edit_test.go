@@ -168,7 +168,7 @@ func TestStoryNoticesEnd(t *testing.T) {
 	b.SeesNot("This message can't be recalled")
 	b.AccessibleAnyhow()
 
-	// Undo, edit and send again, with the buttons alone.
+	// Undo, edit and send again, with the buttons only.
 	hold := 600
 	id = c.sendAs(t, sam, "Too early", "anna", func(r *compose.Request) { r.UndoSeconds = &hold })
 	b.Open("/messages/" + id)

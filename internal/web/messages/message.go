@@ -22,7 +22,7 @@ import (
 
 // shown is the data of a message's page.
 type shown struct {
-	standing
+	snapshot
 	message.Heading
 	Gone   *gone // the erasure of its content, nil if it was not erased
 	To     addressees
@@ -51,11 +51,11 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.Message, view page.View) error {
-	stands, err := p.standingOf(r, m)
+	stands, err := p.snapshotOf(r, m)
 	if err != nil {
 		return err
 	}
-	s := shown{standing: stands, Content: m.Role != messages.RoleNone}
+	s := shown{snapshot: stands, Content: m.Role != messages.RoleNone}
 	if err := p.open(r.Context(), &s); err != nil {
 		return err
 	}
@@ -129,8 +129,8 @@ func (p *Pages) open(ctx context.Context, s *shown) error {
 	return err
 }
 
-// standing is the state of a message at one moment.
-type standing struct {
+// snapshot is the state of a message at one moment.
+type snapshot struct {
 	messages.Message
 	Times messages.Times
 	Now   time.Time
@@ -142,22 +142,22 @@ type standing struct {
 	Again   *uuid.UUID
 }
 
-func (p *Pages) standingOf(r *http.Request, m messages.Message) (standing, error) {
+func (p *Pages) snapshotOf(r *http.Request, m messages.Message) (snapshot, error) {
 	times, err := p.Messages.Times(r.Context(), m.ID)
 	if err != nil {
-		return standing{}, err
+		return snapshot{}, err
 	}
 	pauses, err := p.Pauses.Pauses(r.Context())
 	own := m.Role == messages.RoleSender && policy.Allow(page.Subject(r), policy.SendMessage) == nil
 	if err != nil {
-		return standing{}, err
+		return snapshot{}, err
 	}
-	s := standing{Message: m, Times: times, Now: p.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
+	s := snapshot{Message: m, Times: times, Now: p.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
 	return s, p.again(r, &s)
 }
 
 // again fills in MayEdit and Again for a cancelled or recalled message of the reader.
-func (p *Pages) again(r *http.Request, s *standing) error {
+func (p *Pages) again(r *http.Request, s *snapshot) error {
 	if !s.Own || !s.Status.Withdrawn() {
 		return nil
 	}
@@ -174,21 +174,21 @@ func (p *Pages) again(r *http.Request, s *standing) error {
 }
 
 // Words returns the status in words.
-func (s standing) Words() string { return statusOf(s.Message) }
+func (s snapshot) Words() string { return statusOf(s.Message) }
 
 // SecondsLeft returns the seconds until the message is released, rounded up.
-func (s standing) SecondsLeft() int {
+func (s snapshot) SecondsLeft() int {
 	return max(int(math.Ceil(s.ReleaseAt.Sub(s.Now).Seconds())), 0)
 }
 
 // Over reports whether the message was cancelled or recalled, so that nothing more will
 // happen to it.
-func (s standing) Over() bool { return s.Status.Withdrawn() }
+func (s snapshot) Over() bool { return s.Status.Withdrawn() }
 
 // MayRecall reports whether the reader may recall the message.
-func (s standing) MayRecall() bool { return s.Own && s.Status.Allows(events.TypeMessageRecalled) }
+func (s snapshot) MayRecall() bool { return s.Own && s.Status.Allows(events.TypeMessageRecalled) }
 
 // Settled returns the number of alerts whose outcome is known.
-func (s standing) Settled() int {
+func (s snapshot) Settled() int {
 	return s.Progress.Alerted + s.Progress.AlertFailed + s.Progress.AlertSkipped + s.Progress.AlertUnknown
 }

@@ -17,7 +17,7 @@ type figure struct {
 }
 
 // Figures returns the progress of a message as numbers.
-func (s standing) Figures() []figure {
+func (s snapshot) Figures() []figure {
 	p, recipients := s.Progress, at(s.Message)+"/recipients"
 	return []figure{
 		{"delivered", "Delivered", "In the portal inbox", p.Delivered, p.Recipients, recipients},
@@ -41,7 +41,7 @@ const (
 
 // Every returns the seconds between polls; 0 if the numbers no longer change. Polling
 // has to end at some time, because it keeps a session alive.
-func (s standing) Every() int {
+func (s snapshot) Every() int {
 	switch {
 	case s.Status == "scheduled" && s.ReleaseAt.Sub(s.Now) < watched, s.Status == "sending":
 		return 1
@@ -52,7 +52,7 @@ func (s standing) Every() int {
 }
 
 // state identifies the status and the pause that the page shows.
-func (s standing) state() string {
+func (s snapshot) state() string {
 	if s.Pause == nil {
 		return string(s.Status)
 	}
@@ -61,7 +61,7 @@ func (s standing) state() string {
 
 // Seen identifies the progress that the reader has seen: the state, and the quarters of
 // the deliveries.
-func (s standing) Seen() string {
+func (s snapshot) Seen() string {
 	quarters := 0
 	if s.Progress.Recipients > 0 {
 		quarters = 4 * s.Progress.Delivered / s.Progress.Recipients
@@ -71,7 +71,7 @@ func (s standing) Seen() string {
 
 // moved is the state of a message compared with the one that the reader has seen.
 type moved struct {
-	standing
+	snapshot
 	News    bool // there is a change to announce
 	Changed bool // the state has changed
 }
@@ -85,7 +85,7 @@ func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 	if !page.IsFragment(r) {
 		return p.Redirect(w, r, "/messages/"+m.ID.String(), "")
 	}
-	now, err := p.standingOf(r, m)
+	now, err := p.snapshotOf(r, m)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@
 // menus, the first page after signing in and Global Search are made from the one list.
 //
 // To add a page to the menus, add its row to destinations. A test of package web checks
-// that a page lets in everyone to whom its row shows it.
+// that readers who see a row can open its page.
 package navigation
 
 import (

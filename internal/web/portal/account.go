@@ -48,7 +48,8 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	// All sessions have ended, including this one. The portal user who changed the password gets a new one.
+	// All sessions have ended, including this one. The portal user who changed the
+	// password gets a new one.
 	if err := p.Account.Begin(r.Context(), subject); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (p *Pages) Routes() []page.Route {
 	}
 	for i := range routes {
 		routes[i].Realm, routes[i].Actions = policy.RealmPortalUser, page.May(policy.ReadInbox)
-		routes[i].Handle = p.said(routes[i].Handle)
+		routes[i].Handle = p.withTrouble(routes[i].Handle)
 	}
 	return routes
 }

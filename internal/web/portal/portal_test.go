@@ -190,7 +190,7 @@ func TestMessagesOfOthersAreNotFound(t *testing.T) {
 }
 
 // A representative sees which patient each message is about, as long as the link lasts. A
-// message about the reader alone names no one.
+// message about only the reader names no patient.
 func TestARepresentativeSeesThePatient(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)

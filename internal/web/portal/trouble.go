@@ -40,8 +40,8 @@ var errHead = page.Failure(http.StatusMethodNotAllowed, "That can’t be done he
 // when the reader opens the page.
 var errPrefetch = page.Failure(http.StatusServiceUnavailable, "Not ahead of time", "")
 
-// said renders the errors that have a page in troubles.
-func (p *Pages) said(next page.Handler) page.Handler {
+// withTrouble renders the errors that have a page in troubles.
+func (p *Pages) withTrouble(next page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method == http.MethodHead {
 			return errHead

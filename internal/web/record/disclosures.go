@@ -63,7 +63,7 @@ func (p *Pages) disclosuresTo(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclosed, f query.Filter, path string) error {
 	before, errs := disclosurePlace(r.FormValue("before"))
 	var err error
-	if d.Standing, err = p.standing(r); err != nil {
+	if d.Standing, err = p.recordState(r); err != nil {
 		return err
 	}
 	if len(errs) == 0 {

@@ -20,7 +20,7 @@ import (
 
 // listed is the data of a list of events: the search, or a timeline.
 type listed struct {
-	Standing standing
+	Standing recordState
 	Filter   filter
 	Types    []choice
 	Staff    []choice // to choose from
@@ -57,7 +57,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *
 	before, errs := placeOf(r)
 	view.Errors = append(view.Errors, errs...)
 	var err error
-	if l.Standing, err = p.standing(r); err != nil {
+	if l.Standing, err = p.recordState(r); err != nil {
 		return err
 	}
 	if len(view.Errors) == 0 {

@@ -99,8 +99,8 @@ const (
 	signOverdue  = time.Minute
 )
 
-// standing is the state of the record, which every list shows at the top.
-type standing struct {
+// recordState is the state of the record, which every list shows at the top.
+type recordState struct {
 	query.State
 	Ago, SignedAgo, WaitingAgo string
 	CheckOverdue, SignOverdue  bool
@@ -108,39 +108,39 @@ type standing struct {
 
 // Fine reports whether the record is complete, signed and checked, and all of it
 // recently.
-func (s standing) Fine() bool {
+func (s recordState) Fine() bool {
 	return s.Whole && s.Key != "" && !s.OtherTree && !s.CheckOverdue && !s.SignOverdue
 }
 
 // Fresh reports whether nothing is known yet, as right after the first start.
-func (s standing) Fresh() bool { return s.CheckedAt == nil && s.SignedAt.IsZero() && !s.SignOverdue }
+func (s recordState) Fresh() bool { return s.CheckedAt == nil && s.SignedAt.IsZero() && !s.SignOverdue }
 
 // Total and Proved return counts as the int that templates need.
-func (s standing) Total() int  { return int(s.Events) } // #nosec G115 -- a sequence
-func (s standing) Proved() int { return int(s.Signed) } // #nosec G115 -- a sequence
+func (s recordState) Total() int  { return int(s.Events) } // #nosec G115 -- a sequence
+func (s recordState) Proved() int { return int(s.Signed) } // #nosec G115 -- a sequence
 
-func (p *Pages) standing(r *http.Request) (standing, error) {
+func (p *Pages) recordState(r *http.Request) (recordState, error) {
 	s, err := p.Record.State(r.Context())
-	stands := standing{State: s}
+	state := recordState{State: s}
 	now := p.Now()
 	if s.CheckedAt != nil {
-		stands.Ago, stands.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
+		state.Ago, state.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
 	}
 	if s.Signed > 0 {
-		stands.SignedAgo = ago(now.Sub(s.SignedAt))
+		state.SignedAgo = ago(now.Sub(s.SignedAt))
 	}
 	if !s.Waiting.IsZero() && now.Sub(s.Waiting) > signOverdue {
-		stands.WaitingAgo, stands.SignOverdue = ago(now.Sub(s.Waiting)), true
+		state.WaitingAgo, state.SignOverdue = ago(now.Sub(s.Waiting)), true
 	}
-	return stands, err
+	return state, err
 }
 
 // state answers with the state of the record only, which htmx puts in the place of the
 // old one.
 func (p *Pages) state(w http.ResponseWriter, r *http.Request) error {
-	stands, err := p.standing(r)
+	state, err := p.recordState(r)
 	if err != nil {
 		return err
 	}
-	return p.Fragment(w, r, set, "standing", page.View{Template: "events.html", Title: "Record", Section: section, Data: stands})
+	return p.Fragment(w, r, set, "standing", page.View{Template: "events.html", Title: "Record", Section: section, Data: state})
 }

@@ -83,7 +83,7 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), said(len(found), q)}}
+	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), countText(len(found), q)}}
 	if page.IsFragment(r) {
 		return p.Fragment(w, r, set, "below", view)
 	}
@@ -106,7 +106,7 @@ func grouped(found []search.Found, l labels.Labels) []group {
 	return some
 }
 
-func said(n int, q string) string {
+func countText(n int, q string) string {
 	switch {
 	case q == "":
 		return ""

@@ -67,7 +67,7 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b.Press("ArrowDown")
 	b.Focuses("Custom Labels")
 	b.Accessible()
-	// An answer that comes now renews the list, and the keyboard stays in it.
+	// An answer that arrives now replaces the list, and the focus stays in it.
 	webtest.Evaluate[bool](b, `new Promise((shown) => {
 		const field = document.querySelector('#global-search')
 		document.querySelector('#global-search-results').addEventListener('htmx:afterSettle', () => shown(true), { once: true })

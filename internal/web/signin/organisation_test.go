@@ -61,8 +61,8 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 	s.SignedOut(t).Get("/portal/sign-in").Hides("organisation")
 }
 
-// A person whom the organisation refuses, or who is not staff here, is told what to do. Each
-// failure is recorded.
+// If the organisation refuses a person, or the person is not staff here, the page says
+// what to do. Each failure is recorded.
 func TestFailedSignInsAtTheOrganisation(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)

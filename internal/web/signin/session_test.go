@@ -8,7 +8,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// A warning comes two minutes before a session times out, and the reader can stay signed in.
+// Two minutes before a session times out, a warning appears, and the reader can stay
+// signed in.
 func TestSessionWarningAndStaying(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
