@@ -79,10 +79,10 @@ func TestNoRouteReadsAnEndlessBody(t *testing.T) {
 					limit = max(limit, larger[pattern])
 				}
 				if limit > 300<<20 && contentType != "MULTIPART/Form-Data; boundary=x" {
-					limit = 3 << 20 // but a form with files, which takes long enough once
+					limit = 3 << 20 // except a form with files, which is slow, so it is tested once
 				}
 				if pattern == "POST /directory/import" && strings.HasPrefix(strings.ToLower(contentType), "multipart") && who == "staff" {
-					continue // a gigabyte, by design: package administration tests its limit
+					continue // a gigabyte, by design: package admin tests its limit
 				}
 				body := &endless{begin: map[bool]string{true: "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF-1.4\n", false: "a="}[strings.HasPrefix(strings.ToLower(contentType), "multipart")]}
 				r := httptest.NewRequest(method, path, body)
@@ -106,7 +106,7 @@ func TestNoRouteReadsAnEndlessBody(t *testing.T) {
 	}
 }
 
-// apiRoutes are those of the API's description.
+// apiRoutes returns the routes in the API's description.
 func apiRoutes(t *testing.T, s *webtest.Site) (all []string) {
 	t.Helper()
 	res, err := http.Get(s.Base + "/openapi.json")

@@ -27,14 +27,14 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 // clinic is the demo clinic with enough data that every page has something to show.
 type clinic struct {
 	*webtest.Site
-	maria access.Staff // may do everything, and has done much
-	noel  access.Staff // may do everything, and has done nothing
-	rae   access.Staff // may write to portal users one by one
+	maria access.Staff // has all permissions, and data from much work
+	noel  access.Staff // has all permissions, and has done nothing
+	rae   access.Staff // may send to individual portal users
 	// places are the values of the braces in the address of a visit: {sent}.
 	places map[string]string
 }
 
-// reader is the portal user who visits: a patient who represents two children.
+// reader is the portal user who opens the portal: a patient who represents two children.
 const reader = "ingrid-berg"
 
 const careText = `Dear all,
@@ -116,7 +116,7 @@ func subject(s access.Staff) policy.Subject {
 
 func (c *clinic) id(place string) uuid.UUID { return uuid.MustParse(c.places[place]) }
 
-// send sends a message from Maria, and waits until the recipients who get it at once have it.
+// send sends a message from Maria, and waits until it is delivered, unless it is scheduled.
 func (c *clinic) send(t *testing.T, place string, request compose.Request, files ...webtest.File) {
 	t.Helper()
 	request.AttachmentIDs = c.upload(t, place, files...)
@@ -161,7 +161,7 @@ func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids 
 	return ids
 }
 
-// erase has Maria and Noel erase the content of a message.
+// erase makes Maria request, and Noel approve, the erasure of a message's content.
 func (c *clinic) erase(t *testing.T) {
 	t.Helper()
 	asked, err := c.Web.Retention.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for another person.")
@@ -239,7 +239,7 @@ func (c *clinic) at(t *testing.T, path string) string {
 		path = strings.ReplaceAll(path, "{"+name+"}", place)
 	}
 	if strings.ContainsAny(path, "{}") {
-		t.Fatalf("%s names a place that the clinic has not", path)
+		t.Fatalf("%s names an unknown place", path)
 	}
 	return path
 }
@@ -247,7 +247,7 @@ func (c *clinic) at(t *testing.T, path string) string {
 // visitor is a visitor without scripts.
 func (c *clinic) visitor(t *testing.T, who string) *webtest.Visitor {
 	t.Helper()
-	v := c.Nobody(t)
+	v := c.SignedOut(t)
 	signIn := func(at, email string) {
 		v.Post(at, url.Values{"email": {email}, "password": {webtest.Password}, "next": {"/static/icon.svg"}})
 	}

@@ -25,7 +25,7 @@ func TestDirection(t *testing.T) {
 	for _, row := range pages {
 		for _, visit := range row {
 			who, path, _ := strings.Cut(visit, " ")
-			if strings.HasPrefix(who, "-") || who == "nobody" {
+			if strings.HasPrefix(who, "-") || who == "signed-out" {
 				continue
 			}
 			path = c.at(t, path)
@@ -43,14 +43,14 @@ func TestDirection(t *testing.T) {
 					}
 				case n.DataAtom == atom.Textarea, n.DataAtom == atom.Input && (attribute(n, "type") == "text" || attribute(n, "type") == "search") && attribute(n, "inputmode") == "":
 					if attribute(n, "dir") != "auto" {
-						t.Errorf("%s: what is typed into %s has no direction", path, attribute(n, "id"))
+						t.Errorf("%s: text typed into %s has no direction", path, attribute(n, "id"))
 					}
 				}
 			}
 		}
 	}
 	if found < 100 {
-		t.Errorf("only %d pieces of text were looked at", found)
+		t.Errorf("only %d pieces of text were checked", found)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// ours are the default words that a clinic can replace.
+// ours are the default words that custom labels replace.
 var ours = regexp.MustCompile(`(?i)\b(patients?|portal users?|representatives?|discharged)\b`)
 
 // ownWords are the pages that keep the default words: the record, which does not change

@@ -9,24 +9,24 @@ import (
 
 // pages lists for every route the visits that test it: the visitor and the address. "maria"
 // has sent much, "noel" has sent nothing, "rae" has few permissions, "reader" is a portal
-// user, and "nobody" is not signed in. An entry that begins with "-" is not a page of its own
+// user, and "signed-out" is not signed in. An entry that begins with "-" is not a page of its own
 // but a part of one, a file, or a redirect.
 var pages = map[string][]string{
-	"GET /{$}":                  {"-nobody /", "-maria /"},
-	"GET /sign-in":              {"nobody /sign-in", "nobody /sign-in?expired=1"},
-	"GET /sign-in/code":         {"-nobody /sign-in/code"},                                                                                   // shown in package account's browser test
-	"GET /sign-in/organisation": {"-nobody /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-nobody /sign-in/organisation/back"}, // shown in package door's
+	"GET /{$}":                  {"-signed-out /", "-maria /"},
+	"GET /sign-in":              {"signed-out /sign-in", "signed-out /sign-in?expired=1"},
+	"GET /sign-in/code":         {"-signed-out /sign-in/code"},                                                                                       // shown in package account's browser test
+	"GET /sign-in/organisation": {"-signed-out /sign-in/organisation"}, "GET /sign-in/organisation/back": {"-signed-out /sign-in/organisation/back"}, // shown in package signin's browser tests
 	"GET /account": {"maria /account"}, "GET /account/second-factor/remove": {"maria /account/second-factor/remove"},
 	"GET /account/second-factor": {"noel /account/second-factor"},
-	"GET /portal/sign-in":        {"nobody /portal/sign-in", "nobody /portal/sign-in?expired=1"},
-	"GET /portal/forgotten":      {"nobody /portal/forgotten"}, "GET /portal/forgotten/sent": {"nobody /portal/forgotten/sent"},
-	"GET /portal/invitation": {"nobody /portal/invitation"},
-	"/":                      {"nobody /nowhere", "maria /nowhere"},
-	"/portal/":               {"nobody /portal/nowhere", "reader /portal/nowhere"},
+	"GET /portal/sign-in":        {"signed-out /portal/sign-in", "signed-out /portal/sign-in?expired=1"},
+	"GET /portal/forgotten":      {"signed-out /portal/forgotten"}, "GET /portal/forgotten/sent": {"signed-out /portal/forgotten/sent"},
+	"GET /portal/invitation": {"signed-out /portal/invitation"},
+	"/":                      {"signed-out /nowhere", "maria /nowhere"},
+	"/portal/":               {"signed-out /portal/nowhere", "reader /portal/nowhere"},
 
 	"GET /search": {"maria /search", "maria /search?q=care", "maria /search?q=zebra"},
 
-	"GET /record/receipts/{message}/{portal_user}": {"maria /record/receipts/{sent}/ingrid-berg", "maria /record/receipts/{sent}/nobody"},
+	"GET /record/receipts/{message}/{portal_user}": {"maria /record/receipts/{sent}/ingrid-berg", "maria /record/receipts/{sent}/unknown"},
 
 	"GET /messages":      {"maria /messages", "noel /messages", "maria /messages?q=care", "maria /messages?q=zebra"},
 	"GET /messages/bcc":  {"maria /messages/bcc", "noel /messages/bcc"},
@@ -98,13 +98,13 @@ func TestEveryPage(t *testing.T) {
 		}
 		known[route.Pattern] = true
 		if len(pages[route.Pattern]) == 0 {
-			t.Errorf("%s has no row in the table: say how it is visited", route.Pattern)
+			t.Errorf("%s has no row in the table: add a visit", route.Pattern)
 		}
 	}
 	visits := map[string][]string{} // by whom
 	for pattern, row := range pages {
 		if !known[pattern] {
-			t.Errorf("the table names %s, which there is not", pattern)
+			t.Errorf("the table names %s, which is not a route", pattern)
 		}
 		for _, visit := range row {
 			who, path, _ := strings.Cut(visit, " ")
@@ -121,7 +121,7 @@ func TestEveryPage(t *testing.T) {
 			for _, path := range paths {
 				got := v.Get(path)
 				if got.Status >= 500 || !part && got.URL.RequestURI() != path {
-					t.Errorf("%s is led to %s: %d", path, got.URL.Path, got.Status)
+					t.Errorf("%s redirects to %s: %d", path, got.URL.Path, got.Status)
 				}
 				secure(t, path, got.Header)
 			}
@@ -137,13 +137,13 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// matches checks that an address belongs to the route of its row.
+// matches checks that an address belongs to its row's route.
 func matches(t *testing.T, pattern, path string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle(pattern, http.NotFoundHandler())
 	if _, got := mux.Handler(httptest.NewRequest(http.MethodGet, path, nil)); got != pattern {
-		t.Errorf("%s is no place at %s", path, pattern)
+		t.Errorf("%s is not an address of %s", path, pattern)
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// open lists the addresses that name no action: no one need be signed in to come there.
+// open lists the addresses that name no action: they need no sign-in.
 var open = []string{
-	"/", // no page: who is signed in keeps the menu
+	"/", // a 404 page, on which a signed-in reader keeps the menu
 	"/portal/",
 	"GET /portal/forgotten",
 	"GET /portal/forgotten/sent",
@@ -47,8 +47,8 @@ var openOperations = []string{
 	"POST /webhooks/sendgrid",
 }
 
-// Every page names the actions that it needs, or is listed as open, and the same holds
-// of the operations of the API.
+// Every page names the actions that it needs or is listed as open. The same holds for
+// the operations of the API.
 func TestEveryRouteNamesAnAction(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -75,7 +75,7 @@ func TestEveryRouteNamesAnAction(t *testing.T) {
 	}
 }
 
-// Whoever sees a page in a menu may open it, and no menu leads to a page that there is not.
+// A reader can open every page of their menus, and every menu item leads to a page.
 func TestMenusLeadToPagesThatOpen(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -90,12 +90,12 @@ func TestMenusLeadToPagesThatOpen(t *testing.T) {
 	for _, subject := range subjects {
 		allowed := navigation.Allowed(subject, labels.Default())
 		if len(allowed) == 0 {
-			t.Errorf("%+v can go nowhere", subject)
+			t.Errorf("%+v has no page in any menu", subject)
 		}
 		for _, d := range allowed {
 			actions, known := needs["GET "+d.Href]
 			if !known {
-				t.Errorf("a menu leads to %s, which is no page", d.Href)
+				t.Errorf("a menu leads to %s, which is not a page", d.Href)
 			}
 			if !slices.ContainsFunc(actions, func(a policy.Action) bool { return policy.Allow(subject, a) == nil }) {
 				t.Errorf("%s is in a menu of %v, who may not open it", d.Href, subject.Permissions)
@@ -104,13 +104,13 @@ func TestMenusLeadToPagesThatOpen(t *testing.T) {
 	}
 }
 
-// operation is what the description of the API says of an operation.
+// operation is an operation in the description of the API.
 type operation struct {
 	Description string
 	Security    []map[string]any
 }
 
-// described gives the operations of the API by method and path.
+// described returns the operations of the API by method and path.
 func described(t *testing.T, s *webtest.Site) map[string]operation {
 	t.Helper()
 	res, err := http.Get(s.Base + "/openapi.json")

@@ -9,7 +9,7 @@ import (
 // pictures are those of docs/screenshots: the name, the visitor and the address of each.
 // `make screenshots` takes them again.
 var pictures = []struct{ name, who, path string }{
-	{"sign-in", "nobody", "/sign-in"},
+	{"sign-in", "signed-out", "/sign-in"},
 	{"messages", "maria", "/messages"},
 	{"message", "maria", "/messages/{everybody}"},
 	{"recipients", "maria", "/messages/{everybody}/recipients"},
@@ -26,7 +26,7 @@ var pictures = []struct{ name, who, path string }{
 	{"timeline", "maria", "/record/messages/{everybody}"},
 	{"disclosures", "maria", "/record/patients/amina-diallo"},
 	{"erasure", "maria", "/record/erasures/{erasure}"},
-	{"portal-sign-in", "nobody", "/portal/sign-in"},
+	{"portal-sign-in", "signed-out", "/portal/sign-in"},
 	{"portal-inbox", "reader", "/portal"},
 	{"portal-message", "reader", "/portal/messages/{sent}"},
 }
@@ -43,7 +43,7 @@ func TestScreenshots(t *testing.T) {
 	c := openClinic(t)
 	// Opened and new messages make the picture realistic.
 	c.visitor(t, "reader").Get(c.at(t, "/portal/messages/{everybody}"))
-	for _, who := range []string{"nobody", "maria", "reader"} {
+	for _, who := range []string{"signed-out", "maria", "reader"} {
 		t.Run(who, func(t *testing.T) {
 			b := c.browser(t, who)
 			for _, p := range pictures {

@@ -1,6 +1,6 @@
-// Package web is all pages, at one handler: those of staff, of portal users and of
-// administrators. Each kind has a package of its own below; page is what they are
-// made with, and static what they are dressed in.
+// Package web is the one handler of all pages: for staff, for portal users and for
+// administrators. Each kind of page has a package below. Package page renders them, and
+// package static serves the files that they load.
 package web
 
 import (
@@ -21,14 +21,16 @@ type Pages struct {
 	routes         []page.Route
 }
 
-// New makes the handler of all pages. Whatever is no page of ours is answered with
-// 404 by a page that says so. Below /messages, "drafts" could be the id of a message: a
-// mux by itself would not know which of the two is meant, and so drafts, the pages on
-// which messages are written, come first.
+// New makes the handler of all pages. An address without a page is answered with a 404
+// page.
+//
+// Below /messages, "drafts" could be the id of a message, and http.ServeMux can't order
+// the two patterns. So the routes of drafts, the pages on which messages are written,
+// are tried first.
 func New(r *page.Renderer, drafts Group, others ...Group) *Pages {
 	p := &Pages{drafts: http.NewServeMux(), others: http.NewServeMux(), routes: drafts.Routes()}
 	r.Mount(p.drafts, p.routes...)
-	// Who is signed in keeps the navigation.
+	// A signed-in reader keeps the navigation on a 404 page.
 	rest := []page.Route{{Pattern: "/", Realm: policy.RealmStaff, Handle: r.NotFound}, {Pattern: "/portal/", Realm: policy.RealmPortalUser, Handle: r.NotFound}}
 	for _, group := range others {
 		rest = append(rest, group.Routes()...)
@@ -40,11 +42,11 @@ func New(r *page.Renderer, drafts Group, others ...Group) *Pages {
 	return p
 }
 
-// Unavailable answers for a request whose session could not be read, with a page where
-// one is asked for and else as the API does. It is what [access.Config].Fail wants.
+// Unavailable answers a request whose session could not be read: with a page if the
+// client prefers HTML, else as the API does. It serves as [access.Config].Fail.
 func Unavailable(w http.ResponseWriter, r *http.Request, err error) { page.Unavailable(w, r, err) }
 
-// Route is the pattern of the page that answers a request.
+// Route returns the pattern of the page that answers a request.
 func (p *Pages) Route(r *http.Request) string {
 	_, pattern := p.drafts.Handler(r)
 	if pattern == "" {
@@ -53,10 +55,10 @@ func (p *Pages) Route(r *http.Request) string {
 	return pattern
 }
 
-// Routes are the addresses of all pages, for a test that visits them all.
+// Routes returns the routes of all pages, for tests that visit them all.
 func (p *Pages) Routes() []page.Route { return p.routes }
 
-// firstOf asks own, and all where own has nothing at the address.
+// firstOf calls own if it has a route for the address, else all.
 func firstOf(own, all *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := own.Handler(r); pattern != "" {

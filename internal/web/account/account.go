@@ -19,7 +19,7 @@ var files embed.FS
 
 var set = page.MustParse(files)
 
-// scripts make pages pleasant that work without.
+// scripts improve pages that also work without them.
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
@@ -28,7 +28,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Gate *access.Gate
 }
@@ -36,7 +36,7 @@ type Config struct {
 // New makes the pages.
 func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
-// Where these pages are.
+// The addresses of these pages.
 const (
 	home  = "/account"
 	setUp = home + "/second-factor"
@@ -58,12 +58,12 @@ func (p *Pages) Routes() []page.Route {
 	}
 }
 
-// me is the account page.
+// me is the data of the account page.
 type me struct {
 	access.Staff
-	Recovery     int  // codes that were not used
-	Required     bool // the clinic asks for a second factor
-	Organisation bool // they signed in there
+	Recovery     int  // number of unused recovery codes
+	Required     bool // the clinic requires a second factor
+	Organisation bool // this session began at the organisation
 }
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
@@ -91,9 +91,9 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request) error {
 	return p.Redirect(w, r, setUp, "")
 }
 
-// enrolment is the page that shows a secret.
+// enrolment is the data of the page that shows the secret.
 type enrolment struct {
-	Secret string // four letters at a time
+	Secret string // in groups of four letters
 	Code   QR
 }
 
@@ -124,7 +124,7 @@ func inFours(text string) string {
 	return strings.Join(append(fours, text), " ")
 }
 
-// confirm shows the recovery codes, this one time.
+// confirm adds the factor and shows the recovery codes, which are shown only once.
 func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 	who := page.Subject(r)
 	recovery, err := p.Gate.AddFactor(r.Context(), who, r.PostFormValue("password"), r.PostFormValue("code"))
@@ -145,7 +145,8 @@ func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	// All sessions have ended, this one too. Whoever set the factor up stays.
+	// All sessions have ended, including this one. The staff member who set up the
+	// factor gets a new one.
 	if err := p.Gate.Begin(r.Context(), who); err != nil {
 		return err
 	}

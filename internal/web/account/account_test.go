@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 var secretOn = regexp.MustCompile(`<code class="app-break">([A-Z2-7 ]+)</code>`)
 var recoveryOn = regexp.MustCompile(`<li><code>([a-z2-7-]+)</code></li>`)
 
-// app is what a phone shows of a secret, at the clinic's time.
+// app returns the code that a phone shows for a secret, at the clinic's time.
 func app(t *testing.T, s *webtest.Site, secret string) string {
 	t.Helper()
 	code, err := totp.GenerateCode(strings.ReplaceAll(secret, " ", ""), s.Clock.Now())
@@ -55,7 +55,7 @@ func TestASecondFactor(t *testing.T) {
 	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
 	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up a second factor").Hides("recovery codes")
 	if at := sam.Get("/account/second-factor").URL.Path; at != "/account" {
-		t.Errorf("before it is begun it is at %s", at)
+		t.Errorf("before the setup begins, the page is at %s", at)
 	}
 	wrong := sam.Post("/account/second-factor", nil)
 	secret := secretOn.FindStringSubmatch(wrong.Body)[1]
@@ -68,7 +68,7 @@ func TestASecondFactor(t *testing.T) {
 	secret, recovery := equip(t, s, sam)
 	sam.Get("/account").Says("8 recovery codes left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
 
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	if at := v.Get("/sign-in/code").URL.Path; at != "/sign-in" {
 		t.Errorf("without a password the code is asked for at %s", at)
 	}
@@ -114,23 +114,23 @@ func TestARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *process.WebConfig) { c.FactorRequired = true })
 	s.NewStaff(t, "Sam Staff", policy.All...)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
 		Says("Your clinic requires a second factor", "Set up a second factor").Hides("Global Search", `href="/messages"`)
 	for _, path := range []string{"/", "/messages", "/search", "/administration/staff", "/record", "/messages/bcc"} {
 		if at := v.Get(path).URL.Path; at != "/account" {
-			t.Errorf("%s leads to %s", path, at)
+			t.Errorf("%s redirects to %s", path, at)
 		}
 	}
 	if at := v.Post("/administration/labels", nil).URL.Path; at != "/account" {
-		t.Errorf("a form leads to %s", at)
+		t.Errorf("a form redirects to %s", at)
 	}
 	v.Get("/v1/staff").Is(http.StatusForbidden).Holds("/problems/second-factor-due")
 	equip(t, s, v)
 	v.Get("/messages").Is(http.StatusOK).Says("Global Search")
 	v.Get("/account").Hides("Remove the second factor")
 	if at := v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Says("Your clinic asks for a second factor").URL.Path; at != "/account" {
-		t.Errorf("removing it leads to %s", at)
+		t.Errorf("removing it redirects to %s", at)
 	}
 }
 

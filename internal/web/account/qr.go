@@ -8,20 +8,20 @@ import (
 	"github.com/boombuler/barcode/qr"
 )
 
-// quiet is how many modules of white are around a code: ISO/IEC 18004, section 9.1.
+// quiet is the width of the white border, in modules: ISO/IEC 18004, section 9.1.
 const quiet = 4
 
-// QR is a QR code as the path of an SVG: within the page, so that no picture has to be
-// fetched, and its secret is in no address.
+// QR is a QR code as the path of an SVG. It is part of the page, so the secret is in no
+// address of a picture.
 type QR struct {
-	Size int    // of the side, in modules
-	Path string // the dark ones, each a square
+	Size int    // length of a side, in modules
+	Path string // the dark modules, each a square
 }
 
-// Pixels is how wide it is shown: five to a module, so that all are as wide.
+// Pixels is the width on the page: five pixels a module, so that all modules are equal.
 func (c QR) Pixels() int { return 5 * c.Size }
 
-// Encode makes the code of a text. It fails where the text is too long.
+// Encode makes the code of a text. It fails if the text is too long.
 func Encode(text string) (QR, error) {
 	code, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {

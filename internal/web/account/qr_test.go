@@ -10,7 +10,7 @@ import (
 )
 
 // The path has one square for each dark module of the code, and no others.
-func TestThePathIsTheCode(t *testing.T) {
+func TestThePathMatchesTheCode(t *testing.T) {
 	const text = "otpauth://totp/Postern:ada@clinic.example?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Postern"
 	drawn, err := Encode(text)
 	if err != nil {
@@ -28,7 +28,7 @@ func TestThePathIsTheCode(t *testing.T) {
 			}
 			dark++
 			if square := fmt.Sprintf("M%d %dh1v1h-1z", x+4, y+4); !strings.Contains(drawn.Path, square) {
-				t.Fatalf("%d, %d is dark and not drawn", x, y)
+				t.Fatalf("module %d, %d is dark and not drawn", x, y)
 			}
 		}
 	}
@@ -37,8 +37,8 @@ func TestThePathIsTheCode(t *testing.T) {
 	}
 }
 
-func TestATextThatFitsNoCode(t *testing.T) {
+func TestATextThatIsTooLongForACode(t *testing.T) {
 	if _, err := Encode(strings.Repeat("x", 5000)); err == nil {
-		t.Error("it was drawn")
+		t.Error("a text that is too long was drawn")
 	}
 }

@@ -1,5 +1,5 @@
-// Package admin is the pages of what administrators set up: staff and
-// their permissions, Custom Labels, the directory and its import.
+// Package admin is the pages for administrators: staff and their permissions, Custom
+// Labels, the directory and its import.
 package admin
 
 import (
@@ -21,10 +21,10 @@ var files embed.FS
 
 var set = page.MustParse(files)
 
-// section is what the navigation has these pages under.
+// section is the section of these pages in the navigation.
 const section = "administration"
 
-// perPage is how many rows a list shows at a time.
+// perPage is the number of rows on a page of a list.
 const perPage = 50
 
 // Pages are the pages of this package.
@@ -33,7 +33,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Gate      *access.Gate
 	Composer  *compose.Composer
@@ -58,9 +58,9 @@ func (p *Pages) Routes() []page.Route {
 		route("GET /administration/staff/new", p.newStaff, policy.ChangeStaff),
 		route("GET /administration/staff/{id}", p.staffInfo, policy.ChangeStaff),
 		route("POST /administration/staff/{id}", p.changePermissions, policy.ChangeStaff),
-		route("POST /administration/staff/{id}/disable", p.switchStaff(p.Gate.Disable, "Account disabled. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/enable", p.switchStaff(p.Gate.Enable, "Account enabled. They can sign in again with their password. This is recorded with your name."), policy.ChangeStaff),
-		route("POST /administration/staff/{id}/reset-second-factor", p.switchStaff(p.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/disable", p.changeAccount(p.Gate.Disable, "Account disabled. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/enable", p.changeAccount(p.Gate.Enable, "Account enabled. They can sign in again with their password. This is recorded with your name."), policy.ChangeStaff),
+		route("POST /administration/staff/{id}/reset-second-factor", p.changeAccount(p.Gate.ResetFactor, "Second factor reset. They sign in with their password alone until they set up a new one. This is recorded with your name."), policy.ChangeStaff),
 		route("POST /administration/staff/{id}/cancel-scheduled", p.cancelScheduled, policy.ChangeStaff),
 		route("GET /administration/labels", p.labels, policy.ChangeLabels),
 		route("POST /administration/labels", p.changeLabels, policy.ChangeLabels),
@@ -72,7 +72,7 @@ func (p *Pages) Routes() []page.Route {
 		route("POST /directory/patients", p.Ask, policy.SeeDirectory),
 		route("GET /directory/patients/{id}", p.patient, policy.SeeDirectory),
 		route("GET /directory/import", p.chooseFiles, policy.Import),
-		page.Route{Pattern: "POST /directory/import", Realm: policy.RealmStaff, Actions: page.May(policy.Import), Takes: takes, Handle: p.receive},
+		page.Route{Pattern: "POST /directory/import", Realm: policy.RealmStaff, Actions: page.May(policy.Import), Takes: uploadBody, Handle: p.receive},
 		route("GET /directory/import/{id}", p.showImport, policy.Import),
 		route("POST /directory/import/{id}", p.decide, policy.Import),
 	}

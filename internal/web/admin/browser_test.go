@@ -55,14 +55,14 @@ func TestPermissionsByKeyboard(t *testing.T) {
 	b.Sees("Enter a first password")
 	b.AccessibleAnyhow()
 	b.Screenshot("new-staff-error")
-	b.Open("/administration/staff?q=nobody")
+	b.Open("/administration/staff?q=unknown")
 	b.Sees("No staff match that search.")
 	b.Accessible()
 }
 
 // Story 8 in a real browser: Client is filled in, the example follows the typing, and
 // after saving all pages show it.
-func TestLabelsShowHowTheyRead(t *testing.T) {
+func TestLabelsInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	ada := s.NewStaff(t, "Ada Admin", policy.All...)

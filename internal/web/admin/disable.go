@@ -10,8 +10,8 @@ import (
 	"postern/internal/web/page"
 )
 
-// switchStaff disables or enables a staff member.
-func (p *Pages) switchStaff(change func(ctx context.Context, actor, staffID string) error, done string) page.Handler {
+// changeAccount returns the handler that changes a staff member's account, such as to disable it.
+func (p *Pages) changeAccount(change func(ctx context.Context, actor, staffID string) error, done string) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id := r.PathValue("id")
 		err := change(r.Context(), page.Subject(r).Actor(), id)
@@ -31,8 +31,8 @@ func (p *Pages) switchStaff(change func(ctx context.Context, actor, staffID stri
 	}
 }
 
-// cancelScheduled calls off what a disabled staff member has scheduled: it is not for
-// us to say whether the clinic still wants it sent.
+// cancelScheduled cancels the scheduled messages of a disabled staff member. This is a
+// decision of the clinic, so it does not happen automatically.
 func (p *Pages) cancelScheduled(w http.ResponseWriter, r *http.Request) error {
 	staff, err := p.Gate.StaffByID(r.Context(), r.PathValue("id"))
 	if errors.Is(err, access.ErrNoStaff) {

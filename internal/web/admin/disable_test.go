@@ -38,7 +38,7 @@ func TestDisablingAStaffMember(t *testing.T) {
 	admin.Post(at+"/disable", nil).Is(http.StatusOK).
 		Says("Account disabled.", "Disabled", "2 of their messages are scheduled and will be sent at their times", "Enable again")
 	nurse.Get("/messages").Says("Staff sign-in")
-	s.Nobody(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}}).
+	s.SignedOut(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}}).
 		Is(http.StatusUnprocessableEntity).Says("The e-mail address or the password is wrong.")
 	admin.Get("/administration/staff").Says("Nora Nurse Disabled")
 	admin.Post(at+"/cancel-scheduled", nil).Says("2 messages were cancelled. No one will receive them.").Hides("Cancel their scheduled messages")
@@ -46,11 +46,11 @@ func TestDisablingAStaffMember(t *testing.T) {
 		t.Errorf("the record has %v", got)
 	}
 	admin.Post(at+"/enable", nil).Is(http.StatusOK).Says("Account enabled.", "Disable Nora Nurse")
-	s.Nobody(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}, "next": {"/search"}}).
+	s.SignedOut(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}, "next": {"/search"}}).
 		Says("Global Search")
 	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable your own account.").Hides("/disable")
 	admin.Post("/administration/staff/"+admin.ID+"/disable", nil).Is(http.StatusUnprocessableEntity).Says("You can't disable yourself").Holds(`href="#sign-in"`)
-	admin.Post("/administration/staff/nobody/disable", nil).Is(http.StatusNotFound)
+	admin.Post("/administration/staff/unknown/disable", nil).Is(http.StatusNotFound)
 	s.Staff(t, "Plain").Post(at+"/disable", nil).Is(http.StatusForbidden)
 }
 

@@ -17,19 +17,19 @@ import (
 	"postern/internal/web/page"
 )
 
-// slack is what a form has around its files.
-const slack = 1 << 20
+// formOverhead is the size of a form without its files, in bytes.
+const formOverhead = 1 << 20
 
-// takes is what an upload is: a gigabyte over a poor line takes an hour or more.
-var takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: int64(limits.ImportSize) + slack, Hold: 8 << 20, Within: 4 * time.Hour}
+// uploadBody limits an upload. A gigabyte over a slow line takes an hour or more.
+var uploadBody = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: int64(limits.ImportSize) + formOverhead, Hold: 8 << 20, Within: 4 * time.Hour}
 
-// importForm is what the page for choosing files shows.
+// importForm is the data of the page to choose files.
 type importForm struct {
-	Mine *upload.Import // that is there already
+	Mine *upload.Import // the reader's present import, nil for none
 }
 
-// chooseFiles shows where files are chosen, and how far an upload is that is there
-// already.
+// chooseFiles shows the page to choose files, and the progress of the reader's present
+// import.
 func (p *Pages) chooseFiles(w http.ResponseWriter, r *http.Request) error {
 	return p.renderUpload(w, r, nil)
 }
@@ -46,7 +46,7 @@ func (p *Pages) renderUpload(w http.ResponseWriter, r *http.Request, errs page.E
 	return p.Render(w, r, set, page.View{Template: "import.html", Title: "Import", Section: section, Data: data, Errors: errs})
 }
 
-// receive keeps the files as they come, and leads to what they would change.
+// receive stores the uploaded files, and redirects to the page with the changes that they would make.
 func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 	parts, err := r.MultipartReader()
 	if err != nil {
@@ -58,7 +58,7 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return "", nil, err
 			}
-			if part.FormName() == "files" && part.FileName() != "" { // a field that was left empty has no name
+			if part.FormName() == "files" && part.FileName() != "" { // an empty file field has no file name
 				return part.FileName(), part, nil
 			}
 		}
@@ -70,13 +70,13 @@ func (p *Pages) receive(w http.ResponseWriter, r *http.Request) error {
 	if message == "" {
 		return err
 	}
-	// A browser shows the answer once it has sent everything, and an error of its own
-	// where it could not.
+	// A browser shows the answer only after it has sent the whole body. Otherwise it
+	// shows an error of its own.
 	_, _ = io.Copy(io.Discard, r.Body)
 	return p.renderUpload(w, r, page.Errors{{Field: "files", Message: message}})
 }
 
-// refusal says why an upload was refused, "" where it failed for another reason.
+// refusal says why an upload was refused, "" if it failed for another reason.
 func refusal(err error) string {
 	var (
 		invalid upload.Invalid
@@ -95,35 +95,35 @@ func refusal(err error) string {
 	return ""
 }
 
-// progress is what the page of an import shows.
+// progress is the data of the page of an import.
 type progress struct {
 	upload.Import
 	Path         string
 	Percent      int
 	Tallies      []tally
-	Lines        []directory.WrongLine // wrong, of this page of them
-	Warnings     []directory.WrongLine // likewise
+	Lines        []directory.WrongLine // wrong lines on this page
+	Warnings     []directory.WrongLine // lines with warnings on this page
 	Newer, Older string
 }
 
-// tally is what an import does to rows of one kind.
+// tally is the changes of an import to rows of one kind.
 type tally struct {
 	Name string
 	directory.Changes
 	Changing, Coming []shown
 }
 
-// shown is a row that would come or change, for people.
+// shown is a new or changed row, with texts for people.
 type shown struct {
 	ID     string
 	Fields []directory.FieldChange
 }
 
-// linesPerPage is how many wrong lines a page shows.
+// linesPerPage is the number of wrong lines on a page.
 const linesPerPage = 100
 
-// showImport shows how far an import is. Asked for a part, as it is while work goes
-// on, it leads to the whole page once the work has ended.
+// showImport shows the progress of an import. While work runs, a script requests a part
+// of the page; when the work has ended, the answer redirects to the whole page.
 func (p *Pages) showImport(w http.ResponseWriter, r *http.Request) error {
 	found, err := p.importOf(r)
 	if errors.Is(err, upload.ErrNotFound) {
@@ -186,7 +186,7 @@ func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, erro
 	if found.Format == "fhir" {
 		data.Tallies = append(data.Tallies, tally{Name: "FHIR resources", Changes: summary.Resources})
 	}
-	// An import that is refused has wrong lines, another has warnings.
+	// A refused import has wrong lines; any other has warnings.
 	all, lines := found.Report.Wrong, &data.Lines
 	if found.State != upload.Refused {
 		all, lines = summary.Warnings, &data.Warnings
@@ -202,7 +202,7 @@ func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, erro
 	return data, nil
 }
 
-// columns are the names of the columns of the CSV files, for people.
+// columns are names for people of the columns of the CSV files.
 var columns = map[string]string{
 	"given_name": "Given name", "family_name": "Family name", "birth_date": "Born", "status": "Status", "deceased": "Deceased",
 	"name": "Name", "email": "E-mail address", "active": "Active", "relationship": "Relationship", "from": "From", "until": "Until",
@@ -219,7 +219,7 @@ func (s speaker) shown(row directory.Shown) shown {
 	return one
 }
 
-// value writes what a column holds as other pages do.
+// value writes the value of a column as other pages do.
 func (s speaker) value(field, value string) string {
 	switch {
 	case value == "":
@@ -238,7 +238,7 @@ func (s speaker) value(field, value string) string {
 	return value
 }
 
-// decide imports what was looked at, looks at it again, or discards it.
+// decide imports the checked files, checks them again, or discards them.
 func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 	found, err := p.importOf(r)
 	to, notice := "/directory/import/"+found.ID.String(), ""
@@ -257,7 +257,7 @@ func (p *Pages) decide(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, upload.ErrNotFound):
 		return p.Redirect(w, r, "/directory/import", "This import no longer exists: it was replaced by another, or is more than a day old. Upload the files again.")
 	case errors.Is(err, upload.ErrStale), errors.Is(err, upload.ErrRunning):
-		// Pressed twice, or on a page from before: how it stands is what they want to see.
+		// The button was pressed twice, or on an old page: show the present state.
 		return p.Redirect(w, r, "/directory/import/"+found.ID.String(), "")
 	case err != nil:
 		return err

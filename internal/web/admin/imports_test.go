@@ -46,7 +46,7 @@ func ended(t *testing.T, v *webtest.Visitor, p *webtest.Page) *webtest.Page {
 			return p
 		}
 		if time.Since(began) > 30*time.Second {
-			t.Fatalf("it does not end: %s", p.Text())
+			t.Fatalf("the import does not end: %s", p.Text())
 		}
 	}
 }
@@ -57,7 +57,7 @@ func decided(t *testing.T, v *webtest.Visitor, p *webtest.Page, what string) *we
 	return ended(t, v, v.Post(p.URL.Path, url.Values{"do": {what}, "digest": {between(p.Body, `name="digest" value="`, `"`)}}).Is(http.StatusOK))
 }
 
-// theDirectory is what a site keeps of the directory.
+// theDirectory returns the tables of the directory.
 func theDirectory(k composetest.Kept) map[string]string {
 	return map[string]string{"patients": k.Tables["app.patients"], "portal users": k.Tables["app.portal_users"],
 		"links": k.Tables["app.links"], "outbox": k.Tables["app.outbox"], "events": fmt.Sprint(k.Events)}
@@ -97,7 +97,7 @@ func TestImport(t *testing.T) {
 	}
 	told := awaitImport(t, s)
 	if told.Actor != "staff:"+v.ID || strings.Contains(string(told.Data), "Tom") || !strings.Contains(string(told.Data), `"format":"csv"`) {
-		t.Errorf("the record says %s by %s", told.Data, told.Actor)
+		t.Errorf("recorded %s by %s", told.Data, told.Actor)
 	}
 
 	// The same files again change nothing, and the page says so.
@@ -110,7 +110,7 @@ func TestImport(t *testing.T) {
 	v.Get(page.URL.Path).Says("This import no longer exists")
 }
 
-// awaitImport waits for the event of an import, which the recorder carries out of
+// awaitImport waits for the event of an import, which the recorder publishes from
 // the outbox.
 func awaitImport(t *testing.T, s *webtest.Site) events.Event {
 	t.Helper()
@@ -119,11 +119,11 @@ func awaitImport(t *testing.T, s *webtest.Site) events.Event {
 			return all[0]
 		}
 	}
-	t.Fatal("no import is on the record")
+	t.Fatal("no import was recorded")
 	return events.Event{}
 }
 
-// waiting is how many events are still in the outbox.
+// waiting returns the number of events in the outbox.
 func waiting(t *testing.T, s *webtest.Site) (n int) {
 	t.Helper()
 	if err := s.Admin.QueryRow(t.Context(), `SELECT count(*) FROM app.outbox`).Scan(&n); err != nil {
@@ -139,7 +139,7 @@ func TestWrongLines(t *testing.T) {
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	before := s.Keeps(t)
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,29.2.1980,active,false\npt-2,Huck,Finn,,gone,false\n",
-		"l.csv", linksHeader+"nobody,pt-1,self,,\n")).
+		"l.csv", linksHeader+"unknown,pt-1,self,,\n")).
 		Says("3 errors in the files", "Nothing was imported.", "p.csv 2 birth_date is not a date of the form YYYY-MM-DD",
 			"p.csv 3 status must be active or discharged", "l.csv 2 portal_user_id names no portal user").Hides("29.2.1980")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
@@ -191,7 +191,7 @@ func TestImportFHIR(t *testing.T) {
 	decided(t, v, page, "import").Says("Imported")
 	v.Get("/directory/patients/tom").Says("Aunt Polly", "Tom Sawyer", "Self")
 	if e := awaitImport(t, s); !strings.Contains(string(e.Data), `"format":"fhir"`) {
-		t.Errorf("the record says %s", e.Data)
+		t.Errorf("recorded %s", e.Data)
 	}
 }
 
@@ -220,7 +220,7 @@ func TestImportFHIRWithWarnings(t *testing.T) {
 
 // If the directory changes after the dry run, the confirmed import is not done, and the
 // page shows the changes that the files would make now.
-func TestTheDirectoryMovesOn(t *testing.T) {
+func TestAnOutdatedDryRunIsNotImported(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
@@ -240,7 +240,7 @@ func TestTheDirectoryMovesOn(t *testing.T) {
 }
 
 // Staff can't see or confirm another staff member's upload.
-func TestAnUploadIsOnesOwn(t *testing.T) {
+func TestUploadsArePrivate(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	ada, otto := s.Staff(t, "Ada Admin", policy.ImportDirectory), s.Staff(t, "Otto Other", policy.ImportDirectory)
@@ -257,7 +257,7 @@ func TestAnUploadIsOnesOwn(t *testing.T) {
 
 // The page of interrupted work says so, and the work continues from the uploaded files. A
 // day later the files are gone.
-func TestWorkIsCutShort(t *testing.T) {
+func TestInterruptedWorkContinues(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
@@ -273,7 +273,7 @@ func TestWorkIsCutShort(t *testing.T) {
 		v.Get(page.URL.Path).Says("The work was interrupted", "Check them again")
 	}
 	if led := v.Fragment(page.URL.Path); led.Header.Get("HX-Redirect") != page.URL.Path {
-		t.Errorf("a part of what has ended leads to %q", led.Header.Get("HX-Redirect"))
+		t.Errorf("after the end, the part redirects to %q", led.Header.Get("HX-Redirect"))
 	}
 	decided(t, v, page, "check").Says("What the files would change")
 	s.Exec(t, `UPDATE app.directory_imports SET state = 'failed'`)
@@ -294,7 +294,7 @@ func TestWorkIsCutShort(t *testing.T) {
 }
 
 // A process that ends in the middle of an import leaves the directory as it was.
-func TestAnEndInTheMiddle(t *testing.T) {
+func TestACrashDuringAnImportChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
@@ -317,7 +317,7 @@ func TestAnEndInTheMiddle(t *testing.T) {
 	}
 	for began := time.Now(); waits() == 0; {
 		if time.Since(began) > 30*time.Second {
-			t.Fatal("the import does not come to portal users")
+			t.Fatal("the import does not reach the portal users")
 		}
 	}
 	s.Web.Close()
@@ -325,7 +325,7 @@ func TestAnEndInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
-		t.Errorf("half an import is there (-before +after):\n%s", diff)
+		t.Errorf("half an import was kept (-before +after):\n%s", diff)
 	}
 	s.Clock.Advance(time.Minute)
 	v.Get(page.URL.Path).Says("The work was interrupted", "Nothing was imported from these files.")
@@ -343,7 +343,7 @@ func TestACommitThatFails(t *testing.T) {
 	s.Exec(t, `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON app.outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.refuse()`)
 	page = decided(t, v, page, "import").Says("That did not work", "Nothing was imported from these files.")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
-		t.Errorf("some of it is there (-before +after):\n%s", diff)
+		t.Errorf("a part of it was kept (-before +after):\n%s", diff)
 	}
 	s.Exec(t, `DROP TRIGGER refuse ON app.outbox`)
 	page = decided(t, v, page, "check").Says("What the files would change")

@@ -11,15 +11,15 @@ import (
 	"postern/internal/web/page"
 )
 
-// labelForm is what Custom Labels shows.
+// labelForm is the data of Custom Labels.
 type labelForm struct {
 	Labels  []labelFields
 	Presets []preset
-	Example labels.Labels // what was typed, for how it reads
+	Example labels.Labels // the typed labels, for the example
 }
 
-// labelFields are the two fields of a label, each with what it was when the page
-// was drawn: only what was typed anew is changed.
+// labelFields are the two fields of a label. Each keeps the value that it had when the
+// page was made, so that only edited values are changed.
 type labelFields struct {
 	Key, Name, Hint string
 	One, Many       labelField
@@ -27,12 +27,12 @@ type labelFields struct {
 
 type labelField struct{ Field, Label, Value, Was string }
 
-// preset is what many clinics say for a patient.
+// preset is a common word for a patient.
 type preset struct{ Key, One, Many string }
 
 var presets = []preset{{"patient", "Patient", "Patients"}, {"client", "Client", "Clients"}, {"member", "Member", "Members"}}
 
-// about says what each label names, in Postern's own words.
+// about is the name and the meaning of each label, in Postern's default words.
 var about = map[string][2]string{
 	"patient":                   {"Patient", "The people the clinic treats."},
 	"portal_user":               {"Portal User", "The people who sign in to the portal: patients, and people who act for them."},
@@ -72,8 +72,8 @@ func byKey(l labels.Labels) map[string]labels.Label {
 	return all
 }
 
-// changeLabels changes the labels that were typed anew, and no others: what
-// somebody else has renamed since the page was drawn stays as they have it.
+// changeLabels changes only the labels that the reader edited. If another staff member
+// has renamed a label since the page was made, that name stays.
 func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 	var current, typed labels.Labels
 	var errs page.Errors
@@ -97,7 +97,7 @@ func (p *Pages) changeLabels(w http.ResponseWriter, r *http.Request) error {
 
 var errWrongLabels = errors.New("the form is wrong")
 
-// readLabels gives the form as it was typed and, of that, what is to be changed.
+// readLabels returns the labels as typed, and the ones to change.
 func readLabels(r *http.Request, current map[string]labels.Label) (typed, wanted labels.Labels, errs page.Errors) {
 	changes := map[string]*labels.Label{}
 	typed.Each(func(key string, l **labels.Label) {

@@ -57,11 +57,11 @@ func TestPatientsBecomeClients(t *testing.T) {
 		ana.Get(path).Is(http.StatusOK).Hides("Patient", "Portal User")
 	}
 
-	s.Nobody(t).Get("/sign-in").Says("Clients and authorized representatives")
+	s.SignedOut(t).Get("/sign-in").Says("Clients and authorized representatives")
 
 	renamed := recorded(t, s, events.TypeLabelChanged)
 	if len(renamed) != 2 {
-		t.Fatalf("%d labels changed on the record, want the 2 that were typed anew", len(renamed))
+		t.Fatalf("%d label changes were recorded, want the 2 edited ones", len(renamed))
 	}
 	for _, e := range renamed {
 		if e.Actor != "staff:"+admin.ID {
@@ -88,13 +88,13 @@ func TestWrongLabels(t *testing.T) {
 		Says("Enter a word under “One” for Patient, with 1 to 40 visible characters", "Enter a word under “Several” for Discharged").
 		Holds(`href="#patient-one"`, `href="#discharged-many"`, `value="`+long+`"`, `value="&lt;script&gt;"`)
 	if after := s.Keeps(t); after.Events != before.Events {
-		t.Error("some of a wrong change is on the record")
+		t.Error("a part of an invalid change was recorded")
 	}
 }
 
 // Two staff members change labels at once: each keeps their own changes, and is warned
 // before replacing the other's word.
-func TestTwoRenameAtOnce(t *testing.T) {
+func TestConcurrentLabelChanges(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	ada, otto := s.Staff(t, "Ada Admin", policy.ManageLabels), s.Staff(t, "Otto Other", policy.ManageLabels)

@@ -17,18 +17,18 @@ import (
 // kind is one of the two kinds of people: portal users and patients.
 type kind struct {
 	Path        string       // of their list
-	One, Others labels.Label // how they are called, and those whom they are linked to
-	About       string       // what is known of each, and what it is called where it is not
+	One, Others labels.Label // the labels of this kind and of the linked kind
+	About       string       // heading of the detail shown for each, and the text if it is unknown (Unknown)
 	Unknown     string
-	Hint        string // what can be searched for
+	Hint        string // what the reader can search for
 }
 
-// people is what a list of a kind shows.
+// people is the data of a list of one kind.
 type people struct {
 	kind
 	Query string
 	Rows  []person
-	First string // the first page, where this is a later one
+	First string // address of the first page, "" on the first page
 	Older string
 }
 
@@ -38,29 +38,29 @@ type person struct {
 	About          string
 	States         []state
 	Links          []link
-	More           int // links that a list leaves out
+	More           int // number of links that are not in Links
 }
 
-// state is a status in words, with the colour that goes with it.
+// state is a status in words, with its colour.
 type state struct{ Text, Colour string }
 
-// link is a link as it looks from one of its ends.
+// link is a link between a portal user and a patient, seen from one of them.
 type link struct {
-	ID, Name, Href string // of the other end; Href is "" where the reader may not go
-	As             string // what the portal user is to the patient
+	ID, Name, Href string // of the other person; Href is "" if the reader may not open the page
+	As             string // the relationship of the portal user to the patient
 	States         []state
-	Term           string // when it counts, "" for always
-	Over           bool   // it counts no more
+	Term           string // when it is in force, "" for always
+	Over           bool   // it has ended
 }
 
-// linksInList is how many links of a person a list shows.
+// linksInList is the number of links that a list shows for a person.
 const linksInList = 3
 
-// speaker says things of people in the clinic's words, as of a day.
+// speaker writes texts about people with the clinic's labels, as of one day.
 type speaker struct {
 	labels.Labels
 	today string
-	all   bool // the reader may look at everybody in the directory
+	all   bool // the reader may see the whole directory
 }
 
 func (p *Pages) speaker(r *http.Request) (speaker, error) {
@@ -101,7 +101,7 @@ func (s speaker) patient(p directory.Patient) person {
 	return one
 }
 
-// brief leaves out most of very many links.
+// brief shortens a long list of links.
 func (p person) brief() person {
 	if len(p.Links) > linksInList+1 {
 		p.More = len(p.Links) - linksInList
@@ -135,7 +135,7 @@ func (s speaker) as(relationship string) string {
 	return s.AuthorizedRepresentative.One
 }
 
-// term says when a link counts. Both days are included.
+// term says when a link is in force, and whether it has ended. Both days are included.
 func (s speaker) term(from, until string) (term string, over bool) {
 	switch {
 	case until != "" && until < s.today:
@@ -199,7 +199,7 @@ func (p *Pages) patients(w http.ResponseWriter, r *http.Request) error {
 	return p.renderPeople(w, r, list, next, err)
 }
 
-// renderPeople shows a list. A cursor that is none of ours begins it anew.
+// renderPeople shows a list. An invalid cursor redirects to the first page.
 func (p *Pages) renderPeople(w http.ResponseWriter, r *http.Request, list people, next string, err error) error {
 	if errors.Is(err, directory.ErrCursor) {
 		return p.Redirect(w, r, address(r, "cursor", ""), "")
@@ -216,17 +216,17 @@ func (p *Pages) renderPeople(w http.ResponseWriter, r *http.Request, list people
 	return p.Render(w, r, set, page.View{Template: "people.html", Title: list.One.Many, Section: section, Data: list})
 }
 
-// individual is what the page of a portal user or a patient shows.
+// individual is the data of the page of a portal user or a patient.
 type individual struct {
 	Kind kind
 	person
-	Record  string                // what the record says of them
-	List    string                // their list, "" where the reader may not see it
-	Account *access.PortalAccount // of a portal user, for those who look after accounts
-	Invite  string                // why no link can be sent to them; "" where one can
+	Record  string                // address of their page in the record
+	List    string                // address of the list, "" if the reader may not open it
+	Account *access.PortalAccount // of a portal user, for readers who may see the directory
+	Invite  string                // why no link can be sent to them; "" if one can
 }
 
-// portalUser shows one portal user: to who writes to them, too.
+// portalUser shows one portal user. Staff who send messages may open it, too.
 func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 	return p.renderPortalUser(w, r, nil)
 }
@@ -249,13 +249,13 @@ func (p *Pages) renderPortalUser(w http.ResponseWriter, r *http.Request, errs pa
 		if err != nil {
 			return err
 		}
-		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.uninvitable(u, known)
+		one.List, one.Account, one.Invite = one.Kind.Path, &known, p.noInviteReason(u, known)
 	}
 	return p.Render(w, r, set, page.View{Template: "person.html", Title: s.PortalUser.One, Section: section, Data: one, Errors: errs})
 }
 
-// uninvitable says why no link can be sent to a portal user, "" where one can.
-func (p *Pages) uninvitable(u directory.PortalUser, known access.PortalAccount) string {
+// noInviteReason says why no link can be sent to a portal user, "" if one can.
+func (p *Pages) noInviteReason(u directory.PortalUser, known access.PortalAccount) string {
 	switch {
 	case !u.Active:
 		return "No link can be sent: the account is not active, so they can’t sign in. Correct this in the source system and import again."
@@ -282,7 +282,7 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, access.ErrCrowded):
 		return p.renderPortalUser(w, r, page.Errors{{Field: "invite", Message: page.Sentence(err)}})
 	case errors.Is(err, access.ErrNoPortalUser), errors.Is(err, access.ErrNoAddress), errors.Is(err, access.ErrDeadAddress), errors.Is(err, letter.ErrOff):
-		return p.renderPortalUser(w, r, nil) // where the reason stands
+		return p.renderPortalUser(w, r, nil) // the page shows the reason
 	}
 	return err
 }

@@ -33,7 +33,7 @@ const (
 
 // Story 9: an administrator finds a portal user by the name of the patient whom they
 // represent, and goes from one to the other and back.
-func TestLookThroughTheDirectory(t *testing.T) {
+func TestBrowseTheDirectory(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	imported(t, s,
@@ -47,7 +47,7 @@ func TestLookThroughTheDirectory(t *testing.T) {
 			"Tom Sawyer: Authorized Representative, since 1 January 2020", "Huck Finn: Authorized Representative, ended on 31 December 2021",
 			"Huck Finn: Self, begins on 1 January 2999")
 	v.Get("/directory/portal-users?q=sawyer").Says("Portal Users for “sawyer”", "Aunt Polly").Hides("Jim")
-	v.Get("/directory/portal-users?q=nobody").Says("No portal user matches that search.")
+	v.Get("/directory/portal-users?q=unknown").Says("No portal user matches that search.")
 	v.Get("/directory/portal-users?cursor=wrong&q=jim").Is(http.StatusOK).Says("Jim").Hides("Aunt Polly")
 	v.Get("/directory/patients").Is(http.StatusOK).Says("Tom Sawyer", "29 February 1980", "Active", "Huck Finn", "Not known", "Discharged", "Deceased",
 		"Aunt Polly: Authorized Representative, since 1 January 2020")
@@ -60,8 +60,8 @@ func TestLookThroughTheDirectory(t *testing.T) {
 		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
 	v.Get("/directory/patients/pt-1").Is(http.StatusOK).Says("Patient", "Tom Sawyer", "29 February 1980").Holds(`href="/directory/portal-users/polly"`)
-	v.Get("/directory/portal-users/nobody").Is(http.StatusNotFound)
-	v.Get("/directory/patients/nobody").Is(http.StatusNotFound)
+	v.Get("/directory/portal-users/unknown").Is(http.StatusNotFound)
+	v.Get("/directory/patients/unknown").Is(http.StatusNotFound)
 }
 
 // A portal user's page shows the state of the account: invited, or with a password.
@@ -109,7 +109,7 @@ func TestSendAnInvitation(t *testing.T) {
 		v.Get("/directory/portal-users/" + id).Says(says).Hides("/invitation")
 		v.Post("/directory/portal-users/"+id+"/invitation", nil).Is(http.StatusOK).Says(says)
 	}
-	v.Post("/directory/portal-users/nobody/invitation", nil).Is(http.StatusNotFound)
+	v.Post("/directory/portal-users/unknown/invitation", nil).Is(http.StatusNotFound)
 	s.Staff(t, "Sam Sender", policy.SendPortalMessage).Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusForbidden)
 }
 
@@ -146,7 +146,7 @@ func TestAnEmptyDirectory(t *testing.T) {
 }
 
 // Staff who send messages can open a portal user, but not the rest of the directory.
-func TestASendersView(t *testing.T) {
+func TestSendersSeeOnlyPortalUsers(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")

@@ -11,27 +11,27 @@ import (
 	"postern/internal/web/page"
 )
 
-// staffInfo is what Staff Info shows of a staff member.
+// staffInfo is the data of Staff Info.
 type staffInfo struct {
 	access.Staff
-	// Seen are the permissions held when the page was drawn. They come back with
-	// the form, so that it undoes nothing that somebody else has changed meanwhile.
+	// Seen are the permissions held when the page was made. The form sends them back,
+	// so that it does not undo changes that another staff member has made since.
 	Seen   string
 	Boxes  []box
 	Myself bool
-	// Waiting is how many messages they have scheduled that have not gone out.
+	// Waiting is the number of their scheduled messages.
 	Waiting int
 }
 
 // box is the checkbox of a permission.
 type box struct {
 	policy.Grant
-	Field  string // its id
+	Field  string // id of the checkbox
 	Ticked bool
-	News   string // what somebody else made of it meanwhile, "" for nothing
+	News   string // the change that another staff member has made since, "" for none
 }
 
-// fieldOf is the id of a permission's checkbox.
+// fieldOf returns the id of a permission's checkbox.
 func fieldOf(p policy.Permission) string { return "permission-" + string(p) }
 
 func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
@@ -45,8 +45,9 @@ func (p *Pages) staffInfo(w http.ResponseWriter, r *http.Request) error {
 	return p.renderStaffInfo(w, r, staff, staff.Permissions, nil, nil)
 }
 
-// renderStaffInfo shows a staff member with the boxes of ticked ticked. What
-// somebody else has changed since seen is said; nil is since just now.
+// renderStaffInfo shows a staff member, with the boxes of the permissions in ticked
+// ticked. It says which permissions differ from seen; nil means that there is nothing
+// to compare.
 func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff access.Staff, ticked, seen []policy.Permission, errs page.Errors) error {
 	info := staffInfo{Staff: staff, Seen: policy.Join(staff.Permissions), Myself: staff.ID == page.Subject(r).ID}
 	var err error
@@ -68,7 +69,7 @@ func (p *Pages) renderStaffInfo(w http.ResponseWriter, r *http.Request, staff ac
 	return p.Render(w, r, set, page.View{Template: "staff_info.html", Title: "Staff Info", Section: section, Data: info, Errors: errs})
 }
 
-// changePermissions makes the permissions of a staff member those that are ticked.
+// changePermissions sets the permissions of a staff member to the ticked ones.
 func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	if err := r.ParseForm(); err != nil {
@@ -89,7 +90,7 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return p.renderStaffInfo(w, r, staff, ticked, nil, page.Errors{{Field: fieldOf(policy.ManageStaff),
 			Message: "This is the only staff member with " + policy.ManageStaff.Name() + ". Give it to another staff member first"}})
 	case errors.Is(failure, access.ErrPermissionsChanged):
-		// What both did comes together; what each did is said.
+		// The form shows both administrators' changes together, and names the other one's.
 		given, taken := difference(ticked, seen), difference(seen, ticked)
 		both := append(difference(staff.Permissions, taken), given...)
 		return p.renderStaffInfo(w, r, staff, both, seen, page.Errors{{Field: "permissions",
@@ -98,8 +99,9 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 	return failure
 }
 
-// permissionsChanged says what changed. Who took Manage Staff from themselves can't
-// come back here.
+// permissionsChanged redirects with a notice about the changes. A reader who took
+// Manage Staff from themselves can't open this page any more, and goes to the first
+// page.
 func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen, ticked []policy.Permission) error {
 	var said []string
 	if given := difference(ticked, seen); len(given) > 0 {
@@ -121,7 +123,7 @@ func (p *Pages) permissionsChanged(w http.ResponseWriter, r *http.Request, seen,
 	return p.Redirect(w, r, to, strings.Join(said, " ")+" This is recorded with your name.")
 }
 
-// known leaves out what is no permission.
+// known returns the valid permissions among names.
 func known(names []string) []policy.Permission {
 	held := []policy.Permission{}
 	for _, name := range names {
@@ -132,7 +134,7 @@ func known(names []string) []policy.Permission {
 	return held
 }
 
-// difference gives what is in all but not in some.
+// difference returns the elements of all that are not in some.
 func difference(all, some []policy.Permission) []policy.Permission {
 	return slices.DeleteFunc(slices.Clone(all), func(p policy.Permission) bool { return slices.Contains(some, p) })
 }

@@ -18,10 +18,10 @@ import (
 	"postern/internal/web/page"
 )
 
-// staffList is what the list of staff shows.
+// staffList is the data of the list of staff.
 type staffList struct {
 	Query        string
-	All          int // how many there are that the words fit
+	All          int // number of staff who match the search
 	Rows         []staffRow
 	Newer, Older string
 }
@@ -31,7 +31,7 @@ type staffRow struct {
 	May []string // the names of the permissions
 }
 
-// staff lists all staff by name. They are few, so that a page is a cut of all.
+// staff lists all staff by name. They are few, so each page is a slice of the whole list.
 func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 	all, err := p.Gate.ListStaff(r.Context())
 	if err != nil {
@@ -55,8 +55,8 @@ func (p *Pages) staff(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "staff.html", Title: "Staff", Section: section, Data: list})
 }
 
-// address is that of the request with one thing of its query changed; "" and "0"
-// leave it out.
+// address returns the address of the request with one query parameter changed. The
+// values "" and "0" remove the parameter.
 func address(r *http.Request, name, value string) string {
 	q := r.URL.Query()
 	if q.Set(name, value); value == "" || value == "0" {
@@ -65,21 +65,21 @@ func address(r *http.Request, name, value string) string {
 	return (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).RequestURI()
 }
 
-// newcomer is what was typed of a staff member to be; the password never comes back.
-type newcomer struct{ Name, Email string }
+// newStaffForm is the form to add a staff member, as typed. It never holds the password.
+type newStaffForm struct{ Name, Email string }
 
 func (p *Pages) newStaff(w http.ResponseWriter, r *http.Request) error {
-	return p.renderNewStaff(w, r, newcomer{}, nil)
+	return p.renderNewStaff(w, r, newStaffForm{}, nil)
 }
 
-func (p *Pages) renderNewStaff(w http.ResponseWriter, r *http.Request, n newcomer, errs page.Errors) error {
+func (p *Pages) renderNewStaff(w http.ResponseWriter, r *http.Request, n newStaffForm, errs page.Errors) error {
 	return p.Render(w, r, set, page.View{Template: "new_staff.html", Title: "Add a staff member", Section: section, Data: n, Errors: errs})
 }
 
-// addStaff makes somebody staff who may do nothing yet, and leads to where that is
-// changed.
+// addStaff creates a staff member without permissions, and redirects to the page where
+// permissions are given.
 func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
-	n := newcomer{r.PostFormValue("name"), r.PostFormValue("email")}
+	n := newStaffForm{r.PostFormValue("name"), r.PostFormValue("email")}
 	wanted := access.NewStaff{Email: n.Email, Name: n.Name, Password: r.PostFormValue("password")}
 	errs, err := wrongStaff(wanted.Check())
 	if wanted.Password == "" {
@@ -99,8 +99,8 @@ func (p *Pages) addStaff(w http.ResponseWriter, r *http.Request) error {
 	return p.renderNewStaff(w, r, n, errs)
 }
 
-// wrongStaff says in the words of the form what is wrong with a staff member to be.
-// Another error it gives back.
+// wrongStaff converts the faults of a new staff member to errors of the form. It
+// returns any other error unchanged.
 func wrongStaff(err error) (errs page.Errors, other error) {
 	known := []struct {
 		err            error
@@ -126,7 +126,7 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 	return errs, nil
 }
 
-// sentence makes a sentence of an error that is meant for people.
+// sentence returns the text of an error for people with a capital letter, without a full stop.
 func sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:]

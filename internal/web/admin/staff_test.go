@@ -24,7 +24,7 @@ func TestGiveAPermission(t *testing.T) {
 	admin.Get("/administration/staff").Is(http.StatusOK).
 		Says("2 staff members", "Ada Admin", "ada.admin@clinic.example", "Manage Staff", "Nora Nurse", "Send Portal Message")
 	admin.Get("/administration/staff?q=NURSE+nora").Says("1 staff member for “NURSE nora”", "Nora Nurse").Hides("ada.admin")
-	admin.Get("/administration/staff?q=nobody").Says("No staff match that search.")
+	admin.Get("/administration/staff?q=unknown").Says("No staff match that search.")
 
 	info := admin.Get("/administration/staff/"+nurse.ID).Is(http.StatusOK).
 		Says("Staff Info", "Nora Nurse", "System Permissions", "General", "Send Bulk Portal Message", "Portal Users - Active Patients").
@@ -48,7 +48,7 @@ func TestGiveAPermission(t *testing.T) {
 	}
 	want := "permission.granted send_bulk_portal_message, permission.granted read_record, permission.revoked send_portal_message"
 	if got := strings.Join(said, ", "); got != want {
-		t.Errorf("the record says %s, want %s", got, want)
+		t.Errorf("recorded %s, want %s", got, want)
 	}
 }
 
@@ -76,14 +76,14 @@ func TestTheLastAdministrator(t *testing.T) {
 		Says("There is a problem", "This is the only staff member with Manage Staff. Give it to another staff member first").
 		Holds(`href="#permission-manage_staff"`, `value="read_record" checked`).Hides(`value="manage_staff" checked`)
 	if after := s.Keeps(t); after.Events != before.Events {
-		t.Error("the refused change is on the record")
+		t.Error("the refused change was recorded")
 	}
 
 	// With a second administrator it works, and redirects away from the page that they can no longer open.
 	other := s.NewStaff(t, "Otto Other", policy.ManageStaff)
 	page := admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Says("Taken away: Manage Staff.")
 	if strings.HasPrefix(page.URL.Path, "/administration") {
-		t.Errorf("it leads to %s", page.URL)
+		t.Errorf("redirected to %s", page.URL)
 	}
 	admin.Get("/administration/staff/" + other.ID).Is(http.StatusForbidden)
 }
@@ -143,16 +143,16 @@ func TestAddAStaffMember(t *testing.T) {
 	page := admin.Post("/administration/staff", form("Nils New", "nils@clinic.example", webtest.Password)).
 		Is(http.StatusOK).Says("The staff member was added", "Nils New")
 	if !strings.HasPrefix(page.URL.Path, "/administration/staff/0") {
-		t.Errorf("it leads to %s, and not to their permissions", page.URL)
+		t.Errorf("redirected to %s, not to their permissions", page.URL)
 	}
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Post("/sign-in", url.Values{"email": {"nils@clinic.example"}, "password": {webtest.Password}, "next": {"/static/icon.svg"}}).Is(http.StatusOK)
 	v.Get("/administration/staff").Is(http.StatusForbidden).Says("Nils New")
 	created := recorded(t, s, events.TypeStaffCreated)
 	if last := created[len(created)-1]; last.Actor != "staff:"+admin.ID {
 		t.Errorf("they were created by %s", last.Actor)
 	}
-	admin.Get("/administration/staff/nobody").Is(http.StatusNotFound)
+	admin.Get("/administration/staff/unknown").Is(http.StatusNotFound)
 }
 
 // The list of many staff has pages.
@@ -170,7 +170,7 @@ func TestManyStaff(t *testing.T) {
 }
 
 // Staff without the permission are refused, and see no links to the pages.
-func TestWhoMayAdminister(t *testing.T) {
+func TestStaffPagesNeedThePermission(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	for _, c := range []struct {
@@ -193,7 +193,7 @@ func TestWhoMayAdminister(t *testing.T) {
 		v.Post(c.paths[0], nil).Is(http.StatusForbidden)
 	}
 	s.Staff(t, "Plain").Get("/messages/bcc").Hides("Administration")
-	s.Nobody(t).Get("/administration/staff").Says("Staff sign-in")
+	s.SignedOut(t).Get("/administration/staff").Says("Staff sign-in")
 	s.PortalUser(t, "ana").Get("/administration/staff").Says("Staff sign-in")
 }
 

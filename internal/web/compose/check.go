@@ -21,17 +21,17 @@ import (
 	"postern/internal/web/page"
 )
 
-// undo is how long everybody can undo, in seconds: also who sends to one person.
+// undo is how long the sender can undo, in seconds, also for a message to one person.
 const undo = 10
 
-// firstFew is how many recipients stand on the page of the check itself.
+// firstFew is the number of recipients that the page of the check lists itself.
 const firstFew = 10
 
-// checking is what the check before sending shows.
+// checking is the data of the check before sending.
 type checking struct {
 	draft.Draft
 	Counts    directory.Counts
-	Was       *directory.Counts // what the sender looked at before, if it is another
+	Was       *directory.Counts // the counts that the sender checked before, if they differ
 	WasJSON   string            // Counts, for the form
 	Included  []line
 	Excluded  []line
@@ -51,7 +51,7 @@ type checking struct {
 	Sent      *uuid.UUID // the message that this draft was sent as
 }
 
-// check shows what would be sent, and to whom.
+// check shows the message and its recipients before it is sent.
 func (p *Pages) check(w http.ResponseWriter, r *http.Request) error {
 	d, err := p.open(r)
 	if err != nil {
@@ -67,7 +67,7 @@ func (p *Pages) check(w http.ResponseWriter, r *http.Request) error {
 	return p.showCheck(w, r, &checking{Draft: d}, page.View{})
 }
 
-// wrong gives what is wrong with sending a draft now.
+// wrong returns the reasons why a draft can't be sent now.
 func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
 	l, err := p.Labels.Current(r.Context())
 	if err != nil {
@@ -77,8 +77,8 @@ func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
 	return wrongBecause(l, d, wrong, p.Composer.Check(r.Context(), page.Subject(r), request))
 }
 
-// requestOf makes of a draft what compose takes. What was typed as the time is
-// checked here: compose gets a moment.
+// requestOf converts a draft to a request of package compose. It parses the typed time,
+// because compose takes a time.
 func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 	at, err := d.When.At(time.Local)
 	for _, one := range page.Faults(err) {
@@ -89,7 +89,7 @@ func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 		AttachmentIDs: d.AttachmentIDs, SendAt: at, UndoSeconds: &seconds}, wrong
 }
 
-// showCheck fills in what the check shows. The view says what is wrong, if anything.
+// showCheck fills in the data of the check. The view holds the errors, if any.
 func (p *Pages) showCheck(w http.ResponseWriter, r *http.Request, c *checking, view page.View) error {
 	ctx, me := r.Context(), page.Subject(r)
 	l, err := p.Labels.Current(ctx)
@@ -137,7 +137,7 @@ func (c *checking) words(l labels.Labels) {
 	c.Zone, _ = at.In(time.Local).Zone()
 }
 
-// member is somebody who gets the message.
+// member is a recipient of the message.
 type member struct{ Name, Who, Why string }
 
 func membersOf(l labels.Labels, found []directory.Member, now time.Time) []member {
@@ -154,11 +154,11 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Recipients"})
 }
 
-// An audience is some of the recipients of a selection.
+// An audience reads some of the recipients of a selection.
 type audience struct {
-	// page gives up to limit of them after a cursor, and the cursor of the next ones.
+	// page returns up to limit recipients after a cursor, and the next cursor.
 	page func(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
-	// total is how many they are.
+	// total returns the number of these recipients.
 	total func(directory.Counts) int
 }
 
@@ -171,15 +171,14 @@ type listedPart struct {
 	Newer, Older string
 }
 
-// From and To are the places of the first and the last of the page among all, from 1.
+// From is the number of the page's first recipient among all, counted from 1.
 func (l listedPart) From() int { return l.Before + 1 }
 
-// To is the last of them.
+// To is the number of the page's last recipient.
 func (l listedPart) To() int { return l.Before + len(l.Members) }
 
-// listed shows, in view, the part of a draft's audience that a request asks for. The first
-// page counts all, which takes as long as the check does; it hands the total on to the
-// pages after it.
+// listed shows one page of a draft's audience. The first page counts all recipients,
+// which takes as long as the check, and passes the total on to the next pages.
 func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view page.View) error {
 	d, err := p.open(r)
 	if err != nil {
@@ -205,7 +204,7 @@ func (p *Pages) listed(w http.ResponseWriter, r *http.Request, of audience, view
 		}
 		data.Total = of.total(counts)
 	}
-	if data.Total > 0 { // one who was added since it was counted is listed too
+	if data.Total > 0 { // includes recipients added since the count
 		data.Total = max(data.Total, data.To())
 	}
 	if cursor != "" {

@@ -94,14 +94,14 @@ func TestSendingTwiceIsOneMessage(t *testing.T) {
 	led[3] = w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path
 	for _, to := range led {
 		if to != led[0] || !strings.HasPrefix(to, "/messages/") || strings.Contains(to, "drafts") {
-			t.Errorf("pressing Send led to %q", led)
+			t.Errorf("pressing Send redirected to %q", led)
 		}
 	}
 	s.Settle(t)
 	if n := count(t, s, messages); n != 1 {
 		t.Errorf("there are %d messages", n)
 	}
-	send.Set("key", "of-nobody")
+	send.Set("key", "made-up")
 	w.Post(w.at+"/check", send).Is(http.StatusNotFound)
 }
 
@@ -202,7 +202,7 @@ func TestAMessageIsScheduled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := time.Date(at.Year(), at.Month(), at.Day(), 9, 30, 0, 0, time.Local); !release.Equal(want) {
-		t.Errorf("it goes out at %v, want %v", release, want)
+		t.Errorf("released at %v, want %v", release, want)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestWrongInput(t *testing.T) {
 			p := w.check(c.typed).Is(http.StatusUnprocessableEntity).Says("There is a problem", c.says).
 				Holds(`href="#`+c.field+`"`, `id="`+c.field+`-error"`, html.EscapeString(strings.TrimSpace(c.typed.Get("message")))).Hides("<script>")
 			if !strings.Contains(p.Body, "<title>Error: Patient Portal Message") {
-				t.Error("the title does not say that there is an error")
+				t.Error("the title does not announce an error")
 			}
 			w.Get(w.at + "/check").Is(http.StatusUnprocessableEntity).Says(c.says)
 		})
@@ -259,7 +259,7 @@ func TestWrongInput(t *testing.T) {
 
 // While the record is unavailable, the page says so, and pressing Send again sends the same
 // message. A draft that was changed after a try is not sent without another check.
-func TestSendingWhileTheRecordIsAway(t *testing.T) {
+func TestSendingWhileTheRecordIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ann")
@@ -312,7 +312,7 @@ func TestADraftThatWasSentAlready(t *testing.T) {
 }
 
 // A forged form is refused.
-func TestAMadeUpConfirmation(t *testing.T) {
+func TestAForgedConfirmationIsRefused(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ann")

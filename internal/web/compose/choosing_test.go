@@ -35,7 +35,7 @@ func TestAddingPortalUsers(t *testing.T) {
 	w.press("find", search("annik")).Is(http.StatusOK).
 		Says("Name of ann", "Name of ben", "Authorized Representative of Annika Berg (discharged)", "ben@example.org").Holds(`value="Hello"`)
 	w.press("find", search("BEN@exam")).Says("Name of ben").Hides("Name of ann")
-	w.press("", search("nobody of that name")).Is(http.StatusOK).Says("No one matches that search")
+	w.press("", search("no such name")).Is(http.StatusOK).Says("No one matches that search")
 	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").Holds(`value="remove-user:ben"`).Hides(`value="add-user:ben"`)
 	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").Holds(`value="Hello"`)
 	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).Hides("Remove Name of ben").Says("Remove Name of ann")
@@ -64,9 +64,9 @@ func TestGroupsNeedThePermission(t *testing.T) {
 	w.page.Says(names...)
 	v.Fragment("/messages/groups/active_patients/count").Is(http.StatusOK).Says("1 portal user now")
 	v.Fragment("/messages/groups/all_portal_users/count").Is(http.StatusOK).Says("2 portal users now")
-	v.Fragment("/messages/groups/everybody/count").Is(http.StatusNotFound)
+	v.Fragment("/messages/groups/unknown/count").Is(http.StatusNotFound)
 	w.press("add-group:active_patients", text("Hello", "text")).Is(http.StatusOK).Says("Remove Portal Users - Active Patients")
-	w.press("add-group:everybody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("That group does not exist")
+	w.press("add-group:unknown", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("That group does not exist")
 
 	one := s.Staff(t, "Only One", policy.SendPortalMessage)
 	x := compose(t, one)
@@ -110,9 +110,9 @@ func TestStaffBcc(t *testing.T) {
 	typed.Set("find-staff", "berg bo")
 	w.press("find", typed).Is(http.StatusOK).Says("Bo Berg", "bo.berg@clinic.example")
 	w.press("add-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Says("Remove Bo Berg")
-	w.press("add-bcc:nobody", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer a staff member")
+	w.press("add-bcc:unknown", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer a staff member")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"bo"}}).Is(http.StatusOK).Says("Bo Berg", "Added")
-	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"nobody"}}).Says("No staff match that search")
+	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"unknown"}}).Says("No staff match that search")
 	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
 }
 
@@ -149,7 +149,7 @@ func TestTooManyDocuments(t *testing.T) {
 }
 
 // A form that arrives incompletely saves nothing.
-func TestAFormThatWasCutOff(t *testing.T) {
+func TestAnIncompleteFormSavesNothing(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	w := compose(t, sender(t, s))

@@ -3,14 +3,14 @@
 //
 // # One form
 //
-// The page of a draft is one form, and every button of it posts all of it: what was
-// typed is saved whatever the button does, which its value says ("add-user:ann").
-// Recipients, Staff Bcc and documents are not in the form: they are in the draft,
+// The page of a draft is one form, and each of its buttons posts the whole form. The
+// typed text is always saved. The button's value says what else to do ("add-user:ann").
+// Recipients, Staff Bcc and documents are not in the form. They are in the draft,
 // and buttons change them one at a time. A page that loads scripts posts the same
 // form in the background and gets the parts of the page that change (the
-// definitions of edit.html that are data-part) instead of the whole.
+// definitions of edit.html that are data-part) instead of the whole page.
 //
-// Looking at an empty page keeps nothing: its form holds the id that the draft will
+// Opening an empty page saves nothing: its form holds the id that the draft will
 // have once something is saved.
 package compose
 
@@ -44,7 +44,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Composer  *compose.Composer
 	Drafts    *draft.Drafts
@@ -81,16 +81,16 @@ func (p *Pages) Routes() []page.Route {
 	}
 }
 
-// withDocuments has a route take the whole form of a draft, with its documents.
+// withDocuments makes a route accept the whole form of a draft, with its documents.
 func withDocuments(route page.Route) page.Route {
 	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: mostForm, Hold: 2*mostFields + attachment.Holds, Within: formTimeout}
 	return route
 }
 
-// href is the address of a draft, or of a page below it.
+// href returns the address of a draft, or of a page below it.
 func href(id uuid.UUID, below string) string { return "/messages/drafts/" + id.String() + below }
 
-// draftID is the draft that a request is about.
+// draftID returns the id of the draft in the address.
 func draftID(r *http.Request) (uuid.UUID, error) {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
@@ -99,7 +99,7 @@ func draftID(r *http.Request) (uuid.UUID, error) {
 	return id, nil
 }
 
-// open gives the draft that a request is about.
+// open returns the draft in the address.
 func (p *Pages) open(r *http.Request) (draft.Draft, error) {
 	id, err := draftID(r)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *Pages) open(r *http.Request) (draft.Draft, error) {
 	return p.Drafts.Open(r.Context(), page.Subject(r), id)
 }
 
-// found answers 404 for a draft, or a place in a list, that there is not.
+// found answers 404 if the draft, or the page of a list, does not exist.
 func found(handle page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := handle(w, r)

@@ -120,7 +120,7 @@ const (
 	messages = `SELECT count(*) FROM record.messages`
 )
 
-// sender may send to groups too.
+// sender has the permission to send to groups, too.
 func sender(t *testing.T, s *webtest.Site) *webtest.Visitor {
 	t.Helper()
 	return s.Staff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
@@ -128,7 +128,7 @@ func sender(t *testing.T, s *webtest.Site) *webtest.Visitor {
 
 // Opening an empty page saves nothing. A saved draft is listed, opens unchanged, and is
 // deleted after a confirmation.
-func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
+func TestADraftIsSavedListedAndDeleted(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := sender(t, s)
@@ -136,12 +136,12 @@ func TestADraftIsWrittenKeptAndDeleted(t *testing.T) {
 	w := compose(t, v)
 	w.page.Says("Patient Portal Message", "Add Recipient(s)", "Add User", "Add New Attachment", "Staff Bcc", "Nothing is saved yet")
 	if n := count(t, s, drafts); n != 0 {
-		t.Fatalf("looking at an empty page has left %d drafts", n)
+		t.Fatalf("opening an empty page left %d drafts", n)
 	}
 	w.press("save", text("<script>alert(1)</script>", "Two\r\nlines & more")).Is(http.StatusOK).
 		Says("The draft was saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
 	if w.page.URL.Path != w.at {
-		t.Errorf("saving led to %s, not to the draft at %s", w.page.URL, w.at)
+		t.Errorf("saving redirected to %s, not to the draft at %s", w.page.URL, w.at)
 	}
 	v.Get(w.at).Is(http.StatusOK).Holds(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
 	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").Hides("<script>alert", "<title>&lt;script")
@@ -167,7 +167,7 @@ func TestDraftsAreListedInPages(t *testing.T) {
 
 // Another staff member's draft is not found: it can't be read, changed, checked, sent or
 // deleted.
-func TestAnothersDraftIsNotThere(t *testing.T) {
+func TestDraftsArePrivate(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ann")
@@ -189,7 +189,7 @@ func TestAnothersDraftIsNotThere(t *testing.T) {
 
 // A tab with an outdated version says so, keeps its typed text, and saves it when the
 // sender chooses to.
-func TestAStaleTabSaysSo(t *testing.T) {
+func TestAStaleTabShowsTheConflict(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := sender(t, s)

@@ -10,7 +10,7 @@ import (
 	"postern/internal/web/page"
 )
 
-// compose shows an empty page. Its draft begins when it is first saved.
+// compose shows an empty page. Its draft is created when it is first saved.
 func (p *Pages) compose(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -27,7 +27,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	return p.show(w, r, &editing{Draft: d}, nil)
 }
 
-// save does what a button of the form asks for, having saved what was typed.
+// save saves the typed text, and does what the button of the form says.
 func (p *Pages) save(w http.ResponseWriter, r *http.Request) error {
 	id, err := draftID(r)
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) error {
 	return p.answer(w, r, f, e)
 }
 
-// answer says what became of a form that was saved.
+// answer answers a form that was saved.
 func (p *Pages) answer(w http.ResponseWriter, r *http.Request, f *form, e *editing) error {
 	at := href(e.ID, "")
 	switch {
@@ -77,8 +77,8 @@ func (p *Pages) answer(w http.ResponseWriter, r *http.Request, f *form, e *editi
 	return p.Redirect(w, r, at, "The draft was saved.")
 }
 
-// showConflict says that the draft was changed elsewhere. What was typed here stays
-// in the form, and is not saved.
+// showConflict says that the draft was changed elsewhere. The typed text stays in the
+// form, and is not saved.
 func (p *Pages) showConflict(w http.ResponseWriter, r *http.Request, f *form, e *editing, now draft.Draft) error {
 	e.Draft, e.Conflict = now, true
 	f.typed(&e.Content)
@@ -87,7 +87,7 @@ func (p *Pages) showConflict(w http.ResponseWriter, r *http.Request, f *form, e 
 	return p.show(w, r, e, page.Errors{{Field: "overwrite", Message: "This draft was changed in another tab or window. What you typed here is not saved yet."}})
 }
 
-// showTooLong keeps in the form what no draft can hold.
+// showTooLong shows a form whose text is too long for a draft, with the text in it.
 func (p *Pages) showTooLong(w http.ResponseWriter, r *http.Request, f *form, e *editing, id uuid.UUID) error {
 	d, err := p.Drafts.Open(r.Context(), page.Subject(r), id)
 	if errors.Is(err, draft.ErrNotFound) {

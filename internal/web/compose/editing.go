@@ -18,26 +18,26 @@ import (
 	"postern/internal/web/page"
 )
 
-// mostChips is how many of the portal users chosen one by one are shown, the ones
-// that were added last.
+// mostChips is how many of the portal users chosen one by one are shown, the last added
+// ones.
 const mostChips = 100
 
-// editing is what the page of a draft shows.
+// editing is the data of a draft's page.
 type editing struct {
 	draft.Draft
-	Page     string // of this page: see draft.Seen
-	Seen     int    // the version that this page is of
+	Page     string // id of this page: see draft.Seen
+	Seen     int    // the draft's version on this page
 	Conflict bool   // the draft was changed elsewhere since
 
 	Groups    []chip
 	Users     []chip
-	MoreUsers int // that are not among Users
+	MoreUsers int // chosen portal users who are not in Users
 	Offers    []offer
 	Bcc       []chip
 	Documents []message.Attachment
 
 	FindUser, FindStaff   string
-	FoundUsers, FoundBccs *findings // nil: nobody was searched for
+	FoundUsers, FoundBccs *findings // nil: no search
 
 	Now            time.Time // in the clinic's time zone
 	Zone           string
@@ -47,23 +47,22 @@ type editing struct {
 	status int
 }
 
-// SavedToday says whether the time of day is enough to say when it was saved.
+// SavedToday reports whether the draft was saved today, so that its time needs no date.
 func (e *editing) SavedToday() bool {
 	return e.SavedAt.Local().Format(time.DateOnly) == e.Now.Format(time.DateOnly)
 }
 
-// chip is somebody, or a group, that was chosen.
+// chip is a chosen person or group.
 type chip struct{ ID, Name, Who string }
 
-// offer is a group that may be chosen.
+// offer is a group that the sender can choose.
 type offer struct {
 	Group  directory.Group
 	Name   string
 	Chosen bool
 }
 
-// show answers with the page of a draft, or, where a script asks, with what changes
-// on it.
+// show answers with the page of a draft, or, for a script, with the parts that change.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong page.Errors) error {
 	l, err := p.Labels.Current(r.Context())
 	if err != nil {
@@ -80,7 +79,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, e *editing, wrong p
 	return p.Render(w, r, set, view)
 }
 
-// fill looks up what the page shows beside the draft itself.
+// fill reads the data that the page shows besides the draft itself.
 func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 	if e.Page == "" {
 		e.Page = uuid.NewString()
@@ -127,7 +126,7 @@ func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen director
 	return groups, users, nil
 }
 
-// bccChips names staff. Who is staff no longer is shown too, to be removed.
+// bccChips names staff. Former staff members are shown too, so that they can be removed.
 func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -149,8 +148,8 @@ func (p *Pages) bccChips(r *http.Request, ids []string) (chips []chip, err error
 	return chips, nil
 }
 
-// documents lists uploads. One that is not there any more is shown too, without a
-// size, to be removed.
+// documents lists uploads. A deleted upload is shown too, without a size, so that it
+// can be removed.
 func (p *Pages) documents(r *http.Request, ids []uuid.UUID) ([]message.Attachment, error) {
 	found, err := p.Composer.Uploads(r.Context(), page.Subject(r), ids)
 	if err != nil {

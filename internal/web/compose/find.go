@@ -14,17 +14,17 @@ import (
 	"postern/internal/web/page"
 )
 
-// mostFound is how many people a search shows: who is not among them needs more
+// mostFound is how many people a search shows. For others, the reader types more
 // letters.
 const mostFound = 10
 
-// findings are the people whom a search found.
+// findings are the results of a search for people.
 type findings struct {
 	People []person
-	More   bool // there are others
+	More   bool // there are more results
 }
 
-// person is somebody who may be added.
+// person is a search result: a person who can be added.
 type person struct {
 	chip
 	Email    string
@@ -32,7 +32,7 @@ type person struct {
 	Chosen   bool
 }
 
-// find does the searches that the page of a draft asks for.
+// find runs the searches of a draft's page.
 func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 	if q := strings.TrimSpace(e.FindUser); q != "" {
 		users, next, err := directory.Search(r.Context(), p.Directory, q, mostFound, "")
@@ -65,12 +65,12 @@ func (p *Pages) find(r *http.Request, l labels.Labels, e *editing) error {
 	return nil
 }
 
-// findUsers answers while somebody types a name.
+// findUsers answers the search for portal users while the sender types.
 func (p *Pages) findUsers(w http.ResponseWriter, r *http.Request) error {
 	return p.showFound(w, r, "found-users", &editing{FindUser: r.FormValue("find-user")})
 }
 
-// findStaff likewise.
+// findStaff answers the search for staff while the sender types.
 func (p *Pages) findStaff(w http.ResponseWriter, r *http.Request) error {
 	return p.showFound(w, r, "found-staff", &editing{FindStaff: r.FormValue("find-staff")})
 }
@@ -78,7 +78,7 @@ func (p *Pages) findStaff(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) showFound(w http.ResponseWriter, r *http.Request, definition string, e *editing) error {
 	var err error
 	e.Draft, err = p.open(r)
-	if err != nil && !errors.Is(err, draft.ErrNotFound) { // it has not been saved yet
+	if err != nil && !errors.Is(err, draft.ErrNotFound) { // a draft that is not saved yet
 		return err
 	}
 	l, err := p.Labels.Current(r.Context())
@@ -91,7 +91,7 @@ func (p *Pages) showFound(w http.ResponseWriter, r *http.Request, definition str
 	return p.Fragment(w, r, set, definition, page.View{Template: "edit.html", Data: e})
 }
 
-// countGroup says how many are in a group, beside the button that adds it.
+// countGroup answers with the size of a group, which stands beside its button.
 func (p *Pages) countGroup(w http.ResponseWriter, r *http.Request) error {
 	group := directory.Group(r.PathValue("group"))
 	if !slices.Contains(allGroups, group) {

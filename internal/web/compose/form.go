@@ -24,24 +24,25 @@ import (
 
 const (
 	mostFields = 2 << 20 // bytes of a form without its files
-	fieldCost  = 64      // that a field takes besides its name and value
-	// mostForm is the bytes of a form with its files: what is too large of a file is
-	// read over, up to three times what a message can carry.
+	fieldCost  = 64      // bytes of a field besides its name and value
+	// mostForm is the maximum size of a form with its files, in bytes. The rest of a
+	// file that is too large is read and dropped, up to three times the size of a
+	// message's documents.
 	mostForm = 3*int64(limits.Attachments)*int64(limits.AttachmentSize) + 16<<20
 	// formTimeout is how long the upload of a form with files may take.
 	formTimeout = 15 * time.Minute
 )
 
-// form is the form of a draft as it was sent.
+// form is the posted form of a draft.
 type form struct {
 	url.Values
-	do, what string      // of the button that sent it: "add-user" and "ann"
-	uploads  []uuid.UUID // the documents that came with it, kept
-	refused  page.Errors // and what is wrong with those that were not
+	do, what string      // of the pressed button: "add-user" and "ann"
+	uploads  []uuid.UUID // the uploaded documents
+	refused  page.Errors // errors, for example of documents that can't be attached
 }
 
-// read takes the form as it comes. Files are not parked on the disk, where they
-// would lie unencrypted: each is handed on while it is read.
+// read reads the form as a stream. Files are not written to the disk, where they would
+// lie unencrypted: each is passed on while it is read.
 func (p *Pages) read(w http.ResponseWriter, r *http.Request) (*form, error) {
 	f := &form{Values: url.Values{}}
 	parts, err := r.MultipartReader()
@@ -63,7 +64,7 @@ func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) err
 	fields := int64(mostFields)
 	for {
 		part, err := parts.NextPart()
-		if err == io.EOF { // and nothing that wraps it: a form that was cut off
+		if err == io.EOF { // not errors.Is: an error that wraps io.EOF means an incomplete form
 			return nil
 		}
 		if err != nil {
@@ -86,7 +87,7 @@ func (p *Pages) readParts(r *http.Request, parts *multipart.Reader, f *form) err
 	}
 }
 
-// keep uploads one file. One that can't be attached leaves the others be.
+// keep uploads one file. A file that can't be attached does not affect the others.
 func (p *Pages) keep(r *http.Request, part *multipart.Part, f *form) error {
 	up, err := p.Composer.Upload(r.Context(), page.Subject(r), part.FileName(), part)
 	if err == nil {
@@ -101,8 +102,8 @@ func (p *Pages) keep(r *http.Request, part *multipart.Part, f *form) error {
 	return nil
 }
 
-// seen is what the page knew of the draft. Who has read that another tab changed it
-// may say so, and save all the same.
+// seen is the version of the draft that the page shows. A sender who was told of a
+// change in another tab can overwrite it.
 func (f *form) seen() draft.Seen {
 	version := f.Get("version")
 	if f.do == "overwrite" {
@@ -110,13 +111,13 @@ func (f *form) seen() draft.Seen {
 	}
 	n, err := strconv.Atoi(version)
 	if err != nil || n < 0 {
-		n = -1 // no draft has it: the save is refused as stale
+		n = -1 // no draft has version -1: the save is refused as stale
 	}
 	return draft.Seen{Version: n, Page: f.Get("page")}
 }
 
-// typed puts what was typed into a draft. A form without text leaves that as it is:
-// a document comes alone.
+// typed copies the typed text into a draft. A form without text, such as an uploaded
+// document alone, leaves the text as it is.
 func (f *form) typed(c *draft.Content) {
 	if !f.Has("subject") {
 		return
@@ -127,7 +128,7 @@ func (f *form) typed(c *draft.Content) {
 		Year: f.Get("send-year"), Time: f.Get("send-time")}
 }
 
-// change makes of a draft what the form wants.
+// change applies the form to a draft.
 func (f *form) change(c *draft.Content) {
 	f.typed(c)
 	to := &c.Recipients
@@ -169,8 +170,8 @@ func without[T comparable](all []T, one T) []T {
 	return slices.DeleteFunc(all, func(v T) bool { return v == one })
 }
 
-// permit looks at what is to be added, before anything is saved: a group needs a
-// permission of its own, and a person must be known.
+// permit checks a recipient before it is added: a group needs a permission of its own,
+// and a person must exist.
 func (p *Pages) permit(r *http.Request, f *form) error {
 	switch f.do {
 	case "add-group":
@@ -201,7 +202,7 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 	return nil
 }
 
-// printable keeps what Postgres would not take from it.
+// printable removes characters that Postgres does not accept.
 func printable(id string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(id, "\x00", ""), "")
 }

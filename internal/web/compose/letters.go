@@ -12,18 +12,18 @@ import (
 )
 
 // letters lists the recipients without an e-mail address, a page at a time. They can't
-// sign in, so the message reaches them by post alone.
+// sign in, so the message reaches them only by post.
 func (p *Pages) letters(w http.ResponseWriter, r *http.Request) error {
 	some := audience{p.Composer.AudienceWithoutEmail, func(c directory.Counts) int { return c.Warnings[string(directory.NoAddress)] }}
 	return p.listed(w, r, some, page.View{Template: "letters.html", Title: "Recipients without an e-mail address"})
 }
 
-// writing is how long the reader may take for one batch of a file.
-const writing = time.Minute
+// batchTimeout is how long the client may take to receive one batch of a file.
+const batchTimeout = time.Minute
 
-// lettersFile gives the same as a file (RFC 4180), read and written in batches. Each batch
-// is read by the permissions that the reader has by then. Where a batch fails the download
-// breaks off, and does not end as if it were whole.
+// lettersFile returns the same list as a file (RFC 4180), read and written in batches.
+// The reader's permissions are checked again for each batch. If a batch fails, the
+// connection is aborted, so that the file does not seem complete.
 func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	d, err := p.open(r)
 	if err != nil {
@@ -52,11 +52,11 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 		if !begun {
 			w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 			w.Header().Set("Content-Disposition", `attachment; filename="letters-`+d.ID.String()+`.csv"`)
-			// The mark in front has a spreadsheet read names as the UTF-8 that they are.
-			_, _ = w.Write([]byte("\ufeff")) // Flush gives the error
+			// A byte order mark, so that spreadsheets read the file as UTF-8.
+			_, _ = w.Write([]byte("\ufeff")) // Flush returns the error
 			_ = file.Write([]string{"portal_user_id", "name", "who"})
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(writing)) // the server's own is for pages
+		_ = control.SetWriteDeadline(time.Now().Add(batchTimeout)) // the server's own deadline is for pages
 		for _, m := range found {
 			_ = file.Write([]string{export.Inert(m.ID), export.Inert(m.Name), export.Inert(who(l, m.PortalUser, p.Now()))})
 		}

@@ -10,7 +10,7 @@ import (
 	"postern/internal/web/page"
 )
 
-// perPage is how many drafts, or recipients, a page lists.
+// perPage is the number of drafts on a page.
 const perPage = 25
 
 // listed is a draft in the list.
@@ -41,8 +41,8 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "drafts.html", Title: "Drafts", Section: "messages", Data: data})
 }
 
-// pages gives the address of the first page of a list, where this is another, and
-// that of the next.
+// pages returns the address of a list's first page, if this is another page, and that
+// of the next page.
 func pages(r *http.Request, next string) (first, older string) {
 	if r.FormValue("cursor") != "" {
 		first = r.URL.Path
@@ -53,7 +53,7 @@ func pages(r *http.Request, next string) (first, older string) {
 	return first, older
 }
 
-// deleting is what the question whether to delete a draft shows.
+// deleting is the data of the page that asks whether to delete a draft.
 type deleting struct {
 	ID      uuid.UUID
 	Subject string

@@ -16,11 +16,11 @@ import (
 	"postern/internal/web/page"
 )
 
-// send sends a draft as it was checked, and deletes it.
+// send sends a checked draft, and deletes it.
 func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 	ctx, me := r.Context(), page.Subject(r)
 	d, err := p.open(r)
-	if errors.Is(err, draft.ErrNotFound) { // pressed twice: the first has sent it
+	if errors.Is(err, draft.ErrNotFound) { // Send was pressed twice, and the first request has sent it
 		if sent, err := p.Composer.Sent(ctx, me, r.PostFormValue("key")); err == nil {
 			return p.Redirect(w, r, "/messages/"+sent.String(), "")
 		}
@@ -34,7 +34,7 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 			Message: "The draft has changed since you checked it. Check the new version, then press Send again."}}})
 	}
 	var was directory.Counts
-	_ = json.Unmarshal([]byte(r.PostFormValue("was")), &was) // what can't be read is of no audience
+	_ = json.Unmarshal([]byte(r.PostFormValue("was")), &was) // invalid counts match no audience
 	if typed := strings.NewReplacer(",", "", ".", "", " ", "", "\u00a0", "").Replace(c.Confirm); len(d.Recipients.Groups) > 0 && typed != strconv.Itoa(was.Count) {
 		return p.showCheck(w, r, c, page.View{Errors: page.Errors{{Field: "confirm", Message: "Type the number of recipients that is shown above."}}})
 	}
@@ -42,23 +42,23 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 	if len(wrong) > 0 {
 		return p.show(w, r, &editing{Draft: d}, wrong)
 	}
-	request.AudienceDigest = cmp.Or(was.Digest, "none") // nobody sends without having looked
+	request.AudienceDigest = cmp.Or(was.Digest, "none") // without a digest, the sender has not checked the recipients
 	sent, err := p.Composer.Send(ctx, me, d.Key, request)
 	if err != nil {
 		return p.notSent(w, r, c, &was, err)
 	}
-	// From here on it is sent. A crash before the draft is gone leaves one that,
-	// sent again, is this same message.
+	// From here on the message is sent. A crash before the draft is deleted leaves the
+	// draft; sending it again gives this same message.
 	if err := p.Drafts.Delete(ctx, me, d.ID); err != nil && !errors.Is(err, draft.ErrNotFound) {
 		return fmt.Errorf("message %s was sent: %w", sent.ID, err)
 	}
 	p.Await(ctx, sent.Seq)
-	// The page says how the message stands, as long as it does.
+	// No notice: the message's page shows its status.
 	return p.Redirect(w, r, "/messages/"+sent.ID.String(), "")
 }
 
-// notSent says why a message was not sent, where its sender can do something about
-// it: on the page of the check, or on that of the draft.
+// notSent shows why a message was not sent, if its sender can correct it, on the page
+// of the check or of the draft. It returns other errors.
 func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was *directory.Counts, err error) error {
 	again := func(status int, message string) error {
 		return p.showCheck(w, r, c, page.View{Status: status, Errors: page.Errors{{Field: "send", Message: message}}})

@@ -20,7 +20,7 @@ func atCompose(t *testing.T, s *webtest.Site, permissions ...policy.Permission) 
 	return b
 }
 
-// people makes portal users to write to.
+// people creates portal users as recipients.
 func people(t *testing.T, s *webtest.Site) {
 	t.Helper()
 	for _, id := range []string{"ann", "ben", "cy"} {
@@ -34,8 +34,8 @@ func people(t *testing.T, s *webtest.Site) {
 		WHERE portal_user_id = 'ben' AND patient_id = 'pt-ann'`)
 }
 
-// Rita has no mouse. She finds Ben, writes to him, checks it, sends it, and could
-// undo it.
+// Rita has no mouse. With the keyboard she finds Ben, writes to him, checks the message
+// and sends it. She sees Undo.
 func TestStoryComposeAndSendWithTheKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -205,7 +205,7 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 
 // Two people are added one after the other. The answer for the first arrives while the
 // second button is held down. Both are added.
-func TestStoryAPressIsNotLost(t *testing.T) {
+func TestStoryTwoQuickClicksBothCount(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	people(t, s)
@@ -237,7 +237,7 @@ func TestStoryAPressIsNotLost(t *testing.T) {
 }
 
 // Every state of the pages is accessible: wide, narrow and dark.
-func TestStoryEverybodyCanUseThePages(t *testing.T) {
+func TestStoryPagesAreAccessible(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	people(t, s)
@@ -310,7 +310,7 @@ func TestStoryEverybodyCanUseThePages(t *testing.T) {
 
 // Rita adds Ben, and searches for Noel before the answer arrives. No typed letter is lost,
 // and the results are those of her last input.
-func TestStoryTypingOnWhileSomebodyIsAdded(t *testing.T) {
+func TestStoryTypingDuringARequest(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	people(t, s)

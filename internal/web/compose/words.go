@@ -24,10 +24,10 @@ import (
 	"postern/internal/web/page"
 )
 
-// allGroups are the groups in the order in which they are offered.
+// allGroups are the groups, in the order in which the page offers them.
 var allGroups = []directory.Group{directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers}
 
-// chosenInWords sums up whom a draft is to: "All Portal Users and 2 portal users".
+// chosenInWords sums up the recipients of a draft: "All Portal Users and 2 portal users".
 func chosenInWords(l labels.Labels, s directory.Selection) string {
 	var all []string
 	for _, g := range s.Groups {
@@ -42,8 +42,8 @@ func chosenInWords(l labels.Labels, s directory.Selection) string {
 	return strings.Join(all, " and ")
 }
 
-// who says whose account it is, and what to know of it: "Authorized Representative
-// of Ben Adams (discharged)". Links count only between their dates.
+// who describes an account: "Authorized Representative of Ben Adams (discharged)". It
+// ignores links outside their dates.
 func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
 	today := now.Local().Format(time.DateOnly)
 	var self, others []string
@@ -77,7 +77,7 @@ func who(l labels.Labels, u directory.PortalUser, now time.Time) string {
 	return strings.Join(said, "; ")
 }
 
-// line is a reason, how many it counts, and how many it did before.
+// line is a reason with its count now and at the previous check.
 type line struct {
 	Text     string
 	Count    int
@@ -85,7 +85,7 @@ type line struct {
 	Compared bool
 }
 
-// Reasons in the order in which they are told. In the words, {…} stands for a label.
+// reasonWords is the text of a reason. In the text, {…} stands for a label.
 type reasonWords struct {
 	reason directory.Reason
 	text   string
@@ -110,7 +110,7 @@ var (
 	}
 )
 
-// linesOf tells counts. Reasons that nobody has, nor had, are left out.
+// linesOf returns the counts by reason, without reasons whose counts are 0 now and before.
 func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (lines []line) {
 	for _, w := range words {
 		n, before := counts[string(w.reason)], was[string(w.reason)]
@@ -121,16 +121,16 @@ func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (
 	return lines
 }
 
-// why says why somebody gets the message.
+// why returns the reason why a person receives the message.
 func why(l labels.Labels, reason directory.Reason) string {
 	i := slices.IndexFunc(included, func(w reasonWords) bool { return w.reason == reason })
 	return l.Fill(included[i].text)
 }
 
-// sentence makes a sentence of what an error says.
+// sentence makes a sentence of the text of an error.
 func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
-// fieldOf is the field that a time that can't be read is typed in.
+// fieldOf returns the field of an error in the date or the time.
 func fieldOf(err error) string {
 	if errors.Is(err, draft.ErrDay) {
 		return "send-day"
@@ -138,8 +138,8 @@ func fieldOf(err error) string {
 	return "send-time"
 }
 
-// places says which field of the page a fault of compose is about, and what to say
-// of it where that can be said better than compose can.
+// places maps a fault of package compose to its field on the page, and to a better text
+// where there is one.
 var places = []struct{ location, field, about, begins, instead string }{
 	{"body.subject", "subject", "The subject ", "is required", "Enter a subject."},
 	{"body.subject", "subject", "The subject ", "", ""},
@@ -157,8 +157,8 @@ var places = []struct{ location, field, about, begins, instead string }{
 	{"body.send_at", "send-day", "The date and time ", "is more than", limits.Fill("The date must be within {SendAhead} from now.")},
 }
 
-// wrongBecause makes of what compose finds wrong what the page says, after what was
-// found wrong already. Other errors it gives back.
+// wrongBecause appends the faults that compose found to wrong, as errors of the page.
+// It returns other errors unchanged.
 func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) (page.Errors, error) {
 	invalid := new(compose.Invalid)
 	switch {
@@ -179,7 +179,7 @@ func wrongBecause(l labels.Labels, d draft.Draft, wrong page.Errors, err error) 
 	return wrong, nil
 }
 
-// inOrder are the fields as they come on the page.
+// inOrder are the fields in their order on the page.
 var inOrder = []string{"find-user", "subject", "message", "file", "find-staff", "send-day", "send-time"}
 
 func inWords(l labels.Labels, d draft.Draft, fault problem.Fault) page.Error {
@@ -198,7 +198,7 @@ func inWords(l labels.Labels, d draft.Draft, fault problem.Fault) page.Error {
 	return page.Error{Message: sentence(fault.Message)}
 }
 
-// whyNotAttached says why a file can't be attached; "" where that is not its fault.
+// whyNotAttached says why a file can't be attached; "" if the file is not the cause.
 func whyNotAttached(err error) string {
 	fileType, infected := new(attachment.TypeError), new(clamd.InfectedError)
 	switch {
@@ -216,10 +216,10 @@ func whyNotAttached(err error) string {
 	return ""
 }
 
-// fileName is the name of a file as it may be shown.
+// fileName returns the name of a file, cleaned so that it can be shown.
 func fileName(part *multipart.Part) string { return attachment.CleanName(part.FileName()) }
 
-// unreadable says that a form can't be read, which is its sender's browser's doing.
+// unreadable returns the error page for a form that could not be read completely.
 func unreadable(err error) error {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return page.Failure(http.StatusRequestEntityTooLarge, "The form is too large",

@@ -53,7 +53,7 @@ func TestStoryFollowAMessage(t *testing.T) {
 
 // The page of a half-sent message to a large group shows bars and numbers. Screen readers
 // announce each quarter, not each number.
-func TestStoryABlastOnItsWay(t *testing.T) {
+func TestStoryProgressOfALargeMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage)

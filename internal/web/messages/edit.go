@@ -12,9 +12,9 @@ import (
 	"postern/internal/web/page"
 )
 
-// edit opens a message that was cancelled or recalled as a draft, as it was; one that is
-// scheduled it cancels first. A crash between the two leaves a cancelled message, whose
-// page has the button that leads here.
+// edit opens a copy of a cancelled or recalled message as a draft. A scheduled message
+// is cancelled first. A crash between the two leaves a cancelled message, whose page
+// has the same button.
 func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.own(r)
 	if err != nil {
@@ -30,7 +30,7 @@ func (p *Pages) edit(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	// Pressed again after the copy was sent, it leads to what it was sent as.
+	// If the copy was sent already, open the message that it became.
 	if sent, err := p.Composer.Sent(r.Context(), me, draft.CopyKey(m.ID)); err == nil {
 		return p.Redirect(w, r, "/messages/"+sent.String(), "")
 	} else if !errors.Is(err, message.ErrNotFound) {

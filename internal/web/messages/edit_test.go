@@ -108,7 +108,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			}
 			sam.Get("/messages/" + id).Is(http.StatusOK).Says("sent it again").Hides("Edit and send again")
 			if page := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK); page.URL.Path != "/messages/"+sent.ID.String() || c.drafts(t, sam) != 0 {
-				t.Errorf("pressed after that it leads to %s; there are %d drafts", page.URL, c.drafts(t, sam))
+				t.Errorf("pressed again it redirects to %s; there are %d drafts", page.URL, c.drafts(t, sam))
 			}
 		})
 	}
@@ -148,7 +148,7 @@ func TestEditAfterAFailure(t *testing.T) {
 	c.Exec(t, `ALTER TABLE app.drafts_away RENAME TO drafts`)
 	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Cancelled", "Edit and send again")
 	if page := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Next week"`); !strings.HasPrefix(page.URL.Path, "/messages/drafts/") {
-		t.Errorf("it leads to %s", page.URL)
+		t.Errorf("redirected to %s", page.URL)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestStoryNoticesEnd(t *testing.T) {
 	b.SeesNot("This message can't be recalled")
 	b.AccessibleAnyhow()
 
-	// Undo, edit and send again, with the buttons alone.
+	// Undo, edit and send again, with the buttons only.
 	hold := 600
 	id = c.sendAs(t, sam, "Too early", "anna", func(r *compose.Request) { r.UndoSeconds = &hold })
 	b.Open("/messages/" + id)

@@ -14,15 +14,15 @@ import (
 	"postern/internal/record/export"
 )
 
-// reading is how long the reader may take for one batch.
-const reading = time.Minute
+// batchTimeout is how long the client may take to receive one batch.
+const batchTimeout = time.Minute
 
 var columns = []string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at"}
 
-// export gives the recipients as a file (RFC 4180), as many of them as the filters
-// choose. It is written while it is read, so that a million take no more memory
-// than a page of them; where that fails half-way, the download breaks off, and does
-// not end as if it were whole.
+// export returns the recipients that match the filters as a file (RFC 4180). It is
+// written while it is read, so a million recipients take no more memory than one page.
+// If reading fails part-way, the connection is aborted, so that the file does not seem
+// complete.
 func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.visible(r)
 	if err != nil {
@@ -35,34 +35,34 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) error {
 	if len(errs) > 0 {
 		return p.recipients(w, r)
 	}
-	f := &file{may: func() error { return p.still(r, m.ID) }, asked: time.Now(), w: w, name: "recipients-" + m.ID.String() + ".csv", csv: csv.NewWriter(w), control: http.NewResponseController(w)}
+	f := &file{may: func() error { return p.stillVisible(r, m.ID) }, asked: time.Now(), w: w, name: "recipients-" + m.ID.String() + ".csv", csv: csv.NewWriter(w), control: http.NewResponseController(w)}
 	f.csv.UseCRLF = true
 	err = p.Messages.EachRecipient(r.Context(), m, c.filter(), c.Q, f.add)
 	switch {
 	case err == nil:
-		return f.add(nil) // where there is nobody, the heads alone
+		return f.add(nil) // without recipients, the header line only
 	case f.begun:
 		panic(http.ErrAbortHandler)
 	}
 	return err
 }
 
-// file is a file of recipients on its way to a reader.
+// file is a file of recipients that is being sent.
 type file struct {
 	w       http.ResponseWriter
 	name    string
 	csv     *csv.Writer
 	control *http.ResponseController
 	begun   bool
-	may     func() error // the reader still
+	may     func() error // fails if the reader may no longer see the message
 	asked   time.Time
 }
 
-// look is how often a download that takes long is held against the policy.
-const look = 5 * time.Second
+// recheckInterval is how often a long download checks the reader's permission again.
+const recheckInterval = 5 * time.Second
 
-// still fails where the reader may not look at the message any more.
-func (p *Pages) still(r *http.Request, id uuid.UUID) error {
+// stillVisible fails if the reader may no longer see the message.
+func (p *Pages) stillVisible(r *http.Request, id uuid.UUID) error {
 	reader, err := policy.Again(r.Context())
 	if err == nil {
 		_, err = p.Messages.Visible(r.Context(), reader, id)
@@ -75,16 +75,16 @@ func (f *file) add(batch []messages.Delivery) error {
 		f.begun = true
 		f.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 		f.w.Header().Set("Content-Disposition", `attachment; filename="`+f.name+`"`)
-		// The mark in front has a spreadsheet read names as the UTF-8 that they are.
-		_, _ = f.w.Write([]byte("\ufeff")) // Flush gives the error
+		// A byte order mark, so that spreadsheets read the file as UTF-8.
+		_, _ = f.w.Write([]byte("\ufeff")) // Flush returns the error
 		_ = f.csv.Write(columns)
 	}
-	if now := time.Now(); now.Sub(f.asked) > look {
+	if now := time.Now(); now.Sub(f.asked) > recheckInterval {
 		if f.asked = now; f.may() != nil {
 			return errors.New("the reader may no longer see the message")
 		}
 	}
-	_ = f.control.SetWriteDeadline(time.Now().Add(reading)) // the server's own is for pages
+	_ = f.control.SetWriteDeadline(time.Now().Add(batchTimeout)) // the server's own deadline is for pages
 	for _, d := range batch {
 		_ = f.csv.Write(line(d))
 	}

@@ -11,13 +11,13 @@ import (
 	"postern/internal/web/page"
 )
 
-// filter is what a list of messages is asked for, as it stands in the address.
+// filter is the filter of a list of messages, as it is in the address.
 type filter struct {
 	Q, Status   string
 	From, Until string // days, both included: 2026-11-25
-	Whose       string // "": one's own; everybody
-	before      string // the message after which to go on
-	words       string // Q, as it stands in addresses: see page.Renderer.Words
+	Whose       string // "": the reader's own messages; "everybody": all messages
+	before      string // the message after which the page starts
+	words       string // Q, sealed for addresses: see page.Renderer.Words
 }
 
 const everybody = "everybody"
@@ -28,15 +28,15 @@ func (p *Pages) filterOf(r *http.Request) (filter, error) {
 		Whose: r.FormValue("whose"), before: r.FormValue("before")}, err
 }
 
-// Chosen says whether anything is left out of the list.
+// Chosen reports whether the filter leaves out any message.
 func (f filter) Chosen() bool { return f.Q != "" || f.Status != "" || f.From != "" || f.Until != "" }
 
-// href is the address of the list from a message on; "" is from the newest.
+// href returns the address of the list after a message; "" starts at the newest.
 func (f filter) href(path, before string) string {
 	return address(path, map[string]string{"words": f.words, "status": f.Status, "from": f.From, "until": f.Until, "whose": f.Whose, "before": before})
 }
 
-// address is a path with a query of what is not empty.
+// address returns a path with the non-empty values as its query.
 func address(path string, all map[string]string) string {
 	query := url.Values{}
 	for name, value := range all {
@@ -50,7 +50,7 @@ func address(path string, all map[string]string) string {
 	return path + "?" + query.Encode()
 }
 
-// query is what the filter asks of the list, and what is wrong with it.
+// query converts the filter to a query, and returns the errors of its fields.
 func (f filter) query(which messages.Which) (q messages.Query, errs page.Errors) {
 	q = messages.Query{Which: which, Status: f.Status, Limit: perPage}
 	if f.Status != "" && !among(statuses, f.Status) {

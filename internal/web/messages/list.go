@@ -13,22 +13,22 @@ import (
 	"postern/internal/web/page"
 )
 
-// perPage is how many rows a page of a list has.
+// perPage is the number of rows on a page of a list.
 const perPage = 50
 
-// listed is what a list of messages shows.
+// listed is the data of a list of messages.
 type listed struct {
 	Path     string
 	Filter   filter
-	Statuses []choice // to choose from; none where the list can't be filtered by them
-	Whose    bool     // whether one may choose whose messages are listed
+	Statuses []choice // to choose from; empty if the list has no filter by status
+	Whose    bool     // the reader may choose between their own and all messages
 	Rows     []row
 
 	Newest, Older string    // addresses
 	SearchedTo    time.Time // see search.Listed
 }
 
-// Everybody says whether the list is of everybody's messages.
+// Everybody reports whether the list shows the messages of all staff.
 func (l listed) Everybody() bool { return l.Filter.Whose == everybody }
 
 // row is a message in a list.
@@ -36,11 +36,11 @@ type row struct {
 	messages.Message
 	message.Heading
 	To    addressees
-	Words string // its status
+	Words string // its status in words
 }
 
-// list shows the messages that one sent, or everybody's to a reader of the record.
-// It is where staff come first, so that who may see neither is led on.
+// list shows the messages that the reader sent, or, to a reader of the record, those of
+// all staff. It is the first page of staff, so it redirects a reader who may see neither.
 func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	subject := page.Subject(r)
 	f, err := p.filterOf(r)
@@ -66,7 +66,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	return p.showList(w, r, "Messages", l, which)
 }
 
-// bcc shows the messages that name the reader as Staff Bcc.
+// bcc shows the messages that have the reader as Staff Bcc.
 func (p *Pages) bcc(w http.ResponseWriter, r *http.Request) error {
 	f, err := p.filterOf(r)
 	if err != nil {
@@ -88,7 +88,7 @@ func (p *Pages) showList(w http.ResponseWriter, r *http.Request, title string, l
 	return p.Render(w, r, set, view)
 }
 
-// fill looks for the rows of a list.
+// fill reads the rows of a list.
 func (p *Pages) fill(r *http.Request, l *listed, query messages.Query) error {
 	found, err := p.Search.List(r.Context(), page.Subject(r), query, l.Filter.Q)
 	if err != nil {

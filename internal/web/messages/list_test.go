@@ -19,10 +19,10 @@ func TestNoMessagesYet(t *testing.T) {
 	c.Staff(t, "Sam Staff", policy.SendPortalMessage).Get("/messages").Is(http.StatusOK).
 		Says("Messages", "No messages yet. Compose a message.").Holds(`href="/messages/compose"`).Hides("Apply filters")
 	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Is(http.StatusOK).Says("No messages yet.").Hides("Compose a message.")
-	if at := c.Staff(t, "Nobody Special").Get("/messages").Is(http.StatusOK).URL.Path; at != "/messages/bcc" {
-		t.Errorf("who may see no messages is led to %s", at)
+	if at := c.Staff(t, "Ned Plain").Get("/messages").Is(http.StatusOK).URL.Path; at != "/messages/bcc" {
+		t.Errorf("staff who may see no messages are redirected to %s", at)
 	}
-	c.Nobody(t).Get("/messages").Is(http.StatusOK).Says("Staff sign-in")
+	c.SignedOut(t).Get("/messages").Is(http.StatusOK).Says("Staff sign-in")
 }
 
 // The list shows each message's recipients and progress, newest first.
@@ -62,7 +62,7 @@ func TestTitlesNameNoSubject(t *testing.T) {
 	for _, path := range []string{"/messages", "/messages/" + id, "/messages/" + id + "/recipients", "/messages/" + id + "/recall"} {
 		title, _, _ := strings.Cut(sam.Get(path).Is(http.StatusOK).Body, "</title>")
 		if strings.Contains(title, "Oncology") || strings.Contains(title, "anna") {
-			t.Errorf("the title of %s names what it must not: %s", path, title)
+			t.Errorf("the title of %s contains a subject: %s", path, title)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func TestSearchingLongLists(t *testing.T) {
 }
 
 // A reader of the record can see the messages of all staff, with their senders.
-func TestEverybodysMessages(t *testing.T) {
+func TestMessagesOfAllStaff(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")

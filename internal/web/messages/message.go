@@ -20,26 +20,26 @@ import (
 	"postern/internal/web/page"
 )
 
-// shown is what the page of a message shows.
+// shown is the data of a message's page.
 type shown struct {
-	standing
+	snapshot
 	message.Heading
-	Gone   *gone // how its content was erased
+	Gone   *gone // the erasure of its content, nil if it was not erased
 	To     addressees
 	ByPost messages.Total // recipients without an e-mail address
 
-	// What follows is for the sender and Staff Bcc alone.
+	// The rest is for the sender and Staff Bcc only.
 	Content bool
 	Body    string
 	Bcc     []string // names
 }
 
-// Erased says that the record says so of the content, and Missing that it can't be found
-// although it was not erased.
+// Erased reports whether the content was erased. Missing reports whether the content
+// can't be found although it was not erased.
 func (s shown) Erased() bool  { return s.Condition == message.Erased }
 func (s shown) Missing() bool { return s.Condition == message.Missing }
 
-// named is how many of those who were chosen one by one the page of a message names.
+// named is how many of the people chosen one by one the page of a message names.
 const named = 20
 
 func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
@@ -51,11 +51,11 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.Message, view page.View) error {
-	stands, err := p.standingOf(r, m)
+	stands, err := p.snapshotOf(r, m)
 	if err != nil {
 		return err
 	}
-	s := shown{standing: stands, Content: m.Role != messages.RoleNone}
+	s := shown{snapshot: stands, Content: m.Role != messages.RoleNone}
 	if err := p.open(r.Context(), &s); err != nil {
 		return err
 	}
@@ -78,13 +78,13 @@ func (p *Pages) showMessage(w http.ResponseWriter, r *http.Request, m messages.M
 	return p.Render(w, r, set, view)
 }
 
-// gone says how the content of a message was erased.
+// gone is the erasure of a message's content.
 type gone struct {
 	AskedBy, By, Reason string
 	At                  time.Time
 }
 
-// gone reads what the record says of the erasure of a message's content.
+// gone reads the erasure of a message's content, nil if there is none.
 func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 	e, err := p.Retention.Of(ctx, id)
 	if errors.Is(err, retention.ErrNotFound) || err == nil && e.Status != "erased" {
@@ -107,8 +107,8 @@ func (p *Pages) gone(ctx context.Context, id uuid.UUID) (*gone, error) {
 	return g, nil
 }
 
-// open reads what the message says, as far as its reader may know it: to a reader
-// of the record its subject is what tells it from others, and no more.
+// open reads the content that the reader may see. A reader of the record sees only the
+// subject, which identifies the message.
 func (p *Pages) open(ctx context.Context, s *shown) error {
 	if !s.Content {
 		headers, err := p.Reader.Headers(ctx, []uuid.UUID{s.ID})
@@ -129,35 +129,35 @@ func (p *Pages) open(ctx context.Context, s *shown) error {
 	return err
 }
 
-// standing is where a message stands at a moment.
-type standing struct {
+// snapshot is the state of a message at one moment.
+type snapshot struct {
 	messages.Message
 	Times messages.Times
 	Now   time.Time
-	Own   bool         // the reader sent it, and may take it back
-	Pause *pause.Pause // what keeps its alerts back, nil for nothing
-	// MayEdit says whether the reader may edit it and send it again, and Again what they
-	// sent it again as, nil for nothing.
+	Own   bool         // the reader sent it, and may cancel or recall it
+	Pause *pause.Pause // the pause that holds its alerts, nil for none
+	// MayEdit reports whether the reader may edit the message and send it again. Again
+	// is the message that they sent as its copy, nil for none.
 	MayEdit bool
 	Again   *uuid.UUID
 }
 
-func (p *Pages) standingOf(r *http.Request, m messages.Message) (standing, error) {
+func (p *Pages) snapshotOf(r *http.Request, m messages.Message) (snapshot, error) {
 	times, err := p.Messages.Times(r.Context(), m.ID)
 	if err != nil {
-		return standing{}, err
+		return snapshot{}, err
 	}
 	pauses, err := p.Pauses.Pauses(r.Context())
 	own := m.Role == messages.RoleSender && policy.Allow(page.Subject(r), policy.SendMessage) == nil
 	if err != nil {
-		return standing{}, err
+		return snapshot{}, err
 	}
-	s := standing{Message: m, Times: times, Now: p.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
+	s := snapshot{Message: m, Times: times, Now: p.Now(), Own: own, Pause: pause.Of(pauses, m.ID)}
 	return s, p.again(r, &s)
 }
 
-// again fills in what can be done about a message of the reader's that was taken back.
-func (p *Pages) again(r *http.Request, s *standing) error {
+// again fills in MayEdit and Again for a cancelled or recalled message of the reader.
+func (p *Pages) again(r *http.Request, s *snapshot) error {
 	if !s.Own || !s.Status.Withdrawn() {
 		return nil
 	}
@@ -173,21 +173,22 @@ func (p *Pages) again(r *http.Request, s *standing) error {
 	return err
 }
 
-// Words are the status in words.
-func (s standing) Words() string { return statusOf(s.Message) }
+// Words returns the status in words.
+func (s snapshot) Words() string { return statusOf(s.Message) }
 
-// SecondsLeft is how long the message waits still, rounded up.
-func (s standing) SecondsLeft() int {
+// SecondsLeft returns the seconds until the message is released, rounded up.
+func (s snapshot) SecondsLeft() int {
 	return max(int(math.Ceil(s.ReleaseAt.Sub(s.Now).Seconds())), 0)
 }
 
-// Over says that what has not happened to the message will not: it was taken back.
-func (s standing) Over() bool { return s.Status.Withdrawn() }
+// Over reports whether the message was cancelled or recalled, so that nothing more will
+// happen to it.
+func (s snapshot) Over() bool { return s.Status.Withdrawn() }
 
-// MayRecall says whether the reader may take it back from those who got it.
-func (s standing) MayRecall() bool { return s.Own && s.Status.Allows(events.TypeMessageRecalled) }
+// MayRecall reports whether the reader may recall the message.
+func (s snapshot) MayRecall() bool { return s.Own && s.Status.Allows(events.TypeMessageRecalled) }
 
-// Settled is how many alerts an outcome is known of.
-func (s standing) Settled() int {
+// Settled returns the number of alerts whose outcome is known.
+func (s snapshot) Settled() int {
 	return s.Progress.Alerted + s.Progress.AlertFailed + s.Progress.AlertSkipped + s.Progress.AlertUnknown
 }

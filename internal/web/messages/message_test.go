@@ -59,7 +59,7 @@ func href(t *testing.T, body, prefix string) string {
 
 // A message can be opened by its sender, its Staff Bcc and readers of the record. Readers of
 // the record see no content.
-func TestWhoSeesAMessage(t *testing.T) {
+func TestAccessToAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
@@ -80,7 +80,7 @@ func TestWhoSeesAMessage(t *testing.T) {
 	for _, path := range []string{"", "/progress", "/recipients", "/recipients.csv"} {
 		other.Get("/messages/" + id + path).Is(http.StatusNotFound)
 		other.Get("/messages/" + uuid.NewString() + path).Is(http.StatusNotFound)
-		c.Nobody(t).Get("/messages/" + id + path).Says("Staff sign-in")
+		c.SignedOut(t).Get("/messages/" + id + path).Says("Staff sign-in")
 	}
 	other.Get("/messages/compost").Is(http.StatusNotFound)
 	for _, v := range []*webtest.Visitor{other, both} {
@@ -171,7 +171,7 @@ func TestRecall(t *testing.T) {
 
 // While a message is being sent, its page polls for the numbers. It gets a sentence for
 // screen readers only when there is news.
-func TestProgressMovesByItself(t *testing.T) {
+func TestProgressIsPolled(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.person(t, "anna")
@@ -196,7 +196,7 @@ func TestProgressMovesByItself(t *testing.T) {
 	c.Exec(t, `UPDATE record.messages SET status = 'sent', completed_at = now(), delivered = 1000, alert_accepted = 990, alert_failed = 10 WHERE message_id = $1`, id)
 	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1%)").Hides("hx-trigger")
 	if page := sam.Get(at + "x"); page.URL.Path != "/messages/"+id {
-		t.Errorf("who opens the address of the progress as a page is led to %s", page.URL.Path)
+		t.Errorf("the address of the progress, opened as a page, redirects to %s", page.URL.Path)
 	}
 }
 

@@ -1,13 +1,12 @@
-// Package messages is the pages of what became of messages: the lists of them, a
-// message with its progress and its recipients, and taking it back.
+// Package messages is the pages about sent messages: the lists, a message with its
+// progress and its recipients, and cancelling or recalling it.
 //
-// Who may look at a message, and as what, is decided by [messages.Tracker.Visible]:
-// its sender and Staff Bcc read what it says, a reader of the record does not, and
-// to everybody else it is not there.
+// [messages.Reader.Visible] decides who can open a message. Its sender and Staff Bcc
+// read its content; a reader of the record does not; for everyone else it is not found.
 //
-// A message that is still on its way is shown as it is when the page is made. Where
-// scripts run, htmx asks for its progress every second while it moves, and puts the
-// new numbers in the place of the old: what can be pressed stays where it is.
+// A page shows a message as it is when the page is made. With scripts, htmx requests
+// the progress every second while the message is being sent, and replaces the numbers.
+// Buttons stay where they are.
 package messages
 
 import (
@@ -39,7 +38,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Composer  *compose.Composer
 	Reader    *reader.Reader
@@ -54,11 +53,11 @@ type Config struct {
 // New makes the pages.
 func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
-// section is where these pages stand in the navigation.
+// section is the section of these pages in the navigation.
 const section = "messages"
 
-// mayTrack are the actions for which somebody may look at messages; at which ones
-// is decided one by one.
+// mayTrack are the actions that open the pages of messages; which messages is decided
+// for each one.
 var mayTrack = page.May(policy.SeeMessages, policy.ReadTheRecord, policy.SeeBcc)
 
 // Routes are the addresses of these pages.
@@ -78,7 +77,7 @@ func (p *Pages) Routes() []page.Route {
 	}
 }
 
-// sending lets those act alone who may send.
+// sending allows an action only for staff who may send messages.
 func sending(handle page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := policy.Allow(page.Subject(r), policy.SendMessage); err != nil {
@@ -88,9 +87,9 @@ func sending(handle page.Handler) page.Handler {
 	}
 }
 
-// part leads to one of the pages below a message. Each with a pattern of its own
-// would be in the way of /messages/drafts/{id}: http.ServeMux can't tell which of the
-// two /messages/drafts/recall is.
+// part calls the handler of one of the pages below a message. Separate patterns would
+// conflict with /messages/drafts/{id}: http.ServeMux can't tell which of the two
+// /messages/drafts/recall is.
 func (p *Pages) part(parts map[string]page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if handle := parts[r.PathValue("part")]; handle != nil {
@@ -100,7 +99,7 @@ func (p *Pages) part(parts map[string]page.Handler) page.Handler {
 	}
 }
 
-// visible gives the message of the address, if the reader may look at it.
+// visible returns the message in the address, if the reader may open it.
 func (p *Pages) visible(r *http.Request) (messages.Message, error) {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 // noEmailAt is the worklist's address.
 const noEmailAt = "/worklists/no-email"
 
-// unreachable is what the worklist shows.
+// unreachable is the data of the worklist.
 type unreachable struct {
 	Rows        []messages.NoEmail
 	First, Next string // addresses
 }
 
-// noEmail lists the portal users whom no alert reaches.
+// noEmail lists the portal users without a working e-mail address.
 func (p *Pages) noEmail(w http.ResponseWriter, r *http.Request) error {
 	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 32)
 	found, err := p.Messages.WithoutEmail(r.Context(), int32(after), perPage+1) // #nosec G115 -- parsed as such

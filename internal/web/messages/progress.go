@@ -9,15 +9,15 @@ import (
 	"postern/internal/web/page"
 )
 
-// figure is one of the numbers of a message's progress.
+// figure is a number of a message's progress.
 type figure struct {
 	ID, Text, Hint string
 	Count, Of      int
-	Href           string // of the recipients that it counts
+	Href           string // address of the counted recipients
 }
 
-// Figures are the progress of a message as numbers.
-func (s standing) Figures() []figure {
+// Figures returns the progress of a message as numbers.
+func (s snapshot) Figures() []figure {
 	p, recipients := s.Progress, at(s.Message)+"/recipients"
 	return []figure{
 		{"delivered", "Delivered", "In the portal inbox", p.Delivered, p.Recipients, recipients},
@@ -29,19 +29,19 @@ func (s standing) Figures() []figure {
 	}
 }
 
-// Most is what a bar of the figure ends at.
+// Most returns the maximum of the figure's bar.
 func (f figure) Most() int { return max(f.Of, 1) }
 
 const (
-	// watched is how long before its time a message counts as about to move.
+	// watched is how long before its release the page of a scheduled message starts to poll.
 	watched = 10 * time.Minute
-	// alertsAwaited is how long after its last delivery alerts are waited for.
+	// alertsAwaited is how long after the last delivery the page polls for alerts.
 	alertsAwaited = time.Hour
 )
 
-// Every is how many seconds pass until it is worth looking again; 0 where nothing
-// moves by itself any more. It ends some day, because asking keeps a session alive.
-func (s standing) Every() int {
+// Every returns the seconds between polls; 0 if the numbers no longer change. Polling
+// has to end at some time, because it keeps a session alive.
+func (s snapshot) Every() int {
 	switch {
 	case s.Status == "scheduled" && s.ReleaseAt.Sub(s.Now) < watched, s.Status == "sending":
 		return 1
@@ -51,18 +51,17 @@ func (s standing) Every() int {
 	return 0
 }
 
-// state names what the page says of the message besides its numbers: the status, and the
-// pause that keeps its alerts back.
-func (s standing) state() string {
+// state identifies the status and the pause that the page shows.
+func (s snapshot) state() string {
 	if s.Pause == nil {
 		return string(s.Status)
 	}
 	return fmt.Sprintf("%s.%d", s.Status, s.Pause.PausedAt.UnixMicro())
 }
 
-// Seen names what the reader has been told of the progress: the state, and
-// quarters of the deliveries.
-func (s standing) Seen() string {
+// Seen identifies the progress that the reader has seen: the state, and the quarters of
+// the deliveries.
+func (s snapshot) Seen() string {
 	quarters := 0
 	if s.Progress.Recipients > 0 {
 		quarters = 4 * s.Progress.Delivered / s.Progress.Recipients
@@ -70,11 +69,11 @@ func (s standing) Seen() string {
 	return fmt.Sprintf("%s-%d-%t", s.state(), quarters, s.Every() > 0)
 }
 
-// moved is the standing after what the reader has seen.
+// moved is the state of a message compared with the one that the reader has seen.
 type moved struct {
-	standing
-	News    bool // something is worth saying
-	Changed bool // and it is the state
+	snapshot
+	News    bool // there is a change to announce
+	Changed bool // the state has changed
 }
 
 // progress answers htmx with the parts of the page of a message that have changed.
@@ -86,7 +85,7 @@ func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 	if !page.IsFragment(r) {
 		return p.Redirect(w, r, "/messages/"+m.ID.String(), "")
 	}
-	now, err := p.standingOf(r, m)
+	now, err := p.snapshotOf(r, m)
 	if err != nil {
 		return err
 	}

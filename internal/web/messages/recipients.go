@@ -10,12 +10,12 @@ import (
 	"postern/internal/web/page"
 )
 
-// chosen is which recipients are asked for, as it stands in the address.
+// chosen is the filter of a list of recipients, as it is in the address.
 type chosen struct {
 	Q, Alert, Opened string
 	after            int32
-	before           int    // how many recipients were listed before this page; 0: not known
-	words            string // Q, as it stands in addresses: see page.Renderer.Words
+	before           int    // number of recipients on the pages before this one; 0: not known
+	words            string // Q, sealed for addresses: see page.Renderer.Words
 }
 
 func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error) {
@@ -40,7 +40,7 @@ func (p *Pages) chosenOf(r *http.Request) (c chosen, errs page.Errors, err error
 
 var openings = []choice{{"true", "Opened"}, {"false", "Not opened"}}
 
-// Any says whether anybody is left out.
+// Any reports whether the filter leaves out any recipient.
 func (c chosen) Any() bool { return c.Q != "" || c.Alert != "" || c.Opened != "" }
 
 func (c chosen) filter() messages.Filter {
@@ -55,8 +55,8 @@ func (c chosen) filter() messages.Filter {
 	return f
 }
 
-// href is the address of the recipients after one of them, before whom and with whom so
-// many were listed.
+// href returns the address of the list after a recipient. before is the number of
+// recipients up to that one.
 func (c chosen) href(path string, after int32, before int) string {
 	from, listed := "", ""
 	if after > 0 {
@@ -65,19 +65,19 @@ func (c chosen) href(path string, after int32, before int) string {
 	return address(path, map[string]string{"words": c.words, "alert": c.Alert, "opened": c.Opened, "after": from, "before": listed})
 }
 
-// received is what the page of a message's recipients shows.
+// received is the data of the page of a message's recipients.
 type received struct {
 	messages.Message
 	Chosen           chosen
 	Alerts, Openings []choice
 	Rows             []recipient
 	First, Next, CSV string // addresses
-	Partly           bool   // see tracking.Recipients
+	Partly           bool   // see messages.Recipients
 	Total            messages.Total
 }
 
-// From and To are which of all recipients stand on the page, counted from 1; 0 where
-// that is not known.
+// From returns the number of the page's first recipient among all, counted from 1; 0 if
+// it is not known.
 func (r received) From() int {
 	if len(r.Rows) == 0 || r.Chosen.after > 0 && r.Chosen.before == 0 {
 		return 0
@@ -85,12 +85,12 @@ func (r received) From() int {
 	return r.Chosen.before + 1
 }
 
-// To is the last of them.
+// To returns the number of the page's last recipient.
 func (r received) To() int { return r.Chosen.before + len(r.Rows) }
 
 type recipient struct{ messages.Delivery }
 
-// Alert is what became of the alert in words.
+// Alert returns the state of the alert in words.
 func (r recipient) Alert() string { return called(alerts, r.AlertState) }
 
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
@@ -121,7 +121,7 @@ func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
 		if data.Total, err = p.Messages.Total(r.Context(), m, c.filter(), c.Q); err != nil {
 			return err
 		}
-		if data.From() > 0 { // some may have been added since the message was read
+		if data.From() > 0 { // includes recipients added since the message was read
 			data.Total.Count = max(data.Total.Count, data.To())
 		}
 	}

@@ -61,7 +61,7 @@ func TestRecipients(t *testing.T) {
 		"q=NAME+an":                    "anna",
 		"q=name":                       "anna bo",
 		"q=name&opened=false":          "bo",
-		"q=somebody":                   "",
+		"q=unknown":                    "",
 		"q=%00%27%5C":                  "",
 		"q=of&alert=skipped&opened=":   "bo",
 		"q=name+of+bo&alert=accepted":  "",
@@ -107,11 +107,11 @@ func TestExportingRecipients(t *testing.T) {
 		t.Errorf("it is %s", got)
 	}
 	if strings.Count(file.Body, "\r\n") != 4 || strings.Count(file.Body, "\n") != 4 {
-		t.Errorf("its lines do not end as RFC 4180 has them: %q", file.Body)
+		t.Errorf("its lines do not end with CRLF (RFC 4180): %q", file.Body)
 	}
 	plain, marked := strings.CutPrefix(file.Body, "\ufeff")
 	if !marked {
-		t.Error("nothing tells a spreadsheet that it is UTF-8")
+		t.Error("the file has no byte order mark")
 	}
 	rows, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
 	if err != nil {
@@ -130,7 +130,7 @@ func TestExportingRecipients(t *testing.T) {
 		t.Errorf("the file (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"portal_user_id", "name", "delivered_at", "alert", "alert_reason", "alert_at", "attempts", "opened_at"}, rows[0]); diff != "" {
-		t.Errorf("the heads (-want +got):\n%s", diff)
+		t.Errorf("the header line (-want +got):\n%s", diff)
 	}
 	filtered := sam.Get("/messages/" + id + "/recipients.csv?alert=failed&q=").Is(http.StatusOK)
 	if strings.Count(filtered.Body, "\n") != 2 || !strings.Contains(filtered.Body, "cy,") {

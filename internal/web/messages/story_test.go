@@ -88,7 +88,7 @@ func (c *clinic) until(t *testing.T, v *webtest.Visitor, path, text string) *web
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("%s never says %q: %s", path, text, page.Text())
+			t.Fatalf("timeout: %s does not say %q: %s", path, text, page.Text())
 		}
 	}
 }

@@ -19,9 +19,9 @@ const (
 	mostDays    = 3650
 )
 
-// notOpened is what the page of unread messages shows.
+// notOpened is the data of the page of unread messages.
 type notOpened struct {
-	Days        string // as it was typed
+	Days        string // as typed
 	Rows        []unreadRow
 	Next, First string // addresses
 }
@@ -31,7 +31,7 @@ type unreadRow struct {
 	message.Heading
 }
 
-// unread lists who has not opened a message of the reader's for some days.
+// unread lists the recipients who have not opened a message of the reader for some days.
 func (p *Pages) unread(w http.ResponseWriter, r *http.Request) error {
 	l := notOpened{Days: r.FormValue("days")}
 	if l.Days == "" {
@@ -91,7 +91,7 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 	return nil
 }
 
-// placeOf reads where to go on; what is no place is the beginning.
+// placeOf reads the place at which the page starts. An invalid one means the first page.
 func placeOf(r *http.Request) (at messages.Place) {
 	id, err := uuid.Parse(r.FormValue("message"))
 	after, err2 := strconv.ParseInt(r.FormValue("after"), 10, 32)
@@ -101,5 +101,5 @@ func placeOf(r *http.Request) (at messages.Place) {
 	return messages.Place{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
 }
 
-// Alert is what became of the alert in words.
+// Alert returns the state of the alert in words.
 func (u unreadRow) Alert() string { return called(alerts, u.AlertState) }

@@ -12,7 +12,7 @@ import (
 	"postern/internal/web/page"
 )
 
-// own gives the message of the address to its sender alone, while they may send.
+// own returns the message in the address if the reader is its sender and may send messages.
 func (p *Pages) own(r *http.Request) (messages.Message, error) {
 	m, err := p.visible(r)
 	if err == nil && (m.Role != messages.RoleSender || policy.Allow(page.Subject(r), policy.SendMessage) != nil) {
@@ -21,7 +21,7 @@ func (p *Pages) own(r *http.Request) (messages.Message, error) {
 	return m, err
 }
 
-// cancel calls a message off that has not gone out: Undo, or before its time.
+// cancel cancels a message before its release: by Undo, or before its scheduled time.
 func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.own(r)
 	if err != nil {
@@ -43,7 +43,7 @@ func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 
 func at(m messages.Message) string { return "/messages/" + m.ID.String() }
 
-// tooLate shows the message as it is now, and says why nothing was done.
+// tooLate shows the message as it is now, with the reason why nothing was done.
 func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) error {
 	m, err := p.visible(r)
 	if err != nil {
@@ -52,13 +52,13 @@ func (p *Pages) tooLate(w http.ResponseWriter, r *http.Request, why string) erro
 	return p.showMessage(w, r, m, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "state", Message: why}}})
 }
 
-// recalling is what the page shows on which a message is recalled.
+// recalling is the data of the page to recall a message.
 type recalling struct {
 	messages.Message
 	Reason string
 }
 
-// askRecall asks for the reason, and says first how many have opened the message.
+// askRecall shows how many recipients have opened the message, and asks for the reason.
 func (p *Pages) askRecall(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.own(r)
 	if err != nil {
@@ -75,7 +75,7 @@ func (p *Pages) showRecall(w http.ResponseWriter, r *http.Request, m messages.Me
 		Data: recalling{m, reason}, Errors: errs})
 }
 
-// recall takes the message back.
+// recall recalls the message.
 func (p *Pages) recall(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.own(r)
 	if err != nil {

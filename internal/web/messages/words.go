@@ -8,20 +8,20 @@ import (
 	"postern/internal/messages"
 )
 
-// choice is a value of a filter, and how it is called.
+// choice is a value of a filter, with its text.
 type choice struct{ Value, Text string }
 
-// statuses are what a message can be, in the order of its life.
+// statuses are the statuses of a message, in the order in which they follow each other.
 var statuses = []choice{{"scheduled", "Scheduled"}, {"sending", "Sending"}, {"sent", "Sent"}, {"cancelled", "Cancelled"}, {"recalled", "Recalled"}}
 
-// alerts are what can become of an alert.
+// alerts are the states of an alert.
 var alerts = []choice{{"pending", "Waiting"}, {"accepted", "Alerted"}, {"failed", "Failed"}, {"skipped", "Skipped"}, {"unknown", "Unknown"}}
 
-// noAddress is the choice of those who have no e-mail address. They can't sign in, and
+// noAddress selects the recipients without an e-mail address. They can't sign in, and
 // get a letter.
 const noAddress = "no-address"
 
-// alertChoices are what the recipients of a message can be filtered by.
+// alertChoices are the choices by which a message's recipients can be filtered.
 var alertChoices = append(slices.Clone(alerts), choice{noAddress, "Skipped: no e-mail address"})
 
 func called(choices []choice, value string) string {
@@ -37,8 +37,8 @@ func among(choices []choice, value string) bool {
 	return slices.ContainsFunc(choices, func(c choice) bool { return c.Value == value })
 }
 
-// statusOf is the status of a message in words: that it waits so that it can be
-// undone is told from that it waits for its time.
+// statusOf returns the status of a message in words. It distinguishes the wait for Undo
+// from the wait for the scheduled time.
 func statusOf(m messages.Message) string {
 	if m.Status == "scheduled" && m.Hold == events.HoldUndo {
 		return "About to go out"
@@ -46,17 +46,17 @@ func statusOf(m messages.Message) string {
 	return called(statuses, string(m.Status))
 }
 
-// addressees are recipients as they were chosen.
+// addressees are the groups and people whom the sender chose.
 type addressees struct {
 	Groups []string
-	Names  []string // of those who were chosen one by one; the first of them
-	More   int      // how many of those are not named
+	Names  []string // the first of the people chosen one by one
+	More   int      // the number of people who are not in Names
 }
 
-// Nobody says that the record has not come to the message yet.
-func (a addressees) Nobody() bool { return len(a.Groups)+len(a.Names)+a.More == 0 }
+// Empty reports whether the recorder has not reached the message yet.
+func (a addressees) Empty() bool { return len(a.Groups)+len(a.Names)+a.More == 0 }
 
-// addresseesOf names up to most of those who were chosen one by one, for each message.
+// addresseesOf returns the addressees of each message, with up to most names.
 func (p *Pages) addresseesOf(ctx context.Context, messages []messages.Message, most int) ([]addressees, error) {
 	var ids []string
 	for _, m := range messages {

@@ -2,7 +2,7 @@
 // menus, the first page after signing in and Global Search are made from the one list.
 //
 // To add a page to the menus, add its row to destinations. A test of package web checks
-// that a page lets in everyone to whom its row shows it.
+// that readers who see a row can open its page.
 package navigation
 
 import (
@@ -25,8 +25,8 @@ const (
 	Account        Section = "account"
 )
 
-// sections are the items of the main menu, in their order. One that opens has its
-// destinations in a menu below it; another leads to the first that the reader may see.
+// sections are the items of the main menu, in order. An item that opens has a menu of
+// its destinations; any other links to the first destination that the reader may see.
 var sections = []struct {
 	section Section
 	text    string
@@ -45,20 +45,20 @@ type Destination struct {
 	Section Section
 	Text    string // in the menu
 	Href    string
-	// Title is what Global Search calls it; "" is Text.
+	// Title is its name in Global Search; "" means Text.
 	Title string
-	// Keywords are the words by which Global Search finds it besides its title.
+	// Keywords are words besides the title by which Global Search finds it.
 	Keywords string
-	// Setting says that the page is for changing a setting.
+	// Setting is true if the page changes a setting.
 	Setting bool
-	// Actions are what one must be allowed to see it, at least one of them.
+	// Actions lists the actions of which the reader must be allowed at least one.
 	Actions []policy.Action
 }
 
 func may(actions ...policy.Action) []policy.Action { return actions }
 
-// destinations are all pages that are in a menu, in the order in which Global Search
-// finds them. A page that is in the menus of two sections has a row for each.
+// destinations are all pages in the menus, in the order of Global Search's results. A
+// page in the menus of two sections has a row for each.
 var destinations = []Destination{
 	{Section: Compose, Text: "{Patient} Portal Message", Href: "/messages/compose",
 		Title: "Compose: {Patient} Portal Message", Keywords: "new send write message", Actions: may(policy.SendMessage)},
@@ -91,15 +91,15 @@ var destinations = []Destination{
 
 	{Section: Account, Text: "Account", Href: "/account", Keywords: "me password second factor code phone recovery sign out everywhere", Actions: may(policy.SecureAccount)},
 
-	// Of portal users.
+	// For portal users.
 	{Section: Messages, Text: "Messages", Href: "/portal", Actions: may(policy.ReadInbox)},
 	{Section: Account, Text: "Account", Href: "/portal/account", Actions: may(policy.ReadInbox)},
 }
 
 const erasing = "erase delete destroy content retention administration"
 
-// Allowed lists the destinations that a subject may go to, with the clinic's labels
-// filled in and every Title set. One that is in two menus is there twice.
+// Allowed lists the destinations that a subject may open, with the clinic's labels
+// filled in and every Title set. A destination in two menus is listed twice.
 func Allowed(subject policy.Subject, l labels.Labels) (allowed []Destination) {
 	for _, d := range destinations {
 		if !slices.ContainsFunc(d.Actions, func(a policy.Action) bool { return policy.Allow(subject, a) == nil }) {
@@ -155,7 +155,7 @@ func menuOf(allowed []Destination, section Section, current string) (items []Ite
 }
 
 // Home is the first page for a staff member who has no messages: the first destination
-// outside Messages and Account, else the first that there is.
+// outside Messages and Account, else the first.
 func Home(subject policy.Subject) string {
 	allowed := Allowed(subject, labels.Default())
 	for _, d := range allowed {

@@ -4,22 +4,22 @@ import (
 	"postern/internal/health"
 )
 
-// The measures of the chart, in its own units.
+// The dimensions of the chart, in units of its SVG.
 const (
 	chartHigh = 120
 	barWide   = 22
 	barApart  = 26
 )
 
-// chart is alerts by hour as bars. It says nothing that the table below it does not,
-// so that it is a picture to those who see, and nothing to others.
+// chart shows the alerts of each hour as bars. The table below it has the same numbers,
+// so screen readers skip the chart.
 type chart struct {
 	Wide, High int
-	Most       int // alerts of the busiest hour
+	Most       int // number of alerts in the busiest hour
 	Bars       []bar
 }
 
-// bar is one state's part of one hour.
+// bar is the part of one alert state in one hour.
 type bar struct {
 	State            string
 	X, Y, Wide, High int
@@ -39,7 +39,7 @@ func chartOf(hours []health.Hour) chart {
 			if part.n == 0 {
 				continue
 			}
-			high := min(max(part.n*chartHigh/c.Most, 1), floor) // one alert of a million is seen
+			high := min(max(part.n*chartHigh/c.Most, 1), floor) // at least one unit, so that one alert in a million is visible
 			floor -= high
 			c.Bars = append(c.Bars, bar{part.state, i * barApart, floor, barWide, high})
 		}

@@ -1,9 +1,9 @@
-// Package operations is the pages of those who run the system: how the whole works,
-// what is parked, and the switch that stops alerts. They show ids, counts and
-// reasons, and nothing of what a message says.
+// Package operations is the pages for operators: the state of the system, parked
+// events, and the pauses of alerting. They show ids, counts and reasons, and no content
+// of messages.
 //
-// The overview renews itself every few seconds where scripts run. The switch of alerting is
-// renewed only when the pauses have changed, so that what is typed stays.
+// With scripts, the overview refreshes every few seconds. The form to pause alerting is
+// replaced only when the pauses have changed, so that typed text stays.
 package operations
 
 import (
@@ -22,10 +22,10 @@ var files embed.FS
 
 var set = page.MustParse(files)
 
-// section is where these pages stand in the navigation.
+// section is the section of these pages in the navigation.
 const section = "operations"
 
-// perPage is how many rows a list shows at a time.
+// perPage is the number of rows on a page of a list.
 const perPage = 50
 
 // Pages are the pages of this package.
@@ -34,7 +34,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Pauses *pause.Pauses
 	Parked *parked.Events

@@ -14,15 +14,15 @@ import (
 	"postern/internal/web/page"
 )
 
-// overview is what the page of operations shows.
+// overview is the data of the overview.
 type overview struct {
 	health.State
 	Chart           chart
-	Reason, Message string // as they were typed, where they could not be taken
-	Changed         bool   // the pauses are others than the reader has seen
+	Reason, Message string // as typed, if the form was refused
+	Changed         bool   // the pauses differ from those that the reader has seen
 }
 
-// Seen names the pauses that the page shows.
+// Seen identifies the pauses that the page shows.
 func (o overview) Seen() string { return pause.Mark(o.Pauses) }
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
@@ -30,9 +30,9 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.Errors) error {
-	state, _ := p.Health.State(r.Context()) // the page shows what can be read, and names the rest
+	state, _ := p.Health.State(r.Context()) // the page shows the parts that could be read, and names the others
 	if err := state.Unread[health.PartPauses]; err != nil {
-		return err // the switch must not seem to be on
+		return err // the page must not claim that alerting is on
 	}
 	data := overview{State: state, Chart: chartOf(state.Alerts), Reason: r.PostFormValue("reason"), Message: r.PostFormValue("message")}
 	view := page.View{Template: "overview.html", Title: "Operations", Section: section, Errors: errs}
@@ -46,23 +46,24 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request, errs page.E
 	return p.Render(w, r, set, view)
 }
 
-// AllPaused is the pause of all messages, nil where there is none.
+// AllPaused returns the pause of all messages, nil if there is none.
 func (o overview) AllPaused() *pause.Pause { return pause.Of(o.Pauses, uuid.Nil) }
 
-// Read says whether a part of the state could be read: one that could not is not shown as zero.
+// Read reports whether a part of the state could be read. A part that could not be read
+// is not shown as zero.
 func (o overview) Read(part string) bool { return o.Unread[health.Part(part)] == nil }
 
-// Hour and Minute are the addresses of what happened in one.
-func (o overview) Hour(at time.Time) string   { return stretch(at, time.Hour) }
-func (o overview) Minute(at time.Time) string { return stretch(at, time.Minute) }
+// Hour and Minute return the address of the alerts in the hour or minute from at.
+func (o overview) Hour(at time.Time) string   { return periodHref(at, time.Hour) }
+func (o overview) Minute(at time.Time) string { return periodHref(at, time.Minute) }
 
-func stretch(at time.Time, d time.Duration) string {
+func periodHref(at time.Time, d time.Duration) string {
 	q := url.Values{"from": {at.UTC().Format(time.RFC3339)}, "to": {at.Add(d).UTC().Format(time.RFC3339)}}
 	return "/operations/messages?" + q.Encode()
 }
 
-// switchAlerting stops alerts or lets them go on, of all messages or of one, and leads
-// back to where it was pressed.
+// switchAlerting pauses or resumes the alerts of all messages or of one, and returns to
+// the page of the form.
 func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 	change, done := p.Pauses.Pause, "paused"
 	switch r.PathValue("change") {
@@ -98,12 +99,12 @@ func (p *Pages) switchAlerting(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.Await(r.Context(), seq)
-	return p.Redirect(w, r, back, switched(done, message != nil, seq == 0))
+	return p.Redirect(w, r, back, alertingNotice(done, message != nil, seq == 0))
 }
 
-// switched says what a change of alerting did. How things stand then is for the page to
-// say: where all alerting is paused, the end of the pause of one message sends nothing.
-func switched(done string, one, before bool) string {
+// alertingNotice returns the notice about a change of alerting. It does not say the
+// resulting state: while all alerting is paused, resuming one message sends nothing.
+func alertingNotice(done string, one, before bool) string {
 	what := "all alerts"
 	if one {
 		what = "the alerts of one message"
@@ -119,16 +120,16 @@ func switched(done string, one, before bool) string {
 	return "You resumed " + what + "."
 }
 
-// stretchOf is what the page of a stretch of time shows.
-type stretchOf struct {
+// period is the data of the page of the alerts in a period.
+type period struct {
 	From, To time.Time
 	Shares   []health.Share
 }
 
-// messages shows which messages alerts were about in an hour or a minute.
+// messages shows the messages whose alerts fall in an hour or a minute.
 func (p *Pages) messages(w http.ResponseWriter, r *http.Request) error {
 	now := p.Now()
-	s := stretchOf{From: now.Add(-time.Hour), To: now}
+	s := period{From: now.Add(-time.Hour), To: now}
 	for name, at := range map[string]*time.Time{"from": &s.From, "to": &s.To} {
 		if t, err := time.Parse(time.RFC3339, r.FormValue(name)); err == nil {
 			*at = t

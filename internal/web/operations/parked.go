@@ -19,19 +19,19 @@ import (
 	"postern/internal/web/page"
 )
 
-// parkedList is what the list of parked events shows.
+// parkedList is the data of the list of parked events.
 type parkedList struct {
 	All         bool
 	Type        string
 	Consumer    string
 	Rows        []parked.Event
-	Types       []string // of those that can be retried
+	Types       []string // types of the events that can be retried
 	Next, First string   // addresses
 }
 
 func (p *Pages) parkedList(w http.ResponseWriter, r *http.Request) error {
 	l := parkedList{All: r.FormValue("all") == "true", Type: r.FormValue("type"), Consumer: r.FormValue("consumer")}
-	before, _ := uuid.Parse(r.FormValue("before")) // what is none begins at the beginning
+	before, _ := uuid.Parse(r.FormValue("before")) // an invalid id means the first page
 	found, err := p.Parked.List(r.Context(), parked.Query{All: l.All, Type: l.Type, Consumer: l.Consumer, Before: before, Limit: perPage + 1})
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (l parkedList) address(before uuid.UUID) string {
 	return (&url.URL{Path: "/operations/parked", RawQuery: q.Encode()}).String()
 }
 
-// retryAll has every parked event of a type handled once more.
+// retryAll retries every parked event of a type.
 func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
 	n, seq, err := p.Parked.RetryAll(r.Context(), page.Subject(r).Actor(), r.PostFormValue("type"), "")
 	if err != nil {
@@ -83,15 +83,15 @@ func (p *Pages) retryAll(w http.ResponseWriter, r *http.Request) error {
 	return p.Redirect(w, r, "/operations/parked", notice)
 }
 
-// parkedEvent is what the page of a parked event shows.
+// parkedEvent is the data of the page of a parked event.
 type parkedEvent struct {
 	parked.Event
 	Subject string
 	Headers []string
 	Body    string
-	Gone    bool // the stream lacks it
+	Gone    bool // the stream no longer has it
 	Reason  string
-	Why     string // it can't be retried
+	Why     string // why it can't be retried
 }
 
 func (p *Pages) parkedEvent(w http.ResponseWriter, r *http.Request) error {
@@ -117,7 +117,7 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 	}
 	stored, err := p.Parked.Stored(r.Context(), found)
 	if err != nil {
-		shown.Gone = true // /readyz says what the stream lacks; why it was parked is known all the same
+		shown.Gone = true // /readyz reports a stream that lacks events; the reason for parking is shown anyway
 	}
 	shown.Subject, shown.Body = stored.Subject, readable(stored.Data)
 	for _, name := range slices.Sorted(maps.Keys(stored.Header)) {
@@ -126,10 +126,10 @@ func (p *Pages) showParked(w http.ResponseWriter, r *http.Request, reason string
 	return p.Render(w, r, set, page.View{Template: "parked_event.html", Title: "A parked event", Section: section, Data: shown, Errors: errs})
 }
 
-// mostShown is how much of a body is shown; a chunk's has a hundred kilobytes.
+// mostShown is how much of a body is shown, in bytes. A chunk's body has 100 kB.
 const mostShown = 20_000
 
-// readable indents a body that is JSON, and shows another as it is.
+// readable indents a JSON body, replaces unprintable characters and shortens a long body.
 func readable(data []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, data, "", "  ") != nil {

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 type clinic struct {
 	*webtest.Site
 	olga *webtest.Visitor // an operator
-	sam  *webtest.Visitor // who sends
+	sam  *webtest.Visitor // a sender
 }
 
 func open(t *testing.T) *clinic {
@@ -73,7 +73,7 @@ func (c *clinic) until(t *testing.T, what string, n int, sql string, args ...any
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s: %d, and never %d", what, got, n)
+			t.Fatalf("%s: %d, want %d", what, got, n)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func (c *clinic) same(t *testing.T) {
 // An operator pauses alerting in the middle of a message to 5,000. Requests in progress are
 // finished, and no more alerts are sent during the pause. All recipients can read the
 // message, and after the pause each is alerted once.
-func TestABlastIsPausedInTheMiddle(t *testing.T) {
+func TestALargeMessageIsPausedInTheMiddle(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.people(t, "p", 5000)
@@ -120,7 +120,7 @@ func TestABlastIsPausedInTheMiddle(t *testing.T) {
 	c.until(t, "alerts that were in hand, or wait", 5000,
 		`SELECT alert_accepted + 1000 * (`+waitingChunks+`)::integer FROM record.messages WHERE message_id = $1 AND status = 'sent'`, id)
 	sent := c.Mails.Count()
-	if sent == 0 || sent > 2000 { // as many chunks as the worker has slots for
+	if sent == 0 || sent > 2000 { // at most one chunk for each slot of the worker
 		t.Errorf("%d alerts were sent before the pause", sent)
 	}
 	// The alert of a message that is sent during the pause waits, too; the message can be read.
@@ -159,7 +159,7 @@ func TestWrongPauses(t *testing.T) {
 
 // When a pause ends elsewhere, an open page updates its notice, banner and form. Until then
 // they stay, with the typed text.
-func TestTheSwitchIsAsThingsStand(t *testing.T) {
+func TestAnOpenPageShowsThePresentPauses(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	before := c.olga.Get("/operations").Is(http.StatusOK)
@@ -179,7 +179,7 @@ func renewed(t *testing.T, p *webtest.Page) string {
 	_, rest, _ := strings.Cut(p.Body, `<div id="live" hx-get="`)
 	at, _, found := strings.Cut(rest, `"`)
 	if !found {
-		t.Fatal("the page does not renew itself")
+		t.Fatal("the page does not poll")
 	}
 	return at
 }
@@ -214,7 +214,7 @@ func TestOneMessageIsPaused(t *testing.T) {
 // If more than a fifth of a chunk fails, the message is paused automatically and every
 // operator sees it. Other messages are not affected. After an operator resumes it, the
 // message completes.
-func TestAMessagePausesByItself(t *testing.T) {
+func TestAMessageIsPausedAutomatically(t *testing.T) {
 	t.Parallel()
 	c := openRefusing(t, "bad")
 	c.people(t, "bad", 1000) // the whole first chunk, in order of number
@@ -252,7 +252,7 @@ func openRefusing(t *testing.T, letters string) *clinic {
 
 // Staff without the permission see none of the pages, and no page shows the content of a
 // message.
-func TestWhoOperates(t *testing.T) {
+func TestOperationsNeedsThePermission(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.people(t, "p", 2)
@@ -263,7 +263,7 @@ func TestWhoOperates(t *testing.T) {
 	for _, path := range []string{"/operations", "/operations/messages", "/operations/parked", "/operations/parked/" + id.String()} {
 		c.olga.Get(path).Is(http.StatusOK).Hides("entrance", "garden", "@example.org")
 		c.sam.Get(path).Is(http.StatusForbidden)
-		c.Nobody(t).Get(path).Says("Staff sign-in")
+		c.SignedOut(t).Get(path).Says("Staff sign-in")
 	}
 	for _, path := range []string{"/operations/alerting/pause", "/operations/parked", "/operations/parked/" + id.String() + "/retry", "/operations/parked/" + id.String() + "/discard"} {
 		c.sam.Post(path, url.Values{"reason": {"x"}}).Is(http.StatusForbidden)

@@ -1,8 +1,8 @@
-// Package page is the frame of every page: who may see it, how it is rendered, what
-// a failure looks like, and the headers that keep a browser safe.
+// Package page is the frame of every page: the check of permissions, rendering, failure
+// pages, and the headers that keep a browser safe.
 //
-// A package of pages gives its [Route]s to [Renderer.Mount]. A route names who may come;
-// its handler gets the request and answers it, or returns an error, which is
+// A package of pages passes its [Route]s to [Renderer.Mount]. A route names the actions
+// that a reader needs. Its handler answers the request, or returns an error, which is
 // rendered in one place. A page is a [View]: a template of its [Set], its title and
 // its data.
 //
@@ -17,19 +17,19 @@
 //
 // # Templates
 //
-// Each file of a set defines "main", and is rendered within the layout of base.html;
-// a file shared.html holds definitions for all of them.
-// The dot is a [Frame]: what the page was given is in .Data, the clinic's words are
-// in .L, and .May asks whether the reader may do an action. "parts.html" has what
-// every page is made of: error-summary, error, hint, notice, pagination, empty.
+// Each file of a set defines "main", and is rendered within the layout of base.html.
+// A file shared.html holds definitions for all of them.
+// The dot is a [Frame]: .Data is the data of the page, .L the clinic's labels, and .May
+// reports whether the reader may do an action. "parts.html" has the parts that all pages
+// use: error-summary, error, hint, notice, pagination, empty.
 // [Renderer.Fragment] renders one other definition of a file without the layout, for htmx.
 //
-// A title never names a patient, a portal user or a message: it stands in the
-// history of the browser.
+// A title never names a patient, a portal user or a message, because browsers keep titles
+// in their history.
 //
 // # Forms
 //
-// A form that is refused is rendered again with status 422, what was typed, and
-// [Errors], which the layout sums up on top, each linked to its field: the Field of
-// an error is the id of the input. A form that was accepted answers [Renderer.Redirect].
+// A refused form is rendered again with status 422, the typed values, and [Errors]. The
+// layout lists the errors at the top, each linked to its field: the Field of an error is
+// the id of the input. An accepted form is answered by [Renderer.Redirect].
 package page

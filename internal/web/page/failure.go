@@ -16,8 +16,8 @@ import (
 
 var own = MustParse(base)
 
-// fail renders an error. The kinds of errors are those of the API: an error that the API answers 404 is
-// not found here either.
+// fail renders an error as a page. The status is the one that the API gives the same
+// error.
 func (rd *Renderer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, policy.ErrUnauthenticated) {
 		rd.toSignIn(w, r)
@@ -39,18 +39,18 @@ func (rd *Renderer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if denied := (policy.Forbidden{}); errors.As(err, &denied) && denied.Missing != "" {
 		f.Detail, f.Missing = "", denied.Missing.Name()
 	}
-	if err := rd.Render(w, r, own, f.view(r)); err != nil { // as when the labels can't be read, because Postgres is away
+	if err := rd.Render(w, r, own, f.view(r)); err != nil { // for example, Postgres is unavailable and the labels can't be read
 		rd.cfg.Log.WarnContext(r.Context(), "a failure could not be rendered within the frame", "error", err)
 		f.bare(w, r)
 	}
 }
 
-// failure is what a page says that there is instead of another.
+// failure is the data of the page that is shown instead of the requested one.
 type failure struct {
 	*document.Document
-	Missing string // the permission that would help, as people read it
-	Again   string // the address to ask for once more, where that may help
-	Sent    bool   // it was a form, which can be sent once more
+	Missing string // the name of the missing permission, for people
+	Again   string // the address to try again, "" if that can't help
+	Sent    bool   // the request was a form, which can be sent again
 	Detail  string
 }
 
@@ -67,8 +67,8 @@ func (f failure) view(r *http.Request) View {
 	return View{Template: "failure.html", Title: f.Title, Status: f.Status, Data: f}
 }
 
-// bare answers with the page of a failure as it is without anything that is asked for
-// from elsewhere: who is signed in, and how the clinic names things.
+// bare answers with a failure page that needs no database: it shows no signed-in reader
+// and uses the default labels.
 func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "2")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -76,13 +76,14 @@ func (f failure) bare(w http.ResponseWriter, r *http.Request) {
 	_ = own.byName["failure.html"].ExecuteTemplate(w, "layout", &Frame{View: f.view(r), L: labels.Default(), Path: r.URL.RequestURI()})
 }
 
-// Failure is an error that is shown as a page of its own words.
+// Failure returns an error that is shown as a page with this status, title and detail.
 func Failure(status int, title, detail string) error {
 	return &document.Document{Status: status, Title: title, Detail: detail}
 }
 
-// Refused is the status of a form that is shown again because of err: 429, with when to
-// try again, for a problem of the kind [problem.TooMany], and what is usual for others.
+// Refused returns the status of a form that is shown again because of err. For a
+// problem of the kind [problem.TooMany] it is 429, and Refused sets Retry-After. For
+// others it is 0, which selects the usual status.
 func Refused(w http.ResponseWriter, err error) int {
 	found := problem.Of(err)
 	if found == nil || found.Kind != problem.TooMany {
@@ -92,21 +93,23 @@ func Refused(w http.ResponseWriter, err error) int {
 	return http.StatusTooManyRequests
 }
 
-// Problem is what an error comes to. What is no fault of the asker's is told to the
-// log; returned from a handler, a problem is not told again.
+// Problem returns the problem document of an error, and logs an error that is not the
+// client's fault. If a handler returns the document as its error, it is not logged
+// again.
 func (rd *Renderer) Problem(r *http.Request, err error) *document.Document {
 	return rd.cfg.Problems.Of(r.Context(), err)
 }
 
-// Sentence makes a sentence of an error that is meant for people.
+// Sentence returns the text of an error, which must be written for people, as a
+// sentence.
 func Sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// Faults gives the errors that were joined into one, each by itself.
+// Faults returns the errors that err joins, or err alone.
 func Faults(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what wraps a join says more than the join
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // an error that wraps a join says more than the join
 		return joined.Unwrap()
 	}
 	if err == nil {
@@ -115,8 +118,9 @@ func Faults(err error) []error {
 	return []error{err}
 }
 
-// Unavailable answers for a request whose session could not be read: with a page where
-// one is asked for, else as [document.Unavailable]. It is what [access.Config].Fail wants.
+// Unavailable answers a request whose session could not be read: with a page if the
+// client prefers HTML, else as [document.Unavailable]. It serves as
+// [access.Config].Fail.
 func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	if IsFragment(r) || !inbound.Prefers(r.Header, "text/html", "application/problem+json") {
 		document.Unavailable(w, r, err)
@@ -126,8 +130,8 @@ func Unavailable(w http.ResponseWriter, r *http.Request, err error) {
 		Detail: "Nothing is lost. Try again in a moment."}}.bare(w, r)
 }
 
-// toSignIn leads to where the reader's realm signs in, and from there back to what
-// was asked for.
+// toSignIn redirects to the sign-in page of the reader's realm, which leads back to the
+// requested page.
 func (rd *Renderer) toSignIn(w http.ResponseWriter, r *http.Request) {
 	to := "/sign-in"
 	if realmOf(r.Context()) == policy.RealmPortalUser {
@@ -146,7 +150,8 @@ func (rd *Renderer) toSignIn(w http.ResponseWriter, r *http.Request) {
 	_ = rd.Redirect(w, r, to, "")
 }
 
-// Next is where a sign-in leads: what ?next= asks for, where that is a page of ours.
+// Next returns the page to open after a sign-in: the one that ?next= names if it is on
+// this site, else otherwise.
 func Next(r *http.Request, otherwise string) string {
 	next := r.FormValue("next")
 	u, err := url.Parse(next)
@@ -156,13 +161,14 @@ func Next(r *http.Request, otherwise string) string {
 	return next
 }
 
-// NotFound answers an address at which there is nothing.
+// NotFound answers an address that has no page.
 func (rd *Renderer) NotFound(w http.ResponseWriter, r *http.Request) error {
 	return rd.Render(w, r, own, failure{Document: &document.Document{Title: "Page not found", Status: http.StatusNotFound,
 		Detail: "If you typed the address, check that it is correct. If you followed a link, the page no longer exists."}}.view(r))
 }
 
-// Number reads a number of the query, such as ?limit=; the fallback where there is none.
+// Number reads a number from 1 to most from the query, such as ?limit=. Without a valid
+// number it returns fallback.
 func Number(r *http.Request, name string, fallback, most int) int {
 	n, err := strconv.Atoi(r.FormValue(name))
 	if err != nil || n < 1 || n > most {

@@ -43,7 +43,7 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 	sam.Get("/away").Is(http.StatusServiceUnavailable).Says(in...).Says("Try again in a moment").Holds(`href="/away"`)
 
 	s.PortalUser(t, "ada").Get("/portal/nowhere").Is(http.StatusNotFound).Says("Name of ada", "Account", "Go to your messages")
-	s.Nobody(t).Get("/nowhere").Is(http.StatusNotFound).Says("Go to the first page").Hides("Sign out")
+	s.SignedOut(t).Get("/nowhere").Is(http.StatusNotFound).Says("Go to the first page").Hides("Sign out")
 
 	// If the session can't be read either, the answer is still a page; a script gets a
 	// format that it can read.

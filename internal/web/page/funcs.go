@@ -15,11 +15,11 @@ import (
 	"postern/internal/web/static"
 )
 
-// funcs are what every template has.
+// funcs are the functions of every template.
 var funcs = template.FuncMap{
 	"asset":     static.URL,
 	"count":     number.Text,
-	"count64":   func(n uint64) string { return number.Text(int(n)) }, // #nosec G115 -- counts things that there are
+	"count64":   func(n uint64) string { return number.Text(int(n)) }, // #nosec G115 -- a count of existing things
 	"bytes64":   func(n uint64) string { return size.Text(int64(n)) }, // #nosec G115 -- bytes of a disk
 	"plural":    number.Of,
 	"of":        of,
@@ -36,22 +36,22 @@ var funcs = template.FuncMap{
 	"join":      strings.Join,
 	"json":      asJSON,
 	"isolate":   isolate,
-	// The number of a limit, and a text with limits in the place of their names.
+	// The number of a limit, and a text in which numbers replace the names of limits.
 	"limit":      limits.Number,
 	"withLimits": limits.Fill,
 }
 
-// of gives "1 portal user" or "3 portal users", in the clinic's words.
+// of returns "1 portal user" or "3 portal users", with the clinic's label.
 func of(n int, l *labels.Label) string { return number.Of(n, Lower(l.One), Lower(l.Many)) }
 
-// clock writes a moment as people do, in the time zone of the server, which is the
-// clinic's, with UTC and the zone where one points at it.
+// clock writes a date and time for people, in the server's time zone, which is the
+// clinic's. The tooltip has the zone and UTC.
 func clock(t any) template.HTML {
 	return moment(t, "2 January 2006, 3:04\u00a0pm")
 }
 
-// recent writes a moment shortly where that is enough, as in a list: "Today, 2:03 pm".
-// Where a page is kept or printed, write it out by clock.
+// recent writes a time in short form for lists: "Today, 2:03 pm". Use clock on pages
+// that are kept or printed.
 func recent(t any, now time.Time) template.HTML {
 	const hour = ", 3:04\u00a0pm"
 	at := instant(t).Local()
@@ -66,13 +66,13 @@ func recent(t any, now time.Time) template.HTML {
 	return clock(t)
 }
 
-// day writes the day of a moment.
+// day writes the date of a time.
 func day(t any) template.HTML { return moment(t, "2 January 2006") }
 
-// hour writes the time of day of a moment.
+// hour writes the time of day.
 func hour(t any) template.HTML { return moment(t, "3:04\u00a0pm") }
 
-// instant is the moment of a time, or of a pointer to one; zero for nil.
+// instant returns a time, or the time that a pointer refers to; zero for nil.
 func instant(v any) time.Time {
 	switch v := v.(type) {
 	case time.Time:
@@ -85,7 +85,7 @@ func instant(v any) time.Time {
 	return time.Time{}
 }
 
-// midnight is when the day of a moment begins.
+// midnight returns the start of the day of t.
 func midnight(t time.Time) time.Time {
 	year, month, day := t.Date()
 	return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
@@ -101,16 +101,16 @@ func moment(v any, layout string) template.HTML {
 		t.UTC().Format(time.RFC3339), local.Format("2006-01-02 15:04:05 MST"), t.UTC().Format("2006-01-02 15:04:05"), local.Format(layout)))
 }
 
-// dict makes the dot of a part: dict "Field" "subject" "Frame" $.
+// dict makes the dot of a shared template: dict "Field" "subject" "Frame" $.
 func dict(pairs ...any) (map[string]any, error) {
 	if len(pairs)%2 != 0 {
-		return nil, fmt.Errorf("dict: %d arguments, which are no pairs", len(pairs))
+		return nil, fmt.Errorf("dict: %d arguments are not pairs", len(pairs))
 	}
 	m := make(map[string]any, len(pairs)/2)
 	for i := 0; i < len(pairs); i += 2 {
 		key, ok := pairs[i].(string)
 		if !ok {
-			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+			return nil, fmt.Errorf("dict: %v is not a name", pairs[i])
 		}
 		m[key] = pairs[i+1]
 	}
@@ -119,8 +119,8 @@ func dict(pairs ...any) (map[string]any, error) {
 
 var address = regexp.MustCompile(`https?://[^\s<>"']+[^\s<>"'.,;:!?)\]}]`)
 
-// linked makes links of the addresses in a text of people's, and escapes the rest.
-// Line breaks are kept by the style of .app-message-body.
+// linked makes links of the web addresses in a text that people wrote, and escapes the
+// rest. The style of .app-message-body keeps the line breaks.
 func linked(text string) template.HTML {
 	var b strings.Builder
 	for {

@@ -28,11 +28,11 @@ func TestRecent(t *testing.T) {
 		}
 	}
 	if got := recent((*time.Time)(nil), at(25, 0, 0)); got != "" {
-		t.Errorf("what never was is %q", got)
+		t.Errorf("a nil time is %q", got)
 	}
 }
 
-// read is the text of a piece of HTML.
+// read returns the text of a piece of HTML.
 func read(html template.HTML) string {
 	_, text, _ := strings.Cut(string(html), ">")
 	text, _, _ = strings.Cut(text, "<")

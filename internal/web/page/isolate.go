@@ -7,15 +7,15 @@ import (
 	"unicode"
 )
 
-// Names, subjects and reasons come in any script. Text that is written from right to left
-// changes the order of the words around it, unless it stands apart from them. So every
-// value that a template prints as text is given to isolate, which puts it into a <bdi>
-// where it holds such a script: no page has to do so itself.
+// Names, subjects and reasons can be in any script. Right-to-left text changes the
+// order of the words around it unless it is isolated. So every value that a template
+// prints as text goes through isolate, which puts right-to-left text into a <bdi>.
+// Pages need not do this themselves.
 //
-// A value that begins an element with dir="auto" stays as it is: the element takes its
-// direction from the value, and would not look into a <bdi>.
+// A value that begins an element with dir="auto" is unchanged: the element takes its
+// direction from the value, and browsers ignore the content of a <bdi> for that.
 
-// isolate gives a value as it is printed as text.
+// isolate returns a value as it is printed as text.
 func isolate(value any) any {
 	var text string
 	switch v := value.(type) {
@@ -32,14 +32,14 @@ func isolate(value any) any {
 	return template.HTML("<bdi>" + template.HTMLEscapeString(text) + "</bdi>") // #nosec G203 -- escaped
 }
 
-// rightToLeft says whether a letter belongs to a script that is written so.
+// rightToLeft reports whether a letter belongs to a right-to-left script.
 func rightToLeft(r rune) bool {
 	return r >= 0x590 && unicode.In(r, unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko,
 		unicode.Samaritan, unicode.Mandaic, unicode.Adlam, unicode.Hanifi_Rohingya, unicode.Mende_Kikakui)
 }
 
-// isolateAll has every value that the templates print as text go through isolate. What
-// stands in a tag, or in an element that may hold no other, stays as it is.
+// isolateAll adds a call of isolate to every value that the templates print as text.
+// Values in a tag, or in an element that can't contain elements, are unchanged.
 func isolateAll(set *template.Template) {
 	for _, t := range set.Templates() {
 		if t.Tree != nil && t.Tree.Root != nil {
@@ -48,19 +48,19 @@ func isolateAll(set *template.Template) {
 	}
 }
 
-// isolator goes through a template in the order of its text. Each branch begins and ends
-// in the same context, which html/template demands.
+// isolator walks a template in the order of its text. Each branch begins and ends in
+// the same context, which html/template requires.
 type isolator struct {
 	inTag bool
-	tag   string // the tag that was read last, or as much of it as was read
-	plain string // the element around that may hold text alone, "" for none
-	begun bool   // something stands behind the tag
+	tag   string // the last tag, or the part of it read so far
+	plain string // the text-only element that the walk is in, "" for none
+	begun bool   // there is content after the tag
 }
 
-// directed says whether what comes next gives an element its direction.
+// directed reports whether the next value sets the direction of its element.
 func (i *isolator) directed() bool { return !i.begun && strings.Contains(i.tag, `dir="auto"`) }
 
-// plainElements hold no elements.
+// plainElements can't contain elements.
 var plainElements = []string{"option", "script", "style", "textarea", "title"}
 
 func (i *isolator) list(nodes *parse.ListNode) {
@@ -84,7 +84,7 @@ func (i *isolator) list(nodes *parse.ListNode) {
 		case *parse.IfNode:
 			i.branches(n.List, n.ElseList)
 		case *parse.RangeNode:
-			i.begun = true // by the round before
+			i.begun = true // by the previous iteration
 			i.branches(n.List, n.ElseList)
 		case *parse.WithNode:
 			i.branches(n.List, n.ElseList)
@@ -94,7 +94,7 @@ func (i *isolator) list(nodes *parse.ListNode) {
 	}
 }
 
-// branches goes through two parts of a template of which one is printed.
+// branches walks two branches of a template, of which one is printed.
 func (i *isolator) branches(one, other *parse.ListNode) {
 	before := *i
 	i.list(one)
@@ -104,7 +104,7 @@ func (i *isolator) branches(one, other *parse.ListNode) {
 	i.begun = i.begun || after.begun || after.tag != before.tag
 }
 
-// text follows where tags begin and end.
+// text tracks where tags begin and end.
 func (i *isolator) text(text string) {
 	for text != "" {
 		if i.inTag {

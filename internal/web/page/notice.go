@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// A notice says what a request did, on the page that it leads to. It goes by way of
-// a cookie that lives a minute, and is shown once, on that page alone: on another,
-// opened meanwhile in another tab, it would be about something else. It never holds a
+// A notice is a text about the last request, shown on the page that the request
+// redirects to. It is carried by a cookie that lives one minute. It is shown once, and
+// only on that page: a page in another tab is about something else. It never contains a
 // name.
 //
-// A notice says what was done, and never how things stand: that moves on while the
-// notice stays. Where the state that a page shows moves on, the fragment that brings the
-// new state takes notices away ("notices-over").
+// A notice says what was done, never the current state, which can change while the
+// notice is still shown. If the state on a page changes, the fragment with the new
+// state removes the notices ("notices-over").
 const noticeCookie = "postern_notice"
 
-// Redirect leads to a page of ours, which shows the notice; "" for none.
+// Redirect redirects to a page of this site, which shows the notice; "" for none.
 func (rd *Renderer) Redirect(w http.ResponseWriter, r *http.Request, to, notice string) error {
 	if notice != "" {
 		http.SetCookie(w, &http.Cookie{Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(pathOf(to) + "\n" + notice)),
@@ -32,7 +32,7 @@ func (rd *Renderer) Redirect(w http.ResponseWriter, r *http.Request, to, notice 
 	return nil
 }
 
-// pathOf is the path of an address of ours.
+// pathOf returns the path of an address of this site.
 func pathOf(to string) string {
 	u, err := url.Parse(to)
 	if err != nil {
@@ -41,8 +41,8 @@ func pathOf(to string) string {
 	return u.Path
 }
 
-// takeNotice gives the notice that waits for the page of the request, and forgets it.
-// A fragment leaves it for the next page.
+// takeNotice returns the notice for the page of the request and deletes its cookie. A
+// request for a fragment leaves the cookie for the next page.
 func takeNotice(w http.ResponseWriter, r *http.Request) string {
 	cookie, err := r.Cookie(noticeCookie)
 	if err != nil || IsFragment(r) {
@@ -50,7 +50,7 @@ func takeNotice(w http.ResponseWriter, r *http.Request) string {
 	}
 	kept, err := base64.RawURLEncoding.DecodeString(cookie.Value)
 	path, text, _ := strings.Cut(string(kept), "\n")
-	// "/" leads on to the page that the person begins at.
+	// "/" redirects to the reader's first page.
 	if err == nil && path != r.URL.Path && path != "/" {
 		return ""
 	}

@@ -17,44 +17,44 @@ import (
 	"postern/internal/text/size"
 )
 
-// Config is what a [Renderer] works with: what the frame of a page shows.
+// Config holds the dependencies of a [Renderer].
 type Config struct {
-	// Sessions find out who makes a request.
+	// Sessions identify the sender of a request.
 	Sessions Sessions
-	// Labels are the clinic's words.
+	// Labels reads the clinic's labels.
 	Labels func(context.Context) (labels.Labels, error)
-	// Pauses are those of alerting. They are shown on every page to those who can end them.
+	// Pauses reads the pauses of alerting, which every page shows to readers who can end them.
 	Pauses func(context.Context) ([]Pause, error)
-	// Words seals words that were searched for.
+	// Words seals search words.
 	Words Words
-	// Problems says what an error comes to.
+	// Problems makes problem documents of errors.
 	Problems document.Problems
-	// Log is told what is not for readers.
+	// Log gets errors that readers must not see.
 	Log *slog.Logger
 }
 
-// Sessions find out who makes a request, as access.Gate does.
+// Sessions identify the sender of a request, as access.Gate does.
 type Sessions interface {
-	// Staff and Portal are middleware that leaves the subject in the request, for
+	// Staff and Portal are middleware that puts the subject into the request's context, for
 	// [policy.SubjectFrom].
 	Staff(next http.Handler) http.Handler
 	Portal(next http.Handler) http.Handler
-	// HadSession says whether the request came with a session that has ended.
+	// HadSession reports whether the request has a session that has ended.
 	HadSession(r *http.Request, realm policy.Realm) bool
-	// SessionLeft gives how long the session lasts if nothing more is asked for, and at
-	// most.
+	// SessionLeft returns the time until the session ends without another request, and
+	// the time until it ends in any case.
 	SessionLeft(ctx context.Context, realm policy.Realm) (left, most time.Duration)
-	// Secure says whether cookies are kept off plain HTTP.
+	// Secure reports whether cookies are sent over HTTPS only.
 	Secure() bool
 }
 
-// Words seals words for one reader, as content.Store does.
+// Words seals search words for one reader, as content.Store does.
 type Words interface {
 	SealWords(reader, words string) (string, error)
 	OpenWords(reader, sealed string) (string, error)
 }
 
-// Pause is a pause of alerting, as the frame shows it.
+// Pause is a pause of alerting, shown on every page.
 type Pause struct {
 	MessageID *uuid.UUID // nil: of all messages
 	Reason    string
@@ -62,43 +62,44 @@ type Pause struct {
 	PausedAt  time.Time
 }
 
-// Await gives the recorder a moment to come to a place on the record, so that the next
-// page shows what a request did. Where it does not, the request is done all the same.
+// Await waits a moment for the recorder to reach a position of the record, so that the
+// next page shows the result of a request. If the recorder doesn't reach it, the
+// request has succeeded all the same.
 type Await func(ctx context.Context, seq uint64)
 
-// Renderer renders pages and answers with them. It knows nothing of what they show. It
-// is safe for concurrent use.
+// Renderer renders pages. It does not know their content. It is safe for concurrent
+// use.
 type Renderer struct{ cfg Config }
 
 // New makes a Renderer.
 func New(cfg Config) *Renderer { return &Renderer{cfg} }
 
-// Log is where what is not for readers is said.
+// Log returns the log for errors that readers must not see.
 func (rd *Renderer) Log() *slog.Logger { return rd.cfg.Log }
 
-// Handler answers a request, or says why it did not: then nothing has been
-// written yet, and the error is rendered as a page.
+// Handler answers a request. If it returns an error it has written nothing, and the
+// error is rendered as a page.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
-// Route is an address, and who may come to it.
+// Route is an address and the actions that a reader needs to open it.
 type Route struct {
 	// Pattern is one of http.ServeMux: "GET /messages/{id}".
 	Pattern string
-	// Realm is whose session is looked at. With [Anybody], nobody's is.
+	// Realm selects the session that is read: staff or portal user. [NoSession] reads none.
 	Realm policy.Realm
-	// Actions are what one must be allowed, at least one of them. Without any,
-	// nobody need be signed in: [Frame].Me may be nil.
+	// Actions lists the actions of which the reader must be allowed at least one. If it
+	// is empty, the page needs no sign-in, and [Frame].Me may be nil.
 	Actions []policy.Action
-	// Takes is what is read of a body, once it is known that they may come: the zero
-	// value is a small form. Forms with files are for a handler to read, part by part.
+	// Takes describes the body, which is read after the actions are checked. The zero
+	// value is a small form. A handler reads a form with files itself, part by part.
 	Takes  inbound.Body
 	Handle Handler
 }
 
-// Anybody is the realm of a page that looks at no session.
-const Anybody policy.Realm = ""
+// NoSession is the realm of a page that reads no session.
+const NoSession policy.Realm = ""
 
-// May is short for the actions of a route.
+// May is short for a slice of actions.
 func May(actions ...policy.Action) []policy.Action { return actions }
 
 // Mount adds routes to a mux.
@@ -132,8 +133,8 @@ func (rd *Renderer) serve(route Route) http.Handler {
 	})
 }
 
-// open reads the form that was sent, but for one with files. FormValue would read that
-// by itself, and put the files on the disk: after this it does not.
+// open reads the form of a request, except one with files. FormValue would read a form
+// with files too, and write the files to disk; after open it does not.
 func open(r *http.Request, route Route) error {
 	takes := route.Takes
 	if len(takes.Types) == 0 {
@@ -157,7 +158,8 @@ func open(r *http.Request, route Route) error {
 
 var errForm = Failure(http.StatusBadRequest, "The form can’t be read", "Go back, reload the page and send it again.")
 
-// allow gives the refusal of the first action where all are refused.
+// allow returns nil if one of the route's actions is allowed, else the refusal of the
+// first.
 func allow(r *http.Request, route Route) error {
 	if len(route.Actions) == 0 {
 		return nil
@@ -179,14 +181,14 @@ func allow(r *http.Request, route Route) error {
 	return first
 }
 
-// Subject is who makes a request that a route let through for its actions.
+// Subject returns the reader of a request. It panics if the route has no actions.
 func Subject(r *http.Request) policy.Subject {
 	subject, err := policy.SubjectFrom(r.Context())
 	if err != nil {
-		panic(err) // the route names no actions, and so let anybody through
+		panic(err) // the route has no actions, so it requires no sign-in
 	}
 	return subject
 }
 
-// IsFragment says whether a part of a page is asked for, by htmx, and not a page.
+// IsFragment reports whether htmx requests a part of a page.
 func IsFragment(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }

@@ -20,14 +20,14 @@ import (
 //go:embed templates/*.html
 var base embed.FS
 
-// Set is the templates of a package of pages, each within the layout.
+// Set holds the templates of a package of pages, each within the layout.
 type Set struct{ byName map[string]*template.Template }
 
-// shared is the file of a set whose definitions all its others may use.
+// shared is the file whose definitions all other files of a set may use.
 const shared = "shared.html"
 
-// MustParse reads every .html file of a file system, and panics where one is not a
-// template: what is embedded is either right or never was.
+// MustParse reads every .html file of a file system. It panics if one is not a valid
+// template, because embedded files can't change after the build.
 func MustParse(files fs.FS) *Set {
 	layout := template.Must(template.New("").Funcs(funcs).ParseFS(base, "templates/*.html"))
 	if own, err := fs.ReadFile(files, shared); err == nil {
@@ -56,21 +56,21 @@ func MustParse(files fs.FS) *Set {
 // View is a page to be rendered.
 type View struct {
 	Template string   // the file's name
-	Title    string   // stands in the browser's history
-	Section  string   // which item of the navigation it belongs to
+	Title    string   // kept in the browser's history
+	Section  string   // the item of the navigation that it belongs to
 	Scripts  []string // modules of static that this page needs besides app.js
 	Data     any
 	Errors   Errors
 	Status   int // 0: 200, or 422 with errors
 }
 
-// Errors are what is wrong with a form that was sent.
+// Errors are the errors of a form.
 type Errors []Error
 
-// Error is one thing that is wrong: Field is the id of the input that it is about.
+// Error is one error of a form: Field is the id of its input.
 type Error struct{ Field, Message string }
 
-// Of gives what is wrong with a field, "" for nothing.
+// Of returns the message for a field, "" if the field has no error.
 func (e Errors) Of(field string) string {
 	for _, one := range e {
 		if one.Field == field {
@@ -84,21 +84,22 @@ func (e Errors) Of(field string) string {
 type Frame struct {
 	View
 	Realm  policy.Realm
-	Me     *policy.Subject // nil: nobody is signed in
+	Me     *policy.Subject // nil: not signed in
 	L      labels.Labels
 	Nav    []navigation.Item
-	Notice string // what the request before this one did
+	Notice string // the result of the previous request
 	Path   string // of the request, with its query
-	// Pauses of alerting are told on every page to those who can end them.
+	// Pauses of alerting are shown on every page to readers who can end them.
 	Pauses []Pause
-	// Left is how many seconds are left of the session; 0 without one. Until is its end
-	// if nothing more is asked for, Most how many seconds are left whatever is.
+	// Left is the number of seconds until the session ends without another request; 0
+	// without a session. Until is that time. Most is the number of seconds until the
+	// session ends in any case.
 	Left  int
 	Most  int
 	Until time.Time
 }
 
-// May says whether the reader may do an action.
+// May reports whether the reader may do an action.
 func (f Frame) May(action policy.Action) bool {
 	return f.Me != nil && policy.Allow(*f.Me, action) == nil
 }
@@ -137,7 +138,7 @@ func (rd *Renderer) execute(w http.ResponseWriter, r *http.Request, set *Set, de
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // the reader is gone where this fails
+	_, _ = w.Write(page.Bytes()) // an error means that the client has gone
 	return nil
 }
 
@@ -147,7 +148,7 @@ func (rd *Renderer) frame(w http.ResponseWriter, r *http.Request, v View) (*Fram
 	if f.L, err = rd.cfg.Labels(r.Context()); err != nil {
 		return nil, err
 	}
-	if f.Realm == Anybody {
+	if f.Realm == NoSession {
 		return f, nil
 	}
 	subject, err := policy.SubjectFrom(r.Context())
@@ -178,5 +179,5 @@ func realmOf(ctx context.Context) policy.Realm {
 	return realm
 }
 
-// Lower gives a label as it stands within a sentence.
+// Lower returns a label as it is written within a sentence.
 func Lower(label string) string { return labels.Lower(label) }

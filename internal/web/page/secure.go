@@ -9,18 +9,19 @@ import (
 	"postern/internal/problem/document"
 )
 
-// contentSecurityPolicy lets a page have what we serve ourselves and nothing else: no script and
-// no style inline, no frame around it.
+// contentSecurityPolicy lets a page load only files of this site: no inline script or
+// style, and no frame around the page.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// Protect is what every request for a page goes through.
+// Protect wraps the handler of all pages: it sets the security headers and refuses
+// requests that come from pages of other sites.
 func (rd *Renderer) Protect(next http.Handler) http.Handler {
 	return secured(rd.ownPagesOnly(next))
 }
 
-// secured sets the headers that every page has. What a page shows is kept by no
-// cache; static files say otherwise for themselves.
+// secured sets the headers of every page. No cache may keep a page; static files set
+// their own Cache-Control.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -36,7 +37,7 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// ownPagesOnly refuses what a page of another site has a browser send.
+// ownPagesOnly refuses requests that a page of another site makes a browser send.
 func (rd *Renderer) ownPagesOnly(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,15 +49,15 @@ func (rd *Renderer) ownPagesOnly(next http.Handler) http.Handler {
 	})
 }
 
-// recovered answers, deferred, for a handler that panicked: pages are rendered whole
-// before their first byte is written, so that mostly nothing has been.
+// recovered is deferred, and answers after a panic in a handler. A page is rendered
+// whole before its first byte is written, so usually nothing has been written yet.
 func (rd *Renderer) recovered(w http.ResponseWriter, r *http.Request) {
 	what := recover()
 	if what == nil {
 		return
 	}
 	if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(what) // net/http's own way to break an answer off
+		panic(what) // net/http's way to abort a response
 	}
 	rd.fail(w, r, fmt.Errorf("a page panicked: %v\n%s", what, debug.Stack()))
 }

@@ -5,12 +5,12 @@ import (
 	"net/url"
 )
 
-// sealedWords is the part of an address in which words that were searched for are
-// sealed: a name would stay in the browser's history and in the logs of proxies.
+// sealedWords is the query parameter with the sealed search words. An unsealed name
+// would stay in the browser's history and in the logs of proxies.
 const sealedWords = "words"
 
-// Ask answers the form of a search, which is posted: it leads to where GET answers it,
-// with the words of its field q sealed for the asker and the rest as it is.
+// Ask answers a posted search form. It redirects to the same path by GET, with the
+// words of field q sealed for the reader and the other fields unchanged.
 func (rd *Renderer) Ask(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return err
@@ -32,9 +32,9 @@ func (rd *Renderer) Ask(w http.ResponseWriter, r *http.Request) error {
 	return rd.Redirect(w, r, to.String(), "")
 }
 
-// Words gives the words that are asked for, and sealed, as they stand in addresses:
-// those that [Renderer.Ask] sealed for this asker, or else q as it was sent. What opens to
-// nothing asks for nothing.
+// Words returns the search words of a request, and their sealed form for addresses: the
+// words that [Renderer.Ask] sealed for this reader, or else the field q. Sealed words
+// that this reader can't open count as no words.
 func (rd *Renderer) Words(r *http.Request) (words, sealed string, err error) {
 	if sealed = r.FormValue(sealedWords); sealed != "" {
 		words, err = rd.cfg.Words.OpenWords(Subject(r).Actor(), sealed)

@@ -10,10 +10,10 @@ import (
 	"postern/internal/web/page"
 )
 
-// me is the account page.
+// me is the data of the account page.
 type me struct {
 	Email string
-	Least int // characters of a password
+	Least int // minimum length of a password, in characters
 }
 
 func (p *Pages) account(w http.ResponseWriter, r *http.Request) error {
@@ -48,7 +48,8 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	// All sessions have ended, this one too. Whoever changed the password stays.
+	// All sessions have ended, including this one. The portal user who changed the
+	// password gets a new one.
 	if err := p.Account.Begin(r.Context(), subject); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func TestChangePassword(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
-	elsewhere := c.Nobody(t)
+	elsewhere := c.SignedOut(t)
 	elsewhere.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}})
 	elsewhere.Get("/portal/account").Says("Your account", "Name of pu-1", "pu-1@example.org", "Use 10 characters or more")
 
@@ -29,8 +29,8 @@ func TestChangePassword(t *testing.T) {
 	change(webtest.Password, "a brook under the mill").Is(http.StatusOK).Says("Your password is changed.", "Your account")
 	elsewhere.Get("/portal/account").Says("Sign in to your messages")
 	pat.Get("/portal").Says("Your messages")
-	c.Nobody(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}}).Is(http.StatusUnprocessableEntity)
-	c.Nobody(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {"a brook under the mill"}}).Is(http.StatusOK).Says("Your messages")
+	c.SignedOut(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}}).Is(http.StatusUnprocessableEntity)
+	c.SignedOut(t).Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {"a brook under the mill"}}).Is(http.StatusOK).Says("Your messages")
 }
 
 // Guesses at the current password are slowed down, as at the sign-in.
@@ -49,7 +49,7 @@ func TestSignOutEverywhere(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
-	elsewhere := c.Nobody(t)
+	elsewhere := c.SignedOut(t)
 	elsewhere.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {webtest.Password}}).Says("Your messages")
 	pat.Post("/portal/account/sign-out-everywhere", nil).Is(http.StatusOK).Says("You are signed out on all your devices.", "Sign in")
 	pat.Get("/portal").Says("Sign in to your messages")

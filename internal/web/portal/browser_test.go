@@ -56,13 +56,13 @@ func TestAPatientOnAPhone(t *testing.T) {
 	b.Open(c.letterLink(1))
 	b.Sees("Choose your password", "This is the account of Karl Haddad.")
 	if at := webtest.Evaluate[string](b, "location.href + document.referrer"); strings.Contains(at, "pil_") {
-		t.Errorf("the token stands in %s", at)
+		t.Errorf("the token is in %s", at)
 	}
 	b.Reads("You sign in with this e-mail address", "pu-1@example.org")
 	b.Type("Your new password", "paper boat harbour")
 	b.Click("Show")
 	if kind := webtest.Evaluate[string](b, "document.getElementById('password').type"); kind != "text" {
-		t.Errorf("a password that is shown is a field of %s", kind)
+		t.Errorf("a shown password is in a field of type %s", kind)
 	}
 	b.Screenshot("portal-choose-password-phone")
 	b.Click("Save password")
@@ -97,7 +97,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	b.Click("Sign out")
 	b.Sees("You have signed out.")
 	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
-		t.Errorf("the record says (-want +got):\n%s", diff)
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 // kind is a type of document, in words.
 type kind struct {
 	Words string // "PDF document"
-	Opens string // what it takes to open it
-	Looks string // how it is looked at here: "picture", "text", or "" for not at all
+	Opens string // the app that the reader needs to open it
+	Looks string // how a page shows it: "picture", "text", or "" for not at all
 }
 
 const (
@@ -28,8 +28,8 @@ const (
 	needsOffice = "To open it you need an app for office documents."
 )
 
-// kinds are by media type. A browser shows the pictures among them without more ado;
-// a PDF can hold scripts and is only ever saved.
+// kinds are the types of documents, by media type. Browsers show some pictures without
+// risk. A PDF can hold scripts and is only downloaded.
 var kinds = map[string]kind{
 	"application/pdf": {"PDF document", mostOpen, ""},
 	"image/png":       {"Picture (PNG)", mostOpen, picture},
@@ -49,18 +49,18 @@ var kinds = map[string]kind{
 	"application/vnd.oasis.opendocument.presentation":                           {"Slides (ODP)", needsOffice, ""},
 }
 
-// mostText is how large a text may be that is shown: no page has more than 150 kB.
+// mostText is the largest text that a page shows, in bytes: no page has more than 150 kB.
 const mostText = 64 << 10
 
-// large is from when on a reader is told that a document takes a while to come.
+// large is the size in bytes from which the page says that the download takes a while.
 const large = 1 << 20
 
-// document is a document as its reader sees it before it is downloaded.
+// document describes a document before the download.
 type document struct {
 	Name  string
 	Size  int64
 	Kind  kind
-	Href  string // its page; what is done with it lies below
+	Href  string // its page; the addresses to show and download it are below
 	Large bool
 }
 
@@ -76,14 +76,14 @@ func documentOf(message uuid.UUID, a message.Attachment) document {
 		Href: "/portal/messages/" + message.String() + "/documents/" + a.ID.String()}
 }
 
-// shown is the page of a document.
+// shown is the data of a document's page.
 type shown struct {
 	document
 	Message inbox.Message
-	Text    string // what it says, where it is shown
+	Text    string // the content of a text that is shown
 }
 
-// document says what a document is, and shows nothing of it.
+// document shows the name, type and size of a document, and not its content.
 func (p *Pages) document(w http.ResponseWriter, r *http.Request) error {
 	data, err := p.describe(r)
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *Pages) document(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "document.html", Title: "Document", Section: "messages", Data: data})
 }
 
-// show shows a document that can be shown. A picture comes by an address of its own.
+// show shows a picture or a text. The page loads a picture from its own address.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request) error {
 	data, err := p.describe(r)
 	if err != nil {
@@ -124,8 +124,8 @@ func (p *Pages) describe(r *http.Request) (shown, error) {
 	return shown{document: documentOf(id, a), Message: m}, err
 }
 
-// get hands out what is in a document: that is a download, whatever becomes of it,
-// and it is on the record when this returns.
+// get returns the content of a document. It counts as a download, which is recorded
+// when get returns, even if the answer never arrives.
 func (p *Pages) get(r *http.Request) (message.Attachment, []byte, error) {
 	id, err := idOf(r, "id")
 	if err != nil {
@@ -144,12 +144,12 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	attachment.Describe(w.Header().Set, a.Name, a.MediaType, len(content))
-	_, _ = w.Write(content) // the reader is gone where this fails
+	_, _ = w.Write(content) // an error means that the client has gone
 	return nil
 }
 
-// picture answers an img of ours with a picture. Opened by itself it is saved, as any
-// other document is. What is no picture is not got at all here.
+// picture answers an <img> of our pages. If a reader opens the address directly, the
+// browser saves the picture, like any document. Other documents are not found here.
 func (p *Pages) picture(w http.ResponseWriter, r *http.Request) error {
 	data, err := p.describe(r)
 	if err != nil {

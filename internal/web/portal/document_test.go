@@ -45,7 +45,7 @@ func TestDownloadADocument(t *testing.T) {
 	pat.Get(at + "/show").Is(http.StatusNotFound)
 	pat.Get(at + "/picture").Is(http.StatusNotFound)
 	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()); diff != "" {
-		t.Errorf("the record says (-want +got):\n%s", diff)
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 
 	p := pat.Get(at + "/download").Is(http.StatusOK)
@@ -62,13 +62,13 @@ func TestDownloadADocument(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
-		t.Errorf("the record says (-want +got):\n%s", diff)
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
 
 // A picture or a plain text can be shown on a page. Showing it is recorded as a download,
 // once.
-func TestLookAtADocument(t *testing.T) {
+func TestShowADocument(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
@@ -77,7 +77,7 @@ func TestLookAtADocument(t *testing.T) {
 	pat.Get(at).Says("Plain text", "Show the text here", "or look at it here").Hides("Wash")
 	pat.Get(at+"/show").Is(http.StatusOK).Says("notes.txt", "Wash <b>daily</b>. Keep dry.").Hides("<b>daily")
 	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
-		t.Errorf("the record says (-want +got):\n%s", diff)
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 
 	scan := photo(t, 40, 30)
@@ -85,20 +85,20 @@ func TestLookAtADocument(t *testing.T) {
 	pat.Get(at).Says("Picture (PNG)", "Show the picture here")
 	pat.Get(at+"/show").Is(http.StatusOK).Holds(`src="`+at+`/picture"`, "Scan of the knee.png")
 	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()[2:]); diff != "" {
-		t.Errorf("the record says of the page (-want +got):\n%s", diff)
+		t.Errorf("recorded for the page (-want +got):\n%s", diff)
 	}
 	p := pat.Get(at + "/picture").Is(http.StatusOK)
 	if p.Body != string(scan.Data) || p.Header.Get("Content-Type") != "image/png" || p.Header.Get("Content-Security-Policy") != "sandbox; default-src 'none'" {
 		t.Errorf("%d bytes with %v", len(p.Body), p.Header)
 	}
 	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()[2:]); diff != "" {
-		t.Errorf("the record says of the picture (-want +got):\n%s", diff)
+		t.Errorf("recorded for the picture (-want +got):\n%s", diff)
 	}
 }
 
 // A text that would make the page too large can only be downloaded. A text that is not
 // UTF-8 is shown.
-func TestTextsThatAreHardToShow(t *testing.T) {
+func TestLargeAndForeignTexts(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")

@@ -1,10 +1,9 @@
-// Package portal is the pages of what portal users see: their inbox, a message, its
-// documents, and their account. How they sign in, and come by a password, is in
-// package door.
+// Package portal is the pages of portal users: their inbox, a message, its documents,
+// and their account. The pages to sign in and to choose a password are in package
+// signin.
 //
-// Its reader may be eighty, and hold a phone: sentences are short, and every page
-// works without a script. What can't be shown is said in words for them, see
-// trouble.go.
+// The reader may be eighty, and hold a phone: sentences are short, and every page works
+// without scripts. If a message can't be shown, the page says why: see trouble.go.
 package portal
 
 import (
@@ -27,7 +26,7 @@ var files embed.FS
 
 var set = page.MustParse(files)
 
-// scripts make pages pleasant that work without.
+// scripts improve pages that also work without them.
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
@@ -36,30 +35,30 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Inbox   Inbox
 	Account Account
-	// Email gives the e-mail address of a portal user, by number.
+	// Email returns the e-mail address of a portal user, by number.
 	Email func(ctx context.Context, no int32) (string, error)
 	Await page.Await
 }
 
-// Inbox is what a portal user may read, as in package inboxstore.
+// Inbox reads the messages of a portal user.
 type Inbox interface {
 	List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error)
-	// Open gives a message to read. Its first opening is recorded when this returns.
+	// Open returns a message with its text. The first opening is recorded when Open returns.
 	Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Read, error)
-	// Document gives what a document is called, and nothing of what is in it.
+	// Document returns the name, type and size of a document, without its content.
 	Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (inbox.Message, message.Attachment, error)
-	// Download gives a document whole. The download is recorded when this returns.
+	// Download returns a document with its content. The download is recorded when it returns.
 	Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (message.Attachment, []byte, error)
 }
 
-// Account is how portal users look after their own sign-in, as access.Gate does it.
+// Account changes a portal user's password and sessions, as access.Gate does.
 type Account interface {
 	// ChangePortalPassword ends all sessions. It fails with [passwords.ErrCurrent] and
-	// [passwords.ErrRefused], joined where both are wrong.
+	// [passwords.ErrRefused], joined if both are wrong.
 	ChangePortalPassword(ctx context.Context, who policy.Subject, current, password string) error
 	Begin(ctx context.Context, who policy.Subject) error
 	SignOut(ctx context.Context, realm policy.Realm) error
@@ -85,12 +84,12 @@ func (p *Pages) Routes() []page.Route {
 	}
 	for i := range routes {
 		routes[i].Realm, routes[i].Actions = policy.RealmPortalUser, page.May(policy.ReadInbox)
-		routes[i].Handle = p.said(routes[i].Handle)
+		routes[i].Handle = p.withTrouble(routes[i].Handle)
 	}
 	return routes
 }
 
-// perPage is how many messages a page of the inbox has.
+// perPage is the number of messages on a page of the inbox.
 const perPage = 20
 
 // row is a message in the inbox.
@@ -99,11 +98,11 @@ type row struct {
 	About string
 }
 
-// list is what the inbox shows.
+// list is the data of the inbox.
 type list struct {
 	Messages []row
-	Newest   bool   // it begins with the newest
-	Older    string // where the next page is
+	Newest   bool   // this is the first page
+	Older    string // the address of the next page
 }
 
 func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
@@ -126,7 +125,7 @@ func (p *Pages) inbox(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "inbox.html", Title: "Your messages", Section: "messages", Data: data})
 }
 
-// opened is a message on its page.
+// opened is the data of a message's page.
 type opened struct {
 	inbox.Read
 	About     string
@@ -142,7 +141,7 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.Await(r.Context(), read.Seq) // going back, one finds it no longer new
+	p.Await(r.Context(), read.Seq) // so that the inbox no longer shows it as new
 	data := opened{Read: read, About: inWords(read.About)}
 	for _, d := range read.Documents {
 		data.Documents = append(data.Documents, documentOf(id, d))
@@ -150,8 +149,8 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "message.html", Title: "Message", Section: "messages", Scripts: scripts, Data: data})
 }
 
-// inWords says whose matter a message concerns: "Anna Schmitt and you", or nothing
-// where it is the reader's alone.
+// inWords names the people whom a message is about: "Anna Schmitt and you". It is "" if
+// the message is about the reader alone.
 func inWords(a inbox.About) string {
 	var names []string
 	for _, name := range a.Others {
@@ -170,7 +169,7 @@ func inWords(a inbox.About) string {
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
-// idOf reads an id of the address. What is none is nobody's.
+// idOf reads an id from the address. An invalid id is not found.
 func idOf(r *http.Request, name string) (uuid.UUID, error) {
 	id, err := uuid.Parse(r.PathValue(name))
 	if err != nil {

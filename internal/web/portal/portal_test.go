@@ -150,13 +150,13 @@ func TestReadAMessage(t *testing.T) {
 	p.Holds("Dear Pat,\n\nread", `href="https://clinic.example/wounds?a=1&amp;b=2"`, "&lt;img src=x&gt;", "<title>Message – Postern</title>")
 	p.Hides("Bea Secret", bcc.ID, "pu-2", "Name of pu-2")
 	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()); diff != "" {
-		t.Errorf("the record says (-want +got):\n%s", diff)
+		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
 }
 
 // A message is shown only after its opening is recorded. If it can't be recorded, nothing is
 // shown.
-func TestNothingIsShownThatIsNotOnTheRecord(t *testing.T) {
+func TestAMessageIsShownOnlyAfterItsOpeningIsRecorded(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
@@ -172,7 +172,7 @@ func TestNothingIsShownThatIsNotOnTheRecord(t *testing.T) {
 }
 
 // Another portal user's message is not found, like one that does not exist.
-func TestWhatIsNotMineIsNotThere(t *testing.T) {
+func TestMessagesOfOthersAreNotFound(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	c.NewPortalUser(t, "pu-1")
@@ -184,14 +184,14 @@ func TestWhatIsNotMineIsNotThere(t *testing.T) {
 	}
 	other.Get("/portal").Says("No messages yet.")
 	if got := c.recorded(); len(got) != 0 {
-		t.Errorf("the record says %v", got)
+		t.Errorf("recorded %v", got)
 	}
-	c.Nobody(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").Holds(`name="next" value="/portal/messages/` + id)
+	c.SignedOut(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").Holds(`name="next" value="/portal/messages/` + id)
 }
 
 // A representative sees which patient each message is about, as long as the link lasts. A
-// message about the reader alone names no one.
-func TestARepresentativeSeesWhoseMatterItIs(t *testing.T) {
+// message about only the reader names no patient.
+func TestARepresentativeSeesThePatient(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	rep := c.PortalUser(t, "rep")
@@ -217,7 +217,7 @@ func TestARepresentativeSeesWhoseMatterItIs(t *testing.T) {
 }
 
 // The list and the page say so when a message was recalled or erased.
-func TestAMessageThatIsNoMore(t *testing.T) {
+func TestRecalledAndErasedMessages(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
@@ -248,12 +248,12 @@ func TestAMessageThatIsNoMore(t *testing.T) {
 		pat.Get(path).Is(http.StatusInternalServerError).Says("We can’t show this message", "was not erased")
 	}
 	if got := c.recorded(); len(got) != 0 {
-		t.Errorf("what could not be read is on the record as read: %v", got)
+		t.Errorf("messages that could not be read were recorded as read: %v", got)
 	}
 }
 
 // HEAD and prefetch requests open no message, and a page of another site can do nothing.
-func TestRequestsThatReadNothing(t *testing.T) {
+func TestHeadAndPrefetchOpenNoMessage(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	pat := c.PortalUser(t, "pu-1")
@@ -264,10 +264,10 @@ func TestRequestsThatReadNothing(t *testing.T) {
 		}
 	}
 	if p := pat.Ahead("/portal/messages/" + id); p.Status != http.StatusServiceUnavailable {
-		t.Errorf("a browser that asks ahead of its reader is answered with %d", p.Status)
+		t.Errorf("a prefetch is answered with %d", p.Status)
 	}
 	if got := c.recorded(); len(got) != 0 {
-		t.Errorf("the record says %v", got)
+		t.Errorf("recorded %v", got)
 	}
 	for _, path := range []string{"/portal/account/password", "/portal/account/sign-out-everywhere", "/portal/forgotten", "/portal/invitation", "/portal/sign-out"} {
 		pat.PostFrom("https://elsewhere.example", path, url.Values{}).Is(http.StatusForbidden).Says("another site")

@@ -10,14 +10,14 @@ import (
 	"postern/internal/web/page"
 )
 
-// trouble is why a message is not shown, in words for its reader.
+// trouble is a page that says why a message is not shown.
 type trouble struct {
 	Heading, Text string
-	Again         string // the address to try again, "" where that is no use
+	Again         string // the address to try again, "" if that can't help
 }
 
-// troubles are by the type of a problem of the API's. What is somebody else's, what
-// never was and what an ended link led to are told alike.
+// troubles are the pages by the type of the API's problem. A message of another portal
+// user, one that never existed and one whose link has ended get the same page.
 var troubles = map[string]trouble{
 	problem.MessageRecalled.Type(): {Heading: "This message was taken back",
 		Text: "The clinic took it back. You can no longer read it. If you have a question, call the clinic."},
@@ -31,23 +31,23 @@ var troubles = map[string]trouble{
 		Text: "Nothing is lost. Wait a minute, then try again."},
 }
 
-// errHead refuses HEAD: whoever gets a message opens it, on the record, which asking
-// about it must not do.
+// errHead refuses HEAD: getting a message records it as opened, and a HEAD request must
+// not.
 var errHead = page.Failure(http.StatusMethodNotAllowed, "That can’t be done here", "This address takes GET.")
 
-// errAhead refuses what a browser asks for on its own account, before its reader does:
-// what nobody looks at must not be on the record as opened. It asks again when its
-// reader does.
-var errAhead = page.Failure(http.StatusServiceUnavailable, "Not ahead of time", "")
+// errPrefetch refuses a request that the browser sends before its reader opens the
+// page: it must not record the message as opened. The browser sends another request
+// when the reader opens the page.
+var errPrefetch = page.Failure(http.StatusServiceUnavailable, "Not ahead of time", "")
 
-// said has a handler's errors said in words for portal users, where there are some.
-func (p *Pages) said(next page.Handler) page.Handler {
+// withTrouble renders the errors that have a page in troubles.
+func (p *Pages) withTrouble(next page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method == http.MethodHead {
 			return errHead
 		}
 		if strings.HasPrefix(r.Header.Get("Sec-Purpose"), "prefetch") {
-			return errAhead
+			return errPrefetch
 		}
 		err := next(w, r)
 		if err == nil || errors.Is(err, policy.ErrUnauthenticated) {

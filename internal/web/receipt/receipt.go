@@ -1,7 +1,7 @@
 // Package receipt is the page of one receipt, to be printed on one sheet: what the
-// record says of a delivery, each line with its event's sequence, and what proves
-// it. It names nobody but the portal user whose delivery it is; the file that it
-// leads to does, and says so.
+// record says about a delivery, each line with its event's sequence number, and the
+// proof. The page names only the portal user of the delivery. The file that it links to
+// names more people, and the page says so.
 package receipt
 
 import (
@@ -29,7 +29,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Receipts *issuer.Issuer
 	Messages *messages.Reader
@@ -44,13 +44,13 @@ func (p *Pages) Routes() []page.Route {
 		Actions: page.May(policy.ReadTheRecord), Handle: p.receipt}}
 }
 
-// shown is what the page shows; Signed are the lines of the checkpoint.
+// shown is the data of the page. Signed are the lines of the checkpoint.
 type shown struct {
 	*receipt.Receipt
 	Signed []string
 }
 
-// receipt issues one: to look at it is to have it.
+// receipt issues a receipt: opening the page counts as issuing it.
 func (p *Pages) receipt(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(r.PathValue("message"))
 	if err != nil {

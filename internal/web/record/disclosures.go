@@ -14,28 +14,28 @@ import (
 	"postern/internal/web/page"
 )
 
-// disclosed is what a page of disclosures shows.
+// disclosed is the data of a page of disclosures.
 type disclosed struct {
 	timeline
 	About     bool // about a patient; otherwise to a portal user
 	Disclosed []disclosure
 }
 
-// disclosure is a message that somebody got.
+// disclosure is a message that a portal user received.
 type disclosure struct {
 	query.Disclosure
 	To          string
 	Authorities []authority
 }
 
-// authority is a link as it was when the message went out, and what has become of it.
+// authority is a link as it was when the message was sent, and its end if it has ended since.
 type authority struct {
 	Patient, PatientID string
 	Self               bool
-	Ended              string // the day, "" where the link is still in force
+	Ended              string // the last day, "" while the link is in force
 }
 
-// disclosuresAbout shows who was sent what on a patient's account.
+// disclosuresAbout shows the messages sent about a patient, with their recipients.
 func (p *Pages) disclosuresAbout(w http.ResponseWriter, r *http.Request) error {
 	found, err := directory.PatientByID(r.Context(), p.Directory, r.PathValue("id"))
 	if errors.Is(err, directory.ErrNotFound) {
@@ -48,7 +48,7 @@ func (p *Pages) disclosuresAbout(w http.ResponseWriter, r *http.Request) error {
 	return p.showDisclosures(w, r, d, query.Filter{PatientID: found.ID}, "/record/patients/"+found.ID)
 }
 
-// disclosuresTo shows what a portal user was sent, and for whom.
+// disclosuresTo shows the messages sent to a portal user, with the patients.
 func (p *Pages) disclosuresTo(w http.ResponseWriter, r *http.Request) error {
 	t, found, err := p.person(r)
 	if err != nil {
@@ -63,7 +63,7 @@ func (p *Pages) disclosuresTo(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclosed, f query.Filter, path string) error {
 	before, errs := disclosurePlace(r.FormValue("before"))
 	var err error
-	if d.Standing, err = p.standing(r); err != nil {
+	if d.Standing, err = p.recordState(r); err != nil {
 		return err
 	}
 	if len(errs) == 0 {
@@ -99,7 +99,7 @@ func disclosurePlace(text string) (place query.DisclosurePlace, errs page.Errors
 	return query.DisclosurePlace{MessageID: message, PortalUserNo: int32(n)}, nil // #nosec G115 -- parsed as such
 }
 
-// described adds the names, and what the directory says of each link today.
+// described adds names, and the present state of each link in the directory.
 func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosure, error) {
 	people := map[string]directory.PortalUser{}
 	all := make([]disclosure, len(found))
@@ -126,7 +126,7 @@ func (p *Pages) described(r *http.Request, found []query.Disclosure) ([]disclosu
 	return all, nil
 }
 
-// ended is the last day of a link that is over, in words.
+// ended returns the last day of a link that has ended, in words.
 func (p *Pages) ended(until string) string {
 	if until == "" || until >= p.Now().Format(time.DateOnly) {
 		return ""

@@ -64,7 +64,7 @@ func TestTwoStaffMembersErase(t *testing.T) {
 }
 
 // A declined request erases nothing.
-func TestAnErasureIsTurnedDown(t *testing.T) {
+func TestADeclinedErasure(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	ann := c.Site.Staff(t, "Ann Admin", policy.EraseMessageContent)
@@ -74,7 +74,7 @@ func TestAnErasureIsTurnedDown(t *testing.T) {
 	ben.Post(asked.URL.Path+"/approve", nil).Is(http.StatusConflict)
 	c.pat.Get("/portal/messages/" + c.message).Is(http.StatusOK).Says(secret)
 	if c.count(t, events.TypeContentErased) != 0 {
-		t.Error("the record says that it was erased")
+		t.Error("an erasure was recorded")
 	}
 	for _, nowhere := range []string{"/record/erasures/x", "/record/erasures/" + uuid.NewString()} {
 		ann.Get(nowhere).Is(http.StatusNotFound)

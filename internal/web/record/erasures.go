@@ -16,7 +16,7 @@ import (
 	"postern/internal/web/page"
 )
 
-// erasures is what the list of erasures shows.
+// erasures is the data of the list of erasures.
 type erasures struct {
 	Years int
 	Rows  []erasure
@@ -24,28 +24,28 @@ type erasures struct {
 	Newest, Older string
 }
 
-// erasure is one, with the names of those who asked and settled.
+// erasure is an erasure with the names of the staff who requested and settled it.
 type erasure struct {
 	retention.Erasure
 	AskedBy, Settled string
-	Own              bool      // the reader asked for it
-	KeptUntil        time.Time // by the retention of today
-	Early            bool      // that has not passed, or had not when it was erased
-	Message          bool      // the reader may go to the message
+	Own              bool      // the reader requested it
+	KeptUntil        time.Time // by the retention set today
+	Early            bool      // before KeptUntil, now or when it was erased
+	Message          bool      // the reader may open the message
 }
 
-// Words are its state in words, and Colour goes with them.
+// Words returns the state in words.
 func (e erasure) Words() string {
 	return map[string]string{"requested": "Waiting for approval", "erased": "Erased", "withdrawn": "Withdrawn"}[e.Status]
 }
 
-// Colour is that of its tag.
+// Colour returns the colour of its tag.
 func (e erasure) Colour() string {
 	return map[string]string{"requested": "yellow", "erased": "red", "withdrawn": "grey"}[e.Status]
 }
 
-// place is where these pages stand: with the record for those who read it, and with the
-// administration for those who don't.
+// place returns the section of these pages in the navigation: the record for its
+// readers, and administration for others.
 func place(r *http.Request) string {
 	if policy.Allow(page.Subject(r), policy.ReadTheRecord) == nil {
 		return section
@@ -70,14 +70,14 @@ func (p *Pages) erasures(w http.ResponseWriter, r *http.Request) error {
 		found = found[:perPage]
 		data.Older = address("/record/erasures", "before", strconv.FormatUint(found[perPage-1].Seq, 10))
 	}
-	if data.Rows, data.Years, err = p.told(r, found); err != nil {
+	if data.Rows, data.Years, err = p.withNames(r, found); err != nil {
 		return err
 	}
 	return p.Render(w, r, set, page.View{Template: "erasures.html", Title: "Erasures", Section: place(r), Data: data})
 }
 
-// told adds to erasures what people want to know of them.
-func (p *Pages) told(r *http.Request, found []retention.Erasure) (told []erasure, years int, err error) {
+// withNames adds names, and the end of the retention, to erasures.
+func (p *Pages) withNames(r *http.Request, found []retention.Erasure) (told []erasure, years int, err error) {
 	if years, _, err = p.Retention.Years(r.Context()); err != nil {
 		return nil, 0, err
 	}
@@ -121,14 +121,14 @@ func (p *Pages) showErasure(w http.ResponseWriter, r *http.Request, errs page.Er
 	if err != nil {
 		return err
 	}
-	told, _, err := p.told(r, []retention.Erasure{e})
+	told, _, err := p.withNames(r, []retention.Erasure{e})
 	if err != nil {
 		return err
 	}
 	return p.Render(w, r, set, page.View{Template: "erasure.html", Title: "Erasure", Section: place(r), Data: told[0], Errors: errs, Status: status})
 }
 
-// asking is the form with which one asks.
+// asking is the form to request an erasure.
 type asking struct {
 	Message, Reason string
 }
@@ -184,7 +184,7 @@ func (p *Pages) withdraw(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// settle ends a request one way or the other, and shows it as it is then.
+// settle approves or withdraws a request, and shows the result.
 func (p *Pages) settle(w http.ResponseWriter, r *http.Request, done string, settle func(uuid.UUID) error) error {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {

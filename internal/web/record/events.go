@@ -18,24 +18,24 @@ import (
 	"postern/internal/web/page"
 )
 
-// listed is what a list of events shows: the search, or a timeline.
+// listed is the data of a list of events: the search, or a timeline.
 type listed struct {
-	Standing standing
+	Standing recordState
 	Filter   filter
 	Types    []choice
 	Staff    []choice // to choose from
 	Rows     []row
 	Exports  []choice
 
-	Newest, Older string // addresses: the beginning of the list, and what follows
-	Turned        string // the list in the other order
+	Newest, Older string // addresses: the first page, and the next page
+	Turned        string // address of the list in the other order
 }
 
 // row is an event in a list.
 type row struct {
 	query.Entry
 	What, By string // in words
-	About    string // the message that it speaks of, "" for none
+	About    string // the message that it refers to, "" for none
 }
 
 // events searches the record.
@@ -52,12 +52,12 @@ func (p *Pages) events(w http.ResponseWriter, r *http.Request) error {
 	return p.list(w, r, page.View{Template: "events.html", Title: "Record", Errors: errs}, &l, f, filter.href, &l)
 }
 
-// list fills a list of events and shows it as data, in which it is.
+// list fills l and shows data, which contains l.
 func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *listed, f query.Filter, href func(f filter, before string) string, data any) error {
 	before, errs := placeOf(r)
 	view.Errors = append(view.Errors, errs...)
 	var err error
-	if l.Standing, err = p.standing(r); err != nil {
+	if l.Standing, err = p.recordState(r); err != nil {
 		return err
 	}
 	if len(view.Errors) == 0 {
@@ -100,7 +100,7 @@ func (p *Pages) rows(r *http.Request, found []query.Entry) ([]row, error) {
 	return rows, nil
 }
 
-// whole is what the page of an event shows.
+// whole is the data of the page of an event.
 type whole struct {
 	row
 	Subject, Leaf, Body string
@@ -108,7 +108,7 @@ type whole struct {
 	Projected           bool
 }
 
-// event shows an event with all that stands on the record.
+// event shows an event with everything that is stored of it.
 func (p *Pages) event(w http.ResponseWriter, r *http.Request) error {
 	seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 63)
 	if err != nil || seq == 0 {
@@ -132,7 +132,7 @@ func (p *Pages) event(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "event.html", Title: "Event " + strconv.FormatUint(seq, 10), Section: section, Data: shown})
 }
 
-// indented is JSON as people read it; what is no JSON stays as it is.
+// indented indents JSON. It returns other content unchanged.
 func indented(body []byte) string {
 	var b bytes.Buffer
 	if err := json.Indent(&b, body, "", "  "); err != nil {
@@ -141,14 +141,14 @@ func indented(body []byte) string {
 	return b.String()
 }
 
-// timeline is what the page of a timeline shows.
+// timeline is the data of the page of a timeline.
 type timeline struct {
 	listed
 	ID, Name string
-	Back     string // the page of what the timeline is of, "" where the reader may not go
+	Back     string // the page of the message or portal user, "" if the reader may not open it
 }
 
-// message shows what happened to a message.
+// message shows the timeline of a message.
 func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
@@ -164,7 +164,7 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request) error {
 		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
 }
 
-// portalUser shows what happened around a portal user.
+// portalUser shows the timeline of a portal user.
 func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 	t, found, err := p.person(r)
 	if err != nil {
@@ -179,7 +179,7 @@ func (p *Pages) portalUser(w http.ResponseWriter, r *http.Request) error {
 		func(f filter, before string) string { return address(path, "order", f.Order, "before", before) }, &t)
 }
 
-// person finds the portal user of the address.
+// person finds the portal user in the address.
 func (p *Pages) person(r *http.Request) (t timeline, found bool, err error) {
 	id := r.PathValue("id")
 	names, err := p.Messages.PortalUserNames(r.Context(), []string{id})

@@ -16,14 +16,14 @@ import (
 	"postern/internal/web/page"
 )
 
-// filter is which events are asked for, as it stands in the address.
+// filter is the filter of a list of events, as it is in the address.
 type filter struct {
 	Message, PortalUser, Patient, Staff, Actor, Type string
 	From, Until                                      string // days, both included
-	Order                                            string // "oldest": first; else the newest
+	Order                                            string // "oldest": oldest first; else newest first
 }
 
-// Oldest is whether the oldest event comes first.
+// Oldest reports whether the oldest event comes first.
 func (f filter) Oldest() bool { return f.Order == "oldest" }
 
 func filterOf(r *http.Request) filter {
@@ -35,22 +35,22 @@ func filterOf(r *http.Request) filter {
 	return f
 }
 
-// Chosen says whether anything is left out.
+// Chosen reports whether the filter leaves out any event.
 func (f filter) Chosen() bool { return f != filter{Order: f.Order} }
 
-// turned is the same in the other order.
+// turned returns the same filter in the other order.
 func (f filter) turned() filter {
 	f.Order = map[string]string{"": "oldest"}[f.Order]
 	return f
 }
 
-// href is the address of the list from a place on.
+// href returns the address of the list from a position on.
 func (f filter) href(before string) string {
 	return address("/record", "message", f.Message, "portal-user", f.PortalUser, "patient", f.Patient, "staff", f.Staff,
 		"actor", f.Actor, "type", f.Type, "from", f.From, "until", f.Until, "order", f.Order, "before", before)
 }
 
-// address is a path with a query of those pairs that have a value.
+// address returns a path with the pairs that have a value as its query.
 func address(path string, pairs ...string) string {
 	query := url.Values{}
 	for pair := range slices.Chunk(pairs, 2) {
@@ -64,7 +64,7 @@ func address(path string, pairs ...string) string {
 	return path + "?" + query.Encode()
 }
 
-// exports are the addresses of the files that hold what a filter chooses.
+// exports returns the addresses of the files with the events that match a filter.
 func exports(f query.Filter) []choice {
 	message, from, to := "", "", ""
 	if f.MessageID != uuid.Nil {
@@ -89,7 +89,7 @@ var (
 	isActor = regexp.MustCompile(`^[a-z_]+:.{1,190}$`)
 )
 
-// chosen is what the filter asks of the record, and what is wrong with it.
+// chosen converts the filter to a query, and returns the errors of its fields.
 func (f filter) chosen() (c query.Filter, errs page.Errors) {
 	wrong := func(field, message string) { errs = append(errs, page.Error{Field: field, Message: message}) }
 	if f.Message != "" {
@@ -135,7 +135,7 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 	return c, errs
 }
 
-// placeOf reads where to go on, as cursorOf wrote it.
+// placeOf reads the position that cursorOf wrote.
 func placeOf(r *http.Request) (p query.Place, errs page.Errors) {
 	text := r.FormValue("before")
 	if text == "" {

@@ -1,10 +1,11 @@
-// Package record is the pages of who reads the record: events by what they are
-// about, each event whole, the timeline of a message and of a portal user, what was
-// disclosed and under which authority, and erasures.
+// Package record is the pages for readers of the record: events by message and person,
+// each event with everything stored, the timeline of a message and of a portal user,
+// disclosures with their authority, and erasures.
 //
-// Every page that shows events is a reading of the record, which is on it before the
-// page is shown; package reading sees to that. What only says how the record stands is
-// none. Nothing can be changed here but by two people who erase content.
+// Every page that shows events counts as a reading of the record. The reading is
+// recorded before the page is shown; package query does that. The state of the record
+// alone is not a reading. These pages change nothing, except that two staff members can
+// erase content.
 package record
 
 import (
@@ -32,7 +33,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Record    *query.Reader
 	Retention *retention.Retention
@@ -46,9 +47,9 @@ type Config struct {
 func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
 const (
-	// section is where these pages stand in the navigation.
+	// section is the section of these pages in the navigation.
 	section = "record"
-	// perPage is how many rows a page of a list has.
+	// perPage is the number of rows on a page of a list.
 	perPage = 50
 )
 
@@ -76,7 +77,7 @@ func (p *Pages) Routes() []page.Route {
 	}
 }
 
-// notHead refuses HEAD: it shows nothing, and must not count as a reading.
+// notHead refuses HEAD, which shows nothing and must not count as a reading.
 func notHead(handle page.Handler) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method == http.MethodHead {
@@ -88,57 +89,58 @@ func notHead(handle page.Handler) page.Handler {
 	}
 }
 
-// reader is on whose behalf the record is read.
+// reader returns the actor who reads the record.
 func reader(r *http.Request) query.Actor { return query.Actor(page.Subject(r).Actor()) }
 
-// Both are done by the recorder that leads, the one every minute, the other every ten
-// seconds: where they are this late, nobody does them.
+// The leading recorder checks the record every minute, and signs every ten seconds. If
+// a check or a signature is this late, no recorder does them.
 const (
 	checkOverdue = 3 * time.Minute
 	signOverdue  = time.Minute
 )
 
-// standing is how the record stands, which every list has on top.
-type standing struct {
+// recordState is the state of the record, which every list shows at the top.
+type recordState struct {
 	query.State
 	Ago, SignedAgo, WaitingAgo string
 	CheckOverdue, SignOverdue  bool
 }
 
-// Fine is whether all that can be known of the record was found to hold, and lately.
-func (s standing) Fine() bool {
+// Fine reports whether the record is complete, signed and checked, and all of it
+// recently.
+func (s recordState) Fine() bool {
 	return s.Whole && s.Key != "" && !s.OtherTree && !s.CheckOverdue && !s.SignOverdue
 }
 
-// Fresh is whether nothing is known yet, as right after the first start.
-func (s standing) Fresh() bool { return s.CheckedAt == nil && s.SignedAt.IsZero() && !s.SignOverdue }
+// Fresh reports whether nothing is known yet, as right after the first start.
+func (s recordState) Fresh() bool { return s.CheckedAt == nil && s.SignedAt.IsZero() && !s.SignOverdue }
 
-// Total and Proved are numbers as templates count.
-func (s standing) Total() int  { return int(s.Events) } // #nosec G115 -- a sequence
-func (s standing) Proved() int { return int(s.Signed) } // #nosec G115 -- a sequence
+// Total and Proved return counts as the int that templates need.
+func (s recordState) Total() int  { return int(s.Events) } // #nosec G115 -- a sequence
+func (s recordState) Proved() int { return int(s.Signed) } // #nosec G115 -- a sequence
 
-func (p *Pages) standing(r *http.Request) (standing, error) {
+func (p *Pages) recordState(r *http.Request) (recordState, error) {
 	s, err := p.Record.State(r.Context())
-	stands := standing{State: s}
+	state := recordState{State: s}
 	now := p.Now()
 	if s.CheckedAt != nil {
-		stands.Ago, stands.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
+		state.Ago, state.CheckOverdue = ago(now.Sub(*s.CheckedAt)), now.Sub(*s.CheckedAt) > checkOverdue
 	}
 	if s.Signed > 0 {
-		stands.SignedAgo = ago(now.Sub(s.SignedAt))
+		state.SignedAgo = ago(now.Sub(s.SignedAt))
 	}
 	if !s.Waiting.IsZero() && now.Sub(s.Waiting) > signOverdue {
-		stands.WaitingAgo, stands.SignOverdue = ago(now.Sub(s.Waiting)), true
+		state.WaitingAgo, state.SignOverdue = ago(now.Sub(s.Waiting)), true
 	}
-	return stands, err
+	return state, err
 }
 
-// state answers with how the record stands alone, for htmx to put in the place of what
-// was there.
+// state answers with the state of the record only, which htmx puts in the place of the
+// old one.
 func (p *Pages) state(w http.ResponseWriter, r *http.Request) error {
-	stands, err := p.standing(r)
+	state, err := p.recordState(r)
 	if err != nil {
 		return err
 	}
-	return p.Fragment(w, r, set, "standing", page.View{Template: "events.html", Title: "Record", Section: section, Data: stands})
+	return p.Fragment(w, r, set, "standing", page.View{Template: "events.html", Title: "Record", Section: section, Data: state})
 }

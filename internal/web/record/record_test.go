@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 // document.
 type clinic struct {
 	*webtest.Site
-	reader  *webtest.Visitor // reads the record and may do nothing else
+	reader  *webtest.Visitor // has only the permission to read the record
 	wendy   policy.Subject
 	pat     *webtest.Visitor
 	message string
@@ -76,7 +76,7 @@ func (c *clinic) send(t *testing.T, r compose.Request) string {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatalf("the message never went out: %v", err)
+			t.Fatalf("the message was not sent: %v", err)
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (c *clinic) count(t *testing.T, kind events.Type) (n int) {
 }
 
 // Staff without the permission to read the record are refused, and see no link to it.
-func TestWhoMayNotReadTheRecord(t *testing.T) {
+func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	rae := c.Site.Staff(t, "Rae", policy.SendPortalMessage, policy.ImportDirectory, policy.ManageLabels)
@@ -101,11 +101,11 @@ func TestWhoMayNotReadTheRecord(t *testing.T) {
 	before := c.count(t, events.TypeRecordRead)
 	for _, path := range paths {
 		rae.Get(path).Is(http.StatusForbidden).Hides(`href="/record"`, "biopsy")
-		if nobody := c.Nobody(t).Get(path); nobody.URL.Path != "/sign-in" {
-			t.Errorf("%s: nobody is led to %s", path, nobody.URL.Path)
+		if got := c.SignedOut(t).Get(path); got.URL.Path != "/sign-in" {
+			t.Errorf("%s: a signed-out visitor is redirected to %s", path, got.URL.Path)
 		}
 		if pat := c.pat.Get(path); pat.URL.Path != "/sign-in" {
-			t.Errorf("%s: a portal user is led to %s", path, pat.URL.Path)
+			t.Errorf("%s: a portal user is redirected to %s", path, pat.URL.Path)
 		}
 	}
 	for _, path := range []string{"/messages", "/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record"} {
@@ -116,7 +116,7 @@ func TestWhoMayNotReadTheRecord(t *testing.T) {
 		c.reader.Post(post, url.Values{"message": {c.message}, "reason": {"x"}}).Is(http.StatusForbidden)
 	}
 	if after := c.count(t, events.TypeRecordRead); after != before {
-		t.Errorf("%d readings are on the record that were refused", after-before)
+		t.Errorf("%d refused readings were recorded", after-before)
 	}
 }
 
@@ -190,7 +190,7 @@ func (c *clinic) follow(t *testing.T, path string) {
 			seen[m[1]] = true
 			seq, _ := strconv.Atoi(m[1])
 			if last != 0 && (seq > last) != oldest {
-				t.Errorf("event %d stands behind event %d", seq, last)
+				t.Errorf("event %d is listed after event %d", seq, last)
 			}
 			last = seq
 		}
@@ -208,7 +208,7 @@ func (c *clinic) follow(t *testing.T, path string) {
 }
 
 // An event is shown with everything that is stored, and links to its message.
-func TestAnEventWhole(t *testing.T) {
+func TestAnEventIsShownInFull(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	seq := regexp.MustCompile(`href="/record/(\d+)"`).FindStringSubmatch(c.reader.Get("/record?type=message.sent").Body)[1]
@@ -228,7 +228,7 @@ func TestTheTimelineOfAMessage(t *testing.T) {
 	for _, step := range []string{"Document downloaded", "Message opened", "Deliveries recorded", "Audience frozen", "Message sent"} {
 		next := strings.Index(got.Text(), step)
 		if next < at {
-			t.Errorf("%s stands out of order", step)
+			t.Errorf("%s is out of order", step)
 		}
 		at = next
 	}
@@ -260,14 +260,14 @@ func TestDisclosures(t *testing.T) {
 	}
 	c.reader.Get("/record/portal-users/rob/disclosures").Is(http.StatusOK).Says("Authorized Representative of Given Family").Holds(shared, later)
 	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").Hides(c.message)
-	for _, path := range []string{"/record/patients/nobody", "/record/portal-users/nobody", "/record/portal-users/nobody/disclosures"} {
+	for _, path := range []string{"/record/patients/unknown", "/record/portal-users/unknown", "/record/portal-users/unknown/disclosures"} {
 		c.reader.Get(path).Is(http.StatusNotFound)
 	}
 	c.reader.Get("/record/patients/pt-pat?before=x").Is(http.StatusUnprocessableEntity)
 }
 
 // Reading the record is recorded, once for each page that shows events.
-func TestReadingIsOnTheRecord(t *testing.T) {
+func TestReadingTheRecordIsRecorded(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	for _, path := range []string{"/record", "/record/1", "/record/messages/" + c.message, "/record/portal-users/pat",
@@ -276,11 +276,11 @@ func TestReadingIsOnTheRecord(t *testing.T) {
 		c.reader.Head(path).Is(http.StatusMethodNotAllowed)
 		c.reader.Get("/record/state").Is(http.StatusOK)
 		if n := c.count(t, events.TypeRecordRead) - before; n != 0 {
-			t.Errorf("%s: %d readings although nothing was shown", path, n)
+			t.Errorf("%s: %d readings were recorded although nothing was shown", path, n)
 		}
 		c.reader.Get(path).Is(http.StatusOK)
 		if n := c.count(t, events.TypeRecordRead) - before; n != 1 {
-			t.Errorf("%s: %d readings are on the record, want 1", path, n)
+			t.Errorf("%s: %d readings were recorded, want 1", path, n)
 		}
 	}
 	c.reader.Get("/record").Says("Record read", "Rita Reader")
@@ -290,7 +290,7 @@ func TestReadingIsOnTheRecord(t *testing.T) {
 		t.Errorf("the file is %s", got.Body)
 	}
 	if c.count(t, events.TypeRecordExported) != 1 {
-		t.Error("the export is not on the record")
+		t.Error("the export was not recorded")
 	}
 }
 

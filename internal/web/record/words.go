@@ -9,11 +9,11 @@ import (
 	"postern/internal/events"
 )
 
-// choice is a value of a filter, or an address, and how it is called.
+// choice is a value of a filter, or an address, with its text.
 type choice struct{ Value, Text string }
 
-// types are the types of event as the filter offers them. A type that a newer version
-// published is found by the other filters.
+// types are the event types that the filter offers. Events of a type that a newer
+// version published are found by the other filters.
 var types = func() (all []choice) {
 	for _, d := range events.Registry() {
 		all = append(all, choice{string(d.Type), d.Label})
@@ -21,8 +21,8 @@ var types = func() (all []choice) {
 	return all
 }()
 
-// actors gives the names of those who caused something: of staff and portal users as
-// they are called now, of a process or an operator as events have it.
+// actors returns the names of actors: of staff and portal users their present names, of
+// a process or an operator the name in the event.
 func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, error) {
 	var staff, portalUsers []string
 	for _, actor := range all {
@@ -53,7 +53,7 @@ func (p *Pages) actors(ctx context.Context, all []string) (map[string]string, er
 	return named, nil
 }
 
-// ago says how long something is past.
+// ago writes a duration as a time in the past.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Minute:

@@ -16,7 +16,7 @@ import (
 	"postern/internal/web/page"
 )
 
-// form is what a plan is made of, as it was typed.
+// form is the typed form of a plan.
 type form struct {
 	Message, State, Because, From, To, Domain, Why string
 	States                                         []choice
@@ -32,7 +32,7 @@ func formOf(r *http.Request) form {
 		Domain: get("domain"), Why: r.FormValue("why"), States: states}
 }
 
-// ask shows the form, which a link may have filled in: from the page of a message.
+// ask shows the form. A link on the page of a message fills it in.
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	return p.showForm(w, r, formOf(r), nil)
 }
@@ -41,7 +41,7 @@ func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, f form, errs pa
 	return p.Render(w, r, set, page.View{Template: "new.html", Title: "Plan a replay", Section: section, Data: f, Errors: errs})
 }
 
-// plan freezes what the form chooses.
+// plan makes a plan of the alerts that match the form. The plan does not change afterwards.
 func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 	typed := formOf(r)
 	f, errs := typed.filter()
@@ -60,19 +60,19 @@ func (p *Pages) plan(w http.ResponseWriter, r *http.Request) error {
 // inOrder are the fields in the order of the form.
 var inOrder = []string{"message", "state", "because", "domain", "from", "to", "why"}
 
-// faultsOf are the faults that replay.Check finds, as the form has them.
+// faultsOf converts the faults that replay.Check found to errors of the form.
 func faultsOf(err error) (errs page.Errors) {
 	var invalid *replay.Invalid
 	if errors.As(err, &invalid) {
 		for _, fault := range invalid.Faults {
-			errs = append(errs, said(fault))
+			errs = append(errs, pageError(fault))
 		}
 	}
 	return errs
 }
 
-// said is a fault of a plan as its form has it.
-func said(f problem.Fault) page.Error {
+// pageError converts a fault of a plan to an error of the form.
+func pageError(f problem.Fault) page.Error {
 	switch {
 	case strings.HasSuffix(f.Location, ".domain"):
 		return page.Error{Field: "domain", Message: "The domain " + f.Message}
@@ -84,8 +84,8 @@ func said(f problem.Fault) page.Error {
 	return page.Error{Field: "because", Message: "The reason " + f.Message}
 }
 
-// filter is the filter that was typed, without the fields that can't be read, and what is
-// wrong with these.
+// filter converts the form to a filter, without the fields that can't be read, and
+// returns the errors of these.
 func (f form) filter() (filter replay.Filter, errs page.Errors) {
 	filter = replay.Filter{Reason: f.Because, Domain: f.Domain}
 	if f.Message != "" {

@@ -1,9 +1,9 @@
-// Package replay is the pages on which failed alerts are repeated: the list of
+// Package replay is the pages to repeat failed alerts: the list of
 // replays, the form of a plan, and the plan itself, which becomes the page of its
 // progress once it is started.
 //
-// Where scripts run, htmx asks for the progress while it moves, and puts the new
-// numbers in the place of the old.
+// With scripts, htmx requests the progress while the replay runs, and replaces the
+// numbers.
 package replay
 
 import (
@@ -39,7 +39,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Replays  *replay.Replays
 	Messages *messages.Reader
@@ -58,12 +58,12 @@ func (p *Pages) Routes() []page.Route {
 		route("GET "+root+"/new", p.ask),
 		route("POST "+root, p.plan),
 		route("GET "+root+"/{id}", p.show),
-		route("POST "+root+"/{id}", p.steer),
+		route("POST "+root+"/{id}", p.control),
 		route("GET "+root+"/{id}/progress", p.progress),
 	}
 }
 
-// listed is what the list shows.
+// listed is the data of the list.
 type listed struct {
 	Rows          []shown
 	Newest, Older string // addresses
@@ -92,7 +92,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "list.html", Title: "Replays", Section: section, Data: data})
 }
 
-// find gives the replay of the address.
+// find returns the replay in the address.
 func (p *Pages) find(r *http.Request) (replay.Replay, error) {
 	id, err := uuid.Parse(r.PathValue("id"))
 	if err != nil {
@@ -119,8 +119,8 @@ func (p *Pages) showReplay(w http.ResponseWriter, r *http.Request, found replay.
 	return p.Render(w, r, set, view)
 }
 
-// steer starts, pauses, resumes or cancels a replay.
-func (p *Pages) steer(w http.ResponseWriter, r *http.Request) error {
+// control starts, pauses, resumes or cancels a replay.
+func (p *Pages) control(w http.ResponseWriter, r *http.Request) error {
 	found, err := p.find(r)
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (p *Pages) steer(w http.ResponseWriter, r *http.Request) error {
 	return p.Redirect(w, r, root+"/"+found.ID.String(), notice)
 }
 
-// rateOf reads the rate; nothing typed is no limit.
+// rateOf reads the rate. An empty field means no limit.
 func rateOf(r *http.Request) (rate int, wrong string) {
 	text := strings.ReplaceAll(strings.TrimSpace(r.PostFormValue("rate")), ",", "")
 	if text == "" {
@@ -170,7 +170,7 @@ func rateOf(r *http.Request) (rate int, wrong string) {
 	return rate, ""
 }
 
-// progress answers htmx with what has changed.
+// progress answers htmx with the parts of the page that have changed.
 func (p *Pages) progress(w http.ResponseWriter, r *http.Request) error {
 	found, err := p.find(r)
 	if err != nil {

@@ -54,14 +54,14 @@ func blast(t *testing.T, s *webtest.Site, n int) string {
 		select {
 		case <-changed:
 		case <-t.Context().Done():
-			t.Fatal("the message was never alerted")
+			t.Fatal("the alerts of the message were not sent")
 		}
 	}
 }
 
 // Half of the alerts of a message failed. An operator plans a replay of these, checks it,
 // starts it, and watches it finish on the page.
-func TestStoryHalfOfABlastFailed(t *testing.T) {
+func TestStoryRepeatFailedAlerts(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	id := blast(t, s, 6)
@@ -108,12 +108,12 @@ func TestWrongPlans(t *testing.T) {
 	for _, field := range []string{"message", "state", "because", "domain", "from", "to", "why"} {
 		next := strings.Index(all.Body, `href="#`+field+`"`)
 		if next <= at {
-			t.Errorf("the fault of %s is not said, or out of order", field)
+			t.Errorf("the error of %s is missing or out of order", field)
 		}
 		at = next
 	}
 	if after := s.Keeps(t); after.Events != before.Events {
-		t.Error("a wrong plan is on the record")
+		t.Error("a wrong plan was recorded")
 	}
 	olga.Get("/operations/replays/17").Is(http.StatusNotFound)
 	olga.Get("/operations/replays/" + uuid.NewString()).Is(http.StatusNotFound)
@@ -124,7 +124,7 @@ func TestWrongPlans(t *testing.T) {
 
 // Without scripts, the buttons control a replay, and an action that is too late gives an
 // error.
-func TestAReplayIsSteered(t *testing.T) {
+func TestAReplayIsControlled(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	blast(t, s, 4)
@@ -149,7 +149,7 @@ func TestAReplayIsSteered(t *testing.T) {
 
 // While alerting is paused, the replay's page, the list and Operations show which pause
 // holds the replay, and how many alerts. After the pause the alerts are sent.
-func TestAHeldReplaySaysSo(t *testing.T) {
+func TestAHeldReplayShowsThePause(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	id := blast(t, s, 4)

@@ -11,15 +11,15 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// shown is a replay as pages show it.
+// shown is a replay with the texts that pages show.
 type shown struct {
 	replay.Replay
 	Planner, Starter, Ender string // by name
 	TypedRate               string
-	Before                  string // what the reader has seen
+	Before                  string // the value of Seen on the reader's page
 }
 
-// shownOf names those who planned, started and ended replays.
+// shownOf adds the names of the people who planned, started and ended replays.
 func (p *Pages) shownOf(r *http.Request, replays ...replay.Replay) ([]shown, error) {
 	var ids []string
 	for _, one := range replays {
@@ -55,7 +55,7 @@ func (p *Pages) shownOf(r *http.Request, replays ...replay.Replay) ([]shown, err
 	return all, nil
 }
 
-// HeldAlerts are how many alerts of the replay a pause holds.
+// HeldAlerts returns the number of alerts of the replay that a pause holds.
 func (s shown) HeldAlerts() (n int) {
 	for _, h := range s.Held {
 		n += h.Alerts
@@ -63,7 +63,7 @@ func (s shown) HeldAlerts() (n int) {
 	return n
 }
 
-// AllHeld says whether a pause holds all that is left of the replay.
+// AllHeld reports whether pauses hold all remaining alerts of the replay.
 func (s shown) AllHeld() bool {
 	left := s.Count - s.Accepted - s.Failed - s.Skipped - s.Unknown
 	for _, n := range s.LeftOutBy {
@@ -72,7 +72,7 @@ func (s shown) AllHeld() bool {
 	return s.Status == replay.Running && len(s.Held) > 0 && s.HeldAlerts() >= left
 }
 
-// Words are the status in words.
+// Words returns the status in words.
 func (s shown) Words() string {
 	if s.AllHeld() {
 		return "Held by a pause"
@@ -81,8 +81,7 @@ func (s shown) Words() string {
 		replay.Completed: "Done", replay.Cancelled: "Cancelled"}[s.Status]
 }
 
-// Every is how many seconds pass until it is worth looking again; 0 where nothing
-// moves by itself.
+// Every returns the seconds between polls; 0 if the numbers no longer change.
 func (s shown) Every() int {
 	if s.Status == replay.Running {
 		return 1
@@ -90,7 +89,7 @@ func (s shown) Every() int {
 	return 0
 }
 
-// state names what the paragraph of the status says: the status and the pauses.
+// state identifies the status and the pauses that the page shows.
 func (s shown) state() string {
 	now := string(s.Status)
 	for _, h := range s.Held {
@@ -102,7 +101,7 @@ func (s shown) state() string {
 	return now
 }
 
-// Seen names what the reader has been told: the status, and quarters of the set.
+// Seen identifies the progress that the page shows: the state, and the quarters of the plan.
 func (s shown) Seen() string {
 	quarters := 0
 	if s.Count > 0 {
@@ -111,22 +110,22 @@ func (s shown) Seen() string {
 	return fmt.Sprintf("%s-%d", s.state(), quarters)
 }
 
-// News says whether something is worth saying; Changed, whether it is the status.
+// News reports whether there is a change to announce.
 func (s shown) News() bool { return s.Before != s.Seen() }
 
-// Changed says whether the status is another than the reader has seen.
+// Changed reports whether the status differs from the one that the reader has seen.
 func (s shown) Changed() bool { return !strings.HasPrefix(s.Before, s.state()+"-") }
 
-// figure is one of the numbers of a replay.
+// figure is a number of a replay's progress.
 type figure struct {
 	ID, Text, Hint string
 	Count, Of      int
 }
 
-// Most is what a bar of the figure ends at.
+// Most returns the maximum of the figure's bar.
 func (f figure) Most() int { return max(f.Of, 1) }
 
-// Figures are the progress as numbers.
+// Figures returns the progress as numbers.
 func (s shown) Figures() []figure {
 	return []figure{
 		{"done", "Done", "Alerts in the plan", s.Done(), s.Count},
@@ -138,19 +137,19 @@ func (s shown) Figures() []figure {
 	}
 }
 
-// tally is a number with what it counts.
+// tally is a count with its text.
 type tally struct {
 	Text  string
 	Count int
 }
 
-// Reasons are why the alerts of the plan failed, Exclusions why others are not in it.
+// Reasons returns why the alerts of the plan failed, with counts.
 func (s shown) Reasons() []tally { return tallies(s.ByReason) }
 
-// Exclusions are why alerts that were chosen are not in the plan.
+// Exclusions returns why matching alerts are not in the plan, with counts.
 func (s shown) Exclusions() []tally { return tallies(s.Excluded) }
 
-// LeftOutSince are why alerts of the plan were not repeated.
+// LeftOutSince returns why alerts of the plan were not repeated, with counts.
 func (s shown) LeftOutSince() []tally { return tallies(s.LeftOutBy) }
 
 func tallies(counts map[string]int) (all []tally) {
@@ -161,7 +160,7 @@ func tallies(counts map[string]int) (all []tally) {
 	return all
 }
 
-// Chosen is the filter in words.
+// Chosen returns the filter in words.
 func (s shown) Chosen() []string {
 	f, said := s.Filter, []string{}
 	var states []string

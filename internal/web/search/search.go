@@ -1,9 +1,9 @@
-// Package search is the pages of Global Search: what it finds, as a page and below
-// its field.
+// Package search is the pages of Global Search: the page of results, and the list below
+// the search field.
 //
-// What was found is a list of links under headings: it is read, walked through and
-// opened like any other, with the arrows besides (search.js), and is the same without
-// scripts.
+// The results are a list of links under headings. Screen readers and the keyboard
+// handle them like any links; search.js adds the arrow keys. The list is the same
+// without scripts.
 package search
 
 import (
@@ -30,7 +30,7 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Labels *labelstore.Store
 	Search *search.Searcher
@@ -47,20 +47,20 @@ func (p *Pages) Routes() []page.Route {
 	}
 }
 
-// answer is what the page shows.
+// answer is the data of the page.
 type answer struct {
 	Q      string
 	Groups []group
-	Said   string // how much was found, for those who hear it
+	Said   string // the number of results, for screen readers
 }
 
-// group is what was found of one kind.
+// group is the results of one kind.
 type group struct {
 	ID, Heading string
 	Found       []search.Found
 }
 
-// ask takes the words of the form; while one types, it answers at once.
+// ask takes the posted words. For a script it answers with the results directly.
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if page.IsFragment(r) {
 		return p.search(w, r)
@@ -68,7 +68,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	return p.Ask(w, r)
 }
 
-// search answers as a page, and below the field of the header with the list alone.
+// search answers with the page, or, for the field in the header, with the list only.
 func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	words, _, err := p.Words(r)
 	if err != nil {
@@ -83,15 +83,14 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), said(len(found), q)}}
+	view := page.View{Template: "search.html", Title: "Global Search", Data: answer{q, grouped(found, current), countText(len(found), q)}}
 	if page.IsFragment(r) {
 		return p.Fragment(w, r, set, "below", view)
 	}
 	return p.Render(w, r, set, view)
 }
 
-// grouped puts what was found under the headings of its kinds, and leaves out those
-// of which nothing was.
+// grouped puts the results under the headings of their kinds, without empty headings.
 func grouped(found []search.Found, l labels.Labels) []group {
 	groups := []group{{ID: "pages", Heading: "Pages and settings"}, {ID: "messages", Heading: "Messages"}, {ID: "portal-users", Heading: l.PortalUser.Many}}
 	for _, f := range found {
@@ -107,7 +106,7 @@ func grouped(found []search.Found, l labels.Labels) []group {
 	return some
 }
 
-func said(n int, q string) string {
+func countText(n int, q string) string {
 	switch {
 	case q == "":
 		return ""

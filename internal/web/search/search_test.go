@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { webtest.Main(m) }
 
 // Pages, settings and portal users that the reader may see are found by name, each under its
 // heading.
-func TestSearchFindsWhatOneMaySee(t *testing.T) {
+func TestSearchRespectsPermissions(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
@@ -29,8 +29,8 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	// Staff who can send messages find portal users.
 	receptionist.Get("/search?q=ada").Is(http.StatusOK).Holds(`href="/directory/portal-users/ada"`)
 
-	s.Staff(t, "Nobody Special").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
-	s.Nobody(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
+	s.Staff(t, "Ned Plain").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
+	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
 }
 
 // The fragment below the field has only the list, and is empty for an empty query.
@@ -41,7 +41,7 @@ func TestSearchBelowItsField(t *testing.T) {
 	v.Fragment("/search?q=labels").Is(http.StatusOK).Holds("Custom Labels", `data-found="1 found"`).Hides("<html", "<h1")
 	v.Fragment("/search?q=%3Cscript%3E").Is(http.StatusOK).Says("Nothing found for “<script>”").Hides("<script>")
 	if empty := v.Fragment("/search?q=++").Is(http.StatusOK).Body; empty != "" {
-		t.Errorf("nothing was typed, and what was found is %q", empty)
+		t.Errorf("an empty query finds %q", empty)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b.Press("ArrowDown")
 	b.Focuses("Custom Labels")
 	b.Accessible()
-	// An answer that comes now renews the list, and the keyboard stays in it.
+	// An answer that arrives now replaces the list, and the focus stays in it.
 	webtest.Evaluate[bool](b, `new Promise((shown) => {
 		const field = document.querySelector('#global-search')
 		document.querySelector('#global-search-results').addEventListener('htmx:afterSettle', () => shown(true), { once: true })

@@ -9,11 +9,11 @@ import (
 	"postern/internal/web/page"
 )
 
-// The code of a second factor is asked for on a page of its own, once the password was
-// right. Between the two one is nobody.
+// The code of a second factor is asked for on its own page, after the right password.
+// Until the right code, the person is not signed in.
 const codeAt = "/sign-in/code"
 
-// askForCode leads on from the password.
+// askForCode redirects from the password to the page for the code.
 func (p *Pages) askForCode(w http.ResponseWriter, r *http.Request, needed access.CodeNeeded) error {
 	if err := p.Gate.Halfway(r.Context(), needed); err != nil {
 		return err

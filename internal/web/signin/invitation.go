@@ -13,18 +13,18 @@ import (
 	"postern/internal/web/page"
 )
 
-// A portal user comes by a password in four steps: they ask for a link, or staff send
-// one (package letter); the letter brings it; the page that it opens says whose it is;
-// they choose a password.
+// A portal user gets a password in four steps: they ask for a link, or staff send one
+// (package letter); the letter brings the link; the page that it opens names the
+// account; they choose a password.
 //
-// The link's token is in its fragment, which no browser sends. A script puts it into
-// the form of the page and posts it; without a script the reader pastes the link. So
-// a token is in the body of a POST and nowhere else: in no log of ours or of a proxy's,
-// in no Referer, and not in the browser's history once the page was opened.
+// The link's token is in its fragment, which browsers do not send. A script puts it
+// into the form of the page and posts it; without scripts the reader pastes the link.
+// So the token is in the body of a POST and nowhere else: not in our logs or a proxy's,
+// not in a Referer, and not in the browser's history after the page was opened.
 
-// forgot is the page that asks for an address.
+// forgot is the data of the page that asks for an e-mail address.
 type forgot struct {
-	Open  bool // letters are sent at all
+	Open  bool // the clinic can send letters
 	Email string
 }
 
@@ -37,7 +37,7 @@ func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email stri
 		Data: forgot{p.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
-// ask looks at nothing but what was typed: see [letter.Letters.Ask].
+// ask uses only the typed address, so it does not reveal accounts: see [letter.Letters.Ask].
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	email, err := address.Clean(r.PostFormValue("email"))
 	refuse := func(err error, message string) error {
@@ -65,18 +65,18 @@ func (p *Pages) asked(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "sent.html", Title: "Check your e-mail"})
 }
 
-// invited is the page on which a password is chosen.
+// invited is the data of the page to choose a password.
 type invited struct {
 	access.Invited
 	Token string
-	Least int // characters of a password
+	Least int // minimum length of a password, in characters
 }
 
 func (p *Pages) invitation(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "link.html", Title: "Open your link", Scripts: scripts})
 }
 
-// accept takes the link, and shows whose it is; then the link and a password.
+// accept takes the link and names the account; the next form has the link and a password.
 func (p *Pages) accept(w http.ResponseWriter, r *http.Request) error {
 	token := letter.Token(r.PostFormValue("link"))
 	if token == "" {
@@ -95,7 +95,7 @@ func (p *Pages) accept(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	// Somebody else of the family may be signed in here.
+	// Another family member may be signed in in this browser.
 	if err := p.Gate.SignOut(r.Context(), policy.RealmPortalUser); err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (p *Pages) choose(w http.ResponseWriter, r *http.Request, token string, fau
 		Data: invited{who, token, int(limits.PortalPassword)}, Errors: faults})
 }
 
-// spent answers for a link that opens nothing, whatever it never was or is no more.
+// spent answers for an invalid, expired or used link.
 func (p *Pages) spent(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "spent.html", Title: "This link no longer works", Status: http.StatusGone,
 		Data: forgot{Open: p.Letters.Open()}})

@@ -66,7 +66,7 @@ func TestAnInvitation(t *testing.T) {
 		}
 	}
 
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/portal/invitation").Is(http.StatusOK).Says("Open your link", "paste it here")
 	v.Post("/portal/invitation", url.Values{"link": {""}}).Is(http.StatusUnprocessableEntity).Says("Paste the link from the e-mail.")
 	v.Post("/portal/invitation", url.Values{"link": {" " + link + "\n"}}).Is(http.StatusOK).
@@ -81,12 +81,12 @@ func TestAnInvitation(t *testing.T) {
 	}
 	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Is(http.StatusOK).Says("Your messages")
 	for _, form := range []url.Values{{"link": {token}}, {"link": {token}, "password": {"another long one"}}} {
-		s.Nobody(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link no longer works", "Get a new link").Hides("Name of pu-1")
+		s.SignedOut(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link no longer works", "Get a new link").Hides("Name of pu-1")
 	}
 }
 
 // Links that never existed, have expired or were replaced by a newer one don't work.
-func TestLinksThatOpenNothing(t *testing.T) {
+func TestInvalidLinks(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.System.PortalUser(t, "pu-1")
@@ -99,12 +99,12 @@ func TestLinksThatOpenNothing(t *testing.T) {
 	replaced, newest := linkIn.FindString(all[0].Letter.Text), linkIn.FindString(all[1].Letter.Text)
 	gone := func(link string) {
 		t.Helper()
-		s.Nobody(t).Post("/portal/invitation", url.Values{"link": {link}}).Is(http.StatusGone).
+		s.SignedOut(t).Post("/portal/invitation", url.Values{"link": {link}}).Is(http.StatusGone).
 			Says("This link no longer works", "the link in the newest one works").Hides("Name of pu-1")
 	}
 	gone(replaced)
 	gone("rubbish")
-	s.Nobody(t).Post("/portal/invitation", url.Values{"link": {newest}}).Is(http.StatusOK).Says("Name of pu-1")
+	s.SignedOut(t).Post("/portal/invitation", url.Values{"link": {newest}}).Is(http.StatusOK).Says("Name of pu-1")
 	s.Clock.Advance(7*24*time.Hour + time.Second)
 	gone(newest)
 }
@@ -115,7 +115,7 @@ func TestForgottenPassword(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	before := s.PortalUser(t, "pu-1")
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/portal/sign-in").Says("I have no password or forgot it").Holds(`href="/portal/forgotten"`)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Your e-mail address", "Send the e-mail")
 	v.Post("/portal/forgotten", url.Values{"email": {"pat"}}).Is(http.StatusUnprocessableEntity).Says("Type an e-mail address, like name@example.org.").Holds(`value="pat"`)
@@ -141,7 +141,7 @@ func TestAFamilyThatSharesAnAddress(t *testing.T) {
 	s.NewPortalUser(t, "gone")
 	s.Exec(t, `UPDATE app.portal_users SET email = 'family@example.org'`)
 	s.Exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'gone'`)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Post("/portal/forgotten", url.Values{"email": {"family@example.org"}}).Says("Check your e-mail")
 	whose := map[string]bool{}
 	for _, mail := range mails(t, s, 2) {
@@ -165,7 +165,7 @@ func TestAFamilyThatSharesAnAddress(t *testing.T) {
 
 // A request for a link gives the same answer for a known and for an unknown address, and does
 // the same work before it: no lookup. Here a lookup would block on a lock.
-func TestAskingTellsNothingOfAccounts(t *testing.T) {
+func TestRequestsForALinkDoNotRevealAccounts(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "pu-1")
@@ -182,8 +182,8 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 		_ = locked.Rollback(context.Background())
 	})
 	defer tooLong.Stop()
-	known := s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
-	unknown := s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"nobody@example.org"}}).Is(http.StatusOK)
+	known := s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
+	unknown := s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"unknown@example.org"}}).Is(http.StatusOK)
 	if known.Body != unknown.Body || known.URL.String() != unknown.URL.String() {
 		t.Errorf("known address: %s %s\nunknown address: %s %s", known.URL, known.Text(), unknown.URL, unknown.Text())
 	}
@@ -200,11 +200,11 @@ func TestAskingTellsNothingOfAccounts(t *testing.T) {
 
 // Requests can't flood a mailbox: from the fifth on they have to wait, for known and unknown
 // addresses.
-func TestAskingOftenIsSlowedDown(t *testing.T) {
+func TestFrequentRequestsForALinkHaveToWait(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	v := s.Nobody(t)
-	form := url.Values{"email": {"nobody@example.org"}}
+	v := s.SignedOut(t)
+	form := url.Values{"email": {"unknown@example.org"}}
 	for range 5 {
 		v.Post("/portal/forgotten", form).Is(http.StatusOK).Says("Check your e-mail")
 	}
@@ -212,24 +212,24 @@ func TestAskingOftenIsSlowedDown(t *testing.T) {
 }
 
 // A letter that can't be handed over at once is retried with the same link.
-func TestALetterIsTriedAgain(t *testing.T) {
+func TestALetterIsRetried(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "pu-1")
 	s.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable), sendgridfake.ResetBefore(), sendgridfake.ResetAfter())
-	s.Nobody(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
+	s.SignedOut(t).Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK)
 	all := mails(t, s, 2) // the third was accepted, but its answer was lost
 	if all[0].Letter.Text != all[1].Letter.Text {
-		t.Error("the letter that came twice brings two links")
+		t.Error("the repeated letter has another link")
 	}
-	s.Nobody(t).Post("/portal/invitation", url.Values{"link": {linkIn.FindString(all[0].Letter.Text)}}).Is(http.StatusOK)
+	s.SignedOut(t).Post("/portal/invitation", url.Values{"link": {linkIn.FindString(all[0].Letter.Text)}}).Is(http.StatusOK)
 }
 
 // Without an e-mail service, the pages say whom to ask instead.
 func TestWithoutLetters(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *process.WebConfig) { c.Letters = letter.Config{} })
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").Hides("<form")
 	v.Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK).Says("Call the clinic")
 	v.Post("/portal/invitation", url.Values{"link": {"rubbish"}}).Is(http.StatusGone).Says("call the clinic").Hides("Get a new link")

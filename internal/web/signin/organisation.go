@@ -12,8 +12,8 @@ import (
 )
 
 // Staff sign in at their organisation in three steps: a link leads there, they sign in,
-// and the organisation leads back to where it is registered to. What was asked is kept
-// for the browser that asked.
+// and the organisation redirects to our registered address. The attempt is stored for
+// the browser that started it.
 const organisationAt = "/sign-in/organisation"
 
 func (p *Pages) toOrganisation(w http.ResponseWriter, r *http.Request) error {
@@ -45,7 +45,7 @@ func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	kept := p.Gate.TakeAttempt(r.Context())
-	if kept == "" { // somebody came back twice, or by a link of another's: nothing was asked
+	if kept == "" { // a second return, or a link from another browser: there is no attempt
 		return p.refused(w, r, oidc.Refused{Reason: oidc.WrongState})
 	}
 	var attempt oidc.Attempt
@@ -75,7 +75,7 @@ func (p *Pages) fromOrganisation(w http.ResponseWriter, r *http.Request) error {
 	return p.Redirect(w, r, to, "")
 }
 
-// refused shows the sign-in again, with what to do. What the issuer says is for the log.
+// refused shows the sign-in again with an error. The issuer's own text goes to the log.
 func (p *Pages) refused(w http.ResponseWriter, r *http.Request, err error) error {
 	said, status := err, http.StatusForbidden
 	refusal := oidc.Refused{}

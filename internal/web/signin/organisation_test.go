@@ -44,7 +44,7 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 	s, issuer := withOrganisation(t, func(c *process.WebConfig) { c.FactorRequired = true })
 	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	issuer.Email = strings.ToUpper(sam.Email)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/search?q=care").Says("Sign in with your organisation").Holds(`href="/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare"`)
 	in := v.Get("/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare").Is(http.StatusOK).Says("Sam Staff", "Global Search")
 	if at := in.URL.RequestURI(); at != "/search?q=care" {
@@ -53,17 +53,17 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 	v.Get("/messages").Is(http.StatusOK)
 	v.Get("/account").Says("You signed in through your organisation")
 	if got, want := signIns(t, s, 1), "signed_in by staff:"+sam.ID; got != want {
-		t.Errorf("the record says %s, want %s", got, want)
+		t.Errorf("recorded %s, want %s", got, want)
 	}
 	// A sign-in with the password needs the second factor.
-	w := s.Nobody(t)
+	w := s.SignedOut(t)
 	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic requires a second factor")
-	s.Nobody(t).Get("/portal/sign-in").Hides("organisation")
+	s.SignedOut(t).Get("/portal/sign-in").Hides("organisation")
 }
 
-// A person whom the organisation refuses, or who is not staff here, is told what to do. Each
-// failure is recorded.
-func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
+// If the organisation refuses a person, or the person is not staff here, the page says
+// what to do. Each failure is recorded.
+func TestFailedSignInsAtTheOrganisation(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	sam, dora := s.NewStaff(t, "Sam Staff"), s.NewStaff(t, "Dora Disabled")
@@ -86,29 +86,29 @@ func TestWhoTheOrganisationDoesNotSignIn(t *testing.T) {
 	} {
 		c.set()
 		issuer.Email = c.email
-		v := s.Nobody(t)
+		v := s.SignedOut(t)
 		before := s.Keeps(t).Events
 		if got := v.Get("/sign-in/organisation").Says(c.says, "Sign in with your organisation"); got.Status != http.StatusForbidden {
 			t.Errorf("%s: status %d", c.name, got.Status)
 		}
 		v.Get("/search").Says("Staff sign-in")
 		if got := signIns(t, s, 1); s.Keeps(t).Events != before+1 || got != "sign_in.failed by process:api" {
-			t.Errorf("%s: the record has %d events more, the last %s", c.name, s.Keeps(t).Events-before, got)
+			t.Errorf("%s: %d events were recorded, the last %s", c.name, s.Keeps(t).Events-before, got)
 		}
 	}
 }
 
 // The answer of the organisation counts once, and only in the browser that started.
-func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
+func TestTheAnswerIsValidForOneBrowserOnce(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	issuer.Email = s.NewStaff(t, "Sam Staff").Email
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/sign-in/organisation").Is(http.StatusOK).Says("Sam Staff")
 	// One browser's answer in another browser, which has no attempt, or another one.
 	answer := "/sign-in/organisation/back?" + issuer.Authorize(url.Values{"state": {"x"}}).Encode()
 	before := s.Keeps(t).Events
-	s.Nobody(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: start again")
+	s.SignedOut(t).Get(answer).Is(http.StatusForbidden).Says("Your organisation did not sign you in: start again")
 	if after := s.Keeps(t).Events; after != before {
 		t.Error("an answer without an attempt was recorded")
 	}
@@ -118,12 +118,12 @@ func TestTheWayBackIsForOneBrowserOnce(t *testing.T) {
 }
 
 // While the organisation is unavailable, its button gives an error, and passwords work.
-func TestTheOrganisationIsAway(t *testing.T) {
+func TestTheOrganisationIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s, issuer := withOrganisation(t)
 	sam := s.NewStaff(t, "Sam Staff")
 	issuer.Leave()
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/sign-in").Is(http.StatusOK).Says("Sign in with your organisation")
 	v.Get("/sign-in/organisation").Is(http.StatusServiceUnavailable).Says("Your organisation's sign-in can't be reached right now").Holds(`href="#organisation"`)
 	v.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}, "next": {"/search"}}).Is(http.StatusOK).Says("Sam Staff")
@@ -133,9 +133,9 @@ func TestTheOrganisationIsAway(t *testing.T) {
 func TestWithoutAnOrganisation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	s.Nobody(t).Get("/sign-in").Hides("organisation")
+	s.SignedOut(t).Get("/sign-in").Hides("organisation")
 	for _, path := range []string{"/sign-in/organisation", "/sign-in/organisation/back?state=x&code=y"} {
-		s.Nobody(t).Get(path).Is(http.StatusNotFound)
+		s.SignedOut(t).Get(path).Is(http.StatusNotFound)
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"postern/internal/web/webtest"
 )
 
-// A warning comes two minutes before a session times out, and the reader can stay signed in.
+// Two minutes before a session times out, a warning appears, and the reader can stay
+// signed in.
 func TestSessionWarningAndStaying(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
@@ -41,14 +42,14 @@ func TestSessionEnds(t *testing.T) {
 	b.At("/sign-in?expired=1")
 	b.Sees("You were signed out", "kept under Drafts")
 	if saved := webtest.Evaluate[string](b, `sessionStorage.saved`); saved != "true" {
-		t.Errorf("what was written was saved: %q", saved)
+		t.Errorf("saved: %q", saved)
 	}
 	b.Open("/search")
 	b.Sees("Staff sign-in")
 }
 
 // The end that can't be postponed is announced, too, once.
-func TestTheLastEndOfASession(t *testing.T) {
+func TestTheEndThatCannotBePostponed(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	b := webtest.OpenBrowser(t, s)
@@ -63,12 +64,12 @@ func TestTheLastEndOfASession(t *testing.T) {
 	b.SeesNot("You are about to be signed out")
 	// A window that becomes visible checks the time again.
 	if again := webtest.Evaluate[bool](b, `document.dispatchEvent(new Event('visibilitychange')), document.getElementById('session-warning').open`); again {
-		t.Error("it is announced again")
+		t.Error("the end is announced again")
 	}
 }
 
 // A page that refreshes automatically does not prolong the session.
-func TestAPageThatIsLeftOpenKeepsNobodySignedIn(t *testing.T) {
+func TestPollingDoesNotProlongTheSession(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	b := webtest.OpenBrowser(t, s)
@@ -100,10 +101,10 @@ func TestTheEndOfASessionWithoutScripts(t *testing.T) {
 	v := s.Staff(t, "Sam Staff")
 	v.Get("/search").Says("You are signed in until", "save your work before then")
 	s.PortalUser(t, "ada").Get("/portal").Says("You are signed in until").Hides("save your work")
-	s.Nobody(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
+	s.SignedOut(t).Get("/sign-in").Hides("You are signed in until", "You were signed out")
 	s.Exec(t, `UPDATE app.sessions SET expires_at = now() - interval '1 second' WHERE realm = 'staff'`)
 	if page := v.Get("/search?q=x").Says("You were signed out.", "when you do nothing for 30 minutes"); page.URL.Query().Get("next") != "/search?q=x" {
-		t.Errorf("it leads on to %s", page.URL)
+		t.Errorf("it continues to %s", page.URL)
 	}
 }
 

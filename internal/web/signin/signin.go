@@ -1,5 +1,5 @@
-// Package signin is where people come in and go out: the pages on which staff and
-// portal users sign in, each realm by its own.
+// Package signin is the pages on which staff and portal users sign in and out, each
+// realm on its own page.
 package signin
 
 import (
@@ -21,7 +21,7 @@ var files embed.FS
 
 var set = page.MustParse(files)
 
-// scripts make pages pleasant that work without.
+// scripts improve pages that also work without them.
 var scripts = []string{"reader.js"}
 
 // Pages are the pages of this package.
@@ -30,32 +30,32 @@ type Pages struct {
 	Config
 }
 
-// Config is what these pages work with.
+// Config holds the dependencies of these pages.
 type Config struct {
 	Gate    *access.Gate
 	Letters *letter.Letters
-	// Organisation is where staff may sign in instead; nil: nowhere.
+	// Organisation is the staff's identity provider; nil for none.
 	Organisation *oidc.Issuer
 }
 
 // New makes the pages.
 func New(r *page.Renderer, cfg Config) *Pages { return &Pages{r, cfg} }
 
-// entrance is where one realm comes in.
-type entrance struct {
+// signInPage describes the sign-in page of one realm.
+type signInPage struct {
 	realm   policy.Realm
-	signIn  string // where one signs in
-	inside  string // where that leads
+	signIn  string // address of the sign-in page
+	inside  string // the first page after sign-in
 	heading string
-	other   string // where the other realm signs in
-	ask     string // who is meant by that; "": portal users, in the clinic's words
-	forgot  string // where one is helped who has no password
+	other   string // address of the other realm's sign-in page
+	ask     string // the question before that link; "" names portal users by the clinic's label
+	forgot  string // address of the page for a forgotten password
 }
 
 var (
-	staff = entrance{policy.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
+	staff = signInPage{policy.RealmStaff, "/sign-in", "/messages", "Staff sign-in",
 		"/portal/sign-in", "", ""}
-	portal = entrance{policy.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
+	portal = signInPage{policy.RealmPortalUser, "/portal/sign-in", "/portal", "Sign in to your messages",
 		"/sign-in", "Do you work at the clinic?", "/portal/forgotten"}
 )
 
@@ -83,8 +83,8 @@ func (p *Pages) Routes() []page.Route {
 	}
 }
 
-// first leads staff to their messages, and everybody else to the portal: that is
-// where the link of an alert leads to.
+// first redirects staff to their messages, and everyone else to the portal, because the
+// links in alerts lead here.
 func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
 	if _, err := policy.SubjectFrom(r.Context()); err == nil {
 		return p.Redirect(w, r, staff.inside, "")
@@ -92,15 +92,15 @@ func (p *Pages) first(w http.ResponseWriter, r *http.Request) error {
 	return p.Redirect(w, r, portal.inside, "")
 }
 
-// form is what the page of a sign-in shows.
+// form is the data of the sign-in page.
 type form struct {
 	Heading, Action, Email, Next string
 	Other, Ask, Forgot           string
-	Expired                      bool   // the session ended by itself
-	Organisation                 string // where one signs in elsewhere; "": nowhere
+	Expired                      bool   // the session timed out
+	Organisation                 string // address to sign in at the organisation; "" for none
 }
 
-func (p *Pages) form(e entrance, r *http.Request) form {
+func (p *Pages) form(e signInPage, r *http.Request) form {
 	f := form{Heading: e.heading, Action: e.signIn, Next: page.Next(r, ""), Other: e.other, Ask: e.ask, Forgot: e.forgot,
 		Expired: r.FormValue("expired") != ""}
 	if e.realm == policy.RealmStaff && p.Organisation != nil {
@@ -112,7 +112,7 @@ func (p *Pages) form(e entrance, r *http.Request) form {
 	return f
 }
 
-func (p *Pages) show(e entrance) page.Handler {
+func (p *Pages) show(e signInPage) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if _, err := policy.SubjectFrom(r.Context()); err == nil {
 			return p.Redirect(w, r, page.Next(r, e.inside), "")
@@ -121,7 +121,7 @@ func (p *Pages) show(e entrance) page.Handler {
 	}
 }
 
-func (p *Pages) enter(e entrance, signIn signIn) page.Handler {
+func (p *Pages) enter(e signInPage, signIn signIn) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := p.begin(r, signIn)
 		tooSoon, needed := access.TooSoon{}, access.CodeNeeded{}
@@ -148,7 +148,7 @@ func (p *Pages) begin(r *http.Request, signIn signIn) error {
 	return p.Gate.Begin(r.Context(), subject)
 }
 
-func (p *Pages) leave(e entrance) page.Handler {
+func (p *Pages) leave(e signInPage) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := p.Gate.SignOut(r.Context(), e.realm); err != nil {
 			return err
@@ -157,8 +157,8 @@ func (p *Pages) leave(e entrance) page.Handler {
 	}
 }
 
-// keep goes on with the session, which asking for anything does.
-func (p *Pages) keep(e entrance) page.Handler {
+// keep prolongs the session, as every request does.
+func (p *Pages) keep(e signInPage) page.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
 		left, _ := p.Gate.SessionLeft(r.Context(), e.realm)

@@ -19,10 +19,10 @@ func TestStaffSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	who := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	asked := v.Get("/search?q=labels").Is(http.StatusOK).Says("Staff sign-in", "E-mail address", "Patients and authorized representatives sign in here.")
 	if next := asked.URL.Query().Get("next"); next != "/search?q=labels" {
-		t.Errorf("the sign-in leads to %q", next)
+		t.Errorf("the sign-in redirects to %q", next)
 	}
 	in := v.Post("/sign-in", url.Values{"email": {who.Email}, "password": {webtest.Password}, "next": {"/search?q=labels"}}).Is(http.StatusOK).
 		Says("Global Search", "Sam Staff", "Sign out")
@@ -30,7 +30,7 @@ func TestStaffSignInAndOut(t *testing.T) {
 		t.Errorf("signed in at %s", at)
 	}
 	if at := v.Get("/sign-in").URL.Path; at != "/messages" {
-		t.Errorf("who is signed in already is led to %s", at)
+		t.Errorf("a signed-in visitor is redirected to %s", at)
 	}
 	if at := v.Get("/").URL.Path; at != "/messages" {
 		t.Errorf("the first page of staff is at %s", at)
@@ -44,11 +44,11 @@ func TestPortalUserSignInAndOut(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.Get("/portal/sign-in").Is(http.StatusOK).Says("Sign in to your messages", "Do you work at the clinic?").Holds(`href="/portal/forgotten"`)
 	v.Post("/portal/sign-in", url.Values{"email": {"ada@example.org"}, "password": {webtest.Password}})
 	if at := v.Get("/portal/sign-in").URL.Path; at != "/portal" {
-		t.Errorf("who is signed in already is led to %s", at)
+		t.Errorf("a signed-in visitor is redirected to %s", at)
 	}
 	v.Get("/search").Says("Staff sign-in")
 	v.Post("/portal/sign-out", nil).Is(http.StatusOK).Says("You have signed out.")
@@ -62,12 +62,12 @@ func TestWrongPassword(t *testing.T) {
 	s.NewPortalUser(t, "ada")
 	for _, door := range []string{"/sign-in", "/portal/sign-in"} {
 		wrong := func(email string) *webtest.Page {
-			return s.Nobody(t).Post(door, url.Values{"email": {email}, "password": {"not it at all"}}).Is(http.StatusUnprocessableEntity).
+			return s.SignedOut(t).Post(door, url.Values{"email": {email}, "password": {"not it at all"}}).Is(http.StatusUnprocessableEntity).
 				Says("There is a problem").Holds(`value="`+email+`"`, `href="#email"`, "<title>Error: ").Hides("not it at all")
 		}
 		known, unknown := wrong("ada@example.org"), wrong("eve@example.org")
 		if strings.ReplaceAll(known.Body, "ada@", "eve@") != unknown.Body {
-			t.Errorf("%s tells which addresses there are", door)
+			t.Errorf("%s reveals which addresses have accounts", door)
 		}
 	}
 }
@@ -76,12 +76,12 @@ func TestWrongPassword(t *testing.T) {
 func TestExpiredSession(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	s.Nobody(t).Get("/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "kept under Drafts")
-	s.Nobody(t).Get("/portal/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "Your messages are all still there.")
+	s.SignedOut(t).Get("/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "kept under Drafts")
+	s.SignedOut(t).Get("/portal/sign-in?expired=1").Is(http.StatusOK).Says("You were signed out", "Your messages are all still there.")
 }
 
 // The sign-in never redirects to another site.
-func TestSignInLeadsNowhereElse(t *testing.T) {
+func TestSignInRedirectsOnlyToThisSite(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	who := s.NewStaff(t, "Sam Staff")
@@ -98,7 +98,7 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 		}
 		_ = res.Body.Close()
 		if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || to != "/messages" {
-			t.Errorf("?next=%q was answered with %d and leads to %q", next, res.StatusCode, to)
+			t.Errorf("?next=%q was answered with %d and redirects to %q", next, res.StatusCode, to)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestCrossOriginPostsAreRefused(t *testing.T) {
 }
 
 // The sign-in pages in a browser: wrong password, right password, sign-out; all accessible.
-func TestDoorsInABrowser(t *testing.T) {
+func TestSignInPagesInABrowser(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)

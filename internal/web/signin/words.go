@@ -12,7 +12,7 @@ import (
 
 type signIn = func(context.Context, access.Credentials) (policy.Subject, error)
 
-// inMinutes says when to try again.
+// inMinutes returns a text for when to try again.
 func inMinutes(d time.Duration) string {
 	if minutes := int(math.Ceil(d.Minutes())); minutes > 1 {
 		return fmt.Sprintf("in %d minutes", minutes)

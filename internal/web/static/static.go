@@ -1,9 +1,9 @@
-// Package static is the files that pages are dressed in: one style sheet, scripts
-// and an icon, made by `make assets` or written by hand, all embedded.
+// Package static serves the files that pages load: one style sheet, scripts and an
+// icon, made by `make assets` or written by hand, all embedded.
 //
-// A page names a file by [URL], with a digest of its content, and a browser keeps
-// it for good; at its plain name, by which scripts import one another, a browser
-// asks again whether it has changed.
+// A page names a file by [URL], which includes a digest of its content, and a browser
+// caches it for good. Scripts import one another by plain name; for these the browser
+// asks each time whether the file has changed.
 package static
 
 import (
@@ -22,7 +22,7 @@ import (
 //go:embed *.css *.js *.svg *.txt vendor
 var files embed.FS
 
-// Prefix is where the files are served.
+// Prefix is the path under which the files are served.
 const Prefix = "/static/"
 
 type file struct {
@@ -49,7 +49,7 @@ func load() map[string]file {
 		return nil
 	})
 	if err != nil {
-		panic(err) // what is embedded can be read
+		panic(err) // embedded files can be read
 	}
 	return found
 }
@@ -62,7 +62,8 @@ func zip(data []byte) []byte {
 	return b.Bytes()
 }
 
-// mediaType does not ask the machine, which may know other types than the next.
+// mediaType does not ask the operating system, because its list of types differs
+// between machines.
 func mediaType(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -75,11 +76,12 @@ func mediaType(name string) string {
 	return mime.TypeByExtension(path.Ext(name))
 }
 
-// URL is where a file is served for good. It panics for a file that there is not.
+// URL returns the address at which browsers cache a file for good. It panics if there
+// is no such file.
 func URL(name string) string {
 	f, ok := all[name]
 	if !ok {
-		panic("static: there is no " + name)
+		panic("static: no file " + name)
 	}
 	return Prefix + name + "?" + f.tag
 }

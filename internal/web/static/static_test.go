@@ -20,7 +20,7 @@ func get(path string, header ...string) *http.Response {
 
 // A file is cached forever under the name with its hash, which pages use, and revalidated
 // under its plain name, which scripts import.
-func TestFilesAreKept(t *testing.T) {
+func TestFilesAreCached(t *testing.T) {
 	for path, want := range map[string]string{
 		URL("app.css"):          "public, max-age=31536000, immutable",
 		"/static/app.css":       "no-cache",
@@ -36,11 +36,11 @@ func TestFilesAreKept(t *testing.T) {
 		}
 	}
 	if res := get("/static/gone.css"); res.StatusCode != http.StatusNotFound {
-		t.Errorf("a file that there is not was answered with %d", res.StatusCode)
+		t.Errorf("a missing file was answered with %d", res.StatusCode)
 	}
 }
 
-func TestFilesAreZippedWhereAskedFor(t *testing.T) {
+func TestFilesAreCompressedOnRequest(t *testing.T) {
 	if e := get("/static/app.css", "Accept-Encoding", "gzip, br").Header.Get("Content-Encoding"); e != "gzip" {
 		t.Errorf("encoding %q", e)
 	}
@@ -69,7 +69,7 @@ func TestStyleIsOurOwn(t *testing.T) {
 	css := string(all["app.css"].plain)
 	for _, url := range regexp.MustCompile(`url\([^)]*\)`).FindAllString(css, -1) {
 		if url != `url("icon.svg")` {
-			t.Errorf("it asks for %s", url)
+			t.Errorf("it loads %s", url)
 		}
 	}
 	for _, not := range []string{"@import", "@font-face", "GDS", "crown"} {
@@ -80,7 +80,7 @@ func TestStyleIsOurOwn(t *testing.T) {
 }
 
 // The style sheet and the scripts of staff pages leave most of the 150 kB for the page.
-func TestTheyAreSmall(t *testing.T) {
+func TestStylesAndScriptsAreSmall(t *testing.T) {
 	var sum int
 	for _, name := range []string{"app.css", "vendor/htmx.min.js", "app.js", "forms.js", "menus.js", "search.js", "session.js", "icon.svg"} {
 		sum += len(all[name].zipped)

@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Click presses a link, a button or a choice, by what is written on it. It must be
-// in sight, with nothing above it.
+// Click clicks a link, a button or a choice, named by its text. It must be visible, with
+// nothing above it.
 func (b *Browser) Click(what string) {
 	b.t.Helper()
 	x, y := b.spot(what)
@@ -22,7 +22,7 @@ func (b *Browser) Click(what string) {
 	b.settle()
 }
 
-// Hold presses the mouse on a thing and keeps it down until release is called.
+// Hold presses the mouse button on an element until release is called.
 func (b *Browser) Hold(what string) (release func()) {
 	b.t.Helper()
 	x, y := b.spot(what)
@@ -58,8 +58,8 @@ func (b *Browser) spot(what string) (x, y float64) {
 	return at.X, at.Y
 }
 
-// Type writes into a field, instead of what was there, key by key as people do. A
-// date or a time is set in the form in which it is sent: 2026-11-24T17:30.
+// Type replaces the text of a field, key by key. Give a date or a time in the form in
+// which it is sent: 2026-11-24T17:30.
 func (b *Browser) Type(field, text string) {
 	b.t.Helper()
 	var kind string
@@ -82,8 +82,8 @@ func (b *Browser) Type(field, text string) {
 	}
 }
 
-// keys presses and lets go of one key after the other. A key that writes does so as
-// part of being pressed, so that a page which refuses the key refuses the letter.
+// keys presses and releases one key after the other. The letter is part of the key-down
+// event, so a page that refuses the key refuses the letter.
 func (b *Browser) keys(text string, held chromedp.Modifier) {
 	b.t.Helper()
 	for _, letter := range text {
@@ -105,7 +105,7 @@ func (b *Browser) keys(text string, held chromedp.Modifier) {
 	}
 }
 
-// Choose picks an option of a list, by its words.
+// Choose selects an option of a list by its text.
 func (b *Browser) Choose(field, option string) {
 	b.t.Helper()
 	b.set(field, option)
@@ -117,7 +117,7 @@ func (b *Browser) set(field, value string) {
 	b.until(field+" can be set to "+value, func() (bool, error) { return ask[bool](b, "set", field, value) })
 }
 
-// named are the keys that have a name and no letter.
+// named are the keys that have a name instead of a letter.
 var named = map[string]string{"Enter": kb.Enter, "Tab": kb.Tab, "Escape": kb.Escape, "Space": " ", "Backspace": kb.Backspace, "Delete": kb.Delete,
 	"ArrowDown": kb.ArrowDown, "ArrowUp": kb.ArrowUp, "ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight, "Home": kb.Home, "End": kb.End}
 
@@ -143,7 +143,7 @@ func (b *Browser) Press(names ...string) {
 	}
 }
 
-// TabTo presses Tab until the keyboard is at a thing, as one does who has no mouse.
+// TabTo presses Tab until an element has the focus, as people without a mouse do.
 func (b *Browser) TabTo(what string) {
 	b.t.Helper()
 	for range 200 {
@@ -152,16 +152,16 @@ func (b *Browser) TabTo(what string) {
 		}
 		b.Press("Tab")
 	}
-	b.t.Fatalf("at %s: 200 times Tab do not lead to %s", b.where(), what)
+	b.t.Fatalf("at %s: pressing Tab 200 times does not reach %s", b.where(), what)
 }
 
-// File is a document to upload.
+// File is a file to upload, or a downloaded one.
 type File struct {
 	Name string
 	Data []byte
 }
 
-// Upload gives files to the field of an upload.
+// Upload selects files in a file field.
 func (b *Browser) Upload(field string, files ...File) {
 	b.t.Helper()
 	paths := b.written(files)
@@ -178,7 +178,7 @@ func (b *Browser) Upload(field string, files ...File) {
 	b.settle()
 }
 
-// Drop drags files from outside onto a thing.
+// Drop drags files from outside the browser onto an element.
 func (b *Browser) Drop(onto string, files ...File) {
 	b.t.Helper()
 	x, y := b.spot(onto)
@@ -205,7 +205,7 @@ func (b *Browser) written(files []File) (paths []string) {
 	return paths
 }
 
-// Download clicks what leads to a file, and gives it once it is there.
+// Download clicks a link or button and returns the file when it is complete.
 func (b *Browser) Download(what string) File {
 	b.t.Helper()
 	b.Click(what)

@@ -22,11 +22,11 @@ import (
 	"postern/internal/access"
 )
 
-// waitTimeout is how long a browser waits for what it is told to see.
+// waitTimeout is how long a browser waits for an expected state.
 const waitTimeout = 20 * time.Second
 
-// Browser is somebody at a real browser, with scripts, a keyboard and eyes. It says
-// what people do and see:
+// Browser drives a real browser, with scripts, a keyboard and a screen. Its methods are
+// named for what people do and see:
 //
 //	b := webtest.OpenBrowser(t, site)
 //	b.SignIn(sam)
@@ -36,13 +36,13 @@ const waitTimeout = 20 * time.Second
 //	b.Sees("Draft saved")
 //	b.Accessible()
 //
-// Whatever is clicked or typed into is waited for, and whatever a click begins to
-// load has loaded when the click returns. Nothing else is waited for: say what is
-// to be seen next. An error on the console, a script that throws and anything that
-// the policy of the pages refuses fail the test.
+// A method waits for the element that it clicks or types into, and for the page that a
+// click loads. It waits for nothing else: call Sees for the expected text. An error on
+// the console, an exception in a script, and anything that the content security policy
+// refuses fail the test.
 //
-// A thing is named as people name it, by its words ("Save draft", the label
-// "Subject"), or else by a selector of CSS that begins with # . or [.
+// An element is named by its text ("Save draft", the label
+// "Subject"), or by a CSS selector that begins with # . or [.
 type Browser struct {
 	t         testing.TB
 	ctx       context.Context
@@ -52,25 +52,25 @@ type Browser struct {
 	mu      sync.Mutex
 	loading bool
 	faults  []string
-	got     map[string]string // names of downloads that are complete, by id
-	named   map[string]string // and of those that began
+	got     map[string]string // names of complete downloads, by id
+	named   map[string]string // names of started downloads, by id
 
 	dark, print   bool
 	width, height int64
 }
 
-// OpenBrowser opens a window of its own on a site, with nobody signed in. It closes
-// with the test. Where there is no browser the test is skipped, and in CI it fails.
+// OpenBrowser opens a separate browser window on a site, not signed in. It closes with
+// the test. Without a browser on the machine the test is skipped, and in CI it fails.
 func OpenBrowser(t testing.TB, s *Site) *Browser {
 	t.Helper()
-	parent := demandBrowser(t)
+	parent := requireBrowser(t)
 	tabs <- struct{}{}
 	t.Cleanup(func() { <-tabs })
 	b := &Browser{t: t, base: s.Base, downloads: t.TempDir(), got: map[string]string{}, named: map[string]string{}, width: 1280, height: 900}
-	ctx, cancel := chromedp.NewContext(parent, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.heard))
+	ctx, cancel := chromedp.NewContext(parent, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.onEvent))
 	t.Cleanup(cancel)
 	b.ctx = ctx
-	t.Cleanup(b.leave)
+	t.Cleanup(b.reportFaults)
 	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
 			return err
@@ -80,15 +80,15 @@ func OpenBrowser(t testing.TB, s *Site) *Browser {
 			BrowserContextID: chromedp.FromContext(ctx).BrowserContextID, EventsEnabled: new(true)})
 		return err
 	}))
-	if err := chromedp.ListenBrowser(ctx, b.heard); err != nil {
+	if err := chromedp.ListenBrowser(ctx, b.onEvent); err != nil {
 		t.Fatal(err)
 	}
-	b.look()
+	b.emulate()
 	return b
 }
 
-// heard takes what the browser says. It must not ask it anything.
-func (b *Browser) heard(event any) {
+// onEvent handles the browser's events. It must not send the browser a command.
+func (b *Browser) onEvent(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -98,7 +98,7 @@ func (b *Browser) heard(event any) {
 		b.loading = false
 	case *page.EventJavascriptDialogOpening:
 		if e.Type != page.DialogTypeBeforeunload {
-			b.faults = append(b.faults, "a script asked with a box of the browser's: "+e.Message)
+			b.faults = append(b.faults, "a script opened a browser dialog: "+e.Message)
 		}
 		go func() {
 			_, _ = chromedp.Call(b.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
@@ -107,11 +107,11 @@ func (b *Browser) heard(event any) {
 		b.faults = append(b.faults, "a script threw: "+thrown(e.ExceptionDetails))
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError {
-			b.faults = append(b.faults, "a script said on the console: "+spoken(e.Args))
+			b.faults = append(b.faults, "a script wrote to the console: "+consoleText(e.Args))
 		}
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.EntryLevelError && !refusal(e.Entry) {
-			b.faults = append(b.faults, fmt.Sprintf("the browser said: %s (%s)", e.Entry.Text, e.Entry.URL))
+		if e.Entry.Level == log.EntryLevelError && !isRefusal(e.Entry) {
+			b.faults = append(b.faults, fmt.Sprintf("the browser reported: %s (%s)", e.Entry.Text, e.Entry.URL))
 		}
 	case *browser.EventDownloadWillBegin:
 		b.named[e.GUID] = e.SuggestedFilename
@@ -122,9 +122,9 @@ func (b *Browser) heard(event any) {
 	}
 }
 
-// refusal tells what a browser reports of an answer of 4xx, which is often the very
-// thing a story is about. A file that is missing is not.
-func refusal(e *log.Entry) bool {
+// isRefusal reports whether a log entry is about a 4xx answer, which is often the subject
+// of a test. A missing file is not such an answer.
+func isRefusal(e *log.Entry) bool {
 	u, err := url.Parse(e.URL)
 	return err == nil && e.Source == log.EntrySourceNetwork && strings.Contains(e.Text, "status of 4") &&
 		!strings.HasPrefix(u.Path, "/static/") && u.Path != "/favicon.ico"
@@ -137,7 +137,7 @@ func thrown(e *runtime.ExceptionDetails) string {
 	return e.Text
 }
 
-func spoken(args []*runtime.RemoteObject) string {
+func consoleText(args []*runtime.RemoteObject) string {
 	var words []string
 	for _, a := range args {
 		words = append(words, string(a.Value)+a.Description)
@@ -145,9 +145,8 @@ func spoken(args []*runtime.RemoteObject) string {
 	return strings.Join(words, " ")
 }
 
-// leave says what went wrong that nobody asked about, and where a test that failed
-// stood.
-func (b *Browser) leave() {
+// reportFaults reports the unexpected faults, and the page at which a failed test ended.
+func (b *Browser) reportFaults() {
 	b.mu.Lock()
 	faults := b.faults
 	b.mu.Unlock()
@@ -155,11 +154,11 @@ func (b *Browser) leave() {
 		b.t.Error(fault)
 	}
 	if b.t.Failed() {
-		b.t.Logf("the browser stood at %s\n%s", b.where(), b.Text())
+		b.t.Logf("the browser was at %s\n%s", b.where(), b.Text())
 	}
 }
 
-// Faults takes the faults that were heard so far, for a test that means them.
+// Faults returns and clears the faults so far, for a test that expects them.
 func (b *Browser) Faults() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,21 +198,27 @@ func (b *Browser) Open(path string) {
 	b.settle()
 }
 
-// Reload asks for the page once more.
+// Reload loads the page again.
 func (b *Browser) Reload() {
 	b.t.Helper()
 	b.do(chromedp.Reload())
 	b.settle()
 }
 
-// SessionEndsIn lets the pages that are opened from now on believe that their session
-// ends so soon. The server knows better, and can be asked to go on with it.
-func (b *Browser) SessionEndsIn(seconds int) { b.t.Helper(); b.believe("sessionExpiresIn", seconds) }
+// SessionEndsIn makes the pages opened from now on show that their session ends in this
+// many seconds. The session on the server is unchanged, and can be prolonged.
+func (b *Browser) SessionEndsIn(seconds int) {
+	b.t.Helper()
+	b.overrideSession("sessionExpiresIn", seconds)
+}
 
-// SessionEndsForGoodIn is [Browser.SessionEndsIn] for the end that nothing puts off.
-func (b *Browser) SessionEndsForGoodIn(seconds int) { b.t.Helper(); b.believe("sessionMost", seconds) }
+// SessionEndsForGoodIn is [Browser.SessionEndsIn] for the end that can't be postponed.
+func (b *Browser) SessionEndsForGoodIn(seconds int) {
+	b.t.Helper()
+	b.overrideSession("sessionMost", seconds)
+}
 
-func (b *Browser) believe(name string, seconds int) {
+func (b *Browser) overrideSession(name string, seconds int) {
 	b.t.Helper()
 	script := fmt.Sprintf(`new MutationObserver(() => {
 		if (document.body?.dataset.%[1]s) document.body.dataset.%[1]s = '%[2]d'
@@ -224,21 +229,21 @@ func (b *Browser) believe(name string, seconds int) {
 	}))
 }
 
-// Wide, Narrow and Phone choose how large the window is: that of a desk, the 320
-// pixels to which a page at 400% zoom comes down, that of a phone.
-func (b *Browser) Wide()   { b.width, b.height = 1280, 900; b.look() }
-func (b *Browser) Narrow() { b.width, b.height = 320, 640; b.look() }
-func (b *Browser) Phone()  { b.width, b.height = 390, 844; b.look() }
+// Wide, Narrow and Phone set the size of the window: that of a desktop, the 320 pixels
+// that remain of a page at 400% zoom, and that of a phone.
+func (b *Browser) Wide()   { b.width, b.height = 1280, 900; b.emulate() }
+func (b *Browser) Narrow() { b.width, b.height = 320, 640; b.emulate() }
+func (b *Browser) Phone()  { b.width, b.height = 390, 844; b.emulate() }
 
-// Dark and Light choose the reader's colours.
-func (b *Browser) Dark()  { b.dark = true; b.look() }
-func (b *Browser) Light() { b.dark = false; b.look() }
+// Dark and Light set the reader's colour scheme.
+func (b *Browser) Dark()  { b.dark = true; b.emulate() }
+func (b *Browser) Light() { b.dark = false; b.emulate() }
 
-// Paper shows the page as it prints, and Screen as it does not.
-func (b *Browser) Paper()  { b.print = true; b.look() }
-func (b *Browser) Screen() { b.print = false; b.look() }
+// Paper shows the page as printed, and Screen as on a screen.
+func (b *Browser) Paper()  { b.print = true; b.emulate() }
+func (b *Browser) Screen() { b.print = false; b.emulate() }
 
-func (b *Browser) look() {
+func (b *Browser) emulate() {
 	b.t.Helper()
 	media, scheme := "", "light"
 	if b.print {
@@ -259,7 +264,7 @@ func (b *Browser) look() {
 func (b *Browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx := b.ctx
-	if chromedp.FromContext(ctx).Target != nil { // the first call must have no end
+	if chromedp.FromContext(ctx).Target != nil { // the first call must have no timeout
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, waitTimeout)
 		defer cancel()
@@ -283,7 +288,7 @@ func ask[T any](b *Browser, function string, args ...any) (T, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[T]("(() => {"+helpers+"\nreturn "+function+"(..."+string(list)+")})()", chromedp.EvalAwaitPromise))
 }
 
-// where is the address without what it names.
+// where returns the address without the ids in it.
 func (b *Browser) where() string {
 	at, err := ask[string](b, "at")
 	if err != nil {
@@ -292,7 +297,7 @@ func (b *Browser) where() string {
 	return at
 }
 
-// until asks again and again, as a page that is on its way is there in a moment.
+// until polls until done reports true, and fails the test after waitTimeout.
 func (b *Browser) until(what string, done func() (bool, error)) {
 	b.t.Helper()
 	deadline := time.NewTimer(waitTimeout)
@@ -306,16 +311,16 @@ func (b *Browser) until(what string, done func() (bool, error)) {
 		}
 		select {
 		case <-deadline.C:
-			b.t.Fatalf("at %s: waited in vain: %s (%v)", b.where(), what, err)
+			b.t.Fatalf("at %s: timeout waiting for: %s (%v)", b.where(), what, err)
 		case <-again.C:
 		}
 	}
 }
 
-// settle waits until what was begun has loaded.
+// settle waits until the page has loaded.
 func (b *Browser) settle() {
 	b.t.Helper()
-	_, _ = ask[bool](b, "turn") // by then the browser has said whether it will load
+	_, _ = ask[bool](b, "turn") // by then the browser has reported whether it loads a page
 	b.until("the page loads", func() (bool, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -50,7 +50,7 @@ func (s *spy) Helper()                   {}
 func (s *spy) Errorf(f string, a ...any) { s.said = append(s.said, fmt.Sprintf(f, a...)) }
 
 // Accessible finds the faults of a page, and reports nothing for a correct page.
-func TestAccessibleFindsAPlantedFault(t *testing.T) {
+func TestAccessibleFindsFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ body, style, finds string }{
 		"nothing":         {`<p>All is well.</p>`, ``, ""},
@@ -74,7 +74,7 @@ func TestAccessibleFindsAPlantedFault(t *testing.T) {
 }
 
 // Fields, links and keys are found by their text.
-func TestBrowserDoesWhatPeopleDo(t *testing.T) {
+func TestBrowserFindsElementsByText(t *testing.T) {
 	t.Parallel()
 	s := page(t, `
 <form><label for="subject">Subject</label> <input id="subject" name="subject">

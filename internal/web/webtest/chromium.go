@@ -14,9 +14,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium is this test binary's, started at first use and ended by [Main]. Each
-// test has a browser context of its own in it, which shares no cookie and no cache
-// with another.
+// chromium is the browser of this test binary, started at first use and ended by
+// [Main]. Each test has its own browser context in it, which shares no cookie and no
+// cache with others.
 var chromium struct {
 	once sync.Once
 	ctx  context.Context
@@ -24,14 +24,14 @@ var chromium struct {
 	err  error
 }
 
-// tabs are how many tests look at pages at once: a browser that has to share its
-// processor with ten others is slow, and tells nothing more.
+// tabs limits the number of tests that use the browser at once: with ten on one
+// processor, each is slow, and the result is the same.
 var tabs = make(chan struct{}, 2)
 
-// errNoBrowser says that there is none on this machine.
+// errNoBrowser means that this machine has no Chromium.
 var errNoBrowser = errors.New("there is no Chromium on this machine (sh tools/setup.sh browser)")
 
-// The same places as tools/setup.sh looks in.
+// browsers are the same names and paths as in tools/setup.sh.
 var browsers = []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome",
 	"/Applications/Chromium.app/Contents/MacOS/Chromium",
 	"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"}
@@ -45,9 +45,9 @@ func findBrowser() (string, error) {
 	return "", errNoBrowser
 }
 
-// demandBrowser gives the running Chromium. A machine that has none and can't get
-// one still tests the rest; in CI that is a failure.
-func demandBrowser(t testing.TB) context.Context {
+// requireBrowser returns the running Chromium. Without one on the machine it skips the
+// test; in CI it fails the test.
+func requireBrowser(t testing.TB) context.Context {
 	t.Helper()
 	chromium.once.Do(func() { chromium.err = startChromium() })
 	switch {
@@ -76,11 +76,11 @@ func startChromium() (err error) {
 		chromedp.Flag("disable-domain-reliability", true),
 		chromedp.Flag("no-pings", true),
 		chromedp.Flag("hide-scrollbars", true),
-		// Nothing but this machine is ever asked for anything.
+		// The browser sends requests to this machine only.
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"),
 	)
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it refuses root with one
+		options = append(options, chromedp.NoSandbox) // Chromium's sandbox does not work for root
 	}
 	allocator, _ := chromedp.NewExecAllocator(context.Background(), options...)
 	quiet := func(string, ...any) {}
@@ -88,19 +88,19 @@ func startChromium() (err error) {
 	return chromedp.Do(chromium.ctx)
 }
 
-// endChromium is what [Main] does at the end.
+// endChromium ends Chromium and removes its files; [Main] calls it at the end.
 func endChromium() error {
 	if chromium.ctx != nil && chromium.err == nil {
 		ctx, cancel := context.WithTimeout(chromium.ctx, 10*time.Second)
 		defer cancel()
-		// A browser that does not go is killed, which is as well.
+		// A browser that does not end in time is killed.
 		_ = chromedp.Cancel(ctx)
 	}
 	if chromium.dir == "" {
 		return nil
 	}
 	if err := os.RemoveAll(chromium.dir); err != nil && !strings.Contains(err.Error(), "not empty") {
-		return fmt.Errorf("removing what Chromium kept: %w", err)
+		return fmt.Errorf("removing Chromium's files: %w", err)
 	}
 	return nil
 }

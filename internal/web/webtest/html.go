@@ -12,18 +12,18 @@ import (
 
 var (
 	voidElements = []string{"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-	// Phrasing elements and p end where a block begins: there it is a mistake.
+	// A block inside a phrasing element or a p is an error: the browser would end the p.
 	blocks = []string{"address", "article", "aside", "blockquote", "details", "dialog", "div", "dl", "fieldset", "figure", "footer",
 		"form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol", "p", "pre", "section", "table", "ul"}
 	inlines     = []string{"a", "b", "button", "code", "em", "label", "p", "small", "span", "strong", "summary", "time"}
 	interactive = []string{"a", "button", "details", "input", "label", "select", "textarea"}
 )
 
-// CheckHTML says what is wrong with a page, as far as a reader's browser would
-// quietly mend it in a way of its own: elements that are not closed in order or stand
-// where they can't (https://html.spec.whatwg.org/multipage/), ids that are there
-// twice, references to ids that are not there, inline scripts and styles, and what
-// the policy of the pages would refuse.
+// CheckHTML returns the faults of a page that a browser would silently repair in its
+// own way: elements that are not closed in order or not allowed where they are
+// (https://html.spec.whatwg.org/multipage/), duplicate ids, references to missing ids,
+// inline scripts and styles, and anything that the content security policy would
+// refuse.
 func CheckHTML(page string) (faults []string) {
 	c := checker{ids: map[string]bool{}}
 	z := html.NewTokenizer(strings.NewReader(page))
@@ -47,7 +47,7 @@ type checker struct {
 	faults []string
 	stack  []string
 	ids    map[string]bool
-	wanted []string // ids that are referred to
+	wanted []string // ids that attributes refer to
 	h1     int
 }
 
@@ -66,7 +66,7 @@ func (c *checker) open(t html.Token) {
 		case a.Key == "id" && (a.Val == "" || strings.ContainsAny(a.Val, " \t\n")):
 			c.fault("<%s> has the id %q", t.Data, a.Val)
 		case a.Key == "id" && c.ids[a.Val]:
-			c.fault("the id %q is there twice", a.Val)
+			c.fault("the id %q occurs twice", a.Val)
 		case a.Key == "id":
 			c.ids[a.Val] = true
 		case slices.Contains([]string{"for", "aria-describedby", "aria-labelledby", "aria-controls", "form", "list"}, a.Key):
@@ -74,7 +74,7 @@ func (c *checker) open(t html.Token) {
 		case a.Key == "href" && strings.HasPrefix(a.Val, "#") && len(a.Val) > 1:
 			c.wanted = append(c.wanted, a.Val[1:])
 		case a.Key == "style" || strings.HasPrefix(a.Key, "on") && !strings.HasPrefix(a.Key, "one"):
-			c.fault("<%s> has %s, which the policy of the pages refuses", t.Data, a.Key)
+			c.fault("<%s> has %s, which the content security policy refuses", t.Data, a.Key)
 		case strings.Contains(a.Val, "ZgotmplZ"):
 			c.fault("<%s> has a value in %s that the template refused", t.Data, a.Key)
 		}
@@ -83,7 +83,7 @@ func (c *checker) open(t html.Token) {
 		c.fault("<img> has no alt")
 	}
 	if t.Data == "script" && seen["src"] == "" || t.Data == "style" {
-		c.fault("<%s> is inline, which the policy of the pages refuses", t.Data)
+		c.fault("<%s> is inline, which the content security policy refuses", t.Data)
 	}
 	if t.Data == "h1" {
 		c.h1++
@@ -94,7 +94,7 @@ func (c *checker) open(t html.Token) {
 	}
 }
 
-// place looks at where an element stands.
+// place checks whether an element is allowed at its position.
 func (c *checker) place(name string, attributes map[string]string) {
 	if len(c.stack) == 0 {
 		return
@@ -121,7 +121,7 @@ func (c *checker) place(name string, attributes map[string]string) {
 
 func (c *checker) close(name string) {
 	if slices.Contains(voidElements, name) {
-		c.fault("</%s>, which has no end", name)
+		c.fault("</%s>, which has no end tag", name)
 		return
 	}
 	if len(c.stack) == 0 || c.stack[len(c.stack)-1] != name {
@@ -140,7 +140,7 @@ func (c *checker) end() {
 	}
 	for _, id := range c.wanted {
 		if !c.ids[id] {
-			c.fault("nothing has the id %q that is referred to", id)
+			c.fault("no element has the id %q that the page refers to", id)
 		}
 	}
 }

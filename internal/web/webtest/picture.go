@@ -18,10 +18,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var shots = flag.String("screenshots", "", "keep what Browser.Screenshot sees in this folder")
+var shots = flag.String("screenshots", "", "keep the pictures of Browser.Screenshot in this folder")
 
-// Screenshot keeps what is seen of the whole page as name.png in the folder of
-// -screenshots; without that it does nothing.
+// Screenshot saves a picture of the whole page as name.png in the folder of the flag
+// -screenshots. Without the flag it does nothing.
 func (b *Browser) Screenshot(name string) {
 	b.t.Helper()
 	if *shots != "" {
@@ -29,9 +29,9 @@ func (b *Browser) Screenshot(name string) {
 	}
 }
 
-// Picture takes what is seen of the page's top, no more than a height in pixels, and
-// keeps it as name.png where there is a folder for that. The window is as high for that
-// moment, so that what sticks to its edge is at the edge.
+// Picture takes a picture of the top of the page, at most tallest pixels high, and
+// saves it as name.png if -screenshots names a folder. While it is taken, the window is
+// as high as the picture, so that elements fixed to its edge are at the picture's edge.
 func (b *Browser) Picture(name string, tallest int64) {
 	b.t.Helper()
 	whole := must(chromedp.Run(b.ctx, chromedp.Evaluate[int64]("document.documentElement.scrollHeight")))(b)
@@ -51,8 +51,8 @@ func (b *Browser) Picture(name string, tallest int64) {
 	}
 }
 
-// smaller writes a picture anew with at most 256 colours, which flat pages have few
-// more of than that: it is a third of the size and looks the same.
+// smaller encodes a picture with at most 256 colours. Flat pages have few more, so the
+// picture looks the same at a third of the size.
 func smaller(b *Browser, data []byte) []byte {
 	b.t.Helper()
 	decoded := must(png.Decode(bytes.NewReader(data)))(b)
@@ -78,7 +78,7 @@ func smaller(b *Browser, data []byte) []byte {
 	return out.Bytes()
 }
 
-// mostUsed gives the colours that a picture has most of.
+// mostUsed returns the n most frequent colours of a picture.
 func mostUsed(picture *image.RGBA, n int) color.Palette {
 	count := map[color.RGBA]int{}
 	for at, c := range runs(picture) {
@@ -94,11 +94,11 @@ func mostUsed(picture *image.RGBA, n int) color.Palette {
 	return palette
 }
 
-// run is a row of pixels of one colour, by their numbers in the picture.
+// run is a sequence of pixels of one colour, by their index in the picture.
 type run struct{ from, to int }
 
-// runs gives the pixels of a picture in runs of one colour: pages are flat, and pixel by
-// pixel it takes seconds under the race detector.
+// runs returns the pixels of a picture in runs of one colour. Pixel by pixel, it would
+// take seconds under the race detector.
 func runs(picture *image.RGBA) iter.Seq2[run, color.RGBA] {
 	return func(yield func(run, color.RGBA) bool) {
 		pixels := len(picture.Pix) / 4

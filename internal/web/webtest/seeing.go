@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Sees waits until each of the texts can be read on the page, capitals or not.
+// Sees waits until each of the texts is visible on the page. It ignores case.
 func (b *Browser) Sees(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
@@ -15,18 +15,18 @@ func (b *Browser) Sees(texts ...string) {
 	}
 }
 
-// SeesNot waits until none of the texts can be read.
+// SeesNot waits until none of the texts is visible.
 func (b *Browser) SeesNot(texts ...string) {
 	b.t.Helper()
 	for _, text := range texts {
-		b.until("no more to read “"+text+"”", func() (bool, error) {
+		b.until("not to read “"+text+"”", func() (bool, error) {
 			there, err := ask[bool](b, "sees", text)
 			return !there, err
 		})
 	}
 }
 
-// At waits until the address is a path, with its query if it has one.
+// At waits until the address is path, including its query.
 func (b *Browser) At(path string) {
 	b.t.Helper()
 	b.until("to be at "+path, func() (bool, error) {
@@ -35,13 +35,13 @@ func (b *Browser) At(path string) {
 	})
 }
 
-// Path is where the browser is, with the query.
+// Path returns the path of the current address, with the query.
 func (b *Browser) Path() string {
 	b.t.Helper()
 	return must(ask[string](b, "at"))(b)
 }
 
-// Count waits until as many things as that which a selector means are in sight.
+// Count waits until n elements that match a selector are visible.
 func (b *Browser) Count(selector string, n int) {
 	b.t.Helper()
 	b.until("the number of "+selector, func() (bool, error) {
@@ -50,7 +50,7 @@ func (b *Browser) Count(selector string, n int) {
 	})
 }
 
-// Reads waits until a field holds a value; a box that is ticked holds "true".
+// Reads waits until a field holds a value. A ticked box holds "true".
 func (b *Browser) Reads(field, value string) {
 	b.t.Helper()
 	b.until(field+" to hold “"+value+"”", func() (bool, error) {
@@ -59,19 +59,19 @@ func (b *Browser) Reads(field, value string) {
 	})
 }
 
-// Focuses waits until the keyboard is at a thing.
+// Focuses waits until an element has the focus.
 func (b *Browser) Focuses(what string) {
 	b.t.Helper()
-	b.until("the keyboard to be at "+what, func() (bool, error) { return ask[bool](b, "isFocused", what) })
+	b.until("the focus to be at "+what, func() (bool, error) { return ask[bool](b, "isFocused", what) })
 }
 
-// Focused names what the keyboard is at.
+// Focused names the element that has the focus.
 func (b *Browser) Focused() string {
 	b.t.Helper()
 	return must(ask[string](b, "focused"))(b)
 }
 
-// Text is what can be read on the page.
+// Text returns the visible text of the page.
 func (b *Browser) Text() string {
 	text, err := ask[string](b, "text")
 	if err != nil {
@@ -80,8 +80,8 @@ func (b *Browser) Text() string {
 	return text
 }
 
-// Evaluate asks the page for something in JavaScript, for what has no words. T is
-// as in JSON.
+// Evaluate evaluates a JavaScript expression in the page, for state without visible
+// text. T is decoded from JSON.
 func Evaluate[T any](b *Browser, expression string) T {
 	b.t.Helper()
 	return must(chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise)))(b)
@@ -90,33 +90,33 @@ func Evaluate[T any](b *Browser, expression string) T {
 //go:embed axe/axe.min.js
 var axe string
 
-// Accessible demands that axe-core finds nothing on the page as it is now, nothing
-// of its WCAG 2.1 A and AA, of the target sizes of 2.2, of what it calls best
-// practice; and that nobody has to scroll it sideways. The policy of the page stays
-// on: axe comes in by the debugger.
+// Accessible fails the test if axe-core finds a violation on the page as it is now: of
+// WCAG 2.1 A and AA, of the target size of 2.2, or of its best practices. It also fails
+// if the page scrolls sideways. The content security policy stays on: the debugger
+// loads axe.
 func (b *Browser) Accessible() {
 	b.t.Helper()
 	b.accessible("everything")
 }
 
-// accessible is [Browser.Accessible] for a part of what axe-core looks at: see axeFinds.
+// accessible is [Browser.Accessible] for a part of axe-core's rules: see axeFinds.
 func (b *Browser) accessible(part string) {
 	b.t.Helper()
 	b.settle()
 	if wide := must(ask[string](b, "sideways"))(b); wide != "" {
-		b.t.Errorf("%s is wider than its window: %s", b.lookedAt(), wide)
+		b.t.Errorf("%s is wider than its window: %s", b.viewName(), wide)
 	}
 	if !Evaluate[bool](b, "Boolean(window.axe)") {
 		b.do(chromedp.Evaluate[chromedp.Void](axe))
 	}
 	for _, fault := range must(ask[[]string](b, "axeFinds", part))(b) {
-		b.t.Errorf("%s: axe: %s", b.lookedAt(), fault)
+		b.t.Errorf("%s: axe: %s", b.viewName(), fault)
 	}
 }
 
-// AccessibleAnyhow demands it of the page wide, narrow and dark. Colours, which take
-// axe-core longest, are those of the wide page when it is narrow; in the dark nothing
-// else can differ.
+// AccessibleAnyhow checks the page wide, narrow and dark. Colour rules take axe-core
+// longest, so they are not repeated for the narrow page, where colours are the same; in
+// dark mode only colours can differ.
 func (b *Browser) AccessibleAnyhow() {
 	b.t.Helper()
 	b.Wide()
@@ -130,7 +130,7 @@ func (b *Browser) AccessibleAnyhow() {
 	b.Wide()
 }
 
-func (b *Browser) lookedAt() string {
+func (b *Browser) viewName() string {
 	how := ""
 	if b.width < 600 {
 		how += " narrow"
@@ -152,6 +152,6 @@ func must[T any](v T, err error) func(b *Browser) T {
 }
 
 func quoted(text string) string {
-	b, _ := json.Marshal(text) // a string always can be
+	b, _ := json.Marshal(text) // a string can always be encoded
 	return string(b)
 }

@@ -1,9 +1,9 @@
 // Package webtest gives tests of pages a whole clinic: PostgreSQL, NATS, every
 // worker and a stand-in for SendGrid, with the pages and the API at one address.
 //
-// Who visits does so by HTTP alone ([Site.Staff], [Site.PortalUser], [Site.Nobody]):
-// quick, and every page that comes back is held to [CheckHTML]. Stories that need
-// scripts, a keyboard or eyes open a [Browser].
+// Most tests use HTTP only ([Site.Staff], [Site.PortalUser], [Site.SignedOut]), which is
+// fast, and every page is checked with [CheckHTML]. Tests that need scripts, a keyboard or
+// a screen open a [Browser].
 //
 // A package that uses it calls [Main] from TestMain.
 package webtest
@@ -44,24 +44,24 @@ import (
 // Main runs the tests of a package that uses webtest.
 func Main(m *testing.M) { storetest.Main(m, endChromium) }
 
-// Password is everybody's.
-const Password = "korrekt-pferd-batterie" // #nosec G101 -- invented, as the people are
+// Password is the password of all people.
+const Password = "korrekt-pferd-batterie" // #nosec G101 -- invented
 
 // Site is a clinic with its pages.
 type Site struct {
 	*composetest.System
 	Web   *process.Web
 	Mails *sendgridfake.Fake
-	Base  string       // where the pages are: http://127.0.0.1:…
-	Pages http.Handler // the pages themselves, for a test that has others besides
+	Base  string       // the address of the site: http://127.0.0.1:…
+	Pages http.Handler // the handler of the pages, for a test that adds other pages
 	// Handler is what the server serves: pages and API, with the limits of package inbound.
 	Handler http.Handler
 
 	refuse atomic.Pointer[func(address string) string]
 }
 
-// Refuse has SendGrid refuse addresses from here on, for the reason that reason gives;
-// "" takes them.
+// Refuse makes SendGrid refuse an address from now on if reason returns a text, which
+// is the reason; "" accepts the address.
 func (s *Site) Refuse(reason func(address string) string) { s.refuse.Store(&reason) }
 
 func (s *Site) refusal(address string) string {
@@ -71,7 +71,7 @@ func (s *Site) refusal(address string) string {
 	return ""
 }
 
-// New starts a site that ends with the test. What it is made of may be changed.
+// New starts a site that ends with the test. The change functions may edit its configuration.
 func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 	t.Helper()
 	s := &Site{System: composetest.New(t)}
@@ -99,7 +99,7 @@ func New(t testing.TB, change ...func(*process.WebConfig)) *Site {
 	}
 	tell.Watch(w.Health.State)
 	s.Web, s.Pages = w, w.Pages
-	// As behind a proxy on this machine: X-Forwarded-For makes a visitor another client.
+	// As behind a proxy on this machine: X-Forwarded-For gives a visitor another address.
 	here := inbound.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
 	server.Config = inbound.NewServer(process.Routes(w.API, s.Pages), here, slog.New(slog.DiscardHandler))
 	s.Handler = server.Config.Handler
@@ -163,7 +163,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: 2, Handle: alert(false)})
 }
 
-// NewStaff makes a staff member who can sign in with [Password].
+// NewStaff creates a staff member who can sign in with [Password].
 func (s *Site) NewStaff(t testing.TB, name string, permissions ...policy.Permission) access.Staff {
 	t.Helper()
 	made, err := s.Web.Gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{
@@ -174,8 +174,8 @@ func (s *Site) NewStaff(t testing.TB, name string, permissions ...policy.Permiss
 	return made
 }
 
-// NewPortalUser makes an active portal user with an active patient of their own,
-// who can sign in as id@example.org with [Password].
+// NewPortalUser creates an active portal user, linked to an active patient of their
+// own, who can sign in as id@example.org with [Password].
 func (s *Site) NewPortalUser(t testing.TB, id string) policy.Subject {
 	t.Helper()
 	subject := s.System.PortalUser(t, id)

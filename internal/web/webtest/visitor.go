@@ -14,7 +14,7 @@ import (
 	"postern/internal/access/policy"
 )
 
-// Visitor is somebody with a browser that runs no script.
+// Visitor is a person whose browser runs no scripts.
 type Visitor struct {
 	t    testing.TB
 	base string
@@ -22,8 +22,8 @@ type Visitor struct {
 	ID   string // of the staff member or the portal user
 }
 
-// Nobody is a visitor who is not signed in.
-func (s *Site) Nobody(t testing.TB) *Visitor {
+// SignedOut returns a visitor who is not signed in.
+func (s *Site) SignedOut(t testing.TB) *Visitor {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -31,40 +31,40 @@ func (s *Site) Nobody(t testing.TB) *Visitor {
 	return &Visitor{t: t, base: s.Base, http: &http.Client{Jar: jar}}
 }
 
-// nowhere is where a sign-in leads that is not itself under test.
+// nowhere is the target of a sign-in that is not itself under test.
 const nowhere = "/static/icon.svg"
 
-// Staff is a new staff member who is signed in.
+// Staff returns a new staff member, signed in.
 func (s *Site) Staff(t testing.TB, name string, permissions ...policy.Permission) *Visitor {
 	t.Helper()
 	made := s.NewStaff(t, name, permissions...)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.ID = made.ID
 	v.Post("/sign-in", url.Values{"email": {made.Email}, "password": {Password}, "next": {nowhere}}).Is(http.StatusOK)
 	return v
 }
 
-// PortalUser is a new portal user who is signed in.
+// PortalUser returns a new portal user, signed in.
 func (s *Site) PortalUser(t testing.TB, id string) *Visitor {
 	t.Helper()
 	s.NewPortalUser(t, id)
-	v := s.Nobody(t)
+	v := s.SignedOut(t)
 	v.ID = id
 	v.Post("/portal/sign-in", url.Values{"email": {id + "@example.org"}, "password": {Password}, "next": {nowhere}}).Is(http.StatusOK)
 	return v
 }
 
-// Page is what came back, redirects followed.
+// Page is an answer, after all redirects.
 type Page struct {
 	t      testing.TB
 	asked  string
 	Status int
 	Header http.Header
-	URL    *url.URL // where it led
+	URL    *url.URL // the final address
 	Body   string
 }
 
-// Get asks for a page.
+// Get requests a page.
 func (v *Visitor) Get(path string) *Page {
 	v.t.Helper()
 	return v.do(http.MethodGet, path, nil, "")
@@ -76,7 +76,7 @@ func (v *Visitor) Post(path string, form url.Values) *Page {
 	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded")
 }
 
-// Send sends a body of any type, as an upload.
+// Send sends a body of any type, for example an upload.
 func (v *Visitor) Send(path string, body io.Reader, contentType string) *Page {
 	v.t.Helper()
 	return v.do(http.MethodPost, path, body, contentType)
@@ -114,19 +114,19 @@ func (v *Visitor) do(method, path string, body io.Reader, contentType string, he
 	return p
 }
 
-// Fragment asks for a part of a page, as htmx does.
+// Fragment requests a part of a page, as htmx does.
 func (v *Visitor) Fragment(path string) *Page {
 	v.t.Helper()
 	return v.do(http.MethodGet, path, nil, "", "HX-Request", "true")
 }
 
-// PostFragment sends a form and asks for a part of a page, as a script does.
+// PostFragment sends a form and requests a part of a page, as a script does.
 func (v *Visitor) PostFragment(path string, form url.Values) *Page {
 	v.t.Helper()
 	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded", "HX-Request", "true")
 }
 
-// Is demands a status.
+// Is fails the test if the status is different.
 func (p *Page) Is(status int) *Page {
 	p.t.Helper()
 	if p.Status != status {
@@ -135,7 +135,7 @@ func (p *Page) Is(status int) *Page {
 	return p
 }
 
-// Says demands that the reader sees each of the texts.
+// Says reports an error for each text that is not visible on the page.
 func (p *Page) Says(texts ...string) *Page {
 	p.t.Helper()
 	seen := p.Text()
@@ -147,7 +147,7 @@ func (p *Page) Says(texts ...string) *Page {
 	return p
 }
 
-// Hides demands that the page holds none of the texts, seen or not.
+// Hides reports an error for each text in the page's source.
 func (p *Page) Hides(texts ...string) *Page {
 	p.t.Helper()
 	for _, text := range texts {
@@ -158,7 +158,7 @@ func (p *Page) Hides(texts ...string) *Page {
 	return p
 }
 
-// Holds demands pieces of HTML.
+// Holds reports an error for each piece of HTML that the page lacks.
 func (p *Page) Holds(pieces ...string) *Page {
 	p.t.Helper()
 	for _, piece := range pieces {
@@ -169,7 +169,7 @@ func (p *Page) Holds(pieces ...string) *Page {
 	return p
 }
 
-// Text is what is read on the page, with single spaces.
+// Text returns the visible text of the page, with single spaces.
 func (p *Page) Text() string {
 	if !strings.HasPrefix(p.Header.Get("Content-Type"), "text/html") {
 		return p.Body
@@ -196,7 +196,7 @@ func (p *Page) Text() string {
 	}
 }
 
-// blank keeps the words of two blocks apart, and those within one together.
+// blank returns the space between the texts of two blocks; "" for an inline element.
 func blank(tag string) string {
 	switch tag {
 	case "a", "b", "code", "em", "span", "strong", "time":
@@ -205,19 +205,19 @@ func blank(tag string) string {
 	return " "
 }
 
-// Head asks about a page.
+// Head sends a HEAD request.
 func (v *Visitor) Head(path string) *Page {
 	v.t.Helper()
 	return v.do(http.MethodHead, path, nil, "")
 }
 
-// Ahead asks for a page as a browser does that guesses what its reader will want.
+// Ahead requests a page as a browser does that loads a page before its reader opens it.
 func (v *Visitor) Ahead(path string) *Page {
 	v.t.Helper()
 	return v.do(http.MethodGet, path, nil, "", "Sec-Purpose", "prefetch;prerender")
 }
 
-// PostFrom sends a form as a page of another site would have a browser do.
+// PostFrom sends a form from a page of another site.
 func (v *Visitor) PostFrom(origin, path string, form url.Values) *Page {
 	v.t.Helper()
 	return v.do(http.MethodPost, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded",
@@ -226,8 +226,8 @@ func (v *Visitor) PostFrom(origin, path string, form url.Values) *Page {
 
 var resource = regexp.MustCompile(`(?:src|href|from) ?=? ?["']((?:/static/|\./)[^"']+)["']|url\("?([^")]+)"?\)`)
 
-// Transfer asks for a page and all that it needs of ours, as a browser does at a first
-// visit, and gives how many bytes each brings over the line.
+// Transfer requests a page and all its files on this site, as a browser does at a first
+// visit. It returns the transferred bytes by address.
 func (v *Visitor) Transfer(path string) map[string]int {
 	v.t.Helper()
 	sizes := map[string]int{}
@@ -236,7 +236,7 @@ func (v *Visitor) Transfer(path string) map[string]int {
 		if _, known := sizes[at]; known {
 			continue
 		}
-		// Asked for like this, the answer is not unzipped on the way.
+		// With this header, net/http does not decompress the answer.
 		zipped := v.do(http.MethodGet, at, nil, "", "Accept-Encoding", "gzip").Is(http.StatusOK)
 		sizes[at] = len(zipped.Body)
 		text := zipped.Body
@@ -248,7 +248,7 @@ func (v *Visitor) Transfer(path string) map[string]int {
 			if err != nil {
 				v.t.Fatal(err)
 			}
-			if needed.Host == zipped.URL.Host { // and not written into the page
+			if needed.Host == zipped.URL.Host { // not a data: URL
 				waiting = append(waiting, needed.RequestURI())
 			}
 		}
