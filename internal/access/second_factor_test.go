@@ -170,7 +170,7 @@ func TestACodeIsTakenOnceAtOnce(t *testing.T) {
 		in := make(chan bool, 20)
 		for range cap(in) {
 			all.Go(func() {
-				if _, err := c.prove(t.Context(), lane{}, ada.ID, code); err == nil {
+				if _, err := c.verifyCode(t.Context(), lane{}, ada.ID, code); err == nil {
 					in <- true
 				} else if !errors.Is(err, ErrWrongCode) {
 					t.Error(err)
