@@ -254,7 +254,7 @@ func TestBudgetsAreApart(t *testing.T) {
 		b := newBudgets()
 		stranger := func() *guard { return &guard{body: Body{Hold: 4 << 20}, ctx: t.Context()} }
 		for range strangersBytes / (4 << 20) {
-			if err := b.strangers.take(stranger()); err != nil {
+			if err := b.strangers.reserve(stranger()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -262,22 +262,22 @@ func TestBudgetsAreApart(t *testing.T) {
 		late := stranger()
 		go func() { // an evicted one gives back what it held
 			time.Sleep(2 * time.Second)
-			b.strangers.give(late)
+			b.strangers.release(late)
 		}()
 		late.holding = true
-		if err := b.strangers.take(stranger()); err != nil || time.Since(began) != 2*time.Second {
+		if err := b.strangers.reserve(stranger()); err != nil || time.Since(began) != 2*time.Second {
 			t.Errorf("strangers wait %v: %v", time.Since(began), err)
 		}
 		one := stranger()
-		if err := b.known.take(one); err != nil {
+		if err := b.known.reserve(one); err != nil {
 			t.Errorf("those who are signed in wait for strangers: %v", err)
 		}
-		b.known.give(one)
+		b.known.release(one)
 		if b.known.free != knownBytes || len(b.known.reading) != 0 || len(b.known.waiting) != 0 {
 			t.Errorf("%d is free, %d are reading", b.known.free, len(b.known.reading))
 		}
 		began = time.Now()
-		if err := b.strangers.take(stranger()); !errors.Is(err, ErrBusy) || time.Since(began) != turn {
+		if err := b.strangers.reserve(stranger()); !errors.Is(err, ErrBusy) || time.Since(began) != queueTimeout {
 			t.Errorf("without room: %v after %v", err, time.Since(began))
 		}
 		if len(b.strangers.waiting) != 0 {
