@@ -19,8 +19,7 @@ import (
 	"postern/internal/events"
 )
 
-// Config is what a [Gate] works with. Only Content, FactorRequired, Secure, Fail
-// and Now may be left out.
+// Config has the dependencies and settings of a [Gate]. Pool and Facts are required.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool

@@ -24,7 +24,7 @@ import (
 func TestRequestsFromOtherSites(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
-	cookie := s.nobody(t)
+	cookie := s.anonymous(t)
 	cookie.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
 	preview := map[string]any{"recipients": map[string]any{}}
 	for _, elsewhere := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
@@ -32,7 +32,7 @@ func TestRequestsFromOtherSites(t *testing.T) {
 		if refused.at("type") != "/problems/cross-origin" {
 			t.Errorf("it is answered with %s", refused.body)
 		}
-		s.nobody(t).post("/v1/session", map[string]any{"email": ada.email, "password": password}, elsewhere...).is(http.StatusForbidden)
+		s.anonymous(t).post("/v1/session", map[string]any{"email": ada.email, "password": password}, elsewhere...).is(http.StatusForbidden)
 		ada.post("/v1/recipients/preview", preview, elsewhere...).is(http.StatusOK)
 	}
 	cookie.post("/v1/recipients/preview", preview, "Sec-Fetch-Site", "same-origin").is(http.StatusOK)
@@ -55,7 +55,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	if got := ada.do(http.MethodDelete, "/v1/messages", nil).is(http.StatusMethodNotAllowed); got.header.Get("Allow") != "GET, POST" {
 		t.Errorf("it is said to take %q", got.header.Get("Allow"))
 	}
-	if got := s.nobody(t).get("/v1/labels").is(http.StatusUnauthorized); got.header.Get("WWW-Authenticate") != "Bearer" {
+	if got := s.anonymous(t).get("/v1/labels").is(http.StatusUnauthorized); got.header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("it asks for %q", got.header.Get("WWW-Authenticate"))
 	}
 }
@@ -117,7 +117,7 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	stranger, home := []string{"X-Forwarded-For", "203.0.113.9"}, []string{"X-Forwarded-For", "198.51.100.7, 127.0.0.1"}
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	for range 700 {
 		c.post("/v1/session", map[string]any{}, stranger...).is(http.StatusUnprocessableEntity)
 	}
@@ -138,7 +138,7 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 	c.post("/v1/session", right, stranger...).is(http.StatusTooManyRequests)
 	// What a client claims in front of the proxy's word makes it no other client.
 	c.post("/v1/session", right, "X-Forwarded-For", "198.51.100.7, 203.0.113.9").is(http.StatusTooManyRequests)
-	at := s.nobody(t)
+	at := s.anonymous(t)
 	at.post("/v1/session", right, home...).is(http.StatusOK)
 	at.get("/v1/session").is(http.StatusOK)
 }

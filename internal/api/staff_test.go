@@ -36,7 +36,7 @@ func TestDisablingStaff(t *testing.T) {
 		t.Errorf("it is answered with %s", got.body)
 	}
 	ada.get("/v1/staff").is(http.StatusUnauthorized)
-	out := s.nobody(t)
+	out := s.anonymous(t)
 	wrong := out.post("/v1/session", map[string]any{"email": ada.email, "password": "a guess at it"}).is(http.StatusUnauthorized)
 	right := out.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusUnauthorized)
 	if string(wrong.body) != string(right.body) {
@@ -129,7 +129,7 @@ func TestSigningInWithACode(t *testing.T) {
 		if totp != "" {
 			credentials["totp"] = totp
 		}
-		got := s.nobody(t).post("/v1/session", credentials).is(status)
+		got := s.anonymous(t).post("/v1/session", credentials).is(status)
 		if status != http.StatusOK && got.at("type") != "/problems/"+kind {
 			t.Errorf("it is answered with %s, want %s", got.body, kind)
 		}
@@ -139,7 +139,7 @@ func TestSigningInWithACode(t *testing.T) {
 	signIn(code(), "", http.StatusOK)
 	signIn(code(), "wrong-code", http.StatusUnauthorized) // a second time
 	signIn(recovery[0], "", http.StatusOK)
-	if got := s.nobody(t).post("/v1/session", map[string]any{"email": ada.email, "password": "wrong", "totp": code()}).is(http.StatusUnauthorized); got.at("type") != "/problems/wrong-credentials" {
+	if got := s.anonymous(t).post("/v1/session", map[string]any{"email": ada.email, "password": "wrong", "totp": code()}).is(http.StatusUnauthorized); got.at("type") != "/problems/wrong-credentials" {
 		t.Errorf("with a wrong password: %s", got.body)
 	}
 	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/second-factor", nil).is(http.StatusNoContent)

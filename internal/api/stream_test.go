@@ -45,7 +45,7 @@ func TestAStreamEndsWithThePermission(t *testing.T) {
 			t.Parallel()
 			c := s.staff(t, "Staff "+name, policy.SendPortalMessage)
 			id := c.send(letter("s", "pu-1"))
-			cookie := s.nobody(t)
+			cookie := s.anonymous(t)
 			cookie.post("/v1/session", map[string]any{"email": c.email, "password": password}).is(http.StatusOK)
 			if name == "token revoked" {
 				cookie.token = c.token
