@@ -10,7 +10,7 @@ import (
 	"postern/internal/access/policy"
 )
 
-// One asks, another agrees: the same by the API as by page.
+// One staff member requests an erasure and another approves it, as on the pages.
 func TestErasures(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

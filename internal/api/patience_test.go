@@ -21,9 +21,8 @@ import (
 	"postern/internal/process"
 )
 
-// Whoever waits for an answer waits for the record three seconds and no longer,
-// whatever they do: the workers' patience is not for people. Then they are told to
-// try again, and when.
+// Every request waits for the record for at most three seconds; only workers wait longer.
+// Then the answer says to try again, and when.
 func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 	b := newBlast(t)
 	boss := b.system.staff(t, "Boss", policy.ManageStaff, policy.ManageLabels, policy.ReadRecord)
@@ -100,8 +99,8 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 	}
 }
 
-// An answer that comes too late for whoever waited for it changes nothing: what they
-// do again is the same fact, and counts once.
+// A request whose answer came too late can be repeated: the repeat is the same fact, and
+// counts once.
 func TestAnAnswerThatCameTooLate(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)

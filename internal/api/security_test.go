@@ -19,8 +19,8 @@ import (
 	"postern/internal/process"
 )
 
-// What another site has a browser send with its user's cookie is refused; a token
-// is not sent by browsers.
+// A request that another site makes a browser send with its user's cookie is refused. A
+// browser does not send a token by itself.
 func TestRequestsFromOtherSites(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
@@ -60,7 +60,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 }
 
-// What can't be recorded does not happen, is not shown, and may be tried again.
+// An action that can't be recorded does not happen, shows nothing, and can be retried.
 func TestWhileTheRecordIsAway(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.ManageLabels, policy.ManageStaff)
@@ -143,8 +143,7 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 	at.get("/v1/session").is(http.StatusOK)
 }
 
-// What goes wrong on our side is told to the log, with a name by which it is found
-// again, and to nobody else.
+// An internal error goes only to the log, with an id that the answer gives too.
 func TestWhatGoesWrongIsLogged(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.ManageLabels)

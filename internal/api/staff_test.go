@@ -12,7 +12,8 @@ import (
 	"postern/internal/access/policy"
 )
 
-// Who is disabled is out at once, and what they have scheduled can be called off.
+// Disabling ends a staff member's access at once, and their scheduled messages can be
+// cancelled.
 func TestDisablingStaff(t *testing.T) {
 	s := newSystem(t)
 	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
@@ -58,7 +59,7 @@ func TestDisablingStaff(t *testing.T) {
 	out.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
 }
 
-// A stream that was open ends with the account: the very event that disables wakes it.
+// An open stream ends when the account is disabled: the event of the change wakes it.
 func TestAStreamEndsWithTheAccount(t *testing.T) {
 	s := newSystem(t)
 	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
@@ -86,7 +87,7 @@ func TestAStreamEndsWithTheAccount(t *testing.T) {
 	}
 }
 
-// status reads what has become of a message.
+// status reads the status of a message.
 func (s *system) status(t *testing.T, id string) (status string) {
 	t.Helper()
 	if err := s.Admin.QueryRow(t.Context(), `SELECT status FROM record.messages WHERE message_id = $1`, id).Scan(&status); err != nil {
@@ -95,7 +96,7 @@ func (s *system) status(t *testing.T, id string) (status string) {
 	return status
 }
 
-// Who has a second factor signs in with a code besides, and is told so by a type.
+// Staff who have a second factor sign in with a code too; the type of the problem says so.
 func TestSigningInWithACode(t *testing.T) {
 	s := newSystem(t)
 	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)

@@ -12,8 +12,8 @@ import (
 	"postern/internal/events"
 )
 
-// A stream ends with what entitled its reader to it, whichever that was, and a reader
-// who comes again is told so.
+// A stream ends when its reader's session, token or permission ends, and a reader who
+// connects again gets the error.
 func TestAStreamEndsWithThePermission(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

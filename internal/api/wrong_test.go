@@ -118,7 +118,7 @@ func (r *reply) isProblem(t *testing.T, location string) {
 	t.Errorf("the problem does not name %s: %s", location, r.body)
 }
 
-// calls gives every operation there is.
+// calls returns every operation.
 func (w world) calls(t *testing.T) []string {
 	var described struct {
 		Paths map[string]map[string]any
