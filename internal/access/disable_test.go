@@ -12,7 +12,7 @@ import (
 
 // Disabling ends all sessions and tokens at once, and permanently: they stay ended when the
 // account is enabled again.
-func TestDisableShutsEveryDoorAtOnce(t *testing.T) {
+func TestDisableEndsAllAccessAtOnce(t *testing.T) {
 	s := newSite(t)
 	boss := s.hire(t, "boss@clinic.example", policy.ManageStaff)
 	ada := s.hire(t, "ada@clinic.example", policy.ReadRecord)

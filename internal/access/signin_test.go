@@ -60,7 +60,7 @@ func TestPortalSignIn(t *testing.T) {
 	c.enrol(t, "pu-2", "Family@home.example", "the daughter's own")
 	c.enrol(t, "pu-3", "family@home.example", "the moved-out son's")
 	c.enrol(t, "pu-4", "family@home.example", "") // never invited
-	c.enrol(t, "pu-5", "alone@home.example", "nobody shares this one")
+	c.enrol(t, "pu-5", "alone@home.example", "an address of its own")
 	c.enrol(t, "pu-6", "former@home.example", "has no address at all")
 	c.exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'pu-6'`)
 	c.exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'pu-3'`)
@@ -98,7 +98,7 @@ func TestPortalSignIn(t *testing.T) {
 
 // An import can give two accounts with the same password the same address. Then neither can
 // sign in and read the other's messages.
-func TestAnAmbiguousPasswordSignsNobodyIn(t *testing.T) {
+func TestAnAmbiguousPasswordSignsInNoAccount(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "one@home.example", "we both chose this")
 	c.enrol(t, "pu-2", "two@home.example", "we both chose this")

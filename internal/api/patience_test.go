@@ -23,7 +23,7 @@ import (
 
 // Every request waits for the record for at most three seconds; only workers wait longer.
 // Then the answer says to try again, and when.
-func TestNobodyWaitsLongForTheRecord(t *testing.T) {
+func TestRequestsWaitThreeSecondsForTheRecord(t *testing.T) {
 	b := newBlast(t)
 	boss := b.system.staff(t, "Boss", policy.ManageStaff, policy.ManageLabels, policy.ReadRecord)
 	pat := b.anonymous(t)
