@@ -19,18 +19,18 @@ import (
 	"postern/internal/events"
 )
 
-// Config is what a [Gate] works with. Only Content, FactorRequired, Secure, Fail
-// and Now may be left out.
+// Config has the dependencies and settings of a [Gate]. Pool and Facts are required.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
 	// Facts records what is done, and waits until it can be read.
 	Facts facts.Publisher
-	// Content seals second factors. A process without it lets nobody in who has one.
+	// Content seals second factors. Without it, staff who have a second factor can't
+	// sign in at this process.
 	Content *content.Store
 	// FactorRequired asks a second factor of all staff: see [Subject].FactorDue.
 	FactorRequired bool
-	// PasswordCost is what hashing a password takes: [ShippedCost] where it is zero.
+	// PasswordCost is the cost of hashing a password. Zero means [ShippedCost].
 	PasswordCost Cost
 	// Secure keeps cookies off plain HTTP: set it when PUBLIC_URL is https.
 	Secure bool
@@ -39,13 +39,14 @@ type Config struct {
 	Fail func(http.ResponseWriter, *http.Request, error)
 }
 
-// A Gate knows staff and portal users, and lets them in.
+// A Gate authenticates staff and portal users and manages their accounts and sessions.
+// It is safe for concurrent use.
 type Gate struct {
 	cfg       Config
 	pool      *pgxpool.Pool
 	passwords hasher
-	staff     *door
-	portal    *door
+	staff     *realmSessions
+	portal    *realmSessions
 	browsers  *scs.SessionManager // in which an address has signed in before
 	tries     tries
 }
@@ -62,20 +63,20 @@ func New(cfg Config) (*Gate, error) {
 		return nil, err
 	}
 	g := &Gate{cfg: cfg, pool: cfg.Pool, passwords: passwords}
-	g.staff = &door{newSessions(cfg, policy.RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
-	g.portal = &door{newSessions(cfg, policy.RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
+	g.staff = &realmSessions{newSessions(cfg, policy.RealmStaff, "postern_staff", 12*time.Hour), g.authenticateStaff}
+	g.portal = &realmSessions{newSessions(cfg, policy.RealmPortalUser, "postern_portal", 8*time.Hour), g.authenticatePortal}
 	g.browsers = newBrowserSessions(cfg)
 	return g, nil
 }
 
-// publish records what bodies say, as one batch, and returns its last sequence.
+// publish publishes the events as one batch and returns the sequence of the last.
 func (g *Gate) publish(ctx context.Context, actor string, bodies ...events.Body) (uint64, error) {
 	return g.cfg.Facts.Publish(ctx, actor, g.cfg.Facts.Now(), bodies...)
 }
 
-// Sweep deletes what has expired: sessions, invitations, second factors that were
-// never set up to the end, counts of failed sign-ins. It deletes at most a few
-// thousand rows a call; call it every few minutes, in as many processes as you like.
+// Sweep deletes expired rows: sessions, invitations, second factors whose setup was
+// never finished, and counts of failed sign-ins. It deletes at most a few thousand rows
+// a call. Call it every few minutes; any number of processes may call it at once.
 func (g *Gate) Sweep(ctx context.Context) error {
 	now := g.cfg.Facts.Now()
 	for what, sweep := range map[string]struct {
@@ -98,7 +99,7 @@ func (g *Gate) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// one reads a single row; none is the error where there is no such row.
+// one reads a single row. It returns the error none where there is no such row.
 func one[T any](ctx context.Context, q querier, none error, to pgx.RowToFunc[T], sql string, args ...any) (T, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PortalAccount is what is known of how a portal user signs in.
+// PortalAccount is the state of a portal user's sign-in.
 type PortalAccount struct {
-	PasswordSince *time.Time // nil: there is no password
-	InvitedUntil  *time.Time // until when a link that sets one can be used; nil: there is none
+	PasswordSince *time.Time // when the password was set; nil: there is none
+	InvitedUntil  *time.Time // when the link that sets a password expires; nil: there is none
 	Dead          bool       // the e-mail address does not work
 }
 
-// PortalAccount tells how a portal user, active or not, signs in. It fails with
-// [ErrNoPortalUser].
+// PortalAccount returns the state of a portal user's sign-in, active or not. It fails
+// with [ErrNoPortalUser].
 func (g *Gate) PortalAccount(ctx context.Context, portalUserID string) (PortalAccount, error) {
 	account, err := one(ctx, g.pool, ErrNoPortalUser, pgx.RowToStructByPos[PortalAccount], `
 		SELECT a.changed_at, i.expires_at, `+deadAddress+`

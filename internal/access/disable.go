@@ -15,17 +15,17 @@ import (
 )
 
 var (
-	// ErrDisableSelf says that nobody disables themselves.
-	ErrDisableSelf = problem.OwnAccount.New("you can't disable yourself: ask another who manages staff")
-	// ErrDisabled says that a staff member may not come in.
+	// ErrDisableSelf says that staff can't disable their own account.
+	ErrDisableSelf = problem.OwnAccount.New("you can't disable yourself: ask another administrator to do it")
+	// ErrDisabled says that the account of a staff member is disabled.
 	ErrDisabled = problem.StaffDisabled.New("this staff member is disabled: enable them first")
 )
 
-// Disable keeps a staff member out from now on, on the word of actor: no session, no
-// API token and no password of theirs opens anything. What they have sent and what
-// they may do stays as it is. Who is disabled already is no news. It fails with
-// [ErrNoStaff], [ErrDisableSelf] or, for the last who may manage staff,
-// [ErrLastAdministrator].
+// Disable disables the account of a staff member: their sessions, API tokens and
+// password stop working. Their messages and permissions stay as they are. The event
+// names actor. Disabling a disabled account publishes no event. It fails with
+// [ErrNoStaff], with [ErrDisableSelf], or with [ErrLastAdministrator] for the last staff
+// member who may manage staff.
 func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 	if actor == (policy.Subject{Realm: policy.RealmStaff, ID: staffID}).Actor() {
 		return ErrDisableSelf
@@ -46,21 +46,22 @@ func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 				return err
 			}
 		}
-		// A crash here leaves sessions and tokens that open nothing; Enable ends them.
-		return g.shutOut(ctx, staffID)
+		// A crash here leaves sessions and tokens of a disabled account: they are refused,
+		// and Enable ends them.
+		return g.endAccess(ctx, staffID)
 	})
 }
 
-// Enable lets a staff member in again, on the word of actor, by their password and
-// with the permissions that they had. The sessions and API tokens from before stay
-// ended. Who is not disabled is no news. It fails with [ErrNoStaff].
+// Enable enables the account of a staff member again, with the same password and
+// permissions. Earlier sessions and API tokens stay ended. The event names actor.
+// Enabling an enabled account publishes no event. It fails with [ErrNoStaff].
 func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
 	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil || staff.DisabledAt == nil {
 			return err
 		}
-		if err := g.shutOut(ctx, staffID); err != nil {
+		if err := g.endAccess(ctx, staffID); err != nil {
 			return err
 		}
 		if err := held(ctx); err != nil {
@@ -70,8 +71,8 @@ func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
 	})
 }
 
-// recordFacts puts facts on the record, all or none, and returns once they can be read.
-// A crash before the publish leaves all as it was; after it, they stand.
+// recordFacts publishes facts as one batch, all or none, and returns once they can be
+// read. A crash before the publish changes nothing; after it, the facts are recorded.
 func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Body) error {
 	seq, err := g.publish(ctx, actor, facts...)
 	if err != nil {
@@ -80,8 +81,8 @@ func (g *Gate) recordFacts(ctx context.Context, actor string, facts ...events.Bo
 	return g.cfg.Facts.Wait(ctx, seq)
 }
 
-// shutOut ends every session and API token of a staff member.
-func (g *Gate) shutOut(ctx context.Context, staffID string) error {
+// endAccess ends every session and API token of a staff member.
+func (g *Gate) endAccess(ctx context.Context, staffID string) error {
 	return g.inTx(ctx, "ending sessions and tokens", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM app.staff_tokens WHERE staff_id = $1`, staffID); err != nil {
 			return err
@@ -90,7 +91,7 @@ func (g *Gate) shutOut(ctx context.Context, staffID string) error {
 	})
 }
 
-// Enabled leaves out who may not come in.
+// Enabled returns the staff whose accounts are not disabled.
 func Enabled(all []Staff) []Staff {
 	return slices.DeleteFunc(slices.Clone(all), func(s Staff) bool { return s.DisabledAt != nil })
 }

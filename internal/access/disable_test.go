@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Who is disabled is out at once, everywhere, for good: what was opened before stays
-// shut when they may come in again.
-func TestDisableShutsEveryDoorAtOnce(t *testing.T) {
+// Disabling ends all sessions and tokens at once, and permanently: they stay ended when the
+// account is enabled again.
+func TestDisableEndsAllAccessAtOnce(t *testing.T) {
 	s := newSite(t)
 	boss := s.hire(t, "boss@clinic.example", policy.ManageStaff)
 	ada := s.hire(t, "ada@clinic.example", policy.ReadRecord)
@@ -61,7 +61,7 @@ func TestDisableShutsEveryDoorAtOnce(t *testing.T) {
 	}
 }
 
-// Nothing tells a disabled account from a wrong password.
+// The answer for a disabled account is the same as for a wrong password.
 func TestADisabledAccountIsAnsweredAsAWrongPassword(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example")
@@ -75,8 +75,8 @@ func TestADisabledAccountIsAnsweredAsAWrongPassword(t *testing.T) {
 	}
 }
 
-// A process that dies between the record and the end of the sessions leaves none that
-// opens anything, then or later.
+// A crash between recording the change and ending the sessions leaves no session that works,
+// then or later.
 func TestACrashWhileDisabling(t *testing.T) {
 	s := newSite(t)
 	ada := s.hire(t, "ada@clinic.example")
@@ -98,10 +98,10 @@ func TestWhoCantBeDisabled(t *testing.T) {
 		want            error
 	}{
 		{"oneself", ada.subject().Actor(), ada.ID, ErrDisableSelf},
-		{"nobody", operator, "nobody", ErrNoStaff},
+		{"unknown", operator, "unknown", ErrNoStaff},
 		{"another", ada.subject().Actor(), ben.ID, nil},
 		{"another, once more", ada.subject().Actor(), ben.ID, nil},
-		{"the last who manages staff and may come in", operator, ada.ID, ErrLastAdministrator},
+		{"the last enabled administrator", operator, ada.ID, ErrLastAdministrator},
 	} {
 		if err := c.Disable(t.Context(), test.actor, test.id); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
@@ -116,7 +116,8 @@ func TestWhoCantBeDisabled(t *testing.T) {
 	}
 }
 
-// Each sees the other still there. The second has to wait, and then it is the last.
+// Each still sees the other administrator. The second call waits, and then fails because its
+// target is the last.
 func TestTwoAdministratorsCantDisableEachOtherAtOnce(t *testing.T) {
 	c := newClinic(t)
 	ada, ben := c.hire(t, "ada@clinic.example", policy.ManageStaff), c.hire(t, "ben@clinic.example", policy.ManageStaff)

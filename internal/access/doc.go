@@ -1,18 +1,18 @@
-// Package access decides who may do what, and how they show who they are.
+// Package access authenticates staff and portal users and manages their accounts.
 //
-// # Who may do what
+// # Authorisation
 //
-// One table in policy.go says which permissions each [Action] needs. [Allow]
-// reads it, and nothing else in Postern compares permissions.
+// One table in package policy says which permissions each [policy.Action] needs.
+// [policy.Allow] reads it, and nothing else in Postern compares permissions.
 //
-// # Who is who
+// # Authentication
 //
-// A [Subject] is a staff member or a portal user who has shown who they are: by
-// a password, for staff with a code of their second factor where they have one, or
-// by what their organisation vouches for (package organisation), and then a session
-// cookie; or by an API token. Every request loads its Subject afresh, so that a
-// permission taken away, a staff member disabled, an account made inactive or a
-// session ended counts from the next request on.
+// A [policy.Subject] is an authenticated staff member or portal user. They sign in with a
+// password (staff who have a second factor also give its code) or through their
+// organisation's identity provider (package organisation), and then hold a session
+// cookie. Staff can also use an API token. Every request loads its Subject again, so a
+// revoked permission, a disabled account, an inactive account or an ended session takes
+// effect at the next request.
 //
 //	mux.Handle("/v1/portal/", gate.Portal(portalAPI)) // sessions of portal users
 //	mux.Handle("/v1/", gate.Staff(staffAPI))          // API tokens and sessions of staff
@@ -22,13 +22,13 @@
 //
 // # Ordering and durability
 //
-// Staff, their permissions, whether they may come in and which second factor is
-// asked for are record-first: what changes them is published, acknowledged, and then
-// read back from the recorder's tables. Only what proves an identity (addresses,
-// password hashes, sealed secrets, tokens, sessions) is written here.
-// A sign-in that can't be put on the record does not succeed.
+// Staff, their permissions, whether their account is disabled and which second factor
+// they have are record-first: a change is published as an event, acknowledged, and then
+// read back from the recorder's tables. Only credentials (addresses, password hashes,
+// sealed secrets, tokens, sessions) are written here.
+// A sign-in whose event can't be published fails.
 //
 // E-mail addresses, passwords and tokens are in no event, log line or error.
 //
-// Everything may be called concurrently, and from many processes at once.
+// All functions may be called concurrently, and from many processes at once.
 package access

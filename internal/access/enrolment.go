@@ -27,10 +27,10 @@ const (
 	sealedSecret    = "second factor"
 )
 
-// ErrNoEnrolment says that no second factor is being set up, or not any more.
-var ErrNoEnrolment = errors.New("it took too long: begin setting the second factor up again")
+// ErrNoEnrolment says that no second factor is being set up, or that the setup expired.
+var ErrNoEnrolment = errors.New("the setup of your second factor has expired: start it again")
 
-// ErrFactorRequired says that the clinic asks for a second factor of everybody.
+// ErrFactorRequired says that the clinic requires a second factor of all staff.
 var ErrFactorRequired = errors.New("your clinic asks for a second factor: set up another instead")
 
 // Enrolment is a second factor that is being set up.
@@ -39,8 +39,8 @@ type Enrolment struct {
 	URL    string // otpauth://totp/…, for a QR code
 }
 
-// Enrol begins to set up a second factor, instead of one whose setting up was not
-// finished. Until a code shows that a phone has it, it changes nothing.
+// Enrol begins the setup of a second factor and replaces an unfinished setup. It has no
+// effect on signing in until [Gate.AddFactor] checks a first code.
 func (g *Gate) Enrol(ctx context.Context, who policy.Subject) error {
 	change, secret := uuid.New(), make([]byte, secretLength)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand
@@ -69,7 +69,8 @@ func dropFactors(ctx context.Context, tx pgx.Tx, staffID string) error {
 	return err
 }
 
-// Enrolling gives what is being set up, or fails with [ErrNoEnrolment].
+// Enrolling returns the second factor that is being set up, or fails with
+// [ErrNoEnrolment].
 func (g *Gate) Enrolling(ctx context.Context, who policy.Subject) (Enrolment, error) {
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
@@ -94,7 +95,7 @@ func (g *Gate) enrolling(ctx context.Context, staffID string) (factor, error) {
 		AND NOT EXISTS (SELECT FROM record.second_factors r WHERE r.change_id = f.change_id)
 		ORDER BY made_at DESC LIMIT 1`, staffID, g.cfg.Facts.Now())
 	if err != nil && !errors.Is(err, ErrNoEnrolment) {
-		err = fmt.Errorf("reading what is being set up: %w", err)
+		err = fmt.Errorf("reading the second factor that is being set up: %w", err)
 	}
 	return f, err
 }
@@ -127,11 +128,12 @@ func (g *Gate) secretOf(f factor) (string, error) {
 	return key.Secret(), nil
 }
 
-// AddFactor has a staff member who knows their password, and gives a code of what
-// [Gate.Enrol] began, sign in with that from now on, instead of any factor before. It
-// gives the recovery codes, which can't be shown again, and ends all sessions of
-// theirs: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment], with [TooSoon],
-// or with [passwords.ErrCurrent] and [ErrWrongCode], joined where both are wrong.
+// AddFactor finishes the setup that [Gate.Enrol] began and replaces any earlier second
+// factor. The staff member must give their password and a code of the new factor.
+// AddFactor returns the recovery codes, which can't be shown again, and ends all their
+// sessions: [Gate.Begin] begins a new one. It fails with [ErrNoEnrolment], with
+// [TooSoon], or with [passwords.ErrCurrent] and [ErrWrongCode], joined where both are
+// wrong.
 func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code string) (recovery []string, err error) {
 	f, err := g.enrolling(ctx, who.ID)
 	if err != nil {
@@ -157,17 +159,18 @@ func (g *Gate) AddFactor(ctx context.Context, who policy.Subject, password, code
 	if _, err := g.pool.Exec(ctx, `INSERT INTO app.recovery_codes (change_id, code_hash) SELECT $1, unnest($2::bytea[])`, f.change, hashes); err != nil {
 		return nil, fmt.Errorf("keeping recovery codes: %w", err)
 	}
-	// A crash before the publish leaves a secret that nothing names; after it, the
-	// factor counts, and who has not seen the recovery codes sets up another.
+	// A crash before the publish leaves a secret that no event names. After it, the
+	// factor is required; a staff member who has not seen the recovery codes sets up
+	// another factor.
 	if err := g.recordFacts(ctx, who.Actor(), events.SecondFactor{What: events.FactorAdded, Change: f.change, StaffID: who.ID}); err != nil {
 		return nil, err
 	}
 	return recovery, g.afterFactor(ctx, who.ID)
 }
 
-// afterFactor deletes secrets that count no more, and ends the sessions of before.
+// afterFactor deletes secrets that are no longer used and ends the earlier sessions.
 func (g *Gate) afterFactor(ctx context.Context, staffID string) error {
-	return g.inTx(ctx, "ending what was before", func(tx pgx.Tx) error {
+	return g.inTx(ctx, "ending earlier sessions", func(tx pgx.Tx) error {
 		if err := dropFactors(ctx, tx, staffID); err != nil {
 			return err
 		}
@@ -188,8 +191,8 @@ func newRecoveryCodes() (codes []string, hashes [][]byte) {
 	return codes, hashes
 }
 
-// RemoveFactor has a staff member who knows their password sign in by that alone from
-// now on. It ends all sessions of theirs, as [Gate.AddFactor] does. It fails with
+// RemoveFactor removes a staff member's own second factor. They must give their password,
+// and sign in with it alone from then on. It ends all their sessions. It fails with
 // [ErrFactorRequired], [passwords.ErrCurrent] or [TooSoon].
 func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password string) error {
 	if g.cfg.FactorRequired {
@@ -201,8 +204,9 @@ func (g *Gate) RemoveFactor(ctx context.Context, who policy.Subject, password st
 	return g.dropFactor(ctx, who.Actor(), who.ID, events.FactorRemoved)
 }
 
-// ResetFactor removes the second factor of somebody who has lost it, on the word of
-// actor, and ends their sessions. Who has none is no news. It fails with [ErrNoStaff].
+// ResetFactor removes the second factor of a staff member who has lost it, and ends their
+// sessions. The event names actor. Without a second factor it publishes no event. It
+// fails with [ErrNoStaff].
 func (g *Gate) ResetFactor(ctx context.Context, actor, staffID string) error {
 	if _, err := g.StaffByID(ctx, staffID); err != nil {
 		return err
@@ -224,7 +228,7 @@ func (g *Gate) dropFactor(ctx context.Context, actor, staffID string, what event
 	return g.afterFactor(ctx, staffID)
 }
 
-// RecoveryCodesLeft is how many recovery codes of a staff member were not used.
+// RecoveryCodesLeft returns the number of unused recovery codes of a staff member.
 func (g *Gate) RecoveryCodesLeft(ctx context.Context, who policy.Subject) (int, error) {
 	n, err := one(ctx, g.pool, errNoFactor, pgx.RowTo[int], `
 		SELECT count(*) FROM app.recovery_codes JOIN record.second_factors USING (change_id) WHERE staff_id = $1`, who.ID)
@@ -234,11 +238,11 @@ func (g *Gate) RecoveryCodesLeft(ctx context.Context, who policy.Subject) (int, 
 	return n, nil
 }
 
-// FactorRequired says whether the clinic asks for a second factor of all staff.
+// FactorRequired reports whether the clinic requires a second factor of all staff.
 func (g *Gate) FactorRequired() bool { return g.cfg.FactorRequired }
 
-// provePassword fails with [passwords.ErrCurrent], or with [TooSoon] as signing in does:
-// whoever finds a desk unlocked can't guess faster there.
+// provePassword checks the current password. It fails with [passwords.ErrCurrent], or
+// with [TooSoon] as signing in does: guessing at an unlocked desk is no faster.
 func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password string) error {
 	lane := ownLane(who)
 	if err := g.countTry(ctx, lane.key); err != nil {
@@ -255,5 +259,5 @@ func (g *Gate) provePassword(ctx context.Context, who policy.Subject, password s
 	if !match {
 		return passwords.ErrCurrent
 	}
-	return g.forgive(ctx, lane)
+	return g.clearFailures(ctx, lane)
 }

@@ -15,13 +15,14 @@ import (
 	"postern/internal/events"
 )
 
-// A door is where one realm comes in.
-type door struct {
+// realmSessions holds the sessions of one realm and the function that authenticates its
+// requests.
+type realmSessions struct {
 	sessions     *scs.SessionManager
 	authenticate func(*http.Request) (policy.Subject, error)
 }
 
-func (g *Gate) doorOf(realm policy.Realm) *door {
+func (g *Gate) ofRealm(realm policy.Realm) *realmSessions {
 	if realm == policy.RealmStaff {
 		return g.staff
 	}
@@ -35,18 +36,21 @@ const (
 	unattendedContext
 )
 
-// unvalued is a context without its values: without the session that a request came with.
-type unvalued struct{ context.Context }
+// withoutValues is a context without its values, so without the session that scs loaded
+// for the request.
+type withoutValues struct{ context.Context }
 
-func (unvalued) Value(any) any { return nil }
+func (withoutValues) Value(any) any { return nil }
 
-func (d *door) again(r *http.Request) func(context.Context) (policy.Subject, error) {
+// reauthenticate returns a function that authenticates the request again, from the
+// current state of the session or token.
+func (d *realmSessions) reauthenticate(r *http.Request) func(context.Context) (policy.Subject, error) {
 	return func(ctx context.Context) (policy.Subject, error) {
 		var token string
 		if cookie, err := r.Cookie(d.sessions.Cookie.Name); err == nil {
 			token = cookie.Value
 		}
-		ctx, err := d.sessions.Load(unvalued{ctx}, token)
+		ctx, err := d.sessions.Load(withoutValues{ctx}, token)
 		if err != nil {
 			return policy.Subject{}, fmt.Errorf("reading the session: %w", err)
 		}
@@ -54,18 +58,19 @@ func (d *door) again(r *http.Request) func(context.Context) (policy.Subject, err
 	}
 }
 
-// Staff is middleware for what staff use. It loads and saves the session, finds
-// out who makes the request, by `Authorization: Bearer` or else by the session
-// cookie, and leaves that for [policy.SubjectFrom]. It refuses nobody: next does.
+// Staff is middleware for the pages and operations of staff. It loads and saves the
+// session, authenticates the request by `Authorization: Bearer` or else by the session
+// cookie, and puts the subject into the context for [policy.SubjectFrom]. It refuses no
+// request: next does.
 func (g *Gate) Staff(next http.Handler) http.Handler { return g.wrap(g.staff, next) }
 
-// Portal is [Gate.Staff] for what portal users use: by the session cookie alone.
+// Portal is [Gate.Staff] for portal users: it authenticates by the session cookie alone.
 func (g *Gate) Portal(next http.Handler) http.Handler { return g.wrap(g.portal, next) }
 
-func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
+func (g *Gate) wrap(d *realmSessions, next http.Handler) http.Handler {
 	identified := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		subject, err := d.authenticate(r)
-		next.ServeHTTP(w, r.WithContext(policy.WithSubject(r.Context(), subject, err, d.again(r))))
+		next.ServeHTTP(w, r.WithContext(policy.WithSubject(r.Context(), subject, err, d.reauthenticate(r))))
 	})
 	plain := d.sessions.LoadAndSave(identified)
 	signingIn := g.browsers.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,14 +91,14 @@ func (g *Gate) wrap(d *door, next http.Handler) http.Handler {
 
 func browserLoaded(ctx context.Context) bool { return ctx.Value(browserContext) != nil }
 
-// authenticateStaff goes by the Authorization header wherever there is one: a
-// client whose token is wrong must not succeed by the cookie of somebody else.
+// authenticateStaff uses the Authorization header whenever there is one: a client whose
+// token is wrong must not succeed by the cookie of another person.
 func (g *Gate) authenticateStaff(r *http.Request) (policy.Subject, error) {
 	header, ok := r.Header["Authorization"]
 	if !ok {
 		subject, err := fromSession(r.Context(), g.staff.sessions, g.loadStaff)
 		if subject.Method == events.ByOrganisation {
-			subject.FactorDue = false // it is the organisation's to ask for one
+			subject.FactorDue = false // the organisation's provider asks for a second factor
 		}
 		return subject, err
 	}
@@ -108,7 +113,8 @@ func (g *Gate) authenticatePortal(r *http.Request) (policy.Subject, error) {
 	return fromSession(r.Context(), g.portal.sessions, g.loadPortalUser)
 }
 
-// fromSession ends a session at once whose subject may not come in any more.
+// fromSession returns the subject of the session. It ends the session if the subject's
+// account is disabled, inactive or gone.
 func fromSession(ctx context.Context, sessions *scs.SessionManager, load func(context.Context, string) (policy.Subject, error)) (policy.Subject, error) {
 	id := sessions.GetString(ctx, subjectKey)
 	if id == "" {

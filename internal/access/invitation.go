@@ -14,24 +14,24 @@ import (
 )
 
 var (
-	// ErrInvitation says that a link opens nothing: never did, has been used, was
-	// replaced by a newer one, has expired, or was made for an address that the
-	// directory has no more, or for an account that is not active.
+	// ErrInvitation says that a link can't be used: it never existed, has been used, was
+	// replaced by a newer one, has expired, or was made for an address that the directory
+	// has since changed, or for an account that is not active.
 	ErrInvitation = errors.New("this link is not valid any more: ask the clinic for a new one")
 	// ErrNoAddress says that a portal user has no e-mail address.
 	ErrNoAddress = errors.New("this portal user has no e-mail address, and signing in needs one: add it in the source system and import again")
-	// ErrDeadAddress says that e-mail to a portal user's address came back.
+	// ErrDeadAddress says that e-mail to a portal user's address was returned.
 	ErrDeadAddress = errors.New("the e-mail address of this account does not work: e-mail to it came back. Correct it in the source system and import again")
 )
 
-// How long a link that sets a password may be used. The letters that bring one say so.
+// How long a link that sets a password is valid. The e-mails that carry a link say so.
 const (
 	inviteLifetime = 7 * 24 * time.Hour
 	resetLifetime  = 24 * time.Hour
 )
 
-// askedAlready is how long a link that somebody asked for is not replaced by asking
-// again: a button that is pressed twice sends one letter, whose link works.
+// askedAlready is how long a requested link is not replaced by another request: pressing
+// the button twice sends one e-mail, whose link works.
 const askedAlready = 2 * time.Minute
 
 // Invitation is a single-use link with which a portal user sets a password.
@@ -41,16 +41,16 @@ type Invitation struct {
 	First bool   // there is no password yet
 }
 
-// Invited is whose link it is.
+// Invited is the portal user for whom a link was made.
 type Invited struct {
 	Name, Email string
 	First       bool
 }
 
-// Invite makes the token of a single-use link with which a portal user sets a
-// password: the first within seven days, a new one within one. It replaces any
-// that the portal user had. A portal user who could not sign in with a password is
-// refused, with [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
+// Invite makes the token of a single-use link with which a portal user sets a password.
+// The link is valid for seven days for a first password, and for one day for a new one.
+// It replaces an earlier link. If the portal user could not sign in with a password,
+// Invite fails with [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
 func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
@@ -60,9 +60,10 @@ func (g *Gate) Invite(ctx context.Context, portalUserID string) (string, error) 
 	return made.Token, err
 }
 
-// AcceptInvitation sets the password of the portal user whose link it is, ends
-// their sessions and uses the link up. It fails with [ErrInvitation], or with
-// [passwords.ErrRefused], after which the link can still be used. Two at once: one wins.
+// AcceptInvitation sets the password of the portal user to whom the link belongs, ends
+// their sessions and marks the link as used. It fails with [ErrInvitation], or with
+// [passwords.ErrRefused], after which the link can still be used. Of two concurrent calls
+// one succeeds.
 func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) error {
 	u, digest, err := g.invited(ctx, token)
 	if err != nil {
@@ -77,8 +78,8 @@ func (g *Gate) AcceptInvitation(ctx context.Context, token, password string) err
 	})
 }
 
-// InviteByMail is [Gate.Invite] for a link that is to go by e-mail. Where it fails
-// with the errors of that or [ErrDeadAddress], a link made before still works.
+// InviteByMail is [Gate.Invite] for a link that is sent by e-mail. It also fails with
+// [ErrDeadAddress]. After an error, an earlier link still works.
 func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitation, error) {
 	u, err := g.signsIn(ctx, portalUserID)
 	if err != nil {
@@ -90,19 +91,19 @@ func (g *Gate) InviteByMail(ctx context.Context, portalUserID string) (Invitatio
 	return g.invite(ctx, u, g.anyTime())
 }
 
-// anyTime is later than when any link was made, by whatever clock.
+// anyTime is later than the creation of any link, even with clock skew.
 func (g *Gate) anyTime() time.Time { return g.cfg.Facts.Now().AddDate(1, 0, 0) }
 
-// ErrAskedElsewhere says that an e-mail address was asked about so often, from several
-// places, that it gets no further link for now. One that works was sent to it in the
-// last quarter of an hour.
-var ErrAskedElsewhere = errors.New("the address was asked about often: look for the e-mail that was sent")
+// ErrAskedElsewhere says that links for an e-mail address were requested so often, from
+// several networks, that it gets no further link for now. A working link was sent to it
+// in the last quarter of an hour.
+var ErrAskedElsewhere = errors.New("too many links were requested for this address: look for the e-mail that was sent")
 
-// CountAsk counts that a client asks for links at an e-mail address. It refuses that as
-// [TooSoon] where this client does so often, and with [ErrAskedElsewhere] where others
-// have: strangers fill no one's mailbox, and learn from that error nothing if it is
-// answered as success is. It looks at no account, and so is the same for an address
-// that none has.
+// CountAsk counts a client's request for links for an e-mail address. It refuses the
+// request with [TooSoon] if this client made too many, and with [ErrAskedElsewhere] if
+// other clients did: strangers can't fill a mailbox. Answer ErrAskedElsewhere as a
+// success, so that it reveals nothing. CountAsk reads no account, so the result is the
+// same for an address without an account.
 func (g *Gate) CountAsk(ctx context.Context, email string) error {
 	if err := g.Throttle(ctx, AskingForLink); err != nil {
 		return err
@@ -118,9 +119,10 @@ func (g *Gate) CountAsk(ctx context.Context, email string) error {
 	return err
 }
 
-// InviteAddress makes a link for each active portal user who has an address: families
-// share one, and none of them can be told from here. Whoever asked a moment ago is
-// left out, and whose address came back: nobody would read the link.
+// InviteAddress makes a link for each active portal user with this e-mail address:
+// families share one, and the address does not tell which of them asked. It leaves out
+// portal users who got a link a moment ago, and those whose address is dead: they could
+// not read the e-mail.
 func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, error) {
 	rows, err := g.pool.Query(ctx, selectPortalUser+`
 		WHERE `+hasAddress("u.email")+` AND u.email <> '' AND u.active AND NOT `+deadAddress+` ORDER BY u.portal_user_no LIMIT 12`, stored(email))
@@ -145,9 +147,10 @@ func (g *Gate) InviteAddress(ctx context.Context, email string) ([]Invitation, e
 	return made, nil
 }
 
-var errAskedAlready = errors.New("there is a link that was made a moment ago")
+var errAskedAlready = errors.New("a link was made a moment ago")
 
-// invite replaces a link that was made until then.
+// invite makes a link and replaces an existing one that was made at until or before. It
+// fails with errAskedAlready if the existing one is newer.
 func (g *Gate) invite(ctx context.Context, u portalUser, until time.Time) (Invitation, error) {
 	purpose, lifetime := "invite", inviteLifetime
 	if u.hasAccount {
@@ -170,20 +173,20 @@ func (g *Gate) invite(ctx context.Context, u portalUser, until time.Time) (Invit
 	return Invitation{Token: token, Email: u.email, First: !u.hasAccount}, nil
 }
 
-// openInvitation picks the link i of digest $1 of the portal user u if it can be used at
-// $2: once, by an active account, and for as long as the directory has the address that
-// it was made for.
+// openInvitation selects the link i with digest $1 of the portal user u if it can be used
+// at $2: it is unused, the account is active, and the directory still has the address that
+// the link was made for.
 const openInvitation = ` WHERE i.token_hash = $1 AND i.used_at IS NULL AND i.expires_at > $2
 	AND u.portal_user_no = i.portal_user_no AND u.email_version = i.address_version AND u.active`
 
-// WhoIsInvited tells whose link it is, without using it up, or fails with
-// [ErrInvitation].
+// WhoIsInvited returns the portal user to whom a link belongs, without using the link. It
+// fails with [ErrInvitation].
 func (g *Gate) WhoIsInvited(ctx context.Context, token string) (Invited, error) {
 	u, _, err := g.invited(ctx, token)
 	return Invited{Name: u.name, Email: u.email, First: !u.hasAccount}, err
 }
 
-// invited gives the active portal user whose link it is, and its digest.
+// invited returns the active portal user to whom the link belongs, and its digest.
 func (g *Gate) invited(ctx context.Context, token string) (portalUser, []byte, error) {
 	digest, ok := parseToken(linkTokenPrefix, token)
 	if !ok {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Everybody who has the address gets a link of their own, once: who asks again a
-// moment later gets none, and the first goes on working.
+// Each portal user with the address gets their own link, once. A second request a moment
+// later makes none, and the first link still works.
 func TestInviteAddress(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "family@home.example", good)
@@ -41,7 +41,7 @@ func TestInviteAddress(t *testing.T) {
 	if diff := cmp.Diff([]bool{false, true}, first); diff != "" {
 		t.Errorf("whether the links set a first password (-want +got):\n%s", diff)
 	}
-	for _, email := range []string{"family@home.example", "nobody@home.example", "", "a\x00b"} {
+	for _, email := range []string{"family@home.example", "unknown@home.example", "", "a\x00b"} {
 		if more := ask(email); len(more) != 0 {
 			t.Errorf("%q: %d links", email, len(more))
 		}
@@ -58,7 +58,7 @@ func TestInviteAddress(t *testing.T) {
 	}
 }
 
-// Staff replace a link whenever they want to; without an address they lose none.
+// Staff can replace a link at any time. A call that fails without an address keeps the link.
 func TestInviteByMail(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "noor@home.example", "")
@@ -78,12 +78,12 @@ func TestInviteByMail(t *testing.T) {
 		t.Errorf("the link before is of %+v: %v", who, err)
 	}
 	if _, err := c.InviteByMail(t.Context(), "pu-9"); !errors.Is(err, ErrNoPortalUser) {
-		t.Errorf("of nobody: %v", err)
+		t.Errorf("of an unknown portal user: %v", err)
 	}
 }
 
-// An address that came back gets no links: staff are told why, whoever asks is not.
-// Another address of the same portal user's does.
+// A dead address gets no links. Staff get the reason; a client that requests a link does
+// not. A new address of the same portal user gets links again.
 func TestNoLinkGoesToADeadAddress(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "family@home.example", good)
@@ -120,7 +120,7 @@ func TestNoLinkGoesToADeadAddress(t *testing.T) {
 func TestCountAsk(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "noor@home.example", good)
-	for _, email := range []string{"noor@home.example", "nobody@home.example"} {
+	for _, email := range []string{"noor@home.example", "unknown@home.example"} {
 		var tooSoon TooSoon
 		for range 5 {
 			if err := c.CountAsk(t.Context(), email); err != nil {
@@ -161,8 +161,8 @@ func TestChangePortalPassword(t *testing.T) {
 	}
 }
 
-// A link dies with the address that it was made for, whichever way it was made, and with
-// the account; and then another can be had at once.
+// A link stops working when the address that it was made for changes, or the account becomes
+// inactive, however it was made. A new link can then be made at once.
 func TestALinkDiesWithItsAddress(t *testing.T) {
 	c := newClinic(t)
 	for i, change := range []string{

@@ -12,29 +12,30 @@ import (
 	"postern/internal/events"
 )
 
-// ErrUnknownAtOrganisation says that an organisation vouched for an address that no
-// staff member has who may come in.
-var ErrUnknownAtOrganisation = errors.New("no staff member has the e-mail address that your organisation gave: ask somebody who manages staff to add you with it")
+// ErrUnknownAtOrganisation says that no enabled staff member has the address that the
+// organisation's identity provider gave.
+var ErrUnknownAtOrganisation = errors.New("no staff member has the e-mail address that your organisation gave: ask an administrator to add you with it")
 
-// attemptKey is what a session holds of an attempt to sign in elsewhere, for one answer.
+// attemptKey is the session key of an attempt to sign in at the organisation. An attempt
+// is good for one answer.
 const attemptKey = "attempt"
 
-// KeepAttempt keeps for this browser what it has asked of an organisation, instead of
-// what it asked before. The request must have come through [Gate.Staff].
+// KeepAttempt stores this browser's attempt to sign in at an organisation, and replaces
+// an earlier one. The request must have come through [Gate.Staff].
 func (g *Gate) KeepAttempt(ctx context.Context, attempt string) {
 	g.staff.sessions.Put(ctx, attemptKey, attempt)
 }
 
-// TakeAttempt gives what this browser has asked, "" for nothing, and forgets it: an
-// answer counts once.
+// TakeAttempt returns and deletes this browser's attempt, so that an answer is used once.
+// It returns "" if there is none.
 func (g *Gate) TakeAttempt(ctx context.Context) string {
 	return g.staff.sessions.PopString(ctx, attemptKey)
 }
 
-// SignInByOrganisation is [Gate.SignInStaff] for whom the clinic's own identity
-// provider vouches, by an e-mail address that it has verified. No code of a second
-// factor is asked for: that is the provider's. It fails with
-// [ErrUnknownAtOrganisation], alike for nobody and for who is disabled.
+// SignInByOrganisation is [Gate.SignInStaff] for a staff member whom the clinic's own
+// identity provider has authenticated, by an e-mail address that it has verified. It asks
+// for no second factor: the provider does. It fails with [ErrUnknownAtOrganisation], both
+// for an unknown address and for a disabled staff member.
 func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.Subject, error) {
 	staff, err := g.StaffByEmail(ctx, email)
 	reason := ""
@@ -57,7 +58,7 @@ func (g *Gate) SignInByOrganisation(ctx context.Context, email string) (policy.S
 	return subject, nil
 }
 
-// RecordRefusal puts on the record that an organisation did not sign somebody in.
+// RecordRefusal records that an organisation refused a sign-in.
 func (g *Gate) RecordRefusal(ctx context.Context, reason string) error {
 	fact := events.SignIn{Failed: true, Attempt: uuid.New(), Account: string(policy.RealmStaff), Method: events.ByOrganisation, Reason: reason}
 	if _, err := g.publish(ctx, g.cfg.Facts.Process(), fact); err != nil {

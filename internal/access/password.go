@@ -8,7 +8,7 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// Cost is what hashing one password with argon2id takes. The zero value is
+// Cost is the cost of hashing one password with argon2id. The zero value means
 // [ShippedCost].
 type Cost struct {
 	MemoryKiB uint32
@@ -29,22 +29,23 @@ func (c Cost) params() argon2id.Params {
 	return argon2id.Params{Memory: c.MemoryKiB, Iterations: c.Passes, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 }
 
-// A hasher hashes passwords, a few at a time: each takes the memory of its cost.
+// A hasher hashes passwords, a few at a time, because each hash takes the memory of its
+// cost.
 type hasher struct {
 	params argon2id.Params
 	slots  chan struct{}
-	decoy  string // is checked where there is nothing to check, for the time it takes
+	decoy  string // checked where there is no password, so that it takes the same time
 }
 
 func newHasher(cost Cost) (hasher, error) {
 	h := hasher{params: cost.params(), slots: make(chan struct{}, min(4, runtime.GOMAXPROCS(0)))}
 	var err error
-	h.decoy, err = h.hash(context.Background(), "a decoy that nobody types")
+	h.decoy, err = h.hash(context.Background(), "a decoy that is never typed")
 	return h, err
 }
 
-// take waits for one of the few slots; the caller gives it back.
-func (h hasher) take(ctx context.Context) error {
+// acquire waits for one of the few slots. The caller releases it.
+func (h hasher) acquire(ctx context.Context) error {
 	select {
 	case h.slots <- struct{}{}:
 		return nil
@@ -53,13 +54,13 @@ func (h hasher) take(ctx context.Context) error {
 	}
 }
 
-func (h hasher) give() { <-h.slots }
+func (h hasher) release() { <-h.slots }
 
 func (h hasher) hash(ctx context.Context, password string) (string, error) {
-	if err := h.take(ctx); err != nil {
+	if err := h.acquire(ctx); err != nil {
 		return "", err
 	}
-	defer h.give()
+	defer h.release()
 	hash, err := argon2id.CreateHash(password, &h.params)
 	if err != nil {
 		return "", fmt.Errorf("hashing a password: %w", err)
@@ -67,13 +68,14 @@ func (h hasher) hash(ctx context.Context, password string) (string, error) {
 	return hash, nil
 }
 
-// matches tells whether hash is of password, and whether it is stale: made with
-// other parameters than today's. Against "" it takes as long and never matches.
+// matches reports whether hash is the hash of password, and whether it is stale: made
+// with parameters other than the current ones. An empty hash takes as long to check and
+// never matches.
 func (h hasher) matches(ctx context.Context, password, hash string) (match, stale bool, err error) {
-	if err := h.take(ctx); err != nil {
+	if err := h.acquire(ctx); err != nil {
 		return false, false, err
 	}
-	defer h.give()
+	defer h.release()
 	decoy := hash == ""
 	if decoy {
 		hash = h.decoy

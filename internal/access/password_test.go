@@ -34,7 +34,7 @@ func TestHashes(t *testing.T) {
 		{"another", "a brook runs over the mill", hash, false, false},
 		{"of former parameters", good, old, true, true},
 		{"against nothing", good, "", false, false},
-		{"the decoy itself", "a decoy that nobody types", "", false, false},
+		{"the decoy itself", "a decoy that is never typed", "", false, false},
 	} {
 		match, stale, err := h.matches(t.Context(), test.password, test.hash)
 		if err != nil || match != test.match || stale != test.stale {
@@ -53,7 +53,7 @@ func TestHashingWaitsForASlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range cap(h.slots) {
-		if err := h.take(t.Context()); err != nil {
+		if err := h.acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestHashingWaitsForASlot(t *testing.T) {
 	if _, err := h.hash(gone, good); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it gave up", err)
 	}
-	h.give()
+	h.release()
 	if _, err := h.hash(t.Context(), good); err != nil {
 		t.Errorf("with a slot free: %v", err)
 	}

@@ -18,39 +18,42 @@ import (
 )
 
 var (
-	// ErrLastAdministrator says that a change would leave nobody who may manage staff.
-	ErrLastAdministrator = problem.LastAdministrator.New("this is the last staff member with manage_staff: give it to somebody else first")
-	// ErrPermissionsChanged says that somebody else changed them meanwhile.
-	ErrPermissionsChanged = errors.New("somebody else has changed these permissions meanwhile: look at them again")
+	// ErrLastAdministrator says that a change would leave no staff member who may manage
+	// staff.
+	ErrLastAdministrator = problem.LastAdministrator.New("this is the last staff member with manage_staff: give it to another staff member first")
+	// ErrPermissionsChanged says that another staff member changed the permissions since
+	// they were read.
+	ErrPermissionsChanged = errors.New("someone else has changed these permissions since you opened the page: check them and try again")
 )
 
-// Permit gives a staff member permissions, on the word of actor, and returns
-// once the record says so. Those that they hold already are no news.
+// Permit gives a staff member permissions and returns once the events can be read. The
+// events name actor. Permissions that the staff member already has publish no event.
 func (g *Gate) Permit(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
 	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		return slices.Concat(held, permissions), nil
 	})
 }
 
-// Forbid takes permissions from a staff member, likewise. The last who may
-// manage staff keeps that: [ErrLastAdministrator].
+// Forbid takes permissions from a staff member, as [Gate.Permit] gives them. It fails with
+// [ErrLastAdministrator] rather than take manage_staff from the last who has it.
 func (g *Gate) Forbid(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
 	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		return without(held, permissions), nil
 	})
 }
 
-// SetPermissions makes permissions the ones that a staff member holds, likewise.
-// What is given and what is taken goes on the record together.
+// SetPermissions replaces the permissions of a staff member. The events of all given and
+// taken permissions are published as one batch. See [Gate.Permit] and [Gate.Forbid].
 func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permissions ...policy.Permission) error {
 	return g.changePermissions(ctx, actor, staffID, func([]policy.Permission) ([]policy.Permission, error) {
 		return permissions, nil
 	})
 }
 
-// Reconsider is [Gate.SetPermissions] on the word of somebody who saw the staff
-// member hold seen. Where that is so no more, it changes nothing and fails with
-// [ErrPermissionsChanged]: a form that was open for long undoes nothing unseen.
+// Reconsider is [Gate.SetPermissions] for an actor whose form showed the permissions seen.
+// If the staff member no longer holds exactly those, it changes nothing and fails with
+// [ErrPermissionsChanged]: a form that was open for a long time does not undo a newer
+// change.
 func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, permissions []policy.Permission) error {
 	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		if len(without(held, seen))+len(without(seen, held)) > 0 {
@@ -60,19 +63,19 @@ func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, perm
 	})
 }
 
-// changePermissions makes the permissions of a staff member what want makes of
-// those held, and publishes the difference as one batch.
-func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, want func(held []policy.Permission) ([]policy.Permission, error)) error {
+// changePermissions replaces the permissions of a staff member with the result of change,
+// which gets the current ones, and publishes the difference as one batch.
+func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, change func(current []policy.Permission) ([]policy.Permission, error)) error {
 	return g.alone(ctx, func(q querier, held func(context.Context) error) error {
 		staff, err := staffByID(ctx, q, staffID)
 		if err != nil {
 			return err
 		}
-		wanted, err := want(staff.Permissions)
+		next, err := change(staff.Permissions)
 		if err != nil {
 			return err
 		}
-		granted, revoked := without(wanted, staff.Permissions), without(staff.Permissions, wanted)
+		granted, revoked := without(next, staff.Permissions), without(staff.Permissions, next)
 		for _, p := range granted {
 			if _, err := policy.ParsePermission(string(p)); err != nil {
 				return err
@@ -88,7 +91,7 @@ func (g *Gate) changePermissions(ctx context.Context, actor, staffID string, wan
 	})
 }
 
-// recordChange puts what is given and what is taken on the record together.
+// recordChange publishes the granted and the revoked permissions as one batch.
 func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted, revoked []policy.Permission) error {
 	change := uuid.New()
 	var bodies []events.Body
@@ -104,8 +107,8 @@ func (g *Gate) recordChange(ctx context.Context, actor, staffID string, granted,
 	return g.recordFacts(ctx, actor, bodies...)
 }
 
-// keepAnAdministrator refuses to take manage_staff from the last who has it and may
-// come in.
+// keepAnAdministrator refuses to take manage_staff from the last enabled staff member who
+// has it.
 func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked []policy.Permission) error {
 	if !slices.Contains(revoked, policy.ManageStaff) {
 		return nil
@@ -119,16 +122,16 @@ func keepAnAdministrator(ctx context.Context, q querier, staffID string, revoked
 	return err
 }
 
-// alone does something while nobody else, in any process, changes permissions or
-// disables staff: two administrators who take each other's at once would both still
-// see the other.
+// alone runs do under a lease, so that no other process changes permissions or disables
+// staff at the same time. Without it, two administrators could take each other's
+// manage_staff at once, because each check still sees the other administrator.
 //
-// Before it publishes, do calls held: nil says that the lease still holds.
+// do must call held before it publishes: nil means that the lease still holds.
 func (g *Gate) alone(ctx context.Context, do func(q querier, held func(context.Context) error) error) error {
 	return store.Alone(ctx, g.pool, store.LeasePermissions, func(conn *pgxpool.Conn, held func(context.Context) error) error { return do(conn, held) })
 }
 
-// without returns what is in all but not in some, each once.
+// without returns the permissions in all that are not in some, sorted, each once.
 func without(all, some []policy.Permission) []policy.Permission {
 	left := slices.Clone(all)
 	slices.Sort(left)

@@ -18,7 +18,8 @@ var (
 	// ErrInactive says that the account of a portal user is not active. It is
 	// [ErrNoPortalUser] too.
 	ErrInactive error = inactiveError{}
-	// ErrCrowded says that as many accounts share an e-mail address as can sign in by it.
+	// ErrCrowded says that the most accounts that may sign in by one e-mail address
+	// already do.
 	ErrCrowded = fmt.Errorf("%d other accounts sign in by the e-mail address of this one, and no more can: "+
 		"give the person an address of their own in the source system and import again", mostSharing)
 )
@@ -31,7 +32,7 @@ func (inactiveError) Error() string {
 
 func (inactiveError) Is(target error) bool { return target == ErrNoPortalUser }
 
-// portalUser is what setting a password needs to know.
+// portalUser is the data of a portal user that setting a password needs.
 type portalUser struct {
 	no              int32
 	id, name, email string
@@ -41,7 +42,7 @@ type portalUser struct {
 	dead            bool // the e-mail address does not work
 }
 
-// deadAddress tells whether e-mail to the address of u came back.
+// deadAddress is the SQL condition that e-mail to the address of u was returned.
 const deadAddress = `EXISTS (SELECT FROM record.dead_addresses x
 	WHERE x.portal_user_no = u.portal_user_no AND x.address_version = u.email_version)`
 
@@ -64,7 +65,7 @@ func (g *Gate) portalUserByID(ctx context.Context, id string) (portalUser, error
 	return u, err
 }
 
-// signsIn gives a portal user who can sign in once they have a password. It fails with
+// signsIn returns a portal user who can sign in once they have a password. It fails with
 // [ErrNoPortalUser], [ErrInactive], [ErrNoAddress] or [ErrCrowded].
 func (g *Gate) signsIn(ctx context.Context, id string) (portalUser, error) {
 	u, err := g.portalUserByID(ctx, id)
@@ -81,7 +82,7 @@ func (g *Gate) signsIn(ctx context.Context, id string) (portalUser, error) {
 	return u, err
 }
 
-// sharing is how many other accounts sign in by the address of one.
+// sharing returns the number of other accounts that sign in by the same address.
 func (g *Gate) sharing(ctx context.Context, u portalUser) (n int, err error) {
 	err = g.pool.QueryRow(ctx, `SELECT count(*) FROM app.portal_users u JOIN app.portal_accounts USING (portal_user_no)
 		WHERE lower(u.email) = lower($1) AND u.email <> '' AND u.active AND u.portal_user_no <> $2`, u.email, u.no).Scan(&n)
@@ -91,8 +92,8 @@ func (g *Gate) sharing(ctx context.Context, u portalUser) (n int, err error) {
 	return n, nil
 }
 
-// Sharing is how many other accounts sign in by the e-mail address of a portal user: their
-// passwords tell them apart. It fails with [ErrNoPortalUser].
+// Sharing returns the number of other accounts that sign in by the e-mail address of a
+// portal user. The password selects the account. It fails with [ErrNoPortalUser].
 func (g *Gate) Sharing(ctx context.Context, portalUserID string) (int, error) {
 	u, err := g.portalUserByID(ctx, portalUserID)
 	if err != nil {
@@ -113,13 +114,13 @@ func (g *Gate) SetPortalPassword(ctx context.Context, portalUserID, password str
 	return g.setPortalPassword(ctx, u, password, func(pgx.Tx) error { return nil })
 }
 
-// setPortalPassword sets the password in the transaction of whatever entitles
-// somebody to it.
+// setPortalPassword calls entitled and sets the password in one transaction. An error of
+// entitled leaves the password as it is.
 func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password string, entitled func(pgx.Tx) error) error {
 	if err := passwords.Check(password, limits.PortalPassword); err != nil {
 		return err
 	}
-	if err := g.tellApart(ctx, u, password); err != nil {
+	if err := g.requireDistinct(ctx, u, password); err != nil {
 		return err
 	}
 	hash, err := g.passwords.hash(ctx, password)
@@ -142,13 +143,13 @@ func (g *Gate) setPortalPassword(ctx context.Context, u portalUser, password str
 	if err != nil {
 		return err
 	}
-	// Whoever comes by a new password need not wait for the guesses at the old.
-	return g.forgive(ctx, g.laneOf(ctx, policy.RealmPortalUser, u.email))
+	// Failed tries at the old password do not delay a sign-in with the new one.
+	return g.clearFailures(ctx, g.laneOf(ctx, policy.RealmPortalUser, u.email))
 }
 
-// tellApart refuses a password that somebody with the same address has: the
-// password is all that tells them apart when they sign in.
-func (g *Gate) tellApart(ctx context.Context, u portalUser, password string) error {
+// requireDistinct refuses a password that another account with the same e-mail address
+// has: at sign-in, only the password tells the accounts apart.
+func (g *Gate) requireDistinct(ctx context.Context, u portalUser, password string) error {
 	others, err := g.check(ctx, portalAccounts, Credentials{Email: u.email, Password: password})
 	if err != nil {
 		return err
@@ -161,10 +162,11 @@ func (g *Gate) tellApart(ctx context.Context, u portalUser, password string) err
 	return nil
 }
 
-// ChangePortalPassword gives a portal user who knows their password another one, and
-// ends their sessions, that of the request too: [Gate.Begin] begins a new one. It
-// fails with [passwords.ErrCurrent] and [passwords.ErrRefused], joined where both are wrong, or with
-// [TooSoon] as signing in does: guessing on an unlocked phone is no faster.
+// ChangePortalPassword replaces the password of a portal user, who must give the current
+// one. It ends their sessions, including that of the request: [Gate.Begin] begins a new
+// one. It fails with [passwords.ErrCurrent] and [passwords.ErrRefused], joined where both
+// are wrong, or with [TooSoon] as signing in does: guessing on an unlocked phone is no
+// faster.
 func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, current, password string) error {
 	u, err := g.portalUserByID(ctx, who.ID)
 	if err != nil {
@@ -185,11 +187,11 @@ func (g *Gate) ChangePortalPassword(ctx context.Context, who policy.Subject, cur
 	if !match {
 		return errors.Join(passwords.ErrCurrent, passwords.Check(password, limits.PortalPassword))
 	}
-	if err := g.forgive(ctx, lane); err != nil {
+	if err := g.clearFailures(ctx, lane); err != nil {
 		return err
 	}
 	return g.setPortalPassword(ctx, u, password, func(tx pgx.Tx) error {
-		// Of two changes at once the second no longer knows the current one.
+		// Of two concurrent changes the second fails: its current password is outdated.
 		tag, err := tx.Exec(ctx, `SELECT FROM app.portal_accounts WHERE portal_user_no = $1 AND password_hash = $2 FOR UPDATE`, u.no, hash)
 		if err == nil && tag.RowsAffected() != 1 {
 			err = passwords.ErrCurrent

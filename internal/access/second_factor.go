@@ -20,51 +20,51 @@ import (
 	"postern/internal/events"
 )
 
-// A second factor is a secret that a staff member's phone and we know. A code of six
-// digits is made of it and of the time, RFC 6238 with its defaults: SHA-1, and a step
-// of half a minute.
+// A second factor is a secret that a staff member's phone shares with Postern. A code of
+// six digits is computed from the secret and the time: RFC 6238 with its defaults, SHA-1
+// and a step of half a minute.
 //
-// Whether somebody signs in with one is on the record (record.second_factors), which
-// names the secret; the secret is here (app.second_factors), sealed with a key that
-// the key-encryption key of all content wraps. Where the record demands a factor whose
-// secret is lost, no code is right.
+// The record says which staff have a second factor (record.second_factors) and names the
+// secret. The secret is kept here (app.second_factors), sealed with a key that the
+// key-encryption key of all content wraps. If the record requires a factor whose secret
+// is lost, every code is refused.
 
 const (
 	stepLength = 30 * time.Second
 	codeLength = otp.DigitsSix
-	// halfwayLifetime is how long the code may come after the password.
+	// halfwayLifetime is the most time between the password and the code.
 	halfwayLifetime = 10 * time.Minute
 )
 
 // CodeNeeded says that the password is right, and that a code of the second factor is
-// needed besides: in [Credentials], or, for who signs in step by step, after
-// [Gate.Halfway] by [Gate.SignInWithCode].
+// needed too. Give the code in [Credentials], or, for a sign-in in two steps, call
+// [Gate.Halfway] and then [Gate.SignInWithCode].
 type CodeNeeded struct{ staffID string }
 
 func (CodeNeeded) Error() string {
 	return "a code of your second factor is needed: sign in with the password and the code that your app shows"
 }
 
-// Problem is how such a sign-in is answered.
+// Problem is the API's answer to such a sign-in.
 func (e CodeNeeded) Problem() *problem.Error { return problem.SecondFactorRequired.Problem(e.Error()) }
 
 var (
-	// ErrWrongCode says that a code is not that of this moment, or was used before.
+	// ErrWrongCode says that a code is not the current one, or was used before.
 	ErrWrongCode = problem.WrongCode.New("the code is wrong, or was used before: type the one that your app shows now, and check that your phone's clock is right")
-	// ErrNotHalfway says that nobody has just given the right password.
+	// ErrNotHalfway says that no password was accepted in this session recently.
 	ErrNotHalfway = errors.New("it took too long: sign in again, from the beginning")
 
 	errNoFactor = errors.New("there is no second factor")
 )
 
-// factor is a second factor as the record names it. Of one whose secret is lost,
-// wrapped and sealed are nil.
+// factor is a second factor as the record names it. If its secret is lost, wrapped and
+// sealed are nil.
 type factor struct {
 	change          uuid.UUID
 	wrapped, sealed []byte
 }
 
-// factorOf fails with errNoFactor.
+// factorOf returns a staff member's second factor. It fails with errNoFactor.
 func (g *Gate) factorOf(ctx context.Context, staffID string) (factor, error) {
 	f, err := one(ctx, g.pool, errNoFactor, func(row pgx.CollectableRow) (f factor, err error) {
 		return f, row.Scan(&f.change, &f.wrapped, &f.sealed)
@@ -76,9 +76,9 @@ func (g *Gate) factorOf(ctx context.Context, staffID string) (factor, error) {
 	return f, err
 }
 
-// prove holds a code against a staff member's second factor, and uses it up. It fails
-// with errNoFactor, [CodeNeeded] for "", [TooSoon] or [ErrWrongCode].
-func (g *Gate) prove(ctx context.Context, lane lane, staffID, code string) (events.SignInMethod, error) {
+// verifyCode checks a code of a staff member's second factor and marks it as used. It
+// fails with errNoFactor, [CodeNeeded] for "", [TooSoon] or [ErrWrongCode].
+func (g *Gate) verifyCode(ctx context.Context, lane lane, staffID, code string) (events.SignInMethod, error) {
 	f, err := g.factorOf(ctx, staffID)
 	if err != nil {
 		return events.ByPassword, err
@@ -87,7 +87,7 @@ func (g *Gate) prove(ctx context.Context, lane lane, staffID, code string) (even
 	if code == "" {
 		return events.ByPassword, CodeNeeded{staffID}
 	}
-	if !bytes.Equal(lane.all, lane.key) { // else it is counted already
+	if !bytes.Equal(lane.all, lane.key) { // if they are equal, the try is counted already
 		if err := g.countTry(ctx, lane.all); err != nil {
 			return events.ByPasswordAndCode, err
 		}
@@ -105,8 +105,9 @@ func (g *Gate) prove(ctx context.Context, lane lane, staffID, code string) (even
 	return events.ByPasswordAndCode, g.useCode(ctx, f.change, secret, code)
 }
 
-// useCode takes a code of this step, the one before or the one after, and no second
-// time: nor one of a step before that of a code that was taken (RFC 6238, section 5.2).
+// useCode accepts a code of the current step, the one before or the one after. It accepts
+// each code once, and no code of a step before that of an accepted code (RFC 6238,
+// section 5.2).
 func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code string) error {
 	steps, err := g.stepsOf(secret, code)
 	if err != nil {
@@ -115,7 +116,7 @@ func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code strin
 	for _, step := range steps {
 		tag, err := g.pool.Exec(ctx, `UPDATE app.second_factors SET last_step = $2 WHERE change_id = $1 AND last_step < $2`, change, step)
 		if err != nil {
-			return fmt.Errorf("using a code up: %w", err)
+			return fmt.Errorf("marking a code as used: %w", err)
 		}
 		if tag.RowsAffected() == 1 {
 			return nil
@@ -124,7 +125,8 @@ func (g *Gate) useCode(ctx context.Context, change uuid.UUID, secret, code strin
 	return ErrWrongCode
 }
 
-// stepsOf gives the steps whose code it is, of this one, the one before and the one after.
+// stepsOf returns the steps for which the code is right, out of the current step, the one
+// before and the one after.
 func (g *Gate) stepsOf(secret, code string) (steps []int64, err error) {
 	now := g.cfg.Facts.Now().Unix() / int64(stepLength/time.Second)
 	for step := now - 1; step <= now+1; step++ {
@@ -142,12 +144,12 @@ func (g *Gate) stepsOf(secret, code string) (steps []int64, err error) {
 	return steps, nil
 }
 
-// useRecoveryCode takes one of the codes that were written down.
+// useRecoveryCode accepts a recovery code and deletes it.
 func (g *Gate) useRecoveryCode(ctx context.Context, change uuid.UUID, code string) error {
 	sum := sha256.Sum256([]byte(code))
 	tag, err := g.pool.Exec(ctx, `DELETE FROM app.recovery_codes WHERE change_id = $1 AND code_hash = $2`, change, sum[:])
 	if err != nil {
-		return fmt.Errorf("using a recovery code up: %w", err)
+		return fmt.Errorf("marking a recovery code as used: %w", err)
 	}
 	if tag.RowsAffected() != 1 {
 		return ErrWrongCode
@@ -155,8 +157,8 @@ func (g *Gate) useRecoveryCode(ctx context.Context, change uuid.UUID, code strin
 	return nil
 }
 
-// Halfway remembers in the session of the request that somebody's password was right.
-// It is nobody's session yet. The request must have come through [Gate.Staff].
+// Halfway stores in the session of the request that a staff member's password was right.
+// The session is not yet authenticated. The request must have come through [Gate.Staff].
 func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
 	sessions := g.staff.sessions
 	if err := sessions.RenewToken(ctx); err != nil {
@@ -170,15 +172,15 @@ func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
 	return nil
 }
 
-// IsHalfway says whether the code of somebody whose password was right is waited for.
+// IsHalfway reports whether the session's password was accepted and its code is due.
 func (g *Gate) IsHalfway(ctx context.Context) bool {
 	until, err := time.Parse(time.RFC3339, g.staff.sessions.GetString(ctx, halfwayUntilKey))
 	return err == nil && g.cfg.Facts.Now().Before(until)
 }
 
-// SignInWithCode is the second half of [Gate.SignInStaff], for who was [Gate.Halfway].
-// It fails with [ErrNotHalfway], [ErrWrongCode] or [TooSoon]: a wrong code counts as a
-// wrong password does, and the right password forgives none.
+// SignInWithCode is the second step of [Gate.SignInStaff], after [Gate.Halfway]. It fails
+// with [ErrNotHalfway], [ErrWrongCode] or [TooSoon]: a wrong code counts like a wrong
+// password, and the right password does not reset the count.
 func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject, error) {
 	if !g.IsHalfway(ctx) {
 		return policy.Subject{}, ErrNotHalfway
@@ -194,9 +196,9 @@ func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject,
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return policy.Subject{}, err
 	}
-	method, err := g.prove(ctx, lane, staff.ID, code)
+	method, err := g.verifyCode(ctx, lane, staff.ID, code)
 	if errors.Is(err, errNoFactor) {
-		return policy.Subject{}, ErrNotHalfway // it was reset meanwhile
+		return policy.Subject{}, ErrNotHalfway // the factor was reset since the password
 	}
 	if err := g.conclude(ctx, lane, policy.RealmStaff, staff.ID, method, err); err != nil {
 		return policy.Subject{}, err
@@ -206,7 +208,8 @@ func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject,
 	return subject, err
 }
 
-// conclude puts on the record how a code was taken, and forgives what failed before it.
+// conclude records the result of a sign-in. After a success it clears the count of failed
+// tries.
 func (g *Gate) conclude(ctx context.Context, lane lane, realm policy.Realm, id string, method events.SignInMethod, failure error) error {
 	reason := ""
 	if errors.Is(failure, ErrWrongCode) {
@@ -220,5 +223,5 @@ func (g *Gate) conclude(ctx context.Context, lane lane, realm policy.Realm, id s
 	if failure != nil {
 		return failure
 	}
-	return g.forgive(ctx, lane)
+	return g.clearFailures(ctx, lane)
 }

@@ -34,8 +34,7 @@ func (p phone) code(steps int) string {
 	return code
 }
 
-// equip sets a second factor up for a staff member. The code that it takes is of a
-// minute ago.
+// equip sets up a second factor for a staff member. It uses a code of a minute ago.
 func (c clinic) equip(t *testing.T, staff Staff) (phone, []string) {
 	t.Helper()
 	if err := c.Enrol(t.Context(), staff.subject()); err != nil {
@@ -134,8 +133,8 @@ func TestSignInWithASecondFactor(t *testing.T) {
 	}
 }
 
-// A code opens once, and so does a recovery code; nor does a code of before one that
-// was taken.
+// A code works once, and so does a recovery code. A code older than an accepted one does not
+// work.
 func TestACodeIsTakenOnce(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example")
@@ -160,7 +159,7 @@ func TestACodeIsTakenOnce(t *testing.T) {
 	}
 }
 
-// Of twenty at once with the same code, one comes in.
+// Of twenty concurrent sign-ins with the same code, one succeeds.
 func TestACodeIsTakenOnceAtOnce(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example")
@@ -170,7 +169,7 @@ func TestACodeIsTakenOnceAtOnce(t *testing.T) {
 		in := make(chan bool, 20)
 		for range cap(in) {
 			all.Go(func() {
-				if _, err := c.prove(t.Context(), lane{}, ada.ID, code); err == nil {
+				if _, err := c.verifyCode(t.Context(), lane{}, ada.ID, code); err == nil {
 					in <- true
 				} else if !errors.Is(err, ErrWrongCode) {
 					t.Error(err)
@@ -184,8 +183,8 @@ func TestACodeIsTakenOnceAtOnce(t *testing.T) {
 	}
 }
 
-// Who has the password guesses at the code as slowly as others at the password: giving
-// the right password again forgives nothing.
+// Guesses at the code are slowed down like guesses at the password: the right password does
+// not reset the count.
 func TestGuessingAtCodesIsSlowedDown(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example")
@@ -210,7 +209,8 @@ func TestGuessingAtCodesIsSlowedDown(t *testing.T) {
 	}
 }
 
-// Without scripts one signs in in two steps; between them one is nobody.
+// Without scripts, signing in takes two steps. Between them the session is not
+// authenticated.
 func TestSignInStepByStep(t *testing.T) {
 	s := newSite(t)
 	ada := s.hire(t, "ada@clinic.example")
@@ -319,8 +319,8 @@ func TestSettingASecondFactorUp(t *testing.T) {
 	}
 }
 
-// Nothing that is kept in Postgres gives a code: neither the secret nor the recovery
-// codes stand there as they are.
+// The data in Postgres reveals no code: neither the secret nor the recovery codes are stored
+// as plain text.
 func TestSecretsAreSealed(t *testing.T) {
 	c := newClinic(t)
 	p, recovery := c.equip(t, c.hire(t, "ada@clinic.example"))
@@ -337,7 +337,7 @@ func TestSecretsAreSealed(t *testing.T) {
 	}
 }
 
-// The record demands the factor, whatever was lost beside it.
+// A recorded factor is required even if its secret is lost.
 func TestALostSecretOpensNothing(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example")
@@ -371,11 +371,11 @@ func TestSecondFactorsEnd(t *testing.T) {
 	if err := c.ResetFactor(t.Context(), "staff:boss", ben.ID); err != nil {
 		t.Error(err)
 	}
-	if err := c.ResetFactor(t.Context(), "staff:boss", ben.ID); err != nil { // is no news
+	if err := c.ResetFactor(t.Context(), "staff:boss", ben.ID); err != nil { // publishes no event
 		t.Error(err)
 	}
-	if err := c.ResetFactor(t.Context(), "staff:boss", "nobody"); !errors.Is(err, ErrNoStaff) {
-		t.Errorf("of nobody: %v", err)
+	if err := c.ResetFactor(t.Context(), "staff:boss", "unknown"); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("of unknown staff: %v", err)
 	}
 	want := []string{
 		`second_factor.removed by staff:` + ada.ID + `: {"staff_id":"` + ada.ID + `"}`,
@@ -389,8 +389,8 @@ func TestSecondFactorsEnd(t *testing.T) {
 	}
 }
 
-// Where a clinic asks for a second factor, who has none may do nothing but set one up.
-// API tokens are made by an operator, and have none.
+// If a clinic requires a second factor, staff without one may only set one up. API tokens
+// are made by an operator and need none.
 func TestASecondFactorThatIsRequired(t *testing.T) {
 	s := newSite(t)
 	ada := s.hire(t, "ada@clinic.example", policy.All...)

@@ -18,18 +18,18 @@ import (
 
 const (
 	idleTimeout = 30 * time.Minute
-	// How long a browser is remembered as one that has signed in before.
+	// browserLifetime is how long a browser counts as one that has signed in before.
 	browserLifetime = 180 * 24 * time.Hour
-	// What a session holds: the subject's id, and how they signed in.
+	// A session holds the subject's id and the sign-in method,
 	subjectKey = "subject"
 	methodKey  = "method"
-	// Or whose password was right, and until when their code is waited for.
+	// or the staff member whose password was right and the deadline for their code.
 	halfwayKey      = "halfway"
 	halfwayUntilKey = "halfway_until"
 )
 
-// newSessions keeps the sessions of a realm, which end after half an hour without
-// a request, at the latest after lifetime, and when the browser is closed.
+// newSessions returns the session manager of a realm. Sessions end after half an hour
+// without a request, at the latest after lifetime, and when the browser is closed.
 //
 // scs.New leaves a goroutine of its default store running, which does nothing.
 func newSessions(cfg Config, realm policy.Realm, cookie string, lifetime time.Duration) *scs.SessionManager {
@@ -42,15 +42,16 @@ func newSessions(cfg Config, realm policy.Realm, cookie string, lifetime time.Du
 	s.ErrorFunc = cfg.Fail
 	s.Cookie.Name = cookie
 	s.Cookie.HttpOnly = true
-	// Lax and not Strict: who follows the link of an alert comes from elsewhere
-	// and is to find themselves signed in.
+	// Lax and not Strict: a person who follows the link in an alert comes from another
+	// site, and must still be signed in.
 	s.Cookie.SameSite = http.SameSiteLaxMode
 	s.Cookie.Secure = cfg.Secure
 	s.Cookie.Persist = false
 	return s
 }
 
-// newBrowserSessions remembers in which browsers an address has signed in before.
+// newBrowserSessions returns the manager that remembers in which browsers an e-mail
+// address has signed in before.
 func newBrowserSessions(cfg Config) *scs.SessionManager {
 	s := newSessions(cfg, "browser", "postern_browser", browserLifetime)
 	s.IdleTimeout = 0
@@ -58,11 +59,11 @@ func newBrowserSessions(cfg Config) *scs.SessionManager {
 	return s
 }
 
-// Begin starts a session of a subject who has just signed in, under a new token.
+// Begin starts a session, with a new token, for a subject who has just signed in.
 // The request must have come through the middleware of the subject's realm,
 // which sets the cookie.
 func (g *Gate) Begin(ctx context.Context, subject policy.Subject) error {
-	sessions := g.doorOf(subject.Realm).sessions
+	sessions := g.ofRealm(subject.Realm).sessions
 	if err := sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("beginning a session: %w", err)
 	}
@@ -74,11 +75,11 @@ func (g *Gate) Begin(ctx context.Context, subject policy.Subject) error {
 	return nil
 }
 
-// SessionLeft is how long the session of the request goes on if nothing more is
-// asked for, and at most: 0 where there is none, as for a request with an API token.
+// SessionLeft returns how long the session of the request lasts without a further
+// request, and at most. Both are 0 without a session, as for a request with an API token.
 // The request must have come through the middleware of that realm.
 func (g *Gate) SessionLeft(ctx context.Context, realm policy.Realm) (idle, most time.Duration) {
-	sessions := g.doorOf(realm).sessions
+	sessions := g.ofRealm(realm).sessions
 	if sessions.GetString(ctx, subjectKey) == "" {
 		return 0, 0
 	}
@@ -86,21 +87,21 @@ func (g *Gate) SessionLeft(ctx context.Context, realm policy.Realm) (idle, most 
 	return min(idleTimeout, most), most
 }
 
-// HadSession says whether a request brings the cookie of a session that has ended. It
-// must have come through the middleware of that realm.
+// HadSession reports whether a request has the cookie of a session that has ended. The
+// request must have come through the middleware of that realm.
 func (g *Gate) HadSession(r *http.Request, realm policy.Realm) bool {
-	sessions := g.doorOf(realm).sessions
+	sessions := g.ofRealm(realm).sessions
 	_, err := r.Cookie(sessions.Cookie.Name)
 	return err == nil && len(sessions.Keys(r.Context())) == 0
 }
 
-// Secure says whether cookies are kept off plain HTTP.
+// Secure reports whether cookies are sent over HTTPS only.
 func (g *Gate) Secure() bool { return g.cfg.Secure }
 
 // SignOut ends the session of the request, if it has one. The request must have
 // come through the middleware of that realm, which clears the cookie.
 func (g *Gate) SignOut(ctx context.Context, realm policy.Realm) error {
-	if err := g.doorOf(realm).sessions.Destroy(ctx); err != nil {
+	if err := g.ofRealm(realm).sessions.Destroy(ctx); err != nil {
 		return fmt.Errorf("ending the session: %w", err)
 	}
 	return nil
@@ -122,8 +123,8 @@ func endSessions(ctx context.Context, q interface {
 	return err
 }
 
-// sessionStore keeps the sessions of one realm in app.sessions. It is given the
-// hash of a token, never the token. It implements [scs.CtxStore].
+// sessionStore keeps the sessions of one realm in app.sessions. It gets the hash of a
+// token, never the token. It implements [scs.CtxStore].
 type sessionStore struct {
 	pool  *pgxpool.Pool
 	realm string
@@ -144,15 +145,15 @@ func (s sessionStore) FindCtx(ctx context.Context, hash string) ([]byte, bool, e
 	return data, true, nil
 }
 
-// Unattended is the header of a request that a page made by itself, as to see what is
-// new, and nobody caused. It does not put the end of the session off: a page that is
-// left open keeps nobody signed in. See static/session.js.
+// Unattended is the header of a request that a page makes by itself, for example to look
+// for new entries, without an action of the user. It does not extend the session: a page
+// that is left open does not keep its user signed in. See static/session.js.
 const Unattended = "Postern-Unattended"
 
-// CommitCtx saves a session, as scs does after each request. It writes only what
-// is news: other data, or an expiry later by a minute. A session that has ended
-// since the request began stays ended, because its row is still there and nothing
-// takes ended_at back. An unattended request saves nothing.
+// CommitCtx saves a session; scs calls it after each request. It writes only if the data
+// changed or the expiry moved by more than a minute. A session that has ended since the
+// request began stays ended, because its row still exists and nothing resets ended_at. An
+// unattended request saves nothing.
 func (s sessionStore) CommitCtx(ctx context.Context, hash string, data []byte, expiry time.Time) error {
 	if ctx.Value(unattendedContext) != nil {
 		return nil
@@ -175,7 +176,7 @@ func (s sessionStore) DeleteCtx(ctx context.Context, hash string) error {
 	return nil
 }
 
-// scs calls the three above; these make the type an [scs.Store].
+// scs calls the three methods above. These three make the type an [scs.Store].
 
 func (s sessionStore) Find(hash string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), hash)
@@ -187,7 +188,7 @@ func (s sessionStore) Commit(hash string, data []byte, expiry time.Time) error {
 
 func (s sessionStore) Delete(hash string) error { return s.DeleteCtx(context.Background(), hash) }
 
-// jsonCodec writes sessions so that Postgres can read whose they are.
+// jsonCodec writes sessions as JSON, so that Postgres can read the subject of each.
 type jsonCodec struct{}
 
 type sessionData struct {

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A site serves what the API does around a Gate: signing in, out and looking who
-// one is.
+// A site serves the same session operations as the API: signing in, signing out, and
+// reading the subject.
 type site struct {
 	clinic
 	*httptest.Server
@@ -103,7 +103,7 @@ func (s site) browser(t *testing.T) *browser {
 	return &browser{t, s, http.Client{Jar: jar}}
 }
 
-// do returns the status, and who the site says that one is.
+// do returns the status, and the subject according to the site.
 func (b *browser) do(method, path string, headers ...string) (int, string) {
 	b.t.Helper()
 	r, err := http.NewRequestWithContext(b.t.Context(), method, b.site.URL+path, nil)
@@ -133,7 +133,7 @@ func (b *browser) signIn(path, email, password string) int {
 	return response.StatusCode
 }
 
-// is checks who the site takes the browser for; "" nobody.
+// is checks the subject of the browser; "" means not signed in.
 func (b *browser) is(path, want string, headers ...string) {
 	b.t.Helper()
 	status, who := b.do("GET", path, headers...)
@@ -167,7 +167,7 @@ func TestASessionLastsFromSignInToSignOut(t *testing.T) {
 	}
 	b.is("/staff", "")
 	if n := s.count(t, `SELECT count(*) FROM app.sessions`); n != 0 {
-		t.Errorf("%d sessions of nobody are kept", n)
+		t.Errorf("%d unauthenticated sessions are stored", n)
 	}
 	b.signIn("/staff", "ada@clinic.example", good)
 	b.is("/staff", "staff:"+ada.ID)
@@ -290,7 +290,7 @@ func TestSessionsEnd(t *testing.T) {
 		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '30 minutes'`)
 		b.is("/staff", "")
 	})
-	t.Run("whatever a page asks for that nobody looks at", func(t *testing.T) {
+	t.Run("despite unattended requests of a page", func(t *testing.T) {
 		b := signedIn(t)
 		s.exec(t, `UPDATE app.sessions SET expires_at = expires_at - interval '20 minutes'`)
 		for _, path := range []string{"/staff", "/portal"} {
@@ -351,8 +351,8 @@ func TestSessionsEnd(t *testing.T) {
 	})
 }
 
-// scs saves a session after the request. One that was under way when all
-// sessions were ended must not bring its own back.
+// scs saves a session after the request. A request that was running when all sessions were
+// ended must not restore its own.
 func TestARequestUnderWayDoesNotReviveASession(t *testing.T) {
 	s := newSite(t)
 	ada := s.hire(t, "ada@clinic.example")
@@ -392,7 +392,7 @@ func TestABearerHeaderComesBeforeTheCookie(t *testing.T) {
 	b.is("/portal", "", "Authorization", "Bearer "+token) // portal users have none
 }
 
-// Guesses at somebody's password make strangers wait, not them.
+// Guesses at a person's password delay the strangers who guess, not the person.
 func TestAKnownBrowserDoesNotWaitForStrangersGuesses(t *testing.T) {
 	s := newSite(t)
 	s.enrol(t, "pu-1", "noor@home.example", good)

@@ -16,7 +16,7 @@ import (
 	"postern/internal/events"
 )
 
-// Credentials are what somebody typed to sign in.
+// Credentials are the values typed into a sign-in form.
 type Credentials struct {
 	Email    string
 	Password string
@@ -24,38 +24,38 @@ type Credentials struct {
 	TOTP string
 }
 
-// ErrWrongCredentials is all that anybody learns of a failed sign-in. The record
-// says more.
+// ErrWrongCredentials is the only answer to a failed sign-in. The recorded event has the
+// reason.
 var ErrWrongCredentials = problem.WrongCredentials.New("the e-mail address or the password is wrong")
 
-// SignInStaff returns the staff member who has these credentials. A success and
-// a failure are both on the record when it returns; one that can't be recorded
-// is an error. It fails with [ErrWrongCredentials] or [TooSoon], alike for
-// accounts that exist and such that don't, and after the same work. Who has the
-// right password and a second factor gets [CodeNeeded] without a code, which is
-// neither a success nor a failure, and [ErrWrongCode] with a wrong one.
+// SignInStaff returns the staff member who has these credentials. It returns after the
+// event of the success or failure is stored, and fails if it can't be. It fails with
+// [ErrWrongCredentials] or [TooSoon], and takes the same time, whether or not the account
+// exists. With the right password, a staff member who has a second factor gets
+// [CodeNeeded] without a code, which counts as neither success nor failure, and
+// [ErrWrongCode] with a wrong code.
 //
 // The session begins with [Gate.Begin].
 func (g *Gate) SignInStaff(ctx context.Context, c Credentials) (policy.Subject, error) {
 	return g.signIn(ctx, staffAccounts, g.loadStaff, c)
 }
 
-// SignInPortal is [Gate.SignInStaff] for portal users. Families share an
-// address: of the accounts that have it, the one whose password it is signs in.
+// SignInPortal is [Gate.SignInStaff] for portal users. Families share an e-mail address:
+// the password selects one of the accounts that have it.
 func (g *Gate) SignInPortal(ctx context.Context, c Credentials) (policy.Subject, error) {
 	return g.signIn(ctx, portalAccounts, g.loadPortalUser, c)
 }
 
-// accounts says where the passwords of a realm are.
+// accounts describes where the passwords of a realm are stored.
 type accounts struct {
 	realm   policy.Realm
 	purpose Purpose
 	// find lists the accounts of an address: id, whether active, password hash.
 	find string
-	// rehash replaces the hash $2 of account $1 with $3, if it still is that.
+	// rehash replaces the hash $2 of account $1 with $3, if it is still $2.
 	rehash string
-	// round is how many passwords are checked at least; more are checked in
-	// multiples of it. So time does not tell how many share an address.
+	// round is the least number of password checks. More are done in multiples of it, so
+	// that the time does not show how many accounts share an address.
 	round int
 }
 
@@ -68,7 +68,7 @@ var staffAccounts = accounts{
 	round:  1,
 }
 
-// mostSharing is how many accounts sign in by one address.
+// mostSharing is the most accounts that can sign in by one address.
 const mostSharing = 12
 
 var portalAccounts = accounts{
@@ -83,13 +83,13 @@ var portalAccounts = accounts{
 	round: 4,
 }
 
-// An account is one that has the address that was typed.
+// An account is an account that has the typed address.
 type account struct {
 	id     string
 	active bool
 	hash   string // "": has no password
-	match  bool   // the password that was typed is its own
-	stale  bool   // the hash is of former parameters
+	match  bool   // the typed password is right
+	stale  bool   // the hash was made with earlier parameters
 }
 
 func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Context, string) (policy.Subject, error), c Credentials) (policy.Subject, error) {
@@ -97,8 +97,8 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 	if err := g.throttleSignIn(ctx, in.purpose, lane); err != nil {
 		return policy.Subject{}, err
 	}
-	// Counted as a failure before it is known to be none: tries that run at once
-	// can't slip through together, and a crash forgives nothing.
+	// The try is counted as a failure before the password is checked: concurrent tries
+	// can't all pass, and a crash here leaves the try counted.
 	if err := g.countTry(ctx, lane.key); err != nil {
 		return policy.Subject{}, err
 	}
@@ -115,7 +115,7 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 	}
 	method := events.ByPassword
 	if in.realm == policy.RealmStaff {
-		method, err = g.prove(ctx, lane, who.id, c.TOTP)
+		method, err = g.verifyCode(ctx, lane, who.id, c.TOTP)
 	}
 	if errors.Is(err, errNoFactor) {
 		err = nil
@@ -133,7 +133,7 @@ func (g *Gate) signIn(ctx context.Context, in accounts, load func(context.Contex
 	return subject, err
 }
 
-// check holds the password against every account of the address.
+// check compares the password with that of every account of the address.
 func (g *Gate) check(ctx context.Context, in accounts, c Credentials) ([]account, error) {
 	rows, err := g.pool.Query(ctx, in.find, stored(c.Email))
 	if err != nil {
@@ -158,13 +158,13 @@ func (g *Gate) check(ctx context.Context, in accounts, c Credentials) ([]account
 	return found, nil
 }
 
-// checks is how many passwords to check where there are n accounts.
+// checks returns the number of password checks for n accounts.
 func (in accounts) checks(n int) int {
 	return max(1, (n+in.round-1)/in.round) * in.round
 }
 
-// choose picks the account that signs in. Otherwise it gives the reason for the
-// record, and the account only if there is no doubt which one was meant.
+// choose returns the account that signs in. Otherwise it returns the reason to record,
+// and the account only if it is certain which one was meant.
 func choose(found []account) (who account, reason string) {
 	var matching []account
 	for _, a := range found {
@@ -178,8 +178,8 @@ func choose(found []account) (who account, reason string) {
 	case len(matching) == 1:
 		return matching[0], ""
 	case len(matching) > 1:
-		// Two came to share an address, and their password. Whose messages would
-		// it be? One of them must be given another password.
+		// Two accounts share an address and a password, so neither is signed in. One of
+		// them must be given another password.
 		return account{}, "ambiguous"
 	case reason != "":
 		return who, reason
@@ -192,8 +192,8 @@ func choose(found []account) (who account, reason string) {
 	}
 }
 
-// recordSignIn publishes how a sign-in ended. A failure is nobody's act: who
-// typed it was not shown.
+// recordSignIn publishes the result of a sign-in. The actor of a failure is the process,
+// because the person was not authenticated.
 func (g *Gate) recordSignIn(ctx context.Context, realm policy.Realm, id string, method events.SignInMethod, reason string) error {
 	fact := events.SignIn{Failed: reason != "", Attempt: uuid.New(), Account: string(realm), ID: id, Method: method, Reason: reason}
 	actor := g.cfg.Facts.Process()

@@ -37,7 +37,7 @@ func TestStaffSignIn(t *testing.T) {
 			`sign_in.failed by process:api: {"account":"staff","id":"` + ada.ID + `","method":"password","reason":"wrong_password"}`},
 		{"of an account without one", "robot@clinic.example", "", ErrWrongCredentials,
 			`sign_in.failed by process:api: {"account":"staff","id":"` + robot.ID + `","method":"password","reason":"wrong_password"}`},
-		{"of nobody", "nobody@clinic.example", good, ErrWrongCredentials,
+		{"of an unknown address", "unknown@clinic.example", good, ErrWrongCredentials,
 			`sign_in.failed by process:api: {"account":"staff","id":"","method":"password","reason":"no_account"}`},
 		{"with an address that is no text", "ada@\x00clinic.example", good, ErrWrongCredentials,
 			`sign_in.failed by process:api: {"account":"staff","id":"","method":"password","reason":"no_account"}`},
@@ -60,7 +60,7 @@ func TestPortalSignIn(t *testing.T) {
 	c.enrol(t, "pu-2", "Family@home.example", "the daughter's own")
 	c.enrol(t, "pu-3", "family@home.example", "the moved-out son's")
 	c.enrol(t, "pu-4", "family@home.example", "") // never invited
-	c.enrol(t, "pu-5", "alone@home.example", "nobody shares this one")
+	c.enrol(t, "pu-5", "alone@home.example", "an address of its own")
 	c.enrol(t, "pu-6", "former@home.example", "has no address at all")
 	c.exec(t, `UPDATE app.portal_users SET email = '' WHERE portal_user_id = 'pu-6'`)
 	c.exec(t, `UPDATE app.portal_users SET active = false WHERE portal_user_id = 'pu-3'`)
@@ -71,7 +71,7 @@ func TestPortalSignIn(t *testing.T) {
 		{"one of a family", "family@home.example", "the mother's password", "pu-1", ""},
 		{"another", "family@home.example", "the daughter's own", "pu-2", ""},
 		{"inactive", "family@home.example", "the moved-out son's", "pu-3", "inactive"},
-		{"whoever it was", "family@home.example", "a guess", "", "wrong_password"},
+		{"one of the family, unknown which", "family@home.example", "a guess", "", "wrong_password"},
 		{"the only one", "alone@home.example", "a guess", "pu-5", "wrong_password"},
 		{"without an address", "", "has no address at all", "", "no_account"},
 		{"staff are elsewhere", "ada@clinic.example", good, "", "no_account"},
@@ -96,9 +96,9 @@ func TestPortalSignIn(t *testing.T) {
 	}
 }
 
-// An import can give two accounts with one password the same address. Nobody
-// then reads the other's messages.
-func TestAnAmbiguousPasswordSignsNobodyIn(t *testing.T) {
+// An import can give two accounts with the same password the same address. Then neither can
+// sign in and read the other's messages.
+func TestAnAmbiguousPasswordSignsInNoAccount(t *testing.T) {
 	c := newClinic(t)
 	c.enrol(t, "pu-1", "one@home.example", "we both chose this")
 	c.enrol(t, "pu-2", "two@home.example", "we both chose this")
@@ -113,8 +113,8 @@ func TestAnAmbiguousPasswordSignsNobodyIn(t *testing.T) {
 	}
 }
 
-// How many passwords are checked shows in the time: alike for nobody, somebody
-// and a family.
+// The number of password checks shows in the time, so it is the same for no account, one
+// account and a family.
 func TestPasswordsAreCheckedInRounds(t *testing.T) {
 	for n, want := range map[int]int{0: 4, 1: 4, 4: 4, 5: 8, 12: 12} {
 		if got := portalAccounts.checks(n); got != want {
@@ -161,12 +161,12 @@ func TestFormerHashesAreRenewedAtSignIn(t *testing.T) {
 	}
 }
 
-// Guessing gets slower and slower, for addresses that nobody has as for others,
-// and never so slow that the right password is locked out for good.
+// Guessing gets slower and slower, for unknown addresses too, and never so slow that the
+// right password is locked out permanently.
 func TestFailuresSlowGuessingDown(t *testing.T) {
 	c := newClinic(t)
 	c.hire(t, "ada@clinic.example")
-	for _, email := range []string{"nobody@clinic.example", "ada@clinic.example"} {
+	for _, email := range []string{"unknown@clinic.example", "ada@clinic.example"} {
 		var waits []time.Duration
 		for range 17 {
 			for {
@@ -193,7 +193,7 @@ func TestFailuresSlowGuessingDown(t *testing.T) {
 		}
 	}
 
-	// The right password has to wait as well, and then all is forgiven.
+	// The right password has to wait too, and then the count is cleared.
 	right := Credentials{Email: "Ada@clinic.example", Password: good}
 	soon := TooSoon{}
 	if _, err := c.SignInStaff(t.Context(), right); !errors.As(err, &soon) {
@@ -210,8 +210,8 @@ func TestFailuresSlowGuessingDown(t *testing.T) {
 	}
 }
 
-// Guesses that arrive together are counted one by one: no more of them are read
-// than of guesses in a row.
+// Concurrent guesses are counted one by one: no more of them are checked than of guesses in a
+// row.
 func TestGuessesAtOnceAreCountedToo(t *testing.T) {
 	c := newClinic(t)
 	c.hire(t, "ada@clinic.example")

@@ -22,19 +22,19 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// Staff is a staff member, as the record has them.
+// Staff is a staff member, as recorded.
 type Staff struct {
 	ID         string // a UUIDv7
 	Name       string
 	Email      string
-	CreatedAt  time.Time  // the event's
-	DisabledAt *time.Time // since when they may not come in; nil: they may
-	// SecondFactor: they sign in with a code besides the password.
+	CreatedAt  time.Time  // the time of the event
+	DisabledAt *time.Time // when the account was disabled; nil: it is enabled
+	// SecondFactor is set if they sign in with a code as well as the password.
 	SecondFactor bool
 	Permissions  []policy.Permission
 }
 
-// subject is nobody for the zero Staff, and for who may not come in.
+// subject is the zero Subject for the zero Staff and for a disabled staff member.
 func (s Staff) subject() policy.Subject {
 	if s.ID == "" || s.DisabledAt != nil {
 		return policy.Subject{}
@@ -42,8 +42,8 @@ func (s Staff) subject() policy.Subject {
 	return policy.Subject{Realm: policy.RealmStaff, ID: s.ID, Name: s.Name, Permissions: s.Permissions}
 }
 
-// selectStaff holds to the rule that nobody is staff without both a row on the
-// record and an account.
+// selectStaff applies the rule that a staff member has both a row in the record and an
+// account.
 const selectStaff = `
 	SELECT s.staff_id, s.name, a.email, s.created_at, s.disabled_at,
 	       EXISTS (SELECT FROM record.second_factors f WHERE f.staff_id = s.staff_id),
@@ -51,11 +51,11 @@ const selectStaff = `
 	FROM record.staff s JOIN app.staff_accounts a USING (staff_id)`
 
 var (
-	// ErrNoStaff says that nobody is staff under that id or address.
+	// ErrNoStaff says that no staff member has that id or e-mail address.
 	ErrNoStaff = problem.NotFound.New("no such staff member: `postern staff list` shows all of them")
 	// ErrStaffExists says that the address belongs to a staff member already.
 	ErrStaffExists = errors.New("a staff member with this e-mail address exists already")
-	// ErrEmail and ErrName refuse what a staff member can't be created with.
+	// ErrEmail and ErrName say that a new staff member's e-mail address or name is invalid.
 	ErrEmail = errors.New("the e-mail address can't be used")
 	ErrName  = fmt.Errorf("a name has 1 to %s, all of them visible", limits.StaffName)
 )
@@ -96,7 +96,7 @@ func readStaff(ctx context.Context, q querier, sql string, key any) (Staff, erro
 	return staff, err
 }
 
-// NewStaff is what a staff member is created with.
+// NewStaff is the data of a staff member to be created.
 type NewStaff struct {
 	Email       string
 	Name        string
@@ -104,10 +104,10 @@ type NewStaff struct {
 	Permissions []policy.Permission
 }
 
-// CreateStaff makes somebody staff, on the word of actor, and returns once the
-// record says so. Called again after a failure, with the same address, it goes
-// on where it stopped, under the same id. It fails with the errors of
-// [NewStaff.Check] or with [ErrStaffExists] before anything is written.
+// CreateStaff creates a staff member and returns once the event can be read. The event
+// names actor. To retry after a failure, call it again with the same e-mail address: it
+// continues with the same id. It fails with the errors of [NewStaff.Check] or with
+// [ErrStaffExists] before anything is written.
 func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff, error) {
 	n, err := n.cleaned()
 	if err != nil {
@@ -121,8 +121,8 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 		}
 		hash = &h
 	}
-	// A crash from here on leaves an account that opens nothing, since the record
-	// does not know it; calling again finds it.
+	// A crash from here on leaves an account without a recorded staff member, which can't
+	// sign in. Calling again finds it.
 	id, err := g.claimStaffAccount(ctx, n.Email, hash)
 	if err != nil {
 		return Staff{}, err
@@ -136,22 +136,22 @@ func (g *Gate) CreateStaff(ctx context.Context, actor string, n NewStaff) (Staff
 	if err != nil {
 		return Staff{}, fmt.Errorf("recording the new staff member: %w", err)
 	}
-	// From here on they are staff, whatever becomes of this process.
+	// A crash from here on leaves the staff member created.
 	if err := g.cfg.Facts.Wait(ctx, seq); err != nil {
 		return Staff{}, err
 	}
 	return g.StaffByID(ctx, id.String())
 }
 
-// Check gives everything that is wrong with a staff member to be, joined: errors of
-// [ParsePermission], and those that wrap [ErrName], [ErrEmail] or [passwords.ErrRefused]. An
-// address that is taken is found by [Gate.CreateStaff] alone.
+// Check returns all errors in the data of a new staff member, joined: those of
+// [policy.ParsePermission], and those that wrap [ErrName], [ErrEmail] or
+// [passwords.ErrRefused]. Only [Gate.CreateStaff] finds that an address is taken.
 func (n NewStaff) Check() error {
 	_, err := n.cleaned()
 	return err
 }
 
-// cleaned is n as it is kept, with the errors of [NewStaff.Check].
+// cleaned returns n as it is stored, and the errors of [NewStaff.Check].
 func (n NewStaff) cleaned() (NewStaff, error) {
 	var wrong []error
 	n.Name = invisible.Trim(n.Name)
@@ -175,8 +175,8 @@ func (n NewStaff) cleaned() (NewStaff, error) {
 	return n, errors.Join(wrong...)
 }
 
-// claimStaffAccount makes the account of an address, or finds the one that a
-// creation cut short has left, and returns its staff id.
+// claimStaffAccount makes the account of an e-mail address, or finds the one that an
+// interrupted creation left, and returns its staff id.
 func (g *Gate) claimStaffAccount(ctx context.Context, email string, hash *string) (uuid.UUID, error) {
 	fresh, err := uuid.NewV7()
 	if err != nil {
@@ -218,7 +218,7 @@ func (g *Gate) SetStaffPassword(ctx context.Context, staffID, password string) e
 	})
 }
 
-// inTx does something in a transaction; doing names it in the error.
+// inTx runs do in a transaction. Errors begin with doing.
 func (g *Gate) inTx(ctx context.Context, doing string, do func(pgx.Tx) error) error {
 	if err := pgx.BeginFunc(ctx, g.pool, do); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

@@ -58,15 +58,15 @@ func TestCreateStaffRefusesBeforeAnythingIsWritten(t *testing.T) {
 		new  NewStaff
 		want error
 	}{
-		"no address":           {NewStaff{Name: "Ada"}, ErrEmail},
-		"an address of nobody": {NewStaff{Name: "Ada", Email: "ada"}, ErrEmail},
-		"a name and address":   {NewStaff{Name: "Ada", Email: "Ada <ada@clinic.example>"}, ErrEmail},
-		"two addresses":        {NewStaff{Name: "Ada", Email: "a@b.example, c@d.example"}, ErrEmail},
-		"a domain of none":     {NewStaff{Name: "Ada", Email: "ada@-clinic.example"}, ErrEmail},
-		"no name":              {NewStaff{Name: " ", Email: "ada@clinic.example"}, ErrName},
-		"a hidden character":   {NewStaff{Name: "Ada\u202eB", Email: "ada@clinic.example"}, ErrName},
-		"a long name":          {NewStaff{Name: strings.Repeat("a", 201), Email: "ada@clinic.example"}, ErrName},
-		"a short password":     {NewStaff{Name: "Ada", Email: "ada@clinic.example", Password: "short"}, passwords.ErrRefused},
+		"no address":         {NewStaff{Name: "Ada"}, ErrEmail},
+		"not an address":     {NewStaff{Name: "Ada", Email: "ada"}, ErrEmail},
+		"a name and address": {NewStaff{Name: "Ada", Email: "Ada <ada@clinic.example>"}, ErrEmail},
+		"two addresses":      {NewStaff{Name: "Ada", Email: "a@b.example, c@d.example"}, ErrEmail},
+		"a domain of none":   {NewStaff{Name: "Ada", Email: "ada@-clinic.example"}, ErrEmail},
+		"no name":            {NewStaff{Name: " ", Email: "ada@clinic.example"}, ErrName},
+		"a hidden character": {NewStaff{Name: "Ada\u202eB", Email: "ada@clinic.example"}, ErrName},
+		"a long name":        {NewStaff{Name: strings.Repeat("a", 201), Email: "ada@clinic.example"}, ErrName},
+		"a short password":   {NewStaff{Name: "Ada", Email: "ada@clinic.example", Password: "short"}, passwords.ErrRefused},
 	} {
 		_, err := c.CreateStaff(t.Context(), operator, test.new)
 		if !errors.Is(err, test.want) {
@@ -101,14 +101,14 @@ func TestAnAddressOfStaffIsKeptClean(t *testing.T) {
 	}
 }
 
-// The account is written before the record. Until the record has it, it opens
-// nothing; a repeat finishes the job under the same id.
+// The account is written before the event. Until the event is recorded, the account can't
+// sign in. A retry finishes the creation with the same id.
 func TestCreateStaffGoesOnWhereItStopped(t *testing.T) {
 	c := newClinic(t)
 	c.rec.failNext(errors.New("no stream"))
 	_, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: "ada@clinic.example", Name: "Ada", Password: "the first password"})
 	if err == nil {
-		t.Fatal("without a record nobody is staff")
+		t.Fatal("a staff member was created without a record")
 	}
 	var id string
 	if err := c.admin.QueryRow(t.Context(), `SELECT staff_id FROM app.staff_accounts`).Scan(&id); err != nil {
@@ -130,7 +130,7 @@ func TestCreateStaffGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-// A row on the record without an account, as after losing schema app, is nobody.
+// A recorded staff member without an account, as after losing schema app, is not found.
 func TestStaffNeedBothARecordAndAnAccount(t *testing.T) {
 	c := newClinic(t)
 	c.exec(t, `INSERT INTO record.staff (staff_id, name, created_at) VALUES ('s-1', 'Ada', now())`)
@@ -180,15 +180,15 @@ func TestPermissionsChangeOnTheRecord(t *testing.T) {
 	if diff := cmp.Diff(want, c.rec.last(t, 3)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}
-	if err := c.Permit(t.Context(), operator, "nobody", policy.ReadRecord); !errors.Is(err, ErrNoStaff) {
-		t.Errorf("of nobody: %v", err)
+	if err := c.Permit(t.Context(), operator, "unknown", policy.ReadRecord); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("of unknown staff: %v", err)
 	}
 	if err := c.Permit(t.Context(), operator, ada.ID, "fly"); err == nil {
 		t.Error("an unknown permission was given")
 	}
 }
 
-// Who saw other permissions than are held now changes nothing.
+// A change that was based on outdated permissions changes nothing.
 func TestReconsiderWhatWasSeen(t *testing.T) {
 	c := newClinic(t)
 	ada := c.hire(t, "ada@clinic.example", policy.SendPortalMessage)
@@ -223,7 +223,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	}
 }
 
-// All that is wrong is said at once.
+// All errors are reported at once.
 func TestNewStaffCheck(t *testing.T) {
 	err := NewStaff{Email: "nowhere", Permissions: []policy.Permission{"fly"}, Password: "short"}.Check()
 	for _, one := range []error{ErrName, ErrEmail, passwords.ErrRefused} {
@@ -239,8 +239,8 @@ func TestNewStaffCheck(t *testing.T) {
 	}
 }
 
-// While Ada's is being taken, but not yet on the record, somebody takes Ben's, who
-// still sees Ada's. They have to wait, and then it is the last.
+// While Ada's permission is being taken but not yet recorded, another call takes Ben's and
+// still sees Ada's. It waits, and then fails because Ben's is the last.
 func TestTwoAdministratorsCantTakeEachOthersAtOnce(t *testing.T) {
 	c := newClinic(t)
 	ada, ben := c.hire(t, "ada@clinic.example", policy.ManageStaff), c.hire(t, "ben@clinic.example", policy.ManageStaff)
@@ -270,7 +270,7 @@ func TestSetStaffPassword(t *testing.T) {
 	if err := c.SetStaffPassword(t.Context(), ada.ID, "too short"); !errors.Is(err, passwords.ErrRefused) {
 		t.Errorf("got %v", err)
 	}
-	if err := c.SetStaffPassword(t.Context(), "nobody", "another long password"); !errors.Is(err, ErrNoStaff) {
+	if err := c.SetStaffPassword(t.Context(), "unknown", "another long password"); !errors.Is(err, ErrNoStaff) {
 		t.Errorf("got %v", err)
 	}
 	if err := c.SetStaffPassword(t.Context(), ada.ID, "another long password"); err != nil {

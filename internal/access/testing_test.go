@@ -60,7 +60,7 @@ func newClinic(t *testing.T) clinic {
 	return clinic{gate, admin, rec, clock}
 }
 
-// hire makes somebody staff whose password is good.
+// hire creates a staff member with the password good.
 func (c clinic) hire(t *testing.T, email string, permissions ...policy.Permission) Staff {
 	t.Helper()
 	staff, err := c.CreateStaff(t.Context(), operator, NewStaff{Email: email, Name: "Ada Brook", Password: good, Permissions: permissions})
@@ -98,8 +98,8 @@ func (c clinic) count(t *testing.T, sql string, args ...any) (n int) {
 	return n
 }
 
-// A recorder stands in for the stream and the recorder: what is published can
-// be read as soon as somebody waits for it.
+// A recorder replaces the stream and the recorder: published events can be read as soon as a
+// caller waits for them.
 type recorder struct {
 	pool *pgxpool.Pool
 

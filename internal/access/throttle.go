@@ -8,11 +8,10 @@ import (
 	"postern/internal/inbound"
 )
 
-// Purpose is what a client tries to do. Each has a count of its own: what is used up
-// for one is not used up for another.
+// Purpose is the kind of a client's try. Each purpose has its own count.
 type Purpose string
 
-// What clients are counted for.
+// The purposes.
 const (
 	SigningInStaff  Purpose = "sign-in of staff"
 	SigningInPortal Purpose = "sign-in of portal users"
@@ -22,15 +21,15 @@ const (
 )
 
 const (
-	triesPerMinute = 600     // a whole clinic may share one address
+	triesPerMinute = 600     // a whole clinic may share one IP address
 	mostCounted    = 1 << 17 // clients and purposes at a time
 )
 
-// Throttle counts a try of the client that ctx belongs to, by its network and purpose.
-// It refuses the try as [TooSoon] where there were too many within a minute, as when a
-// client tries one account after another; guesses at one account are slowed down by the
-// count of that account. It is called once the request is known to be a try: a request
-// that can't be read is not counted. Outside of a request it counts nothing.
+// Throttle counts a try by the network and purpose of the client in ctx. It refuses the
+// try with [TooSoon] if there were too many within a minute, for example when a client
+// tries one account after another. Guesses at one account are slowed down by the count of
+// that account. Call it once the request has been parsed: an unreadable request is not
+// counted. Outside of a request it counts nothing.
 func (g *Gate) Throttle(ctx context.Context, purpose Purpose) error {
 	client := inbound.Client(ctx)
 	if !client.IsValid() {
@@ -40,16 +39,17 @@ func (g *Gate) Throttle(ctx context.Context, purpose Purpose) error {
 }
 
 // throttleSignIn is Throttle for a sign-in. A browser in which this e-mail address has
-// signed in before has a count of its own, which others in its network can't use up.
+// signed in before has its own count, which other clients in its network can't use up.
 func (g *Gate) throttleSignIn(ctx context.Context, purpose Purpose, l lane) error {
-	if g.knows(ctx, l) {
+	if g.knownBrowser(ctx, l) {
 		return g.tries.count(string(purpose)+" "+string(l.key), g.cfg.Facts.Now())
 	}
 	return g.Throttle(ctx, purpose)
 }
 
-// tries counts by key and minute, and adds a part of the minute before: as much of it as
-// is left of the current minute. A restart resets the counts.
+// tries counts tries by key in a sliding window of a minute: the count of the current
+// minute, and of the previous minute's count the share that the window still covers. A
+// restart resets the counts.
 type tries struct {
 	mu          sync.Mutex
 	minute      time.Time

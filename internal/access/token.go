@@ -16,10 +16,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A secret token is a prefix that says what it opens, 32 random bytes, and three
-// bytes of their CRC-32, which let rubbish be refused without asking Postgres.
-// Together they are 56 letters and digits without padding, each token written in
-// one way only. Where tokens are kept, only their SHA-256 is.
+// A secret token is a prefix that names its kind, 32 random bytes, and three bytes of
+// their CRC-32, so that malformed tokens are refused without a query. The bytes are 56
+// letters and digits without padding, and each token has one spelling only. Only the
+// SHA-256 of a token is stored.
 const (
 	staffTokenPrefix = "pst_"
 	linkTokenPrefix  = "pil_"
@@ -30,7 +30,7 @@ const (
 
 var letters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// newToken returns a fresh token and the digest to keep.
+// newToken returns a new token and the digest to store.
 func newToken(prefix string) (token string, digest []byte) {
 	var secret [secretBytes]byte
 	_, _ = rand.Read(secret[:]) // never fails, see crypto/rand
@@ -41,14 +41,14 @@ func formatToken(prefix string, secret [secretBytes]byte) string {
 	return prefix + letters.EncodeToString(append(secret[:], checksum(secret[:])...))
 }
 
-// parseToken returns the digest under which the token would be kept, or false
-// if no token of ours looks like it.
+// parseToken returns the digest under which the token would be stored, or false if it is
+// malformed.
 func parseToken(prefix, token string) (digest []byte, ok bool) {
 	text, ok := strings.CutPrefix(token, prefix)
 	if !ok || len(text) != letters.EncodedLen(secretBytes+checkBytes) {
 		return nil, false
 	}
-	// The decoder passes over line breaks, which the length then betrays.
+	// The decoder skips line breaks; the length check below finds them.
 	raw, err := letters.DecodeString(text)
 	if err != nil || len(raw) != secretBytes+checkBytes {
 		return nil, false
@@ -87,7 +87,7 @@ func (g *Gate) CreateToken(ctx context.Context, email string) (string, error) {
 	return token, nil
 }
 
-// RevokeTokens ends every API token of a staff member and returns how many.
+// RevokeTokens revokes every API token of a staff member and returns their number.
 func (g *Gate) RevokeTokens(ctx context.Context, staffID string) (int64, error) {
 	tag, err := g.pool.Exec(ctx, `DELETE FROM app.staff_tokens WHERE staff_id = $1`, staffID)
 	if err != nil {
@@ -96,8 +96,8 @@ func (g *Gate) RevokeTokens(ctx context.Context, staffID string) (int64, error) 
 	return tag.RowsAffected(), nil
 }
 
-// SubjectOfToken returns the staff member whose API token it is, as the record
-// has them now, or [ErrUnauthenticated].
+// SubjectOfToken returns the staff member to whom the API token belongs, with their current
+// permissions. It fails with [policy.ErrUnauthenticated].
 func (g *Gate) SubjectOfToken(ctx context.Context, token string) (policy.Subject, error) {
 	digest, ok := parseToken(staffTokenPrefix, token)
 	if !ok {

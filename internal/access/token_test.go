@@ -26,7 +26,7 @@ func TestTokensAreReadBack(t *testing.T) {
 	})
 }
 
-// What is mistyped or cut off is refused without a query.
+// A mistyped or truncated token is refused without a query.
 func TestAWrongLetterIsNoticed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, _ := newToken(staffTokenPrefix)
@@ -94,7 +94,7 @@ func TestAnAPITokenStandsForItsStaffMember(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", name, subject, err)
 		}
 	}
-	if _, err := c.CreateToken(t.Context(), "nobody@clinic.example"); !errors.Is(err, ErrNoStaff) {
-		t.Errorf("for nobody: %v", err)
+	if _, err := c.CreateToken(t.Context(), "unknown@clinic.example"); !errors.Is(err, ErrNoStaff) {
+		t.Errorf("for an unknown address: %v", err)
 	}
 }

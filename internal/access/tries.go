@@ -18,7 +18,7 @@ import (
 	"postern/internal/text/address"
 )
 
-// TooSoon refuses a sign-in unread, because too many have failed before it.
+// TooSoon says that a sign-in was refused unchecked, because too many failed before it.
 type TooSoon struct {
 	After time.Duration // when to try again, from now
 }
@@ -27,23 +27,23 @@ func (e TooSoon) Error() string {
 	return fmt.Sprintf("too many failed sign-ins: try again in %d seconds", int(e.After.Seconds())+1)
 }
 
-// Problem is how such a sign-in is answered.
+// Problem is the API's answer to such a sign-in.
 func (e TooSoon) Problem() *problem.Error {
 	return &problem.Error{Kind: problem.TooMany, Detail: e.Error(), RetryAfter: e.After}
 }
 
-// A lane is what failed sign-ins are counted by: the client's network and the e-mail
-// address that was typed, whether or not an account has it, so that nothing can be
-// learned from the wait. So a stranger's guesses make the stranger wait, and no one in
-// another network. A browser in which that e-mail address has signed in before has a
-// lane of its own, for those who share the network with the stranger: see OWASP, "Slow
-// Down Online Guessing Attacks with Device Cookies".
+// A lane is the key by which failed sign-ins are counted: the client's network and the
+// typed e-mail address. It is the same whether or not an account has the address, so the
+// wait reveals nothing. A stranger's guesses delay only the stranger's network. A browser
+// in which the e-mail address has signed in before has its own lane, so that a stranger
+// in the same network does not delay it: see OWASP, "Slow Down Online Guessing Attacks
+// with Device Cookies".
 type lane struct {
-	address string // digest of realm and e-mail address, hexadecimal; "": by none
+	address string // digest of realm and e-mail address, hexadecimal; "": there is none
 	key     []byte
-	// all counts the tries of all networks together. It is for codes of a second factor,
-	// of which there are a million, and which can be tried only with the password; and
-	// for letters.
+	// all counts the tries of all networks together. It limits codes of a second factor,
+	// of which there are a million, and which can be tried only with the password. It also
+	// limits e-mails with links.
 	all []byte
 }
 
@@ -51,7 +51,7 @@ func (g *Gate) laneOf(ctx context.Context, realm policy.Realm, email string) lan
 	sum := sha256.Sum256([]byte(string(realm) + "\x00" + strings.ToLower(address.Typed(email))))
 	l := lane{address: hex.EncodeToString(sum[:]), key: sum[:]}
 	l.all = l.within("all")
-	if g.knows(ctx, l) {
+	if g.knownBrowser(ctx, l) {
 		l.key = l.within(g.browsers.Token(ctx))
 		l.all = l.key
 	} else if client := inbound.Client(ctx); client.IsValid() {
@@ -60,7 +60,7 @@ func (g *Gate) laneOf(ctx context.Context, realm policy.Realm, email string) lan
 	return l
 }
 
-// ownLane is the lane of a subject who is signed in and gives their password once more.
+// ownLane is the lane of a signed-in subject who gives their password again.
 func ownLane(who policy.Subject) lane {
 	sum := sha256.Sum256([]byte("signed in\x00" + who.Actor()))
 	return lane{key: sum[:], all: sum[:]}
@@ -71,15 +71,14 @@ func (l lane) within(part string) []byte {
 	return sum[:]
 }
 
-// knows tells whether the address has signed in from this browser before.
-func (g *Gate) knows(ctx context.Context, l lane) bool {
+// knownBrowser reports whether the e-mail address has signed in from this browser before.
+func (g *Gate) knownBrowser(ctx context.Context, l lane) bool {
 	return browserLoaded(ctx) && g.browsers.Exists(ctx, l.address)
 }
 
-// countTry counts a try, or refuses it as [TooSoon]. The first four failures
-// cost nothing; from the fifth on they cost 1, 2, 4 … seconds, at most 15
-// minutes, about as many guesses a day as NIST SP 800-63B section 3.2.2 lets
-// stand in all.
+// countTry counts a try, or refuses it with [TooSoon]. The first four failures cause no
+// delay. From the fifth on they cause a delay of 1, 2, 4 … seconds, at most 15 minutes:
+// about as many guesses a day as NIST SP 800-63B section 3.2.2 allows in all.
 func (g *Gate) countTry(ctx context.Context, key []byte) error {
 	now := g.cfg.Facts.Now()
 	tag, err := g.pool.Exec(ctx, `
@@ -94,9 +93,9 @@ func (g *Gate) countTry(ctx context.Context, key []byte) error {
 	if tag.RowsAffected() == 1 {
 		return nil
 	}
-	next, err := one(ctx, g.pool, errForgiven, pgx.RowTo[time.Time], `SELECT next_at FROM app.sign_in_tries WHERE lane = $1`, key)
-	if errors.Is(err, errForgiven) {
-		return TooSoon{} // by another that has just succeeded
+	next, err := one(ctx, g.pool, errNoFailures, pgx.RowTo[time.Time], `SELECT next_at FROM app.sign_in_tries WHERE lane = $1`, key)
+	if errors.Is(err, errNoFailures) {
+		return TooSoon{} // another sign-in has just succeeded and cleared the count
 	}
 	if err != nil {
 		return fmt.Errorf("reading when to try again: %w", err)
@@ -104,15 +103,14 @@ func (g *Gate) countTry(ctx context.Context, key []byte) error {
 	return TooSoon{After: max(0, next.Sub(now))}
 }
 
-var errForgiven = errors.New("no failures are counted")
+var errNoFailures = errors.New("no failures are counted")
 
-// forgive forgets the failures of a lane after a success, and remembers the
-// browser.
-func (g *Gate) forgive(ctx context.Context, l lane) error {
+// clearFailures deletes the failures of a lane after a success and remembers the browser.
+func (g *Gate) clearFailures(ctx context.Context, l lane) error {
 	if _, err := g.pool.Exec(ctx, `DELETE FROM app.sign_in_tries WHERE lane IN ($1, $2)`, l.key, l.all); err != nil {
-		return fmt.Errorf("forgetting failed sign-ins: %w", err)
+		return fmt.Errorf("clearing failed sign-ins: %w", err)
 	}
-	if browserLoaded(ctx) && l.address != "" && !g.knows(ctx, l) {
+	if browserLoaded(ctx) && l.address != "" && !g.knownBrowser(ctx, l) {
 		g.browsers.Put(ctx, l.address, true)
 	}
 	return nil

@@ -10,16 +10,16 @@ import (
 	"postern/internal/notify/pause"
 )
 
-// AlertingStatus says whether alerts go out.
+// AlertingStatus is whether alerting is paused.
 type AlertingStatus struct {
-	Paused bool          `json:"paused" doc:"Whether the alerts of all messages wait."`
+	Paused bool          `json:"paused" doc:"Whether the alerts of all messages are paused."`
 	Pauses []pause.Pause `json:"pauses" nullable:"false"`
 }
 
 type alertingInput struct {
 	Body struct {
-		MessageID *uuid.UUID `json:"message_id,omitempty" format:"uuid" doc:"Of which message; without one, of all."`
-		Reason    reason     `json:"reason" doc:"Why; it goes on the record."`
+		MessageID *uuid.UUID `json:"message_id,omitempty" format:"uuid" doc:"The message whose alerts to pause or resume; without it, the alerts of all messages."`
+		Reason    reason     `json:"reason" doc:"The reason. It is recorded."`
 	}
 }
 
@@ -32,14 +32,14 @@ type AlertingOperations struct {
 func (g AlertingOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/alerting", id: "get-alerting", tag: forStaff,
-		summary: "Whether alerts go out, or wait.", actions: []policy.Action{policy.Replay},
+		summary: "Whether alerts are sent or paused.", actions: []policy.Action{policy.Replay},
 	}, func(ctx context.Context, _ *struct{}) (*body[AlertingStatus], error) { return g.alertingStatus(ctx) })
 	for _, change := range []struct {
 		verb, summary string
 		do            func(context.Context, string, *uuid.UUID, string) (uint64, error)
 	}{
-		{"pause", "Stop alerts. A chunk of up to a thousand that is in hand is finished; everything else waits, and is lost by nothing.", g.Pauses.Pause},
-		{"resume", "Let alerts go on: all that waited is due at once.", g.Pauses.Resume},
+		{"pause", "Pause alerts. A chunk of up to a thousand that is being sent is finished. All other alerts wait; none is lost.", g.Pauses.Pause},
+		{"resume", "Resume alerts. All waiting alerts are due at once.", g.Pauses.Resume},
 	} {
 		handle(a, operation{
 			method: http.MethodPost, path: "/v1/alerting/" + change.verb, id: change.verb + "-alerting", tag: forStaff,

@@ -14,36 +14,37 @@ import (
 	"postern/internal/telemetry"
 )
 
-// Config is what an [API] works with besides its operations. Logger and Telemetry may be
-// left out.
+// Config has the dependencies of an [API] other than its operations. Logger and Telemetry
+// may be left out.
 type Config struct {
-	// Sessions find out who makes a request.
+	// Sessions authenticate requests.
 	Sessions Sessions
 	// Health answers /readyz.
 	Health *health.Status
-	// Transient tells errors that end without a change; see [document.Problems].
+	// Transient reports whether an error is temporary; see [document.Problems].
 	Transient func(error) bool
 	Logger    *slog.Logger
-	// Telemetry is the process's; nil is one of its own.
+	// Telemetry is that of the process; nil makes a new one.
 	Telemetry *telemetry.Telemetry
 }
 
-// Sessions are middleware that finds out who makes a request, as [access.Gate] does.
+// Sessions are middleware that authenticates requests, as [access.Gate] does.
 type Sessions interface {
 	Staff(next http.Handler) http.Handler
 	Portal(next http.Handler) http.Handler
 }
 
-// Operations are a group of operations, which is given what it works with. The package
-// has one type for each group.
+// Operations are a group of operations with their dependencies. The package has one type
+// for each group.
 type Operations interface{ register(a *API) }
 
-// Await gives the recorder a moment to come to a place on the record, so that what a
-// request did can be read right after its answer. Where it does not, the request is
-// done all the same.
+// Await waits a short time for the recorder to reach the sequence seq, so that a client can
+// read the effect of its request right after the answer. The request has succeeded even if
+// the recorder does not reach seq in time.
 type Await func(ctx context.Context, seq uint64)
 
-// API is an http.Handler. Serve it with the server that [inbound.NewServer] makes.
+// API is an http.Handler, safe for concurrent use. Serve it with the server that
+// [inbound.NewServer] makes.
 type API struct {
 	cfg      Config
 	problems document.Problems
@@ -55,7 +56,7 @@ type API struct {
 	closeOne sync.Once
 }
 
-// New makes an API of groups of operations. It does no I/O.
+// New makes an API with these groups of operations. It does no I/O.
 func New(cfg Config, groups ...Operations) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -83,11 +84,10 @@ func New(cfg Config, groups ...Operations) *API {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.chain.ServeHTTP(w, r) }
 
-// Close ends the streams that are open, so that a server can stop. Everything
-// else goes on as before.
+// Close ends open streams, so that a server can stop. Other requests are not affected.
 func (a *API) Close() { a.closeOne.Do(func() { close(a.closing) }) }
 
-// description is what /openapi.json begins with, and how huma is set up.
+// description is the configuration of huma and the start of /openapi.json.
 func description() huma.Config {
 	c := huma.DefaultConfig("Postern", "1")
 	c.Info.Description = "Secure messages with documents, from a clinic's staff to the people who use its patient portal."

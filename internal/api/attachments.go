@@ -28,9 +28,9 @@ import (
 // Attachment is a document.
 type Attachment struct {
 	ID        uuid.UUID `json:"id" format:"uuid"`
-	Name      string    `json:"name" doc:"Cleaned of paths and control characters; its extension says what the file is."`
+	Name      string    `json:"name" doc:"Without paths and control characters. The extension matches the type of the file."`
 	Size      int64     `json:"size" doc:"Bytes."`
-	MediaType string    `json:"media_type" doc:"As found in the file itself."`
+	MediaType string    `json:"media_type" doc:"As detected from the content of the file."`
 	SHA256    string    `json:"sha256,omitempty" doc:"Hexadecimal."`
 }
 
@@ -38,8 +38,8 @@ func attachmentOf(a message.Attachment) Attachment {
 	return Attachment{ID: a.ID, Name: a.Name, Size: a.Size, MediaType: a.MediaType, SHA256: a.SHA256}
 }
 
-// uploadInput takes the request as it comes: the form is read here and not by
-// huma, which would write files to the disk as they are.
+// uploadInput is the unparsed request: the form is read here and not by huma, which would
+// write files to the disk unencrypted.
 type uploadInput struct{ request *http.Request }
 
 // Resolve implements [huma.Resolver].
@@ -62,7 +62,7 @@ func (g AttachmentOperations) register(a *API) {
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},
 	}, g.upload)
-	// Described after it was registered: huma would read it as JSON otherwise.
+	// Described after registration: otherwise huma would read it as JSON.
 	a.huma.OpenAPI().Paths["/v1/attachments"].Post.RequestBody = &huma.RequestBody{
 		Required: true,
 		Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: &huma.Schema{
@@ -98,7 +98,8 @@ func (g AttachmentOperations) upload(ctx context.Context, in *uploadInput) (*bod
 	return answerWith(attachmentOf(kept)), nil
 }
 
-// cleanField makes the name of an unknown form field fit to be said.
+// cleanField returns the name of an unknown form field for use in an error, or "?" if the
+// name is not short printable ASCII.
 func cleanField(name string) string {
 	if name == "" || len(name) > 40 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "?"
@@ -106,7 +107,7 @@ func cleanField(name string) string {
 	return name
 }
 
-// halfForm is the error of a form that could not be read to its end.
+// halfForm returns the error for a form that ended too early.
 func halfForm(err error) error {
 	if p := document.OfBody(err); p != nil {
 		return p
@@ -114,8 +115,8 @@ func halfForm(err error) error {
 	return problem.BadRequest.Problem("the upload stopped half-way: nothing was kept, send it again", problem.Fault{Location: "body", Message: "ends before the form does"})
 }
 
-// wholePart reads a part, and ends only if the form ends with it, so that nothing
-// is kept of one that was cut off.
+// wholePart reads a part. It returns io.EOF only if the form ends after the part, so that
+// nothing is kept of an interrupted upload.
 type wholePart struct {
 	part *multipart.Part
 	form *multipart.Reader
@@ -139,8 +140,8 @@ func (w *wholePart) Read(b []byte) (int, error) {
 	}
 }
 
-// isEnd tells the end of a form from a form that has none, whose error wraps
-// io.EOF.
+// isEnd reports whether err is the end of a form. The error of a form without an end wraps
+// io.EOF, so errors.Is would not distinguish them.
 func isEnd(err error) bool { return err == io.EOF }
 
 // download answers with a document: as a file to be saved, never as a page.
@@ -148,11 +149,11 @@ func download(document message.Attachment, data []byte) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		attachment.Describe(ctx.SetHeader, document.Name, document.MediaType, len(data))
 		ctx.SetStatus(http.StatusOK)
-		_, _ = ctx.BodyWriter().Write(data) // the reader is gone where this fails
+		_, _ = ctx.BodyWriter().Write(data) // if this fails, the client is gone
 	}}
 }
 
-// describeDownload says in the description what a download answers.
+// describeDownload adds the response of a download to the API description.
 func (a *API) describeDownload(path string) {
 	op := a.huma.OpenAPI().Paths[path].Get
 	op.Responses["200"] = &huma.Response{

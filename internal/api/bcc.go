@@ -8,11 +8,11 @@ import (
 	"postern/internal/messages"
 )
 
-// bcc registers the list of messages that name the asker as Staff Bcc.
+// bcc registers the list of messages on which the client is a Staff Bcc.
 func (g MessageOperations) bcc(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/bcc", id: "list-bcc", tag: forStaff,
-		summary: "Messages that name me as Staff Bcc, newest first.", actions: []policy.Action{policy.SeeBcc},
+		summary: "Messages on which I am a Staff Bcc, newest first.", actions: []policy.Action{policy.SeeBcc},
 	}, func(ctx context.Context, in *Page) (*body[List[Message]], error) {
 		return g.listOf(ctx, messages.Named, in)
 	})

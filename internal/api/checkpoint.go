@@ -8,7 +8,7 @@ import (
 	"postern/internal/proof/merkle/merklestore"
 )
 
-// plainText is an answer that is no JSON.
+// plainText is an answer that is not JSON.
 type plainText struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
@@ -25,7 +25,7 @@ func (g CheckpointOperations) register(a *API) {
 		read              func(context.Context, merklestore.Querier) (string, error)
 	}{
 		{"/v1/record/checkpoint", "get-checkpoint", "The last signed checkpoint of the record, as text (c2sp.org/tlog-checkpoint).", merklestore.LatestCheckpoint},
-		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the present one first, those before it below.", merklestore.CheckpointKeys},
+		{"/v1/record/key", "get-checkpoint-key", "The keys that verify checkpoints, as text: the current key first, then earlier ones.", merklestore.CheckpointKeys},
 	} {
 		handle(a, operation{
 			method: http.MethodGet, path: c.path, id: c.id, tag: forStaff, summary: c.summary,

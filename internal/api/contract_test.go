@@ -133,15 +133,15 @@ func TestPreviewAndConfirmedAudience(t *testing.T) {
 	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	single := s.staff(t, "Single", policy.SendPortalMessage)
 	s.PortalUser(t, "pu-1")
-	everybody := map[string]any{"recipients": map[string]any{"groups": []string{"all_portal_users"}, "portal_user_ids": []string{"pu-1"}}}
-	preview := ada.post("/v1/recipients/preview", everybody).is(http.StatusOK)
+	allUsers := map[string]any{"recipients": map[string]any{"groups": []string{"all_portal_users"}, "portal_user_ids": []string{"pu-1"}}}
+	preview := ada.post("/v1/recipients/preview", allUsers).is(http.StatusOK)
 	if preview.at("count") != 1.0 || preview.at("included.added") != 1.0 {
 		t.Errorf("the preview says %s", preview.body)
 	}
-	single.post("/v1/recipients/preview", everybody).is(http.StatusForbidden)
+	single.post("/v1/recipients/preview", allUsers).is(http.StatusForbidden)
 
 	s.PortalUser(t, "pu-2")
-	message := map[string]any{"subject": "s", "body": "b", "recipients": everybody["recipients"], "audience_digest": preview.text("digest")}
+	message := map[string]any{"subject": "s", "body": "b", "recipients": allUsers["recipients"], "audience_digest": preview.text("digest")}
 	refused := ada.post("/v1/messages", message, "Idempotency-Key", "k").is(http.StatusConflict)
 	if refused.at("type") != "/problems/audience-changed" || refused.at("preview.count") != 2.0 {
 		t.Errorf("another audience is answered with %s", refused.body)
@@ -419,7 +419,7 @@ func TestSearch(t *testing.T) {
 		t.Errorf("another finds (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{}, none.get("/v1/search?q=label").is(http.StatusOK).all("title")); diff != "" {
-		t.Errorf("somebody without permissions finds (-want +got):\n%s", diff)
+		t.Errorf("a staff member without permissions finds (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"pu-1"}, eve.get("/v1/portal-users?q=cust").is(http.StatusOK).all("portal_user_id")); diff != "" {
 		t.Errorf("the recipient picker finds (-want +got):\n%s", diff)
@@ -435,7 +435,7 @@ func TestSessions(t *testing.T) {
 		"portal": {"/v1/portal/session", "pu-1@example.org", "/v1/portal/messages"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			here, there := s.nobody(t), s.nobody(t)
+			here, there := s.anonymous(t), s.anonymous(t)
 			here.get(c.inside).is(http.StatusUnauthorized)
 			wrong := here.post(c.path, map[string]any{"email": c.email, "password": "wrong"}).is(http.StatusUnauthorized)
 			if wrong.at("type") != "/problems/wrong-credentials" || strings.Contains(string(wrong.body), c.email) {
@@ -456,7 +456,7 @@ func TestSessions(t *testing.T) {
 		})
 	}
 	// One realm's session opens nothing of the other's.
-	pat := s.nobody(t)
+	pat := s.anonymous(t)
 	pat.post("/v1/portal/session", map[string]any{"email": "pu-1@example.org", "password": password}).is(http.StatusOK)
 	pat.get("/v1/messages").is(http.StatusUnauthorized)
 	ada.get("/v1/portal/messages").is(http.StatusUnauthorized)

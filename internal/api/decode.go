@@ -18,10 +18,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// strictJSON reads only what has one meaning: valid UTF-8 (RFC 8259 section 8.1),
-// no name twice, no half of a surrogate pair, one value. encoding/json alone puts
-// U+FFFD in place of broken text, and a message would go out with it. NUL is
-// refused too: it is in no text, and Postgres can't keep it.
+// strictJSON accepts only JSON with one meaning: valid UTF-8 (RFC 8259 section 8.1), no
+// duplicate names, no half of a surrogate pair, one value. encoding/json alone replaces
+// invalid text with U+FFFD, and a message would be sent with it. NUL is refused too,
+// because Postgres can't store it in text.
 var strictJSON = huma.Format{
 	Marshal: huma.DefaultJSONFormat.Marshal,
 	Unmarshal: func(data []byte, v any) error {
@@ -32,10 +32,10 @@ var strictJSON = huma.Format{
 	},
 }
 
-// holdsNUL is said of text that can be read and not be kept.
+// holdsNUL is the error for text with NUL, which can be decoded but not stored.
 const holdsNUL = "holds a NUL character"
 
-// checkJSON gives an error that begins with the place, as "body.subject: ".
+// checkJSON returns an error that begins with the location, such as "body.subject: ".
 func checkJSON(data []byte) error {
 	d := jsontext.NewDecoder(bytes.NewReader(data))
 	for {
@@ -90,7 +90,7 @@ func checkURL(u *url.URL) *problem.Error {
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// textOnly answers requests whose address is not text, and lets the rest through.
+// textOnly refuses requests whose URL is not text.
 func textOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := checkURL(r.URL); p != nil {

@@ -18,10 +18,10 @@ type Delivery struct {
 	OpenedAt     *time.Time `json:"opened_at"`
 }
 
-// Alert is what became of the e-mail that says that a message waits.
+// Alert is the status of the e-mail that tells the portal user about a new message.
 type Alert struct {
 	State    string     `json:"state" enum:"pending,accepted,failed,skipped,unknown"`
-	Reason   string     `json:"reason" doc:"Why, where it was not accepted."`
+	Reason   string     `json:"reason" doc:"The reason, if it was not accepted."`
 	At       *time.Time `json:"at"`
 	Attempts int        `json:"attempts"`
 }
@@ -34,14 +34,14 @@ func deliveryOf(d messages.Delivery) Delivery {
 type deliveriesInput struct {
 	MessagePath
 	Page
-	Alert  string `query:"alert" enum:"pending,accepted,failed,skipped,unknown" doc:"Only those whose alert is in this state."`
-	Opened string `query:"opened" enum:"true,false" doc:"Only those that were opened, or were not."`
+	Alert  string `query:"alert" enum:"pending,accepted,failed,skipped,unknown" doc:"Only deliveries whose alert is in this state."`
+	Opened string `query:"opened" enum:"true,false" doc:"Only deliveries that were opened, or only those that were not."`
 }
 
 func (g MessageOperations) deliveries(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries", id: "list-deliveries", tag: forStaff,
-		summary: "Who got a message, whether they were alerted, and whether they opened it.",
+		summary: "The recipients of a message, whether they were alerted, and whether they opened it.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *deliveriesInput) (*body[List[Delivery]], error) {
 		after, err := in.fromNumber()

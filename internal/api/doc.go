@@ -1,22 +1,21 @@
-// Package api serves /v1, the JSON interface of staff and portal users, and what
-// operators ask a process: health, readiness and metrics. The whole of it is
-// described at /openapi.json and /docs.
+// Package api serves /v1, the JSON interface for staff and portal users, and the health,
+// readiness and metrics of the process. /openapi.json and /docs describe all of it.
 //
-// # How a request goes
+// # The path of a request
 //
 // From the outside in: the limits of package inbound, metrics, recovery from panics,
 // security headers, the check that a request with a cookie comes from our own pages,
-// the gate of package access (who asks), the policy (whether they may), how much of a
-// body the operation takes, decoding and validation, and the handler. A handler returns a value or an error; the
-// package problem/document makes of every error a problem document (RFC 9457).
+// authentication by package access, authorisation by package policy, the operation's limit
+// on the body, decoding and validation, and the handler. A handler returns a value or an
+// error. Package problem/document turns every error into a problem document (RFC 9457).
 //
-// # What a request leaves
+// # The effect of a request
 //
-// A request that is answered with 4xx has left nothing: no row, no blob, no event.
-// One that is answered with 2xx is on the record, or in the content store, for
-// good. After a 503, or no answer at all, it is one or the other, and repeating
-// it is safe.
+// A request that is answered with 4xx has stored nothing: no row, no blob, no event. The
+// effect of a request that is answered with 2xx is stored permanently, in the record or in
+// the content store. After a 503, or without an answer, either may be true, and a retry is
+// safe.
 //
-// Subjects, bodies, file names, names and addresses are in answers to those who
-// may read them, and in no log line, metric, URL or error.
+// Subjects, bodies, file names, names and addresses are only in answers to clients who may
+// read them. They are in no log line, metric, URL or error.
 package api

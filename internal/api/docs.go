@@ -23,10 +23,10 @@ var docsStyle []byte
 
 var docsTemplate = template.Must(template.New("docs").Parse(docsPage))
 
-// docs registers a page that lists all operations and kinds of problems, made of
-// the same description as /openapi.json: it needs no script and no other site.
+// docs registers a page that lists all operations and kinds of problems, made from the
+// same description as /openapi.json. The page needs no script and no other site.
 func (a *API) docs() {
-	// Made when it is first asked for: then every operation is registered.
+	// Made at the first request, when every operation is registered.
 	page := sync.OnceValue(func() []byte {
 		var rendered bytes.Buffer
 		err := docsTemplate.Execute(&rendered, map[string]any{"Info": a.huma.OpenAPI().Info, "Operations": a.operations(), "Kinds": kinds()})
@@ -49,7 +49,7 @@ func (a *API) docs() {
 	})
 }
 
-// operations gives all operations in order of their path.
+// operations returns all operations, sorted by tag, path and method.
 func (a *API) operations() []*huma.Operation {
 	var all []*huma.Operation
 	for _, item := range a.huma.OpenAPI().Paths {
@@ -65,7 +65,7 @@ func (a *API) operations() []*huma.Operation {
 	return all
 }
 
-// kinds gives the kinds of problems, by name.
+// kinds returns the titles of the kinds of problems, by name.
 func kinds() map[string]string {
 	titles := map[string]string{}
 	for _, k := range problem.Kinds() {

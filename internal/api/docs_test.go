@@ -13,7 +13,7 @@ import (
 func TestDocsListEveryOperation(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	var described struct {
 		Paths map[string]map[string]struct {
 			ID string `json:"operationId"`

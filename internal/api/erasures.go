@@ -13,7 +13,7 @@ import (
 	"postern/internal/record/retention"
 )
 
-// Erasure is the end of a message's content: asked for, agreed to, or not.
+// Erasure is a request to erase the content of a message, and its result.
 type Erasure struct {
 	ID          uuid.UUID  `json:"id"`
 	MessageID   uuid.UUID  `json:"message_id"`
@@ -21,9 +21,9 @@ type Erasure struct {
 	Reason      string     `json:"reason"`
 	RequestedBy string     `json:"requested_by" doc:"An actor: staff:<id> or operator:<name>."`
 	RequestedAt time.Time  `json:"requested_at"`
-	SettledBy   *string    `json:"settled_by" doc:"Who agreed, or withdrew it."`
+	SettledBy   *string    `json:"settled_by" doc:"The actor who approved or withdrew it."`
 	SettledAt   *time.Time `json:"settled_at"`
-	Early       bool       `json:"early" doc:"Erased before the retention had passed."`
+	Early       bool       `json:"early" doc:"Erased before the retention period ended."`
 }
 
 func erasureOf(e retention.Erasure) Erasure {
@@ -38,7 +38,7 @@ func erasureOf(e retention.Erasure) Erasure {
 type askErasure struct {
 	Body struct {
 		MessageID string `json:"message_id" format:"uuid"`
-		Reason    reason `json:"reason" doc:"Stands on the record as it is."`
+		Reason    reason `json:"reason" doc:"The reason. It is recorded word for word."`
 	}
 }
 
@@ -46,7 +46,7 @@ type erasurePath struct {
 	ID uuid.UUID `path:"id"`
 }
 
-// ErasureOperations erase content when two people agree.
+// ErasureOperations erase content after the approval of a second staff member.
 type ErasureOperations struct {
 	Retention *retention.Retention
 }
@@ -55,7 +55,7 @@ func (g ErasureOperations) register(a *API) {
 	erase := []policy.Action{policy.EraseContent}
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures", id: "request-erasure", tag: forStaff, status: http.StatusCreated,
-		summary: "Ask for the content of a message to be destroyed. Nothing is, until somebody else agrees.",
+		summary: "Request that the content of a message be erased. It is erased only after another staff member approves.",
 		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *askErasure) (*body[Erasure], error) {
 		message, err := uuid.Parse(in.Body.MessageID)
@@ -67,11 +67,11 @@ func (g ErasureOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/erasures", id: "list-erasures", tag: forStaff,
-		summary: "What was asked for, and what became of it, newest first.", actions: []policy.Action{policy.EraseContent, policy.ReadTheRecord},
+		summary: "Erasure requests and their status, newest first.", actions: []policy.Action{policy.EraseContent, policy.ReadTheRecord},
 	}, g.listErasures)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures/{id}/approve", id: "approve-erasure", tag: forStaff,
-		summary: "Agree to what somebody else asked for. The content is destroyed when this answers.",
+		summary: "Approve another staff member's request. The operation returns after the content is erased.",
 		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
 		e, err := g.Retention.Approve(ctx, subjectOf(ctx), in.ID)
@@ -79,7 +79,7 @@ func (g ErasureOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/erasures/{id}/withdraw", id: "withdraw-erasure", tag: forStaff,
-		summary: "Take one's own request back, or turn another's down.",
+		summary: "Withdraw your own request, or reject another staff member's.",
 		actions: erase, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *erasurePath) (*body[Erasure], error) {
 		e, err := g.Retention.Withdraw(ctx, subjectOf(ctx).Actor(), in.ID)

@@ -10,7 +10,7 @@ import (
 	"postern/internal/access/policy"
 )
 
-// One asks, another agrees: the same by the API as by page.
+// One staff member requests an erasure and another approves it, as on the pages.
 func TestErasures(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -59,7 +59,7 @@ func (w world) wrongErasures() (all []wrong) {
 		return `{"message_id":"` + message + `","reason":"` + reason + `"}`
 	}
 	all = append(all,
-		wrong{"nobody", w.nobodyElse(), ask, "", body(w.theirs, "x"), false, nil, 401, ""},
+		wrong{"unauthenticated", w.unauthenticated(), ask, "", body(w.theirs, "x"), false, nil, 401, ""},
 		wrong{"no permission", w.bare, ask, "", body(w.theirs, "x"), false, nil, 403, ""},
 		wrong{"no id", w.staff, ask, "", body("17", "x"), false, nil, 422, "body.message_id"},
 		wrong{"no message", w.staff, ask, "", body(uuid.NewString(), "x"), false, nil, 404, ""},

@@ -22,20 +22,19 @@ import (
 // export.
 const exportWriteTimeout = time.Minute
 
-// RecordManifest is what an export is: what was asked for, how much it is, and which
-// file.
+// RecordManifest describes an export: the filter, the size, and the digest of the file.
 type RecordManifest struct {
 	Export     uuid.UUID           `json:"export" format:"uuid"`
 	Format     string              `json:"format" enum:"csv,ndjson,fhir"`
 	Filter     events.RecordFilter `json:"filter"`
-	Through    uint64              `json:"through" doc:"The last event that was looked at."`
-	Events     int                 `json:"events" doc:"How many events the filter chose."`
-	Rows       int                 `json:"rows" doc:"How many lines of data, or resources, the file has."`
+	Through    uint64              `json:"through" doc:"The sequence of the last event that the export checked."`
+	Events     int                 `json:"events" doc:"The number of events that match the filter."`
+	Rows       int                 `json:"rows" doc:"The number of lines of data, or of resources, in the file."`
 	Bytes      int64               `json:"bytes"`
 	Digest     string              `json:"digest" doc:"SHA-256 of the file."`
-	Checkpoint string              `json:"checkpoint" doc:"The latest signed checkpoint when the export ended; empty where there was none."`
-	Covers     uint64              `json:"covers" doc:"How many events that checkpoint proves."`
-	Seq        uint64              `json:"seq" doc:"Where the manifest stands on the record, as record.exported."`
+	Checkpoint string              `json:"checkpoint" doc:"The latest signed checkpoint when the export ended; empty if there was none."`
+	Covers     uint64              `json:"covers" doc:"The number of events that the checkpoint proves."`
+	Seq        uint64              `json:"seq" doc:"The sequence of the manifest's event, record.exported."`
 	By         string              `json:"by"`
 	At         time.Time           `json:"at"`
 	Proof      string              `json:"proof" doc:"The first signed checkpoint that covers all of the export and this manifest; empty until it is signed, which is within ten seconds."`
@@ -53,11 +52,11 @@ func (g RecordOperations) exports(a *API) {
 	}{
 		{"/v1/record.csv", "export-record-csv", "rows for a spreadsheet (CSV, RFC 4180)", export.CSV},
 		{"/v1/record.ndjson", "export-record-ndjson", "the events as they are stored, one a line", export.NDJSON},
-		{"/v1/record.fhir.ndjson", "export-record-fhir", "FHIR R4, one resource a line: a Communication a delivery, an AuditEvent an access", export.FHIR},
+		{"/v1/record.fhir.ndjson", "export-record-fhir", "FHIR R4, one resource a line: a Communication for each delivery, an AuditEvent for each access", export.FHIR},
 	} {
 		handle(a, operation{
 			method: http.MethodGet, path: f.path, id: f.id, tag: forStaff,
-			summary: "All events that the filter chooses, in the order of the record, as " + f.what + ". Its manifest is linked to.",
+			summary: "All events that match the filter, in the order of the record, as " + f.what + ". The Link header gives the manifest.",
 			actions: mayReadTheRecord,
 		}, func(ctx context.Context, in *RecordFilter) (*huma.StreamResponse, error) {
 			filter, err := in.filter()
@@ -74,13 +73,13 @@ func (g RecordOperations) exports(a *API) {
 			}}, nil
 		})
 		a.huma.OpenAPI().Paths[f.path].Get.Responses["200"] = &huma.Response{
-			Description: "The file. The trailer Repr-Digest tells its SHA-256 once it is whole.",
+			Description: "The file. The trailer Repr-Digest has the SHA-256 of the complete file.",
 			Content:     map[string]*huma.MediaType{f.format.MediaType(): {Schema: &huma.Schema{Type: "string"}}},
 		}
 	}
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/record/exports/{id}", id: "get-record-export", tag: forStaff,
-		summary: "The manifest of an export that came to its end.", actions: mayReadTheRecord, problems: []int{http.StatusNotFound},
+		summary: "The manifest of a completed export.", actions: mayReadTheRecord, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *struct {
 		ID uuid.UUID `path:"id" format:"uuid"`
 	}) (*body[RecordManifest], error) {
@@ -92,47 +91,46 @@ func (g RecordOperations) exports(a *API) {
 	})
 }
 
-// sendExport writes an export to a client. What goes wrong on the way breaks the answer
-// off, so that a part can't be taken for the whole; a client that goes away ends the
-// reading with its request.
+// sendExport writes an export to a client. An error aborts the response, so that a partial
+// file can't be mistaken for a complete one. If the client disconnects, the export stops.
 func (g RecordOperations) sendExport(ctx context.Context, a *API, w http.ResponseWriter, begun *export.Begun) {
 	h := w.Header()
 	h.Set("Content-Type", begun.Format.MediaType())
 	h.Set("Content-Disposition", `attachment; filename="`+begun.Format.FileName()+`"`)
 	h.Set("Link", "</v1/record/exports/"+begun.ID.String()+`>; rel="describedby"`)
 	h.Set("Trailer", "Repr-Digest") // RFC 9530
-	m, err := begun.Write(ctx, &patientWriter{w: w, control: http.NewResponseController(w), asked: time.Now(),
-		still: func() error { _, err := stillAllowed(ctx, mayReadTheRecord); return err }})
+	m, err := begun.Write(ctx, &exportWriter{w: w, control: http.NewResponseController(w), checked: time.Now(),
+		authorize: func() error { _, err := stillAllowed(ctx, mayReadTheRecord); return err }})
 	if err != nil {
 		if ctx.Err() == nil {
-			a.cfg.Logger.WarnContext(ctx, "an export was broken off", "error", err)
+			a.cfg.Logger.WarnContext(ctx, "an export was aborted", "error", err)
 		}
 		panic(http.ErrAbortHandler)
 	}
 	g.Await(ctx, m.Seq)
 	digest, err := hex.DecodeString(strings.TrimPrefix(m.Digest, "sha256:"))
 	if err != nil {
-		panic(err) // it was made in hex
+		panic(err) // the digest is always hexadecimal
 	}
 	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":")
 }
 
-// patientWriter gives a client its time for each part that it is sent: the server's own
-// limit is for answers that are made at once. An export that takes long ends with the
-// permission or the session of who asked for it.
-type patientWriter struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	still   func() error
-	asked   time.Time
+// exportWriter extends the write deadline for each part of an export, because the server's
+// own deadline is for short answers. It stops a long export when the client's permission or
+// session ends.
+type exportWriter struct {
+	w         http.ResponseWriter
+	control   *http.ResponseController
+	authorize func() error
+	checked   time.Time // when authorize was called last
 }
 
-func (p *patientWriter) Write(b []byte) (int, error) {
-	if now := time.Now(); now.Sub(p.asked) > streamBeat {
-		if p.asked = now; p.still() != nil {
+func (e *exportWriter) Write(b []byte) (int, error) {
+	if now := time.Now(); now.Sub(e.checked) > streamHeartbeat {
+		if e.checked = now; e.authorize() != nil {
 			return 0, errors.New("the reader may not read the record any more")
 		}
 	}
-	_ = p.control.SetWriteDeadline(time.Now().Add(exportWriteTimeout))
-	return p.w.Write(b)
+	_ = e.control.SetWriteDeadline(time.Now().Add(exportWriteTimeout))
+	return e.w.Write(b)
 }

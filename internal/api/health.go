@@ -10,7 +10,7 @@ import (
 	"postern/internal/problem/document"
 )
 
-// health registers what operators ask a process.
+// health registers the health, readiness and metrics of the process.
 func (a *API) health() {
 	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string]string{"status": "ok"})
@@ -21,10 +21,10 @@ func (a *API) health() {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the asker is gone where this fails
+	_ = json.NewEncoder(w).Encode(v) // if this fails, the client is gone
 }
 
-// readyParts are what messages need to be sent and read.
+// readyParts are the parts needed to send and read messages.
 var readyParts = []health.Part{health.PartPostgres, health.PartNATS, health.PartMigration, health.PartRecord, health.PartRecorder}
 
 // ready answers 200 if messages can be sent and read, or 503 with every reason

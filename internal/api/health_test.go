@@ -22,7 +22,7 @@ func TestTheDescriptionIsKept(t *testing.T) {
 	const kept = "../../schemas/openapi.json"
 	s := newSystem(t)
 	var got bytes.Buffer
-	if err := json.Indent(&got, s.nobody(t).get("/openapi.json").is(http.StatusOK).body, "", "  "); err != nil {
+	if err := json.Indent(&got, s.anonymous(t).get("/openapi.json").is(http.StatusOK).body, "", "  "); err != nil {
 		t.Fatal(err)
 	}
 	got.WriteByte('\n')
@@ -45,7 +45,7 @@ func TestTheDescriptionIsKept(t *testing.T) {
 
 func TestDocsListEverything(t *testing.T) {
 	s := newSystem(t)
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	page := string(c.get("/docs").is(http.StatusOK).body)
 	for _, want := range []string{"POST /v1/messages", "GET /v1/portal/messages/{id}", `id="audience-changed"`} {
 		if !strings.Contains(page, want) {
@@ -60,7 +60,7 @@ func TestDocsListEverything(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	s := newSystem(t)
 	s.staff(t, "Ada") // by now the recorder has checked the stream
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	c.get("/healthz").is(http.StatusOK)
 	c.get("/readyz").is(http.StatusOK)
 

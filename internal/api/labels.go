@@ -20,14 +20,14 @@ type LabelOperations struct {
 func (g LabelOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/labels", id: "get-labels", tag: forStaff,
-		summary: "How this clinic names things.", actions: []policy.Action{policy.SeeLabels},
+		summary: "This clinic's labels: its words for patients, portal users and other people.", actions: []policy.Action{policy.SeeLabels},
 	}, func(ctx context.Context, _ *struct{}) (*body[labels.Labels], error) {
 		current, err := g.Labels.Current(ctx)
 		return answerWith(current), err
 	})
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/labels", id: "change-labels", tag: forStaff,
-		summary: "Rename things. The change is on the record when this answers.", actions: []policy.Action{policy.ChangeLabels},
+		summary: "Change labels. The operation returns after the change is recorded.", actions: []policy.Action{policy.ChangeLabels},
 		problems: []int{http.StatusUnprocessableEntity},
 	}, g.changeLabels)
 }

@@ -6,7 +6,7 @@ import (
 	"postern/internal/limits"
 )
 
-// reason is a text that staff give for the record.
+// reason is a reason that staff give. It is recorded.
 type reason string
 
 // TransformSchema implements [huma.SchemaTransformer]. Tags of fields can't hold constants.

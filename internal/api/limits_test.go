@@ -15,7 +15,7 @@ import (
 // no name of a limit as it is.
 func TestTheDescriptionHasTheTables(t *testing.T) {
 	s := newSystem(t)
-	raw := s.nobody(t).get("/openapi.json").is(http.StatusOK).body
+	raw := s.anonymous(t).get("/openapi.json").is(http.StatusOK).body
 	if left := regexp.MustCompile(`\{[A-Z]\w*\}`).FindAll(raw, -1); left != nil {
 		t.Errorf("these are no limits: %s", left)
 	}

@@ -18,8 +18,8 @@ import (
 	"postern/internal/problem"
 )
 
-// maxMessage is the most bytes of a message as JSON: 100,000 characters are up to
-// 1.2 MB where each is written as \uXXXX\uXXXX, and 5,000 ids come with them.
+// maxMessage is the most bytes of a message as JSON: 100,000 characters are up to 1.2 MB if
+// each is written as \uXXXX\uXXXX, and there may be 5,000 ids.
 const maxMessage = 2 << 20
 
 // newMessage is a message to be sent.
@@ -29,9 +29,9 @@ type newMessage struct {
 	Recipients     Recipients `json:"recipients"`
 	StaffBcc       []string   `json:"staff_bcc,omitempty" doc:"Staff ids, at most {StaffBcc}. Portal users never see them."`
 	AttachmentIDs  []string   `json:"attachment_ids,omitempty" doc:"Uploads of the sender, at most {Attachments}."`
-	AudienceDigest string     `json:"audience_digest,omitempty" maxLength:"100" doc:"The digest of the preview that the sender agreed to."`
+	AudienceDigest string     `json:"audience_digest,omitempty" maxLength:"100" doc:"The digest of the preview that the sender confirmed."`
 	SendAt         *time.Time `json:"send_at,omitempty" doc:"When to send, at most {SendAhead} from now. Overrides undo_seconds."`
-	UndoSeconds    *int       `json:"undo_seconds,omitempty" doc:"How long the message can be cancelled before it goes out, 0 to {Undo}; by default 10 for a group and 0 otherwise."`
+	UndoSeconds    *int       `json:"undo_seconds,omitempty" doc:"How long the message can be cancelled before it is sent, 0 to {Undo}; by default 10 for a group and 0 otherwise."`
 }
 
 type sendInput struct {
@@ -39,7 +39,7 @@ type sendInput struct {
 	Body newMessage
 }
 
-// Sent is the answer to a message that was sent.
+// Sent is the answer to a request to send a message.
 type Sent struct {
 	ID        uuid.UUID         `json:"id" format:"uuid"`
 	Status    string            `json:"status" enum:"scheduled,sending"`
@@ -50,8 +50,8 @@ type Sent struct {
 // Message is a message as staff see it.
 type Message struct {
 	ID           uuid.UUID         `json:"id" format:"uuid"`
-	Subject      string            `json:"subject" doc:"Empty where the content is not kept."`
-	Content      string            `json:"content" enum:"kept,erased,missing" doc:"Whether the content can be read: erased is what the record says was erased; missing is what can't be found although it was not."`
+	Subject      string            `json:"subject" doc:"Empty if the content is not kept."`
+	Content      string            `json:"content" enum:"kept,erased,missing" doc:"Whether the content can be read. erased: it was erased, and the record says so. missing: it was not erased but can't be found."`
 	Status       string            `json:"status" enum:"scheduled,sending,sent,cancelled,recalled"`
 	SentAt       time.Time         `json:"sent_at"`
 	ReleaseAt    time.Time         `json:"release_at"`
@@ -63,14 +63,14 @@ type Message struct {
 	RecallReason *string           `json:"recall_reason,omitempty"`
 }
 
-// ChosenRecipients is recipients as they were chosen.
+// ChosenRecipients are the recipients as the sender chose them.
 type ChosenRecipients struct {
 	PortalUserIDs []string `json:"portal_user_ids" nullable:"false" doc:"Portal users chosen one by one; in a list only the first ten."`
-	PortalUsers   int      `json:"portal_users" doc:"How many were chosen one by one."`
+	PortalUsers   int      `json:"portal_users" doc:"The number of portal users chosen one by one."`
 	Groups        []string `json:"groups" nullable:"false"`
 }
 
-// MessageInFull is a message with what its sender and Staff Bcc may read of it.
+// MessageInFull is a message with the fields that only its sender and Staff Bcc may read.
 type MessageInFull struct {
 	Message
 	Body        string            `json:"body,omitempty" doc:"For the sender and Staff Bcc."`
@@ -91,7 +91,7 @@ func linksOf(id uuid.UUID) map[string]string {
 		"cancel": self + "/cancel", "recall": self + "/recall"}
 }
 
-// MessagePath names a message.
+// MessagePath is the path of a message.
 type MessagePath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
@@ -99,20 +99,20 @@ type MessagePath struct {
 type recallInput struct {
 	MessagePath
 	Body struct {
-		Reason string `json:"reason" doc:"1 to {Reason}, for the record."`
+		Reason string `json:"reason" doc:"The reason, 1 to {Reason}. It is recorded."`
 	}
 }
 
-// mayTrack are the actions for which somebody may look at messages; which ones
-// is decided one by one.
+// mayTrack are the actions that allow staff to read messages. Each message is checked on
+// its own as well.
 var mayTrack = []policy.Action{policy.SeeMessages, policy.ReadTheRecord, policy.SeeBcc}
 
-// MessageOperations send messages, take them back and say how far they have come.
+// MessageOperations send, cancel and recall messages, and report their progress.
 type MessageOperations struct {
 	Composer *compose.Composer
 	Reader   *reader.Reader
 	Messages *messages.Reader
-	// Changed is closed when the recorder has recorded more.
+	// Changed returns a channel that is closed when the recorder has recorded more events.
 	Changed func() <-chan struct{}
 	Await   Await
 }
@@ -120,22 +120,22 @@ type MessageOperations struct {
 func (g MessageOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages", id: "send-message", tag: forStaff, status: http.StatusAccepted,
-		summary: "Send a message. It is on the record when this answers 202.", takes: inbound.Body{Most: maxMessage, Hold: 4 * maxMessage},
+		summary: "Send a message. The operation answers 202 after the message is recorded.", takes: inbound.Body{Most: maxMessage, Hold: 4 * maxMessage},
 		actions:  []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity},
 	}, g.send)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages", id: "list-messages", tag: forStaff,
-		summary: "My messages, newest first; with read_record, everybody's.",
+		summary: "My messages, newest first. With read_record, the messages of all staff.",
 		actions: []policy.Action{policy.SeeMessages, policy.ReadTheRecord},
 	}, g.listMessages)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}", id: "get-message", tag: forStaff,
-		summary: "One message, and how far it has come.", actions: mayTrack, problems: []int{http.StatusNotFound},
+		summary: "One message and its progress.", actions: mayTrack, problems: []int{http.StatusNotFound},
 	}, g.getMessage)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages/{id}/cancel", id: "cancel-message", tag: forStaff,
-		summary: "Call a message off before it is released.", actions: []policy.Action{policy.SendMessage},
+		summary: "Cancel a message before it is released.", actions: []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *MessagePath) (*body[MessageInFull], error) {
 		if err := g.Composer.Cancel(ctx, subjectOf(ctx), in.ID); err != nil {
@@ -145,7 +145,7 @@ func (g MessageOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages/{id}/recall", id: "recall-message", tag: forStaff,
-		summary: "Take a delivered message back: nobody can read it any more.", actions: []policy.Action{policy.SendMessage},
+		summary: "Recall a delivered message. Recipients can no longer read it.", actions: []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *recallInput) (*body[MessageInFull], error) {
 		if err := g.Composer.Recall(ctx, subjectOf(ctx), in.ID, in.Body.Reason); err != nil {
@@ -195,7 +195,7 @@ func (g MessageOperations) listMessages(ctx context.Context, in *Page) (*body[Li
 	return g.listOf(ctx, which, in)
 }
 
-// listOf gives a page of one of the lists of messages.
+// listOf returns a page of one of the lists of messages.
 func (g MessageOperations) listOf(ctx context.Context, which messages.Which, in *Page) (*body[List[Message]], error) {
 	before, err := in.fromID()
 	if err != nil {
@@ -246,7 +246,8 @@ type messageAttachmentInput struct {
 	AttachmentID uuid.UUID `path:"attachment_id" format:"uuid"`
 }
 
-// messageAttachments lets the sender and Staff Bcc look at what was sent.
+// messageAttachments registers the attachments of a sent message, for its sender and Staff
+// Bcc.
 func (g MessageOperations) messageAttachments(a *API) {
 	const path = "/v1/messages/{id}/attachments/{attachment_id}"
 	handle(a, operation{

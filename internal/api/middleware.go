@@ -11,7 +11,8 @@ import (
 	"postern/internal/telemetry"
 )
 
-// middleware is what every request goes through, from the outside in.
+// middleware wraps the routes with the middleware of every request. The first line added
+// here is the innermost.
 func (a *API) middleware() http.Handler {
 	routes := http.NewServeMux()
 	routes.Handle("/v1/portal/", a.cfg.Sessions.Portal(a.mux))
@@ -27,16 +28,16 @@ func (a *API) middleware() http.Handler {
 	return a.cfg.Telemetry.Requests(a.route, h)
 }
 
-// route is the pattern of what answers a request.
+// route is the pattern of the handler of a request, or "".
 func (a *API) route(r *http.Request) string {
 	_, pattern := a.mux.Handler(r)
 	return pattern
 }
 
-// known answers what no operation is registered for.
+// known answers requests for which no operation is registered.
 func (a *API) known(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Some GETs are recorded as somebody reading something, which HEAD is not.
+		// Some GETs are recorded as reads. A HEAD reads nothing, so it is refused.
 		head := r.Method == http.MethodHead && strings.HasPrefix(r.URL.Path, "/v1/")
 		if a.route(r) != "" && !head {
 			next.ServeHTTP(w, r)
@@ -51,16 +52,16 @@ func (a *API) known(next http.Handler) http.Handler {
 			}
 		}
 		if len(allowed) == 0 {
-			document.Write(w, document.From(problem.NotFound.Problem("There is nothing at this address: /docs lists what there is.")))
+			document.Write(w, document.From(problem.NotFound.Problem("There is nothing at this address: /docs lists all operations.")))
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		document.Write(w, document.From(problem.WrongMethod.Problem("This address takes "+strings.Join(allowed, " and ")+".")))
+		document.Write(w, document.From(problem.WrongMethod.Problem("This address accepts "+strings.Join(allowed, " and ")+".")))
 	})
 }
 
-// ownPagesOnly refuses what another site has a browser send with its user's
-// cookie. A token is sent by nobody who does not mean to.
+// ownPagesOnly refuses requests that another site makes a browser send with its user's
+// cookie. A request with a token is not checked: a browser does not add a token by itself.
 func ownPagesOnly(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +75,7 @@ func ownPagesOnly(next http.Handler) http.Handler {
 	})
 }
 
-// secured sets the headers that every answer has.
+// secured sets the security headers of every answer.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -100,12 +101,12 @@ func (a *API) recovered(next http.Handler) http.Handler {
 				return
 			}
 			if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(what) // net/http's own way to break an answer off
+				panic(what) // this is how net/http aborts a response
 			}
 			p := document.Instance("It was logged. Tell your administrator this problem's instance.")
 			a.cfg.Logger.ErrorContext(r.Context(), "a handler panicked", "instance", p.Instance, "panic", what, "stack", string(debug.Stack()))
 			if answer.Status != 0 {
-				panic(http.ErrAbortHandler) // the client must not take half for the whole
+				panic(http.ErrAbortHandler) // the client must not mistake a partial answer for a complete one
 			}
 			document.Write(w, p)
 		}()

@@ -8,7 +8,7 @@ import (
 	"postern/internal/health"
 )
 
-// StateOperations say how the system stands.
+// StateOperations report the state of the system.
 type StateOperations struct {
 	Health *health.Status
 }
@@ -16,10 +16,10 @@ type StateOperations struct {
 func (g StateOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/operations", id: "get-operations", tag: forStaff,
-		summary: "How the whole works: consumers, the recorder, SendGrid's answers, alerts.",
+		summary: "The state of the system: consumers, the recorder, SendGrid's answers, alerts.",
 		actions: []policy.Action{policy.Replay},
 	}, func(ctx context.Context, _ *struct{}) (*body[health.State], error) {
 		state, err := g.Health.State(ctx)
-		return answerWith(state), err // no part that can't be read is answered as zero
+		return answerWith(state), err // an error, not zero, for a part that can't be read
 	})
 }

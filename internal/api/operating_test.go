@@ -86,7 +86,7 @@ func TestAlertingAndOperations(t *testing.T) {
 	other := s.staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageStaff, policy.ReadRecord)
 	for _, path := range []string{"/v1/parked", "/v1/parked/" + uuid.NewString(), "/v1/alerting", "/v1/operations"} {
 		other.get(path).is(http.StatusForbidden)
-		s.nobody(t).get(path).is(http.StatusUnauthorized)
+		s.anonymous(t).get(path).is(http.StatusUnauthorized)
 	}
 	for _, path := range []string{"/v1/alerting/pause", "/v1/alerting/resume", "/v1/parked/" + uuid.NewString() + "/retry", "/v1/parked/" + uuid.NewString() + "/discard"} {
 		other.post(path, map[string]any{"reason": "x"}).is(http.StatusForbidden)

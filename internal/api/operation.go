@@ -15,18 +15,18 @@ import (
 	"postern/internal/problem/document"
 )
 
-// operation is one row of what the API can do. Whoever asks must be allowed one
-// of the actions; with none of them, anybody may.
+// operation is one operation of the API. The client must be allowed one of the actions. An
+// operation without actions is open to all clients.
 type operation struct {
 	method, path string
 	id           string
 	tag          string
 	summary      string
-	status       int          // of success; 0: 200, or 204 where nothing is answered
+	status       int          // of success; 0: 200, or 204 for an empty answer
 	takes        inbound.Body // the zero value: a little JSON
-	raw          bool         // reads the body itself, for as long as it takes to come
+	raw          bool         // the handler reads the body itself, without requestTimeout
 	actions      []policy.Action
-	problems     []int // besides those that every operation has
+	problems     []int // in addition to those of every operation
 }
 
 const (
@@ -35,11 +35,11 @@ const (
 	forAll    = "Process"
 )
 
-// requestTimeout bounds an operation of the API, which waits for Postgres and the record.
+// requestTimeout is the timeout of an operation, which waits for Postgres and the record.
 const requestTimeout = 15 * time.Second
 
-// handle registers an operation. The policy is asked before anything of the
-// request is read, and every error of f goes through the table of problems.
+// handle registers an operation. The policy is checked before the body is read, and every
+// error of f goes through the table of problems.
 func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, error)) {
 	huma.Register(a.huma, op.describe(a), func(ctx context.Context, in *I) (*O, error) {
 		if !op.raw {
@@ -58,7 +58,7 @@ func handle[I, O any](a *API, op operation, f func(context.Context, *I) (*O, err
 func (op operation) describe(a *API) huma.Operation {
 	described := huma.Operation{
 		Method: op.method, Path: op.path, OperationID: op.id, Summary: limits.Fill(op.summary), Tags: []string{op.tag},
-		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: -1, // both are the body's own, see package inbound
+		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: -1, // package inbound limits both
 		Errors:      append([]int{http.StatusBadRequest, http.StatusServiceUnavailable}, op.problems...),
 		Middlewares: huma.Middlewares{a.open(op)},
 	}
@@ -75,7 +75,7 @@ func (op operation) describe(a *API) huma.Operation {
 	return described
 }
 
-// needs says in the description of an operation which permissions allow it.
+// needs returns the sentence of an operation's description about its permissions.
 func needs(actions []policy.Action) string {
 	var names []string
 	for _, p := range policy.Needs(actions...) {
@@ -87,7 +87,7 @@ func needs(actions []policy.Action) string {
 	return "Needs the permission " + strings.Join(names, " or ") + "."
 }
 
-// authorize lets through who may do one of the actions.
+// authorize refuses clients who may do none of the actions.
 func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		subject, err := policy.SubjectFrom(ctx.Context())
@@ -103,7 +103,7 @@ func (a *API) authorize(actions []policy.Action) func(huma.Context, func(huma.Co
 	}
 }
 
-// open has the body read as the operation takes it, once it is known who asks.
+// open applies the operation's limits to the body, after authentication.
 func (a *API) open(op operation) func(huma.Context, func(huma.Context)) {
 	takes := op.takes
 	if len(takes.Types) == 0 && !op.raw {
@@ -119,7 +119,7 @@ func (a *API) open(op operation) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// allowAny gives the refusal of the first action where all are refused.
+// allowAny returns nil if one of the actions is allowed, or else the error of the first.
 func allowAny(subject policy.Subject, actions []policy.Action) error {
 	first := policy.Allow(subject, actions[0])
 	if first == nil || len(actions) > 1 && allowAny(subject, actions[1:]) == nil {
@@ -128,7 +128,7 @@ func allowAny(subject policy.Subject, actions []policy.Action) error {
 	return first
 }
 
-// subjectOf is who makes a request that authorize let through.
+// subjectOf is the subject of a request that authorize has allowed.
 func subjectOf(ctx context.Context) policy.Subject {
 	subject, err := policy.SubjectFrom(ctx)
 	if err != nil {

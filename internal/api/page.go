@@ -9,22 +9,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Page is how a list is asked for.
+// Page has the query parameters of a list.
 type Page struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"At most how many to give."`
-	Cursor string `query:"cursor" maxLength:"64" doc:"The next_cursor of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"The most items to return."`
+	Cursor string `query:"cursor" maxLength:"64" doc:"The next_cursor of the previous page."`
 }
 
 // List is a page of a list.
 type List[T any] struct {
 	Items      []T     `json:"items" nullable:"false"`
-	NextCursor *string `json:"next_cursor" doc:"Gives the next page; null where there is none."`
+	NextCursor *string `json:"next_cursor" doc:"The cursor of the next page; null if there is none."`
 }
 
 // Cursors are opaque to clients: the key that the page ended at, in base64url.
 var cursors = base64.RawURLEncoding
 
-// fromID gives the id to go on from; without a cursor it is above all others.
+// fromID returns the id to continue from. Without a cursor it is above all others.
 func (p Page) fromID() (uuid.UUID, error) {
 	if p.Cursor == "" {
 		return uuid.Max, nil
@@ -36,7 +36,7 @@ func (p Page) fromID() (uuid.UUID, error) {
 	return uuid.UUID(raw), nil
 }
 
-// fromNumber gives the number to go on from; without a cursor it is 0.
+// fromNumber returns the number to continue from. Without a cursor it is 0.
 func (p Page) fromNumber() (int32, error) {
 	if p.Cursor == "" {
 		return 0, nil
@@ -56,8 +56,8 @@ func cursorOfNumber(n int32) string {
 	return cursors.EncodeToString(binary.BigEndian.AppendUint32(nil, uint32(n))) // #nosec G115 -- the same bits
 }
 
-// page makes a page of one row more than was asked for, whose presence tells that
-// there is another.
+// page makes a page from up to limit+1 rows. The extra row means that there is another
+// page.
 func page[R, T any](rows []R, limit int, item func(R) T, cursor func(R) string) List[T] {
 	l := List[T]{Items: make([]T, 0, min(len(rows), limit))}
 	for i, row := range rows {

@@ -13,22 +13,22 @@ import (
 	"postern/internal/eventlog/parked"
 )
 
-// ParkedInFull is a parked event with the event as it stands on the record.
+// ParkedInFull is a parked event with the event as stored.
 type ParkedInFull struct {
 	parked.Event
 	Subject string              `json:"subject"`
 	Header  map[string][]string `json:"headers"`
-	Body    string              `json:"body" doc:"As it stands there, in most cases JSON; no event holds anything of what a message says."`
+	Body    string              `json:"body" doc:"The stored body, usually JSON. No event holds any content of a message."`
 }
 
 type parkedListInput struct {
 	Page
-	All      bool   `query:"all" doc:"Those that are settled, too."`
-	Type     string `query:"type" maxLength:"100" doc:"Those of one type."`
-	Consumer string `query:"consumer" maxLength:"64" doc:"Those of one consumer."`
+	All      bool   `query:"all" doc:"Also events that are settled."`
+	Type     string `query:"type" maxLength:"100" doc:"Only events of this type."`
+	Consumer string `query:"consumer" maxLength:"64" doc:"Only events of this consumer."`
 }
 
-// ParkedPath names a parked event.
+// ParkedPath is the path of a parked event.
 type ParkedPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
@@ -36,7 +36,7 @@ type ParkedPath struct {
 type discardInput struct {
 	ParkedPath
 	Body struct {
-		Reason reason `json:"reason" doc:"Why; it goes on the record."`
+		Reason reason `json:"reason" doc:"The reason. It is recorded."`
 	}
 }
 
@@ -50,7 +50,7 @@ func (g ParkedOperations) register(a *API) {
 	may := []policy.Action{policy.SettleParked}
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/parked", id: "list-parked", tag: forStaff,
-		summary: "Events that no worker could handle, those that came last first.", actions: may,
+		summary: "Parked events: events that a worker could not handle. Newest first.", actions: may,
 	}, g.listParked)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/parked/{id}", id: "get-parked", tag: forStaff,
@@ -58,7 +58,7 @@ func (g ParkedOperations) register(a *API) {
 	}, g.getParked)
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/parked/{id}/retry", id: "retry-parked", tag: forStaff,
-		summary: "Have a parked event handled once more. Asked for twice, it is the same retry.",
+		summary: "Retry a parked event. A repeated request is the same retry.",
 		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *ParkedPath) (*body[parked.Event], error) {
 		seq, err := g.Parked.Retry(ctx, subjectOf(ctx).Actor(), in.ID, "")
@@ -66,7 +66,7 @@ func (g ParkedOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/parked/{id}/discard", id: "discard-parked", tag: forStaff,
-		summary: "Give a parked event up.",
+		summary: "Discard a parked event.",
 		actions: may, problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *discardInput) (*body[parked.Event], error) {
 		seq, err := g.Parked.Discard(ctx, subjectOf(ctx).Actor(), in.ID, string(in.Body.Reason))

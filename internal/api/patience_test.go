@@ -21,13 +21,12 @@ import (
 	"postern/internal/process"
 )
 
-// Whoever waits for an answer waits for the record three seconds and no longer,
-// whatever they do: the workers' patience is not for people. Then they are told to
-// try again, and when.
-func TestNobodyWaitsLongForTheRecord(t *testing.T) {
+// Every request waits for the record for at most three seconds; only workers wait longer.
+// Then the answer says to try again, and when.
+func TestRequestsWaitThreeSecondsForTheRecord(t *testing.T) {
 	b := newBlast(t)
 	boss := b.system.staff(t, "Boss", policy.ManageStaff, policy.ManageLabels, policy.ReadRecord)
-	pat := b.nobody(t)
+	pat := b.anonymous(t)
 	if err := b.gate.SetPortalPassword(t.Context(), "pu-1", password); err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +43,8 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 	}
 	server := httptest.NewServer(b.wire(t, process.WebConfig{Publish: away}).API)
 	defer server.Close()
-	anybody := b.nobody(t)
-	for _, c := range []*client{b.staff, boss, pat, anybody} {
+	anonymous := b.anonymous(t)
+	for _, c := range []*client{b.staff, boss, pat, anonymous} {
 		c.url = server.URL
 	}
 
@@ -54,13 +53,13 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 		"recall": func() *reply { return b.staff.post("/v1/messages/"+b.id+"/recall", map[string]any{"reason": "x"}) },
 		"open":   func() *reply { return pat.get("/v1/portal/messages/" + b.id) },
 		"sign in": func() *reply {
-			return anybody.post("/v1/session", map[string]any{"email": boss.email, "password": password})
+			return anonymous.post("/v1/session", map[string]any{"email": boss.email, "password": password})
 		},
 		"sign wrong": func() *reply {
-			return anybody.post("/v1/session", map[string]any{"email": boss.email, "password": "wrong"})
+			return anonymous.post("/v1/session", map[string]any{"email": boss.email, "password": "wrong"})
 		},
 		"portal": func() *reply {
-			return anybody.post("/v1/portal/session", map[string]any{"email": "pu-1@example.org", "password": password})
+			return anonymous.post("/v1/portal/session", map[string]any{"email": "pu-1@example.org", "password": password})
 		},
 		"permit": func() *reply {
 			return boss.json(http.MethodPut, "/v1/staff/"+b.staff.id+"/permissions", map[string]any{"permissions": []string{}})
@@ -82,7 +81,7 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 			for name := range signed {
 				header = append(header, name, signed.Get(name))
 			}
-			return anybody.do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(post), header...)
+			return anonymous.do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(post), header...)
 		},
 	} {
 		given = nil
@@ -100,8 +99,8 @@ func TestNobodyWaitsLongForTheRecord(t *testing.T) {
 	}
 }
 
-// An answer that comes too late for whoever waited for it changes nothing: what they
-// do again is the same fact, and counts once.
+// A request whose answer came too late can be repeated: the repeat is the same fact, and
+// counts once.
 func TestAnAnswerThatCameTooLate(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)

@@ -16,23 +16,23 @@ import (
 // InboxMessage is a message as a portal user sees it in the list.
 type InboxMessage struct {
 	MessageID   uuid.UUID  `json:"message_id" format:"uuid"`
-	Subject     string     `json:"subject" doc:"Empty where the message was taken back, or its content is not kept."`
-	Content     string     `json:"content" enum:"kept,erased,missing" doc:"Whether the content can be read: erased is what the record says was erased; missing is what can't be found although it was not."`
+	Subject     string     `json:"subject" doc:"Empty if the message was recalled, or its content is not kept."`
+	Content     string     `json:"content" enum:"kept,erased,missing" doc:"Whether the content can be read. erased: it was erased, and the record says so. missing: it was not erased but can't be found."`
 	From        string     `json:"from" doc:"The name of the staff member who sent it."`
 	DeliveredAt time.Time  `json:"delivered_at"`
 	OpenedAt    *time.Time `json:"opened_at"`
-	Attachments int        `json:"attachments" doc:"How many documents it carries."`
-	Recalled    bool       `json:"recalled" doc:"Its sender took it back: it can't be opened."`
+	Attachments int        `json:"attachments" doc:"The number of its documents."`
+	Recalled    bool       `json:"recalled" doc:"Its sender recalled it: it can't be opened."`
 }
 
-// OpenedMessage is a message that a portal user reads.
+// OpenedMessage is a message that a portal user has opened.
 type OpenedMessage struct {
 	MessageID   uuid.UUID    `json:"message_id" format:"uuid"`
 	Subject     string       `json:"subject"`
 	From        string       `json:"from"`
 	DeliveredAt time.Time    `json:"delivered_at"`
 	OpenedAt    *time.Time   `json:"opened_at"`
-	Body        string       `json:"body" doc:"Plain text; line breaks count."`
+	Body        string       `json:"body" doc:"Plain text; keep its line breaks."`
 	Attachments []Attachment `json:"attachments" nullable:"false"`
 }
 
@@ -50,13 +50,13 @@ func (g PortalOperations) register(a *API) {
 	}, g.listInbox)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/portal/messages/{id}", id: "open-message", tag: forPortal,
-		summary: "Open a message. That it was opened is on the record when this answers.", actions: mine,
+		summary: "Open a message. The operation returns after the opening is recorded.", actions: mine,
 		problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, g.openMessage)
 	const document = "/v1/portal/messages/{id}/attachments/{attachment_id}"
 	handle(a, operation{
 		method: http.MethodGet, path: document, id: "download-attachment", tag: forPortal,
-		summary: "Download a document. That it was downloaded is on the record before its first byte.", actions: mine,
+		summary: "Download a document. The download is recorded before the first byte is sent.", actions: mine,
 		problems: []int{http.StatusNotFound, http.StatusGone, http.StatusInternalServerError},
 	}, func(ctx context.Context, in *messageAttachmentInput) (*huma.StreamResponse, error) {
 		document, data, err := g.Inbox.Download(ctx, subjectOf(ctx), in.ID, in.AttachmentID)

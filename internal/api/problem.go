@@ -17,13 +17,13 @@ import (
 // Problem is a problem document of the API.
 type Problem struct {
 	document.Document
-	Preview *Preview `json:"preview,omitempty" doc:"The audience as it is now, where it has changed."`
+	Preview *Preview `json:"preview,omitempty" doc:"The current audience, if it has changed."`
 }
 
-// problemFrom makes the document of a problem.
+// problemFrom returns the document of a problem.
 func problemFrom(p *problem.Error) *Problem { return &Problem{Document: *document.From(p)} }
 
-// problemOf is what an error is answered with.
+// problemOf returns the answer to an error.
 func (a *API) problemOf(ctx context.Context, err error) *Problem {
 	p := &Problem{Document: *a.problems.Of(ctx, err)}
 	if changed := (*compose.AudienceChanged)(nil); errors.As(err, &changed) {
@@ -33,9 +33,9 @@ func (a *API) problemOf(ctx context.Context, err error) *Problem {
 	return p
 }
 
-// huma builds its own errors through these two variables, which are all the hook
-// that it has: they make problems of ours, without what was sent, which may be a
-// password or the text of a message.
+// huma builds its own errors through these two variables; it has no other hook. They make
+// our problems, without the values of the request, which may be a password or the text of a
+// message.
 func init() {
 	huma.NewError = newProblem
 	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
@@ -71,18 +71,18 @@ func newProblem(status int, message string, errs ...error) huma.StatusError {
 			continue
 		}
 		f := problem.Fault{Location: detail.Location, Message: detail.Message}
-		// Our own decoder knows the place more exactly than huma can pass on.
+		// Our decoder puts a more exact location into the message than huma gives.
 		if at, what, found := strings.Cut(f.Message, ": "); found && strings.HasPrefix(at, "body") {
 			f = problem.Fault{Location: at, Message: what}
 		}
-		// huma names what holds the field that is missing; the field is what is wrong.
+		// huma gives the location of the object that lacks the field. We name the field.
 		if rest, found := strings.CutPrefix(f.Message, "expected required property "); found {
 			name, _, _ := strings.Cut(rest, " ")
 			f = problem.Fault{Location: strings.TrimPrefix(f.Location+"."+name, "."), Message: "is missing"}
 		}
 		p.Errors = append(p.Errors, f)
 	}
-	// What can be nobody's id is not found, as any other that is not there.
+	// An id with an invalid format is answered like an unknown one: not found.
 	if faults := p.Errors; len(faults) > 0 && !slices.ContainsFunc(faults, func(f problem.Fault) bool { return !strings.HasPrefix(f.Location, "path.") }) {
 		p = problemFrom(problem.NotFound.Problem(message, faults...))
 	}

@@ -14,7 +14,7 @@ type receiptInput struct {
 	PortalUserID string `path:"portal_user_id" maxLength:"64"`
 }
 
-// ReceiptOperations prove one delivery.
+// ReceiptOperations issue receipts, each the proof of one delivery.
 type ReceiptOperations struct {
 	Messages *messages.Reader
 	Receipts *issuer.Issuer
@@ -23,7 +23,7 @@ type ReceiptOperations struct {
 func (g ReceiptOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/messages/{id}/deliveries/{portal_user_id}/receipt", id: "get-receipt", tag: forStaff,
-		summary: "The proof of one delivery, as `postern receipt verify` checks it. That it was issued is on the record. Waits for the checkpoint that covers it.",
+		summary: "The receipt of one delivery, which `postern receipt verify` checks. Issuing it is recorded. The operation waits for the checkpoint that covers it.",
 		actions: []policy.Action{policy.ReadTheRecord}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *receiptInput) (*plainText, error) {
 		subject := subjectOf(ctx)

@@ -12,7 +12,7 @@ import (
 )
 
 // What a reviewer takes away: the checkpoint, the key, and a receipt that both
-// prove. Nobody else gets any of it.
+// prove. No other client gets any of them.
 func TestWhatAReviewerTakesAway(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada Sender", policy.SendPortalMessage)

@@ -11,7 +11,7 @@ import (
 	"postern/internal/inbound"
 )
 
-// Recipients is recipients as chosen.
+// Recipients are the recipients that a sender chooses.
 type Recipients struct {
 	PortalUserIDs []string `json:"portal_user_ids,omitempty" doc:"Portal users chosen one by one, at most {Recipients}."`
 	Groups        []string `json:"groups,omitempty" doc:"active_patients, discharged_patients, all_portal_users; needs send_bulk_portal_message." example:"[\"active_patients\"]"`
@@ -27,13 +27,13 @@ func (r Recipients) selection() directory.Selection {
 
 // Preview is the audience of a selection, counted.
 type Preview struct {
-	Count    int            `json:"count" doc:"How many portal users would get the message."`
-	Digest   string         `json:"digest" doc:"Changes when somebody comes into the audience or leaves it. Give it as audience_digest to send to exactly this audience."`
-	Included map[string]int `json:"included" doc:"Recipients by why they are in: added, active_patient, discharged_patient, any_portal_user."`
-	Excluded map[string]int `json:"excluded" doc:"Portal users who would be in a group but for account_inactive, deceased, link_ended, link_not_begun."`
-	Warnings map[string]int `json:"warnings" doc:"Recipients who are not alerted: account_inactive, no_address."`
-	// WithoutEmail is the warning no_address by itself.
-	WithoutEmail int `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: the message reaches them by post alone."`
+	Count    int            `json:"count" doc:"The number of portal users who would get the message."`
+	Digest   string         `json:"digest" doc:"Changes when a portal user joins or leaves the audience. Give it as audience_digest to send to exactly this audience."`
+	Included map[string]int `json:"included" doc:"Recipients by the reason why they are included: added, active_patient, discharged_patient, any_portal_user."`
+	Excluded map[string]int `json:"excluded" doc:"Portal users left out of a group, by reason: account_inactive, deceased, link_ended, link_not_begun."`
+	Warnings map[string]int `json:"warnings" doc:"Recipients who are not alerted, by reason: account_inactive, no_address."`
+	// WithoutEmail is the count of the warning no_address.
+	WithoutEmail int `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: send them the message by post."`
 }
 
 func previewOf(c directory.Counts) Preview {
@@ -44,12 +44,12 @@ func previewOf(c directory.Counts) Preview {
 type PortalUser struct {
 	ID       string          `json:"portal_user_id"`
 	Name     string          `json:"name"`
-	Email    string          `json:"email" doc:"Empty where there is none: no alert is sent, and they can't sign in."`
+	Email    string          `json:"email" doc:"Empty if there is none: no alert is sent, and they can't sign in."`
 	Active   bool            `json:"active"`
-	Patients []LinkedPatient `json:"patients" nullable:"false" doc:"Whom the portal user is linked to."`
+	Patients []LinkedPatient `json:"patients" nullable:"false" doc:"The patients that the portal user is linked to."`
 }
 
-// LinkedPatient is a patient behind one of a portal user's links.
+// LinkedPatient is a patient that a portal user is linked to.
 type LinkedPatient struct {
 	ID           string `json:"patient_id"`
 	Name         string `json:"name"`
@@ -76,7 +76,7 @@ type previewInput struct {
 
 type searchInput struct {
 	Page
-	Q string `query:"q" maxLength:"200" doc:"Words that a name begins with, or the beginning of an address or an id."`
+	Q string `query:"q" maxLength:"200" doc:"The beginnings of the words of a name, or the beginning of an e-mail address or an id."`
 }
 
 // RecipientOperations preview an audience and search for portal users.
@@ -89,7 +89,7 @@ func (g RecipientOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/recipients/preview", id: "preview-recipients", tag: forStaff,
 		takes:   inbound.Body{Most: 1 << 20, Hold: 4 << 20},
-		summary: "Count an audience exactly, with reasons.",
+		summary: "Count an audience exactly, with the reasons why portal users are included or left out.",
 		actions: []policy.Action{policy.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {
 		counts, err := g.Composer.Preview(ctx, subjectOf(ctx), in.Body.Recipients.selection())
@@ -122,7 +122,7 @@ func (g RecipientOperations) searchPortalUsers(ctx context.Context, in *searchIn
 	return answerWith(list), nil
 }
 
-// body is an answer of JSON.
+// body is a JSON answer.
 type body[T any] struct{ Body T }
 
 func answerWith[T any](v T) *body[T] { return &body[T]{Body: v} }

@@ -17,15 +17,15 @@ import (
 	"postern/internal/record/query"
 )
 
-// RecordFilter chooses events of the record.
+// RecordFilter selects events of the record.
 type RecordFilter struct {
-	MessageID    uuid.UUID `query:"message_id" format:"uuid" doc:"Only events that speak of this message."`
-	PortalUserID string    `query:"portal_user_id" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"a portal user's id" doc:"Only events that speak of this portal user."`
-	PatientID    string    `query:"patient_id" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"a patient's id" doc:"Only events that speak of deliveries on this patient's account."`
+	MessageID    uuid.UUID `query:"message_id" format:"uuid" doc:"Only events about this message."`
+	PortalUserID string    `query:"portal_user_id" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"a portal user's id" doc:"Only events about this portal user."`
+	PatientID    string    `query:"patient_id" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"a patient's id" doc:"Only events about deliveries that concern this patient."`
 	Type         string    `query:"type" pattern:"^[a-z_.]{1,64}$" patternDescription:"a type of event, as message.sent" doc:"Only events of this type."`
 	Actor        string    `query:"actor" pattern:"^[a-z_]+:.+$" patternDescription:"an actor as events name one, such as staff:ID" maxLength:"200" doc:"Only events that this actor caused: staff:ID, portal_user:ID, process:NAME or operator:NAME."`
-	From         string    `query:"from" format:"date-time" doc:"Only events from this moment on."`
-	To           string    `query:"to" format:"date-time" doc:"Only events before this moment."`
+	From         string    `query:"from" format:"date-time" doc:"Only events at or after this time."`
+	To           string    `query:"to" format:"date-time" doc:"Only events before this time."`
 }
 
 func (f RecordFilter) filter() (query.Filter, error) {
@@ -52,14 +52,14 @@ func (f RecordFilter) filter() (query.Filter, error) {
 
 // RecordEvent is an event in a list of the record.
 type RecordEvent struct {
-	Seq       uint64     `json:"seq" doc:"Its place on the record."`
+	Seq       uint64     `json:"seq" doc:"Its sequence in the record."`
 	ID        uuid.UUID  `json:"id" format:"uuid"`
 	Type      string     `json:"type" example:"delivery.opened"`
 	Time      time.Time  `json:"time"`
-	Actor     string     `json:"actor" example:"portal_user:pu-17" doc:"Who caused it."`
-	MessageID *uuid.UUID `json:"message_id" format:"uuid" doc:"The message that it speaks of; null where there is none."`
-	Summary   string     `json:"summary" doc:"What happened, in one line."`
-	Repeats   *uint64    `json:"repeats,omitempty" doc:"The event that it says again; that one alone counts."`
+	Actor     string     `json:"actor" example:"portal_user:pu-17" doc:"The actor who caused it."`
+	MessageID *uuid.UUID `json:"message_id" format:"uuid" doc:"The message that it is about; null if there is none."`
+	Summary   string     `json:"summary" doc:"A description of the event in one line."`
+	Repeats   *uint64    `json:"repeats,omitempty" doc:"The sequence of the event that this one repeats. Only that event counts."`
 }
 
 func recordEventOf(e query.Entry) RecordEvent {
@@ -73,15 +73,15 @@ func recordEventOf(e query.Entry) RecordEvent {
 	return r
 }
 
-// RecordEventInFull is an event with all that stands on the record.
+// RecordEventInFull is an event as it is stored.
 type RecordEventInFull struct {
 	RecordEvent
 	Subject    string              `json:"subject" doc:"The NATS subject that it was published under."`
 	Headers    map[string][]string `json:"headers"`
-	Body       any                 `json:"body" doc:"As its JSON Schema says; null where it is not JSON."`
-	BodyBase64 []byte              `json:"body_base64,omitempty" doc:"What stands there, where it is not JSON."`
+	Body       any                 `json:"body" doc:"The body, as its JSON Schema describes; null if it is not JSON."`
+	BodyBase64 []byte              `json:"body_base64,omitempty" doc:"The body, if it is not JSON."`
 	Leaf       string              `json:"leaf" doc:"The hash of its leaf in the Merkle tree, in hex: SHA-256, RFC 6962."`
-	Projected  bool                `json:"projected" doc:"False where it changed nothing: it repeats another, came too late, or was parked."`
+	Projected  bool                `json:"projected" doc:"False if the event changed nothing: it repeats another event, was too late, or was parked."`
 }
 
 func recordEventInFullOf(w query.Whole) RecordEventInFull {
@@ -98,10 +98,10 @@ func recordEventInFullOf(w query.Whole) RecordEventInFull {
 type recordInput struct {
 	RecordFilter
 	Page
-	Order string `query:"order" enum:"newest,oldest" default:"newest" doc:"Which events come first. A cursor goes on in the order that it was given in."`
+	Order string `query:"order" enum:"newest,oldest" default:"newest" doc:"Which events are first. A cursor continues in the order in which it was made."`
 }
 
-// fromPlace gives the place to go on from; without a cursor it is the beginning.
+// fromPlace returns the place to continue from. Without a cursor it is the beginning.
 func (p Page) fromPlace() (query.Place, error) {
 	if p.Cursor == "" {
 		return query.Place{}, nil
@@ -119,7 +119,7 @@ func cursorOfPlace(p query.Place) string {
 	return cursors.EncodeToString(binary.BigEndian.AppendUint64(raw, p.Seq))
 }
 
-// readerOf is who reads, as events name them.
+// readerOf is the client as an actor, as events name it.
 func readerOf(ctx context.Context) query.Actor { return query.Actor(subjectOf(ctx).Actor()) }
 
 var mayReadTheRecord = []policy.Action{policy.ReadTheRecord}
@@ -131,12 +131,12 @@ type RecordOperations struct {
 	Await    Await
 }
 
-// record registers reading the record. Each answer is on the record itself, as a
-// record.read or record.exported, before its first byte.
+// register registers the operations that read the record. Each read is itself recorded, as
+// a record.read or record.exported, before the first byte of the answer.
 func (g RecordOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/record", id: "list-record", tag: forStaff,
-		summary: "Events of the record, by time. That they were read is on the record.", actions: mayReadTheRecord,
+		summary: "Events of the record, by time. Reading them is recorded.", actions: mayReadTheRecord,
 	}, func(ctx context.Context, in *recordInput) (*body[List[RecordEvent]], error) {
 		before, err := in.fromPlace()
 		if err != nil {
@@ -163,7 +163,7 @@ func (g RecordOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/record/{seq}", id: "get-record-event", tag: forStaff,
-		summary: "One event of the record, whole. That it was read is on the record.",
+		summary: "One event of the record in full. Reading it is recorded.",
 		actions: mayReadTheRecord, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *struct {
 		Seq uint64 `path:"seq" minimum:"1" maximum:"9007199254740991"`

@@ -14,33 +14,33 @@ import (
 	"postern/internal/problem"
 )
 
-// ReplayFilter chooses alerts whose last outcome was failed or unknown.
+// ReplayFilter selects alerts whose last outcome was failed or unknown.
 type ReplayFilter struct {
-	MessageID string     `json:"message_id,omitempty" doc:"Of this message alone."`
-	State     []string   `json:"state,omitempty" enum:"failed,unknown" maxItems:"10" doc:"In these states; both, where it is left out."`
-	Reason    string     `json:"reason,omitempty" doc:"With this reason, word for word."`
-	From      *time.Time `json:"from,omitempty" doc:"Whose outcome came about then or later."`
-	To        *time.Time `json:"to,omitempty" doc:"Whose outcome came about before."`
-	Domain    string     `json:"domain,omitempty" doc:"To addresses at this domain."`
+	MessageID string     `json:"message_id,omitempty" doc:"Only alerts of this message."`
+	State     []string   `json:"state,omitempty" enum:"failed,unknown" maxItems:"10" doc:"Only alerts in these states; without it, both."`
+	Reason    string     `json:"reason,omitempty" doc:"Only alerts with exactly this reason."`
+	From      *time.Time `json:"from,omitempty" doc:"Only alerts with an outcome at or after this time."`
+	To        *time.Time `json:"to,omitempty" doc:"Only alerts with an outcome before this time."`
+	Domain    string     `json:"domain,omitempty" doc:"Only alerts to addresses at this domain."`
 }
 
-// Replay is a plan to repeat alerts, and what has become of it.
+// Replay is a plan to repeat alerts, and its progress.
 type Replay struct {
 	ID            uuid.UUID      `json:"id"`
 	Status        string         `json:"status" enum:"planned,running,paused,completed,cancelled"`
 	Filter        ReplayFilter   `json:"filter"`
 	Reason        string         `json:"reason"`
-	Count         int            `json:"count" doc:"How many alerts the frozen set holds."`
-	Digest        string         `json:"digest" doc:"Of who is in the set."`
-	ByReason      map[string]int `json:"by_reason" doc:"Why they failed."`
-	Opened        int            `json:"opened" doc:"How many were left out because they had opened the message."`
-	Undeliverable int            `json:"undeliverable" doc:"How many were left out because they would have failed again."`
-	Excluded      map[string]int `json:"excluded" doc:"All that were left out, by why."`
-	Oldest        *time.Time     `json:"oldest" doc:"The oldest outcome in the set."`
-	Newest        *time.Time     `json:"newest" doc:"The newest."`
+	Count         int            `json:"count" doc:"The number of alerts in the frozen set."`
+	Digest        string         `json:"digest" doc:"The digest of the set."`
+	ByReason      map[string]int `json:"by_reason" doc:"The number of alerts by the reason of their failure."`
+	Opened        int            `json:"opened" doc:"The number of alerts left out because the recipient had opened the message."`
+	Undeliverable int            `json:"undeliverable" doc:"The number of alerts left out because they would fail again."`
+	Excluded      map[string]int `json:"excluded" doc:"All alerts left out, by reason."`
+	Oldest        *time.Time     `json:"oldest" doc:"The time of the oldest outcome in the set."`
+	Newest        *time.Time     `json:"newest" doc:"The time of the newest outcome in the set."`
 	PlannedAt     time.Time      `json:"planned_at"`
 	PlannedBy     string         `json:"planned_by"`
-	Rate          int            `json:"rate" doc:"Alerts a minute; 0 is as fast as they are taken."`
+	Rate          int            `json:"rate" doc:"Alerts a minute; 0 means no limit."`
 	StartedAt     *time.Time     `json:"started_at"`
 	StartedBy     *string        `json:"started_by"`
 	EndedAt       *time.Time     `json:"ended_at"`
@@ -51,10 +51,10 @@ type Replay struct {
 	Failed        int            `json:"failed"`
 	Skipped       int            `json:"skipped"`
 	Unknown       int            `json:"unknown"`
-	LeftOut       int            `json:"left_out" doc:"Not repeated, since the world had changed after the plan; known once it is completed."`
-	// LeftOutBy and Held are not on the record.
-	LeftOutBy map[string]int `json:"left_out_by" doc:"Those, by why, as far as the replay has come."`
-	Held      []pause.Hold   `json:"held_by" nullable:"false" doc:"The pauses of alerting that hold back what is left of the replay, and how many alerts each holds."`
+	LeftOut       int            `json:"left_out" doc:"Alerts not repeated because the facts had changed after the plan. Known when the replay is completed."`
+	// LeftOutBy and Held are not recorded.
+	LeftOutBy map[string]int `json:"left_out_by" doc:"Alerts left out so far, by reason."`
+	Held      []pause.Hold   `json:"held_by" nullable:"false" doc:"The pauses of alerting that delay the rest of the replay, and how many alerts each delays."`
 }
 
 func replayOf(r replay.Replay) Replay {
@@ -72,7 +72,7 @@ func replayOf(r replay.Replay) Replay {
 		Skipped: r.Skipped, Unknown: r.Unknown, LeftOut: r.LeftOut, LeftOutBy: r.LeftOutBy, Held: append([]pause.Hold{}, r.Held...)}
 }
 
-// ReplayPath names a replay.
+// ReplayPath is the path of a replay.
 type ReplayPath struct {
 	ID uuid.UUID `path:"id"`
 }
@@ -80,18 +80,18 @@ type ReplayPath struct {
 type planInput struct {
 	Body struct {
 		Filter ReplayFilter `json:"filter"`
-		Reason string       `json:"reason" doc:"Why they are to be repeated. It stays on the record."`
+		Reason string       `json:"reason" doc:"The reason for the replay. It is recorded."`
 	}
 }
 
 type startInput struct {
 	ReplayPath
 	Body *struct {
-		Rate int `json:"rate,omitempty" doc:"Alerts a minute; 0, or nothing, is as fast as they are taken."`
+		Rate int `json:"rate,omitempty" doc:"Alerts a minute; 0, or without it, no limit."`
 	}
 }
 
-// ReplayOperations plan and steer replays.
+// ReplayOperations plan and control replays.
 type ReplayOperations struct {
 	Replays *replay.Replays
 }
@@ -99,7 +99,7 @@ type ReplayOperations struct {
 func (g ReplayOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/replays", id: "plan-replay", tag: forStaff, status: http.StatusCreated,
-		summary: "Freeze failed or unknown alerts, to be repeated. Nothing goes out before it is started.",
+		summary: "Plan a replay: freeze a set of failed or unknown alerts. Nothing is sent before the replay is started.",
 		actions: []policy.Action{policy.Replay}, problems: []int{http.StatusUnprocessableEntity},
 	}, g.planReplay)
 	handle(a, operation{
@@ -108,14 +108,14 @@ func (g ReplayOperations) register(a *API) {
 	}, g.listReplays)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/replays/{id}", id: "get-replay", tag: forStaff,
-		summary: "A replay, and how far it has come.", actions: []policy.Action{policy.Replay}, problems: []int{http.StatusNotFound},
+		summary: "A replay and its progress.", actions: []policy.Action{policy.Replay}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *ReplayPath) (*body[Replay], error) {
 		r, err := g.Replays.Get(ctx, in.ID)
 		return answerWith(replayOf(r)), err
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/replays/{id}/start", id: "start-replay", tag: forStaff,
-		summary: "Carry a plan out. Started twice, it is the same replay.", actions: []policy.Action{policy.Replay},
+		summary: "Start a planned replay. A repeated start is the same replay.", actions: []policy.Action{policy.Replay},
 		problems: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *startInput) (*body[Replay], error) {
 		rate := 0
@@ -129,9 +129,9 @@ func (g ReplayOperations) register(a *API) {
 		summary string
 		do      func(context.Context, string, uuid.UUID) (replay.Replay, error)
 	}{
-		"pause":  {"Let nothing more of a replay go out until it is resumed.", g.Replays.Pause},
-		"resume": {"End a pause.", g.Replays.Resume},
-		"cancel": {"End a replay, begun or not. What has gone out stays so.", g.Replays.Cancel},
+		"pause":  {"Pause a replay: nothing more is sent until it is resumed.", g.Replays.Pause},
+		"resume": {"Resume a paused replay.", g.Replays.Resume},
+		"cancel": {"Cancel a replay, started or not. Alerts that were sent stay sent.", g.Replays.Cancel},
 	} {
 		handle(a, operation{
 			method: http.MethodPost, path: "/v1/replays/{id}/" + name, id: name + "-replay", tag: forStaff,

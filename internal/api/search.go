@@ -17,7 +17,7 @@ type SearchOperations struct {
 	Search *search.Searcher
 }
 
-// search registers Global Search.
+// register registers Global Search.
 func (g SearchOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/search", id: "global-search", tag: forStaff,

@@ -19,12 +19,12 @@ import (
 	"postern/internal/process"
 )
 
-// What another site has a browser send with its user's cookie is refused; a token
-// is not sent by browsers.
+// A request that another site makes a browser send with its user's cookie is refused. A
+// browser does not send a token by itself.
 func TestRequestsFromOtherSites(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
-	cookie := s.nobody(t)
+	cookie := s.anonymous(t)
 	cookie.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
 	preview := map[string]any{"recipients": map[string]any{}}
 	for _, elsewhere := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
@@ -32,7 +32,7 @@ func TestRequestsFromOtherSites(t *testing.T) {
 		if refused.at("type") != "/problems/cross-origin" {
 			t.Errorf("it is answered with %s", refused.body)
 		}
-		s.nobody(t).post("/v1/session", map[string]any{"email": ada.email, "password": password}, elsewhere...).is(http.StatusForbidden)
+		s.anonymous(t).post("/v1/session", map[string]any{"email": ada.email, "password": password}, elsewhere...).is(http.StatusForbidden)
 		ada.post("/v1/recipients/preview", preview, elsewhere...).is(http.StatusOK)
 	}
 	cookie.post("/v1/recipients/preview", preview, "Sec-Fetch-Site", "same-origin").is(http.StatusOK)
@@ -55,12 +55,12 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	if got := ada.do(http.MethodDelete, "/v1/messages", nil).is(http.StatusMethodNotAllowed); got.header.Get("Allow") != "GET, POST" {
 		t.Errorf("it is said to take %q", got.header.Get("Allow"))
 	}
-	if got := s.nobody(t).get("/v1/labels").is(http.StatusUnauthorized); got.header.Get("WWW-Authenticate") != "Bearer" {
+	if got := s.anonymous(t).get("/v1/labels").is(http.StatusUnauthorized); got.header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("it asks for %q", got.header.Get("WWW-Authenticate"))
 	}
 }
 
-// What can't be recorded does not happen, is not shown, and may be tried again.
+// An action that can't be recorded does not happen, shows nothing, and can be retried.
 func TestWhileTheRecordIsAway(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage, policy.ManageLabels, policy.ManageStaff)
@@ -117,7 +117,7 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.SendPortalMessage)
 	stranger, home := []string{"X-Forwarded-For", "203.0.113.9"}, []string{"X-Forwarded-For", "198.51.100.7, 127.0.0.1"}
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	for range 700 {
 		c.post("/v1/session", map[string]any{}, stranger...).is(http.StatusUnprocessableEntity)
 	}
@@ -138,13 +138,12 @@ func TestAStrangerShutsNoDoor(t *testing.T) {
 	c.post("/v1/session", right, stranger...).is(http.StatusTooManyRequests)
 	// What a client claims in front of the proxy's word makes it no other client.
 	c.post("/v1/session", right, "X-Forwarded-For", "198.51.100.7, 203.0.113.9").is(http.StatusTooManyRequests)
-	at := s.nobody(t)
+	at := s.anonymous(t)
 	at.post("/v1/session", right, home...).is(http.StatusOK)
 	at.get("/v1/session").is(http.StatusOK)
 }
 
-// What goes wrong on our side is told to the log, with a name by which it is found
-// again, and to nobody else.
+// An internal error goes only to the log, with an id that the answer gives too.
 func TestWhatGoesWrongIsLogged(t *testing.T) {
 	s := newSystem(t)
 	ada := s.staff(t, "Ada", policy.ManageLabels)

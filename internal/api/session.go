@@ -9,16 +9,16 @@ import (
 	"postern/internal/access/policy"
 )
 
-// Me is who is signed in.
+// Me is the signed-in staff member or portal user.
 type Me struct {
 	ID          string              `json:"id"`
 	Name        string              `json:"name"`
-	Permissions []policy.Permission `json:"permissions,omitempty" doc:"Of staff."`
+	Permissions []policy.Permission `json:"permissions,omitempty" doc:"For staff only."`
 }
 
 func meOf(s policy.Subject) Me { return Me{ID: s.ID, Name: s.Name, Permissions: s.Permissions} }
 
-// Credentials are what somebody typed to sign in.
+// Credentials are the e-mail address and password of a sign-in.
 type Credentials struct {
 	Email    string `json:"email" maxLength:"254"`
 	Password string `json:"password" maxLength:"1024"`
@@ -27,7 +27,7 @@ type Credentials struct {
 type staffSignIn struct {
 	Body struct {
 		Credentials
-		TOTP string `json:"totp,omitempty" maxLength:"32" doc:"The code of the second factor, or a recovery code. Where the account has a second factor and this is missing, the answer is 401 with the type /problems/second-factor-required."`
+		TOTP string `json:"totp,omitempty" maxLength:"32" doc:"The code of the second factor, or a recovery code. If the account has a second factor and this is missing, the answer is 401 with the type /problems/second-factor-required."`
 	}
 }
 
@@ -42,7 +42,7 @@ type SessionOperations struct {
 	Gate *access.Gate
 }
 
-// sessions registers signing in and out, for staff and for portal users.
+// register registers signing in and out, for staff and for portal users.
 func (g SessionOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/session", id: "sign-in-staff", tag: forStaff, summary: "Sign in as staff.",
@@ -71,8 +71,8 @@ func (g SessionOperations) begin(ctx context.Context, signIn func(context.Contex
 	return answerWith(meOf(subject)), nil
 }
 
-// ownSession registers what one does with one's own session. Everybody of the
-// realm may do anyone.
+// ownSession registers reading and ending one's own session. Every subject of the realm may
+// do the action anyone.
 func (g SessionOperations) ownSession(a *API, path, tag string, realm policy.Realm, anyone policy.Action) {
 	handle(a, operation{
 		method: http.MethodGet, path: path, id: "who-am-i-" + string(realm), tag: tag, summary: "Who is signed in.",

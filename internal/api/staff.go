@@ -11,22 +11,22 @@ import (
 	"postern/internal/compose"
 )
 
-// StaffMember is a staff member as the others see them.
+// StaffMember is a staff member as other staff see them.
 type StaffMember struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
-	// Disabled is left out of most.
-	Disabled bool `json:"disabled,omitempty" doc:"They may not come in any more."`
+	// Disabled is left out of the JSON unless it is true.
+	Disabled bool `json:"disabled,omitempty" doc:"The account is disabled."`
 }
 
 func memberOf(s access.Staff) StaffMember { return StaffMember{s.ID, s.Name, s.DisabledAt != nil} }
 
-// Permissions is what a staff member may do.
+// Permissions are the permissions of a staff member.
 type Permissions struct {
 	Permissions []policy.Permission `json:"permissions" nullable:"false" maxItems:"50"`
 }
 
-// TransformSchema implements [huma.SchemaTransformer]: it lists the permissions that there are.
+// TransformSchema implements [huma.SchemaTransformer]: it lists all permissions.
 func (Permissions) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	one := s.Properties["permissions"].Items
 	for _, p := range policy.All {
@@ -36,7 +36,7 @@ func (Permissions) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema
 	return s
 }
 
-// StaffPath names a staff member.
+// StaffPath is the path of a staff member.
 type StaffPath struct {
 	ID string `path:"id" maxLength:"64"`
 }
@@ -46,7 +46,7 @@ type permissionsInput struct {
 	Body Permissions
 }
 
-// StaffOperations list staff and change what they may do.
+// StaffOperations list staff, change their permissions and disable accounts.
 type StaffOperations struct {
 	Gate     *access.Gate
 	Composer *compose.Composer
@@ -59,18 +59,18 @@ func (g StaffOperations) register(a *API) {
 	}, g.listStaff)
 	handle(a, operation{
 		method: http.MethodGet, path: "/v1/staff/{id}/permissions", id: "get-permissions", tag: forStaff,
-		summary: "What a staff member may do.", actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
+		summary: "The permissions of a staff member.", actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *StaffPath) (*body[Permissions], error) {
 		staff, err := g.Gate.StaffByID(ctx, in.ID)
 		return answerWith(Permissions{held(staff)}), err
 	})
 	handle(a, operation{
 		method: http.MethodPut, path: "/v1/staff/{id}/permissions", id: "change-permissions", tag: forStaff,
-		summary: "Say what a staff member may do. The change is on the record when this answers.",
+		summary: "Replace the permissions of a staff member. The operation returns after the change is recorded.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, g.changePermissions)
-	g.staffSwitch(a, "disable", "Keep a staff member out: no session, API token or password of theirs opens anything from now on.", g.Gate.Disable)
-	g.staffSwitch(a, "enable", "Let a staff member who was disabled in again.", g.Gate.Enable)
+	g.staffSwitch(a, "disable", "Disable a staff member's account. Their sessions, API tokens and password stop working.", g.Gate.Disable)
+	g.staffSwitch(a, "enable", "Enable a disabled staff member's account.", g.Gate.Enable)
 	handle(a, operation{
 		method: http.MethodDelete, path: "/v1/staff/{id}/second-factor", id: "reset-second-factor", tag: forStaff, status: http.StatusNoContent,
 		summary: "Remove the second factor of a staff member who has lost it, and end their sessions.",
@@ -80,7 +80,7 @@ func (g StaffOperations) register(a *API) {
 	})
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/cancel-scheduled", id: "cancel-scheduled", tag: forStaff,
-		summary: "Call off every message that a disabled staff member has scheduled.",
+		summary: "Cancel every message that a disabled staff member has scheduled.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*body[Cancelled], error) {
 		staff, err := g.Gate.StaffByID(ctx, in.ID)
@@ -92,7 +92,7 @@ func (g StaffOperations) register(a *API) {
 	})
 }
 
-// Cancelled counts messages that were called off.
+// Cancelled is the number of cancelled messages.
 type Cancelled struct {
 	Cancelled int `json:"cancelled"`
 }
@@ -101,7 +101,7 @@ type Cancelled struct {
 func (g StaffOperations) staffSwitch(a *API, verb, summary string, change func(ctx context.Context, actor, staffID string) error) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/staff/{id}/" + verb, id: verb + "-staff", tag: forStaff,
-		summary: summary + " The change is on the record when this answers.",
+		summary: summary + " The operation returns after the change is recorded.",
 		actions: []policy.Action{policy.ChangeStaff}, problems: []int{http.StatusNotFound, http.StatusConflict},
 	}, func(ctx context.Context, in *StaffPath) (*body[StaffMember], error) {
 		if err := change(ctx, subjectOf(ctx).Actor(), in.ID); err != nil {
@@ -112,8 +112,8 @@ func (g StaffOperations) staffSwitch(a *API, verb, summary string, change func(c
 	})
 }
 
-// listStaff pages by position: staff are few, and a page missed while somebody is
-// added is asked for again.
+// listStaff pages by position. There are few staff; a client that misses one added in
+// between reads the list again.
 func (g StaffOperations) listStaff(ctx context.Context, in *Page) (*body[List[StaffMember]], error) {
 	skip, err := in.fromNumber()
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"postern/internal/access/policy"
 )
 
-// Who is disabled is out at once, and what they have scheduled can be called off.
+// Disabling ends a staff member's access at once, and their scheduled messages can be
+// cancelled.
 func TestDisablingStaff(t *testing.T) {
 	s := newSystem(t)
 	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
@@ -36,7 +37,7 @@ func TestDisablingStaff(t *testing.T) {
 		t.Errorf("it is answered with %s", got.body)
 	}
 	ada.get("/v1/staff").is(http.StatusUnauthorized)
-	out := s.nobody(t)
+	out := s.anonymous(t)
 	wrong := out.post("/v1/session", map[string]any{"email": ada.email, "password": "a guess at it"}).is(http.StatusUnauthorized)
 	right := out.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusUnauthorized)
 	if string(wrong.body) != string(right.body) {
@@ -58,7 +59,7 @@ func TestDisablingStaff(t *testing.T) {
 	out.post("/v1/session", map[string]any{"email": ada.email, "password": password}).is(http.StatusOK)
 }
 
-// A stream that was open ends with the account: the very event that disables wakes it.
+// An open stream ends when the account is disabled: the event of the change wakes it.
 func TestAStreamEndsWithTheAccount(t *testing.T) {
 	s := newSystem(t)
 	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
@@ -86,7 +87,7 @@ func TestAStreamEndsWithTheAccount(t *testing.T) {
 	}
 }
 
-// status reads what has become of a message.
+// status reads the status of a message.
 func (s *system) status(t *testing.T, id string) (status string) {
 	t.Helper()
 	if err := s.Admin.QueryRow(t.Context(), `SELECT status FROM record.messages WHERE message_id = $1`, id).Scan(&status); err != nil {
@@ -95,7 +96,7 @@ func (s *system) status(t *testing.T, id string) (status string) {
 	return status
 }
 
-// Who has a second factor signs in with a code besides, and is told so by a type.
+// Staff who have a second factor sign in with a code too; the type of the problem says so.
 func TestSigningInWithACode(t *testing.T) {
 	s := newSystem(t)
 	boss, ada := s.staff(t, "Boss", policy.ManageStaff), s.staff(t, "Ada", policy.SendPortalMessage)
@@ -129,7 +130,7 @@ func TestSigningInWithACode(t *testing.T) {
 		if totp != "" {
 			credentials["totp"] = totp
 		}
-		got := s.nobody(t).post("/v1/session", credentials).is(status)
+		got := s.anonymous(t).post("/v1/session", credentials).is(status)
 		if status != http.StatusOK && got.at("type") != "/problems/"+kind {
 			t.Errorf("it is answered with %s, want %s", got.body, kind)
 		}
@@ -139,7 +140,7 @@ func TestSigningInWithACode(t *testing.T) {
 	signIn(code(), "", http.StatusOK)
 	signIn(code(), "wrong-code", http.StatusUnauthorized) // a second time
 	signIn(recovery[0], "", http.StatusOK)
-	if got := s.nobody(t).post("/v1/session", map[string]any{"email": ada.email, "password": "wrong", "totp": code()}).is(http.StatusUnauthorized); got.at("type") != "/problems/wrong-credentials" {
+	if got := s.anonymous(t).post("/v1/session", map[string]any{"email": ada.email, "password": "wrong", "totp": code()}).is(http.StatusUnauthorized); got.at("type") != "/problems/wrong-credentials" {
 		t.Errorf("with a wrong password: %s", got.body)
 	}
 	boss.do(http.MethodDelete, "/v1/staff/"+ada.id+"/second-factor", nil).is(http.StatusNoContent)

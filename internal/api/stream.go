@@ -16,19 +16,21 @@ import (
 )
 
 const (
-	// A stream says no more than this often how a message is getting on, however
-	// fast the record grows.
-	streamPause = 250 * time.Millisecond
-	// A comment keeps proxies from closing the connection. At the same interval the policy
-	// is asked again: signing out is not on the record.
-	streamBeat = 5 * time.Second
-	// A client that wants to hear more comes again, and shows again who it is.
-	streamLife = 5 * time.Minute
-	// How long a client may take to read one event.
+	// streamInterval is the least time between two progress events, however fast the record
+	// grows.
+	streamInterval = 250 * time.Millisecond
+	// streamHeartbeat is the interval of comments that keep proxies from closing the
+	// connection. At the same interval the policy is checked again, because signing out
+	// publishes no event.
+	streamHeartbeat = 5 * time.Second
+	// streamLifetime is the most time that a stream lasts. The client connects and
+	// authenticates again.
+	streamLifetime = 5 * time.Minute
+	// streamWriteTimeout is how long a client may take to read one event.
 	streamWriteTimeout = 10 * time.Second
 )
 
-// streamed is what a progress event carries.
+// streamed is the data of a progress event.
 type streamed struct {
 	Status string `json:"status"`
 	messages.Progress
@@ -43,7 +45,7 @@ func (g MessageOperations) stream(a *API) {
 		summary: "Server-sent events `progress`: the status and progress of a message, whenever they change.",
 		actions: mayTrack, problems: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *MessagePath) (*huma.StreamResponse, error) {
-		first, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID) // so that there is an answer, and not a stream, where it is refused
+		first, err := g.Messages.Visible(ctx, subjectOf(ctx), in.ID) // an error here is answered as a problem, not as a stream
 		if err != nil {
 			return nil, err
 		}
@@ -58,14 +60,14 @@ func (g MessageOperations) stream(a *API) {
 	}
 }
 
-// streamProgress tells how the message is getting on, driven by the recorder,
-// until the client leaves or may not read it any more, the server stops or the stream
-// has lived long enough.
+// streamProgress sends the progress of a message whenever the recorder changes it. It ends
+// when the client disconnects or may no longer read the message, when the server stops, or
+// after streamLifetime.
 func (g MessageOperations) streamProgress(ctx context.Context, a *API, w http.ResponseWriter, id uuid.UUID) {
-	ctx, cancel := context.WithTimeout(ctx, streamLife)
+	ctx, cancel := context.WithTimeout(ctx, streamLifetime)
 	defer cancel()
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // the server's own are for requests
+	_ = control.SetReadDeadline(time.Time{}) // the server's own deadlines are for short requests
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	send := func(format string, args ...any) bool {
@@ -73,34 +75,34 @@ func (g MessageOperations) streamProgress(ctx context.Context, a *API, w http.Re
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && control.Flush() == nil
 	}
-	var said streamed
+	var sent streamed
 	for {
-		// Asked for before reading, so that what changes in between is not missed.
+		// Called before reading, so that no change in between is missed.
 		changed := g.Changed()
-		current, err := g.visibleStill(ctx, id)
+		current, err := g.stillVisible(ctx, id)
 		if err != nil {
-			return // the client connects again, and is told
+			return // the client connects again and gets the error
 		}
-		if now := (streamed{string(current.Status), current.Progress}); now != said {
-			said = now
+		if now := (streamed{string(current.Status), current.Progress}); now != sent {
+			sent = now
 			data, err := json.Marshal(now)
 			if err != nil || !send("event: progress\ndata: %s\n\n", data) {
 				return
 			}
 		}
-		beat := func() bool {
-			_, err := g.visibleStill(ctx, id)
+		heartbeat := func() bool {
+			_, err := g.stillVisible(ctx, id)
 			return err == nil && send(": \n\n")
 		}
-		if !a.pause(ctx, changed, beat) {
+		if !a.waitForChange(ctx, changed, heartbeat) {
 			return
 		}
 	}
 }
 
-// visibleStill is the message if who asked for it may still look at it, by the same
-// policy as a request that comes now.
-func (g MessageOperations) visibleStill(ctx context.Context, id uuid.UUID) (messages.Message, error) {
+// stillVisible returns the message if the client may still read it, by the same policy as
+// for a new request.
+func (g MessageOperations) stillVisible(ctx context.Context, id uuid.UUID) (messages.Message, error) {
 	reader, err := stillAllowed(ctx, mayTrack)
 	if err != nil {
 		return messages.Message{}, err
@@ -108,7 +110,7 @@ func (g MessageOperations) visibleStill(ctx context.Context, id uuid.UUID) (mess
 	return g.Messages.Visible(ctx, reader, id)
 }
 
-// stillAllowed asks the policy once more, for an answer that goes on.
+// stillAllowed checks the policy again, for an answer that takes a long time.
 func stillAllowed(ctx context.Context, actions []policy.Action) (policy.Subject, error) {
 	subject, err := policy.Again(ctx)
 	if err == nil {
@@ -117,14 +119,15 @@ func stillAllowed(ctx context.Context, actions []policy.Action) (policy.Subject,
 	return subject, err
 }
 
-// pause returns true when it is time to look again.
-func (a *API) pause(ctx context.Context, changed <-chan struct{}, beat func() bool) bool {
+// waitForChange waits at least streamInterval and then until changed is closed, and returns
+// true. It returns false if the stream must end. It calls heartbeat every streamHeartbeat.
+func (a *API) waitForChange(ctx context.Context, changed <-chan struct{}, heartbeat func() bool) bool {
 	select {
 	case <-ctx.Done():
 		return false
 	case <-a.closing:
 		return false
-	case <-time.After(streamPause):
+	case <-time.After(streamInterval):
 	}
 	for {
 		select {
@@ -134,8 +137,8 @@ func (a *API) pause(ctx context.Context, changed <-chan struct{}, beat func() bo
 			return false
 		case <-changed:
 			return true
-		case <-time.After(streamBeat):
-			if !beat() {
+		case <-time.After(streamHeartbeat):
+			if !heartbeat() {
 				return false
 			}
 		}

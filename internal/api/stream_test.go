@@ -12,8 +12,8 @@ import (
 	"postern/internal/events"
 )
 
-// A stream ends with what entitled its reader to it, whichever that was, and a reader
-// who comes again is told so.
+// A stream ends when its reader's session, token or permission ends, and a reader who
+// connects again gets the error.
 func TestAStreamEndsWithThePermission(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -45,7 +45,7 @@ func TestAStreamEndsWithThePermission(t *testing.T) {
 			t.Parallel()
 			c := s.staff(t, "Staff "+name, policy.SendPortalMessage)
 			id := c.send(letter("s", "pu-1"))
-			cookie := s.nobody(t)
+			cookie := s.anonymous(t)
 			cookie.post("/v1/session", map[string]any{"email": c.email, "password": password}).is(http.StatusOK)
 			if name == "token revoked" {
 				cookie.token = c.token

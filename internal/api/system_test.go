@@ -82,7 +82,7 @@ func (s *system) wire(t *testing.T, cfg process.WebConfig) *process.Web {
 	return w
 }
 
-// client is somebody who makes requests.
+// client makes requests, with a token or with cookies.
 type client struct {
 	t     *testing.T
 	url   string
@@ -92,7 +92,7 @@ type client struct {
 	http  *http.Client
 }
 
-func (s *system) nobody(t *testing.T) *client {
+func (s *system) anonymous(t *testing.T) *client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func (s *system) nobody(t *testing.T) *client {
 // staff makes a staff member, who comes with a token.
 func (s *system) staff(t *testing.T, name string, permissions ...policy.Permission) *client {
 	t.Helper()
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	c.email = strings.ToLower(strings.ReplaceAll(name, " ", ".")) + "@clinic.example"
 	made, err := s.gate.CreateStaff(t.Context(), "operator:test", access.NewStaff{Email: c.email, Name: name, Password: password, Permissions: permissions})
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *system) portalUser(t *testing.T, id string) *client {
 	if err := s.gate.SetPortalPassword(t.Context(), id, password); err != nil {
 		t.Fatal(err)
 	}
-	c := s.nobody(t)
+	c := s.anonymous(t)
 	c.id, c.email = id, id+"@example.org"
 	c.post("/v1/portal/session", map[string]any{"email": c.email, "password": password}).is(http.StatusOK)
 	return c

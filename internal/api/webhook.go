@@ -14,7 +14,7 @@ import (
 	"postern/internal/problem"
 )
 
-// postInput takes the request as it comes: what is signed is its bytes.
+// postInput is the unparsed request, because the signature covers its bytes.
 type postInput struct{ request *http.Request }
 
 // Resolve implements [huma.Resolver].
@@ -23,22 +23,22 @@ func (in *postInput) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// ReportOperations take what SendGrid reports.
+// ReportOperations receive SendGrid's reports.
 type ReportOperations struct {
 	Reports *reports.Receiver
 }
 
-// webhooks registers what others report to.
+// register registers the webhook.
 func (g ReportOperations) register(a *API) {
 	const path = "/webhooks/sendgrid"
 	handle(a, operation{
 		method: http.MethodPost, path: path, id: "report-alerts", tag: forAll, status: http.StatusNoContent,
-		summary: "SendGrid's signed event webhook. Answered with 204 once the record holds what was reported.",
+		summary: "SendGrid's signed event webhook. The operation answers 204 after the reports are recorded.",
 		raw:     true, takes: inbound.Body{Most: reports.MaxPost, Over: 1 << 20, Hold: 2 * reports.MaxPost},
 		problems: []int{http.StatusUnauthorized, http.StatusRequestTimeout,
 			http.StatusRequestEntityTooLarge},
 	}, g.report)
-	// Described after it was registered: huma would read and decode it otherwise.
+	// Described after registration: otherwise huma would read and decode it.
 	a.huma.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{
 		Required: true,
 		Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{

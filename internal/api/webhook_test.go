@@ -136,7 +136,7 @@ func TestReportsSettleAlerts(t *testing.T) {
 }
 
 // toAnotherProcess posts to an api that was started a moment ago, and looks that
-// what it publishes names nobody's address.
+// the events that it publishes name no address.
 func (b *blast) toAnotherProcess(t *testing.T, reports ...sendgridfake.Event) {
 	t.Helper()
 	another := b.wire(t, process.WebConfig{Publish: func(ctx context.Context, all ...events.Event) (uint64, error) {
@@ -160,7 +160,7 @@ func (b *blast) toAnotherProcess(t *testing.T, reports ...sendgridfake.Event) {
 	}
 }
 
-// Whoever is not SendGrid, or not quite, leaves nothing.
+// A post that is not exactly SendGrid's is refused and stores nothing.
 func TestPostsThatAreNotTaken(t *testing.T) {
 	t.Parallel()
 	b := newBlast(t)
@@ -205,7 +205,7 @@ func TestPostsThatAreNotTaken(t *testing.T) {
 		for name := range c.header {
 			headers = append(headers, name, c.header.Get(name))
 		}
-		got := b.nobody(t).do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(c.body), headers...)
+		got := b.anonymous(t).do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(c.body), headers...)
 		if got.status != c.status || got.at("type") != "/problems/"+c.kind {
 			t.Errorf("%s is answered with %d %s", c.name, got.status, got.body)
 		}
@@ -215,7 +215,7 @@ func TestPostsThatAreNotTaken(t *testing.T) {
 	}
 	full := huge[:reports.MaxPost]
 	h := signed(b.hook, full)
-	b.nobody(t).do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(full), "X-Twilio-Email-Event-Webhook-Signature", h.Get("X-Twilio-Email-Event-Webhook-Signature"),
+	b.anonymous(t).do(http.MethodPost, "/webhooks/sendgrid", bytes.NewReader(full), "X-Twilio-Email-Event-Webhook-Signature", h.Get("X-Twilio-Email-Event-Webhook-Signature"),
 		"X-Twilio-Email-Event-Webhook-Timestamp", h.Get("X-Twilio-Email-Event-Webhook-Timestamp")).is(http.StatusNoContent)
 }
 
@@ -298,7 +298,7 @@ func (b *blast) post(t *testing.T, body string) *reply {
 	for name := range signed {
 		header = append(header, name, signed.Get(name))
 	}
-	return b.nobody(t).do(http.MethodPost, "/webhooks/sendgrid", strings.NewReader(body), header...)
+	return b.anonymous(t).do(http.MethodPost, "/webhooks/sendgrid", strings.NewReader(body), header...)
 }
 
 // The case that came from the field: an event without an id beside a bounce.

@@ -118,7 +118,7 @@ func (r *reply) isProblem(t *testing.T, location string) {
 	t.Errorf("the problem does not name %s: %s", location, r.body)
 }
 
-// calls gives every operation there is.
+// calls returns every operation.
 func (w world) calls(t *testing.T) []string {
 	var described struct {
 		Paths map[string]map[string]any
@@ -278,12 +278,12 @@ func (w world) wrongMessages() []wrong {
 			wrong{"an unknown id", w.staff, call, at(uuid.NewString(), w.document), body, false, nil, 404, ""},
 			wrong{"another's message", w.staff, call, at(w.theirs, w.document), body, false, nil, 404, ""},
 			wrong{"broken UTF-8", w.staff, call, at("%ff", w.document), body, false, nil, 400, "path"},
-			wrong{"nobody", w.nobodyElse(), call, at(w.theirs, w.document), body, false, nil, 401, ""})
+			wrong{"unauthenticated", w.unauthenticated(), call, at(w.theirs, w.document), body, false, nil, 401, ""})
 	}
 	return append(all, wrong{"no attachment id", w.staff, document, "/v1/messages/" + w.theirs + "/attachments/1", "", false, nil, 404, "path.attachment_id"})
 }
 
-func (w world) nobodyElse() *client { return w.nobody(w.staff.t) }
+func (w world) unauthenticated() *client { return w.anonymous(w.staff.t) }
 
 func (w world) wrongSettings() []wrong {
 	const getLabels, labels, listStaff, getPermissions, permissions, bcc, search = "GET /v1/labels", "PUT /v1/labels", "GET /v1/staff",
@@ -305,7 +305,7 @@ func (w world) wrongSettings() []wrong {
 		{"half a label", w.staff, labels, "", `{"patient":{"one":"a"}}`, false, nil, 422, "body.patient.many"},
 		{"two lines", w.staff, labels, "", `{"patient":{"one":"a\nb","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"no permission", w.bare, labels, "", `{}`, false, nil, 403, ""},
-		{"nobody", w.nobodyElse(), getLabels, "", "", false, nil, 401, ""},
+		{"unauthenticated", w.unauthenticated(), getLabels, "", "", false, nil, 401, ""},
 		{"wrong cursor", w.staff, listStaff, "/v1/staff?cursor=_____w", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, getPermissions, bare, "", false, nil, 403, ""},
 		{"unknown staff", w.staff, getPermissions, "/v1/staff/nobody/permissions", "", false, nil, 404, ""},
@@ -388,7 +388,7 @@ func (w world) wrongReplays() []wrong {
 			wrong{"no id", w.staff, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.staff, call, at(uuid.NewString()), "", false, nil, 404, ""},
 			wrong{"no permission", w.bare, call, at(uuid.NewString()), "", false, nil, 403, ""},
-			wrong{"nobody", w.nobodyElse(), call, at(uuid.NewString()), "", false, nil, 401, ""})
+			wrong{"unauthenticated", w.unauthenticated(), call, at(uuid.NewString()), "", false, nil, 401, ""})
 	}
 	return all
 }
@@ -409,10 +409,10 @@ func (w world) wrongPortal() []wrong {
 			wrong{"no id", w.pat, call, at("17"), "", false, nil, 404, "path.id"},
 			wrong{"an unknown id", w.pat, call, at(uuid.NewString()), "", false, nil, 404, ""},
 			wrong{"another's message", w.pat, call, at(w.theirs), "", false, nil, 404, ""},
-			wrong{"nobody", w.nobodyElse(), call, at(w.theirs), "", false, nil, 401, ""})
+			wrong{"unauthenticated", w.unauthenticated(), call, at(w.theirs), "", false, nil, 401, ""})
 	}
 	for _, realm := range []string{"/v1/session", "/v1/portal/session"} {
-		who := w.nobodyElse()
+		who := w.unauthenticated()
 		all = append(all,
 			wrong{"nothing", who, "POST " + realm, "", ``, false, nil, 400, ""},
 			wrong{"no password", who, "POST " + realm, "", `{"email":"a@example.org"}`, false, nil, 422, "body.password"},
@@ -420,7 +420,7 @@ func (w world) wrongPortal() []wrong {
 			wrong{"long", who, "POST " + realm, "", `{"email":"a","password":"` + strings.Repeat("Xylophobia", 103) + `"}`, false, nil, 422, "body.password"},
 			wrong{"broken UTF-8", who, "POST " + realm, "", "{\"email\":\"a\",\"password\":\"\xff\"}", false, nil, 400, "body.password"},
 			wrong{"unknown field", who, "POST " + realm, "", `{"email":"a","password":"Xylophobia","admin":true}`, false, nil, 422, "body.admin"},
-			wrong{"nobody", who, "GET " + realm, "", "", false, nil, 401, ""},
+			wrong{"unauthenticated", who, "GET " + realm, "", "", false, nil, 401, ""},
 			wrong{"neither true nor false", who, "DELETE " + realm, realm + "?everywhere=perhaps", "", false, nil, 422, "query.everywhere"})
 	}
 	return all
@@ -431,7 +431,7 @@ func (w world) wrongEverywhere() []wrong {
 	bad.token = "pst_wrong"
 	return []wrong{
 		{"a wrong token", &bad, "GET /v1/messages", "", "", false, nil, 401, ""},
-		{"another scheme", w.nobodyElse(), "GET /v1/messages", "", "", false, []string{"Authorization", "Basic YTpi"}, 401, ""},
+		{"another scheme", w.unauthenticated(), "GET /v1/messages", "", "", false, []string{"Authorization", "Basic YTpi"}, 401, ""},
 		{"no such address", w.staff, "GET /v1/nothing", "", "", false, nil, 404, ""},
 		{"no such portal address", w.pat, "GET /v1/portal/nothing", "", "", false, nil, 404, ""},
 		{"no such method", w.staff, "DELETE /v1/messages", "", "", false, nil, 405, ""},
@@ -471,7 +471,7 @@ func TestABrokenConnectionLeavesNothing(t *testing.T) {
 func TestMetricsNameNobody(t *testing.T) {
 	w := newWorld(t)
 	w.staff.get("/v1/messages/" + w.theirs).is(http.StatusNotFound)
-	metrics := string(w.nobodyElse().get("/metrics").is(http.StatusOK).body)
+	metrics := string(w.unauthenticated().get("/metrics").is(http.StatusOK).body)
 	if !regexp.MustCompile(`route="GET /v1/messages/\{id\}",status="404"\} 1`).MatchString(metrics) {
 		t.Errorf("the request was not counted:\n%s", metrics)
 	}

@@ -1,8 +1,8 @@
-// Package config is the one place where settings are read. The comments on the
-// fields of [Config] are the manual.
+// Package config is the only place where settings are read. The comments on the fields of
+// [Config] are the manual.
 //
-// A setting comes from the environment or, before it, from the flag of the same
-// name: DATABASE_URL is --database-url. Wrong settings are refused all at once.
+// A setting comes from the environment. A flag of the same name overrides it: DATABASE_URL
+// is --database-url. All wrong settings are reported at once.
 package config
 
 import (
@@ -33,32 +33,32 @@ type Config struct {
 	// NATSURL names the JetStream servers, comma-separated, each with the
 	// credentials of this process.
 	NATSURL string `env:"NATS_URL" mask:"urls"`
-	// ListenAddr is where HTTP is served. The workers serve health and metrics
-	// there, and nothing where it is empty.
+	// ListenAddr is the address on which HTTP is served. The workers serve health and
+	// metrics there, and no HTTP if it is empty.
 	ListenAddr string `env:"LISTEN_ADDR"`
 	// TrustedProxies are the networks of the proxies in front of this process, as
-	// 10.0.0.0/8,2001:db8::7: what they say in Forwarded or X-Forwarded-For of where a
-	// request comes from is believed, and nobody else is. Without it all who come
-	// through a proxy count as one when sign-ins are slowed down.
+	// 10.0.0.0/8,2001:db8::7. Only their Forwarded and X-Forwarded-For headers are used for
+	// the address of a client. Without this setting, all clients behind a proxy count as one
+	// client when sign-ins are slowed down.
 	TrustedProxies string `env:"TRUSTED_PROXIES"`
-	// PublicURL is where people reach the portal: the link in every alert.
+	// PublicURL is the address at which people reach the portal: the link in every alert.
 	PublicURL string `env:"PUBLIC_URL" mask:"url"`
-	// SendGridAPIKey signs alerts in at SendGrid.
+	// SendGridAPIKey authenticates the sending of alerts at SendGrid.
 	SendGridAPIKey string `env:"SENDGRID_API_KEY" mask:"secret"`
-	// SendGridBaseURL is SendGrid's own unless it is set.
+	// SendGridBaseURL replaces the address of SendGrid's API.
 	SendGridBaseURL string `env:"SENDGRID_BASE_URL" mask:"url"`
 	// SendGridWebhookPublicKey verifies SendGrid's reports (base64 of DER).
 	SendGridWebhookPublicKey string `env:"SENDGRID_WEBHOOK_PUBLIC_KEY"`
 	// AlertFrom is the sender of alerts, as "Clinic <alerts@clinic.example>".
 	AlertFrom string `env:"ALERT_FROM"`
-	// AlertFailureLimit is how many percent of a chunk's alerts may fail before the
-	// alerts of its message pause by themselves; 0: any.
+	// AlertFailureLimit is the percentage of a chunk's alerts that may fail before the alerts
+	// of its message are paused automatically; 0 means no limit.
 	AlertFailureLimit int `env:"ALERT_FAILURE_LIMIT" envDefault:"20"`
-	// AlertUnknownWait is how long SendGrid's reports are waited for before an alert
-	// whose answer was never learned is sent again, as 10m. Without
-	// SENDGRID_WEBHOOK_PUBLIC_KEY no report comes, and none is sent again.
+	// AlertUnknownWait is how long to wait for SendGrid's reports before an alert with an
+	// unknown result is sent again, as 10m. Without SENDGRID_WEBHOOK_PUBLIC_KEY there are no
+	// reports, and no such alert is sent again.
 	AlertUnknownWait time.Duration `env:"ALERT_UNKNOWN_WAIT" envDefault:"10m"`
-	// RecordReplicas is how many servers keep the record: 1, 3 or 5.
+	// RecordReplicas is the number of servers that store the record: 1, 3 or 5.
 	RecordReplicas int `env:"RECORD_REPLICAS" envDefault:"1"`
 	// ContentURL is the bucket of encrypted content: a folder or s3://….
 	ContentURL string `env:"CONTENT_URL" mask:"url"`
@@ -68,32 +68,32 @@ type Config struct {
 	CheckpointKeyFile string `env:"CHECKPOINT_KEY_FILE"`
 	// ArchiveURL is the bucket of checkpoints and sealed segments.
 	ArchiveURL string `env:"ARCHIVE_URL" mask:"url"`
-	// RetentionYears is for how long content is kept, six years unless it is set. Fewer
-	// are possible; the record says so, as it says of every change.
+	// RetentionYears is how long content is kept; the default is six years. Fewer are
+	// possible. Every change is recorded.
 	RetentionYears int `env:"RETENTION_YEARS" envDefault:"6"`
-	// ClamdAddr is the virus scanner's address; empty: nothing is scanned.
+	// ClamdAddr is the virus scanner's address; if empty, no files are scanned.
 	ClamdAddr string `env:"CLAMD_ADDR"`
-	// StaffSecondFactor is "required" where every staff member who signs in with a
-	// password is to have a second factor, or "optional".
+	// StaffSecondFactor is "required" if every staff member who signs in with a password
+	// must have a second factor, or "optional".
 	StaffSecondFactor string `env:"STAFF_SECOND_FACTOR" envDefault:"optional"`
 	// OIDCIssuer is the clinic's own identity provider, at which staff may sign in, as
-	// https://login.clinic.example. Who it vouches for comes in without a password of
-	// ours. All three of these are set or none; PUBLIC_URL/sign-in/organisation/back is
-	// the redirect URI to register there.
+	// https://login.clinic.example. Staff whom it authenticates need no Postern password.
+	// Set all three of these settings or none. The redirect URI to register there is
+	// PUBLIC_URL/sign-in/organisation/back.
 	OIDCIssuer       string `env:"OIDC_ISSUER" mask:"url"`
 	OIDCClientID     string `env:"OIDC_CLIENT_ID"`
 	OIDCClientSecret string `env:"OIDC_CLIENT_SECRET" mask:"secret"`
-	// OTLPEndpoint is where traces go; empty: nowhere.
+	// OTLPEndpoint is the collector of traces; if empty, none are sent.
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" mask:"url"`
 }
 
-// UnknownWait is ALERT_UNKNOWN_WAIT where it is not set.
+// UnknownWait is the default of ALERT_UNKNOWN_WAIT.
 const UnknownWait = 10 * time.Minute
 
-// A Process is what reads settings; it says which of them it needs.
+// A Process is a process that reads settings. It determines which of them are required.
 type Process string
 
-// The processes that run by themselves.
+// The processes.
 const (
 	API      Process = "api"
 	Fanout   Process = "fanout-worker"
@@ -101,9 +101,9 @@ const (
 	Recorder Process = "recorder"
 )
 
-// FromEnvironment reads the settings of the process that is starting: its
-// command line over its environment. It exits with status 2 and every fault
-// named where they are wrong, and prints what it took otherwise.
+// FromEnvironment reads the settings of the starting process from its command line and its
+// environment; the command line has priority. If settings are wrong, it prints every error
+// and exits with status 2.
 func FromEnvironment(p Process) Config {
 	c, err := Load(p, os.Args[1:], os.Environ(), os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -139,12 +139,12 @@ func Load(p Process, args, environ []string, usage io.Writer) (Config, error) {
 	return c, errors.Join(err, c.Check(p))
 }
 
-// Embedded reads the settings of `postern up`, whose stores are its own. What is wrong
-// in their form is named here; what else is wrong, by [Config.Check] for each process
-// that it runs.
+// Embedded reads the settings of `postern up`, which runs its own stores. It reports values
+// that can't be parsed. [Config.Check] reports other errors, for each process that it runs.
 func Embedded(environ []string) (Config, error) { return parse(env.ToMap(environ)) }
 
-// parse names every value that is no number or duration; the others are taken.
+// parse reads the settings. Its error names every value that must be a number or duration
+// and is not.
 func parse(values map[string]string) (Config, error) {
 	var c Config
 	var wrong env.AggregateError
@@ -167,7 +167,7 @@ func parse(values map[string]string) (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// Names are those of every setting.
+// Names returns the names of all settings.
 func Names() []string {
 	var names []string
 	eachField(func(name, _ string) { names = append(names, name) })
@@ -179,8 +179,8 @@ func FlagName(setting string) string {
 	return strings.ToLower(strings.ReplaceAll(setting, "_", "-"))
 }
 
-// Check names every fault of c for process p at once. It fills in the defaults that
-// follow from other settings.
+// Check reports every error of c for process p at once. It fills in the defaults that
+// depend on other settings.
 func (c *Config) Check(p Process) error {
 	if p == API && c.ListenAddr == "" {
 		c.ListenAddr = "127.0.0.1:8080"
@@ -196,10 +196,10 @@ func (c *Config) Check(p Process) error {
 	return errors.Join(faults...)
 }
 
-// fault takes what is wrong, in the words that its reader sees.
+// fault adds an error, in the words that the operator sees.
 type fault func(format string, args ...any)
 
-// checkStores is about what the process keeps things in.
+// checkStores checks the settings of the database, the stream and the buckets.
 func (c *Config) checkStores(p Process, fault fault) {
 	if u, err := url.Parse(c.DatabaseURL); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		fault("DATABASE_URL must be set, as postgres://user@host/database")
@@ -227,7 +227,7 @@ func (c *Config) checkStores(p Process, fault fault) {
 		fault("ARCHIVE_URL must be a folder, or a bucket as s3://name")
 	}
 	if p == API && (c.RetentionYears < 1 || c.RetentionYears > 1000) {
-		fault("RETENTION_YEARS is %d; it can be 1 to 1000, and six is what is promised", c.RetentionYears)
+		fault("RETENTION_YEARS is %d; it must be 1 to 1000, and the default is 6", c.RetentionYears)
 	}
 }
 
@@ -238,7 +238,7 @@ func checkReplicas(n int) error {
 	return nil
 }
 
-// Replicas reads RECORD_REPLICAS alone, and says whether it is set.
+// Replicas reads RECORD_REPLICAS alone and reports whether it is set.
 func Replicas(environ []string) (n int, given bool, err error) {
 	const name = "RECORD_REPLICAS"
 	value := env.ToMap(environ)[name]
@@ -249,7 +249,7 @@ func Replicas(environ []string) (n int, given bool, err error) {
 	return c.RecordReplicas, value != "", checkReplicas(c.RecordReplicas)
 }
 
-// checkServing is about who comes to the process, and what it looks at them with.
+// checkServing checks the settings of HTTP, sign-in, the virus scanner and traces.
 func (c *Config) checkServing(p Process, fault fault) {
 	if _, _, err := net.SplitHostPort(c.ListenAddr); c.ListenAddr != "" && err != nil {
 		fault("LISTEN_ADDR %q is not host:port", c.ListenAddr)
@@ -276,7 +276,7 @@ func (c *Config) checkServing(p Process, fault fault) {
 	}
 }
 
-// checkAlerts is about SendGrid, and what becomes of alerts there.
+// checkAlerts checks the settings of alerts and SendGrid.
 func (c *Config) checkAlerts(p Process, fault fault) {
 	if c.AlertFailureLimit < 0 || c.AlertFailureLimit > 100 {
 		fault("ALERT_FAILURE_LIMIT is %d; it is a percentage, 0 to 100", c.AlertFailureLimit)
@@ -289,8 +289,8 @@ func (c *Config) checkAlerts(p Process, fault fault) {
 			fault("%w", err)
 		}
 	}
-	// The api sends letters too, where it is told how; without, nobody can ask for a
-	// new password by themselves.
+	// The api sends e-mails with links too, if these settings are present. Without them,
+	// portal users can't request a new password themselves.
 	if p == Notify || p == API && (c.SendGridAPIKey != "" || c.AlertFrom != "") {
 		if c.SendGridAPIKey == "" {
 			fault("SENDGRID_API_KEY must be set")
@@ -304,15 +304,15 @@ func (c *Config) checkAlerts(p Process, fault fault) {
 	}
 }
 
-// checkOIDC wants all of an identity provider or nothing, and nothing that is secret
-// to go there in the open.
+// checkOIDC requires all settings of an identity provider or none, and an encrypted
+// connection for the secret.
 func (c *Config) checkOIDC(fault fault) {
 	if c.OIDCIssuer == "" && c.OIDCClientID == "" && c.OIDCClientSecret == "" {
 		return
 	}
 	for _, s := range []struct{ name, value string }{{"OIDC_ISSUER", c.OIDCIssuer}, {"OIDC_CLIENT_ID", c.OIDCClientID}, {"OIDC_CLIENT_SECRET", c.OIDCClientSecret}} {
 		if s.value == "" {
-			fault("%s must be set where another OIDC_… is", s.name)
+			fault("%s must be set if another OIDC_… setting is", s.name)
 		}
 	}
 	u, err := url.Parse(c.OIDCIssuer)
@@ -325,8 +325,8 @@ func (c *Config) checkOIDC(fault fault) {
 	}
 }
 
-// LogValue gives the settings with secrets masked, for the line that every
-// process prints at its start.
+// LogValue returns the settings with secrets masked, for the line that every process logs at
+// its start.
 func (c Config) LogValue() slog.Value {
 	var attrs []slog.Attr
 	v := reflect.ValueOf(c)

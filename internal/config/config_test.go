@@ -57,8 +57,8 @@ func TestSecretsAreMasked(t *testing.T) {
 	}
 }
 
-// The api sends letters where it is told how: then it needs all that the notify worker
-// needs, and nothing of it otherwise.
+// The api sends e-mails if a setting for it is present. Then it needs all settings that the
+// notify worker needs, and otherwise none of them.
 func TestTheAPISendsLettersOrNot(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
 	for _, more := range [][]string{{}, {"SENDGRID_API_KEY=SG.x", "ALERT_FROM=Clinic <a@clinic.example>"}} {
@@ -86,7 +86,7 @@ func TestASecondFactorIsAskedForOrNot(t *testing.T) {
 	}
 }
 
-// An identity provider is set up whole or not at all.
+// The settings of an identity provider are all present or all absent.
 func TestAnOrganisationIsSetUpWholeOrNotAtAll(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
 	id, secret := "OIDC_CLIENT_ID=postern", "OIDC_CLIENT_SECRET=x"

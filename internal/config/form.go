@@ -8,14 +8,16 @@ import (
 	"strings"
 )
 
-// isURL says whether text is the address of a host by one of the schemes. No waiting
-// mends one that is not, while one that does not answer may yet.
+// isURL reports whether text is the address of a host with one of the schemes. Waiting can't
+// correct an address with a wrong form, so that is an error at the start; a host that does
+// not answer is not.
 func isURL(text string, schemes ...string) bool {
 	u, err := url.Parse(strings.TrimSpace(text))
 	return err == nil && u.Hostname() != "" && (u.Port() == "" || isPort(u.Port())) && slices.Contains(schemes, u.Scheme)
 }
 
-// areServers says whether each of a comma-separated list names a NATS server.
+// areServers reports whether each entry of a comma-separated list is the address of a NATS
+// server.
 func areServers(list string) bool {
 	for one := range strings.SplitSeq(list, ",") {
 		if !isURL(one, "nats", "tls", "ws", "wss") {
@@ -25,13 +27,13 @@ func areServers(list string) bool {
 	return true
 }
 
-// isBucket says whether text names a folder or an object store.
+// isBucket reports whether text is a folder or the address of an object store.
 func isBucket(text string) bool {
 	scheme, rest, isURL := strings.Cut(text, "://")
 	return !isURL || scheme == "mem" || rest != "" && (scheme == "file" || scheme == "s3")
 }
 
-// isScanner says whether text is host:port, or the path of a unix socket.
+// isScanner reports whether text is host:port, or the path of a unix socket.
 func isScanner(text string) bool {
 	if strings.Contains(text, "/") {
 		return !strings.Contains(text, "://")
@@ -41,6 +43,6 @@ func isScanner(text string) bool {
 }
 
 func isPort(text string) bool {
-	_, err := strconv.ParseUint(text, 10, 16) // 0 is any that is free
+	_, err := strconv.ParseUint(text, 10, 16) // 0 means any free port
 	return err == nil
 }

@@ -12,7 +12,7 @@ const (
 	ed25519Key = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
 )
 
-// What no waiting mends is refused at the start, by its name and together with the rest.
+// A value with a wrong form is refused at the start, by its name, together with all others.
 func TestAWrongFormIsRefused(t *testing.T) {
 	least := []string{"DATABASE_URL=postgres://h/d", "NATS_URL=nats://h", "CONTENT_URL=/c", "CONTENT_KEY_FILE=/k"}
 	for name, c := range map[string]struct{ right, wrong []string }{

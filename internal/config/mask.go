@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// masked stands for a secret.
+// masked replaces a secret.
 const masked = "***"
 
-// The ways to mask a setting, as the tag mask of a field of [Config] names them.
+// masks has the functions that mask a setting, by the tag mask of a field of [Config].
 var masks = map[string]func(string) string{
 	"":       func(text string) string { return text },
 	"secret": func(string) string { return masked },
@@ -24,14 +24,14 @@ var secretKeys = map[string]bool{"password": true, "sslpassword": true, "passwd"
 	"token": true, "secret": true, "client_secret": true, "oauth_client_secret": true, "jwt": true, "nkey": true,
 	"access_key": true, "secret_key": true, "session_token": true}
 
-// plainKeys are parameters that may follow a secret one among key=value pairs; another may
-// be a part of a secret that was not quoted.
+// plainKeys are parameters that may follow a secret one among key=value pairs. Any other may
+// be part of a secret that was not quoted.
 var plainKeys = map[string]bool{"port": true, "hostaddr": true, "connect_timeout": true, "client_encoding": true,
 	"sslmode": true, "sslrootcert": true, "sslcrl": true, "sslsni": true, "sslnegotiation": true, "channel_binding": true,
 	"keepalives": true, "keepalives_idle": true, "keepalives_interval": true, "keepalives_count": true, "tcp_user_timeout": true,
 	"replication": true, "gssencmode": true, "krbsrvname": true, "target_session_attrs": true, "load_balance_hosts": true}
 
-// openKeys are parameters in whose values an @ is no sign of a password.
+// openKeys are parameters whose values may contain an @ without a password.
 var openKeys = map[string]bool{"user": true, "host": true, "dbname": true, "application_name": true, "options": true,
 	"fallback_application_name": true, "search_path": true, "service": true, "servicefile": true, "passfile": true,
 	"sslrootcert": true, "sslcert": true, "sslkey": true}
@@ -48,10 +48,10 @@ func maskDSN(text string) string {
 	return masked
 }
 
-// isURLLike tells the beginning of a URL.
+// isURLLike matches the beginning of a URL.
 var isURLLike = regexp.MustCompile(`^\s*[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// beginsURL finds where another address of a list begins.
+// beginsURL matches the beginning of the next address in a list.
 var beginsURL = regexp.MustCompile(`(?i),\s*(nats|tls|wss?)://`)
 
 // maskServers masks the comma-separated addresses of NATS servers. A user without a
@@ -69,10 +69,10 @@ func maskServers(text string) string {
 	}
 }
 
-// maskURL masks the password of an address and the secrets of its query. All else stays as
-// it was typed: it works on the text, so that what can't be parsed is masked too. There a
-// password may hold any character, so that everything up to the last @ counts as one. A
-// user alone is a secret where userIsSecret.
+// maskURL masks the password of an address and the secrets of its query. The rest stays
+// unchanged. It works on the text, so that it also masks an address that can't be parsed: in
+// such an address a password may contain any character, so everything up to the last @
+// counts as the password. A user without a password is a secret if userIsSecret is set.
 func maskURL(text string, userIsSecret bool) string {
 	_, err := url.Parse(strings.TrimSpace(text))
 	scheme, rest, isURL := strings.Cut(text, "://")
@@ -105,8 +105,8 @@ func maskURL(text string, userIsSecret bool) string {
 	return scheme + user + rest[at:end] + maskQuery(rest[end:])
 }
 
-// onlyInValues says whether each @ of a path and query stands in the value of a parameter
-// where it may.
+// onlyInValues reports whether each @ of a path and query is in the value of a parameter
+// that may contain one.
 func onlyInValues(text string) bool {
 	path, query, _ := strings.Cut(text, "?")
 	if strings.Contains(path, "@") {
@@ -121,11 +121,11 @@ func onlyInValues(text string) bool {
 	return true
 }
 
-// parameter is how one of a query begins.
+// parameter matches the beginning of a query parameter.
 var parameter = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.%-]*=`)
 
-// maskQuery masks the secret parameters of what follows an authority. What follows a secret
-// and is no parameter is taken for a part of it.
+// maskQuery masks the secret parameters of the text after an authority. Text after a secret
+// that is not a parameter counts as part of the secret.
 func maskQuery(text string) string {
 	path, query, has := strings.Cut(text, "?")
 	if !has {
@@ -140,7 +140,7 @@ func maskQuery(text string) string {
 		case secret && !parameter.MatchString(one):
 			continue
 		case err != nil && strings.Contains(one, "="):
-			secret, one = true, masked // of a name that can't be read
+			secret, one = true, masked // the name can't be decoded
 		default:
 			if secret = secretKeys[strings.ToLower(name)] && strings.Contains(one, "="); secret {
 				one = key + "=" + masked
@@ -151,11 +151,12 @@ func maskQuery(text string) string {
 	return path + "?" + strings.Join(out, "&")
 }
 
-// pair is the next of a string of key=value pairs, as libpq reads them: a value is quoted
-// with ', or goes to the next blank, and \ takes the next character as it is.
+// pair matches the next of a string of key=value pairs, as libpq reads them: a value is
+// quoted with ', or ends at the next blank, and \ escapes the next character.
 var pair = regexp.MustCompile(`^(\s*)([A-Za-z][A-Za-z0-9_]*)(\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)`)
 
-// maskPairs masks the secret values of key=value pairs, and says whether the text is such.
+// maskPairs masks the secret values of key=value pairs, and reports whether the text has
+// that form.
 func maskPairs(text string) (string, bool) {
 	var out strings.Builder
 	var hidden bool

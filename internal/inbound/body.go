@@ -12,50 +12,51 @@ import (
 	"time"
 )
 
-// Small is how many bytes a body has at most unless its route says otherwise: all
-// forms but that of a message fit in, and so does what the API takes as JSON.
+// Small is the most bytes of a body unless its route accepts more. All forms other than
+// that of a message fit, and so does the JSON of most API operations.
 const Small = 64 << 10
 
-// Whole is the most bytes of a body that is no multipart/form-data, whatever its route
-// says: handlers read such a body whole.
+// Whole is the most bytes of a body that is not multipart/form-data, even if its route
+// accepts more, because handlers read such a body into memory.
 const Whole = 2 << 20
 
 const (
-	// usual is how long a body may take to come unless its route says otherwise.
-	usual = 30 * time.Second
-	// stall is how long a body may bring nothing, however long it may take in all.
-	stall = 30 * time.Second
-	// lingering is for how long net/http may read what a handler left of a body.
-	lingering = 2 * time.Second
-	// answering is how long the answer to a body may take that took longer than the
-	// server's own WriteTimeout.
-	answering = time.Minute
+	// bodyTimeout is how long a whole body may take unless its route allows more.
+	bodyTimeout = 30 * time.Second
+	// stallTimeout is the longest pause within a body.
+	stallTimeout = 30 * time.Second
+	// drainTimeout is how long net/http may read the rest of a body after its handler.
+	drainTimeout = 2 * time.Second
+	// answerTimeout is the time for the answer to a body that may take longer than
+	// bodyTimeout.
+	answerTimeout = time.Minute
 )
 
-// Media types that routes take.
+// Media types that routes accept.
 const (
 	JSON      = "application/json"
 	Form      = "application/x-www-form-urlencoded"
 	Multipart = "multipart/form-data"
 )
 
-// Body is what a route takes of a request's body. The zero value is [Small] bytes of
-// any media type but multipart/form-data.
+// Body is a route's limits on a request's body. The zero value allows [Small] bytes of any
+// media type except multipart/form-data.
 type Body struct {
-	// Types are the media types that the route takes, in lower case.
+	// Types are the media types that the route accepts, in lower case.
 	Types []string
-	// Most is the most bytes; 0: Small.
+	// Most is the most bytes; 0 means Small.
 	Most int64
-	// Over is how many bytes beyond Most are read and dropped, so that a client which
-	// sends all of its body before it reads gets to read why it was refused.
+	// Over is the number of bytes beyond Most that are read and dropped. A client that sends
+	// its whole body before it reads the answer can then read why it was refused.
 	Over int64
-	// Hold is how many bytes the route keeps in memory while it reads; 0: Most.
+	// Hold is the number of bytes that the route keeps in memory while it reads; 0 means
+	// Most.
 	Hold int64
-	// Within is how long the whole body may take; 0: half a minute.
+	// Within is how long the whole body may take; 0 means half a minute.
 	Within time.Duration
 }
 
-// Errors of a body that can't be taken. Too large is *http.MaxBytesError.
+// Errors of a refused body. The error of a body that is too large is *http.MaxBytesError.
 var (
 	ErrMediaType = errors.New("the content type is not understood here")
 	ErrSlow      = errors.New("the request came too slowly: send it again")
@@ -63,18 +64,18 @@ var (
 	ErrCut       = errors.New("the request stopped half-way: send it again")
 )
 
-// IsRefusal says whether an error is of a body that was not taken.
+// IsRefusal reports whether an error is that of a refused body.
 func IsRefusal(err error) bool {
 	return errors.As(err, new(*http.MaxBytesError)) || errors.Is(err, ErrMediaType) || errors.Is(err, ErrSlow) || errors.Is(err, ErrBusy) || errors.Is(err, ErrCut)
 }
 
-// Open has a route's body read as the route's row says, or fails with ErrMediaType. It
-// is called after authentication, permission and the check of the origin; known says
-// that the request was let through by them. Without Open a body is read up to Small.
+// Open applies a route's limits to the request's body, or fails with ErrMediaType. Call it
+// after authentication, authorisation and the check of the origin. known means that the
+// client is authenticated. Without Open a body is read up to Small.
 func Open(r *http.Request, b Body, known bool) error {
 	g, ok := r.Body.(*guard)
-	if !ok { // mounted without NewServer, as in a test
-		g = &guard{raw: r.Body, budgets: spare, ctx: r.Context()}
+	if !ok { // served without NewServer, as in a test
+		g = &guard{raw: r.Body, budgets: defaultBudgets, ctx: r.Context()}
 		r.Body = g
 	}
 	if hasBody(r) && !b.takes(r.Header) {
@@ -92,8 +93,8 @@ func hasBody(r *http.Request) bool {
 	return r.ContentLength != 0 && g.raw != nil && g.raw != http.NoBody
 }
 
-// takes says whether a route takes what the header declares. JSON may come without a
-// type: the API takes nothing else.
+// takes reports whether a route accepts the media type in the header. JSON may have no
+// media type, because the API accepts nothing else.
 func (b Body) takes(h http.Header) bool {
 	if len(h.Values(contentType)) == 0 {
 		return len(b.Types) == 0 || slices.Contains(b.Types, JSON)
@@ -120,12 +121,12 @@ func limited(budgets *budgets, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		if r.Body == nil || r.Body == http.NoBody {
-			// The server's own deadline is for bodies: it would end a long answer.
+			// The server's read deadline is for bodies. It would end a long answer.
 			_ = control.SetReadDeadline(time.Time{})
 			next.ServeHTTP(w, r)
 			return
 		}
-		// A copy, so that net/http still knows its own body when it ends the request.
+		// A copy, so that net/http keeps its own body for the end of the request.
 		r = r.WithContext(r.Context())
 		g := &guard{raw: r.Body, w: w, control: control, budgets: budgets, ctx: r.Context()}
 		g.open(Body{}, false)
@@ -145,17 +146,17 @@ type guard struct {
 	budgets *budgets
 	ctx     context.Context // of the request
 
-	opened  bool // by Open
+	opened  bool // Open was called
 	body    Body
 	budget  *budget
 	most    io.Reader // raw, up to body.Most
 	begun   time.Time
 	read    int64
-	holding bool
-	err     error // of the last Read, for good
+	holding bool  // memory is reserved
+	err     error // of the last Read; later ones return it again
 
-	granted chan struct{} // closed once holding
-	since   time.Time     // of holding
+	granted chan struct{} // closed when memory is reserved
+	since   time.Time     // when it was reserved
 
 	mu      sync.Mutex
 	evicted bool
@@ -169,7 +170,7 @@ func (g *guard) open(b Body, known bool) {
 		b.Hold = b.Most
 	}
 	if b.Within == 0 {
-		b.Within = usual
+		b.Within = bodyTimeout
 	}
 	g.opened, g.body, g.budget = true, b, &g.budgets.strangers
 	if known {
@@ -178,15 +179,15 @@ func (g *guard) open(b Body, known bool) {
 	g.most = http.MaxBytesReader(g.w, g.raw, b.Most)
 }
 
-// Read implements io.Reader. Its errors are io.EOF, *http.MaxBytesError, ErrSlow,
-// ErrBusy, and ErrCut for whatever else befalls a connection.
+// Read implements io.Reader. Its errors are io.EOF, *http.MaxBytesError, ErrSlow, ErrBusy,
+// and ErrCut for every other error of the connection.
 func (g *guard) Read(p []byte) (int, error) {
 	if g.err != nil {
 		return 0, g.err
 	}
 	if g.body.Hold > Small {
 		if g.read >= Small && !g.holding {
-			if g.err = g.budget.take(g); g.err != nil {
+			if g.err = g.budget.reserve(g); g.err != nil {
 				return 0, g.err
 			}
 		} else if left := Small - g.read; left > 0 && int64(len(p)) > left {
@@ -202,13 +203,13 @@ func (g *guard) Read(p []byte) (int, error) {
 			g.budget.done(g)
 		}
 		if errors.Is(g.err, io.EOF) {
-			g.deadline(time.Time{}) // what is still read is the next request
+			g.deadline(time.Time{}) // the next bytes are the next request
 		}
 	}
 	return n, g.err
 }
 
-// why names an error of the connection.
+// why turns an error of the connection into one of Read.
 func (g *guard) why(err error) error {
 	large := (*http.MaxBytesError)(nil)
 	switch {
@@ -222,22 +223,22 @@ func (g *guard) why(err error) error {
 	return fmt.Errorf("%w (%w)", ErrCut, err)
 }
 
-// extend gives the client its time for the next bytes.
+// extend extends the deadline for the next bytes.
 func (g *guard) extend() {
 	if g.begun.IsZero() {
 		g.begun = time.Now()
 	}
-	until := time.Now().Add(stall)
+	until := time.Now().Add(stallTimeout)
 	if end := g.begun.Add(g.body.Within); end.Before(until) {
 		until = end
 	}
 	g.deadline(until)
-	if g.control != nil && g.body.Within > usual {
-		_ = g.control.SetWriteDeadline(until.Add(answering))
+	if g.control != nil && g.body.Within > bodyTimeout {
+		_ = g.control.SetWriteDeadline(until.Add(answerTimeout))
 	}
 }
 
-// deadline moves the deadline of reading, but of a body that was broken off.
+// deadline sets the read deadline, unless the body was aborted.
 func (g *guard) deadline(at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -246,7 +247,7 @@ func (g *guard) deadline(at time.Time) {
 	}
 }
 
-// evict breaks a body off: its Read, under way or next, fails with ErrBusy.
+// evict aborts a body: its current or next Read fails with ErrBusy.
 func (g *guard) evict() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -265,7 +266,7 @@ func (g *guard) isEvicted() bool {
 // Close implements io.Closer. The server closes the body itself.
 func (g *guard) Close() error { return nil }
 
-// finish drops what was sent beyond the limit, and gives back what the body held.
+// finish reads and drops bytes beyond the limit, and releases the body's memory.
 func (g *guard) finish() {
 	large := (*http.MaxBytesError)(nil)
 	if g.opened && g.read > 0 && g.body.Over > 0 && (g.err == nil || errors.As(g.err, &large)) {
@@ -273,12 +274,12 @@ func (g *guard) finish() {
 		_, _ = io.CopyN(io.Discard, g.raw, g.body.Over)
 	}
 	if g.holding {
-		g.budget.give(g)
+		g.budget.release(g)
 	}
 	switch {
 	case g.err == nil, errors.As(g.err, &large):
-		g.deadline(time.Now().Add(lingering))
+		g.deadline(time.Now().Add(drainTimeout))
 	case !errors.Is(g.err, io.EOF):
-		g.deadline(time.Unix(1, 0)) // nothing more comes
+		g.deadline(time.Unix(1, 0)) // read nothing more
 	}
 }

@@ -29,7 +29,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// What no route asked for is not read beyond Small, whatever a handler does.
+// Without Open, a body is not read beyond Small, whatever a handler does.
 func TestABodyEnds(t *testing.T) {
 	readAll := func(r *http.Request) error { _, err := io.Copy(io.Discard, r.Body); return err }
 	for name, c := range map[string]struct {
@@ -183,7 +183,7 @@ func TestABodyComesWithinItsTime(t *testing.T) {
 		s.is(http.StatusOK, 0)
 		w.begin(100, "half").is(http.StatusRequestTimeout, 31*time.Second)
 	})
-	synctest.Test(t, func(t *testing.T) { // what nobody reads is not waited for either
+	synctest.Test(t, func(t *testing.T) { // a body that is not read is not waited for either
 		w := newWire(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 		w.begin(100, "half").is(http.StatusUnauthorized, 3*time.Second)
 		w.begin(1<<30, "half").is(http.StatusUnauthorized, 3*time.Second)
@@ -211,8 +211,8 @@ func TestALongAnswer(t *testing.T) {
 	})
 }
 
-// Where strangers fill their memory with bodies that never end, one that comes at once
-// still gets through, and those who are signed in never notice.
+// If strangers fill their memory with endless bodies, a body that arrives quickly is still
+// read, and authenticated clients are not affected.
 func TestUnfinishedBodiesLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// What is held is looked at from below: the budget says how much is free.
@@ -248,13 +248,13 @@ func TestUnfinishedBodiesLeaveRoom(t *testing.T) {
 	})
 }
 
-// The budget of strangers is not that of those who are signed in.
+// Strangers and authenticated clients have separate budgets.
 func TestBudgetsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudgets()
 		stranger := func() *guard { return &guard{body: Body{Hold: 4 << 20}, ctx: t.Context()} }
 		for range strangersBytes / (4 << 20) {
-			if err := b.strangers.take(stranger()); err != nil {
+			if err := b.strangers.reserve(stranger()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -262,22 +262,22 @@ func TestBudgetsAreApart(t *testing.T) {
 		late := stranger()
 		go func() { // an evicted one gives back what it held
 			time.Sleep(2 * time.Second)
-			b.strangers.give(late)
+			b.strangers.release(late)
 		}()
 		late.holding = true
-		if err := b.strangers.take(stranger()); err != nil || time.Since(began) != 2*time.Second {
+		if err := b.strangers.reserve(stranger()); err != nil || time.Since(began) != 2*time.Second {
 			t.Errorf("strangers wait %v: %v", time.Since(began), err)
 		}
 		one := stranger()
-		if err := b.known.take(one); err != nil {
-			t.Errorf("those who are signed in wait for strangers: %v", err)
+		if err := b.known.reserve(one); err != nil {
+			t.Errorf("authenticated clients wait for strangers: %v", err)
 		}
-		b.known.give(one)
+		b.known.release(one)
 		if b.known.free != knownBytes || len(b.known.reading) != 0 || len(b.known.waiting) != 0 {
 			t.Errorf("%d is free, %d are reading", b.known.free, len(b.known.reading))
 		}
 		began = time.Now()
-		if err := b.strangers.take(stranger()); !errors.Is(err, ErrBusy) || time.Since(began) != turn {
+		if err := b.strangers.reserve(stranger()); !errors.Is(err, ErrBusy) || time.Since(began) != queueTimeout {
 			t.Errorf("without room: %v after %v", err, time.Since(began))
 		}
 		if len(b.strangers.waiting) != 0 {

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Budgets of memory for bodies that are larger than Small: strangers can use up theirs
-// and keep no one who is signed in from uploading.
+// budgets are the memory for bodies larger than Small. Unauthenticated clients (strangers)
+// have their own, so that they can't stop authenticated ones from uploading.
 type budgets struct{ strangers, known budget }
 
 const (
 	strangersBytes = 32 << 20
 	knownBytes     = 128 << 20
-	// How long a body may take before it is broken off for one that waits. What
-	// SendGrid posts takes a moment; an upload over a poor line takes its time.
+	// How long a body may take before it is aborted for one that waits. SendGrid's posts
+	// are fast; an upload over a slow line takes longer.
 	strangersTimeout = time.Second
 	knownTimeout     = 30 * time.Second
-	// turn is how long a body waits for its turn.
-	turn = 10 * time.Second
+	// queueTimeout is how long a body waits for memory.
+	queueTimeout = 10 * time.Second
 )
 
 func newBudgets() *budgets {
@@ -28,29 +28,29 @@ func newBudgets() *budgets {
 	}
 }
 
-// spare are the budgets of what is mounted without NewServer.
-var spare = newBudgets()
+// defaultBudgets are the budgets of handlers that are served without NewServer.
+var defaultBudgets = newBudgets()
 
-// A budget is how much memory bodies may hold at one time.
+// A budget is the memory that bodies may hold at one time.
 type budget struct {
 	timeout time.Duration
 
 	mu      sync.Mutex
 	free    int64
-	reading []*guard // hold some of it and are not read to their end, the oldest first
-	waiting []*guard // the newest last, which is the next: one that comes at once overtakes a crowd
+	reading []*guard // have memory and are not read to their end, the oldest first
+	waiting []*guard // the newest last; the newest is served first, so that a new body need not wait for a crowd
 }
 
-// take takes what a body is to hold, and waits for it if need be. Bodies that have
-// taken longer than the budget's timeout are broken off for those that wait. It fails
-// with ErrBusy.
-func (b *budget) take(g *guard) error {
+// reserve reserves the memory of a body, and waits for it if necessary. Bodies that have
+// taken longer than the budget's timeout are aborted for those that wait. It fails with
+// ErrBusy.
+func (b *budget) reserve(g *guard) error {
 	b.mu.Lock()
 	g.granted = make(chan struct{})
 	b.waiting = append(b.waiting, g)
 	b.grant()
 	b.mu.Unlock()
-	late := time.NewTimer(turn)
+	late := time.NewTimer(queueTimeout)
 	defer late.Stop()
 	for {
 		look := time.NewTimer(b.makeRoom())
@@ -66,7 +66,7 @@ func (b *budget) take(g *guard) error {
 		look.Stop()
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if g.holding { // granted this moment
+		if g.holding { // granted just now
 			return nil
 		}
 		b.waiting = slices.DeleteFunc(b.waiting, func(one *guard) bool { return one == g })
@@ -74,7 +74,7 @@ func (b *budget) take(g *guard) error {
 	}
 }
 
-// grant gives what is free to those that wait. The caller has locked b.
+// grant gives free memory to waiting bodies. The caller has locked b.
 func (b *budget) grant() {
 	for len(b.waiting) > 0 {
 		next := b.waiting[len(b.waiting)-1]
@@ -89,8 +89,8 @@ func (b *budget) grant() {
 	}
 }
 
-// makeRoom breaks off as many bodies that took too long as others wait, and says when
-// to look again.
+// makeRoom aborts slow bodies, at most as many as others wait, and returns how long to wait
+// before the next call.
 func (b *budget) makeRoom() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,8 +107,8 @@ func (b *budget) makeRoom() time.Duration {
 	return b.timeout
 }
 
-// done notes that a body was read to its end: it is not broken off any more, though
-// what it held is in use until give.
+// done notes that a body was read to its end. It can no longer be aborted, but its memory is
+// in use until release.
 func (b *budget) done(g *guard) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,8 +119,8 @@ func (b *budget) forget(g *guard) {
 	b.reading = slices.DeleteFunc(b.reading, func(one *guard) bool { return one == g })
 }
 
-// give gives back what a body held.
-func (b *budget) give(g *guard) {
+// release returns the memory of a body to the budget.
+func (b *budget) release(g *guard) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forget(g)

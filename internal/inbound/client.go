@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Proxies are the networks whose word is taken for where a request comes from.
+// Proxies are the networks of trusted proxies, which report the address of a client.
 type Proxies []netip.Prefix
 
-// ParseProxies reads networks, comma-separated, each as 10.0.0.0/8 or one address. Its
-// error names every one that is none.
+// ParseProxies reads comma-separated networks, each as 10.0.0.0/8 or a single address. Its
+// error names every invalid one.
 func ParseProxies(text string) (Proxies, error) {
 	var all Proxies
 	var faults []error
@@ -28,7 +28,7 @@ func ParseProxies(text string) (Proxies, error) {
 			network, err = netip.PrefixFrom(one, one.BitLen()), nil
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%q is no network, as 10.0.0.0/8 or 2001:db8::/32, and no address", part))
+			faults = append(faults, fmt.Errorf("%q is neither a network, such as 10.0.0.0/8 or 2001:db8::/32, nor an address", part))
 			continue
 		}
 		if network.Addr().Is4In6() && network.Bits() >= 96 {
@@ -45,22 +45,22 @@ func (p Proxies) trust(a netip.Addr) bool {
 
 type clientKey struct{}
 
-// tellApart notes the client's address for [Client].
-func (p Proxies) tellApart(next http.Handler) http.Handler {
+// withClient puts the client's address into the context for [Client].
+func (p Proxies) withClient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, p.Client(r))))
 	})
 }
 
-// Client is the address of the client of the request that ctx belongs to: not valid
-// outside of one.
+// Client is the address of the client of the request of ctx. It is not valid outside of a
+// request.
 func Client(ctx context.Context) netip.Addr {
 	a, _ := ctx.Value(clientKey{}).(netip.Addr)
 	return a
 }
 
-// Network is what clients are counted under: an IPv4 address, or the /64 of an IPv6
-// address, within which one client has as many addresses as it likes.
+// Network is the network by which clients are counted: an IPv4 address, or the /64 of an
+// IPv6 address, because one client can use any number of addresses within a /64.
 func Network(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {
@@ -68,19 +68,19 @@ func Network(a netip.Addr) netip.Prefix {
 	}
 	network, err := a.Prefix(bits)
 	if err != nil {
-		return netip.Prefix{} // of no address
+		return netip.Prefix{} // the address is not valid
 	}
 	return network
 }
 
-// Client is the address that a request comes from: that of the connection, or, while
-// that is a trusted proxy's, the one that this proxy names. So a client can put what it
-// likes in front of what proxies say, and is not believed.
+// Client is the address that a request comes from: that of the connection, or, as long as
+// that is a trusted proxy's, the one that this proxy reports. Addresses that a client adds
+// in front of those of the proxies are ignored.
 //
-// Where a trusted proxy hides the address ("unknown", "_hidden") or says it in no known
-// form, the request counts as the proxy's. So it does where Forwarded and
-// X-Forwarded-For lead to two addresses: the proxies write one of them, and pass on the
-// other as the client made it up.
+// If a trusted proxy hides the address ("unknown", "_hidden") or gives it in an unknown
+// form, the request counts as the proxy's. The same applies if Forwarded and
+// X-Forwarded-For lead to different addresses: the proxies write one of the headers and
+// pass on the other, which the client may have made up.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer := parseNode(r.RemoteAddr)
 	if !p.trust(peer) {
@@ -98,9 +98,8 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	return peer
 }
 
-// walk goes from the connection towards the client for as long as the hop is trusted.
-// Nodes stand in the order in which the request passed them; one that is not valid is
-// hidden.
+// walk goes from the connection towards the client as long as each hop is trusted. Nodes
+// are in the order in which the request passed them. A node that is not valid is hidden.
 func (p Proxies) walk(at netip.Addr, nodes []netip.Addr) netip.Addr {
 	for _, node := range slices.Backward(nodes) {
 		if !p.trust(at) || !node.IsValid() {
@@ -121,9 +120,9 @@ func listed(lines []string) (nodes []netip.Addr) {
 	return nodes
 }
 
-// forwardedFor reads the for of each element of Forwarded (RFC 7239, 4). A line that
-// can't be read is one node that is not valid: what a client began and never closed
-// hides nothing that a proxy put on a line of its own.
+// forwardedFor reads the for parameter of each element of Forwarded (RFC 7239, 4). A line
+// that can't be parsed counts as one node that is not valid: a quote that a client opened
+// and never closed does not hide a line that a proxy added.
 func forwardedFor(lines []string) (nodes []netip.Addr) {
 	for _, line := range lines {
 		elements, ok := split(line, ',')
@@ -140,7 +139,8 @@ func forwardedFor(lines []string) (nodes []netip.Addr) {
 	return nodes
 }
 
-// forOf is the address that an element names by its one parameter for.
+// forOf is the address in an element's for parameter. It is not valid if the element has
+// none or more than one.
 func forOf(element string) (node netip.Addr) {
 	pairs, _ := split(element, ';')
 	found := 0
@@ -158,8 +158,8 @@ func forOf(element string) (node netip.Addr) {
 	return node
 }
 
-// split cuts a text at a byte, but not within quotes, and trims its parts. It fails
-// where a quote is never closed.
+// split cuts a text at a byte, but not within quotes, and trims its parts. It fails if a
+// quote is not closed.
 func split(text string, at byte) (parts []string, ok bool) {
 	quoted, begin := false, 0
 	for i := 0; i < len(text); i++ {
@@ -176,7 +176,7 @@ func split(text string, at byte) (parts []string, ok bool) {
 	return append(parts, strings.TrimSpace(text[begin:])), !quoted
 }
 
-// unquote reads a quoted-string (RFC 9110, 5.6.4), or gives a token as it is.
+// unquote reads a quoted-string (RFC 9110, 5.6.4), or returns a token unchanged.
 func unquote(text string) string {
 	inner, ok := strings.CutPrefix(text, `"`)
 	if !ok {
@@ -194,7 +194,7 @@ func unquote(text string) string {
 }
 
 // parseNode reads an address, with or without a port, IPv6 with or without brackets.
-// What is none, as "unknown" and "_hidden", is not valid.
+// For other text, such as "unknown" and "_hidden", the result is not valid.
 func parseNode(text string) netip.Addr {
 	if a, err := netip.ParseAddr(text); err == nil {
 		return a.Unmap().WithZone("")

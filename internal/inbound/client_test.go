@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Where a request comes from is what trusted proxies say, read from the connection
-// towards the client, and nothing that the client says itself.
+// The address of a request is the one that trusted proxies report, read from the connection
+// towards the client, and not one that the client gives itself.
 func TestClient(t *testing.T) {
 	trusted, err := ParseProxies("10.0.0.0/8, 2001:db8:ff::/48,127.0.0.1")
 	if err != nil {

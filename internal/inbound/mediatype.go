@@ -10,9 +10,8 @@ import (
 
 const contentType = "Content-Type"
 
-// MediaType is the media type that a header declares, in lower case and without
-// parameters (RFC 9110, 8.3.1): "" where it declares none, more than one, or none that
-// can be read.
+// MediaType is the media type in a header, in lower case and without parameters (RFC 9110,
+// 8.3.1). It is "" if there is none, more than one, or one that can't be parsed.
 func MediaType(h http.Header) string {
 	is, _ := mediaType(h)
 	return is
@@ -30,14 +29,14 @@ func mediaType(h http.Header) (is string, parameters map[string]string) {
 	return is, parameters
 }
 
-// isJSON also says yes to application/problem+json and its like (RFC 6839, 3.1).
+// isJSON also accepts types such as application/problem+json (RFC 6839, 3.1).
 func isJSON(mediaType string) bool {
 	return mediaType == JSON || strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
 }
 
-// canonical brings the Content-Type of every request that next handles to one form. Of
-// the parameters a boundary stays: JSON is UTF-8 whatever is said of it (RFC 8259,
-// 8.1), and forms are too.
+// canonical normalises the Content-Type of every request. The only parameter that it keeps
+// is the boundary: JSON is always UTF-8, whatever charset is given (RFC 8259, 8.1), and so
+// are forms.
 func canonical(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		is, parameters := mediaType(r.Header)
@@ -55,13 +54,13 @@ func canonical(next http.Handler) http.Handler {
 	})
 }
 
-// Prefers says whether a client would rather have one media type than another (RFC
-// 9110, 12.5.1). Without a preference it has none.
+// Prefers reports whether a client prefers one media type to another (RFC 9110, 12.5.1). It
+// is false without a preference.
 func Prefers(h http.Header, one, other string) bool {
 	return quality(h, one) > quality(h, other)
 }
 
-// quality is that of the most specific range of Accept that holds the media type.
+// quality is that of the most specific range of Accept that includes the media type.
 func quality(h http.Header, mediaType string) float64 {
 	kind, _, _ := strings.Cut(mediaType, "/")
 	found, specific := 0.0, 0

@@ -1,12 +1,12 @@
-// Package inbox is what a portal user may read: the messages that were delivered
-// to them, as long as the authority under which each was delivered lasts.
+// Package inbox defines the inbox of a portal user: the delivered messages that they may
+// read.
 //
-// # Who may read
+// # Access
 //
-// A delivery names the patients on whose account its portal user got it. While at
-// least one link between the two is in force, the message can be read; once the
-// last has ended it is not there any more, like everything that is somebody
-// else's. A delivery that names no patient is the portal user's own.
+// A delivery names the patients on whose account the portal user got the message. The
+// portal user can read it as long as at least one link to these patients is in force. When
+// the last has ended, the message is not found, like a message of another portal user. A
+// delivery that names no patient is the portal user's own.
 //
 // Package inboxstore reads it; this package does no I/O.
 package inbox
@@ -24,11 +24,11 @@ var (
 	// ErrNotFound says that there is no such message in this inbox, or no such
 	// document in the message.
 	ErrNotFound = problem.NotFound.New("there is no such message in this inbox")
-	// ErrRecalled says that the message was taken back by its sender.
+	// ErrRecalled says that the sender recalled the message.
 	ErrRecalled = problem.MessageRecalled.New("this message was taken back by its sender and can't be read any more")
 )
 
-// Message is a message as its reader sees it in the list.
+// Message is a message in the list of an inbox.
 type Message struct {
 	ID          uuid.UUID
 	From        string // the sender's name
@@ -36,16 +36,16 @@ type Message struct {
 	OpenedAt    *time.Time
 	Attachments int
 	Recalled    bool
-	Subject     string // "" where it was recalled, or can't be read
+	Subject     string // "" if it was recalled or can't be read
 	Condition   message.Condition
 	About       About
 }
 
-// About is whose matter a message concerns: the patients on whose account the reader
-// may read it today.
+// About is the patients whom a message concerns: those on whose account the reader may read
+// it today.
 type About struct {
 	Own    bool     // the reader is one of them
-	Others []string // the names of those whom the reader represents; "" for one that has none
+	Others []string // the names of the patients whom the reader represents; "" for one without a name
 }
 
 // Read is an opened message.
@@ -53,6 +53,6 @@ type Read struct {
 	Message
 	Body      string
 	Documents []message.Attachment
-	// Seq is the place of the opening on the record; 0 where it is an old one.
+	// Seq is the sequence of the event of this opening; 0 if the message was opened before.
 	Seq uint64
 }

@@ -1,8 +1,8 @@
-// Package labels is how a clinic names things (Custom Labels): some say Client
-// where others say Patient. Labels are shown and never stored with data: what is
-// called a client on a page is a patient in every event, table and address.
+// Package labels defines Custom Labels: the words that a clinic uses for people, such as
+// Client instead of Patient. Labels are shown and never stored with data: a person who is
+// called a client on a page is a patient in every event, table and URL.
 //
-// Package labelstore keeps what the clinic has chosen; this package does no I/O.
+// Package labelstore stores the clinic's labels. This package does no I/O.
 package labels
 
 import (
@@ -15,14 +15,14 @@ import (
 	"postern/internal/problem"
 )
 
-// Label is how the clinic names one of something, and several.
+// Label is the clinic's word for one person of a kind, and for several.
 type Label struct {
 	One  string `json:"one" doc:"1 to {Label}."`
 	Many string `json:"many" doc:"1 to {Label}."`
 }
 
-// Labels are the names that a clinic can choose. In a change, those that are nil
-// stay as they are; as labelstore.Store gives them, none is.
+// Labels are the words that a clinic can choose. In a change, a nil label stays as it is.
+// Labels from labelstore.Store are never nil.
 type Labels struct {
 	Patient                  *Label `json:"patient,omitempty"`
 	PortalUser               *Label `json:"portal_user,omitempty"`
@@ -38,7 +38,7 @@ func (l *Labels) Each(f func(key string, label **Label)) {
 	f("discharged", &l.Discharged)
 }
 
-// Default is how things are named where the clinic chose nothing.
+// Default returns the labels that apply unless the clinic has chosen others.
 func Default() Labels {
 	return Labels{
 		Patient:                  &Label{"Patient", "Patients"},
@@ -48,8 +48,8 @@ func Default() Labels {
 	}
 }
 
-// Group is what a group of recipients is called: "Portal Users - Active Patients". Each
-// is named as in a request: active_patients, discharged_patients, all_portal_users.
+// Group is the label of a group of recipients, such as "Portal Users - Active Patients".
+// The name is that of a request: active_patients, discharged_patients, all_portal_users.
 func (l Labels) Group(name string) string {
 	switch name {
 	case "active_patients":
@@ -61,9 +61,9 @@ func (l Labels) Group(name string) string {
 	}
 }
 
-// Fill puts the clinic's labels into a text. A label stands there in braces as it is by
-// default: {Portal Users}, or {portal users} within a sentence. A group stands there as
-// in a request: {active_patients}.
+// Fill puts the clinic's labels into a text. In the text, a label is its default in braces:
+// {Portal Users}, or {portal users} within a sentence. A group is its name in a request:
+// {active_patients}.
 func (l Labels) Fill(text string) string {
 	if !strings.Contains(text, "{") {
 		return text
@@ -83,8 +83,8 @@ func (l Labels) Fill(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// Lower gives a label as it stands within a sentence: "portal user". A word that has a
-// capital inside, as an abbreviation does, stays as it is.
+// Lower returns a label for use within a sentence: "portal user". A word with a capital
+// after its first letter, such as an abbreviation, stays as it is.
 func Lower(label string) string {
 	words := strings.Fields(label)
 	for i, w := range words {
@@ -95,7 +95,8 @@ func Lower(label string) string {
 	return strings.Join(words, " ")
 }
 
-// Faults says what is wrong with the labels that are given: the location is "patient.one".
+// Faults returns the errors in the labels that are not nil. A location is, for example,
+// "patient.one".
 func (l *Labels) Faults() []problem.Fault {
 	var found []problem.Fault
 	l.Each(func(key string, label **Label) {
@@ -112,7 +113,8 @@ func (l *Labels) Faults() []problem.Fault {
 	return found
 }
 
-// To is what decides for the labels that are wanted, whatever they are now.
+// To returns a function that always decides for the wanted labels, whatever the current
+// ones are.
 func To(wanted Labels) func(Labels) (Labels, error) {
 	return func(Labels) (Labels, error) { return wanted, nil }
 }

@@ -1,16 +1,16 @@
 package problem
 
-// A Kind of problem. Its name never changes its meaning: programs go by it.
+// A Kind of problem. Programs depend on its name, so the meaning of a name never changes.
 type Kind struct {
 	Status int    // of HTTP
 	Name   string // the last part of Type
 	Title  string // for people
 }
 
-// Type is how RFC 9457 names the kind.
+// Type is the type of the kind in a problem document (RFC 9457).
 func (k Kind) Type() string { return "/problems/" + k.Name }
 
-// Kinds are all kinds there are.
+// Kinds returns all kinds.
 func Kinds() []Kind { return kinds }
 
 var kinds []Kind
@@ -21,7 +21,7 @@ func kind(status int, name, title string) Kind {
 	return k
 }
 
-// What is wrong with a request as such.
+// Errors in the form of a request.
 var (
 	BadRequest     = kind(400, "bad-request", "The request can't be read")
 	CrossOrigin    = kind(403, "cross-origin", "The request comes from another site")
@@ -34,7 +34,7 @@ var (
 	TooMany        = kind(429, "too-many-requests", "Too many tries")
 )
 
-// Who asks, and what they may do.
+// Errors of authentication and authorisation.
 var (
 	Unauthenticated      = kind(401, "unauthenticated", "Nobody is signed in")
 	WrongCredentials     = kind(401, "wrong-credentials", "Signing in failed")
@@ -47,7 +47,7 @@ var (
 	NewAdministrator     = kind(403, "new-administrator", "It takes two people")
 )
 
-// What the state of a thing does not allow.
+// Conflicts with the state of a message, a staff member or another object.
 var (
 	AudienceChanged   = kind(409, "audience-changed", "The recipients have changed")
 	TooLate           = kind(409, "too-late", "It is too late for that")
@@ -67,7 +67,7 @@ var (
 	KeyReused         = kind(422, "idempotency-key-reused", "The Idempotency-Key belongs to another message")
 )
 
-// What is wrong on our side.
+// Errors on our side.
 var (
 	Internal           = kind(500, "internal", "Something went wrong on our side")
 	ContentMissing     = kind(500, "content-missing", "The message's content is missing")

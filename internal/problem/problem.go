@@ -1,11 +1,11 @@
-// Package problem says what kinds of errors a request can fail with. A package of the
-// domain makes its sentinel errors of a kind:
+// Package problem defines the kinds of errors with which a request can fail. A domain
+// package makes its sentinel errors from a kind:
 //
 //	var ErrNotFound = problem.NotFound.Problem("there is no such message")
 //
-// An error that carries more, such as when to try again, has a method Problem() *Error.
-// [Of] finds either anywhere in a chain of wrapped errors. Package document makes HTTP
-// answers of them; this package does no I/O.
+// An error with more data, such as the time of the next try, has a method Problem() *Error.
+// [Of] finds either anywhere in a chain of wrapped errors. Package document turns them into
+// HTTP answers. This package does no I/O.
 package problem
 
 import (
@@ -20,19 +20,19 @@ import (
 // Error is an error of a kind. Its text is for people and may be shown to them.
 type Error struct {
 	Kind Kind
-	// Detail is what is wrong this time, and what to do.
+	// Detail says what is wrong in this case, and what to do.
 	Detail string
-	// Text is what Error returns, where that is not Detail.
+	// Text is the result of Error if that is not Detail.
 	Text string
 	// Faults are the parts of the request that are wrong.
 	Faults []Fault
-	// RetryAfter is when to try again; zero: as is usual for the kind.
+	// RetryAfter is when to try again; zero means the default of the kind.
 	RetryAfter time.Duration
 
 	cause error
 }
 
-// Fault is one thing that is wrong, and where.
+// Fault is one error in a request, with its location.
 type Fault struct {
 	Location string `json:"location,omitempty" example:"body.subject"`
 	Message  string `json:"message" example:"is required and can't be blank"`
@@ -41,14 +41,13 @@ type Fault struct {
 // Error implements error.
 func (e *Error) Error() string { return cmp.Or(e.Text, e.Detail) }
 
-// Unwrap gives the error that [Kind.Wrap] was given.
+// Unwrap returns the cause that was given to [Kind.Wrap].
 func (e *Error) Unwrap() error { return e.cause }
 
-// New makes a sentinel error of the kind. Each call makes another error: two are never
-// equal.
+// New makes a sentinel error of the kind. Each call makes a different error.
 func (k Kind) New(detail string) error { return k.Problem(detail) }
 
-// Problem is the problem of the kind with a detail and faults.
+// Problem makes a problem of the kind with a detail and faults.
 func (k Kind) Problem(detail string, faults ...Fault) *Error {
 	return &Error{Kind: k, Detail: detail, Faults: faults}
 }
@@ -58,26 +57,26 @@ func (k Kind) Wrap(cause error, detail string) *Error {
 	return &Error{Kind: k, Detail: detail, cause: cause}
 }
 
-// Invalid is the fault of one field: [InvalidRequest] with its location.
+// Invalid makes an [InvalidRequest] with one fault, at the location of a field.
 func Invalid(location, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)
 	return InvalidRequest.Problem(location+" "+message, Fault{location, message})
 }
 
-// Field is the fault of one field whose message says all.
+// Field makes a problem with one fault. Its message is also the detail.
 func Field(k Kind, location, message string) *Error {
 	return k.Problem(message, Fault{location, message})
 }
 
-// Reason refuses a reason that is empty or has more than most characters.
+// Reason makes the error for a reason that is empty or has more than most characters.
 func Reason(most limits.Characters) error {
 	text := fmt.Sprintf("say why, in 1 to %s", most)
 	return &Error{Kind: InvalidRequest, Text: text, Detail: "body.reason: " + text, Faults: []Fault{{"body.reason", text}}}
 }
 
-// Of gives the problem that an error is or wraps, nil where it has none. Of several,
-// the first in the order of [errors.As] counts; but an error that is [Internal]
-// anywhere gives that, since trying again would not help.
+// Of returns the problem that an error is or wraps, or nil. Of several it returns the first
+// in the order of [errors.As]. But if any of them is [Internal], it returns that, because a
+// retry would not help.
 func Of(err error) *Error {
 	if isInternal(err) {
 		return Internal.Wrap(err, "")
@@ -93,7 +92,7 @@ func Of(err error) *Error {
 	return nil
 }
 
-// isInternal says whether one of the errors that err wraps is of the kind [Internal].
+// isInternal reports whether err, or an error that it wraps, is of the kind [Internal].
 func isInternal(err error) bool {
 	switch e := err.(type) { //nolint:errorlint // it goes through the chain itself
 	case *Error:

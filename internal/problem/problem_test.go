@@ -20,7 +20,7 @@ func TestOf(t *testing.T) {
 		err  error
 		want *problem.Kind
 	}{
-		{"none", errors.New("a wire came off"), nil},
+		{"none", errors.New("the connection failed"), nil},
 		{"itself", away, &problem.RecordUnavailable},
 		{"wrapped", fmt.Errorf("sending: %w", late), &problem.TooLate},
 		{"the first of two", fmt.Errorf("%w: %w", late, away), &problem.TooLate},
@@ -44,7 +44,7 @@ type described struct{}
 func (described) Error() string           { return "not so fast" }
 func (described) Problem() *problem.Error { return problem.TooMany.Problem("not so fast") }
 
-// Programs go by the names: each is used once, and each status is one of a failure.
+// Programs depend on the names: each is unique, and each status is one of a failure.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}

@@ -1,8 +1,8 @@
-// Package search is Global Search: one question, and what answers to it among the
-// pages, settings, messages and portal users that the asker may see.
+// Package search is Global Search: one query over the pages, settings, messages and portal
+// users that the staff member may see.
 //
-// It finds less, and never more, than the pages themselves show: each kind of
-// finding goes through the same permission as the page that it leads to.
+// It never finds more than the pages themselves show: each kind of result needs the same
+// permission as the page that it leads to.
 //
 // A Searcher is safe for concurrent use.
 package search
@@ -26,24 +26,24 @@ import (
 )
 
 const (
-	// hits is the most of each kind that a search finds.
+	// hits is the most results of each kind.
 	hits = 20
-	// recent is how many of the latest messages are searched: subjects are
-	// encrypted, so each is opened.
+	// recent is the number of the latest messages that are searched. Subjects are
+	// encrypted, so each is decrypted.
 	recent = 500
-	// atATime is how many of them are opened before it is asked whether that is enough.
-	atATime = 250
+	// batchSize is the number of messages that are decrypted before the results are counted.
+	batchSize = 250
 )
 
-// Found is something that was found.
+// Found is a result of a search.
 type Found struct {
 	Kind  string `json:"kind" enum:"page,setting,message,portal_user"`
-	ID    string `json:"id,omitempty" doc:"Of a message or a portal user."`
+	ID    string `json:"id,omitempty" doc:"The id of a message or a portal user."`
 	Title string `json:"title"`
 	Href  string `json:"href"`
 }
 
-// Config is what a [Searcher] works with.
+// Config has the dependencies of a [Searcher].
 type Config struct {
 	Pool     *pgxpool.Pool
 	Labels   *labelstore.Store
@@ -51,7 +51,7 @@ type Config struct {
 	Reader   *reader.Reader // opens subjects
 }
 
-// Searcher finds things.
+// Searcher searches pages, messages and portal users.
 type Searcher struct {
 	cfg Config
 }
@@ -59,8 +59,8 @@ type Searcher struct {
 // New makes a Searcher. It does no I/O.
 func New(cfg Config) *Searcher { return &Searcher{cfg: cfg} }
 
-// Find gives what q finds for a subject, pages and settings first. Nothing is
-// found by an empty question.
+// Find returns the results of the query q for a subject, pages and settings first. An empty
+// query finds no messages and no portal users.
 func (s *Searcher) Find(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
 	found := []Found{}
 	for _, find := range []func(context.Context, policy.Subject, string) ([]Found, error){s.pages, s.messages, s.portalUsers} {
@@ -94,8 +94,8 @@ func (s *Searcher) pages(ctx context.Context, subject policy.Subject, q string) 
 	return found, nil
 }
 
-// messages looks at the subjects of the latest messages that the asker sent or is
-// Staff Bcc of.
+// messages searches the subjects of the latest messages that the staff member sent, or on
+// which they are a Staff Bcc.
 func (s *Searcher) messages(ctx context.Context, subject policy.Subject, q string) ([]Found, error) {
 	if strings.TrimSpace(q) == "" {
 		return nil, nil
@@ -115,12 +115,12 @@ func (s *Searcher) messages(ctx context.Context, subject policy.Subject, q strin
 	return s.subjects(ctx, ids, q)
 }
 
-// subjects opens messages, some at a time until it has found enough, and gives those
-// whose subject q is about. A message that is there twice is found once.
+// subjects decrypts messages in batches until it has enough results, and returns those whose
+// subject matches q. A message that is in ids twice is found once.
 func (s *Searcher) subjects(ctx context.Context, ids []uuid.UUID, q string) ([]Found, error) {
 	var found []Found
 	seen := make(map[uuid.UUID]bool, len(ids))
-	for some := range slices.Chunk(ids, atATime) {
+	for some := range slices.Chunk(ids, batchSize) {
 		headers, err := s.cfg.Reader.Headers(ctx, some)
 		if err != nil {
 			return nil, err

@@ -13,23 +13,23 @@ import (
 	"postern/internal/text/folding"
 )
 
-// window is how many messages of a list one search opens.
+// window is the number of messages of a list that one search decrypts.
 const window = 1000
 
-// Listed is a page of a list of messages, with what is secret of each.
+// Listed is a page of a list of messages, with the decrypted heading of each.
 type Listed struct {
 	Messages []messages.Message
 	Headers  map[uuid.UUID]message.Heading // of each message
-	// Next is the message after which to go on; [uuid.Nil] where this is the end.
+	// Next is the message after which the next page begins; [uuid.Nil] at the end.
 	Next uuid.UUID
-	// SearchedTo is set where the page ends because enough messages were opened, and
-	// not because it is full: when the last of them was sent.
+	// SearchedTo is set if the page ends because window messages were searched, and not
+	// because it is full. It is the time when the last of them was sent.
 	SearchedTo time.Time
 }
 
-// List gives the messages that a query asks for, and of those the ones whose
-// subject holds each word of q. Subjects are encrypted, so that a search opens
-// every one that it looks at: it looks at a thousand, and says where to go on.
+// List returns the messages that match a query and whose subject contains each word of q.
+// Subjects are encrypted, so a search decrypts every one that it checks: it checks a
+// thousand and returns where to continue.
 func (s *Searcher) List(ctx context.Context, subject policy.Subject, query messages.Query, q string) (Listed, error) {
 	limit := query.Limit
 	query.Limit++ // whether there is another

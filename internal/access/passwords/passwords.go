@@ -1,4 +1,4 @@
-// Package passwords says which passwords may be chosen. It does no I/O.
+// Package passwords checks whether a password may be chosen. It does no I/O.
 package passwords
 
 import (
@@ -11,10 +11,10 @@ import (
 	"postern/internal/limits"
 )
 
-// ErrRefused is wrapped by every refusal of a password that was chosen.
+// ErrRefused is wrapped by every refusal of a new password.
 var ErrRefused = errors.New("choose another password")
 
-// ErrCurrent says that the password that was given as the current one is another.
+// ErrCurrent says that the password given as the current one is wrong.
 var ErrCurrent = errors.New("this is not your current password")
 
 //go:embed common_passwords.txt
@@ -28,8 +28,8 @@ var common = func() map[string]bool {
 	return m
 }()
 
-// Check refuses what is too short, too long to be typed or soon guessed.
-// It asks for no mixture of characters, see NIST SP 800-63B section 3.1.1.2.
+// Check refuses a password that is too short, too long or easy to guess. It requires no
+// mixture of characters, see NIST SP 800-63B section 3.1.1.2.
 func Check(password string, least limits.Characters) error {
 	n := utf8.RuneCountInString(password)
 	switch {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// All is every permission there is, in the order of [Grants].
+// All is every permission, in the order of [Grants].
 var All = func() (all []Permission) {
 	for _, grant := range Grants {
 		all = append(all, grant.Permission)
@@ -14,7 +14,7 @@ var All = func() (all []Permission) {
 	return all
 }()
 
-// Name is what people read of the permission, or its value where it is not in the table.
+// Name is the permission's name on pages, or its value if it is not in the table.
 func (p Permission) Name() string {
 	for _, grant := range Grants {
 		if grant.Permission == p {
@@ -24,7 +24,7 @@ func (p Permission) Name() string {
 	return string(p)
 }
 
-// Names gives the names of permissions, in the order of the table.
+// Names returns the names of permissions, in the order of the table.
 func Names(permissions []Permission) (names []string) {
 	for _, grant := range Grants {
 		if slices.Contains(permissions, grant.Permission) {
@@ -51,15 +51,15 @@ func Join(permissions []Permission) string {
 	return strings.Join(values, ", ")
 }
 
-// A rule says who may do an action: a subject of the realm who holds one of the
-// permissions, or everyone of the realm where none is named.
+// A rule allows an action to a subject of the realm who holds one of the permissions, or
+// to every subject of the realm if it names no permission.
 type rule struct {
 	realm Realm
-	needs []Permission // the least of them first
+	needs []Permission // the lowest first
 }
 
-// rules is the table of permissions turned round, with what is open. An action
-// without a rule is refused.
+// rules has a rule for each action, from [Grants] and open. An action without a rule is
+// refused.
 var rules = func() map[Action]rule {
 	all := map[Action]rule{}
 	for realm, actions := range open {

@@ -1,7 +1,8 @@
-// Package policy states who may do what. [Grants] is the table of permissions: the name
-// of each, what it allows in words, and which actions need it. All that names permissions
-// is made from the table: the rules that [Allow] checks, the page of permissions, the
-// help of `postern staff permit`, the description of the API and docs/security.md.
+// Package policy defines the permissions and checks them. [Grants] is the table of
+// permissions: the name of each, a sentence about what it allows, and which actions need
+// it. Every list of permissions is made from the table: the rules that [Allow] checks, the
+// page of permissions, the help of `postern staff permit`, the description of the API and
+// docs/security.md.
 //
 // To add a permission, add its row here, name one of its actions in a route or an
 // operation of the API, and test that.
@@ -28,21 +29,22 @@ const (
 	RealmPortalUser Realm = "portal_user"
 )
 
-// A Subject is somebody who has shown who they are. The zero Subject is nobody.
+// A Subject is an authenticated staff member or portal user. The zero Subject means that
+// the request is not authenticated.
 type Subject struct {
 	Realm       Realm
 	ID          string       // staff id or portal user id
 	No          int32        // portal user number; 0 for staff
-	Name        string       // as the people who use Postern see it
+	Name        string       // as shown on pages
 	Permissions []Permission // staff only
-	// Method is how they signed in; "" with an API token.
+	// Method is the sign-in method; "" with an API token.
 	Method Method
-	// FactorDue: the clinic asks for a second factor, and they have none. Until they
-	// have set one up they may do nothing else.
+	// FactorDue is set if the clinic requires a second factor and they have none. Until
+	// they have set one up, they may do nothing else.
 	FactorDue bool
 }
 
-// A Method is how somebody signed in, as the record has it.
+// A Method is a sign-in method, as recorded.
 type Method = events.SignInMethod
 
 // ByOrganisation is signing in at the clinic's own identity provider.
@@ -51,13 +53,13 @@ const ByOrganisation = events.ByOrganisation
 // Actor is how events name the subject: "staff:<id>" or "portal_user:<id>".
 func (s Subject) Actor() string { return string(s.Realm) + ":" + s.ID }
 
-// ErrUnauthenticated says that nobody has shown who they are.
-var ErrUnauthenticated = problem.Unauthenticated.New("nobody is signed in: sign in and try again")
+// ErrUnauthenticated says that the request is not authenticated.
+var ErrUnauthenticated = problem.Unauthenticated.New("you are not signed in: sign in and try again")
 
-// ErrFactorDue says that the clinic asks for a second factor and the subject has none.
+// ErrFactorDue says that the clinic requires a second factor and the subject has none.
 var ErrFactorDue = problem.SecondFactorDue.New("your clinic asks for a second factor: set one up under Account first")
 
-// ErrForbidden is what every [Forbidden] is.
+// ErrForbidden matches every [Forbidden].
 var ErrForbidden = errors.New("forbidden")
 
 // Forbidden says which permission an action lacked; "" where no permission
@@ -74,15 +76,15 @@ func (f Forbidden) Error() string {
 	return fmt.Sprintf("this needs the permission %s (%s): ask an administrator for it", f.Missing.Name(), f.Missing)
 }
 
-// Problem is how what was asked is answered.
+// Problem is the API's answer to the refused request.
 func (f Forbidden) Problem() *problem.Error { return problem.Forbidden.Problem(f.Error()) }
 
 // Is makes every Forbidden an [ErrForbidden].
 func (Forbidden) Is(target error) bool { return target == ErrForbidden }
 
-// Allow returns nil if subject may do action, [ErrUnauthenticated] for nobody,
-// [ErrFactorDue] for who has to set up a second factor first, or else a [Forbidden]
-// with the least permission that would do.
+// Allow returns nil if subject may do action. It returns [ErrUnauthenticated] for the zero
+// Subject, [ErrFactorDue] for staff who must set up a second factor first, and otherwise a
+// [Forbidden] with the lowest permission that would be enough.
 func Allow(subject Subject, action Action) error {
 	if subject.Realm == "" {
 		return ErrUnauthenticated

@@ -37,7 +37,7 @@ func TestAllow(t *testing.T) {
 		{"and does nothing that staff do", patient, SendMessage, Forbidden{Action: SendMessage}},
 		{"not even what needs no permission", patient, Search, Forbidden{Action: Search}},
 		{"staff have no inbox", sender, ReadInbox, Forbidden{Action: ReadInbox}},
-		{"nobody may nothing", Subject{}, Search, ErrUnauthenticated},
+		{"a request without a subject is refused", Subject{}, Search, ErrUnauthenticated},
 		{"an action without a row is refused", blaster, "fly", Forbidden{Action: "fly"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestAllowIsTheOnlyCheck(t *testing.T) {
 		})
 	})
 	if asked && len(unused) > 0 {
-		t.Errorf("nobody asks whether these are allowed: %v", unused)
+		t.Errorf("the API never checks whether these are allowed: %v", unused)
 	}
 }
 
@@ -220,7 +220,7 @@ func eachFileElsewhere(t *testing.T, visit func(path string, file *ast.File)) {
 	for _, top := range []string{"internal", "cmd"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", "..", top), func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // somebody's temporary file
+				return nil // a temporary file
 			}
 			name := filepath.ToSlash(path)
 			if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") ||

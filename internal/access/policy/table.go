@@ -16,26 +16,26 @@ const (
 	ImportDirectory       Permission = "import_directory"
 )
 
-// An Action is something that a subject asks for.
+// An Action is an operation that needs authorisation.
 type Action string
 
-// What staff ask for.
+// The actions of staff.
 const (
-	// SendMessage is all that goes with sending to particular portal users:
-	// searching for them, uploading, previewing, sending, cancelling, recalling. Who
-	// may send to everybody may send to one.
+	// SendMessage is every step of sending to particular portal users: searching for them,
+	// uploading, previewing, sending, cancelling, recalling. Staff who may send to all
+	// portal users may also send to one.
 	SendMessage Action = "send_message"
 	// SendToGroup is previewing or sending to a group, whatever else is chosen.
 	SendToGroup Action = "send_to_group"
-	// SecureAccount is looking after how one signs in oneself.
+	// SecureAccount is managing one's own sign-in.
 	SecureAccount Action = "secure_account"
-	// SeeMessages is reading what was sent and what became of it.
+	// SeeMessages is reading sent messages and their delivery status.
 	SeeMessages Action = "see_messages"
-	// SeeBcc is reading the messages that name oneself as Staff Bcc.
+	// SeeBcc is reading the messages on which one is a Staff Bcc.
 	SeeBcc Action = "see_bcc"
-	// Search is Global Search. What it finds depends on the other actions.
+	// Search is Global Search. Its results depend on the other actions.
 	Search Action = "search"
-	// SeeLabels is reading how the clinic names things.
+	// SeeLabels is reading the clinic's labels.
 	SeeLabels Action = "see_labels"
 	// ChangeLabels is Custom Labels.
 	ChangeLabels Action = "change_labels"
@@ -60,7 +60,7 @@ const (
 	Import Action = "import"
 )
 
-// What portal users ask for.
+// The actions of portal users.
 const (
 	// ReadInbox is reading one's own messages and their attachments.
 	ReadInbox Action = "read_inbox"
@@ -69,7 +69,7 @@ const (
 // A Grant is a row of the table of permissions.
 type Grant struct {
 	Permission Permission
-	// Name is what people read: "Send Bulk Portal Message".
+	// Name is the name on pages: "Send Bulk Portal Message".
 	Name string
 	// Allows is one sentence about what the permission allows. Words in braces stand
 	// for the clinic's labels: see labels.Labels.Fill.
@@ -80,8 +80,8 @@ type Grant struct {
 	Actions []Action
 }
 
-// Grants is the table of permissions, in the order in which people read them. Of two that
-// allow the same action the lesser comes first: that is the one which [Forbidden] names.
+// Grants is the table of permissions, in the order of the pages. Of two permissions that
+// allow the same action, the lower comes first: [Forbidden] names that one.
 var Grants = []Grant{
 	{SendPortalMessage, "Send Portal Message",
 		"Send messages to chosen {portal users}, follow their progress, and cancel or recall them.", "",
@@ -110,7 +110,7 @@ var Grants = []Grant{
 		[]Action{SeeDirectory, Import, Invite}},
 }
 
-// open lists the actions that need no permission: everyone of the realm may do them.
+// open lists the actions that need no permission: every subject of the realm may do them.
 var open = map[Realm][]Action{
 	RealmStaff:      {SecureAccount, SeeBcc, Search, SeeLabels, SeeStaff},
 	RealmPortalUser: {ReadInbox},

@@ -1,13 +1,13 @@
 // Package inboxstore reads the inboxes of portal users from Postgres and the content
-// store, and records what they open.
+// store, and records the messages and documents that they open.
 //
-// # What goes on the record, and when
+// # Recording
 //
-// The first opening of a message, and every download of a document, is on the
-// record before a byte of it is handed out. Where it can't be, nothing is
-// ([facts.ErrUnavailable]). What can't be read at all is not recorded as read.
+// The first opening of a message, and every download of a document, is recorded before any
+// byte of it is returned. If it can't be recorded, nothing is returned
+// ([facts.ErrUnavailable]). Content that can't be read is not recorded as opened.
 //
-// Nothing here names a Staff Bcc or another recipient.
+// No result names a Staff Bcc or another recipient.
 //
 // An Inbox is safe for concurrent use.
 package inboxstore
@@ -31,7 +31,7 @@ import (
 	"postern/internal/inbox"
 )
 
-// Config is what an [Inbox] works with. Only Now may be left out.
+// Config has the dependencies of an [Inbox]. All are required.
 type Config struct {
 	Pool   *pgxpool.Pool
 	Reader *reader.Reader // opens content
@@ -39,7 +39,7 @@ type Config struct {
 	Facts facts.Publisher
 }
 
-// An Inbox is that of all portal users; each call names its reader.
+// An Inbox reads the inboxes of all portal users; each call names the reader.
 type Inbox struct{ cfg Config }
 
 // New makes an Inbox.
@@ -47,9 +47,9 @@ func New(cfg Config) *Inbox {
 	return &Inbox{cfg}
 }
 
-// readable is the deliveries that a reader may read: $1 is the reader's number, $2 the
-// day. What is asked for is picked first, along the index of the inbox, and only then
-// is the rest looked up for it.
+// readable selects the deliveries that a reader may read: $1 is the reader's number, $2 the
+// day. The rows of the page are selected first, by the index of the inbox, and the other
+// tables are joined to these rows only.
 const (
 	readable = `
 	SELECT d.message_id, coalesce(s.name, ''), c.delivered_at, o.opened_at,
@@ -73,7 +73,7 @@ const (
 	LEFT JOIN record.staff s ON s.staff_id = m.sender_id
 	ORDER BY d.message_id DESC`
 
-	// page is those older than $3, at most $4 of them, and single is that of $3.
+	// page selects at most $4 messages older than $3, and single selects the message $3.
 	page   = readable + ` AND d.message_id < $3 ORDER BY d.message_id DESC LIMIT $4` + inDetail
 	single = readable + ` AND d.message_id = $3` + inDetail
 )
@@ -87,11 +87,11 @@ func scanMessage(row pgx.CollectableRow) (m inbox.Message, err error) {
 	return m, err
 }
 
-// today is the calendar day on which links are looked at.
+// today is the calendar day for which links are checked.
 func (i *Inbox) today() string { return i.cfg.Facts.Now().Format(time.DateOnly) }
 
-// List gives up to limit messages older than before, newest first; [uuid.Max] is
-// newer than all.
+// List returns up to limit messages older than before, newest first. [uuid.Max] is newer
+// than all.
 func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUID, limit int) ([]inbox.Message, error) {
 	rows, err := i.cfg.Pool.Query(ctx, page,
 		reader.No, i.today(), before, limit)
@@ -120,8 +120,7 @@ func (i *Inbox) List(ctx context.Context, reader policy.Subject, before uuid.UUI
 	return messages, nil
 }
 
-// Open gives a message to read: step 8. Its first opening is on the record when
-// this returns.
+// Open returns a message to read: step 8. It returns after the first opening is recorded.
 func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Read, error) {
 	m, err := i.find(ctx, reader, id)
 	if err != nil {
@@ -139,16 +138,16 @@ func (i *Inbox) Open(ctx context.Context, reader policy.Subject, id uuid.UUID) (
 	return read, nil
 }
 
-// recordOpening puts the first opening of a message on the record, and gives its
-// place there.
+// recordOpening records the first opening of a message and returns the event's sequence. It
+// returns 0 if the message was opened before.
 func (i *Inbox) recordOpening(ctx context.Context, reader policy.Subject, m *inbox.Message) (seq uint64, err error) {
 	if m.OpenedAt != nil {
 		return 0, nil
 	}
 	at := i.cfg.Facts.Time()
-	// The commit point of step 8. A crash before it: nothing was shown. After
-	// it: on the record as opened though perhaps not shown; opening it again
-	// tells the record nothing new.
+	// The commit point of step 8. A crash before it: nothing was shown. After it: the
+	// message is recorded as opened, though perhaps not shown. Opening it again changes
+	// nothing in the record.
 	seq, err = i.cfg.Facts.Record(ctx, reader.Actor(), at, events.DeliveryOpened{MessageID: m.ID, PortalUserID: reader.ID, PortalUserNo: reader.No})
 	if err != nil {
 		return 0, err
@@ -157,8 +156,8 @@ func (i *Inbox) recordOpening(ctx context.Context, reader policy.Subject, m *inb
 	return seq, nil
 }
 
-// Document gives what a document of a message is, and nothing of what is in it. Its
-// name is a part of the message, which is opened by that.
+// Document returns the metadata of a document of a message, without its content. The
+// document's name is part of the message, so this opens the message.
 func (i *Inbox) Document(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (inbox.Message, message.Attachment, error) {
 	m, err := i.find(ctx, reader, id)
 	if err != nil {
@@ -179,8 +178,8 @@ func (i *Inbox) Document(ctx context.Context, reader policy.Subject, id, attachm
 	return m, document, nil
 }
 
-// Download gives a document of a message, to be saved or to be shown: both are a
-// download. It is on the record when this returns.
+// Download returns a document of a message, to be saved or shown: both count as a download.
+// It returns after the download is recorded.
 func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachment uuid.UUID) (message.Attachment, []byte, error) {
 	if _, err := i.find(ctx, reader, id); err != nil {
 		return message.Attachment{}, nil, err
@@ -197,7 +196,7 @@ func (i *Inbox) Download(ctx context.Context, reader policy.Subject, id, attachm
 	return document, data, nil
 }
 
-// find gives a message that the reader may open now.
+// find returns a message that the reader may open now.
 func (i *Inbox) find(ctx context.Context, reader policy.Subject, id uuid.UUID) (inbox.Message, error) {
 	rows, err := i.cfg.Pool.Query(ctx, single, reader.No, i.today(), id)
 	if err != nil {

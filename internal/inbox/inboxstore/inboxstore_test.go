@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// step is a node of a plan that was carried out.
+// step is a node of an executed query plan.
 type step struct {
 	Rows    float64 `json:"Actual Rows"`
 	Loops   float64 `json:"Actual Loops"`
@@ -28,8 +28,8 @@ func (s step) touched() float64 {
 	return n
 }
 
-// A page of an inbox costs what its length is, however many messages there are, of the
-// reader's or of everybody's, and wherever the page begins.
+// The cost of a page of an inbox depends only on its length: not on the number of messages,
+// of the reader or of all portal users, and not on where the page begins.
 func TestAPageTouchesAFewRows(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAdmin)
 	tx, err := pool.Begin(t.Context())

@@ -1,7 +1,7 @@
-// Package labelstore keeps the labels that a clinic has chosen.
+// Package labelstore stores the labels of a clinic.
 //
-// A change goes on the record first. [Store.Current] reads the tables that the recorder
-// fills from it, so that a change shows at the next request, in every process.
+// A change is recorded first. [Store.Current] reads the recorder's tables, so that a change
+// takes effect at the next request, in every process.
 //
 // A Store is safe for concurrent use.
 package labelstore
@@ -21,7 +21,7 @@ import (
 	"postern/internal/store"
 )
 
-// Config is what a [Store] works with.
+// Config has the dependencies of a [Store].
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -37,7 +37,7 @@ type Store struct {
 // New makes a Store. It does no I/O.
 func New(cfg Config) *Store { return &Store{cfg: cfg} }
 
-// Current gives the defaults and, over them, what the record says.
+// Current returns the current labels: the defaults, replaced by those that are recorded.
 func (s *Store) Current(ctx context.Context) (labels.Labels, error) {
 	return current(ctx, s.cfg.Pool)
 }
@@ -70,11 +70,11 @@ func current(ctx context.Context, q querier) (labels.Labels, error) {
 	return all, nil
 }
 
-// Change renames what decide makes of the labels as they are, on the word of actor,
-// and gives them as they are from here on and the place of the change on the record: 0
-// where nothing changed. It returns once the change can be read. Two at once come one
-// after the other, and the second decides by what the first has changed. The error of
-// decide, which has looked at [labels.Labels.Faults], is Change's.
+// Change changes the labels to the result of decide, which gets the current ones. The events
+// name actor. Change returns once the change can be read, with the new labels and the
+// sequence of the change's event, which is 0 if nothing changed. Concurrent calls run one
+// after the other, and the second decide gets the labels that the first has changed. decide
+// must check [labels.Labels.Faults]; Change returns its error.
 func (s *Store) Change(ctx context.Context, actor string, decide func(current labels.Labels) (wanted labels.Labels, err error)) (now labels.Labels, seq uint64, err error) {
 	err = store.Alone(ctx, s.cfg.Pool, store.LeaseLabels, func(conn *pgxpool.Conn, held func(context.Context) error) error {
 		if now, err = current(ctx, conn); err != nil {
@@ -91,7 +91,7 @@ func (s *Store) Change(ctx context.Context, actor string, decide func(current la
 		if err := held(ctx); err != nil {
 			return err
 		}
-		// All or none: a crash here leaves the labels as they were, or as asked for.
+		// All or none: a crash here leaves either the old or the new labels.
 		if seq, err = s.cfg.Facts.Publish(ctx, actor, s.cfg.Facts.Now(), changes...); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (s *Store) Change(ctx context.Context, actor string, decide func(current la
 	return now, seq, nil
 }
 
-// changes makes now what is wanted, and gives the facts that say so.
+// changes changes now to the wanted labels and returns the events of the changes.
 func (s *Store) changes(now *labels.Labels, wanted labels.Labels) (changes []events.Body) {
 	asked := map[string]*labels.Label{}
 	wanted.Each(func(key string, label **labels.Label) { asked[key] = *label })

@@ -25,7 +25,7 @@ func patients(one string) func(labels.Labels) (labels.Labels, error) {
 	return labels.To(labels.Labels{Patient: &labels.Label{One: one, Many: one + "s"}})
 }
 
-// Whoever changes a label back sees that it was changed, however quick they are.
+// A staff member who changes a label back sees the change before, however quick they are.
 func TestAChangeIsSeenByTheNext(t *testing.T) {
 	t.Parallel()
 	_, book := newBook(t)
@@ -46,7 +46,7 @@ func TestAChangeIsSeenByTheNext(t *testing.T) {
 func TestTwoAdministratorsAtOnce(t *testing.T) {
 	t.Parallel()
 	s, book := newBook(t)
-	errMeanwhile := errors.New("somebody else was faster")
+	errMeanwhile := errors.New("another staff member was faster")
 	var hands sync.WaitGroup
 	results := make(chan error, 8)
 	for i := range 8 {

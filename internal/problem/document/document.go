@@ -1,6 +1,6 @@
-// Package document answers HTTP requests with problems: documents of RFC 9457, made of
-// the errors of package problem. It is the one place where an error gets a status, for
-// the API and for pages alike.
+// Package document answers HTTP requests with problem documents (RFC 9457), made from the
+// errors of package problem. It is the only place where an error gets a status, for both
+// the API and the pages.
 package document
 
 import (
@@ -21,14 +21,14 @@ import (
 )
 
 // Document is a problem document. Type is stable; Detail is for people. A handler may
-// return one of its own as an error: then it is answered as it is.
+// return a Document as an error: it is then the answer, unchanged.
 type Document struct {
-	Type     string          `json:"type" format:"uri-reference" example:"/problems/invalid-request" doc:"What kind of problem it is. It never changes its meaning."`
+	Type     string          `json:"type" format:"uri-reference" example:"/problems/invalid-request" doc:"The kind of problem. The meaning of a type never changes."`
 	Title    string          `json:"title" example:"The request is not valid"`
 	Status   int             `json:"status" example:"422"`
-	Detail   string          `json:"detail,omitempty" doc:"What is wrong this time, and what to do."`
-	Instance string          `json:"instance,omitempty" format:"uri-reference" doc:"Names this occurrence in the server's log."`
-	Errors   []problem.Fault `json:"errors,omitempty" doc:"Every fault that was found."`
+	Detail   string          `json:"detail,omitempty" doc:"What is wrong in this case, and what to do."`
+	Instance string          `json:"instance,omitempty" format:"uri-reference" doc:"The id of this occurrence in the server's log."`
+	Errors   []problem.Fault `json:"errors,omitempty" doc:"Every error that was found in the request."`
 
 	retryAfter int // seconds; 0: no such header
 }
@@ -39,10 +39,10 @@ func (d *Document) Error() string { return d.Title + ": " + d.Detail }
 // GetStatus is the status of the answer.
 func (d *Document) GetStatus() int { return d.Status }
 
-// ContentType is the media type of the answer, whatever was negotiated.
+// ContentType is the media type of the answer, whatever the client prefers.
 func (d *Document) ContentType(string) string { return "application/problem+json" }
 
-// GetHeaders gives the headers of the answer that tell what to do next.
+// GetHeaders returns the headers of the answer that tell the client what to do next.
 func (d *Document) GetHeaders() http.Header {
 	h := http.Header{}
 	if d.retryAfter > 0 {
@@ -54,7 +54,7 @@ func (d *Document) GetHeaders() http.Header {
 	return h
 }
 
-// From makes the document of a problem.
+// From returns the document of a problem.
 func From(p *problem.Error) *Document {
 	d := &Document{Type: p.Kind.Type(), Title: p.Kind.Title, Status: p.Kind.Status, Detail: p.Detail, Errors: p.Faults}
 	switch {
@@ -68,7 +68,7 @@ func From(p *problem.Error) *Document {
 	return d
 }
 
-// Write answers with a document. v is the [Document], or what embeds it.
+// Write answers with a document. v is the [Document] or a type that embeds it.
 func Write(w http.ResponseWriter, v interface {
 	GetStatus() int
 	GetHeaders() http.Header
@@ -80,11 +80,11 @@ func Write(w http.ResponseWriter, v interface {
 	w.Header().Set("Content-Type", v.ContentType(""))
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(v.GetStatus())
-	_ = json.NewEncoder(w).Encode(v) // the client is gone where this fails
+	_ = json.NewEncoder(w).Encode(v) // if this fails, the client is gone
 }
 
-// ErrCrossOrigin refuses what a page of another site has a browser send.
-var ErrCrossOrigin = problem.CrossOrigin.Problem("A page of another site sent this. Open the page here and try again.")
+// ErrCrossOrigin refuses a request that a page of another site makes a browser send.
+var ErrCrossOrigin = problem.CrossOrigin.Problem("A page of another site sent this request. Open the page here and try again.")
 
 // Unavailable answers 503 for a request whose session could not be read.
 func Unavailable(w http.ResponseWriter, _ *http.Request, _ error) {
@@ -93,16 +93,16 @@ func Unavailable(w http.ResponseWriter, _ *http.Request, _ error) {
 
 const again = "Try again in a moment."
 
-// Problems makes documents of errors. It is safe for concurrent use.
+// Problems turns errors into documents. It is safe for concurrent use.
 type Problems struct {
 	Logger *slog.Logger
-	// Transient tells errors that end without a change, such as those of a database that
-	// is being restarted: they are answered 503. A canceled request gets no answer.
+	// Transient reports whether an error is temporary, such as that of a database that is
+	// being restarted. It is answered with 503. A canceled request gets no answer.
 	Transient func(error) bool
 }
 
-// Of gives the document of an error. An error that the client did not cause goes to the
-// log, and to no one else; a [Document] is not logged again.
+// Of returns the document of an error. The text of an error that the client did not cause
+// goes to the log only. A [Document] is not logged again.
 func (p Problems) Of(ctx context.Context, err error) *Document {
 	if d := (*Document)(nil); errors.As(err, &d) {
 		return d
@@ -119,22 +119,22 @@ func (p Problems) Of(ctx context.Context, err error) *Document {
 		return d
 	}
 	if found.Kind.Status >= http.StatusInternalServerError && OfBody(err) == nil {
-		p.Logger.WarnContext(ctx, "a request had to be put off", "error", err)
+		p.Logger.WarnContext(ctx, "a request failed for now", "error", err)
 	}
 	return From(found)
 }
 
-// Instance is a document of an internal error, with an id under which to log it.
+// Instance is the document of an internal error, with an id for the log.
 func Instance(detail string) *Document {
 	d := From(problem.Internal.Problem(detail))
 	d.Instance = uuid.New().URN()
 	return d
 }
 
-// OfBody gives the problem of a body that was not taken, nil for another error.
+// OfBody returns the problem of a refused body, or nil for another error.
 func OfBody(err error) *problem.Error {
 	if size := (*http.MaxBytesError)(nil); errors.As(err, &size) {
-		return problem.TooLarge.Problem(fmt.Sprintf("at most %d bytes are taken here: send less at a time", size.Limit))
+		return problem.TooLarge.Problem(fmt.Sprintf("the request may have at most %d bytes: send less at a time", size.Limit))
 	}
 	for _, s := range []struct {
 		err  error
@@ -143,7 +143,7 @@ func OfBody(err error) *problem.Error {
 		if errors.Is(err, s.err) {
 			detail, _, _ := strings.Cut(err.Error(), " (") // without the error of the connection
 			if s.err == inbound.ErrMediaType {
-				return s.kind.Problem(detail, problem.Fault{Location: "header.Content-Type", Message: "is not what is taken here"},
+				return s.kind.Problem(detail, problem.Fault{Location: "header.Content-Type", Message: "is not accepted here"},
 					problem.Fault{Location: "body", Message: "is of another media type"})
 			}
 			return s.kind.Problem(detail)

@@ -70,7 +70,7 @@ func TestFailedSignInsAtTheOrganisation(t *testing.T) {
 	if err := s.Web.Gate.Disable(t.Context(), "operator:test", dora.ID); err != nil {
 		t.Fatal(err)
 	}
-	nobody := "No staff member has the e-mail address that your organisation gave: ask somebody who manages staff to add you with it."
+	nobody := "No staff member has the e-mail address that your organisation gave: ask an administrator to add you with it."
 	for _, c := range []struct {
 		name, email string
 		set         func()
