@@ -119,7 +119,7 @@ func TestAHolderThatHangsWritesNothing(t *testing.T) {
 	}
 }
 
-// A holder whose time is up, and which nobody overtook, goes on.
+// A holder whose lease expired can continue if no other process took it.
 func TestALeaseThatNobodyTookIsRenewed(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)

@@ -70,9 +70,9 @@ const allowed = `
 	app.timelines            S       -       S       -
 `
 
-// mayDo gives what allowed says of a table, or the rule for the schema record:
-// everybody reads it, the recorder alone writes it, and not even the recorder changes
-// or deletes an event that is recorded, or what proves it.
+// mayDo returns the privileges on a table from allowed, or from the rule for the schema record:
+// all roles may read it, only the recorder may write it, and not even the recorder may change or
+// delete a recorded event or its proof.
 func mayDo(table string) ([]string, bool) {
 	switch {
 	case table == "record.events", table == "record.hashes":
