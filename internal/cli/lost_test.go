@@ -429,7 +429,7 @@ func TestRecoverGoesOnWithoutTheDatabase(t *testing.T) {
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	var lines strings.Builder
 	lines.WriteString("portal_user_id,name,email,active\n")
-	for i := range 100 { // whoever comes first
+	for i := range 100 { // other portal users, so that the numbers differ
 		fmt.Fprintf(&lines, "pu-%d,Name %d,pu-%d@x.test,true\n", i, i, i)
 	}
 	lines.WriteString("ingrid-berg,Ingrid Berg,ingrid@x.test,true\n")

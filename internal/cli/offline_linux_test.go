@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(Run(context.Background(), os.Args[1:]))
 }
 
-// noSockets has the kernel kill this process, on every thread, when it makes a socket
-// of any kind (seccomp(2)). Nobody needs to be root for it.
+// noSockets makes the kernel kill this process when any of its threads makes a socket of any
+// kind (seccomp(2)). It does not need root.
 func noSockets() error {
 	const load, equal, end = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	rules := []unix.SockFilter{

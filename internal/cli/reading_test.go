@@ -27,8 +27,8 @@ func (u *until) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// An operator reads the record like anybody: what they export has a manifest that fits,
-// nothing is written over, and all of it is on the record under their name.
+// An operator's readings are recorded like those of staff: an export has a correct manifest, no
+// file is overwritten, and the record names the operator.
 func TestTheRecordIsReadFromTheCommandLine(t *testing.T) {
 	p := newSystem(t)
 	if status, _, errs := p.run("", "staff", "create", "--email", "ada@clinic.test", "--name", "Ada", "--permit", "read_record"); status != exitDone {
