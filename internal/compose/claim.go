@@ -75,8 +75,8 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 	}
 	cl.keys.WrappedKey = wrapped
 	var mine bool
-	// Step 2 begins. A crash before this commit leaves nothing; after it, a
-	// claim that a retry finds, and nothing sent.
+	// Step 2 begins. A crash before this commit leaves nothing. A crash after it leaves
+	// a claim that a retry finds; the message is not sent.
 	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		mine, err = cl.insert(ctx, tx, staff, key)
 		return err
