@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 var pdf = []byte("%PDF-1.7\nconsent form\n%%EOF\n")
 
-// sender is a staff member who may send, to groups too.
+// sender returns a staff member who may send messages, also to groups.
 func sender(t *testing.T, s *composetest.System) policy.Subject {
 	return s.Staff(t, "Ada Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
@@ -48,7 +48,7 @@ func send(t *testing.T, s *composetest.System, by policy.Subject, key string, r 
 	return a
 }
 
-// published gives the message.sent events on the record.
+// published returns the recorded message.sent events.
 func published(t *testing.T, s *composetest.System) []events.MessageSent {
 	t.Helper()
 	last := s.Settle(t)
@@ -73,8 +73,7 @@ func published(t *testing.T, s *composetest.System) []events.MessageSent {
 	return found
 }
 
-// What is sent comes back to those who may read it, and the record has digests of
-// it and not a byte more.
+// A sent message can be read by people who may, and the record has only digests of its content.
 func TestAMessageIsSent(t *testing.T) {
 	s := composetest.New(t)
 	ada, bob := sender(t, s), s.Staff(t, "Bob")
@@ -122,8 +121,8 @@ func TestAMessageIsSent(t *testing.T) {
 	}
 }
 
-// Nothing of a message's content stands anywhere in the clear, and what the record says
-// was erased can't be read, its attachments neither.
+// A message's content is stored only encrypted, and a message that is recorded as erased can't be
+// read, nor its attachments.
 func TestAnErasedMessage(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
@@ -162,7 +161,7 @@ func TestAnErasedMessage(t *testing.T) {
 	}
 }
 
-// Whether and how long a message waits.
+// Whether and how long a message is held.
 func TestHold(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
