@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// until is an output that calls seen once a text has been written to it.
+// until is an output that calls seen after a text has been written to it.
 type until struct {
 	bytes.Buffer
 	text string

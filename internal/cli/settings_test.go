@@ -93,7 +93,7 @@ func TestUpNamesEveryWrongSettingAtOnce(t *testing.T) {
 	}
 }
 
-// A verb acts on the system that the flags name.
+// A verb works on the system that the flags name.
 func TestAVerbTakesSettingsAsFlags(t *testing.T) {
 	p := newPostern(t)
 	status, _, errs := p.run("", "staff", "list", "--database-url", "postgres://postern@127.0.0.1:1/none")
@@ -102,8 +102,8 @@ func TestAVerbTakesSettingsAsFlags(t *testing.T) {
 	}
 }
 
-// Keys and content elsewhere are used, and no key is made in the place of one that is
-// lost: it could read nothing.
+// Keys and content in other places are used, and a lost key is not replaced by a new one, which
+// could not read the content.
 func TestUpUsesTheKeysThatItIsTold(t *testing.T) {
 	dir := t.TempDir()
 	key, kept := filepath.Join(dir, "kept.key"), filepath.Join(dir, "kept")

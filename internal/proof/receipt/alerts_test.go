@@ -226,7 +226,7 @@ func toldOf(story []events.Body, id string) (n int) {
 }
 
 // An event about another portal user, or of another chunk, can't be added to a receipt,
-// though it stands on the record and is proved.
+// although it is recorded and proved.
 func TestNothingForeignRidesAlong(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
