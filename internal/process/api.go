@@ -26,7 +26,7 @@ import (
 const (
 	// drainTimeout is how long running requests may take after the process is told to stop.
 	drainTimeout = 15 * time.Second
-	sweepEvery = 5 * time.Minute
+	sweepEvery   = 5 * time.Minute
 )
 
 // Front has the additions of a process that serves more than the API. Each field may be nil.
