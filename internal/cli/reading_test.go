@@ -55,7 +55,7 @@ func TestTheRecordIsReadFromTheCommandLine(t *testing.T) {
 			t.Errorf("the manifest says %s (%v)", text, err)
 		}
 	}
-	if status, _, errs := p.run("", "record", "export", "--format", "csv", "--out", file); status != exitFailed || !strings.Contains(errs, "there already") {
+	if status, _, errs := p.run("", "record", "export", "--format", "csv", "--out", file); status != exitFailed || !strings.Contains(errs, "already exists") {
 		t.Errorf("the same file again: %d %s", status, errs)
 	}
 	ctx, stop := context.WithCancel(context.Background())
