@@ -14,13 +14,13 @@ import (
 )
 
 func (env *environment) alertingCommand() *cobra.Command {
-	status := &cobra.Command{Use: "status", Short: "Say whether alerts go out, or wait", Args: cobra.NoArgs,
+	status := &cobra.Command{Use: "status", Short: "Show whether alerts are sent or paused", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return env.with(cmd.Context(), func(s *system) error { return env.sayPauses(cmd.Context(), s.alerting()) })
 		}}
-	return group("alerting", "Stop alerts, and let them go on",
-		env.alertingChange("pause", "Stop alerts, of all messages or of one; nothing is lost", (*pause.Pauses).Pause),
-		env.alertingChange("resume", "Let alerts go on", (*pause.Pauses).Resume), status)
+	return group("alerting", "Pause and resume alerts",
+		env.alertingChange("pause", "Pause alerts of all messages or of one; they are sent later", (*pause.Pauses).Pause),
+		env.alertingChange("resume", "Resume alerts", (*pause.Pauses).Resume), status)
 }
 
 func (s *system) alerting() *pause.Pauses {
@@ -54,7 +54,7 @@ func (env *environment) alertingChange(use, short string, change func(*pause.Pau
 			})
 		}}
 	c.Flags().StringVar(&message, "message", "", "id of the message; without it, all messages")
-	c.Flags().StringVar(&reason, "reason", "", "why; it goes on the record")
+	c.Flags().StringVar(&reason, "reason", "", "the reason; it is recorded")
 	require(c, "reason")
 	return c
 }

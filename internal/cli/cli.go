@@ -1,10 +1,9 @@
-// Package cli is the command line: one file a group of verbs. A verb acts on the
-// system that DATABASE_URL and NATS_URL name or, without them, on the embedded
-// one of the data folder: it reaches a running `postern up`, or starts what it
-// needs and stops it again. Only `postern up` makes a system.
+// Package cli is the command line, with one file for each group of verbs. A verb works on the
+// system that DATABASE_URL and NATS_URL name or, without them, on the embedded system of the
+// data folder: it connects to a running `postern up`, or starts the stores and stops them
+// again. Only `postern up` makes a system.
 //
-// Exit status: 0 done; 1 what was asked for failed, or does not hold; 2 wrong
-// use.
+// Exit status: 0 success; 1 the verb failed, or a check found a fault; 2 wrong use.
 package cli
 
 import (
@@ -29,13 +28,13 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a wrong use of a verb.
+// usageError is the error of a wrong use of a verb.
 type usageError struct{ error }
 
-// errDoesNotHold ends a verb that has said already what is wrong.
+// errDoesNotHold ends a verb that has already printed what is wrong.
 var errDoesNotHold = errors.New("it does not hold")
 
-// environment is what every verb works with.
+// environment has the flags and streams of all verbs.
 type environment struct {
 	data    string // --data
 	json    bool   // --json
@@ -45,12 +44,12 @@ type environment struct {
 	errs    io.Writer
 }
 
-// Run runs the verb that args name and gives the exit status.
+// Run runs the verb in args and returns the exit status.
 func Run(ctx context.Context, args []string) int {
 	return RunWith(ctx, args, os.Stdin, os.Stdout, os.Stderr)
 }
 
-// RunWith is [Run] with other streams than those of the process.
+// RunWith is [Run] with the given streams instead of those of the process.
 func RunWith(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	env := &environment{in: in, out: out, errs: errs}
 	return env.run(ctx, args)
@@ -80,7 +79,7 @@ func (env *environment) root() *cobra.Command {
 		Use:   "postern",
 		Short: "Secure messages from a clinic to its patient portal, with a record that can be proved",
 		Long: "Secure messages from a clinic to its patient portal, with a record that can be proved\n\n" +
-			"Every setting of the environment is a flag, too, which overrides it: DATABASE_URL is --database-url.",
+			"Every setting of the environment is also a flag, which overrides it: DATABASE_URL is --database-url.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -88,10 +87,10 @@ func (env *environment) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&env.data, "data", "./data", "data folder of the embedded system")
 	root.PersistentFlags().BoolVar(&env.json, "json", false, "answer in JSON")
-	root.PersistentFlags().BoolVarP(&env.verbose, "verbose", "v", false, "log what is done")
+	root.PersistentFlags().BoolVarP(&env.verbose, "verbose", "v", false, "log each step")
 	for _, name := range config.Names() {
 		root.PersistentFlags().Var(setting(name), config.FlagName(name), "overrides "+name)
-		_ = root.PersistentFlags().MarkHidden(config.FlagName(name)) // it is there
+		_ = root.PersistentFlags().MarkHidden(config.FlagName(name)) // fails only for unknown flags
 	}
 	root.SetOut(env.out)
 	root.SetErr(env.errs)
@@ -106,15 +105,15 @@ func (env *environment) root() *cobra.Command {
 	return root
 }
 
-// setting is the flag that overrides a variable of the environment, where every verb
-// and what it starts read it.
+// setting is a flag that sets a variable of the environment, where every verb and its child
+// processes read it.
 type setting string
 
 func (s setting) Set(value string) error { return os.Setenv(string(s), value) }
 func (s setting) String() string         { return "" }
 func (s setting) Type() string           { return "string" }
 
-// wrapArgs makes wrong arguments of any verb a wrong use.
+// wrapArgs makes errors in the arguments of all verbs usage errors.
 func wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -129,7 +128,7 @@ func wrapArgs(cmd *cobra.Command) {
 	}
 }
 
-// group is a command that is only there for its verbs.
+// group returns a command that only has verbs.
 func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -141,7 +140,7 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// say prints value in JSON, or text where JSON was not asked for.
+// say prints value in JSON with --json, and otherwise text.
 func (env *environment) say(value any, text string, args ...any) error {
 	if env.json {
 		return json.NewEncoder(env.out).Encode(value)
@@ -158,8 +157,8 @@ func (env *environment) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(env.errs, &slog.HandlerOptions{Level: level}))
 }
 
-// serverLogger is what `postern up` logs to: standard error, warnings and worse
-// unless more is asked for.
+// serverLogger is the log of `postern up`, on standard error: warnings and errors, or
+// everything with --verbose.
 func (env *environment) serverLogger() *slog.Logger {
 	level := slog.LevelWarn
 	if env.verbose {
@@ -168,8 +167,8 @@ func (env *environment) serverLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(env.errs, &slog.HandlerOptions{Level: level}))
 }
 
-// operator is how events name whoever types: by the name of their account on
-// this machine.
+// operator returns the actor of events by the person who runs the verb: their account on this
+// machine.
 func operator() string {
 	if u, err := user.Current(); err == nil {
 		return "operator:" + u.Username

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The demo refuses an address that others reach before anything is made.
+// The demo refuses an address that other machines can reach, before it makes anything.
 func TestTheDemoRefusesAPublicAddress(t *testing.T) {
 	for _, address := range []string{":8080", "0.0.0.0:8080", "[::]:8080", "192.0.2.1:8080"} {
 		p := newPostern(t)
@@ -25,7 +25,7 @@ func TestTheDemoRefusesAPublicAddress(t *testing.T) {
 	}
 }
 
-// A folder that a clinic uses is not the demo's, whatever is in it.
+// The demo refuses a folder that a clinic uses, with any content.
 func TestTheDemoRefusesTheFolderOfAClinic(t *testing.T) {
 	p := newSystem(t)
 	refused := func(what, why string) {
@@ -64,8 +64,8 @@ func TestTheDemoRefusesTheFolderOfAClinic(t *testing.T) {
 	}
 }
 
-// The demo goes on with the folder that it made, also with one of before there were
-// manifests, and with people who were imported since. Without --demo it is for this machine alone.
+// The demo starts with the folder that it made, also without a manifest, and with people who were
+// imported later. Without --demo, such a folder is served only to this machine.
 func TestTheDemoGoesOnWithItsOwnFolder(t *testing.T) {
 	p := newPostern(t)
 	up := func(what string) {

@@ -13,8 +13,8 @@ import (
 	"postern/internal/record/retention"
 )
 
-// erasureCommand asks and looks. To agree is for staff who have signed in: an account
-// on a machine does not tell two people apart.
+// erasureCommand requests, withdraws and lists erasures. Only signed-in staff can approve one,
+// because two people may share an account on a machine.
 func (env *environment) erasureCommand() *cobra.Command {
 	return group("erasure", "Erasure of the content of messages, which takes two people",
 		env.erasureRequest(), env.erasureWithdraw(), env.erasureList())
@@ -39,7 +39,7 @@ func erasureOut(e retention.Erasure) erasureJSON {
 
 func (env *environment) erasureRequest() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "request MESSAGE", Short: "Ask for the content of a message to be destroyed", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "request MESSAGE", Short: "Request that the content of a message is destroyed", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := uuid.Parse(args[0])
 			if err != nil {
@@ -50,16 +50,16 @@ func (env *environment) erasureRequest() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return env.say(erasureOut(e), "%s waits for an administrator to agree, at /record/erasures", e.ID)
+				return env.say(erasureOut(e), "%s waits for the approval of an administrator, at /record/erasures", e.ID)
 			})
 		}}
-	c.Flags().StringVar(&reason, "reason", "", "why; it stands on the record as it is")
+	c.Flags().StringVar(&reason, "reason", "", "the reason; it is recorded word for word")
 	require(c, "reason")
 	return c
 }
 
 func (env *environment) erasureWithdraw() *cobra.Command {
-	return &cobra.Command{Use: "withdraw ERASURE", Short: "Take a request back, or turn it down", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "withdraw ERASURE", Short: "Withdraw or reject a request", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := uuid.Parse(args[0])
 			if err != nil {
@@ -98,7 +98,7 @@ func (env *environment) erasureList() *cobra.Command {
 				return w.Flush()
 			})
 		}}
-	c.Flags().IntVar(&limit, "limit", 100, "at most so many")
+	c.Flags().IntVar(&limit, "limit", 100, "the most to list")
 	return c
 }
 

@@ -19,7 +19,7 @@ import (
 
 const someID = "0197aaaa-0000-7000-8000-000000000001"
 
-// acting are the verbs that act on a system, each with arguments that are no wrong use.
+// acting are the verbs that need a system, each with correct arguments.
 func acting(t *testing.T) [][]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,8 +48,8 @@ func acting(t *testing.T) [][]string {
 // and those that work on files, or on what the environment names.
 var onNothing = []string{"up", "migrate", "keys create", "keys checkpoint", "keys rotate", "keys verifier", "receipt verify"}
 
-// Only `postern up` makes a system. Every other verb says that there is none, where it
-// looked, and leaves no trace.
+// Only `postern up` makes a system. Every other verb reports that there is none and where it
+// looked, and changes nothing.
 func TestOnlyUpMakesASystem(t *testing.T) {
 	verbs := acting(t)
 	var leaves func(c *cobra.Command)
@@ -103,8 +103,8 @@ func TestOnlyUpMakesASystem(t *testing.T) {
 	}
 }
 
-// With DATABASE_URL and NATS_URL only `postern migrate` makes a system. Every other verb says
-// which of the two has none.
+// With DATABASE_URL and NATS_URL only `postern migrate` makes a system. Every other verb reports
+// which of the two is empty.
 func TestOnlyMigrateMakesASystemElsewhere(t *testing.T) {
 	p := newPostern(t)
 	server := natstest.Start(t, natstest.Listening())
@@ -134,7 +134,7 @@ func TestOnlyMigrateMakesASystemElsewhere(t *testing.T) {
 	}
 }
 
-// tree names everything at path, nil where nothing is there.
+// tree lists all files at path, nil if there are none.
 func tree(t *testing.T, path string) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(path, func(name string, _ fs.DirEntry, err error) error {
@@ -149,8 +149,7 @@ func tree(t *testing.T, path string) (names []string) {
 	return names
 }
 
-// A folder that holds other things is none for a system, unless a file system or a
-// desktop put them there.
+// A folder with other files is refused, unless the files belong to a file system or desktop.
 func TestUpTakesNoFolderOfOthers(t *testing.T) {
 	for name, refused := range map[string]bool{"notes.txt": true, "Photos": true, "content": true, "archive": true, "postgres": true, "nats": true} {
 		p := newPostern(t)

@@ -69,8 +69,8 @@ func (env *environment) importWith(ctx context.Context, format string, dry bool,
 	})
 }
 
-// mostLines is how many wrong lines and warnings are named: a program reads more of
-// them than a person.
+// mostLines returns how many wrong lines and warnings are listed: more for a program than for a
+// person.
 func (env *environment) mostLines() int {
 	if env.json {
 		return 10_000
@@ -78,8 +78,8 @@ func (env *environment) mostLines() int {
 	return 100
 }
 
-// relayOutbox publishes an import's event at once where this verb is the whole
-// system: its recorder may end before its next look.
+// relayOutbox publishes an import's event immediately if this verb runs the recorder, which
+// may otherwise end before it publishes the event.
 func (s *system) relayOutbox(ctx context.Context) error {
 	return outbox.Relay(ctx, s.pool, s.log.Publish)
 }
@@ -127,7 +127,7 @@ func (env *environment) saySummary(s directory.Summary, dry bool) error {
 	return err
 }
 
-// warningJSON is a warning of an import as --json gives it.
+// warningJSON is a warning of an import in --json.
 type warningJSON struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"`

@@ -23,9 +23,9 @@ func (env *environment) keysCheckpointCommand() *cobra.Command {
 				return err
 			}
 			if !created {
-				return fmt.Errorf("%s is there already, and was left alone: `postern keys rotate` renews it", args[0])
+				return fmt.Errorf("%s already exists and was not changed: use `postern keys rotate` to renew it", args[0])
 			}
-			return env.sayVerifiers(args[0], "made it: what it signs is verified by the line below, which is no secret. Hand it to your reviewers")
+			return env.sayVerifiers(args[0], "made it: the line below verifies its signatures and is not secret. Give it to your reviewers")
 		}}
 	c.Flags().StringVar(&name, "name", "", "what to call the record, as clinic.example/record; it is in every checkpoint")
 	return c
@@ -33,18 +33,18 @@ func (env *environment) keysCheckpointCommand() *cobra.Command {
 
 func (env *environment) keysRotateCommand() *cobra.Command {
 	return &cobra.Command{Use: "rotate FILE", Short: "Put a new key into a checkpoint key file, and keep the old ones' verifiers", Args: cobra.ExactArgs(1),
-		Long: "The old key can sign nothing any more; what it signed is verified as before. Start the recorder again\n" +
-			"(or `postern up`) and hand the new first line to your reviewers.",
+		Long: "The old key can't sign any more; its signatures can still be verified. Restart the recorder (or\n" +
+			"`postern up`) and give the new first line to your reviewers.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if _, err := checkpoint.Rotate(args[0]); err != nil {
 				return err
 			}
-			return env.sayVerifiers(args[0], "renewed it; start what signs with it again. What it signs is verified by the first line below, what was signed before by the others")
+			return env.sayVerifiers(args[0], "renewed it: restart the processes that sign with it. The first line below verifies the new signatures, the others the earlier ones")
 		}}
 }
 
 func (env *environment) keysVerifierCommand() *cobra.Command {
-	return &cobra.Command{Use: "verifier FILE", Short: "Print what verifies the checkpoints that a key file signed", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "verifier FILE", Short: "Print the keys that verify the checkpoints signed with a key file", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return env.sayVerifiers(args[0], "") }}
 }
 

@@ -31,7 +31,7 @@ type used struct {
 	sends          int // so many messages were sent, each under a key of its own
 }
 
-// whileUp runs `postern up`, calls f with where it serves, and ends it.
+// whileUp runs `postern up`, calls f with its address, and ends it.
 func (p postern) whileUp(f func(url string), args ...string) {
 	p.t.Helper()
 	ctx, end := context.WithCancel(context.Background())
@@ -136,7 +136,7 @@ func (p postern) eventually(what string, reached func() bool) {
 	}
 }
 
-// lose moves parts of the folder away, and gives what brings them back.
+// lose moves parts of the folder away, and returns a function that moves them back.
 func (p postern) lose(parts ...string) (restore func()) {
 	p.t.Helper()
 	aside := p.t.TempDir()
@@ -154,7 +154,7 @@ func (p postern) lose(parts ...string) (restore func()) {
 	return func() { p.t.Helper(); move(aside, p.data) }
 }
 
-// saysLost demands that a verb refuses and names exactly these parts, and made none.
+// saysLost checks that a verb fails, names exactly these parts, and makes none.
 func (p postern) saysLost(lost []string, verb ...string) {
 	p.t.Helper()
 	status, out, errs := p.run("", verb...)
@@ -189,7 +189,7 @@ func (p postern) saysLost(lost []string, verb ...string) {
 	}
 }
 
-// subsets are those of all parts, but for none.
+// subsets returns all subsets of the parts except the empty one.
 func subsets() (all [][]string) {
 	for bits := 1; bits < 1<<len(up.Parts()); bits++ {
 		var one []string
@@ -203,7 +203,7 @@ func subsets() (all [][]string) {
 	return all
 }
 
-// One system loses its parts in every way, and comes back from each.
+// One system loses each combination of its parts, and recovers from each.
 func TestLostParts(t *testing.T) {
 	u := newUsed(t)
 	t.Run("are named and not replaced", u.partsAreNamedAndNotReplaced)
@@ -213,8 +213,8 @@ func TestLostParts(t *testing.T) {
 	t.Run("are given up by name", u.partsAreGivenUp)
 }
 
-// Whatever parts are lost, nothing is put in their place: every verb names all of them,
-// and goes on as before once they are back.
+// Lost parts are not replaced: every verb names all of them, and works again when they are
+// restored.
 func (u *used) partsAreNamedAndNotReplaced(t *testing.T) {
 	for _, lost := range subsets() {
 		restore := u.lose(lost...)
@@ -230,10 +230,9 @@ func (u *used) partsAreNamedAndNotReplaced(t *testing.T) {
 	u.must("recover")
 }
 
-// A folder of before there were manifests tells what it lost by what is left of it: what
-// was made later says that it was there. The first start of its version made the keys,
-// the database and the stream, in that order; the archive and the content came with use,
-// of which the database tells.
+// The lost parts of a folder without a manifest are derived from the existing ones: a later part
+// shows that the earlier ones existed. The first start of its version made the keys, the database
+// and the stream, in that order. The archive and the content came later, as the database shows.
 func (u *used) oldFolderTellsByTheOthers(t *testing.T) {
 	if err := os.Remove(filepath.Join(u.data, "folder.json")); err != nil {
 		t.Fatal(err)
@@ -255,8 +254,8 @@ func (u *used) oldFolderTellsByTheOthers(t *testing.T) {
 	u.must("health")
 }
 
-// Of a first start that was ended anywhere, some parts are there and others are not: it
-// goes on with it.
+// After a first start that ended early, some parts exist and others do not: the next start
+// continues it.
 func TestAFirstStartThatWasEndedGoesOn(t *testing.T) {
 	p := newPostern(t)
 	if err := os.Mkdir(p.data, 0o711); err != nil { // #nosec G301 -- Postgres's own user passes through
@@ -282,8 +281,7 @@ func TestAFirstStartThatWasEndedGoesOn(t *testing.T) {
 	}
 }
 
-// What holds a part's name and is none, or is empty or cut short, is named with what to
-// do.
+// A file with a part's name that is of another kind, empty or truncated is reported with advice.
 func (u *used) damagedPartsAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		part, text string
@@ -334,8 +332,8 @@ func (u *used) damagedPartsAreNamed(t *testing.T) {
 	u.must("health")
 }
 
-// A key that is there and is another's, or a content store that was emptied, is refused
-// as one that is missing, until an operator says that the right one is lost.
+// A wrong key or an emptied content store is refused like a missing one, until an operator gives
+// up the right one.
 func (u *used) othersAreRefused(t *testing.T) {
 	for part, make := range map[string]func(path string) error{
 		"content.key":    func(path string) error { _, err := content.CreateKeyFile(path); return err },
@@ -361,7 +359,7 @@ func (u *used) othersAreRefused(t *testing.T) {
 	}
 }
 
-// Each part that is lost for good is given up by name, and the system goes on.
+// Each permanently lost part is given up by name, and then the system starts.
 func (u *used) partsAreGivenUp(t *testing.T) {
 	restore := u.lose("content", "archive")
 	if status, _, errs := u.run("", "recover", "--without", "content"); status != exitFailed || !strings.Contains(errs, "archive") {
@@ -411,9 +409,9 @@ func (u *used) partsAreGivenUp(t *testing.T) {
 	}
 }
 
-// Without the database the record's tables come back, and a portal user who is imported
-// again has the number that deliveries on the record have: no one gets another's. An alert
-// that waited becomes unknown, and a replay sends it.
+// After the loss of the database, the record's tables are restored, and a portal user who is
+// imported again gets the number from the recorded deliveries, so that no one sees another's
+// messages. A waiting alert becomes unknown, and a replay sends it.
 func TestRecoverGoesOnWithoutTheDatabase(t *testing.T) {
 	u := newUsed(t)
 	var waits string
@@ -429,7 +427,7 @@ func TestRecoverGoesOnWithoutTheDatabase(t *testing.T) {
 	csv := filepath.Join(t.TempDir(), "portal_users.csv")
 	var lines strings.Builder
 	lines.WriteString("portal_user_id,name,email,active\n")
-	for i := range 100 { // whoever comes first
+	for i := range 100 { // other portal users, so that the numbers differ
 		fmt.Fprintf(&lines, "pu-%d,Name %d,pu-%d@x.test,true\n", i, i, i)
 	}
 	lines.WriteString("ingrid-berg,Ingrid Berg,ingrid@x.test,true\n")

@@ -11,8 +11,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// RECORD_REPLICAS is what `migrate` goes by, in the environment or as a flag. A stream
-// that has more keeps them unless the flag says otherwise, and what to do is said.
+// `migrate` uses RECORD_REPLICAS, from the environment or a flag. A stream with more replicas
+// keeps them without --lower-replicas, and `migrate` says what to do.
 func TestMigrateAndReplicas(t *testing.T) {
 	p := newPostern(t)
 	servers := natstest.Cluster(t, 3)

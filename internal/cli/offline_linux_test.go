@@ -17,7 +17,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// alone has this binary be postern, in a process that dies at the first socket.
+// alone makes this binary run as postern, in a process that is killed at the first socket.
 const alone = "POSTERN_TEST_ALONE"
 
 func TestMain(m *testing.M) {
@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(Run(context.Background(), os.Args[1:]))
 }
 
-// noSockets has the kernel kill this process, on every thread, when it makes a socket
-// of any kind (seccomp(2)). Nobody needs to be root for it.
+// noSockets makes the kernel kill this process when any of its threads makes a socket of any
+// kind (seccomp(2)). It does not need root.
 func noSockets() error {
 	const load, equal, end = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	rules := []unix.SockFilter{
@@ -90,7 +90,7 @@ func TestAReceiptIsCheckedOffline(t *testing.T) {
 		t.Errorf("it left something behind: %v, %v", left, err)
 	}
 
-	// What does need a network dies here, so that the test is one.
+	// A verb that needs a network is killed, which shows that the test works.
 	_, err = onABareMachine(t, dir, "health", "--url", "http://127.0.0.1:1/")
 	var died *exec.ExitError
 	if !errors.As(err, &died) || died.Sys().(syscall.WaitStatus).Signal() != syscall.SIGSYS {

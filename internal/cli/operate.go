@@ -24,7 +24,7 @@ import (
 
 func (env *environment) healthCommand() *cobra.Command {
 	var url string
-	c := &cobra.Command{Use: "health", Short: "Say whether the system works, and what does not", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "health", Short: "Show whether the system works, and what is wrong", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if url != "" {
 				return env.probe(cmd.Context(), url)
@@ -47,16 +47,16 @@ func (env *environment) healthCommand() *cobra.Command {
 	return c
 }
 
-// checkedHealth is what `postern health` finds by itself, without asking a process.
+// checkedHealth is the state that `postern health` reads itself, without --url.
 type checkedHealth struct {
 	recorder.CheckReport
-	// Behind is how many events are on the record that the tables do not show.
+	// Behind is the number of recorded events that the tables do not show yet.
 	Behind uint64 `json:"behind"`
-	// Parked is how many parked events are open.
+	// Parked is the number of open parked events.
 	Parked int `json:"parked"`
-	// Pauses is how many pauses of alerting are in force.
+	// Pauses is the number of pauses of alerting in force.
 	Pauses int `json:"pauses"`
-	// Replication is that of Postgres. Replicas that no commit waits for are a warning, not a
+	// Replication is the replication of Postgres. Asynchronous replicas are a warning, not a
 	// fault.
 	Replication store.Replication `json:"replication"`
 }
@@ -79,7 +79,7 @@ func (h checkedHealth) String() string {
 	return text
 }
 
-// probe asks a process by HTTP; what it answers is what is wrong.
+// probe asks a process by HTTP. Its answer is the text of the error.
 func (env *environment) probe(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -101,9 +101,9 @@ func (env *environment) probe(ctx context.Context, url string) error {
 
 func (env *environment) migrateCommand() *cobra.Command {
 	var lower bool
-	c := &cobra.Command{Use: "migrate", Short: "Make or bring up to date the schema and the stream", Args: cobra.NoArgs,
-		Long: "Makes the tables in DATABASE_URL and the stream and consumers in NATS_URL, where they are not there yet.\n" +
-			"Only its user needs the right to do so; the processes can run without it.\n\n" +
+	c := &cobra.Command{Use: "migrate", Short: "Make or update the schema and the stream", Args: cobra.NoArgs,
+		Long: "Makes or updates the tables in DATABASE_URL, and the stream and consumers in NATS_URL. Only the user of\n" +
+			"this verb needs the permissions for that; the processes can run without them.\n\n" +
 			"RECORD_REPLICAS is how many servers keep the record: 1, 3 or 5. A stream with fewer replicas gets more. A\n" +
 			"stream with more keeps them, unless --lower-replicas is given.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -152,9 +152,9 @@ func (env *environment) keysCommand() *cobra.Command {
 				return err
 			}
 			if !created {
-				return fmt.Errorf("%s is there already, and was left alone: without it nothing that it encrypted can be read", args[0])
+				return fmt.Errorf("%s already exists and was not changed: the content that it encrypted can't be read without it", args[0])
 			}
-			return env.say(map[string]string{"file": args[0]}, "made %s: keep a copy in a safe, nothing can be read without it", args[0])
+			return env.say(map[string]string{"file": args[0]}, "made %s: keep a copy in a safe place, because no content can be read without it", args[0])
 		}}
 	return group("keys", "Keys", create, env.keysCheckpointCommand(), env.keysRotateCommand(), env.keysVerifierCommand())
 }

@@ -14,8 +14,8 @@ import (
 	"postern/internal/eventlog/parked"
 )
 
-// listed is the most that a verb lists.
-const listed = 500
+// maxListed is the most parked events that a verb lists.
+const maxListed = 500
 
 func (env *environment) parkedCommand() *cobra.Command {
 	return group("parked", "Events that no worker could handle",
@@ -29,18 +29,18 @@ func (s *system) parked() *parked.Events {
 func (env *environment) parkedList() *cobra.Command {
 	var all bool
 	var kind string
-	c := &cobra.Command{Use: "list", Short: "List them, those that came last first", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "list", Short: "List parked events, newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return env.with(cmd.Context(), func(s *system) error {
-				found, err := s.parked().List(cmd.Context(), parked.Query{All: all, Type: kind, Limit: listed})
+				found, err := s.parked().List(cmd.Context(), parked.Query{All: all, Type: kind, Limit: maxListed})
 				if err != nil {
 					return err
 				}
 				return env.sayParked(found)
 			})
 		}}
-	c.Flags().BoolVar(&all, "all", false, "those that are settled, too")
-	c.Flags().StringVar(&kind, "type", "", "those of one type of event")
+	c.Flags().BoolVar(&all, "all", false, "also list handled and discarded events")
+	c.Flags().StringVar(&kind, "type", "", "only events of this type")
 	return c
 }
 
@@ -62,7 +62,7 @@ func (env *environment) sayParked(found []parked.Event) error {
 }
 
 func (env *environment) parkedShow() *cobra.Command {
-	return &cobra.Command{Use: "show ID", Short: "Show one in full: why, where, and the event as it stands on the record", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "show ID", Short: "Show a parked event: the reason, the place, and the stored event", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)
 			if err != nil {
@@ -99,7 +99,7 @@ func (env *environment) parkedShow() *cobra.Command {
 
 func (env *environment) parkedRetry() *cobra.Command {
 	var kind, reason string
-	c := &cobra.Command{Use: "retry ID… | --all-of TYPE", Short: "Have some handled once more, or all of a type of event",
+	c := &cobra.Command{Use: "retry ID… | --all-of TYPE", Short: "Retry parked events, or all of a type",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)
 			if err != nil {
@@ -118,14 +118,14 @@ func (env *environment) parkedRetry() *cobra.Command {
 				})
 			})
 		}}
-	c.Flags().StringVar(&kind, "all-of", "", "all of a type of event, as message.sent")
-	c.Flags().StringVar(&reason, "reason", "", "why, if you want that on the record")
+	c.Flags().StringVar(&kind, "all-of", "", "all events of this type, for example message.sent")
+	c.Flags().StringVar(&reason, "reason", "", "the reason, to be recorded")
 	return c
 }
 
 func (env *environment) parkedDiscard() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "discard ID…", Short: "Give some up, for a reason", Args: cobra.MinimumNArgs(1),
+	c := &cobra.Command{Use: "discard ID…", Short: "Discard parked events, with a reason", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)
 			if err != nil {
@@ -140,12 +140,12 @@ func (env *environment) parkedDiscard() *cobra.Command {
 				})
 			})
 		}}
-	c.Flags().StringVar(&reason, "reason", "", "why; it goes on the record")
+	c.Flags().StringVar(&reason, "reason", "", "the reason; it is recorded")
 	require(c, "reason")
 	return c
 }
 
-// eachParked decides about some, one after another, and stops at the first that fails.
+// eachParked calls decide for each parked event, and stops at the first error.
 func (env *environment) eachParked(ctx context.Context, s *system, verdict string, ids []uuid.UUID, decide func(context.Context, uuid.UUID) (uint64, error)) error {
 	var last uint64
 	for _, id := range ids {

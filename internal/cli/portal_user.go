@@ -45,7 +45,7 @@ func (env *environment) portalUserPassword() *cobra.Command {
 				}
 				text := "the password of %s is set"
 				if sharing > 0 {
-					text += fmt.Sprintf("; other accounts with the same e-mail address: %d. The password tells them apart", sharing)
+					text += fmt.Sprintf("; other accounts with the same e-mail address: %d. At sign-in, the password selects the account", sharing)
 				}
 				return env.say(map[string]any{"portal_user_id": args[0], "sharing_address": sharing}, text, args[0])
 			})
@@ -55,7 +55,7 @@ func (env *environment) portalUserPassword() *cobra.Command {
 	return c
 }
 
-// portalUserJSON is a portal user as --json prints one.
+// portalUserJSON is a portal user in --json.
 type portalUserJSON struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
@@ -75,8 +75,8 @@ func (env *environment) portalUserList() *cobra.Command {
 				}
 				defer rows.Close()
 				w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
-				// An array as of every verb that lists, but written as it is read: it may
-				// have a million members.
+				// A JSON array like in other lists, but written while it is read, because it
+				// may have a million members.
 				between, opens, ends := "", "[", "]\n"
 				if !env.json {
 					opens, ends = "", ""
@@ -108,6 +108,6 @@ func (env *environment) portalUserList() *cobra.Command {
 				return w.Flush()
 			})
 		}}
-	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0 is all")
+	c.Flags().IntVar(&limit, "limit", 0, "the most to list; 0 lists all")
 	return c
 }

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/term"
 )
 
-// bar shows how far a long verb has come, on a terminal only.
+// bar shows the progress of a long verb, on a terminal only.
 type bar struct {
 	shown *progressbar.ProgressBar
 	doing string
@@ -19,7 +19,7 @@ func (env *environment) progress(doing string) *bar {
 	return &bar{doing: doing, quiet: env.json || !ok || !term.IsTerminal(int(errs.Fd()))} // #nosec G115 -- a descriptor
 }
 
-// to moves the bar; it is made when the total is first known.
+// to moves the bar. The bar is made when the total is first known.
 func (b *bar) to(done, total uint64) { b.move(int64(done), int64(total)) } // #nosec G115 -- sequences
 
 func (b *bar) move(done, total int64) {

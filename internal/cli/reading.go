@@ -29,14 +29,14 @@ type filterFlags struct{ message, portalUser, patient, kind, actor, from, to str
 
 func (f *filterFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.message, "message-id", "", "only events that speak of this message")
-	flags.StringVar(&f.portalUser, "portal-user-id", "", "only events that speak of this portal user")
-	flags.StringVar(&f.patient, "patient-id", "", "only events that speak of deliveries on this patient's account")
-	flags.StringVar(&f.kind, "type", "", "only events of this type, as message.sent")
-	flags.StringVar(&f.actor, "actor", "", "only events that this actor caused: staff:ID, portal_user:ID, process:NAME, operator:NAME")
-	flags.StringVar(&f.from, "from", "", "only events from this moment on, as 2026-01-31T09:30:00Z")
-	flags.StringVar(&f.to, "to", "", "only events before this moment")
-	// As the API names them, too.
+	flags.StringVar(&f.message, "message-id", "", "only events about this message")
+	flags.StringVar(&f.portalUser, "portal-user-id", "", "only events about this portal user")
+	flags.StringVar(&f.patient, "patient-id", "", "only events about deliveries on this patient's account")
+	flags.StringVar(&f.kind, "type", "", "only events of this type, for example message.sent")
+	flags.StringVar(&f.actor, "actor", "", "only events by this actor: staff:ID, portal_user:ID, process:NAME, operator:NAME")
+	flags.StringVar(&f.from, "from", "", "only events at this time or later, for example 2026-01-31T09:30:00Z")
+	flags.StringVar(&f.to, "to", "", "only events before this time")
+	// Also accept the API's names, with underscores.
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
 	})
@@ -46,7 +46,7 @@ func (f *filterFlags) filter() (chosen query.Filter, err error) {
 	chosen = query.Filter{PortalUserID: f.portalUser, PatientID: f.patient, Type: events.Type(f.kind), Actor: f.actor}
 	if f.message != "" {
 		if chosen.MessageID, err = uuid.Parse(f.message); err != nil {
-			return chosen, usageError{fmt.Errorf("--message-id %q is no message's id", f.message)}
+			return chosen, usageError{fmt.Errorf("--message-id %q is not the id of a message", f.message)}
 		}
 	}
 	for _, limit := range []struct {
@@ -63,12 +63,13 @@ func (f *filterFlags) filter() (chosen query.Filter, err error) {
 	return chosen, nil
 }
 
-// room reads the record on behalf of whoever types, who is on it as its reader.
-func (s *system) room() *query.Reader {
+// recordReader returns a reader of the record. Its readings are recorded with the operator as
+// the actor.
+func (s *system) recordReader() *query.Reader {
 	return query.New(query.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}})
 }
 
-// entryJSON is an event as --json prints one: as in /v1/record.
+// entryJSON is an event in --json, like in /v1/record.
 type entryJSON struct {
 	Seq       uint64      `json:"seq"`
 	ID        uuid.UUID   `json:"id"`
@@ -90,7 +91,7 @@ func (env *environment) sayEntry(e query.Entry) error {
 func (env *environment) recordTail() *cobra.Command {
 	var flags filterFlags
 	var lines int
-	c := &cobra.Command{Use: "tail", Short: "Show the last events of the record, and those that follow, until Ctrl-C", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "tail", Short: "Show the last events of the record and follow new ones, until Ctrl-C", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := flags.filter()
 			if err != nil {
@@ -103,12 +104,12 @@ func (env *environment) recordTail() *cobra.Command {
 			return env.with(ctx, func(s *system) error { return env.tail(ctx, s, filter, lines) })
 		}}
 	flags.add(c)
-	c.Flags().IntVarP(&lines, "lines", "n", 10, "how many events to begin with")
+	c.Flags().IntVarP(&lines, "lines", "n", 10, "how many of the last events to show first")
 	return c
 }
 
 func (env *environment) tail(ctx context.Context, s *system, f query.Filter, lines int) error {
-	tail, last, err := s.room().Tail(ctx, query.Actor(operator()), f, lines)
+	tail, last, err := s.recordReader().Tail(ctx, query.Actor(operator()), f, lines)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (env *environment) tail(ctx context.Context, s *system, f query.Filter, lin
 		}
 	}
 	for {
-		changed := s.position.Changed() // asked for before reading, so that nothing is missed
+		changed := s.position.Changed() // before the reading, so that no change is missed
 		err := tail.Next(ctx, func(w *query.Whole) error { return env.sayEntry(w.Entry) })
 		if ctx.Err() != nil {
 			return nil
@@ -137,9 +138,9 @@ func (env *environment) tail(ctx context.Context, s *system, f query.Filter, lin
 func (env *environment) recordExport() *cobra.Command {
 	var flags filterFlags
 	var name, out string
-	c := &cobra.Command{Use: "export", Short: "Write what the filters choose of the record to a file, with its manifest", Args: cobra.NoArgs,
-		Long: "Writes FILE and, when it is whole, FILE.manifest.json: how many events it has, its SHA-256, and the\n" +
-			"checkpoint that it stands on. Neither may be there already. That you exported is on the record.",
+	c := &cobra.Command{Use: "export", Short: "Export the events that match the filters to a file, with a manifest", Args: cobra.NoArgs,
+		Long: "Writes FILE and, when it is complete, FILE.manifest.json with the number of events, the SHA-256 of the\n" +
+			"file and the latest checkpoint. Neither file may exist already. Your export is recorded.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := flags.filter()
 			if err != nil {
@@ -159,7 +160,7 @@ func (env *environment) recordExport() *cobra.Command {
 	return c
 }
 
-// manifestJSON is what FILE.manifest.json holds: as /v1/record/exports/{id} has it.
+// manifestJSON is the content of FILE.manifest.json, like in /v1/record/exports/{id}.
 type manifestJSON struct {
 	events.RecordExported
 	Seq uint64    `json:"seq"`
@@ -168,20 +169,20 @@ type manifestJSON struct {
 }
 
 func (env *environment) export(ctx context.Context, s *system, f query.Filter, format export.Format, out string) (err error) {
-	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- named by who runs it
+	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- the operator's path
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s is there already, and was left alone: name another file", out)
+		return fmt.Errorf("%s already exists and was not changed: name another file", out)
 	}
 	if err != nil {
 		return fmt.Errorf("making the file: %w", err)
 	}
-	// A part of an export must not be taken for the whole.
+	// After an error, remove the file, so that a part of an export is not used as a whole one.
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, file.Close(), os.Remove(out))
 		}
 	}()
-	begun, err := export.New(s.room(), s.pool).Begin(ctx, query.Actor(operator()), f, format)
+	begun, err := export.New(s.recordReader(), s.pool).Begin(ctx, query.Actor(operator()), f, format)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// until is an output that calls seen once a text has been written to it.
+// until is an output that calls seen after a text has been written to it.
 type until struct {
 	bytes.Buffer
 	text string
@@ -27,8 +27,8 @@ func (u *until) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// An operator reads the record like anybody: what they export has a manifest that fits,
-// nothing is written over, and all of it is on the record under their name.
+// An operator's readings are recorded like those of staff: an export has a correct manifest, no
+// file is overwritten, and the record names the operator.
 func TestTheRecordIsReadFromTheCommandLine(t *testing.T) {
 	p := newSystem(t)
 	if status, _, errs := p.run("", "staff", "create", "--email", "ada@clinic.test", "--name", "Ada", "--permit", "read_record"); status != exitDone {
@@ -55,7 +55,7 @@ func TestTheRecordIsReadFromTheCommandLine(t *testing.T) {
 			t.Errorf("the manifest says %s (%v)", text, err)
 		}
 	}
-	if status, _, errs := p.run("", "record", "export", "--format", "csv", "--out", file); status != exitFailed || !strings.Contains(errs, "there already") {
+	if status, _, errs := p.run("", "record", "export", "--format", "csv", "--out", file); status != exitFailed || !strings.Contains(errs, "already exists") {
 		t.Errorf("the same file again: %d %s", status, errs)
 	}
 	ctx, stop := context.WithCancel(context.Background())

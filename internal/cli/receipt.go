@@ -19,19 +19,19 @@ import (
 )
 
 func (env *environment) receiptCommand() *cobra.Command {
-	return group("receipt", "Prove one delivery, and check such a proof", env.receiptIssueCommand(), env.receiptVerifyCommand())
+	return group("receipt", "Issue and check receipts, which prove a delivery", env.receiptIssueCommand(), env.receiptVerifyCommand())
 }
 
 func (env *environment) receiptIssueCommand() *cobra.Command {
 	var out string
 	var names bool
 	c := &cobra.Command{Use: "issue MESSAGE PORTAL_USER", Short: "Write the receipt of one delivery", Args: cobra.ExactArgs(2),
-		Long: "Writes the proof of what the record says of one delivery. That it was issued is on the record.\n" +
-			"It holds events whole, which name other portal users by their ids: it says so, and whom it is for.",
+		Long: "Writes a proof of the recorded events about one delivery. Issuing it is recorded.\n" +
+			"The receipt has whole events, which may contain the ids of other portal users. It states who may see it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			message, err := uuid.Parse(args[0])
 			if err != nil {
-				return usageError{fmt.Errorf("%q is no message id", args[0])}
+				return usageError{fmt.Errorf("%q is not the id of a message", args[0])}
 			}
 			return env.with(cmd.Context(), func(s *system) error {
 				r, err := env.issue(cmd.Context(), s, issuer.Request{MessageID: message, PortalUserID: args[1], Actor: operator(), Names: names})
@@ -41,8 +41,8 @@ func (env *environment) receiptIssueCommand() *cobra.Command {
 				return env.writeReceipt(r, out)
 			})
 		}}
-	c.Flags().StringVarP(&out, "out", "o", "", "the file to write; standard output without")
-	c.Flags().BoolVar(&names, "names", false, "say how the documents are called, which can say a diagnosis")
+	c.Flags().StringVarP(&out, "out", "o", "", "the file to write (default standard output)")
+	c.Flags().BoolVar(&names, "names", false, "include the names of the documents, which may contain a diagnosis")
 	return c
 }
 
@@ -61,11 +61,11 @@ func (env *environment) writeReceipt(r *receipt.Receipt, out string) error {
 	return env.say(map[string]string{"file": out, "notice": r.Notice}, "wrote %s. %s", out, r.Notice)
 }
 
-// signedWithin is how long a checkpoint that covers a delivery may take.
-const signedWithin = 15 * time.Second
+// checkpointTimeout is how long to wait for a checkpoint that covers a delivery.
+const checkpointTimeout = 15 * time.Second
 
 func (env *environment) issue(ctx context.Context, s *system, q issuer.Request) (*receipt.Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, signedWithin)
+	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
 	cfg := issuer.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
 	if url, key := env.contentAddress(s); url != "" && key != "" {
@@ -91,7 +91,7 @@ type verifiedJSON struct {
 	Files        []heldJSON     `json:"files,omitempty"`
 }
 
-// heldJSON says whether a file is what was sent.
+// heldJSON says whether a file is the body or a document of the message.
 type heldJSON struct {
 	File string `json:"file"`
 	Sent bool   `json:"sent"`
@@ -101,12 +101,12 @@ type heldJSON struct {
 func (env *environment) receiptVerifyCommand() *cobra.Command {
 	var key, body string
 	var documents []string
-	c := &cobra.Command{Use: "verify FILE", Short: "Check a receipt, with nothing but the key", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "verify FILE", Short: "Check a receipt with the key alone", Args: cobra.ExactArgs(1),
 		Long: "Needs no system and no network: only the receipt and the key that its clinic gave you.\n" +
-			"With --body and --document it also says whether that is what was sent.",
+			"With --body and --document it also compares files with the sent body and documents.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if key == "" {
-				return usageError{errors.New("--key is needed: the text of the verifier key, or a file that holds it")}
+				return usageError{errors.New("--key is needed: the text of the verifier key, or a file with it")}
 			}
 			file, err := os.ReadFile(args[0])
 			if err != nil {
@@ -124,9 +124,9 @@ func (env *environment) receiptVerifyCommand() *cobra.Command {
 			}
 			return nil
 		}}
-	c.Flags().StringVar(&key, "key", "", "the key that verifies checkpoints, or a file that holds it, one a line")
-	c.Flags().StringVar(&body, "body", "", "a file with the text of the message, to be held against what was sent")
-	c.Flags().StringArrayVar(&documents, "document", nil, "a file to be held against the documents that were sent; may be given again")
+	c.Flags().StringVar(&key, "key", "", "the key that verifies checkpoints, or a file with one key a line")
+	c.Flags().StringVar(&body, "body", "", "a file with the text of the message, to compare with the sent body")
+	c.Flags().StringArrayVar(&documents, "document", nil, "a file to compare with the sent documents; may be repeated")
 	return c
 }
 
@@ -141,7 +141,7 @@ func verifyReceipt(file []byte, keys, body string, documents []string) (verified
 	said := verifiedJSON{OK: true, Notice: r.Notice, MessageID: r.MessageID.String(), PortalUserID: r.PortalUserID,
 		SignedBy: c.Origin, Signed: c.Size, Statement: r.Statement}
 	if body != "" {
-		held, err := holdBody(r, body)
+		held, err := compareBody(r, body)
 		if err != nil {
 			return said, err
 		}
@@ -168,9 +168,9 @@ func verifyReceipt(file []byte, keys, body string, documents []string) (verified
 	return said, nil
 }
 
-// holdBody takes the line break at a file's end, which editors add, for no part of
-// the text where the text without it is what was sent.
-func holdBody(r *receipt.Receipt, name string) (heldJSON, error) {
+// compareBody compares a file with the sent body. It also tries the text without a line break
+// at its end, because editors add one.
+func compareBody(r *receipt.Receipt, name string) (heldJSON, error) {
 	text, err := os.ReadFile(name) // #nosec G304 -- the user's own file
 	if err != nil {
 		return heldJSON{}, fmt.Errorf("reading the body: %w", err)

@@ -16,9 +16,9 @@ import (
 
 func (env *environment) rebuildCommand() *cobra.Command {
 	var check bool
-	c := &cobra.Command{Use: "rebuild", Short: "Make every projected table anew from the record", Args: cobra.NoArgs,
-		Long: "Replays the record into tables beside the real ones and puts them in their place. With --check it\n" +
-			"drops nothing: it compares every table, prints a digest of each, and exits 1 on any difference.",
+	c := &cobra.Command{Use: "rebuild", Short: "Rebuild all projected tables from the record", Args: cobra.NoArgs,
+		Long: "Replays the record into new tables, which then replace the existing ones. With --check it replaces\n" +
+			"nothing: it compares all tables, prints a digest of each, and exits 1 on any difference.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return env.with(ctx, func(s *system) error {
@@ -75,15 +75,15 @@ func (env *environment) sayCompared(compared []recorder.Compared) error {
 func (env *environment) repairCommand() *cobra.Command {
 	var check bool
 	c := &cobra.Command{Use: "repair", Short: "Restore a damaged stream from the copy in Postgres, sequence for sequence", Args: cobra.NoArgs,
-		Long: "Holds every event of the stream against the copy, and restores the stream where they differ. With\n" +
-			"--check it restores nothing, and exits 1 on any difference. Stop what publishes before a repair: on the\n" +
-			"embedded system, `postern up`; elsewhere, every process.",
+		Long: "Compares every event of the stream with the copy, and restores the stream if they differ. With --check\n" +
+			"it restores nothing, and exits 1 on any difference. Before a repair, stop all processes that publish: for\n" +
+			"the embedded system, `postern up`; otherwise, every process.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			repair := func(s *system) error { return env.repair(cmd.Context(), s, check) }
 			if check {
 				return env.with(cmd.Context(), repair)
 			}
-			return env.with(cmd.Context(), repair, up.NATS) // an empty stream in the place of one that is lost
+			return env.with(cmd.Context(), repair, up.NATS) // an empty stream replaces a lost one
 		}}
 	c.Flags().BoolVar(&check, "check", false, "compare only")
 	return c
@@ -125,8 +125,8 @@ func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) e
 	return env.say(done, "%s", text)
 }
 
-// emptyStream puts the damaged stream aside: the whole folder where NATS is
-// ours, by deleting the stream where it is not.
+// emptyStream replaces the damaged stream with an empty one. With the embedded NATS it renames
+// the folder of the damaged stream; with another NATS it deletes the stream.
 func (env *environment) emptyStream(ctx context.Context, s *system) (*eventlog.Log, error) {
 	if s.stores == nil {
 		return s.log, s.log.Recreate(ctx)

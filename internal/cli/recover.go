@@ -19,20 +19,20 @@ import (
 type recoveredJSON struct {
 	// Lost are the parts that were missing at the start.
 	Lost []up.Part `json:"lost"`
-	// Without are the parts that were given up.
+	// Without are the parts that the operator gave up.
 	Without []up.Part `json:"without"`
 }
 
 func (env *environment) recoverCommand() *cobra.Command {
 	var without []string
 	var verifiers string
-	c := &cobra.Command{Use: "recover", Short: "Go on without parts of a system that are lost for good", Args: cobra.NoArgs,
-		Long: "Without a flag it says which parts of the data folder are missing, what each loss means and what helps.\n" +
-			"It changes nothing, and exits 1 where a part is missing. With --without PART, once for each part that no\n" +
-			"backup has, it makes a new part in its place. Stop `postern up` first.\n\n" +
+	c := &cobra.Command{Use: "recover", Short: "Continue without parts of a system that are permanently lost", Args: cobra.NoArgs,
+		Long: "Without a flag it lists the missing parts of the data folder, what each loss means and what to do. It\n" +
+			"changes nothing, and exits 1 if a part is missing. With --without PART, once for each part that no backup\n" +
+			"has, it makes a new part to replace it. Stop `postern up` first.\n\n" +
 			"The parts are content.key, checkpoint.key, postgres, content and archive. `postern repair` restores the\n" +
-			"stream, nats. If a key or the content store is there but is not the one from before, name it too: then it\n" +
-			"is used from now on. With DATABASE_URL and NATS_URL, recover only notes in the database what is lost.",
+			"stream, nats. If a key or the content store exists but is not the earlier one, name it too: then it is\n" +
+			"used from now on. With DATABASE_URL and NATS_URL, recover only stores in the database which parts are lost.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := up.Recovery{Actor: operator(), Logger: env.logger()}
 			for _, name := range without {
@@ -55,8 +55,8 @@ func (env *environment) recoverCommand() *cobra.Command {
 			}
 			return env.recover(cmd.Context(), r)
 		}}
-	c.Flags().StringSliceVar(&without, "without", nil, "a part that is lost for good; may be given again")
-	c.Flags().StringVar(&verifiers, "verifiers", "", "what `postern keys verifier` printed for the lost checkpoint.key, or a file that holds it")
+	c.Flags().StringSliceVar(&without, "without", nil, "a part that is permanently lost; may be repeated")
+	c.Flags().StringVar(&verifiers, "verifiers", "", "the output of `postern keys verifier` for the lost checkpoint.key, or a file with it")
 	return c
 }
 
@@ -119,8 +119,8 @@ func joinedParts(parts []up.Part) string {
 	return strings.Join(names, ", ")
 }
 
-// acceptLoss is recover for separate processes, whose parts their operator makes. It lets
-// them start with the parts that are there.
+// acceptLoss is recover for separate processes, whose operator makes the new parts. It lets the
+// processes start with the existing parts.
 func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 	if len(r.Without) == 0 {
 		return usageError{errors.New("name the lost parts with --without; each process says at its start which part it misses")}
@@ -143,8 +143,8 @@ func (env *environment) acceptLoss(ctx context.Context, r up.Recovery) error {
 	})
 }
 
-// succeed adds the earlier verifiers to a checkpoint key file: those that were given, or else
-// those that the database has.
+// succeed adds the earlier verifiers to a checkpoint key file: the given ones, or else those in
+// the database.
 func succeed(ctx context.Context, pool *pgxpool.Pool, file string, before *checkpoint.Verifiers) error {
 	if before == nil {
 		text, err := merklestore.CheckpointKeys(ctx, pool)

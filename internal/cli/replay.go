@@ -23,18 +23,18 @@ func (env *environment) replayCommand() *cobra.Command {
 	steer := func(verb, short string, do func(context.Context, *replay.Replays, uuid.UUID) (replay.Replay, error)) *cobra.Command {
 		return env.onReplay(&cobra.Command{Use: verb + " ID", Short: short}, do)
 	}
-	return group("replay", "Repeat alerts that failed, or whose answer was never learned",
+	return group("replay", "Repeat alerts that failed or whose result is unknown",
 		env.replayPlan(), env.replayStart(),
-		steer("status", "Say how far a replay has come", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
+		steer("status", "Show the progress of a replay", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Get(ctx, id)
 		}),
-		steer("pause", "Let nothing more of a replay go out until it is resumed", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
+		steer("pause", "Pause a replay", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Pause(ctx, operator(), id)
 		}),
-		steer("resume", "End a pause", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
+		steer("resume", "Resume a replay", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Resume(ctx, operator(), id)
 		}),
-		steer("cancel", "End a replay, begun or not", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
+		steer("cancel", "Cancel a replay, before or after its start", func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Cancel(ctx, operator(), id)
 		}))
 }
@@ -43,9 +43,9 @@ func (env *environment) replayPlan() *cobra.Command {
 	var message, from, to, why string
 	var states []string
 	var f replay.Filter
-	c := &cobra.Command{Use: "plan", Short: "Say what a replay would repeat, and freeze it", Args: cobra.NoArgs,
-		Long: "Freezes the alerts that failed, or whose answer was never learned, and prints what repeating them would do.\n" +
-			"Nothing goes out before `postern replay start ID`.",
+	c := &cobra.Command{Use: "plan", Short: "Show and freeze the alerts that a replay would repeat", Args: cobra.NoArgs,
+		Long: "Freezes the alerts that failed or whose result is unknown, and prints what repeating them would do.\n" +
+			"Nothing is sent before `postern replay start ID`.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var wrong []error
 			if message != "" {
@@ -88,29 +88,29 @@ func (env *environment) replayPlan() *cobra.Command {
 			})
 		}}
 	flags := c.Flags()
-	flags.StringVar(&message, "message", "", "of this message alone")
-	flags.StringSliceVar(&states, "state", nil, "failed, unknown; both, where it is left out")
-	flags.StringVar(&f.Reason, "failed-because", "", "with this reason, word for word")
-	flags.StringVar(&from, "from", "", "whose outcome came about then or later (RFC 3339)")
-	flags.StringVar(&to, "to", "", "whose outcome came about before")
-	flags.StringVar(&f.Domain, "domain", "", "to addresses at this domain")
-	flags.StringVar(&why, "reason", "", "why they are to be repeated; it stays on the record")
+	flags.StringVar(&message, "message", "", "only alerts of this message")
+	flags.StringSliceVar(&states, "state", nil, "failed, unknown (default both)")
+	flags.StringVar(&f.Reason, "failed-because", "", "only alerts with exactly this reason")
+	flags.StringVar(&from, "from", "", "only alerts with an outcome at this time or later (RFC 3339)")
+	flags.StringVar(&to, "to", "", "only alerts with an outcome before this time")
+	flags.StringVar(&f.Domain, "domain", "", "only alerts to addresses at this domain")
+	flags.StringVar(&why, "reason", "", "the reason for the replay; it is recorded")
 	require(c, "reason")
 	return c
 }
 
 func (env *environment) replayStart() *cobra.Command {
 	var rate int
-	c := env.onReplay(&cobra.Command{Use: "start ID", Short: "Carry a plan out",
-		Long: "Has the notify workers repeat what a plan holds. Started twice, it is the same replay."},
+	c := env.onReplay(&cobra.Command{Use: "start ID", Short: "Start a planned replay",
+		Long: "Makes the notify workers repeat the alerts of a plan. A second start has no effect."},
 		func(ctx context.Context, b *replay.Replays, id uuid.UUID) (replay.Replay, error) {
 			return b.Start(ctx, operator(), id, rate)
 		})
-	c.Flags().IntVar(&rate, "rate", 0, "alerts a minute; 0 is as fast as SendGrid takes them")
+	c.Flags().IntVar(&rate, "rate", 0, "alerts a minute; 0 is as fast as SendGrid accepts them")
 	return c
 }
 
-// onReplay makes a verb of what does something to one replay.
+// onReplay makes a verb that calls do for one replay.
 func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *replay.Replays, uuid.UUID) (replay.Replay, error)) *cobra.Command {
 	c.Args = cobra.ExactArgs(1)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -133,7 +133,7 @@ func (s *system) replays() *replay.Replays {
 	return &replay.Replays{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}}
 }
 
-// replayJSON is a replay as --json prints one.
+// replayJSON is a replay in --json.
 type replayJSON struct {
 	ID            uuid.UUID      `json:"id"`
 	Status        string         `json:"status"`
@@ -194,7 +194,7 @@ func (env *environment) sayReplay(r replay.Replay) error {
 		return err
 	}
 	if r.Status == replay.Planned {
-		return env.say(nil, "Nothing has gone out. `postern replay start %s` repeats them.", r.ID)
+		return env.say(nil, "No alert has been sent. Run `postern replay start %s` to repeat them.", r.ID)
 	}
 	return nil
 }

@@ -13,11 +13,11 @@ import (
 	"postern/internal/content"
 )
 
-// untilReady ends what writes to it once that says it is ready.
+// untilReady is a writer that calls end when it receives the ready line.
 type untilReady struct {
 	bytes.Buffer
 	end   func()
-	ready chan<- string // where it is told the address; nil: nobody asks
+	ready chan<- string // receives the address, unless nil
 }
 
 func (u *untilReady) Write(p []byte) (int, error) {
@@ -81,7 +81,7 @@ func TestUpSaysWhatItRunsWithAndNoSecret(t *testing.T) {
 }
 
 func TestUpNamesEveryWrongSettingAtOnce(t *testing.T) {
-	status, out, errs := runUp(t, "--listen", "nowhere", "--sendgrid-api-key", "x", "--alert-from", "nobody",
+	status, out, errs := runUp(t, "--listen", "nowhere", "--sendgrid-api-key", "x", "--alert-from", "no-address",
 		"--public-url", "clinic", "--retention-years", "0", "--alert-unknown-wait", "soon")
 	if status != exitUsage || out != "" {
 		t.Errorf("status %d, and prints %q", status, out)
@@ -93,17 +93,17 @@ func TestUpNamesEveryWrongSettingAtOnce(t *testing.T) {
 	}
 }
 
-// A verb acts on the system that the flags name.
+// A verb works on the system that the flags name.
 func TestAVerbTakesSettingsAsFlags(t *testing.T) {
 	p := newPostern(t)
-	status, _, errs := p.run("", "staff", "list", "--database-url", "postgres://nobody@127.0.0.1:1/none")
+	status, _, errs := p.run("", "staff", "list", "--database-url", "postgres://postern@127.0.0.1:1/none")
 	if status != exitUsage || !strings.Contains(errs, "NATS_URL") {
 		t.Errorf("status %d, and says %s", status, errs)
 	}
 }
 
-// Keys and content elsewhere are used, and no key is made in the place of one that is
-// lost: it could read nothing.
+// Keys and content in other places are used, and a lost key is not replaced by a new one, which
+// could not read the content.
 func TestUpUsesTheKeysThatItIsTold(t *testing.T) {
 	dir := t.TempDir()
 	key, kept := filepath.Join(dir, "kept.key"), filepath.Join(dir, "kept")

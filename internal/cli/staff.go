@@ -20,19 +20,19 @@ func (env *environment) staffCommand() *cobra.Command {
 	return group("staff", "Staff and their permissions",
 		env.staffCreate(), env.staffChange("permit", "Give permissions", (*access.Gate).Permit),
 		env.staffChange("forbid", "Take permissions away", (*access.Gate).Forbid), env.staffList(),
-		env.staffSwitch("disable", "Keep a staff member out: sessions, API tokens and password open nothing from now on", (*access.Gate).Disable, "may not come in any more"),
-		env.staffSwitch("enable", "Let a staff member who was disabled in again", (*access.Gate).Enable, "may come in again"),
-		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "signs in by the password alone now"))
+		env.staffSwitch("disable", "Disable a staff account: its sessions, API tokens and password stop working", (*access.Gate).Disable, "is disabled"),
+		env.staffSwitch("enable", "Enable a disabled staff account", (*access.Gate).Enable, "is enabled"),
+		env.staffSwitch("reset-second-factor", "Remove the second factor of a staff member who has lost it", (*access.Gate).ResetFactor, "now signs in with the password alone"))
 }
 
-// staffJSON is a staff member as --json prints one.
+// staffJSON is a staff member in --json.
 type staffJSON struct {
 	ID          string              `json:"id"`
 	Email       string              `json:"email"`
 	Name        string              `json:"name"`
 	Permissions []policy.Permission `json:"permissions"`
 	Disabled    bool                `json:"disabled"`
-	// SecondFactor: they sign in with a code besides the password.
+	// SecondFactor is whether they sign in with a code as well as the password.
 	SecondFactor bool `json:"second_factor"`
 }
 
@@ -63,7 +63,7 @@ func (env *environment) staffCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return env.say(staffOut(s), "%s is staff, with the id %s", s.Name, s.ID)
+				return env.say(staffOut(s), "created the staff account of %s, with the id %s", s.Name, s.ID)
 			})
 		}}
 	c.Flags().StringVar(&n.Email, "email", "", "e-mail address to sign in with")
@@ -209,12 +209,12 @@ func (env *environment) readSecret() (string, error) {
 	line, err := bufio.NewReader(env.in).ReadString('\n')
 	secret := strings.TrimRight(line, "\r\n")
 	if secret == "" {
-		return "", errors.Join(errors.New("no password came on standard input"), err)
+		return "", errors.Join(errors.New("there is no password on standard input"), err)
 	}
 	return secret, nil
 }
 
-// require makes flags obligatory; their absence is a wrong use.
+// require makes flags mandatory. A missing one is a usage error.
 func require(c *cobra.Command, flags ...string) {
 	c.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		for _, name := range flags {

@@ -19,22 +19,22 @@ import (
 	"postern/internal/store"
 )
 
-// waitForRecorder bounds how long a verb waits until its change can be read.
+// waitForRecorder is how long a verb waits until its change is projected.
 const waitForRecorder = 30 * time.Second
 
-// system is what a verb acts on.
+// system is the system on which a verb works.
 type system struct {
 	pool     *pgxpool.Pool
 	log      *eventlog.Log
 	position *position.Watcher
-	stores   *up.Stores // where the verb started them itself
+	stores   *up.Stores // nil unless the verb started them
 	folder   *up.Folder // of the embedded system, in this process or another; nil: the environment names the stores
 
 	closers []func() error
 }
 
-// open reaches the system, or starts it without its web server and workers. Parts that renew
-// names may be lost: new ones are made.
+// open connects to the system, or starts it without its web server and workers. The parts in
+// renew may be lost: new ones are made.
 func (env *environment) open(ctx context.Context, renew ...up.Part) (_ *system, err error) {
 	s := &system{}
 	defer func() {
@@ -139,12 +139,12 @@ func (s *system) close() error {
 	return errors.Join(errs...)
 }
 
-// wait returns once the recorder has come to seq.
+// wait waits until the recorder has projected seq.
 func (s *system) wait(ctx context.Context, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, waitForRecorder)
 	defer cancel()
 	if err := s.position.Wait(ctx, seq); err != nil {
-		return fmt.Errorf("it is on the record, but can't be read yet: %w (is a recorder running?)", err)
+		return fmt.Errorf("it is recorded, but not in the tables yet: %w (is a recorder running?)", err)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (s *system) gate() (*access.Gate, error) {
 	return access.New(access.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
 
-// with opens the system for f and closes it after.
+// with opens the system, calls f, and closes the system.
 func (env *environment) with(ctx context.Context, f func(*system) error, renew ...up.Part) error {
 	s, err := env.open(ctx, renew...)
 	if err != nil {
@@ -162,8 +162,8 @@ func (env *environment) with(ctx context.Context, f func(*system) error, renew .
 	return errors.Join(f(s), s.close())
 }
 
-// checkpointKeyFile and archiveURL are those of the environment, or of the embedded
-// system's folder where that is what is acted on.
+// checkpointKeyFile and archiveURL return the setting from the environment, or the path in the
+// data folder of the embedded system.
 func (env *environment) checkpointKeyFile(s *system) string {
 	if s.folder == nil {
 		return os.Getenv("CHECKPOINT_KEY_FILE")

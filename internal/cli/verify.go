@@ -18,13 +18,13 @@ import (
 
 func (env *environment) verifyCommand() *cobra.Command {
 	var key, since, outside string
-	c := &cobra.Command{Use: "verify", Short: "Hold the whole record against everything that was ever signed", Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "verify", Short: "Verify the whole record with all signed checkpoints", Args: cobra.NoArgs,
 		Long: "Walks the stream from the first event: sequences, schemas, hashes against every checkpoint ever signed,\n" +
-			"each delivery traced to an audience and a send, each alert to a delivery; and holds Postgres's tables and\n" +
-			"copy, and the archive's segments, against it. Names the first thing that is wrong and where, and exits 1.\n" +
-			"It also looks for the content of every message that was not erased, where CONTENT_URL and CONTENT_KEY_FILE\n" +
-			"are set, and exits 1 where some is missing.\n\n" +
-			"It believes the keys of --key, else those of CHECKPOINT_KEY_FILE or the data folder, else those that the\n" +
+			"each delivery traced to an audience and a send, each alert to a delivery. It compares Postgres's tables\n" +
+			"and copy, and the archive's segments, with the stream. It prints the first fault and its place, and exits 1.\n" +
+			"If CONTENT_URL and CONTENT_KEY_FILE are set, it also looks for the content of every message that was not\n" +
+			"erased, and exits 1 if some is missing.\n\n" +
+			"It trusts the keys of --key, else those of CHECKPOINT_KEY_FILE or the data folder, else those that the\n" +
 			"database names, and says which.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -51,13 +51,13 @@ func (env *environment) verifyCommand() *cobra.Command {
 				return env.sayVerified(report, whose)
 			})
 		}}
-	c.Flags().StringVar(&key, "key", "", "the key that verifies checkpoints, or a file that holds it, one a line")
-	c.Flags().StringVar(&since, "since", "", "a checkpoint, or a file that holds one, that was verified before: look only at what came after it")
-	c.Flags().StringVar(&outside, "archive", "", "where checkpoints and segments are kept, instead of ARCHIVE_URL")
+	c.Flags().StringVar(&key, "key", "", "the key that verifies checkpoints, or a file with one key a line")
+	c.Flags().StringVar(&since, "since", "", "a checkpoint that was verified before, or a file with one: verify only later events")
+	c.Flags().StringVar(&outside, "archive", "", "the address of the archive, instead of ARCHIVE_URL")
 	return c
 }
 
-// verifier puts together what verify needs, and says whose word the keys are.
+// verifier makes the verifier. whose names the source of the trusted keys.
 func (env *environment) verifier(ctx context.Context, s *system, key, since, outside string) (v *verify.Verifier, whose string, err error) {
 	v = &verify.Verifier{Log: s.log, Pool: s.pool}
 	if v.Keys, whose, err = env.verifiers(ctx, s, key); err != nil {
@@ -104,7 +104,7 @@ func (env *environment) verifiers(ctx context.Context, s *system, key string) (k
 	}
 	text, err := merklestore.CheckpointKeys(ctx, s.pool)
 	if errors.Is(err, merklestore.ErrUnsigned) {
-		return nil, "", errors.New("nothing of this record was ever signed: set CHECKPOINT_KEY_FILE for the recorder")
+		return nil, "", errors.New("this record has no signed checkpoint: set CHECKPOINT_KEY_FILE for the recorder")
 	}
 	if err != nil {
 		return nil, "", err
@@ -113,8 +113,8 @@ func (env *environment) verifiers(ctx context.Context, s *system, key string) (k
 	return known, "named by the database itself: use --key with one that you were given", err
 }
 
-// textOrFile gives the content of the file of that name, or where there is none,
-// the text itself.
+// textOrFile returns the content of the file with the name s, or s itself if there is no such
+// file.
 func textOrFile(s string) string {
 	if data, err := os.ReadFile(s); err == nil { // #nosec G304 -- the user's own file
 		return string(data)

@@ -15,20 +15,20 @@ import (
 	"postern/internal/problem"
 )
 
-// AudienceChanged says that the audience is not the one that the sender agreed
-// to, and which it is now.
+// AudienceChanged is the error if the audience differs from the one that the sender
+// confirmed. Now is the present audience.
 type AudienceChanged struct{ Now directory.Counts }
 
 func (e *AudienceChanged) Error() string {
 	return fmt.Sprintf("the recipients have changed since the preview: there are %d now. Look at them again and send with the new digest", e.Now.Count)
 }
 
-// Problem is how a request with such a digest is answered.
+// Problem returns the answer to a request with an outdated digest.
 func (e *AudienceChanged) Problem() *problem.Error {
 	return problem.AudienceChanged.Problem(e.Error(), problem.Fault{Location: "body.audience_digest", Message: "is of another audience"})
 }
 
-// Preview counts the audience of a selection exactly, as of now.
+// Preview returns the exact number of recipients of a selection, as of now.
 func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen directory.Selection) (directory.Counts, error) {
 	if err := mayChoose(staff, chosen); err != nil {
 		return directory.Counts{}, err
@@ -43,52 +43,52 @@ func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen dir
 	return counts, namePortalUsers(err, chosen)
 }
 
-// count counts the audience of a selection. Groups are counted one at a time: each takes
-// two connections, and those who had one each would wait for one another's.
+// count counts the audience of a selection. Groups are counted one at a time: a count
+// takes two connections, and concurrent counts with one connection each would deadlock.
 func (c *Composer) count(ctx context.Context, chosen directory.Selection) (directory.Counts, error) {
 	if len(chosen.Groups) > 0 {
-		if err := c.counting.take(ctx); err != nil {
+		if err := c.counting.lock(ctx); err != nil {
 			return directory.Counts{}, err
 		}
-		defer c.counting.leave()
+		defer c.counting.unlock()
 	}
 	return directory.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
 }
 
-// turn is had by one at a time.
-type turn chan struct{}
+// mutex is a mutex whose lock ends with a context.
+type mutex chan struct{}
 
-func (t turn) take(ctx context.Context) error {
+func (m mutex) lock(ctx context.Context) error {
 	select {
-	case t <- struct{}{}:
+	case m <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (t turn) leave() { <-t }
+func (m mutex) unlock() { <-m }
 
-// sizes are how many were in each group at a time.
+// sizes holds the number of members of each group at one time.
 type sizes struct {
 	of map[directory.Group]int
 	at time.Time
 }
 
-// recent is for how long the sizes of groups are taken to be what they were.
-const recent = time.Minute
+// maxSizesAge is how long the sizes of groups are reused.
+const maxSizesAge = time.Minute
 
-// GroupSizes gives how many are in each group, as they were at most a minute ago: for a
-// look while one composes. What is sent is counted by [Composer.Preview].
+// GroupSizes returns the number of members of each group, at most a minute old, for the
+// page on which a message is written. Before sending, [Composer.Preview] counts exactly.
 func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[directory.Group]int, error) {
 	if err := policy.Allow(staff, policy.SendToGroup); err != nil {
 		return nil, err
 	}
-	if err := c.counting.take(ctx); err != nil {
+	if err := c.counting.lock(ctx); err != nil {
 		return nil, err
 	}
-	defer c.counting.leave()
-	if age := c.cfg.Facts.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < recent {
+	defer c.counting.unlock()
+	if age := c.cfg.Facts.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < maxSizesAge {
 		return c.sizes.of, nil
 	}
 	of, err := directory.Sizes(ctx, c.pool, c.cfg.Facts.Now())
@@ -98,7 +98,7 @@ func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[di
 	return of, err
 }
 
-// mayChoose asks the policy: a group needs more than single portal users do.
+// mayChoose checks the permissions: sending to a group needs an additional one.
 func mayChoose(staff policy.Subject, chosen directory.Selection) error {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
@@ -109,8 +109,8 @@ func mayChoose(staff policy.Subject, chosen directory.Selection) error {
 	return policy.Allow(staff, policy.SendToGroup)
 }
 
-// checkAudience makes sure that somebody is in the audience and, where the sender
-// agreed to a preview, that it still holds.
+// checkAudience refuses an empty audience and, if the sender confirmed a preview, an
+// audience that has changed since.
 func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
 	if r.AudienceDigest == "" {
 		err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
@@ -132,15 +132,15 @@ func mustExist(found bool, err error) error {
 	if err != nil || found {
 		return err
 	}
-	return &Invalid{[]problem.Fault{{Location: "body.recipients", Message: "nobody would get this message: choose at least one portal user, or a group that has members"}}}
+	return &Invalid{[]problem.Fault{{Location: "body.recipients", Message: "no one would get this message: choose at least one portal user, or a group that has members"}}}
 }
 
-// inSnapshot reads the directory as of one moment.
+// inSnapshot calls do with a transaction that reads the directory at one point in time.
 func (c *Composer) inSnapshot(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
 }
 
-// namePortalUsers makes of unknown portal users a fault each, at its place.
+// namePortalUsers turns [directory.UnknownPortalUsers] into one fault for each portal user.
 func namePortalUsers(err error, chosen directory.Selection) error {
 	var unknown *directory.UnknownPortalUsers
 	if !errors.As(err, &unknown) {
@@ -154,7 +154,7 @@ func namePortalUsers(err error, chosen directory.Selection) error {
 	return f.err()
 }
 
-// checkBcc adds a fault for everybody named who is not staff, or could not read it.
+// checkBcc adds a fault for each id that is not a staff member, or a disabled one.
 func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) error {
 	rows, err := c.pool.Query(ctx, `SELECT staff_id, disabled_at IS NOT NULL FROM record.staff WHERE staff_id = ANY($1)`, slices.DeleteFunc(slices.Clone(named), func(id string) bool { return !isID(id) }))
 	if err != nil {
@@ -177,14 +177,14 @@ func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) erro
 	return nil
 }
 
-// Audience gives a page of the audience of a selection, as of now: see
+// Audience returns a page of the audience of a selection, as of now: see
 // [directory.Page].
 func (c *Composer) Audience(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
 	return c.audience(ctx, staff, chosen, limit, cursor, directory.Page)
 }
 
-// AudienceWithoutEmail is [Composer.Audience] of those who have no e-mail address: see
-// [directory.PageWithoutEmail].
+// AudienceWithoutEmail is [Composer.Audience] for recipients without an e-mail address:
+// see [directory.PageWithoutEmail].
 func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
 	return c.audience(ctx, staff, chosen, limit, cursor, directory.PageWithoutEmail)
 }

@@ -24,18 +24,18 @@ const (
 	statusPublished = "published"
 )
 
-// A claim ties an idempotency key to one message: whoever comes with the key
-// again sends that message and no other.
+// A claim ties an idempotency key to one message: a retry with the key sends the same
+// message.
 type claim struct {
 	id                uuid.UUID
 	requestDigest     []byte
 	status            string
 	sentAt, releaseAt time.Time
-	keys              content.Keys // none: the content was erased, or the row is lost
-	erased            bool         // the record says so
+	keys              content.Keys // empty if the content was erased or the row is lost
+	erased            bool         // recorded as erased
 }
 
-// find looks for the claim of a sender's key.
+// find returns the claim of a sender's key, or nil.
 func (c *Composer) find(ctx context.Context, staff policy.Subject, key string) (*claim, error) {
 	var cl claim
 	err := c.pool.QueryRow(ctx, `
@@ -54,8 +54,8 @@ func (c *Composer) find(ctx context.Context, staff policy.Subject, key string) (
 	return &cl, nil
 }
 
-// claim makes the claim, unless somebody with the same key is faster; then it
-// gives theirs.
+// claim makes the claim. If a concurrent request with the same key made it first, it
+// returns that one.
 func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, r Request, h message.Header) (*claim, error) {
 	cl := claim{status: statusClaimed, sentAt: c.now()}
 	var err error
@@ -75,8 +75,8 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 	}
 	cl.keys.WrappedKey = wrapped
 	var mine bool
-	// Step 2 begins. A crash before this commit leaves nothing; after it, a
-	// claim that a retry finds, and nothing sent.
+	// Step 2 begins. A crash before this commit leaves nothing. A crash after it leaves
+	// a claim that a retry finds; the message is not sent.
 	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		mine, err = cl.insert(ctx, tx, staff, key)
 		return err
@@ -91,7 +91,7 @@ func (c *Composer) claim(ctx context.Context, staff policy.Subject, key string, 
 }
 
 func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, key string) (mine bool, err error) {
-	// Another's insert of the same key is waited for.
+	// This waits for a concurrent insert of the same key.
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO app.sends (staff_id, idempotency_key, request_digest, message_id, status, sent_at, release_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (staff_id, idempotency_key) DO NOTHING`,
@@ -104,8 +104,8 @@ func (cl *claim) insert(ctx context.Context, tx pgx.Tx, staff policy.Subject, ke
 	return true, err
 }
 
-// open gives what the claim keeps sealed, if it is of this request; else, or if
-// that can't be known any more, [ErrKeyReused].
+// open returns the key and the header of the claim. It fails with [ErrKeyReused] if the
+// claim belongs to another request, or if its content was erased.
 func (c *Composer) open(ctx context.Context, cl *claim, r Request) (content.Key, message.Header, error) {
 	if cl.erased {
 		return content.Key{}, message.Header{}, ErrKeyReused
@@ -124,8 +124,8 @@ func (c *Composer) open(ctx context.Context, cl *claim, r Request) (content.Key,
 	return key, h, nil
 }
 
-// digest tells a normal request from every other. Salted, and the salt sealed, so
-// that it gives nothing away once the content is erased.
+// digest identifies a normal request. It is salted and the salt is sealed, so that the
+// digest discloses nothing after the content is erased.
 func (r Request) digest(salt []byte) []byte {
 	canonical := struct {
 		Request
@@ -144,7 +144,7 @@ func (r Request) digest(salt []byte) []byte {
 	return sum.Sum(nil)
 }
 
-// fact is what the record will say, the same at every try.
+// fact returns the event of the message, the same at every try.
 func (cl *claim) fact(staff policy.Subject, r Request, h message.Header) events.MessageSent {
 	hold, _ := r.hold(cl.sentAt)
 	groups := make([]string, len(r.Recipients.Groups))

@@ -14,50 +14,51 @@ import (
 	"postern/internal/problem"
 )
 
-// Config is what a [Composer] works with. Only Scanner may be left out.
+// Config has the dependencies of a [Composer]. Only Scanner may be nil.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Content keeps bodies and attachments, and Reader opens them.
+	// Content stores bodies and attachments, and Reader opens them.
 	Content *content.Store
 	Reader  *reader.Reader
-	// Scanner looks at every upload; nil: nothing is scanned.
+	// Scanner scans every upload; nil means that uploads are not scanned.
 	Scanner *clamd.Client
-	// Facts records what is done, and waits until it can be read.
+	// Facts records events, and waits until they are projected.
 	Facts facts.Publisher
-	// Whole gives an error while the record is not known to be whole.
+	// Whole returns an error while the record is damaged or not checked yet.
 	Whole func(context.Context) error
 }
 
-// A Composer sends messages and takes them back.
+// A Composer sends, cancels and recalls messages.
 type Composer struct {
 	cfg  Config
 	pool *pgxpool.Pool
 
-	counting turn  // of counting groups
-	sizes    sizes // whose turn it is reads and writes them
+	counting mutex // held while groups are counted
+	sizes    sizes // guarded by counting
 }
 
 // New makes a Composer. It does no I/O.
 func New(cfg Config) *Composer {
-	return &Composer{cfg: cfg, pool: cfg.Pool, counting: make(turn, 1)}
+	return &Composer{cfg: cfg, pool: cfg.Pool, counting: make(mutex, 1)}
 }
 
 var (
-	// ErrNotSent says, beside [facts.ErrUnavailable], what became of a message that was to be sent.
-	ErrNotSent = problem.RecordUnavailable.New("nothing was sent, as far as is known. " +
-		"Send the message again with the same Idempotency-Key: it stays one message, whatever became of this try")
-	// ErrKeyReused says that the Idempotency-Key belongs to another request.
+	// ErrNotSent is the error if it is unknown whether the message was sent. It is joined
+	// with [facts.ErrUnavailable].
+	ErrNotSent = problem.RecordUnavailable.New("the message was probably not sent. " +
+		"Send it again with the same Idempotency-Key: it is sent once, even if this try succeeded")
+	// ErrKeyReused is the error if the Idempotency-Key belongs to another request.
 	ErrKeyReused = problem.KeyReused.New("this Idempotency-Key was used for another message: take a new key for a new message")
-	// ErrTooLate is wrapped where a message can't be taken back (any more).
+	// ErrTooLate is wrapped by the error if a message can't be cancelled or recalled.
 	ErrTooLate = errors.New("too late")
 )
 
-// now is the time as the record and Postgres keep it: in microseconds.
+// now returns the time in microseconds, the precision of the record and Postgres.
 func (c *Composer) now() time.Time { return c.cfg.Facts.Time() }
 
-// mustBeRecordable refuses to send while the record is not known to be whole; see
-// `postern repair`. What exactly is wrong is for operators, in /readyz.
+// mustBeRecordable refuses to send while the record is damaged or not checked yet; see
+// `postern repair`. Only operators get the details, in /readyz.
 func (c *Composer) mustBeRecordable(ctx context.Context) error {
 	if err := c.cfg.Whole(ctx); err != nil {
 		return errors.Join(facts.ErrUnavailable, err)

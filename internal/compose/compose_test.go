@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 var pdf = []byte("%PDF-1.7\nconsent form\n%%EOF\n")
 
-// sender is a staff member who may send, to groups too.
+// sender returns a staff member who may send messages, also to groups.
 func sender(t *testing.T, s *composetest.System) policy.Subject {
 	return s.Staff(t, "Ada Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
@@ -48,7 +48,7 @@ func send(t *testing.T, s *composetest.System, by policy.Subject, key string, r 
 	return a
 }
 
-// published gives the message.sent events on the record.
+// published returns the recorded message.sent events.
 func published(t *testing.T, s *composetest.System) []events.MessageSent {
 	t.Helper()
 	last := s.Settle(t)
@@ -73,8 +73,7 @@ func published(t *testing.T, s *composetest.System) []events.MessageSent {
 	return found
 }
 
-// What is sent comes back to those who may read it, and the record has digests of
-// it and not a byte more.
+// A sent message can be read by people who may, and the record has only digests of its content.
 func TestAMessageIsSent(t *testing.T) {
 	s := composetest.New(t)
 	ada, bob := sender(t, s), s.Staff(t, "Bob")
@@ -122,8 +121,8 @@ func TestAMessageIsSent(t *testing.T) {
 	}
 }
 
-// Nothing of a message's content stands anywhere in the clear, and what the record says
-// was erased can't be read, its attachments neither.
+// A message's content is stored only encrypted, and a message that is recorded as erased can't be
+// read, nor its attachments.
 func TestAnErasedMessage(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
@@ -162,7 +161,7 @@ func TestAnErasedMessage(t *testing.T) {
 	}
 }
 
-// Whether and how long a message waits.
+// Whether and how long a message is held.
 func TestHold(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
@@ -199,8 +198,8 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// Everything that is wrong with a request is said at once, each with its place,
-// and nothing is kept or published.
+// The error names all faults of a request with their locations, and nothing is stored or
+// published.
 func TestWrongRequests(t *testing.T) {
 	s := composetest.New(t)
 	ada, eve := sender(t, s), sender(t, s)
@@ -237,11 +236,11 @@ func TestWrongRequests(t *testing.T) {
 			[]string{"body.recipients.portal_user_ids[1]", "body.recipients.portal_user_ids[2]"}},
 		"no id":           {good(func(r *compose.Request) { r.Recipients = to("pu 1", "\x00") }), []string{"body.recipients.portal_user_ids[0]", "body.recipients.portal_user_ids[1]"}},
 		"too many chosen": {good(func(r *compose.Request) { r.Recipients = to(many...) }), []string{"body.recipients.portal_user_ids"}},
-		"unknown group":   {good(func(r *compose.Request) { r.Recipients.Groups = []directory.Group{"everybody"} }), []string{"body.recipients.groups[0]"}},
+		"unknown group":   {good(func(r *compose.Request) { r.Recipients.Groups = []directory.Group{"unknown"} }), []string{"body.recipients.groups[0]"}},
 		"empty group": {good(func(r *compose.Request) {
 			r.Recipients = directory.Selection{Groups: []directory.Group{directory.DischargedPatients}}
 		}), []string{"body.recipients"}},
-		"unknown Bcc":          {good(func(r *compose.Request) { r.StaffBcc = []string{ada.ID, "nobody", "\x00"} }), []string{"body.staff_bcc[1]", "body.staff_bcc[2]"}},
+		"unknown Bcc":          {good(func(r *compose.Request) { r.StaffBcc = []string{ada.ID, "unknown", "\x00"} }), []string{"body.staff_bcc[1]", "body.staff_bcc[2]"}},
 		"too many Bcc":         {good(func(r *compose.Request) { r.StaffBcc = many[:51] }), append([]string{"body.staff_bcc"}, places("body.staff_bcc", 51)...)},
 		"unknown attachment":   {good(func(r *compose.Request) { r.AttachmentIDs = []uuid.UUID{id} }), []string{"body.attachment_ids[0]"}},
 		"another's attachment": {good(func(r *compose.Request) { r.AttachmentIDs = []uuid.UUID{theirs.ID} }), []string{"body.attachment_ids[0]"}},
@@ -289,16 +288,16 @@ func places(list string, n int) []string {
 func TestPermissions(t *testing.T) {
 	s := composetest.New(t)
 	s.PortalUser(t, "pu-1")
-	nobody, single := s.Staff(t, "Nobody"), s.Staff(t, "Single", policy.SendPortalMessage)
+	noPermission, single := s.Staff(t, "No Permission"), s.Staff(t, "Single", policy.SendPortalMessage)
 	group := compose.Request{Subject: "s", Body: "b", Recipients: directory.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []directory.Group{directory.AllPortalUsers}}}
 	before := s.Keeps(t)
 	for name, try := range map[string]func() error{
 		"upload without": func() error {
-			_, err := s.Compose.Upload(t.Context(), nobody, "a.pdf", bytes.NewReader(pdf))
+			_, err := s.Compose.Upload(t.Context(), noPermission, "a.pdf", bytes.NewReader(pdf))
 			return err
 		},
-		"send without":    func() error { _, err := s.Compose.Send(t.Context(), nobody, "k", group); return err },
-		"preview without": func() error { _, err := s.Compose.Preview(t.Context(), nobody, to("pu-1")); return err },
+		"send without":    func() error { _, err := s.Compose.Send(t.Context(), noPermission, "k", group); return err },
+		"preview without": func() error { _, err := s.Compose.Preview(t.Context(), noPermission, to("pu-1")); return err },
 		"send to a group": func() error { _, err := s.Compose.Send(t.Context(), single, "k", group); return err },
 		"preview a group": func() error { _, err := s.Compose.Preview(t.Context(), single, group.Recipients); return err },
 	} {
@@ -314,17 +313,17 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// A sender who agreed to a preview sends to that audience or to none.
+// A send with a confirmed preview goes to exactly that audience, or is refused.
 func TestAudienceDigest(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
-	everybody := directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}
-	agreed, err := s.Compose.Preview(t.Context(), ada, everybody)
+	everyone := directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}
+	agreed, err := s.Compose.Preview(t.Context(), ada, everyone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := compose.Request{Subject: "s", Body: "b", Recipients: everybody, AudienceDigest: agreed.Digest}
+	r := compose.Request{Subject: "s", Body: "b", Recipients: everyone, AudienceDigest: agreed.Digest}
 	first := send(t, s, ada, "k1", r)
 	if got := published(t, s)[0].Confirmed; got == nil || got.Count != 1 || got.Digest != agreed.Digest {
 		t.Errorf("the record says that the sender agreed to %+v", got)
@@ -345,8 +344,8 @@ func TestAudienceDigest(t *testing.T) {
 	}
 }
 
-// However many try at once with one key, there is one message; another request
-// with that key is refused.
+// Concurrent requests with one key make one message; a different request with that key
+// is refused.
 func TestOneKeyIsOneMessage(t *testing.T) {
 	s := composetest.New(t)
 	ada, eve := sender(t, s), sender(t, s)
@@ -387,8 +386,8 @@ func TestOneKeyIsOneMessage(t *testing.T) {
 	}
 }
 
-// A crash at each commit point of step 2, before and after: a retry completes the
-// same message, once.
+// After a crash before or after each commit point of step 2, a retry completes the same
+// message, once.
 func TestARetryCompletesTheMessage(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
@@ -410,7 +409,7 @@ func TestARetryCompletesTheMessage(t *testing.T) {
 			if !errors.Is(err, facts.ErrUnavailable) {
 				t.Fatalf("the first try gives %v, want ErrUnavailable", err)
 			}
-			// Neither the directory nor permissions nor the time matter any more.
+			// The directory, the permissions and the time are not checked again.
 			s.Exec(t, `UPDATE app.portal_users SET portal_user_id = 'pu-gone' WHERE portal_user_id = 'pu-1'`)
 			defer s.Exec(t, `UPDATE app.portal_users SET portal_user_id = 'pu-1' WHERE portal_user_id = 'pu-gone'`)
 			s.Clock.Advance(time.Hour)
@@ -432,7 +431,7 @@ func TestARetryCompletesTheMessage(t *testing.T) {
 			if err := s.Admin.QueryRow(t.Context(), `SELECT sent_at FROM record.messages WHERE message_id = $1`, first.ID).Scan(&sentAt); err != nil || !sentAt.Equal(first.ReleaseAt) {
 				t.Errorf("it was sent at %s, %v, and the claim says %s", sentAt, err, first.ReleaseAt)
 			}
-			// What is known to be sent needs no record to say so again.
+			// A published claim is answered without the record.
 			s.Break(&fault)
 			defer s.Break(nil)
 			if known := send(t, s, ada, key, r); known.ID != first.ID {
@@ -442,8 +441,7 @@ func TestARetryCompletesTheMessage(t *testing.T) {
 	}
 }
 
-// While the record is damaged, nothing is sent, and nobody is told why but the
-// operators.
+// While the record is damaged, nothing is sent, and only operators get the reason.
 func TestNothingIsSentOverADamagedRecord(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
@@ -500,8 +498,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A release that is on the record first wins, though the cancellation was asked
-// for while the message could still be seen waiting.
+// If the release is recorded before the cancellation, the release counts, even if the
+// message still showed as scheduled when the cancellation was requested.
 func TestCancellingAfterTheRelease(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)

@@ -18,15 +18,14 @@ import (
 	"postern/internal/events"
 )
 
-// ErrNotTakenBack says that a message was neither cancelled nor recalled.
+// ErrNotTakenBack is the error if a message was neither cancelled nor recalled.
 var ErrNotTakenBack = errors.New("only a message that was cancelled or recalled can be edited and sent again")
 
-// Copy gives what a message was sent from that was cancelled or recalled, for its sender
-// to change and send again. Its documents are copied to new uploads of the sender's, so
-// that the end of one message's content is not that of the other's. It fails with
-// [message.ErrNotFound] where the message is not the asker's, with [ErrNotTakenBack] and with
-// [message.ErrErased]. Called twice it makes two sets of uploads; one that is in no draft is
-// swept like any other.
+// Copy returns the request of a cancelled or recalled message, for its sender to edit and
+// send again. Its documents are copied to new uploads of the sender, so that erasing one
+// message leaves the other. It fails with [message.ErrNotFound] if staff did not send the
+// message, with [ErrNotTakenBack] and with [message.ErrErased]. Two calls make two sets of
+// uploads; [Composer.Sweep] deletes a set that is in no draft.
 func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID) (Request, error) {
 	s, err := c.own(ctx, staff, id)
 	if err != nil {
@@ -67,8 +66,8 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	return r, nil
 }
 
-// copyAttachment makes an upload of a document of a message. It was checked and scanned
-// when it was first uploaded.
+// copyAttachment copies a document of a message to a new upload. The document was checked
+// and scanned at its first upload.
 func (c *Composer) copyAttachment(ctx context.Context, staff policy.Subject, message, id uuid.UUID) (uuid.UUID, error) {
 	a, data, err := c.cfg.Reader.OpenAttachment(ctx, message, id)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"postern/internal/events"
 )
 
-// letterbox is a system with messages that carry a document each.
+// letterbox is a system with messages that have one document each.
 type letterbox struct {
 	*composetest.System
 	document uuid.UUID
@@ -42,7 +42,7 @@ func newLetterbox(t *testing.T) (*letterbox, func(subject string) uuid.UUID) {
 	}
 }
 
-// row gives the keys of a message in Postgres, and whether they are there.
+// row returns the keys of a message in Postgres, and whether they exist.
 func (l *letterbox) row(t *testing.T, id uuid.UUID) (k content.Keys, there bool) {
 	t.Helper()
 	err := l.Admin.QueryRow(t.Context(), `SELECT wrapped_key, sealed FROM app.message_content WHERE message_id = $1`, id).Scan(&k.WrappedKey, &k.Sealed)
@@ -52,7 +52,7 @@ func (l *letterbox) row(t *testing.T, id uuid.UUID) (k content.Keys, there bool)
 	return k, err == nil
 }
 
-// What is in each place of a message's content.
+// The states of each place with a message's content or keys.
 const (
 	whole = iota
 	damaged
@@ -61,9 +61,9 @@ const (
 
 var states = []string{whole: "whole", damaged: "damaged", gone: "gone"}
 
-// Every state of the row, of the copy and of the body, with an erasure on the record and
-// without: what was erased is erased and stays so, whatever is there; what was not is read
-// as long as one of the two opens, which makes the row whole again; else it is missing.
+// Every state of the row, the copy and the body, with and without a recorded erasure: an erased
+// message stays erased in every state. Another message can be read if the row or the copy can be
+// opened, which restores the row; otherwise it is missing.
 func TestWhereverTheKeysAre(t *testing.T) {
 	l, sendOne := newLetterbox(t)
 	for row := range states {
@@ -96,7 +96,7 @@ func TestWhereverTheKeysAre(t *testing.T) {
 	}
 }
 
-// arrange brings what is stored of a message into these states.
+// arrange brings the stored data of a message into these states.
 func (l *letterbox) arrange(t *testing.T, id uuid.UUID, row, copied, body int) {
 	t.Helper()
 	ctx := t.Context()
@@ -131,7 +131,7 @@ func (l *letterbox) arrange(t *testing.T, id uuid.UUID, row, copied, body int) {
 	}
 }
 
-// check reads a message in every way that there is.
+// check reads a message with each function that can.
 func (l *letterbox) check(t *testing.T, name string, id uuid.UUID, want message.Condition, body bool) {
 	t.Helper()
 	fails := map[message.Condition]error{message.Erased: message.ErrErased, message.Missing: message.ErrMissing}[want]
@@ -156,7 +156,7 @@ func (l *letterbox) check(t *testing.T, name string, id uuid.UUID, want message.
 	}
 }
 
-// A document that is not there is missing, though the message is kept.
+// A document without a blob is missing, although the message can be read.
 func TestAMissingDocument(t *testing.T) {
 	l, sendOne := newLetterbox(t)
 	id := sendOne("s")
@@ -171,7 +171,7 @@ func TestAMissingDocument(t *testing.T) {
 	}
 }
 
-// The body and the copy of the keys are durable before the event can be on the record.
+// The body and the copy of the keys are durable before the event is published.
 func TestKeysAreKeptTwiceBeforeTheEvent(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
@@ -216,9 +216,9 @@ func uncopied(t *testing.T, s *composetest.System) (n int) {
 	return n
 }
 
-// Keys from before there were copies are copied in the background. The messages can be
-// read meanwhile, and a process that is stopped leaves the rest to the next. What was
-// erased is not copied.
+// Keys of data from before the copies are copied in the background. The messages can be read
+// before that, and after a stop the next process continues. Keys of erased messages are not
+// copied.
 func TestKeysOfOldDataAreCopied(t *testing.T) {
 	l, sendOne := newLetterbox(t)
 	var ids []uuid.UUID
@@ -263,7 +263,7 @@ func TestKeysOfOldDataAreCopied(t *testing.T) {
 	}
 }
 
-// Rows that a failover lost come back without anyone reading their messages.
+// Rows that a failover lost are restored, also if no one reads their messages.
 func TestLostRowsComeBack(t *testing.T) {
 	l, sendOne := newLetterbox(t)
 	kept, lost := sendOne("kept"), sendOne("lost")

@@ -19,18 +19,17 @@ import (
 // maxKey is the most bytes of an idempotency key.
 const maxKey = 255
 
-// defaultUndo is how long a message to a group may be taken back, unless the
-// sender says otherwise.
+// defaultUndo is how long a message to a group is held, if UndoSeconds is nil.
 const defaultUndo = 10 * time.Second
 
-// Request is a message as its sender wants it sent.
+// Request is a message to send.
 type Request struct {
 	Subject       string
 	Body          string
 	Recipients    directory.Selection
 	StaffBcc      []string
 	AttachmentIDs []uuid.UUID
-	// AudienceDigest is that of the preview which the sender agreed to; "": none.
+	// AudienceDigest is the digest of the preview that the sender confirmed; "": none.
 	AudienceDigest string
 	// SendAt is when to send; nil: now. It overrides UndoSeconds.
 	SendAt *time.Time
@@ -38,7 +37,7 @@ type Request struct {
 	UndoSeconds *int
 }
 
-// Invalid says everything that is wrong with a request.
+// Invalid is the error of a request, with all its faults.
 type Invalid struct{ Faults []problem.Fault }
 
 func (e *Invalid) Error() string {
@@ -49,12 +48,12 @@ func (e *Invalid) Error() string {
 	return strings.Join(said, "; ")
 }
 
-// Problem is how such a request is answered.
+// Problem returns the answer to the request.
 func (e *Invalid) Problem() *problem.Error {
 	return problem.InvalidRequest.Problem(e.Faults[0].Location+" "+e.Faults[0].Message, e.Faults...)
 }
 
-// faults gathers what is wrong.
+// faults collects the faults of a request.
 type faults []problem.Fault
 
 func (f *faults) add(location, format string, args ...any) {
@@ -68,8 +67,8 @@ func (f faults) err() error {
 	return &Invalid{Faults: f}
 }
 
-// normal is the request in the one form in which it is checked, compared with a
-// retry, and sent: line breaks are LF, and what is named twice counts once.
+// normal returns the request in the form in which it is checked, compared with a retry,
+// and sent: line breaks are LF, and repeated recipients, groups and staff are removed.
 func (r Request) normal() Request {
 	r.Body = strings.ReplaceAll(r.Body, "\r\n", "\n")
 	r.Recipients.PortalUserIDs = distinct(r.Recipients.PortalUserIDs)
@@ -83,7 +82,7 @@ func (r Request) normal() Request {
 	return r
 }
 
-// distinct keeps the first of each, in order. It is never nil.
+// distinct returns the values without repetitions, in order. The result is never nil.
 func distinct[T comparable](all []T) []T {
 	seen := make(map[T]bool, len(all))
 	kept := make([]T, 0, len(all))
@@ -96,7 +95,7 @@ func distinct[T comparable](all []T) []T {
 	return kept
 }
 
-// hold says whether the message waits, and until when if it is sent at the time.
+// hold returns whether the message is held, and when it is released if it is sent at sentAt.
 func (r Request) hold(sentAt time.Time) (events.Hold, time.Time) {
 	undo := time.Duration(0)
 	switch {
@@ -113,8 +112,8 @@ func (r Request) hold(sentAt time.Time) (events.Hold, time.Time) {
 	return events.HoldUndo, sentAt.Add(undo)
 }
 
-// check finds what is wrong with a normal request in itself, whoever sends it
-// and whatever the directory holds.
+// check finds the faults of a normal request that do not depend on the sender or the
+// directory.
 func (r Request) check(f *faults, now time.Time) {
 	checkText(f, "body.subject", r.Subject, limits.Subject, "")
 	checkText(f, "body.body", r.Body, limits.Body, "\n\t")
@@ -141,8 +140,8 @@ func (r Request) check(f *faults, now time.Time) {
 	}
 }
 
-// checkText wants plain text of 1 to most characters that is not blank, without
-// control characters but those that are allowed.
+// checkText requires plain text of 1 to most characters that is not blank, and without
+// control characters other than the allowed ones.
 func checkText(f *faults, location, text string, most limits.Characters, allowed string) {
 	switch {
 	case !utf8.ValidString(text):
@@ -179,8 +178,8 @@ func checkSelection(f *faults, s directory.Selection) {
 	}
 }
 
-// isID says whether s can be an id of the directory or of staff; what is not is
-// never asked for in Postgres, which takes no NUL.
+// isID reports whether s can be an id of the directory or of staff. Other texts must not
+// be used in a query, because Postgres refuses a NUL.
 func isID(s string) bool {
 	if s == "" || len(s) > int(limits.DirectoryID) {
 		return false
@@ -190,7 +189,7 @@ func isID(s string) bool {
 	})
 }
 
-// checkKey wants 1 to 255 visible ASCII characters.
+// checkKey requires 1 to 255 visible ASCII characters.
 func checkKey(f *faults, key string) {
 	visible := func(r rune) bool { return r > ' ' && r <= '~' }
 	if key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return !visible(r) }) {

@@ -18,21 +18,20 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// Answer is what a sender gets to hear, at each try the same.
+// Answer is the result of a send. Apart from Seq it is the same at every try.
 type Answer struct {
 	ID        uuid.UUID
-	Status    state.Message // scheduled or sending: what it was when it was sent
+	Status    state.Message // at the time of sending: scheduled or sending
 	ReleaseAt time.Time
-	// Seq is its place on the record, for [Config.Wait]; 0 where an earlier try
-	// published it.
+	// Seq is the sequence of message.sent, to wait for; 0 if an earlier try published it.
 	Seq uint64
 }
 
-// Send puts a message on the record: step 2. It is sent once this has returned
-// without an error, and perhaps if it returns [facts.ErrUnavailable], which is [ErrNotSent]
-// too: the same key and request, sent again, settle it. Other errors are those of [policy.Allow],
-// [*Invalid], [*AudienceChanged] and [ErrKeyReused], with which nothing is sent
-// or kept.
+// Send records a message: step 2. Without an error, the message is sent. With
+// [facts.ErrUnavailable], which is joined with [ErrNotSent], it may have been sent: call
+// Send again with the same key and request. After the other errors, those of
+// [policy.Allow], [*Invalid], [*AudienceChanged] and [ErrKeyReused], nothing is sent or
+// stored.
 func (c *Composer) Send(ctx context.Context, staff policy.Subject, key string, r Request) (Answer, error) {
 	answer, err := c.send(ctx, staff, key, r)
 	if errors.Is(err, facts.ErrUnavailable) {
@@ -67,8 +66,8 @@ func (c *Composer) send(ctx context.Context, staff policy.Subject, key string, r
 	return c.carryOut(ctx, staff, key, cl, r)
 }
 
-// Check says what would be wrong with sending a request now: its errors are those
-// of [Composer.Send]. Nothing is sent or kept.
+// Check returns the error that [Composer.Send] would return for the request now. It sends
+// and stores nothing.
 func (c *Composer) Check(ctx context.Context, staff policy.Subject, r Request) error {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
@@ -77,7 +76,7 @@ func (c *Composer) Check(ctx context.Context, staff policy.Subject, r Request) e
 	return err
 }
 
-// Sent gives the message that a sender's key has sent, or [message.ErrNotFound].
+// Sent returns the message that was sent with a sender's key, or [message.ErrNotFound].
 func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (uuid.UUID, error) {
 	var f faults
 	if checkKey(&f, key); len(f) > 0 {
@@ -93,7 +92,7 @@ func (c *Composer) Sent(ctx context.Context, staff policy.Subject, key string) (
 	return cl.id, nil
 }
 
-// prepare checks all that can be wrong with a new message, and makes its header.
+// prepare checks a new message and makes its header.
 func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request) (message.Header, error) {
 	if err := c.mustBeRecordable(ctx); err != nil {
 		return message.Header{}, err
@@ -118,14 +117,14 @@ func (c *Composer) prepare(ctx context.Context, staff policy.Subject, r Request)
 			f, err = append(f, also.Faults...), nil
 		}
 	}
-	// What is wrong with the request comes before an audience that has changed.
+	// Faults of the request come before a changed audience.
 	if err := errors.Join(f.err(), err); err != nil {
 		return message.Header{}, err
 	}
 	return message.Header{Subject: r.Subject, Attachments: attachments, StaffBcc: r.StaffBcc, Confirmed: confirmed}, nil
 }
 
-// at says whether a fault was found at the location, or below it.
+// at reports whether a fault was found at the location, or below it.
 func (f faults) at(location string) bool {
 	for _, one := range f {
 		if strings.HasPrefix(one.Location, location) {
@@ -135,7 +134,7 @@ func (f faults) at(location string) bool {
 	return false
 }
 
-// carryOut does what is still to be done for a claim.
+// carryOut does the remaining steps of a claim.
 func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key string, cl *claim, r Request) (Answer, error) {
 	secret, h, err := c.open(ctx, cl, r)
 	if err != nil {
@@ -152,13 +151,13 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 	if err := c.store(ctx, cl, secret, r.Body); err != nil {
 		return Answer{}, err
 	}
-	// The commit point of step 2. A crash before the acknowledgement: the client
-	// repeats and it is sent then, or never. After it: it was sent, and a repeat
-	// gives this event again, which the record counts once.
+	// The commit point of step 2. If we crash before the acknowledgement, the message is
+	// sent only if the client retries. If we crash later, the message is sent; a retry
+	// publishes the same event, which the record counts once.
 	if answer.Seq, err = c.cfg.Facts.Record(ctx, staff.Actor(), cl.sentAt, fact); err != nil {
 		return Answer{}, err
 	}
-	// A crash before this leaves a claim that a retry publishes again, in vain.
+	// If we crash before this, a retry publishes the event again, without effect.
 	_, err = c.pool.Exec(context.WithoutCancel(ctx), `
 		WITH copied AS (UPDATE app.message_content SET copied = true WHERE message_id = $4)
 		UPDATE app.sends SET status = $3 WHERE staff_id = $1 AND idempotency_key = $2`,
@@ -169,9 +168,9 @@ func (c *Composer) carryOut(ctx context.Context, staff policy.Subject, key strin
 	return answer, nil
 }
 
-// store puts the body and a copy of the keys into the content store, each once: an
-// earlier try's are the same. What was sent can be read from there even where Postgres
-// loses its rows. A crash after it leaves a body that no event names.
+// store writes the body and a copy of the keys to the content store. An earlier try wrote
+// the same. Sent messages can be read from there even if Postgres loses its rows. A crash
+// after it leaves a body that no event names.
 func (c *Composer) store(ctx context.Context, cl *claim, secret content.Key, body string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// keepUploads is how long an upload may be sent from.
+// keepUploads is how long an upload is kept.
 const keepUploads = 30 * 24 * time.Hour
 
-// Sweep drops uploads that are older than thirty days and wait in no draft: what
-// was sent has its own copy of the key in the header of its message, what was not
-// can't be read by anybody any more. It drops a thousand at most; call it every few minutes.
+// Sweep deletes uploads that are older than thirty days and in no draft. The header of a
+// sent message has its own copies of its attachments' keys; uploads that were not sent
+// become unreadable. It deletes a thousand at most; call it every few minutes.
 func (c *Composer) Sweep(ctx context.Context) error {
 	_, err := c.pool.Exec(ctx, `DELETE FROM app.attachments WHERE attachment_id IN
 		(SELECT attachment_id FROM app.attachments WHERE uploaded_at < $1 AND draft_id IS NULL LIMIT 1000 FOR UPDATE SKIP LOCKED)`,

@@ -15,12 +15,11 @@ import (
 	"postern/internal/content/message"
 )
 
-// sealedName is the field that an attachment's name is sealed as.
+// sealedName is the field name under which an attachment's name is sealed.
 const sealedName = "name"
 
-// Upload keeps a document that staff are about to send: part of step 1. Its
-// errors are those of [attachment.Uploader.Upload] and of [policy.Allow]; with
-// any, nothing is kept.
+// Upload stores a document for a message: part of step 1. Its errors are those of
+// [attachment.Uploader.Upload] and of [policy.Allow]; after an error, nothing is stored.
 func (c *Composer) Upload(ctx context.Context, staff policy.Subject, name string, file io.Reader) (message.Attachment, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return message.Attachment{}, err
@@ -36,9 +35,9 @@ func (c *Composer) Upload(ctx context.Context, staff policy.Subject, name string
 		SHA256: hex.EncodeToString(up.SHA256[:]), WrappedKey: up.WrappedKey}, nil
 }
 
-// keepUpload makes the row of a document that is stored, or deletes the document. Where
-// it is a copy, the row goes with the content of the message that it was copied from. A
-// crash before it leaves a blob that no row names and whose key is lost.
+// keepUpload inserts the row of a stored document; if that fails, it deletes the document.
+// The row of a copy is deleted with the content of the original message. A crash before
+// keepUpload leaves a blob that no row names and whose key is lost.
 func (c *Composer) keepUpload(ctx context.Context, staff policy.Subject, up attachment.Uploaded, copyOf *uuid.UUID) error {
 	err := c.insertUpload(ctx, staff, up, copyOf)
 	if err != nil {
@@ -66,8 +65,8 @@ func (c *Composer) insertUpload(ctx context.Context, staff policy.Subject, up at
 	return nil
 }
 
-// Uploads gives those of the uploads that are the sender's, in the order asked
-// for. Somebody else's is not there.
+// Uploads returns the uploads with the ids, in the order of ids, without those of other
+// senders.
 func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid.UUID) ([]message.Attachment, error) {
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {
@@ -82,8 +81,8 @@ func (c *Composer) Uploads(ctx context.Context, staff policy.Subject, ids []uuid
 	return all, nil
 }
 
-// attachments gives the uploads of that sender in the order asked for, and adds a
-// fault for each that there is not.
+// attachments returns the sender's uploads in the order of ids, and adds a fault for each
+// one that does not exist.
 func (c *Composer) attachments(ctx context.Context, f *faults, staff policy.Subject, ids []uuid.UUID) ([]message.Attachment, error) {
 	found, err := c.uploads(ctx, staff, ids)
 	if err != nil {

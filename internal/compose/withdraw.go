@@ -17,16 +17,16 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// standing is what has become of a message.
-type standing struct {
+// current is the current state of a message.
+type current struct {
 	sender string
 	status state.Message
 	opened int
 }
 
-// standing reads what has become of a message: from the record, or, of one that
-// was published a moment ago, from its claim.
-func (c *Composer) standing(ctx context.Context, id uuid.UUID) (s standing, err error) {
+// current reads the current state of a message from the record, or from its claim if the
+// message was just published and is not projected yet.
+func (c *Composer) current(ctx context.Context, id uuid.UUID) (s current, err error) {
 	err = c.pool.QueryRow(ctx, `
 		SELECT sender_id, status, opened FROM (
 			SELECT 1 AS rank, sender_id, status, opened FROM record.messages WHERE message_id = $1
@@ -35,29 +35,29 @@ func (c *Composer) standing(ctx context.Context, id uuid.UUID) (s standing, err 
 			FROM app.sends WHERE message_id = $1 AND status = $2) AS known
 		ORDER BY rank LIMIT 1`, id, statusPublished).Scan(&s.sender, &s.status, &s.opened)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return standing{}, message.ErrNotFound
+		return current{}, message.ErrNotFound
 	}
 	if err != nil {
-		return standing{}, fmt.Errorf("reading what has become of message %s: %w", id, err)
+		return current{}, fmt.Errorf("reading the state of message %s: %w", id, err)
 	}
 	return s, nil
 }
 
-// own is standing for the sender alone.
-func (c *Composer) own(ctx context.Context, staff policy.Subject, id uuid.UUID) (standing, error) {
+// own is current for a message that staff sent.
+func (c *Composer) own(ctx context.Context, staff policy.Subject, id uuid.UUID) (current, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
-		return standing{}, err
+		return current{}, err
 	}
-	s, err := c.standing(ctx, id)
+	s, err := c.current(ctx, id)
 	if err == nil && s.sender != staff.ID {
-		return standing{}, message.ErrNotFound
+		return current{}, message.ErrNotFound
 	}
 	return s, err
 }
 
-// Cancel calls a message off before it is released: the other end of step 3. Of
-// a cancellation and a release, whichever is first on the record wins;
-// [ErrTooLate] says that it was the release. Cancelling twice is cancelling once.
+// Cancel cancels a message before it is released: the other end of step 3. Of a
+// cancellation and a release, the first one on the record counts; if that is the release,
+// the error is [ErrTooLate]. A second cancellation has no effect.
 func (c *Composer) Cancel(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	s, err := c.own(ctx, staff, id)
 	if err != nil {
@@ -70,16 +70,16 @@ func (c *Composer) Cancel(ctx context.Context, staff policy.Subject, id uuid.UUI
 		}
 	}
 	if s.status != state.Cancelled {
-		return tooLate("too late: the message is being delivered already. Recall it instead")
+		return tooLate("too late: the message is already being delivered. Recall it instead")
 	}
 	return nil
 }
 
-// ErrNotDisabled says that only what a disabled staff member has scheduled is called
-// off by another.
-var ErrNotDisabled = problem.StaffNotDisabled.New("this staff member is not disabled: only they can cancel what they have scheduled")
+// ErrNotDisabled is the error if the sender of the scheduled messages is not disabled:
+// only then may another staff member cancel them.
+var ErrNotDisabled = problem.StaffNotDisabled.New("this staff member is not disabled: only they can cancel their scheduled messages")
 
-// Waiting is how many messages a staff member has scheduled that have not gone out.
+// Waiting returns the number of a staff member's scheduled messages that are not released.
 func (c *Composer) Waiting(ctx context.Context, sender string) (int, error) {
 	waiting, err := c.waiting(ctx, sender)
 	return len(waiting), err
@@ -88,18 +88,18 @@ func (c *Composer) Waiting(ctx context.Context, sender string) (int, error) {
 func (c *Composer) waiting(ctx context.Context, sender string) ([]uuid.UUID, error) {
 	rows, err := c.pool.Query(ctx, `SELECT message_id FROM record.messages WHERE sender_id = $1 AND status = 'scheduled' ORDER BY release_at`, sender)
 	if err != nil {
-		return nil, fmt.Errorf("looking for what is scheduled: %w", err)
+		return nil, fmt.Errorf("looking for scheduled messages: %w", err)
 	}
 	waiting, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		return nil, fmt.Errorf("looking for what is scheduled: %w", err)
+		return nil, fmt.Errorf("looking for scheduled messages: %w", err)
 	}
 	return waiting, nil
 }
 
-// CancelAllOf calls off whatever a disabled staff member has scheduled, on the word of
-// somebody who manages staff, and gives how many messages. One that is released
-// meanwhile goes out. Cut short, it can be called again.
+// CancelAllOf cancels the scheduled messages of a disabled staff member and returns their
+// number. staff needs the permission to manage staff. A message that is released during
+// the call is delivered. After an error, call it again.
 func (c *Composer) CancelAllOf(ctx context.Context, staff policy.Subject, sender access.Staff) (n int, err error) {
 	if err := policy.Allow(staff, policy.ChangeStaff); err != nil {
 		return 0, err
@@ -123,7 +123,7 @@ func (c *Composer) CancelAllOf(ctx context.Context, staff policy.Subject, sender
 	return n, nil
 }
 
-// CheckReason refuses, with an [Invalid], a reason that is none, or longer than
+// CheckReason returns an [Invalid] for a reason that is blank or longer than
 // [limits.Reason].
 func CheckReason(reason string) error {
 	var f faults
@@ -131,9 +131,9 @@ func CheckReason(reason string) error {
 	return f.err()
 }
 
-// Recall takes a message back that was delivered, wholly or in part: nobody can
-// read it any more. [ErrTooLate] says that there is nothing to recall. Recalling
-// twice is recalling once, for the reason that was given first.
+// Recall recalls a message that was delivered, completely or in part: its recipients can't
+// read it any more. If there is nothing to recall, the error is [ErrTooLate]. A second
+// recall has no effect, and the first reason stays.
 func (c *Composer) Recall(ctx context.Context, staff policy.Subject, id uuid.UUID, reason string) error {
 	if err := CheckReason(reason); err != nil {
 		return err
@@ -158,18 +158,18 @@ func (c *Composer) Recall(ctx context.Context, staff policy.Subject, id uuid.UUI
 	}
 }
 
-// tooLate is an [ErrTooLate] that says why.
+// tooLate returns an [ErrTooLate] with a text.
 func tooLate(why string) error { return problem.TooLate.Wrap(ErrTooLate, why) }
 
-// withdraw publishes the fact and gives what the record makes of it. A crash
-// after the publish leaves it done.
-func (c *Composer) withdraw(ctx context.Context, staff policy.Subject, fact events.Body) (standing, error) {
+// withdraw publishes the event and returns the state after it. If we crash after the
+// publish, the withdrawal counts.
+func (c *Composer) withdraw(ctx context.Context, staff policy.Subject, fact events.Body) (current, error) {
 	seq, err := c.cfg.Facts.Record(ctx, staff.Actor(), c.now(), fact)
 	if err != nil {
-		return standing{}, err
+		return current{}, err
 	}
 	if err := c.cfg.Facts.WaitToRead(ctx, seq); err != nil {
-		return standing{}, err
+		return current{}, err
 	}
-	return c.standing(ctx, fact.Message())
+	return c.current(ctx, fact.Message())
 }

@@ -22,7 +22,7 @@ type Delivery struct {
 	AlertState   string
 	AlertReason  string
 	AlertAt      *time.Time
-	Attempts     int // requests that SendGrid was sent for this alert; 0: none was made
+	Attempts     int // requests to SendGrid for this alert
 	OpenedAt     *time.Time
 }
 
@@ -33,14 +33,15 @@ type Filter struct {
 	Opened *bool             // nil: either
 }
 
-// NoAddress chooses those who have no e-mail address, and were not alerted for that.
+// NoAddress chooses deliveries whose alert was skipped because the portal user has no e-mail
+// address.
 var NoAddress = Filter{Alert: events.AlertSkipped, Reason: "no e-mail address"}
 
-// Deliveries gives up to limit deliveries of a message with portal user numbers
-// above after, in order of number.
+// Deliveries returns up to limit deliveries of a message with portal user numbers above
+// after, in order of number.
 func (t *Reader) Deliveries(ctx context.Context, message uuid.UUID, f Filter, after int32, limit int) (page []Delivery, err error) {
 	if after == math.MaxInt32 {
-		return nil, nil // nobody has a higher number, nor could Postgres go on to one
+		return nil, nil // there is no higher number, and after+1 would overflow in Postgres
 	}
 	err = pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
@@ -67,15 +68,15 @@ func (t *Reader) Deliveries(ctx context.Context, message uuid.UUID, f Filter, af
 	return page, nil
 }
 
-// Right after a blast Postgres has no statistics of it yet, takes a million rows
-// for a handful, and would read and sort all of them for a page of fifty. So it is
-// kept to the indexes, and what is asked of each row stands in a subquery of one
-// row, which can't be turned into a join of everything.
+// Right after a blast, Postgres has no statistics of it. It expects a few rows instead of a
+// million, and would read and sort all of them for a page of fifty. So these settings restrict
+// it to indexes, and each condition on a row is a subquery of one row, which Postgres can't
+// turn into a join of whole tables.
 const alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_bitmapscan',
 	'enable_hashjoin', 'enable_material', 'enable_mergejoin', 'enable_seqscan', 'enable_sort']) AS name`
 
-// attempts is how many requests SendGrid was sent for an alert. Outcomes are numbered
-// by attempt, and an attempt whose outcome is that none was due made no request.
+// attempts is the number of requests to SendGrid for an alert. Outcomes are numbered by
+// attempt, and an attempt with the outcome skipped made no request.
 const attempts = `greatest(coalesce(x.attempt, c.alert_attempt) - (coalesce(x.state, c.alert_state) = 'skipped')::integer, 0)`
 
 const selectDeliveries = `
@@ -86,9 +87,9 @@ const selectDeliveries = `
 	JOIN app.portal_users u ON u.portal_user_no = wanted.no
 	ORDER BY wanted.place`
 
-// partByPart is record.delivery_status for the wanted numbers, each part of it looked
-// up by its key. The view itself can be joined from its chunks on: a thousand of
-// them for every delivery of a large message.
+// partByPart is record.delivery_status for the wanted numbers, with each part looked up by
+// its key. With the view, Postgres may start the join at the chunks: a thousand of them for
+// every delivery of a large message.
 const partByPart = `
 	CROSS JOIN LATERAL (SELECT chunk FROM record.deliveries d WHERE d.message_id = $1 AND d.portal_user_no = wanted.no LIMIT 1) d
 	CROSS JOIN LATERAL (SELECT * FROM record.chunks c WHERE c.message_id = $1 AND c.chunk = d.chunk LIMIT 1) c
@@ -109,18 +110,18 @@ func utc(t *time.Time) *time.Time {
 	return &u
 }
 
-// The queries for the portal user numbers of a page, each along the index of the
-// smallest table that tells them: $1 is the message, $2 where to begin, $3 how
-// many, $4 the state of the alert, $5 the reason of it. OPENED stands for the condition
-// on opening, EXCEPTIONREASON and CHUNKREASON for those on the reason.
+// The queries for the portal user numbers of a page, each along an index of the smallest
+// sufficient table. $1 is the message, $2 the number after which the page starts, $3 the
+// limit, $4 the state of the alert, $5 its reason. OPENED is replaced by the condition on
+// opening, EXCEPTIONREASON and CHUNKREASON by those on the reason.
 const (
 	anyDelivery = `
 	SELECT d.portal_user_no AS no FROM record.deliveries d
 	WHERE d.message_id = $1 AND d.portal_user_no > $2
 	ORDER BY no LIMIT $3`
 
-	// Of a large message that nearly all have opened, the chunks that all have are
-	// counted out, which costs a tenth of looking at each of their deliveries.
+	// If most recipients of a large message have opened it, chunks in which all have are
+	// skipped by counting, which costs a tenth of a look at each delivery.
 	unopenedDelivery = `
 	SELECT d.portal_user_no AS no
 	FROM record.chunks c
@@ -148,9 +149,9 @@ const (
 	          (SELECT d.chunk FROM record.deliveries d WHERE d.message_id = o.message_id AND d.portal_user_no = o.portal_user_no))) = $4
 	ORDER BY no LIMIT $3`
 
-	// Those whose alert went otherwise than their chunk's, and the chunks in that
-	// state but for theirs. Chunks hold rising numbers, so the order of chunks and
-	// then of numbers is that of numbers, and a page reads a chunk or two.
+	// The exceptions with this state, and the chunks with this state without their
+	// exceptions. Numbers rise from chunk to chunk, so the order by chunk and number is the
+	// order by number, and a page reads a chunk or two.
 	inState = `
 	(SELECT d.portal_user_no AS no FROM record.alert_exceptions d
 	 WHERE d.message_id = $1 AND d.portal_user_no > $2 AND d.state = $4 EXCEPTIONREASON OPENED
@@ -169,7 +170,7 @@ const (
 	ORDER BY no LIMIT $3`
 )
 
-// numbers is the query for a page of the filter.
+// numbers returns the query for a page of the filter.
 func (f Filter) numbers() string {
 	opened := f.Opened != nil && *f.Opened
 	switch {
@@ -190,7 +191,7 @@ func (f Filter) numbers() string {
 	}
 }
 
-// args are those of the query that numbers gives.
+// args returns the arguments of the query that numbers returns.
 func (f Filter) args(message uuid.UUID, after int32, limit int) []any {
 	args := []any{message, after, limit}
 	if f.Alert != "" {

@@ -75,8 +75,8 @@ func touches(t *testing.T, tx pgx.Tx, sql string, args ...any) float64 {
 	return plan[0].Plan.touched()
 }
 
-// A page costs what its length is and not what the message's size is, wherever it
-// begins and whatever it asks for, also before Postgres has statistics.
+// The cost of a page depends on its length, and not on the message's size, for every filter
+// and position, also before Postgres has statistics.
 func TestAPageTouchesAFewRows(t *testing.T) {
 	const size, limit = 100_000, 100
 	pool := storetest.Pool(t, store.RoleAdmin)
@@ -122,7 +122,7 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 	}
 }
 
-// A page says of each delivery what the view record.delivery_status says.
+// The deliveries of a page equal the view record.delivery_status.
 func TestAPageSaysWhatTheViewSays(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)

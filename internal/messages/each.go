@@ -5,28 +5,28 @@ import (
 	"math"
 )
 
-// perBatch is how many deliveries [Tracker.EachRecipient] holds at a time.
+// perBatch is how many deliveries [Reader.EachRecipient] holds in memory.
 const perBatch = 2000
 
-// EachRecipient gives all that [Tracker.Recipients] would, page after page, in
+// EachRecipient calls each with all deliveries that the pages of [Reader.Recipients] have, in
 // batches. It stops at the first error of each.
 func (t *Reader) EachRecipient(ctx context.Context, m Message, f Filter, name string, each func([]Delivery) error) error {
 	if name = searchable(name); name == "" {
 		return t.eachDelivery(ctx, m, f, each)
 	}
-	var called []int32
-	var few bool
+	var named []int32
+	var rare bool
 	err := t.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
-		called, few, err = s.called()
+		named, rare, err = s.named()
 		return err
 	})
 	for after, more := int32(0), true; err == nil && more; {
 		var batch []Delivery
-		// A transaction for each, so that a slow reader does not hold back VACUUM.
+		// One transaction for each batch, so that a slow reader does not hold back VACUUM.
 		err = t.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
 			var numbers []int32
-			if few {
-				numbers, err = s.amongCalled(called, 0, rare)
+			if rare {
+				numbers, err = s.received(named, 0, maxRare)
 				more = false
 			} else {
 				numbers, after, err = s.alongDeliveries(after, math.MaxInt)

@@ -10,37 +10,35 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Which says whose messages a list is of.
+// Which names a list of messages.
 type Which string
 
 // The lists, newest message first.
 const (
 	Sent Which = ` WHERE m.sender_id = $1 AND m.message_id < $2`
-	// Named are those that name the viewer as Staff Bcc.
+	// Named has the messages with the viewer as Staff Bcc.
 	Named Which = ` JOIN record.message_bcc n ON n.staff_id = $1 AND n.message_id = m.message_id WHERE n.message_id < $2`
-	// All are everybody's.
+	// All has the messages of all senders.
 	All Which = ` WHERE m.message_id < $2`
 )
 
-// Query asks for messages of a list. Its zero value but for Which and Limit asks for
-// the newest.
+// Query selects messages of a list. If only Which and Limit are set, it selects the newest.
 type Query struct {
 	Which  Which
 	Status string    // "": any
-	From   time.Time // sent at this moment or later; zero: whenever
-	Until  time.Time // sent before this moment; zero: whenever
+	From   time.Time // sent at this time or later; zero: any time
+	Until  time.Time // sent before this time; zero: any time
 	Before uuid.UUID // older than this message; zero: from the newest on
 	Limit  int
 }
 
-// List gives up to limit messages older than before; [uuid.Max] is newer than all.
+// List returns up to limit messages older than before; [uuid.Max] is newer than all.
 func (t *Reader) List(ctx context.Context, viewer string, which Which, before uuid.UUID, limit int) ([]Message, error) {
 	return t.Find(ctx, viewer, Query{Which: which, Before: before, Limit: limit})
 }
 
-// Find gives the messages that a query asks for, the newest first. Whose they are
-// and their state are looked up along an index. So is when they were sent: their ids
-// are of that time.
+// Find returns the messages that a query selects, the newest first. Sender, Staff Bcc and
+// status are looked up along indexes. So is the time of sending, because the ids contain it.
 func (t *Reader) Find(ctx context.Context, viewer string, q Query) ([]Message, error) {
 	if q.Before == uuid.Nil {
 		q.Before = uuid.Max
@@ -77,11 +75,11 @@ func (q Query) sql(viewer string) (sql string, args []any) {
 	return sql + ` ORDER BY m.message_id DESC LIMIT $3`, args
 }
 
-// drift is how far the time in a message's id may be from when it was sent: clocks
-// differ, and both are taken one after the other.
+// drift is the most by which the time in a message's id may differ from its time of sending:
+// clocks differ, and the two times are taken one after the other.
 const drift = time.Hour
 
-// idAt is below every id (UUIDv7, RFC 9562) that is made from a moment on.
+// idAt returns an id below every id (UUIDv7, RFC 9562) that is made at a time or later.
 func idAt(at time.Time) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:], uint64(max(at.UnixMilli(), 0))<<16) // #nosec G115 -- not negative
 	return id

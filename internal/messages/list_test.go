@@ -39,8 +39,8 @@ func year(t *testing.T, tx pgx.Tx, n int) {
 	}
 }
 
-// A page of a list costs what its length is, whatever it asks for and wherever it
-// begins, also before Postgres has statistics.
+// The cost of a page depends only on its length, for every query and position, also before
+// Postgres has statistics.
 func TestAListTouchesAFewRows(t *testing.T) {
 	const size, limit = 20_000, 50
 	pool := storetest.Pool(t, store.RoleAdmin)
@@ -81,8 +81,7 @@ func TestAListTouchesAFewRows(t *testing.T) {
 	}
 }
 
-// Every list is planned for what is asked, however often it has been asked: see
-// planned.
+// Every list is planned for its arguments, also after many executions: see planned.
 func TestNothingIsPlannedForAnything(t *testing.T) {
 	t.Parallel()
 	pool, err := store.Open(t.Context(), storetest.New(t), store.RoleAdmin, 1, nil) // one connection, which remembers
@@ -117,7 +116,7 @@ func TestNothingIsPlannedForAnything(t *testing.T) {
 	}
 }
 
-// Messages are found by whose they are, what they are and when they were sent.
+// Messages are found by sender or Staff Bcc, status and time of sending.
 func TestFind(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)

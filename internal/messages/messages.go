@@ -1,15 +1,14 @@
-// Package messages says what became of the messages that staff sent: which there
-// are, how far each has come, and what became of each delivery.
+// Package messages reads the status of sent messages: lists of messages, their progress,
+// and the state of each delivery.
 //
-// It reads what the recorder wrote and nothing else, except that a message which
-// was published a moment ago, and that the recorder has not come to, is told from
-// its claim. [Tracker.Visible] is the one place that decides who may look at a
-// message; the rest asks nobody's permission.
+// It reads only the recorder's tables. The exception is a message that was just published
+// and is not projected yet, which it reads from its claim. [Reader.Visible] is the only
+// function that checks permissions to see a message.
 //
-// Lists are read from where the last page ended, along an index: a page of a
-// million deliveries costs what a page of a hundred does.
+// Each page of a list starts where the last one ended and is read along an index: a page of
+// a million deliveries costs as much as a page of a hundred.
 //
-// A Tracker is safe for concurrent use.
+// A Reader is safe for concurrent use.
 package messages
 
 import (
@@ -28,30 +27,30 @@ import (
 	"postern/internal/recorder/state"
 )
 
-// ErrNotFound says that there is no such message.
+// ErrNotFound is the error if the message does not exist, or the viewer may not see it.
 var ErrNotFound = problem.NotFound.New("there is no such message")
 
-// Tracker reads what became of messages.
+// Reader reads the status of messages.
 type Reader struct{ pool *pgxpool.Pool }
 
-// New makes a Tracker.
+// New makes a Reader.
 func New(pool *pgxpool.Pool) *Reader { return &Reader{pool} }
 
-// Message is what is known of a message without its content.
+// Message is a message without its content.
 type Message struct {
 	ID       uuid.UUID
 	SenderID string
 	Sender   string // name
 	Status   state.Message
-	// Hold says why the message waited, or waits, until ReleaseAt.
+	// Hold is the reason for which the message is or was held until ReleaseAt.
 	Hold        events.Hold
 	SentAt      time.Time
 	ReleaseAt   time.Time
-	ReleasedAt  *time.Time // nil: it was not held, or waits still
+	ReleasedAt  *time.Time // nil: it was not held, or is not released yet
 	CancelledAt *time.Time
 	CompletedAt *time.Time // when the last delivery was made
-	// PortalUserIDs are those chosen one by one, in a list only the first ten;
-	// PortalUsers is how many there are.
+	// PortalUserIDs are the recipients chosen one by one, in a list only the first ten;
+	// PortalUsers is their number.
 	PortalUserIDs []string
 	PortalUsers   int
 	Groups        []string
@@ -61,7 +60,7 @@ type Message struct {
 	Role          Role
 }
 
-// Role is what somebody is to a message.
+// Role is the viewer's relation to a message.
 type Role string
 
 // The roles.
@@ -82,13 +81,13 @@ type Progress struct {
 	Opened       int `json:"opened"`
 }
 
-// planned has Postgres plan a query for what it is asked. After five times of a
-// prepared query it may plan once for whatever may be asked, and would take the
-// million deliveries of one message for the two of most, and the few messages that
-// wait for a fifth of all: then it reads a whole table for a page.
+// planned makes Postgres plan each query for its arguments. After five executions of a
+// prepared query, Postgres may use one plan for all arguments. That plan would expect two
+// deliveries of a message that has a million, or expect a fifth of all messages to be
+// scheduled, and then read a whole table for a page.
 const planned = pgx.QueryExecModeCacheDescribe
 
-// $1 is the viewer. The ids chosen one by one are cut to the first ten in lists.
+// $1 is the viewer. Lists have only the first ten ids of recipients chosen one by one.
 const (
 	columns = `
 	SELECT m.message_id, m.sender_id, coalesce(s.name, m.sender_id), m.status, m.hold, m.sent_at, m.release_at,
@@ -121,7 +120,7 @@ func scanMessage(row pgx.CollectableRow) (m Message, err error) {
 	return m, err
 }
 
-// Message gives one message, or [ErrNotFound].
+// Message returns one message, or [ErrNotFound].
 func (t *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
 	rows, err := t.pool.Query(ctx, selectOne+` WHERE m.message_id = $2`, viewer, id)
 	if err != nil {
@@ -137,8 +136,8 @@ func (t *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Mess
 	return m, nil
 }
 
-// Visible gives a message that the subject may look at: as its sender, as Staff Bcc
-// or as a reader of the record. To everybody else it is not there: [ErrNotFound].
+// Visible returns a message that the subject may see: as its sender, as Staff Bcc or as a
+// reader of the record. Others get [ErrNotFound].
 func (t *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.UUID) (Message, error) {
 	m, err := t.Message(ctx, subject.ID, id)
 	if err != nil {
@@ -151,7 +150,7 @@ func (t *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.UU
 	return m, nil
 }
 
-// published tells of a message that is on the record and not in its tables yet.
+// published returns a message that is recorded, but not projected yet.
 func (t *Reader) published(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
 	m := Message{ID: id, PortalUserIDs: []string{}, Groups: []string{}, Role: RoleNone}
 	err := t.pool.QueryRow(ctx, `

@@ -8,17 +8,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// NoEmail is an active portal user whom no alert reaches.
+// NoEmail is an active portal user without a working e-mail address.
 type NoEmail struct {
 	PortalUserNo int32
 	PortalUserID string
 	Name         string
-	Since        *time.Time // nil where the directory has no address at all
-	Said         string     // why the address does not work, as SendGrid reported it
+	Since        *time.Time // nil if the directory has no address
+	Said         string     // SendGrid's reason why the address does not work
 }
 
-// Each half is read along an index. A dead address counts while the directory has
-// the same one.
+// Each half is read along an index. A dead address counts only while the directory still has
+// that address.
 const selectNoEmail = `
 	(SELECT u.portal_user_no, u.portal_user_id, u.name, NULL::timestamptz, ''
 	 FROM app.portal_users u
@@ -31,7 +31,7 @@ const selectNoEmail = `
 	 ORDER BY u.portal_user_no LIMIT $2)
 	ORDER BY 1 LIMIT $2`
 
-// WithoutEmail gives up to limit active portal users without a working address,
+// WithoutEmail returns up to limit active portal users without a working address,
 // with numbers above after, in order of number.
 func (t *Reader) WithoutEmail(ctx context.Context, after int32, limit int) ([]NoEmail, error) {
 	rows, err := t.pool.Query(ctx, selectNoEmail, after, limit)

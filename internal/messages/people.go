@@ -9,12 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PortalUserNames gives the names of portal users by their ids.
+// PortalUserNames returns the names of portal users by their ids.
 func (t *Reader) PortalUserNames(ctx context.Context, ids []string) (map[string]string, error) {
 	return t.names(ctx, `SELECT portal_user_id, name FROM app.portal_users WHERE portal_user_id = ANY($1)`, ids)
 }
 
-// StaffNames gives the names of staff by their ids.
+// StaffNames returns the names of staff by their ids.
 func (t *Reader) StaffNames(ctx context.Context, ids []string) (map[string]string, error) {
 	return t.names(ctx, `SELECT staff_id, name FROM record.staff WHERE staff_id = ANY($1)`, ids)
 }
@@ -39,8 +39,8 @@ func (t *Reader) names(ctx context.Context, query string, ids []string) (map[str
 	return names, nil
 }
 
-// Times are when deliveries of a message became readable and were alerted; nil for
-// not yet.
+// Times has the times at which deliveries of a message became readable and were alerted; nil
+// means not yet.
 type Times struct {
 	FirstDelivered, LastDelivered, LastAlerted *time.Time
 }

@@ -15,25 +15,27 @@ import (
 // Recipients is a page of the deliveries of a message.
 type Recipients struct {
 	Deliveries []Delivery
-	// Next is the portal user number after which to go on; 0 where this is the end.
+	// Next is the portal user number after which the next page starts; 0 at the end.
 	Next int32
-	// Partly says that the page ends because enough were looked at, and not because
-	// it is full: there may be more.
+	// Partly reports that the search stopped before the page was full, because it reached
+	// the limit of deliveries to look at: there may be more.
 	Partly bool
 }
 
 const (
-	// rare is how many portal users a name may fit that is looked up by itself.
-	rare = 2000
-	// walk is how many deliveries are looked through for a name, stride of them first.
-	walk   = 1000
-	stride = 250
+	// maxRare is the most portal users that may match a rare name, which is looked up in
+	// the directory.
+	maxRare = 2000
+	// maxScan is how many deliveries are searched for a name, firstScan of them in the
+	// first step.
+	maxScan   = 1000
+	firstScan = 250
 )
 
-// Recipients gives up to limit deliveries of a message with portal user numbers
-// above after, in order of number: those that the filter chooses and whose name
-// has a word beginning with each word of name. However many have such a name and
-// however large the message is, it looks at a few thousand of them at most.
+// Recipients returns up to limit deliveries of a message with portal user numbers above
+// after, in order of number, that match the filter and whose recipient's name has a word
+// beginning with each word of name. It looks at a few thousand deliveries at most, for any
+// name and any size of message.
 func (t *Reader) Recipients(ctx context.Context, m Message, f Filter, name string, after int32, limit int) (r Recipients, err error) {
 	if name = searchable(name); name == "" {
 		r.Deliveries, err = t.Deliveries(ctx, m.ID, f, after, limit+1)
@@ -50,14 +52,14 @@ func (t *Reader) Recipients(ctx context.Context, m Message, f Filter, name strin
 	return r, err
 }
 
-// longestName is how many characters of what is searched for count.
-const longestName = 100
+// maxName is the number of characters of a searched name that are used.
+const maxName = 100
 
 func searchable(text string) string {
 	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", " "), "")
 	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > longestName {
-		text = string(runes[:longestName])
+	if runes := []rune(text); len(runes) > maxName {
+		text = string(runes[:maxName])
 	}
 	return text
 }
@@ -68,10 +70,10 @@ type nameSearch struct {
 	tx      pgx.Tx
 	message uuid.UUID
 	filter  Filter
-	name    string // as folding.Query has it
+	name    string // from folding.Query
 }
 
-// searching calls do with a search, whose queries see the same.
+// searching calls do with a search whose queries read one snapshot.
 func (t *Reader) searching(ctx context.Context, m Message, f Filter, name string, do func(*nameSearch) error) error {
 	err := pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
@@ -85,20 +87,20 @@ func (t *Reader) searching(ctx context.Context, m Message, f Filter, name string
 	return nil
 }
 
-// page looks through the next deliveries, in which a common name soon fills a page;
-// where it does not, the name may be so rare that it is looked up by itself.
+// page searches the next deliveries, in which a common name soon fills a page. If it does
+// not, and the name is rare, page looks the name up in the directory.
 func (s *nameSearch) page(after int32, limit int) (r Recipients, err error) {
 	found, next, err := s.alongDeliveries(after, limit)
 	if err != nil {
 		return r, err
 	}
 	if r.Next, r.Partly = next, next > 0; r.Partly && len(found) <= limit {
-		called, few, err := s.called()
+		named, rare, err := s.named()
 		if err != nil {
 			return r, err
 		}
-		if few {
-			if found, err = s.amongCalled(called, after, limit+1); err != nil {
+		if rare {
+			if found, err = s.received(named, after, limit+1); err != nil {
 				return r, err
 			}
 			r.Next, r.Partly = 0, false
@@ -112,11 +114,11 @@ func (s *nameSearch) page(after int32, limit int) (r Recipients, err error) {
 	return r, err
 }
 
-// alongDeliveries looks through the deliveries that the filter chooses, in steps that
-// grow, until it has found more than limit or has looked at enough. Next is where to
-// go on, 0 at the end.
+// alongDeliveries searches the deliveries that match the filter, in growing steps, until it
+// has found more than limit or has looked at maxScan. next is the number after which to
+// continue, 0 at the end.
 func (s *nameSearch) alongDeliveries(after int32, limit int) (found []int32, next int32, err error) {
-	for looked, step := 0, stride; looked < walk && len(found) <= limit; looked, step = looked+step, walk-stride {
+	for looked, step := 0, firstScan; looked < maxScan && len(found) <= limit; looked, step = looked+step, maxScan-firstScan {
 		numbers, err := s.numbers(s.filter.numbers(), s.filter.args(s.message, after, step+1)...)
 		if err != nil {
 			return nil, 0, err
@@ -142,14 +144,14 @@ func (s *nameSearch) alongDeliveries(after int32, limit int) (found []int32, nex
 	return found, after, nil
 }
 
-// called gives all portal users who are called so, if they are few.
-func (s *nameSearch) called() (numbers []int32, few bool, err error) {
-	// Only an index of words finds them, and only by way of a bitmap.
+// named returns the portal users with the name, and whether they are at most maxRare.
+func (s *nameSearch) named() (numbers []int32, rare bool, err error) {
+	// Only the index of words finds them, and it needs a bitmap scan.
 	if _, err := s.tx.Exec(s.ctx, `SET LOCAL enable_bitmapscan = on`); err != nil {
 		return nil, false, err
 	}
 	numbers, err = s.numbers(`
-		SELECT portal_user_no FROM app.portal_users WHERE words @@ $1::text::tsquery LIMIT $2`, s.name, rare+1)
+		SELECT portal_user_no FROM app.portal_users WHERE words @@ $1::text::tsquery LIMIT $2`, s.name, maxRare+1)
 	if err != nil {
 		return nil, false, err
 	}
@@ -157,18 +159,18 @@ func (s *nameSearch) called() (numbers []int32, few bool, err error) {
 		return nil, false, err
 	}
 	slices.Sort(numbers)
-	return numbers, len(numbers) <= rare, nil
+	return numbers, len(numbers) <= maxRare, nil
 }
 
-// amongCalled gives which of the portal users got the message, as the filter wants.
-func (s *nameSearch) amongCalled(called []int32, after int32, limit int) ([]int32, error) {
+// received returns those of the portal users who received the message and match the filter.
+func (s *nameSearch) received(named []int32, after int32, limit int) ([]int32, error) {
 	return s.numbers(`
 		SELECT wanted.no
 		FROM unnest($2::integer[]) WITH ORDINALITY AS wanted (no, place)`+partByPart+`
 		WHERE wanted.no > $3 AND ($4 = '' OR coalesce(x.state, c.alert_state) = $4)
 		  AND ($5::boolean IS NULL OR (o.opened_at IS NOT NULL) = $5)
 		  AND ($7 = '' OR coalesce(x.reason, c.alert_reason) = $7)
-		ORDER BY wanted.place LIMIT $6`, s.message, called, after, string(s.filter.Alert), s.filter.Opened, limit, s.filter.Reason)
+		ORDER BY wanted.place LIMIT $6`, s.message, named, after, string(s.filter.Alert), s.filter.Opened, limit, s.filter.Reason)
 }
 
 func (s *nameSearch) numbers(query string, args ...any) ([]int32, error) {

@@ -9,18 +9,18 @@ import (
 	"postern/internal/events"
 )
 
-// Total is how many deliveries of a message a filter and a name choose.
+// Total is the number of deliveries of a message that match a filter and a name.
 type Total struct {
 	Count int
-	More  bool // than Count: more were not counted
+	More  bool // there are more than Count; the rest was not counted
 }
 
-// mostCounted is how many deliveries are counted one by one.
-const mostCounted = 2000
+// maxCounted is the most deliveries that are counted one by one.
+const maxCounted = 2000
 
-// Total counts what [Tracker.Recipients] lists, page after page. What the message
-// counts itself is taken from there, and costs nothing; of the rest it looks at some
-// thousand deliveries at most, and says where there are more.
+// Total counts the deliveries that all pages of [Reader.Recipients] have. It uses the
+// message's own counters if it can. Otherwise it counts a few thousand deliveries at most,
+// and reports whether there are more.
 func (t *Reader) Total(ctx context.Context, m Message, f Filter, name string) (total Total, err error) {
 	if name = searchable(name); name != "" {
 		err = t.searching(ctx, m, f, name, func(s *nameSearch) error {
@@ -36,19 +36,19 @@ func (t *Reader) Total(ctx context.Context, m Message, f Filter, name string) (t
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}
-		args := append([]any{planned}, f.args(m.ID, 0, mostCounted+1)...)
+		args := append([]any{planned}, f.args(m.ID, 0, maxCounted+1)...)
 		return tx.QueryRow(ctx, `SELECT count(*) FROM (`+f.numbers()+`) AS chosen`, args...).Scan(&total.Count)
 	})
 	if err != nil {
 		return Total{}, fmt.Errorf("counting recipients of message %s: %w", m.ID, err)
 	}
-	if total.Count > mostCounted {
-		total = Total{Count: mostCounted, More: true}
+	if total.Count > maxCounted {
+		total = Total{Count: maxCounted, More: true}
 	}
 	return total, nil
 }
 
-// counted gives what the counters of a message say of a filter, if they do.
+// counted returns the number of deliveries that match a filter, if a counter has it.
 func (p Progress) counted(f Filter) (n int, known bool) {
 	switch {
 	case f.Alert == "" && f.Opened == nil:
@@ -67,16 +67,17 @@ func (p Progress) counted(f Filter) (n int, known bool) {
 	return n, known
 }
 
-// total counts those who are called so, where they are few or the message is small.
+// total counts the recipients with the name, completely if the name is rare or the message
+// is small.
 func (s *nameSearch) total() (Total, error) {
-	found, next, err := s.alongDeliveries(0, walk)
+	found, next, err := s.alongDeliveries(0, maxScan)
 	if err != nil || next == 0 {
 		return Total{Count: len(found)}, err
 	}
-	called, few, err := s.called()
-	if err != nil || !few {
+	named, rare, err := s.named()
+	if err != nil || !rare {
 		return Total{Count: len(found), More: true}, err
 	}
-	all, err := s.amongCalled(called, 0, rare)
+	all, err := s.received(named, 0, maxRare)
 	return Total{Count: len(all)}, err
 }

@@ -11,8 +11,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// What is counted is what the pages list, for every filter and name; where it is much,
-// it is told that there is more.
+// Total equals the number of listed deliveries, for every filter and name. Above the limit it
+// reports that there are more.
 func TestTotal(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)
@@ -54,7 +54,7 @@ func TestTotal(t *testing.T) {
 	}
 }
 
-// An attempt whose outcome is that none was due made no request.
+// A skipped alert counts no attempt.
 func TestSkippedAlertsWereNotTried(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)

@@ -12,26 +12,26 @@ import (
 	"postern/internal/access/policy"
 )
 
-// Unread is a delivery that nobody has opened.
+// Unread is a delivery that its recipient has not opened.
 type Unread struct {
 	MessageID uuid.UUID
 	Delivery
 }
 
-// Place is where a list of unread deliveries goes on: after a portal user of a
-// message. The zero Place is its beginning.
+// Place is the position in a list of unread deliveries: after a portal user of a message. The
+// zero Place is the beginning.
 type Place struct {
 	Message uuid.UUID
 	After   int32
 }
 
-// unreadMessages is how many messages one page of unread deliveries looks through.
+// unreadMessages is the most messages that one page of unread deliveries searches.
 const unreadMessages = 200
 
-// Unread gives up to limit deliveries of the sender's messages that were made before a
-// time and that nobody has opened, the latest messages first, and where to go on; nil
-// at the end. A message that everybody has opened is passed over by its counters, and
-// a page of another is read along its index, however many got it.
+// Unread returns up to limit unopened deliveries of the sender's messages that were delivered
+// before a time, the latest messages first, and the position of the next page, nil at the
+// end. Messages that all recipients have opened are skipped by their counters. The deliveries
+// of the others are read along an index, for any number of recipients.
 func (t *Reader) Unread(ctx context.Context, sender policy.Subject, before time.Time, from Place, limit int) (found []Unread, next *Place, err error) {
 	messages, err := t.withUnread(ctx, sender.ID, before, from.Message)
 	if err != nil {
@@ -61,8 +61,8 @@ func (t *Reader) Unread(ctx context.Context, sender policy.Subject, before time.
 	return found, nil, nil
 }
 
-// withUnread gives the sender's messages that somebody has not opened, from one on
-// downwards.
+// withUnread returns the sender's messages with unopened deliveries, from the message from on
+// to older ones.
 func (t *Reader) withUnread(ctx context.Context, sender string, before time.Time, from uuid.UUID) ([]uuid.UUID, error) {
 	if from == uuid.Nil {
 		from = uuid.Max
@@ -73,11 +73,11 @@ func (t *Reader) withUnread(ctx context.Context, sender string, before time.Time
 		  AND coalesce(completed_at, sent_at) < $3 AND opened < delivered
 		ORDER BY message_id DESC LIMIT $4`, sender, from, before, unreadMessages)
 	if err != nil {
-		return nil, fmt.Errorf("looking for messages that somebody has not opened: %w", err)
+		return nil, fmt.Errorf("looking for messages with unopened deliveries: %w", err)
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
-		return nil, fmt.Errorf("looking for messages that somebody has not opened: %w", err)
+		return nil, fmt.Errorf("looking for messages with unopened deliveries: %w", err)
 	}
 	return ids, nil
 }

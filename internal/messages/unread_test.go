@@ -11,9 +11,9 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// Who has not opened a message is listed page by page, the latest message first, each
-// once; others' messages, those that everybody has opened, that are too young, and
-// that were taken back are not.
+// Unopened deliveries are listed page by page, the latest message first, each once. The list
+// leaves out other senders' messages, and messages that all recipients have opened, that are
+// too recent, or that were cancelled or recalled.
 func TestUnread(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)

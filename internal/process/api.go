@@ -24,20 +24,20 @@ import (
 )
 
 const (
-	// drain is how long requests may take to end once the process is to stop.
-	drain      = 15 * time.Second
-	sweepEvery = 5 * time.Minute
+	// drainTimeout is how long running requests may take after the process is told to stop.
+	drainTimeout = 15 * time.Second
+	sweepEvery   = 5 * time.Minute
 )
 
-// Front is what a process that serves more than the api adds to it.
+// Front has the additions of a process that serves more than the API. Each field may be nil.
 type Front struct {
-	// Mount may add to what is served.
+	// Mount wraps the handler of all requests.
 	Mount func(http.Handler) http.Handler
-	// Ready is told the address once it serves.
+	// Ready is called with the address when the process serves.
 	Ready func(url string) error
-	// Checks are what /readyz looks at besides, by name.
+	// Checks are additional checks of /readyz, by name.
 	Checks map[string]func(context.Context) error
-	// Room tells the free space of the record's disk, in bytes; nil: it is not here.
+	// Room returns the free space on the record's disk, in bytes; nil if the disk is not here.
 	Room func() (int64, error)
 }
 
@@ -49,7 +49,7 @@ func API(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger
 	}})
 }
 
-// ServeAPI is [API] for a process that serves more.
+// ServeAPI is [API] with additions.
 func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger, f Front) error {
 	readReports, err := ReadReports(c.SendGridWebhookPublicKey, time.Now)
 	if err != nil {
@@ -115,8 +115,8 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 		})
 }
 
-// lettersOf is how portal users are sent links to set a password: not at all where
-// SendGrid is not set up.
+// lettersOf returns the configuration for sending portal users links to set a password. Without
+// the settings of SendGrid, no links are sent.
 func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, closeAll func(), err error) {
 	letters = letter.Config{PublicURL: c.PublicURL, Logger: logger}
 	if c.SendGridAPIKey == "" {
@@ -131,15 +131,15 @@ func lettersOf(c config.Config, logger *slog.Logger) (letters letter.Config, clo
 	return letters, client.Close, nil
 }
 
-// declare says on the record for how long content is kept, where that has changed. It
-// waits for a recorder that is not there yet.
+// declare records the retention of content, if it has changed. It waits for the recorder to
+// start.
 func declare(ctx context.Context, kept *retention.Retention, years int, logger *slog.Logger) error {
 	for {
 		err := kept.Declare(ctx, "process:"+eventlog.API, years)
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		logger.Warn("for how long content is kept can't be recorded, trying again", "error", err)
+		logger.Warn("can't record the retention of content, trying again", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -147,7 +147,7 @@ func declare(ctx context.Context, kept *retention.Retention, years int, logger *
 	}
 }
 
-// Routes leads what is asked of the API to it, and everything else to the pages.
+// Routes sends the paths of the API to api, and all others to pages.
 func Routes(api, pages http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for _, prefix := range []string{"/v1/", "/webhooks/", "/problems/", "/docs/"} {
@@ -160,7 +160,7 @@ func Routes(api, pages http.Handler) http.Handler {
 	return mux
 }
 
-// serve listens until ctx ends, and then lets requests finish.
+// serve serves until ctx ends, and then waits for running requests.
 func serve(ctx context.Context, server *http.Server, ready func(url string) error) error {
 	listener, err := net.Listen("tcp", server.Addr)
 	if err != nil {
@@ -173,7 +173,7 @@ func serve(ctx context.Context, server *http.Server, ready func(url string) erro
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	})
@@ -187,9 +187,8 @@ func serve(ctx context.Context, server *http.Server, ready func(url string) erro
 	return nil
 }
 
-// foldNames makes names searchable that another version of Postern wrote: at the
-// start those from before an upgrade, and later what a process writes that has not
-// been upgraded yet.
+// foldNames makes names searchable that another version of Postern wrote: at the start names
+// from before an upgrade, and later names from a process that is not upgraded yet.
 func foldNames(ctx context.Context, db directory.Beginner, logger *slog.Logger) error {
 	folded, err := directory.FoldNames(ctx, db)
 	if folded > 0 {
@@ -198,7 +197,7 @@ func foldNames(ctx context.Context, db directory.Beginner, logger *slog.Logger) 
 	return err
 }
 
-// sweep does at once, and then now and then, what has to be looked after.
+// sweep calls sweep immediately, and then every sweepEvery until ctx ends.
 func sweep(ctx context.Context, logger *slog.Logger, what string, sweep func(context.Context) error) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()

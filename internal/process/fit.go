@@ -19,8 +19,8 @@ import (
 	"postern/internal/telemetry"
 )
 
-// Fit refuses keys and stores that do not belong together. Each role does this for itself; a
-// process that runs several roles calls Fit before one of them serves.
+// Fit refuses keys and stores that do not belong together. Each role calls it; a process with
+// several roles calls it before any of them serves.
 func Fit(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
 	b, err := open(ctx, c, config.API, store.RoleAPI, 2, tell, logger)
 	if err != nil {
@@ -42,8 +42,8 @@ func Fit(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger
 	return kept.Close()
 }
 
-// sample is how many of the latest rows of a table are tried: one may be damaged, or its
-// sender may have been killed.
+// sample is how many of the latest rows of a table are tried. A single row may be damaged, or
+// its sender may have been killed.
 const sample = 5
 
 // wrapped are queries for the latest content keys that each process can read, without those
@@ -63,8 +63,8 @@ var wrapped = map[config.Process]string{
 		WHERE at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content.key'), '-infinity')`,
 }
 
-// content opens the content store. It logs where the store can't be reached, and refuses one
-// that is not the store that this system used before.
+// content opens the content store. If the store can't be reached, it logs that. It refuses a
+// store that is not the one that this system used before.
 func (b *base) content(ctx context.Context) (*content.Store, error) {
 	kept, err := content.Open(ctx, b.ContentURL, b.ContentKeyFile)
 	if err != nil {
@@ -90,13 +90,13 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 		return fmt.Errorf("trying the content key: %w", err)
 	}
 	if all > 0 && opens == 0 {
-		return fmt.Errorf("the key in %s can't open the stored content: it is another key. Put the right key there, from where its copy is kept. "+
+		return fmt.Errorf("the key in %s can't open the stored content: it is another key. Restore the right key from its copy. "+
 			"If that is lost, `postern recover --without content.key` goes on with this key, and earlier messages can't be read any more", b.ContentKeyFile)
 	}
 	if b.process != config.API {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	there, all, err := b.count(ctx, `
 		SELECT message_id, NULL::bytea FROM (
@@ -105,7 +105,7 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 		WHERE created_at > coalesce((SELECT max(accepted_at) FROM app.losses WHERE part = 'content'), '-infinity')`,
 		func(message uuid.UUID, _ []byte) (bool, error) { return kept.Has(ctx, content.BodyOf(message)) })
 	if err != nil {
-		// Where a bucket is away, whatever needs it tries again.
+		// If a bucket can't be reached, its users retry.
 		b.logger.Error("it can't be checked whether this is the content store that was used before", "error", err)
 		return nil
 	}
@@ -116,7 +116,7 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 	return nil
 }
 
-// count gives for how many rows a test holds, and how many there are.
+// count returns for how many rows holds is true, and the number of rows.
 func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []byte) (bool, error)) (held, all int, err error) {
 	rows, err := b.pool.Query(ctx, sql, sample)
 	if err != nil {
@@ -139,8 +139,8 @@ func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []by
 	return held, len(found), err
 }
 
-// checkpointKeys reads the key that signs. It refuses a key that can't verify the last
-// checkpoint: the key of another record, or a new one in the place of a lost one.
+// checkpointKeys reads the signing key. It refuses a key that can't verify the last checkpoint:
+// the key of another record, or a new one that replaced a lost one.
 func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 	latest, unsigned := merklestore.LatestCheckpoint(ctx, b.pool)
 	if unsigned != nil && !errors.Is(unsigned, merklestore.ErrUnsigned) {
@@ -148,7 +148,7 @@ func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 	}
 	keys, err := checkpoint.ReadKeyFile(b.CheckpointKeyFile)
 	if errors.Is(err, fs.ErrNotExist) && unsigned == nil {
-		return nil, fmt.Errorf("%s, which signed this record, is not there: put it back from where its copy is kept. "+
+		return nil, fmt.Errorf("%s, which signed this record, does not exist: restore it from its copy. "+
 			"If that is lost, `postern recover --without checkpoint.key` makes a new key, which keeps the earlier verifiers", b.CheckpointKeyFile)
 	}
 	if err != nil || unsigned != nil {
@@ -159,18 +159,18 @@ func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
 		return nil, err
 	}
 	if _, err := checkpoint.Open(latest, known); err != nil {
-		return nil, fmt.Errorf("the key in %s did not sign this record: %w. Put the right key there, from where its copy is kept. "+
+		return nil, fmt.Errorf("the key in %s did not sign this record: %w. Restore the right key from its copy. "+
 			"If that is lost, `postern recover --without checkpoint.key` signs with this key from now on, and keeps the earlier verifiers", b.CheckpointKeyFile, err)
 	}
 	return keys, nil
 }
 
-// clocksDiffer is by how much the clocks of NATS and Postgres may differ.
-const clocksDiffer = time.Minute
+// maxClockDifference is the most by which the clocks of NATS and Postgres may differ.
+const maxClockDifference = time.Minute
 
-// mustBelong refuses a database that has no event and is younger than the events of the
-// stream: it is new, or another one. A database that was restored is older than they are, and
-// the recorder adds the events that it lacks.
+// mustBelong refuses a database that has no event and is younger than the events of the stream:
+// it is new, or another one. A restored database is older than the events, and the recorder
+// adds the missing ones.
 func (b *base) mustBelong(ctx context.Context) error {
 	var empty bool
 	var made time.Time
@@ -187,7 +187,7 @@ func (b *base) mustBelong(ctx context.Context) error {
 		return err
 	}
 	first, err := b.log.PublishedAt(ctx, state.First)
-	if err != nil || first.After(made.Add(-clocksDiffer)) {
+	if err != nil || first.After(made.Add(-maxClockDifference)) {
 		return err
 	}
 	return fmt.Errorf("the database is empty, and the stream has held events since %s: DATABASE_URL names another database, or this one was lost. "+

@@ -10,14 +10,14 @@ import (
 	"postern/internal/inbound"
 )
 
-// What /readyz looks at in each role. Workers can go on while the record is not whole.
+// The parts of the state that /readyz checks in each role. Workers continue while the record is
+// damaged.
 var (
 	readyWorker   = []health.Part{health.PartPostgres, health.PartNATS}
 	readyRecorder = append([]health.Part{health.PartRecord, health.PartRecorder}, readyWorker...)
 )
 
-// serveHealth answers /healthz, /readyz and /metrics where the role has an
-// address of its own; without one it serves nothing.
+// serveHealth answers /healthz, /readyz and /metrics if the role has an address of its own.
 func (b *base) serveHealth(parts ...health.Part) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if b.ListenAddr == "" {
@@ -34,7 +34,7 @@ func (b *base) serveHealth(parts ...health.Part) func(context.Context) error {
 	}
 }
 
-// answerReady answers 200, or 503 with every reason on a line of its own.
+// answerReady answers 200, or 503 with one fault a line.
 func answerReady(w http.ResponseWriter, faults []health.Fault) {
 	if len(faults) == 0 {
 		_, _ = fmt.Fprintln(w, "ready")

@@ -13,9 +13,8 @@ import (
 	"postern/internal/telemetry"
 )
 
-// Main is the main function of a process that runs one role by itself: it reads
-// the settings, runs until SIGTERM or Ctrl-C, and exits with status 1 where the
-// role failed, 2 where the settings are wrong.
+// Main is the main function of a process with one role: it reads the settings, runs until
+// SIGTERM or Ctrl-C, and exits with status 1 if the role failed, 2 if the settings are wrong.
 func Main(p config.Process, run func(context.Context, config.Config, *telemetry.Telemetry, *slog.Logger) error) {
 	settings := config.FromEnvironment(p)
 	LimitMemory()
@@ -35,21 +34,21 @@ func Main(p config.Process, run func(context.Context, config.Config, *telemetry.
 	}
 }
 
-// CloseTelemetry gives the last traces a moment to leave.
+// CloseTelemetry sends the last traces, with a timeout.
 func CloseTelemetry(tell *telemetry.Telemetry) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	_ = tell.Close(ctx) // a collector that is away costs traces and nothing else
+	_ = tell.Close(ctx) // if the collector can't be reached, only traces are lost
 }
 
-// memoryGoal is what a process is to get by with, however large the blast: the
-// garbage collector works harder when it comes near. The system's own limit
-// should be a good deal higher.
-const memoryGoal = 200 << 20
+// softMemoryLimit is the memory that a process should not exceed for a blast of any size: near
+// it, the garbage collector works harder. The limit of the operating system or container should
+// be much higher.
+const softMemoryLimit = 200 << 20
 
-// LimitMemory sets the goal unless GOMEMLIMIT says another. Call it once, in main.
+// LimitMemory sets the limit unless GOMEMLIMIT sets another. Call it once, in main.
 func LimitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryGoal)
+		debug.SetMemoryLimit(softMemoryLimit)
 	}
 }

@@ -1,9 +1,9 @@
-// Package process wires each process from its settings and runs it: the four
-// commands run one role each, `postern up` all of them in one process.
+// Package process wires each process from its settings and runs it: each of the four commands
+// runs one role, and `postern up` runs all of them in one process.
 //
-// A role may be started before anything that it needs: it waits, and says once
-// what for. It runs until its context ends, over restarts of NATS and Postgres,
-// and then finishes the work in hand or hands it back.
+// A role may be started before its dependencies: it waits for them, and logs each reason once.
+// It runs until its context ends, also over restarts of NATS and Postgres. Then it finishes its
+// current work or gives it back.
 package process
 
 import (
@@ -24,7 +24,7 @@ import (
 	"postern/internal/telemetry"
 )
 
-// base is what every role stands on.
+// base has the dependencies that all roles share.
 type base struct {
 	config.Config
 	process   config.Process
@@ -37,8 +37,8 @@ type base struct {
 	health    *health.Status
 }
 
-// open connects a role and waits until schema and stream are there, making them
-// where its users may.
+// open connects a role, and waits until the schema and the stream exist. It makes them if the
+// users of the role may.
 func open(ctx context.Context, c config.Config, p config.Process, role store.Role, conns int32, tell *telemetry.Telemetry, logger *slog.Logger) (*base, error) {
 	logger = logger.With("process", string(p))
 	logger.Info("starting", "config", c)
@@ -76,13 +76,13 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	return b, nil
 }
 
-// last gives the sequence of the last event on the record.
+// last returns the sequence of the last event on the record.
 func (b *base) last(ctx context.Context) (uint64, error) {
 	state, err := b.log.State(ctx)
 	return state.Last, err
 }
 
-// warnOfReplicas warns at the start where a failover of Postgres would lose commits.
+// warnOfReplicas warns at the start if a failover of Postgres would lose commits.
 func (b *base) warnOfReplicas(ctx context.Context) {
 	r, err := store.ReadReplication(ctx, b.pool)
 	if err != nil {
@@ -94,21 +94,20 @@ func (b *base) warnOfReplicas(ctx context.Context) {
 	}
 }
 
-// warnOfFewReplicas says where the stream has fewer replicas than it should have, and this
-// process may not add them.
+// warnOfFewReplicas warns if the stream has too few replicas, and this process may not add any.
 func (b *base) warnOfFewReplicas(ctx context.Context) {
 	if n, err := b.log.Replicas(ctx); err == nil && n < b.RecordReplicas {
 		b.logger.Warn("the record has fewer replicas than RECORD_REPLICAS: run `postern migrate` with the same setting", "replicas", n, "wanted", b.RecordReplicas)
 	}
 }
 
-// reachWithin is how long a start may take over a bucket that does not answer.
-const reachWithin = 5 * time.Second
+// reachTimeout is how long a start waits for a bucket that does not answer.
+const reachTimeout = 5 * time.Second
 
-// reach says at the start what is wrong with a bucket's settings. The process goes
-// on all the same: what needs the bucket tries again, and nothing else waits for it.
+// reach logs at the start if a bucket can't be reached, for example because of wrong settings.
+// The process continues: users of the bucket retry, and nothing else waits for it.
 func (b *base) reach(ctx context.Context, what, address string, try func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	if err := try(ctx); err != nil {
 		b.logger.Error("the "+what+" can't be reached", "address", address, "error", err)
@@ -120,8 +119,8 @@ func (b *base) close() {
 	b.pool.Close()
 }
 
-// run runs the parts of a role until ctx ends or one of them fails. The watcher
-// of the position outlives the others: handlers that are finishing need it.
+// run runs the parts of a role until ctx ends or one of them fails. The watcher of the position
+// ends last, because handlers that are finishing need it.
 func (b *base) run(ctx context.Context, parts ...func(context.Context) error) error {
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watcher errgroup.Group

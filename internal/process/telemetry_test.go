@@ -38,8 +38,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// clinic is all roles in this process, each as if it were one of its own, with a
-// telemetry of its own.
+// clinic runs all roles in this process, each with its own telemetry, like separate processes.
 type clinic struct {
 	testing.TB
 	server   *embedded.NATS
@@ -86,7 +85,7 @@ func open(t testing.TB) *clinic {
 	return c
 }
 
-// furnish makes who sends and who is sent to.
+// furnish makes a sender and a recipient.
 func (c *clinic) furnish() {
 	c.Helper()
 	pool := storetest.Open(c, c.database, store.RoleAdmin)
@@ -187,8 +186,8 @@ func freeAddress(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// One message makes one trace, from its POST through every process to SendGrid
-// and the recorder, although no process hands another anything to know it by.
+// One message makes one trace, from its POST through every process to SendGrid and the recorder,
+// although the processes exchange no trace data.
 func TestATraceFollowsAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -220,7 +219,7 @@ func TestATraceFollowsAMessage(t *testing.T) {
 		}
 		got[name] = parent
 		if text, _ := json.Marshal(s.Attributes); regexp.MustCompile(`@|Secret|Family|pu-1`).Match(text) {
-			t.Errorf("%s names somebody or something: %s", name, text)
+			t.Errorf("%s has personal data: %s", name, text)
 		}
 	}
 	want := map[string]string{
@@ -240,7 +239,7 @@ func TestATraceFollowsAMessage(t *testing.T) {
 	}
 }
 
-// Each process tells what it does, and why it can't where it can't.
+// Each process serves its metrics, and the reasons why it is not ready.
 func TestMetricsAndReasons(t *testing.T) {
 	t.Parallel()
 	c := open(t)
@@ -275,7 +274,7 @@ func TestMetricsAndReasons(t *testing.T) {
 		}
 	}
 	if _, text := c.ask(config.API, "/metrics"); regexp.MustCompile(`@|pu-1|Family`).MatchString(text) {
-		t.Error("the metrics name somebody")
+		t.Error("the metrics have personal data")
 	}
 	if err := c.server.Shutdown(); err != nil {
 		t.Fatal(err)
@@ -291,7 +290,8 @@ func TestMetricsAndReasons(t *testing.T) {
 	}
 }
 
-// A stream that has fewer events than were recorded is another, or was lost.
+// A process is not ready with a stream that has fewer events than were recorded: it is another
+// stream, or lost events.
 func TestAStreamThatLostEvents(t *testing.T) {
 	t.Parallel()
 	c := open(t)

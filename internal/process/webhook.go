@@ -11,8 +11,8 @@ import (
 	"postern/internal/notify/sendgrid"
 )
 
-// ReadReports is how posts of SendGrid's event webhook are read: not at all
-// without the key that SendGrid shows for it.
+// ReadReports returns a function that verifies and reads the posts of SendGrid's event webhook.
+// publicKey is the webhook's key from SendGrid; without it, the result is nil.
 func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []byte) ([]reports.Report, int, error), error) {
 	if publicKey == "" {
 		return nil, nil
@@ -22,7 +22,7 @@ func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []by
 		return nil, err
 	}
 	return func(header http.Header, body []byte) ([]reports.Report, int, error) {
-		// The bytes as they came, before anything else is made of them.
+		// The signature is over the raw bytes, so verify it before parsing.
 		if err := sendgrid.VerifyWebhook(key, header, body, now(), sendgrid.WebhookTolerance); err != nil {
 			return nil, 0, errors.Join(reports.ErrNotSigned, err)
 		}
@@ -32,7 +32,7 @@ func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []by
 		}
 		read := make([]reports.Report, len(all))
 		for i, e := range all {
-			// A time that lies ahead would outweigh every later report.
+			// A report with a time in the future would override all later reports.
 			if at := now().UTC().Truncate(time.Second); e.At.IsZero() || e.At.After(at.Add(clockSkew)) {
 				e.At = at
 			}
@@ -43,10 +43,10 @@ func ReadReports(publicKey string, now func() time.Time) (func(http.Header, []by
 	}, nil
 }
 
-// clockSkew is how far SendGrid's clock may be ahead of ours.
+// clockSkew is the most by which SendGrid's clock may be ahead of ours.
 const clockSkew = time.Hour
 
-// bounceOf is kept of bounces alone: elsewhere the word means nothing.
+// bounceOf returns the type of a bounce. Other events have none.
 func bounceOf(e sendgrid.Event) string {
 	if e.Type == "bounce" {
 		return e.BounceType
@@ -54,7 +54,8 @@ func bounceOf(e sendgrid.Event) string {
 	return ""
 }
 
-// reasonOf leaves out how a server says yes: it would be half of the record.
+// reasonOf leaves out the server's text of a successful delivery, which would take half of the
+// record.
 func reasonOf(e sendgrid.Event) string {
 	if e.Type == "delivered" {
 		return ""

@@ -56,56 +56,55 @@ import (
 	"postern/internal/web/signin"
 )
 
-// WebConfig is what a [Web] is wired from. Only Scanner, Organisation, FactorRequired,
-// Secure, Fail, Room, Now, ReadReports, Letters, Checks, Telemetry and Logger may be
-// left out.
+// WebConfig has the dependencies of a [Web]. Only Scanner, Organisation, FactorRequired, Secure,
+// Fail, Room, Now, ReadReports, Letters, Checks, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Content keeps bodies and attachments; Scanner looks at every upload.
+	// Content stores bodies and attachments; Scanner scans every upload.
 	Content *content.Store
 	Scanner *clamd.Client
-	// Publish puts events on the record, all or none of them, and returns the sequence of
-	// the last once they are durable. It is given [facts.RequestTimeout] at most.
+	// Publish publishes events, all or none of them, and returns the sequence of the last
+	// after they are durable. Its timeout is [facts.RequestTimeout].
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
-	// Log is the record itself, for what operators see of it.
+	// Log is the stream of the record, for the operators' pages.
 	Log *eventlog.Log
-	// Room is how many bytes are free where NATS keeps the record, for who knows that;
-	// nil asks the server for its limits.
+	// Room returns the free space on the record's disk, in bytes; nil uses the limits of the
+	// NATS server.
 	Room func() (int64, error)
-	// Position is running, and tells how far the recorder has come.
+	// Position watches the recorder's position. It must be running.
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
 	Source string
-	// Organisation is the clinic's own identity provider, where it has one.
+	// Organisation is the clinic's identity provider; nil: none.
 	Organisation *oidc.Issuer
-	// FactorRequired asks a second factor of all staff.
+	// FactorRequired requires a second factor of all staff.
 	FactorRequired bool
-	// PasswordCost is that of [access.Config].
+	// PasswordCost: see [access.Config].
 	PasswordCost access.Cost
-	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp]. Tests,
-	// which may not depend on how busy the machine is, wait longer.
+	// CatchUp is how long an answer waits for the recorder; zero: [facts.CatchUp]. Tests wait
+	// longer, because they must not depend on the load of the machine.
 	CatchUp time.Duration
-	// Secure keeps cookies off plain HTTP, and Fail answers a request whose session
-	// could not be read; nil: with a page or as the API does. See [access.Config].
+	// Secure restricts cookies to HTTPS. Fail answers a request whose session could not be
+	// read; nil: with a page or the API's answer. See [access.Config].
 	Secure bool
 	Fail   func(http.ResponseWriter, *http.Request, error)
 	Now    func() time.Time
 	// ReadReports checks and reads what SendGrid's event webhook posts; nil refuses
 	// every post. See [reports.Config].
 	ReadReports func(http.Header, []byte) (reports []reports.Report, odd int, err error)
-	// Letters bring portal users the links to set a password. Its Gate is set here.
+	// Letters sends portal users links to set a password. WireWeb sets its Gate.
 	Letters letter.Config
-	// Checks are what /readyz looks at besides, by name; see [health.Status].
+	// Checks are additional checks of /readyz, by name; see [health.Status].
 	Checks map[string]func(context.Context) error
-	// Telemetry is the process's; nil is one of its own.
+	// Telemetry is the telemetry of the process; nil: a new one.
 	Telemetry *telemetry.Telemetry
 	Logger    *slog.Logger
 }
 
-// Web is all that answers requests: the API, the pages, and what they work with. It is
-// wired once, by [WireWeb], for `api`, for `postern up` and for the tests of both. The
-// fields are for those who run it and for tests: no package gets a Web.
+// Web has the handlers of all requests, the API and the pages, and their dependencies. [WireWeb]
+// makes it, for `api`, for `postern up` and for the tests of both. Its fields are for these
+// callers: do not pass a Web to a package.
 //
 // It is safe for concurrent use.
 type Web struct {
@@ -214,7 +213,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	return w, nil
 }
 
-// pausesOf gives pauses as the frame of a page shows them.
+// pausesOf converts pauses for the frame of a page.
 func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) {
 	return func(ctx context.Context) ([]page.Pause, error) {
 		all, err := pauses.Pauses(ctx)
@@ -226,7 +225,7 @@ func pausesOf(pauses *pause.Pauses) func(context.Context) ([]page.Pause, error) 
 	}
 }
 
-// emailOf gives the e-mail address of a portal user, by number.
+// emailOf returns the e-mail address of a portal user, by number.
 func emailOf(pool *pgxpool.Pool) func(context.Context, int32) (string, error) {
 	return func(ctx context.Context, no int32) (string, error) {
 		found, err := directory.PortalUsers(ctx, pool, []int32{no})
@@ -234,9 +233,8 @@ func emailOf(pool *pgxpool.Pool) func(context.Context, int32) (string, error) {
 	}
 }
 
-// Sweep deletes what has expired: sessions, invitations, drafts, uploads that were
-// never sent. Call it at the start of a process and every few minutes, in as many
-// processes as you like.
+// Sweep deletes expired data: sessions, invitations, drafts, and uploads that were never sent.
+// Call it at the start of a process and every few minutes; several processes may call it.
 func (w *Web) Sweep(ctx context.Context) error {
 	var errs []error
 	for _, sweep := range []func(context.Context) error{w.Gate.Sweep, w.Drafts.Sweep, w.Uploads.Sweep, w.Retention.Sweep, w.Composer.Sweep} {
@@ -245,7 +243,7 @@ func (w *Web) Sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close ends streams, and the work that goes on after an answer.
+// Close ends streams and background work.
 func (w *Web) Close() {
 	w.API.Close()
 	w.Uploads.Close()

@@ -22,8 +22,8 @@ import (
 	"postern/internal/telemetry"
 )
 
-// How many events of each lane a worker handles at once. A bulk handler is a
-// whole blast in fan-out, and a chunk of a thousand alerts in notify.
+// The number of events of each lane that a worker handles concurrently. A bulk event is a whole
+// blast for fan-out, and a chunk of a thousand alerts for notify.
 const (
 	fanoutSlots = 4
 	notifySlots = 4
@@ -67,7 +67,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer b.close()
-	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: told(tell, client.Send), Logger: b.logger, Last: b.last,
+	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
 		Acked: func(ctx context.Context) (uint64, error) {
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},
@@ -90,8 +90,8 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	return b.run(ctx, parts...)
 }
 
-// consume is the two parts of a worker that handle events: those that come, and
-// parked ones that an operator wants retried.
+// consume returns the two parts of a worker that handle events: new events, and parked events
+// that an operator retries.
 func (b *base) consume(tell *telemetry.Telemetry, lanes ...eventlog.Lane) []func(context.Context) error {
 	for i, lane := range lanes {
 		lanes[i].Handle = tell.Handling(lane.Consumer, lane.Handle)
@@ -102,8 +102,8 @@ func (b *base) consume(tell *telemetry.Telemetry, lanes ...eventlog.Lane) []func
 	}
 }
 
-// told tells of every call of SendGrid.
-func told(tell *telemetry.Telemetry, send sender) sender {
+// measured measures and traces every call of SendGrid.
+func measured(tell *telemetry.Telemetry, send sender) sender {
 	return func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result {
 		ctx, done := tell.Calling(ctx, len(to))
 		result := send(ctx, request, to)
@@ -114,8 +114,8 @@ func told(tell *telemetry.Telemetry, send sender) sender {
 
 type sender = func(context.Context, uuid.UUID, []sendgrid.Address) sendgrid.Result
 
-// Recorder runs the recorder, which leads or stands by. Where a key is given it
-// signs what it recorded, and carries that to the archive where there is one.
+// Recorder runs the recorder, as the leader or a standby. With a checkpoint key it signs
+// checkpoints of the record, and with an archive it copies them and the segments there.
 func Recorder(ctx context.Context, c config.Config, tell *telemetry.Telemetry, logger *slog.Logger) error {
 	b, err := open(ctx, c, config.Recorder, store.RoleRecorder, 6, tell, logger)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package record is the room of reading the record: finding and following events
-// (query), writing them to files (export), and for how long content is kept
-// (retention). Package recorder writes what is read here. It has no code of its own.
+// Package record contains the packages that read the record: finding and following events
+// (query), exporting them to files (export), and the retention of content (retention).
+// Package recorder writes the tables that they read. It has no code of its own.
 package record

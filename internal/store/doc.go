@@ -1,18 +1,18 @@
-// Package store opens the database: connections under the role of a process,
-// and the migrations that make the schema.
+// Package store opens the database: connections with the role of a process, and the
+// migrations that make the schema.
 //
-// Every process connects as the login user of DATABASE_URL and takes on the
-// group role of its own ([Role]), so that the database itself refuses what the
-// process has no business with. SQL is not here: each package keeps that of its
-// own concept, through [github.com/jackc/pgx/v5/pgxpool].
+// Every process connects as the login user of DATABASE_URL and sets its own group role
+// ([Role]), so that the database refuses everything that the process must not do. SQL is not
+// here: each package has the SQL of its own concept, through
+// [github.com/jackc/pgx/v5/pgxpool].
 //
 // schema.sql is the migrated database in one file, for review; go generate keeps it true.
 // To change the database, add a migration, run go generate ./internal/store, and read the
 // difference.
 //
-// Services start in any order. [Open] waits for a database that is not there
-// yet, [TryMigrate] brings the schema up to date where the login user may do
-// that and waits for somebody who may where it may not.
+// Services start in any order. [Open] waits for a database that does not answer yet.
+// [TryMigrate] migrates the schema if the login user may; otherwise it waits until another
+// process has.
 //
-// Everything here may be called concurrently, and from many processes at once.
+// Everything here is safe for concurrent use, also by several processes.
 package store

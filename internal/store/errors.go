@@ -33,7 +33,7 @@ const (
 	systemError          = "58"
 )
 
-// Code is the SQLSTATE with which Postgres refused, "" where err is no refusal by it.
+// Code returns the SQLSTATE of an error from Postgres, "" if err is none.
 func Code(err error) string {
 	if refused := new(pgconn.PgError); errors.As(err, &refused) {
 		return refused.Code
@@ -41,16 +41,16 @@ func Code(err error) string {
 	return ""
 }
 
-// inClass says whether Postgres refused with a code of one of the classes.
+// inClass reports whether err is from Postgres, with a code of one of the classes.
 func inClass(err error, classes ...string) bool {
 	code := Code(err)
 	return len(code) == 5 && slices.Contains(classes, code[:2])
 }
 
-// Transient says whether the same may succeed later although nothing was changed: Postgres is
-// away, stopping, overloaded or chose this transaction to be rolled back, the network failed,
-// or time ran out. Callers try again, or ask people to. An error that is neither Transient nor
-// [Permanent] comes from elsewhere.
+// Transient reports whether a retry may succeed: Postgres can't be reached, is stopping, is
+// overloaded or rolled this transaction back, the network failed, or a timeout expired. Callers
+// retry, or ask people to. An error that is neither Transient nor [Permanent] has another
+// source.
 func Transient(err error) bool {
 	if Code(err) != "" {
 		return inClass(err, connectionException, transactionRollback, insufficientResource, operatorIntervention, systemError)
@@ -61,11 +61,11 @@ func Transient(err error) bool {
 		pgconn.SafeToRetry(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// RefusedData says whether Postgres refused a value or a row: it can't be stored as it is, and
-// another can. The recorder parks an event for this, and for nothing else.
+// RefusedData reports whether Postgres refused a value or a row, while others can be stored.
+// The recorder parks an event for this error only.
 func RefusedData(err error) bool { return inClass(err, dataException, integrityViolation) }
 
-// Permanent says whether Postgres would refuse the same statement again: because of its data,
-// or because the statement is wrong or a right is missing. Unlike [RefusedData], the fault may
-// be one of all statements of its kind.
+// Permanent reports whether Postgres would refuse the same statement again, because of its
+// data, an error in the statement, or a missing privilege. Unlike with [RefusedData], all
+// statements of that kind may fail.
 func Permanent(err error) bool { return RefusedData(err) || inClass(err, syntaxOrAccess) }

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A peer that has vanished without a word is given up within ten seconds, at
-// both ends: four of silence, then three probes two seconds apart.
+// Both ends close a connection within ten seconds after the other has disappeared: four
+// seconds without data, then three probes two seconds apart.
 const (
 	keepIdle     = 4 * time.Second
 	keepInterval = 2 * time.Second
@@ -16,9 +16,9 @@ const (
 	keepTotal    = keepIdle + keepCount*keepInterval
 )
 
-// keepAlive makes both ends of a TCP connection notice a dead host. The server's
-// end matters as much as ours: it holds the advisory lock that a standby waits
-// for. On a unix socket none of it has an effect.
+// keepAlive makes both ends of a TCP connection detect a dead host. The server's end matters
+// too, because it holds the advisory lock that a standby waits for. It has no effect on a unix
+// socket.
 func keepAlive(cfg *pgconn.Config) {
 	dialer := &net.Dialer{
 		Timeout: 5 * time.Second,
@@ -34,7 +34,7 @@ func keepAlive(cfg *pgconn.Config) {
 		"tcp_keepalives_interval":          "2",
 		"tcp_keepalives_count":             "3",
 		"tcp_user_timeout":                 "10000",
-		"client_connection_check_interval": "2000", // notices a dead client also in the midst of a long query
+		"client_connection_check_interval": "2000", // detects a dead client also during a long query
 	} {
 		cfg.RuntimeParams[name] = value
 	}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundUnacknowledged sets how long sent data may stay unacknowledged: while
-// some is on its way, Linux sends no keepalive probes (tcp(7), TCP_USER_TIMEOUT).
+// boundUnacknowledged limits how long sent data may stay unacknowledged, because Linux sends
+// no keepalive probes while data is unacknowledged (tcp(7), TCP_USER_TIMEOUT).
 func boundUnacknowledged(network, _ string, conn syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil

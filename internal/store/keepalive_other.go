@@ -4,5 +4,5 @@ package store
 
 import "syscall"
 
-// boundUnacknowledged does nothing here: keepalive probes have to do.
+// boundUnacknowledged does nothing on this system, which has only keepalive probes.
 func boundUnacknowledged(string, string, syscall.RawConn) error { return nil }

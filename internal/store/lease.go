@@ -11,13 +11,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A LeaseName names what one process at a time does, and the role whose processes do it.
+// A LeaseName names work that one process does at a time, and the role of these processes.
 type LeaseName struct {
 	role Role
 	name string
 }
 
-// The leases there are.
+// The leases.
 var (
 	LeaseRecorder    = LeaseName{RoleRecorder, "recorder"}
 	LeaseSettler     = LeaseName{RoleNotify, "settler"}
@@ -25,65 +25,65 @@ var (
 	LeaseLabels      = LeaseName{RoleAPI, "labels"}
 )
 
-// workerLease is what the names of the leases of workers begin with.
+// workerLease is the prefix of the names of workers' leases.
 const workerLease = "worker "
 
-// LeaseOfWorker is the lease that one notify worker holds for as long as it is at work,
-// so that the others can tell.
+// LeaseOfWorker returns the lease that a notify worker holds while it runs, so that the others
+// can tell.
 func LeaseOfWorker(id uuid.UUID) LeaseName {
 	return LeaseName{RoleNotify, workerLease + id.String()}
 }
 
 const (
-	// forgetWorkers is after how long the ended lease of a worker is forgotten.
+	// forgetWorkers is how long the ended lease of a worker is kept.
 	forgetWorkers = time.Hour
-	// leaseLasts is how long a lease lasts after it was last renewed. A process that hangs
-	// holds up the others of its role for that long.
+	// leaseLasts is how long a lease lasts after a renewal. A process that hangs blocks the
+	// others of its role for that long.
 	leaseLasts = 3 * time.Second
-	// leaseRenewals is how often in that time it is renewed.
+	// leaseRenewals is the number of renewals in that time.
 	leaseRenewals = 6
-	// leasePoll is how often a process that waits for a lease tries to take it.
+	// leasePoll is the interval at which a waiting process tries to take a lease.
 	leasePoll = 25 * time.Millisecond
-	// holderTimeout is how long a transaction of an earlier holder that still locks the
-	// lease's row is waited for, before its session is ended.
+	// holderTimeout is how long a transaction of an earlier holder may lock the lease's row
+	// before its session is ended.
 	holderTimeout = 250 * time.Millisecond
 )
 
 // Errors of leases.
 var (
-	// ErrLeaseTaken says that another process holds the lease.
+	// ErrLeaseTaken is the error if another process holds the lease.
 	ErrLeaseTaken = errors.New("another process has the lease")
-	// ErrLeaseLost says that another process has taken over the lease that this one held.
+	// ErrLeaseLost is the error if another process has taken over this process's lease.
 	ErrLeaseLost = errors.New("another process has taken the lease over")
 )
 
-// A Lease is the right to do what one process at a time does. It belongs to the
-// connection that it was taken on and ends with it, at once; and it ends when it is not
-// renewed in time, see [Lease.Keep], for a process that hangs keeps its connection.
+// A Lease gives one process at a time the right to do some work. It belongs to the connection
+// on which it was taken, and ends with it immediately. It also ends if it is not renewed in
+// time, see [Lease.Keep], because a process that hangs keeps its connection.
 //
-// A holder that was overtaken does not know it. So everything that is written under a
-// lease is written in a transaction with [Lease.Fence] in it, and what leaves Postgres is
-// preceded by [Lease.Held].
+// A holder does not notice when another process takes over. So everything that is written
+// under a lease is written in a transaction with [Lease.Fence], and [Lease.Held] comes before
+// each effect outside Postgres.
 type Lease struct {
 	LeaseName
 	pool *pgxpool.Pool
 	term int64
 }
 
-// Term is the number of this holder: it grows with each.
+// Term returns the number of this holder. Each holder has a higher one than the last.
 func (l *Lease) Term() int64 { return l.term }
 
 const (
-	// free tells whether a lease may be taken: it is over, or the session that held it is.
+	// free is whether a lease may be taken: it has expired, or its session has ended.
 	free = `(l.expires_at < clock_timestamp() OR pg_try_advisory_xact_lock(` + lockOfLease + `))`
-	// now is a term that none before had, also where Postgres lost the last of them.
+	// now is a term that is higher than all before, even if Postgres lost the last of them.
 	now = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
 )
 
-// TakeLease takes a lease on conn, or gives an error that wraps [ErrLeaseTaken]. It first
-// rolls back what a holder that hangs has left open, and ends its sessions over pool.
-// Only the user that they signed in as may end them, so all processes of a role sign in
-// as one user. The lease is renewed over pool, too.
+// TakeLease takes a lease on conn, or returns an error that wraps [ErrLeaseTaken]. Before, it
+// ends the sessions of a holder that hangs, over pool, so that their transactions are rolled
+// back. Only the same login user may end them, so all processes of a role must sign in as one
+// user. The lease is also renewed over pool.
 func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name LeaseName) (*Lease, error) {
 	taken, err := IsHeld(ctx, conn, name)
 	if err != nil {
@@ -95,15 +95,15 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 	l := &Lease{LeaseName: name, pool: pool}
 	stop := l.endHolders(ctx, conn.PgConn().PID())
 	defer stop()
-	// One statement, so that a process that stops in the middle holds up no other. The
-	// lock of the term belongs to the session, and tells the others that the holder lives.
+	// One statement, so that a process that stops in the middle blocks no other. The lock of
+	// the term belongs to the session, and shows the others that the holder is connected.
 	var locked bool
 	err = conn.QueryRow(ctx, `
 		INSERT INTO app.leases AS l (role, name, term, renewed_at, expires_at) VALUES ($1, $2, `+now+`, clock_timestamp(), clock_timestamp() + $3::interval)
 		ON CONFLICT (role, name) DO UPDATE SET term = greatest(l.term + 1, `+now+`), renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $3::interval WHERE `+free+`
 		RETURNING l.term, pg_try_advisory_lock(`+lockOfLease+`)`,
 		string(name.role), name.name, leaseLasts).Scan(&l.term, &locked)
-	// Two sessions that make the row of a lease in the same millisecond choose the same term.
+	// Two sessions that insert the row of a lease in the same millisecond choose the same term.
 	if errors.Is(err, pgx.ErrNoRows) || Code(err) == UniqueViolation {
 		return nil, ErrLeaseTaken
 	}
@@ -116,7 +116,7 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, conn *pgx.Conn, name Lea
 	return l, nil
 }
 
-// IsHeld says whether a process holds a lease.
+// IsHeld reports whether a process holds a lease.
 func IsHeld(ctx context.Context, db queryer, name LeaseName) (held bool, err error) {
 	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM app.leases l WHERE role = $1 AND name = $2 AND NOT `+free+`)`,
 		string(name.role), name.name).Scan(&held)
@@ -137,8 +137,8 @@ func ForgetWorkerLeases(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// endHolders ends, until stop is called, the sessions that a statement of the backend
-// waits for, but for those that wait themselves.
+// endHolders ends the sessions for which a statement of the backend waits, except those that
+// are waiting too, until stop is called.
 func (l *Lease) endHolders(ctx context.Context, backend uint32) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -150,7 +150,7 @@ func (l *Lease) endHolders(ctx context.Context, backend uint32) (stop func()) {
 				return
 			case <-time.After(holderTimeout):
 			}
-			// What can't be ended is waited for.
+			// After an error, the statement waits.
 			_ = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 				if _, err := tx.Exec(ctx, `SET LOCAL ROLE NONE`); err != nil {
 					return err
@@ -167,9 +167,9 @@ func (l *Lease) endHolders(ctx context.Context, backend uint32) (stop func()) {
 	}
 }
 
-// Keep renews the lease until ctx ends, for as long as gets tells that its holder gets
-// on with its work. Its error wraps [ErrLeaseLost] where another has taken over.
-func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
+// Keep renews the lease until ctx ends, while progresses reports that its holder makes
+// progress. If another process has taken over, its error wraps [ErrLeaseLost].
+func (l *Lease) Keep(ctx context.Context, progresses func() bool) error {
 	tick := time.NewTicker(leaseLasts / leaseRenewals)
 	defer tick.Stop()
 	for {
@@ -178,10 +178,10 @@ func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if !gets() {
+		if !progresses() {
 			continue
 		}
-		// A crash of Postgres that takes a renewal with it ends the lease sooner.
+		// If a crash of Postgres loses a renewal, the lease ends sooner.
 		tag, err := l.pool.Exec(ctx, `UPDATE app.leases SET renewed_at = clock_timestamp(), expires_at = clock_timestamp() + $4::interval
 			FROM (SELECT set_config('synchronous_commit', 'off', true)) s WHERE role = $1 AND name = $2 AND term = $3`,
 			string(l.role), l.name, l.term, leaseLasts)
@@ -194,8 +194,8 @@ func (l *Lease) Keep(ctx context.Context, gets func() bool) error {
 	}
 }
 
-// Release ends the lease at once, where its holder is done. Others could take it anyway when
-// the connection ends; until then, the lease would look as if it were held.
+// Release ends the lease immediately, when its holder has finished. Without it, the lease
+// would show as held until the connection ends.
 func (l *Lease) Release(ctx context.Context) error {
 	_, err := l.pool.Exec(ctx, `UPDATE app.leases SET expires_at = least(expires_at, clock_timestamp()) WHERE role = $1 AND name = $2 AND term = $3`,
 		string(l.role), l.name, l.term)
@@ -205,15 +205,14 @@ func (l *Lease) Release(ctx context.Context) error {
 	return nil
 }
 
-// Fence lets tx commit only under this lease: no other process takes the lease over
-// before the end of tx, and if one has already, the error wraps [ErrLeaseLost]. It comes
-// before anything that tx locks.
+// Fence makes tx commit only under this lease: no other process can take the lease over before
+// the end of tx, and if one already has, the error wraps [ErrLeaseLost]. Call it before tx
+// locks anything.
 func (l *Lease) Fence(ctx context.Context, tx pgx.Tx) error {
 	return l.held(ctx, tx, ` FOR KEY SHARE`)
 }
 
-// Held gives an error that wraps [ErrLeaseLost] if another process has taken the lease
-// over.
+// Held returns an error that wraps [ErrLeaseLost] if another process has taken the lease over.
 func (l *Lease) Held(ctx context.Context) error { return l.held(ctx, l.pool, "") }
 
 // queryer is a connection, a pool or a transaction.
@@ -229,15 +228,15 @@ func (l *Lease) held(ctx context.Context, db queryer, lock string) error {
 		err = ErrLeaseLost
 	}
 	if err != nil {
-		return fmt.Errorf("holding the lease of the %s: %w", l.name, err)
+		return fmt.Errorf("checking the lease of the %s: %w", l.name, err)
 	}
 	return nil
 }
 
-// Alone calls do while no other call, in any process, runs under the same lease: for a
-// change that reads Postgres, publishes what follows from it and waits until that can be
-// read. It waits for the lease, and holds no connection meanwhile. A holder that hangs
-// loses the lease: call held, which gives an error then, before each publish.
+// Alone calls do while no other call, in any process, runs under the same lease. It is for
+// changes that read Postgres, publish an event that depends on it, and wait until the event is
+// projected. It waits for the lease without holding a connection. A holder that hangs loses
+// the lease: before each publish, do must call held, which returns an error then.
 func Alone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn *pgxpool.Conn, held func(context.Context) error) error) error {
 	for {
 		err := TryAlone(ctx, pool, name, do)
@@ -252,7 +251,7 @@ func Alone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn
 	}
 }
 
-// TryAlone is [Alone] without waiting: where another holds the lease, its error wraps
+// TryAlone is [Alone] without waiting: if another process holds the lease, its error wraps
 // [ErrLeaseTaken].
 func TryAlone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(conn *pgxpool.Conn, held func(context.Context) error) error) error {
 	conn, err := pool.Acquire(ctx)
@@ -268,7 +267,7 @@ func TryAlone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(c
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		_ = l.Keep(keeping, func() bool { return true }) // where it is lost, held says so
+		_ = l.Keep(keeping, func() bool { return true }) // if the lease is lost, held reports it
 	}()
 	defer func() {
 		stop()
@@ -276,7 +275,7 @@ func TryAlone(ctx context.Context, pool *pgxpool.Pool, name LeaseName, do func(c
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseLasts)
 		defer cancel()
 		if _, err := conn.Exec(end, `SELECT pg_advisory_unlock(`+lockOfLease+`) FROM (SELECT $3::bigint AS term) l`, string(l.role), l.name, l.term); err != nil {
-			_ = conn.Conn().Close(end) // or the pool would keep the lease
+			_ = conn.Conn().Close(end) // otherwise the pooled connection would keep the lease
 		}
 	}()
 	return do(conn, l.Held)

@@ -14,7 +14,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// session is a connection of its own, as a process has.
+// session returns a new connection, like that of a process.
 func session(t *testing.T, pool *pgxpool.Pool) *pgx.Conn {
 	t.Helper()
 	pooled, err := pool.Acquire(t.Context())
@@ -26,7 +26,7 @@ func session(t *testing.T, pool *pgxpool.Pool) *pgx.Conn {
 	return conn
 }
 
-// expire has the time of every lease be up.
+// expire ends the time of every lease.
 func expire(t *testing.T, url string) {
 	t.Helper()
 	_, err := storetest.Open(t, url, store.RoleAdmin).Exec(t.Context(), `UPDATE app.leases SET expires_at = clock_timestamp() - interval '1 ms'`)
@@ -44,7 +44,7 @@ func take(t *testing.T, pool *pgxpool.Pool, conn *pgx.Conn) *store.Lease {
 	return l
 }
 
-// A lease is one's alone while the connection lives and the time is not up.
+// A lease has one holder while its connection lives and it has not expired.
 func TestALeaseIsOnesAlone(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
@@ -75,9 +75,8 @@ func TestALeaseIsOnesAlone(t *testing.T) {
 	}
 }
 
-// A holder that hangs, with a transaction open and rows locked, loses the lease when its
-// time is up: what it had not committed is gone, and nothing that it begins later
-// commits, over whichever connection.
+// A holder that hangs, with an open transaction and locked rows, loses the lease when it expires:
+// its transaction is rolled back, and no later one commits, on any connection.
 func TestAHolderThatHangsWritesNothing(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
@@ -119,8 +118,8 @@ func TestAHolderThatHangsWritesNothing(t *testing.T) {
 	}
 }
 
-// A holder whose time is up, and which nobody overtook, goes on.
-func TestALeaseThatNobodyTookIsRenewed(t *testing.T) {
+// A holder whose lease expired can continue if no other process took it.
+func TestAnExpiredLeaseIsRenewed(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
 	pool := storetest.Open(t, url, store.RoleRecorder)
@@ -142,7 +141,7 @@ func TestALeaseThatNobodyTookIsRenewed(t *testing.T) {
 	}
 }
 
-// A role takes no lease of another's.
+// A role can't take the lease of another role.
 func TestALeaseIsItsRoles(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
@@ -157,8 +156,8 @@ func TestALeaseIsItsRoles(t *testing.T) {
 	}
 }
 
-// What is done alone is done by one at a time, however many want to, and a holder that
-// hangs is told so before it publishes.
+// Of many concurrent calls of Alone, one runs at a time, and a holder that hangs gets an error
+// before it publishes.
 func TestAloneIsAlone(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
@@ -211,8 +210,8 @@ func TestAloneIsAlone(t *testing.T) {
 	}
 }
 
-// A worker holds its lease until its connection ends or its time is up, and the others
-// see that. Leases that ended long ago are forgotten, and no others.
+// A worker holds its lease until its connection ends or the lease expires, and the others see
+// that. Only leases that ended long ago are deleted.
 func TestWhetherAWorkerLives(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
@@ -264,8 +263,7 @@ func TestWhetherAWorkerLives(t *testing.T) {
 	}
 }
 
-// A notify worker that hangs in the middle of a transaction does not keep what it has
-// locked.
+// A notify worker that hangs in a transaction does not keep its locks.
 func TestAHungWorkersTransactionEnds(t *testing.T) {
 	t.Parallel()
 	var wait string
@@ -275,8 +273,8 @@ func TestAHungWorkersTransactionEnds(t *testing.T) {
 	}
 }
 
-// A lease that was given back is over, and the next holder has a higher term. Given back by
-// a holder that was overtaken, it is the other's still.
+// A released lease is free, and the next holder has a higher term. A release by an earlier holder
+// does not affect the present one.
 func TestALeaseThatIsGivenBackIsOver(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleRecorder)

@@ -21,10 +21,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the schema to the version that this binary embeds. A lock in
-// the database lets one process do it at a time; each migration is one
-// transaction, so that a crash leaves the version before or after it. A schema
-// that is newer than the binary is left as it is.
+// Migrate migrates the schema to the version that this binary embeds. A lock in the database
+// lets one process do it at a time. Each migration is one transaction, so that a crash leaves
+// the version before or after it. A newer schema is not changed.
 func Migrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
 	provider, db, err := newProvider(databaseURL)
 	if err != nil {
@@ -45,8 +44,8 @@ func Migrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
 	return nil
 }
 
-// SchemaDigest is a hash of the embedded migrations, in hexadecimal: equal digests
-// make equal schemas.
+// SchemaDigest returns a hash of the embedded migrations, in hexadecimal. Binaries with equal
+// digests make equal schemas.
 func SchemaDigest() (string, error) {
 	digest := sha256.New()
 	err := fs.WalkDir(migrations, ".", func(path string, entry fs.DirEntry, err error) error {
@@ -63,8 +62,8 @@ func SchemaDigest() (string, error) {
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 
-// WaitMigrated waits, until ctx ends, for the schema to be at the version that
-// this binary embeds, or a newer one.
+// WaitMigrated waits, until ctx ends, for the schema to reach the version that this binary
+// embeds, or a newer one.
 func WaitMigrated(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
@@ -81,8 +80,8 @@ func WaitMigrated(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) err
 	})
 }
 
-// TryMigrate is [Migrate] where the login user may change the schema, and
-// [WaitMigrated] where it may not. It waits for a database that is not there yet.
+// TryMigrate is [Migrate] if the login user may change the schema, and otherwise
+// [WaitMigrated]. It waits for a database that does not answer yet.
 func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error {
 	pool, err := Open(ctx, databaseURL, RoleAdmin, 1, log)
 	if err != nil {
@@ -91,7 +90,7 @@ func TryMigrate(ctx context.Context, databaseURL string, log *slog.Logger) error
 	defer pool.Close()
 	err = retry(ctx, log, "migrating the schema", func() error {
 		err := Migrate(ctx, databaseURL, log)
-		if Code(err) != "" && !inClass(err, operatorIntervention) { // a refusal by a server that is not stopping or starting
+		if Code(err) != "" && !inClass(err, operatorIntervention) { // an error from a server that is not stopping or starting
 			return permanent{err}
 		}
 		return err
@@ -121,7 +120,7 @@ func newProviderOn(db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the migrations: %w", err)
 	}
-	// One try a second for ten minutes, for a migration that rewrites a table.
+	// One try a second for ten minutes, because a migration may rewrite a table.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600), lock.WithUnlockTimeout(1, 60))
 	if err != nil {
 		return nil, fmt.Errorf("preparing the lock of the migrations: %w", err)
@@ -134,8 +133,8 @@ func newProviderOn(db *sql.DB) (*goose.Provider, error) {
 	return provider, nil
 }
 
-// versions are the schema's and the binary's. It asks the table itself: goose
-// would create it, which not every role may.
+// versions returns the versions of the schema and the binary. It reads the table itself,
+// because goose would create the table, and not every role may.
 func versions(ctx context.Context, db *sql.DB, provider *goose.Provider) (has, wants int64, err error) {
 	sources := provider.ListSources() // in the order of their versions, never empty
 	wants = sources[len(sources)-1].Version

@@ -70,9 +70,9 @@ const allowed = `
 	app.timelines            S       -       S       -
 `
 
-// mayDo gives what allowed says of a table, or the rule for the schema record:
-// everybody reads it, the recorder alone writes it, and not even the recorder changes
-// or deletes an event that is recorded, or what proves it.
+// mayDo returns the privileges on a table from allowed, or from the rule for the schema record:
+// all roles may read it, only the recorder may write it, and not even the recorder may change or
+// delete a recorded event or its proof.
 func mayDo(table string) ([]string, bool) {
 	switch {
 	case table == "record.events", table == "record.hashes":
@@ -90,8 +90,8 @@ func mayDo(table string) ([]string, bool) {
 	return nil, false
 }
 
-// Every role tries every verb at every table there is, and the database refuses
-// what is not in the table above.
+// Every role tries every statement on every table, and the database refuses all that are not in
+// the table above.
 func TestWhatEachRoleMayDo(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)
@@ -122,8 +122,8 @@ func TestWhatEachRoleMayDo(t *testing.T) {
 	}
 }
 
-// No process makes, changes or drops anything of the schema, empties a table at one
-// go, or gives itself more rights.
+// No role can create, change or drop parts of the schema, truncate a table, or grant itself
+// privileges.
 func TestNoRoleChangesTheSchema(t *testing.T) {
 	t.Parallel()
 	url := storetest.New(t)

@@ -7,17 +7,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Replication is what a primary says of its replicas.
+// Replication is the state of a primary's replicas.
 type Replication struct {
-	Replicas    int  `json:"replicas"`    // that follow it now
-	Synchronous bool `json:"synchronous"` // whether its commits wait for some of them
+	Replicas    int  `json:"replicas"`    // connected now
+	Synchronous bool `json:"synchronous"` // whether commits wait for some of them
 }
 
-// ReadReplication asks the server, as any role may.
+// ReadReplication reads the state from the server. Any role may call it.
 func ReadReplication(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (r Replication, err error) {
-	// What makes a base backup, or archives the log, is no replica to fail over to.
+	// Clients that make a base backup or archive the log are no replicas to fail over to.
 	err = q.QueryRow(ctx, `SELECT (SELECT count(*) FROM pg_stat_replication WHERE application_name NOT IN ('pg_basebackup', 'pg_receivewal')),
 		current_setting('synchronous_standby_names') <> ''`).Scan(&r.Replicas, &r.Synchronous)
 	if err != nil {
@@ -26,8 +26,8 @@ func ReadReplication(ctx context.Context, q interface {
 	return r, nil
 }
 
-// Asynchronous is how many replicas no commit waits for: a failover to one of them loses the
-// last commits.
+// Asynchronous returns the number of replicas for which commits do not wait. A failover to one
+// of them loses the last commits.
 func (r Replication) Asynchronous() int {
 	if r.Synchronous {
 		return 0
@@ -35,7 +35,7 @@ func (r Replication) Asynchronous() int {
 	return r.Replicas
 }
 
-// Warning says what is wrong with it, "" for nothing.
+// Warning returns a text about asynchronous replicas, "" if there are none.
 func (r Replication) Warning() string {
 	if r.Asynchronous() == 0 {
 		return ""

@@ -13,12 +13,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Role is what a process may do in the database: a group role that migration
-// 00001 creates and that the login user must be a member of.
+// Role is a group role with a process's privileges in the database. Migration 00001 creates
+// it, and the login user must be a member of it.
 type Role string
 
-// The roles. RoleAdmin is the login user itself, for migrations and the
-// operator's command line.
+// The roles. RoleAdmin is the login user itself, for migrations and the operator's commands.
 const (
 	RoleAPI      Role = "postern_api"
 	RoleFanout   Role = "postern_fanout"
@@ -34,10 +33,10 @@ func (r Role) applicationName() string {
 	return string(r)
 }
 
-// Open returns a pool of at most maxConns connections (0: pgx's default) under
-// the role. It waits, until ctx ends, for a database that does not answer or
-// has no such role yet, and logs why it waits once a reason. What waiting
-// cannot mend, a malformed URL or a wrong password, is an error at once.
+// Open returns a pool of at most maxConns connections (0: pgx's default) with the role. It
+// waits, until ctx ends, for a database that does not answer or does not have the role yet, and
+// logs each reason once. If waiting does not help, as with a malformed URL or a wrong password,
+// it fails immediately.
 func Open(ctx context.Context, databaseURL string, role Role, maxConns int32, log *slog.Logger) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
@@ -66,9 +65,9 @@ func Open(ctx context.Context, databaseURL string, role Role, maxConns int32, lo
 	return pool, nil
 }
 
-// durable has a connection's commits wait for the disk, and for the synchronous replicas
-// where there are some, whatever the server's default: the claim of an alert must not be
-// lost by a crash. What waits longer stays so.
+// durable makes a connection's commits wait for the disk, and for the synchronous replicas if
+// there are any, even if the server's default does not: a crash must not lose the claim of an
+// alert. A stricter setting is kept.
 func durable(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
 	if err != nil {
@@ -77,23 +76,22 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// configure sets what each of our connections has. The role is a parameter of
-// the session's start, so that nothing that the session does later, RESET ALL
-// for one, can leave it.
+// configure sets the parameters of our connections. The role is a parameter of the session's
+// start, so that no later statement, for example RESET ALL, can change it.
 func configure(cfg *pgx.ConnConfig, role Role) {
 	cfg.RuntimeParams["application_name"] = role.applicationName()
 	if role != RoleAdmin {
 		cfg.RuntimeParams["role"] = string(role)
 	}
 	if role == RoleNotify {
-		// A worker that hangs in the middle of a transaction keeps the rows that it has
-		// locked for no longer than a lease: the others pass over them meanwhile.
+		// A worker that hangs in a transaction keeps its row locks no longer than a lease.
+		// Until then, the others skip those rows.
 		cfg.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(leaseLasts.Milliseconds(), 10)
 	}
 	keepAlive(&cfg.Config)
 }
 
-// permanent wraps an error that retry gives up at.
+// permanent wraps an error after which retry stops.
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
@@ -103,8 +101,8 @@ const (
 	lastPause  = time.Second
 )
 
-// retry calls try until it succeeds or ctx ends, with growing pauses. It logs
-// each new reason once.
+// retry calls try until it succeeds or ctx ends, with growing pauses. It logs each new reason
+// once.
 func retry(ctx context.Context, log *slog.Logger, doing string, try func() error) error {
 	var said string
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

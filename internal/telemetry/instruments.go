@@ -6,8 +6,8 @@ import (
 	"postern/internal/events"
 )
 
-// instruments are what is counted where it happens; what merely stands somewhere
-// is read when it is asked for, see [Standing].
+// instruments are the metrics that are updated when something happens. Metrics of a state are
+// read at each scrape; see [Telemetry.Watch].
 type instruments struct {
 	published    *prometheus.CounterVec
 	publishTook  prometheus.Histogram
@@ -35,26 +35,26 @@ func newInstruments() instruments {
 	}
 	i := instruments{
 		published: counter("events_published_total",
-			"Events that this process put on the record, by type, and whether they were acknowledged or not.", "type", "outcome"),
+			"Events that this process published to the record, by type and whether they were acknowledged.", "type", "outcome"),
 		publishTook: prometheus.NewHistogram(histogram("publish_duration_seconds",
-			"How long the record took to acknowledge what was published at once.", fromMilliseconds)),
+			"How long the record took to acknowledge a batch of events.", fromMilliseconds)),
 		publishBatch: prometheus.NewHistogram(histogram("publish_batch_events",
-			"How many events were published at once.", upToThousands)),
+			"Number of events in a published batch.", upToThousands)),
 		handled: prometheus.NewHistogramVec(histogram("event_handling_duration_seconds",
-			"How long handlers had an event, by consumer, and whether they were done with it.", fromMilliseconds), []string{"consumer", "outcome"}),
+			"How long handlers took for an event, by consumer and whether they succeeded.", fromMilliseconds), []string{"consumer", "outcome"}),
 		alerts: counter("alerts_total",
-			"Alerts that came to an end: accepted, failed, skipped or unknown.", "outcome"),
+			"Alerts with an outcome: accepted, failed, skipped or unknown.", "outcome"),
 		sendGrid: prometheus.NewHistogramVec(histogram("sendgrid_request_duration_seconds",
-			"How long SendGrid took to answer, by what the answer meant and its HTTP status, 0 where none came.", fromMilliseconds), []string{"answer", "status"}),
+			"How long SendGrid took to answer, by the meaning of the answer and its HTTP status, 0 without an answer.", fromMilliseconds), []string{"answer", "status"}),
 		runEvents: prometheus.NewHistogram(histogram("recorder_run_events",
-			"How many events the recorder wrote in one transaction.", upToThousands)),
+			"Number of events that the recorder wrote in one transaction.", upToThousands)),
 		runTook: prometheus.NewHistogram(histogram("recorder_run_duration_seconds",
-			"How long such a transaction took.", fromMilliseconds)),
+			"How long a transaction of the recorder took.", fromMilliseconds)),
 		requests: prometheus.NewHistogramVec(histogram("http_request_duration_seconds",
 			"How long requests took, by route and status.", fromMilliseconds), []string{"route", "status"}),
-		active: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "postern", Name: "http_requests_active", Help: "Requests under way."}),
+		active: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "postern", Name: "http_requests_active", Help: "Requests in progress."}),
 	}
-	// A counter that begins at one is no increase to Prometheus.
+	// Prometheus does not see an increase if a counter first appears with the value 1.
 	for _, state := range []events.AlertState{events.AlertAccepted, events.AlertFailed, events.AlertSkipped, events.AlertUnknown} {
 		i.alerts.WithLabelValues(string(state))
 	}

@@ -18,7 +18,7 @@ type (
 	handler = func(ctx context.Context, e events.Event, seq uint64) error
 )
 
-// Publishing tells of what is published through it.
+// Publishing measures and traces the calls of next.
 func (t *Telemetry) Publishing(next publish) publish {
 	return func(ctx context.Context, evs ...events.Event) (uint64, error) {
 		if len(evs) == 0 {
@@ -43,14 +43,14 @@ func (t *Telemetry) Publishing(next publish) publish {
 	}
 }
 
-// countAlerts counts the recipients of an outcome by what became of each.
+// countAlerts counts the recipients of an outcome by their state.
 func (t *Telemetry) countAlerts(e events.Event) {
 	if !e.Type.IsOutcome() {
 		return
 	}
 	o, err := events.Decode[events.AlertOutcome](e)
 	if err != nil {
-		return // nobody publishes what can't be read
+		return // a published event can always be decoded
 	}
 	t.alerts.WithLabelValues(string(o.State)).Add(float64(o.Recipients - len(o.Exceptions)))
 	for _, x := range o.Exceptions {
@@ -58,7 +58,7 @@ func (t *Telemetry) countAlerts(e events.Event) {
 	}
 }
 
-// Handling tells of the events that a consumer's handler is given.
+// Handling measures and traces the calls of a consumer's handler.
 func (t *Telemetry) Handling(consumer string, next handler) handler {
 	return func(ctx context.Context, e events.Event, seq uint64) error {
 		ctx, span := t.begin(ctx, e.MessageID, "handle "+string(e.Type), trace.SpanKindConsumer,
@@ -71,8 +71,8 @@ func (t *Telemetry) Handling(consumer string, next handler) handler {
 	}
 }
 
-// Calling tells of one call of SendGrid for so many recipients. The call is made
-// with the context, and done is told what came of it.
+// Calling measures and traces one call of SendGrid for a number of recipients. Make the call
+// with the returned context, and then call done with the result.
 func (t *Telemetry) Calling(ctx context.Context, recipients int) (_ context.Context, done func(answer string, status int)) {
 	ctx, span := t.tracer.Start(ctx, "send alerts", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.Int("postern.recipients", recipients)))
@@ -87,7 +87,8 @@ func (t *Telemetry) Calling(ctx context.Context, recipients int) (_ context.Cont
 	}
 }
 
-// Recorded tells of a run that the recorder wrote in one transaction, since began.
+// Recorded measures and traces a run of events that the recorder wrote in one transaction,
+// which started at began.
 func (t *Telemetry) Recorded(began time.Time, run []events.Event) {
 	t.runEvents.Observe(float64(len(run)))
 	t.runTook.Observe(time.Since(began).Seconds())
@@ -107,7 +108,7 @@ func outcome(err error, good, bad string) string {
 	return bad
 }
 
-// end leaves out what the error says: that can be anything.
+// end ends a span. It leaves out the text of the error, which may contain personal data.
 func end(span trace.Span, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, "failed")

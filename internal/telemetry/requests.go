@@ -14,23 +14,23 @@ import (
 	"postern/internal/events"
 )
 
-// A request is what became of an HTTP request while it was handled.
+// A request collects data of an HTTP request while it is handled.
 type request struct {
-	message uuid.UUID // of the first event that it put on the record
-	sends   bool      // whether that was its message.sent
+	message uuid.UUID // of the first event that the request published
+	sends   bool      // whether that event is message.sent
 }
 
 type requestKey struct{}
 
-// noteMessage notes for the request that ctx belongs to which message it is about.
+// noteMessage stores the message of an event in the request of ctx.
 func noteMessage(ctx context.Context, e events.Event) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok && r.message == uuid.Nil {
 		r.message, r.sends = e.MessageID, e.Type == events.TypeMessageSent
 	}
 }
 
-// Requests tells of what next answers, by the pattern of its route, never by its
-// address: ids stay out.
+// Requests measures and traces the requests to next, by the pattern of their route. Their
+// paths are left out, because they contain ids.
 func (t *Telemetry) Requests(route func(*http.Request) string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pattern := route(r)
@@ -49,8 +49,8 @@ func (t *Telemetry) Requests(route func(*http.Request) string, next http.Handler
 	})
 }
 
-// traceRequest tells of a request once it is known whose message it was about.
-// The one that sent a message is the root of the message's trace.
+// traceRequest traces a request after its message is known. The request that sent a message is
+// the root of the message's trace.
 func (t *Telemetry) traceRequest(ctx context.Context, about *request, pattern string, status int, began time.Time) {
 	if about.message == uuid.Nil {
 		return
@@ -70,7 +70,7 @@ func (t *Telemetry) traceRequest(ctx context.Context, about *request, pattern st
 	span.End()
 }
 
-// An Answer remembers the status of an answer, 0 while there is none.
+// An Answer is a writer that keeps the status of the answer, 0 before there is one.
 type Answer struct {
 	http.ResponseWriter
 	Status int

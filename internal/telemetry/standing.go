@@ -9,29 +9,28 @@ import (
 	"postern/internal/health"
 )
 
-// scrapeTimeout bounds what a scrape waits for.
+// scrapeTimeout is the most that a scrape waits for the state.
 const scrapeTimeout = 3 * time.Second
 
-// scraped are the parts of the state that /metrics gives.
+// scraped are the parts of the state that are in /metrics.
 var scraped = []health.Part{health.PartRecord, health.PartRecorder, health.PartParked, health.PartWaiting, health.PartPauses,
 	health.PartReplication, health.PartPromotion, health.PartContent}
 
-// Watch makes /metrics give the state of the system, which each scrape reads.
+// Watch adds the state of the system to /metrics. Each scrape reads it.
 func (t *Telemetry) Watch(read func(context.Context, ...health.Part) (health.State, error)) {
 	t.registry.MustRegister(states{read})
 }
 
-// WatchDisk has /metrics tell how many bytes are free on the disk of the record, -1
-// where nobody knows.
+// WatchDisk adds the free space on the record's disk to /metrics, in bytes, -1 if unknown.
 func (t *Telemetry) WatchDisk(free func() float64) {
 	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "disk_free_bytes",
-		Help: "How much may still be written to the disk of the record; -1 where nobody knows."}, free))
+		Help: "Free space on the disk of the record in bytes; -1 if unknown."}, free))
 }
 
-// WatchArchive has /metrics tell how far the archive is behind.
+// WatchArchive adds to /metrics how far the archive is behind.
 func (t *Telemetry) WatchArchive(behind func() time.Duration) {
 	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "archive_behind_seconds",
-		Help: "How long ago the archive was last seen to hold all that was signed; 0 where nobody carries anything there."},
+		Help: "Seconds since the archive last had all signed events; 0 without an archive."},
 		func() float64 { return behind().Seconds() }))
 }
 
@@ -45,21 +44,21 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	storesReachable = describe("stores_reachable", "1 where NATS and Postgres answered for all that this process says of them, else 0.")
-	streamLast      = describe("stream_last_sequence", "The last event of the record.")
-	streamBytes     = describe("stream_bytes", "How large the record is.")
-	recorderAt      = describe("recorder_position", "The last event that the tables show.")
+	storesReachable = describe("stores_reachable", "1 if NATS and Postgres answered all queries of this scrape, else 0.")
+	streamLast      = describe("stream_last_sequence", "Sequence of the last event of the record.")
+	streamBytes     = describe("stream_bytes", "Size of the record in bytes.")
+	recorderAt      = describe("recorder_position", "Sequence of the last event that the tables show.")
 	lagEvents       = describe("recorder_lag_events", "Events on the record that the tables do not show yet.")
-	lagSeconds      = describe("recorder_lag_seconds", "How long the first of them has been on the record.")
-	recordWhole     = describe("record_whole", "1 where the stream agreed with its copy when the recorder last compared them, else 0.")
-	eventsParked    = describe("events_parked", "Events that no handler of a consumer could handle and that are open: neither handled since nor discarded.", "consumer")
-	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait to be tried again.")
-	pauses          = describe("alerting_pauses", "Pauses of alerting that are in force: of all messages, or of one.")
+	lagSeconds      = describe("recorder_lag_seconds", "Age in seconds of the first event that the tables do not show yet.")
+	recordWhole     = describe("record_whole", "1 if the stream equalled its copy when the recorder last compared them, else 0.")
+	eventsParked    = describe("events_parked", "Open parked events of a consumer: its handler failed, and they were neither handled later nor discarded.", "consumer")
+	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait for a retry.")
+	pauses          = describe("alerting_pauses", "Pauses of alerting in force: of all messages, or of one.")
 	contentMissing  = describe("content_missing", "Messages whose content this process found missing although it was not erased.")
-	keysUncopied    = describe("content_keys_uncopied", "Content keys of which the content store has no copy yet; -1 where Postgres can't be asked.")
-	asynchronous    = describe("postgres_asynchronous_replicas", "Replicas of Postgres, where its commits wait for none; -1 where it can't be asked.")
+	keysUncopied    = describe("content_keys_uncopied", "Content keys without a copy in the content store; -1 if Postgres can't be read.")
+	asynchronous    = describe("postgres_asynchronous_replicas", "Replicas of Postgres for which its commits do not wait; -1 if it can't be read.")
 	unsettled       = describe("postgres_promotion_unsettled",
-		"1 where Postgres was promoted or restored and alerts wait until what that may have lost is named; -1 where it can't be asked.")
+		"1 if Postgres was promoted or restored, and alerts wait until its possible losses are named; -1 if it can't be read.")
 )
 
 // Describe implements [prometheus.Collector].
@@ -71,7 +70,7 @@ func (s states) Describe(all chan<- *prometheus.Desc) {
 }
 
 // Collect implements [prometheus.Collector]. It leaves out the metrics of parts that can't be
-// read, but for three that are then -1.
+// read, except three that are then -1.
 func (s states) Collect(all chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()

@@ -17,8 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// A Telemetry is what one process tells of itself. Its methods are safe to call
-// from many goroutines at once.
+// A Telemetry has the metrics and traces of one process. It is safe for concurrent use.
 type Telemetry struct {
 	instruments
 	registry *prometheus.Registry
@@ -26,7 +25,7 @@ type Telemetry struct {
 	traces   *sdk.TracerProvider // nil: none
 }
 
-// New is a Telemetry that traces nothing.
+// New returns a Telemetry that traces nothing.
 func New() *Telemetry {
 	t := &Telemetry{
 		instruments: newInstruments(),
@@ -38,9 +37,9 @@ func New() *Telemetry {
 	return t
 }
 
-// Start is a Telemetry that sends traces to an OTLP endpoint, as
-// http://collector:4318, under the name of the process; without an endpoint it is
-// [New]. An endpoint that is away costs traces and nothing else.
+// Start returns a Telemetry that sends traces to an OTLP endpoint such as
+// http://collector:4318, with the name of the process; without an endpoint it is [New]. If
+// the endpoint can't be reached, traces are lost, without other effects.
 func Start(ctx context.Context, process, endpoint string) (*Telemetry, error) {
 	if endpoint == "" {
 		return New(), nil
@@ -52,7 +51,7 @@ func Start(ctx context.Context, process, endpoint string) (*Telemetry, error) {
 	return Traced(process, sdk.WithBatcher(exporter)), nil
 }
 
-// Traced is a Telemetry whose traces go there.
+// Traced returns a Telemetry that sends traces to the given provider option.
 func Traced(process string, to sdk.TracerProviderOption) *Telemetry {
 	t := New()
 	t.traces = sdk.NewTracerProvider(to, sdk.WithIDGenerator(ids{}),
@@ -69,7 +68,7 @@ func (t *Telemetry) Close(ctx context.Context) error {
 	return t.traces.Shutdown(ctx)
 }
 
-// Register adds what somebody else counts, once a process.
+// Register adds another collector, once a process.
 func (t *Telemetry) Register(c prometheus.Collector) { t.registry.MustRegister(c) }
 
 // Handler answers /metrics.

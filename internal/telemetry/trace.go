@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Within is ctx within the trace of a message, below its root span unless it is
-// within it already.
+// Within returns ctx in the trace of a message, below its root span unless ctx is already in
+// that trace.
 func Within(ctx context.Context, message uuid.UUID) context.Context {
 	if message == uuid.Nil || trace.SpanContextFromContext(ctx).TraceID() == trace.TraceID(message) {
 		return ctx
@@ -19,15 +19,15 @@ func Within(ctx context.Context, message uuid.UUID) context.Context {
 		TraceID: trace.TraceID(message), SpanID: rootOf(message), TraceFlags: trace.FlagsSampled, Remote: true}))
 }
 
-// rootOf is the id of the root span of a message's trace: the half of the
-// message's id that is random.
+// rootOf returns the id of the root span of a message's trace: the random half of the
+// message's id.
 func rootOf(message uuid.UUID) (root trace.SpanID) {
 	copy(root[:], message[8:])
 	return root
 }
 
-// begin begins a span in the trace of a message, and none for what is about no
-// message and within no span.
+// begin starts a span in the trace of a message. Without a message and outside a span, it
+// starts none.
 func (t *Telemetry) begin(ctx context.Context, message uuid.UUID, name string, kind trace.SpanKind, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 	ctx = Within(ctx, message)
 	if !trace.SpanContextFromContext(ctx).IsValid() {
@@ -36,10 +36,10 @@ func (t *Telemetry) begin(ctx context.Context, message uuid.UUID, name string, k
 	return t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
 }
 
-// rootKey is where a context names the message whose trace begins with it.
+// rootKey is the context key of the message whose trace starts with the next span.
 type rootKey struct{}
 
-// ids are random but for the root of a message's trace.
+// ids makes random ids, except for the root of a message's trace.
 type ids struct{}
 
 // NewIDs implements the SDK's IDGenerator.

@@ -1,7 +1,6 @@
-// Package composetest gives tests a system in which messages can be sent for
-// real: PostgreSQL with the migrated schema, a NATS server with the record, a
-// recorder, and a folder of encrypted content. A package that uses it ends
-// PostgreSQL from TestMain; see package storetest.
+// Package composetest gives tests a system that can send messages: PostgreSQL with the migrated
+// schema, a NATS server with the record, a recorder, and a folder of encrypted content. A
+// package that uses it must end PostgreSQL in TestMain; see package storetest.
 package composetest
 
 import (
@@ -40,7 +39,7 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// System is everything that a message goes through up to the record.
+// System has everything that a message needs up to its recording.
 type System struct {
 	URL      string // of the database
 	NATSURL  string
@@ -58,27 +57,27 @@ type System struct {
 	fault      atomic.Pointer[Fault]
 }
 
-// Fault is what goes wrong at a publish: before the event is on the record, or
-// after it, when its publisher does not learn of it.
+// Fault is a failure of a publish: before the event is recorded, or after it, so that the
+// publisher gets no acknowledgement.
 type Fault struct {
 	Err   error
 	After bool
 }
 
-// Clock is the clock of all that is sent.
+// Clock is the clock of the system.
 type Clock struct {
 	mu    sync.Mutex
 	ahead time.Duration
 }
 
-// Now is the real time, and what the test has added to it.
+// Now returns the real time plus the time that the test added.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.ahead)
 }
 
-// Advance lets time pass.
+// Advance adds time to the clock.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,8 +122,8 @@ func New(t testing.TB) *System {
 	return s
 }
 
-// awaitVerdict waits until the recorder has found the stream whole: until then nothing
-// can be sent. It asks again and again, for nothing tells.
+// awaitVerdict waits until the recorder has checked the stream: before that, nothing can be
+// sent. It polls, because there is no notification.
 func (s *System) awaitVerdict(t testing.TB) {
 	t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
@@ -143,7 +142,7 @@ func (s *System) awaitVerdict(t testing.TB) {
 	}
 }
 
-// signEvery keeps tests from waiting for a checkpoint.
+// signEvery is short, so that tests need not wait for a checkpoint.
 const signEvery = 50 * time.Millisecond
 
 func (s *System) recorderConfig(t testing.TB) recorder.Config {
@@ -164,7 +163,7 @@ func (s *System) recorderConfig(t testing.TB) recorder.Config {
 	return recorder.Config{Log: s.Log, Pool: pool, Now: s.Clock.Now, Notary: signing}
 }
 
-// Publish is the record's own, unless the test broke it.
+// Publish publishes events to the record, or fails if the test called Break.
 func (s *System) Publish(ctx context.Context, all ...events.Event) (uint64, error) {
 	fault := s.fault.Load()
 	if fault != nil && !fault.After {
@@ -177,10 +176,10 @@ func (s *System) Publish(ctx context.Context, all ...events.Event) (uint64, erro
 	return seq, err
 }
 
-// Break lets every publish fail; nil mends it.
+// Break makes every publish fail; nil ends that.
 func (s *System) Break(fault *Fault) { s.fault.Store(fault) }
 
-// Record publishes facts and waits until they can be read.
+// Record publishes events and waits until they are projected.
 func (s *System) Record(t testing.TB, actor string, bodies ...events.Body) {
 	t.Helper()
 	var all []events.Event
@@ -203,7 +202,7 @@ func (s *System) publishAndWait(t testing.TB, all ...events.Event) {
 	s.Await(t, seq)
 }
 
-// Await waits until everything up to seq can be read.
+// Await waits until everything up to seq is projected.
 func (s *System) Await(t testing.TB, seq uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -213,8 +212,7 @@ func (s *System) Await(t testing.TB, seq uint64) {
 	}
 }
 
-// Settle waits until everything that was published can be read, and gives the
-// last sequence.
+// Settle waits until all published events are projected, and returns the last sequence.
 func (s *System) Settle(t testing.TB) uint64 {
 	t.Helper()
 	state, err := s.Log.State(t.Context())
@@ -225,7 +223,7 @@ func (s *System) Settle(t testing.TB) uint64 {
 	return state.Last
 }
 
-// Staff makes a staff member with permissions, who can't sign in.
+// Staff makes a staff member with permissions and without a sign-in.
 func (s *System) Staff(t testing.TB, name string, permissions ...policy.Permission) policy.Subject {
 	t.Helper()
 	id := uuid.New()
@@ -237,7 +235,7 @@ func (s *System) Staff(t testing.TB, name string, permissions ...policy.Permissi
 	return policy.Subject{Realm: policy.RealmStaff, ID: id.String(), Name: name, Permissions: permissions}
 }
 
-// Exec changes the database as only its owner may.
+// Exec runs a statement as the owner of the database.
 func (s *System) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	if _, err := s.Admin.Exec(t.Context(), sql, args...); err != nil {
@@ -245,8 +243,7 @@ func (s *System) Exec(t testing.TB, sql string, args ...any) {
 	}
 }
 
-// Erase puts on the record that two people erased the content of a message, and destroys
-// nothing.
+// Erase records that two people erased the content of a message. It destroys nothing.
 func (s *System) Erase(t testing.TB, message uuid.UUID) {
 	t.Helper()
 	erasure := uuid.New()
@@ -254,7 +251,7 @@ func (s *System) Erase(t testing.TB, message uuid.UUID) {
 	s.Record(t, "staff:agrees", events.ContentErased{ErasureID: erasure, MessageID: message, ApprovedBy: "staff:agrees"})
 }
 
-// Lose loses the content of a message in both places that its keys are kept in.
+// Lose deletes the keys of a message's content in both places.
 func (s *System) Lose(t testing.TB, message uuid.UUID) {
 	t.Helper()
 	s.Exec(t, `DELETE FROM app.message_content WHERE message_id = $1`, message)
@@ -263,8 +260,8 @@ func (s *System) Lose(t testing.TB, message uuid.UUID) {
 	}
 }
 
-// PortalUser makes an active portal user with an active patient of their own,
-// called "pt-" and the id, and gives its number.
+// PortalUser makes an active portal user, linked to a new active patient with the id "pt-" and
+// the portal user's id. It returns the portal user's number.
 func (s *System) PortalUser(t testing.TB, id string) policy.Subject {
 	t.Helper()
 	subject := policy.Subject{Realm: policy.RealmPortalUser, ID: id, Name: "Name of " + id}
@@ -283,8 +280,7 @@ func (s *System) PortalUser(t testing.TB, id string) policy.Subject {
 	return subject
 }
 
-// FoldNames makes the names of patients and portal users searchable that a test wrote
-// by itself.
+// FoldNames makes names searchable that a test wrote directly to the database.
 func (s *System) FoldNames(t testing.TB) {
 	t.Helper()
 	if _, err := directory.FoldNames(t.Context(), s.Admin); err != nil {
@@ -292,8 +288,8 @@ func (s *System) FoldNames(t testing.TB) {
 	}
 }
 
-// Deliver does with a sent message what a fan-out worker does, and waits until
-// its deliveries can be read.
+// Deliver delivers a sent message like a fan-out worker, and waits until its deliveries are
+// projected.
 func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	t.Helper()
 	s.Settle(t)
@@ -342,17 +338,16 @@ func (s *System) audience(t testing.TB, chosen directory.Selection) (recipients 
 	return recipients
 }
 
-// Kept is what a system holds: a digest of every table, the names of all blobs,
-// and how many events there are. Two that are equal mean that nothing was kept or
-// published in between. Counts of sign-ins and sessions are left out, and checkpoints, which come
-// by the clock.
+// Kept is a summary of a system's data: a digest of every table, the names of all blobs, and the
+// number of events. If two are equal, nothing was stored or published in between. It leaves out
+// sign-in counts, sessions, and checkpoints, which are signed periodically.
 type Kept struct {
 	Tables map[string]string
 	Blobs  []string
 	Events uint64
 }
 
-// Keeps tells what the system holds now.
+// Keeps returns the summary of the system's present data.
 func (s *System) Keeps(t testing.TB) Kept {
 	t.Helper()
 	kept := Kept{Tables: map[string]string{}, Events: s.Settle(t)}

@@ -12,17 +12,17 @@ import (
 	"postern/internal/directory"
 )
 
-// The fields that a draft is sealed as.
+// The field names under which a draft is sealed.
 const (
 	sealedHeader = "draft"
 	sealedBody   = "draft body"
 )
 
-// longest is how many bytes a draft may have: twice what 100,000 characters take.
-const longest = 1 << 20
+// maxBytes is the maximal size of a draft: twice the size of 100,000 characters.
+const maxBytes = 1 << 20
 
-// Content is what staff have written and chosen so far, right or wrong: what is
-// wrong with it is said when it is about to be sent.
+// Content is the content of a draft. It is not validated before the message is about to be
+// sent.
 type Content struct {
 	Subject       string              `json:"subject"`
 	Body          string              `json:"-"`
@@ -30,11 +30,11 @@ type Content struct {
 	StaffBcc      []string            `json:"staff_bcc"` // staff ids
 	AttachmentIDs []uuid.UUID         `json:"attachment_ids"`
 	When          When                `json:"when"`
-	// Key is the idempotency key of the send to come.
+	// Key is the idempotency key with which the draft will be sent.
 	Key string `json:"key"`
 }
 
-// RenewKey makes the send to come another than any that was tried.
+// RenewKey replaces the idempotency key, so that the next send makes a new message.
 func (c *Content) RenewKey() { c.Key = newSendKey() }
 
 func newSendKey() string { return "draft-" + uuid.NewString() }
@@ -51,7 +51,7 @@ func (c Content) equal(other Content) bool {
 	return c.Body == other.Body && bytes.Equal(c.header(), other.header())
 }
 
-// header is all but the body.
+// header encodes everything except the body.
 func (c Content) header() []byte {
 	plain, err := json.Marshal(c)
 	if err != nil {
@@ -60,12 +60,12 @@ func (c Content) header() []byte {
 	return plain
 }
 
-// sealed is a draft as it is kept.
+// sealed is the encrypted content of a draft.
 type sealed struct{ header, body []byte }
 
 func (c Content) seal(key content.Key) (s sealed, err error) {
 	header := c.header()
-	if len(header)+len(c.Body) > longest {
+	if len(header)+len(c.Body) > maxBytes {
 		return sealed{}, ErrTooLong
 	}
 	if s.header, err = key.Seal(sealedHeader, header); err != nil {

@@ -1,32 +1,31 @@
-// Package draft keeps messages that are being written: encrypted like everything
-// that will be sent, their author's alone, and deleted when they are sent.
+// Package draft stores messages that are being written. Drafts are encrypted like sent
+// messages, only their author can read them, and they are deleted when they are sent.
 //
 // # Saving
 //
-// A draft begins with its first [Drafts.Save], under an id that its page chose, so
-// that looking at an empty page keeps nothing. Each save that changes something
-// counts the version up. A save from a page that has not seen the latest version
-// changes nothing and fails with [Stale], unless the latest save was that page's
-// own: an answer that was lost on the way is no quarrel.
+// The first [Drafts.Save] makes the draft, with an id that the page chose, so that opening
+// an empty page stores nothing. Each save with a change increments the version. A save from
+// a page that has an older version changes nothing and fails with [Stale], unless the
+// latest save came from the same page: its answer may have been lost.
 //
 // # Sending
 //
-// A draft holds the idempotency key of the send to come. It is deleted once it was
-// sent: a crash in between leaves a draft that, sent again, is the same message.
+// A draft has the idempotency key with which it will be sent. It is deleted after the send.
+// A crash in between leaves a draft that makes the same message when it is sent again.
 //
 // # Copies
 //
-// A message that was cancelled or recalled can be edited and sent again: [Drafts.CopyOf]
-// makes a draft of it, and gives that draft again as long as it is there. The key of the
-// send to come is derived from the message, so that [CopyKey] tells whether the copy was
-// sent. A copy goes with the content of its message when that is erased.
+// A cancelled or recalled message can be edited and sent again: [Drafts.CopyOf] makes a
+// draft of it, and returns that draft again while it exists. The idempotency key is derived
+// from the message, so that [CopyKey] shows whether the copy was sent. A copy is deleted
+// when the content of its message is erased.
 //
 // # Documents
 //
-// A draft names uploads of package compose, and marks them as its own for as long
-// as it is there, so that none that a draft waits to send is swept.
+// A draft names uploads of package compose, and marks them as its own while it exists, so
+// that they are not swept.
 //
-// A Book is safe for concurrent use, also by several processes.
+// A Drafts is safe for concurrent use, also by several processes.
 package draft
 
 import (
@@ -47,19 +46,19 @@ import (
 const Keep = 90 * 24 * time.Hour
 
 var (
-	// ErrNotFound says that the asker has no such draft: it was sent or deleted, or
-	// never was, or is somebody else's.
+	// ErrNotFound is the error if the staff member has no such draft: it was sent, was
+	// deleted, never existed, or has another author.
 	ErrNotFound = errors.New("there is no such draft. It may have been sent or deleted")
-	// ErrTooLong says that a draft is longer than any message could be.
-	ErrTooLong = errors.New("the draft is too long to be kept: shorten it")
-	// ErrErased says that the content of the message was erased that was to be copied.
+	// ErrTooLong is the error if a draft is longer than any message can be.
+	ErrTooLong = errors.New("the draft is too long to be saved: shorten it")
+	// ErrErased is the error if the content of the message to copy was erased.
 	ErrErased = errors.New("the content of this message was erased: it can't be edited")
-	// ErrCursor says that a cursor is of no list of drafts.
-	ErrCursor = errors.New("the cursor is not one of this list: leave it out to begin anew")
+	// ErrCursor is the error if a cursor does not come from a list of drafts.
+	ErrCursor = errors.New("the cursor is not one of this list: leave it out to start from the beginning")
 )
 
-// Stale says that a draft was changed since the page that saves it has seen it,
-// and what it is now. Nothing was saved.
+// Stale is the error if a draft was changed after the version of the page that saves it.
+// Now is the present draft. Nothing was saved.
 type Stale struct{ Now Draft }
 
 func (e *Stale) Error() string { return "the draft was changed in another tab or window since" }
@@ -67,19 +66,19 @@ func (e *Stale) Error() string { return "the draft was changed in another tab or
 // Draft is a message that is not yet sent.
 type Draft struct {
 	ID      uuid.UUID
-	Version int // 0: was never saved
+	Version int // 0: not saved yet
 	SavedAt time.Time
-	CopyOf  *uuid.UUID // the message that it is a copy of; nil: of none
+	CopyOf  *uuid.UUID // the message of which it is a copy; nil: not a copy
 	Content
 }
 
-// Seen is what a page knows of the draft that it saves.
+// Seen identifies the page that saves a draft, and its version of the draft.
 type Seen struct {
-	Version int    // the one that the page shows; 0: the draft is to begin here
-	Page    string // any string that no other page has
+	Version int    // the version that the page shows; 0: a new draft
+	Page    string // unique for each page
 }
 
-// Config is what a [Drafts] works with.
+// Config has the dependencies of a [Drafts].
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool    *pgxpool.Pool
@@ -87,7 +86,7 @@ type Config struct {
 	Now     func() time.Time
 }
 
-// Drafts keeps drafts.
+// Drafts reads and writes drafts.
 type Drafts struct {
 	cfg Config
 }
@@ -95,7 +94,7 @@ type Drafts struct {
 // New makes a Drafts. It does no I/O.
 func New(cfg Config) *Drafts { return &Drafts{cfg: cfg} }
 
-// Open gives a draft of the asker's, or [ErrNotFound].
+// Open returns a draft of the staff member, or [ErrNotFound].
 func (b *Drafts) Open(ctx context.Context, staff policy.Subject, id uuid.UUID) (Draft, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
@@ -111,9 +110,9 @@ func (b *Drafts) Open(ctx context.Context, staff policy.Subject, id uuid.UUID) (
 	return d, err
 }
 
-// Save changes a draft, or begins one, and gives what it is now. A change that
-// changes nothing saves nothing. It fails with [*Stale], [ErrNotFound] or
-// [ErrTooLong]; then nothing was changed.
+// Save changes a draft, or makes a new one, and returns the result. If change changes
+// nothing, nothing is written. It fails with [*Stale], [ErrNotFound] or [ErrTooLong], and
+// then nothing was changed.
 func (b *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
@@ -130,7 +129,7 @@ func (b *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, s
 	return d, err
 }
 
-// begin makes an empty draft, unless the page has begun it already.
+// begin inserts an empty draft, if it does not exist yet.
 func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, page string) error {
 	key, wrapped, err := b.cfg.Content.NewKey(id)
 	if err != nil {
@@ -183,13 +182,13 @@ func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff policy.Subject, id u
 	return d, keepUploads(ctx, tx, staff, d)
 }
 
-// CopyKey is the idempotency key by which a copy of a message is sent.
+// CopyKey returns the idempotency key with which a copy of a message is sent.
 func CopyKey(message uuid.UUID) string { return "copy-" + message.String() }
 
-// CopyOf gives the draft that is the copy of a message of the asker's. Where there is
-// none it begins one with what original gives; of two who begin it at once, both get the
-// one that is kept. The caller has seen to it that the asker sent the message. It fails
-// with [ErrErased] where the content is erased meanwhile, and with original's errors.
+// CopyOf returns the draft that is the copy of a message. If there is none, it makes one
+// with the content that original returns; concurrent calls return the same draft. The caller
+// must have checked that staff sent the message. It fails with [ErrErased] if the content
+// is erased during the call, and with original's errors.
 func (b *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
@@ -203,7 +202,7 @@ func (b *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.
 		return Draft{}, err
 	}
 	c.Key = CopyKey(message)
-	// A crash before this commit leaves no draft, and the message as it was.
+	// A crash before this commit leaves no draft and does not change the message.
 	if err := pgx.BeginFunc(ctx, b.cfg.Pool, func(tx pgx.Tx) error { return b.insertCopy(ctx, tx, staff, message, c) }); err != nil {
 		return Draft{}, err
 	}
@@ -223,8 +222,8 @@ func (b *Drafts) copyOf(ctx context.Context, staff policy.Subject, message uuid.
 }
 
 func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject, message uuid.UUID, c Content) error {
-	// An erasure deletes this row first, and copies after it: it waits for this copy and
-	// deletes it, or this waits for the erasure and finds nothing.
+	// An erasure deletes this row first, and then the copies. So either the erasure waits for
+	// this transaction and deletes its copy, or this waits for the erasure and finds no row.
 	tag, err := tx.Exec(ctx, `SELECT FROM app.message_content WHERE message_id = $1 FOR SHARE`, message)
 	if err != nil {
 		return fmt.Errorf("copying message %s: %w", message, err)
@@ -254,20 +253,20 @@ func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject
 	return keepUploads(ctx, tx, staff, d)
 }
 
-// keepUploads marks the uploads that a draft names as its own, and no others.
+// keepUploads marks exactly the uploads that a draft names as its own.
 func keepUploads(ctx context.Context, tx pgx.Tx, staff policy.Subject, d Draft) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE app.attachments SET draft_id = CASE WHEN attachment_id = ANY($2) THEN $1::uuid END
 		WHERE draft_id = $1 AND attachment_id <> ALL($2)
 		   OR attachment_id = ANY($2) AND staff_id = $3 AND draft_id IS DISTINCT FROM $1`,
-		d.ID, append([]uuid.UUID{}, d.AttachmentIDs...), staff.ID) // NULL is no empty array
+		d.ID, append([]uuid.UUID{}, d.AttachmentIDs...), staff.ID) // never nil, which would be NULL
 	if err != nil {
 		return fmt.Errorf("keeping the uploads of a draft: %w", err)
 	}
 	return nil
 }
 
-// Delete erases a draft, or says that there is none.
+// Delete deletes a draft, or returns [ErrNotFound].
 func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
@@ -282,7 +281,7 @@ func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	return nil
 }
 
-// Sweep deletes drafts that nobody has saved for [Keep]. It deletes a thousand at
+// Sweep deletes drafts that were last saved more than [Keep] ago. It deletes a thousand at
 // most; call it every few minutes.
 func (b *Drafts) Sweep(ctx context.Context) error {
 	_, err := b.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
@@ -293,5 +292,5 @@ func (b *Drafts) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// now is the time as Postgres keeps it: in microseconds.
+// now returns the time in microseconds, the precision of Postgres.
 func (b *Drafts) now() time.Time { return b.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// clinic is a system with a book of drafts and somebody who writes them.
+// clinic returns a system with drafts and a staff member who may write them.
 func clinic(t *testing.T) (*composetest.System, *draft.Drafts, policy.Subject) {
 	s := composetest.New(t)
 	return s, draft.New(draft.Config{Pool: s.Pool, Content: s.Content, Now: s.Clock.Now}), s.Staff(t, "Ada Author", policy.SendPortalMessage)
@@ -72,7 +72,7 @@ func TestADraftIsKeptWholeAndSealed(t *testing.T) {
 	}
 }
 
-// Nobody else sees, changes or deletes it, nor makes one of the same id.
+// Only its author can read, change and delete a draft, and its id can't be reused.
 func TestADraftIsItsAuthorsAlone(t *testing.T) {
 	t.Parallel()
 	s, b, ada := clinic(t)
@@ -90,8 +90,8 @@ func TestADraftIsItsAuthorsAlone(t *testing.T) {
 	if list, _, err := b.List(t.Context(), eve, "", 10); err != nil || len(list) != 0 {
 		t.Errorf("Eve's list has %d drafts, %v", len(list), err)
 	}
-	nobody := s.Staff(t, "No Permission")
-	if _, err := b.Save(t.Context(), nobody, uuid.New(), draft.Seen{Page: "p"}, subject("x")); !errors.Is(err, policy.ErrForbidden) {
+	noPermission := s.Staff(t, "No Permission")
+	if _, err := b.Save(t.Context(), noPermission, uuid.New(), draft.Seen{Page: "p"}, subject("x")); !errors.Is(err, policy.ErrForbidden) {
 		t.Errorf("saving without the permission: %v", err)
 	}
 }
@@ -107,14 +107,14 @@ func TestAStaleTabOverwritesNothing(t *testing.T) {
 	if !errors.As(err, &stale) || stale.Now.Subject != "two" || stale.Now.Version != 2 {
 		t.Fatalf("saving from a stale tab: %v", err)
 	}
-	// Who has seen what it is now may go on from there.
+	// A page that shows the present version can save.
 	if d := save(t, b, ada, id, draft.Seen{Version: 2, Page: "first tab"}, subject("three")); d.Subject != "three" || d.Version != 3 {
 		t.Errorf("saved %q as version %d", d.Subject, d.Version)
 	}
 }
 
-// An answer that was lost leaves a page behind its own draft: that is no quarrel,
-// neither at the first save nor later.
+// After a lost answer, a page has an old version of its own draft. That is no conflict,
+// at the first save or later.
 func TestALostAnswerIsNoConflict(t *testing.T) {
 	t.Parallel()
 	_, b, ada := clinic(t)
@@ -125,7 +125,7 @@ func TestALostAnswerIsNoConflict(t *testing.T) {
 	if d.Version != 3 {
 		t.Errorf("version %d, want 3", d.Version)
 	}
-	// What changes nothing is not saved.
+	// A save without changes keeps the version.
 	if d = save(t, b, ada, id, draft.Seen{Version: 3, Page: page}, subject("three")); d.Version != 3 {
 		t.Errorf("version %d after saving the same, want 3", d.Version)
 	}
@@ -174,8 +174,8 @@ func TestTooLongADraftIsRefused(t *testing.T) {
 	}
 }
 
-// A document waits as long as the draft does; the one that was taken out, or whose
-// draft is gone, is dropped after a month.
+// A document is kept while it is in a draft. After it is removed, or the draft is deleted,
+// it is deleted after a month.
 func TestUploadsOfALivingDraftAreNotSwept(t *testing.T) {
 	t.Parallel()
 	s, b, ada := clinic(t)
@@ -253,8 +253,8 @@ func TestWhen(t *testing.T) {
 	}
 }
 
-// Of many who begin the copy of a message at once, all get the same draft, with its
-// uploads; what the others have uploaded waits in no draft.
+// Concurrent copies of one message return the same draft with its uploads. The other
+// uploads are in no draft.
 func TestCopyOfAtOnce(t *testing.T) {
 	t.Parallel()
 	s, b, ada := clinic(t)

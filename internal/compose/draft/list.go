@@ -15,7 +15,7 @@ import (
 	"postern/internal/content"
 )
 
-// row is a draft as it is kept, and whose it is.
+// row is a row of app.drafts.
 type row struct {
 	Draft
 	staff   string
@@ -58,8 +58,8 @@ func (b *Drafts) unseal(r row) (Draft, content.Key, error) {
 	return r.Draft, key, nil
 }
 
-// List gives the asker's drafts without their bodies, the one that was saved last
-// first: at most limit of them, and the cursor of those after, "" at the end.
+// List returns at most limit of the staff member's drafts without their bodies, the latest
+// saved first, and the cursor of the next page, "" at the end.
 func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, limit int) (page []Draft, next string, err error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return nil, "", err
@@ -97,7 +97,7 @@ func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, 
 
 func cursorOf(d Draft) string { return fmt.Sprintf("%d_%s", d.SavedAt.UnixMicro(), d.ID) }
 
-// parseCursor gives the draft after which a page begins.
+// parseCursor returns the time and the id of the draft after which a page begins.
 func parseCursor(cursor string) (time.Time, uuid.UUID, error) {
 	micros, id, _ := strings.Cut(cursor, "_")
 	at, err := strconv.ParseInt(micros, 10, 64)

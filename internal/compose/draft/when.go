@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// When is when a draft is to be sent, as it was typed.
+// When is the time at which a draft is to be sent, as typed.
 type When struct {
-	Later            bool   `json:"later"` // else at once, and the rest is not looked at
+	Later            bool   `json:"later"` // false: send at once, and ignore the other fields
 	Day, Month, Year string `json:",omitempty"`
 	Time             string `json:",omitempty"` // 15:04, or 3:04 pm
 }
 
 var (
-	// ErrDay says that there is no such day.
+	// ErrDay is the error if the day does not exist.
 	ErrDay = errors.New("enter a real date, such as 27 3 2027")
-	// ErrTime says that there is no such time of day.
+	// ErrTime is the error if the time of day does not exist.
 	ErrTime = errors.New("enter a time, such as 9:30 am or 14:00")
-	// ErrSkipped says that the clocks are put forward at that time.
+	// ErrSkipped is the error if the clocks go forward at that time.
 	ErrSkipped = errors.New("there is no such time on that day, because the clocks go forward: choose an hour later")
 )
 
-// layouts are the ways in which people write a time of day.
+// layouts are the accepted formats of a time of day.
 var layouts = []string{"15:04", "15:04:05", "3:04pm", "3pm", "15.04", "3.04pm"}
 
-// At gives the moment, in the time zone of the clinic; nil: at once. Its error joins
-// [ErrDay] and [ErrTime] where both are wrong.
+// At returns the time in the clinic's time zone, or nil for at once. If both the day and
+// the time are wrong, its error joins [ErrDay] and [ErrTime].
 func (w When) At(in *time.Location) (*time.Time, error) {
 	if !w.Later {
 		return nil, nil
@@ -49,7 +49,7 @@ func (w When) At(in *time.Location) (*time.Time, error) {
 	return &at, nil
 }
 
-// WhenAt is how a moment is typed, in the time zone of the clinic; nil: at once.
+// WhenAt returns a time as it would be typed, in the clinic's time zone; nil: at once.
 func WhenAt(at *time.Time, in *time.Location) When {
 	if at == nil {
 		return When{}
@@ -68,7 +68,7 @@ func timeOfDay(typed string) (time.Time, error) {
 	return time.Time{}, ErrTime
 }
 
-// number is -1 for what is none.
+// number returns -1 if typed is not a number.
 func number(typed string) int {
 	n, err := strconv.Atoi(strings.TrimSpace(typed))
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package message says what the content of a message is: its header, which holds the
-// subject and the documents, and whether it can be read. Package reader reads it; this
-// package does no I/O.
+// Package message defines the content of a message: its header with the subject and the
+// documents, and whether it can be read. Package reader reads it; this package does no I/O.
 package message
 
 import (
@@ -18,14 +17,14 @@ import (
 )
 
 var (
-	// ErrNotFound says that there is no such message, or none of the reader's.
+	// ErrNotFound is the error if the message does not exist, or the reader may not read it.
 	ErrNotFound = problem.NotFound.New("there is no such message")
-	// ErrErased says that the content of a message was destroyed, as the record says.
+	// ErrErased is the error if the record says that the content of a message was erased.
 	ErrErased = problem.MessageErased.New("the content of this message was erased; the record still proves that it was sent")
-	// ErrMissing says that the content of a message can't be found or opened although it
-	// was not erased.
+	// ErrMissing is the error if the content of a message can't be found or opened although
+	// it was not erased.
 	ErrMissing = problem.ContentMissing.New("the content of this message is missing. It was not erased: " +
-		"tell whoever operates the system, who may be able to restore it from a backup")
+		"tell the operator of this system, who may be able to restore it from a backup")
 )
 
 // A Condition says whether the content of a message can be read.
@@ -35,34 +34,34 @@ type Condition string
 const (
 	Kept    Condition = "kept"
 	Erased  Condition = "erased"  // the record holds content.erased
-	Missing Condition = "missing" // the record does not, and yet it can't be found or opened
+	Missing Condition = "missing" // it can't be found or opened, and the record has no content.erased
 )
 
-// Heading is a header with the condition of the content. Where that is not [Kept] the
-// header may be empty.
+// Heading is a header with the condition of the content. If that is not [Kept], the header
+// may be empty.
 type Heading struct {
 	Header
 	Condition Condition
 }
 
-// sealedHeader is the field that a header is sealed as.
+// sealedHeader is the field name under which a header is sealed.
 const sealedHeader = "header"
 
-// Header is what is secret of a message, but for its body.
+// Header has the confidential data of a message, except the body.
 type Header struct {
 	Subject     string       `json:"subject"`
 	Attachments []Attachment `json:"attachments"`
-	StaffBcc    []string     `json:"staff_bcc"` // for staff alone
+	StaffBcc    []string     `json:"staff_bcc"` // only staff may see it
 
-	// Salt goes in front of what the digests on the record are of.
+	// Salt is the prefix of the texts of which the record has digests.
 	Salt []byte `json:"salt"`
-	// Confirmed is the preview that the sender agreed to, for a retry to say the
-	// same.
+	// Confirmed is the preview that the sender confirmed, so that a retry makes the same
+	// event.
 	Confirmed *events.Confirmed `json:"confirmed,omitempty"`
 }
 
-// Attachment is a document of a message. Its name can say a diagnosis: it goes
-// to those who may read the message, and nowhere else.
+// Attachment is a document of a message. Its name may contain a diagnosis: show it only to
+// people who may read the message.
 type Attachment struct {
 	ID        uuid.UUID `json:"id"`
 	Name      string    `json:"name"`
@@ -70,8 +69,8 @@ type Attachment struct {
 	MediaType string    `json:"media_type"`
 	SHA256    string    `json:"sha256"` // hexadecimal
 
-	// WrappedKey opens the blob. Within the sealed header it is as mortal as the
-	// message's own key.
+	// WrappedKey opens the blob. It is in the sealed header, so it is lost together with
+	// the message's own key.
 	WrappedKey []byte `json:"wrapped_key"`
 }
 
@@ -83,7 +82,7 @@ func (h Header) Digest(text string) string {
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 
-// Facts are what the record says of the attachments.
+// Facts returns the attachments as message.sent has them.
 func (h Header) Facts() []events.AttachmentFact {
 	facts := make([]events.AttachmentFact, len(h.Attachments))
 	for i, a := range h.Attachments {
@@ -92,7 +91,7 @@ func (h Header) Facts() []events.AttachmentFact {
 	return facts
 }
 
-// Attachment gives the document of that id.
+// Attachment returns the document with an id.
 func (h Header) Attachment(id uuid.UUID) (Attachment, bool) {
 	for _, a := range h.Attachments {
 		if a.ID == id {

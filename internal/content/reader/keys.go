@@ -12,10 +12,10 @@ import (
 	"postern/internal/content/message"
 )
 
-// Unlock gives the key and the header of a message that was not erased: from its row, which
-// the caller has read, or, where that was lost or does not open, from the copy in the
-// content store, which then becomes the row again. It fails with [message.ErrMissing] where
-// neither opens.
+// Unlock returns the key and the header of a message that was not erased: from its row,
+// which the caller has read, or, if that was lost or can't be opened, from the copy in the
+// content store, which also restores the row. If neither can be opened, it fails with
+// [message.ErrMissing].
 func (rd *Reader) Unlock(ctx context.Context, id uuid.UUID, row *content.Keys) (content.Key, message.Header, error) {
 	if row != nil {
 		key, h, err := rd.unseal(id, *row)
@@ -48,9 +48,9 @@ func (rd *Reader) unseal(id uuid.UUID, k content.Keys) (content.Key, message.Hea
 	return key, h, err
 }
 
-// restore writes a row from its copy, unless the content was erased. An erasure that is
-// recorded in this moment may leave the row to the sweep of package retention; no reader
-// uses it, for all of them ask the record first.
+// restore writes a row from its copy, unless the content was erased. If an erasure is
+// recorded at the same time, the row may remain until the sweep of package retention; no
+// reader uses it, because all of them check the record first.
 func (rd *Reader) restore(ctx context.Context, id uuid.UUID, k content.Keys) error {
 	_, err := rd.cfg.Pool.Exec(ctx, `
 		INSERT INTO app.message_content (message_id, wrapped_key, sealed, copied)
@@ -65,8 +65,7 @@ func (rd *Reader) restore(ctx context.Context, id uuid.UUID, k content.Keys) err
 	return nil
 }
 
-// isMissing makes [message.ErrMissing] of what kept something of a message from being opened,
-// and says it once.
+// isMissing returns [message.ErrMissing] with the cause, and logs each message once.
 func (rd *Reader) isMissing(id uuid.UUID, what string, why error) error {
 	if rd.missing.add(id) {
 		rd.cfg.Logger.Error("THE CONTENT OF A MESSAGE IS MISSING: it was not erased; restore the content store, or Postgres, from a backup",
@@ -75,8 +74,8 @@ func (rd *Reader) isMissing(id uuid.UUID, what string, why error) error {
 	return fmt.Errorf("%w: %s of message %s: %w", message.ErrMissing, what, id, why)
 }
 
-// known is the messages whose content this process found missing, for the log and the
-// metrics. It is safe for concurrent use.
+// known is the set of messages whose content this process found missing, for the log and
+// the metrics. It is safe for concurrent use.
 type known struct {
 	mu  sync.Mutex
 	ids map[uuid.UUID]bool
@@ -111,10 +110,10 @@ func (k *known) count() int {
 	return len(k.ids)
 }
 
-// MissingContent is how many messages this process found the content missing of.
+// MissingContent returns the number of messages whose content this process found missing.
 func (rd *Reader) MissingContent() int { return rd.missing.count() }
 
-// UncopiedKeys is how many keys the content store has no copy of yet.
+// UncopiedKeys returns the number of keys without a copy in the content store.
 func (rd *Reader) UncopiedKeys(ctx context.Context) (n int, err error) {
 	err = rd.cfg.Pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM app.message_content WHERE NOT copied)
 		+ (SELECT count(*) FROM app.manifest_keys WHERE NOT copied)`).Scan(&n)

@@ -1,7 +1,6 @@
-// Package reader opens the content of messages for those who may read it: it does not
-// ask who reads, its caller has. It also keeps the keys of the content in two places,
-// Postgres and the content store, and takes them from the second where the first has
-// lost them.
+// Package reader opens the content of messages. It does not check permissions; its caller
+// must. It also keeps the keys of the content in two places, Postgres and the content store,
+// and restores keys that Postgres lost from the content store.
 package reader
 
 import (
@@ -19,13 +18,13 @@ import (
 	"postern/internal/content/message"
 )
 
-// Config is what a [Reader] works with. Only Logger may be left out.
+// Config has the dependencies of a [Reader]. Only Logger may be nil.
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Content keeps bodies, attachments and the copies of keys.
+	// Content stores bodies, attachments and the copies of keys.
 	Content *content.Store
-	// Logger is told of content that is missing.
+	// Logger gets missing content.
 	Logger *slog.Logger
 }
 
@@ -43,9 +42,9 @@ func New(cfg Config) *Reader {
 	return &Reader{cfg: cfg}
 }
 
-// rows gives, of the messages asked for, the keys of those that Postgres has some of, and
-// which of them were erased. Keys of an erased one count for nothing: a failover of
-// Postgres, or a backup, can bring them back.
+// rows returns the keys that Postgres has of messages, and which messages were erased. Keys
+// of an erased message must not be used: a failover of Postgres, or a backup, can bring
+// them back.
 func (rd *Reader) rows(ctx context.Context, messages []uuid.UUID) (keys map[uuid.UUID]*content.Keys, erased map[uuid.UUID]bool, err error) {
 	keys, erased = make(map[uuid.UUID]*content.Keys, len(messages)), map[uuid.UUID]bool{}
 	q := &pgx.Batch{}
@@ -74,8 +73,8 @@ func (rd *Reader) isErased(ctx context.Context, id uuid.UUID) (bool, error) {
 	return erased[id], err
 }
 
-// Headers opens the headers of messages, and says of each one asked for whether its
-// content can be read.
+// Headers opens the headers of messages. The result has each message, with the condition of
+// its content.
 func (rd *Reader) Headers(ctx context.Context, messages []uuid.UUID) (map[uuid.UUID]message.Heading, error) {
 	keys, erased, err := rd.rows(ctx, messages)
 	if err != nil {
@@ -100,9 +99,9 @@ func (rd *Reader) Headers(ctx context.Context, messages []uuid.UUID) (map[uuid.U
 	return headings, nil
 }
 
-// Open gives the header and the body of a message, [message.ErrErased] or [message.ErrMissing]. It does
-// not ask who reads: its caller has. Where the body alone is missing it gives the header,
-// too.
+// Open returns the header and the body of a message, [message.ErrErased] or
+// [message.ErrMissing]. It does not check permissions; its caller must. If only the body is
+// missing, it also returns the header.
 func (rd *Reader) Open(ctx context.Context, id uuid.UUID) (message.Header, string, error) {
 	key, h, err := rd.header(ctx, id)
 	if err != nil {
@@ -115,8 +114,8 @@ func (rd *Reader) Open(ctx context.Context, id uuid.UUID) (message.Header, strin
 	return h, string(body), nil
 }
 
-// Read gives what [Reader.Open] gives of a message, or the condition that keeps it from
-// being read. Where the body alone is missing, the header is given with that.
+// Read is [Reader.Open] with the condition of the content instead of an error, if the
+// content was erased or is missing. If only the body is missing, it returns the header.
 func (rd *Reader) Read(ctx context.Context, id uuid.UUID) (message.Heading, string, error) {
 	h, body, err := rd.Open(ctx, id)
 	switch {
@@ -128,16 +127,15 @@ func (rd *Reader) Read(ctx context.Context, id uuid.UUID) (message.Heading, stri
 	return message.Heading{Header: h, Condition: message.Kept}, body, err
 }
 
-// Header gives the header of a message and fails as Open does.
+// Header returns the header of a message. It fails like Open.
 func (rd *Reader) Header(ctx context.Context, id uuid.UUID) (message.Header, error) {
 	_, h, err := rd.header(ctx, id)
 	return h, err
 }
 
-// OpenAttachment gives the whole of a document of a message: all of it is known
-// to be authentic before a byte is handed on. It fails with [message.ErrErased], [message.ErrMissing], or
-// [message.ErrNotFound] where the message has no such attachment, and asks as little who
-// reads as Open does.
+// OpenAttachment returns a document of a message. All of it is authenticated before it
+// returns. It fails with [message.ErrErased], [message.ErrMissing], or [message.ErrNotFound]
+// if the message has no such attachment. Like Open, it does not check permissions.
 func (rd *Reader) OpenAttachment(ctx context.Context, id, attachment uuid.UUID) (message.Attachment, []byte, error) {
 	_, h, err := rd.header(ctx, id)
 	if err != nil {
@@ -169,7 +167,8 @@ func (rd *Reader) header(ctx context.Context, id uuid.UUID) (content.Key, messag
 	return rd.Unlock(ctx, id, keys[id])
 }
 
-// readAll reads a blob of a message. One that is not there, or not whole, is [message.ErrMissing].
+// readAll reads a blob of a message. It fails with [message.ErrMissing] if the blob does not
+// exist or is damaged.
 func (rd *Reader) readAll(ctx context.Context, id uuid.UUID, what string, name content.Name, key content.Key) ([]byte, error) {
 	data, err := rd.read(ctx, name, key)
 	switch {

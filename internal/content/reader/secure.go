@@ -18,10 +18,9 @@ const (
 	secureAtATime = 8   // calls of the content store
 )
 
-// SecureKeys copies to the content store the keys that are in Postgres alone, and brings
-// back to Postgres those that are in the content store alone. It goes on where an earlier
-// call stopped. Call it at the start of a process and every few minutes, in as many
-// processes as you like.
+// SecureKeys copies keys that are only in Postgres to the content store, and keys that are
+// only in the content store to Postgres. It continues where an earlier call stopped. Call it
+// at the start of a process and every few minutes; several processes may call it.
 func (rd *Reader) SecureKeys(ctx context.Context) error {
 	if err := rd.copyKeys(ctx, messageKeys); err != nil {
 		return err
@@ -32,11 +31,11 @@ func (rd *Reader) SecureKeys(ctx context.Context) error {
 	return rd.findLost(ctx)
 }
 
-// A keyTable is a table whose rows the content store keeps copies of.
+// A keyTable is a table with keys that are copied to the content store.
 type keyTable struct {
 	name     func(uuid.UUID) content.Name
 	uncopied string // $1: after which id, $2: how many
-	copied   string // $1: id, $2: the wrapped key that counts
+	copied   string // $1: id, $2: the wrapped key of the copy
 }
 
 const notErased = ` NOT EXISTS (SELECT FROM record.erasures e WHERE e.message_id = k.message_id AND e.status = 'erased') `
@@ -46,7 +45,7 @@ var (
 		uncopied: `SELECT message_id, wrapped_key, sealed FROM app.message_content k
 			WHERE NOT copied AND message_id > $1 AND` + notErased + `ORDER BY message_id LIMIT $2`,
 		copied: `UPDATE app.message_content SET copied = true WHERE message_id = $1 AND wrapped_key = $2`}
-	// Of two keys of one manifest the copy counts: see package fanout.
+	// If the keys of a manifest differ, the copy is the valid one: see package fanout.
 	manifestKeys = keyTable{name: content.ManifestKeysOf,
 		uncopied: `SELECT message_id, wrapped_key, NULL::bytea FROM app.manifest_keys k
 			WHERE NOT copied AND message_id > $1 AND` + notErased + `ORDER BY message_id LIMIT $2`,
@@ -83,9 +82,10 @@ func (rd *Reader) copyKeys(ctx context.Context, t keyTable) error {
 	}
 }
 
-// copyRow stores the copy and then marks the row. A crash in between leaves the row to be
-// copied again, in vain. A row that is gone by then was erased meanwhile: the copy goes
-// too, and where a crash keeps it, with the sweep of package retention at the next start.
+// copyRow stores the copy and then marks the row. After a crash in between, the row is
+// copied again, without effect. If the row does not exist any more, its content was erased:
+// copyRow deletes the copy, or, after a crash, the sweep of package retention does at the
+// next start.
 func (rd *Reader) copyRow(ctx context.Context, t keyTable, r keyRow) error {
 	name := t.name(r.id)
 	kept, err := rd.cfg.Content.KeepKeys(ctx, name, r.id, r.keys)
@@ -106,8 +106,8 @@ func (rd *Reader) copyRow(ctx context.Context, t keyTable, r keyRow) error {
 	return err
 }
 
-// findLost looks in the content store for the keys of every message on the record of
-// which Postgres has none, and notes those that are nowhere.
+// findLost looks in the content store for the keys of recorded messages that Postgres lost,
+// and notes the messages whose keys are in neither.
 func (rd *Reader) findLost(ctx context.Context) error {
 	rows, err := rd.cfg.Pool.Query(ctx, `SELECT k.message_id FROM record.messages k
 		WHERE NOT EXISTS (SELECT FROM app.message_content c WHERE c.message_id = k.message_id) AND`+notErased)
@@ -120,7 +120,7 @@ func (rd *Reader) findLost(ctx context.Context) error {
 	}
 	return each(ctx, lost, func(ctx context.Context, id uuid.UUID) error {
 		if rd.missing.has(id) {
-			return nil // a reader looks again, and a restart
+			return nil // readers try again, and so does a restart
 		}
 		_, _, err := rd.Unlock(ctx, id, nil)
 		if errors.Is(err, message.ErrMissing) {
@@ -130,7 +130,7 @@ func (rd *Reader) findLost(ctx context.Context) error {
 	})
 }
 
-// each does something to all, some at a time, until the first error.
+// each calls do for all, secureAtATime of them at a time, until the first error.
 func each[T any](ctx context.Context, all []T, do func(context.Context, T) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(secureAtATime)

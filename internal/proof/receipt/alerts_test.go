@@ -225,8 +225,8 @@ func toldOf(story []events.Body, id string) (n int) {
 	return n
 }
 
-// An event about somebody else, or of another chunk, can't ride along in a receipt,
-// though it stands on the record and is proved.
+// An event about another portal user, or of another chunk, can't be added to a receipt,
+// although it is recorded and proved.
 func TestNothingForeignRidesAlong(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
@@ -252,7 +252,7 @@ func TestNothingForeignRidesAlong(t *testing.T) {
 	}
 	for _, e := range mine.Events {
 		if strings.Contains(e.Data, replay.String()) {
-			t.Error("a receipt holds a replay of somebody else's alert")
+			t.Error("a receipt has a replay of another portal user's alert")
 		}
 	}
 	theirs.PortalUserID = "pu-1" // whose alert was not repeated

@@ -87,8 +87,8 @@ func valueAt(v any, path []any) any {
 	return v
 }
 
-// Whatever else stands in whichever place of a receipt, or is missing there, or
-// stands there twice: it is refused, unless it says the same to the byte.
+// A receipt is refused if any value is changed, missing or repeated, unless its bytes mean the
+// same.
 func TestEveryFieldCounts(t *testing.T) {
 	t.Parallel()
 	file, err := os.ReadFile("testdata/receipt.json")

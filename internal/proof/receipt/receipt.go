@@ -1,14 +1,12 @@
-// Package receipt proves, for one delivery, what the record says of it. A receipt
-// holds the events that speak of the delivery, the proof that each stands in the
-// Merkle tree, and a signed checkpoint of that tree; it can be checked by anybody
-// who has the key, without us, without a network.
+// Package receipt proves the recorded events about one delivery. A receipt has these events, a
+// proof for each that it is in the Merkle tree, and a signed checkpoint of that tree. Everyone
+// with the key can check it, without our system and without a network.
 //
-// What a receipt proves is that the record holds these events, and that they are
-// what the statement at its top says. It does not prove that there are no others.
+// A receipt proves that the record has these events, and that the statement at its top agrees
+// with them. It does not prove that there are no other events.
 //
-// An event is proved whole or not at all, and a chunk's names up to a thousand
-// portal users: a receipt is for who may read the record, and says so (see
-// docs/adr/0027).
+// Only a whole event can be proved, and the events of a chunk name up to a thousand portal
+// users. So a receipt is for readers of the record, and says so (see docs/adr/0027).
 package receipt
 
 import (
@@ -29,63 +27,61 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// format is that of a receipt's file.
+// format names the format of a receipt's file.
 const format = "postern receipt 1"
 
-// A Receipt is the file.
+// A Receipt is the content of a receipt's file.
 type Receipt struct {
 	Format       string    `json:"format"`
 	Notice       string    `json:"notice"`
 	MessageID    uuid.UUID `json:"message_id"`
 	PortalUserID string    `json:"portal_user_id"`
 	IssuedAt     time.Time `json:"issued_at"`
-	// Statement is what the events say, for people.
+	// Statement describes the events for people.
 	Statement []Line `json:"statement"`
-	// Content is what was sealed with the message; nil once that was erased.
+	// Content has data that was sealed with the message; nil after it was erased.
 	Content *Content `json:"content,omitempty"`
-	// Checkpoint is the signed note; the tree is that of its size.
+	// Checkpoint is the signed note. The proofs are for the tree of its size.
 	Checkpoint string  `json:"checkpoint"`
 	Events     []Event `json:"events"`
-	// Digest is over everything else, and stands in the event receipt.issued: what
-	// no proof covers (names, the time of issue) can be held against it.
+	// Digest is the digest of everything else. The event receipt.issued has it too, so that
+	// data without a proof (names, the time of issue) can be compared with it.
 	Digest string `json:"digest"`
 }
 
-// Complete fills in what follows from the rest: the format, the statement, the notice and
-// the digest.
+// Complete sets the derived fields: the format, the statement, the notice and the digest.
 func (r *Receipt) Complete() error {
-	told, err := tell(r.MessageID, r.PortalUserID, r.Events)
+	derived, err := derive(r.MessageID, r.PortalUserID, r.Events)
 	if err != nil {
-		return fmt.Errorf("telling what the record says: %w", err)
+		return fmt.Errorf("making the statement: %w", err)
 	}
-	r.Format, r.Statement, r.Notice = format, told.lines, told.notice()
+	r.Format, r.Statement, r.Notice = format, derived.lines, derived.notice()
 	r.Digest, err = r.digest()
 	return err
 }
 
-// A Line is a fact, and the sequence of the event that says it.
+// A Line describes one fact, with the sequence of its event.
 type Line struct {
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
 	Text string    `json:"text"`
 }
 
-// Content is what the digests on the record are checked with: the salt that stands
-// in front of what they are of, and the names of the documents, which the record
-// does not know.
+// Content has the salt of the recorded digests, which is needed to check a text, and the names
+// of the documents, which are not on the record.
 type Content struct {
 	Salt      []byte     `json:"salt"`
 	Documents []Document `json:"documents"`
 }
 
-// Document is a document's name. It can say a diagnosis: it is there only where
-// whoever asked for the receipt may read the message.
+// Document is a document's name. The name may contain a diagnosis, so it is included only if
+// the requester may read the message.
 type Document struct {
 	ID   uuid.UUID `json:"id"`
 	Name string    `json:"name"`
 }
 
-// An Event is an event as it stands on the record.
+// An Event is an event as recorded.
 type Event struct {
 	Seq     uint64              `json:"seq"`
 	Subject string              `json:"subject"`
@@ -99,7 +95,7 @@ func (e *Event) stored() *merkle.Stored {
 	return &merkle.Stored{Seq: e.Seq, Subject: e.Subject, Header: e.Header, Data: []byte(e.Data)}
 }
 
-// Encode gives the file.
+// Encode returns the content of the file.
 func (r *Receipt) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -111,8 +107,7 @@ func (r *Receipt) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// digest is the SHA-256 over the receipt without its digest, in the one form that
-// this package writes.
+// digest returns the SHA-256 of the encoded receipt without its digest.
 func (r Receipt) digest() (string, error) {
 	r.Digest = ""
 	data, err := r.Encode()
@@ -123,15 +118,15 @@ func (r Receipt) digest() (string, error) {
 	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-// ErrWrong is what every fault of a receipt is.
+// ErrWrong is wrapped by the error of every faulty receipt.
 var ErrWrong = errors.New("the receipt does not hold")
 
 func wrong(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrWrong, fmt.Errorf(format, args...))
 }
 
-// Parse reads a file. It takes no member that it does not know, none twice, and
-// none under a name that is merely alike.
+// Parse decodes a file. It refuses unknown and repeated members, and compares their names
+// exactly.
 func Parse(data []byte) (*Receipt, error) {
 	r := &Receipt{}
 	if err := jsonv2.Unmarshal(data, r, jsonv2.RejectUnknownMembers(true)); err != nil {
@@ -143,8 +138,8 @@ func Parse(data []byte) (*Receipt, error) {
 	return r, nil
 }
 
-// Check proves a receipt with the keys that are given, and gives the checkpoint
-// that it stands on. Errors wrap [ErrWrong].
+// Check verifies a receipt with the given keys, and returns its checkpoint. Errors wrap
+// [ErrWrong].
 func (r *Receipt) Check(known *checkpoint.Verifiers) (checkpoint.Checkpoint, error) {
 	digest, err := r.digest()
 	if err != nil {
@@ -165,15 +160,15 @@ func (r *Receipt) Check(known *checkpoint.Verifiers) (checkpoint.Checkpoint, err
 			return c, wrong("event %d: %w", e.Seq, err)
 		}
 	}
-	told, err := tell(r.MessageID, r.PortalUserID, r.Events)
+	derived, err := derive(r.MessageID, r.PortalUserID, r.Events)
 	if err != nil {
 		return c, wrong("%w", err)
 	}
-	if err := told.is(r); err != nil {
+	if err := derived.compare(r); err != nil {
 		return c, wrong("%w", err)
 	}
 	if r.Digest != digest {
-		return c, wrong("something that no event speaks of was changed: its digest is %s", digest)
+		return c, wrong("data without a proof was changed: its digest is %s", digest)
 	}
 	return c, nil
 }
@@ -191,10 +186,10 @@ func (r *Receipt) proves(e *Event, c checkpoint.Checkpoint) error {
 	return nil
 }
 
-// IsBody tells whether a text is the body that was sent.
+// IsBody reports whether a text is the sent body.
 func (r *Receipt) IsBody(text []byte) (bool, error) {
 	if r.Content == nil {
-		return false, errors.New("the message's content was erased, and with it the salt of its digest: no text can be held against it any more")
+		return false, errors.New("the message's content was erased, and with it the salt of its digest: no text can be compared with it any more")
 	}
 	sent, err := r.sent()
 	if err != nil {
@@ -204,7 +199,7 @@ func (r *Receipt) IsBody(text []byte) (bool, error) {
 	return sent.BodyDigest == "sha256:"+hex.EncodeToString(sum[:]), nil
 }
 
-// IsDocument gives the document of which a file is the very bytes.
+// IsDocument returns the document whose bytes equal a file.
 func (r *Receipt) IsDocument(file []byte) (events.AttachmentFact, bool, error) {
 	sent, err := r.sent()
 	if err != nil {
@@ -229,7 +224,7 @@ func (r *Receipt) sent() (events.MessageSent, error) {
 	return events.MessageSent{}, wrong("it holds no message.sent")
 }
 
-// Verify is Check for a file and keys as text, for whoever has nothing else.
+// Verify parses a file and verifier keys, and checks the receipt.
 func Verify(file []byte, keys string) (*Receipt, checkpoint.Checkpoint, error) {
 	known, err := checkpoint.ParseVerifiers(keys)
 	if err != nil {

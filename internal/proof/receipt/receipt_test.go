@@ -144,8 +144,8 @@ func TestWhatAReceiptSays(t *testing.T) {
 	}
 }
 
-// A file is what was sent or it is not; once the content was erased, nobody can
-// tell of a text any more, and the rest is proved as before.
+// A file either equals the sent body or document or it does not. After the content is erased,
+// a text can't be compared any more, and the rest is proved as before.
 func TestWhetherThatIsWhatWasSent(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
@@ -189,8 +189,7 @@ func TestAChangedByteIsFound(t *testing.T) {
 	})
 }
 
-// Whoever forges one knows how the digest is made. What the events say can't be
-// changed all the same.
+// A forger can compute the digest too, but can't change the data of the events.
 func TestForgeries(t *testing.T) {
 	t.Parallel()
 	i := newIssued(t)
@@ -201,7 +200,7 @@ func TestForgeries(t *testing.T) {
 		"a body changed":             func(r *receipt.Receipt) { r.Events[3].Data = strings.Replace(r.Events[3].Data, "pu-1", "pu-9", 1) },
 		"a time changed":             func(r *receipt.Receipt) { r.Events[5].Header["ce-time"][0] = "2020-01-01T00:00:00.000000Z" },
 		"a header added":             func(r *receipt.Receipt) { r.Events[5].Header["Nats-Note"] = []string{"x"} },
-		"the notice softened":        func(r *receipt.Receipt) { r.Notice = "For everybody." },
+		"the notice softened":        func(r *receipt.Receipt) { r.Notice = "For everyone." },
 		"another portal user":        func(r *receipt.Receipt) { r.PortalUserID = "pu-3" },
 		"another message":            func(r *receipt.Receipt) { r.MessageID = uuid.New() },
 		"a shorter proof":            func(r *receipt.Receipt) { r.Events[0].Proof = r.Events[0].Proof[1:] },

@@ -13,23 +13,22 @@ import (
 	"postern/internal/events"
 )
 
-// told is what the events of a receipt say. Issuing and checking tell it from the
-// events alone, so that a statement can't say anything else than they do.
-type told struct {
+// statement is derived from the events of a receipt, both to issue and to check it, so that a
+// receipt's statement always agrees with its events.
+type statement struct {
 	message    uuid.UUID
 	portalUser string
 	lines      []Line
 	sender     string
 	sent       bool
 	delivered  bool
-	chunk      int             // in which it was delivered
+	chunk      int             // of the delivery
 	named      map[string]bool // other portal users that the events name
 }
 
-// tell reads the events. Each must speak of the delivery: nothing foreign rides
-// along.
-func tell(message uuid.UUID, portalUser string, all []Event) (*told, error) {
-	t := &told{message: message, portalUser: portalUser, named: map[string]bool{}}
+// derive reads the events. It refuses events that are not about the delivery.
+func derive(message uuid.UUID, portalUser string, all []Event) (*statement, error) {
+	t := &statement{message: message, portalUser: portalUser, named: map[string]bool{}}
 	for i := range all {
 		e, err := events.Parse(all[i].Header, []byte(all[i].Data))
 		if err == nil {
@@ -45,16 +44,16 @@ func tell(message uuid.UUID, portalUser string, all []Event) (*told, error) {
 	return t, nil
 }
 
-// notice says who may see the receipt.
-func (t *told) notice() string {
+// notice returns the text about who may see the receipt.
+func (t *statement) notice() string {
 	if len(t.named) == 0 {
 		return "For those who may read the record, and for the portal user that it is about."
 	}
 	return fmt.Sprintf("For those who may read the record, and for nobody else: an event can be proved only whole, and these name %d other portal users by their ids.", len(t.named))
 }
 
-// is holds a receipt's own words against what its events say.
-func (t *told) is(r *Receipt) error {
+// compare compares a receipt's notice and statement with those derived from its events.
+func (t *statement) compare(r *Receipt) error {
 	if r.Notice != t.notice() {
 		return errors.New("its notice is not what its events make necessary")
 	}
@@ -69,7 +68,7 @@ func (t *told) is(r *Receipt) error {
 	return nil
 }
 
-func (t *told) add(seq uint64, e events.Event) error {
+func (t *statement) add(seq uint64, e events.Event) error {
 	if e.MessageID != t.message && e.Type != events.TypeStaffCreated {
 		return errors.New("it is of another message")
 	}
@@ -83,7 +82,7 @@ func (t *told) add(seq uint64, e events.Event) error {
 	return nil
 }
 
-func (t *told) text(e events.Event) ([]string, error) {
+func (t *statement) text(e events.Event) ([]string, error) {
 	switch e.Type {
 	case events.TypeStaffCreated:
 		return one(events.Decode[events.StaffCreated](e))(func(b events.StaffCreated) string {
@@ -138,7 +137,7 @@ func one[T any](b T, err error) func(func(T) string) ([]string, error) {
 	}
 }
 
-func (t *told) sending(b events.MessageSent) []string {
+func (t *statement) sending(b events.MessageSent) []string {
 	t.sent, t.sender = true, b.SenderID
 	t.name(b.Recipients.PortalUserIDs...)
 	lines := []string{fmt.Sprintf("Staff %s send the message: body %s, subject %s, documents: %d", b.SenderID, b.BodyDigest, b.SubjectDigest, len(b.Attachments))}
@@ -148,7 +147,7 @@ func (t *told) sending(b events.MessageSent) []string {
 	return lines
 }
 
-func (t *told) name(ids ...string) {
+func (t *statement) name(ids ...string) {
 	for _, id := range ids {
 		if id != t.portalUser {
 			t.named[id] = true
@@ -156,7 +155,7 @@ func (t *told) name(ids ...string) {
 	}
 }
 
-func (t *told) delivery(e events.Event) ([]string, error) {
+func (t *statement) delivery(e events.Event) ([]string, error) {
 	var text string
 	_, chunk, err := events.ScanChunk(e.Data, func(r *events.Recipient) error {
 		t.name(r.PortalUserID)
@@ -183,12 +182,12 @@ func (t *told) delivery(e events.Event) ([]string, error) {
 	return []string{text}, nil
 }
 
-// errForeign is what no event of a receipt may be.
+// errForeign is the error if an event is not about the delivery.
 var errForeign = errors.New("it says nothing of the delivery")
 
-// alert tells what one attempt came to. The first speaks of everybody in a chunk, that
-// of a replay of those whom it names.
-func (t *told) alert(b events.AlertOutcome) ([]string, error) {
+// alert describes the outcome of one attempt. The first attempt is about all recipients of a
+// chunk, and a replay's attempt only about those that it names.
+func (t *statement) alert(b events.AlertOutcome) ([]string, error) {
 	for _, x := range b.Exceptions {
 		t.name(x.PortalUserID)
 	}
@@ -210,8 +209,8 @@ func (t *told) alert(b events.AlertOutcome) ([]string, error) {
 	return []string{text}, nil
 }
 
-// reports tells what SendGrid's webhook said of the alert in one post.
-func (t *told) reports(b events.AlertsReported) (text []string, err error) {
+// reports describes the reports about the alert in one post of SendGrid's webhook.
+func (t *statement) reports(b events.AlertsReported) (text []string, err error) {
 	for _, request := range b.Requests {
 		for i := range request.Reports {
 			r := &request.Reports[i]
@@ -239,8 +238,8 @@ func reported(attempt int, r *events.Report) string {
 	return text
 }
 
-// own is for what only the portal user does.
-func (t *told) own(portalUser, text string, err error) ([]string, error) {
+// own checks an event that only the portal user can cause.
+func (t *statement) own(portalUser, text string, err error) ([]string, error) {
 	if err == nil && portalUser != t.portalUser {
 		err = errors.New("it is of another portal user")
 	}

@@ -65,7 +65,7 @@ type Exporter struct {
 	pool   *pgxpool.Pool
 }
 
-// New makes an Exporter. pool is for what the exports say of messages beside their events.
+// New makes an Exporter. It reads data of messages that is not in their events from pool.
 func New(record *query.Reader, pool *pgxpool.Pool) *Exporter { return &Exporter{record, pool} }
 
 // A Begun is an export whose start is recorded, with no data written yet.

@@ -12,36 +12,36 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// A Disclosure is one message in the inbox of one portal user: what they were sent,
-// and under which authority.
+// A Disclosure is one message in the inbox of one portal user, with the authority under
+// which it was delivered.
 type Disclosure struct {
 	MessageID    uuid.UUID
-	Seq          uint64 // of the deliveries.created that says so
+	Seq          uint64 // of the deliveries.created event with the delivery
 	PortalUserID string
 	DeliveredAt  time.Time
 	OpenedAt     *time.Time
 	RecalledAt   *time.Time
-	// Authority is every link that made them a recipient when the audience was frozen,
-	// as it stands on the record: that a link has ended since changes nothing of it.
-	// Where a patient was asked for, it is those to that patient.
+	// Authority has every link that made them a recipient when the audience was frozen, as
+	// recorded then. Links that ended later are included. If the filter names a patient, it
+	// has only the links to that patient.
 	Authority []events.Link
 
 	portalUserNo int32
 }
 
-// DisclosurePlace is where a page of disclosures ended. They are in order of their
-// message, the newest first, which neither changes.
+// DisclosurePlace is the position at which a page of disclosures ended. Disclosures are in
+// order of their message, the newest first. That order never changes.
 type DisclosurePlace struct {
 	MessageID    uuid.UUID
 	PortalUserNo int32
 }
 
-// Place is where a page that ends with the disclosure ended.
+// Place returns the position of a page that ends with the disclosure.
 func (d Disclosure) Place() DisclosurePlace { return DisclosurePlace{d.MessageID, d.portalUserNo} }
 
-// Disclosures gives up to limit disclosures to a portal user, or those on a patient's
-// account, whichever the filter names, and whether there are more. What it gives was
-// recorded as read by who.
+// Disclosures returns up to limit disclosures to the portal user or on the account of the
+// patient that the filter names, and whether there are more. Before it returns, it records
+// that who read them.
 func (r *Reader) Disclosures(ctx context.Context, who Actor, f Filter, before DisclosurePlace, limit int) (found []Disclosure, more bool, err error) {
 	if found, err = r.disclosures(ctx, f, before, limit+1); err != nil {
 		return nil, false, fmt.Errorf("reading disclosures: %w", err)
@@ -57,8 +57,8 @@ func (r *Reader) Disclosures(ctx context.Context, who Actor, f Filter, before Di
 	return found, more, nil
 }
 
-// disclosures finds the deliveries, and reads the authority of each from the event of
-// its chunk. The directory says who was ever linked; nothing is deleted from it.
+// disclosures finds the deliveries, and reads the authority of each from the event of its
+// chunk. The directory has all present and former links; nothing is deleted from it.
 func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosurePlace, limit int) ([]Disclosure, error) {
 	if before.MessageID == uuid.Nil {
 		before.MessageID = uuid.Max
@@ -68,7 +68,7 @@ func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosurePla
 	if f.PatientID != "" {
 		people, who = `SELECT DISTINCT l.portal_user_no, p.patient_no FROM app.links l JOIN app.patients p USING (patient_no) WHERE p.patient_id = $1`, f.PatientID
 	}
-	// One by one, so that each is read backwards along the index of the inbox.
+	// One portal user at a time, so that each inbox is read backwards along its index.
 	rows, err := r.cfg.Pool.Query(ctx, `
 		SELECT d.message_id, d.portal_user_no, u.portal_user_id, c.seq, c.delivered_at, o.opened_at, m.recalled_at
 		FROM (`+people+`) AS who
@@ -99,7 +99,7 @@ func scanDisclosure(row pgx.CollectableRow) (d Disclosure, err error) {
 	return d, err
 }
 
-// readAuthority reads each chunk once, however many of the disclosures it holds.
+// readAuthority reads each chunk once, for all disclosures in it.
 func (r *Reader) readAuthority(ctx context.Context, patient string, found []Disclosure) error {
 	wanted := map[uint64]map[int32]*Disclosure{}
 	for i := range found {

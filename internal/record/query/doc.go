@@ -1,21 +1,20 @@
-// Package query reads the record for people: what stands on it, chosen by message,
-// portal user, patient, type, actor and time, and each event whole. It reads the
-// copy that the recorder keeps in Postgres and never the stream.
+// Package query reads the record for people: events selected by message, portal user,
+// patient, type, actor and time, and single events with all their data. It reads the
+// recorder's copy in Postgres, and never the stream.
 //
-// # Reading is on the record
+// # Reading is recorded
 //
-// Whoever reads the record is on it before they see anything: each page of a list,
-// each event read whole and each export is a record.read, published before the
-// answer. Where it can't be published nothing is read. A [Reader] sees to it, so that
-// no caller can forget it.
+// Each page of a list, each single event and each export is recorded as a record.read event,
+// with the reader's name, before the answer. If that event can't be published, nothing is
+// shown. [Reader] does this, so that no caller can forget it.
 //
-// # What speaks of a portal user
+// # Events about a portal user
 //
-// A chunk holds a thousand deliveries, and its events name nobody in their headers.
-// So the events about a portal user are those of the chunks that their deliveries are
-// in, the sending and taking back of those messages, and whatever they did themselves:
-// open, download, sign in. Of a patient they are the same, for the deliveries that
-// were made on that patient's account, and what was done with those.
+// A chunk has a thousand deliveries, and its events have no portal users in their headers.
+// So the events about a portal user are the events of the chunks with their deliveries, the
+// sending, cancelling and recalling of those messages, and the portal user's own actions:
+// opening, downloading, signing in. The events about a patient are the same, for deliveries
+// on that patient's account and actions on those deliveries.
 //
-// A Room is safe for concurrent use.
+// A Reader is safe for concurrent use.
 package query

@@ -12,22 +12,23 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// Whole is an event with all that stands on the record.
+// Whole is an event with all its stored data.
 type Whole struct {
 	Entry
 	Subject string
 	Headers map[string][]string
 	Body    json.RawMessage // as stored, to the byte
 	Leaf    []byte          // of the Merkle tree: [merkle.Leaf]
-	// Projected is false where the event changed nothing: it repeats another, came too
-	// late, or was parked.
+	// Projected is false if the event changed nothing: it repeats another, came too late, or
+	// was parked.
 	Projected bool
 }
 
-// Event is what the event says, for [events.Decode].
+// Event parses the event, for [events.Decode].
 func (w *Whole) Event() (events.Event, error) { return events.Parse(w.Headers, w.Body) }
 
-// Event gives one event whole, or [ErrNotFound]. It was recorded as read by who.
+// Event returns one event with all its data, or [ErrNotFound]. Before it returns, it records
+// that who read it.
 func (r *Reader) Event(ctx context.Context, who Actor, seq uint64) (Whole, error) {
 	w, err := r.event(ctx, seq)
 	if err != nil {

@@ -14,34 +14,34 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// An Export is all that a filter chooses, in the order of the record, up to where the
-// record had come when it began.
+// An Export has all events that match a filter, in the order of the record, up to the last
+// event at the time of its start.
 type Export struct {
 	ID      uuid.UUID
 	Through uint64
 
-	after  uint64 // events up to here are left out
-	room   *Reader
+	after  uint64 // events up to this sequence are left out
+	reader *Reader
 	who    Actor
 	filter Filter
 	format string
 }
 
-// A Manifest says what an export is: of what, how much, and which file.
+// A Manifest describes a completed export: its filter, its size and the digest of its file.
 type Manifest struct {
 	events.RecordExported
-	Seq uint64    // where it stands on the record
+	Seq uint64    // of the manifest's event
 	By  string    // the actor
 	At  time.Time // when the export ended
-	// Proof is the first signed checkpoint that covers all of the export and the
-	// manifest itself; "" until it is signed, which is within ten seconds.
+	// Proof is the first signed checkpoint that covers the whole export and the manifest
+	// itself; "" until it is signed, which takes up to ten seconds.
 	Proof string
 }
 
-// Begin begins an export, and puts on the record that who reads it: nothing may be
-// handed out before. Where the export is broken off, that stays all there is of it.
+// Begin starts an export, and records that who reads it. Give out no data before it returns.
+// An interrupted export has no other event than this one.
 func (r *Reader) Begin(ctx context.Context, who Actor, f Filter, format string) (*Export, error) {
-	x := &Export{room: r, who: who, filter: f, format: format}
+	x := &Export{reader: r, who: who, filter: f, format: format}
 	var err error
 	if x.Through, err = r.position(ctx); err != nil {
 		return nil, err
@@ -58,34 +58,34 @@ func (r *Reader) Begin(ctx context.Context, who Actor, f Filter, format string) 
 func (r *Reader) position(ctx context.Context) (uint64, error) {
 	var seq int64
 	if err := r.cfg.Pool.QueryRow(ctx, `SELECT seq FROM record.position`).Scan(&seq); err != nil {
-		return 0, fmt.Errorf("reading how far the record has come: %w", err)
+		return 0, fmt.Errorf("reading the recorder's position: %w", err)
 	}
 	return uint64(seq), nil // #nosec G115 -- a sequence
 }
 
-// Filter is what the export was asked for.
+// Filter returns the filter of the export.
 func (x *Export) Filter() Filter { return x.filter }
 
-// perBatch is how many events are fetched at a time: chunks of a thousand deliveries are
-// some thirty kilobytes each as they are kept. Unpacked they are a hundred, and handed
-// over by the group: perGroup events, or as many as have groupBytes.
+// perBatch is how many events are fetched at a time. A chunk of a thousand deliveries takes
+// about thirty kilobytes as stored, and a hundred unpacked. Unpacked events are passed on in
+// groups of perGroup events, or fewer if they reach groupBytes.
 const (
 	perBatch   = 500
 	perGroup   = 100
 	groupBytes = 1 << 20
 )
 
-// Each gives every event of the export, whole, in the order of the record. The next are
-// read and unpacked while each works on some; only a batch of them is held at a time, and
-// no transaction between two, so that a slow reader does not hold back VACUUM. It stops
-// at the first error of each.
+// Each calls each with every event of the export, with all its data, in the order of the
+// record. The next events are read and unpacked while each runs. Only a batch is in memory,
+// and no transaction is open between batches, so that a slow reader does not hold back
+// VACUUM. It stops at the first error of each.
 func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
 	ahead := make(chan []*Whole, 4)
-	var broken error // read once ahead is closed
+	var readErr error // valid once ahead is closed
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		broken = x.read(ctx, ahead)
+		readErr = x.read(ctx, ahead)
 		close(ahead)
 	}()
 	var failed error
@@ -96,18 +96,18 @@ func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
 			}
 		}
 		if failed != nil {
-			stop() // and wait until it has ended
+			stop() // the loop then waits for the goroutine to end
 		}
 	}
 	if failed != nil {
 		return failed
 	}
-	return broken
+	return readErr
 }
 
-// read hands over all events of the export, until ctx ends.
+// read sends all events of the export, until ctx ends.
 func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
-	names, err := staffNames(ctx, x.room.cfg.Pool)
+	names, err := staffNames(ctx, x.reader.cfg.Pool)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
 	}
 }
 
-// unpack makes a group of the first events of a batch, and gives the rest of it.
+// unpack unpacks a group of events at the start of a batch, and returns the rest of the batch.
 func unpack(batch []copied, names events.Names) (group []*Whole, rest []copied, err error) {
 	bytes := 0
 	for len(group) < min(perGroup, len(batch)) && bytes < groupBytes {
@@ -154,19 +154,18 @@ func unpack(batch []copied, names events.Names) (group []*Whole, rest []copied, 
 	return group, batch[len(group):], nil
 }
 
-// personal gives the sequences of what speaks of a person: as many as one person has
-// events.
+// personal returns the sequences of all events about the person that the filter names.
 func (x *Export) personal(ctx context.Context) ([]int64, error) {
 	var a arguments
-	sql := "WITH" + x.filter.spoken(&a) + " SELECT seq FROM spoken ORDER BY seq"
-	places, err := collect(ctx, x.room.cfg.Pool, pgx.RowTo[int64], oneByOne, sql, a)
+	sql := "WITH" + x.filter.about(&a) + " SELECT seq FROM about ORDER BY seq"
+	places, err := collect(ctx, x.reader.cfg.Pool, pgx.RowTo[int64], oneByOne, sql, a)
 	if places == nil {
-		places = []int64{} // nobody's, and not everybody's
+		places = []int64{} // not nil, which would select the events about all people
 	}
 	return places, err
 }
 
-// copied is an event as record.events has it.
+// copied is a row of record.events.
 type copied struct {
 	Seq          int64
 	Repeats      *int64
@@ -181,13 +180,13 @@ func (x *Export) batch(ctx context.Context, after uint64, places []int64) ([]cop
 		where += " AND e.seq = ANY(" + a.add(places) + "::bigint[])"
 	}
 	where += x.filter.conditions(&a)
-	// In the order of the record, along its own index, and sorting nothing.
-	return collect(ctx, x.room.cfg.Pool, pgx.RowToStructByPos[copied], alongIndexes,
+	// In the order of the record, along its index, without sorting.
+	return collect(ctx, x.reader.cfg.Pool, pgx.RowToStructByPos[copied], alongIndexes,
 		"SELECT e.seq, e.repeats, e.projected, e.leaf, e.stored FROM record.events e WHERE "+where+" ORDER BY e.seq LIMIT "+a.add(perBatch), a)
 }
 
-// collect reads all rows of a query that is planned under settings. Both go to Postgres
-// at once, which takes them for one transaction.
+// collect reads all rows of a query that is planned with settings. Both go to Postgres in one
+// batch, which it runs as one transaction.
 func collect[T any](ctx context.Context, pool *pgxpool.Pool, to pgx.RowToFunc[T], settings, sql string, args arguments) ([]T, error) {
 	q := &pgx.Batch{}
 	q.Queue(settings)
@@ -204,7 +203,8 @@ func collect[T any](ctx context.Context, pool *pgxpool.Pool, to pgx.RowToFunc[T]
 	return pgx.CollectRows(rows, to)
 }
 
-// whole unpacks an event. What is not one of ours has no more than its place.
+// whole unpacks an event. If it is not one of our events, the result has only its sequence and
+// stored data.
 func (c copied) whole(names events.Names) (*Whole, error) {
 	w := &Whole{Leaf: c.Leaf, Projected: c.Projected}
 	w.Seq = uint64(c.Seq) // #nosec G115 -- a sequence
@@ -226,25 +226,25 @@ func (c copied) whole(names events.Names) (*Whole, error) {
 	return w, nil
 }
 
-// End puts on the record that an export was written to its end, with its manifest.
-// Call it when the last byte is written, and tell the reader of the end only then.
+// End records that an export is complete, with its manifest. Call it after the last byte is
+// written, and report the end to the reader only after it returns.
 func (x *Export) End(ctx context.Context, written events.RecordExported) (Manifest, error) {
 	written.Export, written.Format, written.Filter, written.Through = x.ID, x.format, x.filter.onRecord(), x.Through
 	var size int64
-	err := x.room.cfg.Pool.QueryRow(ctx, `SELECT signed, size FROM app.checkpoints ORDER BY nr DESC LIMIT 1`).Scan(&written.Checkpoint, &size)
+	err := x.reader.cfg.Pool.QueryRow(ctx, `SELECT signed, size FROM app.checkpoints ORDER BY nr DESC LIMIT 1`).Scan(&written.Checkpoint, &size)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Manifest{}, fmt.Errorf("reading the latest checkpoint: %w", err)
 	}
 	written.Covers = uint64(size) // #nosec G115 -- a count
 	m := Manifest{RecordExported: written, By: string(x.who)}
-	m.Seq, m.At, err = x.room.publish(ctx, x.who, written)
+	m.Seq, m.At, err = x.reader.publish(ctx, x.who, written)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("recording an export: %w", err)
 	}
 	return m, nil
 }
 
-// Manifest gives that of an export that came to its end, or [ErrNotFound].
+// Manifest returns the manifest of a completed export, or [ErrNotFound].
 func (r *Reader) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err error) {
 	var c copied
 	err = r.cfg.Pool.QueryRow(ctx, `SELECT seq, repeats, projected, leaf, stored FROM record.events WHERE id = $1 AND repeats IS NULL`,
@@ -255,7 +255,7 @@ func (r *Reader) Manifest(ctx context.Context, id uuid.UUID) (m Manifest, err er
 	if err != nil {
 		return m, fmt.Errorf("looking for an export: %w", err)
 	}
-	w, err := c.whole(nil) // its summary is not asked for
+	w, err := c.whole(nil) // its summary is not used
 	if err != nil {
 		return m, err
 	}

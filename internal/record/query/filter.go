@@ -10,23 +10,23 @@ import (
 	"postern/internal/events"
 )
 
-// Filter chooses events; its zero value chooses all. An event must fit every member
-// that is set.
+// Filter selects events; its zero value selects all. An event must match every field that is
+// set.
 type Filter struct {
 	MessageID    uuid.UUID
-	PortalUserID string // events that speak of them: see the package
-	PatientID    string // likewise
+	PortalUserID string // events about the portal user: see the package
+	PatientID    string // events about the patient: see the package
 	Type         events.Type
 	Actor        string    // "staff:<id>", as events have it
-	From         time.Time // the first moment that counts
-	To           time.Time // the first that does not count any more
+	From         time.Time // inclusive
+	To           time.Time // exclusive
 
-	// OldestFirst is the order of a list, which is newest first without it. It chooses
-	// nothing, and an export is always in the order of the record.
+	// OldestFirst reverses a list, which is otherwise newest first. It does not change which
+	// events are selected. An export is always in the order of the record.
 	OldestFirst bool
 }
 
-// onRecord is the filter as record.read tells of it.
+// onRecord returns the filter as record.read has it.
 func (f Filter) onRecord() events.RecordFilter {
 	told := events.RecordFilter{PortalUserID: f.PortalUserID, PatientID: f.PatientID, Type: string(f.Type), Actor: f.Actor}
 	if f.MessageID != uuid.Nil {
@@ -43,19 +43,19 @@ func (f Filter) onRecord() events.RecordFilter {
 	return told
 }
 
-// ofPerson tells whether the events are found by way of somebody's deliveries.
+// ofPerson reports whether the events are found through a person's deliveries.
 func (f Filter) ofPerson() bool { return f.PortalUserID != "" || f.PatientID != "" }
 
 // arguments collects the arguments of a query.
 type arguments []any
 
-// add gives the placeholder of one more.
+// add adds an argument and returns its placeholder.
 func (a *arguments) add(v any) string {
 	*a = append(*a, v)
 	return "$" + strconv.Itoa(len(*a))
 }
 
-// conditions are those on a row e of record.events, each beginning with AND.
+// conditions returns the conditions on a row e of record.events, each beginning with AND.
 func (f Filter) conditions(a *arguments) string {
 	var b strings.Builder
 	if f.MessageID != uuid.Nil {
@@ -76,12 +76,12 @@ func (f Filter) conditions(a *arguments) string {
 	return b.String()
 }
 
-// spoken is the WITH list that ends in spoken, the places of the events that speak of
-// the person. What must be looked up one by one stands in a subquery that OFFSET 0 keeps
-// from being turned into a join of everything; ids of the directory have a collation of
-// their own, which the index of actors has not. An account does things under its own id, and only in those that concern
-// one of the deliveries does it act on a patient's account.
-func (f Filter) spoken(a *arguments) string {
+// about returns a WITH list that ends in the table about, with the sequences of the events
+// about the person. Rows that must be looked up one by one are in a subquery with OFFSET 0,
+// so that Postgres does not join whole tables. The ids of the directory have a different
+// collation than the index of actors. A portal user acts under their own id; for a patient,
+// only their actions on the patient's deliveries count.
+func (f Filter) about(a *arguments) string {
 	var got, own string
 	if f.PortalUserID != "" {
 		got = "d.portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = " + a.add(f.PortalUserID) + ")"
@@ -90,7 +90,7 @@ func (f Filter) spoken(a *arguments) string {
 		own = " SELECT e.seq FROM record.events e WHERE e.actor = " + a.add("portal_user:"+f.PortalUserID)
 	} else {
 		patient := "(SELECT patient_no FROM app.patients WHERE patient_id = " + a.add(f.PatientID) + ")"
-		if f.PortalUserID == "" { // only who was ever linked can have got anything
+		if f.PortalUserID == "" { // only portal users with a present or former link can have deliveries
 			got = "d.portal_user_no = ANY(ARRAY(SELECT l.portal_user_no FROM app.links l WHERE l.patient_no = " + patient + "))"
 		}
 		got += " AND " + patient + " = ANY(d.patient_nos)"
@@ -105,7 +105,7 @@ func (f Filter) spoken(a *arguments) string {
 	}
 	return `
 	got AS MATERIALIZED (SELECT d.message_id, d.chunk, d.portal_user_no FROM record.deliveries d WHERE ` + got + `),
-	spoken AS MATERIALIZED (
+	about AS MATERIALIZED (
 	    SELECT k.seq FROM got JOIN record.chunk_events k ON k.message_id = got.message_id AND k.chunk = got.chunk
 	    UNION
 	    SELECT m.seq FROM got JOIN record.messages m USING (message_id)

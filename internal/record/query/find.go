@@ -12,38 +12,38 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// Entry is an event as a list shows it.
+// Entry is an event in a list.
 type Entry struct {
 	Seq       uint64
 	ID        uuid.UUID
 	Type      events.Type
 	Time      time.Time
 	Actor     string
-	MessageID uuid.UUID // [uuid.Nil] where it speaks of none
+	MessageID uuid.UUID // [uuid.Nil] if it is not about a message
 	Summary   string
-	Repeats   uint64 // the first event with this id, which alone counts; 0: it is the first
+	Repeats   uint64 // the sequence of the first event with this id, the only one that counts; 0: this is the first
 }
 
-// Place is where a page ended. Events are in order of their time and, where that is
-// the same, of their sequence; neither ever changes, so pages neither repeat an event
-// nor leave one out, whatever is recorded in the meantime.
+// Place is the position at which a page ended. Events are in order of their time and, for the
+// same time, of their sequence. Neither ever changes, so pages neither repeat nor skip an
+// event, even if events are recorded in between.
 type Place struct {
 	Time time.Time
 	Seq  uint64
 }
 
-// Place is where a page that ends with the entry ended.
+// Place returns the position of a page that ends with the entry.
 func (e Entry) Place() Place { return Place{e.Time, e.Seq} }
 
-// Find gives up to limit events that the filter chooses, newest or oldest first, from
-// those behind a place on; the zero Place is the beginning. What it gives was recorded as
-// read by who. What is not an event of ours, which has no time, is not among them.
+// Find returns up to limit events that match the filter, newest or oldest first, after a
+// position; the zero Place is the beginning. Before it returns, it records that who read
+// them. Stored data that is not one of our events has no time and is left out.
 func (r *Reader) Find(ctx context.Context, who Actor, f Filter, from Place, limit int) ([]Entry, error) {
 	found, _, err := r.Page(ctx, who, f, from, limit)
 	return found, err
 }
 
-// Page is [Reader.Find], and tells whether there are more.
+// Page is [Reader.Find], and reports whether there are more.
 func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Place, limit int) (found []Entry, more bool, err error) {
 	if found, err = r.find(ctx, f, from, limit+1); err != nil {
 		return nil, false, fmt.Errorf("searching the record: %w", err)
@@ -87,9 +87,9 @@ func (r *Reader) find(ctx context.Context, f Filter, from Place, limit int) (pag
 	return page, err
 }
 
-// Postgres may not have looked yet at what a blast has just left, and would read all
-// of it. So a page is read along an index that is in its order, and what speaks of a
-// person is looked up one by one.
+// Right after a blast, Postgres may have no statistics of it, and would read all of it. So a
+// page is read along an index that has its order, and the events about a person are looked up
+// one by one.
 const (
 	alongIndexes = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_bitmapscan', 'enable_seqscan', 'enable_sort']) AS name`
 	oneByOne     = `SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan']) AS name`
@@ -102,11 +102,11 @@ func (f Filter) settings() string {
 	return alongIndexes
 }
 
-// page is the query for the sequences of a page, in its order.
+// page returns the query for the sequences of a page, in its order.
 func (f Filter) page(a *arguments, from Place, limit int) string {
 	with, table := "", "record.events e"
 	if f.ofPerson() {
-		with, table = "WITH"+f.spoken(a), "spoken CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = spoken.seq OFFSET 0) e"
+		with, table = "WITH"+f.about(a), "about CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = about.seq OFFSET 0) e"
 	}
 	where := "e.time IS NOT NULL" + f.conditions(a)
 	order, behind := "e.time DESC, e.seq DESC", "<"
@@ -119,8 +119,8 @@ func (f Filter) page(a *arguments, from Place, limit int) string {
 	return with + " SELECT e.seq FROM " + table + " WHERE " + where + " ORDER BY " + order + " LIMIT " + a.add(limit)
 }
 
-// selectEntries gives what a list shows of events. How many deliveries a chunk has is
-// in a table: its hundred kilobytes are left where they are.
+// selectEntries reads events for a list. The number of deliveries of a chunk comes from its
+// table, so that its event of a hundred kilobytes need not be read.
 const selectEntries = `
 	SELECT e.seq, e.id, e.type, e.time, e.actor, e.message_id, e.repeats, k.chunk, k.chunks, c.deliveries,
 	       CASE WHEN c.deliveries IS NULL THEN e.stored END
@@ -174,14 +174,14 @@ func readEntry(row pgx.CollectableRow, names events.Names) (Entry, error) {
 	return e, nil
 }
 
-// notAnEvent is said of what stands on the record and is none.
+// notAnEvent is the summary of stored data that is not one of our events.
 const notAnEvent = "what stands here is not an event"
 
 func summaryOf(e events.Event, names events.Names, repeats uint64) string {
 	return events.Summary(e, names) + repeating(repeats)
 }
 
-// staffNames reads the names of all staff, who are few.
+// staffNames reads the names of all staff members; there are few.
 func staffNames(ctx context.Context, q interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }) (events.Names, error) {

@@ -14,8 +14,8 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// full fills the tables as a large clinic leaves them: small messages, and one to
-// everybody that one in three opened.
+// full fills the tables as a large clinic leaves them: small messages, and one to all portal
+// users that one in three opened.
 func full(t *testing.T, tx pgx.Tx, messages, users int) uuid.UUID {
 	t.Helper()
 	blast := uuid.Must(uuid.NewV7())
@@ -84,8 +84,8 @@ func touched(t *testing.T, tx pgx.Tx, f Filter, before Place, limit int) float64
 	return plan[0].Plan.touched()
 }
 
-// A page costs what it holds, or what one person has got, and not how long the record
-// is, wherever it begins, also before Postgres has statistics.
+// The cost of a page depends on its length, or on the events of one person, and not on the
+// length of the record, for every position, also before Postgres has statistics.
 func TestAPageTouchesAFewRows(t *testing.T) {
 	const messages, users, limit = 5_000, 12_000, 100
 	pool := storetest.Pool(t, store.RoleAdmin)

@@ -13,14 +13,14 @@ import (
 	"postern/internal/problem"
 )
 
-// ErrNotFound says that the record has no such event, or no such export.
+// ErrNotFound is the error if the record has no such event or export.
 var ErrNotFound = problem.NotFound.New("there is no such thing on the record")
 
-// Config is what a [Reader] works with.
+// Config has the dependencies of a [Reader].
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
-	// Facts records what is done, and waits until it can be read.
+	// Facts records events, and waits until they are projected.
 	Facts facts.Publisher
 }
 
@@ -32,12 +32,11 @@ type Reader struct {
 // New makes a Reader. It does no I/O.
 func New(cfg Config) *Reader { return &Reader{cfg: cfg} }
 
-// An Actor is the person or process that the record is read for, as events name it:
+// An Actor is the person or process that reads the record, as events name it:
 // "staff:<id>" or "operator:<name>".
 type Actor string
 
-// recordRead puts a reading on the record. What was read may be shown only once it
-// returned without an error.
+// recordRead records a reading. The data may be shown only if it returns no error.
 func (r *Reader) recordRead(ctx context.Context, who Actor, what events.RecordRead) error {
 	if _, _, err := r.publish(ctx, who, what); err != nil {
 		return fmt.Errorf("recording that the record is read: %w", err)
@@ -51,7 +50,7 @@ func (r *Reader) publish(ctx context.Context, who Actor, body events.Body) (seq 
 	return seq, at, err
 }
 
-// newReading is a reading with an id of its own.
+// newReading returns a record.read event with a new id.
 func newReading(what events.Reading, f Filter) events.RecordRead {
 	return events.RecordRead{Reading: uuid.New(), What: what, Filter: f.onRecord()}
 }

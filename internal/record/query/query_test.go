@@ -23,10 +23,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const reviewer = query.Actor("staff:rosa")
 
-// world is a record on which two messages stand, and a day lies between them.
+// world is a record with two messages, sent a day apart.
 type world struct {
 	*composetest.System
-	room          *query.Reader
+	record        *query.Reader
 	ada           policy.Subject
 	cy            policy.Subject // represents pt-bo, whose own account is bo
 	first, second uuid.UUID      // to bo and cy; to dee, later taken back
@@ -36,7 +36,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{System: composetest.New(t), first: uuid.Must(uuid.NewV7()), second: uuid.Must(uuid.NewV7())}
-	w.room = query.New(query.Config{Pool: w.Pool, Facts: facts.Publisher{Source: "/api", Send: w.Publish, Clock: w.Clock.Now}})
+	w.record = query.New(query.Config{Pool: w.Pool, Facts: facts.Publisher{Source: "/api", Send: w.Publish, Clock: w.Clock.Now}})
 	w.ada = w.Staff(t, "Ada", policy.SendPortalMessage)
 	bo, dee := w.PortalUser(t, "bo"), w.PortalUser(t, "dee")
 	w.cy = w.PortalUser(t, "cy")
@@ -55,7 +55,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// sent puts a message on the record, its deliveries, and what came of their alerts.
+// sent records a message, its deliveries and the outcomes of their alerts.
 func (w *world) sent(t *testing.T, message uuid.UUID, to ...string) {
 	t.Helper()
 	digest := "sha256:" + string(slices.Repeat([]byte("0"), 64))
@@ -82,8 +82,8 @@ var (
 	setUp     = []string{"staff.created", "permission.granted"}
 )
 
-// Events about all recipients of a message are found by SQL of their own: a new type of
-// them needs an arm in [Filter.spoken], and a case in TestFilters.
+// Events about all recipients of a message are found by SQL for each type: a new such type
+// needs an arm in [Filter.about], and a case in TestFilters.
 func TestWhatIsAboutAllRecipients(t *testing.T) {
 	t.Parallel()
 	got := events.Where(func(d events.Descriptor) bool { return d.About == events.AboutRecipients })
@@ -92,7 +92,7 @@ func TestWhatIsAboutAllRecipients(t *testing.T) {
 	}
 }
 
-// Each filter chooses what speaks of what it names, and nothing else.
+// Each filter selects exactly the events about the person or message that it names.
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -114,14 +114,14 @@ func TestFilters(t *testing.T) {
 		"a portal user who did nothing":          {query.Filter{PortalUserID: "cy"}, delivered},
 		"a portal user whose message was taken back": {query.Filter{PortalUserID: "dee"},
 			slices.Concat(delivered, []string{"delivery.opened", "message.recalled"})},
-		"nobody": {query.Filter{PortalUserID: "zoe"}, nil},
-		"a patient: everybody's deliveries on their account": {query.Filter{PatientID: "pt-bo"}, slices.Concat(delivered, []string{"delivery.opened"})},
-		"a patient of one portal user":                       {query.Filter{PatientID: "pt-bo", PortalUserID: "cy"}, delivered},
-		"a patient of another portal user":                   {query.Filter{PatientID: "pt-bo", PortalUserID: "dee"}, nil},
-		"a message and a type":                               {query.Filter{MessageID: w.second, Type: "message.recalled"}, []string{"message.recalled"}},
-		"a message and its reader":                           {query.Filter{MessageID: w.first, PortalUserID: "bo"}, slices.Concat(delivered, []string{"delivery.opened"})},
-		"a message and somebody else":                        {query.Filter{MessageID: w.second, PortalUserID: "bo"}, nil},
-		"a portal user since":                                {query.Filter{PortalUserID: "bo", From: w.evening}, nil},
+		"an unknown portal user":                     {query.Filter{PortalUserID: "zoe"}, nil},
+		"a patient: all deliveries on their account": {query.Filter{PatientID: "pt-bo"}, slices.Concat(delivered, []string{"delivery.opened"})},
+		"a patient of one portal user":               {query.Filter{PatientID: "pt-bo", PortalUserID: "cy"}, delivered},
+		"a patient of another portal user":           {query.Filter{PatientID: "pt-bo", PortalUserID: "dee"}, nil},
+		"a message and a type":                       {query.Filter{MessageID: w.second, Type: "message.recalled"}, []string{"message.recalled"}},
+		"a message and its reader":                   {query.Filter{MessageID: w.first, PortalUserID: "bo"}, slices.Concat(delivered, []string{"delivery.opened"})},
+		"a message and another portal user":          {query.Filter{MessageID: w.second, PortalUserID: "bo"}, nil},
+		"a portal user since":                        {query.Filter{PortalUserID: "bo", From: w.evening}, nil},
 		"all at once": {query.Filter{MessageID: w.first, PortalUserID: "bo", PatientID: "pt-bo", Type: "delivery.opened",
 			Actor: "portal_user:bo", To: w.evening}, []string{"delivery.opened"}},
 	} {
@@ -132,7 +132,7 @@ func TestFilters(t *testing.T) {
 			}
 			var found []query.Entry
 			for before := (query.Place{}); ; {
-				page, err := w.room.Find(t.Context(), reviewer, f, before, 2)
+				page, err := w.record.Find(t.Context(), reviewer, f, before, 2)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -161,11 +161,11 @@ func TestFilters(t *testing.T) {
 func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	found, err := w.room.Find(t.Context(), reviewer, query.Filter{MessageID: w.first}, query.Place{}, 100)
+	found, err := w.record.Find(t.Context(), reviewer, query.Filter{MessageID: w.first}, query.Place{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := w.room.Event(t.Context(), reviewer, found[0].Seq)
+	whole, err := w.record.Event(t.Context(), reviewer, found[0].Seq)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 		t.Errorf("the event is %+v", whole)
 	}
 	w.Settle(t)
-	readings, err := w.room.Find(t.Context(), reviewer, query.Filter{Type: events.TypeRecordRead, Actor: string(reviewer)}, query.Place{}, 100)
+	readings, err := w.record.Find(t.Context(), reviewer, query.Filter{Type: events.TypeRecordRead, Actor: string(reviewer)}, query.Place{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,15 +185,15 @@ func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Errorf("(-want +said):\n%s", diff)
 	}
-	if _, err := w.room.Event(t.Context(), reviewer, 1_000_000); !errors.Is(err, query.ErrNotFound) {
+	if _, err := w.record.Event(t.Context(), reviewer, 1_000_000); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("an event that there is not: %v", err)
 	}
 
 	w.Break(&composetest.Fault{Err: context.DeadlineExceeded})
-	if got, err := w.room.Find(t.Context(), reviewer, query.Filter{}, query.Place{}, 1); err == nil {
+	if got, err := w.record.Find(t.Context(), reviewer, query.Filter{}, query.Place{}, 1); err == nil {
 		t.Errorf("read without a record of it: %v", got)
 	}
-	if got, err := w.room.Event(t.Context(), reviewer, 1); err == nil {
+	if got, err := w.record.Event(t.Context(), reviewer, 1); err == nil {
 		t.Errorf("read without a record of it: %v", got)
 	}
 }

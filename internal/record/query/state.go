@@ -13,30 +13,30 @@ import (
 	"postern/internal/proof/merkle/merklestore"
 )
 
-// State is how the record stands: how long it is, and what is known to be whole.
+// State is the state of the record: its length, its last check and its latest checkpoint.
 type State struct {
 	Events uint64
-	// CheckedAt is when the recorder last held the stream against this copy, nil where
-	// it has not yet; Whole is whether they agreed, and Fault what was wrong.
+	// CheckedAt is when the recorder last compared the stream with this copy, nil if it has
+	// not yet; Whole is whether they were equal, and Fault the difference.
 	CheckedAt *time.Time
 	Whole     bool
 	Fault     string
-	// Signed is how many events the latest checkpoint proves, 0 without one, SignedAt
-	// when it was signed, and Key the name of the key whose signature was verified. It
-	// is "" where no known key has signed it.
+	// Signed is the number of events that the latest checkpoint proves, 0 without one;
+	// SignedAt is when it was signed, and Key the name of the key that verified it, "" if no
+	// known key did.
 	Signed   uint64
 	SignedAt time.Time
 	Key      string
-	// OtherTree is whether the tree over the events is another than the one that was
-	// signed: then they are not those that it proves.
+	// OtherTree is whether the tree over the events differs from the signed tree: then the
+	// checkpoint does not prove these events.
 	OtherTree bool
-	// Waiting is when the first event that no checkpoint proves came about, zero where
-	// there is none. One is signed every ten seconds while the record grows.
+	// Waiting is the time of the first event that no checkpoint proves, zero if there is
+	// none. A checkpoint is signed every ten seconds while the record grows.
 	Waiting time.Time
 }
 
-// State tells how the record stands. It shows nothing of what is on it, and so is not
-// on the record itself.
+// State returns the state of the record. It shows no events, so it is not recorded as a
+// reading.
 func (r *Reader) State(ctx context.Context) (s State, err error) {
 	var last int64
 	var ok *bool
@@ -70,7 +70,7 @@ func (r *Reader) readCheckpoint(ctx context.Context, s *State) error {
 	s.SignedAt = at.UTC()
 	known, err := checkpoint.ParseVerifiers(verifiers)
 	if err != nil {
-		return nil // a key that can't be read verifies nothing, and the page says so
+		return nil // an unreadable key verifies nothing; the page shows that
 	}
 	c, err := checkpoint.Open(signed, known)
 	if err != nil {
@@ -85,11 +85,11 @@ func (r *Reader) readCheckpoint(ctx context.Context, s *State) error {
 	return nil
 }
 
-// readWaiting finds since when events have been waiting for a checkpoint.
+// readWaiting reads the time of the first event that no checkpoint proves.
 func (r *Reader) readWaiting(ctx context.Context, s *State) error {
 	err := r.cfg.Pool.QueryRow(ctx, `SELECT time FROM record.events WHERE seq > $1 AND time IS NOT NULL ORDER BY seq LIMIT 1`, int64(s.Signed)).Scan(&s.Waiting) // #nosec G115 -- a count
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("reading what waits for a checkpoint: %w", err)
+		return fmt.Errorf("looking for events without a checkpoint: %w", err)
 	}
 	return nil
 }

@@ -7,15 +7,15 @@ import (
 	"postern/internal/events"
 )
 
-// A Tail follows the record as it grows. It is one reading, however long it lasts.
+// A Tail follows the record as it grows. It is recorded as one reading, for any duration.
 type Tail struct {
-	room   *Reader
+	reader *Reader
 	filter Filter
 	seen   uint64
 }
 
-// Tail gives the last n events that the filter chooses, newest first, and what follows
-// them from then on. That who follows was recorded before.
+// Tail returns the last n events that match the filter, newest first, and a Tail for the
+// events after them. Before it returns, it records that who follows the record.
 func (r *Reader) Tail(ctx context.Context, who Actor, f Filter, n int) (*Tail, []Entry, error) {
 	seen, err := r.position(ctx)
 	if err != nil {
@@ -31,18 +31,18 @@ func (r *Reader) Tail(ctx context.Context, who Actor, f Filter, n int) (*Tail, [
 		return nil, nil, err
 	}
 	for _, e := range last {
-		seen = max(seen, e.Seq) // recorded while we looked
+		seen = max(seen, e.Seq) // recorded since position was read
 	}
 	return &Tail{r, f, seen}, last, nil
 }
 
-// Next gives what was recorded since the last call, in the order of the record.
+// Next calls each with the events recorded since the last call, in the order of the record.
 func (t *Tail) Next(ctx context.Context, each func(*Whole) error) error {
-	through, err := t.room.position(ctx)
+	through, err := t.reader.position(ctx)
 	if err != nil || through <= t.seen {
 		return err
 	}
-	x := &Export{room: t.room, filter: t.filter, after: t.seen, Through: through}
+	x := &Export{reader: t.reader, filter: t.filter, after: t.seen, Through: through}
 	if err := x.Each(ctx, each); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return message.ErrNotFound
 	case err != nil:
-		return fmt.Errorf("reading what has become of message %s: %w", id, err)
+		return fmt.Errorf("reading the status of message %s: %w", id, err)
 	case !over:
 		return ErrGoingOut
 	}
@@ -122,7 +122,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 	err := o.cfg.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
 		staff.ID, string(policy.EraseMessageContent)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("reading since when somebody may agree: %w", err)
+		return fmt.Errorf("reading when the approver got the permission: %w", err)
 	}
 	if err != nil || since.After(e.RequestedAt) {
 		return ErrTooNew

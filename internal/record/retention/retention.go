@@ -20,7 +20,7 @@ import (
 // requires for the documentation of disclosures (45 CFR 164.316(b)(2), 164.528).
 const Floor = 6
 
-// Config is what a [Retention] works with.
+// Config has the dependencies of a [Retention].
 type Config struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -65,7 +65,7 @@ func (o *Retention) Declare(ctx context.Context, actor string, years int) error 
 	return o.record(ctx, actor, events.RetentionChanged{Years: years, Before: before, After: since})
 }
 
-// record publishes a fact, and waits until what the record makes of it can be read.
+// record publishes an event, and waits until it is projected.
 func (o *Retention) record(ctx context.Context, actor string, fact events.Body) error {
 	seq, err := o.cfg.Facts.Record(ctx, actor, o.cfg.Facts.Now(), fact)
 	if err != nil {

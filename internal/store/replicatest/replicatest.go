@@ -1,6 +1,5 @@
-// Package replicatest gives a test a Postgres with a replica, to fail over to while it
-// lags. Neither needs more than what package embedded needs. A test that uses it takes
-// some seconds.
+// Package replicatest gives a test a Postgres server with a replica that can lag and be failed
+// over to. It has the requirements of package embedded. A test with it takes some seconds.
 package replicatest
 
 import (
@@ -37,7 +36,7 @@ func New(t testing.TB) *Pair {
 	return p
 }
 
-// folder makes one that the server's user reaches, which a test's own is not.
+// folder makes a folder that the server's user can read, unlike t.TempDir.
 func folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "replicatest-")
@@ -91,7 +90,7 @@ func (p *Pair) copy(t testing.TB, to string) {
 	}
 }
 
-// URL names whichever of the two takes writes, as DATABASE_URL does for a managed pair.
+// URL names the server of the two that accepts writes, like DATABASE_URL for a managed pair.
 func (p *Pair) URL(t testing.TB) string {
 	t.Helper()
 	u, err := url.Parse(p.Primary.URL())
@@ -110,7 +109,7 @@ func (p *Pair) URL(t testing.TB) string {
 	return u.String()
 }
 
-// Lag returns once the replica has everything, and will get nothing more.
+// Lag waits until the replica has everything, and then stops the replication.
 func (p *Pair) Lag(t testing.TB) {
 	t.Helper()
 	var at string
@@ -150,7 +149,7 @@ func (p *Pair) query(t testing.TB, server *embedded.Postgres, sql string, to ...
 	}
 }
 
-// await polls: nothing tells a client of what a replica does.
+// await polls, because a replica does not notify its clients.
 func (p *Pair) await(t testing.TB, server *embedded.Postgres, sql string, args ...any) {
 	t.Helper()
 	conn := connect(t, server)

@@ -34,7 +34,7 @@ import (
 	"postern/internal/store"
 )
 
-// cluster is this test binary's, started at first use.
+// cluster is the cluster of this test binary, started at first use.
 var cluster struct {
 	once   sync.Once
 	server *embedded.Postgres
@@ -44,8 +44,8 @@ var cluster struct {
 	clones atomic.Int64
 }
 
-// Main runs the tests of a package and then ends the cluster, if one was started,
-// and what else they have in common.
+// Main runs the tests of a package. Then it ends the cluster, if one was started, and calls the
+// functions of also.
 func Main(m *testing.M, also ...func() error) {
 	code := m.Run()
 	for _, end := range append(also, stop) {
@@ -97,7 +97,7 @@ func Open(t testing.TB, databaseURL string, role store.Role) *pgxpool.Pool {
 	return pool
 }
 
-// Cluster returns the server that this test binary's databases are in.
+// Cluster returns the server with this test binary's databases.
 func Cluster(t testing.TB) *embedded.Postgres {
 	t.Helper()
 	cluster.once.Do(func() { cluster.err = start() })
@@ -137,15 +137,14 @@ func config(dir string) embedded.PostgresConfig {
 	}
 }
 
-// watchdog waits for its input to end, then ends what is left of the cluster in
-// the folder $0 and removes it.
+// watchdog waits for its input to end, then stops the cluster in the folder $0, if it still
+// runs, and removes the folder.
 const watchdog = `
 cat >/dev/null
 kill -QUIT "$(head -n 1 "$0/cluster/postmaster.pid")" 2>/dev/null && sleep 1
 rm -rf "$0"`
 
-// watch starts the watchdog of this process, whose end closes the pipe, however
-// it came.
+// watch starts the watchdog. The pipe to it closes when this process ends for any reason.
 func watch(dir string) error {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -173,7 +172,7 @@ func stop() error {
 
 func admin(t testing.TB, server *embedded.Postgres, statement string) {
 	t.Helper()
-	// Not the test's own context: cleaning up comes after its end.
+	// Not the test's context, which has ended at the time of the cleanup.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := execute(ctx, server, statement); err != nil {
@@ -191,7 +190,7 @@ func execute(ctx context.Context, server *embedded.Postgres, statement string) e
 	return err
 }
 
-// named is the URL with another database.
+// named returns the URL with another database.
 func named(databaseURL, name string) string {
 	u, err := url.Parse(databaseURL)
 	if err != nil {

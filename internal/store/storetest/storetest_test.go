@@ -45,7 +45,7 @@ func TestAKilledTestBinaryLeavesNothing(t *testing.T) {
 		t.Fatalf("it said no URL, %v:\n%s", err, out)
 	}
 
-	// The watchdog is nobody's child any more: its deed alone can be seen.
+	// The watchdog is not our child any more, so only its effect can be observed.
 	dir := filepath.Dir(u.Query().Get("host"))
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()

@@ -20,7 +20,7 @@ import (
 // template is the migrated database that every test's database is a copy of.
 const template = "template_postern"
 
-// unused is after how long the copy of an older schema is removed.
+// unused is how long an unused template is kept.
 const unused = 24 * time.Hour
 
 // copyTemplate fills dir with a stopped cluster that holds the migrated template.

@@ -147,7 +147,7 @@ var places = []struct{ location, field, about, begins, instead string }{
 	{"body.body", "message", "The message ", "", ""},
 	{"body.recipients.groups", "find-user", "", "", "One of the groups does not exist. Remove it."},
 	{"body.recipients.portal_user_ids[", "find-user", "", "", "One of the recipients is no longer in the directory. Remove them."},
-	{"body.recipients", "find-user", "", "nobody would get", "No one would receive this message. Add a {portal user}, or a group that has members."},
+	{"body.recipients", "find-user", "", "no one would get", "No one would receive this message. Add a {portal user}, or a group that has members."},
 	{"body.recipients", "find-user", "The list of recipients ", "", ""},
 	{"body.staff_bcc[", "find-staff", "", "", "A person under Staff Bcc is no longer a staff member. Remove them."},
 	{"body.staff_bcc", "find-staff", "Staff Bcc ", "", ""},

@@ -26,12 +26,12 @@ import (
 	"postern/internal/proof/receipt"
 )
 
-// Config is what an [Issuer] works with.
+// Config has the dependencies of an [Issuer].
 type Config struct {
 	Pool *pgxpool.Pool
-	// Reader opens what is sealed with a message; nil: receipts go without.
+	// Reader opens the sealed header of a message; nil: receipts have no Content.
 	Reader *reader.Reader
-	// Facts records what is done, and waits until it can be read.
+	// Facts records events, and waits until they are projected.
 	Facts facts.Publisher
 }
 
@@ -43,24 +43,24 @@ type Issuer struct {
 // New makes an Issuer. It does no I/O.
 func New(cfg Config) *Issuer { return &Issuer{cfg: cfg} }
 
-// A Request says what is asked for, and by whom.
+// A Request names a delivery, and the actor who requests its receipt.
 type Request struct {
 	MessageID    uuid.UUID
 	PortalUserID string
 	Actor        string
-	// Names says whether the asker may see the names of documents.
+	// Names is whether the actor may see the names of documents.
 	Names bool
 }
 
 var (
-	// ErrNotFound says that there is no such delivery.
+	// ErrNotFound is the error if the delivery does not exist.
 	ErrNotFound = problem.NotFound.New("that message was not delivered to that portal user")
-	// ErrNotSigned says that the delivery is on the record and in no checkpoint.
+	// ErrNotSigned is the error if no checkpoint covers the recorded delivery yet.
 	ErrNotSigned = problem.NotReady.New("no checkpoint covers the delivery yet: one is signed every ten seconds, try again then")
 )
 
-// Issue makes a receipt and puts on the record that it did, before anybody sees it.
-// It waits for the checkpoint that covers what the record says of the delivery now.
+// Issue makes a receipt, and records that before it returns the receipt. It waits for a
+// checkpoint that covers the present events about the delivery.
 func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error) {
 	found, err := o.find(ctx, q)
 	if err != nil {
@@ -82,15 +82,15 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error)
 	}
 	issued := events.ReceiptIssued{ReceiptID: uuid.New(), MessageID: q.MessageID,
 		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names}
-	// A crash before this line leaves nothing; after it, a receipt on the record
-	// that perhaps nobody has.
+	// A crash before this line leaves nothing. A crash after it leaves a recorded receipt that
+	// the requester may not have got.
 	if _, err := o.cfg.Facts.Publish(ctx, q.Actor, o.cfg.Facts.Now(), issued); err != nil {
-		return nil, fmt.Errorf("putting the receipt on the record: %w", err)
+		return nil, fmt.Errorf("recording the receipt: %w", err)
 	}
 	return r, nil
 }
 
-// find gathers the events that speak of the delivery, in order.
+// find returns the events about the delivery, in order.
 func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	var chunk int
 	var seq int64
@@ -125,7 +125,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 			return err
 		}
 		e, err := events.Parse(s.Header, s.Data)
-		if err == nil && speaksOf(e, q.PortalUserID, chunk) {
+		if err == nil && isAbout(e, q.PortalUserID, chunk) {
 			all = append(all, receipt.Event{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: string(s.Data)})
 		}
 		return err
@@ -136,18 +136,18 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	return all, nil
 }
 
-// speaksOf tells whether an event of the message is about the delivery. What is of
-// other chunks, and what names only others, is not: most of a large message's events.
-func speaksOf(e events.Event, portalUser string, chunk int) bool {
+// isAbout reports whether an event of the message is about the delivery. Events of other chunks,
+// and events that name only other recipients, are not: most events of a large message.
+func isAbout(e events.Event, portalUser string, chunk int) bool {
 	switch {
 	case e.Chunk != nil && e.Chunk.Index != chunk:
 		return false
-	case e.Type.IsOutcome(): // that of a replay is only about the recipients that it names
+	case e.Type.IsOutcome(): // the outcome of a replay is only about the recipients that it names
 		b, err := events.Decode[events.AlertOutcome](e)
 		return err != nil || b.ReplayID == nil ||
 			slices.ContainsFunc(b.Exceptions, func(x events.AlertException) bool { return x.PortalUserID == portalUser })
 	case e.Type == events.TypeAlertsReported:
-		if !bytes.Contains(e.Data, []byte(`"portal_user_id":"`+portalUser+`"`)) { // spares decoding most of them
+		if !bytes.Contains(e.Data, []byte(`"portal_user_id":"`+portalUser+`"`)) { // avoids decoding most of them
 			return false
 		}
 		b, err := events.Decode[events.AlertsReported](e)
@@ -160,7 +160,7 @@ func speaksOf(e events.Event, portalUser string, chunk int) bool {
 
 const checkpointPoll = 200 * time.Millisecond
 
-// awaitCheckpoint takes the first checkpoint that covers all the events.
+// awaitCheckpoint waits for the first checkpoint that covers all events, and sets it.
 func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size int64, err error) {
 	last := r.Events[len(r.Events)-1].Seq
 	for {
@@ -191,7 +191,7 @@ func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) erro
 	return nil
 }
 
-// open adds what was sealed with the message, unless that was erased.
+// open adds the sealed data of the message, unless its content was erased.
 func (o *Issuer) open(ctx context.Context, r *receipt.Receipt, names bool) error {
 	if o.cfg.Reader == nil {
 		return nil
