@@ -36,7 +36,7 @@ var (
 
 // Errors of authentication and authorisation.
 var (
-	Unauthenticated      = kind(401, "unauthenticated", "Nobody is signed in")
+	Unauthenticated      = kind(401, "unauthenticated", "You are not signed in")
 	WrongCredentials     = kind(401, "wrong-credentials", "Signing in failed")
 	WrongCode            = kind(401, "wrong-code", "Signing in failed")
 	SecondFactorRequired = kind(401, "second-factor-required", "A code is needed")
@@ -51,8 +51,8 @@ var (
 var (
 	AudienceChanged   = kind(409, "audience-changed", "The recipients have changed")
 	TooLate           = kind(409, "too-late", "It is too late for that")
-	LastAdministrator = kind(409, "last-administrator", "Somebody must be able to manage staff")
-	OwnAccount        = kind(409, "own-account", "Nobody disables themselves")
+	LastAdministrator = kind(409, "last-administrator", "One staff member must be able to manage staff")
+	OwnAccount        = kind(409, "own-account", "You can’t disable your own account")
 	StaffDisabled     = kind(409, "staff-disabled", "The staff member is disabled")
 	StaffNotDisabled  = kind(409, "staff-not-disabled", "The staff member is not disabled")
 	ParkedSettled     = kind(409, "already-settled", "The parked event is settled already")

@@ -70,14 +70,14 @@ func TestFailedSignInsAtTheOrganisation(t *testing.T) {
 	if err := s.Web.Gate.Disable(t.Context(), "operator:test", dora.ID); err != nil {
 		t.Fatal(err)
 	}
-	nobody := "No staff member has the e-mail address that your organisation gave: ask an administrator to add you with it."
+	unknown := "No staff member has the e-mail address that your organisation gave: ask an administrator to add you with it."
 	for _, c := range []struct {
 		name, email string
 		set         func()
 		says        string
 	}{
-		{"unknown", "eve@clinic.example", func() {}, nobody},
-		{"disabled", dora.Email, func() {}, nobody},
+		{"unknown", "eve@clinic.example", func() {}, unknown},
+		{"disabled", dora.Email, func() {}, unknown},
 		{"unverified", sam.Email, func() { issuer.Verified = false }, "Your organisation did not sign you in"},
 		{"forged", sam.Email, func() { issuer.Verified, issuer.Forge = true, true }, "Your organisation did not sign you in"},
 		{"another's token", sam.Email, func() {
