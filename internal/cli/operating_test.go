@@ -41,7 +41,7 @@ func TestWhatOperatorsDo(t *testing.T) {
 		{[]string{"parked", "list"}, exitDone, "nothing is parked"},
 		{[]string{"parked", "list", "--json"}, exitDone, "[]"},
 		{[]string{"parked", "retry", "--all-of", "message.sent", "--json"}, exitDone, `{"retried":0}`},
-		{[]string{"parked", "show", "0197aaaa-0000-7000-8000-000000000001"}, exitFailed, "no such parked event"},
+		{[]string{"parked", "show", "0197aaaa-0000-7000-8000-000000000001"}, exitFailed, "no parked event with this ID"},
 		{[]string{"alerting", "pause", "--reason", "SendGrid reports trouble"}, exitDone, "the alerts of all messages wait"},
 		{[]string{"alerting", "status", "--json"}, exitDone, `"paused":true`},
 		{[]string{"alerting", "resume", "--reason", "over"}, exitDone, "alerts go out"},
