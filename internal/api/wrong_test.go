@@ -240,7 +240,7 @@ func (w world) wrongMessages() []wrong {
 		{"unknown portal user", w.staff, send, "", `{"subject":"s","body":"b","recipients":{"portal_user_ids":["pu-9"]}}`, false, key, 422, "body.recipients.portal_user_ids[0]"},
 		{"broken UTF-8", w.staff, send, "", "{\"subject\":\"\xff\"}", false, key, 400, "body.subject"},
 		{"unknown field", w.staff, send, "", message(`,"from":"x"`), false, key, 422, "body.from"},
-		{"unknown Bcc", w.staff, send, "", message(`,"staff_bcc":["nobody"]`), false, key, 422, "body.staff_bcc[0]"},
+		{"unknown Bcc", w.staff, send, "", message(`,"staff_bcc":["unknown"]`), false, key, 422, "body.staff_bcc[0]"},
 		{"unknown attachment", w.staff, send, "", message(`,"attachment_ids":["` + uuid.NewString() + `"]`), false, key, 422, "body.attachment_ids[0]"},
 		{"another's attachment", w.staff, send, "", message(`,"attachment_ids":["` + w.document + `"]`), false, key, 422, "body.attachment_ids[0]"},
 		{"no attachment id", w.staff, send, "", message(`,"attachment_ids":["x"]`), false, key, 422, "body.attachment_ids[0]"},
@@ -293,12 +293,12 @@ func (w world) wrongSettings() []wrong {
 	for _, verb := range []string{"disable", "enable", "cancel-scheduled"} {
 		call := "POST /v1/staff/{id}/" + verb
 		all = append(all, wrong{"no permission", w.bare, call, "/v1/staff/x/" + verb, "", false, nil, 403, ""},
-			wrong{"unknown staff", w.staff, call, "/v1/staff/nobody/" + verb, "", false, nil, 404, ""})
+			wrong{"unknown staff", w.staff, call, "/v1/staff/unknown/" + verb, "", false, nil, 404, ""})
 	}
 	const reset = "DELETE /v1/staff/{id}/second-factor"
 	return append(all, []wrong{
 		{"no permission", w.bare, reset, "/v1/staff/x/second-factor", "", false, nil, 403, ""},
-		{"unknown staff", w.staff, reset, "/v1/staff/nobody/second-factor", "", false, nil, 404, ""},
+		{"unknown staff", w.staff, reset, "/v1/staff/unknown/second-factor", "", false, nil, 404, ""},
 		{"unknown label", w.staff, labels, "", `{"doctor":{"one":"a","many":"b"}}`, false, nil, 422, "body.doctor"},
 		{"empty label", w.staff, labels, "", `{"patient":{"one":"","many":"b"}}`, false, nil, 422, "body.patient.one"},
 		{"long label", w.staff, labels, "", `{"patient":{"one":"a","many":"` + strings.Repeat("x", 41) + `"}}`, false, nil, 422, "body.patient.many"},
@@ -308,9 +308,9 @@ func (w world) wrongSettings() []wrong {
 		{"unauthenticated", w.unauthenticated(), getLabels, "", "", false, nil, 401, ""},
 		{"wrong cursor", w.staff, listStaff, "/v1/staff?cursor=_____w", "", false, nil, 422, "query.cursor"},
 		{"no permission", w.bare, getPermissions, bare, "", false, nil, 403, ""},
-		{"unknown staff", w.staff, getPermissions, "/v1/staff/nobody/permissions", "", false, nil, 404, ""},
+		{"unknown staff", w.staff, getPermissions, "/v1/staff/unknown/permissions", "", false, nil, 404, ""},
 		{"long id", w.staff, getPermissions, "/v1/staff/" + strings.Repeat("x", 65) + "/permissions", "", false, nil, 404, "path.id"},
-		{"unknown staff", w.staff, permissions, "/v1/staff/nobody/permissions", `{"permissions":[]}`, false, nil, 404, ""},
+		{"unknown staff", w.staff, permissions, "/v1/staff/unknown/permissions", `{"permissions":[]}`, false, nil, 404, ""},
 		{"unknown permission", w.staff, permissions, bare, `{"permissions":["read_record","fly"]}`, false, nil, 422, "body.permissions[1]"},
 		{"no list", w.staff, permissions, bare, `{"permissions":"read_record"}`, false, nil, 422, "body.permissions"},
 		{"too many", w.staff, permissions, bare, `{"permissions":[` + strings.Repeat(`"read_record",`, 50) + `"read_record"]}`, false, nil, 422, "body.permissions"},

@@ -8,7 +8,7 @@ import (
 )
 
 func TestEveryFaultIsNamedAtOnce(t *testing.T) {
-	_, err := Load(Notify, nil, []string{"RECORD_REPLICAS=2", "LISTEN_ADDR=nowhere", "ALERT_FROM=nobody"}, io.Discard)
+	_, err := Load(Notify, nil, []string{"RECORD_REPLICAS=2", "LISTEN_ADDR=nowhere", "ALERT_FROM=clinic"}, io.Discard)
 	if err == nil {
 		t.Fatal("wrong settings were taken")
 	}

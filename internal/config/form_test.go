@@ -26,7 +26,7 @@ func TestAWrongFormIsRefused(t *testing.T) {
 		"SENDGRID_WEBHOOK_PUBLIC_KEY": {[]string{"", ecdsaKey}, []string{"x!", "bm90IGEga2V5", ed25519Key}},
 		"OTEL_EXPORTER_OTLP_ENDPOINT": {[]string{"", "http://c:4318"}, []string{"c:4318", "grpc://c:4317"}},
 		"TRUSTED_PROXIES":             {[]string{"", "10.0.0.0/8", "10.0.0.1, 2001:db8::/32,::1"}, []string{"proxy", "10.0.0.0/33", "10.0.0.0/8;::1", "10.0.0.0/8,*"}},
-		"ALERT_FROM":                  {nil, []string{"nobody"}},
+		"ALERT_FROM":                  {nil, []string{"clinic"}},
 	} {
 		for _, value := range c.right {
 			if _, err := Load(API, nil, append(append([]string{}, least...), name+"="+value), io.Discard); err != nil {

@@ -88,7 +88,7 @@ var (
 // The text of every letter. Families share an address: every letter says that each
 // person gets their own letter, so the text reveals nothing about the people.
 const (
-	keep   = "Keep this e-mail to yourself: whoever has the link can use it."
+	keep   = "Keep this e-mail to yourself: anyone with the link can use it."
 	others = "If more people use this e-mail address, each gets an e-mail of their own. The page that opens says whose account it is."
 	silent = "Please do not reply: answers to this address are not read."
 )
