@@ -9,7 +9,7 @@
 //
 // A [policy.Subject] is an authenticated staff member or portal user. They sign in with a
 // password (staff who have a second factor also give its code) or through their
-// organisation's identity provider (package organisation), and then hold a session
+// organisation's identity provider (package oidc), and then hold a session
 // cookie. Staff can also use an API token. Every request loads its Subject again, so a
 // revoked permission, a disabled account, an inactive account or an ended session takes
 // effect at the next request.

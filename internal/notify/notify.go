@@ -381,7 +381,7 @@ func (w *Worker) request(ctx context.Context, work *work, to []int) (sendgrid.Re
 	if !claimed {
 		// The cause may be a failover of Postgres that lost claims whose answers this
 		// worker knows.
-		err := fmt.Errorf("request %d can't be claimed: another worker has claimed it, or a failover of Postgres is not settled", c.request)
+		err := fmt.Errorf("request %d can't be claimed: another worker has claimed it, a failover of Postgres is not settled, or the recorder is behind the chunk", c.request)
 		return sendgrid.Result{}, errors.Join(err, w.restore(ctx, work))
 	}
 	w.reaches(work.seq)

@@ -1,7 +1,7 @@
 // Package problem defines the kinds of errors with which a request can fail. A domain
 // package makes its sentinel errors from a kind:
 //
-//	var ErrNotFound = problem.NotFound.Problem("there is no such message")
+//	var ErrNotFound = problem.NotFound.New("there is no such message")
 //
 // An error with more data, such as the time of the next try, has a method Problem() *Error.
 // [Of] finds either anywhere in a chain of wrapped errors. Package document turns them into

@@ -139,14 +139,14 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	if cfg.Fail == nil {
 		cfg.Fail = web.Unavailable
 	}
-	told := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(facts.RequestTimeout)
+	publisher := facts.Publisher{Source: cfg.Source, Send: cfg.Publish, Reached: cfg.Position.Wait, Clock: cfg.Now}.Within(facts.RequestTimeout)
 	await := func(ctx context.Context, seq uint64) {
 		ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.CatchUp, facts.CatchUp))
 		defer cancel()
-		_ = told.Wait(ctx, seq)
+		_ = publisher.Wait(ctx, seq)
 	}
 	gate, err := access.New(access.Config{Pool: cfg.Pool, Content: cfg.Content, FactorRequired: cfg.FactorRequired, PasswordCost: cfg.PasswordCost,
-		Facts: told, Secure: cfg.Secure, Fail: cfg.Fail})
+		Facts: publisher, Secure: cfg.Secure, Fail: cfg.Fail})
 	if err != nil {
 		return nil, err
 	}
@@ -154,20 +154,20 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w := &Web{Gate: gate}
 	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
-		Facts: told, Whole: cfg.Position.Whole})
+		Facts: publisher, Whole: cfg.Position.Whole})
 	w.Drafts = draft.New(draft.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
 	w.Messages = messages.New(cfg.Pool)
-	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
+	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
 	w.Letters = letter.New(cfg.Letters)
-	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: told})
+	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
-	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Facts: told}
-	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: told, Read: cfg.ReadReports})
-	w.Replays = &replay.Replays{Pool: cfg.Pool, Facts: told}
-	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: told})
-	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: told})
-	record := query.New(query.Config{Pool: cfg.Pool, Facts: told})
-	parking := &parked.Events{Pool: cfg.Pool, Facts: told, Get: cfg.Log.Get}
+	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Facts: publisher}
+	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
+	w.Replays = &replay.Replays{Pool: cfg.Pool, Facts: publisher}
+	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher})
+	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
+	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
+	parking := &parked.Events{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get}
 	w.Health = &health.Status{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, Room: cfg.Room, Checks: cfg.Checks,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now}
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})

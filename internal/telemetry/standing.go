@@ -52,7 +52,7 @@ var (
 	lagSeconds      = describe("recorder_lag_seconds", "Age in seconds of the first event that the tables do not show yet.")
 	recordWhole     = describe("record_whole", "1 if the stream equalled its copy when the recorder last compared them, else 0.")
 	eventsParked    = describe("events_parked", "Open parked events of a consumer: its handler failed, and they were neither handled later nor discarded.", "consumer")
-	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait for a retry.")
+	retriesWaiting  = describe("alert_retries_waiting", "Chunks whose alerts wait for a retry or for the end of a pause.")
 	pauses          = describe("alerting_pauses", "Pauses of alerting in force: of all messages, or of one.")
 	contentMissing  = describe("content_missing", "Messages whose content this process found missing although it was not erased.")
 	keysUncopied    = describe("content_keys_uncopied", "Content keys without a copy in the content store; -1 if Postgres can't be read.")
