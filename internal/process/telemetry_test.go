@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -26,6 +25,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
+	"postern/internal/embedded/porttest"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/facts"
 	"postern/internal/notify/sendgridfake"
@@ -66,7 +66,7 @@ func open(t testing.TB) *clinic {
 	ended := make(chan error, 4)
 	for p, run := range map[config.Process]func(context.Context, config.Config, *telemetry.Telemetry, *slog.Logger) error{
 		config.API: process.API, config.Fanout: process.Fanout, config.Notify: process.Notify, config.Recorder: process.Recorder} {
-		c.spans[p], c.address[p] = tracetest.NewInMemoryExporter(), freeAddress(t)
+		c.spans[p], c.address[p] = tracetest.NewInMemoryExporter(), porttest.Address(t)
 		tell := telemetry.Traced(string(p), sdk.WithSyncer(c.spans[p]))
 		settings := config.Config{DatabaseURL: c.database, NATSURL: c.server.ClientURL(string(p)), RecordReplicas: 1,
 			ContentURL: filepath.Join(dir, "content"), ContentKeyFile: key, ListenAddr: c.address[p], PublicURL: "http://portal.example.test",
@@ -174,16 +174,6 @@ func (c *clinic) eventually(what string, reached func() bool) {
 			c.Fatalf("%s: not within a minute", what)
 		}
 	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // One message makes one trace, from its POST through every process to SendGrid and the recorder,

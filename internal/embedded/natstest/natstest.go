@@ -5,8 +5,6 @@ package natstest
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"postern/internal/embedded"
+	"postern/internal/embedded/porttest"
 )
 
 // Option changes the config of a server.
@@ -87,7 +86,7 @@ func JetStream(t testing.TB, n *embedded.NATS) jetstream.JetStream {
 // leader. The servers end with the test; a test may shut down or restart them before.
 func Cluster(t testing.TB, size int, opts ...Option) []*embedded.NATS {
 	t.Helper()
-	ports := freePorts(t, size)
+	ports := porttest.Free(t, size) // each server must know all before any of them listens
 	var routes []*url.URL
 	for _, port := range ports {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
@@ -127,22 +126,4 @@ func AwaitLeader(t testing.TB, servers []*embedded.NATS) {
 			t.Fatal("natstest: the servers elected no leader")
 		}
 	}
-}
-
-// freePorts finds free ports. Each server must know all ports before any of them listens.
-// The ports are below those that systems give to a listener on port 0 (32768 and up
-// on Linux, 49152 and up elsewhere), so no other test takes one before its server does.
-func freePorts(t testing.TB, count int) []int {
-	t.Helper()
-	var ports []int
-	for len(ports) < count {
-		port := 20000 + rand.N(12768) // #nosec G404 -- no secret
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue // taken
-		}
-		defer listener.Close()
-		ports = append(ports, port)
-	}
-	return ports
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
+	"postern/internal/embedded/porttest"
 	"postern/internal/eventlog"
 	"postern/internal/notify/sendgridfake"
 )
@@ -129,7 +129,7 @@ func separate(t testing.TB) (s *system, stores, services []killable) {
 	s = newSystem(t)
 	postgres := &cluster{dir: filepath.Join(s.dir, "postgres")}
 	t.Cleanup(func() { postgres.stop(t) })
-	listen, key := freeAddress(t), filepath.Join(s.dir, "content.key")
+	listen, key := porttest.Address(t), filepath.Join(s.dir, "content.key")
 	if _, err := content.CreateKeyFile(key); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func separate(t testing.TB) (s *system, stores, services []killable) {
 			"CONTENT_URL="+filepath.Join(s.dir, "content"), "CONTENT_KEY_FILE="+key, "PUBLIC_URL=http://portal.example.test",
 			"SENDGRID_BASE_URL="+s.address, "SENDGRID_API_KEY=SG.torture", "ALERT_FROM=alerts@clinic.example.test")...)
 	}
-	web := freeAddress(t)
+	web := porttest.Address(t)
 	s.url = "http://" + web
 	s.add("api", filepath.Join(s.bin, "api"), settings(eventlog.API, "LISTEN_ADDR="+web))
 	for _, worker := range []string{eventlog.FanoutWorker, eventlog.NotifyWorker, eventlog.Recorder} {
@@ -168,7 +168,7 @@ func separate(t testing.TB) (s *system, stores, services []killable) {
 func allInOne(t testing.TB) *system {
 	t.Helper()
 	s := newSystem(t)
-	data, web := filepath.Join(s.dir, "data"), freeAddress(t)
+	data, web := filepath.Join(s.dir, "data"), porttest.Address(t)
 	s.url = "http://" + web
 	postern := filepath.Join(s.bin, "postern")
 	// A killed `postern up` leaves its Postgres running.
@@ -279,14 +279,4 @@ func (s *system) endPostgres(data string) {
 		pid, _, _ := strings.Cut(string(text), "\n")
 		end(pid, 3) // SIGQUIT: at once
 	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
