@@ -84,8 +84,15 @@ func (c *Clock) Advance(d time.Duration) {
 	c.ahead += d
 }
 
+// An Option changes the system before it starts.
+type Option func(*recorder.Config)
+
+// Unsigned leaves out the signer, for tests that insert checkpoints of their own. By default
+// the recorder signs a checkpoint as soon as the record has grown.
+func Unsigned(c *recorder.Config) { c.Notary = nil }
+
 // New starts a system that ends with the test.
-func New(t testing.TB) *System {
+func New(t testing.TB, options ...Option) *System {
 	t.Helper()
 	url, server := storetest.New(t), natstest.Start(t, natstest.Listening())
 	s := &System{
@@ -106,7 +113,11 @@ func New(t testing.TB) *System {
 		t.Fatal(err)
 	}
 	s.Position = position.NewWatcher(s.Pool, nil)
-	recorder := recorder.New(s.recorderConfig(t))
+	recording := s.recorderConfig(t)
+	for _, change := range options {
+		change(&recording)
+	}
+	recorder := recorder.New(recording)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Position.Run(ctx) })

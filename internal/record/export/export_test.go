@@ -55,8 +55,8 @@ func write(t *testing.T, s *composetest.System, room *query.Reader, f query.Filt
 }
 
 // story makes a record with a message with all kinds of deliveries, and all kinds of access.
-func story(t *testing.T) (s *composetest.System, room *query.Reader, message uuid.UUID) {
-	s = composetest.New(t)
+func story(t *testing.T, options ...composetest.Option) (s *composetest.System, room *query.Reader, message uuid.UUID) {
+	s = composetest.New(t, options...)
 	room = query.New(query.Config{Pool: s.Pool, Facts: facts.Publisher{Source: "/api", Send: s.Publish}})
 	ada := s.Staff(t, "Ada", policy.SendPortalMessage)
 	message = uuid.Must(uuid.NewV7())
@@ -174,7 +174,7 @@ func list(v any) (all []map[string]any) {
 // itself. That checkpoint does not change later.
 func TestAManifestIsProved(t *testing.T) {
 	t.Parallel()
-	s, room, _ := story(t)
+	s, room, _ := story(t, composetest.Unsigned)
 	_, m := write(t, s, room, query.Filter{}, export.CSV)
 	s.Settle(t)
 	for _, step := range []struct {

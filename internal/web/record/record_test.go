@@ -300,6 +300,7 @@ func TestTheStateOfTheRecord(t *testing.T) {
 	c := open(t)
 	c.Exec(t, `INSERT INTO app.record_check (ok, detail) VALUES (true, 'whole') ON CONFLICT (singleton) DO UPDATE SET ok = true, checked_at = now()`)
 	n := c.Settle(t)
+	c.awaitSigned(t, n) // the recorder signs nothing from here on
 	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "matched the second copy at the last check", "s ago")
 	c.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'the stream is damaged: event 7 missing from the stream'`)
 	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").Holds("app-standing--broken")
@@ -320,6 +321,19 @@ func TestTheStateOfTheRecord(t *testing.T) {
 	c.reader.Fragment("/record/state").Says("These are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
 	c.Exec(t, `DELETE FROM app.checkpoint_keys`)
 	c.reader.Fragment("/record/state").Says("not signed with a known key")
+}
+
+// awaitSigned waits until the recorder has signed a checkpoint of all size events. It polls,
+// because there is no notification.
+func (c *clinic) awaitSigned(t *testing.T, size uint64) {
+	t.Helper()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for signed := uint64(0); signed < size; <-poll.C {
+		if err := c.Admin.QueryRow(t.Context(), `SELECT coalesce(max(size), 0) FROM app.checkpoints`).Scan(&signed); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // sign signs a checkpoint with a new key, and makes the key known.
