@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"postern/internal/process"
 )
 
 var update = flag.Bool("update", false, "write schemas/openapi.json")
@@ -58,13 +61,21 @@ func TestDocsListEverything(t *testing.T) {
 
 // Readiness says everything that is wrong, by name.
 func TestReadiness(t *testing.T) {
-	s := newSystem(t)
+	var full atomic.Bool
+	s := newSystem(t, func(cfg *process.WebConfig) {
+		cfg.Checks = map[string]func(context.Context) error{"disk": func(context.Context) error {
+			if full.Load() {
+				return errors.New("it is full")
+			}
+			return nil
+		}}
+	})
 	s.staff(t, "Ada") // by now the recorder has checked the stream
 	c := s.anonymous(t)
 	c.get("/healthz").is(http.StatusOK)
 	c.get("/readyz").is(http.StatusOK)
 
-	s.web.Health.Checks = map[string]func(context.Context) error{"disk": func(context.Context) error { return errors.New("it is full") }}
+	full.Store(true)
 	s.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'events 17 to 19 are missing'`)
 	s.Exec(t, `UPDATE goose_db_version SET version_id = 0`)
 	got := c.get("/readyz").is(http.StatusServiceUnavailable)

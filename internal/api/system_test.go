@@ -41,14 +41,18 @@ type system struct {
 
 const password = "korrekt-pferd-batterie"
 
-func newSystem(t *testing.T) *system {
+func newSystem(t *testing.T, change ...func(*process.WebConfig)) *system {
 	t.Helper()
 	key, err := sendgridfake.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &system{System: composetest.New(t), hook: sendgridfake.Webhook{PrivateKey: key}}
-	s.web = s.wire(t, process.WebConfig{Publish: s.Publish})
+	cfg := process.WebConfig{Publish: s.Publish}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s.web = s.wire(t, cfg)
 	s.gate, s.api = s.web.Gate, s.web.API
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = serve(s.api)

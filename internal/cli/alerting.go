@@ -24,7 +24,7 @@ func (env *environment) alertingCommand() *cobra.Command {
 }
 
 func (s *system) alerting() *pause.Pauses {
-	return &pause.Pauses{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}}
+	return pause.New(pause.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish}})
 }
 
 func (env *environment) alertingChange(use, short string, change func(*pause.Pauses, context.Context, string, *uuid.UUID, string) (uint64, error)) *cobra.Command {

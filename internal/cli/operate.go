@@ -66,7 +66,7 @@ func (s *system) health(ctx context.Context) (checkedHealth, error) {
 	if err != nil {
 		return checkedHealth{}, err
 	}
-	status := &health.Status{Pool: s.pool, Log: s.log, Now: time.Now}
+	status := health.New(health.Config{Pool: s.pool, Log: s.log, Now: time.Now})
 	state, err := status.State(ctx, health.PartRecorder, health.PartParked, health.PartPauses, health.PartReplication)
 	return checkedHealth{report, state.Recorder.Events, state.Parked, len(state.Pauses), state.Replication}, err
 }

@@ -130,7 +130,7 @@ func (env *environment) onReplay(c *cobra.Command, do func(context.Context, *rep
 }
 
 func (s *system) replays() *replay.Replays {
-	return &replay.Replays{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}}
+	return replay.New(replay.Config{Pool: s.pool, Facts: facts.Publisher{Source: "/postern", Send: s.log.Publish, Reached: s.wait}})
 }
 
 // replayJSON is a replay in --json.

@@ -44,7 +44,7 @@ type Hour struct {
 }
 
 func (b *Status) parked(ctx context.Context, s *State) error {
-	open, err := parked.CountOpen(ctx, b.Pool)
+	open, err := parked.CountOpen(ctx, b.cfg.Pool)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (b *Status) parked(ctx context.Context, s *State) error {
 }
 
 func (b *Status) pauses(ctx context.Context, s *State) (err error) {
-	s.Pauses, err = (&pause.Pauses{Pool: b.Pool}).Pauses(ctx)
+	s.Pauses, err = pause.New(pause.Config{Pool: b.cfg.Pool}).Pauses(ctx)
 	return err
 }
 
@@ -70,7 +70,7 @@ const mostWaiting = 20
 // waiting counts the waiting alerts by pause, or by reason where no pause holds them. A
 // chunk that a worker tries for the first time does not count.
 func (b *Status) waiting(ctx context.Context, s *State) error {
-	rows, err := b.Pool.Query(ctx, `
+	rows, err := b.cfg.Pool.Query(ctx, `
 		SELECT count(*) FILTER (WHERE w.replay_id IS NULL), CASE WHEN w.pause IS NULL THEN w.reason ELSE $1 END AS why, count(*), sum(w.alerts)::bigint,
 		       min(w.due_at) FILTER (WHERE w.pause IS NULL), nullif(w.pause, $2), coalesce(p.reason, ''), p.paused_at
 		FROM app.alerts_waiting w LEFT JOIN record.pauses p ON p.message_id = w.pause
@@ -104,7 +104,7 @@ const (
 )
 
 func (b *Status) answers(ctx context.Context, s *State) error {
-	rows, err := b.Pool.Query(ctx, `
+	rows, err := b.cfg.Pool.Query(ctx, `
 		SELECT date_trunc('minute', answered_at, 'UTC') AS minute,
 		       count(*) FILTER (WHERE answer = 'accepted'), count(*) FILTER (WHERE answer = 'refused'),
 		       count(*) FILTER (WHERE answer = 'again'), count(*) FILTER (WHERE answer = 'unknown')
@@ -128,7 +128,7 @@ func (b *Status) answers(ctx context.Context, s *State) error {
 // state: their rows are found by the message and the chunk.
 func (b *Status) alerts(ctx context.Context, s *State) error {
 	first := s.At.Truncate(time.Hour).Add(time.Hour - alertsOf)
-	rows, err := b.Pool.Query(ctx, `
+	rows, err := b.cfg.Pool.Query(ctx, `
 		WITH ended AS (
 			SELECT c.message_id, c.chunk, c.alert_state, c.deliveries, date_trunc('hour', c.alert_at, 'UTC') AS hour
 			FROM record.chunks c WHERE c.alert_at >= $1),

@@ -31,8 +31,8 @@ import (
 	"postern/internal/store"
 )
 
-// Status reads a [State]. It is safe for concurrent use.
-type Status struct {
+// Config holds the dependencies of a [Status].
+type Config struct {
 	Pool *pgxpool.Pool
 	Log  *eventlog.Log
 	// Position must be running: it knows when this process began to watch the recorder.
@@ -48,6 +48,12 @@ type Status struct {
 	Checks map[string]func(context.Context) error
 	Now    func() time.Time
 }
+
+// Status reads a [State]. It is safe for concurrent use.
+type Status struct{ cfg Config }
+
+// New makes a [Status]. It does no I/O.
+func New(cfg Config) *Status { return &Status{cfg} }
 
 // A Part is a part of a [State] that is read by itself. /readyz uses the same names.
 type Part string
@@ -134,7 +140,7 @@ func (b *Status) State(ctx context.Context, parts ...Part) (State, error) {
 	if len(parts) == 0 {
 		parts = Everything
 	}
-	s := State{At: b.Now().UTC(), Unread: map[Part]error{}}
+	s := State{At: b.cfg.Now().UTC(), Unread: map[Part]error{}}
 	var mu sync.Mutex // of s.Unread: every other field belongs to one part
 	var all sync.WaitGroup
 	for _, part := range parts {
@@ -172,7 +178,7 @@ func (b *Status) Ready(ctx context.Context, parts ...Part) []Fault {
 	defer cancel()
 	s, _ := b.State(ctx, parts...) // the error is in its faults
 	faults := s.faults()
-	for name, check := range b.Checks {
+	for name, check := range b.cfg.Checks {
 		if err := check(ctx); err != nil {
 			faults = append(faults, Fault{Part(name), err.Error()})
 		}

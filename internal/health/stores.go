@@ -41,10 +41,10 @@ type Stream struct {
 	Room   *int64 `json:"room" doc:"How many bytes more the server takes; null where it sets no limit."`
 }
 
-func (b *Status) ping(ctx context.Context, _ *State) error { return b.Pool.Ping(ctx) }
+func (b *Status) ping(ctx context.Context, _ *State) error { return b.cfg.Pool.Ping(ctx) }
 
 func (b *Status) connected(context.Context, *State) error {
-	if !b.Log.Connected() {
+	if !b.cfg.Log.Connected() {
 		return errors.New("NATS can't be reached")
 	}
 	return nil
@@ -56,11 +56,11 @@ const migrationTimeout = time.Second
 func (b *Status) migrated(ctx context.Context, _ *State) error {
 	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
-	return store.WaitMigrated(ctx, b.Pool, nil)
+	return store.WaitMigrated(ctx, b.cfg.Pool, nil)
 }
 
 func (b *Status) record(ctx context.Context, s *State) error {
-	err := b.Position.Whole(ctx)
+	err := b.cfg.Position.Whole(ctx)
 	switch {
 	case err == nil:
 		s.Record.Whole = true
@@ -75,18 +75,18 @@ func (b *Status) record(ctx context.Context, s *State) error {
 // recorder reads the end of the stream first and the position second, so that the recorder
 // never seems further behind than it is.
 func (b *Status) recorder(ctx context.Context, s *State) error {
-	stream, err := b.Log.State(ctx)
+	stream, err := b.cfg.Log.State(ctx)
 	if err != nil {
 		return err
 	}
 	lag := Lag{}
-	if lag.Position, err = position.Read(ctx, b.Pool); err != nil {
+	if lag.Position, err = position.Read(ctx, b.cfg.Pool); err != nil {
 		return err
 	}
 	switch {
 	case stream.Last > lag.Position:
 		lag.Events = stream.Last - lag.Position
-		at, err := b.Log.PublishedAt(ctx, lag.Position+1)
+		at, err := b.cfg.Log.PublishedAt(ctx, lag.Position+1)
 		if err == nil {
 			lag.Age = max(s.At.Sub(at), 0)
 			lag.Seconds = seconds(lag.Age)
@@ -94,7 +94,7 @@ func (b *Status) recorder(ctx context.Context, s *State) error {
 			return err
 		}
 	case stream.Last < lag.Position: // perhaps an event was stored and recorded in between
-		if stream, err = b.Log.State(ctx); err != nil {
+		if stream, err = b.cfg.Log.State(ctx); err != nil {
 			return err
 		}
 	}
@@ -103,11 +103,11 @@ func (b *Status) recorder(ctx context.Context, s *State) error {
 }
 
 func (b *Status) consumers(ctx context.Context, s *State) error {
-	all, err := b.Log.Consumers(ctx)
+	all, err := b.cfg.Log.Consumers(ctx)
 	if err != nil {
 		return err
 	}
-	rows, err := b.Pool.Query(ctx, `SELECT consumer, seq, reason, at FROM app.consumer_errors`)
+	rows, err := b.cfg.Pool.Query(ctx, `SELECT consumer, seq, reason, at FROM app.consumer_errors`)
 	if err != nil {
 		return fmt.Errorf("reading the last errors: %w", err)
 	}
@@ -138,10 +138,10 @@ func (b *Status) consumers(ctx context.Context, s *State) error {
 }
 
 func (b *Status) room(ctx context.Context, s *State) error {
-	ask := b.Log.Room
-	if b.Room != nil {
+	ask := b.cfg.Log.Room
+	if b.cfg.Room != nil {
 		ask = func(context.Context) (int64, bool, error) {
-			room, err := b.Room()
+			room, err := b.cfg.Room()
 			return room, true, err
 		}
 	}
@@ -153,13 +153,13 @@ func (b *Status) room(ctx context.Context, s *State) error {
 }
 
 func (b *Status) replication(ctx context.Context, s *State) (err error) {
-	s.Replication, err = store.ReadReplication(ctx, b.Pool)
+	s.Replication, err = store.ReadReplication(ctx, b.cfg.Pool)
 	return err
 }
 
 // promotion tells whether alerts wait because of a failover of Postgres; see package notify.
 func (b *Status) promotion(ctx context.Context, s *State) error {
-	err := b.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM app.timelines
+	err := b.cfg.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM app.timelines
 		WHERE timeline = app.timeline() AND settled_at IS NOT NULL)`).Scan(&s.Unsettled)
 	if err != nil {
 		return fmt.Errorf("asking whether a promotion of Postgres is settled: %w", err)
@@ -168,11 +168,11 @@ func (b *Status) promotion(ctx context.Context, s *State) error {
 }
 
 func (b *Status) content(ctx context.Context, s *State) (err error) {
-	if b.MissingContent != nil {
-		s.Content.Missing = b.MissingContent()
+	if b.cfg.MissingContent != nil {
+		s.Content.Missing = b.cfg.MissingContent()
 	}
-	if b.UncopiedKeys != nil {
-		s.Content.Uncopied, err = b.UncopiedKeys(ctx)
+	if b.cfg.UncopiedKeys != nil {
+		s.Content.Uncopied, err = b.cfg.UncopiedKeys(ctx)
 	}
 	return err
 }

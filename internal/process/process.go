@@ -72,7 +72,7 @@ func open(ctx context.Context, c config.Config, p config.Process, role store.Rol
 	b.warnOfReplicas(ctx)
 	b.publish = tell.Publishing(b.log.Publish)
 	b.position = position.NewWatcher(b.pool, logger)
-	b.health = &health.Status{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now}
+	b.health = health.New(health.Config{Pool: b.pool, Log: b.log, Position: b.position, Now: time.Now})
 	return b, nil
 }
 

@@ -161,15 +161,15 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w.Letters = letter.New(cfg.Letters)
 	w.Labels = labelstore.New(labelstore.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Uploads = upload.New(upload.Config{Pool: cfg.Pool, Content: cfg.Content, Source: cfg.Source, Now: cfg.Now})
-	w.Pauses = &pause.Pauses{Pool: cfg.Pool, Facts: publisher}
+	w.Pauses = pause.New(pause.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Reports = reports.New(reports.Config{Pool: cfg.Pool, Facts: publisher, Read: cfg.ReadReports})
-	w.Replays = &replay.Replays{Pool: cfg.Pool, Facts: publisher}
+	w.Replays = replay.New(replay.Config{Pool: cfg.Pool, Facts: publisher})
 	w.Retention = retention.New(retention.Config{Pool: cfg.Pool, Content: cfg.Content, Facts: publisher})
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	parking := &parked.Events{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get}
-	w.Health = &health.Status{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, Room: cfg.Room, Checks: cfg.Checks,
-		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now}
+	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, Room: cfg.Room, Checks: cfg.Checks,
+		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
 
 	w.API = api.New(api.Config{Sessions: gate, Health: w.Health, Transient: store.Transient, Logger: cfg.Logger, Telemetry: cfg.Telemetry},

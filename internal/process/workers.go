@@ -84,7 +84,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
 		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
-		replays := &replay.Replays{Pool: b.pool, Facts: facts.Publisher{Source: "/notify-worker", Send: b.publish, Reached: b.position.Wait}}
+		replays := replay.New(replay.Config{Pool: b.pool, Facts: facts.Publisher{Source: "/notify-worker", Send: b.publish, Reached: b.position.Wait}})
 		parts = append(parts, (&replay.Settler{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)
 	}
 	return b.run(ctx, parts...)

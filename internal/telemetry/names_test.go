@@ -20,7 +20,7 @@ const operating = "../../docs/operating.md"
 // names are those of all metrics that a process can tell.
 func names() []string {
 	t := New()
-	t.Watch((&health.Status{}).State)
+	t.Watch((health.New(health.Config{})).State)
 	t.WatchDisk(func() float64 { return 0 })
 	t.WatchArchive(func() time.Duration { return 0 })
 	descs, found := make(chan *prometheus.Desc), []string(nil)

@@ -354,7 +354,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 				t.Errorf("%s: an event that is %s is listed as open", stage, e.State)
 			}
 		}
-		status := &health.Status{Pool: b.Pool, Log: b.Log, Now: b.Clock.Now}
+		status := health.New(health.Config{Pool: b.Pool, Log: b.Log, Now: b.Clock.Now})
 		shown, err := status.State(t.Context(), health.PartParked)
 		if err != nil {
 			t.Fatal(err)

@@ -92,16 +92,22 @@ func HoldsOfReplays(ctx context.Context, pool *pgxpool.Pool, replays []uuid.UUID
 	return holds, nil
 }
 
-// Pauses begins, ends and lists pauses. It is safe for concurrent use.
-type Pauses struct {
+// Config holds the dependencies of [Pauses].
+type Config struct {
 	Pool *pgxpool.Pool
 	// Facts records pauses and resumptions, and waits until they can be read.
 	Facts facts.Publisher
 }
 
+// Pauses begins, ends and lists pauses. It is safe for concurrent use.
+type Pauses struct{ cfg Config }
+
+// New makes [Pauses]. It does no I/O.
+func New(cfg Config) *Pauses { return &Pauses{cfg} }
+
 // Pauses returns the pauses in force, the pause of all messages first.
 func (s *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
-	rows, err := s.Pool.Query(ctx, `
+	rows, err := s.cfg.Pool.Query(ctx, `
 		SELECT nullif(p.message_id, $1), p.reason, p.automatic, p.paused_by, p.paused_at, w.chunks, w.alerts
 		FROM record.pauses p CROSS JOIN LATERAL (
 		    SELECT count(*) AS chunks, coalesce(sum(w.alerts), 0)::bigint AS alerts FROM app.alerts_waiting w
@@ -169,7 +175,7 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 	if message != nil {
 		id = *message
 	}
-	err := s.Pool.QueryRow(ctx, `
+	err := s.cfg.Pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM record.pauses WHERE message_id = $1),
 		       $1 = $2 OR EXISTS (SELECT FROM record.messages WHERE message_id = $1)`, id, uuid.Nil).Scan(&paused, &known)
 	switch {
@@ -185,5 +191,5 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 		fact = events.AlertingPaused{Change: uuid.New(), MessageID: message, Reason: reason}
 	}
 	// After a crash before the acknowledgement the change is recorded or it is not.
-	return s.Facts.Publish(ctx, actor, s.Facts.Now(), fact)
+	return s.cfg.Facts.Publish(ctx, actor, s.cfg.Facts.Now(), fact)
 }

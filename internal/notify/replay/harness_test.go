@@ -86,7 +86,7 @@ func newClinic(t testing.TB) *clinic {
 
 // replaysOf makes the Replays of one process.
 func (c *clinic) replaysOf(pool *pgxpool.Pool) *replay.Replays {
-	return &replay.Replays{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: c.log.Publish, Reached: c.watcher.Wait, Clock: c.now}}
+	return replay.New(replay.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: c.log.Publish, Reached: c.watcher.Wait, Clock: c.now}})
 }
 
 func (c *clinic) now() time.Time {

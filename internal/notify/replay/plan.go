@@ -16,13 +16,19 @@ import (
 	"postern/internal/events"
 )
 
-// Replays plans, starts, pauses, cancels and reads replays. It is safe for concurrent use.
-type Replays struct {
+// Config holds the dependencies of [Replays].
+type Config struct {
 	// Pool connects as postern_api, as postern_notify or as the login user.
 	Pool *pgxpool.Pool
 	// Facts records the events of replays, and waits until they can be read.
 	Facts facts.Publisher
 }
+
+// Replays plans, starts, pauses, cancels and reads replays. It is safe for concurrent use.
+type Replays struct{ cfg Config }
+
+// New makes [Replays]. It does no I/O.
+func New(cfg Config) *Replays { return &Replays{cfg} }
 
 // Filter chooses alerts whose last outcome was failed or unknown.
 type Filter = events.ReplayFilter
@@ -47,7 +53,7 @@ func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason strin
 		return Replay{}, fmt.Errorf("making an id: %w", err)
 	}
 	plan := events.ReplayPlanned{ReplayID: id, Filter: f, Reason: reason, ByReason: map[string]int{}, Excluded: map[string]int{}}
-	err = pgx.BeginTxFunc(ctx, b.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, b.cfg.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := freeze(ctx, tx, &plan); err != nil {
 			return err
 		}
@@ -168,7 +174,7 @@ func digest(ctx context.Context, tx pgx.Tx, id uuid.UUID) (string, error) {
 
 // any reports whether a plan of the filter would have any recipient.
 func (b *Replays) any(ctx context.Context, f Filter) (any bool, err error) {
-	err = b.Pool.QueryRow(ctx, chosen+` SELECT EXISTS (SELECT FROM judged WHERE excluded = '')`, arguments(f)...).Scan(&any)
+	err = b.cfg.Pool.QueryRow(ctx, chosen+` SELECT EXISTS (SELECT FROM judged WHERE excluded = '')`, arguments(f)...).Scan(&any)
 	if err != nil {
 		return false, fmt.Errorf("looking for alerts to repeat: %w", err)
 	}

@@ -61,7 +61,7 @@ const columns = `replay_id, filter, reason, count, digest, by_reason, excluded, 
 
 // Get reads a replay.
 func (b *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
-	rows, err := b.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id = $1`, id)
+	rows, err := b.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id = $1`, id)
 	if err != nil {
 		return Replay{}, fmt.Errorf("reading replay %s: %w", id, err)
 	}
@@ -88,14 +88,14 @@ func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
 		ids[i], place[replays[i].ID] = replays[i].ID, i
 		replays[i].LeftOutBy = map[string]int{}
 	}
-	holds, err := pause.HoldsOfReplays(ctx, b.Pool, ids)
+	holds, err := pause.HoldsOfReplays(ctx, b.cfg.Pool, ids)
 	if err != nil {
 		return err
 	}
 	for id, held := range holds {
 		replays[place[id]].Held = held
 	}
-	rows, err := b.Pool.Query(ctx, `SELECT replay_id, reason, alerts FROM app.replay_left_out WHERE replay_id = ANY($1)`, ids)
+	rows, err := b.cfg.Pool.Query(ctx, `SELECT replay_id, reason, alerts FROM app.replay_left_out WHERE replay_id = ANY($1)`, ids)
 	if err != nil {
 		return fmt.Errorf("reading who was left out of replays: %w", err)
 	}
@@ -114,7 +114,7 @@ func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
 
 // List returns up to limit replays that were planned before the given one, newest first.
 func (b *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Replay, error) {
-	rows, err := b.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id < $1 ORDER BY replay_id DESC LIMIT $2`, before, limit)
+	rows, err := b.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id < $1 ORDER BY replay_id DESC LIMIT $2`, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing replays: %w", err)
 	}

@@ -54,7 +54,7 @@ func (s *Settler) Run(ctx context.Context) error {
 // as running: each other message with due alerts gets a replay of its own. A crash between
 // a plan and its start leaves the plan, which the next Settle starts.
 func (s *Settler) Settle(ctx context.Context) error {
-	err := store.TryAlone(ctx, s.Pool, store.LeaseSettler, func(_ *pgxpool.Conn, held func(context.Context) error) error {
+	err := store.TryAlone(ctx, s.cfg.Pool, store.LeaseSettler, func(_ *pgxpool.Conn, held func(context.Context) error) error {
 		return s.settle(ctx, held)
 	})
 	if errors.Is(err, store.ErrLeaseTaken) {
@@ -76,7 +76,7 @@ func (s *Settler) settle(ctx context.Context, held func(context.Context) error) 
 			return err
 		}
 	}
-	due := s.Facts.Now().Add(-s.After).UTC()
+	due := s.cfg.Facts.Now().Add(-s.After).UTC()
 	f := Filter{State: []events.AlertState{events.AlertUnknown}, To: &due, Attempt: 1}
 	if len(open) == 0 {
 		return s.repeat(ctx, held, f)
@@ -118,7 +118,7 @@ func (s *Settler) repeat(ctx context.Context, held func(context.Context) error, 
 // replays: messages that no pause holds and that are in none of these replays. It returns
 // none where a replay can continue.
 func (s *Settler) messagesNotHeld(ctx context.Context, running []uuid.UUID, due time.Time) ([]uuid.UUID, error) {
-	rows, err := s.Pool.Query(ctx, `
+	rows, err := s.cfg.Pool.Query(ctx, `
 		SELECT DISTINCT u.message_id
 		FROM (SELECT message_id FROM record.alert_exceptions WHERE state = 'unknown' AND attempt = 1 AND at < $2
 		      UNION ALL
@@ -140,7 +140,7 @@ func (s *Settler) messagesNotHeld(ctx context.Context, running []uuid.UUID, due 
 
 // open returns the settler's own replays that have not ended, by status.
 func (s *Settler) open(ctx context.Context) (map[state.Replay][]uuid.UUID, error) {
-	rows, err := s.Pool.Query(ctx, `SELECT replay_id, status FROM record.replays
+	rows, err := s.cfg.Pool.Query(ctx, `SELECT replay_id, status FROM record.replays
 		WHERE status IN ('planned', 'running', 'paused') AND planned_by = $1`, settler)
 	if err != nil {
 		return nil, fmt.Errorf("looking for replays under way: %w", err)

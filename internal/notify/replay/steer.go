@@ -90,13 +90,13 @@ func (b *Replays) change(ctx context.Context, actor string, body events.Body, id
 
 func (b *Replays) publish(ctx context.Context, actor string, body events.Body) error {
 	kind := body.EventType()
-	seq, err := b.Facts.Publish(ctx, actor, b.Facts.Now(), body)
+	seq, err := b.cfg.Facts.Publish(ctx, actor, b.cfg.Facts.Now(), body)
 	if err != nil {
 		return fmt.Errorf("publishing %s: %w", kind, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, facts.ReadTimeout)
 	defer cancel()
-	if err := b.Facts.Wait(ctx, seq); err != nil {
+	if err := b.cfg.Facts.Wait(ctx, seq); err != nil {
 		return fmt.Errorf("%s is recorded but can't be read yet: %w", kind, err)
 	}
 	return nil

@@ -275,6 +275,7 @@ type crossing struct {
 	receiver  *reports.Receiver
 	webhook   sendgridfake.Webhook
 	whole     func(context.Context) error
+	reached   func(ctx context.Context, seq uint64) error
 	parts     map[string]*instance
 
 	messages []uuid.UUID
@@ -321,9 +322,9 @@ func newCrossing(t testing.TB, people int) *crossing {
 	watcher := position.NewWatcher(c.api.pool, nil)
 	c.api.run(watcher.Run)
 	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})}
-	c.whole = watcher.Whole
-	c.alerting = &pause.Pauses{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}}
-	c.replayAPI = &replay.Replays{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}}
+	c.whole, c.reached = watcher.Whole, watcher.Wait
+	c.alerting = pause.New(pause.Config{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}})
+	c.replayAPI = replay.New(replay.Config{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
 	c.erasures = retention.New(retention.Config{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
 	key, err := sendgridfake.GenerateKey()
 	if err != nil {
@@ -359,7 +360,7 @@ func (c *crossing) recordFacts(bodies ...events.Body) error {
 	if err != nil {
 		return err
 	}
-	return c.replayAPI.Facts.Wait(c.Context(), seq)
+	return c.reached(c.Context(), seq)
 }
 
 func (c *crossing) now() time.Time {
@@ -531,14 +532,14 @@ func (c *crossing) pause(id *uuid.UUID) {
 	c.ready()
 	seq, err := c.alerting.Pause(c.Context(), "staff:s1", id, "They complain.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.replayAPI.Facts.Wait(c.Context(), seq))
+	c.must(c.reached(c.Context(), seq))
 }
 
 func (c *crossing) resume(id *uuid.UUID) {
 	c.ready()
 	seq, err := c.alerting.Resume(c.Context(), "staff:s1", id, "They no longer do.")
 	c.may(err, pause.ErrNoMessage)
-	c.must(c.replayAPI.Facts.Wait(c.Context(), seq))
+	c.must(c.reached(c.Context(), seq))
 }
 
 func (c *crossing) plan(id *uuid.UUID) uuid.UUID {

@@ -113,7 +113,7 @@ func (in *inside) replayFailed(part string, c *crash) {
 func (in *inside) replaysOf(l *instance) *replay.Replays {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	return &replay.Replays{Pool: l.pool, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}}
+	return replay.New(replay.Config{Pool: l.pool, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}})
 }
 
 // replayer starts an instance of a notify worker that only runs replays.
