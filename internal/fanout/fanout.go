@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/state"
@@ -34,9 +34,8 @@ type Config struct {
 	Pool     *pgxpool.Pool
 	Position *position.Watcher
 	Content  *content.Store
-	Publish  func(context.Context, ...events.Event) (uint64, error)
+	Facts    facts.Publisher // without its Source, which New sets
 	Logger   *slog.Logger
-	Now      func() time.Time // nil means time.Now
 }
 
 // A Worker expands messages. Its methods are safe for concurrent use. Several Workers may
@@ -48,9 +47,7 @@ func New(c Config) *Worker {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
+	c.Facts.Source = source
 	return &Worker{c}
 }
 
@@ -181,7 +178,7 @@ func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Ke
 		if len(batch) == 0 {
 			continue
 		}
-		last, err := w.Publish(ctx, batch...)
+		last, err := w.Facts.Send(ctx, batch...)
 		if err != nil {
 			return fmt.Errorf("publishing chunks: %w", err)
 		}
@@ -197,17 +194,17 @@ func (w *Worker) publishChunks(ctx context.Context, id uuid.UUID, key content.Ke
 }
 
 func (w *Worker) chunkEvent(id uuid.UUID, chunk, of int, body []byte) events.Event {
-	e := events.NewEncoded(source, actor, w.Now(), events.DeliveriesCreated{MessageID: id, Chunk: chunk}, body)
+	e := events.NewEncoded(source, actor, w.Facts.Now(), events.DeliveriesCreated{MessageID: id, Chunk: chunk}, body)
 	e.Chunk = &events.ChunkRef{Index: chunk, Of: of}
 	return e
 }
 
 func (w *Worker) publish(ctx context.Context, body events.Body) error {
-	e, err := events.New(source, actor, w.Now(), body)
+	e, err := events.New(source, actor, w.Facts.Now(), body)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Publish(ctx, e); err != nil {
+	if _, err := w.Facts.Send(ctx, e); err != nil {
 		return fmt.Errorf("publishing %s of message %s: %w", e.Type, e.MessageID, err)
 	}
 	return nil

@@ -121,7 +121,7 @@ func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary,
 		return Summary{}, err
 	}
 	var r events.Recipient
-	tally, err := directory.Resolve(ctx, w.Pool, sel, w.Now(), func(d directory.Recipient) error {
+	tally, err := directory.Resolve(ctx, w.Pool, sel, w.Facts.Now(), func(d directory.Recipient) error {
 		r.PortalUserID, r.PortalUserNo, r.Links = d.ID, d.No, r.Links[:0]
 		for _, t := range d.Patients {
 			r.Links = append(r.Links, events.Link{PatientID: t.ID, PatientNo: t.No, Relationship: t.Relationship})

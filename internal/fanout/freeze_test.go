@@ -3,7 +3,6 @@ package fanout
 import (
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -27,7 +26,7 @@ func TestTheManifestOpensWithoutItsRow(t *testing.T) {
 	t.Cleanup(func() { _ = kept.Close() })
 	url := storetest.New(t)
 	admin := storetest.Open(t, url, store.RoleAdmin)
-	w := New(Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept, Now: time.Now})
+	w := New(Config{Pool: storetest.Open(t, url, store.RoleFanout), Content: kept})
 	for name, lose := range map[string]string{
 		"nothing":                 `SELECT`,
 		"the row":                 `DELETE FROM app.manifest_keys`,

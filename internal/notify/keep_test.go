@@ -250,8 +250,8 @@ func TestTwoLateAnswersReachTheRecord(t *testing.T) {
 		}
 	}
 	settle(slow[0])
-	publish, first := p.Publish, true
-	p.Publish = func(ctx context.Context, all ...events.Event) (uint64, error) {
+	publish, first := p.Facts.Send, true
+	p.Facts.Send = func(ctx context.Context, all ...events.Event) (uint64, error) {
 		if first {
 			first = false
 			settle(slow[1])

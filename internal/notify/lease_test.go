@@ -85,7 +85,7 @@ func TestARowIsTakenOnce(t *testing.T) {
 	p := newPost(t, sendgridfake.Config{})
 	const rows = 40
 	if _, err := p.admin.Exec(t.Context(), `INSERT INTO app.alert_work (message_id, chunk, kind, chunks, seq, due_at)
-		SELECT $1, n, 'first', $2, 1, $3 FROM generate_series(1, $2) n`, p.ref.message, rows, p.Now()); err != nil {
+		SELECT $1, n, 'first', $2, 1, $3 FROM generate_series(1, $2) n`, p.ref.message, rows, p.Facts.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 2 {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
@@ -55,7 +56,7 @@ const (
 type Config struct {
 	Pool     *pgxpool.Pool
 	Position *position.Watcher
-	Publish  func(context.Context, ...events.Event) (uint64, error)
+	Facts    facts.Publisher // without its Source, which New sets
 	Send     func(ctx context.Context, request uuid.UUID, to []sendgrid.Address) sendgrid.Result
 	Logger   *slog.Logger
 	// Last returns the sequence of the last event on the record.
@@ -64,7 +65,6 @@ type Config struct {
 	// events, in any process; nil: not known. By it the worker notices that Postgres was
 	// restored from older files.
 	Acked func(context.Context) (uint64, error)
-	Now   func() time.Time // nil: time.Now
 	// Within returns ctx within the trace of a message; nil: there are no traces.
 	Within func(ctx context.Context, message uuid.UUID) context.Context
 	// FailureLimit is the percentage of a chunk's alerts that may fail before the alerts of
@@ -103,14 +103,12 @@ func New(c Config) *Worker {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
+	c.Facts.Source = source
 	if c.Within == nil {
 		c.Within = func(ctx context.Context, _ uuid.UUID) context.Context { return ctx }
 	}
 	return &Worker{Config: c, id: uuid.New(), inHand: map[chunkKey]bool{},
-		replays: &replay.Executor{Pool: c.Pool, Publish: c.Publish, Source: source, Now: c.Now}}
+		replays: &replay.Executor{Pool: c.Pool, Facts: c.Facts}}
 }
 
 // Handle alerts the chunk of a deliveries.created event that is stored at seq. It needs
@@ -263,12 +261,12 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			if held, err := w.held(ctx, work.message); err != nil {
 				return nil, err
 			} else if held {
-				return &later{due: w.Now(), reason: pause.Held, held: true}, nil
+				return &later{due: w.Facts.Now(), reason: pause.Held, held: true}, nil
 			}
 			asked = true
 		}
 		if wait := w.closedFor(); wait > maxHandlerWait {
-			return &later{due: w.Now().Add(wait), reason: "SendGrid limits the rate"}, nil
+			return &later{due: w.Facts.Now().Add(wait), reason: "SendGrid limits the rate"}, nil
 		} else if err := sleep(ctx, wait); err != nil {
 			return nil, err
 		}
@@ -313,7 +311,7 @@ func (w *Worker) accountAtFault(status int, reason string) *later {
 func (w *Worker) refuses(reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.refusing, w.refusingUntil = reason, w.Now().Add(refusingFor)
+	w.refusing, w.refusingUntil = reason, w.Facts.Now().Add(refusingFor)
 }
 
 // refusesAll reports whether every request gets this refusal: then halving would find no
@@ -321,7 +319,7 @@ func (w *Worker) refuses(reason string) {
 func (w *Worker) refusesAll(r sendgrid.Result) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Reason == w.refusing && w.Now().Before(w.refusingUntil)
+	return r.Kind == sendgrid.Refused && len(r.Refusals) == 0 && r.Reason == w.refusing && w.Facts.Now().Before(w.refusingUntil)
 }
 
 // errLate says that an answer came after another worker had declared it unknown. The
@@ -358,7 +356,7 @@ func (w *Worker) settleAbandoned(ctx context.Context, db database, work *work) (
 
 // inHandElsewhere makes a chunk wait for another worker that waits for an answer.
 func (w *Worker) inHandElsewhere() *later {
-	return &later{due: w.Now().Add(inHandPoll), reason: reasonInHand, held: true}
+	return &later{due: w.Facts.Now().Add(inHandPoll), reason: reasonInHand, held: true}
 }
 
 // request claims one request, calls SendGrid and stores the answer.
@@ -475,7 +473,7 @@ func (w *Worker) conclude(ctx context.Context, work *work, settled []result) (*l
 
 func (w *Worker) publish(ctx context.Context, work *work, settled []result) error {
 	outcome := work.outcome(settled)
-	e, err := events.New(source, actor, w.Now(), outcome)
+	e, err := events.New(source, actor, w.Facts.Now(), outcome)
 	if err != nil {
 		return err
 	}
@@ -485,7 +483,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 	}
 	// A crash before the acknowledgement leaves answers without an outcome: the
 	// next worker finds an answer for every recipient and publishes the same event.
-	seq, err := w.Publish(ctx, append(alarm, e)...)
+	seq, err := w.Facts.Send(ctx, append(alarm, e)...)
 	if err != nil {
 		return fmt.Errorf("publishing the outcome: %w", err)
 	}
@@ -499,7 +497,7 @@ func (w *Worker) publish(ctx context.Context, work *work, settled []result) erro
 func (w *Worker) closedFor() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return max(0, w.closed.Sub(w.Now()))
+	return max(0, w.closed.Sub(w.Facts.Now()))
 }
 
 func (w *Worker) closeUntil(t time.Time) {

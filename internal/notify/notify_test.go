@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify/sendgrid"
 	"postern/internal/notify/sendgridfake"
@@ -74,7 +75,7 @@ func newPost(t *testing.T, config sendgridfake.Config) *post {
 // another makes a worker, as of another process.
 func (p *post) another(pool *pgxpool.Pool, client *sendgrid.Client) *Worker {
 	return New(Config{Pool: pool, Position: position.NewWatcher(pool, nil), Send: client.Send,
-		Publish: func(_ context.Context, evs ...events.Event) (uint64, error) {
+		Facts: facts.Publisher{Send: func(_ context.Context, evs ...events.Event) (uint64, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			for _, e := range evs {
@@ -85,12 +86,11 @@ func (p *post) another(pool *pgxpool.Pool, client *sendgrid.Client) *Worker {
 				p.outcomes = append(p.outcomes, o)
 			}
 			return 1, nil
-		},
-		Now: func() time.Time {
+		}, Clock: func() time.Time {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return p.now
-		}})
+		}}})
 }
 
 // run alerts the chunk and returns the result of each portal user; nil where the chunk

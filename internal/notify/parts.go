@@ -38,7 +38,7 @@ func (w *Worker) closePart(ctx context.Context, ref chunkRef, seq uint64) error 
 	_, err := w.Pool.Exec(ctx, `UPDATE app.alert_work SET state = CASE WHEN amends THEN 'waiting' ELSE 'done' END, lease = NULL, leased_until = NULL,
 		done_at = CASE WHEN NOT amends THEN $4::timestamptz END, due_at = CASE WHEN amends THEN $4 ELSE due_at END,
 		wound_up = wound_up OR amends, amends = false, outcome = $5 WHERE message_id = $1 AND chunk = $2 AND part = $3 AND kind = 'replay'`,
-		ref.message, ref.chunk, p.nr, w.Now(), seq)
+		ref.message, ref.chunk, p.nr, w.Facts.Now(), seq)
 	if err != nil {
 		return fmt.Errorf("closing part %d of replay %s: %w", p.nr, p.replay, err)
 	}
@@ -109,7 +109,7 @@ func (w *Worker) windUp(ctx context.Context, ref chunkRef, cancelled bool) (agai
 			state = CASE WHEN $5 THEN 'done' ELSE state END, done_at = CASE WHEN $5 THEN $6::timestamptz END,
 			amends = amends AND NOT $5, lease = CASE WHEN NOT $5 THEN lease END, leased_until = CASE WHEN NOT $5 THEN leased_until END
 			WHERE message_id = $1 AND chunk = $2 AND part = $3`,
-			ref.message, ref.chunk, p.nr, called, len(called) == 0, w.Now())
+			ref.message, ref.chunk, p.nr, called, len(called) == 0, w.Facts.Now())
 		p.nos, left = called, work
 		return err
 	})

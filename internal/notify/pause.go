@@ -33,7 +33,7 @@ func (w *Worker) alarm(ctx context.Context, o events.AlertOutcome) ([]events.Eve
 	if w.FailureLimit <= 0 || failed < leastFailures || failed*100 <= w.FailureLimit*o.Recipients {
 		return nil, nil
 	}
-	e, err := events.New(source, actor, w.Now(), events.AlertingPaused{Change: o.MessageID, MessageID: &o.MessageID, Automatic: true,
+	e, err := events.New(source, actor, w.Facts.Now(), events.AlertingPaused{Change: o.MessageID, MessageID: &o.MessageID, Automatic: true,
 		Reason: fmt.Sprintf("%d of %d alerts of one chunk failed, more than %d%%", failed, o.Recipients, w.FailureLimit)})
 	if err != nil {
 		return nil, err

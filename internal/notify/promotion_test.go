@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/sendgrid"
@@ -50,7 +51,7 @@ func newFailover(t *testing.T) *failover {
 	t.Cleanup(client.Close)
 	f.Worker = New(Config{Pool: storetest.Open(t, url, store.RoleNotify), Send: client.Send,
 		Last: func(context.Context) (uint64, error) { return f.last, nil },
-		Publish: func(_ context.Context, all ...events.Event) (uint64, error) {
+		Facts: facts.Publisher{Send: func(_ context.Context, all ...events.Event) (uint64, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			for _, e := range all {
@@ -61,7 +62,7 @@ func newFailover(t *testing.T) *failover {
 				f.outcomes[o.MessageID] = append(f.outcomes[o.MessageID], o)
 			}
 			return f.last, nil
-		}})
+		}}})
 	return f
 }
 
@@ -242,9 +243,9 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 
 	// Several workers settle the failover at once, and one dies while doing so.
 	stopped, stop := context.WithCancel(t.Context())
-	publish := f.Publish
+	publish := f.Facts.Send
 	var published int
-	f.Publish = func(ctx context.Context, all ...events.Event) (uint64, error) {
+	f.Facts.Send = func(ctx context.Context, all ...events.Event) (uint64, error) {
 		if published++; published == 3 {
 			stop()
 			return 0, context.Canceled
@@ -254,7 +255,7 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	if err := f.settlePromotion(stopped); err == nil {
 		t.Error("it was not stopped")
 	}
-	f.Publish = publish
+	f.Facts.Send = publish
 	var all sync.WaitGroup
 	for range 3 {
 		other := New(f.Config)

@@ -38,7 +38,7 @@ const (
 // row keeps the chunk.
 func (w *Worker) deferRetry(ctx context.Context, ref chunkRef, l later, tries int) error {
 	if l.due.IsZero() {
-		l.due = w.Now().Add(backoff(tries+1, maxHandlerWait, longBackoff))
+		l.due = w.Facts.Now().Add(backoff(tries+1, maxHandlerWait, longBackoff))
 	}
 	sql := `
 		INSERT INTO app.alert_work (message_id, chunk, part, kind, chunks, seq, due_at, tries, reason)
@@ -117,7 +117,7 @@ func (w *Worker) runDue(ctx context.Context, k kind) (found bool, err error) {
 	}
 	defer store.RenewRow(ctx, retryLease, func(ctx context.Context) (pgconn.CommandTag, error) {
 		return w.Pool.Exec(ctx, `UPDATE app.alert_work SET leased_until = $5 WHERE message_id = $1 AND chunk = $2 AND part = $3 AND lease = $4`,
-			t.message, t.chunk, t.partNr(), t.lease, w.Now().Add(retryLease))
+			t.message, t.chunk, t.partNr(), t.lease, w.Facts.Now().Add(retryLease))
 	})()
 	if t.replay == state.Stopped {
 		return true, w.cancelPart(ctx, t.chunkRef, t.tries)
@@ -127,7 +127,7 @@ func (w *Worker) runDue(ctx context.Context, k kind) (found bool, err error) {
 
 // takeDue leases the next row of a kind that is due, and returns nil where there is none.
 func (w *Worker) takeDue(ctx context.Context, k kind) (*taken, error) {
-	now := w.Now()
+	now := w.Facts.Now()
 	t, p := &taken{lease: uuid.New()}, &part{}
 	err := w.Pool.QueryRow(ctx, `
 		UPDATE app.alert_work w SET state = 'leased', lease = $3, leased_until = $4

@@ -41,7 +41,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Publish: b.publish, Logger: b.logger})
+	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: facts.Publisher{Send: b.publish}, Logger: b.logger})
 	lane := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
@@ -67,7 +67,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		return err
 	}
 	defer b.close()
-	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Publish: b.publish, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
+	w := notify.New(notify.Config{Pool: b.pool, Position: b.position, Facts: facts.Publisher{Send: b.publish}, Send: measured(tell, client.Send), Logger: b.logger, Last: b.last,
 		Acked: func(ctx context.Context) (uint64, error) {
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},

@@ -21,8 +21,8 @@ import (
 	"postern/internal/directory"
 	"postern/internal/labels/labelstore"
 	"postern/internal/messages"
+	"postern/internal/navigation"
 	"postern/internal/text/folding"
-	"postern/internal/web/navigation"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
-	"postern/internal/web/navigation"
+	"postern/internal/navigation"
 	"postern/internal/web/webtest"
 )
 

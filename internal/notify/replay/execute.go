@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 )
 
@@ -18,10 +19,8 @@ import (
 // replay is complete. Any number of processes may have one; only one goroutine at a time
 // may call Complete.
 type Executor struct {
-	Pool    *pgxpool.Pool // as postern_notify
-	Publish func(context.Context, ...events.Event) (uint64, error)
-	Source  string // the process, as events name it
-	Now     func() time.Time
+	Pool  *pgxpool.Pool // as postern_notify
+	Facts facts.Publisher
 
 	announced map[uuid.UUID]bool // replays whose completion it has published
 }
@@ -56,7 +55,7 @@ func (x *Executor) Take(ctx context.Context) (found bool, err error) {
 			WHERE r.status = 'running' AND NOT p.taken AND (p.next_at IS NULL OR p.next_at <= $1)
 			  AND (EXISTS (SELECT FROM app.replay_sets s WHERE s.replay_id = p.replay_id AND `+open+`)
 			    OR NOT EXISTS (SELECT FROM app.replay_sets s WHERE s.replay_id = p.replay_id AND s.taken < cardinality(s.recipients)))
-			ORDER BY p.next_at NULLS FIRST LIMIT 1 FOR UPDATE OF p SKIP LOCKED`, x.Now()).Scan(&replay, &rate)
+			ORDER BY p.next_at NULLS FIRST LIMIT 1 FOR UPDATE OF p SKIP LOCKED`, x.Facts.Now()).Scan(&replay, &rate)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -113,12 +112,12 @@ func (x *Executor) takeOf(ctx context.Context, tx pgx.Tx, replay uuid.UUID, rate
 		    SELECT $1, coalesce(nullif(left_out, ''), '`+events.LeftOutRepeated+`') AS reason, count(*) FROM judged
 		    WHERE no NOT IN (SELECT portal_user_no FROM claimed) GROUP BY 2
 		    ON CONFLICT (replay_id, reason) DO UPDATE SET alerts = known.alerts + excluded.alerts)
-		SELECT count(*) FROM claimed`, replay, set, nos, x.Now()).Scan(&claimed)
+		SELECT count(*) FROM claimed`, replay, set, nos, x.Facts.Now()).Scan(&claimed)
 	if err != nil || rate == 0 || claimed == 0 {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE app.replay_pace SET next_at = $2 WHERE replay_id = $1`,
-		replay, x.Now().Add(time.Duration(claimed)*time.Minute/time.Duration(rate)))
+		replay, x.Facts.Now().Add(time.Duration(claimed)*time.Minute/time.Duration(rate)))
 	return err
 }
 
@@ -153,11 +152,7 @@ func (x *Executor) announce(ctx context.Context, body events.ReplayCompleted) er
 	if x.announced[body.ReplayID] {
 		return nil
 	}
-	e, err := events.New(x.Source, settler, x.Now(), body)
-	if err != nil {
-		return err
-	}
-	if _, err := x.Publish(ctx, e); err != nil {
+	if _, err := x.Facts.Publish(ctx, settler, x.Facts.Now(), body); err != nil {
 		return err
 	}
 	if x.announced == nil {

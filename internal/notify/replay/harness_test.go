@@ -124,7 +124,7 @@ func (c *clinic) worker() *notify.Worker {
 	}
 	c.Cleanup(pool.Close)
 	return notify.New(notify.Config{Pool: pool, Position: c.watcher,
-		Publish: c.log.Publish, Send: c.sends.Send, Now: c.now})
+		Facts: facts.Publisher{Send: c.log.Publish, Clock: c.now}, Send: c.sends.Send})
 }
 
 // runs lets workers carry out running replays until f returns true.

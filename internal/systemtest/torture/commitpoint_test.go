@@ -241,7 +241,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 	l.run(watcher.Run)
 	switch part {
 	case partFanout:
-		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: in.content, Publish: l.publish})
+		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: in.content, Facts: facts.Publisher{Send: l.publish}})
 		lane := func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.Type == events.TypeMessageReleased {
@@ -252,7 +252,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 		}
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
-		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
+		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Facts: facts.Publisher{Send: l.publish}, Send: l.call(in.sends.Send)})
 		lane := func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.IsBulk() != bulk {

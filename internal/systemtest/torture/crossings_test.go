@@ -387,7 +387,7 @@ func (c *crossing) restart(part string, at *crash) {
 	l.run(watcher.Run)
 	switch part {
 	case partFanout:
-		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: c.content, Publish: l.publish, Now: c.now})
+		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: c.content, Facts: facts.Publisher{Send: l.publish, Clock: c.now}})
 		l.consume(2, eventlog.FanoutBulk, eventlog.FanoutDirect, func(bulk bool) eventlog.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.Type == events.TypeMessageReleased {
@@ -397,7 +397,7 @@ func (c *crossing) restart(part string, at *crash) {
 			}
 		})
 	case partNotify:
-		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(c.sends.Send), Now: c.now, Last: func(ctx context.Context) (uint64, error) {
+		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Facts: facts.Publisher{Send: l.publish, Clock: c.now}, Send: l.call(c.sends.Send), Last: func(ctx context.Context) (uint64, error) {
 			state, err := l.log.State(ctx)
 			return state.Last, err
 		}})

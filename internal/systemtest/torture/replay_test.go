@@ -121,7 +121,7 @@ func (in *inside) replayer(c *crash) *instance {
 	l := newInstance(in, in.server, in.url, store.RoleNotify, c)
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
+	w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Facts: facts.Publisher{Send: l.publish}, Send: l.call(in.sends.Send)})
 	l.run(w.RunReplays)
 	return l
 }

@@ -9,7 +9,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content/message"
 	"postern/internal/messages"
-	"postern/internal/web/navigation"
+	"postern/internal/navigation"
 	"postern/internal/web/page"
 )
 

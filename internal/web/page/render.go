@@ -14,7 +14,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/labels"
-	"postern/internal/web/navigation"
+	"postern/internal/navigation"
 )
 
 //go:embed templates/*.html

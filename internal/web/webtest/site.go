@@ -27,6 +27,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/fanout"
@@ -125,7 +126,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	}
 	pool := storetest.Open(t, s.URL, store.RoleFanout)
 	watcher := position.NewWatcher(pool, nil)
-	f := fanout.New(fanout.Config{Pool: pool, Position: watcher, Content: s.Content, Publish: s.Log.Publish, Now: s.Clock.Now})
+	f := fanout.New(fanout.Config{Pool: pool, Position: watcher, Content: s.Content, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now}})
 	expand := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
@@ -147,7 +148,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 
 	notifying := storetest.Open(t, s.URL, store.RoleNotify)
 	seen := position.NewWatcher(notifying, nil)
-	n := notify.New(notify.Config{Pool: notifying, Position: seen, Publish: s.Log.Publish, Send: client.Send, Now: s.Clock.Now, FailureLimit: 20})
+	n := notify.New(notify.Config{Pool: notifying, Position: seen, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now}, Send: client.Send, FailureLimit: 20})
 	alert := func(bulk bool) eventlog.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.IsBulk() != bulk {
