@@ -16,7 +16,7 @@ die() {
 	exit 1
 }
 
-# Searches the same places as internal/embedded.
+# Searches the same places as internal/embedded/postgres.
 found_postgres() {
 	for bin in ${PG_BIN:+"$PG_BIN"} "$(dirname "$(command -v postgres || echo /nowhere/postgres)")" \
 		/usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* \

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"postern/internal/embedded/filelock"
 )
 
 // ErrNotDurable is the error if the server would acknowledge data before syncing it.
@@ -45,7 +47,7 @@ type NATSConfig struct {
 type NATS struct {
 	cfg  NATSConfig
 	log  *slog.Logger
-	lock *folderLock
+	lock *filelock.Lock
 
 	short atomic.Bool // too little space is free on the disk
 
@@ -68,7 +70,7 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 	if err := os.MkdirAll(cfg.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the folder of NATS: %w", err)
 	}
-	lock, err := lockFolder(cfg.StoreDir)
+	lock, err := filelock.Take(cfg.StoreDir)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +82,7 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 		n.cfg.Free = FreeBytes
 	}
 	if err := n.start(ctx); err != nil {
-		return nil, errors.Join(err, lock.release())
+		return nil, errors.Join(err, lock.Release())
 	}
 	return n, nil
 }
@@ -205,7 +207,7 @@ func (n *NATS) Shutdown() error {
 	}
 	n.closed = true
 	n.stop()
-	return n.lock.release()
+	return n.lock.Release()
 }
 
 func (n *NATS) stop() {

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"postern/internal/embedded"
+	"postern/internal/embedded/filelock"
 	"postern/internal/embedded/natstest"
 )
 
@@ -86,7 +87,7 @@ func TestASecondServerOverAFolderIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	first := natstest.Start(t, natstest.Over(dir))
 	_, err := embedded.StartNATS(t.Context(), embedded.NATSConfig{StoreDir: dir})
-	if !errors.Is(err, embedded.ErrInUse) || !strings.Contains(err.Error(), "--data") {
+	if !errors.Is(err, filelock.ErrInUse) || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("got %v, want an error that the folder is in use, and what to do", err)
 	}
 	fill(t, first, 1) // the first still works
@@ -137,7 +138,11 @@ func TestConnectionsComeBackAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		await(t, "the connections' return", back)
+		select {
+		case <-back:
+		case <-time.After(30 * time.Second):
+			t.Fatal("timed out waiting for the connections' return")
+		}
 	}
 	for _, conn := range []*nats.Conn{within, outside} {
 		if _, err := conn.Request("$JS.API.STREAM.INFO.KEPT", nil, 10*time.Second); err != nil {

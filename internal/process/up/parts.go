@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/embedded"
+	"postern/internal/embedded/postgres"
 	"postern/internal/eventlog"
 )
 
@@ -118,7 +119,7 @@ func (f *Folder) has(p Part) (bool, error) {
 	}
 	switch p {
 	case Postgres:
-		return embedded.HasCluster(path)
+		return postgres.HasCluster(path)
 	case NATS:
 		return embedded.HasStream(path, eventlog.Stream)
 	default:

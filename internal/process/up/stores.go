@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/embedded"
+	"postern/internal/embedded/postgres"
 	"postern/internal/eventlog"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/recorder/position"
@@ -29,7 +30,7 @@ const stopTimeout = 30 * time.Second
 type Stores struct {
 	Addresses
 	folder   *Folder
-	postgres *embedded.Postgres
+	postgres *postgres.Server
 	nats     *embedded.NATS
 }
 
@@ -163,7 +164,7 @@ func (s *Stores) startPostgres(ctx context.Context, log *slog.Logger) (err error
 	if s.postgres != nil {
 		return nil
 	}
-	s.postgres, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{
+	s.postgres, err = postgres.Start(ctx, postgres.Config{
 		Dir: s.folder.join(string(Postgres)), BinDir: os.Getenv("PG_BIN"), Logger: log})
 	if err != nil {
 		return err

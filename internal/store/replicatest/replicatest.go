@@ -14,13 +14,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/embedded"
+	"postern/internal/embedded/postgres"
 	"postern/internal/store"
 )
 
 // Pair is a primary with the schema, and a replica that follows it.
 type Pair struct {
-	Primary, Replica *embedded.Postgres
+	Primary, Replica *postgres.Server
 }
 
 // New starts a pair, which ends with the test.
@@ -47,9 +47,9 @@ func folder(t testing.TB) string {
 	return dir
 }
 
-func start(t testing.TB, dir, name string) *embedded.Postgres {
+func start(t testing.TB, dir, name string) *postgres.Server {
 	t.Helper()
-	server, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true,
+	server, err := postgres.Start(t.Context(), postgres.Config{Dir: dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true,
 		Settings: map[string]string{"shared_buffers": "32MB", "cluster_name": name, "wal_keep_size": "256MB"}})
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func (p *Pair) FailOver(t testing.TB) {
 	p.await(t, p.Replica, `SELECT NOT pg_is_in_recovery()`)
 }
 
-func (p *Pair) exec(t testing.TB, server *embedded.Postgres, sql string) {
+func (p *Pair) exec(t testing.TB, server *postgres.Server, sql string) {
 	t.Helper()
 	conn := connect(t, server)
 	defer func() { _ = conn.Close(context.Background()) }()
@@ -140,7 +140,7 @@ func (p *Pair) exec(t testing.TB, server *embedded.Postgres, sql string) {
 	}
 }
 
-func (p *Pair) query(t testing.TB, server *embedded.Postgres, sql string, to ...any) {
+func (p *Pair) query(t testing.TB, server *postgres.Server, sql string, to ...any) {
 	t.Helper()
 	conn := connect(t, server)
 	defer func() { _ = conn.Close(context.Background()) }()
@@ -150,7 +150,7 @@ func (p *Pair) query(t testing.TB, server *embedded.Postgres, sql string, to ...
 }
 
 // await polls, because a replica does not notify its clients.
-func (p *Pair) await(t testing.TB, server *embedded.Postgres, sql string, args ...any) {
+func (p *Pair) await(t testing.TB, server *postgres.Server, sql string, args ...any) {
 	t.Helper()
 	conn := connect(t, server)
 	defer func() { _ = conn.Close(context.Background()) }()
@@ -172,7 +172,7 @@ func (p *Pair) await(t testing.TB, server *embedded.Postgres, sql string, args .
 	}
 }
 
-func connect(t testing.TB, server *embedded.Postgres) *pgx.Conn {
+func connect(t testing.TB, server *postgres.Server) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), server.URL())
 	if err != nil {

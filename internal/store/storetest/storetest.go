@@ -30,14 +30,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/embedded"
+	"postern/internal/embedded/postgres"
 	"postern/internal/store"
 )
 
 // cluster is the cluster of this test binary, started at first use.
 var cluster struct {
 	once   sync.Once
-	server *embedded.Postgres
+	server *postgres.Server
 	dir    string
 	alive  *os.File
 	err    error
@@ -98,7 +98,7 @@ func Open(t testing.TB, databaseURL string, role store.Role) *pgxpool.Pool {
 }
 
 // Cluster returns the server with this test binary's databases.
-func Cluster(t testing.TB) *embedded.Postgres {
+func Cluster(t testing.TB) *postgres.Server {
 	t.Helper()
 	cluster.once.Do(func() { cluster.err = start() })
 	if cluster.err != nil {
@@ -121,12 +121,12 @@ func start() error {
 	if err := copyTemplate(ctx, dir); err != nil {
 		return err
 	}
-	cluster.server, err = embedded.StartPostgres(ctx, config(dir))
+	cluster.server, err = postgres.Start(ctx, config(dir))
 	return err
 }
 
-func config(dir string) embedded.PostgresConfig {
-	return embedded.PostgresConfig{
+func config(dir string) postgres.Config {
+	return postgres.Config{
 		Dir: dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true,
 		Settings: map[string]string{
 			"max_connections": "300",
@@ -170,7 +170,7 @@ func stop() error {
 	return errors.Join(cluster.server.Stop(ctx), os.RemoveAll(cluster.dir))
 }
 
-func admin(t testing.TB, server *embedded.Postgres, statement string) {
+func admin(t testing.TB, server *postgres.Server, statement string) {
 	t.Helper()
 	// Not the test's context, which has ended at the time of the cleanup.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -180,7 +180,7 @@ func admin(t testing.TB, server *embedded.Postgres, statement string) {
 	}
 }
 
-func execute(ctx context.Context, server *embedded.Postgres, statement string) error {
+func execute(ctx context.Context, server *postgres.Server, statement string) error {
 	conn, err := pgx.Connect(ctx, server.URL())
 	if err != nil {
 		return err

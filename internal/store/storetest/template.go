@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"postern/internal/embedded"
+	"postern/internal/embedded/postgres"
 	"postern/internal/store"
 )
 
@@ -67,7 +67,7 @@ func templateName(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	kind, err := embedded.ClusterKind(ctx, config(""))
+	kind, err := postgres.ClusterKind(ctx, config(""))
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func templateName(ctx context.Context) (string, error) {
 }
 
 func makeTemplate(ctx context.Context, dir string) error {
-	server, err := embedded.StartPostgres(ctx, config(dir))
+	server, err := postgres.Start(ctx, config(dir))
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,9 @@ var imports = map[string]string{
 	"store/bucket":        "store/bucket/folder",
 	"store/bucket/folder": "",
 	"store/keyfile":       "",
-	"embedded":            "store text/size",
+	"embedded":            "embedded/filelock text/size",
+	"embedded/filelock":   "",
+	"embedded/postgres":   "embedded/filelock store",
 
 	// From a message to its alerts. These packages exchange data only through the record.
 	"compose":             "access access/policy content content/attachment content/clamd content/message content/reader directory eventlog/facts events limits problem recorder/state",
@@ -127,7 +129,7 @@ var imports = map[string]string{
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
 	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
-	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
+	"process/up":        "access access/policy config content directory directory/demo embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
 	"cmd/notify-worker": "config process",
@@ -179,7 +181,7 @@ var inputOutput = []string{"net", "net/http", "os", "os/exec", "database/sql", "
 var environment = map[string]string{
 	"cli":               "DATABASE_URL and NATS_URL choose the system that a verb acts on; its other settings come from the same environment",
 	"process/up":        "the embedded system takes its settings for outside services from the environment",
-	"embedded":          "PATH of the PostgreSQL that it runs",
+	"embedded/postgres": "PATH of the PostgreSQL that it runs",
 	"store/storetest":   "PG_BIN of the tests' PostgreSQL",
 	"store/replicatest": "PG_BIN of the tests' PostgreSQL",
 	"process":           "GOMEMLIMIT belongs to the Go runtime, and overrides our own limit",

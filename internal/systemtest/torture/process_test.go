@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"postern/internal/embedded"
+	"postern/internal/embedded/postgres"
 )
 
 // A killable can be killed at once and started again.
@@ -114,7 +114,7 @@ func (p *childProcess) tail() string {
 // A cluster is a Postgres that this process supervises and can kill.
 type cluster struct {
 	dir    string
-	server *embedded.Postgres
+	server *postgres.Server
 }
 
 // url is the DATABASE_URL of the cluster. It is known before the cluster exists.
@@ -130,7 +130,7 @@ func (c *cluster) start(t testing.TB) {
 	if c.server != nil {
 		err = c.server.Restart(ctx)
 	} else {
-		c.server, err = embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: c.dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true})
+		c.server, err = postgres.Start(ctx, postgres.Config{Dir: c.dir, BinDir: os.Getenv("PG_BIN"), Unsafe: true})
 	}
 	if err != nil {
 		t.Fatal(err)

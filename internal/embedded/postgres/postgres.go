@@ -1,4 +1,14 @@
-package embedded
+// Package postgres runs a private PostgreSQL server beside this process, on a unix socket. It
+// owns a folder, holds the folder's lock while it runs, and never deletes data.
+//
+// Acknowledged data survives a power cut: PostgreSQL runs with fsync and synchronous
+// commits. [Config.Unsafe] is for tests.
+//
+// When this process dies, PostgreSQL continues to run in its own session. The next [Start]
+// over the folder takes it over if possible, or starts it again.
+//
+// All methods may be called concurrently.
+package postgres
 
 import (
 	"context"
@@ -12,6 +22,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/embedded/filelock"
 )
 
 // postgresName is the name of the superuser and of the database.
@@ -21,8 +33,8 @@ const postgresName = "postern"
 // server is shut down immediately, which costs a recovery at the next start.
 const stopBound = 30 * time.Second
 
-// PostgresConfig configures the private PostgreSQL.
-type PostgresConfig struct {
+// Config configures the private PostgreSQL.
+type Config struct {
 	// Dir is the folder with the cluster, its log and its socket. It is created if
 	// necessary and never removed.
 	Dir string
@@ -39,12 +51,12 @@ type PostgresConfig struct {
 	Settings map[string]string
 }
 
-// Postgres is a private PostgreSQL server on a unix socket that only this user can
+// Server is a private PostgreSQL server on a unix socket that only this user can
 // connect to.
-type Postgres struct {
-	cfg     PostgresConfig
+type Server struct {
+	cfg     Config
 	log     *slog.Logger
-	lock    *folderLock
+	lock    *filelock.Lock
 	install installation
 	owner   owner
 	cluster string // the PostgreSQL data folder, inside cfg.Dir
@@ -56,14 +68,14 @@ type Postgres struct {
 	closed bool
 }
 
-// StartPostgres starts the server over cfg.Dir, or takes over a server that still runs
+// Start starts the server over cfg.Dir, or takes over a server that still runs
 // there because the last process was killed. It returns when the server answers. The first
 // time it creates the cluster and the database.
 //
-// Errors wrap [ErrInUse] if another process supervises the folder, [ErrNoPostgres] if
+// Errors wrap [filelock.ErrInUse] if another process supervises the folder, [ErrNotInstalled] if
 // PostgreSQL is not installed, and [ErrOtherVersion] if the folder was made by a major
 // version that is not installed.
-func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
+func Start(ctx context.Context, cfg Config) (*Server, error) {
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("finding the folder of PostgreSQL: %w", err)
@@ -72,11 +84,11 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the folder of PostgreSQL: %w", err)
 	}
-	lock, err := lockFolder(dir)
+	lock, err := filelock.Take(dir)
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{cfg: cfg, log: cfg.Logger, lock: lock, cluster: filepath.Join(dir, "cluster")}
+	p := &Server{cfg: cfg, log: cfg.Logger, lock: lock, cluster: filepath.Join(dir, "cluster")}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -87,7 +99,7 @@ func StartPostgres(ctx context.Context, cfg PostgresConfig) (*Postgres, error) {
 	return p, nil
 }
 
-func (p *Postgres) open(ctx context.Context) error {
+func (p *Server) open(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	major, err := clusterVersion(p.cluster)
@@ -113,7 +125,7 @@ func (p *Postgres) open(ctx context.Context) error {
 }
 
 // start starts or takes over the server. The caller holds p.mu.
-func (p *Postgres) start(ctx context.Context) error {
+func (p *Server) start(ctx context.Context) error {
 	server, err := p.adopt(ctx)
 	if err == nil && server == nil {
 		server, err = p.launch(ctx)
@@ -135,7 +147,7 @@ func (p *Postgres) start(ctx context.Context) error {
 
 // createDatabase creates the database if it does not exist. It is called at every start,
 // because a crash may have happened after the cluster was created and before this.
-func (p *Postgres) createDatabase(ctx context.Context) error {
+func (p *Server) createDatabase(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, socketURL(p.socket, "postgres"))
 	if err != nil {
 		return fmt.Errorf("connecting to the new PostgreSQL: %w", err)
@@ -153,14 +165,14 @@ func (p *Postgres) createDatabase(ctx context.Context) error {
 }
 
 // URL returns the DATABASE_URL of the server. It may change in [Postgres.Restart].
-func (p *Postgres) URL() string {
+func (p *Server) URL() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return socketURL(p.socket, postgresName)
 }
 
 // PID returns the process id of the postmaster, 0 if none runs.
-func (p *Postgres) PID() int {
+func (p *Server) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.server == nil {
@@ -171,7 +183,7 @@ func (p *Postgres) PID() int {
 
 // Done returns a channel that is closed if the server ends without [Postgres.Stop] or
 // [Postgres.Restart]. Each start has its own channel.
-func (p *Postgres) Done() <-chan struct{} {
+func (p *Server) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done
@@ -179,7 +191,7 @@ func (p *Postgres) Done() <-chan struct{} {
 
 // Restart starts the server again, after an unexpected end or to replace a running one.
 // Connections to the old server are broken.
-func (p *Postgres) Restart(ctx context.Context) error {
+func (p *Server) Restart(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -194,7 +206,7 @@ func (p *Postgres) Restart(ctx context.Context) error {
 // Stop shuts the server down: connections are closed, and committed data is checkpointed.
 // If ctx ends first, or after half a minute, the server is shut down immediately, which
 // loses no data but makes the next start recover. A second call does nothing.
-func (p *Postgres) Stop(ctx context.Context) error {
+func (p *Server) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -202,11 +214,11 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	}
 	p.closed = true
 	err := p.stop(ctx)
-	return errors.Join(err, p.removeSocketDir(), p.lock.release())
+	return errors.Join(err, p.removeSocketDir(), p.lock.Release())
 }
 
 // stop ends the running server, if there is one. The caller holds p.mu.
-func (p *Postgres) stop(ctx context.Context) error {
+func (p *Server) stop(ctx context.Context) error {
 	if p.server == nil {
 		return nil
 	}
@@ -219,7 +231,7 @@ func (p *Postgres) stop(ctx context.Context) error {
 	return nil
 }
 
-func (p *Postgres) logPath() string { return filepath.Join(p.cfg.Dir, "postgres.log") }
+func (p *Server) logPath() string { return filepath.Join(p.cfg.Dir, "postgres.log") }
 
 // socketURL returns the libpq URL of a database on the unix socket in dir.
 func socketURL(dir, database string) string {
@@ -232,9 +244,9 @@ func socketURL(dir, database string) string {
 	return u.String()
 }
 
-// RunningPostgres returns the DATABASE_URL of the server that another process runs over
+// Running returns the DATABASE_URL of the server that another process runs over
 // dir, or "" if there is none.
-func RunningPostgres(dir string) string {
+func Running(dir string) string {
 	cluster, err := filepath.Abs(filepath.Join(dir, "cluster"))
 	if err != nil {
 		return ""

@@ -8,13 +8,6 @@ import (
 	"path/filepath"
 )
 
-// HasCluster reports whether the folder dir of [PostgresConfig] has a PostgreSQL cluster.
-// It changes nothing.
-func HasCluster(dir string) (bool, error) {
-	_, err := os.Lstat(filepath.Join(dir, "cluster"))
-	return found(err)
-}
-
 // HasStream reports whether the folder dir of [NATSConfig] has a stream with the name. It
 // changes nothing.
 func HasStream(dir, stream string) (bool, error) {

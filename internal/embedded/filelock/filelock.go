@@ -1,4 +1,6 @@
-package embedded
+// Package filelock locks a data folder for one process, with an exclusive flock(2) on a file in
+// it. The kernel releases the lock when the process ends, even if it is killed.
+package filelock
 
 import (
 	"errors"
@@ -14,13 +16,12 @@ import (
 // ErrInUse is the error if another process runs a server over the folder.
 var ErrInUse = errors.New("the folder is in use")
 
-// folderLock is an exclusive flock(2) on a file in a folder. The kernel releases it
-// when the process ends, even if it is killed.
-type folderLock struct{ file *os.File }
+// Lock is the lock of a folder that this process holds.
+type Lock struct{ file *os.File }
 
-// lockFolder takes the lock of dir, without waiting. If another process holds it, the
+// Take takes the lock of dir, without waiting. If another process holds it, the
 // error wraps [ErrInUse] and names that process.
-func lockFolder(dir string) (*folderLock, error) {
+func Take(dir string) (*Lock, error) {
 	path := filepath.Join(dir, "postern.lock")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // #nosec G304 -- the operator names the data folder
 	if err != nil {
@@ -38,7 +39,7 @@ func lockFolder(dir string) (*folderLock, error) {
 	if err := file.Truncate(0); err == nil {
 		_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return &folderLock{file}, nil
+	return &Lock{file}, nil
 }
 
 func holder(file *os.File) string {
@@ -50,6 +51,6 @@ func holder(file *os.File) string {
 	return "(unknown)"
 }
 
-// release releases the lock. The file stays: if it were removed, one process could lock
+// Release releases the lock. The file stays: if it were removed, one process could lock
 // the old file while another locks a new one.
-func (l *folderLock) release() error { return l.file.Close() }
+func (l *Lock) Release() error { return l.file.Close() }

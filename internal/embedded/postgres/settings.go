@@ -1,4 +1,4 @@
-package embedded
+package postgres
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ const logMax = 16 << 20
 
 // settings returns the server's settings, chosen for COPY of thousands of rows and for
 // durable commits.
-func (p *Postgres) settings() map[string]string {
+func (p *Server) settings() map[string]string {
 	settings := map[string]string{
 		"listen_addresses":        "",
 		"port":                    postgresPort,
@@ -55,7 +55,7 @@ func (p *Postgres) settings() map[string]string {
 	return settings
 }
 
-func (p *Postgres) openLog() (*os.File, error) {
+func (p *Server) openLog() (*os.File, error) {
 	if info, err := os.Stat(p.logPath()); err == nil && info.Size() > logMax {
 		if err := os.Truncate(p.logPath(), 0); err != nil {
 			return nil, fmt.Errorf("emptying the log: %w", err)
@@ -68,7 +68,7 @@ func (p *Postgres) openLog() (*os.File, error) {
 	return file, p.owner.give(p.logPath())
 }
 
-func (p *Postgres) logTail() string {
+func (p *Server) logTail() string {
 	text, err := os.ReadFile(p.logPath())
 	if err != nil {
 		return err.Error()

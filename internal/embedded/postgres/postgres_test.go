@@ -1,4 +1,4 @@
-package embedded_test
+package postgres_test
 
 import (
 	"context"
@@ -14,13 +14,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"postern/internal/embedded"
+	"postern/internal/embedded/filelock"
+	"postern/internal/embedded/postgres"
 )
 
 // startPostgres starts a server over dir that ends with the test.
-func startPostgres(t *testing.T, cfg embedded.PostgresConfig) *embedded.Postgres {
+func startPostgres(t *testing.T, cfg postgres.Config) *postgres.Server {
 	t.Helper()
-	p, err := embedded.StartPostgres(t.Context(), cfg)
+	p, err := postgres.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 }
 
 // write inserts a row that a later read finds.
-func write(t *testing.T, p *embedded.Postgres) {
+func write(t *testing.T, p *postgres.Server) {
 	t.Helper()
 	_, err := connect(t, p.URL()).Exec(t.Context(), `CREATE TABLE kept AS SELECT 42 AS answer`)
 	if err != nil {
@@ -51,7 +52,7 @@ func write(t *testing.T, p *embedded.Postgres) {
 	}
 }
 
-func read(t *testing.T, p *embedded.Postgres) {
+func read(t *testing.T, p *postgres.Server) {
 	t.Helper()
 	var answer int
 	err := connect(t, p.URL()).QueryRow(t.Context(), `SELECT answer FROM kept`).Scan(&answer)
@@ -71,7 +72,7 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 }
 
 func TestPostgresKeepsCommittedDataAfterAStop(t *testing.T) {
-	cfg := embedded.PostgresConfig{Dir: t.TempDir(), Settings: map[string]string{"work_mem": "5MB"}}
+	cfg := postgres.Config{Dir: t.TempDir(), Settings: map[string]string{"work_mem": "5MB"}}
 	first := startPostgres(t, cfg)
 	write(t, first)
 	var workMem, listens string
@@ -80,8 +81,8 @@ func TestPostgresKeepsCommittedDataAfterAStop(t *testing.T) {
 	if err != nil || workMem != "5MB" || listens != "" {
 		t.Errorf("work_mem %q, listen_addresses %q, %v", workMem, listens, err)
 	}
-	if got := embedded.RunningPostgres(cfg.Dir); got != first.URL() {
-		t.Errorf("RunningPostgres: got %q, want %q", got, first.URL())
+	if got := postgres.Running(cfg.Dir); got != first.URL() {
+		t.Errorf("Running: got %q, want %q", got, first.URL())
 	}
 
 	if err := first.Stop(t.Context()); err != nil {
@@ -90,15 +91,15 @@ func TestPostgresKeepsCommittedDataAfterAStop(t *testing.T) {
 	if err := syscall.Kill(first.PID(), 0); first.PID() != 0 && err == nil {
 		t.Error("it still runs after Stop")
 	}
-	if got := embedded.RunningPostgres(cfg.Dir); got != "" {
-		t.Errorf("RunningPostgres after Stop: got %q", got)
+	if got := postgres.Running(cfg.Dir); got != "" {
+		t.Errorf("Running after Stop: got %q", got)
 	}
 	read(t, startPostgres(t, cfg))
 }
 
 // Lower case works for every script, and texts are ordered by their bytes.
 func TestLowerCaseWorksForEveryScript(t *testing.T) {
-	conn := connect(t, startPostgres(t, embedded.PostgresConfig{Dir: t.TempDir()}).URL())
+	conn := connect(t, startPostgres(t, postgres.Config{Dir: t.TempDir()}).URL())
 	var lower, collate string
 	err := conn.QueryRow(t.Context(), `SELECT lower('ÅSA ΜΑΡΊΑ ОЛЬГА'), datcollate FROM pg_database WHERE datname = 'postern'`).Scan(&lower, &collate)
 	if err != nil || lower != "åsa μαρία ольга" || collate != "C" {
@@ -107,17 +108,17 @@ func TestLowerCaseWorksForEveryScript(t *testing.T) {
 }
 
 func TestASecondSupervisorIsRefused(t *testing.T) {
-	cfg := embedded.PostgresConfig{Dir: t.TempDir()}
+	cfg := postgres.Config{Dir: t.TempDir()}
 	first := startPostgres(t, cfg)
-	_, err := embedded.StartPostgres(t.Context(), cfg)
-	if !errors.Is(err, embedded.ErrInUse) || !strings.Contains(err.Error(), "--data") {
+	_, err := postgres.Start(t.Context(), cfg)
+	if !errors.Is(err, filelock.ErrInUse) || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("got %v, want an error that the folder is in use, and what to do", err)
 	}
 	write(t, first) // the first still works
 }
 
 func TestAKilledServerIsNoticedAndStartedAgain(t *testing.T) {
-	p := startPostgres(t, embedded.PostgresConfig{Dir: t.TempDir()})
+	p := startPostgres(t, postgres.Config{Dir: t.TempDir()})
 	write(t, p)
 	connect(t, p.URL()) // the backend of this connection ends a moment after the postmaster
 	done := p.Done()
@@ -160,7 +161,7 @@ func TestAbandoner(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	p, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir})
+	p, err := postgres.Start(t.Context(), postgres.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func TestAServerThatWasLeftRunningIsTakenOver(t *testing.T) {
 	dir := t.TempDir()
 	abandoned(t, dir)
 	left := serverPID(t, dir)
-	p := startPostgres(t, embedded.PostgresConfig{Dir: dir})
+	p := startPostgres(t, postgres.Config{Dir: dir})
 	read(t, p)
 	if p.PID() != left {
 		t.Errorf("server %d runs instead of %d, which was left running", p.PID(), left)
@@ -211,13 +212,13 @@ func TestAServerThatWasStoppingIsStartedAgain(t *testing.T) {
 	if err := syscall.Kill(serverPID(t, dir), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	read(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
+	read(t, startPostgres(t, postgres.Config{Dir: dir}))
 }
 
 // A stale postmaster.pid with the id of process 1, or of this process, is ignored.
 func TestAStalePIDFileIsIgnored(t *testing.T) {
 	dir := t.TempDir()
-	p := startPostgres(t, embedded.PostgresConfig{Dir: dir})
+	p := startPostgres(t, postgres.Config{Dir: dir})
 	write(t, p)
 	path := filepath.Join(dir, "cluster", "postmaster.pid")
 	for _, pid := range []string{"1", strconv.Itoa(os.Getpid()), "4194303"} {
@@ -250,7 +251,7 @@ func TestAnInterruptedInitdbIsRepeated(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(half, "PG_VERSION"), []byte("15\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	write(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
+	write(t, startPostgres(t, postgres.Config{Dir: dir}))
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the incomplete cluster still exists: %v", err)
 	}
@@ -261,7 +262,7 @@ func TestAStartThatIsCancelledCanBeRepeated(t *testing.T) {
 	dir := t.TempDir()
 	for _, after := range []time.Duration{time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond} {
 		ctx, cancel := context.WithTimeout(t.Context(), after)
-		p, err := embedded.StartPostgres(ctx, embedded.PostgresConfig{Dir: dir})
+		p, err := postgres.Start(ctx, postgres.Config{Dir: dir})
 		cancel()
 		if err == nil {
 			if err := p.Stop(t.Context()); err != nil {
@@ -269,12 +270,12 @@ func TestAStartThatIsCancelledCanBeRepeated(t *testing.T) {
 			}
 		}
 	}
-	write(t, startPostgres(t, embedded.PostgresConfig{Dir: dir}))
+	write(t, startPostgres(t, postgres.Config{Dir: dir}))
 }
 
 func TestAFolderOfAnotherMajorVersionIsLeftAlone(t *testing.T) {
 	dir := t.TempDir()
-	if err := startPostgres(t, embedded.PostgresConfig{Dir: dir}).Stop(t.Context()); err != nil {
+	if err := startPostgres(t, postgres.Config{Dir: dir}).Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	version := filepath.Join(dir, "cluster", "PG_VERSION")
@@ -285,15 +286,15 @@ func TestAFolderOfAnotherMajorVersionIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(version, []byte("9\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir})
-	if !errors.Is(err, embedded.ErrOtherVersion) || !strings.Contains(err.Error(), "pg_upgrade") {
+	_, err = postgres.Start(t.Context(), postgres.Config{Dir: dir})
+	if !errors.Is(err, postgres.ErrOtherVersion) || !strings.Contains(err.Error(), "pg_upgrade") {
 		t.Errorf("got %v, want an error about the other version, and what to do", err)
 	}
 
 	if err := os.WriteFile(version, was, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startPostgres(t, embedded.PostgresConfig{Dir: dir})
+	startPostgres(t, postgres.Config{Dir: dir})
 }
 
 // A folder named cluster that initdb did not make is not changed.
@@ -306,7 +307,7 @@ func TestAForeignFolderIsNotChanged(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir}); err == nil {
+	if _, err := postgres.Start(t.Context(), postgres.Config{Dir: dir}); err == nil {
 		t.Error("it started")
 	}
 	if _, err := os.Stat(file); err != nil {
@@ -315,8 +316,8 @@ func TestAForeignFolderIsNotChanged(t *testing.T) {
 }
 
 func TestAMissingPostgresIsReportedWithInstallCommands(t *testing.T) {
-	_, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: t.TempDir(), BinDir: t.TempDir()})
-	if !errors.Is(err, embedded.ErrNoPostgres) || !strings.Contains(err.Error(), "apt-get install postgresql") {
+	_, err := postgres.Start(t.Context(), postgres.Config{Dir: t.TempDir(), BinDir: t.TempDir()})
+	if !errors.Is(err, postgres.ErrNotInstalled) || !strings.Contains(err.Error(), "apt-get install postgresql") {
 		t.Errorf("got %v, want an error that it is not installed, with install commands", err)
 	}
 }
@@ -330,7 +331,7 @@ func TestAnAwkwardFolderWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(closed, strings.Repeat("long ", 24)+"'ö?&#%", "postgres")
-	cfg := embedded.PostgresConfig{Dir: dir}
+	cfg := postgres.Config{Dir: dir}
 	p := startPostgres(t, cfg)
 	write(t, p)
 	done := p.Done()
@@ -342,8 +343,8 @@ func TestAnAwkwardFolderWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(t, p)
-	if got := embedded.RunningPostgres(dir); got != p.URL() {
-		t.Errorf("RunningPostgres: got %q, want %q", got, p.URL())
+	if got := postgres.Running(dir); got != p.URL() {
+		t.Errorf("Running: got %q, want %q", got, p.URL())
 	}
 	if err := p.Stop(t.Context()); err != nil {
 		t.Fatal(err)

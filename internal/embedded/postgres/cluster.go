@@ -1,4 +1,4 @@
-package embedded
+package postgres
 
 import (
 	"context"
@@ -41,7 +41,7 @@ func clusterVersion(cluster string) (int, error) {
 // createCluster runs initdb in a temporary folder and renames that when it is complete. A
 // crash before the rename leaves an unused folder initdb-*, which the next start removes.
 // A crash after it leaves a complete cluster.
-func (p *Postgres) createCluster(ctx context.Context) error {
+func (p *Server) createCluster(ctx context.Context) error {
 	fresh, err := os.MkdirTemp(p.cfg.Dir, "initdb-")
 	if err != nil {
 		return fmt.Errorf("creating the data folder: %w", err)
@@ -61,7 +61,7 @@ func (p *Postgres) createCluster(ctx context.Context) error {
 
 // removeLeftovers removes the folders of interrupted initdbs. An initdb may still be
 // running and writing there; then a later start removes its folder.
-func (p *Postgres) removeLeftovers() {
+func (p *Server) removeLeftovers() {
 	entries, err := os.ReadDir(p.cfg.Dir)
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), "initdb-") {
@@ -73,7 +73,7 @@ func (p *Postgres) removeLeftovers() {
 	}
 }
 
-func (p *Postgres) initdb(ctx context.Context, dir string) error {
+func (p *Server) initdb(ctx context.Context, dir string) error {
 	cmd := p.owner.command(ctx, filepath.Join(p.install.bin, "initdb"), p.cfg.initdbOptions()...)
 	release, err := p.owner.dataArgument(cmd, dir)
 	if err != nil {
@@ -87,7 +87,7 @@ func (p *Postgres) initdb(ctx context.Context, dir string) error {
 }
 
 // initdbOptions returns the options of initdb without the folder.
-func (c PostgresConfig) initdbOptions() []string {
+func (c Config) initdbOptions() []string {
 	options := []string{"--username=" + postgresName, "--encoding=UTF8", "--auth-local=trust", "--auth-host=reject", "--data-checksums",
 		// The order of texts is the order of their bytes, so that an update of the
 		// system's locales can't invalidate an index. Upper and lower case still work for
@@ -101,8 +101,8 @@ func (c PostgresConfig) initdbOptions() []string {
 
 // ClusterKind describes how a new cluster would be made: PostgreSQL's folder and major
 // version, and the options of initdb. Two new clusters of the same kind are
-// interchangeable. It returns the same errors as [StartPostgres].
-func ClusterKind(ctx context.Context, cfg PostgresConfig) (string, error) {
+// interchangeable. It returns the same errors as [Start].
+func ClusterKind(ctx context.Context, cfg Config) (string, error) {
 	found, err := findPostgres(ctx, cfg.BinDir, 0)
 	if err != nil {
 		return "", err
@@ -129,7 +129,7 @@ func syncFolder(dir string) error {
 // makeSocketDir creates the folder of the unix socket inside Dir. If that path is too long
 // for a socket, or the owner has no access to it, it creates a temporary folder and stores
 // its path in Dir.
-func (p *Postgres) makeSocketDir() error {
+func (p *Server) makeSocketDir() error {
 	inside := filepath.Join(p.cfg.Dir, "socket")
 	if len(filepath.Join(inside, ".s.PGSQL."+postgresPort)) <= socketPathMax && p.owner.reaches(p.cfg.Dir) {
 		p.socket = inside
@@ -155,7 +155,7 @@ func (p *Postgres) makeSocketDir() error {
 
 // removeSocketDir removes the temporary socket folder that this or an earlier run made,
 // unless it has other files. The system may have removed it before.
-func (p *Postgres) removeSocketDir() error {
+func (p *Server) removeSocketDir() error {
 	outside, err := os.ReadFile(p.socketRecord())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -169,10 +169,23 @@ func (p *Postgres) removeSocketDir() error {
 	return os.Remove(p.socketRecord())
 }
 
-func (p *Postgres) socketRecord() string { return filepath.Join(p.cfg.Dir, "socket-folder") }
+func (p *Server) socketRecord() string { return filepath.Join(p.cfg.Dir, "socket-folder") }
 
 // lastLines returns the last lines of a program's output, for an error.
 func lastLines(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
+// HasCluster reports whether the folder dir of [Config] has a PostgreSQL cluster.
+// It changes nothing.
+func HasCluster(dir string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(dir, "cluster"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking into the data folder: %w", err)
+	}
+	return true, nil
 }

@@ -1,4 +1,4 @@
-package embedded
+package postgres
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 const oldestPostgres = 15
 
 var (
-	// ErrNoPostgres is the error if no usable PostgreSQL is installed.
-	ErrNoPostgres = errors.New("PostgreSQL 15 or newer was not found: install it (make setup; or apt-get install postgresql, " +
+	// ErrNotInstalled is the error if no usable PostgreSQL is installed.
+	ErrNotInstalled = errors.New("PostgreSQL 15 or newer was not found: install it (make setup; or apt-get install postgresql, " +
 		"dnf install postgresql-server, apk add postgresql, brew install postgresql@17), or say where it is with PG_BIN")
 	// ErrOtherVersion is the error if the data folder needs a PostgreSQL that is not installed.
 	ErrOtherVersion = errors.New("the data folder was made by another major version of PostgreSQL")
@@ -40,7 +40,7 @@ func findPostgres(ctx context.Context, binDir string, want int) (installation, e
 		major, err := postgresMajor(ctx, dir)
 		if err != nil {
 			if binDir != "" {
-				return installation{}, fmt.Errorf("%w: looked in %s: %w", ErrNoPostgres, dir, err)
+				return installation{}, fmt.Errorf("%w: looked in %s: %w", ErrNotInstalled, dir, err)
 			}
 			continue
 		}
@@ -57,7 +57,7 @@ func choose(found []installation, want int) (installation, error) {
 		}
 	}
 	if want == 0 || len(found) == 0 {
-		return installation{}, ErrNoPostgres
+		return installation{}, ErrNotInstalled
 	}
 	return installation{}, fmt.Errorf("%w: it needs %d, the newest installed is %d: install PostgreSQL %d beside it, or move the data "+
 		"with pg_upgrade; nothing was changed", ErrOtherVersion, want, found[0].major, want)

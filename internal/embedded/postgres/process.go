@@ -1,4 +1,4 @@
-package embedded
+package postgres
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
-	"postern/internal/store"
-
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/store"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 // adopt takes over a server that still runs over the cluster because the last process was
 // killed, or returns nil if there is none. If the server is shutting down, adopt waits for
 // its end.
-func (p *Postgres) adopt(ctx context.Context) (*postmaster, error) {
+func (p *Server) adopt(ctx context.Context) (*postmaster, error) {
 	file, err := readPIDFile(p.cluster)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -70,7 +70,7 @@ func (p *Postgres) adopt(ctx context.Context) (*postmaster, error) {
 // Otherwise the server would mistake that program for another server and refuse to start.
 // If no process has the id, the server handles the file itself, more carefully than we
 // could.
-func (p *Postgres) removeStale(pid int) error {
+func (p *Server) removeStale(pid int) error {
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (p *Postgres) removeStale(pid int) error {
 
 // launch starts the server and waits until it answers. There is no time limit for the
 // recovery after a crash.
-func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
+func (p *Server) launch(ctx context.Context) (*postmaster, error) {
 	if err := p.makeSocketDir(); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (p *Postgres) launch(ctx context.Context) (*postmaster, error) {
 }
 
 // spawn starts the postmaster. ctx only limits the start; the process outlives it.
-func (p *Postgres) spawn(ctx context.Context) (*postmaster, error) {
+func (p *Server) spawn(ctx context.Context) (*postmaster, error) {
 	out, err := p.openLog()
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (p *Postgres) spawn(ctx context.Context) (*postmaster, error) {
 var errExited = errors.New("the server has ended")
 
 // awaitAnswer waits until the server accepts connections.
-func (p *Postgres) awaitAnswer(ctx context.Context, server *postmaster) error {
+func (p *Server) awaitAnswer(ctx context.Context, server *postmaster) error {
 	silentSince := time.Now()
 	for {
 		err := ping(ctx, socketURL(p.socket, "postgres"))
