@@ -16,6 +16,11 @@
 //
 // With -webhook it sends SendGrid's reports on every alert of a blast, in signed batches
 // in a random order, first at full speed and then at ten thousand a second.
+//
+// # Size
+//
+// The measurements are one program, one file each, because they share the clinic that
+// they start.
 package main
 
 import (

@@ -31,4 +31,12 @@
 // E-mail addresses, passwords and tokens are in no event, log line or error.
 //
 // All functions may be called concurrently, and from many processes at once.
+//
+// # Size
+//
+// Sessions, passwords, second factors, links and tokens are one package: each sign-in
+// reads and counts several of them in one transaction, and disabling an account or
+// changing a password ends all of them. What needs no account (which passwords are
+// allowed, the provider's protocol, e-mails with links, permissions) is in the packages
+// below.
 package access

@@ -4,6 +4,11 @@
 // again. Only `postern up` makes a system.
 //
 // Exit status: 0 success; 1 the verb failed, or a check found a fault; 2 wrong use.
+//
+// # Size
+//
+// All verbs are in one package, because they share the connections, the output and the
+// errors; a file has no code for another file's verbs.
 package cli
 
 import (

@@ -31,4 +31,9 @@
 // [message.ErrNotFound].
 //
 // A Composer is safe for concurrent use, also by several processes.
+//
+// # Size
+//
+// Sending, cancelling and recalling are one package, because they share the claim and
+// the order of the commit points above. Drafts are apart.
 package compose

@@ -9,6 +9,11 @@
 // the same fact again, after a crash or at the same time as another process, uses the
 // same id. The first event with that id counts.
 //
+// # Size
+//
+// All types are in one package, one file an aggregate, because the registry, the
+// envelope and the ids refer to all of them, and all other packages refer to them.
+//
 // # The table
 //
 // `go generate` writes the table of all types from the [Registry]. "Rows" are the

@@ -17,4 +17,9 @@
 //
 // No content of a message can reach an e-mail: this package sees only portal user
 // numbers, addresses and ids, and can't import content.
+//
+// # Size
+//
+// Plan, claim, request, halving and outcome of a chunk are one package, because each step
+// relies on what the step before has stored.
 package notify

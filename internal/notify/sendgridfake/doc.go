@@ -23,4 +23,9 @@
 //	fake.Queue(sendgridfake.RateLimit(2*time.Second), sendgridfake.ResetAfter())
 //	…
 //	err := fake.WaitFor(ctx, 1000)
+//
+// # Size
+//
+// The size of the package is that of SendGrid's API: its rules for requests are checked
+// in full, because a stand-in that accepts more than SendGrid hides faults.
 package sendgridfake

@@ -13,4 +13,9 @@
 //	  run.json          the addresses of the running system
 //	  postgres/ nats/   the two stores
 //	  content/          encrypted content, content.key its key
+//
+// # Size
+//
+// The folder, the stores, what was lost and the recovery are one package, because each
+// start decides from all of them together whether it may continue.
 package up

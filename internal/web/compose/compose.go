@@ -12,6 +12,11 @@
 //
 // Opening an empty page saves nothing: its form holds the id that the draft will
 // have once something is saved.
+//
+// # Size
+//
+// It is one package because it is one form: each button posts all of it, and each part
+// of the page is made from the same draft.
 package compose
 
 import (

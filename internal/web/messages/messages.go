@@ -7,6 +7,11 @@
 // A page shows a message as it is when the page is made. With scripts, htmx requests
 // the progress every second while the message is being sent, and replaces the numbers.
 // Buttons stay where they are.
+//
+// # Size
+//
+// Lists, one message and its recipients are one package, because they share what a
+// reader may see of a message.
 package messages
 
 import (

@@ -6,6 +6,11 @@
 // a screen open a [Browser].
 //
 // A package that uses it calls [Main] from TestMain.
+//
+// # Size
+//
+// Site, visitor, browser and the checks of a page are one package, because every test of
+// a page uses them together.
 package webtest
 
 import (
