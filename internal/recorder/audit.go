@@ -2,9 +2,7 @@ package recorder
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -35,7 +33,7 @@ func Look(s *merkle.Stored) Replayed { return look(*s).show() }
 func (p *prepared) show() Replayed {
 	shown := Replayed{Stored: &p.stored, Leaf: p.leaf, Event: p.event, Bad: p.bad}
 	if p.chunk != nil && p.bad == nil {
-		shown.Recipients = p.chunk.deliveries
+		shown.Recipients = p.chunk.Deliveries
 	}
 	return shown
 }
@@ -62,7 +60,7 @@ func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached
 			shown := p.show()
 			if shown.Recipients > 0 {
 				chunks.add(p)
-				p.deliveries = nil // not written to the rebuild tables
+				p.chunk.Rows = nil // not written to the rebuild tables
 			}
 			return each(shown)
 		})
@@ -195,53 +193,4 @@ func lines(ctx context.Context, conn *pgx.Conn, schema string, t table) (r *bufi
 		_, _ = io.Copy(io.Discard, out)
 		<-done
 	}
-}
-
-// rowsOf splits COPY BINARY into rows, without the frame around them.
-type rowsOf struct {
-	pending []byte
-	begun   bool
-	each    func(row []byte) error
-}
-
-// Write implements io.Writer.
-func (s *rowsOf) Write(p []byte) (int, error) {
-	s.pending = append(s.pending, p...)
-	rest := s.pending
-	if !s.begun {
-		if len(rest) < len(copyHead) {
-			return len(p), nil
-		}
-		rest, s.begun = rest[len(copyHead):], true
-	}
-	for {
-		size := rowSize(rest)
-		if size == 0 {
-			break
-		}
-		if err := s.each(rest[:size]); err != nil {
-			return 0, err
-		}
-		rest = rest[size:]
-	}
-	s.pending = append(s.pending[:0], rest...)
-	return len(p), nil
-}
-
-// rowSize returns the size of the first row, or 0 where the row is not complete.
-func rowSize(b []byte) int {
-	if len(b) < 2 || bytes.Equal(b[:2], copyEnd) {
-		return 0
-	}
-	at := 2
-	for range binary.BigEndian.Uint16(b) {
-		if len(b) < at+4 {
-			return 0
-		}
-		at += 4 + int(binary.BigEndian.Uint32(b[at:]))
-		if len(b) < at {
-			return 0
-		}
-	}
-	return at
 }

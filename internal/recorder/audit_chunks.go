@@ -4,20 +4,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"hash"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/deliveryrows"
 )
 
 // chunkDigests holds, for every chunk of the record, the digest of its rows.
-type chunkDigests map[chunkKey]chunkDigest
+type chunkDigests map[deliveryrows.Key]chunkDigest
 
 type chunkDigest struct {
 	seq    uint64
@@ -26,19 +25,19 @@ type chunkDigest struct {
 
 // add keeps the first event of a chunk: a repeated one changes nothing.
 func (c chunkDigests) add(p *prepared) {
-	if _, again := c[p.chunk.key]; !again {
-		c[p.chunk.key] = chunkDigest{p.stored.Seq, sha256.Sum256(p.deliveries)}
+	if _, again := c[p.chunk.Key]; !again {
+		c[p.chunk.Key] = chunkDigest{p.stored.Seq, sha256.Sum256(p.chunk.Rows)}
 	}
 }
 
-const deliveryRows = `COPY (SELECT message_id, portal_user_no, chunk, patient_nos FROM record.deliveries %s
+const deliveryRows = `COPY (SELECT ` + deliveryrows.Columns + ` FROM record.deliveries %s
 	ORDER BY message_id, portal_user_no) TO STDOUT BINARY`
 
 // compare compares the table of deliveries with the chunks, and finds the first different
 // row of the first chunk that differs.
 func (c chunkDigests) compare(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log) ([]Difference, error) {
 	w := &chunkWalk{expected: c, sum: sha256.New()}
-	splitter := &rowsOf{each: w.row}
+	splitter := &deliveryrows.Reader{Each: w.row}
 	if _, err := snapshot.Conn().PgConn().CopyTo(ctx, splitter, fmt.Sprintf(deliveryRows, "")); err != nil {
 		return nil, fmt.Errorf("reading the deliveries: %w", err)
 	}
@@ -66,15 +65,15 @@ func (d chunkDigest) isDone() bool { return d.digest == [sha256.Size]byte{} }
 // of a chunk follow each other.
 type chunkWalk struct {
 	expected chunkDigests
-	at       chunkKey
+	at       deliveryrows.Key
 	begun    bool
 	sum      hash.Hash
 	isWrong  bool
-	wrong    chunkKey
+	wrong    deliveryrows.Key
 }
 
 func (w *chunkWalk) row(row []byte) error {
-	key := keyOfRow(row)
+	key := deliveryrows.KeyOf(row)
 	if !w.begun || key != w.at {
 		w.end()
 		w.at, w.begun = key, true
@@ -99,35 +98,26 @@ func (w *chunkWalk) end() {
 	}
 }
 
-// keyOfRow reads message and chunk of a row: message_id, portal_user_no and chunk come
-// first, each after its length.
-func keyOfRow(row []byte) chunkKey {
-	const message, chunk = 2 + 4, 2 + 4 + 16 + 4 + 4 + 4
-	return chunkKey{uuid.UUID(row[message : message+16]), int(int32(binary.BigEndian.Uint32(row[chunk:])))} // #nosec G115 -- an integer column
-}
-
-func portalUserOf(row []byte) int32 {
-	return int32(binary.BigEndian.Uint32(row[2+4+16+4:])) // #nosec G115 -- an integer column
-}
-
 // locate names the first row of a chunk that differs from the chunk's event.
-func locate(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log, key chunkKey, seq uint64) (string, error) {
+func locate(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log, key deliveryrows.Key, seq uint64) (string, error) {
 	var should []byte
 	if seq > 0 {
 		s, err := log.Get(ctx, seq)
 		if err != nil {
 			return "", err
 		}
-		should = look(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data}).deliveries
+		if p := look(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data}); p.chunk != nil {
+			should = p.chunk.Rows
+		}
 	}
-	has, err := rowsWhere(ctx, snapshot.Conn(), fmt.Sprintf("message_id = '%s' AND chunk = %d", key.message, key.chunk))
+	has, err := rowsWhere(ctx, snapshot.Conn(), fmt.Sprintf("message_id = '%s' AND chunk = %d", key.Message, key.Chunk))
 	if err != nil {
 		return "", err
 	}
-	if what := firstOther(has, splitRows(should)); what != "" {
-		return fmt.Sprintf("message %s, chunk %d: %s", key.message, key.chunk, what), nil
+	if what := firstOther(has, deliveryrows.Split(should)); what != "" {
+		return fmt.Sprintf("message %s, chunk %d: %s", key.Message, key.Chunk, what), nil
 	}
-	return fmt.Sprintf("message %s, chunk %d: its deliveries do not stand together", key.message, key.chunk), nil
+	return fmt.Sprintf("message %s, chunk %d: its deliveries do not stand together", key.Message, key.Chunk), nil
 }
 
 // compareChunk compares the rows of one chunk with its event, and returns "" where they
@@ -140,31 +130,23 @@ func compareChunk(ctx context.Context, pool *pgxpool.Pool, p *prepared) (string,
 	defer conn.Release()
 	// By number, in the order of the key: the next chunk begins after the last number.
 	has, err := rowsWhere(ctx, conn.Conn(), fmt.Sprintf("message_id = '%s' AND portal_user_no BETWEEN %d AND %d",
-		p.chunk.key.message, p.chunk.firstNo, p.chunk.lastNo))
+		p.chunk.Message, p.chunk.FirstNo, p.chunk.LastNo))
 	if err != nil {
 		return "", err
 	}
-	what := firstOther(has, splitRows(p.deliveries))
+	what := firstOther(has, deliveryrows.Split(p.chunk.Rows))
 	if what != "" {
-		what = fmt.Sprintf("message %s, chunk %d: %s", p.chunk.key.message, p.chunk.key.chunk, what)
+		what = fmt.Sprintf("message %s, chunk %d: %s", p.chunk.Message, p.chunk.Chunk, what)
 	}
 	return what, nil
 }
 
 func rowsWhere(ctx context.Context, conn *pgx.Conn, where string) (rows [][]byte, err error) {
-	keep := &rowsOf{each: func(row []byte) error { rows = append(rows, bytes.Clone(row)); return nil }}
+	keep := &deliveryrows.Reader{Each: func(row []byte) error { rows = append(rows, bytes.Clone(row)); return nil }}
 	if _, err := conn.PgConn().CopyTo(ctx, keep, fmt.Sprintf(deliveryRows, "WHERE "+where)); err != nil {
 		return nil, fmt.Errorf("reading the deliveries: %w", err)
 	}
 	return rows, nil
-}
-
-func splitRows(rows []byte) (split [][]byte) {
-	for len(rows) > 0 {
-		size := rowSize(rows)
-		split, rows = append(split, rows[:size]), rows[size:]
-	}
-	return split
 }
 
 // firstOther names the first row that one side has and the other has not.
@@ -172,12 +154,12 @@ func firstOther(has, should [][]byte) string {
 	for i := range max(len(has), len(should)) {
 		switch {
 		case i < len(has) && i < len(should) && bytes.Equal(has[i], should[i]):
-		case i < len(has) && i < len(should) && portalUserOf(has[i]) == portalUserOf(should[i]):
-			return fmt.Sprintf("the delivery to portal user number %d is changed", portalUserOf(has[i]))
-		case i >= len(has) || i < len(should) && portalUserOf(should[i]) < portalUserOf(has[i]):
-			return fmt.Sprintf("the delivery to portal user number %d is missing", portalUserOf(should[i]))
+		case i < len(has) && i < len(should) && deliveryrows.PortalUserOf(has[i]) == deliveryrows.PortalUserOf(should[i]):
+			return fmt.Sprintf("the delivery to portal user number %d is changed", deliveryrows.PortalUserOf(has[i]))
+		case i >= len(has) || i < len(should) && deliveryrows.PortalUserOf(should[i]) < deliveryrows.PortalUserOf(has[i]):
+			return fmt.Sprintf("the delivery to portal user number %d is missing", deliveryrows.PortalUserOf(should[i]))
 		default:
-			return fmt.Sprintf("the delivery to portal user number %d is not of the record", portalUserOf(has[i]))
+			return fmt.Sprintf("the delivery to portal user number %d is not of the record", deliveryrows.PortalUserOf(has[i]))
 		}
 	}
 	return ""

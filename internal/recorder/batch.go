@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/events"
+	"postern/internal/recorder/deliveryrows"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/state"
 )
@@ -73,6 +73,11 @@ type messageRow struct {
 	delivered    int
 	opened       int
 	alerts       map[events.AlertState]int
+}
+
+type chunkKey struct {
+	message uuid.UUID
+	chunk   int
 }
 
 // chunkRow is a row of chunks.
@@ -259,22 +264,10 @@ func (b *batch) flushChunkEvents() error {
 	return nil
 }
 
-// copyHead and copyEnd frame a COPY BINARY.
-var (
-	copyHead = []byte("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
-	copyEnd  = []byte{0xff, 0xff}
-)
-
 func (b *batch) flushRows() error {
 	if len(b.deliveries) > 0 {
-		parts := make([]io.Reader, 0, len(b.deliveries)+2)
-		parts = append(parts, bytes.NewReader(copyHead))
-		for _, rows := range b.deliveries {
-			parts = append(parts, bytes.NewReader(rows))
-		}
-		parts = append(parts, bytes.NewReader(copyEnd))
-		_, err := b.tx.Conn().PgConn().CopyFrom(b.ctx, io.MultiReader(parts...),
-			`COPY deliveries (message_id, portal_user_no, chunk, patient_nos) FROM STDIN BINARY`)
+		_, err := b.tx.Conn().PgConn().CopyFrom(b.ctx, deliveryrows.Frame(b.deliveries),
+			`COPY deliveries (`+deliveryrows.Columns+`) FROM STDIN BINARY`)
 		if err != nil {
 			return fmt.Errorf("writing the deliveries: %w", err)
 		}

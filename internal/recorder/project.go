@@ -189,10 +189,12 @@ func deliveriesCreated(b *batch, p *prepared) error {
 	if m.status == state.Scheduled || m.status == state.Cancelled {
 		return park("the message is %s", m.status)
 	}
-	m.delivered += p.chunk.deliveries
-	chunk := *p.chunk // a copy, so that a retry of the batch starts from the same row
-	b.chunks[chunk.key] = &chunk
-	b.deliveries = append(b.deliveries, p.deliveries)
+	c := p.chunk
+	m.delivered += c.Deliveries
+	key := chunkKey{c.Message, c.Chunk}
+	b.chunks[key] = &chunkRow{key: key, isNew: true, seq: p.stored.Seq, firstNo: c.FirstNo, lastNo: c.LastNo,
+		deliveries: c.Deliveries, deliveredAt: p.event.Time, state: events.AlertPending}
+	b.deliveries = append(b.deliveries, c.Rows)
 	return nil
 }
 

@@ -47,7 +47,8 @@ var imports = map[string]string{
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/position recorder/state store",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/deliveryrows recorder/position recorder/state store",
+	"recorder/deliveryrows":    "events",
 	"recorder/position":        "",
 	"recorder/state":           "events",
 	"record/export":            "events record/query",
