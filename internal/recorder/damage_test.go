@@ -12,9 +12,12 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
+
+var errEnd = errors.New("the last event")
 
 // flip damages an event in the server's file, so that its checksum is wrong.
 func flip(t *testing.T, file string, e events.Event) {
@@ -72,17 +75,17 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			log, stop := serve(t, dir)
 			recorder := start(t, log, url)
 			published := story(t)[:recorded]
-			recorder.says(t, published...)
+			recorder.Says(t, published...)
 			admin := storetest.Open(t, url, store.RoleAdmin)
-			if err := recorder.verdict(t); err != nil {
+			if err := recorder.Verdict(t); err != nil {
 				t.Errorf("before the damage: %v", err)
 			}
-			recorder.stop()
+			recorder.Stop()
 			var bodies []events.Body
 			for range 3 {
 				bodies = append(bodies, events.MessageReleased{MessageID: uuid.New()})
 			}
-			beyond := facts(t, bodies...) // acknowledged, but not copied
+			beyond := recordertest.Facts(t, bodies...) // acknowledged, but not copied
 			if _, err := log.Publish(t.Context(), beyond...); err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +109,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			var truncated eventlog.ErrTruncated
 			err = log.Read(ctx, 1, 100, 1<<20, func(run []eventlog.Stored) error {
 				if run[len(run)-1].Seq == uint64(len(published)+len(beyond)) {
-					return errReached
+					return errEnd
 				}
 				return nil
 			})
@@ -118,11 +121,11 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 				t.Errorf("before a recorder has checked: %v", err)
 			}
 			next := start(t, log, url)
-			err = next.verdict(t)
+			err = next.Verdict(t)
 			if !errors.Is(err, position.ErrDamaged) || !strings.Contains(err.Error(), "event") {
 				t.Errorf("the next start says %v", err)
 			}
-			next.stop()
+			next.Stop()
 
 			repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
 				stop()

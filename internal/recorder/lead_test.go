@@ -19,6 +19,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -33,7 +34,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err := old.mustBeWhole(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	published := facts(t, sentTo(uuid.New(), events.HoldNone))
+	published := recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))
 	p, err := prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 		t.Error("the open transaction was committed")
 	}
 	// Over another connection, as its pool would give it.
-	old.conn = connectTo(t, pool)
+	old.conn = recordertest.Connect(t, pool)
 	if err := record(t.Context(), old, 0, []*prepared{p}, parkRow); !errors.Is(err, store.ErrLeaseLost) {
 		t.Errorf("writing again returns %v", err)
 	}
@@ -129,10 +130,10 @@ func TestARecorderWithoutNATSDoesNotLead(t *testing.T) {
 	url := storetest.New(t)
 	line := &cable{server: server}
 	first := start(t, eventlog.New(natstest.Connect(t, server, "first", nats.InProcessServer(line)), nil), url)
-	first.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
+	first.Says(t, recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))...)
 	second := start(t, log, url)
 	line.cut()
-	second.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
+	second.Says(t, recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))...)
 }
 
 // A leader makes no progress while its writer hangs, unless the writer waits for Postgres.
@@ -164,11 +165,11 @@ func TestClaimsThatWereLostAreNoticedBeforeThePositionMoves(t *testing.T) {
 			t.Parallel()
 			log, url := eventlogtest.Start(t), storetest.New(t)
 			message, request := uuid.New(), uuid.New()
-			outcome := outcomeOf(message, 0, 1, events.AlertAccepted)
+			outcome := recordertest.OutcomeOf(message, 0, 1, events.AlertAccepted)
 			outcome.Requests = []events.AlertRequest{{RequestID: request, Recipients: 1}}
 			recorder := start(t, log, url)
-			recorder.says(t, facts(t, sentTo(message, events.HoldNone), chunk(message, 0, 1), outcome)...)
-			recorder.stop()
+			recorder.Says(t, recordertest.Facts(t, recordertest.SentTo(message, events.HoldNone), recordertest.Chunk(message, 0, 1), outcome)...)
+			recorder.Stop()
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			if !lost {
 				if _, err := admin.Exec(t.Context(), `INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients)

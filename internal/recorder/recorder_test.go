@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
@@ -15,59 +14,38 @@ import (
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
 
-// messageState is the part of a message that pages show.
-type messageState struct {
-	Status                                                string
-	Delivered, Accepted, Failed, Skipped, Unknown, Opened int
-}
-
-func stateOf(t testing.TB, db pgxQuerier, id uuid.UUID) messageState {
-	t.Helper()
-	var m messageState
-	err := db.QueryRow(t.Context(), `SELECT status, delivered, alert_accepted, alert_failed, alert_skipped, alert_unknown, opened
-		FROM record.messages WHERE message_id = $1`, id).
-		Scan(&m.Status, &m.Delivered, &m.Accepted, &m.Failed, &m.Skipped, &m.Unknown, &m.Opened)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-type pgxQuerier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // Each sequence of events leads to the state that docs/states.md draws.
 func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
 	skip := events.AlertException{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertSkipped, Reason: "no e-mail address"}
 	for _, c := range []struct {
 		name  string
 		story []events.Body
-		want  messageState
+		want  recordertest.MessageState
 	}{
-		{"held", []events.Body{sentTo(m, events.HoldUndo, "all_portal_users")}, messageState{Status: "scheduled"}},
-		{"released", []events.Body{sentTo(m, events.HoldUndo), events.MessageReleased{MessageID: m}}, messageState{Status: "sending"}},
-		{"undone", []events.Body{sentTo(m, events.HoldUndo), events.MessageCancelled{MessageID: m, StaffID: "s1"}}, messageState{Status: "cancelled"}},
-		{"undone too late", []events.Body{sentTo(m, events.HoldUndo), events.MessageReleased{MessageID: m}, events.MessageCancelled{MessageID: m, StaffID: "s1"}}, messageState{Status: "sending"}},
-		{"released too late", []events.Body{sentTo(m, events.HoldUndo), events.MessageCancelled{MessageID: m, StaffID: "s1"}, events.MessageReleased{MessageID: m}}, messageState{Status: "cancelled"}},
-		{"delivered and alerted", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, Count: 3, Chunks: 1, ManifestDigest: noDigest},
-			chunk(m, 0, 1, 2, 3), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1}, outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
-			messageState{Status: "sent", Delivered: 3, Accepted: 2, Skipped: 1}},
-		{"the answer came late", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertUnknown, skip), outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
-			messageState{Status: "sending", Delivered: 3, Accepted: 2, Skipped: 1}},
-		{"unknown does not undo accepted", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertAccepted), outcomeOf(m, 0, 3, events.AlertUnknown)},
-			messageState{Status: "sending", Delivered: 3, Accepted: 3}},
-		{"opened and recalled", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2},
+		{"held", []events.Body{recordertest.SentTo(m, events.HoldUndo, "all_portal_users")}, recordertest.MessageState{Status: "scheduled"}},
+		{"released", []events.Body{recordertest.SentTo(m, events.HoldUndo), events.MessageReleased{MessageID: m}}, recordertest.MessageState{Status: "sending"}},
+		{"undone", []events.Body{recordertest.SentTo(m, events.HoldUndo), events.MessageCancelled{MessageID: m, StaffID: "s1"}}, recordertest.MessageState{Status: "cancelled"}},
+		{"undone too late", []events.Body{recordertest.SentTo(m, events.HoldUndo), events.MessageReleased{MessageID: m}, events.MessageCancelled{MessageID: m, StaffID: "s1"}}, recordertest.MessageState{Status: "sending"}},
+		{"released too late", []events.Body{recordertest.SentTo(m, events.HoldUndo), events.MessageCancelled{MessageID: m, StaffID: "s1"}, events.MessageReleased{MessageID: m}}, recordertest.MessageState{Status: "cancelled"}},
+		{"delivered and alerted", []events.Body{recordertest.SentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, Count: 3, Chunks: 1, ManifestDigest: recordertest.NoDigest},
+			recordertest.Chunk(m, 0, 1, 2, 3), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1}, recordertest.OutcomeOf(m, 0, 3, events.AlertAccepted, skip)},
+			recordertest.MessageState{Status: "sent", Delivered: 3, Accepted: 2, Skipped: 1}},
+		{"the answer came late", []events.Body{recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2, 3), recordertest.OutcomeOf(m, 0, 3, events.AlertUnknown, skip), recordertest.OutcomeOf(m, 0, 3, events.AlertAccepted, skip)},
+			recordertest.MessageState{Status: "sending", Delivered: 3, Accepted: 2, Skipped: 1}},
+		{"unknown does not undo accepted", []events.Body{recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2, 3), recordertest.OutcomeOf(m, 0, 3, events.AlertAccepted), recordertest.OutcomeOf(m, 0, 3, events.AlertUnknown)},
+			recordertest.MessageState{Status: "sending", Delivered: 3, Accepted: 3}},
+		{"opened and recalled", []events.Body{recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2},
 			events.MessageRecalled{MessageID: m, StaffID: "s1", Reason: "wrong document", Opened: 1}, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1}},
-			messageState{Status: "recalled", Delivered: 2, Opened: 1}},
-		{"an empty audience", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, ManifestDigest: noDigest}, events.FanoutCompleted{MessageID: m}},
-			messageState{Status: "sent"}},
+			recordertest.MessageState{Status: "recalled", Delivered: 2, Opened: 1}},
+		{"an empty audience", []events.Body{recordertest.SentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, ManifestDigest: recordertest.NoDigest}, events.FanoutCompleted{MessageID: m}},
+			recordertest.MessageState{Status: "sent"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tx, err := conn.Begin(t.Context())
@@ -75,8 +53,8 @@ func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(t.Context()) }()
-			project(t, tx, facts(t, c.story...))
-			if diff := cmp.Diff(c.want, stateOf(t, tx, m)); diff != "" {
+			project(t, tx, recordertest.Facts(t, c.story...))
+			if diff := cmp.Diff(c.want, recordertest.StateOf(t, tx, m)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -87,13 +65,13 @@ func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
 func TestRunsMakeNoDifference(t *testing.T) {
 	m1, m2 := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001"), uuid.MustParse("0197aaaa-0000-7000-8000-000000000002")
 	failed := events.AlertException{PortalUserID: "pu-5", PortalUserNo: 5, State: events.AlertFailed, Reason: "no such domain"}
-	evs := facts(t,
+	evs := recordertest.Facts(t,
 		events.StaffCreated{StaffID: "s1", Name: "Ada"}, events.PermissionChanged{Granted: true, Change: m1, StaffID: "s1", Permission: "read_record"},
-		sentTo(m1, events.HoldNone, "all_portal_users"), sentTo(m2, events.HoldUndo),
-		events.AudienceResolved{MessageID: m1, Count: 5, Chunks: 2, ManifestDigest: noDigest},
-		chunk(m1, 0, 1, 2, 3), chunk(m1, 1, 5, 9), outcomeOf(m1, 0, 3, events.AlertUnknown), outcomeOf(m1, 1, 2, events.AlertUnknown, failed),
+		recordertest.SentTo(m1, events.HoldNone, "all_portal_users"), recordertest.SentTo(m2, events.HoldUndo),
+		events.AudienceResolved{MessageID: m1, Count: 5, Chunks: 2, ManifestDigest: recordertest.NoDigest},
+		recordertest.Chunk(m1, 0, 1, 2, 3), recordertest.Chunk(m1, 1, 5, 9), recordertest.OutcomeOf(m1, 0, 3, events.AlertUnknown), recordertest.OutcomeOf(m1, 1, 2, events.AlertUnknown, failed),
 		events.FanoutCompleted{MessageID: m1, Deliveries: 5, Chunks: 2}, events.MessageCancelled{MessageID: m2, StaffID: "s1"},
-		outcomeOf(m1, 1, 2, events.AlertAccepted, failed), outcomeOf(m1, 0, 3, events.AlertAccepted),
+		recordertest.OutcomeOf(m1, 1, 2, events.AlertAccepted, failed), recordertest.OutcomeOf(m1, 0, 3, events.AlertAccepted),
 		events.DeliveryOpened{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9},
 		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
 		reportedBy(m1, 1, said(2, "delivered", 5), said(3, "bounce", 6, "bounce", "no such mailbox")), reportedBy(m1, 1, said(2, "spamreport", 9)),
@@ -105,18 +83,18 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
 	)
 	evs = append(evs, evs[5], evs[13]) // repeats
-	oneByOne := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	oneByOne := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	project(t, oneByOne, evs)
-	want := digests(t, oneByOne)
+	want := recordertest.Digests(t, oneByOne)
 	pool := storetest.Pool(t, store.RoleAdmin)
-	conn := connectTo(t, pool)
+	conn := recordertest.Connect(t, pool)
 	rapid.Check(t, func(rt *rapid.T) {
 		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, messages, message_bcc, chunks, chunk_events, deliveries, alert_exceptions, reports, dead_addresses, opens,
 			downloads, staff, staff_permissions, labels; UPDATE position SET seq = 0`); err != nil {
 			t.Fatal(err)
 		}
 		project(t, conn, evs, rapid.SliceOf(rapid.IntRange(1, len(evs))).Draw(rt, "runs")...)
-		if diff := cmp.Diff(want, digests(t, conn)); diff != "" {
+		if diff := cmp.Diff(want, recordertest.Digests(t, conn)); diff != "" {
 			rt.Errorf("(-one by one +in runs):\n%s", diff)
 		}
 	})
@@ -126,9 +104,9 @@ func TestRunsMakeNoDifference(t *testing.T) {
 // projected.
 func TestPoisonHoldsNobodyUp(t *testing.T) {
 	m, other := uuid.New(), uuid.New()
-	good := facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})
+	good := recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})
 	spoiled := func(change func(*events.Event)) events.Event {
-		e := facts(t, chunk(m, 1, 7, 8))[0]
+		e := recordertest.Facts(t, recordertest.Chunk(m, 1, 7, 8))[0]
 		e.ID = uuid.New()
 		change(&e)
 		return e
@@ -141,17 +119,17 @@ func TestPoisonHoldsNobodyUp(t *testing.T) {
 		"a type of the future":     {spoiled(func(e *events.Event) { e.Type = "message.sung" }), true},
 		"a version of the future":  {spoiled(func(e *events.Event) { e.Version = 2 }), true},
 		"a body that is cut":       {spoiled(func(e *events.Event) { e.Data = e.Data[:20] }), true},
-		"a chunk of no message":    {spoiled(func(e *events.Event) { *e = facts(t, chunk(other, 0, 1))[0] }), true},
-		"a key that exists":        {spoiled(func(e *events.Event) { *e = facts(t, chunk(m, 1, 2))[0] }), true},
-		"an outcome of no chunk":   {facts(t, outcomeOf(m, 9, 2, events.AlertAccepted))[0], true},
-		"an outcome of too many":   {facts(t, outcomeOf(m, 0, 7, events.AlertAccepted))[0], true},
-		"a release that is late":   {facts(t, events.MessageReleased{MessageID: m})[0], false},
-		"opened by more than have": {facts(t, events.DeliveryOpened{MessageID: other, PortalUserID: "x", PortalUserNo: 1})[0], true},
+		"a chunk of no message":    {spoiled(func(e *events.Event) { *e = recordertest.Facts(t, recordertest.Chunk(other, 0, 1))[0] }), true},
+		"a key that exists":        {spoiled(func(e *events.Event) { *e = recordertest.Facts(t, recordertest.Chunk(m, 1, 2))[0] }), true},
+		"an outcome of no chunk":   {recordertest.Facts(t, recordertest.OutcomeOf(m, 9, 2, events.AlertAccepted))[0], true},
+		"an outcome of too many":   {recordertest.Facts(t, recordertest.OutcomeOf(m, 0, 7, events.AlertAccepted))[0], true},
+		"a release that is late":   {recordertest.Facts(t, events.MessageReleased{MessageID: m})[0], false},
+		"opened by more than have": {recordertest.Facts(t, events.DeliveryOpened{MessageID: other, PortalUserID: "x", PortalUserNo: 1})[0], true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+			conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 			project(t, conn, []events.Event{good[0], good[1], c.poison, good[2]}, 4)
-			if got := stateOf(t, conn, m); got.Status != "sent" || got.Delivered != 2 {
+			if got := recordertest.StateOf(t, conn, m); got.Status != "sent" || got.Delivered != 2 {
 				t.Errorf("the message is %+v", got)
 			}
 			var kept, parked int
@@ -173,10 +151,10 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 	m := uuid.New()
 	dead := said(2, "bounce", 5, "bounce", "no such mailbox")
 	dead.Dead = []events.DeadAddress{{PortalUserID: "pu-2", PortalUserNo: 2}}
-	r.says(t, facts(t, events.StaffCreated{StaffID: "s1", Name: "Ada"}, sentTo(m, events.HoldNone, "all_portal_users"),
-		chunk(m, 0, 1, 2, 3), reportedBy(m, 1, said(1, "processed", 1)), outcomeOf(m, 0, 3, events.AlertAccepted),
+	r.Says(t, recordertest.Facts(t, events.StaffCreated{StaffID: "s1", Name: "Ada"}, recordertest.SentTo(m, events.HoldNone, "all_portal_users"),
+		recordertest.Chunk(m, 0, 1, 2, 3), reportedBy(m, 1, said(1, "processed", 1)), recordertest.OutcomeOf(m, 0, 3, events.AlertAccepted),
 		reportedBy(m, 1, dead, said(3, "delivered", 4)), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1},
-		chunk(m, 1, 2, 7), // number 2 has it already: all of the chunk is refused
+		recordertest.Chunk(m, 1, 2, 7), // number 2 has it already: all of the chunk is refused
 	)...)
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	rebuild := &Rebuild{Log: log, Pool: admin}
@@ -211,7 +189,7 @@ func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
 		t.Errorf("the schema that a rebuild leaves (-before +after):\n%s", diff)
 	}
 	// Recording continues.
-	r.says(t, facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2})...)
+	r.Says(t, recordertest.Facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2})...)
 	mustBe()
 }
 
@@ -279,8 +257,8 @@ func TestAnEnabledAdministratorRemains(t *testing.T) {
 		"disabled and enabled":               {[]events.Body{disable("ada"), enable("ada"), disable("ben")}, []string{"ada"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
-			project(t, conn, facts(t, append(slices.Clone(hired), c.story...)...))
+			conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
+			project(t, conn, recordertest.Facts(t, append(slices.Clone(hired), c.story...)...))
 			rows, err := conn.Query(t.Context(), `SELECT staff_id FROM record.staff JOIN record.staff_permissions USING (staff_id)
 				WHERE disabled_at IS NULL ORDER BY staff_id`)
 			if err != nil {
@@ -299,17 +277,17 @@ func TestAStandbyTakesOver(t *testing.T) {
 	url := storetest.New(t)
 	first, second := start(t, log, url), start(t, log, url)
 	m := uuid.New()
-	first.says(t, facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2))...)
-	first.stop()
+	first.Says(t, recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2))...)
+	first.Stop()
 	began := time.Now()
-	second.says(t, facts(t, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})...)
+	second.Says(t, recordertest.Facts(t, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})...)
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("no recorder recorded for %s", took)
 	}
 	first = start(t, log, url)
-	second.stop()
-	first.says(t, facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-1", PortalUserNo: 1})...)
-	if got := stateOf(t, connectTo(t, first.Pool), m); got.Status != "sent" || got.Opened != 1 {
+	second.Stop()
+	first.Says(t, recordertest.Facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-1", PortalUserNo: 1})...)
+	if got := recordertest.StateOf(t, recordertest.Connect(t, first.Pool), m); got.Status != "sent" || got.Opened != 1 {
 		t.Errorf("the message is %+v", got)
 	}
 }
@@ -317,9 +295,9 @@ func TestAStandbyTakesOver(t *testing.T) {
 // Of two recorders that both act as the leader, only one can write: the other finds that
 // the position has moved.
 func TestARecorderThatWasOvertakenWritesNothing(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.New()
-	evs := facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1))
+	evs := recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1))
 	project(t, conn, evs[:1])
 	p, err := prepare(merkle.Stored{Seq: 1, Subject: evs[1].Subject(), Header: evs[1].Header(), Data: evs[1].Data})
 	if err != nil {
@@ -335,18 +313,18 @@ func TestADueMessageIsReleased(t *testing.T) {
 	r := start(t, log, storetest.New(t))
 	due, later := uuid.New(), uuid.New()
 	held := func(id uuid.UUID, at time.Time) events.Body {
-		s := sentTo(id, events.HoldScheduled)
+		s := recordertest.SentTo(id, events.HoldScheduled)
 		s.ReleaseAt = at
 		return s
 	}
-	changed := r.watcher.Changed()
-	r.says(t, facts(t, held(due, time.Now().Add(-time.Second)), held(later, time.Now().Add(time.Hour)))...)
+	changed := r.Watcher.Changed()
+	r.Says(t, recordertest.Facts(t, held(due, time.Now().Add(-time.Second)), held(later, time.Now().Add(time.Hour)))...)
 	<-changed
-	conn := connectTo(t, r.Pool)
-	for stateOf(t, conn, due).Status != "sending" {
-		<-r.watcher.Changed()
+	conn := recordertest.Connect(t, r.Pool)
+	for recordertest.StateOf(t, conn, due).Status != "sending" {
+		<-r.Watcher.Changed()
 	}
-	if got := stateOf(t, conn, later).Status; got != "scheduled" {
+	if got := recordertest.StateOf(t, conn, later).Status; got != "scheduled" {
 		t.Errorf("the one that is not due is %s", got)
 	}
 }

@@ -11,14 +11,15 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
 
-// said is a report about a portal user's alert, so many seconds after noon.
+// said is a report about a portal user's alert, so many seconds after recordertest.Noon.
 func said(no int32, kind string, seconds int, more ...string) events.Report {
 	r := events.Report{ID: fmt.Sprint(kind, "-", no, "-", seconds), Type: kind, Position: int(no) - 1,
-		At: noon.Add(time.Duration(seconds) * time.Second), PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no}
+		At: recordertest.Noon.Add(time.Duration(seconds) * time.Second), PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no}
 	for i, to := range []*string{&r.Bounce, &r.Reason} {
 		if i < len(more) {
 			*to = more[i]
@@ -52,7 +53,7 @@ func alertsOf(t testing.TB, tx pgx.Tx, message uuid.UUID) map[int32]alert {
 // Each report changes an alert that SendGrid had accepted to the expected state and reason.
 func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 	t.Parallel()
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.New()
 	took := alert{State: "accepted"}
 	failed := func(words string) alert { return alert{"failed", words} }
@@ -93,19 +94,19 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(t.Context()) }()
-			story := []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), outcomeOf(m, 0, 2, events.AlertAccepted)}
+			story := []events.Body{recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), recordertest.OutcomeOf(m, 0, 2, events.AlertAccepted)}
 			for _, r := range c.reports {
 				story = append(story, reportedBy(m, 1, r), reportedBy(m, 1, r, said(2, "delivered", 3)))
 			}
-			project(t, tx, facts(t, story...))
+			project(t, tx, recordertest.Facts(t, story...))
 			if diff := cmp.Diff(map[int32]alert{1: c.want, 2: took}, alertsOf(t, tx, m)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			want := messageState{Status: "sending", Delivered: 2, Accepted: 2}
+			want := recordertest.MessageState{Status: "sending", Delivered: 2, Accepted: 2}
 			if c.want.State == "failed" {
 				want.Accepted, want.Failed = 1, 1
 			}
-			if diff := cmp.Diff(want, stateOf(t, tx, m)); diff != "" {
+			if diff := cmp.Diff(want, recordertest.StateOf(t, tx, m)); diff != "" {
 				t.Errorf("the message (-want +got):\n%s", diff)
 			}
 		})
@@ -117,16 +118,16 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 func TestReportsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
-	conn := connectTo(t, storetest.Pool(t, store.RoleAdmin))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleAdmin))
 	exception := func(no int32, state events.AlertState) events.AlertException {
 		return events.AlertException{PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no, State: state, Reason: "said the outcome"}
 	}
-	mixed := outcomeOf(m, 0, 6, events.AlertAccepted, exception(4, events.AlertUnknown), exception(5, events.AlertFailed), exception(6, events.AlertSkipped))
+	mixed := recordertest.OutcomeOf(m, 0, 6, events.AlertAccepted, exception(4, events.AlertUnknown), exception(5, events.AlertFailed), exception(6, events.AlertSkipped))
 	endings := map[string][]events.Body{
-		"accepted":              {outcomeOf(m, 0, 6, events.AlertAccepted)},
+		"accepted":              {recordertest.OutcomeOf(m, 0, 6, events.AlertAccepted)},
 		"of all kinds":          {mixed},
-		"unknown":               {outcomeOf(m, 0, 6, events.AlertUnknown, exception(6, events.AlertSkipped))},
-		"unknown, then learned": {outcomeOf(m, 0, 6, events.AlertUnknown), mixed},
+		"unknown":               {recordertest.OutcomeOf(m, 0, 6, events.AlertUnknown, exception(6, events.AlertSkipped))},
+		"unknown, then learned": {recordertest.OutcomeOf(m, 0, 6, events.AlertUnknown), mixed},
 		"yet to come":           nil,
 	}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -161,12 +162,12 @@ func TestReportsInAnyOrder(t *testing.T) {
 				UPDATE position SET seq = 0`); err != nil {
 				t.Fatal(err)
 			}
-			evs := facts(t, append([]events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3, 4, 5, 6)}, story...)...)
+			evs := recordertest.Facts(t, append([]events.Body{recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2, 3, 4, 5, 6)}, story...)...)
 			for i := range evs {
-				evs[i].Time = noon // so that the time does not depend on the order
+				evs[i].Time = recordertest.Noon // so that the time does not depend on the order
 			}
 			project(t, conn, evs, runs...)
-			all := digests(t, conn)
+			all := recordertest.Digests(t, conn)
 			for _, other := range []string{"events", "position", "hashes", "chunk_events"} {
 				delete(all, other)
 			}
@@ -188,14 +189,14 @@ func TestReportsInAnyOrder(t *testing.T) {
 // the directory is another address.
 func TestDeadAddresses(t *testing.T) {
 	t.Parallel()
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.New()
 	dead := func(no int32, version, seconds int) events.Report {
 		r := said(no, "bounce", seconds, "bounce", fmt.Sprintf("said at %d", seconds))
 		r.Dead = []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: version}}
 		return r
 	}
-	project(t, conn, facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), reportedBy(m, 1, dead(1, 0, 7)), reportedBy(m, 1, dead(1, 0, 5)),
+	project(t, conn, recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), reportedBy(m, 1, dead(1, 0, 7)), reportedBy(m, 1, dead(1, 0, 5)),
 		reportedBy(m, 1, dead(2, 0, 9), dead(1, 1, 30)), reportedBy(m, 1, dead(1, 0, 2)), reportedBy(m, 1, dead(2, 1, 40))))
 	var version int
 	var reason string

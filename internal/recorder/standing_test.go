@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -28,7 +29,7 @@ func repeat(message uuid.UUID, by uuid.UUID, attempt int, part int64, fates map[
 }
 
 func planned(id uuid.UUID, count int) events.ReplayPlanned {
-	return events.ReplayPlanned{ReplayID: id, Filter: events.ReplayFilter{State: []events.AlertState{events.AlertFailed}}, Reason: "r", Count: count, Digest: noDigest,
+	return events.ReplayPlanned{ReplayID: id, Filter: events.ReplayFilter{State: []events.AlertState{events.AlertFailed}}, Reason: "r", Count: count, Digest: recordertest.NoDigest,
 		ByReason: map[string]int{}, Excluded: map[string]int{}}
 }
 
@@ -51,7 +52,7 @@ var anyAttempts = rapid.Custom(func(t *rapid.T) attempts {
 	}
 	if rapid.Bool().Draw(t, "the answer comes") {
 		state := rapid.SampledFrom([]events.AlertState{events.AlertAccepted, events.AlertFailed}).Draw(t, "answer")
-		a.outcomes = append(a.outcomes, outcomeOf(message, 0, 3, state))
+		a.outcomes = append(a.outcomes, recordertest.OutcomeOf(message, 0, 3, state))
 		for no := range fates {
 			fates[no][1] = state
 		}
@@ -86,21 +87,21 @@ var anyAttempts = rapid.Custom(func(t *rapid.T) attempts {
 // recorded: an accepted alert stays accepted, otherwise the latest attempt counts, and within
 // one attempt an answer counts before unknown. The counters agree with the rows.
 func TestTheLatestAttemptCountsInAnyOrder(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	for seed := range 15 {
 		a := anyAttempts.Example(seed)
-		story := append([]events.Body{sentTo(message, events.HoldNone), chunk(message, 0, 1, 2, 3), planned(byReplay, 100),
-			events.ReplayStarted{ReplayID: byReplay}, outcomeOf(message, 0, 3, events.AlertUnknown)}, a.outcomes...)
+		story := append([]events.Body{recordertest.SentTo(message, events.HoldNone), recordertest.Chunk(message, 0, 1, 2, 3), planned(byReplay, 100),
+			events.ReplayStarted{ReplayID: byReplay}, recordertest.OutcomeOf(message, 0, 3, events.AlertUnknown)}, a.outcomes...)
 		tx, err := conn.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		project(t, tx, facts(t, story...), 5+seed%4, 1+seed%3) // in one run, and in several
+		project(t, tx, recordertest.Facts(t, story...), 5+seed%4, 1+seed%3) // in one run, and in several
 		rows, err := tx.Query(t.Context(), `SELECT portal_user_no, alert_state, alert_attempts FROM record.delivery_status`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, counted := map[int32]string{}, messageState{Status: "sending", Delivered: 3}
+		got, counted := map[int32]string{}, recordertest.MessageState{Status: "sending", Delivered: 3}
 		for rows.Next() {
 			var no int32
 			var s standing
@@ -114,7 +115,7 @@ func TestTheLatestAttemptCountsInAnyOrder(t *testing.T) {
 		if diff := cmp.Diff(a.want, got); diff != "" {
 			t.Errorf("%d: (-want +got):\n%s", seed, diff)
 		}
-		if diff := cmp.Diff(counted, stateOf(t, tx, message)); diff != "" {
+		if diff := cmp.Diff(counted, recordertest.StateOf(t, tx, message)); diff != "" {
 			t.Errorf("%d: the message's counters (-rows +counters):\n%s", seed, diff)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
@@ -126,15 +127,15 @@ func TestTheLatestAttemptCountsInAnyOrder(t *testing.T) {
 // A late answer to an outcome that said unknown for single recipients replaces only their
 // state, whatever the state of the alert by then.
 func TestALateAnswerReplacesUnknown(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	exception := func(no int32, state events.AlertState) events.AlertException {
 		return events.AlertException{PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no, State: state}
 	}
-	first := outcomeOf(message, 0, 4, events.AlertAccepted, exception(3, events.AlertUnknown), exception(4, events.AlertUnknown))
-	three := outcomeOf(message, 0, 4, events.AlertAccepted, exception(4, events.AlertUnknown))
-	all := outcomeOf(message, 0, 4, events.AlertAccepted)
-	refused := outcomeOf(message, 0, 4, events.AlertAccepted, exception(3, events.AlertFailed), exception(4, events.AlertFailed))
-	mostly := outcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped))
+	first := recordertest.OutcomeOf(message, 0, 4, events.AlertAccepted, exception(3, events.AlertUnknown), exception(4, events.AlertUnknown))
+	three := recordertest.OutcomeOf(message, 0, 4, events.AlertAccepted, exception(4, events.AlertUnknown))
+	all := recordertest.OutcomeOf(message, 0, 4, events.AlertAccepted)
+	refused := recordertest.OutcomeOf(message, 0, 4, events.AlertAccepted, exception(3, events.AlertFailed), exception(4, events.AlertFailed))
+	mostly := recordertest.OutcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped))
 	replay := func(no int32, state events.AlertState) events.Body {
 		return repeat(message, byReplay, 2, 7, map[int32]events.AlertState{no: state})
 	}
@@ -146,7 +147,7 @@ func TestALateAnswerReplacesUnknown(t *testing.T) {
 		"one, then the other":             {[]events.Body{first, three, all}, "accepted 1, accepted 1, accepted 1, accepted 1"},
 		"the other way round":             {[]events.Body{first, all, three}, "accepted 1, accepted 1, accepted 1, accepted 1"},
 		"refused":                         {[]events.Body{first, refused}, "accepted 1, accepted 1, failed 1, failed 1"},
-		"of most, by one":                 {[]events.Body{mostly, outcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped), exception(2, events.AlertAccepted))}, "skipped 1, accepted 1, unknown 1, unknown 1"},
+		"of most, by one":                 {[]events.Body{mostly, recordertest.OutcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped), exception(2, events.AlertAccepted))}, "skipped 1, accepted 1, unknown 1, unknown 1"},
 		"repeated, failed, and it was in": {[]events.Body{first, replay(3, events.AlertFailed), all}, "accepted 1, accepted 1, accepted 2, accepted 1"},
 		"repeated, accepted":              {[]events.Body{first, replay(3, events.AlertAccepted), refused}, "accepted 1, accepted 1, accepted 2, failed 1"},
 		"came back, repeated, failed":     {[]events.Body{first, reportedBy(message, 1, said(1, "bounce", 9, "blocked")), replay(1, events.AlertFailed), all}, "failed 2, accepted 1, accepted 1, accepted 1"},
@@ -157,7 +158,7 @@ func TestALateAnswerReplacesUnknown(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tx.Rollback(t.Context()) }()
-			project(t, tx, facts(t, append([]events.Body{sentTo(message, events.HoldNone), chunk(message, 0, 1, 2, 3, 4), planned(byReplay, 100),
+			project(t, tx, recordertest.Facts(t, append([]events.Body{recordertest.SentTo(message, events.HoldNone), recordertest.Chunk(message, 0, 1, 2, 3, 4), planned(byReplay, 100),
 				events.ReplayStarted{ReplayID: byReplay}}, c.outcomes...)...), 5)
 			var got, counted string
 			if err := tx.QueryRow(t.Context(), `SELECT string_agg(alert_state || ' ' || alert_attempts, ', ' ORDER BY portal_user_no),
@@ -200,7 +201,7 @@ func TestTheOrderOfOutcomesMakesNoDifference(t *testing.T) {
 // An event moves a replay only from the statuses of docs/states.md; one that comes too late
 // changes nothing.
 func TestTheStatesOfAReplay(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	id := uuid.MustParse("0197aaaa-0000-7000-8000-000000000002")
 	start, pause, resume := events.ReplayStarted{ReplayID: id, Rate: 60}, events.ReplayPaused{ReplayID: id, Change: uuid.New()}, events.ReplayResumed{ReplayID: id, Change: uuid.New()}
 	cancel, complete := events.ReplayCancelled{ReplayID: id}, events.ReplayCompleted{ReplayID: id, LeftOut: 3}
@@ -218,7 +219,7 @@ func TestTheStatesOfAReplay(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { _ = tx.Rollback(t.Context()) }()
-				project(t, tx, facts(t, append([]events.Body{planned(id, 3)}, story...)...))
+				project(t, tx, recordertest.Facts(t, append([]events.Body{planned(id, 3)}, story...)...))
 				var got string
 				if err := tx.QueryRow(t.Context(), `SELECT status FROM replays`).Scan(&got); err != nil || got != want {
 					t.Errorf("it is %s, %v", got, err)

@@ -12,6 +12,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -21,9 +22,9 @@ import (
 func TestAMissingTreeIsBuilt(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAdmin)
-	conn := connectTo(t, pool)
+	conn := recordertest.Connect(t, pool)
 	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
-	project(t, conn, facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), chunk(m, 1, 3), outcomeOf(m, 0, 2, events.AlertAccepted)), 3)
+	project(t, conn, recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), recordertest.Chunk(m, 1, 3), recordertest.OutcomeOf(m, 0, 2, events.AlertAccepted)), 3)
 	want := hashesOf(t, conn)
 	if len(want) != 7 { // of four leaves
 		t.Fatalf("the tree has %d hashes", len(want))

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/events"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -29,24 +30,24 @@ func TestEarlierVersionsProjectTheSame(t *testing.T) {
 	t.Parallel()
 	m, change := uuid.New(), uuid.New()
 	failed := events.AlertException{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertFailed, Reason: "no such domain"}
-	again := outcomeOf(m, 0, 1, events.AlertAccepted, events.AlertException{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertAccepted})
+	again := recordertest.OutcomeOf(m, 0, 1, events.AlertAccepted, events.AlertException{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertAccepted})
 	again.Attempt, again.ReplayID, again.Part = 2, &change, 1
-	evs := facts(t,
+	evs := recordertest.Facts(t,
 		events.StaffCreated{StaffID: "s1", Name: "Ada"},
 		events.PermissionChanged{Granted: true, Change: change, StaffID: "s1", Permission: "manage_staff"},
 		events.PermissionChanged{Granted: true, Change: change, StaffID: "s1", Permission: "read_record"},
 		events.PermissionChanged{Change: change, StaffID: "s1", Permission: "read_record"},
 		events.SignIn{Attempt: change, Account: "staff", ID: "s1"},
-		sentTo(m, events.HoldNone, "all_portal_users"), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertAccepted, failed),
+		recordertest.SentTo(m, events.HoldNone, "all_portal_users"), recordertest.Chunk(m, 0, 1, 2, 3), recordertest.OutcomeOf(m, 0, 3, events.AlertAccepted, failed),
 		planned(change, 1), events.ReplayStarted{ReplayID: change}, again)
 	digestsOf := func(evs []events.Event) map[string]string {
-		conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
+		conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 		project(t, conn, evs, 4)
 		var parked int
 		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM events WHERE NOT projected`).Scan(&parked); err != nil || parked != 0 {
 			t.Errorf("%d events changed nothing: %v", parked, err)
 		}
-		all := digests(t, conn)
+		all := recordertest.Digests(t, conn)
 		delete(all, "events") // the versions are in its leaves
 		delete(all, "hashes")
 		return all
