@@ -14,6 +14,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/damage"
 	"postern/internal/recorder/position"
 	"postern/internal/store"
 )
@@ -154,7 +155,7 @@ func (l *leading) noticeLostClaims(ctx context.Context, at uint64) error {
 		return err
 	}
 	requests := []uuid.UUID{}
-	err = eachStored(ctx, l.Log, at+1, state.Last, func(s *merkle.Stored) {
+	err = damage.EachStored(ctx, l.Log, at+1, state.Last, func(s *merkle.Stored) {
 		e, err := events.Parse(s.Header, s.Data)
 		if err != nil || !e.Type.IsOutcome() {
 			return

@@ -47,7 +47,8 @@ var imports = map[string]string{
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/deliveryrows recorder/position recorder/state store",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/damage recorder/deliveryrows recorder/position recorder/state store",
+	"recorder/damage":          "eventlog events proof/merkle recorder/position",
 	"recorder/deliveryrows":    "events",
 	"recorder/position":        "",
 	"recorder/state":           "events",
@@ -123,7 +124,7 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/position store",
+	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
@@ -153,7 +154,7 @@ var apart = map[string]string{
 var vendors = map[string]string{
 	"go.opentelemetry.io/":                  "telemetry",
 	"github.com/nats-io/nats-server":        "embedded embedded/natstest",
-	"github.com/nats-io/nats.go":            "eventlog embedded embedded/natstest recorder",
+	"github.com/nats-io/nats.go":            "eventlog embedded embedded/natstest recorder/damage",
 	"github.com/ThreeDotsLabs/watermill":    "eventlog",
 	"github.com/sendgrid/":                  "notify/sendgrid notify/sendgridfake",
 	"github.com/tink-crypto/":               "content",

@@ -1,4 +1,6 @@
-package recorder
+// Package damage compares the stream with its copy in Postgres, and repairs the stream from
+// the copy. What the tables hold beside the copy is for package rebuild.
+package damage
 
 import (
 	"bytes"
@@ -35,8 +37,8 @@ func (f Fault) String() string {
 	return fmt.Sprintf("events %d to %d %s", f.First, f.Last, f.What)
 }
 
-// A CheckReport is the result of comparing the stream with its copy in Postgres.
-type CheckReport struct {
+// A Report is the result of comparing the stream with its copy in Postgres.
+type Report struct {
 	State    eventlog.State `json:"stream"`
 	Position uint64         `json:"position"`
 	Compared uint64         `json:"compared"` // events read from both
@@ -44,9 +46,9 @@ type CheckReport struct {
 }
 
 // OK reports whether no fault was found.
-func (r CheckReport) OK() bool { return len(r.Faults) == 0 }
+func (r Report) OK() bool { return len(r.Faults) == 0 }
 
-func (r CheckReport) String() string {
+func (r Report) String() string {
 	if r.OK() {
 		return fmt.Sprintf("the stream is whole: %d events, %d recorded, %d compared with the copy", r.State.Msgs, r.Position, r.Compared)
 	}
@@ -57,7 +59,7 @@ func (r CheckReport) String() string {
 	return "the stream is damaged: " + strings.Join(all, "; ")
 }
 
-func (r *CheckReport) fault(first, last uint64, what string) {
+func (r *Report) fault(first, last uint64, what string) {
 	if n := len(r.Faults); n > 0 && r.Faults[n-1].What == what && r.Faults[n-1].Last+1 == first {
 		r.Faults[n-1].Last = last
 		return
@@ -74,26 +76,26 @@ const (
 // Check compares the stream's state, and the events just before the recorder's position,
 // with the copy. It also reads the last events of the stream, which may not be copied yet.
 // It reads a few hundred events, however long the record is.
-func Check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
+func Check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (Report, error) {
 	reached, err := position.Read(ctx, pool)
 	if err != nil {
-		return CheckReport{}, err
+		return Report{}, err
 	}
 	return check(ctx, log, pool, reached, checkLast)
 }
 
 // CheckAll is Check over every event of the stream.
-func CheckAll(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (CheckReport, error) {
+func CheckAll(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool) (Report, error) {
 	reached, err := position.Read(ctx, pool)
 	if err != nil {
-		return CheckReport{}, err
+		return Report{}, err
 	}
 	return check(ctx, log, pool, reached, math.MaxUint64)
 }
 
 // check reads at most so many events on either side of the position.
-func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, most uint64) (CheckReport, error) {
-	report := CheckReport{Position: reached}
+func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, most uint64) (Report, error) {
+	report := Report{Position: reached}
 	var err error
 	if report.State, err = log.State(ctx); err != nil {
 		return report, fmt.Errorf("asking for the stream's state: %w", err)
@@ -110,7 +112,7 @@ func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, 
 		return report, err
 	}
 	// Events without a copy can't be compared, but a missing one is found.
-	err = eachStored(ctx, log, max(reached+1, s.Last-min(s.Last, most)+1, s.First), s.Last, func(*merkle.Stored) {}, func(first, last uint64) {
+	err = EachStored(ctx, log, max(reached+1, s.Last-min(s.Last, most)+1, s.First), s.Last, func(*merkle.Stored) {}, func(first, last uint64) {
 		holes = true
 		report.fault(first, last, faultMissing)
 	})
@@ -126,7 +128,7 @@ func check(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, reached, 
 
 // compareRange reads a range from both sides and compares leaf by leaf. It returns true
 // where it found a hole.
-func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, report *CheckReport, from, to uint64) (holes bool, err error) {
+func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, report *Report, from, to uint64) (holes bool, err error) {
 	for next := from; next <= to; {
 		rows, err := pool.Query(ctx, `SELECT seq, leaf FROM record.events WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT 10000`, next, to)
 		if err != nil {
@@ -148,7 +150,7 @@ func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, re
 		for _, c := range part {
 			leaves[uint64(c.Seq)] = c.Leaf // #nosec G115 -- a sequence
 		}
-		err = eachStored(ctx, log, next, last, func(s *merkle.Stored) {
+		err = EachStored(ctx, log, next, last, func(s *merkle.Stored) {
 			leaf := merkle.Leaf(s)
 			if !bytes.Equal(leaves[s.Seq], leaf[:]) {
 				report.fault(s.Seq, s.Seq, faultChanged)
@@ -166,18 +168,27 @@ func compareRange(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, re
 	return holes, nil
 }
 
+// The largest run of events that is read at once.
+const (
+	runEvents = 4096
+	runBytes  = 4 << 20
+)
+
+var errReached = errors.New("reached the end")
+
 // readTimeout is how long a read of an existing range may return nothing before the next
 // event is requested by its sequence.
 const readTimeout = 2 * time.Second
 
-// eachStored reads a range of the stream in order and skips holes. It always ends, however
+// EachStored reads a range of the stream in order and calls each for every event, and hole
+// for every range that the stream lacks. It always ends, however
 // the stream is damaged: an event that the reader does not deliver is requested by its
 // sequence, and is a hole where the stream does not have it.
-func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*merkle.Stored), hole func(first, last uint64)) error {
+func EachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each func(*merkle.Stored), hole func(first, last uint64)) error {
 	for next := from; next <= to; {
 		reading, stop := context.WithCancel(ctx)
 		watchdog := time.AfterFunc(readTimeout, stop)
-		err := log.Read(reading, next, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
+		err := log.Read(reading, next, runEvents, runBytes, func(stored []eventlog.Stored) error {
 			watchdog.Reset(readTimeout)
 			for _, s := range stored {
 				if s.Seq > to {
@@ -216,53 +227,4 @@ func eachStored(ctx context.Context, log *eventlog.Log, from, to uint64, each fu
 		}
 	}
 	return nil
-}
-
-// errDamaged says that the stream has lost or changed events.
-var errDamaged = errors.New("no message is accepted until `postern repair` has restored the stream from the copy")
-
-// mustBeWhole checks the stream, stores the verdict for other processes, and returns an
-// error that wraps errDamaged where the stream is damaged.
-func (l *leading) mustBeWhole(ctx context.Context) error {
-	report, err := Check(ctx, l.Log, l.Pool)
-	if err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, l.Pool, func(tx pgx.Tx) error {
-		if err := l.lease.Fence(ctx, tx); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			INSERT INTO app.record_check (ok, detail, term) VALUES ($1, $2, $3)
-			ON CONFLICT (singleton) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, term = excluded.term, checked_at = now()`,
-			report.OK(), report.String(), l.lease.Term())
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("storing the state of the stream: %w", err)
-	}
-	if !report.OK() {
-		return fmt.Errorf("%s: %w", report, errDamaged)
-	}
-	return nil
-}
-
-// keepChecking checks the stream every minute, and at once when the connection to NATS
-// comes back: a restarted server may have found its files damaged.
-func (l *leading) keepChecking(ctx context.Context) error {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
-	back, stop := l.Log.Reconnected()
-	defer stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-back:
-		}
-		if err := l.mustBeWhole(ctx); err != nil {
-			return err
-		}
-	}
 }

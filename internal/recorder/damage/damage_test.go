@@ -1,4 +1,4 @@
-package recorder
+package damage_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
+	"postern/internal/recorder/damage"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
@@ -73,14 +74,14 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			t.Parallel()
 			dir, url := t.TempDir(), storetest.New(t)
 			log, stop := serve(t, dir)
-			recorder := start(t, log, url)
+			running := start(t, log, url)
 			published := story(t)[:recorded]
-			recorder.Says(t, published...)
+			running.Says(t, published...)
 			admin := storetest.Open(t, url, store.RoleAdmin)
-			if err := recorder.Verdict(t); err != nil {
+			if err := running.Verdict(t); err != nil {
 				t.Errorf("before the damage: %v", err)
 			}
-			recorder.Stop()
+			running.Stop()
 			var bodies []events.Body
 			for range 3 {
 				bodies = append(bodies, events.MessageReleased{MessageID: uuid.New()})
@@ -94,11 +95,11 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 
 			log, stop = serve(t, dir)
 			ctx := t.Context()
-			whole, err := CheckAll(ctx, log, admin)
+			whole, err := damage.CheckAll(ctx, log, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
-			quick, err := Check(ctx, log, admin)
+			quick, err := damage.Check(ctx, log, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +128,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			}
 			next.Stop()
 
-			repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
+			repair := &damage.Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
 				stop()
 				fresh, _ := serve(t, t.TempDir())
 				return fresh, nil
@@ -139,7 +140,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 			if c.lost != (len(done.Lost) > 0) {
 				t.Errorf("lost are %v", done.Lost)
 			}
-			if report, err := CheckAll(ctx, repair.Log, admin); err != nil || !report.OK() {
+			if report, err := damage.CheckAll(ctx, repair.Log, admin); err != nil || !report.OK() {
 				t.Errorf("after the repair: %s, %v", report, err)
 			}
 		})

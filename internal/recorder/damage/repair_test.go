@@ -1,4 +1,4 @@
-package recorder
+package damage_test
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
+	"postern/internal/recorder"
+	"postern/internal/recorder/damage"
 	"postern/internal/recorder/position"
 	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
@@ -76,7 +78,7 @@ func story(t *testing.T) []events.Event {
 // A flipped bit, a file cut short and a missing file are each found, named and repaired
 // from the copy, sequence for sequence, on the server's real files.
 func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
-	for name, damage := range map[string]func(t *testing.T, file string){
+	for name, spoil := range map[string]func(t *testing.T, file string){
 		"one flipped bit": func(t *testing.T, file string) {
 			data := read(t, file)
 			at := bytes.Index(data, []byte(`"recipients"`))
@@ -97,10 +99,10 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 			dir := t.TempDir()
 			url := storetest.New(t)
 			log, stop := serve(t, dir)
-			recorder := start(t, log, url)
+			running := start(t, log, url)
 			published := story(t)
-			recorder.Says(t, published...)
-			recorder.Stop()
+			running.Says(t, published...)
+			running.Stop()
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			before := recordertest.Digests(t, recordertest.Connect(t, admin))
 			// Acknowledged, but not recorded yet: it has no copy.
@@ -109,10 +111,10 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop()
-			damage(t, blockFiles(t, dir)[0])
+			spoil(t, blockFiles(t, dir)[0])
 
 			log, stop = serve(t, dir)
-			report, err := CheckAll(t.Context(), log, admin)
+			report, err := damage.CheckAll(t.Context(), log, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +126,7 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 				t.Errorf("it does not say what is missing: %s", report)
 			}
 
-			repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
+			repair := &damage.Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
 				stop()
 				fresh, _ := serve(t, t.TempDir())
 				return fresh, nil
@@ -137,7 +139,7 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 				t.Errorf("%d events were restored, %d were recorded", done.Restored, len(published))
 			}
 			log = repair.Log
-			report, err = CheckAll(t.Context(), log, admin)
+			report, err = damage.CheckAll(t.Context(), log, admin)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,9 +148,9 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 			}
 			eventlogtest.Check(t, log)
 			// Recording continues at the same position, and a rebuild gives the same tables.
-			recorder = start(t, log, url)
-			recorder.Says(t, recordertest.Facts(t, events.MessageReleased{MessageID: uuid.New()})...)
-			compared, err := (&Rebuild{Log: log, Pool: admin}).Check(t.Context())
+			running = start(t, log, url)
+			running.Says(t, recordertest.Facts(t, events.MessageReleased{MessageID: uuid.New()})...)
+			compared, err := (&recorder.Rebuild{Log: log, Pool: admin}).Check(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,16 +171,16 @@ func TestADamagedStreamStopsTheRecorder(t *testing.T) {
 	dir := t.TempDir()
 	url := storetest.New(t)
 	log, stop := serve(t, dir)
-	recorder := start(t, log, url)
-	recorder.Says(t, story(t)...)
-	recorder.Stop()
+	running := start(t, log, url)
+	running.Says(t, story(t)...)
+	running.Stop()
 	stop()
 	file := blockFiles(t, dir)[0]
 	data := read(t, file)
 	overwrite(t, file, data[:len(data)/2])
 	log, _ = serve(t, dir)
-	recorder = start(t, log, url)
-	err := recorder.Verdict(t)
+	running = start(t, log, url)
+	err := running.Verdict(t)
 	if !errors.Is(err, position.ErrDamaged) || !strings.Contains(err.Error(), "missing from the stream") {
 		t.Errorf("the verdict is %v", err)
 	}
@@ -191,14 +193,14 @@ func TestAChangedCopyIsNotRestored(t *testing.T) {
 	if err := log.Ensure(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	recorder := start(t, log, url)
-	recorder.Says(t, story(t)...)
-	recorder.Stop()
+	running := start(t, log, url)
+	running.Says(t, story(t)...)
+	running.Stop()
 	admin := storetest.Open(t, url, store.RoleAdmin)
 	if _, err := admin.Exec(t.Context(), `UPDATE record.events SET stored = (SELECT stored FROM record.events WHERE seq = 5) WHERE seq = 9`); err != nil {
 		t.Fatal(err)
 	}
-	repair := &Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
+	repair := &damage.Repair{Pool: admin, Log: log, Empty: func(context.Context) (*eventlog.Log, error) {
 		t.Error("the stream was replaced")
 		return log, nil
 	}}

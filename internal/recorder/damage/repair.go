@@ -1,4 +1,4 @@
-package recorder
+package damage
 
 import (
 	"context"
@@ -112,7 +112,7 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) ([]Fault, error)
 	if err != nil {
 		return nil, err
 	}
-	lost := CheckReport{Faults: []Fault{}}
+	lost := Report{Faults: []Fault{}}
 	if state.First > position+1 && state.Last > position {
 		lost.fault(position+1, state.First-1, faultMissing)
 	}
@@ -131,7 +131,7 @@ func (r *Repair) saveTail(ctx context.Context, position uint64) ([]Fault, error)
 		}
 		failed = err
 	}
-	err = eachStored(ctx, r.Log, max(position+1, state.First), state.Last, save, func(first, last uint64) {
+	err = EachStored(ctx, r.Log, max(position+1, state.First), state.Last, save, func(first, last uint64) {
 		lost.fault(first, last, faultMissing)
 	})
 	return lost.Faults, errors.Join(err, failed)
