@@ -14,6 +14,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/project"
 )
 
 // A Replayed is an event that an audit has read, with the result of its projection.
@@ -28,12 +29,12 @@ type Replayed struct {
 }
 
 // Look decodes an event as far as that needs no database.
-func Look(s *merkle.Stored) Replayed { return look(*s).show() }
+func Look(s *merkle.Stored) Replayed { return show(project.Look(*s)) }
 
-func (p *prepared) show() Replayed {
-	shown := Replayed{Stored: &p.stored, Leaf: p.leaf, Event: p.event, Bad: p.bad}
-	if p.chunk != nil && p.bad == nil {
-		shown.Recipients = p.chunk.Deliveries
+func show(p *project.Prepared) Replayed {
+	shown := Replayed{Stored: &p.Stored, Leaf: p.Leaf, Event: p.Event, Bad: p.Bad}
+	if p.Chunk != nil && p.Bad == nil {
+		shown.Recipients = p.Chunk.Deliveries
 	}
 	return shown
 }
@@ -56,11 +57,11 @@ func (r *Rebuild) Audit(ctx context.Context, each func(Replayed) error) (reached
 			return err
 		}
 		chunks := chunkDigests{}
-		err := r.replay(ctx, b.conn, 0, reached, func(p *prepared) error {
-			shown := p.show()
+		err := r.replay(ctx, b.conn, 0, reached, func(p *project.Prepared) error {
+			shown := show(p)
 			if shown.Recipients > 0 {
 				chunks.add(p)
-				p.chunk.Rows = nil // not written to the rebuild tables
+				p.Chunk.Rows = nil // not written to the rebuild tables
 			}
 			return each(shown)
 		})
@@ -84,16 +85,16 @@ func (r *Rebuild) AuditSince(ctx context.Context, after uint64, each func(Replay
 	if reached, err = position.Read(ctx, r.Pool); err != nil || reached <= after {
 		return reached, nil, err
 	}
-	runs := make(chan []*prepared)
+	runs := make(chan []*project.Prepared)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(runs)
-		return r.readRuns(ctx, after, reached, func(p *prepared) error { return each(p.show()) }, runs)
+		return r.readRuns(ctx, after, reached, func(p *project.Prepared) error { return each(show(p)) }, runs)
 	})
 	group.Go(func() error {
 		for run := range runs {
 			for _, p := range run {
-				if p.chunk == nil || p.bad != nil || len(differ) > 0 {
+				if p.Chunk == nil || p.Bad != nil || len(differ) > 0 {
 					continue
 				}
 				what, err := compareChunk(ctx, r.Pool, p)
@@ -101,11 +102,11 @@ func (r *Rebuild) AuditSince(ctx context.Context, after uint64, each func(Replay
 					return err
 				}
 				if what != "" {
-					differ = append(differ, Difference{Table: "record.deliveries", What: what, Seq: p.stored.Seq})
+					differ = append(differ, Difference{Table: "record.deliveries", What: what, Seq: p.Stored.Seq})
 				}
 			}
 			if r.Progress != nil {
-				r.Progress(run[len(run)-1].stored.Seq, reached)
+				r.Progress(run[len(run)-1].Stored.Seq, reached)
 			}
 		}
 		return nil

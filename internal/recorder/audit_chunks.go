@@ -13,6 +13,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/deliveryrows"
+	"postern/internal/recorder/project"
 )
 
 // chunkDigests holds, for every chunk of the record, the digest of its rows.
@@ -24,9 +25,9 @@ type chunkDigest struct {
 }
 
 // add keeps the first event of a chunk: a repeated one changes nothing.
-func (c chunkDigests) add(p *prepared) {
-	if _, again := c[p.chunk.Key]; !again {
-		c[p.chunk.Key] = chunkDigest{p.stored.Seq, sha256.Sum256(p.chunk.Rows)}
+func (c chunkDigests) add(p *project.Prepared) {
+	if _, again := c[p.Chunk.Key]; !again {
+		c[p.Chunk.Key] = chunkDigest{p.Stored.Seq, sha256.Sum256(p.Chunk.Rows)}
 	}
 }
 
@@ -106,8 +107,8 @@ func locate(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log, key deliver
 		if err != nil {
 			return "", err
 		}
-		if p := look(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data}); p.chunk != nil {
-			should = p.chunk.Rows
+		if p := project.Look(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data}); p.Chunk != nil {
+			should = p.Chunk.Rows
 		}
 	}
 	has, err := rowsWhere(ctx, snapshot.Conn(), fmt.Sprintf("message_id = '%s' AND chunk = %d", key.Message, key.Chunk))
@@ -122,7 +123,7 @@ func locate(ctx context.Context, snapshot pgx.Tx, log *eventlog.Log, key deliver
 
 // compareChunk compares the rows of one chunk with its event, and returns "" where they
 // are the same.
-func compareChunk(ctx context.Context, pool *pgxpool.Pool, p *prepared) (string, error) {
+func compareChunk(ctx context.Context, pool *pgxpool.Pool, p *project.Prepared) (string, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return "", fmt.Errorf("connecting to Postgres: %w", err)
@@ -130,13 +131,13 @@ func compareChunk(ctx context.Context, pool *pgxpool.Pool, p *prepared) (string,
 	defer conn.Release()
 	// By number, in the order of the key: the next chunk begins after the last number.
 	has, err := rowsWhere(ctx, conn.Conn(), fmt.Sprintf("message_id = '%s' AND portal_user_no BETWEEN %d AND %d",
-		p.chunk.Message, p.chunk.FirstNo, p.chunk.LastNo))
+		p.Chunk.Message, p.Chunk.FirstNo, p.Chunk.LastNo))
 	if err != nil {
 		return "", err
 	}
-	what := firstOther(has, deliveryrows.Split(p.chunk.Rows))
+	what := firstOther(has, deliveryrows.Split(p.Chunk.Rows))
 	if what != "" {
-		what = fmt.Sprintf("message %s, chunk %d: %s", p.chunk.Message, p.chunk.Chunk, what)
+		what = fmt.Sprintf("message %s, chunk %d: %s", p.Chunk.Message, p.Chunk.Chunk, what)
 	}
 	return what, nil
 }

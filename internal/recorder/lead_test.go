@@ -19,6 +19,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/project"
 	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -35,7 +36,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	published := recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))
-	p, err := prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
+	p, err := project.Prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := write(t.Context(), open, 0, []*prepared{p}); err != nil {
+	if err := project.Write(t.Context(), open, 0, []*project.Prepared{p}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := admin.Exec(t.Context(), `UPDATE app.leases SET expires_at = clock_timestamp() - interval '1 ms'`); err != nil {
@@ -55,7 +56,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err := watcher.Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
 		t.Errorf("the verdict of the previous leader counts: %v", err)
 	}
-	if err := record(t.Context(), next, 0, []*prepared{p}, parkRow); err != nil {
+	if err := project.Write(t.Context(), next, 0, []*project.Prepared{p}); err != nil {
 		t.Fatalf("the next can't write: %v", err)
 	}
 	if err := open.Commit(t.Context()); err == nil {
@@ -63,7 +64,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	}
 	// Over another connection, as its pool would give it.
 	old.conn = recordertest.Connect(t, pool)
-	if err := record(t.Context(), old, 0, []*prepared{p}, parkRow); !errors.Is(err, store.ErrLeaseLost) {
+	if err := project.Write(t.Context(), old, 0, []*project.Prepared{p}); !errors.Is(err, store.ErrLeaseLost) {
 		t.Errorf("writing again returns %v", err)
 	}
 	if err := old.mustBeWhole(t.Context()); !errors.Is(err, store.ErrLeaseLost) {

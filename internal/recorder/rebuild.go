@@ -15,6 +15,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/project"
 	"postern/internal/store"
 )
 
@@ -181,12 +182,12 @@ var errReached = errors.New("reached the end")
 // replay writes the events after one position up to another. If each is set, it is called
 // with every event first, in order, and may change its projection. The next run is read
 // while one is being written.
-func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64, each func(*prepared) error) error {
+func (r *Rebuild) replay(ctx context.Context, db project.Beginner, after, last uint64, each func(*project.Prepared) error) error {
 	if after == last {
 		return nil
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	runs := make(chan []*prepared)
+	runs := make(chan []*project.Prepared)
 	group.Go(func() error {
 		defer close(runs)
 		return r.readRuns(ctx, after, last, each, runs)
@@ -194,10 +195,10 @@ func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64, e
 	group.Go(func() error {
 		position := after
 		for run := range runs {
-			if err := record(ctx, db, position, run, nil); err != nil {
+			if err := project.WriteAgain(ctx, db, position, run); err != nil {
 				return err
 			}
-			position = run[len(run)-1].stored.Seq
+			position = run[len(run)-1].Stored.Seq
 			if r.Progress != nil {
 				r.Progress(position, last)
 			}
@@ -207,14 +208,14 @@ func (r *Rebuild) replay(ctx context.Context, db beginner, after, last uint64, e
 	return group.Wait()
 }
 
-func (r *Rebuild) readRuns(ctx context.Context, after, last uint64, each func(*prepared) error, runs chan<- []*prepared) error {
+func (r *Rebuild) readRuns(ctx context.Context, after, last uint64, each func(*project.Prepared) error, runs chan<- []*project.Prepared) error {
 	err := r.Log.Read(ctx, after+1, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
-		run := make([]*prepared, 0, len(stored))
+		run := make([]*project.Prepared, 0, len(stored))
 		for _, s := range stored {
 			if s.Seq > last {
 				break
 			}
-			p := look(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			p := project.Look(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
 			if each != nil {
 				if err := each(p); err != nil {
 					return err
@@ -227,7 +228,7 @@ func (r *Rebuild) readRuns(ctx context.Context, after, last uint64, each func(*p
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if run[len(run)-1].stored.Seq == last {
+		if run[len(run)-1].Stored.Seq == last {
 			return errReached
 		}
 		return nil

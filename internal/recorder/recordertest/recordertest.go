@@ -68,6 +68,23 @@ func OutcomeOf(message uuid.UUID, index, recipients int, state events.AlertState
 		State: state, Exceptions: exceptions, Requests: []events.AlertRequest{}}
 }
 
+// Said is a report about a portal user's alert, so many seconds after Noon.
+func Said(no int32, kind string, seconds int, more ...string) events.Report {
+	r := events.Report{ID: fmt.Sprint(kind, "-", no, "-", seconds), Type: kind, Position: int(no) - 1,
+		At: Noon.Add(time.Duration(seconds) * time.Second), PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no}
+	for i, to := range []*string{&r.Bounce, &r.Reason} {
+		if i < len(more) {
+			*to = more[i]
+		}
+	}
+	return r
+}
+
+// ReportedBy is a post of SendGrid's webhook about chunk 0 of a message.
+func ReportedBy(message uuid.UUID, attempt int, reports ...events.Report) events.AlertsReported {
+	return events.AlertsReported{MessageID: message, Requests: []events.ReportedRequest{{RequestID: message, Attempt: attempt, Reports: reports}}}
+}
+
 // Connect takes a connection out of a pool, on which the recorder's tables need no schema.
 func Connect(t testing.TB, pool *pgxpool.Pool) *pgx.Conn {
 	t.Helper()

@@ -47,10 +47,11 @@ var imports = map[string]string{
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/damage recorder/deliveryrows recorder/position recorder/state store",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/deliveryrows recorder/position recorder/project store",
 	"recorder/damage":          "eventlog events proof/merkle recorder/position",
 	"recorder/deliveryrows":    "events",
 	"recorder/position":        "",
+	"recorder/project":         "events proof/merkle proof/merkle/merklestore recorder/deliveryrows recorder/position recorder/state store",
 	"recorder/state":           "events",
 	"record/export":            "events record/query",
 	"record/query":             "eventlog/facts events problem proof/checkpoint proof/merkle proof/merkle/merklestore",

@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func (b *batch) growTree() error {
 	next := tlog.StoredHashIndex(0, from)
 	rows := make([][]any, 0, 2*len(b.events))
 	for _, p := range b.events {
-		for _, h := range tree.Append(p.leaf) {
+		for _, h := range tree.Append(p.Leaf) {
 			rows = append(rows, []any{next, h[:]})
 			next++
 		}
@@ -34,9 +34,9 @@ func (b *batch) growTree() error {
 	return nil
 }
 
-// loadTree builds the tree of a record that was kept before there was a tree, in one
+// BuildTree builds the tree of a record that was kept before there was a tree, in one
 // transaction of db. It does nothing where a tree exists.
-func loadTree(ctx context.Context, conn *pgx.Conn, db beginner, position uint64) error {
+func BuildTree(ctx context.Context, conn *pgx.Conn, db Beginner, position uint64) error {
 	var exists bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM hashes)`).Scan(&exists); err != nil {
 		return fmt.Errorf("looking for the tree: %w", err)
@@ -54,7 +54,7 @@ func loadTree(ctx context.Context, conn *pgx.Conn, db beginner, position uint64)
 	}
 	b := &batch{ctx: ctx}
 	for _, leaf := range leaves {
-		b.events = append(b.events, &prepared{leaf: tlog.Hash(leaf)})
+		b.events = append(b.events, &Prepared{Leaf: tlog.Hash(leaf)})
 	}
 	err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		b.tx = tx

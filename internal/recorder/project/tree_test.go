@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func TestAMissingTreeIsBuilt(t *testing.T) {
 		t.Errorf("a crash in the middle left %d hashes", len(left))
 	}
 	for range 2 { // at its next start, and at the one after that
-		if err := loadTree(t.Context(), conn, conn, 4); err != nil {
+		if err := BuildTree(t.Context(), conn, conn, 4); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, hashesOf(t, conn)); diff != "" {
@@ -53,11 +53,11 @@ func TestAMissingTreeIsBuilt(t *testing.T) {
 	}
 
 	// It then grows like a tree that existed from the start.
-	p, err := prepare(merkle.Stored{Seq: 5, Subject: "x", Data: []byte("{}")})
+	p, err := Prepare(merkle.Stored{Seq: 5, Subject: "x", Data: []byte("{}")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := record(t.Context(), conn, 4, []*prepared{p}, nil); err != nil {
+	if err := WriteAgain(t.Context(), conn, 4, []*Prepared{p}); err != nil {
 		t.Fatal(err)
 	}
 	tree, err := merkle.TreeAt(5, merklestore.Hashes(t.Context(), conn, "hashes"))
@@ -73,7 +73,7 @@ func TestAMissingTreeIsBuilt(t *testing.T) {
 	}
 	// A record without events needs no tree.
 	before()
-	if err := loadTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
+	if err := BuildTree(t.Context(), conn, conn, 0); err != nil || len(hashesOf(t, conn)) != 0 {
 		t.Errorf("a tree was built without events: %v", err)
 	}
 }
@@ -85,7 +85,7 @@ func crashing(t *testing.T, conn *pgx.Conn) error {
 		CREATE TRIGGER crash BEFORE INSERT ON hashes FOR EACH ROW WHEN (NEW.idx = 6) EXECUTE FUNCTION pg_temp.crash()`); err != nil {
 		t.Fatal(err)
 	}
-	err := loadTree(t.Context(), conn, conn, 4)
+	err := BuildTree(t.Context(), conn, conn, 4)
 	_, dropped := conn.Exec(context.WithoutCancel(t.Context()), `DROP TRIGGER crash ON hashes`)
 	if dropped != nil {
 		t.Fatal(errors.Join(err, dropped))

@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 
 // repeated projects the outcome of a replay's attempt. The event names each recipient,
 // and each gets a row of its own, whatever the state of the chunk.
-func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
+func repeated(b *batch, p *Prepared, e events.AlertOutcome) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
 			change[events.AlertUnknown]-- // the answer came late
 			change[x.State]++
 		}
-		b.follow(m, c, x.PortalUserNo, before, standing{x.State, x.Reason, e.Attempt, p.event.Time})
+		b.follow(m, c, x.PortalUserNo, before, standing{x.State, x.Reason, e.Attempt, p.Event.Time})
 	}
 	b.applyEarly(m, c, e.Attempt)
 	return b.exec(`UPDATE replays SET accepted = accepted + $2, failed = failed + $3, skipped = skipped + $4, unknown = unknown + $5
@@ -55,7 +55,7 @@ func repeated(b *batch, p *prepared, e events.AlertOutcome) error {
 		change[events.AlertSkipped], change[events.AlertUnknown])
 }
 
-func replayPlanned(b *batch, p *prepared, e events.ReplayPlanned) error {
+func replayPlanned(b *batch, p *Prepared, e events.ReplayPlanned) error {
 	var encoded [3][]byte
 	for i, v := range []any{e.Filter, e.ByReason, e.Excluded} {
 		var err error
@@ -65,37 +65,37 @@ func replayPlanned(b *batch, p *prepared, e events.ReplayPlanned) error {
 	}
 	return b.exec(`INSERT INTO replays (replay_id, seq, filter, reason, count, digest, by_reason, excluded, oldest, newest,
 		status, planned_at, planned_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $11, $12)`,
-		e.ReplayID, p.stored.Seq, encoded[0], e.Reason, e.Count, e.Digest, encoded[1], encoded[2], e.Oldest, e.Newest,
-		p.event.Time, p.event.Actor, state.Planned)
+		e.ReplayID, p.Stored.Seq, encoded[0], e.Reason, e.Count, e.Digest, encoded[1], encoded[2], e.Oldest, e.Newest,
+		p.Event.Time, p.Event.Actor, state.Planned)
 }
 
 // moveReplay sets the status that a replay has after an event, and further columns, whose
 // values are $4 and so on. The event comes too late where the replay's status does not
 // allow the move.
-func (b *batch) moveReplay(id uuid.UUID, p *prepared, set string, args ...any) error {
-	from := state.ReplayMoves.From(p.event.Type)
-	to, _ := from[0].After(p.event.Type) // an event moves to one status
+func (b *batch) moveReplay(id uuid.UUID, p *Prepared, set string, args ...any) error {
+	from := state.ReplayMoves.From(p.Event.Type)
+	to, _ := from[0].After(p.Event.Type) // an event moves to one status
 	return b.execOrLate(`UPDATE replays SET status = $2`+set+` WHERE replay_id = $1 AND status = ANY ($3)`,
 		append([]any{id, to, from}, args...)...)
 }
 
-func replayStarted(b *batch, p *prepared, e events.ReplayStarted) error {
-	return b.moveReplay(e.ReplayID, p, `, rate = $4, started_at = $5, started_by = $6`, e.Rate, p.event.Time, p.event.Actor)
+func replayStarted(b *batch, p *Prepared, e events.ReplayStarted) error {
+	return b.moveReplay(e.ReplayID, p, `, rate = $4, started_at = $5, started_by = $6`, e.Rate, p.Event.Time, p.Event.Actor)
 }
 
-func replayPaused(b *batch, p *prepared, e events.ReplayPaused) error {
+func replayPaused(b *batch, p *Prepared, e events.ReplayPaused) error {
 	return b.moveReplay(e.ReplayID, p, "")
 }
 
-func replayResumed(b *batch, p *prepared, e events.ReplayResumed) error {
+func replayResumed(b *batch, p *Prepared, e events.ReplayResumed) error {
 	return b.moveReplay(e.ReplayID, p, "")
 }
 
-func replayCancelled(b *batch, p *prepared, e events.ReplayCancelled) error {
-	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5`, p.event.Time, p.event.Actor)
+func replayCancelled(b *batch, p *Prepared, e events.ReplayCancelled) error {
+	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5`, p.Event.Time, p.Event.Actor)
 }
 
 // A replay that is paused when its last part ends is complete all the same.
-func replayCompleted(b *batch, p *prepared, e events.ReplayCompleted) error {
-	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5, left_out = $6`, p.event.Time, p.event.Actor, e.LeftOut)
+func replayCompleted(b *batch, p *Prepared, e events.ReplayCompleted) error {
+	return b.moveReplay(e.ReplayID, p, `, ended_at = $4, ended_by = $5, left_out = $6`, p.Event.Time, p.Event.Actor, e.LeftOut)
 }

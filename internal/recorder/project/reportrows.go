@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"cmp"
@@ -49,9 +49,9 @@ func (b *batch) loadReports() error {
 					nos = append(nos, request.Reports[i].PortalUserNo)
 				}
 			}
-		case p.event.Type.IsOutcome() && p.event.Chunk != nil:
-			messages = append(messages, p.event.MessageID)
-			chunks = append(chunks, p.event.Chunk.Index)
+		case p.Event.Type.IsOutcome() && p.Event.Chunk != nil:
+			messages = append(messages, p.Event.MessageID)
+			chunks = append(chunks, p.Event.Chunk.Index)
 			nos = append(nos, everyPortalUser)
 		}
 	}

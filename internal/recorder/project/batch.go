@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ type batch struct {
 	tx   pgx.Tx
 	from uint64 // position before it
 
-	events     []*prepared
+	events     []*Prepared
 	parked     []parkedRow
 	messages   map[uuid.UUID]*messageRow
 	chunks     map[chunkKey]*chunkRow
@@ -49,7 +49,7 @@ type outcomeRow struct {
 }
 
 type parkedRow struct {
-	p      *prepared
+	p      *Prepared
 	reason string
 }
 
@@ -94,8 +94,9 @@ type chunkRow struct {
 	at              *time.Time
 }
 
-// write puts a run of events, the first of which follows from, into tx.
-func write(ctx context.Context, tx pgx.Tx, from uint64, run []*prepared) ([]parkedRow, error) {
+// writeBatch puts a run of events, the first of which follows from, into tx, and returns the
+// events that could not be projected.
+func writeBatch(ctx context.Context, tx pgx.Tx, from uint64, run []*Prepared) ([]parkedRow, error) {
 	b := &batch{ctx: ctx, tx: tx, from: from, events: run,
 		messages: map[uuid.UUID]*messageRow{}, chunks: map[chunkKey]*chunkRow{},
 		exceptions: map[chunkKey]map[int32]*exceptionRow{}, reports: map[chunkKey]map[alertKey]*reportRow{}, dead: deadRows{}}
@@ -111,7 +112,7 @@ func write(ctx context.Context, tx pgx.Tx, from uint64, run []*prepared) ([]park
 // move advances the position. It fails where another recorder has moved the position
 // since: of two recorders that start from the same position only one can move it.
 func (b *batch) move() error {
-	last := b.events[len(b.events)-1].stored.Seq
+	last := b.events[len(b.events)-1].Stored.Seq
 	tag, err := b.tx.Exec(b.ctx, `UPDATE position SET seq = $1 WHERE seq = $2`, last, b.from)
 	if err != nil {
 		return fmt.Errorf("moving the position: %w", err)
@@ -133,19 +134,19 @@ func (b *batch) load() error {
 	var chunkOf []uuid.UUID
 	var chunkNo []int
 	for _, p := range b.events {
-		if p.event.ID != uuid.Nil {
-			ids = append(ids, p.event.ID)
+		if p.Event.ID != uuid.Nil {
+			ids = append(ids, p.Event.ID)
 		}
-		if m := p.event.MessageID; m != uuid.Nil && p.event.Type != events.TypeMessageSent {
+		if m := p.Event.MessageID; m != uuid.Nil && p.Event.Type != events.TypeMessageSent {
 			messages = append(messages, m)
 		}
-		if p.event.Type.IsOutcome() && p.event.Chunk != nil {
-			chunkOf = append(chunkOf, p.event.MessageID)
-			chunkNo = append(chunkNo, p.event.Chunk.Index)
+		if p.Event.Type.IsOutcome() && p.Event.Chunk != nil {
+			chunkOf = append(chunkOf, p.Event.MessageID)
+			chunkNo = append(chunkNo, p.Event.Chunk.Index)
 		}
 		if p.reports != nil {
 			for _, request := range p.reports.Requests {
-				chunkOf = append(chunkOf, p.event.MessageID)
+				chunkOf = append(chunkOf, p.Event.MessageID)
 				chunkNo = append(chunkNo, request.Chunk)
 			}
 		}
@@ -186,14 +187,14 @@ func (b *batch) firstSeen(ids []uuid.UUID) (map[uuid.UUID]int64, error) {
 func (b *batch) markRepeats(seen map[uuid.UUID]int64) {
 	b.outcome = make([]outcomeRow, len(b.events))
 	for i, p := range b.events {
-		if p.event.ID == uuid.Nil {
+		if p.Event.ID == uuid.Nil {
 			continue
 		}
-		if first, ok := seen[p.event.ID]; ok {
+		if first, ok := seen[p.Event.ID]; ok {
 			b.outcome[i].repeats = &first
 			continue
 		}
-		seen[p.event.ID] = int64(p.stored.Seq) // #nosec G115 -- a sequence
+		seen[p.Event.ID] = int64(p.Stored.Seq) // #nosec G115 -- a sequence
 	}
 }
 
@@ -202,8 +203,8 @@ func (b *batch) projectAll() error {
 		if b.outcome[i].repeats != nil {
 			continue
 		}
-		if p.bad != nil {
-			b.parked = append(b.parked, parkedRow{p, p.bad.Error()})
+		if p.Bad != nil {
+			b.parked = append(b.parked, parkedRow{p, p.Bad.Error()})
 			continue
 		}
 		var err error
@@ -217,7 +218,7 @@ func (b *batch) projectAll() error {
 			b.parked = append(b.parked, parkedRow{p, reason})
 		case refused:
 		default:
-			return fmt.Errorf("projecting event %d (%s): %w", p.stored.Seq, p.event.Type, err)
+			return fmt.Errorf("projecting event %d (%s): %w", p.Stored.Seq, p.Event.Type, err)
 		}
 	}
 	return nil
@@ -230,14 +231,14 @@ func (b *batch) flushEvents() error {
 			p, o := b.events[i], b.outcome[i]
 			var id, message *uuid.UUID
 			var at *time.Time
-			if p.event.ID != uuid.Nil {
-				id, at = &p.event.ID, &p.event.Time
+			if p.Event.ID != uuid.Nil {
+				id, at = &p.Event.ID, &p.Event.Time
 			}
-			if p.event.MessageID != uuid.Nil {
-				message = &p.event.MessageID
+			if p.Event.MessageID != uuid.Nil {
+				message = &p.Event.MessageID
 			}
-			return []any{p.stored.Seq, id, string(p.event.Type), p.event.Actor, at, message,
-				o.repeats, o.projected, p.leaf[:], p.packed}, nil
+			return []any{p.Stored.Seq, id, string(p.Event.Type), p.Event.Actor, at, message,
+				o.repeats, o.projected, p.Leaf[:], p.packed}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("keeping the events: %w", err)
@@ -249,8 +250,8 @@ func (b *batch) flushEvents() error {
 func (b *batch) flushChunkEvents() error {
 	var rows [][]any
 	for _, p := range b.events {
-		if c := p.event.Chunk; c != nil && p.event.MessageID != uuid.Nil {
-			rows = append(rows, []any{p.stored.Seq, p.event.MessageID, c.Index, c.Of})
+		if c := p.Event.Chunk; c != nil && p.Event.MessageID != uuid.Nil {
+			rows = append(rows, []any{p.Stored.Seq, p.Event.MessageID, c.Index, c.Of})
 		}
 	}
 	if len(rows) == 0 {

@@ -1,9 +1,8 @@
-package recorder
+package project
 
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -15,22 +14,6 @@ import (
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
-
-// said is a report about a portal user's alert, so many seconds after recordertest.Noon.
-func said(no int32, kind string, seconds int, more ...string) events.Report {
-	r := events.Report{ID: fmt.Sprint(kind, "-", no, "-", seconds), Type: kind, Position: int(no) - 1,
-		At: recordertest.Noon.Add(time.Duration(seconds) * time.Second), PortalUserID: fmt.Sprintf("pu-%d", no), PortalUserNo: no}
-	for i, to := range []*string{&r.Bounce, &r.Reason} {
-		if i < len(more) {
-			*to = more[i]
-		}
-	}
-	return r
-}
-
-func reportedBy(message uuid.UUID, attempt int, reports ...events.Report) events.AlertsReported {
-	return events.AlertsReported{MessageID: message, Requests: []events.ReportedRequest{{RequestID: message, Attempt: attempt, Reports: reports}}}
-}
 
 // alert is the part of an alert that pages show.
 type alert struct{ State, Reason string }
@@ -62,31 +45,31 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 		reports []events.Report
 		want    alert
 	}{
-		{"processed", []events.Report{said(1, "processed", 1)}, took},
-		{"delivered", []events.Report{said(1, "delivered", 1)}, took},
-		{"opened", []events.Report{said(1, "open", 1)}, took},
-		{"a type of the future", []events.Report{said(1, "teleported", 1)}, took},
-		{"deferred", []events.Report{said(1, "deferred", 1, "", "450 later")}, took},
-		{"deferred, then delivered", []events.Report{said(1, "deferred", 1, "", "450 later"), said(1, "delivered", 9)}, took},
-		{"bounced", []events.Report{said(1, "bounce", 1, "bounce", "550 5.1.1 no such mailbox")},
+		{"processed", []events.Report{recordertest.Said(1, "processed", 1)}, took},
+		{"delivered", []events.Report{recordertest.Said(1, "delivered", 1)}, took},
+		{"opened", []events.Report{recordertest.Said(1, "open", 1)}, took},
+		{"a type of the future", []events.Report{recordertest.Said(1, "teleported", 1)}, took},
+		{"deferred", []events.Report{recordertest.Said(1, "deferred", 1, "", "450 later")}, took},
+		{"deferred, then delivered", []events.Report{recordertest.Said(1, "deferred", 1, "", "450 later"), recordertest.Said(1, "delivered", 9)}, took},
+		{"bounced", []events.Report{recordertest.Said(1, "bounce", 1, "bounce", "550 5.1.1 no such mailbox")},
 			failed("the e-mail address does not work: 550 5.1.1 no such mailbox")},
-		{"bounced without a word", []events.Report{said(1, "bounce", 1)}, failed("the e-mail address does not work")},
-		{"blocked", []events.Report{said(1, "bounce", 1, "blocked", "550 refused by policy")},
+		{"bounced without a word", []events.Report{recordertest.Said(1, "bounce", 1)}, failed("the e-mail address does not work")},
+		{"blocked", []events.Report{recordertest.Said(1, "bounce", 1, "blocked", "550 refused by policy")},
 			failed("the receiving server turned the e-mail away: 550 refused by policy")},
-		{"delivered, then bounced", []events.Report{said(1, "delivered", 1), said(1, "bounce", 9, "bounce", "full")},
+		{"delivered, then bounced", []events.Report{recordertest.Said(1, "delivered", 1), recordertest.Said(1, "bounce", 9, "bounce", "full")},
 			failed("the e-mail address does not work: full")},
-		{"bounced, then an earlier report of delivery", []events.Report{said(1, "bounce", 9, "bounce", "full"), said(1, "delivered", 1)},
+		{"bounced, then an earlier report of delivery", []events.Report{recordertest.Said(1, "bounce", 9, "bounce", "full"), recordertest.Said(1, "delivered", 1)},
 			failed("the e-mail address does not work: full")},
-		{"dropped", []events.Report{said(1, "dropped", 1, "", "Spam Content")}, failed("SendGrid did not send it: Spam Content")},
-		{"dropped, bounced before", []events.Report{said(1, "dropped", 1, "", "Bounced Address")},
+		{"dropped", []events.Report{recordertest.Said(1, "dropped", 1, "", "Spam Content")}, failed("SendGrid did not send it: Spam Content")},
+		{"dropped, bounced before", []events.Report{recordertest.Said(1, "dropped", 1, "", "Bounced Address")},
 			failed("SendGrid did not send it: e-mail to this address came back before")},
-		{"dropped, unsubscribed", []events.Report{said(1, "dropped", 1, "", "Unsubscribed Address")},
+		{"dropped, unsubscribed", []events.Report{recordertest.Said(1, "dropped", 1, "", "Unsubscribed Address")},
 			failed("SendGrid did not send it: the recipient unsubscribed")},
-		{"dropped, reported as spam", []events.Report{said(1, "dropped", 1, "", "Spam Reporting Address")},
+		{"dropped, reported as spam", []events.Report{recordertest.Said(1, "dropped", 1, "", "Spam Reporting Address")},
 			failed("SendGrid did not send it: the recipient reported an earlier e-mail as spam")},
-		{"dropped, no address", []events.Report{said(1, "dropped", 1, "", "Invalid")},
+		{"dropped, no address", []events.Report{recordertest.Said(1, "dropped", 1, "", "Invalid")},
 			failed("SendGrid did not send it: the e-mail address is not valid")},
-		{"reported as spam", []events.Report{said(1, "delivered", 1), said(1, "spamreport", 9)}, failed("the recipient reported the e-mail as spam")},
+		{"reported as spam", []events.Report{recordertest.Said(1, "delivered", 1), recordertest.Said(1, "spamreport", 9)}, failed("the recipient reported the e-mail as spam")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tx, err := conn.Begin(t.Context())
@@ -96,7 +79,7 @@ func TestWhatAReportMakesOfAnAlert(t *testing.T) {
 			defer func() { _ = tx.Rollback(t.Context()) }()
 			story := []events.Body{recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), recordertest.OutcomeOf(m, 0, 2, events.AlertAccepted)}
 			for _, r := range c.reports {
-				story = append(story, reportedBy(m, 1, r), reportedBy(m, 1, r, said(2, "delivered", 3)))
+				story = append(story, recordertest.ReportedBy(m, 1, r), recordertest.ReportedBy(m, 1, r, recordertest.Said(2, "delivered", 3)))
 			}
 			project(t, tx, recordertest.Facts(t, story...))
 			if diff := cmp.Diff(map[int32]alert{1: c.want, 2: took}, alertsOf(t, tx, m)); diff != "" {
@@ -134,7 +117,7 @@ func TestReportsInAnyOrder(t *testing.T) {
 		outcomes := endings[rapid.SampledFrom([]string{"accepted", "of all kinds", "unknown", "unknown, then learned", "yet to come"}).Draw(rt, "outcome")]
 		set := rapid.SliceOfNDistinct(rapid.Custom(func(rt *rapid.T) events.Report {
 			kind := rapid.SampledFrom([]string{"processed", "delivered", "deferred", "bounce", "dropped", "spamreport"}).Draw(rt, "type")
-			r := said(rapid.Int32Range(1, 6).Draw(rt, "portal user"), kind, rapid.IntRange(0, 3).Draw(rt, "second"), rapid.SampledFrom([]string{"", "bounce", "blocked"}).Draw(rt, "bounce"))
+			r := recordertest.Said(rapid.Int32Range(1, 6).Draw(rt, "portal user"), kind, rapid.IntRange(0, 3).Draw(rt, "second"), rapid.SampledFrom([]string{"", "bounce", "blocked"}).Draw(rt, "bounce"))
 			if r.AddressIsDead() {
 				r.Dead = []events.DeadAddress{{PortalUserID: r.PortalUserID, PortalUserNo: r.PortalUserNo, Version: rapid.IntRange(0, 1).Draw(rt, "version")}}
 			}
@@ -148,7 +131,7 @@ func TestReportsInAnyOrder(t *testing.T) {
 				if len(sizes) > 0 {
 					n, sizes = min(sizes[0], len(order)), sizes[1:]
 				}
-				story, order = append(story, reportedBy(m, 1, order[:n]...)), order[n:]
+				story, order = append(story, recordertest.ReportedBy(m, 1, order[:n]...)), order[n:]
 			}
 			at := 0
 			for i, o := range outcomes {
@@ -192,12 +175,12 @@ func TestDeadAddresses(t *testing.T) {
 	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.New()
 	dead := func(no int32, version, seconds int) events.Report {
-		r := said(no, "bounce", seconds, "bounce", fmt.Sprintf("said at %d", seconds))
+		r := recordertest.Said(no, "bounce", seconds, "bounce", fmt.Sprintf("said at %d", seconds))
 		r.Dead = []events.DeadAddress{{PortalUserID: "pu-1", PortalUserNo: 1, Version: version}}
 		return r
 	}
-	project(t, conn, recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), reportedBy(m, 1, dead(1, 0, 7)), reportedBy(m, 1, dead(1, 0, 5)),
-		reportedBy(m, 1, dead(2, 0, 9), dead(1, 1, 30)), reportedBy(m, 1, dead(1, 0, 2)), reportedBy(m, 1, dead(2, 1, 40))))
+	project(t, conn, recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), recordertest.ReportedBy(m, 1, dead(1, 0, 7)), recordertest.ReportedBy(m, 1, dead(1, 0, 5)),
+		recordertest.ReportedBy(m, 1, dead(2, 0, 9), dead(1, 1, 30)), recordertest.ReportedBy(m, 1, dead(1, 0, 2)), recordertest.ReportedBy(m, 1, dead(2, 1, 40))))
 	var version int
 	var reason string
 	if err := conn.QueryRow(t.Context(), `SELECT address_version, reason FROM dead_addresses WHERE portal_user_no = 1`).Scan(&version, &reason); err != nil {

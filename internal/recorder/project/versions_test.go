@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"postern/internal/events"
@@ -13,7 +13,7 @@ import (
 // the answer replaces the state of all recipients except those whose alert a replay has
 // repeated since. If single recipients are unknown, it replaces theirs. See [standing.then]
 // and docs/states.md.
-func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
+func outcome(b *batch, p *Prepared, e events.AlertOutcome) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -36,10 +36,10 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 		return tooLate
 	}
 	c.dirty = true
-	c.state, c.reason, c.attempt, c.at = e.State, e.Reason, e.Attempt, &p.event.Time
+	c.state, c.reason, c.attempt, c.at = e.State, e.Reason, e.Attempt, &p.Event.Time
 	most := c.deliveries - len(e.Exceptions)
 	for _, x := range e.Exceptions {
-		now := standing{x.State, x.Reason, e.Attempt, p.event.Time}
+		now := standing{x.State, x.Reason, e.Attempt, p.Event.Time}
 		if before, ok := repeated[x.PortalUserNo]; ok {
 			delete(repeated, x.PortalUserNo)
 			b.follow(m, c, x.PortalUserNo, before, now)
@@ -50,7 +50,7 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 	}
 	for no, before := range repeated {
 		most--
-		b.follow(m, c, no, before, standing{e.State, e.Reason, e.Attempt, p.event.Time})
+		b.follow(m, c, no, before, standing{e.State, e.Reason, e.Attempt, p.Event.Time})
 	}
 	m.alerts[e.State] += most
 	b.applyEarly(m, c, e.Attempt)
@@ -59,18 +59,18 @@ func outcome(b *batch, p *prepared, e events.AlertOutcome) error {
 
 // learn applies a later outcome of the same attempt to single recipients whose alert is
 // unknown.
-func (b *batch) learn(m *messageRow, c *chunkRow, p *prepared, e events.AlertOutcome) error {
+func (b *batch) learn(m *messageRow, c *chunkRow, p *Prepared, e events.AlertOutcome) error {
 	if err := b.loadExceptionsOf(c.key); err != nil {
 		return err
 	}
 	now := map[int32]standing{}
 	if c.state != events.AlertUnknown {
 		for no := range b.exceptions[c.key] {
-			now[no] = standing{e.State, e.Reason, e.Attempt, p.event.Time}
+			now[no] = standing{e.State, e.Reason, e.Attempt, p.Event.Time}
 		}
 	}
 	for _, x := range e.Exceptions {
-		now[x.PortalUserNo] = standing{x.State, x.Reason, e.Attempt, p.event.Time}
+		now[x.PortalUserNo] = standing{x.State, x.Reason, e.Attempt, p.Event.Time}
 	}
 	learned := false
 	for no, o := range now {

@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"fmt"
@@ -6,23 +6,23 @@ import (
 	"postern/internal/events"
 )
 
-func erasureRequested(b *batch, p *prepared, e events.ErasureRequested) error {
+func erasureRequested(b *batch, p *Prepared, e events.ErasureRequested) error {
 	return b.execOrLate(`INSERT INTO erasures (erasure_id, message_id, seq, status, reason, requested_by, requested_at)
 		SELECT $1, $2::uuid, $3, 'requested', $4, $5, $6
 		WHERE NOT EXISTS (SELECT FROM erasures WHERE message_id = $2 AND status <> 'withdrawn')`,
-		e.ErasureID, e.MessageID, p.stored.Seq, e.Reason, p.event.Actor, p.event.Time)
+		e.ErasureID, e.MessageID, p.Stored.Seq, e.Reason, p.Event.Actor, p.Event.Time)
 }
 
-func erasureWithdrawn(b *batch, p *prepared, e events.ErasureWithdrawn) error {
+func erasureWithdrawn(b *batch, p *Prepared, e events.ErasureWithdrawn) error {
 	return b.execOrLate(`UPDATE erasures SET status = 'withdrawn', settled_by = $3, settled_at = $4
 		WHERE erasure_id = $1 AND message_id = $2 AND status = 'requested'`,
-		e.ErasureID, e.MessageID, p.event.Actor, p.event.Time)
+		e.ErasureID, e.MessageID, p.Event.Actor, p.Event.Time)
 }
 
 // contentErased refuses an erasure that the requester approved, whichever process
 // published the event.
-func contentErased(b *batch, p *prepared, e events.ContentErased) error {
-	if e.ApprovedBy != p.event.Actor {
+func contentErased(b *batch, p *Prepared, e events.ContentErased) error {
+	if e.ApprovedBy != p.Event.Actor {
 		return park("its approver is not its actor")
 	}
 	var own bool
@@ -36,12 +36,12 @@ func contentErased(b *batch, p *prepared, e events.ContentErased) error {
 	}
 	return b.execOrLate(`UPDATE erasures SET status = 'erased', settled_by = $3, settled_at = $4, early = $5
 		WHERE erasure_id = $1 AND message_id = $2 AND status = 'requested'`,
-		e.ErasureID, e.MessageID, e.ApprovedBy, p.event.Time, e.Early)
+		e.ErasureID, e.MessageID, e.ApprovedBy, p.Event.Time, e.Early)
 }
 
-func retentionChanged(b *batch, p *prepared, e events.RetentionChanged) error {
+func retentionChanged(b *batch, p *Prepared, e events.RetentionChanged) error {
 	return b.exec(`INSERT INTO retention (seq, years, before, changed_at) VALUES ($1, $2, $3, $4)`,
-		p.stored.Seq, e.Years, e.Before, p.event.Time)
+		p.Stored.Seq, e.Years, e.Before, p.Event.Time)
 }
 
 // execOrLate is exec for an event that came too late if the statement changes no row.

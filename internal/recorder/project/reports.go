@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"cmp"
@@ -42,7 +42,7 @@ func (r *reportRow) outweighs(s *reportRow) bool {
 }
 
 // reported projects a post of SendGrid's webhook.
-func reported(b *batch, p *prepared) error {
+func reported(b *batch, p *Prepared) error {
 	e := p.reports
 	m, err := b.message(e.MessageID)
 	if err != nil {

@@ -1,4 +1,4 @@
-package recorder
+package project
 
 import (
 	"fmt"
@@ -150,7 +150,7 @@ func TestALateAnswerReplacesUnknown(t *testing.T) {
 		"of most, by one":                 {[]events.Body{mostly, recordertest.OutcomeOf(message, 0, 4, events.AlertUnknown, exception(1, events.AlertSkipped), exception(2, events.AlertAccepted))}, "skipped 1, accepted 1, unknown 1, unknown 1"},
 		"repeated, failed, and it was in": {[]events.Body{first, replay(3, events.AlertFailed), all}, "accepted 1, accepted 1, accepted 2, accepted 1"},
 		"repeated, accepted":              {[]events.Body{first, replay(3, events.AlertAccepted), refused}, "accepted 1, accepted 1, accepted 2, failed 1"},
-		"came back, repeated, failed":     {[]events.Body{first, reportedBy(message, 1, said(1, "bounce", 9, "blocked")), replay(1, events.AlertFailed), all}, "failed 2, accepted 1, accepted 1, accepted 1"},
+		"came back, repeated, failed":     {[]events.Body{first, recordertest.ReportedBy(message, 1, recordertest.Said(1, "bounce", 9, "blocked")), replay(1, events.AlertFailed), all}, "failed 2, accepted 1, accepted 1, accepted 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tx, err := conn.Begin(t.Context())

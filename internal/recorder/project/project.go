@@ -1,4 +1,14 @@
-package recorder
+// Package project changes the rows of Postgres as the events of the record say. The recorder
+// uses it as events come, and a rebuild uses it to project the whole record again; both give
+// the same rows.
+//
+// It is one package, although a large one, because one map names what each type of event
+// changes (see projections), and those changes share the rows of a batch: an outcome of
+// alerts changes a message, a chunk, its exceptions and its reports. In parts, each field of
+// these rows would be exported.
+//
+// A run of events is written by one goroutine over one connection.
+package project
 
 import (
 	"errors"
@@ -62,9 +72,9 @@ func init() {
 func body[T any, P interface {
 	*T
 	events.Body
-}](project func(*batch, *prepared, T) error) projection {
-	return func(b *batch, p *prepared) error {
-		decoded, err := events.Decode[T, P](p.event)
+}](project func(*batch, *Prepared, T) error) projection {
+	return func(b *batch, p *Prepared) error {
+		decoded, err := events.Decode[T, P](p.Event)
 		if err != nil {
 			return park("%v", err)
 		}
@@ -74,8 +84,8 @@ func body[T any, P interface {
 
 // firstOrRepeated uses one projection for outcomes of a first attempt and another for
 // those of a replay.
-func firstOrRepeated(first, repeated func(*batch, *prepared, events.AlertOutcome) error) projection {
-	return body(func(b *batch, p *prepared, e events.AlertOutcome) error {
+func firstOrRepeated(first, repeated func(*batch, *Prepared, events.AlertOutcome) error) projection {
+	return body(func(b *batch, p *Prepared, e events.AlertOutcome) error {
 		if e.ReplayID != nil {
 			return repeated(b, p, e)
 		}
@@ -113,18 +123,18 @@ func (b *batch) message(id uuid.UUID) (*messageRow, error) {
 
 // move sets the status that the message has after an event, and returns false where the
 // event comes too late to change it.
-func (m *messageRow) move(p *prepared) (moved bool) {
-	m.status, moved = m.status.After(p.event.Type)
+func (m *messageRow) move(p *Prepared) (moved bool) {
+	m.status, moved = m.status.After(p.Event.Type)
 	return moved
 }
 
-func sent(b *batch, p *prepared, e events.MessageSent) error {
-	if e.MessageID != p.event.MessageID {
+func sent(b *batch, p *Prepared, e events.MessageSent) error {
+	if e.MessageID != p.Event.MessageID {
 		return park("its headers name another message")
 	}
 	b.messages[e.MessageID] = &messageRow{
-		id: e.MessageID, isNew: true, seq: p.stored.Seq, sent: e, bulk: e.Recipients.IsBulk(),
-		sentAt: p.event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{},
+		id: e.MessageID, isNew: true, seq: p.Stored.Seq, sent: e, bulk: e.Recipients.IsBulk(),
+		sentAt: p.Event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{},
 	}
 	for _, staff := range e.StaffBcc {
 		b.bcc = append(b.bcc, []any{staff, e.MessageID})
@@ -132,7 +142,7 @@ func sent(b *batch, p *prepared, e events.MessageSent) error {
 	return nil
 }
 
-func released(b *batch, p *prepared, e events.MessageReleased) error {
+func released(b *batch, p *Prepared, e events.MessageReleased) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -140,11 +150,11 @@ func released(b *batch, p *prepared, e events.MessageReleased) error {
 	if !m.move(p) {
 		return tooLate
 	}
-	m.releasedAt = &p.event.Time
+	m.releasedAt = &p.Event.Time
 	return nil
 }
 
-func cancelled(b *batch, p *prepared, e events.MessageCancelled) error {
+func cancelled(b *batch, p *Prepared, e events.MessageCancelled) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -152,11 +162,11 @@ func cancelled(b *batch, p *prepared, e events.MessageCancelled) error {
 	if !m.move(p) {
 		return tooLate
 	}
-	m.cancelledAt = &p.event.Time
+	m.cancelledAt = &p.Event.Time
 	return nil
 }
 
-func recalled(b *batch, p *prepared, e events.MessageRecalled) error {
+func recalled(b *batch, p *Prepared, e events.MessageRecalled) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -164,11 +174,11 @@ func recalled(b *batch, p *prepared, e events.MessageRecalled) error {
 	if !m.move(p) {
 		return tooLate
 	}
-	m.recalledAt, m.recallReason = &p.event.Time, &e.Reason
+	m.recalledAt, m.recallReason = &p.Event.Time, &e.Reason
 	return nil
 }
 
-func audienceResolved(b *batch, _ *prepared, e events.AudienceResolved) error {
+func audienceResolved(b *batch, _ *Prepared, e events.AudienceResolved) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -181,24 +191,24 @@ func audienceResolved(b *batch, _ *prepared, e events.AudienceResolved) error {
 	return nil
 }
 
-func deliveriesCreated(b *batch, p *prepared) error {
-	m, err := b.message(p.event.MessageID)
+func deliveriesCreated(b *batch, p *Prepared) error {
+	m, err := b.message(p.Event.MessageID)
 	if err != nil {
 		return err
 	}
 	if m.status == state.Scheduled || m.status == state.Cancelled {
 		return park("the message is %s", m.status)
 	}
-	c := p.chunk
+	c := p.Chunk
 	m.delivered += c.Deliveries
 	key := chunkKey{c.Message, c.Chunk}
-	b.chunks[key] = &chunkRow{key: key, isNew: true, seq: p.stored.Seq, firstNo: c.FirstNo, lastNo: c.LastNo,
-		deliveries: c.Deliveries, deliveredAt: p.event.Time, state: events.AlertPending}
+	b.chunks[key] = &chunkRow{key: key, isNew: true, seq: p.Stored.Seq, firstNo: c.FirstNo, lastNo: c.LastNo,
+		deliveries: c.Deliveries, deliveredAt: p.Event.Time, state: events.AlertPending}
 	b.deliveries = append(b.deliveries, c.Rows)
 	return nil
 }
 
-func fanoutCompleted(b *batch, p *prepared, e events.FanoutCompleted) error {
+func fanoutCompleted(b *batch, p *Prepared, e events.FanoutCompleted) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -206,12 +216,12 @@ func fanoutCompleted(b *batch, p *prepared, e events.FanoutCompleted) error {
 	if m.delivered != e.Deliveries {
 		return park("it counts %d deliveries, but %d are recorded", e.Deliveries, m.delivered)
 	}
-	m.completedAt = &p.event.Time
+	m.completedAt = &p.Event.Time
 	m.move(p) // a recalled message stays recalled
 	return nil
 }
 
-func opened(b *batch, p *prepared, e events.DeliveryOpened) error {
+func opened(b *batch, p *Prepared, e events.DeliveryOpened) error {
 	m, err := b.message(e.MessageID)
 	if err != nil {
 		return err
@@ -220,17 +230,17 @@ func opened(b *batch, p *prepared, e events.DeliveryOpened) error {
 		return park("more openings than deliveries")
 	}
 	m.opened++
-	b.opens = append(b.opens, []any{e.MessageID, e.PortalUserNo, p.event.Time})
+	b.opens = append(b.opens, []any{e.MessageID, e.PortalUserNo, p.Event.Time})
 	return nil
 }
 
-func downloaded(b *batch, p *prepared, e events.AttachmentDownloaded) error {
-	b.downloads = append(b.downloads, []any{p.stored.Seq, e.MessageID, e.PortalUserNo, e.AttachmentID, p.event.Time})
+func downloaded(b *batch, p *Prepared, e events.AttachmentDownloaded) error {
+	b.downloads = append(b.downloads, []any{p.Stored.Seq, e.MessageID, e.PortalUserNo, e.AttachmentID, p.Event.Time})
 	return nil
 }
 
-func staffCreated(b *batch, p *prepared, e events.StaffCreated) error {
-	return b.exec(`INSERT INTO staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, e.StaffID, e.Name, p.event.Time)
+func staffCreated(b *batch, p *Prepared, e events.StaffCreated) error {
+	return b.exec(`INSERT INTO staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, e.StaffID, e.Name, p.Event.Time)
 }
 
 // anotherAdministrator is true where an enabled staff member other than $1 may manage staff.
@@ -240,15 +250,15 @@ const anotherAdministrator = `EXISTS (SELECT FROM staff_permissions p WHERE p.pe
 // staffSwitched disables or enables a staff account. The last administrator can't be
 // disabled, just as permissionChanged does not revoke their permission: if two
 // administrators disable each other at once, the order of the record decides.
-func staffSwitched(b *batch, p *prepared, e events.StaffSwitched) error {
+func staffSwitched(b *batch, p *Prepared, e events.StaffSwitched) error {
 	if !e.Disabled {
 		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
 	}
 	return b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
-		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.event.Time)
+		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.Event.Time)
 }
 
-func permissionChanged(b *batch, p *prepared, e events.PermissionChanged) error {
+func permissionChanged(b *batch, p *Prepared, e events.PermissionChanged) error {
 	if !e.Granted {
 		// The last administrator keeps the permission: if two administrators revoke each
 		// other's at once, the order of the record decides.
@@ -256,22 +266,22 @@ func permissionChanged(b *batch, p *prepared, e events.PermissionChanged) error 
 			AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
 	}
 	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by) VALUES ($1, $2, $3, $4)
-		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.event.Time, p.event.Actor)
+		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor)
 }
 
-func secondFactorAdded(b *batch, p *prepared, e events.SecondFactor) error {
+func secondFactorAdded(b *batch, p *Prepared, e events.SecondFactor) error {
 	return b.exec(`INSERT INTO second_factors (staff_id, change_id, added_at) VALUES ($1, $2, $3)
-		ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id, added_at = excluded.added_at`, e.StaffID, e.Change, p.event.Time)
+		ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id, added_at = excluded.added_at`, e.StaffID, e.Change, p.Event.Time)
 }
 
-func secondFactorGone(b *batch, _ *prepared, e events.SecondFactor) error {
+func secondFactorGone(b *batch, _ *Prepared, e events.SecondFactor) error {
 	return b.exec(`DELETE FROM second_factors WHERE staff_id = $1`, e.StaffID)
 }
 
-func labelChanged(b *batch, p *prepared, e events.LabelChanged) error {
+func labelChanged(b *batch, p *Prepared, e events.LabelChanged) error {
 	return b.exec(`INSERT INTO labels (label, one, many, changed_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (label) DO UPDATE SET one = excluded.one, many = excluded.many, changed_at = excluded.changed_at`,
-		e.Label, e.One, e.Many, p.event.Time)
+		e.Label, e.One, e.Many, p.Event.Time)
 }
 
 // exec writes the rows of rare events one by one, in order.
