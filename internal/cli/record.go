@@ -11,8 +11,8 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/process/up"
-	"postern/internal/recorder"
 	"postern/internal/recorder/damage"
+	"postern/internal/recorder/rebuild"
 )
 
 func (env *environment) rebuildCommand() *cobra.Command {
@@ -24,7 +24,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 			ctx := cmd.Context()
 			return env.with(ctx, func(s *system) error {
 				bar := env.progress("replaying")
-				r := &recorder.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
+				r := &rebuild.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
 				if !check {
 					reached, err := r.Replace(ctx)
 					bar.finish()
@@ -45,7 +45,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 	return c
 }
 
-func (env *environment) sayCompared(compared []recorder.Compared) error {
+func (env *environment) sayCompared(compared []rebuild.Compared) error {
 	same := true
 	for _, c := range compared {
 		same = same && c.Same()

@@ -1,3 +1,6 @@
+// Package recorder writes the record into Postgres: of all recorders one leads, reads the
+// stream, writes its events in runs, signs checkpoints, releases messages that are due, and
+// publishes what waits in the outbox. What an event changes is for package project.
 package recorder
 
 import (

@@ -23,7 +23,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/health"
 	"postern/internal/limits"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -213,7 +213,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 func (b *bench) same(t *testing.T) {
 	t.Helper()
 	b.Settle(t)
-	compared, err := (&recorder.Rebuild{Log: b.Log, Pool: b.Admin}).Check(t.Context())
+	compared, err := (&rebuild.Rebuild{Log: b.Log, Pool: b.Admin}).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
 	open("failed again", both)
-	if _, err := (&recorder.Rebuild{Log: b.Log, Pool: b.Admin}).Replace(t.Context()); err != nil {
+	if _, err := (&rebuild.Rebuild{Log: b.Log, Pool: b.Admin}).Replace(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	open("rebuilt", both)

@@ -16,9 +16,9 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
-	"postern/internal/recorder"
 	"postern/internal/recorder/damage"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -150,7 +150,7 @@ func TestADamagedStreamIsFoundAndRepaired(t *testing.T) {
 			// Recording continues at the same position, and a rebuild gives the same tables.
 			running = start(t, log, url)
 			running.Says(t, recordertest.Facts(t, events.MessageReleased{MessageID: uuid.New()})...)
-			compared, err := (&recorder.Rebuild{Log: log, Pool: admin}).Check(t.Context())
+			compared, err := (&rebuild.Rebuild{Log: log, Pool: admin}).Check(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

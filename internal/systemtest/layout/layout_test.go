@@ -47,11 +47,12 @@ var imports = map[string]string{
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/deliveryrows recorder/position recorder/project store",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/position recorder/project store",
 	"recorder/damage":          "eventlog events proof/merkle recorder/position",
 	"recorder/deliveryrows":    "events",
 	"recorder/position":        "",
 	"recorder/project":         "events proof/merkle proof/merkle/merklestore recorder/deliveryrows recorder/position recorder/state store",
+	"recorder/rebuild":         "eventlog events proof/merkle recorder/deliveryrows recorder/position recorder/project store",
 	"recorder/state":           "events",
 	"record/export":            "events record/query",
 	"record/query":             "eventlog/facts events problem proof/checkpoint proof/merkle proof/merkle/merklestore",
@@ -63,7 +64,7 @@ var imports = map[string]string{
 	"proof/receipt/issuer":     "content/message content/reader eventlog/facts events problem proof/merkle proof/merkle/merklestore proof/receipt",
 	"proof/receipt":            "events proof/checkpoint proof/merkle",
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
-	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder recorder/position schemas",
+	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder/position recorder/rebuild schemas",
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy events problem recorder/state text/folding",
@@ -125,7 +126,7 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position store",
+	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
@@ -143,12 +144,12 @@ var imports = map[string]string{
 // apart lists the packages that a package, and every package below it, must not
 // reach through any number of imports.
 var apart = map[string]string{
-	"compose":  "api fanout notify notify/sendgrid recorder",
-	"fanout":   "api compose notify notify/sendgrid recorder",
-	"notify":   "access api compose content directory fanout recorder",
+	"compose":  "api fanout notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
+	"fanout":   "api compose notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
+	"notify":   "access api compose content directory fanout recorder recorder/damage recorder/project recorder/rebuild",
 	"recorder": "access api compose content directory fanout notify notify/sendgrid",
-	"store":    "access api compose content directory events fanout notify notify/sendgrid recorder",
-	"api":      "fanout notify notify/sendgrid recorder",
+	"store":    "access api compose content directory events fanout notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
+	"api":      "fanout notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
 }
 
 // vendors lists, by the beginning of a library's path, the only packages that may import it.

@@ -32,6 +32,7 @@ import (
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -325,7 +326,7 @@ func (in *inside) verdict(unknown bool) {
 		in.Errorf("%d messages were sent, %v", messages, err)
 	}
 	tables(in.Context(), in, in.admin, in.message, o.states)
-	compared, err := (&recorder.Rebuild{Log: in.log, Pool: in.admin}).Check(in.Context())
+	compared, err := (&rebuild.Rebuild{Log: in.log, Pool: in.admin}).Check(in.Context())
 	if err != nil {
 		in.Fatal(err)
 	}

@@ -1,4 +1,7 @@
-package recorder
+// Package rebuild projects the record again, into tables beside the real ones. It compares the
+// two, or replaces the real tables with the rebuilt ones. Whether the stream itself is whole
+// is for package damage.
+package rebuild
 
 import (
 	"context"
@@ -177,6 +180,12 @@ func (r *Rebuild) replayAll(ctx context.Context, b *rebuildTables, last uint64) 
 	return errors.New("rows that were written with an index violate it now: PostgreSQL's data is damaged")
 }
 
+// The largest run of events that is written in one transaction.
+const (
+	runEvents = 4096
+	runBytes  = 4 << 20
+)
+
 var errReached = errors.New("reached the end")
 
 // replay writes the events after one position up to another. If each is set, it is called
@@ -209,7 +218,7 @@ func (r *Rebuild) replay(ctx context.Context, db project.Beginner, after, last u
 }
 
 func (r *Rebuild) readRuns(ctx context.Context, after, last uint64, each func(*project.Prepared) error, runs chan<- []*project.Prepared) error {
-	err := r.Log.Read(ctx, after+1, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
+	err := r.Log.Read(ctx, after+1, runEvents, runBytes, func(stored []eventlog.Stored) error {
 		run := make([]*project.Prepared, 0, len(stored))
 		for _, s := range stored {
 			if s.Seq > last {
