@@ -14,6 +14,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/outbox"
 	"postern/internal/events"
@@ -205,12 +206,12 @@ func acknowledge(t *testing.T, log *eventlog.Log) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	var lanes []eventlog.Lane
+	var lanes []consume.Lane
 	for _, name := range []string{eventlog.NotifyBulk, eventlog.NotifyDirect} {
-		lanes = append(lanes, eventlog.Lane{Consumer: name, Handle: func(context.Context, events.Event, uint64) error { return nil }})
+		lanes = append(lanes, consume.Lane{Consumer: name, Handle: func(context.Context, events.Event, uint64) error { return nil }})
 	}
 	done := make(chan error, 1)
-	go func() { done <- log.Consume(ctx, eventlog.Parking{}, lanes...) }()
+	go func() { done <- consume.Run(ctx, log, consume.Parking{}, lanes...) }()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for {

@@ -21,12 +21,14 @@ import (
 // without a row fails the test: add the row first.
 var imports = map[string]string{
 	// The events, and the stream that keeps them.
-	"events":          "text/number",
-	"schemas":         "events",
-	"eventlog":        "events problem schemas",
-	"eventlog/facts":  "events problem",
-	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog eventlog/facts events limits problem store",
+	"events":           "text/number",
+	"schemas":          "events",
+	"eventlog":         "eventlog/backoff events problem schemas",
+	"eventlog/backoff": "",
+	"eventlog/consume": "eventlog eventlog/backoff events",
+	"eventlog/facts":   "events problem",
+	"eventlog/outbox":  "events",
+	"eventlog/parked":  "eventlog eventlog/consume eventlog/facts events limits problem store",
 
 	// Storage.
 	"store":               "",
@@ -130,7 +132,7 @@ var imports = map[string]string{
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
-	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
 	"process/up":        "access access/policy config content directory directory/demo embedded eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
@@ -156,8 +158,8 @@ var apart = map[string]string{
 var vendors = map[string]string{
 	"go.opentelemetry.io/":                  "telemetry",
 	"github.com/nats-io/nats-server":        "embedded embedded/natstest",
-	"github.com/nats-io/nats.go":            "eventlog embedded embedded/natstest recorder/damage",
-	"github.com/ThreeDotsLabs/watermill":    "eventlog",
+	"github.com/nats-io/nats.go":            "eventlog eventlog/consume embedded embedded/natstest recorder/damage",
+	"github.com/ThreeDotsLabs/watermill":    "eventlog/consume",
 	"github.com/sendgrid/":                  "notify/sendgrid notify/sendgridfake",
 	"github.com/tink-crypto/":               "content",
 	"gocloud.dev/":                          "proof/archive store/bucket store/bucket/folder content",

@@ -22,6 +22,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
@@ -243,7 +244,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 	switch part {
 	case partFanout:
 		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: in.content, Publish: l.publish})
-		lane := func(bulk bool) eventlog.Handler {
+		lane := func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.Type == events.TypeMessageReleased {
 					return w.HandleReleased(ctx, e, seq, bulk)
@@ -254,7 +255,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
 		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Publish: l.publish, Send: l.call(in.sends.Send)})
-		lane := func(bulk bool) eventlog.Handler {
+		lane := func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.IsBulk() != bulk {
 					return nil
@@ -272,10 +273,10 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 	return l
 }
 
-func (l *instance) consume(slots int, bulk, direct string, lane func(bulk bool) eventlog.Handler) {
+func (l *instance) consume(slots int, bulk, direct string, lane func(bulk bool) consume.Handler) {
 	l.run(func(ctx context.Context) error {
-		return l.log.Consume(ctx, parked.In(l.pool),
-			eventlog.Lane{Consumer: bulk, Slots: slots, Handle: lane(true)}, eventlog.Lane{Consumer: direct, Slots: slots, Handle: lane(false)})
+		return consume.Run(ctx, l.log, parked.In(l.pool),
+			consume.Lane{Consumer: bulk, Slots: slots, Handle: lane(true)}, consume.Lane{Consumer: direct, Slots: slots, Handle: lane(false)})
 	})
 }
 

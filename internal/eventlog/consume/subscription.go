@@ -1,4 +1,4 @@
-package eventlog
+package consume
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"postern/internal/eventlog"
+	"postern/internal/eventlog/backoff"
+
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -15,6 +18,10 @@ import (
 // fetchWait is how long a request to JetStream stays open. A subscription that stops
 // still waits for it to end: a message lost on its way would wait for a redelivery.
 const fetchWait = 250 * time.Millisecond
+
+// progressPerAckWait is how often in a consumer's AckWait a process reports that it is still
+// working on an event.
+const progressPerAckWait = 4
 
 // A subscription is one call of Subscribe.
 type subscription struct {
@@ -55,12 +62,12 @@ func (s *subscription) run(ctx context.Context) {
 // fetchAll fetches until ctx ends, and retries after every error.
 func (s *subscription) fetchAll(ctx context.Context) {
 	var logged bool
-	pause := newPause()
+	pause := backoff.NewPause()
 	for ctx.Err() == nil {
 		consumer, err := s.find(ctx)
 		for err == nil && ctx.Err() == nil {
 			if err = s.fetch(ctx, consumer); err == nil {
-				logged, pause = false, newPause()
+				logged, pause = false, backoff.NewPause()
 			}
 		}
 		if err == nil || ctx.Err() != nil {
@@ -68,26 +75,26 @@ func (s *subscription) fetchAll(ctx context.Context) {
 		}
 		if !logged {
 			logged = true
-			s.log.log.Warn("waiting for a consumer of the record", "consumer", s.consumer.Durable, "reason", err.Error())
+			s.log.Logger().Warn("waiting for a consumer of the record", "consumer", s.consumer.Durable, "reason", err.Error())
 		}
-		_ = pause.wait(ctx)
+		_ = pause.Wait(ctx)
 	}
 }
 
 // find gives the consumer. It creates a missing one if it has the permission.
 func (s *subscription) find(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := s.log.attempt(ctx)
+	ctx, cancel := s.log.Attempt(ctx)
 	defer cancel()
-	consumer, err := s.log.js.Consumer(ctx, s.stream, s.consumer.Durable)
+	consumer, err := s.log.JetStream().Consumer(ctx, s.stream, s.consumer.Durable)
 	if err == nil || s.notAllowed || !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return consumer, err
 	}
-	err = ensureConsumer(ctx, s.log.js, s.stream, s.consumer)
+	err = eventlog.EnsureConsumer(ctx, s.log.JetStream(), s.stream, s.consumer)
 	if err != nil {
-		s.notAllowed = errors.Is(err, ErrNotAllowed)
+		s.notAllowed = errors.Is(err, eventlog.ErrNotAllowed)
 		return nil, err
 	}
-	return s.log.js.Consumer(ctx, s.stream, s.consumer.Durable)
+	return s.log.JetStream().Consumer(ctx, s.stream, s.consumer.Durable)
 }
 
 // fetch waits for a free slot and requests one message for each free slot.
@@ -112,7 +119,7 @@ func (s *subscription) fetch(ctx context.Context, consumer jetstream.Consumer) e
 	if err := batch.Error(); err != nil {
 		return fmt.Errorf("waiting for events: %w", err)
 	}
-	if !s.log.nc.IsConnected() {
+	if !s.log.Connected() {
 		return errors.New("waiting for events: NATS is disconnected")
 	}
 	return nil
@@ -148,7 +155,7 @@ func (s *subscription) process(ctx context.Context, msg jetstream.Msg, interval 
 	m, err := received(msg)
 	if err != nil {
 		s.emitting.Done()
-		s.log.log.Error("a message of the record can't be delivered", "reason", err.Error())
+		s.log.Logger().Error("a message of the record can't be delivered", "reason", err.Error())
 		return
 	}
 	seq := seqOf(m)
@@ -232,15 +239,15 @@ func (s *subscription) delay(m *message.Message) time.Duration {
 	for try := triesOf(m); try > 1 && delay < s.config.MostDelay; try-- {
 		delay *= 2
 	}
-	return jitter(min(delay, s.config.MostDelay))
+	return backoff.Jitter(min(delay, s.config.MostDelay))
 }
 
 func triesOf(m *message.Message) int {
-	tries, _ := strconv.Atoi(m.Metadata.Get(MetadataTries)) // 0 for a message that JetStream did not deliver
+	tries, _ := strconv.Atoi(m.Metadata.Get(metadataTries)) // 0 for a message that JetStream did not deliver
 	return tries
 }
 
 func seqOf(m *message.Message) uint64 {
-	seq, _ := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64) // 0 for a message that JetStream did not deliver
+	seq, _ := strconv.ParseUint(m.Metadata.Get(metadataSeq), 10, 64) // 0 for a message that JetStream did not deliver
 	return seq
 }

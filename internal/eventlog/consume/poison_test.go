@@ -1,4 +1,4 @@
-package eventlog_test
+package consume_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 )
@@ -25,12 +26,12 @@ var errPoison = errors.New("poison")
 func TestAnEventThatWaitsForARetryTakesNoSlot(t *testing.T) {
 	t.Parallel()
 	log := eventlogtest.On(t, natstest.Start(t))
-	evs := manyReleased(t, 1000)
+	evs := eventlogtest.ManyReleased(t, 1000)
 	var poisonTries, good atomic.Int32
 	var parked parkedEvents
 	all := make(chan int, 1)
-	publish(t, log, evs...)
-	consume(t, log, eventlog.Parking{MaxTries: 8, Park: parked.park}, eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 1,
+	eventlogtest.Publish(t, log, evs...)
+	run(t, log, consume.Parking{MaxTries: 8, Park: parked.park}, consume.Lane{Consumer: eventlog.FanoutDirect, Slots: 1,
 		Handle: func(_ context.Context, e events.Event, _ uint64) error {
 			if e.ID == evs[0].ID {
 				poisonTries.Add(1)
@@ -48,7 +49,7 @@ func TestAnEventThatWaitsForARetryTakesNoSlot(t *testing.T) {
 		if n != 0 || poisonTries.Load() == 0 {
 			t.Errorf("when all others were handled, the poison event was tried %d times and parked %d times", poisonTries.Load(), n)
 		}
-	case <-within(t, time.Minute).Done():
+	case <-eventlogtest.Within(t, time.Minute).Done():
 		t.Fatalf("%d of the others were handled", good.Load())
 	}
 }
@@ -79,7 +80,7 @@ func p99(b *testing.B, oneIn int) time.Duration {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- log.Consume(ctx, eventlog.Parking{MaxTries: 8, Park: new(parkedEvents).park}, eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 4,
+		ended <- consume.Run(ctx, log, consume.Parking{MaxTries: 8, Park: new(parkedEvents).park}, consume.Lane{Consumer: eventlog.FanoutDirect, Slots: 4,
 			Handle: func(_ context.Context, e events.Event, _ uint64) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -92,14 +93,14 @@ func p99(b *testing.B, oneIn int) time.Duration {
 				return nil
 			}})
 	}()
-	for i, e := range manyReleased(b, n) {
+	for i, e := range eventlogtest.ManyReleased(b, n) {
 		mu.Lock()
 		published[e.ID] = time.Now()
 		if oneIn > 0 && i%oneIn == oneIn/2 {
 			bad[e.ID] = true
 		}
 		mu.Unlock()
-		publish(b, log, e)
+		eventlogtest.Publish(b, log, e)
 	}
 	<-done
 	stop()

@@ -1,4 +1,4 @@
-package eventlog_test
+package consume_test
 
 import (
 	"testing"
@@ -12,6 +12,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/events"
 )
 
@@ -49,7 +50,7 @@ func (s suite) grouped(t *testing.T, group string) (message.Publisher, message.S
 		return topic, jetstream.ConsumerConfig{
 			Durable: group, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 3 * time.Second, MaxAckPending: s.pending}
 	}
-	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{
+	sub := consume.NewSubscriber(log, consume.SubscriberConfig{
 		Consumer: consumer, Slots: s.slots, ShutdownTimeout: time.Second, FirstDelay: time.Millisecond, MostDelay: 10 * time.Millisecond})
 	t.Cleanup(func() { _ = sub.Close() }) // the suite leaves some open
 	return publisher{log.JetStream()}, initializer{sub, t, log.JetStream()}
@@ -76,7 +77,7 @@ func (p publisher) Publish(topic string, messages ...*message.Message) error {
 func (publisher) Close() error { return nil }
 
 type initializer struct {
-	*eventlog.Subscriber
+	*consume.Subscriber
 	t  *testing.T
 	js jetstream.JetStream
 }

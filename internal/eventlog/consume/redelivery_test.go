@@ -1,4 +1,4 @@
-package eventlog_test
+package consume_test
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 )
 
@@ -49,7 +50,7 @@ func TestARedeliveryDuringHandlingIsNotHandledTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{Slots: 4, Consumer: func(string) (string, jetstream.ConsumerConfig) {
+	sub := consume.NewSubscriber(log, consume.SubscriberConfig{Slots: 4, Consumer: func(string) (string, jetstream.ConsumerConfig) {
 		return eventlog.Stream, jetstream.ConsumerConfig{Durable: "late", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Second}
 	}})
 	defer func() { _ = sub.Close() }()
@@ -57,9 +58,9 @@ func TestARedeliveryDuringHandlingIsNotHandledTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, log, released(t))
+	eventlogtest.Publish(t, log, eventlogtest.Released(t))
 	m := <-messages
-	first, err := acks.NextMsgWithContext(within(t, time.Minute))
+	first, err := acks.NextMsgWithContext(eventlogtest.Within(t, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestARedeliveryDuringHandlingIsNotHandledTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for ack := first; ack.Subject == first.Subject; {
-		if ack, err = acks.NextMsgWithContext(within(t, time.Minute)); err != nil {
+		if ack, err = acks.NextMsgWithContext(eventlogtest.Within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if data := string(ack.Data); data != "+WPI" && data != "-NAK" {
@@ -80,5 +81,5 @@ func TestARedeliveryDuringHandlingIsNotHandledTwice(t *testing.T) {
 	default:
 	}
 	m.Ack()
-	settled(t, log, "late")
+	eventlogtest.Settled(t, log, "late")
 }

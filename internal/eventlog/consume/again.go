@@ -1,9 +1,11 @@
-package eventlog
+package consume
 
 import (
 	"context"
 	"errors"
 	"fmt"
+
+	"postern/internal/eventlog"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
@@ -13,8 +15,8 @@ import (
 // Again runs a lane's handler for a stored event once more, outside the lane's
 // consumer. It serves the retry of a parked event. A panic is returned as an error;
 // [Describe] gives the parts of the error to store with the parked event.
-func (l *Log) Again(ctx context.Context, lane Lane, seq uint64) error {
-	stored, err := l.Get(ctx, seq)
+func Again(ctx context.Context, log *eventlog.Log, lane Lane, seq uint64) error {
+	stored, err := log.Get(ctx, seq)
 	if err != nil {
 		return err
 	}
@@ -24,7 +26,7 @@ func (l *Log) Again(ctx context.Context, lane Lane, seq uint64) error {
 			m.Metadata.Set(name, values[0])
 		}
 	}
-	m.Metadata.Set(MetadataSeq, fmt.Sprint(seq))
+	m.Metadata.Set(metadataSeq, fmt.Sprint(seq))
 	m.SetContext(ctx)
 	_, err = middleware.Recoverer(func(m *message.Message) ([]*message.Message, error) {
 		return nil, lane.handle(m)

@@ -1,4 +1,10 @@
-package eventlog
+// Package consume gives the events of the record to handlers: it is Watermill on JetStream's
+// durable consumers. It retries an event whose handler fails, and parks an event that no
+// retry can help. A [Subscriber] delivers each event at least once, in no guaranteed order,
+// to at most as many handlers at a time as it has slots.
+//
+// Everything here is safe for concurrent use.
+package consume
 
 import (
 	"context"
@@ -11,6 +17,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
+	"postern/internal/eventlog"
 	"postern/internal/events"
 )
 
@@ -28,22 +35,22 @@ type Lane struct {
 	Timeout time.Duration
 }
 
-// Consume gives events to the lanes' handlers until ctx ends. Then it fetches no
+// Run gives events to the lanes' handlers until ctx ends. Then it fetches no
 // more events, and returns once every handler is done or cancelled. A handler's
 // context stays valid for twenty seconds after ctx ends; then it is cancelled and the
 // event is returned to JetStream.
-func (l *Log) Consume(ctx context.Context, p Parking, lanes ...Lane) error {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, routerLog(l.log))
+func Run(ctx context.Context, log *eventlog.Log, p Parking, lanes ...Lane) error {
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, routerLog(log.Logger()))
 	if err != nil {
 		return fmt.Errorf("setting up the handlers: %w", err)
 	}
 	for _, lane := range lanes {
-		sub := NewSubscriber(l, SubscriberConfig{Slots: lane.Slots})
+		sub := NewSubscriber(log, SubscriberConfig{Slots: lane.Slots})
 		defer func() { _ = sub.Close() }() // waits for the last acknowledgements
 		h := router.AddConsumerHandler(lane.Consumer, lane.Consumer, sub, lane.handle)
 		// The first is the outermost: Recoverer turns a panic into an error before
 		// Parking looks at it.
-		h.AddMiddleware(p.middleware(lane.Consumer, l.log), middleware.CorrelationID)
+		h.AddMiddleware(p.middleware(lane.Consumer, log.Logger()), middleware.CorrelationID)
 		if lane.Timeout > 0 {
 			h.AddMiddleware(middleware.Timeout(lane.Timeout))
 		}
@@ -56,7 +63,7 @@ func (l *Log) Consume(ctx context.Context, p Parking, lanes ...Lane) error {
 }
 
 func (lane Lane) handle(m *message.Message) error {
-	e, seq, err := EventOf(m)
+	e, seq, err := eventOf(m)
 	if err != nil {
 		return err
 	}
@@ -112,7 +119,7 @@ func (p Parking) middleware(consumer string, log *slog.Logger) message.HandlerMi
 				return produced, nil
 			}
 			tries := triesOf(m)
-			attrs := []any{"consumer", consumer, "seq", m.Metadata.Get(MetadataSeq), "tries", tries, "reason", reasonOf(err)}
+			attrs := []any{"consumer", consumer, "seq", m.Metadata.Get(metadataSeq), "tries", tries, "reason", reasonOf(err)}
 			if p.Failed != nil {
 				p.Failed(ctx, consumer, seqOf(m), reasonOf(err))
 			}
@@ -134,7 +141,7 @@ func (p Parking) givesUp(err error, tries int) bool {
 	if errors.Is(err, ErrPermanent) || errors.Is(err, events.ErrMalformed) {
 		return true
 	}
-	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || (p.Passing != nil && p.Passing(err)) {
+	if errors.Is(err, eventlog.ErrUnavailable) || errors.Is(err, context.Canceled) || (p.Passing != nil && p.Passing(err)) {
 		return false
 	}
 	most := p.MaxTries
@@ -145,7 +152,7 @@ func (p Parking) givesUp(err error, tries int) bool {
 }
 
 func (p Parking) park(ctx context.Context, m *message.Message, consumer string, tries int, err error) error {
-	e, seq, _ := EventOf(m) // an event that can't be read is parked with no fields
+	e, seq, _ := eventOf(m) // an event that can't be read is parked with no fields
 	parked := Parked{Consumer: consumer, Seq: seq, Event: e, Tries: tries}
 	parked.Reason, parked.Stack = Describe(err)
 	if err := p.Park(ctx, parked); err != nil {

@@ -1,4 +1,4 @@
-package eventlog
+package consume
 
 import (
 	"fmt"
@@ -14,8 +14,8 @@ import (
 // Keys of a Watermill message's metadata in addition to the headers of the NATS
 // message. A header with several values appears with its first.
 const (
-	MetadataSeq   = "postern-seq"   // sequence in the stream
-	MetadataTries = "postern-tries" // number of deliveries, this one included
+	metadataSeq   = "postern-seq"   // sequence in the stream
+	metadataTries = "postern-tries" // number of deliveries, this one included
 )
 
 const (
@@ -23,10 +23,10 @@ const (
 	headerMessageID   = "ce-messageid"
 )
 
-// EventOf gives the event in a message from a [Subscriber], and its sequence. An
+// eventOf gives the event in a message from a [Subscriber], and its sequence. An
 // event from a headers-only consumer has no Data. Errors wrap [events.ErrMalformed].
-func EventOf(m *message.Message) (events.Event, uint64, error) {
-	seq, err := strconv.ParseUint(m.Metadata.Get(MetadataSeq), 10, 64)
+func eventOf(m *message.Message) (events.Event, uint64, error) {
+	seq, err := strconv.ParseUint(m.Metadata.Get(metadataSeq), 10, 64)
 	if err != nil {
 		return events.Event{}, 0, fmt.Errorf("%w: no sequence: %w", events.ErrMalformed, err)
 	}
@@ -55,8 +55,8 @@ func received(msg jetstream.Msg) (*message.Message, error) {
 			m.Metadata.Set(name, values[0])
 		}
 	}
-	m.Metadata.Set(MetadataSeq, strconv.FormatUint(meta.Sequence.Stream, 10))
-	m.Metadata.Set(MetadataTries, strconv.FormatUint(meta.NumDelivered, 10))
+	m.Metadata.Set(metadataSeq, strconv.FormatUint(meta.Sequence.Stream, 10))
+	m.Metadata.Set(metadataTries, strconv.FormatUint(meta.NumDelivered, 10))
 	middleware.SetCorrelationID(firstOf(header.Get(headerTraceParent), header.Get(headerMessageID), id), m)
 	return m, nil
 }

@@ -1,10 +1,12 @@
-package eventlog
+package consume
 
 import (
 	"context"
 	"errors"
 	"sync"
 	"time"
+
+	"postern/internal/eventlog"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
@@ -35,7 +37,7 @@ type SubscriberConfig struct {
 // them. It creates a missing consumer if it has the permission, and otherwise waits
 // for it.
 type Subscriber struct {
-	log    *Log
+	log    *eventlog.Log
 	config SubscriberConfig
 
 	mu      sync.Mutex
@@ -45,7 +47,7 @@ type Subscriber struct {
 }
 
 // NewSubscriber makes a Subscriber. The caller closes it, before the log.
-func NewSubscriber(l *Log, c SubscriberConfig) *Subscriber {
+func NewSubscriber(l *eventlog.Log, c SubscriberConfig) *Subscriber {
 	if c.Consumer == nil {
 		c.Consumer = recordConsumer
 	}
@@ -65,12 +67,12 @@ func NewSubscriber(l *Log, c SubscriberConfig) *Subscriber {
 }
 
 func recordConsumer(topic string) (string, jetstream.ConsumerConfig) {
-	for _, c := range ConsumerConfigs() {
+	for _, c := range eventlog.ConsumerConfigs() {
 		if c.Durable == topic {
-			return Stream, c
+			return eventlog.Stream, c
 		}
 	}
-	return Stream, jetstream.ConsumerConfig{}
+	return eventlog.Stream, jetstream.ConsumerConfig{}
 }
 
 // Subscribe implements [message.Subscriber]. The channel closes when ctx ends or
@@ -101,7 +103,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 // consumer.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
 	stream, config := s.config.Consumer(topic)
-	return ensureConsumer(context.Background(), s.log.js, stream, config)
+	return eventlog.EnsureConsumer(context.Background(), s.log.JetStream(), stream, config)
 }
 
 // Close stops all subscriptions and returns once every message is acknowledged or

@@ -1,4 +1,4 @@
-package eventlog_test
+package consume_test
 
 import (
 	"context"
@@ -17,16 +17,17 @@ import (
 
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 )
 
-// consume runs lanes until stop is called, which gives what Consume returned.
-func consume(t *testing.T, log *eventlog.Log, p eventlog.Parking, lanes ...eventlog.Lane) (stop func() error) {
+// run runs lanes until stop is called, which gives what Run returned.
+func run(t *testing.T, log *eventlog.Log, p consume.Parking, lanes ...consume.Lane) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- log.Consume(ctx, p, lanes...) }()
+	go func() { done <- consume.Run(ctx, log, p, lanes...) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-done
@@ -35,37 +36,14 @@ func consume(t *testing.T, log *eventlog.Log, p eventlog.Parking, lanes ...event
 	return stop
 }
 
-// settled returns once the consumer has no pending and no unacknowledged events. It
-// polls, because the server does not report that.
-func settled(t *testing.T, log *eventlog.Log, consumer string) {
-	t.Helper()
-	ctx := within(t, time.Minute)
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		c, err := log.JetStream().Consumer(ctx, eventlog.Stream, consumer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info := c.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatal("the consumer is not done")
-		}
-	}
-}
-
 // parkedEvents collects parked events.
 type parkedEvents struct {
 	mu     sync.Mutex
-	parked map[uint64]eventlog.Parked
+	parked map[uint64]consume.Parked
 	fail   int // how often parking fails at first
 }
 
-func (p *parkedEvents) park(_ context.Context, e eventlog.Parked) error {
+func (p *parkedEvents) park(_ context.Context, e consume.Parked) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fail > 0 {
@@ -73,7 +51,7 @@ func (p *parkedEvents) park(_ context.Context, e eventlog.Parked) error {
 		return errors.New("the database is down")
 	}
 	if p.parked == nil {
-		p.parked = map[uint64]eventlog.Parked{}
+		p.parked = map[uint64]consume.Parked{}
 	}
 	p.parked[e.Seq] = e
 	return nil
@@ -83,8 +61,8 @@ func (p *parkedEvents) park(_ context.Context, e eventlog.Parked) error {
 // waits for it.
 func TestPoisonIsParked(t *testing.T) {
 	log := eventlogtest.Unchecked(t, natstest.Start(t))
-	evs := manyReleased(t, 40)
-	publish(t, log, evs...)
+	evs := eventlogtest.ManyReleased(t, 40)
+	eventlogtest.Publish(t, log, evs...)
 	malformed := nats.NewMsg("record.message.released.1")
 	malformed.Data = []byte("{")
 	if _, err := log.JetStream().PublishMsg(t.Context(), malformed); err != nil { // event 41
@@ -92,15 +70,15 @@ func TestPoisonIsParked(t *testing.T) {
 	}
 	parked := parkedEvents{fail: 2}
 	var handled sync.Map
-	stop := consume(t, log, eventlog.Parking{MaxTries: 2, Park: parked.park,
+	stop := run(t, log, consume.Parking{MaxTries: 2, Park: parked.park,
 		Passing: func(err error) bool { return err.Error() == "the database is down" },
-	}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 8,
+	}, consume.Lane{Consumer: eventlog.FanoutBulk, Slots: 8,
 		Handle: func(_ context.Context, e events.Event, seq uint64) error {
 			tries, _ := handled.LoadOrStore(seq, new(atomic.Int32))
 			try := tries.(*atomic.Int32).Add(1)
 			switch seq {
 			case 3:
-				return fmt.Errorf("reading it: %w", eventlog.ErrPermanent)
+				return fmt.Errorf("reading it: %w", consume.ErrPermanent)
 			case 5:
 				panic("out of range")
 			case 7:
@@ -117,7 +95,7 @@ func TestPoisonIsParked(t *testing.T) {
 			}
 			return nil
 		}})
-	settled(t, log, eventlog.FanoutBulk)
+	eventlogtest.Settled(t, log, eventlog.FanoutBulk)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -158,8 +136,8 @@ func TestASlowEventBlocksNoOtherEvent(t *testing.T) {
 	release := make(chan struct{})
 	var quick sync.WaitGroup
 	quick.Add(99 + 100)
-	lane := func(consumer string, slow uint64) eventlog.Lane {
-		return eventlog.Lane{Consumer: consumer, Slots: 2, Handle: func(_ context.Context, _ events.Event, seq uint64) error {
+	lane := func(consumer string, slow uint64) consume.Lane {
+		return consume.Lane{Consumer: consumer, Slots: 2, Handle: func(_ context.Context, _ events.Event, seq uint64) error {
 			if seq == slow {
 				<-release
 				return nil
@@ -168,19 +146,19 @@ func TestASlowEventBlocksNoOtherEvent(t *testing.T) {
 			return nil
 		}}
 	}
-	publish(t, log, manyReleased(t, 100)...)
-	consume(t, log, eventlog.Parking{}, lane(eventlog.FanoutBulk, 1), lane(eventlog.FanoutDirect, 0))
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 100)...)
+	run(t, log, consume.Parking{}, lane(eventlog.FanoutBulk, 1), lane(eventlog.FanoutDirect, 0))
 	quick.Wait()
 	close(release)
-	settled(t, log, eventlog.FanoutBulk)
+	eventlogtest.Settled(t, log, eventlog.FanoutBulk)
 }
 
 // At most as many events are handled at once as there are slots.
 func TestSlotsAreTheLimit(t *testing.T) {
 	log := eventlogtest.Start(t)
-	publish(t, log, manyReleased(t, 200)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 200)...)
 	var now, most atomic.Int32
-	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 5,
+	run(t, log, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutBulk, Slots: 5,
 		Handle: func(context.Context, events.Event, uint64) error {
 			defer now.Add(-1)
 			for n := now.Add(1); ; {
@@ -190,7 +168,7 @@ func TestSlotsAreTheLimit(t *testing.T) {
 				}
 			}
 		}})
-	settled(t, log, eventlog.FanoutBulk)
+	eventlogtest.Settled(t, log, eventlog.FanoutBulk)
 	if got := most.Load(); got > 5 {
 		t.Errorf("%d events handled at once, with 5 slots", got)
 	}
@@ -200,13 +178,13 @@ func TestSlotsAreTheLimit(t *testing.T) {
 // Another worker gets the events that were not started.
 func TestStoppingFinishesTheCurrentEvent(t *testing.T) {
 	log := eventlogtest.Start(t)
-	publish(t, log, manyReleased(t, 3)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 3)...)
 	begun, finish := make(chan struct{}), make(chan struct{})
 	var handled atomic.Int32
 	stopped := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		stopped <- log.Consume(ctx, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk,
+		stopped <- consume.Run(ctx, log, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutBulk,
 			Handle: func(ctx context.Context, _ events.Event, _ uint64) error {
 				if handled.Add(1) == 1 {
 					close(begun)
@@ -222,12 +200,12 @@ func TestStoppingFinishesTheCurrentEvent(t *testing.T) {
 		t.Error(err)
 	}
 	first := handled.Load()
-	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk,
+	run(t, log, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutBulk,
 		Handle: func(context.Context, events.Event, uint64) error {
 			handled.Add(1)
 			return nil
 		}})
-	settled(t, log, eventlog.FanoutBulk)
+	eventlogtest.Settled(t, log, eventlog.FanoutBulk)
 	if got := handled.Load(); got != 3 {
 		t.Errorf("three events were delivered %d times, %d of them before the stop", got, first)
 	}
@@ -239,7 +217,7 @@ func TestConsumeSurvives(t *testing.T) {
 	server := natstest.Start(t)
 	early := eventlog.New(natstest.Connect(t, server, "early"), nil)
 	seen := make(chan uint64, 1000)
-	stop := consume(t, early, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 3,
+	stop := run(t, early, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutBulk, Slots: 3,
 		Handle: func(_ context.Context, _ events.Event, seq uint64) error {
 			seen <- seq
 			return nil
@@ -253,15 +231,15 @@ func TestConsumeSurvives(t *testing.T) {
 		}
 	}
 	log := eventlogtest.On(t, server)
-	await(publish(t, log, released(t)))
-	if err := server.Restart(within(t, time.Minute)); err != nil {
+	await(eventlogtest.Publish(t, log, eventlogtest.Released(t)))
+	if err := server.Restart(eventlogtest.Within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	await(publish(t, log, released(t)))
+	await(eventlogtest.Publish(t, log, eventlogtest.Released(t)))
 	if err := log.JetStream().DeleteConsumer(t.Context(), eventlog.Stream, eventlog.FanoutBulk); err != nil {
 		t.Fatal(err)
 	}
-	await(publish(t, log, released(t)))
+	await(eventlogtest.Publish(t, log, eventlogtest.Released(t)))
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -270,10 +248,10 @@ func TestConsumeSurvives(t *testing.T) {
 // The notify lanes get only headers, which include the chunk's.
 func TestHeadersOnly(t *testing.T) {
 	log := eventlogtest.Start(t)
-	sent := chunk(t, uuid.New(), 3, 7)
-	publish(t, log, sent)
+	sent := eventlogtest.Chunk(t, uuid.New(), 3, 7)
+	eventlogtest.Publish(t, log, sent)
 	got := make(chan events.Event, 1)
-	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.NotifyBulk,
+	run(t, log, consume.Parking{}, consume.Lane{Consumer: eventlog.NotifyBulk,
 		Handle: func(_ context.Context, e events.Event, _ uint64) error {
 			got <- e
 			return nil
@@ -292,7 +270,7 @@ func TestHeadersOnly(t *testing.T) {
 // A header with two values is delivered with its first.
 func TestAHeaderWithTwoValues(t *testing.T) {
 	log := eventlogtest.Unchecked(t, natstest.Start(t))
-	e := released(t)
+	e := eventlogtest.Released(t)
 	m := &nats.Msg{Subject: e.Subject(), Header: e.Header(), Data: e.Data}
 	m.Header["ce-actor"] = []string{"first", "second"}
 	m.Header["empty"] = nil
@@ -300,7 +278,7 @@ func TestAHeaderWithTwoValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make(chan string, 1)
-	consume(t, log, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutBulk,
+	run(t, log, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutBulk,
 		Handle: func(_ context.Context, e events.Event, _ uint64) error {
 			got <- e.Actor
 			return nil
@@ -318,7 +296,7 @@ func TestProgressIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := eventlog.NewSubscriber(log, eventlog.SubscriberConfig{Consumer: func(string) (string, jetstream.ConsumerConfig) {
+	sub := consume.NewSubscriber(log, consume.SubscriberConfig{Consumer: func(string) (string, jetstream.ConsumerConfig) {
 		return eventlog.Stream, jetstream.ConsumerConfig{Durable: "slow", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 200 * time.Millisecond}
 	}})
 	defer func() { _ = sub.Close() }()
@@ -326,10 +304,10 @@ func TestProgressIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, log, released(t))
+	eventlogtest.Publish(t, log, eventlogtest.Released(t))
 	m := <-messages
 	for range 8 { // a quarter of the ackWait each
-		ack, err := acks.NextMsgWithContext(within(t, time.Minute))
+		ack, err := acks.NextMsgWithContext(eventlogtest.Within(t, time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,7 +316,7 @@ func TestProgressIsReported(t *testing.T) {
 		}
 	}
 	m.Ack()
-	settled(t, log, "slow")
+	eventlogtest.Settled(t, log, "slow")
 	consumer, err := log.JetStream().Consumer(t.Context(), eventlog.Stream, "slow")
 	if err != nil {
 		t.Fatal(err)
