@@ -27,7 +27,7 @@ const (
 const (
 	// ackWait is the time after which JetStream redelivers an event whose handler
 	// sends no sign of progress. If the handler was only late, because its machine
-	// stood still, the event is not handled twice: see [subscription.hold].
+	// stood still, package consume does not handle the event twice.
 	ackWait = 2 * time.Second
 	// maxAckPending is the largest number of unacknowledged events over all replicas
 	// of a worker, including those that wait for a retry.
@@ -51,7 +51,7 @@ func consumerConfig(name string, headersOnly bool, types []events.Type) jetstrea
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
-		MaxDeliver:    -1, // Parking decides when to give up
+		MaxDeliver:    -1, // consume.Parking decides when to give up
 		MaxAckPending: maxAckPending,
 		HeadersOnly:   headersOnly,
 	}
