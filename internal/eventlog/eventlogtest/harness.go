@@ -50,7 +50,7 @@ func Chunk(t testing.TB, message uuid.UUID, index, of int) events.Event {
 	t.Helper()
 	body := events.DeliveriesCreated{MessageID: message, Chunk: index}
 	for i := range int32(events.ChunkSize) {
-		id := uuid.NewSHA1(message, []byte{byte(index), byte(index >> 8), byte(i), byte(i >> 8)}).String()
+		id := uuid.NewSHA1(message, []byte{byte(index), byte(index >> 8), byte(i), byte(i >> 8)}).String() // #nosec G115 -- the low bytes
 		body.Recipients = append(body.Recipients, events.Recipient{PortalUserID: id, PortalUserNo: i + 1,
 			Links: []events.Link{{PatientID: id[:24], PatientNo: i + 1, Relationship: "self"}}})
 	}
