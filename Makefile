@@ -55,7 +55,7 @@ bench: postgres build ## measure (N=100000 recipients), print a table, write ben
 	go run ./bench -n $(N)
 
 bench-poison: ## how long events wait if one in a thousand can't be handled
-	go test -run '^$$' -bench Poison -benchtime 3x ./internal/eventlog
+	go test -run '^$$' -bench Poison -benchtime 3x ./internal/eventlog/consume
 
 bench-pages: postgres build ## every list, search and record page, with a million portal users, 100,000 messages, 650,000 events
 	go run ./bench -pages

@@ -1,6 +1,10 @@
 // Package api serves /v1, the JSON interface for staff and portal users, and the health,
 // readiness and metrics of the process. /openapi.json and /docs describe all of it.
 //
+// It is one package because all operations are declared in the same way, with the same
+// checks, answers and lists, and become one description. Each group of operations has a
+// file, and a struct with only the dependencies that it needs: see [Operations].
+//
 // # The path of a request
 //
 // From the outside in: the limits of package inbound, metrics, recovery from panics,

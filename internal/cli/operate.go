@@ -18,7 +18,7 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/health"
 	"postern/internal/process/up"
-	"postern/internal/recorder"
+	"postern/internal/recorder/damage"
 	"postern/internal/store"
 )
 
@@ -49,7 +49,7 @@ func (env *environment) healthCommand() *cobra.Command {
 
 // checkedHealth is the state that `postern health` reads itself, without --url.
 type checkedHealth struct {
-	recorder.CheckReport
+	damage.Report
 	// Behind is the number of recorded events that the tables do not show yet.
 	Behind uint64 `json:"behind"`
 	// Parked is the number of open parked events.
@@ -62,7 +62,7 @@ type checkedHealth struct {
 }
 
 func (s *system) health(ctx context.Context) (checkedHealth, error) {
-	report, err := recorder.Check(ctx, s.log, s.pool)
+	report, err := damage.Check(ctx, s.log, s.pool)
 	if err != nil {
 		return checkedHealth{}, err
 	}
@@ -72,7 +72,7 @@ func (s *system) health(ctx context.Context) (checkedHealth, error) {
 }
 
 func (h checkedHealth) String() string {
-	text := fmt.Sprintf("%s; %d not recorded yet, %d parked", h.CheckReport, h.Behind, h.Parked)
+	text := fmt.Sprintf("%s; %d not recorded yet, %d parked", h.Report, h.Behind, h.Parked)
 	if warning := h.Replication.Warning(); warning != "" {
 		text += "\nwarning: " + warning
 	}

@@ -11,7 +11,8 @@ import (
 
 	"postern/internal/eventlog"
 	"postern/internal/process/up"
-	"postern/internal/recorder"
+	"postern/internal/recorder/damage"
+	"postern/internal/recorder/rebuild"
 )
 
 func (env *environment) rebuildCommand() *cobra.Command {
@@ -23,7 +24,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 			ctx := cmd.Context()
 			return env.with(ctx, func(s *system) error {
 				bar := env.progress("replaying")
-				r := &recorder.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
+				r := &rebuild.Rebuild{Log: s.log, Pool: s.pool, Progress: bar.to}
 				if !check {
 					reached, err := r.Replace(ctx)
 					bar.finish()
@@ -44,7 +45,7 @@ func (env *environment) rebuildCommand() *cobra.Command {
 	return c
 }
 
-func (env *environment) sayCompared(compared []recorder.Compared) error {
+func (env *environment) sayCompared(compared []rebuild.Compared) error {
 	same := true
 	for _, c := range compared {
 		same = same && c.Same()
@@ -90,7 +91,7 @@ func (env *environment) repairCommand() *cobra.Command {
 }
 
 func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) error {
-	report, err := recorder.CheckAll(ctx, s.log, s.pool)
+	report, err := damage.CheckAll(ctx, s.log, s.pool)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (env *environment) repair(ctx context.Context, s *system, checkOnly bool) e
 		return errors.New("the embedded system is running: stop `postern up`, then run `postern repair` again")
 	}
 	bar := env.progress("restoring")
-	r := &recorder.Repair{Pool: s.pool, Log: s.log, Progress: bar.to, Empty: func(ctx context.Context) (*eventlog.Log, error) {
+	r := &damage.Repair{Pool: s.pool, Log: s.log, Progress: bar.to, Empty: func(ctx context.Context) (*eventlog.Log, error) {
 		return env.emptyStream(ctx, s)
 	}}
 	done, err := r.Run(ctx)

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"postern/internal/eventlog/backoff"
 	"postern/internal/events"
 )
 
@@ -26,11 +27,8 @@ const (
 const (
 	// ackWait is the time after which JetStream redelivers an event whose handler
 	// sends no sign of progress. If the handler was only late, because its machine
-	// stood still, the event is not handled twice: see [subscription.hold].
+	// stood still, package consume does not handle the event twice.
 	ackWait = 2 * time.Second
-	// progressPerAckWait is how often in an ackWait a process reports that it is
-	// still working on an event.
-	progressPerAckWait = 4
 	// maxAckPending is the largest number of unacknowledged events over all replicas
 	// of a worker, including those that wait for a retry.
 	maxAckPending = 2000
@@ -53,7 +51,7 @@ func consumerConfig(name string, headersOnly bool, types []events.Type) jetstrea
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
-		MaxDeliver:    -1, // Parking decides when to give up
+		MaxDeliver:    -1, // consume.Parking decides when to give up
 		MaxAckPending: maxAckPending,
 		HeadersOnly:   headersOnly,
 	}
@@ -80,18 +78,18 @@ func Ensure(ctx context.Context, nc *nats.Conn, replicas int) error {
 		return more
 	}
 	for _, c := range ConsumerConfigs() {
-		if err := ensureConsumer(ctx, js, Stream, c); err != nil {
+		if err := EnsureConsumer(ctx, js, Stream, c); err != nil {
 			return err
 		}
 	}
 	return more
 }
 
-// ensureConsumer makes or corrects a consumer. It does nothing if the consumer is
+// EnsureConsumer makes or corrects a consumer. It does nothing if the consumer is
 // already correct, so that a process without permission to make consumers doesn't
 // try. It keeps settings that the record does not need, such as the consumer's own
 // number of replicas.
-func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) error {
+func EnsureConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	consumer, err := js.Consumer(ctx, stream, want.Durable)
@@ -138,7 +136,7 @@ func (l *Log) LowerReplicas(ctx context.Context, replicas int) error {
 // logs once what it waits for.
 func (l *Log) WaitReady(ctx context.Context) error {
 	var logged bool
-	for pause := newPause(); ; {
+	for pause := backoff.NewPause(); ; {
 		err := l.ready(ctx)
 		if err == nil {
 			return nil
@@ -147,7 +145,7 @@ func (l *Log) WaitReady(ctx context.Context) error {
 			logged = true
 			l.log.Info("waiting for the record: `postern up` or `postern migrate` creates it", "reason", err.Error())
 		}
-		if pause.wait(ctx) != nil {
+		if pause.Wait(ctx) != nil {
 			return fmt.Errorf("waiting for the record: %w", errors.Join(ctx.Err(), err))
 		}
 	}

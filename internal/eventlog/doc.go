@@ -1,5 +1,6 @@
-// Package eventlog keeps the record in a JetStream stream: it publishes events,
-// reads them back in order, and runs Watermill handlers for them.
+// Package eventlog keeps the record in a JetStream stream: it makes the stream and its
+// consumers, publishes events, and reads them back in order. Package consume gives them to
+// handlers.
 //
 // # Durability
 //
@@ -12,8 +13,7 @@
 // # Order
 //
 // [Log.Read] gives every event once, in the order of the stream, and reports a
-// missing event. A [Subscriber] delivers each event at least once, in no
-// guaranteed order, to at most as many handlers at a time as it has slots.
+// missing event.
 //
 // # Permissions
 //

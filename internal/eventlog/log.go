@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/eventlog/backoff"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -40,7 +42,7 @@ func Connect(ctx context.Context, c Config) (*Log, error) {
 		return nil, err
 	}
 	var logged bool
-	for pause := newPause(); ; {
+	for pause := backoff.NewPause(); ; {
 		nc, err := nats.Connect(c.URL, options(c.Name, log)...)
 		if err == nil {
 			l := New(nc, log)
@@ -51,7 +53,7 @@ func Connect(ctx context.Context, c Config) (*Log, error) {
 			logged = true
 			log.Warn("waiting for NATS", "reason", err.Error())
 		}
-		if pause.wait(ctx) != nil {
+		if pause.Wait(ctx) != nil {
 			return nil, fmt.Errorf("connecting to NATS: %w: is NATS_URL right, and the server running?", errors.Join(ctx.Err(), err))
 		}
 	}
@@ -77,6 +79,9 @@ func (l *Log) Close() {
 
 // JetStream gives direct access to JetStream, for repair and for tests.
 func (l *Log) JetStream() jetstream.JetStream { return l.js }
+
+// Logger is where the log reports its faults; never nil.
+func (l *Log) Logger() *slog.Logger { return l.log }
 
 // Connected reports whether the connection to NATS is up now.
 func (l *Log) Connected() bool { return l.nc.IsConnected() }

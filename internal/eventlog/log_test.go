@@ -43,7 +43,7 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 	}
 	done := make(chan connected, 1)
 	go func() {
-		log, err := eventlog.Connect(within(t, time.Minute), eventlog.Config{URL: url, Name: "early", Logger: slog.New(slog.NewTextHandler(logged, nil))})
+		log, err := eventlog.Connect(eventlogtest.Within(t, time.Minute), eventlog.Config{URL: url, Name: "early", Logger: slog.New(slog.NewTextHandler(logged, nil))})
 		done <- connected{log, err}
 	}()
 	<-logged.first
@@ -57,7 +57,7 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 		t.Errorf("logged %d times:\n%s", got, logged)
 	}
 	eventlogtest.On(t, back)
-	publish(t, c.log, released(t))
+	eventlogtest.Publish(t, c.log, eventlogtest.Released(t))
 	if !c.log.Connected() {
 		t.Error("not connected")
 	}
@@ -74,7 +74,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	url = strings.Replace(url, "://", "://api:hunter2@", 1)
-	_, err := eventlog.Connect(within(t, 50*time.Millisecond), eventlog.Config{URL: url})
+	_, err := eventlog.Connect(eventlogtest.Within(t, 50*time.Millisecond), eventlog.Config{URL: url})
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}

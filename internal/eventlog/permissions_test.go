@@ -15,6 +15,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
 )
@@ -88,7 +89,7 @@ func TestUsersHaveOnlyTheirOwnPermissions(t *testing.T) {
 			}
 		}
 	}
-	if s := stateOf(t, as(t, server, eventlog.Admin).log); s.First != 1 || s.Deleted != 0 {
+	if s := eventlogtest.StateOf(t, as(t, server, eventlog.Admin).log); s.First != 1 || s.Deleted != 0 {
 		t.Errorf("the stream has %+v", s)
 	}
 }
@@ -98,9 +99,9 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
 	api := as(t, server, eventlog.API)
-	last := publish(t, api.log, about(t, events.LabelChanged{Label: "patient", One: "Client", Many: "Clients"}))
+	last := eventlogtest.Publish(t, api.log, eventlogtest.About(t, events.LabelChanged{Label: "patient", One: "Client", Many: "Clients"}))
 	recorder := as(t, server, eventlog.Recorder)
-	last = publish(t, recorder.log, append(manyReleased(t, 3), released(t))...) + last - 1
+	last = eventlogtest.Publish(t, recorder.log, append(eventlogtest.ManyReleased(t, 3), eventlogtest.Released(t))...) + last - 1
 	for range 40 { // more often than there are names for readers
 		if got, err := sequences(t, recorder.log, 1, last, 100, 1<<20); !errors.Is(err, errEnd) || len(slices.Concat(got...)) != int(last) {
 			t.Errorf("the recorder reads %v: %v", got, err)
@@ -111,20 +112,20 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 	}
 	for _, process := range eventlog.Processes() {
 		u := as(t, server, process)
-		if err := u.log.WaitReady(within(t, time.Minute)); err != nil {
+		if err := u.log.WaitReady(eventlogtest.Within(t, time.Minute)); err != nil {
 			t.Errorf("%s: %v", process, err)
 		}
-		if err := u.log.Ensure(within(t, time.Minute), 1); err != nil {
+		if err := u.log.Ensure(eventlogtest.Within(t, time.Minute), 1); err != nil {
 			t.Errorf("%s does not find the record complete: %v", process, err)
 		}
 		if _, err := u.log.Get(t.Context(), 1); err != nil {
 			t.Errorf("%s: %v", process, err)
 		}
 	}
-	ctx, stop := context.WithCancel(within(t, time.Minute))
+	ctx, stop := context.WithCancel(eventlogtest.Within(t, time.Minute))
 	worker := as(t, server, eventlog.FanoutWorker)
 	handled := 0
-	err := worker.log.Consume(ctx, eventlog.Parking{}, eventlog.Lane{Consumer: eventlog.FanoutDirect,
+	err := consume.Run(ctx, worker.log, consume.Parking{}, consume.Lane{Consumer: eventlog.FanoutDirect,
 		Handle: func(context.Context, events.Event, uint64) error {
 			if handled++; handled == 4 {
 				stop()
@@ -135,7 +136,7 @@ func TestUsersMayDoTheirWork(t *testing.T) {
 		t.Error(err)
 	}
 	// The server counts an acknowledgement shortly after its arrival.
-	settled(t, as(t, server, eventlog.Admin).log, eventlog.FanoutDirect)
+	eventlogtest.Settled(t, as(t, server, eventlog.Admin).log, eventlog.FanoutDirect)
 	if handled != 4 {
 		t.Errorf("%d events handled", handled)
 	}
@@ -149,7 +150,7 @@ func TestNotAllowed(t *testing.T) {
 	t.Parallel()
 	server := withUsers(t)
 	u := as(t, server, eventlog.FanoutWorker)
-	if _, err := u.log.Publish(within(t, time.Minute), released(t)); !errors.Is(err, eventlog.ErrNotAllowed) {
+	if _, err := u.log.Publish(eventlogtest.Within(t, time.Minute), eventlogtest.Released(t)); !errors.Is(err, eventlog.ErrNotAllowed) {
 		t.Errorf("publishing an event of another process: %v", err)
 	}
 	js, err := jetstream.New(as(t, server, eventlog.Admin).conn)
@@ -159,7 +160,7 @@ func TestNotAllowed(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), eventlog.Stream); err != nil {
 		t.Fatal(err)
 	}
-	if err := u.log.Ensure(within(t, time.Minute), 1); !errors.Is(err, eventlog.ErrNotAllowed) {
+	if err := u.log.Ensure(eventlogtest.Within(t, time.Minute), 1); !errors.Is(err, eventlog.ErrNotAllowed) {
 		t.Errorf("making the stream: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"postern/internal/eventlog/backoff"
 	"postern/internal/events"
 	"postern/internal/problem"
 	"postern/schemas"
@@ -116,13 +117,13 @@ func batchLen(out []outgoing) int {
 func (l *Log) publishWithRetries(ctx context.Context, out []outgoing) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	for pause := newPause(); ; {
+	for pause := backoff.NewPause(); ; {
 		seq, err := l.publishOnce(ctx, out)
 		err = refused(l.js, err, out[0].subject)
 		if err == nil || !outcomeUnknown(err) {
 			return seq, err
 		}
-		if errors.Is(err, nats.ErrConnectionClosed) || outOfSpace(err) || pause.wait(ctx) != nil {
+		if errors.Is(err, nats.ErrConnectionClosed) || outOfSpace(err) || pause.Wait(ctx) != nil {
 			return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
@@ -145,7 +146,7 @@ func (l *Log) publishOnce(ctx context.Context, out []outgoing) (uint64, error) {
 // (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md).
 // A crash before the last message leaves nothing stored.
 func (l *Log) publishBatch(ctx context.Context, out []outgoing) (uint64, error) {
-	attempt, cancel := l.attempt(ctx)
+	attempt, cancel := l.Attempt(ctx)
 	defer cancel()
 	id := uuid.NewString()
 	var ack *jetstream.PubAck
@@ -171,7 +172,7 @@ func (l *Log) publishBatch(ctx context.Context, out []outgoing) (uint64, error) 
 // acknowledges it with the sequence of the original.
 func (l *Log) publishEach(ctx context.Context, out []outgoing) (last uint64, err error) {
 	for i := range out {
-		attempt, cancel := l.attempt(ctx)
+		attempt, cancel := l.Attempt(ctx)
 		ack, err := l.js.PublishMsg(attempt, out[i].msg())
 		cancel()
 		if err != nil {
@@ -182,9 +183,9 @@ func (l *Log) publishEach(ctx context.Context, out []outgoing) (last uint64, err
 	return last, nil
 }
 
-// attempt gives the context of one attempt. It ends when the connection is lost,
-// because no answer can arrive after that.
-func (l *Log) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
+// Attempt gives the context of one request to NATS. It ends after five seconds, or
+// when the connection is lost, because no answer can arrive after that.
+func (l *Log) Attempt(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	lost := l.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	go func() {

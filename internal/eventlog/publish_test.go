@@ -23,8 +23,8 @@ import (
 func ids(t testing.TB, log *eventlog.Log) map[uuid.UUID]int {
 	t.Helper()
 	seen := map[uuid.UUID]int{}
-	last := stateOf(t, log).Last
-	err := log.Read(within(t, time.Minute), 1, 4096, 4<<20, func(run []eventlog.Stored) error {
+	last := eventlogtest.StateOf(t, log).Last
+	err := log.Read(eventlogtest.Within(t, time.Minute), 1, 4096, 4<<20, func(run []eventlog.Stored) error {
 		for _, s := range run {
 			e, err := events.Parse(s.Header, s.Data)
 			if err != nil {
@@ -56,7 +56,7 @@ func once(evs []events.Event) map[uuid.UUID]int {
 
 func TestPublishGivesTheLastSequence(t *testing.T) {
 	log := eventlogtest.Start(t)
-	evs := manyReleased(t, 2503)
+	evs := eventlogtest.ManyReleased(t, 2503)
 	for _, step := range []struct {
 		what string
 		evs  []events.Event
@@ -68,17 +68,17 @@ func TestPublishGivesTheLastSequence(t *testing.T) {
 		{"more than a batch", evs[4:], 2503},
 		{"a repeat", evs[:1], 1},
 		{"a repeated batch", evs[1:4], 4},
-		{"a batch with stored events and a new one", append(evs[2500:2503:2503], released(t)), 2504},
+		{"a batch with stored events and a new one", append(evs[2500:2503:2503], eventlogtest.Released(t)), 2504},
 	} {
-		if got := publish(t, log, step.evs...); got != step.want {
+		if got := eventlogtest.Publish(t, log, step.evs...); got != step.want {
 			t.Errorf("%s: last is %d, want %d", step.what, got, step.want)
 		}
 	}
-	twin := released(t)
-	if got := publish(t, log, twin, twin); got != 2505 {
+	twin := eventlogtest.Released(t)
+	if got := eventlogtest.Publish(t, log, twin, twin); got != 2505 {
 		t.Errorf("an event twice in a batch: last is %d, want 2505", got)
 	}
-	if s := stateOf(t, log); s.Msgs != 2505 {
+	if s := eventlogtest.StateOf(t, log); s.Msgs != 2505 {
 		t.Errorf("%d events on the record, want 2505", s.Msgs)
 	}
 }
@@ -89,9 +89,9 @@ func TestPublishManyLargeEvents(t *testing.T) {
 	message := uuid.New()
 	var evs []events.Event
 	for i := range 400 {
-		evs = append(evs, chunk(t, message, i, 400))
+		evs = append(evs, eventlogtest.Chunk(t, message, i, 400))
 	}
-	if got := publish(t, log, evs...); got != 400 {
+	if got := eventlogtest.Publish(t, log, evs...); got != 400 {
 		t.Errorf("last is %d", got)
 	}
 	stored, err := log.Get(t.Context(), 17)
@@ -110,19 +110,19 @@ func TestPublishManyLargeEvents(t *testing.T) {
 // published with it.
 func TestPublishRefusesInvalidEvents(t *testing.T) {
 	log := eventlogtest.Start(t)
-	surplus := released(t)
+	surplus := eventlogtest.Released(t)
 	surplus.Data = []byte(`{"message_id":"` + surplus.MessageID.String() + `","diagnosis":"x"}`)
-	unknown := released(t)
+	unknown := eventlogtest.Released(t)
 	unknown.Version = 9
 	for name, e := range map[string]events.Event{
 		"surplus": surplus, "unknown version": unknown,
-		"empty": about(t, events.StaffCreated{}), "null": about(t, events.MessageSent{MessageID: uuid.New()}),
+		"empty": eventlogtest.About(t, events.StaffCreated{}), "null": eventlogtest.About(t, events.MessageSent{MessageID: uuid.New()}),
 	} {
-		if _, err := log.Publish(t.Context(), released(t), e); !errors.Is(err, eventlog.ErrInvalid) {
+		if _, err := log.Publish(t.Context(), eventlogtest.Released(t), e); !errors.Is(err, eventlog.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if s := stateOf(t, log); s.Msgs != 0 {
+	if s := eventlogtest.StateOf(t, log); s.Msgs != 0 {
 		t.Errorf("%d events on the record", s.Msgs)
 	}
 }
@@ -132,7 +132,7 @@ func TestPublishFromManyAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	all := map[uuid.UUID]int{}
 	for i := range 16 {
-		evs := manyReleased(t, 1+i*i)
+		evs := eventlogtest.ManyReleased(t, 1+i*i)
 		maps.Copy(all, once(evs))
 		group.Go(func() {
 			if _, err := log.Publish(t.Context(), evs...); err != nil {
@@ -168,13 +168,13 @@ func TestPublishOverABrokenLine(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := natstest.Start(t)
 			checked := eventlogtest.On(t, server)
-			faulty, log := connectFaulty(t, server)
-			evs := manyReleased(t, c.events)
-			faulty.cutAt(c.what, c.inbound)
-			if got := publish(t, log, evs...); got != uint64(c.events) {
+			faulty, log := eventlogtest.ConnectFaulty(t, server)
+			evs := eventlogtest.ManyReleased(t, c.events)
+			faulty.CutAt(c.what, c.inbound)
+			if got := eventlogtest.Publish(t, log, evs...); got != uint64(c.events) {
 				t.Errorf("last is %d, want %d", got, c.events)
 			}
-			if faulty.cut.Load() != nil {
+			if !faulty.HasCut() {
 				t.Error("the connection was not cut")
 			}
 			if diff := cmp.Diff(once(evs), ids(t, checked)); diff != "" {
@@ -196,7 +196,7 @@ func TestPublishOverRestarts(t *testing.T) {
 	for i := range 4 {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				evs := manyReleased(t, 1+i*7)
+				evs := eventlogtest.ManyReleased(t, 1+i*7)
 				if _, err := log.Publish(t.Context(), evs...); err != nil {
 					t.Errorf("publishing: %v", err)
 					return
@@ -215,7 +215,7 @@ func TestPublishOverRestarts(t *testing.T) {
 		for range 10 {
 			<-progress
 		}
-		if err := server.Restart(within(t, time.Minute)); err != nil {
+		if err := server.Restart(eventlogtest.Within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -230,15 +230,15 @@ func TestPublishOverRestarts(t *testing.T) {
 func TestRepeatsAreDroppedAfterARestart(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
-	evs := manyReleased(t, 20)
-	publish(t, log, evs...)
-	if err := server.Restart(within(t, time.Minute)); err != nil {
+	evs := eventlogtest.ManyReleased(t, 20)
+	eventlogtest.Publish(t, log, evs...)
+	if err := server.Restart(eventlogtest.Within(t, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if got := publish(t, log, evs...); got != 20 {
+	if got := eventlogtest.Publish(t, log, evs...); got != 20 {
 		t.Errorf("last is %d", got)
 	}
-	if s := stateOf(t, log); s.Msgs != 20 {
+	if s := eventlogtest.StateOf(t, log); s.Msgs != 20 {
 		t.Errorf("%d events on the record", s.Msgs)
 	}
 }
@@ -249,7 +249,7 @@ func TestPublishGivesUp(t *testing.T) {
 	if err := server.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := log.Publish(within(t, 100*time.Millisecond), manyReleased(t, 3)...)
+	_, err := log.Publish(eventlogtest.Within(t, 100*time.Millisecond), eventlogtest.ManyReleased(t, 3)...)
 	if !errors.Is(err, eventlog.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
@@ -264,23 +264,23 @@ func TestPublishOnAFullDisk(t *testing.T) {
 		c.Free = func(string) (int64, error) { return free.Load(), nil }
 	})
 	log := eventlogtest.On(t, server)
-	publish(t, log, released(t)) // an empty stream exceeds no limit
-	for _, evs := range [][]events.Event{manyReleased(t, 1), manyReleased(t, 3)} {
+	eventlogtest.Publish(t, log, eventlogtest.Released(t)) // an empty stream exceeds no limit
+	for _, evs := range [][]events.Event{eventlogtest.ManyReleased(t, 1), eventlogtest.ManyReleased(t, 3)} {
 		free.Store(0)
-		if err := server.Restart(within(t, time.Minute)); err != nil {
+		if err := server.Restart(eventlogtest.Within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		ctx := within(t, 15*time.Second) // less than publishTimeout
+		ctx := eventlogtest.Within(t, 15*time.Second) // less than publishTimeout
 		if _, err := log.Publish(ctx, evs...); !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
 			t.Errorf("%d events: %v, %v", len(evs), err, ctx.Err())
 		}
 		free.Store(4 << 30)
-		if err := server.Restart(within(t, time.Minute)); err != nil {
+		if err := server.Restart(eventlogtest.Within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		publish(t, log, evs...)
+		eventlogtest.Publish(t, log, evs...)
 	}
-	if s := stateOf(t, log); s.Msgs != 5 {
+	if s := eventlogtest.StateOf(t, log); s.Msgs != 5 {
 		t.Errorf("%d events on the record", s.Msgs)
 	}
 }

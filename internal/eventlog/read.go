@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"postern/internal/eventlog/backoff"
+
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -185,7 +187,7 @@ func (r *reader) await(ctx context.Context) (*nats.Msg, error) {
 // mustHaveMore reports whether the stream has more events after a heartbeat without
 // one: a consumer does not report an event that is damaged on disk.
 func (r *reader) mustHaveMore(ctx context.Context) bool {
-	ctx, cancel := r.log.attempt(ctx)
+	ctx, cancel := r.log.Attempt(ctx)
 	defer cancel()
 	state, err := r.log.State(ctx)
 	return err == nil && state.Last >= r.next
@@ -221,7 +223,7 @@ func (r *reader) prefetch() {
 // until ctx ends.
 func (r *reader) ask(ctx context.Context) error {
 	var logged bool
-	for pause := newPause(); ; {
+	for pause := backoff.NewPause(); ; {
 		err := r.open(ctx)
 		if err == nil {
 			err = r.request()
@@ -235,7 +237,7 @@ func (r *reader) ask(ctx context.Context) error {
 			logged = true
 			r.log.log.Warn("waiting for the record", "reason", err.Error())
 		}
-		if err := pause.wait(ctx); err != nil {
+		if err := pause.Wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -263,7 +265,7 @@ func (r *reader) open(ctx context.Context) error {
 	if r.sub != nil {
 		return nil
 	}
-	ctx, cancel := r.log.attempt(ctx)
+	ctx, cancel := r.log.Attempt(ctx)
 	defer cancel()
 	state, err := r.log.State(ctx)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // sequences reads up to the event last and gives the sequences of each run.
 func sequences(t testing.TB, log *eventlog.Log, from, last uint64, maxEvents, maxBytes int) (runs [][]uint64, err error) {
 	t.Helper()
-	err = log.Read(within(t, time.Minute), from, maxEvents, maxBytes, func(run []eventlog.Stored) error {
+	err = log.Read(eventlogtest.Within(t, time.Minute), from, maxEvents, maxBytes, func(run []eventlog.Stored) error {
 		var seqs []uint64
 		for _, s := range run {
 			seqs = append(seqs, s.Seq)
@@ -42,7 +42,7 @@ func to(from, last uint64) (seqs []uint64) {
 
 func TestReadGivesRunsInOrder(t *testing.T) {
 	log := eventlogtest.Start(t)
-	publish(t, log, manyReleased(t, 10)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 10)...)
 	for name, c := range map[string]struct {
 		from                uint64
 		maxEvents, maxBytes int
@@ -66,11 +66,11 @@ func TestReadGivesRunsInOrder(t *testing.T) {
 func TestReadTakesAnEventLargerThanARun(t *testing.T) {
 	server := natstest.Start(t, func(c *embedded.NATSConfig) { c.MaxPayload = 8 << 20 })
 	log := eventlogtest.Unchecked(t, server)
-	large := released(t)
+	large := eventlogtest.Released(t)
 	large.Type, large.Data = events.TypeDeliveriesCreated, make([]byte, 5<<20)
-	publish(t, log, released(t))
-	publish(t, log, large)
-	publish(t, log, released(t))
+	eventlogtest.Publish(t, log, eventlogtest.Released(t))
+	eventlogtest.Publish(t, log, large)
+	eventlogtest.Publish(t, log, eventlogtest.Released(t))
 	got, err := sequences(t, log, 1, 3, 10, 1000)
 	if diff := cmp.Diff([][]uint64{{1}, {2}, {3}}, got); diff != "" || !errors.Is(err, errEnd) {
 		t.Errorf("%v\n%s", err, diff)
@@ -92,7 +92,7 @@ func TestReadWaits(t *testing.T) {
 		})
 	}()
 	for want := uint64(1); want <= 20; want++ {
-		publish(t, log, released(t))
+		eventlogtest.Publish(t, log, eventlogtest.Released(t))
 		if got := <-read; got != want {
 			t.Fatalf("read event %d, want %d", got, want)
 		}
@@ -108,12 +108,12 @@ func TestReadWaits(t *testing.T) {
 func TestReadResumes(t *testing.T) {
 	server := natstest.Start(t)
 	log := eventlogtest.On(t, server)
-	faulty, reading := connectFaulty(t, server)
-	evs := manyReleased(t, 3000)
-	publish(t, log, evs[:2000]...)
+	faulty, reading := eventlogtest.ConnectFaulty(t, server)
+	evs := eventlogtest.ManyReleased(t, 3000)
+	eventlogtest.Publish(t, log, evs[:2000]...)
 	next, cuts := uint64(1), 0
 	var restarted, published bool
-	err := reading.Read(within(t, time.Minute), 1, 100, 1<<20, func(run []eventlog.Stored) error {
+	err := reading.Read(eventlogtest.Within(t, time.Minute), 1, 100, 1<<20, func(run []eventlog.Stored) error {
 		for _, s := range run {
 			if s.Seq != next {
 				t.Errorf("read event %d, want %d", s.Seq, next)
@@ -125,13 +125,13 @@ func TestReadResumes(t *testing.T) {
 			return errEnd
 		case next > 2000 && !published:
 			published = true
-			publish(t, log, evs[2000:]...)
+			eventlogtest.Publish(t, log, evs[2000:]...)
 		case next > 1000 && !restarted:
 			restarted = true
-			return server.Restart(within(t, time.Minute))
-		case faulty.cut.Load() == nil && cuts < 5:
+			return server.Restart(eventlogtest.Within(t, time.Minute))
+		case faulty.HasCut() && cuts < 5:
 			cuts++
-			faulty.cutAt("$JS.ACK.RECORD.", true) // an event is about to arrive
+			faulty.CutAt("$JS.ACK.RECORD.", true) // an event is about to arrive
 		}
 		return nil
 	})
@@ -153,7 +153,7 @@ func withGaps(t *testing.T, msgs int, gaps ...uint64) *eventlog.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	publish(t, log, manyReleased(t, msgs)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, msgs)...)
 	for _, seq := range gaps {
 		if err := stream.DeleteMsg(t.Context(), seq); err != nil {
 			t.Fatal(err)
@@ -207,7 +207,7 @@ func TestReadWaitsForTheStream(t *testing.T) {
 		_, err := sequences(t, early, 1, 1, 10, 1<<20)
 		done <- err
 	}()
-	publish(t, eventlogtest.On(t, server), released(t))
+	eventlogtest.Publish(t, eventlogtest.On(t, server), eventlogtest.Released(t))
 	if err := <-done; !errors.Is(err, errEnd) {
 		t.Error(err)
 	}
@@ -221,8 +221,8 @@ func BenchmarkRead(b *testing.B) {
 		events int
 		make   func(i int) events.Event
 	}{
-		{"small", 300_000, func(int) events.Event { return released(b) }},
-		{"chunks", 3000, func(i int) events.Event { return chunk(b, uuid.Nil, i, 3000) }},
+		{"small", 300_000, func(int) events.Event { return eventlogtest.Released(b) }},
+		{"chunks", 3000, func(i int) events.Event { return eventlogtest.Chunk(b, uuid.Nil, i, 3000) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			log := eventlogtest.Unchecked(b, natstest.Start(b))
@@ -232,7 +232,7 @@ func BenchmarkRead(b *testing.B) {
 				for j := range 1000 {
 					evs = append(evs, c.make(i+j))
 				}
-				last = publish(b, log, evs...)
+				last = eventlogtest.Publish(b, log, evs...)
 			}
 			b.ResetTimer()
 			for range b.N {

@@ -34,9 +34,13 @@ func configOf(t *testing.T, log *eventlog.Log) jetstream.StreamConfig {
 func TestEnsureNeverLowersReplicas(t *testing.T) {
 	t.Parallel()
 	log := eventlogtest.On(t, natstest.Cluster(t, 3)[0])
-	publish(t, log, manyReleased(t, 5)...)
-	ensure := func(n int) func() error { return func() error { return log.Ensure(within(t, time.Minute), n) } }
-	lower := func(n int) func() error { return func() error { return log.LowerReplicas(within(t, time.Minute), n) } }
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 5)...)
+	ensure := func(n int) func() error {
+		return func() error { return log.Ensure(eventlogtest.Within(t, time.Minute), n) }
+	}
+	lower := func(n int) func() error {
+		return func() error { return log.LowerReplicas(eventlogtest.Within(t, time.Minute), n) }
+	}
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -57,11 +61,11 @@ func TestEnsureNeverLowersReplicas(t *testing.T) {
 		if got := replicasOf(t, log); got != step.want {
 			t.Errorf("%s: it has %d replicas, want %d", step.name, got, step.want)
 		}
-		if err := log.WaitReady(within(t, time.Minute)); err != nil {
+		if err := log.WaitReady(eventlogtest.Within(t, time.Minute)); err != nil {
 			t.Errorf("%s: %v", step.name, err)
 		}
 	}
-	publish(t, log, manyReleased(t, 5)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 5)...)
 }
 
 // An operator's settings of the stream, other than those that the record needs, stay

@@ -17,7 +17,7 @@ import (
 // No user can remove an event from the record, whatever their other permissions.
 func TestTheStreamRefusesToDeleteEvents(t *testing.T) {
 	log := eventlogtest.Start(t)
-	publish(t, log, manyReleased(t, 3)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 3)...)
 	stream, err := log.JetStream().Stream(t.Context(), eventlog.Stream)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestTheStreamRefusesToDeleteEvents(t *testing.T) {
 			t.Errorf("the stream accepts: %s", name)
 		}
 	}
-	if s := stateOf(t, log); s.First != 1 || s.Last != 3 || s.Msgs != 3 || s.Deleted != 0 {
+	if s := eventlogtest.StateOf(t, log); s.First != 1 || s.Last != 3 || s.Msgs != 3 || s.Deleted != 0 {
 		t.Errorf("of three events the stream has %+v", s)
 	}
 }
@@ -98,8 +98,8 @@ func TestReplicasMayBeChanged(t *testing.T) {
 	t.Parallel()
 	servers := natstest.Cluster(t, 3)
 	log := eventlogtest.On(t, servers[0])
-	publish(t, log, manyReleased(t, 5)...)
-	if err := log.Ensure(within(t, time.Minute), 3); err != nil {
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 5)...)
+	if err := log.Ensure(eventlogtest.Within(t, time.Minute), 3); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := log.JetStream().Stream(t.Context(), eventlog.Stream)
@@ -109,7 +109,7 @@ func TestReplicasMayBeChanged(t *testing.T) {
 	if got := stream.CachedInfo().Config.Replicas; got != 3 {
 		t.Errorf("%d replicas", got)
 	}
-	publish(t, log, manyReleased(t, 5)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 5)...)
 }
 
 // Services start in any order: one without permission to make the stream waits for it.
@@ -122,7 +122,7 @@ func TestWaitReadyWaits(t *testing.T) {
 		t.Errorf("without a stream: %v", err)
 	}
 	ready := make(chan error, 1)
-	go func() { ready <- early.WaitReady(within(t, time.Minute)) }()
+	go func() { ready <- early.WaitReady(eventlogtest.Within(t, time.Minute)) }()
 	eventlogtest.On(t, server)
 	if err := <-ready; err != nil {
 		t.Error(err)
@@ -132,17 +132,17 @@ func TestWaitReadyWaits(t *testing.T) {
 // A repair begins with an empty stream in place of the damaged one.
 func TestRecreate(t *testing.T) {
 	log := eventlogtest.Start(t)
-	publish(t, log, manyReleased(t, 10)...)
+	eventlogtest.Publish(t, log, eventlogtest.ManyReleased(t, 10)...)
 	if err := log.Recreate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := stateOf(t, log); s.Last != 0 || s.Msgs != 0 {
+	if s := eventlogtest.StateOf(t, log); s.Last != 0 || s.Msgs != 0 {
 		t.Errorf("the new stream has %+v", s)
 	}
 	if err := log.WaitReady(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if got := publish(t, log, released(t)); got != 1 {
+	if got := eventlogtest.Publish(t, log, eventlogtest.Released(t)); got != 1 {
 		t.Errorf("its first event is %d", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"postern/internal/config"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
@@ -42,7 +43,7 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 	}
 	defer func() { _ = kept.Close() }()
 	w := fanout.New(fanout.Config{Pool: b.pool, Position: b.position, Content: kept, Facts: facts.Publisher{Send: b.publish}, Logger: b.logger})
-	lane := func(bulk bool) eventlog.Handler {
+	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
 				return w.HandleReleased(ctx, e, seq, bulk)
@@ -51,8 +52,8 @@ func Fanout(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		}
 	}
 	return b.run(ctx, append(b.consume(tell,
-		eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
-		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...))...)
+		consume.Lane{Consumer: eventlog.FanoutBulk, Slots: fanoutSlots, Handle: lane(true)},
+		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: fanoutSlots, Handle: lane(false)}), b.serveHealth(readyWorker...))...)
 }
 
 // Notify runs the notify worker.
@@ -72,7 +73,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},
 		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
-	lane := func(bulk bool) eventlog.Handler {
+	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.IsBulk() != bulk {
 				return nil
@@ -81,8 +82,8 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		}
 	}
 	parts := append(b.consume(tell,
-		eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
-		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
+		consume.Lane{Consumer: eventlog.NotifyBulk, Slots: notifySlots, Handle: lane(true)},
+		consume.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
 		replays := replay.New(replay.Config{Pool: b.pool, Facts: facts.Publisher{Source: "/notify-worker", Send: b.publish, Reached: b.position.Wait}})
 		parts = append(parts, (&replay.Settler{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)
@@ -92,12 +93,12 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 
 // consume returns the two parts of a worker that handle events: new events, and parked events
 // that an operator retries.
-func (b *base) consume(tell *telemetry.Telemetry, lanes ...eventlog.Lane) []func(context.Context) error {
+func (b *base) consume(tell *telemetry.Telemetry, lanes ...consume.Lane) []func(context.Context) error {
 	for i, lane := range lanes {
 		lanes[i].Handle = tell.Handling(lane.Consumer, lane.Handle)
 	}
 	return []func(context.Context) error{
-		func(ctx context.Context) error { return b.log.Consume(ctx, parked.In(b.pool), lanes...) },
+		func(ctx context.Context) error { return consume.Run(ctx, b.log, parked.In(b.pool), lanes...) },
 		func(ctx context.Context) error { return parked.Retry(ctx, b.log, b.pool, b.logger, lanes...) },
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
+	"postern/internal/recorder/damage"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/project"
 	"postern/internal/store"
 )
 
@@ -95,7 +97,7 @@ func (l *leading) run(ctx context.Context) error {
 			return err
 		}
 		l.Logger.Info("recording", "from", from+1)
-		read, runs := make(chan []*prepared), make(chan []*prepared)
+		read, runs := make(chan []*project.Prepared), make(chan []*project.Prepared)
 		group.Go(func() error { return l.read(ctx, from+1, read) })
 		group.Go(func() error { return gather(ctx, read, runs) })
 		group.Go(func() error { return l.write(ctx, from, runs) })
@@ -137,7 +139,7 @@ func (l *leading) begin(ctx context.Context) (uint64, error) {
 	if err := l.noticeLostClaims(ctx, at); err != nil {
 		return 0, err
 	}
-	return at, loadTree(ctx, l.conn, l, at)
+	return at, project.BuildTree(ctx, l.conn, l, at)
 }
 
 // noticeLostClaims stops alerts if Postgres was restored from older files, until a notify
@@ -154,7 +156,7 @@ func (l *leading) noticeLostClaims(ctx context.Context, at uint64) error {
 		return err
 	}
 	requests := []uuid.UUID{}
-	err = eachStored(ctx, l.Log, at+1, state.Last, func(s *merkle.Stored) {
+	err = damage.EachStored(ctx, l.Log, at+1, state.Last, func(s *merkle.Stored) {
 		e, err := events.Parse(s.Header, s.Data)
 		if err != nil || !e.Type.IsOutcome() {
 			return
@@ -213,7 +215,7 @@ func (l *leading) attestLast(ctx context.Context) {
 	}
 }
 
-func (l *leading) write(ctx context.Context, position uint64, runs <-chan []*prepared) error {
+func (l *leading) write(ctx context.Context, position uint64, runs <-chan []*project.Prepared) error {
 	turn := time.NewTicker(turnEvery)
 	defer turn.Stop()
 	l.waiting.Store(false)
@@ -226,12 +228,12 @@ func (l *leading) write(ctx context.Context, position uint64, runs <-chan []*pre
 		case run := <-runs:
 			began := time.Now()
 			l.waiting.Store(true)
-			err := record(ctx, l, position, run, parkRow)
+			err := project.Write(ctx, l, position, run)
 			l.waiting.Store(false)
 			if err != nil {
 				return err
 			}
-			position = run[len(run)-1].stored.Seq
+			position = run[len(run)-1].Stored.Seq
 			l.Recorded(began, eventsOf(run))
 		}
 	}

@@ -14,11 +14,14 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/outbox"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/project"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -33,8 +36,8 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err := old.mustBeWhole(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	published := facts(t, sentTo(uuid.New(), events.HoldNone))
-	p, err := prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
+	published := recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))
+	p, err := project.Prepare(merkle.Stored{Seq: 1, Subject: published[0].Subject(), Header: published[0].Header(), Data: published[0].Data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := write(t.Context(), open, 0, []*prepared{p}); err != nil {
+	if err := project.Write(t.Context(), open, 0, []*project.Prepared{p}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := admin.Exec(t.Context(), `UPDATE app.leases SET expires_at = clock_timestamp() - interval '1 ms'`); err != nil {
@@ -54,15 +57,15 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err := watcher.Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
 		t.Errorf("the verdict of the previous leader counts: %v", err)
 	}
-	if err := record(t.Context(), next, 0, []*prepared{p}, parkRow); err != nil {
+	if err := project.Write(t.Context(), next, 0, []*project.Prepared{p}); err != nil {
 		t.Fatalf("the next can't write: %v", err)
 	}
 	if err := open.Commit(t.Context()); err == nil {
 		t.Error("the open transaction was committed")
 	}
 	// Over another connection, as its pool would give it.
-	old.conn = connectTo(t, pool)
-	if err := record(t.Context(), old, 0, []*prepared{p}, parkRow); !errors.Is(err, store.ErrLeaseLost) {
+	old.conn = recordertest.Connect(t, pool)
+	if err := project.Write(t.Context(), old, 0, []*project.Prepared{p}); !errors.Is(err, store.ErrLeaseLost) {
 		t.Errorf("writing again returns %v", err)
 	}
 	if err := old.mustBeWhole(t.Context()); !errors.Is(err, store.ErrLeaseLost) {
@@ -129,10 +132,10 @@ func TestARecorderWithoutNATSDoesNotLead(t *testing.T) {
 	url := storetest.New(t)
 	line := &cable{server: server}
 	first := start(t, eventlog.New(natstest.Connect(t, server, "first", nats.InProcessServer(line)), nil), url)
-	first.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
+	first.Says(t, recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))...)
 	second := start(t, log, url)
 	line.cut()
-	second.says(t, facts(t, sentTo(uuid.New(), events.HoldNone))...)
+	second.Says(t, recordertest.Facts(t, recordertest.SentTo(uuid.New(), events.HoldNone))...)
 }
 
 // A leader makes no progress while its writer hangs, unless the writer waits for Postgres.
@@ -164,11 +167,11 @@ func TestClaimsThatWereLostAreNoticedBeforeThePositionMoves(t *testing.T) {
 			t.Parallel()
 			log, url := eventlogtest.Start(t), storetest.New(t)
 			message, request := uuid.New(), uuid.New()
-			outcome := outcomeOf(message, 0, 1, events.AlertAccepted)
+			outcome := recordertest.OutcomeOf(message, 0, 1, events.AlertAccepted)
 			outcome.Requests = []events.AlertRequest{{RequestID: request, Recipients: 1}}
 			recorder := start(t, log, url)
-			recorder.says(t, facts(t, sentTo(message, events.HoldNone), chunk(message, 0, 1), outcome)...)
-			recorder.stop()
+			recorder.Says(t, recordertest.Facts(t, recordertest.SentTo(message, events.HoldNone), recordertest.Chunk(message, 0, 1), outcome)...)
+			recorder.Stop()
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			if !lost {
 				if _, err := admin.Exec(t.Context(), `INSERT INTO app.attempts (message_id, chunk, attempt, request, request_id, claimed_by, recipients)
@@ -203,12 +206,12 @@ func acknowledge(t *testing.T, log *eventlog.Log) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	var lanes []eventlog.Lane
+	var lanes []consume.Lane
 	for _, name := range []string{eventlog.NotifyBulk, eventlog.NotifyDirect} {
-		lanes = append(lanes, eventlog.Lane{Consumer: name, Handle: func(context.Context, events.Event, uint64) error { return nil }})
+		lanes = append(lanes, consume.Lane{Consumer: name, Handle: func(context.Context, events.Event, uint64) error { return nil }})
 	}
 	done := make(chan error, 1)
-	go func() { done <- log.Consume(ctx, eventlog.Parking{}, lanes...) }()
+	go func() { done <- consume.Run(ctx, log, consume.Parking{}, lanes...) }()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for {

@@ -1,21 +1,20 @@
+// Package recorder writes the record into Postgres: of all recorders one leads, reads the
+// stream, writes its events in runs, signs checkpoints, releases messages that are due, and
+// publishes what waits in the outbox. What an event changes is for package project.
 package recorder
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
 	"postern/internal/events"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/signer"
-	"postern/internal/store"
+	"postern/internal/recorder/project"
 )
 
 const (
@@ -30,8 +29,6 @@ const (
 	minBatchInterval = 20 * time.Millisecond
 	fullBytes        = 512 << 10
 )
-
-var errOvertaken = errors.New("another recorder has written in between")
 
 // Config holds a Recorder's dependencies.
 type Config struct {
@@ -81,11 +78,11 @@ func (r *Recorder) Run(ctx context.Context) error {
 }
 
 // read prepares events in stream order, ahead of the writer.
-func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepared) error {
+func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*project.Prepared) error {
 	return r.Log.Read(ctx, from, maxRunEvents, maxRunBytes, func(stored []eventlog.Stored) error {
-		run := make([]*prepared, 0, len(stored))
+		run := make([]*project.Prepared, 0, len(stored))
 		for _, s := range stored {
-			p, err := prepare(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
+			p, err := project.Prepare(merkle.Stored{Seq: s.Seq, Subject: s.Subject, Header: s.Header, Data: s.Data})
 			if err != nil {
 				return err
 			}
@@ -103,8 +100,8 @@ func (r *Recorder) read(ctx context.Context, from uint64, runs chan<- []*prepare
 // gather makes one run of all events that were read while the previous run was being
 // written. A transaction costs about as much as a few thousand deliveries, so runs grow
 // under load, and a single event does not wait for others.
-func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepared) error {
-	var waiting []*prepared
+func gather(ctx context.Context, read <-chan []*project.Prepared, runs chan<- []*project.Prepared) error {
+	var waiting []*project.Prepared
 	var last time.Time
 	size := 0
 	for {
@@ -123,7 +120,7 @@ func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepare
 		case run := <-in:
 			waiting = append(waiting, run...)
 			for _, p := range run {
-				size += len(p.stored.Data)
+				size += len(p.Stored.Data)
 			}
 		case out <- waiting:
 			waiting, size, last = nil, 0, time.Now()
@@ -134,85 +131,10 @@ func gather(ctx context.Context, read <-chan []*prepared, runs chan<- []*prepare
 	}
 }
 
-func eventsOf(run []*prepared) []events.Event {
+func eventsOf(run []*project.Prepared) []events.Event {
 	evs := make([]events.Event, len(run))
 	for i, p := range run {
-		evs[i] = p.event
+		evs[i] = p.Event
 	}
 	return evs
-}
-
-// beginner is a connection, one under a lease, or a transaction in which another is
-// nested.
-type beginner interface {
-	Begin(ctx context.Context) (pgx.Tx, error)
-}
-
-// record writes a run in one transaction. If Postgres refuses the data of an event, the
-// events are written one at a time. The refused event is kept, hashed and parked but not
-// projected, so it doesn't block the events after it.
-func record(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
-	err := commit(ctx, db, position, run, park)
-	if !store.RefusedData(err) {
-		return err
-	}
-	if len(run) == 1 {
-		run[0].bad = fmt.Errorf("refused by the database: %w", err)
-		return commit(ctx, db, position, run, park)
-	}
-	for _, p := range run {
-		if err := record(ctx, db, position, []*prepared{p}, park); err != nil {
-			return err
-		}
-		position = p.stored.Seq
-	}
-	return nil
-}
-
-// parker keeps an event that could not be projected for an operator to see, in
-// the transaction that keeps the event. A rebuild parks nothing.
-type parker func(context.Context, pgx.Tx, parkedRow) error
-
-func commit(ctx context.Context, db beginner, position uint64, run []*prepared, park parker) error {
-	tx, err := db.Begin(ctx)
-	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	parked, err := write(ctx, tx, position, run)
-	if err != nil {
-		return err
-	}
-	for i := 0; park != nil && i < len(parked); i++ {
-		if err := park(ctx, tx, parked[i]); err != nil {
-			return err
-		}
-	}
-	// Step 6 of docs/life-of-a-message.md. After a crash before this line the run is not
-	// recorded, and is read again; after this line its messages are in the inbox. A crash
-	// of Postgres itself may lose the last commits together with their position: the next
-	// leader writes them again.
-	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("committing events up to %d: %w", run[len(run)-1].stored.Seq, err)
-	}
-	return nil
-}
-
-func parkRow(ctx context.Context, tx pgx.Tx, row parkedRow) error {
-	p := row.p
-	var id, message *uuid.UUID
-	if p.event.ID != uuid.Nil {
-		id = &p.event.ID
-	}
-	if p.event.MessageID != uuid.Nil {
-		message = &p.event.MessageID
-	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO app.parked (parked_id, consumer, seq, event_id, type, message_id, tries, reason)
-		VALUES ($1, 'recorder', $2, $3, $4, $5, 1, $6) ON CONFLICT (consumer, seq) DO NOTHING`,
-		uuid.New(), p.stored.Seq, id, string(p.event.Type), message, row.reason)
-	if err != nil {
-		return fmt.Errorf("parking event %d: %w", p.stored.Seq, err)
-	}
-	return nil
 }

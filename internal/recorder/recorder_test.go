@@ -1,332 +1,34 @@
 package recorder
 
 import (
-	"context"
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"pgregory.net/rapid"
 
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/events"
-	"postern/internal/proof/merkle"
-	"postern/internal/store"
+	"postern/internal/recorder/recordertest"
 	"postern/internal/store/storetest"
 )
-
-// messageState is the part of a message that pages show.
-type messageState struct {
-	Status                                                string
-	Delivered, Accepted, Failed, Skipped, Unknown, Opened int
-}
-
-func stateOf(t testing.TB, db pgxQuerier, id uuid.UUID) messageState {
-	t.Helper()
-	var m messageState
-	err := db.QueryRow(t.Context(), `SELECT status, delivered, alert_accepted, alert_failed, alert_skipped, alert_unknown, opened
-		FROM record.messages WHERE message_id = $1`, id).
-		Scan(&m.Status, &m.Delivered, &m.Accepted, &m.Failed, &m.Skipped, &m.Unknown, &m.Opened)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-type pgxQuerier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
-// Each sequence of events leads to the state that docs/states.md draws.
-func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
-	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
-	skip := events.AlertException{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertSkipped, Reason: "no e-mail address"}
-	for _, c := range []struct {
-		name  string
-		story []events.Body
-		want  messageState
-	}{
-		{"held", []events.Body{sentTo(m, events.HoldUndo, "all_portal_users")}, messageState{Status: "scheduled"}},
-		{"released", []events.Body{sentTo(m, events.HoldUndo), events.MessageReleased{MessageID: m}}, messageState{Status: "sending"}},
-		{"undone", []events.Body{sentTo(m, events.HoldUndo), events.MessageCancelled{MessageID: m, StaffID: "s1"}}, messageState{Status: "cancelled"}},
-		{"undone too late", []events.Body{sentTo(m, events.HoldUndo), events.MessageReleased{MessageID: m}, events.MessageCancelled{MessageID: m, StaffID: "s1"}}, messageState{Status: "sending"}},
-		{"released too late", []events.Body{sentTo(m, events.HoldUndo), events.MessageCancelled{MessageID: m, StaffID: "s1"}, events.MessageReleased{MessageID: m}}, messageState{Status: "cancelled"}},
-		{"delivered and alerted", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, Count: 3, Chunks: 1, ManifestDigest: noDigest},
-			chunk(m, 0, 1, 2, 3), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1}, outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
-			messageState{Status: "sent", Delivered: 3, Accepted: 2, Skipped: 1}},
-		{"the answer came late", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertUnknown, skip), outcomeOf(m, 0, 3, events.AlertAccepted, skip)},
-			messageState{Status: "sending", Delivered: 3, Accepted: 2, Skipped: 1}},
-		{"unknown does not undo accepted", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2, 3), outcomeOf(m, 0, 3, events.AlertAccepted), outcomeOf(m, 0, 3, events.AlertUnknown)},
-			messageState{Status: "sending", Delivered: 3, Accepted: 3}},
-		{"opened and recalled", []events.Body{sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2},
-			events.MessageRecalled{MessageID: m, StaffID: "s1", Reason: "wrong document", Opened: 1}, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1}},
-			messageState{Status: "recalled", Delivered: 2, Opened: 1}},
-		{"an empty audience", []events.Body{sentTo(m, events.HoldNone), events.AudienceResolved{MessageID: m, ManifestDigest: noDigest}, events.FanoutCompleted{MessageID: m}},
-			messageState{Status: "sent"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			tx, err := conn.Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = tx.Rollback(t.Context()) }()
-			project(t, tx, facts(t, c.story...))
-			if diff := cmp.Diff(c.want, stateOf(t, tx, m)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// The tables depend only on the events, and not on where one run ends and the next begins.
-func TestRunsMakeNoDifference(t *testing.T) {
-	m1, m2 := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001"), uuid.MustParse("0197aaaa-0000-7000-8000-000000000002")
-	failed := events.AlertException{PortalUserID: "pu-5", PortalUserNo: 5, State: events.AlertFailed, Reason: "no such domain"}
-	evs := facts(t,
-		events.StaffCreated{StaffID: "s1", Name: "Ada"}, events.PermissionChanged{Granted: true, Change: m1, StaffID: "s1", Permission: "read_record"},
-		sentTo(m1, events.HoldNone, "all_portal_users"), sentTo(m2, events.HoldUndo),
-		events.AudienceResolved{MessageID: m1, Count: 5, Chunks: 2, ManifestDigest: noDigest},
-		chunk(m1, 0, 1, 2, 3), chunk(m1, 1, 5, 9), outcomeOf(m1, 0, 3, events.AlertUnknown), outcomeOf(m1, 1, 2, events.AlertUnknown, failed),
-		events.FanoutCompleted{MessageID: m1, Deliveries: 5, Chunks: 2}, events.MessageCancelled{MessageID: m2, StaffID: "s1"},
-		outcomeOf(m1, 1, 2, events.AlertAccepted, failed), outcomeOf(m1, 0, 3, events.AlertAccepted),
-		events.DeliveryOpened{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9},
-		events.MessageReleased{MessageID: m2}, events.LabelChanged{Change: m1, Label: "patient", One: "Client", Many: "Clients"},
-		reportedBy(m1, 1, said(2, "delivered", 5), said(3, "bounce", 6, "bounce", "no such mailbox")), reportedBy(m1, 1, said(2, "spamreport", 9)),
-		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
-		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
-		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
-		events.StaffSwitched{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffSwitched{Change: m2, StaffID: "s1"}, events.StaffSwitched{Disabled: true, Change: m2, StaffID: "s1"},
-		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
-		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
-	)
-	evs = append(evs, evs[5], evs[13]) // repeats
-	oneByOne := connectTo(t, storetest.Pool(t, store.RoleRecorder))
-	project(t, oneByOne, evs)
-	want := digests(t, oneByOne)
-	pool := storetest.Pool(t, store.RoleAdmin)
-	conn := connectTo(t, pool)
-	rapid.Check(t, func(rt *rapid.T) {
-		if _, err := conn.Exec(t.Context(), `TRUNCATE events, hashes, messages, message_bcc, chunks, chunk_events, deliveries, alert_exceptions, reports, dead_addresses, opens,
-			downloads, staff, staff_permissions, labels; UPDATE position SET seq = 0`); err != nil {
-			t.Fatal(err)
-		}
-		project(t, conn, evs, rapid.SliceOf(rapid.IntRange(1, len(evs))).Draw(rt, "runs")...)
-		if diff := cmp.Diff(want, digests(t, conn)); diff != "" {
-			rt.Errorf("(-one by one +in runs):\n%s", diff)
-		}
-	})
-}
-
-// A poisoned event is kept, hashed and parked with a reason, and the events around it are
-// projected.
-func TestPoisonHoldsNobodyUp(t *testing.T) {
-	m, other := uuid.New(), uuid.New()
-	good := facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2), events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})
-	spoiled := func(change func(*events.Event)) events.Event {
-		e := facts(t, chunk(m, 1, 7, 8))[0]
-		e.ID = uuid.New()
-		change(&e)
-		return e
-	}
-	for name, c := range map[string]struct {
-		poison events.Event
-		parked bool
-	}{
-		"no event at all":          {spoiled(func(e *events.Event) { e.Type = "" }), true},
-		"a type of the future":     {spoiled(func(e *events.Event) { e.Type = "message.sung" }), true},
-		"a version of the future":  {spoiled(func(e *events.Event) { e.Version = 2 }), true},
-		"a body that is cut":       {spoiled(func(e *events.Event) { e.Data = e.Data[:20] }), true},
-		"a chunk of no message":    {spoiled(func(e *events.Event) { *e = facts(t, chunk(other, 0, 1))[0] }), true},
-		"a key that exists":        {spoiled(func(e *events.Event) { *e = facts(t, chunk(m, 1, 2))[0] }), true},
-		"an outcome of no chunk":   {facts(t, outcomeOf(m, 9, 2, events.AlertAccepted))[0], true},
-		"an outcome of too many":   {facts(t, outcomeOf(m, 0, 7, events.AlertAccepted))[0], true},
-		"a release that is late":   {facts(t, events.MessageReleased{MessageID: m})[0], false},
-		"opened by more than have": {facts(t, events.DeliveryOpened{MessageID: other, PortalUserID: "x", PortalUserNo: 1})[0], true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
-			project(t, conn, []events.Event{good[0], good[1], c.poison, good[2]}, 4)
-			if got := stateOf(t, conn, m); got.Status != "sent" || got.Delivered != 2 {
-				t.Errorf("the message is %+v", got)
-			}
-			var kept, parked int
-			if err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM events WHERE NOT projected AND seq = 3),
-				(SELECT count(*) FROM app.parked WHERE seq = 3 AND reason <> '')`).Scan(&kept, &parked); err != nil {
-				t.Fatal(err)
-			}
-			if kept != 1 || (parked == 1) != c.parked {
-				t.Errorf("kept %d, parked %d", kept, parked)
-			}
-		})
-	}
-}
-
-func TestARebuildGivesTheSameTablesAndFindsAChange(t *testing.T) {
-	log := eventlogtest.Start(t)
-	url := storetest.New(t)
-	r := start(t, log, url)
-	m := uuid.New()
-	dead := said(2, "bounce", 5, "bounce", "no such mailbox")
-	dead.Dead = []events.DeadAddress{{PortalUserID: "pu-2", PortalUserNo: 2}}
-	r.says(t, facts(t, events.StaffCreated{StaffID: "s1", Name: "Ada"}, sentTo(m, events.HoldNone, "all_portal_users"),
-		chunk(m, 0, 1, 2, 3), reportedBy(m, 1, said(1, "processed", 1)), outcomeOf(m, 0, 3, events.AlertAccepted),
-		reportedBy(m, 1, dead, said(3, "delivered", 4)), events.FanoutCompleted{MessageID: m, Deliveries: 3, Chunks: 1},
-		chunk(m, 1, 2, 7), // number 2 has it already: all of the chunk is refused
-	)...)
-	admin := storetest.Open(t, url, store.RoleAdmin)
-	rebuild := &Rebuild{Log: log, Pool: admin}
-	mustBe := func(differing ...string) {
-		t.Helper()
-		compared, err := rebuild.Check(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, c := range compared {
-			if !c.Same() {
-				got = append(got, c.Table)
-			}
-		}
-		if diff := cmp.Diff(differing, got); diff != "" {
-			t.Errorf("tables that differ (-want +got):\n%s", diff)
-		}
-	}
-	mustBe()
-	if _, err := admin.Exec(t.Context(), `DELETE FROM record.deliveries WHERE portal_user_no = 2;
-		UPDATE record.staff SET name = 'Eve'`); err != nil {
-		t.Fatal(err)
-	}
-	mustBe("deliveries", "staff")
-	before := catalog(t, admin)
-	if _, err := rebuild.Replace(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	mustBe()
-	if diff := cmp.Diff(before, catalog(t, admin)); diff != "" {
-		t.Errorf("the schema that a rebuild leaves (-before +after):\n%s", diff)
-	}
-	// Recording continues.
-	r.says(t, facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-2", PortalUserNo: 2})...)
-	mustBe()
-}
-
-// catalog returns the definition of the schema: columns, storage, grants, checks, indexes
-// and views, with the views of the schema app. It also checks that a rebuild knows every
-// table.
-func catalog(t *testing.T, admin *pgxpool.Pool) []string {
-	t.Helper()
-	rows, err := admin.Query(t.Context(), `
-		WITH r AS (SELECT * FROM pg_class WHERE relnamespace = 'record'::regnamespace AND relkind IN ('r', 'v'))
-		SELECT format('%s %s %s %s %s %s', relname, relkind, relowner::regrole, relpersistence, reloptions,
-		       (SELECT array_agg(a::text ORDER BY a::text) FROM aclexplode(relacl) a)) FROM r
-		UNION ALL SELECT format('%s.%s %s %s %s %s %s', relname, attname, attnum, atttypid::regtype, attnotnull, attstorage,
-		       pg_get_expr(adbin, adrelid)) FROM r JOIN pg_attribute ON attrelid = r.oid AND attnum > 0
-		       LEFT JOIN pg_attrdef ON adrelid = r.oid AND adnum = attnum
-		UNION ALL SELECT format('%s: %s %s', relname, conname, pg_get_constraintdef(c.oid)) FROM r JOIN pg_constraint c ON conrelid = r.oid
-		UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'record'
-		UNION ALL SELECT pg_get_viewdef(oid) FROM pg_class
-		WHERE relnamespace IN ('record'::regnamespace, 'app'::regnamespace) AND relkind = 'v'
-		ORDER BY 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var real, known []string
-	for _, t := range tables {
-		known = append(known, t.name)
-	}
-	if err := admin.QueryRow(t.Context(), `SELECT array_agg(tablename::text) FROM pg_tables WHERE schemaname = 'record'`).Scan(&real); err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(real)
-	slices.Sort(known)
-	if diff := cmp.Diff(real, known); diff != "" {
-		t.Errorf("tables (-there are +a rebuild knows):\n%s", diff)
-	}
-	return all
-}
-
-// Whatever events are published, at least one enabled staff member may manage staff. If two
-// act at once, the order of the record decides.
-func TestAnEnabledAdministratorRemains(t *testing.T) {
-	m := uuid.New()
-	hired := []events.Body{
-		events.StaffCreated{StaffID: "ada", Name: "Ada"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ada", Permission: "manage_staff"},
-		events.StaffCreated{StaffID: "ben", Name: "Ben"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ben", Permission: "manage_staff"},
-	}
-	disable := func(id string) events.Body { return events.StaffSwitched{Disabled: true, Change: m, StaffID: id} }
-	enable := func(id string) events.Body { return events.StaffSwitched{Change: m, StaffID: id} }
-	revoke := func(id string) events.Body {
-		return events.PermissionChanged{Change: m, StaffID: id, Permission: "manage_staff"}
-	}
-	for name, c := range map[string]struct {
-		story []events.Body
-		want  []string
-	}{
-		"one is disabled":                    {[]events.Body{disable("ada")}, []string{"ben"}},
-		"each disables the other":            {[]events.Body{disable("ada"), disable("ben")}, []string{"ben"}},
-		"one is disabled, the other revoked": {[]events.Body{disable("ada"), revoke("ben")}, []string{"ben"}},
-		"one is revoked, the other disabled": {[]events.Body{revoke("ada"), disable("ben")}, []string{"ben"}},
-		"a disabled one is revoked":          {[]events.Body{disable("ada"), revoke("ada"), enable("ada")}, []string{"ben"}},
-		"disabled and enabled":               {[]events.Body{disable("ada"), enable("ada"), disable("ben")}, []string{"ada"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
-			project(t, conn, facts(t, append(slices.Clone(hired), c.story...)...))
-			rows, err := conn.Query(t.Context(), `SELECT staff_id FROM record.staff JOIN record.staff_permissions USING (staff_id)
-				WHERE disabled_at IS NULL ORDER BY staff_id`)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
-				t.Errorf("staff who manage staff (-want +got):\n%s%v", diff, err)
-			}
-		})
-	}
-}
 
 func TestAStandbyTakesOver(t *testing.T) {
 	log := eventlogtest.Start(t)
 	url := storetest.New(t)
 	first, second := start(t, log, url), start(t, log, url)
 	m := uuid.New()
-	first.says(t, facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1, 2))...)
-	first.stop()
+	first.Says(t, recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2))...)
+	first.Stop()
 	began := time.Now()
-	second.says(t, facts(t, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})...)
+	second.Says(t, recordertest.Facts(t, events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})...)
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("no recorder recorded for %s", took)
 	}
 	first = start(t, log, url)
-	second.stop()
-	first.says(t, facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-1", PortalUserNo: 1})...)
-	if got := stateOf(t, connectTo(t, first.Pool), m); got.Status != "sent" || got.Opened != 1 {
+	second.Stop()
+	first.Says(t, recordertest.Facts(t, events.DeliveryOpened{MessageID: m, PortalUserID: "pu-1", PortalUserNo: 1})...)
+	if got := recordertest.StateOf(t, recordertest.Connect(t, first.Pool), m); got.Status != "sent" || got.Opened != 1 {
 		t.Errorf("the message is %+v", got)
-	}
-}
-
-// Of two recorders that both act as the leader, only one can write: the other finds that
-// the position has moved.
-func TestARecorderThatWasOvertakenWritesNothing(t *testing.T) {
-	conn := connectTo(t, storetest.Pool(t, store.RoleRecorder))
-	m := uuid.New()
-	evs := facts(t, sentTo(m, events.HoldNone), chunk(m, 0, 1))
-	project(t, conn, evs[:1])
-	p, err := prepare(merkle.Stored{Seq: 1, Subject: evs[1].Subject(), Header: evs[1].Header(), Data: evs[1].Data})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := record(t.Context(), conn, 0, []*prepared{p}, parkRow); err == nil {
-		t.Error("it wrote although the position had moved")
 	}
 }
 
@@ -335,18 +37,18 @@ func TestADueMessageIsReleased(t *testing.T) {
 	r := start(t, log, storetest.New(t))
 	due, later := uuid.New(), uuid.New()
 	held := func(id uuid.UUID, at time.Time) events.Body {
-		s := sentTo(id, events.HoldScheduled)
+		s := recordertest.SentTo(id, events.HoldScheduled)
 		s.ReleaseAt = at
 		return s
 	}
-	changed := r.watcher.Changed()
-	r.says(t, facts(t, held(due, time.Now().Add(-time.Second)), held(later, time.Now().Add(time.Hour)))...)
+	changed := r.Watcher.Changed()
+	r.Says(t, recordertest.Facts(t, held(due, time.Now().Add(-time.Second)), held(later, time.Now().Add(time.Hour)))...)
 	<-changed
-	conn := connectTo(t, r.Pool)
-	for stateOf(t, conn, due).Status != "sending" {
-		<-r.watcher.Changed()
+	conn := recordertest.Connect(t, r.Pool)
+	for recordertest.StateOf(t, conn, due).Status != "sending" {
+		<-r.Watcher.Changed()
 	}
-	if got := stateOf(t, conn, later).Status; got != "scheduled" {
+	if got := recordertest.StateOf(t, conn, later).Status; got != "scheduled" {
 		t.Errorf("the one that is not due is %s", got)
 	}
 }

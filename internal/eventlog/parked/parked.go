@@ -25,7 +25,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/store"
 )
 
@@ -35,12 +35,12 @@ const maxTries = 8
 
 // In returns the settings with which a process parks events that it can't handle, in the
 // database of pool.
-func In(pool *pgxpool.Pool) eventlog.Parking {
-	return eventlog.Parking{MaxTries: maxTries, Passing: store.Transient,
+func In(pool *pgxpool.Pool) consume.Parking {
+	return consume.Parking{MaxTries: maxTries, Passing: store.Transient,
 		Failed: func(ctx context.Context, consumer string, seq uint64, reason string) {
 			note(ctx, pool, consumer, seq, reason)
 		},
-		Park: func(ctx context.Context, p eventlog.Parked) error { return park(ctx, pool, p) }}
+		Park: func(ctx context.Context, p consume.Parked) error { return park(ctx, pool, p) }}
 }
 
 // note stores a consumer's last error for the operations page. If that fails, the error
@@ -50,7 +50,7 @@ func note(ctx context.Context, pool *pgxpool.Pool, consumer string, seq uint64, 
 		ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, at = now()`, consumer, seq, reason)
 }
 
-func park(ctx context.Context, pool *pgxpool.Pool, p eventlog.Parked) error {
+func park(ctx context.Context, pool *pgxpool.Pool, p consume.Parked) error {
 	var id, message *uuid.UUID
 	if p.Event.ID != uuid.Nil {
 		id = &p.Event.ID

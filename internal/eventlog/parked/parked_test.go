@@ -18,12 +18,13 @@ import (
 
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
 	"postern/internal/health"
 	"postern/internal/limits"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -35,7 +36,7 @@ type bench struct {
 	*composetest.System
 	parked *parked.Events
 	worker *pgxpool.Pool
-	lane   eventlog.Lane
+	lane   consume.Lane
 
 	mu      sync.Mutex
 	fails   error
@@ -54,7 +55,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.worker.Close)
-	b.lane = eventlog.Lane{Consumer: eventlog.FanoutDirect, Handle: func(ctx context.Context, _ events.Event, _ uint64) error {
+	b.lane = consume.Lane{Consumer: eventlog.FanoutDirect, Handle: func(ctx context.Context, _ events.Event, _ uint64) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		if err := b.worker.Ping(ctx); err != nil {
@@ -68,7 +69,7 @@ func newBench(t *testing.T) *bench {
 	parking := parked.In(b.worker)
 	parking.MaxTries = 1
 	lane := b.lane // a test may replace b.lane, for retries only
-	b.run(t, func(ctx context.Context) error { return b.Log.Consume(ctx, parking, lane) })
+	b.run(t, func(ctx context.Context) error { return consume.Run(ctx, b.Log, parking, lane) })
 	return b
 }
 
@@ -213,7 +214,7 @@ func TestAParkedEventIsRetried(t *testing.T) {
 func (b *bench) same(t *testing.T) {
 	t.Helper()
 	b.Settle(t)
-	compared, err := (&recorder.Rebuild{Log: b.Log, Pool: b.Admin}).Check(t.Context())
+	compared, err := (&rebuild.Rebuild{Log: b.Log, Pool: b.Admin}).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +390,7 @@ func TestOpenEventsAreCountedAndListedAlike(t *testing.T) {
 	b.retrying(t)
 	b.until(t, "it is parked again", func() bool { _, n := b.state(t, e.ID); return n == 2 })
 	open("failed again", both)
-	if _, err := (&recorder.Rebuild{Log: b.Log, Pool: b.Admin}).Replace(t.Context()); err != nil {
+	if _, err := (&rebuild.Rebuild{Log: b.Log, Pool: b.Admin}).Replace(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	open("rebuilt", both)
@@ -453,7 +454,7 @@ func TestAnEventWithAResultIsNotOpen(t *testing.T) {
 	if err := b.Pool.QueryRow(t.Context(), `SELECT seq FROM record.chunks WHERE message_id = $1`, message).Scan(&seq); err != nil {
 		t.Fatal(err)
 	}
-	err = parked.In(b.worker).Park(t.Context(), eventlog.Parked{Consumer: eventlog.NotifyDirect, Seq: seq, Tries: 1, Reason: "a test",
+	err = parked.In(b.worker).Park(t.Context(), consume.Parked{Consumer: eventlog.NotifyDirect, Seq: seq, Tries: 1, Reason: "a test",
 		Event: events.Event{ID: uuid.New(), Type: events.TypeDeliveriesCreated, MessageID: message}})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/store"
 )
 
@@ -23,8 +24,8 @@ const retryPoll = 500 * time.Millisecond
 
 // Retry passes parked events for which an operator requested a retry to their lanes'
 // handlers, one after another, until ctx ends.
-func Retry(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, logger *slog.Logger, lanes ...eventlog.Lane) error {
-	byName := map[string]eventlog.Lane{}
+func Retry(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, logger *slog.Logger, lanes ...consume.Lane) error {
+	byName := map[string]consume.Lane{}
 	for _, lane := range lanes {
 		byName[lane.Consumer] = lane
 	}
@@ -50,7 +51,7 @@ func Retry(ctx context.Context, log *eventlog.Log, pool *pgxpool.Pool, logger *s
 type retrier struct {
 	log   *eventlog.Log
 	pool  *pgxpool.Pool
-	lanes map[string]eventlog.Lane
+	lanes map[string]consume.Lane
 }
 
 // retryLease is how long the row of an event belongs to the worker that retries it, counted
@@ -77,7 +78,7 @@ func (r retrier) next(ctx context.Context) (more bool, err error) {
 	stop := store.RenewRow(ctx, retryLease, func(ctx context.Context) (pgconn.CommandTag, error) {
 		return r.pool.Exec(ctx, `UPDATE app.parked SET leased_until = now() + $2::interval WHERE lease = $1`, t.lease, retryLease)
 	})
-	failure := r.log.Again(ctx, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
+	failure := consume.Again(ctx, r.log, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
 	stop()
 	if failure != nil && (store.Transient(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
 		return false, errors.Join(fmt.Errorf("event %d is tried again later: %w", t.seq, failure), r.release(ctx, t))
@@ -118,7 +119,7 @@ func (r retrier) release(ctx context.Context, t *taken) error {
 func (r retrier) settle(ctx context.Context, t *taken, failure error) error {
 	sql, args := `UPDATE app.parked SET handled_at = now(), lease = NULL, leased_until = NULL WHERE lease = $1`, []any{t.lease}
 	if failure != nil {
-		reason, stack := eventlog.Describe(failure)
+		reason, stack := consume.Describe(failure)
 		sql = `UPDATE app.parked SET tries = tries + 1, reason = $2, stack = $3, parked_at = now(), lease = NULL, leased_until = NULL WHERE lease = $1`
 		args = append(args, reason, stack)
 	}

@@ -23,6 +23,7 @@ import (
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -288,7 +289,7 @@ func (c *clinic) mailed() map[string]int {
 // whole checks that a rebuild from the record gives the same tables.
 func (c *clinic) whole() {
 	c.Helper()
-	compared, err := (&recorder.Rebuild{Log: c.log, Pool: c.admin}).Check(c.Context())
+	compared, err := (&rebuild.Rebuild{Log: c.log, Pool: c.admin}).Check(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 )
 
 // trace follows each message from its sending to its audience, its deliveries and its
@@ -33,7 +33,7 @@ type messageState struct {
 	manifest   hash.Hash // over the digests of the chunks; nil after it was compared
 }
 
-func (t trace) add(e recorder.Replayed) error {
+func (t trace) add(e rebuild.Replayed) error {
 	id := e.Event.MessageID
 	if id == uuid.Nil {
 		return nil
@@ -69,7 +69,7 @@ func (m *messageState) resolve(e events.Event) error {
 	return err
 }
 
-func (m *messageState) deliver(e recorder.Replayed) error {
+func (m *messageState) deliver(e rebuild.Replayed) error {
 	switch n := e.Event.Chunk.Index; {
 	case m.audience == nil:
 		return fmt.Errorf("deliveries of message %s, whose audience was never frozen", e.Event.MessageID)
@@ -139,7 +139,7 @@ func (t trace) load(ctx context.Context, pool *pgxpool.Pool, since *checkpoint.C
 		if err != nil {
 			return fmt.Errorf("event %d, from before the checkpoint, was changed since: %w", r.Seq, err)
 		}
-		if err := t.add(recorder.Look(&s)); err != nil {
+		if err := t.add(rebuild.Look(&s)); err != nil {
 			return fmt.Errorf("event %d, from before the checkpoint: %w", r.Seq, err)
 		}
 	}

@@ -30,8 +30,8 @@ import (
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
-	"postern/internal/recorder"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/rebuild"
 	"postern/schemas"
 )
 
@@ -199,8 +199,8 @@ func (v *Verifier) verifyAll(ctx context.Context) error {
 	if err := v.mustReach(ctx); err != nil {
 		return err
 	}
-	audit := &recorder.Rebuild{Log: v.Log, Pool: v.Pool, Progress: v.Progress}
-	reached, differ, err := audit.Audit(ctx, func(e recorder.Replayed) error { return v.checkEvent(ctx, e) })
+	audit := &rebuild.Rebuild{Log: v.Log, Pool: v.Pool, Progress: v.Progress}
+	reached, differ, err := audit.Audit(ctx, func(e rebuild.Replayed) error { return v.checkEvent(ctx, e) })
 	if err != nil {
 		return v.broken(err)
 	}
@@ -221,8 +221,8 @@ func (v *Verifier) verifySince(ctx context.Context) error {
 	if err := v.mustReach(ctx); err != nil {
 		return err
 	}
-	audit := &recorder.Rebuild{Log: v.Log, Pool: v.Pool, Progress: v.Progress}
-	reached, differ, err := audit.AuditSince(ctx, v.Since.Size, func(e recorder.Replayed) error { return v.checkEvent(ctx, e) })
+	audit := &rebuild.Rebuild{Log: v.Log, Pool: v.Pool, Progress: v.Progress}
+	reached, differ, err := audit.AuditSince(ctx, v.Since.Size, func(e rebuild.Replayed) error { return v.checkEvent(ctx, e) })
 	if err != nil {
 		return v.broken(err)
 	}
@@ -250,7 +250,7 @@ func (v *Verifier) mustReach(ctx context.Context) error {
 }
 
 // checkEvent checks an event. It is called for all events, in order.
-func (v *Verifier) checkEvent(ctx context.Context, e recorder.Replayed) error {
+func (v *Verifier) checkEvent(ctx context.Context, e rebuild.Replayed) error {
 	leaf, err := v.copied.leaf(ctx, e.Seq)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/record/retention"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/store/storetest"
 )
 
@@ -99,7 +99,7 @@ func (c *clinic) keys(t *testing.T) (n int) {
 func (c *clinic) holds(t *testing.T) {
 	t.Helper()
 	c.Settle(t)
-	compared, err := (&recorder.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
+	compared, err := (&rebuild.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

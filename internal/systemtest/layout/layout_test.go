@@ -21,12 +21,14 @@ import (
 // without a row fails the test: add the row first.
 var imports = map[string]string{
 	// The events, and the stream that keeps them.
-	"events":          "text/number",
-	"schemas":         "events",
-	"eventlog":        "events problem schemas",
-	"eventlog/facts":  "events problem",
-	"eventlog/outbox": "events",
-	"eventlog/parked": "eventlog eventlog/facts events limits problem store",
+	"events":           "text/number",
+	"schemas":          "events",
+	"eventlog":         "eventlog/backoff events problem schemas",
+	"eventlog/backoff": "",
+	"eventlog/consume": "eventlog eventlog/backoff events",
+	"eventlog/facts":   "events problem",
+	"eventlog/outbox":  "events",
+	"eventlog/parked":  "eventlog eventlog/consume eventlog/facts events limits problem store",
 
 	// Storage.
 	"store":               "",
@@ -49,8 +51,12 @@ var imports = map[string]string{
 	"notify/sendgridfake": "notify/sendgrid",
 
 	// The record: projected, read, proven.
-	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/merkle/merklestore proof/signer recorder/position recorder/state store",
+	"recorder":                 "eventlog eventlog/outbox events proof/merkle proof/signer recorder/damage recorder/position recorder/project store",
+	"recorder/damage":          "eventlog events proof/merkle recorder/position",
+	"recorder/deliveryrows":    "events",
 	"recorder/position":        "",
+	"recorder/project":         "events proof/merkle proof/merkle/merklestore recorder/deliveryrows recorder/position recorder/state store",
+	"recorder/rebuild":         "eventlog events proof/merkle recorder/deliveryrows recorder/position recorder/project store",
 	"recorder/state":           "events",
 	"record/export":            "events record/query",
 	"record/query":             "eventlog/facts events problem proof/checkpoint proof/merkle proof/merkle/merklestore",
@@ -62,7 +68,7 @@ var imports = map[string]string{
 	"proof/receipt/issuer":     "content/message content/reader eventlog/facts events problem proof/merkle proof/merkle/merklestore proof/receipt",
 	"proof/receipt":            "events proof/checkpoint proof/merkle",
 	"proof/signer":             "proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore",
-	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder recorder/position schemas",
+	"proof/verify":             "content eventlog events proof/archive proof/checkpoint proof/merkle proof/merkle/merklestore recorder/position recorder/rebuild schemas",
 
 	// Delivery status, and the inboxes of portal users.
 	"messages":         "access/policy events problem recorder/state text/folding",
@@ -124,11 +130,11 @@ var imports = map[string]string{
 	"web/search":       "access/policy labels labels/labelstore search web/page",
 	"web/signin":       "access access/letter access/oidc access/passwords access/policy limits text/address web/page",
 	"web/static":       "",
-	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/position store",
+	"cli":              "access access/policy config content content/reader directory eventlog eventlog/facts eventlog/outbox eventlog/parked events health labels notify/pause notify/replay process/up proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt proof/receipt/issuer proof/verify record/export record/query record/retention recorder recorder/damage recorder/position recorder/rebuild store",
 
 	// Configuration and processes.
 	"config":            "inbound notify/sendgrid text/address",
-	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
+	"process":           "access access/letter access/oidc api compose compose/draft config content content/clamd content/reader directory directory/upload eventlog eventlog/consume eventlog/facts eventlog/parked events fanout health inbound inbox/inboxstore labels/labelstore messages notify notify/pause notify/replay notify/reports notify/sendgrid problem/document proof/archive proof/checkpoint proof/merkle/merklestore proof/receipt/issuer proof/signer record/export record/query record/retention recorder recorder/position search store telemetry web web/account web/admin web/compose web/messages web/operations web/page web/portal web/receipt web/record web/replay web/search web/signin",
 	"process/up":        "access access/policy config content directory directory/demo embedded embedded/postgres eventlog eventlog/facts eventlog/outbox events notify/sendgridfake process proof/archive proof/checkpoint proof/merkle/merklestore recorder/position store store/keyfile telemetry",
 	"cmd/api":           "config process",
 	"cmd/fanout-worker": "config process",
@@ -142,20 +148,20 @@ var imports = map[string]string{
 // apart lists the packages that a package, and every package below it, must not
 // reach through any number of imports.
 var apart = map[string]string{
-	"compose":  "api fanout notify notify/sendgrid recorder",
-	"fanout":   "api compose notify notify/sendgrid recorder",
-	"notify":   "access api compose content directory fanout recorder",
+	"compose":  "api fanout notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
+	"fanout":   "api compose notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
+	"notify":   "access api compose content directory fanout recorder recorder/damage recorder/project recorder/rebuild",
 	"recorder": "access api compose content directory fanout notify notify/sendgrid",
-	"store":    "access api compose content directory events fanout notify notify/sendgrid recorder",
-	"api":      "fanout notify notify/sendgrid recorder",
+	"store":    "access api compose content directory events fanout notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
+	"api":      "fanout notify notify/sendgrid recorder recorder/damage recorder/project recorder/rebuild",
 }
 
 // vendors lists, by the beginning of a library's path, the only packages that may import it.
 var vendors = map[string]string{
 	"go.opentelemetry.io/":                  "telemetry",
 	"github.com/nats-io/nats-server":        "embedded embedded/natstest",
-	"github.com/nats-io/nats.go":            "eventlog embedded embedded/natstest recorder",
-	"github.com/ThreeDotsLabs/watermill":    "eventlog",
+	"github.com/nats-io/nats.go":            "eventlog eventlog/consume embedded embedded/natstest recorder/damage",
+	"github.com/ThreeDotsLabs/watermill":    "eventlog/consume",
 	"github.com/sendgrid/":                  "notify/sendgrid notify/sendgridfake",
 	"github.com/tink-crypto/":               "content",
 	"gocloud.dev/":                          "proof/archive store/bucket store/bucket/folder content",

@@ -22,6 +22,7 @@ import (
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/eventlogtest"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
@@ -32,6 +33,7 @@ import (
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder"
 	"postern/internal/recorder/position"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -242,7 +244,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 	switch part {
 	case partFanout:
 		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: in.content, Facts: facts.Publisher{Send: l.publish}})
-		lane := func(bulk bool) eventlog.Handler {
+		lane := func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.Type == events.TypeMessageReleased {
 					return w.HandleReleased(ctx, e, seq, bulk)
@@ -253,7 +255,7 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 		l.consume(4, eventlog.FanoutBulk, eventlog.FanoutDirect, lane)
 	case partNotify:
 		w := notify.New(notify.Config{Pool: l.pool, Position: watcher, Facts: facts.Publisher{Send: l.publish}, Send: l.call(in.sends.Send)})
-		lane := func(bulk bool) eventlog.Handler {
+		lane := func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.IsBulk() != bulk {
 					return nil
@@ -271,10 +273,10 @@ func (in *inside) startInstance(part string, c *crash) *instance {
 	return l
 }
 
-func (l *instance) consume(slots int, bulk, direct string, lane func(bulk bool) eventlog.Handler) {
+func (l *instance) consume(slots int, bulk, direct string, lane func(bulk bool) consume.Handler) {
 	l.run(func(ctx context.Context) error {
-		return l.log.Consume(ctx, parked.In(l.pool),
-			eventlog.Lane{Consumer: bulk, Slots: slots, Handle: lane(true)}, eventlog.Lane{Consumer: direct, Slots: slots, Handle: lane(false)})
+		return consume.Run(ctx, l.log, parked.In(l.pool),
+			consume.Lane{Consumer: bulk, Slots: slots, Handle: lane(true)}, consume.Lane{Consumer: direct, Slots: slots, Handle: lane(false)})
 	})
 }
 
@@ -325,7 +327,7 @@ func (in *inside) verdict(unknown bool) {
 		in.Errorf("%d messages were sent, %v", messages, err)
 	}
 	tables(in.Context(), in, in.admin, in.message, o.states)
-	compared, err := (&recorder.Rebuild{Log: in.log, Pool: in.admin}).Check(in.Context())
+	compared, err := (&rebuild.Rebuild{Log: in.log, Pool: in.admin}).Check(in.Context())
 	if err != nil {
 		in.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"postern/internal/content/reader"
 	"postern/internal/directory"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/fanout"
@@ -388,7 +389,7 @@ func (c *crossing) restart(part string, at *crash) {
 	switch part {
 	case partFanout:
 		w := fanout.New(fanout.Config{Pool: l.pool, Position: watcher, Content: c.content, Facts: facts.Publisher{Send: l.publish, Clock: c.now}})
-		l.consume(2, eventlog.FanoutBulk, eventlog.FanoutDirect, func(bulk bool) eventlog.Handler {
+		l.consume(2, eventlog.FanoutBulk, eventlog.FanoutDirect, func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.Type == events.TypeMessageReleased {
 					return w.HandleReleased(ctx, e, seq, bulk)
@@ -405,7 +406,7 @@ func (c *crossing) restart(part string, at *crash) {
 		l.run(w.RunRetries)
 		l.run(w.RunReplays)
 		l.run(w.RunPromotions)
-		l.consume(2, eventlog.NotifyBulk, eventlog.NotifyDirect, func(bulk bool) eventlog.Handler {
+		l.consume(2, eventlog.NotifyBulk, eventlog.NotifyDirect, func(bulk bool) consume.Handler {
 			return func(ctx context.Context, e events.Event, seq uint64) error {
 				if e.IsBulk() != bulk {
 					return nil

@@ -17,7 +17,7 @@ import (
 	"postern/internal/events"
 	"postern/internal/notify/pause"
 	"postern/internal/notify/replay"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 )
 
 // open lists the work that is neither finished nor held. Work is held by a pause, by a
@@ -348,7 +348,7 @@ func (c *crossing) checkTables() {
 			c.Errorf("the counters of message %s (accepted, failed, skipped, unknown) don't match its deliveries (-deliveries +message):\n%s", id, diff)
 		}
 	}
-	compared, err := (&recorder.Rebuild{Log: c.log, Pool: c.admin}).Check(c.Context())
+	compared, err := (&rebuild.Rebuild{Log: c.log, Pool: c.admin}).Check(c.Context())
 	c.must(err)
 	for _, one := range compared {
 		if !one.Same() {

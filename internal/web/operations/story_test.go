@@ -14,7 +14,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/directory"
 	"postern/internal/notify/sendgridfake"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/web/webtest"
 )
 
@@ -87,7 +87,7 @@ const (
 func (c *clinic) same(t *testing.T) {
 	t.Helper()
 	c.Settle(t)
-	compared, err := (&recorder.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
+	compared, err := (&rebuild.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
 	"postern/internal/proof/merkle/merklestore"
-	"postern/internal/recorder"
+	"postern/internal/recorder/rebuild"
 	"postern/internal/web/webtest"
 )
 
@@ -363,7 +363,7 @@ func (c *clinic) sign(t *testing.T, size uint64) {
 func (c *clinic) holds(t *testing.T) {
 	t.Helper()
 	c.Settle(t)
-	compared, err := (&recorder.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
+	compared, err := (&rebuild.Rebuild{Log: c.Log, Pool: c.Admin}).Check(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/eventlog"
+	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/parked"
 	"postern/internal/events"
@@ -132,7 +133,7 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	pool := storetest.Open(t, s.URL, store.RoleFanout)
 	watcher := position.NewWatcher(pool, nil)
 	f := fanout.New(fanout.Config{Pool: pool, Position: watcher, Content: s.Content, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now}})
-	expand := func(bulk bool) eventlog.Handler {
+	expand := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.Type == events.TypeMessageReleased {
 				return f.HandleReleased(ctx, e, seq, bulk)
@@ -142,19 +143,19 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	}
 	run(watcher.Run)
 	run(s.Web.Letters.Run)
-	consume := func(pool *pgxpool.Pool, lanes ...eventlog.Lane) {
-		run(func(ctx context.Context) error { return s.Log.Consume(ctx, parked.In(pool), lanes...) })
+	handle := func(pool *pgxpool.Pool, lanes ...consume.Lane) {
+		run(func(ctx context.Context) error { return consume.Run(ctx, s.Log, parked.In(pool), lanes...) })
 		run(func(ctx context.Context) error {
 			return parked.Retry(ctx, s.Log, pool, slog.New(slog.DiscardHandler), lanes...)
 		})
 	}
-	consume(pool, eventlog.Lane{Consumer: eventlog.FanoutBulk, Slots: 2, Handle: expand(true)},
-		eventlog.Lane{Consumer: eventlog.FanoutDirect, Slots: 2, Handle: expand(false)})
+	handle(pool, consume.Lane{Consumer: eventlog.FanoutBulk, Slots: 2, Handle: expand(true)},
+		consume.Lane{Consumer: eventlog.FanoutDirect, Slots: 2, Handle: expand(false)})
 
 	notifying := storetest.Open(t, s.URL, store.RoleNotify)
 	seen := position.NewWatcher(notifying, nil)
 	n := notify.New(notify.Config{Pool: notifying, Position: seen, Facts: facts.Publisher{Send: s.Log.Publish, Clock: s.Clock.Now}, Send: client.Send, FailureLimit: 20})
-	alert := func(bulk bool) eventlog.Handler {
+	alert := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.IsBulk() != bulk {
 				return nil
@@ -165,8 +166,8 @@ func (s *Site) work(t testing.TB, client *sendgrid.Client) {
 	run(seen.Run)
 	run(n.RunRetries)
 	run(n.RunReplays)
-	consume(notifying, eventlog.Lane{Consumer: eventlog.NotifyBulk, Slots: 2, Handle: alert(true)},
-		eventlog.Lane{Consumer: eventlog.NotifyDirect, Slots: 2, Handle: alert(false)})
+	handle(notifying, consume.Lane{Consumer: eventlog.NotifyBulk, Slots: 2, Handle: alert(true)},
+		consume.Lane{Consumer: eventlog.NotifyDirect, Slots: 2, Handle: alert(false)})
 }
 
 // NewStaff creates a staff member who can sign in with [Password].

@@ -1,0 +1,288 @@
+// Package project changes the rows of Postgres as the events of the record say. The recorder
+// uses it as events come, and a rebuild uses it to project the whole record again; both give
+// the same rows.
+//
+// It is one package, although a large one, because one map names what each type of event
+// changes (see projections), and those changes share the rows of a batch: an outcome of
+// alerts changes a message, a chunk, its exceptions and its reports. In parts, each field of
+// these rows would be exported.
+//
+// A run of events is written by one goroutine over one connection.
+package project
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"postern/internal/events"
+	"postern/internal/recorder/state"
+)
+
+// projections has the projection of each type of event whose descriptor names rows, and of
+// no other type. Events of other types are kept and hashed all the same.
+var projections = map[events.Type]projection{
+	events.TypeMessageSent:          body(sent),
+	events.TypeMessageReleased:      body(released),
+	events.TypeMessageCancelled:     body(cancelled),
+	events.TypeAudienceResolved:     body(audienceResolved),
+	events.TypeDeliveriesCreated:    deliveriesCreated,
+	events.TypeFanoutCompleted:      body(fanoutCompleted),
+	events.TypeAlertsAccepted:       firstOrRepeated(outcome, repeated),
+	events.TypeAlertsFailed:         firstOrRepeated(outcome, repeated),
+	events.TypeAlertsSkipped:        firstOrRepeated(outcome, repeated),
+	events.TypeAlertsUnknown:        firstOrRepeated(outcome, repeated),
+	events.TypeAlertsReported:       reported,
+	events.TypeAddressReported:      body(addressReported),
+	events.TypeDeliveryOpened:       body(opened),
+	events.TypeAttachmentDownloaded: body(downloaded),
+	events.TypeMessageRecalled:      body(recalled),
+	events.TypeReplayPlanned:        body(replayPlanned),
+	events.TypeReplayStarted:        body(replayStarted),
+	events.TypeReplayPaused:         body(replayPaused),
+	events.TypeReplayResumed:        body(replayResumed),
+	events.TypeReplayCompleted:      body(replayCompleted),
+	events.TypeReplayCancelled:      body(replayCancelled),
+	events.TypeSecondFactorAdded:    body(secondFactorAdded),
+	events.TypeSecondFactorRemoved:  body(secondFactorGone),
+	events.TypeSecondFactorReset:    body(secondFactorGone),
+	events.TypeStaffCreated:         body(staffCreated),
+	events.TypeStaffDisabled:        body(staffSwitched),
+	events.TypeStaffEnabled:         body(staffSwitched),
+	events.TypePermissionGranted:    body(permissionChanged),
+	events.TypePermissionRevoked:    body(permissionChanged),
+	events.TypeLabelChanged:         body(labelChanged),
+	events.TypeParkedRetried:        body(parkedSettled),
+	events.TypeParkedDiscarded:      body(parkedSettled),
+	events.TypeAlertingPaused:       body(alertingPaused),
+	events.TypeAlertingResumed:      body(alertingResumed),
+	events.TypeErasureRequested:     body(erasureRequested),
+	events.TypeErasureWithdrawn:     body(erasureWithdrawn),
+	events.TypeContentErased:        body(contentErased),
+	events.TypeRetentionChanged:     body(retentionChanged),
+}
+
+// body decodes the event and projects its body.
+func body[T any, P interface {
+	*T
+	events.Body
+}](project func(*batch, *Prepared, T) error) projection {
+	return func(b *batch, p *Prepared) error {
+		decoded, err := events.Decode[T, P](p.Event)
+		if err != nil {
+			return park("%v", err)
+		}
+		return project(b, p, decoded)
+	}
+}
+
+// firstOrRepeated uses one projection for outcomes of a first attempt and another for
+// those of a replay.
+func firstOrRepeated(first, repeated func(*batch, *Prepared, events.AlertOutcome) error) projection {
+	return body(func(b *batch, p *Prepared, e events.AlertOutcome) error {
+		if e.ReplayID != nil {
+			return repeated(b, p, e)
+		}
+		return first(b, p, e)
+	})
+}
+
+// A refusal says that an event changes nothing. With a reason, the event is parked for an
+// operator, since no correct process publishes such an event. Without a reason, the event
+// came too late, which is normal.
+type refusal struct{ reason string }
+
+func (r refusal) Error() string { return "changes nothing: " + r.reason }
+
+// tooLate is for an event that lost against an earlier one, as an Undo against
+// the release.
+var tooLate error = refusal{}
+
+func park(format string, args ...any) error { return refusal{fmt.Sprintf(format, args...)} }
+
+func asRefusal(err error) (reason string, ok bool) {
+	var r refusal
+	ok = errors.As(err, &r)
+	return r.reason, ok
+}
+
+func (b *batch) message(id uuid.UUID) (*messageRow, error) {
+	m, ok := b.messages[id]
+	if !ok {
+		return nil, park("the record has no message.sent before it")
+	}
+	m.dirty = true
+	return m, nil
+}
+
+// move sets the status that the message has after an event, and returns false where the
+// event comes too late to change it.
+func (m *messageRow) move(p *Prepared) (moved bool) {
+	m.status, moved = m.status.After(p.Event.Type)
+	return moved
+}
+
+func sent(b *batch, p *Prepared, e events.MessageSent) error {
+	if e.MessageID != p.Event.MessageID {
+		return park("its headers name another message")
+	}
+	b.messages[e.MessageID] = &messageRow{
+		id: e.MessageID, isNew: true, seq: p.Stored.Seq, sent: e, bulk: e.Recipients.IsBulk(),
+		sentAt: p.Event.Time, status: state.Initial(e.Hold), alerts: map[events.AlertState]int{},
+	}
+	for _, staff := range e.StaffBcc {
+		b.bcc = append(b.bcc, []any{staff, e.MessageID})
+	}
+	return nil
+}
+
+func released(b *batch, p *Prepared, e events.MessageReleased) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	if !m.move(p) {
+		return tooLate
+	}
+	m.releasedAt = &p.Event.Time
+	return nil
+}
+
+func cancelled(b *batch, p *Prepared, e events.MessageCancelled) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	if !m.move(p) {
+		return tooLate
+	}
+	m.cancelledAt = &p.Event.Time
+	return nil
+}
+
+func recalled(b *batch, p *Prepared, e events.MessageRecalled) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	if !m.move(p) {
+		return tooLate
+	}
+	m.recalledAt, m.recallReason = &p.Event.Time, &e.Reason
+	return nil
+}
+
+func audienceResolved(b *batch, _ *Prepared, e events.AudienceResolved) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	if m.audience != nil {
+		return park("the audience was frozen before")
+	}
+	count := int32(e.Count) // #nosec G115 -- portal users are numbered by int32
+	m.audience, m.manifest = &count, &e.ManifestDigest
+	return nil
+}
+
+func deliveriesCreated(b *batch, p *Prepared) error {
+	m, err := b.message(p.Event.MessageID)
+	if err != nil {
+		return err
+	}
+	if m.status == state.Scheduled || m.status == state.Cancelled {
+		return park("the message is %s", m.status)
+	}
+	c := p.Chunk
+	m.delivered += c.Deliveries
+	key := chunkKey{c.Message, c.Chunk}
+	b.chunks[key] = &chunkRow{key: key, isNew: true, seq: p.Stored.Seq, firstNo: c.FirstNo, lastNo: c.LastNo,
+		deliveries: c.Deliveries, deliveredAt: p.Event.Time, state: events.AlertPending}
+	b.deliveries = append(b.deliveries, c.Rows)
+	return nil
+}
+
+func fanoutCompleted(b *batch, p *Prepared, e events.FanoutCompleted) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	if m.delivered != e.Deliveries {
+		return park("it counts %d deliveries, but %d are recorded", e.Deliveries, m.delivered)
+	}
+	m.completedAt = &p.Event.Time
+	m.move(p) // a recalled message stays recalled
+	return nil
+}
+
+func opened(b *batch, p *Prepared, e events.DeliveryOpened) error {
+	m, err := b.message(e.MessageID)
+	if err != nil {
+		return err
+	}
+	if m.opened >= m.delivered {
+		return park("more openings than deliveries")
+	}
+	m.opened++
+	b.opens = append(b.opens, []any{e.MessageID, e.PortalUserNo, p.Event.Time})
+	return nil
+}
+
+func downloaded(b *batch, p *Prepared, e events.AttachmentDownloaded) error {
+	b.downloads = append(b.downloads, []any{p.Stored.Seq, e.MessageID, e.PortalUserNo, e.AttachmentID, p.Event.Time})
+	return nil
+}
+
+func staffCreated(b *batch, p *Prepared, e events.StaffCreated) error {
+	return b.exec(`INSERT INTO staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, e.StaffID, e.Name, p.Event.Time)
+}
+
+// anotherAdministrator is true where an enabled staff member other than $1 may manage staff.
+const anotherAdministrator = `EXISTS (SELECT FROM staff_permissions p WHERE p.permission = 'manage_staff' AND p.staff_id <> $1
+	AND NOT EXISTS (SELECT FROM staff s WHERE s.staff_id = p.staff_id AND s.disabled_at IS NOT NULL))`
+
+// staffSwitched disables or enables a staff account. The last administrator can't be
+// disabled, just as permissionChanged does not revoke their permission: if two
+// administrators disable each other at once, the order of the record decides.
+func staffSwitched(b *batch, p *Prepared, e events.StaffSwitched) error {
+	if !e.Disabled {
+		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
+	}
+	return b.exec(`UPDATE staff SET disabled_at = $2 WHERE staff_id = $1 AND disabled_at IS NULL AND (`+anotherAdministrator+`
+		OR NOT EXISTS (SELECT FROM staff_permissions WHERE permission = 'manage_staff' AND staff_id = $1))`, e.StaffID, p.Event.Time)
+}
+
+func permissionChanged(b *batch, p *Prepared, e events.PermissionChanged) error {
+	if !e.Granted {
+		// The last administrator keeps the permission: if two administrators revoke each
+		// other's at once, the order of the record decides.
+		return b.exec(`DELETE FROM staff_permissions WHERE staff_id = $1 AND permission = $2
+			AND (permission <> 'manage_staff' OR `+anotherAdministrator+`)`, e.StaffID, e.Permission)
+	}
+	return b.exec(`INSERT INTO staff_permissions (staff_id, permission, granted_at, granted_by) VALUES ($1, $2, $3, $4)
+		ON CONFLICT DO NOTHING`, e.StaffID, e.Permission, p.Event.Time, p.Event.Actor)
+}
+
+func secondFactorAdded(b *batch, p *Prepared, e events.SecondFactor) error {
+	return b.exec(`INSERT INTO second_factors (staff_id, change_id, added_at) VALUES ($1, $2, $3)
+		ON CONFLICT (staff_id) DO UPDATE SET change_id = excluded.change_id, added_at = excluded.added_at`, e.StaffID, e.Change, p.Event.Time)
+}
+
+func secondFactorGone(b *batch, _ *Prepared, e events.SecondFactor) error {
+	return b.exec(`DELETE FROM second_factors WHERE staff_id = $1`, e.StaffID)
+}
+
+func labelChanged(b *batch, p *Prepared, e events.LabelChanged) error {
+	return b.exec(`INSERT INTO labels (label, one, many, changed_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (label) DO UPDATE SET one = excluded.one, many = excluded.many, changed_at = excluded.changed_at`,
+		e.Label, e.One, e.Many, p.Event.Time)
+}
+
+// exec writes the rows of rare events one by one, in order.
+func (b *batch) exec(sql string, args ...any) error {
+	if _, err := b.tx.Exec(b.ctx, sql, args...); err != nil {
+		return fmt.Errorf("writing a row: %w", err)
+	}
+	return nil
+}
