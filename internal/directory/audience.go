@@ -31,12 +31,6 @@ type Tie struct {
 	Relationship string // self or representative
 }
 
-// The relationships of a link.
-const (
-	Self           = "self"
-	Representative = "representative"
-)
-
 // UnknownPortalUsers is the error for a selection with portal user ids that are not
 // in the directory.
 type UnknownPortalUsers struct{ IDs []string }

@@ -94,6 +94,6 @@ func (f *fhirFile) deletion(at place, entry fhirEntry) error {
 	}
 	f.read++
 	v := versionRow{place: at, kind: kind, id: id, deleted: true, history: entry.history}
-	v.stamp(entry.Response.LastModified, firstOf(version, strings.Trim(entry.Response.ETag, `W/"`)))
+	stamp(&v, entry.Response.LastModified, firstOf(version, strings.Trim(entry.Response.ETag, `W/"`)))
 	return f.into.version(v)
 }

@@ -13,21 +13,6 @@ import (
 	"postern/internal/text/number"
 )
 
-// sink receives the rows and the faults of a decoder. The caller of the decoder sets
-// its functions. An error of one of them ends the decoding.
-type sink struct {
-	patient    func(patientRow) error
-	portalUser func(portalUserRow) error
-	link       func(linkRow) error
-	fault      func(fault)
-	// Used by the FHIR decoder only.
-	related     func(relatedRow) error
-	episode     func(episodeRow) error
-	replacement func(replacementRow) error
-	version     func(versionRow) error
-	warn        func(fault)
-}
-
 // csvKind is one of the three CSV files, recognized by its header.
 type csvKind struct {
 	name    string

@@ -221,7 +221,7 @@ func fhirDate(text string) (first, last date, reason string) {
 	}{{time.DateOnly, 0, 0, 1}, {"2006-01", 0, 1, 0}, {"2006", 1, 0, 0}} {
 		if t, err := time.Parse(form.layout, day); err == nil && t.Year() >= 1 && (len(day) == len(time.DateOnly) || !timed) {
 			end := t.AddDate(form.years, form.months, form.days-1)
-			return date{dayOf(t), true}, date{dayOf(end), true}, ""
+			return dateOf(t), dateOf(end), ""
 		}
 	}
 	return date{}, date{}, notFHIRDate

@@ -1,18 +1,14 @@
 package directory
 
 import (
-	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"postern/internal/limits"
+	"postern/internal/text/address"
 	"postern/internal/text/invisible"
 )
 
-// Checks of fields. Each returns the reason why a value is refused, or "".
-
+// checkID returns the reason why a text can't be an id, or "".
 func checkID(id string) (reason string) {
 	switch {
 	case id == "":
@@ -32,42 +28,44 @@ func checkID(id string) (reason string) {
 	return ""
 }
 
-// checkText checks a text for people: anything that can be printed on one line.
-func checkText(text string) (reason string) { return checkLine(text, int(limits.DirectoryName)) }
-
-func checkLine(text string, longest int) (reason string) {
-	switch {
-	case !utf8.ValidString(text):
-		return "is not UTF-8: save the file as UTF-8"
-	case strings.ContainsFunc(text, unicode.IsControl):
-		return "holds a control character or a line break"
-	case utf8.RuneCountInString(text) > longest:
-		return fmt.Sprintf("is longer than %d characters", longest)
-	}
-	return ""
-}
-
-func checkName(name string) (reason string) {
-	if invisible.Trim(name) == "" {
-		return "is missing"
-	}
-	return checkText(name)
-}
-
 // date is a calendar day, or none.
 type date struct {
 	day int32 // as Postgres counts: days since 2000-01-01
 	set bool
 }
 
-// parseDate reads YYYY-MM-DD, and "" as none.
-func parseDate(text string) (d date, reason string) {
-	if text == "" {
-		return date{}, ""
-	}
-	t, err := time.Parse(time.DateOnly, text)
-	if err != nil || t.Year() < 1 {
-		return date{}, "is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"
-	}
-	return date{dayOf(t), true}, ""
+// dateOf returns the calendar day of a time in its time zone.
+func dateOf(t time.Time) date { return date{dayOf(t), true} }
+
+// dayOf returns the calendar day as Postgres sends a date: days since 2000-01-01.
+func dayOf(t time.Time) int32 {
+	year, month, day := t.Date()
+	const epoch = 946684800                                                                  // 2000-01-01 in Unix seconds
+	return int32((time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - epoch) / 86400) // #nosec G115 -- a date has 7 digits at most
 }
+
+// checkEmail returns the reason why an address can't be used, or "". A blank text means
+// no address and is allowed. Accepted addresses are stored as cleanEmail returns them.
+func checkEmail(email string) (reason string) {
+	_, reason = cleanEmail(email)
+	return reason
+}
+
+// cleanEmail returns an address in its stored form, for every kind of file: without
+// invisible characters, "" for none. See [address.Clean].
+func cleanEmail(email string) (clean, reason string) {
+	if invisible.Trim(email) == "" {
+		return "", ""
+	}
+	clean, err := address.Clean(email)
+	if err != nil {
+		return "", err.Error()
+	}
+	return clean, ""
+}
+
+// The relationships of a link.
+const (
+	Self           = "self"
+	Representative = "representative"
+)

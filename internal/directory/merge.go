@@ -168,7 +168,7 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 			)
 			SELECT file, line, entry, first_file, first_line FROM ranked WHERE nth > 1 ORDER BY file, line`, d.table, d.key)
 		var first place
-		if err := im.eachPlace(ctx, tx, query, []any{&first.file, &first.line}, func(at place) {
+		if err := eachPlace(ctx, tx, query, []any{&first.file, &first.line}, func(at place) {
 			im.duplicate(d.table, at, first)
 		}); err != nil {
 			return fmt.Errorf("looking for duplicates: %w", err)
@@ -179,7 +179,7 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 
 // duplicate reports that the row at a place repeats the row at an earlier one.
 func (im *importer) duplicate(table string, at, first place) {
-	of := im.at(first)
+	of := im.faults.at(first)
 	if at.file == first.file {
 		of = fmt.Sprintf("line %d", first.line)
 	}
@@ -192,9 +192,6 @@ func (im *importer) duplicate(table string, at, first place) {
 		im.faults.add(fault{place: at, field: "patient_id", reason: "is already used at " + of})
 	}
 }
-
-// at formats a place for an error message.
-func (im *importer) at(p place) string { return fmt.Sprintf("%s:%d", im.faults.files[p.file], p.line) }
 
 // noteStatus stores a status that a CSV file changes, so that a FHIR export without
 // episodes of the patient does not change it back.
@@ -222,7 +219,7 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 		SELECT file, line, entry, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 4`
 	found := false
 	var patient bool
-	err := im.eachPlace(ctx, tx, unknown, []any{&patient}, func(at place) {
+	err := eachPlace(ctx, tx, unknown, []any{&patient}, func(at place) {
 		found = true
 		if im.faults.cut {
 			return // the patient or portal user may be in the unread rest of a file
@@ -254,19 +251,4 @@ func (im *importer) analyze(ctx context.Context, tx pgx.Tx, s Summary) error {
 		return fmt.Errorf("analyzing: %w", err)
 	}
 	return nil
-}
-
-// eachPlace runs a query whose first three columns are a place, scans the others into
-// more, and calls found for each row.
-func (im *importer) eachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(place), args ...any) error {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	var at place
-	_, err = pgx.ForEachRow(rows, append([]any{&at.file, &at.line, &at.entry}, more...), func() error {
-		found(at)
-		return nil
-	})
-	return err
 }

@@ -87,3 +87,6 @@ func (fs *faults) lines() (lines []WrongLine) {
 	}
 	return lines
 }
+
+// at formats a place for an error message.
+func (fs *faults) at(p place) string { return fmt.Sprintf("%s:%d", fs.files[p.file], p.line) }

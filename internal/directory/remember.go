@@ -50,17 +50,17 @@ func (m *fhirMerge) exec(ctx context.Context, doing string, statements ...string
 // account.
 func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 	var other place
-	err := m.eachPlace(ctx, tx, `
+	err := eachPlace(ctx, tx, `
 		SELECT r.file, r.line, r.entry, p.file, p.line FROM staged_versions r JOIN staged_versions p USING (id)
 		WHERE r.kind = 'related_person' AND p.kind = 'patient' AND NOT r.deleted AND NOT p.deleted`,
 		[]any{&other.file, &other.line}, func(at place) {
-			m.faults.add(fault{place: at, field: "id", reason: "is also the id of the Patient at " + m.at(other) + ": both would be the same portal user"})
+			m.faults.add(fault{place: at, field: "id", reason: "is also the id of the Patient at " + m.faults.at(other) + ": both would be the same portal user"})
 		})
 	if err != nil {
 		return fmt.Errorf("comparing ids: %w", err)
 	}
 	var patient bool
-	err = m.eachPlace(ctx, tx, `
+	err = eachPlace(ctx, tx, `
 		SELECT r.file, r.line, r.entry, false FROM staged_versions r JOIN app.patients p ON p.patient_id = r.id
 		WHERE r.kind = 'related_person' AND NOT r.deleted
 		  AND NOT EXISTS (SELECT FROM staged_versions s WHERE s.kind = 'patient' AND s.id = r.id AND NOT s.deleted)
@@ -327,7 +327,7 @@ func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 		WHERE p.status <> j.status AND NOT EXISTS (SELECT FROM staged_patients s WHERE s.patient_id = p.patient_id)`); err != nil {
 		return err
 	}
-	err := m.eachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
+	err := eachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
 		nil, func(at place) {
 			m.warnings.add(fault{place: at, field: "id", reason: "was discharged before, and no episodes of care are known for this patient: " +
 				"the patient stays discharged until an export has them, or a CSV file sets another status"})
@@ -467,7 +467,7 @@ func (m *fhirMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 		  AND NOT EXISTS (SELECT FROM taken_back t WHERE t.portal_user_id = l.portal_user_id AND t.patient_id = l.patient_id)`,
 		"patient.reference", "names one patient, and an earlier import linked this portal user to others too: if those links no longer apply, end them with a links.csv",
 	}} {
-		if err := m.eachPlace(ctx, tx, w.query, nil, func(at place) {
+		if err := eachPlace(ctx, tx, w.query, nil, func(at place) {
 			m.warnings.add(fault{place: at, field: w.field, reason: w.reason})
 		}); err != nil {
 			return fmt.Errorf("looking for patients who are not known: %w", err)

@@ -17,15 +17,6 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// resourceKind is a supported type of FHIR resource, with its name in the tables.
-type resourceKind string
-
-const (
-	kindPatient       resourceKind = "patient"
-	kindRelatedPerson resourceKind = "related_person"
-	kindEpisode       resourceKind = "episode"
-)
-
 func kindOf(resourceType string) (kind resourceKind, supported bool) {
 	switch resourceType {
 	case "Patient":
@@ -82,7 +73,7 @@ func (f *fhirFile) resource(at place, resourceType string, data []byte, entry fh
 		return err
 	}
 	v := versionRow{place: at, kind: kind, id: head.ID, history: entry.history, who: sum(who), rest: sum(rest)}
-	v.stamp(cmp.Or(string(head.Meta.LastUpdated), entry.Response.LastModified), string(head.Meta.VersionID))
+	stamp(&v, cmp.Or(string(head.Meta.LastUpdated), entry.Response.LastModified), string(head.Meta.VersionID))
 	return f.into.version(v)
 }
 
@@ -92,7 +83,7 @@ func sum(text string) [16]byte {
 }
 
 // stamp sets the time and the number of a version, if they can be parsed.
-func (v *versionRow) stamp(lastUpdated, versionID string) {
+func stamp(v *versionRow, lastUpdated, versionID string) {
 	if t, err := time.Parse(time.RFC3339, lastUpdated); err == nil {
 		v.updated, v.dated = t.UnixMicro(), true
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -20,13 +19,6 @@ import (
 // binaryResults requests every column in the binary format, which the decoders below
 // read, whatever the connection's default.
 var binaryResults = pgx.QueryResultFormats{pgx.BinaryFormatCode}
-
-// dayOf returns the calendar day as Postgres sends a date: days since 2000-01-01.
-func dayOf(t time.Time) int32 {
-	year, month, day := t.Date()
-	const epoch = 946684800                                                                  // 2000-01-01 in Unix seconds
-	return int32((time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - epoch) / 86400) // #nosec G115 -- a date has 7 digits at most
-}
 
 func rawInt(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } // #nosec G115 -- the same 32 bits
 func rawBool(b []byte) bool { return b[0] != 0 }

@@ -159,32 +159,3 @@ func columnName(text string) string {
 func notUTF8(record []string) int {
 	return slices.IndexFunc(record, func(value string) bool { return !utf8.ValidString(value) })
 }
-
-// boolWords are the words for true and false that spreadsheets and people write, in lower
-// case.
-var boolWords = map[string]bool{
-	"true": true, "yes": true, "t": true, "y": true, "1": true,
-	"false": false, "no": false, "f": false, "n": false, "0": false,
-}
-
-// foreignBoolWords are words that a spreadsheet in another language writes. The error
-// message quotes them; any other value may be personal data and is not quoted.
-var foreignBoolWords = []string{
-	"wahr", "falsch", "ja", "nein", "vrai", "faux", "oui", "non", "verdadero", "falso", "sí", "si", "vero",
-	"verdadeiro", "sim", "não", "waar", "onwaar", "nee", "sant", "falskt", "nej", "sand", "falsk", "sann", "usann", "nei",
-	"tosi", "epätosi", "kyllä", "ei", "prawda", "fałsz", "tak", "nie", "pravda", "nepravda", "ano", "igaz", "hamis", "igen", "nem",
-	"doğru", "yanlış", "evet", "hayır", "истина", "ложь", "да", "нет", "adevărat", "fals", "nu",
-}
-
-// parseBool reads true and false, and the other words in boolWords.
-func parseBool(text string) (value bool, reason string) {
-	small := strings.ToLower(text)
-	value, known := boolWords[small]
-	switch {
-	case known:
-		return value, ""
-	case slices.Contains(foreignBoolWords, small):
-		return false, "must be true or false, or yes or no: " + text + " can't be used"
-	}
-	return false, "must be true or false, or yes or no"
-}

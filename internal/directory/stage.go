@@ -10,81 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The rows of an import, which are copied into temporary tables of its transaction. Each
-// has the place that it comes from.
-
-// place says where a row comes from: the number of the file, the line, and the number of
-// the entry, counted from 1, if the line is a Bundle with several FHIR resources.
-type place struct{ file, line, entry int }
-
-type patientRow struct {
-	place
-	id, given, family string
-	birth             date
-	discharged        bool
-	deceased          bool
-}
-
-type portalUserRow struct {
-	place
-	id, name, email string
-	active          bool
-}
-
-type linkRow struct {
-	place
-	portalUser, patient string
-	relationship        string
-	from, until         date
-}
-
-// relatedRow is the data of a FHIR RelatedPerson that makes a link.
-type relatedRow struct {
-	place
-	id, patient string // patient is "" if it names none
-	active      bool
-	from, until date
-}
-
-// episodeRow is the data of a FHIR EpisodeOfCare that decides a patient's status.
-type episodeRow struct {
-	place
-	id, patient string // patient is "" if it names none
-	state       episodeState
-}
-
-// episodeState is the state of an episode of care, with its name in the tables.
-type episodeState string
-
-const (
-	episodeOpen episodeState = "open"
-	episodeOver episodeState = "over"
-	episodeVoid episodeState = "void" // entered in error, or deleted
-)
-
-// replacementRow is the claim in a FHIR Patient that one record replaces another.
-type replacementRow struct {
-	place
-	saidBy, replaced, successor string // successor is "" if it can't be found
-}
-
-// versionRow is one version of a FHIR resource, with the time when it was made.
-type versionRow struct {
-	place
-	kind    resourceKind
-	id      string
-	deleted bool
-
-	updated  int64 // microseconds since 1970, if dated
-	dated    bool
-	version  int64 // if numbered
-	numbered bool
-	history  int // the number of the entry in a history, the newest first; 0 means none
-
-	// Digests of the content. who covers the values that decide which portal users are
-	// written to and at which address; rest covers the others.
-	who, rest [16]byte
-}
+// The rows of an import are copied into temporary tables of its transaction.
 
 const createStage = `
 CREATE TEMP TABLE staged_patients (
@@ -314,4 +240,19 @@ func (b *copyBuffer) date(d date) {
 	}
 	b.data = binary.BigEndian.AppendUint32(b.data, 4)
 	b.data = binary.BigEndian.AppendUint32(b.data, uint32(d.day)) // #nosec G115 -- the same 32 bits
+}
+
+// eachPlace runs a query whose first three columns are a place, scans the others into
+// more, and calls found for each row.
+func eachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(place), args ...any) error {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	var at place
+	_, err = pgx.ForEachRow(rows, append([]any{&at.file, &at.line, &at.entry}, more...), func() error {
+		found(at)
+		return nil
+	})
+	return err
 }

@@ -26,7 +26,7 @@ func choose(versions []versionRow) (counts, other int, v verdict) {
 	for i := range versions {
 		beaten := false
 		for j := range versions {
-			beaten = beaten || versions[j].later(&versions[i])
+			beaten = beaten || later(&versions[j], &versions[i])
 		}
 		if !beaten {
 			latest = append(latest, i)
@@ -48,8 +48,8 @@ func choose(versions []versionRow) (counts, other int, v verdict) {
 	return counts, other, v
 }
 
-// later reports whether one version is known to be later than another.
-func (v *versionRow) later(than *versionRow) bool {
+// later reports whether version v is known to be later than another.
+func later(v, than *versionRow) bool {
 	switch {
 	case v.dated && than.dated && v.updated != than.updated:
 		return v.updated > than.updated
@@ -80,10 +80,10 @@ func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 		counts, other, v := choose(same)
 		switch v {
 		case lastCounts:
-			m.warnings.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.at(same[other].place) +
+			m.warnings.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.faults.at(same[other].place) +
 				" too, and neither meta.lastUpdated nor meta.versionId shows which is later: this one was used"})
 		case undecidable:
-			m.faults.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.at(same[other].place) +
+			m.faults.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.faults.at(same[other].place) +
 				" too, and neither meta.lastUpdated nor meta.versionId shows which is later"})
 		}
 		for i, s := range same {
