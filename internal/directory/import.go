@@ -131,11 +131,9 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 				return fmt.Errorf("reading %s: %w", im.faults.files[file], err)
 			}
 		}
-		if d.read == 0 && d.empty == 0 && im.faults.total == 0 {
+		if !d.found() && im.faults.total == 0 {
 			im.faults.add(fault{place: place{line: 1}, reason: "the export holds no Patient, RelatedPerson or EpisodeOfCare"})
-			for _, f := range im.warnings.kept {
-				im.faults.add(f)
-			}
+			im.faults.addAll(im.warnings)
 		}
 		return nil
 	})
@@ -194,14 +192,11 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// sink returns the sink of the decoders.
 func (im *importer) sink() sink {
-	return sink{
-		patient: im.stage.addPatient, portalUser: im.stage.addPortalUser,
-		link: im.stage.addLink, fault: im.faults.add,
-		related: im.stage.addRelated, episode: im.stage.addEpisode,
-		replacement: im.stage.addReplacement, version: im.stage.addVersion,
-		warn: im.warnings.add,
-	}
+	into := im.stage.sink()
+	into.fault, into.warn = im.faults.add, im.warnings.add
+	return into
 }
 
 // run imports the rows that decode adds. It uses one transaction: a crash at any line

@@ -23,8 +23,11 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	var summary Summary
 	checks := []func(context.Context, pgx.Tx) error{im.refuseDuplicates, im.refuseUnknownEnds, im.noteStatus}
 	if im.fhir {
-		resources := fhirMerge{importer: im, tx: tx, changes: &summary.Resources}
-		checks = resources.steps()
+		checks = []func(context.Context, pgx.Tx) error{func(ctx context.Context, tx pgx.Tx) (err error) {
+			resources := resourceMerge{tx: tx, today: im.opts.Today, faults: &im.faults, warnings: &im.warnings}
+			summary.Resources, err = resources.run(ctx)
+			return err
+		}}
 	}
 	for _, check := range append(checks, im.show) {
 		if err := check(ctx, tx); err != nil {
@@ -94,7 +97,7 @@ const wordColumns = `words, words_version`
 var stagedWords = fmt.Sprintf(`array_to_tsvector(string_to_array(s.words, ' ')), %d`, folding.Version)
 
 // setWords sets the words of a row of table. It keeps them if the staged row has none:
-// such a row is for a person in the directory whose name does not change (remember.go).
+// such a row is for a person in the directory whose name does not change (store.go).
 func setWords(table string) string {
 	return fmt.Sprintf(`(%[1]s) = (SELECT %[2]s WHERE s.words IS NOT NULL UNION ALL SELECT %[3]s.words, %[3]s.words_version WHERE s.words IS NULL)`,
 		wordColumns, stagedWords, table)

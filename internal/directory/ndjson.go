@@ -36,6 +36,10 @@ type fhirDecoder struct {
 	empty int // the number of empty files named Patient and so on: an export without changes
 }
 
+// found reports whether the files hold a resource, the deletion of one, or nothing because
+// an export has no changes.
+func (d *fhirDecoder) found() bool { return d.read > 0 || d.empty > 0 }
+
 // fhirFile is the current file.
 type fhirFile struct {
 	*fhirDecoder

@@ -70,6 +70,13 @@ func (fs *faults) add(f fault) {
 	}
 }
 
+// addAll adds the wrong lines that another collection keeps.
+func (fs *faults) addAll(others faults) {
+	for _, f := range others.kept {
+		fs.add(f)
+	}
+}
+
 func (fs *faults) err() error {
 	if fs.total == 0 {
 		return nil

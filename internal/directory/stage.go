@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"postern/internal/text/folding"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -65,6 +67,14 @@ func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
 	}, nil
 }
 
+// sink returns a sink for rows. The caller adds its functions for faults.
+func (s *stage) sink() sink {
+	return sink{
+		patient: s.addPatient, portalUser: s.addPortalUser, link: s.addLink,
+		related: s.addRelated, episode: s.addEpisode, replacement: s.addReplacement, version: s.addVersion,
+	}
+}
+
 func (s *stage) addPatient(r patientRow) error {
 	status := "active"
 	if r.discharged {
@@ -96,7 +106,7 @@ func (s *stage) addPortalUser(r portalUserRow) error {
 // has the same name twice, as a patient and as a portal user.
 func (s *stage) wordsOf(name string) string {
 	if name != s.name {
-		s.name, s.words = name, wordsOf(name)
+		s.name, s.words = name, strings.Join(folding.Words(name), " ")
 	}
 	return s.words
 }

@@ -62,7 +62,7 @@ func later(v, than *versionRow) bool {
 }
 
 // settleVersions removes all but one version of each resource.
-func (m *fhirMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 		WITH twice AS (SELECT kind, id FROM staged_versions GROUP BY kind, id HAVING count(*) > 1)
 		SELECT file, line, entry, kind, id, deleted, coalesce(updated, 0), updated IS NOT NULL,

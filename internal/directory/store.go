@@ -14,30 +14,40 @@ import (
 // not only from this folder. So importing an export in parts, one after the other, has the
 // same result as importing all of it at once.
 
-// fhirMerge holds the steps of an import that only FHIR needs. Their results are rows in
-// the staged tables, the same as for CSV files.
-type fhirMerge struct {
-	*importer
-	tx      pgx.Tx
-	changes *Changes // of the stored resources
+// resourceMerge stores the resources of a folder, and changes the staged rows to what the
+// directory must hold afterwards. Its results are rows in the staged tables, the same as
+// for CSV files.
+type resourceMerge struct {
+	tx               pgx.Tx
+	today            time.Time // links that the folder revokes end on the day before
+	faults, warnings *faults
+
+	changes Changes // of the stored resources
 	was     succession
 	is      succession
 	// claimsChanged says whether a claim that a patient is replaced was added or removed.
 	claimsChanged bool
 }
 
-func (m *fhirMerge) steps() []func(context.Context, pgx.Tx) error {
-	return []func(context.Context, pgx.Tx) error{
-		m.settleVersions, m.refuseSharedIDs, m.stopIfWrong, m.findTouched, m.remember, m.findSuccessors, m.stopIfWrong,
+// run makes the merge and counts the changes of the stored resources. It fails with a
+// [Refused] if it is not clear which portal users may be written to.
+func (m *resourceMerge) run(ctx context.Context) (Changes, error) {
+	for _, step := range []func(context.Context, pgx.Tx) error{
+		m.settleVersions, m.refuseSharedIDs, m.stopIfWrong, m.findTouched, m.store, m.findSuccessors, m.stopIfWrong,
 		m.judgeStatus, m.closeAccounts, m.findRepresented, m.endLinks, m.warnOfUnknown,
+	} {
+		if err := step(ctx, m.tx); err != nil {
+			return Changes{}, err
+		}
 	}
+	return m.changes, nil
 }
 
 // stopIfWrong ends the merge if wrong lines were found: they would make its result wrong.
-func (m *fhirMerge) stopIfWrong(context.Context, pgx.Tx) error { return m.faults.err() }
+func (m *resourceMerge) stopIfWrong(context.Context, pgx.Tx) error { return m.faults.err() }
 
 // exec runs statements one after the other.
-func (m *fhirMerge) exec(ctx context.Context, doing string, statements ...string) error {
+func (m *resourceMerge) exec(ctx context.Context, doing string, statements ...string) error {
 	for _, statement := range statements {
 		if _, err := m.tx.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
@@ -48,7 +58,7 @@ func (m *fhirMerge) exec(ctx context.Context, doing string, statements ...string
 
 // refuseSharedIDs finds RelatedPersons with the id of a Patient. Both would have the same
 // account.
-func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 	var other place
 	err := eachPlace(ctx, tx, `
 		SELECT r.file, r.line, r.entry, p.file, p.line FROM staged_versions r JOIN staged_versions p USING (id)
@@ -83,7 +93,7 @@ func (m *fhirMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 
 // findTouched finds the patients that the folder affects: by a Patient resource, by an
 // episode of care (now or earlier), or by a replacement.
-func (m *fhirMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
 	if err := m.exec(ctx, "finding the patients of the export", `
 		CREATE TEMP TABLE touched (patient_id text COLLATE "C" PRIMARY KEY) ON COMMIT DROP`, `
 		INSERT INTO touched
@@ -101,7 +111,7 @@ func (m *fhirMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
 }
 
 // claims reads the stored claims that one patient is replaced by another.
-func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacementRow, err error) {
+func (m *resourceMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacementRow, err error) {
 	rows, err := tx.Query(ctx, `SELECT said_by, replaced, successor FROM app.fhir_replacements`)
 	if err != nil {
 		return nil, fmt.Errorf("reading replacements of patients: %w", err)
@@ -117,9 +127,9 @@ func (m *fhirMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacement
 	return claims, nil
 }
 
-// remember updates the stored patients, episodes and replacements, and counts the changes.
+// store updates the stored patients, episodes and replacements, and counts the changes.
 // Representatives follow in findRepresented.
-func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) store(ctx context.Context, tx pgx.Tx) error {
 	// Unchanged rows must not be written, which ON CONFLICT would do.
 	for _, merge := range []string{`
 		WITH incoming AS MATERIALIZED (
@@ -177,9 +187,9 @@ func (m *fhirMerge) remember(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// rememberRelated updates the stored representatives, with the patients that their links
+// storeRelated updates the stored representatives, with the patients that their links
 // lead to now, and completes the count of the stored resources.
-func (m *fhirMerge) rememberRelated(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) storeRelated(ctx context.Context, tx pgx.Tx) error {
 	var total, new, changed int
 	err := tx.QueryRow(ctx, `
 		WITH updated AS (
@@ -207,7 +217,7 @@ func (m *fhirMerge) rememberRelated(ctx context.Context, tx pgx.Tx) error {
 }
 
 // findSuccessors finds the successors of replaced patients, and refuses contradictions.
-func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 	claims, err := m.claims(ctx, tx)
 	if err != nil {
 		return err
@@ -251,7 +261,7 @@ func (m *fhirMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 // stageSuccessors stages the patients that are replaced, with their successors, and those
 // that are no longer replaced. It adds to touched all patients that replacements connect
 // with a patient of the folder.
-func (m *fhirMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []string) error {
+func (m *resourceMerge) stageSuccessors(ctx context.Context, tx pgx.Tx, connected []string) error {
 	if err := m.exec(ctx, "staging replacements of patients", `
 		CREATE TEMP TABLE replaced (patient_id text COLLATE "C" PRIMARY KEY, successor text COLLATE "C") ON COMMIT DROP`, `
 		CREATE TEMP TABLE released (patient_id text COLLATE "C" PRIMARY KEY) ON COMMIT DROP`); err != nil {
@@ -308,7 +318,7 @@ func some(ids []string) string {
 
 // judgeStatus decides which patients are active and which are discharged. An episode of
 // care of a replaced patient counts for the successor.
-func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 	if err := m.exec(ctx, "judging episodes of care", `
 		CREATE TEMP TABLE judged ON COMMIT DROP AS
 		SELECT t.patient_id, f.status_before = 'discharged' AND e.open IS NULL AND f.active IS NOT FALSE AND g.patient_id IS NULL AS by_earlier,
@@ -340,7 +350,7 @@ func (m *fhirMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 
 // closeAccounts sets the own accounts of replaced or deleted patients to inactive, and
 // those of patients who are no longer replaced to active.
-func (m *fhirMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
+func (m *resourceMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
 	return m.exec(ctx, "closing accounts", `
 		UPDATE staged_portal_users u SET active = false FROM gone g WHERE g.patient_id = u.portal_user_id`, `
 		DELETE FROM staged_links l USING gone g WHERE g.patient_id = l.patient_id`, `
@@ -362,7 +372,7 @@ func (m *fhirMerge) closeAccounts(ctx context.Context, _ pgx.Tx) error {
 // findRepresented finds the patient that each RelatedPerson represents now: the patient
 // that it names, or the successor. A RelatedPerson whose patient is unknown has an inactive
 // account.
-func (m *fhirMerge) findRepresented(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) findRepresented(ctx context.Context, tx pgx.Tx) error {
 	err := m.exec(ctx, "finding whom representatives represent", `
 		CREATE TEMP TABLE represented ON COMMIT DROP AS
 		SELECT n.*, reachable.patient_id AS leads_to
@@ -398,16 +408,16 @@ func (m *fhirMerge) findRepresented(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	return m.rememberRelated(ctx, tx)
+	return m.storeRelated(ctx, tx)
 }
 
 // endLinks ends the links that the folder revokes; their last day is the day before the
 // import. These are links of a RelatedPerson to a patient that it no longer represents, and
 // links of any portal user to a replaced or deleted patient. A representative from a CSV
 // file gets a link to the successor.
-func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
-	today := m.opts.Today.Format(time.DateOnly) // digits and dashes
-	yesterday := m.opts.Today.AddDate(0, 0, -1).Format(time.DateOnly)
+func (m *resourceMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
+	today := m.today.Format(time.DateOnly) // digits and dashes
+	yesterday := m.today.AddDate(0, 0, -1).Format(time.DateOnly)
 	return m.exec(ctx, "ending links", fmt.Sprintf(`
 		CREATE TEMP TABLE lasting_links ON COMMIT DROP AS
 		WITH named AS (
@@ -444,7 +454,7 @@ func (m *fhirMerge) endLinks(ctx context.Context, tx pgx.Tx) error {
 
 // warnOfUnknown warns of resources that refer to an unknown patient, and of decisions about
 // links of unknown origin.
-func (m *fhirMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
+func (m *resourceMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 	for _, w := range []struct{ query, field, reason string }{{`
 		SELECT file, line, entry FROM represented WHERE here AND NOT deleted AND leads_to IS NULL AND patient_id IS NOT NULL`,
 		"patient.reference", "names a patient who is neither in these files nor in the directory, or was deleted: the account is inactive until that patient is imported",
