@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/field"
 )
 
 // Recipient is a portal user in an audience.
@@ -83,9 +85,9 @@ func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Tim
 		return visit(a, in, out)
 	}
 	if s.chosen == 0 {
-		return visitSome(ctx, txs[0], slices.Clone(s.added), dayOf(on), classified)
+		return visitSome(ctx, txs[0], slices.Clone(s.added), field.Day(on), classified)
 	}
-	return visitAll(ctx, txs, dayOf(on), withIDs, classified)
+	return visitAll(ctx, txs, field.Day(on), withIDs, classified)
 }
 
 // selected is a [Selection] with ids resolved to numbers.
@@ -264,7 +266,7 @@ func anyOfFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found
 	if err != nil {
 		return false, err
 	}
-	err = visitSome(ctx, tx, nos, dayOf(on), func(a *account) bool {
+	err = visitSome(ctx, tx, nos, field.Day(on), func(a *account) bool {
 		in, _ := a.classify(chosen)
 		found = in != ""
 		return !found

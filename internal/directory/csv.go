@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"postern/internal/directory/field"
 	"postern/internal/text/invisible"
 	"postern/internal/text/number"
 )
@@ -200,7 +201,7 @@ func strangeSeparator(values []string) (separator rune, found bool) {
 				named++
 			}
 		}
-		if named == len(kind.columns) && checkID(string(separator)) != "" {
+		if named == len(kind.columns) && field.CheckID(string(separator)) != "" {
 			return separator, true
 		}
 	}
@@ -218,7 +219,7 @@ func headers() string {
 // printable returns a column's name for an error. A file without a header has personal
 // data in its first line, which must not be shown.
 func printable(column string) string {
-	if checkID(column) != "" || strings.ContainsAny(column, "0123456789") {
+	if field.CheckID(column) != "" || strings.ContainsAny(column, "0123456789") {
 		return "a column"
 	}
 	return "the column " + column
@@ -253,14 +254,14 @@ func (r *csvRow) oneOf(i int, into sink, a, b string) string {
 	return value
 }
 
-func (r *csvRow) date(i int, into sink) date {
+func (r *csvRow) date(i int, into sink) field.Date {
 	value, reason := parseDate(r.values[r.at[i]])
 	r.note(i, into, reason)
 	return value
 }
 
 func decodePatient(r *csvRow, into sink) error {
-	p := patientRow{place: r.place, id: r.field(0, into, checkID)}
+	p := patientRow{place: r.place, id: r.field(0, into, field.CheckID)}
 	idIsWrong := r.faulty
 	p.given = r.field(1, into, checkText)
 	p.family = r.field(2, into, checkText)
@@ -280,10 +281,10 @@ func decodePatient(r *csvRow, into sink) error {
 }
 
 func decodePortalUser(r *csvRow, into sink) error {
-	u := portalUserRow{place: r.place, id: r.field(0, into, checkID)}
+	u := portalUserRow{place: r.place, id: r.field(0, into, field.CheckID)}
 	idIsWrong := r.faulty
 	u.name = r.field(1, into, checkName)
-	u.email = r.field(2, into, checkEmail)
+	u.email = r.field(2, into, field.CheckEmail)
 	u.active = r.bool(3, into)
 	switch {
 	case idIsWrong:
@@ -295,17 +296,17 @@ func decodePortalUser(r *csvRow, into sink) error {
 }
 
 func decodeLink(r *csvRow, into sink) error {
-	l := linkRow{place: r.place, portalUser: r.field(0, into, checkID), patient: r.field(1, into, checkID)}
-	l.relationship = r.oneOf(2, into, Self, Representative)
+	l := linkRow{place: r.place, portalUser: r.field(0, into, field.CheckID), patient: r.field(1, into, field.CheckID)}
+	l.relationship = r.oneOf(2, into, field.Self, field.Representative)
 	if r.faulty {
 		return nil
 	}
 	l.from, l.until = r.date(3, into), r.date(4, into)
-	if l.from.set && l.until.set && l.until.day < l.from.day {
+	if l.from.Set && l.until.Set && l.until.Day < l.from.Day {
 		r.note(4, into, "is before from")
 	}
 	if r.faulty {
-		l.from, l.until = date{}, date{}
+		l.from, l.until = field.Date{}, field.Date{}
 	}
 	return into.link(l)
 }

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postern/internal/directory/field"
 	"postern/internal/limits"
 	"postern/internal/text/invisible"
 )
@@ -37,15 +38,15 @@ func checkName(name string) (reason string) {
 }
 
 // parseDate reads YYYY-MM-DD, and "" as none.
-func parseDate(text string) (d date, reason string) {
+func parseDate(text string) (d field.Date, reason string) {
 	if text == "" {
-		return date{}, ""
+		return field.Date{}, ""
 	}
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil || t.Year() < 1 {
-		return date{}, "is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"
+		return field.Date{}, "is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd"
 	}
-	return dateOf(t), ""
+	return field.DateOf(t), ""
 }
 
 // boolWords are the words for true and false that spreadsheets and people write, in lower

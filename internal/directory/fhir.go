@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"postern/internal/directory/field"
 	"postern/internal/text/invisible"
 )
 
@@ -187,32 +188,32 @@ type fhirPeriod struct {
 func (p fhirPeriod) current(day int32) bool {
 	start, _ := firstDay(p.Start)
 	end, _ := lastDay(p.End)
-	return (!start.set || start.day <= day) && (!end.set || end.day >= day)
+	return (!start.Set || start.Day <= day) && (!end.Set || end.Day >= day)
 }
 
 // firstDay returns the first day of a FHIR date or dateTime, which may be only a year
 // or a month.
-func firstDay(text string) (d date, reason string) {
+func firstDay(text string) (d field.Date, reason string) {
 	d, _, reason = fhirDate(text)
 	return d, reason
 }
 
 // lastDay returns the last day of a FHIR date or dateTime.
-func lastDay(text string) (d date, reason string) {
+func lastDay(text string) (d field.Date, reason string) {
 	_, d, reason = fhirDate(text)
 	return d, reason
 }
 
 // fhirDate returns the first and the last day that a FHIR date or dateTime may mean. The
 // day of a dateTime is the written one; its time zone is ignored.
-func fhirDate(text string) (first, last date, reason string) {
+func fhirDate(text string) (first, last field.Date, reason string) {
 	if text == "" {
-		return date{}, date{}, ""
+		return field.Date{}, field.Date{}, ""
 	}
 	day, _, timed := strings.Cut(text, "T")
 	if timed {
 		if _, err := time.Parse(time.RFC3339, text); err != nil {
-			return date{}, date{}, notFHIRDate
+			return field.Date{}, field.Date{}, notFHIRDate
 		}
 	}
 	for _, form := range []struct {
@@ -221,10 +222,10 @@ func fhirDate(text string) (first, last date, reason string) {
 	}{{time.DateOnly, 0, 0, 1}, {"2006-01", 0, 1, 0}, {"2006", 1, 0, 0}} {
 		if t, err := time.Parse(form.layout, day); err == nil && t.Year() >= 1 && (len(day) == len(time.DateOnly) || !timed) {
 			end := t.AddDate(form.years, form.months, form.days-1)
-			return dateOf(t), dateOf(end), ""
+			return field.DateOf(t), field.DateOf(end), ""
 		}
 	}
-	return date{}, date{}, notFHIRDate
+	return field.Date{}, field.Date{}, notFHIRDate
 }
 
 const notFHIRDate = "is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone"
@@ -329,7 +330,7 @@ func bareEmail(value string) (email, reason string) {
 			email = parsed.Address
 		}
 	}
-	email, reason = cleanEmail(email)
+	email, reason = field.CleanEmail(email)
 	if email == "" && reason == "" {
 		reason = "is empty"
 	}
@@ -341,7 +342,7 @@ func bareEmail(value string) (email, reason string) {
 func resourceOf(ref string) (resourceType, id, version string) {
 	ref, version, _ = strings.Cut(ref, "/_history/")
 	rest, id, ok := cutLast(ref, "/")
-	if !ok || checkID(id) != "" {
+	if !ok || field.CheckID(id) != "" {
 		return "", "", ""
 	}
 	_, resourceType, ok = cutLast(rest, "/")
@@ -365,7 +366,7 @@ func patientOf(r fhirReference) (id, reason string) {
 	if reference == "" {
 		return "", "is missing"
 	}
-	if uuid, ok := strings.CutPrefix(reference, "urn:uuid:"); ok && checkID(uuid) == "" {
+	if uuid, ok := strings.CutPrefix(reference, "urn:uuid:"); ok && field.CheckID(uuid) == "" {
 		return uuid, ""
 	}
 	if resourceType, id, _ := resourceOf(reference); resourceType == "Patient" {

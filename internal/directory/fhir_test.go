@@ -9,6 +9,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/field"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -191,9 +192,9 @@ func TestFHIRDates(t *testing.T) {
 	}
 }
 
-func show(d date) string {
-	if !d.set {
+func show(d field.Date) string {
+	if !d.Set {
 		return ""
 	}
-	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(d.day)).Format(time.DateOnly)
+	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(d.Day)).Format(time.DateOnly)
 }

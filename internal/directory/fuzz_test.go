@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"postern/internal/directory/field"
 )
 
 // collector is a sink that checks two things for every row: its values fit the database,
@@ -18,7 +20,7 @@ func collector(t *testing.T, content []byte) sink {
 			t.Fatalf("line %d of %d", at.line, lines)
 		}
 		for _, id := range ids {
-			if checkID(id) != "" {
+			if field.CheckID(id) != "" {
 				t.Fatalf("id %q", id)
 			}
 		}
@@ -45,14 +47,14 @@ func collector(t *testing.T, content []byte) sink {
 		},
 		link: func(r linkRow) error {
 			check(r.place, []string{r.portalUser, r.patient}, r.relationship)
-			if r.from.set && r.until.set && r.from.day > r.until.day {
+			if r.from.Set && r.until.Set && r.from.Day > r.until.Day {
 				t.Fatal("a link ends before it begins")
 			}
 			return nil
 		},
 		related: func(r relatedRow) error {
 			check(r.place, []string{r.id, cmp.Or(r.patient, "none")})
-			if r.from.set && r.until.set && r.from.day > r.until.day {
+			if r.from.Set && r.until.Set && r.from.Day > r.until.Day {
 				t.Fatal("a link ends before it begins")
 			}
 			return nil
@@ -104,11 +106,11 @@ func FuzzDecodeFHIR(f *testing.F) {
 		f.Add([]byte(seed), "")
 	}
 	f.Fuzz(func(t *testing.T, content []byte, domain string) {
-		if domain != "" && checkEmail("a@"+domain) != "" {
+		if domain != "" && field.CheckEmail("a@"+domain) != "" {
 			return
 		}
 		for _, name := range []string{"Patient.ndjson", "export.json"} {
-			d := fhirDecoder{today: dayOf(today), emailDomain: domain, into: collector(t, content)}
+			d := fhirDecoder{today: field.Day(today), emailDomain: domain, into: collector(t, content)}
 			if err := d.decode(0, name, bytes.NewReader(content)); err != nil {
 				t.Fatal(err)
 			}

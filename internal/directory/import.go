@@ -9,9 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"postern/internal/store"
-
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/field"
+	"postern/internal/store"
 )
 
 // Options of an import.
@@ -114,7 +115,7 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 	if opts.Today.IsZero() {
 		opts.Today = time.Now()
 	}
-	if domain := opts.DemoEmailDomain; domain != "" && checkEmail("a@"+domain) != "" {
+	if domain := opts.DemoEmailDomain; domain != "" && field.CheckEmail("a@"+domain) != "" {
 		return Summary{}, errors.New("the domain of the demo addresses is not valid: write it as example.test")
 	}
 	im := importer{opts: opts, fhir: true, faults: faults{most: opts.MostLines}, warnings: faults{most: opts.MostLines}}
@@ -125,7 +126,7 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 		return Summary{}, errors.New("the folder is empty: give the folder of the bulk export")
 	}
 	return im.run(ctx, db, func() error {
-		d := fhirDecoder{today: dayOf(opts.Today), emailDomain: opts.DemoEmailDomain, into: im.sink()}
+		d := fhirDecoder{today: field.Day(opts.Today), emailDomain: opts.DemoEmailDomain, into: im.sink()}
 		for _, file := range im.toRead {
 			if err := im.decodeFHIR(ctx, dir, file, &d); err != nil {
 				return fmt.Errorf("reading %s: %w", im.faults.files[file], err)

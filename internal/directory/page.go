@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/field"
 )
 
 // Member is a portal user in an audience, with the reason.
@@ -88,7 +90,7 @@ func pageOf(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit i
 	next := visitAfter
 	for read, batch := 0, 4*limit; ; batch = min(2*batch, mostRead) {
 		seen := 0
-		err = next(ctx, tx, after, batch, dayOf(on), func(a *account) bool {
+		err = next(ctx, tx, after, batch, field.Day(on), func(a *account) bool {
 			seen, after = seen+1, a.no
 			if in, _ := s.classify(a); in != "" {
 				found = append(found, hit{a.no, in})
@@ -126,7 +128,7 @@ func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Tim
 			return nil, 0, fmt.Errorf("reading portal users: %w", err)
 		}
 		seen := 0
-		err = visitRows(rows, dayOf(on), func(a *account) bool {
+		err = visitRows(rows, field.Day(on), func(a *account) bool {
 			seen, after = seen+1, a.no
 			s.after(a.no - 1)
 			if in, _ := s.classify(a); in != "" {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/field"
 )
 
 // Tally counts the portal users of an audience by reason, and the portal users excluded
@@ -71,7 +73,7 @@ func Sizes(ctx context.Context, db Beginner, on time.Time) (map[Group]int, error
 
 func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, error) {
 	var of [active | discharged | all + 1]int // the number of accounts in each set of groups
-	err := visitAll(ctx, txs, dayOf(on), false, func(a *account) bool {
+	err := visitAll(ctx, txs, field.Day(on), false, func(a *account) bool {
 		if a.active {
 			of[a.memberships()]++
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"postern/internal/directory/field"
 	"postern/internal/limits"
 	"postern/internal/text/invisible"
 )
@@ -115,7 +116,7 @@ func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
 		r.note(f.field, f.reason)
 		return false
 	}
-	r.note("id", checkID(head.ID))
+	r.note("id", field.CheckID(head.ID))
 	return !r.faulty
 }
 
@@ -128,7 +129,7 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 		r.warn("birthDate", reason+"; it was left out")
 	}
 	if birth != whole {
-		birth = date{} // a year or a month is not a date of birth
+		birth = field.Date{} // a year or a month is not a date of birth
 	}
 	user := portalUserRow{place: r.place, id: p.ID, name: name.full(p.ID), email: r.email(p.ID, p.Telecom), active: true}
 	row := patientRow{place: r.place, id: p.ID, given: given, family: family, birth: birth,
@@ -139,7 +140,7 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 	if err := r.into.portalUser(user); err != nil {
 		return "", "", err
 	}
-	if err := r.into.link(linkRow{place: r.place, portalUser: p.ID, patient: p.ID, relationship: Self}); err != nil {
+	if err := r.into.link(linkRow{place: r.place, portalUser: p.ID, patient: p.ID, relationship: field.Self}); err != nil {
 		return "", "", err
 	}
 	replacements, err := r.replacements(p)
@@ -208,11 +209,11 @@ func (r *resource) relatedPerson(p fhirRelatedPerson) (who, rest string, err err
 	r.note("period.start", reason)
 	row.until, reason = lastDay(p.Period.End)
 	r.note("period.end", reason)
-	if row.from.set && row.until.set && row.until.day < row.from.day {
+	if row.from.Set && row.until.Set && row.until.Day < row.from.Day {
 		r.note("period.end", "is before period.start")
 	}
 	if r.faulty {
-		row.from, row.until = date{}, date{}
+		row.from, row.until = field.Date{}, field.Date{}
 	}
 	user := portalUserRow{place: r.place, id: p.ID, name: r.name(p.Name).full(p.ID), email: r.email(p.ID, p.Telecom), active: row.active}
 	if err := r.into.portalUser(user); err != nil {
@@ -248,7 +249,7 @@ func code(text string) string { return strings.ToLower(invisible.Trim(text)) }
 // patientRef is [patientOf] for a reference that may be to a resource in the same Bundle.
 func (r *resource) patientRef(ref fhirReference) (id, reason string) {
 	if id := r.ids[ref.Reference]; id != "" {
-		return id, checkID(id)
+		return id, field.CheckID(id)
 	}
 	return patientOf(ref)
 }

@@ -1,5 +1,7 @@
 package directory
 
+import "postern/internal/directory/field"
+
 // The rows that the decoders make from files. Each has the place that it comes from.
 
 // place says where a row comes from: the number of the file, the line, and the number of
@@ -9,7 +11,7 @@ type place struct{ file, line, entry int }
 type patientRow struct {
 	place
 	id, given, family string
-	birth             date
+	birth             field.Date
 	discharged        bool
 	deceased          bool
 }
@@ -24,7 +26,7 @@ type linkRow struct {
 	place
 	portalUser, patient string
 	relationship        string
-	from, until         date
+	from, until         field.Date
 }
 
 // relatedRow is the data of a FHIR RelatedPerson that makes a link.
@@ -32,7 +34,7 @@ type relatedRow struct {
 	place
 	id, patient string // patient is "" if it names none
 	active      bool
-	from, until date
+	from, until field.Date
 }
 
 // episodeRow is the data of a FHIR EpisodeOfCare that decides a patient's status.

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"strings"
 
-	"postern/internal/text/folding"
-
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/field"
+	"postern/internal/text/folding"
 )
 
 // The rows of an import are copied into temporary tables of its transaction.
@@ -92,7 +93,7 @@ func (s *stage) addPatient(r patientRow) error {
 }
 
 func (s *stage) addPortalUser(r portalUserRow) error {
-	email, _ := cleanEmail(r.email) // the decoder refuses what can't be cleaned
+	email, _ := field.CleanEmail(r.email) // the decoder refuses what can't be cleaned
 	b := s.portalUsers.row(r.place)
 	b.text(r.id)
 	b.text(r.name)
@@ -243,13 +244,13 @@ func (b *copyBuffer) bool(v bool) {
 	b.data = append(b.data, 0, 0, 0, 1, one)
 }
 
-func (b *copyBuffer) date(d date) {
-	if !d.set {
+func (b *copyBuffer) date(d field.Date) {
+	if !d.Set {
 		b.null()
 		return
 	}
 	b.data = binary.BigEndian.AppendUint32(b.data, 4)
-	b.data = binary.BigEndian.AppendUint32(b.data, uint32(d.day)) // #nosec G115 -- the same 32 bits
+	b.data = binary.BigEndian.AppendUint32(b.data, uint32(d.Day)) // #nosec G115 -- the same 32 bits
 }
 
 // eachPlace runs a query whose first three columns are a place, scans the others into

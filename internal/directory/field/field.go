@@ -1,4 +1,7 @@
-package directory
+// Package field defines the values of the directory's fields: which ids and addresses are
+// allowed, how a day is counted, and the words for relationships. They are the same for
+// every kind of file. The package does no I/O.
+package field
 
 import (
 	"time"
@@ -8,8 +11,8 @@ import (
 	"postern/internal/text/invisible"
 )
 
-// checkID returns the reason why a text can't be an id, or "".
-func checkID(id string) (reason string) {
+// CheckID returns the reason why a text can't be an id, or "".
+func CheckID(id string) (reason string) {
 	switch {
 	case id == "":
 		return "is missing"
@@ -28,32 +31,33 @@ func checkID(id string) (reason string) {
 	return ""
 }
 
-// date is a calendar day, or none.
-type date struct {
-	day int32 // as Postgres counts: days since 2000-01-01
-	set bool
+// Date is a calendar day, or none.
+type Date struct {
+	Day int32 // as [Day] counts; 0 if not set
+	Set bool
 }
 
-// dateOf returns the calendar day of a time in its time zone.
-func dateOf(t time.Time) date { return date{dayOf(t), true} }
+// DateOf returns the calendar day of a time in its time zone.
+func DateOf(t time.Time) Date { return Date{Day(t), true} }
 
-// dayOf returns the calendar day as Postgres sends a date: days since 2000-01-01.
-func dayOf(t time.Time) int32 {
+// Day returns the calendar day of a time in its time zone, as Postgres sends a date: days
+// since 2000-01-01.
+func Day(t time.Time) int32 {
 	year, month, day := t.Date()
 	const epoch = 946684800                                                                  // 2000-01-01 in Unix seconds
 	return int32((time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - epoch) / 86400) // #nosec G115 -- a date has 7 digits at most
 }
 
-// checkEmail returns the reason why an address can't be used, or "". A blank text means
-// no address and is allowed. Accepted addresses are stored as cleanEmail returns them.
-func checkEmail(email string) (reason string) {
-	_, reason = cleanEmail(email)
+// CheckEmail returns the reason why an address can't be used, or "". A blank text means
+// no address and is allowed. Accepted addresses are stored as CleanEmail returns them.
+func CheckEmail(email string) (reason string) {
+	_, reason = CleanEmail(email)
 	return reason
 }
 
-// cleanEmail returns an address in its stored form, for every kind of file: without
+// CleanEmail returns an address in its stored form, for every kind of file: without
 // invisible characters, "" for none. See [address.Clean].
-func cleanEmail(email string) (clean, reason string) {
+func CleanEmail(email string) (clean, reason string) {
 	if invisible.Trim(email) == "" {
 		return "", ""
 	}
