@@ -6,15 +6,17 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+
+	"postern/internal/directory/source"
 )
 
 // bundle reads the entries of a Bundle, including deletions. A bulk export writes its
 // deletions, in the files that its manifest lists as deleted, as requests of a
 // transaction. A history has its deletions between the versions.
-func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
+func (f *fhirFile) bundle(at source.Place, data []byte, manyLines bool) error {
 	var b fhirBundle
 	if err := json.Unmarshal(data, &b, allowInvalidUTF8); err != nil {
-		f.into.fault(jsonFault(at, err))
+		f.into.Fault(jsonFault(at, err))
 		return nil
 	}
 	ids := map[string]string{} // ids of resources, by the URN that refers to them within the Bundle
@@ -28,9 +30,9 @@ func (f *fhirFile) bundle(at place, data []byte, manyLines bool) error {
 	}
 	first := at
 	for i, entry := range b.Entry {
-		at.entry = first.entry + i + 1
+		at.Entry = first.Entry + i + 1
 		if manyLines {
-			at.line = lineOf(data, entry.offset)
+			at.Line = lineOf(data, entry.offset)
 		}
 		if b.Type != "history" {
 			// The Bundle shows the state at the time when it was made.
@@ -60,7 +62,7 @@ func lineOf(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
 }
 
-func (f *fhirFile) entry(at place, entry fhirEntry, ids map[string]string) error {
+func (f *fhirFile) entry(at source.Place, entry fhirEntry, ids map[string]string) error {
 	if strings.EqualFold(entry.Request.Method, "DELETE") {
 		return f.deletion(at, entry)
 	}
@@ -77,7 +79,7 @@ func (f *fhirFile) entry(at place, entry fhirEntry, ids map[string]string) error
 }
 
 // deletion adds the version that says that a resource was deleted.
-func (f *fhirFile) deletion(at place, entry fhirEntry) error {
+func (f *fhirFile) deletion(at source.Place, entry fhirEntry) error {
 	path, _, conditional := strings.Cut(entry.Request.URL, "?")
 	path = strings.TrimSuffix(path, "/")
 	resourceType, id, version := resourceOf(path)
@@ -86,14 +88,14 @@ func (f *fhirFile) deletion(at place, entry fhirEntry) error {
 		parts := strings.Split(path, "/")
 		isSupported := func(part string) bool { _, supported := kindOf(part); return supported }
 		if slices.ContainsFunc(parts, isSupported) || resourceType == "" && !conditional {
-			f.into.fault(fault{place: at, field: "entry.request.url", reason: "does not say which resource was deleted: it must have the form Patient/<id>"})
+			f.into.Fault(source.Fault{Place: at, Field: "entry.request.url", Reason: "does not say which resource was deleted: it must have the form Patient/<id>"})
 			return nil
 		}
 		f.leave(firstOf(resourceType, parts[len(parts)-1]), at)
 		return nil
 	}
 	f.read++
-	v := versionRow{place: at, kind: kind, id: id, deleted: true, history: entry.history}
+	v := source.Version{Place: at, Kind: kind, ID: id, Deleted: true, History: entry.history}
 	stamp(&v, entry.Response.LastModified, firstOf(version, strings.Trim(entry.Response.ETag, `W/"`)))
-	return f.into.version(v)
+	return f.into.Version(v)
 }

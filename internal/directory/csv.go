@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/source"
 	"postern/internal/text/invisible"
 	"postern/internal/text/number"
 )
@@ -18,7 +19,7 @@ import (
 type csvKind struct {
 	name    string
 	columns []string
-	row     func(*csvRow, sink) error
+	row     func(*csvRow, source.Sink) error
 }
 
 var csvKinds = []csvKind{
@@ -36,14 +37,14 @@ const endOfFile = "\x1a"
 
 // decodeCSV reads one file. A wrong line with correct ids still becomes a row, so that
 // references from other lines to it are not reported as wrong too.
-func decodeCSV(file int, content io.Reader, into sink) error {
+func decodeCSV(file int, content io.Reader, into source.Sink) error {
 	bounded := &boundedReader{content: content, left: longestRecord}
 	text, err := openCSV(bounded)
 	if err != nil {
 		return err
 	}
 	if text.refused != "" {
-		into.fault(fault{place: place{file: file, line: 1}, reason: text.refused, cut: true})
+		into.Fault(source.Fault{Place: source.Place{File: file, Line: 1}, Reason: text.refused, Cut: true})
 		return nil
 	}
 	reader := csv.NewReader(text.content)
@@ -51,32 +52,32 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 	reader.FieldsPerRecord = -1
 	reader.ReuseRecord = true
 	reader.TrimLeadingSpace = !invisible.IsBlank(text.separator)
-	row := csvRow{place: place{file: file}, reader: reader, skipped: text.skipped}
+	row := csvRow{Place: source.Place{File: file}, reader: reader, skipped: text.skipped}
 	for {
 		bounded.left = longestRecord
 		record, err := reader.Read()
 		var syntax *csv.ParseError
 		switch {
 		case err == io.EOF && row.kind == nil:
-			into.fault(fault{place: place{file: file, line: 1}, reason: "the file is empty: it needs a header line", cut: true})
+			into.Fault(source.Fault{Place: source.Place{File: file, Line: 1}, Reason: "the file is empty: it needs a header line", Cut: true})
 			return nil
 		case err == io.EOF:
 			return nil
 		case errors.As(err, &syntax):
 			// After a broken quote, the rest of the file can't be split into lines.
-			into.fault(fault{place: place{file: file, line: syntax.StartLine + text.skipped}, reason: syntaxReason(syntax, bounded.spent), cut: true})
+			into.Fault(source.Fault{Place: source.Place{File: file, Line: syntax.StartLine + text.skipped}, Reason: syntaxReason(syntax, bounded.spent), Cut: true})
 			return nil
 		case err != nil:
 			return err
 		}
 		row.values, row.faulty = record, false
-		row.line = row.lineOf(0)
+		row.Line = row.lineOf(0)
 		switch wrong := notUTF8(record); {
 		case bounded.spent:
-			into.fault(fault{place: row.place, reason: "is longer than 64 KiB (the rest of the file was not read)", cut: true})
+			into.Fault(source.Fault{Place: row.Place, Reason: "is longer than 64 KiB (the rest of the file was not read)", Cut: true})
 			return nil
 		case wrong >= 0:
-			into.fault(fault{place: place{file: file, line: row.lineOf(wrong)}, reason: "is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)", cut: true})
+			into.Fault(source.Fault{Place: source.Place{File: file, Line: row.lineOf(wrong)}, Reason: "is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)", Cut: true})
 			return nil
 		case trim(record), len(record) == 1 && record[0] == endOfFile:
 			continue // a spreadsheet's empty row, or DOS's end of a file
@@ -86,7 +87,7 @@ func decodeCSV(file int, content io.Reader, into sink) error {
 			}
 			continue
 		case !row.fits():
-			into.fault(fault{place: row.place, reason: row.misfit()})
+			into.Fault(source.Fault{Place: row.Place, Reason: row.misfit()})
 			continue
 		}
 		if err := row.kind.row(&row, into); err != nil {
@@ -107,7 +108,7 @@ func syntaxReason(err *csv.ParseError, spent bool) string {
 
 // csvRow is the current record.
 type csvRow struct {
-	place
+	source.Place
 	reader *csv.Reader
 	kind   *csvKind
 	at     []int // the position in a record of each of the kind's columns
@@ -140,9 +141,9 @@ func (r *csvRow) misfit() string {
 }
 
 // header finds the kind of the file from its first record.
-func (r *csvRow) header(into sink) (ok bool) {
+func (r *csvRow) header(into source.Sink) (ok bool) {
 	wrong := func(reason string, args ...any) bool {
-		into.fault(fault{place: r.place, reason: fmt.Sprintf(reason, args...), cut: true})
+		into.Fault(source.Fault{Place: r.Place, Reason: fmt.Sprintf(reason, args...), Cut: true})
 		return false
 	}
 	columns := make([]string, len(r.values))
@@ -226,27 +227,27 @@ func printable(column string) string {
 }
 
 // field returns a value and reports the fault that check finds in it.
-func (r *csvRow) field(i int, into sink, check func(string) string) string {
+func (r *csvRow) field(i int, into source.Sink, check func(string) string) string {
 	value := r.values[r.at[i]]
 	r.note(i, into, check(value))
 	return value
 }
 
-func (r *csvRow) note(i int, into sink, reason string) {
+func (r *csvRow) note(i int, into source.Sink, reason string) {
 	if reason != "" {
 		r.faulty = true
-		into.fault(fault{place: place{file: r.file, line: r.lineOf(r.at[i])}, field: r.kind.columns[i], reason: reason})
+		into.Fault(source.Fault{Place: source.Place{File: r.File, Line: r.lineOf(r.at[i])}, Field: r.kind.columns[i], Reason: reason})
 	}
 }
 
-func (r *csvRow) bool(i int, into sink) bool {
+func (r *csvRow) bool(i int, into source.Sink) bool {
 	value, reason := parseBool(r.values[r.at[i]])
 	r.note(i, into, reason)
 	return value
 }
 
 // oneOf returns which of two words a value is. Case does not matter.
-func (r *csvRow) oneOf(i int, into sink, a, b string) string {
+func (r *csvRow) oneOf(i int, into source.Sink, a, b string) string {
 	value := strings.ToLower(r.values[r.at[i]])
 	if value != a && value != b {
 		r.note(i, into, "must be "+a+" or "+b)
@@ -254,61 +255,61 @@ func (r *csvRow) oneOf(i int, into sink, a, b string) string {
 	return value
 }
 
-func (r *csvRow) date(i int, into sink) field.Date {
+func (r *csvRow) date(i int, into source.Sink) field.Date {
 	value, reason := parseDate(r.values[r.at[i]])
 	r.note(i, into, reason)
 	return value
 }
 
-func decodePatient(r *csvRow, into sink) error {
-	p := patientRow{place: r.place, id: r.field(0, into, field.CheckID)}
+func decodePatient(r *csvRow, into source.Sink) error {
+	p := source.Patient{Place: r.Place, ID: r.field(0, into, field.CheckID)}
 	idIsWrong := r.faulty
-	p.given = r.field(1, into, checkText)
-	p.family = r.field(2, into, checkText)
-	if p.given == "" && p.family == "" {
+	p.Given = r.field(1, into, checkText)
+	p.Family = r.field(2, into, checkText)
+	if p.Given == "" && p.Family == "" {
 		r.note(2, into, "is missing, and so is given_name: a patient needs one of them")
 	}
-	p.birth = r.date(3, into)
-	p.discharged = r.oneOf(4, into, "active", "discharged") == "discharged"
-	p.deceased = r.bool(5, into)
+	p.Birth = r.date(3, into)
+	p.Discharged = r.oneOf(4, into, "active", "discharged") == "discharged"
+	p.Deceased = r.bool(5, into)
 	switch {
 	case idIsWrong:
 		return nil
 	case r.faulty:
-		p = patientRow{place: p.place, id: p.id}
+		p = source.Patient{Place: p.Place, ID: p.ID}
 	}
-	return into.patient(p)
+	return into.Patient(p)
 }
 
-func decodePortalUser(r *csvRow, into sink) error {
-	u := portalUserRow{place: r.place, id: r.field(0, into, field.CheckID)}
+func decodePortalUser(r *csvRow, into source.Sink) error {
+	u := source.PortalUser{Place: r.Place, ID: r.field(0, into, field.CheckID)}
 	idIsWrong := r.faulty
-	u.name = r.field(1, into, checkName)
-	u.email = r.field(2, into, field.CheckEmail)
-	u.active = r.bool(3, into)
+	u.Name = r.field(1, into, checkName)
+	u.Email = r.field(2, into, field.CheckEmail)
+	u.Active = r.bool(3, into)
 	switch {
 	case idIsWrong:
 		return nil
 	case r.faulty:
-		u = portalUserRow{place: u.place, id: u.id}
+		u = source.PortalUser{Place: u.Place, ID: u.ID}
 	}
-	return into.portalUser(u)
+	return into.PortalUser(u)
 }
 
-func decodeLink(r *csvRow, into sink) error {
-	l := linkRow{place: r.place, portalUser: r.field(0, into, field.CheckID), patient: r.field(1, into, field.CheckID)}
-	l.relationship = r.oneOf(2, into, field.Self, field.Representative)
+func decodeLink(r *csvRow, into source.Sink) error {
+	l := source.Link{Place: r.Place, PortalUser: r.field(0, into, field.CheckID), Patient: r.field(1, into, field.CheckID)}
+	l.Relationship = r.oneOf(2, into, field.Self, field.Representative)
 	if r.faulty {
 		return nil
 	}
-	l.from, l.until = r.date(3, into), r.date(4, into)
-	if l.from.Set && l.until.Set && l.until.Day < l.from.Day {
+	l.From, l.Until = r.date(3, into), r.date(4, into)
+	if l.From.Set && l.Until.Set && l.Until.Day < l.From.Day {
 		r.note(4, into, "is before from")
 	}
 	if r.faulty {
-		l.from, l.until = field.Date{}, field.Date{}
+		l.From, l.Until = field.Date{}, field.Date{}
 	}
-	return into.link(l)
+	return into.Link(l)
 }
 
 // boundedReader returns io.EOF when a record needs more than the bytes that are left.

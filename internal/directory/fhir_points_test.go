@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/directory/source"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -66,7 +67,7 @@ func imports(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err erro
 }
 
 // warningText formats warnings as text.
-func warningText(warnings []WrongLine) string {
+func warningText(warnings []source.WrongLine) string {
 	var lines []string
 	for _, w := range warnings {
 		lines = append(lines, w.String())
@@ -151,7 +152,7 @@ func runStories(t *testing.T, stories []story) {
 		t.Run(s.name, func(t *testing.T) {
 			forget()
 			last, err := imports(t, pool, s.folders...)
-			var refused *Refused
+			var refused *source.Refused
 			switch {
 			case s.refused != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), s.refused)):
 				t.Errorf("the import was not refused with %q: %v", s.refused, err)

@@ -10,6 +10,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/source"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -48,7 +49,7 @@ func TestImportFHIR(t *testing.T) {
 	opts := Options{Today: today}
 	summary, err := ImportFHIR(t.Context(), pool, dir, opts)
 	want := Summary{Patients: Changes{New: 7}, PortalUsers: Changes{New: 10}, Links: Changes{New: 10}, Resources: Changes{New: 18},
-		Warnings: []WrongLine{{"Observation.ndjson", 1, "", "is not NDJSON: the file was not read"}}, WarningCount: 1}
+		Warnings: []source.WrongLine{{File: "Observation.ndjson", Line: 1, Reason: "is not NDJSON: the file was not read"}}, WarningCount: 1}
 	if diff := gocmp.Diff(want, summary); diff != "" || err != nil {
 		t.Fatalf("import: %v (-want +got):\n%s", err, diff)
 	}
@@ -143,7 +144,7 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ImportFHIR(t.Context(), pool, c.dir, Options{Today: today})
-			var refused *Refused
+			var refused *source.Refused
 			if !errors.As(err, &refused) {
 				t.Fatal("not refused:", err)
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+
+	"postern/internal/directory/source"
 )
 
 // findFiles lists the files of a folder, and of the folder of deletions inside it. It
@@ -34,8 +36,8 @@ func (im *importer) findFilesIn(dir fs.FS, within string) error {
 		case !info.Mode().IsRegular():
 			im.leave(name, "is not a file: it was not read")
 		default:
-			im.toRead = append(im.toRead, len(im.faults.files))
-			im.faults.files = append(im.faults.files, name)
+			im.toRead = append(im.toRead, len(im.faults.Files))
+			im.faults.Files = append(im.faults.Files, name)
 			im.size += info.Size()
 		}
 	}
@@ -44,6 +46,6 @@ func (im *importer) findFilesIn(dir fs.FS, within string) error {
 
 // leave warns of an entry that was not read.
 func (im *importer) leave(name, reason string) {
-	im.warnings.add(fault{place: place{file: len(im.faults.files), line: 1}, reason: reason})
-	im.faults.files = append(im.faults.files, name)
+	im.warnings.Add(source.Fault{Place: source.Place{File: len(im.faults.Files), Line: 1}, Reason: reason})
+	im.faults.Files = append(im.faults.Files, name)
 }

@@ -9,15 +9,16 @@ import (
 	"unicode/utf8"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/source"
 )
 
 // collector is a sink that checks two things for every row: its values fit the database,
 // and its line exists in the file.
-func collector(t *testing.T, content []byte) sink {
+func collector(t *testing.T, content []byte) source.Sink {
 	lines := bytes.Count(content, []byte("\n")) + bytes.Count(content, []byte("\r")) + 1 // some files end lines with CR alone
-	check := func(at place, ids []string, texts ...string) {
-		if at.line < 1 || at.line > lines {
-			t.Fatalf("line %d of %d", at.line, lines)
+	check := func(at source.Place, ids []string, texts ...string) {
+		if at.Line < 1 || at.Line > lines {
+			t.Fatalf("line %d of %d", at.Line, lines)
 		}
 		for _, id := range ids {
 			if field.CheckID(id) != "" {
@@ -30,48 +31,48 @@ func collector(t *testing.T, content []byte) sink {
 			}
 		}
 	}
-	addFault := func(f fault) {
-		check(f.place, nil, f.field)
-		if f.reason == "" {
+	addFault := func(f source.Fault) {
+		check(f.Place, nil, f.Field)
+		if f.Reason == "" {
 			t.Fatal("a fault without a reason")
 		}
 	}
-	return sink{
-		patient: func(r patientRow) error {
-			check(r.place, []string{r.id}, r.given, r.family)
+	return source.Sink{
+		Patient: func(r source.Patient) error {
+			check(r.Place, []string{r.ID}, r.Given, r.Family)
 			return nil
 		},
-		portalUser: func(r portalUserRow) error {
-			check(r.place, []string{r.id}, r.name, r.email)
+		PortalUser: func(r source.PortalUser) error {
+			check(r.Place, []string{r.ID}, r.Name, r.Email)
 			return nil
 		},
-		link: func(r linkRow) error {
-			check(r.place, []string{r.portalUser, r.patient}, r.relationship)
-			if r.from.Set && r.until.Set && r.from.Day > r.until.Day {
+		Link: func(r source.Link) error {
+			check(r.Place, []string{r.PortalUser, r.Patient}, r.Relationship)
+			if r.From.Set && r.Until.Set && r.From.Day > r.Until.Day {
 				t.Fatal("a link ends before it begins")
 			}
 			return nil
 		},
-		related: func(r relatedRow) error {
-			check(r.place, []string{r.id, cmp.Or(r.patient, "none")})
-			if r.from.Set && r.until.Set && r.from.Day > r.until.Day {
+		RelatedPerson: func(r source.RelatedPerson) error {
+			check(r.Place, []string{r.ID, cmp.Or(r.Patient, "none")})
+			if r.From.Set && r.Until.Set && r.From.Day > r.Until.Day {
 				t.Fatal("a link ends before it begins")
 			}
 			return nil
 		},
-		episode: func(r episodeRow) error {
-			check(r.place, []string{r.id, cmp.Or(r.patient, "none")}, string(r.state))
+		Episode: func(r source.Episode) error {
+			check(r.Place, []string{r.ID, cmp.Or(r.Patient, "none")}, string(r.State))
 			return nil
 		},
-		replacement: func(r replacementRow) error {
-			check(r.place, []string{r.saidBy, r.replaced, cmp.Or(r.successor, "none")})
+		Replacement: func(r source.Replacement) error {
+			check(r.Place, []string{r.SaidBy, r.Replaced, cmp.Or(r.Successor, "none")})
 			return nil
 		},
-		version: func(r versionRow) error {
-			check(r.place, []string{r.id}, string(r.kind))
+		Version: func(r source.Version) error {
+			check(r.Place, []string{r.ID}, string(r.Kind))
 			return nil
 		},
-		fault: addFault, warn: addFault,
+		Fault: addFault, Warn: addFault,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/source"
 	"postern/internal/store"
 )
 
@@ -46,7 +47,7 @@ type Summary struct {
 	Resources Changes
 	// Warnings are the defects of a FHIR export that did not stop the import, and the
 	// parts of it that were not read, by file and line: the first of WarningCount.
-	Warnings     []WrongLine
+	Warnings     []source.WrongLine
 	WarningCount int
 }
 
@@ -90,9 +91,9 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 	if len(files) == 0 {
 		return Summary{}, errors.New("no file to import: give patients.csv, portal_users.csv or links.csv")
 	}
-	im := importer{opts: opts, faults: faults{most: opts.MostLines}}
+	im := importer{opts: opts, faults: source.Faults{Most: opts.MostLines}}
 	for _, f := range files {
-		im.faults.files = append(im.faults.files, f.Name)
+		im.faults.Files = append(im.faults.Files, f.Name)
 		im.size += f.Size
 	}
 	return im.run(ctx, db, func() error {
@@ -118,30 +119,30 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 	if domain := opts.DemoEmailDomain; domain != "" && field.CheckEmail("a@"+domain) != "" {
 		return Summary{}, errors.New("the domain of the demo addresses is not valid: write it as example.test")
 	}
-	im := importer{opts: opts, fhir: true, faults: faults{most: opts.MostLines}, warnings: faults{most: opts.MostLines}}
+	im := importer{opts: opts, fhir: true, faults: source.Faults{Most: opts.MostLines}, warnings: source.Faults{Most: opts.MostLines}}
 	if err := im.findFiles(dir); err != nil {
 		return Summary{}, err
 	}
-	if len(im.faults.files) == 0 {
+	if len(im.faults.Files) == 0 {
 		return Summary{}, errors.New("the folder is empty: give the folder of the bulk export")
 	}
 	return im.run(ctx, db, func() error {
 		d := fhirDecoder{today: field.Day(opts.Today), emailDomain: opts.DemoEmailDomain, into: im.sink()}
 		for _, file := range im.toRead {
 			if err := im.decodeFHIR(ctx, dir, file, &d); err != nil {
-				return fmt.Errorf("reading %s: %w", im.faults.files[file], err)
+				return fmt.Errorf("reading %s: %w", im.faults.Files[file], err)
 			}
 		}
-		if !d.found() && im.faults.total == 0 {
-			im.faults.add(fault{place: place{line: 1}, reason: "the export holds no Patient, RelatedPerson or EpisodeOfCare"})
-			im.faults.addAll(im.warnings)
+		if !d.found() && im.faults.Total == 0 {
+			im.faults.Add(source.Fault{Place: source.Place{Line: 1}, Reason: "the export holds no Patient, RelatedPerson or EpisodeOfCare"})
+			im.faults.AddAll(im.warnings)
 		}
 		return nil
 	})
 }
 
 func (im *importer) decodeFHIR(ctx context.Context, dir fs.FS, file int, d *fhirDecoder) error {
-	name := im.faults.files[file]
+	name := im.faults.Files[file]
 	content, err := dir.Open(name)
 	if err != nil {
 		return err
@@ -154,8 +155,8 @@ func (im *importer) decodeFHIR(ctx context.Context, dir fs.FS, file int, d *fhir
 type importer struct {
 	opts     Options
 	fhir     bool // FHIR resources are imported, not CSV files
-	faults   faults
-	warnings faults
+	faults   source.Faults
+	warnings source.Faults
 	toRead   []int // the numbers of the files in a folder that are read
 	stage    *stage
 	size     int64 // of all files, in bytes
@@ -194,9 +195,9 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // sink returns the sink of the decoders.
-func (im *importer) sink() sink {
+func (im *importer) sink() source.Sink {
 	into := im.stage.sink()
-	into.fault, into.warn = im.faults.add, im.warnings.add
+	into.Fault, into.Warn = im.faults.Add, im.warnings.Add
 	return into
 }
 
@@ -211,14 +212,14 @@ func (im *importer) run(ctx context.Context, db Beginner, decode func() error) (
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	summary, err := im.inTx(ctx, tx, decode)
 	if err != nil {
-		var refused *Refused
+		var refused *source.Refused
 		if errors.As(err, &refused) {
 			return Summary{}, refused
 		}
 		return Summary{}, importing(tx, err)
 	}
-	im.warnings.files = im.faults.files
-	summary.Warnings, summary.WarningCount = im.warnings.lines(), im.warnings.total
+	im.warnings.Files = im.faults.Files
+	summary.Warnings, summary.WarningCount = im.warnings.Lines(), im.warnings.Total
 	if im.opts.DryRun || !summary.Changed() {
 		return summary, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/directory/source"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -295,7 +296,7 @@ l.csv:5: patient_id: names no patient in these files or in the directory`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ImportCSV(t.Context(), pool, c.files, Options{})
-			var refused *Refused
+			var refused *source.Refused
 			if !errors.As(err, &refused) {
 				t.Fatal("not refused:", err)
 			}
@@ -315,7 +316,7 @@ func TestARefusalListsAHundredLinesAndCountsAll(t *testing.T) {
 	_, err := ImportCSV(t.Context(), pool, csvFiles(
 		"l.csv", linksHeader+strings.Repeat("pu-1,pt-1,self,,\n", 3000),
 		"u.csv", portalUsersHeader+strings.Repeat("pu-1,,,true\n", 3000)), Options{DryRun: true})
-	var refused *Refused
+	var refused *source.Refused
 	if !errors.As(err, &refused) {
 		t.Fatal("not refused:", err)
 	}
@@ -364,7 +365,7 @@ func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 		"an unknown patient": {append(good(), csvFiles("l2.csv", linksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
 	} {
 		_, err := ImportCSV(t.Context(), pool, c.files, c.opts)
-		var refused *Refused
+		var refused *source.Refused
 		if errors.As(err, &refused) != c.refused || !c.refused && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

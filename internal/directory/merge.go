@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/source"
 	"postern/internal/text/folding"
 )
 
@@ -34,7 +35,7 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 			return Summary{}, err
 		}
 	}
-	if err := im.faults.err(); err != nil {
+	if err := im.faults.Err(); err != nil {
 		return Summary{}, err
 	}
 	for _, step := range []struct {
@@ -170,8 +171,8 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 			    DELETE FROM %[1]s WHERE ctid IN (SELECT at FROM ranked WHERE nth > 1)
 			)
 			SELECT file, line, entry, first_file, first_line FROM ranked WHERE nth > 1 ORDER BY file, line`, d.table, d.key)
-		var first place
-		if err := eachPlace(ctx, tx, query, []any{&first.file, &first.line}, func(at place) {
+		var first source.Place
+		if err := eachPlace(ctx, tx, query, []any{&first.File, &first.Line}, func(at source.Place) {
 			im.duplicate(d.table, at, first)
 		}); err != nil {
 			return fmt.Errorf("looking for duplicates: %w", err)
@@ -181,18 +182,18 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 }
 
 // duplicate reports that the row at a place repeats the row at an earlier one.
-func (im *importer) duplicate(table string, at, first place) {
-	of := im.faults.at(first)
-	if at.file == first.file {
-		of = fmt.Sprintf("line %d", first.line)
+func (im *importer) duplicate(table string, at, first source.Place) {
+	of := im.faults.At(first)
+	if at.File == first.File {
+		of = fmt.Sprintf("line %d", first.Line)
 	}
 	switch table {
 	case "staged_links":
-		im.faults.add(fault{place: at, reason: "is the same link as " + of})
+		im.faults.Add(source.Fault{Place: at, Reason: "is the same link as " + of})
 	case "staged_portal_users":
-		im.faults.add(fault{place: at, field: "portal_user_id", reason: "is already used at " + of})
+		im.faults.Add(source.Fault{Place: at, Field: "portal_user_id", Reason: "is already used at " + of})
 	default:
-		im.faults.add(fault{place: at, field: "patient_id", reason: "is already used at " + of})
+		im.faults.Add(source.Fault{Place: at, Field: "patient_id", Reason: "is already used at " + of})
 	}
 }
 
@@ -222,15 +223,15 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 		SELECT file, line, entry, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 4`
 	found := false
 	var patient bool
-	err := eachPlace(ctx, tx, unknown, []any{&patient}, func(at place) {
+	err := eachPlace(ctx, tx, unknown, []any{&patient}, func(at source.Place) {
 		found = true
-		if im.faults.cut {
+		if im.faults.Cut {
 			return // the patient or portal user may be in the unread rest of a file
 		}
 		if patient {
-			im.faults.add(fault{place: at, field: "patient_id", reason: "names no patient in these files or in the directory"})
+			im.faults.Add(source.Fault{Place: at, Field: "patient_id", Reason: "names no patient in these files or in the directory"})
 		} else {
-			im.faults.add(fault{place: at, field: "portal_user_id", reason: "names no portal user in these files or in the directory"})
+			im.faults.Add(source.Fault{Place: at, Field: "portal_user_id", Reason: "names no portal user in these files or in the directory"})
 		}
 	})
 	if err == nil && found {

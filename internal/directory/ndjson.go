@@ -13,10 +13,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"postern/internal/text/number"
-
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"postern/internal/directory/source"
+	"postern/internal/text/number"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 type fhirDecoder struct {
 	today       int32
 	emailDomain string // "" takes addresses from the resources
-	into        sink
+	into        source.Sink
 
 	read  int // the number of resources and deletions of resources that were read
 	empty int // the number of empty files named Patient and so on: an export without changes
@@ -50,7 +51,7 @@ type fhirFile struct {
 
 // unused counts the resources in a file of a type that Postern does not use.
 type unused struct {
-	first place
+	first source.Place
 	count int
 }
 
@@ -65,7 +66,7 @@ func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
 			return err
 		}
 		if err != nil {
-			f.broken(place{file: file, line: 1})
+			f.broken(source.Place{File: file, Line: 1})
 			return nil
 		}
 		lines = bufio.NewReaderSize(unpacked, 64<<10)
@@ -77,7 +78,7 @@ func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
 		if what == "" {
 			what = "lines without a resourceType"
 		}
-		d.into.warn(fault{place: of.first, reason: fmt.Sprintf("holds %s, which Postern does not use: %s not read", what, number.Of(of.count, "was", "were"))})
+		d.into.Warn(source.Fault{Place: of.first, Reason: fmt.Sprintf("holds %s, which Postern does not use: %s not read", what, number.Of(of.count, "was", "were"))})
 	}
 	return err
 }
@@ -91,8 +92,8 @@ func sortedKeys(m map[string]*unused) (keys []string) {
 }
 
 // broken reports that a gzip file is damaged and its content unknown.
-func (f *fhirFile) broken(at place) {
-	f.into.fault(fault{place: at, reason: "the file is damaged (gzip): download it again", cut: true})
+func (f *fhirFile) broken(at source.Place) {
+	f.into.Fault(source.Fault{Place: at, Reason: "the file is damaged (gzip): download it again", Cut: true})
 }
 
 // damaged reports whether a read error comes from a damaged or incomplete gzip file.
@@ -104,7 +105,7 @@ func damaged(err error) bool {
 // lines reads NDJSON. The first line that is not blank shows whether the file is NDJSON.
 func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 	begun := false
-	for at := (place{file: file, line: 1}); ; at.line++ {
+	for at := (source.Place{File: file, Line: 1}); ; at.Line++ {
 		line, err := readLine(lines)
 		switch {
 		case err == io.EOF:
@@ -119,7 +120,7 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 			if known, supported := typeOf(line); known != "" && !supported {
 				f.leave(known, at)
 			} else {
-				f.into.fault(fault{place: at, reason: "is longer than 16 MiB"})
+				f.into.Fault(source.Fault{Place: at, Reason: "is longer than 16 MiB"})
 			}
 			begun = true
 			continue
@@ -145,16 +146,16 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 
 // begin looks at the first line of a file. It returns a reader of the following lines, or
 // nil if there are none to read as NDJSON.
-func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
+func (f *fhirFile) begin(at source.Place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
 	switch {
 	case bytes.HasPrefix(line, []byte("\xff\xfe")), bytes.HasPrefix(line, []byte("\xfe\xff")):
 		if kind := extension(f.name); kind == ".ndjson" || kind == ".json" {
-			f.into.fault(fault{place: at, reason: "is UTF-16: save the file as UTF-8", cut: true})
+			f.into.Fault(source.Fault{Place: at, Reason: "is UTF-16: save the file as UTF-8", Cut: true})
 			return nil, nil
 		}
 		fallthrough
 	case !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) && !contractName(f.name):
-		f.into.warn(fault{place: at, reason: "is not NDJSON: the file was not read"})
+		f.into.Warn(source.Fault{Place: at, Reason: "is not NDJSON: the file was not read"})
 		return nil, nil
 	case jsontext.Value(line).IsValid(allowInvalidUTF8):
 		return rest, nil
@@ -163,7 +164,7 @@ func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Read
 		return rest, nil
 	}
 	// Perhaps the file is one document over many lines. If not, it is read line by line.
-	whole := append(bytes.Repeat([]byte("\n"), at.line-1), line...)
+	whole := append(bytes.Repeat([]byte("\n"), at.Line-1), line...)
 	whole = append(whole, '\n')
 	first := len(whole)
 	more, err := io.ReadAll(io.LimitReader(rest, longestDocument))
@@ -182,7 +183,7 @@ func (f *fhirFile) begin(at place, line []byte, rest *bufio.Reader) (*bufio.Read
 }
 
 // leave counts a resource of a type that Postern does not use.
-func (f *fhirFile) leave(resourceType string, at place) {
+func (f *fhirFile) leave(resourceType string, at source.Place) {
 	of := f.unused[resourceType]
 	if of == nil {
 		of = &unused{first: at}
@@ -223,14 +224,14 @@ func typeOf(data []byte) (resourceType string, supported bool) {
 }
 
 // value reads the JSON value of one line, or of a whole file of many lines.
-func (f *fhirFile) value(at place, data []byte, whole bool) error {
+func (f *fhirFile) value(at source.Place, data []byte, whole bool) error {
 	resourceType, supported := typeOf(data)
 	if resourceType != "" && !supported {
 		f.leave(resourceType, at)
 		return nil
 	}
 	if !utf8.Valid(data) {
-		f.into.fault(fault{place: at, reason: "is not UTF-8: save the file as UTF-8"})
+		f.into.Fault(source.Fault{Place: at, Reason: "is not UTF-8: save the file as UTF-8"})
 		return nil
 	}
 	if resourceType == "Bundle" {
@@ -239,11 +240,11 @@ func (f *fhirFile) value(at place, data []byte, whole bool) error {
 	if resourceType == "" {
 		var any map[string]jsontext.Value
 		if err := json.Unmarshal(data, &any, allowInvalidUTF8); err != nil || any == nil {
-			f.into.fault(jsonFault(at, err))
+			f.into.Fault(jsonFault(at, err))
 			return nil
 		}
 		if _, wrong := any["resourceType"]; wrong {
-			f.into.fault(fault{place: at, field: "resourceType", reason: "is not a text"})
+			f.into.Fault(source.Fault{Place: at, Field: "resourceType", Reason: "is not a text"})
 			return nil
 		}
 		f.leave("", at)
@@ -282,22 +283,22 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // jsonFault describes what is wrong with a value, without quoting it.
-func jsonFault(at place, err error) fault {
-	f := fault{place: at}
+func jsonFault(at source.Place, err error) source.Fault {
+	f := source.Fault{Place: at}
 	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
 	switch {
 	case err == nil:
-		f.reason = "is a JSON null, which FHIR does not allow here"
+		f.Reason = "is a JSON null, which FHIR does not allow here"
 	case errors.As(err, &semantic):
-		f.field = strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
-		f.reason = fmt.Sprintf("is a JSON %s, which FHIR does not allow here", semantic.JSONKind)
+		f.Field = strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+		f.Reason = fmt.Sprintf("is a JSON %s, which FHIR does not allow here", semantic.JSONKind)
 	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
-		f.reason = fmt.Sprintf("has the same member twice: the second is at byte %d", syntax.ByteOffset+1)
+		f.Reason = fmt.Sprintf("has the same member twice: the second is at byte %d", syntax.ByteOffset+1)
 	case errors.As(err, &syntax):
-		f.reason = fmt.Sprintf("is not a JSON object: it breaks off or is wrong at byte %d", syntax.ByteOffset+1)
+		f.Reason = fmt.Sprintf("is not a JSON object: it breaks off or is wrong at byte %d", syntax.ByteOffset+1)
 	default:
-		f.reason = "is not a JSON object"
+		f.Reason = "is not a JSON object"
 	}
 	return f
 }

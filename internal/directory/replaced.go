@@ -3,6 +3,8 @@ package directory
 import (
 	"maps"
 	"slices"
+
+	"postern/internal/directory/source"
 )
 
 // succession holds which patients are replaced and by which patient, computed from the
@@ -28,18 +30,18 @@ func (c contradiction) String() string {
 // resolveSuccessions finds the last successor of each replaced patient, and the claims
 // that contradict each other. A replaced patient without a contradiction has exactly one
 // last successor.
-func resolveSuccessions(claims []replacementRow) (s succession, wrong []contradiction) {
+func resolveSuccessions(claims []source.Replacement) (s succession, wrong []contradiction) {
 	next := map[string][]string{} // the claimed successors of each patient
 	near := map[string][]string{} // the patients that a claim names together, in both directions
 	for _, c := range claims {
-		if !slices.Contains(next[c.replaced], c.successor) {
-			next[c.replaced] = append(next[c.replaced], c.successor)
+		if !slices.Contains(next[c.Replaced], c.Successor) {
+			next[c.Replaced] = append(next[c.Replaced], c.Successor)
 		}
-		near[c.replaced] = append(near[c.replaced], c.saidBy)
-		near[c.saidBy] = append(near[c.saidBy], c.replaced)
-		if c.successor != "" {
-			near[c.replaced] = append(near[c.replaced], c.successor)
-			near[c.successor] = append(near[c.successor], c.replaced)
+		near[c.Replaced] = append(near[c.Replaced], c.SaidBy)
+		near[c.SaidBy] = append(near[c.SaidBy], c.Replaced)
+		if c.Successor != "" {
+			near[c.Replaced] = append(near[c.Replaced], c.Successor)
+			near[c.Successor] = append(near[c.Successor], c.Replaced)
 		}
 	}
 	s = succession{successor: map[string]string{}, related: map[string][]string{}}

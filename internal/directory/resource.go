@@ -14,18 +14,19 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/source"
 	"postern/internal/limits"
 	"postern/internal/text/invisible"
 )
 
-func kindOf(resourceType string) (kind resourceKind, supported bool) {
+func kindOf(resourceType string) (kind source.ResourceKind, supported bool) {
 	switch resourceType {
 	case "Patient":
-		return kindPatient, true
+		return source.PatientResource, true
 	case "RelatedPerson":
-		return kindRelatedPerson, true
+		return source.RelatedPersonResource, true
 	case "EpisodeOfCare":
-		return kindEpisode, true
+		return source.EpisodeResource, true
 	}
 	return "", false
 }
@@ -33,37 +34,37 @@ func kindOf(resourceType string) (kind resourceKind, supported bool) {
 // resource is the current resource.
 type resource struct {
 	*fhirFile
-	place
+	source.Place
 	ids    map[string]string // ids of the resources in the same Bundle, by their fullUrl
 	faulty bool
 }
 
 // resource makes rows from a resource. entry is its Bundle entry, if it has one.
-func (f *fhirFile) resource(at place, resourceType string, data []byte, entry fhirEntry, ids map[string]string) error {
+func (f *fhirFile) resource(at source.Place, resourceType string, data []byte, entry fhirEntry, ids map[string]string) error {
 	f.read++
 	if f.deleted {
-		f.into.fault(fault{place: at, reason: "is a resource in the folder of deleted resources: it is not clear whether it was deleted"})
+		f.into.Fault(source.Fault{Place: at, Reason: "is a resource in the folder of deleted resources: it is not clear whether it was deleted"})
 		return nil
 	}
-	r := resource{fhirFile: f, place: at, ids: ids}
+	r := resource{fhirFile: f, Place: at, ids: ids}
 	kind, _ := kindOf(resourceType)
 	var head fhirResource
 	var who, rest string
 	var err error
 	switch kind {
-	case kindPatient:
+	case source.PatientResource:
 		var p fhirPatient
 		if r.parse(data, &p, &p.fhirResource) {
 			head = p.fhirResource
 			who, rest, err = r.patient(p)
 		}
-	case kindRelatedPerson:
+	case source.RelatedPersonResource:
 		var p fhirRelatedPerson
 		if r.parse(data, &p, &p.fhirResource) {
 			head = p.fhirResource
 			who, rest, err = r.relatedPerson(p)
 		}
-	case kindEpisode:
+	case source.EpisodeResource:
 		var e fhirEpisodeOfCare
 		if r.parse(data, &e, &e.fhirResource) {
 			head = e.fhirResource
@@ -73,9 +74,9 @@ func (f *fhirFile) resource(at place, resourceType string, data []byte, entry fh
 	if err != nil || head.ID == "" {
 		return err
 	}
-	v := versionRow{place: at, kind: kind, id: head.ID, history: entry.history, who: sum(who), rest: sum(rest)}
+	v := source.Version{Place: at, Kind: kind, ID: head.ID, History: entry.history, Who: sum(who), Rest: sum(rest)}
 	stamp(&v, cmp.Or(string(head.Meta.LastUpdated), entry.Response.LastModified), string(head.Meta.VersionID))
-	return f.into.version(v)
+	return f.into.Version(v)
 }
 
 func sum(text string) [16]byte {
@@ -84,12 +85,12 @@ func sum(text string) [16]byte {
 }
 
 // stamp sets the time and the number of a version, if they can be parsed.
-func stamp(v *versionRow, lastUpdated, versionID string) {
+func stamp(v *source.Version, lastUpdated, versionID string) {
 	if t, err := time.Parse(time.RFC3339, lastUpdated); err == nil {
-		v.updated, v.dated = t.UnixMicro(), true
+		v.Updated, v.Dated = t.UnixMicro(), true
 	}
 	if n, err := strconv.ParseInt(versionID, 10, 64); err == nil {
-		v.version, v.numbered = n, true
+		v.Version, v.Numbered = n, true
 	}
 }
 
@@ -98,22 +99,22 @@ func stamp(v *versionRow, lastUpdated, versionID string) {
 func (r *resource) note(field, reason string) {
 	if reason != "" {
 		r.faulty = true
-		r.into.fault(fault{place: r.place, field: field, reason: reason})
+		r.into.Fault(source.Fault{Place: r.Place, Field: field, Reason: reason})
 	}
 }
 
 // warn reports a defect. The resource is imported without the value.
 func (r *resource) warn(field, reason string) {
 	if reason != "" {
-		r.into.warn(fault{place: r.place, field: field, reason: reason})
+		r.into.Warn(source.Fault{Place: r.Place, Field: field, Reason: reason})
 	}
 }
 
 // parse reads the JSON, and checks that there is an id.
 func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
 	if err := json.Unmarshal(data, into, allowInvalidUTF8); err != nil {
-		f := jsonFault(r.place, err)
-		r.note(f.field, f.reason)
+		f := jsonFault(r.Place, err)
+		r.note(f.Field, f.Reason)
 		return false
 	}
 	r.note("id", field.CheckID(head.ID))
@@ -131,20 +132,20 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 	if birth != whole {
 		birth = field.Date{} // a year or a month is not a date of birth
 	}
-	user := portalUserRow{place: r.place, id: p.ID, name: name.full(p.ID), email: r.email(p.ID, p.Telecom), active: true}
-	row := patientRow{place: r.place, id: p.ID, given: given, family: family, birth: birth,
-		discharged: p.Active != nil && !*p.Active, deceased: r.deceased(p)}
-	if err := r.into.patient(row); err != nil {
+	user := source.PortalUser{Place: r.Place, ID: p.ID, Name: name.full(p.ID), Email: r.email(p.ID, p.Telecom), Active: true}
+	row := source.Patient{Place: r.Place, ID: p.ID, Given: given, Family: family, Birth: birth,
+		Discharged: p.Active != nil && !*p.Active, Deceased: r.deceased(p)}
+	if err := r.into.Patient(row); err != nil {
 		return "", "", err
 	}
-	if err := r.into.portalUser(user); err != nil {
+	if err := r.into.PortalUser(user); err != nil {
 		return "", "", err
 	}
-	if err := r.into.link(linkRow{place: r.place, portalUser: p.ID, patient: p.ID, relationship: field.Self}); err != nil {
+	if err := r.into.Link(source.Link{Place: r.Place, PortalUser: p.ID, Patient: p.ID, Relationship: field.Self}); err != nil {
 		return "", "", err
 	}
 	replacements, err := r.replacements(p)
-	return fmt.Sprint(row.discharged, row.deceased, replacements, user.email), fmt.Sprintf("%q %q %q %v", user.name, given, family, birth), err
+	return fmt.Sprint(row.Discharged, row.Deceased, replacements, user.Email), fmt.Sprintf("%q %q %q %v", user.Name, given, family, birth), err
 }
 
 // deceased evaluates deceased[x]. An unknown date of death counts as a death.
@@ -176,7 +177,7 @@ func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 			r.warn("link.type", "must be one of replaced-by, replaces, refer, seealso: the link was not read")
 			continue
 		}
-		row := replacementRow{place: r.place, saidBy: p.ID, replaced: p.ID}
+		row := source.Replacement{Place: r.Place, SaidBy: p.ID, Replaced: p.ID}
 		other, reason := r.patientRef(l.Other)
 		switch {
 		case l.Type == "replaced-by" && reason != "":
@@ -185,12 +186,12 @@ func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 			r.warn("link.other.reference", reason+": the replaced patient is not known")
 			continue
 		case l.Type == "replaces":
-			row.replaced, row.successor = other, p.ID
+			row.Replaced, row.Successor = other, p.ID
 		default:
-			row.successor = other
+			row.Successor = other
 		}
-		claims = append(claims, row.replaced+" "+row.successor)
-		if err := r.into.replacement(row); err != nil {
+		claims = append(claims, row.Replaced+" "+row.Successor)
+		if err := r.into.Replacement(row); err != nil {
 			return nil, err
 		}
 	}
@@ -200,47 +201,47 @@ func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 
 // relatedPerson adds a portal user, and the data for the link to the patient.
 func (r *resource) relatedPerson(p fhirRelatedPerson) (who, rest string, err error) {
-	row := relatedRow{place: r.place, id: p.ID, active: p.Active == nil || *p.Active}
+	row := source.RelatedPerson{Place: r.Place, ID: p.ID, Active: p.Active == nil || *p.Active}
 	var reason string
-	if row.patient, reason = r.patientRef(p.Patient); reason != "" {
+	if row.Patient, reason = r.patientRef(p.Patient); reason != "" {
 		r.warn("patient.reference", reason+": the represented patient is not known, so the account is inactive")
 	}
-	row.from, reason = firstDay(p.Period.Start)
+	row.From, reason = firstDay(p.Period.Start)
 	r.note("period.start", reason)
-	row.until, reason = lastDay(p.Period.End)
+	row.Until, reason = lastDay(p.Period.End)
 	r.note("period.end", reason)
-	if row.from.Set && row.until.Set && row.until.Day < row.from.Day {
+	if row.From.Set && row.Until.Set && row.Until.Day < row.From.Day {
 		r.note("period.end", "is before period.start")
 	}
 	if r.faulty {
-		row.from, row.until = field.Date{}, field.Date{}
+		row.From, row.Until = field.Date{}, field.Date{}
 	}
-	user := portalUserRow{place: r.place, id: p.ID, name: r.name(p.Name).full(p.ID), email: r.email(p.ID, p.Telecom), active: row.active}
-	if err := r.into.portalUser(user); err != nil {
+	user := source.PortalUser{Place: r.Place, ID: p.ID, Name: r.name(p.Name).full(p.ID), Email: r.email(p.ID, p.Telecom), Active: row.Active}
+	if err := r.into.PortalUser(user); err != nil {
 		return "", "", err
 	}
-	return fmt.Sprint(row.patient, row.active, row.from, row.until, user.email), user.name, r.into.related(row)
+	return fmt.Sprint(row.Patient, row.Active, row.From, row.Until, user.Email), user.Name, r.into.RelatedPerson(row)
 }
 
 // episode adds an episode of care.
 func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
-	row := episodeRow{place: r.place, id: e.ID}
+	row := source.Episode{Place: r.Place, ID: e.ID}
 	var reason string
-	if row.patient, reason = r.patientRef(e.Patient); reason != "" {
+	if row.Patient, reason = r.patientRef(e.Patient); reason != "" {
 		r.warn("patient.reference", reason+": the patient of this episode of care is not known")
 	}
 	switch code(e.Status) {
 	case "finished", "cancelled":
-		row.state = episodeOver
+		row.State = source.EpisodeOver
 	case "planned", "waitlist", "active", "onhold":
-		row.state = episodeOpen
+		row.State = source.EpisodeOpen
 	case "entered-in-error":
-		row.state = episodeVoid
+		row.State = source.EpisodeVoid
 	default:
 		r.note("status", "must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error")
-		row.state = episodeVoid
+		row.State = source.EpisodeVoid
 	}
-	return fmt.Sprint(row.patient, row.state), r.into.episode(row)
+	return fmt.Sprint(row.Patient, row.State), r.into.Episode(row)
 }
 
 // code returns a FHIR code in lower case, as FHIR defines it.

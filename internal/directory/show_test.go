@@ -8,6 +8,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -59,7 +60,7 @@ func TestManyWrongLines(t *testing.T) {
 	content := portalUsersHeader + strings.Repeat("a b,Ana,,true\n", 3000)
 	for asked, want := range map[int]int{0: 100, 2500: 2500, 5000: 3000} {
 		_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", content), Options{DryRun: true, MostLines: asked})
-		var refused *Refused
+		var refused *source.Refused
 		if !errors.As(err, &refused) || len(refused.Lines) != want || refused.Total != 3000 || refused.Lines[want-1].Line != want+1 {
 			t.Errorf("asked for %d: %d lines of %v", asked, len(refused.Lines), err)
 		}

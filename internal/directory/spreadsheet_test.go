@@ -11,6 +11,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -97,15 +98,15 @@ func TestAllFormsOfASpreadsheetGiveTheSameRows(t *testing.T) {
 		{"no line break at the end", strings.TrimSuffix(plain, "\n")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var got []portalUserRow
+			var got []source.PortalUser
 			var faults []string
-			into := sink{
-				portalUser: func(r portalUserRow) error { r.place = place{}; got = append(got, r); return nil },
-				fault:      func(f fault) { faults = append(faults, f.reason) },
+			into := source.Sink{
+				PortalUser: func(r source.PortalUser) error { r.Place = source.Place{}; got = append(got, r); return nil },
+				Fault:      func(f source.Fault) { faults = append(faults, f.Reason) },
 			}
 			err := decodeCSV(0, strings.NewReader(c.content), into)
-			want := []portalUserRow{{id: "pu-1", name: "Željko Müller", email: "z@ei.test", active: true}, {id: "pu-2", name: "Lee, Ann"}}
-			if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(portalUserRow{}, place{})); diff != "" || err != nil || faults != nil {
+			want := []source.PortalUser{{ID: "pu-1", Name: "Željko Müller", Email: "z@ei.test", Active: true}, {ID: "pu-2", Name: "Lee, Ann"}}
+			if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(source.PortalUser{}, source.Place{})); diff != "" || err != nil || faults != nil {
 				t.Errorf("%v, %q (-want +got):\n%s", err, faults, diff)
 			}
 		})
@@ -144,11 +145,11 @@ func TestSpreadsheetsThatAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			into := sink{
-				patient:    func(patientRow) error { return nil },
-				portalUser: func(portalUserRow) error { return nil },
-				fault: func(f fault) {
-					got = append(got, strings.Join([]string{strconv.Itoa(f.line), f.field, f.reason}, ": "))
+			into := source.Sink{
+				Patient:    func(source.Patient) error { return nil },
+				PortalUser: func(source.PortalUser) error { return nil },
+				Fault: func(f source.Fault) {
+					got = append(got, strings.Join([]string{strconv.Itoa(f.Line), f.Field, f.Reason}, ": "))
 				},
 			}
 			err := decodeCSV(0, strings.NewReader(c.content), into)
@@ -165,14 +166,14 @@ func TestAWrongAddressRefusesTheFile(t *testing.T) {
 	long := strings.Repeat("a", 64)
 	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+
 		"pu-1,A,ann@ei.test,true\npu-2,B,bob@"+long+".test,true\npu-3,C,cy@ei\u00a0.test,true\npu-4,D,dé@ei.test,true\n"), Options{})
-	var refused *Refused
+	var refused *source.Refused
 	if !errors.As(err, &refused) {
 		t.Fatal("not refused:", err)
 	}
-	want := []WrongLine{
-		{"u.csv", 3, "email", "has a part of more than 63 characters between the dots of its domain"},
-		{"u.csv", 4, "email", "contains U+00A0 NO-BREAK SPACE after 5 characters: an address has no blanks inside"},
-		{"u.csv", 5, "email", "contains U+00E9 LATIN SMALL LETTER E WITH ACUTE after 1 character: before the @ only ASCII letters, digits and signs are supported"},
+	want := []source.WrongLine{
+		{File: "u.csv", Line: 3, Field: "email", Reason: "has a part of more than 63 characters between the dots of its domain"},
+		{File: "u.csv", Line: 4, Field: "email", Reason: "contains U+00A0 NO-BREAK SPACE after 5 characters: an address has no blanks inside"},
+		{File: "u.csv", Line: 5, Field: "email", Reason: "contains U+00E9 LATIN SMALL LETTER E WITH ACUTE after 1 character: before the @ only ASCII letters, digits and signs are supported"},
 	}
 	if diff := gocmp.Diff(want, refused.Lines); diff != "" || dump(t, pool) != "" {
 		t.Errorf("(-want +got):\n%s", diff)

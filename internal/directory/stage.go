@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/source"
 	"postern/internal/text/folding"
 )
 
@@ -69,37 +70,37 @@ func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
 }
 
 // sink returns a sink for rows. The caller adds its functions for faults.
-func (s *stage) sink() sink {
-	return sink{
-		patient: s.addPatient, portalUser: s.addPortalUser, link: s.addLink,
-		related: s.addRelated, episode: s.addEpisode, replacement: s.addReplacement, version: s.addVersion,
+func (s *stage) sink() source.Sink {
+	return source.Sink{
+		Patient: s.addPatient, PortalUser: s.addPortalUser, Link: s.addLink,
+		RelatedPerson: s.addRelated, Episode: s.addEpisode, Replacement: s.addReplacement, Version: s.addVersion,
 	}
 }
 
-func (s *stage) addPatient(r patientRow) error {
+func (s *stage) addPatient(r source.Patient) error {
 	status := "active"
-	if r.discharged {
+	if r.Discharged {
 		status = "discharged"
 	}
-	b := s.patients.row(r.place)
-	b.text(r.id)
-	b.text(r.given)
-	b.text(r.family)
-	b.date(r.birth)
+	b := s.patients.row(r.Place)
+	b.text(r.ID)
+	b.text(r.Given)
+	b.text(r.Family)
+	b.date(r.Birth)
 	b.text(status)
-	b.bool(r.deceased)
-	b.text(s.wordsOf(strings.TrimSpace(r.given + " " + r.family)))
+	b.bool(r.Deceased)
+	b.text(s.wordsOf(strings.TrimSpace(r.Given + " " + r.Family)))
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addPortalUser(r portalUserRow) error {
-	email, _ := field.CleanEmail(r.email) // the decoder refuses what can't be cleaned
-	b := s.portalUsers.row(r.place)
-	b.text(r.id)
-	b.text(r.name)
+func (s *stage) addPortalUser(r source.PortalUser) error {
+	email, _ := field.CleanEmail(r.Email) // the decoder refuses what can't be cleaned
+	b := s.portalUsers.row(r.Place)
+	b.text(r.ID)
+	b.text(r.Name)
 	b.text(email)
-	b.bool(r.active)
-	b.text(s.wordsOf(r.name))
+	b.bool(r.Active)
+	b.text(s.wordsOf(r.Name))
 	return s.flush(b, flushAt)
 }
 
@@ -112,52 +113,52 @@ func (s *stage) wordsOf(name string) string {
 	return s.words
 }
 
-func (s *stage) addLink(r linkRow) error {
-	b := s.links.row(r.place)
-	b.text(r.portalUser)
-	b.text(r.patient)
-	b.text(r.relationship)
-	b.date(r.from)
-	b.date(r.until)
+func (s *stage) addLink(r source.Link) error {
+	b := s.links.row(r.Place)
+	b.text(r.PortalUser)
+	b.text(r.Patient)
+	b.text(r.Relationship)
+	b.date(r.From)
+	b.date(r.Until)
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addRelated(r relatedRow) error {
-	b := s.related.row(r.place)
-	b.text(r.id)
-	b.textOrNull(r.patient)
-	b.bool(r.active)
-	b.date(r.from)
-	b.date(r.until)
+func (s *stage) addRelated(r source.RelatedPerson) error {
+	b := s.related.row(r.Place)
+	b.text(r.ID)
+	b.textOrNull(r.Patient)
+	b.bool(r.Active)
+	b.date(r.From)
+	b.date(r.Until)
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addEpisode(r episodeRow) error {
-	b := s.episodes.row(r.place)
-	b.text(r.id)
-	b.textOrNull(r.patient)
-	b.text(string(r.state))
+func (s *stage) addEpisode(r source.Episode) error {
+	b := s.episodes.row(r.Place)
+	b.text(r.ID)
+	b.textOrNull(r.Patient)
+	b.text(string(r.State))
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addReplacement(r replacementRow) error {
-	b := s.replacements.row(r.place)
-	b.text(r.saidBy)
-	b.text(r.replaced)
-	b.text(r.successor)
+func (s *stage) addReplacement(r source.Replacement) error {
+	b := s.replacements.row(r.Place)
+	b.text(r.SaidBy)
+	b.text(r.Replaced)
+	b.text(r.Successor)
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addVersion(r versionRow) error {
-	b := s.versions.row(r.place)
-	b.text(string(r.kind))
-	b.text(r.id)
-	b.bool(r.deleted)
-	b.bigint(r.updated, r.dated)
-	b.bigint(r.version, r.numbered)
-	b.int(r.history)
-	b.text(string(r.who[:])) // bytea has the same binary format as text
-	b.text(string(r.rest[:]))
+func (s *stage) addVersion(r source.Version) error {
+	b := s.versions.row(r.Place)
+	b.text(string(r.Kind))
+	b.text(r.ID)
+	b.bool(r.Deleted)
+	b.bigint(r.Updated, r.Dated)
+	b.bigint(r.Version, r.Numbered)
+	b.int(r.History)
+	b.text(string(r.Who[:])) // bytea has the same binary format as text
+	b.text(string(r.Rest[:]))
 	return s.flush(b, flushAt)
 }
 
@@ -196,14 +197,14 @@ type copyBuffer struct {
 	data    []byte
 }
 
-func (b *copyBuffer) row(p place) *copyBuffer {
+func (b *copyBuffer) row(p source.Place) *copyBuffer {
 	if len(b.data) == 0 {
 		b.data = append(b.data, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	}
 	b.data = binary.BigEndian.AppendUint16(b.data, b.columns)
-	b.int(p.file)
-	b.int(p.line)
-	b.int(p.entry)
+	b.int(p.File)
+	b.int(p.Line)
+	b.int(p.Entry)
 	return b
 }
 
@@ -255,13 +256,13 @@ func (b *copyBuffer) date(d field.Date) {
 
 // eachPlace runs a query whose first three columns are a place, scans the others into
 // more, and calls found for each row.
-func eachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(place), args ...any) error {
+func eachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(source.Place), args ...any) error {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}
-	var at place
-	_, err = pgx.ForEachRow(rows, append([]any{&at.file, &at.line, &at.entry}, more...), func() error {
+	var at source.Place
+	_, err = pgx.ForEachRow(rows, append([]any{&at.File, &at.Line, &at.Entry}, more...), func() error {
 		found(at)
 		return nil
 	})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/source"
 )
 
 // An import of FHIR first updates the stored resources (the tables app.fhir_…). Then it
@@ -20,7 +22,7 @@ import (
 type resourceMerge struct {
 	tx               pgx.Tx
 	today            time.Time // links that the folder revokes end on the day before
-	faults, warnings *faults
+	faults, warnings *source.Faults
 
 	changes Changes // of the stored resources
 	was     succession
@@ -44,7 +46,7 @@ func (m *resourceMerge) run(ctx context.Context) (Changes, error) {
 }
 
 // stopIfWrong ends the merge if wrong lines were found: they would make its result wrong.
-func (m *resourceMerge) stopIfWrong(context.Context, pgx.Tx) error { return m.faults.err() }
+func (m *resourceMerge) stopIfWrong(context.Context, pgx.Tx) error { return m.faults.Err() }
 
 // exec runs statements one after the other.
 func (m *resourceMerge) exec(ctx context.Context, doing string, statements ...string) error {
@@ -59,12 +61,12 @@ func (m *resourceMerge) exec(ctx context.Context, doing string, statements ...st
 // refuseSharedIDs finds RelatedPersons with the id of a Patient. Both would have the same
 // account.
 func (m *resourceMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
-	var other place
+	var other source.Place
 	err := eachPlace(ctx, tx, `
 		SELECT r.file, r.line, r.entry, p.file, p.line FROM staged_versions r JOIN staged_versions p USING (id)
 		WHERE r.kind = 'related_person' AND p.kind = 'patient' AND NOT r.deleted AND NOT p.deleted`,
-		[]any{&other.file, &other.line}, func(at place) {
-			m.faults.add(fault{place: at, field: "id", reason: "is also the id of the Patient at " + m.faults.at(other) + ": both would be the same portal user"})
+		[]any{&other.File, &other.Line}, func(at source.Place) {
+			m.faults.Add(source.Fault{Place: at, Field: "id", Reason: "is also the id of the Patient at " + m.faults.At(other) + ": both would be the same portal user"})
 		})
 	if err != nil {
 		return fmt.Errorf("comparing ids: %w", err)
@@ -78,12 +80,12 @@ func (m *resourceMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 		SELECT p.file, p.line, p.entry, true FROM staged_versions p JOIN app.fhir_related_persons r ON r.related_person_id = p.id
 		WHERE p.kind = 'patient' AND NOT p.deleted AND NOT r.deleted
 		  AND NOT EXISTS (SELECT FROM staged_versions s WHERE s.kind = 'related_person' AND s.id = p.id)`,
-		[]any{&patient}, func(at place) {
+		[]any{&patient}, func(at source.Place) {
 			of := "patient"
 			if patient {
 				of = "RelatedPerson"
 			}
-			m.faults.add(fault{place: at, field: "id", reason: "is also the id of a " + of + " in the directory: both would be the same portal user"})
+			m.faults.Add(source.Fault{Place: at, Field: "id", Reason: "is also the id of a " + of + " in the directory: both would be the same portal user"})
 		})
 	if err != nil {
 		return fmt.Errorf("comparing ids: %w", err)
@@ -111,13 +113,13 @@ func (m *resourceMerge) findTouched(ctx context.Context, tx pgx.Tx) error {
 }
 
 // claims reads the stored claims that one patient is replaced by another.
-func (m *resourceMerge) claims(ctx context.Context, tx pgx.Tx) (claims []replacementRow, err error) {
+func (m *resourceMerge) claims(ctx context.Context, tx pgx.Tx) (claims []source.Replacement, err error) {
 	rows, err := tx.Query(ctx, `SELECT said_by, replaced, successor FROM app.fhir_replacements`)
 	if err != nil {
 		return nil, fmt.Errorf("reading replacements of patients: %w", err)
 	}
-	var c replacementRow
-	_, err = pgx.ForEachRow(rows, []any{&c.saidBy, &c.replaced, &c.successor}, func() error {
+	var c source.Replacement
+	_, err = pgx.ForEachRow(rows, []any{&c.SaidBy, &c.Replaced, &c.Successor}, func() error {
 		claims = append(claims, c)
 		return nil
 	})
@@ -225,13 +227,13 @@ func (m *resourceMerge) findSuccessors(ctx context.Context, tx pgx.Tx) error {
 	is, wrong := resolveSuccessions(claims)
 	m.is = is
 	for _, w := range wrong {
-		var at place
+		var at source.Place
 		err := tx.QueryRow(ctx, `SELECT file, line, entry FROM staged_versions WHERE kind = 'patient' AND id = ANY($1) ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT 1`,
-			w.patients).Scan(&at.file, &at.line, &at.entry)
+			w.patients).Scan(&at.File, &at.Line, &at.Entry)
 		if err != nil {
 			return fmt.Errorf("finding a replacement of patients: %w", err)
 		}
-		m.faults.add(fault{place: at, field: "link", reason: w.String()})
+		m.faults.Add(source.Fault{Place: at, Field: "link", Reason: w.String()})
 	}
 	if len(claims) == 0 && len(m.was.related) == 0 {
 		return m.stageSuccessors(ctx, tx, nil)
@@ -338,8 +340,8 @@ func (m *resourceMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	err := eachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
-		nil, func(at place) {
-			m.warnings.add(fault{place: at, field: "id", reason: "was discharged before, and no episodes of care are known for this patient: " +
+		nil, func(at source.Place) {
+			m.warnings.Add(source.Fault{Place: at, Field: "id", Reason: "was discharged before, and no episodes of care are known for this patient: " +
 				"the patient stays discharged until an export has them, or a CSV file sets another status"})
 		})
 	if err != nil {
@@ -477,8 +479,8 @@ func (m *resourceMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 		  AND NOT EXISTS (SELECT FROM taken_back t WHERE t.portal_user_id = l.portal_user_id AND t.patient_id = l.patient_id)`,
 		"patient.reference", "names one patient, and an earlier import linked this portal user to others too: if those links no longer apply, end them with a links.csv",
 	}} {
-		if err := eachPlace(ctx, tx, w.query, nil, func(at place) {
-			m.warnings.add(fault{place: at, field: w.field, reason: w.reason})
+		if err := eachPlace(ctx, tx, w.query, nil, func(at source.Place) {
+			m.warnings.Add(source.Fault{Place: at, Field: w.field, Reason: w.reason})
 		}); err != nil {
 			return fmt.Errorf("looking for patients who are not known: %w", err)
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"postern/internal/directory/source"
 )
 
 // A folder may hold several versions of a resource: in two files, in a history, or once
@@ -21,7 +23,7 @@ const (
 
 // choose returns the index of the version that counts. If it is unknown which of two is
 // later, it also returns the index of another with different content.
-func choose(versions []versionRow) (counts, other int, v verdict) {
+func choose(versions []source.Version) (counts, other int, v verdict) {
 	var latest []int // versions for which no other is later
 	for i := range versions {
 		beaten := false
@@ -39,9 +41,9 @@ func choose(versions []versionRow) (counts, other int, v verdict) {
 	for _, i := range latest[1:] {
 		a, b := &versions[counts], &versions[i]
 		switch {
-		case a.deleted != b.deleted || a.who != b.who:
+		case a.Deleted != b.Deleted || a.Who != b.Who:
 			return i, counts, undecidable
-		case a.rest != b.rest:
+		case a.Rest != b.Rest:
 			counts, other, v = i, counts, lastCounts
 		}
 	}
@@ -49,14 +51,14 @@ func choose(versions []versionRow) (counts, other int, v verdict) {
 }
 
 // later reports whether version v is known to be later than another.
-func later(v, than *versionRow) bool {
+func later(v, than *source.Version) bool {
 	switch {
-	case v.dated && than.dated && v.updated != than.updated:
-		return v.updated > than.updated
-	case v.numbered && than.numbered && v.version != than.version:
-		return v.version > than.version
-	case v.history > 0 && than.history > 0 && v.file == than.file && v.line == than.line:
-		return v.history < than.history
+	case v.Dated && than.Dated && v.Updated != than.Updated:
+		return v.Updated > than.Updated
+	case v.Numbered && than.Numbered && v.Version != than.Version:
+		return v.Version > than.Version
+	case v.History > 0 && than.History > 0 && v.File == than.File && v.Line == than.Line:
+		return v.History < than.History
 	}
 	return false
 }
@@ -71,7 +73,7 @@ func (m *resourceMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("looking for resources that stand twice: %w", err)
 	}
-	var same []versionRow
+	var same []source.Version
 	var files, lines, entries []int32 // of the removed versions
 	settle := func() {
 		if len(same) == 0 {
@@ -80,25 +82,25 @@ func (m *resourceMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 		counts, other, v := choose(same)
 		switch v {
 		case lastCounts:
-			m.warnings.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.faults.at(same[other].place) +
+			m.warnings.Add(source.Fault{Place: same[counts].Place, Field: "id", Reason: "appears with different content at " + m.faults.At(same[other].Place) +
 				" too, and neither meta.lastUpdated nor meta.versionId shows which is later: this one was used"})
 		case undecidable:
-			m.faults.add(fault{place: same[counts].place, field: "id", reason: "appears with different content at " + m.faults.at(same[other].place) +
+			m.faults.Add(source.Fault{Place: same[counts].Place, Field: "id", Reason: "appears with different content at " + m.faults.At(same[other].Place) +
 				" too, and neither meta.lastUpdated nor meta.versionId shows which is later"})
 		}
 		for i, s := range same {
 			if i != counts {
-				files, lines, entries = append(files, int32(s.file)), append(lines, int32(s.line)), append(entries, int32(s.entry)) // #nosec G115 -- from integer columns
+				files, lines, entries = append(files, int32(s.File)), append(lines, int32(s.Line)), append(entries, int32(s.Entry)) // #nosec G115 -- from integer columns
 			}
 		}
 		same = same[:0]
 	}
-	var v versionRow
+	var v source.Version
 	var who, rest []byte
-	_, err = pgx.ForEachRow(rows, []any{&v.file, &v.line, &v.entry, &v.kind, &v.id, &v.deleted, &v.updated, &v.dated,
-		&v.version, &v.numbered, &v.history, &who, &rest}, func() error {
-		v.who, v.rest = [16]byte(who), [16]byte(rest)
-		if len(same) > 0 && (same[0].kind != v.kind || same[0].id != v.id) {
+	_, err = pgx.ForEachRow(rows, []any{&v.File, &v.Line, &v.Entry, &v.Kind, &v.ID, &v.Deleted, &v.Updated, &v.Dated,
+		&v.Version, &v.Numbered, &v.History, &who, &rest}, func() error {
+		v.Who, v.Rest = [16]byte(who), [16]byte(rest)
+		if len(same) > 0 && (same[0].Kind != v.Kind || same[0].ID != v.ID) {
 			settle()
 		}
 		same = append(same, v)

@@ -37,6 +37,7 @@ import (
 
 	"postern/internal/content"
 	"postern/internal/directory"
+	"postern/internal/directory/source"
 )
 
 const (
@@ -91,7 +92,7 @@ type File struct {
 type Report struct {
 	Summary directory.Summary
 	Shown   []directory.Shown
-	Wrong   []directory.WrongLine
+	Wrong   []source.WrongLine
 	Total   int // the number of wrong lines, including those not listed
 	// Moved says that the directory has changed since an earlier dry run, so that the
 	// import would have made other changes than those shown.

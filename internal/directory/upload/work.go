@@ -12,6 +12,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/content"
 	"postern/internal/directory"
+	"postern/internal/directory/source"
 	"postern/internal/eventlog/outbox"
 )
 
@@ -107,7 +108,7 @@ func (in *Uploads) checkIt(ctx context.Context, id uuid.UUID, key content.Key, s
 	o.Show = func(s directory.Shown) { k.Report.Shown = append(k.Report.Shown, s) }
 	summary, err := in.run(ctx, id, key, k, o)
 	k.Report.Summary = summary
-	var refused *directory.Refused
+	var refused *source.Refused
 	switch {
 	case errors.As(err, &refused):
 		k.Report = Report{Wrong: refused.Lines, Total: refused.Total, Moved: k.Report.Moved}
@@ -139,7 +140,7 @@ func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subj
 		return in.move(ctx, tx, id, key, Importing, Imported, k)
 	}
 	summary, err := in.run(ctx, id, key, k, o)
-	var refused *directory.Refused
+	var refused *source.Refused
 	if errors.Is(err, errMoved) || errors.As(err, &refused) || err == nil && !summary.Changed() {
 		k.Report = Report{Moved: true}
 		return in.checkIt(ctx, id, key, Importing, k, directory.Options{MostLines: o.MostLines, Today: o.Today, Progress: o.Progress})
