@@ -3,7 +3,6 @@ package directory
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -12,11 +11,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
-
-var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and links that BenchmarkImport, BenchmarkImportFHIR, BenchmarkSearch and BenchmarkAudience use")
 
 // BenchmarkImport compares an import of three CSV files of N lines each with a bare
 // COPY of the same rows, including numbers, into the same empty tables with the same
@@ -25,18 +23,18 @@ var benchRows = flag.Int("directory.rows", 20_000, "portal users, patients and l
 //	go test ./internal/directory -run '^$' -bench Import -benchtime 1x -directory.rows 1000000
 func BenchmarkImport(b *testing.B) {
 	for range b.N {
-		files := benchFiles(*benchRows)
-		copied := bareCopy(b, *benchRows)
+		files := benchFiles(*sourcetest.Rows)
+		copied := bareCopy(b, *sourcetest.Rows)
 
 		pool := storetest.Pool(b, store.RoleAPI)
 		start := time.Now()
 		summary, err := ImportCSV(b.Context(), pool, files, Options{})
 		imported := time.Since(start)
-		if err != nil || summary.Links.New != *benchRows {
+		if err != nil || summary.Links.New != *sourcetest.Rows {
 			b.Fatal(summary, err)
 		}
 		start = time.Now()
-		if summary, err = ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil || summary.Changed() {
+		if summary, err = ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil || summary.Changed() {
 			b.Fatal(summary, err)
 		}
 		b.ReportMetric(copied.Seconds(), "copy_s")
@@ -51,8 +49,8 @@ func BenchmarkImport(b *testing.B) {
 func BenchmarkImportFHIR(b *testing.B) {
 	var patients, related, episodes bytes.Buffer
 	one := ""
-	for n := range *benchRows {
-		id, given, family, relatedID, email := benchRow(n)
+	for n := range *sourcetest.Rows {
+		id, given, family, relatedID, email := sourcetest.Row(n)
 		one = fmt.Sprintf(`{"resourceType":"Patient","id":%q,"meta":{"lastUpdated":"2026-01-01T00:00:00Z","versionId":"1"},"identifier":[{"value":"%d"}],"name":[{"use":"official","family":%q,"given":[%q]}],"telecom":[{"system":"phone","value":"5"},{"system":"email","value":%q}],"birthDate":"1980-02-29"}`+"\n",
 			id, n, family, given, email)
 		patients.WriteString(one)
@@ -61,13 +59,13 @@ func BenchmarkImportFHIR(b *testing.B) {
 		fmt.Fprintf(&episodes, `{"resourceType":"EpisodeOfCare","id":"ep-%d","status":%q,"patient":{"reference":"Patient/%s"}}`+"\n",
 			n, []string{"active", "finished"}[n%2], id)
 	}
-	all := folder("Patient.ndjson", patients.String(), "RelatedPerson.ndjson", related.String(), "EpisodeOfCare.ndjson", episodes.String())
+	all := sourcetest.Folder("Patient.ndjson", patients.String(), "RelatedPerson.ndjson", related.String(), "EpisodeOfCare.ndjson", episodes.String())
 	for range b.N {
 		pool := storetest.Pool(b, store.RoleAPI)
 		for _, imported := range []struct {
 			metric string
 			dir    fs.FS
-		}{{"import_s", all}, {"again_s", all}, {"one_s", folder("Patient.ndjson", one)}} {
+		}{{"import_s", all}, {"again_s", all}, {"one_s", sourcetest.Folder("Patient.ndjson", one)}} {
 			start := time.Now()
 			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: today}); err != nil {
 				b.Fatal(err)
@@ -77,38 +75,11 @@ func BenchmarkImportFHIR(b *testing.B) {
 	}
 }
 
-// benchRow returns the fields of the nth patient, portal user and link. Ids are in random
-// order, as in a real system.
-func benchRow(n int) (patientID, given, family, userID, email string) {
-	givens := []string{"Ana", "José", "Maria", "John", "Wei", "Олег", "Niamh", "Zoë", "Fatima", "प्रिया"}
-	families := []string{"O'Brien", "Müller", "Smith", "Garcia-Lopez", "Nguyen", "Иванов", "Lee", "Kaur", "Silva", "Khan"}
-	scattered := uint64(n) * 0x9e3779b97f4a7c15 // #nosec G115 -- any bits will do
-	return fmt.Sprintf("pt-%016x", scattered),
-		fmt.Sprint(givens[n*7919%10], n*31%500), fmt.Sprint(families[n*6959%10], n*17%3000),
-		fmt.Sprintf("pu-%016x", scattered>>7|scattered<<57), fmt.Sprintf("user%d@example.test", n)
-}
-
-func benchFiles(rows int) []File {
-	var patients, users, links bytes.Buffer
-	patients.WriteString(patientsHeader)
-	users.WriteString(portalUsersHeader)
-	links.WriteString(linksHeader)
-	for n := range rows {
-		patientID, given, family, userID, email := benchRow(n)
-		fmt.Fprintf(&patients, "%s,%s,%s,1980-02-29,active,false\n", patientID, given, family)
-		fmt.Fprintf(&users, "%s,%s %s,%s,true\n", userID, given, family, email)
-		fmt.Fprintf(&links, "%s,%s,self,,\n", userID, patientID)
-	}
-	return []File{
-		{"patients.csv", int64(patients.Len()), &patients}, {"portal_users.csv", int64(users.Len()), &users}, {"links.csv", int64(links.Len()), &links},
-	}
-}
-
 // bareCopy measures COPY alone, with lines that were made before.
 func bareCopy(b *testing.B, rows int) time.Duration {
 	var patients, users, links bytes.Buffer
 	for n := range rows {
-		patientID, given, family, userID, email := benchRow(n)
+		patientID, given, family, userID, email := sourcetest.Row(n)
 		fmt.Fprintf(&patients, "%s\t%s\t%s\t1980-02-29\tactive\tf\n", patientID, given, family)
 		fmt.Fprintf(&users, "%s\t%s %s\t%s\tt\n", userID, given, family, email)
 		fmt.Fprintf(&links, "%d\t%d\tself\t\\N\t\\N\n", n+1, n+1)
@@ -137,10 +108,10 @@ func bareCopy(b *testing.B, rows int) time.Duration {
 // BenchmarkAudience reads all of a directory as an audience, and counts it.
 func BenchmarkAudience(b *testing.B) {
 	pool := storetest.Pool(b, store.RoleAdmin)
-	if _, err := ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil {
+	if _, err := ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil {
 		b.Fatal(err)
 	}
-	_, _, _, oneID, _ := benchRow(*benchRows / 2)
+	_, _, _, oneID, _ := sourcetest.Row(*sourcetest.Rows / 2)
 	for name, sel := range map[string]Selection{
 		"everybody": {Groups: []Group{AllPortalUsers}}, "one": {PortalUserIDs: []string{oneID}},
 	} {
@@ -178,13 +149,13 @@ func BenchmarkAudience(b *testing.B) {
 // portal users. The target: each under 100 ms.
 func BenchmarkSearch(b *testing.B) {
 	pool := storetest.Pool(b, store.RoleAdmin)
-	if _, err := ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil {
+	if _, err := ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := pool.Exec(b.Context(), `VACUUM ANALYZE app.patients, app.portal_users, app.links`); err != nil {
 		b.Fatal(err)
 	}
-	_, _, _, oneID, _ := benchRow(*benchRows / 2)
+	_, _, _, oneID, _ := sourcetest.Row(*sourcetest.Rows / 2)
 	for _, text := range []string{"", "a", "z", "ana", "smith", "ana1", "ana12 smith", "ana zo", "user", "user12", "pu-", "pt-", "u", oneID, "nomatch"} {
 		b.Run("portal users/"+text, func(b *testing.B) {
 			for b.Loop() {
@@ -208,7 +179,7 @@ func BenchmarkSearch(b *testing.B) {
 // a million portal users.
 func BenchmarkPage(b *testing.B) {
 	pool := storetest.Pool(b, store.RoleAdmin)
-	if _, err := ImportCSV(b.Context(), pool, benchFiles(*benchRows), Options{}); err != nil {
+	if _, err := ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := pool.Exec(b.Context(), `UPDATE app.patients SET status = 'discharged' WHERE patient_no % 50000 = 0`); err != nil {
@@ -218,7 +189,7 @@ func BenchmarkPage(b *testing.B) {
 		name   string
 		group  Group
 		cursor string
-	}{{"first", ActivePatients, ""}, {"late", ActivePatients, fmt.Sprint(*benchRows - 100)}, {"of few", DischargedPatients, ""}} {
+	}{{"first", ActivePatients, ""}, {"late", ActivePatients, fmt.Sprint(*sourcetest.Rows - 100)}, {"of few", DischargedPatients, ""}} {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
 				err := pgx.BeginTxFunc(b.Context(), pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
@@ -230,5 +201,13 @@ func BenchmarkPage(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// benchFiles returns the CSV files with some rows.
+func benchFiles(rows int) []File {
+	patients, users, links := sourcetest.CSV(rows)
+	return []File{
+		{"patients.csv", int64(patients.Len()), patients}, {"portal_users.csv", int64(users.Len()), users}, {"links.csv", int64(links.Len()), links},
 	}
 }

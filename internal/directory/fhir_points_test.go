@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/directory/source"
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -193,22 +194,22 @@ func TestFilesAreRecognizedByTheirContent(t *testing.T) {
 	bundle := `{"resourceType":"Bundle","type":"collection","entry":[{"resource":` + strings.ReplaceAll(strings.TrimSpace(three), "\n", `},{"resource":`) + `}]}`
 	runStories(t, []story{
 		{"client file names", []fs.FS{dirOf(t, "fhir-client-file-names")}, "active:; discharged: cf1 cfr; all: cf1 cfr", "", ""},
-		{"one file of several types", []fs.FS{folder("export.ndjson", three)}, wanted, "", ""},
-		{"no extension", []fs.FS{folder("1", three)}, wanted, "", ""},
-		{"an extension in upper case, CRLF, a BOM and blank lines", []fs.FS{folder("X.NDJSON", "\uFEFF\r\n \r\n"+strings.ReplaceAll(three, "\n", "\r\n\r\n"))}, wanted, "", ""},
-		{"a BOM alone before", []fs.FS{folder("X.NDJSON", "\uFEFF"+three)}, wanted, "", ""},
-		{"no line break at the end", []fs.FS{folder("x.ndjson", strings.TrimSpace(three))}, wanted, "", ""},
-		{"a folder inside the folder is warned of", []fs.FS{folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder inside the export folder: it was not read", ""},
-		{"gzip", []fs.FS{folder("x.ndjson.gz", gzipped(three))}, wanted, "", ""},
-		{"a Bundle on a line", []fs.FS{folder("x.ndjson", bundle)}, wanted, "", ""},
-		{"a Bundle over many lines", []fs.FS{folder("x.json", "\n"+pretty(bundle))}, wanted, "", ""},
-		{"a resource over many lines, in gzip", []fs.FS{folder("p.json.gz", gzipped(pretty(res("P", "p"))), "x.json", lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
-		{"a resourceType as the last member", []fs.FS{folder("x", `{"id":"p","name":[{"text":"A"}],"resourceType":"Patient"}`)}, "active: p; discharged:; all: p", "", ""},
-		{"files that are not read", []fs.FS{folder(
+		{"one file of several types", []fs.FS{sourcetest.Folder("export.ndjson", three)}, wanted, "", ""},
+		{"no extension", []fs.FS{sourcetest.Folder("1", three)}, wanted, "", ""},
+		{"an extension in upper case, CRLF, a BOM and blank lines", []fs.FS{sourcetest.Folder("X.NDJSON", "\uFEFF\r\n \r\n"+strings.ReplaceAll(three, "\n", "\r\n\r\n"))}, wanted, "", ""},
+		{"a BOM alone before", []fs.FS{sourcetest.Folder("X.NDJSON", "\uFEFF"+three)}, wanted, "", ""},
+		{"no line break at the end", []fs.FS{sourcetest.Folder("x.ndjson", strings.TrimSpace(three))}, wanted, "", ""},
+		{"a folder inside the folder is warned of", []fs.FS{sourcetest.Folder("x.ndjson", three, "older/x.ndjson", res("P", "z"))}, wanted, "older:1: is a folder inside the export folder: it was not read", ""},
+		{"gzip", []fs.FS{sourcetest.Folder("x.ndjson.gz", gzipped(three))}, wanted, "", ""},
+		{"a Bundle on a line", []fs.FS{sourcetest.Folder("x.ndjson", bundle)}, wanted, "", ""},
+		{"a Bundle over many lines", []fs.FS{sourcetest.Folder("x.json", "\n"+pretty(bundle))}, wanted, "", ""},
+		{"a resource over many lines, in gzip", []fs.FS{sourcetest.Folder("p.json.gz", gzipped(pretty(res("P", "p"))), "x.json", lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
+		{"a resourceType as the last member", []fs.FS{sourcetest.Folder("x", `{"id":"p","name":[{"text":"A"}],"resourceType":"Patient"}`)}, "active: p; discharged:; all: p", "", ""},
+		{"files that are not read", []fs.FS{sourcetest.Folder(
 			"1.Observation.ndjson", strings.Repeat(`{"resourceType":"Observation","id":"o"}`+"\n", 3)+`{"resourceType":"Observation",`,
 			"2.mixed.ndjson", lines(`{"resourceType":"Encounter"}`, res("P", "p")),
 			"README.md", "# An export", ".DS_Store", "\x00\x00", "._1.Patient.ndjson", "\x00\x05\x16\x07", "log.ndjson", `{"eventId":"kickoff"}`,
-			"manifest.json", pretty(`{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`), "patients.csv", patientsHeader, "empty", "", "x.pdf", "%PDF-1.7\n\x00\xff")},
+			"manifest.json", pretty(`{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`), "patients.csv", sourcetest.PatientsHeader, "empty", "", "x.pdf", "%PDF-1.7\n\x00\xff")},
 			"active: p; discharged:; all: p", `.DS_Store:1: is not NDJSON: the file was not read
 ._1.Patient.ndjson:1: is not NDJSON: the file was not read
 1.Observation.ndjson:1: holds Observation, which Postern does not use: 4 were not read
@@ -218,25 +219,25 @@ log.ndjson:1: holds lines without a resourceType
 manifest.json:1: holds lines without a resourceType
 patients.csv:1: is not NDJSON
 x.pdf:1: is not NDJSON`, ""},
-		{"nothing to import", []fs.FS{folder("Observation.ndjson", `{"resourceType":"Observation"}`, "README.md", "# An export")},
+		{"nothing to import", []fs.FS{sourcetest.Folder("Observation.ndjson", `{"resourceType":"Observation"}`, "README.md", "# An export")},
 			"active:; discharged:; all:", "", "the export holds no Patient, RelatedPerson or EpisodeOfCare\nObservation.ndjson:1: holds Observation"},
-		{"an export without changes", []fs.FS{folder("Patient.ndjson", res("P", "p")), folder("Patient.ndjson", "")}, "active: p; discharged:; all: p", "", ""},
-		{"a file that breaks off", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"))+`{"resourceType":"Patient","id":"q"`)}, "active:; discharged:; all:", "", "1.Patient.ndjson:2: is not a JSON object"},
-		{"gzip that breaks off", []fs.FS{folder("x.gz", gzipped(three)[:40])}, "active:; discharged:; all:", "", "x.gz:1: the file is damaged (gzip)"},
-		{"UTF-16", []fs.FS{folder("p.ndjson", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.ndjson:1: is UTF-16: save the file as UTF-8"},
-		{"UTF-16 in one document", []fs.FS{folder("p.json", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.json:1: is UTF-16: save the file as UTF-8"},
-		{"gzip that is damaged", []fs.FS{folder("x.ndjson.gz", damagedGzip(three))}, "active:; discharged:; all:", "", "the file is damaged (gzip)"},
-		{"gzip of one document that is damaged", []fs.FS{folder("x.json.gz", damagedGzip(pretty(bundle)))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
-		{"gzip of one document without its end", []fs.FS{folder("x.json.gz", strings.TrimSuffix(gzipped(pretty(bundle)), gzipped(pretty(bundle))[len(gzipped(pretty(bundle)))-8:]))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
-		{"a file named Patient without patients", []fs.FS{folder("1.Patient.ndjson", "<html>Sign in</html>\n", "RelatedPerson.ndjson", res("R", "r", of("p")))}, "active:; discharged:; all:", "", "1.Patient.ndjson:1: is not a JSON object"},
-		{"the same in gzip", []fs.FS{folder("Patient.ndjson.gz", gzipped("<html>Sign in</html>\n"))}, "active:; discharged:; all:", "", "Patient.ndjson.gz:1: is not a JSON object"},
-		{"a first line that breaks off, with more after it", []fs.FS{folder("Patient.ndjson", `{"resourceType":"Patient","id":"z"`+"\n"+strings.Repeat(res("P", "p")+"\n", 4000))}, "active:; discharged:; all:", "", "mend 1 wrong field and import again\nPatient.ndjson:1: is not a JSON object"},
-		{"files joined to one", []fs.FS{folder("x.ndjson", "\uFEFF"+res("P", "p")+"\n\uFEFF"+lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
-		{"an export without changes, with a client's file name", []fs.FS{folder("1.Patient.ndjson", "")}, "active:; discharged:; all:", "", ""},
-		{"the folder of deletions", []fs.FS{folder("1.Patient.ndjson", lines(res("P", "p"), res("P", "q"))), folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", deleted("Patient/q"), "deleted/more/x", "", "error/1.OperationOutcome.ndjson", "{}")},
+		{"an export without changes", []fs.FS{sourcetest.Folder("Patient.ndjson", res("P", "p")), sourcetest.Folder("Patient.ndjson", "")}, "active: p; discharged:; all: p", "", ""},
+		{"a file that breaks off", []fs.FS{sourcetest.Folder("1.Patient.ndjson", lines(res("P", "p"))+`{"resourceType":"Patient","id":"q"`)}, "active:; discharged:; all:", "", "1.Patient.ndjson:2: is not a JSON object"},
+		{"gzip that breaks off", []fs.FS{sourcetest.Folder("x.gz", gzipped(three)[:40])}, "active:; discharged:; all:", "", "x.gz:1: the file is damaged (gzip)"},
+		{"UTF-16", []fs.FS{sourcetest.Folder("p.ndjson", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.ndjson:1: is UTF-16: save the file as UTF-8"},
+		{"UTF-16 in one document", []fs.FS{sourcetest.Folder("p.json", "\xff\xfe{\x00}\x00")}, "active:; discharged:; all:", "", "p.json:1: is UTF-16: save the file as UTF-8"},
+		{"gzip that is damaged", []fs.FS{sourcetest.Folder("x.ndjson.gz", damagedGzip(three))}, "active:; discharged:; all:", "", "the file is damaged (gzip)"},
+		{"gzip of one document that is damaged", []fs.FS{sourcetest.Folder("x.json.gz", damagedGzip(pretty(bundle)))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
+		{"gzip of one document without its end", []fs.FS{sourcetest.Folder("x.json.gz", strings.TrimSuffix(gzipped(pretty(bundle)), gzipped(pretty(bundle))[len(gzipped(pretty(bundle)))-8:]))}, "active:; discharged:; all:", "", "x.json.gz:1: the file is damaged (gzip)"},
+		{"a file named Patient without patients", []fs.FS{sourcetest.Folder("1.Patient.ndjson", "<html>Sign in</html>\n", "RelatedPerson.ndjson", res("R", "r", of("p")))}, "active:; discharged:; all:", "", "1.Patient.ndjson:1: is not a JSON object"},
+		{"the same in gzip", []fs.FS{sourcetest.Folder("Patient.ndjson.gz", gzipped("<html>Sign in</html>\n"))}, "active:; discharged:; all:", "", "Patient.ndjson.gz:1: is not a JSON object"},
+		{"a first line that breaks off, with more after it", []fs.FS{sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"z"`+"\n"+strings.Repeat(res("P", "p")+"\n", 4000))}, "active:; discharged:; all:", "", "mend 1 wrong field and import again\nPatient.ndjson:1: is not a JSON object"},
+		{"files joined to one", []fs.FS{sourcetest.Folder("x.ndjson", "\uFEFF"+res("P", "p")+"\n\uFEFF"+lines(res("R", "r", of("p")), res("E", "e", of("p"), status("finished"))))}, wanted, "", ""},
+		{"an export without changes, with a client's file name", []fs.FS{sourcetest.Folder("1.Patient.ndjson", "")}, "active:; discharged:; all:", "", ""},
+		{"the folder of deletions", []fs.FS{sourcetest.Folder("1.Patient.ndjson", lines(res("P", "p"), res("P", "q"))), sourcetest.Folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", deleted("Patient/q"), "deleted/more/x", "", "error/1.OperationOutcome.ndjson", "{}")},
 			"active: p; discharged:; all: p", "deleted/more:1: is a folder inside the export folder: it was not read\nerror:1: is a folder inside the export folder: it was not read", ""},
-		{"a resource among the deletions", []fs.FS{folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", res("P", "q"))}, "active:; discharged:; all:", "", "deleted/1.Patient.ndjson:1: is a resource in the folder of deleted resources"},
-		{"a line of another type that is too long", []fs.FS{folder("x.ndjson", lines(`{"resourceType":"Binary","data":"`+strings.Repeat("x", longestResource)+`"}`, res("P", "p")))},
+		{"a resource among the deletions", []fs.FS{sourcetest.Folder("1.Patient.ndjson", res("P", "p"), "deleted/1.Patient.ndjson", res("P", "q"))}, "active:; discharged:; all:", "", "deleted/1.Patient.ndjson:1: is a resource in the folder of deleted resources"},
+		{"a line of another type that is too long", []fs.FS{sourcetest.Folder("x.ndjson", lines(`{"resourceType":"Binary","data":"`+strings.Repeat("x", 16<<20)+`"}`, res("P", "p")))},
 			"active: p; discharged:; all: p", "x.ndjson:1: holds Binary", ""},
 	})
 }
@@ -245,29 +246,29 @@ x.pdf:1: is not NDJSON`, ""},
 // resources.
 func TestIncrementalExports(t *testing.T) {
 	t.Parallel()
-	full := folder("Patient.ndjson", lines(res("P", "p"), res("P", "q"), res("P", "off", `"active":false`)),
+	full := sourcetest.Folder("Patient.ndjson", lines(res("P", "p"), res("P", "q"), res("P", "off", `"active":false`)),
 		"RelatedPerson.ndjson", res("R", "r", of("p")),
 		"EpisodeOfCare.ndjson", lines(res("E", "e1", of("p"), status("finished")), res("E", "e2", of("p"), status("active")), res("E", "e3", of("q"), status("finished"))))
 	named := `"name":[{"text":"New Name"}]`
 	runStories(t, []story{
 		{"the complete export", []fs.FS{full}, "active: p r; discharged: off q; all: off p q r", "", ""},
-		{"a Patient without its episodes", []fs.FS{full, folder("a", lines(res("P", "p", named), res("P", "q", named)))}, "active: p r; discharged: off q; all: off p q r", "", ""},
-		{"an episode alone", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
-		{"one of two episodes ends", []fs.FS{full, folder("a", res("E", "e4", of("p"), status("planned"))), folder("a", res("E", "e2", of("p"), status("finished")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
-		{"a patient is active again", []fs.FS{full, folder("a", res("E", "e5", of("q"), status("planned")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
-		{"an episode changes its patient", []fs.FS{full, folder("a", res("E", "e2", of("q"), status("active")))}, "active: q; discharged: off p r; all: off p q r", "", ""},
-		{"a status in capitals", []fs.FS{full, folder("a", res("E", "e2", of("p"), status("Finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
-		{"an episode in error", []fs.FS{full, folder("a", res("E", "e3", of("q"), status("entered-in-error")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
-		{"an inactive patient's episode", []fs.FS{full, folder("a", res("E", "e6", of("off"), status("active")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
-		{"active again", []fs.FS{full, folder("a", res("P", "off"))}, "active: off p r; discharged: q; all: off p q r", "", ""},
-		{"a RelatedPerson alone", []fs.FS{full, folder("a", res("R", "s", of("q")))}, "active: p r; discharged: off q s; all: off p q r s", "", ""},
-		{"an episode of an unknown patient counts later", []fs.FS{full, folder("a", res("E", "e9", of("z"), status("finished")))}, "active: p r; discharged: off q; all: off p q r",
+		{"a Patient without its episodes", []fs.FS{full, sourcetest.Folder("a", lines(res("P", "p", named), res("P", "q", named)))}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"an episode alone", []fs.FS{full, sourcetest.Folder("a", res("E", "e2", of("p"), status("finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
+		{"one of two episodes ends", []fs.FS{full, sourcetest.Folder("a", res("E", "e4", of("p"), status("planned"))), sourcetest.Folder("a", res("E", "e2", of("p"), status("finished")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"a patient is active again", []fs.FS{full, sourcetest.Folder("a", res("E", "e5", of("q"), status("planned")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
+		{"an episode changes its patient", []fs.FS{full, sourcetest.Folder("a", res("E", "e2", of("q"), status("active")))}, "active: q; discharged: off p r; all: off p q r", "", ""},
+		{"a status in capitals", []fs.FS{full, sourcetest.Folder("a", res("E", "e2", of("p"), status("Finished")))}, "active:; discharged: off p q r; all: off p q r", "", ""},
+		{"an episode in error", []fs.FS{full, sourcetest.Folder("a", res("E", "e3", of("q"), status("entered-in-error")))}, "active: p q r; discharged: off; all: off p q r", "", ""},
+		{"an inactive patient's episode", []fs.FS{full, sourcetest.Folder("a", res("E", "e6", of("off"), status("active")))}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"active again", []fs.FS{full, sourcetest.Folder("a", res("P", "off"))}, "active: off p r; discharged: q; all: off p q r", "", ""},
+		{"a RelatedPerson alone", []fs.FS{full, sourcetest.Folder("a", res("R", "s", of("q")))}, "active: p r; discharged: off q s; all: off p q r s", "", ""},
+		{"an episode of an unknown patient counts later", []fs.FS{full, sourcetest.Folder("a", res("E", "e9", of("z"), status("finished")))}, "active: p r; discharged: off q; all: off p q r",
 			"a:1: patient.reference: names a patient who is neither in these files nor in the directory", ""},
-		{"and then it does", []fs.FS{full, folder("a", res("E", "e9", of("z"), status("finished"))), folder("a", res("P", "z"))}, "active: p r; discharged: off q z; all: off p q r z", "", ""},
-		{"a RelatedPerson of an unknown patient is not written to", []fs.FS{full, folder("a", res("R", "s", of("z")))}, "active: p r; discharged: off q; all: off p q r",
+		{"and then it does", []fs.FS{full, sourcetest.Folder("a", res("E", "e9", of("z"), status("finished"))), sourcetest.Folder("a", res("P", "z"))}, "active: p r; discharged: off q z; all: off p q r z", "", ""},
+		{"a RelatedPerson of an unknown patient is not written to", []fs.FS{full, sourcetest.Folder("a", res("R", "s", of("z")))}, "active: p r; discharged: off q; all: off p q r",
 			"a:1: patient.reference: names a patient who is neither", ""},
-		{"until the patient is imported", []fs.FS{full, folder("a", res("R", "s", of("z"))), folder("b", res("P", "z"))}, "active: p r s z; discharged: off q; all: off p q r s z", "", ""},
-		{"the complete export again", []fs.FS{full, folder("a", lines(res("E", "e2", of("p"), status("finished")), res("P", "q", `"active":false`))), full}, "active: p r; discharged: off q; all: off p q r", "", ""},
+		{"until the patient is imported", []fs.FS{full, sourcetest.Folder("a", res("R", "s", of("z"))), sourcetest.Folder("b", res("P", "z"))}, "active: p r s z; discharged: off q; all: off p q r s z", "", ""},
+		{"the complete export again", []fs.FS{full, sourcetest.Folder("a", lines(res("E", "e2", of("p"), status("finished")), res("P", "q", `"active":false`))), full}, "active: p r; discharged: off q; all: off p q r", "", ""},
 	})
 }
 
@@ -278,8 +279,8 @@ func TestAStatusWithoutItsEpisodes(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	csv := func(status string) {
 		t.Helper()
-		if _, err := ImportCSV(t.Context(), pool, csvFiles("p.csv", patientsHeader+"p,A,B,,"+status+",false\n", "u.csv", portalUsersHeader+"p,A B,,true\n",
-			"l.csv", linksHeader+"p,p,self,,\n"), Options{}); err != nil {
+		if _, err := ImportCSV(t.Context(), pool, csvFiles("p.csv", sourcetest.PatientsHeader+"p,A,B,,"+status+",false\n", "u.csv", sourcetest.PortalUsersHeader+"p,A B,,true\n",
+			"l.csv", sourcetest.LinksHeader+"p,p,self,,\n"), Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -292,13 +293,13 @@ func TestAStatusWithoutItsEpisodes(t *testing.T) {
 	}
 	const active, discharged = "active: p; discharged:; all: p", "active:; discharged: p; all: p"
 	csv("discharged")
-	patient := folder("a", res("P", "p"))
+	patient := sourcetest.Folder("a", res("P", "p"))
 	is("a Patient alone", discharged, 1, patient)
-	is("one who is not active", discharged, 0, folder("a", res("P", "p", `"active":false`)))
-	is("active again", discharged, 1, folder("a", res("P", "p", `"active":true`)))
-	is("an episode that is open", active, 0, folder("a", res("E", "e", of("p"), status("active"))))
-	is("and then over", discharged, 0, folder("a", res("E", "e", of("p"), status("finished"))))
-	is("and then deleted", discharged, 0, folder("a", deleted("EpisodeOfCare/e")))
+	is("one who is not active", discharged, 0, sourcetest.Folder("a", res("P", "p", `"active":false`)))
+	is("active again", discharged, 1, sourcetest.Folder("a", res("P", "p", `"active":true`)))
+	is("an episode that is open", active, 0, sourcetest.Folder("a", res("E", "e", of("p"), status("active"))))
+	is("and then over", discharged, 0, sourcetest.Folder("a", res("E", "e", of("p"), status("finished"))))
+	is("and then deleted", discharged, 0, sourcetest.Folder("a", deleted("EpisodeOfCare/e")))
 	csv("active")
 	is("the status of a later CSV file", active, 0, patient)
 }
@@ -306,7 +307,7 @@ func TestAStatusWithoutItsEpisodes(t *testing.T) {
 // A correction ends the links and accounts that it corrects.
 func TestCorrections(t *testing.T) {
 	t.Parallel()
-	two := folder("a", lines(res("P", "a"), res("P", "b"), res("R", "ra", of("a")), res("R", "rb", of("b")), res("E", "ea", of("a"), status("finished")), res("E", "eb", of("b"), status("active"))))
+	two := sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("R", "ra", of("a")), res("R", "rb", of("b")), res("E", "ea", of("a"), status("finished")), res("E", "eb", of("b"), status("active"))))
 	moved := "fhir-relatedperson-moved/"
 	const before = "active: b rb; discharged: a ra; all: a b ra rb"
 	history := func(entries ...string) string {
@@ -321,56 +322,56 @@ func TestCorrections(t *testing.T) {
 	runStories(t, []story{
 		{"two patients", []fs.FS{two}, before, "", ""},
 		{"a RelatedPerson that moved", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after")}, "active: rm1 rm2 rmr; discharged:; all: rm1 rm2 rmr", "", ""},
-		{"its old patient is discharged", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after"), folder("a", lines(res("P", "rm2", `"active":false`)))}, "active: rm1; discharged: rm2 rmr; all: rm1 rm2 rmr", "", ""},
-		{"there and back", []fs.FS{two, folder("a", res("R", "ra", of("b"))), folder("a", res("R", "ra", of("a")))}, before, "", ""},
-		{"moved to a patient who is not known", []fs.FS{two, folder("a", res("R", "rb", of("z")))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: names a patient who is neither", ""},
-		{"moved to no patient", []fs.FS{two, folder("a", res("R", "rb"))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: is missing", ""},
-		{"by identifier alone", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"identifier":{"value":"1"}}`))}, before, "a:1: patient.reference: is missing", ""},
-		{"contained", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"#p"}`))}, before, "a:1: patient.reference: does not have the form", ""},
-		{"by a search", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"Patient?identifier=1"}`))}, before, "a:1: patient.reference: does not have the form", ""},
-		{"by a server's address and a version", []fs.FS{two, folder("a", res("R", "rc", `"patient":{"reference":"https://fhir.test/r4/Patient/b/_history/2"}`))}, "active: b rb rc; discharged: a ra; all: a b ra rb rc", "", ""},
-		{"not active", []fs.FS{two, folder("a", res("R", "rb", of("b"), `"active":false`))}, "active: b; discharged: a ra; all: a b ra", "", ""},
-		{"a period that has ended", []fs.FS{two, folder("a", res("R", "rb", of("b"), `"period":{"end":"2026-03-14"}`))}, "active: b; discharged: a ra; all: a b ra rb", "", ""},
+		{"its old patient is discharged", []fs.FS{dirOf(t, moved+"before"), dirOf(t, moved+"after"), sourcetest.Folder("a", lines(res("P", "rm2", `"active":false`)))}, "active: rm1; discharged: rm2 rmr; all: rm1 rm2 rmr", "", ""},
+		{"there and back", []fs.FS{two, sourcetest.Folder("a", res("R", "ra", of("b"))), sourcetest.Folder("a", res("R", "ra", of("a")))}, before, "", ""},
+		{"moved to a patient who is not known", []fs.FS{two, sourcetest.Folder("a", res("R", "rb", of("z")))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: names a patient who is neither", ""},
+		{"moved to no patient", []fs.FS{two, sourcetest.Folder("a", res("R", "rb"))}, "active: b; discharged: a ra; all: a b ra", "a:1: patient.reference: is missing", ""},
+		{"by identifier alone", []fs.FS{two, sourcetest.Folder("a", res("R", "rc", `"patient":{"identifier":{"value":"1"}}`))}, before, "a:1: patient.reference: is missing", ""},
+		{"contained", []fs.FS{two, sourcetest.Folder("a", res("R", "rc", `"patient":{"reference":"#p"}`))}, before, "a:1: patient.reference: does not have the form", ""},
+		{"by a search", []fs.FS{two, sourcetest.Folder("a", res("R", "rc", `"patient":{"reference":"Patient?identifier=1"}`))}, before, "a:1: patient.reference: does not have the form", ""},
+		{"by a server's address and a version", []fs.FS{two, sourcetest.Folder("a", res("R", "rc", `"patient":{"reference":"https://fhir.test/r4/Patient/b/_history/2"}`))}, "active: b rb rc; discharged: a ra; all: a b ra rb rc", "", ""},
+		{"not active", []fs.FS{two, sourcetest.Folder("a", res("R", "rb", of("b"), `"active":false`))}, "active: b; discharged: a ra; all: a b ra", "", ""},
+		{"a period that has ended", []fs.FS{two, sourcetest.Folder("a", res("R", "rb", of("b"), `"period":{"end":"2026-03-14"}`))}, "active: b; discharged: a ra; all: a b ra rb", "", ""},
 
-		{"replaced", []fs.FS{folder("a", lines(res("P", "a", replacedBy("b")), res("P", "b")))}, "active: b; discharged:; all: b", "", ""},
-		{"replaced later: representatives and episodes move to the successor", []fs.FS{two, folder("a", res("P", "a", replacedBy("b")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"the successor says it", []fs.FS{two, folder("a", res("P", "b", replaces("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"both say it", []fs.FS{two, folder("a", lines(res("P", "b", replaces("a")), res("P", "a", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"a chain", []fs.FS{two, folder("a", lines(res("P", "a", replacedBy("m")), res("P", "m", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"a chain in the wrong order", []fs.FS{two, folder("a", res("P", "m", replacedBy("b"))), folder("a", res("P", "a", replacedBy("m")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"not replaced after all", []fs.FS{two, folder("a", res("P", "a", replacedBy("b"))), folder("a", res("P", "a"))}, before, "", ""},
-		{"not replaced after all, by the successor's link", []fs.FS{two, folder("a", res("P", "b", replaces("a"))), folder("a", res("P", "b"))}, before, "", ""},
-		{"by an unknown patient", []fs.FS{two, folder("a", res("P", "b", replacedBy("z")))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: names a successor who is neither", ""},
-		{"until that patient is imported", []fs.FS{two, folder("a", res("P", "b", replacedBy("z"))), folder("a", res("P", "z"))}, "active: rb z; discharged: a ra; all: a ra rb z", "", ""},
-		{"by a patient without a reference", []fs.FS{two, folder("a", res("P", "b", `"link":[{"type":"replaced-by","other":{"display":"B"}}]`))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: is missing", ""},
-		{"in a circle", []fs.FS{two, folder("x", lines(res("P", "a", replacedBy("b")), res("P", "b", replacedBy("a"))))}, before, "", "x:2: link: the patients a, b replace one another in a circle"},
-		{"by itself", []fs.FS{two, folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patient a is replaced by itself"},
-		{"in a circle with an earlier import, which the new Patient ends", []fs.FS{two, folder("x", res("P", "a", replacedBy("b"))), folder("x", res("P", "b", replacedBy("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", "x:1: link: the patients a, b"},
-		{"by two", []fs.FS{two, folder("x", res("P", "z", `"link":[{"type":"replaced-by","other":{"reference":"Patient/a"}},{"type":"replaced-by","other":{"reference":"Patient/b"}}]`))}, before, "", "x:1: link: the patients a, b, z are replaced by more than one other patient"},
-		{"in capitals", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"Replaced-By","other":{"reference":" Patient/b "}}]`))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
-		{"a link without a type", []fs.FS{two, folder("a", res("P", "a", `"link":[{"other":{"reference":"Patient/b"}}]`))}, before, "a:1: link.type: must be one of", ""},
-		{"seen beside another", []fs.FS{two, folder("a", res("P", "a", `"link":[{"type":"seealso","other":{"reference":"Patient/b"}}]`))}, before, "", ""},
+		{"replaced", []fs.FS{sourcetest.Folder("a", lines(res("P", "a", replacedBy("b")), res("P", "b")))}, "active: b; discharged:; all: b", "", ""},
+		{"replaced later: representatives and episodes move to the successor", []fs.FS{two, sourcetest.Folder("a", res("P", "a", replacedBy("b")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"the successor says it", []fs.FS{two, sourcetest.Folder("a", res("P", "b", replaces("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"both say it", []fs.FS{two, sourcetest.Folder("a", lines(res("P", "b", replaces("a")), res("P", "a", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"a chain", []fs.FS{two, sourcetest.Folder("a", lines(res("P", "a", replacedBy("m")), res("P", "m", replacedBy("b"))))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"a chain in the wrong order", []fs.FS{two, sourcetest.Folder("a", res("P", "m", replacedBy("b"))), sourcetest.Folder("a", res("P", "a", replacedBy("m")))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"not replaced after all", []fs.FS{two, sourcetest.Folder("a", res("P", "a", replacedBy("b"))), sourcetest.Folder("a", res("P", "a"))}, before, "", ""},
+		{"not replaced after all, by the successor's link", []fs.FS{two, sourcetest.Folder("a", res("P", "b", replaces("a"))), sourcetest.Folder("a", res("P", "b"))}, before, "", ""},
+		{"by an unknown patient", []fs.FS{two, sourcetest.Folder("a", res("P", "b", replacedBy("z")))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: names a successor who is neither", ""},
+		{"until that patient is imported", []fs.FS{two, sourcetest.Folder("a", res("P", "b", replacedBy("z"))), sourcetest.Folder("a", res("P", "z"))}, "active: rb z; discharged: a ra; all: a ra rb z", "", ""},
+		{"by a patient without a reference", []fs.FS{two, sourcetest.Folder("a", res("P", "b", `"link":[{"type":"replaced-by","other":{"display":"B"}}]`))}, "active:; discharged: a ra; all: a ra", "a:1: link.other.reference: is missing", ""},
+		{"in a circle", []fs.FS{two, sourcetest.Folder("x", lines(res("P", "a", replacedBy("b")), res("P", "b", replacedBy("a"))))}, before, "", "x:2: link: the patients a, b replace one another in a circle"},
+		{"by itself", []fs.FS{two, sourcetest.Folder("x", res("P", "a", replacedBy("a")))}, before, "", "x:1: link: the patient a is replaced by itself"},
+		{"in a circle with an earlier import, which the new Patient ends", []fs.FS{two, sourcetest.Folder("x", res("P", "a", replacedBy("b"))), sourcetest.Folder("x", res("P", "b", replacedBy("a")))}, "active: b ra rb; discharged:; all: b ra rb", "", "x:1: link: the patients a, b"},
+		{"by two", []fs.FS{two, sourcetest.Folder("x", res("P", "z", `"link":[{"type":"replaced-by","other":{"reference":"Patient/a"}},{"type":"replaced-by","other":{"reference":"Patient/b"}}]`))}, before, "", "x:1: link: the patients a, b, z are replaced by more than one other patient"},
+		{"in capitals", []fs.FS{two, sourcetest.Folder("a", res("P", "a", `"link":[{"type":"Replaced-By","other":{"reference":" Patient/b "}}]`))}, "active: b ra rb; discharged:; all: b ra rb", "", ""},
+		{"a link without a type", []fs.FS{two, sourcetest.Folder("a", res("P", "a", `"link":[{"other":{"reference":"Patient/b"}}]`))}, before, "a:1: link.type: must be one of", ""},
+		{"seen beside another", []fs.FS{two, sourcetest.Folder("a", res("P", "a", `"link":[{"type":"seealso","other":{"reference":"Patient/b"}}]`))}, before, "", ""},
 
-		{"a member twice", []fs.FS{two, folder("a", res("P", "a", `"active":true`, `"active":false`))}, before, "", "a:1: has the same member twice: the second is at byte"},
-		{"twice in one file", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a"), res("R", "r", of("a")), res("R", "r", of("a"))))}, "active: a r; discharged:; all: a r", "", ""},
-		{"in two files, the later one by date", []fs.FS{folder("a", res("P", "a", updated(3), `"active":false`), "b", res("P", "a", updated(2)))}, "active:; discharged: a; all: a", "", ""},
-		{"by version", []fs.FS{folder("a", lines(res("P", "p"), res("R", "r", of("p"), `"active":false`, versioned("9")), res("R", "r", of("p"), versioned("10"))))}, "active: p r; discharged:; all: p r", "", ""},
-		{"neither is later, and they differ about alerts", []fs.FS{folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: appears with different content at a:1 too"},
-		{"with another address", []fs.FS{folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: appears with different content at a:1 too"},
-		{"only by name", []fs.FS{folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: appears with different content at a:1 too", ""},
+		{"a member twice", []fs.FS{two, sourcetest.Folder("a", res("P", "a", `"active":true`, `"active":false`))}, before, "", "a:1: has the same member twice: the second is at byte"},
+		{"twice in one file", []fs.FS{sourcetest.Folder("a", lines(res("P", "a"), res("P", "a"), res("R", "r", of("a")), res("R", "r", of("a"))))}, "active: a r; discharged:; all: a r", "", ""},
+		{"in two files, the later one by date", []fs.FS{sourcetest.Folder("a", res("P", "a", updated(3), `"active":false`), "b", res("P", "a", updated(2)))}, "active:; discharged: a; all: a", "", ""},
+		{"by version", []fs.FS{sourcetest.Folder("a", lines(res("P", "p"), res("R", "r", of("p"), `"active":false`, versioned("9")), res("R", "r", of("p"), versioned("10"))))}, "active: p r; discharged:; all: p r", "", ""},
+		{"neither is later, and they differ about alerts", []fs.FS{sourcetest.Folder("a", res("P", "a", `"active":false`), "b", lines(res("P", "z"), res("P", "a")))}, "active:; discharged:; all:", "", "b:2: id: appears with different content at a:1 too"},
+		{"with another address", []fs.FS{sourcetest.Folder("a", lines(res("P", "a", mailed("a@x.test")), res("P", "a", mailed("b@x.test"))))}, "active:; discharged:; all:", "", "a:2: id: appears with different content at a:1 too"},
+		{"only by name", []fs.FS{sourcetest.Folder("a", lines(res("P", "a"), res("P", "a", `"name":[{"text":"A"}]`)))}, "active: a; discharged:; all: a", "a:2: id: appears with different content at a:1 too", ""},
 
-		{"a Patient deleted", []fs.FS{two, folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"a Patient deleted and created again", []fs.FS{two, folder("a", deleted("Patient/b")), folder("a", res("P", "b"))}, before, "", ""},
-		{"a RelatedPerson deleted", []fs.FS{two, folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
-		{"an episode deleted", []fs.FS{two, folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
-		{"resources that never existed", []fs.FS{two, folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
-		{"an address with a query and a slash", []fs.FS{two, folder("a", deleted("/Patient/b/?_cascade=delete", "Observation?code=1"))}, "active:; discharged: a ra; all: a ra", "a:1: holds Observation", ""},
-		{"a bad id", []fs.FS{two, folder("a", deleted("Patient/b c?x=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
-		{"a deletion by search", []fs.FS{two, folder("a", deleted("Patient?identifier=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
-		{"deleted in a history", []fs.FS{two, folder("a", history(gone("Patient/b/_history/3", "2026-01-03T00:00:00Z"), version(res("P", "b", updated(2))), version(res("P", "b", updated(1)))))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"a history without dates, the newest first", []fs.FS{two, folder("a", history(version(res("P", "b")), `{"request":{"method":"DELETE","url":"Patient/b"}}`, version(res("P", "b", `"active":false`))))}, before, "", ""},
-		{"deleted and existing, with dates", []fs.FS{two, folder("a", res("P", "b", updated(4), `"active":true`), "b", strings.Replace(deleted("Patient/b"), `"type"`, `"meta":{"lastUpdated":"2026-01-05T00:00:00Z"},"type"`, 1))}, "active:; discharged: a ra; all: a ra", "", ""},
-		{"deleted and existing, without dates", []fs.FS{two, folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: appears with different content at a:1 too"},
+		{"a Patient deleted", []fs.FS{two, sourcetest.Folder("a", deleted("Patient/b"))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"a Patient deleted and created again", []fs.FS{two, sourcetest.Folder("a", deleted("Patient/b")), sourcetest.Folder("a", res("P", "b"))}, before, "", ""},
+		{"a RelatedPerson deleted", []fs.FS{two, sourcetest.Folder("a", deleted("RelatedPerson/rb", "Observation/1"))}, "active: b; discharged: a ra; all: a b ra", "a:1: holds Observation", ""},
+		{"an episode deleted", []fs.FS{two, sourcetest.Folder("a", deleted("EpisodeOfCare/ea", "https://fhir.test/EpisodeOfCare/eb"))}, "active: a b ra rb; discharged:; all: a b ra rb", "", ""},
+		{"resources that never existed", []fs.FS{two, sourcetest.Folder("a", deleted("Patient/z", "RelatedPerson/z", "EpisodeOfCare/z", "RelatedPerson/a"))}, before, "", ""},
+		{"an address with a query and a slash", []fs.FS{two, sourcetest.Folder("a", deleted("/Patient/b/?_cascade=delete", "Observation?code=1"))}, "active:; discharged: a ra; all: a ra", "a:1: holds Observation", ""},
+		{"a bad id", []fs.FS{two, sourcetest.Folder("a", deleted("Patient/b c?x=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
+		{"a deletion by search", []fs.FS{two, sourcetest.Folder("a", deleted("Patient?identifier=1"))}, before, "", "a:1: entry.request.url: does not say which resource was deleted"},
+		{"deleted in a history", []fs.FS{two, sourcetest.Folder("a", history(gone("Patient/b/_history/3", "2026-01-03T00:00:00Z"), version(res("P", "b", updated(2))), version(res("P", "b", updated(1)))))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"a history without dates, the newest first", []fs.FS{two, sourcetest.Folder("a", history(version(res("P", "b")), `{"request":{"method":"DELETE","url":"Patient/b"}}`, version(res("P", "b", `"active":false`))))}, before, "", ""},
+		{"deleted and existing, with dates", []fs.FS{two, sourcetest.Folder("a", res("P", "b", updated(4), `"active":true`), "b", strings.Replace(deleted("Patient/b"), `"type"`, `"meta":{"lastUpdated":"2026-01-05T00:00:00Z"},"type"`, 1))}, "active:; discharged: a ra; all: a ra", "", ""},
+		{"deleted and existing, without dates", []fs.FS{two, sourcetest.Folder("a", res("P", "b"), "b", deleted("Patient/b"))}, before, "", "b:1: id: appears with different content at a:1 too"},
 	})
 }
 
@@ -385,9 +386,9 @@ func TestCorrectionsOfLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(imports(t, pool, folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
-	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", linksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
-	must(imports(t, pool, folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
+	must(imports(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
+	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
+	must(imports(t, pool, sourcetest.Folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
 	ended := dayAt(-1)
 	links := func() string {
 		return strings.Join(slices.DeleteFunc(strings.Split(dump(t, pool), "\n"), func(l string) bool { return !strings.Contains(l, "representative") }), "\n")
@@ -396,13 +397,13 @@ func TestCorrectionsOfLinks(t *testing.T) {
 	if diff := gocmp.Diff(want, links()); diff != "" {
 		t.Errorf("moved (-want +got):\n%s", diff)
 	}
-	must(imports(t, pool, folder("a", res("P", "c", replacedBy("a")))))
+	must(imports(t, pool, sourcetest.Folder("a", res("P", "c", replacedBy("a")))))
 	want = "link|d|a|representative|2020-01-01|-\nlink|d|c|representative|2020-01-01|" + ended + "\nlink|r|a|representative|-|" + ended +
 		"\nlink|r|b|representative|2026-01-01|-\nlink|r|c|representative|-|" + ended
 	if diff := gocmp.Diff(want, links()); diff != "" {
 		t.Errorf("replaced (-want +got):\n%s", diff)
 	}
-	must(imports(t, pool, folder("a", deleted("Patient/a", "RelatedPerson/r"))))
+	must(imports(t, pool, sourcetest.Folder("a", deleted("Patient/a", "RelatedPerson/r"))))
 	if got := audiences(t, pool); got != "active: b d; discharged:; all: b d" {
 		t.Error("deleted:", got)
 	}
@@ -419,9 +420,9 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forget()
-			_, err := imports(t, pool, folder("a", lines(res("P", "a"), res("P", "b"), res("R", "r", of("a")))))
+			_, err := imports(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("R", "r", of("a")))))
 			if err == nil {
-				_, err = ImportCSV(t.Context(), pool, csvFiles("l.csv", linksHeader+"r,b,representative,,\n"), Options{})
+				_, err = ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,b,representative,,\n"), Options{})
 			}
 			if err == nil {
 				// The state in a data folder of that version.
@@ -430,7 +431,7 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := imports(t, pool, folder("x", lines(res("P", "a"), res("P", c.names), res("R", "r", of(c.names)))))
+			s, err := imports(t, pool, sourcetest.Folder("x", lines(res("P", "a"), res("P", c.names), res("R", "r", of(c.names)))))
 			if err != nil || audiences(t, pool) != c.want || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Reason, c.warning) {
 				t.Errorf("%s, %v, %v", audiences(t, pool), s.Warnings, err)
 			}
@@ -446,7 +447,7 @@ func TestDeathAndNames(t *testing.T) {
 	t.Parallel()
 	const absent = `{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}`
 	const living, dead = "active: p; discharged:; all: p", "active:; discharged:; all:"
-	of := func(members string) []fs.FS { return []fs.FS{folder("a", res("P", "p", members))} }
+	of := func(members string) []fs.FS { return []fs.FS{sourcetest.Folder("a", res("P", "p", members))} }
 	runStories(t, []story{
 		{"a date of death that is not known", []fs.FS{dirOf(t, "fhir-deceased-date-unknown")}, dead, "", ""},
 		{"a date and an extension", of(`"deceasedDateTime":"2020","_deceasedDateTime":` + absent), dead, "", ""},
@@ -491,7 +492,7 @@ func TestDeathAndNames(t *testing.T) {
 	}
 	file = append(file, res("P", "long", `"name":[{"text":"`+strings.Repeat("é", 300)+`"}]`))
 	want["long"] = [2]string{strings.Repeat("é", 200), "|" + strings.Repeat("é", 200)}
-	s, err := imports(t, pool, folder("a", lines(file...)), dirOf(t, "fhir-blank-name"))
+	s, err := imports(t, pool, sourcetest.Folder("a", lines(file...)), dirOf(t, "fhir-blank-name"))
 	if err != nil || s.WarningCount != 0 {
 		t.Fatal(s, err)
 	}
@@ -555,7 +556,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 			wantWarnings = append(wantWarnings, fmt.Sprintf("a:%d: %s", i+1, c.warning))
 		}
 	}
-	s, err := ImportFHIR(t.Context(), pool, folder("a", lines(file...)), Options{Today: today})
+	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: today})
 	if err != nil || s.PortalUsers.New != len(cases) {
 		t.Fatal(s, err)
 	}
@@ -581,7 +582,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	// An id that can't be the local part of an address gives no address.
-	if s, err := ImportFHIR(t.Context(), pool, folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
+	if s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
 		t.Error(s, err)
 	}
 }

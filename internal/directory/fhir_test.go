@@ -5,28 +5,18 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"postern/internal/directory/field"
 	"postern/internal/directory/source"
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
 
-// folder makes a bulk export of name, content, name, content…
-func folder(namesAndContents ...string) fstest.MapFS {
-	dir := fstest.MapFS{}
-	for i := 0; i < len(namesAndContents); i += 2 {
-		dir[namesAndContents[i]] = &fstest.MapFile{Data: []byte(namesAndContents[i+1])}
-	}
-	return dir
-}
-
 func TestImportFHIR(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	dir := folder(
+	dir := sourcetest.Folder(
 		"Patient.000.ndjson", `{"resourceType":"Patient","id":"p-alive","name":[{"use":"maiden","family":"X"},{"use":"official","family":"O'Hara","given":["Ana","Maria"]}],"birthDate":"1980-02-29","telecom":[{"system":"phone","value":"5"},{"system":"email","value":"old@example.test","use":"old"},{"system":"email","value":"work@example.test","use":"work"},{"system":"email","value":"home@example.test","use":"home"}]}`+"\r\n"+
 			`{"resourceType":"Patient","id":"p-inactive","active":false,"name":[{"text":"Ὀδυσσεύς"}],"birthDate":"1980-02"}`+"\n\n",
 		"Patient.001.ndjson", `{"resourceType":"Patient","id":"p-dead","deceasedDateTime":"1989-05-09T20:35:22-04:00","name":[{"use":"old","family":"Gone"},{"family":"Ng","given":["Wei"],"text":"Ng Wei"}]}`+"\n"+
@@ -102,7 +92,7 @@ func episodeOf(patient, status string) string {
 
 func TestImportFHIRRefuses(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportFHIR(t.Context(), pool, folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-0"}`), Options{Today: today}); err != nil {
+	if _, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-0"}`), Options{Today: today}); err != nil {
 		t.Fatal(err)
 	}
 	before := dump(t, pool)
@@ -114,32 +104,32 @@ func TestImportFHIRRefuses(t *testing.T) {
 		dir  fstest.MapFS
 		want string
 	}{
-		{"lines that are not JSON", folder("Patient.ndjson", "{\"resourceType\":\"Patient\",\"id\":\n[]\nnull\n\"x\"\n\xff\n"),
+		{"lines that are not JSON", sourcetest.Folder("Patient.ndjson", "{\"resourceType\":\"Patient\",\"id\":\n[]\nnull\n\"x\"\n\xff\n"),
 			`Patient.ndjson:1: is not a JSON object: it breaks off or is wrong at byte 32
 Patient.ndjson:2: is a JSON [, which FHIR does not allow here
 Patient.ndjson:3: is a JSON null, which FHIR does not allow here
 Patient.ndjson:4: is a JSON string, which FHIR does not allow here
 Patient.ndjson:5: is not UTF-8: save the file as UTF-8`},
-		{"another resource", folder("Patient.ndjson", `{"resourceType":"Practitioner","id":"x"}`),
+		{"another resource", sourcetest.Folder("Patient.ndjson", `{"resourceType":"Practitioner","id":"x"}`),
 			"Patient.ndjson:1: the export holds no Patient, RelatedPerson or EpisodeOfCare\nPatient.ndjson:1: holds Practitioner, which Postern does not use: 1 was not read"},
-		{"wrong types", folder("Patient.ndjson", patient(`,"active":"yes"`)+patient(`,"link":[{"type":3}]`)),
+		{"wrong types", sourcetest.Folder("Patient.ndjson", patient(`,"active":"yes"`)+patient(`,"link":[{"type":3}]`)),
 			"Patient.ndjson:1: active: is a JSON string, which FHIR does not allow here\nPatient.ndjson:2: link.0.type: is a JSON number, which FHIR does not allow here"},
-		{"wrong ids", folder("Patient.ndjson", "{\"resourceType\":\"Patient\"}\n{\"resourceType\":\"Patient\",\"id\":\"a b\"}"),
+		{"wrong ids", sourcetest.Folder("Patient.ndjson", "{\"resourceType\":\"Patient\"}\n{\"resourceType\":\"Patient\",\"id\":\"a b\"}"),
 			"Patient.ndjson:1: id: is missing\nPatient.ndjson:2: id: may hold only letters A to Z, digits, '.', '_' and '-'"},
-		{"wrong periods", folder("RelatedPerson.ndjson", related(ofP0+`,"period":{"start":"2012-05","end":"2012-04"}`)+
+		{"wrong periods", sourcetest.Folder("RelatedPerson.ndjson", related(ofP0+`,"period":{"start":"2012-05","end":"2012-04"}`)+
 			strings.ReplaceAll(related(ofP0+`,"period":{"start":"2012-5","end":"2012-05-01T10:00"}`), "r-1", "r-2")),
 			`RelatedPerson.ndjson:1: period.end: is before period.start
 RelatedPerson.ndjson:2: period.start: is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone
 RelatedPerson.ndjson:2: period.end: is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone`},
-		{"duplicate ids", folder(
+		{"duplicate ids", sourcetest.Folder(
 			"Patient.ndjson", patient("")+"\n"+patient(""),
 			"RelatedPerson.ndjson", related(ofP0)+related(ofP0)+strings.ReplaceAll(related(ofP0), "r-1", "p-1")+strings.ReplaceAll(related(ofP0), "r-1", "p-0")),
 			`RelatedPerson.ndjson:3: id: is also the id of the Patient at Patient.ndjson:1: both would be the same portal user
 RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both would be the same portal user`},
-		{"wrong episodes", folder("Patient.ndjson", patient(""), "EpisodeOfCare.ndjson",
+		{"wrong episodes", sourcetest.Folder("Patient.ndjson", patient(""), "EpisodeOfCare.ndjson",
 			episodeOf("p-1", "done")+"\n"+episodeOf("p-9", "active")),
 			`EpisodeOfCare.ndjson:1: status: must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error`},
-		{"a resource that is too long", folder("Patient.ndjson", patient(`,"photo":"`+strings.Repeat("x", longestResource)+`"`)+patient(`,"active":1`)),
+		{"a resource that is too long", sourcetest.Folder("Patient.ndjson", patient(`,"photo":"`+strings.Repeat("x", 16<<20)+`"`)+patient(`,"active":1`)),
 			"Patient.ndjson:1: is longer than 16 MiB\nPatient.ndjson:2: active: is a JSON number, which FHIR does not allow here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -160,7 +150,7 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 }
 
 func TestADemoDomainMustBeValid(t *testing.T) {
-	_, err := ImportFHIR(t.Context(), nil, folder("Patient.ndjson", ""), Options{DemoEmailDomain: "not a domain"})
+	_, err := ImportFHIR(t.Context(), nil, sourcetest.Folder("Patient.ndjson", ""), Options{DemoEmailDomain: "not a domain"})
 	if err == nil || !strings.Contains(err.Error(), "write it as example.test") {
 		t.Error(err)
 	}
@@ -170,32 +160,8 @@ func TestADemoDomainMustBeValid(t *testing.T) {
 func TestLongLinesAreReadCompletely(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	photo := strings.Repeat("x", 300_000)
-	dir := folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-1","photo":"`+photo+`"}`+"\n"+`{"resourceType":"Patient","id":"p-2","photo":"`+photo+`"}`)
+	dir := sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-1","photo":"`+photo+`"}`+"\n"+`{"resourceType":"Patient","id":"p-2","photo":"`+photo+`"}`)
 	if s, err := ImportFHIR(t.Context(), pool, dir, Options{}); err != nil || s.Patients.New != 2 {
 		t.Error(s, err)
 	}
-}
-
-func TestFHIRDates(t *testing.T) {
-	for _, c := range []struct{ text, first, last string }{
-		{"2012", "2012-01-01", "2012-12-31"},
-		{"2012-02", "2012-02-01", "2012-02-29"},
-		{"2012-05-03", "2012-05-03", "2012-05-03"},
-		{"2012-05-03T23:30:00-04:00", "2012-05-03", "2012-05-03"},
-		{"2012-05-03T23:30:00.123Z", "2012-05-03", "2012-05-03"},
-		{"0001", "0001-01-01", "0001-12-31"},
-		{"", "", ""}, {"0000", "", ""}, {"2012-13", "", ""}, {"2012-05-03T23:30", "", ""}, {"2012T23:30:00Z", "", ""}, {"12", "", ""},
-	} {
-		first, last, reason := fhirDate(c.text)
-		if show(first) != c.first || show(last) != c.last || (reason == "") != (c.first != "" || c.text == "") {
-			t.Errorf("%q: %s to %s, %q", c.text, show(first), show(last), reason)
-		}
-	}
-}
-
-func show(d field.Date) string {
-	if !d.Set {
-		return ""
-	}
-	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(d.Day)).Format(time.DateOnly)
 }

@@ -13,14 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/directory/source"
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
-)
-
-const (
-	patientsHeader    = "patient_id,given_name,family_name,birth_date,status,deceased\n"
-	portalUsersHeader = "portal_user_id,name,email,active\n"
-	linksHeader       = "portal_user_id,patient_id,relationship,from,until\n"
 )
 
 // csvFiles makes files from pairs of name and content.
@@ -55,9 +50,9 @@ func TestImportCSV(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	files := func() []File {
 		return csvFiles(
-			"links.csv", linksHeader+"ana,pt-1,self,,\r\nana,pt-2,representative,2020-02-29,2030-12-31\r\n",
+			"links.csv", sourcetest.LinksHeader+"ana,pt-1,self,,\r\nana,pt-2,representative,2020-02-29,2030-12-31\r\n",
 			"patients.csv", "\uFEFFstatus,patient_id,family_name,given_name,birth_date,deceased\nactive,pt-1,O'Brien,Ana,1980-02-29,false\n\ndischarged,pt-2,\"Šuštar, \"\"Jr\"\"\",李,,true\n",
-			"users.csv", portalUsersHeader+"ana,Ana O'Brien,Ana@example.test,true\nbo.b_2,Боб,,false",
+			"users.csv", sourcetest.PortalUsersHeader+"ana,Ana O'Brien,Ana@example.test,true\nbo.b_2,Боб,,false",
 		)
 	}
 	want := Summary{Patients: Changes{New: 2}, PortalUsers: Changes{New: 2}, Links: Changes{New: 2}}
@@ -112,8 +107,8 @@ func TestImportCSV(t *testing.T) {
 
 	// A later file may hold fewer rows, and refer to rows of the directory.
 	changed, err := ImportCSV(t.Context(), pool, csvFiles(
-		"l.csv", linksHeader+"ana,pt-1,self,2026-01-01,\nana,pt-2,representative,2020-02-29,2030-12-31\nbo.b_2,pt-1,representative,,\n",
-		"u.csv", portalUsersHeader+"ana,Ana O'Brien,ana@example.test,true\n"), Options{})
+		"l.csv", sourcetest.LinksHeader+"ana,pt-1,self,2026-01-01,\nana,pt-2,representative,2020-02-29,2030-12-31\nbo.b_2,pt-1,representative,,\n",
+		"u.csv", sourcetest.PortalUsersHeader+"ana,Ana O'Brien,ana@example.test,true\n"), Options{})
 	want = Summary{PortalUsers: Changes{Changed: 1}, Links: Changes{New: 1, Changed: 1, Unchanged: 1}}
 	if diff := gocmp.Diff(want, changed); diff != "" || err != nil {
 		t.Errorf("a change: %v (-want +got):\n%s", err, diff)
@@ -135,7 +130,7 @@ func TestVersionsOfAnAddress(t *testing.T) {
 		{"ana,Ana O'Brien,ana@example.test,true", 2},
 		{"ana,Ana O'Brien,ana@example.test,true", 2},
 	} {
-		if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+c.line+"\n"), Options{}); err != nil {
+		if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+c.line+"\n"), Options{}); err != nil {
 			t.Fatal(err)
 		}
 		var got int
@@ -148,7 +143,7 @@ func TestVersionsOfAnAddress(t *testing.T) {
 func TestTheCallersRowsAreCommittedWithTheImport(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	broken := errors.New("the outbox is broken")
-	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+"ana,Ana,,true\n"), Options{
+	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+"ana,Ana,,true\n"), Options{
 		InTx: func(context.Context, pgx.Tx, Summary) error { return broken }})
 	if !errors.Is(err, broken) || dump(t, pool) != "" {
 		t.Errorf("%v; directory: %q", err, dump(t, pool))
@@ -158,7 +153,7 @@ func TestTheCallersRowsAreCommittedWithTheImport(t *testing.T) {
 func TestACancelledImportLeavesNothing(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	ctx, cancel := context.WithCancel(t.Context())
-	files := csvFiles("u.csv", portalUsersHeader+"ana,Ana,,true\n")
+	files := csvFiles("u.csv", sourcetest.PortalUsersHeader+"ana,Ana,,true\n")
 	files = append(files, File{Name: "p.csv", Content: readerFunc(func([]byte) (int, error) {
 		cancel()
 		return 0, io.ErrNoProgress
@@ -171,7 +166,7 @@ func TestACancelledImportLeavesNothing(t *testing.T) {
 func TestImportCSVRefuses(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	if _, err := ImportCSV(t.Context(), pool, csvFiles(
-		"p.csv", patientsHeader+"pt-0,A,B,,active,false\n", "u.csv", portalUsersHeader+"pu-0,A,,true\n"), Options{}); err != nil {
+		"p.csv", sourcetest.PatientsHeader+"pt-0,A,B,,active,false\n", "u.csv", sourcetest.PortalUsersHeader+"pu-0,A,,true\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	before := dump(t, pool)
@@ -193,23 +188,23 @@ func TestImportCSVRefuses(t *testing.T) {
 			"a.csv:1: the header names a column, which portal_users.csv does not have: it must be portal_user_id,name,email,active"},
 		{"a column twice", csvFiles("a.csv", "portal_user_id,name,email,active,email\n"),
 			"a.csv:1: the header names the column email twice"},
-		{"too few fields", csvFiles("a.csv", portalUsersHeader+"\npu-1,Ana,,true\npu-2,Bob,true\n"),
+		{"too few fields", csvFiles("a.csv", sourcetest.PortalUsersHeader+"\npu-1,Ana,,true\npu-2,Bob,true\n"),
 			"a.csv:4: has 3 fields, where the header has 4"},
-		{"too many fields", csvFiles("a.csv", portalUsersHeader+"pu-2,Bob,Jr,,true\n"),
+		{"too many fields", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-2,Bob,Jr,,true\n"),
 			"a.csv:2: has 5 fields, where the header has 4"},
-		{"a quote that is not closed", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\npu-3,Eve,,true\n"),
+		{"a quote that is not closed", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\npu-3,Eve,,true\n"),
 			"a.csv:3: a quoted field does not end with a quote: double each quote inside it and put a quote at its end (the rest of the file was not read)"},
-		{"a bare quote", csvFiles("a.csv", portalUsersHeader+"pu-2,B\"ob,,true\npu-3,Eve,bad,true\n"),
+		{"a bare quote", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-2,B\"ob,,true\npu-3,Eve,bad,true\n"),
 			"a.csv:2: there is a quote inside a field: put the field in quotes and double each quote in it (the rest of the file was not read)"},
-		{"a quote never closed in a large file", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\n"+strings.Repeat("pu-3,Eve,,true\n", 10_000)),
+		{"a quote never closed in a large file", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-1,Ana,,true\npu-2,\"Bob,,true\n"+strings.Repeat("pu-3,Eve,,true\n", 10_000)),
 			"a.csv:3: is longer than 64 KiB: a quote may not be closed (the rest of the file was not read)"},
-		{"an endless line", csvFiles("a.csv", portalUsersHeader+"pu-1,Ana,,true\npu-2,"+strings.Repeat("x", 100_000)+",,true\n"),
+		{"an endless line", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-1,Ana,,true\npu-2,"+strings.Repeat("x", 100_000)+",,true\n"),
 			"a.csv:3: is longer than 64 KiB (the rest of the file was not read)"},
-		{"lines after a field of several lines", csvFiles("a.csv", portalUsersHeader+"pu-1,\"Ana\n\nMaria\",,true\npu-2,Bob,,maybe\n"),
+		{"lines after a field of several lines", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-1,\"Ana\n\nMaria\",,true\npu-2,Bob,,maybe\n"),
 			"a.csv:2: name: holds a control character or a line break\na.csv:5: active: must be true or false, or yes or no"},
-		{"a fault behind a field of several lines", csvFiles("a.csv", portalUsersHeader+"pu-1,\"Ana\nMaria\",,maybe\n"),
+		{"a fault behind a field of several lines", csvFiles("a.csv", sourcetest.PortalUsersHeader+"pu-1,\"Ana\nMaria\",,maybe\n"),
 			"a.csv:2: name: holds a control character or a line break\na.csv:3: active: must be true or false, or yes or no"},
-		{"wrong fields of portal users", csvFiles("a.csv", portalUsersHeader+
+		{"wrong fields of portal users", csvFiles("a.csv", sourcetest.PortalUsersHeader+
 			",Ana,,true\n"+
 			"pu 1,Ana,,true\n"+
 			strings.Repeat("x", 65)+",Ana,,true\n"+
@@ -238,7 +233,7 @@ a.csv:13: active: must be true or false, or yes or no
 a.csv:14: name: is missing
 a.csv:14: email: is not an e-mail address of the form name@example.org
 a.csv:14: active: must be true or false, or yes or no`},
-		{"wrong fields of patients", csvFiles("a.csv", patientsHeader+
+		{"wrong fields of patients", csvFiles("a.csv", sourcetest.PatientsHeader+
 			"pt-1,,,,active,false\n"+
 			"pt-2,A,B,1980-02-30,active,false\n"+
 			"pt-3,A,B,01/02/1980,active,false\n"+
@@ -255,7 +250,7 @@ a.csv:7: status: must be active or discharged
 a.csv:7: deceased: must be true or false, or yes or no
 a.csv:8: given_name: holds a control character or a line break
 a.csv:8: family_name: is longer than 200 characters`},
-		{"wrong fields of links", csvFiles("a.csv", linksHeader+
+		{"wrong fields of links", csvFiles("a.csv", sourcetest.LinksHeader+
 			",pt-0,self,,\n"+
 			"pu-0,pt/0,self,,\n"+
 			"pu-0,pt-0,mother,,\n"+
@@ -268,30 +263,30 @@ a.csv:5: until: is before from
 a.csv:6: from: is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd
 a.csv:6: until: is not a date of the form YYYY-MM-DD, as 1980-12-31: in Excel, give the cells the format yyyy-mm-dd`},
 		{"duplicates", csvFiles(
-			"p.csv", patientsHeader+"pt-1,A,B,,active,false\npt-2,A,B,,active,false\npt-1,A,B,,active,false\npt-1,C,D,,active,false\n",
-			"u.csv", portalUsersHeader+"pu-1,A,,true\npu-1,A,,true\n",
-			"u2.csv", portalUsersHeader+"pu-1,A,,true\n",
-			"l.csv", linksHeader+"pu-1,pt-1,self,,\npu-1,pt-1,representative,,\npu-1,pt-1,self,2026-01-01,\n"),
+			"p.csv", sourcetest.PatientsHeader+"pt-1,A,B,,active,false\npt-2,A,B,,active,false\npt-1,A,B,,active,false\npt-1,C,D,,active,false\n",
+			"u.csv", sourcetest.PortalUsersHeader+"pu-1,A,,true\npu-1,A,,true\n",
+			"u2.csv", sourcetest.PortalUsersHeader+"pu-1,A,,true\n",
+			"l.csv", sourcetest.LinksHeader+"pu-1,pt-1,self,,\npu-1,pt-1,representative,,\npu-1,pt-1,self,2026-01-01,\n"),
 			`p.csv:4: patient_id: is already used at line 2
 p.csv:5: patient_id: is already used at line 2
 u.csv:3: portal_user_id: is already used at line 2
 u2.csv:2: portal_user_id: is already used at u.csv:2
 l.csv:4: is the same link as line 2`},
 		{"links to unknown ids", csvFiles(
-			"l.csv", linksHeader+"pu-0,pt-0,self,,\npu-9,pt-0,self,,\npu-0,pt-9,self,,\npu-8,pt-8,self,2026-02-02,2026-02-01\n"),
+			"l.csv", sourcetest.LinksHeader+"pu-0,pt-0,self,,\npu-9,pt-0,self,,\npu-0,pt-9,self,,\npu-8,pt-8,self,2026-02-02,2026-02-01\n"),
 			`l.csv:3: portal_user_id: names no portal user in these files or in the directory
 l.csv:4: patient_id: names no patient in these files or in the directory
 l.csv:5: until: is before from
 l.csv:5: portal_user_id: names no portal user in these files or in the directory
 l.csv:5: patient_id: names no patient in these files or in the directory`},
 		{"a link to a wrong line is not wrong itself", csvFiles(
-			"u.csv", portalUsersHeader+"pu-1,,,true\n", "l.csv", linksHeader+"pu-1,pt-0,self,,\n"),
+			"u.csv", sourcetest.PortalUsersHeader+"pu-1,,,true\n", "l.csv", sourcetest.LinksHeader+"pu-1,pt-0,self,,\n"),
 			`u.csv:2: name: is missing`},
 		{"a link to the unread rest of a file is not wrong", csvFiles(
-			"u.csv", portalUsersHeader+"pu-1,A\"na,,true\npu-2,Bob,,true\n", "l.csv", linksHeader+"pu-2,pt-0,self,,\n"),
+			"u.csv", sourcetest.PortalUsersHeader+"pu-1,A\"na,,true\npu-2,Bob,,true\n", "l.csv", sourcetest.LinksHeader+"pu-2,pt-0,self,,\n"),
 			`u.csv:2: there is a quote inside a field: put the field in quotes and double each quote in it (the rest of the file was not read)`},
 		{"one wrong file of two", csvFiles(
-			"p.csv", patientsHeader+"pt-1,A,B,,active,false\n", "u.csv", portalUsersHeader+"pu-1,Ana,,maybe\n"),
+			"p.csv", sourcetest.PatientsHeader+"pt-1,A,B,,active,false\n", "u.csv", sourcetest.PortalUsersHeader+"pu-1,Ana,,maybe\n"),
 			`u.csv:2: active: must be true or false, or yes or no`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -314,8 +309,8 @@ l.csv:5: patient_id: names no patient in these files or in the directory`},
 func TestARefusalListsAHundredLinesAndCountsAll(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	_, err := ImportCSV(t.Context(), pool, csvFiles(
-		"l.csv", linksHeader+strings.Repeat("pu-1,pt-1,self,,\n", 3000),
-		"u.csv", portalUsersHeader+strings.Repeat("pu-1,,,true\n", 3000)), Options{DryRun: true})
+		"l.csv", sourcetest.LinksHeader+strings.Repeat("pu-1,pt-1,self,,\n", 3000),
+		"u.csv", sourcetest.PortalUsersHeader+strings.Repeat("pu-1,,,true\n", 3000)), Options{DryRun: true})
 	var refused *source.Refused
 	if !errors.As(err, &refused) {
 		t.Fatal("not refused:", err)
@@ -348,9 +343,9 @@ func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 	url := storetest.New(t)
 	pool, admin := storetest.Open(t, url, store.RoleAPI), storetest.Open(t, url, store.RoleAdmin)
 	good := func() []File {
-		return csvFiles("p.csv", patientsHeader+"pt-1,A,B,,active,false\npt-2,A,B,,active,false\n",
-			"u.csv", portalUsersHeader+"ana,Ana,,true\nbo,Bo,,true\n",
-			"l.csv", linksHeader+"ana,pt-1,self,,\nbo,pt-2,self,,\n")
+		return csvFiles("p.csv", sourcetest.PatientsHeader+"pt-1,A,B,,active,false\npt-2,A,B,,active,false\n",
+			"u.csv", sourcetest.PortalUsersHeader+"ana,Ana,,true\nbo,Bo,,true\n",
+			"l.csv", sourcetest.LinksHeader+"ana,pt-1,self,,\nbo,pt-2,self,,\n")
 	}
 	failed := errors.New("the outbox is full")
 	for name, c := range map[string]struct {
@@ -359,10 +354,10 @@ func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 		refused bool
 	}{
 		"a dry run":          {good(), Options{DryRun: true}, false},
-		"a wrong line":       {append(good(), csvFiles("p2.csv", patientsHeader+"pt 3,A,B,,active,false\n")...), Options{}, true},
-		"a duplicate":        {append(good(), csvFiles("u2.csv", portalUsersHeader+"ana,Ana,,true\n")...), Options{}, true},
-		"an unknown user":    {append(good(), csvFiles("l2.csv", linksHeader+"eve,pt-1,self,,\n")...), Options{}, true},
-		"an unknown patient": {append(good(), csvFiles("l2.csv", linksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
+		"a wrong line":       {append(good(), csvFiles("p2.csv", sourcetest.PatientsHeader+"pt 3,A,B,,active,false\n")...), Options{}, true},
+		"a duplicate":        {append(good(), csvFiles("u2.csv", sourcetest.PortalUsersHeader+"ana,Ana,,true\n")...), Options{}, true},
+		"an unknown user":    {append(good(), csvFiles("l2.csv", sourcetest.LinksHeader+"eve,pt-1,self,,\n")...), Options{}, true},
+		"an unknown patient": {append(good(), csvFiles("l2.csv", sourcetest.LinksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
 	} {
 		_, err := ImportCSV(t.Context(), pool, c.files, c.opts)
 		var refused *source.Refused
@@ -394,7 +389,9 @@ func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 func TestAnIdleImportLosesItsLock(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t, store.RoleAPI)
-	patients := func(id string) []File { return csvFiles("patients.csv", patientsHeader+id+",A,B,,active,false\n") }
+	patients := func(id string) []File {
+		return csvFiles("patients.csv", sourcetest.PatientsHeader+id+",A,B,,active,false\n")
+	}
 	idle, resume := make(chan struct{}), make(chan struct{})
 	woken := make(chan error)
 	go func() {
@@ -436,12 +433,12 @@ func TestAnImportHoldsNoLockWhileReading(t *testing.T) {
 		_, err := ImportCSV(t.Context(), pool, []File{{Name: "patients.csv", Content: slow}}, Options{})
 		read <- err
 	}()
-	_, err := io.WriteString(rest, patientsHeader+"pt-1,A,B,,active,false\n")
+	_, err := io.WriteString(rest, sourcetest.PatientsHeader+"pt-1,A,B,,active,false\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Its counts consider the rows that the other import added.
-	if _, err := ImportCSV(t.Context(), pool, csvFiles("patients.csv", patientsHeader+"pt-1,A,C,,active,false\n"), Options{}); err != nil {
+	if _, err := ImportCSV(t.Context(), pool, csvFiles("patients.csv", sourcetest.PatientsHeader+"pt-1,A,C,,active,false\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	_ = rest.Close()

@@ -9,6 +9,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -23,7 +24,7 @@ func TestEpisodesDischarge(t *testing.T) {
 		"finished active": "active", "cancelled planned finished": "active", "active finished cancelled": "active",
 		"entered-in-error": "active", "finished entered-in-error": "discharged", "active entered-in-error": "active",
 	}
-	dir, want := folder(), map[string]string{}
+	dir, want := sourcetest.Folder(), map[string]string{}
 	var patients strings.Builder
 	n := 0
 	for statuses, status := range cases {
@@ -32,12 +33,12 @@ func TestEpisodesDischarge(t *testing.T) {
 		want[id] = status
 		fmt.Fprintf(&patients, `{"resourceType":"Patient","id":%q}`+"\n", id)
 		for i, s := range strings.Fields(statuses) {
-			for name, file := range folder(fmt.Sprintf("EpisodeOfCare.%d-%d.ndjson", n, i), episodeOf(id, s)) {
+			for name, file := range sourcetest.Folder(fmt.Sprintf("EpisodeOfCare.%d-%d.ndjson", n, i), episodeOf(id, s)) {
 				dir[name] = file
 			}
 		}
 	}
-	for name, file := range folder("Patient.ndjson", patients.String()) {
+	for name, file := range sourcetest.Folder("Patient.ndjson", patients.String()) {
 		dir[name] = file
 	}
 	if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
@@ -64,7 +65,7 @@ func TestEpisodesDischarge(t *testing.T) {
 func TestAFamilySharesAnAddress(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	email := `"telecom":[{"system":"email","value":"Family@example.test"},{"system":"email","value":"family@example.test"}]`
-	s, err := ImportFHIR(t.Context(), pool, folder(
+	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder(
 		"Patient.ndjson", `{"resourceType":"Patient","id":"p-1",`+email+`}`+"\n"+`{"resourceType":"Patient","id":"p-2",`+email+`}`,
 		"RelatedPerson.ndjson", `{"resourceType":"RelatedPerson","id":"r-1","patient":{"reference":"Patient/p-2"},`+email+`}`), Options{Today: today})
 	if err != nil || s.PortalUsers.New != 3 {
@@ -89,7 +90,7 @@ func TestAnImportUsesLittleMemory(t *testing.T) {
 		if len(rest) == 0 {
 			rest = fmt.Appendf(nil, "pu-%d,\"A name, of some length\",someone.%d@example.test,true\r\n", next, next)
 			if next == 0 {
-				rest = []byte("\uFEFF" + strings.ReplaceAll(portalUsersHeader, "\n", "\r\n"))
+				rest = []byte("\uFEFF" + strings.ReplaceAll(sourcetest.PortalUsersHeader, "\n", "\r\n"))
 			}
 			next++
 		}

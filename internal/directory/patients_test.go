@@ -7,6 +7,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -14,9 +15,9 @@ import (
 func TestSearchPatients(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	if _, err := ImportCSV(t.Context(), pool, csvFiles(
-		"p.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\nPT-2,Huck,Finn,,discharged,true\npt-3,Żó-Ana,O'Brien,,active,false\n",
-		"u.csv", portalUsersHeader+"eve,Eve,,true\nann,Ann,,false\n",
-		"l.csv", linksHeader+"ann,pt-1,representative,2026-01-01,2026-12-31\neve,pt-1,self,,\n"), Options{}); err != nil {
+		"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\nPT-2,Huck,Finn,,discharged,true\npt-3,Żó-Ana,O'Brien,,active,false\n",
+		"u.csv", sourcetest.PortalUsersHeader+"eve,Eve,,true\nann,Ann,,false\n",
+		"l.csv", sourcetest.LinksHeader+"ann,pt-1,representative,2026-01-01,2026-12-31\neve,pt-1,self,,\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ text, want string }{

@@ -7,6 +7,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -14,7 +15,7 @@ import (
 func TestSearch(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	if _, err := ImportCSV(t.Context(), pool, csvFiles(
-		"u.csv", portalUsersHeader+
+		"u.csv", sourcetest.PortalUsersHeader+
 			"ana,Ana-Maria O'Brien,Home@Example.test,true\n"+
 			"BOB-7,Bob Żółć,b%b@example.test,false\n"+
 			"eve,Eve d’Arc,,true\n"+
@@ -22,8 +23,8 @@ func TestSearch(t *testing.T) {
 			"priya,प्रिया शर्मा,priya@example.test,true\n"+
 			"oleg,Олег Йовович,oleg@example.test,true\n"+
 			"odd,A\\b 'c' & d:*,,true\n",
-		"p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,discharged,true\n",
-		"l.csv", linksHeader+"eve,pt-1,representative,2026-01-01,\neve,pt-2,self,,\nana,pt-1,representative,,2020-01-01\n"), Options{}); err != nil {
+		"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,discharged,true\n",
+		"l.csv", sourcetest.LinksHeader+"eve,pt-1,representative,2026-01-01,\neve,pt-2,self,,\nana,pt-1,representative,,2020-01-01\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ text, want string }{
@@ -64,7 +65,7 @@ func TestSearch(t *testing.T) {
 func TestPagesContinueWhereTheLastOneEnded(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	var users strings.Builder
-	users.WriteString(portalUsersHeader)
+	users.WriteString(sourcetest.PortalUsersHeader)
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		users.WriteString(id + ",Ana,ana@example.test,true\n")
 	}

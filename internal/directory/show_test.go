@@ -9,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"postern/internal/directory/source"
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -17,9 +18,9 @@ import (
 func TestADryRunShowsChanges(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	if _, err := ImportCSV(t.Context(), pool, csvFiles(
-		"p.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\npt-2,Huck,Finn,,active,false\n",
-		"u.csv", portalUsersHeader+"polly,Polly,polly@example.org,true\n",
-		"l.csv", linksHeader+"polly,pt-1,representative,,\n"), Options{}); err != nil {
+		"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\npt-2,Huck,Finn,,active,false\n",
+		"u.csv", sourcetest.PortalUsersHeader+"polly,Polly,polly@example.org,true\n",
+		"l.csv", sourcetest.LinksHeader+"polly,pt-1,representative,,\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -28,9 +29,9 @@ func TestADryRunShowsChanges(t *testing.T) {
 	}
 	files := func() []File {
 		return csvFiles(
-			"p.csv", patientsHeader+"pt-1,Tom,Sawyer,,discharged,false\npt-2,Huck,Finn,,active,false\n",
-			"u.csv", portalUsersHeader+"polly,Polly,,true\njim,Jim,,false\n",
-			"l.csv", linksHeader+"polly,pt-1,representative,,2026-01-01\njim,pt-2,self,2026-02-01,\n")
+			"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,,discharged,false\npt-2,Huck,Finn,,active,false\n",
+			"u.csv", sourcetest.PortalUsersHeader+"polly,Polly,,true\njim,Jim,,false\n",
+			"l.csv", sourcetest.LinksHeader+"polly,pt-1,representative,,2026-01-01\njim,pt-2,self,2026-02-01,\n")
 	}
 	if _, err := ImportCSV(t.Context(), pool, files(), Options{DryRun: true, Show: show}); err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestADryRunShowsChanges(t *testing.T) {
 // An import lists as many wrong lines as requested, in order, and counts all of them.
 func TestManyWrongLines(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	content := portalUsersHeader + strings.Repeat("a b,Ana,,true\n", 3000)
+	content := sourcetest.PortalUsersHeader + strings.Repeat("a b,Ana,,true\n", 3000)
 	for asked, want := range map[int]int{0: 100, 2500: 2500, 5000: 3000} {
 		_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", content), Options{DryRun: true, MostLines: asked})
 		var refused *source.Refused

@@ -2,8 +2,6 @@ package directory
 
 import (
 	"encoding/binary"
-	"errors"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,19 +10,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"postern/internal/directory/source"
-	"postern/internal/store"
-	"postern/internal/store/storetest"
+	"postern/internal/directory/source/sourcetest"
 )
-
-// caseFile returns a file as clinics have them.
-func caseFile(t *testing.T, name string) []File {
-	t.Helper()
-	content, err := os.ReadFile("testdata/cases/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return csvFiles(name, string(content))
-}
 
 // asUTF16 encodes a text in UTF-16, like Excel's "Unicode Text".
 func asUTF16(order binary.AppendByteOrder, text string) string {
@@ -33,31 +20,6 @@ func asUTF16(order binary.AppendByteOrder, text string) string {
 		b = order.AppendUint16(b, unit)
 	}
 	return string(b)
-}
-
-func TestAFileThatExcelSaved(t *testing.T) {
-	pool := storetest.Pool(t, store.RoleAPI)
-	for i, want := range []Changes{{New: 2}, {Unchanged: 2}} {
-		s, err := ImportCSV(t.Context(), pool, caseFile(t, "csv-saved-by-excel.csv"), Options{})
-		if err != nil || s.PortalUsers != want {
-			t.Fatalf("import %d: %+v, %v", i+1, s.PortalUsers, err)
-		}
-	}
-	want := "user|xl1|Xl One|xl1@xl.test|t\nuser|xl2|Xl Two|xl2@xl.test|f"
-	if diff := gocmp.Diff(want, dump(t, pool)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestAddressesWithInvisibleCharacters(t *testing.T) {
-	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportCSV(t.Context(), pool, caseFile(t, "email-invisible-characters.csv"), Options{}); err != nil {
-		t.Fatal(err)
-	}
-	want := "user|ei1|Ei One|ann@ei.test|t\nuser|ei2|Ei Two|bob@ei.test|t\nuser|ei3|Ei Three|cy@ei.test|t"
-	if diff := gocmp.Diff(want, dump(t, pool)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
 }
 
 // All forms of a table that spreadsheets write give the same rows.
@@ -120,27 +82,27 @@ func TestSpreadsheetsThatAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, content, want string }{
 		{"a workbook", "PK\x03\x04\x14\x00", "1: : is an Excel workbook or another binary file, not CSV: " + saveAsCSV},
 		{"an old workbook", "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "1: : is an Excel workbook or another binary file, not CSV: " + saveAsCSV},
-		{"Windows-1252", portalUsersHeader + "pu-1,Ann,,true\npu-2,\"Jos\xe9\nLee\",,true\npu-3,,,\n",
+		{"Windows-1252", sourcetest.PortalUsersHeader + "pu-1,Ann,,true\npu-2,\"Jos\xe9\nLee\",,true\npu-3,,,\n",
 			"3: : is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)"},
-		{"Windows-1252 with semicolons", strings.ReplaceAll(portalUsersHeader, ",", ";") + "pu-1;M\xfcller;;true\n",
+		{"Windows-1252 with semicolons", strings.ReplaceAll(sourcetest.PortalUsersHeader, ",", ";") + "pu-1;M\xfcller;;true\n",
 			"2: : is not UTF-8, but perhaps Windows-1252: " + saveAsCSV + " (the rest of the file was not read)"},
-		{"a date as Excel shows it", patientsHeader + "pt-1,A,B,31/12/1980,active,false\npt-2,A,B,1980-12-31 00:00,active,false\npt-3,A,B,29586,active,false\npt-4,A,B,1980-1-5,active,false\n",
+		{"a date as Excel shows it", sourcetest.PatientsHeader + "pt-1,A,B,31/12/1980,active,false\npt-2,A,B,1980-12-31 00:00,active,false\npt-3,A,B,29586,active,false\npt-4,A,B,1980-1-5,active,false\n",
 			"2: birth_date: " + date + "\n3: birth_date: " + date + "\n4: birth_date: " + date + "\n5: birth_date: " + date},
-		{"another language", portalUsersHeader + "pu-1,A,,WAHR\npu-2,B,,Nein\npu-3,C,,maybe\n",
+		{"another language", sourcetest.PortalUsersHeader + "pu-1,A,,WAHR\npu-2,B,,Nein\npu-3,C,,maybe\n",
 			"2: active: " + truth + ": WAHR can't be used\n3: active: " + truth + ": Nein can't be used\n4: active: " + truth},
 		{"a value in a column without a name", "portal_user_id,name,email,active,\npu-1,A,,true,\npu-2,B,,true,x\n",
 			"3: : has 5 fields, where the header has 4"},
 		{"too few fields", "portal_user_id,name,email,active,\npu-1,A,,true\npu-2,B,\n", "3: : has 3 fields, where the header has 4"},
 		{"an empty column in between", "portal_user_id,,name,email,active\n", "1: : the header names a column, which portal_users.csv does not have: it must be portal_user_id,name,email,active"},
-		{"lines are counted after a separator line", "\r\nsep=;\r\n" + strings.ReplaceAll(portalUsersHeader, ",", ";") + "\"pu-1\";\"A\nB\";;true\npu-2;C;;maybe\n",
+		{"lines are counted after a separator line", "\r\nsep=;\r\n" + strings.ReplaceAll(sourcetest.PortalUsersHeader, ",", ";") + "\"pu-1\";\"A\nB\";;true\npu-2;C;;maybe\n",
 			"4: name: holds a control character or a line break\n6: active: " + truth},
-		{"an id with an invisible character", portalUsersHeader + "pu\u00ad1,A,,true\n",
+		{"an id with an invisible character", sourcetest.PortalUsersHeader + "pu\u00ad1,A,,true\n",
 			"2: portal_user_id: contains U+00AD SOFT HYPHEN: it may hold only letters A to Z, digits, '.', '_' and '-'"},
-		{"a name without a visible character", portalUsersHeader + "pu-1,\u200b\u2060,,true\n", "2: name: is missing"},
-		{"another separator", strings.ReplaceAll(portalUsersHeader, ",", "^") + "pu-1^A^^true\n", "1: : the columns are separated by the character '^', which can't be read: " + saveAsCSV},
-		{"colons", strings.ReplaceAll(portalUsersHeader, ",", ":") + "pu-1:A::true\n", "1: : the columns are separated by colons, which can't be read: " + saveAsCSV},
-		{"another separator than the header", portalUsersHeader + "pu-1;A;;true\n", "2: : has 1 field, where the header has 4, separated by commas"},
-		{"commas under semicolons", strings.ReplaceAll(portalUsersHeader, ",", ";") + "pu-1,A,,true\n", "2: : has 1 field, where the header has 4, separated by semicolons"},
+		{"a name without a visible character", sourcetest.PortalUsersHeader + "pu-1,\u200b\u2060,,true\n", "2: name: is missing"},
+		{"another separator", strings.ReplaceAll(sourcetest.PortalUsersHeader, ",", "^") + "pu-1^A^^true\n", "1: : the columns are separated by the character '^', which can't be read: " + saveAsCSV},
+		{"colons", strings.ReplaceAll(sourcetest.PortalUsersHeader, ",", ":") + "pu-1:A::true\n", "1: : the columns are separated by colons, which can't be read: " + saveAsCSV},
+		{"another separator than the header", sourcetest.PortalUsersHeader + "pu-1;A;;true\n", "2: : has 1 field, where the header has 4, separated by commas"},
+		{"commas under semicolons", strings.ReplaceAll(sourcetest.PortalUsersHeader, ",", ";") + "pu-1,A,,true\n", "2: : has 1 field, where the header has 4, separated by semicolons"},
 		{"rows of commas alone", ",,,\n,,,\n", "1: : the file is empty: it needs a header line"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,35 +119,5 @@ func TestSpreadsheetsThatAreRefused(t *testing.T) {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
-	}
-}
-
-// A wrong address refuses the file. The error has the line and the reason.
-func TestAWrongAddressRefusesTheFile(t *testing.T) {
-	pool := storetest.Pool(t, store.RoleAPI)
-	long := strings.Repeat("a", 64)
-	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+
-		"pu-1,A,ann@ei.test,true\npu-2,B,bob@"+long+".test,true\npu-3,C,cy@ei\u00a0.test,true\npu-4,D,dé@ei.test,true\n"), Options{})
-	var refused *source.Refused
-	if !errors.As(err, &refused) {
-		t.Fatal("not refused:", err)
-	}
-	want := []source.WrongLine{
-		{File: "u.csv", Line: 3, Field: "email", Reason: "has a part of more than 63 characters between the dots of its domain"},
-		{File: "u.csv", Line: 4, Field: "email", Reason: "contains U+00A0 NO-BREAK SPACE after 5 characters: an address has no blanks inside"},
-		{File: "u.csv", Line: 5, Field: "email", Reason: "contains U+00E9 LATIN SMALL LETTER E WITH ACUTE after 1 character: before the @ only ASCII letters, digits and signs are supported"},
-	}
-	if diff := gocmp.Diff(want, refused.Lines); diff != "" || dump(t, pool) != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-// Addresses are stored in the same clean form, whatever kind of file they come from.
-func TestAddressesOfFHIRAreCleaned(t *testing.T) {
-	pool := storetest.Pool(t, store.RoleAPI)
-	_, err := ImportFHIR(t.Context(), pool, folder("Patient.ndjson",
-		`{"resourceType":"Patient","id":"p-1","telecom":[{"system":"email","value":"\u200bann@münchen.example\u00a0"}]}`), Options{Today: today})
-	if err != nil || !strings.Contains(dump(t, pool), "|ann@xn--mnchen-3ya.example|") {
-		t.Errorf("%v: %s", err, dump(t, pool))
 	}
 }

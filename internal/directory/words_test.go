@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 	"postern/internal/text/folding"
@@ -41,9 +42,9 @@ func found(t *testing.T, pool *pgxpool.Pool, q string) string {
 
 func TestSearchFindsNamesAsPeopleTypeThem(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	files := append(caseFile(t, "search-letters.csv"), csvFiles("u.csv", portalUsersHeader+
+	files := append(caseFile(t, "search-letters.csv"), csvFiles("u.csv", sourcetest.PortalUsersHeader+
 		"o1,Siobhán O’Hara,,true\no2,Anne-Marie Bérubé,,true\no3,Jan\u00a0de\u202fWit,,true\no4,Dana OBrien,,true\n",
-		"p.csv", patientsHeader+"pt-1,Łucja,Świątek-Żak,,active,false\npt-2,Ole,Ødegård,,active,false\n")...)
+		"p.csv", sourcetest.PatientsHeader+"pt-1,Łucja,Świątek-Żak,,active,false\npt-2,Ole,Ødegård,,active,false\n")...)
 	if _, err := ImportCSV(t.Context(), pool, files, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func TestFoldNames(t *testing.T) {
 		t.Errorf("a second time: %d, %v", folded, err)
 	}
 	// An import leaves nothing to fold.
-	if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", portalUsersHeader+"new,Zoë New,,true\nu1,Zoë Other,,true\n"), Options{}); err != nil {
+	if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+"new,Zoë New,,true\nu1,Zoë Other,,true\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if folded, err := FoldNames(t.Context(), pool); folded != 0 || err != nil {
