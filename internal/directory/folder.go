@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"postern/internal/directory/source"
+	"postern/internal/directory/source/fhir"
 )
 
 // findFiles lists the files of a folder, and of the folder of deletions inside it. It
@@ -27,7 +28,7 @@ func (im *importer) findFilesIn(dir fs.FS, within string) error {
 			im.leave(name, "is a link to a file that does not exist: it was not read")
 		case err != nil:
 			return fmt.Errorf("reading the folder: %w", err)
-		case info.IsDir() && within == "." && isDeletedFolder(name):
+		case info.IsDir() && within == "." && fhir.IsDeletedFolder(name):
 			if err := im.findFilesIn(dir, name); err != nil {
 				return err
 			}

@@ -13,6 +13,8 @@ import (
 
 	"postern/internal/directory/field"
 	"postern/internal/directory/source"
+	"postern/internal/directory/source/csvfile"
+	"postern/internal/directory/source/fhir"
 	"postern/internal/store"
 )
 
@@ -98,7 +100,7 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 	}
 	return im.run(ctx, db, func() error {
 		for i, f := range files {
-			if err := decodeCSV(i, im.measured(ctx, f.Content), im.sink()); err != nil {
+			if err := csvfile.Decode(i, im.measured(ctx, f.Content), im.sink()); err != nil {
 				return fmt.Errorf("reading %s: %w", f.Name, err)
 			}
 		}
@@ -127,13 +129,13 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 		return Summary{}, errors.New("the folder is empty: give the folder of the bulk export")
 	}
 	return im.run(ctx, db, func() error {
-		d := fhirDecoder{today: field.Day(opts.Today), emailDomain: opts.DemoEmailDomain, into: im.sink()}
+		d := fhir.Decoder{Today: field.Day(opts.Today), EmailDomain: opts.DemoEmailDomain, Into: im.sink()}
 		for _, file := range im.toRead {
 			if err := im.decodeFHIR(ctx, dir, file, &d); err != nil {
 				return fmt.Errorf("reading %s: %w", im.faults.Files[file], err)
 			}
 		}
-		if !d.found() && im.faults.Total == 0 {
+		if !d.Found() && im.faults.Total == 0 {
 			im.faults.Add(source.Fault{Place: source.Place{Line: 1}, Reason: "the export holds no Patient, RelatedPerson or EpisodeOfCare"})
 			im.faults.AddAll(im.warnings)
 		}
@@ -141,14 +143,14 @@ func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summ
 	})
 }
 
-func (im *importer) decodeFHIR(ctx context.Context, dir fs.FS, file int, d *fhirDecoder) error {
+func (im *importer) decodeFHIR(ctx context.Context, dir fs.FS, file int, d *fhir.Decoder) error {
 	name := im.faults.Files[file]
 	content, err := dir.Open(name)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	return d.decode(file, name, im.measured(ctx, content))
+	return d.Decode(file, name, im.measured(ctx, content))
 }
 
 // importer is one import under way.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/directory"
+	"postern/internal/directory/source"
 	"postern/internal/directory/upload"
 	"postern/internal/inbound"
 	"postern/internal/limits"
@@ -101,8 +102,8 @@ type progress struct {
 	Path         string
 	Percent      int
 	Tallies      []tally
-	Lines        []directory.WrongLine // wrong lines on this page
-	Warnings     []directory.WrongLine // lines with warnings on this page
+	Lines        []source.WrongLine // wrong lines on this page
+	Warnings     []source.WrongLine // lines with warnings on this page
 	Newer, Older string
 }
 

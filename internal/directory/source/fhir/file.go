@@ -1,4 +1,4 @@
-package directory
+package fhir
 
 import (
 	"path"
@@ -28,6 +28,6 @@ func extension(name string) string {
 	return path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz"))
 }
 
-// isDeletedFolder reports whether a folder holds the files that the manifest of an export
+// IsDeletedFolder reports whether a folder holds the files that the manifest of an export
 // lists as deleted. Clients of bulk exports keep them in a folder of that name.
-func isDeletedFolder(name string) bool { return strings.EqualFold(name, "deleted") }
+func IsDeletedFolder(name string) bool { return strings.EqualFold(name, "deleted") }

@@ -1,4 +1,4 @@
-package directory
+package csvfile
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ func FuzzDecodeCSV(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if err := decodeCSV(0, bytes.NewReader(content), sourcetest.Collector(t, content)); err != nil {
+		if err := Decode(0, bytes.NewReader(content), sourcetest.Collector(t, content)); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -1,4 +1,4 @@
-package directory
+package fhir
 
 import (
 	"testing"
@@ -17,7 +17,7 @@ func TestFHIRDates(t *testing.T) {
 		{"0001", "0001-01-01", "0001-12-31"},
 		{"", "", ""}, {"0000", "", ""}, {"2012-13", "", ""}, {"2012-05-03T23:30", "", ""}, {"2012T23:30:00Z", "", ""}, {"12", "", ""},
 	} {
-		first, last, reason := fhirDate(c.text)
+		first, last, reason := daysOf(c.text)
 		if show(first) != c.first || show(last) != c.last || (reason == "") != (c.first != "" || c.text == "") {
 			t.Errorf("%q: %s to %s, %q", c.text, show(first), show(last), reason)
 		}

@@ -1,4 +1,4 @@
-package directory
+package csvfile
 
 import (
 	"encoding/binary"
@@ -66,7 +66,7 @@ func TestAllFormsOfASpreadsheetGiveTheSameRows(t *testing.T) {
 				PortalUser: func(r source.PortalUser) error { r.Place = source.Place{}; got = append(got, r); return nil },
 				Fault:      func(f source.Fault) { faults = append(faults, f.Reason) },
 			}
-			err := decodeCSV(0, strings.NewReader(c.content), into)
+			err := Decode(0, strings.NewReader(c.content), into)
 			want := []source.PortalUser{{ID: "pu-1", Name: "Željko Müller", Email: "z@ei.test", Active: true}, {ID: "pu-2", Name: "Lee, Ann"}}
 			if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(source.PortalUser{}, source.Place{})); diff != "" || err != nil || faults != nil {
 				t.Errorf("%v, %q (-want +got):\n%s", err, faults, diff)
@@ -114,7 +114,7 @@ func TestSpreadsheetsThatAreRefused(t *testing.T) {
 					got = append(got, strings.Join([]string{strconv.Itoa(f.Line), f.Field, f.Reason}, ": "))
 				},
 			}
-			err := decodeCSV(0, strings.NewReader(c.content), into)
+			err := Decode(0, strings.NewReader(c.content), into)
 			if diff := gocmp.Diff(c.want, strings.Join(got, "\n")); diff != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}

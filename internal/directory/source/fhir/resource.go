@@ -1,4 +1,4 @@
-package directory
+package fhir
 
 import (
 	"cmp"
@@ -33,41 +33,41 @@ func kindOf(resourceType string) (kind source.ResourceKind, supported bool) {
 
 // resource is the current resource.
 type resource struct {
-	*fhirFile
+	*oneFile
 	source.Place
 	ids    map[string]string // ids of the resources in the same Bundle, by their fullUrl
 	faulty bool
 }
 
 // resource makes rows from a resource. entry is its Bundle entry, if it has one.
-func (f *fhirFile) resource(at source.Place, resourceType string, data []byte, entry fhirEntry, ids map[string]string) error {
+func (f *oneFile) resource(at source.Place, resourceType string, data []byte, entry bundleEntry, ids map[string]string) error {
 	f.read++
 	if f.deleted {
-		f.into.Fault(source.Fault{Place: at, Reason: "is a resource in the folder of deleted resources: it is not clear whether it was deleted"})
+		f.Into.Fault(source.Fault{Place: at, Reason: "is a resource in the folder of deleted resources: it is not clear whether it was deleted"})
 		return nil
 	}
-	r := resource{fhirFile: f, Place: at, ids: ids}
+	r := resource{oneFile: f, Place: at, ids: ids}
 	kind, _ := kindOf(resourceType)
-	var head fhirResource
+	var head anyResource
 	var who, rest string
 	var err error
 	switch kind {
 	case source.PatientResource:
-		var p fhirPatient
-		if r.parse(data, &p, &p.fhirResource) {
-			head = p.fhirResource
+		var p patient
+		if r.parse(data, &p, &p.anyResource) {
+			head = p.anyResource
 			who, rest, err = r.patient(p)
 		}
 	case source.RelatedPersonResource:
-		var p fhirRelatedPerson
-		if r.parse(data, &p, &p.fhirResource) {
-			head = p.fhirResource
+		var p relatedPerson
+		if r.parse(data, &p, &p.anyResource) {
+			head = p.anyResource
 			who, rest, err = r.relatedPerson(p)
 		}
 	case source.EpisodeResource:
-		var e fhirEpisodeOfCare
-		if r.parse(data, &e, &e.fhirResource) {
-			head = e.fhirResource
+		var e episodeOfCare
+		if r.parse(data, &e, &e.anyResource) {
+			head = e.anyResource
 			who, err = r.episode(e)
 		}
 	}
@@ -76,7 +76,7 @@ func (f *fhirFile) resource(at source.Place, resourceType string, data []byte, e
 	}
 	v := source.Version{Place: at, Kind: kind, ID: head.ID, History: entry.history, Who: sum(who), Rest: sum(rest)}
 	stamp(&v, cmp.Or(string(head.Meta.LastUpdated), entry.Response.LastModified), string(head.Meta.VersionID))
-	return f.into.Version(v)
+	return f.Into.Version(v)
 }
 
 func sum(text string) [16]byte {
@@ -99,19 +99,19 @@ func stamp(v *source.Version, lastUpdated, versionID string) {
 func (r *resource) note(field, reason string) {
 	if reason != "" {
 		r.faulty = true
-		r.into.Fault(source.Fault{Place: r.Place, Field: field, Reason: reason})
+		r.Into.Fault(source.Fault{Place: r.Place, Field: field, Reason: reason})
 	}
 }
 
 // warn reports a defect. The resource is imported without the value.
 func (r *resource) warn(field, reason string) {
 	if reason != "" {
-		r.into.Warn(source.Fault{Place: r.Place, Field: field, Reason: reason})
+		r.Into.Warn(source.Fault{Place: r.Place, Field: field, Reason: reason})
 	}
 }
 
 // parse reads the JSON, and checks that there is an id.
-func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
+func (r *resource) parse(data []byte, into any, head *anyResource) bool {
 	if err := json.Unmarshal(data, into, allowInvalidUTF8); err != nil {
 		f := jsonFault(r.Place, err)
 		r.note(f.Field, f.Reason)
@@ -122,10 +122,10 @@ func (r *resource) parse(data []byte, into any, head *fhirResource) bool {
 }
 
 // patient adds a patient, a portal user with the same id and the link between them.
-func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
+func (r *resource) patient(p patient) (who, rest string, err error) {
 	name := r.name(p.Name)
 	given, family := name.parts()
-	birth, whole, reason := fhirDate(string(p.BirthDate))
+	birth, whole, reason := daysOf(string(p.BirthDate))
 	if reason != "" {
 		r.warn("birthDate", reason+"; it was left out")
 	}
@@ -135,13 +135,13 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 	user := source.PortalUser{Place: r.Place, ID: p.ID, Name: name.full(p.ID), Email: r.email(p.ID, p.Telecom), Active: true}
 	row := source.Patient{Place: r.Place, ID: p.ID, Given: given, Family: family, Birth: birth,
 		Discharged: p.Active != nil && !*p.Active, Deceased: r.deceased(p)}
-	if err := r.into.Patient(row); err != nil {
+	if err := r.Into.Patient(row); err != nil {
 		return "", "", err
 	}
-	if err := r.into.PortalUser(user); err != nil {
+	if err := r.Into.PortalUser(user); err != nil {
 		return "", "", err
 	}
-	if err := r.into.Link(source.Link{Place: r.Place, PortalUser: p.ID, Patient: p.ID, Relationship: field.Self}); err != nil {
+	if err := r.Into.Link(source.Link{Place: r.Place, PortalUser: p.ID, Patient: p.ID, Relationship: field.Self}); err != nil {
 		return "", "", err
 	}
 	replacements, err := r.replacements(p)
@@ -149,8 +149,8 @@ func (r *resource) patient(p fhirPatient) (who, rest string, err error) {
 }
 
 // deceased evaluates deceased[x]. An unknown date of death counts as a death.
-func (r *resource) deceased(p fhirPatient) bool {
-	_, _, reason := fhirDate(p.DeceasedDateTime)
+func (r *resource) deceased(p patient) bool {
+	_, _, reason := daysOf(p.DeceasedDateTime)
 	if reason != "" {
 		r.warn("deceasedDateTime", reason+"; the patient is taken as deceased")
 	}
@@ -166,7 +166,7 @@ func (r *resource) deceased(p fhirPatient) bool {
 
 // replacements adds rows for the links that say that one record replaces another, and
 // returns them as text.
-func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
+func (r *resource) replacements(p patient) (claims []string, err error) {
 	for _, l := range p.Link {
 		l.Type = code(l.Type)
 		switch l.Type {
@@ -191,7 +191,7 @@ func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 			row.Successor = other
 		}
 		claims = append(claims, row.Replaced+" "+row.Successor)
-		if err := r.into.Replacement(row); err != nil {
+		if err := r.Into.Replacement(row); err != nil {
 			return nil, err
 		}
 	}
@@ -200,7 +200,7 @@ func (r *resource) replacements(p fhirPatient) (claims []string, err error) {
 }
 
 // relatedPerson adds a portal user, and the data for the link to the patient.
-func (r *resource) relatedPerson(p fhirRelatedPerson) (who, rest string, err error) {
+func (r *resource) relatedPerson(p relatedPerson) (who, rest string, err error) {
 	row := source.RelatedPerson{Place: r.Place, ID: p.ID, Active: p.Active == nil || *p.Active}
 	var reason string
 	if row.Patient, reason = r.patientRef(p.Patient); reason != "" {
@@ -217,14 +217,14 @@ func (r *resource) relatedPerson(p fhirRelatedPerson) (who, rest string, err err
 		row.From, row.Until = field.Date{}, field.Date{}
 	}
 	user := source.PortalUser{Place: r.Place, ID: p.ID, Name: r.name(p.Name).full(p.ID), Email: r.email(p.ID, p.Telecom), Active: row.Active}
-	if err := r.into.PortalUser(user); err != nil {
+	if err := r.Into.PortalUser(user); err != nil {
 		return "", "", err
 	}
-	return fmt.Sprint(row.Patient, row.Active, row.From, row.Until, user.Email), user.Name, r.into.RelatedPerson(row)
+	return fmt.Sprint(row.Patient, row.Active, row.From, row.Until, user.Email), user.Name, r.Into.RelatedPerson(row)
 }
 
 // episode adds an episode of care.
-func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
+func (r *resource) episode(e episodeOfCare) (who string, err error) {
 	row := source.Episode{Place: r.Place, ID: e.ID}
 	var reason string
 	if row.Patient, reason = r.patientRef(e.Patient); reason != "" {
@@ -241,14 +241,14 @@ func (r *resource) episode(e fhirEpisodeOfCare) (who string, err error) {
 		r.note("status", "must be one of planned, waitlist, active, onhold, finished, cancelled, entered-in-error")
 		row.State = source.EpisodeVoid
 	}
-	return fmt.Sprint(row.Patient, row.State), r.into.Episode(row)
+	return fmt.Sprint(row.Patient, row.State), r.Into.Episode(row)
 }
 
 // code returns a FHIR code in lower case, as FHIR defines it.
 func code(text string) string { return strings.ToLower(invisible.Trim(text)) }
 
 // patientRef is [patientOf] for a reference that may be to a resource in the same Bundle.
-func (r *resource) patientRef(ref fhirReference) (id, reason string) {
+func (r *resource) patientRef(ref reference) (id, reason string) {
 	if id := r.ids[ref.Reference]; id != "" {
 		return id, field.CheckID(id)
 	}
@@ -256,11 +256,11 @@ func (r *resource) patientRef(ref fhirReference) (id, reason string) {
 }
 
 // name returns the name in use, cleaned so that it fits on one line.
-func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
+func (r *resource) name(names elements[humanName]) humanName {
 	if names.wrong {
 		r.warn("name", notAnElement)
 	}
-	name := bestName(names.of, r.today)
+	name := bestName(names.of, r.Today)
 	given, family := name.parts()
 	var control, half, long bool
 	clean := func(text string) string {
@@ -278,7 +278,7 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 		}
 		return strings.TrimSpace(line)
 	}
-	cleaned := fhirHumanName{Family: clean(family), Text: clean(name.full(""))}
+	cleaned := humanName{Family: clean(family), Text: clean(name.full(""))}
 	if given = clean(given); given != "" {
 		cleaned.Given = []string{given}
 	}
@@ -298,11 +298,11 @@ func (r *resource) name(names elements[fhirHumanName]) fhirHumanName {
 const notAnElement = "holds an element that FHIR does not allow here: the element was ignored"
 
 // email returns the address of an account: the first that can be used, or "".
-func (r *resource) email(id string, points elements[fhirContactPoint]) string {
-	field, values := "telecom", emails(points.of, r.today)
+func (r *resource) email(id string, points elements[contactPoint]) string {
+	field, values := "telecom", emails(points.of, r.Today)
 	switch {
-	case r.emailDomain != "":
-		field, values = "id", []string{id + "@" + r.emailDomain}
+	case r.EmailDomain != "":
+		field, values = "id", []string{id + "@" + r.EmailDomain}
 	case points.wrong:
 		r.warn(field, notAnElement)
 	}

@@ -1,4 +1,4 @@
-package directory
+package fhir
 
 import (
 	"bytes"
@@ -27,8 +27,8 @@ func FuzzDecodeFHIR(f *testing.F) {
 			return
 		}
 		for _, name := range []string{"Patient.ndjson", "export.json"} {
-			d := fhirDecoder{today: field.Day(time.Date(2026, 3, 15, 0, 0, 0, 0, time.UTC)), emailDomain: domain, into: sourcetest.Collector(t, content)}
-			if err := d.decode(0, name, bytes.NewReader(content)); err != nil {
+			d := Decoder{Today: field.Day(time.Date(2026, 3, 15, 0, 0, 0, 0, time.UTC)), EmailDomain: domain, Into: sourcetest.Collector(t, content)}
+			if err := d.Decode(0, name, bytes.NewReader(content)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,4 +1,6 @@
-package directory
+// Package csvfile decodes the three CSV files patients.csv, portal_users.csv and links.csv,
+// in every form in which spreadsheet programs write them. It keeps one record in memory.
+package csvfile
 
 import (
 	"encoding/csv"
@@ -35,9 +37,11 @@ const longestRecord = 64 << 10
 // endOfFile is the character at the end of a DOS text file. Some programs still write it.
 const endOfFile = "\x1a"
 
-// decodeCSV reads one file. A wrong line with correct ids still becomes a row, so that
-// references from other lines to it are not reported as wrong too.
-func decodeCSV(file int, content io.Reader, into source.Sink) error {
+// Decode reads one file; its header shows which. file is the number of the file in the
+// places of its rows. A wrong line with correct ids still becomes a row, so that references
+// from other lines to it are not reported as wrong too. It returns an error of the content's
+// reader or of the sink; a line that is wrong is a fault.
+func Decode(file int, content io.Reader, into source.Sink) error {
 	bounded := &boundedReader{content: content, left: longestRecord}
 	text, err := openCSV(bounded)
 	if err != nil {

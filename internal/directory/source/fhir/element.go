@@ -1,4 +1,4 @@
-package directory
+package fhir
 
 import (
 	"cmp"
@@ -22,13 +22,13 @@ import (
 // (https://hl7.org/fhir/R4/patient.html, relatedperson.html, episodeofcare.html).
 // All others are ignored.
 
-// fhirResource holds the elements of every resource.
-type fhirResource struct {
-	ID   string   `json:"id"`
-	Meta fhirMeta `json:"meta"`
+// anyResource holds the elements of every resource.
+type anyResource struct {
+	ID   string `json:"id"`
+	Meta meta   `json:"meta"`
 }
 
-type fhirMeta struct {
+type meta struct {
 	VersionID   lenientText `json:"versionId"`
 	LastUpdated lenientText `json:"lastUpdated"`
 }
@@ -91,51 +91,51 @@ func (e *elements[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-type fhirPatient struct {
-	fhirResource
-	Active           *bool                      `json:"active"`
-	Name             elements[fhirHumanName]    `json:"name"`
-	Telecom          elements[fhirContactPoint] `json:"telecom"`
-	BirthDate        lenientText                `json:"birthDate"`
-	DeceasedBoolean  *bool                      `json:"deceasedBoolean"`
-	DeceasedDateTime string                     `json:"deceasedDateTime"`
-	Link             []fhirPatientLink          `json:"link"`
+type patient struct {
+	anyResource
+	Active           *bool                  `json:"active"`
+	Name             elements[humanName]    `json:"name"`
+	Telecom          elements[contactPoint] `json:"telecom"`
+	BirthDate        lenientText            `json:"birthDate"`
+	DeceasedBoolean  *bool                  `json:"deceasedBoolean"`
+	DeceasedDateTime string                 `json:"deceasedDateTime"`
+	Link             []patientLink          `json:"link"`
 	// The underscore members hold the extensions of a primitive, such as the reason why
 	// its value is absent (https://hl7.org/fhir/R4/json.html#primitive).
 	BesideDeceasedBoolean  map[string]any `json:"_deceasedBoolean"`
 	BesideDeceasedDateTime map[string]any `json:"_deceasedDateTime"`
 }
 
-type fhirPatientLink struct {
-	Other fhirReference `json:"other"`
-	Type  string        `json:"type"`
+type patientLink struct {
+	Other reference `json:"other"`
+	Type  string    `json:"type"`
 }
 
-type fhirRelatedPerson struct {
-	fhirResource
-	Active  *bool                      `json:"active"`
-	Patient fhirReference              `json:"patient"`
-	Name    elements[fhirHumanName]    `json:"name"`
-	Telecom elements[fhirContactPoint] `json:"telecom"`
-	Period  fhirPeriod                 `json:"period"`
+type relatedPerson struct {
+	anyResource
+	Active  *bool                  `json:"active"`
+	Patient reference              `json:"patient"`
+	Name    elements[humanName]    `json:"name"`
+	Telecom elements[contactPoint] `json:"telecom"`
+	Period  period                 `json:"period"`
 }
 
-type fhirEpisodeOfCare struct {
-	fhirResource
-	Status  string        `json:"status"`
-	Patient fhirReference `json:"patient"`
+type episodeOfCare struct {
+	anyResource
+	Status  string    `json:"status"`
+	Patient reference `json:"patient"`
 }
 
-// fhirBundle holds other resources: the results of a search or a history, or the
+// bundle holds other resources: the results of a search or a history, or the
 // requests of a transaction, such as the deletions of a bulk export.
-type fhirBundle struct {
-	Type      string      `json:"type"`
-	Meta      fhirMeta    `json:"meta"`
-	Timestamp string      `json:"timestamp"`
-	Entry     []fhirEntry `json:"entry"`
+type bundle struct {
+	Type      string        `json:"type"`
+	Meta      meta          `json:"meta"`
+	Timestamp string        `json:"timestamp"`
+	Entry     []bundleEntry `json:"entry"`
 }
 
-type fhirEntry struct {
+type bundleEntry struct {
 	offset  int64 // the byte offset of the entry in the JSON of the Bundle, or a little before
 	history int   // the number of the entry in a history, counted from 1, the newest first
 
@@ -152,40 +152,40 @@ type fhirEntry struct {
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom. It sets the entry's offset.
-func (e *fhirEntry) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+func (e *bundleEntry) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	e.offset = dec.InputOffset()
-	type plain fhirEntry
+	type plain bundleEntry
 	return json.UnmarshalDecode(dec, (*plain)(e))
 }
 
-type fhirHumanName struct {
-	Use    string     `json:"use"`
-	Text   string     `json:"text"`
-	Family string     `json:"family"`
-	Given  []string   `json:"given"`
-	Period fhirPeriod `json:"period"`
+type humanName struct {
+	Use    string   `json:"use"`
+	Text   string   `json:"text"`
+	Family string   `json:"family"`
+	Given  []string `json:"given"`
+	Period period   `json:"period"`
 }
 
-type fhirContactPoint struct {
+type contactPoint struct {
 	System string      `json:"system"`
 	Value  string      `json:"value"`
 	Use    string      `json:"use"`
 	Rank   lenientText `json:"rank"`
-	Period fhirPeriod  `json:"period"`
+	Period period      `json:"period"`
 }
 
-type fhirReference struct {
+type reference struct {
 	Reference string `json:"reference"`
 }
 
-type fhirPeriod struct {
+type period struct {
 	Start string `json:"start"`
 	End   string `json:"end"`
 }
 
 // current reports whether the day is within the period. A date that can't be parsed
 // counts as open.
-func (p fhirPeriod) current(day int32) bool {
+func (p period) current(day int32) bool {
 	start, _ := firstDay(p.Start)
 	end, _ := lastDay(p.End)
 	return (!start.Set || start.Day <= day) && (!end.Set || end.Day >= day)
@@ -194,26 +194,26 @@ func (p fhirPeriod) current(day int32) bool {
 // firstDay returns the first day of a FHIR date or dateTime, which may be only a year
 // or a month.
 func firstDay(text string) (d field.Date, reason string) {
-	d, _, reason = fhirDate(text)
+	d, _, reason = daysOf(text)
 	return d, reason
 }
 
 // lastDay returns the last day of a FHIR date or dateTime.
 func lastDay(text string) (d field.Date, reason string) {
-	_, d, reason = fhirDate(text)
+	_, d, reason = daysOf(text)
 	return d, reason
 }
 
-// fhirDate returns the first and the last day that a FHIR date or dateTime may mean. The
+// daysOf returns the first and the last day that a FHIR date or dateTime may mean. The
 // day of a dateTime is the written one; its time zone is ignored.
-func fhirDate(text string) (first, last field.Date, reason string) {
+func daysOf(text string) (first, last field.Date, reason string) {
 	if text == "" {
 		return field.Date{}, field.Date{}, ""
 	}
 	day, _, timed := strings.Cut(text, "T")
 	if timed {
 		if _, err := time.Parse(time.RFC3339, text); err != nil {
-			return field.Date{}, field.Date{}, notFHIRDate
+			return field.Date{}, field.Date{}, notADate
 		}
 	}
 	for _, form := range []struct {
@@ -225,21 +225,21 @@ func fhirDate(text string) (first, last field.Date, reason string) {
 			return field.DateOf(t), field.DateOf(end), ""
 		}
 	}
-	return field.Date{}, field.Date{}, notFHIRDate
+	return field.Date{}, field.Date{}, notADate
 }
 
-const notFHIRDate = "is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone"
+const notADate = "is not a FHIR date: write YYYY, YYYY-MM, YYYY-MM-DD or a time with its zone"
 
 // bestName returns the name that a person uses on the day.
-func bestName(names []fhirHumanName, day int32) fhirHumanName {
-	rank := func(n fhirHumanName) int {
+func bestName(names []humanName, day int32) humanName {
+	rank := func(n humanName) int {
 		use := slices.Index([]string{"official", "usual", "", "temp", "nickname", "anonymous", "maiden", "old"}, n.Use)
 		if use < 0 || !n.Period.current(day) {
 			use += 10
 		}
 		return use
 	}
-	var best fhirHumanName
+	var best humanName
 	found := false
 	for _, n := range names {
 		if n.Text, n.Family = visible(n.Text), visible(n.Family); n.full("") == "" {
@@ -264,7 +264,7 @@ func visible(text string) string {
 
 // parts returns the name as given and family name. A name with only a text becomes a
 // family name, because no rule can split it reliably.
-func (n fhirHumanName) parts() (given, family string) {
+func (n humanName) parts() (given, family string) {
 	var givens []string
 	for _, g := range n.Given { // null beside an extension is ""
 		if g = visible(g); g != "" {
@@ -279,28 +279,28 @@ func (n fhirHumanName) parts() (given, family string) {
 }
 
 // full returns the name as one text; without one it returns or.
-func (n fhirHumanName) full(or string) string {
+func (n humanName) full(or string) string {
 	given, family := n.parts()
 	return cmp.Or(visible(n.Text), strings.TrimSpace(given+" "+family), or)
 }
 
 // emails returns the addresses in use on the day, the preferred one first: home
 // addresses, then by rank.
-func emails(points []fhirContactPoint, day int32) (values []string) {
-	var usable []fhirContactPoint
+func emails(points []contactPoint, day int32) (values []string) {
+	var usable []contactPoint
 	for _, p := range points {
 		if strings.EqualFold(p.System, "email") && visible(p.Value) != "" && p.Use != "old" && p.Period.current(day) {
 			usable = append(usable, p)
 		}
 	}
-	slices.SortStableFunc(usable, func(a, b fhirContactPoint) int {
-		home := func(p fhirContactPoint) int {
+	slices.SortStableFunc(usable, func(a, b contactPoint) int {
+		home := func(p contactPoint) int {
 			if p.Use == "home" {
 				return 0
 			}
 			return 1
 		}
-		rank := func(p fhirContactPoint) uint64 { // none comes last
+		rank := func(p contactPoint) uint64 { // none comes last
 			n, err := strconv.ParseUint(string(p.Rank), 10, 64)
 			if err != nil {
 				return math.MaxUint64
@@ -361,7 +361,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // patientOf returns the id of the patient that a reference names, which may also be
 // "urn:uuid:id", or the reason why the reference can't be used.
-func patientOf(r fhirReference) (id, reason string) {
+func patientOf(r reference) (id, reason string) {
 	reference := invisible.Trim(r.Reference)
 	if reference == "" {
 		return "", "is missing"

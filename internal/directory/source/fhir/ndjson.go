@@ -1,4 +1,10 @@
-package directory
+// Package fhir decodes the files of a FHIR R4 bulk export: Patient, RelatedPerson and
+// EpisodeOfCare as NDJSON, JSON documents and Bundles, plain or gzipped. It keeps only the
+// resource that it reads in memory.
+//
+// A value that decides which portal users may be written to is a fault if it can't be
+// read. Other defects are warnings.
+package fhir
 
 import (
 	"bufio"
@@ -27,23 +33,23 @@ const (
 	longestDocument = 64 << 20
 )
 
-// fhirDecoder makes rows from FHIR resources.
-type fhirDecoder struct {
-	today       int32
-	emailDomain string // "" takes addresses from the resources
-	into        source.Sink
+// Decoder makes rows from FHIR resources. It reads one file at a time.
+type Decoder struct {
+	Today       int32  // the day on which names and addresses must be in use, as field.Day returns it
+	EmailDomain string // gives each account the address <id>@<domain>; "" takes the addresses from the resources
+	Into        source.Sink
 
 	read  int // the number of resources and deletions of resources that were read
 	empty int // the number of empty files named Patient and so on: an export without changes
 }
 
-// found reports whether the files hold a resource, the deletion of one, or nothing because
+// Found reports whether the files hold a resource, the deletion of one, or nothing because
 // an export has no changes.
-func (d *fhirDecoder) found() bool { return d.read > 0 || d.empty > 0 }
+func (d *Decoder) Found() bool { return d.read > 0 || d.empty > 0 }
 
-// fhirFile is the current file.
-type fhirFile struct {
-	*fhirDecoder
+// oneFile is the current file.
+type oneFile struct {
+	*Decoder
 	name    string
 	deleted bool               // it is in the folder of deletions
 	unused  map[string]*unused // by resource type
@@ -55,10 +61,12 @@ type unused struct {
 	count int
 }
 
-// decode reads one file, whatever its name: NDJSON with one resource a line, or one JSON
-// document, either of them plain or gzipped. It warns of resources that it does not read.
-func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
-	f := fhirFile{fhirDecoder: d, name: name, deleted: isDeletedFolder(path.Dir(name)), unused: map[string]*unused{}}
+// Decode reads one file, whatever its name: NDJSON with one resource a line, or one JSON
+// document, either of them plain or gzipped. file is the number of the file in its places.
+// It warns of resources that it does not read. It returns an error of the content's reader
+// or of the sink; a file that is wrong is a fault.
+func (d *Decoder) Decode(file int, name string, content io.Reader) error {
+	f := oneFile{Decoder: d, name: name, deleted: IsDeletedFolder(path.Dir(name)), unused: map[string]*unused{}}
 	lines := bufio.NewReaderSize(content, 64<<10)
 	if magic, _ := lines.Peek(2); string(magic) == "\x1f\x8b" {
 		unpacked, err := gzip.NewReader(lines)
@@ -78,7 +86,7 @@ func (d *fhirDecoder) decode(file int, name string, content io.Reader) error {
 		if what == "" {
 			what = "lines without a resourceType"
 		}
-		d.into.Warn(source.Fault{Place: of.first, Reason: fmt.Sprintf("holds %s, which Postern does not use: %s not read", what, number.Of(of.count, "was", "were"))})
+		d.Into.Warn(source.Fault{Place: of.first, Reason: fmt.Sprintf("holds %s, which Postern does not use: %s not read", what, number.Of(of.count, "was", "were"))})
 	}
 	return err
 }
@@ -92,8 +100,8 @@ func sortedKeys(m map[string]*unused) (keys []string) {
 }
 
 // broken reports that a gzip file is damaged and its content unknown.
-func (f *fhirFile) broken(at source.Place) {
-	f.into.Fault(source.Fault{Place: at, Reason: "the file is damaged (gzip): download it again", Cut: true})
+func (f *oneFile) broken(at source.Place) {
+	f.Into.Fault(source.Fault{Place: at, Reason: "the file is damaged (gzip): download it again", Cut: true})
 }
 
 // damaged reports whether a read error comes from a damaged or incomplete gzip file.
@@ -103,7 +111,7 @@ func damaged(err error) bool {
 }
 
 // lines reads NDJSON. The first line that is not blank shows whether the file is NDJSON.
-func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
+func (f *oneFile) lines(file int, lines *bufio.Reader) error {
 	begun := false
 	for at := (source.Place{File: file, Line: 1}); ; at.Line++ {
 		line, err := readLine(lines)
@@ -120,7 +128,7 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 			if known, supported := typeOf(line); known != "" && !supported {
 				f.leave(known, at)
 			} else {
-				f.into.Fault(source.Fault{Place: at, Reason: "is longer than 16 MiB"})
+				f.Into.Fault(source.Fault{Place: at, Reason: "is longer than 16 MiB"})
 			}
 			begun = true
 			continue
@@ -146,16 +154,16 @@ func (f *fhirFile) lines(file int, lines *bufio.Reader) error {
 
 // begin looks at the first line of a file. It returns a reader of the following lines, or
 // nil if there are none to read as NDJSON.
-func (f *fhirFile) begin(at source.Place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
+func (f *oneFile) begin(at source.Place, line []byte, rest *bufio.Reader) (*bufio.Reader, error) {
 	switch {
 	case bytes.HasPrefix(line, []byte("\xff\xfe")), bytes.HasPrefix(line, []byte("\xfe\xff")):
 		if kind := extension(f.name); kind == ".ndjson" || kind == ".json" {
-			f.into.Fault(source.Fault{Place: at, Reason: "is UTF-16: save the file as UTF-8", Cut: true})
+			f.Into.Fault(source.Fault{Place: at, Reason: "is UTF-16: save the file as UTF-8", Cut: true})
 			return nil, nil
 		}
 		fallthrough
 	case !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) && !contractName(f.name):
-		f.into.Warn(source.Fault{Place: at, Reason: "is not NDJSON: the file was not read"})
+		f.Into.Warn(source.Fault{Place: at, Reason: "is not NDJSON: the file was not read"})
 		return nil, nil
 	case jsontext.Value(line).IsValid(allowInvalidUTF8):
 		return rest, nil
@@ -183,7 +191,7 @@ func (f *fhirFile) begin(at source.Place, line []byte, rest *bufio.Reader) (*buf
 }
 
 // leave counts a resource of a type that Postern does not use.
-func (f *fhirFile) leave(resourceType string, at source.Place) {
+func (f *oneFile) leave(resourceType string, at source.Place) {
 	of := f.unused[resourceType]
 	if of == nil {
 		of = &unused{first: at}
@@ -224,14 +232,14 @@ func typeOf(data []byte) (resourceType string, supported bool) {
 }
 
 // value reads the JSON value of one line, or of a whole file of many lines.
-func (f *fhirFile) value(at source.Place, data []byte, whole bool) error {
+func (f *oneFile) value(at source.Place, data []byte, whole bool) error {
 	resourceType, supported := typeOf(data)
 	if resourceType != "" && !supported {
 		f.leave(resourceType, at)
 		return nil
 	}
 	if !utf8.Valid(data) {
-		f.into.Fault(source.Fault{Place: at, Reason: "is not UTF-8: save the file as UTF-8"})
+		f.Into.Fault(source.Fault{Place: at, Reason: "is not UTF-8: save the file as UTF-8"})
 		return nil
 	}
 	if resourceType == "Bundle" {
@@ -240,17 +248,17 @@ func (f *fhirFile) value(at source.Place, data []byte, whole bool) error {
 	if resourceType == "" {
 		var any map[string]jsontext.Value
 		if err := json.Unmarshal(data, &any, allowInvalidUTF8); err != nil || any == nil {
-			f.into.Fault(jsonFault(at, err))
+			f.Into.Fault(jsonFault(at, err))
 			return nil
 		}
 		if _, wrong := any["resourceType"]; wrong {
-			f.into.Fault(source.Fault{Place: at, Field: "resourceType", Reason: "is not a text"})
+			f.Into.Fault(source.Fault{Place: at, Field: "resourceType", Reason: "is not a text"})
 			return nil
 		}
 		f.leave("", at)
 		return nil
 	}
-	return f.resource(at, resourceType, data, fhirEntry{}, nil)
+	return f.resource(at, resourceType, data, bundleEntry{}, nil)
 }
 
 var errLineTooLong = errors.New("a line is too long")

@@ -1,4 +1,4 @@
-package directory
+package fhir
 
 import (
 	"bytes"
@@ -13,16 +13,16 @@ import (
 // bundle reads the entries of a Bundle, including deletions. A bulk export writes its
 // deletions, in the files that its manifest lists as deleted, as requests of a
 // transaction. A history has its deletions between the versions.
-func (f *fhirFile) bundle(at source.Place, data []byte, manyLines bool) error {
-	var b fhirBundle
+func (f *oneFile) bundle(at source.Place, data []byte, manyLines bool) error {
+	var b bundle
 	if err := json.Unmarshal(data, &b, allowInvalidUTF8); err != nil {
-		f.into.Fault(jsonFault(at, err))
+		f.Into.Fault(jsonFault(at, err))
 		return nil
 	}
 	ids := map[string]string{} // ids of resources, by the URN that refers to them within the Bundle
 	for _, entry := range b.Entry {
 		var r struct {
-			fhirResource
+			anyResource
 		}
 		if strings.HasPrefix(entry.FullURL, "urn:") && json.Unmarshal(entry.Resource, &r, allowInvalidUTF8) == nil && r.ID != "" {
 			ids[entry.FullURL] = r.ID
@@ -62,7 +62,7 @@ func lineOf(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
 }
 
-func (f *fhirFile) entry(at source.Place, entry fhirEntry, ids map[string]string) error {
+func (f *oneFile) entry(at source.Place, entry bundleEntry, ids map[string]string) error {
 	if strings.EqualFold(entry.Request.Method, "DELETE") {
 		return f.deletion(at, entry)
 	}
@@ -79,7 +79,7 @@ func (f *fhirFile) entry(at source.Place, entry fhirEntry, ids map[string]string
 }
 
 // deletion adds the version that says that a resource was deleted.
-func (f *fhirFile) deletion(at source.Place, entry fhirEntry) error {
+func (f *oneFile) deletion(at source.Place, entry bundleEntry) error {
 	path, _, conditional := strings.Cut(entry.Request.URL, "?")
 	path = strings.TrimSuffix(path, "/")
 	resourceType, id, version := resourceOf(path)
@@ -88,7 +88,7 @@ func (f *fhirFile) deletion(at source.Place, entry fhirEntry) error {
 		parts := strings.Split(path, "/")
 		isSupported := func(part string) bool { _, supported := kindOf(part); return supported }
 		if slices.ContainsFunc(parts, isSupported) || resourceType == "" && !conditional {
-			f.into.Fault(source.Fault{Place: at, Field: "entry.request.url", Reason: "does not say which resource was deleted: it must have the form Patient/<id>"})
+			f.Into.Fault(source.Fault{Place: at, Field: "entry.request.url", Reason: "does not say which resource was deleted: it must have the form Patient/<id>"})
 			return nil
 		}
 		f.leave(firstOf(resourceType, parts[len(parts)-1]), at)
@@ -97,5 +97,5 @@ func (f *fhirFile) deletion(at source.Place, entry fhirEntry) error {
 	f.read++
 	v := source.Version{Place: at, Kind: kind, ID: id, Deleted: true, History: entry.history}
 	stamp(&v, entry.Response.LastModified, firstOf(version, strings.Trim(entry.Response.ETag, `W/"`)))
-	return f.into.Version(v)
+	return f.Into.Version(v)
 }
