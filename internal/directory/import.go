@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory/field"
+	"postern/internal/directory/imports/staging"
 	"postern/internal/directory/source"
 	"postern/internal/directory/source/csvfile"
 	"postern/internal/directory/source/fhir"
@@ -160,7 +161,7 @@ type importer struct {
 	faults   source.Faults
 	warnings source.Faults
 	toRead   []int // the numbers of the files in a folder that are read
-	stage    *stage
+	stage    *staging.Stage
 	size     int64 // of all files, in bytes
 	done     int64 // bytes read, plus a share for each step in the database
 }
@@ -198,7 +199,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // sink returns the sink of the decoders.
 func (im *importer) sink() source.Sink {
-	into := im.stage.sink()
+	into := im.stage.Sink()
 	into.Fault, into.Warn = im.faults.Add, im.warnings.Add
 	return into
 }
@@ -258,13 +259,13 @@ func importing(tx pgx.Tx, err error) error {
 }
 
 func (im *importer) inTx(ctx context.Context, tx pgx.Tx, decode func() error) (summary Summary, err error) {
-	if im.stage, err = newStage(ctx, tx, im.fhir); err != nil {
+	if im.stage, err = staging.New(ctx, tx, im.fhir); err != nil {
 		return Summary{}, err
 	}
 	if err := decode(); err != nil {
 		return Summary{}, err
 	}
-	if err := im.stage.close(); err != nil {
+	if err := im.stage.Close(); err != nil {
 		return Summary{}, err
 	}
 	im.progress(im.size * partRead)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/imports/staging"
 	"postern/internal/directory/source"
 	"postern/internal/text/folding"
 )
@@ -24,9 +25,10 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	var summary Summary
 	checks := []func(context.Context, pgx.Tx) error{im.refuseDuplicates, im.refuseUnknownEnds, im.noteStatus}
 	if im.fhir {
-		checks = []func(context.Context, pgx.Tx) error{func(ctx context.Context, tx pgx.Tx) (err error) {
-			resources := resourceMerge{tx: tx, today: im.opts.Today, faults: &im.faults, warnings: &im.warnings}
-			summary.Resources, err = resources.run(ctx)
+		checks = []func(context.Context, pgx.Tx) error{func(ctx context.Context, tx pgx.Tx) error {
+			merge := resourceMerge{tx: tx, today: im.opts.Today, faults: &im.faults, warnings: &im.warnings}
+			counts, err := merge.run(ctx)
+			summary.Resources = Changes(counts)
 			return err
 		}}
 	}
@@ -172,7 +174,7 @@ func (im *importer) refuseDuplicates(ctx context.Context, tx pgx.Tx) error {
 			)
 			SELECT file, line, entry, first_file, first_line FROM ranked WHERE nth > 1 ORDER BY file, line`, d.table, d.key)
 		var first source.Place
-		if err := eachPlace(ctx, tx, query, []any{&first.File, &first.Line}, func(at source.Place) {
+		if err := staging.EachPlace(ctx, tx, query, []any{&first.File, &first.Line}, func(at source.Place) {
 			im.duplicate(d.table, at, first)
 		}); err != nil {
 			return fmt.Errorf("looking for duplicates: %w", err)
@@ -223,7 +225,7 @@ func (im *importer) refuseUnknownEnds(ctx context.Context, tx pgx.Tx) error {
 		SELECT file, line, entry, true FROM staged_links s WHERE ` + noPatient + ` ORDER BY 1, 2, 4`
 	found := false
 	var patient bool
-	err := eachPlace(ctx, tx, unknown, []any{&patient}, func(at source.Place) {
+	err := staging.EachPlace(ctx, tx, unknown, []any{&patient}, func(at source.Place) {
 		found = true
 		if im.faults.Cut {
 			return // the patient or portal user may be in the unread rest of a file

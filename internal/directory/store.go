@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/imports/staging"
 	"postern/internal/directory/source"
 )
 
@@ -24,22 +25,25 @@ type resourceMerge struct {
 	today            time.Time // links that the folder revokes end on the day before
 	faults, warnings *source.Faults
 
-	changes Changes // of the stored resources
+	changes resourceCounts // of the stored resources
 	was     succession
 	is      succession
 	// claimsChanged says whether a claim that a patient is replaced was added or removed.
 	claimsChanged bool
 }
 
+// resourceCounts counts resources by what became of them.
+type resourceCounts struct{ New, Changed, Unchanged int }
+
 // run makes the merge and counts the changes of the stored resources. It fails with a
 // [Refused] if it is not clear which portal users may be written to.
-func (m *resourceMerge) run(ctx context.Context) (Changes, error) {
+func (m *resourceMerge) run(ctx context.Context) (resourceCounts, error) {
 	for _, step := range []func(context.Context, pgx.Tx) error{
 		m.settleVersions, m.refuseSharedIDs, m.stopIfWrong, m.findTouched, m.store, m.findSuccessors, m.stopIfWrong,
 		m.judgeStatus, m.closeAccounts, m.findRepresented, m.endLinks, m.warnOfUnknown,
 	} {
 		if err := step(ctx, m.tx); err != nil {
-			return Changes{}, err
+			return resourceCounts{}, err
 		}
 	}
 	return m.changes, nil
@@ -62,7 +66,7 @@ func (m *resourceMerge) exec(ctx context.Context, doing string, statements ...st
 // account.
 func (m *resourceMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 	var other source.Place
-	err := eachPlace(ctx, tx, `
+	err := staging.EachPlace(ctx, tx, `
 		SELECT r.file, r.line, r.entry, p.file, p.line FROM staged_versions r JOIN staged_versions p USING (id)
 		WHERE r.kind = 'related_person' AND p.kind = 'patient' AND NOT r.deleted AND NOT p.deleted`,
 		[]any{&other.File, &other.Line}, func(at source.Place) {
@@ -72,7 +76,7 @@ func (m *resourceMerge) refuseSharedIDs(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("comparing ids: %w", err)
 	}
 	var patient bool
-	err = eachPlace(ctx, tx, `
+	err = staging.EachPlace(ctx, tx, `
 		SELECT r.file, r.line, r.entry, false FROM staged_versions r JOIN app.patients p ON p.patient_id = r.id
 		WHERE r.kind = 'related_person' AND NOT r.deleted
 		  AND NOT EXISTS (SELECT FROM staged_versions s WHERE s.kind = 'patient' AND s.id = r.id AND NOT s.deleted)
@@ -339,7 +343,7 @@ func (m *resourceMerge) judgeStatus(ctx context.Context, tx pgx.Tx) error {
 		WHERE p.status <> j.status AND NOT EXISTS (SELECT FROM staged_patients s WHERE s.patient_id = p.patient_id)`); err != nil {
 		return err
 	}
-	err := eachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
+	err := staging.EachPlace(ctx, tx, `SELECT file, line, entry FROM staged_patients JOIN judged USING (patient_id) WHERE by_earlier AND file IS NOT NULL`,
 		nil, func(at source.Place) {
 			m.warnings.Add(source.Fault{Place: at, Field: "id", Reason: "was discharged before, and no episodes of care are known for this patient: " +
 				"the patient stays discharged until an export has them, or a CSV file sets another status"})
@@ -479,7 +483,7 @@ func (m *resourceMerge) warnOfUnknown(ctx context.Context, tx pgx.Tx) error {
 		  AND NOT EXISTS (SELECT FROM taken_back t WHERE t.portal_user_id = l.portal_user_id AND t.patient_id = l.patient_id)`,
 		"patient.reference", "names one patient, and an earlier import linked this portal user to others too: if those links no longer apply, end them with a links.csv",
 	}} {
-		if err := eachPlace(ctx, tx, w.query, nil, func(at source.Place) {
+		if err := staging.EachPlace(ctx, tx, w.query, nil, func(at source.Place) {
 			m.warnings.Add(source.Fault{Place: at, Field: w.field, Reason: w.reason})
 		}); err != nil {
 			return fmt.Errorf("looking for patients who are not known: %w", err)

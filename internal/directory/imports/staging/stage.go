@@ -1,4 +1,6 @@
-package directory
+// Package staging copies the rows of an import into temporary tables of its transaction
+// (staged_…), where SQL can compare them with the directory.
+package staging
 
 import (
 	"bytes"
@@ -13,8 +15,6 @@ import (
 	"postern/internal/directory/source"
 	"postern/internal/text/folding"
 )
-
-// The rows of an import are copied into temporary tables of its transaction.
 
 const createStage = `
 CREATE TEMP TABLE staged_patients (
@@ -38,8 +38,9 @@ CREATE TEMP TABLE staged_versions (
     file integer, line integer, entry integer, kind text, id text COLLATE "C", deleted boolean,
     updated bigint, version bigint, history integer, who bytea, rest bytea) ON COMMIT DROP`
 
-// stage copies rows into the temporary tables with COPY, about a megabyte at a time.
-type stage struct {
+// Stage copies rows into the temporary tables with COPY, about a megabyte at a time. While
+// it is open, its transaction can be used for nothing else. It is for one goroutine.
+type Stage struct {
 	ctx                                       context.Context // of the import, which is one call
 	tx                                        pgx.Tx
 	tables                                    string // the names of all tables of this stage
@@ -48,7 +49,9 @@ type stage struct {
 	name, words                               string // the last name, and its words
 }
 
-func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
+// New creates the temporary tables: those for CSV files and, if fhir is set, those for
+// resources too. They last until the transaction ends. The context is that of the import.
+func New(ctx context.Context, tx pgx.Tx, fhir bool) (*Stage, error) {
 	create, tables := createStage, "staged_patients, staged_portal_users, staged_links"
 	if fhir {
 		create += ";" + createStageFHIR
@@ -57,7 +60,7 @@ func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
 	if _, err := tx.Exec(ctx, create); err != nil {
 		return nil, fmt.Errorf("creating temporary tables: %w", err)
 	}
-	return &stage{
+	return &Stage{
 		ctx: ctx, tx: tx, tables: tables,
 		patients:     copyBuffer{table: "staged_patients", columns: 10},
 		portalUsers:  copyBuffer{table: "staged_portal_users", columns: 8},
@@ -69,15 +72,15 @@ func newStage(ctx context.Context, tx pgx.Tx, fhir bool) (*stage, error) {
 	}, nil
 }
 
-// sink returns a sink for rows. The caller adds its functions for faults.
-func (s *stage) sink() source.Sink {
+// Sink returns a sink for rows. The caller adds its functions for faults.
+func (s *Stage) Sink() source.Sink {
 	return source.Sink{
 		Patient: s.addPatient, PortalUser: s.addPortalUser, Link: s.addLink,
 		RelatedPerson: s.addRelated, Episode: s.addEpisode, Replacement: s.addReplacement, Version: s.addVersion,
 	}
 }
 
-func (s *stage) addPatient(r source.Patient) error {
+func (s *Stage) addPatient(r source.Patient) error {
 	status := "active"
 	if r.Discharged {
 		status = "discharged"
@@ -93,7 +96,7 @@ func (s *stage) addPatient(r source.Patient) error {
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addPortalUser(r source.PortalUser) error {
+func (s *Stage) addPortalUser(r source.PortalUser) error {
 	email, _ := field.CleanEmail(r.Email) // the decoder refuses what can't be cleaned
 	b := s.portalUsers.row(r.Place)
 	b.text(r.ID)
@@ -106,14 +109,14 @@ func (s *stage) addPortalUser(r source.PortalUser) error {
 
 // wordsOf returns the words of a name. It keeps the last result, because a FHIR Patient
 // has the same name twice, as a patient and as a portal user.
-func (s *stage) wordsOf(name string) string {
+func (s *Stage) wordsOf(name string) string {
 	if name != s.name {
 		s.name, s.words = name, strings.Join(folding.Words(name), " ")
 	}
 	return s.words
 }
 
-func (s *stage) addLink(r source.Link) error {
+func (s *Stage) addLink(r source.Link) error {
 	b := s.links.row(r.Place)
 	b.text(r.PortalUser)
 	b.text(r.Patient)
@@ -123,7 +126,7 @@ func (s *stage) addLink(r source.Link) error {
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addRelated(r source.RelatedPerson) error {
+func (s *Stage) addRelated(r source.RelatedPerson) error {
 	b := s.related.row(r.Place)
 	b.text(r.ID)
 	b.textOrNull(r.Patient)
@@ -133,7 +136,7 @@ func (s *stage) addRelated(r source.RelatedPerson) error {
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addEpisode(r source.Episode) error {
+func (s *Stage) addEpisode(r source.Episode) error {
 	b := s.episodes.row(r.Place)
 	b.text(r.ID)
 	b.textOrNull(r.Patient)
@@ -141,7 +144,7 @@ func (s *stage) addEpisode(r source.Episode) error {
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addReplacement(r source.Replacement) error {
+func (s *Stage) addReplacement(r source.Replacement) error {
 	b := s.replacements.row(r.Place)
 	b.text(r.SaidBy)
 	b.text(r.Replaced)
@@ -149,7 +152,7 @@ func (s *stage) addReplacement(r source.Replacement) error {
 	return s.flush(b, flushAt)
 }
 
-func (s *stage) addVersion(r source.Version) error {
+func (s *Stage) addVersion(r source.Version) error {
 	b := s.versions.row(r.Place)
 	b.text(string(r.Kind))
 	b.text(r.ID)
@@ -162,8 +165,9 @@ func (s *stage) addVersion(r source.Version) error {
 	return s.flush(b, flushAt)
 }
 
-// close copies the remaining rows, and updates the planner's statistics.
-func (s *stage) close() error {
+// Close copies the remaining rows, and updates the planner's statistics. Then the tables can
+// be read.
+func (s *Stage) Close() error {
 	for _, b := range []*copyBuffer{&s.patients, &s.portalUsers, &s.links, &s.related, &s.episodes, &s.replacements, &s.versions} {
 		if err := s.flush(b, 1); err != nil {
 			return err
@@ -176,7 +180,7 @@ func (s *stage) close() error {
 
 const flushAt = 1 << 20
 
-func (s *stage) flush(b *copyBuffer, atLeast int) error {
+func (s *Stage) flush(b *copyBuffer, atLeast int) error {
 	if len(b.data) < atLeast {
 		return nil
 	}
@@ -254,9 +258,9 @@ func (b *copyBuffer) date(d field.Date) {
 	b.data = binary.BigEndian.AppendUint32(b.data, uint32(d.Day)) // #nosec G115 -- the same 32 bits
 }
 
-// eachPlace runs a query whose first three columns are a place, scans the others into
+// EachPlace runs a query whose first three columns are a place, scans the others into
 // more, and calls found for each row.
-func eachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(source.Place), args ...any) error {
+func EachPlace(ctx context.Context, tx pgx.Tx, query string, more []any, found func(source.Place), args ...any) error {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return err
