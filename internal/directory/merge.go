@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/imports/resources"
 	"postern/internal/directory/imports/staging"
 	"postern/internal/directory/source"
 	"postern/internal/text/folding"
@@ -26,8 +27,8 @@ func (im *importer) merge(ctx context.Context, tx pgx.Tx) (Summary, error) {
 	checks := []func(context.Context, pgx.Tx) error{im.refuseDuplicates, im.refuseUnknownEnds, im.noteStatus}
 	if im.fhir {
 		checks = []func(context.Context, pgx.Tx) error{func(ctx context.Context, tx pgx.Tx) error {
-			merge := resourceMerge{tx: tx, today: im.opts.Today, faults: &im.faults, warnings: &im.warnings}
-			counts, err := merge.run(ctx)
+			merge := resources.Merge{Tx: tx, Today: im.opts.Today, Faults: &im.faults, Warnings: &im.warnings}
+			counts, err := merge.Run(ctx)
 			summary.Resources = Changes(counts)
 			return err
 		}}

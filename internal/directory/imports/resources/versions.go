@@ -1,4 +1,4 @@
-package directory
+package resources
 
 import (
 	"context"
@@ -64,7 +64,7 @@ func later(v, than *source.Version) bool {
 }
 
 // settleVersions removes all but one version of each resource.
-func (m *resourceMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
+func (m *Merge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 		WITH twice AS (SELECT kind, id FROM staged_versions GROUP BY kind, id HAVING count(*) > 1)
 		SELECT file, line, entry, kind, id, deleted, coalesce(updated, 0), updated IS NOT NULL,
@@ -82,10 +82,10 @@ func (m *resourceMerge) settleVersions(ctx context.Context, tx pgx.Tx) error {
 		counts, other, v := choose(same)
 		switch v {
 		case lastCounts:
-			m.warnings.Add(source.Fault{Place: same[counts].Place, Field: "id", Reason: "appears with different content at " + m.faults.At(same[other].Place) +
+			m.Warnings.Add(source.Fault{Place: same[counts].Place, Field: "id", Reason: "appears with different content at " + m.Faults.At(same[other].Place) +
 				" too, and neither meta.lastUpdated nor meta.versionId shows which is later: this one was used"})
 		case undecidable:
-			m.faults.Add(source.Fault{Place: same[counts].Place, Field: "id", Reason: "appears with different content at " + m.faults.At(same[other].Place) +
+			m.Faults.Add(source.Fault{Place: same[counts].Place, Field: "id", Reason: "appears with different content at " + m.Faults.At(same[other].Place) +
 				" too, and neither meta.lastUpdated nor meta.versionId shows which is later"})
 		}
 		for i, s := range same {

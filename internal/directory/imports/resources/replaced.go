@@ -1,4 +1,4 @@
-package directory
+package resources
 
 import (
 	"maps"
