@@ -67,7 +67,7 @@ func BenchmarkImportFHIR(b *testing.B) {
 			dir    fs.FS
 		}{{"import_s", all}, {"again_s", all}, {"one_s", sourcetest.Folder("Patient.ndjson", one)}} {
 			start := time.Now()
-			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: today}); err != nil {
+			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: dayOfImports}); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(time.Since(start).Seconds(), imported.metric)
@@ -103,105 +103,6 @@ func bareCopy(b *testing.B, rows int) time.Duration {
 		}
 	}
 	return time.Since(start)
-}
-
-// BenchmarkAudience reads all of a directory as an audience, and counts it.
-func BenchmarkAudience(b *testing.B) {
-	pool := storetest.Pool(b, store.RoleAdmin)
-	if _, err := ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil {
-		b.Fatal(err)
-	}
-	_, _, _, oneID, _ := sourcetest.Row(*sourcetest.Rows / 2)
-	for name, sel := range map[string]Selection{
-		"everybody": {Groups: []Group{AllPortalUsers}}, "one": {PortalUserIDs: []string{oneID}},
-	} {
-		in := func(b *testing.B, read func(tx pgx.Tx) error) {
-			for b.Loop() {
-				if err := pgx.BeginTxFunc(b.Context(), pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, read); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-		b.Run("audience of "+name, func(b *testing.B) {
-			in(b, func(tx pgx.Tx) (err error) {
-				for _, err = range Audience(b.Context(), tx, sel, today) {
-				}
-				return err
-			})
-		})
-		b.Run("preview of "+name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := Preview(b.Context(), pool, sel, today); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("exists "+name, func(b *testing.B) {
-			in(b, func(tx pgx.Tx) error {
-				_, err := Exists(b.Context(), tx, sel, today)
-				return err
-			})
-		})
-	}
-}
-
-// BenchmarkSearch searches a large directory for words that match many, few and no
-// portal users. The target: each under 100 ms.
-func BenchmarkSearch(b *testing.B) {
-	pool := storetest.Pool(b, store.RoleAdmin)
-	if _, err := ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := pool.Exec(b.Context(), `VACUUM ANALYZE app.patients, app.portal_users, app.links`); err != nil {
-		b.Fatal(err)
-	}
-	_, _, _, oneID, _ := sourcetest.Row(*sourcetest.Rows / 2)
-	for _, text := range []string{"", "a", "z", "ana", "smith", "ana1", "ana12 smith", "ana zo", "user", "user12", "pu-", "pt-", "u", oneID, "nomatch"} {
-		b.Run("portal users/"+text, func(b *testing.B) {
-			for b.Loop() {
-				if _, _, err := Search(b.Context(), pool, text, 50, ""); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("patients/"+text, func(b *testing.B) {
-			for b.Loop() {
-				if _, _, err := SearchPatients(b.Context(), pool, text, 50, ""); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkPage reads pages of fifty of an audience: near the beginning and the end of a
-// group with all portal users, and of a group with few. The target: each under 100 ms with
-// a million portal users.
-func BenchmarkPage(b *testing.B) {
-	pool := storetest.Pool(b, store.RoleAdmin)
-	if _, err := ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil {
-		b.Fatal(err)
-	}
-	if _, err := pool.Exec(b.Context(), `UPDATE app.patients SET status = 'discharged' WHERE patient_no % 50000 = 0`); err != nil {
-		b.Fatal(err)
-	}
-	for _, c := range []struct {
-		name   string
-		group  Group
-		cursor string
-	}{{"first", ActivePatients, ""}, {"late", ActivePatients, fmt.Sprint(*sourcetest.Rows - 100)}, {"of few", DischargedPatients, ""}} {
-		b.Run(c.name, func(b *testing.B) {
-			for range b.N {
-				err := pgx.BeginTxFunc(b.Context(), pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-					_, _, err := Page(b.Context(), tx, Selection{Groups: []Group{c.group}}, time.Now(), 50, c.cursor)
-					return err
-				})
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
 
 // benchFiles returns the CSV files with some rows.

@@ -24,7 +24,7 @@ import (
 )
 
 // audiences returns the ids in each group on the day of the tests: the result of an import.
-func audiences(t tb, pool *pgxpool.Pool) string {
+func audiences(t anyT, pool *pgxpool.Pool) string {
 	t.Helper()
 	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	if err != nil {
@@ -34,7 +34,7 @@ func audiences(t tb, pool *pgxpool.Pool) string {
 	var lines []string
 	for _, group := range []Group{ActivePatients, DischargedPatients, AllPortalUsers} {
 		var ids []string
-		for r, err := range Audience(t.Context(), tx, Selection{Groups: []Group{group}}, today) {
+		for r, err := range Audience(t.Context(), tx, Selection{Groups: []Group{group}}, dayOfImports) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,20 +46,20 @@ func audiences(t tb, pool *pgxpool.Pool) string {
 	return strings.Join(lines, "; ")
 }
 
-// imports imports folders one after the other, and returns the last summary. A dry run
+// importAll imports folders one after the other, and returns the last summary. A dry run
 // before each must return the same summary, and a second import must change nothing.
-func imports(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
+func importAll(t anyT, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
 	t.Helper()
 	for _, dir := range folders {
-		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: today, DryRun: true})
-		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: today})
+		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports, DryRun: true})
+		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports})
 		if (dryErr == nil) != (err == nil) || !dry.Equal(last) {
 			t.Fatalf("the dry run returned %+v (%v), the import %+v (%v)", dry, dryErr, last, err)
 		}
 		if err != nil {
 			return Summary{}, err
 		}
-		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today})
+		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports})
 		if err != nil || again.Changed() {
 			t.Fatalf("a second import of the same folder: %+v, %v", again, err)
 		}
@@ -152,7 +152,7 @@ func runStories(t *testing.T, stories []story) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
 			forget()
-			last, err := imports(t, pool, s.folders...)
+			last, err := importAll(t, pool, s.folders...)
 			var refused *source.Refused
 			switch {
 			case s.refused != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), s.refused)):
@@ -286,7 +286,7 @@ func TestAStatusWithoutItsEpisodes(t *testing.T) {
 	}
 	is := func(doing, want string, warnings int, dir ...fs.FS) {
 		t.Helper()
-		s, err := imports(t, pool, dir...)
+		s, err := importAll(t, pool, dir...)
 		if got := audiences(t, pool); err != nil || got != want || s.WarningCount != warnings {
 			t.Errorf("%s: %s, %d warnings, %v", doing, got, s.WarningCount, err)
 		}
@@ -386,10 +386,10 @@ func TestCorrectionsOfLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(imports(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
-	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
-	must(imports(t, pool, sourcetest.Folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
-	ended := dayAt(-1)
+	must(importAll(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
+	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: dayOfImports}))
+	must(importAll(t, pool, sourcetest.Folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
+	ended := dayOfImportsAt(-1)
 	links := func() string {
 		return strings.Join(slices.DeleteFunc(strings.Split(dump(t, pool), "\n"), func(l string) bool { return !strings.Contains(l, "representative") }), "\n")
 	}
@@ -397,13 +397,13 @@ func TestCorrectionsOfLinks(t *testing.T) {
 	if diff := gocmp.Diff(want, links()); diff != "" {
 		t.Errorf("moved (-want +got):\n%s", diff)
 	}
-	must(imports(t, pool, sourcetest.Folder("a", res("P", "c", replacedBy("a")))))
+	must(importAll(t, pool, sourcetest.Folder("a", res("P", "c", replacedBy("a")))))
 	want = "link|d|a|representative|2020-01-01|-\nlink|d|c|representative|2020-01-01|" + ended + "\nlink|r|a|representative|-|" + ended +
 		"\nlink|r|b|representative|2026-01-01|-\nlink|r|c|representative|-|" + ended
 	if diff := gocmp.Diff(want, links()); diff != "" {
 		t.Errorf("replaced (-want +got):\n%s", diff)
 	}
-	must(imports(t, pool, sourcetest.Folder("a", deleted("Patient/a", "RelatedPerson/r"))))
+	must(importAll(t, pool, sourcetest.Folder("a", deleted("Patient/a", "RelatedPerson/r"))))
 	if got := audiences(t, pool); got != "active: b d; discharged:; all: b d" {
 		t.Error("deleted:", got)
 	}
@@ -420,7 +420,7 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forget()
-			_, err := imports(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("R", "r", of("a")))))
+			_, err := importAll(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("R", "r", of("a")))))
 			if err == nil {
 				_, err = ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,b,representative,,\n"), Options{})
 			}
@@ -431,7 +431,7 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := imports(t, pool, sourcetest.Folder("x", lines(res("P", "a"), res("P", c.names), res("R", "r", of(c.names)))))
+			s, err := importAll(t, pool, sourcetest.Folder("x", lines(res("P", "a"), res("P", c.names), res("R", "r", of(c.names)))))
 			if err != nil || audiences(t, pool) != c.want || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Reason, c.warning) {
 				t.Errorf("%s, %v, %v", audiences(t, pool), s.Warnings, err)
 			}
@@ -492,7 +492,7 @@ func TestDeathAndNames(t *testing.T) {
 	}
 	file = append(file, res("P", "long", `"name":[{"text":"`+strings.Repeat("é", 300)+`"}]`))
 	want["long"] = [2]string{strings.Repeat("é", 200), "|" + strings.Repeat("é", 200)}
-	s, err := imports(t, pool, sourcetest.Folder("a", lines(file...)), dirOf(t, "fhir-blank-name"))
+	s, err := importAll(t, pool, sourcetest.Folder("a", lines(file...)), dirOf(t, "fhir-blank-name"))
 	if err != nil || s.WarningCount != 0 {
 		t.Fatal(s, err)
 	}
@@ -556,7 +556,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 			wantWarnings = append(wantWarnings, fmt.Sprintf("a:%d: %s", i+1, c.warning))
 		}
 	}
-	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: today})
+	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: dayOfImports})
 	if err != nil || s.PortalUsers.New != len(cases) {
 		t.Fatal(s, err)
 	}
@@ -582,7 +582,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	// An id that can't be the local part of an address gives no address.
-	if s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
+	if s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: dayOfImports, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
 		t.Error(s, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func TestSearch(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportCSV(t.Context(), pool, csvFiles(
+	importCSV(t, pool,
 		"u.csv", sourcetest.PortalUsersHeader+
 			"ana,Ana-Maria O'Brien,Home@Example.test,true\n"+
 			"BOB-7,Bob Żółć,b%b@example.test,false\n"+
@@ -24,9 +24,7 @@ func TestSearch(t *testing.T) {
 			"oleg,Олег Йовович,oleg@example.test,true\n"+
 			"odd,A\\b 'c' & d:*,,true\n",
 		"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,discharged,true\n",
-		"l.csv", sourcetest.LinksHeader+"eve,pt-1,representative,2026-01-01,\neve,pt-2,self,,\nana,pt-1,representative,,2020-01-01\n"), Options{}); err != nil {
-		t.Fatal(err)
-	}
+		"l.csv", sourcetest.LinksHeader+"eve,pt-1,representative,2026-01-01,\neve,pt-2,self,,\nana,pt-1,representative,,2020-01-01\n")
 	for _, c := range []struct{ text, want string }{
 		{"ana", "ana"}, {"MARIA", "ana"}, {"ana-ma", "ana"}, {"maria ana", "ana"}, {"o'br", "ana"}, {"brien", "ana"},
 		{"zołc", "BOB-7"}, {"Żó", "BOB-7"}, {"bob-", "BOB-7"}, {"bob-7", "BOB-7"}, {"b%", "BOB-7"}, {"arc", "eve"}, {"D’A", "eve"},
@@ -69,9 +67,7 @@ func TestPagesContinueWhereTheLastOneEnded(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		users.WriteString(id + ",Ana,ana@example.test,true\n")
 	}
-	if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", users.String()), Options{}); err != nil {
-		t.Fatal(err)
-	}
+	importCSV(t, pool, "u.csv", users.String())
 	for _, text := range []string{"", "ana"} {
 		var got []string
 		cursor := ""

@@ -1,0 +1,29 @@
+package directory
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"postern/internal/directory/source/sourcetest"
+)
+
+// importCSV imports files given as name, content, name, content…
+func importCSV(t testing.TB, pool *pgxpool.Pool, namesAndContents ...string) {
+	t.Helper()
+	var files []File
+	for i := 0; i < len(namesAndContents); i += 2 {
+		files = append(files, File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
+	}
+	if _, err := ImportCSV(t.Context(), pool, files, Options{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// importRows imports a number of patients, portal users and links.
+func importRows(t testing.TB, pool *pgxpool.Pool, n int) {
+	t.Helper()
+	patients, users, links := sourcetest.CSV(n)
+	importCSV(t, pool, "patients.csv", patients.String(), "portal_users.csv", users.String(), "links.csv", links.String())
+}
