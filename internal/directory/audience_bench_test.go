@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/directory/imports"
 	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -83,8 +84,8 @@ func BenchmarkPage(b *testing.B) {
 func importForAudience(b *testing.B, pool *pgxpool.Pool, n int) {
 	b.Helper()
 	patients, users, links := sourcetest.CSV(n)
-	files := []File{{Name: "patients.csv", Content: patients}, {Name: "portal_users.csv", Content: users}, {Name: "links.csv", Content: links}}
-	if _, err := ImportCSV(b.Context(), pool, files, Options{}); err != nil {
+	files := []imports.File{{Name: "patients.csv", Content: patients}, {Name: "portal_users.csv", Content: users}, {Name: "links.csv", Content: links}}
+	if _, err := imports.ImportCSV(b.Context(), pool, files, imports.Options{}); err != nil {
 		b.Fatal(err)
 	}
 }

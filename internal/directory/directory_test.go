@@ -6,17 +6,18 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/directory/imports"
 	"postern/internal/directory/source/sourcetest"
 )
 
 // importCSV imports files given as name, content, name, content…
 func importCSV(t testing.TB, pool *pgxpool.Pool, namesAndContents ...string) {
 	t.Helper()
-	var files []File
+	var files []imports.File
 	for i := 0; i < len(namesAndContents); i += 2 {
-		files = append(files, File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
+		files = append(files, imports.File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
 	}
-	if _, err := ImportCSV(t.Context(), pool, files, Options{}); err != nil {
+	if _, err := imports.ImportCSV(t.Context(), pool, files, imports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -18,6 +18,11 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
+// Beginner begins transactions: a pool or a connection of pgx.
+type Beginner interface {
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
 // PortalUser is a portal user's account as staff see it.
 type PortalUser struct {
 	No     int32

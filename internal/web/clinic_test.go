@@ -17,6 +17,7 @@ import (
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
 	"postern/internal/directory/demo"
+	"postern/internal/directory/imports"
 	"postern/internal/directory/upload"
 	"postern/internal/notify/replay"
 	"postern/internal/web/webtest"
@@ -49,7 +50,7 @@ Maria Santos`
 func openClinic(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{Site: webtest.New(t), places: map[string]string{}}
-	if err := demo.Import(t.Context(), c.Admin, directory.Options{DemoEmailDomain: "example.org"}); err != nil {
+	if err := demo.Import(t.Context(), c.Admin, imports.Options{DemoEmailDomain: "example.org"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Web.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {

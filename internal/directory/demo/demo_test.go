@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
+	"postern/internal/directory/imports"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -18,9 +19,9 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	imports := 0
-	opts := directory.Options{InTx: func(context.Context, pgx.Tx, directory.Summary) error {
-		imports++
+	calls := 0
+	opts := imports.Options{InTx: func(context.Context, pgx.Tx, imports.Summary) error {
+		calls++
 		return nil
 	}}
 	for range 2 {
@@ -28,8 +29,8 @@ func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if imports != 2 {
-		t.Errorf("%d imports changed something: the first two files should, and nothing after", imports)
+	if calls != 2 {
+		t.Errorf("%d imports changed something: the first two files should, and nothing after", calls)
 	}
 
 	on := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
@@ -58,7 +59,7 @@ func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 // No mail to an address of the demo may be delivered.
 func TestEveryAddressIsAtExampleTest(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if err := Import(t.Context(), pool, directory.Options{}); err != nil {
+	if err := Import(t.Context(), pool, imports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	users, _, err := directory.List(t.Context(), pool, directory.MostPerPage, "")

@@ -36,7 +36,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
 	"postern/internal/directory/source"
 )
 
@@ -90,8 +90,8 @@ type File struct {
 
 // Report is the result of a dry run.
 type Report struct {
-	Summary directory.Summary
-	Shown   []directory.Shown
+	Summary imports.Summary
+	Shown   []imports.Shown
 	Wrong   []source.WrongLine
 	Total   int // the number of wrong lines, including those not listed
 	// Moved says that the directory has changed since an earlier dry run, so that the

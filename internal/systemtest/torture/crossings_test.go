@@ -19,6 +19,7 @@ import (
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
 	"postern/internal/directory"
+	"postern/internal/directory/imports"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
@@ -609,7 +610,7 @@ func (c *crossing) change(i int, how func(*listed)) {
 	how(p)
 	c.mu.Unlock()
 	line := fmt.Sprintf("portal_user_id,name,email,active\n%s,Given Family,%s,%t\n", c.people.id(i), c.address(i), !p.inactive)
-	_, err := directory.ImportCSV(c.Context(), c.admin, []directory.File{{Name: "portal_users.csv", Content: strings.NewReader(line)}}, directory.Options{})
+	_, err := imports.ImportCSV(c.Context(), c.admin, []imports.File{{Name: "portal_users.csv", Content: strings.NewReader(line)}}, imports.Options{})
 	c.must(err)
 }
 

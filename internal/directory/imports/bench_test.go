@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 // COPY of the same rows, including numbers, into the same empty tables with the same
 // indexes. The target: copy_s/import_s at least 0.25.
 //
-//	go test ./internal/directory -run '^$' -bench Import -benchtime 1x -directory.rows 1000000
+//	go test ./internal/directory/imports -run '^$' -bench Import -benchtime 1x -directory.rows 1000000
 func BenchmarkImport(b *testing.B) {
 	for range b.N {
 		files := benchFiles(*sourcetest.Rows)
@@ -67,7 +67,7 @@ func BenchmarkImportFHIR(b *testing.B) {
 			dir    fs.FS
 		}{{"import_s", all}, {"again_s", all}, {"one_s", sourcetest.Folder("Patient.ndjson", one)}} {
 			start := time.Now()
-			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: dayOfImports}); err != nil {
+			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: today}); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(time.Since(start).Seconds(), imported.metric)

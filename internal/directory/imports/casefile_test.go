@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"errors"
@@ -73,7 +73,7 @@ func TestAWrongAddressRefusesTheFile(t *testing.T) {
 func TestAddressesOfFHIRAreCleaned(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	_, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson",
-		`{"resourceType":"Patient","id":"p-1","telecom":[{"system":"email","value":"\u200bann@münchen.example\u00a0"}]}`), Options{Today: dayOfImports})
+		`{"resourceType":"Patient","id":"p-1","telecom":[{"system":"email","value":"\u200bann@münchen.example\u00a0"}]}`), Options{Today: today})
 	if err != nil || !strings.Contains(dump(t, pool), "|ann@xn--mnchen-3ya.example|") {
 		t.Errorf("%v: %s", err, dump(t, pool))
 	}

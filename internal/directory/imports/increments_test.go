@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"fmt"
@@ -16,11 +16,11 @@ import (
 func TestAnExportInPartsHasTheSameResult(t *testing.T) {
 	t.Parallel()
 	pool, forget := resettable(t)
-	outcome := func(t anyT, parts ...[]string) string {
+	outcome := func(t tb, parts ...[]string) string {
 		forget()
 		for i, part := range parts {
 			dir := fstest.MapFS{"export.ndjson": {Data: []byte(strings.Join(part, "\n"))}}
-			if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports}); err != nil {
+			if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
 				t.Fatalf("part %d of %d: %v\n%s", i, len(parts), err, strings.Join(part, "\n"))
 			}
 		}
@@ -29,7 +29,7 @@ func TestAnExportInPartsHasTheSameResult(t *testing.T) {
 			UNION ALL SELECT 'user ' || portal_user_id || ' ' || active FROM app.portal_users
 			UNION ALL SELECT 'link ' || portal_user_id || ' ' || patient_id FROM app.links
 			    JOIN app.portal_users USING (portal_user_no) JOIN app.patients USING (patient_no)
-			    WHERE valid_until IS NULL OR valid_until >= '`+dayOfImportsAt(0)+`' ORDER BY 1`)
+			    WHERE valid_until IS NULL OR valid_until >= '`+dayAt(0)+`' ORDER BY 1`)
 		if err != nil {
 			t.Fatal(err)
 		}

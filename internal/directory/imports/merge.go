@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"context"
@@ -101,7 +101,7 @@ const wordColumns = `words, words_version`
 var stagedWords = fmt.Sprintf(`array_to_tsvector(string_to_array(s.words, ' ')), %d`, folding.Version)
 
 // setWords sets the words of a row of table. It keeps them if the staged row has none:
-// such a row is for a person in the directory whose name does not change (store.go).
+// such a row is for a person in the directory whose name does not change (package resources).
 func setWords(table string) string {
 	return fmt.Sprintf(`(%[1]s) = (SELECT %[2]s WHERE s.words IS NOT NULL UNION ALL SELECT %[3]s.words, %[3]s.words_version WHERE s.words IS NULL)`,
 		wordColumns, stagedWords, table)

@@ -1,4 +1,23 @@
-package directory
+// Package imports imports the directory from CSV files or a FHIR bulk export. It is the only
+// package that adds patients, portal users and links, or changes them.
+//
+// # Order and durability
+//
+// An import is one transaction: it happens completely or not at all, together with the rows
+// that its caller adds to that transaction (an outbox row). Nothing is ever deleted, so a
+// number belongs to the same id forever.
+//
+// # FHIR
+//
+// A FHIR folder may hold a complete export or the changes since the last one. If it is not
+// clear which portal users may be written to, the import fails with a [source.Refused].
+// Smaller defects are imported and listed in [Summary].Warnings.
+//
+// # Concurrency
+//
+// All functions may be called concurrently. Imports wait for one another on a lock in the
+// database. A process that hangs loses that lock (ADR 49).
+package imports
 
 import (
 	"context"
@@ -89,7 +108,7 @@ type Beginner interface {
 // ImportCSV imports any number of patients.csv, portal_users.csv and links.csv files in
 // one transaction. Their header lines show their kind. Links may refer to patients and
 // portal users of these files or of the directory. If a line is wrong, the error is a
-// [Refused] and nothing is imported.
+// [source.Refused] and nothing is imported.
 func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Summary, error) {
 	if len(files) == 0 {
 		return Summary{}, errors.New("no file to import: give patients.csv, portal_users.csv or links.csv")
@@ -114,7 +133,7 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 // RelatedPerson and EpisodeOfCare in it, whatever the names of the files, and the
 // deletions of such resources. The folder may hold a complete export, or the changes
 // since the last one. If it is not clear which portal users may be written to, the error
-// is a [Refused]. Smaller defects, and files that are not read, are warnings.
+// is a [source.Refused]. Smaller defects, and files that are not read, are warnings.
 func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summary, error) {
 	if opts.Today.IsZero() {
 		opts.Today = time.Now()

@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"postern/internal/directory"
 	"postern/internal/directory/source"
 	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
@@ -24,7 +25,7 @@ import (
 )
 
 // audiences returns the ids in each group on the day of the tests: the result of an import.
-func audiences(t anyT, pool *pgxpool.Pool) string {
+func audiences(t tb, pool *pgxpool.Pool) string {
 	t.Helper()
 	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	if err != nil {
@@ -32,9 +33,9 @@ func audiences(t anyT, pool *pgxpool.Pool) string {
 	}
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	var lines []string
-	for _, group := range []Group{ActivePatients, DischargedPatients, AllPortalUsers} {
+	for _, group := range []directory.Group{directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers} {
 		var ids []string
-		for r, err := range Audience(t.Context(), tx, Selection{Groups: []Group{group}}, dayOfImports) {
+		for r, err := range directory.Audience(t.Context(), tx, directory.Selection{Groups: []directory.Group{group}}, today) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,18 +49,18 @@ func audiences(t anyT, pool *pgxpool.Pool) string {
 
 // importAll imports folders one after the other, and returns the last summary. A dry run
 // before each must return the same summary, and a second import must change nothing.
-func importAll(t anyT, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
+func importAll(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
 	t.Helper()
 	for _, dir := range folders {
-		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports, DryRun: true})
-		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports})
+		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: today, DryRun: true})
+		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: today})
 		if (dryErr == nil) != (err == nil) || !dry.Equal(last) {
 			t.Fatalf("the dry run returned %+v (%v), the import %+v (%v)", dry, dryErr, last, err)
 		}
 		if err != nil {
 			return Summary{}, err
 		}
-		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports})
+		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today})
 		if err != nil || again.Changed() {
 			t.Fatalf("a second import of the same folder: %+v, %v", again, err)
 		}
@@ -387,9 +388,9 @@ func TestCorrectionsOfLinks(t *testing.T) {
 		}
 	}
 	must(importAll(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
-	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: dayOfImports}))
+	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
 	must(importAll(t, pool, sourcetest.Folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
-	ended := dayOfImportsAt(-1)
+	ended := dayAt(-1)
 	links := func() string {
 		return strings.Join(slices.DeleteFunc(strings.Split(dump(t, pool), "\n"), func(l string) bool { return !strings.Contains(l, "representative") }), "\n")
 	}
@@ -556,7 +557,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 			wantWarnings = append(wantWarnings, fmt.Sprintf("a:%d: %s", i+1, c.warning))
 		}
 	}
-	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: dayOfImports})
+	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: today})
 	if err != nil || s.PortalUsers.New != len(cases) {
 		t.Fatal(s, err)
 	}
@@ -582,7 +583,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	// An id that can't be the local part of an address gives no address.
-	if s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: dayOfImports, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
+	if s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
 		t.Error(s, err)
 	}
 }

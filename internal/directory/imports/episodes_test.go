@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"fmt"
@@ -41,7 +41,7 @@ func TestEpisodesDischarge(t *testing.T) {
 	for name, file := range sourcetest.Folder("Patient.ndjson", patients.String()) {
 		dir[name] = file
 	}
-	if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: dayOfImports}); err != nil {
+	if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
@@ -67,7 +67,7 @@ func TestAFamilySharesAnAddress(t *testing.T) {
 	email := `"telecom":[{"system":"email","value":"Family@example.test"},{"system":"email","value":"family@example.test"}]`
 	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder(
 		"Patient.ndjson", `{"resourceType":"Patient","id":"p-1",`+email+`}`+"\n"+`{"resourceType":"Patient","id":"p-2",`+email+`}`,
-		"RelatedPerson.ndjson", `{"resourceType":"RelatedPerson","id":"r-1","patient":{"reference":"Patient/p-2"},`+email+`}`), Options{Today: dayOfImports})
+		"RelatedPerson.ndjson", `{"resourceType":"RelatedPerson","id":"r-1","patient":{"reference":"Patient/p-2"},`+email+`}`), Options{Today: today})
 	if err != nil || s.PortalUsers.New != 3 {
 		t.Fatal(s, err)
 	}

@@ -1,4 +1,4 @@
-package directory
+package imports
 
 import (
 	"errors"
@@ -36,7 +36,7 @@ func TestImportFHIR(t *testing.T) {
 		}, "\n"),
 		"Observation.ndjson", "not for Postern to read",
 	)
-	opts := Options{Today: dayOfImports}
+	opts := Options{Today: today}
 	summary, err := ImportFHIR(t.Context(), pool, dir, opts)
 	want := Summary{Patients: Changes{New: 7}, PortalUsers: Changes{New: 10}, Links: Changes{New: 10}, Resources: Changes{New: 18},
 		Warnings: []source.WrongLine{{File: "Observation.ndjson", Line: 1, Reason: "is not NDJSON: the file was not read"}}, WarningCount: 1}
@@ -92,7 +92,7 @@ func episodeOf(patient, status string) string {
 
 func TestImportFHIRRefuses(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-0"}`), Options{Today: dayOfImports}); err != nil {
+	if _, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-0"}`), Options{Today: today}); err != nil {
 		t.Fatal(err)
 	}
 	before := dump(t, pool)
@@ -133,7 +133,7 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 			"Patient.ndjson:1: is longer than 16 MiB\nPatient.ndjson:2: active: is a JSON number, which FHIR does not allow here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ImportFHIR(t.Context(), pool, c.dir, Options{Today: dayOfImports})
+			_, err := ImportFHIR(t.Context(), pool, c.dir, Options{Today: today})
 			var refused *source.Refused
 			if !errors.As(err, &refused) {
 				t.Fatal("not refused:", err)
