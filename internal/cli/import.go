@@ -25,7 +25,7 @@ func (env *environment) importCommand() *cobra.Command {
 		}
 		defer closeAll()
 		return env.importWith(cmd.Context(), "csv", *dry, func(ctx context.Context, s *system, o imports.Options) (imports.Summary, error) {
-			return imports.ImportCSV(ctx, s.pool, files, o)
+			return imports.CSV(ctx, s.pool, files, o)
 		})
 	}
 	fhir := &cobra.Command{Use: "fhir DIR", Short: "Import a FHIR R4 bulk export, all of it or what has changed", Args: cobra.ExactArgs(1)}
@@ -37,7 +37,7 @@ func (env *environment) importCommand() *cobra.Command {
 		}
 		return env.importWith(cmd.Context(), "fhir", *dryFHIR, func(ctx context.Context, s *system, o imports.Options) (imports.Summary, error) {
 			o.DemoEmailDomain = *domain
-			return imports.ImportFHIR(ctx, s.pool, os.DirFS(args[0]), o)
+			return imports.FHIR(ctx, s.pool, os.DirFS(args[0]), o)
 		})
 	}
 	return group("import", "Import the directory", csv, fhir)

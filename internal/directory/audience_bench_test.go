@@ -85,7 +85,7 @@ func importForAudience(b *testing.B, pool *pgxpool.Pool, n int) {
 	b.Helper()
 	patients, users, links := sourcetest.CSV(n)
 	files := []imports.File{{Name: "patients.csv", Content: patients}, {Name: "portal_users.csv", Content: users}, {Name: "links.csv", Content: links}}
-	if _, err := imports.ImportCSV(b.Context(), pool, files, imports.Options{}); err != nil {
+	if _, err := imports.CSV(b.Context(), pool, files, imports.Options{}); err != nil {
 		b.Fatal(err)
 	}
 }

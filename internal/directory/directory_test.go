@@ -17,7 +17,7 @@ func importCSV(t testing.TB, pool *pgxpool.Pool, namesAndContents ...string) {
 	for i := 0; i < len(namesAndContents); i += 2 {
 		files = append(files, imports.File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
 	}
-	if _, err := imports.ImportCSV(t.Context(), pool, files, imports.Options{}); err != nil {
+	if _, err := imports.CSV(t.Context(), pool, files, imports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -21,7 +21,7 @@ var FS embed.FS
 
 // Import imports the clinic. A second import changes nothing. It may be called concurrently.
 func Import(ctx context.Context, db imports.Beginner, opts imports.Options) error {
-	if _, err := imports.ImportFHIR(ctx, db, FS, opts); err != nil {
+	if _, err := imports.FHIR(ctx, db, FS, opts); err != nil {
 		return fmt.Errorf("importing the demo clinic: %w", err)
 	}
 	links, err := FS.Open("links.csv")
@@ -34,7 +34,7 @@ func Import(ctx context.Context, db imports.Beginner, opts imports.Options) erro
 		return err
 	}
 	files := []imports.File{{Name: "links.csv", Size: info.Size(), Content: links}}
-	if _, err := imports.ImportCSV(ctx, db, files, opts); err != nil {
+	if _, err := imports.CSV(ctx, db, files, opts); err != nil {
 		return fmt.Errorf("importing the demo clinic: %w", err)
 	}
 	return nil

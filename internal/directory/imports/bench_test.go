@@ -28,13 +28,13 @@ func BenchmarkImport(b *testing.B) {
 
 		pool := storetest.Pool(b, store.RoleAPI)
 		start := time.Now()
-		summary, err := ImportCSV(b.Context(), pool, files, Options{})
+		summary, err := CSV(b.Context(), pool, files, Options{})
 		imported := time.Since(start)
 		if err != nil || summary.Links.New != *sourcetest.Rows {
 			b.Fatal(summary, err)
 		}
 		start = time.Now()
-		if summary, err = ImportCSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil || summary.Changed() {
+		if summary, err = CSV(b.Context(), pool, benchFiles(*sourcetest.Rows), Options{}); err != nil || summary.Changed() {
 			b.Fatal(summary, err)
 		}
 		b.ReportMetric(copied.Seconds(), "copy_s")
@@ -67,7 +67,7 @@ func BenchmarkImportFHIR(b *testing.B) {
 			dir    fs.FS
 		}{{"import_s", all}, {"again_s", all}, {"one_s", sourcetest.Folder("Patient.ndjson", one)}} {
 			start := time.Now()
-			if _, err := ImportFHIR(b.Context(), pool, imported.dir, Options{Today: today}); err != nil {
+			if _, err := FHIR(b.Context(), pool, imported.dir, Options{Today: today}); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(time.Since(start).Seconds(), imported.metric)

@@ -27,7 +27,7 @@ func caseFile(t *testing.T, name string) []File {
 func TestAFileThatExcelSaved(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	for i, want := range []Changes{{New: 2}, {Unchanged: 2}} {
-		s, err := ImportCSV(t.Context(), pool, caseFile(t, "csv-saved-by-excel.csv"), Options{})
+		s, err := CSV(t.Context(), pool, caseFile(t, "csv-saved-by-excel.csv"), Options{})
 		if err != nil || s.PortalUsers != want {
 			t.Fatalf("import %d: %+v, %v", i+1, s.PortalUsers, err)
 		}
@@ -40,7 +40,7 @@ func TestAFileThatExcelSaved(t *testing.T) {
 
 func TestAddressesWithInvisibleCharacters(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportCSV(t.Context(), pool, caseFile(t, "email-invisible-characters.csv"), Options{}); err != nil {
+	if _, err := CSV(t.Context(), pool, caseFile(t, "email-invisible-characters.csv"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	want := "user|ei1|Ei One|ann@ei.test|t\nuser|ei2|Ei Two|bob@ei.test|t\nuser|ei3|Ei Three|cy@ei.test|t"
@@ -53,7 +53,7 @@ func TestAddressesWithInvisibleCharacters(t *testing.T) {
 func TestAWrongAddressRefusesTheFile(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	long := strings.Repeat("a", 64)
-	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+
+	_, err := CSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+
 		"pu-1,A,ann@ei.test,true\npu-2,B,bob@"+long+".test,true\npu-3,C,cy@ei\u00a0.test,true\npu-4,D,dé@ei.test,true\n"), Options{})
 	var refused *source.Refused
 	if !errors.As(err, &refused) {
@@ -72,7 +72,7 @@ func TestAWrongAddressRefusesTheFile(t *testing.T) {
 // Addresses are stored in the same clean form, whatever kind of file they come from.
 func TestAddressesOfFHIRAreCleaned(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	_, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson",
+	_, err := FHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson",
 		`{"resourceType":"Patient","id":"p-1","telecom":[{"system":"email","value":"\u200bann@münchen.example\u00a0"}]}`), Options{Today: today})
 	if err != nil || !strings.Contains(dump(t, pool), "|ann@xn--mnchen-3ya.example|") {
 		t.Errorf("%v: %s", err, dump(t, pool))

@@ -41,7 +41,7 @@ func TestEpisodesDischarge(t *testing.T) {
 	for name, file := range sourcetest.Folder("Patient.ndjson", patients.String()) {
 		dir[name] = file
 	}
-	if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
+	if _, err := FHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
@@ -65,7 +65,7 @@ func TestEpisodesDischarge(t *testing.T) {
 func TestAFamilySharesAnAddress(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	email := `"telecom":[{"system":"email","value":"Family@example.test"},{"system":"email","value":"family@example.test"}]`
-	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder(
+	s, err := FHIR(t.Context(), pool, sourcetest.Folder(
 		"Patient.ndjson", `{"resourceType":"Patient","id":"p-1",`+email+`}`+"\n"+`{"resourceType":"Patient","id":"p-2",`+email+`}`,
 		"RelatedPerson.ndjson", `{"resourceType":"RelatedPerson","id":"r-1","patient":{"reference":"Patient/p-2"},`+email+`}`), Options{Today: today})
 	if err != nil || s.PortalUsers.New != 3 {
@@ -102,7 +102,7 @@ func TestAnImportUsesLittleMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	most, calls := uint64(0), 0
-	s, err := ImportCSV(t.Context(), pool, []File{{Name: "u.csv", Size: lines * 64, Content: content}}, Options{DryRun: true, Progress: func(int64, int64) {
+	s, err := CSV(t.Context(), pool, []File{{Name: "u.csv", Size: lines * 64, Content: content}}, Options{DryRun: true, Progress: func(int64, int64) {
 		if calls++; calls%20_000 == 0 {
 			runtime.GC()
 			runtime.ReadMemStats(&now)

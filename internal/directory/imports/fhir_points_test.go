@@ -52,15 +52,15 @@ func audiences(t tb, pool *pgxpool.Pool) string {
 func importAll(t tb, pool *pgxpool.Pool, folders ...fs.FS) (last Summary, err error) {
 	t.Helper()
 	for _, dir := range folders {
-		dry, dryErr := ImportFHIR(t.Context(), pool, dir, Options{Today: today, DryRun: true})
-		last, err = ImportFHIR(t.Context(), pool, dir, Options{Today: today})
+		dry, dryErr := FHIR(t.Context(), pool, dir, Options{Today: today, DryRun: true})
+		last, err = FHIR(t.Context(), pool, dir, Options{Today: today})
 		if (dryErr == nil) != (err == nil) || !dry.Equal(last) {
 			t.Fatalf("the dry run returned %+v (%v), the import %+v (%v)", dry, dryErr, last, err)
 		}
 		if err != nil {
 			return Summary{}, err
 		}
-		again, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today})
+		again, err := FHIR(t.Context(), pool, dir, Options{Today: today})
 		if err != nil || again.Changed() {
 			t.Fatalf("a second import of the same folder: %+v, %v", again, err)
 		}
@@ -280,7 +280,7 @@ func TestAStatusWithoutItsEpisodes(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	csv := func(status string) {
 		t.Helper()
-		if _, err := ImportCSV(t.Context(), pool, csvFiles("p.csv", sourcetest.PatientsHeader+"p,A,B,,"+status+",false\n", "u.csv", sourcetest.PortalUsersHeader+"p,A B,,true\n",
+		if _, err := CSV(t.Context(), pool, csvFiles("p.csv", sourcetest.PatientsHeader+"p,A,B,,"+status+",false\n", "u.csv", sourcetest.PortalUsersHeader+"p,A B,,true\n",
 			"l.csv", sourcetest.LinksHeader+"p,p,self,,\n"), Options{}); err != nil {
 			t.Fatal(err)
 		}
@@ -388,7 +388,7 @@ func TestCorrectionsOfLinks(t *testing.T) {
 		}
 	}
 	must(importAll(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("P", "c"), res("P", "d"), res("R", "r", of("a"))))))
-	must(ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
+	must(CSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,c,representative,,\nd,c,representative,2020-01-01,\n"), Options{Today: today}))
 	must(importAll(t, pool, sourcetest.Folder("a", res("R", "r", of("b"), `"period":{"start":"2026-01-01"}`))))
 	ended := dayAt(-1)
 	links := func() string {
@@ -423,7 +423,7 @@ func TestARelatedPersonOfAnEarlierVersion(t *testing.T) {
 			forget()
 			_, err := importAll(t, pool, sourcetest.Folder("a", lines(res("P", "a"), res("P", "b"), res("R", "r", of("a")))))
 			if err == nil {
-				_, err = ImportCSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,b,representative,,\n"), Options{})
+				_, err = CSV(t.Context(), pool, csvFiles("l.csv", sourcetest.LinksHeader+"r,b,representative,,\n"), Options{})
 			}
 			if err == nil {
 				// The state in a data folder of that version.
@@ -557,7 +557,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 			wantWarnings = append(wantWarnings, fmt.Sprintf("a:%d: %s", i+1, c.warning))
 		}
 	}
-	s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: today})
+	s, err := FHIR(t.Context(), pool, sourcetest.Folder("a", lines(file...)), Options{Today: today})
 	if err != nil || s.PortalUsers.New != len(cases) {
 		t.Fatal(s, err)
 	}
@@ -583,7 +583,7 @@ func TestAddressesThatCantBeUsed(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	// An id that can't be the local part of an address gives no address.
-	if s, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
+	if s, err := FHIR(t.Context(), pool, sourcetest.Folder("a", res("P", "p..1")), Options{Today: today, DemoEmailDomain: "x.test"}); err != nil || s.WarningCount != 1 {
 		t.Error(s, err)
 	}
 }

@@ -37,7 +37,7 @@ func TestImportFHIR(t *testing.T) {
 		"Observation.ndjson", "not for Postern to read",
 	)
 	opts := Options{Today: today}
-	summary, err := ImportFHIR(t.Context(), pool, dir, opts)
+	summary, err := FHIR(t.Context(), pool, dir, opts)
 	want := Summary{Patients: Changes{New: 7}, PortalUsers: Changes{New: 10}, Links: Changes{New: 10}, Resources: Changes{New: 18},
 		Warnings: []source.WrongLine{{File: "Observation.ndjson", Line: 1, Reason: "is not NDJSON: the file was not read"}}, WarningCount: 1}
 	if diff := gocmp.Diff(want, summary); diff != "" || err != nil {
@@ -76,11 +76,11 @@ func TestImportFHIR(t *testing.T) {
 		t.Errorf("directory (-want +got):\n%s", diff)
 	}
 
-	if again, err := ImportFHIR(t.Context(), pool, dir, opts); err != nil || again.Changed() || again.Links.Unchanged != 10 {
+	if again, err := FHIR(t.Context(), pool, dir, opts); err != nil || again.Changed() || again.Links.Unchanged != 10 {
 		t.Errorf("a second import of the same export: %+v, %v", again, err)
 	}
 	opts.DemoEmailDomain = "example.test"
-	demo, err := ImportFHIR(t.Context(), pool, dir, opts)
+	demo, err := FHIR(t.Context(), pool, dir, opts)
 	if demo.PortalUsers.Changed != 10 || err != nil || !strings.Contains(dump(t, pool), "user|p-dead|Ng Wei|p-dead@example.test|t") {
 		t.Errorf("with a domain for addresses: %+v, %v", demo, err)
 	}
@@ -92,7 +92,7 @@ func episodeOf(patient, status string) string {
 
 func TestImportFHIRRefuses(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportFHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-0"}`), Options{Today: today}); err != nil {
+	if _, err := FHIR(t.Context(), pool, sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-0"}`), Options{Today: today}); err != nil {
 		t.Fatal(err)
 	}
 	before := dump(t, pool)
@@ -133,7 +133,7 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 			"Patient.ndjson:1: is longer than 16 MiB\nPatient.ndjson:2: active: is a JSON number, which FHIR does not allow here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ImportFHIR(t.Context(), pool, c.dir, Options{Today: today})
+			_, err := FHIR(t.Context(), pool, c.dir, Options{Today: today})
 			var refused *source.Refused
 			if !errors.As(err, &refused) {
 				t.Fatal("not refused:", err)
@@ -150,7 +150,7 @@ RelatedPerson.ndjson:4: id: is also the id of a patient in the directory: both w
 }
 
 func TestADemoDomainMustBeValid(t *testing.T) {
-	_, err := ImportFHIR(t.Context(), nil, sourcetest.Folder("Patient.ndjson", ""), Options{DemoEmailDomain: "not a domain"})
+	_, err := FHIR(t.Context(), nil, sourcetest.Folder("Patient.ndjson", ""), Options{DemoEmailDomain: "not a domain"})
 	if err == nil || !strings.Contains(err.Error(), "write it as example.test") {
 		t.Error(err)
 	}
@@ -161,7 +161,7 @@ func TestLongLinesAreReadCompletely(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	photo := strings.Repeat("x", 300_000)
 	dir := sourcetest.Folder("Patient.ndjson", `{"resourceType":"Patient","id":"p-1","photo":"`+photo+`"}`+"\n"+`{"resourceType":"Patient","id":"p-2","photo":"`+photo+`"}`)
-	if s, err := ImportFHIR(t.Context(), pool, dir, Options{}); err != nil || s.Patients.New != 2 {
+	if s, err := FHIR(t.Context(), pool, dir, Options{}); err != nil || s.Patients.New != 2 {
 		t.Error(s, err)
 	}
 }

@@ -105,11 +105,11 @@ type Beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
 }
 
-// ImportCSV imports any number of patients.csv, portal_users.csv and links.csv files in
+// CSV imports any number of patients.csv, portal_users.csv and links.csv files in
 // one transaction. Their header lines show their kind. Links may refer to patients and
 // portal users of these files or of the directory. If a line is wrong, the error is a
 // [source.Refused] and nothing is imported.
-func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Summary, error) {
+func CSV(ctx context.Context, db Beginner, files []File, opts Options) (Summary, error) {
 	if len(files) == 0 {
 		return Summary{}, errors.New("no file to import: give patients.csv, portal_users.csv or links.csv")
 	}
@@ -128,13 +128,13 @@ func ImportCSV(ctx context.Context, db Beginner, files []File, opts Options) (Su
 	})
 }
 
-// ImportFHIR imports a folder, as a FHIR R4 bulk export writes it
+// FHIR imports a folder, as a FHIR R4 bulk export writes it
 // (https://hl7.org/fhir/uv/bulkdata/), in one transaction: every Patient,
 // RelatedPerson and EpisodeOfCare in it, whatever the names of the files, and the
 // deletions of such resources. The folder may hold a complete export, or the changes
 // since the last one. If it is not clear which portal users may be written to, the error
 // is a [source.Refused]. Smaller defects, and files that are not read, are warnings.
-func ImportFHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summary, error) {
+func FHIR(ctx context.Context, db Beginner, dir fs.FS, opts Options) (Summary, error) {
 	if opts.Today.IsZero() {
 		opts.Today = time.Now()
 	}

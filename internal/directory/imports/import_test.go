@@ -62,7 +62,7 @@ func TestImportCSV(t *testing.T) {
 		return nil
 	}
 
-	dry, err := ImportCSV(t.Context(), pool, files(), Options{DryRun: true, InTx: inTx})
+	dry, err := CSV(t.Context(), pool, files(), Options{DryRun: true, InTx: inTx})
 	if diff := gocmp.Diff(want, dry); diff != "" || err != nil {
 		t.Errorf("dry run: %v (-want +got):\n%s", err, diff)
 	}
@@ -77,7 +77,7 @@ func TestImportCSV(t *testing.T) {
 		}
 		last, total = done, of
 	}
-	first, err := ImportCSV(t.Context(), pool, files(), Options{InTx: inTx, Progress: progress})
+	first, err := CSV(t.Context(), pool, files(), Options{InTx: inTx, Progress: progress})
 	if diff := gocmp.Diff(want, first); diff != "" || err != nil {
 		t.Fatalf("import: %v (-want +got):\n%s", err, diff)
 	}
@@ -96,7 +96,7 @@ func TestImportCSV(t *testing.T) {
 		t.Errorf("directory (-want +got):\n%s", diff)
 	}
 
-	again, err := ImportCSV(t.Context(), pool, files(), Options{InTx: inTx})
+	again, err := CSV(t.Context(), pool, files(), Options{InTx: inTx})
 	want = Summary{Patients: Changes{Unchanged: 2}, PortalUsers: Changes{Unchanged: 2}, Links: Changes{Unchanged: 2}}
 	if diff := gocmp.Diff(want, again); diff != "" || err != nil {
 		t.Errorf("a second import of the same files: %v (-want +got):\n%s", err, diff)
@@ -106,7 +106,7 @@ func TestImportCSV(t *testing.T) {
 	}
 
 	// A later file may hold fewer rows, and refer to rows of the directory.
-	changed, err := ImportCSV(t.Context(), pool, csvFiles(
+	changed, err := CSV(t.Context(), pool, csvFiles(
 		"l.csv", sourcetest.LinksHeader+"ana,pt-1,self,2026-01-01,\nana,pt-2,representative,2020-02-29,2030-12-31\nbo.b_2,pt-1,representative,,\n",
 		"u.csv", sourcetest.PortalUsersHeader+"ana,Ana O'Brien,ana@example.test,true\n"), Options{})
 	want = Summary{PortalUsers: Changes{Changed: 1}, Links: Changes{New: 1, Changed: 1, Unchanged: 1}}
@@ -130,7 +130,7 @@ func TestVersionsOfAnAddress(t *testing.T) {
 		{"ana,Ana O'Brien,ana@example.test,true", 2},
 		{"ana,Ana O'Brien,ana@example.test,true", 2},
 	} {
-		if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+c.line+"\n"), Options{}); err != nil {
+		if _, err := CSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+c.line+"\n"), Options{}); err != nil {
 			t.Fatal(err)
 		}
 		var got int
@@ -143,7 +143,7 @@ func TestVersionsOfAnAddress(t *testing.T) {
 func TestTheCallersRowsAreCommittedWithTheImport(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	broken := errors.New("the outbox is broken")
-	_, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+"ana,Ana,,true\n"), Options{
+	_, err := CSV(t.Context(), pool, csvFiles("u.csv", sourcetest.PortalUsersHeader+"ana,Ana,,true\n"), Options{
 		InTx: func(context.Context, pgx.Tx, Summary) error { return broken }})
 	if !errors.Is(err, broken) || dump(t, pool) != "" {
 		t.Errorf("%v; directory: %q", err, dump(t, pool))
@@ -158,14 +158,14 @@ func TestACancelledImportLeavesNothing(t *testing.T) {
 		cancel()
 		return 0, io.ErrNoProgress
 	})})
-	if _, err := ImportCSV(ctx, pool, files, Options{}); err == nil || dump(t, pool) != "" {
+	if _, err := CSV(ctx, pool, files, Options{}); err == nil || dump(t, pool) != "" {
 		t.Errorf("%v; directory: %q", err, dump(t, pool))
 	}
 }
 
 func TestImportCSVRefuses(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportCSV(t.Context(), pool, csvFiles(
+	if _, err := CSV(t.Context(), pool, csvFiles(
 		"p.csv", sourcetest.PatientsHeader+"pt-0,A,B,,active,false\n", "u.csv", sourcetest.PortalUsersHeader+"pu-0,A,,true\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ l.csv:5: patient_id: names no patient in these files or in the directory`},
 			`u.csv:2: active: must be true or false, or yes or no`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ImportCSV(t.Context(), pool, c.files, Options{})
+			_, err := CSV(t.Context(), pool, c.files, Options{})
 			var refused *source.Refused
 			if !errors.As(err, &refused) {
 				t.Fatal("not refused:", err)
@@ -308,7 +308,7 @@ l.csv:5: patient_id: names no patient in these files or in the directory`},
 
 func TestARefusalListsAHundredLinesAndCountsAll(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	_, err := ImportCSV(t.Context(), pool, csvFiles(
+	_, err := CSV(t.Context(), pool, csvFiles(
 		"l.csv", sourcetest.LinksHeader+strings.Repeat("pu-1,pt-1,self,,\n", 3000),
 		"u.csv", sourcetest.PortalUsersHeader+strings.Repeat("pu-1,,,true\n", 3000)), Options{DryRun: true})
 	var refused *source.Refused
@@ -326,13 +326,13 @@ func TestARefusalListsAHundredLinesAndCountsAll(t *testing.T) {
 }
 
 func TestImportNeedsAFile(t *testing.T) {
-	if _, err := ImportCSV(t.Context(), nil, nil, Options{}); err == nil {
+	if _, err := CSV(t.Context(), nil, nil, Options{}); err == nil {
 		t.Error("no file was accepted")
 	}
-	if _, err := ImportFHIR(t.Context(), nil, fstest.MapFS{}, Options{}); err == nil {
+	if _, err := FHIR(t.Context(), nil, fstest.MapFS{}, Options{}); err == nil {
 		t.Error("an empty folder was accepted")
 	}
-	if _, err := ImportFHIR(t.Context(), storetest.Pool(t, store.RoleAPI), fstest.MapFS{"Observation.ndjson": {}}, Options{}); err == nil {
+	if _, err := FHIR(t.Context(), storetest.Pool(t, store.RoleAPI), fstest.MapFS{"Observation.ndjson": {}}, Options{}); err == nil {
 		t.Error("a folder without a file to import was accepted")
 	}
 }
@@ -359,7 +359,7 @@ func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 		"an unknown user":    {append(good(), csvFiles("l2.csv", sourcetest.LinksHeader+"eve,pt-1,self,,\n")...), Options{}, true},
 		"an unknown patient": {append(good(), csvFiles("l2.csv", sourcetest.LinksHeader+"ana,pt-9,self,,\n")...), Options{DryRun: true}, true},
 	} {
-		_, err := ImportCSV(t.Context(), pool, c.files, c.opts)
+		_, err := CSV(t.Context(), pool, c.files, c.opts)
 		var refused *source.Refused
 		if errors.As(err, &refused) != c.refused || !c.refused && err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -371,14 +371,14 @@ func TestOnlyInsertedRowsTakeNumbers(t *testing.T) {
 		t.Errorf("%d sequences were used: %v", spent, err)
 	}
 	// An import that fails for another reason does use numbers.
-	if _, err := ImportCSV(t.Context(), pool, good(), Options{InTx: func(context.Context, pgx.Tx, Summary) error { return failed }}); !errors.Is(err, failed) {
+	if _, err := CSV(t.Context(), pool, good(), Options{InTx: func(context.Context, pgx.Tx, Summary) error { return failed }}); !errors.Is(err, failed) {
 		t.Error(err)
 	}
-	dry, err := ImportCSV(t.Context(), pool, good(), Options{DryRun: true})
+	dry, err := CSV(t.Context(), pool, good(), Options{DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	real, err := ImportCSV(t.Context(), pool, good(), Options{})
+	real, err := CSV(t.Context(), pool, good(), Options{})
 	if diff := gocmp.Diff(dry, real); diff != "" || err != nil {
 		t.Errorf("%v (-dry run +import):\n%s", err, diff)
 	}
@@ -395,7 +395,7 @@ func TestAnIdleImportLosesItsLock(t *testing.T) {
 	idle, resume := make(chan struct{}), make(chan struct{})
 	woken := make(chan error)
 	go func() {
-		_, err := ImportCSV(t.Context(), pool, patients("first"), Options{InTx: func(ctx context.Context, tx pgx.Tx, _ Summary) error {
+		_, err := CSV(t.Context(), pool, patients("first"), Options{InTx: func(ctx context.Context, tx pgx.Tx, _ Summary) error {
 			var timeout string
 			err := tx.QueryRow(ctx, `SHOW idle_in_transaction_session_timeout`).Scan(&timeout)
 			if err == nil && timeout != idleTimeout {
@@ -411,7 +411,7 @@ func TestAnIdleImportLosesItsLock(t *testing.T) {
 		woken <- err
 	}()
 	<-idle
-	if _, err := ImportCSV(t.Context(), pool, patients("second"), Options{}); err != nil {
+	if _, err := CSV(t.Context(), pool, patients("second"), Options{}); err != nil {
 		t.Error(err)
 	}
 	close(resume)
@@ -430,7 +430,7 @@ func TestAnImportHoldsNoLockWhileReading(t *testing.T) {
 	slow, rest := io.Pipe()
 	read := make(chan error)
 	go func() {
-		_, err := ImportCSV(t.Context(), pool, []File{{Name: "patients.csv", Content: slow}}, Options{})
+		_, err := CSV(t.Context(), pool, []File{{Name: "patients.csv", Content: slow}}, Options{})
 		read <- err
 	}()
 	_, err := io.WriteString(rest, sourcetest.PatientsHeader+"pt-1,A,B,,active,false\n")
@@ -438,7 +438,7 @@ func TestAnImportHoldsNoLockWhileReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Its counts consider the rows that the other import added.
-	if _, err := ImportCSV(t.Context(), pool, csvFiles("patients.csv", sourcetest.PatientsHeader+"pt-1,A,C,,active,false\n"), Options{}); err != nil {
+	if _, err := CSV(t.Context(), pool, csvFiles("patients.csv", sourcetest.PatientsHeader+"pt-1,A,C,,active,false\n"), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	_ = rest.Close()

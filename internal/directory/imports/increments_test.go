@@ -20,7 +20,7 @@ func TestAnExportInPartsHasTheSameResult(t *testing.T) {
 		forget()
 		for i, part := range parts {
 			dir := fstest.MapFS{"export.ndjson": {Data: []byte(strings.Join(part, "\n"))}}
-			if _, err := ImportFHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
+			if _, err := FHIR(t.Context(), pool, dir, Options{Today: today}); err != nil {
 				t.Fatalf("part %d of %d: %v\n%s", i, len(parts), err, strings.Join(part, "\n"))
 			}
 		}

@@ -160,7 +160,7 @@ func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subj
 func (in *Uploads) run(ctx context.Context, id uuid.UUID, key content.Key, k kept, o imports.Options) (imports.Summary, error) {
 	dir := folder{ctx, in.Content, id, key, k.Files}
 	if k.Format == "fhir" {
-		return imports.ImportFHIR(ctx, in.Pool, dir, o)
+		return imports.FHIR(ctx, in.Pool, dir, o)
 	}
 	var files []imports.File
 	for _, f := range k.Files {
@@ -168,5 +168,5 @@ func (in *Uploads) run(ctx context.Context, id uuid.UUID, key content.Key, k kep
 		defer content.Close()
 		files = append(files, imports.File{Name: f.Name, Size: f.Size, Content: content})
 	}
-	return imports.ImportCSV(ctx, in.Pool, files, o)
+	return imports.CSV(ctx, in.Pool, files, o)
 }

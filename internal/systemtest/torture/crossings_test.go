@@ -610,7 +610,7 @@ func (c *crossing) change(i int, how func(*listed)) {
 	how(p)
 	c.mu.Unlock()
 	line := fmt.Sprintf("portal_user_id,name,email,active\n%s,Given Family,%s,%t\n", c.people.id(i), c.address(i), !p.inactive)
-	_, err := imports.ImportCSV(c.Context(), c.admin, []imports.File{{Name: "portal_users.csv", Content: strings.NewReader(line)}}, imports.Options{})
+	_, err := imports.CSV(c.Context(), c.admin, []imports.File{{Name: "portal_users.csv", Content: strings.NewReader(line)}}, imports.Options{})
 	c.must(err)
 }
 

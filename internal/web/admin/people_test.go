@@ -20,7 +20,7 @@ func imported(t *testing.T, s *webtest.Site, namesAndContents ...string) {
 	for i := 0; i < len(namesAndContents); i += 2 {
 		files = append(files, imports.File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
 	}
-	if _, err := imports.ImportCSV(t.Context(), s.Pool, files, imports.Options{}); err != nil {
+	if _, err := imports.CSV(t.Context(), s.Pool, files, imports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }
