@@ -128,43 +128,6 @@ func (s *selected) classify(a *account) (in, out Reason) {
 	return a.classify(s.chosen)
 }
 
-// lookUp returns the numbers of the portal users, ascending, each once, and the ids
-// that no portal user has.
-func lookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown []string, err error) {
-	if len(ids) == 0 {
-		return nil, nil, nil
-	}
-	rows, err := q.Query(ctx,
-		`SELECT portal_user_no, portal_user_id FROM app.portal_users WHERE portal_user_id = ANY($1) ORDER BY portal_user_no`, ids)
-	if err != nil {
-		return nil, nil, fmt.Errorf("looking portal users up: %w", err)
-	}
-	known := make(map[string]bool, len(ids))
-	var no int32
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&no, &id}, func() error {
-		nos = append(nos, no)
-		known[id] = true
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("looking portal users up: %w", err)
-	}
-	for _, id := range ids {
-		if !known[id] {
-			known[id] = true
-			unknown = append(unknown, id)
-		}
-	}
-	return nos, unknown, nil
-}
-
-// CheckIDs returns the ids that no portal user has, in the order given.
-func CheckIDs(ctx context.Context, q Querier, ids []string) (unknown []string, err error) {
-	_, unknown, err = lookUp(ctx, q, ids)
-	return unknown, err
-}
-
 // Counts is the preview of an audience.
 type Counts struct {
 	// Count is how many recipients there are.

@@ -192,8 +192,7 @@ func describe(ctx context.Context, q Querier, found []hit) ([]Member, error) {
 	for i, h := range found {
 		nos[i] = h.no
 	}
-	const these = `SELECT no AS portal_user_no FROM unnest($3::integer[]) AS no WHERE no > $1 LIMIT $2`
-	users, _, err := readPage(ctx, q, these, MostPerPage, "", nos)
+	users, err := numbered(ctx, q, nos)
 	if err != nil {
 		return nil, err
 	}
@@ -203,17 +202,4 @@ func describe(ctx context.Context, q Querier, found []hit) ([]Member, error) {
 		page = append(page, Member{u, found[i].reason})
 	}
 	return page, nil
-}
-
-// Named returns the portal users with the ids, in the order of the ids, at most
-// [MostPerPage]. Unknown ids are left out.
-func Named(ctx context.Context, q Querier, ids []string) ([]PortalUser, error) {
-	const these = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = ANY($3) AND portal_user_no > $1 LIMIT $2`
-	ids = ids[:min(len(ids), MostPerPage)]
-	users, _, err := readPage(ctx, q, these, MostPerPage, "", ids)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(users, func(a, b PortalUser) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
-	return users, nil
 }

@@ -193,24 +193,3 @@ func parseCursor(cursor string) (after int32, err error) {
 	}
 	return int32(n), nil
 }
-
-// PortalUsers returns the portal users with the numbers, without their patients. Unknown
-// numbers are not in the result.
-func PortalUsers(ctx context.Context, q Querier, nos []int32) (map[int32]PortalUser, error) {
-	rows, err := q.Query(ctx, `
-		SELECT portal_user_no, portal_user_id, name, email, active FROM app.portal_users
-		WHERE portal_user_no = ANY($1)`, nos)
-	if err != nil {
-		return nil, fmt.Errorf("reading portal users: %w", err)
-	}
-	found := make(map[int32]PortalUser, len(nos))
-	var u PortalUser
-	_, err = pgx.ForEachRow(rows, []any{&u.No, &u.ID, &u.Name, &u.Email, &u.Active}, func() error {
-		found[u.No] = u
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading portal users: %w", err)
-	}
-	return found, nil
-}
