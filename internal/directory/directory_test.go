@@ -8,7 +8,10 @@ import (
 
 	"postern/internal/directory/imports"
 	"postern/internal/directory/source/sourcetest"
+	"postern/internal/store/storetest"
 )
+
+func TestMain(m *testing.M) { storetest.Main(m) }
 
 // importCSV imports files given as name, content, name, content…
 func importCSV(t testing.TB, pool *pgxpool.Pool, namesAndContents ...string) {

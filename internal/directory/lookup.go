@@ -31,9 +31,9 @@ func PortalUsers(ctx context.Context, q Querier, nos []int32) (map[int32]PortalU
 	return found, nil
 }
 
-// numbered returns the portal users with the numbers, with their patients, in order of
+// Numbered returns the portal users with the numbers, with their patients, in order of
 // number, at most [MostPerPage]. Unknown numbers are left out.
-func numbered(ctx context.Context, q Querier, nos []int32) ([]PortalUser, error) {
+func Numbered(ctx context.Context, q Querier, nos []int32) ([]PortalUser, error) {
 	const these = `SELECT no AS portal_user_no FROM unnest($3::integer[]) AS no WHERE no > $1 LIMIT $2`
 	users, _, err := readPage(ctx, q, these, MostPerPage, "", nos)
 	return users, err
@@ -52,9 +52,9 @@ func Named(ctx context.Context, q Querier, ids []string) ([]PortalUser, error) {
 	return users, nil
 }
 
-// lookUp returns the numbers of the portal users, ascending, each once, and the ids
+// LookUp returns the numbers of the portal users, ascending, each once, and the ids
 // that no portal user has.
-func lookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown []string, err error) {
+func LookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
@@ -85,6 +85,6 @@ func lookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown 
 
 // CheckIDs returns the ids that no portal user has, in the order given.
 func CheckIDs(ctx context.Context, q Querier, ids []string) (unknown []string, err error) {
-	_, unknown, err = lookUp(ctx, q, ids)
+	_, unknown, err = LookUp(ctx, q, ids)
 	return unknown, err
 }

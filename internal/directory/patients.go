@@ -47,7 +47,7 @@ var ErrNotFound = errors.New("this id is not in the directory")
 // SearchPatients finds patients by the beginnings of the words of their name, or by the
 // beginning of their id. Matching and pages are the same as in [Search].
 func SearchPatients(ctx context.Context, q Querier, text string, limit int, cursor string) (page []Patient, next string, err error) {
-	after, err := parseCursor(cursor)
+	after, err := ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}

@@ -129,7 +129,7 @@ func List(ctx context.Context, q Querier, limit int, cursor string) (page []Port
 // readPage reads the portal users whose numbers a query finds. The query's arguments are
 // the number after which to begin, the maximum number of rows, and args.
 func readPage(ctx context.Context, q Querier, found string, limit int, cursor string, args ...any) ([]PortalUser, string, error) {
-	after, err := parseCursor(cursor)
+	after, err := ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -182,8 +182,8 @@ func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
 	return page, err
 }
 
-// parseCursor returns the number of the last portal user before a page.
-func parseCursor(cursor string) (after int32, err error) {
+// ParseCursor returns the number of the last portal user before a page.
+func ParseCursor(cursor string) (after int32, err error) {
 	if cursor == "" {
 		return 0, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/directory/imports"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -35,14 +36,14 @@ func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 
 	on := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
-		group                        directory.Group
+		group                        audience.Group
 		included, excluded, warnings map[string]int
 	}{
-		{directory.ActivePatients, map[string]int{"active_patient": 27}, map[string]int{"deceased": 5, "link_ended": 1, "link_not_begun": 1}, map[string]int{"no_address": 5}},
-		{directory.DischargedPatients, map[string]int{"discharged_patient": 9}, map[string]int{"account_inactive": 1, "deceased": 1}, map[string]int{}},
-		{directory.AllPortalUsers, map[string]int{"any_portal_user": 38}, map[string]int{"account_inactive": 1, "deceased": 5}, map[string]int{"no_address": 5}},
+		{audience.ActivePatients, map[string]int{"active_patient": 27}, map[string]int{"deceased": 5, "link_ended": 1, "link_not_begun": 1}, map[string]int{"no_address": 5}},
+		{audience.DischargedPatients, map[string]int{"discharged_patient": 9}, map[string]int{"account_inactive": 1, "deceased": 1}, map[string]int{}},
+		{audience.AllPortalUsers, map[string]int{"any_portal_user": 38}, map[string]int{"account_inactive": 1, "deceased": 5}, map[string]int{"no_address": 5}},
 	} {
-		got, err := directory.Preview(t.Context(), pool, directory.Selection{Groups: []directory.Group{c.group}}, on)
+		got, err := audience.Preview(t.Context(), pool, audience.Selection{Groups: []audience.Group{c.group}}, on)
 		if err != nil {
 			t.Fatal(err)
 		}

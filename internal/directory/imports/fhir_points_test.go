@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/directory/source"
 	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
@@ -33,9 +33,9 @@ func audiences(t tb, pool *pgxpool.Pool) string {
 	}
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	var lines []string
-	for _, group := range []directory.Group{directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers} {
+	for _, group := range []audience.Group{audience.ActivePatients, audience.DischargedPatients, audience.AllPortalUsers} {
 		var ids []string
-		for r, err := range directory.Audience(t.Context(), tx, directory.Selection{Groups: []directory.Group{group}}, today) {
+		for r, err := range audience.Of(t.Context(), tx, audience.Selection{Groups: []audience.Group{group}}, today) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/directory/imports"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
@@ -472,7 +472,7 @@ func (c *crossing) send(after time.Duration) uuid.UUID {
 	c.ready()
 	none := 0
 	r := compose.Request{Subject: "The practice is closed", Body: "On Monday.", UndoSeconds: &none,
-		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}}
+		Recipients: audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}}
 	if after > 0 {
 		at := c.now().Add(after)
 		r.SendAt = &at

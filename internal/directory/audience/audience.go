@@ -1,4 +1,31 @@
-package directory
+// Package audience computes who gets a message, with the reason for each recipient: from
+// groups and from portal users chosen by id. It counts an audience, lists it in pages and
+// streams it.
+//
+// # Groups
+//
+// A link counts from its first day to its last, both included. Without a date it is
+// open on that side. On such a day
+//
+//   - active_patients are the active portal users linked to an active patient,
+//   - discharged_patients those linked to a discharged one,
+//   - all_portal_users are all active portal users, linked or not.
+//
+// Deceased patients get no messages, and their families none for active patients. A
+// self link to a deceased patient puts its portal user in no group (not in
+// all_portal_users either, if only such links are in force). For the patient's
+// representatives, a deceased patient counts as discharged. A portal user chosen by
+// id is always included, even with an inactive account: the delivery waits in the
+// inbox, and no alert is sent.
+//
+// The method classify of an account implements these rules. [Of], [Resolve], [Preview],
+// [Exists] and the pages all use it, so they can't disagree. An audience is in ascending
+// order of portal user number.
+//
+// # Concurrency
+//
+// All functions may be called concurrently, each call with its own transaction.
+package audience
 
 import (
 	"context"
@@ -12,6 +39,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory"
 	"postern/internal/directory/field"
 )
 
@@ -47,7 +75,7 @@ func (e *UnknownPortalUsers) Error() string {
 	return fmt.Sprintf("no portal user has the id %s%s: import them first, or remove them from the recipients", strings.Join(named, ", "), more)
 }
 
-// Audience streams the recipients of a selection on the calendar day of on, each
+// Of streams the recipients of a selection on the calendar day of on, each
 // once, in ascending order of their number. It stops at the first error, for example
 // [UnknownPortalUsers].
 //
@@ -55,7 +83,7 @@ func (e *UnknownPortalUsers) Error() string {
 // It can't be used for anything else until the iteration has ended. A group costs
 // one pass over the directory (about a second for a million portal users); each id
 // costs a look-up. The caller may keep the recipients.
-func Audience(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.Seq2[Recipient, error] {
+func Of(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.Seq2[Recipient, error] {
 	return func(yield func(Recipient, error) bool) {
 		var ties tieAllocator
 		stopped := false
@@ -96,12 +124,12 @@ type selected struct {
 	added  []int32 // ascending; numbers already passed are removed
 }
 
-func resolveSelection(ctx context.Context, q Querier, sel Selection) (*selected, error) {
+func resolveSelection(ctx context.Context, q directory.Querier, sel Selection) (*selected, error) {
 	chosen, err := groupsOf(sel.Groups)
 	if err != nil {
 		return nil, err
 	}
-	added, unknown, err := lookUp(ctx, q, sel.PortalUserIDs)
+	added, unknown, err := directory.LookUp(ctx, q, sel.PortalUserIDs)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +172,8 @@ type Counts struct {
 }
 
 // Preview counts the audience of a selection on the calendar day of on, exactly. Like
-// [Resolve], it takes its own snapshot. It returns the same errors as [Audience].
-func Preview(ctx context.Context, db Beginner, sel Selection, on time.Time) (Counts, error) {
+// [Resolve], it takes its own snapshot. It returns the same errors as [Of].
+func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.Time) (Counts, error) {
 	txs, end, err := inOneSnapshot(ctx, db, connections(sel))
 	defer end()
 	if err != nil {
@@ -196,7 +224,7 @@ func digest(ids []string) string {
 }
 
 // Exists reports whether the audience has at least one recipient. It returns the same
-// errors as [Audience]. It reads the whole directory only if none of the first
+// errors as [Of]. It reads the whole directory only if none of the first
 // thousand portal users is included.
 func Exists(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) (found bool, err error) {
 	isIn := func(_ *account, in, _ Reason) bool {
@@ -256,7 +284,7 @@ func (blk *tieAllocator) of(links []link) []Tie {
 
 func (l *link) relationship() string {
 	if l.self {
-		return Self
+		return directory.Self
 	}
-	return Representative
+	return directory.Representative
 }

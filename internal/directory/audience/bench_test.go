@@ -1,4 +1,4 @@
-package directory
+package audience
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 // BenchmarkAudience reads all of a directory as an audience, and counts it.
 func BenchmarkAudience(b *testing.B) {
 	pool := storetest.Pool(b, store.RoleAdmin)
-	importForAudience(b, pool, *sourcetest.Rows)
+	importRows(b, pool, *sourcetest.Rows)
 	_, _, _, oneID, _ := sourcetest.Row(*sourcetest.Rows / 2)
 	for name, sel := range map[string]Selection{
 		"everybody": {Groups: []Group{AllPortalUsers}}, "one": {PortalUserIDs: []string{oneID}},
@@ -31,7 +31,7 @@ func BenchmarkAudience(b *testing.B) {
 		}
 		b.Run("audience of "+name, func(b *testing.B) {
 			in(b, func(tx pgx.Tx) (err error) {
-				for _, err = range Audience(b.Context(), tx, sel, today) {
+				for _, err = range Of(b.Context(), tx, sel, today) {
 				}
 				return err
 			})
@@ -57,7 +57,7 @@ func BenchmarkAudience(b *testing.B) {
 // a million portal users.
 func BenchmarkPage(b *testing.B) {
 	pool := storetest.Pool(b, store.RoleAdmin)
-	importForAudience(b, pool, *sourcetest.Rows)
+	importRows(b, pool, *sourcetest.Rows)
 	if _, err := pool.Exec(b.Context(), `UPDATE app.patients SET status = 'discharged' WHERE patient_no % 50000 = 0`); err != nil {
 		b.Fatal(err)
 	}
@@ -80,8 +80,8 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
-// importForAudience imports a number of patients, portal users and links.
-func importForAudience(b *testing.B, pool *pgxpool.Pool, n int) {
+// importRows imports a number of patients, portal users and links.
+func importRows(b *testing.B, pool *pgxpool.Pool, n int) {
 	b.Helper()
 	patients, users, links := sourcetest.CSV(n)
 	files := []imports.File{{Name: "patients.csv", Content: patients}, {Name: "portal_users.csv", Content: users}, {Name: "links.csv", Content: links}}

@@ -1,4 +1,4 @@
-package directory
+package audience
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory"
 	"postern/internal/directory/field"
 )
 
@@ -16,10 +17,10 @@ type Tally struct {
 	Included, Excluded map[string]int
 }
 
-// Resolve is [Audience] with its reasons counted, in its own snapshot. It calls each for
+// Resolve is [Of] with its reasons counted, in its own snapshot. It calls each for
 // every recipient in order of number, and stops at the first error that each returns. For
 // a group it uses two connections, which read the same snapshot in parallel.
-func Resolve(ctx context.Context, db Beginner, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
+func Resolve(ctx context.Context, db directory.Beginner, sel Selection, on time.Time, each func(Recipient) error) (Tally, error) {
 	txs, end, err := inOneSnapshot(ctx, db, connections(sel))
 	defer end()
 	if err != nil {
@@ -62,7 +63,7 @@ func connections(sel Selection) int {
 
 // Sizes counts the members of every group on the calendar day of on, as [Resolve] reads
 // the directory.
-func Sizes(ctx context.Context, db Beginner, on time.Time) (map[Group]int, error) {
+func Sizes(ctx context.Context, db directory.Beginner, on time.Time) (map[Group]int, error) {
 	txs, end, err := inOneSnapshot(ctx, db, 2)
 	defer end()
 	if err != nil {
@@ -97,7 +98,7 @@ func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, erro
 // inOneSnapshot begins n transactions that read the same snapshot
 // (https://www.postgresql.org/docs/15/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION).
 // end ends all that were begun; call it after an error too.
-func inOneSnapshot(ctx context.Context, db Beginner, n int) (txs []pgx.Tx, end func(), err error) {
+func inOneSnapshot(ctx context.Context, db directory.Beginner, n int) (txs []pgx.Tx, end func(), err error) {
 	end = func() {
 		for _, tx := range txs {
 			_ = tx.Rollback(context.WithoutCancel(ctx))

@@ -1,4 +1,4 @@
-package directory
+package audience
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory"
 	"postern/internal/directory/field"
 )
 
 // Member is a portal user in an audience, with the reason.
 type Member struct {
-	PortalUser
+	directory.PortalUser
 	Reason Reason
 }
 
@@ -26,13 +27,13 @@ const mostRead = 5_000
 
 // Page returns a page of an audience, in order of number: at most limit members, and
 // the cursor of the next page, "" at the end. It does not read the whole directory. It
-// returns the same errors as [Audience], and [ErrCursor].
+// returns the same errors as [Of], and [directory.ErrCursor].
 func Page(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, cursor string) (page []Member, next string, err error) {
-	after, err := parseCursor(cursor)
+	after, err := directory.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = min(max(limit, 1), MostPerPage)
+	limit = min(max(limit, 1), directory.MostPerPage)
 	found, last, err := pageOf(ctx, tx, sel, on, limit, after)
 	return shown(ctx, tx, found, last, err)
 }
@@ -40,11 +41,11 @@ func Page(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int
 // PageWithoutEmail is like [Page], with only the members who have no e-mail address. They
 // can't sign in, and are not alerted.
 func PageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit int, cursor string) (page []Member, next string, err error) {
-	after, err := parseCursor(cursor)
+	after, err := directory.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
-	limit = min(max(limit, 1), MostPerPage)
+	limit = min(max(limit, 1), directory.MostPerPage)
 	found, last, err := pageWithoutEmail(ctx, tx, sel, on, limit, after)
 	return shown(ctx, tx, found, last, err)
 }
@@ -187,12 +188,12 @@ const candidates = `(SELECT * FROM app.portal_users WHERE portal_user_no IN (
 	ORDER BY portal_user_no LIMIT $2))`
 
 // describe reads the members' data and the patients that they are linked to.
-func describe(ctx context.Context, q Querier, found []hit) ([]Member, error) {
+func describe(ctx context.Context, q directory.Querier, found []hit) ([]Member, error) {
 	nos := make([]int32, len(found))
 	for i, h := range found {
 		nos[i] = h.no
 	}
-	users, err := numbered(ctx, q, nos)
+	users, err := directory.Numbered(ctx, q, nos)
 	if err != nil {
 		return nil, err
 	}

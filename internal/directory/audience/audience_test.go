@@ -1,4 +1,4 @@
-package directory
+package audience
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
+	"postern/internal/directory"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -123,7 +124,7 @@ func TestAudienceMembersAndReasons(t *testing.T) {
 		map[string]int{}, map[string]int{}, map[string]int{},
 	}} {
 		t.Run(fmt.Sprint(c.selection), func(t *testing.T) {
-			got := ids(t, Audience(t.Context(), tx, c.selection, today))
+			got := ids(t, Of(t.Context(), tx, c.selection, today))
 			if diff := gocmp.Diff(strings.Fields(c.in), got); diff != "" {
 				t.Errorf("audience (-want +got):\n%s", diff)
 			}
@@ -179,16 +180,16 @@ func TestARecipientHasEveryLinkInForce(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
 	want := map[string][]Tie{
-		"both":              {{1, "p-active", Representative}, {2, "p-discharged", Self}},
+		"both":              {{1, "p-active", directory.Representative}, {2, "p-discharged", directory.Self}},
 		"former":            {},
-		"closed":            {{1, "p-active", Self}},
-		"dead-representing": {{1, "p-active", Representative}, {3, "p-dead", Self}},
-		"unaddressed":       {{1, "p-active", Representative}, {1, "p-active", Self}},
+		"closed":            {{1, "p-active", directory.Self}},
+		"dead-representing": {{1, "p-active", directory.Representative}, {3, "p-dead", directory.Self}},
+		"unaddressed":       {{1, "p-active", directory.Representative}, {1, "p-active", directory.Self}},
 	}
 	for _, groups := range [][]Group{nil, {DischargedPatients}} {
 		added := slices.Sorted(maps.Keys(want))
 		got := map[string][]Tie{}
-		for r, err := range Audience(t.Context(), tx, Selection{PortalUserIDs: added, Groups: groups}, today) {
+		for r, err := range Of(t.Context(), tx, Selection{PortalUserIDs: added, Groups: groups}, today) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +207,7 @@ func TestUnknownPortalUsersAreListed(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
 	ids := []string{"missing-1", "active", "missing-2", "missing-1"}
-	unknown, err := CheckIDs(t.Context(), tx, ids)
+	unknown, err := directory.CheckIDs(t.Context(), tx, ids)
 	if diff := gocmp.Diff([]string{"missing-1", "missing-2"}, unknown); diff != "" || err != nil {
 		t.Errorf("CheckIDs: %v (-want +got):\n%s", err, diff)
 	}
@@ -215,7 +216,7 @@ func TestUnknownPortalUsersAreListed(t *testing.T) {
 		_, previewed := preview(t.Context(), []pgx.Tx{tx}, sel, today)
 		_, existed := Exists(t.Context(), tx, sel, today)
 		var streamed error
-		for _, streamed = range Audience(t.Context(), tx, sel, today) {
+		for _, streamed = range Of(t.Context(), tx, sel, today) {
 		}
 		for _, err := range []error{previewed, existed, streamed} {
 			var named *UnknownPortalUsers
@@ -237,13 +238,13 @@ func TestAnUnknownGroupIsRefused(t *testing.T) {
 func TestAnAudienceCanBeStoppedEarly(t *testing.T) {
 	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
 	exec(t, tx, cast)
-	for r, err := range Audience(t.Context(), tx, Selection{Groups: []Group{AllPortalUsers}}, today) {
+	for r, err := range Of(t.Context(), tx, Selection{Groups: []Group{AllPortalUsers}}, today) {
 		if err != nil || r.ID != "active" {
 			t.Fatal(r, err)
 		}
 		break
 	}
-	if got := ids(t, Audience(t.Context(), tx, Selection{PortalUserIDs: []string{"widow"}}, today)); len(got) != 1 {
+	if got := ids(t, Of(t.Context(), tx, Selection{PortalUserIDs: []string{"widow"}}, today)); len(got) != 1 {
 		t.Error("the transaction can't be used afterwards:", got)
 	}
 }
@@ -456,7 +457,7 @@ func TestAudienceAndPreviewFollowTheRules(t *testing.T) {
 		tx := snapshot(t, pool)
 		m.store(t, tx)
 		var got []Recipient
-		for r, err := range Audience(t.Context(), tx, sel, today) {
+		for r, err := range Of(t.Context(), tx, sel, today) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -519,7 +520,7 @@ func TestResolveReadsInParallel(t *testing.T) {
 	}
 	sel := Selection{Groups: []Group{ActivePatients, AllPortalUsers}}
 	var want, got []Recipient
-	for r, err := range Audience(t.Context(), snapshot(t, pool), sel, today) {
+	for r, err := range Of(t.Context(), snapshot(t, pool), sel, today) {
 		if err != nil {
 			t.Fatal(err)
 		}
