@@ -18,7 +18,7 @@
 // id is always included, even with an inactive account: the delivery waits in the
 // inbox, and no alert is sent.
 //
-// The method classify of an account implements these rules. [Of], [Resolve], [Preview],
+// The function classify implements these rules. [Of], [Resolve], [Preview],
 // [Exists] and the pages all use it, so they can't disagree. An audience is in ascending
 // order of portal user number.
 //
@@ -153,7 +153,7 @@ func (s *selected) classify(a *account) (in, out Reason) {
 		s.added = s.added[1:]
 		return Added, ""
 	}
-	return a.classify(s.chosen)
+	return classify(a, s.chosen)
 }
 
 // Counts is the preview of an audience.
@@ -258,7 +258,7 @@ func anyOfFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found
 		return false, err
 	}
 	err = visitSome(ctx, tx, nos, field.Day(on), func(a *account) bool {
-		in, _ := a.classify(chosen)
+		in, _ := classify(a, chosen)
 		found = in != ""
 		return !found
 	})
@@ -276,13 +276,13 @@ func (blk *tieAllocator) of(links []link) []Tie {
 	start := len(blk.ties)
 	for i := range links {
 		if l := &links[i]; l.term == inForce {
-			blk.ties = append(blk.ties, Tie{No: l.patientNo, ID: l.patientID, Relationship: l.relationship()})
+			blk.ties = append(blk.ties, Tie{No: l.patientNo, ID: l.patientID, Relationship: relationship(l)})
 		}
 	}
 	return slices.Clip(blk.ties[start:])
 }
 
-func (l *link) relationship() string {
+func relationship(l *link) string {
 	if l.self {
 		return directory.Self
 	}

@@ -433,7 +433,7 @@ func (m model) audience(sel Selection) (recipients []Recipient, counts Counts) {
 		}
 		r := Recipient{No: m.UserNos[user], ID: userID(user), Reason: reason}
 		for _, l := range m.linksOf(user, modelLink.inForce) {
-			r.Patients = append(r.Patients, Tie{m.PatientNos[l.Patient], patientID(l.Patient), (&link{self: l.Self}).relationship()})
+			r.Patients = append(r.Patients, Tie{m.PatientNos[l.Patient], patientID(l.Patient), relationship(&link{self: l.Self})})
 		}
 		recipients = append(recipients, r)
 		names = append(names, r.ID)

@@ -67,40 +67,12 @@ func groupsOf(chosen []Group) (groups, error) {
 	return set, nil
 }
 
-// account is a portal user with the data that the rules need.
-type account struct {
-	no        int32
-	id        string
-	active    bool
-	addressed bool
-	links     []link // in order of patient number
-}
-
-// link is a link of an account, with the data that the rules need about its patient.
-type link struct {
-	patientNo  int32
-	patientID  string
-	self       bool
-	discharged bool
-	deceased   bool
-	term       term
-}
-
-// term says whether a day is within a link's dates.
-type term uint8
-
-const (
-	inForce term = iota
-	ended
-	notBegun
-)
-
 // memberOf returns the groups that the link makes its portal user a member of while the
 // link is in force.
-func (l *link) memberOf() groups {
+func memberOf(l *link) groups {
 	switch {
 	case !l.deceased:
-		return l.memberOfIfAlive()
+		return memberOfIfAlive(l)
 	case l.self:
 		return 0
 	default:
@@ -108,7 +80,7 @@ func (l *link) memberOf() groups {
 	}
 }
 
-func (l *link) memberOfIfAlive() groups {
+func memberOfIfAlive(l *link) groups {
 	if l.discharged {
 		return discharged
 	}
@@ -117,13 +89,13 @@ func (l *link) memberOfIfAlive() groups {
 
 // classify returns why the account is included in one of the chosen groups, or else why
 // it is excluded from one. Both are "" for an account unrelated to the groups.
-func (a *account) classify(chosen groups) (in, out Reason) {
+func classify(a *account, chosen groups) (in, out Reason) {
 	if chosen == 0 {
 		return "", ""
 	}
-	hit := chosen & a.memberships()
+	hit := chosen & memberships(a)
 	if hit == 0 || !a.active {
-		return "", a.exclusion(chosen)
+		return "", exclusion(a, chosen)
 	}
 	switch {
 	case hit&active != 0:
@@ -136,7 +108,7 @@ func (a *account) classify(chosen groups) (in, out Reason) {
 }
 
 // memberships returns the groups that the account is in, if it is active.
-func (a *account) memberships() groups {
+func memberships(a *account) groups {
 	var set groups
 	var deceasedSelf, otherLink bool
 	for i := range a.links {
@@ -144,7 +116,7 @@ func (a *account) memberships() groups {
 		if l.term != inForce {
 			continue
 		}
-		set |= l.memberOf()
+		set |= memberOf(l)
 		if l.self && l.deceased {
 			deceasedSelf = true
 		} else {
@@ -159,16 +131,16 @@ func (a *account) memberships() groups {
 
 // exclusion returns why an account is in none of the chosen groups. It is "" if none of
 // its links would put it in one, even with other dates or a living patient.
-func (a *account) exclusion(chosen groups) Reason {
+func exclusion(a *account, chosen groups) Reason {
 	isDeceased, hasEnded, hasNotBegun := chosen&all != 0, false, false
 	isLinked := false // a link in force would include the account, if it were active
 	for i := range a.links {
 		switch l := &a.links[i]; {
-		case l.memberOf()&chosen != 0:
+		case memberOf(l)&chosen != 0:
 			hasEnded = hasEnded || l.term == ended
 			hasNotBegun = hasNotBegun || l.term == notBegun
 			isLinked = isLinked || l.term == inForce
-		case l.memberOfIfAlive()&chosen != 0:
+		case memberOfIfAlive(l)&chosen != 0:
 			isDeceased = true
 		}
 	}

@@ -124,19 +124,15 @@ func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Tim
 	}
 	s.after(after)
 	for read := 0; ; {
-		rows, err := tx.Query(ctx, withoutEmail, binaryResults, after, mostRead, append([]int32{}, s.added...), s.chosen != 0)
-		if err != nil {
-			return nil, 0, fmt.Errorf("reading portal users: %w", err)
-		}
-		seen := 0
-		err = visitRows(rows, field.Day(on), func(a *account) bool {
+		seen, added := 0, append([]int32{}, s.added...)
+		err = visitFound(ctx, tx, withoutEmail, field.Day(on), func(a *account) bool {
 			seen, after = seen+1, a.no
 			s.after(a.no - 1)
 			if in, _ := s.classify(a); in != "" {
 				found = append(found, hit{a.no, in})
 			}
 			return len(found) <= limit
-		})
+		}, after, mostRead, added, s.chosen != 0)
 		switch {
 		case err != nil:
 			return nil, 0, err
@@ -153,10 +149,16 @@ func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Tim
 
 // withoutEmail reads up to $2 accounts without an address after number $1: those of $3
 // and, if $4 is true, all active ones (index portal_users_no_email).
-var withoutEmail = fmt.Sprintf(accountsOf, `(SELECT u.* FROM app.portal_users u JOIN (
+const withoutEmail = `(SELECT u.* FROM app.portal_users u JOIN (
 	(SELECT portal_user_no FROM app.portal_users WHERE email = '' AND active AND portal_user_no > $1 AND $4::boolean ORDER BY portal_user_no LIMIT $2)
 	UNION (SELECT portal_user_no FROM app.portal_users WHERE email = '' AND portal_user_no > $1 AND portal_user_no = ANY($3::integer[]) ORDER BY portal_user_no LIMIT $2)
-	ORDER BY portal_user_no LIMIT $2) AS those USING (portal_user_no))`)
+	ORDER BY portal_user_no LIMIT $2) AS those USING (portal_user_no))`
+
+// visitAfter visits up to count accounts after a number, in order, until visit returns false.
+func visitAfter(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
+	const next = `(SELECT * FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2)`
+	return visitFound(ctx, tx, next, day, visit, after, count)
+}
 
 // visitCandidates returns a function like visitAfter that visits only the accounts that
 // may be in the chosen group because of a patient, or were added. It returns nil if that
@@ -167,19 +169,15 @@ func (s *selected) visitCandidates() func(ctx context.Context, tx pgx.Tx, after 
 		return nil
 	}
 	return func(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
-		rows, err := tx.Query(ctx, candidates, binaryResults, after, count, append([]int32{}, s.added...))
-		if err != nil {
-			return fmt.Errorf("reading portal users: %w", err)
-		}
-		return visitRows(rows, day, visit)
+		return visitFound(ctx, tx, candidates, day, visit, after, count, append([]int32{}, s.added...))
 	}
 }
 
 // The conditions match the indexes patients_active and patients_discharged, and
-// [link.memberOf].
+// memberOf.
 var (
-	candidatesActive     = fmt.Sprintf(accountsOf, fmt.Sprintf(candidates, `status = 'active' AND NOT deceased`))
-	candidatesDischarged = fmt.Sprintf(accountsOf, fmt.Sprintf(candidates, `(status = 'discharged' OR deceased)`))
+	candidatesActive     = fmt.Sprintf(candidates, `status = 'active' AND NOT deceased`)
+	candidatesDischarged = fmt.Sprintf(candidates, `(status = 'discharged' OR deceased)`)
 )
 
 const candidates = `(SELECT * FROM app.portal_users WHERE portal_user_no IN (

@@ -76,7 +76,7 @@ func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, erro
 	var of [active | discharged | all + 1]int // the number of accounts in each set of groups
 	err := visitAll(ctx, txs, field.Day(on), false, func(a *account) bool {
 		if a.active {
-			of[a.memberships()]++
+			of[memberships(a)]++
 		}
 		return true
 	})

@@ -44,24 +44,16 @@ LEFT JOIN app.links l ON l.portal_user_no = u.portal_user_no
 LEFT JOIN app.patients p ON p.patient_no = l.patient_no
 ORDER BY u.portal_user_no, l.patient_no, l.relationship`
 
-var (
-	someAccounts = fmt.Sprintf(accountsOf, `(SELECT * FROM app.portal_users WHERE portal_user_no = ANY($1))`)
-	nextAccounts = fmt.Sprintf(accountsOf, `(SELECT * FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2)`)
-)
-
 // visitSome calls visit for each account with the given numbers, in order, until visit
 // returns false. The account is valid only until visit returns.
 func visitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit func(*account) bool) error {
-	rows, err := tx.Query(ctx, someAccounts, binaryResults, nos)
-	if err != nil {
-		return fmt.Errorf("reading portal users: %w", err)
-	}
-	return visitRows(rows, day, visit)
+	return visitFound(ctx, tx, `(SELECT * FROM app.portal_users WHERE portal_user_no = ANY($1))`, day, visit, nos)
 }
 
-// visitAfter is like visitSome, for up to count accounts after a number.
-func visitAfter(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
-	rows, err := tx.Query(ctx, nextAccounts, binaryResults, after, count)
+// visitFound is like visitSome, for the accounts that a query finds. found is the query in
+// parentheses; it selects whole rows of app.portal_users.
+func visitFound(ctx context.Context, tx pgx.Tx, found string, day int32, visit func(*account) bool, args ...any) error {
+	rows, err := tx.Query(ctx, fmt.Sprintf(accountsOf, found), append([]any{binaryResults}, args...)...)
 	if err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
