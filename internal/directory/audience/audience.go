@@ -40,6 +40,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/accounts"
 	"postern/internal/directory/field"
 )
 
@@ -87,11 +88,11 @@ func Of(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.Seq2[R
 	return func(yield func(Recipient, error) bool) {
 		var ties tieAllocator
 		stopped := false
-		err := visitSelected(ctx, []pgx.Tx{tx}, sel, on, true, func(a *account, in, _ Reason) bool {
+		err := visitSelected(ctx, []pgx.Tx{tx}, sel, on, true, func(a *accounts.Account, in, _ Reason) bool {
 			if in == "" {
 				return true
 			}
-			stopped = !yield(Recipient{No: a.no, ID: a.id, Reason: in, Patients: ties.of(a.links)}, nil)
+			stopped = !yield(Recipient{No: a.No, ID: a.ID, Reason: in, Patients: ties.of(a.Links)}, nil)
 			return !stopped
 		})
 		if err != nil && !stopped {
@@ -103,19 +104,19 @@ func Of(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) iter.Seq2[R
 // visitSelected calls visit for every account that the selection may concern, in
 // order of number, with the reason why it is included or excluded, until visit
 // returns false. Without withIDs, links may lack their patients' ids.
-func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, withIDs bool, visit func(a *account, in, out Reason) bool) error {
+func visitSelected(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, withIDs bool, visit func(a *accounts.Account, in, out Reason) bool) error {
 	s, err := resolveSelection(ctx, txs[0], sel)
 	if err != nil {
 		return err
 	}
-	classified := func(a *account) bool {
+	classified := func(a *accounts.Account) bool {
 		in, out := s.classify(a)
 		return visit(a, in, out)
 	}
 	if s.chosen == 0 {
-		return visitSome(ctx, txs[0], slices.Clone(s.added), field.Day(on), classified)
+		return accounts.VisitSome(ctx, txs[0], slices.Clone(s.added), field.Day(on), classified)
 	}
-	return visitAll(ctx, txs, field.Day(on), withIDs, classified)
+	return accounts.VisitAll(ctx, txs, field.Day(on), withIDs, classified)
 }
 
 // selected is a [Selection] with ids resolved to numbers.
@@ -148,8 +149,8 @@ func (s *selected) after(no int32) {
 
 // classify returns why an account is included or excluded. Accounts must be passed in
 // order of number.
-func (s *selected) classify(a *account) (in, out Reason) {
-	if len(s.added) > 0 && s.added[0] == a.no {
+func (s *selected) classify(a *accounts.Account) (in, out Reason) {
+	if len(s.added) > 0 && s.added[0] == a.No {
 		s.added = s.added[1:]
 		return Added, ""
 	}
@@ -185,15 +186,15 @@ func Preview(ctx context.Context, db directory.Beginner, sel Selection, on time.
 func preview(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time) (Counts, error) {
 	counts := Counts{Included: map[string]int{}, Excluded: map[string]int{}, Warnings: map[string]int{}}
 	var ids []string
-	err := visitSelected(ctx, txs, sel, on, false, func(a *account, in, out Reason) bool {
+	err := visitSelected(ctx, txs, sel, on, false, func(a *accounts.Account, in, out Reason) bool {
 		switch {
 		case in != "":
-			ids = append(ids, a.id)
+			ids = append(ids, a.ID)
 			counts.Included[string(in)]++
-			if !a.active {
+			if !a.Active {
 				counts.Warnings[string(AccountInactive)]++
 			}
-			if !a.addressed {
+			if !a.Addressed {
 				counts.Warnings[string(NoAddress)]++
 			}
 		case out != "":
@@ -227,7 +228,7 @@ func digest(ids []string) string {
 // errors as [Of]. It reads the whole directory only if none of the first
 // thousand portal users is included.
 func Exists(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time) (found bool, err error) {
-	isIn := func(_ *account, in, _ Reason) bool {
+	isIn := func(_ *accounts.Account, in, _ Reason) bool {
 		found = in != ""
 		return !found
 	}
@@ -257,7 +258,7 @@ func anyOfFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found
 	if err != nil {
 		return false, err
 	}
-	err = visitSome(ctx, tx, nos, field.Day(on), func(a *account) bool {
+	err = accounts.VisitSome(ctx, tx, nos, field.Day(on), func(a *accounts.Account) bool {
 		in, _ := classify(a, chosen)
 		found = in != ""
 		return !found
@@ -269,21 +270,21 @@ func anyOfFirst(ctx context.Context, tx pgx.Tx, of []Group, on time.Time) (found
 type tieAllocator struct{ ties []Tie }
 
 // of returns the links that are in force.
-func (blk *tieAllocator) of(links []link) []Tie {
+func (blk *tieAllocator) of(links []accounts.Link) []Tie {
 	if cap(blk.ties)-len(blk.ties) < len(links) {
 		blk.ties = make([]Tie, 0, max(1<<10, len(links)))
 	}
 	start := len(blk.ties)
 	for i := range links {
-		if l := &links[i]; l.term == inForce {
-			blk.ties = append(blk.ties, Tie{No: l.patientNo, ID: l.patientID, Relationship: relationship(l)})
+		if l := &links[i]; l.Term == accounts.InForce {
+			blk.ties = append(blk.ties, Tie{No: l.PatientNo, ID: l.PatientID, Relationship: relationship(l)})
 		}
 	}
 	return slices.Clip(blk.ties[start:])
 }
 
-func relationship(l *link) string {
-	if l.self {
+func relationship(l *accounts.Link) string {
+	if l.Self {
 		return directory.Self
 	}
 	return directory.Representative

@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/accounts"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -287,7 +288,8 @@ func drawModel(t *rapid.T) model {
 	bools := func(label string, n int) []bool { return rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, label) }
 	nos := func(label string, n int) []int32 {
 		near := rapid.Int32Range(1, 20)
-		windows := rapid.SampledFrom([]int32{window - 1, window, window + 1, 2 * window, 5*window + 7, patientPage, math.MaxInt32 - 1, math.MaxInt32})
+		const numbersAtOnce, patientPageSize = 1 << 15, 1 << 12 // window and patientPage of package accounts
+		windows := rapid.SampledFrom([]int32{numbersAtOnce - 1, numbersAtOnce, numbersAtOnce + 1, 2 * numbersAtOnce, 5*numbersAtOnce + 7, patientPageSize, math.MaxInt32 - 1, math.MaxInt32})
 		return slices.Sorted(slices.Values(rapid.SliceOfNDistinct(rapid.OneOf(near, windows), n, n, rapid.ID).Draw(t, label)))
 	}
 	patients, users := rapid.IntRange(0, 5).Draw(t, "patients"), rapid.IntRange(0, 8).Draw(t, "users")
@@ -433,7 +435,7 @@ func (m model) audience(sel Selection) (recipients []Recipient, counts Counts) {
 		}
 		r := Recipient{No: m.UserNos[user], ID: userID(user), Reason: reason}
 		for _, l := range m.linksOf(user, modelLink.inForce) {
-			r.Patients = append(r.Patients, Tie{m.PatientNos[l.Patient], patientID(l.Patient), relationship(&link{self: l.Self})})
+			r.Patients = append(r.Patients, Tie{m.PatientNos[l.Patient], patientID(l.Patient), relationship(&accounts.Link{Self: l.Self})})
 		}
 		recipients = append(recipients, r)
 		names = append(names, r.ID)

@@ -1,6 +1,10 @@
 package audience
 
-import "fmt"
+import (
+	"fmt"
+
+	"postern/internal/directory/audience/accounts"
+)
 
 // Group names a set of portal users that staff may choose as recipients.
 type Group string
@@ -69,19 +73,19 @@ func groupsOf(chosen []Group) (groups, error) {
 
 // memberOf returns the groups that the link makes its portal user a member of while the
 // link is in force.
-func memberOf(l *link) groups {
+func memberOf(l *accounts.Link) groups {
 	switch {
-	case !l.deceased:
+	case !l.Deceased:
 		return memberOfIfAlive(l)
-	case l.self:
+	case l.Self:
 		return 0
 	default:
 		return discharged
 	}
 }
 
-func memberOfIfAlive(l *link) groups {
-	if l.discharged {
+func memberOfIfAlive(l *accounts.Link) groups {
+	if l.Discharged {
 		return discharged
 	}
 	return active
@@ -89,12 +93,12 @@ func memberOfIfAlive(l *link) groups {
 
 // classify returns why the account is included in one of the chosen groups, or else why
 // it is excluded from one. Both are "" for an account unrelated to the groups.
-func classify(a *account, chosen groups) (in, out Reason) {
+func classify(a *accounts.Account, chosen groups) (in, out Reason) {
 	if chosen == 0 {
 		return "", ""
 	}
 	hit := chosen & memberships(a)
-	if hit == 0 || !a.active {
+	if hit == 0 || !a.Active {
 		return "", exclusion(a, chosen)
 	}
 	switch {
@@ -108,16 +112,16 @@ func classify(a *account, chosen groups) (in, out Reason) {
 }
 
 // memberships returns the groups that the account is in, if it is active.
-func memberships(a *account) groups {
+func memberships(a *accounts.Account) groups {
 	var set groups
 	var deceasedSelf, otherLink bool
-	for i := range a.links {
-		l := &a.links[i]
-		if l.term != inForce {
+	for i := range a.Links {
+		l := &a.Links[i]
+		if l.Term != accounts.InForce {
 			continue
 		}
 		set |= memberOf(l)
-		if l.self && l.deceased {
+		if l.Self && l.Deceased {
 			deceasedSelf = true
 		} else {
 			otherLink = true
@@ -131,21 +135,21 @@ func memberships(a *account) groups {
 
 // exclusion returns why an account is in none of the chosen groups. It is "" if none of
 // its links would put it in one, even with other dates or a living patient.
-func exclusion(a *account, chosen groups) Reason {
+func exclusion(a *accounts.Account, chosen groups) Reason {
 	isDeceased, hasEnded, hasNotBegun := chosen&all != 0, false, false
 	isLinked := false // a link in force would include the account, if it were active
-	for i := range a.links {
-		switch l := &a.links[i]; {
+	for i := range a.Links {
+		switch l := &a.Links[i]; {
 		case memberOf(l)&chosen != 0:
-			hasEnded = hasEnded || l.term == ended
-			hasNotBegun = hasNotBegun || l.term == notBegun
-			isLinked = isLinked || l.term == inForce
+			hasEnded = hasEnded || l.Term == accounts.Ended
+			hasNotBegun = hasNotBegun || l.Term == accounts.NotBegun
+			isLinked = isLinked || l.Term == accounts.InForce
 		case memberOfIfAlive(l)&chosen != 0:
 			isDeceased = true
 		}
 	}
 	switch {
-	case !a.active && (isLinked || isDeceased || hasEnded || hasNotBegun):
+	case !a.Active && (isLinked || isDeceased || hasEnded || hasNotBegun):
 		return AccountInactive
 	case isDeceased:
 		return Deceased

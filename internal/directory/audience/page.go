@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/accounts"
 	"postern/internal/directory/field"
 )
 
@@ -91,10 +92,10 @@ func pageOf(ctx context.Context, tx pgx.Tx, sel Selection, on time.Time, limit i
 	next := visitAfter
 	for read, batch := 0, 4*limit; ; batch = min(2*batch, mostRead) {
 		seen := 0
-		err = next(ctx, tx, after, batch, field.Day(on), func(a *account) bool {
-			seen, after = seen+1, a.no
+		err = next(ctx, tx, after, batch, field.Day(on), func(a *accounts.Account) bool {
+			seen, after = seen+1, a.No
 			if in, _ := s.classify(a); in != "" {
-				found = append(found, hit{a.no, in})
+				found = append(found, hit{a.No, in})
 			}
 			return len(found) <= limit
 		})
@@ -125,11 +126,11 @@ func pageWithoutEmail(ctx context.Context, tx pgx.Tx, sel Selection, on time.Tim
 	s.after(after)
 	for read := 0; ; {
 		seen, added := 0, append([]int32{}, s.added...)
-		err = visitFound(ctx, tx, withoutEmail, field.Day(on), func(a *account) bool {
-			seen, after = seen+1, a.no
-			s.after(a.no - 1)
+		err = accounts.VisitFound(ctx, tx, withoutEmail, field.Day(on), func(a *accounts.Account) bool {
+			seen, after = seen+1, a.No
+			s.after(a.No - 1)
 			if in, _ := s.classify(a); in != "" {
-				found = append(found, hit{a.no, in})
+				found = append(found, hit{a.No, in})
 			}
 			return len(found) <= limit
 		}, after, mostRead, added, s.chosen != 0)
@@ -155,21 +156,21 @@ const withoutEmail = `(SELECT u.* FROM app.portal_users u JOIN (
 	ORDER BY portal_user_no LIMIT $2) AS those USING (portal_user_no))`
 
 // visitAfter visits up to count accounts after a number, in order, until visit returns false.
-func visitAfter(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
+func visitAfter(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*accounts.Account) bool) error {
 	const next = `(SELECT * FROM app.portal_users WHERE portal_user_no > $1 ORDER BY portal_user_no LIMIT $2)`
-	return visitFound(ctx, tx, next, day, visit, after, count)
+	return accounts.VisitFound(ctx, tx, next, day, visit, after, count)
 }
 
 // visitCandidates returns a function like visitAfter that visits only the accounts that
 // may be in the chosen group because of a patient, or were added. It returns nil if that
 // may be any account.
-func (s *selected) visitCandidates() func(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
+func (s *selected) visitCandidates() func(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*accounts.Account) bool) error {
 	candidates, ok := map[groups]string{active: candidatesActive, discharged: candidatesDischarged}[s.chosen]
 	if !ok {
 		return nil
 	}
-	return func(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*account) bool) error {
-		return visitFound(ctx, tx, candidates, day, visit, after, count, append([]int32{}, s.added...))
+	return func(ctx context.Context, tx pgx.Tx, after int32, count int, day int32, visit func(*accounts.Account) bool) error {
+		return accounts.VisitFound(ctx, tx, candidates, day, visit, after, count, append([]int32{}, s.added...))
 	}
 }
 

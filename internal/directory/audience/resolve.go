@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience/accounts"
 	"postern/internal/directory/field"
 )
 
@@ -33,11 +34,11 @@ func resolve(ctx context.Context, txs []pgx.Tx, sel Selection, on time.Time, eac
 	tally := Tally{Included: map[string]int{}, Excluded: map[string]int{}}
 	var ties tieAllocator
 	var failed error
-	err := visitSelected(ctx, txs, sel, on, true, func(a *account, in, out Reason) bool {
+	err := visitSelected(ctx, txs, sel, on, true, func(a *accounts.Account, in, out Reason) bool {
 		switch {
 		case in != "":
 			tally.Included[string(in)]++
-			failed = each(Recipient{No: a.no, ID: a.id, Reason: in, Patients: ties.of(a.links)})
+			failed = each(Recipient{No: a.No, ID: a.ID, Reason: in, Patients: ties.of(a.Links)})
 		case out != "":
 			tally.Excluded[string(out)]++
 		}
@@ -74,8 +75,8 @@ func Sizes(ctx context.Context, db directory.Beginner, on time.Time) (map[Group]
 
 func sizes(ctx context.Context, txs []pgx.Tx, on time.Time) (map[Group]int, error) {
 	var of [active | discharged | all + 1]int // the number of accounts in each set of groups
-	err := visitAll(ctx, txs, field.Day(on), false, func(a *account) bool {
-		if a.active {
+	err := accounts.VisitAll(ctx, txs, field.Day(on), false, func(a *accounts.Account) bool {
+		if a.Active {
 			of[memberships(a)]++
 		}
 		return true

@@ -69,7 +69,8 @@ var imports = map[string]string{
 
 	// People, permissions, and the clinic's own labels.
 	"directory":                   "directory/field text/folding text/invisible",
-	"directory/audience":          "directory directory/field",
+	"directory/audience":          "directory directory/audience/accounts directory/field",
+	"directory/audience/accounts": "",
 	"directory/field":             "limits text/address text/invisible",
 	"directory/imports":           "directory/field directory/imports/resources directory/imports/staging directory/source directory/source/csvfile directory/source/fhir events store text/folding",
 	"directory/imports/resources": "directory/imports/staging directory/source",

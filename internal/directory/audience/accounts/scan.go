@@ -1,4 +1,4 @@
-package audience
+package accounts
 
 import (
 	"context"
@@ -24,14 +24,14 @@ func rawInt(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } // #nos
 func rawBool(b []byte) bool { return b[0] != 0 }
 
 // termOn compares a link's dates (nil means open) with a day.
-func termOn(day int32, from, until []byte) term {
+func termOn(day int32, from, until []byte) Term {
 	switch {
 	case until != nil && rawInt(until) < day:
-		return ended
+		return Ended
 	case from != nil && rawInt(from) > day:
-		return notBegun
+		return NotBegun
 	default:
-		return inForce
+		return InForce
 	}
 }
 
@@ -44,15 +44,16 @@ LEFT JOIN app.links l ON l.portal_user_no = u.portal_user_no
 LEFT JOIN app.patients p ON p.patient_no = l.patient_no
 ORDER BY u.portal_user_no, l.patient_no, l.relationship`
 
-// visitSome calls visit for each account with the given numbers, in order, until visit
-// returns false. The account is valid only until visit returns.
-func visitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit func(*account) bool) error {
-	return visitFound(ctx, tx, `(SELECT * FROM app.portal_users WHERE portal_user_no = ANY($1))`, day, visit, nos)
+// VisitSome calls visit for each account with the given numbers, in order, until visit
+// returns false. day is the day of the links' terms, as field.Day returns it. The account
+// is valid only until visit returns.
+func VisitSome(ctx context.Context, tx pgx.Tx, nos []int32, day int32, visit func(*Account) bool) error {
+	return VisitFound(ctx, tx, `(SELECT * FROM app.portal_users WHERE portal_user_no = ANY($1))`, day, visit, nos)
 }
 
-// visitFound is like visitSome, for the accounts that a query finds. found is the query in
-// parentheses; it selects whole rows of app.portal_users.
-func visitFound(ctx context.Context, tx pgx.Tx, found string, day int32, visit func(*account) bool, args ...any) error {
+// VisitFound is like [VisitSome], for the accounts that a query finds. found is the query in
+// parentheses; it selects whole rows of app.portal_users. args are its arguments.
+func VisitFound(ctx context.Context, tx pgx.Tx, found string, day int32, visit func(*Account) bool, args ...any) error {
 	rows, err := tx.Query(ctx, fmt.Sprintf(accountsOf, found), append([]any{binaryResults}, args...)...)
 	if err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
@@ -60,28 +61,28 @@ func visitFound(ctx context.Context, tx pgx.Tx, found string, day int32, visit f
 	return visitRows(rows, day, visit)
 }
 
-func visitRows(rows pgx.Rows, day int32, visit func(*account) bool) error {
+func visitRows(rows pgx.Rows, day int32, visit func(*Account) bool) error {
 	defer rows.Close()
-	var a account
+	var a Account
 	for rows.Next() {
 		raw := rows.RawValues()
-		if no := rawInt(raw[0]); no != a.no {
-			if a.no != 0 && !visit(&a) {
+		if no := rawInt(raw[0]); no != a.No {
+			if a.No != 0 && !visit(&a) {
 				return nil
 			}
-			a = account{no: no, id: string(raw[1]), active: rawBool(raw[2]), addressed: rawBool(raw[3]), links: a.links[:0]}
+			a = Account{No: no, ID: string(raw[1]), Active: rawBool(raw[2]), Addressed: rawBool(raw[3]), Links: a.Links[:0]}
 		}
 		if raw[4] != nil {
-			a.links = append(a.links, link{
-				patientNo: rawInt(raw[4]), self: rawBool(raw[5]), term: termOn(day, raw[6], raw[7]),
-				patientID: string(raw[8]), discharged: rawBool(raw[9]), deceased: rawBool(raw[10]),
+			a.Links = append(a.Links, Link{
+				PatientNo: rawInt(raw[4]), Self: rawBool(raw[5]), Term: termOn(day, raw[6], raw[7]),
+				PatientID: string(raw[8]), Discharged: rawBool(raw[9]), Deceased: rawBool(raw[10]),
 			})
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("reading portal users: %w", err)
 	}
-	if a.no != 0 {
+	if a.No != 0 {
 		visit(&a)
 	}
 	return nil
@@ -90,14 +91,15 @@ func visitRows(rows pgx.Rows, day int32, visit func(*account) bool) error {
 // window is the range of portal user numbers that is read at a time.
 const window = 1 << 15
 
-// visitAll calls visit for every account, in order, until visit returns false. It needs
-// memory for a few windows of accounts, and for each patient of the directory, because
-// a link can lead to any of them: about sixty bytes a patient, or twenty without the
-// patients' ids.
+// VisitAll calls visit for every account, in order, until visit returns false. The account
+// is valid only until visit returns; its ids may be kept. Without withIDs, links may lack
+// their patients' ids. It needs memory for a few windows of accounts, and for each patient
+// of the directory, because a link can lead to any of them: about sixty bytes a patient, or
+// twenty without the patients' ids.
 //
 // Its speed is limited by Postgres sending rows. With a second transaction of the same
 // snapshot, two Postgres processes send rows at the same time.
-func visitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit func(*account) bool) error {
+func VisitAll(ctx context.Context, txs []pgx.Tx, day int32, withIDs bool, visit func(*Account) bool) error {
 	starts, err := windows(ctx, txs[0])
 	if err != nil {
 		return err
@@ -167,7 +169,7 @@ func windows(ctx context.Context, tx pgx.Tx) (starts []int32, err error) {
 	return starts, nil
 }
 
-func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, withIDs bool, visit func(*account) bool) error {
+func visitInTurn(ctx context.Context, tx pgx.Tx, starts []int32, day int32, withIDs bool, visit func(*Account) bool) error {
 	found, err := readPatients(ctx, tx, withIDs, 0, math.MaxUint32)
 	if err != nil {
 		return fmt.Errorf("reading patients: %w", err)
@@ -299,9 +301,9 @@ func readPatients(ctx context.Context, tx pgx.Tx, withIDs bool, first, end int64
 type windowReader struct {
 	tx       pgx.Tx
 	day      int32
-	accounts []account
+	accounts []Account
 	owners   []int32 // the portal user number of each of links
-	links    []link  // with only the number of their patient
+	links    []Link  // with only the number of their patient
 }
 
 // read reads a window's accounts and links, each in the order of portal user numbers.
@@ -328,8 +330,8 @@ func (w *windowReader) readAccounts(ctx context.Context, first, last int32) erro
 	w.accounts = w.accounts[:0]
 	for rows.Next() {
 		raw := rows.RawValues()
-		w.accounts = append(w.accounts, account{
-			no: rawInt(raw[0]), id: ids.add(raw[1]), active: rawBool(raw[2]), addressed: rawBool(raw[3])})
+		w.accounts = append(w.accounts, Account{
+			No: rawInt(raw[0]), ID: ids.add(raw[1]), Active: rawBool(raw[2]), Addressed: rawBool(raw[3])})
 	}
 	return rows.Err()
 }
@@ -346,26 +348,26 @@ func (w *windowReader) readLinks(ctx context.Context, first, last int32) error {
 	for rows.Next() {
 		raw := rows.RawValues()
 		w.owners = append(w.owners, rawInt(raw[0]))
-		w.links = append(w.links, link{patientNo: rawInt(raw[1]), self: rawBool(raw[2]), term: termOn(w.day, raw[3], raw[4])})
+		w.links = append(w.links, Link{PatientNo: rawInt(raw[1]), Self: rawBool(raw[2]), Term: termOn(w.day, raw[3], raw[4])})
 	}
 	return rows.Err()
 }
 
 // deliver visits each account with its links, completed with the data of their patients.
-func (w *windowReader) deliver(found patients, visit func(*account) bool) (more bool, err error) {
+func (w *windowReader) deliver(found patients, visit func(*Account) bool) (more bool, err error) {
 	at := 0
 	for i := range w.accounts {
 		a := &w.accounts[i]
 		begin := at
-		for ; at < len(w.links) && w.owners[at] == a.no; at++ {
+		for ; at < len(w.links) && w.owners[at] == a.No; at++ {
 			l := &w.links[at]
-			p := found.find(l.patientNo)
+			p := found.find(l.PatientNo)
 			if p == nil {
-				return false, fmt.Errorf("a link has patient number %d, which is not in the directory", l.patientNo)
+				return false, fmt.Errorf("a link has patient number %d, which is not in the directory", l.PatientNo)
 			}
-			l.patientID, l.discharged, l.deceased = p.id, p.discharged, p.deceased
+			l.PatientID, l.Discharged, l.Deceased = p.id, p.discharged, p.deceased
 		}
-		a.links = w.links[begin:at]
+		a.Links = w.links[begin:at]
 		if !visit(a) {
 			return false, nil
 		}
