@@ -140,7 +140,7 @@ func (c *Composer) inSnapshot(ctx context.Context, do func(pgx.Tx) error) error 
 	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
 }
 
-// namePortalUsers turns [directory.UnknownPortalUsers] into one fault for each portal user.
+// namePortalUsers turns [audience.UnknownPortalUsers] into one fault for each portal user.
 func namePortalUsers(err error, chosen audience.Selection) error {
 	var unknown *audience.UnknownPortalUsers
 	if !errors.As(err, &unknown) {
@@ -178,13 +178,13 @@ func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) erro
 }
 
 // Audience returns a page of the audience of a selection, as of now: see
-// [directory.Page].
+// [audience.Page].
 func (c *Composer) Audience(ctx context.Context, staff policy.Subject, chosen audience.Selection, limit int, cursor string) (page []audience.Member, next string, err error) {
 	return c.audience(ctx, staff, chosen, limit, cursor, audience.Page)
 }
 
 // AudienceWithoutEmail is [Composer.Audience] for recipients without an e-mail address:
-// see [directory.PageWithoutEmail].
+// see [audience.PageWithoutEmail].
 func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff policy.Subject, chosen audience.Selection, limit int, cursor string) (page []audience.Member, next string, err error) {
 	return c.audience(ctx, staff, chosen, limit, cursor, audience.PageWithoutEmail)
 }

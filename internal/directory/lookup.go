@@ -52,8 +52,8 @@ func Named(ctx context.Context, q Querier, ids []string) ([]PortalUser, error) {
 	return users, nil
 }
 
-// LookUp returns the numbers of the portal users, ascending, each once, and the ids
-// that no portal user has.
+// LookUp returns the numbers of the portal users with the ids, ascending, each once, and the
+// ids that no portal user has, in the order given.
 func LookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil, nil
@@ -83,7 +83,7 @@ func LookUp(ctx context.Context, q Querier, ids []string) (nos []int32, unknown 
 	return nos, unknown, nil
 }
 
-// CheckIDs returns the ids that no portal user has, in the order given.
+// CheckIDs is [LookUp] without the numbers.
 func CheckIDs(ctx context.Context, q Querier, ids []string) (unknown []string, err error) {
 	_, unknown, err = LookUp(ctx, q, ids)
 	return unknown, err

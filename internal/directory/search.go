@@ -182,7 +182,8 @@ func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
 	return page, err
 }
 
-// ParseCursor returns the number of the last portal user before a page.
+// ParseCursor returns the number of the last portal user before a page, 0 for the first page.
+// It fails with [ErrCursor].
 func ParseCursor(cursor string) (after int32, err error) {
 	if cursor == "" {
 		return 0, nil

@@ -1,5 +1,5 @@
-// Package imports imports the directory from CSV files or a FHIR bulk export. It is the only
-// package that adds patients, portal users and links, or changes them.
+// Package imports imports the directory from CSV files or a FHIR bulk export: it adds
+// patients, portal users and links, and changes them.
 //
 // # Order and durability
 //

@@ -7,8 +7,8 @@
 //	                  └──► failed ─┴──────── checking
 //
 // An upload is stored encrypted in the content store. Its key is stored in its row and
-// deleted with it. Checking an upload is a dry run of [directory.CSV] or
-// [directory.FHIR], and importing is the real run. The import makes exactly the
+// deleted with it. Checking an upload is a dry run of [imports.CSV] or
+// [imports.FHIR], and importing is the real run. The import makes exactly the
 // changes that were shown. If the directory has changed so that the result would differ,
 // nothing is imported and the new changes are shown.
 //
