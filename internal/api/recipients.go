@@ -8,6 +8,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/inbound"
 )
 
@@ -17,10 +18,10 @@ type Recipients struct {
 	Groups        []string `json:"groups,omitempty" doc:"active_patients, discharged_patients, all_portal_users; needs send_bulk_portal_message." example:"[\"active_patients\"]"`
 }
 
-func (r Recipients) selection() directory.Selection {
-	s := directory.Selection{PortalUserIDs: r.PortalUserIDs}
+func (r Recipients) selection() audience.Selection {
+	s := audience.Selection{PortalUserIDs: r.PortalUserIDs}
 	for _, g := range r.Groups {
-		s.Groups = append(s.Groups, directory.Group(g))
+		s.Groups = append(s.Groups, audience.Group(g))
 	}
 	return s
 }
@@ -36,8 +37,8 @@ type Preview struct {
 	WithoutEmail int `json:"without_email" doc:"Recipients who have no e-mail address. They can't sign in to the portal: send them the message by post."`
 }
 
-func previewOf(c directory.Counts) Preview {
-	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings, WithoutEmail: c.Warnings[string(directory.NoAddress)]}
+func previewOf(c audience.Counts) Preview {
+	return Preview{Count: c.Count, Digest: c.Digest, Included: c.Included, Excluded: c.Excluded, Warnings: c.Warnings, WithoutEmail: c.Warnings[string(audience.NoAddress)]}
 }
 
 // PortalUser is a portal user in the recipient picker.

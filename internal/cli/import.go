@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
 	"postern/internal/eventlog/outbox"
 )
 
@@ -24,8 +24,8 @@ func (env *environment) importCommand() *cobra.Command {
 			return err
 		}
 		defer closeAll()
-		return env.importWith(cmd.Context(), "csv", *dry, func(ctx context.Context, s *system, o directory.Options) (directory.Summary, error) {
-			return directory.ImportCSV(ctx, s.pool, files, o)
+		return env.importWith(cmd.Context(), "csv", *dry, func(ctx context.Context, s *system, o imports.Options) (imports.Summary, error) {
+			return imports.CSV(ctx, s.pool, files, o)
 		})
 	}
 	fhir := &cobra.Command{Use: "fhir DIR", Short: "Import a FHIR R4 bulk export, all of it or what has changed", Args: cobra.ExactArgs(1)}
@@ -35,21 +35,21 @@ func (env *environment) importCommand() *cobra.Command {
 		if info, err := os.Stat(args[0]); err != nil || !info.IsDir() {
 			return fmt.Errorf("%s is not a folder: name the folder of the bulk export", args[0])
 		}
-		return env.importWith(cmd.Context(), "fhir", *dryFHIR, func(ctx context.Context, s *system, o directory.Options) (directory.Summary, error) {
+		return env.importWith(cmd.Context(), "fhir", *dryFHIR, func(ctx context.Context, s *system, o imports.Options) (imports.Summary, error) {
 			o.DemoEmailDomain = *domain
-			return directory.ImportFHIR(ctx, s.pool, os.DirFS(args[0]), o)
+			return imports.FHIR(ctx, s.pool, os.DirFS(args[0]), o)
 		})
 	}
 	return group("import", "Import the directory", csv, fhir)
 }
 
-type importer func(context.Context, *system, directory.Options) (directory.Summary, error)
+type importer func(context.Context, *system, imports.Options) (imports.Summary, error)
 
 func (env *environment) importWith(ctx context.Context, format string, dry bool, run importer) error {
 	return env.with(ctx, func(s *system) error {
 		bar := env.progress("importing")
-		summary, err := run(ctx, s, directory.Options{DryRun: dry, Progress: bar.move, MostLines: env.mostLines(),
-			InTx: func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
+		summary, err := run(ctx, s, imports.Options{DryRun: dry, Progress: bar.move, MostLines: env.mostLines(),
+			InTx: func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 				e, err := summary.Event("/postern", operator(), format, time.Now())
 				if err != nil {
 					return err
@@ -84,9 +84,9 @@ func (s *system) relayOutbox(ctx context.Context) error {
 	return outbox.Relay(ctx, s.pool, s.log.Publish)
 }
 
-func (env *environment) saySummary(s directory.Summary, dry bool) error {
+func (env *environment) saySummary(s imports.Summary, dry bool) error {
 	if env.json {
-		tally := func(c directory.Changes) map[string]int {
+		tally := func(c imports.Changes) map[string]int {
 			return map[string]int{"added": c.New, "changed": c.Changed, "unchanged": c.Unchanged}
 		}
 		warnings := []warningJSON{}
@@ -106,7 +106,7 @@ func (env *environment) saySummary(s directory.Summary, dry bool) error {
 	lines := []string{verb}
 	for _, row := range []struct {
 		name string
-		c    directory.Changes
+		c    imports.Changes
 	}{{"patients", s.Patients}, {"portal users", s.PortalUsers}, {"links", s.Links}} {
 		if s.Changed() {
 			lines = append(lines, fmt.Sprintf("  %-13s %8d new %8d changed %8d unchanged", row.name, row.c.New, row.c.Changed, row.c.Unchanged))
@@ -135,8 +135,8 @@ type warningJSON struct {
 	Reason string `json:"reason"`
 }
 
-func openFiles(paths []string) ([]directory.File, func(), error) {
-	var files []directory.File
+func openFiles(paths []string) ([]imports.File, func(), error) {
+	var files []imports.File
 	var opened []*os.File
 	closeAll := func() {
 		for _, f := range opened {
@@ -158,7 +158,7 @@ func openFiles(paths []string) ([]directory.File, func(), error) {
 			closeAll()
 			return nil, nil, fmt.Errorf("opening %s: %w", path, err)
 		}
-		files = append(files, directory.File{Name: path, Size: info.Size(), Content: f})
+		files = append(files, imports.File{Name: path, Size: info.Size(), Content: f})
 	}
 	return files, closeAll, nil
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/access/policy"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/problem"
 )
 
 // AudienceChanged is the error if the audience differs from the one that the sender
 // confirmed. Now is the present audience.
-type AudienceChanged struct{ Now directory.Counts }
+type AudienceChanged struct{ Now audience.Counts }
 
 func (e *AudienceChanged) Error() string {
 	return fmt.Sprintf("the recipients have changed since the preview: there are %d now. Look at them again and send with the new digest", e.Now.Count)
@@ -29,15 +29,15 @@ func (e *AudienceChanged) Problem() *problem.Error {
 }
 
 // Preview returns the exact number of recipients of a selection, as of now.
-func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen directory.Selection) (directory.Counts, error) {
+func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen audience.Selection) (audience.Counts, error) {
 	if err := mayChoose(staff, chosen); err != nil {
-		return directory.Counts{}, err
+		return audience.Counts{}, err
 	}
 	chosen = Request{Recipients: chosen}.normal().Recipients
 	var f faults
 	checkSelection(&f, chosen)
 	if err := f.err(); err != nil {
-		return directory.Counts{}, err
+		return audience.Counts{}, err
 	}
 	counts, err := c.count(ctx, chosen)
 	return counts, namePortalUsers(err, chosen)
@@ -45,14 +45,14 @@ func (c *Composer) Preview(ctx context.Context, staff policy.Subject, chosen dir
 
 // count counts the audience of a selection. Groups are counted one at a time: a count
 // takes two connections, and concurrent counts with one connection each would deadlock.
-func (c *Composer) count(ctx context.Context, chosen directory.Selection) (directory.Counts, error) {
+func (c *Composer) count(ctx context.Context, chosen audience.Selection) (audience.Counts, error) {
 	if len(chosen.Groups) > 0 {
 		if err := c.counting.lock(ctx); err != nil {
-			return directory.Counts{}, err
+			return audience.Counts{}, err
 		}
 		defer c.counting.unlock()
 	}
-	return directory.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
+	return audience.Preview(ctx, c.pool, chosen, c.cfg.Facts.Now())
 }
 
 // mutex is a mutex whose lock ends with a context.
@@ -71,7 +71,7 @@ func (m mutex) unlock() { <-m }
 
 // sizes holds the number of members of each group at one time.
 type sizes struct {
-	of map[directory.Group]int
+	of map[audience.Group]int
 	at time.Time
 }
 
@@ -80,7 +80,7 @@ const maxSizesAge = time.Minute
 
 // GroupSizes returns the number of members of each group, at most a minute old, for the
 // page on which a message is written. Before sending, [Composer.Preview] counts exactly.
-func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[directory.Group]int, error) {
+func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[audience.Group]int, error) {
 	if err := policy.Allow(staff, policy.SendToGroup); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[di
 	if age := c.cfg.Facts.Now().Sub(c.sizes.at); c.sizes.of != nil && age >= 0 && age < maxSizesAge {
 		return c.sizes.of, nil
 	}
-	of, err := directory.Sizes(ctx, c.pool, c.cfg.Facts.Now())
+	of, err := audience.Sizes(ctx, c.pool, c.cfg.Facts.Now())
 	if err == nil {
 		c.sizes = sizes{of, c.cfg.Facts.Now()}
 	}
@@ -99,7 +99,7 @@ func (c *Composer) GroupSizes(ctx context.Context, staff policy.Subject) (map[di
 }
 
 // mayChoose checks the permissions: sending to a group needs an additional one.
-func mayChoose(staff policy.Subject, chosen directory.Selection) error {
+func mayChoose(staff policy.Subject, chosen audience.Selection) error {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func mayChoose(staff policy.Subject, chosen directory.Selection) error {
 func (c *Composer) checkAudience(ctx context.Context, r Request) (confirmed *events.Confirmed, err error) {
 	if r.AudienceDigest == "" {
 		err = c.inSnapshot(ctx, func(tx pgx.Tx) error {
-			return mustExist(directory.Exists(ctx, tx, r.Recipients, c.cfg.Facts.Now()))
+			return mustExist(audience.Exists(ctx, tx, r.Recipients, c.cfg.Facts.Now()))
 		})
 		return nil, namePortalUsers(err, r.Recipients)
 	}
@@ -140,9 +140,9 @@ func (c *Composer) inSnapshot(ctx context.Context, do func(pgx.Tx) error) error 
 	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
 }
 
-// namePortalUsers turns [directory.UnknownPortalUsers] into one fault for each portal user.
-func namePortalUsers(err error, chosen directory.Selection) error {
-	var unknown *directory.UnknownPortalUsers
+// namePortalUsers turns [audience.UnknownPortalUsers] into one fault for each portal user.
+func namePortalUsers(err error, chosen audience.Selection) error {
+	var unknown *audience.UnknownPortalUsers
 	if !errors.As(err, &unknown) {
 		return err
 	}
@@ -178,19 +178,19 @@ func (c *Composer) checkBcc(ctx context.Context, f *faults, named []string) erro
 }
 
 // Audience returns a page of the audience of a selection, as of now: see
-// [directory.Page].
-func (c *Composer) Audience(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
-	return c.audience(ctx, staff, chosen, limit, cursor, directory.Page)
+// [audience.Page].
+func (c *Composer) Audience(ctx context.Context, staff policy.Subject, chosen audience.Selection, limit int, cursor string) (page []audience.Member, next string, err error) {
+	return c.audience(ctx, staff, chosen, limit, cursor, audience.Page)
 }
 
 // AudienceWithoutEmail is [Composer.Audience] for recipients without an e-mail address:
-// see [directory.PageWithoutEmail].
-func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (page []directory.Member, next string, err error) {
-	return c.audience(ctx, staff, chosen, limit, cursor, directory.PageWithoutEmail)
+// see [audience.PageWithoutEmail].
+func (c *Composer) AudienceWithoutEmail(ctx context.Context, staff policy.Subject, chosen audience.Selection, limit int, cursor string) (page []audience.Member, next string, err error) {
+	return c.audience(ctx, staff, chosen, limit, cursor, audience.PageWithoutEmail)
 }
 
-func (c *Composer) audience(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string,
-	read func(context.Context, pgx.Tx, directory.Selection, time.Time, int, string) ([]directory.Member, string, error)) (page []directory.Member, next string, err error) {
+func (c *Composer) audience(ctx context.Context, staff policy.Subject, chosen audience.Selection, limit int, cursor string,
+	read func(context.Context, pgx.Tx, audience.Selection, time.Time, int, string) ([]audience.Member, string, error)) (page []audience.Member, next string, err error) {
 	if err := mayChoose(staff, chosen); err != nil {
 		return nil, "", err
 	}

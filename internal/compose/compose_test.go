@@ -21,7 +21,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
 	"postern/internal/content/message"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
@@ -37,7 +37,7 @@ func sender(t *testing.T, s *composetest.System) policy.Subject {
 	return s.Staff(t, "Ada Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 }
 
-func to(ids ...string) directory.Selection { return directory.Selection{PortalUserIDs: ids} }
+func to(ids ...string) audience.Selection { return audience.Selection{PortalUserIDs: ids} }
 
 func send(t *testing.T, s *composetest.System, by policy.Subject, key string, r compose.Request) compose.Answer {
 	t.Helper()
@@ -166,7 +166,7 @@ func TestHold(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
-	group := directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}
+	group := audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}
 	later, none, minute := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond), 0, 60
 	for name, c := range map[string]struct {
 		r    compose.Request
@@ -236,9 +236,9 @@ func TestWrongRequests(t *testing.T) {
 			[]string{"body.recipients.portal_user_ids[1]", "body.recipients.portal_user_ids[2]"}},
 		"no id":           {good(func(r *compose.Request) { r.Recipients = to("pu 1", "\x00") }), []string{"body.recipients.portal_user_ids[0]", "body.recipients.portal_user_ids[1]"}},
 		"too many chosen": {good(func(r *compose.Request) { r.Recipients = to(many...) }), []string{"body.recipients.portal_user_ids"}},
-		"unknown group":   {good(func(r *compose.Request) { r.Recipients.Groups = []directory.Group{"unknown"} }), []string{"body.recipients.groups[0]"}},
+		"unknown group":   {good(func(r *compose.Request) { r.Recipients.Groups = []audience.Group{"unknown"} }), []string{"body.recipients.groups[0]"}},
 		"empty group": {good(func(r *compose.Request) {
-			r.Recipients = directory.Selection{Groups: []directory.Group{directory.DischargedPatients}}
+			r.Recipients = audience.Selection{Groups: []audience.Group{audience.DischargedPatients}}
 		}), []string{"body.recipients"}},
 		"unknown Bcc":          {good(func(r *compose.Request) { r.StaffBcc = []string{ada.ID, "unknown", "\x00"} }), []string{"body.staff_bcc[1]", "body.staff_bcc[2]"}},
 		"too many Bcc":         {good(func(r *compose.Request) { r.StaffBcc = many[:51] }), append([]string{"body.staff_bcc"}, places("body.staff_bcc", 51)...)},
@@ -289,7 +289,7 @@ func TestPermissions(t *testing.T) {
 	s := composetest.New(t)
 	s.PortalUser(t, "pu-1")
 	noPermission, single := s.Staff(t, "No Permission"), s.Staff(t, "Single", policy.SendPortalMessage)
-	group := compose.Request{Subject: "s", Body: "b", Recipients: directory.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []directory.Group{directory.AllPortalUsers}}}
+	group := compose.Request{Subject: "s", Body: "b", Recipients: audience.Selection{PortalUserIDs: []string{"pu-1"}, Groups: []audience.Group{audience.AllPortalUsers}}}
 	before := s.Keeps(t)
 	for name, try := range map[string]func() error{
 		"upload without": func() error {
@@ -318,7 +318,7 @@ func TestAudienceDigest(t *testing.T) {
 	s := composetest.New(t)
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
-	everyone := directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}
+	everyone := audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}
 	agreed, err := s.Compose.Preview(t.Context(), ada, everyone)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/attachment"
 	"postern/internal/content/message"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 )
 
@@ -51,7 +51,7 @@ func (c *Composer) Copy(ctx context.Context, staff policy.Subject, id uuid.UUID)
 		return Request{}, fmt.Errorf("reading the recipients of message %s: %w", id, err)
 	}
 	for _, g := range groups {
-		r.Recipients.Groups = append(r.Recipients.Groups, directory.Group(g))
+		r.Recipients.Groups = append(r.Recipients.Groups, audience.Group(g))
 	}
 	if hold == events.HoldScheduled {
 		r.SendAt = &releaseAt

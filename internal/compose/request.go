@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/limits"
 	"postern/internal/problem"
@@ -26,7 +26,7 @@ const defaultUndo = 10 * time.Second
 type Request struct {
 	Subject       string
 	Body          string
-	Recipients    directory.Selection
+	Recipients    audience.Selection
 	StaffBcc      []string
 	AttachmentIDs []uuid.UUID
 	// AudienceDigest is the digest of the preview that the sender confirmed; "": none.
@@ -159,7 +159,7 @@ func checkText(f *faults, location, text string, most limits.Characters, allowed
 	}
 }
 
-func checkSelection(f *faults, s directory.Selection) {
+func checkSelection(f *faults, s audience.Selection) {
 	if len(s.PortalUserIDs) > int(limits.Recipients) {
 		f.add("body.recipients.portal_user_ids", "names %d portal users; choose at most %s one by one, or a group", len(s.PortalUserIDs), limits.Recipients)
 	}
@@ -170,10 +170,10 @@ func checkSelection(f *faults, s directory.Selection) {
 	}
 	for i, g := range s.Groups {
 		switch g {
-		case directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers:
+		case audience.ActivePatients, audience.DischargedPatients, audience.AllPortalUsers:
 		default:
 			f.add(fmt.Sprintf("body.recipients.groups[%d]", i), "%.80q is not a group: choose %s, %s or %s", g,
-				directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers)
+				audience.ActivePatients, audience.DischargedPatients, audience.AllPortalUsers)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"postern/internal/directory/field"
 	"postern/internal/text/folding"
 )
 
@@ -34,13 +35,19 @@ type LinkedPortalUser struct {
 	From, Until  string // YYYY-MM-DD, "" if open
 }
 
+// The relationships of a link.
+const (
+	Self           = field.Self
+	Representative = field.Representative
+)
+
 // ErrNotFound is the error for an id that is not in the directory.
 var ErrNotFound = errors.New("this id is not in the directory")
 
 // SearchPatients finds patients by the beginnings of the words of their name, or by the
 // beginning of their id. Matching and pages are the same as in [Search].
 func SearchPatients(ctx context.Context, q Querier, text string, limit int, cursor string) (page []Patient, next string, err error) {
-	after, err := parseCursor(cursor)
+	after, err := ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -88,7 +95,7 @@ const patientsBySearch = `
 // PatientByID returns one patient, or [ErrNotFound].
 func PatientByID(ctx context.Context, q Querier, id string) (Patient, error) {
 	const found = `SELECT patient_no FROM app.patients WHERE patient_no > $1 AND patient_id = $3`
-	if checkID(id) != "" {
+	if field.CheckID(id) != "" {
 		return Patient{}, ErrNotFound
 	}
 	page, err := readPatientsFound(ctx, q, found, 0, 1, id)
@@ -104,7 +111,7 @@ func PatientByID(ctx context.Context, q Querier, id string) (Patient, error) {
 // PortalUserByID returns one portal user, or [ErrNotFound].
 func PortalUserByID(ctx context.Context, q Querier, id string) (PortalUser, error) {
 	const found = `SELECT portal_user_no FROM app.portal_users WHERE portal_user_no > $1 AND portal_user_id = $3`
-	if checkID(id) != "" {
+	if field.CheckID(id) != "" {
 		return PortalUser{}, ErrNotFound
 	}
 	page, _, err := readPage(ctx, q, found, 1, "", id)

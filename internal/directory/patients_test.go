@@ -7,18 +7,17 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
 
 func TestSearchPatients(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportCSV(t.Context(), pool, csvFiles(
-		"p.csv", patientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\nPT-2,Huck,Finn,,discharged,true\npt-3,Żó-Ana,O'Brien,,active,false\n",
-		"u.csv", portalUsersHeader+"eve,Eve,,true\nann,Ann,,false\n",
-		"l.csv", linksHeader+"ann,pt-1,representative,2026-01-01,2026-12-31\neve,pt-1,self,,\n"), Options{}); err != nil {
-		t.Fatal(err)
-	}
+	importCSV(t, pool,
+		"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,1980-02-29,active,false\nPT-2,Huck,Finn,,discharged,true\npt-3,Żó-Ana,O'Brien,,active,false\n",
+		"u.csv", sourcetest.PortalUsersHeader+"eve,Eve,,true\nann,Ann,,false\n",
+		"l.csv", sourcetest.LinksHeader+"ann,pt-1,representative,2026-01-01,2026-12-31\neve,pt-1,self,,\n")
 	for _, c := range []struct{ text, want string }{
 		{"saw", "pt-1"}, {"SAWYER tom", "pt-1"}, {"tom finn", ""}, {"zo", "pt-3"}, {"brien", "pt-3"},
 		{"pt-2", "PT-2"}, {"PT-2", "PT-2"}, {"pt-", "pt-1 PT-2 pt-3"}, {"t-1", ""}, {"%", ""}, {"1980", ""}, {"eve", ""},
@@ -78,9 +77,7 @@ func byNumber(t *testing.T, want string, page []Patient) string {
 func TestSearchWithThousandsOfMatches(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	const rows = 12_000
-	if _, err := ImportCSV(t.Context(), pool, benchFiles(rows), Options{}); err != nil {
-		t.Fatal(err)
-	}
+	importRows(t, pool, rows)
 	for text, least := range map[string]int{"": rows, "s": rows / 10, "pu-": 2000, "user": 2000} {
 		seen, cursor := map[string]bool{}, ""
 		for {

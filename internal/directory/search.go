@@ -18,6 +18,11 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
+// Beginner begins transactions: a pool or a connection of pgx.
+type Beginner interface {
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
 // PortalUser is a portal user's account as staff see it.
 type PortalUser struct {
 	No     int32
@@ -124,7 +129,7 @@ func List(ctx context.Context, q Querier, limit int, cursor string) (page []Port
 // readPage reads the portal users whose numbers a query finds. The query's arguments are
 // the number after which to begin, the maximum number of rows, and args.
 func readPage(ctx context.Context, q Querier, found string, limit int, cursor string, args ...any) ([]PortalUser, string, error) {
-	after, err := parseCursor(cursor)
+	after, err := ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -177,8 +182,9 @@ func collectPage(rows pgx.Rows, most int) ([]PortalUser, error) {
 	return page, err
 }
 
-// parseCursor returns the number of the last portal user before a page.
-func parseCursor(cursor string) (after int32, err error) {
+// ParseCursor returns the number of the last portal user before a page, 0 for the first page.
+// It fails with [ErrCursor].
+func ParseCursor(cursor string) (after int32, err error) {
 	if cursor == "" {
 		return 0, nil
 	}
@@ -187,25 +193,4 @@ func parseCursor(cursor string) (after int32, err error) {
 		return 0, ErrCursor
 	}
 	return int32(n), nil
-}
-
-// PortalUsers returns the portal users with the numbers, without their patients. Unknown
-// numbers are not in the result.
-func PortalUsers(ctx context.Context, q Querier, nos []int32) (map[int32]PortalUser, error) {
-	rows, err := q.Query(ctx, `
-		SELECT portal_user_no, portal_user_id, name, email, active FROM app.portal_users
-		WHERE portal_user_no = ANY($1)`, nos)
-	if err != nil {
-		return nil, fmt.Errorf("reading portal users: %w", err)
-	}
-	found := make(map[int32]PortalUser, len(nos))
-	var u PortalUser
-	_, err = pgx.ForEachRow(rows, []any{&u.No, &u.ID, &u.Name, &u.Email, &u.Active}, func() error {
-		found[u.No] = u
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading portal users: %w", err)
-	}
-	return found, nil
 }

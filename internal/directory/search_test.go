@@ -7,14 +7,15 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"postern/internal/directory/source/sourcetest"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
 
 func TestSearch(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if _, err := ImportCSV(t.Context(), pool, csvFiles(
-		"u.csv", portalUsersHeader+
+	importCSV(t, pool,
+		"u.csv", sourcetest.PortalUsersHeader+
 			"ana,Ana-Maria O'Brien,Home@Example.test,true\n"+
 			"BOB-7,Bob Żółć,b%b@example.test,false\n"+
 			"eve,Eve d’Arc,,true\n"+
@@ -22,10 +23,8 @@ func TestSearch(t *testing.T) {
 			"priya,प्रिया शर्मा,priya@example.test,true\n"+
 			"oleg,Олег Йовович,oleg@example.test,true\n"+
 			"odd,A\\b 'c' & d:*,,true\n",
-		"p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,discharged,true\n",
-		"l.csv", linksHeader+"eve,pt-1,representative,2026-01-01,\neve,pt-2,self,,\nana,pt-1,representative,,2020-01-01\n"), Options{}); err != nil {
-		t.Fatal(err)
-	}
+		"p.csv", sourcetest.PatientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,discharged,true\n",
+		"l.csv", sourcetest.LinksHeader+"eve,pt-1,representative,2026-01-01,\neve,pt-2,self,,\nana,pt-1,representative,,2020-01-01\n")
 	for _, c := range []struct{ text, want string }{
 		{"ana", "ana"}, {"MARIA", "ana"}, {"ana-ma", "ana"}, {"maria ana", "ana"}, {"o'br", "ana"}, {"brien", "ana"},
 		{"zołc", "BOB-7"}, {"Żó", "BOB-7"}, {"bob-", "BOB-7"}, {"bob-7", "BOB-7"}, {"b%", "BOB-7"}, {"arc", "eve"}, {"D’A", "eve"},
@@ -64,13 +63,11 @@ func TestSearch(t *testing.T) {
 func TestPagesContinueWhereTheLastOneEnded(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
 	var users strings.Builder
-	users.WriteString(portalUsersHeader)
+	users.WriteString(sourcetest.PortalUsersHeader)
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		users.WriteString(id + ",Ana,ana@example.test,true\n")
 	}
-	if _, err := ImportCSV(t.Context(), pool, csvFiles("u.csv", users.String()), Options{}); err != nil {
-		t.Fatal(err)
-	}
+	importCSV(t, pool, "u.csv", users.String())
 	for _, text := range []string{"", "ana"} {
 		var got []string
 		cursor := ""

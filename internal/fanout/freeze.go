@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/content"
-	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/events"
 )
 
@@ -112,16 +112,16 @@ func unreadable(err error) error {
 
 // resolve writes the audience of one snapshot of the directory as a manifest.
 func (w *Worker) resolve(ctx context.Context, m sending, to io.Writer) (Summary, error) {
-	sel := directory.Selection{PortalUserIDs: m.recipients.PortalUserIDs}
+	sel := audiences.Selection{PortalUserIDs: m.recipients.PortalUserIDs}
 	for _, g := range m.recipients.Groups {
-		sel.Groups = append(sel.Groups, directory.Group(g))
+		sel.Groups = append(sel.Groups, audiences.Group(g))
 	}
 	manifest, err := newManifestWriter(to, m.id)
 	if err != nil {
 		return Summary{}, err
 	}
 	var r events.Recipient
-	tally, err := directory.Resolve(ctx, w.Pool, sel, w.Facts.Now(), func(d directory.Recipient) error {
+	tally, err := audiences.Resolve(ctx, w.Pool, sel, w.Facts.Now(), func(d audiences.Recipient) error {
 		r.PortalUserID, r.PortalUserNo, r.Links = d.ID, d.No, r.Links[:0]
 		for _, t := range d.Patients {
 			r.Links = append(r.Links, events.Link{PatientID: t.ID, PatientNo: t.No, Relationship: t.Relationship})

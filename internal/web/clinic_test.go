@@ -15,8 +15,9 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/directory/demo"
+	"postern/internal/directory/imports"
 	"postern/internal/directory/upload"
 	"postern/internal/notify/replay"
 	"postern/internal/web/webtest"
@@ -49,7 +50,7 @@ Maria Santos`
 func openClinic(t *testing.T) *clinic {
 	t.Helper()
 	c := &clinic{Site: webtest.New(t), places: map[string]string{}}
-	if err := demo.Import(t.Context(), c.Admin, directory.Options{DemoEmailDomain: "example.org"}); err != nil {
+	if err := demo.Import(t.Context(), c.Admin, imports.Options{DemoEmailDomain: "example.org"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Web.Gate.SetPortalPassword(t.Context(), reader, webtest.Password); err != nil {
@@ -72,16 +73,16 @@ func (c *clinic) live(t *testing.T) {
 	soon := time.Now().Add(50 * time.Hour)
 
 	c.send(t, "erased", compose.Request{Subject: "Your results", Body: "They are good.", UndoSeconds: &now,
-		Recipients: directory.Selection{PortalUserIDs: []string{reader}}})
+		Recipients: audience.Selection{PortalUserIDs: []string{reader}}})
 	c.erase(t)
 	c.send(t, "recalled", compose.Request{Subject: "Opening hours in December", Body: "We open at nine.", UndoSeconds: &now,
-		Recipients: directory.Selection{PortalUserIDs: []string{reader, "agnes-pell", "carmen-diallo"}}})
+		Recipients: audience.Selection{PortalUserIDs: []string{reader, "agnes-pell", "carmen-diallo"}}})
 	c.send(t, "everybody", compose.Request{Subject: "Our entrance moves to the garden side", Body: careText, UndoSeconds: &now,
-		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}, StaffBcc: []string{c.maria.ID, c.noel.ID}})
+		Recipients: audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}, StaffBcc: []string{c.maria.ID, c.noel.ID}})
 	c.send(t, "sent", compose.Request{Subject: "Your care plan for the winter", Body: strings.Replace(careText, "Dear all", "Dear Ingrid", 1), UndoSeconds: &now,
-		Recipients: directory.Selection{PortalUserIDs: []string{reader, "harold-finch"}}}, plan, tips)
+		Recipients: audience.Selection{PortalUserIDs: []string{reader, "harold-finch"}}}, plan, tips)
 	c.send(t, "scheduled", compose.Request{Subject: "Season's greetings", Body: "From all of us.", SendAt: &soon,
-		Recipients: directory.Selection{Groups: []directory.Group{directory.ActivePatients}}})
+		Recipients: audience.Selection{Groups: []audience.Group{audience.ActivePatients}}})
 	if err := c.Web.Composer.Recall(t.Context(), subject(c.maria), c.id("recalled"), "The hours were those of last year."); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func (c *clinic) draft(t *testing.T, files ...webtest.File) {
 	id := uuid.New()
 	_, err := c.Web.Drafts.Save(t.Context(), subject(c.maria), id, draft.Seen{Page: "a"}, func(d *draft.Content) {
 		d.Subject, d.Body = "Flu vaccination: come without an appointment", strings.Replace(careText, "entrance in Mill Street is closed", "flu vaccination is here", 1)
-		d.Recipients = directory.Selection{PortalUserIDs: []string{reader, "agnes-pell"}, Groups: []directory.Group{directory.ActivePatients}}
+		d.Recipients = audience.Selection{PortalUserIDs: []string{reader, "agnes-pell"}, Groups: []audience.Group{audience.ActivePatients}}
 		d.StaffBcc = []string{c.noel.ID}
 		d.AttachmentIDs = c.upload(t, "draft", files...)
 	})

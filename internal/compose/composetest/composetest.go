@@ -26,6 +26,7 @@ import (
 	"postern/internal/content"
 	"postern/internal/content/reader"
 	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/eventlogtest"
@@ -308,9 +309,9 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	if err := s.Admin.QueryRow(t.Context(), `SELECT recipients FROM record.messages WHERE message_id = $1`, message).Scan(&chosen); err != nil {
 		t.Fatal(err)
 	}
-	selection := directory.Selection{PortalUserIDs: chosen.PortalUserIDs}
+	selection := audience.Selection{PortalUserIDs: chosen.PortalUserIDs}
 	for _, g := range chosen.Groups {
-		selection.Groups = append(selection.Groups, directory.Group(g))
+		selection.Groups = append(selection.Groups, audience.Group(g))
 	}
 	recipients := s.audience(t, selection)
 	of := (len(recipients) + events.ChunkSize - 1) / events.ChunkSize
@@ -328,10 +329,10 @@ func (s *System) Deliver(t testing.TB, message uuid.UUID) {
 	s.Record(t, "process:test", events.FanoutCompleted{MessageID: message, Deliveries: len(recipients), Chunks: of})
 }
 
-func (s *System) audience(t testing.TB, chosen directory.Selection) (recipients []events.Recipient) {
+func (s *System) audience(t testing.TB, chosen audience.Selection) (recipients []events.Recipient) {
 	t.Helper()
 	err := pgx.BeginTxFunc(t.Context(), s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		for r, err := range directory.Audience(t.Context(), tx, chosen, s.Clock.Now()) {
+		for r, err := range audience.Of(t.Context(), tx, chosen, s.Clock.Now()) {
 			if err != nil {
 				return err
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"postern/internal/content"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 )
 
 // The field names under which a draft is sealed.
@@ -24,12 +24,12 @@ const maxBytes = 1 << 20
 // Content is the content of a draft. It is not validated before the message is about to be
 // sent.
 type Content struct {
-	Subject       string              `json:"subject"`
-	Body          string              `json:"-"`
-	Recipients    directory.Selection `json:"recipients"`
-	StaffBcc      []string            `json:"staff_bcc"` // staff ids
-	AttachmentIDs []uuid.UUID         `json:"attachment_ids"`
-	When          When                `json:"when"`
+	Subject       string             `json:"subject"`
+	Body          string             `json:"-"`
+	Recipients    audience.Selection `json:"recipients"`
+	StaffBcc      []string           `json:"staff_bcc"` // staff ids
+	AttachmentIDs []uuid.UUID        `json:"attachment_ids"`
+	When          When               `json:"when"`
 	// Key is the idempotency key with which the draft will be sent.
 	Key string `json:"key"`
 }

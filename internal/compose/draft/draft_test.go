@@ -14,7 +14,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose/composetest"
 	"postern/internal/compose/draft"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/store/storetest"
 )
 
@@ -49,7 +49,7 @@ func TestADraftIsKeptWholeAndSealed(t *testing.T) {
 	id := uuid.New()
 	saved := save(t, b, ada, id, draft.Seen{Page: "p"}, func(c *draft.Content) {
 		c.Subject, c.Body = "SECRET subject", "SECRET\r\nbody"
-		c.Recipients = directory.Selection{PortalUserIDs: []string{"ann"}, Groups: []directory.Group{directory.ActivePatients}}
+		c.Recipients = audience.Selection{PortalUserIDs: []string{"ann"}, Groups: []audience.Group{audience.ActivePatients}}
 		c.StaffBcc, c.AttachmentIDs = []string{"bo"}, []uuid.UUID{up.ID}
 		c.When = draft.When{Later: true, Day: "3", Month: "x", Time: "9"}
 	})

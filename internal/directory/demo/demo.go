@@ -11,7 +11,7 @@ import (
 	"io"
 	"io/fs"
 
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
 )
 
 // FS holds the clinic: a FHIR bulk export, and links.csv.
@@ -20,8 +20,8 @@ import (
 var FS embed.FS
 
 // Import imports the clinic. A second import changes nothing. It may be called concurrently.
-func Import(ctx context.Context, db directory.Beginner, opts directory.Options) error {
-	if _, err := directory.ImportFHIR(ctx, db, FS, opts); err != nil {
+func Import(ctx context.Context, db imports.Beginner, opts imports.Options) error {
+	if _, err := imports.FHIR(ctx, db, FS, opts); err != nil {
 		return fmt.Errorf("importing the demo clinic: %w", err)
 	}
 	links, err := FS.Open("links.csv")
@@ -33,8 +33,8 @@ func Import(ctx context.Context, db directory.Beginner, opts directory.Options) 
 	if err != nil {
 		return err
 	}
-	files := []directory.File{{Name: "links.csv", Size: info.Size(), Content: links}}
-	if _, err := directory.ImportCSV(ctx, db, files, opts); err != nil {
+	files := []imports.File{{Name: "links.csv", Size: info.Size(), Content: links}}
+	if _, err := imports.CSV(ctx, db, files, opts); err != nil {
 		return fmt.Errorf("importing the demo clinic: %w", err)
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"postern/internal/directory"
+	"postern/internal/directory/audience"
+	"postern/internal/directory/imports"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -18,9 +20,9 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	imports := 0
-	opts := directory.Options{InTx: func(context.Context, pgx.Tx, directory.Summary) error {
-		imports++
+	calls := 0
+	opts := imports.Options{InTx: func(context.Context, pgx.Tx, imports.Summary) error {
+		calls++
 		return nil
 	}}
 	for range 2 {
@@ -28,20 +30,20 @@ func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if imports != 2 {
-		t.Errorf("%d imports changed something: the first two files should, and nothing after", imports)
+	if calls != 2 {
+		t.Errorf("%d imports changed something: the first two files should, and nothing after", calls)
 	}
 
 	on := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
-		group                        directory.Group
+		group                        audience.Group
 		included, excluded, warnings map[string]int
 	}{
-		{directory.ActivePatients, map[string]int{"active_patient": 27}, map[string]int{"deceased": 5, "link_ended": 1, "link_not_begun": 1}, map[string]int{"no_address": 5}},
-		{directory.DischargedPatients, map[string]int{"discharged_patient": 9}, map[string]int{"account_inactive": 1, "deceased": 1}, map[string]int{}},
-		{directory.AllPortalUsers, map[string]int{"any_portal_user": 38}, map[string]int{"account_inactive": 1, "deceased": 5}, map[string]int{"no_address": 5}},
+		{audience.ActivePatients, map[string]int{"active_patient": 27}, map[string]int{"deceased": 5, "link_ended": 1, "link_not_begun": 1}, map[string]int{"no_address": 5}},
+		{audience.DischargedPatients, map[string]int{"discharged_patient": 9}, map[string]int{"account_inactive": 1, "deceased": 1}, map[string]int{}},
+		{audience.AllPortalUsers, map[string]int{"any_portal_user": 38}, map[string]int{"account_inactive": 1, "deceased": 5}, map[string]int{"no_address": 5}},
 	} {
-		got, err := directory.Preview(t.Context(), pool, directory.Selection{Groups: []directory.Group{c.group}}, on)
+		got, err := audience.Preview(t.Context(), pool, audience.Selection{Groups: []audience.Group{c.group}}, on)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +60,7 @@ func TestTheClinicHasAPersonForEveryCase(t *testing.T) {
 // No mail to an address of the demo may be delivered.
 func TestEveryAddressIsAtExampleTest(t *testing.T) {
 	pool := storetest.Pool(t, store.RoleAPI)
-	if err := Import(t.Context(), pool, directory.Options{}); err != nil {
+	if err := Import(t.Context(), pool, imports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	users, _, err := directory.List(t.Context(), pool, directory.MostPerPage, "")

@@ -7,8 +7,8 @@
 //	                  └──► failed ─┴──────── checking
 //
 // An upload is stored encrypted in the content store. Its key is stored in its row and
-// deleted with it. Checking an upload is a dry run of [directory.ImportCSV] or
-// [directory.ImportFHIR], and importing is the real run. The import makes exactly the
+// deleted with it. Checking an upload is a dry run of [imports.CSV] or
+// [imports.FHIR], and importing is the real run. The import makes exactly the
 // changes that were shown. If the directory has changed so that the result would differ,
 // nothing is imported and the new changes are shown.
 //
@@ -36,7 +36,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"postern/internal/content"
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
+	"postern/internal/directory/source"
 )
 
 const (
@@ -89,9 +90,9 @@ type File struct {
 
 // Report is the result of a dry run.
 type Report struct {
-	Summary directory.Summary
-	Shown   []directory.Shown
-	Wrong   []directory.WrongLine
+	Summary imports.Summary
+	Shown   []imports.Shown
+	Wrong   []source.WrongLine
 	Total   int // the number of wrong lines, including those not listed
 	// Moved says that the directory has changed since an earlier dry run, so that the
 	// import would have made other changes than those shown.

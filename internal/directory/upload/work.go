@@ -11,7 +11,8 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/content"
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
+	"postern/internal/directory/source"
 	"postern/internal/eventlog/outbox"
 )
 
@@ -53,7 +54,7 @@ func (in *Uploads) Confirm(ctx context.Context, staff policy.Subject, id uuid.UU
 	if err := in.move(ctx, in.Pool, id, r.key, Checked, Importing, r.kept); err != nil {
 		return err
 	}
-	in.work(id, Importing, func(ctx context.Context, o directory.Options) error {
+	in.work(id, Importing, func(ctx context.Context, o imports.Options) error {
 		return in.importIt(ctx, id, staff, r.key, r.kept, o)
 	})
 	return nil
@@ -61,7 +62,7 @@ func (in *Uploads) Confirm(ctx context.Context, staff policy.Subject, id uuid.UU
 
 // work runs do in the background, beyond the request that started it, and updates the
 // import's row regularly while it runs.
-func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, directory.Options) error) {
+func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, imports.Options) error) {
 	var done, total atomic.Int64
 	ctx, cancel := context.WithCancel(in.ctx)
 	in.running.Go(func() {
@@ -82,7 +83,7 @@ func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, dire
 	})
 	in.running.Go(func() {
 		defer cancel()
-		err := do(ctx, directory.Options{MostLines: mostLines, Today: in.Now(), Progress: func(d, of int64) { done.Store(d); total.Store(of) }})
+		err := do(ctx, imports.Options{MostLines: mostLines, Today: in.Now(), Progress: func(d, of int64) { done.Store(d); total.Store(of) }})
 		if err == nil || ctx.Err() != nil {
 			return // done, or interrupted by Close: then its row is not updated any more
 		}
@@ -97,17 +98,17 @@ func (in *Uploads) work(id uuid.UUID, state State, do func(context.Context, dire
 
 // check starts a dry run and stores its result.
 func (in *Uploads) check(id uuid.UUID, staff policy.Subject, key content.Key, k kept) {
-	in.work(id, Checking, func(ctx context.Context, o directory.Options) error {
+	in.work(id, Checking, func(ctx context.Context, o imports.Options) error {
 		return in.checkIt(ctx, id, key, Checking, k, o)
 	})
 }
 
-func (in *Uploads) checkIt(ctx context.Context, id uuid.UUID, key content.Key, state State, k kept, o directory.Options) error {
+func (in *Uploads) checkIt(ctx context.Context, id uuid.UUID, key content.Key, state State, k kept, o imports.Options) error {
 	o.DryRun = true
-	o.Show = func(s directory.Shown) { k.Report.Shown = append(k.Report.Shown, s) }
+	o.Show = func(s imports.Shown) { k.Report.Shown = append(k.Report.Shown, s) }
 	summary, err := in.run(ctx, id, key, k, o)
 	k.Report.Summary = summary
-	var refused *directory.Refused
+	var refused *source.Refused
 	switch {
 	case errors.As(err, &refused):
 		k.Report = Report{Wrong: refused.Lines, Total: refused.Total, Moved: k.Report.Moved}
@@ -124,8 +125,8 @@ var errMoved = errors.New("the directory has changed since the dry run")
 // importIt runs the confirmed import. The changes of the directory, their event and the
 // state are committed together. A crash before the commit changes nothing. A crash after
 // it leaves only the files, which Sweep deletes.
-func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subject, key content.Key, k kept, o directory.Options) error {
-	o.InTx = func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
+func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subject, key content.Key, k kept, o imports.Options) error {
+	o.InTx = func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 		if !summary.Equal(k.Report.Summary) {
 			return errMoved
 		}
@@ -139,10 +140,10 @@ func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subj
 		return in.move(ctx, tx, id, key, Importing, Imported, k)
 	}
 	summary, err := in.run(ctx, id, key, k, o)
-	var refused *directory.Refused
+	var refused *source.Refused
 	if errors.Is(err, errMoved) || errors.As(err, &refused) || err == nil && !summary.Changed() {
 		k.Report = Report{Moved: true}
-		return in.checkIt(ctx, id, key, Importing, k, directory.Options{MostLines: o.MostLines, Today: o.Today, Progress: o.Progress})
+		return in.checkIt(ctx, id, key, Importing, k, imports.Options{MostLines: o.MostLines, Today: o.Today, Progress: o.Progress})
 	}
 	if err != nil {
 		return err
@@ -156,16 +157,16 @@ func (in *Uploads) importIt(ctx context.Context, id uuid.UUID, staff policy.Subj
 }
 
 // run imports the files of an upload.
-func (in *Uploads) run(ctx context.Context, id uuid.UUID, key content.Key, k kept, o directory.Options) (directory.Summary, error) {
+func (in *Uploads) run(ctx context.Context, id uuid.UUID, key content.Key, k kept, o imports.Options) (imports.Summary, error) {
 	dir := folder{ctx, in.Content, id, key, k.Files}
 	if k.Format == "fhir" {
-		return directory.ImportFHIR(ctx, in.Pool, dir, o)
+		return imports.FHIR(ctx, in.Pool, dir, o)
 	}
-	var files []directory.File
+	var files []imports.File
 	for _, f := range k.Files {
 		content := &lazy{dir: dir, name: f.Name}
 		defer content.Close()
-		files = append(files, directory.File{Name: f.Name, Size: f.Size, Content: content})
+		files = append(files, imports.File{Name: f.Name, Size: f.Size, Content: content})
 	}
-	return directory.ImportCSV(ctx, in.Pool, files, o)
+	return imports.CSV(ctx, in.Pool, files, o)
 }

@@ -15,8 +15,8 @@ import (
 
 	"postern/internal/access"
 	"postern/internal/access/policy"
-	"postern/internal/directory"
 	"postern/internal/directory/demo"
+	"postern/internal/directory/imports"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/facts"
 	"postern/internal/eventlog/outbox"
@@ -129,8 +129,8 @@ func setUpDemo(ctx context.Context, s *Stores, out io.Writer, url string) error 
 }
 
 func importDemo(ctx context.Context, pool *pgxpool.Pool) error {
-	return demo.Import(ctx, pool, directory.Options{
-		InTx: func(ctx context.Context, tx pgx.Tx, summary directory.Summary) error {
+	return demo.Import(ctx, pool, imports.Options{
+		InTx: func(ctx context.Context, tx pgx.Tx, summary imports.Summary) error {
 			e, err := summary.Event("/postern", demoActor, "fhir", time.Now())
 			if err != nil {
 				return err

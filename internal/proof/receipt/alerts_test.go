@@ -14,7 +14,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/messages"
 	"postern/internal/proof/receipt"
@@ -160,7 +160,7 @@ func TestReceiptsTellTheWholeStoryOfAnAlert(t *testing.T) {
 	sender := i.Staff(t, "Eve Sender", policy.SendPortalMessage)
 	for seed := range 12 {
 		sent, err := i.Compose.Send(t.Context(), sender, fmt.Sprint("key", seed), compose.Request{Subject: "s", Body: "b",
-			Recipients: directory.Selection{PortalUserIDs: people}})
+			Recipients: audience.Selection{PortalUserIDs: people}})
 		if err != nil {
 			t.Fatal(err)
 		}

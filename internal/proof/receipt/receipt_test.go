@@ -17,7 +17,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
@@ -47,7 +47,7 @@ func newIssued(t *testing.T) *issued {
 		s.PortalUser(t, id)
 	}
 	sent, err := s.Compose.Send(t.Context(), sender, "key", compose.Request{Subject: "Your results", Body: body,
-		Recipients: directory.Selection{PortalUserIDs: []string{"pu-1", "pu-2", "pu-3"}}})
+		Recipients: audience.Selection{PortalUserIDs: []string{"pu-1", "pu-2", "pu-3"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"postern/internal/compose/composetest"
 	"postern/internal/content"
 	"postern/internal/content/message"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/eventlog/facts"
 	"postern/internal/events"
 	"postern/internal/limits"
@@ -48,7 +48,7 @@ func open(t *testing.T) *clinic {
 		t.Fatal(err)
 	}
 	sent, err := s.Compose.Send(t.Context(), writer, "key", compose.Request{Subject: "Your results", Body: "They are good.",
-		Recipients: directory.Selection{PortalUserIDs: []string{s.PortalUser(t, "pu-1").ID}}, AttachmentIDs: []uuid.UUID{up.ID}})
+		Recipients: audience.Selection{PortalUserIDs: []string{s.PortalUser(t, "pu-1").ID}}, AttachmentIDs: []uuid.UUID{up.ID}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestAskIsRefused(t *testing.T) {
 	c := open(t)
 	writer := c.Staff(t, "Other", policy.SendPortalMessage)
 	onItsWay, err := c.Compose.Send(t.Context(), writer, "other", compose.Request{Subject: "Wait", Body: "For it.",
-		Recipients: directory.Selection{PortalUserIDs: []string{"pu-1"}}})
+		Recipients: audience.Selection{PortalUserIDs: []string{"pu-1"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

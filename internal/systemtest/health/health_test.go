@@ -19,7 +19,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/cli"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/web/webtest"
 )
@@ -183,7 +183,7 @@ func (s *system) damage() {
 func (s *system) send() {
 	at := 0
 	_, err := s.Compose.Send(s.t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: s.operator.ID, Permissions: policy.All}, uuid.NewString(),
-		compose.Request{Subject: "A subject", Body: "A body.", Recipients: directory.Selection{PortalUserIDs: []string{"pu-1"}}, UndoSeconds: &at})
+		compose.Request{Subject: "A subject", Body: "A body.", Recipients: audience.Selection{PortalUserIDs: []string{"pu-1"}}, UndoSeconds: &at})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content"
 	"postern/internal/content/reader"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/embedded"
 	"postern/internal/embedded/natstest"
 	"postern/internal/eventlog"
@@ -297,7 +297,7 @@ func (c client) post(ctx context.Context, key string, held bool) (compose.Answer
 		undo = 1
 	}
 	return c.Send(ctx, staff, key, compose.Request{Subject: "The practice is closed", Body: "On Monday.", UndoSeconds: &undo,
-		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}})
+		Recipients: audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}})
 }
 
 func (in *inside) send(l *instance, key string, held bool) {

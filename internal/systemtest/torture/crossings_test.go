@@ -18,7 +18,8 @@ import (
 	"postern/internal/compose"
 	"postern/internal/content/message"
 	"postern/internal/content/reader"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
+	"postern/internal/directory/imports"
 	"postern/internal/eventlog"
 	"postern/internal/eventlog/consume"
 	"postern/internal/eventlog/facts"
@@ -473,7 +474,7 @@ func (c *crossing) send(after time.Duration) uuid.UUID {
 	c.ready()
 	none := 0
 	r := compose.Request{Subject: "The practice is closed", Body: "On Monday.", UndoSeconds: &none,
-		Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}}
+		Recipients: audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}}
 	if after > 0 {
 		at := c.now().Add(after)
 		r.SendAt = &at
@@ -611,7 +612,7 @@ func (c *crossing) change(i int, how func(*listed)) {
 	how(p)
 	c.mu.Unlock()
 	line := fmt.Sprintf("portal_user_id,name,email,active\n%s,Given Family,%s,%t\n", c.people.id(i), c.address(i), !p.inactive)
-	_, err := directory.ImportCSV(c.Context(), c.admin, []directory.File{{Name: "portal_users.csv", Content: strings.NewReader(line)}}, directory.Options{})
+	_, err := imports.CSV(c.Context(), c.admin, []imports.File{{Name: "portal_users.csv", Content: strings.NewReader(line)}}, imports.Options{})
 	c.must(err)
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/web/webtest"
 )
@@ -28,7 +28,7 @@ func TestDisablingAStaffMember(t *testing.T) {
 	subject := policy.Subject{Realm: policy.RealmStaff, ID: nurse.ID, Permissions: []policy.Permission{policy.SendPortalMessage}}
 	for range 2 {
 		if _, err := s.Web.Composer.Send(t.Context(), subject, uuid.NewString(), compose.Request{Subject: "Later", Body: "x", SendAt: &later,
-			Recipients: directory.Selection{PortalUserIDs: []string{"ana"}}}); err != nil {
+			Recipients: audience.Selection{PortalUserIDs: []string{"ana"}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
+	"postern/internal/directory/source"
 	"postern/internal/directory/upload"
 	"postern/internal/inbound"
 	"postern/internal/limits"
@@ -101,22 +102,22 @@ type progress struct {
 	Path         string
 	Percent      int
 	Tallies      []tally
-	Lines        []directory.WrongLine // wrong lines on this page
-	Warnings     []directory.WrongLine // lines with warnings on this page
+	Lines        []source.WrongLine // wrong lines on this page
+	Warnings     []source.WrongLine // lines with warnings on this page
 	Newer, Older string
 }
 
 // tally is the changes of an import to rows of one kind.
 type tally struct {
 	Name string
-	directory.Changes
+	imports.Changes
 	Changing, Coming []shown
 }
 
 // shown is a new or changed row, with texts for people.
 type shown struct {
 	ID     string
-	Fields []directory.FieldChange
+	Fields []imports.FieldChange
 }
 
 // linesPerPage is the number of wrong lines on a page.
@@ -165,12 +166,12 @@ func (p *Pages) progressOf(r *http.Request, found upload.Import) (progress, erro
 	}
 	summary := found.Report.Summary
 	for _, one := range []struct {
-		kind directory.Kind
+		kind imports.Kind
 		tally
 	}{
-		{directory.KindPatient, tally{Name: s.Patient.Many, Changes: summary.Patients}},
-		{directory.KindPortalUser, tally{Name: s.PortalUser.Many, Changes: summary.PortalUsers}},
-		{directory.KindLink, tally{Name: "Links", Changes: summary.Links}},
+		{imports.KindPatient, tally{Name: s.Patient.Many, Changes: summary.Patients}},
+		{imports.KindPortalUser, tally{Name: s.PortalUser.Many, Changes: summary.PortalUsers}},
+		{imports.KindLink, tally{Name: "Links", Changes: summary.Links}},
 	} {
 		for _, row := range found.Report.Shown {
 			switch {
@@ -208,13 +209,13 @@ var columns = map[string]string{
 	"name": "Name", "email": "E-mail address", "active": "Active", "relationship": "Relationship", "from": "From", "until": "Until",
 }
 
-func (s speaker) shown(row directory.Shown) shown {
+func (s speaker) shown(row imports.Shown) shown {
 	one := shown{ID: row.ID, Fields: slices.Clone(row.Fields)}
 	if row.Patient != "" {
 		one.ID += " → " + row.Patient
 	}
 	for i, f := range one.Fields {
-		one.Fields[i] = directory.FieldChange{Field: columns[f.Field], From: s.value(f.Field, f.From), To: s.value(f.Field, f.To)}
+		one.Fields[i] = imports.FieldChange{Field: columns[f.Field], From: s.value(f.Field, f.From), To: s.value(f.Field, f.To)}
 	}
 	return one
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"postern/internal/access/policy"
-	"postern/internal/directory"
+	"postern/internal/directory/imports"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/web/webtest"
 )
@@ -16,11 +16,11 @@ import (
 // imported fills the directory of a site from CSV: name, content, name, content…
 func imported(t *testing.T, s *webtest.Site, namesAndContents ...string) {
 	t.Helper()
-	var files []directory.File
+	var files []imports.File
 	for i := 0; i < len(namesAndContents); i += 2 {
-		files = append(files, directory.File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
+		files = append(files, imports.File{Name: namesAndContents[i], Content: strings.NewReader(namesAndContents[i+1])})
 	}
-	if _, err := directory.ImportCSV(t.Context(), s.Pool, files, directory.Options{}); err != nil {
+	if _, err := imports.CSV(t.Context(), s.Pool, files, imports.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }

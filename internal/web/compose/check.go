@@ -16,7 +16,7 @@ import (
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
 	"postern/internal/content/message"
-	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/labels"
 	"postern/internal/web/page"
 )
@@ -30,8 +30,8 @@ const firstFew = 10
 // checking is the data of the check before sending.
 type checking struct {
 	draft.Draft
-	Counts    directory.Counts
-	Was       *directory.Counts // the counts that the sender checked before, if they differ
+	Counts    audiences.Counts
+	Was       *audiences.Counts // the counts that the sender checked before, if they differ
 	WasJSON   string            // Counts, for the form
 	Included  []line
 	Excluded  []line
@@ -128,7 +128,7 @@ func (c *checking) words(l labels.Labels) {
 	}
 	was, _ := json.Marshal(c.Counts) // numbers and names of reasons
 	c.WasJSON, c.Undo, c.Bulk, c.To = string(was), undo, len(c.Recipients.Groups) > 0, chosenInWords(l, c.Recipients)
-	c.ByPost = c.Counts.Warnings[string(directory.NoAddress)]
+	c.ByPost = c.Counts.Warnings[string(audiences.NoAddress)]
 	c.At, _ = c.When.At(time.Local)
 	at := time.Now()
 	if c.At != nil {
@@ -140,7 +140,7 @@ func (c *checking) words(l labels.Labels) {
 // member is a recipient of the message.
 type member struct{ Name, Who, Why string }
 
-func membersOf(l labels.Labels, found []directory.Member, now time.Time) []member {
+func membersOf(l labels.Labels, found []audiences.Member, now time.Time) []member {
 	members := make([]member, len(found))
 	for i, m := range found {
 		members[i] = member{m.Name, who(l, m.PortalUser, now), why(l, m.Reason)}
@@ -150,16 +150,16 @@ func membersOf(l labels.Labels, found []directory.Member, now time.Time) []membe
 
 // recipients lists the recipients of a draft, a page at a time.
 func (p *Pages) recipients(w http.ResponseWriter, r *http.Request) error {
-	all := audience{p.Composer.Audience, func(c directory.Counts) int { return c.Count }}
+	all := audience{p.Composer.Audience, func(c audiences.Counts) int { return c.Count }}
 	return p.listed(w, r, all, page.View{Template: "recipients.html", Title: "Recipients"})
 }
 
 // An audience reads some of the recipients of a selection.
 type audience struct {
 	// page returns up to limit recipients after a cursor, and the next cursor.
-	page func(ctx context.Context, staff policy.Subject, chosen directory.Selection, limit int, cursor string) (found []directory.Member, next string, err error)
+	page func(ctx context.Context, staff policy.Subject, chosen audiences.Selection, limit int, cursor string) (found []audiences.Member, next string, err error)
 	// total returns the number of these recipients.
-	total func(directory.Counts) int
+	total func(audiences.Counts) int
 }
 
 // listedPart is a part of a draft's audience.

@@ -14,6 +14,7 @@ import (
 	"postern/internal/content/attachment"
 	"postern/internal/content/message"
 	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/labels"
 	"postern/internal/web/page"
 )
@@ -57,7 +58,7 @@ type chip struct{ ID, Name, Who string }
 
 // offer is a group that the sender can choose.
 type offer struct {
-	Group  directory.Group
+	Group  audiences.Group
 	Name   string
 	Chosen bool
 }
@@ -108,7 +109,7 @@ func (p *Pages) fill(r *http.Request, l labels.Labels, e *editing) (err error) {
 	return p.find(r, l, e)
 }
 
-func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen directory.Selection) (groups, users []chip, err error) {
+func (p *Pages) recipientChips(r *http.Request, l labels.Labels, chosen audiences.Selection) (groups, users []chip, err error) {
 	for _, g := range chosen.Groups {
 		groups = append(groups, chip{ID: string(g), Name: l.Group(string(g))})
 	}

@@ -9,6 +9,7 @@ import (
 	"postern/internal/access"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/labels"
 	"postern/internal/text/folding"
 	"postern/internal/web/page"
@@ -93,7 +94,7 @@ func (p *Pages) showFound(w http.ResponseWriter, r *http.Request, definition str
 
 // countGroup answers with the size of a group, which stands beside its button.
 func (p *Pages) countGroup(w http.ResponseWriter, r *http.Request) error {
-	group := directory.Group(r.PathValue("group"))
+	group := audiences.Group(r.PathValue("group"))
 	if !slices.Contains(allGroups, group) {
 		return p.NotFound(w, r)
 	}

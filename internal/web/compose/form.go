@@ -18,6 +18,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose/draft"
 	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/limits"
 	"postern/internal/web/page"
 )
@@ -138,9 +139,9 @@ func (f *form) change(c *draft.Content) {
 	case "remove-user":
 		to.PortalUserIDs = without(to.PortalUserIDs, f.what)
 	case "add-group":
-		to.Groups = with(to.Groups, directory.Group(f.what))
+		to.Groups = with(to.Groups, audiences.Group(f.what))
 	case "remove-group":
-		to.Groups = without(to.Groups, directory.Group(f.what))
+		to.Groups = without(to.Groups, audiences.Group(f.what))
 	case "add-bcc":
 		c.StaffBcc = with(c.StaffBcc, f.what)
 	case "remove-bcc":
@@ -178,7 +179,7 @@ func (p *Pages) permit(r *http.Request, f *form) error {
 		if err := policy.Allow(page.Subject(r), policy.SendToGroup); err != nil {
 			return err
 		}
-		if !slices.Contains(allGroups, directory.Group(f.what)) {
+		if !slices.Contains(allGroups, audiences.Group(f.what)) {
 			f.refused = append(f.refused, page.Error{Field: "find-user", Message: "That group does not exist. Choose a group from the list."})
 			f.do = ""
 		}

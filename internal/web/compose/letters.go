@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/record/export"
 	"postern/internal/web/page"
 )
@@ -14,7 +15,7 @@ import (
 // letters lists the recipients without an e-mail address, a page at a time. They can't
 // sign in, so the message reaches them only by post.
 func (p *Pages) letters(w http.ResponseWriter, r *http.Request) error {
-	some := audience{p.Composer.AudienceWithoutEmail, func(c directory.Counts) int { return c.Warnings[string(directory.NoAddress)] }}
+	some := audience{p.Composer.AudienceWithoutEmail, func(c audiences.Counts) int { return c.Warnings[string(audiences.NoAddress)] }}
 	return p.listed(w, r, some, page.View{Template: "letters.html", Title: "Recipients without an e-mail address"})
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"postern/internal/compose"
 	"postern/internal/compose/draft"
-	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/eventlog/facts"
 	"postern/internal/web/page"
 )
@@ -33,7 +33,7 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 		return p.showCheck(w, r, c, page.View{Status: http.StatusConflict, Errors: page.Errors{{Field: "send",
 			Message: "The draft has changed since you checked it. Check the new version, then press Send again."}}})
 	}
-	var was directory.Counts
+	var was audiences.Counts
 	_ = json.Unmarshal([]byte(r.PostFormValue("was")), &was) // invalid counts match no audience
 	if typed := strings.NewReplacer(",", "", ".", "", " ", "", "\u00a0", "").Replace(c.Confirm); len(d.Recipients.Groups) > 0 && typed != strconv.Itoa(was.Count) {
 		return p.showCheck(w, r, c, page.View{Errors: page.Errors{{Field: "confirm", Message: "Type the number of recipients that is shown above."}}})
@@ -59,7 +59,7 @@ func (p *Pages) send(w http.ResponseWriter, r *http.Request) error {
 
 // notSent shows why a message was not sent, if its sender can correct it, on the page
 // of the check or of the draft. It returns other errors.
-func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was *directory.Counts, err error) error {
+func (p *Pages) notSent(w http.ResponseWriter, r *http.Request, c *checking, was *audiences.Counts, err error) error {
 	again := func(status int, message string) error {
 		return p.showCheck(w, r, c, page.View{Status: status, Errors: page.Errors{{Field: "send", Message: message}}})
 	}

@@ -15,6 +15,7 @@ import (
 	"postern/internal/content/attachment"
 	"postern/internal/content/clamd"
 	"postern/internal/directory"
+	audiences "postern/internal/directory/audience"
 	"postern/internal/inbound"
 	"postern/internal/labels"
 	"postern/internal/limits"
@@ -25,10 +26,10 @@ import (
 )
 
 // allGroups are the groups, in the order in which the page offers them.
-var allGroups = []directory.Group{directory.ActivePatients, directory.DischargedPatients, directory.AllPortalUsers}
+var allGroups = []audiences.Group{audiences.ActivePatients, audiences.DischargedPatients, audiences.AllPortalUsers}
 
 // chosenInWords sums up the recipients of a draft: "All Portal Users and 2 portal users".
-func chosenInWords(l labels.Labels, s directory.Selection) string {
+func chosenInWords(l labels.Labels, s audiences.Selection) string {
 	var all []string
 	for _, g := range s.Groups {
 		all = append(all, l.Group(string(g)))
@@ -87,26 +88,26 @@ type line struct {
 
 // reasonWords is the text of a reason. In the text, {…} stands for a label.
 type reasonWords struct {
-	reason directory.Reason
+	reason audiences.Reason
 	text   string
 }
 
 var (
 	included = []reasonWords{
-		{directory.Added, "Chosen by name"},
-		{directory.ActivePatient, "Linked to an active {patient}"},
-		{directory.DischargedPatient, "Linked to a {discharged} {patient}"},
-		{directory.AnyPortalUser, "Has an account"},
+		{audiences.Added, "Chosen by name"},
+		{audiences.ActivePatient, "Linked to an active {patient}"},
+		{audiences.DischargedPatient, "Linked to a {discharged} {patient}"},
+		{audiences.AnyPortalUser, "Has an account"},
 	}
 	excluded = []reasonWords{
-		{directory.AccountInactive, "The account is not active"},
-		{directory.Deceased, "The {patient} has died"},
-		{directory.LinkEnded, "The link to the {patient} has ended"},
-		{directory.LinkNotBegun, "The link to the {patient} has not started yet"},
+		{audiences.AccountInactive, "The account is not active"},
+		{audiences.Deceased, "The {patient} has died"},
+		{audiences.LinkEnded, "The link to the {patient} has ended"},
+		{audiences.LinkNotBegun, "The link to the {patient} has not started yet"},
 	}
 	warnings = []reasonWords{
-		{directory.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until it is made active in the source system"},
-		{directory.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
+		{audiences.AccountInactive, "with an account that is not active: they can’t sign in and get no e-mail until it is made active in the source system"},
+		{audiences.NoAddress, "without an e-mail address: they can’t sign in to the portal, so they won’t see this message there. Send them a letter"},
 	}
 )
 
@@ -122,7 +123,7 @@ func linesOf(l labels.Labels, words []reasonWords, counts, was map[string]int) (
 }
 
 // why returns the reason why a person receives the message.
-func why(l labels.Labels, reason directory.Reason) string {
+func why(l labels.Labels, reason audiences.Reason) string {
 	i := slices.IndexFunc(included, func(w reasonWords) bool { return w.reason == reason })
 	return l.Fill(included[i].text)
 }

@@ -10,7 +10,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/web/webtest"
 )
 
@@ -52,7 +52,7 @@ func later(d time.Duration) change {
 func bcc(who *webtest.Visitor) change {
 	return func(r *compose.Request) { r.StaffBcc = append(r.StaffBcc, who.ID) }
 }
-func everybody(r *compose.Request) { r.Recipients.Groups = []directory.Group{directory.AllPortalUsers} }
+func everybody(r *compose.Request) { r.Recipients.Groups = []audience.Group{audience.AllPortalUsers} }
 
 // send sends a message to portal users and returns its id.
 func (c *clinic) send(t *testing.T, v *webtest.Visitor, subject string, to string, changes ...change) string {
@@ -63,7 +63,7 @@ func (c *clinic) send(t *testing.T, v *webtest.Visitor, subject string, to strin
 func (c *clinic) sendAs(t *testing.T, staff policy.Subject, subject string, to string, changes ...change) string {
 	t.Helper()
 	request := compose.Request{Subject: subject, Body: "The text of " + subject + ".",
-		Recipients: directory.Selection{PortalUserIDs: strings.Fields(to)}}
+		Recipients: audience.Selection{PortalUserIDs: strings.Fields(to)}}
 	for _, change := range changes {
 		change(&request)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/notify/sendgridfake"
 	"postern/internal/recorder/rebuild"
 	"postern/internal/web/webtest"
@@ -45,10 +45,10 @@ func (c *clinic) people(t *testing.T, letters string, n int) {
 // blast sends a message to all portal users.
 func (c *clinic) blast(t *testing.T) uuid.UUID {
 	t.Helper()
-	return c.send(t, directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}})
+	return c.send(t, audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}})
 }
 
-func (c *clinic) send(t *testing.T, to directory.Selection) uuid.UUID {
+func (c *clinic) send(t *testing.T, to audience.Selection) uuid.UUID {
 	t.Helper()
 	now := 0
 	sent, err := c.Compose.Send(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: c.sam.ID, Permissions: policy.All}, uuid.NewString(),
@@ -124,7 +124,7 @@ func TestALargeMessageIsPausedInTheMiddle(t *testing.T) {
 		t.Errorf("%d alerts were sent before the pause", sent)
 	}
 	// The alert of a message that is sent during the pause waits, too; the message can be read.
-	small := c.send(t, directory.Selection{PortalUserIDs: []string{"p1"}})
+	small := c.send(t, audience.Selection{PortalUserIDs: []string{"p1"}})
 	c.until(t, "chunks that wait", (5000-sent)/1000+1, waitingChunks)
 	if n := c.Mails.Count(); n != sent {
 		t.Fatalf("%d alerts were sent while alerting was paused", n-sent)
@@ -202,7 +202,7 @@ func TestOneMessageIsPaused(t *testing.T) {
 	c.until(t, "chunks that are paused", 1, waitingChunks) // the retry finds the pause
 	both.Fragment("/messages/"+first.String()+"/progress?seen=sent-4-true").Says("The alerts of this message are paused", "wrong list").
 		Holds(`id="pause" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `id="notices" hx-swap-oob="true"`)
-	second := c.send(t, directory.Selection{PortalUserIDs: []string{"p2"}})
+	second := c.send(t, audience.Selection{PortalUserIDs: []string{"p2"}})
 	c.until(t, "alerts of the other message", 1, settledAlerts, second)
 	both.Post("/operations/alerting/resume", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"right after all"}}).
 		Is(http.StatusOK).Says("You resumed the alerts of one message.").Hides("are paused since")
@@ -223,7 +223,7 @@ func TestAMessageIsPausedAutomatically(t *testing.T) {
 	c.until(t, "pauses", 1, `SELECT count(*) FROM record.pauses WHERE message_id = $1 AND automatic`, id)
 	c.olga.Get("/operations/parked").Is(http.StatusOK).Says("Alerting is paused", "have been paused automatically since", "alerts of one chunk failed, more than 20%")
 	c.sam.Get("/messages/" + id.String()).Says("The alerts of this message are paused")
-	other := c.send(t, directory.Selection{PortalUserIDs: []string{"good1"}})
+	other := c.send(t, audience.Selection{PortalUserIDs: []string{"good1"}})
 	c.until(t, "alerts of another message", 1, settledAlerts, other)
 
 	c.olga.Get("/operations").Says("Resume message " + id.String())

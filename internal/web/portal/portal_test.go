@@ -17,7 +17,7 @@ import (
 	"postern/internal/access/policy"
 	"postern/internal/compose"
 	"postern/internal/compose/composetest"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/web/webtest"
 )
 
@@ -46,7 +46,7 @@ type message struct {
 // send sends a message, waits until its recipients are alerted, and returns its id.
 func (c clinic) send(m message, to ...string) string {
 	c.t.Helper()
-	request := compose.Request{Subject: m.subject, Body: m.body, Recipients: directory.Selection{PortalUserIDs: to}, StaffBcc: m.bcc}
+	request := compose.Request{Subject: m.subject, Body: m.body, Recipients: audience.Selection{PortalUserIDs: to}, StaffBcc: m.bcc}
 	for _, d := range m.documents {
 		up, err := c.Web.Composer.Upload(c.t.Context(), c.ada, d.Name, bytes.NewReader(d.Data))
 		if err != nil {

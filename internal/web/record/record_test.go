@@ -15,7 +15,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/events"
 	"postern/internal/proof/checkpoint"
 	"postern/internal/proof/merkle"
@@ -51,7 +51,7 @@ func open(t *testing.T) *clinic {
 	}
 	c.plan = up.ID
 	c.message = c.send(t, compose.Request{Subject: secret, Body: "Please call us.", AttachmentIDs: []uuid.UUID{up.ID},
-		Recipients: directory.Selection{PortalUserIDs: []string{"pat"}}})
+		Recipients: audience.Selection{PortalUserIDs: []string{"pat"}}})
 	c.pat.Get("/portal/messages/" + c.message).Is(http.StatusOK)
 	c.pat.Get("/portal/messages/" + c.message + "/documents/" + up.ID.String() + "/download").Is(http.StatusOK)
 	c.Settle(t)
@@ -246,10 +246,10 @@ func TestDisclosures(t *testing.T) {
 	link := `INSERT INTO app.links (portal_user_no, patient_no, relationship, valid_until)
 		SELECT portal_user_no, patient_no, 'representative', $1 FROM app.portal_users, app.patients WHERE portal_user_id = 'rob' AND patient_id = 'pt-pat'`
 	c.Exec(t, link, nil)
-	shared := c.send(t, compose.Request{Subject: "Both", Body: "Of you.", Recipients: directory.Selection{PortalUserIDs: []string{"pat", "rob"}}})
+	shared := c.send(t, compose.Request{Subject: "Both", Body: "Of you.", Recipients: audience.Selection{PortalUserIDs: []string{"pat", "rob"}}})
 	rob.Get("/portal/messages/" + shared).Is(http.StatusOK)
 	c.Exec(t, `UPDATE app.links SET valid_until = $1 WHERE relationship = 'representative'`, time.Now().AddDate(0, 0, -3))
-	later := c.send(t, compose.Request{Subject: "Rob alone", Body: "Now.", Recipients: directory.Selection{PortalUserIDs: []string{"rob"}}})
+	later := c.send(t, compose.Request{Subject: "Rob alone", Body: "Now.", Recipients: audience.Selection{PortalUserIDs: []string{"rob"}}})
 	c.Settle(t)
 
 	about := c.reader.Get("/record/patients/pt-pat").Is(http.StatusOK).

@@ -12,7 +12,7 @@ import (
 
 	"postern/internal/access/policy"
 	"postern/internal/compose"
-	"postern/internal/directory"
+	"postern/internal/directory/audience"
 	"postern/internal/web/webtest"
 )
 
@@ -38,7 +38,7 @@ func blast(t *testing.T, s *webtest.Site, n int) string {
 	now := 0
 	sender := s.NewStaff(t, "Sam Sender", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	sent, err := s.Web.Composer.Send(t.Context(), policy.Subject{Realm: policy.RealmStaff, ID: sender.ID, Permissions: sender.Permissions}, uuid.NewString(),
-		compose.Request{Subject: "We move", Body: "To the garden side.", UndoSeconds: &now, Recipients: directory.Selection{Groups: []directory.Group{directory.AllPortalUsers}}})
+		compose.Request{Subject: "We move", Body: "To the garden side.", UndoSeconds: &now, Recipients: audience.Selection{Groups: []audience.Group{audience.AllPortalUsers}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,582 @@
+package audience
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"pgregory.net/rapid"
+
+	"postern/internal/directory"
+	"postern/internal/directory/audience/accounts"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// today is the day of the tests.
+var today = time.Date(2026, 3, 15, 23, 59, 0, 0, time.UTC)
+
+func dayAt(offset int) string { return today.AddDate(0, 0, offset).Format(time.DateOnly) }
+
+// tb is what [testing.T] and [rapid.T] have in common.
+type tb interface {
+	rapid.TB
+	Context() context.Context
+	Cleanup(func())
+}
+
+// snapshot begins the transaction in which a test reads an audience.
+func snapshot(t tb, pool *pgxpool.Pool) pgx.Tx {
+	t.Helper()
+	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	return tx
+}
+
+func exec(t tb, tx pgx.Tx, sql string, args ...any) {
+	t.Helper()
+	if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// The directory for the tests of the rules. A portal user's id describes it.
+const cast = `
+INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE VALUES
+    (1, 'p-active', 'active', false), (2, 'p-discharged', 'discharged', false),
+    (3, 'p-dead', 'active', true), (4, 'p-dead-discharged', 'discharged', true);
+INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, email, active) OVERRIDING SYSTEM VALUE
+SELECT no, id, id, CASE WHEN id = 'unaddressed' THEN '' ELSE id || '@example.test' END, id NOT LIKE 'closed%'
+FROM (VALUES (1, 'active'), (2, 'discharged'), (3, 'dead'), (4, 'widow'), (5, 'both'), (6, 'former'), (7, 'future'),
+    (8, 'closed'), (9, 'unlinked'), (10, 'dead-representing'), (11, 'unaddressed'), (12, 'closed-unlinked'),
+    (13, 'first-day'), (14, 'last-day'), (15, 'dead-former'), (16, 'former-future')) v (no, id);
+INSERT INTO app.links (portal_user_no, patient_no, relationship, valid_from, valid_until) VALUES
+    (1, 1, 'self', NULL, NULL),
+    (2, 2, 'self', NULL, NULL),
+    (3, 3, 'self', NULL, NULL),
+    (4, 3, 'representative', NULL, NULL),
+    (5, 2, 'self', NULL, NULL), (5, 1, 'representative', '2026-01-01', '2026-12-31'),
+    (6, 1, 'representative', '2020-01-01', '2026-03-14'),
+    (7, 1, 'representative', '2026-03-16', NULL),
+    (8, 1, 'self', NULL, NULL),
+    (10, 3, 'self', NULL, NULL), (10, 1, 'representative', NULL, NULL),
+    (11, 1, 'self', NULL, NULL), (11, 1, 'representative', NULL, NULL),
+    (13, 1, 'self', '2026-03-15', NULL),
+    (14, 1, 'self', NULL, '2026-03-15'),
+    (15, 3, 'self', NULL, '2026-01-01'),
+    (16, 1, 'self', '2030-01-01', NULL), (16, 1, 'representative', NULL, '2026-01-01');
+`
+
+func TestAudienceMembersAndReasons(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	exec(t, tx, cast)
+	for _, c := range []struct {
+		selection                    Selection
+		in                           string
+		included, excluded, warnings map[string]int
+	}{{
+		Selection{Groups: []Group{ActivePatients}},
+		"active both dead-representing unaddressed first-day last-day",
+		map[string]int{"active_patient": 6},
+		map[string]int{"deceased": 3, "link_ended": 2, "link_not_begun": 1, "account_inactive": 1},
+		map[string]int{"no_address": 1},
+	}, {
+		Selection{Groups: []Group{DischargedPatients}},
+		"discharged widow both",
+		map[string]int{"discharged_patient": 3},
+		map[string]int{},
+		map[string]int{},
+	}, {
+		Selection{Groups: []Group{AllPortalUsers}},
+		"active discharged widow both former future unlinked dead-representing unaddressed first-day last-day dead-former former-future",
+		map[string]int{"any_portal_user": 13},
+		map[string]int{"deceased": 1, "account_inactive": 2},
+		map[string]int{"no_address": 1},
+	}, {
+		Selection{Groups: []Group{AllPortalUsers, DischargedPatients, ActivePatients}, PortalUserIDs: []string{"widow", "dead"}},
+		"active discharged dead widow both former future unlinked dead-representing unaddressed first-day last-day dead-former former-future",
+		map[string]int{"added": 2, "active_patient": 6, "discharged_patient": 1, "any_portal_user": 5},
+		map[string]int{"account_inactive": 2},
+		map[string]int{"no_address": 1},
+	}, {
+		Selection{PortalUserIDs: []string{"unlinked", "closed", "active", "closed"}},
+		"active closed unlinked",
+		map[string]int{"added": 3}, map[string]int{}, map[string]int{"account_inactive": 1},
+	}, {
+		Selection{},
+		"",
+		map[string]int{}, map[string]int{}, map[string]int{},
+	}} {
+		t.Run(fmt.Sprint(c.selection), func(t *testing.T) {
+			got := ids(t, Of(t.Context(), tx, c.selection, today))
+			if diff := gocmp.Diff(strings.Fields(c.in), got); diff != "" {
+				t.Errorf("audience (-want +got):\n%s", diff)
+			}
+			counts, err := preview(t.Context(), []pgx.Tx{tx}, c.selection, today)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Counts{len(got), plainDigest(got), c.included, c.excluded, c.warnings}
+			if diff := gocmp.Diff(want, counts); diff != "" {
+				t.Errorf("preview (-want +got):\n%s", diff)
+			}
+			for limit := range 4 {
+				listed, reasons := paged(t, tx, c.selection, limit+1)
+				if diff := gocmp.Diff(got, listed); diff != "" {
+					t.Errorf("pages of %d (-want +got):\n%s", limit+1, diff)
+				}
+				if diff := gocmp.Diff(c.included, reasons); diff != "" {
+					t.Errorf("reasons on pages of %d (-want +got):\n%s", limit+1, diff)
+				}
+			}
+			exists, err := Exists(t.Context(), tx, c.selection, today)
+			if exists != (len(got) > 0) || err != nil {
+				t.Errorf("exists: %v, %v", exists, err)
+			}
+		})
+	}
+}
+
+// paged reads all pages of an audience.
+func paged(t *testing.T, tx pgx.Tx, sel Selection, limit int) (ids []string, reasons map[string]int) {
+	t.Helper()
+	ids, reasons = []string{}, map[string]int{}
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, next, err := Page(t.Context(), tx, sel, today, limit, cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) > limit || next != "" && len(page) == 0 {
+			t.Fatalf("a page of %d has %d members, and the next cursor is %q", limit, len(page), next)
+		}
+		for _, m := range page {
+			ids = append(ids, m.ID)
+			reasons[string(m.Reason)]++
+		}
+		cursor = next
+	}
+	return ids, reasons
+}
+
+// A delivery is read under the links that were in force when it was made. A recipient
+// added by id has them too, and both relationships to one patient count.
+func TestARecipientHasEveryLinkInForce(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	exec(t, tx, cast)
+	want := map[string][]Tie{
+		"both":              {{1, "p-active", directory.Representative}, {2, "p-discharged", directory.Self}},
+		"former":            {},
+		"closed":            {{1, "p-active", directory.Self}},
+		"dead-representing": {{1, "p-active", directory.Representative}, {3, "p-dead", directory.Self}},
+		"unaddressed":       {{1, "p-active", directory.Representative}, {1, "p-active", directory.Self}},
+	}
+	for _, groups := range [][]Group{nil, {DischargedPatients}} {
+		added := slices.Sorted(maps.Keys(want))
+		got := map[string][]Tie{}
+		for r, err := range Of(t.Context(), tx, Selection{PortalUserIDs: added, Groups: groups}, today) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Reason == Added {
+				got[r.ID] = r.Patients
+			}
+		}
+		if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("with groups %v (-want +got):\n%s", groups, diff)
+		}
+	}
+}
+
+func TestUnknownPortalUsersAreListed(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	exec(t, tx, cast)
+	ids := []string{"missing-1", "active", "missing-2", "missing-1"}
+	unknown, err := directory.CheckIDs(t.Context(), tx, ids)
+	if diff := gocmp.Diff([]string{"missing-1", "missing-2"}, unknown); diff != "" || err != nil {
+		t.Errorf("CheckIDs: %v (-want +got):\n%s", err, diff)
+	}
+	for _, groups := range [][]Group{nil, {AllPortalUsers}} {
+		sel := Selection{PortalUserIDs: ids, Groups: groups}
+		_, previewed := preview(t.Context(), []pgx.Tx{tx}, sel, today)
+		_, existed := Exists(t.Context(), tx, sel, today)
+		var streamed error
+		for _, streamed = range Of(t.Context(), tx, sel, today) {
+		}
+		for _, err := range []error{previewed, existed, streamed} {
+			var named *UnknownPortalUsers
+			if !errors.As(err, &named) || !slices.Equal(named.IDs, unknown) || !strings.Contains(err.Error(), "missing-1, missing-2:") {
+				t.Errorf("with groups %v: %v", groups, err)
+			}
+		}
+	}
+}
+
+func TestAnUnknownGroupIsRefused(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	_, err := preview(t.Context(), []pgx.Tx{tx}, Selection{Groups: []Group{"everyone"}}, today)
+	if err == nil || !strings.Contains(err.Error(), `unknown group "everyone": choose active_patients, discharged_patients or all_portal_users`) {
+		t.Error(err)
+	}
+}
+
+func TestAnAudienceCanBeStoppedEarly(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	exec(t, tx, cast)
+	for r, err := range Of(t.Context(), tx, Selection{Groups: []Group{AllPortalUsers}}, today) {
+		if err != nil || r.ID != "active" {
+			t.Fatal(r, err)
+		}
+		break
+	}
+	if got := ids(t, Of(t.Context(), tx, Selection{PortalUserIDs: []string{"widow"}}, today)); len(got) != 1 {
+		t.Error("the transaction can't be used afterwards:", got)
+	}
+}
+
+func ids(t tb, audience iter.Seq2[Recipient, error]) []string {
+	t.Helper()
+	got := []string{}
+	for r, err := range audience {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.ID)
+	}
+	return got
+}
+
+func plainDigest(ids []string) string {
+	sorted := slices.Sorted(slices.Values(ids))
+	text := strings.Join(append(sorted, ""), "\n")
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))
+}
+
+// The following tests compare the fast implementation with a plain model of the rules,
+// worded like the design, over random directories.
+
+type modelLink struct {
+	User, Patient int
+	Self          bool
+	From, Until   *int // days from today
+}
+
+type model struct {
+	Discharged, Deceased []bool // by patient
+	Active, Addressed    []bool // by portal user
+	Links                []modelLink
+	UserNos, PatientNos  []int32 // ascending, with gaps
+}
+
+func drawModel(t *rapid.T) model {
+	bools := func(label string, n int) []bool { return rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, label) }
+	nos := func(label string, n int) []int32 {
+		near := rapid.Int32Range(1, 20)
+		const numbersAtOnce, patientPageSize = 1 << 15, 1 << 12 // window and patientPage of package accounts
+		windows := rapid.SampledFrom([]int32{numbersAtOnce - 1, numbersAtOnce, numbersAtOnce + 1, 2 * numbersAtOnce, 5*numbersAtOnce + 7, patientPageSize, math.MaxInt32 - 1, math.MaxInt32})
+		return slices.Sorted(slices.Values(rapid.SliceOfNDistinct(rapid.OneOf(near, windows), n, n, rapid.ID).Draw(t, label)))
+	}
+	patients, users := rapid.IntRange(0, 5).Draw(t, "patients"), rapid.IntRange(0, 8).Draw(t, "users")
+	m := model{
+		bools("discharged", patients), bools("deceased", patients), bools("active", users), bools("addressed", users),
+		nil, nos("portal user numbers", users), nos("patient numbers", patients),
+	}
+	day := rapid.Ptr(rapid.IntRange(-1, 1), true)
+	for user := range users {
+		for patient := range patients {
+			for _, self := range []bool{false, true} {
+				if rapid.IntRange(0, 3).Draw(t, "linked") > 0 {
+					continue
+				}
+				l := modelLink{user, patient, self, day.Draw(t, "from"), day.Draw(t, "until")}
+				if l.From != nil && l.Until != nil && *l.From > *l.Until {
+					l.From, l.Until = l.Until, l.From
+				}
+				m.Links = append(m.Links, l)
+			}
+		}
+	}
+	return m
+}
+
+func userID(i int) string    { return fmt.Sprintf("pu-%d", 9-i) } // against the order of the numbers
+func patientID(i int) string { return fmt.Sprintf("pt-%d", i) }
+
+func (m model) store(t tb, tx pgx.Tx) {
+	for i, no := range m.PatientNos {
+		exec(t, tx, `INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE
+			VALUES ($1, $2, CASE WHEN $3 THEN 'discharged' ELSE 'active' END, $4)`, no, patientID(i), m.Discharged[i], m.Deceased[i])
+	}
+	for i, no := range m.UserNos {
+		exec(t, tx, `INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, email, active) OVERRIDING SYSTEM VALUE
+			VALUES ($1, $2, '', CASE WHEN $3 THEN 'a@example.test' ELSE '' END, $4)`, no, userID(i), m.Addressed[i], m.Active[i])
+	}
+	for _, l := range m.Links {
+		exec(t, tx, `INSERT INTO app.links VALUES ($1, $2, $3::date + $4::int, $3::date + $5::int, CASE WHEN $6 THEN 'self' ELSE 'representative' END)`,
+			m.UserNos[l.User], m.PatientNos[l.Patient], dayAt(0), l.From, l.Until, l.Self)
+	}
+}
+
+func (l modelLink) inForce() bool {
+	return (l.From == nil || *l.From <= 0) && (l.Until == nil || *l.Until >= 0)
+}
+
+// in reports whether an active portal user belongs to a group through the given links.
+func (m model) in(g Group, links []modelLink) bool {
+	alive := slices.ContainsFunc(links, func(l modelLink) bool { return !l.Self || !m.Deceased[l.Patient] })
+	if g == AllPortalUsers {
+		return alive || len(links) == 0
+	}
+	return slices.ContainsFunc(links, func(l modelLink) bool {
+		if m.Deceased[l.Patient] {
+			return !l.Self && g == DischargedPatients
+		}
+		return m.Discharged[l.Patient] == (g == DischargedPatients)
+	})
+}
+
+func (m model) linksOf(user int, which func(modelLink) bool) []modelLink {
+	var of []modelLink
+	for _, l := range m.Links {
+		if l.User == user && which(l) {
+			of = append(of, l)
+		}
+	}
+	return of
+}
+
+func every(modelLink) bool { return true }
+
+func (m model) included(user int, sel Selection) Reason {
+	if slices.Contains(sel.PortalUserIDs, userID(user)) {
+		return Added
+	}
+	for _, c := range []struct {
+		group  Group
+		reason Reason
+	}{{ActivePatients, ActivePatient}, {DischargedPatients, DischargedPatient}, {AllPortalUsers, AnyPortalUser}} {
+		if slices.Contains(sel.Groups, c.group) && m.Active[user] && m.in(c.group, m.linksOf(user, modelLink.inForce)) {
+			return c.reason
+		}
+	}
+	return ""
+}
+
+// excluded finds the reason for exclusion by removing one obstacle after the other, for
+// each link separately. The first reason over all links counts.
+func (m model) excluded(user int, sel Selection) Reason {
+	undead := m
+	undead.Deceased = make([]bool, len(m.Deceased))
+	order := []Reason{AccountInactive, Deceased, LinkEnded, LinkNotBegun, ""}
+	best := len(order) - 1
+	note := func(r Reason) { best = min(best, slices.Index(order, r)) }
+	for _, g := range sel.Groups {
+		if g == AllPortalUsers {
+			note(Deceased) // an active portal user not in the group has only such links
+			continue
+		}
+		for _, l := range m.linksOf(user, every) {
+			one := []modelLink{l}
+			switch {
+			case m.chosen(sel, one) && l.Until != nil && *l.Until < 0:
+				note(LinkEnded)
+			case m.chosen(sel, one) && !l.inForce():
+				note(LinkNotBegun)
+			case m.chosen(sel, one):
+				note(AccountInactive)
+			case undead.chosen(sel, one):
+				note(Deceased)
+			}
+		}
+	}
+	if order[best] != "" && !m.Active[user] {
+		return AccountInactive
+	}
+	return order[best]
+}
+
+func (m model) chosen(sel Selection, links []modelLink) bool {
+	return slices.ContainsFunc(sel.Groups, func(g Group) bool { return m.in(g, links) })
+}
+
+func (m model) audience(sel Selection) (recipients []Recipient, counts Counts) {
+	counts = Counts{Included: map[string]int{}, Excluded: map[string]int{}, Warnings: map[string]int{}}
+	names := []string{}
+	for user := range m.Active {
+		reason := m.included(user, sel)
+		if reason == "" {
+			if out := m.excluded(user, sel); out != "" {
+				counts.Excluded[string(out)]++
+			}
+			continue
+		}
+		counts.Included[string(reason)]++
+		if !m.Active[user] {
+			counts.Warnings["account_inactive"]++
+		}
+		if !m.Addressed[user] {
+			counts.Warnings["no_address"]++
+		}
+		r := Recipient{No: m.UserNos[user], ID: userID(user), Reason: reason}
+		for _, l := range m.linksOf(user, modelLink.inForce) {
+			r.Patients = append(r.Patients, Tie{m.PatientNos[l.Patient], patientID(l.Patient), relationship(&accounts.Link{Self: l.Self})})
+		}
+		recipients = append(recipients, r)
+		names = append(names, r.ID)
+	}
+	counts.Count, counts.Digest = len(names), plainDigest(names)
+	return recipients, counts
+}
+
+func TestAudienceAndPreviewFollowTheRules(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAdmin)
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		sel := Selection{Groups: rapid.SliceOfDistinct(rapid.SampledFrom([]Group{ActivePatients, DischargedPatients, AllPortalUsers}), rapid.ID).Draw(t, "groups")}
+		for user := range m.Active {
+			if rapid.IntRange(0, 4).Draw(t, "added") == 0 {
+				sel.PortalUserIDs = append(sel.PortalUserIDs, userID(user))
+			}
+		}
+		want, wantCounts := m.audience(sel)
+
+		tx := snapshot(t, pool)
+		m.store(t, tx)
+		var got []Recipient
+		for r, err := range Of(t.Context(), tx, sel, today) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, r)
+		}
+		if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("audience of %v (-want +got):\n%s", sel, diff)
+		}
+		var resolved []Recipient
+		tally, err := resolve(t.Context(), []pgx.Tx{tx}, sel, today, func(r Recipient) error {
+			resolved = append(resolved, r)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(got, resolved) + gocmp.Diff(Tally{wantCounts.Included, wantCounts.Excluded}, tally); diff != "" {
+			t.Fatalf("resolved %v (-want +got):\n%s", sel, diff)
+		}
+		counts, err := preview(t.Context(), []pgx.Tx{tx}, sel, today)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(wantCounts, counts); diff != "" {
+			t.Fatalf("preview of %v (-want +got):\n%s", sel, diff)
+		}
+		inEach, err := sizes(t.Context(), []pgx.Tx{tx}, today)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for group, n := range inEach {
+			if want, _ := m.audience(Selection{Groups: []Group{group}}); n != len(want) {
+				t.Fatalf("%d are in %s, want %d", n, group, len(want))
+			}
+		}
+		if exists, err := Exists(t.Context(), tx, sel, today); err != nil || exists != (len(want) > 0) {
+			t.Fatalf("exists: %v, %v", exists, err)
+		}
+	})
+}
+
+// Two connections that read in parallel have the same result as one, in the same order,
+// even if the numbers have gaps as wide as a window.
+func TestResolveReadsInParallel(t *testing.T) {
+	pool := storetest.Pool(t, store.RoleAdmin)
+	if _, err := pool.Exec(t.Context(), `
+		INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE
+		SELECT i, 'pt-' || i, CASE i % 3 WHEN 0 THEN 'discharged' ELSE 'active' END, i % 7 = 0 FROM generate_series(1, 400) i`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `
+		INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, email, active) OVERRIDING SYSTEM VALUE
+		SELECT i * 1000 + CASE WHEN i > 200 THEN 300000 ELSE 0 END, 'pu-' || i, 'N', '', i % 11 <> 0 FROM generate_series(1, 400) i`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `
+		INSERT INTO app.links (portal_user_no, patient_no, relationship)
+		SELECT portal_user_no, 1 + (portal_user_no / 1000) % 400, 'representative' FROM app.portal_users`); err != nil {
+		t.Fatal(err)
+	}
+	sel := Selection{Groups: []Group{ActivePatients, AllPortalUsers}}
+	var want, got []Recipient
+	for r, err := range Of(t.Context(), snapshot(t, pool), sel, today) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, r)
+	}
+	if _, err := Resolve(t.Context(), pool, sel, today, func(r Recipient) error { got = append(got, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(want, got); diff != "" || len(want) < 300 {
+		t.Errorf("of %d (-one +two):\n%s", len(want), diff)
+	}
+	// A caller that stops early gets its connections back.
+	enough := errors.New("enough")
+	if _, err := Resolve(t.Context(), pool, sel, today, func(Recipient) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("it gave %v", err)
+	}
+}
+
+// If a group has few members, a page finds them through their patients. A page of all
+// portal users ends early, and the next one continues. Both list every member.
+func TestPagesOfAnAudienceWithFewMembers(t *testing.T) {
+	tx := snapshot(t, storetest.Pool(t, store.RoleAdmin))
+	exec(t, tx, `
+		INSERT INTO app.portal_users (portal_user_no, portal_user_id, name, active) OVERRIDING SYSTEM VALUE
+		SELECT n, 'pu-' || n, 'x', n % 6000 = 0 FROM generate_series(1, 30000) n;
+		INSERT INTO app.patients (patient_no, patient_id, status, deceased) OVERRIDING SYSTEM VALUE
+		SELECT n, 'pt-' || n, CASE WHEN n % 12000 = 0 THEN 'discharged' ELSE 'active' END, n % 18000 = 0 FROM generate_series(6000, 30000, 6000) n;
+		INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT patient_no, patient_no, 'representative' FROM app.patients`)
+	for _, c := range []struct {
+		sel  Selection
+		want string
+	}{
+		{Selection{Groups: []Group{ActivePatients}}, "pu-6000 pu-30000"},
+		{Selection{Groups: []Group{DischargedPatients}, PortalUserIDs: []string{"pu-29000", "pu-1"}}, "pu-1 pu-12000 pu-18000 pu-24000 pu-29000"},
+		{Selection{Groups: []Group{ActivePatients, DischargedPatients}}, "pu-6000 pu-12000 pu-18000 pu-24000 pu-30000"},
+		{Selection{Groups: []Group{AllPortalUsers}}, "pu-6000 pu-12000 pu-18000 pu-24000 pu-30000"},
+	} {
+		var listed []string
+		pages := 0
+		for cursor, more := "", true; more; more = cursor != "" {
+			page, next, err := Page(t.Context(), tx, c.sel, today, 2, cursor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range page {
+				listed = append(listed, m.ID)
+			}
+			cursor = next
+			if pages++; pages > 20 {
+				t.Fatal("the pages do not end")
+			}
+		}
+		if got := strings.Join(listed, " "); got != c.want {
+			t.Errorf("%v: got %s, want %s", c.sel, got, c.want)
+		}
+	}
+}
