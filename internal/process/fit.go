@@ -116,17 +116,27 @@ func (b *base) mustFit(ctx context.Context, kept *content.Store) error {
 	return nil
 }
 
+// read runs a query of the start, which waits while a store does not answer: a process that
+// starts when Postgres or NATS restarts must not end.
+func (b *base) read(ctx context.Context, query func() error) error {
+	return store.Retry(ctx, b.logger, "the start waits for Postgres and NATS", query)
+}
+
 // count returns for how many rows holds is true, and the number of rows.
 func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []byte) (bool, error)) (held, all int, err error) {
-	rows, err := b.pool.Query(ctx, sql, sample)
-	if err != nil {
-		return 0, 0, err
-	}
 	type row struct {
 		ID  uuid.UUID
 		Key []byte
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	var found []row
+	err = b.read(ctx, func() error {
+		rows, err := b.pool.Query(ctx, sql, sample)
+		if err != nil {
+			return err
+		}
+		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+		return err
+	})
 	for _, r := range found {
 		yes, err := holds(r.ID, r.Key)
 		if err != nil {
@@ -142,9 +152,17 @@ func (b *base) count(ctx context.Context, sql string, holds func(uuid.UUID, []by
 // checkpointKeys reads the signing key. It refuses a key that can't verify the last checkpoint:
 // the key of another record, or a new one that replaced a lost one.
 func (b *base) checkpointKeys(ctx context.Context) (*checkpoint.Keys, error) {
-	latest, unsigned := merklestore.LatestCheckpoint(ctx, b.pool)
-	if unsigned != nil && !errors.Is(unsigned, merklestore.ErrUnsigned) {
-		return nil, unsigned
+	var latest string
+	var unsigned error
+	err := b.read(ctx, func() (err error) {
+		latest, err = merklestore.LatestCheckpoint(ctx, b.pool)
+		if errors.Is(err, merklestore.ErrUnsigned) {
+			unsigned, err = err, nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	keys, err := checkpoint.ReadKeyFile(b.CheckpointKeyFile)
 	if errors.Is(err, fs.ErrNotExist) && unsigned == nil {
@@ -174,21 +192,27 @@ const maxClockDifference = time.Minute
 func (b *base) mustBelong(ctx context.Context) error {
 	var empty bool
 	var made time.Time
-	err := b.pool.QueryRow(ctx, `SELECT p.seq = 0 AND NOT EXISTS (SELECT FROM app.losses WHERE part = 'postgres'), d.made_at
-		FROM record.position p, app.database d`).Scan(&empty, &made)
+	var events bool
+	var first time.Time
+	err := b.read(ctx, func() error {
+		err := b.pool.QueryRow(ctx, `SELECT p.seq = 0 AND NOT EXISTS (SELECT FROM app.losses WHERE part = 'postgres'), d.made_at
+			FROM record.position p, app.database d`).Scan(&empty, &made)
+		if err != nil || !empty {
+			return err
+		}
+		state, err := b.log.State(ctx)
+		events = state.Msgs > 0
+		if err != nil || !events {
+			return err
+		}
+		first, err = b.log.PublishedAt(ctx, state.First)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("asking the database when it was made: %w", err)
 	}
-	if !empty {
+	if !empty || !events || first.After(made.Add(-maxClockDifference)) {
 		return nil
-	}
-	state, err := b.log.State(ctx)
-	if err != nil || state.Msgs == 0 {
-		return err
-	}
-	first, err := b.log.PublishedAt(ctx, state.First)
-	if err != nil || first.After(made.Add(-maxClockDifference)) {
-		return err
 	}
 	return fmt.Errorf("the database is empty, and the stream has held events since %s: DATABASE_URL names another database, or this one was lost. "+
 		"Restore it from a backup, and the recorder adds the later events. Without one, `postern recover --without postgres` goes on; "+

@@ -3,10 +3,15 @@ package process_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -133,4 +138,114 @@ func TestProcessesRefuseWhatDoesNotBelong(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("another checkpoint key that knows the first", signer)
+}
+
+// A process that starts waits for Postgres at each statement: the start succeeds although all
+// connections end once, before any of the messages that it sends to Postgres.
+func TestAStartWaitsForPostgres(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.send()
+	signs := filepath.Join(t.TempDir(), "checkpoint.key")
+	if _, err := checkpoint.CreateKeyFile(signs, ""); err != nil {
+		t.Fatal(err)
+	}
+	front := newFront(t, c.database)
+	for at := int64(1); ; at++ {
+		front.endBefore(at)
+		err := process.Fit(t.Context(), config.Config{DatabaseURL: front.url, NATSURL: c.server.ClientURL(string(config.API)), RecordReplicas: 1, ContentURL: c.content,
+			ContentKeyFile: c.key, CheckpointKeyFile: signs, PublicURL: "http://portal.example.test"}, telemetry.New(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatalf("without Postgres at message %d: %v", at, err)
+		}
+		if front.messages.Load() < at {
+			break // the whole start has fewer messages
+		}
+	}
+}
+
+// front is a unix socket in front of Postgres.
+type front struct {
+	url      string
+	messages atomic.Int64 // what was read from clients since endBefore
+	end      atomic.Int64
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func newFront(t *testing.T, databaseURL string) *front {
+	t.Helper()
+	at, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := at.Query()
+	behind := filepath.Join(query.Get("host"), ".s.PGSQL."+query.Get("port"))
+	dir, err := os.MkdirTemp("", "front-") // not t.TempDir: the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query.Set("host", dir)
+	query.Set("port", "5432")
+	at.RawQuery = query.Encode()
+	f := &front{url: at.String()}
+	t.Cleanup(func() { _ = listener.Close(); f.endAll() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", behind)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			f.mu.Lock()
+			f.conns = append(f.conns, client, server)
+			f.mu.Unlock()
+			go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+			go f.forward(client, server)
+		}
+	}()
+	return f
+}
+
+func (f *front) forward(client, server net.Conn) {
+	defer func() { _ = server.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if f.messages.Add(1) == f.end.Load() {
+			f.endAll()
+			return
+		}
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// endBefore ends all connections once, before the message with this number.
+func (f *front) endBefore(message int64) {
+	f.messages.Store(0)
+	f.end.Store(message)
+}
+
+func (f *front) endAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, conn := range f.conns {
+		_ = conn.Close()
+	}
+	f.conns = nil
 }

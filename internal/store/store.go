@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -96,16 +97,25 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
-const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = time.Second
-)
+// Retry runs try until it succeeds, ctx ends, or Postgres would refuse the same statement again
+// ([Permanent]). It is for statements at the start of a process, which waits for a Postgres
+// that does not answer. It logs each new reason once.
+func Retry(ctx context.Context, log *slog.Logger, doing string, try func() error) error {
+	return retry(ctx, log, doing, func() error {
+		err := try()
+		if Permanent(err) {
+			return permanent{err}
+		}
+		return err
+	})
+}
 
-// retry calls try until it succeeds or ctx ends, with growing pauses. It logs each new reason
-// once.
+// retry calls try until it succeeds, fails with permanent, or ctx ends, with growing pauses.
 func retry(ctx context.Context, log *slog.Logger, doing string, try func() error) error {
 	var said string
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	pause := backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, RandomizationFactor: backoff.DefaultRandomizationFactor,
+		Multiplier: 2, MaxInterval: time.Second}
+	for {
 		err := try()
 		if err == nil {
 			return nil
@@ -120,7 +130,7 @@ func retry(ctx context.Context, log *slog.Logger, doing string, try func() error
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
-		case <-time.After(pause/2 + rand.N(pause)): // #nosec G404 -- jitter
+		case <-time.After(pause.NextBackOff()):
 		}
 	}
 }
