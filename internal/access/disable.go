@@ -42,7 +42,7 @@ func (g *Gate) Disable(ctx context.Context, actor, staffID string) error {
 			if err := held(ctx); err != nil {
 				return err
 			}
-			if err := g.recordFacts(ctx, actor, events.StaffSwitched{Disabled: true, Change: uuid.New(), StaffID: staffID}); err != nil {
+			if err := g.recordFacts(ctx, actor, events.StaffEnabledChanged{Disabled: true, Change: uuid.New(), StaffID: staffID}); err != nil {
 				return err
 			}
 		}
@@ -67,7 +67,7 @@ func (g *Gate) Enable(ctx context.Context, actor, staffID string) error {
 		if err := held(ctx); err != nil {
 			return err
 		}
-		return g.recordFacts(ctx, actor, events.StaffSwitched{Change: uuid.New(), StaffID: staffID})
+		return g.recordFacts(ctx, actor, events.StaffEnabledChanged{Change: uuid.New(), StaffID: staffID})
 	})
 }
 

@@ -99,12 +99,12 @@ func (g *Gate) anyTime() time.Time { return g.cfg.Facts.Now().AddDate(1, 0, 0) }
 // in the last quarter of an hour.
 var ErrAskedElsewhere = errors.New("too many links were requested for this address: look for the e-mail that was sent")
 
-// CountAsk counts a client's request for links for an e-mail address. It refuses the
+// CountLinkRequest counts a client's request for links for an e-mail address. It refuses the
 // request with [TooSoon] if this client made too many, and with [ErrAskedElsewhere] if
 // other clients did: strangers can't fill a mailbox. Answer ErrAskedElsewhere as a
-// success, so that it reveals nothing. CountAsk reads no account, so the result is the
+// success, so that it reveals nothing. CountLinkRequest reads no account, so the result is the
 // same for an address without an account.
-func (g *Gate) CountAsk(ctx context.Context, email string) error {
+func (g *Gate) CountLinkRequest(ctx context.Context, email string) error {
 	if err := g.Throttle(ctx, AskingForLink); err != nil {
 		return err
 	}

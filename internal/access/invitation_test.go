@@ -123,11 +123,11 @@ func TestCountAsk(t *testing.T) {
 	for _, email := range []string{"noor@home.example", "unknown@home.example"} {
 		var tooSoon TooSoon
 		for range 5 {
-			if err := c.CountAsk(t.Context(), email); err != nil {
+			if err := c.CountLinkRequest(t.Context(), email); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := c.CountAsk(t.Context(), email); !errors.As(err, &tooSoon) || tooSoon.After > time.Second {
+		if err := c.CountLinkRequest(t.Context(), email); !errors.As(err, &tooSoon) || tooSoon.After > time.Second {
 			t.Errorf("the sixth time: %v", err)
 		}
 		// Signing in is counted apart.

@@ -50,11 +50,11 @@ func (g *Gate) SetPermissions(ctx context.Context, actor, staffID string, permis
 	})
 }
 
-// Reconsider is [Gate.SetPermissions] for an actor whose form showed the permissions seen.
+// SetPermissionsIfUnchanged is [Gate.SetPermissions] for an actor whose form showed the permissions seen.
 // If the staff member no longer holds exactly those, it changes nothing and fails with
 // [ErrPermissionsChanged]: a form that was open for a long time does not undo a newer
 // change.
-func (g *Gate) Reconsider(ctx context.Context, actor, staffID string, seen, permissions []policy.Permission) error {
+func (g *Gate) SetPermissionsIfUnchanged(ctx context.Context, actor, staffID string, seen, permissions []policy.Permission) error {
 	return g.changePermissions(ctx, actor, staffID, func(held []policy.Permission) ([]policy.Permission, error) {
 		if len(without(held, seen))+len(without(seen, held)) > 0 {
 			return nil, ErrPermissionsChanged

@@ -38,7 +38,7 @@ const (
 
 // CodeNeeded says that the password is right, and that a code of the second factor is
 // needed too. Give the code in [Credentials], or, for a sign-in in two steps, call
-// [Gate.Halfway] and then [Gate.SignInWithCode].
+// [Gate.AwaitCode] and then [Gate.SignInWithCode].
 type CodeNeeded struct{ staffID string }
 
 func (CodeNeeded) Error() string {
@@ -157,9 +157,9 @@ func (g *Gate) useRecoveryCode(ctx context.Context, change uuid.UUID, code strin
 	return nil
 }
 
-// Halfway stores in the session of the request that a staff member's password was right.
+// AwaitCode stores in the session of the request that a staff member's password was right.
 // The session is not yet authenticated. The request must have come through [Gate.Staff].
-func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
+func (g *Gate) AwaitCode(ctx context.Context, needed CodeNeeded) error {
 	sessions := g.staff.sessions
 	if err := sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("remembering the password: %w", err)
@@ -172,17 +172,17 @@ func (g *Gate) Halfway(ctx context.Context, needed CodeNeeded) error {
 	return nil
 }
 
-// IsHalfway reports whether the session's password was accepted and its code is due.
-func (g *Gate) IsHalfway(ctx context.Context) bool {
+// AwaitsCode reports whether the session's password was accepted and its code is due.
+func (g *Gate) AwaitsCode(ctx context.Context) bool {
 	until, err := time.Parse(time.RFC3339, g.staff.sessions.GetString(ctx, halfwayUntilKey))
 	return err == nil && g.cfg.Facts.Now().Before(until)
 }
 
-// SignInWithCode is the second step of [Gate.SignInStaff], after [Gate.Halfway]. It fails
+// SignInWithCode is the second step of [Gate.SignInStaff], after [Gate.AwaitCode]. It fails
 // with [ErrNotHalfway], [ErrWrongCode] or [TooSoon]: a wrong code counts like a wrong
 // password, and the right password does not reset the count.
 func (g *Gate) SignInWithCode(ctx context.Context, code string) (policy.Subject, error) {
-	if !g.IsHalfway(ctx) {
+	if !g.AwaitsCode(ctx) {
 		return policy.Subject{}, ErrNotHalfway
 	}
 	staff, err := g.StaffByID(ctx, g.staff.sessions.GetString(ctx, halfwayKey))

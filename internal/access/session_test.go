@@ -43,7 +43,7 @@ func (c clinic) handler(t *testing.T, realm policy.Realm) http.Handler {
 			case errors.As(err, new(CodeNeeded)):
 				needed := CodeNeeded{}
 				errors.As(err, &needed)
-				if err := c.Halfway(ctx, needed); err != nil {
+				if err := c.AwaitCode(ctx, needed); err != nil {
 					t.Error(err)
 				}
 				w.WriteHeader(http.StatusAccepted)

@@ -194,11 +194,11 @@ func TestReconsiderWhatWasSeen(t *testing.T) {
 	ada := c.hire(t, "ada@clinic.example", policy.SendPortalMessage)
 	before := c.rec.count()
 	for _, seen := range [][]policy.Permission{nil, {policy.ReadRecord}, {policy.SendPortalMessage, policy.ReadRecord}} {
-		if err := c.Reconsider(t.Context(), operator, ada.ID, seen, []policy.Permission{policy.ManageLabels}); !errors.Is(err, ErrPermissionsChanged) || c.rec.count() != before {
+		if err := c.SetPermissionsIfUnchanged(t.Context(), operator, ada.ID, seen, []policy.Permission{policy.ManageLabels}); !errors.Is(err, ErrPermissionsChanged) || c.rec.count() != before {
 			t.Errorf("having seen %v: %v, %d events more", seen, err, c.rec.count()-before)
 		}
 	}
-	if err := c.Reconsider(t.Context(), operator, ada.ID, []policy.Permission{policy.SendPortalMessage}, []policy.Permission{policy.ManageLabels}); err != nil || c.rec.count() != before+2 {
+	if err := c.SetPermissionsIfUnchanged(t.Context(), operator, ada.ID, []policy.Permission{policy.SendPortalMessage}, []policy.Permission{policy.ManageLabels}); err != nil || c.rec.count() != before+2 {
 		t.Errorf("having seen what is held: %v, %d events more", err, c.rec.count()-before)
 	}
 }

@@ -151,8 +151,8 @@ func (r *recorder) project(ctx context.Context, e events.Event) error {
 			_, err = r.pool.Exec(ctx, `INSERT INTO record.staff (staff_id, name, created_at) VALUES ($1, $2, $3)`, b.StaffID, b.Name, e.Time)
 		}
 	case events.TypeStaffDisabled, events.TypeStaffEnabled:
-		var b events.StaffSwitched
-		if b, err = events.Decode[events.StaffSwitched](e); err == nil {
+		var b events.StaffEnabledChanged
+		if b, err = events.Decode[events.StaffEnabledChanged](e); err == nil {
 			_, err = r.pool.Exec(ctx, `UPDATE record.staff SET disabled_at = CASE WHEN $2 THEN $3::timestamptz END WHERE staff_id = $1`, b.StaffID, b.Disabled, e.Time)
 		}
 	case events.TypeSecondFactorAdded:

@@ -58,7 +58,7 @@ func (g AttachmentOperations) register(a *API) {
 		method: http.MethodPost, path: "/v1/attachments", id: "upload-attachment", tag: forStaff, status: http.StatusCreated,
 		summary: fmt.Sprintf("Upload a document of at most %s (%d bytes), in the form field `file`, to be sent with a message.", limits.AttachmentSize, int64(limits.AttachmentSize)),
 		actions: []policy.Action{policy.SendMessage}, raw: true,
-		takes: inbound.Body{Types: []string{inbound.Multipart}, Most: int64(limits.AttachmentSize) + inbound.Small, Over: 8 * int64(limits.AttachmentSize), Hold: attachment.Holds, Within: 2 * time.Minute},
+		takes: inbound.Body{Types: []string{inbound.Multipart}, MaxBytes: int64(limits.AttachmentSize) + inbound.DefaultBytes, Over: 8 * int64(limits.AttachmentSize), Memory: attachment.MemoryPerUpload, Within: 2 * time.Minute},
 		problems: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusUnprocessableEntity},
 	}, g.upload)

@@ -1,10 +1,6 @@
 // Package api serves /v1, the JSON interface for staff and portal users, and the health,
 // readiness and metrics of the process. /openapi.json and /docs describe all of it.
 //
-// It is one package because all operations are declared in the same way, with the same
-// checks, answers and lists, and become one description. Each group of operations has a
-// file, and a struct with only the dependencies that it needs: see [Operations].
-//
 // # The path of a request
 //
 // From the outside in: the limits of package inbound, metrics, recovery from panics,
@@ -22,4 +18,10 @@
 //
 // Subjects, bodies, file names, names and addresses are only in answers to clients who may
 // read them. They are in no log line, metric, URL or error.
+//
+// # Size
+//
+// It is one package because all operations are declared in the same way, with the same
+// checks, answers and lists, and become one description. Each group of operations has a
+// file, and a struct with only the dependencies that it needs: see [Operations].
 package api

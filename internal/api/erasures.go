@@ -62,7 +62,7 @@ func (g ErasureOperations) register(a *API) {
 		if err != nil {
 			return nil, problem.Invalid("body.message_id", "is not the id of a message")
 		}
-		e, err := g.Retention.Ask(ctx, subjectOf(ctx).Actor(), message, string(in.Body.Reason))
+		e, err := g.Retention.Request(ctx, subjectOf(ctx).Actor(), message, string(in.Body.Reason))
 		return answerWith(erasureOf(e)), err
 	})
 	handle(a, operation{

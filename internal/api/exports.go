@@ -63,7 +63,7 @@ func (g RecordOperations) exports(a *API) {
 			if err != nil {
 				return nil, err
 			}
-			begun, err := g.Exporter.Begin(ctx, readerOf(ctx), filter, f.format)
+			begun, err := g.Exporter.Start(ctx, readerOf(ctx), filter, f.format)
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +93,7 @@ func (g RecordOperations) exports(a *API) {
 
 // sendExport writes an export to a client. An error aborts the response, so that a partial
 // file can't be mistaken for a complete one. If the client disconnects, the export stops.
-func (g RecordOperations) sendExport(ctx context.Context, a *API, w http.ResponseWriter, begun *export.Begun) {
+func (g RecordOperations) sendExport(ctx context.Context, a *API, w http.ResponseWriter, begun *export.Started) {
 	h := w.Header()
 	h.Set("Content-Type", begun.Format.MediaType())
 	h.Set("Content-Disposition", `attachment; filename="`+begun.Format.FileName()+`"`)

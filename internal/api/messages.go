@@ -120,7 +120,7 @@ type MessageOperations struct {
 func (g MessageOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/messages", id: "send-message", tag: forStaff, status: http.StatusAccepted,
-		summary: "Send a message. The operation answers 202 after the message is recorded.", takes: inbound.Body{Most: maxMessage, Hold: 4 * maxMessage},
+		summary: "Send a message. The operation answers 202 after the message is recorded.", takes: inbound.Body{MaxBytes: maxMessage, Memory: 4 * maxMessage},
 		actions:  []policy.Action{policy.SendMessage},
 		problems: []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity},
 	}, g.send)

@@ -89,7 +89,7 @@ type RecipientOperations struct {
 func (g RecipientOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: "/v1/recipients/preview", id: "preview-recipients", tag: forStaff,
-		takes:   inbound.Body{Most: 1 << 20, Hold: 4 << 20},
+		takes:   inbound.Body{MaxBytes: 1 << 20, Memory: 4 << 20},
 		summary: "Count an audience exactly, with the reasons why portal users are included or left out.",
 		actions: []policy.Action{policy.SendMessage}, problems: []int{http.StatusUnprocessableEntity},
 	}, func(ctx context.Context, in *previewInput) (*body[Preview], error) {

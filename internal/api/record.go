@@ -84,7 +84,7 @@ type RecordEventInFull struct {
 	Projected  bool                `json:"projected" doc:"False if the event changed nothing: it repeats another event, was too late, or was parked."`
 }
 
-func recordEventInFullOf(w query.Whole) RecordEventInFull {
+func recordEventInFullOf(w query.FullEvent) RecordEventInFull {
 	r := RecordEventInFull{RecordEvent: recordEventOf(w.Entry), Subject: w.Subject, Headers: w.Headers,
 		Leaf: hex.EncodeToString(w.Leaf), Projected: w.Projected}
 	if json.Valid(w.Body) {
@@ -102,19 +102,19 @@ type recordInput struct {
 }
 
 // fromPlace returns the place to continue from. Without a cursor it is the beginning.
-func (p Page) fromPlace() (query.Place, error) {
+func (p Page) fromPlace() (query.Cursor, error) {
 	if p.Cursor == "" {
-		return query.Place{}, nil
+		return query.Cursor{}, nil
 	}
 	raw, err := cursors.DecodeString(p.Cursor)
 	if err != nil || len(raw) != 16 || raw[0] > 127 || raw[8] > 127 {
-		return query.Place{}, errCursor
+		return query.Cursor{}, errCursor
 	}
 	micros, seq := binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
-	return query.Place{Time: time.UnixMicro(int64(micros)), Seq: seq}, nil // #nosec G115 -- its first bit is 0
+	return query.Cursor{Time: time.UnixMicro(int64(micros)), Seq: seq}, nil // #nosec G115 -- its first bit is 0
 }
 
-func cursorOfPlace(p query.Place) string {
+func cursorOfPlace(p query.Cursor) string {
 	raw := binary.BigEndian.AppendUint64(nil, uint64(p.Time.UnixMicro())) // #nosec G115 -- the same bits
 	return cursors.EncodeToString(binary.BigEndian.AppendUint64(raw, p.Seq))
 }
@@ -156,7 +156,7 @@ func (g RecordOperations) register(a *API) {
 			l.Items[i] = recordEventOf(e)
 		}
 		if more {
-			next := cursorOfPlace(found[len(found)-1].Place())
+			next := cursorOfPlace(found[len(found)-1].Cursor())
 			l.NextCursor = &next
 		}
 		return answerWith(l), nil

@@ -112,7 +112,7 @@ func (g MessageOperations) stillVisible(ctx context.Context, id uuid.UUID) (mess
 
 // stillAllowed checks the policy again, for an answer that takes a long time.
 func stillAllowed(ctx context.Context, actions []policy.Action) (policy.Subject, error) {
-	subject, err := policy.Again(ctx)
+	subject, err := policy.Reauthenticate(ctx)
 	if err == nil {
 		err = allowAny(subject, actions)
 	}

@@ -34,7 +34,7 @@ func (g ReportOperations) register(a *API) {
 	handle(a, operation{
 		method: http.MethodPost, path: path, id: "report-alerts", tag: forAll, status: http.StatusNoContent,
 		summary: "SendGrid's signed event webhook. The operation answers 204 after the reports are recorded.",
-		raw:     true, takes: inbound.Body{Most: reports.MaxPost, Over: 1 << 20, Hold: 2 * reports.MaxPost},
+		raw:     true, takes: inbound.Body{MaxBytes: reports.MaxPost, Over: 1 << 20, Memory: 2 * reports.MaxPost},
 		problems: []int{http.StatusUnauthorized, http.StatusRequestTimeout,
 			http.StatusRequestEntityTooLarge},
 	}, g.report)

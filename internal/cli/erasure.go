@@ -46,7 +46,7 @@ func (env *environment) erasureRequest() *cobra.Command {
 				return usageError{fmt.Errorf("%q is not the id of a message", args[0])}
 			}
 			return env.withKept(cmd.Context(), func(o *retention.Retention) error {
-				e, err := o.Ask(cmd.Context(), operator(), id, reason)
+				e, err := o.Request(cmd.Context(), operator(), id, reason)
 				if err != nil {
 					return err
 				}

@@ -54,7 +54,7 @@ func (env *environment) importWith(ctx context.Context, format string, dry bool,
 				if err != nil {
 					return err
 				}
-				return outbox.Leave(ctx, tx, e)
+				return outbox.Store(ctx, tx, e)
 			}})
 		bar.finish()
 		if err != nil {

@@ -120,7 +120,7 @@ func (env *environment) tail(ctx context.Context, s *system, f query.Filter, lin
 	}
 	for {
 		changed := s.position.Changed() // before the reading, so that no change is missed
-		err := tail.Next(ctx, func(w *query.Whole) error { return env.sayEntry(w.Entry) })
+		err := tail.Next(ctx, func(w *query.FullEvent) error { return env.sayEntry(w.Entry) })
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -182,7 +182,7 @@ func (env *environment) export(ctx context.Context, s *system, f query.Filter, f
 			err = errors.Join(err, file.Close(), os.Remove(out))
 		}
 	}()
-	begun, err := export.New(s.recordReader(), s.pool).Begin(ctx, query.Actor(operator()), f, format)
+	begun, err := export.New(s.recordReader(), s.pool).Start(ctx, query.Actor(operator()), f, format)
 	if err != nil {
 		return err
 	}

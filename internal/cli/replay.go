@@ -171,7 +171,7 @@ func (env *environment) sayReplay(r replay.Replay) error {
 	line("replay", "%s", r.ID)
 	line("status", "%s", r.Status)
 	for _, h := range r.Held {
-		line("  "+pause.Held, "%d: %s", h.Alerts, h)
+		line("  "+pause.ReasonPaused, "%d: %s", h.Alerts, h)
 	}
 	line("reason", "%s", strings.Join(strings.Fields(r.Reason), " "))
 	line("alerts", "%d", r.Count)

@@ -59,7 +59,7 @@ func (env *environment) addresses(ctx context.Context, s *system, renew []up.Par
 	}
 	folder, err := up.Open(env.data)
 	if errors.Is(err, up.ErrInUse) {
-		if s.folder, err = up.Look(env.data); err != nil {
+		if s.folder, err = up.Locate(env.data); err != nil {
 			return "", "", err
 		}
 		a, err := up.Running(ctx, env.data)

@@ -25,8 +25,8 @@ type Config struct {
 	Scanner *clamd.Client
 	// Facts records events, and waits until they are projected.
 	Facts facts.Publisher
-	// Whole returns an error while the record is damaged or not checked yet.
-	Whole func(context.Context) error
+	// Intact returns an error while the record is damaged or not checked yet.
+	Intact func(context.Context) error
 }
 
 // A Composer sends, cancels and recalls messages.
@@ -60,7 +60,7 @@ func (c *Composer) now() time.Time { return c.cfg.Facts.Time() }
 // mustBeRecordable refuses to send while the record is damaged or not checked yet; see
 // `postern repair`. Only operators get the details, in /readyz.
 func (c *Composer) mustBeRecordable(ctx context.Context) error {
-	if err := c.cfg.Whole(ctx); err != nil {
+	if err := c.cfg.Intact(ctx); err != nil {
 		return errors.Join(facts.ErrUnavailable, err)
 	}
 	return nil

@@ -115,7 +115,7 @@ func (l *letterbox) arrange(t *testing.T, id uuid.UUID, row, copied, body int) {
 	}
 	if copied == damaged && err == nil {
 		kept.Sealed = kept.Sealed[:len(kept.Sealed)-1]
-		_, err = l.Content.KeepKeys(ctx, content.KeysOf(id), id, kept)
+		_, err = l.Content.StoreKeys(ctx, content.KeysOf(id), id, kept)
 	}
 	if body != whole && err == nil {
 		err = l.Content.Delete(ctx, content.BodyOf(id))
@@ -177,7 +177,7 @@ func TestKeysAreKeptTwiceBeforeTheEvent(t *testing.T) {
 	ada := sender(t, s)
 	s.PortalUser(t, "pu-1")
 	var looked bool
-	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Whole: s.Position.Whole, Facts: facts.Publisher{Source: "/api", Send: func(ctx context.Context, all ...events.Event) (uint64, error) {
+	c := compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Intact: s.Position.Intact, Facts: facts.Publisher{Source: "/api", Send: func(ctx context.Context, all ...events.Event) (uint64, error) {
 		for _, e := range all {
 			looked = true
 			kept, err := s.Content.FindKeys(ctx, content.KeysOf(e.MessageID))

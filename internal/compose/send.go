@@ -181,7 +181,7 @@ func (c *Composer) store(ctx context.Context, cl *claim, secret content.Key, bod
 		return err
 	})
 	group.Go(func() error {
-		_, err := c.cfg.Content.KeepKeys(ctx, content.KeysOf(cl.id), cl.id, cl.keys)
+		_, err := c.cfg.Content.StoreKeys(ctx, content.KeysOf(cl.id), cl.id, cl.keys)
 		return err
 	})
 	return group.Wait()

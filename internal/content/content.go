@@ -21,7 +21,7 @@
 // Destroying the wrapped key in both places erases the content. The digests in the events
 // still prove the sent content. The blobs may be deleted later.
 //
-// A blob is durable once Put, Create or KeepKeys has returned: then it is on disk (see
+// A blob is durable once Put, Create or StoreKeys has returned: then it is on disk (see
 // package folder) or in the object store. The order is: the row, the blob and the copy of
 // the keys in any order, then the event that refers to them. A crash in between leaves
 // rows and blobs that no event refers to.

@@ -36,10 +36,10 @@ func KeysOf(message uuid.UUID) Name { return Name(messageKeys + message.String()
 // ManifestKeysOf returns the name of the copy of the key of a message's audience manifest.
 func ManifestKeysOf(message uuid.UUID) Name { return Name(manifestKeys + message.String()) }
 
-// KeepKeys stores the copy of the keys of id and returns the stored keys, which are
+// StoreKeys stores the copy of the keys of id and returns the stored keys, which are
 // durable then. Of several callers the first one's keys are stored, and all callers get
 // them. A copy that can't be opened is replaced.
-func (s *Store) KeepKeys(ctx context.Context, name Name, id uuid.UUID, k Keys) (Keys, error) {
+func (s *Store) StoreKeys(ctx context.Context, name Name, id uuid.UUID, k Keys) (Keys, error) {
 	err := s.writeKeys(ctx, name, k, true)
 	if !errors.Is(err, ErrExists) {
 		return k, err

@@ -28,7 +28,7 @@ func TestCopiesOfKeys(t *testing.T) {
 			}
 			first, second := keysOf(t, s, id), keysOf(t, s, id)
 			for _, k := range []Keys{first, second} {
-				kept, err := s.KeepKeys(t.Context(), at, id, k)
+				kept, err := s.StoreKeys(t.Context(), at, id, k)
 				must(t, err)
 				if diff := cmp.Diff(first, kept); diff != "" {
 					t.Errorf("KeepKeys (-want +got):\n%s", diff)
@@ -42,7 +42,7 @@ func TestCopiesOfKeys(t *testing.T) {
 			// A copy that does not open is replaced.
 			for _, damaged := range []string{"", "{}", "no JSON", `{"wrapped_key":"AAAA"}`} {
 				must(t, s.bucket.WriteAll(t.Context(), string(at), []byte(damaged), nil))
-				kept, err := s.KeepKeys(t.Context(), at, id, second)
+				kept, err := s.StoreKeys(t.Context(), at, id, second)
 				must(t, err)
 				if found, err = s.FindKeys(t.Context(), at); err != nil || !cmp.Equal(found, second) || !cmp.Equal(kept, second) {
 					t.Errorf("the damaged copy %q became %v, %v", damaged, found, err)
@@ -74,7 +74,7 @@ func TestConcurrentKeepKeysReturnTheSameKeys(t *testing.T) {
 		k := keysOf(t, s, id)
 		all.Go(func() {
 			var err error
-			if kept[i], err = s.KeepKeys(t.Context(), KeysOf(id), id, k); err != nil {
+			if kept[i], err = s.StoreKeys(t.Context(), KeysOf(id), id, k); err != nil {
 				t.Error(err)
 			}
 		})
@@ -94,9 +94,9 @@ func TestStoredMessagesAreListed(t *testing.T) {
 	for range 5 {
 		id := uuid.New()
 		want[id] = true
-		_, err := s.KeepKeys(t.Context(), KeysOf(id), id, keysOf(t, s, id))
+		_, err := s.StoreKeys(t.Context(), KeysOf(id), id, keysOf(t, s, id))
 		must(t, err)
-		_, err = s.KeepKeys(t.Context(), ManifestKeysOf(uuid.New()), id, keysOf(t, s, id))
+		_, err = s.StoreKeys(t.Context(), ManifestKeysOf(uuid.New()), id, keysOf(t, s, id))
 		must(t, err)
 	}
 	must(t, s.bucket.WriteAll(t.Context(), "keys/else", nil, nil))

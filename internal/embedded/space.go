@@ -34,27 +34,27 @@ func FreeBytes(dir string) (int64, error) {
 	return int64(stat.Bavail) * int64(stat.Bsize), nil // #nosec G115 -- no disk has 8 EiB
 }
 
-// Space returns an error if too little space is free on the disk. Then every published
+// CheckSpace returns an error if too little space is free on the disk. Then every published
 // event is refused, and the stored events can still be read.
-func (n *NATS) Space() error {
+func (n *NATS) CheckSpace() error {
 	if !n.short.Load() {
 		return nil
 	}
-	free, err := n.Free()
+	free, err := n.FreeBytes()
 	if err != nil {
 		return err
 	}
 	return fmt.Errorf("the disk of the record has only %s free and needs %s: free some space, and sending continues automatically", size.Text(free), size.Text(spaceEnough))
 }
 
-// Free returns the free space on the server's disk, in bytes.
-func (n *NATS) Free() (int64, error) { return n.cfg.Free(n.cfg.StoreDir) }
+// FreeBytes returns the free space on the server's disk, in bytes.
+func (n *NATS) FreeBytes() (int64, error) { return n.cfg.Free(n.cfg.StoreDir) }
 
-// KeepSpace checks the free space at every tick until ctx ends. When too little is free,
+// WatchSpace checks the free space at every tick until ctx ends. When too little is free,
 // it restarts the server with a limit that refuses all events, before the disk is full and
 // the server would block. When enough is free again, it restarts the server to accept
 // events. Clients reconnect on their own; publishers must retry refused events.
-func (n *NATS) KeepSpace(ctx context.Context, ticks <-chan time.Time) error {
+func (n *NATS) WatchSpace(ctx context.Context, ticks <-chan time.Time) error {
 	var failed bool
 	for {
 		select {
@@ -62,7 +62,7 @@ func (n *NATS) KeepSpace(ctx context.Context, ticks <-chan time.Time) error {
 			return nil
 		case <-ticks:
 		}
-		free, err := n.Free()
+		free, err := n.FreeBytes()
 		if err != nil {
 			n.log.Error("the free space on the disk could not be read", "error", err)
 			continue
@@ -92,7 +92,7 @@ func (n *NATS) isShort(free int64) bool {
 // limit.
 func (n *NATS) storeLimit() (int64, error) {
 	dir := n.cfg.StoreDir
-	free, err := n.Free()
+	free, err := n.FreeBytes()
 	if err != nil {
 		return 0, err
 	}

@@ -29,7 +29,7 @@ func TestADiskThatGetsFull(t *testing.T) {
 	ticks := make(chan time.Time)
 	ctx, stop := context.WithCancel(t.Context())
 	kept := make(chan error, 1)
-	go func() { kept <- n.KeepSpace(ctx, ticks) }()
+	go func() { kept <- n.WatchSpace(ctx, ticks) }()
 	for _, step := range []struct {
 		what  string
 		free  int64
@@ -47,8 +47,8 @@ func TestADiskThatGetsFull(t *testing.T) {
 		free.Store(step.free * mib)
 		ticks <- time.Time{}
 		ticks <- time.Time{} // accepted only after the first tick was handled
-		if short := n.Space() != nil; short != step.short {
-			t.Errorf("%s: Space returns %v", step.what, n.Space())
+		if short := n.CheckSpace() != nil; short != step.short {
+			t.Errorf("%s: Space returns %v", step.what, n.CheckSpace())
 		}
 		ack, err := publishSoon(t, js)
 		var refused *jetstream.APIError

@@ -22,4 +22,9 @@
 // stream.
 //
 // Everything here is safe for concurrent use.
+//
+// # Size
+//
+// It is one package because it is one type: everything that a process does with the stream
+// is a method of [Log]. What Watermill needs is in consume.
 package eventlog

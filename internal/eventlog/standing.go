@@ -106,9 +106,9 @@ func (l *Log) PublishedAt(ctx context.Context, seq uint64) (time.Time, error) {
 	return m.Time.UTC(), nil
 }
 
-// Room gives the bytes that JetStream may still store for this user under the
+// FreeSpace gives the bytes that JetStream may still store for this user under the
 // server's limits; ok is false if the server sets no limit.
-func (l *Log) Room(ctx context.Context) (bytes int64, ok bool, err error) {
+func (l *Log) FreeSpace(ctx context.Context) (bytes int64, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	account, err := l.js.AccountInfo(ctx)

@@ -39,12 +39,12 @@ var accountTypes = []Descriptor{{
 	Type: TypeStaffDisabled, Version: 1, Label: "Staff disabled",
 	When:       "a staff account is disabled",
 	Publishers: []string{API}, Rows: []string{"staff"},
-	About: AboutStaff, summary: summary(StaffSwitched.summary),
+	About: AboutStaff, summary: summary(StaffEnabledChanged.summary),
 }, {
 	Type: TypeStaffEnabled, Version: 1, Label: "Staff enabled",
 	When:       "a staff account is enabled again",
 	Publishers: []string{API}, Rows: []string{"staff"},
-	About: AboutStaff, summary: summary(StaffSwitched.summary),
+	About: AboutStaff, summary: summary(StaffEnabledChanged.summary),
 }, {
 	Type: TypeSecondFactorAdded, Version: 1, Label: "Second factor added",
 	When:       "a staff member set up a second factor",
@@ -126,27 +126,27 @@ func (StaffCreated) EventType() Type    { return TypeStaffCreated }
 func (b StaffCreated) Key() []string    { return []string{b.StaffID} }
 func (StaffCreated) Message() uuid.UUID { return uuid.Nil }
 
-// StaffSwitched is the body of staff.disabled and staff.enabled: whether the staff
+// StaffEnabledChanged is the body of staff.disabled and staff.enabled: whether the staff
 // member can sign in.
-type StaffSwitched struct {
+type StaffEnabledChanged struct {
 	Disabled bool      `json:"-"`
 	Change   uuid.UUID `json:"change"`
 	StaffID  string    `json:"staff_id"`
 }
 
-func (b StaffSwitched) Key() []string    { return []string{b.Change.String(), b.StaffID} }
-func (StaffSwitched) Message() uuid.UUID { return uuid.Nil }
-func (b *StaffSwitched) ofType(t Type)   { b.Disabled = t == TypeStaffDisabled }
+func (b StaffEnabledChanged) Key() []string    { return []string{b.Change.String(), b.StaffID} }
+func (StaffEnabledChanged) Message() uuid.UUID { return uuid.Nil }
+func (b *StaffEnabledChanged) ofType(t Type)   { b.Disabled = t == TypeStaffDisabled }
 
 // EventType is staff.disabled or staff.enabled.
-func (b StaffSwitched) EventType() Type {
+func (b StaffEnabledChanged) EventType() Type {
 	if b.Disabled {
 		return TypeStaffDisabled
 	}
 	return TypeStaffEnabled
 }
 
-func (b StaffSwitched) summary(names Names) string {
+func (b StaffEnabledChanged) summary(names Names) string {
 	if b.Disabled {
 		return "disabled the staff account of " + names.staff(b.StaffID)
 	}

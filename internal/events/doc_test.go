@@ -228,15 +228,15 @@ func tablesWritten(t *testing.T, file string, tables map[string][]string) {
 func projectedTables(t *testing.T) map[string][]string {
 	t.Helper()
 	writes := map[string][]string{}
-	tablesWritten(t, "../recorder/project.go", writes)
-	tablesWritten(t, "../recorder/alerts.go", writes)
-	tablesWritten(t, "../recorder/operating.go", writes)
-	tablesWritten(t, "../recorder/reports.go", writes)
-	tablesWritten(t, "../recorder/address.go", writes)
-	tablesWritten(t, "../recorder/replays.go", writes)
-	tablesWritten(t, "../recorder/retention.go", writes)
+	tablesWritten(t, "../recorder/project/project.go", writes)
+	tablesWritten(t, "../recorder/project/alerts.go", writes)
+	tablesWritten(t, "../recorder/project/operating.go", writes)
+	tablesWritten(t, "../recorder/project/reports.go", writes)
+	tablesWritten(t, "../recorder/project/address.go", writes)
+	tablesWritten(t, "../recorder/project/replays.go", writes)
+	tablesWritten(t, "../recorder/project/retention.go", writes)
 	tables := map[string][]string{}
-	ast.Inspect(parse(t, "../recorder/project.go"), func(n ast.Node) bool {
+	ast.Inspect(parse(t, "../recorder/project/project.go"), func(n ast.Node) bool {
 		entry, ok := n.(*ast.KeyValueExpr)
 		if !ok {
 			return true

@@ -16,17 +16,17 @@ var parkedTypes = []Descriptor{{
 	Type: TypeParkedRetried, Version: 1, Label: "Parked event retried",
 	When:       "an operator retries a parked event",
 	Publishers: []string{API}, Rows: []string{"parked_decisions"},
-	OfMessage: MaybeMessage, summary: summary(ParkedSettled.summary),
+	OfMessage: MaybeMessage, summary: summary(ParkedDecision.summary),
 }, {
 	Type: TypeParkedDiscarded, Version: 1, Label: "Parked event discarded",
 	When:       "an operator discards a parked event",
 	Publishers: []string{API}, Rows: []string{"parked_decisions"},
-	OfMessage: MaybeMessage, summary: summary(ParkedSettled.summary),
+	OfMessage: MaybeMessage, summary: summary(ParkedDecision.summary),
 }}
 
-// ParkedSettled is the body of parked.retried and parked.discarded: an operator's
+// ParkedDecision is the body of parked.retried and parked.discarded: an operator's
 // decision about an event that a consumer had parked.
-type ParkedSettled struct {
+type ParkedDecision struct {
 	Retried bool `json:"-"`
 	// ParkedID identifies the parked event, and Tries is the number of tries before the
 	// decision: an event that fails again can get another decision.
@@ -41,10 +41,10 @@ type ParkedSettled struct {
 	Actor     string     `json:"actor"`
 }
 
-func (b *ParkedSettled) ofType(t Type) { b.Retried = t == TypeParkedRetried }
+func (b *ParkedDecision) ofType(t Type) { b.Retried = t == TypeParkedRetried }
 
 // EventType is parked.retried or parked.discarded.
-func (b ParkedSettled) EventType() Type {
+func (b ParkedDecision) EventType() Type {
 	if b.Retried {
 		return TypeParkedRetried
 	}
@@ -52,12 +52,12 @@ func (b ParkedSettled) EventType() Type {
 }
 
 // Key makes simultaneous decisions about the same parked event one fact.
-func (b ParkedSettled) Key() []string { return []string{b.ParkedID.String(), strconv.Itoa(b.Tries)} }
+func (b ParkedDecision) Key() []string { return []string{b.ParkedID.String(), strconv.Itoa(b.Tries)} }
 
 // Message is the message that the parked event refers to.
-func (b ParkedSettled) Message() uuid.UUID { return orNil(b.MessageID) }
+func (b ParkedDecision) Message() uuid.UUID { return orNil(b.MessageID) }
 
-func (b ParkedSettled) summary(Names) string {
+func (b ParkedDecision) summary(Names) string {
 	what := "event " + strconv.FormatUint(b.Seq, 10) + ", which " + b.Consumer + " had parked"
 	if b.Retried {
 		return "retried " + what

@@ -56,7 +56,7 @@ func (b ReceiptIssued) Message() uuid.UUID { return b.MessageID }
 // RecordExported was interrupted.
 type RecordRead struct {
 	Reading uuid.UUID    `json:"reading"`
-	What    Reading      `json:"what"`
+	What    ReadKind     `json:"what"`
 	Seq     uint64       `json:"seq,omitempty"` // for one event
 	Format  string       `json:"format"`        // for an export; otherwise ""
 	Filter  RecordFilter `json:"filter"`
@@ -79,16 +79,16 @@ func (b RecordRead) summary(Names) string {
 	return "read a list of " + number.Of(b.Count, "event", "events") + " of the record"
 }
 
-// Reading is the kind of access to the record.
-type Reading string
+// ReadKind is the kind of access to the record.
+type ReadKind string
 
-// The values of [Reading]: a page of a list, one whole event, new events as they are
+// The values of [ReadKind]: a page of a list, one whole event, new events as they are
 // recorded, an export of all events that a filter selects.
 const (
-	ReadList   Reading = "list"
-	ReadEvent  Reading = "event"
-	ReadTail   Reading = "tail"
-	ReadExport Reading = "export"
+	ReadList   ReadKind = "list"
+	ReadEvent  ReadKind = "event"
+	ReadTail   ReadKind = "tail"
+	ReadExport ReadKind = "export"
 )
 
 // RecordFilter selects events; an absent member means any.
@@ -103,7 +103,7 @@ type RecordFilter struct {
 }
 
 // RecordExported is the manifest of an export: its filter, the last event it covers,
-// and the size of its file. Export is the Reading of the [RecordRead] that began it.
+// and the size of its file. Export is the [RecordRead] that began it.
 type RecordExported struct {
 	Export  uuid.UUID    `json:"export"`
 	Format  string       `json:"format"`

@@ -107,9 +107,9 @@ func Reads(t Type, version int) bool {
 	return ok && version >= 1 && version <= d.Version
 }
 
-// Where gives the types for whose descriptor fits returns true, in the order of
+// TypesWhere gives the types for whose descriptor fits returns true, in the order of
 // [Registry].
-func Where(fits func(Descriptor) bool) []Type {
+func TypesWhere(fits func(Descriptor) bool) []Type {
 	var types []Type
 	for _, d := range registry {
 		if fits(d) {
@@ -121,10 +121,10 @@ func Where(fits func(Descriptor) bool) []Type {
 
 // PublishedBy gives the types that a process may publish; see [Admin].
 func PublishedBy(process string) []Type {
-	return Where(func(d Descriptor) bool { return slices.Contains(d.Publishers, process) })
+	return TypesWhere(func(d Descriptor) bool { return slices.Contains(d.Publishers, process) })
 }
 
 // ConsumedBy gives the types that a worker handles.
 func ConsumedBy(worker string) []Type {
-	return Where(func(d Descriptor) bool { return slices.Contains(d.Consumers, worker) })
+	return TypesWhere(func(d Descriptor) bool { return slices.Contains(d.Consumers, worker) })
 }

@@ -48,7 +48,7 @@ func (w *Worker) manifestKey(ctx context.Context, message uuid.UUID) (content.Ke
 // copyManifestKey copies the key to the content store and returns the key that counts. After
 // a crash before the row is updated, this is repeated without an effect.
 func (w *Worker) copyManifestKey(ctx context.Context, message uuid.UUID, wrapped []byte) ([]byte, error) {
-	kept, err := w.Content.KeepKeys(ctx, content.ManifestKeysOf(message), message, content.Keys{WrappedKey: wrapped})
+	kept, err := w.Content.StoreKeys(ctx, content.ManifestKeysOf(message), message, content.Keys{WrappedKey: wrapped})
 	if err != nil {
 		return nil, fmt.Errorf("copying the manifest's key: %w", err)
 	}

@@ -43,8 +43,8 @@ type Hour struct {
 	Unknown  int       `json:"unknown"`
 }
 
-func (b *Status) parked(ctx context.Context, s *State) error {
-	open, err := parked.CountOpen(ctx, b.cfg.Pool)
+func (h *Status) parked(ctx context.Context, s *State) error {
+	open, err := parked.CountOpen(ctx, h.cfg.Pool)
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (b *Status) parked(ctx context.Context, s *State) error {
 	return nil
 }
 
-func (b *Status) pauses(ctx context.Context, s *State) (err error) {
-	s.Pauses, err = pause.New(pause.Config{Pool: b.cfg.Pool}).Pauses(ctx)
+func (h *Status) pauses(ctx context.Context, s *State) (err error) {
+	s.Pauses, err = pause.New(pause.Config{Pool: h.cfg.Pool}).Pauses(ctx)
 	return err
 }
 
@@ -69,13 +69,13 @@ const mostWaiting = 20
 
 // waiting counts the waiting alerts by pause, or by reason where no pause holds them. A
 // chunk that a worker tries for the first time does not count.
-func (b *Status) waiting(ctx context.Context, s *State) error {
-	rows, err := b.cfg.Pool.Query(ctx, `
+func (h *Status) waiting(ctx context.Context, s *State) error {
+	rows, err := h.cfg.Pool.Query(ctx, `
 		SELECT count(*) FILTER (WHERE w.replay_id IS NULL), CASE WHEN w.pause IS NULL THEN w.reason ELSE $1 END AS why, count(*), sum(w.alerts)::bigint,
 		       min(w.due_at) FILTER (WHERE w.pause IS NULL), nullif(w.pause, $2), coalesce(p.reason, ''), p.paused_at
 		FROM app.alerts_waiting w LEFT JOIN record.pauses p ON p.message_id = w.pause
 		WHERE w.pause IS NOT NULL OR w.reason <> ''
-		GROUP BY why, w.pause, p.reason, p.paused_at ORDER BY count(*) DESC, why, w.pause`, pause.Held, uuid.Nil)
+		GROUP BY why, w.pause, p.reason, p.paused_at ORDER BY count(*) DESC, why, w.pause`, pause.ReasonPaused, uuid.Nil)
 	if err != nil {
 		return fmt.Errorf("counting the alerts that wait: %w", err)
 	}
@@ -103,8 +103,8 @@ const (
 	alertsOf  = 24 * time.Hour
 )
 
-func (b *Status) answers(ctx context.Context, s *State) error {
-	rows, err := b.cfg.Pool.Query(ctx, `
+func (h *Status) answers(ctx context.Context, s *State) error {
+	rows, err := h.cfg.Pool.Query(ctx, `
 		SELECT date_trunc('minute', answered_at, 'UTC') AS minute,
 		       count(*) FILTER (WHERE answer = 'accepted'), count(*) FILTER (WHERE answer = 'refused'),
 		       count(*) FILTER (WHERE answer = 'again'), count(*) FILTER (WHERE answer = 'unknown')

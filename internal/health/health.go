@@ -37,9 +37,9 @@ type Config struct {
 	Log  *eventlog.Log
 	// Position must be running: it knows when this process began to watch the recorder.
 	Position *position.Watcher
-	// Room returns the free bytes on the disk where NATS keeps the record; nil: the limits
+	// FreeSpace returns the free bytes on the disk where NATS keeps the record; nil: the limits
 	// of the server count.
-	Room func() (int64, error)
+	FreeSpace func() (int64, error)
 	// MissingContent counts the messages whose content this process did not find; nil: 0.
 	MissingContent func() int
 	// UncopiedKeys counts the content keys that are only in Postgres; nil: 0.
@@ -67,7 +67,7 @@ const (
 	PartRecord      Part = "record"
 	PartRecorder    Part = "recorder" // with Stream.Events, Bytes and Last
 	PartConsumers   Part = "consumers"
-	PartRoom        Part = "room"
+	PartSpace       Part = "room"
 	PartParked      Part = "parked"
 	PartWaiting     Part = "waiting" // with Retries
 	PartPauses      Part = "pauses"
@@ -78,8 +78,8 @@ const (
 	PartContent     Part = "content"
 )
 
-// Everything has the parts that [Status.State] reads where no part is named.
-var Everything = []Part{PartRecord, PartRecorder, PartConsumers, PartRoom, PartParked, PartWaiting, PartPauses,
+// AllParts has the parts that [Status.State] reads where no part is named.
+var AllParts = []Part{PartRecord, PartRecorder, PartConsumers, PartSpace, PartParked, PartWaiting, PartPauses,
 	PartAnswers, PartAlerts, PartReplication, PartPromotion, PartContent}
 
 var readers = map[Part]func(*Status, context.Context, *State) error{
@@ -89,7 +89,7 @@ var readers = map[Part]func(*Status, context.Context, *State) error{
 	PartRecord:      (*Status).record,
 	PartRecorder:    (*Status).recorder,
 	PartConsumers:   (*Status).consumers,
-	PartRoom:        (*Status).room,
+	PartSpace:       (*Status).room,
 	PartParked:      (*Status).parked,
 	PartWaiting:     (*Status).waiting,
 	PartPauses:      (*Status).pauses,
@@ -134,18 +134,18 @@ type Content struct {
 	Uncopied int `json:"uncopied_keys" doc:"Content keys that are in Postgres alone."`
 }
 
-// State reads the named parts, or [Everything], concurrently. Its error joins those of
+// State reads the named parts, or [AllParts], concurrently. Its error joins those of
 // [State.Unread]; the other parts of the state are valid all the same.
-func (b *Status) State(ctx context.Context, parts ...Part) (State, error) {
+func (h *Status) State(ctx context.Context, parts ...Part) (State, error) {
 	if len(parts) == 0 {
-		parts = Everything
+		parts = AllParts
 	}
-	s := State{At: b.cfg.Now().UTC(), Unread: map[Part]error{}}
+	s := State{At: h.cfg.Now().UTC(), Unread: map[Part]error{}}
 	var mu sync.Mutex // of s.Unread: every other field belongs to one part
 	var all sync.WaitGroup
 	for _, part := range parts {
 		all.Go(func() {
-			if err := readers[part](b, ctx, &s); err != nil {
+			if err := readers[part](h, ctx, &s); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				s.Unread[part] = err
@@ -156,9 +156,9 @@ func (b *Status) State(ctx context.Context, parts ...Part) (State, error) {
 	return s, errors.Join(slices.Collect(maps.Values(s.Unread))...)
 }
 
-// LongBehind is how long an event may wait for the recorder before the system is not ready.
+// LagLimit is how long an event may wait for the recorder before the system is not ready.
 // A message to a million recipients takes a few seconds.
-const LongBehind = 30 * time.Second
+const LagLimit = 30 * time.Second
 
 // readyTimeout bounds an answer of /readyz.
 const readyTimeout = 3 * time.Second
@@ -173,12 +173,12 @@ func (f Fault) String() string { return string(f.Part) + ": " + f.Reason }
 
 // Ready checks the named parts and Checks. It returns every reason for which the process
 // can't work, sorted by name; none where it is ready. It takes three seconds at most.
-func (b *Status) Ready(ctx context.Context, parts ...Part) []Fault {
+func (h *Status) Ready(ctx context.Context, parts ...Part) []Fault {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	s, _ := b.State(ctx, parts...) // the error is in its faults
+	s, _ := h.State(ctx, parts...) // the error is in its faults
 	faults := s.faults()
-	for name, check := range b.cfg.Checks {
+	for name, check := range h.cfg.Checks {
 		if err := check(ctx); err != nil {
 			faults = append(faults, Fault{Part(name), err.Error()})
 		}
@@ -200,7 +200,7 @@ func (s State) faults() (all []Fault) {
 		all = append(all, Fault{PartRecorder, fmt.Sprintf(
 			"the stream ends at event %d, and %d were recorded: NATS_URL names another stream, or this one was lost. `postern repair` restores it from the copy",
 			s.Stream.Last, s.Recorder.Position)})
-	case s.Recorder.Age > LongBehind:
+	case s.Recorder.Age > LagLimit:
 		all = append(all, Fault{PartRecorder, fmt.Sprintf(
 			"%d recorded events are not shown on any page yet, the first of them for %s: check that a recorder is running, and read its log",
 			s.Recorder.Events, s.Recorder.Age.Round(time.Second))})

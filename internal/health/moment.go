@@ -22,8 +22,8 @@ type Share struct {
 
 // Messages returns the messages with requests or outcomes of alerts from one time up to
 // another, the busiest first, at most a hundred.
-func (b *Status) Messages(ctx context.Context, from, to time.Time) ([]Share, error) {
-	rows, err := b.cfg.Pool.Query(ctx, `
+func (h *Status) Messages(ctx context.Context, from, to time.Time) ([]Share, error) {
+	rows, err := h.cfg.Pool.Query(ctx, `
 		WITH busy AS (
 			SELECT message_id, count(*) AS requests, 0 AS chunks, 0 AS alerts FROM app.attempts
 			WHERE answered_at >= $1 AND answered_at < $2 GROUP BY message_id

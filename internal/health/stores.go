@@ -35,16 +35,16 @@ type Lag struct {
 
 // Stream is the size of the record on the disk of NATS.
 type Stream struct {
-	Events uint64 `json:"events"`
-	Bytes  uint64 `json:"bytes"`
-	Last   uint64 `json:"-"` // sequence of the last event
-	Room   *int64 `json:"room" doc:"How many bytes more the server takes; null where it sets no limit."`
+	Events    uint64 `json:"events"`
+	Bytes     uint64 `json:"bytes"`
+	Last      uint64 `json:"-"` // sequence of the last event
+	FreeBytes *int64 `json:"room" doc:"How many bytes more the server takes; null where it sets no limit."`
 }
 
-func (b *Status) ping(ctx context.Context, _ *State) error { return b.cfg.Pool.Ping(ctx) }
+func (h *Status) ping(ctx context.Context, _ *State) error { return h.cfg.Pool.Ping(ctx) }
 
-func (b *Status) connected(context.Context, *State) error {
-	if !b.cfg.Log.Connected() {
+func (h *Status) connected(context.Context, *State) error {
+	if !h.cfg.Log.Connected() {
 		return errors.New("NATS can't be reached")
 	}
 	return nil
@@ -53,14 +53,14 @@ func (b *Status) connected(context.Context, *State) error {
 // migrationTimeout bounds the wait for another process that migrates the schema.
 const migrationTimeout = time.Second
 
-func (b *Status) migrated(ctx context.Context, _ *State) error {
+func (h *Status) migrated(ctx context.Context, _ *State) error {
 	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
 	defer cancel()
-	return store.WaitMigrated(ctx, b.cfg.Pool, nil)
+	return store.WaitMigrated(ctx, h.cfg.Pool, nil)
 }
 
-func (b *Status) record(ctx context.Context, s *State) error {
-	err := b.cfg.Position.Whole(ctx)
+func (h *Status) record(ctx context.Context, s *State) error {
+	err := h.cfg.Position.Intact(ctx)
 	switch {
 	case err == nil:
 		s.Record.Whole = true
@@ -74,19 +74,19 @@ func (b *Status) record(ctx context.Context, s *State) error {
 
 // recorder reads the end of the stream first and the position second, so that the recorder
 // never seems further behind than it is.
-func (b *Status) recorder(ctx context.Context, s *State) error {
-	stream, err := b.cfg.Log.State(ctx)
+func (h *Status) recorder(ctx context.Context, s *State) error {
+	stream, err := h.cfg.Log.State(ctx)
 	if err != nil {
 		return err
 	}
 	lag := Lag{}
-	if lag.Position, err = position.Read(ctx, b.cfg.Pool); err != nil {
+	if lag.Position, err = position.Read(ctx, h.cfg.Pool); err != nil {
 		return err
 	}
 	switch {
 	case stream.Last > lag.Position:
 		lag.Events = stream.Last - lag.Position
-		at, err := b.cfg.Log.PublishedAt(ctx, lag.Position+1)
+		at, err := h.cfg.Log.PublishedAt(ctx, lag.Position+1)
 		if err == nil {
 			lag.Age = max(s.At.Sub(at), 0)
 			lag.Seconds = seconds(lag.Age)
@@ -94,7 +94,7 @@ func (b *Status) recorder(ctx context.Context, s *State) error {
 			return err
 		}
 	case stream.Last < lag.Position: // perhaps an event was stored and recorded in between
-		if stream, err = b.cfg.Log.State(ctx); err != nil {
+		if stream, err = h.cfg.Log.State(ctx); err != nil {
 			return err
 		}
 	}
@@ -102,12 +102,12 @@ func (b *Status) recorder(ctx context.Context, s *State) error {
 	return nil
 }
 
-func (b *Status) consumers(ctx context.Context, s *State) error {
-	all, err := b.cfg.Log.Consumers(ctx)
+func (h *Status) consumers(ctx context.Context, s *State) error {
+	all, err := h.cfg.Log.Consumers(ctx)
 	if err != nil {
 		return err
 	}
-	rows, err := b.cfg.Pool.Query(ctx, `SELECT consumer, seq, reason, at FROM app.consumer_errors`)
+	rows, err := h.cfg.Pool.Query(ctx, `SELECT consumer, seq, reason, at FROM app.consumer_errors`)
 	if err != nil {
 		return fmt.Errorf("reading the last errors: %w", err)
 	}
@@ -137,29 +137,29 @@ func (b *Status) consumers(ctx context.Context, s *State) error {
 	return nil
 }
 
-func (b *Status) room(ctx context.Context, s *State) error {
-	ask := b.cfg.Log.Room
-	if b.cfg.Room != nil {
+func (h *Status) room(ctx context.Context, s *State) error {
+	ask := h.cfg.Log.FreeSpace
+	if h.cfg.FreeSpace != nil {
 		ask = func(context.Context) (int64, bool, error) {
-			room, err := b.cfg.Room()
+			room, err := h.cfg.FreeSpace()
 			return room, true, err
 		}
 	}
 	room, limited, err := ask(ctx)
 	if err == nil && limited {
-		s.Stream.Room = &room
+		s.Stream.FreeBytes = &room
 	}
 	return err
 }
 
-func (b *Status) replication(ctx context.Context, s *State) (err error) {
-	s.Replication, err = store.ReadReplication(ctx, b.cfg.Pool)
+func (h *Status) replication(ctx context.Context, s *State) (err error) {
+	s.Replication, err = store.ReadReplication(ctx, h.cfg.Pool)
 	return err
 }
 
 // promotion tells whether alerts wait because of a failover of Postgres; see package notify.
-func (b *Status) promotion(ctx context.Context, s *State) error {
-	err := b.cfg.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM app.timelines
+func (h *Status) promotion(ctx context.Context, s *State) error {
+	err := h.cfg.Pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM app.timelines
 		WHERE timeline = app.timeline() AND settled_at IS NOT NULL)`).Scan(&s.Unsettled)
 	if err != nil {
 		return fmt.Errorf("asking whether a promotion of Postgres is settled: %w", err)
@@ -167,12 +167,12 @@ func (b *Status) promotion(ctx context.Context, s *State) error {
 	return nil
 }
 
-func (b *Status) content(ctx context.Context, s *State) (err error) {
-	if b.cfg.MissingContent != nil {
-		s.Content.Missing = b.cfg.MissingContent()
+func (h *Status) content(ctx context.Context, s *State) (err error) {
+	if h.cfg.MissingContent != nil {
+		s.Content.Missing = h.cfg.MissingContent()
 	}
-	if b.cfg.UncopiedKeys != nil {
-		s.Content.Uncopied, err = b.cfg.UncopiedKeys(ctx)
+	if h.cfg.UncopiedKeys != nil {
+		s.Content.Uncopied, err = h.cfg.UncopiedKeys(ctx)
 	}
 	return err
 }

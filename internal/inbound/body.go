@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// Small is the most bytes of a body unless its route accepts more. All forms other than
+// DefaultBytes is the most bytes of a body unless its route accepts more. All forms other than
 // that of a message fit, and so does the JSON of most API operations.
-const Small = 64 << 10
+const DefaultBytes = 64 << 10
 
-// Whole is the most bytes of a body that is not multipart/form-data, even if its route
+// LargestInMemory is the most bytes of a body that is not multipart/form-data, even if its route
 // accepts more, because handlers read such a body into memory.
-const Whole = 2 << 20
+const LargestInMemory = 2 << 20
 
 const (
 	// bodyTimeout is how long a whole body may take unless its route allows more.
@@ -39,19 +39,19 @@ const (
 	Multipart = "multipart/form-data"
 )
 
-// Body is a route's limits on a request's body. The zero value allows [Small] bytes of any
+// Body is a route's limits on a request's body. The zero value allows [DefaultBytes] bytes of any
 // media type except multipart/form-data.
 type Body struct {
 	// Types are the media types that the route accepts, in lower case.
 	Types []string
-	// Most is the most bytes; 0 means Small.
-	Most int64
-	// Over is the number of bytes beyond Most that are read and dropped. A client that sends
+	// MaxBytes is the largest size of the body; 0 means DefaultBytes.
+	MaxBytes int64
+	// Over is the number of bytes beyond MaxBytes that are read and dropped. A client that sends
 	// its whole body before it reads the answer can then read why it was refused.
 	Over int64
-	// Hold is the number of bytes that the route keeps in memory while it reads; 0 means
-	// Most.
-	Hold int64
+	// Memory is the number of bytes that the route keeps in memory while it reads; 0 means
+	// MaxBytes.
+	Memory int64
 	// Within is how long the whole body may take; 0 means half a minute.
 	Within time.Duration
 }
@@ -71,7 +71,7 @@ func IsRefusal(err error) bool {
 
 // Open applies a route's limits to the request's body, or fails with ErrMediaType. Call it
 // after authentication, authorisation and the check of the origin. known means that the
-// client is authenticated. Without Open a body is read up to Small.
+// client is authenticated. Without Open a body is read up to DefaultBytes.
 func Open(r *http.Request, b Body, known bool) error {
 	g, ok := r.Body.(*guard)
 	if !ok { // served without NewServer, as in a test
@@ -81,8 +81,8 @@ func Open(r *http.Request, b Body, known bool) error {
 	if hasBody(r) && !b.takes(r.Header) {
 		return fmt.Errorf("%w: send %s", ErrMediaType, b.named())
 	}
-	if b.Most > Whole && MediaType(r.Header) != Multipart {
-		b.Most = Whole
+	if b.MaxBytes > LargestInMemory && MediaType(r.Header) != Multipart {
+		b.MaxBytes = LargestInMemory
 	}
 	g.open(b, known)
 	return nil
@@ -149,7 +149,7 @@ type guard struct {
 	opened  bool // Open was called
 	body    Body
 	budget  *budget
-	most    io.Reader // raw, up to body.Most
+	most    io.Reader // raw, up to body.MaxBytes
 	begun   time.Time
 	read    int64
 	holding bool  // memory is reserved
@@ -163,11 +163,11 @@ type guard struct {
 }
 
 func (g *guard) open(b Body, known bool) {
-	if b.Most == 0 {
-		b.Most = Small
+	if b.MaxBytes == 0 {
+		b.MaxBytes = DefaultBytes
 	}
-	if b.Hold == 0 {
-		b.Hold = b.Most
+	if b.Memory == 0 {
+		b.Memory = b.MaxBytes
 	}
 	if b.Within == 0 {
 		b.Within = bodyTimeout
@@ -176,7 +176,7 @@ func (g *guard) open(b Body, known bool) {
 	if known {
 		g.budget = &g.budgets.known
 	}
-	g.most = http.MaxBytesReader(g.w, g.raw, b.Most)
+	g.most = http.MaxBytesReader(g.w, g.raw, b.MaxBytes)
 }
 
 // Read implements io.Reader. Its errors are io.EOF, *http.MaxBytesError, ErrSlow, ErrBusy,
@@ -185,12 +185,12 @@ func (g *guard) Read(p []byte) (int, error) {
 	if g.err != nil {
 		return 0, g.err
 	}
-	if g.body.Hold > Small {
-		if g.read >= Small && !g.holding {
+	if g.body.Memory > DefaultBytes {
+		if g.read >= DefaultBytes && !g.holding {
 			if g.err = g.budget.reserve(g); g.err != nil {
 				return 0, g.err
 			}
-		} else if left := Small - g.read; left > 0 && int64(len(p)) > left {
+		} else if left := DefaultBytes - g.read; left > 0 && int64(len(p)) > left {
 			p = p[:left]
 		}
 	}

@@ -29,7 +29,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Without Open, a body is not read beyond Small, whatever a handler does.
+// Without Open, a body is not read beyond DefaultBytes, whatever a handler does.
 func TestABodyEnds(t *testing.T) {
 	readAll := func(r *http.Request) error { _, err := io.Copy(io.Discard, r.Body); return err }
 	for name, c := range map[string]struct {
@@ -37,12 +37,12 @@ func TestABodyEnds(t *testing.T) {
 		is    string
 		limit int64
 	}{
-		"a handler that asks for nothing":   {nil, "text/plain", Small},
-		"a small form":                      {&Body{}, Form, Small},
-		"a larger one":                      {&Body{Most: 1 << 20}, Form, 1 << 20},
-		"what is read whole":                {&Body{Most: 1 << 30}, Form, Whole},
-		"files":                             {&Body{Types: []string{Multipart}, Most: 8 << 20, Hold: 1 << 20}, Multipart + "; boundary=x", 8 << 20},
-		"and some more, so that it is read": {&Body{Most: 1 << 20, Over: 2 << 20}, Form, 3 << 20},
+		"a handler that asks for nothing":   {nil, "text/plain", DefaultBytes},
+		"a small form":                      {&Body{}, Form, DefaultBytes},
+		"a larger one":                      {&Body{MaxBytes: 1 << 20}, Form, 1 << 20},
+		"what is read whole":                {&Body{MaxBytes: 1 << 30}, Form, LargestInMemory},
+		"files":                             {&Body{Types: []string{Multipart}, MaxBytes: 8 << 20, Memory: 1 << 20}, Multipart + "; boundary=x", 8 << 20},
+		"and some more, so that it is read": {&Body{MaxBytes: 1 << 20, Over: 2 << 20}, Form, 3 << 20},
 	} {
 		body, err := &endless{}, error(nil)
 		h := NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -134,7 +134,7 @@ func (s *sender) is(status int, after time.Duration) {
 
 // answering takes a body of two mebibytes of a stranger, as the webhook does.
 func large(w http.ResponseWriter, r *http.Request) {
-	_ = Open(r, Body{Most: 2 << 20, Hold: 4 << 20}, false)
+	_ = Open(r, Body{MaxBytes: 2 << 20, Memory: 4 << 20}, false)
 	_, err := io.Copy(io.Discard, r.Body)
 	switch {
 	case errors.Is(err, ErrSlow):
@@ -227,10 +227,10 @@ func TestUnfinishedBodiesLeaveRoom(t *testing.T) {
 		})
 		var unfinished []*sender
 		for range 100 {
-			unfinished = append(unfinished, w.begin(2<<20, strings.Repeat(".", Small+1)))
+			unfinished = append(unfinished, w.begin(2<<20, strings.Repeat(".", DefaultBytes+1)))
 		}
 		time.Sleep(2 * time.Second)
-		w.begin(Small+10, strings.Repeat(".", Small+10)).is(http.StatusOK, 2*time.Second)
+		w.begin(DefaultBytes+10, strings.Repeat(".", DefaultBytes+10)).is(http.StatusOK, 2*time.Second)
 		broken := 0
 		for _, s := range unfinished {
 			if got := <-s.answer; got == http.StatusServiceUnavailable {
@@ -252,7 +252,7 @@ func TestUnfinishedBodiesLeaveRoom(t *testing.T) {
 func TestBudgetsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudgets()
-		stranger := func() *guard { return &guard{body: Body{Hold: 4 << 20}, ctx: t.Context()} }
+		stranger := func() *guard { return &guard{body: Body{Memory: 4 << 20}, ctx: t.Context()} }
 		for range strangersBytes / (4 << 20) {
 			if err := b.strangers.reserve(stranger()); err != nil {
 				t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// budgets are the memory for bodies larger than Small. Unauthenticated clients (strangers)
+// budgets are the memory for bodies larger than DefaultBytes. Unauthenticated clients (strangers)
 // have their own, so that they can't stop authenticated ones from uploading.
 type budgets struct{ strangers, known budget }
 
@@ -78,11 +78,11 @@ func (b *budget) reserve(g *guard) error {
 func (b *budget) grant() {
 	for len(b.waiting) > 0 {
 		next := b.waiting[len(b.waiting)-1]
-		if b.free < next.body.Hold {
+		if b.free < next.body.Memory {
 			return
 		}
 		b.waiting = b.waiting[:len(b.waiting)-1]
-		b.free -= next.body.Hold
+		b.free -= next.body.Memory
 		next.holding, next.since = true, time.Now()
 		b.reading = append(b.reading, next)
 		close(next.granted)
@@ -125,6 +125,6 @@ func (b *budget) release(g *guard) {
 	defer b.mu.Unlock()
 	b.forget(g)
 	g.holding = false
-	b.free += g.body.Hold
+	b.free += g.body.Memory
 	b.grant()
 }

@@ -3,14 +3,14 @@
 //
 // [NewServer] makes the server of every process. Its limits apply to every route:
 //
-//   - A request's body may have [Small] bytes. A route that accepts more has a [Body] in
+//   - A request's body may have [DefaultBytes] bytes. A route that accepts more has a [Body] in
 //     its row of the route table. [Open] is called with that [Body] only after
 //     authentication, authorisation and the check of the origin. If a handler does not
 //     read the body, none of it is read.
 //   - A form in multipart/form-data is read part by part, if the route accepts one.
 //     Nothing is written to a temporary file.
 //   - A body must arrive within its timeout, without long pauses.
-//   - The first [Small] bytes of each body are free. Memory for the rest is reserved from
+//   - The first [DefaultBytes] bytes of each body are free. Memory for the rest is reserved from
 //     one of two budgets, one for unauthenticated clients and one for authenticated ones.
 //     If a budget is used up, a slow body is aborted for one that waits.
 //   - Content-Type is normalised (RFC 9110, 8.3.1) before a handler sees it.

@@ -39,11 +39,11 @@ var NoAddress = Filter{Alert: events.AlertSkipped, Reason: "no e-mail address"}
 
 // Deliveries returns up to limit deliveries of a message with portal user numbers above
 // after, in order of number.
-func (t *Reader) Deliveries(ctx context.Context, message uuid.UUID, f Filter, after int32, limit int) (page []Delivery, err error) {
+func (rd *Reader) Deliveries(ctx context.Context, message uuid.UUID, f Filter, after int32, limit int) (page []Delivery, err error) {
 	if after == math.MaxInt32 {
 		return nil, nil // there is no higher number, and after+1 would overflow in Postgres
 	}
-	err = pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, rd.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}

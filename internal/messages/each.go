@@ -10,20 +10,20 @@ const perBatch = 2000
 
 // EachRecipient calls each with all deliveries that the pages of [Reader.Recipients] have, in
 // batches. It stops at the first error of each.
-func (t *Reader) EachRecipient(ctx context.Context, m Message, f Filter, name string, each func([]Delivery) error) error {
+func (rd *Reader) EachRecipient(ctx context.Context, m Message, f Filter, name string, each func([]Delivery) error) error {
 	if name = searchable(name); name == "" {
-		return t.eachDelivery(ctx, m, f, each)
+		return rd.eachDelivery(ctx, m, f, each)
 	}
 	var named []int32
 	var rare bool
-	err := t.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
+	err := rd.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
 		named, rare, err = s.named()
 		return err
 	})
 	for after, more := int32(0), true; err == nil && more; {
 		var batch []Delivery
 		// One transaction for each batch, so that a slow reader does not hold back VACUUM.
-		err = t.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
+		err = rd.searching(ctx, m, f, name, func(s *nameSearch) (err error) {
 			var numbers []int32
 			if rare {
 				numbers, err = s.received(named, 0, maxRare)
@@ -45,9 +45,9 @@ func (t *Reader) EachRecipient(ctx context.Context, m Message, f Filter, name st
 	return err
 }
 
-func (t *Reader) eachDelivery(ctx context.Context, m Message, f Filter, each func([]Delivery) error) error {
+func (rd *Reader) eachDelivery(ctx context.Context, m Message, f Filter, each func([]Delivery) error) error {
 	for after := int32(0); ; {
-		batch, err := t.Deliveries(ctx, m.ID, f, after, perBatch)
+		batch, err := rd.Deliveries(ctx, m.ID, f, after, perBatch)
 		if err != nil || len(batch) == 0 {
 			return err
 		}

@@ -33,18 +33,18 @@ type Query struct {
 }
 
 // List returns up to limit messages older than before; [uuid.Max] is newer than all.
-func (t *Reader) List(ctx context.Context, viewer string, which Which, before uuid.UUID, limit int) ([]Message, error) {
-	return t.Find(ctx, viewer, Query{Which: which, Before: before, Limit: limit})
+func (rd *Reader) List(ctx context.Context, viewer string, which Which, before uuid.UUID, limit int) ([]Message, error) {
+	return rd.Find(ctx, viewer, Query{Which: which, Before: before, Limit: limit})
 }
 
 // Find returns the messages that a query selects, the newest first. Sender, Staff Bcc and
 // status are looked up along indexes. So is the time of sending, because the ids contain it.
-func (t *Reader) Find(ctx context.Context, viewer string, q Query) ([]Message, error) {
+func (rd *Reader) Find(ctx context.Context, viewer string, q Query) ([]Message, error) {
 	if q.Before == uuid.Nil {
 		q.Before = uuid.Max
 	}
 	sql, args := q.sql(viewer)
-	rows, err := t.pool.Query(ctx, sql, append([]any{planned}, args...)...)
+	rows, err := rd.pool.Query(ctx, sql, append([]any{planned}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing messages: %w", err)
 	}

@@ -121,14 +121,14 @@ func scanMessage(row pgx.CollectableRow) (m Message, err error) {
 }
 
 // Message returns one message, or [ErrNotFound].
-func (t *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
-	rows, err := t.pool.Query(ctx, selectOne+` WHERE m.message_id = $2`, viewer, id)
+func (rd *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
+	rows, err := rd.pool.Query(ctx, selectOne+` WHERE m.message_id = $2`, viewer, id)
 	if err != nil {
 		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
 	}
 	m, err := pgx.CollectExactlyOneRow(rows, scanMessage)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return t.published(ctx, viewer, id)
+		return rd.published(ctx, viewer, id)
 	}
 	if err != nil {
 		return Message{}, fmt.Errorf("reading message %s: %w", id, err)
@@ -138,8 +138,8 @@ func (t *Reader) Message(ctx context.Context, viewer string, id uuid.UUID) (Mess
 
 // Visible returns a message that the subject may see: as its sender, as Staff Bcc or as a
 // reader of the record. Others get [ErrNotFound].
-func (t *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.UUID) (Message, error) {
-	m, err := t.Message(ctx, subject.ID, id)
+func (rd *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.UUID) (Message, error) {
+	m, err := rd.Message(ctx, subject.ID, id)
 	if err != nil {
 		return Message{}, err
 	}
@@ -151,9 +151,9 @@ func (t *Reader) Visible(ctx context.Context, subject policy.Subject, id uuid.UU
 }
 
 // published returns a message that is recorded, but not projected yet.
-func (t *Reader) published(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
+func (rd *Reader) published(ctx context.Context, viewer string, id uuid.UUID) (Message, error) {
 	m := Message{ID: id, PortalUserIDs: []string{}, Groups: []string{}, Role: RoleNone}
-	err := t.pool.QueryRow(ctx, `
+	err := rd.pool.QueryRow(ctx, `
 		SELECT c.staff_id, coalesce(s.name, c.staff_id), c.sent_at, c.release_at,
 		       CASE WHEN c.release_at > c.sent_at THEN 'scheduled' ELSE 'sending' END,
 		       CASE WHEN c.release_at > c.sent_at + interval '10 minutes' THEN 'scheduled'

@@ -33,8 +33,8 @@ const selectNoEmail = `
 
 // WithoutEmail returns up to limit active portal users without a working address,
 // with numbers above after, in order of number.
-func (t *Reader) WithoutEmail(ctx context.Context, after int32, limit int) ([]NoEmail, error) {
-	rows, err := t.pool.Query(ctx, selectNoEmail, after, limit)
+func (rd *Reader) WithoutEmail(ctx context.Context, after int32, limit int) ([]NoEmail, error) {
+	rows, err := rd.pool.Query(ctx, selectNoEmail, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("looking for portal users without a working address: %w", err)
 	}

@@ -10,21 +10,21 @@ import (
 )
 
 // PortalUserNames returns the names of portal users by their ids.
-func (t *Reader) PortalUserNames(ctx context.Context, ids []string) (map[string]string, error) {
-	return t.names(ctx, `SELECT portal_user_id, name FROM app.portal_users WHERE portal_user_id = ANY($1)`, ids)
+func (rd *Reader) PortalUserNames(ctx context.Context, ids []string) (map[string]string, error) {
+	return rd.names(ctx, `SELECT portal_user_id, name FROM app.portal_users WHERE portal_user_id = ANY($1)`, ids)
 }
 
 // StaffNames returns the names of staff by their ids.
-func (t *Reader) StaffNames(ctx context.Context, ids []string) (map[string]string, error) {
-	return t.names(ctx, `SELECT staff_id, name FROM record.staff WHERE staff_id = ANY($1)`, ids)
+func (rd *Reader) StaffNames(ctx context.Context, ids []string) (map[string]string, error) {
+	return rd.names(ctx, `SELECT staff_id, name FROM record.staff WHERE staff_id = ANY($1)`, ids)
 }
 
-func (t *Reader) names(ctx context.Context, query string, ids []string) (map[string]string, error) {
+func (rd *Reader) names(ctx context.Context, query string, ids []string) (map[string]string, error) {
 	names := make(map[string]string, len(ids))
 	if len(ids) == 0 {
 		return names, nil
 	}
-	rows, err := t.pool.Query(ctx, query, ids)
+	rows, err := rd.pool.Query(ctx, query, ids)
 	if err != nil {
 		return nil, fmt.Errorf("reading names: %w", err)
 	}
@@ -46,8 +46,8 @@ type Times struct {
 }
 
 // Times reads them from the message's chunks, a thousand for a million deliveries.
-func (t *Reader) Times(ctx context.Context, message uuid.UUID) (times Times, err error) {
-	err = t.pool.QueryRow(ctx, `
+func (rd *Reader) Times(ctx context.Context, message uuid.UUID) (times Times, err error) {
+	err = rd.pool.QueryRow(ctx, `
 		SELECT min(delivered_at), max(delivered_at), max(alert_at) FROM record.chunks WHERE message_id = $1`, message).
 		Scan(&times.FirstDelivered, &times.LastDelivered, &times.LastAlerted)
 	if err != nil {

@@ -36,16 +36,16 @@ const (
 // after, in order of number, that match the filter and whose recipient's name has a word
 // beginning with each word of name. It looks at a few thousand deliveries at most, for any
 // name and any size of message.
-func (t *Reader) Recipients(ctx context.Context, m Message, f Filter, name string, after int32, limit int) (r Recipients, err error) {
+func (rd *Reader) Recipients(ctx context.Context, m Message, f Filter, name string, after int32, limit int) (r Recipients, err error) {
 	if name = searchable(name); name == "" {
-		r.Deliveries, err = t.Deliveries(ctx, m.ID, f, after, limit+1)
+		r.Deliveries, err = rd.Deliveries(ctx, m.ID, f, after, limit+1)
 		if len(r.Deliveries) > limit {
 			r.Deliveries = r.Deliveries[:limit]
 			r.Next = r.Deliveries[limit-1].PortalUserNo
 		}
 		return r, err
 	}
-	err = t.searching(ctx, m, f, name, func(s *nameSearch) error {
+	err = rd.searching(ctx, m, f, name, func(s *nameSearch) error {
 		r, err = s.page(after, limit)
 		return err
 	})
@@ -74,8 +74,8 @@ type nameSearch struct {
 }
 
 // searching calls do with a search whose queries read one snapshot.
-func (t *Reader) searching(ctx context.Context, m Message, f Filter, name string, do func(*nameSearch) error) error {
-	err := pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+func (rd *Reader) searching(ctx context.Context, m Message, f Filter, name string, do func(*nameSearch) error) error {
+	err := pgx.BeginTxFunc(ctx, rd.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}

@@ -21,9 +21,9 @@ const maxCounted = 2000
 // Total counts the deliveries that all pages of [Reader.Recipients] have. It uses the
 // message's own counters if it can. Otherwise it counts a few thousand deliveries at most,
 // and reports whether there are more.
-func (t *Reader) Total(ctx context.Context, m Message, f Filter, name string) (total Total, err error) {
+func (rd *Reader) Total(ctx context.Context, m Message, f Filter, name string) (total Total, err error) {
 	if name = searchable(name); name != "" {
-		err = t.searching(ctx, m, f, name, func(s *nameSearch) error {
+		err = rd.searching(ctx, m, f, name, func(s *nameSearch) error {
 			total, err = s.total()
 			return err
 		})
@@ -32,7 +32,7 @@ func (t *Reader) Total(ctx context.Context, m Message, f Filter, name string) (t
 	if n, known := m.Progress.counted(f); known {
 		return Total{Count: n}, nil
 	}
-	err = pgx.BeginTxFunc(ctx, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, rd.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, alongIndexes); err != nil {
 			return err
 		}

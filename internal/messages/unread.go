@@ -18,9 +18,9 @@ type Unread struct {
 	Delivery
 }
 
-// Place is the position in a list of unread deliveries: after a portal user of a message. The
-// zero Place is the beginning.
-type Place struct {
+// Cursor is the position in a list of unread deliveries: after a portal user of a message. The
+// zero Cursor is the beginning.
+type Cursor struct {
 	Message uuid.UUID
 	After   int32
 }
@@ -32,8 +32,8 @@ const unreadMessages = 200
 // before a time, the latest messages first, and the position of the next page, nil at the
 // end. Messages that all recipients have opened are skipped by their counters. The deliveries
 // of the others are read along an index, for any number of recipients.
-func (t *Reader) Unread(ctx context.Context, sender policy.Subject, before time.Time, from Place, limit int) (found []Unread, next *Place, err error) {
-	messages, err := t.withUnread(ctx, sender.ID, before, from.Message)
+func (rd *Reader) Unread(ctx context.Context, sender policy.Subject, before time.Time, from Cursor, limit int) (found []Unread, next *Cursor, err error) {
+	messages, err := rd.withUnread(ctx, sender.ID, before, from.Message)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,31 +43,31 @@ func (t *Reader) Unread(ctx context.Context, sender policy.Subject, before time.
 		if id == from.Message {
 			after = from.After
 		}
-		some, err := t.Deliveries(ctx, id, Filter{Opened: &opened}, after, limit-len(found)+1)
+		some, err := rd.Deliveries(ctx, id, Filter{Opened: &opened}, after, limit-len(found)+1)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, d := range some {
 			if len(found) == limit {
-				return found, &Place{found[limit-1].MessageID, found[limit-1].PortalUserNo}, nil
+				return found, &Cursor{found[limit-1].MessageID, found[limit-1].PortalUserNo}, nil
 			}
 			found = append(found, Unread{id, d})
 		}
 	}
 	if len(messages) == unreadMessages {
 		last := messages[len(messages)-1]
-		return found, &Place{last, math.MaxInt32 - 1}, nil
+		return found, &Cursor{last, math.MaxInt32 - 1}, nil
 	}
 	return found, nil, nil
 }
 
 // withUnread returns the sender's messages with unopened deliveries, from the message from on
 // to older ones.
-func (t *Reader) withUnread(ctx context.Context, sender string, before time.Time, from uuid.UUID) ([]uuid.UUID, error) {
+func (rd *Reader) withUnread(ctx context.Context, sender string, before time.Time, from uuid.UUID) ([]uuid.UUID, error) {
 	if from == uuid.Nil {
 		from = uuid.Max
 	}
-	rows, err := t.pool.Query(ctx, `
+	rows, err := rd.pool.Query(ctx, `
 		SELECT message_id FROM record.messages
 		WHERE sender_id = $1 AND message_id <= $2 AND status IN ('sending', 'sent')
 		  AND coalesce(completed_at, sent_at) < $3 AND opened < delivered

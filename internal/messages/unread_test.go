@@ -49,7 +49,7 @@ func TestUnread(t *testing.T) {
 	got, last := map[uuid.UUID]int{}, uuid.Max
 	seen := map[string]bool{}
 	tracker, sender := New(pool), policy.Subject{ID: "s"}
-	for from, pages := (Place{}), 0; ; pages++ {
+	for from, pages := (Cursor{}), 0; ; pages++ {
 		found, next, err := tracker.Unread(t.Context(), sender, now.Add(-7*day), from, 400)
 		if err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func TestARestingRecorderIsWaitedForOnce(t *testing.T) {
 	// The recorder has been idle for long by now: later chunks don't wait at all.
 	over, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if still := p.Position.Still(); still < stalled {
+	if still := p.Position.Idle(); still < stalled {
 		t.Fatalf("it went on after %s", still)
 	}
 	if err := p.yieldToRecorder(over, ref); err != nil {

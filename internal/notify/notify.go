@@ -146,7 +146,7 @@ func (w *Worker) yieldToRecorder(ctx context.Context, ref chunkRef) error {
 		if err != nil {
 			return fmt.Errorf("looking whether message %s can be read whole: %w", ref.message, err)
 		}
-		rest := stalled - w.Position.Still()
+		rest := stalled - w.Position.Idle()
 		if whole || rest <= 0 {
 			return nil
 		}
@@ -261,7 +261,7 @@ func (w *Worker) alert(ctx context.Context, ref chunkRef) (*later, error) {
 			if held, err := w.held(ctx, work.message); err != nil {
 				return nil, err
 			} else if held {
-				return &later{due: w.Facts.Now(), reason: pause.Held, held: true}, nil
+				return &later{due: w.Facts.Now(), reason: pause.ReasonPaused, held: true}, nil
 			}
 			asked = true
 		}

@@ -203,7 +203,7 @@ func (w *Worker) doubtful(ctx context.Context, last uint64) ([]chunkRef, error) 
 		       AND EXISTS (SELECT FROM record.pauses p WHERE p.message_id IN (c.message_id, $3))
 		       AND NOT EXISTS (SELECT FROM record.events e WHERE e.type = 'alerting.resumed' AND e.seq > c.seq
 		                       AND coalesce(e.message_id, $3) IN (c.message_id, $3)))
-		ORDER BY c.seq`, int64(last), pause.Held, uuid.Nil, events.ChunkSize) // #nosec G115 -- a sequence
+		ORDER BY c.seq`, int64(last), pause.ReasonPaused, uuid.Nil, events.ChunkSize) // #nosec G115 -- a sequence
 	if err != nil {
 		return nil, fmt.Errorf("looking for chunks without an outcome: %w", err)
 	}

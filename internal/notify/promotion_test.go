@@ -178,8 +178,8 @@ func TestAFailoverNamesWhatItMayHaveLost(t *testing.T) {
 	f.claim(t, "accepted, claim kept", "accepted")
 	f.claim(t, "claim kept, no answer", "")
 	f.claim(t, "again, claim kept", "again")
-	f.hold(t, "held all along", pause.Held)
-	f.hold(t, "held, resumed since", pause.Held)
+	f.hold(t, "held all along", pause.ReasonPaused)
+	f.hold(t, "held, resumed since", pause.ReasonPaused)
 	replay := f.replay(t, 60, "repeated, part lost", "to be repeated")
 
 	// A restart and a crash are not a failover.

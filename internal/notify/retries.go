@@ -119,7 +119,7 @@ func (w *Worker) runDue(ctx context.Context, k kind) (found bool, err error) {
 		return w.Pool.Exec(ctx, `UPDATE app.alert_work SET leased_until = $5 WHERE message_id = $1 AND chunk = $2 AND part = $3 AND lease = $4`,
 			t.message, t.chunk, t.partNr(), t.lease, w.Facts.Now().Add(retryLease))
 	})()
-	if t.replay == state.Stopped {
+	if t.replay == state.ReplayCancelled {
 		return true, w.cancelPart(ctx, t.chunkRef, t.tries)
 	}
 	return true, w.alertOrDefer(ctx, t.chunkRef, t.tries)

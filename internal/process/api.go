@@ -37,8 +37,8 @@ type Front struct {
 	Ready func(url string) error
 	// Checks are additional checks of /readyz, by name.
 	Checks map[string]func(context.Context) error
-	// Room returns the free space on the record's disk, in bytes; nil if the disk is not here.
-	Room func() (int64, error)
+	// FreeSpace returns the free space on the record's disk, in bytes; nil if the disk is not here.
+	FreeSpace func() (int64, error)
 }
 
 // API runs the web process.
@@ -80,9 +80,9 @@ func ServeAPI(ctx context.Context, c config.Config, tell *telemetry.Telemetry, l
 	var issuer *oidc.Issuer
 	if c.OIDCIssuer != "" {
 		issuer = oidc.New(oidc.Config{Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
-			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.Back})
+			RedirectURL: strings.TrimSuffix(c.PublicURL, "/") + oidc.CallbackPath})
 	}
-	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, Room: f.Room, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
+	w, err := WireWeb(WebConfig{Organisation: issuer, Pool: b.pool, FreeSpace: f.FreeSpace, Content: kept, Scanner: scanner, Log: b.log, Publish: b.publish, Position: b.position,
 		Source: "/api", FactorRequired: c.StaffSecondFactor == "required", Secure: strings.HasPrefix(c.PublicURL, "https://"), Letters: letters, ReadReports: readReports,
 		Checks: f.Checks, Telemetry: tell, Logger: b.logger})
 	if err != nil {

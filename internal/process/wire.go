@@ -57,7 +57,7 @@ import (
 )
 
 // WebConfig has the dependencies of a [Web]. Only Scanner, Organisation, FactorRequired, Secure,
-// Fail, Room, Now, ReadReports, Letters, Checks, Telemetry and Logger may be zero.
+// Fail, FreeSpace, Now, ReadReports, Letters, Checks, Telemetry and Logger may be zero.
 type WebConfig struct {
 	// Pool connects as postern_api or as the login user.
 	Pool *pgxpool.Pool
@@ -69,9 +69,9 @@ type WebConfig struct {
 	Publish func(context.Context, ...events.Event) (last uint64, err error)
 	// Log is the stream of the record, for the operators' pages.
 	Log *eventlog.Log
-	// Room returns the free space on the record's disk, in bytes; nil uses the limits of the
+	// FreeSpace returns the free space on the record's disk, in bytes; nil uses the limits of the
 	// NATS server.
-	Room func() (int64, error)
+	FreeSpace func() (int64, error)
 	// Position watches the recorder's position. It must be running.
 	Position *position.Watcher
 	// Source is the process, as events name it: "/api".
@@ -154,7 +154,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	w := &Web{Gate: gate}
 	w.Reader = reader.New(reader.Config{Pool: cfg.Pool, Content: cfg.Content, Logger: cfg.Logger})
 	w.Composer = compose.New(compose.Config{Pool: cfg.Pool, Content: cfg.Content, Reader: w.Reader, Scanner: cfg.Scanner,
-		Facts: publisher, Whole: cfg.Position.Whole})
+		Facts: publisher, Intact: cfg.Position.Intact})
 	w.Drafts = draft.New(draft.Config{Pool: cfg.Pool, Content: cfg.Content, Now: cfg.Now})
 	w.Messages = messages.New(cfg.Pool)
 	w.Inbox = inboxstore.New(inboxstore.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
@@ -168,7 +168,7 @@ func WireWeb(cfg WebConfig) (*Web, error) {
 	receipts := issuer.New(issuer.Config{Pool: cfg.Pool, Reader: w.Reader, Facts: publisher})
 	record := query.New(query.Config{Pool: cfg.Pool, Facts: publisher})
 	parking := &parked.Events{Pool: cfg.Pool, Facts: publisher, Get: cfg.Log.Get}
-	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, Room: cfg.Room, Checks: cfg.Checks,
+	w.Health = health.New(health.Config{Pool: cfg.Pool, Log: cfg.Log, Position: cfg.Position, FreeSpace: cfg.FreeSpace, Checks: cfg.Checks,
 		MissingContent: w.Reader.MissingContent, UncopiedKeys: w.Reader.UncopiedKeys, Now: cfg.Now})
 	searcher := search.New(search.Config{Pool: cfg.Pool, Labels: w.Labels, Tracking: w.Messages, Reader: w.Reader})
 

@@ -72,7 +72,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		Acked: func(ctx context.Context) (uint64, error) {
 			return b.log.Acked(ctx, eventlog.NotifyBulk, eventlog.NotifyDirect)
 		},
-		FailureLimit: c.AlertFailureLimit, Within: telemetry.Within})
+		FailureLimit: c.AlertFailureLimit, Within: telemetry.WithMessage})
 	lane := func(bulk bool) consume.Handler {
 		return func(ctx context.Context, e events.Event, seq uint64) error {
 			if e.IsBulk() != bulk {
@@ -86,7 +86,7 @@ func Notify(ctx context.Context, c config.Config, tell *telemetry.Telemetry, log
 		consume.Lane{Consumer: eventlog.NotifyDirect, Slots: notifySlots, Handle: lane(false)}), b.serveHealth(readyWorker...), w.RunPresence, w.RunRetries, w.RunReplays, w.RunPromotions)
 	if c.SendGridWebhookPublicKey != "" {
 		replays := replay.New(replay.Config{Pool: b.pool, Facts: facts.Publisher{Source: "/notify-worker", Send: b.publish, Reached: b.position.Wait}})
-		parts = append(parts, (&replay.Settler{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)
+		parts = append(parts, (&replay.UnknownAlerts{Replays: replays, After: c.AlertUnknownWait, Logger: b.logger}).Run)
 	}
 	return b.run(ctx, parts...)
 }

@@ -67,7 +67,7 @@ func (r *Recorder) standByAndLead(ctx context.Context) error {
 			}
 			err := (&leading{Recorder: r, conn: conn, lease: lease}).run(ctx)
 			// A process that starts after this must not take this recorder's verdict for
-			// that of the current leader: see position.Watcher.Whole.
+			// that of the current leader: see position.Watcher.Intact.
 			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 			defer cancel()
 			_ = lease.Release(ending) // or it ends by itself

@@ -54,7 +54,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 
 	next := leads(t, log, pool)
 	watcher := position.NewWatcher(pool, nil)
-	if err := watcher.Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
+	if err := watcher.Intact(t.Context()); !errors.Is(err, position.ErrUnchecked) {
 		t.Errorf("the verdict of the previous leader counts: %v", err)
 	}
 	if err := project.Write(t.Context(), next, 0, []*project.Prepared{p}); err != nil {
@@ -75,7 +75,7 @@ func TestAnOvertakenRecorderWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := outbox.Leave(t.Context(), tx, published[0]); err != nil {
+	if err := outbox.Store(t.Context(), tx, published[0]); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); err != nil {

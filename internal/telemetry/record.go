@@ -94,7 +94,7 @@ func (t *Telemetry) Recorded(began time.Time, run []events.Event) {
 	t.runTook.Observe(time.Since(began).Seconds())
 	for _, e := range run {
 		if e.MessageID != uuid.Nil {
-			_, span := t.tracer.Start(Within(context.Background(), e.MessageID), "record "+string(e.Type),
+			_, span := t.tracer.Start(WithMessage(context.Background(), e.MessageID), "record "+string(e.Type),
 				trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindConsumer))
 			span.End()
 		}

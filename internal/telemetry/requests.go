@@ -61,7 +61,7 @@ func (t *Telemetry) traceRequest(ctx context.Context, about *request, pattern st
 		ctx = context.WithValue(ctx, rootKey{}, about.message)
 		options = append(options, trace.WithNewRoot())
 	} else {
-		ctx = Within(ctx, about.message)
+		ctx = WithMessage(ctx, about.message)
 	}
 	_, span := t.tracer.Start(ctx, pattern, options...)
 	if status >= http.StatusInternalServerError {

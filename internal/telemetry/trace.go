@@ -9,9 +9,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Within returns ctx in the trace of a message, below its root span unless ctx is already in
+// WithMessage returns ctx in the trace of a message, below its root span unless ctx is already in
 // that trace.
-func Within(ctx context.Context, message uuid.UUID) context.Context {
+func WithMessage(ctx context.Context, message uuid.UUID) context.Context {
 	if message == uuid.Nil || trace.SpanContextFromContext(ctx).TraceID() == trace.TraceID(message) {
 		return ctx
 	}
@@ -29,7 +29,7 @@ func rootOf(message uuid.UUID) (root trace.SpanID) {
 // begin starts a span in the trace of a message. Without a message and outside a span, it
 // starts none.
 func (t *Telemetry) begin(ctx context.Context, message uuid.UUID, name string, kind trace.SpanKind, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	ctx = Within(ctx, message)
+	ctx = WithMessage(ctx, message)
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return ctx, trace.SpanFromContext(ctx)
 	}

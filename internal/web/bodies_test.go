@@ -74,7 +74,7 @@ func TestNoRouteReadsAnEndlessBody(t *testing.T) {
 				if who != "a stranger" && strings.Contains(path, "sign-out") {
 					continue // the rest is asked for in the same session
 				}
-				limit := int64(inbound.Small)
+				limit := int64(inbound.DefaultBytes)
 				if who == "staff" || strings.HasPrefix(path, "/webhooks/sendgrid") {
 					limit = max(limit, larger[pattern])
 				}
@@ -179,7 +179,7 @@ func TestFormsAreRefusedInTime(t *testing.T) {
 	}{
 		"/sign-in":           {"multipart/form-data; boundary=x", "--x--", "The content type is not understood", http.StatusUnsupportedMediaType},
 		"/portal/sign-in":    {"MULTIPART/FORM-DATA; boundary=x", "--x--", "The content type is not understood", http.StatusUnsupportedMediaType},
-		"/portal/forgotten":  {"application/x-www-form-urlencoded", "email=" + strings.Repeat("a", inbound.Small), "The form is too large", http.StatusRequestEntityTooLarge},
+		"/portal/forgotten":  {"application/x-www-form-urlencoded", "email=" + strings.Repeat("a", inbound.DefaultBytes), "The form is too large", http.StatusRequestEntityTooLarge},
 		"/portal/invitation": {"Application/X-WWW-Form-Urlencoded; charset=utf-8", "link=x", "This link no longer works", http.StatusGone},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+path, strings.NewReader(c.body))

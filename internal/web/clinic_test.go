@@ -86,7 +86,7 @@ func (c *clinic) live(t *testing.T) {
 	if err := c.Web.Composer.Recall(t.Context(), subject(c.maria), c.id("recalled"), "The hours were those of last year."); err != nil {
 		t.Fatal(err)
 	}
-	asked, err := c.Web.Retention.Ask(t.Context(), subject(c.noel).Actor(), c.id("recalled"), "The hours were those of last year.")
+	asked, err := c.Web.Retention.Request(t.Context(), subject(c.noel).Actor(), c.id("recalled"), "The hours were those of last year.")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func (c *clinic) upload(t *testing.T, place string, files ...webtest.File) (ids 
 // erase makes Maria request, and Noel approve, the erasure of a message's content.
 func (c *clinic) erase(t *testing.T) {
 	t.Helper()
-	asked, err := c.Web.Retention.Ask(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for another person.")
+	asked, err := c.Web.Retention.Request(t.Context(), subject(c.maria).Actor(), c.id("erased"), "It was meant for another person.")
 	if err == nil {
 		_, err = c.Web.Retention.Approve(t.Context(), subject(c.noel), asked.ID)
 	}

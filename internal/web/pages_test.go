@@ -131,7 +131,7 @@ func TestEveryPage(t *testing.T) {
 			b := c.browser(t, name)
 			for _, path := range paths {
 				b.Open(path)
-				b.AccessibleAnyhow()
+				b.AccessibleInAllViews()
 			}
 		})
 	}

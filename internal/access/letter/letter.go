@@ -2,7 +2,7 @@
 //
 // Staff send a link to a portal user with [Letters.Invite], which reports whether the
 // e-mail service accepted it. A portal user without a password types an e-mail address
-// and requests a link with [Letters.Ask]. Ask returns before any account is looked up;
+// and requests a link with [Letters.RequestLinks]. It returns before any account is looked up;
 // [Letters.Run] does that later. So neither the answer nor its timing reveals whether
 // the address has an account.
 //
@@ -84,43 +84,43 @@ func New(cfg Config) *Letters {
 	return o
 }
 
-// Open reports whether an e-mail service is set up.
-func (o *Letters) Open() bool { return o.cfg.SendReset != nil }
+// Enabled reports whether an e-mail service is set up.
+func (ls *Letters) Enabled() bool { return ls.cfg.SendReset != nil }
 
 // Metrics returns the counter of letters by outcome.
-func (o *Letters) Metrics() prometheus.Collector { return o.sent }
+func (ls *Letters) Metrics() prometheus.Collector { return ls.sent }
 
 // Invite sends a link to a portal user on behalf of a staff member with the permission.
 // The link replaces earlier ones. Its errors are those of [policy.Allow] and
 // [access.Gate.InviteByMail], [ErrOff], and [ErrNotSent]. It does not retry; the staff
 // member can.
-func (o *Letters) Invite(ctx context.Context, staff policy.Subject, portalUserID string) error {
+func (ls *Letters) Invite(ctx context.Context, staff policy.Subject, portalUserID string) error {
 	if err := policy.Allow(staff, policy.Invite); err != nil {
 		return err
 	}
-	if !o.Open() {
+	if !ls.Enabled() {
 		return ErrOff
 	}
-	made, err := o.cfg.Gate.InviteByMail(ctx, portalUserID)
+	made, err := ls.cfg.Gate.InviteByMail(ctx, portalUserID)
 	if err != nil {
 		return err
 	}
-	if err := o.handOver(ctx, made); err != nil {
-		o.sent.WithLabelValues("failed").Inc()
-		o.cfg.Logger.WarnContext(ctx, "an invitation could not be handed over", "portal_user_id", portalUserID, "error", err)
+	if err := ls.handOver(ctx, made); err != nil {
+		ls.sent.WithLabelValues("failed").Inc()
+		ls.cfg.Logger.WarnContext(ctx, "an invitation could not be handed over", "portal_user_id", portalUserID, "error", err)
 		return fmt.Errorf("%w (%w)", ErrNotSent, err)
 	}
 	return nil
 }
 
-// Ask queues a link for every account with the e-mail address. Its answer is the same
+// RequestLinks queues a link for every account with the e-mail address. Its answer is the same
 // whether there is an account or not. It fails with [ErrOff], [ErrBusy], or
 // [access.TooSoon] after too many requests for this address.
-func (o *Letters) Ask(ctx context.Context, email string) error {
-	if !o.Open() {
+func (ls *Letters) RequestLinks(ctx context.Context, email string) error {
+	if !ls.Enabled() {
 		return ErrOff
 	}
-	err := o.cfg.Gate.CountAsk(ctx, email)
+	err := ls.cfg.Gate.CountLinkRequest(ctx, email)
 	if errors.Is(err, access.ErrAskedElsewhere) {
 		return nil // the answer must not reveal earlier requests to a stranger
 	}
@@ -128,7 +128,7 @@ func (o *Letters) Ask(ctx context.Context, email string) error {
 		return err
 	}
 	select {
-	case o.requested <- email:
+	case ls.requested <- email:
 		return nil
 	default:
 		return ErrBusy
@@ -137,18 +137,18 @@ func (o *Letters) Ask(ctx context.Context, email string) error {
 
 // Run sends the requested links until ctx ends. Requests that are still queued then are
 // lost.
-func (o *Letters) Run(ctx context.Context) error {
+func (ls *Letters) Run(ctx context.Context) error {
 	var working errgroup.Group
 	working.SetLimit(maxWorkers)
 	for {
 		select {
 		case <-ctx.Done():
 			return working.Wait()
-		case email := <-o.requested:
-			// Go blocks while all workers are busy. The queue then fills up, and Ask
+		case email := <-ls.requested:
+			// Go blocks while all workers are busy. The queue then fills up, and RequestLinks
 			// refuses with ErrBusy.
 			working.Go(func() error {
-				o.sendLinks(ctx, email)
+				ls.sendLinks(ctx, email)
 				return nil
 			})
 		}
@@ -156,12 +156,12 @@ func (o *Letters) Run(ctx context.Context) error {
 }
 
 // sendLinks sends a link to each account with the e-mail address.
-func (o *Letters) sendLinks(ctx context.Context, email string) {
+func (ls *Letters) sendLinks(ctx context.Context, email string) {
 	var letters []access.Invitation
 	// Retries send the links of the first try again. New links would replace them, and
 	// a letter that is already on its way would then contain a dead link.
-	o.retry(ctx, "making links", func() error {
-		more, err := o.cfg.Gate.InviteAddress(ctx, email)
+	ls.retry(ctx, "making links", func() error {
+		more, err := ls.cfg.Gate.InviteAddress(ctx, email)
 		letters = append(letters, more...)
 		if err != nil {
 			return retryable{err}
@@ -169,7 +169,7 @@ func (o *Letters) sendLinks(ctx context.Context, email string) {
 		return nil
 	})
 	for _, l := range letters {
-		o.retry(ctx, "handing a letter over", func() error { return o.handOver(ctx, l) })
+		ls.retry(ctx, "handing a letter over", func() error { return ls.handOver(ctx, l) })
 	}
 }
 
@@ -181,8 +181,8 @@ func (retryable) RetryAfter() time.Duration { return 1 }
 
 // retry calls do until it succeeds, fails with an error that is not worth a retry, has
 // failed maxTries times, or ctx ends.
-func (o *Letters) retry(ctx context.Context, doing string, do func() error) {
-	pause := o.cfg.Pause
+func (ls *Letters) retry(ctx context.Context, doing string, do func() error) {
+	pause := ls.cfg.Pause
 	for try := 1; ; try++ {
 		err := do()
 		if err == nil || ctx.Err() != nil {
@@ -190,8 +190,8 @@ func (o *Letters) retry(ctx context.Context, doing string, do func() error) {
 		}
 		var later interface{ RetryAfter() time.Duration }
 		if try == maxTries || !errors.As(err, &later) || later.RetryAfter() <= 0 {
-			o.sent.WithLabelValues("given_up").Inc()
-			o.cfg.Logger.ErrorContext(ctx, "a requested link was not sent: the person has to request it again", "doing", doing, "tries", try, "error", err)
+			ls.sent.WithLabelValues("given_up").Inc()
+			ls.cfg.Logger.ErrorContext(ctx, "a requested link was not sent: the person has to request it again", "doing", doing, "tries", try, "error", err)
 			return
 		}
 		select {
@@ -203,15 +203,15 @@ func (o *Letters) retry(ctx context.Context, doing string, do func() error) {
 	}
 }
 
-func (o *Letters) handOver(ctx context.Context, made access.Invitation) error {
-	send := o.cfg.SendReset
+func (ls *Letters) handOver(ctx context.Context, made access.Invitation) error {
+	send := ls.cfg.SendReset
 	if made.First {
-		send = o.cfg.SendInvitation
+		send = ls.cfg.SendInvitation
 	}
-	if err := send(ctx, made.Email, o.link(made.Token)); err != nil {
+	if err := send(ctx, made.Email, ls.link(made.Token)); err != nil {
 		return err
 	}
-	o.sent.WithLabelValues("sent").Inc()
+	ls.sent.WithLabelValues("sent").Inc()
 	return nil
 }
 
@@ -220,8 +220,8 @@ const Path = "/portal/invitation"
 
 // link puts the token into the fragment of the address. Browsers never send the
 // fragment, so the token is in no log of ours or of a proxy, and in no Referer header.
-func (o *Letters) link(token string) string {
-	return strings.TrimSuffix(o.cfg.PublicURL, "/") + Path + "#" + token
+func (ls *Letters) link(token string) string {
+	return strings.TrimSuffix(ls.cfg.PublicURL, "/") + Path + "#" + token
 }
 
 // Token returns the token from pasted text, which is the whole link or the token alone.

@@ -145,7 +145,7 @@ func TestGivingUp(t *testing.T) {
 		return busy{}
 	}
 	c.run(t)
-	if err := c.Ask(t.Context(), "noor@home.example"); err != nil {
+	if err := c.RequestLinks(t.Context(), "noor@home.example"); err != nil {
 		t.Fatal(err)
 	}
 	line := <-c.logs
@@ -165,7 +165,7 @@ func TestARefusalIsFinal(t *testing.T) {
 	c := newClinic(t)
 	c.post = func(string, string, string) error { return errors.New("refused") }
 	c.run(t)
-	if err := c.Ask(t.Context(), "noor@home.example"); err != nil {
+	if err := c.RequestLinks(t.Context(), "noor@home.example"); err != nil {
 		t.Fatal(err)
 	}
 	if line := <-c.logs; !strings.Contains(line, "tries=1") {
@@ -173,12 +173,12 @@ func TestARefusalIsFinal(t *testing.T) {
 	}
 }
 
-// Ask refuses when the queue is full, for every address.
+// RequestLinks refuses when the queue is full, for every address.
 func TestTooManyAsk(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	for i := 0; ; i++ {
-		err := c.Ask(t.Context(), fmt.Sprintf("unknown-%d@home.example", i))
+		err := c.RequestLinks(t.Context(), fmt.Sprintf("unknown-%d@home.example", i))
 		if errors.Is(err, letter.ErrBusy) && i == 256 {
 			return
 		}
@@ -191,8 +191,8 @@ func TestTooManyAsk(t *testing.T) {
 func TestWithoutAnEmailServiceNothingIsSent(t *testing.T) {
 	t.Parallel()
 	o := letter.New(letter.Config{})
-	if err := errors.Join(o.Ask(t.Context(), "noor@home.example"), o.Invite(t.Context(), administrator, "pu-1")); o.Open() || strings.Count(err.Error(), letter.ErrOff.Error()) != 2 {
-		t.Errorf("%v, %v", o.Open(), err)
+	if err := errors.Join(o.RequestLinks(t.Context(), "noor@home.example"), o.Invite(t.Context(), administrator, "pu-1")); o.Enabled() || strings.Count(err.Error(), letter.ErrOff.Error()) != 2 {
+		t.Errorf("%v, %v", o.Enabled(), err)
 	}
 }
 

@@ -27,8 +27,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// ErrAway means that the issuer gave no answer, or an invalid one.
-var ErrAway = errors.New("your organisation's sign-in can't be reached right now: try again in a moment, or sign in with your password")
+// ErrUnreachable means that the issuer gave no answer, or an invalid one.
+var ErrUnreachable = errors.New("your organisation's sign-in can't be reached right now: try again in a moment, or sign in with your password")
 
 // Refused is the error for an answer of the issuer that does not sign the person in.
 type Refused struct {
@@ -56,8 +56,8 @@ const (
 	attemptTimeout = 10 * time.Minute // from Begin to Finish
 )
 
-// Back is the path of the redirect URI, which is PUBLIC_URL followed by Back.
-const Back = "/sign-in/organisation/back"
+// CallbackPath is the path of the redirect URI: the URI is PUBLIC_URL followed by it.
+const CallbackPath = "/sign-in/organisation/back"
 
 // Config names the issuer, and the client that we are registered as.
 type Config struct {
@@ -98,7 +98,7 @@ type Attempt struct {
 type Identity struct{ Email string }
 
 // Begin starts an attempt and returns the issuer's address where the person signs in.
-// The attempt is valid for 10 minutes. Begin fails with [ErrAway].
+// The attempt is valid for 10 minutes. Begin fails with [ErrUnreachable].
 func (i *Issuer) Begin(ctx context.Context) (Attempt, string, error) {
 	issuer, err := i.find(ctx)
 	if err != nil {
@@ -109,7 +109,7 @@ func (i *Issuer) Begin(ctx context.Context) (Attempt, string, error) {
 }
 
 // find returns the issuer's configuration. It requests it until the first success, and
-// fails with [ErrAway] before that. Concurrent calls may each send a request; one
+// fails with [ErrUnreachable] before that. Concurrent calls may each send a request; one
 // answer is kept.
 func (i *Issuer) find(ctx context.Context) (*oidc.Provider, error) {
 	if found := i.found.Load(); found != nil {
@@ -117,7 +117,7 @@ func (i *Issuer) find(ctx context.Context) (*oidc.Provider, error) {
 	}
 	found, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.cfg.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrAway, err)
+		return nil, fmt.Errorf("%w (%w)", ErrUnreachable, err)
 	}
 	i.found.Store(found)
 	return found, nil
@@ -129,7 +129,7 @@ func (i *Issuer) flow(issuer *oidc.Provider) *oauth2.Config {
 }
 
 // Finish returns the identity that the issuer's answer to an attempt proves. answer is
-// the query of the request that comes back. Finish fails with [Refused] or [ErrAway].
+// the query of the request that comes back. Finish fails with [Refused] or [ErrUnreachable].
 // The caller must have deleted the stored attempt before, so that a second answer finds
 // none.
 func (i *Issuer) Finish(ctx context.Context, a Attempt, answer url.Values) (Identity, error) {
@@ -153,7 +153,7 @@ func (i *Issuer) Finish(ctx context.Context, a Attempt, answer url.Values) (Iden
 		return Identity{}, Refused{RefusedByIssuer, fmt.Errorf("the issuer says %.200q", refusal.ErrorCode)}
 	}
 	if err != nil {
-		return Identity{}, fmt.Errorf("%w (%w)", ErrAway, err)
+		return Identity{}, fmt.Errorf("%w (%w)", ErrUnreachable, err)
 	}
 	raw, _ := tokens.Extra("id_token").(string)
 	return i.verify(ctx, issuer, a, raw)

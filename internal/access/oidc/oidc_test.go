@@ -140,7 +140,7 @@ func TestAnAttemptIsOfItsOwn(t *testing.T) {
 	}
 }
 
-// An unavailable issuer gives ErrAway each time, in between and at the beginning.
+// An unavailable issuer gives ErrUnreachable each time, in between and at the beginning.
 func TestTheIssuerIsAway(t *testing.T) {
 	there, here := issuer(t)
 	attempt, to, err := here.Begin(t.Context())
@@ -149,12 +149,12 @@ func TestTheIssuerIsAway(t *testing.T) {
 	}
 	answer := there.Authorize(asked(t, to))
 	there.Leave()
-	if _, err := here.Finish(t.Context(), attempt, answer); !errors.Is(err, oidc.ErrAway) {
+	if _, err := here.Finish(t.Context(), attempt, answer); !errors.Is(err, oidc.ErrUnreachable) {
 		t.Errorf("in between: %v", err)
 	}
 	gone := oidc.New(oidc.Config{Issuer: there.URL, ClientID: "x", RedirectURL: "x"})
 	for range 2 {
-		if _, _, err := gone.Begin(t.Context()); !errors.Is(err, oidc.ErrAway) {
+		if _, _, err := gone.Begin(t.Context()); !errors.Is(err, oidc.ErrUnreachable) {
 			t.Errorf("from the beginning: %v", err)
 		}
 	}

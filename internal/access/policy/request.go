@@ -33,11 +33,11 @@ func SubjectFrom(ctx context.Context) (Subject, error) {
 	return f.subject, f.err
 }
 
-// Again authenticates the request again, for a response that takes a long time, and returns
+// Reauthenticate authenticates the request again, for a response that takes a long time, and returns
 // the subject with the current permissions, for [Allow]. It fails with
 // [ErrUnauthenticated] if the session has ended, the token was revoked or the account was
 // disabled. It does not extend the session.
-func Again(ctx context.Context) (Subject, error) {
+func Reauthenticate(ctx context.Context) (Subject, error) {
 	f, ok := ctx.Value(contextKey{}).(found)
 	if !ok {
 		return Subject{}, errNotAsked

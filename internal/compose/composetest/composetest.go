@@ -129,7 +129,7 @@ func New(t testing.TB, options ...Option) *System {
 		_ = s.Content.Close()
 	})
 	s.Reader = reader.New(reader.Config{Pool: s.Pool, Content: s.Content})
-	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Whole: s.Position.Whole, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})
+	s.Compose = compose.New(compose.Config{Pool: s.Pool, Content: s.Content, Reader: s.Reader, Intact: s.Position.Intact, Facts: facts.Publisher{Source: "/api", Send: s.Publish, Reached: s.Position.Wait, Clock: s.Clock.Now}})
 	s.awaitVerdict(t)
 	return s
 }
@@ -142,7 +142,7 @@ func (s *System) awaitVerdict(t testing.TB) {
 	defer again.Stop()
 	deadline := time.After(time.Minute)
 	for {
-		err := s.Position.Whole(t.Context())
+		err := s.Position.Intact(t.Context())
 		if err == nil {
 			return
 		}

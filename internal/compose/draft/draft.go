@@ -42,8 +42,8 @@ import (
 	"postern/internal/content"
 )
 
-// Keep is how long a draft is kept after it was last saved.
-const Keep = 90 * 24 * time.Hour
+// Lifetime is how long a draft is kept after it was last saved.
+const Lifetime = 90 * 24 * time.Hour
 
 var (
 	// ErrNotFound is the error if the staff member has no such draft: it was sent, was
@@ -95,43 +95,43 @@ type Drafts struct {
 func New(cfg Config) *Drafts { return &Drafts{cfg: cfg} }
 
 // Open returns a draft of the staff member, or [ErrNotFound].
-func (b *Drafts) Open(ctx context.Context, staff policy.Subject, id uuid.UUID) (Draft, error) {
+func (ds *Drafts) Open(ctx context.Context, staff policy.Subject, id uuid.UUID) (Draft, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
-	r, err := read(ctx, b.cfg.Pool, selectDraft+` WHERE draft_id = $1`, id)
+	r, err := read(ctx, ds.cfg.Pool, selectDraft+` WHERE draft_id = $1`, id)
 	if err != nil {
 		return Draft{}, err
 	}
 	if r.staff != staff.ID {
 		return Draft{}, ErrNotFound
 	}
-	d, _, err := b.unseal(r)
+	d, _, err := ds.unseal(r)
 	return d, err
 }
 
 // Save changes a draft, or makes a new one, and returns the result. If change changes
 // nothing, nothing is written. It fails with [*Stale], [ErrNotFound] or [ErrTooLong], and
 // then nothing was changed.
-func (b *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
+func (ds *Drafts) Save(ctx context.Context, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (d Draft, err error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
-	err = pgx.BeginFunc(ctx, b.cfg.Pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, ds.cfg.Pool, func(tx pgx.Tx) error {
 		if seen.Version == 0 {
-			if err := b.begin(ctx, tx, staff, id, seen.Page); err != nil {
+			if err := ds.begin(ctx, tx, staff, id, seen.Page); err != nil {
 				return err
 			}
 		}
-		d, err = b.save(ctx, tx, staff, id, seen, change)
+		d, err = ds.save(ctx, tx, staff, id, seen, change)
 		return err
 	})
 	return d, err
 }
 
 // begin inserts an empty draft, if it does not exist yet.
-func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, page string) error {
-	key, wrapped, err := b.cfg.Content.NewKey(id)
+func (ds *Drafts) begin(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, page string) error {
+	key, wrapped, err := ds.cfg.Content.NewKey(id)
 	if err != nil {
 		return err
 	}
@@ -142,14 +142,14 @@ func (b *Drafts) begin(ctx context.Context, tx pgx.Tx, staff policy.Subject, id 
 	_, err = tx.Exec(ctx, `
 		INSERT INTO app.drafts (draft_id, staff_id, version, page, wrapped_key, sealed, sealed_body, saved_at)
 		VALUES ($1, $2, 0, $3, $4, $5, $6, $7) ON CONFLICT (draft_id) DO NOTHING`,
-		id, staff.ID, page, wrapped, empty.header, empty.body, b.now())
+		id, staff.ID, page, wrapped, empty.header, empty.body, ds.now())
 	if err != nil {
 		return fmt.Errorf("beginning a draft: %w", err)
 	}
 	return nil
 }
 
-func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (Draft, error) {
+func (ds *Drafts) save(ctx context.Context, tx pgx.Tx, staff policy.Subject, id uuid.UUID, seen Seen, change func(*Content)) (Draft, error) {
 	r, err := read(ctx, tx, selectDraft+` WHERE draft_id = $1 FOR UPDATE`, id)
 	if err != nil {
 		return Draft{}, err
@@ -157,7 +157,7 @@ func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff policy.Subject, id u
 	if r.staff != staff.ID {
 		return Draft{}, ErrNotFound
 	}
-	d, key, err := b.unseal(r)
+	d, key, err := ds.unseal(r)
 	if err != nil {
 		return Draft{}, err
 	}
@@ -173,7 +173,7 @@ func (b *Drafts) save(ctx context.Context, tx pgx.Tx, staff policy.Subject, id u
 	if err != nil {
 		return Draft{}, err
 	}
-	d.Version, d.SavedAt = d.Version+1, b.now()
+	d.Version, d.SavedAt = d.Version+1, ds.now()
 	_, err = tx.Exec(ctx, `UPDATE app.drafts SET version = $2, page = $3, sealed = $4, sealed_body = $5, saved_at = $6 WHERE draft_id = $1`,
 		id, d.Version, seen.Page, sealed.header, sealed.body, d.SavedAt)
 	if err != nil {
@@ -189,11 +189,11 @@ func CopyKey(message uuid.UUID) string { return "copy-" + message.String() }
 // with the content that original returns; concurrent calls return the same draft. The caller
 // must have checked that staff sent the message. It fails with [ErrErased] if the content
 // is erased during the call, and with original's errors.
-func (b *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
+func (ds *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.UUID, original func() (Content, error)) (Draft, error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return Draft{}, err
 	}
-	d, err := b.copyOf(ctx, staff, message)
+	d, err := ds.copyOf(ctx, staff, message)
 	if !errors.Is(err, ErrNotFound) {
 		return d, err
 	}
@@ -203,25 +203,25 @@ func (b *Drafts) CopyOf(ctx context.Context, staff policy.Subject, message uuid.
 	}
 	c.Key = CopyKey(message)
 	// A crash before this commit leaves no draft and does not change the message.
-	if err := pgx.BeginFunc(ctx, b.cfg.Pool, func(tx pgx.Tx) error { return b.insertCopy(ctx, tx, staff, message, c) }); err != nil {
+	if err := pgx.BeginFunc(ctx, ds.cfg.Pool, func(tx pgx.Tx) error { return ds.insertCopy(ctx, tx, staff, message, c) }); err != nil {
 		return Draft{}, err
 	}
-	return b.copyOf(ctx, staff, message)
+	return ds.copyOf(ctx, staff, message)
 }
 
-func (b *Drafts) copyOf(ctx context.Context, staff policy.Subject, message uuid.UUID) (Draft, error) {
-	r, err := read(ctx, b.cfg.Pool, selectDraft+` WHERE copy_of = $1`, message)
+func (ds *Drafts) copyOf(ctx context.Context, staff policy.Subject, message uuid.UUID) (Draft, error) {
+	r, err := read(ctx, ds.cfg.Pool, selectDraft+` WHERE copy_of = $1`, message)
 	if err != nil {
 		return Draft{}, err
 	}
 	if r.staff != staff.ID {
 		return Draft{}, ErrNotFound
 	}
-	d, _, err := b.unseal(r)
+	d, _, err := ds.unseal(r)
 	return d, err
 }
 
-func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject, message uuid.UUID, c Content) error {
+func (ds *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject, message uuid.UUID, c Content) error {
 	// An erasure deletes this row first, and then the copies. So either the erasure waits for
 	// this transaction and deletes its copy, or this waits for the erasure and finds no row.
 	tag, err := tx.Exec(ctx, `SELECT FROM app.message_content WHERE message_id = $1 FOR SHARE`, message)
@@ -231,8 +231,8 @@ func (b *Drafts) insertCopy(ctx context.Context, tx pgx.Tx, staff policy.Subject
 	if tag.RowsAffected() == 0 {
 		return ErrErased
 	}
-	d := Draft{ID: uuid.New(), Version: 1, SavedAt: b.now(), CopyOf: &message, Content: c}
-	key, wrapped, err := b.cfg.Content.NewKey(d.ID)
+	d := Draft{ID: uuid.New(), Version: 1, SavedAt: ds.now(), CopyOf: &message, Content: c}
+	key, wrapped, err := ds.cfg.Content.NewKey(d.ID)
 	if err != nil {
 		return err
 	}
@@ -267,11 +267,11 @@ func keepUploads(ctx context.Context, tx pgx.Tx, staff policy.Subject, d Draft) 
 }
 
 // Delete deletes a draft, or returns [ErrNotFound].
-func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
+func (ds *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return err
 	}
-	tag, err := b.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)
+	tag, err := ds.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id = $1 AND staff_id = $2`, id, staff.ID)
 	if err != nil {
 		return fmt.Errorf("deleting a draft: %w", err)
 	}
@@ -281,11 +281,11 @@ func (b *Drafts) Delete(ctx context.Context, staff policy.Subject, id uuid.UUID)
 	return nil
 }
 
-// Sweep deletes drafts that were last saved more than [Keep] ago. It deletes a thousand at
+// Sweep deletes drafts that were last saved more than [Lifetime] ago. It deletes a thousand at
 // most; call it every few minutes.
-func (b *Drafts) Sweep(ctx context.Context) error {
-	_, err := b.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
-		(SELECT draft_id FROM app.drafts WHERE saved_at < $1 ORDER BY saved_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, b.now().Add(-Keep))
+func (ds *Drafts) Sweep(ctx context.Context) error {
+	_, err := ds.cfg.Pool.Exec(ctx, `DELETE FROM app.drafts WHERE draft_id IN
+		(SELECT draft_id FROM app.drafts WHERE saved_at < $1 ORDER BY saved_at LIMIT 1000 FOR UPDATE SKIP LOCKED)`, ds.now().Add(-Lifetime))
 	if err != nil {
 		return fmt.Errorf("sweeping drafts: %w", err)
 	}
@@ -293,4 +293,4 @@ func (b *Drafts) Sweep(ctx context.Context) error {
 }
 
 // now returns the time in microseconds, the precision of Postgres.
-func (b *Drafts) now() time.Time { return b.cfg.Now().UTC().Truncate(time.Microsecond) }
+func (ds *Drafts) now() time.Time { return ds.cfg.Now().UTC().Truncate(time.Microsecond) }

@@ -211,12 +211,12 @@ func TestUploadsOfALivingDraftAreNotSwept(t *testing.T) {
 	if n := left(); n != 1 {
 		t.Errorf("%d uploads are left after one was taken out", n)
 	}
-	s.Clock.Advance(draft.Keep + time.Hour)
+	s.Clock.Advance(draft.Lifetime + time.Hour)
 	if n := left(); n != 0 {
 		t.Errorf("%d uploads are left after the draft was swept", n)
 	}
 	if _, err := b.Open(t.Context(), ada, id); !errors.Is(err, draft.ErrNotFound) {
-		t.Errorf("the draft after %v: %v", draft.Keep, err)
+		t.Errorf("the draft after %v: %v", draft.Lifetime, err)
 	}
 }
 

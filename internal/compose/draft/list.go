@@ -47,8 +47,8 @@ func read(ctx context.Context, q querier, sql string, id uuid.UUID) (r row, err 
 	return r, nil
 }
 
-func (b *Drafts) unseal(r row) (Draft, content.Key, error) {
-	key, err := b.cfg.Content.Unwrap(r.ID, r.wrapped)
+func (ds *Drafts) unseal(r row) (Draft, content.Key, error) {
+	key, err := ds.cfg.Content.Unwrap(r.ID, r.wrapped)
 	if err != nil {
 		return Draft{}, content.Key{}, err
 	}
@@ -60,7 +60,7 @@ func (b *Drafts) unseal(r row) (Draft, content.Key, error) {
 
 // List returns at most limit of the staff member's drafts without their bodies, the latest
 // saved first, and the cursor of the next page, "" at the end.
-func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, limit int) (page []Draft, next string, err error) {
+func (ds *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, limit int) (page []Draft, next string, err error) {
 	if err := policy.Allow(staff, policy.SendMessage); err != nil {
 		return nil, "", err
 	}
@@ -72,7 +72,7 @@ func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, 
 		}
 		after, args = "AND (saved_at, draft_id) < ($3, $4)", append(args, at, id)
 	}
-	rows, err := b.cfg.Pool.Query(ctx, `
+	rows, err := ds.cfg.Pool.Query(ctx, `
 		SELECT draft_id, staff_id, version, page, wrapped_key, sealed, NULL::bytea, saved_at, copy_of FROM app.drafts
 		WHERE staff_id = $1 `+after+`
 		ORDER BY saved_at DESC, draft_id DESC LIMIT $2`, args...)
@@ -81,7 +81,7 @@ func (b *Drafts) List(ctx context.Context, staff policy.Subject, cursor string, 
 	}
 	var r row
 	_, err = pgx.ForEachRow(rows, r.fields(), func() error {
-		d, _, err := b.unseal(r)
+		d, _, err := ds.unseal(r)
 		page = append(page, d)
 		return err
 	})

@@ -26,9 +26,9 @@ import (
 	"postern/internal/problem"
 )
 
-// Holds is the memory that an upload needs while it runs, in bytes: reading doubles its
+// MemoryPerUpload is the memory that an upload needs while it runs, in bytes: reading doubles its
 // buffer as it grows.
-const Holds = int64(limits.AttachmentSize) * 5 / 2
+const MemoryPerUpload = int64(limits.AttachmentSize) * 5 / 2
 
 var (
 	// ErrTooLarge is the error for a file with more than [limits.AttachmentSize].
@@ -39,7 +39,7 @@ var (
 )
 
 // Uploader stores attachments. It is safe for concurrent use. Each running upload holds
-// its file in memory, up to [Holds].
+// its file in memory, up to [MemoryPerUpload].
 type Uploader struct {
 	Store   *content.Store
 	Scanner *clamd.Client // if nil, files are not scanned

@@ -88,7 +88,7 @@ func (rd *Reader) copyKeys(ctx context.Context, t keyTable) error {
 // next start.
 func (rd *Reader) copyRow(ctx context.Context, t keyTable, r keyRow) error {
 	name := t.name(r.id)
-	kept, err := rd.cfg.Content.KeepKeys(ctx, name, r.id, r.keys)
+	kept, err := rd.cfg.Content.StoreKeys(ctx, name, r.id, r.keys)
 	if err != nil {
 		return fmt.Errorf("copying the keys of message %s: %w", r.id, err)
 	}

@@ -26,44 +26,44 @@ type Next func() (name string, file io.Reader, err error)
 // to check it. It holds only a part of a file in memory. It fails with [ErrRunning], an
 // [Invalid], an error of [policy.Allow], or an error of next or of a file; then nothing is
 // stored.
-func (in *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next) (uuid.UUID, error) {
+func (u *Uploads) Receive(ctx context.Context, staff policy.Subject, next Next) (uuid.UUID, error) {
 	if err := policy.Allow(staff, policy.Import); err != nil {
 		return uuid.Nil, err
 	}
 	id := uuid.New() // random, and always looked up together with the staff member's id
-	key, wrapped, err := in.Content.NewKey(id)
+	key, wrapped, err := u.Content.NewKey(id)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	if err := in.replace(ctx, staff, id, wrapped); err != nil {
+	if err := u.replace(ctx, staff, id, wrapped); err != nil {
 		return uuid.Nil, err
 	}
 	// A crash after this line leaves a row, through which Sweep finds the files.
-	kept, err := in.keep(ctx, id, key, next)
+	kept, err := u.keep(ctx, id, key, next)
 	if err == nil {
-		err = in.move(ctx, in.Pool, id, key, Receiving, Checking, kept)
+		err = u.move(ctx, u.Pool, id, key, Receiving, Checking, kept)
 	}
 	if err != nil {
-		return uuid.Nil, errors.Join(err, in.forget(context.WithoutCancel(ctx), id, int(limits.ImportFiles)))
+		return uuid.Nil, errors.Join(err, u.forget(context.WithoutCancel(ctx), id, int(limits.ImportFiles)))
 	}
-	in.check(id, staff, key, kept)
+	u.check(id, staff, key, kept)
 	return id, nil
 }
 
 // replace deletes the present upload of a staff member, and inserts the row of the new one.
-func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UUID, wrapped []byte) error {
-	switch former, err := in.Of(ctx, staff); {
+func (u *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UUID, wrapped []byte) error {
+	switch former, err := u.Of(ctx, staff); {
 	case err == nil && former.State.Running() && !former.Interrupted:
 		return ErrRunning
 	case err == nil:
-		if err := in.forget(ctx, former.ID, int(limits.ImportFiles)); err != nil {
+		if err := u.forget(ctx, former.ID, int(limits.ImportFiles)); err != nil {
 			return err
 		}
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}
-	_, err := in.Pool.Exec(ctx, `INSERT INTO app.directory_imports (import_id, staff_id, state, wrapped_key, touched_at) VALUES ($1, $2, $3, $4, $5)`,
-		id, staff.ID, Receiving, wrapped, in.Now())
+	_, err := u.Pool.Exec(ctx, `INSERT INTO app.directory_imports (import_id, staff_id, state, wrapped_key, touched_at) VALUES ($1, $2, $3, $4, $5)`,
+		id, staff.ID, Receiving, wrapped, u.Now())
 	if store.Code(err) == store.UniqueViolation { // two at once
 		return ErrRunning
 	}
@@ -74,7 +74,7 @@ func (in *Uploads) replace(ctx context.Context, staff policy.Subject, id uuid.UU
 }
 
 // keep stores the files and finds their format.
-func (in *Uploads) keep(ctx context.Context, id uuid.UUID, key content.Key, next Next) (kept, error) {
+func (u *Uploads) keep(ctx context.Context, id uuid.UUID, key content.Key, next Next) (kept, error) {
 	var k kept
 	for {
 		name, file, err := next()
@@ -88,7 +88,7 @@ func (in *Uploads) keep(ctx context.Context, id uuid.UUID, key content.Key, next
 		if err := k.admit(name); err != nil {
 			return kept{}, err
 		}
-		stored, err := in.Content.Put(ctx, content.ImportFileOf(id, len(k.Files)), key, file)
+		stored, err := u.Content.Put(ctx, content.ImportFileOf(id, len(k.Files)), key, file)
 		if err != nil {
 			return kept{}, err
 		}
@@ -129,34 +129,34 @@ func (k *kept) admit(name string) error {
 
 // forget deletes the given number of files of an import and then its row. A crash in
 // between leaves the row, so that Sweep can continue.
-func (in *Uploads) forget(ctx context.Context, id uuid.UUID, files int) error {
+func (u *Uploads) forget(ctx context.Context, id uuid.UUID, files int) error {
 	for n := range files {
-		if err := in.Content.Delete(ctx, content.ImportFileOf(id, n)); err != nil {
+		if err := u.Content.Delete(ctx, content.ImportFileOf(id, n)); err != nil {
 			return err
 		}
 	}
-	if _, err := in.Pool.Exec(ctx, `DELETE FROM app.directory_imports WHERE import_id = $1`, id); err != nil {
+	if _, err := u.Pool.Exec(ctx, `DELETE FROM app.directory_imports WHERE import_id = $1`, id); err != nil {
 		return fmt.Errorf("deleting an upload: %w", err)
 	}
 	return nil
 }
 
 // Discard deletes an upload. It fails with [ErrNotFound] or [ErrRunning].
-func (in *Uploads) Discard(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
-	found, err := in.Get(ctx, staff, id)
+func (u *Uploads) Discard(ctx context.Context, staff policy.Subject, id uuid.UUID) error {
+	found, err := u.Get(ctx, staff, id)
 	if err != nil {
 		return err
 	}
 	if found.State.Running() && !found.Interrupted {
 		return ErrRunning
 	}
-	return in.forget(ctx, id, len(found.Files))
+	return u.forget(ctx, id, len(found.Files))
 }
 
 // Sweep deletes expired uploads. Call it from time to time. Any number of processes may
 // call it.
-func (in *Uploads) Sweep(ctx context.Context) error {
-	rows, err := in.Pool.Query(ctx, `SELECT import_id FROM app.directory_imports WHERE touched_at < $1 LIMIT 100`, in.Now().Add(-Lifetime))
+func (u *Uploads) Sweep(ctx context.Context) error {
+	rows, err := u.Pool.Query(ctx, `SELECT import_id FROM app.directory_imports WHERE touched_at < $1 LIMIT 100`, u.Now().Add(-Lifetime))
 	if err != nil {
 		return fmt.Errorf("sweeping uploads: %w", err)
 	}
@@ -165,7 +165,7 @@ func (in *Uploads) Sweep(ctx context.Context) error {
 		return fmt.Errorf("sweeping uploads: %w", err)
 	}
 	for _, id := range expired {
-		if err := in.forget(ctx, id, int(limits.ImportFiles)); err != nil {
+		if err := u.forget(ctx, id, int(limits.ImportFiles)); err != nil {
 			return err
 		}
 	}

@@ -39,8 +39,8 @@ func (k kept) digest() string {
 }
 
 // Get returns an import of a staff member, or [ErrNotFound].
-func (in *Uploads) Get(ctx context.Context, staff policy.Subject, id uuid.UUID) (Import, error) {
-	found, err := in.Of(ctx, staff)
+func (u *Uploads) Get(ctx context.Context, staff policy.Subject, id uuid.UUID) (Import, error) {
+	found, err := u.Of(ctx, staff)
 	if err == nil && found.ID != id {
 		return Import{}, ErrNotFound
 	}
@@ -48,8 +48,8 @@ func (in *Uploads) Get(ctx context.Context, staff policy.Subject, id uuid.UUID) 
 }
 
 // Of returns the present import of a staff member, or [ErrNotFound].
-func (in *Uploads) Of(ctx context.Context, staff policy.Subject) (Import, error) {
-	r, err := in.read(ctx, staff)
+func (u *Uploads) Of(ctx context.Context, staff policy.Subject) (Import, error) {
+	r, err := u.read(ctx, staff)
 	return r.Import, err
 }
 
@@ -60,14 +60,14 @@ type row struct {
 	kept kept
 }
 
-func (in *Uploads) read(ctx context.Context, staff policy.Subject) (row, error) {
+func (u *Uploads) read(ctx context.Context, staff policy.Subject) (row, error) {
 	if err := policy.Allow(staff, policy.Import); err != nil {
 		return row{}, err
 	}
 	var r row
 	var wrapped, sealed []byte
 	var touched time.Time
-	err := in.Pool.QueryRow(ctx, `SELECT import_id, state, wrapped_key, sealed, done, total, touched_at FROM app.directory_imports WHERE staff_id = $1`,
+	err := u.Pool.QueryRow(ctx, `SELECT import_id, state, wrapped_key, sealed, done, total, touched_at FROM app.directory_imports WHERE staff_id = $1`,
 		staff.ID).Scan(&r.ID, &r.State, &wrapped, &sealed, &r.Done, &r.Total, &touched)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return row{}, ErrNotFound
@@ -75,8 +75,8 @@ func (in *Uploads) read(ctx context.Context, staff policy.Subject) (row, error) 
 	if err != nil {
 		return row{}, fmt.Errorf("reading an import: %w", err)
 	}
-	r.Interrupted = r.State.Running() && touched.Before(in.Now().Add(-heartbeatTimeout))
-	if r.key, err = in.Content.Unwrap(r.ID, wrapped); err != nil {
+	r.Interrupted = r.State.Running() && touched.Before(u.Now().Add(-heartbeatTimeout))
+	if r.key, err = u.Content.Unwrap(r.ID, wrapped); err != nil {
 		return row{}, err
 	}
 	if sealed == nil {
@@ -101,7 +101,7 @@ type executor interface {
 // move changes the state of an import from one to another, and stores its encrypted part.
 // If the import is in another state, it fails with [ErrStale]. So of two concurrent calls
 // only one succeeds.
-func (in *Uploads) move(ctx context.Context, db executor, id uuid.UUID, key content.Key, from, to State, k kept) error {
+func (u *Uploads) move(ctx context.Context, db executor, id uuid.UUID, key content.Key, from, to State, k kept) error {
 	plain, err := json.Marshal(k)
 	if err != nil {
 		return fmt.Errorf("storing an import: %w", err)
@@ -111,7 +111,7 @@ func (in *Uploads) move(ctx context.Context, db executor, id uuid.UUID, key cont
 		return err
 	}
 	tag, err := db.Exec(ctx, `UPDATE app.directory_imports SET state = $3, sealed = $4, done = 0, total = 0, touched_at = $5
-		WHERE import_id = $1 AND state = $2`, id, from, to, sealed, in.Now())
+		WHERE import_id = $1 AND state = $2`, id, from, to, sealed, u.Now())
 	if err != nil {
 		return fmt.Errorf("storing an import: %w", err)
 	}

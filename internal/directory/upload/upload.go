@@ -140,11 +140,11 @@ func New(cfg Config) *Uploads {
 }
 
 // Close interrupts the running work, as a crash would, and returns when it has ended.
-func (in *Uploads) Close() {
-	in.stop()
-	in.running.Wait()
+func (u *Uploads) Close() {
+	u.stop()
+	u.running.Wait()
 }
 
 // warn logs an error of work without a caller that waits for it. Errors of an import never
 // quote a file.
-func (in *Uploads) warn(what string, err error) { slog.Warn(what, "error", err) }
+func (u *Uploads) warn(what string, err error) { slog.Warn(what, "error", err) }

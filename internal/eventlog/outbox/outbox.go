@@ -18,8 +18,8 @@ import (
 	"postern/internal/events"
 )
 
-// Leave stores e in tx. [Relay] publishes it after tx has committed.
-func Leave(ctx context.Context, tx pgx.Tx, e events.Event) error {
+// Store stores e in tx. [Relay] publishes it after tx has committed.
+func Store(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	header, err := json.Marshal(e.Header())
 	if err != nil {
 		return fmt.Errorf("encoding the event's headers: %w", err)

@@ -33,7 +33,7 @@ func TestAnEventIsPublishedIfItsTransactionCommits(t *testing.T) {
 	first, second := imported(t), imported(t)
 	leave := func(e events.Event, then error) {
 		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-			if err := Leave(t.Context(), tx, e); err != nil {
+			if err := Store(t.Context(), tx, e); err != nil {
 				t.Fatal(err)
 			}
 			return then

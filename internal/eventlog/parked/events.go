@@ -102,12 +102,12 @@ type Query struct {
 }
 
 // List returns parked events, the latest first.
-func (l *Events) List(ctx context.Context, q Query) ([]Event, error) {
+func (es *Events) List(ctx context.Context, q Query) ([]Event, error) {
 	view := "app.open_parked_events"
 	if q.All {
 		view = "app.parked_events"
 	}
-	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM `+view+`
+	rows, err := es.Pool.Query(ctx, `SELECT `+columns+` FROM `+view+`
 		WHERE ($1 = '' OR type = $1) AND ($2 = '' OR consumer = $2)
 		  AND ($3::uuid = $4::uuid OR (seq, consumer) < (SELECT seq, consumer FROM app.parked WHERE parked_id = $3))
 		ORDER BY seq DESC, consumer DESC LIMIT $5`, q.Type, q.Consumer, q.Before, uuid.Nil, q.Limit)
@@ -122,8 +122,8 @@ func (l *Events) List(ctx context.Context, q Query) ([]Event, error) {
 }
 
 // Find returns one parked event, settled or not, or [ErrNotFound].
-func (l *Events) Find(ctx context.Context, id uuid.UUID) (Event, error) {
-	rows, err := l.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
+func (es *Events) Find(ctx context.Context, id uuid.UUID) (Event, error) {
+	rows, err := es.Pool.Query(ctx, `SELECT `+columns+` FROM app.parked_events WHERE parked_id = $1`, id)
 	if err != nil {
 		return Event{}, fmt.Errorf("reading a parked event: %w", err)
 	}
@@ -145,9 +145,9 @@ func scan(row pgx.CollectableRow) (Event, error) {
 
 // Retry requests one more try of a parked event on behalf of actor, and returns the
 // sequence of the recorded decision. It returns 0 where a retry was already requested.
-func (l *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
+func (es *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
 	reason = strings.TrimSpace(reason)
-	found, err := l.Find(ctx, id)
+	found, err := es.Find(ctx, id)
 	switch {
 	case err != nil:
 		return 0, err
@@ -160,13 +160,13 @@ func (l *Events) Retry(ctx context.Context, actor string, id uuid.UUID, reason s
 	case utf8.RuneCountInString(reason) > int(limits.Reason) || !utf8.ValidString(reason):
 		return 0, ErrReason
 	}
-	return l.record(ctx, actor, reason, true, found)
+	return es.record(ctx, actor, reason, true, found)
 }
 
 // RetryAll is [Events.Retry] for every open event of a type, at most 10,000 a call. It
 // returns how many it requested.
-func (l *Events) RetryAll(ctx context.Context, actor, kind, reason string) (int, uint64, error) {
-	open, err := l.List(ctx, Query{Type: kind, Limit: most})
+func (es *Events) RetryAll(ctx context.Context, actor, kind, reason string) (int, uint64, error) {
+	open, err := es.List(ctx, Query{Type: kind, Limit: most})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -179,7 +179,7 @@ func (l *Events) RetryAll(ctx context.Context, actor, kind, reason string) (int,
 	if len(all) == 0 {
 		return 0, 0, nil
 	}
-	seq, err := l.record(ctx, actor, strings.TrimSpace(reason), true, all...)
+	seq, err := es.record(ctx, actor, strings.TrimSpace(reason), true, all...)
 	return len(all), seq, err
 }
 
@@ -189,9 +189,9 @@ const most = 10_000
 
 // Discard gives up a parked event and returns the sequence of the recorded decision, or 0
 // where the event was already discarded. A reason is required.
-func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
+func (es *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason string) (uint64, error) {
 	reason = strings.TrimSpace(reason)
-	found, err := l.Find(ctx, id)
+	found, err := es.Find(ctx, id)
 	switch {
 	case err != nil:
 		return 0, err
@@ -202,22 +202,22 @@ func (l *Events) Discard(ctx context.Context, actor string, id uuid.UUID, reason
 	case reason == "" || utf8.RuneCountInString(reason) > int(limits.Reason) || !utf8.ValidString(reason):
 		return 0, ErrReason
 	}
-	return l.record(ctx, actor, reason, false, found)
+	return es.record(ctx, actor, reason, false, found)
 }
 
 // record publishes the decisions. The workers read them from the record: after a crash
 // here, the decisions are recorded or they are not.
-func (l *Events) record(ctx context.Context, actor, reason string, retried bool, about ...Event) (uint64, error) {
+func (es *Events) record(ctx context.Context, actor, reason string, retried bool, about ...Event) (uint64, error) {
 	decisions := make([]events.Body, len(about))
 	for i, p := range about {
-		decisions[i] = events.ParkedSettled{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
+		decisions[i] = events.ParkedDecision{Retried: retried, ParkedID: p.ID, Tries: p.Tries,
 			Seq: p.Seq, Consumer: p.Consumer, ID: p.EventID, Type: p.Type, MessageID: p.MessageID, Reason: reason, Actor: actor}
 	}
-	return l.Facts.Publish(ctx, actor, l.Facts.Now(), decisions...)
+	return es.Facts.Publish(ctx, actor, es.Facts.Now(), decisions...)
 }
 
 // Stored returns the event as recorded: subject, headers and body. No event holds a
 // message's content.
-func (l *Events) Stored(ctx context.Context, e Event) (eventlog.Stored, error) {
-	return l.Get(ctx, e.Seq)
+func (es *Events) Stored(ctx context.Context, e Event) (eventlog.Stored, error) {
+	return es.Get(ctx, e.Seq)
 }

@@ -78,7 +78,7 @@ func (r retrier) next(ctx context.Context) (more bool, err error) {
 	stop := store.RenewRow(ctx, retryLease, func(ctx context.Context) (pgconn.CommandTag, error) {
 		return r.pool.Exec(ctx, `UPDATE app.parked SET leased_until = now() + $2::interval WHERE lease = $1`, t.lease, retryLease)
 	})
-	failure := consume.Again(ctx, r.log, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
+	failure := consume.Rerun(ctx, r.log, r.lanes[t.consumer], uint64(t.seq)) // #nosec G115 -- a sequence
 	stop()
 	if failure != nil && (store.Transient(failure) || errors.Is(failure, eventlog.ErrUnavailable)) {
 		return false, errors.Join(fmt.Errorf("event %d is tried again later: %w", t.seq, failure), r.release(ctx, t))

@@ -26,8 +26,8 @@ import (
 	"postern/internal/problem"
 )
 
-// Held is the reason for which alerts wait that a pause holds.
-const Held = "held by a pause"
+// ReasonPaused is the reason for which alerts wait that a pause holds.
+const ReasonPaused = "held by a pause"
 
 var (
 	// ErrReason says that a reason is missing or too long.
@@ -106,8 +106,8 @@ type Pauses struct{ cfg Config }
 func New(cfg Config) *Pauses { return &Pauses{cfg} }
 
 // Pauses returns the pauses in force, the pause of all messages first.
-func (s *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
-	rows, err := s.cfg.Pool.Query(ctx, `
+func (p *Pauses) Pauses(ctx context.Context) ([]Pause, error) {
+	rows, err := p.cfg.Pool.Query(ctx, `
 		SELECT nullif(p.message_id, $1), p.reason, p.automatic, p.paused_by, p.paused_at, w.chunks, w.alerts
 		FROM record.pauses p CROSS JOIN LATERAL (
 		    SELECT count(*) AS chunks, coalesce(sum(w.alerts), 0)::bigint AS alerts FROM app.alerts_waiting w
@@ -136,8 +136,8 @@ func Of(pauses []Pause, message uuid.UUID) *Pause {
 	return nil
 }
 
-// Mark returns a short hash of the pauses in force: it changes when one begins or ends.
-func Mark(pauses []Pause) string {
+// Fingerprint returns a short hash of the pauses in force: it changes when one begins or ends.
+func Fingerprint(pauses []Pause) string {
 	sum := sha256.New()
 	for _, p := range pauses {
 		_, _ = fmt.Fprintf(sum, "%v %d\n", p.MessageID, p.PausedAt.UnixMicro()) // a hash fails never
@@ -148,13 +148,13 @@ func Mark(pauses []Pause) string {
 // Pause pauses the alerts of a message, or of all where message is nil. It returns the
 // sequence of the recorded event, or 0 where they were paused already. The pause takes
 // effect once the recorder has reached that sequence.
-func (s *Pauses) Pause(ctx context.Context, actor string, message *uuid.UUID, reason string) (uint64, error) {
-	return s.change(ctx, actor, message, reason, true)
+func (p *Pauses) Pause(ctx context.Context, actor string, message *uuid.UUID, reason string) (uint64, error) {
+	return p.change(ctx, actor, message, reason, true)
 }
 
 // Resume ends a pause in the same way. It returns 0 where the alerts were not paused.
-func (s *Pauses) Resume(ctx context.Context, actor string, message *uuid.UUID, reason string) (uint64, error) {
-	return s.change(ctx, actor, message, reason, false)
+func (p *Pauses) Resume(ctx context.Context, actor string, message *uuid.UUID, reason string) (uint64, error) {
+	return p.change(ctx, actor, message, reason, false)
 }
 
 // Check returns [ErrReason] where [Pauses.Pause] and [Pauses.Resume] do not accept reason.
@@ -165,7 +165,7 @@ func Check(reason string) error {
 	return nil
 }
 
-func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, reason string, pause bool) (uint64, error) {
+func (p *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, reason string, pause bool) (uint64, error) {
 	if err := Check(reason); err != nil {
 		return 0, err
 	}
@@ -175,7 +175,7 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 	if message != nil {
 		id = *message
 	}
-	err := s.cfg.Pool.QueryRow(ctx, `
+	err := p.cfg.Pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM record.pauses WHERE message_id = $1),
 		       $1 = $2 OR EXISTS (SELECT FROM record.messages WHERE message_id = $1)`, id, uuid.Nil).Scan(&paused, &known)
 	switch {
@@ -191,5 +191,5 @@ func (s *Pauses) change(ctx context.Context, actor string, message *uuid.UUID, r
 		fact = events.AlertingPaused{Change: uuid.New(), MessageID: message, Reason: reason}
 	}
 	// After a crash before the acknowledgement the change is recorded or it is not.
-	return s.cfg.Facts.Publish(ctx, actor, s.cfg.Facts.Now(), fact)
+	return p.cfg.Facts.Publish(ctx, actor, p.cfg.Facts.Now(), fact)
 }

@@ -152,7 +152,7 @@ func (x *Executor) announce(ctx context.Context, body events.ReplayCompleted) er
 	if x.announced[body.ReplayID] {
 		return nil
 	}
-	if _, err := x.Facts.Publish(ctx, settler, x.Facts.Now(), body); err != nil {
+	if _, err := x.Facts.Publish(ctx, notifyWorker, x.Facts.Now(), body); err != nil {
 		return err
 	}
 	if x.announced == nil {

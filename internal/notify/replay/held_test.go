@@ -260,10 +260,10 @@ func TestAPauseHoldsNoOtherMessagesUnknownAlerts(t *testing.T) {
 		return c.send(2)
 	}
 	paused := lose()
-	s := &replay.Settler{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
+	s := &replay.UnknownAlerts{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
 	settle := func(want int) {
 		t.Helper()
-		if err := s.Settle(t.Context()); err != nil {
+		if err := s.Repeat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var n int

@@ -43,7 +43,7 @@ const unnamed = "no reason was given" // the key of alerts without a reason in B
 
 // Plan freezes the set of alerts that the filter chooses and records the plan. reason says
 // why the alerts are to be repeated. The plan can be read when Plan returns.
-func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason string) (Replay, error) {
+func (rs *Replays) Plan(ctx context.Context, actor string, f Filter, reason string) (Replay, error) {
 	f, reason, faults := check(f, reason)
 	if len(faults) > 0 {
 		return Replay{}, &Invalid{faults}
@@ -53,7 +53,7 @@ func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason strin
 		return Replay{}, fmt.Errorf("making an id: %w", err)
 	}
 	plan := events.ReplayPlanned{ReplayID: id, Filter: f, Reason: reason, ByReason: map[string]int{}, Excluded: map[string]int{}}
-	err = pgx.BeginTxFunc(ctx, b.cfg.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, rs.cfg.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if err := freeze(ctx, tx, &plan); err != nil {
 			return err
 		}
@@ -64,10 +64,10 @@ func (b *Replays) Plan(ctx context.Context, actor string, f Filter, reason strin
 		return Replay{}, fmt.Errorf("planning a replay: %w", err)
 	}
 	// A crash here leaves a set without a plan, which is never used.
-	if err := b.publish(ctx, actor, plan); err != nil {
+	if err := rs.publish(ctx, actor, plan); err != nil {
 		return Replay{}, err
 	}
-	return b.Get(ctx, id)
+	return rs.Get(ctx, id)
 }
 
 // chosen selects every alert that the filter chooses, with the reason for which it is left
@@ -173,8 +173,8 @@ func digest(ctx context.Context, tx pgx.Tx, id uuid.UUID) (string, error) {
 }
 
 // any reports whether a plan of the filter would have any recipient.
-func (b *Replays) any(ctx context.Context, f Filter) (any bool, err error) {
-	err = b.cfg.Pool.QueryRow(ctx, chosen+` SELECT EXISTS (SELECT FROM judged WHERE excluded = '')`, arguments(f)...).Scan(&any)
+func (rs *Replays) any(ctx context.Context, f Filter) (any bool, err error) {
+	err = rs.cfg.Pool.QueryRow(ctx, chosen+` SELECT EXISTS (SELECT FROM judged WHERE excluded = '')`, arguments(f)...).Scan(&any)
 	if err != nil {
 		return false, fmt.Errorf("looking for alerts to repeat: %w", err)
 	}

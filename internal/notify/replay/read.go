@@ -60,8 +60,8 @@ const columns = `replay_id, filter, reason, count, digest, by_reason, excluded, 
 	rate, started_at, started_by, ended_at, ended_by, accepted, failed, skipped, unknown, left_out`
 
 // Get reads a replay.
-func (b *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
-	rows, err := b.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id = $1`, id)
+func (rs *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id = $1`, id)
 	if err != nil {
 		return Replay{}, fmt.Errorf("reading replay %s: %w", id, err)
 	}
@@ -73,7 +73,7 @@ func (b *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
 		return Replay{}, fmt.Errorf("reading replay %s: %w", id, err)
 	}
 	one := []Replay{r}
-	if err := b.addProgress(ctx, one); err != nil {
+	if err := rs.addProgress(ctx, one); err != nil {
 		return Replay{}, err
 	}
 	return one[0], nil
@@ -81,21 +81,21 @@ func (b *Replays) Get(ctx context.Context, id uuid.UUID) (Replay, error) {
 
 // addProgress adds the data that is not on the record: the pauses that hold replays, and
 // why alerts were left out of them.
-func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
+func (rs *Replays) addProgress(ctx context.Context, replays []Replay) error {
 	place := make(map[uuid.UUID]int, len(replays))
 	ids := make([]uuid.UUID, len(replays))
 	for i := range replays {
 		ids[i], place[replays[i].ID] = replays[i].ID, i
 		replays[i].LeftOutBy = map[string]int{}
 	}
-	holds, err := pause.HoldsOfReplays(ctx, b.cfg.Pool, ids)
+	holds, err := pause.HoldsOfReplays(ctx, rs.cfg.Pool, ids)
 	if err != nil {
 		return err
 	}
 	for id, held := range holds {
 		replays[place[id]].Held = held
 	}
-	rows, err := b.cfg.Pool.Query(ctx, `SELECT replay_id, reason, alerts FROM app.replay_left_out WHERE replay_id = ANY($1)`, ids)
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT replay_id, reason, alerts FROM app.replay_left_out WHERE replay_id = ANY($1)`, ids)
 	if err != nil {
 		return fmt.Errorf("reading who was left out of replays: %w", err)
 	}
@@ -113,8 +113,8 @@ func (b *Replays) addProgress(ctx context.Context, replays []Replay) error {
 }
 
 // List returns up to limit replays that were planned before the given one, newest first.
-func (b *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Replay, error) {
-	rows, err := b.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id < $1 ORDER BY replay_id DESC LIMIT $2`, before, limit)
+func (rs *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Replay, error) {
+	rows, err := rs.cfg.Pool.Query(ctx, `SELECT `+columns+` FROM record.replays WHERE replay_id < $1 ORDER BY replay_id DESC LIMIT $2`, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing replays: %w", err)
 	}
@@ -122,7 +122,7 @@ func (b *Replays) List(ctx context.Context, before uuid.UUID, limit int) ([]Repl
 	if err != nil {
 		return nil, fmt.Errorf("listing replays: %w", err)
 	}
-	return all, b.addProgress(ctx, all)
+	return all, rs.addProgress(ctx, all)
 }
 
 func scan(row pgx.CollectableRow) (Replay, error) {

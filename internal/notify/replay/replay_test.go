@@ -47,7 +47,7 @@ func TestHalfOfABlastFails(t *testing.T) {
 }
 
 // A hundred concurrent replays of the same failure make one new attempt.
-func TestAHundredHandsMakeOneAttempt(t *testing.T) {
+func TestAHundredParallelRequestsMakeOneAttempt(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t)
 	c.users(4)
@@ -227,7 +227,7 @@ func TestPauseAndCancel(t *testing.T) {
 			t.Fatalf("it is %s, want %s: %v", r.Status, status, err)
 		}
 	}
-	var early replay.TooLate
+	var early replay.WrongStatus
 	if _, err := c.Pause(t.Context(), someone, plan.ID); !errors.As(err, &early) {
 		t.Errorf("a plan was paused: %v", err)
 	}
@@ -267,11 +267,11 @@ func TestUnknownAnswersAreSettled(t *testing.T) {
 	c.fake.Queue(sendgridfake.TimeoutBefore(nil))
 	m := c.send(3)
 	c.standsAs(m, map[string]string{"u0": "unknown 1", "u1": "unknown 1", "u2": "unknown 1"})
-	s := &replay.Settler{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
+	s := &replay.UnknownAlerts{Replays: c.replaysOf(storetest.Open(t, c.url, store.RoleNotify)), After: 10 * time.Minute}
 	settle := func(want int) {
 		t.Helper()
 		var n int
-		if err := s.Settle(t.Context()); err != nil {
+		if err := s.Repeat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.admin.QueryRow(t.Context(), `SELECT count(*) FROM record.replays WHERE planned_by = 'process:notify-worker'`).Scan(&n); err != nil || n != want {

@@ -135,7 +135,7 @@ func importDemo(ctx context.Context, pool *pgxpool.Pool) error {
 			if err != nil {
 				return err
 			}
-			return outbox.Leave(ctx, tx, e)
+			return outbox.Store(ctx, tx, e)
 		}})
 }
 

@@ -180,8 +180,8 @@ func (f *Folder) notOfDemo(why string) error {
 
 func (f *Folder) writeManifest() error { return f.manifest.write(f.join(manifestFile)) }
 
-// Look returns a folder that another process may own, to get the paths of its parts.
-func Look(path string) (*Folder, error) {
+// Locate returns a folder that another process may own, to get the paths of its parts.
+func Locate(path string) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the data folder: %w", err)

@@ -83,7 +83,7 @@ func Start(ctx context.Context, f *Folder, log *slog.Logger, renew ...Part) (_ *
 			return nil, err
 		}
 	}
-	if err := position.Unchecked(ctx, s.DatabaseURL); err != nil {
+	if err := position.DeleteVerdict(ctx, s.DatabaseURL); err != nil {
 		return nil, err
 	}
 	if err := f.publish(s.Addresses); err != nil {
@@ -295,5 +295,5 @@ func (f *Folder) ArchiveURL() string {
 	return cmp.Or(os.Getenv("ARCHIVE_URL"), f.join(string(Archive)))
 }
 
-// room returns the free space on the disk of the record, in bytes.
-func (s *Stores) room() (int64, error) { return embedded.FreeBytes(s.folder.join(string(NATS))) }
+// freeSpace returns the free space on the disk of the record, in bytes.
+func (s *Stores) freeSpace() (int64, error) { return embedded.FreeBytes(s.folder.join(string(NATS))) }

@@ -104,7 +104,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return process.Notify(ctx, notify, tell, o.Logger)
 	})
 	group.Go(func() error {
-		return process.ServeAPI(ctx, web, tell, o.Logger, process.Front{Mount: mount, Checks: stores.checks(), Room: stores.room, Ready: func(url string) error {
+		return process.ServeAPI(ctx, web, tell, o.Logger, process.Front{Mount: mount, Checks: stores.checks(), FreeSpace: stores.freeSpace, Ready: func(url string) error {
 			if err := stores.Serving(url); err != nil {
 				return err
 			}
@@ -187,17 +187,17 @@ func (s *Stores) keepPostgres(ctx context.Context, log *slog.Logger) error {
 func (s *Stores) keepSpace(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	return s.nats.KeepSpace(ctx, tick.C)
+	return s.nats.WatchSpace(ctx, tick.C)
 }
 
 // checks returns the checks of /readyz that only this process has.
 func (s *Stores) checks() map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{"disk": func(context.Context) error { return s.nats.Space() }}
+	return map[string]func(context.Context) error{"disk": func(context.Context) error { return s.nats.CheckSpace() }}
 }
 
 // free returns the free space in bytes for a gauge, -1 if it is unknown.
 func (s *Stores) free() float64 {
-	n, err := s.nats.Free()
+	n, err := s.nats.FreeBytes()
 	if err != nil {
 		return -1
 	}

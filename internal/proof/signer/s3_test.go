@@ -82,7 +82,7 @@ func TestAFailingArchiveDoesNotStopSigning(t *testing.T) {
 		fault s3test.Fault
 		says  string
 	}{
-		"away":             {s3test.Away, "trying again"},
+		"away":             {s3test.Unreachable, "trying again"},
 		"read-only":        {s3test.ReadOnly, "its policy does not allow that"},
 		"overloaded":       {s3test.Refuses(http.StatusServiceUnavailable, "SlowDown"), "SlowDown"},
 		"credentials gone": {s3test.Refuses(http.StatusForbidden, "InvalidAccessKeyId"), "set AWS_ACCESS_KEY_ID"},
@@ -135,7 +135,7 @@ func TestNothingIsSignedUntilTheArchiveAnswers(t *testing.T) {
 	s3 := s3test.New(t)
 	c := newClinicAt(t, s3.URL)
 	c.grow(t, c.pool, 2, 10, "a")
-	s3.Fail(s3test.Away)
+	s3.Fail(s3test.Unreachable)
 	log, stop := c.runs(t)
 	defer stop()
 	log.awaits(t, "no checkpoint is signed until the archive answers")

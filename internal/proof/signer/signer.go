@@ -77,34 +77,34 @@ func New(c Config) (*Signer, error) {
 // recording, and a slow or unreachable archive does not stop the signing. Only at the start
 // it waits for the archive, because only the archive shows whether the record was rolled
 // back. Without the lease it signs and archives nothing.
-func (n *Signer) Run(ctx context.Context, lease Lease) error {
-	n.ready, n.lease = false, lease // another process may have led in between
-	n.complete.Store(time.Now().UnixNano())
-	defer n.complete.Store(0)
-	for !n.ready {
-		if err := n.prepare(ctx); err != nil {
-			n.logError(ctx, "no checkpoint is signed until the archive answers", err)
-			pause(ctx, n.Every)
+func (sr *Signer) Run(ctx context.Context, lease Lease) error {
+	sr.ready, sr.lease = false, lease // another process may have led in between
+	sr.complete.Store(time.Now().UnixNano())
+	defer sr.complete.Store(0)
+	for !sr.ready {
+		if err := sr.prepare(ctx); err != nil {
+			sr.logError(ctx, "no checkpoint is signed until the archive answers", err)
+			pause(ctx, sr.Every)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return n.keepSigning(ctx) })
-	if n.Archive != nil {
-		group.Go(func() error { return n.keepArchiving(ctx) })
+	group.Go(func() error { return sr.keepSigning(ctx) })
+	if sr.Archive != nil {
+		group.Go(func() error { return sr.keepArchiving(ctx) })
 	}
 	return group.Wait()
 }
 
-func (n *Signer) keepSigning(ctx context.Context) error {
+func (sr *Signer) keepSigning(ctx context.Context) error {
 	for ctx.Err() == nil {
-		size, err := n.sign(ctx)
+		size, err := sr.sign(ctx)
 		if err != nil {
-			n.logError(ctx, "no checkpoint is signed", err)
+			sr.logError(ctx, "no checkpoint is signed", err)
 		}
-		wait := n.Every
+		wait := sr.Every
 		if size == 0 {
 			wait /= 10 // sign the first checkpoint soon
 		}
@@ -113,9 +113,9 @@ func (n *Signer) keepSigning(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (n *Signer) logError(ctx context.Context, what string, err error) {
+func (sr *Signer) logError(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
-		n.Logger.Error(what, "error", err, "archive_behind", n.Behind().Round(time.Second))
+		sr.Logger.Error(what, "error", err, "archive_behind", sr.Behind().Round(time.Second))
 	}
 }
 
@@ -129,36 +129,36 @@ func pause(ctx context.Context, d time.Duration) {
 // Attest signs a checkpoint if the record has grown, and writes everything that is due to
 // the archive. A crash at any line leaves a part of it unwritten; the next Attest continues
 // from the state of the archive.
-func (n *Signer) Attest(ctx context.Context, lease Lease) error {
-	n.lease = lease
-	if err := n.prepare(ctx); err != nil {
+func (sr *Signer) Attest(ctx context.Context, lease Lease) error {
+	sr.lease = lease
+	if err := sr.prepare(ctx); err != nil {
 		return err
 	}
-	if _, err := n.sign(ctx); err != nil || n.Archive == nil {
+	if _, err := sr.sign(ctx); err != nil || sr.Archive == nil {
 		return err
 	}
-	return n.updateArchive(ctx)
+	return sr.updateArchive(ctx)
 }
 
 // prepare stores the verifiers in the database for its readers, and reads the state of the
 // archive.
-func (n *Signer) prepare(ctx context.Context) error {
-	if n.ready {
+func (sr *Signer) prepare(ctx context.Context) error {
+	if sr.ready {
 		return nil
 	}
 	// Insert the oldest first, so that the newest gets the highest number.
-	for i := len(n.Keys.Verifiers) - 1; i >= 0; i-- {
-		_, err := n.Pool.Exec(ctx, `INSERT INTO app.checkpoint_keys (verifier) VALUES ($1) ON CONFLICT DO NOTHING`, n.Keys.Verifiers[i])
+	for i := len(sr.Keys.Verifiers) - 1; i >= 0; i-- {
+		_, err := sr.Pool.Exec(ctx, `INSERT INTO app.checkpoint_keys (verifier) VALUES ($1) ON CONFLICT DO NOTHING`, sr.Keys.Verifiers[i])
 		if err != nil {
 			return fmt.Errorf("publishing the checkpoint keys: %w", err)
 		}
 	}
-	if n.Archive != nil {
-		if err := n.readArchive(ctx); err != nil {
+	if sr.Archive != nil {
+		if err := sr.readArchive(ctx); err != nil {
 			return err
 		}
 	}
-	n.ready = true
+	sr.ready = true
 	return nil
 }
 
@@ -171,10 +171,10 @@ var ErrOtherHistory = errors.New("the record differs from an earlier signed chec
 // The recorder commits without waiting for Postgres's disk. This transaction waits, and
 // Postgres writes its log in order. A crash before the commit leaves no checkpoint, and no
 // reader has seen one. After the commit, all events that the checkpoint covers are on disk.
-func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
-	fresh := n.last
-	err = pgx.BeginTxFunc(ctx, n.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		if err := n.lease.Fence(ctx, tx); err != nil {
+func (sr *Signer) sign(ctx context.Context) (size uint64, err error) {
+	fresh := sr.last
+	err = pgx.BeginTxFunc(ctx, sr.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if err := sr.lease.Fence(ctx, tx); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
@@ -195,8 +195,8 @@ func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 		if last > 0 {
 			err = checkConsistent(hashes, now, last, tlog.Hash(root))
 		}
-		if known := int64(n.last.Size); err == nil && known > last { // #nosec G115 -- parsed as 63 bits
-			err = checkConsistent(hashes, now, known, n.last.Root)
+		if known := int64(sr.last.Size); err == nil && known > last { // #nosec G115 -- parsed as 63 bits
+			err = checkConsistent(hashes, now, known, sr.last.Root)
 		}
 		if err != nil {
 			return err
@@ -206,7 +206,7 @@ func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 			return err
 		}
 		c := checkpoint.Checkpoint{Size: uint64(now), Root: tree.Root()} // #nosec G115 -- never negative
-		text, err := c.Sign(n.Keys.Signer)
+		text, err := c.Sign(sr.Keys.Signer)
 		if err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func (n *Signer) sign(ctx context.Context) (size uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("signing a checkpoint: %w", err)
 	}
-	n.last = fresh
+	sr.last = fresh
 	return size, nil
 }
 

@@ -189,7 +189,7 @@ func TestAnArchiveOnS3(t *testing.T) {
 		t.Errorf("the faults of a deleted checkpoint are %v", f)
 	}
 	// A broken connection is not reported as an empty archive.
-	s3.Fail(s3test.Away)
+	s3.Fail(s3test.Unreachable)
 	c.serve(func(log *eventlog.Log) {
 		if report, err := c.verifier(log, nil).Run(t.Context()); err == nil {
 			t.Errorf("with an unreachable archive the report is %+v", report)

@@ -94,8 +94,8 @@ func auditOf(e events.Event) (a *auditEvent, err error) {
 		staff := known("Practitioner", systemStaff, b.StaffID)
 		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{rolesChanged}, actionUpdate, []entity{{What: &staff}}
 	case events.TypeStaffDisabled, events.TypeStaffEnabled:
-		var b events.StaffSwitched
-		b, err = events.Decode[events.StaffSwitched](e)
+		var b events.StaffEnabledChanged
+		b, err = events.Decode[events.StaffEnabledChanged](e)
 		staff := known("Practitioner", systemStaff, b.StaffID)
 		a.Type, a.Subtype, a.Action, a.Entity = securityAlert, []coding{attributes}, actionUpdate, []entity{{What: &staff}}
 	case events.TypeSecondFactorAdded, events.TypeSecondFactorRemoved, events.TypeSecondFactorReset:

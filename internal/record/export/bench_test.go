@@ -17,7 +17,7 @@ func BenchmarkExport(b *testing.B) {
 	for _, format := range []export.Format{export.CSV, export.NDJSON, export.FHIR} {
 		b.Run(string(format), func(b *testing.B) {
 			for b.Loop() {
-				begun, err := export.New(room, pool).Begin(b.Context(), reviewer, query.Filter{}, format)
+				begun, err := export.New(room, pool).Start(b.Context(), reviewer, query.Filter{}, format)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -6,14 +6,14 @@ import (
 	"unicode"
 )
 
-// Inert returns a text of which no spreadsheet reads any part as a formula. It adds an
+// EscapeFormula returns a text of which no spreadsheet reads any part as a formula. It adds an
 // apostrophe wherever a cell could begin with a formula
 // (https://owasp.org/www-community/attacks/CSV_Injection). That is at the beginning, and
 // also after a semicolon, a tab or a line break: with a comma as the decimal sign,
 // spreadsheets separate cells at semicolons, even inside quotes, and they may ignore quotes,
 // spaces and marks in front of the sign. All external text in our CSV files must go through
 // this function.
-func Inert(text string) string {
+func EscapeFormula(text string) string {
 	var b strings.Builder
 	cell, done := 0, 0 // the start of the cell, -1 within one; and the length already written to b
 	for i, r := range text {
@@ -39,5 +39,5 @@ func cell(text string) string {
 		quoted := strconv.QuoteToASCII(text)
 		text = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 	}
-	return Inert(text)
+	return EscapeFormula(text)
 }

@@ -32,7 +32,7 @@ func TestInert(t *testing.T) {
 		`"=1"`:                `'"=1"`,
 		"=\xff":               "'=\xff",
 	} {
-		if got := Inert(text); got != want {
+		if got := EscapeFormula(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}
@@ -61,7 +61,7 @@ func TestNoCellIsAFormula(t *testing.T) {
 	t.Parallel()
 	hostile := rapid.StringOf(rapid.SampledFrom([]rune("=+-@;,\"'\t\r\n ax\ufeff\uff1d")))
 	rapid.Check(t, func(rt *rapid.T) {
-		row := []string{Inert(hostile.Draw(rt, "first")), Inert(hostile.Draw(rt, "second"))}
+		row := []string{EscapeFormula(hostile.Draw(rt, "first")), EscapeFormula(hostile.Draw(rt, "second"))}
 		var file bytes.Buffer
 		w := csv.NewWriter(&file)
 		w.UseCRLF = true

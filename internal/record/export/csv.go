@@ -32,7 +32,7 @@ func newSheet(out *bufio.Writer) (*sheet, error) {
 
 func (s *sheet) rows() int { return s.n }
 
-func (s *sheet) add(_ context.Context, e *query.Whole) error {
+func (s *sheet) add(_ context.Context, e *query.FullEvent) error {
 	s.n++
 	at, message, id, repeats := "", "", "", ""
 	if !e.Time.IsZero() {

@@ -68,31 +68,31 @@ type Exporter struct {
 // New makes an Exporter. It reads data of messages that is not in their events from pool.
 func New(record *query.Reader, pool *pgxpool.Pool) *Exporter { return &Exporter{record, pool} }
 
-// A Begun is an export whose start is recorded, with no data written yet.
-type Begun struct {
+// A Started is an export whose start is recorded, with no data written yet.
+type Started struct {
 	*query.Export
 	Format   Format
 	exporter *Exporter
 }
 
-// Begin starts an export for who. The result may be written to who.
-func (x *Exporter) Begin(ctx context.Context, who query.Actor, f query.Filter, format Format) (*Begun, error) {
+// Start starts an export for who. The result may be written to who.
+func (x *Exporter) Start(ctx context.Context, who query.Actor, f query.Filter, format Format) (*Started, error) {
 	begun, err := x.record.Begin(ctx, who, f, string(format))
 	if err != nil {
 		return nil, err
 	}
-	return &Begun{begun, format, x}, nil
+	return &Started{begun, format, x}, nil
 }
 
 // form adds an event to a file.
 type form interface {
-	add(context.Context, *query.Whole) error
+	add(context.Context, *query.FullEvent) error
 	rows() int // written so far
 }
 
 // Write writes the export to w and records its manifest. After an error, the written data is
 // not a valid export: abort the transfer, so that the reader does not use it.
-func (b *Begun) Write(ctx context.Context, w io.Writer) (query.Manifest, error) {
+func (b *Started) Write(ctx context.Context, w io.Writer) (query.Manifest, error) {
 	counted := &counter{w: w, digest: sha256.New()}
 	out := bufio.NewWriterSize(counted, 64<<10)
 	to, err := b.form(out)
@@ -100,7 +100,7 @@ func (b *Begun) Write(ctx context.Context, w io.Writer) (query.Manifest, error) 
 		return query.Manifest{}, err
 	}
 	n := 0
-	err = b.Each(ctx, func(e *query.Whole) error {
+	err = b.Each(ctx, func(e *query.FullEvent) error {
 		n++
 		return to.add(ctx, e)
 	})
@@ -114,7 +114,7 @@ func (b *Begun) Write(ctx context.Context, w io.Writer) (query.Manifest, error) 
 		Digest: "sha256:" + hex.EncodeToString(counted.digest.Sum(nil))})
 }
 
-func (b *Begun) form(out *bufio.Writer) (form, error) {
+func (b *Started) form(out *bufio.Writer) (form, error) {
 	switch b.Format {
 	case CSV:
 		return newSheet(out)

@@ -39,7 +39,7 @@ const reviewer = query.Actor("staff:rosa")
 // write exports to memory.
 func write(t *testing.T, s *composetest.System, room *query.Reader, f query.Filter, format export.Format) ([]byte, query.Manifest) {
 	t.Helper()
-	begun, err := export.New(room, s.Pool).Begin(t.Context(), reviewer, f, format)
+	begun, err := export.New(room, s.Pool).Start(t.Context(), reviewer, f, format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestASlowReaderHoldsNoTransaction(t *testing.T) {
 	t.Parallel()
 	pool := full(t, 5_000)
 	room := query.New(query.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: unpublished}})
-	begun, err := export.New(room, pool).Begin(t.Context(), reviewer, query.Filter{}, export.NDJSON)
+	begun, err := export.New(room, pool).Start(t.Context(), reviewer, query.Filter{}, export.NDJSON)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 	n := *long
 	pool := full(t, n)
 	room := query.New(query.Config{Pool: pool, Facts: facts.Publisher{Source: "/api", Send: unpublished}})
-	begun, err := export.New(room, pool).Begin(t.Context(), reviewer, query.Filter{}, export.CSV)
+	begun, err := export.New(room, pool).Start(t.Context(), reviewer, query.Filter{}, export.CSV)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestADisconnectedClientGetsNoManifest(t *testing.T) {
 		"it can't be written": func(context.CancelFunc) io.Writer { return writer(func() error { return io.ErrClosedPipe }) },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		begun, err := export.New(room, pool).Begin(ctx, reviewer, query.Filter{}, export.NDJSON)
+		begun, err := export.New(room, pool).Start(ctx, reviewer, query.Filter{}, export.NDJSON)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ type resources struct {
 
 func (r *resources) rows() int { return r.n }
 
-func (r *resources) add(ctx context.Context, e *query.Whole) error {
+func (r *resources) add(ctx context.Context, e *query.FullEvent) error {
 	if e.Repeats != 0 || e.ID == uuid.Nil { // a repeated or unreadable event
 		return nil
 	}

@@ -25,7 +25,7 @@ type lines struct {
 
 func (l *lines) rows() int { return l.n }
 
-func (l *lines) add(_ context.Context, e *query.Whole) error {
+func (l *lines) add(_ context.Context, e *query.FullEvent) error {
 	l.n++
 	headers, err := json.Marshal(e.Headers) // in the order of their names
 	if err != nil {

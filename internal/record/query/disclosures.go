@@ -29,20 +29,20 @@ type Disclosure struct {
 	portalUserNo int32
 }
 
-// DisclosurePlace is the position at which a page of disclosures ended. Disclosures are in
+// DisclosureCursor is the position at which a page of disclosures ended. Disclosures are in
 // order of their message, the newest first. That order never changes.
-type DisclosurePlace struct {
+type DisclosureCursor struct {
 	MessageID    uuid.UUID
 	PortalUserNo int32
 }
 
-// Place returns the position of a page that ends with the disclosure.
-func (d Disclosure) Place() DisclosurePlace { return DisclosurePlace{d.MessageID, d.portalUserNo} }
+// Cursor returns the position of a page that ends with the disclosure.
+func (d Disclosure) Cursor() DisclosureCursor { return DisclosureCursor{d.MessageID, d.portalUserNo} }
 
 // Disclosures returns up to limit disclosures to the portal user or on the account of the
 // patient that the filter names, and whether there are more. Before it returns, it records
 // that who read them.
-func (r *Reader) Disclosures(ctx context.Context, who Actor, f Filter, before DisclosurePlace, limit int) (found []Disclosure, more bool, err error) {
+func (r *Reader) Disclosures(ctx context.Context, who Actor, f Filter, before DisclosureCursor, limit int) (found []Disclosure, more bool, err error) {
 	if found, err = r.disclosures(ctx, f, before, limit+1); err != nil {
 		return nil, false, fmt.Errorf("reading disclosures: %w", err)
 	}
@@ -59,7 +59,7 @@ func (r *Reader) Disclosures(ctx context.Context, who Actor, f Filter, before Di
 
 // disclosures finds the deliveries, and reads the authority of each from the event of its
 // chunk. The directory has all present and former links; nothing is deleted from it.
-func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosurePlace, limit int) ([]Disclosure, error) {
+func (r *Reader) disclosures(ctx context.Context, f Filter, before DisclosureCursor, limit int) ([]Disclosure, error) {
 	if before.MessageID == uuid.Nil {
 		before.MessageID = uuid.Max
 	}

@@ -12,8 +12,8 @@ import (
 	"postern/internal/proof/merkle"
 )
 
-// Whole is an event with all its stored data.
-type Whole struct {
+// FullEvent is an event with all its stored data.
+type FullEvent struct {
 	Entry
 	Subject string
 	Headers map[string][]string
@@ -25,24 +25,24 @@ type Whole struct {
 }
 
 // Event parses the event, for [events.Decode].
-func (w *Whole) Event() (events.Event, error) { return events.Parse(w.Headers, w.Body) }
+func (w *FullEvent) Event() (events.Event, error) { return events.Parse(w.Headers, w.Body) }
 
 // Event returns one event with all its data, or [ErrNotFound]. Before it returns, it records
 // that who read it.
-func (r *Reader) Event(ctx context.Context, who Actor, seq uint64) (Whole, error) {
+func (r *Reader) Event(ctx context.Context, who Actor, seq uint64) (FullEvent, error) {
 	w, err := r.event(ctx, seq)
 	if err != nil {
-		return Whole{}, err
+		return FullEvent{}, err
 	}
 	reading := newReading(events.ReadEvent, Filter{})
 	reading.Seq, reading.Count = seq, 1
 	if err := r.recordRead(ctx, who, reading); err != nil {
-		return Whole{}, err
+		return FullEvent{}, err
 	}
 	return w, nil
 }
 
-func (r *Reader) event(ctx context.Context, seq uint64) (w Whole, err error) {
+func (r *Reader) event(ctx context.Context, seq uint64) (w FullEvent, err error) {
 	if seq >= 1<<63 {
 		return w, ErrNotFound
 	}

@@ -79,8 +79,8 @@ const (
 // record. The next events are read and unpacked while each runs. Only a batch is in memory,
 // and no transaction is open between batches, so that a slow reader does not hold back
 // VACUUM. It stops at the first error of each.
-func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
-	ahead := make(chan []*Whole, 4)
+func (x *Export) Each(ctx context.Context, each func(*FullEvent) error) error {
+	ahead := make(chan []*FullEvent, 4)
 	var readErr error // valid once ahead is closed
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -106,7 +106,7 @@ func (x *Export) Each(ctx context.Context, each func(*Whole) error) error {
 }
 
 // read sends all events of the export, until ctx ends.
-func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
+func (x *Export) read(ctx context.Context, to chan<- []*FullEvent) (err error) {
 	names, err := staffNames(ctx, x.reader.cfg.Pool)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
 			return fmt.Errorf("reading the record after event %d: %w", after, err)
 		}
 		for rest := batch; len(rest) > 0; {
-			var group []*Whole
+			var group []*FullEvent
 			if group, rest, err = unpack(rest, names); err != nil {
 				return err
 			}
@@ -141,7 +141,7 @@ func (x *Export) read(ctx context.Context, to chan<- []*Whole) (err error) {
 }
 
 // unpack unpacks a group of events at the start of a batch, and returns the rest of the batch.
-func unpack(batch []copied, names events.Names) (group []*Whole, rest []copied, err error) {
+func unpack(batch []copied, names events.Names) (group []*FullEvent, rest []copied, err error) {
 	bytes := 0
 	for len(group) < min(perGroup, len(batch)) && bytes < groupBytes {
 		w, err := batch[len(group)].whole(names)
@@ -205,8 +205,8 @@ func collect[T any](ctx context.Context, pool *pgxpool.Pool, to pgx.RowToFunc[T]
 
 // whole unpacks an event. If it is not one of our events, the result has only its sequence and
 // stored data.
-func (c copied) whole(names events.Names) (*Whole, error) {
-	w := &Whole{Leaf: c.Leaf, Projected: c.Projected}
+func (c copied) whole(names events.Names) (*FullEvent, error) {
+	w := &FullEvent{Leaf: c.Leaf, Projected: c.Projected}
 	w.Seq = uint64(c.Seq) // #nosec G115 -- a sequence
 	if c.Repeats != nil {
 		w.Repeats = uint64(*c.Repeats) // #nosec G115 -- a sequence

@@ -24,27 +24,27 @@ type Entry struct {
 	Repeats   uint64 // the sequence of the first event with this id, the only one that counts; 0: this is the first
 }
 
-// Place is the position at which a page ended. Events are in order of their time and, for the
+// Cursor is the position at which a page ended. Events are in order of their time and, for the
 // same time, of their sequence. Neither ever changes, so pages neither repeat nor skip an
 // event, even if events are recorded in between.
-type Place struct {
+type Cursor struct {
 	Time time.Time
 	Seq  uint64
 }
 
-// Place returns the position of a page that ends with the entry.
-func (e Entry) Place() Place { return Place{e.Time, e.Seq} }
+// Cursor returns the position of a page that ends with the entry.
+func (e Entry) Cursor() Cursor { return Cursor{e.Time, e.Seq} }
 
 // Find returns up to limit events that match the filter, newest or oldest first, after a
-// position; the zero Place is the beginning. Before it returns, it records that who read
+// position; the zero Cursor is the beginning. Before it returns, it records that who read
 // them. Stored data that is not one of our events has no time and is left out.
-func (r *Reader) Find(ctx context.Context, who Actor, f Filter, from Place, limit int) ([]Entry, error) {
+func (r *Reader) Find(ctx context.Context, who Actor, f Filter, from Cursor, limit int) ([]Entry, error) {
 	found, _, err := r.Page(ctx, who, f, from, limit)
 	return found, err
 }
 
 // Page is [Reader.Find], and reports whether there are more.
-func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Place, limit int) (found []Entry, more bool, err error) {
+func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Cursor, limit int) (found []Entry, more bool, err error) {
 	if found, err = r.find(ctx, f, from, limit+1); err != nil {
 		return nil, false, fmt.Errorf("searching the record: %w", err)
 	}
@@ -59,7 +59,7 @@ func (r *Reader) Page(ctx context.Context, who Actor, f Filter, from Place, limi
 	return found, more, nil
 }
 
-func (r *Reader) find(ctx context.Context, f Filter, from Place, limit int) (page []Entry, err error) {
+func (r *Reader) find(ctx context.Context, f Filter, from Cursor, limit int) (page []Entry, err error) {
 	err = pgx.BeginTxFunc(ctx, r.cfg.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, f.settings()); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (f Filter) settings() string {
 }
 
 // page returns the query for the sequences of a page, in its order.
-func (f Filter) page(a *arguments, from Place, limit int) string {
+func (f Filter) page(a *arguments, from Cursor, limit int) string {
 	with, table := "", "record.events e"
 	if f.ofPerson() {
 		with, table = "WITH"+f.about(a), "about CROSS JOIN LATERAL (SELECT * FROM record.events e WHERE e.seq = about.seq OFFSET 0) e"

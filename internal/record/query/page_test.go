@@ -66,7 +66,7 @@ func (s step) touched() float64 {
 }
 
 // touched is how many rows Postgres looks at for a page.
-func touched(t *testing.T, tx pgx.Tx, f Filter, before Place, limit int) float64 {
+func touched(t *testing.T, tx pgx.Tx, f Filter, before Cursor, limit int) float64 {
 	t.Helper()
 	asked, err := tx.Begin(t.Context()) // with settings of its own
 	if err != nil {
@@ -118,7 +118,7 @@ func TestAPageTouchesAFewRows(t *testing.T) {
 			"a patient":                   {PatientID: "pt-7"},
 			"a portal user and a message": {PortalUserID: "pu-7", MessageID: blast},
 		} {
-			for _, before := range []Place{{}, {Time: now.AddDate(0, -11, 0), Seq: 1000}} {
+			for _, before := range []Cursor{{}, {Time: now.AddDate(0, -11, 0), Seq: 1000}} {
 				for _, f.OldestFirst = range []bool{false, true} {
 					if n := touched(t, tx, f, before, limit); n > 50*limit {
 						t.Errorf("%s from %v, oldest first %v, with statistics %v, touches %v rows", name, before, f.OldestFirst, statistics, n)

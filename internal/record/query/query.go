@@ -51,6 +51,6 @@ func (r *Reader) publish(ctx context.Context, who Actor, body events.Body) (seq 
 }
 
 // newReading returns a record.read event with a new id.
-func newReading(what events.Reading, f Filter) events.RecordRead {
+func newReading(what events.ReadKind, f Filter) events.RecordRead {
 	return events.RecordRead{Reading: uuid.New(), What: what, Filter: f.onRecord()}
 }

@@ -86,7 +86,7 @@ var (
 // needs an arm in [Filter.about], and a case in TestFilters.
 func TestWhatIsAboutAllRecipients(t *testing.T) {
 	t.Parallel()
-	got := events.Where(func(d events.Descriptor) bool { return d.About == events.AboutRecipients })
+	got := events.TypesWhere(func(d events.Descriptor) bool { return d.About == events.AboutRecipients })
 	if diff := cmp.Diff([]events.Type{events.TypeMessageSent, events.TypeMessageRecalled}, got); diff != "" {
 		t.Errorf("(-SQL +registry):\n%s", diff)
 	}
@@ -131,7 +131,7 @@ func TestFilters(t *testing.T) {
 				f.To = w.Clock.Now().Add(time.Hour)
 			}
 			var found []query.Entry
-			for before := (query.Place{}); ; {
+			for before := (query.Cursor{}); ; {
 				page, err := w.record.Find(t.Context(), reviewer, f, before, 2)
 				if err != nil {
 					t.Fatal(err)
@@ -144,7 +144,7 @@ func TestFilters(t *testing.T) {
 						found = append(found, e)
 					}
 				}
-				before = page[len(page)-1].Place()
+				before = page[len(page)-1].Cursor()
 			}
 			if diff := cmp.Diff(c.want, types(found)); diff != "" {
 				t.Errorf("(-want +found):\n%s", diff)
@@ -161,7 +161,7 @@ func TestFilters(t *testing.T) {
 func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	found, err := w.record.Find(t.Context(), reviewer, query.Filter{MessageID: w.first}, query.Place{}, 100)
+	found, err := w.record.Find(t.Context(), reviewer, query.Filter{MessageID: w.first}, query.Cursor{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 		t.Errorf("the event is %+v", whole)
 	}
 	w.Settle(t)
-	readings, err := w.record.Find(t.Context(), reviewer, query.Filter{Type: events.TypeRecordRead, Actor: string(reviewer)}, query.Place{}, 100)
+	readings, err := w.record.Find(t.Context(), reviewer, query.Filter{Type: events.TypeRecordRead, Actor: string(reviewer)}, query.Cursor{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestReadingIsOnTheRecordBeforeAnythingIsSeen(t *testing.T) {
 	}
 
 	w.Break(&composetest.Fault{Err: context.DeadlineExceeded})
-	if got, err := w.record.Find(t.Context(), reviewer, query.Filter{}, query.Place{}, 1); err == nil {
+	if got, err := w.record.Find(t.Context(), reviewer, query.Filter{}, query.Cursor{}, 1); err == nil {
 		t.Errorf("read without a record of it: %v", got)
 	}
 	if got, err := w.record.Event(t.Context(), reviewer, 1); err == nil {

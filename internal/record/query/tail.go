@@ -21,7 +21,7 @@ func (r *Reader) Tail(ctx context.Context, who Actor, f Filter, n int) (*Tail, [
 	if err != nil {
 		return nil, nil, err
 	}
-	last, err := r.find(ctx, f, Place{}, n)
+	last, err := r.find(ctx, f, Cursor{}, n)
 	if err != nil {
 		return nil, nil, fmt.Errorf("searching the record: %w", err)
 	}
@@ -37,7 +37,7 @@ func (r *Reader) Tail(ctx context.Context, who Actor, f Filter, n int) (*Tail, [
 }
 
 // Next calls each with the events recorded since the last call, in the order of the record.
-func (t *Tail) Next(ctx context.Context, each func(*Whole) error) error {
+func (t *Tail) Next(ctx context.Context, each func(*FullEvent) error) error {
 	through, err := t.reader.position(ctx)
 	if err != nil || through <= t.seen {
 		return err

@@ -10,7 +10,7 @@
 //
 // # Erasure
 //
-// One staff member requests an erasure with a reason ([Retention.Ask]). Another one, who
+// One staff member requests an erasure with a reason ([Retention.Request]). Another one, who
 // had the permission before the request, approves it ([Retention.Approve]) or rejects it
 // ([Retention.Withdraw]). Each step is an event, and the projected state counts: if two
 // staff members approve at once, one approval counts, and an approval of one's own request

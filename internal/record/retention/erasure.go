@@ -36,19 +36,19 @@ var (
 	ErrSettled = problem.ErasureSettled.New("this erasure was settled before")
 )
 
-// Ask records an actor's request to destroy the content of a message. It destroys nothing.
-func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, reason string) (Erasure, error) {
+// Request records an actor's request to destroy the content of a message. It destroys nothing.
+func (r *Retention) Request(ctx context.Context, actor string, message uuid.UUID, reason string) (Erasure, error) {
 	if err := compose.CheckReason(reason); err != nil {
 		return Erasure{}, err
 	}
-	if err := o.mayBeErased(ctx, message); err != nil {
+	if err := r.mayBeErased(ctx, message); err != nil {
 		return Erasure{}, err
 	}
 	asked := events.ErasureRequested{ErasureID: uuid.New(), MessageID: message, Reason: reason}
-	if err := o.record(ctx, actor, asked); err != nil {
+	if err := r.record(ctx, actor, asked); err != nil {
 		return Erasure{}, err
 	}
-	stands, err := o.Of(ctx, message)
+	stands, err := r.Of(ctx, message)
 	if err == nil && stands.ID != asked.ErasureID { // of two concurrent requests, one counts
 		err = ErrAsked
 	}
@@ -57,9 +57,9 @@ func (o *Retention) Ask(ctx context.Context, actor string, message uuid.UUID, re
 
 // mayBeErased refuses a message that does not exist, whose fan-out still needs its keys, or
 // whose erasure was requested before.
-func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
+func (r *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 	var over bool
-	err := o.cfg.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, id).Scan(&over)
+	err := r.cfg.Pool.QueryRow(ctx, `SELECT status = 'cancelled' OR completed_at IS NOT NULL FROM record.messages WHERE message_id = $1`, id).Scan(&over)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return message.ErrNotFound
@@ -68,7 +68,7 @@ func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 	case !over:
 		return ErrGoingOut
 	}
-	if _, err = o.Of(ctx, id); errors.Is(err, ErrNotFound) {
+	if _, err = r.Of(ctx, id); errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err == nil {
@@ -80,38 +80,38 @@ func (o *Retention) mayBeErased(ctx context.Context, id uuid.UUID) error {
 // Approve approves an erasure and carries it out. The approver must not be the requester,
 // and must have had the permission to erase before the request: giving the permission to a
 // second account after the request does not help.
-func (o *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
+func (r *Retention) Approve(ctx context.Context, staff policy.Subject, id uuid.UUID) (Erasure, error) {
 	if err := policy.Allow(staff, policy.EraseContent); err != nil {
 		return Erasure{}, err
 	}
-	e, err := o.Find(ctx, id)
+	e, err := r.Find(ctx, id)
 	if err != nil {
 		return Erasure{}, err
 	}
-	if err := o.mayApprove(ctx, staff, e); err != nil {
+	if err := r.mayApprove(ctx, staff, e); err != nil {
 		return e, err
 	}
-	years, _, err := o.Years(ctx)
+	years, _, err := r.Years(ctx)
 	if err != nil {
 		return e, err
 	}
 	actor := staff.Actor()
-	err = o.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
-		Early: o.cfg.Facts.Now().Before(e.KeptUntil(years))})
+	err = r.record(ctx, actor, events.ContentErased{ErasureID: e.ID, MessageID: e.MessageID, ApprovedBy: actor,
+		Early: r.cfg.Facts.Now().Before(e.KeptUntil(years))})
 	if err != nil {
 		return e, err
 	}
-	if e, err = o.Find(ctx, id); err != nil {
+	if e, err = r.Find(ctx, id); err != nil {
 		return e, err
 	}
 	if e.Status != "erased" || *e.SettledBy != actor {
 		return e, ErrSettled
 	}
 	// The erasure counts from here. After a crash before this line, Sweep destroys the keys.
-	return e, o.destroy(ctx, e.MessageID)
+	return e, r.destroy(ctx, e.MessageID)
 }
 
-func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Erasure) error {
+func (r *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Erasure) error {
 	switch {
 	case e.RequestedBy == staff.Actor():
 		return ErrOwn
@@ -119,7 +119,7 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 		return ErrSettled
 	}
 	var since time.Time
-	err := o.cfg.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
+	err := r.cfg.Pool.QueryRow(ctx, `SELECT granted_at FROM record.staff_permissions WHERE staff_id = $1 AND permission = $2`,
 		staff.ID, string(policy.EraseMessageContent)).Scan(&since)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("reading when the approver got the permission: %w", err)
@@ -134,18 +134,18 @@ func (o *Retention) mayApprove(ctx context.Context, staff policy.Subject, e Eras
 func (e Erasure) KeptUntil(years int) time.Time { return e.SentAt.AddDate(years, 0, 0) }
 
 // Withdraw withdraws or rejects a request.
-func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Erasure, error) {
-	e, err := o.Find(ctx, id)
+func (r *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (Erasure, error) {
+	e, err := r.Find(ctx, id)
 	if err != nil {
 		return e, err
 	}
 	if e.Status != "requested" {
 		return e, ErrSettled
 	}
-	if err := o.record(ctx, actor, events.ErasureWithdrawn{ErasureID: e.ID, MessageID: e.MessageID}); err != nil {
+	if err := r.record(ctx, actor, events.ErasureWithdrawn{ErasureID: e.ID, MessageID: e.MessageID}); err != nil {
 		return e, err
 	}
-	if e, err = o.Find(ctx, id); err == nil && e.Status != "withdrawn" {
+	if e, err = r.Find(ctx, id); err == nil && e.Status != "withdrawn" {
 		err = ErrSettled
 	}
 	return e, err
@@ -157,25 +157,25 @@ func (o *Retention) Withdraw(ctx context.Context, actor string, id uuid.UUID) (E
 // documents. The message's key is destroyed first, because making a copy locks it. The body
 // and the manifest are deleted too: a failover of Postgres can restore a row, and until the
 // recorder has projected the erasure again, that row looks valid.
-func (o *Retention) destroy(ctx context.Context, message uuid.UUID) error {
-	err := o.destroyRows(ctx, message)
+func (r *Retention) destroy(ctx context.Context, message uuid.UUID) error {
+	err := r.destroyRows(ctx, message)
 	for _, name := range []content.Name{content.KeysOf(message), content.ManifestKeysOf(message), content.BodyOf(message), content.ManifestOf(message)} {
-		err = errors.Join(err, o.cfg.Content.Delete(ctx, name))
+		err = errors.Join(err, r.cfg.Content.Delete(ctx, name))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: destroying the keys of message %s: %w", ErrKeysLeft, message, err)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.destroyed == nil {
-		o.destroyed = map[uuid.UUID]bool{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.destroyed == nil {
+		r.destroyed = map[uuid.UUID]bool{}
 	}
-	o.destroyed[message] = true
+	r.destroyed[message] = true
 	return nil
 }
 
-func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
-	return pgx.BeginFunc(ctx, o.cfg.Pool, func(tx pgx.Tx) error {
+func (r *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
+	return pgx.BeginFunc(ctx, r.cfg.Pool, func(tx pgx.Tx) error {
 		for _, sql := range []string{
 			`DELETE FROM app.message_content WHERE message_id = $1`,
 			`DELETE FROM app.attachments WHERE copy_of = $1`,
@@ -195,8 +195,8 @@ func (o *Retention) destroyRows(ctx context.Context, message uuid.UUID) error {
 // Sweep destroys the remaining keys of all recorded erasures: keys that a crash left, or that
 // a failover or a backup restored. Each process handles each erasure once, and again if it
 // has rows. Call it at the start of a process and every few minutes.
-func (o *Retention) Sweep(ctx context.Context) error {
-	rows, err := o.cfg.Pool.Query(ctx, `SELECT e.message_id,
+func (r *Retention) Sweep(ctx context.Context) error {
+	rows, err := r.cfg.Pool.Query(ctx, `SELECT e.message_id,
 		EXISTS (SELECT FROM app.message_content c WHERE c.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.manifest_keys k WHERE k.message_id = e.message_id)
 		OR EXISTS (SELECT FROM app.drafts d WHERE d.copy_of = e.message_id)
@@ -209,7 +209,7 @@ func (o *Retention) Sweep(ctx context.Context) error {
 	var left []uuid.UUID
 	var there bool
 	_, err = pgx.ForEachRow(rows, []any{&message, &there}, func() error {
-		if there || !o.isDestroyed(message) {
+		if there || !r.isDestroyed(message) {
 			left = append(left, message)
 		}
 		return nil
@@ -218,7 +218,7 @@ func (o *Retention) Sweep(ctx context.Context) error {
 		return fmt.Errorf("looking for keys that should be destroyed: %w", err)
 	}
 	for _, message := range left {
-		if failed := o.destroy(ctx, message); failed != nil {
+		if failed := r.destroy(ctx, message); failed != nil {
 			err = errors.Join(err, failed) // continue with the others
 		}
 		if ctx.Err() != nil {
@@ -228,8 +228,8 @@ func (o *Retention) Sweep(ctx context.Context) error {
 	return err
 }
 
-func (o *Retention) isDestroyed(message uuid.UUID) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.destroyed[message]
+func (r *Retention) isDestroyed(message uuid.UUID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.destroyed[message]
 }

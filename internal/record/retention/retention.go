@@ -44,8 +44,8 @@ func New(cfg Config) *Retention { return &Retention{cfg: cfg} }
 
 // Years returns the recorded number of years for which content is kept, and the sequence of
 // the event that set it, 0 if there is none.
-func (o *Retention) Years(ctx context.Context) (years int, since uint64, err error) {
-	err = o.cfg.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
+func (r *Retention) Years(ctx context.Context) (years int, since uint64, err error) {
+	err = r.cfg.Pool.QueryRow(ctx, `SELECT years, seq FROM record.retention ORDER BY seq DESC LIMIT 1`).Scan(&years, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Floor, 0, nil
 	}
@@ -57,21 +57,21 @@ func (o *Retention) Years(ctx context.Context) (years int, since uint64, err err
 
 // Declare records the setting if it differs from the recorded one. Call it at the start of a
 // process. Several processes at once publish the same event.
-func (o *Retention) Declare(ctx context.Context, actor string, years int) error {
-	before, since, err := o.Years(ctx)
+func (r *Retention) Declare(ctx context.Context, actor string, years int) error {
+	before, since, err := r.Years(ctx)
 	if err != nil || years == before {
 		return err
 	}
-	return o.record(ctx, actor, events.RetentionChanged{Years: years, Before: before, After: since})
+	return r.record(ctx, actor, events.RetentionChanged{Years: years, Before: before, After: since})
 }
 
 // record publishes an event, and waits until it is projected.
-func (o *Retention) record(ctx context.Context, actor string, fact events.Body) error {
-	seq, err := o.cfg.Facts.Record(ctx, actor, o.cfg.Facts.Now(), fact)
+func (r *Retention) record(ctx context.Context, actor string, fact events.Body) error {
+	seq, err := r.cfg.Facts.Record(ctx, actor, r.cfg.Facts.Now(), fact)
 	if err != nil {
 		return err
 	}
-	return o.cfg.Facts.WaitToRead(ctx, seq)
+	return r.cfg.Facts.WaitToRead(ctx, seq)
 }
 
 // An Erasure is a request to erase a message's content, with its state.
@@ -92,8 +92,8 @@ type Erasure struct {
 const selectErasures = `SELECT e.erasure_id, e.message_id, e.seq, e.status, e.reason, e.requested_by, e.requested_at,
 	e.settled_by, e.settled_at, e.early, m.sent_at FROM record.erasures e JOIN record.messages m USING (message_id) `
 
-func (o *Retention) erasures(ctx context.Context, where string, args ...any) ([]Erasure, error) {
-	rows, err := o.cfg.Pool.Query(ctx, selectErasures+where, args...)
+func (r *Retention) erasures(ctx context.Context, where string, args ...any) ([]Erasure, error) {
+	rows, err := r.cfg.Pool.Query(ctx, selectErasures+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading erasures: %w", err)
 	}
@@ -106,18 +106,18 @@ func (o *Retention) erasures(ctx context.Context, where string, args ...any) ([]
 
 // List returns up to limit erasures that were requested before the event with the sequence
 // before, the newest first; 0 means from the newest.
-func (o *Retention) List(ctx context.Context, before uint64, limit int) ([]Erasure, error) {
-	return o.erasures(ctx, `WHERE $1::bigint = 0 OR e.seq < $1 ORDER BY e.seq DESC LIMIT $2`, int64(before), limit) // #nosec G115 -- a sequence
+func (r *Retention) List(ctx context.Context, before uint64, limit int) ([]Erasure, error) {
+	return r.erasures(ctx, `WHERE $1::bigint = 0 OR e.seq < $1 ORDER BY e.seq DESC LIMIT $2`, int64(before), limit) // #nosec G115 -- a sequence
 }
 
 // Find returns one erasure, or [ErrNotFound].
-func (o *Retention) Find(ctx context.Context, id uuid.UUID) (Erasure, error) {
-	return only(o.erasures(ctx, `WHERE e.erasure_id = $1`, id))
+func (r *Retention) Find(ctx context.Context, id uuid.UUID) (Erasure, error) {
+	return only(r.erasures(ctx, `WHERE e.erasure_id = $1`, id))
 }
 
 // Of returns the erasure of a message, or [ErrNotFound]. Withdrawn requests don't count.
-func (o *Retention) Of(ctx context.Context, message uuid.UUID) (Erasure, error) {
-	return only(o.erasures(ctx, `WHERE e.message_id = $1 AND e.status <> 'withdrawn'`, message))
+func (r *Retention) Of(ctx context.Context, message uuid.UUID) (Erasure, error) {
+	return only(r.erasures(ctx, `WHERE e.message_id = $1 AND e.status <> 'withdrawn'`, message))
 }
 
 func only(found []Erasure, err error) (Erasure, error) {

@@ -54,7 +54,7 @@ func open(t *testing.T) *clinic {
 	}
 	c.message, c.document = sent.ID, up.ID
 	s.Exec(t, `INSERT INTO app.manifest_keys (message_id, wrapped_key) VALUES ($1, 'wrapped')`, sent.ID)
-	if _, err := s.Content.KeepKeys(t.Context(), content.ManifestKeysOf(sent.ID), sent.ID, content.Keys{WrappedKey: []byte("wrapped")}); err != nil {
+	if _, err := s.Content.StoreKeys(t.Context(), content.ManifestKeysOf(sent.ID), sent.ID, content.Keys{WrappedKey: []byte("wrapped")}); err != nil {
 		t.Fatal(err)
 	}
 	s.Deliver(t, sent.ID)
@@ -63,7 +63,7 @@ func open(t *testing.T) *clinic {
 
 func (c *clinic) ask(t *testing.T, who policy.Subject) retention.Erasure {
 	t.Helper()
-	e, err := c.office.Ask(t.Context(), who.Actor(), c.message, why)
+	e, err := c.office.Request(t.Context(), who.Actor(), c.message, why)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestOneOfTwoConcurrentActionsSucceeds(t *testing.T) {
 		return done
 	}
 	asks := func(who policy.Subject) func() error {
-		return func() error { _, err := c.office.Ask(t.Context(), who.Actor(), c.message, why); return err }
+		return func() error { _, err := c.office.Request(t.Context(), who.Actor(), c.message, why); return err }
 	}
 	if n := together(asks(c.ann), asks(c.ann), asks(c.ann)); n != 1 {
 		t.Errorf("%d requests stand", n)
@@ -264,7 +264,7 @@ func TestAskIsRefused(t *testing.T) {
 		"of an unknown message": {uuid.New(), why, message.ErrNotFound},
 		"of one being sent":     {onItsWay.ID, why, retention.ErrGoingOut},
 	} {
-		_, err := c.office.Ask(t.Context(), c.ann.Actor(), try.message, try.reason)
+		_, err := c.office.Request(t.Context(), c.ann.Actor(), try.message, try.reason)
 		if invalid := new(compose.Invalid); try.want == nil && errors.As(err, &invalid) {
 			continue
 		}
@@ -273,7 +273,7 @@ func TestAskIsRefused(t *testing.T) {
 		}
 	}
 	c.ask(t, c.ann)
-	if _, err := c.office.Ask(t.Context(), c.ben.Actor(), c.message, why); !errors.Is(err, retention.ErrAsked) {
+	if _, err := c.office.Request(t.Context(), c.ben.Actor(), c.message, why); !errors.Is(err, retention.ErrAsked) {
 		t.Errorf("twice: %v", err)
 	}
 }
@@ -305,7 +305,7 @@ func TestKeysOfErasedContentAreDestroyed(t *testing.T) {
 		c.Exec(t, `INSERT INTO app.message_content (message_id, wrapped_key, sealed) VALUES ($1, $2, $3)`, c.message, k.WrappedKey, k.Sealed)
 	}
 	copied := func(c *clinic, k content.Keys) {
-		if _, err := c.Content.KeepKeys(t.Context(), content.KeysOf(c.message), c.message, k); err != nil {
+		if _, err := c.Content.StoreKeys(t.Context(), content.KeysOf(c.message), c.message, k); err != nil {
 			t.Fatal(err)
 		}
 	}

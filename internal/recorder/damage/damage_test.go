@@ -118,7 +118,7 @@ func TestDamageAnywhereComesToAnEnd(t *testing.T) {
 				t.Errorf("a reader gets %v", err)
 			}
 			// The verdict of the earlier recorder was that the stream is undamaged.
-			if err := position.NewWatcher(admin, nil).Whole(t.Context()); !errors.Is(err, position.ErrUnchecked) {
+			if err := position.NewWatcher(admin, nil).Intact(t.Context()); !errors.Is(err, position.ErrUnchecked) {
 				t.Errorf("before a recorder has checked: %v", err)
 			}
 			next := start(t, log, url)

@@ -162,8 +162,8 @@ func (w *Watcher) Changed() <-chan struct{} {
 	return w.changed
 }
 
-// Still is the time since the position last grew, as far as this Watcher knows.
-func (w *Watcher) Still() time.Duration {
+// Idle is the time since the position last grew, as far as this Watcher knows.
+func (w *Watcher) Idle() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Since(w.grew)
@@ -183,7 +183,7 @@ func (w *Watcher) begin(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Errors of [Watcher.Whole].
+// Errors of [Watcher.Intact].
 var (
 	// ErrUnchecked says that no recorder that has led since this process began has
 	// compared the stream with its copy: the state of the stream is not known.
@@ -192,10 +192,10 @@ var (
 	ErrDamaged = errors.New("run `postern repair`")
 )
 
-// Whole returns nil where the present or last leading recorder found the stream undamaged
+// Intact returns nil where the present or last leading recorder found the stream undamaged
 // and led while this process ran. A verdict from before that does not count: the stream may
 // have been damaged since. The error wraps [ErrUnchecked] or [ErrDamaged].
-func (w *Watcher) Whole(ctx context.Context) error {
+func (w *Watcher) Intact(ctx context.Context) error {
 	w.mu.Lock()
 	since := w.since
 	w.mu.Unlock()
@@ -216,9 +216,9 @@ func (w *Watcher) Whole(ctx context.Context) error {
 	return nil
 }
 
-// Unchecked deletes the verdict of an earlier start. Call it when starting the stores of a
+// DeleteVerdict deletes the verdict of an earlier start. Call it when starting the stores of a
 // system whose recorder does not run yet. It connects as the login user.
-func Unchecked(ctx context.Context, databaseURL string) error {
+func DeleteVerdict(ctx context.Context, databaseURL string) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err == nil {
 		_, err = conn.Exec(ctx, `DELETE FROM app.record_check`)

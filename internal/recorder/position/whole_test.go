@@ -34,7 +34,7 @@ func TestOnlyTheLeadersVerdictCounts(t *testing.T) {
 			url := storetest.New(t)
 			admin := storetest.Open(t, url, store.RoleAdmin)
 			w := NewWatcher(storetest.Open(t, url, store.RoleNotify), nil)
-			if err := w.Whole(t.Context()); !errors.Is(err, ErrUnchecked) {
+			if err := w.Intact(t.Context()); !errors.Is(err, ErrUnchecked) {
 				t.Errorf("before it began: %v", err)
 			}
 			conn, err := pgx.Connect(t.Context(), url)
@@ -45,7 +45,7 @@ func TestOnlyTheLeadersVerdictCounts(t *testing.T) {
 			if err := w.begin(t.Context(), conn); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.Whole(t.Context()); !errors.Is(err, ErrUnchecked) {
+			if err := w.Intact(t.Context()); !errors.Is(err, ErrUnchecked) {
 				t.Errorf("before the first check: %v", err)
 			}
 			if _, err := admin.Exec(t.Context(), `INSERT INTO app.leases (role, name, term, renewed_at, expires_at)
@@ -56,13 +56,13 @@ func TestOnlyTheLeadersVerdictCounts(t *testing.T) {
 				c.ok, c.checked, w.since.Add(c.looked)); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.Whole(t.Context()); !errors.Is(err, c.want) {
+			if err := w.Intact(t.Context()); !errors.Is(err, c.want) {
 				t.Errorf("it says %v, want %v", err, c.want)
 			}
-			if err := Unchecked(t.Context(), url); err != nil {
+			if err := DeleteVerdict(t.Context(), url); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.Whole(t.Context()); !errors.Is(err, ErrUnchecked) {
+			if err := w.Intact(t.Context()); !errors.Is(err, ErrUnchecked) {
 				t.Errorf("after a new start: %v", err)
 			}
 		})

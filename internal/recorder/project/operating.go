@@ -8,7 +8,7 @@ import (
 
 // parkedSettled keeps the first decision about a parked event for each number of tries.
 // The worker that parked the event, and the pages, read the decision from this row.
-func parkedSettled(b *batch, p *Prepared, e events.ParkedSettled) error {
+func parkedSettled(b *batch, p *Prepared, e events.ParkedDecision) error {
 	verdict := "discarded"
 	if e.Retried {
 		verdict = "retried"

@@ -2,12 +2,14 @@
 // uses it as events come, and a rebuild uses it to project the whole record again; both give
 // the same rows.
 //
-// It is one package, although a large one, because one map names what each type of event
+// A run of events is written by one goroutine over one connection.
+//
+// # Size
+//
+// It is one package because one map names what each type of event
 // changes (see projections), and those changes share the rows of a batch: an outcome of
 // alerts changes a message, a chunk, its exceptions and its reports. In parts, each field of
 // these rows would be exported.
-//
-// A run of events is written by one goroutine over one connection.
 package project
 
 import (
@@ -245,7 +247,7 @@ const anotherAdministrator = `EXISTS (SELECT FROM staff_permissions p WHERE p.pe
 // staffSwitched disables or enables a staff account. The last administrator can't be
 // disabled, just as permissionChanged does not revoke their permission: if two
 // administrators disable each other at once, the order of the record decides.
-func staffSwitched(b *batch, p *Prepared, e events.StaffSwitched) error {
+func staffSwitched(b *batch, p *Prepared, e events.StaffEnabledChanged) error {
 	if !e.Disabled {
 		return b.exec(`UPDATE staff SET disabled_at = NULL WHERE staff_id = $1`, e.StaffID)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Each sequence of events leads to the state that docs/states.md draws.
-func TestWhatTheRecordSaysOfAMessage(t *testing.T) {
+func TestTheRecordOfAMessage(t *testing.T) {
 	conn := recordertest.Connect(t, storetest.Pool(t, store.RoleRecorder))
 	m := uuid.MustParse("0197aaaa-0000-7000-8000-000000000001")
 	skip := events.AlertException{PortalUserID: "pu-2", PortalUserNo: 2, State: events.AlertSkipped, Reason: "no e-mail address"}
@@ -75,7 +75,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 		events.PermissionChanged{Change: m2, StaffID: "s1", Permission: "read_record"},
 		events.SecondFactor{What: events.FactorAdded, Change: m1, StaffID: "s1"}, events.SecondFactor{What: events.FactorReset, Change: m2, StaffID: "s1"},
 		events.SecondFactor{What: events.FactorAdded, Change: m2, StaffID: "s1"},
-		events.StaffSwitched{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffSwitched{Change: m2, StaffID: "s1"}, events.StaffSwitched{Disabled: true, Change: m2, StaffID: "s1"},
+		events.StaffEnabledChanged{Disabled: true, Change: m1, StaffID: "s1"}, events.StaffEnabledChanged{Change: m2, StaffID: "s1"}, events.StaffEnabledChanged{Disabled: true, Change: m2, StaffID: "s1"},
 		events.AttachmentDownloaded{MessageID: m1, PortalUserID: "pu-9", PortalUserNo: 9, AttachmentID: m2, Request: m1},
 		events.MessageRecalled{MessageID: m1, StaffID: "s1", Reason: "r", Opened: 1},
 	)
@@ -99,7 +99,7 @@ func TestRunsMakeNoDifference(t *testing.T) {
 
 // A poisoned event is kept, hashed and parked with a reason, and the events around it are
 // projected.
-func TestPoisonHoldsNobodyUp(t *testing.T) {
+func TestAPoisonEventBlocksNoOther(t *testing.T) {
 	m, other := uuid.New(), uuid.New()
 	good := recordertest.Facts(t, recordertest.SentTo(m, events.HoldNone), recordertest.Chunk(m, 0, 1, 2), events.FanoutCompleted{MessageID: m, Deliveries: 2, Chunks: 1})
 	spoiled := func(change func(*events.Event)) events.Event {
@@ -149,8 +149,8 @@ func TestAnEnabledAdministratorRemains(t *testing.T) {
 		events.StaffCreated{StaffID: "ada", Name: "Ada"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ada", Permission: "manage_staff"},
 		events.StaffCreated{StaffID: "ben", Name: "Ben"}, events.PermissionChanged{Granted: true, Change: m, StaffID: "ben", Permission: "manage_staff"},
 	}
-	disable := func(id string) events.Body { return events.StaffSwitched{Disabled: true, Change: m, StaffID: id} }
-	enable := func(id string) events.Body { return events.StaffSwitched{Change: m, StaffID: id} }
+	disable := func(id string) events.Body { return events.StaffEnabledChanged{Disabled: true, Change: m, StaffID: id} }
+	enable := func(id string) events.Body { return events.StaffEnabledChanged{Change: m, StaffID: id} }
 	revoke := func(id string) events.Body {
 		return events.PermissionChanged{Change: m, StaffID: id, Permission: "manage_staff"}
 	}

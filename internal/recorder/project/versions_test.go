@@ -18,7 +18,7 @@ import (
 // A type is projected exactly if its descriptor names rows.
 func TestTheProjectorIsComplete(t *testing.T) {
 	t.Parallel()
-	want := events.Where(func(d events.Descriptor) bool { return d.Rows != nil })
+	want := events.TypesWhere(func(d events.Descriptor) bool { return d.Rows != nil })
 	slices.Sort(want)
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(projections))); diff != "" {
 		t.Errorf("(-registry +projections):\n%s", diff)

@@ -197,7 +197,7 @@ func (r *Running) Verdict(t testing.TB) error {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := r.Watcher.Whole(ctx)
+		err := r.Watcher.Intact(ctx)
 		if !errors.Is(err, position.ErrUnchecked) || ctx.Err() != nil {
 			return err
 		}

@@ -94,11 +94,11 @@ type Replay string
 
 // The statuses of a replay.
 const (
-	Planned   Replay = "planned"
-	Running   Replay = "running"
-	Paused    Replay = "paused"
-	Completed Replay = "completed"
-	Stopped   Replay = "cancelled" // before all its alerts were repeated
+	Planned         Replay = "planned"
+	Running         Replay = "running"
+	Paused          Replay = "paused"
+	Completed       Replay = "completed"
+	ReplayCancelled Replay = "cancelled" // before all its alerts were repeated
 )
 
 // ReplayMoves are the moves of a replay, by the events that make them.
@@ -108,9 +108,9 @@ var ReplayMoves = Moves[Replay, events.Type]{
 	{Paused, events.TypeReplayResumed, Running},
 	{Running, events.TypeReplayCompleted, Completed},
 	{Paused, events.TypeReplayCompleted, Completed},
-	{Planned, events.TypeReplayCancelled, Stopped},
-	{Running, events.TypeReplayCancelled, Stopped},
-	{Paused, events.TypeReplayCancelled, Stopped},
+	{Planned, events.TypeReplayCancelled, ReplayCancelled},
+	{Running, events.TypeReplayCancelled, ReplayCancelled},
+	{Paused, events.TypeReplayCancelled, ReplayCancelled},
 }
 
 // After returns the status after an event: the same, and false, where the event changes nothing.

@@ -62,7 +62,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"another region":      {s3test.Refuses(http.StatusBadRequest, "AuthorizationHeaderMalformed"), "region", true},
 		"a clock that is off": {s3test.Refuses(http.StatusForbidden, "RequestTimeTooSkewed"), "clock", true},
 		"an outage":           {s3test.Refuses(http.StatusServiceUnavailable, "SlowDown"), "SlowDown", false},
-		"away":                {s3test.Away, "EOF", false},
+		"away":                {s3test.Unreachable, "EOF", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

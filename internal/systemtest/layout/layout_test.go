@@ -291,7 +291,7 @@ func TestTheEnvironmentIsReadInOnePlace(t *testing.T) {
 }
 
 // A form with files is read part by part: net/http would write it to the disk unencrypted.
-func TestNoFormIsPutOnTheDisk(t *testing.T) {
+func TestFormsAreNotWrittenToDisk(t *testing.T) {
 	for name := range load(t) {
 		if isForTests(name) {
 			continue
@@ -308,6 +308,23 @@ func TestNoFormIsPutOnTheDisk(t *testing.T) {
 }
 
 const root = "../../.."
+
+// large is the number of lines, without tests, above which a package says under "# Size" in
+// its doc comment why it is not several packages.
+const large = 1200
+
+func TestALargePackageSaysWhy(t *testing.T) {
+	for name := range load(t) {
+		lines, reason := 0, false
+		for _, file := range filesOf(t, name) {
+			lines += positions.Position(file.FileEnd).Line
+			reason = reason || strings.Contains(file.Doc.Text(), "# Size\n")
+		}
+		if (lines > large) != reason {
+			t.Errorf("%s has %d lines; says why it is large: %t", name, lines, reason)
+		}
+	}
+}
 
 // load returns the imports of each of our packages, without those of tests.
 func load(t *testing.T) map[string][]string {
@@ -359,6 +376,9 @@ func reach(graph map[string][]string, name string) map[string]string {
 	return reached
 }
 
+// positions has the positions in the files that filesOf parses.
+var positions = token.NewFileSet()
+
 // filesOf parses the files of a package, without its tests.
 func filesOf(t *testing.T, name string) (files []*ast.File) {
 	t.Helper()
@@ -374,7 +394,7 @@ func filesOf(t *testing.T, name string) (files []*ast.File) {
 		if strings.HasSuffix(p, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), p, nil, 0)
+		file, err := parser.ParseFile(positions, p, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
 		}

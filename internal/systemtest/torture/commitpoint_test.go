@@ -286,8 +286,8 @@ type client struct{ *compose.Composer }
 func (in *inside) compose(l *instance) client {
 	watcher := position.NewWatcher(l.pool, nil)
 	l.run(watcher.Run)
-	eventually(in, time.Millisecond, "a recorder that finds the stream whole", in.state, func(ctx context.Context) bool { return watcher.Whole(ctx) == nil })
-	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Reader: reader.New(reader.Config{Pool: l.pool, Content: in.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}})}
+	eventually(in, time.Millisecond, "a recorder that finds the stream whole", in.state, func(ctx context.Context) bool { return watcher.Intact(ctx) == nil })
+	return client{compose.New(compose.Config{Pool: l.pool, Content: in.content, Reader: reader.New(reader.Config{Pool: l.pool, Content: in.content}), Intact: watcher.Intact, Facts: facts.Publisher{Source: "/api", Send: l.publish, Reached: watcher.Wait}})}
 }
 
 func (c client) post(ctx context.Context, key string, held bool) (compose.Answer, error) {

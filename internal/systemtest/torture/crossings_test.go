@@ -323,8 +323,8 @@ func newCrossing(t testing.TB, people int) *crossing {
 	c.api = newInstance(t, c.server, c.url, store.RoleAPI, nil)
 	watcher := position.NewWatcher(c.api.pool, nil)
 	c.api.run(watcher.Run)
-	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Whole: watcher.Whole, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})}
-	c.whole, c.reached = watcher.Whole, watcher.Wait
+	c.composer = client{compose.New(compose.Config{Pool: c.api.pool, Content: c.content, Reader: reader.New(reader.Config{Pool: c.api.pool, Content: c.content}), Intact: watcher.Intact, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})}
+	c.whole, c.reached = watcher.Intact, watcher.Wait
 	c.alerting = pause.New(pause.Config{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Clock: c.now}})
 	c.replayAPI = replay.New(replay.Config{Pool: c.api.pool, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
 	c.erasures = retention.New(retention.Config{Pool: c.api.pool, Content: c.content, Facts: facts.Publisher{Source: "/api", Send: c.api.publish, Reached: watcher.Wait, Clock: c.now}})
@@ -448,7 +448,7 @@ func (c *crossing) must(err error) {
 // may accepts an error of a step if it is one of the given reasons.
 func (c *crossing) may(err error, reasons ...error) {
 	c.Helper()
-	var late replay.TooLate
+	var late replay.WrongStatus
 	if err == nil || errors.As(err, &late) || slices.ContainsFunc(reasons, func(r error) bool { return errors.Is(err, r) }) {
 		return
 	}
@@ -522,7 +522,7 @@ func (c *crossing) recall(id uuid.UUID) {
 
 func (c *crossing) erase(id uuid.UUID) {
 	c.ready()
-	e, err := c.erasures.Ask(c.Context(), c.ann.Actor(), id, "It went to the wrong person.")
+	e, err := c.erasures.Request(c.Context(), c.ann.Actor(), id, "It went to the wrong person.")
 	c.may(err, retention.ErrGoingOut, retention.ErrAsked, message.ErrNotFound)
 	if err == nil {
 		_, err = c.erasures.Approve(c.Context(), c.ben, e.ID)

@@ -15,7 +15,7 @@ import (
 
 // An event that no worker can handle comes before a message on the record. Each of its
 // consumers parks it with a reason, and the message is delivered.
-func TestPoisonHoldsNobodyUp(t *testing.T) {
+func TestAPoisonEventBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	spoiled := func(body events.Body, spoil func(*nats.Msg)) *nats.Msg {
 		e, err := events.New("/test", "process:test", time.Now(), body)

@@ -134,7 +134,7 @@ func (p *Pages) confirm(w http.ResponseWriter, r *http.Request) error {
 		return p.Redirect(w, r, home, page.Sentence(err))
 	case errors.Is(err, access.ErrWrongCode), errors.Is(err, passwords.ErrCurrent), errors.As(err, &tooSoon):
 		var errs page.Errors
-		for _, one := range page.Faults(err) {
+		for _, one := range page.Joined(err) {
 			if errors.Is(one, access.ErrWrongCode) { // its field comes first
 				errs = append(page.Errors{{Field: "code", Message: page.Sentence(one)}}, errs...)
 				continue

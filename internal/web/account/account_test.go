@@ -53,20 +53,20 @@ func TestASecondFactor(t *testing.T) {
 	s := webtest.New(t)
 	sam := s.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	admin := s.Staff(t, "Ada Admin", policy.ManageStaff)
-	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up a second factor").Hides("recovery codes")
+	sam.Get("/account").Is(http.StatusOK).Says("Sam Staff", "sam.staff@clinic.example", "Set up a second factor").LacksHTML("recovery codes")
 	if at := sam.Get("/account/second-factor").URL.Path; at != "/account" {
 		t.Errorf("before the setup begins, the page is at %s", at)
 	}
 	wrong := sam.Post("/account/second-factor", nil)
 	secret := secretOn.FindStringSubmatch(wrong.Body)[1]
 	sam.Post("/account/second-factor/confirm", url.Values{"code": {"000000"}, "password": {webtest.Password}}).
-		Is(http.StatusUnprocessableEntity).Says("The code is wrong").Holds(`href="#code"`, secret)
+		Is(http.StatusUnprocessableEntity).Says("The code is wrong").HasHTML(`href="#code"`, secret)
 	sam.Post("/account/second-factor/confirm", url.Values{"code": {app(t, s, secret)}, "password": {"wrong"}}).
-		Is(http.StatusUnprocessableEntity).Says("This is not your current password").Holds(`href="#password"`).Hides(`href="#code"`)
+		Is(http.StatusUnprocessableEntity).Says("This is not your current password").HasHTML(`href="#password"`).LacksHTML(`href="#code"`)
 	sam.Post("/account/second-factor/confirm", url.Values{"code": {"12"}, "password": {"wrong"}}).
-		Is(http.StatusUnprocessableEntity).Says("The code is wrong", "This is not your current password").Holds(`href="#code"`, `href="#password"`)
+		Is(http.StatusUnprocessableEntity).Says("The code is wrong", "This is not your current password").HasHTML(`href="#code"`, `href="#password"`)
 	secret, recovery := equip(t, s, sam)
-	sam.Get("/account").Says("8 recovery codes left").Hides(strings.ReplaceAll(secret, " ", ""), recovery[0])
+	sam.Get("/account").Says("8 recovery codes left").LacksHTML(strings.ReplaceAll(secret, " ", ""), recovery[0])
 
 	v := s.SignedOut(t)
 	if at := v.Get("/sign-in/code").URL.Path; at != "/sign-in" {
@@ -75,12 +75,12 @@ func TestASecondFactor(t *testing.T) {
 	half := func() {
 		t.Helper()
 		v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}, "next": {"/search?q=care"}}).
-			Is(http.StatusOK).Says("Type your code").Holds(`name="next" value="/search?q=care"`).Hides("Sam Staff")
-		v.Get("/search").Says("Staff sign-in").Hides("You were signed out")
+			Is(http.StatusOK).Says("Type your code").HasHTML(`name="next" value="/search?q=care"`).LacksHTML("Sam Staff")
+		v.Get("/search").Says("Staff sign-in").LacksHTML("You were signed out")
 	}
 	half()
 	v.Post("/sign-in/code", url.Values{"code": {"000000"}, "next": {"/search?q=care"}}).Is(http.StatusUnprocessableEntity).
-		Says("The code is wrong").Holds(`href="#code"`, `name="next" value="/search?q=care"`)
+		Says("The code is wrong").HasHTML(`href="#code"`, `name="next" value="/search?q=care"`)
 	in := v.Post("/sign-in/code", url.Values{"code": {app(t, s, secret)}, "next": {"/search?q=care"}}).Is(http.StatusOK).Says("Sam Staff")
 	if at := in.URL.RequestURI(); at != "/search?q=care" {
 		t.Errorf("signed in at %s", at)
@@ -116,7 +116,7 @@ func TestARequiredSecondFactor(t *testing.T) {
 	s.NewStaff(t, "Sam Staff", policy.All...)
 	v := s.SignedOut(t)
 	v.Post("/sign-in", url.Values{"email": {"sam.staff@clinic.example"}, "password": {webtest.Password}}).Is(http.StatusOK).
-		Says("Your clinic requires a second factor", "Set up a second factor").Hides("Global Search", `href="/messages"`)
+		Says("Your clinic requires a second factor", "Set up a second factor").LacksHTML("Global Search", `href="/messages"`)
 	for _, path := range []string{"/", "/messages", "/search", "/administration/staff", "/record", "/messages/bcc"} {
 		if at := v.Get(path).URL.Path; at != "/account" {
 			t.Errorf("%s redirects to %s", path, at)
@@ -125,10 +125,10 @@ func TestARequiredSecondFactor(t *testing.T) {
 	if at := v.Post("/administration/labels", nil).URL.Path; at != "/account" {
 		t.Errorf("a form redirects to %s", at)
 	}
-	v.Get("/v1/staff").Is(http.StatusForbidden).Holds("/problems/second-factor-due")
+	v.Get("/v1/staff").Is(http.StatusForbidden).HasHTML("/problems/second-factor-due")
 	equip(t, s, v)
 	v.Get("/messages").Is(http.StatusOK).Says("Global Search")
-	v.Get("/account").Hides("Remove the second factor")
+	v.Get("/account").LacksHTML("Remove the second factor")
 	if at := v.Post("/account/second-factor/remove", url.Values{"password": {webtest.Password}}).Says("Your clinic asks for a second factor").URL.Path; at != "/account" {
 		t.Errorf("removing it redirects to %s", at)
 	}
@@ -142,11 +142,11 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(sam)
 	b.Open("/account")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("account")
 	b.Click("Set up a second factor")
 	b.Sees("If you can’t scan it")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("enrol")
 	b.Phone()
 	b.Screenshot("enrol-phone")
@@ -159,17 +159,17 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.Type("Your password", webtest.Password)
 	b.Click("Use this second factor")
 	b.Sees("The code is wrong")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Type("Code", app(t, s, secret))
 	b.Type("Your password", webtest.Password)
 	b.Press("Enter")
 	b.Sees("Your recovery codes")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("recovery")
 	b.Click("I have saved the codes: continue")
 	b.At("/messages")
 	b.Open("/account/second-factor/remove")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("remove")
 	b.Click("Sign out")
 	s.Clock.Advance(time.Minute)
@@ -179,12 +179,12 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.Type("Password", webtest.Password)
 	b.Press("Enter")
 	b.Sees("Type your code")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("code")
 	b.Type("Code", "123456")
 	b.Press("Enter")
 	b.Sees("There is a problem")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("code-wrong")
 	b.Type("Code", app(t, s, secret))
 	b.Press("Enter")

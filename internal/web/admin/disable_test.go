@@ -34,22 +34,22 @@ func TestDisablingAStaffMember(t *testing.T) {
 	}
 	s.Settle(t)
 
-	admin.Get(at).Says("Disable Nora Nurse", "2 of their messages are scheduled.").Hides("Enable again")
+	admin.Get(at).Says("Disable Nora Nurse", "2 of their messages are scheduled.").LacksHTML("Enable again")
 	admin.Post(at+"/disable", nil).Is(http.StatusOK).
 		Says("Account disabled.", "Disabled", "2 of their messages are scheduled and will be sent at their times", "Enable again")
 	nurse.Get("/messages").Says("Staff sign-in")
 	s.SignedOut(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}}).
 		Is(http.StatusUnprocessableEntity).Says("The e-mail address or the password is wrong.")
 	admin.Get("/administration/staff").Says("Nora Nurse Disabled")
-	admin.Post(at+"/cancel-scheduled", nil).Says("2 messages were cancelled. No one will receive them.").Hides("Cancel their scheduled messages")
+	admin.Post(at+"/cancel-scheduled", nil).Says("2 messages were cancelled. No one will receive them.").LacksHTML("Cancel their scheduled messages")
 	if got := recorded(t, s, events.TypeMessageCancelled); len(got) != 2 || got[0].Actor != "staff:"+admin.ID {
 		t.Errorf("the record has %v", got)
 	}
 	admin.Post(at+"/enable", nil).Is(http.StatusOK).Says("Account enabled.", "Disable Nora Nurse")
 	s.SignedOut(t).Post("/sign-in", url.Values{"email": {"nora.nurse@clinic.example"}, "password": {webtest.Password}, "next": {"/search"}}).
 		Says("Global Search")
-	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable your own account.").Hides("/disable")
-	admin.Post("/administration/staff/"+admin.ID+"/disable", nil).Is(http.StatusUnprocessableEntity).Says("You can't disable yourself").Holds(`href="#sign-in"`)
+	admin.Get("/administration/staff/" + admin.ID).Says("You can’t disable your own account.").LacksHTML("/disable")
+	admin.Post("/administration/staff/"+admin.ID+"/disable", nil).Is(http.StatusUnprocessableEntity).Says("You can't disable yourself").HasHTML(`href="#sign-in"`)
 	admin.Post("/administration/staff/unknown/disable", nil).Is(http.StatusNotFound)
 	s.Staff(t, "Plain").Post(at+"/disable", nil).Is(http.StatusForbidden)
 }
@@ -65,9 +65,9 @@ func TestDisablingInABrowser(t *testing.T) {
 	b.Click("Nora Nurse")
 	b.Click("Disable Nora Nurse")
 	b.Sees("Account disabled.")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("staff-disabled")
 	b.Open("/administration/staff")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("staff-list-disabled")
 }

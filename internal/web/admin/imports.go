@@ -22,7 +22,7 @@ import (
 const formOverhead = 1 << 20
 
 // uploadBody limits an upload. A gigabyte over a slow line takes an hour or more.
-var uploadBody = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: int64(limits.ImportSize) + formOverhead, Hold: 8 << 20, Within: 4 * time.Hour}
+var uploadBody = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, MaxBytes: int64(limits.ImportSize) + formOverhead, Memory: 8 << 20, Within: 4 * time.Hour}
 
 // importForm is the data of the page to choose files.
 type importForm struct {

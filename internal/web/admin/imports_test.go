@@ -141,14 +141,14 @@ func TestWrongLines(t *testing.T) {
 	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,29.2.1980,active,false\npt-2,Huck,Finn,,gone,false\n",
 		"l.csv", linksHeader+"unknown,pt-1,self,,\n")).
 		Says("3 errors in the files", "Nothing was imported.", "p.csv 2 birth_date is not a date of the form YYYY-MM-DD",
-			"p.csv 3 status must be active or discharged", "l.csv 2 portal_user_id names no portal user").Hides("29.2.1980")
+			"p.csv 3 status must be active or discharged", "l.csv 2 portal_user_id names no portal user").LacksHTML("29.2.1980")
 	if diff := gocmp.Diff(theDirectory(before), theDirectory(s.Keeps(t))); diff != "" {
 		t.Errorf("wrong files changed something (-before +after):\n%s", diff)
 	}
 
 	page := ended(t, v, uploaded(t, v, "u.csv", portalUsersHeader+strings.Repeat("a b,Ana,,true\n", 10_150))).
-		Says("10,150 errors in the files", "u.csv 2 ", "u.csv 101 ", "Next page", "The first 10,000 are listed.").Hides("Previous page")
-	v.Get(page.URL.Path+"?from=9900").Says("u.csv 9902 ", "u.csv 10001 ", "Previous page").Hides("Next page")
+		Says("10,150 errors in the files", "u.csv 2 ", "u.csv 101 ", "Next page", "The first 10,000 are listed.").LacksHTML("Previous page")
+	v.Get(page.URL.Path+"?from=9900").Says("u.csv 9902 ", "u.csv 10001 ", "Previous page").LacksHTML("Next page")
 }
 
 // An upload that can't be imported gives an error at the field and leaves nothing behind.
@@ -167,7 +167,7 @@ func TestWrongUploads(t *testing.T) {
 		{[]string{"p.csv", patientsHeader, "Patient.ndjson", "{}"}, "can't be imported together"},
 		{[]string{"p.csv", patientsHeader, "p.csv", patientsHeader}, "Two files are called p.csv"},
 	} {
-		uploaded(t, v, c.files...).Is(http.StatusUnprocessableEntity).Says("There is a problem", c.says).Holds(`href="#files"`)
+		uploaded(t, v, c.files...).Is(http.StatusUnprocessableEntity).Says("There is a problem", c.says).HasHTML(`href="#files"`)
 	}
 	v.Post("/directory/import", url.Values{"files": {"x"}}).Is(http.StatusUnprocessableEntity).Says("Choose the files to import")
 	if diff := gocmp.Diff(before, s.Keeps(t)); diff != "" {
@@ -207,10 +207,10 @@ func TestImportFHIRWithWarnings(t *testing.T) {
 		"manifest.json", `{"transactionTime":"2026-01-01T00:00:00Z","output":[]}`)).
 		Says("What the files would change", "imported, with 2 warnings", "Patients 1 0 0", "FHIR resources 1 0 0", "2 warnings",
 			"1.Patient.NDJSON 1 telecom an address is not an e-mail address", "manifest.json 1 The whole line holds lines without a resourceType").
-		Hides("No errors or warnings were found", "tom at home")
+		LacksHTML("No errors or warnings were found", "tom at home")
 	decided(t, v, page, "import").Says("Imported", "2 warnings", "1.Patient.NDJSON 1 telecom")
 	page = ended(t, v, uploaded(t, v, "episodes.ndjson", `{"resourceType":"EpisodeOfCare","id":"e","status":"active","patient":{"reference":"Patient/tom"}}`)).
-		Says("What the files would change", "No errors or warnings were found", "Patients 0 0 0", "FHIR resources 1 0 0").Hides("Line Field Warning")
+		Says("What the files would change", "No errors or warnings were found", "Patients 0 0 0", "FHIR resources 1 0 0").LacksHTML("Line Field Warning")
 	decided(t, v, page, "import").Says("Imported")
 	page = ended(t, v, uploaded(t, v, "episodes.ndjson", `{"resourceType":"EpisodeOfCare","id":"e","status":"finished","patient":{"reference":"Patient/tom"}}`)).
 		Says("Patients 0 1 0", "tom Status Active Discharged")
@@ -227,12 +227,12 @@ func TestAnOutdatedDryRunIsNotImported(t *testing.T) {
 	page := ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\npt-2,Huck,Finn,,active,false\n")).Says("Patients 2 0 0")
 	imported(t, s, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,discharged,false\n")
 	page = decided(t, v, page, "import").Says("The directory has changed since you checked the files", "Patients 1 1 0", "pt-1 Status Discharged Active")
-	v.Get("/directory/patients").Hides("Huck")
+	v.Get("/directory/patients").LacksHTML("Huck")
 
 	// An old page confirms nothing; a button pressed twice imports once.
 	v.Post(page.URL.Path, url.Values{"do": {"import"}, "digest": {"0"}}).Is(http.StatusOK)
 	ended(t, v, page).Says("What the files would change")
-	v.Get("/directory/patients").Hides("Huck")
+	v.Get("/directory/patients").LacksHTML("Huck")
 	again := *page
 	decided(t, v, page, "import").Says("Imported")
 	decided(t, v, &again, "import").Says("Imported")
@@ -245,8 +245,8 @@ func TestUploadsArePrivate(t *testing.T) {
 	s := webtest.New(t)
 	ada, otto := s.Staff(t, "Ada Admin", policy.ImportDirectory), s.Staff(t, "Otto Other", policy.ImportDirectory)
 	page := ended(t, ada, uploaded(t, ada, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n"))
-	otto.Get(page.URL.Path).Says("This import no longer exists").Hides("Tom")
-	otto.Get("/directory/import").Hides("Continue with these files")
+	otto.Get(page.URL.Path).Says("This import no longer exists").LacksHTML("Tom")
+	otto.Get("/directory/import").LacksHTML("Continue with these files")
 	for _, what := range []string{"import", "check", "discard"} {
 		otto.Post(page.URL.Path, url.Values{"do": {what}, "digest": {between(page.Body, `name="digest" value="`, `"`)}}).Says("This import no longer exists")
 	}
@@ -266,7 +266,7 @@ func TestInterruptedWorkContinues(t *testing.T) {
 	for state, says := range map[string]string{"checking": "Checking the files", "importing": "Importing"} {
 		s.Exec(t, `UPDATE app.directory_imports SET state = $1, done = 1, total = 3, touched_at = $2`, state, s.Clock.Now())
 		v.Get(page.URL.Path).Says(says, "33% done")
-		v.Fragment(page.URL.Path).Is(http.StatusOK).Says(says).Hides("<html")
+		v.Fragment(page.URL.Path).Is(http.StatusOK).Says(says).LacksHTML("<html")
 		uploaded(t, v, "p.csv", patientsHeader).Is(http.StatusUnprocessableEntity).Says("An import of yours is still under way")
 		v.Post(page.URL.Path, url.Values{"do": {"discard"}}).Says(says)
 		s.Clock.Advance(time.Minute)
@@ -376,7 +376,7 @@ func TestAnImportInTheClinicsWords(t *testing.T) {
 	}
 	s.Await(t, seq)
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
-	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n")).Says("Clients 1 0 0").Hides("Patients")
+	ended(t, v, uploaded(t, v, "p.csv", patientsHeader+"pt-1,Tom,Sawyer,,active,false\n")).Says("Clients 1 0 0").LacksHTML("Patients")
 }
 
 // An import of a hundred thousand lines works, and does not keep the lines in memory.

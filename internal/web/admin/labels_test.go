@@ -40,21 +40,21 @@ func TestPatientsBecomeClients(t *testing.T) {
 
 	// A preset fills in the form, and saves nothing yet.
 	before := s.Keeps(t)
-	admin.Get("/administration/labels?words=client").Holds(`value="Client"`, `value="Clients"`, `name="patient-one-was" value="Patient"`).
+	admin.Get("/administration/labels?words=client").HasHTML(`value="Client"`, `value="Clients"`, `name="patient-one-was" value="Patient"`).
 		Says("Portal Users - Active Clients")
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("a preset was saved")
 	}
 
 	admin.Post("/administration/labels", labelForm("patient-one", " Client ", "patient-many", "Clients", "portal_user-one", "Account", "portal_user-many", "Accounts")).
-		Is(http.StatusOK).Says("The labels were changed.").Holds(`value="Client"`)
+		Is(http.StatusOK).Says("The labels were changed.").HasHTML(`value="Client"`)
 	for _, path := range []string{"/administration/staff", "/administration/staff/" + admin.ID, "/administration/labels"} {
-		admin.Get(path).Is(http.StatusOK).Says("Client Portal Message", "Accounts", "Clients").Hides("Patient Portal Message", "Portal Users - ")
+		admin.Get(path).Is(http.StatusOK).Says("Client Portal Message", "Accounts", "Clients").LacksHTML("Patient Portal Message", "Portal Users - ")
 	}
-	admin.Get("/messages/compose").Is(http.StatusOK).Says("Accounts - Active Clients", "Accounts - Discharged Clients", "All Accounts").Hides("Portal Users - ", "Active Patients")
+	admin.Get("/messages/compose").Is(http.StatusOK).Says("Accounts - Active Clients", "Accounts - Discharged Clients", "All Accounts").LacksHTML("Portal Users - ", "Active Patients")
 	admin.Get("/search?q=client").Is(http.StatusOK).Says("Compose: Client Portal Message")
 	for _, path := range []string{"/portal", "/portal/account"} {
-		ana.Get(path).Is(http.StatusOK).Hides("Patient", "Portal User")
+		ana.Get(path).Is(http.StatusOK).LacksHTML("Patient", "Portal User")
 	}
 
 	s.SignedOut(t).Get("/sign-in").Says("Clients and authorized representatives")
@@ -86,7 +86,7 @@ func TestWrongLabels(t *testing.T) {
 	admin.Post("/administration/labels", labelForm("patient-one", "  ", "discharged-many", long, "portal_user-one", "<script>")).
 		Is(http.StatusUnprocessableEntity).
 		Says("Enter a word under “One” for Patient, with 1 to 40 visible characters", "Enter a word under “Several” for Discharged").
-		Holds(`href="#patient-one"`, `href="#discharged-many"`, `value="`+long+`"`, `value="&lt;script&gt;"`)
+		HasHTML(`href="#patient-one"`, `href="#discharged-many"`, `value="`+long+`"`, `value="&lt;script&gt;"`)
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("a part of an invalid change was recorded")
 	}
@@ -100,10 +100,10 @@ func TestConcurrentLabelChanges(t *testing.T) {
 	ada, otto := s.Staff(t, "Ada Admin", policy.ManageLabels), s.Staff(t, "Otto Other", policy.ManageLabels)
 	otto.Post("/administration/labels", labelForm("patient-one", "Client", "patient-many", "Clients")).Is(http.StatusOK)
 	ada.Post("/administration/labels", labelForm("discharged-one", "Former", "discharged-many", "Former")).Is(http.StatusOK).
-		Holds(`value="Client"`, `value="Former"`)
+		HasHTML(`value="Client"`, `value="Former"`)
 	ada.Post("/administration/labels", labelForm("patient-one", "Member", "patient-many", "Members")).Is(http.StatusUnprocessableEntity).
 		Says("Another staff member has just changed Patient to “Client” and “Clients”").
-		Holds(`name="patient-one" type="text" value="Member"`, `name="patient-one-was" value="Client"`)
+		HasHTML(`name="patient-one" type="text" value="Member"`, `name="patient-one-was" value="Client"`)
 	ada.Post("/administration/labels", labelForm("patient-one", "Member", "patient-many", "Members", "patient-one-was", "Client", "patient-many-was", "Clients")).
-		Is(http.StatusOK).Holds(`value="Member"`)
+		Is(http.StatusOK).HasHTML(`value="Member"`)
 }

@@ -264,7 +264,7 @@ func (p *Pages) noInviteReason(u directory.PortalUser, known access.PortalAccoun
 	case known.Dead:
 		return "No link can be sent: the e-mail address does not work, and e-mail to it came back. Correct it in the source system and import again. " +
 			"Or use the command `postern portal-user invite` to make a link that you can hand out."
-	case !p.Letters.Open():
+	case !p.Letters.Enabled():
 		return "No link can be sent: no e-mail service is set up. Use the command `postern portal-user invite` to make a link that you can hand out."
 	}
 	return ""

@@ -46,20 +46,20 @@ func TestBrowseTheDirectory(t *testing.T) {
 		Says("Portal Users", "Aunt Polly", "polly@example.org", "Active", "Not active", "None",
 			"Tom Sawyer: Authorized Representative, since 1 January 2020", "Huck Finn: Authorized Representative, ended on 31 December 2021",
 			"Huck Finn: Self, begins on 1 January 2999")
-	v.Get("/directory/portal-users?q=sawyer").Says("Portal Users for “sawyer”", "Aunt Polly").Hides("Jim")
+	v.Get("/directory/portal-users?q=sawyer").Says("Portal Users for “sawyer”", "Aunt Polly").LacksHTML("Jim")
 	v.Get("/directory/portal-users?q=unknown").Says("No portal user matches that search.")
-	v.Get("/directory/portal-users?cursor=wrong&q=jim").Is(http.StatusOK).Says("Jim").Hides("Aunt Polly")
+	v.Get("/directory/portal-users?cursor=wrong&q=jim").Is(http.StatusOK).Says("Jim").LacksHTML("Aunt Polly")
 	v.Get("/directory/patients").Is(http.StatusOK).Says("Tom Sawyer", "29 February 1980", "Active", "Huck Finn", "Not known", "Discharged", "Deceased",
 		"Aunt Polly: Authorized Representative, since 1 January 2020")
-	v.Get("/directory/patients?q=PT-2").Says("Huck Finn").Hides("Sawyer")
+	v.Get("/directory/patients?q=PT-2").Says("Huck Finn").LacksHTML("Sawyer")
 
 	polly := v.Get("/directory/portal-users/polly").Is(http.StatusOK).
 		Says("Portal User", "Aunt Polly", "polly@example.org", "None yet", "Password link None active", "Tom Sawyer", "pt-2", "ended on 31 December 2021", "Deceased").
-		Holds(`href="/directory/patients/pt-1"`)
+		HasHTML(`href="/directory/patients/pt-1"`)
 	if title := between(polly.Body, "<title>", "</title>"); title != "Portal User – Postern" {
 		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
-	v.Get("/directory/patients/pt-1").Is(http.StatusOK).Says("Patient", "Tom Sawyer", "29 February 1980").Holds(`href="/directory/portal-users/polly"`)
+	v.Get("/directory/patients/pt-1").Is(http.StatusOK).Says("Patient", "Tom Sawyer", "29 February 1980").HasHTML(`href="/directory/portal-users/polly"`)
 	v.Get("/directory/portal-users/unknown").Is(http.StatusNotFound)
 	v.Get("/directory/patients/unknown").Is(http.StatusNotFound)
 }
@@ -97,7 +97,7 @@ func TestSendAnInvitation(t *testing.T) {
 	}
 	s.Mails.Queue(sendgridfake.Fail(http.StatusServiceUnavailable))
 	v.Post("/directory/portal-users/ana/invitation", nil).Is(http.StatusUnprocessableEntity).
-		Says("The e-mail could not be sent").Holds(`href="#invite"`)
+		Says("The e-mail could not be sent").HasHTML(`href="#invite"`)
 	if err := s.Web.Gate.SetPortalPassword(t.Context(), "ana", webtest.Password); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestSendAnInvitation(t *testing.T) {
 	s.Exec(t, `INSERT INTO record.dead_addresses (portal_user_no, address_version, since, reason, report_id)
 		SELECT portal_user_no, email_version, now(), '550 no such mailbox', 'r1' FROM app.portal_users WHERE portal_user_id = 'bounced'`)
 	for id, says := range map[string]string{"noaddress": "there is no e-mail address", "bounced": "the e-mail address does not work", "inactive": "the account is not active"} {
-		v.Get("/directory/portal-users/" + id).Says(says).Hides("/invitation")
+		v.Get("/directory/portal-users/" + id).Says(says).LacksHTML("/invitation")
 		v.Post("/directory/portal-users/"+id+"/invitation", nil).Is(http.StatusOK).Says(says)
 	}
 	v.Post("/directory/portal-users/unknown/invitation", nil).Is(http.StatusNotFound)
@@ -126,14 +126,14 @@ func TestManyPeople(t *testing.T) {
 	imported(t, s, "p.csv", patientsHeader+patients.String(), "u.csv", portalUsersHeader+users.String(), "l.csv", linksHeader+links.String())
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
 	for _, list := range []struct{ path, one string }{{"/directory/portal-users?q=many", "User"}, {"/directory/patients?q=many", "Patient"}} {
-		page := v.Get(list.path).Is(http.StatusOK).Says("Many "+list.one+"000", "Many "+list.one+"049", "Next page").Hides("First page")
+		page := v.Get(list.path).Is(http.StatusOK).Says("Many "+list.one+"000", "Many "+list.one+"049", "Next page").LacksHTML("First page")
 		for range 2 {
 			page = v.Get(strings.ReplaceAll(between(page.Body[strings.Index(page.Body, "govuk-pagination__next"):], `href="`, `"`), "&amp;", "&"))
 		}
-		page.Is(http.StatusOK).Says("Many "+list.one+"119", "First page").Hides("Next page", list.one+"000<")
+		page.Is(http.StatusOK).Says("Many "+list.one+"119", "First page").LacksHTML("Next page", list.one+"000<")
 	}
 	v.Get("/directory/portal-users").Says("and 117 more")
-	v.Get("/directory/portal-users/pu-000").Says("Many Patient119").Hides("more")
+	v.Get("/directory/portal-users/pu-000").Says("Many Patient119").LacksHTML("more")
 }
 
 // An empty directory says what to do.
@@ -141,7 +141,7 @@ func TestAnEmptyDirectory(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Ada Admin", policy.ImportDirectory)
-	v.Get("/directory/portal-users").Says("No portal users yet. Import them.").Holds(`href="/directory/import"`)
+	v.Get("/directory/portal-users").Says("No portal users yet. Import them.").HasHTML(`href="/directory/import"`)
 	v.Get("/directory/patients").Says("No patients yet. Import them.")
 }
 
@@ -151,7 +151,7 @@ func TestSendersSeeOnlyPortalUsers(t *testing.T) {
 	s := webtest.New(t)
 	s.System.PortalUser(t, "ana")
 	v := s.Staff(t, "Sam Sender", policy.SendPortalMessage)
-	v.Get("/directory/portal-users/ana").Is(http.StatusOK).Says("Name of ana", "Given Family").Hides("/directory/patients", "Administration", "Password")
+	v.Get("/directory/portal-users/ana").Is(http.StatusOK).Says("Name of ana", "Given Family").LacksHTML("/directory/patients", "Administration", "Password")
 	v.Get("/directory/portal-users").Is(http.StatusForbidden)
 	v.Get("/directory/patients").Is(http.StatusForbidden)
 	v.Get("/directory/patients/pt-ana").Is(http.StatusForbidden)

@@ -76,7 +76,7 @@ func (p *Pages) changePermissions(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	ticked, seen := known(r.PostForm["permission"]), known(strings.Split(r.PostFormValue("seen"), ","))
-	failure := p.Gate.Reconsider(r.Context(), page.Subject(r).Actor(), id, seen, ticked)
+	failure := p.Gate.SetPermissionsIfUnchanged(r.Context(), page.Subject(r).Actor(), id, seen, ticked)
 	if failure == nil {
 		return p.permissionsChanged(w, r, seen, ticked)
 	}

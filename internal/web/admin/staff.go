@@ -111,7 +111,7 @@ func wrongStaff(err error) (errs page.Errors, other error) {
 		{access.ErrStaffExists, "email", "A staff member with this e-mail address already exists. Enter another address, or find the staff member in the list"},
 		{passwords.ErrRefused, "password", ""},
 	}
-	for _, one := range page.Faults(err) {
+	for _, one := range page.Joined(err) {
 		i := slices.IndexFunc(known, func(k struct {
 			err            error
 			field, message string

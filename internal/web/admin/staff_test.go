@@ -23,18 +23,18 @@ func TestGiveAPermission(t *testing.T) {
 
 	admin.Get("/administration/staff").Is(http.StatusOK).
 		Says("2 staff members", "Ada Admin", "ada.admin@clinic.example", "Manage Staff", "Nora Nurse", "Send Portal Message")
-	admin.Get("/administration/staff?q=NURSE+nora").Says("1 staff member for “NURSE nora”", "Nora Nurse").Hides("ada.admin")
+	admin.Get("/administration/staff?q=NURSE+nora").Says("1 staff member for “NURSE nora”", "Nora Nurse").LacksHTML("ada.admin")
 	admin.Get("/administration/staff?q=unknown").Says("No staff match that search.")
 
 	info := admin.Get("/administration/staff/"+nurse.ID).Is(http.StatusOK).
 		Says("Staff Info", "Nora Nurse", "System Permissions", "General", "Send Bulk Portal Message", "Portal Users - Active Patients").
-		Holds(`value="send_portal_message" checked`).Hides(`value="send_bulk_portal_message" checked`)
+		HasHTML(`value="send_portal_message" checked`).LacksHTML(`value="send_bulk_portal_message" checked`)
 	if title := between(info.Body, "<title>", "</title>"); title != "Staff Info – Postern" {
 		t.Errorf("the title is %q: it is kept in the browser's history", title)
 	}
 
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message", "send_portal_message", "send_bulk_portal_message")).
-		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "This is recorded with your name.").Holds(`value="send_bulk_portal_message" checked`)
+		Is(http.StatusOK).Says("Given: Send Bulk Portal Message.", "This is recorded with your name.").HasHTML(`value="send_bulk_portal_message" checked`)
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_portal_message,send_bulk_portal_message", "send_bulk_portal_message", "read_record")).
 		Says("Given: Read the Record.", "Taken away: Send Portal Message.")
 	admin.Post("/administration/staff/"+nurse.ID, ticked("send_bulk_portal_message,read_record", "send_bulk_portal_message", "read_record")).
@@ -74,7 +74,7 @@ func TestTheLastAdministrator(t *testing.T) {
 	before := s.Keeps(t)
 	admin.Post("/administration/staff/"+admin.ID, ticked("manage_staff", "read_record")).Is(http.StatusUnprocessableEntity).
 		Says("There is a problem", "This is the only staff member with Manage Staff. Give it to another staff member first").
-		Holds(`href="#permission-manage_staff"`, `value="read_record" checked`).Hides(`value="manage_staff" checked`)
+		HasHTML(`href="#permission-manage_staff"`, `value="read_record" checked`).LacksHTML(`value="manage_staff" checked`)
 	if after := s.Keeps(t); after.Events != before.Events {
 		t.Error("the refused change was recorded")
 	}
@@ -97,13 +97,13 @@ func TestTwoAdministratorsAtOnce(t *testing.T) {
 	ada, otto := s.Staff(t, "Ada Admin", policy.ManageStaff), s.Staff(t, "Otto Other", policy.ManageStaff)
 	at := "/administration/staff/" + nurse.ID
 	const seen = "read_record, send_portal_message"
-	ada.Get(at).Holds(`name="seen" value="` + seen + `"`)
+	ada.Get(at).HasHTML(`name="seen" value="` + seen + `"`)
 
 	otto.Post(at, ticked(seen, "send_portal_message", "manage_labels")).Says("Given: Manage Custom Labels.", "Taken away: Read the Record.")
 	page := ada.Post(at, ticked(seen, "send_portal_message", "read_record", "send_bulk_portal_message")).Is(http.StatusUnprocessableEntity).
 		Says("Another staff member has just changed these permissions", "Another staff member has just given this permission.", "Another staff member has just taken this permission away.").
-		Holds(`value="manage_labels" checked`, `value="send_bulk_portal_message" checked`, `value="send_portal_message" checked`).
-		Hides(`value="read_record" checked`)
+		HasHTML(`value="manage_labels" checked`, `value="send_bulk_portal_message" checked`, `value="send_portal_message" checked`).
+		LacksHTML(`value="read_record" checked`)
 	now := between(page.Body, `name="seen" value="`, `"`)
 	ada.Post(at, ticked(now, "send_portal_message", "send_bulk_portal_message", "manage_labels")).Is(http.StatusOK).Says("Given: Send Bulk Portal Message.")
 	held, err := s.Web.Gate.StaffByID(t.Context(), nurse.ID)
@@ -138,7 +138,7 @@ func TestAddAStaffMember(t *testing.T) {
 		{form("New", "new@clinic.example", ""), "password", "Enter a first password"},
 	} {
 		admin.Post("/administration/staff", c.form).Is(http.StatusUnprocessableEntity).Says(c.error).
-			Holds(`href="#`+c.field+`"`, `value="`+c.form.Get("email")+`"`).Hides(webtest.Password)
+			HasHTML(`href="#`+c.field+`"`, `value="`+c.form.Get("email")+`"`).LacksHTML(webtest.Password)
 	}
 	page := admin.Post("/administration/staff", form("Nils New", "nils@clinic.example", webtest.Password)).
 		Is(http.StatusOK).Says("The staff member was added", "Nils New")
@@ -165,8 +165,8 @@ func TestManyStaff(t *testing.T) {
 		s.Record(t, "operator:test", events.StaffCreated{StaffID: id, Name: fmt.Sprintf("Many %02d", i)})
 		s.Exec(t, `INSERT INTO app.staff_accounts (staff_id, email) VALUES ($1, $1 || '@clinic.example')`, id)
 	}
-	admin.Get("/administration/staff?q=many").Says("60 staff members", "Many 00", "Many 49", "Next page").Hides("Many 50", "Previous page")
-	admin.Get("/administration/staff?q=many&from=50").Says("Many 50", "Many 59", "Previous page").Hides("Many 49", "Next page")
+	admin.Get("/administration/staff?q=many").Says("60 staff members", "Many 00", "Many 49", "Next page").LacksHTML("Many 50", "Previous page")
+	admin.Get("/administration/staff?q=many&from=50").Says("Many 50", "Many 59", "Previous page").LacksHTML("Many 49", "Next page")
 }
 
 // Staff without the permission are refused, and see no links to the pages.
@@ -188,11 +188,11 @@ func TestStaffPagesNeedThePermission(t *testing.T) {
 		}
 		v := s.Staff(t, "Without "+string(c.permission), others...)
 		for _, path := range c.paths {
-			v.Get(path).Is(http.StatusForbidden).Hides(`href="` + c.paths[0] + `"`)
+			v.Get(path).Is(http.StatusForbidden).LacksHTML(`href="` + c.paths[0] + `"`)
 		}
 		v.Post(c.paths[0], nil).Is(http.StatusForbidden)
 	}
-	s.Staff(t, "Plain").Get("/messages/bcc").Hides("Administration")
+	s.Staff(t, "Plain").Get("/messages/bcc").LacksHTML("Administration")
 	s.SignedOut(t).Get("/administration/staff").Says("Staff sign-in")
 	s.PortalUser(t, "ana").Get("/administration/staff").Says("Staff sign-in")
 }
@@ -208,5 +208,5 @@ func TestPermissionsInTheClinicsWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Await(t, seq)
-	admin.Get("/administration/staff/"+admin.ID).Says("Send Bulk Portal Message", "Accounts - Active Clients", "the links between them").Hides("Patient")
+	admin.Get("/administration/staff/"+admin.ID).Says("Send Bulk Portal Message", "Accounts - Active Clients", "the links between them").LacksHTML("Patient")
 }

@@ -81,7 +81,7 @@ func (p *Pages) wrong(r *http.Request, d draft.Draft) (page.Errors, error) {
 // because compose takes a time.
 func requestOf(d draft.Draft) (request compose.Request, wrong page.Errors) {
 	at, err := d.When.At(time.Local)
-	for _, one := range page.Faults(err) {
+	for _, one := range page.Joined(err) {
 		wrong = append(wrong, page.Error{Field: fieldOf(one), Message: page.Sentence(one)})
 	}
 	seconds := undo

@@ -51,9 +51,9 @@ func TestAMessageIsCheckedAndSent(t *testing.T) {
 	page.Is(http.StatusOK).Says("Check before you send", "2 portal users", "Chosen by name 2",
 		"1 portal user without an e-mail address", "Name of ann", "Aftercare", "From Sam Sender", "Read <b>this</b>:", "note.txt 5 bytes",
 		"Staff Bcc Bo Berg", "When Now", "For 10 seconds after you press Send, you can undo it.").
-		Holds(`href="https://clinic.example/a?b=1&amp;c=2"`).Hides("<b>this</b>", `name="confirm"`)
-	page.Says("they can’t sign in to the portal, so they won’t see this message there").Hides("next sign in")
-	w.Get(w.at+"/letters").Is(http.StatusOK).Says("1–1 of 1 portal user", "Name of ann", "Send them a letter").Hides("Name of ben")
+		HasHTML(`href="https://clinic.example/a?b=1&amp;c=2"`).LacksHTML("<b>this</b>", `name="confirm"`)
+	page.Says("they can’t sign in to the portal, so they won’t see this message there").LacksHTML("next sign in")
+	w.Get(w.at+"/letters").Is(http.StatusOK).Says("1–1 of 1 portal user", "Name of ann", "Send them a letter").LacksHTML("Name of ben")
 	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–2 of 2 portal users", "Name of ann", "Name of ben")
 	letters := w.Get(w.at + "/letters.csv").Is(http.StatusOK)
 	if rows := strings.Split(letters.Body, "\r\n"); len(rows) != 3 || rows[0] != "\ufeffportal_user_id,name,who" || !strings.HasPrefix(rows[1], "ann,Name of ann,") {
@@ -120,9 +120,9 @@ func TestABulkSendIsConfirmedByItsCount(t *testing.T) {
 	page := w.check(text("Holidays", "We are closed.")).Is(http.StatusOK).
 		Says("10 portal users", "Portal Users - Active Patients", "Linked to an active patient 10", "The account is not active 1",
 			"The patient has died 1", "Type 10 to confirm")
-	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("Name of user-02", "Name of user-11").Hides("Name of user-00", "Name of user-01")
+	w.Get(w.at+"/recipients").Is(http.StatusOK).Says("Name of user-02", "Name of user-11").LacksHTML("Name of user-00", "Name of user-01")
 	for _, wrong := range []string{"", "9", "ten"} {
-		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type the number of recipients").Holds(`value="` + wrong + `"`)
+		w.Post(w.at+"/check", confirmation(page, wrong)).Is(http.StatusUnprocessableEntity).Says("There is a problem", "Type the number of recipients").HasHTML(`value="` + wrong + `"`)
 	}
 	if n := count(t, s, sends); n != 0 {
 		t.Fatalf("%d sends without the right number", n)
@@ -139,11 +139,11 @@ func TestTheAudienceIsListedInPages(t *testing.T) {
 	}
 	w := compose(t, sender(t, s))
 	w.press("add-group:all_portal_users", nil)
-	w.check(text("Hello", "text")).Says("See all 60 portal users", "Name of user-09").Hides("Name of user-10")
-	first := w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–50 of 60 portal users", "Name of user-00", "Name of user-49", "Has an account").Hides("Name of user-50")
+	w.check(text("Hello", "text")).Says("See all 60 portal users", "Name of user-09").LacksHTML("Name of user-10")
+	first := w.Get(w.at+"/recipients").Is(http.StatusOK).Says("1–50 of 60 portal users", "Name of user-00", "Name of user-49", "Has an account").LacksHTML("Name of user-50")
 	next := regexp.MustCompile(`href="([^"]+cursor=[^"]+)"`).FindStringSubmatch(first.Body)
-	w.Get(html.UnescapeString(next[1])).Is(http.StatusOK).Says("51–60 of 60 portal users", "Name of user-50", "Name of user-59", "First page").Hides("Next page")
-	w.Get(w.at + "/letters").Is(http.StatusOK).Says("All recipients have an e-mail address.").Hides("0 portal users")
+	w.Get(html.UnescapeString(next[1])).Is(http.StatusOK).Says("51–60 of 60 portal users", "Name of user-50", "Name of user-59", "First page").LacksHTML("Next page")
+	w.Get(w.at + "/letters").Is(http.StatusOK).Says("All recipients have an e-mail address.").LacksHTML("0 portal users")
 	w.Get(w.at + "/recipients?cursor=x").Is(http.StatusNotFound)
 }
 
@@ -248,7 +248,7 @@ func TestWrongInput(t *testing.T) {
 				w.press("add-user:ann", nil)
 			}
 			p := w.check(c.typed).Is(http.StatusUnprocessableEntity).Says("There is a problem", c.says).
-				Holds(`href="#`+c.field+`"`, `id="`+c.field+`-error"`, html.EscapeString(strings.TrimSpace(c.typed.Get("message")))).Hides("<script>")
+				HasHTML(`href="#`+c.field+`"`, `id="`+c.field+`-error"`, html.EscapeString(strings.TrimSpace(c.typed.Get("message")))).LacksHTML("<script>")
 			if !strings.Contains(p.Body, "<title>Error: Patient Portal Message") {
 				t.Error("the title does not announce an error")
 			}
@@ -304,7 +304,7 @@ func TestADraftThatWasSentAlready(t *testing.T) {
 	s.Exec(t, `CREATE TABLE kept AS SELECT * FROM app.drafts`)
 	to := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path
 	s.Exec(t, `INSERT INTO app.drafts SELECT * FROM kept`)
-	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was already sent").Holds(`href="` + to + `"`)
+	w.Get(w.at + "/check").Is(http.StatusOK).Says("This draft was already sent").HasHTML(`href="` + to + `"`)
 	if again := w.Post(w.at+"/check", send).Is(http.StatusOK).URL.Path; again != to {
 		t.Errorf("sent again, it is %s and not %s", again, to)
 	}

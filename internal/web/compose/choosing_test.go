@@ -33,16 +33,16 @@ func TestAddingPortalUsers(t *testing.T) {
 		return typed
 	}
 	w.press("find", search("annik")).Is(http.StatusOK).
-		Says("Name of ann", "Name of ben", "Authorized Representative of Annika Berg (discharged)", "ben@example.org").Holds(`value="Hello"`)
-	w.press("find", search("BEN@exam")).Says("Name of ben").Hides("Name of ann")
+		Says("Name of ann", "Name of ben", "Authorized Representative of Annika Berg (discharged)", "ben@example.org").HasHTML(`value="Hello"`)
+	w.press("find", search("BEN@exam")).Says("Name of ben").LacksHTML("Name of ann")
 	w.press("", search("no such name")).Is(http.StatusOK).Says("No one matches that search")
-	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").Holds(`value="remove-user:ben"`).Hides(`value="add-user:ben"`)
-	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").Holds(`value="Hello"`)
-	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).Hides("Remove Name of ben").Says("Remove Name of ann")
-	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer in the directory").Holds(`value="Hello"`)
+	w.press("add-user:ben", search("ben@")).Is(http.StatusOK).Says("Added").HasHTML(`value="remove-user:ben"`).LacksHTML(`value="add-user:ben"`)
+	w.press("add-user:ann", text("Hello", "text")).Is(http.StatusOK).Says("Remove Name of ann", "Remove Name of ben").HasHTML(`value="Hello"`)
+	w.press("remove-user:ben", text("Hello", "text")).Is(http.StatusOK).LacksHTML("Remove Name of ben").Says("Remove Name of ann")
+	w.press("add-user:no-one", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer in the directory").HasHTML(`value="Hello"`)
 	w.press("add-user:\x00", text("Hello", "text")).Is(http.StatusUnprocessableEntity)
 
-	v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {"name of"}}).Is(http.StatusOK).Says("Name of ann", "Added", "Name of ben").Hides("<html")
+	v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {"name of"}}).Is(http.StatusOK).Says("Name of ann", "Added", "Name of ben").LacksHTML("<html")
 	compose(t, v) // of a draft that is not saved yet, too
 	v.PostFragment(compose(t, v).at+"/portal-users", url.Values{"find-user": {"name"}}).Is(http.StatusOK).Says("Name of ann")
 	if got := v.PostFragment(w.at+"/portal-users", url.Values{"find-user": {""}}); strings.TrimSpace(got.Text()) != "" {
@@ -70,7 +70,7 @@ func TestGroupsNeedThePermission(t *testing.T) {
 
 	one := s.Staff(t, "Only One", policy.SendPortalMessage)
 	x := compose(t, one)
-	x.page.Says("Add User").Hides("Active Patients", "Discharged Patients", "All Portal Users", "add-group")
+	x.page.Says("Add User").LacksHTML("Active Patients", "Discharged Patients", "All Portal Users", "add-group")
 	x.press("add-group:all_portal_users", text("Hello", "text")).Is(http.StatusForbidden)
 	one.Fragment("/messages/groups/active_patients/count").Is(http.StatusForbidden)
 
@@ -95,7 +95,7 @@ func TestGroupsAreNamedInTheClinicsWords(t *testing.T) {
 	}
 	s.Await(t, seq)
 	compose(t, sender(t, s)).page.Says("Client Portal Message", "Members - Active Clients", "Members - Former Clients", "All Members").
-		Hides("Patient Portal", "Portal Users")
+		LacksHTML("Patient Portal", "Portal Users")
 }
 
 // Staff are found by name for Staff Bcc. The page says that portal users never see it.
@@ -113,7 +113,7 @@ func TestStaffBcc(t *testing.T) {
 	w.press("add-bcc:unknown", text("Hello", "text")).Is(http.StatusUnprocessableEntity).Says("no longer a staff member")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"bo"}}).Is(http.StatusOK).Says("Bo Berg", "Added")
 	v.PostFragment(w.at+"/staff", url.Values{"find-staff": {"unknown"}}).Says("No staff match that search")
-	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).Hides("Remove Bo Berg")
+	w.press("remove-bcc:"+bo.ID, text("Hello", "text")).Is(http.StatusOK).LacksHTML("Remove Bo Berg")
 }
 
 // Several documents are uploaded at once. One that can't be attached is named; the others
@@ -129,11 +129,11 @@ func TestDocuments(t *testing.T) {
 		Is(http.StatusUnprocessableEntity).
 		Says("exactly.pdf "+limits.AttachmentSize.String(), "note.txt 5 bytes", "“one more.pdf” was not added: it is larger than "+limits.AttachmentSize.String(),
 			"“run.exe” was not added: it is a program, which can’t be sent. Choose one of PDF", "“nothing.txt” was not added: it is empty").
-		Holds(`value="Typed"`, "and kept</textarea>").Hides("Remove one more.pdf", "scans")
-	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").Hides("There is a problem").Holds(`value="Typed"`)
+		HasHTML(`value="Typed"`, "and kept</textarea>").LacksHTML("Remove one more.pdf", "scans")
+	w.see(w.Get(w.at)).Says("Remove exactly.pdf", "Remove note.txt").LacksHTML("There is a problem").HasHTML(`value="Typed"`)
 	w.attach("check", text("Typed", "and kept"), file{"third.txt", []byte("x")}).Says("third.txt", "Add at least one recipient.")
 	id := strings.Split(strings.Split(w.page.Body, `value="remove-file:`)[1], `"`)[0]
-	w.press("remove-file:"+id, text("Typed", "and kept")).Is(http.StatusOK).Says("note.txt").Hides("exactly.pdf")
+	w.press("remove-file:"+id, text("Typed", "and kept")).Is(http.StatusOK).Says("note.txt").LacksHTML("exactly.pdf")
 }
 
 // A message can have twenty documents.
@@ -145,7 +145,7 @@ func TestTooManyDocuments(t *testing.T) {
 	for i := range files {
 		files[i] = file{string(rune('a'+i)) + ".txt", []byte("x")}
 	}
-	w.attach("attach", text("Typed", ""), files...).Is(http.StatusUnprocessableEntity).Says("at most 20 documents", "Remove t.txt").Hides("Remove u.txt")
+	w.attach("attach", text("Typed", ""), files...).Is(http.StatusUnprocessableEntity).Says("at most 20 documents", "Remove t.txt").LacksHTML("Remove u.txt")
 }
 
 // A form that arrives incompletely saves nothing.

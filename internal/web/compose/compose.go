@@ -88,7 +88,7 @@ func (p *Pages) Routes() []page.Route {
 
 // withDocuments makes a route accept the whole form of a draft, with its documents.
 func withDocuments(route page.Route) page.Route {
-	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, Most: mostForm, Hold: 2*mostFields + attachment.Holds, Within: formTimeout}
+	route.Takes = inbound.Body{Types: []string{inbound.Multipart, inbound.Form}, MaxBytes: mostForm, Memory: 2*mostFields + attachment.MemoryPerUpload, Within: formTimeout}
 	return route
 }
 

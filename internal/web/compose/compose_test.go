@@ -139,12 +139,12 @@ func TestADraftIsSavedListedAndDeleted(t *testing.T) {
 		t.Fatalf("opening an empty page left %d drafts", n)
 	}
 	w.press("save", text("<script>alert(1)</script>", "Two\r\nlines & more")).Is(http.StatusOK).
-		Says("The draft was saved.", "Saved at ").Holds("&lt;script&gt;", "Two\nlines &amp; more</textarea>").Hides("<script>alert")
+		Says("The draft was saved.", "Saved at ").HasHTML("&lt;script&gt;", "Two\nlines &amp; more</textarea>").LacksHTML("<script>alert")
 	if w.page.URL.Path != w.at {
 		t.Errorf("saving redirected to %s, not to the draft at %s", w.page.URL, w.at)
 	}
-	v.Get(w.at).Is(http.StatusOK).Holds(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
-	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").Hides("<script>alert", "<title>&lt;script")
+	v.Get(w.at).Is(http.StatusOK).HasHTML(`value="&lt;script&gt;alert(1)&lt;/script&gt;"`)
+	v.Get("/messages/drafts").Says("<script>alert(1)</script>", "No recipients yet").LacksHTML("<script>alert", "<title>&lt;script")
 	v.Get(w.at+"/delete").Is(http.StatusOK).Says("Delete this draft?", "A deleted draft can’t be restored")
 	v.Post(w.at+"/delete", nil).Is(http.StatusOK).Says("The draft was deleted.", "No drafts. Compose a message.")
 	v.Get(w.at).Is(http.StatusNotFound).Says("There is no such draft", "sent or deleted")
@@ -159,9 +159,9 @@ func TestDraftsAreListedInPages(t *testing.T) {
 	for i := range 30 {
 		compose(t, v).press("save", text(fmt.Sprintf("Draft number %02d.", i), ""))
 	}
-	first := v.Get("/messages/drafts").Is(http.StatusOK).Says("number 29.", "number 05.", "Next page").Hides("number 04.")
+	first := v.Get("/messages/drafts").Is(http.StatusOK).Says("number 29.", "number 05.", "Next page").LacksHTML("number 04.")
 	next := regexp.MustCompile(`href="(/messages/drafts\?cursor=[^"]+)"`).FindStringSubmatch(first.Body)
-	v.Get(next[1]).Is(http.StatusOK).Says("number 04.", "number 00.", "First page").Hides("number 05.")
+	v.Get(next[1]).Is(http.StatusOK).Says("number 04.", "number 00.", "First page").LacksHTML("number 05.")
 	v.Get("/messages/drafts?cursor=nonsense").Is(http.StatusNotFound)
 }
 
@@ -175,12 +175,12 @@ func TestDraftsArePrivate(t *testing.T) {
 	w.press("add-user:ann", text("Private", "text"))
 	eve := s.Staff(t, "Eve Other", policy.SendPortalMessage, policy.SendBulkPortalMessage)
 	for _, below := range []string{"", "/check", "/recipients", "/delete"} {
-		eve.Get(w.at + below).Is(http.StatusNotFound).Hides("Private")
+		eve.Get(w.at + below).Is(http.StatusNotFound).LacksHTML("Private")
 	}
 	for _, below := range []string{"", "/check", "/delete"} {
-		eve.Post(w.at+below, w.fields(text("Eve's", "text"))).Is(http.StatusNotFound).Hides("Private")
+		eve.Post(w.at+below, w.fields(text("Eve's", "text"))).Is(http.StatusNotFound).LacksHTML("Private")
 	}
-	w.Get(w.at).Is(http.StatusOK).Holds("Private")
+	w.Get(w.at).Is(http.StatusOK).HasHTML("Private")
 	eve.Get("/messages/drafts/not-an-id").Is(http.StatusNotFound)
 	unpermitted := s.Staff(t, "No Permission")
 	unpermitted.Get("/messages/compose").Is(http.StatusForbidden)
@@ -202,11 +202,11 @@ func TestAStaleTabShowsTheConflict(t *testing.T) {
 	second.press("save", text("Second", "from the second tab")).Says("The draft was saved.")
 
 	first.press("save", text("Third", "from the first tab")).Is(http.StatusConflict).
-		Says("There is a problem", "changed in another tab or window").Holds(`value="Third"`, "from the first tab</textarea>")
-	v.Get(w.at).Holds(`value="Second"`)
+		Says("There is a problem", "changed in another tab or window").HasHTML(`value="Third"`, "from the first tab</textarea>")
+	v.Get(w.at).HasHTML(`value="Second"`)
 	overwrite := regexp.MustCompile(`value="(overwrite:\d+)"`).FindStringSubmatch(first.page.Body)
 	first.press(overwrite[1], text("Third", "from the first tab")).Is(http.StatusOK).Says("The draft was saved.")
-	v.Get(w.at).Holds(`value="Third"`, "from the first tab</textarea>")
+	v.Get(w.at).HasHTML(`value="Third"`, "from the first tab</textarea>")
 }
 
 // A script gets the changed parts of the page, including conflicts.
@@ -215,18 +215,18 @@ func TestAScriptSavesInTheBackground(t *testing.T) {
 	s := webtest.New(t)
 	v := sender(t, s)
 	w := compose(t, v)
-	v.PostFragment(w.at, w.fields(text("One", ""))).Is(http.StatusOK).Holds(`data-part="status"`, "Saved at ", `name="version" value="1"`).Hides("<html")
+	v.PostFragment(w.at, w.fields(text("One", ""))).Is(http.StatusOK).HasHTML(`data-part="status"`, "Saved at ", `name="version" value="1"`).LacksHTML("<html")
 	// The answer was lost: the page is still at version 0, without a change by another tab.
-	v.PostFragment(w.at, w.fields(text("Two", ""))).Is(http.StatusOK).Holds(`name="version" value="2"`)
+	v.PostFragment(w.at, w.fields(text("Two", ""))).Is(http.StatusOK).HasHTML(`name="version" value="2"`)
 	other := &writer{Visitor: v, t: t}
 	other.see(v.Get(w.at))
 	other.press("save", text("Three", ""))
-	v.PostFragment(w.at, w.fields(text("Four", ""))).Is(http.StatusConflict).Holds("changed in another tab", `value="overwrite:3"`, `name="version" value="0"`)
+	v.PostFragment(w.at, w.fields(text("Four", ""))).Is(http.StatusConflict).HasHTML("changed in another tab", `value="overwrite:3"`, `name="version" value="0"`)
 	v.PostFragment(w.at, url.Values{"version": {"x"}, "page": {"p"}, "subject": {"Five"}}).Is(http.StatusConflict)
-	v.Get(w.at).Holds(`value="Three"`)
+	v.Get(w.at).HasHTML(`value="Three"`)
 	huge := w.fields(text("Huge", strings.Repeat("x", 1<<20+1)))
 	huge.Set("version", "3")
-	v.Post(w.at, huge).Is(http.StatusUnprocessableEntity).Says("far too long").Holds(`value="Huge"`)
+	v.Post(w.at, huge).Is(http.StatusUnprocessableEntity).Says("far too long").HasHTML(`value="Huge"`)
 	huge.Set("message", strings.Repeat("x", 3<<20))
 	v.Post(w.at, huge).Is(http.StatusRequestEntityTooLarge).Says("Nothing was saved")
 }

@@ -39,7 +39,7 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 	file.UseCRLF = true
 	for cursor, begun := "", false; ; begun = true {
 		if begun {
-			if reader, err = policy.Again(r.Context()); err != nil {
+			if reader, err = policy.Reauthenticate(r.Context()); err != nil {
 				panic(http.ErrAbortHandler)
 			}
 		}
@@ -59,7 +59,7 @@ func (p *Pages) lettersFile(w http.ResponseWriter, r *http.Request) error {
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(batchTimeout)) // the server's own deadline is for pages
 		for _, m := range found {
-			_ = file.Write([]string{export.Inert(m.ID), export.Inert(m.Name), export.Inert(who(l, m.PortalUser, p.Now()))})
+			_ = file.Write([]string{export.EscapeFormula(m.ID), export.EscapeFormula(m.Name), export.EscapeFormula(who(l, m.PortalUser, p.Now()))})
 		}
 		if file.Flush(); file.Error() != nil {
 			panic(http.ErrAbortHandler)

@@ -33,7 +33,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request) error {
 		Newer, Older string
 		Days         int
 	}
-	data.Days = int(draft.Keep.Hours() / 24)
+	data.Days = int(draft.Lifetime.Hours() / 24)
 	for _, d := range drafts {
 		data.Drafts = append(data.Drafts, listed{d, chosenInWords(l, d.Recipients)})
 	}

@@ -197,7 +197,7 @@ func TestStoryScheduleForAGroup(t *testing.T) {
 	b.Type("How many recipients will get this message?", "4")
 	b.Click("Schedule message")
 	b.Sees("There is a problem", "Type the number of recipients")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Type("How many recipients will get this message?", "3")
 	b.Click("Schedule message")
 	b.Sees("The message goes out " + at.Format("2 January 2006") + ", 9:30 am.")
@@ -242,15 +242,15 @@ func TestStoryPagesAreAccessible(t *testing.T) {
 	s := webtest.New(t)
 	people(t, s)
 	b := atCompose(t, s, policy.SendBulkPortalMessage)
-	b.AccessibleAnyhow() // empty
+	b.AccessibleInAllViews() // empty
 	b.Open("/messages/drafts")
 	b.Sees("No drafts. Compose a message.")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 
 	b.Open("/messages/compose")
 	b.Click("Check before you send")
 	b.Sees("There is a problem", "Add at least one recipient.", "Enter a subject.", "Enter a message.")
-	b.AccessibleAnyhow() // error
+	b.AccessibleInAllViews() // error
 	b.Screenshot("compose-errors")
 
 	b.Type("Subject", "Your appointment on Thursday")
@@ -269,7 +269,7 @@ func TestStoryPagesAreAccessible(t *testing.T) {
 	b.Upload("Add New Attachment", webtest.File{Name: "consent form.pdf", Data: pdf(120_000)}, webtest.File{Name: strings.Repeat("a very long name ", 8) + ".txt", Data: []byte("text")},
 		webtest.File{Name: "huge.pdf", Data: pdf(int(limits.AttachmentSize) + 1)})
 	b.Sees("consent form.pdf", "a very long name", "“huge.pdf” was not added")
-	b.AccessibleAnyhow() // full
+	b.AccessibleInAllViews() // full
 	b.Screenshot("compose")
 	b.Narrow()
 	b.Screenshot("compose-narrow")
@@ -282,7 +282,7 @@ func TestStoryPagesAreAccessible(t *testing.T) {
 	b.Click("Send now")
 	b.Click("Check before you send")
 	b.Sees("3 portal users", "All Portal Users and 2 portal users")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("check")
 	b.Phone()
 	b.Screenshot("check-phone")
@@ -293,16 +293,16 @@ func TestStoryPagesAreAccessible(t *testing.T) {
 	b.Click("Change the message")
 	b.Open("/messages/drafts")
 	b.Sees("Your appointment on Thursday")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("drafts")
 	b.Click("Delete the draft “Your appointment on Thursday”")
 	b.Sees("Delete this draft?")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Keep it and go back")
 	recipients := strings.TrimSuffix(b.Path(), "/") + "/recipients"
 	b.Open(recipients)
 	b.Sees("Recipients", "Chosen by name", "Has an account")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Open("/messages/drafts/" + fmt.Sprintf("%032x", 7))
 	b.Sees("There is no such draft")
 	b.Accessible()

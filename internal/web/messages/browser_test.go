@@ -34,7 +34,7 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.Click("Consent form")
 	b.At("/messages/" + id)
 	b.Sees("Scheduled", "The message goes out", "Cancel sending")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	c.Clock.Advance(6 * time.Minute) // it is time
 	b.Sees("Delivered to all recipients", "Recall", "2 of 2 (100%)", "The alert e-mail was accepted")
 	b.SeesNot("Cancel sending", "Not yet")
@@ -47,7 +47,7 @@ func TestStoryFollowAMessage(t *testing.T) {
 	b.At("/messages/" + id + "/recipients?opened=true")
 	b.Sees("Name of anna", "Alerted")
 	b.SeesNot("Name of bo")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("recipients")
 }
 
@@ -76,7 +76,7 @@ func TestStoryProgressOfALargeMessage(t *testing.T) {
 	moved(73_204)
 	b.Sees("73,204 of 120,000 (61%)", "Sending. 73,204 of 120,000 delivered")
 	b.Focuses("Recall")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("message-sending")
 }
 
@@ -90,7 +90,7 @@ func TestStoryUndo(t *testing.T) {
 	id := c.sendAs(t, sam, "Too early", "", everybody, func(r *compose.Request) { r.UndoSeconds = &hold })
 	b.Open("/messages/" + id)
 	b.Sees("About to go out", "The message goes out in")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	c.Clock.Advance(480 * time.Second)
 	b.Sees("The message goes out in 1") // hundred and so many seconds
 	b.Screenshot("message-undo")
@@ -98,7 +98,7 @@ func TestStoryUndo(t *testing.T) {
 	b.Press("Enter")
 	b.Sees("Undone. No one will receive the message.", "Cancelled")
 	b.SeesNot("Undo sending")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 }
 
 // Recall asks for a reason, explains its limits, and gives an error without a reason.
@@ -115,16 +115,16 @@ func TestStoryRecall(t *testing.T) {
 	}
 	b.Click("Recall")
 	b.Sees("1 of 1 has already opened it")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Recall the message")
 	b.Sees("Enter why you are recalling the message")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Enter why you are recalling the message")
 	b.Press("I", "t", " ", "w", "a", "s")
 	b.Screenshot("recall")
 	b.Click("Recall the message")
 	b.Sees("The message was recalled.", "Recorded reason: It was")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 }
 
 // The list of messages in every state.
@@ -134,7 +134,7 @@ func TestStoryTheList(t *testing.T) {
 	b, sam := c.atBrowser(t, "Sam Staff", policy.SendPortalMessage, policy.SendBulkPortalMessage, policy.ReadRecord)
 	b.Open("/messages")
 	b.Sees("No messages yet.")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	for _, id := range []string{"anna", "bo", "cy"} {
 		c.person(t, id)
 	}
@@ -151,7 +151,7 @@ func TestStoryTheList(t *testing.T) {
 	}
 	b.Open("/messages")
 	b.Sees("Your consent form", "All Portal Users", "Recalled")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("messages")
 	b.Phone()
 	b.Screenshot("messages-phone")
@@ -166,17 +166,17 @@ func TestStoryTheList(t *testing.T) {
 	b.Type("Words in the subject", "nothing like it")
 	b.Press("Enter")
 	b.Sees("No message matches.")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Clear the filters.")
 	b.Sees("Aftercare instructions")
 	b.Open("/messages?from=yesterday")
 	b.Sees("Enter a day as year, month and day")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Open("/messages/bcc")
 	b.Sees("Aftercare instructions", "Messages that name you as Staff Bcc")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Aftercare instructions")
 	b.Sees("The message was recalled")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("message-recalled")
 }

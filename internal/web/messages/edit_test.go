@@ -68,11 +68,11 @@ func TestEditAndSendAgain(t *testing.T) {
 			})
 			// By then the upload from which the document was sent has been deleted.
 			c.Exec(t, `DELETE FROM app.attachments`)
-			one.before(t, c, sam, id).Says(one.button).Holds(`/messages/` + id + `/edit"`)
-			bea.Get("/messages/" + id).Is(http.StatusOK).Hides(one.button)
+			one.before(t, c, sam, id).Says(one.button).HasHTML(`/messages/` + id + `/edit"`)
+			bea.Get("/messages/" + id).Is(http.StatusOK).LacksHTML(one.button)
 			bea.Post("/messages/"+id+"/edit", nil).Is(http.StatusNotFound)
 
-			opened := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Consent form"`).Says("Consent.pdf", "15 bytes", "Name of anna", "All Portal Users", "Bea Bcc", "a copy of a message that was cancelled or recalled")
+			opened := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).HasHTML(`value="Consent form"`).Says("Consent.pdf", "15 bytes", "Name of anna", "All Portal Users", "Bea Bcc", "a copy of a message that was cancelled or recalled")
 			again := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK)
 			if !strings.HasPrefix(opened.URL.Path, "/messages/drafts/") || again.URL.Path != opened.URL.Path || c.drafts(t, sam) != 1 {
 				t.Fatalf("it opens %s, then %s; there are %d drafts", opened.URL, again.URL, c.drafts(t, sam))
@@ -106,7 +106,7 @@ func TestEditAndSendAgain(t *testing.T) {
 			if err != nil || !bytes.Equal(data, []byte("%PDF-1.4\n%%EOF\n")) || d.AttachmentIDs[0] == document.ID {
 				t.Errorf("the document of the copy is %q, %v", data, err)
 			}
-			sam.Get("/messages/" + id).Is(http.StatusOK).Says("sent it again").Hides("Edit and send again")
+			sam.Get("/messages/" + id).Is(http.StatusOK).Says("sent it again").LacksHTML("Edit and send again")
 			if page := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK); page.URL.Path != "/messages/"+sent.ID.String() || c.drafts(t, sam) != 0 {
 				t.Errorf("pressed again it redirects to %s; there are %d drafts", page.URL, c.drafts(t, sam))
 			}
@@ -122,14 +122,14 @@ func TestEditIsRefused(t *testing.T) {
 	c.person(t, "anna")
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	gone := c.delivered(t, sam, "Gone", "anna")
-	sam.Get("/messages/" + gone).Hides("Edit and send again")
+	sam.Get("/messages/" + gone).LacksHTML("Edit and send again")
 	sam.Post("/messages/"+gone+"/edit", nil).Is(http.StatusConflict).Says("Only a message that was cancelled or recalled")
 	sam.Post("/messages/"+uuid.NewString()+"/edit", nil).Is(http.StatusNotFound)
 
 	id := c.send(t, sam, "Too early", "anna", undo(600))
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK)
 	c.Erase(t, uuid.MustParse(id))
-	sam.Get("/messages/" + id).Is(http.StatusOK).Hides("Edit and send again")
+	sam.Get("/messages/" + id).Is(http.StatusOK).LacksHTML("Edit and send again")
 	sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusConflict).Says("its content was erased")
 	if n := c.drafts(t, sam); n != 0 {
 		t.Errorf("there are %d drafts", n)
@@ -147,7 +147,7 @@ func TestEditAfterAFailure(t *testing.T) {
 	sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusInternalServerError)
 	c.Exec(t, `ALTER TABLE app.drafts_away RENAME TO drafts`)
 	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Cancelled", "Edit and send again")
-	if page := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).Holds(`value="Next week"`); !strings.HasPrefix(page.URL.Path, "/messages/drafts/") {
+	if page := sam.Post("/messages/"+id+"/edit", nil).Is(http.StatusOK).HasHTML(`value="Next week"`); !strings.HasPrefix(page.URL.Path, "/messages/drafts/") {
 		t.Errorf("redirected to %s", page.URL)
 	}
 }
@@ -166,7 +166,7 @@ func TestStoryNoticesEnd(t *testing.T) {
 	c.Clock.Advance(6 * time.Minute)
 	b.Sees("Delivered to all recipients")
 	b.SeesNot("This message can't be recalled")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 
 	// Undo, edit and send again, with the buttons only.
 	hold := 600
@@ -177,11 +177,11 @@ func TestStoryNoticesEnd(t *testing.T) {
 	b.Screenshot("message-undone")
 	b.Phone()
 	b.Screenshot("message-undone-phone")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Edit and send again")
 	b.Sees("This draft is a copy of", "Name of anna")
 	b.Reads("Subject", "Too early")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("edit-again-phone")
 	b.Wide()
 	b.Screenshot("edit-again")

@@ -63,7 +63,7 @@ const recheckInterval = 5 * time.Second
 
 // stillVisible fails if the reader may no longer see the message.
 func (p *Pages) stillVisible(r *http.Request, id uuid.UUID) error {
-	reader, err := policy.Again(r.Context())
+	reader, err := policy.Reauthenticate(r.Context())
 	if err == nil {
 		_, err = p.Messages.Visible(r.Context(), reader, id)
 	}
@@ -93,7 +93,7 @@ func (f *file) add(batch []messages.Delivery) error {
 }
 
 func line(d messages.Delivery) []string {
-	return []string{export.Inert(d.PortalUserID), export.Inert(d.Name), stamp(&d.DeliveredAt), d.AlertState, export.Inert(d.AlertReason),
+	return []string{export.EscapeFormula(d.PortalUserID), export.EscapeFormula(d.Name), stamp(&d.DeliveredAt), d.AlertState, export.EscapeFormula(d.AlertReason),
 		stamp(d.AlertAt), strconv.Itoa(d.Attempts), stamp(d.OpenedAt)}
 }
 

@@ -17,8 +17,8 @@ func TestNoMessagesYet(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.Staff(t, "Sam Staff", policy.SendPortalMessage).Get("/messages").Is(http.StatusOK).
-		Says("Messages", "No messages yet. Compose a message.").Holds(`href="/messages/compose"`).Hides("Apply filters")
-	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Is(http.StatusOK).Says("No messages yet.").Hides("Compose a message.")
+		Says("Messages", "No messages yet. Compose a message.").HasHTML(`href="/messages/compose"`).LacksHTML("Apply filters")
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Is(http.StatusOK).Says("No messages yet.").LacksHTML("Compose a message.")
 	if at := c.Staff(t, "Ned Plain").Get("/messages").Is(http.StatusOK).URL.Path; at != "/messages/bcc" {
 		t.Errorf("staff who may see no messages are redirected to %s", at)
 	}
@@ -40,7 +40,7 @@ func TestMyMessages(t *testing.T) {
 	list := sam.Get("/messages").Is(http.StatusOK).Says(
 		"Consent form", "Name of anna, Name of bo and 1 other", "3 delivered, 0 opened", "Sent",
 		"<script>alert(1)</script>", "All Portal Users", "Scheduled", "Goes out").
-		Hides("<script>alert", "Not Sam")
+		LacksHTML("<script>alert", "Not Sam")
 	if text := list.Text(); strings.Index(text, "Consent form") < strings.Index(text, "alert(1)") {
 		t.Errorf("the older message comes first: %s", text)
 	}
@@ -49,7 +49,7 @@ func TestMyMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Await(t, seq)
-	sam.Get("/messages").Says("All Clients").Hides("All Portal Users")
+	sam.Get("/messages").Says("All Clients").LacksHTML("All Portal Users")
 }
 
 // Titles and addresses contain no subject: they are kept in browser histories and logs.
@@ -100,7 +100,7 @@ func TestFilteringTheList(t *testing.T) {
 		}
 	}
 	sam.Get("/messages?q=consent&status=sent&from=2020-01-01").
-		Holds(`name="q" type="search" value="consent"`, `value="sent" selected`, `value="2020-01-01"`, `href="/messages">Clear the filters</a>`)
+		HasHTML(`name="q" type="search" value="consent"`, `value="sent" selected`, `value="2020-01-01"`, `href="/messages">Clear the filters</a>`)
 }
 
 // An invalid filter gives an error and keeps its value.
@@ -113,7 +113,7 @@ func TestFiltersThatAreWrong(t *testing.T) {
 		"status=lost":                      "Choose a status from the list",
 		"before=x":                         "Start again from the newest messages",
 	} {
-		sam.Get("/messages?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", want).Hides("No message matches")
+		sam.Get("/messages?"+query).Is(http.StatusUnprocessableEntity).Says("There is a problem", want).LacksHTML("No message matches")
 	}
 }
 
@@ -126,13 +126,13 @@ func TestPagingTheList(t *testing.T) {
 	for i := range 51 {
 		c.send(t, sam, fmt.Sprintf("Letter %d.", i), "anna", later(time.Hour))
 	}
-	first := sam.Get("/messages?status=scheduled").Says("Letter 50.", "Letter 1.", "Older messages").Hides("Letter 0.", "Newest messages")
-	last := sam.Get(link(t, first.Body, "next")).Says("Letter 0.", "Newest messages").Hides("Letter 1.", "Older messages")
+	first := sam.Get("/messages?status=scheduled").Says("Letter 50.", "Letter 1.", "Older messages").LacksHTML("Letter 0.", "Newest messages")
+	last := sam.Get(link(t, first.Body, "next")).Says("Letter 0.", "Newest messages").LacksHTML("Letter 1.", "Older messages")
 	if at := link(t, last.Body, "prev"); at != "/messages?status=scheduled" {
 		t.Errorf("the newest are at %s", at)
 	}
 	found := sam.Get("/messages?q=letter").Says("Letter 50.", "Older messages")
-	sam.Get(link(t, found.Body, "next")).Says("Letter 0.").Hides("Letter 1.", "Older messages", "have not been searched")
+	sam.Get(link(t, found.Body, "next")).Says("Letter 0.").LacksHTML("Letter 1.", "Older messages", "have not been searched")
 }
 
 // link returns the address of the link with the relation rel.
@@ -160,10 +160,10 @@ func TestSearchingLongLists(t *testing.T) {
 		FROM generate_series(1, 1000) i`, sam.ID)
 	page := sam.Get("/messages?q=ago").Is(http.StatusOK).
 		Says("Nothing found so far.", "a search opens a thousand messages at a time", "have not been searched yet", "Search older messages").
-		Hides("No message matches")
+		LacksHTML("No message matches")
 	_, rest, _ := strings.Cut(page.Body, `<p class="govuk-body"><a class="govuk-link" href="`)
 	href, _, _ := strings.Cut(rest, `"`)
-	sam.Get(strings.ReplaceAll(href, "&amp;", "&")).Says("Long ago").Hides("have not been searched")
+	sam.Get(strings.ReplaceAll(href, "&amp;", "&")).Says("Long ago").LacksHTML("have not been searched")
 }
 
 // A reader of the record can see the messages of all staff, with their senders.
@@ -175,10 +175,10 @@ func TestMessagesOfAllStaff(t *testing.T) {
 	c.delivered(t, sam, "From Sam", "anna")
 
 	kim := c.Staff(t, "Kim Both", policy.SendPortalMessage, policy.ReadRecord)
-	kim.Get("/messages").Says("No messages yet.", "Sent by").Hides("From Sam")
-	kim.Get("/messages?whose=everybody").Says("From Sam", "Sam Staff").Holds(`value="everybody" selected`)
-	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Says("From Sam", "Sam Staff").Hides(`name="whose"`)
-	c.Staff(t, "Eve Other", policy.SendPortalMessage).Get("/messages?whose=everybody").Hides("From Sam", `name="whose"`)
+	kim.Get("/messages").Says("No messages yet.", "Sent by").LacksHTML("From Sam")
+	kim.Get("/messages?whose=everybody").Says("From Sam", "Sam Staff").HasHTML(`value="everybody" selected`)
+	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages").Says("From Sam", "Sam Staff").LacksHTML(`name="whose"`)
+	c.Staff(t, "Eve Other", policy.SendPortalMessage).Get("/messages?whose=everybody").LacksHTML("From Sam", `name="whose"`)
 }
 
 // Staff Bcc find the message in their own list, and can change nothing.
@@ -191,13 +191,13 @@ func TestBccdToMe(t *testing.T) {
 	id := c.delivered(t, sam, "Quarterly letter", "anna", bcc(bea))
 	c.delivered(t, sam, "Between Sam and Anna", "anna")
 
-	bea.Get("/messages/bcc").Says("Quarterly letter", "Sam Staff", "1 delivered").Hides("Between Sam and Anna", `name="status"`)
+	bea.Get("/messages/bcc").Says("Quarterly letter", "Sam Staff", "1 delivered").LacksHTML("Between Sam and Anna", `name="status"`)
 	bea.Get("/messages/bcc?q=monthly").Says("No message matches. Clear the filters.")
 	bea.Get("/messages/"+id).Is(http.StatusOK).
 		Says("Quarterly letter", "You are Staff Bcc of this message", "The text of Quarterly letter.", "Bea Bcc", "Name of anna").
-		Hides("/recall", "/cancel", "<form action=\"/messages")
+		LacksHTML("/recall", "/cancel", "<form action=\"/messages")
 	bea.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
 	bea.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
 	bea.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine"}}).Is(http.StatusForbidden)
-	sam.Get("/messages/bcc").Says("No one has named you").Hides("Quarterly letter")
+	sam.Get("/messages/bcc").Says("No one has named you").LacksHTML("Quarterly letter")
 }

@@ -39,8 +39,8 @@ func TestAMessage(t *testing.T) {
 		"Consent form", "Sent", "Delivered to all recipients", "In the portal inbox 2 of 2 (100%)", "Read in the portal 1 of 2 (50%)",
 		"From Sam Staff", "To Name of anna, Name of bo", "Staff Bcc Bea Bcc", "First delivered", "As portal users see it.",
 		"The text of Consent form.", "Consent.pdf", "15 bytes", "Recall").
-		Holds(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
-		Hides("hx-get=\"/messages", "/cancel", "Not yet")
+		HasHTML(`id="opened-bar"`, `max="2" value="1"`, `href="/messages/`+id+`/recipients?opened=true"`).
+		LacksHTML("hx-get=\"/messages", "/cancel", "Not yet")
 	for _, v := range []*webtest.Visitor{sam, bea} {
 		v.Get(href(t, page.Body, "/v1/messages/")).Is(http.StatusOK).Says("%PDF-1.4")
 	}
@@ -69,7 +69,7 @@ func TestAccessToAMessage(t *testing.T) {
 
 	reader := c.Staff(t, "Rea Reader", policy.ReadRecord)
 	reader.Get("/messages/"+id).Is(http.StatusOK).Says("You see this message because you can read the record", "Sam Staff", "Name of anna").
-		Hides("The text of", "Bea Bcc", "Attachments</h2>", "/recall")
+		LacksHTML("The text of", "Bea Bcc", "Attachments</h2>", "/recall")
 	reader.Get("/messages/" + id + "/recipients").Is(http.StatusOK).Says("Name of anna")
 	reader.Get("/messages/" + id + "/recall").Is(http.StatusNotFound)
 	reader.Post("/messages/"+id+"/recall", url.Values{"reason": {"mine"}}).Is(http.StatusForbidden)
@@ -100,11 +100,11 @@ func TestUndo(t *testing.T) {
 	id := c.send(t, sam, "Too early", "anna", undo(600))
 	sam.Get("/messages/"+id).Is(http.StatusOK).
 		Says("About to go out", "The message goes out in", "seconds.", "Undo sending", "Not yet").
-		Holds(`hx-get="/messages/`+id+`/progress?seen=scheduled-0-true"`, `hx-trigger="every 1s"`, `role="timer"`).Hides("Recall")
+		HasHTML(`hx-get="/messages/`+id+`/progress?seen=scheduled-0-true"`, `hx-trigger="every 1s"`, `role="timer"`).LacksHTML("Recall")
 	sam.Get("/messages").Says("About to go out")
 	sam.Get("/messages/" + id + "/recipients").Says("No one has received the message yet.")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).
-		Says("Undone. No one will receive the message.", "Cancelled", "No one received it.", "First delivered Never", "Portal Users never received this.").Hides("Undo sending", "Recall", "Not yet")
+		Says("Undone. No one will receive the message.", "Cancelled", "No one received it.", "First delivered Never", "Portal Users never received this.").LacksHTML("Undo sending", "Recall", "Not yet")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("Cancelled")
 	sam.Get("/messages/" + id + "/recipients").Says("The message was cancelled. No one received it.")
 	sam.Get("/messages").Says("Cancelled", "No one received it")
@@ -117,7 +117,7 @@ func TestCancel(t *testing.T) {
 	c.person(t, "anna")
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.send(t, sam, "Next week", "anna", later(7*24*time.Hour))
-	sam.Get("/messages/"+id).Says("Scheduled", "The message goes out", "Cancel sending").Hides("hx-get=\"/messages", "Undo")
+	sam.Get("/messages/"+id).Says("Scheduled", "The message goes out", "Cancel sending").LacksHTML("hx-get=\"/messages", "Undo")
 	sam.Get("/messages/" + id + "/recall").Says("This message can't be recalled")
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"early"}}).Is(http.StatusConflict).Says("There is nothing to recall")
 	sam.Post("/messages/"+id+"/cancel", nil).Is(http.StatusOK).Says("The message was cancelled. No one will receive it.")
@@ -150,21 +150,21 @@ func TestRecall(t *testing.T) {
 	sam.Get("/messages/"+id+"/recall").Says("1 of 2 has already opened it", "can't be taken back")
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"  "}}).Is(http.StatusUnprocessableEntity).
-		Says("Enter why you are recalling the message").Holds(`href="#reason"`)
+		Says("Enter why you are recalling the message").HasHTML(`href="#reason"`)
 	long := strings.Repeat("x", int(limits.Reason)+1)
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {long}}).Is(http.StatusUnprocessableEntity).
-		Says("The reason has 501 characters; at most 500 are allowed").Holds(long)
+		Says("The reason has 501 characters; at most 500 are allowed").HasHTML(long)
 	if err := c.reads(t, anna, id); err != nil {
 		t.Fatal(err)
 	}
 
 	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"The wrong file was attached"}}).Is(http.StatusOK).
 		Says("The message was recalled. No one can read it any more.", "Recalled", "1 recipient had opened it", "Recorded reason: The wrong file was attached",
-			"Portal Users can no longer read this").Hides("/recall")
+			"Portal Users can no longer read this").LacksHTML("/recall")
 	if err := c.reads(t, anna, id); !errors.Is(err, inbox.ErrRecalled) {
 		t.Errorf("reading it gives %v", err)
 	}
-	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"Another reason"}}).Is(http.StatusOK).Says("The wrong file was attached").Hides("Another reason")
+	sam.Post("/messages/"+id+"/recall", url.Values{"reason": {"Another reason"}}).Is(http.StatusOK).Says("The wrong file was attached").LacksHTML("Another reason")
 	sam.Get("/messages/" + id + "/recall").Says("This message can't be recalled")
 	sam.Get("/messages").Says("Recalled", "1 of 2 had opened it")
 }
@@ -178,23 +178,23 @@ func TestProgressIsPolled(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.send(t, sam, "On its way", "anna", later(5*time.Minute))
 	at := "/messages/" + id + "/progress?seen="
-	sam.Get("/messages/" + id).Holds(`hx-get="` + at + `scheduled-0-true"`)
-	sam.Fragment(at+"scheduled-0-true").Is(http.StatusOK).Holds(`hx-trigger="every 1s"`).Hides("announcement", `id="state"`)
+	sam.Get("/messages/" + id).HasHTML(`hx-get="` + at + `scheduled-0-true"`)
+	sam.Fragment(at+"scheduled-0-true").Is(http.StatusOK).HasHTML(`hx-trigger="every 1s"`).LacksHTML("announcement", `id="state"`)
 
 	// A message to a thousand recipients, half of whom have it.
 	c.Exec(t, `UPDATE record.messages SET status = 'sending', released_at = now(), audience = 1000, delivered = 612, alert_accepted = 500 WHERE message_id = $1`, id)
 	sam.Get("/messages/"+id).Says("Sending", "The message is going out.", "612 of 1,000 (61%)", "500 of 1,000 (50%)", "Recall").
-		Holds(`hx-get="` + at + `sending-2-true"`)
+		HasHTML(`hx-get="` + at + `sending-2-true"`)
 	sam.Get("/messages").Says("Sending", "612 of 1,000 delivered, 0 opened")
 	sam.Fragment(at+"scheduled-0-true").
 		Says("612 of 1,000 (61%)", "Sending. 612 of 1,000 delivered, 0 opened.", "The message is going out.").
-		Holds(`id="state"`, `id="delivered" hx-swap-oob="true"`, `value="612" hx-swap-oob="true"`, `id="announcement" hx-swap-oob="innerHTML"`)
-	sam.Fragment(at + "sending-1-true").Says("Sending. 612 of 1,000 delivered").Hides(`id="state"`)
-	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61%)").Hides("announcement", `id="state"`)
+		HasHTML(`id="state"`, `id="delivered" hx-swap-oob="true"`, `value="612" hx-swap-oob="true"`, `id="announcement" hx-swap-oob="innerHTML"`)
+	sam.Fragment(at + "sending-1-true").Says("Sending. 612 of 1,000 delivered").LacksHTML(`id="state"`)
+	sam.Fragment(at+"sending-2-true").Says("612 of 1,000 (61%)").LacksHTML("announcement", `id="state"`)
 
 	// All deliveries and alerts are settled: the page stops polling.
 	c.Exec(t, `UPDATE record.messages SET status = 'sent', completed_at = now(), delivered = 1000, alert_accepted = 990, alert_failed = 10 WHERE message_id = $1`, id)
-	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1%)").Hides("hx-trigger")
+	sam.Fragment(at+"sending-3-true").Says("Sent. 1,000 delivered, 0 opened, 10 alerts failed.", "10 of 1,000 (1%)").LacksHTML("hx-trigger")
 	if page := sam.Get(at + "x"); page.URL.Path != "/messages/"+id {
 		t.Errorf("the address of the progress, opened as a page, redirects to %s", page.URL.Path)
 	}
@@ -208,8 +208,8 @@ func TestAnErasedMessage(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
 	c.Erase(t, uuid.MustParse(id))
-	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Message with erased content", "The content of this message was erased", "1 of 1").Hides("Forgotten")
-	sam.Get("/messages").Says("(The content was erased)").Hides("Forgotten")
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Message with erased content", "The content of this message was erased", "1 of 1").LacksHTML("Forgotten")
+	sam.Get("/messages").Says("(The content was erased)").LacksHTML("Forgotten")
 	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("Message with erased content")
 }
 
@@ -221,9 +221,9 @@ func TestAMessageWhoseContentIsMissing(t *testing.T) {
 	sam := c.Staff(t, "Sam Staff", policy.SendPortalMessage)
 	id := c.delivered(t, sam, "Forgotten", "anna")
 	c.Lose(t, uuid.MustParse(id))
-	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Message with missing content", "It was not erased", "1 of 1").Hides("Forgotten", "was erased.")
-	sam.Get("/messages").Says("(The content is missing)").Hides("Forgotten")
-	sam.Get("/worklists/unread?days=0").Says("(The content is missing)").Hides("Forgotten")
+	sam.Get("/messages/"+id).Is(http.StatusOK).Says("Message with missing content", "It was not erased", "1 of 1").LacksHTML("Forgotten", "was erased.")
+	sam.Get("/messages").Says("(The content is missing)").LacksHTML("Forgotten")
+	sam.Get("/worklists/unread?days=0").Says("(The content is missing)").LacksHTML("Forgotten")
 	c.Staff(t, "Rea Reader", policy.ReadRecord).Get("/messages/" + id).Is(http.StatusOK).Says("Message with missing content")
 
 	// The rest is shown without the body.

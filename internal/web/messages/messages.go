@@ -76,9 +76,9 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET /worklists/unread", Realm: policy.RealmStaff, Actions: page.May(policy.SeeMessages), Handle: p.unread},
 		{Pattern: "GET " + noEmailAt, Realm: policy.RealmStaff, Actions: page.May(policy.SendMessage, policy.SeeDirectory), Handle: p.noEmail},
 		{Pattern: "POST /messages/{id}/{part}", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.part(map[string]page.Handler{
-			"cancel": sending(p.cancel), "recall": sending(p.recall), "edit": sending(p.edit), "recipients": p.Ask})},
-		{Pattern: "POST /messages", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.Ask},
-		{Pattern: "POST /messages/bcc", Realm: policy.RealmStaff, Actions: page.May(policy.SeeBcc), Handle: p.Ask},
+			"cancel": sending(p.cancel), "recall": sending(p.recall), "edit": sending(p.edit), "recipients": p.RedirectSearch})},
+		{Pattern: "POST /messages", Realm: policy.RealmStaff, Actions: mayTrack, Handle: p.RedirectSearch},
+		{Pattern: "POST /messages/bcc", Realm: policy.RealmStaff, Actions: page.May(policy.SeeBcc), Handle: p.RedirectSearch},
 	}
 }
 

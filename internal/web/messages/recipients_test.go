@@ -43,7 +43,7 @@ func TestRecipients(t *testing.T) {
 	id := received(t, c, sam)
 	at := "/messages/" + id + "/recipients"
 	sam.Get(at).Is(http.StatusOK).Says("Recipients", "Name of anna", "Alerted", "Name of bo", "Skipped: no e-mail address", "Not opened",
-		"=HYPERLINK", "Failed: 550 no such mailbox", "3", "Save this list as a file").Hides("Clear the filters", "/directory/")
+		"=HYPERLINK", "Failed: 550 no such mailbox", "3", "Save this list as a file").LacksHTML("Clear the filters", "/directory/")
 
 	all := map[string]string{"anna": "Name of anna", "bo": "Name of bo", "cy": "=HYPERLINK"}
 	for query, want := range map[string]string{
@@ -88,9 +88,9 @@ func TestRecipients(t *testing.T) {
 	sam.Get("/messages/" + id).Is(http.StatusOK).Says("1 portal user without an e-mail address can't sign in to the portal. List the recipients to send a letter to.")
 	c.Exec(t, `UPDATE record.chunks SET alert_reason = 'the account is not active' WHERE message_id = $1 AND alert_state = 'skipped'`, id)
 	c.Exec(t, `UPDATE record.alert_exceptions SET reason = 'the account is not active' WHERE message_id = $1 AND state = 'skipped'`, id)
-	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Skipped").Hides("without an e-mail address")
+	sam.Get("/messages/" + id).Is(http.StatusOK).Says("Skipped").LacksHTML("without an e-mail address")
 	director := c.Staff(t, "Dee Director", policy.ReadRecord, policy.ImportDirectory)
-	director.Get(at).Holds(`href="/directory/portal-users/anna"`)
+	director.Get(at).HasHTML(`href="/directory/portal-users/anna"`)
 }
 
 // The list is exported as a CSV file, in which spreadsheets run no formula.
@@ -147,20 +147,20 @@ func TestALargeListOfRecipients(t *testing.T) {
 	id := c.delivered(t, sam, "To all", "anna")
 	c.fill(t, id, 4500)
 	at := "/messages/" + id + "/recipients"
-	first := sam.Get(at).Says("Name of anna", "More recipients", "1–50 of 4,501 portal users").Hides("First recipients")
-	second := sam.Get(link(t, first.Body, "next")).Says("Ada Common", "First recipients", "More recipients", "51–100 of 4,501 portal users").Hides("Name of anna")
+	first := sam.Get(at).Says("Name of anna", "More recipients", "1–50 of 4,501 portal users").LacksHTML("First recipients")
+	second := sam.Get(link(t, first.Body, "next")).Says("Ada Common", "First recipients", "More recipients", "51–100 of 4,501 portal users").LacksHTML("Name of anna")
 	sam.Get(link(t, second.Body, "prev")).Says("Name of anna")
 
-	sam.Get(at + "?after=100").Says("4,501 portal users").Hides("of 4,501")
-	sam.Get(at+"?q=rare").Says("Zoe Rare", "1–1 of 1 portal user").Hides("Search more", "More recipients", "Ada")
+	sam.Get(at + "?after=100").Says("4,501 portal users").LacksHTML("of 4,501")
+	sam.Get(at+"?q=rare").Says("Zoe Rare", "1–1 of 1 portal user").LacksHTML("Search more", "More recipients", "Ada")
 	sam.Get(at + "?q=rare&opened=true").Says("No recipient matches.")
-	sam.Get(at+"?q=common").Says("Ada Common", "More recipients", "1–50 of more than").Hides("Search more", "Kim")
+	sam.Get(at+"?q=common").Says("Ada Common", "More recipients", "1–50 of more than").LacksHTML("Search more", "Kim")
 	// 2,500 portal users are called Kim, and one of them received the message.
-	page := sam.Get(at+"?q=kim").Says("No recipients found so far.", "The name is so common", "Search more recipients").Hides("No recipient matches")
+	page := sam.Get(at+"?q=kim").Says("No recipients found so far.", "The name is so common", "Search more recipients").LacksHTML("No recipient matches")
 	for range 3 {
 		page = sam.Get(href(t, page.Body, at+"?after=")).Says("No recipients found so far.", "First recipients")
 	}
-	sam.Get(href(t, page.Body, at+"?after=")).Says("Kim Common").Hides("Search more", "Ada")
+	sam.Get(href(t, page.Body, at+"?after=")).Says("Kim Common").LacksHTML("Search more", "Ada")
 
 	for query, want := range map[string]int{"": 4501, "?q=common": 4500 - 1, "?q=kim": 1, "?q=rare": 1, "?opened=true": 0} {
 		file := sam.Get(at + ".csv" + query).Is(http.StatusOK)
@@ -206,8 +206,8 @@ func TestNoWorkingEmail(t *testing.T) {
 		FROM app.portal_users WHERE portal_user_id IN ('cy', 'dee')`)
 	sam.Get("/worklists/no-email").Is(http.StatusOK).
 		Says("Name of bo", "The directory has no address", "Name of cy", "SendGrid reported: 550 no such mailbox", "2 January 2026").
-		Hides("Name of anna", "Name of dee")
+		LacksHTML("Name of anna", "Name of dee")
 	c.Exec(t, `INSERT INTO app.portal_users (active, portal_user_id, name) SELECT true, 'more-' || n, 'More ' || n FROM generate_series(1, 60) n`)
-	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("More 48").Hides("More 49", "First page")
+	sam.Get("/worklists/no-email").Is(http.StatusOK).Says("More 48").LacksHTML("More 49", "First page")
 	c.Staff(t, "Rita Reviewer", policy.ReadRecord).Get("/worklists/no-email").Is(http.StatusForbidden)
 }

@@ -74,9 +74,9 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 	for _, u := range found {
 		l.Rows = append(l.Rows, unreadRow{u, headers[u.MessageID]})
 	}
-	address := func(at messages.Place) string {
+	address := func(at messages.Cursor) string {
 		q := url.Values{"days": {strconv.Itoa(days)}}
-		if at != (messages.Place{}) {
+		if at != (messages.Cursor{}) {
 			q.Set("message", at.Message.String())
 			q.Set("after", strconv.Itoa(int(at.After)))
 		}
@@ -85,20 +85,20 @@ func (p *Pages) fillUnread(r *http.Request, l *notOpened, days int) error {
 	if next != nil {
 		l.Next = address(*next)
 	}
-	if from != (messages.Place{}) {
-		l.First = address(messages.Place{})
+	if from != (messages.Cursor{}) {
+		l.First = address(messages.Cursor{})
 	}
 	return nil
 }
 
 // placeOf reads the place at which the page starts. An invalid one means the first page.
-func placeOf(r *http.Request) (at messages.Place) {
+func placeOf(r *http.Request) (at messages.Cursor) {
 	id, err := uuid.Parse(r.FormValue("message"))
 	after, err2 := strconv.ParseInt(r.FormValue("after"), 10, 32)
 	if err != nil || err2 != nil || after < 0 {
-		return messages.Place{}
+		return messages.Cursor{}
 	}
-	return messages.Place{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
+	return messages.Cursor{Message: id, After: int32(after)} // #nosec G115 -- parsed as such
 }
 
 // Alert returns the state of the alert in words.

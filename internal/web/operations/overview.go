@@ -23,7 +23,7 @@ type overview struct {
 }
 
 // Seen identifies the pauses that the page shows.
-func (o overview) Seen() string { return pause.Mark(o.Pauses) }
+func (o overview) Seen() string { return pause.Fingerprint(o.Pauses) }
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	return p.showOverview(w, r, nil)

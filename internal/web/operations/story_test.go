@@ -113,7 +113,7 @@ func TestALargeMessageIsPausedInTheMiddle(t *testing.T) {
 	id := c.blast(t)
 	<-asked
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {""}}).Is(http.StatusUnprocessableEntity).Says("Say why")
-	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"kept"}, "message": {"x"}}).Is(http.StatusUnprocessableEntity).Says("Enter the id of a message").Holds(`value="kept"`)
+	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"kept"}, "message": {"x"}}).Is(http.StatusUnprocessableEntity).Says("Enter the id of a message").HasHTML(`value="kept"`)
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"SendGrid reports trouble"}}).Is(http.StatusOK).
 		Says("Alerting is paused", "SendGrid reports trouble", "Resume all alerting")
 	close(gate)
@@ -130,10 +130,10 @@ func TestALargeMessageIsPausedInTheMiddle(t *testing.T) {
 		t.Fatalf("%d alerts were sent while alerting was paused", n-sent)
 	}
 	c.sam.Get("/messages/"+small.String()).Is(http.StatusOK).Says("All alerting is paused", "In the portal inbox 1 of 1").
-		Hides("Resume the alerts", "/operations")
+		LacksHTML("Resume the alerts", "/operations")
 	c.olga.Get("/operations/parked").Says("All alerts have been paused since")
 
-	c.olga.Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK).Says("You resumed all alerts.").Hides("All alerts have been paused")
+	c.olga.Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK).Says("You resumed all alerts.").LacksHTML("All alerts have been paused")
 	c.until(t, "alerts of the blast", 5000, settledAlerts, id)
 	c.until(t, "alerts of the small message", 1, settledAlerts, small)
 	if n := c.Mails.Count(); n != 5001 {
@@ -152,7 +152,7 @@ func TestWrongPauses(t *testing.T) {
 	t.Parallel()
 	c := open(t)
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {" "}, "message": {"17"}}).Is(http.StatusUnprocessableEntity).
-		Says("Say why", "Enter the id of a message").Holds(`href="#reason"`, `href="#message"`, `value="17"`)
+		Says("Say why", "Enter the id of a message").HasHTML(`href="#reason"`, `href="#message"`, `value="17"`)
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"x"}, "message": {uuid.NewString()}}).Is(http.StatusUnprocessableEntity).
 		Says("There is no message with this id")
 }
@@ -166,11 +166,11 @@ func TestAnOpenPageShowsThePresentPauses(t *testing.T) {
 	paused := c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"the wrong list"}}).Is(http.StatusOK).Says("Resume all alerting")
 	c.olga.Post("/operations/alerting/pause", url.Values{"reason": {"again"}}).Says("Nothing was changed: all alerts were already paused.")
 	c.olga.Fragment(renewed(t, before)).Is(http.StatusOK).Says("the wrong list", "Resume all alerting", "Consumers of the record").
-		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `hx-swap-oob="true">`)
-	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Consumers of the record").Hides("hx-swap-oob", "<form")
+		HasHTML(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `hx-swap-oob="true">`)
+	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Consumers of the record").LacksHTML("hx-swap-oob", "<form")
 	c.Staff(t, "Kim Colleague", policy.ReplayDeliveries).Post("/operations/alerting/resume", url.Values{"reason": {"it is over"}}).Is(http.StatusOK)
-	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Pause alerting").Hides("the wrong list", "Alerting is paused").
-		Holds(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`)
+	c.olga.Fragment(renewed(t, paused)).Is(http.StatusOK).Says("Pause alerting").LacksHTML("the wrong list", "Alerting is paused").
+		HasHTML(`id="notices" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`)
 }
 
 // renewed is the address that the overview polls.
@@ -196,16 +196,16 @@ func TestOneMessageIsPaused(t *testing.T) {
 	first := c.blast(t)
 	c.until(t, "chunks that wait for SendGrid", 1, `SELECT count(*) FROM app.alert_work`)
 	both.Get("/messages/" + first.String()).Says("Pause the alerts of this message")
-	both.Fragment("/messages/" + first.String() + "/progress?seen=sent-4-true").Hides(`id="pause"`)
+	both.Fragment("/messages/" + first.String() + "/progress?seen=sent-4-true").LacksHTML(`id="pause"`)
 	both.Post("/operations/alerting/pause", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"wrong list"}}).
 		Is(http.StatusOK).Says("The alerts of this message are paused", "wrong list", "Resume the alerts")
 	c.until(t, "chunks that are paused", 1, waitingChunks) // the retry finds the pause
 	both.Fragment("/messages/"+first.String()+"/progress?seen=sent-4-true").Says("The alerts of this message are paused", "wrong list").
-		Holds(`id="pause" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `id="notices" hx-swap-oob="true"`)
+		HasHTML(`id="pause" hx-swap-oob="true"`, `id="pauses" hx-swap-oob="true"`, `id="notices" hx-swap-oob="true"`)
 	second := c.send(t, audience.Selection{PortalUserIDs: []string{"p2"}})
 	c.until(t, "alerts of the other message", 1, settledAlerts, second)
 	both.Post("/operations/alerting/resume", url.Values{"message": {first.String()}, "back": {"message"}, "reason": {"right after all"}}).
-		Is(http.StatusOK).Says("You resumed the alerts of one message.").Hides("are paused since")
+		Is(http.StatusOK).Says("You resumed the alerts of one message.").LacksHTML("are paused since")
 	c.until(t, "alerts of the message", 10, settledAlerts, first)
 	both.Post("/operations/alerting/pause", url.Values{"message": {uuid.NewString()}, "reason": {"x"}}).Is(http.StatusUnprocessableEntity).Says("There is no message with this id")
 	c.same(t)
@@ -233,7 +233,7 @@ func TestAMessageIsPausedAutomatically(t *testing.T) {
 	if n := c.Mails.Count(); n != 4001 {
 		t.Errorf("%d alerts were taken, want 4001", n)
 	}
-	c.olga.Get("/operations").Says("Alerts in the last day", "Accepted", "4,001", "1,000", "fanout-bulk", "recorder").Holds("<svg", `href="/operations/messages?from=`)
+	c.olga.Get("/operations").Says("Alerts in the last day", "Accepted", "4,001", "1,000", "fanout-bulk", "recorder").HasHTML("<svg", `href="/operations/messages?from=`)
 	c.same(t)
 }
 
@@ -261,15 +261,15 @@ func TestOperationsNeedsThePermission(t *testing.T) {
 	c.Exec(t, `INSERT INTO app.parked (parked_id, consumer, seq, event_id, type, message_id, tries, reason)
 		SELECT $1, 'fanout-bulk', seq, id, type, message_id, 8, 'r' FROM record.events WHERE type = 'message.sent'`, id)
 	for _, path := range []string{"/operations", "/operations/messages", "/operations/parked", "/operations/parked/" + id.String()} {
-		c.olga.Get(path).Is(http.StatusOK).Hides("entrance", "garden", "@example.org")
+		c.olga.Get(path).Is(http.StatusOK).LacksHTML("entrance", "garden", "@example.org")
 		c.sam.Get(path).Is(http.StatusForbidden)
 		c.SignedOut(t).Get(path).Says("Staff sign-in")
 	}
 	for _, path := range []string{"/operations/alerting/pause", "/operations/parked", "/operations/parked/" + id.String() + "/retry", "/operations/parked/" + id.String() + "/discard"} {
 		c.sam.Post(path, url.Values{"reason": {"x"}}).Is(http.StatusForbidden)
 	}
-	c.sam.Get("/messages").Hides("Operations")
-	c.olga.Fragment("/operations").Is(http.StatusOK).Says("Consumers of the record").Hides("<!DOCTYPE", "<form")
+	c.sam.Get("/messages").LacksHTML("Operations")
+	c.olga.Fragment("/operations").Is(http.StatusOK).Says("Consumers of the record").LacksHTML("<!DOCTYPE", "<form")
 	c.olga.Post("/operations/parked/"+id.String()+"/discard", url.Values{"reason": {""}}).Is(http.StatusUnprocessableEntity).Says("Say why")
 	c.olga.Post("/operations/parked/"+id.String()+"/discard", url.Values{"reason": {"a test"}}).Is(http.StatusOK).Says("was discarded", "Discarded")
 	c.olga.Get("/operations/parked").Says("Nothing is parked")

@@ -107,8 +107,8 @@ func Sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// Faults returns the errors that err joins, or err alone.
-func Faults(err error) []error {
+// Joined returns the errors that err joins, or err alone.
+func Joined(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // an error that wraps a join says more than the join
 		return joined.Unwrap()
 	}

@@ -35,20 +35,20 @@ func TestFailuresKeepTheNavigation(t *testing.T) {
 	in := []string{"Sam Staff", "Patient Portal Message", "Sign out"}
 	sam.Get("/nowhere").Is(http.StatusNotFound).Says(in...).Says("Page not found", "use Global Search")
 	sam.Get("/messages/nothing").Is(http.StatusNotFound).Says(in...).Says("use Global Search")
-	sam.Get("/forbidden").Is(http.StatusForbidden).Says(in...).Says("the permission “Send Bulk Portal Message”", "Staff › Staff Info › System Permissions").Hides("send_to_group")
+	sam.Get("/forbidden").Is(http.StatusForbidden).Says(in...).Says("the permission “Send Bulk Portal Message”", "Staff › Staff Info › System Permissions").LacksHTML("send_to_group")
 	for _, path := range []string{"/broken", "/panic"} {
-		sam.Get(path).Is(http.StatusInternalServerError).Says(in...).Says("Try again", "urn:uuid:").Holds(`href="` + path + `"`).Hides("a wire")
-		sam.Post(path, nil).Is(http.StatusInternalServerError).Says(in...).Says("send the form again").Hides(`href="` + path + `"`)
+		sam.Get(path).Is(http.StatusInternalServerError).Says(in...).Says("Try again", "urn:uuid:").HasHTML(`href="` + path + `"`).LacksHTML("a wire")
+		sam.Post(path, nil).Is(http.StatusInternalServerError).Says(in...).Says("send the form again").LacksHTML(`href="` + path + `"`)
 	}
-	sam.Get("/away").Is(http.StatusServiceUnavailable).Says(in...).Says("Try again in a moment").Holds(`href="/away"`)
+	sam.Get("/away").Is(http.StatusServiceUnavailable).Says(in...).Says("Try again in a moment").HasHTML(`href="/away"`)
 
 	s.PortalUser(t, "ada").Get("/portal/nowhere").Is(http.StatusNotFound).Says("Name of ada", "Account", "Go to your messages")
-	s.SignedOut(t).Get("/nowhere").Is(http.StatusNotFound).Says("Go to the first page").Hides("Sign out")
+	s.SignedOut(t).Get("/nowhere").Is(http.StatusNotFound).Says("Go to the first page").LacksHTML("Sign out")
 
 	// If the session can't be read either, the answer is still a page; a script gets a
 	// format that it can read.
 	s.Pool.Close()
-	sam.Get("/messages").Is(http.StatusServiceUnavailable).Says("The service is not available right now", "Nothing is lost", "Try again").Holds("<h1", `href="/messages"`)
+	sam.Get("/messages").Is(http.StatusServiceUnavailable).Says("The service is not available right now", "Nothing is lost", "Try again").HasHTML("<h1", `href="/messages"`)
 	if got := sam.Fragment("/messages").Is(http.StatusServiceUnavailable).Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("a script is answered with %s", got)
 	}

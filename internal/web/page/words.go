@@ -9,9 +9,9 @@ import (
 // would stay in the browser's history and in the logs of proxies.
 const sealedWords = "words"
 
-// Ask answers a posted search form. It redirects to the same path by GET, with the
+// RedirectSearch answers a posted search form. It redirects to the same path by GET, with the
 // words of field q sealed for the reader and the other fields unchanged.
-func (rd *Renderer) Ask(w http.ResponseWriter, r *http.Request) error {
+func (rd *Renderer) RedirectSearch(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (rd *Renderer) Ask(w http.ResponseWriter, r *http.Request) error {
 }
 
 // Words returns the search words of a request, and their sealed form for addresses: the
-// words that [Renderer.Ask] sealed for this reader, or else the field q. Sealed words
+// words that [Renderer.RedirectSearch] sealed for this reader, or else the field q. Sealed words
 // that this reader can't open count as no words.
 func (rd *Renderer) Words(r *http.Request) (words, sealed string, err error) {
 	if sealed = r.FormValue(sealedWords); sealed != "" {

@@ -37,7 +37,7 @@ func (p *Pages) changePassword(w http.ResponseWriter, r *http.Request) error {
 		return p.showAccount(w, r, err, page.Errors{{Field: "current", Message: page.Sentence(err)}})
 	case errors.Is(err, passwords.ErrCurrent), errors.Is(err, passwords.ErrRefused):
 		var errs page.Errors
-		for _, one := range page.Faults(err) {
+		for _, one := range page.Joined(err) {
 			field := "current"
 			if errors.Is(one, passwords.ErrRefused) {
 				field = "password"

@@ -22,8 +22,8 @@ func TestChangePassword(t *testing.T) {
 		return pat.Post("/portal/account/password", url.Values{"current": {current}, "password": {next}})
 	}
 	change("a guess", "a brook under the mill").Is(http.StatusUnprocessableEntity).Says("There is a problem", "This is not your current password.").
-		Holds(`href="#current"`).Hides("a guess", "a brook")
-	change(webtest.Password, "short").Is(http.StatusUnprocessableEntity).Says("Choose another password: it needs at least 10 characters.").Holds(`href="#password"`)
+		HasHTML(`href="#current"`).LacksHTML("a guess", "a brook")
+	change(webtest.Password, "short").Is(http.StatusUnprocessableEntity).Says("Choose another password: it needs at least 10 characters.").HasHTML(`href="#password"`)
 	elsewhere.Get("/portal/account").Says("Your account")
 
 	change(webtest.Password, "a brook under the mill").Is(http.StatusOK).Says("Your password is changed.", "Your account")

@@ -86,7 +86,7 @@ func TestAPatientOnAPhone(t *testing.T) {
 	}
 	b.Click("Back to the message")
 	b.Sees("Print this message")
-	b.Paper()
+	b.Print()
 	b.Sees("Change the dressing each morning.", "Letter of discharge.pdf")
 	b.SeesNot("Print this message", "Sign out", "Download", "Back to your messages")
 	b.Screenshot("portal-message-paper")
@@ -130,7 +130,7 @@ func TestAccessible(t *testing.T) {
 	b := webtest.OpenBrowser(t, c.Site)
 	look := func(name string) {
 		t.Helper()
-		b.AccessibleAnyhow()
+		b.AccessibleInAllViews()
 		b.Narrow()
 		if small := webtest.Evaluate[[]string](b, smallTargets); len(small) > 0 {
 			t.Errorf("%s: too small for a thumb: %v", name, small)

@@ -41,7 +41,7 @@ func TestDownloadADocument(t *testing.T) {
 	id := c.send(message{subject: "After your visit", body: "x", documents: []webtest.File{letterPDF}}, "pu-1")
 	at := c.document(id)
 	pat.Get(at).Is(http.StatusOK).Says("Letter of discharge.pdf", "Kind PDF document", "Size 48 bytes", "From Ada Brook", "Message After your visit", "Download").
-		Hides("Show the", at+"/show").Holds("<title>Document – Postern</title>")
+		LacksHTML("Show the", at+"/show").HasHTML("<title>Document – Postern</title>")
 	pat.Get(at + "/show").Is(http.StatusNotFound)
 	pat.Get(at + "/picture").Is(http.StatusNotFound)
 	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()); diff != "" {
@@ -74,8 +74,8 @@ func TestShowADocument(t *testing.T) {
 	pat := c.PortalUser(t, "pu-1")
 	id := c.send(message{subject: "After your visit", body: "x", documents: []webtest.File{notes}}, "pu-1")
 	at := c.document(id)
-	pat.Get(at).Says("Plain text", "Show the text here", "or look at it here").Hides("Wash")
-	pat.Get(at+"/show").Is(http.StatusOK).Says("notes.txt", "Wash <b>daily</b>. Keep dry.").Hides("<b>daily")
+	pat.Get(at).Says("Plain text", "Show the text here", "or look at it here").LacksHTML("Wash")
+	pat.Get(at+"/show").Is(http.StatusOK).Says("notes.txt", "Wash <b>daily</b>. Keep dry.").LacksHTML("<b>daily")
 	if diff := cmp.Diff([]string{"delivery.opened", "attachment.downloaded"}, c.recorded()); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
@@ -83,7 +83,7 @@ func TestShowADocument(t *testing.T) {
 	scan := photo(t, 40, 30)
 	at = c.document(c.send(message{subject: "Your knee", body: "x", documents: []webtest.File{scan}}, "pu-1"))
 	pat.Get(at).Says("Picture (PNG)", "Show the picture here")
-	pat.Get(at+"/show").Is(http.StatusOK).Holds(`src="`+at+`/picture"`, "Scan of the knee.png")
+	pat.Get(at+"/show").Is(http.StatusOK).HasHTML(`src="`+at+`/picture"`, "Scan of the knee.png")
 	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()[2:]); diff != "" {
 		t.Errorf("recorded for the page (-want +got):\n%s", diff)
 	}
@@ -104,13 +104,13 @@ func TestLargeAndForeignTexts(t *testing.T) {
 	pat := c.PortalUser(t, "pu-1")
 	long := webtest.File{Name: "long.txt", Data: []byte(strings.Repeat("words and words\n", 5000))}
 	at := c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{long}}, "pu-1"))
-	pat.Get(at).Says("78 kB").Hides("/show")
+	pat.Get(at).Says("78 kB").LacksHTML("/show")
 	pat.Get(at + "/show").Is(http.StatusNotFound)
 	// It is shown in any encoding, and downloaded unchanged.
 	for _, data := range []string{"Gr\xfc\xdfe aus der Praxis", "\xff\xfeG\x00r\x00\xfc\x00\xdf\x00e\x00 \x00a\x00u\x00s\x00 \x00d\x00e\x00r\x00 \x00P\x00r\x00a\x00x\x00i\x00s\x00", "Grüße aus der Praxis\x1a"} {
 		old := webtest.File{Name: "old.txt", Data: []byte(data)}
 		at = c.document(c.send(message{subject: "s", body: "x", documents: []webtest.File{old}}, "pu-1"))
-		pat.Get(at+"/show").Is(http.StatusOK).Says("Grüße aus der Praxis").Hides("\x1a", "\ufeff")
+		pat.Get(at+"/show").Is(http.StatusOK).Says("Grüße aus der Praxis").LacksHTML("\x1a", "\ufeff")
 		if got := pat.Get(at + "/download").Is(http.StatusOK).Body; got != data {
 			t.Errorf("handed out as %q", got)
 		}

@@ -113,10 +113,10 @@ func TestInbox(t *testing.T) {
 	first := c.send(message{subject: "After your visit", body: "Rest."}, "pu-1")
 	c.send(message{subject: "<script>alert(1)</script>", body: "Hello", documents: []webtest.File{letterPDF, notes}}, "pu-1")
 	pat.Get("/portal").Says("New After your visit", "New <script>alert(1)</script>", "From Ada Brook", "With 2 documents").
-		Hides("<script>alert", "About:", "Staff Bcc")
+		LacksHTML("<script>alert", "About:", "Staff Bcc")
 
 	pat.Get("/portal/messages/" + first).Is(http.StatusOK)
-	pat.Get("/portal").Says("After your visit", "New <script>").Hides("app-inbox__new\">New</strong> <a class=\"app-inbox__link\" href=\"/portal/messages/" + first)
+	pat.Get("/portal").Says("After your visit", "New <script>").LacksHTML("app-inbox__new\">New</strong> <a class=\"app-inbox__link\" href=\"/portal/messages/" + first)
 	pat.Get("/portal?before=rubbish").Is(http.StatusOK).Says("After your visit")
 	pat.Get("/portal?before=00000000-0000-0000-0000-000000000000").Is(http.StatusOK).Says("There are no older messages.")
 }
@@ -129,10 +129,10 @@ func TestInboxPages(t *testing.T) {
 	for i := range 21 {
 		c.send(message{subject: fmt.Sprintf("Letter %02d.", i), body: "x"}, "pu-1")
 	}
-	newest := pat.Get("/portal").Says("Letter 20.", "Letter 01.", "Older messages").Hides("Letter 00.", "Newest messages")
+	newest := pat.Get("/portal").Says("Letter 20.", "Letter 01.", "Older messages").LacksHTML("Letter 00.", "Newest messages")
 	_, older, _ := strings.Cut(newest.Body, `href="/portal?before=`)
 	older, _, _ = strings.Cut(older, `"`)
-	pat.Get("/portal?before="+older).Says("Letter 00.", "Newest messages").Hides("Letter 01.", "Older messages")
+	pat.Get("/portal?before="+older).Says("Letter 00.", "Newest messages").LacksHTML("Letter 01.", "Older messages")
 }
 
 // A message is shown as it was written: line breaks and links are kept, and HTML is shown as
@@ -147,8 +147,8 @@ func TestReadAMessage(t *testing.T) {
 		bcc: []string{bcc.ID}}, "pu-1", "pu-2")
 	p := pat.Get("/portal/messages/" + id).Is(http.StatusOK)
 	p.Says("After your visit", "From Ada Brook", "1 document", "Letter of discharge.pdf", "PDF document, 48 bytes", "Download")
-	p.Holds("Dear Pat,\n\nread", `href="https://clinic.example/wounds?a=1&amp;b=2"`, "&lt;img src=x&gt;", "<title>Message – Postern</title>")
-	p.Hides("Bea Secret", bcc.ID, "pu-2", "Name of pu-2")
+	p.HasHTML("Dear Pat,\n\nread", `href="https://clinic.example/wounds?a=1&amp;b=2"`, "&lt;img src=x&gt;", "<title>Message – Postern</title>")
+	p.LacksHTML("Bea Secret", bcc.ID, "pu-2", "Name of pu-2")
 	if diff := cmp.Diff([]string{"delivery.opened"}, c.recorded()); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)
 	}
@@ -164,8 +164,8 @@ func TestAMessageIsShownOnlyAfterItsOpeningIsRecorded(t *testing.T) {
 	c.Break(&composetest.Fault{Err: errors.New("no stream")})
 	for _, path := range []string{"/portal/messages/" + id, c.document(id), c.document(id) + "/show", c.document(id) + "/download"} {
 		p := pat.Get(path).Is(http.StatusServiceUnavailable).Says("We can’t open this right now", "Nothing is lost", "Try again")
-		p.Holds(`href="` + path + `"`)
-		p.Hides("After your visit", "Rest well", "notes.txt", "Wash")
+		p.HasHTML(`href="` + path + `"`)
+		p.LacksHTML("After your visit", "Rest well", "notes.txt", "Wash")
 	}
 	c.Break(nil)
 	pat.Get("/portal/messages/" + id).Is(http.StatusOK).Says("Rest well.")
@@ -180,13 +180,13 @@ func TestMessagesOfOthersAreNotFound(t *testing.T) {
 	id := c.send(message{subject: "After your visit", body: "Rest.", documents: []webtest.File{notes}}, "pu-1")
 	for _, path := range []string{"/portal/messages/" + id, c.document(id), c.document(id) + "/show", c.document(id) + "/download", c.document(id) + "/picture",
 		"/portal/messages/" + uuid.NewString(), "/portal/messages/rubbish", "/portal/messages/" + id + "/documents/rubbish"} {
-		other.Get(path).Is(http.StatusNotFound).Says("We can’t find this message", "call the clinic").Hides("After your visit", "notes.txt", "Ada")
+		other.Get(path).Is(http.StatusNotFound).Says("We can’t find this message", "call the clinic").LacksHTML("After your visit", "notes.txt", "Ada")
 	}
 	other.Get("/portal").Says("No messages yet.")
 	if got := c.recorded(); len(got) != 0 {
 		t.Errorf("recorded %v", got)
 	}
-	c.SignedOut(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").Holds(`name="next" value="/portal/messages/` + id)
+	c.SignedOut(t).Get("/portal/messages/" + id).Is(http.StatusOK).Says("Sign in to your messages").HasHTML(`name="next" value="/portal/messages/` + id)
 }
 
 // A representative sees which patient each message is about, as long as the link lasts. A
@@ -198,22 +198,22 @@ func TestARepresentativeSeesThePatient(t *testing.T) {
 	c.NewPortalUser(t, "child")
 	c.Exec(t, `UPDATE app.patients SET given_name = 'Anna', family_name = 'Schmitt' WHERE patient_id = 'pt-child'`)
 	own := c.send(message{subject: "Your own", body: "x"}, "rep")
-	rep.Get("/portal").Says("Your own").Hides("About")
+	rep.Get("/portal").Says("Your own").LacksHTML("About")
 	c.Exec(t, `INSERT INTO app.links (portal_user_no, patient_no, relationship) SELECT portal_user_no, patient_no, 'representative'
 		FROM app.portal_users, app.patients WHERE portal_user_id = 'rep' AND patient_id = 'pt-child'`)
 	both := c.send(message{subject: "Both of you", body: "x"}, "rep")
 	rep.Get("/portal").Says("About: Anna Schmitt and you")
 	rep.Get("/portal/messages/" + both).Says("About Anna Schmitt and you")
-	rep.Get("/portal/messages/" + own).Hides("Anna")
+	rep.Get("/portal/messages/" + own).LacksHTML("Anna")
 
 	c.Exec(t, `UPDATE app.links SET valid_until = current_date - 1 WHERE relationship = 'self' AND portal_user_no = (SELECT portal_user_no FROM app.portal_users WHERE portal_user_id = 'rep')`)
-	rep.Get("/portal").Says("About: Anna Schmitt").Hides("and you", "Your own")
+	rep.Get("/portal").Says("About: Anna Schmitt").LacksHTML("and you", "Your own")
 	rep.Get("/portal/messages/" + own).Is(http.StatusNotFound)
 	c.Exec(t, `UPDATE app.patients SET given_name = '', family_name = '' WHERE patient_id = 'pt-child'`)
 	rep.Get("/portal").Says("About: a person you represent")
 	c.Exec(t, `UPDATE app.links SET valid_until = current_date - 1 WHERE relationship = 'representative'`)
 	rep.Get("/portal").Says("No messages yet.")
-	rep.Get("/portal/messages/"+both).Is(http.StatusNotFound).Hides("Anna", "Both of you")
+	rep.Get("/portal/messages/"+both).Is(http.StatusNotFound).LacksHTML("Anna", "Both of you")
 }
 
 // The list and the page say so when a message was recalled or erased.
@@ -227,15 +227,15 @@ func TestRecalledAndErasedMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Settle(t)
-	pat.Get("/portal").Says("This message was taken back").Hides("Wrong letter", "With 1 document", "sent by mistake", ">New<")
+	pat.Get("/portal").Says("This message was taken back").LacksHTML("Wrong letter", "With 1 document", "sent by mistake", ">New<")
 	for _, path := range []string{"/portal/messages/" + recalled, document, document + "/download"} {
-		pat.Get(path).Is(http.StatusGone).Says("This message was taken back", "call the clinic").Hides("Wrong letter", "sent by mistake")
+		pat.Get(path).Is(http.StatusGone).Says("This message was taken back", "call the clinic").LacksHTML("Wrong letter", "sent by mistake")
 	}
 
 	erased := c.send(message{subject: "Old letter", body: "x", documents: []webtest.File{notes}}, "pu-1")
 	document = c.document(erased)
 	c.Erase(t, uuid.MustParse(erased))
-	pat.Get("/portal").Says("This message was erased").Hides("Old letter")
+	pat.Get("/portal").Says("This message was erased").LacksHTML("Old letter")
 	for _, path := range []string{"/portal/messages/" + erased, document, document + "/download"} {
 		pat.Get(path).Is(http.StatusGone).Says("This message was erased")
 	}
@@ -243,7 +243,7 @@ func TestRecalledAndErasedMessages(t *testing.T) {
 	missing := c.send(message{subject: "Lost letter", body: "x", documents: []webtest.File{notes}}, "pu-1")
 	document = c.document(missing)
 	c.Lose(t, uuid.MustParse(missing))
-	pat.Get("/portal").Says("We can’t show this message", "was not erased").Hides("Lost letter")
+	pat.Get("/portal").Says("We can’t show this message", "was not erased").LacksHTML("Lost letter")
 	for _, path := range []string{"/portal/messages/" + missing, document, document + "/download"} {
 		pat.Get(path).Is(http.StatusInternalServerError).Says("We can’t show this message", "was not erased")
 	}
@@ -263,7 +263,7 @@ func TestHeadAndPrefetchOpenNoMessage(t *testing.T) {
 			t.Errorf("HEAD %s is answered with %d", path, p.Status)
 		}
 	}
-	if p := pat.Ahead("/portal/messages/" + id); p.Status != http.StatusServiceUnavailable {
+	if p := pat.Prefetch("/portal/messages/" + id); p.Status != http.StatusServiceUnavailable {
 		t.Errorf("a prefetch is answered with %d", p.Status)
 	}
 	if got := c.recorded(); len(got) != 0 {

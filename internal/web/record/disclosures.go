@@ -75,7 +75,7 @@ func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclo
 			return err
 		}
 		if more {
-			last := found[len(found)-1].Place()
+			last := found[len(found)-1].Cursor()
 			d.Older = address(path, "before", last.MessageID.String()+"."+strconv.Itoa(int(last.PortalUserNo)))
 		}
 		if before.MessageID != uuid.Nil {
@@ -86,7 +86,7 @@ func (p *Pages) showDisclosures(w http.ResponseWriter, r *http.Request, d disclo
 	return p.Render(w, r, set, page.View{Template: "disclosures.html", Title: "Disclosures", Section: section, Data: &d, Errors: errs})
 }
 
-func disclosurePlace(text string) (place query.DisclosurePlace, errs page.Errors) {
+func disclosurePlace(text string) (place query.DisclosureCursor, errs page.Errors) {
 	if text == "" {
 		return place, nil
 	}
@@ -96,7 +96,7 @@ func disclosurePlace(text string) (place query.DisclosurePlace, errs page.Errors
 	if err1 != nil || err2 != nil {
 		return place, page.Errors{{Message: "The address of this page is not complete. Start again from the newest messages"}}
 	}
-	return query.DisclosurePlace{MessageID: message, PortalUserNo: int32(n)}, nil // #nosec G115 -- parsed as such
+	return query.DisclosureCursor{MessageID: message, PortalUserNo: int32(n)}, nil // #nosec G115 -- parsed as such
 }
 
 // described adds names, and the present state of each link in the directory.

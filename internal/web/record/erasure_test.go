@@ -23,9 +23,9 @@ func TestTwoStaffMembersErase(t *testing.T) {
 	ben := c.Site.Staff(t, "Ben Admin", policy.EraseMessageContent)
 	wendy := c.Site.Staff(t, "Wendy Too", policy.SendPortalMessage, policy.ReadRecord)
 
-	ann.Get("/search?q=erasures").Holds(`href="/record/erasures"`)
-	ann.Get("/record/erasures").Is(http.StatusOK).Says("6 years", "No erasures have been requested.").Holds(`href="/record/erasures/new"`)
-	ann.Get("/record/erasures/new?message=" + c.message).Is(http.StatusOK).Holds(c.message)
+	ann.Get("/search?q=erasures").HasHTML(`href="/record/erasures"`)
+	ann.Get("/record/erasures").Is(http.StatusOK).Says("6 years", "No erasures have been requested.").HasHTML(`href="/record/erasures/new"`)
+	ann.Get("/record/erasures/new?message=" + c.message).Is(http.StatusOK).HasHTML(c.message)
 	for _, wrong := range []struct{ message, reason, says string }{
 		{"x", why, "the id of a message"}, {uuid.NewString(), why, "no message with this id"},
 		{"x", " ", "the id of a message"}, {"x", " ", "Enter why"}, {c.message, "  ", "Enter why"}, {c.message, strings.Repeat("x", 501), "at most 500"},
@@ -38,10 +38,10 @@ func TestTwoStaffMembersErase(t *testing.T) {
 	ben.Post("/record/erasures", url.Values{"message": {c.message}, "reason": {"me too"}}).Is(http.StatusConflict).Says("asked for before")
 
 	// The requester, a newer holder of the permission and a reader can't approve.
-	asked.Hides("Approve and erase")
+	asked.LacksHTML("Approve and erase")
 	ann.Post(at+"/approve", nil).Is(http.StatusForbidden).Says("another staff member with the permission Erase Content has to approve it")
 	c.Site.Staff(t, "Late Admin", policy.EraseMessageContent).Post(at+"/approve", nil).Is(http.StatusForbidden).Says("after this erasure was requested")
-	c.reader.Get(at).Is(http.StatusOK).Says(why, "Ann Admin").Hides("<button class=\"govuk-button govuk-button--warning\"")
+	c.reader.Get(at).Is(http.StatusOK).Says(why, "Ann Admin").LacksHTML("<button class=\"govuk-button govuk-button--warning\"")
 	c.pat.Get("/portal/messages/" + c.message).Is(http.StatusOK).Says(secret)
 
 	ben.Get("/record/erasures").Says("Ann Admin", why)
@@ -51,12 +51,12 @@ func TestTwoStaffMembersErase(t *testing.T) {
 	ann.Post(at+"/withdraw", nil).Is(http.StatusConflict)
 
 	// No one can read it now, and the pages say so.
-	c.pat.Get("/portal/messages/"+c.message).Is(http.StatusGone).Hides(secret, "call us", "biopsy.pdf")
+	c.pat.Get("/portal/messages/"+c.message).Is(http.StatusGone).LacksHTML(secret, "call us", "biopsy.pdf")
 	c.pat.Get("/portal/messages/" + c.message + "/documents/" + c.plan.String() + "/download").Is(http.StatusGone)
-	c.pat.Get("/portal").Is(http.StatusOK).Hides(secret)
+	c.pat.Get("/portal").Is(http.StatusOK).LacksHTML(secret)
 	wendy.Get("/messages/"+c.message).Is(http.StatusOK).
-		Says("Message with erased content", "Ann Admin requested the erasure and Ben Admin approved it", why).Hides(secret, "Request erasure of the content")
-	c.reader.Get("/messages?whose=everybody").Says("The content was erased").Hides(secret)
+		Says("Message with erased content", "Ann Admin requested the erasure and Ben Admin approved it", why).LacksHTML(secret, "Request erasure of the content")
+	c.reader.Get("/messages?whose=everybody").Says("The content was erased").LacksHTML(secret)
 	// Its events stay, and show the erasure.
 	c.reader.Get("/record/messages/"+c.message).Says("Message sent", "Message opened", "Erasure requested", "Content erased", "before its retention had ended")
 	c.reader.Get("/record/erasures").Says("Erased", why)

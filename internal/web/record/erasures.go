@@ -158,7 +158,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if len(errs) > 0 {
 		return p.showAsking(w, r, a, errs, 0)
 	}
-	e, err := p.Retention.Ask(r.Context(), page.Subject(r).Actor(), id, a.Reason)
+	e, err := p.Retention.Request(r.Context(), page.Subject(r).Actor(), id, a.Reason)
 	switch {
 	case errors.Is(err, message.ErrNotFound):
 		return p.showAsking(w, r, a, page.Errors{{Field: "message", Message: "There is no message with this id"}}, 0)

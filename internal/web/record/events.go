@@ -69,7 +69,7 @@ func (p *Pages) list(w http.ResponseWriter, r *http.Request, view page.View, l *
 			return err
 		}
 		if more {
-			l.Older = href(l.Filter, cursorOf(found[len(found)-1].Place()))
+			l.Older = href(l.Filter, cursorOf(found[len(found)-1].Cursor()))
 		}
 		if before.Seq > 0 {
 			l.Newest = href(l.Filter, "")

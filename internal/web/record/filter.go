@@ -136,7 +136,7 @@ func (f filter) chosen() (c query.Filter, errs page.Errors) {
 }
 
 // placeOf reads the position that cursorOf wrote.
-func placeOf(r *http.Request) (p query.Place, errs page.Errors) {
+func placeOf(r *http.Request) (p query.Cursor, errs page.Errors) {
 	text := r.FormValue("before")
 	if text == "" {
 		return p, nil
@@ -147,9 +147,9 @@ func placeOf(r *http.Request) (p query.Place, errs page.Errors) {
 	if err1 != nil || err2 != nil {
 		return p, page.Errors{{Message: "The address of this page is not complete. Start again from the newest events"}}
 	}
-	return query.Place{Time: time.UnixMicro(at), Seq: n}, nil
+	return query.Cursor{Time: time.UnixMicro(at), Seq: n}, nil
 }
 
-func cursorOf(p query.Place) string {
+func cursorOf(p query.Cursor) string {
 	return strconv.FormatInt(p.Time.UnixMicro(), 10) + "-" + strconv.FormatUint(p.Seq, 10)
 }

@@ -100,7 +100,7 @@ func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 		"/record/portal-users/pat/disclosures", "/record/patients/pt-pat", "/record/erasures", "/record/erasures/" + uuid.NewString(), "/record/erasures/new"}
 	before := c.count(t, events.TypeRecordRead)
 	for _, path := range paths {
-		rae.Get(path).Is(http.StatusForbidden).Hides(`href="/record"`, "biopsy")
+		rae.Get(path).Is(http.StatusForbidden).LacksHTML(`href="/record"`, "biopsy")
 		if got := c.SignedOut(t).Get(path); got.URL.Path != "/sign-in" {
 			t.Errorf("%s: a signed-out visitor is redirected to %s", path, got.URL.Path)
 		}
@@ -109,7 +109,7 @@ func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/messages", "/directory/portal-users/pat", "/directory/patients/pt-pat", "/search?q=record"} {
-		rae.Get(path).Is(http.StatusOK).Hides(`href="/record`)
+		rae.Get(path).Is(http.StatusOK).LacksHTML(`href="/record`)
 	}
 	for _, post := range []string{"/record/erasures", "/record/erasures/" + uuid.NewString() + "/approve", "/record/erasures/" + uuid.NewString() + "/withdraw"} {
 		rae.Post(post, url.Values{"message": {c.message}, "reason": {"x"}}).Is(http.StatusForbidden)
@@ -125,7 +125,7 @@ func TestReadingTheRecordNeedsThePermission(t *testing.T) {
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	c.reader.Get("/messages").Holds(`href="/record"`)
+	c.reader.Get("/messages").HasHTML(`href="/record"`)
 	c.reader.Get("/search?q=record").Says("Record")
 	today := time.Now().Format(time.DateOnly)
 	tomorrow := time.Now().AddDate(0, 0, 1).Format(time.DateOnly)
@@ -146,7 +146,7 @@ func TestSearch(t *testing.T) {
 		{"from=" + tomorrow, []string{"No event matches"}, []string{"Message sent event"}},
 		{"type=message.sent&staff=" + c.reader.ID, []string{"No event matches"}, nil},
 	} {
-		got := c.reader.Get("/record?"+s.query).Is(http.StatusOK).Says(s.says...).Hides(secret, "biopsy", "call us", "@example.org")
+		got := c.reader.Get("/record?"+s.query).Is(http.StatusOK).Says(s.says...).LacksHTML(secret, "biopsy", "call us", "@example.org")
 		for _, text := range s.lack {
 			if strings.Contains(got.Text(), text) {
 				t.Errorf("%q says %q", s.query, text)
@@ -213,7 +213,7 @@ func TestAnEventIsShownInFull(t *testing.T) {
 	c := open(t)
 	seq := regexp.MustCompile(`href="/record/(\d+)"`).FindStringSubmatch(c.reader.Get("/record?type=message.sent").Body)[1]
 	c.reader.Get("/record/"+seq).Is(http.StatusOK).Says("Message sent", "Wendy Writer", "ce-specversion", `"message_id": "`+c.message+`"`, "Leaf of the Merkle tree").
-		Holds(`href="/record/messages/`+c.message).Hides(secret, "biopsy")
+		HasHTML(`href="/record/messages/`+c.message).LacksHTML(secret, "biopsy")
 	for _, path := range []string{"/record/0", "/record/999999", "/record/x", "/record/-1", "/record/99999999999999999999"} {
 		c.reader.Get(path).Is(http.StatusNotFound)
 	}
@@ -223,7 +223,7 @@ func TestAnEventIsShownInFull(t *testing.T) {
 func TestTheTimelineOfAMessage(t *testing.T) {
 	t.Parallel()
 	c := open(t)
-	got := c.reader.Get("/record/messages/" + c.message).Is(http.StatusOK).Holds(`href="/messages/` + c.message).Hides(secret)
+	got := c.reader.Get("/record/messages/" + c.message).Is(http.StatusOK).HasHTML(`href="/messages/` + c.message).LacksHTML(secret)
 	at := -1
 	for _, step := range []string{"Document downloaded", "Message opened", "Deliveries recorded", "Audience frozen", "Message sent"} {
 		next := strings.Index(got.Text(), step)
@@ -232,7 +232,7 @@ func TestTheTimelineOfAMessage(t *testing.T) {
 		}
 		at = next
 	}
-	c.reader.Get("/messages/" + c.message).Holds(`href="/record/messages/` + c.message)
+	c.reader.Get("/messages/" + c.message).HasHTML(`href="/record/messages/` + c.message)
 	c.reader.Get("/record/messages/" + uuid.NewString()).Is(http.StatusNotFound)
 	c.reader.Get("/record/messages/x").Is(http.StatusNotFound)
 }
@@ -254,12 +254,12 @@ func TestDisclosures(t *testing.T) {
 
 	about := c.reader.Get("/record/patients/pt-pat").Is(http.StatusOK).
 		Says("Family", "Name of pat", "Name of rob", "Authorized Representative (ended since, on "+time.Now().AddDate(0, 0, -3).Format("2 January 2006")+")", "Self").
-		Holds(shared, c.message).Hides(later, secret)
+		HasHTML(shared, c.message).LacksHTML(later, secret)
 	if n := strings.Count(about.Body, `data-label="Evidence"`); n != 3 {
 		t.Errorf("%d disclosures are listed, want 3", n)
 	}
-	c.reader.Get("/record/portal-users/rob/disclosures").Is(http.StatusOK).Says("Authorized Representative of Given Family").Holds(shared, later)
-	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").Hides(c.message)
+	c.reader.Get("/record/portal-users/rob/disclosures").Is(http.StatusOK).Says("Authorized Representative of Given Family").HasHTML(shared, later)
+	c.reader.Get("/record/portal-users/rob").Is(http.StatusOK).Says("Message opened", "Deliveries recorded").LacksHTML(c.message)
 	for _, path := range []string{"/record/patients/unknown", "/record/portal-users/unknown", "/record/portal-users/unknown/disclosures"} {
 		c.reader.Get(path).Is(http.StatusNotFound)
 	}
@@ -284,7 +284,7 @@ func TestReadingTheRecordIsRecorded(t *testing.T) {
 		}
 	}
 	c.reader.Get("/record").Says("Record read", "Rita Reader")
-	c.reader.Get("/record?type=message.sent").Holds(`href="/v1/record.csv?type=message.sent"`, `href="/v1/record.ndjson?type=message.sent"`, `href="/v1/record.fhir.ndjson?type=message.sent"`)
+	c.reader.Get("/record?type=message.sent").HasHTML(`href="/v1/record.csv?type=message.sent"`, `href="/v1/record.ndjson?type=message.sent"`, `href="/v1/record.fhir.ndjson?type=message.sent"`)
 	got := c.reader.Get("/v1/record.csv?type=message.sent").Is(http.StatusOK)
 	if !strings.Contains(got.Body, c.message) {
 		t.Errorf("the file is %s", got.Body)
@@ -303,22 +303,22 @@ func TestTheStateOfTheRecord(t *testing.T) {
 	c.awaitSigned(t, n) // the recorder signs nothing from here on
 	c.reader.Fragment("/record/state").Is(http.StatusOK).Says(strconv.FormatUint(n, 10)+" events", "matched the second copy at the last check", "s ago")
 	c.Exec(t, `UPDATE app.record_check SET ok = false, detail = 'the stream is damaged: event 7 missing from the stream'`)
-	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("event 7 missing from the stream").HasHTML("app-standing--broken")
 	c.sign(t, 7)
-	c.reader.Fragment("/record/state").Says("Proved up to event 7", "with the key clinic.example/record").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("Proved up to event 7", "with the key clinic.example/record").HasHTML("app-standing--broken")
 	c.Exec(t, `UPDATE app.record_check SET ok = true, detail = 'whole'`)
-	c.reader.Fragment("/record/state").Hides("app-standing--broken", "no recorder")
+	c.reader.Fragment("/record/state").LacksHTML("app-standing--broken", "no recorder")
 	// No recorder checks or signs.
 	c.Exec(t, `UPDATE app.record_check SET checked_at = now() - interval '4 minutes'`)
-	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder is checking them.").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("4 min ago. That is too long ago: no recorder is checking them.").HasHTML("app-standing--broken")
 	c.Exec(t, `UPDATE app.record_check SET checked_at = now()`)
 	c.Exec(t, `UPDATE record.events SET time = now() - interval '5 minutes' WHERE seq = 8`)
-	c.reader.Fragment("/record/state").Says("Later events are waiting for a signature, the oldest from 5 min ago: no recorder is signing").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("Later events are waiting for a signature, the oldest from 5 min ago: no recorder is signing").HasHTML("app-standing--broken")
 	c.sign(t, n)
-	c.reader.Fragment("/record/state").Hides("no recorder is signing", "app-standing--broken")
+	c.reader.Fragment("/record/state").LacksHTML("no recorder is signing", "app-standing--broken")
 	// The signed events are not the present ones.
 	c.Exec(t, `UPDATE record.hashes SET hash = sha256('x')`)
-	c.reader.Fragment("/record/state").Says("These are not the events that were signed").Hides("Proved").Holds("app-standing--broken")
+	c.reader.Fragment("/record/state").Says("These are not the events that were signed").LacksHTML("Proved").HasHTML("app-standing--broken")
 	c.Exec(t, `DELETE FROM app.checkpoint_keys`)
 	c.reader.Fragment("/record/state").Says("not signed with a known key")
 }

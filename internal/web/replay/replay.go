@@ -144,7 +144,7 @@ func (p *Pages) control(w http.ResponseWriter, r *http.Request) error {
 		notice = "You cancelled the replay."
 		_, err = p.Replays.Cancel(ctx, actor, found.ID)
 	}
-	var late replay.TooLate
+	var late replay.WrongStatus
 	if errors.As(err, &late) {
 		if found, err = p.find(r); err != nil {
 			return err

@@ -72,11 +72,11 @@ func TestStoryRepeatFailedAlerts(t *testing.T) {
 	b.Open("/messages/" + id)
 	b.Click("Resend failed alerts")
 	b.At("/operations/replays/new?message=" + id)
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Type("Why are you repeating these alerts?", "Their provider was down")
 	b.Click("Make the plan")
 	b.Sees("Nothing has been sent yet", "3 alerts would be repeated", "3: ", "Their provider was down", "Olga Operator")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Click("Start the replay")
 	b.Sees("Done", "3 of 3 (100%)", "It ended")
 	b.SeesNot("Cancel the replay")
@@ -99,7 +99,7 @@ func TestWrongPlans(t *testing.T) {
 		"from": {"from": {"noon"}, "why": {"x"}}, "to": {"from": {"2026-02-01T10:00"}, "to": {"2026-01-01T10:00"}, "why": {"x"}}, "domain": {"domain": {"a@b.test"}, "why": {"x"}},
 		"because": {"because": {strings.Repeat("x", 501)}, "why": {"x"}},
 	} {
-		olga.Post("/operations/replays", typed).Is(http.StatusUnprocessableEntity).Holds(`href="#` + field + `"`)
+		olga.Post("/operations/replays", typed).Is(http.StatusUnprocessableEntity).HasHTML(`href="#` + field + `"`)
 	}
 	// All errors are shown at once, in the order of the fields.
 	all := olga.Post("/operations/replays", url.Values{"message": {"17"}, "state": {"accepted"}, "because": {strings.Repeat("x", 501)}, "domain": {"a@b.test"},
@@ -118,7 +118,7 @@ func TestWrongPlans(t *testing.T) {
 	olga.Get("/operations/replays/17").Is(http.StatusNotFound)
 	olga.Get("/operations/replays/" + uuid.NewString()).Is(http.StatusNotFound)
 	rae := s.Staff(t, "Rae Reception", policy.SendPortalMessage)
-	rae.Get("/operations/replays").Is(http.StatusForbidden).Hides("Operations")
+	rae.Get("/operations/replays").Is(http.StatusForbidden).LacksHTML("Operations")
 	rae.Post("/operations/replays", url.Values{"why": {"x"}}).Is(http.StatusForbidden)
 }
 
@@ -138,7 +138,7 @@ func TestAReplayIsControlled(t *testing.T) {
 		}
 		return olga.Post(path, form)
 	}
-	do("start", "rate", "fast").Is(http.StatusUnprocessableEntity).Holds(`href="#rate"`, `value="fast"`)
+	do("start", "rate", "fast").Is(http.StatusUnprocessableEntity).HasHTML(`href="#rate"`, `value="fast"`)
 	do("pause").Is(http.StatusConflict).Says("the replay has not been started yet")
 	do("start", "rate", "1").Is(http.StatusOK).Says("You started the replay.", "1 alert a minute")
 	do("pause").Is(http.StatusOK).Says("Paused", "Nothing more is sent")
@@ -158,13 +158,13 @@ func TestAHeldReplayShowsThePause(t *testing.T) {
 	path := olga.Post("/operations/replays", url.Values{"why": {"again"}}).Is(http.StatusOK).URL.Path
 	olga.Post("/operations/alerting/pause", url.Values{"message": {id}, "reason": {"the wrong list"}}).Is(http.StatusOK)
 	olga.Post(path, url.Values{"do": {"start"}}).Is(http.StatusOK).Says("Held by a pause", "2 alerts are held by a pause", "The alerts of message "+id, "the wrong list").
-		Hides("The alerts are going out")
+		LacksHTML("The alerts are going out")
 	olga.Get("/operations/replays").Is(http.StatusOK).Says("Held by a pause")
 	olga.Get("/operations").Is(http.StatusOK).Says("2 alerts in 1 chunk: held by a pause, of message "+id, "the wrong list")
 	olga.Fragment(path+"/progress?seen=running-0").Is(http.StatusOK).Says("Held by a pause", "the wrong list")
 
 	olga.Post("/operations/alerting/pause", url.Values{"reason": {"all of it"}}).Is(http.StatusOK)
-	olga.Get(path).Says("All alerting has been paused", "all of it").Hides("The alerts of message " + id + " have been paused")
+	olga.Get(path).Says("All alerting has been paused", "all of it").LacksHTML("The alerts of message " + id + " have been paused")
 	olga.Post("/operations/alerting/resume", url.Values{"reason": {"over"}}).Is(http.StatusOK)
 	olga.Get(path).Says("The alerts of message "+id, "the wrong list")
 	olga.Post("/operations/alerting/resume", url.Values{"message": {id}, "reason": {"over"}}).Is(http.StatusOK)
@@ -173,5 +173,5 @@ func TestAHeldReplayShowsThePause(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	olga.Get(path).Says("Done", "2 of 2").Hides("Held by a pause")
+	olga.Get(path).Says("Done", "2 of 2").LacksHTML("Held by a pause")
 }

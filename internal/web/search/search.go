@@ -65,7 +65,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if page.IsFragment(r) {
 		return p.search(w, r)
 	}
-	return p.Ask(w, r)
+	return p.RedirectSearch(w, r)
 }
 
 // search answers with the page, or, for the field in the header, with the list only.

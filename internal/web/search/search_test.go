@@ -20,17 +20,17 @@ func TestSearchRespectsPermissions(t *testing.T) {
 	administrator := s.Staff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels, policy.ImportDirectory)
 	administrator.Get("/search").Is(http.StatusOK).Says("Type what you are looking for")
 	administrator.Get("/search?q=custom+labels").Is(http.StatusOK).Says("1 found", "Pages and settings", "Custom Labels").
-		Holds(`href="/administration/labels"`)
-	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").Holds(`href="/directory/portal-users/ada"`)
+		HasHTML(`href="/administration/labels"`)
+	administrator.Get("/search?q=ada").Is(http.StatusOK).Says("Portal Users").HasHTML(`href="/directory/portal-users/ada"`)
 	administrator.Get("/search?q=zebra").Is(http.StatusOK).Says("Nothing found for “zebra”")
 
 	receptionist := s.Staff(t, "Rae Reception", policy.SendPortalMessage)
-	receptionist.Get("/search?q=custom+labels").Is(http.StatusOK).Says("Nothing found").Hides("/administration/labels")
+	receptionist.Get("/search?q=custom+labels").Is(http.StatusOK).Says("Nothing found").LacksHTML("/administration/labels")
 	// Staff who can send messages find portal users.
-	receptionist.Get("/search?q=ada").Is(http.StatusOK).Holds(`href="/directory/portal-users/ada"`)
+	receptionist.Get("/search?q=ada").Is(http.StatusOK).HasHTML(`href="/directory/portal-users/ada"`)
 
 	s.Staff(t, "Ned Plain").Get("/search?q=ada").Is(http.StatusOK).Says("Nothing found")
-	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").Hides("/directory/portal-users/ada")
+	s.SignedOut(t).Get("/search?q=ada").Says("Staff sign-in").LacksHTML("/directory/portal-users/ada")
 }
 
 // The fragment below the field has only the list, and is empty for an empty query.
@@ -38,8 +38,8 @@ func TestSearchBelowItsField(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
 	v := s.Staff(t, "Sam Staff", policy.ManageLabels)
-	v.Fragment("/search?q=labels").Is(http.StatusOK).Holds("Custom Labels", `data-found="1 found"`).Hides("<html", "<h1")
-	v.Fragment("/search?q=%3Cscript%3E").Is(http.StatusOK).Says("Nothing found for “<script>”").Hides("<script>")
+	v.Fragment("/search?q=labels").Is(http.StatusOK).HasHTML("Custom Labels", `data-found="1 found"`).LacksHTML("<html", "<h1")
+	v.Fragment("/search?q=%3Cscript%3E").Is(http.StatusOK).Says("Nothing found for “<script>”").LacksHTML("<script>")
 	if empty := v.Fragment("/search?q=++").Is(http.StatusOK).Body; empty != "" {
 		t.Errorf("an empty query finds %q", empty)
 	}
@@ -53,7 +53,7 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	b := webtest.OpenBrowser(t, s)
 	b.SignIn(s.NewStaff(t, "Sam Staff", policy.SendPortalMessage, policy.ManageLabels))
 	b.Open("/search")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 
 	b.Press("/")
 	b.Focuses("#global-search")
@@ -97,9 +97,9 @@ func TestSearchByKeyboardAlone(t *testing.T) {
 	if at := b.Path(); strings.Contains(at, "zebra") {
 		t.Errorf("the search words are in the address %s", at)
 	}
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("search-nothing")
 	b.Open("/search?q=message")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("search-found")
 }

@@ -15,7 +15,7 @@ const codeAt = "/sign-in/code"
 
 // askForCode redirects from the password to the page for the code.
 func (p *Pages) askForCode(w http.ResponseWriter, r *http.Request, needed access.CodeNeeded) error {
-	if err := p.Gate.Halfway(r.Context(), needed); err != nil {
+	if err := p.Gate.AwaitCode(r.Context(), needed); err != nil {
 		return err
 	}
 	to := codeAt
@@ -26,7 +26,7 @@ func (p *Pages) askForCode(w http.ResponseWriter, r *http.Request, needed access
 }
 
 func (p *Pages) code(w http.ResponseWriter, r *http.Request) error {
-	if !p.Gate.IsHalfway(r.Context()) {
+	if !p.Gate.AwaitsCode(r.Context()) {
 		return p.Redirect(w, r, staff.signIn, "")
 	}
 	return p.showCode(w, r, nil, nil)

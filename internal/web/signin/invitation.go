@@ -34,10 +34,10 @@ func (p *Pages) forgotten(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Pages) showForgotten(w http.ResponseWriter, r *http.Request, email string, refusal error, faults page.Errors) error {
 	return p.Render(w, r, set, page.View{Template: "forgotten.html", Title: "Get a link to choose a password",
-		Data: forgot{p.Letters.Open(), email}, Status: page.Refused(w, refusal), Errors: faults})
+		Data: forgot{p.Letters.Enabled(), email}, Status: page.Refused(w, refusal), Errors: faults})
 }
 
-// ask uses only the typed address, so it does not reveal accounts: see [letter.Letters.Ask].
+// ask uses only the typed address, so it does not reveal accounts: see [letter.Letters.RequestLinks].
 func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	email, err := address.Clean(r.PostFormValue("email"))
 	refuse := func(err error, message string) error {
@@ -46,7 +46,7 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return refuse(nil, "Type an e-mail address, like name@example.org.")
 	}
-	err = p.Letters.Ask(r.Context(), email)
+	err = p.Letters.RequestLinks(r.Context(), email)
 	tooSoon := access.TooSoon{}
 	switch {
 	case errors.As(err, &tooSoon):
@@ -117,5 +117,5 @@ func (p *Pages) choose(w http.ResponseWriter, r *http.Request, token string, fau
 // spent answers for an invalid, expired or used link.
 func (p *Pages) spent(w http.ResponseWriter, r *http.Request) error {
 	return p.Render(w, r, set, page.View{Template: "spent.html", Title: "This link no longer works", Status: http.StatusGone,
-		Data: forgot{Open: p.Letters.Open()}})
+		Data: forgot{Open: p.Letters.Enabled()}})
 }

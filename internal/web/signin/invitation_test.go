@@ -71,9 +71,9 @@ func TestAnInvitation(t *testing.T) {
 	v.Post("/portal/invitation", url.Values{"link": {""}}).Is(http.StatusUnprocessableEntity).Says("Paste the link from the e-mail.")
 	v.Post("/portal/invitation", url.Values{"link": {" " + link + "\n"}}).Is(http.StatusOK).
 		Says("Choose your password", "This is the account of Name of pu-1.", "Use 10 characters or more").
-		Holds(`value="pu-1@example.org"`, "<title>Choose a password – Postern</title>")
+		HasHTML(`value="pu-1@example.org"`, "<title>Choose a password – Postern</title>")
 	v.Post("/portal/invitation", url.Values{"link": {token}, "password": {"short"}}).Is(http.StatusUnprocessableEntity).
-		Says("There is a problem", "Choose another password: it needs at least 10 characters.", "Name of pu-1").Holds(`value="` + token + `"`).Hides(`"short"`)
+		Says("There is a problem", "Choose another password: it needs at least 10 characters.", "Name of pu-1").HasHTML(`value="` + token + `"`).LacksHTML(`"short"`)
 	done := v.Post("/portal/invitation", url.Values{"link": {token}, "password": {good}}).Is(http.StatusOK)
 	done.Says("Your password is set. Now sign in with it.", "Sign in to your messages")
 	if strings.Contains(done.URL.String(), "pil_") {
@@ -81,7 +81,7 @@ func TestAnInvitation(t *testing.T) {
 	}
 	v.Post("/portal/sign-in", url.Values{"email": {"pu-1@example.org"}, "password": {good}}).Is(http.StatusOK).Says("Your messages")
 	for _, form := range []url.Values{{"link": {token}}, {"link": {token}, "password": {"another long one"}}} {
-		s.SignedOut(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link no longer works", "Get a new link").Hides("Name of pu-1")
+		s.SignedOut(t).Post("/portal/invitation", form).Is(http.StatusGone).Says("This link no longer works", "Get a new link").LacksHTML("Name of pu-1")
 	}
 }
 
@@ -100,7 +100,7 @@ func TestInvalidLinks(t *testing.T) {
 	gone := func(link string) {
 		t.Helper()
 		s.SignedOut(t).Post("/portal/invitation", url.Values{"link": {link}}).Is(http.StatusGone).
-			Says("This link no longer works", "the link in the newest one works").Hides("Name of pu-1")
+			Says("This link no longer works", "the link in the newest one works").LacksHTML("Name of pu-1")
 	}
 	gone(replaced)
 	gone("rubbish")
@@ -116,9 +116,9 @@ func TestForgottenPassword(t *testing.T) {
 	s := webtest.New(t)
 	before := s.PortalUser(t, "pu-1")
 	v := s.SignedOut(t)
-	v.Get("/portal/sign-in").Says("I have no password or forgot it").Holds(`href="/portal/forgotten"`)
+	v.Get("/portal/sign-in").Says("I have no password or forgot it").HasHTML(`href="/portal/forgotten"`)
 	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Your e-mail address", "Send the e-mail")
-	v.Post("/portal/forgotten", url.Values{"email": {"pat"}}).Is(http.StatusUnprocessableEntity).Says("Type an e-mail address, like name@example.org.").Holds(`value="pat"`)
+	v.Post("/portal/forgotten", url.Values{"email": {"pat"}}).Is(http.StatusUnprocessableEntity).Says("Type an e-mail address, like name@example.org.").HasHTML(`value="pat"`)
 	v.Post("/portal/forgotten", url.Values{"email": {" PU-1@Example.org "}}).Is(http.StatusOK).Says("Check your e-mail", "Call the clinic")
 	mail := mails(t, s, 1)[0]
 	if mail.To != "pu-1@example.org" || mail.Letter.Subject != "Choose a new password for secure messages" {
@@ -230,7 +230,7 @@ func TestWithoutLetters(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t, func(c *process.WebConfig) { c.Letters = letter.Config{} })
 	v := s.SignedOut(t)
-	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").Hides("<form")
+	v.Get("/portal/forgotten").Is(http.StatusOK).Says("Call the clinic, or ask at the front desk.").LacksHTML("<form")
 	v.Post("/portal/forgotten", url.Values{"email": {"pu-1@example.org"}}).Is(http.StatusOK).Says("Call the clinic")
-	v.Post("/portal/invitation", url.Values{"link": {"rubbish"}}).Is(http.StatusGone).Says("call the clinic").Hides("Get a new link")
+	v.Post("/portal/invitation", url.Values{"link": {"rubbish"}}).Is(http.StatusGone).Says("call the clinic").LacksHTML("Get a new link")
 }

@@ -80,8 +80,8 @@ func (p *Pages) refused(w http.ResponseWriter, r *http.Request, err error) error
 	said, status := err, http.StatusForbidden
 	refusal := oidc.Refused{}
 	switch {
-	case errors.Is(err, oidc.ErrAway):
-		said, status = oidc.ErrAway, http.StatusServiceUnavailable
+	case errors.Is(err, oidc.ErrUnreachable):
+		said, status = oidc.ErrUnreachable, http.StatusServiceUnavailable
 	case errors.As(err, &refusal):
 		said = refusal
 	case !errors.Is(err, access.ErrUnknownAtOrganisation):

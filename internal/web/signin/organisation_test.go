@@ -19,7 +19,7 @@ func withOrganisation(t *testing.T, change ...func(*process.WebConfig)) (*webtes
 	issuer := oidctest.New(t)
 	s := webtest.New(t, append(change, func(c *process.WebConfig) {
 		c.Organisation = oidc.New(oidc.Config{Issuer: issuer.URL, ClientID: oidctest.ClientID,
-			ClientSecret: oidctest.ClientSecret, RedirectURL: c.Letters.PublicURL + oidc.Back})
+			ClientSecret: oidctest.ClientSecret, RedirectURL: c.Letters.PublicURL + oidc.CallbackPath})
 	})...)
 	return s, issuer
 }
@@ -45,7 +45,7 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 	sam := s.NewStaff(t, "Sam Staff", policy.SendPortalMessage)
 	issuer.Email = strings.ToUpper(sam.Email)
 	v := s.SignedOut(t)
-	v.Get("/search?q=care").Says("Sign in with your organisation").Holds(`href="/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare"`)
+	v.Get("/search?q=care").Says("Sign in with your organisation").HasHTML(`href="/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare"`)
 	in := v.Get("/sign-in/organisation?next=%2Fsearch%3Fq%3Dcare").Is(http.StatusOK).Says("Sam Staff", "Global Search")
 	if at := in.URL.RequestURI(); at != "/search?q=care" {
 		t.Errorf("signed in at %s", at)
@@ -58,7 +58,7 @@ func TestSignInAtTheOrganisation(t *testing.T) {
 	// A sign-in with the password needs the second factor.
 	w := s.SignedOut(t)
 	w.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}}).Says("Your clinic requires a second factor")
-	s.SignedOut(t).Get("/portal/sign-in").Hides("organisation")
+	s.SignedOut(t).Get("/portal/sign-in").LacksHTML("organisation")
 }
 
 // If the organisation refuses a person, or the person is not staff here, the page says
@@ -125,7 +125,7 @@ func TestTheOrganisationIsUnavailable(t *testing.T) {
 	issuer.Leave()
 	v := s.SignedOut(t)
 	v.Get("/sign-in").Is(http.StatusOK).Says("Sign in with your organisation")
-	v.Get("/sign-in/organisation").Is(http.StatusServiceUnavailable).Says("Your organisation's sign-in can't be reached right now").Holds(`href="#organisation"`)
+	v.Get("/sign-in/organisation").Is(http.StatusServiceUnavailable).Says("Your organisation's sign-in can't be reached right now").HasHTML(`href="#organisation"`)
 	v.Post("/sign-in", url.Values{"email": {sam.Email}, "password": {webtest.Password}, "next": {"/search"}}).Is(http.StatusOK).Says("Sam Staff")
 }
 
@@ -133,7 +133,7 @@ func TestTheOrganisationIsUnavailable(t *testing.T) {
 func TestWithoutAnOrganisation(t *testing.T) {
 	t.Parallel()
 	s := webtest.New(t)
-	s.SignedOut(t).Get("/sign-in").Hides("organisation")
+	s.SignedOut(t).Get("/sign-in").LacksHTML("organisation")
 	for _, path := range []string{"/sign-in/organisation", "/sign-in/organisation/back?state=x&code=y"} {
 		s.SignedOut(t).Get(path).Is(http.StatusNotFound)
 	}
@@ -145,12 +145,12 @@ func TestTheOrganisationInABrowser(t *testing.T) {
 	s, issuer := withOrganisation(t)
 	b := webtest.OpenBrowser(t, s)
 	b.Open("/sign-in?next=/search")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("sign-in-organisation")
 	issuer.Email = "eve@clinic.example"
 	b.Click("Sign in with your organisation")
 	b.Sees("There is a problem", "No staff member has the e-mail address")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("sign-in-organisation-unknown")
 	issuer.Email = s.NewStaff(t, "Sam Staff").Email
 	b.Open("/sign-in?next=/search")

@@ -68,7 +68,7 @@ func (p *Pages) Routes() []page.Route {
 		{Pattern: "GET " + codeAt, Realm: policy.RealmStaff, Handle: p.code},
 		{Pattern: "POST " + codeAt, Realm: policy.RealmStaff, Handle: p.enterByCode},
 		{Pattern: "GET " + organisationAt, Realm: policy.RealmStaff, Handle: p.toOrganisation},
-		{Pattern: "GET " + oidc.Back, Realm: policy.RealmStaff, Handle: p.fromOrganisation},
+		{Pattern: "GET " + oidc.CallbackPath, Realm: policy.RealmStaff, Handle: p.fromOrganisation},
 		{Pattern: "POST /sign-out", Realm: policy.RealmStaff, Handle: p.leave(staff)},
 		{Pattern: "POST /session/keep", Realm: policy.RealmStaff, Actions: page.May(policy.SecureAccount), Handle: p.keep(staff)},
 		{Pattern: "GET /portal/sign-in", Realm: policy.RealmPortalUser, Handle: p.show(portal)},

@@ -36,7 +36,7 @@ func TestStaffSignInAndOut(t *testing.T) {
 		t.Errorf("the first page of staff is at %s", at)
 	}
 	v.Post("/sign-out", nil).Is(http.StatusOK).Says("You have signed out.")
-	v.Get("/search").Says("Staff sign-in").Hides("Sam Staff", "You have signed out.")
+	v.Get("/search").Says("Staff sign-in").LacksHTML("Sam Staff", "You have signed out.")
 }
 
 // Portal users have their own sign-in page. Their session is not valid on the staff pages.
@@ -45,7 +45,7 @@ func TestPortalUserSignInAndOut(t *testing.T) {
 	s := webtest.New(t)
 	s.NewPortalUser(t, "ada")
 	v := s.SignedOut(t)
-	v.Get("/portal/sign-in").Is(http.StatusOK).Says("Sign in to your messages", "Do you work at the clinic?").Holds(`href="/portal/forgotten"`)
+	v.Get("/portal/sign-in").Is(http.StatusOK).Says("Sign in to your messages", "Do you work at the clinic?").HasHTML(`href="/portal/forgotten"`)
 	v.Post("/portal/sign-in", url.Values{"email": {"ada@example.org"}, "password": {webtest.Password}})
 	if at := v.Get("/portal/sign-in").URL.Path; at != "/portal" {
 		t.Errorf("a signed-in visitor is redirected to %s", at)
@@ -63,7 +63,7 @@ func TestWrongPassword(t *testing.T) {
 	for _, door := range []string{"/sign-in", "/portal/sign-in"} {
 		wrong := func(email string) *webtest.Page {
 			return s.SignedOut(t).Post(door, url.Values{"email": {email}, "password": {"not it at all"}}).Is(http.StatusUnprocessableEntity).
-				Says("There is a problem").Holds(`value="`+email+`"`, `href="#email"`, "<title>Error: ").Hides("not it at all")
+				Says("There is a problem").HasHTML(`value="`+email+`"`, `href="#email"`, "<title>Error: ").LacksHTML("not it at all")
 		}
 		known, unknown := wrong("ada@example.org"), wrong("eve@example.org")
 		if strings.ReplaceAll(known.Body, "ada@", "eve@") != unknown.Body {
@@ -135,7 +135,7 @@ func TestSignInPagesInABrowser(t *testing.T) {
 	b := webtest.OpenBrowser(t, s)
 	for _, path := range []string{"/sign-in", "/sign-in?expired=1", "/portal/sign-in", "/portal/sign-in?expired=1"} {
 		b.Open(path)
-		b.AccessibleAnyhow()
+		b.AccessibleInAllViews()
 	}
 	b.Screenshot("portal-sign-in")
 	b.Open("/sign-in?next=/search")
@@ -146,13 +146,13 @@ func TestSignInPagesInABrowser(t *testing.T) {
 	b.Focuses(".govuk-error-summary")
 	b.Reads("E-mail address", sam.Email)
 	b.Reads("Password", "")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("sign-in-wrong")
 	b.Type("Password", webtest.Password)
 	b.Press("Enter")
 	b.At("/search")
 	b.Click("Sign out")
 	b.Sees("You have signed out.")
-	b.AccessibleAnyhow()
+	b.AccessibleInAllViews()
 	b.Screenshot("signed-out")
 }

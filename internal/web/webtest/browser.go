@@ -239,8 +239,8 @@ func (b *Browser) Phone()  { b.width, b.height = 390, 844; b.emulate() }
 func (b *Browser) Dark()  { b.dark = true; b.emulate() }
 func (b *Browser) Light() { b.dark = false; b.emulate() }
 
-// Paper shows the page as printed, and Screen as on a screen.
-func (b *Browser) Paper()  { b.print = true; b.emulate() }
+// Print shows the page as printed, and Screen as on a screen.
+func (b *Browser) Print()  { b.print = true; b.emulate() }
 func (b *Browser) Screen() { b.print = false; b.emulate() }
 
 func (b *Browser) emulate() {

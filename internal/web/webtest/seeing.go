@@ -114,10 +114,10 @@ func (b *Browser) accessible(part string) {
 	}
 }
 
-// AccessibleAnyhow checks the page wide, narrow and dark. Colour rules take axe-core
+// AccessibleInAllViews checks the page wide, narrow and dark. Colour rules take axe-core
 // longest, so they are not repeated for the narrow page, where colours are the same; in
 // dark mode only colours can differ.
-func (b *Browser) AccessibleAnyhow() {
+func (b *Browser) AccessibleInAllViews() {
 	b.t.Helper()
 	b.Wide()
 	b.Light()

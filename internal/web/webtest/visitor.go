@@ -147,8 +147,8 @@ func (p *Page) Says(texts ...string) *Page {
 	return p
 }
 
-// Hides reports an error for each text in the page's source.
-func (p *Page) Hides(texts ...string) *Page {
+// LacksHTML reports an error for each text in the page's source.
+func (p *Page) LacksHTML(texts ...string) *Page {
 	p.t.Helper()
 	for _, text := range texts {
 		if strings.Contains(p.Body, text) {
@@ -158,8 +158,8 @@ func (p *Page) Hides(texts ...string) *Page {
 	return p
 }
 
-// Holds reports an error for each piece of HTML that the page lacks.
-func (p *Page) Holds(pieces ...string) *Page {
+// HasHTML reports an error for each piece of HTML that the page lacks.
+func (p *Page) HasHTML(pieces ...string) *Page {
 	p.t.Helper()
 	for _, piece := range pieces {
 		if !strings.Contains(p.Body, piece) {
@@ -211,8 +211,8 @@ func (v *Visitor) Head(path string) *Page {
 	return v.do(http.MethodHead, path, nil, "")
 }
 
-// Ahead requests a page as a browser does that loads a page before its reader opens it.
-func (v *Visitor) Ahead(path string) *Page {
+// Prefetch requests a page as a browser does that loads a page before its reader opens it.
+func (v *Visitor) Prefetch(path string) *Page {
 	v.t.Helper()
 	return v.do(http.MethodGet, path, nil, "", "Sec-Purpose", "prefetch;prerender")
 }

@@ -61,20 +61,20 @@ var (
 
 // Issue makes a receipt, and records that before it returns the receipt. It waits for a
 // checkpoint that covers the present events about the delivery.
-func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error) {
-	found, err := o.find(ctx, q)
+func (is *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error) {
+	found, err := is.find(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: o.cfg.Facts.Time(), Events: found}
-	size, err := o.awaitCheckpoint(ctx, r)
+	r := &receipt.Receipt{MessageID: q.MessageID, PortalUserID: q.PortalUserID, IssuedAt: is.cfg.Facts.Time(), Events: found}
+	size, err := is.awaitCheckpoint(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.prove(ctx, r, size); err != nil {
+	if err := is.prove(ctx, r, size); err != nil {
 		return nil, err
 	}
-	if err := o.open(ctx, r, q.Names); err != nil {
+	if err := is.open(ctx, r, q.Names); err != nil {
 		return nil, err
 	}
 	if err := r.Complete(); err != nil {
@@ -84,18 +84,18 @@ func (o *Issuer) Issue(ctx context.Context, q Request) (*receipt.Receipt, error)
 		PortalUserID: q.PortalUserID, Digest: r.Digest, Names: q.Names}
 	// A crash before this line leaves nothing. A crash after it leaves a recorded receipt that
 	// the requester may not have got.
-	if _, err := o.cfg.Facts.Publish(ctx, q.Actor, o.cfg.Facts.Now(), issued); err != nil {
+	if _, err := is.cfg.Facts.Publish(ctx, q.Actor, is.cfg.Facts.Now(), issued); err != nil {
 		return nil, fmt.Errorf("recording the receipt: %w", err)
 	}
 	return r, nil
 }
 
 // find returns the events about the delivery, in order.
-func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
+func (is *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	var chunk int
 	var seq int64
 	var sender string
-	err := o.cfg.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
+	err := is.cfg.Pool.QueryRow(ctx, `SELECT c.chunk, c.seq, m.sender_id FROM app.portal_users u
 		JOIN record.deliveries d ON d.message_id = $1 AND d.portal_user_no = u.portal_user_no
 		JOIN record.chunks c ON c.message_id = d.message_id AND c.chunk = d.chunk
 		JOIN record.messages m ON m.message_id = d.message_id
@@ -106,7 +106,7 @@ func (o *Issuer) find(ctx context.Context, q Request) ([]receipt.Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking for the delivery: %w", err)
 	}
-	rows, err := o.cfg.Pool.Query(ctx, `
+	rows, err := is.cfg.Pool.Query(ctx, `
 		SELECT seq, stored FROM record.events WHERE repeats IS NULL AND projected AND (message_id = $1 AND (seq = $2
 			OR type IN ('message.sent', 'message.released', 'audience.resolved', 'message.recalled',
 			            'alerts.accepted', 'alerts.failed', 'alerts.skipped', 'alerts.unknown', 'alerts.reported')
@@ -161,10 +161,10 @@ func isAbout(e events.Event, portalUser string, chunk int) bool {
 const checkpointPoll = 200 * time.Millisecond
 
 // awaitCheckpoint waits for the first checkpoint that covers all events, and sets it.
-func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size int64, err error) {
+func (is *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size int64, err error) {
 	last := r.Events[len(r.Events)-1].Seq
 	for {
-		err := o.cfg.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
+		err := is.cfg.Pool.QueryRow(ctx, `SELECT size, signed FROM app.checkpoints WHERE size >= $1 ORDER BY nr LIMIT 1`, last).Scan(&size, &r.Checkpoint)
 		if err == nil {
 			return size, nil
 		}
@@ -179,8 +179,8 @@ func (o *Issuer) awaitCheckpoint(ctx context.Context, r *receipt.Receipt) (size 
 	}
 }
 
-func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) error {
-	hashes := merklestore.Hashes(ctx, o.cfg.Pool, "record.hashes")
+func (is *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) error {
+	hashes := merklestore.Hashes(ctx, is.cfg.Pool, "record.hashes")
 	for i := range r.Events {
 		proof, err := tlog.ProveRecord(size, int64(r.Events[i].Seq)-1, hashes) // #nosec G115 -- a sequence
 		if err != nil {
@@ -192,11 +192,11 @@ func (o *Issuer) prove(ctx context.Context, r *receipt.Receipt, size int64) erro
 }
 
 // open adds the sealed data of the message, unless its content was erased.
-func (o *Issuer) open(ctx context.Context, r *receipt.Receipt, names bool) error {
-	if o.cfg.Reader == nil {
+func (is *Issuer) open(ctx context.Context, r *receipt.Receipt, names bool) error {
+	if is.cfg.Reader == nil {
 		return nil
 	}
-	h, err := o.cfg.Reader.Header(ctx, r.MessageID)
+	h, err := is.cfg.Reader.Header(ctx, r.MessageID)
 	if errors.Is(err, message.ErrErased) {
 		return nil
 	}

@@ -104,8 +104,8 @@ func (s *Server) Fail(f Fault) {
 	s.fault.Store(&f)
 }
 
-// Away is a store that breaks every connection.
-func Away(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+// Unreachable is a store that breaks every connection.
+func Unreachable(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 
 // Hangs is a store that accepts requests and never answers.
 func Hangs(_ http.ResponseWriter, r *http.Request) bool {

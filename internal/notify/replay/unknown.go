@@ -16,29 +16,29 @@ import (
 	"postern/internal/store"
 )
 
-// A Settler repeats unknown alerts for which no report of SendGrid came within After. (A
+// UnknownAlerts repeats unknown alerts for which no report of SendGrid came within After. (A
 // report gives an unknown alert its state.) It repeats each alert once; an alert that is
 // unknown again waits for an operator.
 //
 // Any number of processes may run one.
-type Settler struct {
+type UnknownAlerts struct {
 	*Replays
 	After  time.Duration // how long an alert is unknown before it is repeated
 	Logger *slog.Logger
 }
 
 const (
-	settler     = "process:notify-worker"
-	settleEvery = 5 * time.Second
-	whySettled  = "SendGrid's answer was never learned, and no report of it came in time"
+	notifyWorker = "process:notify-worker"
+	repeatEvery  = 5 * time.Second
+	whyRepeated  = "SendGrid's answer was never learned, and no report of it came in time"
 )
 
-// Run settles until ctx ends.
-func (s *Settler) Run(ctx context.Context) error {
-	tick := time.NewTicker(settleEvery)
+// Run calls Repeat every few seconds until ctx ends.
+func (s *UnknownAlerts) Run(ctx context.Context) error {
+	tick := time.NewTicker(repeatEvery)
 	defer tick.Stop()
 	for {
-		if err := s.Settle(ctx); err != nil && ctx.Err() == nil {
+		if err := s.Repeat(ctx); err != nil && ctx.Err() == nil {
 			s.Logger.Warn("repeating alerts whose answer was never received", "error", err)
 		}
 		select {
@@ -49,13 +49,13 @@ func (s *Settler) Run(ctx context.Context) error {
 	}
 }
 
-// Settle plans and starts a replay of the alerts that are due, unless such a replay is
+// Repeat plans and starts a replay of the alerts that are due, unless such a replay is
 // running or another process does so. A replay that only waits for pauses does not count
 // as running: each other message with due alerts gets a replay of its own. A crash between
-// a plan and its start leaves the plan, which the next Settle starts.
-func (s *Settler) Settle(ctx context.Context) error {
+// a plan and its start leaves the plan, which the next call starts.
+func (s *UnknownAlerts) Repeat(ctx context.Context) error {
 	err := store.TryAlone(ctx, s.cfg.Pool, store.LeaseSettler, func(_ *pgxpool.Conn, held func(context.Context) error) error {
-		return s.settle(ctx, held)
+		return s.repeatDue(ctx, held)
 	})
 	if errors.Is(err, store.ErrLeaseTaken) {
 		return nil
@@ -63,7 +63,7 @@ func (s *Settler) Settle(ctx context.Context) error {
 	return err
 }
 
-func (s *Settler) settle(ctx context.Context, held func(context.Context) error) error {
+func (s *UnknownAlerts) repeatDue(ctx context.Context, held func(context.Context) error) error {
 	open, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (s *Settler) settle(ctx context.Context, held func(context.Context) error) 
 		return err
 	}
 	for _, id := range open[Planned] {
-		if _, err := s.Start(ctx, settler, id, 0); err != nil {
+		if _, err := s.Start(ctx, notifyWorker, id, 0); err != nil {
 			return err
 		}
 	}
@@ -99,25 +99,25 @@ func (s *Settler) settle(ctx context.Context, held func(context.Context) error) 
 }
 
 // repeat plans and starts a replay of the alerts that the filter chooses, if there are any.
-func (s *Settler) repeat(ctx context.Context, held func(context.Context) error, f Filter) error {
+func (s *UnknownAlerts) repeat(ctx context.Context, held func(context.Context) error, f Filter) error {
 	if any, err := s.any(ctx, f); err != nil || !any {
 		return err
 	}
 	if err := held(ctx); err != nil {
 		return err
 	}
-	plan, err := s.Plan(ctx, settler, f, whySettled)
+	plan, err := s.Plan(ctx, notifyWorker, f, whyRepeated)
 	if err != nil {
 		return err
 	}
-	_, err = s.Start(ctx, settler, plan.ID, 0)
+	_, err = s.Start(ctx, notifyWorker, plan.ID, 0)
 	return err
 }
 
 // messagesNotHeld returns messages with due alerts while pauses hold the rest of all running
 // replays: messages that no pause holds and that are in none of these replays. It returns
 // none where a replay can continue.
-func (s *Settler) messagesNotHeld(ctx context.Context, running []uuid.UUID, due time.Time) ([]uuid.UUID, error) {
+func (s *UnknownAlerts) messagesNotHeld(ctx context.Context, running []uuid.UUID, due time.Time) ([]uuid.UUID, error) {
 	rows, err := s.cfg.Pool.Query(ctx, `
 		SELECT DISTINCT u.message_id
 		FROM (SELECT message_id FROM record.alert_exceptions WHERE state = 'unknown' AND attempt = 1 AND at < $2
@@ -138,10 +138,10 @@ func (s *Settler) messagesNotHeld(ctx context.Context, running []uuid.UUID, due 
 	return messages, nil
 }
 
-// open returns the settler's own replays that have not ended, by status.
-func (s *Settler) open(ctx context.Context) (map[state.Replay][]uuid.UUID, error) {
+// open returns the this process's own replays that have not ended, by status.
+func (s *UnknownAlerts) open(ctx context.Context) (map[state.Replay][]uuid.UUID, error) {
 	rows, err := s.cfg.Pool.Query(ctx, `SELECT replay_id, status FROM record.replays
-		WHERE status IN ('planned', 'running', 'paused') AND planned_by = $1`, settler)
+		WHERE status IN ('planned', 'running', 'paused') AND planned_by = $1`, notifyWorker)
 	if err != nil {
 		return nil, fmt.Errorf("looking for replays under way: %w", err)
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Again runs a lane's handler for a stored event once more, outside the lane's
+// Rerun runs a lane's handler for a stored event once more, outside the lane's
 // consumer. It serves the retry of a parked event. A panic is returned as an error;
 // [Describe] gives the parts of the error to store with the parked event.
-func Again(ctx context.Context, log *eventlog.Log, lane Lane, seq uint64) error {
+func Rerun(ctx context.Context, log *eventlog.Log, lane Lane, seq uint64) error {
 	stored, err := log.Get(ctx, seq)
 	if err != nil {
 		return err
